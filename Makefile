@@ -1,0 +1,75 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+
+# `make demo ONCE=1` ends by itself; without ONCE it stays up until Ctrl-C.
+ONCE ?=
+
+##@ Use
+
+.PHONY: demo
+demo: setup ## Start everything on this machine and watch links bind (ONCE=1: end by itself)
+	@$(BIN)/python deploy/local/demo.py $(if $(ONCE),--once)
+
+.PHONY: cluster-up
+cluster-up: setup ## Start a local cluster that stays (a real control plane on loopback)
+	@$(BIN)/localcluster up
+
+.PHONY: cluster-down
+cluster-down: setup ## Stop the local cluster and remove all that it left
+	@$(BIN)/localcluster down
+
+##@ Develop
+
+.PHONY: setup
+setup: $(VENV)/.synced ## Put the environment into .venv (the other targets call it)
+
+$(VENV)/.synced: requirements/uv.txt requirements/dev.txt pyproject.toml deploy/local/pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; name it with: make PYTHON=python3.13 $(MAKECMDGOALS)" >&2; exit 1; }
+	@test -x $(UV) || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt; }
+	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable . --editable deploy/local
+	@touch $@
+
+.PHONY: lint
+lint: setup ## Check style, types, layers and generated files
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m statefulroute.api --check
+
+.PHONY: format
+format: setup ## Put the code into the one format
+	@$(BIN)/ruff check --fix-only
+	@$(BIN)/ruff format
+
+.PHONY: generate
+generate: setup ## Write the files that are generated from the types
+	@$(BIN)/python -m statefulroute.api
+
+.PHONY: lock
+lock: setup ## Lock the requirements anew (versions and hashes)
+	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade -o requirements/uv.txt requirements/uv.in
+	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade --all-extras --group dev -o requirements/dev.txt pyproject.toml deploy/local/pyproject.toml
+
+##@ Test
+
+.PHONY: test
+test: setup lint ## Run every test: unit, API tables, local cluster, end to end
+	@$(BIN)/pytest
+
+.PHONY: test-unit
+test-unit: setup ## Run the tests that need no cluster
+	@$(BIN)/pytest tests/unit
+
+.PHONY: help
+help: ## Print this help
+	@awk 'BEGIN {FS = ":.*## "; printf "Usage: make \033[36m<target>\033[0m\n"} \
+		/^##@/ {printf "\n\033[1m%s\033[0m\n", substr($$0, 5)} \
+		/^[a-zA-Z0-9_-]+:.*## / {printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -1,0 +1,1 @@
+"""Sticky, stateful routing on Kubernetes: bindings of users to pods as API objects."""

@@ -1,0 +1,67 @@
+"""Writes every file that is generated from the types: `python -m statefulroute.api [--check] [ROOT]`.
+
+With --check nothing is written; the exit code is 1 when a file differs from the types.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from statefulroute.api.admission import namespace_locality
+from statefulroute.api.crd import custom_resource_definition
+from statefulroute.api.podlink import PodLink
+from statefulroute.api.rbac import operator_cluster_role
+from statefulroute.api.statefulroute import StatefulRoute
+
+_HEADER = "# Generated from the types in operator/statefulroute/api by `make generate`. Do not edit.\n"
+
+
+def generated_files() -> Iterator[tuple[Path, str]]:
+    """Every generated file: its path below the repository's root, and its text."""
+    for model in (PodLink, StatefulRoute):
+        yield Path("crds") / f"{model.names.plural}.yaml", _text(custom_resource_definition(model))
+    yield Path("deploy/admission/namespace-locality.yaml"), _text(*namespace_locality())
+    yield Path("deploy/rbac/operator.yaml"), _text(operator_cluster_role())
+
+
+def _text(*documents: dict[str, Any]) -> str:
+    return _HEADER + yaml.dump_all(documents, Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Plain YAML: enum members as their values, and no anchors for what is written twice."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ANN401, ARG002 - as the base class has it
+        return True
+
+
+_Dumper.add_multi_representer(str, lambda dumper, text: dumper.represent_str(str(text)))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the generated files, or with --check only compare them; gives the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m statefulroute.api", description=__doc__)
+    parser.add_argument("root", nargs="?", type=Path, default=Path.cwd(), help="the repository's root")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail when a file differs")
+    options = parser.parse_args(arguments)
+    stale = [(path, text) for path, text in generated_files() if _differs(options.root / path, text)]
+    for path, text in stale:
+        if options.check:
+            sys.stderr.write(f"{path} differs from the types: run `make generate` and commit it\n")
+        else:
+            (options.root / path).parent.mkdir(parents=True, exist_ok=True)
+            (options.root / path).write_text(text, encoding="utf-8")
+            sys.stdout.write(f"wrote {path}\n")
+    return 1 if options.check and stale else 0
+
+
+def _differs(path: Path, text: str) -> bool:
+    return not path.exists() or path.read_text(encoding="utf-8") != text
+
+
+if __name__ == "__main__":
+    sys.exit(main())

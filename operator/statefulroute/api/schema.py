@@ -1,0 +1,121 @@
+"""From a pydantic model to the structural OpenAPI schema that a CustomResourceDefinition wants."""
+
+import inspect
+import re
+from typing import Any
+
+from statefulroute.api.model import Model
+
+#: Any JSON value. (mypy's recursive types would say no more here.)
+JSON = Any
+
+#: JSON schema's keywords that a structural schema does not know.
+_DROPPED = frozenset({"title", "$defs"})
+
+#: What a reader wants to see first.
+_FIRST = ("description", "type", "format", "enum", "default")
+
+_RULES = "x-kubernetes-validations"
+
+
+def structural_schema(model: type[Model]) -> dict[str, JSON]:
+    """The OpenAPI v3 structural schema of a model, with every reference resolved.
+
+    Args:
+        model: the type of an object or of a part of one.
+
+    Returns:
+        The schema as it stands in `openAPIV3Schema`: no `$ref`, no `title`, defaults and CEL rules kept.
+    """
+    schema = model.model_json_schema(by_alias=True, mode="validation")
+    return _structural(schema, schema.get("$defs", {}))
+
+
+def with_sentences(schema: dict[str, JSON]) -> dict[str, JSON]:
+    """The same schema with its bounds as CEL rules, each with a sentence that names the field.
+
+    The API server checks no CEL rule of an object that breaks a plain bound, and says so in a second
+    error; a rule's sentence stands alone and tells how to put it right.
+    """
+    out = dict(schema)
+    if "properties" in out:
+        out["properties"] = {name: _spoken(name, child) for name, child in out["properties"].items()}
+    if "items" in out:
+        out["items"] = with_sentences(out["items"])
+    return out
+
+
+def _spoken(name: str, schema: dict[str, JSON]) -> dict[str, JSON]:
+    out = with_sentences(schema)
+    rules: list[dict[str, str]] = []
+    if out.get("type") == "integer" and "minimum" in out and "maximum" in out:
+        least, most = out.pop("minimum"), out.pop("maximum")
+        rules.append(
+            {"rule": f"self >= {least} && self <= {most}", "message": f"{name} must be from {least} to {most}"}
+        )
+    if out.get("type") == "string" and out.get("minLength") == 1:
+        del out["minLength"]
+        rules.append({"rule": "self != ''", "message": f"{name} must not be empty"})
+    if rules:
+        out[_RULES] = rules + out.get(_RULES, [])
+    return out
+
+
+def _structural(node: dict[str, JSON], definitions: dict[str, JSON]) -> dict[str, JSON]:
+    """One schema and all schemas within it."""
+    if "$ref" in node:
+        referred = definitions[node["$ref"].rsplit("/", 1)[-1]]
+        # The referring field's own words (description, default, rules) win over the type's.
+        own = {key: value for key, value in node.items() if key != "$ref"}
+        return _structural({**referred, **own}, definitions)
+    if "anyOf" in node:
+        return _structural(_without_alternatives(node), definitions)
+    out = {key: _child(key, value, definitions) for key, value in node.items() if key not in _DROPPED}
+    _as_kubernetes_has_it(out)
+    return {key: out[key] for key in (*_FIRST, *out) if key in out}
+
+
+def _child(key: str, value: JSON, definitions: dict[str, JSON]) -> JSON:
+    """What stands under one keyword; the names of properties are not keywords."""
+    if key == "properties":
+        return {name: _structural(schema, definitions) for name, schema in value.items()}
+    if key == "items":
+        return _structural(value, definitions)
+    return value
+
+
+def _without_alternatives(node: dict[str, JSON]) -> dict[str, JSON]:
+    """`X | None` is an optional X; `int | str` is Kubernetes' own int-or-string."""
+    own = {key: value for key, value in node.items() if key != "anyOf"}
+    if node.get("x-kubernetes-int-or-string"):
+        return own
+    (only,) = (choice for choice in node["anyOf"] if choice.get("type") != "null")
+    return {**only, **own}
+
+
+def _as_kubernetes_has_it(schema: dict[str, JSON]) -> None:
+    """Formats of integers, defaults and descriptions, in place."""
+    if schema.get("type") == "integer":
+        schema.setdefault("format", "int32")
+    if "default" in schema:
+        schema["default"] = _without_absent(schema["default"])
+        if schema["default"] in (None, []):
+            del schema["default"]
+    if "description" in schema:
+        schema["description"] = _paragraphs(schema["description"])
+
+
+def _without_absent(value: JSON) -> JSON:
+    """A default value without its null and empty parts: in an object they are absent fields.
+
+    What remains is complete: the API server holds a default to the rules before it fills in the defaults within.
+    """
+    if not isinstance(value, dict):
+        return value
+    parts = {key: _without_absent(part) for key, part in value.items()}
+    return {key: part for key, part in parts.items() if part not in (None, [])}
+
+
+def _paragraphs(text: str) -> str:
+    """A docstring with its lines joined; blank lines still part its paragraphs."""
+    return re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(text))
