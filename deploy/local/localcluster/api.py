@@ -1,0 +1,57 @@
+"""The few requests that a starting cluster needs, over the standard library's HTTPS client."""
+
+import http.client
+import json
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from localcluster.ports import LOOPBACK
+
+TIMEOUT_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the API server said; status 0 when it did not answer at all."""
+
+    status: int
+    body: Any = None
+
+    @property
+    def good(self) -> bool:
+        """Whether the request was granted."""
+        return http.HTTPStatus.OK <= self.status < http.HTTPStatus.MULTIPLE_CHOICES
+
+
+class Api:
+    """The API server on a loopback port, asked as its administrator."""
+
+    def __init__(self, port: int, folder: Path) -> None:
+        self._port = port
+        self._context = ssl.create_default_context(cafile=str(folder / "ca.crt"))
+        self._context.load_cert_chain(folder / "admin.crt", folder / "admin.key")
+
+    def get(self, path: str) -> Answer:
+        """Read one object, list or health endpoint."""
+        return self._ask("GET", path, None)
+
+    def create(self, path: str, manifest: dict[str, Any]) -> Answer:
+        """Create an object in the collection at `path`."""
+        return self._ask("POST", path, json.dumps(manifest))
+
+    def _ask(self, method: str, path: str, content: str | None) -> Answer:
+        connection = http.client.HTTPSConnection(LOOPBACK, self._port, timeout=TIMEOUT_SECONDS, context=self._context)
+        try:
+            connection.request(method, path, content, {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            text = answer.read()
+        except (OSError, http.client.HTTPException):
+            return Answer(0)
+        finally:
+            connection.close()
+        try:
+            return Answer(answer.status, json.loads(text))
+        except ValueError:
+            return Answer(answer.status, text.decode(errors="replace"))

@@ -1,0 +1,112 @@
+"""The keys and certificates of one cluster: an authority, the API server's certificate, one for each client.
+
+They live as long as the cluster's folder and are worth nothing outside it.
+"""
+
+import ipaddress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+LIFETIME = timedelta(days=365)
+CLOCK_SKEW = timedelta(minutes=5)
+SERVER_NAMES = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """A private key and its certificate, both as PEM."""
+
+    key: bytes
+    certificate: bytes
+
+
+class Authority:
+    """A certificate authority that exists for one cluster."""
+
+    def __init__(self) -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        name = _name("localcluster-ca", None)
+        self._certificate = (
+            _builder(name, name, self._key.public_key())
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .sign(self._key, hashes.SHA256())
+        )
+
+    @property
+    def certificate(self) -> bytes:
+        """The authority's certificate, as PEM."""
+        return self._certificate.public_bytes(serialization.Encoding.PEM)
+
+    def server(self, addresses: tuple[str, ...]) -> KeyPair:
+        """A certificate for the API server under the names it always has, and under IP addresses."""
+        names = [x509.DNSName(name) for name in SERVER_NAMES]
+        ips = [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
+        return self._issue(
+            _name("kube-apiserver", None),
+            ExtendedKeyUsageOID.SERVER_AUTH,
+            x509.SubjectAlternativeName([*names, *ips]),
+        )
+
+    def client(self, user: str, group: str | None = None) -> KeyPair:
+        """A certificate that makes its holder a user of Kubernetes, in a group."""
+        return self._issue(_name(user, group), ExtendedKeyUsageOID.CLIENT_AUTH)
+
+    def _issue(
+        self,
+        subject: x509.Name,
+        usage: x509.ObjectIdentifier,
+        alternatives: x509.SubjectAlternativeName | None = None,
+    ) -> KeyPair:
+        key = ec.generate_private_key(ec.SECP256R1())
+        builder = _builder(subject, self._certificate.subject, key.public_key()).add_extension(
+            x509.ExtendedKeyUsage([usage]), critical=False
+        )
+        if alternatives is not None:
+            builder = builder.add_extension(alternatives, critical=False)
+        certificate = builder.sign(self._key, hashes.SHA256())
+        return KeyPair(_private(key), certificate.public_bytes(serialization.Encoding.PEM))
+
+
+def signing_pair() -> tuple[bytes, bytes]:
+    """A private key and its public key, as PEM: they sign and prove the tokens of service accounts."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return _private(key), public
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file that only its owner can read."""
+    path.touch(mode=0o600)
+    path.write_bytes(content)
+
+
+def _name(common_name: str, organisation: str | None) -> x509.Name:
+    parts = [x509.NameAttribute(NameOID.COMMON_NAME, common_name)]
+    if organisation is not None:
+        parts.insert(0, x509.NameAttribute(NameOID.ORGANIZATION_NAME, organisation))
+    return x509.Name(parts)
+
+
+def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - CLOCK_SKEW)
+        .not_valid_after(now + LIFETIME)
+    )
+
+
+def _private(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )

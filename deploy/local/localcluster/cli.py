@@ -1,0 +1,5 @@
+"""The command `localcluster`."""
+
+
+def main() -> None:
+    """Run the command."""

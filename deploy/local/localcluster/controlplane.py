@@ -1,0 +1,173 @@
+"""Starts a control plane's parts under a guardian and waits until it can be used."""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from localcluster import components, nodes, ports
+from localcluster.api import Api
+from localcluster.certificates import Authority, signing_pair, write_private
+from localcluster.components import Layout
+from localcluster.errors import LocalClusterError
+from localcluster.guardian_client import GuardianClient
+from localcluster.kubeconfigs import write
+from localcluster.paths import sources_folder
+from localcluster.processes import wait_until
+
+READY_SECONDS = 90.0
+ADMINISTRATORS = "system:masters"
+# Each client's user and group, by the kubeconfig that it gets.
+CLIENTS = {
+    "admin": ("localcluster-admin", ADMINISTRATORS),
+    "controller-manager": ("system:kube-controller-manager", None),
+    "scheduler": ("system:kube-scheduler", None),
+    "kwok": ("localcluster-kwok", ADMINISTRATORS),
+}
+PODS_NEED = ("controller-manager", "scheduler", "kwok")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is wanted of a control plane.
+
+    Attributes:
+        name: The cluster's name.
+        programs: The command that runs each part; parts that are missing are not started.
+        node_count: How many nodes it shall have.
+        apiserver_flags: Flags that the API server gets besides.
+        pod_range: The addresses that pods get, as a CIDR.
+    """
+
+    name: str
+    programs: Mapping[str, Sequence[str]]
+    node_count: int
+    apiserver_flags: Sequence[str]
+    pod_range: str
+
+    @property
+    def runs_pods(self) -> bool:
+        """Whether everything is there that makes pods run."""
+        return all(part in self.programs for part in PODS_NEED)
+
+
+@dataclass(frozen=True, slots=True)
+class ControlPlane:
+    """A control plane that can be used.
+
+    Attributes:
+        server: The API server's URL.
+        kubeconfig: The administrator's kubeconfig.
+        version: The API server's version.
+    """
+
+    server: str
+    kubeconfig: Path
+    version: str
+
+
+def start(request: Request, folder: Path, guardian: GuardianClient) -> ControlPlane:
+    """Start a control plane in `folder` and wait until pods can be made in it.
+
+    Raises:
+        LocalClusterError: A part ended, or something was not ready in time; the message has the part's last words.
+    """
+    with ExitStack() as reservations:
+        held = [reservations.enter_context(ports.reserve()) for _ in range(3)]
+        guardian.hold(held)
+        etcd, peer, server = map(ports.number, held)
+    layout = Layout(folder, etcd, peer, server, request.pod_range)
+    guardian.start("etcd", [*request.programs["etcd"], *components.etcd(layout)])
+    _issue_certificates(layout, request.name)
+    apiserver = components.apiserver(
+        layout, service_accounts="controller-manager" in request.programs, extra=request.apiserver_flags
+    )
+    guardian.start("apiserver", [*request.programs["apiserver"], *apiserver])
+    api = Api(layout.apiserver_port, folder)
+    clients = {
+        "controller-manager": components.controller_manager(layout),
+        "scheduler": components.scheduler(layout),
+        "kwok": components.kwok(layout, sources_folder() / "kwok" / "stages.yaml"),
+    }
+    patience = _Patience(guardian)
+    patience.wait("the API server", lambda: api.get("/readyz").good)
+    for part, flags in clients.items():
+        if part in request.programs:
+            guardian.start(part, [*request.programs[part], *flags])
+    _create_nodes(api, request)
+    _wait_for_pods_to_be_possible(api, request, patience)
+    version = api.get("/version").body["gitVersion"]
+    return ControlPlane(layout.server, folder / "admin.kubeconfig", version)
+
+
+class _Patience:
+    """Waits for a starting cluster, as long as none of its parts ends."""
+
+    def __init__(self, guardian: GuardianClient) -> None:
+        self._guardian = guardian
+        self._deadline = time.monotonic() + READY_SECONDS
+
+    def wait(self, what: str, condition: Callable[[], bool]) -> None:
+        def settled() -> bool:
+            return condition() or self._fallen() is not None
+
+        ready = wait_until(settled, self._deadline - time.monotonic())
+        fallen = self._fallen()
+        if fallen is not None:
+            raise LocalClusterError(
+                f"The cluster cannot start, because its {fallen} ended:\n{self._guardian.log_tail(fallen)}"
+            )
+        if not ready:
+            raise LocalClusterError(
+                f"The cluster cannot start: {what} was not ready after {READY_SECONDS:.0f} s.\n"
+                f"{self._guardian.log_tail('apiserver')}"
+            )
+
+    def _fallen(self) -> str | None:
+        states = self._guardian.parts()
+        return next((name for name, state in states.items() if state.ended is not None), None)
+
+
+def _issue_certificates(layout: Layout, name: str) -> None:
+    authority = Authority()
+    server = authority.server((ports.LOOPBACK, components.SERVICE_ADDRESS))
+    signing_key, verifying_key = signing_pair()
+    admin = authority.client(*CLIENTS["admin"])
+    files = {
+        "ca.crt": authority.certificate,
+        "apiserver.crt": server.certificate,
+        "apiserver.key": server.key,
+        "service-account.key": signing_key,
+        "service-account.pub": verifying_key,
+        "admin.crt": admin.certificate,
+        "admin.key": admin.key,
+    }
+    for file, content in files.items():
+        write_private(layout.folder / file, content)
+    for client, (user, group) in CLIENTS.items():
+        pair = admin if client == "admin" else authority.client(user, group)
+        path = layout.folder / f"{client}.kubeconfig"
+        write(path, f"localcluster-{name}", layout.server, authority.certificate, pair)
+
+
+def _create_nodes(api: Api, request: Request) -> None:
+    for number in range(request.node_count if "kwok" in request.programs else 0):
+        answer = api.create("/api/v1/nodes", nodes.manifest(number))
+        if not answer.good:
+            raise LocalClusterError(f"The API server refused a node: {json.dumps(answer.body)}")
+
+
+def _wait_for_pods_to_be_possible(api: Api, request: Request, patience: _Patience) -> None:
+    patience.wait("the default namespace", lambda: api.get("/api/v1/namespaces/default").good)
+    if "controller-manager" in request.programs:
+        account = "/api/v1/namespaces/default/serviceaccounts/default"
+        patience.wait("the default service account", lambda: api.get(account).good)
+
+    def all_nodes_ready() -> bool:
+        answer = api.get("/api/v1/nodes")
+        return answer.good and all(map(nodes.is_ready, answer.body["items"]))
+
+    if request.runs_pods:
+        patience.wait("every node", all_nodes_ready)

@@ -1,0 +1,180 @@
+"""The guardian: a small process that starts a cluster's parts and ends them, whatever becomes of its owner.
+
+It leads a session of its own, so that Ctrl-C in a terminal reaches the owner alone, and it is the parts' parent, so
+that the kernel ends them if the guardian itself is killed (on Linux). It goes, and takes everything with it, when
+
+- its standard input closes: only the owner holds the other end, so the owner has died or is done;
+- it gets SIGTERM.
+
+It takes its orders as lines of JSON over a socket in the cluster's folder:
+
+    {"order": "start", "part": "etcd", "command": [...]}    start a part; its output goes to <part>.log
+    {"order": "signal", "part": "etcd", "number": 9}        send a part a signal
+    {"order": "end", "part": "etcd"}                        end a part and wait until it is gone
+    {"order": "restart", "part": "etcd"}                    end a part if it runs, and start it as before
+    {"order": "parts"}                                      tell each part's pid and how it ended
+    {"order": "hold"}                                       keep the file descriptors that come with the order
+    {"order": "farewell", "command": [...]}                 run a command once all parts are gone
+    {"order": "outlive"}                                    from now on outlive the owner
+
+It must stay single-threaded (see `processes.dying_with`) and needs the standard library alone, to start quickly.
+"""
+
+import contextlib
+import json
+import os
+import selectors
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from localcluster.processes import dying_with, identify, wait_until
+from localcluster.state import Roster, say_farewell, write_roster
+
+GRACE_SECONDS = 3.0
+LAST_GRACE_SECONDS = 1.0
+ORDER_SECONDS = 2.0
+ORDER_BYTES = 1 << 16
+MOST_DESCRIPTORS = 16
+
+
+class Guardian:
+    """Starts, watches and ends the parts of one cluster.
+
+    Args:
+        folder: The cluster's folder, which goes with the guardian.
+        listener: The socket on which orders come.
+    """
+
+    def __init__(self, folder: Path, listener: socket.socket) -> None:
+        self._folder = folder
+        self._listener = listener
+        self._commands: dict[str, list[str]] = {}
+        self._parts: dict[str, subprocess.Popen[bytes]] = {}
+        self._farewells: list[list[str]] = []
+        self._bound_to_owner = True
+        self._ending = False
+
+    def run(self) -> None:
+        """Obey until the end, then clear everything away."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._listener, selectors.EVENT_READ, self._obey)
+            selector.register(sys.stdin.fileno(), selectors.EVENT_READ, self._lose_owner)
+            selector.register(_signal_arrivals(self._be_told_to_end), selectors.EVENT_READ, _drain)
+            self._record()
+            try:
+                while not self._ending:
+                    for key, _ in selector.select():
+                        key.data(key.fileobj)
+                        if key.data == self._lose_owner:
+                            selector.unregister(key.fileobj)
+            finally:
+                self._end_everything()
+
+    def _be_told_to_end(self, *_: object) -> None:
+        self._ending = True
+
+    def _lose_owner(self, _: object) -> None:
+        self._ending = self._ending or self._bound_to_owner
+
+    def _obey(self, listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.settimeout(ORDER_SECONDS)
+            message, descriptors, _, _ = socket.recv_fds(connection, ORDER_BYTES, MOST_DESCRIPTORS)
+            # Descriptors are kept by not closing them; a child never inherits them.
+            for descriptor in descriptors:
+                os.set_inheritable(descriptor, False)  # noqa: FBT003 - takes no keyword
+            while not message.endswith(b"\n") and (more := connection.recv(ORDER_BYTES)):
+                message += more
+            connection.sendall(json.dumps(self._answer(message)).encode() + b"\n")
+
+    def _answer(self, message: bytes) -> dict[str, Any]:
+        try:
+            self._carry_out(json.loads(message))
+        except (KeyError, OSError, ValueError) as error:  # a bad order must not end the cluster
+            return {"refused": f"{type(error).__name__}: {error}"}
+        return {"parts": {name: {"pid": part.pid, "ended": part.poll()} for name, part in sorted(self._parts.items())}}
+
+    def _carry_out(self, order: dict[str, Any]) -> None:
+        name = order.get("part", "")
+        match order["order"]:
+            case "start":
+                self._commands[name] = order["command"]
+                self._start(name)
+            case "signal":
+                self._parts[name].send_signal(order["number"])
+            case "end":
+                _end([self._parts[name]], GRACE_SECONDS)
+            case "restart":
+                _end([self._parts[name]], GRACE_SECONDS)
+                self._start(name)
+            case "farewell":
+                self._farewells.append(order["command"])
+                self._record()
+            case "outlive":
+                self._bound_to_owner = False
+
+    def _start(self, name: str) -> None:
+        with (self._folder / f"{name}.log").open("ab") as log:
+            self._parts[name] = subprocess.Popen(
+                self._commands[name],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self._folder,
+                preexec_fn=dying_with(os.getpid()),  # noqa: PLW1509 - safe: one thread only
+            )
+        self._record()
+
+    def _record(self) -> None:
+        living = {name: identify(part.pid) for name, part in self._parts.items()}
+        parts = {name: process for name, process in living.items() if process is not None}
+        write_roster(self._folder, Roster(identify(os.getpid()), parts, self._farewells))
+
+    def _end_everything(self) -> None:
+        # etcd goes last: the others end faster while it still answers them.
+        _end([part for name, part in self._parts.items() if name != "etcd"], GRACE_SECONDS)
+        _end(list(self._parts.values()), LAST_GRACE_SECONDS)
+        say_farewell(self._farewells)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def main() -> None:
+    """Run a guardian: `guardian FOLDER LISTENER`, where LISTENER is an inherited, listening socket."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    Guardian(Path(sys.argv[1]), socket.socket(fileno=int(sys.argv[2]))).run()
+
+
+def _signal_arrivals(on_termination: Any) -> socket.socket:  # noqa: ANN401 - a signal handler of any kind
+    """A socket that becomes readable when a signal comes, so that a selector wakes up for it."""
+    arrivals, wakeup = socket.socketpair()
+    wakeup.setblocking(False)  # noqa: FBT003 - takes no keyword
+    signal.set_wakeup_fd(wakeup.detach())
+    signal.signal(signal.SIGTERM, on_termination)
+    return arrivals
+
+
+def _drain(arrivals: socket.socket) -> None:
+    arrivals.recv(ORDER_BYTES)
+
+
+def _end(parts: list[subprocess.Popen[bytes]], grace: float) -> None:
+    """End parts: the API server now and then outlives SIGTERM, and a stopped process never sees it."""
+    for part in parts:
+        part.terminate()
+        part.send_signal(signal.SIGCONT)
+    if not wait_until(lambda: all(part.poll() is not None for part in parts), grace):
+        for part in parts:
+            part.kill()
+        for part in parts:
+            part.wait()
+
+
+if __name__ == "__main__":
+    main()

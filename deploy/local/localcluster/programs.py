@@ -1,0 +1,147 @@
+"""Builds the programs of the control plane from Go source, and keeps them until the source changes."""
+
+import hashlib
+import os
+import re
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from localcluster.errors import LocalClusterError
+from localcluster.locks import exclusive
+from localcluster.paths import cache_folder, sources_folder
+from localcluster.progress import Progress
+from localcluster.toolchain import Go, find_go, run_patiently
+
+KUBERNETES = re.compile(r"^\s*k8s\.io/kubernetes (v(\d+)\.(\d+)\.\d+)$", re.MULTILINE)
+SOURCES = ("go.mod", "go.sum", "*.go")
+VERSION_PACKAGE = "k8s.io/component-base/version"
+KEPT_BUILDS = 3
+KEPT_SECONDS = 24 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How one program is built.
+
+    Attributes:
+        name: The program's name.
+        module: The folder of its Go module.
+        package: The package to build, as seen from the module.
+        linker_flags: What the linker is told, the version above all.
+    """
+
+    name: str
+    module: Path
+    package: str
+    linker_flags: str
+
+    @property
+    def flags(self) -> Sequence[str]:
+        """The flags of `go build`."""
+        return ("-trimpath", "-ldflags", self.linker_flags)
+
+    def key(self, go_version: str) -> str:
+        """What tells this build from any other: its sources, flags and toolchain."""
+        digest = hashlib.sha256()
+        for pattern in SOURCES:
+            for file in sorted(self.module.glob(pattern)):
+                digest.update(f"{file.name}\0".encode() + file.read_bytes() + b"\0")
+        settings = [go_version, self.package, *self.flags]
+        settings += [os.environ.get(name, "") for name in ("GOFLAGS", "GOOS", "GOARCH")]
+        digest.update("\0".join(settings).encode())
+        return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """The built programs."""
+
+    controlplane: Path
+    kwok: Path
+
+
+def kubernetes_version(sources: Path | None = None) -> str:
+    """The version of Kubernetes that the control plane is built from, like `v1.37.2`."""
+    return _kubernetes(sources or sources_folder())[1]
+
+
+def recipes(sources: Path) -> tuple[Recipe, Recipe]:
+    """How the control plane and kwok are built."""
+    module = sources / "controlplane"
+    found = _kubernetes(sources)
+    stamps = {
+        "gitVersion": found[1],
+        "gitMajor": found[2],
+        "gitMinor": found[3],
+        "gitTreeState": "clean",
+    }
+    stamped = " ".join(f"-X {VERSION_PACKAGE}.{name}={value}" for name, value in stamps.items())
+    return (
+        Recipe("controlplane", module, ".", f"-s -w {stamped}"),
+        Recipe("kwok", sources / "kwok", "sigs.k8s.io/kwok/cmd/kwok", "-s -w"),
+    )
+
+
+def build(progress: Progress) -> Programs:
+    """The programs, built now unless they have been built before.
+
+    Raises:
+        LocalClusterError: There is no Go, or the build fails.
+    """
+    go = find_go(progress)
+    controlplane, kwok = (_built(recipe, go, progress) for recipe in recipes(sources_folder()))
+    return Programs(controlplane, kwok)
+
+
+def prune(program: str, folder: Path, now: float) -> None:
+    """Remove builds of a program beyond the last few that were used, unless one may still be in use."""
+    builds = sorted(folder.glob(f"{program}-*"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for build_folder in builds[KEPT_BUILDS:]:
+        if now - build_folder.stat().st_mtime > KEPT_SECONDS:
+            shutil.rmtree(build_folder, ignore_errors=True)
+
+
+def _built(recipe: Recipe, go: Go, progress: Progress) -> Path:
+    folder = cache_folder() / "programs"
+    program = folder / f"{recipe.name}-{recipe.key(go.version)}" / recipe.name
+    if not program.exists():
+        lock = folder / f"{recipe.name}.lock"
+        with exclusive(lock, lambda waited: progress.tick(f"Waiting for another build of {recipe.name}", waited)):
+            progress.done()
+            if not program.exists():
+                _go_build(recipe, go, program, progress)
+        prune(recipe.name, folder, time.time())
+    program.parent.touch()  # its last use, for `prune`
+    return program
+
+
+def _go_build(recipe: Recipe, go: Go, program: Path, progress: Progress) -> None:
+    program.parent.mkdir(parents=True, exist_ok=True)
+    draft = program.with_name(f"{program.name}.new")
+    if recipe.name == "controlplane":
+        progress.say("The first build of the control plane takes some minutes; later starts take seconds.")
+    command = [str(go.program), "build", *recipe.flags, "-o", str(draft), recipe.package]
+    failure = run_patiently(
+        command,
+        f"Building {recipe.name} with {go.version}",
+        progress,
+        folder=recipe.module,
+        environment=go.environment,
+    )
+    if failure is not None:
+        draft.unlink(missing_ok=True)
+        raise LocalClusterError(
+            f"{recipe.name} could not be built in {recipe.module}: see the message below, and check that Go's "
+            f"module proxy can be reached.\n{failure}"
+        )
+    draft.replace(program)
+
+
+def _kubernetes(sources: Path) -> re.Match[str]:
+    found = KUBERNETES.search((sources / "controlplane" / "go.mod").read_text(encoding="utf-8"))
+    if found is None:
+        raise LocalClusterError("controlplane/go.mod does not say which k8s.io/kubernetes it needs.")
+    return found

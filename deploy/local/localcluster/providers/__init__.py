@@ -1,0 +1,85 @@
+"""The ways to come by a cluster, one module each, and the choice between them.
+
+A provider is one function: it is given an `Order`, the cluster's own folder and the guardian of that folder, and
+returns once the cluster can be used. What must be removed in the end, it tells the guardian before it makes it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from localcluster.errors import LocalClusterError
+from localcluster.guardian_client import GuardianClient
+from localcluster.progress import Progress
+
+KUBECONFIG_VARIABLE = "STATEFULROUTE_KUBECONFIG"
+ASSETS_VARIABLE = "KUBEBUILDER_ASSETS"
+NAMES = ("builtin", "envtest", "existing", "kind")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is wanted of a provider.
+
+    Attributes:
+        name: The cluster's name.
+        node_count: How many nodes it shall have.
+        kubeconfig: The kubeconfig of a cluster that is there already.
+        apiserver_flags: Flags that the API server gets besides.
+        pod_range: The addresses that pods get, as a CIDR.
+        environment: The environment variables.
+        progress: Hears how it goes.
+    """
+
+    name: str
+    node_count: int
+    kubeconfig: Path | None
+    apiserver_flags: Sequence[str]
+    pod_range: str
+    environment: Mapping[str, str]
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A cluster that can be used; the attributes are those of `state.Record`."""
+
+    server: str
+    kubeconfig: Path
+    kubectl: Path
+    version: str
+    has_controllers: bool
+
+
+Provider = Callable[[Order, Path, GuardianClient], Delivery]
+
+
+def choose(explicit: str | None, kubeconfig: Path | None, environment: Mapping[str, str]) -> str:
+    """The provider's name: the one that was asked for, else the one that the environment implies, else ours.
+
+    Raises:
+        LocalClusterError: There is no provider of that name, or it cannot use a kubeconfig.
+    """
+    if explicit is not None and explicit not in NAMES:
+        raise LocalClusterError(f"There is no provider {explicit!r}: use one of {', '.join(NAMES)}.")
+    if kubeconfig is not None and explicit not in (None, "existing"):
+        raise LocalClusterError(
+            f"A kubeconfig belongs to the provider 'existing', not to {explicit!r}: leave one of the two out."
+        )
+    if explicit is not None:
+        return explicit
+    if kubeconfig is not None or environment.get(KUBECONFIG_VARIABLE):
+        return "existing"
+    return "envtest" if environment.get(ASSETS_VARIABLE) else "builtin"
+
+
+def provider(name: str) -> Provider:
+    """The provider of this name, which must be one of `NAMES`."""
+    from localcluster.providers import builtin, envtest, existing, kind  # noqa: PLC0415 - they import this module
+
+    return {
+        "builtin": builtin.provide,
+        "envtest": envtest.provide,
+        "existing": existing.provide,
+        "kind": kind.provide,
+    }[name]

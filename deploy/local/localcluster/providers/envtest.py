@@ -1,0 +1,60 @@
+"""The binaries of controller-runtime's envtest, from the folder that KUBEBUILDER_ASSETS names.
+
+That folder holds etcd and kube-apiserver, and often nothing else: then objects can be stored and validated but no
+pod ever runs, and `has_controllers` says so. Whatever other parts lie there are started too.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from localcluster import controlplane
+from localcluster.errors import LocalClusterError
+from localcluster.guardian_client import GuardianClient
+from localcluster.kubectl import find_kubectl
+from localcluster.providers import ASSETS_VARIABLE, Delivery, Order
+
+FILES = {
+    "etcd": "etcd",
+    "apiserver": "kube-apiserver",
+    "controller-manager": "kube-controller-manager",
+    "scheduler": "kube-scheduler",
+    "kwok": "kwok",
+}
+INDISPENSABLE = ("etcd", "apiserver")
+
+
+def provide(order: Order, folder: Path, guardian: GuardianClient) -> Delivery:
+    """Start the parts that the folder has."""
+    request = controlplane.Request(
+        order.name,
+        {part: (str(program),) for part, program in find_programs(order.environment).items()},
+        order.node_count,
+        order.apiserver_flags,
+        order.pod_range,
+    )
+    started = controlplane.start(request, folder, guardian)
+    kubectl = find_kubectl(started.version, skew=1)
+    return Delivery(started.server, started.kubeconfig, kubectl, started.version, has_controllers=request.runs_pods)
+
+
+def find_programs(environment: Mapping[str, str]) -> dict[str, Path]:
+    """The parts whose programs lie in the folder of envtest's binaries.
+
+    Raises:
+        LocalClusterError: No folder is named, or etcd or kube-apiserver is not in it.
+    """
+    named = environment.get(ASSETS_VARIABLE)
+    if not named:
+        raise LocalClusterError(
+            f"The provider 'envtest' needs {ASSETS_VARIABLE}: set it to what `setup-envtest use -p path` prints."
+        )
+    found = {part: Path(named).absolute() / file for part, file in FILES.items()}
+    programs = {part: path for part, path in found.items() if os.access(path, os.X_OK) and path.is_file()}
+    missing = [FILES[part] for part in INDISPENSABLE if part not in programs]
+    if missing:
+        raise LocalClusterError(
+            f"{ASSETS_VARIABLE} is {named}, but there is no program {' and no '.join(missing)} in it: set it to what "
+            "`setup-envtest use -p path` prints, or unset it."
+        )
+    return programs

