@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from statefulroute.api.group import API_VERSION, POD_LINK
-from statefulroute.api.model import INT32_MAX, Conditions, Generation, Model, Time, rules
+from statefulroute.api.model import DNS_LABEL, INT32_MAX, Conditions, Generation, Model, Time, rules
 from statefulroute.api.vocabulary import LinkPhase
 
 #: The most bytes of a uid that has to be encoded: two hex digits each, after `<routeName>.x-`, in a name
@@ -34,11 +34,13 @@ class PodLinkSpec(Model):
 
     route_name: str = Field(
         description="The StatefulRoute, in this namespace, of the service that the user is bound in. Immutable.",
-        min_length=1,
         max_length=63,
-        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
         json_schema_extra=rules(
-            ("self == oldSelf", "routeName is immutable: delete this PodLink and create one for the other route")
+            (
+                f"self.matches('{DNS_LABEL}')",
+                "routeName must be a DNS label (lower-case letters, digits and '-'): it is the name of a StatefulRoute",
+            ),
+            ("self == oldSelf", "routeName is immutable: delete this PodLink and create one for the other route"),
         ),
     )
     namespace: str | None = Field(
@@ -60,7 +62,7 @@ class PodLinkSpec(Model):
                     "digits, '-' and '.', else at most 189 characters"
                 ),
             ),
-            (r"!self.matches('[\\x00-\\x1f\\x7f]')", "uid must not hold control characters"),
+            (r"!self.matches('\\p{Cc}')", "uid must not hold control characters"),
         ),
     )
     pod_index: int | None = Field(
@@ -124,10 +126,13 @@ class PodLink(Model):
     status: PodLinkStatus | None = None
 
     #: The root's CEL rules. The name is judged at creation: routeName and uid cannot change afterwards, and
-    #: an empty uid has a sentence of its own.
+    #: an empty uid or a bad routeName has a sentence of its own.
     validations: ClassVar[list[dict[str, Any]]] = [
         {
-            "rule": f"oldSelf.hasValue() || self.spec.uid == '' || self.metadata.name == {_expected_name()}",
+            "rule": (
+                f"oldSelf.hasValue() || self.spec.uid == '' || !self.spec.routeName.matches('{DNS_LABEL}') "
+                f"|| self.metadata.name == {_expected_name()}"
+            ),
             "messageExpression": _expected_name("metadata.name must be "),
             "fieldPath": ".metadata",
             "optionalOldSelf": True,

@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, JsonValue
 
 from statefulroute.api.group import API_VERSION, STATEFUL_ROUTE
-from statefulroute.api.model import INT32_MAX, Conditions, Generation, Model, Time, list_map, rules
+from statefulroute.api.model import DNS_LABEL, INT32_MAX, Conditions, Generation, Model, Time, list_map, rules
 from statefulroute.api.vocabulary import (
     LoadSource,
     PodLostAction,
@@ -18,6 +18,16 @@ from statefulroute.api.vocabulary import (
 _SAID: dict[str, JsonValue] = {"enum": ["Ready", "DenyNewCall", "Shutdown"]}
 
 _DAY = 86_400
+
+#: The sentence says all three, for those that were left out have defaults.
+_THRESHOLDS_RISE: dict[str, JsonValue] = {
+    "rule": "self.normal < self.high && self.high < self.overloaded",
+    "message": "workloadThresholds must rise: normal < high < overloaded",
+    "messageExpression": (
+        "'workloadThresholds must rise: normal < high < overloaded, not %d, %d, %d'"
+        ".format([self.normal, self.high, self.overloaded])"
+    ),
+}
 
 
 class WorkloadRef(Model):
@@ -43,7 +53,12 @@ class PodOverride(Model):
 class HTTPLoad(Model):
     """Where each pod answers with its load, as `{"loadState": n, "waitingTasks": n, "routingState": s}`."""
 
-    path: str = Field(default="/load", description="The path of the URL.", max_length=1024, pattern="^/")
+    path: str = Field(
+        default="/load",
+        description="The path of the URL.",
+        max_length=1024,
+        json_schema_extra=rules(("self.startsWith('/')", "path must begin with '/'")),
+    )
     port: int = Field(description="The port of the pod.", ge=1, le=65535)
     timeout_seconds: int = Field(default=1, description="How long one answer may take.", ge=1, le=60)
 
@@ -118,6 +133,18 @@ class OnPodLost(Model):
     )
 
 
+#: A name that a service can also be found by.
+Tag = Annotated[
+    str,
+    Field(
+        max_length=63,
+        json_schema_extra=rules(
+            (f"self.matches('{DNS_LABEL}')", "a tag must be a DNS label (lower-case letters, digits and '-')")
+        ),
+    ),
+]
+
+
 class StatefulRouteSpec(Model):
     """Which workload is routed to, and by what rules."""
 
@@ -134,9 +161,12 @@ class StatefulRouteSpec(Model):
                 (
                     (
                         "type(self) == int ? self >= 1 && self <= 65535 : "
-                        "self.matches('^[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?$')"
+                        "size(self) <= 15 && self.matches('^[a-z0-9]+(-[a-z0-9]+)*$') && self.matches('[a-z]')"
                     ),
-                    "port must be a number from 1 to 65535 or the name of a container port",
+                    (
+                        "port must be a number from 1 to 65535 or the name of a container port (at most 15 lower-case "
+                        "letters, digits and single '-', with at least one letter)"
+                    ),
                 )
             ),
         },
@@ -150,7 +180,7 @@ class StatefulRouteSpec(Model):
         default=(), description="An operator's word on single pods, for example to drain one."
     )
     tags: Annotated[
-        tuple[Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")], ...],
+        tuple[Tag, ...],
         Field(max_length=16, json_schema_extra={"x-kubernetes-list-type": "set"}),
     ] = Field(default=(), description="Names that the service can also be found by.")
     load: LoadSettings = Field(
@@ -172,12 +202,7 @@ class StatefulRouteSpec(Model):
     workload_thresholds: WorkloadThresholds = Field(
         default=WorkloadThresholds(),
         description="From which mean weighted load the service counts as Normal, High and Overloaded.",
-        json_schema_extra=rules(
-            (
-                "self.normal < self.high && self.high < self.overloaded",
-                "workloadThresholds must rise: normal < high < overloaded",
-            )
-        ),
+        json_schema_extra={"x-kubernetes-validations": [_THRESHOLDS_RISE]},
     )
     placement: Placement = Field(default=Placement(), description="How new users are spread over the pods.")
     links: LinkSettings = Field(default=LinkSettings(), description="What links of this route have in common.")
@@ -237,9 +262,10 @@ class StatefulRoute(Model):
 
     validations: ClassVar[list[dict[str, Any]]] = [
         {
-            "rule": "self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$') && size(self.metadata.name) <= 63",
+            "rule": f"self.metadata.name.matches('{DNS_LABEL}') && size(self.metadata.name) <= 63",
             "message": "metadata.name must be a DNS label (lower-case letters, digits and '-', at most 63 "
             "characters): it is the first part of its PodLinks' names",
+            "fieldPath": ".metadata",
         },
     ]
     printer_columns: ClassVar[list[dict[str, Any]]] = [
