@@ -1,5 +1,143 @@
 """The command `localcluster`."""
 
+import json
+import sys
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from localcluster import providers, status
+from localcluster.cluster import LocalCluster, stop_named
+from localcluster.errors import AlreadyRunningError, LocalClusterError
+from localcluster.programs import build as build_programs
+from localcluster.progress import PlainProgress, Progress, TerminalProgress
+from localcluster.state import cluster_folder, folders, read_record
+
+MINUTE = 60
+HOUR = 3600
+
+app = typer.Typer(
+    help="A real Kubernetes control plane on loopback, started in seconds.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Name = Annotated[str, typer.Option(help="The cluster's name: several can run side by side.")]
+
+
+class Output(StrEnum):
+    """How `status` is written."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+@app.command()
+def up(
+    name: Name = "default",
+    nodes: Annotated[int, typer.Option(min=1, help="How many nodes it shall have.")] = 3,
+    provider: Annotated[
+        providers.Name | None, typer.Option(help="Where it comes from; by default what the environment implies.")
+    ] = None,
+    kubeconfig: Annotated[Path | None, typer.Option(help="The kubeconfig of a cluster that is there already.")] = None,
+) -> None:
+    """Start a cluster that runs until `down`; one that runs already is left as it is."""
+    try:
+        cluster = LocalCluster.start(name, nodes=nodes, provider=provider, kubeconfig=kubeconfig, progress=_progress())
+    except AlreadyRunningError:
+        record = read_record(cluster_folder(name))
+        if record is None:
+            raise
+        typer.echo(f"Cluster {name} is running already at {record.server}.")
+        typer.echo(f"export KUBECONFIG={record.kubeconfig}")
+        return
+    cluster.outlive_owner()
+    typer.echo(f"Cluster {name} ({cluster.provider}, {cluster.version}) is ready at {cluster.server}.")
+    typer.echo(f"export KUBECONFIG={cluster.kubeconfig}")
+
+
+@app.command()
+def down(
+    name: Name = "default",
+    every: Annotated[bool, typer.Option("--all", help="End every cluster.")] = False,  # noqa: FBT002 - a flag
+) -> None:
+    """End a cluster and remove everything that it left; an existing cluster is only let go."""
+    names = [folder.name for folder in folders()] if every else [name]
+    ended = [each for each in names if stop_named(each)]
+    for each in ended:
+        typer.echo(f"Cluster {each} is gone.")
+    if not ended:
+        typer.echo("No cluster is running." if every else f"No cluster named {name} is running.")
+
+
+@app.command("status")
+def show_status(
+    output: Annotated[Output, typer.Option("--output", "-o", help="How it is written.")] = Output.TABLE,
+) -> None:
+    """Show every cluster, and clear away what dead ones left."""
+    found = status.all_clusters()
+    if output is Output.JSON:
+        typer.echo(json.dumps([asdict(each) for each in found], indent=2))
+    elif not found:
+        typer.echo("No cluster is running: start one with `localcluster up`.")
+    else:
+        Console().print(_table(found))
+
+
+@app.command()
+def kubeconfig(name: Name = "default") -> None:
+    """Print the path of a cluster's kubeconfig."""
+    typer.echo(str(LocalCluster.attach(name).kubeconfig))
+
+
+@app.command()
+def build() -> None:
+    """Build the programs, and print where they are kept."""
+    programs = build_programs(_progress())
+    typer.echo(str(programs.controlplane))
+    typer.echo(str(programs.kwok))
+
 
 def main() -> None:
-    """Run the command."""
+    """Run the command; what goes wrong is told in a sentence."""
+    try:
+        app()
+    except LocalClusterError as error:
+        typer.echo(f"localcluster: {error}", err=True)
+        sys.exit(1)
+
+
+def _progress() -> Progress:
+    console = Console(stderr=True)
+    if console.is_terminal:
+        return TerminalProgress(console)
+    return PlainProgress(lambda line: typer.echo(line, err=True))
+
+
+def _table(found: list[status.Status]) -> Table:
+    table = Table("NAME", "PROVIDER", "STATE", "NODES", "AGE", "ADDRESS", "PARTS", box=None)
+    for each in found:
+        fallen = [f"{part} {state}" for part, state in (each.parts or {}).items() if state != "running"]
+        running = f"{len(each.parts or {})} running" if each.parts else "-"
+        table.add_row(
+            each.name,
+            each.provider or "-",
+            each.state,
+            f"{each.nodes_ready}/{each.nodes}",
+            _age(each.age_seconds),
+            each.server or "-",
+            ", ".join(fallen) or running,
+        )
+    return table
+
+
+def _age(seconds: int) -> str:
+    if seconds < MINUTE:
+        return f"{seconds}s"
+    return f"{seconds // MINUTE}m" if seconds < HOUR else f"{seconds // HOUR}h{seconds % HOUR // MINUTE}m"

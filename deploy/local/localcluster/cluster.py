@@ -93,7 +93,7 @@ class LocalCluster:
         Args:
             name: Tells clusters apart that run side by side.
             nodes: How many nodes it shall have.
-            provider: One of `localcluster.providers.NAMES`; by default what the arguments and the environment imply.
+            provider: One of `localcluster.providers.Name`; by default what the arguments and the environment imply.
             kubeconfig: The kubeconfig of an existing cluster.
             apiserver_flags: Flags that the API server gets besides; later ones win over ours.
             pod_range: The addresses that pods get, as a CIDR; in 127.0.0.0/8 a test can listen on them.
@@ -115,7 +115,7 @@ class LocalCluster:
             delivered = provide(order, taken.folder, client)
             record = Record(
                 name=name,
-                provider=chosen,
+                provider=chosen.value,
                 server=delivered.server,
                 kubeconfig=str(delivered.kubeconfig),
                 kubectl=str(delivered.kubectl),
@@ -225,6 +225,21 @@ class LocalCluster:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def stop_named(name: str) -> bool:
+    """End the cluster of this name, whoever started it and however far it has come; False when there is none.
+
+    Raises:
+        LocalClusterError: It is still there afterwards, because it is only just being started.
+    """
+    folder = cluster_folder(name)
+    if not folder.exists():
+        return False
+    _end(None, folder)
+    if folder.exists():
+        raise LocalClusterError(f"Cluster {name!r} is just being started: try again in a second.")
+    return True
 
 
 def _spawn(taken: Claim) -> subprocess.Popen[bytes]:

@@ -120,7 +120,10 @@ def _built(recipe: Recipe, go: Go, progress: Progress) -> Path:
 
 def _go_build(recipe: Recipe, go: Go, program: Path, progress: Progress) -> None:
     program.parent.mkdir(parents=True, exist_ok=True)
-    draft = program.with_name(f"{program.name}.new")
+    for abandoned in program.parent.glob(f"{program.name}.*"):
+        abandoned.unlink(missing_ok=True)
+    # A build whose starter was killed may still be running: it must not write into ours.
+    draft = program.with_name(f"{program.name}.{os.getpid()}")
     if recipe.name == "controlplane":
         progress.say("The first build of the control plane takes some minutes; later starts take seconds.")
     command = [str(go.program), "build", *recipe.flags, "-o", str(draft), recipe.package]

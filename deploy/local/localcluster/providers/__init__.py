@@ -6,6 +6,7 @@ returns once the cluster can be used. What must be removed in the end, it tells 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from localcluster.errors import LocalClusterError
@@ -14,7 +15,15 @@ from localcluster.progress import Progress
 
 KUBECONFIG_VARIABLE = "STATEFULROUTE_KUBECONFIG"
 ASSETS_VARIABLE = "KUBEBUILDER_ASSETS"
-NAMES = ("builtin", "envtest", "existing", "kind")
+
+
+class Name(StrEnum):
+    """The providers' names."""
+
+    BUILTIN = "builtin"
+    ENVTEST = "envtest"
+    EXISTING = "existing"
+    KIND = "kind"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,32 +63,32 @@ class Delivery:
 Provider = Callable[[Order, Path, GuardianClient], Delivery]
 
 
-def choose(explicit: str | None, kubeconfig: Path | None, environment: Mapping[str, str]) -> str:
-    """The provider's name: the one that was asked for, else the one that the environment implies, else ours.
+def choose(explicit: str | None, kubeconfig: Path | None, environment: Mapping[str, str]) -> Name:
+    """The provider: the one that was asked for, else the one that the environment implies, else ours.
 
     Raises:
         LocalClusterError: There is no provider of that name, or it cannot use a kubeconfig.
     """
-    if explicit is not None and explicit not in NAMES:
-        raise LocalClusterError(f"There is no provider {explicit!r}: use one of {', '.join(NAMES)}.")
-    if kubeconfig is not None and explicit not in (None, "existing"):
+    if explicit is not None and explicit not in list(Name):
+        raise LocalClusterError(f"There is no provider {explicit!r}: use one of {', '.join(Name)}.")
+    if kubeconfig is not None and explicit not in (None, Name.EXISTING):
         raise LocalClusterError(
             f"A kubeconfig belongs to the provider 'existing', not to {explicit!r}: leave one of the two out."
         )
     if explicit is not None:
-        return explicit
+        return Name(explicit)
     if kubeconfig is not None or environment.get(KUBECONFIG_VARIABLE):
-        return "existing"
-    return "envtest" if environment.get(ASSETS_VARIABLE) else "builtin"
+        return Name.EXISTING
+    return Name.ENVTEST if environment.get(ASSETS_VARIABLE) else Name.BUILTIN
 
 
-def provider(name: str) -> Provider:
-    """The provider of this name, which must be one of `NAMES`."""
+def provider(name: Name) -> Provider:
+    """What the provider of this name does."""
     from localcluster.providers import builtin, envtest, existing, kind  # noqa: PLC0415 - they import this module
 
     return {
-        "builtin": builtin.provide,
-        "envtest": envtest.provide,
-        "existing": existing.provide,
-        "kind": kind.provide,
+        Name.BUILTIN: builtin.provide,
+        Name.ENVTEST: envtest.provide,
+        Name.EXISTING: existing.provide,
+        Name.KIND: kind.provide,
     }[name]

@@ -1,0 +1,80 @@
+"""What can be said of every cluster at this moment."""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from localcluster.errors import LocalClusterError
+from localcluster.guardian_client import GuardianClient
+from localcluster.kubectl import ask
+from localcluster.nodes import is_ready
+from localcluster.state import Record, folders, read_record, sweep_leftovers
+
+STARTING = "starting or stopping"
+READY = "ready"
+UNREADY = "not ready"
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The state of one cluster; of one that is not ready yet only the name is known.
+
+    Attributes:
+        name: The name it was started under.
+        state: One of `READY`, `UNREADY` (its API server does not say that it is ready) and `STARTING`.
+        provider: Which provider started it.
+        server: The URL of its API server.
+        version: The API server's version.
+        kubeconfig: The administrator's kubeconfig.
+        age_seconds: For how long it has been usable.
+        parts: Each of its processes: `running`, or how it ended.
+        nodes: How many nodes it has.
+        nodes_ready: How many of them are ready.
+    """
+
+    name: str
+    state: str
+    provider: str | None = None
+    server: str | None = None
+    version: str | None = None
+    kubeconfig: str | None = None
+    age_seconds: int = 0
+    parts: dict[str, str] | None = None
+    nodes: int = 0
+    nodes_ready: int = 0
+
+
+def all_clusters() -> list[Status]:
+    """The state of every cluster, in order of name; what dead ones left is cleared away first."""
+    sweep_leftovers()
+    return [_status(folder, read_record(folder)) for folder in folders()]
+
+
+def _status(folder: Path, record: Record | None) -> Status:
+    if record is None:
+        return Status(folder.name, STARTING)
+    kubectl, kubeconfig = Path(record.kubectl), Path(record.kubeconfig)
+    ready = ask(kubectl, kubeconfig, "get", "--raw", "/readyz") is not None
+    listed = ask(kubectl, kubeconfig, "get", "nodes", "--output=json") if ready else None
+    nodes = json.loads(listed)["items"] if listed else []
+    return Status(
+        name=record.name,
+        state=READY if ready else UNREADY,
+        provider=record.provider,
+        server=record.server,
+        version=record.version,
+        kubeconfig=record.kubeconfig,
+        age_seconds=int((datetime.now(UTC) - datetime.fromisoformat(record.created)).total_seconds()),
+        parts=_parts(folder),
+        nodes=len(nodes),
+        nodes_ready=sum(map(is_ready, nodes)),
+    )
+
+
+def _parts(folder: Path) -> dict[str, str]:
+    try:
+        parts = GuardianClient(folder).parts()
+    except LocalClusterError:
+        return {}
+    return {name: "running" if part.ended is None else f"ended ({part.ended})" for name, part in parts.items()}
