@@ -74,7 +74,8 @@ class LocalCluster:
     def __init__(self, record: Record, guardian: subprocess.Popen[bytes] | None) -> None:
         self._record = record
         self._process = guardian
-        self.guardian = GuardianClient(self.folder)
+        self._folder = cluster_folder(record.name)
+        self.guardian = GuardianClient(self._folder)
 
     @classmethod
     def start(  # noqa: PLR0913 - each has a default, and none belongs to another
@@ -181,7 +182,7 @@ class LocalCluster:
     @property
     def folder(self) -> Path:
         """Its private folder, with the logs of its parts (`<part>.log`)."""
-        return cluster_folder(self.name)
+        return self._folder
 
     def part(self, name: str) -> Part:
         """One of its processes.

@@ -7,6 +7,7 @@ its recorded processes are ended and it is removed.
 Only the standard library is used: the guardian imports this module.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -171,7 +172,8 @@ def sweep_leftovers() -> None:
 def say_farewell(commands: Sequence[Sequence[str]]) -> None:
     """Run the commands that remove what is not a process of ours; their failure changes nothing for us."""
     for command in commands:
-        subprocess.run(command, capture_output=True, check=False)
+        with contextlib.suppress(OSError):
+            subprocess.run(command, capture_output=True, check=False)
 
 
 def folders() -> Iterator[Path]:

