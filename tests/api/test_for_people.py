@@ -1,0 +1,152 @@
+"""How the two kinds show themselves to people: short names, columns, selectors, and `kubectl explain`."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from harness.kubectl import Kubectl
+from harness.namespaces import fresh_namespace
+from harness.objects import condition, encoded_name, pod_link, stateful_route
+from harness.patience import eventually
+
+
+@pytest.fixture(scope="module")
+def play(installed: Kubectl) -> Iterator[Kubectl]:
+    """A kubectl in a namespace with a route and three links: two bound, one not yet."""
+    with fresh_namespace(installed) as name:
+        here = installed.within(name)
+        here.create(stateful_route())
+        here.create(pod_link(podIndex=2))
+        here.create(pod_link(encoded_name("game", "Bob"), uid="Bob", podIndex=1))
+        here.create(pod_link(uid="carol"))
+        mark(here, "podlink", "game.alice", phase="Bound", podIndex=2, podName="game-2", host="game-2.game.play.svc")
+        mark(here, "podlink", "game.carol", phase="Pending", conditions=[condition(reason="NoAvailablePod")])
+        mark(
+            here,
+            "sr",
+            "game",
+            workloadState="Idle",
+            replicas=3,
+            routablePods=2,
+            links=2,
+            bestPodIndex=0,
+            conditions=[condition(reason="Routable")],
+        )
+        yield here
+
+
+def mark(here: Kubectl, kind: str, name: str, **status: Any) -> None:  # noqa: ANN401 - any field of a status
+    here.patch(kind, name, {"status": status}, "--subresource=status").expect_success()
+
+
+@pytest.mark.parametrize("alias", ["pl", "podlink", "podlinks", "podlinks.v1alpha1.statefulroute.io"])
+def test_links_are_found_under_every_name(play: Kubectl, alias: str) -> None:
+    found = play.run("get", alias, "--output=name").expect_success().stdout.split()
+    assert found == [f"podlink.statefulroute.io/{name}" for name in ("game.alice", "game.carol", "game.x-426f62")]
+
+
+@pytest.mark.parametrize("alias", ["sr", "statefulroute", "statefulroutes"])
+def test_routes_are_found_under_every_name(play: Kubectl, alias: str) -> None:
+    found = play.run("get", alias, "--output=name").expect_success().stdout.split()
+    assert found == ["statefulroute.statefulroute.io/game"]
+
+
+def test_the_category_lists_both_kinds(play: Kubectl) -> None:
+    found = play.run("get", "stateful-routing", "--output=name").expect_success().stdout.split()
+    assert {name.split(".")[0] for name in found} == {"podlink", "statefulroute"}
+
+
+@pytest.mark.parametrize(
+    ("selector", "found"),
+    [
+        ("spec.uid=alice", ["game.alice"]),
+        ("spec.uid=Bob", ["game.x-426f62"]),
+        ("spec.uid=nobody", []),
+        ("spec.routeName=game", ["game.alice", "game.carol", "game.x-426f62"]),
+        ("spec.routeName!=game", []),
+        ("spec.podIndex=2", ["game.alice"]),
+        ("spec.podIndex=1,spec.uid=Bob", ["game.x-426f62"]),
+        ("status.phase=Pending", ["game.carol"]),
+        ("status.phase=Bound,spec.routeName=game", ["game.alice"]),
+    ],
+)
+def test_links_are_selected_by_their_fields(play: Kubectl, selector: str, found: list[str]) -> None:
+    items = play.get_json("podlinks", f"--field-selector={selector}")["items"]
+    assert [item["metadata"]["name"] for item in items] == found
+
+
+@pytest.mark.parametrize(
+    ("command", "columns"),
+    [
+        ("get pl", "NAME ROUTE UID POD PHASE REASON AGE"),
+        ("get pl -o wide", "NAME ROUTE UID POD PHASE REASON EXPIRES HOST AGE"),
+        ("get sr", "NAME READY ROUTING WORKLOAD REPLICAS ROUTABLE LINKS BEST AGE"),
+        ("get sr -o wide", "NAME READY ROUTING WORKLOAD REPLICAS ROUTABLE LINKS BEST REASON AGE"),
+    ],
+)
+def test_these_columns_are_shown(play: Kubectl, command: str, columns: str) -> None:
+    assert play.run(*command.split()).expect_success().stdout.splitlines()[0].split() == columns.split()
+
+
+@pytest.mark.parametrize(
+    ("command", "cells"),
+    [
+        ("get pl game.alice -o wide", "game.alice game alice game-2 Bound game-2.game.play.svc"),
+        ("get pl game.carol", "game.carol game carol Pending NoAvailablePod"),
+        ("get sr -o wide", "game True Ready Idle 3 2 2 0 Routable"),
+    ],
+)
+def test_the_columns_are_filled(play: Kubectl, command: str, cells: str) -> None:
+    *shown, _age = play.run(*command.split(), "--no-headers").expect_success().stdout.split()
+    assert shown == cells.split()
+
+
+@pytest.fixture(scope="module")
+def published(installed: Kubectl) -> dict[str, dict[str, Any]]:
+    """The schemas by kind as the API server publishes them, which it does a moment after the kinds are established."""
+    found: dict[str, dict[str, Any]] = {}
+
+    def both() -> bool:
+        answer = installed.run("get", "--raw", "/openapi/v3/apis/statefulroute.io/v1alpha1")
+        schemas = json.loads(answer.stdout)["components"]["schemas"] if answer.code == 0 else {}
+        found.update({name.rsplit(".", 1)[-1]: schema for name, schema in schemas.items()})
+        return {"PodLink", "StatefulRoute"} <= found.keys()
+
+    eventually(both, "the API server publishes both kinds")
+    return found
+
+
+def properties(schema: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every field below a schema, with its path."""
+    for name, field in schema.get("properties", {}).items():
+        yield f"{path}.{name}", field
+        if name != "metadata":
+            yield from properties(field, f"{path}.{name}")
+            yield from properties(field.get("items", {}), f"{path}.{name}")
+
+
+@pytest.mark.parametrize("kind", ["PodLink", "StatefulRoute"])
+def test_every_published_field_is_described(published: dict[str, dict[str, Any]], kind: str) -> None:
+    fields = dict(properties(published[kind], kind))
+    assert f"{kind}.status.conditions.message" in fields
+    assert [path for path, field in fields.items() if not field.get("description")] == []
+
+
+@pytest.mark.usefixtures("published")
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("podlink", "A PodLink binds one uid to one pod of a stateful service."),
+        ("podlink.spec.podIndex", "The index of the pod that holds the user: the binding."),
+        ("podlink.status.host", "The pod's stable DNS name."),
+        ("statefulroute", "A StatefulRoute holds the routing state of one stateful service"),
+        ("sr.spec.load.http", "Where each pod answers, when the source is HTTP."),
+        ("sr.spec.onPodLost.action", "Keep marks the links Lost"),
+        ("sr.status.pods.weightedLoadMilli", "The weighted load, in thousandths."),
+    ],
+)
+def test_kubectl_explains_it(installed: Kubectl, path: str, says: str) -> None:
+    explained = installed.run("explain", path).expect_success().stdout
+    assert says in " ".join(explained.split())

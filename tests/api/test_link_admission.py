@@ -1,0 +1,229 @@
+"""Which PodLinks the API server takes and keeps, and what it answers to the others."""
+
+import pytest
+
+from harness.kubectl import Kubectl
+from harness.objects import ABSENT, pod_link
+from harness.verdicts import Accepted, Refused, misshapen, refused
+
+INT32_MAX = 2**31 - 1
+
+ACCEPTED = [
+    Accepted("the least that a link says", pod_link(), {"podIndex": None, "namespace": None, "ttlSeconds": None}),
+    Accepted("the first pod", pod_link(podIndex=0), {"podIndex": 0}),
+    Accepted("the last pod that there can be", pod_link(podIndex=INT32_MAX), {"podIndex": INT32_MAX}),
+    Accepted("a pod as a whole float", pod_link(podIndex=1.0), {"podIndex": 1}),
+    Accepted("no pod, said as null", pod_link(podIndex=None), {"podIndex": None}),
+    Accepted("the shortest life", pod_link(ttlSeconds=1), {"ttlSeconds": 1}),
+    Accepted("the longest life", pod_link(ttlSeconds=INT32_MAX), {"ttlSeconds": INT32_MAX}),
+    Accepted(
+        "a renewal in UTC",
+        pod_link(ttlSeconds=60, renewTime="2026-01-01T00:00:00Z"),
+        {"renewTime": "2026-01-01T00:00:00Z"},
+    ),
+    Accepted(
+        "a renewal to the microsecond",
+        pod_link(ttlSeconds=60, renewTime="2026-01-01T00:00:00.123456Z"),
+        {"renewTime": "2026-01-01T00:00:00.123456Z"},
+    ),
+    Accepted(
+        "a renewal in another time zone",
+        pod_link(ttlSeconds=60, renewTime="2026-01-01T02:00:00+02:00"),
+        {"renewTime": "2026-01-01T02:00:00+02:00"},
+    ),
+    Accepted("no namespace, said as null", pod_link(namespace=None), {"namespace": None}),
+]
+
+
+@pytest.mark.parametrize("case", ACCEPTED, ids=str)
+def test_it_is_accepted(judge: Kubectl, case: Accepted) -> None:
+    spec = judge.try_out(case.item).expect_success().object["spec"]
+    assert {field: spec.get(field) for field in case.stored} == case.stored
+
+
+def test_its_own_namespace_is_accepted(judge: Kubectl) -> None:
+    spec = judge.try_out(pod_link(namespace=judge.namespace)).expect_success().object["spec"]
+    assert spec == {"routeName": "game", "uid": "alice", "namespace": judge.namespace}
+
+
+def test_nothing_is_added_to_what_was_said(judge: Kubectl) -> None:
+    assert judge.try_out(pod_link()).expect_success().object["spec"] == {"routeName": "game", "uid": "alice"}
+
+
+POLICY = (
+    ": ValidatingAdmissionPolicy 'local-namespace.podlinks.statefulroute.io' with binding "
+    "'local-namespace.podlinks.statefulroute.io' denied request: only local namespace is supported"
+)
+ROUTE_NAME = "routeName must be a DNS label (lower-case letters, digits and '-'): it is the name of a StatefulRoute"
+POD_INDEX = f"podIndex must be from 0 to {INT32_MAX}"
+TTL = f"ttlSeconds must be from 1 to {INT32_MAX}"
+CONTROL = "uid must not hold control characters"
+
+REFUSED = [
+    # The namespace.
+    refused("another namespace", pod_link(namespace="kube-system"), POLICY),
+    refused("a namespace that does not exist", pod_link(namespace="no-such-namespace"), POLICY),
+    refused("its own namespace in other letters", pod_link(namespace="Default"), POLICY),
+    refused(
+        "an empty namespace",
+        pod_link(namespace=""),
+        'spec.namespace: Invalid value: "": namespace must not be empty',
+    ),
+    misshapen(
+        "a namespace longer than any",
+        pod_link(namespace="n" * 64),
+        "spec.namespace: Too long: may not be more than 63 bytes",
+    ),
+    misshapen(
+        "a namespace that is a number",
+        pod_link(namespace=1),
+        'spec.namespace: Invalid value: "integer": spec.namespace in body must be of type string: "integer"',
+    ),
+    # The route.
+    misshapen("no routeName", pod_link("game.alice", routeName=ABSENT), "spec.routeName: Required value"),
+    misshapen("routeName null", pod_link("game.alice", routeName=None), "spec.routeName: Required value"),
+    refused(
+        "an empty routeName", pod_link("game.alice", routeName=""), f'spec.routeName: Invalid value: "": {ROUTE_NAME}'
+    ),
+    refused("a routeName with dots", pod_link(routeName="a.b"), f'spec.routeName: Invalid value: "a.b": {ROUTE_NAME}'),
+    refused(
+        "a routeName in capitals",
+        pod_link("game.alice", routeName="Game"),
+        f'spec.routeName: Invalid value: "Game": {ROUTE_NAME}',
+    ),
+    refused(
+        "a routeName with an underscore",
+        pod_link("game.alice", routeName="my_game"),
+        f'spec.routeName: Invalid value: "my_game": {ROUTE_NAME}',
+    ),
+    refused(
+        "a routeName with a leading dash",
+        pod_link("game.alice", routeName="-game"),
+        f'spec.routeName: Invalid value: "-game": {ROUTE_NAME}',
+    ),
+    refused(
+        "a routeName with a trailing dash",
+        pod_link("game.alice", routeName="game-"),
+        f'spec.routeName: Invalid value: "game-": {ROUTE_NAME}',
+    ),
+    refused(
+        "a routeName with a line break at its end",
+        pod_link("game.alice", routeName="game\n"),
+        f'spec.routeName: Invalid value: "game\\n": {ROUTE_NAME}',
+    ),
+    misshapen(
+        "a routeName of 64 letters",
+        pod_link(routeName="r" * 64),
+        "spec.routeName: Too long: may not be more than 63 bytes",
+    ),
+    # The uid.
+    misshapen("no uid", pod_link("game.alice", uid=ABSENT), "spec.uid: Required value"),
+    misshapen("uid null", pod_link("game.alice", uid=None), "spec.uid: Required value"),
+    refused("an empty uid", pod_link("game.alice", uid=""), 'spec.uid: Invalid value: "": uid must not be empty'),
+    misshapen(
+        "a uid that is a number",
+        pod_link("game.1", uid=1),
+        'spec.uid: Invalid value: "integer": spec.uid in body must be of type string: "integer"',
+    ),
+    refused(
+        "a line break in the uid",
+        pod_link("game.x-610a62", uid="a\nb"),
+        f'spec.uid: Invalid value: "a\\nb": {CONTROL}',
+    ),
+    refused("a tab in the uid", pod_link("game.x-610962", uid="a\tb"), f'spec.uid: Invalid value: "a\\tb": {CONTROL}'),
+    refused("a NUL in the uid", pod_link("game.x-6100", uid="a\0"), f'spec.uid: Invalid value: "a\\x00": {CONTROL}'),
+    refused("a DEL in the uid", pod_link("game.x-7f", uid="\x7f"), f'spec.uid: Invalid value: "\\x7f": {CONTROL}'),
+    refused(
+        "a control character beyond ASCII in the uid",
+        pod_link("game.x-61c285", uid="a\x85"),
+        f'spec.uid: Invalid value: "a\\u0085": {CONTROL}',
+    ),
+    refused(
+        "a line break at the end of the uid",
+        pod_link("game.x-616c6963650a", uid="alice\n"),
+        f'spec.uid: Invalid value: "alice\\n": {CONTROL}',
+    ),
+    # The pod.
+    refused("a pod before the first", pod_link(podIndex=-1), f"spec.podIndex: Invalid value: -1: {POD_INDEX}"),
+    refused(
+        "a pod past the last",
+        pod_link(podIndex=2**31),
+        '<nil>: Invalid value: "": Checked value must be of type integer with format int32 in spec.podIndex',
+        f"spec.podIndex: Invalid value: 2147483648: {POD_INDEX}",
+    ),
+    misshapen(
+        "a pod as a string",
+        pod_link(podIndex="2"),
+        'spec.podIndex: Invalid value: "string": spec.podIndex in body must be of type integer: "string"',
+    ),
+    misshapen(
+        "a pod as a fraction",
+        pod_link(podIndex=1.5),
+        'spec.podIndex: Invalid value: "float64": spec.podIndex in body must be of type int32: "float64"',
+        '<nil>: Invalid value: "": Checked value must be of type integer with format int32 in spec.podIndex',
+    ),
+    misshapen(
+        "a pod as a truth",
+        pod_link(podIndex=True),
+        'spec.podIndex: Invalid value: "": spec.podIndex in body must be of type int32: ""',
+    ),
+    misshapen(
+        "several pods",
+        pod_link(podIndex=[1, 2]),
+        'spec.podIndex: Invalid value: "array": spec.podIndex in body must be of type integer: "array"',
+    ),
+    # The life of a temporary link.
+    refused("no life at all", pod_link(ttlSeconds=0), f"spec.ttlSeconds: Invalid value: 0: {TTL}"),
+    refused("a life that has ended", pod_link(ttlSeconds=-1), f"spec.ttlSeconds: Invalid value: -1: {TTL}"),
+    refused(
+        "a life longer than 68 years",
+        pod_link(ttlSeconds=2**31),
+        '<nil>: Invalid value: "": Checked value must be of type integer with format int32 in spec.ttlSeconds',
+        f"spec.ttlSeconds: Invalid value: 2147483648: {TTL}",
+    ),
+    misshapen(
+        "a life with a unit",
+        pod_link(ttlSeconds="5m"),
+        'spec.ttlSeconds: Invalid value: "string": spec.ttlSeconds in body must be of type integer: "string"',
+    ),
+    refused(
+        "a renewal of a persistent link",
+        pod_link(renewTime="2026-01-01T00:00:00Z"),
+        "spec.renewTime: Invalid value: renewTime needs ttlSeconds: a persistent link is not renewed",
+    ),
+    *(
+        misshapen(
+            f"a renewal at {moment!r}",
+            pod_link(ttlSeconds=60, renewTime=moment),
+            f'spec.renewTime: Invalid value: "{shown}": spec.renewTime in body must be of type date-time: "{shown}"',
+        )
+        for moment, shown in [
+            ("", ""),
+            ("yesterday", "yesterday"),
+            ("2026-01-01", "2026-01-01"),
+            ("2026-01-01 00:00:00Z", "2026-01-01 00:00:00Z"),
+            ("2026-01-01T00:00:00", "2026-01-01T00:00:00"),
+            ("2026-13-01T00:00:00Z", "2026-13-01T00:00:00Z"),
+            (1767225600, "int64"),
+        ]
+    ),
+    # The whole.
+    misshapen("no spec", {**pod_link("game.alice"), "spec": None}, "spec: Required value"),
+    misshapen(
+        "an empty spec",
+        {**pod_link("game.alice"), "spec": {}},
+        "spec.routeName: Required value",
+        "spec.uid: Required value",
+    ),
+    refused(
+        "two things wrong at once, each with its sentence",
+        pod_link(podIndex=-1, ttlSeconds=0),
+        f"spec.podIndex: Invalid value: -1: {POD_INDEX}",
+        f"spec.ttlSeconds: Invalid value: 0: {TTL}",
+    ),
+]
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=str)
+def test_it_is_refused_with_the_reason(judge: Kubectl, case: Refused) -> None:
+    assert sorted(judge.try_out(case.item).complaints) == sorted(case.says)

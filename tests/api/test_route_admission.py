@@ -1,0 +1,388 @@
+"""Which StatefulRoutes the API server takes, what it adds to them, and what it answers to the others."""
+
+from typing import Any
+
+import pytest
+
+from harness.kubectl import Kubectl
+from harness.objects import stateful_route
+from harness.verdicts import Accepted, Refused, misshapen, refused
+
+INT32_MAX = 2**31 - 1
+DAY = 86_400
+
+#: What a route is that says nothing at all.
+DEFAULTS = {
+    "workloadRef": {"apiVersion": "apps/v1", "kind": "StatefulSet"},
+    "routingState": "Ready",
+    "load": {"source": "Reported", "cpuFactorPercent": 70, "staleAfterSeconds": 90},
+    "statePeriodSeconds": 30,
+    "workloadPeriodSeconds": 60,
+    "workloadThresholds": {"normal": 1, "high": 3, "overloaded": 5},
+    "placement": {"range": 0, "maxLinksPerPod": 0},
+    "links": {"temporarySeconds": 300},
+    "onPodLost": {"action": "Rebind", "graceSeconds": 30},
+}
+
+
+def without_spec() -> dict[str, Any]:
+    route = stateful_route()
+    del route["spec"]
+    return route
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        pytest.param(stateful_route(), id="an empty spec"),
+        pytest.param(without_spec(), id="no spec"),
+        pytest.param({**stateful_route(), "spec": None}, id="spec null"),
+        pytest.param(
+            stateful_route(
+                workloadRef={}, load={}, workloadThresholds={}, placement={}, links={}, onPodLost={}, routingState=None
+            ),
+            id="a spec of empty parts",
+        ),
+    ],
+)
+def test_what_is_not_said_has_defaults(judge: Kubectl, route: dict[str, Any]) -> None:
+    assert judge.try_out(route).expect_success().object["spec"] == DEFAULTS
+
+
+def rest_of(part: str, **said: Any) -> dict[str, Any]:  # noqa: ANN401 - any field of a route
+    """A part of a route as it is stored: what was said, and the defaults of the rest."""
+    defaults = DEFAULTS[part]
+    assert isinstance(defaults, dict)
+    return {part: {**defaults, **said}}
+
+
+HTTP = {"path": "/load", "port": 8080, "timeoutSeconds": 1}
+POD_OVERRIDES = [{"index": 0, "routingState": "Ready"}, {"index": INT32_MAX, "routingState": "Shutdown"}]
+TAGS = ["lobby", "eu-1", "0", "t" * 63]
+
+ACCEPTED = [
+    Accepted("a port by its number", stateful_route(port=7777), {"port": 7777}),
+    Accepted("the first port", stateful_route(port=1), {"port": 1}),
+    Accepted("the last port", stateful_route(port=65535), {"port": 65535}),
+    Accepted("a port by its name", stateful_route(port="game"), {"port": "game"}),
+    Accepted("a port by a name of one letter", stateful_route(port="g"), {"port": "g"}),
+    Accepted("a port by a name with dashes and digits", stateful_route(port="8-game-tcp"), {"port": "8-game-tcp"}),
+    Accepted("a port by the longest name", stateful_route(port="abcdefghijklmno"), {"port": "abcdefghijklmno"}),
+    Accepted("no port", stateful_route(port=None), {"port": None}),
+    Accepted("a service that drains", stateful_route(routingState="DenyNewCall"), {"routingState": "DenyNewCall"}),
+    Accepted("a service that is shut down", stateful_route(routingState="Shutdown"), {"routingState": "Shutdown"}),
+    Accepted("words on the first and the last pod", stateful_route(pods=POD_OVERRIDES), {"pods": POD_OVERRIDES}),
+    Accepted("no pods", stateful_route(pods=[]), {"pods": []}),
+    Accepted("tags", stateful_route(tags=TAGS), {"tags": TAGS}),
+    Accepted("as many tags as may be", stateful_route(tags=[f"t{n}" for n in range(16)]), {}),
+    Accepted(
+        "a workload of another name",
+        stateful_route(workloadRef={"name": "game.blue"}),
+        rest_of("workloadRef", name="game.blue"),
+    ),
+    Accepted(
+        "a workload of another kind",
+        stateful_route(workloadRef={"apiVersion": "example.com/v1", "kind": "GameServerSet"}),
+        rest_of("workloadRef", apiVersion="example.com/v1", kind="GameServerSet"),
+    ),
+    Accepted(
+        "load over HTTP, its path and timeout left out",
+        stateful_route(load={"source": "HTTP", "http": {"port": 8080}}),
+        rest_of("load", source="HTTP", http=HTTP),
+    ),
+    Accepted(
+        "load over HTTP, all said",
+        stateful_route(load={"source": "HTTP", "http": {"path": "/", "port": 65535, "timeoutSeconds": 60}}),
+        rest_of("load", source="HTTP", http={"path": "/", "port": 65535, "timeoutSeconds": 60}),
+    ),
+    Accepted(
+        "HTTP settings kept while the load is reported",
+        stateful_route(load={"http": {"port": 8080}}),
+        rest_of("load", http=HTTP),
+    ),
+    Accepted(
+        "nothing but loadState", stateful_route(load={"cpuFactorPercent": 0}), rest_of("load", cpuFactorPercent=0)
+    ),
+    Accepted(
+        "nothing but waitingTasks",
+        stateful_route(load={"cpuFactorPercent": 100}),
+        rest_of("load", cpuFactorPercent=100),
+    ),
+    Accepted(
+        "the shortest periods",
+        stateful_route(statePeriodSeconds=1, workloadPeriodSeconds=1, load={"staleAfterSeconds": 1}),
+        {"statePeriodSeconds": 1, "workloadPeriodSeconds": 1, **rest_of("load", staleAfterSeconds=1)},
+    ),
+    Accepted(
+        "the longest periods",
+        stateful_route(statePeriodSeconds=DAY, workloadPeriodSeconds=DAY, load={"staleAfterSeconds": DAY}),
+        {"statePeriodSeconds": DAY, "workloadPeriodSeconds": DAY, **rest_of("load", staleAfterSeconds=DAY)},
+    ),
+    Accepted(
+        "thresholds that rise by one",
+        stateful_route(workloadThresholds={"normal": 0, "high": 1, "overloaded": 2}),
+        rest_of("workloadThresholds", normal=0, high=1, overloaded=2),
+    ),
+    Accepted(
+        "one threshold between the defaults of the others",
+        stateful_route(workloadThresholds={"high": 4}),
+        rest_of("workloadThresholds", high=4),
+    ),
+    Accepted(
+        "a wide good set and a limit",
+        stateful_route(placement={"range": INT32_MAX, "maxLinksPerPod": INT32_MAX}),
+        rest_of("placement", range=INT32_MAX, maxLinksPerPod=INT32_MAX),
+    ),
+    Accepted("a short life", stateful_route(links={"temporarySeconds": 1}), rest_of("links", temporarySeconds=1)),
+    Accepted("lost links stay", stateful_route(onPodLost={"action": "Keep"}), rest_of("onPodLost", action="Keep")),
+    Accepted(
+        "lost links go at once",
+        stateful_route(onPodLost={"action": "Release", "graceSeconds": 0}),
+        rest_of("onPodLost", action="Release", graceSeconds=0),
+    ),
+    Accepted("a name of one digit", stateful_route("0"), DEFAULTS),
+    Accepted("the longest name", stateful_route("r" * 63), DEFAULTS),
+]
+
+
+@pytest.mark.parametrize("case", ACCEPTED, ids=str)
+def test_it_is_accepted(judge: Kubectl, case: Accepted) -> None:
+    spec = judge.try_out(case.item).expect_success().object["spec"]
+    assert {field: spec.get(field) for field in case.stored} == case.stored
+
+
+NAME = (
+    "metadata: Invalid value: metadata.name must be a DNS label (lower-case letters, digits and '-', "
+    "at most 63 characters): it is the first part of its PodLinks' names"
+)
+PORT = (
+    "port must be a number from 1 to 65535 or the name of a container port "
+    "(at most 15 lower-case letters, digits and single '-', with at least one letter)"
+)
+TAG = "a tag must be a DNS label (lower-case letters, digits and '-')"
+RISE = "spec.workloadThresholds: Invalid value: workloadThresholds must rise: normal < high < overloaded, not"
+
+
+def out_of_bounds(least: int, most: int, *path: str) -> list[Refused]:
+    """The numbers just outside the bounds of a field, each with the sentence that says them."""
+    field = path[-1]
+    rows = []
+    for number in (least - 1, most + 1):
+        spec: Any = number
+        for name in reversed(path):
+            spec = {name: spec}
+        where = ".".join(("spec", *path))
+        says = [f"{where}: Invalid value: {number}: {field} must be from {least} to {most}"]
+        if number > INT32_MAX:
+            says.append(f'<nil>: Invalid value: "": Checked value must be of type integer with format int32 in {where}')
+        rows.append(refused(f"{'.'.join(path)} {number}", stateful_route(**spec), *says))
+    return rows
+
+
+def http_load(**http: Any) -> dict[str, Any]:  # noqa: ANN401 - wrong types are the point
+    return stateful_route(load={"source": "HTTP", "http": {"port": 8080, **http}})
+
+
+REFUSED = [
+    # The name.
+    refused("a name with a dot", stateful_route("game.eu"), NAME),
+    refused("a name of 64 letters", stateful_route("r" * 64), NAME),
+    # The port.
+    *(
+        refused(f"port {port!r}", stateful_route(port=port), f"spec.port: Invalid value: {shown}: {PORT}")
+        for port, shown in [
+            (0, "0"),
+            (-1, "-1"),
+            (65536, "65536"),
+            (70000, "70000"),
+            ("", '""'),
+            ("7777", '"7777"'),
+            ("Game", '"Game"'),
+            ("game_tcp", '"game_tcp"'),
+            ("game tcp", '"game tcp"'),
+            ("-game", '"-game"'),
+            ("game-", '"game-"'),
+            ("game--tcp", '"game--tcp"'),
+            ("abcdefghijklmnop", '"abcdefghijklmnop"'),
+        ]
+    ),
+    misshapen(
+        "port as a fraction",
+        stateful_route(port=1.5),
+        'spec.port: Invalid value: "number": spec.port in body must be of type integer,string: "number"',
+    ),
+    # The routing states.
+    *(
+        misshapen(
+            f"routingState {state!r}",
+            stateful_route(routingState=state),
+            f'spec.routingState: Unsupported value: "{state}": supported values: "Ready", "DenyNewCall", "Shutdown"',
+        )
+        for state in ("Unknown", "ready", "")
+    ),
+    misshapen(
+        "routingState Unknown of a pod",
+        stateful_route(pods=[{"index": 0, "routingState": "Unknown"}]),
+        'spec.pods[0].routingState: Unsupported value: "Unknown": supported values: "Ready", "DenyNewCall", "Shutdown"',
+    ),
+    # The words on single pods.
+    refused(
+        "two words on one pod",
+        stateful_route(pods=[{"index": 2, "routingState": "Ready"}, {"index": 2, "routingState": "Shutdown"}]),
+        'spec.pods[1]: Duplicate value: {"index":2}',
+    ),
+    misshapen(
+        "a pod without its routingState",
+        stateful_route(pods=[{"index": 2}]),
+        "spec.pods[0].routingState: Required value",
+    ),
+    misshapen(
+        "a pod without its index",
+        stateful_route(pods=[{"routingState": "Ready"}]),
+        "spec.pods[0].index: Required value",
+    ),
+    refused(
+        "a pod before the first",
+        stateful_route(pods=[{"index": -1, "routingState": "Ready"}]),
+        f"spec.pods[0].index: Invalid value: -1: index must be from 0 to {INT32_MAX}",
+    ),
+    misshapen(
+        "pods as an object",
+        stateful_route(pods={}),
+        'spec.pods: Invalid value: "object": spec.pods in body must be of type array: "object"',
+    ),
+    misshapen(
+        "words on more pods than may be",
+        stateful_route(pods=[{"index": n, "routingState": "Ready"} for n in range(1001)]),
+        "spec.pods: Too many: 1001: must have at most 1000 items",
+    ),
+    # The tags.
+    refused("a tag twice", stateful_route(tags=["eu", "eu"]), 'spec.tags[1]: Duplicate value: "eu"'),
+    *(
+        refused(f"tag {tag!r}", stateful_route(tags=["eu", tag]), f'spec.tags[1]: Invalid value: "{tag}": {TAG}')
+        for tag in ("", "EU", "eu.west", "eu west", "-eu", "eu-", "eu_1")
+    ),
+    misshapen(
+        "a tag of 64 letters",
+        stateful_route(tags=["t" * 64]),
+        "spec.tags[0]: Too long: may not be more than 63 bytes",
+    ),
+    misshapen(
+        "a tag that is null",
+        stateful_route(tags=[None]),
+        'spec.tags[0]: Invalid value: "null": spec.tags[0] in body must be of type string: "null"',
+    ),
+    misshapen(
+        "one tag too many",
+        stateful_route(tags=[f"t{n}" for n in range(17)]),
+        "spec.tags: Too many: 17: must have at most 16 items",
+    ),
+    # The workload.
+    *(
+        refused(
+            f"an empty workloadRef.{field}",
+            stateful_route(workloadRef={field: ""}),
+            f'spec.workloadRef.{field}: Invalid value: "": {field} must not be empty',
+        )
+        for field in ("apiVersion", "kind", "name")
+    ),
+    misshapen(
+        "a workload's name longer than any",
+        stateful_route(workloadRef={"name": "w" * 254}),
+        "spec.workloadRef.name: Too long: may not be more than 253 bytes",
+    ),
+    # The load.
+    refused(
+        "load over HTTP, from nowhere",
+        stateful_route(load={"source": "HTTP"}),
+        "spec.load: Invalid value: load.http is required when load.source is HTTP: "
+        "say on which port each pod answers with its load",
+    ),
+    misshapen(
+        "load over HTTP, without a port",
+        stateful_route(load={"source": "HTTP", "http": {"path": "/load"}}),
+        "spec.load.http.port: Required value",
+    ),
+    misshapen(
+        "load.http.port by its name",
+        http_load(port="http"),
+        'spec.load.http.port: Invalid value: "string": spec.load.http.port in body must be of type integer: "string"',
+    ),
+    *(
+        refused(
+            f"load.http.path {path!r}",
+            http_load(path=path),
+            f"spec.load.http.path: Invalid value: \"{path}\": path must begin with '/'",
+        )
+        for path in ("", "load", "http://game/load")
+    ),
+    misshapen(
+        "load from elsewhere",
+        stateful_route(load={"source": "Prometheus"}),
+        'spec.load.source: Unsupported value: "Prometheus": supported values: "Reported", "HTTP"',
+    ),
+    # The thresholds.
+    refused(
+        "thresholds that are equal",
+        stateful_route(workloadThresholds={"normal": 3, "high": 3, "overloaded": 3}),
+        f"{RISE} 3, 3, 3",
+    ),
+    refused(
+        "thresholds that fall",
+        stateful_route(workloadThresholds={"normal": 5, "high": 3, "overloaded": 1}),
+        f"{RISE} 5, 3, 1",
+    ),
+    refused(
+        "a threshold above the default of the next",
+        stateful_route(workloadThresholds={"high": 10}),
+        f"{RISE} 1, 10, 5",
+    ),
+    # The lost pods.
+    misshapen(
+        "another way with lost links",
+        stateful_route(onPodLost={"action": "Delete"}),
+        'spec.onPodLost.action: Unsupported value: "Delete": supported values: "Keep", "Rebind", "Release"',
+    ),
+    # Every number.
+    *out_of_bounds(1, 65535, "load", "http", "port"),
+    *out_of_bounds(0, 100, "load", "cpuFactorPercent"),
+    *out_of_bounds(1, DAY, "load", "staleAfterSeconds"),
+    *out_of_bounds(1, DAY, "statePeriodSeconds"),
+    *out_of_bounds(1, DAY, "workloadPeriodSeconds"),
+    *out_of_bounds(0, INT32_MAX, "placement", "range"),
+    *out_of_bounds(0, INT32_MAX, "placement", "maxLinksPerPod"),
+    *out_of_bounds(1, INT32_MAX, "links", "temporarySeconds"),
+    *out_of_bounds(0, DAY, "onPodLost", "graceSeconds"),
+    refused(
+        "workloadThresholds.normal -1",
+        stateful_route(workloadThresholds={"normal": -1}),
+        f"spec.workloadThresholds.normal: Invalid value: -1: normal must be from 0 to {INT32_MAX}",
+    ),
+    refused(
+        "load.http.timeoutSeconds 0",
+        http_load(timeoutSeconds=0),
+        "spec.load.http.timeoutSeconds: Invalid value: 0: timeoutSeconds must be from 1 to 60",
+    ),
+    refused(
+        "load.http.timeoutSeconds 61",
+        http_load(timeoutSeconds=61),
+        "spec.load.http.timeoutSeconds: Invalid value: 61: timeoutSeconds must be from 1 to 60",
+    ),
+    misshapen(
+        "a period with a unit",
+        stateful_route(statePeriodSeconds="30s"),
+        'spec.statePeriodSeconds: Invalid value: "string": '
+        'spec.statePeriodSeconds in body must be of type integer: "string"',
+    ),
+]
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=str)
+def test_it_is_refused_with_the_reason(judge: Kubectl, case: Refused) -> None:
+    assert sorted(judge.try_out(case.item).complaints) == sorted(case.says)
+
+
+def test_a_name_in_capitals_is_refused_by_kubernetes_itself_too(judge: Kubectl) -> None:
+    dns, ours = judge.try_out(stateful_route("Game")).complaints
+    assert dns.startswith('metadata.name: Invalid value: "Game": a lowercase RFC 1123 subdomain must consist of')
+    assert ours == NAME

@@ -1,0 +1,173 @@
+"""The status belongs to the operator: it is written at its own address, by closed vocabularies."""
+
+from typing import Any
+
+import pytest
+
+from harness.kubectl import Kubectl
+from harness.objects import condition, pod_link, stateful_route
+from harness.verdicts import UNCHECKED
+
+LINK_STATUS = {
+    "phase": "Bound",
+    "podIndex": 2,
+    "podName": "game-2",
+    "host": "game-2.game.play.svc",
+    "boundTime": "2026-01-01T00:00:00Z",
+    "expireTime": "2026-01-01T00:05:00Z",
+    "observedGeneration": 2**40,
+    "previous": {"podIndex": 1, "reason": "PodNotFound", "time": "2026-01-01T00:00:00Z"},
+    "conditions": [condition(observedGeneration=1)],
+}
+POD_STATUS = {
+    "index": 0,
+    "name": "game-0",
+    "serviceState": "Ready",
+    "routingState": "Unknown",
+    "loadState": 3,
+    "waitingTasks": 5,
+    "weightedLoadMilli": 4400,
+    "links": 7,
+    "reportTime": "2026-01-01T00:00:00Z",
+}
+ROUTE_STATUS = {
+    "observedGeneration": 1,
+    "routingState": "Ready",
+    "workloadState": "Overloaded",
+    "workloadLoad": 5,
+    "replicas": 1,
+    "readyReplicas": 1,
+    "routablePods": 1,
+    "links": 7,
+    "bestPodIndex": 0,
+    "pods": [POD_STATUS],
+    "conditions": [
+        condition(reason="Routable"),
+        condition(type="WorkloadFound", reason="WorkloadFound"),
+        condition(type="LoadFresh", status="Unknown", reason="Unknown"),
+    ],
+}
+
+BOTH = [
+    pytest.param(pod_link(), LINK_STATUS, id="PodLink"),
+    pytest.param(stateful_route(), ROUTE_STATUS, id="StatefulRoute"),
+]
+
+
+@pytest.mark.parametrize(("item", "status"), BOTH)
+def test_a_status_written_with_the_object_is_ignored(
+    here: Kubectl, item: dict[str, Any], status: dict[str, Any]
+) -> None:
+    assert "status" not in here.create({**item, "status": status})
+    here.patch(item["kind"], item["metadata"]["name"], {"status": status}).expect_success()
+    assert "status" not in here.get_json(item["kind"], item["metadata"]["name"])
+
+
+@pytest.mark.parametrize(("item", "status"), BOTH)
+def test_every_field_of_a_status_is_kept(here: Kubectl, item: dict[str, Any], status: dict[str, Any]) -> None:
+    before = here.create(item)
+    here.patch(item["kind"], item["metadata"]["name"], {"status": status}, "--subresource=status").expect_success()
+    after = here.get_json(item["kind"], item["metadata"]["name"])
+    assert after["status"] == status
+    assert after["metadata"]["generation"] == before["metadata"]["generation"]
+
+
+def test_a_spec_written_with_the_status_is_ignored(here: Kubectl) -> None:
+    here.create(pod_link(podIndex=1))
+    change = {"spec": {"podIndex": 2, "uid": "bob"}, "status": {"phase": "Pending"}}
+    here.patch("podlink", "game.alice", change, "--subresource=status").expect_success()
+    after = here.get_json("podlink", "game.alice")
+    assert (after["spec"], after["status"]) == (pod_link(podIndex=1)["spec"], {"phase": "Pending"})
+
+
+def test_a_pods_links_are_none_until_they_are_counted(here: Kubectl) -> None:
+    here.create(stateful_route())
+    pod = {"index": 0, "name": "game-0", "serviceState": "Pending", "routingState": "Unknown"}
+    here.patch("sr", "game", {"status": {"pods": [pod]}}, "--subresource=status").expect_success()
+    assert here.get_json("sr", "game")["status"]["pods"] == [{**pod, "links": 0}]
+
+
+REFUSED = {
+    "two conditions of one type": (
+        pod_link(),
+        {"conditions": [condition(), condition(status="False")]},
+        ('status.conditions[1]: Duplicate value: {"type":"Ready"}',),
+    ),
+    "a condition that is not in the vocabulary": (
+        pod_link(),
+        {"conditions": [condition(type="Happy")]},
+        (
+            (
+                'status.conditions[0].type: Unsupported value: "Happy": '
+                'supported values: "Ready", "WorkloadFound", "LoadFresh"'
+            ),
+            UNCHECKED,
+        ),
+    ),
+    "a condition that is neither true nor false nor unknown": (
+        pod_link(),
+        {"conditions": [condition(status="Maybe")]},
+        (
+            'status.conditions[0].status: Unsupported value: "Maybe": supported values: "True", "False", "Unknown"',
+            UNCHECKED,
+        ),
+    ),
+    "a condition whose reason is a sentence": (
+        pod_link(),
+        {"conditions": [condition(reason="It is bound")]},
+        (
+            (
+                'status.conditions[0].reason: Invalid value: "It is bound": conditions[0].reason in body should match '
+                "'^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$'"
+            ),
+        ),
+    ),
+    "a condition without a moment": (
+        pod_link(),
+        {"conditions": [{field: text for field, text in condition().items() if field != "lastTransitionTime"}]},
+        ("status.conditions[0].lastTransitionTime: Required value", UNCHECKED),
+    ),
+    "a phase that is not in the vocabulary": (
+        pod_link(),
+        {"phase": "Released"},
+        (
+            'status.phase: Unsupported value: "Released": supported values: "Pending", "Bound", "Lost", "Rejected"',
+            UNCHECKED,
+        ),
+    ),
+    "a previous binding without a reason": (
+        pod_link(),
+        {"previous": {"podIndex": 1, "time": "2026-01-01T00:00:00Z"}},
+        ("status.previous.reason: Required value", UNCHECKED),
+    ),
+    "a workload state that is not in the vocabulary": (
+        stateful_route(),
+        {"workloadState": "Busy"},
+        (
+            (
+                'status.workloadState: Unsupported value: "Busy": '
+                'supported values: "Idle", "Normal", "High", "Overloaded", "Shutdown"'
+            ),
+            UNCHECKED,
+        ),
+    ),
+    "two states of one pod": (
+        stateful_route(),
+        {"pods": [POD_STATUS, {**POD_STATUS, "name": "game-00"}]},
+        ('status.pods[1]: Duplicate value: {"index":0}',),
+    ),
+    "a pod without a name": (
+        stateful_route(),
+        {"pods": [{field: value for field, value in POD_STATUS.items() if field != "name"}]},
+        ("status.pods[0].name: Required value", UNCHECKED),
+    ),
+}
+
+
+@pytest.mark.parametrize(("item", "status", "says"), REFUSED.values(), ids=REFUSED)
+def test_a_status_is_refused_with_the_reason(
+    here: Kubectl, item: dict[str, Any], status: dict[str, Any], says: tuple[str, ...]
+) -> None:
+    here.create(item)
+    answer = here.patch(item["kind"], item["metadata"]["name"], {"status": status}, "--subresource=status")
+    assert sorted(answer.complaints) == sorted(says)

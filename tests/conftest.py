@@ -1,0 +1,69 @@
+"""One cluster for the whole session, started when the first test asks for it."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.kubectl import Kubectl
+from harness.namespaces import fresh_namespace
+from harness.objects import pod_link
+from harness.patience import eventually
+from localcluster import LocalCluster
+from statefulroute.api.vocabulary import ONLY_LOCAL_NAMESPACE
+
+ROOT = Path(__file__).parents[1]
+
+#: The first test that needs the cluster may have to build its programs, which takes minutes.
+BUILD_SECONDS = 1800
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the test that starts the cluster the time to build it."""
+    first = next((item for item in items if "cluster" in getattr(item, "fixturenames", ())), None)
+    if first is not None:
+        first.add_marker(pytest.mark.timeout(BUILD_SECONDS))
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[LocalCluster]:
+    """A cluster of this session's own; with STATEFULROUTE_KUBECONFIG, the one that it names."""
+    with LocalCluster.start(name=f"tests-{os.getpid()}", nodes=3) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def kubectl(cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
+    """A kubectl that talks to the cluster as its administrator."""
+    return Kubectl(cluster.kubectl, cluster.kubeconfig, tmp_path_factory.mktemp("kubectl-cache"))
+
+
+@pytest.fixture(scope="session")
+def installed(kubectl: Kubectl) -> Kubectl:
+    """A kubectl that talks to a cluster where the two kinds and their admission policy are in force."""
+    kubectl.run("apply", "--filename", str(ROOT / "crds")).expect_success()
+    kubectl.run(
+        "wait", "--for=condition=Established", "--timeout=30s", "--filename", str(ROOT / "crds")
+    ).expect_success()
+    kubectl.run("apply", "--filename", str(ROOT / "deploy/admission")).expect_success()
+    elsewhere = pod_link(namespace="kube-system")
+    eventually(
+        lambda: ONLY_LOCAL_NAMESPACE in kubectl.within("default").try_out(elsewhere).stderr,
+        "the admission policy refuses a link into another namespace",
+    )
+    return kubectl
+
+
+@pytest.fixture
+def namespace(installed: Kubectl) -> Iterator[str]:
+    """The name of a namespace that this test has for itself."""
+    with fresh_namespace(installed) as name:
+        yield name
+
+
+@pytest.fixture
+def here(installed: Kubectl, namespace: str) -> Kubectl:
+    """A kubectl in the test's own namespace."""
+    return installed.within(namespace)

@@ -1,0 +1,41 @@
+"""Objects of the two kinds, valid unless a test asks for something else."""
+
+from typing import Any
+
+from statefulroute.api import API_VERSION
+
+#: Stands for a field that is left out.
+ABSENT: Any = object()
+
+
+def encoded_name(route_name: str, uid: str) -> str:
+    """The name of a link whose uid cannot stand in a name."""
+    return f"{route_name}.x-{uid.encode().hex()}"
+
+
+def pod_link(name: str | None = None, **spec: Any) -> dict[str, Any]:  # noqa: ANN401 - wrong types are the point
+    """A PodLink of alice in game; by default its name is `<routeName>.<uid>`."""
+    asked = {"routeName": "game", "uid": "alice", **spec}
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "PodLink",
+        "metadata": {"name": name or f"{asked['routeName']}.{asked['uid']}"},
+        "spec": {field: value for field, value in asked.items() if value is not ABSENT},
+    }
+
+
+def stateful_route(name: str = "game", **spec: Any) -> dict[str, Any]:  # noqa: ANN401 - wrong types are the point
+    """A StatefulRoute of game."""
+    return {"apiVersion": API_VERSION, "kind": "StatefulRoute", "metadata": {"name": name}, "spec": spec}
+
+
+def condition(**fields: Any) -> dict[str, Any]:  # noqa: ANN401 - wrong types are the point
+    """A Ready condition."""
+    return {
+        "type": "Ready",
+        "status": "True",
+        "reason": "Bound",
+        "message": "",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+        **fields,
+    }

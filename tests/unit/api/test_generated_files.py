@@ -1,0 +1,83 @@
+"""The files made from the types: what is committed is what the types say, and a stale one is found."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from statefulroute.api.__main__ import generated_files, main
+
+ROOT = Path(__file__).parents[3]
+FILES = dict(generated_files())
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    """A folder with every generated file, fresh."""
+    assert main([str(tmp_path)]) == 0
+    return tmp_path
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_the_committed_file_is_what_the_types_say(path: Path) -> None:
+    assert (ROOT / path).read_text(encoding="utf-8") == FILES[path]
+
+
+def test_nothing_else_lies_among_the_crds() -> None:
+    assert {path.name for path in (ROOT / "crds").iterdir()} == {
+        path.name for path in FILES if path.parent == Path("crds")
+    }
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_a_file_says_that_it_is_generated(path: Path) -> None:
+    assert FILES[path].startswith("# Generated from the types in operator/statefulroute/api by `make generate`.")
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_a_file_is_plain_yaml(path: Path) -> None:
+    documents = list(yaml.safe_load_all(FILES[path]))
+    assert documents
+    assert all({"apiVersion", "kind", "metadata"} <= set(document) for document in documents)
+    assert "!!" not in FILES[path]
+    assert not any(token in FILES[path] for token in ("&id", "*id"))
+
+
+def test_what_was_just_written_is_not_stale(written: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert main(["--check", str(written)]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_only_what_differs_is_written(written: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (written / "crds/podlinks.yaml").write_text("old", encoding="utf-8")
+    capsys.readouterr()
+    assert main([str(written)]) == 0
+    assert capsys.readouterr().out == "wrote crds/podlinks.yaml\n"
+    assert (written / "crds/podlinks.yaml").read_text(encoding="utf-8") == FILES[Path("crds/podlinks.yaml")]
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_a_stale_file_is_named_and_left_alone(written: Path, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stale = FILES[path] + "# edited by hand\n"
+    (written / path).write_text(stale, encoding="utf-8")
+    assert main(["--check", str(written)]) == 1
+    assert capsys.readouterr().err == f"{path} differs from the types: run `make generate` and commit it\n"
+    assert (written / path).read_text(encoding="utf-8") == stale
+
+
+def test_a_missing_file_is_named(written: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (written / "crds/statefulroutes.yaml").unlink()
+    assert main(["--check", str(written)]) == 1
+    assert "crds/statefulroutes.yaml differs from the types" in capsys.readouterr().err
+    assert not (written / "crds/statefulroutes.yaml").exists()
+
+
+def test_the_command_exits_with_1_on_a_stale_file(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "statefulroute.api", "--check", tmp_path], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("differs from the types") == len(FILES)

@@ -1,0 +1,261 @@
+"""From types to structural schemas: what Kubernetes can hold, and sentences in place of bounds."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+import pytest
+from pydantic import Field
+
+from statefulroute.api import PodLink, StatefulRoute
+from statefulroute.api.crd import custom_resource_definition
+from statefulroute.api.model import Model, list_map, rules
+from statefulroute.api.schema import structural_schema, with_sentences
+
+KINDS: list[type[PodLink | StatefulRoute]] = [PodLink, StatefulRoute]
+
+
+class Colour(StrEnum):
+    RED = "Red"
+    BLUE = "Blue"
+
+
+class Wheel(Model):
+    """A wheel.
+
+    It is round
+    and it turns.
+    """
+
+    size_inches: int = Field(default=20, description="How wide it is.", ge=1, le=99)
+    colour: Colour = Field(default=Colour.RED, description="What it looks like.")
+    maker: str | None = Field(default=None, description="Who made it.", min_length=1)
+
+
+class Bicycle(Model):
+    """A bicycle."""
+
+    front: Wheel = Field(default=Wheel(), description="The wheel in front.")
+    spare: Wheel | None = Field(default=None, description="One more wheel.")
+    wheels: Annotated[tuple[Wheel, ...], Field(json_schema_extra=list_map("colour"))] = Field(
+        default=(), description="All wheels."
+    )
+    bell: int | str | None = Field(
+        default=None, description="Which bell.", json_schema_extra={"x-kubernetes-int-or-string": True}
+    )
+    bought: datetime | None = Field(default=None, description="When it was bought.")
+    rider: str = Field(description="Who rides it.", min_length=1, json_schema_extra=rules(("self != 'me'", "not me")))
+    gears: int = Field(description="How many.", ge=0)
+
+
+@pytest.fixture(scope="module")
+def bicycle() -> dict[str, Any]:
+    return structural_schema(Bicycle)
+
+
+def test_fields_are_spelt_as_in_json(bicycle: dict[str, Any]) -> None:
+    assert "sizeInches" in bicycle["properties"]["front"]["properties"]
+
+
+def test_a_reference_becomes_what_it_refers_to(bicycle: dict[str, Any]) -> None:
+    assert bicycle["properties"]["front"]["properties"]["colour"] == {
+        "description": "What it looks like.",
+        "type": "string",
+        "enum": ["Red", "Blue"],
+        "default": "Red",
+    }
+
+
+def test_the_fields_own_words_win_over_its_types(bicycle: dict[str, Any]) -> None:
+    assert bicycle["properties"]["front"]["description"] == "The wheel in front."
+
+
+def test_an_optional_field_is_one_that_may_be_left_out(bicycle: dict[str, Any]) -> None:
+    assert bicycle["properties"]["spare"]["type"] == "object"
+    assert "default" not in bicycle["properties"]["spare"]
+    assert bicycle["required"] == ["rider", "gears"]
+
+
+def test_a_number_or_a_name_is_kubernetes_own_type(bicycle: dict[str, Any]) -> None:
+    assert bicycle["properties"]["bell"] == {"description": "Which bell.", "x-kubernetes-int-or-string": True}
+
+
+def test_a_moment_is_a_string_in_a_format(bicycle: dict[str, Any]) -> None:
+    assert bicycle["properties"]["bought"] == {
+        "description": "When it was bought.",
+        "type": "string",
+        "format": "date-time",
+    }
+
+
+def test_a_list_says_what_tells_its_entries_apart(bicycle: dict[str, Any]) -> None:
+    wheels = bicycle["properties"]["wheels"]
+    assert (wheels["x-kubernetes-list-type"], wheels["x-kubernetes-list-map-keys"]) == ("map", ["colour"])
+    assert "default" not in wheels
+
+
+def test_a_default_is_complete_but_for_what_is_absent(bicycle: dict[str, Any]) -> None:
+    assert bicycle["properties"]["front"]["default"] == {"sizeInches": 20, "colour": "Red"}
+
+
+def test_the_lines_of_a_paragraph_are_joined() -> None:
+    assert structural_schema(Wheel)["description"] == "A wheel.\n\nIt is round and it turns."
+
+
+def test_bounds_become_sentences_that_name_the_field(bicycle: dict[str, Any]) -> None:
+    size = with_sentences(bicycle)["properties"]["front"]["properties"]["sizeInches"]
+    assert size == {
+        "description": "How wide it is.",
+        "type": "integer",
+        "format": "int32",
+        "default": 20,
+        "x-kubernetes-validations": [{"rule": "self >= 1 && self <= 99", "message": "sizeInches must be from 1 to 99"}],
+    }
+
+
+def test_bounds_of_a_lists_entries_become_sentences(bicycle: dict[str, Any]) -> None:
+    entry = with_sentences(bicycle)["properties"]["wheels"]["items"]["properties"]
+    assert entry["sizeInches"]["x-kubernetes-validations"][0]["message"] == "sizeInches must be from 1 to 99"
+
+
+def test_an_empty_string_is_answered_with_a_sentence_before_all_others(bicycle: dict[str, Any]) -> None:
+    rider = with_sentences(bicycle)["properties"]["rider"]
+    assert "minLength" not in rider
+    assert rider["x-kubernetes-validations"] == [
+        {"rule": "self != ''", "message": "rider must not be empty"},
+        {"rule": "self != 'me'", "message": "not me"},
+    ]
+
+
+def test_a_bound_on_one_side_only_stays_a_bound(bicycle: dict[str, Any]) -> None:
+    assert with_sentences(bicycle)["properties"]["gears"]["minimum"] == 0
+
+
+def test_the_schema_that_sentences_are_made_from_is_left_alone(bicycle: dict[str, Any]) -> None:
+    with_sentences(bicycle)
+    assert bicycle["properties"]["front"]["properties"]["sizeInches"]["maximum"] == 99
+
+
+def root(model: type[PodLink | StatefulRoute]) -> dict[str, Any]:
+    (version,) = custom_resource_definition(model)["spec"]["versions"]
+    schema: dict[str, Any] = version["schema"]["openAPIV3Schema"]
+    return schema
+
+
+def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every schema within a schema, itself included, with its path."""
+    yield path, schema
+    for name, field in schema.get("properties", {}).items():
+        yield from nodes(field, f"{path}.{name}")
+    if "items" in schema:
+        yield from nodes(schema["items"], f"{path}[]")
+
+
+#: What Kubernetes lets stand in a structural schema, and we use.
+STRUCTURAL = {
+    "default",
+    "description",
+    "enum",
+    "format",
+    "items",
+    "maxItems",
+    "maxLength",
+    "minLength",
+    "minimum",
+    "pattern",
+    "properties",
+    "required",
+    "type",
+    "x-kubernetes-int-or-string",
+    "x-kubernetes-list-map-keys",
+    "x-kubernetes-list-type",
+    "x-kubernetes-validations",
+}
+
+
+@pytest.mark.parametrize("model", KINDS)
+def test_nothing_is_left_that_a_structural_schema_does_not_know(model: type[PodLink | StatefulRoute]) -> None:
+    unknown = {path: set(schema) - STRUCTURAL for path, schema in nodes(root(model)) if set(schema) - STRUCTURAL}
+    assert unknown == {}
+
+
+@pytest.mark.parametrize("model", KINDS)
+def test_every_schema_has_a_type(model: type[PodLink | StatefulRoute]) -> None:
+    typeless = [
+        path
+        for path, schema in nodes(root(model))
+        if "type" not in schema and not schema.get("x-kubernetes-int-or-string")
+    ]
+    assert typeless == []
+
+
+@pytest.mark.parametrize("model", KINDS)
+def test_no_field_is_a_float(model: type[PodLink | StatefulRoute]) -> None:
+    assert [path for path, schema in nodes(root(model)) if schema.get("type") == "number"] == []
+
+
+@pytest.mark.parametrize("model", KINDS)
+def test_every_field_is_described(model: type[PodLink | StatefulRoute]) -> None:
+    of_kubernetes = {".apiVersion", ".kind", ".metadata"}
+    silent = [
+        path
+        for path, schema in nodes(root(model))
+        if not path.endswith("[]") and path not in of_kubernetes and not schema.get("description", "").strip()
+    ]
+    assert silent == []
+
+
+@pytest.mark.parametrize("model", KINDS)
+def test_no_bound_of_a_number_in_the_spec_is_without_a_sentence(model: type[PodLink | StatefulRoute]) -> None:
+    bare = [
+        path
+        for path, schema in nodes(root(model)["properties"]["spec"])
+        if {"minimum", "maximum", "minLength", "pattern"} & set(schema)
+        or (schema.get("type") == "integer" and "x-kubernetes-validations" not in schema)
+    ]
+    assert bare == []
+
+
+@pytest.mark.parametrize("model", KINDS)
+def test_every_string_and_list_that_a_rule_reads_is_bounded(model: type[PodLink | StatefulRoute]) -> None:
+    spec = root(model)["properties"]["spec"]
+    unbounded = [
+        path
+        for path, schema in nodes(spec)
+        if (schema.get("type") == "array" and "maxItems" not in schema)
+        or (
+            schema.get("type") == "string"
+            and any(rule["rule"] != "self != ''" for rule in schema.get("x-kubernetes-validations", []))
+            and "maxLength" not in schema
+        )
+    ]
+    assert unbounded == []
+
+
+@pytest.mark.parametrize("model", KINDS)
+def test_every_rule_has_a_sentence(model: type[PodLink | StatefulRoute]) -> None:
+    silent = [
+        (path, rule["rule"])
+        for path, schema in nodes(root(model))
+        for rule in schema.get("x-kubernetes-validations", [])
+        if not (rule.get("message") or rule.get("messageExpression"))
+    ]
+    assert silent == []
+
+
+@pytest.mark.parametrize("model", KINDS)
+def test_every_condition_list_is_a_map_by_type(model: type[PodLink | StatefulRoute]) -> None:
+    conditions = root(model)["properties"]["status"]["properties"]["conditions"]
+    assert (conditions["x-kubernetes-list-type"], conditions["x-kubernetes-list-map-keys"]) == ("map", ["type"])
+
+
+def test_the_default_of_every_part_is_made_of_the_defaults_within() -> None:
+    """The API server does not fill a default in; where one stands for a whole part, it must say it all."""
+    wrong = {}
+    for path, schema in nodes(root(StatefulRoute)):
+        if "default" in schema and "properties" in schema:
+            within = {name: field["default"] for name, field in schema["properties"].items() if "default" in field}
+            if schema["default"] != within:
+                wrong[path] = schema["default"]
+    assert wrong == {}
