@@ -1,5 +1,6 @@
 """The flags of each part, the ports they get, and the certificates that they trust: nothing is started here."""
 
+import ipaddress
 import json
 import socket
 import stat
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.x509 import verification
 from cryptography.x509.oid import NameOID
 
 from local.driving import PACKAGE
@@ -103,6 +105,19 @@ def test_a_clients_certificate_names_its_user_and_group_and_its_authority() -> N
     issued.verify_directly_issued_by(x509.load_pem_x509_certificate(authority.certificate))
     assert issued.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value == "somebody"
     assert issued.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)[0].value == "some:group"
+
+
+def test_the_servers_certificate_passes_the_strictest_check() -> None:
+    authority = Authority()
+    server = authority.server((ports.LOOPBACK,))
+    trusted = [x509.load_pem_x509_certificate(authority.certificate)]
+    verifier = (
+        verification.PolicyBuilder()
+        .store(verification.Store(trusted))
+        .build_server_verifier(x509.IPAddress(ipaddress.ip_address(ports.LOOPBACK)))
+    )
+    issued = x509.load_pem_x509_certificate(server.certificate)
+    assert verifier.verify(issued, [])[-1] == trusted[0]
 
 
 def test_a_private_file_is_readable_by_its_owner_alone(tmp_path: Path) -> None:

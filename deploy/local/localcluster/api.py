@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from localcluster.errors import LocalClusterError
 from localcluster.ports import LOOPBACK
 
 TIMEOUT_SECONDS = 5.0
@@ -47,6 +48,8 @@ class Api:
             connection.request(method, path, content, {"Content-Type": "application/json"})
             answer = connection.getresponse()
             text = answer.read()
+        except ssl.SSLCertVerificationError as error:  # waiting will not help
+            raise LocalClusterError(f"The API server's certificate is not accepted: {error.verify_message}.") from error
         except (OSError, http.client.HTTPException):
             return Answer(0)
         finally:
