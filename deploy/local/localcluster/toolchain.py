@@ -108,12 +108,13 @@ def run_patiently(
 
 
 def _packaged_go(progress: Progress) -> Go:
-    folder = cache_folder() / "toolchains" / PACKAGE
+    build = PACKAGE.replace("==", "-")  # shells and env(1) take a "=" in a program's path for an assignment
+    folder = cache_folder() / "toolchains" / build
     program = folder / "go" / "bin" / "go"
-    lock = folder.with_name(f"{PACKAGE}.lock")
+    lock = folder.with_name(f"{build}.lock")
     with exclusive(lock, lambda waited: progress.tick("Waiting for another installation of Go", waited)):
         if not program.exists():
-            draft = folder.with_name(f"{PACKAGE}.new")
+            draft = folder.with_name(f"{build}.new")
             shutil.rmtree(draft, ignore_errors=True)
             failure = run_patiently(
                 [*_installer(), "--no-deps", "--target", draft, PACKAGE], f"Installing {PACKAGE}", progress
