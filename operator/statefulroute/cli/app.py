@@ -1,0 +1,47 @@
+"""The commands."""
+
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from statefulroute.cli.logs import LogFormat, LogLevel
+
+app = typer.Typer(
+    name="statefulroute",
+    help="Sticky, stateful routing on Kubernetes: bindings of users to pods as API objects.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(installed_version("statefulroute"))
+
+
+@app.command()
+def operator(
+    kubeconfig: Annotated[
+        Path | None,
+        typer.Option(help="The kubeconfig; without it: $KUBECONFIG, the pod's own account, ~/.kube/config."),
+    ] = None,
+    context: Annotated[str | None, typer.Option(help="The kubeconfig's context; without it, the current one.")] = None,
+    parallel_writes: Annotated[
+        int, typer.Option(min=1, max=256, help="How many links of one route are written at the same time.")
+    ] = 16,
+    log_level: Annotated[LogLevel, typer.Option(help="The least level that is logged.")] = LogLevel.INFO,
+    log_format: Annotated[
+        LogFormat | None, typer.Option(help="How lines are written; without it: text on a terminal, else json.")
+    ] = None,
+) -> None:
+    """Run the operator: bind PodLinks and keep StatefulRoutes' status, until SIGTERM."""
+    # A cold `--help` does without kopf and the Kubernetes client.
+    from statefulroute.cli.operator import run_operator  # noqa: PLC0415
+    from statefulroute.controllers.operator import Settings  # noqa: PLC0415
+
+    settings = Settings(kubeconfig=kubeconfig, context=context, parallel_writes=parallel_writes)
+    run_operator(settings, log_level, log_format)

@@ -1,0 +1,131 @@
+"""The one small HTTP client that the hot path uses: bounded connections, bytes in, bytes out, typed errors."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Self
+
+import aiohttp
+import msgspec
+
+from statefulroute.cluster.connection import Connection
+from statefulroute.cluster.errors import APIError, UnreachableError, api_error
+
+MERGE_PATCH = "application/merge-patch+json"
+
+#: One request that is no watch: the API server itself gives up after 60 s.
+_REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=65, sock_connect=10)
+
+#: A watch that is alive brings an event or a bookmark about once a minute; silence for longer is a dead connection.
+_WATCH_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=150)
+
+
+class Client:
+    """Requests to one API server; leaving its context closes every connection.
+
+    Args:
+        connection: where it is and how to be let in.
+        connections: how many requests, watches included, may be under way at the same time.
+    """
+
+    def __init__(self, connection: Connection, connections: int = 32) -> None:
+        self._server = connection.server
+        self._session = connection.session(connections)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._session.close()
+
+    async def get(self, path: str, params: Mapping[str, str] | None = None) -> bytes:
+        """The body of a GET.
+
+        Raises:
+            APIError: the API server answered with an error.
+            UnreachableError: it did not answer.
+        """
+        async with self._request("GET", path, _REQUEST_TIMEOUT, params=params) as response:
+            return await response.read()
+
+    async def merge_patch(self, path: str, body: bytes) -> bytes:
+        """The object that a JSON merge patch (RFC 7386) makes.
+
+        Raises:
+            ConflictError: the body's resourceVersion is no longer the object's.
+            NotFoundError: the object does not exist.
+            APIError: the API server answered with another error.
+            UnreachableError: it did not answer; whether the patch was applied is not known.
+        """
+        async with self._request("PATCH", path, _REQUEST_TIMEOUT, body=body, content_type=MERGE_PATCH) as response:
+            return await response.read()
+
+    @asynccontextmanager
+    async def watch(self, path: str, params: Mapping[str, str]) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The events of a watch, a line each, as they come.
+
+        Raises:
+            GoneError: the resource version is too old.
+            APIError: the API server answered with another error.
+            UnreachableError: the connection was refused or broke off.
+        """
+        async with self._request("GET", path, _WATCH_TIMEOUT, params={**params, "watch": "true"}) as response:
+            yield _lines(response)
+
+    @asynccontextmanager
+    async def _request(  # noqa: PLR0913 - the parts of a request
+        self,
+        method: str,
+        path: str,
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's own kind of time-out
+        *,
+        params: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        content_type: str | None = None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        headers = {"Content-Type": content_type} if content_type else None
+        try:
+            async with self._session.request(
+                method,
+                self._server + path,
+                params=params,
+                data=body,
+                headers=headers,
+                timeout=timeout,
+            ) as response:
+                if response.status >= 400:  # noqa: PLR2004 - where HTTP's errors begin
+                    raise _error(response.status, await response.read())
+                yield response
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise UnreachableError(f"{method} {path}: {str(error) or type(error).__name__}") from error
+
+
+async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """The body line by line. Lines of any length: aiohttp's own reader of lines has a limit."""
+    rest = b""
+    async for data in response.content.iter_any():
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            if line:
+                yield line
+
+
+class Status(msgspec.Struct):
+    """The API server's answer to what it refuses, as metav1.Status."""
+
+    code: int = 0
+    reason: str = ""
+    message: str = ""
+
+    def as_error(self, status: int = 0) -> APIError:
+        """The error to raise; `status` stands in where the answer has no code of its own."""
+        return api_error(self.code or status, self.reason, self.message)
+
+
+_status = msgspec.json.Decoder(Status)
+
+
+def _error(status: int, body: bytes) -> APIError:
+    try:
+        return _status.decode(body).as_error(status)
+    except msgspec.DecodeError:  # a proxy's page, not the API server's words
+        return api_error(status, "", body[:200].decode(errors="replace"))

@@ -1,0 +1,136 @@
+"""Keeps a cache equal to what the API server holds: list, watch, bookmarks, and deletes that a gap has hidden."""
+
+import asyncio
+import random
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+import msgspec
+import structlog
+
+from statefulroute.cluster.cache import Cache, Cached
+from statefulroute.cluster.client import Client, Status
+from statefulroute.cluster.errors import ClusterError, GoneError
+from statefulroute.cluster.resource import Resource
+
+T = TypeVar("T", bound=Cached)
+
+log = structlog.get_logger(__name__)
+
+#: Objects a page: larger pages cost memory, smaller ones time.
+_PAGE = 2_000
+
+#: The API server ends a watch after a time of our choice; spread, so that many watches do not end together.
+_WATCH_SECONDS = (300, 600)
+
+_FIRST_BACKOFF_SECONDS, _LAST_BACKOFF_SECONDS = 0.05, 30.0
+
+
+class _Event(msgspec.Struct, gc=False):
+    type: str
+    object: msgspec.Raw
+
+
+class _Metadata(msgspec.Struct, gc=False, rename={"resource_version": "resourceVersion"}):
+    resource_version: str = "0"
+
+
+class _Bookmark(msgspec.Struct, gc=False):
+    metadata: _Metadata
+
+
+_event = msgspec.json.Decoder(_Event)
+_bookmark = msgspec.json.Decoder(_Bookmark)
+_status = msgspec.json.Decoder(Status)
+
+
+class Reflector(Generic[T]):
+    """One kind's cache, and the task that keeps it up to date.
+
+    Args:
+        client: how to reach the API server.
+        resource: the kind.
+
+    Attributes:
+        cache: what the API server held a moment ago.
+        synced: set once the first list is complete.
+    """
+
+    def __init__(self, client: Client, resource: Resource[T]) -> None:
+        self.cache: Cache[T] = Cache()
+        self.synced = asyncio.Event()
+        self._client = client
+        self._resource = resource
+        self._resource_version = 0
+        """Up to where the watch has told everything; 0 asks for a list."""
+        self._backoff = _FIRST_BACKOFF_SECONDS
+
+    def observe(self, item: T) -> None:
+        """Take in the API server's answer to a write of our own, ahead of the watch.
+
+        What the watch has passed already is ignored: the cache holds it, or knows that it was deleted since.
+        """
+        if item.resource_version > self._resource_version:
+            self.cache.put(item)
+
+    async def run(self) -> None:
+        """List and watch until cancelled; whatever goes wrong is logged and tried again."""
+        while True:
+            try:
+                if not self._resource_version:
+                    await self._list()
+                    self.synced.set()
+                await self._watch()
+                continue  # the API server ended the watch in its time
+            except GoneError as error:
+                log.info("the watch is too far behind: listing anew", resource=self._resource.path, error=error.message)
+                self._resource_version = 0
+            except (ClusterError, msgspec.DecodeError) as error:
+                log.warning("watching failed: trying again", resource=self._resource.path, error=str(error))
+            await asyncio.sleep(random.uniform(self._backoff / 2, self._backoff))  # noqa: S311 - no secret
+            self._backoff = min(self._backoff * 2, _LAST_BACKOFF_SECONDS)
+
+    async def _list(self) -> None:
+        """Take in every object, page by page; then forget the ones that are gone."""
+        listed: set[tuple[Hashable, str]] = set()
+        moment, rest = 0, ""
+        while True:
+            params = {"limit": str(_PAGE)} | ({"continue": rest} if rest else {})
+            page = self._resource.decode_page(await self._client.get(self._resource.path, params))
+            for item in page.items:
+                listed.add((item.group, item.name))
+                self.cache.put(item)
+            moment, rest = moment or page.resource_version, page.rest
+            if not rest:
+                break
+            await asyncio.sleep(0)  # others have their turn between two pages
+        for group, name in [key for key in self.cache if key not in listed]:
+            self.cache.drop(group, name, moment)  # unless our own write made it after that moment
+        self._resource_version = moment
+
+    async def _watch(self) -> None:
+        params = {
+            "allowWatchBookmarks": "true",
+            "resourceVersion": str(self._resource_version),
+            "timeoutSeconds": str(random.randint(*_WATCH_SECONDS)),  # noqa: S311 - no secret
+        }
+        async with self._client.watch(self._resource.path, params) as lines:
+            self._backoff = _FIRST_BACKOFF_SECONDS
+            async for line in lines:
+                self._take(_event.decode(line))
+
+    def _take(self, event: _Event) -> None:
+        match event.type:
+            case "BOOKMARK":
+                self._resource_version = int(_bookmark.decode(event.object).metadata.resource_version)
+            case "ERROR":
+                raise _status.decode(event.object).as_error()
+            case kind:
+                item = self._resource.decode_or_skip(event.object)
+                if item is None:
+                    return
+                self._resource_version = item.resource_version
+                if kind == "DELETED":
+                    self.cache.drop(item.group, item.name, item.resource_version)
+                else:
+                    self.cache.put(item)

@@ -1,0 +1,90 @@
+"""A kind of object as it comes over the wire: where it is listed, and how its bytes become values."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
+
+import msgspec
+import structlog
+
+from statefulroute.cluster.cache import Cached
+
+T = TypeVar("T", bound=Cached)
+W = TypeVar("W")
+
+log = structlog.get_logger(__name__)
+
+
+class _ListMeta(msgspec.Struct, rename={"resource_version": "resourceVersion", "continue_": "continue"}):
+    resource_version: str = ""
+    continue_: str = ""
+
+
+class _List(msgspec.Struct, Generic[W]):
+    metadata: _ListMeta
+    items: list[W]
+
+
+class Page(msgspec.Struct, Generic[T]):
+    """One page of a list.
+
+    Attributes:
+        items: the objects.
+        resource_version: the moment of which the list is.
+        rest: the token to ask for the next page with; empty at the last.
+    """
+
+    items: list[T]
+    resource_version: int
+    rest: str
+
+
+class Resource(Generic[T]):
+    """A kind of object.
+
+    Args:
+        path: where the API server lists all of them.
+        wire: the msgspec type of those fields that are needed; other fields are skipped unread.
+        make: makes the value that the rules work with.
+    """
+
+    def __init__(self, path: str, wire: type[W], make: Callable[[W], T]) -> None:
+        self.path = path
+        self._make: Callable[[Any], T] = make
+        self._wire: type[Any] = wire
+        self._object = msgspec.json.Decoder(wire)
+        self._list = msgspec.json.Decoder(_List[wire])  # type: ignore[valid-type] # a type made at run time
+        self._raw_list = msgspec.json.Decoder(_List[msgspec.Raw])
+
+    def decode(self, data: bytes | msgspec.Raw) -> T:
+        """One object.
+
+        Raises:
+            ValueError: it is not of this kind's form.
+        """
+        return self._make(self._object.decode(data))
+
+    def convert(self, body: Mapping[str, Any]) -> T:
+        """One object that is decoded already.
+
+        Raises:
+            ValueError: it is not of this kind's form.
+        """
+        return self._make(msgspec.convert(body, self._wire))
+
+    def decode_page(self, data: bytes) -> Page[T]:
+        """A page of a list. Objects that are not of this kind's form are left out, and the log says so."""
+        try:
+            listed = self._list.decode(data)
+            items = [self._make(item) for item in listed.items]
+        except ValueError:  # at least one is malformed: find out which
+            listed = self._raw_list.decode(data)
+            items = [item for raw in listed.items if (item := self.decode_or_skip(raw)) is not None]
+        return Page(items, int(listed.metadata.resource_version), listed.metadata.continue_)
+
+    def decode_or_skip(self, data: bytes | msgspec.Raw) -> T | None:
+        """One object, or None (and a line in the log) where it is not of this kind's form."""
+        try:
+            return self.decode(data)
+        except ValueError as error:
+            log.warning("a malformed object is ignored", resource=self.path, error=str(error), start=bytes(data)[:300])
+            return None

@@ -1,0 +1,226 @@
+"""The needed fields of each kind as they come over the wire, and the values that are made of them.
+
+Only these fields are decoded: a PodLink's other fields, and nine tenths of a Pod, are skipped unread.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from pydantic import ValidationError
+
+from statefulroute.api.annotations import ROUTING_STATE
+from statefulroute.api.group import API_VERSION, POD_LINK, STATEFUL_ROUTE
+from statefulroute.api.statefulroute import StatefulRouteSpec, StatefulRouteStatus
+from statefulroute.api.vocabulary import LinkPhase, LinkReason, RoutingState
+from statefulroute.cluster.resource import Resource
+from statefulroute.domain.keys import RouteKey
+from statefulroute.domain.link import Acknowledgement, Link, expire_time
+from statefulroute.domain.pod import Owner, Pod, ordinal, service_state
+from statefulroute.domain.route import Route, Workload
+
+
+class _Wire(msgspec.Struct, rename="camel", gc=False):
+    """JSON's camelCase for Python's snake_case."""
+
+
+class _OwnerReference(_Wire):
+    kind: str = ""
+    name: str = ""
+    uid: str = ""
+    controller: bool | None = None
+
+
+class _Metadata(_Wire, kw_only=True):
+    name: str
+    namespace: str
+    uid: str = ""
+    resource_version: str
+    generation: int = 0
+    creation_timestamp: datetime
+    deletion_timestamp: str | None = None
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    owner_references: list[_OwnerReference] | None = None
+
+
+class _Condition(_Wire):
+    type: str = ""
+    status: str = ""
+    reason: str = ""
+    message: str = ""
+    last_transition_time: str = ""
+
+
+class _LinkMetadata(_Wire, kw_only=True):
+    name: str
+    namespace: str
+    resource_version: str
+    generation: int = 0
+    creation_timestamp: datetime
+    deletion_timestamp: str | None = None
+
+
+class _LinkSpec(_Wire, kw_only=True):
+    route_name: str
+    namespace: str | None = None
+    pod_index: int | None = None
+    ttl_seconds: int | None = None
+    renew_time: str | None = None
+
+
+class _LinkStatus(_Wire):
+    phase: str = ""
+    pod_index: int | None = None
+    pod_name: str | None = None
+    host: str | None = None
+    expire_time: str | None = None
+    observed_generation: int = 0
+    conditions: list[_Condition] | None = None
+
+
+class _Link(_Wire, kw_only=True):
+    metadata: _LinkMetadata
+    spec: _LinkSpec
+    status: _LinkStatus | None = None
+
+
+_route_key = lru_cache(maxsize=4096)(RouteKey)
+"""One key a route, shared by its links."""
+
+
+@lru_cache(maxsize=65_536)
+def _acknowledgement(  # noqa: PLR0913, PLR0917 - the fields of a status
+    phase: str, reason: str, message: str, pod_index: int | None, pod_name: str | None, host: str | None
+) -> Acknowledgement | None:
+    """One value for all links whose status says the same; None for the words of another version."""
+    try:
+        return Acknowledgement(LinkPhase(phase), LinkReason(reason), message, pod_index, pod_name, host)
+    except ValueError:
+        return None
+
+
+def _time(text: str | None) -> datetime | None:
+    """A time that a user may have written: the API server's own check lets some through that are none."""
+    if text is None:
+        return None
+    try:
+        time = msgspec.convert(text, datetime)
+    except msgspec.ValidationError:
+        return None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _condition(kind: str, conditions: list[_Condition] | None) -> _Condition | None:
+    return next((each for each in conditions or () if each.type == kind), None)
+
+
+def _make_link(wire: _Link) -> Link:
+    metadata, spec, status = wire.metadata, wire.spec, wire.status or _LinkStatus()
+    ready = _condition("Ready", status.conditions) or _Condition()
+    foreign = spec.namespace if spec.namespace not in (None, metadata.namespace) else None
+    return Link(
+        group=_route_key(metadata.namespace, spec.route_name),
+        name=metadata.name,
+        resource_version=int(metadata.resource_version),
+        generation=metadata.generation,
+        pod_index=spec.pod_index,
+        foreign_namespace=foreign,
+        expire_time=expire_time(metadata.creation_timestamp, _time(spec.renew_time), spec.ttl_seconds),
+        deleting=metadata.deletion_timestamp is not None,
+        acknowledged=_acknowledgement(
+            status.phase, ready.reason, ready.message, status.pod_index, status.pod_name, status.host
+        ),
+        observed_generation=status.observed_generation,
+        acknowledged_expire_time=_time(status.expire_time),
+        transition_time=_time(ready.last_transition_time or None),
+    )
+
+
+class _PodStatus(_Wire):
+    phase: str = ""
+    conditions: list[_Condition] | None = None
+
+
+class _Pod(_Wire, kw_only=True):
+    metadata: _Metadata
+    status: _PodStatus = msgspec.field(default_factory=_PodStatus)
+
+
+def _routing_state(annotations: Mapping[str, str] | None) -> RoutingState:
+    """What a pod says of itself; a word that is none counts as not said."""
+    try:
+        return RoutingState((annotations or {}).get(ROUTING_STATE, RoutingState.UNKNOWN))
+    except ValueError:
+        return RoutingState.UNKNOWN
+
+
+def _make_pod(wire: _Pod) -> Pod:
+    metadata = wire.metadata
+    controller = next((each for each in metadata.owner_references or () if each.controller), None)
+    ready = _condition("Ready", wire.status.conditions)
+    return Pod(
+        group=metadata.namespace,
+        name=metadata.name,
+        resource_version=int(metadata.resource_version),
+        service_state=service_state(
+            phase=wire.status.phase,
+            ready=ready is not None and ready.status == "True",
+            terminating=metadata.deletion_timestamp is not None,
+        ),
+        said=_routing_state(metadata.annotations),
+        index=ordinal(metadata.name),
+        owner=Owner(controller.kind, controller.name, controller.uid) if controller else None,
+    )
+
+
+class _StatefulSetSpec(_Wire):
+    replicas: int = 1
+    service_name: str = ""
+
+
+class _StatefulSet(_Wire, kw_only=True):
+    metadata: _Metadata
+    spec: _StatefulSetSpec
+
+
+def _make_workload(wire: _StatefulSet) -> Workload:
+    return Workload(
+        group=wire.metadata.namespace,
+        name=wire.metadata.name,
+        resource_version=int(wire.metadata.resource_version),
+        uid=wire.metadata.uid,
+        replicas=wire.spec.replicas,
+        service_name=wire.spec.service_name,
+    )
+
+
+class _Route(_Wire, kw_only=True):
+    metadata: _Metadata
+    spec: dict[str, Any] = msgspec.field(default_factory=dict)
+    status: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+def _make_route(wire: _Route) -> Route:
+    metadata = wire.metadata
+    try:
+        status = StatefulRouteStatus.model_validate(wire.status)
+    except ValidationError:  # another version's words: the next status replaces them
+        status = StatefulRouteStatus()
+    return Route(
+        group=metadata.namespace,
+        name=metadata.name,
+        resource_version=int(metadata.resource_version),
+        generation=metadata.generation,
+        spec=StatefulRouteSpec.model_validate(wire.spec),
+        status=status,
+        deleting=metadata.deletion_timestamp is not None,
+    )
+
+
+PODS = Resource("/api/v1/pods", _Pod, _make_pod)
+STATEFUL_SETS = Resource("/apis/apps/v1/statefulsets", _StatefulSet, _make_workload)
+LINKS = Resource(f"/apis/{API_VERSION}/{POD_LINK.plural}", _Link, _make_link)
+ROUTES = Resource(f"/apis/{API_VERSION}/{STATEFUL_ROUTE.plural}", _Route, _make_route)

@@ -1,0 +1,119 @@
+"""The writes of the operator: what changes in a link or a route goes through here, and nowhere else."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from statefulroute.api.group import API_VERSION, POD_LINK, STATEFUL_ROUTE
+from statefulroute.api.statefulroute import StatefulRouteStatus
+from statefulroute.api.vocabulary import ConditionType, LinkPhase
+from statefulroute.cluster.client import Client
+from statefulroute.cluster.reflector import Reflector
+from statefulroute.cluster.wire import LINKS, ROUTES
+from statefulroute.domain.link import Acknowledgement, Link
+from statefulroute.domain.route import Route
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """The time of day, to the second, as Kubernetes writes it."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def _rfc3339(time: datetime | None) -> str | None:
+    return None if time is None else time.isoformat().replace("+00:00", "Z")
+
+
+class LinkWriter:
+    """Writes to PodLinks. Each is refused (ConflictError) when the link is no longer the version that was judged.
+
+    The API server's answer is fed into the cache, so that the next decision sees it without waiting for the watch.
+    """
+
+    def __init__(self, client: Client, links: Reflector[Link], clock: Clock = utc_now) -> None:
+        self._client = client
+        self._links = links
+        self._clock = clock
+
+    async def bind(self, link: Link, pod_index: int) -> None:
+        """Write the chosen pod into the link's spec.
+
+        Raises:
+            ClusterError: it was not written, or it is not known whether it was.
+        """
+        await self._patch(link, "", {"spec": {"podIndex": pod_index}})
+
+    async def acknowledge(self, link: Link, said: Acknowledgement) -> None:
+        """Write the link's whole status.
+
+        Raises:
+            ClusterError: it was not written, or it is not known whether it was.
+        """
+        await self._patch(link, "/status", {"status": link_status(link, said, self._clock())})
+
+    async def _patch(self, link: Link, subresource: str, change: dict[str, Any]) -> None:
+        path = f"/apis/{API_VERSION}/namespaces/{link.group.namespace}/{POD_LINK.plural}/{link.name}{subresource}"
+        body = {"metadata": {"resourceVersion": str(link.resource_version)}} | change
+        self._links.observe(LINKS.decode(await self._client.merge_patch(path, msgspec.json.encode(body))))
+
+
+def link_status(link: Link, said: Acknowledgement, now: datetime) -> dict[str, Any]:
+    """A merge patch of a link's status that makes it say this; null removes a field that no longer applies."""
+    before = link.acknowledged
+    status: dict[str, Any] = {
+        "phase": said.phase,
+        "podIndex": said.pod_index,
+        "podName": said.pod_name,
+        "host": said.host,
+        "expireTime": _rfc3339(link.expire_time),
+        "observedGeneration": link.generation,
+        "conditions": [
+            {
+                "type": ConditionType.READY,
+                "status": "True" if said.is_ready else "False",
+                "reason": said.reason,
+                "message": said.message,
+                "observedGeneration": link.generation,
+                "lastTransitionTime": _rfc3339(
+                    link.transition_time
+                    if link.transition_time and before and before.is_ready == said.is_ready
+                    else now
+                ),
+            }
+        ],
+    }
+    if said.phase is not LinkPhase.BOUND:
+        status["boundTime"] = None
+    elif before is None or (before.phase, before.pod_index) != (said.phase, said.pod_index):
+        status["boundTime"] = _rfc3339(now)
+    return status
+
+
+class RouteWriter:
+    """Writes to StatefulRoutes' status."""
+
+    def __init__(self, client: Client, routes: Reflector[Route]) -> None:
+        self._client = client
+        self._routes = routes
+
+    async def say(self, route: Route, status: StatefulRouteStatus) -> None:
+        """Write what has changed in the route's status; nothing when nothing has.
+
+        Raises:
+            ClusterError: it was not written, or it is not known whether it was.
+        """
+        change = changes(route.status, status)
+        if not change:
+            return
+        path = f"/apis/{API_VERSION}/namespaces/{route.group}/{STATEFUL_ROUTE.plural}/{route.name}/status"
+        body = {"metadata": {"resourceVersion": str(route.resource_version)}, "status": change}
+        self._routes.observe(ROUTES.decode(await self._client.merge_patch(path, msgspec.json.encode(body))))
+
+
+def changes(before: StatefulRouteStatus, after: StatefulRouteStatus) -> dict[str, Any]:
+    """The merge patch that turns one status into the other; empty when they are equal."""
+    old, new = (status.model_dump(mode="json", by_alias=True, exclude_none=True) for status in (before, after))
+    return {field: new.get(field) for field in old.keys() | new.keys() if old.get(field) != new.get(field)}

@@ -1,0 +1,1 @@
+"""When something runs: gather what a decision needs, have the rules plan, apply the plan in one place."""

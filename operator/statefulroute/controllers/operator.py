@@ -1,0 +1,141 @@
+"""The operator: one asyncio program in which kopf runs what is few and a queue runs what is many."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import kopf
+import structlog
+
+from statefulroute.api.group import GROUP
+from statefulroute.cluster.client import Client
+from statefulroute.cluster.connection import Connection, connect
+from statefulroute.cluster.mirror import Mirror
+from statefulroute.cluster.writes import LinkWriter, RouteWriter
+from statefulroute.controllers.links.controller import LinkController
+from statefulroute.controllers.links.counts import LinkCounts
+from statefulroute.controllers.links.reconciler import LinkReconciler
+from statefulroute.controllers.routes.handlers import RouteHandlers
+from statefulroute.controllers.routes.persistence import GenerationStorage
+from statefulroute.controllers.views import RouteViews
+
+log = structlog.get_logger(__name__)
+
+#: Requests of kopf under way at the same time: kopf's own session has no limit.
+_KOPF_CONNECTIONS = 16
+
+#: Connections beside those of the writes: the watches, and the routes' status.
+_OTHER_CONNECTIONS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the operator runs.
+
+    Attributes:
+        kubeconfig: the path of a kubeconfig; None looks where kubectl looks.
+        context: the kubeconfig's context; None is its current one.
+        parallel_writes: how many links of one route are written at the same time.
+    """
+
+    kubeconfig: Path | None = None
+    context: str | None = None
+    parallel_writes: int = 16
+
+
+async def run(settings: Settings) -> None:
+    """Run the operator until SIGTERM or SIGINT.
+
+    Raises:
+        NotConnectedError: no cluster is configured.
+    """
+    stop = asyncio.Event()
+    _on_signals(stop)
+    async with (
+        connect(settings.kubeconfig, settings.context) as connection,
+        Client(connection, settings.parallel_writes + _OTHER_CONNECTIONS) as client,
+    ):
+        mirror, counts = Mirror(client), LinkCounts()
+        mirror.links.cache.listen(counts.observe)
+        views = RouteViews(mirror, counts.of)
+        reconciler = LinkReconciler(mirror.links.cache, views, counts, LinkWriter(client, mirror.links))
+        links = LinkController(mirror, views, reconciler, settings.parallel_writes)
+        routes = RouteHandlers(mirror, views, links, RouteWriter(client, mirror.routes))
+        async with mirror.running():
+            # Every task of ours is made before kopf begins: kopf ends the ones that are made later.
+            stopping = asyncio.create_task(stop.wait())
+            await _first(stopping, asyncio.create_task(mirror.wait_synced()))
+            if not stop.is_set():
+                log.info("the caches are synced", server=connection.server, links=len(mirror.links.cache))
+                links.start()
+                await _run_kopf(connection, routes, links, stop, stopping)
+    log.info("stopped")
+
+
+async def _run_kopf(
+    connection: Connection,
+    routes: RouteHandlers,
+    links: LinkController,
+    stop: asyncio.Event,
+    stopping: asyncio.Task[Literal[True]],
+) -> None:
+    """Run kopf until it is time to stop; then end the work on links first, and kopf with its daemons after it."""
+    registry = kopf.OperatorRegistry()
+    kopf.on.login(registry=registry)(_login_with(connection))
+    routes.register(registry)
+    end, ready = asyncio.Event(), asyncio.Event()
+    is_ready = asyncio.create_task(ready.wait())
+    operator = asyncio.create_task(
+        kopf.operator(
+            registry=registry,
+            settings=kopf_settings(),
+            clusterwide=True,
+            standalone=True,
+            ready_flag=ready,
+            stop_flag=end,
+        )
+    )
+    await _first(is_ready, operator)
+    _on_signals(stop)  # kopf has taken the signals for itself
+    await _first(stopping, operator)
+    await links.stop()
+    end.set()
+    await operator  # an error that has ended it is raised here
+
+
+def kopf_settings() -> kopf.OperatorSettings:
+    """Settings of kopf: quiet, alone, and marking a route in its status only."""
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False
+    settings.peering.standalone = True
+    settings.scanning.disabled = True  # the kinds are known: their definitions need not be watched
+    settings.persistence.finalizer = f"{GROUP}/operator"
+    settings.persistence.diffbase_storage = GenerationStorage()
+    settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=f"operator.{GROUP}")
+    settings.background.instant_exit_timeout = 2.0  # a deleted route's daemons end before its handlers go on
+    settings.queueing.idle_timeout = 1.0
+    settings.networking.error_backoffs = (0.1, 0.3, 1, 2, 3, 5, 8, 13, 21)
+    settings.process.ultimate_exiting_timeout = None  # never kill the process: it has work to finish
+    return settings
+
+
+def _login_with(connection: Connection) -> Callable[..., Awaitable[kopf.AiohttpSession]]:
+    async def login(**_: Any) -> kopf.AiohttpSession:  # noqa: ANN401 - kopf's own
+        return kopf.AiohttpSession(
+            aiohttp_session=connection.session(_KOPF_CONNECTIONS), server=connection.server, default_namespace=None
+        )
+
+    return login
+
+
+def _on_signals(stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+
+async def _first(*tasks: asyncio.Task[Any]) -> None:
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

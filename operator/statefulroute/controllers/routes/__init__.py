@@ -1,0 +1,1 @@
+"""StatefulRoutes: kopf runs their handlers and, for each, the daemons that serve its links and its status."""

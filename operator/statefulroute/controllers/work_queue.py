@@ -1,0 +1,110 @@
+"""Keys to be worked on: each once, however often it was added, and never twice at the same time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Generic, TypeVar
+
+import structlog
+
+from statefulroute.cluster.errors import ClusterError, ConflictError
+
+K = TypeVar("K", bound=Hashable)
+
+log = structlog.get_logger(__name__)
+
+_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 0.05, 30.0
+
+#: How many keys a worker takes before others have their turn: most keys need no request at all.
+_TURN = 200
+
+
+class WorkQueue(Generic[K]):
+    """A level-triggered queue: a key says that something has changed, not what.
+
+    A key that is added while it is worked on is worked on once more afterwards. One whose work fails is
+    tried again after a time that doubles with every failure, up to half a minute.
+
+    Args:
+        handle: works on a key. It judges anew each time what there is to do.
+        parallel: how many keys are worked on at the same time, at the most.
+    """
+
+    def __init__(self, handle: Callable[[K], Awaitable[None]], parallel: int) -> None:
+        self._handle = handle
+        self._parallel = parallel
+        self._waiting: dict[K, None] = {}
+        self._running: set[K] = set()
+        self._again: set[K] = set()
+        self._failures: dict[K, int] = {}
+        self._workers: set[asyncio.Task[None]] = set()
+        self._is_open = False
+
+    def __len__(self) -> int:
+        """How many keys wait or are worked on."""
+        return len(self._waiting) + len(self._running)
+
+    def add(self, key: K) -> None:
+        """Have the key worked on, soon."""
+        if key in self._running:
+            self._again.add(key)
+            return
+        self._waiting[key] = None
+        if self._is_open:
+            self._hire()
+
+    def open(self) -> None:
+        """Begin to work, with what was added before."""
+        self._is_open = True
+        self._hire()
+
+    async def close(self) -> None:
+        """Take no further key, and wait for the work under way to end."""
+        self._is_open = False
+        if self._workers:
+            await asyncio.wait(self._workers)
+
+    def _hire(self) -> None:
+        """Workers come with the work and go with it: an idle queue costs no task."""
+        while len(self._workers) < min(self._parallel, len(self._workers) + len(self._waiting)):
+            worker = asyncio.get_running_loop().create_task(self._work())
+            self._workers.add(worker)
+            worker.add_done_callback(self._workers.discard)
+            if len(self._workers) >= len(self._waiting):
+                break
+
+    async def _work(self) -> None:
+        taken = 0
+        while self._waiting and self._is_open:
+            key = next(iter(self._waiting))
+            del self._waiting[key]
+            self._running.add(key)
+            try:
+                await self._try(key)
+            finally:
+                self._running.discard(key)
+                if key in self._again:
+                    self._again.discard(key)
+                    self.add(key)
+            taken += 1
+            if taken % _TURN == 0:
+                await asyncio.sleep(0)
+
+    async def _try(self, key: K) -> None:
+        try:
+            await self._handle(key)
+        except ConflictError:  # somebody wrote in between; the watch brings their version
+            self._retry(key)
+        except ClusterError as error:
+            log.warning("a write failed: trying again", key=key, error=str(error))
+            self._retry(key)
+        except Exception:
+            # One key's trouble must not end the work on all others.
+            log.exception("an unexpected error: trying again", key=key)
+            self._retry(key)
+        else:
+            self._failures.pop(key, None)
+
+    def _retry(self, key: K) -> None:
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        delay = min(_FIRST_RETRY_SECONDS * 2 ** (failures - 1), _LAST_RETRY_SECONDS)
+        asyncio.get_running_loop().call_later(delay, self.add, key)

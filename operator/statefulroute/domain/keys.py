@@ -1,0 +1,45 @@
+"""How things are found: a route by namespace and name, a link by its route and uid."""
+
+import re
+from typing import NamedTuple
+
+_ENCODED = "x-"
+_STANDS_IN_A_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+
+
+class RouteKey(NamedTuple):
+    """A StatefulRoute's place in the cluster; also the group that its links are cached in."""
+
+    namespace: str
+    name: str
+
+
+class LinkKey(NamedTuple):
+    """A PodLink's place in the cluster."""
+
+    route: RouteKey
+    name: str
+
+
+def link_name(route_name: str, uid: str) -> str:
+    """The name of the PodLink of a uid in a route: the uid itself, or its hex form where it cannot stand in a name.
+
+    The same rule as the CEL rule of the PodLink's CustomResourceDefinition.
+    """
+    if _STANDS_IN_A_NAME.fullmatch(uid) and not uid.startswith(_ENCODED):
+        return f"{route_name}.{uid}"
+    return f"{route_name}.{_ENCODED}{uid.encode().hex()}"
+
+
+def uid_of(name: str) -> str:
+    """The uid that a PodLink of this name binds: the inverse of `link_name`.
+
+    Raises:
+        ValueError: the name is no PodLink's.
+    """
+    _route_name, dot, uid = name.partition(".")
+    if not dot:
+        raise ValueError(f"{name!r} is not the name of a PodLink: it has no '.'")
+    if uid.startswith(_ENCODED):
+        return bytes.fromhex(uid.removeprefix(_ENCODED)).decode()
+    return uid
