@@ -6,6 +6,7 @@ import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import aiohttp
@@ -14,6 +15,9 @@ from kubernetes.aio.client import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
 
 from statefulroute.cluster.errors import NotConnectedError
+
+#: Names the writer in an object's `managedFields` and in the API server's log.
+_USER_AGENT = f"statefulroute/{version('statefulroute')}"
 
 _CONNECT_SECONDS = 10.0
 _TOKEN_CHECK_SECONDS = 60
@@ -40,6 +44,7 @@ class Connection:
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=connections, ssl=self._tls, keepalive_timeout=75),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
+            headers={"User-Agent": _USER_AGENT},
             middlewares=tuple(self._middlewares()),
             proxy=self._configuration.proxy,
             read_bufsize=2**18,

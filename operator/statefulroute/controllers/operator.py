@@ -19,7 +19,7 @@ from statefulroute.controllers.links.controller import LinkController
 from statefulroute.controllers.links.counts import LinkCounts
 from statefulroute.controllers.links.reconciler import LinkReconciler
 from statefulroute.controllers.routes.handlers import RouteHandlers
-from statefulroute.controllers.routes.persistence import GenerationStorage
+from statefulroute.controllers.routes.persistence import GenerationStorage, NoProgressStorage
 from statefulroute.controllers.views import RouteViews
 
 log = structlog.get_logger(__name__)
@@ -114,7 +114,7 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.scanning.disabled = True  # the kinds are known: their definitions need not be watched
     settings.persistence.finalizer = f"{GROUP}/operator"
     settings.persistence.diffbase_storage = GenerationStorage()
-    settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=f"operator.{GROUP}")
+    settings.persistence.progress_storage = NoProgressStorage()
     settings.background.instant_exit_timeout = 2.0  # a deleted route's daemons end before its handlers go on
     settings.queueing.idle_timeout = 1.0
     settings.networking.error_backoffs = (0.1, 0.3, 1, 2, 3, 5, 8, 13, 21)

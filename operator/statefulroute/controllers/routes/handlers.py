@@ -15,13 +15,15 @@ from statefulroute.cluster.writes import Clock, RouteWriter, changes, utc_now
 from statefulroute.controllers.links.controller import LinkController
 from statefulroute.controllers.views import RouteViews
 from statefulroute.domain.keys import RouteKey
+from statefulroute.domain.link import Link
 from statefulroute.domain.route import Route
 from statefulroute.domain.route_status import route_status
 
 log = structlog.get_logger(__name__)
 
-#: A rollout changes many pods in a moment: their changes go into one status.
-_SETTLE_SECONDS = 0.2
+#: A rollout changes many pods in a moment, and a wave of users many links: after a status at once, what
+#: follows within this time goes into the next one.
+_SETTLE_SECONDS = 1.0
 
 #: How long a daemon that was asked to stop may take for the writes that it has under way.
 _DAEMON_END_SECONDS = 5.0
@@ -46,12 +48,15 @@ class RouteHandlers:
         self._links = links
         self._writer = writer
         self._clock = clock
+        self._changed: dict[RouteKey, asyncio.Event] = {}
+        """Of each route whose status is kept: set when the status may no longer be true."""
+        mirror.links.cache.listen(self._link_changed)
 
     def register(self, registry: kopf.OperatorRegistry) -> None:
         """Put the handlers and daemons into kopf's registry."""
         kind = (GROUP, VERSION, STATEFUL_ROUTE.plural)
         for reason in (kopf.on.create, kopf.on.update, kopf.on.resume):
-            reason(*kind, registry=registry, id="resolve")(self.resolve)
+            reason(*kind, registry=registry, id="resolve", errors=kopf.ErrorsMode.PERMANENT)(self.resolve)
         for name, daemon in (("links", self.serve_links), ("state", self.refresh_state)):
             kopf.daemon(*kind, registry=registry, id=name, cancellation_timeout=_DAEMON_END_SECONDS)(daemon)
 
@@ -73,7 +78,7 @@ class RouteHandlers:
         await _unless_cancelled(stopped, self._refresh(route.key, stopped))
 
     async def _refresh(self, key: RouteKey, stopped: kopf.DaemonStopped) -> None:
-        changed = asyncio.Event()
+        changed = self._changed[key] = asyncio.Event()
         unwatch = self._views.watch(key, changed.set)
         end = asyncio.ensure_future(stopped.wait())
         try:
@@ -87,6 +92,8 @@ class RouteHandlers:
         finally:
             end.cancel()
             unwatch()
+            if self._changed.get(key) is changed:
+                del self._changed[key]
 
     async def _say_state(self, key: RouteKey) -> float:
         """Write the status if it has changed; gives the seconds until it is to be looked at again."""
@@ -101,6 +108,14 @@ class RouteHandlers:
                 log.warning("a route's status was not written: trying again", route=key, error=str(error))
                 return _SETTLE_SECONDS
         return view.route.spec.state_period_seconds
+
+    def _link_changed(self, old: Link | None, new: Link | None) -> None:
+        """A pod carries more links or fewer."""
+        link = new or old
+        if link is None or (old and old.held_by) == (new and new.held_by):
+            return
+        if (changed := self._changed.get(link.group)) is not None:
+            changed.set()
 
     def _take_in(self, body: kopf.Body) -> Route:
         route = ROUTES.convert(dict(body))

@@ -1,4 +1,4 @@
-"""Where kopf keeps its own mark on a StatefulRoute: in `status.observedGeneration`, and nowhere else."""
+"""What kopf writes into a StatefulRoute for itself: `status.observedGeneration`, and nothing else."""
 
 from typing import Any, cast
 
@@ -24,6 +24,27 @@ class GenerationStorage(kopf.DiffBaseStorage):
     def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:  # noqa: ARG002
         """Note what is handled now."""
         patch.status["observedGeneration"] = essence["generation"]  # type: ignore[typeddict-item] # ours
+
+
+class NoProgressStorage(kopf.ProgressStorage):
+    """Handlers here end at their first call, well or badly: there is no progress between calls to keep."""
+
+    def fetch(self, *, key: str, body: kopf.Body) -> kopf.ProgressRecord | None:  # noqa: ARG002
+        """Nothing is under way."""
+        return None
+
+    def store(self, *, key: str, record: kopf.ProgressRecord, body: kopf.Body, patch: kopf.Patch) -> None:
+        """Nothing is kept."""
+
+    def purge(self, *, key: str, body: kopf.Body, patch: kopf.Patch) -> None:
+        """Nothing was kept."""
+
+    def touch(self, *, body: kopf.Body, patch: kopf.Patch, value: str | None) -> None:
+        """Nothing is to be woken."""
+
+    def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
+        """Nothing of this is part of what a handling depends on."""
+        return essence
 
 
 def _essence(generation: int | None) -> kopf.BodyEssence:
