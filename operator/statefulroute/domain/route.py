@@ -102,7 +102,7 @@ def most_restrictive(*said: RoutingState) -> RoutingState:
 
     Where nobody has said anything (Unknown), a pod takes everybody.
     """
-    return max(RoutingState.READY, *said, key=_RESTRICTION.index)
+    return max((RoutingState.READY, *said), key=_RESTRICTION.index)
 
 
 def view_route(
