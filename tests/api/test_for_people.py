@@ -37,7 +37,7 @@ def play(installed: Kubectl) -> Iterator[Kubectl]:
         yield here
 
 
-def mark(here: Kubectl, kind: str, name: str, **status: Any) -> None:  # noqa: ANN401 - any field of a status
+def mark(here: Kubectl, kind: str, name: str, **status: Any) -> None:
     here.patch(kind, name, {"status": status}, "--subresource=status").expect_success()
 
 

@@ -49,7 +49,7 @@ def test_what_is_not_said_has_defaults(judge: Kubectl, route: dict[str, Any]) ->
     assert judge.try_out(route).expect_success().object["spec"] == DEFAULTS
 
 
-def rest_of(part: str, **said: Any) -> dict[str, Any]:  # noqa: ANN401 - any field of a route
+def rest_of(part: str, **said: Any) -> dict[str, Any]:
     """A part of a route as it is stored: what was said, and the defaults of the rest."""
     defaults = DEFAULTS[part]
     assert isinstance(defaults, dict)
@@ -179,7 +179,7 @@ def out_of_bounds(least: int, most: int, *path: str) -> list[Refused]:
     return rows
 
 
-def http_load(**http: Any) -> dict[str, Any]:  # noqa: ANN401 - wrong types are the point
+def http_load(**http: Any) -> dict[str, Any]:
     return stateful_route(load={"source": "HTTP", "http": {"port": 8080, **http}})
 
 
@@ -317,6 +317,11 @@ REFUSED = [
         for path in ("", "load", "http://game/load")
     ),
     misshapen(
+        "a load.http.path longer than any",
+        http_load(path="/" + "p" * 1024),
+        "spec.load.http.path: Too long: may not be more than 1024 bytes",
+    ),
+    misshapen(
         "load from elsewhere",
         stateful_route(load={"source": "Prometheus"}),
         'spec.load.source: Unsupported value: "Prometheus": supported values: "Reported", "HTTP"',
@@ -357,6 +362,13 @@ REFUSED = [
         "workloadThresholds.normal -1",
         stateful_route(workloadThresholds={"normal": -1}),
         f"spec.workloadThresholds.normal: Invalid value: -1: normal must be from 0 to {INT32_MAX}",
+    ),
+    refused(
+        "thresholds below zero",
+        stateful_route(workloadThresholds={"normal": -3, "high": -2, "overloaded": -1}),
+        f"spec.workloadThresholds.normal: Invalid value: -3: normal must be from 0 to {INT32_MAX}",
+        f"spec.workloadThresholds.high: Invalid value: -2: high must be from 0 to {INT32_MAX}",
+        f"spec.workloadThresholds.overloaded: Invalid value: -1: overloaded must be from 0 to {INT32_MAX}",
     ),
     refused(
         "load.http.timeoutSeconds 0",

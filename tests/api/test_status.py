@@ -87,15 +87,13 @@ def test_a_pods_links_are_none_until_they_are_counted(here: Kubectl) -> None:
     assert here.get_json("sr", "game")["status"]["pods"] == [{**pod, "links": 0}]
 
 
-REFUSED = {
+CONDITIONS_REFUSED = {
     "two conditions of one type": (
-        pod_link(),
-        {"conditions": [condition(), condition(status="False")]},
+        [condition(), condition(status="False")],
         ('status.conditions[1]: Duplicate value: {"type":"Ready"}',),
     ),
     "a condition that is not in the vocabulary": (
-        pod_link(),
-        {"conditions": [condition(type="Happy")]},
+        [condition(type="Happy")],
         (
             (
                 'status.conditions[0].type: Unsupported value: "Happy": '
@@ -105,16 +103,14 @@ REFUSED = {
         ),
     ),
     "a condition that is neither true nor false nor unknown": (
-        pod_link(),
-        {"conditions": [condition(status="Maybe")]},
+        [condition(status="Maybe")],
         (
             'status.conditions[0].status: Unsupported value: "Maybe": supported values: "True", "False", "Unknown"',
             UNCHECKED,
         ),
     ),
     "a condition whose reason is a sentence": (
-        pod_link(),
-        {"conditions": [condition(reason="It is bound")]},
+        [condition(reason="It is bound")],
         (
             (
                 'status.conditions[0].reason: Invalid value: "It is bound": conditions[0].reason in body should match '
@@ -123,10 +119,28 @@ REFUSED = {
         ),
     ),
     "a condition without a moment": (
-        pod_link(),
-        {"conditions": [{field: text for field, text in condition().items() if field != "lastTransitionTime"}]},
+        [{field: text for field, text in condition().items() if field != "lastTransitionTime"}],
         ("status.conditions[0].lastTransitionTime: Required value", UNCHECKED),
     ),
+    "a condition whose reason is too long": (
+        [condition(reason="R" * 1025)],
+        ("status.conditions[0].reason: Too long: may not be more than 1024 bytes", UNCHECKED),
+    ),
+}
+
+
+@pytest.mark.parametrize("item", [pod_link(), stateful_route()], ids=["PodLink", "StatefulRoute"])
+@pytest.mark.parametrize(("conditions", "says"), CONDITIONS_REFUSED.values(), ids=CONDITIONS_REFUSED)
+def test_conditions_are_refused_with_the_reason(
+    here: Kubectl, item: dict[str, Any], conditions: list[dict[str, Any]], says: tuple[str, ...]
+) -> None:
+    here.create(item)
+    change = {"status": {"conditions": conditions}}
+    answer = here.patch(item["kind"], item["metadata"]["name"], change, "--subresource=status")
+    assert sorted(answer.complaints) == sorted(says)
+
+
+REFUSED = {
     "a phase that is not in the vocabulary": (
         pod_link(),
         {"phase": "Released"},
@@ -171,3 +185,82 @@ def test_a_status_is_refused_with_the_reason(
     here.create(item)
     answer = here.patch(item["kind"], item["metadata"]["name"], {"status": status}, "--subresource=status")
     assert sorted(answer.complaints) == sorted(says)
+
+
+ALL_WRONG = {
+    "PodLink": (
+        pod_link(),
+        {
+            "podIndex": -1,
+            "boundTime": "now",
+            "expireTime": "now",
+            "observedGeneration": -1,
+            "previous": {"podIndex": -1, "reason": "PodNotFound", "time": "now"},
+            "conditions": [
+                condition(lastTransitionTime="now", observedGeneration=-1, reason="R" * 1025, message="m" * 32769)
+            ],
+        },
+        {
+            "status.podIndex",
+            "status.boundTime",
+            "status.expireTime",
+            "status.observedGeneration",
+            "status.previous.podIndex",
+            "status.previous.time",
+            "status.conditions[0].lastTransitionTime",
+            "status.conditions[0].observedGeneration",
+            "status.conditions[0].reason",
+            "status.conditions[0].message",
+        },
+    ),
+    "StatefulRoute": (
+        stateful_route(),
+        {
+            "observedGeneration": -1,
+            "routingState": "Open",
+            "replicas": -1,
+            "readyReplicas": -1,
+            "routablePods": -1,
+            "links": -1,
+            "bestPodIndex": -1,
+            "pods": [
+                {
+                    **POD_STATUS,
+                    "index": -1,
+                    "serviceState": "Well",
+                    "routingState": "Open",
+                    "links": -1,
+                    "reportTime": "now",
+                }
+            ],
+            "conditions": [condition(lastTransitionTime="now", observedGeneration=-1, reason="", message="m" * 32769)],
+        },
+        {
+            "status.observedGeneration",
+            "status.routingState",
+            "status.replicas",
+            "status.readyReplicas",
+            "status.routablePods",
+            "status.links",
+            "status.bestPodIndex",
+            "status.pods[0].index",
+            "status.pods[0].serviceState",
+            "status.pods[0].routingState",
+            "status.pods[0].links",
+            "status.pods[0].reportTime",
+            "status.conditions[0].lastTransitionTime",
+            "status.conditions[0].observedGeneration",
+            "status.conditions[0].reason",
+            "status.conditions[0].message",
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize(("item", "status", "paths"), ALL_WRONG.values(), ids=ALL_WRONG)
+def test_every_wrong_field_of_a_status_is_named(
+    here: Kubectl, item: dict[str, Any], status: dict[str, Any], paths: set[str]
+) -> None:
+    here.create(item)
+    answer = here.patch(item["kind"], item["metadata"]["name"], {"status": status}, "--subresource=status")
+    assert {complaint.split(": ")[0] for complaint in answer.complaints} == paths | {"<nil>"}

@@ -13,7 +13,7 @@ def encoded_name(route_name: str, uid: str) -> str:
     return f"{route_name}.x-{uid.encode().hex()}"
 
 
-def pod_link(name: str | None = None, **spec: Any) -> dict[str, Any]:  # noqa: ANN401 - wrong types are the point
+def pod_link(name: str | None = None, **spec: Any) -> dict[str, Any]:
     """A PodLink of alice in game; by default its name is `<routeName>.<uid>`."""
     asked = {"routeName": "game", "uid": "alice", **spec}
     return {
@@ -24,12 +24,12 @@ def pod_link(name: str | None = None, **spec: Any) -> dict[str, Any]:  # noqa: A
     }
 
 
-def stateful_route(name: str = "game", **spec: Any) -> dict[str, Any]:  # noqa: ANN401 - wrong types are the point
+def stateful_route(name: str = "game", **spec: Any) -> dict[str, Any]:
     """A StatefulRoute of game."""
     return {"apiVersion": API_VERSION, "kind": "StatefulRoute", "metadata": {"name": name}, "spec": spec}
 
 
-def condition(**fields: Any) -> dict[str, Any]:  # noqa: ANN401 - wrong types are the point
+def condition(**fields: Any) -> dict[str, Any]:
     """A Ready condition."""
     return {
         "type": "Ready",
