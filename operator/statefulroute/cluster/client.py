@@ -127,5 +127,5 @@ _status = msgspec.json.Decoder(Status)
 def _error(status: int, body: bytes) -> APIError:
     try:
         return _status.decode(body).as_error(status)
-    except msgspec.DecodeError:  # a proxy's page, not the API server's words
+    except ValueError:  # a proxy's page, not the API server's words
         return api_error(status, "", body[:200].decode(errors="replace"))
