@@ -1,0 +1,158 @@
+"""An API server that a test plays by hand: each request becomes a call, which the test answers when it likes."""
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp import web
+
+#: How long a test waits for what must come; nothing passes because it took this long.
+PATIENCE_SECONDS = 10.0
+
+
+def as_bytes(body: object) -> bytes:
+    """A body as it goes over the wire: bytes and text as they are, anything else as JSON."""
+    if isinstance(body, bytes):
+        return body
+    return body.encode() if isinstance(body, str) else json.dumps(body).encode()
+
+
+class Stream:
+    """The answer to a watch, written piece by piece."""
+
+    def __init__(self, call: "Call", response: web.StreamResponse) -> None:
+        self._call = call
+        self._response = response
+
+    async def send(self, *events: object) -> None:
+        """Write events, a line each."""
+        for event in events:
+            await self.write(as_bytes(event) + b"\n")
+
+    async def write(self, data: bytes) -> None:
+        """Write bytes as they are."""
+        await self._response.write(data)
+
+    def end(self) -> None:
+        """End the answer as the API server does when the watch's time is over."""
+        self._call.response.set_result(self._response)
+
+    def cut(self) -> None:
+        """Break the connection off."""
+        self._call.break_off()
+
+
+class Call:
+    """One request that waits for its answer."""
+
+    def __init__(self, request: web.Request, body: bytes) -> None:
+        self.method = request.method
+        self.path = request.path
+        self.query = dict(request.query)
+        self.headers = request.headers
+        self.body = body
+        self.response: asyncio.Future[web.StreamResponse] = asyncio.get_running_loop().create_future()
+        self._request = request
+
+    @property
+    def is_watch(self) -> bool:
+        """Whether it asks for events, and not for a list."""
+        return self.query.get("watch") == "true"
+
+    @property
+    def json(self) -> Any:
+        """The body, decoded."""
+        return json.loads(self.body)
+
+    def answer(self, body: object = b"", status: int = 200, content_type: str = "application/json") -> None:
+        """Answer, and be done."""
+        self.response.set_result(web.Response(body=as_bytes(body), status=status, content_type=content_type))
+
+    def refuse(self, status: int, reason: str = "", message: str = "") -> None:
+        """Answer with an error, as the API server does."""
+        self.answer(status_object(status, reason, message), status)
+
+    async def stream(self, *events: object) -> Stream:
+        """Begin an answer that goes on, with some events."""
+        response = web.StreamResponse()
+        response.content_type = "application/json"
+        await response.prepare(self._request)
+        stream = Stream(self, response)
+        await stream.send(*events)
+        return stream
+
+    def break_off(self) -> None:
+        """Close the connection without an answer, or in the middle of one."""
+        if self._request.transport is not None:
+            self._request.transport.close()
+        self.response.cancel()
+
+
+class FakeAPI:
+    """The calls of one server, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self.server = ""
+        self._calls: asyncio.Queue[Call] = asyncio.Queue()
+        self._open: list[Call] = []
+
+    async def call(self) -> Call:
+        """The next request."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            return await self._calls.get()
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether every request was taken up by the test."""
+        return self._calls.empty()
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        call = Call(request, await request.read())
+        self._open.append(call)
+        self._calls.put_nowait(call)
+        return await call.response
+
+    def close(self) -> None:
+        """Leave nobody waiting."""
+        for call in self._open:
+            call.response.cancel()
+
+
+@asynccontextmanager
+async def serving(tls: ssl.SSLContext | None = None) -> AsyncIterator[FakeAPI]:
+    """A server on a port of its own, with TLS where a context for it is given."""
+    api = FakeAPI()
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", api.handle)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+        port = runner.addresses[0][1]
+        api.server = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
+        yield api
+    finally:
+        api.close()
+        await runner.cleanup()
+
+
+async def eventually(condition: Callable[[], object]) -> None:
+    """Wait until something holds that no event tells of."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not condition():  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0.001)
+
+
+def status_object(code: int, reason: str, message: str) -> dict[str, Any]:
+    """An error as the API server says it."""
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "status": "Failure",
+        "code": code,
+        "reason": reason,
+        "message": message,
+    }

@@ -1,0 +1,49 @@
+"""Kubernetes objects as they come over the wire, and the lists and events that carry them."""
+
+from typing import Any
+
+CREATED = "2026-01-01T00:00:00Z"
+
+
+def metadata(name: str, version: int = 1, **more: Any) -> dict[str, Any]:
+    """The metadata of an object, with fields that nobody here reads."""
+    return {
+        "name": name,
+        "namespace": "games",
+        "uid": f"uid-of-{name}",
+        "resourceVersion": str(version),
+        "generation": 1,
+        "creationTimestamp": CREATED,
+        "managedFields": [{"manager": "kubectl", "operation": "Update"}],
+        **more,
+    }
+
+
+def pod(name: str, version: int = 1, phase: str = "Running", **more: Any) -> dict[str, Any]:
+    """A pod."""
+    return {"metadata": metadata(name, version, **more), "spec": {"containers": []}, "status": {"phase": phase}}
+
+
+def link(name: str = "game.alice", version: int = 1, **spec: Any) -> dict[str, Any]:
+    """A PodLink of the route `game`."""
+    return {"metadata": metadata(name, version), "spec": {"routeName": "game", "uid": "alice", **spec}}
+
+
+def route(name: str = "game", version: int = 1, **spec: Any) -> dict[str, Any]:
+    """A StatefulRoute."""
+    return {"metadata": metadata(name, version), "spec": spec}
+
+
+def page(items: list[Any], version: int, rest: str = "") -> dict[str, Any]:
+    """A page of a list."""
+    return {"kind": "List", "metadata": {"resourceVersion": str(version), "continue": rest}, "items": items}
+
+
+def event(kind: str, item: object) -> dict[str, Any]:
+    """An event of a watch."""
+    return {"type": kind, "object": item}
+
+
+def bookmark(version: int) -> dict[str, Any]:
+    """The event that says only how far the watch is."""
+    return event("BOOKMARK", {"kind": "Pod", "metadata": {"resourceVersion": str(version)}})

@@ -1,0 +1,207 @@
+"""The client: bytes in, bytes out, and an error of a type for everything that goes wrong."""
+
+import asyncio
+from importlib.metadata import version
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from statefulroute.cluster import client as client_module
+from statefulroute.cluster.client import Client
+from statefulroute.cluster.connection import connect
+from statefulroute.cluster.errors import APIError, ConflictError, GoneError, NotFoundError, UnreachableError
+from unit.cluster.fake_api import Call, FakeAPI, status_object
+from unit.cluster.kubeconfigs import write_kubeconfig
+
+
+async def asked(api: FakeAPI, client: Client) -> tuple[Call, "asyncio.Task[bytes]"]:
+    """A GET that waits for its answer."""
+    task = asyncio.create_task(client.get("/api/v1/pods", {"limit": "2"}))
+    return await api.call(), task
+
+
+async def test_a_get_asks_for_a_path_with_parameters_and_says_who_asks(api: FakeAPI, client: Client) -> None:
+    call, task = await asked(api, client)
+    assert (call.method, call.path, call.query) == ("GET", "/api/v1/pods", {"limit": "2"})
+    assert call.headers["User-Agent"] == f"statefulroute/{version('statefulroute')}"
+    assert "gzip" in call.headers["Accept-Encoding"]
+    call.answer(b"the body")
+    assert await task == b"the body"
+
+
+async def test_a_patch_is_a_merge_patch_and_gives_the_object_that_it_makes(api: FakeAPI, client: Client) -> None:
+    task = asyncio.create_task(client.merge_patch("/api/v1/pods/a", b'{"a":null}'))
+    call = await api.call()
+    assert (call.method, call.path, call.json) == ("PATCH", "/api/v1/pods/a", {"a": None})
+    assert call.headers["Content-Type"] == "application/merge-patch+json"
+    call.answer({"made": True})
+    assert await task == b'{"made": true}'
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "reason"),
+    [
+        (400, APIError, "BadRequest"),
+        (401, APIError, "Unauthorized"),
+        (403, APIError, "Forbidden"),
+        (404, NotFoundError, "NotFound"),
+        (409, ConflictError, "Conflict"),
+        (410, GoneError, "Expired"),
+        (422, APIError, "Invalid"),
+        (429, APIError, "TooManyRequests"),
+        (500, APIError, "InternalError"),
+        (503, APIError, "ServiceUnavailable"),
+    ],
+)
+async def test_a_refusal_is_an_error_of_its_own_type_with_the_servers_words(
+    api: FakeAPI, client: Client, status: int, kind: type[APIError], reason: str
+) -> None:
+    call, task = await asked(api, client)
+    call.refuse(status, reason, "the server's sentence")
+    with pytest.raises(APIError) as refused:
+        await task
+    assert type(refused.value) is kind
+    assert (refused.value.status, refused.value.reason) == (status, reason)
+    assert (refused.value.message, str(refused.value)) == (
+        "the server's sentence",
+        f"{status} {reason}: the server's sentence",
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("<html>Bad Gateway</html>", "502: <html>Bad Gateway</html>"),
+        (b"\xff\xfe" + b"x" * 1000, "502: \ufffd\ufffd" + "x" * 198),
+        ('{"message": "\\ud800"}', None),
+        (b'{"message": "\xff"}', None),
+        ('"a string"', '502: "a string"'),
+        ('{"code": "many"}', '502: {"code": "many"}'),
+        ("{}", "502: "),
+        ("", "502: "),
+    ],
+)
+async def test_a_proxys_page_is_an_error_as_well(
+    api: FakeAPI, client: Client, body: str | bytes, words: str | None
+) -> None:
+    call, task = await asked(api, client)
+    call.answer(body, 502, "text/html")
+    with pytest.raises(APIError) as refused:
+        await task
+    assert refused.value.status == 502
+    assert words is None or str(refused.value) == words
+
+
+async def test_a_status_without_a_code_has_that_of_the_answer(api: FakeAPI, client: Client) -> None:
+    call, task = await asked(api, client)
+    call.answer(status_object(0, "Conflict", "somebody was faster"), 409)
+    with pytest.raises(ConflictError):
+        await task
+
+
+async def test_an_answer_that_does_not_come_is_unreachable(
+    api: FakeAPI, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "_REQUEST_TIMEOUT", aiohttp.ClientTimeout(total=0.02))
+    call, task = await asked(api, client)
+    with pytest.raises(UnreachableError, match=r"GET /api/v1/pods: ."):
+        await task
+    assert not call.response.done()
+
+
+async def test_a_connection_that_breaks_before_the_answer_is_unreachable(api: FakeAPI, client: Client) -> None:
+    task = asyncio.create_task(client.merge_patch("/a", b"{}"))
+    (await api.call()).break_off()
+    with pytest.raises(UnreachableError, match=r"PATCH /a: ."):
+        await task
+
+
+async def test_a_connection_that_breaks_within_the_answer_is_unreachable(api: FakeAPI, client: Client) -> None:
+    call, task = await asked(api, client)
+    stream = await call.stream()
+    await stream.write(b'{"items": [')
+    stream.cut()
+    with pytest.raises(UnreachableError):
+        await task
+
+
+async def test_a_port_where_nobody_listens_is_unreachable(tmp_path: Path) -> None:
+    path = write_kubeconfig(tmp_path / "kubeconfig", "http://127.0.0.1:1")
+    async with connect(path) as connection, Client(connection) as client:
+        with pytest.raises(UnreachableError, match="GET /version: "):
+            await client.get("/version")
+        with pytest.raises(UnreachableError, match="GET /version: "):
+            async with client.watch("/version", {}):
+                pass
+
+
+async def test_a_watch_gives_lines_as_they_come(api: FakeAPI, client: Client) -> None:
+    lines: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def watch() -> None:
+        async with client.watch("/api/v1/pods", {"resourceVersion": "7"}) as events:
+            async for line in events:
+                lines.put_nowait(line)
+
+    task = asyncio.create_task(watch())
+    call = await api.call()
+    assert call.query == {"resourceVersion": "7", "watch": "true"}
+    stream = await call.stream()
+    await stream.write(b"one\ntw")
+    assert await lines.get() == b"one"
+    assert lines.empty()
+    await stream.write(b"o\n\nthree\nfour without its end")
+    assert [await lines.get(), await lines.get()] == [b"two", b"three"]
+    stream.end()
+    await task
+    assert lines.empty()
+
+
+async def test_a_watch_that_falls_silent_is_unreachable(
+    api: FakeAPI, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "_WATCH_TIMEOUT", aiohttp.ClientTimeout(total=None, sock_read=0.02))
+
+    async def watch() -> list[bytes]:
+        async with client.watch("/api/v1/pods", {}) as events:
+            return [line async for line in events]
+
+    task = asyncio.create_task(watch())
+    await (await api.call()).stream("a line")
+    with pytest.raises(UnreachableError):
+        await task
+
+
+async def test_a_watch_that_is_refused_is_an_error_of_its_own_type(api: FakeAPI, client: Client) -> None:
+    async def watch() -> None:
+        async with client.watch("/api/v1/pods", {}):
+            pytest.fail("it was refused")
+
+    task = asyncio.create_task(watch())
+    (await api.call()).refuse(410, "Expired", "too old resource version")
+    with pytest.raises(GoneError):
+        await task
+
+
+async def test_no_more_requests_are_under_way_than_was_asked_for(api: FakeAPI, tmp_path: Path) -> None:
+    path = write_kubeconfig(tmp_path / "kubeconfig", api.server)
+    async with connect(path) as connection, Client(connection, connections=2) as client:
+        tasks = [asyncio.create_task(client.get("/version")) for _ in range(3)]
+        calls = [await api.call(), await api.call()]
+        await asyncio.sleep(0.02)
+        assert api.is_quiet
+        calls[0].answer()
+        (await api.call()).answer()
+        calls[1].answer()
+        assert await asyncio.gather(*tasks) == [b"", b"", b""]
+
+
+async def test_a_client_that_was_closed_asks_nothing_more(api: FakeAPI, tmp_path: Path) -> None:
+    path = write_kubeconfig(tmp_path / "kubeconfig", api.server)
+    async with connect(path) as connection:
+        async with Client(connection) as client:
+            pass
+        with pytest.raises((RuntimeError, UnreachableError)):
+            await client.get("/version")
+    assert api.is_quiet

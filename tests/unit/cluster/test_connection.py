@@ -1,0 +1,329 @@
+"""Where the cluster's address and credentials come from, and what is said when they cannot be had."""
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from kubernetes.aio.config import incluster_config
+
+from localcluster.certificates import Authority
+from statefulroute.cluster import connection as connection_module
+from statefulroute.cluster.client import Client
+from statefulroute.cluster.connection import connect
+from statefulroute.cluster.errors import NotConnectedError, UnreachableError
+from unit.cluster.fake_api import PATIENCE_SECONDS, Call, FakeAPI, eventually, serving
+from unit.cluster.kubeconfigs import kubeconfig, write_kubeconfig
+
+
+@pytest.fixture
+def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The home of somebody who has no kubeconfig yet, and works outside of any cluster."""
+    for name in ("KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def account(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a pod's ServiceAccount, in a pod."""
+    folder = home / "serviceaccount"
+    folder.mkdir()
+    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(folder / "token"))
+    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(folder / "ca.crt"))
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "6443")
+    (folder / "token").write_text("of-the-pod")
+    (folder / "ca.crt").write_bytes(Authority().certificate)
+    return folder
+
+
+def tls(authority: Authority, folder: Path, *addresses: str) -> ssl.SSLContext:
+    """A server's context with a certificate for `kubernetes`, and for addresses."""
+    pair = authority.server(addresses)
+    (folder / "server.pem").write_bytes(pair.key + pair.certificate)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(folder / "server.pem")
+    return context
+
+
+async def one_call(api: FakeAPI, client: Client) -> Call:
+    """A request of the client, as the server got it."""
+    asked = asyncio.create_task(client.get("/version"))
+    call = await api.call()
+    call.answer({})
+    await asked
+    return call
+
+
+@pytest.mark.usefixtures("account")
+async def test_a_named_kubeconfig_wins_over_all_others(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(write_kubeconfig(home / "environment", "http://environment")))
+    write_kubeconfig(home / ".kube/config", "http://home")
+    async with connect(write_kubeconfig(home / "named", "http://named")) as connection:
+        assert connection.server == "http://named"
+
+
+@pytest.mark.usefixtures("account")
+async def test_the_environments_kubeconfig_wins_over_the_pods_account(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(write_kubeconfig(home / "environment", "http://environment")))
+    async with connect() as connection:
+        assert connection.server == "http://environment"
+
+
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize("empty", [True, False])
+async def test_the_pods_account_wins_over_the_home_folder(
+    home: Path, monkeypatch: pytest.MonkeyPatch, *, empty: bool
+) -> None:
+    if empty:
+        monkeypatch.setenv("KUBECONFIG", "")
+    write_kubeconfig(home / ".kube/config", "http://home")
+    async with connect() as connection:
+        assert connection.server == "https://127.0.0.1:6443"
+
+
+async def test_the_home_folder_is_looked_at_last(home: Path) -> None:
+    write_kubeconfig(home / ".kube/config", "http://home/")
+    async with connect() as connection:
+        assert connection.server == "http://home"
+
+
+async def test_several_kubeconfigs_are_merged_and_absent_ones_are_passed_over(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = write_kubeconfig(home / "b", "http://b")
+    monkeypatch.setenv("KUBECONFIG", f"{home / 'absent'}:{other}")
+    async with connect() as connection:
+        assert connection.server == "http://b"
+
+
+async def test_another_context_of_the_kubeconfig_can_be_named(home: Path) -> None:
+    both = kubeconfig("http://here")
+    both["contexts"].append({"name": "elsewhere", "context": {"cluster": "far"}})
+    both["clusters"].append({"name": "far", "cluster": {"server": "http://far"}})
+    (home / "both").write_text(json.dumps(both))
+    async with connect(home / "both", "elsewhere") as connection:
+        assert connection.server == "http://far"
+
+
+def without(path: str, whole: dict[str, Any] | None = None) -> str:
+    """A kubeconfig that lacks one thing."""
+    whole = whole or kubeconfig("http://there")
+    *parents, last = path.split("/")
+    node: Any = whole
+    for parent in parents:
+        node = node[int(parent) if parent.isdigit() else parent]
+    del node[last]
+    return json.dumps(whole)
+
+
+WRONG = {
+    "empty": "",
+    "no mapping": "- a\n- b\n",
+    "a word": "hello",
+    "no YAML": "clusters: [\n",
+    "a control character": "clusters: \x00",
+    "bytes that are no text": b"\xff\xfe\xfa",
+    "no current context": without("current-context"),
+    "no contexts": without("contexts"),
+    "a context without a cluster": without("contexts/0/context/cluster"),
+    "a context without its content": without("contexts/0/context"),
+    "a context without a name": without("contexts/0/name"),
+    "no clusters": without("clusters"),
+    "a cluster without its content": without("clusters/0/cluster"),
+    "a cluster without a server": without("clusters/0/cluster/server"),
+    "contexts of the wrong kind": json.dumps(kubeconfig("http://there") | {"contexts": 5}),
+    "no certificate in the data": json.dumps(kubeconfig("https://there", {}, **{"certificate-authority-data": "AAAA"})),
+    "no Base64 in the data": json.dumps(kubeconfig("https://there", {}, **{"certificate-authority-data": "A"})),
+    "a certificate's file that is absent": json.dumps(
+        kubeconfig("https://there", {}, **{"certificate-authority": "absent.pem"})
+    ),
+    "a plugin that is not installed": json.dumps(
+        kubeconfig("http://there", {"exec": {"command": "/absent/plugin", "apiVersion": "v1"}})
+    ),
+}
+
+
+@pytest.mark.parametrize("content", WRONG.values(), ids=WRONG)
+async def test_a_kubeconfig_that_cannot_be_used_is_answered_with_one_sentence(home: Path, content: str | bytes) -> None:
+    wrong = home / "wrong"
+    wrong.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(NotConnectedError) as refused:
+        await connect(wrong).__aenter__()
+    assert str(refused.value).startswith("cannot load the cluster's configuration (")
+    assert str(refused.value).endswith("; name a kubeconfig with --kubeconfig or $KUBECONFIG")
+    assert "\n" not in str(refused.value)
+
+
+async def test_an_absent_kubeconfig_is_named(home: Path) -> None:
+    with pytest.raises(NotConnectedError, match=f"there is no file {home / 'absent'}"):
+        await connect(home / "absent").__aenter__()
+    with pytest.raises(NotConnectedError, match=f"there is no file {home / '.kube/config'}"):
+        await connect().__aenter__()
+
+
+async def test_an_unknown_context_is_named(home: Path) -> None:
+    with pytest.raises(NotConnectedError, match="unheard-of"):
+        await connect(write_kubeconfig(home / "named", "http://named"), "unheard-of").__aenter__()
+
+
+@pytest.mark.parametrize(("file", "content"), [("token", None), ("token", ""), ("ca.crt", None), ("ca.crt", "no PEM")])
+async def test_a_broken_account_of_the_pod_is_answered_with_one_sentence(
+    account: Path, file: str, content: str | None
+) -> None:
+    if content is None:
+        (account / file).unlink()
+    else:
+        (account / file).write_text(content)
+    with pytest.raises(NotConnectedError, match="cannot load the cluster's configuration"):
+        await connect().__aenter__()
+
+
+@pytest.fixture
+async def in_cluster(account: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeAPI]:
+    """The API server of the cluster that the test runs in."""
+    authority = Authority()
+    (account / "ca.crt").write_bytes(authority.certificate)
+    async with serving(tls(authority, account, "127.0.0.1")) as api:
+        monkeypatch.setenv("KUBERNETES_SERVICE_PORT", api.server.rpartition(":")[2])
+        yield api
+
+
+@pytest.fixture
+def an_hour_later(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Moves the clock by which a token that was read grows old."""
+    ahead = timedelta()
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) + ahead
+
+    def move() -> None:
+        nonlocal ahead
+        ahead += timedelta(hours=1)
+
+    monkeypatch.setattr(incluster_config, "datetime", SimpleNamespace(datetime=Clock, timedelta=timedelta))
+    return move
+
+
+async def test_a_token_that_kubernetes_has_rotated_is_used_by_the_next_request(
+    in_cluster: FakeAPI, account: Path, an_hour_later: Any
+) -> None:
+    async with connect() as connection, Client(connection) as client:
+        assert (await one_call(in_cluster, client)).headers["Authorization"] == "bearer of-the-pod"
+        (account / "token").write_text("of-the-next-hour\n")
+        an_hour_later()
+        assert (await one_call(in_cluster, client)).headers["Authorization"] == "bearer of-the-next-hour"
+
+
+async def test_a_token_that_cannot_be_read_is_an_error_of_the_connection_until_it_can(
+    in_cluster: FakeAPI, account: Path, an_hour_later: Any
+) -> None:
+    async with connect() as connection, Client(connection) as client:
+        (account / "token").write_text("")
+        an_hour_later()
+        with pytest.raises(NotConnectedError, match="Token file exists but empty"):
+            await client.get("/version")
+        (account / "token").unlink()
+        with pytest.raises(UnreachableError):
+            await client.get("/version")
+        (account / "token").write_text("again")
+        assert (await one_call(in_cluster, client)).headers["Authorization"] == "bearer again"
+
+
+def write_credential(path: Path, token: str) -> None:
+    """What an exec plugin prints: a token that has ended already, so that it is asked again at once."""
+    path.write_text(
+        json.dumps(
+            {
+                "apiVersion": "client.authentication.k8s.io/v1",
+                "kind": "ExecCredential",
+                "status": {"token": token, "expirationTimestamp": "2026-01-01T00:00:00Z"},
+            }
+        )
+    )
+
+
+async def test_an_exec_plugin_is_asked_again_before_its_token_ends(
+    api: FakeAPI, home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(connection_module, "_TOKEN_CHECK_SECONDS", 0.001)
+    credential = home / "credential"
+    write_credential(credential, "first")
+    plugin = {"command": "cat", "args": [str(credential)], "apiVersion": "client.authentication.k8s.io/v1"}
+    path = write_kubeconfig(home / "kubeconfig", api.server, {"exec": plugin})
+    async with connect(path) as connection, Client(connection) as client:
+        assert (await one_call(api, client)).headers["Authorization"] == "Bearer first"
+        credential.write_text("the plugin fails for once")
+        await eventually(lambda: "failed to decode" in caplog.text)
+        assert (await one_call(api, client)).headers["Authorization"] == "Bearer first"
+        write_credential(credential, "second")
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while (await one_call(api, client)).headers["Authorization"] != "Bearer second":
+                pass
+
+
+@pytest.mark.parametrize(
+    ("user", "header"),
+    [
+        (None, None),
+        ({"token": "secret"}, "Bearer secret"),
+        ({"username": "me", "password": "secret"}, "Basic bWU6c2VjcmV0"),
+    ],
+)
+async def test_a_request_carries_the_users_credentials(
+    api: FakeAPI, home: Path, user: dict[str, Any] | None, header: str | None
+) -> None:
+    path = write_kubeconfig(home / "kubeconfig", api.server, user)
+    async with connect(path) as connection, Client(connection) as client:
+        assert (await one_call(api, client)).headers.get("Authorization") == header
+
+
+async def test_the_certificate_is_expected_to_bear_the_name_that_the_kubeconfig_gives(home: Path) -> None:
+    authority = Authority()
+    (home / "ca.crt").write_bytes(authority.certificate)
+    async with serving(tls(authority, home)) as api:
+        trust = {"certificate-authority": str(home / "ca.crt")}
+        path = write_kubeconfig(home / "plain", api.server, {}, **trust)
+        async with connect(path) as connection, Client(connection) as client:
+            with pytest.raises(UnreachableError, match="certificate"):
+                await client.get("/version")
+        path = write_kubeconfig(home / "named", api.server, {}, **trust, **{"tls-server-name": "kubernetes"})
+        async with connect(path) as connection, Client(connection) as client:
+            assert (await one_call(api, client)).path == "/version"
+
+
+async def test_proxies_of_the_environment_are_not_used(
+    api: FakeAPI, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    assert (await one_call(api, client)).path == "/version"
+
+
+async def test_the_proxy_of_the_kubeconfig_is_used(api: FakeAPI, home: Path) -> None:
+    path = write_kubeconfig(home / "kubeconfig", "http://cluster.invalid", **{"proxy-url": api.server})
+    async with connect(path) as connection, Client(connection) as client:
+        assert (await one_call(api, client)).headers["Host"] == "cluster.invalid"
+
+
+async def test_nothing_is_left_running_after_the_connection(api: FakeAPI, home: Path) -> None:
+    before = asyncio.all_tasks()
+    plugin = {"command": "echo", "args": ["{}"], "apiVersion": "v1"}
+    with pytest.raises(NotConnectedError, match="gave no credentials"):
+        await connect(write_kubeconfig(home / "silent", api.server, {"exec": plugin})).__aenter__()
+    write_credential(home / "credential", "token")
+    plugin |= {"command": "cat", "args": [str(home / "credential")], "apiVersion": "client.authentication.k8s.io/v1"}
+    async with connect(write_kubeconfig(home / "speaking", api.server, {"exec": plugin})):
+        assert len(asyncio.all_tasks() - before) == 1
+    assert asyncio.all_tasks() == before
