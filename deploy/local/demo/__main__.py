@@ -1,0 +1,91 @@
+"""`python -m demo [--once]`: tell the story, then stay up until Ctrl-C, or with --once end with a verdict."""
+
+import argparse
+import signal
+import sys
+import time
+from types import FrameType
+
+from rich.console import Console
+
+from demo.invitation import invite
+from demo.observer import Observer
+from demo.screen import Screen
+from demo.stage import Stage, UnexpectedError, raised
+from demo.story import Story
+from localcluster import LocalClusterError
+
+INTERRUPTED = 130
+LOOK_SECONDS = 1.0
+LOG_LINES = 15
+
+
+def main() -> int:
+    """Run the demo; gives the exit code: 0 when everything came about as expected."""
+    parser = argparse.ArgumentParser(prog="demo", description="Start everything on this machine and watch links bind.")
+    parser.add_argument("--once", action="store_true", help="end by itself; the exit code says whether all was well")
+    once = parser.parse_args().once
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    with Screen(Console()) as screen:
+        try:
+            return _run(screen, once=once)
+        except (UnexpectedError, LocalClusterError) as error:
+            screen.bad(str(error))
+            return 1
+        except KeyboardInterrupt:
+            return INTERRUPTED
+
+
+def _run(screen: Screen, *, once: bool) -> int:
+    began = time.monotonic()
+    screen.step("A Kubernetes control plane, on this machine and for this demo alone")
+    with raised(screen.progress()) as stage:
+        observer = Observer(stage.kubectl, screen)
+        try:
+            screen.good(f"Kubernetes {stage.cluster.version} at {stage.cluster.server}, nodes Ready")
+            Story(stage, screen, observer).tell()
+            screen.note(f"everything as expected, {time.monotonic() - began:.0f} s after the start")
+            if not once:
+                invite(screen, stage.kubectl)
+                _stay(stage, observer)
+        except UnexpectedError:
+            _show_log(stage, screen)
+            raise
+        finally:
+            _end_undisturbed()
+            observer.stop()
+            screen.close()
+            screen.note("stopping, and removing everything that was started")
+    return 0
+
+
+def _stay(stage: Stage, observer: Observer) -> None:
+    """Go on showing what happens until Ctrl-C."""
+    try:
+        while True:
+            observer.attend(LOOK_SECONDS)
+            stage.check_operator()
+    except KeyboardInterrupt:
+        return
+
+
+def _show_log(stage: Stage, screen: Screen) -> None:
+    """The log goes with the cluster: show its end while it is there."""
+    screen.note(f"the end of {stage.operator_log}:")
+    for line in stage.cluster.guardian.log_tail("operator", LOG_LINES).splitlines():
+        screen.output(line)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _end_undisturbed() -> None:
+    """From now on no signal interrupts the clearing away, which takes a few seconds."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""The route's status in a form that people like to look at. Pure: a world in, something to print out."""
+
+from dataclasses import dataclass
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from demo.world import NAMESPACE, ROUTE, Link, Object, World, ready
+
+_MOST_USERS = 6
+_LONGEST_BAR = 24
+
+_STATE_STYLES = {"Ready": "green", "Pending": "yellow", "NotReady": "yellow", "Terminating": "magenta"}
+_TAKES = {
+    "Ready": ("everybody", "green"),
+    "DenyNewCall": ("only its own", "yellow"),
+    "Shutdown": ("nobody", "red"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """The signs that the screen is drawn with."""
+
+    step: str
+    good: str
+    bad: str
+    watch: str
+    bar: str
+    dot: str
+
+
+def marks_for(console: Console) -> Marks:
+    """Signs that the console's encoding can write."""
+    if console.options.ascii_only:
+        return Marks(step=">", good="+", bad="x", watch="|", bar="#", dot="*")
+    return Marks(step="▸", good="✓", bad="✗", watch="┊", bar="█", dot="●")
+
+
+def panel(world: World, marks: Marks) -> RenderableType:
+    """The route as a headline, its pods as rows, their links as bars, and who waits below."""
+    parts: list[RenderableType] = [_headline(world, marks)]
+    if any(True for _ in world.pods()):
+        parts.append(_pod_table(world, marks))
+    parts.extend(_waiting_line(link) for link in world.waiting()[:_MOST_USERS])
+    title = Text.assemble("StatefulRoute ", (f"{NAMESPACE}/{ROUTE}", "bold"))
+    return Panel(Group(*parts), title=title, title_align="left", border_style="cyan", box=box.ROUNDED, padding=(0, 1))
+
+
+def _headline(world: World, marks: Marks) -> Text:
+    if world.route is None:
+        return Text.assemble(
+            (f"{marks.dot} ", "red"), ("does not exist", "bold"), ": its links wait, and keep the pods in their spec"
+        )
+    condition = ready(world.route)
+    style = {"True": "green", "False": "red"}.get(condition.status, "yellow")
+    said = condition.message or "the operator has not said yet"
+    text = Text.assemble((f"{marks.dot} ", style), ("Ready" if condition.status == "True" else "not Ready", style))
+    best = world.route.get("status", {}).get("bestPodIndex")
+    next_user = "no pod takes new users" if best is None else f"the next user goes to {_pod_name(world, best)}"
+    return text.append(f"  {said}, {next_user}")
+
+
+def _pod_name(world: World, index: int) -> str:
+    return next((str(pod["name"]) for pod in world.pods() if pod["index"] == index), f"pod {index}")
+
+
+def _pod_table(world: World, marks: Marks) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+    for column in ("POD", "STATE", "TAKES", "LINKS", ""):
+        table.add_column(column, no_wrap=column != "")
+    for pod in world.pods():
+        table.add_row(*_pod_row(pod, world.users_on(str(pod["name"])), marks))
+    return table
+
+
+def _pod_row(pod: Object, users: list[Link], marks: Marks) -> tuple[Text, ...]:
+    state, links = str(pod["serviceState"]), len(users)
+    takes, style = _TAKES.get(str(pod["routingState"]), (str(pod["routingState"]), ""))
+    bar = Text.assemble(f"{links:>3} ", (marks.bar * min(links, _LONGEST_BAR), "cyan"))
+    return (
+        Text(str(pod["name"]), "bold"),
+        Text(state, _STATE_STYLES.get(state, "red")),
+        Text(takes, style),
+        bar,
+        _names(users),
+    )
+
+
+def _names(users: list[Link]) -> Text:
+    names = [f"{link.uid} (until {_clock(link.expires)})" if link.expires else link.uid for link in users]
+    more = len(names) - _MOST_USERS
+    return Text(", ".join(names[:_MOST_USERS]) + (f" and {more} more" if more > 0 else ""))
+
+
+def _clock(time: str) -> str:
+    """The time of day of an RFC 3339 time, which the API server gives in UTC."""
+    return time[11:19] + "Z"
+
+
+def _waiting_line(link: Link) -> Text:
+    condition = ready(link.item)
+    kept = "" if link.asked is None else f", spec.podIndex {link.asked}"
+    phase, reason = link.phase or "new", condition.reason or "the operator has not said yet"
+    return Text.assemble((link.uid, "bold"), f" is on no pod: {phase}, ", (reason, "yellow"), kept)
+
+
+def plain_lines(world: World) -> list[str]:
+    """The same without a terminal: one line for the route and one for each pod."""
+    condition = ready(world.route) if world.route is not None else None
+    if world.route is None or condition is None:
+        return [f"route {ROUTE}: does not exist"]
+    lines = [f"route {ROUTE}: Ready={condition.status} {condition.message}".rstrip()]
+    for pod in world.pods():
+        users = world.users_on(str(pod["name"]))
+        takes, _ = _TAKES.get(str(pod["routingState"]), (str(pod["routingState"]), ""))
+        who = f": {_names(users)}" if users else ""
+        lines.append(f"pod {pod['name']}: {pod['serviceState']}, takes {takes}, {len(users)} links{who}")
+    return lines

@@ -1,0 +1,101 @@
+"""Where the demo shows itself: a terminal with a live panel, or plain lines for everything else."""
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from demo.panel import Marks, marks_for, panel, plain_lines
+from demo.world import World
+from localcluster.progress import PlainProgress, Progress, TerminalProgress
+
+_PHASE_STYLES = {"Bound": "green", "Pending": "yellow", "Lost": "red", "Rejected": "red"}
+
+
+class Screen:
+    """Prints the story's lines and, on a terminal, keeps the route's panel below them.
+
+    Args:
+        console: Where to write. Colours follow the terminal, NO_COLOR and FORCE_COLOR as rich obeys them.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._is_live = console.is_terminal and not console.is_dumb_terminal
+        self._live: Live | None = None
+        self._shown: list[str] = []
+        self.marks: Marks = marks_for(console)
+
+    def progress(self) -> Progress:
+        """Hears how the start of the cluster goes."""
+        if self._is_live:
+            return TerminalProgress(self._console)
+        return PlainProgress(self.note)
+
+    def step(self, sentence: str) -> None:
+        """A new part of the story begins."""
+        self._print(Text())
+        self._print(Text.assemble((f"{self.marks.step} ", "bold cyan"), (sentence, "bold")))
+
+    def command(self, line: str) -> None:
+        """What is typed."""
+        self._print(Text.assemble(("  $ ", "dim"), (line, "bold blue")))
+
+    def output(self, line: str, style: str = "") -> None:
+        """A line of what a command printed."""
+        self._print(Text(f"  {line}", style))
+
+    def note(self, sentence: str) -> None:
+        """Something said beside the story."""
+        self._print(Text(f"  {sentence}", "dim"))
+
+    def good(self, sentence: str) -> None:
+        """Something is as it should be."""
+        self._print(Text.assemble((f"  {self.marks.good} ", "bold green"), sentence))
+
+    def bad(self, sentence: str) -> None:
+        """Something is not as it should be."""
+        self._print(Text.assemble((f"{self.marks.bad} ", "bold red"), sentence))
+
+    def watched(self, line: str) -> None:
+        """A line of the watch on the links."""
+        text = Text.assemble((f"  {self.marks.watch} ", "magenta"), line)
+        for phase, style in _PHASE_STYLES.items():
+            text.highlight_regex(rf"\b{phase}\b", style)
+        self._print(text)
+
+    def show(self, world: World) -> None:
+        """The route or a link has changed: renew the panel, or without a terminal say what is new."""
+        if self._live is not None:
+            self._live.update(panel(world, self.marks), refresh=True)
+        elif not self._is_live:
+            lines = plain_lines(world)
+            for line in lines:
+                if line not in self._shown:
+                    self.note(line)
+            self._shown = lines
+
+    def open_panel(self, world: World) -> None:
+        """From now on keep the panel in sight."""
+        if self._is_live and self._live is None:
+            self._live = Live(panel(world, self.marks), console=self._console, auto_refresh=False)
+            self._live.start(refresh=True)
+
+    def close(self) -> None:
+        """Leave the panel as it is and end."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _print(self, text: Text) -> None:
+        self._console.print(text, soft_wrap=True, highlight=False)
