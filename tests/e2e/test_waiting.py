@@ -1,0 +1,136 @@
+"""A link waits, and says for what; it is bound as soon as that appears."""
+
+import pytest
+from pykube.objects import Pod
+
+from harness.patience import eventually
+from harness.service import DENIES_NEW_CALLS, NOT_READY, READY, SAYS_NOTHING, SHUT_DOWN, Service, condition_of
+from harness.witness import PodLink
+
+pytestmark = pytest.mark.usefixtures("operator")
+
+
+def test_a_link_without_its_route_waits_for_it(service: Service) -> None:
+    pinned, chosen = service.link("alice", podIndex=1), service.link("bob")
+    for name in (pinned, chosen):
+        status = service.await_link(name, "Pending", "RouteNotFound")
+        assert status.keys() == {"phase", "conditions", "observedGeneration"}
+    assert condition_of(service.get(pinned))["message"] == (
+        f"StatefulRoute 'game' does not exist in namespace '{service.namespace}'"
+    )
+    service.start()
+    assert service.await_bound(pinned)["podName"] == "game-1"
+    service.await_bound(chosen)
+
+
+def test_a_link_without_its_workload_waits_for_it(service: Service) -> None:
+    service.make_route()
+    pinned, chosen = service.link("alice", podIndex=1), service.link("bob")
+    for name in (pinned, chosen):
+        service.await_link(name, "Pending", "WorkloadNotFound")
+    service.make_pods()
+    assert service.await_bound(pinned)["podName"] == "game-1"
+    service.await_bound(chosen)
+
+
+def test_a_link_to_a_pod_that_does_not_exist_waits_for_it(game: Service) -> None:
+    name = game.link("alice", podIndex=4)
+    game.await_link(name, "Pending", "PodNotFound")
+    game.scale(5)
+    assert game.await_bound(name)["podName"] == "game-4"
+
+
+def test_a_link_to_a_pod_that_is_not_ready_waits_for_it(game: Service) -> None:
+    game.annotate(1, NOT_READY)
+    game.await_pod(1, serviceState="NotReady")
+    name = game.link("alice", podIndex=1)
+    game.await_link(name, "Pending", "PodNotRoutable")
+    game.annotate(1, READY)
+    game.await_bound(name)
+
+
+def test_a_link_to_a_pod_that_is_shut_down_waits_for_it(game: Service) -> None:
+    game.annotate(1, SHUT_DOWN)
+    game.await_pod(1, routingState="Shutdown")
+    name = game.link("alice", podIndex=1)
+    game.await_link(name, "Pending", "PodNotRoutable")
+    game.annotate(1, SAYS_NOTHING)
+    game.await_bound(name)
+
+
+def test_a_link_that_leaves_the_choice_waits_while_every_pod_denies_new_calls(game: Service) -> None:
+    for index in range(3):
+        game.annotate(index, DENIES_NEW_CALLS)
+    game.await_status(bestPodIndex=None)
+    name = game.link("alice")
+    game.await_link(name, "Pending", "NoAvailablePod")
+    assert "podIndex" not in game.get(name)["spec"]
+    game.annotate(2, SAYS_NOTHING)
+    assert game.await_bound(name)["podName"] == "game-2"
+
+
+def test_a_link_that_leaves_the_choice_waits_while_the_route_denies_new_calls(service: Service) -> None:
+    service.start(routingState="DenyNewCall")
+    name = service.link("alice")
+    service.await_link(name, "Pending", "NoAvailablePod")
+    service.edit_route(routingState="Ready")
+    service.await_bound(name)
+
+
+def test_a_link_that_names_a_pod_which_denies_new_calls_is_bound(game: Service) -> None:
+    game.annotate(1, DENIES_NEW_CALLS)
+    game.await_pod(1, routingState="DenyNewCall")
+    assert game.await_bound(game.link("alice", podIndex=1))["podName"] == "game-1"
+
+
+def test_an_operators_word_on_a_pod_keeps_new_users_from_it(service: Service) -> None:
+    service.start(pods=[{"index": 0, "routingState": "DenyNewCall"}, {"index": 2, "routingState": "Shutdown"}])
+    service.link_all(f"user-{number}" for number in range(5))
+    service.await_all_bound(5)
+    assert service.spread() == {1: 5}
+
+
+def test_a_link_that_is_deleted_while_it_waits_holds_nobody_up(game: Service) -> None:
+    doomed = game.link_all((f"doomed-{number}" for number in range(20)), podIndex=7)
+    for name in doomed:
+        game.await_link(name, "Pending", "PodNotFound")
+    game.witness.at_once(lambda name: game.witness.delete(PodLink, name, game.namespace), doomed)
+    game.scale(8)
+    assert game.await_bound(game.link("alice", podIndex=7))["podName"] == "game-7"
+    assert [link["metadata"]["name"] for link in game.links()] == ["game.alice"]
+
+
+def test_links_outlive_their_route_and_are_bound_to_the_same_pods_again(game: Service) -> None:
+    names = [game.link("alice", podIndex=2), game.link("bob"), game.link("carol")]
+    before = {name: game.await_bound(name)["podName"] for name in names}
+    game.kubectl.run("delete", "statefulroute", "game", "--timeout=30s").expect_success()
+    for name in names:
+        status = game.await_link(name, "Pending", "RouteNotFound")
+        assert "host" not in status
+    game.make_route()
+    assert {name: game.await_bound(name)["podName"] for name in names} == before
+
+
+def test_a_route_may_name_a_workload_of_another_name(service: Service) -> None:
+    service.make_pods()
+    service.make_route("lobby", workloadRef={"name": "game"})
+    lobby = Service(service.kubectl, service.witness, "lobby")
+    assert lobby.await_bound(lobby.link("alice", podIndex=1))["host"] == f"game-1.game.{service.namespace}.svc"
+
+
+def test_a_link_to_a_kind_of_workload_that_is_not_supported_waits(service: Service) -> None:
+    service.make_pods()
+    service.make_route(workloadRef={"kind": "Deployment"})
+    service.await_link(service.link("alice", podIndex=1), "Pending", "WorkloadNotFound")
+    condition = condition_of(service.route(), "WorkloadFound")
+    assert (condition["status"], condition["reason"]) == ("False", "WorkloadKindNotSupported")
+    assert condition["message"] == "Deployment 'game' cannot be routed to: only StatefulSet of apps/v1 can"
+
+
+def test_a_statefulset_that_was_made_anew_takes_the_links_that_wait(game: Service) -> None:
+    game.kubectl.run("delete", "statefulset", "game").expect_success()
+    eventually(lambda: not game.witness.all(Pod, game.namespace), "the pods are gone")
+    name = game.link("alice", podIndex=1)
+    game.await_link(name, "Pending", "WorkloadNotFound")
+    game.make_stateful_set()
+    game.await_bound(name)

@@ -1,0 +1,181 @@
+"""What a binding costs: the API server counts the requests, and a watch records every version of every link."""
+
+import random
+from collections import Counter
+
+import pytest
+from pykube.exceptions import HTTPError
+from pykube.objects import Pod
+
+from harness.operator import OperatorProcess
+from harness.patience import eventually
+from harness.recorder import Recorder
+from harness.service import Service
+from harness.stillness import stays
+from harness.witness import Witness
+
+pytestmark = pytest.mark.usefixtures("operator", "nothing_else_happens")
+
+PINNED = ["created", "Bound"]
+CHOSEN = ["created", "chosen", "Bound"]
+DELETED = [*PINNED, "deleted"]
+
+
+def test_a_link_that_names_its_pod_costs_one_write(game: Service, recorder: Recorder) -> None:
+    game.await_bound(game.link("first", podIndex=0))
+    count = game.witness.count()
+    names = game.link_all((f"user-{number}" for number in range(50)), podIndex=1)
+    game.await_all_bound(51)
+    assert {name: recorder.story(name) for name in names} == dict.fromkeys(names, PINNED)
+    assert count.of("PATCH", "podlinks", "status", 200) == 50
+    assert podlink_patches(count.patches()) == {"podlinks/status": 50}
+
+
+def test_a_link_that_leaves_the_choice_costs_two_writes(game: Service, recorder: Recorder) -> None:
+    count = game.witness.count()
+    names = game.link_all(f"user-{number}" for number in range(50))
+    game.await_all_bound(50)
+    assert {name: recorder.story(name) for name in names} == dict.fromkeys(names, CHOSEN)
+    assert count.of("PATCH", "podlinks", "", 200) == 50
+    assert count.of("PATCH", "podlinks", "status", 200) == 50
+    assert podlink_patches(count.patches()) == {"podlinks": 50, "podlinks/status": 50}
+
+
+def test_a_link_that_waits_costs_one_write_until_it_is_bound(game: Service, recorder: Recorder) -> None:
+    names = game.link_all((f"user-{number}" for number in range(20)), podIndex=4)
+    for name in names:
+        game.await_link(name, "Pending", "PodNotFound")
+    count = game.witness.count()
+    game.scale(5)
+    game.await_all_bound(20)
+    stories = recorder.stories()
+    # The pod is seen once before it is Ready, unless it becomes Ready in the same moment.
+    assert all(
+        story in (["created", "Pending", "Bound"], ["created", "Pending", "Pending", "Bound"])
+        for story in stories.values()
+    )
+    assert podlink_patches(count.patches()) == {"podlinks/status": sum(map(len, stories.values())) - 40}
+
+
+def test_a_link_bears_no_mark_of_the_operator(game: Service) -> None:
+    for name in (game.link("alice", podIndex=1), game.link("bob")):
+        game.await_bound(name)
+        metadata = game.get(name)["metadata"]
+        assert not metadata.keys() & {"finalizers", "annotations", "labels", "ownerReferences"}
+
+
+def test_a_link_is_gone_as_soon_as_it_is_deleted_and_costs_no_write(game: Service, recorder: Recorder) -> None:
+    names = game.link_all((f"user-{number}" for number in range(20)), podIndex=1)
+    game.await_all_bound(20)
+    count = game.witness.count()
+    game.kubectl.run("delete", "podlinks", "--all").expect_success()
+    game.await_status(links=0)
+    assert podlink_patches(count.patches()) == {}
+    assert {name: recorder.story(name) for name in names} == dict.fromkeys(names, DELETED)
+
+
+def test_a_pods_restart_rewrites_no_link(game: Service, recorder: Recorder) -> None:
+    names = game.link_all(f"user-{number}" for number in range(30))
+    game.await_all_bound(30)
+    count = game.witness.count()
+    for _ in range(2):
+        replace_pod(game, 1)
+    assert podlink_patches(count.patches()) == {}
+    assert {name: recorder.story(name) for name in names} == dict.fromkeys(names, CHOSEN)
+
+
+def test_a_rolling_restart_rewrites_no_link(game: Service, recorder: Recorder) -> None:
+    names = game.link_all(f"user-{number}" for number in range(30))
+    game.await_all_bound(30)
+    before = pod_ids(game)
+    count = game.witness.count()
+    game.kubectl.run("rollout", "restart", "statefulset/game").expect_success()
+    game.kubectl.run("rollout", "status", "statefulset/game", "--timeout=50s").expect_success()
+    assert not before & pod_ids(game)
+    game.await_pods(3)
+    assert podlink_patches(count.patches()) == {}
+    assert {name: recorder.story(name) for name in names} == dict.fromkeys(names, CHOSEN)
+
+
+def test_of_many_who_create_the_same_links_one_each_wins(game: Service, recorder: Recorder) -> None:
+    uids = [f"user-{number}" for number in range(100)]
+    attempts = random.sample(uids * 5, k=500)
+    count = game.witness.count()
+    codes = Counter(game.witness.at_once(lambda uid: create(game, uid), attempts))
+    assert codes == {201: 100, 409: 400}
+    assert (count.of("POST", "podlinks", code=201), count.of("POST", "podlinks", code=409)) == (100, 400)
+    game.await_all_bound(100)
+    assert {link["spec"]["uid"] for link in game.links()} == set(uids)
+    assert recorder.stories() == {f"game.{uid}": CHOSEN for uid in uids}
+    assert sorted(game.spread().values()) == [33, 33, 34]
+
+
+def test_a_restart_of_the_operator_writes_nothing(game: Service, operator: OperatorProcess, recorder: Recorder) -> None:
+    chat = Service(game.kubectl, game.witness, "chat")
+    chat.start(replicas=1)
+    nowhere = Service(game.kubectl, game.witness, "nowhere")
+    nowhere.make_route()
+    game.link_all(f"user-{number}" for number in range(40))
+    game.link_all((f"room-{number}" for number in range(40)), podIndex=1, ttlSeconds=3600)
+    chat.link_all(f"user-{number}" for number in range(20))
+    game.await_all_bound(100)
+    waiting = [
+        (nowhere.link("alice"), "WorkloadNotFound"),
+        (game.link("late", podIndex=9), "PodNotFound"),
+        (Service(game.kubectl, game.witness, "absent").link("alice"), "RouteNotFound"),
+    ]
+    for name, reason in waiting:
+        game.await_link(name, "Pending", reason)
+    game.await_status(links=81)
+    chat.await_status(links=20)
+    before = recorder.stories()
+    count = game.witness.count()
+    operator.restart()
+    stays(lambda: count.patches() == {}, "nothing is written after a restart")
+    assert recorder.stories() == before
+    game.await_bound(game.link("afterwards", podIndex=0))
+
+
+def test_an_idle_operator_writes_nothing(service: Service) -> None:
+    service.start(statePeriodSeconds=1)
+    service.link_all(f"user-{number}" for number in range(10))
+    service.await_all_bound(10)
+    service.await_status(links=10)
+    before, count = service.route()["metadata"]["resourceVersion"], service.witness.count()
+    stays(lambda: count.patches() == {}, "nothing is written over several periods", seconds=4.0)
+    assert service.route()["metadata"]["resourceVersion"] == before
+
+
+def podlink_patches(patches: dict[str, int]) -> dict[str, int]:
+    """Those of links."""
+    return {resource: number for resource, number in patches.items() if resource.startswith("podlinks")}
+
+
+def create(game: Service, uid: str) -> int:
+    """Try to create the link of a user; gives the API server's code."""
+    try:
+        game.link(uid)
+    except HTTPError as refusal:
+        assert "already exists" in str(refusal)  # noqa: PT017 - any other refusal is a failure
+        return int(refusal.code)
+    return 201
+
+
+def replace_pod(game: Service, index: int) -> None:
+    """Delete a pod, and wait until the operator has seen that there is none and that there is another."""
+    before = pod_ids(game)
+    game.kubectl.run("delete", "pod", f"game-{index}").expect_success()
+    eventually(lambda: len(pod_ids(game) - before) == 1, "another pod is there")
+    game.await_pods(3)
+    game.await_pod(index, serviceState="Ready")
+
+
+def pod_ids(game: Service) -> set[str]:
+    """The unique ids of the service's pods."""
+    return {pod["metadata"]["uid"] for pod in game.witness.all(Pod, game.namespace)}
+
+
+@pytest.fixture(scope="module")
+def nothing_else_happens(witness: Witness) -> None:
+    """The API server counts for the whole cluster: wait until nothing of earlier tests is left in it."""
+    eventually(lambda: not witness.leftovers(), "nothing of earlier tests is left", seconds=60.0)

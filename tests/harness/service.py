@@ -1,0 +1,222 @@
+"""A stateful service in a namespace, as its owner and its users drive it and see it from outside."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from pykube.exceptions import ObjectDoesNotExist
+from pykube.objects import NamespacedAPIObject, Pod
+
+from harness.kubectl import Kubectl
+from harness.objects import encoded_name, pod_link, stateful_route
+from harness.patience import eventually
+from harness.witness import PodLink, StatefulRoute, Witness
+
+#: What holds a pod back from being Ready, where the cluster's pods are kwok's.
+NOT_READY = {"localcluster/ready": "false"}
+READY = {"localcluster/ready": None}
+
+SHUT_DOWN = {"statefulroute.io/routing-state": "Shutdown"}
+DENIES_NEW_CALLS = {"statefulroute.io/routing-state": "DenyNewCall"}
+SAYS_NOTHING = {"statefulroute.io/routing-state": None}
+
+
+class Service:
+    """One service: a StatefulSet with its headless Service, its StatefulRoute, and its users' PodLinks.
+
+    Nothing exists until it is asked for. Links are made and read by a client that is not the product's own.
+
+    Args:
+        kubectl: A kubectl in the service's namespace.
+        witness: The independent client.
+        name: Of the StatefulSet, its Service and the route.
+    """
+
+    def __init__(self, kubectl: Kubectl, witness: Witness, name: str = "game") -> None:
+        assert kubectl.namespace is not None
+        self.kubectl = kubectl
+        self.witness = witness
+        self.name = name
+        self.namespace = kubectl.namespace
+
+    # What its owner does.
+
+    def start(self, replicas: int = 3, **route: Any) -> None:
+        """Make its pods and its route, and wait until the operator has seen all pods Ready."""
+        self.make_pods(replicas)
+        self.make_route(**route)
+        self.await_pods(replicas)
+
+    def make_pods(self, replicas: int = 3) -> None:
+        """Make its headless Service and its StatefulSet; does not wait for the pods."""
+        self.witness.create(
+            {
+                "apiVersion": "v1",
+                "kind": "Service",
+                "metadata": {"name": self.name},
+                "spec": {"clusterIP": "None", "selector": {"app": self.name}, "ports": [{"port": 7777}]},
+            },
+            self.namespace,
+        )
+        self.make_stateful_set(replicas)
+
+    def make_stateful_set(self, replicas: int = 3) -> None:
+        """Make its StatefulSet; does not wait for the pods."""
+        labels = {"app": self.name}
+        template = {
+            "metadata": {"labels": labels},
+            "spec": {
+                "terminationGracePeriodSeconds": 1,
+                "containers": [{"name": "room", "image": "room.invalid/room"}],
+            },
+        }
+        self.witness.create(
+            {
+                "apiVersion": "apps/v1",
+                "kind": "StatefulSet",
+                "metadata": {"name": self.name},
+                "spec": {
+                    "serviceName": self.name,
+                    "replicas": replicas,
+                    "podManagementPolicy": "Parallel",
+                    "selector": {"matchLabels": labels},
+                    "template": template,
+                },
+            },
+            self.namespace,
+        )
+
+    def make_route(self, name: str | None = None, **spec: Any) -> None:
+        """Make its StatefulRoute."""
+        self.witness.create(stateful_route(name or self.name, **spec), self.namespace)
+
+    def edit_route(self, **spec: Any) -> None:
+        """Change fields of its route's spec."""
+        self.witness.patch(StatefulRoute, self.name, self.namespace, {"spec": spec})
+
+    def scale(self, replicas: int) -> None:
+        """Ask for this many pods."""
+        self.kubectl.run("scale", "statefulset", self.name, f"--replicas={replicas}").expect_success()
+
+    def annotate(self, index: int, annotations: dict[str, str | None]) -> None:
+        """Have a pod say something, or no longer say it."""
+        self.witness.patch(Pod, f"{self.name}-{index}", self.namespace, {"metadata": {"annotations": annotations}})
+
+    # What its users do.
+
+    def link(self, uid: str, **spec: Any) -> str:
+        """Create the link of a user; gives its name. Without a podIndex, the operator chooses."""
+        item = pod_link(routeName=self.name, uid=uid, **spec)
+        return str(self.witness.create(item, self.namespace)["metadata"]["name"])
+
+    def odd_link(self, uid: str, **spec: Any) -> str:
+        """Create the link of a user whose uid cannot stand in a name; gives its name."""
+        item = pod_link(encoded_name(self.name, uid), routeName=self.name, uid=uid, **spec)
+        return str(self.witness.create(item, self.namespace)["metadata"]["name"])
+
+    def link_all(self, uids: Iterable[str], **spec: Any) -> Sequence[str]:
+        """Create the links of many users at the same time; gives their names."""
+        return self.witness.at_once(lambda uid: self.link(uid, **spec), uids)
+
+    # What can be seen.
+
+    def get(self, name: str) -> dict[str, Any]:
+        """A link as it is now."""
+        return self.witness.get(PodLink, name, self.namespace)
+
+    def links(self) -> list[dict[str, Any]]:
+        """All links of the namespace as they are now."""
+        return self.witness.all(PodLink, self.namespace)
+
+    def spread(self) -> dict[int | None, int]:
+        """How many links each pod carries, by the links' specs."""
+        return dict(Counter(link["spec"].get("podIndex") for link in self.links()))
+
+    def route(self, name: str | None = None) -> dict[str, Any]:
+        """Its route as it is now."""
+        return self.witness.get(StatefulRoute, name or self.name, self.namespace)
+
+    def route_status(self, name: str | None = None) -> dict[str, Any]:
+        """Its route's status as it is now; empty before anything was said."""
+        return dict(self.route(name).get("status", {}))
+
+    def pod_status(self, index: int) -> dict[str, Any]:
+        """What its route's status says of a pod; empty when it says nothing."""
+        pods = self.route_status().get("pods", [])
+        return next((pod for pod in pods if pod["index"] == index), {})
+
+    def exists(self, kind: type[NamespacedAPIObject], name: str) -> bool:
+        """Whether there is such an object."""
+        try:
+            self.witness.get(kind, name, self.namespace)
+        except ObjectDoesNotExist:
+            return False
+        return True
+
+    # What is waited for.
+
+    def await_link(self, name: str, phase: str, reason: str) -> dict[str, Any]:
+        """Wait until the operator has said this of a link; gives its status."""
+        self._await(
+            lambda: stands(self.get(name), phase, reason), f"{name} is {phase} ({reason})", lambda: self.get(name)
+        )
+        return dict(self.get(name)["status"])
+
+    def await_bound(self, name: str) -> dict[str, Any]:
+        """Wait until a link is bound; gives its status."""
+        return self.await_link(name, "Bound", "Bound")
+
+    def await_all_bound(self, number: int, *, seconds: float = 60.0) -> None:
+        """Wait until the namespace has this many links and each is bound."""
+        eventually(
+            lambda: [is_bound(link) for link in self.links()] == [True] * number,
+            f"all {number} links are bound",
+            seconds=seconds,
+        )
+
+    def await_pods(self, pods: int) -> None:
+        """Wait until the operator has seen that there are this many pods, and that all are Ready."""
+        self.await_status(replicas=pods, readyReplicas=pods)
+
+    def await_status(self, **fields: Any) -> None:
+        """Wait until the route's status says this; None stands for a field that is absent."""
+        self._await(lambda: _says(self.route_status(), fields), f"the route's status says {fields}", self.route_status)
+
+    def await_pod(self, index: int, **fields: Any) -> None:
+        """Wait until the route's status says this of a pod."""
+        self._await(
+            lambda: _says(self.pod_status(index), fields),
+            f"the route's status says {fields} of pod {index}",
+            self.route_status,
+        )
+
+    def _await(self, holds: Callable[[], bool], what: str, present: Callable[[], object]) -> None:
+        try:
+            eventually(holds, what)
+        except TimeoutError as late:
+            raise AssertionError(f"{late}; it is: {present()}") from None
+
+
+def condition_of(item: dict[str, Any], kind: str = "Ready") -> dict[str, Any]:
+    """A condition of an object; empty when it has none of this type."""
+    conditions = item.get("status", {}).get("conditions", [])
+    return next((each for each in conditions if each["type"] == kind), {})
+
+
+def stands(link: dict[str, Any], phase: str, reason: str) -> bool:
+    """Whether the operator has said this of the link's present spec."""
+    status = link.get("status", {})
+    return (
+        status.get("phase") == phase
+        and condition_of(link).get("reason") == reason
+        and status.get("observedGeneration") == link["metadata"]["generation"]
+    )
+
+
+def is_bound(link: dict[str, Any]) -> bool:
+    """Whether the link is bound, as its present spec asks."""
+    return stands(link, "Bound", "Bound")
+
+
+def _says(status: dict[str, Any], fields: dict[str, Any]) -> bool:
+    return all(status.get(field) == value for field, value in fields.items())
