@@ -80,13 +80,17 @@ class Reflector(Generic[T]):
                 if not self._resource_version:
                     await self._list()
                     self.synced.set()
-                await self._watch()
-                continue  # the API server ended the watch in its time
+                if await self._watch():
+                    continue  # the API server ended the watch in its time
+                log.info("the watch ended before it told anything: trying again", resource=self._resource.path)
             except GoneError as error:
                 log.info("the watch is too far behind: listing anew", resource=self._resource.path, error=error.message)
                 self._resource_version = 0
-            except (ClusterError, msgspec.DecodeError) as error:
+            except (ClusterError, ValueError) as error:  # bytes that are no UTF-8 are a ValueError
                 log.warning("watching failed: trying again", resource=self._resource.path, error=str(error))
+            except Exception:
+                # A cache that nobody keeps up to date any more would be worse, and nobody would see it.
+                log.exception("an unexpected error: trying again", resource=self._resource.path)
             await asyncio.sleep(random.uniform(self._backoff / 2, self._backoff))  # noqa: S311 - no secret
             self._backoff = min(self._backoff * 2, _LAST_BACKOFF_SECONDS)
 
@@ -108,16 +112,19 @@ class Reflector(Generic[T]):
             self.cache.drop(group, name, moment)  # unless our own write made it after that moment
         self._resource_version = moment
 
-    async def _watch(self) -> None:
+    async def _watch(self) -> bool:
+        """Take in events until the watch ends; gives whether there was any."""
+        told = False
         params = {
             "allowWatchBookmarks": "true",
             "resourceVersion": str(self._resource_version),
             "timeoutSeconds": str(random.randint(*_WATCH_SECONDS)),  # noqa: S311 - no secret
         }
         async with self._client.watch(self._resource.path, params) as lines:
-            self._backoff = _FIRST_BACKOFF_SECONDS
             async for line in lines:
                 self._take(_event.decode(line))
+                told, self._backoff = True, _FIRST_BACKOFF_SECONDS
+        return told
 
     def _take(self, event: _Event) -> None:
         match event.type:

@@ -21,7 +21,7 @@ class _ListMeta(msgspec.Struct, rename={"resource_version": "resourceVersion", "
 
 class _List(msgspec.Struct, Generic[W]):
     metadata: _ListMeta
-    items: list[W]
+    items: list[W] | None
 
 
 class Page(msgspec.Struct, Generic[T]):
@@ -75,10 +75,10 @@ class Resource(Generic[T]):
         """A page of a list. Objects that are not of this kind's form are left out, and the log says so."""
         try:
             listed = self._list.decode(data)
-            items = [self._make(item) for item in listed.items]
+            items = [self._make(item) for item in listed.items or ()]
         except ValueError:  # at least one is malformed: find out which
             listed = self._raw_list.decode(data)
-            items = [item for raw in listed.items if (item := self.decode_or_skip(raw)) is not None]
+            items = [item for raw in listed.items or () if (item := self.decode_or_skip(raw)) is not None]
         return Page(items, int(listed.metadata.resource_version), listed.metadata.continue_)
 
     def decode_or_skip(self, data: bytes | msgspec.Raw) -> T | None:
