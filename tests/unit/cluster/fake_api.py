@@ -40,6 +40,11 @@ class Stream:
         """End the answer as the API server does when the watch's time is over."""
         self._call.response.set_result(self._response)
 
+    @property
+    def is_left(self) -> bool:
+        """Whether the client has closed the connection."""
+        return self._call.is_left
+
     def cut(self) -> None:
         """Break the connection off."""
         self._call.break_off()
@@ -83,6 +88,11 @@ class Call:
         stream = Stream(self, response)
         await stream.send(*events)
         return stream
+
+    @property
+    def is_left(self) -> bool:
+        """Whether the client has closed the connection."""
+        return self._request.transport is None or self._request.transport.is_closing()
 
     def break_off(self) -> None:
         """Close the connection without an answer, or in the middle of one."""
