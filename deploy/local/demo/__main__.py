@@ -11,7 +11,7 @@ from rich.console import Console
 from demo.invitation import invite
 from demo.observer import Observer
 from demo.screen import Screen
-from demo.stage import Stage, UnexpectedError, raised
+from demo.stage import NODES, Stage, UnexpectedError, raised
 from demo.story import Story
 from localcluster import LocalClusterError
 
@@ -40,10 +40,11 @@ def main() -> int:
 def _run(screen: Screen, *, once: bool) -> int:
     began = time.monotonic()
     screen.step("A Kubernetes control plane, on this machine and for this demo alone")
-    with raised(screen.progress()) as stage:
+    with raised(screen) as stage:
         observer = Observer(stage.kubectl, screen)
         try:
-            screen.good(f"Kubernetes {stage.cluster.version} at {stage.cluster.server}, nodes Ready")
+            took = time.monotonic() - began
+            screen.good(f"Kubernetes {stage.cluster.version} with {NODES} Ready nodes, after {took:.1f} s")
             Story(stage, screen, observer).tell()
             screen.note(f"everything as expected, {time.monotonic() - began:.0f} s after the start")
             if not once:

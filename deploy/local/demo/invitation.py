@@ -41,6 +41,7 @@ def invite(screen: Screen, kubectl: Kubectl) -> None:
     screen.step("It stays up until Ctrl-C; try this in a second terminal and watch it here")
     for line in setting_up(kubectl):
         screen.command(line)
+    screen.note("")
     for line, sentence in COMMANDS:
         screen.note(f"{sentence}:")
         screen.command(line)

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
@@ -12,6 +11,7 @@ from demo.world import NAMESPACE, ROUTE, Link, Object, World, ready
 
 _MOST_USERS = 6
 _LONGEST_BAR = 24
+_WIDEST = 100
 
 _STATE_STYLES = {"Ready": "green", "Pending": "yellow", "NotReady": "yellow", "Terminating": "magenta"}
 _TAKES = {
@@ -40,14 +40,17 @@ def marks_for(console: Console) -> Marks:
     return Marks(step="▸", good="✓", bad="✗", watch="┊", bar="█", dot="●")
 
 
-def panel(world: World, marks: Marks) -> RenderableType:
+def panel(world: World, marks: Marks, width: int) -> RenderableType:
     """The route as a headline, its pods as rows, their links as bars, and who waits below."""
     parts: list[RenderableType] = [_headline(world, marks)]
     if any(True for _ in world.pods()):
         parts.append(_pod_table(world, marks))
     parts.extend(_waiting_line(link) for link in world.waiting()[:_MOST_USERS])
     title = Text.assemble("StatefulRoute ", (f"{NAMESPACE}/{ROUTE}", "bold"))
-    return Panel(Group(*parts), title=title, title_align="left", border_style="cyan", box=box.ROUNDED, padding=(0, 1))
+    body = Group(*parts)
+    # Narrower than the terminal: the ^C that a terminal echoes after it must not break its last line.
+    width = min(width - 4, _WIDEST)
+    return Panel(body, title=title, title_align="left", border_style="cyan", width=width, padding=(0, 1))
 
 
 def _headline(world: World, marks: Marks) -> Text:
@@ -59,9 +62,11 @@ def _headline(world: World, marks: Marks) -> Text:
     style = {"True": "green", "False": "red"}.get(condition.status, "yellow")
     said = condition.message or "the operator has not said yet"
     text = Text.assemble((f"{marks.dot} ", style), ("Ready" if condition.status == "True" else "not Ready", style))
+    text.append(f"  {said}")
     best = world.route.get("status", {}).get("bestPodIndex")
-    next_user = "no pod takes new users" if best is None else f"the next user goes to {_pod_name(world, best)}"
-    return text.append(f"  {said}, {next_user}")
+    if condition.status == "True":
+        text.append(", no pod takes new ones" if best is None else f", the next one goes to {_pod_name(world, best)}")
+    return text
 
 
 def _pod_name(world: World, index: int) -> str:
@@ -118,5 +123,9 @@ def plain_lines(world: World) -> list[str]:
         users = world.users_on(str(pod["name"]))
         takes, _ = _TAKES.get(str(pod["routingState"]), (str(pod["routingState"]), ""))
         who = f": {_names(users)}" if users else ""
-        lines.append(f"pod {pod['name']}: {pod['serviceState']}, takes {takes}, {len(users)} links{who}")
+        lines.append(f"pod {pod['name']}: {pod['serviceState']}, takes {takes}, {_count(len(users), 'link')}{who}")
     return lines
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,15 +1,18 @@
 """Where the demo shows itself: a terminal with a live panel, or plain lines for everything else."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
 from demo.panel import Marks, marks_for, panel, plain_lines
+from demo.progress import spinning
 from demo.world import World
-from localcluster.progress import PlainProgress, Progress, TerminalProgress
+from localcluster.progress import PlainProgress, Progress
 
 _PHASE_STYLES = {"Bound": "green", "Pending": "yellow", "Lost": "red", "Rejected": "red"}
 
@@ -28,11 +31,14 @@ class Screen:
         self._shown: list[str] = []
         self.marks: Marks = marks_for(console)
 
-    def progress(self) -> Progress:
-        """Hears how the start of the cluster goes."""
+    @contextmanager
+    def progress(self) -> Iterator[Progress]:
+        """Hears how the start of the control plane goes."""
         if self._is_live:
-            return TerminalProgress(self._console)
-        return PlainProgress(self.note)
+            with spinning(self._console) as progress:
+                yield progress
+        else:
+            yield PlainProgress(self.note)
 
     def step(self, sentence: str) -> None:
         """A new part of the story begins."""
@@ -69,7 +75,7 @@ class Screen:
     def show(self, world: World) -> None:
         """The route or a link has changed: renew the panel, or without a terminal say what is new."""
         if self._live is not None:
-            self._live.update(panel(world, self.marks), refresh=True)
+            self._live.update(self._panel(world), refresh=True)
         elif not self._is_live:
             lines = plain_lines(world)
             for line in lines:
@@ -80,7 +86,7 @@ class Screen:
     def open_panel(self, world: World) -> None:
         """From now on keep the panel in sight."""
         if self._is_live and self._live is None:
-            self._live = Live(panel(world, self.marks), console=self._console, auto_refresh=False)
+            self._live = Live(self._panel(world), console=self._console, auto_refresh=False)
             self._live.start(refresh=True)
 
     def close(self) -> None:
@@ -96,6 +102,9 @@ class Screen:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _panel(self, world: World) -> RenderableType:
+        return panel(world, self.marks, self._console.width)
 
     def _print(self, text: Text) -> None:
         self._console.print(text, soft_wrap=True, highlight=False)

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from demo.kubectl import Kubectl
+from demo.screen import Screen
 from localcluster import AlreadyRunningError, LocalCluster, LocalClusterError
 from localcluster.progress import Progress
 
 NAME = "demo"
+NODES = 3
 OPERATOR = "operator"
 
 
@@ -64,13 +66,15 @@ class Stage:
 
 
 @contextmanager
-def raised(progress: Progress) -> Iterator[Stage]:
+def raised(screen: Screen) -> Iterator[Stage]:
     """Start the control plane, and end it with all that runs in it.
 
     Raises:
         LocalClusterError: It did not start.
     """
-    with _start(progress) as cluster:
+    with screen.progress() as progress:
+        started = _start(progress)
+    with started as cluster:
         stage = Stage(cluster, Kubectl(cluster.kubectl, cluster.kubeconfig, cluster.folder / "kubectl-cache"))
         try:
             yield stage
@@ -81,6 +85,6 @@ def raised(progress: Progress) -> Iterator[Stage]:
 
 def _start(progress: Progress) -> LocalCluster:
     try:
-        return LocalCluster.start(NAME, provider="builtin", progress=progress)
+        return LocalCluster.start(NAME, nodes=NODES, provider="builtin", progress=progress)
     except AlreadyRunningError:  # another demo runs: they do not disturb each other
-        return LocalCluster.start(f"{NAME}-{os.getpid()}", provider="builtin", progress=progress)
+        return LocalCluster.start(f"{NAME}-{os.getpid()}", nodes=NODES, provider="builtin", progress=progress)
