@@ -1,6 +1,7 @@
 """Keys to be worked on: each once, however often it was added, and never twice at the same time."""
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
@@ -32,10 +33,12 @@ class WorkQueue(Generic[K]):
     def __init__(self, handle: Callable[[K], Awaitable[None]], parallel: int) -> None:
         self._handle = handle
         self._parallel = parallel
-        self._waiting: dict[K, None] = {}
+        # A plain dict finds its first key in a time that grows with the keys that were taken before.
+        self._waiting: OrderedDict[K, None] = OrderedDict()
         self._running: set[K] = set()
         self._again: set[K] = set()
         self._failures: dict[K, int] = {}
+        self._retries: dict[K, asyncio.TimerHandle] = {}
         self._workers: set[asyncio.Task[None]] = set()
         self._is_open = False
 
@@ -58,8 +61,11 @@ class WorkQueue(Generic[K]):
         self._hire()
 
     async def close(self) -> None:
-        """Take no further key, and wait for the work under way to end."""
+        """Take no further key, and wait for the work under way to end. What is left waits for the next opening."""
         self._is_open = False
+        for key in tuple(self._retries):
+            self._retries.pop(key).cancel()
+            self.add(key)
         if self._workers:
             await asyncio.wait(self._workers)
 
@@ -68,26 +74,35 @@ class WorkQueue(Generic[K]):
         while len(self._workers) < min(self._parallel, len(self._workers) + len(self._waiting)):
             worker = asyncio.get_running_loop().create_task(self._work())
             self._workers.add(worker)
-            worker.add_done_callback(self._workers.discard)
+            worker.add_done_callback(self._workers.discard)  # for one that is cancelled before it begins
             if len(self._workers) >= len(self._waiting):
                 break
 
     async def _work(self) -> None:
         taken = 0
-        while self._waiting and self._is_open:
-            key = next(iter(self._waiting))
-            del self._waiting[key]
-            self._running.add(key)
-            try:
-                await self._try(key)
-            finally:
-                self._running.discard(key)
-                if key in self._again:
-                    self._again.discard(key)
-                    self.add(key)
-            taken += 1
-            if taken % _TURN == 0:
-                await asyncio.sleep(0)
+        try:
+            while self._waiting and self._is_open:
+                key, _ = self._waiting.popitem(last=False)
+                await self._take(key)
+                taken += 1
+                if taken % _TURN == 0:
+                    await asyncio.sleep(0)
+        finally:
+            # At once, and not when the loop calls back: a key that comes in between would find nobody and hire nobody.
+            if (worker := asyncio.current_task()) is not None:
+                self._workers.discard(worker)
+
+    async def _take(self, key: K) -> None:
+        self._running.add(key)
+        if (retry := self._retries.pop(key, None)) is not None:
+            retry.cancel()
+        try:
+            await self._try(key)
+        finally:
+            self._running.discard(key)
+            if key in self._again:
+                self._again.discard(key)
+                self.add(key)
 
     async def _try(self, key: K) -> None:
         try:
@@ -105,6 +120,14 @@ class WorkQueue(Generic[K]):
             self._failures.pop(key, None)
 
     def _retry(self, key: K) -> None:
-        failures = self._failures[key] = self._failures.get(key, 0) + 1
-        delay = min(_FIRST_RETRY_SECONDS * 2 ** (failures - 1), _LAST_RETRY_SECONDS)
-        asyncio.get_running_loop().call_later(delay, self.add, key)
+        if not self._is_open:
+            self._again.add(key)
+            return
+        delay = min(_FIRST_RETRY_SECONDS * 2 ** self._failures.get(key, 0), _LAST_RETRY_SECONDS)
+        if delay < _LAST_RETRY_SECONDS:  # the power of a night's failures would be too large for a float
+            self._failures[key] = self._failures.get(key, 0) + 1
+        self._retries[key] = asyncio.get_running_loop().call_later(delay, self._add_again, key)
+
+    def _add_again(self, key: K) -> None:
+        del self._retries[key]
+        self.add(key)
