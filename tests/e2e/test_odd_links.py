@@ -1,0 +1,116 @@
+"""Links that are odd, or hostile, and got past the API server: each has its answer, and the others theirs."""
+
+import pytest
+from pykube.exceptions import HTTPError
+
+from harness.operator import OperatorProcess
+from harness.patience import eventually
+from harness.service import Service, stands
+from harness.witness import PodLink
+
+pytestmark = pytest.mark.usefixtures("operator")
+
+UIDS = [
+    "Älice",
+    "漢字かな",
+    "🦊🦊🦊",
+    "a\u202eb",
+    "../../etc/passwd",
+    "a b?c=d&e#f%2F",
+    "x-616c696365",
+    "UPPER_case:1",
+    "Z" * 93,
+    "-",
+]
+
+TIMES = [
+    "2026-01-01T00:00:00Z",
+    "2026-01-01T00:00:00.123456789Z",
+    "2026-01-01T00:00:00.1+09:30",
+    "2026-01-01t00:00:00z",
+    "2026-01-01T00:00:60Z",
+    "2026-01-01T24:00:00Z",
+    "2026-02-30T00:00:00Z",
+    "0000-01-01T00:00:00Z",
+    "0001-01-01T00:00:00+23:59",
+    "9999-12-31T23:59:59Z",
+    "9999-12-31T23:59:59-23:59",
+    "2026-01-01T00:00:00-00:00",
+    "2026-01-01 00:00:00Z",
+    "2026-01-01T00:00:00",
+    "2026-01-01",
+    "tomorrow",
+]
+
+
+def test_a_uid_may_be_any_text(game: Service) -> None:
+    names = [game.odd_link(uid, podIndex=1) for uid in UIDS]
+    for name, uid in zip(names, UIDS, strict=True):
+        assert game.await_bound(name)["host"] == f"game-1.game.{game.namespace}.svc"
+        assert game.get(name)["spec"]["uid"] == uid
+    game.await_status(links=len(UIDS))
+
+
+def test_a_uid_may_be_as_long_as_a_name_allows(game: Service) -> None:
+    game.await_bound(game.link("a" * 189))
+
+
+def test_any_time_of_renewal_that_the_api_server_takes_is_dealt_with(game: Service, operator: OperatorProcess) -> None:
+    accepted = []
+    for number, (time, ttl) in enumerate((time, ttl) for time in TIMES for ttl in (1_000, 2**31 - 1)):
+        try:
+            accepted.append(game.link(f"user-{number}", podIndex=1, ttlSeconds=ttl, renewTime=time))
+        except HTTPError as refusal:
+            assert "date-time" in str(refusal)  # noqa: PT017 - any other refusal is a failure
+    assert len(accepted) >= 10
+    game.await_bound(game.link("afterwards", podIndex=0))
+    for name in accepted:
+        game.await_bound(name)
+    assert operator.complaints() == []
+
+
+def test_links_that_nobody_can_bind_hold_nobody_up(game: Service) -> None:
+    game.link_all((f"far-{number}" for number in range(100)), podIndex=2**31 - 1)
+    game.await_bound(game.link("alice"))
+    waits = ("Pending", "PodNotFound")
+    eventually(lambda: sum(stands(link, *waits) for link in game.links()) == 100, "the others wait")
+
+
+def test_a_link_that_is_deleted_and_made_anew_again_and_again_ends_as_it_is_now(game: Service) -> None:
+    for round_ in range(30):
+        game.link("alice", podIndex=round_ % 3)
+        if round_ % 4 == 0:
+            game.await_bound("game.alice")
+        game.witness.delete(PodLink, "game.alice", game.namespace)
+    game.link("alice", podIndex=2)
+    assert game.await_bound("game.alice")["podName"] == "game-2"
+    game.await_status(links=1)
+
+
+def test_a_link_that_is_moved_again_and_again_ends_where_it_was_moved_last(game: Service) -> None:
+    name = game.link("alice", podIndex=0)
+    for round_ in range(40):
+        game.witness.patch(PodLink, name, game.namespace, {"spec": {"podIndex": round_ % 3}})
+    game.witness.patch(PodLink, name, game.namespace, {"spec": {"podIndex": 2}})
+    assert game.await_bound(name)["podName"] == "game-2"
+    game.await_status(links=1)
+    assert game.pod_status(2)["links"] == 1
+
+
+def test_a_link_whose_pod_is_taken_back_gets_one_again(game: Service) -> None:
+    name = game.link("alice", podIndex=0)
+    game.await_bound(name)
+    game.witness.patch(PodLink, name, game.namespace, {"spec": {"podIndex": None}})
+    game.await_bound(name)
+    assert game.get(name)["spec"]["podIndex"] in {0, 1, 2}
+
+
+def test_a_link_that_somebody_else_holds_with_a_finalizer_is_left_alone(game: Service) -> None:
+    name = game.link("alice", podIndex=0)
+    game.await_bound(name)
+    game.witness.patch(PodLink, name, game.namespace, {"metadata": {"finalizers": ["example.com/hold"]}})
+    game.witness.delete(PodLink, name, game.namespace)
+    game.await_bound(game.link("bob", podIndex=0))
+    game.witness.patch(PodLink, name, game.namespace, {"metadata": {"finalizers": None}})
+    eventually(lambda: not game.exists(PodLink, name), "it is gone")
+    game.await_status(links=1)
