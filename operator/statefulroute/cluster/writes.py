@@ -2,18 +2,23 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from statefulroute.api.group import API_VERSION, POD_LINK, STATEFUL_ROUTE
 from statefulroute.api.statefulroute import StatefulRouteStatus
 from statefulroute.api.vocabulary import ConditionType, LinkPhase
+from statefulroute.cluster.cache import Cached
 from statefulroute.cluster.client import Client
+from statefulroute.cluster.errors import UnreachableError
 from statefulroute.cluster.reflector import Reflector
+from statefulroute.cluster.resource import Resource
 from statefulroute.cluster.wire import LINKS, ROUTES
 from statefulroute.domain.link import Acknowledgement, Link
 from statefulroute.domain.route import Route
+
+T = TypeVar("T", bound=Cached)
 
 Clock = Callable[[], datetime]
 
@@ -25,6 +30,14 @@ def utc_now() -> datetime:
 
 def _rfc3339(time: datetime | None) -> str | None:
     return None if time is None else time.isoformat().replace("+00:00", "Z")
+
+
+def _made(resource: Resource[T], answer: bytes) -> T:
+    """The object that a write has made."""
+    try:
+        return resource.decode(answer)
+    except ValueError as error:  # a proxy's page: whether the API server has written is not known
+        raise UnreachableError(f"the answer to a write is no object of {resource.path}: {error}") from error
 
 
 class LinkWriter:
@@ -57,7 +70,7 @@ class LinkWriter:
     async def _patch(self, link: Link, subresource: str, change: dict[str, Any]) -> None:
         path = f"/apis/{API_VERSION}/namespaces/{link.group.namespace}/{POD_LINK.plural}/{link.name}{subresource}"
         body = {"metadata": {"resourceVersion": str(link.resource_version)}} | change
-        self._links.observe(LINKS.decode(await self._client.merge_patch(path, msgspec.json.encode(body))))
+        self._links.observe(_made(LINKS, await self._client.merge_patch(path, msgspec.json.encode(body))))
 
 
 def link_status(link: Link, said: Acknowledgement, now: datetime) -> dict[str, Any]:
@@ -110,7 +123,7 @@ class RouteWriter:
             return
         path = f"/apis/{API_VERSION}/namespaces/{route.group}/{STATEFUL_ROUTE.plural}/{route.name}/status"
         body = {"metadata": {"resourceVersion": str(route.resource_version)}, "status": change}
-        self._routes.observe(ROUTES.decode(await self._client.merge_patch(path, msgspec.json.encode(body))))
+        self._routes.observe(_made(ROUTES, await self._client.merge_patch(path, msgspec.json.encode(body))))
 
 
 def changes(before: StatefulRouteStatus, after: StatefulRouteStatus) -> dict[str, Any]:
