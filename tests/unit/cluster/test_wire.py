@@ -1,0 +1,357 @@
+"""From bytes to the values that the rules work with: every field, and everything odd that may stand there."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from statefulroute.api.annotations import ROUTING_STATE
+from statefulroute.api.statefulroute import StatefulRouteStatus
+from statefulroute.api.vocabulary import LinkPhase, LinkReason, RoutingState, ServiceState
+from statefulroute.cluster.resource import Resource
+from statefulroute.cluster.wire import LINKS, PODS, ROUTES, STATEFUL_SETS
+from statefulroute.domain.keys import RouteKey
+from statefulroute.domain.link import Acknowledgement, Link
+from statefulroute.domain.pod import Owner, Pod
+from statefulroute.domain.route import Route, Workload
+from unit.cluster.objects import CREATED, link, metadata, page, pod, route
+
+CREATION = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def ready(**fields: Any) -> dict[str, Any]:
+    """The Ready condition of a bound link."""
+    return {
+        "type": "Ready",
+        "status": "True",
+        "reason": "Bound",
+        "message": "bound to pod 'game-2'",
+        "lastTransitionTime": "2026-01-01T00:00:05Z",
+        "observedGeneration": 3,
+    } | fields
+
+
+BOUND = {
+    "phase": "Bound",
+    "podIndex": 2,
+    "podName": "game-2",
+    "host": "game-2.game.games.svc",
+    "expireTime": "2026-01-01T01:00:00Z",
+    "boundTime": "2026-01-01T00:00:05Z",
+    "observedGeneration": 3,
+    "conditions": [{"type": "Other"}, ready()],
+}
+
+
+def as_link(spec: dict[str, Any] | None = None, status: Any = None, **more: Any) -> Link:
+    made = link(**(spec or {}))
+    made["metadata"] |= more
+    if status is not None:
+        made["status"] = status
+    return LINKS.decode(json.dumps(made).encode())
+
+
+def as_pod(body: dict[str, Any]) -> Pod:
+    return PODS.decode(json.dumps(body).encode())
+
+
+def test_kinds_are_listed_in_all_namespaces() -> None:
+    resources: tuple[Resource[Any], ...] = (LINKS, ROUTES, PODS, STATEFUL_SETS)
+    assert [resource.path for resource in resources] == [
+        "/apis/statefulroute.io/v1alpha1/podlinks",
+        "/apis/statefulroute.io/v1alpha1/statefulroutes",
+        "/api/v1/pods",
+        "/apis/apps/v1/statefulsets",
+    ]
+
+
+def test_every_field_of_a_link_arrives() -> None:
+    decoded = as_link(
+        {"podIndex": 2, "ttlSeconds": 3600, "namespace": "other"},
+        BOUND,
+        resourceVersion="77",
+        generation=3,
+        deletionTimestamp="2026-01-01T02:00:00Z",
+    )
+    assert decoded == Link(
+        group=RouteKey("games", "game"),
+        name="game.alice",
+        resource_version=77,
+        generation=3,
+        pod_index=2,
+        foreign_namespace="other",
+        expire_time=CREATION + timedelta(hours=1),
+        deleting=True,
+        acknowledged=Acknowledgement(
+            LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-2'", 2, "game-2", "game-2.game.games.svc"
+        ),
+        observed_generation=3,
+        acknowledged_expire_time=CREATION + timedelta(hours=1),
+        transition_time=CREATION + timedelta(seconds=5),
+    )
+
+
+@pytest.mark.parametrize("status", [None, {}, {"conditions": []}, {"conditions": None}])
+def test_a_link_of_which_nothing_was_said_has_no_acknowledgement(status: Any) -> None:
+    assert as_link(status=status) == Link(
+        group=RouteKey("games", "game"), name="game.alice", resource_version=1, generation=1
+    )
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        BOUND | {"phase": "Dancing"},
+        BOUND | {"conditions": [ready(reason="Dancing")]},
+        BOUND | {"conditions": []},
+        BOUND | {"conditions": [{"type": "Other", "reason": "Bound"}]},
+        BOUND | {"phase": ""},
+    ],
+)
+def test_the_words_of_another_version_count_as_not_said(status: dict[str, Any]) -> None:
+    decoded = as_link(status=status)
+    assert decoded.acknowledged is None
+    assert decoded.observed_generation == 3
+
+
+@pytest.mark.parametrize(
+    ("named", "foreign"), [(None, None), ("games", None), ("other", "other"), ("Games", "Games"), ("", "")]
+)
+def test_only_a_namespace_other_than_its_own_is_foreign(named: str | None, foreign: str | None) -> None:
+    assert as_link({"namespace": named}).foreign_namespace == foreign
+
+
+RENEWALS: dict[str | None, datetime | None] = {
+    None: None,
+    "2026-02-03T04:05:06Z": datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC),
+    "2026-02-03t04:05:06z": datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC),
+    "2026-02-03 04:05:06Z": datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC),
+    "2026-02-03T04:05:06": datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC),
+    "2026-02-03T04:05:06.5Z": datetime(2026, 2, 3, 4, 5, 6, 500_000, tzinfo=UTC),
+    "2026-02-03T04:05:06.123456Z": datetime(2026, 2, 3, 4, 5, 6, 123_456, tzinfo=UTC),
+    "2026-02-03T04:05:06.123456789Z": datetime(2026, 2, 3, 4, 5, 6, 123_457, tzinfo=UTC),
+    "2026-02-03T04:05:06+02:00": datetime(2026, 2, 3, 2, 5, 6, tzinfo=UTC),
+    "2026-02-03T04:05:06-00:30": datetime(2026, 2, 3, 4, 35, 6, tzinfo=UTC),
+    # What is no time counts from the creation.
+    "": None,
+    "yesterday": None,
+    "2026-02-03": None,
+    "2026-02-30T04:05:06Z": None,
+    "2026-02-03T04:05:60Z": None,
+    "2026-02-03T24:00:00Z": None,
+    "0000-01-01T00:00:00Z": None,
+    "12026-02-03T04:05:06Z": None,
+    "2026-02-03T04:05:06Z\n": None,
+}
+
+
+@pytest.mark.parametrize(("renewed", "time"), RENEWALS.items())
+def test_a_link_ends_its_ttl_after_the_renewal_or_else_the_creation(renewed: str | None, time: datetime | None) -> None:
+    decoded = as_link({"ttlSeconds": 60, "renewTime": renewed})
+    assert decoded.expire_time == (time or CREATION) + timedelta(minutes=1)
+
+
+def test_a_link_without_a_ttl_never_ends() -> None:
+    assert as_link({"renewTime": "2026-02-03T04:05:06Z"}).expire_time is None
+
+
+@pytest.mark.parametrize(
+    ("renewed", "ttl"),
+    [
+        ("9999-12-31T23:59:59Z", 1),
+        ("9999-12-31T23:59:59.999999Z", 2**31 - 1),
+        ("9999-12-31T23:59:59-23:59", 60),
+        (CREATED, 10**18),
+        (CREATED, 2**62),
+    ],
+)
+def test_a_link_that_outlives_the_calendar_ends_with_it(renewed: str, ttl: int) -> None:
+    assert as_link({"renewTime": renewed, "ttlSeconds": ttl}).expire_time == datetime.max.replace(tzinfo=UTC)
+
+
+def test_a_renewal_in_the_calendars_first_hours_is_compared_as_any_other() -> None:
+    decoded = as_link({"renewTime": "0001-01-01T00:00:00+14:00", "ttlSeconds": 1})
+    assert decoded.expire_time is not None
+    assert decoded.expire_time < CREATION
+
+
+@pytest.mark.parametrize("said", ["", "soon", None])
+def test_a_time_in_the_status_that_is_none_counts_as_not_said(said: str | None) -> None:
+    decoded = as_link(status=BOUND | {"expireTime": said, "conditions": [ready(lastTransitionTime=said or "")]})
+    assert (decoded.acknowledged_expire_time, decoded.transition_time) == (None, None)
+
+
+def test_links_that_say_the_same_share_what_they_say_and_their_route() -> None:
+    one = as_link(status=BOUND, name="game.alice")
+    two = as_link(status=BOUND | {"observedGeneration": 9}, name="game.bob", resourceVersion="8")
+    other = as_link(status=BOUND | {"podIndex": 3})
+    assert one.acknowledged is two.acknowledged
+    assert one.group is two.group
+    assert one.acknowledged is not other.acknowledged
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"metadata": metadata("game.alice"), "spec": {}},
+        {"metadata": metadata("game.alice")},
+        {"metadata": {"name": "game.alice"}, "spec": {"routeName": "game"}},
+        {"metadata": metadata("game.alice", resourceVersion="many"), "spec": {"routeName": "game"}},
+        {"metadata": metadata("game.alice"), "spec": {"routeName": "game", "podIndex": "2"}},
+        [],
+    ],
+)
+def test_a_malformed_link_is_a_value_error(broken: Any) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        LINKS.decode(json.dumps(broken).encode())
+
+
+STATES = {
+    ("Running", "True"): ServiceState.READY,
+    ("Running", "False"): ServiceState.NOT_READY,
+    ("Running", "Unknown"): ServiceState.NOT_READY,
+    ("Running", None): ServiceState.NOT_READY,
+    ("Pending", None): ServiceState.PENDING,
+    ("Pending", "True"): ServiceState.PENDING,
+    ("Failed", "False"): ServiceState.FAILED,
+    ("Succeeded", "False"): ServiceState.FAILED,
+    ("Unknown", "True"): ServiceState.UNKNOWN,
+    ("Dancing", "True"): ServiceState.UNKNOWN,
+    ("", None): ServiceState.UNKNOWN,
+}
+
+
+@pytest.mark.parametrize("terminating", [True, False])
+@pytest.mark.parametrize(("phase", "condition"), STATES)
+def test_a_pods_service_state_follows_its_phase_its_readiness_and_its_deletion(
+    phase: str, condition: str | None, *, terminating: bool
+) -> None:
+    body = pod("game-2", phase=phase)
+    body["status"]["conditions"] = [{"type": "Initialized", "status": "True"}]
+    if condition is not None:
+        body["status"]["conditions"].append({"type": "Ready", "status": condition})
+    if terminating:
+        body["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:09Z"
+    expected = ServiceState.TERMINATING if terminating else STATES[phase, condition]
+    assert as_pod(body).service_state is expected
+
+
+def test_every_field_of_a_pod_arrives() -> None:
+    owners = [
+        {"kind": "Gadget", "name": "first", "uid": "no controller"},
+        {"kind": "Gadget", "name": "second", "uid": "neither", "controller": False},
+        {"kind": "StatefulSet", "name": "game", "uid": "uid-of-game", "controller": True},
+    ]
+    body = pod("game-2", 7, ownerReferences=owners, annotations={ROUTING_STATE: "DenyNewCall", "other": "x"})
+    assert as_pod(body) == Pod(
+        group="games",
+        name="game-2",
+        resource_version=7,
+        service_state=ServiceState.NOT_READY,
+        said=RoutingState.DENY_NEW_CALL,
+        index=2,
+        owner=Owner("StatefulSet", "game", "uid-of-game"),
+    )
+
+
+@pytest.mark.parametrize("owners", [None, [], [{"kind": "Gadget", "name": "a", "uid": "b"}]])
+def test_a_pod_without_a_controller_has_no_owner(owners: Any) -> None:
+    assert as_pod(pod("game-2", ownerReferences=owners)).owner is None
+
+
+def test_a_pod_without_a_status_is_in_an_unknown_state() -> None:
+    assert as_pod({"metadata": metadata("game-2")}).service_state is ServiceState.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("annotations", "said"),
+    [
+        (None, RoutingState.UNKNOWN),
+        ({}, RoutingState.UNKNOWN),
+        *(({ROUTING_STATE: state.value}, state) for state in RoutingState),
+        ({ROUTING_STATE: "shutdown"}, RoutingState.UNKNOWN),
+        ({ROUTING_STATE: ""}, RoutingState.UNKNOWN),
+        ({ROUTING_STATE: " Ready"}, RoutingState.UNKNOWN),
+        ({"routing-state": "Shutdown"}, RoutingState.UNKNOWN),
+    ],
+)
+def test_a_pod_says_its_routing_state_in_an_annotation(annotations: Any, said: RoutingState) -> None:
+    assert as_pod(pod("game-2", annotations=annotations)).said is said
+
+
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [
+        ("game-0", 0),
+        ("game-12", 12),
+        ("my-game-3", 3),
+        ("game-007", 7),
+        ("game", None),
+        ("7", None),
+        ("game-", None),
+        ("game-7f9c", None),
+        ("game-" + "9" * 200, int("9" * 200)),
+    ],
+)
+def test_a_pods_index_stands_at_the_end_of_its_name(name: str, index: int | None) -> None:
+    assert as_pod(pod(name)).index == index
+
+
+def test_every_field_of_a_stateful_set_arrives() -> None:
+    body = {"metadata": metadata("game", 8), "spec": {"replicas": 0, "serviceName": "heads", "template": {}}}
+    assert STATEFUL_SETS.decode(json.dumps(body).encode()) == Workload(
+        group="games", name="game", resource_version=8, uid="uid-of-game", replicas=0, service_name="heads"
+    )
+
+
+def test_a_stateful_set_has_one_replica_and_no_service_unless_it_says_so() -> None:
+    workload = STATEFUL_SETS.decode(json.dumps({"metadata": metadata("game"), "spec": {}}).encode())
+    assert (workload.replicas, workload.service_name) == (1, "")
+
+
+def test_every_field_of_a_route_arrives() -> None:
+    body = route("game", 9, workloadRef={"name": "games"}, pods=[{"index": 1, "routingState": "Shutdown"}])
+    body["metadata"] |= {"generation": 4, "deletionTimestamp": "2026-01-01T00:00:09Z"}
+    body["status"] = {"observedGeneration": 4, "links": 12, "conditions": [ready(reason="Routable")]}
+    decoded = ROUTES.decode(json.dumps(body).encode())
+    assert isinstance(decoded, Route)
+    assert (decoded.key, decoded.resource_version, decoded.generation) == (("games", "game"), 9, 4)
+    assert decoded.deleting
+    assert decoded.workload_name == "games"
+    assert decoded.spec.pods[0].routing_state is RoutingState.SHUTDOWN
+    assert (decoded.status.observed_generation, decoded.status.links) == (4, 12)
+    assert decoded.status.conditions[0].last_transition_time == CREATION + timedelta(seconds=5)
+
+
+@pytest.mark.parametrize(
+    "status",
+    [None, {}, {"routingState": "Dancing"}, {"conditions": [ready(type="Dancing")]}, {"links": -1}, {"pods": "none"}],
+)
+def test_a_routes_status_in_the_words_of_another_version_counts_as_not_said(status: Any) -> None:
+    body = route() if status is None else route() | {"status": status}
+    assert ROUTES.decode(json.dumps(body).encode()).status == StatefulRouteStatus()
+
+
+def test_fields_of_a_later_version_are_passed_over() -> None:
+    body = route(melody="waltz") | {"status": {"links": 1, "tempo": 3}}
+    assert ROUTES.decode(json.dumps(body).encode()).status.links == 1
+
+
+def test_a_route_with_a_spec_that_is_none_is_a_value_error() -> None:
+    with pytest.raises(ValueError, match="routingState"):
+        ROUTES.decode(json.dumps(route(routingState="Dancing")).encode())
+
+
+@pytest.mark.parametrize(
+    ("resource", "body"),
+    [(LINKS, link()), (ROUTES, route()), (PODS, pod("game-1"))],
+    ids=["link", "route", "pod"],
+)
+def test_an_object_that_is_decoded_already_gives_the_same(resource: Resource[Any], body: dict[str, Any]) -> None:
+    assert resource.convert(body) == resource.decode(json.dumps(body).encode())
+
+
+def test_a_page_says_its_moment_and_how_to_go_on() -> None:
+    decoded = PODS.decode_page(json.dumps(page([pod("a"), pod("b")], 30, rest="more")).encode())
+    assert ([item.name for item in decoded.items], decoded.resource_version, decoded.rest) == (["a", "b"], 30, "more")

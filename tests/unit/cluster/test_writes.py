@@ -1,0 +1,279 @@
+"""The writes: what a status patch holds, and that the server's answer is known at once."""
+
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from statefulroute.api.statefulroute import PodStatus, StatefulRouteStatus
+from statefulroute.api.vocabulary import LinkPhase, LinkReason, RoutingState, ServiceState
+from statefulroute.cluster.client import Client
+from statefulroute.cluster.errors import APIError, ConflictError, NotFoundError, UnreachableError
+from statefulroute.cluster.mirror import Mirror
+from statefulroute.cluster.wire import LINKS, ROUTES
+from statefulroute.cluster.writes import LinkWriter, RouteWriter, changes, link_status, utc_now
+from statefulroute.domain.keys import RouteKey
+from statefulroute.domain.link import Acknowledgement, Link
+from statefulroute.domain.route import Route
+from unit.cluster.fake_api import FakeAPI
+from unit.cluster.objects import link, metadata, route
+
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+EARLIER = NOW - timedelta(hours=1)
+
+ON_2 = Acknowledgement(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-2'", 2, "game-2", "game-2.game")
+ON_3 = Acknowledgement(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-3'", 3, "game-3", None)
+ON_2_ELSEWHERE = Acknowledgement(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-2'", 2, "game-2", "elsewhere")
+WAITS = Acknowledgement(LinkPhase.PENDING, LinkReason.POD_NOT_FOUND, "no pod of index 2 now")
+WAITS_ON = Acknowledgement(LinkPhase.PENDING, LinkReason.ROUTE_NOT_FOUND, "no route")
+REJECTED = Acknowledgement(LinkPhase.REJECTED, LinkReason.NOT_LOCAL_NAMESPACE, "only local namespace is supported")
+
+
+def a_link(said: Acknowledgement | None = None, **more: Any) -> Link:
+    fields: dict[str, Any] = {
+        "group": RouteKey("games", "game"),
+        "name": "game.alice",
+        "resource_version": 41,
+        "generation": 3,
+        "acknowledged": said,
+        "transition_time": EARLIER if said else None,
+    }
+    return Link(**fields | more)
+
+
+UNTOUCHED = object()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "transition", "bound"),
+    [
+        (None, WAITS, NOW, None),
+        (None, ON_2, NOW, NOW),
+        (WAITS, ON_2, NOW, NOW),
+        (REJECTED, ON_2, NOW, NOW),
+        (ON_2, ON_2, EARLIER, UNTOUCHED),
+        (ON_2, ON_2_ELSEWHERE, EARLIER, UNTOUCHED),
+        (ON_2, ON_3, EARLIER, NOW),
+        (ON_2, WAITS, NOW, None),
+        (WAITS, WAITS_ON, EARLIER, None),
+        (WAITS, REJECTED, EARLIER, None),
+        (ON_2, REJECTED, NOW, None),
+    ],
+    ids=[
+        "waits at first",
+        "bound at first",
+        "waited, is bound",
+        "was rejected, is bound",
+        "stays",
+        "stays under another name",
+        "moves",
+        "is lost",
+        "waits for something else",
+        "is rejected",
+        "was bound, is rejected",
+    ],
+)
+def test_the_times_of_a_links_status_are_honest(
+    before: Acknowledgement | None, after: Acknowledgement, transition: datetime, bound: object
+) -> None:
+    status = link_status(a_link(before), after, NOW)
+    as_text = {NOW: "2026-06-01T12:00:00Z", EARLIER: "2026-06-01T11:00:00Z", None: None}
+    (condition,) = status["conditions"]
+    assert condition["lastTransitionTime"] == as_text[transition]
+    assert status.get("boundTime", UNTOUCHED) == (UNTOUCHED if bound is UNTOUCHED else as_text[bound])  # type: ignore[index]
+
+
+def test_a_bound_links_status_says_all_that_a_gateway_asks() -> None:
+    ends = datetime(2026, 6, 2, 0, 0, 0, 500_000, tzinfo=UTC)
+    assert json.loads(json.dumps(link_status(a_link(expire_time=ends), ON_2, NOW))) == {
+        "phase": "Bound",
+        "podIndex": 2,
+        "podName": "game-2",
+        "host": "game-2.game",
+        "expireTime": "2026-06-02T00:00:00.500000Z",
+        "boundTime": "2026-06-01T12:00:00Z",
+        "observedGeneration": 3,
+        "conditions": [
+            {
+                "type": "Ready",
+                "status": "True",
+                "reason": "Bound",
+                "message": "bound to pod 'game-2'",
+                "observedGeneration": 3,
+                "lastTransitionTime": "2026-06-01T12:00:00Z",
+            }
+        ],
+    }
+
+
+def test_what_no_longer_applies_is_removed() -> None:
+    status = link_status(a_link(ON_2), WAITS, NOW)
+    assert {field for field, value in status.items() if value is None} == {
+        "podIndex",
+        "podName",
+        "host",
+        "expireTime",
+        "boundTime",
+    }
+    assert (status["phase"], status["conditions"][0]["status"]) == ("Pending", "False")
+
+
+def test_a_transition_without_a_time_is_now() -> None:
+    status = link_status(a_link(ON_2, transition_time=None), ON_2, NOW)
+    assert status["conditions"][0]["lastTransitionTime"] == "2026-06-01T12:00:00Z"
+
+
+@pytest.mark.parametrize(
+    "expires",
+    [None, NOW, NOW.replace(microsecond=1), datetime.max.replace(tzinfo=UTC), datetime(1, 1, 1, 0, 0, 1, tzinfo=UTC)],
+)
+def test_a_time_that_was_written_reads_as_the_same_time(expires: datetime | None) -> None:
+    made = link() | {"status": link_status(a_link(expire_time=expires), ON_2, NOW)}
+    decoded = LINKS.decode(json.dumps(made).encode())
+    assert (decoded.acknowledged, decoded.acknowledged_expire_time) == (ON_2, expires)
+    assert decoded.transition_time == NOW
+
+
+def test_the_time_of_day_is_in_utc_and_of_whole_seconds() -> None:
+    now = utc_now()
+    assert (now.tzinfo, now.microsecond) == (UTC, 0)
+
+
+A_POD = PodStatus(
+    index=1, name="game-1", service_state=ServiceState.READY, routing_state=RoutingState.READY, links=4
+).model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def status_of(**fields: Any) -> StatefulRouteStatus:
+    return StatefulRouteStatus.model_validate(fields)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "patch"),
+    [
+        ({}, {}, {}),
+        ({"links": 3, "pods": [A_POD]}, {"links": 3, "pods": [A_POD]}, {}),
+        ({"links": 3}, {"links": 4}, {"links": 4}),
+        ({"links": 3}, {"links": 0}, {"links": 0}),
+        ({}, {"links": 0}, {"links": 0}),
+        ({"bestPodIndex": 0, "links": 3}, {"links": 3}, {"bestPodIndex": None}),
+        ({"pods": [A_POD]}, {"pods": []}, {"pods": []}),
+        ({"pods": []}, {"pods": [A_POD]}, {"pods": [A_POD]}),
+        ({"pods": [A_POD]}, {"pods": [A_POD | {"links": 5}]}, {"pods": [A_POD | {"links": 5}]}),
+        ({"routingState": "Ready"}, {"routingState": "Shutdown"}, {"routingState": "Shutdown"}),
+    ],
+)
+def test_a_patch_of_a_routes_status_holds_what_has_changed(
+    before: dict[str, Any], after: dict[str, Any], patch: dict[str, Any]
+) -> None:
+    assert changes(status_of(**before), status_of(**after)) == patch
+
+
+@pytest.fixture
+def mirror(client: Client) -> Mirror:
+    return Mirror(client)
+
+
+@pytest.fixture
+def known(mirror: Mirror) -> Link:
+    """A link as the cache knows it."""
+    known = LINKS.decode(json.dumps(link(version=41)).encode())
+    mirror.links.cache.put(known)
+    return known
+
+
+async def test_a_binding_is_written_on_the_version_that_was_judged_and_its_answer_is_known_at_once(
+    api: FakeAPI, client: Client, mirror: Mirror, known: Link
+) -> None:
+    told: list[tuple[int | None, int | None]] = []
+    mirror.links.cache.listen(lambda _, new: told.append((new and new.resource_version, new and new.pod_index)))
+    task = asyncio.create_task(LinkWriter(client, mirror.links).bind(known, 2))
+    call = await api.call()
+    assert (call.method, call.path) == (
+        "PATCH",
+        "/apis/statefulroute.io/v1alpha1/namespaces/games/podlinks/game.alice",
+    )
+    assert call.json == {"metadata": {"resourceVersion": "41"}, "spec": {"podIndex": 2}}
+    assert told == []
+    call.answer(link(version=42, podIndex=2))
+    await task
+    assert told == [(42, 2)]
+
+
+async def test_an_acknowledgement_is_written_into_the_status_alone(
+    api: FakeAPI, client: Client, mirror: Mirror, known: Link
+) -> None:
+    task = asyncio.create_task(LinkWriter(client, mirror.links, lambda: NOW).acknowledge(known, ON_2))
+    call = await api.call()
+    assert call.path == "/apis/statefulroute.io/v1alpha1/namespaces/games/podlinks/game.alice/status"
+    assert call.json == {"metadata": {"resourceVersion": "41"}, "status": link_status(known, ON_2, NOW)}
+    call.answer(link(version=42) | {"status": call.json["status"]})
+    await task
+    cached = mirror.links.cache.get(known.group, known.name)
+    assert cached is not None
+    assert (cached.resource_version, cached.acknowledged) == (42, ON_2)
+
+
+@pytest.mark.parametrize(
+    "refusal", [(404, NotFoundError), (409, ConflictError), (422, APIError), (500, APIError)], ids=str
+)
+async def test_a_write_that_is_refused_changes_nothing_here(
+    api: FakeAPI, client: Client, mirror: Mirror, known: Link, refusal: tuple[int, type[APIError]]
+) -> None:
+    status, kind = refusal
+    task = asyncio.create_task(LinkWriter(client, mirror.links).bind(known, 2))
+    (await api.call()).refuse(status, "Refused", "no")
+    with pytest.raises(kind):
+        await task
+    assert mirror.links.cache.get(known.group, known.name) is known
+
+
+async def test_a_write_whose_answer_is_lost_changes_nothing_here(
+    api: FakeAPI, client: Client, mirror: Mirror, known: Link
+) -> None:
+    task = asyncio.create_task(LinkWriter(client, mirror.links).bind(known, 2))
+    (await api.call()).break_off()
+    with pytest.raises(UnreachableError):
+        await task
+    assert mirror.links.cache.get(known.group, known.name) is known
+
+
+@pytest.mark.parametrize("words", ["<html>a proxy</html>", "", "{}", b'{"metadata": "\xff"}'])
+async def test_an_answer_to_a_write_that_is_no_object_leaves_it_unknown(
+    api: FakeAPI, client: Client, mirror: Mirror, known: Link, words: str | bytes
+) -> None:
+    task = asyncio.create_task(LinkWriter(client, mirror.links).bind(known, 2))
+    (await api.call()).answer(words)
+    with pytest.raises(UnreachableError, match="podlinks"):
+        await task
+    assert mirror.links.cache.get(known.group, known.name) is known
+
+
+def a_route(**status: Any) -> Route:
+    return ROUTES.decode(json.dumps(route(version=7) | {"status": status}).encode())
+
+
+async def test_a_routes_status_is_written_where_it_has_changed(api: FakeAPI, client: Client, mirror: Mirror) -> None:
+    before = a_route(links=3, bestPodIndex=1)
+    mirror.routes.cache.put(before)
+    task = asyncio.create_task(RouteWriter(client, mirror.routes).say(before, status_of(links=4)))
+    call = await api.call()
+    assert (call.method, call.path) == (
+        "PATCH",
+        "/apis/statefulroute.io/v1alpha1/namespaces/games/statefulroutes/game/status",
+    )
+    assert call.json == {"metadata": {"resourceVersion": "7"}, "status": {"links": 4, "bestPodIndex": None}}
+    call.answer({"metadata": metadata("game", 8), "status": {"links": 4}})
+    await task
+    cached = mirror.routes.cache.get("games", "game")
+    assert cached is not None
+    assert (cached.resource_version, cached.status) == (8, status_of(links=4))
+
+
+async def test_a_routes_status_that_says_it_all_already_is_not_written(
+    api: FakeAPI, client: Client, mirror: Mirror
+) -> None:
+    await RouteWriter(client, mirror.routes).say(a_route(links=3), status_of(links=3))
+    assert api.is_quiet
