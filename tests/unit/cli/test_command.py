@@ -1,0 +1,148 @@
+"""The `statefulroute` command: what it prints, what it loads, and what it says when it cannot run."""
+
+import re
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from statefulroute.cli.app import app
+
+#: Runs the command in a Python of its own, where some packages are not installed; then says what was loaded.
+RUN = """
+import sys
+absent, sys.argv[1:] = sys.argv[1].split(","), sys.argv[2:]
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name in absent:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Absent())
+from statefulroute.cli import main
+try:
+    main()
+finally:
+    print("LOADED", *sorted(sys.modules))
+"""
+
+
+def run(*arguments: str, absent: str = "", env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", RUN, absent, *arguments], capture_output=True, text=True, check=False, env=env
+    )
+
+
+def invoke(*arguments: str) -> Result:
+    """The command in this process."""
+    return CliRunner().invoke(app, arguments, prog_name="statefulroute")
+
+
+def plain(output: str) -> str:
+    """What was printed, without colours, frames and the wrapping of lines."""
+    return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", output).replace("│", " ").split())
+
+
+@pytest.fixture(scope="module")
+def cold_help() -> subprocess.CompletedProcess[str]:
+    return run("--help")
+
+
+def test_help_names_every_command_with_what_it_does(cold_help: subprocess.CompletedProcess[str]) -> None:
+    assert cold_help.returncode == 0
+    assert "Sticky, stateful routing on Kubernetes" in cold_help.stdout
+    assert "Print the version." in cold_help.stdout
+    assert "Run the operator" in cold_help.stdout
+
+
+@pytest.mark.parametrize("package", ["kopf", "kubernetes", "aiohttp", "uvloop", "pydantic"])
+def test_help_is_quick_for_it_loads_no_large_package(cold_help: subprocess.CompletedProcess[str], package: str) -> None:
+    loaded = cold_help.stdout.rpartition("LOADED")[2].split()
+    assert "typer" in loaded
+    assert package not in loaded
+
+
+def test_version_prints_the_installed_version() -> None:
+    result = invoke("version")
+    assert (result.exit_code, result.output) == (0, f"{version('statefulroute')}\n")
+
+
+def test_without_a_command_help_is_printed() -> None:
+    result = invoke()
+    assert result.exit_code == 2
+    assert "Usage: statefulroute" in plain(result.output)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--unheard-of"], "--unheard-of"),
+        (["dance"], "dance"),
+        (["version", "1"], "1"),
+        (["operator", "--unheard-of"], "--unheard-of"),
+        (["operator", "--parallel-writes", "0"], "--parallel-writes"),
+        (["operator", "--parallel-writes", "257"], "--parallel-writes"),
+        (["operator", "--parallel-writes", "many"], "--parallel-writes"),
+        (["operator", "--log-level", "loud"], "loud"),
+        (["operator", "--log-format", "verse"], "verse"),
+    ],
+    ids=str,
+)
+def test_what_is_not_understood_is_named_and_ends_with_2(arguments: list[str], words: str) -> None:
+    result = invoke(*arguments)
+    assert result.exit_code == 2
+    assert words in plain(result.output)
+
+
+def test_every_option_of_the_operator_is_explained() -> None:
+    result = invoke("operator", "--help")
+    assert result.exit_code == 0
+    for option in ("--kubeconfig", "--context", "--parallel-writes", "--log-level", "--log-format"):
+        assert option in plain(result.output)
+
+
+NOT_INSTALLED = "The command is not installed: pip install 'statefulroute[operator]'\n"
+
+
+@pytest.mark.parametrize(
+    "package",
+    [
+        "typer",
+        *(
+            pytest.param(name, marks=pytest.mark.xfail(strict=True, reason="it is imported by the command itself"))
+            for name in ("kopf", "uvloop")
+        ),
+    ],
+)
+def test_an_application_that_installs_no_operator_is_told_how_to(package: str) -> None:
+    result = run("operator", absent=package)
+    assert (result.returncode, result.stderr) == (1, NOT_INSTALLED)
+
+
+def test_a_broken_installation_is_not_taken_for_one_without_the_operator() -> None:
+    result = run("operator", absent="structlog")
+    assert result.returncode == 1
+    assert "No module named 'structlog'" in result.stderr
+    assert NOT_INSTALLED not in result.stderr
+
+
+@pytest.fixture
+def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home of somebody who has no cluster."""
+    for name in ("KUBECONFIG", "KUBERNETES_SERVICE_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.usefixtures("nobody")
+def test_an_operator_without_a_cluster_says_what_to_do_and_ends_with_1() -> None:
+    result = run("operator")
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("statefulroute: cannot load the cluster's configuration (there is no file ")
+    assert line.endswith("name a kubeconfig with --kubeconfig or $KUBECONFIG")

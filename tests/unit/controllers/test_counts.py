@@ -1,0 +1,113 @@
+"""How many links each pod carries, after any change."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from statefulroute.cluster.cache import Cache
+from statefulroute.controllers.links.counts import LinkCounts
+from statefulroute.domain.keys import RouteKey
+from statefulroute.domain.link import Link
+from unit.controllers.worlds import GAME, link
+
+CHESS = RouteKey("games", "chess")
+
+
+@pytest.fixture
+def counts() -> LinkCounts:
+    return LinkCounts()
+
+
+@pytest.fixture
+def cache(counts: LinkCounts) -> Cache[Link]:
+    cache: Cache[Link] = Cache()
+    cache.listen(counts.observe)
+    return cache
+
+
+def test_a_route_without_links_has_no_counts(counts: LinkCounts) -> None:
+    assert counts.of(GAME) == {}
+
+
+def test_counts_follow_links_as_they_come_move_and_go(counts: LinkCounts, cache: Cache[Link]) -> None:
+    live = counts.of(GAME)
+    cache.put(link(1, "alice", pod_index=0))
+    cache.put(link(1, "bob", pod_index=0))
+    cache.put(link(1, "carol"))
+    assert live == {0: 2}
+    cache.put(link(2, "carol", pod_index=2))
+    cache.put(link(2, "alice", pod_index=2))
+    assert live == {0: 1, 2: 2}
+    cache.drop(GAME, "game.bob", 3)
+    assert live == {2: 2}
+    cache.put(link(3, "carol"))
+    cache.drop(GAME, "game.alice", 4)
+    assert live == {}
+    assert counts.of(GAME) is live
+
+
+def test_a_link_into_another_namespace_is_carried_by_nobody(counts: LinkCounts, cache: Cache[Link]) -> None:
+    cache.put(link(1, pod_index=0, foreign_namespace="other"))
+    assert counts.of(GAME) == {}
+    cache.put(link(2, pod_index=0))
+    assert counts.of(GAME) == {0: 1}
+    cache.put(link(3, pod_index=0, foreign_namespace="other"))
+    assert counts.of(GAME) == {}
+
+
+def test_each_route_has_counts_of_its_own(counts: LinkCounts, cache: Cache[Link]) -> None:
+    cache.put(link(1, pod_index=0))
+    cache.put(link(1, key=CHESS, pod_index=0))
+    cache.put(link(1, "bob", key=CHESS, pod_index=1))
+    assert (counts.of(GAME), counts.of(CHESS)) == ({0: 1}, {0: 1, 1: 1})
+
+
+def test_a_reserved_place_counts_until_the_binding_does(counts: LinkCounts, cache: Cache[Link]) -> None:
+    cache.put(link(1))
+    with counts.reserved(GAME, 3):
+        assert counts.of(GAME)[3] == 1
+        cache.put(link(2, pod_index=3))
+    assert counts.of(GAME)[3] == 1
+
+
+def test_a_reserved_place_is_given_back_when_the_binding_fails(counts: LinkCounts, cache: Cache[Link]) -> None:
+    cache.put(link(1, pod_index=3))
+
+    def fail() -> None:
+        with counts.reserved(GAME, 3):
+            assert counts.of(GAME)[3] == 2
+            raise RuntimeError("no answer")
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert counts.of(GAME)[3] == 1
+    cache.drop(GAME, "game.alice", 2)
+    assert counts.of(GAME).get(3, 0) == 0
+
+
+def test_the_last_link_may_go_while_a_place_is_reserved(counts: LinkCounts, cache: Cache[Link]) -> None:
+    cache.put(link(1, pod_index=3))
+    with counts.reserved(GAME, 3):
+        cache.drop(GAME, "game.alice", 2)
+        assert counts.of(GAME)[3] == 1
+    assert counts.of(GAME).get(3, 0) == 0
+
+
+USERS = st.sampled_from(["alice", "bob", "carol"])
+PLACES = st.one_of(st.none(), st.integers(0, 2))
+
+
+@given(st.lists(st.tuples(USERS, st.one_of(st.just("gone"), st.tuples(PLACES, st.booleans()))), max_size=30))
+def test_after_any_changes_the_counts_are_those_of_the_links_that_are_there(
+    changes: list[tuple[str, str | tuple[int | None, bool]]],
+) -> None:
+    counts, cache = LinkCounts(), Cache[Link]()
+    cache.listen(counts.observe)
+    for version, (user, change) in enumerate(changes, 1):
+        if isinstance(change, str):
+            cache.drop(GAME, f"game.{user}", version)
+        else:
+            index, foreign = change
+            cache.put(link(version, user, pod_index=index, foreign_namespace="other" if foreign else None))
+    held = [each.held_by for each in cache.in_group(GAME).values()]
+    assert counts.of(GAME) == {index: held.count(index) for index in held if index is not None}
