@@ -14,7 +14,7 @@ ONCE ?=
 
 .PHONY: demo
 demo: setup ## Start everything on this machine and watch links bind (ONCE=1: end by itself)
-	@$(BIN)/python deploy/local/demo.py $(if $(ONCE),--once)
+	@$(BIN)/python -m demo $(if $(ONCE),--once)
 
 .PHONY: cluster-up
 cluster-up: setup ## Start a local cluster that stays (a real control plane on loopback)
@@ -62,11 +62,17 @@ lock: setup ## Lock the requirements anew (versions and hashes)
 
 .PHONY: test
 test: setup lint ## Run every test: unit, API tables, local cluster, end to end
+	@$(BIN)/localcluster build
 	@$(BIN)/pytest
+	@$(MAKE) --no-print-directory test-pythons
 
 .PHONY: test-unit
 test-unit: setup ## Run the tests that need no cluster
 	@$(BIN)/pytest tests/unit
+
+.PHONY: test-pythons
+test-pythons: setup ## Run the unit tests on every supported Python that this machine has
+	@$(BIN)/python tests/pythons.py
 
 .PHONY: help
 help: ## Print this help

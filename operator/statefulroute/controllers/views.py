@@ -65,7 +65,7 @@ class RouteViews:
         if route is None:
             return
         views = self._views.get(route.group, {})
-        if old and new and (old.generation, old.deleting) == (new.generation, new.deleting):
+        if old and new and _decisive(old) == _decisive(new):
             if route.name in views:  # a status: it changes no decision
                 views[route.name] = replace(views[route.name], route=new)
             return
@@ -95,6 +95,11 @@ class RouteViews:
         self._views.get(key.namespace, {}).pop(key.name, None)
         for watcher in tuple(self._watchers.get(key, ())):
             watcher()
+
+
+def _decisive(route: Route) -> tuple[object, ...]:
+    """What decisions and statuses depend on. Not the generation alone: a route made anew may have the same."""
+    return route.generation, route.spec, route.deleting
 
 
 def _is_same(old: Pod | Workload | None, new: Pod | Workload | None) -> bool:

@@ -110,13 +110,7 @@ NOT_INSTALLED = "The command is not installed: pip install 'statefulroute[operat
 
 @pytest.mark.parametrize(
     "package",
-    [
-        "typer",
-        *(
-            pytest.param(name, marks=pytest.mark.xfail(strict=True, reason="it is imported by the command itself"))
-            for name in ("kopf", "uvloop")
-        ),
-    ],
+    ["typer", "kopf", "uvloop"],
 )
 def test_an_application_that_installs_no_operator_is_told_how_to(package: str) -> None:
     result = run("operator", absent=package)

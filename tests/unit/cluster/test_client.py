@@ -103,7 +103,7 @@ async def test_a_status_without_a_code_has_that_of_the_answer(api: FakeAPI, clie
 async def test_an_answer_that_does_not_come_is_unreachable(
     api: FakeAPI, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "_REQUEST_TIMEOUT", aiohttp.ClientTimeout(total=0.02))
+    monkeypatch.setattr(client_module, "_REQUEST_TIMEOUT", aiohttp.ClientTimeout(total=0.25))
     call, task = await asked(api, client)
     with pytest.raises(UnreachableError, match=r"GET /api/v1/pods: ."):
         await task
@@ -161,7 +161,7 @@ async def test_a_watch_gives_lines_as_they_come(api: FakeAPI, client: Client) ->
 async def test_a_watch_that_falls_silent_is_unreachable(
     api: FakeAPI, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "_WATCH_TIMEOUT", aiohttp.ClientTimeout(total=None, sock_read=0.02))
+    monkeypatch.setattr(client_module, "_WATCH_TIMEOUT", aiohttp.ClientTimeout(total=None, sock_read=0.25))
 
     async def watch() -> list[bytes]:
         async with client.watch("/api/v1/pods", {}) as events:

@@ -353,7 +353,7 @@ async def test_a_kind_that_is_not_installed_yet_is_waited_for(follower: Follower
 
 
 async def test_a_watch_that_falls_silent_is_begun_anew(follower: Follower, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "_WATCH_TIMEOUT", aiohttp.ClientTimeout(total=None, sock_read=0.02))
+    monkeypatch.setattr(client_module, "_WATCH_TIMEOUT", aiohttp.ClientTimeout(total=None, sock_read=0.25))
     watch = await follower.listed(pod("a", 1))
     await watch.send(bookmark(15))
     call = await follower.api.call()

@@ -216,7 +216,6 @@ def test_a_watcher_may_stop_watching_while_it_is_told(world: World) -> None:
     assert calls == ["once", "always", "always"]
 
 
-@pytest.mark.xfail(strict=True, reason="only the generation is compared, and it is 1 again")
 def test_a_route_that_was_deleted_and_made_again_unseen_is_another_route(world: World) -> None:
     """A list after a gap brings the new route as a later version of the old: its generation is 1 again."""
     calls: list[str] = []

@@ -9,7 +9,7 @@ from statefulroute.controllers.views import RouteViews
 from statefulroute.controllers.work_queue import WorkQueue
 from statefulroute.domain.keys import LinkKey, RouteKey
 from statefulroute.domain.link import Link
-from statefulroute.domain.route import Route
+from statefulroute.domain.route import Route, RouteView
 
 #: Links without a route are few, and nobody waits for them.
 _ORPHANS_AT_A_TIME = 4
@@ -28,7 +28,7 @@ class RouteWorker:
         self._queue: WorkQueue[LinkKey] = WorkQueue(self._work, parallel)
         self._pending: set[LinkKey] = set()
         """The links that wait for their route, workload or pod."""
-        self._generation = 0
+        self._bearings: tuple[object, ...] = ()
         self._unwatch: Callable[[], None] | None = None
 
     def add(self, key: LinkKey) -> None:
@@ -38,6 +38,7 @@ class RouteWorker:
     def start(self) -> None:
         """Judge every link of the route, and from now on each that changes."""
         self._unwatch = self._views.watch(self._route, self._route_changed)
+        self._bearings = _bearings(self._views.get(self._route))
         self._add_all()
         self._queue.open()
 
@@ -56,10 +57,8 @@ class RouteWorker:
 
     def _route_changed(self) -> None:
         """A pod's change concerns the links that wait; an edit of the route or its workload may concern each."""
-        view = self._views.get(self._route)
-        generation = view.route.generation if view else 0
-        if generation != self._generation:
-            self._generation = generation
+        before, self._bearings = self._bearings, _bearings(self._views.get(self._route))
+        if before != self._bearings:
             self._add_all()
         else:
             for key in self._pending:
@@ -68,6 +67,14 @@ class RouteWorker:
     def _add_all(self) -> None:
         for link in self._links.in_group(self._route).values():
             self._queue.add(link.key)
+
+
+def _bearings(view: RouteView | None) -> tuple[object, ...]:
+    """What every link of a route has in common: when it changes, each has to be judged anew."""
+    if view is None:
+        return ()
+    workload = view.workload
+    return view.route.generation, view.route.spec, workload and (workload.uid, workload.service_name)
 
 
 class LinkController:
