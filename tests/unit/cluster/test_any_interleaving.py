@@ -140,20 +140,22 @@ class AnyInterleaving(RuleBasedStateMachine):
         self.loop.run_until_complete(idle())
         assert not self.task.done()
 
-    @initialize(names=st.sets(NAMES))
-    def begin(self, names: set[str]) -> None:
+    @initialize(names=st.sets(NAMES), watching=st.booleans())
+    def begin(self, names: set[str], *, watching: bool) -> None:
         for name in sorted(names):
             self.server.write(name)
         self.settle()
+        if watching:
+            self.bring_to_the_end()
 
     @rule(name=NAMES)
     def somebody_writes(self, name: str) -> None:
         self.server.write(name)
 
-    @rule(name=NAMES)
-    def somebody_deletes(self, name: str) -> None:
-        if name in self.server.held:
-            self.server.delete(name)
+    @precondition(lambda self: self.server.held)
+    @rule(data=st.data())
+    def somebody_deletes(self, data: st.DataObject) -> None:
+        self.server.delete(data.draw(st.sampled_from(sorted(self.server.held))))
 
     @rule(name=NAMES)
     def we_write(self, name: str) -> None:
@@ -188,7 +190,7 @@ class AnyInterleaving(RuleBasedStateMachine):
             self.server.opening.set_result(None)
         self.settle()
 
-    @precondition(lambda self: self.server.lines)
+    @precondition(lambda self: self.server.lines and self.server.untold())
     @rule(count=st.integers(1, 4))
     def events_arrive(self, count: int) -> None:
         self.server.tell(count)
@@ -258,5 +260,5 @@ class AnyInterleaving(RuleBasedStateMachine):
         pytest.fail("the reflector does not come to an end")
 
 
-AnyInterleaving.TestCase.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+AnyInterleaving.TestCase.settings = settings(max_examples=100, stateful_step_count=60, deadline=None)
 TestAnyInterleaving = AnyInterleaving.TestCase

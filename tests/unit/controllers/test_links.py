@@ -252,6 +252,13 @@ async def test_a_worker_that_ends_finishes_what_is_under_way_and_takes_no_furthe
     assert world.writer.written == [("alice", "Bound")]
 
 
+async def test_a_worker_that_has_ended_watches_nothing() -> None:
+    world = World().with_pods(0)
+    async with served(world):
+        assert list(world.views._watchers) == [GAME]  # noqa: SLF001 - a route that came and went must leave nothing
+    assert list(world.views._watchers) == []  # noqa: SLF001 - as above
+
+
 async def test_a_worker_that_ends_after_the_next_has_begun_takes_nothing_from_it() -> None:
     world = World().with_pods(0)
     world.controller.start()
