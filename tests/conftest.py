@@ -47,6 +47,7 @@ def installed(kubectl: Kubectl) -> Kubectl:
     kubectl.run(
         "wait", "--for=condition=Established", "--timeout=30s", "--filename", str(ROOT / "crds")
     ).expect_success()
+    eventually(lambda: not kubectl.run("get", "podlinks,statefulroutes").code, "both kinds can be listed")
     kubectl.run("apply", "--filename", str(ROOT / "deploy/admission")).expect_success()
     elsewhere = pod_link(namespace="kube-system")
     eventually(

@@ -16,7 +16,7 @@ LINK_STATUS = {
     "boundTime": "2026-01-01T00:00:00Z",
     "expireTime": "2026-01-01T00:05:00Z",
     "observedGeneration": 2**40,
-    "previous": {"podIndex": 1, "reason": "PodNotFound", "time": "2026-01-01T00:00:00Z"},
+    "previous": {"podIndex": 1, "reason": "PodLost", "time": "2026-01-01T00:00:00Z"},
     "conditions": [condition(observedGeneration=1)],
 }
 POD_STATUS = {
@@ -206,6 +206,7 @@ ALL_WRONG = {
             "status.expireTime",
             "status.observedGeneration",
             "status.previous.podIndex",
+            "status.previous.reason",
             "status.previous.time",
             "status.conditions[0].lastTransitionTime",
             "status.conditions[0].observedGeneration",

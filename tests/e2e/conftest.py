@@ -1,6 +1,7 @@
 """The operator runs as it is installed, one at a time, against a real API server."""
 
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -69,6 +70,36 @@ def witness(cluster: LocalCluster) -> Witness:
 @pytest.fixture
 def namespace(installed: Kubectl, seat: OperatorSeat, witness: Witness) -> Iterator[str]:
     """The name of a namespace that this test has for itself; nothing in it makes work for the operator afterwards."""
+    with _namespace(installed, seat, witness) as name:
+        yield name
+
+
+@pytest.fixture(scope="module")
+def standing(installed: Kubectl, operator: OperatorProcess, seat: OperatorSeat, witness: Witness) -> Iterator[Service]:
+    """A service with three pods for all tests of a module: each leaves the pods and the route as it found them."""
+    del operator  # it has to serve
+    with _namespace(installed, seat, witness) as name:
+        service = Service(installed.within(name), witness)
+        service.start()
+        yield service
+
+
+@pytest.fixture
+def history(witness: Witness, standing: Service) -> Iterator[Recorder]:
+    """Records every version of every link of the standing service."""
+    with recording(witness, standing.namespace) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def nothing_else_happens(installed: Kubectl, witness: Witness) -> None:
+    """The API server counts for the whole cluster: wait until nothing of earlier tests is left in it."""
+    del installed  # the kinds must be known
+    eventually(lambda: not witness.leftovers(), "nothing of earlier tests is left")
+
+
+@contextmanager
+def _namespace(installed: Kubectl, seat: OperatorSeat, witness: Witness) -> Iterator[str]:
     with fresh_namespace(installed) as name:
         yield name
         _empty(witness, seat, name)

@@ -1,23 +1,17 @@
 """A link is bound: by the one who made it, or by the operator, which chooses."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
-from pykube.exceptions import HTTPError
 
+from harness.admission import slips_in, unguarded
 from harness.kubectl import Kubectl
 from harness.objects import pod_link
 from harness.patience import eventually
 from harness.service import Service, condition_of
 from harness.witness import PodLink
-from statefulroute.api.vocabulary import ONLY_LOCAL_NAMESPACE
 
 pytestmark = pytest.mark.usefixtures("operator")
-
-ADMISSION = Path(__file__).parents[2] / "deploy" / "admission"
 
 
 def at(text: str) -> datetime:
@@ -159,27 +153,3 @@ def test_a_rejected_link_that_comes_home_is_bound(game: Service, installed: Kube
     game.await_link("game.alice", "Rejected", "NotLocalNamespace")
     game.kubectl.patch("podlink", "game.alice", {"spec": {"namespace": game.namespace}}).expect_success()
     game.await_bound("game.alice")
-
-
-@contextmanager
-def unguarded(game: Service, kubectl: Kubectl) -> Iterator[None]:
-    """No admission policy for as long as the context lasts."""
-    kubectl.run("delete", "validatingadmissionpolicybinding", "--all").expect_success()
-    try:
-        yield
-    finally:
-        kubectl.run("apply", "--filename", str(ADMISSION)).expect_success()
-        stranger = pod_link(uid="stranger", namespace="kube-system")
-        eventually(
-            lambda: ONLY_LOCAL_NAMESPACE in game.kubectl.try_out(stranger).stderr, "the policy is in force again"
-        )
-
-
-def slips_in(game: Service, link: dict[str, object]) -> bool:
-    """Whether the API server takes the link now."""
-    try:
-        game.witness.create(link, game.namespace)
-    except HTTPError as refusal:
-        assert ONLY_LOCAL_NAMESPACE in str(refusal)  # noqa: PT017 - any other refusal is a failure
-        return False
-    return True

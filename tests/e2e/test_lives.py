@@ -79,7 +79,7 @@ def test_links_can_be_set_and_moved_while_no_operator_runs(own_operator: Operato
 
 
 def test_what_changed_while_no_operator_ran_is_made_up_for(own_operator: OperatorProcess, service: Service) -> None:
-    service.start(replicas=1)
+    service.start(replicas=1, onPodLost={"graceSeconds": 3600})
     waiting = service.link("alice", podIndex=2)
     service.await_link(waiting, "Pending", "PodNotFound")
     bound = service.link("bob", podIndex=0)

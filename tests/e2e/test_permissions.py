@@ -50,9 +50,15 @@ def operator(account: Path, seat: OperatorSeat) -> Iterator[OperatorProcess]:
 
 def test_the_account_may_do_nothing_else(account: Path, installed: Kubectl) -> None:
     restricted = Kubectl(installed.program, account, installed.cache, "default")
-    for allowed in ("patch podlinks", "patch podlinks --subresource=status", "watch pods", "patch statefulroutes"):
+    for allowed in (
+        "patch podlinks",
+        "patch podlinks --subresource=status",
+        "delete podlinks",
+        "watch pods",
+        "patch statefulroutes",
+    ):
         assert restricted.run("auth", "can-i", *allowed.split()).stdout == "yes\n", allowed
-    for forbidden in ("create podlinks", "delete podlinks", "update pods", "get secrets", "patch statefulsets.apps"):
+    for forbidden in ("create podlinks", "delete pods", "update pods", "get secrets", "patch statefulsets.apps"):
         assert restricted.run("auth", "can-i", *forbidden.split()).stdout == "no\n", forbidden
 
 
@@ -66,6 +72,12 @@ def test_with_that_role_alone_the_operator_does_all_that_it_does(operator: Opera
     game.edit_route(routingState="DenyNewCall")
     game.await_status(observedGeneration=2, bestPodIndex=None)
     game.await_link(game.link("carol"), "Pending", "NoAvailablePod")
+    game.edit_route(routingState="Ready")
+    game.await_bound("game.carol")
+    game.await_gone(game.link("dora", podIndex=0, ttlSeconds=1))
+    game.scale(2)
+    eventually(lambda: game.get(pinned)["spec"]["podIndex"] != 2, "it is moved")
+    eventually(lambda: {"Bound", "Expired", "PodLost"} <= {each["reason"] for each in game.events()}, "all is told")
     assert game.route()["metadata"]["finalizers"] == ["statefulroute.io/operator"]
     game.kubectl.run("delete", "statefulroute", "game", "--timeout=30s").expect_success()
     eventually(lambda: not game.exists(StatefulRoute, "game"), "the route is gone")

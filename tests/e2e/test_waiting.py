@@ -33,11 +33,29 @@ def test_a_link_without_its_workload_waits_for_it(service: Service) -> None:
     service.await_bound(chosen)
 
 
-def test_a_link_to_a_pod_that_does_not_exist_waits_for_it(game: Service) -> None:
+def test_a_link_to_a_pod_that_does_not_exist_yet_waits_for_it(service: Service) -> None:
+    service.start(replicas=2)
+    with service.only_pods(2):
+        service.scale(3)
+        service.await_status(replicas=3)
+        name = service.link("alice", podIndex=2)
+        service.await_link(name, "Pending", "PodNotFound")
+    assert service.await_bound(name)["podName"] == "game-2"
+
+
+def test_a_link_to_a_pod_that_is_not_asked_for_yet_waits_for_it(game: Service) -> None:
+    game.on_pod_lost("Rebind")
     name = game.link("alice", podIndex=4)
     game.await_link(name, "Pending", "PodNotFound")
     game.scale(5)
     assert game.await_bound(name)["podName"] == "game-4"
+
+
+def test_a_link_to_a_pod_that_is_not_asked_for_within_the_grace_is_moved(game: Service) -> None:
+    game.on_pod_lost("Rebind", 1)
+    name = game.link("alice", podIndex=4)
+    eventually(lambda: game.get(name)["spec"]["podIndex"] != 4, "it is moved")
+    assert game.await_bound(name)["podIndex"] in {0, 1, 2}
 
 
 def test_a_link_to_a_pod_that_is_not_ready_waits_for_it(game: Service) -> None:
@@ -50,6 +68,7 @@ def test_a_link_to_a_pod_that_is_not_ready_waits_for_it(game: Service) -> None:
 
 
 def test_a_link_to_a_pod_that_is_shut_down_waits_for_it(game: Service) -> None:
+    game.on_pod_lost("Rebind")
     game.annotate(1, SHUT_DOWN)
     game.await_pod(1, routingState="Shutdown")
     name = game.link("alice", podIndex=1)
@@ -91,6 +110,7 @@ def test_an_operators_word_on_a_pod_keeps_new_users_from_it(service: Service) ->
 
 
 def test_a_link_that_is_deleted_while_it_waits_holds_nobody_up(game: Service) -> None:
+    game.on_pod_lost("Rebind")
     doomed = game.link_all((f"doomed-{number}" for number in range(20)), podIndex=7)
     for name in doomed:
         game.await_link(name, "Pending", "PodNotFound")

@@ -5,14 +5,12 @@ from collections import Counter
 
 import pytest
 from pykube.exceptions import HTTPError
-from pykube.objects import Pod
 
 from harness.operator import OperatorProcess
 from harness.patience import eventually
 from harness.recorder import Recorder
-from harness.service import Service
+from harness.service import NOT_READY, Service
 from harness.stillness import stays
-from harness.witness import Witness
 
 pytestmark = pytest.mark.usefixtures("operator", "nothing_else_happens")
 
@@ -42,11 +40,13 @@ def test_a_link_that_leaves_the_choice_costs_two_writes(game: Service, recorder:
 
 
 def test_a_link_that_waits_costs_one_write_until_it_is_bound(game: Service, recorder: Recorder) -> None:
-    names = game.link_all((f"user-{number}" for number in range(20)), podIndex=4)
-    for name in names:
-        game.await_link(name, "Pending", "PodNotFound")
-    count = game.witness.count()
-    game.scale(5)
+    with game.only_pods(3):
+        game.scale(4)
+        game.await_status(replicas=4)
+        names = game.link_all((f"user-{number}" for number in range(20)), podIndex=3)
+        for name in names:
+            game.await_link(name, "Pending", "PodNotFound")
+        count = game.witness.count()
     game.await_all_bound(20)
     stories = recorder.stories()
     # The pod is seen once before it is Ready, unless it becomes Ready in the same moment.
@@ -87,11 +87,11 @@ def test_a_pods_restart_rewrites_no_link(game: Service, recorder: Recorder) -> N
 def test_a_rolling_restart_rewrites_no_link(game: Service, recorder: Recorder) -> None:
     names = game.link_all(f"user-{number}" for number in range(30))
     game.await_all_bound(30)
-    before = pod_ids(game)
+    before = game.pod_ids()
     count = game.witness.count()
     game.kubectl.run("rollout", "restart", "statefulset/game").expect_success()
     game.kubectl.run("rollout", "status", "statefulset/game", "--timeout=50s").expect_success()
-    assert not before & pod_ids(game)
+    assert not before & game.pod_ids()
     game.await_pods(3)
     assert podlink_patches(count.patches()) == {}
     assert {name: recorder.story(name) for name in names} == dict.fromkeys(names, CHOSEN)
@@ -119,9 +119,11 @@ def test_a_restart_of_the_operator_writes_nothing(game: Service, operator: Opera
     game.link_all((f"room-{number}" for number in range(40)), podIndex=1, ttlSeconds=3600)
     chat.link_all(f"user-{number}" for number in range(20))
     game.await_all_bound(100)
+    game.annotate(2, NOT_READY)
+    game.await_pod(2, serviceState="NotReady")
     waiting = [
         (nowhere.link("alice"), "WorkloadNotFound"),
-        (game.link("late", podIndex=9), "PodNotFound"),
+        (game.link("late", podIndex=2), "PodNotRoutable"),
         (Service(game.kubectl, game.witness, "absent").link("alice"), "RouteNotFound"),
     ]
     for name, reason in waiting:
@@ -163,19 +165,8 @@ def create(game: Service, uid: str) -> int:
 
 def replace_pod(game: Service, index: int) -> None:
     """Delete a pod, and wait until the operator has seen that there is none and that there is another."""
-    before = pod_ids(game)
+    before = game.pod_ids()
     game.kubectl.run("delete", "pod", f"game-{index}").expect_success()
-    eventually(lambda: len(pod_ids(game) - before) == 1, "another pod is there")
+    eventually(lambda: len(game.pod_ids() - before) == 1, "another pod is there")
     game.await_pods(3)
     game.await_pod(index, serviceState="Ready")
-
-
-def pod_ids(game: Service) -> set[str]:
-    """The unique ids of the service's pods."""
-    return {pod["metadata"]["uid"] for pod in game.witness.all(Pod, game.namespace)}
-
-
-@pytest.fixture(scope="module")
-def nothing_else_happens(witness: Witness) -> None:
-    """The API server counts for the whole cluster: wait until nothing of earlier tests is left in it."""
-    eventually(lambda: not witness.leftovers(), "nothing of earlier tests is left", seconds=60.0)

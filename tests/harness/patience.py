@@ -6,7 +6,7 @@ from collections.abc import Callable
 PAUSE_SECONDS = 0.1
 
 
-def eventually(holds: Callable[[], object], what: str, *, seconds: float = 30.0) -> None:
+def eventually(holds: Callable[[], object], what: str, *, seconds: float = 60.0) -> None:
     """Wait until `holds()` is true.
 
     Raises:

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from harness.patience import eventually
@@ -33,6 +34,11 @@ class Version:
     def pod_index(self) -> int | None:
         """The binding."""
         return self.object["spec"].get("podIndex")
+
+    @property
+    def told_index(self) -> int | None:
+        """The pod that the status names."""
+        return self.object.get("status", {}).get("podIndex")
 
     @property
     def phase(self) -> str | None:
@@ -74,6 +80,11 @@ class Recorder:
         self._catch_up()
         return list(self._versions.get(name, ()))
 
+    def record(self) -> dict[str, list[Version]]:
+        """Every version of every link up to now, by its name, oldest first."""
+        self._catch_up()
+        return {name: list(versions) for name, versions in self._versions.items()}
+
     def story(self, name: str) -> list[str]:
         """What a link went through up to now, like `["created", "chosen", "Bound"]`."""
         return [version.kind for version in self.versions(name)]
@@ -82,6 +93,19 @@ class Recorder:
         """What every link went through up to now."""
         self._catch_up()
         return {name: [version.kind for version in versions] for name, versions in self._versions.items()}
+
+    def path(self, name: str) -> list[int | None]:
+        """The pods that a link has named up to now, one after the other, like `[None, 2, 0]`."""
+        return path(self.versions(name))
+
+    def paths(self) -> dict[str, list[int | None]]:
+        """The pods that every link has named up to now."""
+        return {name: path(versions) for name, versions in self.record().items()}
+
+    def last(self) -> list[Version]:
+        """The last version of every link that is there; does not wait for what is on its way."""
+        latest = [versions[-1] for versions in list(self._versions.values())]
+        return [version for version in latest if version.event != "DELETED"]
 
     def reached(self, phase: str) -> int:
         """How many links were in this phase when they were last seen; does not wait for what is on its way."""
@@ -120,6 +144,11 @@ class Recorder:
     def _take(self, event: str, item: dict[str, Any]) -> None:
         version = Version(event, item)
         self._versions[version.name].append(version)
+
+
+def path(versions: list[Version]) -> list[int | None]:
+    """The pods that these versions of a link name, one after the other."""
+    return [index for index, _ in groupby(version.pod_index for version in versions)]
 
 
 @contextmanager

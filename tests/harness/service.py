@@ -1,7 +1,8 @@
 """A stateful service in a namespace, as its owner and its users drive it and see it from outside."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from pykube.exceptions import ObjectDoesNotExist
@@ -67,6 +68,7 @@ class Service:
             "metadata": {"labels": labels},
             "spec": {
                 "terminationGracePeriodSeconds": 1,
+                "affinity": _apart(labels),
                 "containers": [{"name": "room", "image": "room.invalid/room"}],
             },
         }
@@ -94,9 +96,24 @@ class Service:
         """Change fields of its route's spec."""
         self.witness.patch(StatefulRoute, self.name, self.namespace, {"spec": spec})
 
+    def on_pod_lost(self, action: str, grace_seconds: int = 3600) -> None:
+        """Say what becomes of the links of lost pods, and wait until the operator knows."""
+        self.edit_route(onPodLost={"action": action, "graceSeconds": grace_seconds})
+        self.await_observed()
+
     def scale(self, replicas: int) -> None:
         """Ask for this many pods."""
         self.kubectl.run("scale", "statefulset", self.name, f"--replicas={replicas}").expect_success()
+
+    @contextmanager
+    def only_pods(self, number: int) -> Iterator[None]:
+        """Its namespace has room for so many pods as long as the context lasts; at its end those that lack are made."""
+        quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "pods"}}
+        self.kubectl.create({**quota, "spec": {"hard": {"pods": str(number)}}})
+        yield
+        self.kubectl.run("delete", "resourcequota", "pods").expect_success()
+        # Their controller tries ever more rarely, unless the StatefulSet changes.
+        self.kubectl.run("annotate", "statefulset", self.name, "example.com/try=again").expect_success()
 
     def annotate(self, index: int, annotations: dict[str, str | None]) -> None:
         """Have a pod say something, or no longer say it."""
@@ -117,6 +134,10 @@ class Service:
     def link_all(self, uids: Iterable[str], **spec: Any) -> Sequence[str]:
         """Create the links of many users at the same time; gives their names."""
         return self.witness.at_once(lambda uid: self.link(uid, **spec), uids)
+
+    def link_each(self, specs: Mapping[str, Mapping[str, Any]]) -> Sequence[str]:
+        """Create the links of many users at the same time, each as its spec says; gives their names."""
+        return self.witness.at_once(lambda uid: self.link(uid, **specs[uid]), specs)
 
     # What can be seen.
 
@@ -144,6 +165,21 @@ class Service:
         """What its route's status says of a pod; empty when it says nothing."""
         pods = self.route_status().get("pods", [])
         return next((pod for pod in pods if pod["index"] == index), {})
+
+    def pod_ids(self) -> set[str]:
+        """The unique ids of the pods of its namespace."""
+        return {pod["metadata"]["uid"] for pod in self.witness.all(Pod, self.namespace)}
+
+    def news(self, name: str) -> list[tuple[str, str, str]]:
+        """The events of a link: type, reason and note of each, in the order of their times."""
+        events = [each for each in self.events() if each["regarding"]["name"] == name]
+        return [(each["type"], each["reason"], each["note"]) for each in events]
+
+    def events(self) -> list[dict[str, Any]]:
+        """All events of links of the namespace, in the order of their times."""
+        listed = self.kubectl.get_json("events.events.k8s.io")["items"]
+        ours = [each for each in listed if each["regarding"]["kind"] == "PodLink"]
+        return sorted(ours, key=lambda event: str(event["eventTime"]))
 
     def exists(self, kind: type[NamespacedAPIObject], name: str) -> bool:
         """Whether there is such an object."""
@@ -174,6 +210,18 @@ class Service:
             seconds=seconds,
         )
 
+    def await_gone(self, *names: str) -> None:
+        """Wait until none of these links is there."""
+        eventually(lambda: not any(self.exists(PodLink, name) for name in names), f"{', '.join(names)} are gone")
+
+    def await_news(self, name: str, *told: tuple[str, str, str]) -> None:
+        """Wait until the events of a link are these."""
+        self._await(lambda: self.news(name) == [*told], f"the events of {name} are {told}", lambda: self.news(name))
+
+    def await_observed(self) -> None:
+        """Wait until the route's status was made for its present spec."""
+        self.await_status(observedGeneration=self.route()["metadata"]["generation"])
+
     def await_pods(self, pods: int) -> None:
         """Wait until the operator has seen that there are this many pods, and that all are Ready."""
         self.await_status(replicas=pods, readyReplicas=pods)
@@ -195,6 +243,13 @@ class Service:
             eventually(holds, what)
         except TimeoutError as late:
             raise AssertionError(f"{late}; it is: {present()}") from None
+
+
+def _apart(labels: dict[str, str]) -> dict[str, Any]:
+    """Pods of these labels go to nodes of their own, as far as there are enough."""
+    term = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": labels}}
+    preferred = {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "podAffinityTerm": term}]}
+    return {"podAntiAffinity": preferred}
 
 
 def condition_of(item: dict[str, Any], kind: str = "Ready") -> dict[str, Any]:

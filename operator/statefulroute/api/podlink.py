@@ -6,7 +6,7 @@ from pydantic import Field
 
 from statefulroute.api.group import API_VERSION, POD_LINK
 from statefulroute.api.model import DNS_LABEL, INT32_MAX, Conditions, Generation, Model, Time, rules
-from statefulroute.api.vocabulary import LinkPhase
+from statefulroute.api.vocabulary import LinkPhase, MoveReason
 
 #: The most bytes of a uid that has to be encoded: two hex digits each, after `<routeName>.x-`, in a name
 #: of at most 253 characters.
@@ -87,7 +87,7 @@ class PreviousBinding(Model):
     """Where a link was bound before, and why it moved."""
 
     pod_index: int | None = Field(default=None, description="The pod that held the user before.", ge=0)
-    reason: str = Field(description="Why the link moved.")
+    reason: MoveReason = Field(description="Why the link moved.")
     time: Time = Field(description="When it moved.")
 
 

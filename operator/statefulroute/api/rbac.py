@@ -14,15 +14,17 @@ def operator_cluster_role() -> dict[str, Any]:
         "kind": "ClusterRole",
         "metadata": {"name": _NAME},
         "rules": [
-            # The links: read them all, bind the ones that leave the choice, acknowledge each.
-            _allow(GROUP, [POD_LINK.plural], ["get", "list", "watch", "patch"]),
+            # The links: read them all, bind the ones that leave the choice, move, end and acknowledge them.
+            _allow(GROUP, [POD_LINK.plural], ["get", "list", "watch", "patch", "delete"]),
             _allow(GROUP, [f"{POD_LINK.plural}/status"], ["patch"]),
             # The routes: read them all, say their state. `patch` on the route itself is kopf's finalizer.
             _allow(GROUP, [STATEFUL_ROUTE.plural], ["get", "list", "watch", "patch"]),
             _allow(GROUP, [f"{STATEFUL_ROUTE.plural}/status"], ["patch"]),
             # Where the users are held.
-            _allow("", ["pods"], ["list", "watch"]),
+            _allow("", ["pods", "nodes"], ["list", "watch"]),
             _allow("apps", ["statefulsets"], ["list", "watch"]),
+            # What people read in `kubectl describe`.
+            _allow("events.k8s.io", ["events"], ["create"]),
         ],
     }
 

@@ -91,8 +91,32 @@ class LinkReason(StrEnum):
     """The workload has no pod of that index now."""
     POD_NOT_ROUTABLE = "PodNotRoutable"
     """The pod exists and is not ready, or it is shut down."""
+    POD_LOST = "PodLost"
+    """The pod is gone or shut down, and the link stays with it or finds no other."""
+    AT_CAPACITY = "AtCapacity"
+    """Every pod that takes new users carries as many links as it may."""
     NOT_LOCAL_NAMESPACE = "NotLocalNamespace"
     """The link names a namespace other than its own."""
+    INVALID = "Invalid"
+    """The link breaks another rule of its kind."""
+
+
+class MoveReason(StrEnum):
+    """Why a link left the pod it was bound to."""
+
+    MOVED = "Moved"
+    """Somebody wrote another pod into its spec."""
+    POD_LOST = "PodLost"
+    """The pod was gone or shut down, and the route rebinds the links of such pods."""
+
+
+class RemoveReason(StrEnum):
+    """Why the operator deletes a link."""
+
+    EXPIRED = "Expired"
+    """It was temporary, and its time is over."""
+    POD_LOST = "PodLost"
+    """The pod was gone or shut down, and the route releases the links of such pods."""
 
 
 class RouteReason(StrEnum):

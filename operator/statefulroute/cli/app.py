@@ -24,7 +24,7 @@ def version() -> None:
 
 
 @app.command()
-def operator(
+def operator(  # noqa: PLR0913, PLR0917 - an option each
     kubeconfig: Annotated[
         Path | None,
         typer.Option(help="The kubeconfig; without it: $KUBECONFIG, the pod's own account, ~/.kube/config."),
@@ -33,6 +33,9 @@ def operator(
     parallel_writes: Annotated[
         int, typer.Option(min=1, max=256, help="How many links of one route are written at the same time.")
     ] = 16,
+    moves_per_second: Annotated[
+        int, typer.Option(min=1, help="How many links of lost pods are moved in a second, at the most.")
+    ] = 200,
     log_level: Annotated[LogLevel, typer.Option(help="The least level that is logged.")] = LogLevel.INFO,
     log_format: Annotated[
         LogFormat | None, typer.Option(help="How lines are written; without it: text on a terminal, else json.")
@@ -43,5 +46,7 @@ def operator(
     from statefulroute.cli.operator import run_operator  # noqa: PLC0415
     from statefulroute.controllers.operator import Settings  # noqa: PLC0415
 
-    settings = Settings(kubeconfig=kubeconfig, context=context, parallel_writes=parallel_writes)
+    settings = Settings(
+        kubeconfig=kubeconfig, context=context, parallel_writes=parallel_writes, moves_per_second=moves_per_second
+    )
     run_operator(settings, log_level, log_format)

@@ -10,6 +10,7 @@ import msgspec
 from statefulroute.cluster.connection import Connection
 from statefulroute.cluster.errors import APIError, UnreachableError, api_error
 
+JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 
 #: One request that is no watch: the API server itself gives up after 60 s.
@@ -57,6 +58,29 @@ class Client:
             UnreachableError: it did not answer; whether the patch was applied is not known.
         """
         async with self._request("PATCH", path, _REQUEST_TIMEOUT, body=body, content_type=MERGE_PATCH) as response:
+            return await response.read()
+
+    async def post(self, path: str, body: bytes) -> bytes:
+        """The object that a POST creates.
+
+        Raises:
+            ConflictError: there is an object of that name.
+            APIError: the API server answered with another error.
+            UnreachableError: it did not answer; whether the object was created is not known.
+        """
+        async with self._request("POST", path, _REQUEST_TIMEOUT, body=body, content_type=JSON) as response:
+            return await response.read()
+
+    async def delete(self, path: str, options: bytes) -> bytes:
+        """The API server's answer to a DELETE with these DeleteOptions.
+
+        Raises:
+            ConflictError: a precondition does not hold.
+            NotFoundError: the object does not exist.
+            APIError: the API server answered with another error.
+            UnreachableError: it did not answer; whether the object was deleted is not known.
+        """
+        async with self._request("DELETE", path, _REQUEST_TIMEOUT, body=options, content_type=JSON) as response:
             return await response.read()
 
     @asynccontextmanager
@@ -109,16 +133,26 @@ async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
                 yield line
 
 
+class _Cause(msgspec.Struct):
+    field: str = ""
+
+
+class _Details(msgspec.Struct):
+    causes: list[_Cause] | None = None
+
+
 class Status(msgspec.Struct):
     """The API server's answer to what it refuses, as metav1.Status."""
 
     code: int = 0
     reason: str = ""
     message: str = ""
+    details: _Details | None = None
 
     def as_error(self, status: int = 0) -> APIError:
         """The error to raise; `status` stands in where the answer has no code of its own."""
-        return api_error(self.code or status, self.reason, self.message)
+        causes = (self.details and self.details.causes) or [_Cause()]
+        return api_error(self.code or status, self.reason, self.message, causes[0].field)
 
 
 _status = msgspec.json.Decoder(Status)

@@ -20,13 +20,15 @@ class APIError(ClusterError):
         status: the HTTP status code.
         reason: the one-word reason of the answer's `Status`; empty where it had none.
         message: the answer's sentence.
+        field: the path of the field that it complains of; empty where it names none.
     """
 
-    def __init__(self, status: int, reason: str, message: str) -> None:
+    def __init__(self, status: int, reason: str, message: str, field: str = "") -> None:
         super().__init__(f"{status} {reason}: {message}" if reason else f"{status}: {message}")
         self.status = status
         self.reason = reason
         self.message = message
+        self.field = field
 
 
 class NotFoundError(APIError):
@@ -44,6 +46,6 @@ class GoneError(APIError):
 _BY_STATUS: dict[int, type[APIError]] = {404: NotFoundError, 409: ConflictError, 410: GoneError}
 
 
-def api_error(status: int, reason: str, message: str) -> APIError:
+def api_error(status: int, reason: str, message: str, field: str = "") -> APIError:
     """The error for an answer, of the class of its status code."""
-    return _BY_STATUS.get(status, APIError)(status, reason, message)
+    return _BY_STATUS.get(status, APIError)(status, reason, message, field)

@@ -7,21 +7,22 @@ from typing import Any
 
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.reflector import Reflector
-from statefulroute.cluster.wire import LINKS, PODS, ROUTES, STATEFUL_SETS
+from statefulroute.cluster.wire import LINKS, NODES, PODS, ROUTES, STATEFUL_SETS
 
 
 class Mirror:
-    """The reflectors of the four kinds that bindings depend on."""
+    """The reflectors of the kinds that bindings depend on."""
 
     def __init__(self, client: Client) -> None:
         self.links = Reflector(client, LINKS)
         self.routes = Reflector(client, ROUTES)
         self.pods = Reflector(client, PODS)
         self.workloads = Reflector(client, STATEFUL_SETS)
+        self.nodes = Reflector(client, NODES)
 
     @property
     def _reflectors(self) -> tuple[Reflector[Any], ...]:
-        return self.links, self.routes, self.pods, self.workloads
+        return self.links, self.routes, self.pods, self.workloads, self.nodes
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

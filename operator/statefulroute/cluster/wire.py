@@ -17,8 +17,8 @@ from statefulroute.api.statefulroute import StatefulRouteSpec, StatefulRouteStat
 from statefulroute.api.vocabulary import LinkPhase, LinkReason, RoutingState
 from statefulroute.cluster.resource import Resource
 from statefulroute.domain.keys import RouteKey
-from statefulroute.domain.link import Acknowledgement, Link, expire_time
-from statefulroute.domain.pod import Owner, Pod, ordinal, service_state
+from statefulroute.domain.link import Acknowledgement, Link, broken_rule, expire_time
+from statefulroute.domain.pod import Node, Owner, Pod, ordinal, service_state
 from statefulroute.domain.route import Route, Workload
 
 
@@ -35,7 +35,7 @@ class _OwnerReference(_Wire):
 
 class _Metadata(_Wire, kw_only=True):
     name: str
-    namespace: str
+    namespace: str = ""
     uid: str = ""
     resource_version: str
     generation: int = 0
@@ -65,6 +65,7 @@ class _LinkMetadata(_Wire, kw_only=True):
 
 class _LinkSpec(_Wire, kw_only=True):
     route_name: str
+    uid: str = ""
     namespace: str | None = None
     pod_index: int | None = None
     ttl_seconds: int | None = None
@@ -128,8 +129,11 @@ def _make_link(wire: _Link) -> Link:
         generation=metadata.generation,
         pod_index=spec.pod_index,
         foreign_namespace=foreign,
+        ttl_seconds=spec.ttl_seconds,
+        created=int(metadata.creation_timestamp.timestamp()),
         expire_time=expire_time(metadata.creation_timestamp, _time(spec.renew_time), spec.ttl_seconds),
         deleting=metadata.deletion_timestamp is not None,
+        invalid=broken_rule(metadata.name, spec.route_name, spec.uid, spec.pod_index, spec.ttl_seconds),
         acknowledged=_acknowledgement(
             status.phase, ready.reason, ready.message, status.pod_index, status.pod_name, status.host
         ),
@@ -144,8 +148,13 @@ class _PodStatus(_Wire):
     conditions: list[_Condition] | None = None
 
 
+class _PodSpec(_Wire):
+    node_name: str = ""
+
+
 class _Pod(_Wire, kw_only=True):
     metadata: _Metadata
+    spec: _PodSpec = msgspec.field(default_factory=_PodSpec)
     status: _PodStatus = msgspec.field(default_factory=_PodStatus)
 
 
@@ -173,11 +182,35 @@ def _make_pod(wire: _Pod) -> Pod:
         said=_routing_state(metadata.annotations),
         index=ordinal(metadata.name),
         owner=Owner(controller.kind, controller.name, controller.uid) if controller else None,
+        node_name=wire.spec.node_name,
     )
+
+
+class _NodeStatus(_Wire):
+    conditions: list[_Condition] | None = None
+
+
+class _Node(_Wire, kw_only=True):
+    metadata: _Metadata
+    status: _NodeStatus = msgspec.field(default_factory=_NodeStatus)
+
+
+def _make_node(wire: _Node) -> Node:
+    ready = _condition("Ready", wire.status.conditions)
+    return Node(
+        name=wire.metadata.name,
+        resource_version=int(wire.metadata.resource_version),
+        is_ready=ready is not None and ready.status == "True",
+    )
+
+
+class _Ordinals(_Wire):
+    start: int = 0
 
 
 class _StatefulSetSpec(_Wire):
     replicas: int = 1
+    ordinals: _Ordinals | None = None
     service_name: str = ""
 
 
@@ -193,6 +226,7 @@ def _make_workload(wire: _StatefulSet) -> Workload:
         resource_version=int(wire.metadata.resource_version),
         uid=wire.metadata.uid,
         replicas=wire.spec.replicas,
+        first_index=wire.spec.ordinals.start if wire.spec.ordinals else 0,
         service_name=wire.spec.service_name,
     )
 
@@ -220,6 +254,7 @@ def _make_route(wire: _Route) -> Route:
     )
 
 
+NODES = Resource("/api/v1/nodes", _Node, _make_node)
 PODS = Resource("/api/v1/pods", _Pod, _make_pod)
 STATEFUL_SETS = Resource("/apis/apps/v1/statefulsets", _StatefulSet, _make_workload)
 LINKS = Resource(f"/apis/{API_VERSION}/{POD_LINK.plural}", _Link, _make_link)

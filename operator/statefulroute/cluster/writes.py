@@ -8,7 +8,7 @@ import msgspec
 
 from statefulroute.api.group import API_VERSION, POD_LINK, STATEFUL_ROUTE
 from statefulroute.api.statefulroute import StatefulRouteStatus
-from statefulroute.api.vocabulary import ConditionType, LinkPhase
+from statefulroute.api.vocabulary import ConditionType, LinkPhase, MoveReason
 from statefulroute.cluster.cache import Cached
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.errors import UnreachableError
@@ -24,8 +24,13 @@ Clock = Callable[[], datetime]
 
 
 def utc_now() -> datetime:
-    """The time of day, to the second, as Kubernetes writes it."""
-    return datetime.now(UTC).replace(microsecond=0)
+    """The time of day."""
+    return datetime.now(UTC)
+
+
+def _second(time: datetime) -> str | None:
+    """A time as Kubernetes writes most of them: to the second."""
+    return _rfc3339(time.replace(microsecond=0))
 
 
 def _rfc3339(time: datetime | None) -> str | None:
@@ -52,30 +57,77 @@ class LinkWriter:
         self._clock = clock
 
     async def bind(self, link: Link, pod_index: int) -> None:
-        """Write the chosen pod into the link's spec.
+        """Write a chosen pod into the link's spec.
 
         Raises:
             ClusterError: it was not written, or it is not known whether it was.
         """
         await self._patch(link, "", {"spec": {"podIndex": pod_index}})
 
-    async def acknowledge(self, link: Link, said: Acknowledgement) -> None:
+    async def acknowledge(self, link: Link, said: Acknowledgement, moved: MoveReason = MoveReason.MOVED) -> str:
         """Write the link's whole status.
+
+        Args:
+            link: the version that was judged.
+            said: what the status is to say.
+            moved: why the link has moved, where it has.
+
+        Returns:
+            The link's `metadata.uid`.
 
         Raises:
             ClusterError: it was not written, or it is not known whether it was.
         """
-        await self._patch(link, "/status", {"status": link_status(link, said, self._clock())})
+        status = link_status(link, said, self._clock(), moved)
+        return _written.decode(await self._patch(link, "/status", {"status": status})).metadata.uid
 
-    async def _patch(self, link: Link, subresource: str, change: dict[str, Any]) -> None:
-        path = f"/apis/{API_VERSION}/namespaces/{link.group.namespace}/{POD_LINK.plural}/{link.name}{subresource}"
+    async def remove(self, link: Link) -> str:
+        """Delete the link, if it is still the version that was judged: a renewal that came first wins.
+
+        Returns:
+            The link's `metadata.uid`.
+
+        Raises:
+            ClusterError: it was not deleted, or it is not known whether it was.
+        """
+        preconditions = {"resourceVersion": str(link.resource_version)}
+        options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
+        return _deleted.decode(await self._client.delete(_path(link), msgspec.json.encode(options))).details.uid
+
+    async def _patch(self, link: Link, subresource: str, change: dict[str, Any]) -> bytes:
         body = {"metadata": {"resourceVersion": str(link.resource_version)}} | change
-        self._links.observe(_made(LINKS, await self._client.merge_patch(path, msgspec.json.encode(body))))
+        answer = await self._client.merge_patch(_path(link) + subresource, msgspec.json.encode(body))
+        self._links.observe(_made(LINKS, answer))
+        return answer
 
 
-def link_status(link: Link, said: Acknowledgement, now: datetime) -> dict[str, Any]:
+class _Identity(msgspec.Struct):
+    uid: str = ""
+
+
+class _Written(msgspec.Struct):
+    metadata: _Identity = msgspec.field(default_factory=_Identity)
+
+
+class _Deleted(msgspec.Struct):
+    details: _Identity = msgspec.field(default_factory=_Identity)
+
+
+_written = msgspec.json.Decoder(_Written)
+_deleted = msgspec.json.Decoder(_Deleted)
+
+
+def _path(link: Link) -> str:
+    return f"/apis/{API_VERSION}/namespaces/{link.group.namespace}/{POD_LINK.plural}/{link.name}"
+
+
+def link_status(
+    link: Link, said: Acknowledgement, now: datetime, moved: MoveReason = MoveReason.MOVED
+) -> dict[str, Any]:
     """A merge patch of a link's status that makes it say this; null removes a field that no longer applies."""
     before = link.acknowledged
+    was_ready = before is not None and before.is_ready
+    since = link.transition_time if before is not None and was_ready == said.is_ready else None
     status: dict[str, Any] = {
         "phase": said.phase,
         "podIndex": said.pod_index,
@@ -90,18 +142,18 @@ def link_status(link: Link, said: Acknowledgement, now: datetime) -> dict[str, A
                 "reason": said.reason,
                 "message": said.message,
                 "observedGeneration": link.generation,
-                "lastTransitionTime": _rfc3339(
-                    link.transition_time
-                    if link.transition_time and before and before.is_ready == said.is_ready
-                    else now
-                ),
+                "lastTransitionTime": _rfc3339(since) or _second(now),
             }
         ],
     }
-    if said.phase is not LinkPhase.BOUND:
+    came_from = link.was_bound_to
+    if said.phase is LinkPhase.BOUND:
+        if not was_ready or came_from != said.pod_index:
+            status["boundTime"] = _second(now)
+        if came_from is not None and came_from != said.pod_index:
+            status["previous"] = {"podIndex": came_from, "reason": moved, "time": _second(now)}
+    elif said.phase is not LinkPhase.LOST:
         status["boundTime"] = None
-    elif before is None or (before.phase, before.pod_index) != (said.phase, said.pod_index):
-        status["boundTime"] = _rfc3339(now)
     return status
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import signal
+import socket
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +15,13 @@ import structlog
 from statefulroute.api.group import GROUP
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.connection import Connection, connect
+from statefulroute.cluster.events import EventRecorder
 from statefulroute.cluster.mirror import Mirror
-from statefulroute.cluster.writes import LinkWriter, RouteWriter
+from statefulroute.cluster.writes import LinkWriter, RouteWriter, utc_now
 from statefulroute.controllers.links.controller import LinkController
 from statefulroute.controllers.links.counts import LinkCounts
+from statefulroute.controllers.links.expiry import Expiry
+from statefulroute.controllers.links.pace import Pace
 from statefulroute.controllers.links.reconciler import LinkReconciler
 from statefulroute.controllers.routes.handlers import RouteHandlers
 from statefulroute.controllers.routes.persistence import GenerationStorage, NoProgressStorage
@@ -39,11 +44,13 @@ class Settings:
         kubeconfig: the path of a kubeconfig; None looks where kubectl looks.
         context: the kubeconfig's context; None is its current one.
         parallel_writes: how many links of one route are written at the same time.
+        moves_per_second: how many links of lost pods are moved in a second, at the most.
     """
 
     kubeconfig: Path | None = None
     context: str | None = None
     parallel_writes: int = 16
+    moves_per_second: int = 200
 
 
 async def run(settings: Settings) -> None:
@@ -58,11 +65,25 @@ async def run(settings: Settings) -> None:
         connect(settings.kubeconfig, settings.context) as connection,
         Client(connection, settings.parallel_writes + _OTHER_CONNECTIONS) as client,
     ):
-        mirror, counts = Mirror(client), LinkCounts()
+        mirror = Mirror(client)
+        counts = LinkCounts()
         mirror.links.cache.listen(counts.observe)
-        views = RouteViews(mirror, counts.of)
-        reconciler = LinkReconciler(mirror.links.cache, views, counts, LinkWriter(client, mirror.links))
+        views = RouteViews(mirror, counts.of, utc_now)
+        counts.listen_first(views.carries)
+        moves = Pace(settings.moves_per_second, time.monotonic)
+        writer = LinkWriter(client, mirror.links)
+        recorder = EventRecorder(client, socket.gethostname())
+        reconciler = LinkReconciler(
+            links=mirror.links.cache,
+            views=views,
+            counts=counts,
+            writer=writer,
+            moves=moves,
+            recorder=recorder,
+            clock=utc_now,
+        )
         links = LinkController(mirror, views, reconciler, settings.parallel_writes)
+        expiry = Expiry(mirror.links.cache, links.add, utc_now)
         routes = RouteHandlers(mirror, views, links, RouteWriter(client, mirror.routes))
         async with mirror.running():
             # Every task of ours is made before kopf begins: kopf ends the ones that are made later.
@@ -71,7 +92,10 @@ async def run(settings: Settings) -> None:
             if not stop.is_set():
                 log.info("the caches are synced", server=connection.server, links=len(mirror.links.cache))
                 links.start()
+                background = [asyncio.create_task(each.run()) for each in (expiry, recorder)]
                 await _run_kopf(connection, routes, links, stop, stopping)
+                for task in background:
+                    task.cancel()
     log.info("stopped")
 
 
@@ -88,18 +112,18 @@ async def _run_kopf(
     routes.register(registry)
     end, ready = asyncio.Event(), asyncio.Event()
     is_ready = asyncio.create_task(ready.wait())
-    operator = asyncio.create_task(
-        kopf.operator(
-            registry=registry,
-            settings=kopf_settings(),
-            clusterwide=True,
-            standalone=True,
-            ready_flag=ready,
-            stop_flag=end,
-        )
+    ours = asyncio.all_tasks()
+    tasks = await kopf.spawn_tasks(
+        registry=registry,
+        settings=kopf_settings(),
+        clusterwide=True,
+        standalone=True,
+        ready_flag=ready,
+        stop_flag=end,
     )
-    await _first(is_ready, operator)
     _on_signals(stop)  # kopf has taken the signals for itself
+    operator = asyncio.create_task(kopf.run_tasks(tasks, ignored=ours))
+    await _first(is_ready, operator)
     await _first(stopping, operator)
     await links.stop()
     end.set()

@@ -26,11 +26,12 @@ class WorkQueue(Generic[K]):
     tried again after a time that doubles with every failure, up to half a minute.
 
     Args:
-        handle: works on a key. It judges anew each time what there is to do.
+        handle: works on a key. It judges anew each time what there is to do, and may give the seconds after
+            which the key is to come again.
         parallel: how many keys are worked on at the same time, at the most.
     """
 
-    def __init__(self, handle: Callable[[K], Awaitable[None]], parallel: int) -> None:
+    def __init__(self, handle: Callable[[K], Awaitable[float | None]], parallel: int) -> None:
         self._handle = handle
         self._parallel = parallel
         # A plain dict finds its first key in a time that grows with the keys that were taken before.
@@ -106,7 +107,7 @@ class WorkQueue(Generic[K]):
 
     async def _try(self, key: K) -> None:
         try:
-            await self._handle(key)
+            again_after = await self._handle(key)
         except ConflictError:  # somebody wrote in between; the watch brings their version
             self._retry(key)
         except ClusterError as error:
@@ -118,6 +119,8 @@ class WorkQueue(Generic[K]):
             self._retry(key)
         else:
             self._failures.pop(key, None)
+            if again_after is not None:
+                asyncio.get_running_loop().call_later(again_after, self.add, key)
 
     def _retry(self, key: K) -> None:
         if not self._is_open:

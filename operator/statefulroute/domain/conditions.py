@@ -26,5 +26,5 @@ def condition(  # noqa: PLR0913 - a condition has as many parts
         reason=reason,
         message=message,
         observed_generation=generation,
-        last_transition_time=before.last_transition_time if before else now,
+        last_transition_time=before.last_transition_time if before else now.replace(microsecond=0),
     )

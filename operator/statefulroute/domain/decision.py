@@ -2,10 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
-from statefulroute.api.vocabulary import ONLY_LOCAL_NAMESPACE, LinkPhase, LinkReason, RoutingState
+from statefulroute.api.vocabulary import (
+    ONLY_LOCAL_NAMESPACE,
+    LinkPhase,
+    LinkReason,
+    MoveReason,
+    PodLostAction,
+    RemoveReason,
+    RoutingState,
+)
 from statefulroute.domain.link import Acknowledgement, Link
-from statefulroute.domain.placement import best_pod
+from statefulroute.domain.placement import available_pods, best_pod
 from statefulroute.domain.route import PodView, RouteView
 
 
@@ -15,13 +24,29 @@ class View:
 
     link: Link
     route: RouteView | None
+    now: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Bind:
-    """Write the chosen pod into the link's spec."""
+    """Write the chosen pod into the spec of a link that leaves the choice."""
 
     pod_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Write another pod into the link's spec."""
+
+    pod_index: int
+    reason: MoveReason
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Delete the link."""
+
+    reason: RemoveReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +56,7 @@ class Acknowledge:
     acknowledgement: Acknowledgement
 
 
-Plan = Bind | Acknowledge
+Plan = Bind | Move | Remove | Acknowledge
 Question = Callable[[View], Plan | None]
 
 
@@ -52,11 +77,44 @@ def is_settled(link: Link, acknowledgement: Acknowledgement) -> bool:
     )
 
 
+def why_it_moved(view: View) -> MoveReason:
+    """Why the link's spec names another pod than its status, as far as can be seen afterwards.
+
+    An operator that was killed between the two writes of a move leaves nothing else to tell it by.
+    """
+    route, left = view.route, view.link.was_bound_to
+    if route is None or left is None or route.route.spec.on_pod_lost.action is not PodLostAction.REBIND:
+        return MoveReason.MOVED
+    # A pod that carries nobody any more and is not there is judged by nobody either.
+    is_beyond = route.workload is not None and not route.workload.asks_for(left)
+    return MoveReason.POD_LOST if is_beyond or left in route.lost else MoveReason.MOVED
+
+
+def takes_room(route: RouteView | None, said: Acknowledgement) -> bool:
+    """Whether a link of which this is said would take the room that another link leaves on a pod."""
+    if said.reason is LinkReason.AT_CAPACITY:
+        return True
+    rebinds = route is not None and route.route.spec.on_pod_lost.action is PodLostAction.REBIND
+    return said.reason is LinkReason.POD_LOST and rebinds
+
+
+def has_expired(view: View) -> Plan | None:
+    """A temporary link ends when its time is over, whatever else is the matter with it."""
+    return Remove(RemoveReason.EXPIRED) if view.link.has_expired(view.now) else None
+
+
 def names_another_namespace(view: View) -> Plan | None:
     """A link may name only its own namespace, as the server driver demands."""
     if view.link.foreign_namespace is None:
         return None
     return Acknowledge(Acknowledgement(LinkPhase.REJECTED, LinkReason.NOT_LOCAL_NAMESPACE, ONLY_LOCAL_NAMESPACE))
+
+
+def breaks_a_rule(view: View) -> Plan | None:
+    """A link that was stored before its kind's rules were there is held to them all the same."""
+    if view.link.invalid is None:
+        return None
+    return Acknowledge(Acknowledgement(LinkPhase.REJECTED, LinkReason.INVALID, view.link.invalid))
 
 
 def has_no_route(view: View) -> Plan | None:
@@ -65,6 +123,27 @@ def has_no_route(view: View) -> Plan | None:
         return None
     namespace, name = view.link.group
     return _wait(LinkReason.ROUTE_NOT_FOUND, f"StatefulRoute {name!r} does not exist in namespace {namespace!r}")
+
+
+def has_lost_its_pod(view: View) -> Plan | None:
+    """The links of a lost pod go where the route's `onPodLost` says.
+
+    One that was never bound to it waits for it first: its pod may be about to be made.
+    """
+    route, index = _route(view), view.link.pod_index
+    loss = None if index is None else route.lost.get(index)
+    if index is None or loss is None or not (loss.is_over or view.link.was_bound_to == index):
+        return None
+    match route.route.spec.on_pod_lost.action:
+        case PodLostAction.RELEASE:
+            return Remove(RemoveReason.POD_LOST)
+        case PodLostAction.REBIND:
+            pod = best_pod(route)
+            return (
+                Move(pod.index, MoveReason.POD_LOST) if pod else _lost(route, index, ", and no other takes new users")
+            )
+        case PodLostAction.KEEP:
+            return _lost(route, index, "")
 
 
 def keeps_its_pod(view: View) -> Plan | None:
@@ -81,27 +160,25 @@ def has_no_workload(view: View) -> Plan | None:
     route = _route(view)
     if route.workload is not None:
         return None
-    reference = route.route.spec.workload_ref
-    return _wait(
-        LinkReason.WORKLOAD_NOT_FOUND,
-        f"{reference.kind} {route.route.workload_name!r} of StatefulRoute {route.route.name!r} does not exist",
-    )
+    return _wait(LinkReason.WORKLOAD_NOT_FOUND, route.route.missing_workload)
 
 
 def has_no_pod_yet(view: View) -> Plan | None:
     """A link that leaves the choice gets the best pod."""
     if view.link.pod_index is not None:
         return None
-    pod = best_pod(_route(view))
-    if pod is None:
-        return _wait(
-            LinkReason.NO_AVAILABLE_POD, f"no pod of StatefulRoute {_route(view).route.name!r} takes new users now"
-        )
-    return Bind(pod.index)
+    route = _route(view)
+    if (pod := best_pod(route)) is not None:
+        return Bind(pod.index)
+    name = route.route.name
+    if available_pods(route):
+        most = route.route.spec.placement.max_links_per_pod
+        return _wait(LinkReason.AT_CAPACITY, f"every available pod of StatefulRoute {name!r} carries {most} links")
+    return _wait(LinkReason.NO_AVAILABLE_POD, f"no pod of StatefulRoute {name!r} takes new users now")
 
 
 def names_a_missing_pod(view: View) -> Plan | None:
-    """A link to a pod that does not exist waits for it."""
+    """A link to a pod that does not exist waits for it, until it counts as lost."""
     if _pod_of(view) is not None:
         return None
     return _wait(
@@ -127,11 +204,14 @@ def is_bound(view: View) -> Plan | None:
 
 
 QUESTIONS: tuple[Question, ...] = (
+    has_expired,  # -> Remove(Expired)
     names_another_namespace,  # -> Rejected(NotLocalNamespace)
+    breaks_a_rule,  # -> Rejected(Invalid)
     has_no_route,  # -> Pending(RouteNotFound)
+    has_lost_its_pod,  # -> Move | Remove | Lost(PodLost), as the route's onPodLost says
     keeps_its_pod,  # -> Bound, as before
     has_no_workload,  # -> Pending(WorkloadNotFound)
-    has_no_pod_yet,  # -> Bind(best pod) | Pending(NoAvailablePod)
+    has_no_pod_yet,  # -> Bind(best pod) | Pending(NoAvailablePod | AtCapacity)
     names_a_missing_pod,  # -> Pending(PodNotFound)
     names_an_unroutable_pod,  # -> Pending(PodNotRoutable)
     is_bound,  # -> Bound
@@ -152,6 +232,12 @@ def _pod_of(view: View) -> PodView | None:
 
 def _wait(reason: LinkReason, message: str) -> Acknowledge:
     return Acknowledge(Acknowledgement(LinkPhase.PENDING, reason, message))
+
+
+def _lost(route: RouteView, index: int, further: str) -> Acknowledge:
+    """Lost, and still naming the pod: it is bound there again when the pod comes back."""
+    message = f"pod {index} of StatefulRoute {route.route.name!r} {route.lost[index].why}{further}"
+    return Acknowledge(Acknowledgement(LinkPhase.LOST, LinkReason.POD_LOST, message, pod_index=index))
 
 
 def _bound(pod: PodView) -> Acknowledgement:

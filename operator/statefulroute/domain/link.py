@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from statefulroute.api.vocabulary import LinkPhase, LinkReason
-from statefulroute.domain.keys import LinkKey, RouteKey, uid_of
+from statefulroute.domain.keys import LinkKey, RouteKey, link_name, uid_of
 
 
 class Acknowledgement(msgspec.Struct, frozen=True, gc=False):
@@ -39,9 +39,15 @@ class Link(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """The binding, as the spec has it; None leaves the choice to the operator."""
     foreign_namespace: str | None = None
     """The namespace that its spec names, where that is not its own."""
+    ttl_seconds: int | None = None
+    """How long it lives after its renewal or creation; None is a persistent link."""
     expire_time: datetime | None = None
     """When it ends; None is a persistent link."""
+    created: int = 0
+    """When it was created, in seconds since 1970: the older of two waiting links has the first turn."""
     deleting: bool = False
+    invalid: str | None = None
+    """The rule of its kind that it breaks, as a sentence: it got in before the rule was there."""
 
     acknowledged: Acknowledgement | None = None
     """What its status says; None before anything was said."""
@@ -64,7 +70,34 @@ class Link(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     @property
     def held_by(self) -> int | None:
         """The index of the pod that carries it; None when it binds nothing."""
-        return self.pod_index if self.foreign_namespace is None else None
+        return self.pod_index if self.foreign_namespace is None and self.invalid is None else None
+
+    @property
+    def was_bound_to(self) -> int | None:
+        """The index of the pod that its status names: where it was bound when it was last acknowledged."""
+        return self.acknowledged.pod_index if self.acknowledged else None
+
+    def has_expired(self, now: datetime) -> bool:
+        """Whether its time is over: then it counts as absent, whether or not it was removed yet."""
+        return self.expire_time is not None and self.expire_time <= now
+
+
+def broken_rule(name: str, route_name: str, uid: str, pod_index: int | None, ttl_seconds: int | None) -> str | None:
+    """The sentence about the first rule of a PodLink that these fields break; None where they break none.
+
+    The rules are those of the CustomResourceDefinition, for objects that were stored without it.
+    """
+    if name != f"{route_name}.{uid}" or uid.startswith("x-"):  # else it need not be spelt out
+        expected = link_name(route_name, uid)
+        if name != expected:
+            return f"metadata.name must be {expected}"
+    if not uid:
+        return "uid must not be empty"
+    if pod_index is not None and pod_index < 0:
+        return "podIndex must not be negative"
+    if ttl_seconds is not None and ttl_seconds < 1:
+        return "ttlSeconds must be at least 1"
+    return None
 
 
 def expire_time(created: datetime, renewed: datetime | None, ttl_seconds: int | None) -> datetime | None:

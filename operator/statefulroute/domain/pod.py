@@ -26,6 +26,18 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True):
     index: int | None = None
     """Its place among its workload's pods; None where pods have no index."""
     owner: Owner | None = None
+    node_name: str = ""
+    """The node that it runs on; empty before it is scheduled."""
+
+
+class Node(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of a node: whether the pods on it can be reached."""
+
+    name: str
+    resource_version: int
+    is_ready: bool
+    group: str = ""
+    """Nodes are in no namespace."""
 
 
 def service_state(*, phase: str, ready: bool, terminating: bool) -> ServiceState:

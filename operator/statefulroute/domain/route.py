@@ -1,12 +1,15 @@
 """A StatefulRoute, its workload and its pods as the rules see them, and whom each pod takes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from statefulroute.api.statefulroute import StatefulRouteSpec, StatefulRouteStatus
 from statefulroute.api.vocabulary import RoutingState, ServiceState
 from statefulroute.domain.keys import RouteKey
-from statefulroute.domain.pod import Pod
+from statefulroute.domain.pod import Node, Pod
+
+#: The one kind of workload whose pods can be routed to now: its API version and its kind.
+SUPPORTED_WORKLOAD = ("apps/v1", "StatefulSet")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +35,20 @@ class Route:
         """The name of its workload: its own name unless it says otherwise."""
         return self.spec.workload_ref.name or self.name
 
+    @property
+    def has_supported_workload(self) -> bool:
+        """Whether the pods of its kind of workload can be routed to."""
+        return (self.spec.workload_ref.api_version, self.spec.workload_ref.kind) == SUPPORTED_WORKLOAD
+
+    @property
+    def missing_workload(self) -> str:
+        """The sentence about its workload, where there is none that can be routed to."""
+        named = f"{self.spec.workload_ref.kind} {self.workload_name!r}"
+        if self.has_supported_workload:
+            return f"{named} does not exist in namespace {self.group!r}"
+        version, kind = SUPPORTED_WORKLOAD
+        return f"{named} cannot be routed to: only {kind} of {version} can"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
@@ -43,12 +60,18 @@ class Workload:
     resource_version: int
     uid: str
     replicas: int
+    first_index: int = 0
+    """The index of its first pod."""
     service_name: str = ""
     """The headless Service that gives its pods their DNS names; empty where it has none."""
 
     def owns(self, pod: Pod) -> bool:
         """Whether the pod is one of this workload's, and not of an earlier one of the same name."""
         return pod.owner is not None and pod.owner.uid == self.uid
+
+    def asks_for(self, index: int) -> bool:
+        """Whether it wants a pod of this index; one beyond its replicas is not coming back."""
+        return self.first_index <= index < self.first_index + self.replicas
 
     def host(self, pod: Pod) -> str | None:
         """The stable DNS name of one of its pods; None where there is no headless Service."""
@@ -63,6 +86,15 @@ class PodView:
     index: int
     routing_state: RoutingState
     host: str | None
+    on_lost_node: bool = False
+
+    @property
+    def is_present(self) -> bool:
+        """Whether it exists or is on its way: neither ended, nor ending, nor on a lost node."""
+        return not self.on_lost_node and self.pod.service_state not in (
+            ServiceState.TERMINATING,
+            ServiceState.FAILED,
+        )
 
     @property
     def is_routable(self) -> bool:
@@ -76,6 +108,20 @@ class PodView:
 
 
 @dataclass(frozen=True, slots=True)
+class Loss:
+    """That a pod is lost.
+
+    Attributes:
+        why: the end of a sentence that begins with the pod.
+        is_over: whether the route's grace is over too; until then the pod is lost only to links that were bound to
+            it, and one that was never bound waits for it.
+    """
+
+    why: str
+    is_over: bool
+
+
+@dataclass(frozen=True, slots=True)
 class RouteView:
     """A route with all that belongs to it, frozen at one moment; only the counts of links go on moving."""
 
@@ -85,6 +131,8 @@ class RouteView:
     """The workload's pods by index."""
     link_counts: Mapping[int, int]
     """How many links each pod carries; a pod that is not named carries none."""
+    lost: Mapping[int, Loss] = field(default_factory=dict)
+    """The pods that are lost, by index."""
 
     def links_on(self, index: int) -> int:
         """How many links the pod of this index carries."""
@@ -106,7 +154,11 @@ def most_restrictive(*said: RoutingState) -> RoutingState:
 
 
 def view_route(
-    route: Route, workload: Workload | None, pods: Mapping[str, Pod], link_counts: Mapping[int, int]
+    route: Route,
+    workload: Workload | None,
+    pods: Mapping[str, Pod],
+    nodes: Mapping[str, Node],
+    link_counts: Mapping[int, int],
 ) -> RouteView:
     """Put a route together with its workload and those of the given pods that are the workload's."""
     if workload is None:
@@ -118,5 +170,7 @@ def view_route(
             continue
         override = overrides.get(pod.index, RoutingState.UNKNOWN)
         said = most_restrictive(route.spec.routing_state, override, pod.said)
-        views[pod.index] = PodView(pod, pod.index, said, workload.host(pod))
+        node = nodes.get(pod.node_name)
+        on_lost_node = bool(pod.node_name) and (node is None or not node.is_ready)
+        views[pod.index] = PodView(pod, pod.index, said, workload.host(pod), on_lost_node)
     return RouteView(route, workload, dict(sorted(views.items())), link_counts)

@@ -10,9 +10,6 @@ from statefulroute.domain.conditions import condition
 from statefulroute.domain.placement import best_pod
 from statefulroute.domain.route import RouteView
 
-#: The one kind of workload whose pods can be routed to now.
-SUPPORTED_WORKLOAD = ("apps/v1", "StatefulSet")
-
 
 def route_status(view: RouteView, now: datetime) -> StatefulRouteStatus:
     """The status of a route as it should be now; what others own in its present status is kept."""
@@ -77,11 +74,9 @@ def _readiness(view: RouteView) -> Finding:
 
 def _workload_finding(view: RouteView) -> Finding:
     """WorkloadFound: there are pods to route to, or there will be."""
-    reference = view.route.spec.workload_ref
-    named = f"{reference.kind} {view.route.workload_name!r}"
-    if (reference.api_version, reference.kind) != SUPPORTED_WORKLOAD:
-        supported = "{1} of {0}".format(*SUPPORTED_WORKLOAD)
-        return False, RouteReason.WORKLOAD_KIND_NOT_SUPPORTED, f"{named} cannot be routed to: only {supported} can"
+    route = view.route
+    if not route.has_supported_workload:
+        return False, RouteReason.WORKLOAD_KIND_NOT_SUPPORTED, route.missing_workload
     if view.workload is None:
-        return False, RouteReason.WORKLOAD_NOT_FOUND, f"{named} does not exist in namespace {view.route.group!r}"
-    return True, RouteReason.WORKLOAD_FOUND, f"{named} exists"
+        return False, RouteReason.WORKLOAD_NOT_FOUND, route.missing_workload
+    return True, RouteReason.WORKLOAD_FOUND, f"{route.spec.workload_ref.kind} {route.workload_name!r} exists"

@@ -81,6 +81,8 @@ def test_every_field_of_a_link_arrives() -> None:
         generation=3,
         pod_index=2,
         foreign_namespace="other",
+        ttl_seconds=3600,
+        created=int(CREATION.timestamp()),
         expire_time=CREATION + timedelta(hours=1),
         deleting=True,
         acknowledged=Acknowledgement(
@@ -95,7 +97,11 @@ def test_every_field_of_a_link_arrives() -> None:
 @pytest.mark.parametrize("status", [None, {}, {"conditions": []}, {"conditions": None}])
 def test_a_link_of_which_nothing_was_said_has_no_acknowledgement(status: Any) -> None:
     assert as_link(status=status) == Link(
-        group=RouteKey("games", "game"), name="game.alice", resource_version=1, generation=1
+        group=RouteKey("games", "game"),
+        name="game.alice",
+        resource_version=1,
+        generation=1,
+        created=int(CREATION.timestamp()),
     )
 
 

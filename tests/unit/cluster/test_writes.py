@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from statefulroute.api.statefulroute import PodStatus, StatefulRouteStatus
-from statefulroute.api.vocabulary import LinkPhase, LinkReason, RoutingState, ServiceState
+from statefulroute.api.vocabulary import LinkPhase, LinkReason, MoveReason, RoutingState, ServiceState
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.errors import APIError, ConflictError, NotFoundError, UnreachableError
 from statefulroute.cluster.mirror import Mirror
@@ -26,6 +26,7 @@ EARLIER = NOW - timedelta(hours=1)
 ON_2 = Acknowledgement(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-2'", 2, "game-2", "game-2.game")
 ON_3 = Acknowledgement(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-3'", 3, "game-3", None)
 ON_2_ELSEWHERE = Acknowledgement(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-2'", 2, "game-2", "elsewhere")
+LOST_ON_2 = Acknowledgement(LinkPhase.LOST, LinkReason.POD_LOST, "pod 2 is gone", pod_index=2)
 WAITS = Acknowledgement(LinkPhase.PENDING, LinkReason.POD_NOT_FOUND, "no pod of index 2 now")
 WAITS_ON = Acknowledgement(LinkPhase.PENDING, LinkReason.ROUTE_NOT_FOUND, "no route")
 REJECTED = Acknowledgement(LinkPhase.REJECTED, LinkReason.NOT_LOCAL_NAMESPACE, "only local namespace is supported")
@@ -136,9 +137,32 @@ def test_a_time_that_was_written_reads_as_the_same_time(expires: datetime | None
     assert decoded.transition_time == NOW
 
 
-def test_the_time_of_day_is_in_utc_and_of_whole_seconds() -> None:
-    now = utc_now()
-    assert (now.tzinfo, now.microsecond) == (UTC, 0)
+def test_the_time_of_day_is_in_utc() -> None:
+    assert utc_now().tzinfo == UTC
+
+
+def test_a_status_tells_its_times_to_the_second() -> None:
+    status = link_status(a_link(), ON_2, NOW + timedelta(microseconds=123_456))
+    assert status["boundTime"] == status["conditions"][0]["lastTransitionTime"] == "2026-06-01T12:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "previous"),
+    [
+        (None, ON_2, UNTOUCHED),
+        (ON_2, ON_2, UNTOUCHED),
+        (ON_2, ON_3, {"podIndex": 2, "reason": "PodLost", "time": "2026-06-01T12:00:00Z"}),
+        (LOST_ON_2, ON_3, {"podIndex": 2, "reason": "PodLost", "time": "2026-06-01T12:00:00Z"}),
+        (LOST_ON_2, ON_2, UNTOUCHED),
+        (ON_2, LOST_ON_2, UNTOUCHED),
+        (ON_2, WAITS, UNTOUCHED),
+    ],
+)
+def test_a_link_that_moved_says_where_it_was_before_and_why(
+    before: Acknowledgement | None, after: Acknowledgement, previous: object
+) -> None:
+    status = link_status(a_link(before), after, NOW, MoveReason.POD_LOST)
+    assert status.get("previous", UNTOUCHED) == previous
 
 
 A_POD = PodStatus(

@@ -6,11 +6,12 @@ from hypothesis import strategies as st
 
 from statefulroute.cluster.cache import Cache
 from statefulroute.controllers.links.counts import LinkCounts
-from statefulroute.domain.keys import RouteKey
+from statefulroute.domain.keys import LinkKey, RouteKey
 from statefulroute.domain.link import Link
 from unit.controllers.worlds import GAME, link
 
 CHESS = RouteKey("games", "chess")
+ALICE, BOB = LinkKey(GAME, "game.alice"), LinkKey(GAME, "game.bob")
 
 
 @pytest.fixture
@@ -64,9 +65,10 @@ def test_each_route_has_counts_of_its_own(counts: LinkCounts, cache: Cache[Link]
 
 def test_a_reserved_place_counts_until_the_binding_does(counts: LinkCounts, cache: Cache[Link]) -> None:
     cache.put(link(1))
-    with counts.reserved(GAME, 3):
+    with counts.reserved(ALICE, 3):
         assert counts.of(GAME)[3] == 1
         cache.put(link(2, pod_index=3))
+        assert counts.of(GAME)[3] == 1, "the watch was faster than the answer: it is one link all the same"
     assert counts.of(GAME)[3] == 1
 
 
@@ -74,7 +76,7 @@ def test_a_reserved_place_is_given_back_when_the_binding_fails(counts: LinkCount
     cache.put(link(1, pod_index=3))
 
     def fail() -> None:
-        with counts.reserved(GAME, 3):
+        with counts.reserved(BOB, 3):
             assert counts.of(GAME)[3] == 2
             raise RuntimeError("no answer")
 
@@ -87,7 +89,7 @@ def test_a_reserved_place_is_given_back_when_the_binding_fails(counts: LinkCount
 
 def test_the_last_link_may_go_while_a_place_is_reserved(counts: LinkCounts, cache: Cache[Link]) -> None:
     cache.put(link(1, pod_index=3))
-    with counts.reserved(GAME, 3):
+    with counts.reserved(BOB, 3):
         cache.drop(GAME, "game.alice", 2)
         assert counts.of(GAME)[3] == 1
     assert counts.of(GAME).get(3, 0) == 0

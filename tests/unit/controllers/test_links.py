@@ -1,32 +1,20 @@
 """Which links are worked on, when, and by whom."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 from structlog.testing import capture_logs
 
 from statefulroute.api.vocabulary import LinkPhase, LinkReason, RoutingState, ServiceState
 from statefulroute.cluster.errors import ConflictError, UnreachableError
+from statefulroute.controllers.links.reconciler import Outcome
 from statefulroute.domain.keys import LinkKey
 from statefulroute.domain.link import Acknowledgement
-from unit.controllers.worlds import GAME, World, eventually, idle, link, pod, route, workload
+from unit.controllers.worlds import GAME, World, eventually, idle, link, pod, route, served, workload
 
 BOUND_TO_0 = Acknowledgement(
     LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-0'", 0, "game-0", "game-0.game.games.svc"
 )
-
-
-@asynccontextmanager
-async def served(world: World) -> AsyncIterator[asyncio.Event]:
-    """The route's worker at work; the event ends it."""
-    end = asyncio.Event()
-    task = asyncio.create_task(world.controller.serve(GAME, end.wait))
-    await idle()
-    yield end
-    end.set()
-    await task
 
 
 async def test_a_link_without_a_route_is_told_so_once_the_caches_are_synced() -> None:
@@ -157,6 +145,20 @@ async def test_an_edit_of_the_workload_concerns_each_link() -> None:
     world.links.put(link(30, pod_index=0))
     async with served(world):
         world.workloads.put(workload(50, service_name="other"))
+        await idle()
+        (found,) = world.links.in_group(GAME).values()
+        assert found.acknowledged is not None
+        assert found.acknowledged.host == "game-0.other.games.svc"
+
+
+async def test_a_pod_that_comes_back_under_another_host_is_told_to_its_links() -> None:
+    world = World().with_pods(0)
+    world.links.put(link(30, pod_index=0))
+    async with served(world):
+        world.pods.drop("games", "game-0", 40)
+        world.workloads.put(workload(50, service_name="other"))
+        await idle()
+        world.pods.put(pod(60, 0))
         await idle()
         (found,) = world.links.in_group(GAME).values()
         assert found.acknowledged is not None
@@ -317,14 +319,14 @@ async def test_there_is_nothing_to_do_about_a_link_that_is_gone_or_going(end: st
     world = World().with_pods(0)
     if end == "deleting":
         world.links.put(link(30, deleting=True))
-    assert await world.reconciler.reconcile(LinkKey(GAME, "game.alice")) is None
+    assert await world.reconciler.reconcile(LinkKey(GAME, "game.alice")) == Outcome()
     assert world.writer.written == []
 
 
 async def test_a_settled_link_costs_no_write_and_says_what_it_says() -> None:
     world = World().with_pods(0)
     world.links.put(link(30, pod_index=0, acknowledged=BOUND_TO_0, observed_generation=1))
-    assert await world.reconciler.reconcile(LinkKey(GAME, "game.alice")) == BOUND_TO_0
+    assert await world.reconciler.reconcile(LinkKey(GAME, "game.alice")) == Outcome(BOUND_TO_0)
     assert world.writer.written == []
 
 
@@ -332,5 +334,5 @@ async def test_a_link_that_is_deleted_between_its_two_writes_gets_only_one() -> 
     world = World().with_pods(0)
     world.links.put(link(30))
     world.links.listen(lambda _, new: world.links.drop(GAME, "game.alice", 99) if new and new.pod_index == 0 else None)
-    assert await world.reconciler.reconcile(LinkKey(GAME, "game.alice")) is None
+    assert await world.reconciler.reconcile(LinkKey(GAME, "game.alice")) == Outcome()
     assert world.writer.written == [("alice", 0)]

@@ -1,21 +1,26 @@
 """A cluster in memory: caches that are filled by hand, and a writer that notes what is written."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import msgspec
 
 from statefulroute.api.statefulroute import StatefulRouteSpec, StatefulRouteStatus
-from statefulroute.api.vocabulary import RoutingState, ServiceState
+from statefulroute.api.vocabulary import MoveReason, RoutingState, ServiceState
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.errors import ClusterError
+from statefulroute.cluster.events import EventRecorder
 from statefulroute.cluster.mirror import Mirror
 from statefulroute.cluster.writes import LinkWriter
 from statefulroute.controllers.links.controller import LinkController
 from statefulroute.controllers.links.counts import LinkCounts
-from statefulroute.controllers.links.reconciler import LinkReconciler
+from statefulroute.controllers.links.pace import Pace
+from statefulroute.controllers.links.reconciler import LinkReconciler, Outcome
 from statefulroute.controllers.views import RouteViews
+from statefulroute.domain.events import Event
 from statefulroute.domain.keys import LinkKey, RouteKey
 from statefulroute.domain.link import Acknowledgement, Link
 from statefulroute.domain.pod import Owner, Pod
@@ -89,14 +94,22 @@ class NotingWriter:
         """Note the pod."""
         await self._write(link, pod_index, {"pod_index": pod_index, "generation": link.generation + 1})
 
-    async def acknowledge(self, link: Link, said: Acknowledgement) -> None:
-        """Note the reason."""
+    async def acknowledge(self, link: Link, said: Acknowledgement, moved: MoveReason = MoveReason.MOVED) -> str:
+        """Note the reason, and why the link has moved where it has."""
         change = {
             "acknowledged": said,
             "observed_generation": link.generation,
             "acknowledged_expire_time": link.expire_time,
         }
-        await self._write(link, said.reason.value, change)
+        has_moved = link.was_bound_to is not None and said.pod_index not in {None, link.was_bound_to}
+        await self._write(link, moved.value if has_moved else said.reason.value, change)
+        return "its uid"
+
+    async def remove(self, link: Link) -> str:
+        """Note that it is gone."""
+        await self._write(link, "removed", {})
+        self._mirror.links.cache.drop(link.group, link.name, link.resource_version + 2)
+        return "its uid"
 
     async def _write(self, link: Link, note: object, change: Mapping[str, Any]) -> None:
         self.under_way += 1
@@ -111,10 +124,23 @@ class NotingWriter:
         self._mirror.links.cache.put(later)
 
 
+class NotingRecorder:
+    """Takes the place of the recorder of events."""
+
+    def __init__(self) -> None:
+        self.recorded: list[str] = []
+
+    def record(self, event: Event | None, uid: str) -> None:
+        """Note the reason of the event, if there is one."""
+        assert uid == "its uid"
+        if event is not None:
+            self.recorded.append(event.reason)
+
+
 class World:
     """The parts of the operator that work on links, put together as the operator does."""
 
-    def __init__(self, parallel: int = 4) -> None:
+    def __init__(self, parallel: int = 4, moves_per_second: float = 1e6) -> None:
         self.mirror = Mirror(cast("Client", None))  # nothing here asks it
         self.links = self.mirror.links.cache
         self.routes = self.mirror.routes.cache
@@ -122,14 +148,26 @@ class World:
         self.workloads = self.mirror.workloads.cache
         self.counts = LinkCounts()
         self.links.listen(self.counts.observe)
-        self.views = RouteViews(self.mirror, self.counts.of)
+        self.now = datetime(2026, 6, 1, 12, tzinfo=UTC)
+        self.seconds = 0.0
+        self.views = RouteViews(self.mirror, self.counts.of, lambda: self.now)
+        self.counts.listen_first(self.views.carries)
+        self.recorder = NotingRecorder()
         self.writer = NotingWriter(self.mirror)
         self.judged: list[str] = []
-        reconciler = LinkReconciler(self.links, self.views, self.counts, cast("LinkWriter", self.writer))
+        reconciler = LinkReconciler(
+            links=self.links,
+            views=self.views,
+            counts=self.counts,
+            writer=cast("LinkWriter", self.writer),
+            moves=Pace(moves_per_second, lambda: self.seconds),
+            recorder=cast("EventRecorder", self.recorder),
+            clock=lambda: self.now,
+        )
         self.reconciler = reconciler
         reconcile = reconciler.reconcile
 
-        async def noting(key: LinkKey) -> Acknowledgement | None:
+        async def noting(key: LinkKey) -> Outcome:
             self.judged.append(key.name.partition(".")[2])
             return await reconcile(key)
 
@@ -148,3 +186,14 @@ class World:
         """The reason that the link's status gives."""
         found = self.links.get(GAME, f"game.{user}")
         return found.acknowledged.reason.value if found and found.acknowledged else None
+
+
+@asynccontextmanager
+async def served(world: World) -> AsyncIterator[asyncio.Event]:
+    """The route's worker at work; the event ends it."""
+    end = asyncio.Event()
+    task = asyncio.create_task(world.controller.serve(GAME, end.wait))
+    await idle()
+    yield end
+    end.set()
+    await task

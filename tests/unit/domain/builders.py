@@ -1,5 +1,6 @@
 """Short ways to say a link, a pod and a route in a test."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -7,8 +8,8 @@ from statefulroute.api.statefulroute import StatefulRouteSpec, StatefulRouteStat
 from statefulroute.api.vocabulary import RoutingState, ServiceState
 from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.link import Link
-from statefulroute.domain.pod import Owner, Pod
-from statefulroute.domain.route import Route, RouteView, Workload, view_route
+from statefulroute.domain.pod import Node, Owner, Pod
+from statefulroute.domain.route import Loss, Route, RouteView, Workload, view_route
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -19,7 +20,11 @@ def link(pod_index: int | None = None, **fields: Any) -> Link:
 
 
 def pod(
-    index: int, state: ServiceState = ServiceState.READY, said: RoutingState = RoutingState.UNKNOWN, owner: str = "set"
+    index: int,
+    state: ServiceState = ServiceState.READY,
+    said: RoutingState = RoutingState.UNKNOWN,
+    owner: str = "set",
+    node_name: str = "",
 ) -> Pod:
     return Pod(
         group="play",
@@ -29,6 +34,7 @@ def pod(
         said=said,
         index=index,
         owner=Owner("StatefulSet", "game", owner),
+        node_name=node_name,
     )
 
 
@@ -43,9 +49,15 @@ def route(status: StatefulRouteStatus | None = None, **spec: Any) -> Route:
     )
 
 
-def workload(replicas: int = 3, service_name: str = "game") -> Workload:
+def workload(replicas: int = 3, service_name: str = "game", first_index: int = 0) -> Workload:
     return Workload(
-        group="play", name="game", resource_version=1, uid="set", replicas=replicas, service_name=service_name
+        group="play",
+        name="game",
+        resource_version=1,
+        uid="set",
+        replicas=replicas,
+        first_index=first_index,
+        service_name=service_name,
     )
 
 
@@ -54,5 +66,8 @@ def view(
     counts: dict[int, int] | None = None,
     of: Route | None = None,
     workload: Workload | None = workload(),  # noqa: B008 - a value
+    nodes: dict[str, Node] | None = None,
+    lost: dict[int, Loss] | None = None,
 ) -> RouteView:
-    return view_route(of or route(), workload, {each.name: each for each in pods}, counts or {})
+    seen = view_route(of or route(), workload, {each.name: each for each in pods}, nodes or {}, counts or {})
+    return replace(seen, lost=lost or {})

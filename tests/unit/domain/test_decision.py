@@ -1,11 +1,15 @@
+from datetime import datetime, timedelta
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from statefulroute.api.vocabulary import LinkPhase, LinkReason, RoutingState, ServiceState
-from statefulroute.domain.decision import Acknowledge, Bind, View, decide, is_settled
+from statefulroute.api.vocabulary import LinkPhase, LinkReason, MoveReason, RemoveReason, RoutingState, ServiceState
+from statefulroute.domain.decision import Acknowledge, Bind, Move, Remove, View, decide, is_settled, why_it_moved
 from statefulroute.domain.link import Acknowledgement, Link
-from statefulroute.domain.route import RouteView
+from statefulroute.domain.pod import Pod
+from statefulroute.domain.route import Loss, RouteView
 from unit.domain.builders import NOON, link, pod, route, view, workload
 
 BOUND_TO_2 = Acknowledgement(
@@ -14,7 +18,7 @@ BOUND_TO_2 = Acknowledgement(
 
 
 def said(one: Link, of: RouteView | None) -> Acknowledgement:
-    plan = decide(View(one, of))
+    plan = decide(View(one, of, NOON))
     assert isinstance(plan, Acknowledge)
     return plan.acknowledgement
 
@@ -61,8 +65,15 @@ def test_a_link_that_names_another_namespace_is_rejected_and_binds_nothing(index
             link(2),
             view(workload=None),
             LinkReason.WORKLOAD_NOT_FOUND,
-            "StatefulSet 'game' of StatefulRoute 'game' does not exist",
+            "StatefulSet 'game' does not exist in namespace 'play'",
             id="no workload",
+        ),
+        pytest.param(
+            link(2),
+            view(workload=None, of=route(workloadRef={"kind": "DaemonSet"})),
+            LinkReason.WORKLOAD_NOT_FOUND,
+            "DaemonSet 'game' cannot be routed to: only StatefulSet of apps/v1 can",
+            id="a workload of another kind",
         ),
         pytest.param(
             link(7),
@@ -130,11 +141,11 @@ def test_a_link_that_was_moved_in_its_spec_is_checked_anew() -> None:
 
 def test_a_link_that_leaves_the_choice_gets_the_available_pod_with_the_fewest_links() -> None:
     of = view(pod(0), pod(1), pod(2, said=RoutingState.DENY_NEW_CALL), counts={0: 5, 1: 4})
-    assert decide(View(link(), of)) == Bind(1)
+    assert decide(View(link(), of, NOON)) == Bind(1)
 
 
 def test_among_equals_the_lowest_index_is_chosen() -> None:
-    assert decide(View(link(), view(pod(2), pod(1)))) == Bind(1)
+    assert decide(View(link(), view(pod(2), pod(1)), NOON)) == Bind(1)
 
 
 @pytest.mark.parametrize(
@@ -150,6 +161,135 @@ def test_among_equals_the_lowest_index_is_chosen() -> None:
 def test_a_link_is_settled_when_its_status_says_it_all(change: dict[str, object], settled: bool) -> None:
     one = link(2, **{"acknowledged": BOUND_TO_2, "observed_generation": 1, **change})
     assert is_settled(one, BOUND_TO_2) is settled
+
+
+@pytest.mark.parametrize(
+    ("ends", "expired"),
+    [
+        (None, False),
+        (NOON + timedelta(microseconds=1), False),
+        (NOON, True),
+        (NOON - timedelta(days=1), True),
+    ],
+)
+@pytest.mark.parametrize(
+    "matter", [{}, {"foreign_namespace": "other"}, {"acknowledged": BOUND_TO_2}], ids=["plain", "foreign", "bound"]
+)
+@pytest.mark.parametrize("of", [None, view(pod(2))], ids=["no route", "route"])
+def test_a_temporary_link_ends_when_its_time_is_over_whatever_else_is_the_matter(
+    ends: datetime | None, expired: bool, matter: dict[str, object], of: RouteView | None
+) -> None:
+    plan = decide(View(link(2, expire_time=ends, **matter), of, NOON))
+    assert (plan == Remove(RemoveReason.EXPIRED)) is expired
+
+
+LOST = {2: Loss("is beyond the workload's replicas", is_over=True)}
+LOST_AT_ONCE = {2: Loss("is beyond the workload's replicas", is_over=False)}
+
+
+def on_lost(action: str, *pods: Pod, **fields: Any) -> RouteView:
+    return view(*pods, of=route(onPodLost={"action": action}), lost=LOST, **fields)
+
+
+@pytest.mark.parametrize("was", [None, BOUND_TO_2], ids=["never bound", "bound"])
+def test_the_links_of_a_lost_pod_go_where_the_route_says(was: Acknowledgement | None) -> None:
+    one = link(2, acknowledged=was)
+    kept = Acknowledgement(
+        LinkPhase.LOST,
+        LinkReason.POD_LOST,
+        "pod 2 of StatefulRoute 'game' is beyond the workload's replicas",
+        pod_index=2,
+    )
+    assert decide(View(one, on_lost("Rebind", pod(0), pod(1), counts={0: 1}), NOON)) == Move(1, MoveReason.POD_LOST)
+    assert decide(View(one, on_lost("Release", pod(0)), NOON)) == Remove(RemoveReason.POD_LOST)
+    assert said(one, on_lost("Keep", pod(0))) == kept
+
+
+@pytest.mark.parametrize(
+    ("was", "plan"),
+    [
+        (BOUND_TO_2, Move(0, MoveReason.POD_LOST)),
+        (
+            None,
+            Acknowledge(
+                Acknowledgement(
+                    LinkPhase.PENDING,
+                    LinkReason.POD_NOT_FOUND,
+                    "StatefulRoute 'game' has no pod of index 2 now",
+                )
+            ),
+        ),
+    ],
+    ids=["bound", "never bound"],
+)
+def test_within_the_grace_a_pod_is_lost_only_to_links_that_were_bound_to_it(
+    was: Acknowledgement | None, plan: object
+) -> None:
+    assert decide(View(link(2, acknowledged=was), view(pod(0), lost=LOST_AT_ONCE), NOON)) == plan
+
+
+def test_a_lost_link_that_finds_no_other_pod_stays_lost_and_says_so() -> None:
+    assert said(link(2), on_lost("Rebind", pod(2))).message == (
+        "pod 2 of StatefulRoute 'game' is beyond the workload's replicas, and no other takes new users"
+    )
+
+
+def test_a_lost_link_is_bound_again_when_its_pod_comes_back() -> None:
+    lost = Acknowledgement(LinkPhase.LOST, LinkReason.POD_LOST, "gone", pod_index=2)
+    assert said(link(2, acknowledged=lost), view(pod(2))) == BOUND_TO_2
+
+
+def test_the_links_of_other_pods_do_not_move() -> None:
+    assert said(link(0), on_lost("Rebind", pod(0), pod(1))).phase is LinkPhase.BOUND
+
+
+@pytest.mark.parametrize(
+    ("action", "left", "reason"),
+    [
+        ("Rebind", 2, MoveReason.POD_LOST),
+        ("Rebind", 7, MoveReason.POD_LOST),
+        ("Rebind", 1, MoveReason.MOVED),
+        ("Rebind", None, MoveReason.MOVED),
+        ("Keep", 2, MoveReason.MOVED),
+    ],
+    ids=["lost", "lost long ago", "there", "nowhere", "the route moves nobody"],
+)
+def test_a_move_of_which_only_the_half_is_seen_is_put_down_to_the_lost_pod(
+    action: str, left: int | None, reason: MoveReason
+) -> None:
+    was = Acknowledgement(LinkPhase.BOUND, LinkReason.BOUND, "as it was", pod_index=left)
+    seen = on_lost(action, pod(0), pod(1))
+    assert why_it_moved(View(link(pod_index=0, acknowledged=was), seen, NOON)) is reason
+
+
+def test_without_a_route_a_move_is_somebodys() -> None:
+    assert why_it_moved(View(link(pod_index=0), None, NOON)) is MoveReason.MOVED
+
+
+def at_most(most: int, *pods: Pod, counts: dict[int, int]) -> RouteView:
+    return view(*pods, of=route(placement={"maxLinksPerPod": most}), counts=counts)
+
+
+def test_a_full_pod_is_not_chosen() -> None:
+    assert decide(View(link(), at_most(5, pod(0), pod(1), counts={0: 4, 1: 5}), NOON)) == Bind(0)
+
+
+def test_a_link_that_finds_every_pod_full_waits_for_room() -> None:
+    assert said(link(), at_most(5, pod(0), pod(1), counts={0: 5, 1: 7})) == Acknowledgement(
+        LinkPhase.PENDING, LinkReason.AT_CAPACITY, "every available pod of StatefulRoute 'game' carries 5 links"
+    )
+
+
+def test_a_bind_to_a_named_pod_is_not_refused_for_want_of_room() -> None:
+    assert said(link(2), at_most(1, pod(2), counts={2: 9})) == BOUND_TO_2
+
+
+def test_a_link_that_breaks_a_rule_of_its_kind_is_rejected() -> None:
+    broken = link(2, invalid="metadata.name must be game.bob")
+    assert said(broken, view(pod(2))) == Acknowledgement(
+        LinkPhase.REJECTED, LinkReason.INVALID, "metadata.name must be game.bob"
+    )
+    assert broken.held_by is None
 
 
 indexes = st.integers(0, 4)
@@ -168,10 +308,10 @@ def test_every_link_has_an_answer_and_no_choice_falls_on_a_pod_that_takes_nobody
     one: Link, some: list[object], whole: RoutingState, counts: dict[int, int]
 ) -> None:
     of = view(*some, of=route(routingState=whole), counts=counts)  # type: ignore[arg-type]
-    plan = decide(View(one, of))
+    plan = decide(View(one, of, NOON))
     if isinstance(plan, Bind):
         assert of.pods[plan.pod_index].is_available
         fewest = min(of.links_on(each.index) for each in of.pods.values() if each.is_available)
         assert of.links_on(plan.pod_index) == fewest
-    elif plan.acknowledgement.phase is LinkPhase.BOUND:
+    elif isinstance(plan, Acknowledge) and plan.acknowledgement.phase is LinkPhase.BOUND:
         assert plan.acknowledgement.pod_index == one.pod_index

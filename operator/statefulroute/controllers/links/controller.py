@@ -1,15 +1,16 @@
 """Which links are worked on, when, and by whom: those of a route by its daemon, those without a route by one queue."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
-from statefulroute.api.vocabulary import LinkPhase
 from statefulroute.cluster.mirror import Mirror
 from statefulroute.controllers.links.reconciler import LinkReconciler
+from statefulroute.controllers.links.waiting import WaitingLinks, oldest_first
 from statefulroute.controllers.views import RouteViews
 from statefulroute.controllers.work_queue import WorkQueue
+from statefulroute.domain.decision import takes_room
 from statefulroute.domain.keys import LinkKey, RouteKey
 from statefulroute.domain.link import Link
-from statefulroute.domain.route import Route, RouteView
+from statefulroute.domain.route import Loss, Route, RouteView
 
 #: Links without a route are few, and nobody waits for them.
 _ORPHANS_AT_A_TIME = 4
@@ -26,20 +27,18 @@ class RouteWorker:
         self._views = views
         self._reconciler = reconciler
         self._queue: WorkQueue[LinkKey] = WorkQueue(self._work, parallel)
-        self._pending: set[LinkKey] = set()
-        """The links that wait for their route, workload or pod."""
+        self._waiting = WaitingLinks()
         self._bearings: tuple[object, ...] = ()
+        self._lost: frozenset[tuple[int, Loss]] = frozenset()
+        self._pods: frozenset[tuple[int, str | None]] = frozenset()
         self._unwatch: Callable[[], None] | None = None
-
-    def add(self, key: LinkKey) -> None:
-        """A link has changed."""
-        self._queue.add(key)
 
     def start(self) -> None:
         """Judge every link of the route, and from now on each that changes."""
         self._unwatch = self._views.watch(self._route, self._route_changed)
-        self._bearings = _bearings(self._views.get(self._route))
-        self._add_all()
+        view = self._views.get(self._route)
+        self._bearings, self._lost, self._pods = _bearings(view), _lost(view), _pods(view)
+        self._add(self._links.in_group(self._route).values())
         self._queue.open()
 
     async def stop(self) -> None:
@@ -48,24 +47,45 @@ class RouteWorker:
             self._unwatch()
         await self._queue.close()
 
-    async def _work(self, key: LinkKey) -> None:
-        said = await self._reconciler.reconcile(key)
-        if said is not None and said.phase is LinkPhase.PENDING:
-            self._pending.add(key)
-        else:
-            self._pending.discard(key)
+    def link_changed(self, old: Link | None, new: Link | None) -> None:
+        """A link of the route has changed; where one has left a pod, the oldest that waits may have its place."""
+        gave_up = False
+        if new is not None:
+            self._queue.add(new.key)
+        elif old is not None:
+            gave_up = self._waiting.discard(old)
+        has_left = old is not None and old.held_by is not None and (new is None or new.held_by != old.held_by)
+        if gave_up or has_left:
+            self._add(self._waiting.next_for_room())
+
+    def add(self, link: Link) -> None:
+        """Something is to be done about a link."""
+        self._queue.add(link.key)
+
+    async def _work(self, key: LinkKey) -> float | None:
+        outcome = await self._reconciler.reconcile(key)
+        link = self._links.get(*key)
+        if link is not None:
+            wants_room = outcome.said is not None and takes_room(self._views.get(self._route), outcome.said)
+            if self._waiting.note(link, outcome.said, wants_room=wants_room):
+                self._add(self._waiting.next_for_room())  # it may have had the turn and left the room to others
+        return outcome.again_after
 
     def _route_changed(self) -> None:
-        """A pod's change concerns the links that wait; an edit of the route or its workload may concern each."""
-        before, self._bearings = self._bearings, _bearings(self._views.get(self._route))
-        if before != self._bearings:
-            self._add_all()
+        """An edit may concern every link; else those of pods that were lost or have come, and those that wait."""
+        view = self._views.get(self._route)
+        bearings, lost, pods = _bearings(view), _lost(view), _pods(view)
+        every = self._links.in_group(self._route).values()
+        if bearings != self._bearings:
+            self._add(every)
         else:
-            for key in self._pending:
-                self._queue.add(key)
+            if concerned := {index for index, _ in (lost - self._lost) | (pods - self._pods)}:
+                self._add(link for link in every if link.pod_index in concerned)
+            self._add(self._waiting.all())
+        self._bearings, self._lost, self._pods = bearings, lost, pods
 
-    def _add_all(self) -> None:
-        for link in self._links.in_group(self._route).values():
+    def _add(self, links: Iterable[Link]) -> None:
+        for link in sorted(links, key=oldest_first):
             self._queue.add(link.key)
 
 
@@ -75,6 +95,16 @@ def _bearings(view: RouteView | None) -> tuple[object, ...]:
         return ()
     workload = view.workload
     return view.route.generation, view.route.spec, workload and (workload.uid, workload.service_name)
+
+
+def _lost(view: RouteView | None) -> frozenset[tuple[int, Loss]]:
+    """The pods whose links have to go, or to be marked, each with the state of its loss."""
+    return frozenset(view.lost.items()) if view else frozenset()
+
+
+def _pods(view: RouteView | None) -> frozenset[tuple[int, str | None]]:
+    """The pods that are there, each with the host that its links' status names."""
+    return frozenset((pod.index, pod.host) for pod in view.pods.values()) if view else frozenset()
 
 
 class LinkController:
@@ -118,13 +148,22 @@ class LinkController:
             await worker.stop()
             self._add_orphans(route)
 
-    def _link_changed(self, _old: Link | None, new: Link | None) -> None:
-        if new is None:
-            return
-        worker = self._workers.get(new.group)
+    def add(self, link: Link) -> None:
+        """Have a link worked on: it is not its own change that calls for it, but the time."""
+        worker = self._workers.get(link.group)
         if worker is not None:
-            worker.add(new.key)
-        elif new.group not in self._mirror.routes.cache:
+            worker.add(link)
+        else:
+            self._orphans.add(link.key)
+
+    def _link_changed(self, old: Link | None, new: Link | None) -> None:
+        link = new or old
+        if link is None:
+            return
+        worker = self._workers.get(link.group)
+        if worker is not None:
+            worker.link_changed(old, new)
+        elif new is not None:
             self._orphans.add(new.key)
 
     def _route_changed(self, _old: Route | None, new: Route | None) -> None:
@@ -135,7 +174,8 @@ class LinkController:
         for link in self._mirror.links.cache.in_group(route).values():
             self._orphans.add(link.key)
 
-    async def _work_on_orphan(self, key: LinkKey) -> None:
+    async def _work_on_orphan(self, key: LinkKey) -> float | None:
         """Judged when its turn comes: by then its route may exist, and its route's worker has it."""
-        if key.route not in self._workers and self._views.get(key.route) is None:
-            await self._reconciler.reconcile(key)
+        if key.route in self._workers or self._mirror.routes.cache.get(*key.route) is not None:
+            return None
+        return (await self._reconciler.reconcile(key)).again_after

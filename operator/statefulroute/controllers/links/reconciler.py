@@ -1,44 +1,88 @@
 """One link: gather, plan, apply."""
 
+from dataclasses import dataclass
+
 import structlog
 
+from statefulroute.api.vocabulary import MoveReason
 from statefulroute.cluster.cache import Cache
-from statefulroute.cluster.writes import LinkWriter
+from statefulroute.cluster.events import EventRecorder
+from statefulroute.cluster.writes import Clock, LinkWriter
 from statefulroute.controllers.links.counts import LinkCounts
+from statefulroute.controllers.links.pace import Pace
 from statefulroute.controllers.views import RouteViews
-from statefulroute.domain.decision import Acknowledge, Bind, View, decide, is_settled
+from statefulroute.domain import events
+from statefulroute.domain.decision import Acknowledge, Bind, Move, Remove, View, decide, is_settled, why_it_moved
 from statefulroute.domain.keys import LinkKey
 from statefulroute.domain.link import Acknowledgement, Link
 
 log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a link's work ended.
+
+    Attributes:
+        said: what its status says now; None where nothing was said, or the link is gone.
+        again_after: the seconds after which it is to be worked on again; None unless its turn is yet to come.
+    """
+
+    said: Acknowledgement | None = None
+    again_after: float | None = None
+
+
 class LinkReconciler:
     """Brings a link to where the rules want it: at most one write of its spec, then one of its status."""
 
-    def __init__(self, links: Cache[Link], views: RouteViews, counts: LinkCounts, writer: LinkWriter) -> None:
+    def __init__(  # noqa: PLR0913 - what a link's work is made of
+        self,
+        *,
+        links: Cache[Link],
+        views: RouteViews,
+        counts: LinkCounts,
+        writer: LinkWriter,
+        moves: Pace,
+        recorder: EventRecorder,
+        clock: Clock,
+    ) -> None:
         self._links = links
         self._views = views
         self._counts = counts
         self._writer = writer
+        self._moves = moves
+        self._recorder = recorder
+        self._clock = clock
 
-    async def reconcile(self, key: LinkKey) -> Acknowledgement | None:
+    async def reconcile(self, key: LinkKey) -> Outcome:
         """Do what there is to do about a link now.
-
-        Returns:
-            What its status says then; None when there is no such link (any more).
 
         Raises:
             ClusterError: a write failed; what there is to do must be judged anew.
         """
+        moved: MoveReason | None = None
         while (link := self._links.get(*key)) is not None and not link.deleting:
-            match decide(View(link, self._views.get(key.route))):
+            view = View(link, self._views.get(key.route), self._clock())
+            match decide(view):
                 case Bind(pod_index):
-                    with self._counts.reserved(key.route, pod_index):
-                        await self._writer.bind(link, pod_index)
+                    await self._bind(link, pod_index)
+                case Move(pod_index, moved):
+                    if wait := self._moves.wait_for(key):
+                        return Outcome(again_after=wait)
+                    await self._bind(link, pod_index)
+                case Remove(reason):
+                    self._recorder.record(events.removed(link, reason), await self._writer.remove(link))
+                    log.debug("removed", link=key.name, namespace=key.route.namespace, reason=reason)
+                    return Outcome()
                 case Acknowledge(said):
                     if not is_settled(link, said):
-                        await self._writer.acknowledge(link, said)
+                        moved = moved or why_it_moved(view)
+                        uid = await self._writer.acknowledge(link, said, moved)
+                        self._recorder.record(events.acknowledged(link, said, moved), uid)
                         log.debug("acknowledged", link=key.name, namespace=key.route.namespace, phase=said.phase)
-                    return said
-        return None
+                    return Outcome(said)
+        return Outcome()
+
+    async def _bind(self, link: Link, pod_index: int) -> None:
+        with self._counts.reserved(link.key, pod_index):
+            await self._writer.bind(link, pod_index)

@@ -65,7 +65,11 @@ class RouteHandlers:
         route = self._take_in(body)
         view = self._views.get(route.key)
         if view is not None:
-            patch.status.update(changes(route.status, route_status(view, self._clock())))
+            status = route_status(view, self._clock())
+            patch.status.update(changes(route.status, status))
+            log.info(
+                "route resolved", route=route.name, namespace=route.group, replicas=status.replicas, links=status.links
+            )
 
     async def serve_links(self, body: kopf.Body, stopped: kopf.DaemonStopped, **_: Any) -> None:  # noqa: ANN401
         """Reconcile the links of a route for as long as it lives."""

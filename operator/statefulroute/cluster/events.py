@@ -1,0 +1,121 @@
+"""Writes events, as many as people can read: what is repeated or too much is dropped, and counted."""
+
+import asyncio
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import structlog
+
+from statefulroute.api.group import API_VERSION, GROUP, POD_LINK
+from statefulroute.cluster.client import Client
+from statefulroute.cluster.errors import ClusterError
+from statefulroute.cluster.writes import Clock, utc_now
+from statefulroute.domain.events import Event
+
+log = structlog.get_logger(__name__)
+
+#: Over all links: a burst after which there are so many a second. A wave of users is told of by the route's status.
+_BURST, _PER_SECOND = 50, 5.0
+
+#: The same event is not written again within this time.
+_REPEAT_SECONDS = 600.0
+_REMEMBERED = 2_000
+
+
+class EventRecorder:
+    """Takes events in without waiting, and writes them in the background.
+
+    Args:
+        client: how to reach the API server.
+        instance: the name of this process, as `reportingInstance`.
+        clock: the time of day.
+        monotonic: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        instance: str,
+        clock: Clock = utc_now,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._instance = instance
+        self._clock = clock
+        self._monotonic = monotonic
+        self._queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(maxsize=_BURST)
+        self._written: OrderedDict[tuple[Event, str], float] = OrderedDict()
+        self._tokens, self._refilled = float(_BURST), monotonic()
+        self.dropped = 0
+        """How many events were dropped because there were too many."""
+
+    def record(self, event: Event | None, uid: str) -> None:
+        """Have an event written, unless it was a moment ago or there are too many.
+
+        Args:
+            event: what has happened; None where nothing has.
+            uid: the `metadata.uid` of the object that it has happened to.
+        """
+        if event is None or self._is_repeated((event, uid)):
+            return
+        if self._queue.full() or not self._take_token():
+            self.dropped += 1
+            return
+        self._queue.put_nowait(self._manifest(event, uid))
+
+    async def run(self) -> None:
+        """Write events until cancelled. One that cannot be written is lost: nothing depends on it."""
+        while True:
+            event = await self._queue.get()
+            path = f"/apis/events.k8s.io/v1/namespaces/{event['metadata']['namespace']}/events"
+            try:
+                await self._client.post(path, msgspec.json.encode(event))
+            except ClusterError as error:
+                log.info("an event was not written", error=str(error))
+
+    def _is_repeated(self, told: tuple[Event, str]) -> bool:
+        """Whether this was told of this very object lately: one that was made anew has events of its own."""
+        now = self._monotonic()
+        last = self._written.pop(told, None)
+        if last is not None and now - last < _REPEAT_SECONDS:
+            self._written[told] = last
+            return True
+        self._written[told] = now
+        if len(self._written) > _REMEMBERED:
+            self._written.popitem(last=False)
+        return False
+
+    def _take_token(self) -> bool:
+        now = self._monotonic()
+        self._tokens = min(_BURST, self._tokens + (now - self._refilled) * _PER_SECOND)
+        self._refilled = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+    def _manifest(self, event: Event, uid: str) -> dict[str, Any]:
+        route, name = event.link
+        return {
+            "apiVersion": "events.k8s.io/v1",
+            "kind": "Event",
+            "metadata": {"name": f"{name[:200].rstrip('-.')}.{secrets.token_hex(8)}", "namespace": route.namespace},
+            "eventTime": self._clock().isoformat(timespec="microseconds").replace("+00:00", "Z"),
+            "type": event.type,
+            "action": event.action,
+            "reason": event.reason,
+            "note": event.note,
+            "regarding": {
+                "apiVersion": API_VERSION,
+                "kind": POD_LINK.kind,
+                "namespace": route.namespace,
+                "name": name,
+                "uid": uid,
+            },
+            "reportingController": f"{GROUP}/operator",
+            "reportingInstance": self._instance,
+        }

@@ -1,0 +1,350 @@
+"""Operations on links over the Kubernetes API: each one a rule of the domain, and one conditional request."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any, TypeVar
+
+import msgspec
+
+from statefulroute.api.group import API_VERSION, POD_LINK
+from statefulroute.cluster.client import Client
+from statefulroute.cluster.errors import APIError, ConflictError, NotFoundError
+from statefulroute.cluster.reflector import Reflector
+from statefulroute.cluster.wire import LINKS
+from statefulroute.cluster.writes import Clock, utc_now
+from statefulroute.domain.errors import ContendedError, DeadlineExceededError, InvalidParameterError
+from statefulroute.domain.keys import RouteKey, link_name
+from statefulroute.domain.link import Link
+from statefulroute.domain.operations import (
+    Attempt,
+    Binding,
+    Delete,
+    Put,
+    Step,
+    alive,
+    find_holder,
+    remove_link,
+    remove_link_if_bound_to,
+    renew_link,
+    set_link,
+    set_link_if_absent,
+    try_set_link,
+)
+from statefulroute.domain.parameters import (
+    checked_grace_seconds,
+    checked_pod_index,
+    checked_route,
+    checked_ttl_seconds,
+    checked_uid,
+)
+
+A = TypeVar("A")
+
+#: How often an operation is tried before it gives up: each try fails only when somebody else's succeeded.
+_TRIES = 12
+_FIRST_WAIT_SECONDS, _LAST_WAIT_SECONDS = 0.005, 0.5
+
+#: Requests of one batch under way at the same time.
+_BATCH_AT_A_TIME = 16
+
+_TOO_MANY_REQUESTS = 429
+_UNPROCESSABLE = 422
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A link before an operation; a cache's may be older than the operation."""
+
+    link: Link | None
+    is_fresh: bool
+
+
+class LinkStore:
+    """The links of one namespace.
+
+    Each operation takes effect as a whole or not at all, by the API server's own means: the name is the key,
+    so a create is "set if absent", a patch with the resourceVersion is "compare and swap", and a delete with
+    preconditions is "remove if unchanged". It may be cancelled at any moment.
+
+    Args:
+        client: how to reach the API server.
+        namespace: where the links are.
+        links: a cache of them, if there is one: it saves the read before a write, and answers `get`.
+        clock: the time of day.
+        deadline_seconds: how long an operation may take.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        namespace: str,
+        *,
+        links: Reflector[Link] | None = None,
+        clock: Clock = utc_now,
+        deadline_seconds: float = 10.0,
+    ) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._links = links
+        self._clock = clock
+        self._deadline_seconds = deadline_seconds
+        self._flights: dict[tuple[str, str], asyncio.Task[int]] = {}
+
+    async def get(self, route: str, uid: str, *, fresh: bool = False) -> Link | None:
+        """The link of a uid in a route, or None; an expired one is none.
+
+        Args:
+            route: the name of the StatefulRoute.
+            uid: whom the link binds.
+            fresh: ask the API server even if there is a cache.
+
+        Raises:
+            InvalidParameterError: a parameter cannot be right; nothing was asked for.
+            DeadlineExceededError: no answer came in time.
+            ClusterError: the API server did not answer, or with an error.
+        """
+        name = _name(route, uid)
+        async with self._deadline():
+            if self._links is not None and not fresh:
+                return alive(self._links.cache.get(RouteKey(self._namespace, route), name), self._clock())
+            return alive(await self._read(name), self._clock())
+
+    async def set(self, route: str, uid: str, pod_index: int, *, ttl_seconds: int | None = None) -> int | None:
+        """Force the binding; gives the index of the pod that held the uid before, or None. Raises as `get` does."""
+        rule = partial(set_link, pod_index=checked_pod_index(pod_index), ttl_seconds=checked_ttl_seconds(ttl_seconds))
+        return await self._carry_out(route, uid, rule)
+
+    async def try_set(self, route: str, uid: str, pod_index: int, *, ttl_seconds: int | None = None) -> Attempt:
+        """Bind, unless there is a persistent link to another pod. Raises as `get` does."""
+        rule = partial(
+            try_set_link, pod_index=checked_pod_index(pod_index), ttl_seconds=checked_ttl_seconds(ttl_seconds)
+        )
+        return await self._carry_out(route, uid, rule)
+
+    async def set_if_absent(self, route: str, uid: str, pod_index: int, *, ttl_seconds: int | None = None) -> int:
+        """Bind, unless there is a link; gives the pod that holds the uid then. Raises as `get` does."""
+        rule = partial(
+            set_link_if_absent, pod_index=checked_pod_index(pod_index), ttl_seconds=checked_ttl_seconds(ttl_seconds)
+        )
+        return await self._carry_out(route, uid, rule)
+
+    async def compute_if_absent(
+        self, route: str, uid: str, choose: Callable[[], Awaitable[int]], *, ttl_seconds: int | None = None
+    ) -> int:
+        """Bind to a chosen pod, unless there is a link; gives the pod that holds the uid then.
+
+        Calls for the same uid and route in this process share one flight; among processes the API server
+        decides, and every loser is given the winner's answer.
+
+        Args:
+            route: the name of the StatefulRoute.
+            uid: whom to bind.
+            choose: chooses the pod; called only where there is no link. What it raises, this raises.
+            ttl_seconds: how long the link lives; None is persistent.
+        """
+        key = (checked_route(route), checked_uid(uid))
+        ttl_seconds = checked_ttl_seconds(ttl_seconds)
+        flight = self._flights.get(key)
+        if flight is None:
+            flight = asyncio.create_task(self._compute(route, uid, choose, ttl_seconds))
+            self._flights[key] = flight
+            flight.add_done_callback(partial(self._land, key))
+        return await asyncio.shield(flight)  # a caller that gives up leaves the others their answer
+
+    def _land(self, key: tuple[str, str], flight: asyncio.Task[int]) -> None:
+        self._flights.pop(key, None)
+        if not flight.cancelled():
+            flight.exception()  # where every caller has given up, there is nobody left to be told
+
+    async def _compute(
+        self, route: str, uid: str, choose: Callable[[], Awaitable[int]], ttl_seconds: int | None
+    ) -> int:
+        async with self._deadline():
+            seen = await self._look(route, _name(route, uid))
+        if find_holder(seen.link, self._clock()).answer is not None:
+            # A cache may know a holder that is no more: it is not bound anew, only a choice is.
+            holder = await self._carry_out(route, uid, find_holder, seen)
+            if holder is not None:
+                return holder
+        rule = partial(set_link_if_absent, pod_index=checked_pod_index(await choose()), ttl_seconds=ttl_seconds)
+        return await self._carry_out(route, uid, rule, seen)
+
+    async def remove(self, route: str, uid: str, *, grace_seconds: int | None = None) -> bool:
+        """Remove the link, at once or after a grace; gives whether there was one. Raises as `get` does."""
+        return await self._carry_out(
+            route, uid, partial(remove_link, grace_seconds=checked_grace_seconds(grace_seconds))
+        )
+
+    async def remove_if_linked_to(self, route: str, uid: str, pod_index: int) -> bool:
+        """Remove the link if it is bound to that very pod; gives whether it was. Raises as `get` does."""
+        return await self._carry_out(
+            route, uid, partial(remove_link_if_bound_to, pod_index=checked_pod_index(pod_index))
+        )
+
+    async def renew(self, route: str, uid: str) -> bool:
+        """Have a temporary link live on from now; gives whether there is a link. Raises as `get` does.
+
+        Written only when less than half of its time is left, so it may be called at every use.
+        """
+        return await self._carry_out(route, uid, renew_link)
+
+    async def links_of(self, uid: str, routes: Iterable[str]) -> dict[str, int]:
+        """Where a uid is bound: the pod of each of the given routes that holds it. Raises as `get` does."""
+        uid = checked_uid(uid)
+        found = await self._gather({route: partial(self.get, route, uid) for route in map(checked_route, routes)})
+        return {route: link.pod_index for route, link in found.items() if link and link.pod_index is not None}
+
+    async def batch_get(self, route: str, uids: Iterable[str]) -> dict[int, list[str]]:
+        """Which of the given uids each pod of a route holds; unbound ones are left out. Raises as `get` does."""
+        route = checked_route(route)
+        found = await self._gather({uid: partial(self.get, route, uid) for uid in map(checked_uid, uids)})
+        by_pod: dict[int, list[str]] = {}
+        for uid, link in found.items():
+            if link is not None and link.pod_index is not None:
+                by_pod.setdefault(link.pod_index, []).append(uid)
+        return by_pod
+
+    async def _gather(self, reads: dict[str, Callable[[], Awaitable[Link | None]]]) -> dict[str, Link | None]:
+        """Some reads at a time; the first error ends them all."""
+        limit = asyncio.Semaphore(_BATCH_AT_A_TIME)
+
+        async def read(one: Callable[[], Awaitable[Link | None]]) -> Link | None:
+            async with limit:
+                return await one()
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = {key: group.create_task(read(one)) for key, one in reads.items()}
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return {key: task.result() for key, task in tasks.items()}
+
+    async def _carry_out(
+        self, route: str, uid: str, rule: Callable[[Link | None, datetime], Step[A]], seen: _Seen | None = None
+    ) -> A:
+        """Ask the rule what to write, and write it on the condition that nothing has changed; else ask again."""
+        name = _name(route, uid)
+        refusal: APIError | None = None
+        async with self._deadline():
+            seen = seen or await self._look(route, name)
+            for attempt in range(_TRIES):
+                step = rule(seen.link, self._clock())
+                if step.write is not None and seen.link and seen.link.deleting:
+                    await asyncio.sleep(_wait(attempt))  # what is written into it goes with it
+                elif step.write is not None:
+                    refusal = await self._try_to_write(route, uid, name, seen.link, step.write)
+                    if refusal is None:
+                        return step.answer
+                    await asyncio.sleep(_wait(attempt))
+                elif seen.is_fresh:
+                    return step.answer
+                seen = _Seen(await self._read(name), is_fresh=True)
+        if refusal is not None and refusal.status == _TOO_MANY_REQUESTS:
+            raise refusal
+        raise ContendedError(f"the link {name!r} was changed by others {_TRIES} times in a row: try again")
+
+    async def _try_to_write(
+        self, route: str, uid: str, name: str, link: Link | None, write: Put | Delete
+    ) -> APIError | None:
+        """Write; gives the refusal where it is worth another try."""
+        try:
+            await self._write(route, uid, name, link, write)
+        except ConflictError as error:
+            return error  # somebody was faster
+        except NotFoundError as error:
+            if link is None:  # there is no namespace to create it in
+                raise
+            return error
+        except APIError as error:
+            if error.status != _TOO_MANY_REQUESTS:
+                raise _translated(error) from error
+            return error
+        return None
+
+    async def _write(self, route: str, uid: str, name: str, link: Link | None, write: Put | Delete) -> None:
+        match write:
+            case Delete() if link is not None:
+                options = {"preconditions": {"resourceVersion": str(link.resource_version)}}
+                await self._client.delete(self._path(name), msgspec.json.encode(options))
+                if self._links is not None:
+                    self._links.cache.drop(link.group, link.name, link.resource_version)
+                return
+            case Put(binding) if link is None:
+                body = _manifest(self._namespace, route, uid, name, binding)
+                answer = await self._client.post(self._path(), msgspec.json.encode(body))
+            case Put(binding):
+                version = str(link.resource_version) if link else ""
+                change = {"metadata": {"resourceVersion": version}, "spec": _spec(binding)}
+                if link and link.foreign_namespace is not None:  # it binds nothing as long as it names another
+                    change["spec"]["namespace"] = None
+                answer = await self._client.merge_patch(self._path(name), msgspec.json.encode(change))
+            case _:
+                return
+        if self._links is not None:
+            self._links.observe(LINKS.decode(answer))
+
+    async def _look(self, route: str, name: str) -> _Seen:
+        """The link as the cache knows it; without a cache, as the API server does."""
+        if self._links is None:
+            return _Seen(await self._read(name), is_fresh=True)
+        return _Seen(self._links.cache.get(RouteKey(self._namespace, route), name), is_fresh=False)
+
+    async def _read(self, name: str) -> Link | None:
+        try:
+            link = LINKS.decode(await self._client.get(self._path(name)))
+        except NotFoundError:
+            return None
+        if self._links is not None:
+            self._links.observe(link)
+        return link
+
+    def _path(self, name: str | None = None) -> str:
+        collection = f"/apis/{API_VERSION}/namespaces/{self._namespace}/{POD_LINK.plural}"
+        return collection if name is None else f"{collection}/{name}"
+
+    @asynccontextmanager
+    async def _deadline(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._deadline_seconds):
+                yield
+        except TimeoutError as error:
+            raise DeadlineExceededError(f"the API server did not answer within {self._deadline_seconds:g} s") from error
+
+
+def _name(route: str, uid: str) -> str:
+    """The name of a uid's link, once both are known to be able to stand in one."""
+    return link_name(checked_route(route), checked_uid(uid))
+
+
+def _spec(binding: Binding) -> dict[str, Any]:
+    """A merge patch of a link's spec; null removes a field."""
+    renewed = binding.renew_time.isoformat().replace("+00:00", "Z") if binding.renew_time else None
+    return {"podIndex": binding.pod_index, "ttlSeconds": binding.ttl_seconds, "renewTime": renewed}
+
+
+def _manifest(namespace: str, route: str, uid: str, name: str, binding: Binding) -> dict[str, Any]:
+    spec = {key: value for key, value in _spec(binding).items() if value is not None}
+    return {
+        "apiVersion": API_VERSION,
+        "kind": POD_LINK.kind,
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"routeName": route, "uid": uid} | spec,
+    }
+
+
+def _wait(attempt: int) -> float:
+    """Seconds before the next try, with jitter: many who lost to one do not come back at the same moment."""
+    longest = min(_FIRST_WAIT_SECONDS * 2**attempt, _LAST_WAIT_SECONDS)
+    return random.uniform(longest / 2, longest)  # noqa: S311 - no secret
+
+
+def _translated(error: APIError) -> Exception:
+    """The API server's refusal of a value, as what it is to the caller."""
+    if error.status == _UNPROCESSABLE:
+        return InvalidParameterError(error.field or "the link", f"was refused: {error.message}")
+    return error

@@ -1,0 +1,51 @@
+"""When temporary links end: one heap over all of them, and no task, timer or finalizer a link."""
+
+import asyncio
+import heapq
+from collections.abc import Callable
+from datetime import datetime
+
+from statefulroute.cluster.cache import Cache
+from statefulroute.domain.keys import RouteKey
+from statefulroute.domain.link import Link
+
+#: The clock is looked at this often: it may have jumped, and a sleep does not jump with it.
+_LOOK_SECONDS = 0.25
+
+
+class Expiry:
+    """Tells of each temporary link when its time is over.
+
+    Args:
+        links: the cache of links; it is listened to.
+        tell: called with a link that has expired.
+        clock: the time of day.
+    """
+
+    def __init__(self, links: Cache[Link], tell: Callable[[Link], None], clock: Callable[[], datetime]) -> None:
+        self._links = links
+        self._tell = tell
+        self._clock = clock
+        self._heap: list[tuple[float, RouteKey, str]] = []
+        links.listen(self._link_changed)
+
+    async def run(self) -> None:
+        """Look for links whose time is over, until cancelled."""
+        while True:
+            self.tell_due()
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    def tell_due(self) -> None:
+        """Tell of every link whose time is over."""
+        now = self._clock()
+        while self._heap and self._heap[0][0] <= now.timestamp():
+            _, group, name = heapq.heappop(self._heap)
+            link = self._links.get(group, name)
+            # Renewed in the meantime, it has another entry; deleted, it has none.
+            if link is not None and link.has_expired(now):
+                self._tell(link)
+
+    def _link_changed(self, old: Link | None, new: Link | None) -> None:
+        if new is None or new.expire_time is None or (old and old.expire_time == new.expire_time):
+            return
+        heapq.heappush(self._heap, (new.expire_time.timestamp(), new.group, new.name))

@@ -1,0 +1,156 @@
+"""The operations on one link, as pure rules: what is to be written, given what there is, and what the answer is.
+
+Each follows the server driver's method of the same meaning. Whoever carries a step out writes on the
+condition that the link is still what the rule was shown; if it is not, the rule is asked again.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Generic, TypeVar
+
+from statefulroute.domain.link import Link
+
+A = TypeVar("A")
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """What a link's spec is to say.
+
+    Attributes:
+        pod_index: the pod; None leaves the choice to the operator.
+        ttl_seconds: how long it lives after `renew_time` or its creation; None is persistent.
+        renew_time: when it was last renewed; None where it is persistent, or just being created.
+    """
+
+    pod_index: int | None
+    ttl_seconds: int | None = None
+    renew_time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Create the link, or write its spec if it exists."""
+
+    binding: Binding
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Delete the link."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step(Generic[A]):
+    """What one operation does.
+
+    Attributes:
+        write: what is to be written; None when everything is as it should be.
+        answer: the operation's answer, once that is written.
+    """
+
+    write: Put | Delete | None
+    answer: A
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """The answer of `try_set`.
+
+    Attributes:
+        won: whether the link is now bound as asked.
+        holder: the index of the pod that it is bound to.
+    """
+
+    won: bool
+    holder: int
+
+
+def alive(link: Link | None, now: datetime) -> Link | None:
+    """The link, if it counts: an expired one is absent for everybody, and so is one that binds nothing."""
+    if link is None or link.foreign_namespace is not None or link.invalid is not None or link.has_expired(now):
+        return None
+    return link
+
+
+def set_link(link: Link | None, now: datetime, *, pod_index: int, ttl_seconds: int | None) -> Step[int | None]:
+    """Force the binding. The answer is the pod that held the uid before, or None; pod 0 is a pod."""
+    held = alive(link, now)
+    previous = held.pod_index if held else None
+    if held and (held.pod_index, held.ttl_seconds) == (pod_index, ttl_seconds) and _lasts_as_asked(held, now):
+        return Step(None, previous)
+    return Step(_put(pod_index, ttl_seconds, now), previous)
+
+
+def try_set_link(link: Link | None, now: datetime, *, pod_index: int, ttl_seconds: int | None) -> Step[Attempt]:
+    """Bind, unless there is a persistent link to another pod: only to that does it lose."""
+    held = alive(link, now)
+    if held and held.ttl_seconds is None and held.pod_index not in {None, pod_index}:
+        return Step(None, Attempt(won=False, holder=held.pod_index or 0))
+    return Step(
+        set_link(link, now, pod_index=pod_index, ttl_seconds=ttl_seconds).write, Attempt(won=True, holder=pod_index)
+    )
+
+
+def set_link_if_absent(link: Link | None, now: datetime, *, pod_index: int, ttl_seconds: int | None) -> Step[int]:
+    """Bind, unless there is a link. The answer is the pod that holds the uid then; a temporary link is renewed."""
+    held = alive(link, now)
+    if held is None:
+        return Step(_put(pod_index, ttl_seconds, now), pod_index)
+    if held.pod_index is None:  # it waits for a choice: this is one
+        return Step(_put(pod_index, held.ttl_seconds, now), pod_index)
+    return Step(_renewal(held, now), held.pod_index)
+
+
+def find_holder(link: Link | None, now: datetime) -> Step[int | None]:
+    """The pod that holds the uid, or None; a temporary link that has one is renewed, as by `set_link_if_absent`."""
+    held = alive(link, now)
+    if held is None or held.pod_index is None:
+        return Step(None, None)
+    return Step(_renewal(held, now), held.pod_index)
+
+
+def remove_link(link: Link | None, now: datetime, *, grace_seconds: int | None) -> Step[bool]:
+    """Remove the link: at once, or after a grace in which it lives on as a temporary one. Was there one?"""
+    held = alive(link, now)
+    if held is None:
+        return Step(None, answer=False)
+    if grace_seconds is None:
+        return Step(Delete(), answer=True)
+    return Step(_put(held.pod_index, grace_seconds, now), answer=True)
+
+
+def remove_link_if_bound_to(link: Link | None, now: datetime, *, pod_index: int) -> Step[bool]:
+    """Remove the link if it is bound to that very pod. Was it?"""
+    held = alive(link, now)
+    if held is None or held.pod_index != pod_index:
+        return Step(None, answer=False)
+    return Step(Delete(), answer=True)
+
+
+def renew_link(link: Link | None, now: datetime) -> Step[bool]:
+    """Have a temporary link live on from now. Is there a link? A persistent one needs no renewal."""
+    held = alive(link, now)
+    return Step(_renewal(held, now) if held else None, answer=held is not None)
+
+
+def _put(pod_index: int | None, ttl_seconds: int | None, now: datetime) -> Put:
+    return Put(Binding(pod_index, ttl_seconds, now if ttl_seconds is not None else None))
+
+
+def _renewal(held: Link, now: datetime) -> Put | None:
+    return _put(held.pod_index, held.ttl_seconds, now) if _is_due(held, now) else None
+
+
+def _lasts_as_asked(held: Link, now: datetime) -> bool:
+    """Whether to set it anew would change nothing that counts: not due, and not renewed from ahead of this clock."""
+    if held.ttl_seconds is None or held.expire_time is None:
+        return True
+    return not _is_due(held, now) and held.expire_time - now <= timedelta(seconds=held.ttl_seconds)
+
+
+def _is_due(held: Link, now: datetime) -> bool:
+    """Renewals are coalesced: one is written only when less than half of the time is left."""
+    if held.ttl_seconds is None or held.expire_time is None:
+        return False
+    return held.expire_time - now < timedelta(seconds=held.ttl_seconds) / 2

@@ -1,0 +1,119 @@
+"""Links of lost pods: who moves, when, and how fast; and who gets the room that becomes free."""
+
+from datetime import timedelta
+
+from statefulroute.api.vocabulary import RoutingState, ServiceState
+from unit.controllers.worlds import GAME, World, eventually, idle, link, pod, route, served, workload
+
+SHORT = {"onPodLost": {"graceSeconds": 30}}
+
+
+def with_users(world: World, **users: int) -> World:
+    """Let links to these pods exist, bound before the operator saw them."""
+    for version, (user, index) in enumerate(users.items(), start=100):
+        world.links.put(link(version, user, pod_index=index))
+    return world
+
+
+async def test_the_links_of_a_pod_that_is_shut_down_move_at_once_and_only_those() -> None:
+    world = with_users(World().with_pods(0, 1), alice=0, bob=1)
+    async with served(world):
+        world.writer.written.clear()
+        world.pods.put(pod(50, 1, said=RoutingState.SHUTDOWN))
+        await idle()
+        assert world.writer.written == [("bob", 0), ("bob", "PodLost")]
+        assert world.recorder.recorded[-1] == "PodLost"
+
+
+async def test_a_pod_that_is_back_within_the_grace_moves_nobody() -> None:
+    world = with_users(World().with_pods(0, 1), alice=1)
+    async with served(world):
+        world.writer.written.clear()
+        world.pods.drop("games", "game-1", 50)
+        await idle()
+        world.now += timedelta(seconds=29)
+        world.pods.put(pod(51, 1, service_state=ServiceState.PENDING))
+        world.pods.put(pod(52, 1))
+        await idle()
+        assert world.writer.written == []
+
+
+async def test_the_end_of_the_grace_is_noticed_without_any_event() -> None:
+    world = World()
+    world.routes.put(route(10, spec={"onPodLost": {"graceSeconds": 0}}))
+    world.workloads.put(workload(11))
+    world.pods.put(pod(12, 0))
+    world.pods.put(pod(13, 1))
+    with_users(world, alice=1)
+    async with served(world):
+        world.routes.put(route(20, generation=2, spec={"onPodLost": {"graceSeconds": 1}}))
+        await idle()
+        world.pods.drop("games", "game-1", 50)
+        await idle()
+        assert ("alice", 0) not in world.writer.written
+        world.now += timedelta(seconds=1)  # the alarm rings by the loop's own clock, a second from now
+        await eventually(lambda: ("alice", 0) in world.writer.written)
+
+
+async def test_a_link_to_a_pod_that_never_was_there_starts_its_grace() -> None:
+    world = World().with_pods(0)
+    async with served(world):
+        world.links.put(link(100, "alice", pod_index=2))
+        await idle()
+        assert world.said_of("alice") == "PodNotFound"
+        world.now += timedelta(seconds=30)
+        world.pods.put(pod(60, 0, said=RoutingState.READY))
+        await idle()
+        assert world.writer.written[-2:] == [("alice", 0), ("alice", "Bound")]
+
+
+async def test_moves_take_turns_and_new_links_do_not_wait_for_them() -> None:
+    world = with_users(World(moves_per_second=1), alice=1, bob=1).with_pods(0, 1)
+    async with served(world):
+        world.writer.written.clear()
+        world.workloads.put(workload(50, replicas=1))
+        await idle()
+        world.links.put(link(200, "new"))
+        await idle()
+        moved = [user for user, what in world.writer.written if what == "PodLost"]
+        assert len(moved) == 1
+        assert ("new", "Bound") in world.writer.written
+
+
+async def test_lost_links_that_found_no_pod_move_when_one_comes() -> None:
+    world = with_users(World().with_pods(1), alice=1)
+    async with served(world):
+        world.pods.put(pod(50, 1, said=RoutingState.SHUTDOWN))
+        await idle()
+        assert world.said_of("alice") == "PodLost"
+        world.pods.put(pod(51, 0))
+        await idle()
+        assert world.writer.written[-2:] == [("alice", 0), ("alice", "PodLost")]
+
+
+async def test_an_expired_link_is_removed_when_its_time_is_told() -> None:
+    world = World().with_pods(0)
+    world.links.put(link(100, "alice", pod_index=0, expire_time=world.now + timedelta(seconds=5)))
+    async with served(world):
+        world.now += timedelta(seconds=5)
+        (expiring,) = world.links.in_group(GAME).values()
+        world.controller.add(expiring)
+        await idle()
+        assert world.writer.written[-1] == ("alice", "removed")
+        assert world.recorder.recorded[-1] == "Expired"
+
+
+async def test_room_goes_to_the_oldest_that_waits_for_it() -> None:
+    world = World()
+    world.routes.put(route(10, spec={"placement": {"maxLinksPerPod": 1}}))
+    world.workloads.put(workload(11))
+    world.pods.put(pod(12, 0))
+    with_users(world, alice=0)
+    async with served(world):
+        world.links.put(link(200, "late", created=20))
+        world.links.put(link(201, "early", created=10))
+        await idle()
+        assert {world.said_of("late"), world.said_of("early")} == {"AtCapacity"}
+        world.links.drop(GAME, "game.alice", 300)
+        await idle()
+        assert (world.said_of("early"), world.said_of("late")) == ("Bound", "AtCapacity")

@@ -1,0 +1,116 @@
+from datetime import datetime, timedelta
+
+import pytest
+
+from statefulroute.api.vocabulary import RoutingState, ServiceState
+from statefulroute.domain.loss import Absence, Away, judge_losses
+from statefulroute.domain.pod import Node
+from statefulroute.domain.route import Loss, RouteView
+from unit.domain.builders import NOON, pod, route, view, workload
+
+GRACE = timedelta(seconds=30)
+
+
+def lost(seen: RouteView, *carrying: int, away: dict[int, Away] | None = None) -> dict[int, Loss]:
+    return dict(judge_losses(seen, carrying, away or {}, NOON).lost)
+
+
+def gone(since: datetime) -> dict[int, Away]:
+    return {1: Away(Absence.GONE, since)}
+
+
+@pytest.mark.parametrize(
+    "pods",
+    [(), (pod(1, ServiceState.TERMINATING),), (pod(1, ServiceState.FAILED),)],
+    ids=["absent", "terminating", "ended"],
+)
+@pytest.mark.parametrize(
+    ("before", "is_lost"),
+    [({}, False), (gone(NOON - GRACE + timedelta(microseconds=1)), False), (gone(NOON - GRACE), True)],
+    ids=["just now", "within the grace", "for the whole grace"],
+)
+def test_a_pod_is_lost_when_it_has_been_gone_for_the_grace(
+    pods: tuple[object, ...], before: dict[int, Away], is_lost: bool
+) -> None:
+    expected = {1: Loss("has been gone for more than 30 s", is_over=True)} if is_lost else {}
+    assert lost(view(*pods), 1, away=before) == expected  # type: ignore[arg-type]
+
+
+def test_a_pod_that_came_back_in_time_starts_its_grace_anew() -> None:
+    assert judge_losses(view(pod(1)), [1], gone(NOON - GRACE), NOON).away == {}
+
+
+@pytest.mark.parametrize("state", [ServiceState.PENDING, ServiceState.NOT_READY, ServiceState.UNKNOWN])
+def test_a_pod_that_is_there_and_not_ready_is_not_lost(state: ServiceState) -> None:
+    assert lost(view(pod(1, state)), 1, away=gone(NOON - 2 * GRACE)) == {}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "is_away"),
+    [
+        ({"n": Node(name="n", resource_version=1, is_ready=True)}, False),
+        ({"n": Node(name="n", resource_version=1, is_ready=False)}, True),
+        ({}, True),
+    ],
+    ids=["ready", "not ready", "deleted"],
+)
+def test_a_pod_is_gone_when_its_node_is(nodes: dict[str, Node], is_away: bool) -> None:
+    seen = view(pod(1, node_name="n"), nodes=nodes)
+    assert (1 in judge_losses(seen, [1], {}, NOON).away) is is_away
+
+
+@pytest.mark.parametrize(
+    ("replicas", "first", "index", "is_lost"), [(3, 0, 2, False), (3, 0, 3, True), (3, 5, 7, False), (3, 5, 4, True)]
+)
+def test_a_pod_beyond_the_replicas_is_lost_at_once(replicas: int, first: int, index: int, is_lost: bool) -> None:
+    seen = view(workload=workload(replicas, first_index=first))
+    assert lost(seen, index) == ({index: Loss("is beyond the workload's replicas", is_over=False)} if is_lost else {})
+
+
+def test_a_pod_that_is_shut_down_is_lost_at_once() -> None:
+    assert lost(view(pod(1, said=RoutingState.SHUTDOWN)), 1) == {1: Loss("is shut down", is_over=False)}
+    assert lost(view(pod(1, said=RoutingState.DENY_NEW_CALL)), 1) == {}
+
+
+@pytest.mark.parametrize(
+    ("seen", "index"),
+    [(view(workload=workload(1)), 2), (view(pod(2, said=RoutingState.SHUTDOWN)), 2)],
+    ids=["beyond", "shut down"],
+)
+def test_the_grace_of_a_pod_that_is_lost_at_once_runs_all_the_same(seen: RouteView, index: int) -> None:
+    first = judge_losses(seen, [index], {}, NOON)
+    assert first.next_time == NOON + GRACE
+    later = judge_losses(seen, [index], first.away, NOON + GRACE)
+    assert later.lost[index].is_over
+    assert later.next_time is None
+
+
+def test_a_pod_that_is_asked_for_again_has_its_whole_grace() -> None:
+    beyond = judge_losses(view(workload=workload(1)), [2], {}, NOON - 2 * GRACE)
+    assert lost(view(), 2, away=dict(beyond.away)) == {}
+
+
+def test_without_a_workload_its_pods_are_gone_and_lost_after_the_grace() -> None:
+    before = judge_losses(view(workload=None), [1], {}, NOON - GRACE)
+    assert before.lost == {}
+    assert 1 in lost(view(workload=None), 1, away=dict(before.away))
+
+
+def test_a_grace_of_0_loses_a_pod_as_soon_as_it_is_gone() -> None:
+    assert 1 in lost(view(of=route(onPodLost={"graceSeconds": 0})), 1)
+
+
+def test_the_next_loss_is_foretold() -> None:
+    losses = judge_losses(view(), [0, 1], gone(NOON - timedelta(seconds=10)), NOON)
+    assert losses.next_time == NOON + timedelta(seconds=20)
+    assert judge_losses(view(pod(0)), [0], {}, NOON).next_time is None
+
+
+def test_a_pod_that_carries_nobody_and_is_not_there_concerns_nobody() -> None:
+    assert judge_losses(view(), [], {}, NOON).away == {}
+
+
+def test_a_workload_that_is_made_anew_has_the_whole_grace_to_take_its_pods_over() -> None:
+    before = judge_losses(view(workload=None), [1], {}, NOON - GRACE).away
+    assert set(judge_losses(view(workload=None), [1], before, NOON).lost) == {1}
+    assert set(judge_losses(view(), [1], before, NOON).lost) == set()
