@@ -74,6 +74,14 @@ test-unit: setup ## Run the tests that need no cluster
 test-pythons: setup ## Run the unit tests on every supported Python that this machine has
 	@$(BIN)/python tests/pythons.py
 
+.PHONY: test-property
+test-property: setup ## Hold 10,000 random operations on links to the reference model
+	@STATEFULROUTE_PROPERTY_OPERATIONS=10000 $(BIN)/pytest tests/property tests/links
+
+.PHONY: test-waves
+test-waves: setup ## Move, expire and restart with thousands of links, where `make test` takes hundreds
+	@STATEFULROUTE_LONG=1 $(BIN)/pytest tests/e2e
+
 .PHONY: help
 help: ## Print this help
 	@awk 'BEGIN {FS = ":.*## "; printf "Usage: make \033[36m<target>\033[0m\n"} \

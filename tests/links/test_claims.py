@@ -1,0 +1,175 @@
+"""A storm of claims while the operator dies: the record of every version shows no uid with two pods."""
+
+import asyncio
+import json
+import os
+import random
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from itertools import groupby
+
+import pytest
+
+from harness.kubectl import Kubectl
+from harness.objects import pod_link
+from harness.operator import OperatorProcess
+from harness.recorder import Version, recording
+from harness.service import Service
+from harness.witness import Witness
+from statefulroute.api import API_VERSION
+from statefulroute.cluster.client import Client
+from statefulroute.cluster.connection import Connection
+from statefulroute.cluster.errors import ConflictError
+from statefulroute.cluster.link_store import LinkStore
+from statefulroute.cluster.reflector import Reflector
+from statefulroute.cluster.wire import LINKS
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+#: With STATEFULROUTE_PROPERTY_OPERATIONS, the long form.
+IS_LONG = "STATEFULROUTE_PROPERTY_OPERATIONS" in os.environ
+CLAIMS, UIDS = (5000, 1000) if IS_LONG else (1000, 200)
+
+STORES = 8
+PODS = 3
+WAVES = 4
+SEED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One claim.
+
+    Attributes:
+        wave: when it is made.
+        uid: who is claimed.
+        pod: for which pod.
+        computes: whether by `compute_if_absent`; else by `set_if_absent`.
+        waits: the seconds before it, after somebody made a link that leaves the choice: then the operator claims too.
+    """
+
+    wave: int
+    uid: str
+    pod: int
+    computes: bool
+    waits: float | None
+
+    async def make(self, store: LinkStore) -> int:
+        """Carry it out; gives the pod that the claimer is told."""
+        if not self.computes:
+            return await store.set_if_absent("game", self.uid, self.pod)
+
+        async def choose() -> int:
+            await asyncio.sleep(0)
+            return self.pod
+
+        return await store.compute_if_absent("game", self.uid, choose)
+
+
+@pytest.mark.timeout(600)
+async def test_no_uid_ever_has_two_pods_while_the_operator_is_killed(
+    own_operator: OperatorProcess,
+    installed: Kubectl,
+    witness: Witness,
+    namespace: str,
+    connection: Connection,
+) -> None:
+    game = Service(installed.within(namespace), witness)
+    await asyncio.to_thread(game.start, PODS)
+    uids = [f"user-{number}" for number in range(UIDS)]
+    chance = random.Random(SEED)  # noqa: S311 - no secret
+    claims = [
+        Claim(
+            number % WAVES,
+            uid,
+            chance.randrange(PODS),
+            computes=chance.random() < 0.5,
+            waits=chance.uniform(0, 0.1) if number // WAVES % 2 else None,
+        )
+        for number, uid in list(enumerate(uids)) * (CLAIMS // UIDS)
+    ]
+    chance.shuffle(claims)
+    with recording(witness, namespace) as recorder:
+        told = await storm(claims, namespace, connection, own_operator)
+        await asyncio.to_thread(game.await_all_bound, UIDS, seconds=120)
+        names = [f"game.{uid}" for uid in uids]
+        record = recorder.record()
+    assert [line for line in own_operator.complaints() if line.get("level") != "warning"] == []
+    own_operator.stop()
+
+    bindings = {name: [pod for pod, _ in groupby(bindings_of(record[name]))] for name in names}
+    assert {name: pods for name, pods in bindings.items() if len(pods) != 1} == {}
+    assert {name: story for name in names if not acknowledges(story := record[name])} == {}
+    wrong = [(claim, answer) for claim, answer in told if bindings[f"game.{claim.uid}"] != [answer]]
+    assert wrong == []
+    assert len(told) == len(claims)
+
+
+async def storm(
+    claims: list[Claim], namespace: str, connection: Connection, operator: OperatorProcess
+) -> list[tuple[Claim, int]]:
+    """All claims, in four waves, by several clients of which half have a cache; the first three kill the operator."""
+    told: list[tuple[Claim, int]] = []
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(asyncio.sleep, 0.25)  # TLS connections close a moment later
+        stores = [await make_store(stack, namespace, connection, cached=bool(n % 2)) for n in range(STORES)]
+
+        hand = await stack.enter_async_context(Client(connection))
+
+        async def carry_out(number: int, claim: Claim) -> None:
+            if claim.waits is not None:
+                await leave_the_choice(hand, namespace, claim.uid)
+                await asyncio.sleep(claim.waits)
+            told.append((claim, await claim.make(stores[number % STORES])))
+
+        async def kill(after: int) -> None:
+            while len(told) < after:  # noqa: ASYNC110 - there is no event to wait for
+                await asyncio.sleep(0.001)
+            await asyncio.to_thread(operator.kill)
+
+        for wave in range(WAVES):
+            mine = [claim for claim in claims if claim.wave == wave]
+            async with asyncio.TaskGroup() as group:
+                for number, claim in enumerate(mine):
+                    group.create_task(carry_out(number, claim))
+                if wave < WAVES - 1:
+                    group.create_task(kill(len(told) + len(mine) // 2))
+            if not operator.is_running:
+                await asyncio.to_thread(operator.start)
+    return told
+
+
+async def leave_the_choice(client: Client, namespace: str, uid: str) -> None:
+    """Make a link without a pod, unless there is a link."""
+    path = f"/apis/{API_VERSION}/namespaces/{namespace}/podlinks"
+    with suppress(ConflictError):
+        await client.post(path, json.dumps(pod_link(uid=uid)).encode())
+
+
+async def make_store(stack: AsyncExitStack, namespace: str, connection: Connection, *, cached: bool) -> LinkStore:
+    client = await stack.enter_async_context(Client(connection, connections=8))
+    links = None
+    if cached:
+        watcher = await stack.enter_async_context(Client(connection, connections=1))
+        links = Reflector(watcher, LINKS)
+        following = asyncio.create_task(links.run())
+        stack.callback(following.cancel)
+        await links.synced.wait()
+    return LinkStore(client, namespace, links=links, deadline_seconds=240)
+
+
+def bindings_of(versions: list[Version]) -> list[int]:
+    """The pod of each version that has one."""
+    return [version.pod_index for version in versions if version.pod_index is not None]
+
+
+def acknowledges(versions: list[Version]) -> bool:
+    """Whether a link was never deleted, and its status never named another pod than its spec."""
+    return (
+        all(version.event != "DELETED" and said_pod(version) in {None, version.pod_index} for version in versions)
+        and said_pod(versions[-1]) == versions[-1].pod_index
+    )
+
+
+def said_pod(version: Version) -> int | None:
+    return version.object.get("status", {}).get("podIndex")

@@ -1,0 +1,335 @@
+"""What each operation answers, what it leaves behind, and what it costs: one table, with and without a cache."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pykube.exceptions import HTTPError
+
+from harness.kubectl import Kubectl
+from harness.objects import pod_link
+from harness.patience import eventually
+from links.clients import Observed
+from links.place import TTL, Place, Stored, known_to
+from statefulroute.api.vocabulary import ONLY_LOCAL_NAMESPACE
+from statefulroute.cluster.client import Client
+from statefulroute.cluster.link_store import LinkStore
+from statefulroute.cluster.reflector import Reflector
+from statefulroute.cluster.wire import LINKS
+from statefulroute.domain.link import Link
+from statefulroute.domain.operations import Attempt
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+ADMISSION = Path(__file__).parents[2] / "deploy" / "admission"
+
+# The links that an operation may find.
+NO_LINK = None
+PERSISTENT = Stored(pod=1)
+POD_0 = Stored(pod=0)
+TEMPORARY = Stored(pod=1, ttl=TTL, age=TTL / 2)  # exactly half of its time is left
+DUE = Stored(pod=1, ttl=TTL, age=TTL / 2 + 1)  # less than half is left
+LAST = Stored(pod=1, ttl=TTL, age=TTL - 1)  # its last second
+EXPIRED = Stored(pod=1, ttl=TTL, age=TTL)  # its time is over, and nobody has removed it
+EXPIRED_WAITING = Stored(pod=None, ttl=TTL, age=TTL)
+WAITING = Stored(pod=None)  # it leaves the choice, and nobody has chosen
+WAITING_TEMPORARY = Stored(pod=None, ttl=TTL, age=10)
+
+# What it may leave behind.
+GONE = None
+FRESH = Stored(pod=1, ttl=TTL, age=0)
+
+Operation = Callable[[LinkStore, str], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One operation on one link: its answer, what is stored then, and its requests without a cache and with one."""
+
+    says: str
+    operation: Operation
+    link: Stored | None
+    answer: Any
+    after: Stored | None
+    cost: str
+    cached: str
+
+    def __str__(self) -> str:
+        return self.says
+
+
+def get() -> Operation:
+    async def held(store: LinkStore, uid: str) -> Any:
+        link = await store.get("game", uid)
+        return None if link is None else (link.pod_index, link.ttl_seconds)
+
+    return held
+
+
+def set_(pod: int, ttl: int | None = None) -> Operation:
+    return lambda store, uid: store.set("game", uid, pod, ttl_seconds=ttl)
+
+
+def try_set(pod: int, ttl: int | None = None) -> Operation:
+    return lambda store, uid: store.try_set("game", uid, pod, ttl_seconds=ttl)
+
+
+def if_absent(pod: int, ttl: int | None = None) -> Operation:
+    return lambda store, uid: store.set_if_absent("game", uid, pod, ttl_seconds=ttl)
+
+
+def compute(pod: int, ttl: int | None = None) -> Operation:
+    async def computed(store: LinkStore, uid: str) -> tuple[int, int]:
+        """The holder, and how often the choice was asked for."""
+        asked = 0
+
+        async def choose() -> int:
+            nonlocal asked
+            asked += 1
+            await asyncio.sleep(0)
+            return pod
+
+        return await store.compute_if_absent("game", uid, choose, ttl_seconds=ttl), asked
+
+    return computed
+
+
+def remove(grace: int | None = None) -> Operation:
+    return lambda store, uid: store.remove("game", uid, grace_seconds=grace)
+
+
+def remove_if(pod: int) -> Operation:
+    return lambda store, uid: store.remove_if_linked_to("game", uid, pod)
+
+
+def renew() -> Operation:
+    return lambda store, uid: store.renew("game", uid)
+
+
+def links_of() -> Operation:
+    return lambda store, uid: store.links_of(uid, ["game"])
+
+
+def batch_get() -> Operation:
+    async def answer(store: LinkStore, uid: str) -> dict[int, int]:
+        return {pod: len(uids) for pod, uids in (await store.batch_get("game", [uid, uid])).items()}
+
+    return answer
+
+
+YES, NO = True, False
+WON_1, WON_2 = Attempt(won=True, holder=1), Attempt(won=True, holder=2)
+LOST_0, LOST_1 = Attempt(won=False, holder=0), Attempt(won=False, holder=1)
+P1, P2, T2 = Stored(pod=1), Stored(pod=2), Stored(pod=2, ttl=TTL, age=0)
+
+TABLE = [
+    # get: an expired link is none; a waiting one is a link that has no pod yet.
+    Row("get finds no link", get(), NO_LINK, None, None, "GET", ""),
+    Row("get finds a persistent link", get(), PERSISTENT, (1, None), PERSISTENT, "GET", ""),
+    Row("get finds a link to pod 0", get(), POD_0, (0, None), POD_0, "GET", ""),
+    Row("get finds a temporary link in its last second", get(), LAST, (1, TTL), LAST, "GET", ""),
+    Row("get finds no link where one has expired", get(), EXPIRED, None, EXPIRED, "GET", ""),
+    Row("get finds a link that waits", get(), WAITING, (None, None), WAITING, "GET", ""),
+    # set: forces the binding, and gives the pod before it.
+    Row("set creates", set_(1), NO_LINK, None, P1, "GET POST", "POST"),
+    Row("set creates a temporary link", set_(2, TTL), NO_LINK, None, T2, "GET POST", "POST"),
+    Row("set moves a persistent link", set_(2), PERSISTENT, 1, P2, "GET PATCH", "PATCH"),
+    Row("set gives pod 0 as the pod before", set_(1), POD_0, 0, P1, "GET PATCH", "PATCH"),
+    Row("set binds to pod 0", set_(0), PERSISTENT, 1, POD_0, "GET PATCH", "PATCH"),
+    Row("set of what is set writes nothing", set_(1), PERSISTENT, 1, PERSISTENT, "GET", "GET"),
+    Row("set makes a persistent link temporary", set_(1, TTL), PERSISTENT, 1, FRESH, "GET PATCH", "PATCH"),
+    Row("set makes a temporary link persistent", set_(1), TEMPORARY, 1, P1, "GET PATCH", "PATCH"),
+    Row("set moves a temporary link", set_(2, TTL), TEMPORARY, 1, T2, "GET PATCH", "PATCH"),
+    Row("set renews a temporary link", set_(1, TTL), DUE, 1, FRESH, "GET PATCH", "PATCH"),
+    Row("set leaves a renewal that is not due", set_(1, TTL), TEMPORARY, 1, TEMPORARY, "GET", "GET"),
+    Row("set takes over an expired link", set_(2), EXPIRED, None, P2, "GET PATCH", "PATCH"),
+    Row("set revives an expired link of the same pod", set_(1, TTL), EXPIRED, None, FRESH, "GET PATCH", "PATCH"),
+    Row("set chooses for a link that waits", set_(2), WAITING, None, P2, "GET PATCH", "PATCH"),
+    # try_set: loses only to a persistent link to another pod.
+    Row("try_set creates", try_set(1), NO_LINK, WON_1, P1, "GET POST", "POST"),
+    Row("try_set loses to a persistent link to another pod", try_set(2), PERSISTENT, LOST_1, P1, "GET", "GET"),
+    Row("try_set loses to pod 0", try_set(2), POD_0, LOST_0, POD_0, "GET", "GET"),
+    Row("try_set wins where it holds already", try_set(1), PERSISTENT, WON_1, P1, "GET", "GET"),
+    Row("try_set makes its own link temporary", try_set(1, TTL), PERSISTENT, WON_1, FRESH, "GET PATCH", "PATCH"),
+    Row("try_set wins over a temporary link", try_set(2), TEMPORARY, WON_2, P2, "GET PATCH", "PATCH"),
+    Row("try_set wins over a temporary link, temporarily", try_set(2, TTL), LAST, WON_2, T2, "GET PATCH", "PATCH"),
+    Row("try_set wins over an expired link", try_set(2), EXPIRED, WON_2, P2, "GET PATCH", "PATCH"),
+    Row("try_set wins over a link that waits", try_set(2), WAITING, WON_2, P2, "GET PATCH", "PATCH"),
+    # set_if_absent: gives the holder, and renews a temporary link that it finds.
+    Row("set_if_absent creates", if_absent(2), NO_LINK, 2, P2, "GET POST", "POST"),
+    Row("set_if_absent creates a temporary link", if_absent(2, TTL), NO_LINK, 2, T2, "GET POST", "POST"),
+    Row("set_if_absent gives the holder", if_absent(2), PERSISTENT, 1, PERSISTENT, "GET", "GET"),
+    Row("set_if_absent gives pod 0 as the holder", if_absent(2), POD_0, 0, POD_0, "GET", "GET"),
+    Row("set_if_absent leaves a persistent link persistent", if_absent(1, TTL), PERSISTENT, 1, P1, "GET", "GET"),
+    Row("set_if_absent leaves a renewal that is not due", if_absent(2), TEMPORARY, 1, TEMPORARY, "GET", "GET"),
+    Row("set_if_absent renews", if_absent(2), DUE, 1, FRESH, "GET PATCH", "PATCH"),
+    Row("set_if_absent renews in the last second", if_absent(2, 7), LAST, 1, FRESH, "GET PATCH", "PATCH"),
+    Row("set_if_absent takes over an expired link", if_absent(2), EXPIRED, 2, P2, "GET PATCH", "PATCH"),
+    Row("set_if_absent chooses for a link that waits", if_absent(2), WAITING, 2, P2, "GET PATCH", "PATCH"),
+    Row(
+        "set_if_absent keeps the TTL of a link that waits", if_absent(2), WAITING_TEMPORARY, 2, T2, "GET PATCH", "PATCH"
+    ),
+    Row("set_if_absent takes over an expired wait", if_absent(2), EXPIRED_WAITING, 2, P2, "GET PATCH", "PATCH"),
+    # compute_if_absent: the same, and the choice is asked for only where there is none.
+    Row("compute creates", compute(2), NO_LINK, (2, 1), P2, "GET POST", "POST"),
+    Row("compute creates a temporary link", compute(2, TTL), NO_LINK, (2, 1), T2, "GET POST", "POST"),
+    Row("compute gives the holder", compute(2), PERSISTENT, (1, 0), PERSISTENT, "GET", "GET"),
+    Row("compute gives pod 0 as the holder", compute(2), POD_0, (0, 0), POD_0, "GET", "GET"),
+    Row("compute binds to pod 0", compute(0), NO_LINK, (0, 1), POD_0, "GET POST", "POST"),
+    Row("compute leaves a renewal that is not due", compute(2), TEMPORARY, (1, 0), TEMPORARY, "GET", "GET"),
+    Row("compute renews", compute(2), DUE, (1, 0), FRESH, "GET PATCH", "PATCH"),
+    Row("compute takes over an expired link", compute(2), EXPIRED, (2, 1), P2, "GET PATCH", "PATCH"),
+    Row("compute chooses for a link that waits", compute(2), WAITING, (2, 1), P2, "GET PATCH", "PATCH"),
+    # remove: at once, or after a grace.
+    Row("remove finds no link", remove(), NO_LINK, NO, None, "GET", "GET"),
+    Row("remove deletes a persistent link", remove(), PERSISTENT, YES, GONE, "GET DELETE", "DELETE"),
+    Row("remove deletes a link to pod 0", remove(), POD_0, YES, GONE, "GET DELETE", "DELETE"),
+    Row("remove deletes a temporary link", remove(), LAST, YES, GONE, "GET DELETE", "DELETE"),
+    Row("remove finds no link where one has expired", remove(), EXPIRED, NO, EXPIRED, "GET", "GET"),
+    Row("remove deletes a link that waits", remove(), WAITING, YES, GONE, "GET DELETE", "DELETE"),
+    Row("remove with a grace finds no link", remove(30), NO_LINK, NO, None, "GET", "GET"),
+    Row("remove with a grace", remove(30), PERSISTENT, YES, Stored(1, 30, 0), "GET PATCH", "PATCH"),
+    Row("remove with a grace from pod 0", remove(30), POD_0, YES, Stored(0, 30, 0), "GET PATCH", "PATCH"),
+    Row("remove with a grace of a temporary link", remove(30), TEMPORARY, YES, Stored(1, 30, 0), "GET PATCH", "PATCH"),
+    Row("remove with a grace of an expired link", remove(30), EXPIRED, NO, EXPIRED, "GET", "GET"),
+    Row("remove with a grace of a wait", remove(30), WAITING, YES, Stored(None, 30, 0), "GET PATCH", "PATCH"),
+    # remove_if_linked_to: only from that very pod.
+    Row("remove_if_linked_to finds no link", remove_if(1), NO_LINK, NO, None, "GET", "GET"),
+    Row("remove_if_linked_to deletes", remove_if(1), PERSISTENT, YES, GONE, "GET DELETE", "DELETE"),
+    Row("remove_if_linked_to leaves another pod's", remove_if(2), PERSISTENT, NO, PERSISTENT, "GET", "GET"),
+    Row("remove_if_linked_to pod 0 deletes", remove_if(0), POD_0, YES, GONE, "GET DELETE", "DELETE"),
+    Row("remove_if_linked_to leaves pod 0's", remove_if(1), POD_0, NO, POD_0, "GET", "GET"),
+    Row("remove_if_linked_to pod 0 leaves a wait", remove_if(0), WAITING, NO, WAITING, "GET", "GET"),
+    Row("remove_if_linked_to deletes a temporary link", remove_if(1), LAST, YES, GONE, "GET DELETE", "DELETE"),
+    Row("remove_if_linked_to finds an expired link", remove_if(1), EXPIRED, NO, EXPIRED, "GET", "GET"),
+    # renew: a temporary link lives on.
+    Row("renew finds no link", renew(), NO_LINK, NO, None, "GET", "GET"),
+    Row("renew leaves a persistent link", renew(), PERSISTENT, YES, PERSISTENT, "GET", "GET"),
+    Row("renew is not due", renew(), TEMPORARY, YES, TEMPORARY, "GET", "GET"),
+    Row("renew is due", renew(), DUE, YES, FRESH, "GET PATCH", "PATCH"),
+    Row("renew revives no expired link", renew(), EXPIRED, NO, EXPIRED, "GET", "GET"),
+    Row("renew finds a link that waits", renew(), WAITING, YES, WAITING, "GET", "GET"),
+    # links_of and batch_get: only who is bound.
+    Row("links_of finds no link", links_of(), NO_LINK, {}, None, "GET", ""),
+    Row("links_of finds pod 0", links_of(), POD_0, {"game": 0}, POD_0, "GET", ""),
+    Row("links_of finds no expired link", links_of(), EXPIRED, {}, EXPIRED, "GET", ""),
+    Row("links_of leaves out a wait", links_of(), WAITING, {}, WAITING, "GET", ""),
+    Row("batch_get finds no link", batch_get(), NO_LINK, {}, None, "GET", ""),
+    Row("batch_get finds pod 0, and asks once for a uid", batch_get(), POD_0, {0: 1}, POD_0, "GET", ""),
+    Row("batch_get finds no expired link", batch_get(), EXPIRED, {}, EXPIRED, "GET", ""),
+    Row("batch_get leaves out a wait", batch_get(), WAITING, {}, WAITING, "GET", ""),
+]
+
+
+def in_sentences(row: Row) -> str:
+    return str(row)
+
+
+@pytest.mark.parametrize("row", TABLE, ids=in_sentences)
+async def test_without_a_cache(
+    row: Row, client: Client, make_store: Callable[..., LinkStore], place: Place, uid: str
+) -> None:
+    if row.link is not None:
+        place.make(uid, row.link)
+    observed = Observed(client)
+    answer = await row.operation(make_store(observed), uid)
+    assert (answer, place.stored(uid), observed.methods) == (row.answer, row.after, row.cost)
+
+
+@pytest.mark.parametrize("row", TABLE, ids=in_sentences)
+async def test_with_a_cache(  # noqa: PLR0913, PLR0917 - fixtures
+    row: Row,
+    client: Client,
+    cache: Reflector[Link],
+    make_store: Callable[..., LinkStore],
+    place: Place,
+    uid: str,
+) -> None:
+    if row.link is not None:
+        await known_to(cache, place, uid, place.make(uid, row.link))
+    observed = Observed(client)
+    answer = await row.operation(make_store(observed, links=cache), uid)
+    assert (answer, place.stored(uid), observed.methods) == (row.answer, row.after, row.cached)
+
+
+@pytest.mark.parametrize("row", [row for row in TABLE if row.cached], ids=in_sentences)
+async def test_a_cache_that_is_behind_costs_requests_and_never_the_right_answer(
+    row: Row, client: Client, make_store: Callable[..., LinkStore], place: Place, uid: str
+) -> None:
+    for number, stale in enumerate((NO_LINK, PERSISTENT, POD_0, DUE, EXPIRED, WAITING)):
+        each = f"{uid}-{number}"
+        stopped = Reflector(client, LINKS)
+        if stale is not None:
+            place.make(each, stale)
+            stopped.observe(LINKS.convert(place.object(each) or {}))
+            place.delete(each)
+        if row.link is not None:
+            place.make(each, row.link)
+        answer = await row.operation(make_store(client, links=stopped), each)
+        if isinstance(answer, tuple) and answer[1] > row.answer[1]:
+            answer = row.answer[0] if answer[0] is None else answer[0], row.answer[1]  # asked for a choice in vain
+        assert (answer, place.stored(each)) == (row.answer, row.after), f"the cache knew {stale}"
+
+
+# Links into another namespace: refused by the policy, but one may be older than the policy. It binds nothing.
+FOREIGN_TABLE = [
+    Row("get finds no link", get(), PERSISTENT, None, PERSISTENT, "GET", ""),
+    Row("set makes it a link", set_(2), PERSISTENT, None, P2, "GET PATCH", "PATCH"),
+    Row("set of the same pod makes it a link", set_(1), PERSISTENT, None, P1, "GET PATCH", "PATCH"),
+    Row("try_set wins", try_set(2), PERSISTENT, WON_2, P2, "GET PATCH", "PATCH"),
+    Row("set_if_absent takes it over", if_absent(2), PERSISTENT, 2, P2, "GET PATCH", "PATCH"),
+    Row("compute takes it over", compute(2), PERSISTENT, (2, 1), P2, "GET PATCH", "PATCH"),
+    Row("remove finds no link", remove(), PERSISTENT, NO, PERSISTENT, "GET", "GET"),
+    Row("remove with a grace finds no link", remove(30), PERSISTENT, NO, PERSISTENT, "GET", "GET"),
+    Row("remove_if_linked_to finds no link", remove_if(1), PERSISTENT, NO, PERSISTENT, "GET", "GET"),
+    Row("renew finds no link", renew(), DUE, NO, DUE, "GET", "GET"),
+    Row("links_of finds no link", links_of(), PERSISTENT, {}, PERSISTENT, "GET", ""),
+    Row("batch_get finds no link", batch_get(), PERSISTENT, {}, PERSISTENT, "GET", ""),
+]
+
+
+async def test_a_link_into_another_namespace_is_no_link(
+    installed: Kubectl, client: Client, make_store: Callable[..., LinkStore], place: Place, uid: str
+) -> None:
+    with unguarded(installed, place):
+        for number, row in enumerate(FOREIGN_TABLE):
+            slip_in(place, f"{uid}-{number}", row.link or PERSISTENT)
+    for number, row in enumerate(FOREIGN_TABLE):
+        observed, each = Observed(client), f"{uid}-{number}"
+        answer = await row.operation(make_store(observed), each)
+        assert (answer, place.stored(each), observed.methods) == (row.answer, row.after, row.cost), row.says
+        link = place.object(each)
+        taken_over = row.after != row.link or "PATCH" in row.cost
+        assert link is not None
+        assert ("namespace" in link["spec"]) is not taken_over, row.says
+
+
+@contextmanager
+def unguarded(kubectl: Kubectl, place: Place) -> Iterator[None]:
+    """No admission policy for as long as the context lasts."""
+    kubectl.run("delete", "validatingadmissionpolicybinding", "--all").expect_success()
+    try:
+        yield
+    finally:
+        kubectl.run("apply", "--filename", str(ADMISSION)).expect_success()
+        stranger = pod_link(uid="stranger", namespace="kube-system")
+        here = kubectl.within(place.namespace)
+        eventually(lambda: ONLY_LOCAL_NAMESPACE in here.try_out(stranger).stderr, "the policy is in force again")
+
+
+def slip_in(place: Place, uid: str, link: Stored) -> None:
+    """Create a link into another namespace; the API server may go on refusing it for a moment."""
+
+    def is_in() -> bool:
+        try:
+            place.make(uid, link, namespace="kube-system")
+        except HTTPError as refusal:
+            assert ONLY_LOCAL_NAMESPACE in str(refusal)  # noqa: PT017 - any other refusal is a failure
+            return False
+        return True
+
+    eventually(is_in, "it gets in")

@@ -1,0 +1,455 @@
+"""Many at once: contention, cancellation, deadlines, and calls that share one flight."""
+
+import asyncio
+import gc
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.recorder import recording
+from harness.witness import PodLink
+from links.clients import Gate, Observed
+from links.place import TTL, Place, Stored
+from statefulroute.cluster.client import Client
+from statefulroute.cluster.connection import Connection, connect
+from statefulroute.cluster.errors import APIError, NotFoundError
+from statefulroute.cluster.link_store import LinkStore
+from statefulroute.cluster.reflector import Reflector
+from statefulroute.domain.errors import (
+    ContendedError,
+    DeadlineExceededError,
+    InvalidParameterError,
+    PodNotAvailableError,
+)
+from statefulroute.domain.link import Link
+from statefulroute.domain.operations import Attempt
+from unit.cluster.fake_api import serving, status_object
+from unit.cluster.kubeconfigs import write_kubeconfig
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+Make = Callable[..., LinkStore]
+
+
+def chooses(pod: int) -> Callable[[], Awaitable[int]]:
+    async def choose() -> int:
+        await asyncio.sleep(0)
+        return pod
+
+    return choose
+
+
+EVERY_OPERATION: dict[str, Callable[[LinkStore, str], Awaitable[Any]]] = {
+    "get": lambda store, uid: store.get("game", uid),
+    "set": lambda store, uid: store.set("game", uid, 2),
+    "try_set": lambda store, uid: store.try_set("game", uid, 2),
+    "set_if_absent": lambda store, uid: store.set_if_absent("game", uid, 2),
+    "compute_if_absent": lambda store, uid: store.compute_if_absent("game", uid, chooses(2)),
+    "remove": lambda store, uid: store.remove("game", uid),
+    "remove with a grace": lambda store, uid: store.remove("game", uid, grace_seconds=30),
+    "remove_if_linked_to": lambda store, uid: store.remove_if_linked_to("game", uid, 1),
+    "renew": lambda store, uid: store.renew("game", uid),
+    "links_of": lambda store, uid: store.links_of(uid, ["game"]),
+    "batch_get": lambda store, uid: store.batch_get("game", [uid]),
+}
+
+#: Operations, the link that each finds, its method, what it leaves behind, and its answer when it is called again.
+WRITES: list[Any] = [
+    pytest.param(EVERY_OPERATION["set"], None, "POST", Stored(2), 2, id="set creates"),
+    pytest.param(EVERY_OPERATION["set"], Stored(1), "PATCH", Stored(2), 2, id="set moves"),
+    pytest.param(
+        EVERY_OPERATION["try_set"], Stored(1, TTL, 0), "PATCH", Stored(2), Attempt(won=True, holder=2), id="try_set"
+    ),
+    pytest.param(EVERY_OPERATION["set_if_absent"], None, "POST", Stored(2), 2, id="set_if_absent"),
+    pytest.param(EVERY_OPERATION["compute_if_absent"], None, "POST", Stored(2), 2, id="compute_if_absent"),
+    pytest.param(EVERY_OPERATION["remove"], Stored(1), "DELETE", None, False, id="remove"),
+    pytest.param(
+        EVERY_OPERATION["remove with a grace"], Stored(1), "PATCH", Stored(1, 30, 0), True, id="remove with a grace"
+    ),
+    pytest.param(EVERY_OPERATION["remove_if_linked_to"], Stored(1), "DELETE", None, False, id="remove_if_linked_to"),
+    pytest.param(EVERY_OPERATION["renew"], Stored(1, TTL, TTL - 1), "PATCH", Stored(1, TTL, 0), True, id="renew"),
+]
+
+
+async def cancelled(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+@pytest.mark.parametrize(("operation", "before", "method", "after", "again"), WRITES)
+@pytest.mark.parametrize("moment", ["before its write", "after its write"])
+async def test_an_operation_that_is_cancelled_has_happened_as_a_whole_or_not_at_all(  # noqa: PLR0913, PLR0917
+    operation: Callable[[LinkStore, str], Awaitable[Any]],
+    before: Stored | None,
+    method: str,
+    after: Stored | None,
+    again: Any,
+    moment: str,
+    client: Client,
+    make_store: Make,
+    place: Place,
+    uid: str,
+) -> None:
+    if before is not None:
+        place.make(uid, before)
+    gate = Gate(method)
+    store = make_store(Observed(client, **{"before" if moment == "before its write" else "after": gate}))
+    task = asyncio.ensure_future(operation(store, uid))
+    await gate.reached()
+    await cancelled(task)
+    if operation is EVERY_OPERATION["compute_if_absent"]:
+        gate.opened.set()  # the flight goes on without its caller
+        await eventually(lambda: place.stored(uid) == after)
+    assert place.stored(uid) == (before if moment == "before its write" and not gate.opened.is_set() else after)
+    gate.opened.set()
+    if moment == "after its write":
+        assert await operation(store, uid) == again
+    else:
+        await operation(store, uid)
+    assert place.stored(uid) == after
+
+
+@pytest.mark.parametrize("name", EVERY_OPERATION)
+async def test_an_operation_ends_at_its_deadline_when_the_server_does_not_answer(
+    name: str, make_store: Make, tmp_path: Path
+) -> None:
+    async with stalled(tmp_path) as (client, api):
+        store = make_store(client, deadline_seconds=0.05)
+        with pytest.raises(DeadlineExceededError, match=r"within 0\.05 s"):
+            await EVERY_OPERATION[name](store, "alice")
+        assert (await api.call()).method == "GET"
+
+
+async def test_a_write_that_is_not_answered_ends_at_the_deadline(make_store: Make, tmp_path: Path) -> None:
+    async with stalled(tmp_path) as (client, api):
+        task = asyncio.ensure_future(make_store(client, deadline_seconds=0.5).set("game", "alice", 1))
+        (await api.call()).refuse(404, "NotFound", "there is none")
+        assert (await api.call()).method == "POST"
+        with pytest.raises(DeadlineExceededError):
+            await task
+
+
+async def test_a_flight_ends_at_the_deadline_for_all_who_share_it(make_store: Make, tmp_path: Path) -> None:
+    async with stalled(tmp_path) as (client, api):
+        store = make_store(client, deadline_seconds=0.1)
+        callers = [store.compute_if_absent("game", "alice", chooses(1)) for _ in range(8)]
+        answers = await asyncio.gather(*callers, return_exceptions=True)
+        assert {type(answer) for answer in answers} == {DeadlineExceededError}
+        await api.call()
+        assert api.is_quiet
+
+
+async def test_a_callers_own_time_limit_is_its_own(make_store: Make, tmp_path: Path) -> None:
+    async with stalled(tmp_path) as (client, _):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await make_store(client).set("game", "alice", 1)
+
+
+async def test_a_server_that_is_busy_is_asked_again(make_store: Make, tmp_path: Path) -> None:
+    async with stalled(tmp_path) as (client, api):
+        task = asyncio.ensure_future(make_store(client).set("game", "alice", 1))
+        (await api.call()).refuse(404, "NotFound", "there is none")
+        (await api.call()).refuse(429, "TooManyRequests", "later")
+        (await api.call()).refuse(404, "NotFound", "there is none")
+        (await api.call()).refuse(403, "Forbidden", "not you")
+        with pytest.raises(APIError, match="not you"):
+            await task
+
+
+async def test_a_server_that_stays_busy_is_what_is_told(make_store: Make, tmp_path: Path) -> None:
+    async with stalled(tmp_path) as (client, api):
+        task = asyncio.ensure_future(make_store(client).set("game", "alice", 1))
+        answering = asyncio.create_task(refuse_all(api))
+        with pytest.raises(APIError, match="later"):
+            await task
+        answering.cancel()
+
+
+async def refuse_all(api: Any) -> None:
+    """Say that there is no link, and that none can be made now."""
+    while True:
+        call = await api.call()
+        if call.method == "GET":
+            call.refuse(404, "NotFound", "there is none")
+        else:
+            call.refuse(429, "TooManyRequests", "later")
+
+
+async def test_a_namespace_that_does_not_exist_is_said_at_once(client: Client, uid: str) -> None:
+    observed = Observed(client)
+    with pytest.raises(NotFoundError, match="namespaces"):
+        await LinkStore(observed, "no-such-namespace").set("game", uid, 1)  # type: ignore[arg-type]
+    assert observed.methods == "GET POST"
+
+
+async def test_a_value_that_only_the_server_refuses_is_told_by_its_field(make_store: Make, tmp_path: Path) -> None:
+    async with stalled(tmp_path) as (client, api):
+        task = asyncio.ensure_future(make_store(client).set("game", "alice", 1))
+        (await api.call()).refuse(404, "NotFound", "there is none")
+        refusal = status_object(422, "Invalid", "must be even")
+        (await api.call()).answer(refusal | {"details": {"causes": [{"field": "spec.podIndex"}]}}, 422)
+        with pytest.raises(InvalidParameterError, match="must be even") as refused:
+            await task
+        assert refused.value.field == "spec.podIndex"
+
+
+async def test_a_link_that_is_on_its_way_out_is_awaited_and_not_written_into(
+    client: Client, make_store: Make, place: Place, uid: str
+) -> None:
+    place.make(uid, Stored(1))
+    place.witness.patch(PodLink, f"game.{uid}", place.namespace, {"metadata": {"finalizers": ["example.com/slow"]}})
+    place.delete(uid)
+    looks = 0
+
+    async def let_go(method: str, path: str) -> None:
+        nonlocal looks
+        del path
+        looks += 1
+        if (method, looks) == ("GET", 3):
+            change = {"metadata": {"finalizers": None}}
+            await asyncio.to_thread(place.witness.patch, PodLink, f"game.{uid}", place.namespace, change)
+
+    observed = Observed(client, before=let_go)
+    assert await make_store(observed).set("game", uid, 2) is None
+    assert observed.methods == "GET GET GET POST"
+    assert place.stored(uid) == Stored(2)
+
+
+async def test_who_is_overtaken_between_reading_and_writing_asks_the_rule_again(
+    client: Client, store: LinkStore, make_store: Make, place: Place, uid: str
+) -> None:
+    gate = Gate("POST")
+    slow = asyncio.create_task(make_store(Observed(client, before=gate)).set_if_absent("game", uid, 1))
+    await gate.reached()
+    assert await store.set_if_absent("game", uid, 2) == 2
+    gate.opened.set()
+    assert await slow == 2
+    assert place.stored(uid) == Stored(2)
+
+
+async def test_a_removal_that_is_overtaken_spares_the_other_pods_link(
+    client: Client, store: LinkStore, make_store: Make, place: Place, uid: str
+) -> None:
+    place.make(uid, Stored(1))
+    gate = Gate("DELETE")
+    slow = asyncio.create_task(make_store(Observed(client, before=gate)).remove_if_linked_to("game", uid, 1))
+    await gate.reached()
+    assert await store.set("game", uid, 2) == 1
+    gate.opened.set()
+    assert await slow is False
+    assert place.stored(uid) == Stored(2)
+
+
+async def test_two_that_move_a_link_in_turn_each_tell_the_pod_before(
+    client: Client, make_store: Make, place: Place, uid: str
+) -> None:
+    place.make(uid, Stored(9))
+    with recording(place.witness, place.namespace) as recorder:
+
+        async def move(store: LinkStore, pods: range) -> list[tuple[int | None, int]]:
+            return [(await store.set("game", uid, pod), pod) for pod in pods]
+
+        moves = await asyncio.gather(
+            move(make_store(client), range(100, 125)), move(make_store(client), range(200, 225))
+        )
+        held = [version.pod_index for version in recorder.versions(f"game.{uid}")]
+    # What each was told is what the record shows: every pod follows the one that its mover was told of.
+    assert sorted((before, after) for one in moves for before, after in one) == sorted(pairwise(held))
+
+
+async def test_who_is_overtaken_every_time_gives_up_and_says_so(
+    client: Client, make_store: Make, place: Place, uid: str
+) -> None:
+    place.make(uid, Stored(0))
+    moves = 0
+
+    async def overtake(method: str, path: str) -> None:
+        nonlocal moves
+        del path
+        if method == "PATCH":
+            moves += 1
+            await asyncio.to_thread(place.change, uid, podIndex=moves)
+
+    with pytest.raises(ContendedError, match="12 times"):
+        await make_store(Observed(client, before=overtake)).set("game", uid, 77)
+    assert place.stored(uid) == Stored(12)
+
+
+async def test_64_clients_that_compute_at_once_make_one_link_by_one_write(
+    connection: Connection, make_store: Make, place: Place, uid: str
+) -> None:
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(Client(connection, connections=2)) for _ in range(64)]
+        observed = [Observed(client) for client in clients]
+        with recording(place.witness, place.namespace) as recorder:
+            answers = await asyncio.gather(
+                *(
+                    make_store(each, deadline_seconds=30).compute_if_absent("game", uid, chooses(number))
+                    for number, each in enumerate(observed)
+                )
+            )
+            versions = recorder.versions(f"game.{uid}")
+    assert [version.pod_index for version in versions] == [answers[0]]
+    assert set(answers) == {answers[0]}
+    link = place.object(uid)
+    assert link is not None
+    assert link["metadata"]["generation"] == 1
+    assert {method for each in observed for method in each.requests} <= {"GET", "POST"}
+
+
+async def test_64_callers_of_one_store_share_one_flight(
+    client: Client, make_store: Make, place: Place, uid: str
+) -> None:
+    observed, asked = Observed(client), 0
+
+    async def choose() -> int:
+        nonlocal asked
+        asked += 1
+        await asyncio.sleep(0.01)
+        return asked
+
+    store = make_store(observed)
+    answers = await asyncio.gather(*(store.compute_if_absent("game", uid, choose) for _ in range(64)))
+    assert (set(answers), asked, observed.methods) == ({1}, 1, "GET POST")
+    assert place.stored(uid) == Stored(1)
+    await store.remove("game", uid)
+    assert await store.compute_if_absent("game", uid, choose) == 2  # a flight that is over answers nobody
+
+
+async def test_flights_of_other_uids_and_routes_are_their_own(store: LinkStore, uid: str) -> None:
+    answers = await asyncio.gather(
+        store.compute_if_absent("game", uid, chooses(1)),
+        store.compute_if_absent("chat", uid, chooses(2)),
+        store.compute_if_absent("game", f"{uid}-b", chooses(3)),
+    )
+    assert answers == [1, 2, 3]
+    assert await store.links_of(uid, ["game", "chat", "nowhere"]) == {"game": 1, "chat": 2}
+    assert await store.batch_get("game", [uid, f"{uid}-b", f"{uid}-c"]) == {1: [uid], 3: [f"{uid}-b"]}
+
+
+@pytest.mark.parametrize("who", ["the first", "another", "all but one"])
+async def test_a_caller_that_gives_up_leaves_the_others_their_answer(
+    who: str, client: Client, make_store: Make, uid: str
+) -> None:
+    gate = Gate("POST")
+    store = make_store(Observed(client, before=gate))
+    callers = [asyncio.create_task(store.compute_if_absent("game", uid, chooses(n))) for n in range(8)]
+    await gate.reached()
+    leaving = {"the first": callers[:1], "another": callers[3:4], "all but one": callers[:7]}[who]
+    for caller in leaving:
+        await cancelled(caller)
+    gate.opened.set()
+    assert {await caller for caller in callers if caller not in leaving} == {0}
+
+
+async def test_a_choice_that_fails_fails_for_all_who_share_it_and_for_nobody_later(store: LinkStore, uid: str) -> None:
+    async def fail() -> int:
+        await asyncio.sleep(0)
+        raise PodNotAvailableError("no pod takes new users now")
+
+    answers = await asyncio.gather(
+        *(store.compute_if_absent("game", uid, fail) for _ in range(4)), return_exceptions=True
+    )
+    assert {type(answer) for answer in answers} == {PodNotAvailableError}
+    assert await store.compute_if_absent("game", uid, chooses(1)) == 1
+
+
+async def test_a_flight_that_fails_after_all_have_given_up_complains_to_nobody(store: LinkStore, uid: str) -> None:
+    complaints: list[dict[str, Any]] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: complaints.append(context))
+    chosen = asyncio.Event()
+
+    async def fail() -> int:
+        await chosen.wait()
+        raise PodNotAvailableError("no pod takes new users now")
+
+    caller = asyncio.create_task(store.compute_if_absent("game", uid, fail))
+    await asyncio.sleep(0.05)
+    await cancelled(caller)
+    chosen.set()
+    await asyncio.sleep(0.05)
+    del caller
+    gc.collect()
+    loop.set_exception_handler(None)
+    assert complaints == []
+    assert await store.compute_if_absent("game", uid, chooses(1)) == 1
+
+
+async def test_a_store_with_a_cache_sees_its_own_writes_at_once(
+    client: Client, make_store: Make, cache: Reflector[Link], uid: str
+) -> None:
+    observed = Observed(client)
+    store = make_store(observed, links=cache)
+
+    async def held() -> int | None:
+        link = await store.get("game", uid)
+        return None if link is None else link.pod_index
+
+    await store.set("game", uid, 1)
+    assert await held() == 1
+    await store.set("game", uid, 2)
+    assert await held() == 2
+    await store.remove("game", uid)
+    assert await held() is None
+    await store.set("game", uid, 3)
+    assert await held() == 3
+    assert observed.methods == "POST PATCH DELETE POST"
+
+
+async def test_a_batch_asks_for_every_uid_once_and_some_at_a_time(client: Client, make_store: Make, uid: str) -> None:
+    under_way = most = 0
+
+    async def begin(method: str, path: str) -> None:
+        nonlocal under_way, most
+        del method, path
+        under_way += 1
+        most = max(most, under_way)
+
+    async def end(method: str, path: str) -> None:
+        nonlocal under_way
+        del method, path
+        under_way -= 1
+
+    observed = Observed(client, begin, end)
+    uids = [f"{uid}-{number}" for number in range(100)]
+    await make_store(client).set("game", uids[7], 0)
+    assert await make_store(observed).batch_get("game", uids) == {0: [uids[7]]}
+    assert (len(observed.requests), most) == (100, 16)
+
+
+async def test_a_batch_that_fails_gives_the_error_itself(make_store: Make, tmp_path: Path) -> None:
+    async with stalled(tmp_path) as (client, api):
+        task = asyncio.ensure_future(make_store(client).batch_get("game", ["alice", "bob"]))
+        (await api.call()).refuse(403, "Forbidden", "not you")
+        with pytest.raises(APIError, match="not you"):
+            await task
+
+
+async def eventually(holds: Callable[[], object]) -> None:
+    async with asyncio.timeout(10):
+        while not holds():  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0.01)
+
+
+class stalled:  # noqa: N801 - a context manager
+    """A client of a server that answers nothing by itself, and that server."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> tuple[Client, Any]:
+        api = await self._stack.enter_async_context(serving())
+        kubeconfig = write_kubeconfig(self._folder / "kubeconfig", server=api.server)
+        connection = await self._stack.enter_async_context(connect(kubeconfig))
+        return await self._stack.enter_async_context(Client(connection)), api
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()

@@ -1,0 +1,317 @@
+"""Whatever is done to links, by whomever, in whatever order: the cluster says what the model says.
+
+A real API server, an operator that is killed and started in between, four clients of which two have a cache, and
+a clock that the clients share with the model. It runs an hour ahead of the operator's: what the tests let expire
+is still there, so that every operation meets links whose time is over and that nobody has removed.
+"""
+
+import asyncio
+import logging
+import os
+from collections import defaultdict
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any, ClassVar, NoReturn, Self, TypeVar
+
+import pytest
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from harness.objects import encoded_name, pod_link
+from harness.operator import OperatorProcess
+from harness.patience import eventually
+from harness.service import Service, is_bound
+from harness.witness import PodLink
+from property.calls import CLIENTS, PODS, READS, ROUTES, UIDS, Call, calls, lasting, users
+from property.model import Binding, Model, User, bound, outcomes
+from statefulroute.cluster.client import Client
+from statefulroute.cluster.connection import connect
+from statefulroute.cluster.link_store import LinkStore
+from statefulroute.cluster.reflector import Reflector
+from statefulroute.cluster.wire import LINKS
+from statefulroute.domain.link import Link
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+#: How many operations are made, at the least; `make test-property` asks for 10,000.
+OPERATIONS = int(os.environ.get("STATEFULROUTE_PROPERTY_OPERATIONS", "300"))
+
+#: From here on, every operation must have had different answers, and the operator must have died.
+MANY = 1000
+
+#: Which sequences are drawn. When it is given, a failure is shrunk to the shortest that fails, which takes a while.
+SEED = os.environ.get("STATEFULROUTE_PROPERTY_SEED")
+
+SETTINGS = settings(
+    max_examples=8,
+    stateful_step_count=24,
+    deadline=None,
+    database=None,
+    phases=[Phase.generate] if SEED is None else [Phase.generate, Phase.shrink],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+#: A user, and calls about this one: a cache has no time to hear of what was done to the link before them.
+users_and_calls = users.flatmap(
+    lambda user: st.tuples(st.just(user), st.lists(calls(st.just(user), reads=False), max_size=2))
+)
+
+
+class World:
+    """What all sequences of a run share: the cluster, its operator, the clients, and the time."""
+
+    def __init__(self, game: Service, operator: OperatorProcess) -> None:
+        self.game = game
+        self.operator = operator
+        self.start = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
+        self.moment = 0
+        self.operations = 0
+        self.answers: defaultdict[str, set[str]] = defaultdict(set)
+        self.deaths = 0
+        self.sequences = count()
+        self.stores: list[LinkStore] = []
+        self.caches: dict[int, Reflector[Link]] = {}
+        self._runner = asyncio.Runner()
+        self._stack = AsyncExitStack()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do something in the clients' loop; their caches follow the API server only in the meantime."""
+        return self._runner.run(work)
+
+    def __enter__(self) -> Self:
+        self.run(self._connect())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.run(self._stack.aclose())
+        self._runner.close()
+
+    async def _connect(self) -> None:
+        # A TLS connection that is left in the middle of an answer is closed a moment later, while its loop still runs.
+        self._stack.push_async_callback(asyncio.sleep, 0.25)
+        kubeconfig = self.game.kubectl.kubeconfig
+        connection = await self._stack.enter_async_context(connect(kubeconfig))
+        for number in range(CLIENTS):
+            client = await self._stack.enter_async_context(Client(connection))
+            links = None
+            if number % 2:
+                watcher = await self._stack.enter_async_context(Client(connection, connections=1))
+                self.caches[number] = links = Reflector(watcher, LINKS)
+                following = asyncio.create_task(links.run())
+                self._stack.callback(following.cancel)
+                await links.synced.wait()
+            self.stores.append(LinkStore(client, self.game.namespace, links=links, clock=lambda: self.now))
+
+    @property
+    def now(self) -> datetime:
+        """The time of the clients and the model."""
+        return self.start + timedelta(seconds=self.moment)
+
+
+class Links(RuleBasedStateMachine):
+    """One sequence: it has users of its own."""
+
+    world: ClassVar[World]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = Model()
+        self.trace: list[str] = []
+        self.number = next(self.world.sequences)
+
+    # What clients do.
+
+    @rule(made=st.lists(calls(users, reads=True), min_size=1, max_size=6))
+    def one_after_the_other(self, made: list[Call]) -> None:
+        for call in made:
+            answer = self.world.run(self._make(call))
+            self._expect(call, answer)
+
+    @rule(made=st.lists(calls(users, reads=False), min_size=2, max_size=6, unique_by=lambda call: call.user))
+    def at_once_for_different_users(self, made: list[Call]) -> None:
+        for call, answer in zip(made, self.world.run(self._make_all(made)), strict=True):
+            self._expect(call, answer)
+
+    @rule(
+        made=users.flatmap(
+            lambda user: st.lists(calls(st.just(user), reads=False), min_size=2, max_size=4),
+        )
+    )
+    def at_once_for_one_user(self, made: list[Call]) -> None:
+        answers = self.world.run(self._make_all(made))
+        effects = [(call.effect, answer) for call, answer in zip(made, answers, strict=True)]
+        states = [state for state in outcomes(self.model, effects, self.world.moment) if self._agrees(state)]
+        if not states:
+            self._fail(f"these answers, and what is there now, fit no order: {made}: {answers}; {self._stored()}")
+        self.model = states[0]
+
+    # What others do.
+
+    @rule(user=users, seconds=lasting)
+    def somebody_leaves_the_choice(self, user: User, seconds: int | None) -> None:
+        self._delete(user)
+        binding = bound(None, seconds, self.world.moment)
+        self._create(user, binding)
+        if user.route == "game":
+            self._have_the_operator()
+            eventually(lambda: self._stored()[user].pod is not None, "the operator has chosen", seconds=60)
+            pod = self._stored()[user].pod
+            assert pod in PODS
+            binding = Binding(pod, binding.ttl, binding.renewed)
+        self.model.put(user, binding)
+
+    @rule(about=users_and_calls, pod=st.sampled_from(PODS), seconds=lasting)
+    def somebody_binds(self, about: tuple[User, list[Call]], pod: int, seconds: int | None) -> None:
+        user, then = about
+        self._delete(user)
+        binding = bound(pod, seconds, self.world.moment)
+        self._create(user, binding)
+        self.model.put(user, binding)
+        self.one_after_the_other(then)
+
+    @rule(about=users_and_calls)
+    def somebody_deletes(self, about: tuple[User, list[Call]]) -> None:
+        user, then = about
+        self._delete(user)
+        self.model.put(user, None)
+        self.one_after_the_other(then)
+
+    @rule(seconds=st.sampled_from((1, 299, 300, 301, 599, 600)), then=st.lists(calls(users, reads=True), max_size=3))
+    def time_passes(self, seconds: int, then: list[Call]) -> None:
+        self.world.moment += seconds
+        self.one_after_the_other(then)
+
+    @rule(chance=st.integers(0, 4))
+    def the_operator_is_killed_or_started(self, chance: int) -> None:
+        if chance:  # seldom: a start costs a second of work
+            return
+        if self.world.operator.is_running:
+            self.world.operator.kill()
+            self.world.deaths += 1
+        else:
+            self.world.operator.launch()
+
+    # What is compared.
+
+    @invariant()
+    def the_cluster_holds_what_the_model_holds(self) -> None:
+        stored, expected = self._stored(), self.model.links(self.world.moment)
+        if stored != expected:
+            self._fail(f"the cluster holds {stored}, the model {expected}")
+
+    def teardown(self) -> None:
+        self.world.game.witness.delete_all(PodLink, self.world.game.namespace)
+
+    def _agrees(self, model: Model) -> bool:
+        return self._stored() == model.links(self.world.moment)
+
+    def _expect(self, call: Call, answer: Any) -> None:
+        expected = call.effect(self.model, self.world.moment)
+        if answer != expected:
+            self._fail(f"{call}: the cluster says {answer!r}, the model {expected!r}")
+
+    def _fail(self, message: str) -> NoReturn:
+        """Fail, and log how it came to that: what races is not the same when it is done again."""
+        log.error("%s, after:\n%s", message, "\n".join(self.trace))
+        raise AssertionError(message)
+
+    async def _make(self, call: Call) -> Any:
+        if call.operation in READS and call.client in self.world.caches:
+            await self._catch_up(self.world.caches[call.client])
+        self.world.operations += 1
+        answer = await call.make(self.world.stores[call.client], self._uid, self.world.start)
+        self.world.answers[call.operation].add(repr(answer))
+        self.trace.append(f"moment {self.world.moment}: {call} -> {answer!r}")
+        return answer
+
+    async def _make_all(self, made: list[Call]) -> list[Any]:
+        return list(await asyncio.gather(*map(self._make, made)))
+
+    async def _catch_up(self, links: Reflector[Link]) -> None:
+        """Wait until a cache knows what is there: what it answers before that may be older."""
+        objects = {item["metadata"]["name"]: int(item["metadata"]["resourceVersion"]) for item in self._objects()}
+        async with asyncio.timeout(30):
+            for user in (User(route, uid) for route in ROUTES for uid in UIDS):
+                group, name = (self.world.game.namespace, user.route), self._name(user)
+                while not is_known(links.cache.get(group, name), objects.get(name)):  # noqa: ASYNC110 - no event
+                    await asyncio.sleep(0.002)
+
+    # The cluster as an outsider sees and changes it.
+
+    def _uid(self, uid: str) -> str:
+        return f"{uid}-{self.number}"
+
+    def _name(self, user: User) -> str:
+        uid = self._uid(user.uid)
+        return f"{user.route}.{uid}" if uid.isascii() else encoded_name(user.route, uid)
+
+    def _objects(self) -> list[dict[str, Any]]:
+        mine = {self._uid(uid) for uid in UIDS}
+        return [item for item in self.world.game.links() if item["spec"]["uid"] in mine]
+
+    def _stored(self) -> dict[User, Binding]:
+        """The links that are there, but for those whose time is over."""
+        uids = {self._uid(uid): uid for uid in UIDS}
+        stored = {}
+        for item in self._objects():
+            spec = item["spec"]
+            renewed = spec.get("renewTime")
+            moment = renewed and (datetime.fromisoformat(renewed) - self.world.start).total_seconds()
+            link = Binding(spec.get("podIndex"), spec.get("ttlSeconds"), moment)
+            if not link.is_over(self.world.moment):
+                stored[User(spec["routeName"], uids[spec["uid"]])] = link
+        return stored
+
+    def _create(self, user: User, binding: Binding) -> None:
+        spec: dict[str, Any] = {"podIndex": binding.pod, "ttlSeconds": binding.ttl}
+        if binding.ttl is not None:
+            spec["renewTime"] = self.world.now.isoformat()
+        given = {field: value for field, value in spec.items() if value is not None}
+        item = pod_link(self._name(user), routeName=user.route, uid=self._uid(user.uid), **given)
+        self.world.game.witness.create(item, self.world.game.namespace)
+        self.trace.append(f"moment {self.world.moment}: somebody creates {user}: {binding}")
+
+    def _delete(self, user: User) -> None:
+        """Whether or not it is there, or its time is over."""
+        if any(item["metadata"]["name"] == self._name(user) for item in self._objects()):
+            self.world.game.witness.delete(PodLink, self._name(user), self.world.game.namespace)
+            self.trace.append(f"moment {self.world.moment}: somebody deletes {user}")
+
+    def _have_the_operator(self) -> None:
+        if not self.world.operator.is_running:
+            self.world.operator.launch()
+
+
+def is_known(cached: Link | None, resource_version: int | None) -> bool:
+    """Whether a cache knows a link in this version, or that there is none."""
+    if cached is None or resource_version is None:
+        return cached is None and resource_version is None
+    return cached.resource_version >= resource_version
+
+
+@pytest.mark.timeout(60 + OPERATIONS)
+def test_the_cluster_says_what_the_model_says(game: Service, operator: OperatorProcess) -> None:
+    with World(game, operator) as world:
+        Links.world = world
+        for number in count(int(SEED or "1")):
+            try:
+                run_state_machine_as_test(seed(number)(Links), settings=SETTINGS)
+            except BaseException as error:
+                error.add_note(f"to have it again, and shrunk: STATEFULROUTE_PROPERTY_SEED={number}")
+                raise
+            if world.operations >= OPERATIONS:
+                break
+        if OPERATIONS >= MANY:
+            assert {operation: answers for operation, answers in world.answers.items() if len(answers) < 2} == {}
+            assert world.deaths, "the operator was never killed"
+        log.info("%s operations, %s deaths of the operator", world.operations, world.deaths)
+        if not operator.is_running:
+            operator.start()
+        game.link_all(f"last-{number}" for number in range(3))
+        eventually(lambda: all(is_bound(link) for link in game.links()), "the operator serves still")
