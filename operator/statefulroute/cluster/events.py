@@ -60,11 +60,12 @@ class EventRecorder:
             event: what has happened; None where nothing has.
             uid: the `metadata.uid` of the object that it has happened to.
         """
-        if event is None or self._is_repeated((event, uid)):
+        if event is None or self._was_told((event, uid)):
             return
         if self._queue.full() or not self._take_token():
             self.dropped += 1
             return
+        self._remember((event, uid))
         self._queue.put_nowait(self._manifest(event, uid))
 
     async def run(self) -> None:
@@ -77,17 +78,16 @@ class EventRecorder:
             except ClusterError as error:
                 log.info("an event was not written", error=str(error))
 
-    def _is_repeated(self, told: tuple[Event, str]) -> bool:
+    def _was_told(self, told: tuple[Event, str]) -> bool:
         """Whether this was told of this very object lately: one that was made anew has events of its own."""
-        now = self._monotonic()
-        last = self._written.pop(told, None)
-        if last is not None and now - last < _REPEAT_SECONDS:
-            self._written[told] = last
-            return True
-        self._written[told] = now
+        last = self._written.get(told)
+        return last is not None and self._monotonic() - last < _REPEAT_SECONDS
+
+    def _remember(self, told: tuple[Event, str]) -> None:
+        self._written.pop(told, None)  # the latest stands last
+        self._written[told] = self._monotonic()
         if len(self._written) > _REMEMBERED:
             self._written.popitem(last=False)
-        return False
 
     def _take_token(self) -> bool:
         now = self._monotonic()

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from statefulroute.cluster.errors import ClusterError, ConflictError
+from statefulroute.cluster.errors import ClusterError, ConflictError, NotFoundError
 
 K = TypeVar("K", bound=Hashable)
 
@@ -108,7 +108,7 @@ class WorkQueue(Generic[K]):
     async def _try(self, key: K) -> None:
         try:
             again_after = await self._handle(key)
-        except ConflictError:  # somebody wrote in between; the watch brings their version
+        except (ConflictError, NotFoundError):  # somebody wrote or deleted in between; the watch brings it
             self._retry(key)
         except ClusterError as error:
             log.warning("a write failed: trying again", key=key, error=str(error))

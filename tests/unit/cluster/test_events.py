@@ -96,6 +96,16 @@ async def test_of_a_wave_only_so_many_are_told_and_the_others_counted() -> None:
     assert len(await board.settle()) == 60
 
 
+async def test_an_event_that_was_dropped_may_be_told_later() -> None:
+    board = Board()
+    for number in range(51):
+        board.recorder.record(event(f"bound {number}"), "its-uid")
+    await board.settle()
+    board.seconds = 1.0
+    board.recorder.record(event("bound 50"), "its-uid")
+    assert (await board.settle())[-1] == "bound 50"
+
+
 async def test_an_event_that_cannot_be_written_is_lost_and_the_next_one_is_not() -> None:
     board = Board()
     board.fails = True

@@ -36,6 +36,17 @@ def test_idle_time_is_not_saved_up() -> None:
     assert [pace.wait_for(key) for key in "ab"] == [0.0, pytest.approx(0.1)]
 
 
+def test_who_needs_its_turn_no_more_has_no_old_one_later() -> None:
+    clock = Clock()
+    pace = Pace(10, clock)
+    pace.wait_for("a")
+    pace.wait_for("b")
+    pace.forget("b")
+    clock.now += 60
+    pace.wait_for("a")
+    assert pace.wait_for("b") == pytest.approx(0.1)
+
+
 @given(st.lists(st.tuples(st.integers(0, 20), st.floats(0, 0.3)), max_size=200))
 def test_no_more_go_than_the_rate_allows(asks: list[tuple[int, float]]) -> None:
     clock = Clock()

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 import pytest
 from structlog.testing import capture_logs
 
-from statefulroute.cluster.errors import ConflictError, UnreachableError
+from statefulroute.cluster.errors import ConflictError, NotFoundError, UnreachableError
 from statefulroute.controllers import work_queue as work_queue_module
 from statefulroute.controllers.work_queue import WorkQueue
 
@@ -296,6 +296,7 @@ async def test_a_key_that_fails_while_the_queue_closes_is_tried_when_it_is_opene
     ("error", "logged"),
     [
         (ConflictError(409, "Conflict", "the object has been modified"), []),
+        (NotFoundError(404, "NotFound", "the object was deleted"), []),
         (UnreachableError("nobody answered"), [("warning", "a write failed: trying again")]),
         (RuntimeError("a defect"), [("error", "an unexpected error: trying again")]),
     ],

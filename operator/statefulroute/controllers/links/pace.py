@@ -32,3 +32,7 @@ class Pace:
             return 0.0
         self._turns[key] = turn
         return turn - now
+
+    def forget(self, key: Hashable) -> None:
+        """The key needs no turn any more; it would be an old one when it is asked for next."""
+        self._turns.pop(key, None)

@@ -60,6 +60,12 @@ class LinkReconciler:
         Raises:
             ClusterError: a write failed; what there is to do must be judged anew.
         """
+        outcome = await self._bring(key)
+        if outcome.again_after is None:
+            self._moves.forget(key)
+        return outcome
+
+    async def _bring(self, key: LinkKey) -> Outcome:
         moved: MoveReason | None = None
         while (link := self._links.get(*key)) is not None and not link.deleting:
             view = View(link, self._views.get(key.route), self._clock())
