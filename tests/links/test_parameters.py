@@ -219,11 +219,12 @@ async def test_a_link_renewed_far_ahead_by_hand_lives_on_until_it_is_set_anew(
     assert place.stored(uid) == Stored(1, TTL, 0)  # it would have lived longer than it was asked to
 
 
-async def test_a_renewal_that_is_no_time_counts_from_the_creation(
+async def test_a_temporary_link_that_was_never_renewed_counts_from_its_creation(
     client: Client, make_store: Callable[..., LinkStore], place: Place, uid: str
 ) -> None:
     place.make(uid, Stored(1, TTL))
-    created = datetime.now(UTC)
-    at = {"ends": created + timedelta(seconds=TTL + 2), "lives": created + timedelta(seconds=TTL - 2)}
-    assert await make_store(client, clock=lambda: at["lives"]).get("game", uid) is not None
-    assert await make_store(client, clock=lambda: at["ends"]).get("game", uid) is None
+    link = place.object(uid)
+    assert link is not None
+    end = datetime.fromisoformat(link["metadata"]["creationTimestamp"]) + timedelta(seconds=TTL)
+    assert await make_store(client, clock=lambda: end - timedelta(microseconds=1)).get("game", uid) is not None
+    assert await make_store(client, clock=lambda: end).get("game", uid) is None
