@@ -75,8 +75,8 @@ test-pythons: setup ## Run the unit tests on every supported Python that this ma
 	@$(BIN)/python tests/pythons.py
 
 .PHONY: test-property
-test-property: setup ## Hold 10,000 random operations on links to the reference model
-	@STATEFULROUTE_PROPERTY_OPERATIONS=10000 $(BIN)/pytest tests/property tests/links
+test-property: setup ## Hold 10,000 random operations on links to the model, and storm 1,000 users with 5,000 claims
+	@STATEFULROUTE_PROPERTY_OPERATIONS=10000 $(BIN)/pytest tests/property tests/links/test_claims.py -o log_cli=true -o log_cli_level=INFO
 
 .PHONY: test-waves
 test-waves: setup ## Move, expire and restart with thousands of links, where `make test` takes hundreds
