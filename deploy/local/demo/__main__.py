@@ -1,13 +1,12 @@
 """`python -m demo [--once]`: tell the story, then stay up until Ctrl-C, or with --once end with a verdict."""
 
 import argparse
-import signal
 import sys
 import time
-from types import FrameType
 
 from rich.console import Console
 
+from demo.interruption import Interruption
 from demo.invitation import invite
 from demo.observer import Observer
 from demo.screen import Screen
@@ -25,9 +24,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="demo", description="Start everything on this machine and watch links bind.")
     parser.add_argument("--once", action="store_true", help="end by itself; the exit code says whether all was well")
     once = parser.parse_args().once
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
-    with Screen(Console()) as screen:
+    interruption = Interruption()
+    interruption.install()
+    with Screen(Console(), interruption) as screen:
         try:
             return _run(screen, once=once)
         except (UnexpectedError, LocalClusterError) as error:
@@ -54,7 +53,7 @@ def _run(screen: Screen, *, once: bool) -> int:
             _show_log(stage, screen)
             raise
         finally:
-            _end_undisturbed()
+            Interruption.ignore()  # the clearing away takes a few seconds, undisturbed
             observer.stop()
             screen.close()
             screen.note("stopping, and removing everything that was started")
@@ -76,16 +75,6 @@ def _show_log(stage: Stage, screen: Screen) -> None:
     screen.note(f"the end of {stage.operator_log}:")
     for line in stage.cluster.guardian.log_tail("operator", LOG_LINES).splitlines():
         screen.output(line)
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
-def _end_undisturbed() -> None:
-    """From now on no signal interrupts the clearing away, which takes a few seconds."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
 
 
 if __name__ == "__main__":

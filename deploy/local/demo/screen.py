@@ -9,6 +9,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from demo.interruption import Interruption
 from demo.panel import Marks, marks_for, panel, plain_lines
 from demo.progress import spinning
 from demo.world import World
@@ -22,10 +23,12 @@ class Screen:
 
     Args:
         console: Where to write. Colours follow the terminal, NO_COLOR and FORCE_COLOR as rich obeys them.
+        interruption: Holds signals back while something is printed.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, interruption: Interruption) -> None:
         self._console = console
+        self._interruption = interruption
         self._is_live = console.is_terminal and not console.is_dumb_terminal
         self._live: Live | None = None
         self._shown: list[str] = []
@@ -75,7 +78,8 @@ class Screen:
     def show(self, world: World) -> None:
         """The route or a link has changed: renew the panel, or without a terminal say what is new."""
         if self._live is not None:
-            self._live.update(self._panel(world), refresh=True)
+            with self._interruption.held():
+                self._live.update(self._panel(world), refresh=True)
         elif not self._is_live:
             lines = plain_lines(world)
             for line in lines:
@@ -87,7 +91,8 @@ class Screen:
         """From now on keep the panel in sight."""
         if self._is_live and self._live is None:
             self._live = Live(self._panel(world), console=self._console, auto_refresh=False)
-            self._live.start(refresh=True)
+            with self._interruption.held():
+                self._live.start(refresh=True)
 
     def close(self) -> None:
         """Leave the panel as it is and end."""
@@ -107,4 +112,5 @@ class Screen:
         return panel(world, self.marks, self._console.width)
 
     def _print(self, text: Text) -> None:
-        self._console.print(text, soft_wrap=True, highlight=False)
+        with self._interruption.held():
+            self._console.print(text, soft_wrap=True, highlight=False)
