@@ -29,8 +29,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[LocalCluster]:
-    """A cluster of this session's own; with STATEFULROUTE_KUBECONFIG, the one that it names."""
-    with LocalCluster.start(name=f"tests-{os.getpid()}", nodes=3) as started:
+    """A cluster of this session's own; with STATEFULROUTE_KUBECONFIG, the one that it names.
+
+    Its pods get addresses of this machine, so that a test can listen on them; other sessions' pods get others.
+    """
+    pod_range = f"127.{16 + os.getpid() % 200}.0.0/16"
+    with LocalCluster.start(name=f"tests-{os.getpid()}", nodes=3, pod_range=pod_range) as started:
         yield started
 
 

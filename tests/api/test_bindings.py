@@ -95,6 +95,10 @@ CHANGES = {
         {"ttlSeconds": None},
         "spec.renewTime: Invalid value: renewTime needs ttlSeconds: a persistent link is not renewed",
     ),
+    "the pod, by its name too": (
+        {"podName": "game-1"},
+        "spec.podName: Invalid value: podIndex and podName exclude each other: name the pod by one of them",
+    ),
     "the pod, to none that can be": (
         {"podIndex": -1},
         "spec.podIndex: Invalid value: -1: podIndex must be from 0 to 2147483647",
@@ -104,7 +108,7 @@ CHANGES = {
 
 @pytest.mark.parametrize(("change", "says"), CHANGES.values(), ids=CHANGES)
 def test_a_change_is_refused_with_the_reason(here: Kubectl, change: dict[str, Any], says: str) -> None:
-    here.create(pod_link(ttlSeconds=60, renewTime="2026-01-01T00:00:00Z"))
+    here.create(pod_link(podIndex=1, ttlSeconds=60, renewTime="2026-01-01T00:00:00Z"))
     assert here.patch("podlink", "game.alice", {"spec": change}).complaints == (says,)
 
 
@@ -118,6 +122,11 @@ def test_a_uid_cannot_be_taken_away(here: Kubectl) -> None:
     [
         pytest.param({"podIndex": 2}, {"podIndex": 2}, id="to another pod"),
         pytest.param({"podIndex": None}, {"podIndex": ABSENT}, id="to whatever pod"),
+        pytest.param(
+            {"podIndex": None, "podName": "game-1"},
+            {"podIndex": ABSENT, "podName": "game-1"},
+            id="to a pod by its name",
+        ),
         pytest.param(
             {"ttlSeconds": None, "renewTime": None},
             {"ttlSeconds": ABSENT, "renewTime": ABSENT},

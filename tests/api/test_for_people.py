@@ -11,16 +11,19 @@ from harness.namespaces import fresh_namespace
 from harness.objects import condition, encoded_name, pod_link, stateful_route
 from harness.patience import eventually
 
+LINKS = ("fleet.alice", "game.alice", "game.carol", "game.x-426f62")
+
 
 @pytest.fixture(scope="module")
 def play(installed: Kubectl) -> Iterator[Kubectl]:
-    """A kubectl in a namespace with a route and three links: two bound, one not yet."""
+    """A kubectl in a namespace with a route and three links: two bound, one not yet; and a link of another route."""
     with fresh_namespace(installed) as name:
         here = installed.within(name)
         here.create(stateful_route())
         here.create(pod_link(podIndex=2))
         here.create(pod_link(encoded_name("game", "Bob"), uid="Bob", podIndex=1))
         here.create(pod_link(uid="carol"))
+        here.create(pod_link(routeName="fleet", podName="fleet-5d8f-x2"))
         mark(here, "podlink", "game.alice", phase="Bound", podIndex=2, podName="game-2", host="game-2.game.play.svc")
         mark(here, "podlink", "game.carol", phase="Pending", conditions=[condition(reason="NoAvailablePod")])
         mark(
@@ -32,6 +35,7 @@ def play(installed: Kubectl) -> Iterator[Kubectl]:
             routablePods=2,
             links=2,
             bestPodIndex=0,
+            bestPodName="game-0",
             conditions=[condition(reason="Routable")],
         )
         yield here
@@ -44,7 +48,7 @@ def mark(here: Kubectl, kind: str, name: str, **status: Any) -> None:
 @pytest.mark.parametrize("alias", ["pl", "podlink", "podlinks", "podlinks.v1alpha1.statefulroute.io"])
 def test_links_are_found_under_every_name(play: Kubectl, alias: str) -> None:
     found = play.run("get", alias, "--output=name").expect_success().stdout.split()
-    assert found == [f"podlink.statefulroute.io/{name}" for name in ("game.alice", "game.carol", "game.x-426f62")]
+    assert found == [f"podlink.statefulroute.io/{name}" for name in LINKS]
 
 
 @pytest.mark.parametrize("alias", ["sr", "statefulroute", "statefulroutes"])
@@ -61,12 +65,13 @@ def test_the_category_lists_both_kinds(play: Kubectl) -> None:
 @pytest.mark.parametrize(
     ("selector", "found"),
     [
-        ("spec.uid=alice", ["game.alice"]),
+        ("spec.uid=alice", ["fleet.alice", "game.alice"]),
         ("spec.uid=Bob", ["game.x-426f62"]),
         ("spec.uid=nobody", []),
         ("spec.routeName=game", ["game.alice", "game.carol", "game.x-426f62"]),
-        ("spec.routeName!=game", []),
+        ("spec.routeName!=game", ["fleet.alice"]),
         ("spec.podIndex=2", ["game.alice"]),
+        ("spec.podName=fleet-5d8f-x2", ["fleet.alice"]),
         ("spec.podIndex=1,spec.uid=Bob", ["game.x-426f62"]),
         ("status.phase=Pending", ["game.carol"]),
         ("status.phase=Bound,spec.routeName=game", ["game.alice"]),
@@ -95,7 +100,7 @@ def test_these_columns_are_shown(play: Kubectl, command: str, columns: str) -> N
     [
         ("get pl game.alice -o wide", "game.alice game alice game-2 Bound game-2.game.play.svc"),
         ("get pl game.carol", "game.carol game carol Pending NoAvailablePod"),
-        ("get sr -o wide", "game True Ready Idle 3 2 2 0 Routable"),
+        ("get sr -o wide", "game True Ready Idle 3 2 2 game-0 Routable"),
     ],
 )
 def test_the_columns_are_filled(play: Kubectl, command: str, cells: str) -> None:
@@ -140,9 +145,11 @@ def test_every_published_field_is_described(published: dict[str, dict[str, Any]]
     [
         ("podlink", "A PodLink binds one uid to one pod of a stateful service."),
         ("podlink.spec.podIndex", "The index of the pod that holds the user: the binding."),
+        ("podlink.spec.podName", "The same by the pod's name, where the workload's pods have no index"),
         ("podlink.status.host", "The pod's stable DNS name."),
         ("statefulroute", "A StatefulRoute holds the routing state of one stateful service"),
         ("sr.spec.load.http", "Where each pod answers, when the source is HTTP."),
+        ("sr.spec.namedPods", "The same for pods that have no index, by their names."),
         ("sr.spec.onPodLost.action", "Keep marks the links Lost"),
         ("sr.status.pods.weightedLoadMilli", "The weighted load, in thousandths."),
     ],

@@ -14,6 +14,10 @@ ACCEPTED = [
     Accepted("the last pod that there can be", pod_link(podIndex=INT32_MAX), {"podIndex": INT32_MAX}),
     Accepted("a pod as a whole float", pod_link(podIndex=1.0), {"podIndex": 1}),
     Accepted("no pod, said as null", pod_link(podIndex=None), {"podIndex": None}),
+    Accepted("a pod by its name", pod_link(podName="game-5d8f-x2"), {"podName": "game-5d8f-x2", "podIndex": None}),
+    Accepted("a pod by a name with dots", pod_link(podName="game.blue.0"), {"podName": "game.blue.0"}),
+    Accepted("a pod by the longest name", pod_link(podName="p" * 253), {"podName": "p" * 253}),
+    Accepted("no pod's name, said as null", pod_link(podName=None), {"podName": None}),
     Accepted("the shortest life", pod_link(ttlSeconds=1), {"ttlSeconds": 1}),
     Accepted("the longest life", pod_link(ttlSeconds=INT32_MAX), {"ttlSeconds": INT32_MAX}),
     Accepted(
@@ -57,6 +61,8 @@ POLICY = (
 ROUTE_NAME = "routeName must be a DNS label (lower-case letters, digits and '-'): it is the name of a StatefulRoute"
 POD_INDEX = f"podIndex must be from 0 to {INT32_MAX}"
 TTL = f"ttlSeconds must be from 1 to {INT32_MAX}"
+POD_NAME = "podName must be a pod's name: lower-case letters, digits, '-' and '.'"
+ONE_POD = "podIndex and podName exclude each other: name the pod by one of them"
 CONTROL = "uid must not hold control characters"
 
 REFUSED = [
@@ -171,6 +177,35 @@ REFUSED = [
         "several pods",
         pod_link(podIndex=[1, 2]),
         'spec.podIndex: Invalid value: "array": spec.podIndex in body must be of type integer: "array"',
+    ),
+    *(
+        refused(f"podName {name!r}", pod_link(podName=name), f'spec.podName: Invalid value: "{shown}": {POD_NAME}')
+        for name, shown in [
+            ("", ""),
+            ("Game-1", "Game-1"),
+            ("game_1", "game_1"),
+            ("game 1", "game 1"),
+            ("-game", "-game"),
+            ("game-", "game-"),
+            ("game..1", "game..1"),
+            ("game/1", "game/1"),
+            ("game-1\n", "game-1\\n"),
+        ]
+    ),
+    misshapen(
+        "a podName longer than any",
+        pod_link(podName="p" * 254),
+        "spec.podName: Too long: may not be more than 253 bytes",
+    ),
+    misshapen(
+        "a podName that is a number",
+        pod_link(podName=1),
+        'spec.podName: Invalid value: "integer": spec.podName in body must be of type string: "integer"',
+    ),
+    refused(
+        "a pod by its index and by its name",
+        pod_link(podIndex=0, podName="game-0"),
+        f"spec.podName: Invalid value: {ONE_POD}",
     ),
     # The life of a temporary link.
     refused("no life at all", pod_link(ttlSeconds=0), f"spec.ttlSeconds: Invalid value: 0: {TTL}"),

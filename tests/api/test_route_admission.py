@@ -58,6 +58,10 @@ def rest_of(part: str, **said: Any) -> dict[str, Any]:
 
 HTTP = {"path": "/load", "port": 8080, "timeoutSeconds": 1}
 POD_OVERRIDES = [{"index": 0, "routingState": "Ready"}, {"index": INT32_MAX, "routingState": "Shutdown"}]
+NAMED_PODS = [
+    {"name": "game-5d8f-x2", "routingState": "DenyNewCall"},
+    {"name": "p" * 253, "routingState": "Shutdown"},
+]
 TAGS = ["lobby", "eu-1", "0", "t" * 63]
 
 ACCEPTED = [
@@ -72,6 +76,7 @@ ACCEPTED = [
     Accepted("a service that drains", stateful_route(routingState="DenyNewCall"), {"routingState": "DenyNewCall"}),
     Accepted("a service that is shut down", stateful_route(routingState="Shutdown"), {"routingState": "Shutdown"}),
     Accepted("words on the first and the last pod", stateful_route(pods=POD_OVERRIDES), {"pods": POD_OVERRIDES}),
+    Accepted("words on pods by their names", stateful_route(namedPods=NAMED_PODS), {"namedPods": NAMED_PODS}),
     Accepted("no pods", stateful_route(pods=[]), {"pods": []}),
     Accepted("tags", stateful_route(tags=TAGS), {"tags": TAGS}),
     Accepted("as many tags as may be", stateful_route(tags=[f"t{n}" for n in range(16)]), {}),
@@ -255,6 +260,47 @@ REFUSED = [
         "words on more pods than may be",
         stateful_route(pods=[{"index": n, "routingState": "Ready"} for n in range(1001)]),
         "spec.pods: Too many: 1001: must have at most 1000 items",
+    ),
+    # The words on single pods by their names.
+    refused(
+        "two words on one pod by its name",
+        stateful_route(namedPods=[{"name": "a", "routingState": "Ready"}, {"name": "a", "routingState": "Shutdown"}]),
+        'spec.namedPods[1]: Duplicate value: {"name":"a"}',
+    ),
+    misshapen(
+        "a named pod without its routingState",
+        stateful_route(namedPods=[{"name": "game-a"}]),
+        "spec.namedPods[0].routingState: Required value",
+    ),
+    misshapen(
+        "a named pod without its name",
+        stateful_route(namedPods=[{"routingState": "Ready"}]),
+        "spec.namedPods[0].name: Required value",
+    ),
+    misshapen(
+        "routingState Unknown of a named pod",
+        stateful_route(namedPods=[{"name": "game-a", "routingState": "Unknown"}]),
+        "spec.namedPods[0].routingState: "
+        'Unsupported value: "Unknown": supported values: "Ready", "DenyNewCall", "Shutdown"',
+    ),
+    *(
+        refused(
+            f"a named pod of the name {name!r}",
+            stateful_route(namedPods=[{"name": name, "routingState": "Ready"}]),
+            f'spec.namedPods[0].name: Invalid value: "{name}": '
+            "name must be a pod's name: lower-case letters, digits, '-' and '.'",
+        )
+        for name in ("", "Game-a", "game_a", "-game", "game/a")
+    ),
+    misshapen(
+        "a named pod of a name longer than any",
+        stateful_route(namedPods=[{"name": "p" * 254, "routingState": "Ready"}]),
+        "spec.namedPods[0].name: Too long: may not be more than 253 bytes",
+    ),
+    misshapen(
+        "words on more named pods than may be",
+        stateful_route(namedPods=[{"name": f"p{n}", "routingState": "Ready"} for n in range(1001)]),
+        "spec.namedPods: Too many: 1001: must have at most 1000 items",
     ),
     # The tags.
     refused("a tag twice", stateful_route(tags=["eu", "eu"]), 'spec.tags[1]: Duplicate value: "eu"'),

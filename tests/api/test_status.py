@@ -16,7 +16,7 @@ LINK_STATUS = {
     "boundTime": "2026-01-01T00:00:00Z",
     "expireTime": "2026-01-01T00:05:00Z",
     "observedGeneration": 2**40,
-    "previous": {"podIndex": 1, "reason": "PodLost", "time": "2026-01-01T00:00:00Z"},
+    "previous": {"podIndex": 1, "podName": "game-1", "reason": "PodLost", "time": "2026-01-01T00:00:00Z"},
     "conditions": [condition(observedGeneration=1)],
 }
 POD_STATUS = {
@@ -26,7 +26,8 @@ POD_STATUS = {
     "routingState": "Unknown",
     "loadState": 3,
     "waitingTasks": 5,
-    "weightedLoadMilli": 4400,
+    "weightedLoadMilli": 2**40,
+    "loadStale": True,
     "links": 7,
     "reportTime": "2026-01-01T00:00:00Z",
 }
@@ -40,6 +41,7 @@ ROUTE_STATUS = {
     "routablePods": 1,
     "links": 7,
     "bestPodIndex": 0,
+    "bestPodName": "game-0",
     "pods": [POD_STATUS],
     "conditions": [
         condition(reason="Routable"),
@@ -85,6 +87,15 @@ def test_a_pods_links_are_none_until_they_are_counted(here: Kubectl) -> None:
     pod = {"index": 0, "name": "game-0", "serviceState": "Pending", "routingState": "Unknown"}
     here.patch("sr", "game", {"status": {"pods": [pod]}}, "--subresource=status").expect_success()
     assert here.get_json("sr", "game")["status"]["pods"] == [{**pod, "links": 0}]
+
+
+def test_pods_of_no_index_are_told_by_their_names(here: Kubectl) -> None:
+    here.create(stateful_route())
+    state = {"serviceState": "Ready", "routingState": "Ready", "links": 1}
+    pods = [{"name": name, **state} for name in ("game-5d8f-x2", "game-5d8f-b7")]
+    change = {"status": {"pods": pods, "bestPodName": "game-5d8f-b7"}}
+    here.patch("sr", "game", change, "--subresource=status").expect_success()
+    assert here.get_json("sr", "game")["status"] == change["status"]
 
 
 CONDITIONS_REFUSED = {
@@ -164,11 +175,6 @@ REFUSED = {
             ),
             UNCHECKED,
         ),
-    ),
-    "two states of one pod": (
-        stateful_route(),
-        {"pods": [POD_STATUS, {**POD_STATUS, "name": "game-00"}]},
-        ('status.pods[1]: Duplicate value: {"index":0}',),
     ),
     "a pod without a name": (
         stateful_route(),

@@ -20,6 +20,10 @@ UNKNOWN = {
         stateful_route(pods=[{"index": 0, "routingState": "Ready", "name": "game-0"}]),
         "spec.pods[0].name",
     ),
+    "a field of another list's entry": (
+        stateful_route(namedPods=[{"name": "game-0", "routingState": "Ready", "index": 0}]),
+        "spec.namedPods[0].index",
+    ),
 }
 
 

@@ -75,13 +75,19 @@ def namespace(installed: Kubectl, seat: OperatorSeat, witness: Witness) -> Itera
 
 
 @pytest.fixture(scope="module")
-def standing(installed: Kubectl, operator: OperatorProcess, seat: OperatorSeat, witness: Witness) -> Iterator[Service]:
-    """A service with three pods for all tests of a module: each leaves the pods and the route as it found them."""
+def own_place(installed: Kubectl, operator: OperatorProcess, seat: OperatorSeat, witness: Witness) -> Iterator[Kubectl]:
+    """A kubectl in a namespace that a module has for itself, while the operator serves."""
     del operator  # it has to serve
     with _namespace(installed, seat, witness) as name:
-        service = Service(installed.within(name), witness)
-        service.start()
-        yield service
+        yield installed.within(name)
+
+
+@pytest.fixture(scope="module")
+def standing(own_place: Kubectl, witness: Witness) -> Service:
+    """A service with three pods for all tests of a module: each leaves the pods and the route as it found them."""
+    service = Service(own_place, witness)
+    service.start()
+    return service
 
 
 @pytest.fixture

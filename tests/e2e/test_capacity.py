@@ -127,6 +127,6 @@ def most_at_a_time(recorder: Recorder) -> int:
     at: dict[str, int | None] = {}
     most = 0
     for version in sorted(chain(*recorder.record().values()), key=lambda version: version.number):
-        at[version.name] = None if version.event == "DELETED" else version.pod_index
+        at[version.name] = None if version.event == "DELETED" else version.pod
         most = max(most, *Counter(index for index in at.values() if index is not None).values(), 0)
     return most

@@ -203,7 +203,7 @@ def sleep_until(moment: datetime) -> None:
 
 def has_left(recorder: Recorder, index: int) -> int:
     """How many links were moved away from a pod; does not wait for what is on its way."""
-    return sum(version.pod_index != index and version.name.startswith("game.user") for version in recorder.last())
+    return sum(version.pod != index and version.name.startswith("game.user") for version in recorder.last())
 
 
 def existing(game: Service, names: Sequence[str]) -> set[str]:

@@ -46,10 +46,11 @@ def is_shut_down_by_the_route(game: Service, _: LocalCluster) -> Iterator[None]:
 
 @contextmanager
 def does_not_end(game: Service, _: LocalCluster | None = None) -> Iterator[None]:
-    """Deleted, and held at its end: nothing takes its place."""
+    """Deleted, and held at its end, when it serves no longer: nothing takes its place."""
     pod = f"game-{LAST}"
     game.witness.patch(Pod, pod, game.namespace, {"metadata": {"finalizers": ["example.com/hold"]}})
     game.witness.delete(Pod, pod, game.namespace)
+    game.witness.patch_status(Pod, pod, game.namespace, {"conditions": [{"type": "Ready", "status": "False"}]})
     yield
     game.witness.patch(Pod, pod, game.namespace, {"metadata": {"finalizers": None}})
 
@@ -179,8 +180,8 @@ def test_a_move_costs_two_writes_and_nobody_else_any(standing: Service, history:
     assert (patches["podlinks"], patches["podlinks/status"]) == (20, 20)
     for name in moved:
         story = history.versions(name)
-        there = story[-1].pod_index
-        assert [(version.pod_index, version.told_index) for version in story] == [
+        there = story[-1].pod
+        assert [(version.pod, version.told_index) for version in story] == [
             (LAST, None),
             (LAST, LAST),
             (there, LAST),

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pykube.objects import Deployment, NamespacedAPIObject, Pod, ReplicaSet, StatefulSet
 
 from harness.kubectl import Kubectl
 from harness.operator import OperatorProcess, OperatorSeat
@@ -55,10 +56,23 @@ def test_the_account_may_do_nothing_else(account: Path, installed: Kubectl) -> N
         "patch podlinks --subresource=status",
         "delete podlinks",
         "watch pods",
+        "patch pods",
         "patch statefulroutes",
+        "patch statefulsets.apps",
+        "get deployments.apps --subresource=scale",
+        "get replicasets.apps --subresource=scale",
     ):
         assert restricted.run("auth", "can-i", *allowed.split()).stdout == "yes\n", allowed
-    for forbidden in ("create podlinks", "delete pods", "update pods", "get secrets", "patch statefulsets.apps"):
+    for forbidden in (
+        "create podlinks",
+        "delete pods",
+        "update pods",
+        "get secrets",
+        "delete statefulsets.apps",
+        "patch statefulsets.apps --subresource=scale",
+        "patch deployments.apps --subresource=scale",
+        "get replicationcontrollers --subresource=scale",
+    ):
         assert restricted.run("auth", "can-i", *forbidden.split()).stdout == "no\n", forbidden
 
 
@@ -84,3 +98,56 @@ def test_with_that_role_alone_the_operator_does_all_that_it_does(operator: Opera
     game.await_link(pinned, "Pending", "RouteNotFound")
     assert "forbidden" not in operator.text.lower()
     assert operator.complaints() == []
+
+
+@pytest.mark.parametrize("kind", [StatefulSet, Deployment, ReplicaSet], ids=lambda kind: kind.kind)
+def test_with_that_role_alone_loads_are_noted_and_the_notes_removed(
+    kind: type[NamespacedAPIObject], operator: OperatorProcess, service: Service
+) -> None:
+    service.make_workload(kind.kind)
+    service.make_route(workloadRef={"kind": kind.kind}, statePeriodSeconds=1, workloadPeriodSeconds=1)
+    service.await_pods(3)
+    for pod in service.route_status()["pods"]:
+        service.report(pod["name"], 4, 4)
+    service.await_notes(kind, "game", workload_state="High", workload_load="4")
+    for pod in service.route_status()["pods"]:
+        service.await_notes(Pod, pod["name"], weighted_load="4")
+    service.await_bound(service.link("alice"))
+    service.edit_route(workloadThresholds={"overloaded": 4})
+    eventually(lambda: [each["reason"] for each in service.events("StatefulRoute")] == ["Overloaded"], "it is told")
+    service.kubectl.run("delete", "statefulroute", "game", "--timeout=30s").expect_success()
+    service.await_notes(kind, "game", workload_state=None)
+    for pod in service.witness.all(Pod, service.namespace):
+        service.await_notes(Pod, pod["metadata"]["name"], weighted_load=None)
+    assert "forbidden" not in operator.text.lower()
+
+
+@pytest.mark.usefixtures("operator")
+def test_a_right_that_is_missing_for_another_kind_is_named_and_takes_effect_when_it_is_given(
+    service: Service, installed: Kubectl
+) -> None:
+    controller = {
+        "apiVersion": "v1",
+        "kind": "ReplicationController",
+        "metadata": {"name": "game"},
+        "spec": {"replicas": 2, "selector": {"app": "game"}, "template": service.pod_template()},
+    }
+    service.kubectl.create(controller)
+    service.make_route(workloadRef={"apiVersion": "v1", "kind": "ReplicationController"})
+    why = (
+        "the operator may not get replicationcontrollers/scale in the core group: "
+        "allow it in a ClusterRole that is bound to the operator"
+    )
+    service.await_finding("WorkloadFound", "False", "WorkloadForbidden", why)
+    assert service.finding("Ready") == ("False", "WorkloadForbidden", why)
+    waiting = service.link("alice")
+    service.await_link(waiting, "Pending", "WorkloadNotFound")
+    more, given = f"{NAME}-more", "--resource=replicationcontrollers/scale,replicationcontrollers"
+    installed.run("create", "clusterrole", more, "--verb=get,patch", given).expect_success()
+    account = f"--serviceaccount=default:{NAME}"
+    installed.run("create", "clusterrolebinding", more, f"--clusterrole={more}", account).expect_success()
+    try:
+        service.await_pods(2)
+        service.await_bound(waiting)
+    finally:
+        installed.run("delete", "clusterrolebinding,clusterrole", more).expect_success()

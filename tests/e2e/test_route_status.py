@@ -36,6 +36,7 @@ def test_a_route_tells_its_pods_and_their_links(game: Service) -> None:
         "routablePods": 3,
         "links": 3,
         "bestPodIndex": 2,
+        "bestPodName": "game-2",
         "pods": [
             {
                 "index": index,
@@ -139,13 +140,9 @@ def test_a_route_may_be_pointed_at_another_workload(game: Service) -> None:
 
 def test_an_unsupported_kind_of_workload_is_told(service: Service) -> None:
     service.make_pods()
-    service.make_route(workloadRef={"kind": "Deployment"})
+    service.make_route(workloadRef={"kind": "DaemonSet"})
     service.await_status(observedGeneration=1)
-    told = (
-        "False",
-        "WorkloadKindNotSupported",
-        "Deployment 'game' cannot be routed to: only StatefulSet of apps/v1 can",
-    )
+    told = ("False", "WorkloadKindNotSupported", "Kind DaemonSet of apps/v1 has no scale subresource")
     assert finding(service.route(), "Ready") == finding(service.route(), "WorkloadFound") == told
 
 

@@ -140,12 +140,11 @@ def test_a_route_may_name_a_workload_of_another_name(service: Service) -> None:
 
 def test_a_link_to_a_kind_of_workload_that_is_not_supported_waits(service: Service) -> None:
     service.make_pods()
-    service.make_route(workloadRef={"kind": "Deployment"})
-    service.await_link(service.link("alice", podIndex=1), "Pending", "WorkloadNotFound")
-    eventually(lambda: condition_of(service.route(), "WorkloadFound").get("status") == "False", "the route says so")
-    condition = condition_of(service.route(), "WorkloadFound")
-    assert condition["reason"] == "WorkloadKindNotSupported"
-    assert condition["message"] == "Deployment 'game' cannot be routed to: only StatefulSet of apps/v1 can"
+    service.make_route(workloadRef={"kind": "DaemonSet"})
+    name, why = service.link("alice", podIndex=1), "Kind DaemonSet of apps/v1 has no scale subresource"
+    service.await_link(name, "Pending", "WorkloadNotFound")
+    assert condition_of(service.get(name))["message"] == why
+    service.await_finding("WorkloadFound", "False", "WorkloadKindNotSupported", why)
 
 
 def test_a_statefulset_that_was_made_anew_takes_the_links_that_wait(game: Service) -> None:

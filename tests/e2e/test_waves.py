@@ -50,9 +50,7 @@ def test_the_links_of_half_the_pods_move_once_each_and_evenly(service: Service, 
     await_bound(recorder, number)
     count = service.witness.count()
     service.scale(3)
-    eventually(
-        lambda: all(version.pod_index in {0, 1, 2} for version in recorder.last()), "all are moved", seconds=PATIENCE
-    )
+    eventually(lambda: all(version.pod in {0, 1, 2} for version in recorder.last()), "all are moved", seconds=PATIENCE)
     await_bound(recorder, number)
     paths = recorder.paths()
     for each in range(number):
@@ -61,7 +59,7 @@ def test_the_links_of_half_the_pods_move_once_each_and_evenly(service: Service, 
         assert len(path) == (1 if each % 6 < 3 else 2), path
     patches = count.patches()
     assert (patches["podlinks"], patches["podlinks/status"]) == (number // 2, number // 2)
-    spread = Counter(version.pod_index for version in recorder.last())
+    spread = Counter(version.pod for version in recorder.last())
     assert max(spread.values()) <= 1.2 * number / 3
     assert spread == {0: number // 3, 1: number // 3, 2: number // 3}
 
@@ -124,7 +122,7 @@ def test_moves_take_turns(game: Service, recorder: Recorder) -> None:
     names = game.link_all((f"user-{each}" for each in range(100)), podIndex=2)
     await_bound(recorder, 100)
     game.annotate(2, SHUT_DOWN)
-    eventually(lambda: all(version.pod_index != 2 for version in recorder.last()), "all are moved", seconds=PATIENCE)
+    eventually(lambda: all(version.pod != 2 for version in recorder.last()), "all are moved", seconds=PATIENCE)
     await_bound(recorder, 100)
     moved = Counter(game.get(name)["status"]["previous"]["time"] for name in names)
     assert max(moved.values()) <= 40

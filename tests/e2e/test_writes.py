@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 from pykube.exceptions import HTTPError
+from pykube.objects import Deployment, Pod, StatefulSet
 
 from harness.operator import OperatorProcess
 from harness.patience import eventually
@@ -112,15 +113,24 @@ def test_of_many_who_create_the_same_links_one_each_wins(game: Service, recorder
 
 def test_a_restart_of_the_operator_writes_nothing(game: Service, operator: OperatorProcess, recorder: Recorder) -> None:
     chat = Service(game.kubectl, game.witness, "chat")
-    chat.start(replicas=1)
+    chat.make_workload("Deployment", 1)
+    chat.make_route(workloadRef={"kind": "Deployment"}, workloadPeriodSeconds=1, statePeriodSeconds=1)
+    chat.await_pods(1)
+    chat.report(chat.route_status()["bestPodName"], 3, 2)
     nowhere = Service(game.kubectl, game.witness, "nowhere")
     nowhere.make_route()
     game.link_all(f"user-{number}" for number in range(40))
     game.link_all((f"room-{number}" for number in range(40)), podIndex=1, ttlSeconds=3600)
     chat.link_all(f"user-{number}" for number in range(20))
     game.await_all_bound(100)
+    game.edit_route(workloadPeriodSeconds=1, statePeriodSeconds=1)
+    for index in range(3):
+        game.report(index, 4, index)
+        game.await_notes(Pod, f"game-{index}", weighted_load=("1.2", "1.9", "2.6")[index])
     game.annotate(2, NOT_READY)
     game.await_pod(2, serviceState="NotReady")
+    game.await_notes(StatefulSet, "game", workload_state="Normal", workload_load="1.55")
+    chat.await_notes(Deployment, "chat", workload_state="Normal", workload_load="2.3")
     waiting = [
         (nowhere.link("alice"), "WorkloadNotFound"),
         (game.link("late", podIndex=2), "PodNotRoutable"),
@@ -130,11 +140,13 @@ def test_a_restart_of_the_operator_writes_nothing(game: Service, operator: Opera
         game.await_link(name, "Pending", reason)
     game.await_status(links=81)
     chat.await_status(links=20)
-    before = recorder.stories()
+    before, noted = recorder.stories(), versions(game)
     count = game.witness.count()
     operator.restart()
     stays(lambda: count.patches() == {}, "nothing is written after a restart")
     assert recorder.stories() == before
+    assert versions(game) == noted
+    assert [pod.get("loadState") for pod in game.route_status()["pods"]] == [4, 4, 4]
     game.await_bound(game.link("afterwards", podIndex=0))
 
 
@@ -146,6 +158,13 @@ def test_an_idle_operator_writes_nothing(service: Service) -> None:
     before, count = service.route()["metadata"]["resourceVersion"], service.witness.count()
     stays(lambda: count.patches() == {}, "nothing is written over several periods", seconds=4.0)
     assert service.route()["metadata"]["resourceVersion"] == before
+
+
+def versions(game: Service) -> dict[str, str]:
+    """The versions of the pods and workloads of a namespace."""
+    kinds = (Pod, StatefulSet, Deployment)
+    found = [each for kind in kinds for each in game.witness.all(kind, game.namespace)]
+    return {each["metadata"]["uid"]: each["metadata"]["resourceVersion"] for each in found}
 
 
 def podlink_patches(patches: dict[str, int]) -> dict[str, int]:

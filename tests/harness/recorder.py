@@ -31,7 +31,7 @@ class Version:
         return int(self.object["metadata"]["resourceVersion"])
 
     @property
-    def pod_index(self) -> int | None:
+    def pod(self) -> int | None:
         """The binding."""
         return self.object["spec"].get("podIndex")
 
@@ -148,7 +148,7 @@ class Recorder:
 
 def path(versions: list[Version]) -> list[int | None]:
     """The pods that these versions of a link name, one after the other."""
-    return [index for index, _ in groupby(version.pod_index for version in versions)]
+    return [index for index, _ in groupby(version.pod for version in versions)]
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pykube.exceptions import ObjectDoesNotExist
@@ -48,7 +49,7 @@ class Service:
         self.make_route(**route)
         self.await_pods(replicas)
 
-    def make_pods(self, replicas: int = 3) -> None:
+    def make_pods(self, replicas: int = 3, **spec: Any) -> None:
         """Make its headless Service and its StatefulSet; does not wait for the pods."""
         self.witness.create(
             {
@@ -59,12 +60,24 @@ class Service:
             },
             self.namespace,
         )
-        self.make_stateful_set(replicas)
+        self.make_stateful_set(replicas, **spec)
 
-    def make_stateful_set(self, replicas: int = 3) -> None:
+    def make_stateful_set(self, replicas: int = 3, **spec: Any) -> None:
         """Make its StatefulSet; does not wait for the pods."""
+        own = {"serviceName": self.name, "podManagementPolicy": "Parallel"}
+        self.make_workload("StatefulSet", replicas, **own, **spec)
+
+    def make_workload(self, kind: str, replicas: int = 3, **spec: Any) -> None:
+        """Make a workload of its name of a kind of apps/v1; does not wait for the pods."""
         labels = {"app": self.name}
-        template = {
+        common = {"replicas": replicas, "selector": {"matchLabels": labels}, "template": self.pod_template()}
+        workload = {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": self.name}, "spec": common | spec}
+        self.witness.create(workload, self.namespace)
+
+    def pod_template(self) -> dict[str, Any]:
+        """What its pods are made from."""
+        labels = {"app": self.name}
+        return {
             "metadata": {"labels": labels},
             "spec": {
                 "terminationGracePeriodSeconds": 1,
@@ -72,21 +85,6 @@ class Service:
                 "containers": [{"name": "room", "image": "room.invalid/room"}],
             },
         }
-        self.witness.create(
-            {
-                "apiVersion": "apps/v1",
-                "kind": "StatefulSet",
-                "metadata": {"name": self.name},
-                "spec": {
-                    "serviceName": self.name,
-                    "replicas": replicas,
-                    "podManagementPolicy": "Parallel",
-                    "selector": {"matchLabels": labels},
-                    "template": template,
-                },
-            },
-            self.namespace,
-        )
 
     def make_route(self, name: str | None = None, **spec: Any) -> None:
         """Make its StatefulRoute."""
@@ -115,9 +113,19 @@ class Service:
         # Their controller tries ever more rarely, unless the StatefulSet changes.
         self.kubectl.run("annotate", "statefulset", self.name, "example.com/try=again").expect_success()
 
-    def annotate(self, index: int, annotations: dict[str, str | None]) -> None:
+    def annotate(self, pod: int | str, annotations: Mapping[str, str | None]) -> None:
         """Have a pod say something, or no longer say it."""
-        self.witness.patch(Pod, f"{self.name}-{index}", self.namespace, {"metadata": {"annotations": annotations}})
+        self.witness.patch(Pod, self.pod_name(pod), self.namespace, {"metadata": {"annotations": annotations}})
+
+    def pod_name(self, pod: int | str) -> str:
+        """The name of a pod that is given by its index or by its name."""
+        return pod if isinstance(pod, str) else f"{self.name}-{pod}"
+
+    def report(self, pod: int | str, load_state: int, waiting_tasks: int = 0, *, age_seconds: float = 0.0) -> None:
+        """Have a pod report its load, as if it had done so a while ago."""
+        time = datetime.now(UTC) - timedelta(seconds=age_seconds)
+        figures = {"load-state": str(load_state), "waiting-tasks": str(waiting_tasks), "report-time": time.isoformat()}
+        self.annotate(pod, {f"statefulroute.io/{name}": value for name, value in figures.items()})
 
     # What its users do.
 
@@ -161,10 +169,19 @@ class Service:
         """Its route's status as it is now; empty before anything was said."""
         return dict(self.route(name).get("status", {}))
 
-    def pod_status(self, index: int) -> dict[str, Any]:
+    def pod_status(self, pod: int | str) -> dict[str, Any]:
         """What its route's status says of a pod; empty when it says nothing."""
-        pods = self.route_status().get("pods", [])
-        return next((pod for pod in pods if pod["index"] == index), {})
+        pods, name = self.route_status().get("pods", []), self.pod_name(pod)
+        return next((each for each in pods if each["name"] == name), {})
+
+    def finding(self, kind: str) -> tuple[str, str, str]:
+        """What a condition of its route says: its status, its reason and its message."""
+        condition = condition_of(self.route(), kind)
+        return condition.get("status", ""), condition.get("reason", ""), condition.get("message", "")
+
+    def notes(self, kind: type[NamespacedAPIObject], name: str) -> dict[str, str]:
+        """The annotations of an object."""
+        return dict(self.witness.get(kind, name, self.namespace)["metadata"].get("annotations", {}))
 
     def pod_ids(self) -> set[str]:
         """The unique ids of the pods of its namespace."""
@@ -175,10 +192,10 @@ class Service:
         events = [each for each in self.events() if each["regarding"]["name"] == name]
         return [(each["type"], each["reason"], each["note"]) for each in events]
 
-    def events(self) -> list[dict[str, Any]]:
-        """All events of links of the namespace, in the order of their times."""
+    def events(self, kind: str = "PodLink") -> list[dict[str, Any]]:
+        """All events of links of the namespace, or of another kind, in the order of their times."""
         listed = self.kubectl.get_json("events.events.k8s.io")["items"]
-        ours = [each for each in listed if each["regarding"]["kind"] == "PodLink"]
+        ours = [each for each in listed if each["regarding"]["kind"] == kind]
         return sorted(ours, key=lambda event: str(event["eventTime"]))
 
     def exists(self, kind: type[NamespacedAPIObject], name: str) -> bool:
@@ -201,6 +218,14 @@ class Service:
     def await_bound(self, name: str) -> dict[str, Any]:
         """Wait until a link is bound; gives its status."""
         return self.await_link(name, "Bound", "Bound")
+
+    def await_moved(self, name: str, left: int | str) -> dict[str, Any]:
+        """Wait until a link has left a lost pod and is bound to another; gives its status."""
+        field = "podName" if isinstance(left, str) else "podIndex"
+        eventually(lambda: self.get(name)["spec"].get(field) not in {left, None}, f"{name} has left pod {left}")
+        status = self.await_bound(name)
+        assert (status["previous"][field], status["previous"]["reason"]) == (left, "PodLost")
+        return status
 
     def await_all_bound(self, number: int, *, seconds: float = 60.0) -> None:
         """Wait until the namespace has this many links and each is bound."""
@@ -230,12 +255,27 @@ class Service:
         """Wait until the route's status says this; None stands for a field that is absent."""
         self._await(lambda: _says(self.route_status(), fields), f"the route's status says {fields}", self.route_status)
 
-    def await_pod(self, index: int, **fields: Any) -> None:
-        """Wait until the route's status says this of a pod."""
+    def await_pod(self, pod: int | str, **fields: Any) -> None:
+        """Wait until the route's status says this of a pod; None stands for a field that is absent."""
         self._await(
-            lambda: _says(self.pod_status(index), fields),
-            f"the route's status says {fields} of pod {index}",
+            lambda: _says(self.pod_status(pod), fields),
+            f"the route's status says {fields} of pod {pod}",
             self.route_status,
+        )
+
+    def await_finding(self, kind: str, *says: str) -> None:
+        """Wait until a condition of the route says this, beginning with its status: all of it, or some."""
+        self._await(
+            lambda: self.finding(kind)[: len(says)] == says, f"its condition {kind} says {says}", self.route_status
+        )
+
+    def await_notes(self, kind: type[NamespacedAPIObject], name: str, **notes: str | None) -> None:
+        """Wait until the operator has noted this on an object; None stands for a note that is not there."""
+        expected = {f"statefulroute.io/{note.replace('_', '-')}": value for note, value in notes.items()}
+        self._await(
+            lambda: _says(self.notes(kind, name), expected),
+            f"it is noted on {name}: {expected}",
+            lambda: self.notes(kind, name),
         )
 
     def _await(self, holds: Callable[[], bool], what: str, present: Callable[[], object]) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pykube
-from pykube.objects import NamespacedAPIObject, Pod, StatefulSet
+from pykube.objects import Deployment, NamespacedAPIObject, Pod, ReplicaSet, StatefulSet
 
 from harness.kubectl import Object
 from statefulroute.api import API_VERSION
+from statefulroute.api.group import GROUP
 
 Input = TypeVar("Input")
 Output = TypeVar("Output")
@@ -39,7 +40,7 @@ class StatefulRoute(NamespacedAPIObject):
 
 
 KINDS: dict[str, type[NamespacedAPIObject]] = {
-    kind.kind: kind for kind in (PodLink, StatefulRoute, StatefulSet, Pod, pykube.Service)
+    kind.kind: kind for kind in (PodLink, StatefulRoute, StatefulSet, Deployment, ReplicaSet, Pod, pykube.Service)
 }
 
 
@@ -117,42 +118,50 @@ class Witness:
         with ThreadPoolExecutor(clients) as pool:
             return list(pool.map(work, inputs))
 
+    def ending_namespaces(self) -> list[str]:
+        """The namespaces that are being deleted."""
+        return [each.name for each in pykube.Namespace.objects(self.client) if "deletionTimestamp" in each.metadata]
+
     def leftovers(self) -> list[str]:
         """The links and routes of namespaces that are being deleted: they may still make work for an operator."""
-        ending = {each.name for each in pykube.Namespace.objects(self.client) if "deletionTimestamp" in each.metadata}
+        ending = set(self.ending_namespaces())
         everywhere = [kind.objects(self.client).filter(namespace=pykube.all) for kind in (PodLink, StatefulRoute)]
         return [f"{each.namespace}/{each.name}" for found in everywhere for each in found if each.namespace in ending]
 
-    def requests(self) -> Counter[Request]:
-        """How many requests the API server has answered, by its own account, for the kinds of this group."""
+    def requests(self, *groups: str) -> Counter[Request]:
+        """How many requests the API server has answered, by its own account, for the kinds of these API groups.
+
+        They are those of whoever has asked; of our own group, only the operator and the tests ask.
+        """
         response = self.client.session.get(f"{self.client.url}/metrics", timeout=_GIVE_UP_SECONDS)
         response.raise_for_status()
         counted: Counter[Request] = Counter()
         for line in response.text.splitlines():
-            if line.startswith("apiserver_request_total{") and 'group="statefulroute.io"' in line:
+            if line.startswith("apiserver_request_total{") and any(f'group="{group}"' in line for group in groups):
                 labels, _, number = line.removeprefix("apiserver_request_total{").partition("} ")
                 fields = dict(_label(each) for each in labels.split(","))
                 request = Request(fields["verb"], fields["resource"], fields["subresource"], int(fields["code"]))
                 counted[request] += int(float(number))
         return counted
 
-    def count(self) -> "Count":
-        """Count the requests that are made from now on."""
-        return Count(self, self.requests())
+    def count(self, *groups: str) -> "Count":
+        """Count the requests that are made from now on for the kinds of our own group, or of these."""
+        return Count(self, groups or (GROUP,))
 
 
 class Count:
     """The requests that were made since a moment, by the API server's own account."""
 
-    def __init__(self, witness: Witness, before: Counter[Request]) -> None:
+    def __init__(self, witness: Witness, groups: Sequence[str]) -> None:
         self._witness = witness
-        self._before = before
+        self._groups = groups
+        self._before = witness.requests(*groups)
 
     def of(self, verb: str, resource: str, subresource: str = "", code: int | None = None) -> int:
         """How many requests of a kind there were; with any code, unless one is given."""
         return sum(
             number
-            for request, number in (self._witness.requests() - self._before).items()
+            for request, number in self._made().items()
             if (request.verb, request.resource, request.subresource) == (verb, resource, subresource)
             and code in {None, request.code}
         )
@@ -160,10 +169,21 @@ class Count:
     def patches(self) -> dict[str, int]:
         """How many patches there were of each resource and subresource, whatever came of them."""
         made = Counter[str]()
-        for request, number in (self._witness.requests() - self._before).items():
+        for request, number in self._made().items():
             if request.verb in {"PATCH", "PUT", "APPLY"}:
                 made[f"{request.resource}/{request.subresource}".rstrip("/")] += number
         return dict(made)
+
+    def all_of(self, *verbs: str) -> dict[str, int]:
+        """How many requests with these verbs there were of each resource and subresource, whatever came of them."""
+        made = Counter[str]()
+        for request, number in self._made().items():
+            if request.verb in verbs:
+                made[f"{request.verb} {request.resource}/{request.subresource}".rstrip("/")] += number
+        return dict(made)
+
+    def _made(self) -> Counter[Request]:
+        return self._witness.requests(*self._groups) - self._before
 
 
 def _label(text: str) -> tuple[str, str]:

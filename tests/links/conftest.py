@@ -18,9 +18,10 @@ from harness.witness import PodLink, StatefulRoute, Witness
 from links.place import Place
 from localcluster import LocalCluster
 from statefulroute.cluster.client import Client
-from statefulroute.cluster.connection import Connection, connect
+from statefulroute.cluster.connection import connect
 from statefulroute.cluster.link_store import LinkStore
 from statefulroute.cluster.reflector import Reflector
+from statefulroute.cluster.server import Connection
 from statefulroute.cluster.wire import LINKS
 from statefulroute.domain.link import Link
 

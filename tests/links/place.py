@@ -9,6 +9,7 @@ from pykube.exceptions import ObjectDoesNotExist
 
 from harness.objects import pod_link
 from harness.witness import PodLink, Witness
+from statefulroute.domain.keys import PodKey
 
 #: The TTL of the temporary links in the tables, in seconds.
 TTL = 600
@@ -19,12 +20,12 @@ class Stored:
     """What a link's spec says.
 
     Attributes:
-        pod: the index of its pod; None leaves the choice.
+        pod: the index or the name of its pod; None leaves the choice.
         ttl: its TTL in seconds; None is persistent.
         age: the seconds since it was renewed; None where it never was.
     """
 
-    pod: int | None
+    pod: PodKey | None
     ttl: int | None = None
     age: float | None = None
 
@@ -39,7 +40,8 @@ class Place:
 
     def make(self, uid: str, stored: Stored, **spec: Any) -> int:
         """Create a link; gives its resource version."""
-        fields: dict[str, Any] = {"podIndex": stored.pod, "ttlSeconds": stored.ttl}
+        field = "podName" if isinstance(stored.pod, str) else "podIndex"
+        fields: dict[str, Any] = {field: stored.pod, "ttlSeconds": stored.ttl}
         if stored.age is not None:
             fields["renewTime"] = (self.now - timedelta(seconds=stored.age)).isoformat()
         given = {field: value for field, value in fields.items() if value is not None}
@@ -69,7 +71,7 @@ class Place:
         spec = link["spec"]
         renewed = spec.get("renewTime")
         age = None if renewed is None else (self.now - datetime.fromisoformat(renewed)).total_seconds()
-        return Stored(spec.get("podIndex"), spec.get("ttlSeconds"), age)
+        return Stored(spec.get("podIndex", spec.get("podName")), spec.get("ttlSeconds"), age)
 
 
 async def known_to(cache: Any, place: Place, uid: str, version: int) -> None:

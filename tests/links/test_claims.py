@@ -18,10 +18,10 @@ from harness.service import Service
 from harness.witness import Witness
 from statefulroute.api import API_VERSION
 from statefulroute.cluster.client import Client
-from statefulroute.cluster.connection import Connection
 from statefulroute.cluster.errors import ConflictError
 from statefulroute.cluster.link_store import LinkStore
 from statefulroute.cluster.reflector import Reflector
+from statefulroute.cluster.server import Connection
 from statefulroute.cluster.wire import LINKS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -160,14 +160,14 @@ async def make_store(stack: AsyncExitStack, namespace: str, connection: Connecti
 
 def bindings_of(versions: list[Version]) -> list[int]:
     """The pod of each version that has one."""
-    return [version.pod_index for version in versions if version.pod_index is not None]
+    return [version.pod for version in versions if version.pod is not None]
 
 
 def acknowledges(versions: list[Version]) -> bool:
     """Whether a link was never deleted, and its status never named another pod than its spec."""
     return (
-        all(version.event != "DELETED" and said_pod(version) in {None, version.pod_index} for version in versions)
-        and said_pod(versions[-1]) == versions[-1].pod_index
+        all(version.event != "DELETED" and said_pod(version) in {None, version.pod} for version in versions)
+        and said_pod(versions[-1]) == versions[-1].pod
     )
 
 

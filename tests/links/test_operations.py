@@ -20,6 +20,7 @@ from statefulroute.cluster.client import Client
 from statefulroute.cluster.link_store import LinkStore
 from statefulroute.cluster.reflector import Reflector
 from statefulroute.cluster.wire import LINKS
+from statefulroute.domain.keys import PodKey
 from statefulroute.domain.link import Link
 from statefulroute.domain.operations import Attempt
 
@@ -38,6 +39,7 @@ EXPIRED = Stored(pod=1, ttl=TTL, age=TTL)  # its time is over, and nobody has re
 EXPIRED_WAITING = Stored(pod=None, ttl=TTL, age=TTL)
 WAITING = Stored(pod=None)  # it leaves the choice, and nobody has chosen
 WAITING_TEMPORARY = Stored(pod=None, ttl=TTL, age=10)
+NAMED = Stored(pod="game-b7")
 
 # What it may leave behind.
 GONE = None
@@ -65,29 +67,29 @@ class Row:
 def get() -> Operation:
     async def held(store: LinkStore, uid: str) -> Any:
         link = await store.get("game", uid)
-        return None if link is None else (link.pod_index, link.ttl_seconds)
+        return None if link is None else (link.pod, link.ttl_seconds)
 
     return held
 
 
-def set_(pod: int, ttl: int | None = None) -> Operation:
+def set_(pod: PodKey, ttl: int | None = None) -> Operation:
     return lambda store, uid: store.set("game", uid, pod, ttl_seconds=ttl)
 
 
-def try_set(pod: int, ttl: int | None = None) -> Operation:
+def try_set(pod: PodKey, ttl: int | None = None) -> Operation:
     return lambda store, uid: store.try_set("game", uid, pod, ttl_seconds=ttl)
 
 
-def if_absent(pod: int, ttl: int | None = None) -> Operation:
+def if_absent(pod: PodKey, ttl: int | None = None) -> Operation:
     return lambda store, uid: store.set_if_absent("game", uid, pod, ttl_seconds=ttl)
 
 
-def compute(pod: int, ttl: int | None = None) -> Operation:
-    async def computed(store: LinkStore, uid: str) -> tuple[int, int]:
+def compute(pod: PodKey, ttl: int | None = None) -> Operation:
+    async def computed(store: LinkStore, uid: str) -> tuple[PodKey, int]:
         """The holder, and how often the choice was asked for."""
         asked = 0
 
-        async def choose() -> int:
+        async def choose() -> PodKey:
             nonlocal asked
             asked += 1
             await asyncio.sleep(0)
@@ -102,7 +104,7 @@ def remove(grace: int | None = None) -> Operation:
     return lambda store, uid: store.remove("game", uid, grace_seconds=grace)
 
 
-def remove_if(pod: int) -> Operation:
+def remove_if(pod: PodKey) -> Operation:
     return lambda store, uid: store.remove_if_linked_to("game", uid, pod)
 
 
@@ -115,7 +117,7 @@ def links_of() -> Operation:
 
 
 def batch_get() -> Operation:
-    async def answer(store: LinkStore, uid: str) -> dict[int, int]:
+    async def answer(store: LinkStore, uid: str) -> dict[PodKey, int]:
         return {pod: len(uids) for pod, uids in (await store.batch_get("game", [uid, uid])).items()}
 
     return answer
@@ -123,7 +125,9 @@ def batch_get() -> Operation:
 
 YES, NO = True, False
 WON_1, WON_2 = Attempt(won=True, holder=1), Attempt(won=True, holder=2)
+LOST_NAMED = Attempt(won=False, holder="game-b7")
 LOST_0, LOST_1 = Attempt(won=False, holder=0), Attempt(won=False, holder=1)
+POST = ("GET POST", "POST")
 P1, P2, T2 = Stored(pod=1), Stored(pod=2), Stored(pod=2, ttl=TTL, age=0)
 
 TABLE = [
@@ -222,6 +226,20 @@ TABLE = [
     Row("batch_get finds pod 0, and asks once for a uid", batch_get(), POD_0, {0: 1}, POD_0, "GET", ""),
     Row("batch_get finds no expired link", batch_get(), EXPIRED, {}, EXPIRED, "GET", ""),
     Row("batch_get leaves out a wait", batch_get(), WAITING, {}, WAITING, "GET", ""),
+    # A pod may be named by its name, where pods have no index.
+    Row("get finds a named pod", get(), NAMED, ("game-b7", None), NAMED, "GET", ""),
+    Row("set names a pod", set_("game-b7"), NO_LINK, None, NAMED, "GET POST", "POST"),
+    Row("set moves to a named pod", set_("game-b7"), PERSISTENT, 1, NAMED, "GET PATCH", "PATCH"),
+    Row("set moves from a named pod", set_(1), NAMED, "game-b7", P1, "GET PATCH", "PATCH"),
+    Row("set of the same name writes nothing", set_("game-b7"), NAMED, "game-b7", NAMED, "GET", "GET"),
+    Row("a name of digits is no index", set_("1"), PERSISTENT, 1, Stored(pod="1"), "GET PATCH", "PATCH"),
+    Row("try_set loses to a named pod", try_set("game-x2"), NAMED, LOST_NAMED, NAMED, "GET", "GET"),
+    Row("set_if_absent gives a named pod", if_absent(2), NAMED, "game-b7", NAMED, "GET", "GET"),
+    Row("compute creates a link to a named pod", compute("game-b7"), NO_LINK, ("game-b7", 1), NAMED, *POST),
+    Row("remove_if_linked_to a named pod deletes", remove_if("game-b7"), NAMED, YES, GONE, "GET DELETE", "DELETE"),
+    Row("remove_if_linked_to leaves another name's", remove_if("game-x2"), NAMED, NO, NAMED, "GET", "GET"),
+    Row("links_of finds a named pod", links_of(), NAMED, {"game": "game-b7"}, NAMED, "GET", ""),
+    Row("batch_get finds a named pod", batch_get(), NAMED, {"game-b7": 1}, NAMED, "GET", ""),
 ]
 
 

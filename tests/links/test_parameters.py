@@ -26,14 +26,14 @@ async def choose() -> int:
 OPERATIONS: dict[str, Operation] = {
     "get": lambda store, route="game", uid="alice": store.get(route, uid),
     "fresh get": lambda store, route="game", uid="alice": store.get(route, uid, fresh=True),
-    "set": lambda store, route="game", uid="alice", pod_index=1, ttl_seconds=None: store.set(
-        route, uid, pod_index, ttl_seconds=ttl_seconds
+    "set": lambda store, route="game", uid="alice", pod=1, ttl_seconds=None: store.set(
+        route, uid, pod, ttl_seconds=ttl_seconds
     ),
-    "try_set": lambda store, route="game", uid="alice", pod_index=1, ttl_seconds=None: store.try_set(
-        route, uid, pod_index, ttl_seconds=ttl_seconds
+    "try_set": lambda store, route="game", uid="alice", pod=1, ttl_seconds=None: store.try_set(
+        route, uid, pod, ttl_seconds=ttl_seconds
     ),
-    "set_if_absent": lambda store, route="game", uid="alice", pod_index=1, ttl_seconds=None: store.set_if_absent(
-        route, uid, pod_index, ttl_seconds=ttl_seconds
+    "set_if_absent": lambda store, route="game", uid="alice", pod=1, ttl_seconds=None: store.set_if_absent(
+        route, uid, pod, ttl_seconds=ttl_seconds
     ),
     "compute_if_absent": lambda store, route="game", uid="alice", ttl_seconds=None: store.compute_if_absent(
         route, uid, choose, ttl_seconds=ttl_seconds
@@ -41,9 +41,7 @@ OPERATIONS: dict[str, Operation] = {
     "remove": lambda store, route="game", uid="alice", grace_seconds=None: store.remove(
         route, uid, grace_seconds=grace_seconds
     ),
-    "remove_if_linked_to": lambda store, route="game", uid="alice", pod_index=1: store.remove_if_linked_to(
-        route, uid, pod_index
-    ),
+    "remove_if_linked_to": lambda store, route="game", uid="alice", pod=1: store.remove_if_linked_to(route, uid, pod),
     "renew": lambda store, route="game", uid="alice": store.renew(route, uid),
     "links_of": lambda store, route="game", uid="alice": store.links_of(uid, ["lobby", route]),
     "batch_get": lambda store, route="game", uid="alice": store.batch_get(route, ["bob", uid]),
@@ -96,13 +94,24 @@ NO_NUMBERS: dict[str, Any] = {
     "far beyond int32": 10**5000,
     "far below zero": -(10**5000),
 }
-INDEXES = NO_NUMBERS | {"none": None, "negative": -1}
+PODS = NO_NUMBERS | {
+    "none": None,
+    "negative": -1,
+    "a text": "no name",
+    "an empty text": "",
+    "a name with a capital": "Game-1",
+    "a name with a slash": "game/1",
+    "a name with a line break at its end": "game-1\n",
+    "a name with a dot at its end": "game.",
+    "a name of 254 characters": "a" * 254,
+    "a name with a lone surrogate": "\ud800",
+}
 SECONDS = NO_NUMBERS | {"zero": 0, "negative": -1}
 
 BAD: dict[str, dict[str, Any]] = {
     "uid": UIDS,
     "route": ROUTES,
-    "pod_index": INDEXES,
+    "pod": PODS,
     "ttl_seconds": SECONDS,
     "grace_seconds": SECONDS,
 }
@@ -145,7 +154,7 @@ async def test_a_caller_that_joins_a_flight_is_refused_all_the_same(
     assert asked == ["ttl_seconds"]
 
 
-@pytest.mark.parametrize("chosen", [-1, True, 1.0, 2**31, None], ids=repr)
+@pytest.mark.parametrize("chosen", [-1, True, 1.0, 2**31, None, "Game-1"], ids=repr)
 async def test_a_choice_that_is_no_pod_is_refused_and_binds_nothing(
     chosen: Any, store: LinkStore, place: Place, uid: str
 ) -> None:
@@ -154,7 +163,7 @@ async def test_a_choice_that_is_no_pod_is_refused_and_binds_nothing(
 
     with pytest.raises(InvalidParameterError) as refusal:
         await store.compute_if_absent("game", uid, choose_badly)
-    assert refusal.value.field == "pod_index"
+    assert refusal.value.field == "pod"
     assert place.stored(uid) is None
 
 
@@ -196,7 +205,7 @@ async def test_every_other_uid_is_bound_and_found_again(uid: str, store: LinkSto
     assert await store.set("game", uid, 0) is None
     link = await store.get("game", uid)
     assert link is not None
-    assert (link.pod_index, link.uid) == (0, uid)
+    assert (link.pod, link.uid) == (0, uid)
     assert await store.batch_get("game", [uid]) == {0: [uid]}
     assert await store.links_of(uid, ["game"]) == {"game": 0}
     assert await store.set("game", uid, 2**31 - 1, ttl_seconds=2**31 - 1) == 0

@@ -15,10 +15,11 @@ from harness.witness import PodLink
 from links.clients import Gate, Observed
 from links.place import TTL, Place, Stored
 from statefulroute.cluster.client import Client
-from statefulroute.cluster.connection import Connection, connect
+from statefulroute.cluster.connection import connect
 from statefulroute.cluster.errors import APIError, NotFoundError
 from statefulroute.cluster.link_store import LinkStore
 from statefulroute.cluster.reflector import Reflector
+from statefulroute.cluster.server import Connection
 from statefulroute.domain.errors import (
     ContendedError,
     DeadlineExceededError,
@@ -257,7 +258,7 @@ async def test_two_that_move_a_link_in_turn_each_tell_the_pod_before(
         moves = await asyncio.gather(
             move(make_store(client), range(100, 125)), move(make_store(client), range(200, 225))
         )
-        held = [version.pod_index for version in recorder.versions(f"game.{uid}")]
+        held = [version.pod for version in recorder.versions(f"game.{uid}")]
     # What each was told is what the record shows: every pod follows the one that its mover was told of.
     assert sorted((before, after) for one in moves for before, after in one) == sorted(pairwise(held))
 
@@ -294,7 +295,7 @@ async def test_64_clients_that_compute_at_once_make_one_link_by_one_write(
                 )
             )
             versions = recorder.versions(f"game.{uid}")
-    assert [version.pod_index for version in versions] == [answers[0]]
+    assert [version.pod for version in versions] == [answers[0]]
     assert set(answers) == {answers[0]}
     link = place.object(uid)
     assert link is not None
@@ -389,7 +390,7 @@ async def test_a_store_with_a_cache_sees_its_own_writes_at_once(
 
     async def held() -> int | None:
         link = await store.get("game", uid)
-        return None if link is None else link.pod_index
+        return None if link is None else link.pod
 
     await store.set("game", uid, 1)
     assert await held() == 1

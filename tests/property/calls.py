@@ -107,9 +107,9 @@ def as_binding(link: Link | None, start: datetime) -> Binding | None:
     if link is None:
         return None
     if link.ttl_seconds is None or link.expire_time is None:
-        return Binding(link.pod_index)
+        return Binding(link.pod)
     renewed = link.expire_time - timedelta(seconds=link.ttl_seconds)
-    return Binding(link.pod_index, link.ttl_seconds, (renewed - start).total_seconds())
+    return Binding(link.pod, link.ttl_seconds, (renewed - start).total_seconds())
 
 
 TAKES_POD_AND_SECONDS = ("set", "try_set", "set_if_absent", "compute_if_absent")

@@ -13,6 +13,9 @@ INT32_MAX = 2**31 - 1
 #: A DNS label of RFC 1123 as a regular expression, but for its length.
 DNS_LABEL = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 
+#: A DNS subdomain of RFC 1123, as most names in Kubernetes are, but for its length.
+DNS_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+
 #: A point in time as RFC 3339, in UTC.
 Time = datetime
 
@@ -30,10 +33,18 @@ def rules(*pairs: tuple[str, str]) -> dict[str, Any]:
     return {"x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in pairs]}
 
 
+def quoted(pattern: str) -> str:
+    """A regular expression as a string of CEL."""
+    return "'" + pattern.replace("\\", "\\\\") + "'"
+
+
 def list_map(*keys: str) -> dict[str, Any]:
     """A list whose entries are told apart by these fields."""
     return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)}
 
+
+#: A list that one writer replaces as a whole: the API server keeps no record of who owns which entry.
+ATOMIC: dict[str, Any] = {"x-kubernetes-list-type": "atomic"}
 
 #: A version of an object's spec, counted by the API server.
 Generation = Annotated[int, Field(ge=0, json_schema_extra={"format": "int64"})]

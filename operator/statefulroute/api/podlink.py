@@ -5,8 +5,18 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from statefulroute.api.group import API_VERSION, POD_LINK
-from statefulroute.api.model import DNS_LABEL, INT32_MAX, Conditions, Generation, Model, Time, rules
-from statefulroute.api.vocabulary import LinkPhase, MoveReason
+from statefulroute.api.model import (
+    DNS_LABEL,
+    DNS_SUBDOMAIN,
+    INT32_MAX,
+    Conditions,
+    Generation,
+    Model,
+    Time,
+    quoted,
+    rules,
+)
+from statefulroute.api.vocabulary import ONE_POD_ONLY, LinkPhase, MoveReason
 
 #: The most bytes of a uid that has to be encoded: two hex digits each, after `<routeName>.x-`, in a name
 #: of at most 253 characters.
@@ -30,7 +40,7 @@ def _expected_name(prefix: str = "") -> str:
 
 
 class PodLinkSpec(Model):
-    """What is bound to what. The binding itself is `podIndex`, as a Pod's is `spec.nodeName`."""
+    """What is bound to what. The binding itself is `podIndex` or `podName`, as a Pod's is `spec.nodeName`."""
 
     route_name: str = Field(
         description="The StatefulRoute, in this namespace, of the service that the user is bound in. Immutable.",
@@ -71,6 +81,17 @@ class PodLinkSpec(Model):
         ge=0,
         le=INT32_MAX,
     )
+    pod_name: str | None = Field(
+        default=None,
+        description="The same by the pod's name, where the workload's pods have no index (all but a StatefulSet's).",
+        max_length=253,
+        json_schema_extra=rules(
+            (
+                f"self.matches({quoted(DNS_SUBDOMAIN)})",
+                "podName must be a pod's name: lower-case letters, digits, '-' and '.'",
+            )
+        ),
+    )
     ttl_seconds: int | None = Field(
         default=None,
         description="How long the link lives after renewTime (or its creation), in seconds. Left out, the link "
@@ -86,7 +107,8 @@ class PodLinkSpec(Model):
 class PreviousBinding(Model):
     """Where a link was bound before, and why it moved."""
 
-    pod_index: int | None = Field(default=None, description="The pod that held the user before.", ge=0)
+    pod_index: int | None = Field(default=None, description="The index of the pod that held the user before.", ge=0)
+    pod_name: str | None = Field(default=None, description="Its name, where pods have no index.")
     reason: MoveReason = Field(description="Why the link moved.")
     time: Time = Field(description="When it moved.")
 
@@ -96,7 +118,9 @@ class PodLinkStatus(Model):
 
     phase: LinkPhase | None = Field(default=None, description="Where the link stands.")
     pod_index: int | None = Field(
-        default=None, description="The index of the pod that was checked; only on a Bound or Lost link.", ge=0
+        default=None,
+        description="The index of the pod that was checked; only on a Bound or Lost link, and where pods have one.",
+        ge=0,
     )
     pod_name: str | None = Field(default=None, description="The name of that pod.")
     host: str | None = Field(
@@ -142,6 +166,11 @@ class PodLink(Model):
             "message": "renewTime needs ttlSeconds: a persistent link is not renewed",
             "fieldPath": ".spec.renewTime",
         },
+        {
+            "rule": "!(has(self.spec.podIndex) && has(self.spec.podName))",
+            "message": ONE_POD_ONLY,
+            "fieldPath": ".spec.podName",
+        },
     ]
     printer_columns: ClassVar[list[dict[str, Any]]] = [
         {"name": "Route", "type": "string", "jsonPath": ".spec.routeName"},
@@ -162,5 +191,6 @@ class PodLink(Model):
         ".spec.routeName",
         ".spec.uid",
         ".spec.podIndex",
+        ".spec.podName",
         ".status.phase",
     ]

@@ -1,10 +1,15 @@
-"""What the operator may do in the cluster: exactly what it uses."""
+"""What the operator, servers and clients may do in the cluster: exactly what they use."""
 
 from typing import Any
 
 from statefulroute.api.group import GROUP, POD_LINK, STATEFUL_ROUTE
 
-_NAME = "statefulroute-operator"
+REPORT = "report"
+"""A verb on StatefulRoutes that no request has: whoever may do it is a server, and reports on its own pod only."""
+
+_READ = ["get", "list", "watch"]
+#: Bind users, renew, rebind and release their links.
+_LINKS = [*_READ, "create", "patch", "delete"]
 
 
 def operator_cluster_role() -> dict[str, Any]:
@@ -12,7 +17,7 @@ def operator_cluster_role() -> dict[str, Any]:
     return {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRole",
-        "metadata": {"name": _NAME},
+        "metadata": {"name": "statefulroute-operator"},
         "rules": [
             # The links: read them all, bind the ones that leave the choice, move, end and acknowledge them.
             _allow(GROUP, [POD_LINK.plural], ["get", "list", "watch", "patch", "delete"]),
@@ -20,12 +25,55 @@ def operator_cluster_role() -> dict[str, Any]:
             # The routes: read them all, say their state. `patch` on the route itself is kopf's finalizer.
             _allow(GROUP, [STATEFUL_ROUTE.plural], ["get", "list", "watch", "patch"]),
             _allow(GROUP, [f"{STATEFUL_ROUTE.plural}/status"], ["patch"]),
-            # Where the users are held.
-            _allow("", ["pods", "nodes"], ["list", "watch"]),
-            _allow("apps", ["statefulsets"], ["list", "watch"]),
+            # Where the users are held. `patch` is for the notes of load and workload state.
+            _allow("", ["nodes"], ["list", "watch"]),
+            _allow("", ["pods"], ["list", "watch", "patch"]),
+            _allow("apps", ["statefulsets"], ["list", "watch", "patch"]),
+            # Of any other workload its scale is read; other kinds than these need rights of their own.
+            _allow("apps", ["deployments", "replicasets"], ["get", "patch"]),
+            _allow("apps", ["deployments/scale", "replicasets/scale"], ["get"]),
             # What people read in `kubectl describe`.
             _allow("events.k8s.io", ["events"], ["create"]),
         ],
+    }
+
+
+def server_role() -> dict[str, Any]:
+    """The Role of the pods that hold users, in the namespace where it is applied."""
+    return _role(
+        "statefulroute-server",
+        # Said where it can be read before it is applied: a Role alone cannot hold a server to its own pod.
+        "For the pods of a stateful service. Apply deploy/admission first: without its policy own-pod, this Role lets "
+        "every pod that has it change all pods of the namespace.",
+        [
+            _allow(GROUP, [POD_LINK.plural], _LINKS),
+            _allow(GROUP, [STATEFUL_ROUTE.plural], [*_READ, REPORT]),
+            # `patch` is for the report, and held to it, and to the server's own pod, by the policy `own_pod`.
+            _allow("", ["pods"], ["get", "patch"]),
+        ],
+    )
+
+
+def client_role() -> dict[str, Any]:
+    """The Role of an application that calls servers, in the namespace where it is applied."""
+    return _role(
+        "statefulroute-client",
+        "For applications that look up, bind and release the users of the stateful services in their namespace.",
+        [
+            _allow(GROUP, [POD_LINK.plural], _LINKS),
+            _allow(GROUP, [STATEFUL_ROUTE.plural], _READ),
+            # Where to call: a pod's address and port.
+            _allow("", ["pods"], _READ),
+        ],
+    )
+
+
+def _role(name: str, description: str, rules: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "Role",
+        "metadata": {"name": name, "annotations": {"kubernetes.io/description": description}},
+        "rules": rules,
     }
 
 

@@ -5,7 +5,19 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, JsonValue
 
 from statefulroute.api.group import API_VERSION, STATEFUL_ROUTE
-from statefulroute.api.model import DNS_LABEL, INT32_MAX, Conditions, Generation, Model, Time, list_map, rules
+from statefulroute.api.model import (
+    ATOMIC,
+    DNS_LABEL,
+    DNS_SUBDOMAIN,
+    INT32_MAX,
+    Conditions,
+    Generation,
+    Model,
+    Time,
+    list_map,
+    quoted,
+    rules,
+)
 from statefulroute.api.vocabulary import (
     LoadSource,
     PodLostAction,
@@ -31,7 +43,10 @@ _THRESHOLDS_RISE: dict[str, JsonValue] = {
 
 
 class WorkloadRef(Model):
-    """The workload whose pods hold the users."""
+    """The workload whose pods hold the users: a StatefulSet, or anything that has a scale subresource.
+
+    The pods of a StatefulSet are named by their index, those of any other workload by their name.
+    """
 
     api_version: str = Field(default="apps/v1", description="The API version of the workload.", min_length=1)
     kind: str = Field(default="StatefulSet", description="The kind of the workload.", min_length=1)
@@ -50,12 +65,28 @@ class PodOverride(Model):
     routing_state: RoutingState = Field(description="Whom the pod takes.", json_schema_extra=_SAID)
 
 
+class NamedPodOverride(Model):
+    """An operator's word on one pod that is named by its name."""
+
+    name: str = Field(
+        description="The name of the pod.",
+        max_length=253,
+        json_schema_extra=rules(
+            (
+                f"self.matches({quoted(DNS_SUBDOMAIN)})",
+                "name must be a pod's name: lower-case letters, digits, '-' and '.'",
+            )
+        ),
+    )
+    routing_state: RoutingState = Field(description="Whom the pod takes.", json_schema_extra=_SAID)
+
+
 class HTTPLoad(Model):
     """Where each pod answers with its load, as `{"loadState": n, "waitingTasks": n, "routingState": s}`."""
 
     path: str = Field(
         default="/load",
-        description="The path of the URL.",
+        description="The path of the URL, taken literally: a '?' is part of it.",
         max_length=1024,
         json_schema_extra=rules(("self.startsWith('/')", "path must begin with '/'")),
     )
@@ -179,6 +210,9 @@ class StatefulRouteSpec(Model):
     pods: Annotated[tuple[PodOverride, ...], Field(max_length=1000, json_schema_extra=list_map("index"))] = Field(
         default=(), description="An operator's word on single pods, for example to drain one."
     )
+    named_pods: Annotated[tuple[NamedPodOverride, ...], Field(max_length=1000, json_schema_extra=list_map("name"))] = (
+        Field(default=(), description="The same for pods that have no index, by their names.")
+    )
     tags: Annotated[
         tuple[Tag, ...],
         Field(max_length=16, json_schema_extra={"x-kubernetes-list-type": "set"}),
@@ -214,15 +248,31 @@ class StatefulRouteSpec(Model):
 class PodStatus(Model):
     """One pod of the route."""
 
-    index: int = Field(description="The index of the pod.", ge=0)
+    index: int | None = Field(
+        default=None, description="The index of the pod; absent where the workload's pods have none.", ge=0
+    )
     name: str = Field(description="The name of the pod.")
     service_state: ServiceState = Field(description="What Kubernetes says of the pod.")
     routing_state: RoutingState = Field(description="Whom the pod takes: the most restrictive of all that was said.")
     load_state: int | None = Field(default=None, description="The load that the pod reported.")
     waiting_tasks: int | None = Field(default=None, description="The waiting tasks that the pod reported.")
-    weighted_load_milli: int | None = Field(default=None, description="The weighted load, in thousandths.")
+    weighted_load_milli: int | None = Field(
+        default=None, description="The weighted load, in thousandths.", json_schema_extra={"format": "int64"}
+    )
+    load_stale: bool | None = Field(
+        default=None,
+        description="True when the load was reported too long ago to count.",
+    )
     links: int = Field(default=0, description="How many links are bound to the pod.", ge=0)
-    report_time: Time | None = Field(default=None, description="When the pod's load was reported.")
+    new_links: int | None = Field(
+        default=None,
+        description="How many links have come since the load was reported, less those that have left; absent when "
+        "as many as then.",
+    )
+    report_time: Time | None = Field(
+        default=None,
+        description="When the pod first reported this load; later reports of the same load change nothing here.",
+    )
 
 
 class StatefulRouteStatus(Model):
@@ -242,9 +292,12 @@ class StatefulRouteStatus(Model):
     routable_pods: int | None = Field(default=None, description="How many of its pods serve users.", ge=0)
     links: int | None = Field(default=None, description="How many links are bound to its pods.", ge=0)
     best_pod_index: int | None = Field(
-        default=None, description="The pod that takes the next user; absent when none does.", ge=0
+        default=None,
+        description="The index of the pod that takes the next user; absent when none does, or when pods have none.",
+        ge=0,
     )
-    pods: Annotated[tuple[PodStatus, ...], Field(json_schema_extra=list_map("index"))] = Field(
+    best_pod_name: str | None = Field(default=None, description="The name of that pod.")
+    pods: Annotated[tuple[PodStatus, ...], Field(json_schema_extra=ATOMIC)] = Field(
         default=(), description="The pods, one by one."
     )
     conditions: Conditions = ()
@@ -275,7 +328,7 @@ class StatefulRoute(Model):
         {"name": "Replicas", "type": "integer", "jsonPath": ".status.replicas"},
         {"name": "Routable", "type": "integer", "jsonPath": ".status.routablePods"},
         {"name": "Links", "type": "integer", "jsonPath": ".status.links"},
-        {"name": "Best", "type": "integer", "jsonPath": ".status.bestPodIndex"},
+        {"name": "Best", "type": "string", "jsonPath": ".status.bestPodName"},
         {
             "name": "Reason",
             "type": "string",

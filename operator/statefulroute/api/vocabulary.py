@@ -73,7 +73,7 @@ class ConditionType(StrEnum):
     WORKLOAD_FOUND = "WorkloadFound"
     """The route's workload exists and can be routed to."""
     LOAD_FRESH = "LoadFresh"
-    """Every routable pod has reported its load lately."""
+    """Every pod that serves users has reported its load lately."""
 
 
 class LinkReason(StrEnum):
@@ -120,7 +120,7 @@ class RemoveReason(StrEnum):
 
 
 class RouteReason(StrEnum):
-    """Reasons of a route's conditions."""
+    """Reasons of a route's conditions, and of the events of a route."""
 
     ROUTABLE = "Routable"
     """At least one pod serves users."""
@@ -133,7 +133,17 @@ class RouteReason(StrEnum):
     WORKLOAD_NOT_FOUND = "WorkloadNotFound"
     """The workload does not exist."""
     WORKLOAD_KIND_NOT_SUPPORTED = "WorkloadKindNotSupported"
-    """Pods of this kind of workload cannot be routed to."""
+    """The workload's kind does not exist, or has no scale subresource that tells its pods' labels."""
+    WORKLOAD_FORBIDDEN = "WorkloadForbidden"
+    """The operator has no right to read the workload's scale."""
+    WORKLOAD_UNREADABLE = "WorkloadUnreadable"
+    """The API server cannot give the workload's scale."""
+    LOAD_FRESH = "LoadFresh"
+    """Every pod that serves users has reported its load lately."""
+    LOAD_STALE = "LoadStale"
+    """A pod that serves users has not reported its load lately, while others have."""
+    NO_LOAD_REPORTED = "NoLoadReported"
+    """No pod has reported its load lately."""
 
 
 class LoadSource(StrEnum):
@@ -158,3 +168,6 @@ class PodLostAction(StrEnum):
 
 #: The answer to a link that names another namespace, at admission and from the operator alike.
 ONLY_LOCAL_NAMESPACE = "only local namespace is supported"
+
+#: The answer to a link that names its pod twice, at admission and from the operator alike.
+ONE_POD_ONLY = "podIndex and podName exclude each other: name the pod by one of them"

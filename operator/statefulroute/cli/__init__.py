@@ -2,6 +2,9 @@
 
 import sys
 
+#: Of which extra each package is that an application does not need.
+_EXTRAS = {"kopf": "operator", "uvloop": "operator", "textual": "cli", "typer": "cli", "yaml": "cli"}
+
 
 def main() -> None:
     """The `statefulroute` command."""
@@ -10,6 +13,15 @@ def main() -> None:
 
         app()
     except ModuleNotFoundError as missing:
-        if missing.name not in {"typer", "kopf", "uvloop"}:
+        extra = _EXTRAS.get(missing.name or "")
+        if extra is None:
             raise
-        sys.exit("The command is not installed: pip install 'statefulroute[operator]'")
+        sys.exit(f"The command is not installed: pip install 'statefulroute[{extra}]'")
+
+
+def complete() -> None:
+    """The `kubectl_complete-statefulroute` command, which kubectl runs to know what it may offer at TAB."""
+    from statefulroute.cli.app import app  # noqa: PLC0415 - as above
+    from statefulroute.cli.people.completing import answer_kubectl  # noqa: PLC0415
+
+    answer_kubectl(app)

@@ -5,8 +5,6 @@ import sys
 from enum import StrEnum
 from typing import Any
 
-import structlog
-
 
 class LogLevel(StrEnum):
     """The least level that is logged."""
@@ -31,6 +29,8 @@ def set_up_logging(level: LogLevel, log_format: LogFormat | None) -> None:
         level: the least level.
         log_format: how; None is text on a terminal and JSON elsewhere.
     """
+    import structlog  # noqa: PLC0415 - slow to import, and a cold `--help` logs nothing
+
     as_json = log_format is LogFormat.JSON or (log_format is None and not sys.stderr.isatty())
     shared: list[Any] = [
         structlog.stdlib.add_log_level,

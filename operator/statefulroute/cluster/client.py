@@ -2,13 +2,14 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Self
+from copy import copy
+from typing import Any, Self
 
 import aiohttp
 import msgspec
 
-from statefulroute.cluster.connection import Connection
 from statefulroute.cluster.errors import APIError, UnreachableError, api_error
+from statefulroute.cluster.server import Connection
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -31,6 +32,18 @@ class Client:
     def __init__(self, connection: Connection, connections: int = 32) -> None:
         self._server = connection.server
         self._session = connection.session(connections)
+        self._is_rehearsing = False
+
+    def rehearsing(self) -> Self:
+        """The same client, whose writes the API server only judges: it answers as if it had carried them out."""
+        rehearsal = copy(self)
+        rehearsal._is_rehearsing = True  # noqa: SLF001 - of its own class
+        return rehearsal
+
+    @property
+    def _writing(self) -> Mapping[str, str] | None:
+        """The parameters of a write."""
+        return {"dryRun": "All"} if self._is_rehearsing else None
 
     async def __aenter__(self) -> Self:
         return self
@@ -57,7 +70,9 @@ class Client:
             APIError: the API server answered with another error.
             UnreachableError: it did not answer; whether the patch was applied is not known.
         """
-        async with self._request("PATCH", path, _REQUEST_TIMEOUT, body=body, content_type=MERGE_PATCH) as response:
+        async with self._request(
+            "PATCH", path, _REQUEST_TIMEOUT, params=self._writing, body=body, content_type=MERGE_PATCH
+        ) as response:
             return await response.read()
 
     async def post(self, path: str, body: bytes) -> bytes:
@@ -68,7 +83,9 @@ class Client:
             APIError: the API server answered with another error.
             UnreachableError: it did not answer; whether the object was created is not known.
         """
-        async with self._request("POST", path, _REQUEST_TIMEOUT, body=body, content_type=JSON) as response:
+        async with self._request(
+            "POST", path, _REQUEST_TIMEOUT, params=self._writing, body=body, content_type=JSON
+        ) as response:
             return await response.read()
 
     async def delete(self, path: str, options: bytes) -> bytes:
@@ -80,6 +97,9 @@ class Client:
             APIError: the API server answered with another error.
             UnreachableError: it did not answer; whether the object was deleted is not known.
         """
+        if self._is_rehearsing:  # of a DELETE with a body, the API server reads no parameters
+            asked: dict[str, Any] = msgspec.json.decode(options)
+            options = msgspec.json.encode({**asked, "dryRun": ["All"]})
         async with self._request("DELETE", path, _REQUEST_TIMEOUT, body=options, content_type=JSON) as response:
             return await response.read()
 

@@ -2,87 +2,45 @@
 
 import asyncio
 import os
-import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import structlog
 from kubernetes.aio import config
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
 
 from statefulroute.cluster.errors import NotConnectedError
+from statefulroute.cluster.server import Connection
 
 log = structlog.get_logger(__name__)
 
-#: Names the writer in an object's `managedFields` and in the API server's log.
-_USER_AGENT = f"statefulroute/{version('statefulroute')}"
-
-_CONNECT_SECONDS = 10.0
 _TOKEN_CHECK_SECONDS = 60.0
+
+_NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
 @dataclass(frozen=True, slots=True)
-class Connection:
-    """A cluster's address and credentials.
+class _Credentials:
+    """Those of a configuration that the library keeps."""
 
-    Attributes:
-        server: the API server's URL, without a slash at its end.
-    """
+    configuration: Configuration
 
-    server: str
-    _configuration: Configuration
-    _tls: ssl.SSLContext
-
-    def session(self, connections: int) -> aiohttp.ClientSession:
-        """A new HTTP session to the API server, with credentials that are fresh at every request.
-
-        Args:
-            connections: how many requests, watches included, may be under way at the same time.
-        """
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=connections, ssl=self._tls, keepalive_timeout=75),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
-            headers={"User-Agent": _USER_AGENT},
-            middlewares=tuple(self._middlewares()),
-            proxy=self._configuration.proxy,
-            read_bufsize=2**18,
-        )
-
-    def _middlewares(self) -> Iterator[aiohttp.ClientMiddlewareType]:
-        """Only those that are needed: with a client certificate and a plain name, a request costs nothing extra."""
-        if self._configuration.api_key or self._configuration.username:
-            yield self._authorize
-        if self._configuration.tls_server_name:
-            yield self._expect_server_name
-
-    async def _authorize(
-        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
+    async def authorization(self) -> str:
         """Asked at every request: a ServiceAccount's token is rotated every hour.
 
         Raises:
             NotConnectedError: the token's file is empty.
         """
         try:
-            token = await self._configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+            token = await self.configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
         except config.ConfigException as error:
             raise NotConnectedError(f"cannot read the token of the ServiceAccount ({error})") from error
         # A file that a person wrote ends with a newline, which no header may hold.
-        request.headers["Authorization"] = (token or str(self._configuration.get_basic_auth_token())).strip()
-        return await handler(request)
-
-    async def _expect_server_name(
-        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
-        """Expect in the certificate the name that the kubeconfig gives, and not the address's."""
-        request.server_hostname = str(self._configuration.tls_server_name)
-        return await handler(request)
+        return (token or str(self.configuration.get_basic_auth_token())).strip()
 
 
 @asynccontextmanager
@@ -105,17 +63,17 @@ async def connect(kubeconfig: Path | None = None, context: str | None = None) ->
     try:
         if in_cluster:
             config.load_incluster_config(configuration)
+            namespace = _namespace_of_account()
         else:
             loader = await _load_kubeconfig(str(named or Path.home() / ".kube/config"), context, configuration)
-        connection = Connection(
-            configuration.host.rstrip("/"), configuration, RESTClientObject(configuration).ssl_context
-        )
+            namespace = loader.current_context["context"].get("namespace") or "default"
+        connection = _connection(configuration, namespace)
     except Exception as error:  # what a garbled kubeconfig makes the library stumble over is of any kind
         raise NotConnectedError(
             f"cannot load the cluster's configuration ({_in_one_line(error)}); "
             "name a kubeconfig with --kubeconfig or $KUBECONFIG"
         ) from error
-    refresh = asyncio.create_task(_keep_fresh(loader, configuration)) if loader else None
+    refresh = asyncio.create_task(_keep_fresh(loader, configuration)) if loader and _ends(loader) else None
     try:
         yield connection
     finally:
@@ -125,19 +83,39 @@ async def connect(kubeconfig: Path | None = None, context: str | None = None) ->
                 await refresh
 
 
-async def _load_kubeconfig(paths: str, context: str | None, configuration: Configuration) -> Any | None:  # noqa: ANN401 - the library has no type for it
-    """Load a kubeconfig, or several of them; gives the loader where it has credentials that end."""
+def _namespace_of_account() -> str:
+    """The namespace of the ServiceAccount that this pod runs as."""
+    return _NAMESPACE_FILE.read_text(encoding="utf-8").strip() if _NAMESPACE_FILE.exists() else "default"
+
+
+def _connection(configuration: Configuration, namespace: str) -> Connection:
+    has_credentials = bool(configuration.api_key or configuration.username)
+    return Connection(
+        server=configuration.host.rstrip("/"),
+        tls=RESTClientObject(configuration).ssl_context,
+        credentials=_Credentials(configuration) if has_credentials else None,
+        server_name=configuration.tls_server_name or None,
+        proxy=configuration.proxy or None,
+        namespace=namespace,
+    )
+
+
+async def _load_kubeconfig(paths: str, context: str | None, configuration: Configuration) -> Any:  # noqa: ANN401 - the library has no type for it
+    """Load a kubeconfig, or several of them; gives the loader."""
     if not _is_there(paths):
         raise config.ConfigException(f"there is no file {paths}")
     loader = await config.load_kube_config(paths, context, configuration, persist_config=False)
     if not configuration.host:
         raise config.ConfigException("the context's cluster has no server")
-    user = loader._user  # noqa: SLF001 - the library's own refresh_token() does the same, and fails without a user
-    if user is None or not ("exec" in user or loader.provider == "gcp"):
-        return None
-    if not (configuration.api_key or configuration.cert_file):
+    if _ends(loader) and not (configuration.api_key or configuration.cert_file):
         raise config.ConfigException("the context's user has an exec plugin that gave no credentials")
     return loader
+
+
+def _ends(loader: Any) -> bool:  # noqa: ANN401 - as above
+    """Whether the credentials end, so that new ones have to be asked for."""
+    user = loader._user  # noqa: SLF001 - the library's own refresh_token() does the same, and fails without a user
+    return user is not None and ("exec" in user or loader.provider == "gcp")
 
 
 def _is_there(paths: str) -> bool:

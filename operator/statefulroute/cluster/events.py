@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from statefulroute.api.group import API_VERSION, GROUP, POD_LINK
+from statefulroute.api.group import API_VERSION, GROUP
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.errors import ClusterError
 from statefulroute.cluster.writes import Clock, utc_now
@@ -99,11 +99,11 @@ class EventRecorder:
         return True
 
     def _manifest(self, event: Event, uid: str) -> dict[str, Any]:
-        route, name = event.link
+        name = event.name
         return {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
-            "metadata": {"name": f"{name[:200].rstrip('-.')}.{secrets.token_hex(8)}", "namespace": route.namespace},
+            "metadata": {"name": f"{name[:200].rstrip('-.')}.{secrets.token_hex(8)}", "namespace": event.namespace},
             "eventTime": self._clock().isoformat(timespec="microseconds").replace("+00:00", "Z"),
             "type": event.type,
             "action": event.action,
@@ -111,8 +111,8 @@ class EventRecorder:
             "note": event.note,
             "regarding": {
                 "apiVersion": API_VERSION,
-                "kind": POD_LINK.kind,
-                "namespace": route.namespace,
+                "kind": event.kind.kind,
+                "namespace": event.namespace,
                 "name": name,
                 "uid": uid,
             },

@@ -7,19 +7,18 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from statefulroute.api.group import API_VERSION, POD_LINK
 from statefulroute.cluster.client import Client
-from statefulroute.cluster.errors import APIError, ConflictError, NotFoundError
-from statefulroute.cluster.reflector import Reflector
+from statefulroute.cluster.errors import APIError, ClusterError, ConflictError, NotFoundError, UnreachableError
 from statefulroute.cluster.wire import LINKS
-from statefulroute.cluster.writes import Clock, utc_now
+from statefulroute.cluster.writes import Clock, pod_fields, utc_now
 from statefulroute.domain.errors import ContendedError, DeadlineExceededError, InvalidParameterError
-from statefulroute.domain.keys import RouteKey, link_name
-from statefulroute.domain.link import Link
+from statefulroute.domain.keys import PodKey, RouteKey, link_name
+from statefulroute.domain.link import Link, expire_time
 from statefulroute.domain.operations import (
     Attempt,
     Binding,
@@ -37,7 +36,7 @@ from statefulroute.domain.operations import (
 )
 from statefulroute.domain.parameters import (
     checked_grace_seconds,
-    checked_pod_index,
+    checked_pod,
     checked_route,
     checked_ttl_seconds,
     checked_uid,
@@ -54,6 +53,25 @@ _BATCH_AT_A_TIME = 16
 
 _TOO_MANY_REQUESTS = 429
 _UNPROCESSABLE = 422
+
+#: What a proxy, or an API server without its store, answers: as if nobody had.
+_NOBODY_HOME = (502, 503, 504)
+
+
+class LinkCache(Protocol):
+    """A local copy of links, as a `Reflector` keeps it."""
+
+    def holds(self, service: str) -> bool:
+        """Whether every link of a service is known: then one that is not known does not exist."""
+
+    def get(self, group: RouteKey, name: str) -> Link | None:
+        """A link as the copy knows it."""
+
+    def observe(self, item: Link) -> None:
+        """Take in what a write of our own has made."""
+
+    def forget(self, item: Link) -> None:
+        """Take in what a write of our own has deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +102,7 @@ class LinkStore:
         client: Client,
         namespace: str,
         *,
-        links: Reflector[Link] | None = None,
+        links: LinkCache | None = None,
         clock: Clock = utc_now,
         deadline_seconds: float = 10.0,
     ) -> None:
@@ -93,7 +111,7 @@ class LinkStore:
         self._links = links
         self._clock = clock
         self._deadline_seconds = deadline_seconds
-        self._flights: dict[tuple[str, str], asyncio.Task[int]] = {}
+        self._flights: dict[tuple[str, str], asyncio.Task[PodKey]] = {}
 
     async def get(self, route: str, uid: str, *, fresh: bool = False) -> Link | None:
         """The link of a uid in a route, or None; an expired one is none.
@@ -110,32 +128,28 @@ class LinkStore:
         """
         name = _name(route, uid)
         async with self._deadline():
-            if self._links is not None and not fresh:
-                return alive(self._links.cache.get(RouteKey(self._namespace, route), name), self._clock())
-            return alive(await self._read(name), self._clock())
+            if self._links is not None and self._links.holds(route) and not fresh:
+                return alive(self._links.get(RouteKey(self._namespace, route), name), self._clock())
+            return alive(await self._read_persistently(name), self._clock())
 
-    async def set(self, route: str, uid: str, pod_index: int, *, ttl_seconds: int | None = None) -> int | None:
-        """Force the binding; gives the index of the pod that held the uid before, or None. Raises as `get` does."""
-        rule = partial(set_link, pod_index=checked_pod_index(pod_index), ttl_seconds=checked_ttl_seconds(ttl_seconds))
+    async def set(self, route: str, uid: str, pod: PodKey, *, ttl_seconds: int | None = None) -> PodKey | None:
+        """Force the binding; gives the pod that held the uid before, or None. Raises as `get` does."""
+        rule = partial(set_link, pod=checked_pod(pod), ttl_seconds=checked_ttl_seconds(ttl_seconds))
         return await self._carry_out(route, uid, rule)
 
-    async def try_set(self, route: str, uid: str, pod_index: int, *, ttl_seconds: int | None = None) -> Attempt:
+    async def try_set(self, route: str, uid: str, pod: PodKey, *, ttl_seconds: int | None = None) -> Attempt:
         """Bind, unless there is a persistent link to another pod. Raises as `get` does."""
-        rule = partial(
-            try_set_link, pod_index=checked_pod_index(pod_index), ttl_seconds=checked_ttl_seconds(ttl_seconds)
-        )
+        rule = partial(try_set_link, pod=checked_pod(pod), ttl_seconds=checked_ttl_seconds(ttl_seconds))
         return await self._carry_out(route, uid, rule)
 
-    async def set_if_absent(self, route: str, uid: str, pod_index: int, *, ttl_seconds: int | None = None) -> int:
+    async def set_if_absent(self, route: str, uid: str, pod: PodKey, *, ttl_seconds: int | None = None) -> PodKey:
         """Bind, unless there is a link; gives the pod that holds the uid then. Raises as `get` does."""
-        rule = partial(
-            set_link_if_absent, pod_index=checked_pod_index(pod_index), ttl_seconds=checked_ttl_seconds(ttl_seconds)
-        )
+        rule = partial(set_link_if_absent, pod=checked_pod(pod), ttl_seconds=checked_ttl_seconds(ttl_seconds))
         return await self._carry_out(route, uid, rule)
 
     async def compute_if_absent(
-        self, route: str, uid: str, choose: Callable[[], Awaitable[int]], *, ttl_seconds: int | None = None
-    ) -> int:
+        self, route: str, uid: str, choose: Callable[[], Awaitable[PodKey]], *, ttl_seconds: int | None = None
+    ) -> PodKey:
         """Bind to a chosen pod, unless there is a link; gives the pod that holds the uid then.
 
         Calls for the same uid and route in this process share one flight; among processes the API server
@@ -156,14 +170,14 @@ class LinkStore:
             flight.add_done_callback(partial(self._land, key))
         return await asyncio.shield(flight)  # a caller that gives up leaves the others their answer
 
-    def _land(self, key: tuple[str, str], flight: asyncio.Task[int]) -> None:
+    def _land(self, key: tuple[str, str], flight: asyncio.Task[PodKey]) -> None:
         self._flights.pop(key, None)
         if not flight.cancelled():
             flight.exception()  # where every caller has given up, there is nobody left to be told
 
     async def _compute(
-        self, route: str, uid: str, choose: Callable[[], Awaitable[int]], ttl_seconds: int | None
-    ) -> int:
+        self, route: str, uid: str, choose: Callable[[], Awaitable[PodKey]], ttl_seconds: int | None
+    ) -> PodKey:
         async with self._deadline():
             seen = await self._look(route, _name(route, uid))
         if find_holder(seen.link, self._clock()).answer is not None:
@@ -171,7 +185,7 @@ class LinkStore:
             holder = await self._carry_out(route, uid, find_holder, seen)
             if holder is not None:
                 return holder
-        rule = partial(set_link_if_absent, pod_index=checked_pod_index(await choose()), ttl_seconds=ttl_seconds)
+        rule = partial(set_link_if_absent, pod=checked_pod(await choose()), ttl_seconds=ttl_seconds)
         return await self._carry_out(route, uid, rule, seen)
 
     async def remove(self, route: str, uid: str, *, grace_seconds: int | None = None) -> bool:
@@ -180,11 +194,22 @@ class LinkStore:
             route, uid, partial(remove_link, grace_seconds=checked_grace_seconds(grace_seconds))
         )
 
-    async def remove_if_linked_to(self, route: str, uid: str, pod_index: int) -> bool:
+    async def remove_if_linked_to(self, route: str, uid: str, pod: PodKey) -> bool:
         """Remove the link if it is bound to that very pod; gives whether it was. Raises as `get` does."""
-        return await self._carry_out(
-            route, uid, partial(remove_link_if_bound_to, pod_index=checked_pod_index(pod_index))
-        )
+        return await self._carry_out(route, uid, partial(remove_link_if_bound_to, pod=checked_pod(pod)))
+
+    async def carry_out(
+        self, route: str, uid: str, rule: Callable[[Link | None, datetime], Step[A]], *, expect_none: bool = False
+    ) -> A:
+        """Any other rule of the domain. Raises as `get` does.
+
+        Args:
+            route: the name of the StatefulRoute.
+            uid: whom the link binds.
+            rule: what to write, given the link and the time.
+            expect_none: there is hardly a link: try to create it before looking.
+        """
+        return await self._carry_out(route, uid, rule, _Seen(None, is_fresh=False) if expect_none else None)
 
     async def renew(self, route: str, uid: str) -> bool:
         """Have a temporary link live on from now; gives whether there is a link. Raises as `get` does.
@@ -193,20 +218,20 @@ class LinkStore:
         """
         return await self._carry_out(route, uid, renew_link)
 
-    async def links_of(self, uid: str, routes: Iterable[str]) -> dict[str, int]:
+    async def links_of(self, uid: str, routes: Iterable[str]) -> dict[str, PodKey]:
         """Where a uid is bound: the pod of each of the given routes that holds it. Raises as `get` does."""
         uid = checked_uid(uid)
         found = await self._gather({route: partial(self.get, route, uid) for route in map(checked_route, routes)})
-        return {route: link.pod_index for route, link in found.items() if link and link.pod_index is not None}
+        return {route: link.pod for route, link in found.items() if link and link.pod is not None}
 
-    async def batch_get(self, route: str, uids: Iterable[str]) -> dict[int, list[str]]:
+    async def batch_get(self, route: str, uids: Iterable[str]) -> dict[PodKey, list[str]]:
         """Which of the given uids each pod of a route holds; unbound ones are left out. Raises as `get` does."""
         route = checked_route(route)
         found = await self._gather({uid: partial(self.get, route, uid) for uid in map(checked_uid, uids)})
-        by_pod: dict[int, list[str]] = {}
+        by_pod: dict[PodKey, list[str]] = {}
         for uid, link in found.items():
-            if link is not None and link.pod_index is not None:
-                by_pod.setdefault(link.pod_index, []).append(uid)
+            if link is not None and link.pod is not None:
+                by_pod.setdefault(link.pod, []).append(uid)
         return by_pod
 
     async def _gather(self, reads: dict[str, Callable[[], Awaitable[Link | None]]]) -> dict[str, Link | None]:
@@ -227,31 +252,41 @@ class LinkStore:
     async def _carry_out(
         self, route: str, uid: str, rule: Callable[[Link | None, datetime], Step[A]], seen: _Seen | None = None
     ) -> A:
-        """Ask the rule what to write, and write it on the condition that nothing has changed; else ask again."""
+        """Ask the rule what to write, and write it on the condition that nothing has changed; else ask again.
+
+        While the API server cannot be reached, it is tried again until the deadline.
+        """
         name = _name(route, uid)
-        refusal: APIError | None = None
+        refusal: ClusterError | None = None
+        unsure: Step[A] | None = None
+        attempt = unanswered = 0
         async with self._deadline():
             seen = seen or await self._look(route, name)
-            for attempt in range(_TRIES):
+            while attempt < _TRIES:
+                if unsure is not None and _is_done(unsure.write, seen.link):
+                    return unsure.answer
                 step = rule(seen.link, self._clock())
-                if step.write is not None and seen.link and seen.link.deleting:
-                    await asyncio.sleep(_wait(attempt))  # what is written into it goes with it
-                elif step.write is not None:
-                    refusal = await self._try_to_write(route, uid, name, seen.link, step.write)
-                    if refusal is None:
-                        return step.answer
-                    await asyncio.sleep(_wait(attempt))
-                elif seen.is_fresh:
+                if step.write is None and seen.is_fresh:
                     return step.answer
-                seen = _Seen(await self._read(name), is_fresh=True)
-        if refusal is not None and refusal.status == _TOO_MANY_REQUESTS:
+                if step.write is not None:
+                    attempt += 1
+                    # What is written into a link that is being deleted goes with it.
+                    if not (seen.link and seen.link.deleting):
+                        refusal = await self._try_to_write(route, uid, name, seen.link, step.write)
+                        if refusal is None:
+                            return step.answer
+                        if isinstance(refusal, UnreachableError):  # it is seen later whether it was written
+                            unsure, attempt, unanswered = step, attempt - 1, unanswered + 1
+                    await asyncio.sleep(_wait(attempt + unanswered - 1))
+                seen = _Seen(await self._read_persistently(name), is_fresh=True)
+        if isinstance(refusal, APIError) and refusal.status == _TOO_MANY_REQUESTS:
             raise refusal
         raise ContendedError(f"the link {name!r} was changed by others {_TRIES} times in a row: try again")
 
     async def _try_to_write(
         self, route: str, uid: str, name: str, link: Link | None, write: Put | Delete
-    ) -> APIError | None:
-        """Write; gives the refusal where it is worth another try."""
+    ) -> ClusterError | None:
+        """Write; gives the refusal where it is worth another try. UnreachableError: it may have been written."""
         try:
             await self._write(route, uid, name, link, write)
         except ConflictError as error:
@@ -261,8 +296,12 @@ class LinkStore:
                 raise
             return error
         except APIError as error:
+            if error.status in _NOBODY_HOME:
+                return UnreachableError(str(error))
             if error.status != _TOO_MANY_REQUESTS:
                 raise _translated(error) from error
+            return error
+        except UnreachableError as error:
             return error
         return None
 
@@ -272,7 +311,7 @@ class LinkStore:
                 options = {"preconditions": {"resourceVersion": str(link.resource_version)}}
                 await self._client.delete(self._path(name), msgspec.json.encode(options))
                 if self._links is not None:
-                    self._links.cache.drop(link.group, link.name, link.resource_version)
+                    self._links.forget(link)
                 return
             case Put(binding) if link is None:
                 body = _manifest(self._namespace, route, uid, name, binding)
@@ -290,9 +329,9 @@ class LinkStore:
 
     async def _look(self, route: str, name: str) -> _Seen:
         """The link as the cache knows it; without a cache, as the API server does."""
-        if self._links is None:
-            return _Seen(await self._read(name), is_fresh=True)
-        return _Seen(self._links.cache.get(RouteKey(self._namespace, route), name), is_fresh=False)
+        if self._links is None or not self._links.holds(route):
+            return _Seen(await self._read_persistently(name), is_fresh=True)
+        return _Seen(self._links.get(RouteKey(self._namespace, route), name), is_fresh=False)
 
     async def _read(self, name: str) -> Link | None:
         try:
@@ -302,6 +341,20 @@ class LinkStore:
         if self._links is not None:
             self._links.observe(link)
         return link
+
+    async def _read_persistently(self, name: str) -> Link | None:
+        """The link as the API server has it; while it cannot be reached, it is asked again until the deadline."""
+        attempt = 0
+        while True:
+            try:
+                return await self._read(name)
+            except UnreachableError:
+                pass
+            except APIError as error:
+                if error.status not in _NOBODY_HOME:
+                    raise
+            await asyncio.sleep(_wait(attempt))
+            attempt += 1
 
     def _path(self, name: str | None = None) -> str:
         collection = f"/apis/{API_VERSION}/namespaces/{self._namespace}/{POD_LINK.plural}"
@@ -324,7 +377,7 @@ def _name(route: str, uid: str) -> str:
 def _spec(binding: Binding) -> dict[str, Any]:
     """A merge patch of a link's spec; null removes a field."""
     renewed = binding.renew_time.isoformat().replace("+00:00", "Z") if binding.renew_time else None
-    return {"podIndex": binding.pod_index, "ttlSeconds": binding.ttl_seconds, "renewTime": renewed}
+    return {**pod_fields(binding.pod), "ttlSeconds": binding.ttl_seconds, "renewTime": renewed}
 
 
 def _manifest(namespace: str, route: str, uid: str, name: str, binding: Binding) -> dict[str, Any]:
@@ -337,9 +390,22 @@ def _manifest(namespace: str, route: str, uid: str, name: str, binding: Binding)
     }
 
 
+def _is_done(write: Put | Delete | None, link: Link | None) -> bool:
+    """Whether the link is as this write would have made it."""
+    match write:
+        case Delete():
+            return link is None
+        case Put(binding) if link is not None:
+            ends = expire_time(binding.renew_time, None, binding.ttl_seconds) if binding.renew_time else None
+            same_end = ends is None or link.expire_time == ends
+            return (link.pod, link.ttl_seconds) == (binding.pod, binding.ttl_seconds) and same_end
+        case _:
+            return False
+
+
 def _wait(attempt: int) -> float:
     """Seconds before the next try, with jitter: many who lost to one do not come back at the same moment."""
-    longest = min(_FIRST_WAIT_SECONDS * 2**attempt, _LAST_WAIT_SECONDS)
+    longest = min(_FIRST_WAIT_SECONDS * 2 ** min(attempt, _TRIES), _LAST_WAIT_SECONDS)
     return random.uniform(longest / 2, longest)  # noqa: S311 - no secret
 
 

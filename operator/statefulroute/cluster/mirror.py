@@ -8,6 +8,7 @@ from typing import Any
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.reflector import Reflector
 from statefulroute.cluster.wire import LINKS, NODES, PODS, ROUTES, STATEFUL_SETS
+from statefulroute.cluster.workloads import Workloads
 
 
 class Mirror:
@@ -17,12 +18,13 @@ class Mirror:
         self.links = Reflector(client, LINKS)
         self.routes = Reflector(client, ROUTES)
         self.pods = Reflector(client, PODS)
-        self.workloads = Reflector(client, STATEFUL_SETS)
+        self.stateful_sets = Reflector(client, STATEFUL_SETS)
+        self.workloads = Workloads(client, self.stateful_sets.cache)
         self.nodes = Reflector(client, NODES)
 
     @property
     def _reflectors(self) -> tuple[Reflector[Any], ...]:
-        return self.links, self.routes, self.pods, self.workloads, self.nodes
+        return self.links, self.routes, self.pods, self.stateful_sets, self.nodes
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -73,6 +73,18 @@ class Reflector(Generic[T]):
         if item.resource_version > self._resource_version:
             self.cache.put(item)
 
+    def holds(self, _: object) -> bool:
+        """Whether every object is known: then one that is not known does not exist."""
+        return self.synced.is_set()
+
+    def get(self, group: Hashable, name: str) -> T | None:
+        """The object as the cache knows it, or None."""
+        return self.cache.get(group, name)
+
+    def forget(self, item: T) -> None:
+        """Take in that a version of an object was deleted by us, ahead of the watch."""
+        self.cache.drop(item.group, item.name, item.resource_version)
+
     async def run(self) -> None:
         """List and watch until cancelled; whatever goes wrong is logged and tried again."""
         while True:
@@ -99,7 +111,7 @@ class Reflector(Generic[T]):
         listed: set[tuple[Hashable, str]] = set()
         moment, rest = 0, ""
         while True:
-            params = {"limit": str(_PAGE)} | ({"continue": rest} if rest else {})
+            params = {**self._resource.selection, "limit": str(_PAGE)} | ({"continue": rest} if rest else {})
             page = self._resource.decode_page(await self._client.get(self._resource.path, params))
             for item in page.items:
                 listed.add((item.group, item.name))
@@ -116,6 +128,7 @@ class Reflector(Generic[T]):
         """Take in events until the watch ends; gives whether there was any."""
         told = False
         params = {
+            **self._resource.selection,
             "allowWatchBookmarks": "true",
             "resourceVersion": str(self._resource_version),
             "timeoutSeconds": str(random.randint(*_WATCH_SECONDS)),  # noqa: S311 - no secret

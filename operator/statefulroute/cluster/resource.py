@@ -1,7 +1,8 @@
 """A kind of object as it comes over the wire: where it is listed, and how its bytes become values."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar
+from copy import copy
+from typing import Any, Generic, Self, TypeVar
 
 import msgspec
 import structlog
@@ -41,6 +42,10 @@ class Page(msgspec.Struct, Generic[T]):
 class Resource(Generic[T]):
     """A kind of object.
 
+    Attributes:
+        path: where the API server lists them.
+        selection: the parameters of a list or a watch that select some of them.
+
     Args:
         path: where the API server lists all of them.
         wire: the msgspec type of those fields that are needed; other fields are skipped unread.
@@ -49,11 +54,25 @@ class Resource(Generic[T]):
 
     def __init__(self, path: str, wire: type[W], make: Callable[[W], T]) -> None:
         self.path = path
+        self.selection: Mapping[str, str] = {}
         self._make: Callable[[Any], T] = make
         self._wire: type[Any] = wire
         self._object = msgspec.json.Decoder(wire)
         self._list = msgspec.json.Decoder(_List[wire])  # type: ignore[valid-type] # a type made at run time
         self._raw_list = msgspec.json.Decoder(_List[msgspec.Raw])
+
+    def within(self, namespace: str, fields: str = "") -> Self:
+        """The same kind in one namespace.
+
+        Args:
+            namespace: the namespace.
+            fields: a field selector; empty selects all.
+        """
+        collection, _, plural = self.path.rpartition("/")
+        scoped = copy(self)
+        scoped.path = f"{collection}/namespaces/{namespace}/{plural}"
+        scoped.selection = {"fieldSelector": fields} if fields else {}
+        return scoped
 
     def decode(self, data: bytes | msgspec.Raw) -> T:
         """One object.

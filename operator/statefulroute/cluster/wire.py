@@ -6,20 +6,28 @@ Only these fields are decoded: a PodLink's other fields, and nine tenths of a Po
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 from pydantic import ValidationError
 
-from statefulroute.api.annotations import ROUTING_STATE
+from statefulroute.api.annotations import (
+    POD_DELETION_COST,
+    ROUTING_STATE,
+    WEIGHTED_LOAD,
+    WORKLOAD_LOAD,
+    WORKLOAD_STATE,
+)
 from statefulroute.api.group import API_VERSION, POD_LINK, STATEFUL_ROUTE
 from statefulroute.api.statefulroute import StatefulRouteSpec, StatefulRouteStatus
 from statefulroute.api.vocabulary import LinkPhase, LinkReason, RoutingState
 from statefulroute.cluster.resource import Resource
 from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.link import Acknowledgement, Link, broken_rule, expire_time
-from statefulroute.domain.pod import Node, Owner, Pod, ordinal, service_state
-from statefulroute.domain.route import Route, Workload
+from statefulroute.domain.load import read_report
+from statefulroute.domain.pod import Endpoint, Node, Notes, Owner, Pod, ordinal, service_state
+from statefulroute.domain.route import Route, Workload, WorkloadNotes
 
 
 class _Wire(msgspec.Struct, rename="camel", gc=False):
@@ -51,7 +59,8 @@ class _Condition(_Wire):
     status: str = ""
     reason: str = ""
     message: str = ""
-    last_transition_time: str = ""
+    last_transition_time: str | None = None
+    """Null on pods whose conditions were written by another than the kubelet."""
 
 
 class _LinkMetadata(_Wire, kw_only=True):
@@ -68,6 +77,7 @@ class _LinkSpec(_Wire, kw_only=True):
     uid: str = ""
     namespace: str | None = None
     pod_index: int | None = None
+    pod_name: str | None = None
     ttl_seconds: int | None = None
     renew_time: str | None = None
 
@@ -127,24 +137,25 @@ def _make_link(wire: _Link) -> Link:
         name=metadata.name,
         resource_version=int(metadata.resource_version),
         generation=metadata.generation,
-        pod_index=spec.pod_index,
+        pod=spec.pod_name if spec.pod_index is None else spec.pod_index,
         foreign_namespace=foreign,
         ttl_seconds=spec.ttl_seconds,
         created=int(metadata.creation_timestamp.timestamp()),
         expire_time=expire_time(metadata.creation_timestamp, _time(spec.renew_time), spec.ttl_seconds),
         deleting=metadata.deletion_timestamp is not None,
-        invalid=broken_rule(metadata.name, spec.route_name, spec.uid, spec.pod_index, spec.ttl_seconds),
+        invalid=broken_rule(metadata.name, spec.route_name, spec.uid, spec.pod_index, spec.pod_name, spec.ttl_seconds),
         acknowledged=_acknowledgement(
             status.phase, ready.reason, ready.message, status.pod_index, status.pod_name, status.host
         ),
         observed_generation=status.observed_generation,
         acknowledged_expire_time=_time(status.expire_time),
-        transition_time=_time(ready.last_transition_time or None),
+        transition_time=_time(ready.last_transition_time),
     )
 
 
 class _PodStatus(_Wire):
     phase: str = ""
+    pod_ip: str = msgspec.field(name="podIP", default="")
     conditions: list[_Condition] | None = None
 
 
@@ -158,31 +169,79 @@ class _Pod(_Wire, kw_only=True):
     status: _PodStatus = msgspec.field(default_factory=_PodStatus)
 
 
-def _routing_state(annotations: Mapping[str, str] | None) -> RoutingState:
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+_NO_NOTES = Notes()
+
+
+def _routing_state(annotations: Mapping[str, str]) -> RoutingState:
     """What a pod says of itself; a word that is none counts as not said."""
     try:
-        return RoutingState((annotations or {}).get(ROUTING_STATE, RoutingState.UNKNOWN))
+        return RoutingState(annotations.get(ROUTING_STATE, RoutingState.UNKNOWN))
     except ValueError:
         return RoutingState.UNKNOWN
 
 
 def _make_pod(wire: _Pod) -> Pod:
-    metadata = wire.metadata
+    metadata, annotations = wire.metadata, wire.metadata.annotations or _NOTHING
     controller = next((each for each in metadata.owner_references or () if each.controller), None)
-    ready = _condition("Ready", wire.status.conditions)
+    condition = _condition("Ready", wire.status.conditions)
+    is_ready = wire.status.phase == "Running" and condition is not None and condition.status == "True"
     return Pod(
         group=metadata.namespace,
         name=metadata.name,
+        uid=metadata.uid,
         resource_version=int(metadata.resource_version),
         service_state=service_state(
-            phase=wire.status.phase,
-            ready=ready is not None and ready.status == "True",
-            terminating=metadata.deletion_timestamp is not None,
+            phase=wire.status.phase, ready=is_ready, terminating=metadata.deletion_timestamp is not None
         ),
-        said=_routing_state(metadata.annotations),
+        is_ready=is_ready,
+        said=_routing_state(annotations),
         index=ordinal(metadata.name),
         owner=Owner(controller.kind, controller.name, controller.uid) if controller else None,
+        labels=metadata.labels or _NOTHING,
         node_name=wire.spec.node_name,
+        ip=wire.status.pod_ip,
+        report=read_report(annotations),
+        notes=_notes(annotations),
+    )
+
+
+def _notes(annotations: Mapping[str, str]) -> Notes:
+    weighted_load, deletion_cost = annotations.get(WEIGHTED_LOAD), annotations.get(POD_DELETION_COST)
+    if weighted_load is None and deletion_cost is None:
+        return _NO_NOTES
+    return Notes(weighted_load, deletion_cost)
+
+
+class _Port(_Wire):
+    name: str = ""
+    container_port: int = 0
+
+
+class _Container(_Wire):
+    ports: list[_Port] | None = None
+
+
+class _EndpointSpec(_Wire):
+    containers: list[_Container] | None = None
+
+
+class _Endpoint(_Wire, kw_only=True):
+    metadata: _Metadata
+    spec: _EndpointSpec = msgspec.field(default_factory=_EndpointSpec)
+    status: _PodStatus = msgspec.field(default_factory=_PodStatus)
+
+
+def _make_endpoint(wire: _Endpoint) -> Endpoint:
+    condition = _condition("Ready", wire.status.conditions)
+    ports = (port for container in wire.spec.containers or () for port in container.ports or ())
+    return Endpoint(
+        group=wire.metadata.namespace,
+        name=wire.metadata.name,
+        resource_version=int(wire.metadata.resource_version),
+        ip=wire.status.pod_ip,
+        is_ready=wire.status.phase == "Running" and condition is not None and condition.status == "True",
+        ports={port.name: port.container_port for port in ports if port.name},
     )
 
 
@@ -228,7 +287,13 @@ def _make_workload(wire: _StatefulSet) -> Workload:
         replicas=wire.spec.replicas,
         first_index=wire.spec.ordinals.start if wire.spec.ordinals else 0,
         service_name=wire.spec.service_name,
+        notes=workload_notes(wire.metadata.annotations or _NOTHING),
     )
+
+
+def workload_notes(annotations: Mapping[str, str]) -> WorkloadNotes:
+    """What the operator has noted on a workload."""
+    return WorkloadNotes(annotations.get(WORKLOAD_STATE), annotations.get(WORKLOAD_LOAD))
 
 
 class _Route(_Wire, kw_only=True):
@@ -246,6 +311,7 @@ def _make_route(wire: _Route) -> Route:
     return Route(
         group=metadata.namespace,
         name=metadata.name,
+        uid=metadata.uid,
         resource_version=int(metadata.resource_version),
         generation=metadata.generation,
         spec=StatefulRouteSpec.model_validate(wire.spec),
@@ -255,6 +321,7 @@ def _make_route(wire: _Route) -> Route:
 
 
 NODES = Resource("/api/v1/nodes", _Node, _make_node)
+ENDPOINTS = Resource("/api/v1/pods", _Endpoint, _make_endpoint)
 PODS = Resource("/api/v1/pods", _Pod, _make_pod)
 STATEFUL_SETS = Resource("/apis/apps/v1/statefulsets", _StatefulSet, _make_workload)
 LINKS = Resource(f"/apis/{API_VERSION}/{POD_LINK.plural}", _Link, _make_link)

@@ -1,6 +1,6 @@
 """The writes of the operator: what changes in a link or a route goes through here, and nowhere else."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -14,8 +14,10 @@ from statefulroute.cluster.client import Client
 from statefulroute.cluster.errors import UnreachableError
 from statefulroute.cluster.reflector import Reflector
 from statefulroute.cluster.resource import Resource
-from statefulroute.cluster.wire import LINKS, ROUTES
+from statefulroute.cluster.wire import LINKS, PODS, ROUTES
+from statefulroute.domain.keys import PodKey
 from statefulroute.domain.link import Acknowledgement, Link
+from statefulroute.domain.pod import Pod
 from statefulroute.domain.route import Route
 
 T = TypeVar("T", bound=Cached)
@@ -33,8 +35,13 @@ def _second(time: datetime) -> str | None:
     return _rfc3339(time.replace(microsecond=0))
 
 
+def rfc3339(time: datetime) -> str:
+    """A time as Kubernetes writes it."""
+    return time.isoformat().replace("+00:00", "Z")
+
+
 def _rfc3339(time: datetime | None) -> str | None:
-    return None if time is None else time.isoformat().replace("+00:00", "Z")
+    return None if time is None else rfc3339(time)
 
 
 def _made(resource: Resource[T], answer: bytes) -> T:
@@ -56,13 +63,13 @@ class LinkWriter:
         self._links = links
         self._clock = clock
 
-    async def bind(self, link: Link, pod_index: int) -> None:
+    async def bind(self, link: Link, pod: PodKey) -> None:
         """Write a chosen pod into the link's spec.
 
         Raises:
             ClusterError: it was not written, or it is not known whether it was.
         """
-        await self._patch(link, "", {"spec": {"podIndex": pod_index}})
+        await self._patch(link, "", {"spec": pod_fields(pod)})
 
     async def acknowledge(self, link: Link, said: Acknowledgement, moved: MoveReason = MoveReason.MOVED) -> str:
         """Write the link's whole status.
@@ -117,6 +124,11 @@ _written = msgspec.json.Decoder(_Written)
 _deleted = msgspec.json.Decoder(_Deleted)
 
 
+def pod_fields(pod: PodKey | None) -> dict[str, Any]:
+    """A merge patch of the two fields that name a link's pod; null removes the one that does not."""
+    return {"podIndex": pod, "podName": None} if not isinstance(pod, str) else {"podIndex": None, "podName": pod}
+
+
 def _path(link: Link) -> str:
     return f"/apis/{API_VERSION}/namespaces/{link.group.namespace}/{POD_LINK.plural}/{link.name}"
 
@@ -148,10 +160,10 @@ def link_status(
     }
     came_from = link.was_bound_to
     if said.phase is LinkPhase.BOUND:
-        if not was_ready or came_from != said.pod_index:
+        if not was_ready or came_from != said.pod:
             status["boundTime"] = _second(now)
-        if came_from is not None and came_from != said.pod_index:
-            status["previous"] = {"podIndex": came_from, "reason": moved, "time": _second(now)}
+        if came_from is not None and came_from != said.pod:
+            status["previous"] = {**pod_fields(came_from), "reason": moved, "time": _second(now)}
     elif said.phase is not LinkPhase.LOST:
         status["boundTime"] = None
     return status
@@ -176,6 +188,24 @@ class RouteWriter:
         path = f"/apis/{API_VERSION}/namespaces/{route.group}/{STATEFUL_ROUTE.plural}/{route.name}/status"
         body = {"metadata": {"resourceVersion": str(route.resource_version)}, "status": change}
         self._routes.observe(_made(ROUTES, await self._client.merge_patch(path, msgspec.json.encode(body))))
+
+
+class PodWriter:
+    """Writes the operator's notes on pods."""
+
+    def __init__(self, client: Client, pods: Reflector[Pod]) -> None:
+        self._client = client
+        self._pods = pods
+
+    async def note(self, pod: Pod, annotations: Mapping[str, str | None]) -> None:
+        """Write annotations on a pod, and on no other that has taken its name; None removes one.
+
+        Raises:
+            ClusterError: they were not written, or it is not known whether they were.
+        """
+        body = {"metadata": {"uid": pod.uid, "annotations": annotations}}
+        path = f"/api/v1/namespaces/{pod.group}/pods/{pod.name}"
+        self._pods.observe(_made(PODS, await self._client.merge_patch(path, msgspec.json.encode(body))))
 
 
 def changes(before: StatefulRouteStatus, after: StatefulRouteStatus) -> dict[str, Any]:

@@ -14,17 +14,23 @@ import structlog
 
 from statefulroute.api.group import GROUP
 from statefulroute.cluster.client import Client
-from statefulroute.cluster.connection import Connection, connect
+from statefulroute.cluster.connection import connect
 from statefulroute.cluster.events import EventRecorder
+from statefulroute.cluster.load_endpoints import LoadEndpoints
 from statefulroute.cluster.mirror import Mirror
-from statefulroute.cluster.writes import LinkWriter, RouteWriter, utc_now
+from statefulroute.cluster.server import Connection
+from statefulroute.cluster.writes import LinkWriter, PodWriter, RouteWriter, utc_now
 from statefulroute.controllers.links.controller import LinkController
 from statefulroute.controllers.links.counts import LinkCounts
 from statefulroute.controllers.links.expiry import Expiry
 from statefulroute.controllers.links.pace import Pace
 from statefulroute.controllers.links.reconciler import LinkReconciler
+from statefulroute.controllers.routes.assessments import Assessments
 from statefulroute.controllers.routes.handlers import RouteHandlers
 from statefulroute.controllers.routes.persistence import GenerationStorage, NoProgressStorage
+from statefulroute.controllers.routes.refresh import Refresh
+from statefulroute.controllers.routes.state import StateTimer
+from statefulroute.controllers.routes.workload import WorkloadTimer
 from statefulroute.controllers.views import RouteViews
 
 log = structlog.get_logger(__name__)
@@ -32,8 +38,8 @@ log = structlog.get_logger(__name__)
 #: Requests of kopf under way at the same time: kopf's own session has no limit.
 _KOPF_CONNECTIONS = 16
 
-#: Connections beside those of the writes: the watches, and the routes' status.
-_OTHER_CONNECTIONS = 8
+#: Connections beside those of the links' writes: the watches, the routes' status, notes on pods and workloads.
+_OTHER_CONNECTIONS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,7 @@ async def run(settings: Settings) -> None:
     async with (
         connect(settings.kubeconfig, settings.context) as connection,
         Client(connection, settings.parallel_writes + _OTHER_CONNECTIONS) as client,
+        LoadEndpoints() as endpoints,
     ):
         mirror = Mirror(client)
         counts = LinkCounts()
@@ -84,7 +91,19 @@ async def run(settings: Settings) -> None:
         )
         links = LinkController(mirror, views, reconciler, settings.parallel_writes)
         expiry = Expiry(mirror.links.cache, links.add, utc_now)
-        routes = RouteHandlers(mirror, views, links, RouteWriter(client, mirror.routes))
+        assessments = Assessments()
+        refresh = Refresh(mirror, views, endpoints, PodWriter(client, mirror.pods), utc_now)
+        state = StateTimer(mirror, views, refresh, RouteWriter(client, mirror.routes), assessments, utc_now)
+        routes = RouteHandlers(
+            mirror=mirror,
+            views=views,
+            links=links,
+            state=state,
+            workload=WorkloadTimer(mirror, views, state, assessments, recorder, utc_now),
+            assessments=assessments,
+            refresh=refresh,
+            clock=utc_now,
+        )
         async with mirror.running():
             # Every task of ours is made before kopf begins: kopf ends the ones that are made later.
             stopping = asyncio.create_task(stop.wait())

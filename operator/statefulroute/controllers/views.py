@@ -1,20 +1,38 @@
 """Gather: each route with its workload, its pods and their links, made once and kept until something changes."""
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
-import msgspec
-
+from statefulroute.api.vocabulary import LoadSource, RoutingState
 from statefulroute.cluster.mirror import Mirror
 from statefulroute.cluster.writes import Clock
-from statefulroute.domain.keys import RouteKey
+from statefulroute.controllers.loads import Loads
+from statefulroute.domain.keys import PodKey, RouteKey, WorkloadKey
+from statefulroute.domain.load import Load, Report, Unreadable
 from statefulroute.domain.loss import Away, judge_losses
 from statefulroute.domain.pod import Node, Pod
-from statefulroute.domain.route import Route, RouteView, Workload, view_route
+from statefulroute.domain.route import Missing, Route, RouteView, Workload, view_route
 
 #: Called when a route, its workload or one of its pods has changed in a way that may change a decision.
 Watcher = Callable[[], None]
+
+#: A load is looked at again this long after it has become stale: the clocks of timers and of the day differ a little.
+_STALE_BY = timedelta(milliseconds=20)
+
+
+@dataclass(slots=True)
+class _Known:
+    """A route that somebody has asked for: kept up to date with every change of what belongs to it."""
+
+    route: Route
+    workload: Workload | Missing | None
+    members: dict[str, Pod]
+    """The workload's pods by name."""
+    view: RouteView | None = None
+    fresh: frozenset[PodKey] = frozenset()
+    """Whose load was fresh when the view was made."""
 
 
 class RouteViews:
@@ -22,32 +40,40 @@ class RouteViews:
 
     Args:
         mirror: where routes, workloads and pods are read.
-        links_of: the live counts of a route's links by pod index.
+        links_of: the live counts of a route's links by pod.
         clock: the time of day.
     """
 
-    def __init__(self, mirror: Mirror, links_of: Callable[[RouteKey], Mapping[int, int]], clock: Clock) -> None:
+    def __init__(self, mirror: Mirror, links_of: Callable[[RouteKey], Mapping[PodKey, int]], clock: Clock) -> None:
         self._mirror = mirror
         self._links_of = links_of
         self._clock = clock
-        self._away: dict[RouteKey, Mapping[int, Away]] = {}
+        self._loads = Loads()
+        self._away: dict[RouteKey, Mapping[PodKey, Away]] = {}
         """Of each route: which pods do not serve their users, why, and since when."""
-        self._alarms: dict[RouteKey, asyncio.TimerHandle] = {}
+        self._loss_alarms: dict[RouteKey, asyncio.TimerHandle] = {}
         """When the next of a route's pods will have been away for the grace."""
-        self._views: dict[str, dict[str, RouteView]] = {}
+        self._stale_alarms: dict[RouteKey, asyncio.TimerHandle] = {}
+        """When the next of a route's loads may have become stale."""
+        self._known: dict[str, dict[str, _Known]] = {}
+        """By namespace and name."""
         self._watchers: dict[RouteKey, list[Watcher]] = {}
         mirror.routes.cache.listen(self._route_changed)
-        mirror.workloads.cache.listen(self._workload_changed)
+        mirror.workloads.listen(self._workload_changed)
         mirror.pods.cache.listen(self._pod_changed)
         mirror.nodes.cache.listen(self._node_changed)
 
     def get(self, key: RouteKey) -> RouteView | None:
         """The view of a route; None when there is no such route."""
-        view = self._views.get(key.namespace, {}).get(key.name)
-        if view is None and (route := self._mirror.routes.cache.get(*key)) is not None:
-            view = self._gather(route)
-            self._views.setdefault(key.namespace, {})[key.name] = view
-        return view
+        known = self._known.get(key.namespace, {}).get(key.name)
+        if known is None:
+            route = self._mirror.routes.cache.get(*key)
+            if route is None:
+                return None
+            known = self._take_up(route)
+        if known.view is None:
+            known.view = self._gather(known)
+        return known.view
 
     def watch(self, key: RouteKey, watcher: Watcher) -> Callable[[], None]:
         """Have a function called at every change of a route's view; gives the function that ends it."""
@@ -61,97 +87,227 @@ class RouteViews:
 
         return unwatch
 
-    def _gather(self, route: Route) -> RouteView:
-        workload = None
-        if route.has_supported_workload:
-            workload = self._mirror.workloads.cache.get(route.group, route.workload_name)
-        pods = self._mirror.pods.cache.in_group(route.group)
-        nodes = self._mirror.nodes.cache.in_group("")
-        return self._with_losses(view_route(route, workload, pods, nodes, self._links_of(route.key)))
+    def carries(self, key: RouteKey, pod: PodKey) -> None:
+        """A pod has got its first link: where it is away, somebody has to know when it is lost."""
+        known = self._known.get(key.namespace, {}).get(key.name)
+        if known is None or known.view is None:
+            return
+        viewed = known.view.pods.get(pod)
+        if viewed is None or not viewed.is_present or pod in known.view.lost:
+            self._changed(key)
 
-    def _with_losses(self, view: RouteView) -> RouteView:
+    def heard(
+        self, key: RouteKey, pod: Pod, report: Report, routing_state: RoutingState = RoutingState.UNKNOWN
+    ) -> None:
+        """A pod of a route has told its load."""
+        known = self._known.get(key.namespace, {}).get(key.name)
+        if known is not None and self._take_load(known, pod, report, routing_state):
+            self._changed(key)
+
+    def _take_load(self, known: _Known, pod: Pod, report: Report, routing_state: RoutingState) -> bool:
+        """Take in a load; gives whether it may change a decision at once: a fresh figure alone waits for its turn."""
+        if not isinstance(known.workload, Workload) or not _is_member(known, pod):
+            return False
+        key, name, now = known.route.key, known.workload.key_of(pod), self._clock()
+        before, had_fault = self._loads.of(key).get(name), self._loads.mend(key, name)
+        if not self._loads.is_news(key, name, report):
+            return had_fault
+        # The clock of a pod may be ahead: what it says is never of later than now.
+        counted = Report(report.load_state, report.waiting_tasks, min(report.time, now))
+        load = Load(counted, self._links_of(key).get(name, 0), routing_state)
+        self._loads.heard(key, name, pod.uid, report, load)
+        stale_after = known.route.spec.load.stale_after_seconds
+        was_fresh = before is not None and before.is_fresh(stale_after, now)
+        return had_fault or before is None or not was_fresh or before.routing_state is not routing_state
+
+    def unheard(self, key: RouteKey, pod: Pod, why: str) -> None:
+        """A pod's load could not be read. What it told before counts on until it is stale."""
+        known = self._known.get(key.namespace, {}).get(key.name)
+        if known is not None and self._take_fault(known, pod, why):
+            self._changed(key)
+
+    def _take_fault(self, known: _Known, pod: Pod, why: str) -> bool:
+        if not isinstance(known.workload, Workload) or not _is_member(known, pod):
+            return False
+        key, name = known.route.key, known.workload.key_of(pod)
+        if self._loads.faults_of(key).get(name) == why:
+            return False
+        self._loads.failed(key, name, pod.uid, why)
+        return True
+
+    def _take_up(self, route: Route) -> _Known:
+        """Find what belongs to a route; from now on every change of it is followed."""
+        known = _Known(route, self._mirror.workloads.find(route), {})
+        self._known.setdefault(route.group, {})[route.name] = known
+        if isinstance(known.workload, Workload):
+            pods = self._mirror.pods.cache.in_group(route.group).values()
+            known.members = {pod.name: pod for pod in pods if known.workload.owns(pod)}
+            self._loads.keep(route.key, {known.workload.key_of(pod): pod.uid for pod in known.members.values()})
+        for pod in known.members.values():
+            self._hear_report(known, pod)
+        return known
+
+    def _gather(self, known: _Known) -> RouteView:
+        key, now = known.route.key, self._clock()
+        view = view_route(
+            known.route,
+            known.workload,
+            known.members.values(),
+            self._mirror.nodes.cache.in_group(""),
+            self._links_of(key),
+            self._loads.of(key),
+            self._loads.faults_of(key),
+        )
+        known.fresh = _fresh(view, now)
+        self._watch_freshness(view, now)
+        return self._with_losses(view, now)
+
+    def _with_losses(self, view: RouteView, now: datetime) -> RouteView:
         """Judge which pods are lost, and look again when the next one will be."""
-        key, now = view.route.key, self._clock()
-        carrying = [index for index, links in view.link_counts.items() if links]
+        key = view.route.key
+        carrying = [pod for pod, links in view.link_counts.items() if links]
         losses = judge_losses(view, carrying, self._away.get(key, {}), now)
         self._away[key] = losses.away
-        self._cancel_alarm(key)
+        _cancel(self._loss_alarms, key)
         if losses.next_time is not None:
             delay = (losses.next_time - now).total_seconds()
-            self._alarms[key] = asyncio.get_running_loop().call_later(delay, self._changed, key)
+            self._loss_alarms[key] = asyncio.get_running_loop().call_later(delay, self._changed, key)
         return replace(view, lost=losses.lost)
 
-    def _cancel_alarm(self, key: RouteKey) -> None:
-        if (alarm := self._alarms.pop(key, None)) is not None:
-            alarm.cancel()
-
-    def carries(self, key: RouteKey, pod_index: int) -> None:
-        """A pod has got its first link: where it is away, somebody has to know when it is lost."""
-        view = self._views.get(key.namespace, {}).get(key.name)
-        if view is None:
+    def _watch_freshness(self, view: RouteView, now: datetime) -> None:
+        """Look again when the next load may have become stale: most will have been reported anew by then."""
+        key, stale_after = view.route.key, timedelta(seconds=view.route.spec.load.stale_after_seconds)
+        _cancel(self._stale_alarms, key)
+        if not (fresh := _fresh(view, now)):
             return
-        pod = view.pods.get(pod_index)
-        if pod is None or not pod.is_present or pod_index in view.lost:
+        delay = min(view.loads[pod].report.time for pod in fresh) + stale_after + _STALE_BY - now
+        loop = asyncio.get_running_loop()
+        self._stale_alarms[key] = loop.call_later(delay.total_seconds(), self._look_for_stale, key)
+
+    def _look_for_stale(self, key: RouteKey) -> None:
+        known = self._known.get(key.namespace, {}).get(key.name)
+        if known is None or known.view is None:
+            return
+        now = self._clock()
+        if _fresh(known.view, now) != known.fresh:
             self._changed(key)
+        else:
+            self._watch_freshness(known.view, now)
+
+    def _hear_report(self, known: _Known, pod: Pod) -> bool:
+        """Take in what a pod's annotations say of its load, where that is where loads come from; has that changed?"""
+        if known.route.spec.load.source is not LoadSource.REPORTED:
+            return False
+        match pod.report:
+            case Report():
+                return self._take_load(known, pod, pod.report, RoutingState.UNKNOWN)
+            case Unreadable(why):
+                return self._take_fault(known, pod, why)
+            case None:
+                return isinstance(known.workload, Workload) and self._loads.mend(
+                    known.route.key, known.workload.key_of(pod)
+                )
 
     def _route_changed(self, old: Route | None, new: Route | None) -> None:
         route = new or old
         if route is None:
             return
-        views = self._views.get(route.group, {})
+        known = self._known.get(route.group, {}).get(route.name)
         if old and new and _decisive(old) == _decisive(new):
-            if route.name in views:  # a status: it changes no decision
-                views[route.name] = replace(views[route.name], route=new)
+            if known is not None:  # a status: it changes no decision
+                known.route = new
+                known.view = known.view and replace(known.view, route=new)
             return
         if new is None:
             self._away.pop(route.key, None)
-            self._cancel_alarm(route.key)
-        self._changed(route.key)
+        if new is None or (old and old.spec.load.source is not new.spec.load.source):
+            self._loads.forget_all(route.key)
+        self._forget(route.key)
+        self._tell(route.key)
 
-    def _workload_changed(self, old: Workload | None, new: Workload | None) -> None:
-        workload = new or old
-        if workload is None or _is_same(old, new):
-            return
-        for view in self._known(workload.group):
-            if view.route.workload_name == workload.name:
-                self._changed(view.route.key)
+    def _workload_changed(self, key: WorkloadKey) -> None:
+        for known in self._in_namespace(key.namespace):
+            if known.route.workload_key != key:
+                continue
+            before, now = known.workload, self._mirror.workloads.find(known.route)
+            if isinstance(before, Workload) and isinstance(now, Workload) and before.bearings == now.bearings:
+                known.workload = now  # a status, or a note of our own
+                known.view = known.view and replace(known.view, workload=now)
+            elif before != now:
+                self._forget(known.route.key)
+                if known.view is not None:
+                    self._tell(known.route.key)
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
         pod = new or old
-        if pod is None or _is_same(old, new):
+        if pod is None:
             return
-        for view in self._known(pod.group):
-            if view.workload and any(each is not None and view.workload.owns(each) for each in (old, new)):
-                self._changed(view.route.key)
+        for known in self._in_namespace(pod.group):
+            if not isinstance(known.workload, Workload):
+                continue
+            was, belongs = pod.name in known.members, new is not None and known.workload.owns(new)
+            if not was and not belongs:
+                continue
+            if not belongs or (old and new and old.uid != new.uid):
+                self._loads.forget(known.route.key, known.workload.key_of(pod))
+            is_same = was and belongs and old is not None and new is not None and old.bearings == new.bearings
+            if new is not None and belongs:
+                known.members[pod.name] = new
+                if not (is_same and old and old.report == new.report):
+                    is_same = not self._hear_report(known, new) and is_same
+            else:
+                del known.members[pod.name]
+            if not is_same:
+                self._changed(known.route.key)
 
     def _node_changed(self, old: Node | None, new: Node | None) -> None:
         node = new or old
         if node is None or (old and new and old.is_ready == new.is_ready):
             return
-        for namespace in self._views:
-            for view in self._known(namespace):
-                if any(pod.pod.node_name == node.name for pod in view.pods.values()):
-                    self._changed(view.route.key)
+        for namespace in tuple(self._known):
+            for known in self._in_namespace(namespace):
+                if any(pod.node_name == node.name for pod in known.members.values()):
+                    self._changed(known.route.key)
 
-    def _known(self, namespace: str) -> list[RouteView]:
-        """The views that somebody has asked for; who has not asked since the last change knows that it changed."""
-        return list(self._views.get(namespace, {}).values())
+    def _in_namespace(self, namespace: str) -> Iterator[_Known]:
+        """The routes that somebody has asked for; a copy, for those who are told of a change may ask for more."""
+        return iter(tuple(self._known.get(namespace, {}).values()))
+
+    def _forget(self, key: RouteKey) -> None:
+        in_namespace = self._known.get(key.namespace, {})
+        in_namespace.pop(key.name, None)
+        if not in_namespace:
+            self._known.pop(key.namespace, None)
+        _cancel(self._loss_alarms, key)
+        _cancel(self._stale_alarms, key)
 
     def _changed(self, key: RouteKey) -> None:
-        self._views.get(key.namespace, {}).pop(key.name, None)
+        """Who has not asked for the view since the last change knows that it has changed; the others are told."""
+        known = self._known.get(key.namespace, {}).get(key.name)
+        if known is not None and known.view is not None:
+            known.view = None
+            self._tell(key)
+
+    def _tell(self, key: RouteKey) -> None:
         for watcher in tuple(self._watchers.get(key, ())):
             watcher()
+
+
+def _is_member(known: _Known, pod: Pod) -> bool:
+    """Whether it is still the same pod that the route has."""
+    member = known.members.get(pod.name)
+    return member is not None and member.uid == pod.uid
+
+
+def _fresh(view: RouteView, now: datetime) -> frozenset[PodKey]:
+    return frozenset(pod for pod in view.loads if view.fresh_load(pod, now) is not None)
+
+
+def _cancel(alarms: dict[RouteKey, asyncio.TimerHandle], key: RouteKey) -> None:
+    if (alarm := alarms.pop(key, None)) is not None:
+        alarm.cancel()
 
 
 def _decisive(route: Route) -> tuple[object, ...]:
     """What decisions and statuses depend on. Not the generation alone: a route made anew may have the same."""
     return route.generation, route.spec, route.deleting
-
-
-def _is_same(old: Pod | Workload | None, new: Pod | Workload | None) -> bool:
-    """Whether two versions differ in nothing that a decision depends on."""
-    if old is None or new is None:
-        return False
-    if isinstance(new, Pod):
-        return msgspec.structs.replace(new, resource_version=old.resource_version) == old
-    return replace(new, resource_version=old.resource_version) == old

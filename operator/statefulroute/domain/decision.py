@@ -13,7 +13,9 @@ from statefulroute.api.vocabulary import (
     RemoveReason,
     RoutingState,
 )
+from statefulroute.domain.keys import PodKey
 from statefulroute.domain.link import Acknowledgement, Link
+from statefulroute.domain.loss import never_returns
 from statefulroute.domain.placement import available_pods, best_pod
 from statefulroute.domain.route import PodView, RouteView
 
@@ -31,14 +33,14 @@ class View:
 class Bind:
     """Write the chosen pod into the spec of a link that leaves the choice."""
 
-    pod_index: int
+    pod: PodKey
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
     """Write another pod into the link's spec."""
 
-    pod_index: int
+    pod: PodKey
     reason: MoveReason
 
 
@@ -86,8 +88,7 @@ def why_it_moved(view: View) -> MoveReason:
     if route is None or left is None or route.route.spec.on_pod_lost.action is not PodLostAction.REBIND:
         return MoveReason.MOVED
     # A pod that carries nobody any more and is not there is judged by nobody either.
-    is_beyond = route.workload is not None and not route.workload.asks_for(left)
-    return MoveReason.POD_LOST if is_beyond or left in route.lost else MoveReason.MOVED
+    return MoveReason.POD_LOST if never_returns(route, left) or left in route.lost else MoveReason.MOVED
 
 
 def takes_room(route: RouteView | None, said: Acknowledgement) -> bool:
@@ -130,26 +131,24 @@ def has_lost_its_pod(view: View) -> Plan | None:
 
     One that was never bound to it waits for it first: its pod may be about to be made.
     """
-    route, index = _route(view), view.link.pod_index
-    loss = None if index is None else route.lost.get(index)
-    if index is None or loss is None or not (loss.is_over or view.link.was_bound_to == index):
+    route, left = _route(view), view.link.pod
+    loss = None if left is None else route.lost.get(left)
+    if left is None or loss is None or not (loss.is_over or view.link.was_bound_to == left):
         return None
     match route.route.spec.on_pod_lost.action:
         case PodLostAction.RELEASE:
             return Remove(RemoveReason.POD_LOST)
         case PodLostAction.REBIND:
-            pod = best_pod(route)
-            return (
-                Move(pod.index, MoveReason.POD_LOST) if pod else _lost(route, index, ", and no other takes new users")
-            )
+            pod = best_pod(route, view.now)
+            return Move(pod.key, MoveReason.POD_LOST) if pod else _lost(route, left, ", and no other takes new users")
         case PodLostAction.KEEP:
-            return _lost(route, index, "")
+            return _lost(route, left, "")
 
 
 def keeps_its_pod(view: View) -> Plan | None:
     """A bound link stays bound while its pod restarts: what was acknowledged once is not taken back."""
     link, acknowledged = view.link, view.link.acknowledged
-    if acknowledged is None or acknowledged.phase is not LinkPhase.BOUND or acknowledged.pod_index != link.pod_index:
+    if acknowledged is None or acknowledged.phase is not LinkPhase.BOUND or acknowledged.pod != link.pod:
         return None
     pod = _pod_of(view)
     return Acknowledge(acknowledged if pod is None else _bound(pod))
@@ -157,19 +156,17 @@ def keeps_its_pod(view: View) -> Plan | None:
 
 def has_no_workload(view: View) -> Plan | None:
     """Without a workload there is no pod to check."""
-    route = _route(view)
-    if route.workload is not None:
-        return None
-    return _wait(LinkReason.WORKLOAD_NOT_FOUND, route.route.missing_workload)
+    missing = _route(view).missing
+    return None if missing is None else _wait(LinkReason.WORKLOAD_NOT_FOUND, missing.why)
 
 
 def has_no_pod_yet(view: View) -> Plan | None:
     """A link that leaves the choice gets the best pod."""
-    if view.link.pod_index is not None:
+    if view.link.pod is not None:
         return None
     route = _route(view)
-    if (pod := best_pod(route)) is not None:
-        return Bind(pod.index)
+    if (pod := best_pod(route, view.now)) is not None:
+        return Bind(pod.key)
     name = route.route.name
     if available_pods(route):
         most = route.route.spec.placement.max_links_per_pod
@@ -181,10 +178,7 @@ def names_a_missing_pod(view: View) -> Plan | None:
     """A link to a pod that does not exist waits for it, until it counts as lost."""
     if _pod_of(view) is not None:
         return None
-    return _wait(
-        LinkReason.POD_NOT_FOUND,
-        f"StatefulRoute {_route(view).route.name!r} has no pod of index {view.link.pod_index} now",
-    )
+    return _wait(LinkReason.POD_NOT_FOUND, _no_such_pod(_route(view), view.link.pod))
 
 
 def names_an_unroutable_pod(view: View) -> Plan | None:
@@ -226,18 +220,29 @@ def _route(view: View) -> RouteView:
 
 
 def _pod_of(view: View) -> PodView | None:
-    index = view.link.pod_index
-    return None if view.route is None or index is None else view.route.pods.get(index)
+    named = view.link.pod
+    return None if view.route is None or named is None else view.route.pods.get(named)
 
 
 def _wait(reason: LinkReason, message: str) -> Acknowledge:
     return Acknowledge(Acknowledgement(LinkPhase.PENDING, reason, message))
 
 
-def _lost(route: RouteView, index: int, further: str) -> Acknowledge:
+def _no_such_pod(route: RouteView, named: PodKey | None) -> str:
+    name = route.route.name
+    is_indexed = route.workload is not None and route.workload.is_indexed
+    if isinstance(named, str):
+        hint = ": its pods are named by podIndex" if is_indexed else ""
+        return f"StatefulRoute {name!r} has no pod of name {named!r} now{hint}"
+    hint = "" if is_indexed else ": its pods are named by podName"
+    return f"StatefulRoute {name!r} has no pod of index {named} now{hint}"
+
+
+def _lost(route: RouteView, left: PodKey, further: str) -> Acknowledge:
     """Lost, and still naming the pod: it is bound there again when the pod comes back."""
-    message = f"pod {index} of StatefulRoute {route.route.name!r} {route.lost[index].why}{further}"
-    return Acknowledge(Acknowledgement(LinkPhase.LOST, LinkReason.POD_LOST, message, pod_index=index))
+    message = f"pod {left!r} of StatefulRoute {route.route.name!r} {route.lost[left].why}{further}"
+    index, name = (left, None) if isinstance(left, int) else (None, left)
+    return Acknowledge(Acknowledgement(LinkPhase.LOST, LinkReason.POD_LOST, message, index, name))
 
 
 def _bound(pod: PodView) -> Acknowledgement:

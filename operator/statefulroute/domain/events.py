@@ -1,11 +1,14 @@
-"""What happens to a link, as people read it in `kubectl describe` and `kubectl events`."""
+"""What happens to a link or a route, as people read it in `kubectl describe` and `kubectl events`."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
-from statefulroute.api.vocabulary import LinkPhase, MoveReason, RemoveReason
-from statefulroute.domain.keys import LinkKey
+from statefulroute.api.group import POD_LINK, STATEFUL_ROUTE, Kind
+from statefulroute.api.vocabulary import LinkPhase, MoveReason, RemoveReason, WorkloadState
+from statefulroute.domain.assessment import Assessment
 from statefulroute.domain.link import Acknowledgement, Link
+from statefulroute.domain.notes import decimal
+from statefulroute.domain.route import Route
 
 
 class EventType(StrEnum):
@@ -17,17 +20,21 @@ class EventType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that has happened to a link.
+    """Something that has happened to a link or to a route.
 
     Attributes:
-        link: the link.
+        kind: of which kind the object is.
+        namespace: where it is.
+        name: its name.
         type: whether somebody should look at it.
         action: what the operator did.
         reason: why, as one word.
         note: what happened, as a sentence.
     """
 
-    link: LinkKey
+    kind: Kind
+    namespace: str
+    name: str
     type: EventType
     action: str
     reason: str
@@ -38,21 +45,35 @@ def acknowledged(link: Link, said: Acknowledgement, moved: MoveReason) -> Event 
     """The event of a new status; None where it is no news: a link that waits says so in its status."""
     came_from = link.was_bound_to
     match said.phase:
-        case LinkPhase.BOUND if came_from is not None and came_from != said.pod_index:
+        case LinkPhase.BOUND if came_from is not None and came_from != said.pod:
             kind = EventType.WARNING if moved is MoveReason.POD_LOST else EventType.NORMAL
-            return Event(link.key, kind, "Move", moved, f"moved from pod {came_from} to pod {said.pod_name!r}")
+            return _of_link(link, kind, "Move", moved, f"moved from pod {came_from!r} to pod {said.pod_name!r}")
         case LinkPhase.BOUND if link.acknowledged is None or not link.acknowledged.is_ready:
-            return Event(link.key, EventType.NORMAL, "Bind", said.reason, said.message)
+            return _of_link(link, EventType.NORMAL, "Bind", said.reason, said.message)
         case LinkPhase.LOST | LinkPhase.REJECTED if link.acknowledged != said:
-            return Event(link.key, EventType.WARNING, "Acknowledge", said.reason, said.message)
+            return _of_link(link, EventType.WARNING, "Acknowledge", said.reason, said.message)
         case _:
             return None
+
+
+def workload_changed(route: Route, before: WorkloadState | None, found: Assessment) -> Event | None:
+    """The event of a service that has become busier or less busy; None where nobody could say before, or can now."""
+    if found.state is None or before is None or found.state is before:
+        return None
+    kind = EventType.WARNING if found.state is WorkloadState.OVERLOADED else EventType.NORMAL
+    load = "" if found.load_milli is None else f": the mean weighted load of its pods is {decimal(found.load_milli)}"
+    note = f"the service was {before} and is {found.state}{load}"
+    return Event(STATEFUL_ROUTE, route.group, route.name, kind, "Assess", found.state, note)
+
+
+def _of_link(link: Link, kind: EventType, action: str, reason: str, note: str) -> Event:
+    return Event(POD_LINK, link.group.namespace, link.name, kind, action, reason, note)
 
 
 def removed(link: Link, reason: RemoveReason) -> Event:
     """The event of a link that the operator has deleted."""
     match reason:
         case RemoveReason.EXPIRED:
-            return Event(link.key, EventType.NORMAL, "Remove", reason, "its time was over")
+            return _of_link(link, EventType.NORMAL, "Remove", reason, "its time was over")
         case RemoveReason.POD_LOST:
-            return Event(link.key, EventType.WARNING, "Remove", reason, f"pod {link.pod_index} is lost")
+            return _of_link(link, EventType.WARNING, "Remove", reason, f"pod {link.pod!r} is lost")

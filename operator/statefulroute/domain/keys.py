@@ -3,14 +3,34 @@
 import re
 from typing import NamedTuple
 
+from statefulroute.api.model import DNS_SUBDOMAIN
+
 _ENCODED = "x-"
-_STANDS_IN_A_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_STANDS_IN_A_NAME = re.compile(DNS_SUBDOMAIN.removesuffix("$"))
+
+
+PodKey = int | str
+"""How a link names a pod of its route: by its index where the workload's pods have one, else by its name."""
 
 
 class RouteKey(NamedTuple):
     """A StatefulRoute's place in the cluster; also the group that its links are cached in."""
 
     namespace: str
+    name: str
+
+
+def pod_order(pod: PodKey) -> tuple[int, str]:
+    """What pods are sorted by: their indexes, or their names."""
+    return (pod, "") if isinstance(pod, int) else (-1, pod)
+
+
+class WorkloadKey(NamedTuple):
+    """A workload's place in the cluster."""
+
+    namespace: str
+    api_version: str
+    kind: str
     name: str
 
 

@@ -4,8 +4,8 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from statefulroute.api.vocabulary import LinkPhase, LinkReason
-from statefulroute.domain.keys import LinkKey, RouteKey, link_name, uid_of
+from statefulroute.api.vocabulary import ONE_POD_ONLY, LinkPhase, LinkReason
+from statefulroute.domain.keys import LinkKey, PodKey, RouteKey, link_name, uid_of
 
 
 class Acknowledgement(msgspec.Struct, frozen=True, gc=False):
@@ -22,6 +22,11 @@ class Acknowledgement(msgspec.Struct, frozen=True, gc=False):
     host: str | None = None
 
     @property
+    def pod(self) -> PodKey | None:
+        """The pod that it names, where it names one."""
+        return self.pod_name if self.pod_index is None else self.pod_index
+
+    @property
     def is_ready(self) -> bool:
         """Whether the link's Ready condition is True."""
         return self.phase is LinkPhase.BOUND
@@ -35,7 +40,7 @@ class Link(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     name: str
     resource_version: int
     generation: int
-    pod_index: int | None = None
+    pod: PodKey | None = None
     """The binding, as the spec has it; None leaves the choice to the operator."""
     foreign_namespace: str | None = None
     """The namespace that its spec names, where that is not its own."""
@@ -68,21 +73,23 @@ class Link(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         return uid_of(self.name)
 
     @property
-    def held_by(self) -> int | None:
-        """The index of the pod that carries it; None when it binds nothing."""
-        return self.pod_index if self.foreign_namespace is None and self.invalid is None else None
+    def held_by(self) -> PodKey | None:
+        """The pod that carries it; None when it binds nothing."""
+        return self.pod if self.foreign_namespace is None and self.invalid is None else None
 
     @property
-    def was_bound_to(self) -> int | None:
-        """The index of the pod that its status names: where it was bound when it was last acknowledged."""
-        return self.acknowledged.pod_index if self.acknowledged else None
+    def was_bound_to(self) -> PodKey | None:
+        """The pod that its status names: where it was bound when it was last acknowledged."""
+        return self.acknowledged.pod if self.acknowledged else None
 
     def has_expired(self, now: datetime) -> bool:
         """Whether its time is over: then it counts as absent, whether or not it was removed yet."""
         return self.expire_time is not None and self.expire_time <= now
 
 
-def broken_rule(name: str, route_name: str, uid: str, pod_index: int | None, ttl_seconds: int | None) -> str | None:
+def broken_rule(  # noqa: PLR0913, PLR0917 - the fields of a spec
+    name: str, route_name: str, uid: str, pod_index: int | None, pod_name: str | None, ttl_seconds: int | None
+) -> str | None:
     """The sentence about the first rule of a PodLink that these fields break; None where they break none.
 
     The rules are those of the CustomResourceDefinition, for objects that were stored without it.
@@ -95,6 +102,8 @@ def broken_rule(name: str, route_name: str, uid: str, pod_index: int | None, ttl
         return "uid must not be empty"
     if pod_index is not None and pod_index < 0:
         return "podIndex must not be negative"
+    if pod_index is not None and pod_name is not None:
+        return ONE_POD_ONLY
     if ttl_seconds is not None and ttl_seconds < 1:
         return "ttlSeconds must be at least 1"
     return None

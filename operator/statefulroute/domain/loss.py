@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from statefulroute.api.vocabulary import RoutingState
+from statefulroute.domain.keys import PodKey, pod_order
 from statefulroute.domain.route import Loss, RouteView
 
 
@@ -13,10 +14,14 @@ class Absence(StrEnum):
     """Why a pod does not serve its users, as the end of a sentence about the pod."""
 
     BEYOND = "is beyond the workload's replicas"
+    NEVER_BACK = "is gone, and none comes back under its name"
     SHUT_DOWN = "is shut down"
     GONE = "is gone"
     UNOWNED = "has no workload"
     """Apart from GONE: a workload that is made anew takes its pods over one by one, and moves nobody meanwhile."""
+
+
+_AT_ONCE = (Absence.BEYOND, Absence.NEVER_BACK, Absence.SHUT_DOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,51 +36,58 @@ class Away:
 class Losses:
     """Which pods are away now, which of them are lost, and when the next of them has been away for the grace."""
 
-    away: Mapping[int, Away]
-    lost: Mapping[int, Loss]
+    away: Mapping[PodKey, Away]
+    lost: Mapping[PodKey, Loss]
     next_time: datetime | None
     """None when nothing will be judged otherwise in time."""
 
 
-def judge_losses(view: RouteView, carrying: Iterable[int], before: Mapping[int, Away], now: datetime) -> Losses:
+def judge_losses(view: RouteView, carrying: Iterable[PodKey], before: Mapping[PodKey, Away], now: datetime) -> Losses:
     """Which of the pods that carry links are lost.
 
-    One that is beyond the replicas or shut down is lost at once, one that is gone after the grace. A pod that
-    is away for another reason than before begins its grace anew.
+    One that never comes back or is shut down is lost at once, one that is gone after the grace. A pod that
+    is away for another reason than before begins its grace anew. Before the workload was read, nothing changes.
 
     Args:
         view: the route.
-        carrying: the indexes of the pods that carry links.
+        carrying: the pods that carry links.
         before: which pods were away at the last judgement.
         now: the time of day.
     """
     seconds = view.route.spec.on_pod_lost.grace_seconds
     grace, carrying = timedelta(seconds=seconds), set(carrying)
-    away: dict[int, Away] = {}
-    lost: dict[int, Loss] = {}
-    for index in sorted(carrying | set(view.pods)):
-        absence = _absence(view, index)
+    away: dict[PodKey, Away] = {}
+    lost: dict[PodKey, Loss] = {}
+    if not view.is_known:
+        return Losses(before, lost, None)
+    for key in sorted(carrying | set(view.pods), key=pod_order):
+        absence = _absence(view, key)
         if absence is None:
             continue
-        known = before.get(index)
-        away[index] = known if known and known.absence is absence else Away(absence, now)
-        is_over = now >= away[index].since + grace
-        if absence in (Absence.BEYOND, Absence.SHUT_DOWN):
-            lost[index] = Loss(absence, is_over)
+        known = before.get(key)
+        away[key] = known if known and known.absence is absence else Away(absence, now)
+        is_over = now >= away[key].since + grace
+        if absence in _AT_ONCE:
+            lost[key] = Loss(absence, is_over)
         elif is_over:
-            lost[index] = Loss(f"has been gone for more than {seconds} s", is_over)
-    due = (
-        away[index].since + grace for index in carrying & away.keys() if index not in lost or not lost[index].is_over
-    )
+            lost[key] = Loss(f"has been gone for more than {seconds} s", is_over)
+    due = (away[key].since + grace for key in carrying & away.keys() if key not in lost or not lost[key].is_over)
     return Losses(away, lost, min(due, default=None))
 
 
-def _absence(view: RouteView, index: int) -> Absence | None:
-    pod = view.pods.get(index)
+def never_returns(view: RouteView, key: PodKey) -> bool:
+    """Whether the workload will not have a pod of this key any more, as far as can be seen now."""
+    if view.workload is None:
+        return False
+    return not view.workload.may_make(key) and (view.workload.is_indexed or key not in view.pods)
+
+
+def _absence(view: RouteView, key: PodKey) -> Absence | None:
+    pod = view.pods.get(key)
     if view.workload is None:
         return Absence.UNOWNED
-    if not view.workload.asks_for(index):
-        return Absence.BEYOND
+    if never_returns(view, key):
+        return Absence.BEYOND if view.workload.is_indexed and isinstance(key, int) else Absence.NEVER_BACK
     if pod is None or not pod.is_present:
         return Absence.GONE
     return Absence.SHUT_DOWN if pod.routing_state is RoutingState.SHUTDOWN else None

@@ -6,9 +6,11 @@ condition that the link is still what the rule was shown; if it is not, the rule
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Generic, TypeVar
 
-from statefulroute.domain.link import Link
+from statefulroute.domain.keys import PodKey
+from statefulroute.domain.link import Link, expire_time
 
 A = TypeVar("A")
 
@@ -18,12 +20,12 @@ class Binding:
     """What a link's spec is to say.
 
     Attributes:
-        pod_index: the pod; None leaves the choice to the operator.
+        pod: the pod; None leaves the choice to the operator.
         ttl_seconds: how long it lives after `renew_time` or its creation; None is persistent.
         renew_time: when it was last renewed; None where it is persistent, or just being created.
     """
 
-    pod_index: int | None
+    pod: PodKey | None
     ttl_seconds: int | None = None
     renew_time: datetime | None = None
 
@@ -59,11 +61,37 @@ class Attempt:
 
     Attributes:
         won: whether the link is now bound as asked.
-        holder: the index of the pod that it is bound to.
+        holder: the pod that it is bound to.
     """
 
     won: bool
-    holder: int
+    holder: PodKey
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """The answer of `move_link`.
+
+    Attributes:
+        won: whether the link is now bound as asked.
+        had_link: whether there was a link to move.
+        previous: the pod that held the uid before; None where none did.
+    """
+
+    won: bool
+    had_link: bool
+    previous: PodKey | None
+
+
+class Intake(StrEnum):
+    """The answer of `take_in_link`."""
+
+    CREATED = "created"
+    """There was no link."""
+    KEPT = "kept"
+    """There was one, and it is as it was."""
+    OVERWRITTEN = "overwritten"
+    """There was one, and it is now as was asked."""
 
 
 def alive(link: Link | None, now: datetime) -> Link | None:
@@ -73,41 +101,75 @@ def alive(link: Link | None, now: datetime) -> Link | None:
     return link
 
 
-def set_link(link: Link | None, now: datetime, *, pod_index: int, ttl_seconds: int | None) -> Step[int | None]:
+def set_link(link: Link | None, now: datetime, *, pod: PodKey, ttl_seconds: int | None) -> Step[PodKey | None]:
     """Force the binding. The answer is the pod that held the uid before, or None; pod 0 is a pod."""
     held = alive(link, now)
-    previous = held.pod_index if held else None
-    if held and (held.pod_index, held.ttl_seconds) == (pod_index, ttl_seconds) and _lasts_as_asked(held, now):
+    previous = held.pod if held else None
+    if held and (held.pod, held.ttl_seconds) == (pod, ttl_seconds) and _lasts_as_asked(held, now):
         return Step(None, previous)
-    return Step(_put(pod_index, ttl_seconds, now), previous)
+    return Step(_put(pod, ttl_seconds, now), previous)
 
 
-def try_set_link(link: Link | None, now: datetime, *, pod_index: int, ttl_seconds: int | None) -> Step[Attempt]:
+def try_set_link(link: Link | None, now: datetime, *, pod: PodKey, ttl_seconds: int | None) -> Step[Attempt]:
     """Bind, unless there is a persistent link to another pod: only to that does it lose."""
     held = alive(link, now)
-    if held and held.ttl_seconds is None and held.pod_index not in {None, pod_index}:
-        return Step(None, Attempt(won=False, holder=held.pod_index or 0))
-    return Step(
-        set_link(link, now, pod_index=pod_index, ttl_seconds=ttl_seconds).write, Attempt(won=True, holder=pod_index)
-    )
+    if held and held.ttl_seconds is None and held.pod is not None and held.pod != pod:
+        return Step(None, Attempt(won=False, holder=held.pod))
+    return Step(set_link(link, now, pod=pod, ttl_seconds=ttl_seconds).write, Attempt(won=True, holder=pod))
 
 
-def set_link_if_absent(link: Link | None, now: datetime, *, pod_index: int, ttl_seconds: int | None) -> Step[int]:
+def set_link_if_absent(link: Link | None, now: datetime, *, pod: PodKey, ttl_seconds: int | None) -> Step[PodKey]:
     """Bind, unless there is a link. The answer is the pod that holds the uid then; a temporary link is renewed."""
     held = alive(link, now)
     if held is None:
-        return Step(_put(pod_index, ttl_seconds, now), pod_index)
-    if held.pod_index is None:  # it waits for a choice: this is one
-        return Step(_put(pod_index, held.ttl_seconds, now), pod_index)
-    return Step(_renewal(held, now), held.pod_index)
+        return Step(_put(pod, ttl_seconds, now), pod)
+    if held.pod is None:  # it waits for a choice: this is one
+        return Step(_put(pod, held.ttl_seconds, now), pod)
+    return Step(_renewal(held, now), held.pod)
 
 
-def find_holder(link: Link | None, now: datetime) -> Step[int | None]:
+def find_holder(link: Link | None, now: datetime) -> Step[PodKey | None]:
     """The pod that holds the uid, or None; a temporary link that has one is renewed, as by `set_link_if_absent`."""
     held = alive(link, now)
-    if held is None or held.pod_index is None:
+    if held is None or held.pod is None:
         return Step(None, None)
-    return Step(_renewal(held, now), held.pod_index)
+    return Step(_renewal(held, now), held.pod)
+
+
+def request_pod(link: Link | None, now: datetime, *, ttl_seconds: int | None) -> Step[PodKey | None]:
+    """Leave the choice of a pod to the operator, unless there is a link. The answer is the pod that holds the uid."""
+    held = alive(link, now)
+    if held is None:
+        return Step(_put(None, ttl_seconds, now), None)
+    return Step(_renewal(held, now), held.pod)
+
+
+def move_link(
+    link: Link | None, now: datetime, *, pod: PodKey, only_from: PodKey | None, ttl_seconds: int | None
+) -> Step[Move]:
+    """Bind a link that there is to another pod, if it is on that very one; a temporary one is renewed by it.
+
+    Without a TTL of its own, the move leaves the link the one that it has.
+    """
+    held = alive(link, now)
+    if held is None or only_from not in (None, held.pod):
+        return Step(None, Move(won=False, had_link=held is not None, previous=held.pod if held else None))
+    ttl_seconds = held.ttl_seconds if ttl_seconds is None else ttl_seconds
+    return Step(
+        set_link(link, now, pod=pod, ttl_seconds=ttl_seconds).write, Move(won=True, had_link=True, previous=held.pod)
+    )
+
+
+def take_in_link(link: Link | None, now: datetime, *, binding: Binding, overwrite: bool) -> Step[Intake]:
+    """Make a link as another cluster, or an earlier time, had it; one that there is gives way only if it may."""
+    held = alive(link, now)
+    if held is None:
+        return Step(Put(binding), Intake.CREATED)
+    ends = expire_time(now, binding.renew_time, binding.ttl_seconds)
+    is_same = (held.pod, held.ttl_seconds, held.expire_time) == (binding.pod, binding.ttl_seconds, ends)
+    if is_same or not overwrite:
+        return Step(None, Intake.KEPT)
+    return Step(Put(binding), Intake.OVERWRITTEN)
 
 
 def remove_link(link: Link | None, now: datetime, *, grace_seconds: int | None) -> Step[bool]:
@@ -117,13 +179,13 @@ def remove_link(link: Link | None, now: datetime, *, grace_seconds: int | None) 
         return Step(None, answer=False)
     if grace_seconds is None:
         return Step(Delete(), answer=True)
-    return Step(_put(held.pod_index, grace_seconds, now), answer=True)
+    return Step(_put(held.pod, grace_seconds, now), answer=True)
 
 
-def remove_link_if_bound_to(link: Link | None, now: datetime, *, pod_index: int) -> Step[bool]:
+def remove_link_if_bound_to(link: Link | None, now: datetime, *, pod: PodKey) -> Step[bool]:
     """Remove the link if it is bound to that very pod. Was it?"""
     held = alive(link, now)
-    if held is None or held.pod_index != pod_index:
+    if held is None or held.pod != pod:
         return Step(None, answer=False)
     return Step(Delete(), answer=True)
 
@@ -134,12 +196,12 @@ def renew_link(link: Link | None, now: datetime) -> Step[bool]:
     return Step(_renewal(held, now) if held else None, answer=held is not None)
 
 
-def _put(pod_index: int | None, ttl_seconds: int | None, now: datetime) -> Put:
-    return Put(Binding(pod_index, ttl_seconds, now if ttl_seconds is not None else None))
+def _put(pod: PodKey | None, ttl_seconds: int | None, now: datetime) -> Put:
+    return Put(Binding(pod, ttl_seconds, now if ttl_seconds is not None else None))
 
 
 def _renewal(held: Link, now: datetime) -> Put | None:
-    return _put(held.pod_index, held.ttl_seconds, now) if _is_due(held, now) else None
+    return _put(held.pod, held.ttl_seconds, now) if _is_due(held, now) else None
 
 
 def _lasts_as_asked(held: Link, now: datetime) -> bool:

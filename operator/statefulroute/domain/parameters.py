@@ -3,15 +3,16 @@
 import re
 import unicodedata
 
-from statefulroute.api.model import DNS_LABEL, INT32_MAX
+from statefulroute.api.model import DNS_LABEL, DNS_SUBDOMAIN, INT32_MAX
 from statefulroute.domain.errors import InvalidParameterError
-from statefulroute.domain.keys import link_name
+from statefulroute.domain.keys import PodKey, link_name
 
 _MAX_PLAIN, _MAX_ENCODED_BYTES = 189, 93
-_MAX_ROUTE = 63
+_MAX_ROUTE, _MAX_POD_NAME = 63, 253
 _SHOWN_BITS = 64
 
 _dns_label = re.compile(DNS_LABEL.removesuffix("$"))
+_dns_subdomain = re.compile(DNS_SUBDOMAIN.removesuffix("$"))
 
 
 def checked_uid(uid: object) -> str:
@@ -53,13 +54,31 @@ def checked_route(route: object) -> str:
     return route
 
 
-def checked_pod_index(pod_index: object) -> int:
-    """The pod index, if there can be such a pod.
+def checked_pod(pod: object) -> PodKey:
+    """The index or the name of a pod, if there can be such a pod.
+
+    Raises:
+        InvalidParameterError: it is an index that is negative or too large, a text that can be no pod's name, or
+            neither a whole number nor a text.
+    """
+    if not isinstance(pod, str):
+        return _whole_number("pod", pod, 0)
+    if len(pod) > _MAX_POD_NAME or not _dns_subdomain.fullmatch(pod):
+        raise InvalidParameterError(
+            "pod",
+            f"must be a pod's name (lower-case letters, digits, '-' and '.', at most {_MAX_POD_NAME} characters) or "
+            "its index",
+        )
+    return pod
+
+
+def checked_load(field: str, load: object) -> int:
+    """A figure of load, if a pod can have it.
 
     Raises:
         InvalidParameterError: it is no whole number, negative or too large.
     """
-    return _whole_number("pod_index", pod_index, 0)
+    return _whole_number(field, load, 0)
 
 
 def checked_ttl_seconds(ttl_seconds: object) -> int | None:

@@ -1,8 +1,12 @@
 """A pod as the rules see it."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import msgspec
 
 from statefulroute.api.vocabulary import RoutingState, ServiceState
+from statefulroute.domain.load import Report, Unreadable
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -13,21 +17,61 @@ class Owner(msgspec.Struct, frozen=True):
     uid: str
 
 
+class Notes(msgspec.Struct, frozen=True):
+    """What the operator has noted on a pod, as the annotations stand there.
+
+    Attributes:
+        weighted_load: the weighted load.
+        deletion_cost: what its deletion costs.
+    """
+
+    weighted_load: str | None = None
+    deletion_cost: str | None = None
+
+
 class Pod(msgspec.Struct, frozen=True, kw_only=True):
-    """One version of a pod: the fields that a decision may depend on."""
+    """One version of a pod: the fields that something may depend on."""
+
+    group: str
+    """Its namespace."""
+    name: str
+    uid: str = ""
+    resource_version: int
+    service_state: ServiceState
+    is_ready: bool = False
+    """Whether its Ready condition is True; so it may still be while it ends."""
+    said: RoutingState = RoutingState.UNKNOWN
+    """The routing state that its annotation says."""
+    index: int | None = None
+    """The ordinal at the end of its name, where there is one."""
+    owner: Owner | None = None
+    labels: Mapping[str, str] = MappingProxyType({})
+    node_name: str = ""
+    """The node that it runs on; empty before it is scheduled."""
+    ip: str = ""
+    """Where it answers; empty before it has started. It changes with a restart, so no decision depends on it."""
+    report: Report | Unreadable | None = None
+    """What its annotations say of its load."""
+    notes: Notes = Notes()
+
+    @property
+    def bearings(self) -> "Pod":
+        """The pod without what changes from report to report: two versions of equal bearings are decided alike."""
+        return msgspec.structs.replace(self, resource_version=0, ip="", report=None, notes=Notes())
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of a pod: where it can be reached."""
 
     group: str
     """Its namespace."""
     name: str
     resource_version: int
-    service_state: ServiceState
-    said: RoutingState = RoutingState.UNKNOWN
-    """The routing state that its driver has said."""
-    index: int | None = None
-    """Its place among its workload's pods; None where pods have no index."""
-    owner: Owner | None = None
-    node_name: str = ""
-    """The node that it runs on; empty before it is scheduled."""
+    ip: str = ""
+    """Empty before it has started."""
+    is_ready: bool = False
+    ports: Mapping[str, int] = MappingProxyType({})
+    """The container ports that have a name."""
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):

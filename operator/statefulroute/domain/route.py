@@ -1,15 +1,18 @@
 """A StatefulRoute, its workload and its pods as the rules see them, and whom each pod takes."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from statefulroute.api.statefulroute import StatefulRouteSpec, StatefulRouteStatus
-from statefulroute.api.vocabulary import RoutingState, ServiceState
-from statefulroute.domain.keys import RouteKey
+from statefulroute.api.vocabulary import RouteReason, RoutingState, ServiceState
+from statefulroute.domain.keys import PodKey, RouteKey, WorkloadKey, pod_order
+from statefulroute.domain.load import Load
 from statefulroute.domain.pod import Node, Pod
+from statefulroute.domain.selector import Selector
 
-#: The one kind of workload whose pods can be routed to now: its API version and its kind.
-SUPPORTED_WORKLOAD = ("apps/v1", "StatefulSet")
+#: The workloads whose controller asks what the deletion of a pod costs.
+_HEEDS_DELETION_COST = {("apps/v1", "Deployment"), ("apps/v1", "ReplicaSet")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +22,7 @@ class Route:
     group: str
     """Its namespace."""
     name: str
+    uid: str = ""
     resource_version: int
     generation: int
     spec: StatefulRouteSpec
@@ -36,23 +40,38 @@ class Route:
         return self.spec.workload_ref.name or self.name
 
     @property
-    def has_supported_workload(self) -> bool:
-        """Whether the pods of its kind of workload can be routed to."""
-        return (self.spec.workload_ref.api_version, self.spec.workload_ref.kind) == SUPPORTED_WORKLOAD
+    def workload_key(self) -> WorkloadKey:
+        """Where its workload is."""
+        reference = self.spec.workload_ref
+        return WorkloadKey(self.group, reference.api_version, reference.kind, self.workload_name)
 
     @property
-    def missing_workload(self) -> str:
-        """The sentence about its workload, where there is none that can be routed to."""
+    def heeds_deletion_cost(self) -> bool:
+        """Whether its workload's controller asks what the deletion of a pod costs."""
+        return (self.spec.workload_ref.api_version, self.spec.workload_ref.kind) in _HEEDS_DELETION_COST
+
+    def lacks_workload(self) -> "Missing":
+        """That its workload does not exist."""
         named = f"{self.spec.workload_ref.kind} {self.workload_name!r}"
-        if self.has_supported_workload:
-            return f"{named} does not exist in namespace {self.group!r}"
-        version, kind = SUPPORTED_WORKLOAD
-        return f"{named} cannot be routed to: only {kind} of {version} can"
+        return Missing(RouteReason.WORKLOAD_NOT_FOUND, f"{named} does not exist in namespace {self.group!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadNotes:
+    """What the operator has noted on a workload, as the annotations stand there.
+
+    Attributes:
+        state: how busy the service is.
+        load: the mean weighted load of its pods.
+    """
+
+    state: str | None = None
+    load: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """One version of a StatefulSet."""
+    """One version of a workload: a StatefulSet, or whatever else can be scaled."""
 
     group: str
     """Its namespace."""
@@ -60,18 +79,39 @@ class Workload:
     resource_version: int
     uid: str
     replicas: int
-    first_index: int = 0
-    """The index of its first pod."""
+    first_index: int | None = None
+    """The index of its first pod; None where its pods have no index, and none ever comes back under its name."""
+    selector: Selector | None = None
+    """The labels of its pods; None where its pods are those that name it as their controller."""
+    notes: WorkloadNotes = WorkloadNotes()
     service_name: str = ""
     """The headless Service that gives its pods their DNS names; empty where it has none."""
 
+    @property
+    def bearings(self) -> "Workload":
+        """The workload without what decides nothing: its version and our own notes on it."""
+        return replace(self, resource_version=0, notes=WorkloadNotes())
+
     def owns(self, pod: Pod) -> bool:
         """Whether the pod is one of this workload's, and not of an earlier one of the same name."""
-        return pod.owner is not None and pod.owner.uid == self.uid
+        if self.selector is not None:
+            return self.selector.matches(pod.labels)
+        return pod.owner is not None and pod.owner.uid == self.uid and pod.index is not None
 
-    def asks_for(self, index: int) -> bool:
-        """Whether it wants a pod of this index; one beyond its replicas is not coming back."""
-        return self.first_index <= index < self.first_index + self.replicas
+    @property
+    def is_indexed(self) -> bool:
+        """Whether its pods are named by their index."""
+        return self.first_index is not None
+
+    def key_of(self, pod: Pod) -> PodKey:
+        """How links name one of its pods."""
+        return pod.name if self.first_index is None or pod.index is None else pod.index
+
+    def may_make(self, pod: PodKey) -> bool:
+        """Whether a pod of this key that is not there may yet come: one within its replicas does."""
+        if self.first_index is None or isinstance(pod, str):
+            return False
+        return self.first_index <= pod < self.first_index + self.replicas
 
     def host(self, pod: Pod) -> str | None:
         """The stable DNS name of one of its pods; None where there is no headless Service."""
@@ -79,32 +119,49 @@ class Workload:
 
 
 @dataclass(frozen=True, slots=True)
+class Missing:
+    """That a route has no workload that can be routed to.
+
+    Attributes:
+        reason: why, as one word.
+        why: the same as a sentence.
+    """
+
+    reason: RouteReason
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class PodView:
     """A pod of a route, with whom it takes when everything that was said is counted."""
 
     pod: Pod
-    index: int
+    key: PodKey
     routing_state: RoutingState
     host: str | None
     on_lost_node: bool = False
 
     @property
+    def index(self) -> int | None:
+        """Its index; None where its workload's pods have none."""
+        return self.key if isinstance(self.key, int) else None
+
+    @property
     def is_present(self) -> bool:
-        """Whether it exists or is on its way: neither ended, nor ending, nor on a lost node."""
-        return not self.on_lost_node and self.pod.service_state not in (
-            ServiceState.TERMINATING,
-            ServiceState.FAILED,
-        )
+        """Whether it exists or is on its way: not ended, not on a lost node, and if it ends, it still serves."""
+        if self.on_lost_node or self.pod.service_state is ServiceState.FAILED:
+            return False
+        return self.pod.is_ready or self.pod.service_state is not ServiceState.TERMINATING
 
     @property
     def is_routable(self) -> bool:
-        """Whether it serves its own users: ready and not shut down."""
-        return self.pod.service_state is ServiceState.READY and self.routing_state is not RoutingState.SHUTDOWN
+        """Whether it serves its own users: ready and not shut down. So may a pod that ends, until it has ended."""
+        return self.pod.is_ready and self.routing_state is not RoutingState.SHUTDOWN
 
     @property
     def is_available(self) -> bool:
         """Whether it takes new users: ready, and its routing state is Ready."""
-        return self.pod.service_state is ServiceState.READY and self.routing_state is RoutingState.READY
+        return self.pod.is_ready and self.routing_state is RoutingState.READY
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,20 +180,37 @@ class Loss:
 
 @dataclass(frozen=True, slots=True)
 class RouteView:
-    """A route with all that belongs to it, frozen at one moment; only the counts of links go on moving."""
+    """A route with all that belongs to it, frozen at one moment; only its links' counts and its loads go on moving."""
 
     route: Route
     workload: Workload | None
-    pods: Mapping[int, PodView]
-    """The workload's pods by index."""
-    link_counts: Mapping[int, int]
+    missing: Missing | None
+    """Why there is no workload. Where there is neither, the workload was not read yet, and nothing can be decided."""
+    pods: Mapping[PodKey, PodView]
+    """The workload's pods, in their order."""
+    link_counts: Mapping[PodKey, int]
     """How many links each pod carries; a pod that is not named carries none."""
-    lost: Mapping[int, Loss] = field(default_factory=dict)
-    """The pods that are lost, by index."""
+    loads: Mapping[PodKey, Load] = field(default_factory=dict)
+    """The load of each pod that has reported one, be it fresh or stale."""
+    faults: Mapping[PodKey, str] = field(default_factory=dict)
+    """Why a pod's load could not be read at last: the end of a sentence that begins with the pod."""
+    lost: Mapping[PodKey, Loss] = field(default_factory=dict)
+    """The pods that are lost."""
 
-    def links_on(self, index: int) -> int:
-        """How many links the pod of this index carries."""
-        return self.link_counts.get(index, 0)
+    @property
+    def is_known(self) -> bool:
+        """Whether its workload was read, or is known not to be there."""
+        return self.workload is not None or self.missing is not None
+
+    def links_on(self, pod: PodKey) -> int:
+        """How many links a pod carries."""
+        return self.link_counts.get(pod, 0)
+
+    def fresh_load(self, pod: PodKey, now: datetime) -> Load | None:
+        """The load of a pod, if it counts at this moment."""
+        load = self.loads.get(pod)
+        stale_after = self.route.spec.load.stale_after_seconds
+        return load if load is not None and load.is_fresh(stale_after, now) else None
 
 
 #: From the least to the most restrictive.
@@ -153,24 +227,36 @@ def most_restrictive(*said: RoutingState) -> RoutingState:
     return max((RoutingState.READY, *said), key=_RESTRICTION.index)
 
 
-def view_route(
+def view_route(  # noqa: PLR0913, PLR0917 - what belongs to a route
     route: Route,
-    workload: Workload | None,
-    pods: Mapping[str, Pod],
+    workload: Workload | Missing | None,
+    pods: Iterable[Pod],
     nodes: Mapping[str, Node],
-    link_counts: Mapping[int, int],
+    link_counts: Mapping[PodKey, int],
+    loads: Mapping[PodKey, Load],
+    faults: Mapping[PodKey, str],
 ) -> RouteView:
-    """Put a route together with its workload and those of the given pods that are the workload's."""
-    if workload is None:
-        return RouteView(route, None, {}, link_counts)
-    overrides = {override.index: override.routing_state for override in route.spec.pods}
-    views: dict[int, PodView] = {}
-    for pod in pods.values():
-        if pod.index is None or not workload.owns(pod):
-            continue
-        override = overrides.get(pod.index, RoutingState.UNKNOWN)
-        said = most_restrictive(route.spec.routing_state, override, pod.said)
+    """Put a route together with its workload and the workload's pods.
+
+    What is said of a pod by its route, by the route's word on this pod, by the pod's annotation, by its answer to
+    the question for its load, and by its deletion (DenyNewCall) is taken together: the most restrictive counts.
+    """
+    if workload is None or isinstance(workload, Missing):
+        return RouteView(route, None, workload, {}, link_counts, loads, faults)
+    by_index = {override.index: override.routing_state for override in route.spec.pods}
+    by_name = {override.name: override.routing_state for override in route.spec.named_pods}
+    views: dict[PodKey, PodView] = {}
+    for pod in pods:
+        key = workload.key_of(pod)
+        said = [route.spec.routing_state, pod.said, by_name.get(pod.name, RoutingState.UNKNOWN)]
+        if isinstance(key, int):
+            said.append(by_index.get(key, RoutingState.UNKNOWN))
+        if (load := loads.get(key)) is not None:
+            said.append(load.routing_state)
+        if pod.service_state is ServiceState.TERMINATING:
+            said.append(RoutingState.DENY_NEW_CALL)
         node = nodes.get(pod.node_name)
         on_lost_node = bool(pod.node_name) and (node is None or not node.is_ready)
-        views[pod.index] = PodView(pod, pod.index, said, workload.host(pod), on_lost_node)
-    return RouteView(route, workload, dict(sorted(views.items())), link_counts)
+        views[key] = PodView(pod, key, most_restrictive(*said), workload.host(pod), on_lost_node)
+    ordered = {key: views[key] for key in sorted(views, key=pod_order)}
+    return RouteView(route, workload, None, ordered, link_counts, loads, faults)

@@ -6,15 +6,27 @@ from datetime import datetime
 from statefulroute.api.model import Condition
 from statefulroute.api.statefulroute import PodStatus, StatefulRouteStatus
 from statefulroute.api.vocabulary import ConditionType, RouteReason, RoutingState, ServiceState
+from statefulroute.domain.assessment import Assessment
 from statefulroute.domain.conditions import condition
+from statefulroute.domain.load import MILLI
 from statefulroute.domain.placement import best_pod
-from statefulroute.domain.route import RouteView
+from statefulroute.domain.route import PodView, RouteView
+
+#: How many pods a condition's message names.
+_NAMED = 3
 
 
-def route_status(view: RouteView, now: datetime) -> StatefulRouteStatus:
-    """The status of a route as it should be now; what others own in its present status is kept."""
+def route_status(view: RouteView, found: Assessment, now: datetime) -> StatefulRouteStatus:
+    """The status of a route as it should be now.
+
+    Args:
+        view: the route.
+        found: how busy the service was when the workload timer looked last.
+        now: the time of day.
+    """
+    before = {pod.name: pod for pod in view.route.status.pods}
     route, pods = view.route, tuple(view.pods.values())
-    best = best_pod(view)
+    best = best_pod(view, now)
     return route.status.model_copy(
         update={
             "observed_generation": route.generation,
@@ -24,17 +36,37 @@ def route_status(view: RouteView, now: datetime) -> StatefulRouteStatus:
             "routable_pods": sum(pod.is_routable for pod in pods),
             "links": sum(view.link_counts.values()),
             "best_pod_index": best.index if best else None,
-            "pods": tuple(
-                PodStatus(
-                    index=pod.index,
-                    name=pod.pod.name,
-                    service_state=pod.pod.service_state,
-                    routing_state=pod.routing_state,
-                    links=view.links_on(pod.index),
-                )
-                for pod in pods
-            ),
+            "best_pod_name": best.pod.name if best else None,
+            "workload_state": found.state,
+            "workload_load": None if found.load_milli is None else found.load_milli // MILLI,
+            "pods": tuple(_pod_status(view, pod, before.get(pod.pod.name), now) for pod in pods),
             "conditions": tuple(_conditions(view, now)),
+        }
+    )
+
+
+def _pod_status(view: RouteView, pod: PodView, before: PodStatus | None, now: datetime) -> PodStatus:
+    load = view.loads.get(pod.key)
+    said = PodStatus(
+        index=pod.index,
+        name=pod.pod.name,
+        service_state=pod.pod.service_state,
+        routing_state=pod.routing_state,
+        links=view.links_on(pod.key),
+    )
+    if load is None:
+        return said
+    figures = (load.report.load_state, load.report.waiting_tasks)
+    is_same = before is not None and (before.load_state, before.waiting_tasks) == figures
+    first_reported = before.report_time if before and is_same else None
+    return said.model_copy(
+        update={
+            "load_state": load.report.load_state,
+            "waiting_tasks": load.report.waiting_tasks,
+            "weighted_load_milli": load.weighted_milli(view.route.spec.load.cpu_factor_percent),
+            "new_links": (view.links_on(pod.key) - load.links) or None,
+            "load_stale": None if view.fresh_load(pod.key, now) else True,
+            "report_time": first_reported or load.report.time.replace(microsecond=0),
         }
     )
 
@@ -43,6 +75,7 @@ def _conditions(view: RouteView, now: datetime) -> Iterable[Condition]:
     for kind, (holds, reason, message) in (
         (ConditionType.READY, _readiness(view)),
         (ConditionType.WORKLOAD_FOUND, _workload_finding(view)),
+        (ConditionType.LOAD_FRESH, _load_finding(view, now)),
     ):
         yield condition(
             kind,
@@ -74,9 +107,31 @@ def _readiness(view: RouteView) -> Finding:
 
 def _workload_finding(view: RouteView) -> Finding:
     """WorkloadFound: there are pods to route to, or there will be."""
+    if view.missing is not None:
+        return False, view.missing.reason, view.missing.why
     route = view.route
-    if not route.has_supported_workload:
-        return False, RouteReason.WORKLOAD_KIND_NOT_SUPPORTED, route.missing_workload
-    if view.workload is None:
-        return False, RouteReason.WORKLOAD_NOT_FOUND, route.missing_workload
     return True, RouteReason.WORKLOAD_FOUND, f"{route.spec.workload_ref.kind} {route.workload_name!r} exists"
+
+
+def _load_finding(view: RouteView, now: datetime) -> Finding:
+    """LoadFresh: new users are placed by what the pods have said lately."""
+    serving = [pod for pod in view.pods.values() if pod.is_routable]
+    stale = [pod for pod in serving if view.fresh_load(pod.key, now) is None]
+    if not serving:
+        return False, RouteReason.NO_ROUTABLE_POD, "no pod of the workload is ready and takes users"
+    if not stale:
+        return True, RouteReason.LOAD_FRESH, f"all of {len(serving)} pods that serve users have reported their load"
+    names = ", ".join(_stale(view, pod) for pod in stale[:_NAMED])
+    more = f" and {len(stale) - _NAMED} more" if len(stale) > _NAMED else ""
+    if len(stale) == len(serving):
+        why = "no pod has reported its load lately, so new users are placed by the links that pods carry"
+        return False, RouteReason.NO_LOAD_REPORTED, f"{why}: {names}{more}"
+    why = f"{len(stale)} of {len(serving)} pods that serve users take no new ones, for their load is not known"
+    return False, RouteReason.LOAD_STALE, f"{why}: {names}{more}"
+
+
+def _stale(view: RouteView, pod: PodView) -> str:
+    """A pod without fresh load, and what is known of the reason. It must not change from look to look."""
+    seconds = view.route.spec.load.stale_after_seconds
+    unheard = "has not reported its load" if pod.key not in view.loads else f"was last heard more than {seconds} s ago"
+    return f"{pod.pod.name} {view.faults.get(pod.key, unheard)}"

@@ -1,4 +1,4 @@
-"""The two kinds as Kubernetes gets to know them: names, vocabularies, the policy and the operator's role."""
+"""The two kinds as Kubernetes gets to know them: names, vocabularies, the policies and the roles."""
 
 from enum import StrEnum
 from typing import Any
@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from statefulroute.api import PodLink, StatefulRoute
-from statefulroute.api.admission import namespace_locality
+from statefulroute.api.admission import namespace_locality, own_pod
 from statefulroute.api.crd import custom_resource_definition
-from statefulroute.api.rbac import operator_cluster_role
+from statefulroute.api.rbac import client_role, operator_cluster_role, server_role
 from statefulroute.api.vocabulary import (
     ONLY_LOCAL_NAMESPACE,
     ConditionType,
@@ -116,10 +116,60 @@ def test_the_policy_judges_creations_and_updates_of_links_alone() -> None:
     ]
 
 
-def test_the_operator_may_do_nothing_to_everything() -> None:
-    for rule in operator_cluster_role()["rules"]:
+def test_the_policy_of_own_pods_judges_updates_of_pods_alone_and_refuses_what_it_cannot_judge() -> None:
+    policy, binding = own_pod()
+    assert policy["spec"]["matchConstraints"]["resourceRules"] == [
+        {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["pods"]}
+    ]
+    assert policy["spec"]["failurePolicy"] == "Fail"
+    assert binding["spec"] == {"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]}
+
+
+def test_the_policy_of_own_pods_forbids_and_has_a_sentence_for_each_demand() -> None:
+    validations = own_pod()[0]["spec"]["validations"]
+    assert {each["reason"] for each in validations} == {"Forbidden"}
+    assert len({each["message"] for each in validations}) == len(validations) == 5
+
+
+ROLES = {"operator": operator_cluster_role(), "server": server_role(), "client": client_role()}
+
+
+def verbs(who: str, resource: str) -> set[str]:
+    """All that a role allows to be done with a resource."""
+    return {verb for rule in ROLES[who]["rules"] if resource in rule["resources"] for verb in rule["verbs"]}
+
+
+@pytest.mark.parametrize("who", ROLES)
+def test_nobody_may_do_anything_to_everything(who: str) -> None:
+    for rule in ROLES[who]["rules"]:
         assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
 
 
-def test_the_operator_cannot_read_secrets() -> None:
-    assert not any("secrets" in rule["resources"] for rule in operator_cluster_role()["rules"])
+@pytest.mark.parametrize("who", ROLES)
+def test_nobody_can_read_secrets(who: str) -> None:
+    assert not verbs(who, "secrets")
+
+
+@pytest.mark.parametrize("who", ["server", "client"])
+def test_a_role_of_a_driver_is_good_in_any_namespace(who: str) -> None:
+    assert ROLES[who]["kind"] == "Role"
+    assert ROLES[who]["metadata"]["name"] == f"statefulroute-{who}"
+    assert "namespace" not in ROLES[who]["metadata"]
+
+
+def test_only_servers_are_marked_as_such() -> None:
+    assert [who for who in ROLES if "report" in verbs(who, "statefulroutes")] == ["server"]
+
+
+def test_a_server_may_not_update_pods_by_which_the_policy_knows_those_that_it_leaves_alone() -> None:
+    assert verbs("server", "pods") == {"get", "patch"}
+
+
+def test_a_client_changes_links_and_nothing_else() -> None:
+    changed = {
+        resource
+        for rule in client_role()["rules"]
+        for resource in rule["resources"]
+        if not {"get", "list", "watch"}.issuperset(rule["verbs"])
+    }
+    assert changed == {"podlinks"}

@@ -25,9 +25,10 @@ def test_the_committed_file_is_what_the_types_say(path: Path) -> None:
     assert (ROOT / path).read_text(encoding="utf-8") == FILES[path]
 
 
-def test_nothing_else_lies_among_the_crds() -> None:
-    assert {path.name for path in (ROOT / "crds").iterdir()} == {
-        path.name for path in FILES if path.parent == Path("crds")
+@pytest.mark.parametrize("folder", ["crds", "deploy/admission", "deploy/rbac"])
+def test_nothing_else_lies_in_a_folder_that_is_applied_as_a_whole(folder: str) -> None:
+    assert {path.name for path in (ROOT / folder).iterdir()} == {
+        path.name for path in FILES if path.parent == Path(folder)
     }
 
 

@@ -6,11 +6,11 @@ from typing import Any, cast
 
 import msgspec
 
+from statefulroute.api.group import POD_LINK
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.errors import UnreachableError
 from statefulroute.cluster.events import EventRecorder
 from statefulroute.domain.events import Event, EventType
-from statefulroute.domain.keys import LinkKey, RouteKey
 
 
 class Board:
@@ -42,7 +42,7 @@ class Board:
 
 
 def event(note: str = "bound", name: str = "game.alice") -> Event:
-    return Event(LinkKey(RouteKey("play", "game"), name), EventType.NORMAL, "Bind", "Bound", note)
+    return Event(POD_LINK, "play", name, EventType.NORMAL, "Bind", "Bound", note)
 
 
 async def test_an_event_tells_of_its_link_so_that_kubectl_describe_finds_it() -> None:

@@ -6,15 +6,25 @@ from typing import Any
 
 import pytest
 
-from statefulroute.api.annotations import ROUTING_STATE
+from statefulroute.api.annotations import (
+    LOAD_STATE,
+    POD_DELETION_COST,
+    REPORT_TIME,
+    ROUTING_STATE,
+    WAITING_TASKS,
+    WEIGHTED_LOAD,
+    WORKLOAD_LOAD,
+    WORKLOAD_STATE,
+)
 from statefulroute.api.statefulroute import StatefulRouteStatus
 from statefulroute.api.vocabulary import LinkPhase, LinkReason, RoutingState, ServiceState
 from statefulroute.cluster.resource import Resource
 from statefulroute.cluster.wire import LINKS, PODS, ROUTES, STATEFUL_SETS
 from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.link import Acknowledgement, Link
-from statefulroute.domain.pod import Owner, Pod
-from statefulroute.domain.route import Route, Workload
+from statefulroute.domain.load import Report, Unreadable
+from statefulroute.domain.pod import Notes, Owner, Pod
+from statefulroute.domain.route import Route, Workload, WorkloadNotes
 from unit.cluster.objects import CREATED, link, metadata, page, pod, route
 
 CREATION = datetime(2026, 1, 1, tzinfo=UTC)
@@ -79,7 +89,7 @@ def test_every_field_of_a_link_arrives() -> None:
         name="game.alice",
         resource_version=77,
         generation=3,
-        pod_index=2,
+        pod=2,
         foreign_namespace="other",
         ttl_seconds=3600,
         created=int(CREATION.timestamp()),
@@ -92,6 +102,20 @@ def test_every_field_of_a_link_arrives() -> None:
         acknowledged_expire_time=CREATION + timedelta(hours=1),
         transition_time=CREATION + timedelta(seconds=5),
     )
+
+
+def test_a_link_may_name_its_pod_by_name() -> None:
+    said = BOUND | {"podIndex": None, "podName": "game-7f9c-x2x"}
+    decoded = as_link({"podName": "game-7f9c-x2x"}, said)
+    assert (decoded.pod, decoded.invalid, decoded.was_bound_to) == ("game-7f9c-x2x", None, "game-7f9c-x2x")
+    assert decoded.held_by == "game-7f9c-x2x"
+
+
+@pytest.mark.parametrize("index", [0, 2])
+def test_a_link_that_names_its_pod_twice_binds_nothing(index: int) -> None:
+    decoded = as_link({"podIndex": index, "podName": "game-2"})
+    assert decoded.invalid == "podIndex and podName exclude each other: name the pod by one of them"
+    assert decoded.held_by is None
 
 
 @pytest.mark.parametrize("status", [None, {}, {"conditions": []}, {"conditions": None}])
@@ -249,16 +273,90 @@ def test_every_field_of_a_pod_arrives() -> None:
         {"kind": "Gadget", "name": "second", "uid": "neither", "controller": False},
         {"kind": "StatefulSet", "name": "game", "uid": "uid-of-game", "controller": True},
     ]
-    body = pod("game-2", 7, ownerReferences=owners, annotations={ROUTING_STATE: "DenyNewCall", "other": "x"})
+    annotations = {
+        ROUTING_STATE: "DenyNewCall",
+        LOAD_STATE: "3",
+        WAITING_TASKS: "5",
+        REPORT_TIME: "2026-01-01T00:00:05Z",
+        WEIGHTED_LOAD: "4.4",
+        POD_DELETION_COST: "12",
+        "other": "x",
+    }
+    body = pod("game-2", 7, ownerReferences=owners, annotations=annotations, labels={"app": "game"})
+    body["spec"]["nodeName"] = "node-1"
+    body["status"] |= {"podIP": "10.0.0.7", "conditions": [{"type": "Ready", "status": "True"}]}
     assert as_pod(body) == Pod(
         group="games",
         name="game-2",
+        uid="uid-of-game-2",
         resource_version=7,
-        service_state=ServiceState.NOT_READY,
+        service_state=ServiceState.READY,
+        is_ready=True,
         said=RoutingState.DENY_NEW_CALL,
         index=2,
         owner=Owner("StatefulSet", "game", "uid-of-game"),
+        labels={"app": "game"},
+        node_name="node-1",
+        ip="10.0.0.7",
+        report=Report(3, 5, CREATION + timedelta(seconds=5)),
+        notes=Notes("4.4", "12"),
     )
+
+
+@pytest.mark.parametrize("terminating", [True, False])
+@pytest.mark.parametrize(("phase", "condition"), STATES)
+def test_a_pod_that_ends_is_ready_for_as_long_as_its_condition_says_so(
+    phase: str, condition: str | None, *, terminating: bool
+) -> None:
+    body = pod("game-2", phase=phase)
+    body["status"]["conditions"] = [{"type": "Ready", "status": condition}] if condition else None
+    if terminating:
+        body["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:09Z"
+    assert as_pod(body).is_ready is ((phase, condition) == ("Running", "True"))
+
+
+@pytest.mark.parametrize(
+    ("annotations", "report", "notes"),
+    [
+        (None, None, Notes()),
+        ({"other": "x"}, None, Notes()),
+        ({WEIGHTED_LOAD: "0"}, None, Notes("0", None)),
+        ({POD_DELETION_COST: "many"}, None, Notes(None, "many")),
+        (
+            {LOAD_STATE: "3"},
+            Unreadable("has no annotation statefulroute.io/report-time: add the time of its report, as RFC 3339"),
+            Notes(),
+        ),
+    ],
+)
+def test_a_pods_report_and_the_operators_notes_are_told_apart(
+    annotations: Any, report: Unreadable | None, notes: Notes
+) -> None:
+    decoded = as_pod(pod("game-2", annotations=annotations))
+    assert (decoded.report, decoded.notes) == (report, notes)
+
+
+@pytest.mark.parametrize("labels", [None, {}])
+def test_a_pod_without_labels_has_none(labels: Any) -> None:
+    assert as_pod(pod("game-2", labels=labels)).labels == {}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"metadata": {"resourceVersion": "8"}},
+        {"status": {"podIP": "10.0.0.8"}},
+        {"metadata": {"annotations": {WEIGHTED_LOAD: "1"}}},
+        {"metadata": {"annotations": {LOAD_STATE: "1", REPORT_TIME: CREATED}}},
+    ],
+    ids=["a version", "an address", "a note", "a report"],
+)
+def test_what_changes_from_report_to_report_is_no_bearing(change: dict[str, Any]) -> None:
+    body, later = pod("game-2"), pod("game-2")
+    for part, fields in change.items():
+        later[part] |= fields
+    assert as_pod(later) != as_pod(body)
+    assert as_pod(later).bearings == as_pod(body).bearings
 
 
 @pytest.mark.parametrize("owners", [None, [], [{"kind": "Gadget", "name": "a", "uid": "b"}]])
@@ -305,15 +403,25 @@ def test_a_pods_index_stands_at_the_end_of_its_name(name: str, index: int | None
 
 
 def test_every_field_of_a_stateful_set_arrives() -> None:
-    body = {"metadata": metadata("game", 8), "spec": {"replicas": 0, "serviceName": "heads", "template": {}}}
+    annotations = {WORKLOAD_STATE: "High", WORKLOAD_LOAD: "3.7", "other": "x"}
+    spec = {"replicas": 0, "serviceName": "heads", "template": {}, "ordinals": {"start": 5}}
+    body = {"metadata": metadata("game", 8, annotations=annotations), "spec": spec}
     assert STATEFUL_SETS.decode(json.dumps(body).encode()) == Workload(
-        group="games", name="game", resource_version=8, uid="uid-of-game", replicas=0, service_name="heads"
+        group="games",
+        name="game",
+        resource_version=8,
+        uid="uid-of-game",
+        replicas=0,
+        first_index=5,
+        service_name="heads",
+        notes=WorkloadNotes("High", "3.7"),
     )
 
 
 def test_a_stateful_set_has_one_replica_and_no_service_unless_it_says_so() -> None:
     workload = STATEFUL_SETS.decode(json.dumps({"metadata": metadata("game"), "spec": {}}).encode())
-    assert (workload.replicas, workload.service_name) == (1, "")
+    assert (workload.replicas, workload.service_name, workload.first_index) == (1, "", 0)
+    assert (workload.selector, workload.notes) == (None, WorkloadNotes())
 
 
 def test_every_field_of_a_route_arrives() -> None:

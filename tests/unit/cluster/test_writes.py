@@ -7,18 +7,20 @@ from typing import Any
 
 import pytest
 
+from statefulroute.api.annotations import POD_DELETION_COST, WEIGHTED_LOAD
 from statefulroute.api.statefulroute import PodStatus, StatefulRouteStatus
 from statefulroute.api.vocabulary import LinkPhase, LinkReason, MoveReason, RoutingState, ServiceState
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.errors import APIError, ConflictError, NotFoundError, UnreachableError
 from statefulroute.cluster.mirror import Mirror
-from statefulroute.cluster.wire import LINKS, ROUTES
-from statefulroute.cluster.writes import LinkWriter, RouteWriter, changes, link_status, utc_now
-from statefulroute.domain.keys import RouteKey
+from statefulroute.cluster.wire import LINKS, PODS, ROUTES
+from statefulroute.cluster.writes import LinkWriter, PodWriter, RouteWriter, changes, link_status, pod_fields, utc_now
+from statefulroute.domain.keys import PodKey, RouteKey
 from statefulroute.domain.link import Acknowledgement, Link
+from statefulroute.domain.pod import Notes, Pod
 from statefulroute.domain.route import Route
 from unit.cluster.fake_api import FakeAPI
-from unit.cluster.objects import link, metadata, route
+from unit.cluster.objects import link, metadata, pod, route
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 EARLIER = NOW - timedelta(hours=1)
@@ -151,8 +153,8 @@ def test_a_status_tells_its_times_to_the_second() -> None:
     [
         (None, ON_2, UNTOUCHED),
         (ON_2, ON_2, UNTOUCHED),
-        (ON_2, ON_3, {"podIndex": 2, "reason": "PodLost", "time": "2026-06-01T12:00:00Z"}),
-        (LOST_ON_2, ON_3, {"podIndex": 2, "reason": "PodLost", "time": "2026-06-01T12:00:00Z"}),
+        (ON_2, ON_3, {"podIndex": 2, "podName": None, "reason": "PodLost", "time": "2026-06-01T12:00:00Z"}),
+        (LOST_ON_2, ON_3, {"podIndex": 2, "podName": None, "reason": "PodLost", "time": "2026-06-01T12:00:00Z"}),
         (LOST_ON_2, ON_2, UNTOUCHED),
         (ON_2, LOST_ON_2, UNTOUCHED),
         (ON_2, WAITS, UNTOUCHED),
@@ -163,6 +165,44 @@ def test_a_link_that_moved_says_where_it_was_before_and_why(
 ) -> None:
     status = link_status(a_link(before), after, NOW, MoveReason.POD_LOST)
     assert status.get("previous", UNTOUCHED) == previous
+
+
+@pytest.mark.parametrize(
+    ("pod", "fields"),
+    [
+        (None, {"podIndex": None, "podName": None}),
+        (0, {"podIndex": 0, "podName": None}),
+        (7, {"podIndex": 7, "podName": None}),
+        ("game-a", {"podIndex": None, "podName": "game-a"}),
+    ],
+)
+def test_a_pod_is_written_into_one_of_two_fields_and_the_other_is_removed(
+    pod: PodKey | None, fields: dict[str, Any]
+) -> None:
+    assert pod_fields(pod) == fields
+
+
+ON_A = Acknowledgement(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-a'", None, "game-a")
+ON_B = Acknowledgement(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-b'", None, "game-b")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "was"),
+    [
+        (ON_A, ON_B, {"podIndex": None, "podName": "game-a"}),
+        (ON_2, ON_A, {"podIndex": 2, "podName": None}),
+        (ON_A, ON_2, {"podIndex": None, "podName": "game-a"}),
+        (ON_A, ON_A, None),
+    ],
+    ids=["from name to name", "from index to name", "from name to index", "nowhere"],
+)
+def test_a_link_that_moved_names_the_pod_before_as_that_was_named(
+    before: Acknowledgement, after: Acknowledgement, was: dict[str, Any] | None
+) -> None:
+    status = link_status(a_link(before), after, NOW)
+    times = {"reason": "Moved", "time": "2026-06-01T12:00:00Z"}
+    assert status.get("previous") == (was and was | times)
+    assert (status["podIndex"], status["podName"]) == (after.pod_index, after.pod_name)
 
 
 A_POD = PodStatus(
@@ -212,14 +252,14 @@ async def test_a_binding_is_written_on_the_version_that_was_judged_and_its_answe
     api: FakeAPI, client: Client, mirror: Mirror, known: Link
 ) -> None:
     told: list[tuple[int | None, int | None]] = []
-    mirror.links.cache.listen(lambda _, new: told.append((new and new.resource_version, new and new.pod_index)))
+    mirror.links.cache.listen(lambda _, new: told.append((new and new.resource_version, new and new.pod)))
     task = asyncio.create_task(LinkWriter(client, mirror.links).bind(known, 2))
     call = await api.call()
     assert (call.method, call.path) == (
         "PATCH",
         "/apis/statefulroute.io/v1alpha1/namespaces/games/podlinks/game.alice",
     )
-    assert call.json == {"metadata": {"resourceVersion": "41"}, "spec": {"podIndex": 2}}
+    assert call.json == {"metadata": {"resourceVersion": "41"}, "spec": {"podIndex": 2, "podName": None}}
     assert told == []
     call.answer(link(version=42, podIndex=2))
     await task
@@ -301,3 +341,38 @@ async def test_a_routes_status_that_says_it_all_already_is_not_written(
 ) -> None:
     await RouteWriter(client, mirror.routes).say(a_route(links=3), status_of(links=3))
     assert api.is_quiet
+
+
+def a_pod(version: int, **annotations: str) -> Pod:
+    return PODS.decode(json.dumps(pod("game-a", version, annotations=annotations)).encode())
+
+
+async def test_a_note_is_written_on_that_very_pod_and_known_at_once(
+    api: FakeAPI, client: Client, mirror: Mirror
+) -> None:
+    known = a_pod(41)
+    mirror.pods.cache.put(known)
+    notes = {WEIGHTED_LOAD: "3.7", POD_DELETION_COST: None}
+    task = asyncio.create_task(PodWriter(client, mirror.pods).note(known, notes))
+    call = await api.call()
+    assert (call.method, call.path) == ("PATCH", "/api/v1/namespaces/games/pods/game-a")
+    assert call.json == {"metadata": {"uid": "uid-of-game-a", "annotations": notes}}
+    call.answer(pod("game-a", 42, annotations={WEIGHTED_LOAD: "3.7"}))
+    await task
+    cached = mirror.pods.cache.get("games", "game-a")
+    assert cached is not None
+    assert (cached.resource_version, cached.notes) == (42, Notes("3.7", None))
+
+
+@pytest.mark.parametrize("refusal", [(404, NotFoundError), (409, ConflictError), (403, APIError)], ids=str)
+async def test_a_note_that_is_refused_changes_nothing_here(
+    api: FakeAPI, client: Client, mirror: Mirror, refusal: tuple[int, type[APIError]]
+) -> None:
+    known = a_pod(41)
+    mirror.pods.cache.put(known)
+    status, kind = refusal
+    task = asyncio.create_task(PodWriter(client, mirror.pods).note(known, {WEIGHTED_LOAD: "1"}))
+    (await api.call()).refuse(status, "Refused", "no")
+    with pytest.raises(kind):
+        await task
+    assert mirror.pods.cache.get("games", "game-a") is known

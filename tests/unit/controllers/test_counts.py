@@ -32,12 +32,12 @@ def test_a_route_without_links_has_no_counts(counts: LinkCounts) -> None:
 
 def test_counts_follow_links_as_they_come_move_and_go(counts: LinkCounts, cache: Cache[Link]) -> None:
     live = counts.of(GAME)
-    cache.put(link(1, "alice", pod_index=0))
-    cache.put(link(1, "bob", pod_index=0))
+    cache.put(link(1, "alice", pod=0))
+    cache.put(link(1, "bob", pod=0))
     cache.put(link(1, "carol"))
     assert live == {0: 2}
-    cache.put(link(2, "carol", pod_index=2))
-    cache.put(link(2, "alice", pod_index=2))
+    cache.put(link(2, "carol", pod=2))
+    cache.put(link(2, "alice", pod=2))
     assert live == {0: 1, 2: 2}
     cache.drop(GAME, "game.bob", 3)
     assert live == {2: 2}
@@ -48,18 +48,18 @@ def test_counts_follow_links_as_they_come_move_and_go(counts: LinkCounts, cache:
 
 
 def test_a_link_into_another_namespace_is_carried_by_nobody(counts: LinkCounts, cache: Cache[Link]) -> None:
-    cache.put(link(1, pod_index=0, foreign_namespace="other"))
+    cache.put(link(1, pod=0, foreign_namespace="other"))
     assert counts.of(GAME) == {}
-    cache.put(link(2, pod_index=0))
+    cache.put(link(2, pod=0))
     assert counts.of(GAME) == {0: 1}
-    cache.put(link(3, pod_index=0, foreign_namespace="other"))
+    cache.put(link(3, pod=0, foreign_namespace="other"))
     assert counts.of(GAME) == {}
 
 
 def test_each_route_has_counts_of_its_own(counts: LinkCounts, cache: Cache[Link]) -> None:
-    cache.put(link(1, pod_index=0))
-    cache.put(link(1, key=CHESS, pod_index=0))
-    cache.put(link(1, "bob", key=CHESS, pod_index=1))
+    cache.put(link(1, pod=0))
+    cache.put(link(1, key=CHESS, pod=0))
+    cache.put(link(1, "bob", key=CHESS, pod=1))
     assert (counts.of(GAME), counts.of(CHESS)) == ({0: 1}, {0: 1, 1: 1})
 
 
@@ -67,13 +67,13 @@ def test_a_reserved_place_counts_until_the_binding_does(counts: LinkCounts, cach
     cache.put(link(1))
     with counts.reserved(ALICE, 3):
         assert counts.of(GAME)[3] == 1
-        cache.put(link(2, pod_index=3))
+        cache.put(link(2, pod=3))
         assert counts.of(GAME)[3] == 1, "the watch was faster than the answer: it is one link all the same"
     assert counts.of(GAME)[3] == 1
 
 
 def test_a_reserved_place_is_given_back_when_the_binding_fails(counts: LinkCounts, cache: Cache[Link]) -> None:
-    cache.put(link(1, pod_index=3))
+    cache.put(link(1, pod=3))
 
     def fail() -> None:
         with counts.reserved(BOB, 3):
@@ -88,7 +88,7 @@ def test_a_reserved_place_is_given_back_when_the_binding_fails(counts: LinkCount
 
 
 def test_the_last_link_may_go_while_a_place_is_reserved(counts: LinkCounts, cache: Cache[Link]) -> None:
-    cache.put(link(1, pod_index=3))
+    cache.put(link(1, pod=3))
     with counts.reserved(BOB, 3):
         cache.drop(GAME, "game.alice", 2)
         assert counts.of(GAME)[3] == 1
@@ -110,6 +110,6 @@ def test_after_any_changes_the_counts_are_those_of_the_links_that_are_there(
             cache.drop(GAME, f"game.{user}", version)
         else:
             index, foreign = change
-            cache.put(link(version, user, pod_index=index, foreign_namespace="other" if foreign else None))
+            cache.put(link(version, user, pod=index, foreign_namespace="other" if foreign else None))
     held = [each.held_by for each in cache.in_group(GAME).values()]
     assert counts.of(GAME) == {index: held.count(index) for index in held if index is not None}

@@ -10,7 +10,7 @@ from statefulroute.cluster.errors import ConflictError, UnreachableError
 from statefulroute.controllers.links.reconciler import Outcome
 from statefulroute.domain.keys import LinkKey
 from statefulroute.domain.link import Acknowledgement
-from unit.controllers.worlds import GAME, World, eventually, idle, link, pod, route, served, workload
+from unit.controllers.worlds import GAME, World, eventually, idle, link, named, pod, route, served, workload
 
 BOUND_TO_0 = Acknowledgement(
     LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-0'", 0, "game-0", "game-0.game.games.svc"
@@ -74,10 +74,10 @@ async def test_a_link_whose_routes_worker_has_not_begun_waits_for_it() -> None:
 async def test_a_worker_judges_every_link_at_its_start_and_then_each_that_changes() -> None:
     world = World().with_pods(0)
     for user in ("alice", "bob"):
-        world.links.put(link(30, user, pod_index=0))
+        world.links.put(link(30, user, pod=0))
     async with served(world):
         assert sorted(world.writer.written) == [("alice", "Bound"), ("bob", "Bound")]
-        world.links.put(link(30, "carol", pod_index=0))
+        world.links.put(link(30, "carol", pod=0))
         await idle()
         assert world.writer.written[2:] == [("carol", "Bound")]
 
@@ -97,7 +97,7 @@ async def test_links_are_spread_although_their_bindings_are_under_way_at_the_sam
 async def test_no_more_links_of_a_route_are_written_at_once_than_was_asked_for() -> None:
     world = World(parallel=2).with_pods(0)
     for number in range(5):
-        world.links.put(link(30, f"user-{number}", pod_index=0))
+        world.links.put(link(30, f"user-{number}", pod=0))
     world.writer.gate.clear()
     async with served(world):
         assert world.writer.under_way == 2
@@ -107,8 +107,8 @@ async def test_no_more_links_of_a_route_are_written_at_once_than_was_asked_for()
 
 async def test_a_pods_change_concerns_the_links_that_wait() -> None:
     world = World().with_pods(0)
-    world.links.put(link(30, "alice", pod_index=0))
-    world.links.put(link(30, "bob", pod_index=1))
+    world.links.put(link(30, "alice", pod=0))
+    world.links.put(link(30, "bob", pod=1))
     async with served(world):
         assert (world.said_of("alice"), world.said_of("bob")) == ("Bound", "PodNotFound")
         world.judged.clear()
@@ -128,7 +128,7 @@ async def test_a_pods_change_concerns_the_links_that_wait() -> None:
 async def test_an_edit_of_the_route_concerns_each_link() -> None:
     world = World().with_pods(0)
     for user in ("alice", "bob"):
-        world.links.put(link(30, user, pod_index=0))
+        world.links.put(link(30, user, pod=0))
     async with served(world):
         world.judged.clear()
         world.routes.put(route(50, generation=2))
@@ -142,7 +142,7 @@ async def test_an_edit_of_the_route_concerns_each_link() -> None:
 
 async def test_an_edit_of_the_workload_concerns_each_link() -> None:
     world = World().with_pods(0)
-    world.links.put(link(30, pod_index=0))
+    world.links.put(link(30, pod=0))
     async with served(world):
         world.workloads.put(workload(50, service_name="other"))
         await idle()
@@ -153,7 +153,7 @@ async def test_an_edit_of_the_workload_concerns_each_link() -> None:
 
 async def test_a_pod_that_comes_back_under_another_host_is_told_to_its_links() -> None:
     world = World().with_pods(0)
-    world.links.put(link(30, pod_index=0))
+    world.links.put(link(30, pod=0))
     async with served(world):
         world.pods.drop("games", "game-0", 40)
         world.workloads.put(workload(50, service_name="other"))
@@ -179,6 +179,19 @@ async def test_links_that_wait_for_the_workload_are_bound_when_it_comes() -> Non
         assert world.said_of("alice") == "Bound"
 
 
+async def test_links_of_a_workload_that_was_not_read_yet_are_left_alone_until_it_is() -> None:
+    world = World()
+    world.routes.put(route(10, spec={"workloadRef": {"kind": "Deployment"}}))
+    world.pods.put(named(20))
+    world.scales.put(11)
+    world.links.put(link(30))
+    async with served(world):
+        assert (world.judged, world.writer.written) == (["alice"], [])
+        await world.read()
+        await idle()
+        assert world.writer.written == [("alice", "game-a"), ("alice", "Bound")]
+
+
 async def test_links_that_are_being_deleted_are_left_alone() -> None:
     world = World().with_pods(0)
     world.links.put(link(30, deleting=True))
@@ -190,7 +203,7 @@ async def test_links_that_are_being_deleted_are_left_alone() -> None:
 async def test_the_links_of_a_deleted_route_are_told_so_when_its_worker_has_ended() -> None:
     world = World().with_pods(0)
     world.controller.start()
-    world.links.put(link(30, "alice", pod_index=0))
+    world.links.put(link(30, "alice", pod=0))
     async with served(world) as end:
         world.routes.drop("games", "game", 50)
         await idle()
@@ -204,7 +217,7 @@ async def test_the_links_of_a_deleted_route_are_told_so_when_its_worker_has_ende
 async def test_the_links_of_a_deleted_route_that_had_no_worker_are_told_so() -> None:
     world = World().with_pods(0)
     world.controller.start()
-    world.links.put(link(30, "alice", pod_index=0))
+    world.links.put(link(30, "alice", pod=0))
     world.routes.drop("games", "game", 50)
     await idle()
     assert world.writer.written == [("alice", "RouteNotFound")]
@@ -214,7 +227,7 @@ async def test_the_links_of_a_deleted_route_that_had_no_worker_are_told_so() -> 
 async def test_links_are_bound_again_when_their_route_comes_again() -> None:
     world = World().with_pods(0)
     world.controller.start()
-    world.links.put(link(30, "alice", pod_index=0))
+    world.links.put(link(30, "alice", pod=0))
     world.routes.drop("games", "game", 50)
     await idle()
     world.routes.put(route(60))
@@ -226,11 +239,11 @@ async def test_links_are_bound_again_when_their_route_comes_again() -> None:
 async def test_nothing_is_denied_when_a_worker_ends_and_its_route_remains() -> None:
     world = World().with_pods(0)
     world.controller.start()
-    world.links.put(link(30, "alice", pod_index=0))
+    world.links.put(link(30, "alice", pod=0))
     async with served(world):
         pass
     await idle()
-    world.links.put(link(60, "bob", pod_index=0))
+    world.links.put(link(60, "bob", pod=0))
     await idle()
     assert world.writer.written == [("alice", "Bound")]
     await world.controller.stop()
@@ -238,8 +251,8 @@ async def test_nothing_is_denied_when_a_worker_ends_and_its_route_remains() -> N
 
 async def test_a_worker_that_ends_finishes_what_is_under_way_and_takes_no_further_link() -> None:
     world = World(parallel=1).with_pods(0)
-    world.links.put(link(30, "alice", pod_index=0))
-    world.links.put(link(30, "bob", pod_index=0))
+    world.links.put(link(30, "alice", pod=0))
+    world.links.put(link(30, "bob", pod=0))
     world.writer.gate.clear()
     end = asyncio.Event()
     task = asyncio.create_task(world.controller.serve(GAME, end.wait))
@@ -247,7 +260,7 @@ async def test_a_worker_that_ends_finishes_what_is_under_way_and_takes_no_furthe
     end.set()
     await idle()
     assert not task.done()
-    world.links.put(link(30, "carol", pod_index=0))
+    world.links.put(link(30, "carol", pod=0))
     world.writer.gate.set()
     await task
     await idle()
@@ -267,7 +280,7 @@ async def test_a_worker_that_ends_after_the_next_has_begun_takes_nothing_from_it
     async with served(world) as end, served(world):
         end.set()
         await idle()
-        world.links.put(link(60, "bob", pod_index=0))
+        world.links.put(link(60, "bob", pod=0))
         await idle()
         assert world.writer.written == [("bob", "Bound")]
     await world.controller.stop()
@@ -275,7 +288,7 @@ async def test_a_worker_that_ends_after_the_next_has_begun_takes_nothing_from_it
 
 async def test_a_worker_that_is_cancelled_finishes_what_is_under_way() -> None:
     world = World().with_pods(0)
-    world.links.put(link(30, "alice", pod_index=0))
+    world.links.put(link(30, "alice", pod=0))
     world.writer.gate.clear()
     task = asyncio.create_task(world.controller.serve(GAME, asyncio.Event().wait))
     await idle()
@@ -325,7 +338,7 @@ async def test_there_is_nothing_to_do_about_a_link_that_is_gone_or_going(end: st
 
 async def test_a_settled_link_costs_no_write_and_says_what_it_says() -> None:
     world = World().with_pods(0)
-    world.links.put(link(30, pod_index=0, acknowledged=BOUND_TO_0, observed_generation=1))
+    world.links.put(link(30, pod=0, acknowledged=BOUND_TO_0, observed_generation=1))
     assert await world.reconciler.reconcile(LinkKey(GAME, "game.alice")) == Outcome(BOUND_TO_0)
     assert world.writer.written == []
 
@@ -333,6 +346,6 @@ async def test_a_settled_link_costs_no_write_and_says_what_it_says() -> None:
 async def test_a_link_that_is_deleted_between_its_two_writes_gets_only_one() -> None:
     world = World().with_pods(0)
     world.links.put(link(30))
-    world.links.listen(lambda _, new: world.links.drop(GAME, "game.alice", 99) if new and new.pod_index == 0 else None)
+    world.links.listen(lambda _, new: world.links.drop(GAME, "game.alice", 99) if new and new.pod == 0 else None)
     assert await world.reconciler.reconcile(LinkKey(GAME, "game.alice")) == Outcome()
     assert world.writer.written == [("alice", 0)]

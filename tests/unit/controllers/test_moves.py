@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from statefulroute.api.vocabulary import RoutingState, ServiceState
-from unit.controllers.worlds import GAME, World, eventually, idle, link, pod, route, served, workload
+from unit.controllers.worlds import GAME, World, eventually, idle, link, named, pod, route, served, workload
 
 SHORT = {"onPodLost": {"graceSeconds": 30}}
 
@@ -11,7 +11,7 @@ SHORT = {"onPodLost": {"graceSeconds": 30}}
 def with_users(world: World, **users: int) -> World:
     """Let links to these pods exist, bound before the operator saw them."""
     for version, (user, index) in enumerate(users.items(), start=100):
-        world.links.put(link(version, user, pod_index=index))
+        world.links.put(link(version, user, pod=index))
     return world
 
 
@@ -38,6 +38,24 @@ async def test_a_pod_that_is_back_within_the_grace_moves_nobody() -> None:
         assert world.writer.written == []
 
 
+async def test_the_links_of_a_pod_that_never_comes_back_move_at_once_when_it_is_gone() -> None:
+    world = await World().with_deployment("game-a", "game-b")
+    world.links.put(link(100, "alice", pod="game-a"))
+    world.links.put(link(101, "bob", pod="game-b"))
+    async with served(world):
+        world.writer.written.clear()
+        ends = named(50, "game-a", service_state=ServiceState.TERMINATING, is_ready=True)
+        world.pods.put(ends)
+        await idle()
+        assert world.writer.written == [], "it still serves"
+        world.pods.put(named(51, "game-a", service_state=ServiceState.TERMINATING))
+        await idle()
+        assert world.writer.written == [], "it has its grace while it exists"
+        world.pods.drop("games", "game-a", 52)
+        await idle()
+        assert world.writer.written == [("alice", "game-b"), ("alice", "PodLost")]
+
+
 async def test_the_end_of_the_grace_is_noticed_without_any_event() -> None:
     world = World()
     world.routes.put(route(10, spec={"onPodLost": {"graceSeconds": 0}}))
@@ -58,7 +76,7 @@ async def test_the_end_of_the_grace_is_noticed_without_any_event() -> None:
 async def test_a_link_to_a_pod_that_never_was_there_starts_its_grace() -> None:
     world = World().with_pods(0)
     async with served(world):
-        world.links.put(link(100, "alice", pod_index=2))
+        world.links.put(link(100, "alice", pod=2))
         await idle()
         assert world.said_of("alice") == "PodNotFound"
         world.now += timedelta(seconds=30)
@@ -93,7 +111,7 @@ async def test_lost_links_that_found_no_pod_move_when_one_comes() -> None:
 
 async def test_an_expired_link_is_removed_when_its_time_is_told() -> None:
     world = World().with_pods(0)
-    world.links.put(link(100, "alice", pod_index=0, expire_time=world.now + timedelta(seconds=5)))
+    world.links.put(link(100, "alice", pod=0, expire_time=world.now + timedelta(seconds=5)))
     async with served(world):
         world.now += timedelta(seconds=5)
         (expiring,) = world.links.in_group(GAME).values()

@@ -9,8 +9,8 @@ import pytest
 
 from statefulroute.api.vocabulary import RoutingState, ServiceState
 from statefulroute.domain.keys import RouteKey
-from statefulroute.domain.pod import Owner, Pod
-from statefulroute.domain.route import RouteView
+from statefulroute.domain.pod import Notes, Owner, Pod
+from statefulroute.domain.route import RouteView, Workload, WorkloadNotes
 from unit.controllers.worlds import GAME, OWNER, World, link, pod, route, workload
 
 CHESS = RouteKey("games", "chess")
@@ -29,12 +29,12 @@ def viewed(world: World, key: RouteKey = GAME) -> RouteView:
 
 
 def test_a_view_holds_the_route_its_workload_its_pods_and_their_links(world: World) -> None:
-    world.links.put(link(30, pod_index=1))
+    world.links.put(link(30, pod=1))
     view = viewed(world)
     assert (view.route.key, view.workload and view.workload.name) == (GAME, "game")
     assert list(view.pods) == [0, 1, 2]
     assert view.links_on(1) == 1
-    world.links.put(link(30, "bob", pod_index=1))
+    world.links.put(link(30, "bob", pod=1))
     assert view.links_on(1) == 2
 
 
@@ -47,9 +47,9 @@ def test_there_is_no_view_of_a_route_that_does_not_exist(world: World, key: Rout
     assert world.views.get(key) is None
 
 
-def test_a_workload_of_another_kind_is_not_looked_for(world: World) -> None:
+def test_a_workload_that_is_not_watched_is_unknown_before_it_was_read(world: World) -> None:
     world.routes.put(route(50, generation=2, spec={"workloadRef": {"kind": "Deployment"}}))
-    assert viewed(world).workload is None
+    assert not viewed(world).is_known
 
 
 Change = Callable[[World], object]
@@ -76,6 +76,8 @@ MATTERS: dict[str, Change] = {
     "another workload of the same name": changed_set(uid="uid-of-the-next"),
     "the workload's deletion": lambda world: world.workloads.drop("games", "game", 50),
     "a pod that is no longer ready": changed_pod(service_state=ServiceState.NOT_READY),
+    "a pod that ends and still serves": changed_pod(service_state=ServiceState.TERMINATING, is_ready=True),
+    "a pod that was made again": changed_pod(uid="another"),
     "a pod that takes no new users": changed_pod(said=RoutingState.DENY_NEW_CALL),
     "a pod that is let go": changed_pod(owner=None),
     "a pod that another workload takes": changed_pod(owner=Owner("StatefulSet", "game", "uid-of-the-next")),
@@ -87,15 +89,18 @@ DOES_NOT_MATTER: dict[str, Change] = {
     "the route's status": changed_route(status={"links": 5}),
     "the route's label": changed_route(),
     "the workload's status": changed_set(),
+    "what was noted on the workload": changed_set(notes=WorkloadNotes("High", "3.7")),
     "another workload": lambda world: world.workloads.put(workload(50, "chess")),
     "a workload of that name in another namespace": lambda world: world.workloads.put(workload(50, group="other")),
-    "a pod's IP address": changed_pod(),
+    "a pod's status": changed_pod(),
+    "a pod's IP address": changed_pod(ip="10.0.0.7"),
+    "what was noted on a pod": changed_pod(notes=Notes("3.7", "12")),
     "a pod of another workload": lambda world: world.pods.put(
         pod(50, 7, name="chess-7", owner=Owner("StatefulSet", "chess", "uid-of-chess"))
     ),
     "a pod of nobody": lambda world: world.pods.put(pod(50, name="lonely-0", owner=None)),
     "a pod of another namespace": lambda world: world.pods.put(pod(50, 3, group="other", owner=replace_owner("other"))),
-    "a link": lambda world: world.links.put(link(50, pod_index=1)),
+    "a link": lambda world: world.links.put(link(50, pod=1)),
     "another route": lambda world: world.routes.put(route(50, CHESS)),
 }
 
@@ -123,7 +128,16 @@ def test_what_changes_no_decision_is_not_told(world: World, change: Change) -> N
     change(world)
     assert calls == []
     after = viewed(world)
-    assert (after.workload, after.pods, after.route.spec) == (before.workload, before.pods, before.route.spec)
+    assert (bearings(after), pods(after), after.route.spec) == (bearings(before), pods(before), before.route.spec)
+
+
+def bearings(view: RouteView) -> Workload:
+    assert view.workload is not None
+    return view.workload.bearings
+
+
+def pods(view: RouteView) -> list[Pod]:
+    return [each.pod.bearings for each in view.pods.values()]
 
 
 def test_the_view_has_the_routes_latest_status_and_version(world: World) -> None:

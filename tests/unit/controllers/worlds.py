@@ -3,18 +3,22 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
 import msgspec
 
-from statefulroute.api.statefulroute import StatefulRouteSpec, StatefulRouteStatus
+from statefulroute.api.annotations import POD_DELETION_COST, WEIGHTED_LOAD
+from statefulroute.api.group import STATEFUL_ROUTE
+from statefulroute.api.statefulroute import HTTPLoad, StatefulRouteSpec, StatefulRouteStatus
 from statefulroute.api.vocabulary import MoveReason, RoutingState, ServiceState
 from statefulroute.cluster.client import Client
-from statefulroute.cluster.errors import ClusterError
+from statefulroute.cluster.errors import ClusterError, NotFoundError
 from statefulroute.cluster.events import EventRecorder
+from statefulroute.cluster.load_endpoints import LoadUnreadableError
 from statefulroute.cluster.mirror import Mirror
-from statefulroute.cluster.writes import LinkWriter
+from statefulroute.cluster.writes import LinkWriter, changes
 from statefulroute.controllers.links.controller import LinkController
 from statefulroute.controllers.links.counts import LinkCounts
 from statefulroute.controllers.links.pace import Pace
@@ -23,7 +27,8 @@ from statefulroute.controllers.views import RouteViews
 from statefulroute.domain.events import Event
 from statefulroute.domain.keys import LinkKey, RouteKey
 from statefulroute.domain.link import Acknowledgement, Link
-from statefulroute.domain.pod import Owner, Pod
+from statefulroute.domain.load import Answer
+from statefulroute.domain.pod import Notes, Owner, Pod
 from statefulroute.domain.route import Route, Workload
 
 GAME = RouteKey("games", "game")
@@ -57,7 +62,13 @@ def route(version: int, key: RouteKey = GAME, **more: Any) -> Route:
 
 def workload(version: int, name: str = "game", **more: Any) -> Workload:
     """A StatefulSet."""
-    fields: dict[str, Any] = {"group": "games", "uid": f"uid-of-{name}", "replicas": 3, "service_name": name}
+    fields: dict[str, Any] = {
+        "group": "games",
+        "uid": f"uid-of-{name}",
+        "replicas": 3,
+        "first_index": 0,
+        "service_name": name,
+    }
     return Workload(name=name, resource_version=version, **fields | more)
 
 
@@ -71,12 +82,67 @@ def pod(version: int, index: int = 0, **more: Any) -> Pod:
         "owner": OWNER,
         "index": index,
     }
-    return Pod(resource_version=version, **fields | more)
+    fields |= more
+    fields.setdefault("is_ready", fields["service_state"] is ServiceState.READY)
+    return Pod(resource_version=version, **fields)
+
+
+def named(version: int, name: str = "game-a", **more: Any) -> Pod:
+    """A ready pod of the Deployment `game`, which answers at an address of its own."""
+    fields: dict[str, Any] = {"index": None, "owner": None, "labels": {"app": "game"}, "uid": f"uid-of-{name}"}
+    return pod(version, name=name, **fields | more)
 
 
 def link(version: int, user: str = "alice", key: RouteKey = GAME, **more: Any) -> Link:
     """A link that leaves the choice to the operator."""
     return Link(group=key, name=f"{key.name}.{user}", resource_version=version, **{"generation": 1} | more)
+
+
+class ScaledWorkloads:
+    """Takes the place of the client: Deployments that can be read by their scale, and their annotations."""
+
+    def __init__(self) -> None:
+        self.scales: dict[str, dict[str, Any]] = {}
+        self.annotations: dict[str, dict[str, str]] = {}
+        self.requests: list[str] = []
+        self.failures: list[Exception] = []
+
+    def put(self, version: int, name: str = "game", **more: Any) -> None:
+        """Let a Deployment exist, or change."""
+        fields = {"replicas": 3, "selector": f"app={name}", "uid": f"uid-of-{name}"} | more
+        self.scales[name] = {
+            "metadata": {"uid": fields["uid"], "resourceVersion": str(version)},
+            "spec": {"replicas": fields["replicas"]},
+            "status": {"selector": fields["selector"]},
+        }
+
+    async def get(self, path: str) -> bytes:
+        """Discovery, a scale, or the workload itself."""
+        self._take("GET", path)
+        if path == "/apis/apps/v1":
+            kinds = [("deployments", "Deployment"), ("deployments/scale", "Scale")]
+            kinds += [("statefulsets", "StatefulSet"), ("statefulsets/scale", "Scale")]
+            resources = [{"name": name, "kind": kind, "namespaced": True} for name, kind in kinds]
+            return msgspec.json.encode({"resources": resources})
+        name = path.removesuffix("/scale").rpartition("/")[2]
+        if name not in self.scales:
+            raise NotFoundError(404, "NotFound", "not found")
+        if path.endswith("/scale"):
+            return msgspec.json.encode(self.scales[name])
+        return msgspec.json.encode({"metadata": {"annotations": self.annotations.get(name)}})
+
+    async def merge_patch(self, path: str, body: bytes) -> bytes:
+        """Annotations of a workload."""
+        self._take("PATCH", path)
+        name, change = path.rpartition("/")[2], msgspec.json.decode(body)["metadata"]["annotations"]
+        annotations = self.annotations.get(name, {}) | change
+        self.annotations[name] = {key: value for key, value in annotations.items() if value is not None}
+        return msgspec.json.encode({"metadata": {"annotations": self.annotations[name]}})
+
+    def _take(self, method: str, path: str) -> None:
+        self.requests.append(f"{method} {path.removeprefix('/apis/apps/v1/namespaces/games/')}")
+        if self.failures:
+            raise self.failures.pop(0)
 
 
 class NotingWriter:
@@ -90,9 +156,9 @@ class NotingWriter:
         self.under_way = 0
         self._mirror = mirror
 
-    async def bind(self, link: Link, pod_index: int) -> None:
+    async def bind(self, link: Link, pod: int) -> None:
         """Note the pod."""
-        await self._write(link, pod_index, {"pod_index": pod_index, "generation": link.generation + 1})
+        await self._write(link, pod, {"pod": pod, "generation": link.generation + 1})
 
     async def acknowledge(self, link: Link, said: Acknowledgement, moved: MoveReason = MoveReason.MOVED) -> str:
         """Note the reason, and why the link has moved where it has."""
@@ -101,7 +167,7 @@ class NotingWriter:
             "observed_generation": link.generation,
             "acknowledged_expire_time": link.expire_time,
         }
-        has_moved = link.was_bound_to is not None and said.pod_index not in {None, link.was_bound_to}
+        has_moved = link.was_bound_to is not None and said.pod not in {None, link.was_bound_to}
         await self._write(link, moved.value if has_moved else said.reason.value, change)
         return "its uid"
 
@@ -124,6 +190,86 @@ class NotingWriter:
         self._mirror.links.cache.put(later)
 
 
+class NotingPodWriter:
+    """Takes the place of the writer of pods: notes each write, and the cache knows the outcome at once."""
+
+    def __init__(self, mirror: Mirror) -> None:
+        self.written: list[tuple[str, dict[str, str | None]]] = []
+        self.failures: list[ClusterError] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.under_way = 0
+        self._mirror = mirror
+
+    async def note(self, pod: Pod, annotations: Mapping[str, str | None]) -> None:
+        """Note the annotations."""
+        self.under_way += 1
+        await self.gate.wait()
+        self.under_way -= 1
+        if self.failures:
+            raise self.failures.pop(0)
+        self.written.append((pod.name, dict(annotations)))
+        now = {WEIGHTED_LOAD: pod.notes.weighted_load, POD_DELETION_COST: pod.notes.deletion_cost, **annotations}
+        notes = Notes(now[WEIGHTED_LOAD], now[POD_DELETION_COST])
+        self._mirror.pods.cache.put(
+            msgspec.structs.replace(pod, resource_version=pod.resource_version + 1, notes=notes)
+        )
+
+
+class NotingRouteWriter:
+    """Takes the place of the writer of routes: notes what has changed in each status."""
+
+    def __init__(self, mirror: Mirror) -> None:
+        self.written: list[dict[str, Any]] = []
+        self.looks = 0
+        self.failures: list[ClusterError] = []
+        self._mirror = mirror
+
+    async def say(self, route: Route, status: StatefulRouteStatus) -> None:
+        """Note what has changed, if anything has."""
+        self.looks += 1
+        if self.failures:
+            raise self.failures.pop(0)
+        if change := changes(route.status, status):
+            self.written.append(change)
+            self._mirror.routes.cache.put(replace(route, resource_version=route.resource_version + 1, status=status))
+
+
+class Endpoints:
+    """Takes the place of the pods that are asked for their load, by their IP address."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Answer | Exception] = {}
+        self.asked: list[str] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def ask(self, ip: str, http: HTTPLoad) -> Answer:
+        """The answer that was prepared, or that nobody listens there."""
+        self.asked.append(f"{ip}:{http.port}")
+        await self.gate.wait()
+        answer = self.answers.get(ip, LoadUnreadableError("refused the connection"))
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+class Stopped:
+    """Takes the place of kopf's word on when a daemon is to end."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def __bool__(self) -> bool:
+        return self._event.is_set()
+
+    def set(self) -> None:
+        self._event.set()
+
+    async def wait(self) -> bool:
+        return await self._event.wait()
+
+
 class NotingRecorder:
     """Takes the place of the recorder of events."""
 
@@ -132,7 +278,7 @@ class NotingRecorder:
 
     def record(self, event: Event | None, uid: str) -> None:
         """Note the reason of the event, if there is one."""
-        assert uid == "its uid"
+        assert uid == "its uid" or (event and event.kind is STATEFUL_ROUTE) or event is None
         if event is not None:
             self.recorded.append(event.reason)
 
@@ -141,11 +287,12 @@ class World:
     """The parts of the operator that work on links, put together as the operator does."""
 
     def __init__(self, parallel: int = 4, moves_per_second: float = 1e6) -> None:
-        self.mirror = Mirror(cast("Client", None))  # nothing here asks it
+        self.scales = ScaledWorkloads()
+        self.mirror = Mirror(cast("Client", self.scales))
         self.links = self.mirror.links.cache
         self.routes = self.mirror.routes.cache
         self.pods = self.mirror.pods.cache
-        self.workloads = self.mirror.workloads.cache
+        self.workloads = self.mirror.stateful_sets.cache
         self.counts = LinkCounts()
         self.links.listen(self.counts.observe)
         self.now = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -181,6 +328,20 @@ class World:
         for index in indices:
             self.pods.put(pod(12 + index, index))
         return self
+
+    async def with_deployment(self, *names: str, **spec: Any) -> "World":
+        """Let the route, a Deployment that was read, and ready pods of these names exist."""
+        self.routes.put(route(15, spec={"workloadRef": {"kind": "Deployment"}} | spec))
+        self.scales.put(11)
+        await self.read()
+        for version, name in enumerate(names, start=12):
+            self.pods.put(named(version, name))
+        return self
+
+    async def read(self) -> None:
+        """Read the route's workload anew."""
+        (found,) = self.routes.in_group("games").values()
+        await self.mirror.workloads.refresh(found)
 
     def said_of(self, user: str) -> str | None:
         """The reason that the link's status gives."""

@@ -1,41 +1,53 @@
 """Short ways to say a link, a pod and a route in a test."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from statefulroute.api.statefulroute import StatefulRouteSpec, StatefulRouteStatus
 from statefulroute.api.vocabulary import RoutingState, ServiceState
-from statefulroute.domain.keys import RouteKey
+from statefulroute.domain.keys import PodKey, RouteKey
 from statefulroute.domain.link import Link
-from statefulroute.domain.pod import Node, Owner, Pod
-from statefulroute.domain.route import Loss, Route, RouteView, Workload, view_route
+from statefulroute.domain.load import Load, Report
+from statefulroute.domain.pod import Node, Owner, Pod, ordinal
+from statefulroute.domain.route import Loss, Missing, Route, RouteView, Workload, view_route
+from statefulroute.domain.selector import Selector
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
-def link(pod_index: int | None = None, **fields: Any) -> Link:
+def link(pod: PodKey | None = None, **fields: Any) -> Link:
     values: dict[str, Any] = {"name": "game.alice", "resource_version": 1, "generation": 1}
-    return Link(group=RouteKey("play", "game"), pod_index=pod_index, **{**values, **fields})
+    return Link(group=RouteKey("play", "game"), pod=pod, **{**values, **fields})
 
 
-def pod(
-    index: int,
+def pod(  # noqa: PLR0913 - the fields that most tests are about
+    index: int | None,
     state: ServiceState = ServiceState.READY,
     said: RoutingState = RoutingState.UNKNOWN,
     owner: str = "set",
     node_name: str = "",
+    *,
+    is_ready: bool | None = None,
+    **more: Any,
 ) -> Pod:
+    """A pod of the StatefulSet `game`; ready as its state says, unless it ends and still serves."""
+    fields: dict[str, Any] = {"name": f"game-{index}", "owner": Owner("StatefulSet", "game", owner)}
     return Pod(
         group="play",
-        name=f"game-{index}",
         resource_version=1,
         service_state=state,
+        is_ready=state is ServiceState.READY if is_ready is None else is_ready,
         said=said,
         index=index,
-        owner=Owner("StatefulSet", "game", owner),
         node_name=node_name,
+        **fields | more,
     )
+
+
+def named(name: str, state: ServiceState = ServiceState.READY, **more: Any) -> Pod:
+    """A pod of the Deployment `game`."""
+    return pod(ordinal(name), state, name=name, labels={"app": "game"}, **more)
 
 
 def route(status: StatefulRouteStatus | None = None, **spec: Any) -> Route:
@@ -61,13 +73,48 @@ def workload(replicas: int = 3, service_name: str = "game", first_index: int = 0
     )
 
 
-def view(
+def deployment(replicas: int = 3) -> Workload:
+    """A workload whose pods have no index: they are found by their labels."""
+    return Workload(
+        group="play",
+        name="game",
+        resource_version=1,
+        uid="deployment",
+        replicas=replicas,
+        selector=Selector.parse("app=game"),
+    )
+
+
+def load(  # noqa: PLR0913 - a report, and what came with it
+    load_state: int = 0,
+    waiting_tasks: int = 0,
+    *,
+    links: int = 0,
+    age: float = 0,
+    routing_state: RoutingState = RoutingState.UNKNOWN,
+    now: datetime = NOON,
+) -> Load:
+    """A load that was reported so many seconds before noon."""
+    report = Report(load_state, waiting_tasks, now - timedelta(seconds=age))
+    return Load(report, links, routing_state)
+
+
+STALE = 90.000001
+"""An age at which no load counts any more, unless the route says otherwise."""
+
+
+def view(  # noqa: PLR0913 - what belongs to a route
     *pods: Pod,
-    counts: dict[int, int] | None = None,
+    counts: dict[PodKey, int] | None = None,
     of: Route | None = None,
-    workload: Workload | None = workload(),  # noqa: B008 - a value
+    workload: Workload | Missing | None = workload(),  # noqa: B008 - a value
     nodes: dict[str, Node] | None = None,
-    lost: dict[int, Loss] | None = None,
+    lost: dict[PodKey, Loss] | None = None,
+    loads: dict[PodKey, Load] | None = None,
+    faults: dict[PodKey, str] | None = None,
 ) -> RouteView:
-    seen = view_route(of or route(), workload, {each.name: each for each in pods}, nodes or {}, counts or {})
+    route_ = of or route()
+    workload_ = workload or route_.lacks_workload()
+    members = [each for each in pods if isinstance(workload_, Workload) and workload_.owns(each)]
+    seen = view_route(route_, workload_, members, nodes or {}, counts or {}, loads or {}, faults or {})
     return replace(seen, lost=lost or {})

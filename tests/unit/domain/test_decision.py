@@ -5,11 +5,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from statefulroute.api.vocabulary import LinkPhase, LinkReason, MoveReason, RemoveReason, RoutingState, ServiceState
+from statefulroute.api.vocabulary import (
+    LinkPhase,
+    LinkReason,
+    MoveReason,
+    RemoveReason,
+    RouteReason,
+    RoutingState,
+    ServiceState,
+)
 from statefulroute.domain.decision import Acknowledge, Bind, Move, Remove, View, decide, is_settled, why_it_moved
 from statefulroute.domain.link import Acknowledgement, Link
 from statefulroute.domain.pod import Pod
-from statefulroute.domain.route import Loss, RouteView
+from statefulroute.domain.route import Loss, Missing, RouteView
 from unit.domain.builders import NOON, link, pod, route, view, workload
 
 BOUND_TO_2 = Acknowledgement(
@@ -28,7 +36,7 @@ def test_a_link_to_a_ready_pod_is_bound_to_it() -> None:
 
 
 def test_pod_0_is_a_pod_and_not_none() -> None:
-    assert said(link(0), view(pod(0), pod(1))).pod_index == 0
+    assert said(link(0), view(pod(0), pod(1))).pod == 0
 
 
 def test_a_link_to_a_pod_without_a_headless_service_has_no_host() -> None:
@@ -70,10 +78,17 @@ def test_a_link_that_names_another_namespace_is_rejected_and_binds_nothing(index
         ),
         pytest.param(
             link(2),
-            view(workload=None, of=route(workloadRef={"kind": "DaemonSet"})),
+            view(workload=None, of=route(workloadRef={"kind": "Deployment", "name": "lobby"})),
             LinkReason.WORKLOAD_NOT_FOUND,
-            "DaemonSet 'game' cannot be routed to: only StatefulSet of apps/v1 can",
-            id="a workload of another kind",
+            "Deployment 'lobby' does not exist in namespace 'play'",
+            id="no workload of another kind",
+        ),
+        pytest.param(
+            link(2),
+            view(workload=Missing(RouteReason.WORKLOAD_KIND_NOT_SUPPORTED, "Kind DaemonSet has no scale")),
+            LinkReason.WORKLOAD_NOT_FOUND,
+            "Kind DaemonSet has no scale",
+            id="a workload that cannot be routed to",
         ),
         pytest.param(
             link(7),
@@ -259,11 +274,11 @@ def test_a_move_of_which_only_the_half_is_seen_is_put_down_to_the_lost_pod(
 ) -> None:
     was = Acknowledgement(LinkPhase.BOUND, LinkReason.BOUND, "as it was", pod_index=left)
     seen = on_lost(action, pod(0), pod(1))
-    assert why_it_moved(View(link(pod_index=0, acknowledged=was), seen, NOON)) is reason
+    assert why_it_moved(View(link(pod=0, acknowledged=was), seen, NOON)) is reason
 
 
 def test_without_a_route_a_move_is_somebodys() -> None:
-    assert why_it_moved(View(link(pod_index=0), None, NOON)) is MoveReason.MOVED
+    assert why_it_moved(View(link(pod=0), None, NOON)) is MoveReason.MOVED
 
 
 def at_most(most: int, *pods: Pod, counts: dict[int, int]) -> RouteView:
@@ -310,8 +325,8 @@ def test_every_link_has_an_answer_and_no_choice_falls_on_a_pod_that_takes_nobody
     of = view(*some, of=route(routingState=whole), counts=counts)  # type: ignore[arg-type]
     plan = decide(View(one, of, NOON))
     if isinstance(plan, Bind):
-        assert of.pods[plan.pod_index].is_available
+        assert of.pods[plan.pod].is_available
         fewest = min(of.links_on(each.index) for each in of.pods.values() if each.is_available)
-        assert of.links_on(plan.pod_index) == fewest
+        assert of.links_on(plan.pod) == fewest
     elif isinstance(plan, Acknowledge) and plan.acknowledgement.phase is LinkPhase.BOUND:
-        assert plan.acknowledgement.pod_index == one.pod_index
+        assert plan.acknowledgement.pod == one.pod

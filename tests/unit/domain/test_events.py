@@ -1,9 +1,10 @@
 import pytest
 
-from statefulroute.api.vocabulary import LinkPhase, LinkReason, MoveReason, RemoveReason
-from statefulroute.domain.events import acknowledged, removed
+from statefulroute.api.vocabulary import LinkPhase, LinkReason, MoveReason, RemoveReason, WorkloadState
+from statefulroute.domain.assessment import Assessment
+from statefulroute.domain.events import acknowledged, removed, workload_changed
 from statefulroute.domain.link import Acknowledgement
-from unit.domain.builders import link
+from unit.domain.builders import link, route
 
 BOUND = Acknowledgement(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-2'", 2, "game-2")
 WAITS = Acknowledgement(LinkPhase.PENDING, LinkReason.ROUTE_NOT_FOUND, "no route")
@@ -42,3 +43,54 @@ def test_a_new_status_is_told_of_where_it_is_news(
 def test_a_removed_link_is_told_of(reason: RemoveReason, told: str) -> None:
     event = removed(link(2), reason)
     assert f"{event.type} {event.reason}: {event.note}" == told
+
+
+HIGH, NORMAL, OVERLOADED = WorkloadState.HIGH, WorkloadState.NORMAL, WorkloadState.OVERLOADED
+
+
+@pytest.mark.parametrize(
+    ("before", "found", "told"),
+    [
+        (
+            NORMAL,
+            Assessment(HIGH, 3_700),
+            "Normal High: the service was Normal and is High: the mean weighted load of its pods is 3.7",
+        ),
+        (
+            HIGH,
+            Assessment(OVERLOADED, 5_000),
+            "Warning Overloaded: the service was High and is Overloaded: the mean weighted load of its pods is 5",
+        ),
+        (
+            OVERLOADED,
+            Assessment(HIGH, 4_990),
+            "Normal High: the service was Overloaded and is High: the mean weighted load of its pods is 4.99",
+        ),
+        (HIGH, Assessment(WorkloadState.SHUTDOWN), "Normal Shutdown: the service was High and is Shutdown"),
+        (HIGH, Assessment(HIGH, 4_000), None),
+        (None, Assessment(OVERLOADED, 9_000), None),
+        (OVERLOADED, Assessment(), None),
+    ],
+)
+def test_a_service_that_has_become_busier_or_less_busy_is_told_of(
+    before: WorkloadState | None, found: Assessment, told: str | None
+) -> None:
+    event = workload_changed(route(), before, found)
+    assert (event and f"{event.type} {event.reason}: {event.note}") == told
+    if event is not None:
+        assert (event.kind.kind, event.namespace, event.name, event.action) == (
+            "StatefulRoute",
+            "play",
+            "game",
+            "Assess",
+        )
+
+
+def test_the_events_of_links_name_their_link_and_pods_by_name_or_index() -> None:
+    moved = Acknowledgement(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-b'", None, "game-b")
+    was = Acknowledgement(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-a'", None, "game-a")
+    event = acknowledged(link("game-b", acknowledged=was), moved, MoveReason.MOVED)
+    assert event is not None
+    assert (event.kind.kind, event.namespace, event.name) == ("PodLink", "play", "game.alice")
+    assert event.note == "moved from pod 'game-a' to pod 'game-b'"
+    assert acknowledged(link("game-b", acknowledged=moved), moved, MoveReason.MOVED) is None

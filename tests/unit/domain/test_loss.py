@@ -3,10 +3,11 @@ from datetime import datetime, timedelta
 import pytest
 
 from statefulroute.api.vocabulary import RoutingState, ServiceState
-from statefulroute.domain.loss import Absence, Away, judge_losses
+from statefulroute.domain.keys import PodKey
+from statefulroute.domain.loss import Absence, Away, Losses, judge_losses
 from statefulroute.domain.pod import Node
-from statefulroute.domain.route import Loss, RouteView
-from unit.domain.builders import NOON, pod, route, view, workload
+from statefulroute.domain.route import Loss, RouteView, view_route
+from unit.domain.builders import NOON, deployment, named, pod, route, view, workload
 
 GRACE = timedelta(seconds=30)
 
@@ -43,6 +44,14 @@ def test_a_pod_that_came_back_in_time_starts_its_grace_anew() -> None:
 @pytest.mark.parametrize("state", [ServiceState.PENDING, ServiceState.NOT_READY, ServiceState.UNKNOWN])
 def test_a_pod_that_is_there_and_not_ready_is_not_lost(state: ServiceState) -> None:
     assert lost(view(pod(1, state)), 1, away=gone(NOON - 2 * GRACE)) == {}
+
+
+def test_a_pod_that_ends_is_not_gone_before_it_stops_serving_and_its_grace_begins_then() -> None:
+    serving = judge_losses(view(pod(1, ServiceState.TERMINATING, is_ready=True)), [1], {}, NOON - GRACE)
+    assert (serving.away, serving.lost, serving.next_time) == ({}, {}, None)
+    ended = judge_losses(view(pod(1, ServiceState.TERMINATING)), [1], serving.away, NOON)
+    assert (ended.away, ended.lost, ended.next_time) == (gone(NOON), {}, NOON + GRACE)
+    assert 1 in judge_losses(view(), [1], ended.away, NOON + GRACE).lost
 
 
 @pytest.mark.parametrize(
@@ -114,3 +123,53 @@ def test_a_workload_that_is_made_anew_has_the_whole_grace_to_take_its_pods_over(
     before = judge_losses(view(workload=None), [1], {}, NOON - GRACE).away
     assert set(judge_losses(view(workload=None), [1], before, NOON).lost) == {1}
     assert set(judge_losses(view(), [1], before, NOON).lost) == set()
+
+
+NEVER_BACK = "is gone, and none comes back under its name"
+
+
+def test_a_pod_that_is_named_by_its_name_is_lost_as_soon_as_it_does_not_exist() -> None:
+    seen = view(named("game-a"), workload=deployment())
+    first = judge_losses(seen, ["game-b"], {}, NOON)
+    assert first.lost == {"game-b": Loss(NEVER_BACK, is_over=False)}
+    assert first.next_time == NOON + GRACE
+    later = judge_losses(seen, ["game-b"], first.away, NOON + GRACE)
+    assert later.lost == {"game-b": Loss(NEVER_BACK, is_over=True)}
+
+
+@pytest.mark.parametrize(
+    ("state", "is_ready", "is_away"),
+    [
+        (ServiceState.READY, True, False),
+        (ServiceState.NOT_READY, False, False),
+        (ServiceState.PENDING, False, False),
+        (ServiceState.TERMINATING, True, False),
+        (ServiceState.TERMINATING, False, True),
+        (ServiceState.FAILED, False, True),
+    ],
+)
+def test_a_pod_that_is_named_by_its_name_has_its_grace_while_it_exists(
+    state: ServiceState, is_ready: bool, is_away: bool
+) -> None:
+    losses = judge_losses(view(named("game-a", state, is_ready=is_ready), workload=deployment()), ["game-a"], {}, NOON)
+    assert losses.lost == {}
+    assert ("game-a" in losses.away) is is_away
+
+
+@pytest.mark.parametrize(
+    ("seen", "key", "why"),
+    [
+        (view(pod(0)), "game-0", NEVER_BACK),
+        (view(named("game-0"), workload=deployment()), 0, NEVER_BACK),
+        (view(pod(0)), 3, "is beyond the workload's replicas"),
+    ],
+    ids=["by name, and they have an index", "by index, and they have none", "beyond"],
+)
+def test_a_pod_that_the_workload_cannot_have_is_lost_at_once(seen: RouteView, key: PodKey, why: str) -> None:
+    assert judge_losses(seen, [key], {}, NOON).lost == {key: Loss(why, is_over=False)}
+
+
+def test_a_route_whose_workload_was_not_read_yet_loses_and_forgets_nothing() -> None:
+    unread = view_route(route(), None, [], {}, {1: 1}, {}, {})
+    long_gone = gone(NOON - 2 * GRACE)
+    assert judge_losses(unread, [1], long_gone, NOON) == Losses(long_gone, {}, None)

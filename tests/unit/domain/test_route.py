@@ -1,15 +1,13 @@
 from datetime import UTC, datetime, timedelta
+from itertools import product
 
 import pytest
 
-from statefulroute.api.model import Condition
-from statefulroute.api.statefulroute import StatefulRouteStatus
-from statefulroute.api.vocabulary import ConditionType, RoutingState, ServiceState
+from statefulroute.api.vocabulary import RoutingState, ServiceState
 from statefulroute.domain.link import expire_time
 from statefulroute.domain.pod import ordinal, service_state
 from statefulroute.domain.route import most_restrictive
-from statefulroute.domain.route_status import route_status
-from unit.domain.builders import NOON, pod, route, view
+from unit.domain.builders import NOON, STALE, deployment, load, named, pod, route, view
 
 UNKNOWN, READY, DENY, SHUTDOWN = RoutingState
 
@@ -29,15 +27,43 @@ def test_the_most_restrictive_of_what_was_said_holds(said: tuple[RoutingState, .
     assert most_restrictive(*said) is holds
 
 
-@pytest.mark.parametrize("whole", [READY, DENY, SHUTDOWN])
-@pytest.mark.parametrize("override", [None, READY, DENY, SHUTDOWN])
+#: By how much each word restricts; nobody's word (None) counts as Unknown does.
+RESTRICTS = {None: 0, UNKNOWN: 0, READY: 0, DENY: 1, SHUTDOWN: 2}
+WORDS = [None, READY, DENY, SHUTDOWN]
+
+
 @pytest.mark.parametrize("own", list(RoutingState))
-def test_a_pods_routing_state_counts_the_routes_word_the_operators_and_its_own(
-    whole: RoutingState, override: RoutingState | None, own: RoutingState
+@pytest.mark.parametrize("answer", [None, *RoutingState])
+@pytest.mark.parametrize("whole", [READY, DENY, SHUTDOWN])
+def test_of_all_that_is_said_of_a_pod_the_most_restrictive_counts(
+    whole: RoutingState, own: RoutingState, answer: RoutingState | None
 ) -> None:
-    overrides = [{"index": 0, "routingState": override}] if override else []
-    (seen,) = view(pod(0, said=own), of=route(routingState=whole, pods=overrides)).pods.values()
-    assert seen.routing_state is most_restrictive(whole, own, override or UNKNOWN)
+    loads = {} if answer is None else {0: load(age=STALE, routing_state=answer)}
+    for by_index, by_name, ends in product(WORDS, WORDS, [False, True]):
+        of = route(
+            routingState=whole,
+            pods=[{"index": 0, "routingState": by_index}] if by_index else [],
+            namedPods=[{"name": "game-0", "routingState": by_name}] if by_name else [],
+        )
+        state = ServiceState.TERMINATING if ends else ServiceState.READY
+        (seen,) = view(pod(0, state, own, is_ready=True), of=of, loads=loads).pods.values()  # type: ignore[arg-type]
+        said = [whole, own, answer, by_index, by_name, DENY if ends else None]
+        assert RESTRICTS[seen.routing_state] == max(RESTRICTS[word] for word in said), said
+        assert seen.routing_state is not UNKNOWN
+
+
+def test_a_word_on_one_pod_concerns_no_other() -> None:
+    of = route(
+        pods=[{"index": 0, "routingState": "Shutdown"}], namedPods=[{"name": "game-1", "routingState": "DenyNewCall"}]
+    )
+    seen = view(pod(0), pod(1), pod(2), of=of, loads={9: load(routing_state=SHUTDOWN)})
+    assert [each.routing_state for each in seen.pods.values()] == [SHUTDOWN, DENY, READY]
+
+
+def test_a_word_on_an_index_does_not_concern_a_pod_that_is_named_by_its_name() -> None:
+    of = route(pods=[{"index": 7, "routingState": "Shutdown"}])
+    (seen,) = view(named("game-7"), of=of, workload=deployment()).pods.values()
+    assert (seen.key, seen.index, seen.routing_state) == ("game-7", None, READY)
 
 
 @pytest.mark.parametrize(
@@ -62,6 +88,31 @@ def test_routable_serves_its_own_users_and_available_takes_new_ones(
 ) -> None:
     (seen,) = view(pod(0, service, said)).pods.values()
     assert (seen.is_routable, seen.is_available) == (routable, available)
+
+
+@pytest.mark.parametrize(
+    ("is_ready", "said", "routable", "present"),
+    [
+        (True, UNKNOWN, True, True),
+        (True, SHUTDOWN, False, True),
+        (False, UNKNOWN, False, False),
+    ],
+    ids=["serves on", "serves on, and is shut down", "has ended"],
+)
+def test_a_pod_that_ends_serves_its_users_while_it_is_ready_and_takes_no_new_ones(
+    is_ready: bool, said: RoutingState, routable: bool, present: bool
+) -> None:
+    (seen,) = view(pod(0, ServiceState.TERMINATING, said, is_ready=is_ready)).pods.values()
+    assert (seen.is_routable, seen.is_present, seen.is_available) == (routable, present, False)
+    assert seen.routing_state is most_restrictive(said, DENY)
+
+
+@pytest.mark.parametrize("is_ready", [True, False])
+def test_a_pod_whose_containers_have_ended_or_whose_node_is_lost_is_not_present(is_ready: bool) -> None:
+    (failed,) = view(pod(0, ServiceState.FAILED, is_ready=is_ready)).pods.values()
+    (unreachable,) = view(pod(0, node_name="lost", is_ready=is_ready)).pods.values()
+    assert not failed.is_present
+    assert not unreachable.is_present
 
 
 @pytest.mark.parametrize(
@@ -107,60 +158,3 @@ def test_a_temporary_link_ends_its_ttl_after_its_renewal_or_its_creation(
     renewed: datetime | None, ttl: int | None, ends: datetime | None
 ) -> None:
     assert expire_time(NOON, renewed, ttl) == ends
-
-
-def conditions(status: StatefulRouteStatus) -> dict[ConditionType, Condition]:
-    return {each.type: each for each in status.conditions}
-
-
-def test_a_routes_status_counts_its_pods_and_links() -> None:
-    pods = (pod(0), pod(1, said=DENY), pod(2, ServiceState.NOT_READY))
-    status = route_status(view(*pods, counts={0: 4, 1: 1, 9: 2}), NOON)
-    assert status.model_dump(include={"replicas", "ready_replicas", "routable_pods", "links", "best_pod_index"}) == {
-        "replicas": 3,
-        "ready_replicas": 2,
-        "routable_pods": 2,
-        "links": 7,
-        "best_pod_index": 0,
-    }
-    assert [(each.index, each.service_state, each.routing_state, each.links) for each in status.pods] == [
-        (0, ServiceState.READY, READY, 4),
-        (1, ServiceState.READY, DENY, 1),
-        (2, ServiceState.NOT_READY, READY, 0),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("seen", "ready", "reason"),
-    [
-        (view(pod(0)), "True", "Routable"),
-        (view(), "False", "NoRoutablePod"),
-        (view(pod(0, ServiceState.PENDING)), "False", "NoRoutablePod"),
-        (view(workload=None), "False", "WorkloadNotFound"),
-        (view(pod(0), of=route(routingState="Shutdown")), "False", "Shutdown"),
-        (
-            view(workload=None, of=route(workloadRef={"kind": "DaemonSet"})),
-            "False",
-            "WorkloadKindNotSupported",
-        ),
-    ],
-)
-def test_a_route_is_ready_while_a_pod_serves_users(seen: object, ready: str, reason: str) -> None:
-    condition = conditions(route_status(seen, NOON))[ConditionType.READY]  # type: ignore[arg-type]
-    assert (condition.status, condition.reason) == (ready, reason)
-
-
-def test_a_conditions_transition_time_moves_only_with_its_status() -> None:
-    first = route_status(view(pod(0)), NOON)
-    later = NOON + timedelta(hours=1)
-    same = route_status(view(pod(0), pod(1), of=route(first)), later)
-    assert conditions(same)[ConditionType.READY].last_transition_time == NOON
-    turned = route_status(view(of=route(first)), later)
-    assert conditions(turned)[ConditionType.READY].last_transition_time == later
-    assert conditions(turned)[ConditionType.WORKLOAD_FOUND].last_transition_time == NOON
-
-
-def test_what_others_say_in_a_routes_status_is_kept() -> None:
-    before = StatefulRouteStatus.model_validate({"workloadState": "High", "workloadLoad": 3})
-    after = route_status(view(pod(0), of=route(before)), NOON)
-    assert (after.workload_state, after.workload_load) == ("High", 3)

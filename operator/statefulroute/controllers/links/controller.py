@@ -8,7 +8,7 @@ from statefulroute.controllers.links.waiting import WaitingLinks, oldest_first
 from statefulroute.controllers.views import RouteViews
 from statefulroute.controllers.work_queue import WorkQueue
 from statefulroute.domain.decision import takes_room
-from statefulroute.domain.keys import LinkKey, RouteKey
+from statefulroute.domain.keys import LinkKey, PodKey, RouteKey
 from statefulroute.domain.link import Link
 from statefulroute.domain.route import Loss, Route, RouteView
 
@@ -29,8 +29,8 @@ class RouteWorker:
         self._queue: WorkQueue[LinkKey] = WorkQueue(self._work, parallel)
         self._waiting = WaitingLinks()
         self._bearings: tuple[object, ...] = ()
-        self._lost: frozenset[tuple[int, Loss]] = frozenset()
-        self._pods: frozenset[tuple[int, str | None]] = frozenset()
+        self._lost: frozenset[tuple[PodKey, Loss]] = frozenset()
+        self._pods: frozenset[tuple[PodKey, str | None]] = frozenset()
         self._unwatch: Callable[[], None] | None = None
 
     def start(self) -> None:
@@ -79,8 +79,8 @@ class RouteWorker:
         if bearings != self._bearings:
             self._add(every)
         else:
-            if concerned := {index for index, _ in (lost - self._lost) | (pods - self._pods)}:
-                self._add(link for link in every if link.pod_index in concerned)
+            if concerned := {pod for pod, _ in (lost - self._lost) | (pods - self._pods)}:
+                self._add(link for link in every if link.pod in concerned)
             self._add(self._waiting.all())
         self._bearings, self._lost, self._pods = bearings, lost, pods
 
@@ -94,17 +94,17 @@ def _bearings(view: RouteView | None) -> tuple[object, ...]:
     if view is None:
         return ()
     workload = view.workload
-    return view.route.generation, view.route.spec, workload and (workload.uid, workload.service_name)
+    return view.route.generation, view.route.spec, view.is_known, workload and (workload.uid, workload.service_name)
 
 
-def _lost(view: RouteView | None) -> frozenset[tuple[int, Loss]]:
+def _lost(view: RouteView | None) -> frozenset[tuple[PodKey, Loss]]:
     """The pods whose links have to go, or to be marked, each with the state of its loss."""
     return frozenset(view.lost.items()) if view else frozenset()
 
 
-def _pods(view: RouteView | None) -> frozenset[tuple[int, str | None]]:
+def _pods(view: RouteView | None) -> frozenset[tuple[PodKey, str | None]]:
     """The pods that are there, each with the host that its links' status names."""
-    return frozenset((pod.index, pod.host) for pod in view.pods.values()) if view else frozenset()
+    return frozenset((pod.key, pod.host) for pod in view.pods.values()) if view else frozenset()
 
 
 class LinkController:

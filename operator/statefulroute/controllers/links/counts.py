@@ -4,24 +4,24 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from statefulroute.domain.keys import LinkKey, RouteKey
+from statefulroute.domain.keys import LinkKey, PodKey, RouteKey
 from statefulroute.domain.link import Link
 
 
 class LinkCounts:
-    """The number of links by route and pod index, kept with every change of a link; reads cost nothing."""
+    """The number of links by route and pod, kept with every change of a link; reads cost nothing."""
 
     def __init__(self) -> None:
-        self._first_listeners: list[Callable[[RouteKey, int], None]] = []
-        self._counts: dict[RouteKey, Counter[int]] = {}
-        self._reserved: dict[LinkKey, int] = {}
+        self._first_listeners: list[Callable[[RouteKey, PodKey], None]] = []
+        self._counts: dict[RouteKey, Counter[PodKey]] = {}
+        self._reserved: dict[LinkKey, PodKey] = {}
 
-    def of(self, route: RouteKey) -> Mapping[int, int]:
-        """The counts of a route's pods by index: a live view. Pods without a link may be absent."""
+    def of(self, route: RouteKey) -> Mapping[PodKey, int]:
+        """The counts of a route's pods: a live view. Pods without a link may be absent."""
         return self._counts.setdefault(route, Counter())
 
-    def listen_first(self, listener: Callable[[RouteKey, int], None]) -> None:
-        """Have a function called when a pod, by its route and index, has got its first link."""
+    def listen_first(self, listener: Callable[[RouteKey, PodKey], None]) -> None:
+        """Have a function called when a pod of a route has got its first link."""
         self._first_listeners.append(listener)
 
     def observe(self, old: Link | None, new: Link | None) -> None:
@@ -44,25 +44,25 @@ class LinkCounts:
                 listener(link.group, after)
 
     @contextmanager
-    def reserved(self, key: LinkKey, pod_index: int) -> Iterator[None]:
+    def reserved(self, key: LinkKey, pod: PodKey) -> Iterator[None]:
         """Count a link that is about to be bound, so that the next choice sees it before the API server answers.
 
         The watch may tell of the binding before the answer comes: then the link itself counts, and it does so once.
         """
-        self._counts.setdefault(key.route, Counter())[pod_index] += 1
-        self._reserved[key] = pod_index
+        self._counts.setdefault(key.route, Counter())[pod] += 1
+        self._reserved[key] = pod
         try:
             yield
         finally:
             self._release(key)
 
     def _release(self, key: LinkKey) -> None:
-        pod_index = self._reserved.pop(key, None)
-        if pod_index is not None:
-            self._subtract(self._counts[key.route], pod_index)
+        pod = self._reserved.pop(key, None)
+        if pod is not None:
+            self._subtract(self._counts[key.route], pod)
 
     @staticmethod
-    def _subtract(counts: Counter[int], pod_index: int) -> None:
-        counts[pod_index] -= 1
-        if not counts[pod_index]:
-            del counts[pod_index]
+    def _subtract(counts: Counter[PodKey], pod: PodKey) -> None:
+        counts[pod] -= 1
+        if not counts[pod]:
+            del counts[pod]

@@ -13,7 +13,7 @@ from statefulroute.controllers.links.pace import Pace
 from statefulroute.controllers.views import RouteViews
 from statefulroute.domain import events
 from statefulroute.domain.decision import Acknowledge, Bind, Move, Remove, View, decide, is_settled, why_it_moved
-from statefulroute.domain.keys import LinkKey
+from statefulroute.domain.keys import LinkKey, PodKey
 from statefulroute.domain.link import Acknowledgement, Link
 
 log = structlog.get_logger(__name__)
@@ -69,13 +69,15 @@ class LinkReconciler:
         moved: MoveReason | None = None
         while (link := self._links.get(*key)) is not None and not link.deleting:
             view = View(link, self._views.get(key.route), self._clock())
+            if view.route is not None and not view.route.is_known:
+                return Outcome()  # the route's worker takes every link up again when its workload was read
             match decide(view):
-                case Bind(pod_index):
-                    await self._bind(link, pod_index)
-                case Move(pod_index, moved):
+                case Bind(pod):
+                    await self._bind(link, pod)
+                case Move(pod, moved):
                     if wait := self._moves.wait_for(key):
                         return Outcome(again_after=wait)
-                    await self._bind(link, pod_index)
+                    await self._bind(link, pod)
                 case Remove(reason):
                     self._recorder.record(events.removed(link, reason), await self._writer.remove(link))
                     log.debug("removed", link=key.name, namespace=key.route.namespace, reason=reason)
@@ -89,6 +91,6 @@ class LinkReconciler:
                     return Outcome(said)
         return Outcome()
 
-    async def _bind(self, link: Link, pod_index: int) -> None:
-        with self._counts.reserved(link.key, pod_index):
-            await self._writer.bind(link, pod_index)
+    async def _bind(self, link: Link, pod: PodKey) -> None:
+        with self._counts.reserved(link.key, pod):
+            await self._writer.bind(link, pod)

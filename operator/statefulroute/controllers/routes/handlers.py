@@ -8,25 +8,25 @@ import kopf
 import structlog
 
 from statefulroute.api.group import GROUP, STATEFUL_ROUTE, VERSION
-from statefulroute.cluster.errors import ClusterError
 from statefulroute.cluster.mirror import Mirror
 from statefulroute.cluster.wire import ROUTES
-from statefulroute.cluster.writes import Clock, RouteWriter, changes, utc_now
+from statefulroute.cluster.writes import Clock, changes
 from statefulroute.controllers.links.controller import LinkController
+from statefulroute.controllers.routes.assessments import Assessments
+from statefulroute.controllers.routes.refresh import Refresh
+from statefulroute.controllers.routes.state import StateTimer
+from statefulroute.controllers.routes.workload import WorkloadTimer
 from statefulroute.controllers.views import RouteViews
-from statefulroute.domain.keys import RouteKey
-from statefulroute.domain.link import Link
 from statefulroute.domain.route import Route
 from statefulroute.domain.route_status import route_status
 
 log = structlog.get_logger(__name__)
 
-#: A rollout changes many pods in a moment, and a wave of users many links: after a status at once, what
-#: follows within this time goes into the next one.
-_SETTLE_SECONDS = 1.0
-
 #: How long a daemon that was asked to stop may take for the writes that it has under way.
 _DAEMON_END_SECONDS = 5.0
+
+#: How long a route's deletion waits for its notes to be removed from pods and workload.
+_RELEASE_SECONDS = 10.0
 
 
 class RouteHandlers:
@@ -36,40 +36,67 @@ class RouteHandlers:
         mirror: the caches; what kopf brings is taken into them, so that a handler never sees less than kopf does.
         views: the routes as decisions see them.
         links: works on the links of a route.
-        writer: writes a route's status.
+        state: keeps a route's status.
+        workload: assesses a route's service.
+        assessments: what it has found.
+        refresh: takes away what it has noted.
         clock: tells the time of day.
     """
 
-    def __init__(
-        self, mirror: Mirror, views: RouteViews, links: LinkController, writer: RouteWriter, clock: Clock = utc_now
+    def __init__(  # noqa: PLR0913 - a route's whole life
+        self,
+        *,
+        mirror: Mirror,
+        views: RouteViews,
+        links: LinkController,
+        state: StateTimer,
+        workload: WorkloadTimer,
+        assessments: Assessments,
+        refresh: Refresh,
+        clock: Clock,
     ) -> None:
         self._mirror = mirror
         self._views = views
         self._links = links
-        self._writer = writer
+        self._state = state
+        self._workload = workload
+        self._assessments = assessments
+        self._refresh = refresh
         self._clock = clock
-        self._changed: dict[RouteKey, asyncio.Event] = {}
-        """Of each route whose status is kept: set when the status may no longer be true."""
-        mirror.links.cache.listen(self._link_changed)
 
     def register(self, registry: kopf.OperatorRegistry) -> None:
         """Put the handlers and daemons into kopf's registry."""
         kind = (GROUP, VERSION, STATEFUL_ROUTE.plural)
         for reason in (kopf.on.create, kopf.on.update, kopf.on.resume):
             reason(*kind, registry=registry, id="resolve", errors=kopf.ErrorsMode.PERMANENT)(self.resolve)
-        for name, daemon in (("links", self.serve_links), ("state", self.refresh_state)):
+        kopf.on.delete(*kind, registry=registry, id="release", errors=kopf.ErrorsMode.IGNORED)(self.release)
+        daemons = (("links", self.serve_links), ("state", self.refresh_state), ("workload", self.assess_workload))
+        for name, daemon in daemons:
             kopf.daemon(*kind, registry=registry, id=name, cancellation_timeout=_DAEMON_END_SECONDS)(daemon)
 
     async def resolve(self, body: kopf.Body, patch: kopf.Patch, **_: Any) -> None:  # noqa: ANN401 - kopf's own
-        """A route was created or edited, or the operator has started: say at once what it resolves to."""
+        """A route was created or edited: say at once what it resolves to."""
         route = self._take_in(body)
+        if route.status.observed_generation == route.generation:
+            return  # the operator has started: its state timer reads the loads before it says anything
+        await self._mirror.workloads.refresh(route)
         view = self._views.get(route.key)
-        if view is not None:
-            status = route_status(view, self._clock())
+        if view is not None and view.is_known:
+            status = route_status(view, self._assessments.of(route), self._clock())
             patch.status.update(changes(route.status, status))
             log.info(
                 "route resolved", route=route.name, namespace=route.group, replicas=status.replicas, links=status.links
             )
+
+    async def release(self, body: kopf.Body, **_: Any) -> None:  # noqa: ANN401
+        """A route is being deleted: take away what was noted on its pods and its workload."""
+        route = self._take_in(body)
+        try:
+            async with asyncio.timeout(_RELEASE_SECONDS):
+                await self._refresh.release(route)
+        except TimeoutError:
+            log.warning("a route is deleted before all its notes were removed", route=route.key)
+        self._assessments.forget(route.key)
 
     async def serve_links(self, body: kopf.Body, stopped: kopf.DaemonStopped, **_: Any) -> None:  # noqa: ANN401
         """Reconcile the links of a route for as long as it lives."""
@@ -79,47 +106,12 @@ class RouteHandlers:
     async def refresh_state(self, body: kopf.Body, stopped: kopf.DaemonStopped, **_: Any) -> None:  # noqa: ANN401
         """Keep a route's status true: at every change, and every `statePeriodSeconds`."""
         route = self._take_in(body)
-        await _unless_cancelled(stopped, self._refresh(route.key, stopped))
+        await _unless_cancelled(stopped, self._state.run(route.key, stopped))
 
-    async def _refresh(self, key: RouteKey, stopped: kopf.DaemonStopped) -> None:
-        changed = self._changed[key] = asyncio.Event()
-        unwatch = self._views.watch(key, changed.set)
-        end = asyncio.ensure_future(stopped.wait())
-        try:
-            while not stopped:
-                changed.clear()
-                period = await self._say_state(key)
-                woken = asyncio.create_task(changed.wait())
-                await asyncio.wait({woken, end}, timeout=period, return_when=asyncio.FIRST_COMPLETED)
-                woken.cancel()
-                await stopped.wait(_SETTLE_SECONDS)
-        finally:
-            end.cancel()
-            unwatch()
-            if self._changed.get(key) is changed:
-                del self._changed[key]
-
-    async def _say_state(self, key: RouteKey) -> float:
-        """Write the status if it has changed; gives the seconds until it is to be looked at again."""
-        view = self._views.get(key)
-        if view is None or view.route.deleting:
-            return _SETTLE_SECONDS
-        # The status of a new generation is the handler's: kopf writes it once, together with its own mark.
-        if view.route.status.observed_generation == view.route.generation:
-            try:
-                await self._writer.say(view.route, route_status(view, self._clock()))
-            except ClusterError as error:
-                log.warning("a route's status was not written: trying again", route=key, error=str(error))
-                return _SETTLE_SECONDS
-        return view.route.spec.state_period_seconds
-
-    def _link_changed(self, old: Link | None, new: Link | None) -> None:
-        """A pod carries more links or fewer."""
-        link = new or old
-        if link is None or (old and old.held_by) == (new and new.held_by):
-            return
-        if (changed := self._changed.get(link.group)) is not None:
-            changed.set()
+    async def assess_workload(self, body: kopf.Body, stopped: kopf.DaemonStopped, **_: Any) -> None:  # noqa: ANN401
+        """Assess how busy a route's service is: at every edit, and every `workloadPeriodSeconds`."""
+        route = self._take_in(body)
+        await _unless_cancelled(stopped, self._workload.run(route.key, stopped))
 
     def _take_in(self, body: kopf.Body) -> Route:
         route = ROUTES.convert(dict(body))

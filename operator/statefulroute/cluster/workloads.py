@@ -1,0 +1,169 @@
+"""Where workloads are found: StatefulSets in a cache, whatever else can be scaled by its scale subresource."""
+
+from collections.abc import Callable, Iterable, Mapping
+
+import msgspec
+import structlog
+
+from statefulroute.api.vocabulary import RouteReason
+from statefulroute.cluster.cache import Cache
+from statefulroute.cluster.client import Client
+from statefulroute.cluster.errors import APIError, ClusterError, NotFoundError
+from statefulroute.cluster.scales import ForbiddenError, NotScalableError, ScaleReader
+from statefulroute.cluster.wire import workload_notes
+from statefulroute.domain.keys import WorkloadKey
+from statefulroute.domain.route import Missing, Route, Workload, WorkloadNotes
+
+log = structlog.get_logger(__name__)
+
+#: The workload whose pods have an index: its API version and its kind.
+STATEFUL_SET = ("apps/v1", "StatefulSet")
+
+_INTERNAL_ERROR = 500
+
+#: Called when something else may be found of a workload than before.
+Listener = Callable[[WorkloadKey], None]
+
+
+class _Metadata(msgspec.Struct):
+    annotations: dict[str, str] | None = None
+
+
+class _Annotated(msgspec.Struct):
+    metadata: _Metadata
+
+
+_annotated = msgspec.json.Decoder(_Annotated)
+
+
+class Workloads:
+    """The workloads of the routes.
+
+    StatefulSets are followed by a watch. Of any other kind nothing is known but that it can be scaled, so it is
+    read when somebody asks for that, as a HorizontalPodAutoscaler does.
+
+    Args:
+        client: how to reach the API server.
+        stateful_sets: the cache of StatefulSets.
+    """
+
+    def __init__(self, client: Client, stateful_sets: Cache[Workload]) -> None:
+        self._client = client
+        self._stateful_sets = stateful_sets
+        self._scales = ScaleReader(client)
+        self._read: dict[WorkloadKey, Workload | Missing] = {}
+        self._notes: dict[WorkloadKey, WorkloadNotes] = {}
+        """What is known to stand noted on those that are not watched."""
+        self._listeners: list[Listener] = []
+        stateful_sets.listen(self._stateful_set_changed)
+
+    def listen(self, listener: Listener) -> None:
+        """Have a function called when something else may be found of a workload than before. It must not raise."""
+        self._listeners.append(listener)
+
+    def watches(self, route: Route) -> bool:
+        """Whether every change of a route's workload is announced."""
+        return _is_watched(route.workload_key)
+
+    def find(self, route: Route) -> Workload | Missing | None:
+        """A route's workload, or why there is none that can be routed to; None before it was read."""
+        key = route.workload_key
+        if _is_watched(key):
+            return self._stateful_sets.get(key.namespace, key.name) or route.lacks_workload()
+        return self._read.get(key)
+
+    async def refresh(self, route: Route) -> None:
+        """Read a route's workload anew, unless it is watched. Where the API server does not answer, nothing changes."""
+        key = route.workload_key
+        if _is_watched(key):
+            return
+        before = self._read.get(key)
+        try:
+            found: Workload | Missing = await self._fetch(key)
+        except NotFoundError:
+            found = route.lacks_workload()
+        except ForbiddenError as error:
+            found = Missing(RouteReason.WORKLOAD_FORBIDDEN, str(error))
+        except NotScalableError as error:
+            found = Missing(RouteReason.WORKLOAD_KIND_NOT_SUPPORTED, str(error))
+        except ClusterError as error:
+            if isinstance(before, Workload) or not _is_permanent(error):
+                log.warning("a workload was not read: trying again", workload=key, error=str(error))
+                return
+            found = Missing(RouteReason.WORKLOAD_UNREADABLE, f"the scale of {key.kind} {key.name!r}: {error}")
+        self._read[key] = found
+        if found != before:
+            self._tell(key)
+
+    def forget(self, route: Route) -> None:
+        """A route is gone or has another workload now; where one is shared, it is read anew."""
+        self._read.pop(route.workload_key, None)
+        self._notes.pop(route.workload_key, None)
+
+    async def notes(self, route: Route, workload: Workload) -> WorkloadNotes:
+        """What stands noted on a route's workload.
+
+        Raises:
+            ClusterError: it could not be read.
+        """
+        key = route.workload_key
+        if _is_watched(key):
+            return workload.notes
+        if key not in self._notes:
+            noted = _annotated.decode(await self._client.get(await self._path(key)))
+            self._notes[key] = workload_notes(noted.metadata.annotations or {})
+        return self._notes[key]
+
+    async def note(self, route: Route, annotations: Mapping[str, str | None]) -> None:
+        """Write annotations on a route's workload; None removes one.
+
+        Raises:
+            ClusterError: they were not written, or it is not known whether they were.
+        """
+        key = route.workload_key
+        self._notes.pop(key, None)
+        body = msgspec.json.encode({"metadata": {"annotations": annotations}})
+        noted = _annotated.decode(await self._client.merge_patch(await self._path(key), body))
+        if not _is_watched(key):
+            self._notes[key] = workload_notes(noted.metadata.annotations or {})
+
+    async def release(self, route: Route, workload: Workload, names: Iterable[str]) -> None:
+        """Remove our annotations from a route's workload, if there are any.
+
+        Raises:
+            ClusterError: they were not removed, or it is not known whether they were.
+        """
+        if await self.notes(route, workload) != WorkloadNotes():
+            await self.note(route, dict.fromkeys(names))
+
+    async def _path(self, key: WorkloadKey) -> str:
+        return await self._scales.path(key.namespace, key.api_version, key.kind, key.name)
+
+    async def _fetch(self, key: WorkloadKey) -> Workload:
+        scale = await self._scales.read(key.namespace, key.api_version, key.kind, key.name)
+        return Workload(
+            group=key.namespace,
+            name=key.name,
+            resource_version=scale.resource_version,
+            uid=scale.uid,
+            replicas=scale.replicas,
+            selector=scale.selector,
+        )
+
+    def _stateful_set_changed(self, old: Workload | None, new: Workload | None) -> None:
+        workload = new or old
+        if workload is not None:
+            self._tell(WorkloadKey(workload.group, *STATEFUL_SET, workload.name))
+
+    def _tell(self, key: WorkloadKey) -> None:
+        for listener in self._listeners:
+            listener(key)
+
+
+def _is_permanent(error: ClusterError) -> bool:
+    """Whether the same will be answered next time: so a custom resource is that lacks the field of its replicas."""
+    return isinstance(error, APIError) and error.status == _INTERNAL_ERROR
+
+
+def _is_watched(key: WorkloadKey) -> bool:
+    return (key.api_version, key.kind) == STATEFUL_SET

@@ -1,0 +1,38 @@
+"""How busy each service was when its workload timer looked last."""
+
+from collections.abc import Callable
+
+from statefulroute.domain.assessment import Assessment
+from statefulroute.domain.keys import RouteKey
+from statefulroute.domain.load import MILLI
+from statefulroute.domain.route import Route
+
+
+class Assessments:
+    """The last assessment of each route; before the first of this process, what the route's status says."""
+
+    def __init__(self) -> None:
+        self._found: dict[RouteKey, Assessment] = {}
+        self._listeners: list[Callable[[RouteKey], None]] = []
+
+    def listen(self, listener: Callable[[RouteKey], None]) -> None:
+        """Have a function called when an assessment differs from the one before."""
+        self._listeners.append(listener)
+
+    def of(self, route: Route) -> Assessment:
+        """How busy a service was at last."""
+        if (found := self._found.get(route.key)) is not None:
+            return found
+        load = route.status.workload_load
+        return Assessment(route.status.workload_state, None if load is None else load * MILLI)
+
+    def put(self, route: Route, found: Assessment) -> None:
+        """Take in an assessment."""
+        before, self._found[route.key] = self.of(route), found
+        if before != found:
+            for listener in self._listeners:
+                listener(route.key)
+
+    def forget(self, route: RouteKey) -> None:
+        """The route is gone."""
+        self._found.pop(route, None)

@@ -1,0 +1,38 @@
+"""When something that is done again and again is due."""
+
+from collections.abc import Callable
+
+
+class Period:
+    """A period that follows its length as that is edited, and spreads over it what began together.
+
+    It is due at once, then after a random part of the period, and from then on regularly. A turn that comes too
+    late is not made up for.
+
+    Args:
+        clock: monotonic seconds.
+        spread: a random number from 0 to 1.
+    """
+
+    def __init__(self, clock: Callable[[], float], spread: Callable[[], float]) -> None:
+        self._clock = clock
+        self._part = 1.0 - spread()
+        """The part of the period that passes until the second turn."""
+        self._begun: float | None = None
+        self._turns = 0
+
+    def due_in(self, seconds: float) -> float:
+        """How many seconds until the next turn, 0 when it has come, if the period has so many seconds."""
+        return max(0.0, self._due(seconds) - self._clock())
+
+    def begin(self, seconds: float) -> None:
+        """Take the turn that is due."""
+        now, due = self._clock(), self._due(seconds)
+        # From when it was due, and not from when it was taken: small delays do not add up.
+        self._begun = due if now - due < seconds else now
+        self._turns += 1
+
+    def _due(self, seconds: float) -> float:
+        if self._begun is None:
+            return self._clock()
+        return self._begun + seconds * (self._part if self._turns == 1 else 1.0)

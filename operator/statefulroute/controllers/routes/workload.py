@@ -1,0 +1,105 @@
+"""The workload timer: how busy a service is, every `workloadPeriodSeconds` and at every edit of its route."""
+
+import asyncio
+import random
+import time
+
+import kopf
+import structlog
+
+from statefulroute.cluster.errors import ClusterError
+from statefulroute.cluster.events import EventRecorder
+from statefulroute.cluster.mirror import Mirror
+from statefulroute.cluster.writes import Clock
+from statefulroute.controllers.routes.assessments import Assessments
+from statefulroute.controllers.routes.period import Period
+from statefulroute.controllers.routes.state import StateTimer
+from statefulroute.controllers.views import RouteViews
+from statefulroute.domain import events
+from statefulroute.domain.assessment import assess
+from statefulroute.domain.keys import RouteKey
+from statefulroute.domain.notes import notes_for_workload, workload_notes
+from statefulroute.domain.route import RouteView
+
+log = structlog.get_logger(__name__)
+
+#: The time until the next try after a note that could not be written.
+_AGAIN_SECONDS = 5.0
+
+#: How often it is looked whether the loads were read for the first time.
+_NOT_YET_SECONDS = 0.25
+
+
+class WorkloadTimer:
+    """Assesses services, notes it on their workloads, and tells of a change.
+
+    Args:
+        mirror: the caches.
+        views: the routes as decisions see them.
+        state: the state timer: nothing is assessed before it has read a route's loads.
+        assessments: where the assessments go.
+        recorder: writes events.
+        clock: the time of day.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - what an assessment is made of
+        self,
+        mirror: Mirror,
+        views: RouteViews,
+        state: StateTimer,
+        assessments: Assessments,
+        recorder: EventRecorder,
+        clock: Clock,
+    ) -> None:
+        self._mirror = mirror
+        self._views = views
+        self._state = state
+        self._assessments = assessments
+        self._recorder = recorder
+        self._clock = clock
+
+    async def run(self, key: RouteKey, stopped: kopf.DaemonStopped) -> None:
+        """Assess one service until stopped."""
+        period, wake = Period(time.monotonic, random.random), asyncio.Event()
+        unwatch = self._views.watch(key, wake.set)
+        end = asyncio.ensure_future(stopped.wait())
+        assessed: int | None = None
+        try:
+            while not stopped:
+                wake.clear()
+                pause, view = _AGAIN_SECONDS, self._views.get(key)
+                if view is None or view.route.deleting or not self._state.has_read(key):
+                    pause = _NOT_YET_SECONDS
+                else:
+                    seconds = view.route.spec.workload_period_seconds
+                    if not period.due_in(seconds):
+                        period.begin(seconds)
+                        assessed = None
+                    if assessed != view.route.generation:
+                        assessed = view.route.generation if await self._assess(view) else None
+                    if assessed is not None:
+                        pause = period.due_in(seconds)
+                woken = asyncio.create_task(wake.wait())
+                await asyncio.wait({woken, end}, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+                woken.cancel()
+        finally:
+            end.cancel()
+            unwatch()
+
+    async def _assess(self, view: RouteView) -> bool:
+        """Assess a service now, and note it on its workload; gives whether nothing is left to be done."""
+        route, now = view.route, self._clock()
+        found, before = assess(view, now), self._assessments.of(view.route)
+        self._assessments.put(route, found)
+        self._recorder.record(events.workload_changed(route, before.state, found), route.uid)
+        beside = self._mirror.routes.cache.in_group(route.group).values()
+        if view.workload is None or not notes_for_workload(route, beside):
+            return True
+        try:
+            notes = workload_notes(found, await self._mirror.workloads.notes(route, view.workload), now)
+            if notes:
+                await self._mirror.workloads.note(route, notes)
+        except ClusterError as error:
+            log.warning("a note on a workload was not written: trying again", route=route.key, error=str(error))
+            return False
+        return True

@@ -1,0 +1,33 @@
+"""How busy a service is."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from statefulroute.api.vocabulary import WorkloadState
+from statefulroute.domain.load import workload_state
+from statefulroute.domain.route import RouteView
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What the workload timer has found.
+
+    Attributes:
+        state: how busy the service is; None where nobody can say.
+        load_milli: the mean weighted load of its fresh pods, in thousandths; None where no pod has fresh load.
+    """
+
+    state: WorkloadState | None = None
+    load_milli: int | None = None
+
+
+def assess(view: RouteView, now: datetime) -> Assessment:
+    """How busy the service is now, from the pods that serve users and whose load is fresh."""
+    spec = view.route.spec
+    loads = [
+        load.weighted_milli(spec.load.cpu_factor_percent)
+        for pod in view.pods.values()
+        if pod.is_routable and (load := view.fresh_load(pod.key, now)) is not None
+    ]
+    mean = sum(loads) // len(loads) if loads else None
+    return Assessment(workload_state(mean, spec.workload_thresholds, spec.routing_state), mean)

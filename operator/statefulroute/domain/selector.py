@@ -1,0 +1,194 @@
+"""Label selectors as text, such as `app=game,tier in (a,b),!canary`: read and matched as by Kubernetes' `labels.Parse`.
+
+A Scale (autoscaling/v1) holds its selector in this form.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import msgspec
+
+_TOKEN = re.compile(r"!=|==|[=!(),<>]|[^=!(),<> \t\r\n]+")
+_SYMBOLS = frozenset({"!=", "==", "=", "!", "(", ")", ",", "<", ">"})
+
+#: Stands behind the last token; no token is empty.
+_END = ""
+
+_WORD = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
+_WORD_LENGTH = 63
+_PREFIX = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_PREFIX_LENGTH = 253
+
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+_INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
+
+
+class _Membership(NamedTuple):
+    """The label's value is among these, or is not; None stands for a label that is absent."""
+
+    key: str
+    values: frozenset[str | None]
+    wanted: bool
+
+
+class _Comparison(NamedTuple):
+    """The label's value is a number above the bound, or below it."""
+
+    key: str
+    bound: int
+    above: bool
+
+
+class Selector(msgspec.Struct, frozen=True):
+    """Which objects are meant, by their labels. Selectors that are written differently and ask the same are equal."""
+
+    _memberships: frozenset[_Membership] = frozenset()
+    _comparisons: frozenset[_Comparison] = frozenset()
+
+    @classmethod
+    def parse(cls, text: str) -> "Selector":
+        """Read a selector: requirements that are separated by commas, all of which must hold.
+
+        They are `key=value`, `key==value`, `key!=value`, `key in (a,b)`, `key notin (a,b)`, `key` (it is present),
+        `!key` (it is absent), `key>1` and `key<1`. White space between the parts does not count.
+
+        Raises:
+            ValueError: it is no selector; the sentence says what is wrong.
+        """
+        requirements = _Parser(text).requirements()
+        return cls(
+            frozenset(each for each in requirements if isinstance(each, _Membership)),
+            frozenset(each for each in requirements if isinstance(each, _Comparison)),
+        )
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it asks for nothing, and so selects everything."""
+        return not (self._memberships or self._comparisons)
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Whether an object with these labels is meant. `!=` and `notin` also hold where the label is absent."""
+        for key, values, wanted in self._memberships:
+            if (labels.get(key) in values) is not wanted:
+                return False
+        for key, bound, above in self._comparisons:
+            number = _int64(labels.get(key, ""))
+            if number is None or not (number > bound if above else number < bound):
+                return False
+        return True
+
+
+class _Parser:
+    """Reads one selector, token by token."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._tokens = _TOKEN.findall(text)
+        self._next = 0
+
+    def requirements(self) -> list[_Membership | _Comparison]:
+        """All of them; none of an empty text, but nothing is not one of several."""
+        found: list[_Membership | _Comparison] = []
+        if self._current == _END:
+            return found
+        found.append(self._requirement())
+        while self._current == ",":
+            self._take()
+            found.append(self._requirement())
+        if self._current != _END:
+            raise self._unexpected("',' or the end")
+        return found
+
+    def _requirement(self) -> _Membership | _Comparison:
+        absent = self._current == "!"
+        if absent:
+            self._take()
+        key = self._key()
+        if absent or self._current in {",", _END}:
+            return _Membership(key, frozenset({None}), wanted=absent)
+        match operator := self._take():
+            case "=" | "==" | "!=":
+                return _Membership(key, frozenset({self._optional_value()}), wanted=operator != "!=")
+            case "in" | "notin":
+                return _Membership(key, self._values(), wanted=operator == "in")
+            case "<" | ">":
+                return _Comparison(key, self._bound(), above=operator == ">")
+        self._next -= 1
+        raise self._unexpected("an operator")
+
+    def _key(self) -> str:
+        if not self._is_at_word:
+            raise self._unexpected("a label's key")
+        key = self._take()
+        prefix, slash, name = key.rpartition("/")
+        if not _is_word(name) or (slash and not (len(prefix) <= _PREFIX_LENGTH and _PREFIX.fullmatch(prefix))):
+            raise self._error(f"{key!r} is no label's key")
+        return key
+
+    def _optional_value(self) -> str:
+        """One value, which may be empty."""
+        if not self._is_at_word:
+            if self._current in {",", _END}:
+                return ""
+            raise self._unexpected("a label's value")
+        return self._value()
+
+    def _value(self) -> str:
+        value = self._take()
+        if not _is_word(value):
+            raise self._error(f"{value!r} is no label's value")
+        return value
+
+    def _values(self) -> frozenset[str]:
+        """A list of values in parentheses, each of which may be empty."""
+        if self._current != "(":
+            raise self._unexpected("'('")
+        values: set[str] = set()
+        separator = ","
+        while separator == ",":
+            self._take()
+            values.add(self._value() if self._is_at_word else "")
+            separator = self._current
+        if separator != ")":
+            raise self._unexpected("',' or ')'")
+        self._take()
+        return frozenset(values)
+
+    def _bound(self) -> int:
+        bound = _int64(value := self._optional_value())
+        if bound is None:
+            raise self._error(f"{value!r} is not an integer of 64 bits")
+        return bound
+
+    @property
+    def _current(self) -> str:
+        return self._tokens[self._next] if self._next < len(self._tokens) else _END
+
+    @property
+    def _is_at_word(self) -> bool:
+        return self._current != _END and self._current not in _SYMBOLS
+
+    def _take(self) -> str:
+        token = self._current
+        self._next += 1
+        return token
+
+    def _unexpected(self, expected: str) -> ValueError:
+        found = repr(self._current) if self._current else "the end"
+        return self._error(f"{expected} is expected instead of {found}")
+
+    def _error(self, problem: str) -> ValueError:
+        return ValueError(f"{self._text!r} is no label selector: {problem}")
+
+
+def _is_word(text: str) -> bool:
+    return len(text) <= _WORD_LENGTH and _WORD.fullmatch(text) is not None
+
+
+def _int64(text: str) -> int | None:
+    """The number, as Go's `strconv.ParseInt` reads it; None where it is none."""
+    # int() refuses thousands of digits, which no label has.
+    if len(text) > _WORD_LENGTH or not _INTEGER.fullmatch(text):
+        return None
+    return number if _INT64_MIN <= (number := int(text)) <= _INT64_MAX else None

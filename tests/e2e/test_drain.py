@@ -1,0 +1,164 @@
+"""Pods that are drained: by their route, by a word on single pods, by themselves, and by their deletion.
+
+The period is a day all the time: whatever is said takes effect at once.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from itertools import count
+
+import pytest
+from pykube.objects import Pod
+
+from harness.patience import eventually
+from harness.service import DENIES_NEW_CALLS, SAYS_NOTHING, SHUT_DOWN, Service
+from harness.witness import PodLink
+
+pytestmark = pytest.mark.usefixtures("operator", "nothing_else_happens")
+
+A_DAY = 86_400
+
+_numbers = count()
+
+
+@pytest.fixture(scope="module")
+def patient(standing: Service) -> Service:
+    """The standing service, which looks at nothing but once a day, and gives a pod a day to come back."""
+    standing.edit_route(statePeriodSeconds=A_DAY, workloadPeriodSeconds=A_DAY, onPodLost={"graceSeconds": A_DAY})
+    standing.await_observed()
+    return standing
+
+
+@pytest.fixture
+def game(patient: Service) -> Iterator[Service]:
+    """The service; its users leave at the end of each test."""
+    yield patient
+    patient.witness.delete_all(PodLink, patient.namespace)
+    eventually(lambda: not patient.links(), "the users have gone")
+    patient.await_status(links=0, routablePods=3, readyReplicas=3, bestPodIndex=0)
+
+
+@contextmanager
+def by_a_word_on_its_index(game: Service, state: str) -> Iterator[None]:
+    game.edit_route(pods=[{"index": 1, "routingState": state}])
+    yield
+    game.edit_route(pods=None)
+
+
+@contextmanager
+def by_a_word_on_its_name(game: Service, state: str) -> Iterator[None]:
+    game.edit_route(namedPods=[{"name": "game-1", "routingState": state}])
+    yield
+    game.edit_route(namedPods=None)
+
+
+@contextmanager
+def by_its_own_word(game: Service, state: str) -> Iterator[None]:
+    game.annotate(1, {"statefulroute.io/routing-state": state})
+    yield
+    game.annotate(1, SAYS_NOTHING)
+
+
+@contextmanager
+def by_its_deletion(game: Service, _state: str) -> Iterator[None]:
+    """Deleted, and Ready until its grace is over."""
+    game.witness.patch(Pod, "game-1", game.namespace, {"metadata": {"finalizers": ["example.com/hold"]}})
+    game.witness.delete(Pod, "game-1", game.namespace)
+    yield
+    game.witness.patch(Pod, "game-1", game.namespace, {"metadata": {"finalizers": None}})
+
+
+Way = Callable[[Service, str], AbstractContextManager[None]]
+WORDS: tuple[Way, ...] = (by_a_word_on_its_index, by_a_word_on_its_name, by_its_own_word)
+
+
+@pytest.mark.parametrize("way", [*WORDS, by_its_deletion], ids=lambda way: way.__name__)
+def test_a_pod_that_is_drained_keeps_its_users_and_takes_no_new_ones(way: Way, game: Service) -> None:
+    own, leaving = [game.link(f"own-{next(_numbers)}", podIndex=1) for _ in range(2)]
+    game.await_all_bound(2)
+    versions = {name: game.get(name)["metadata"]["resourceVersion"] for name in (own, leaving)}
+    with way(game, "DenyNewCall"):
+        game.await_pod(1, routingState="DenyNewCall", links=2)
+        game.await_status(routablePods=3)
+        names = game.link_all(f"new-{next(_numbers)}" for _ in range(6))
+        assert {game.await_bound(name)["podIndex"] for name in names} == {0, 2}
+        assert {name: game.get(name)["metadata"]["resourceVersion"] for name in versions} == versions
+        knows_whom_it_holds = game.link(f"named-{next(_numbers)}", podIndex=1)
+        game.await_bound(knows_whom_it_holds)
+        for name, left in ((leaving, 2), (knows_whom_it_holds, 1), (own, 0)):
+            game.witness.delete(PodLink, name, game.namespace)
+            if left != 1:  # a status a second is enough
+                game.await_pod(1, links=left)
+
+
+def test_kubectl_waits_until_the_last_user_of_a_pod_has_left(game: Service) -> None:
+    name = game.link("last", podIndex=1)
+    game.await_bound(name)
+    game.await_pod(1, links=1)
+    wait = ("wait", '--for=jsonpath={.status.pods[?(@.name=="game-1")].links}=0', "statefulroute/game")
+    with by_its_own_word(game, "DenyNewCall"):
+        assert "timed out" in game.kubectl.run(*wait, "--timeout=1s").stderr
+        game.witness.delete(PodLink, name, game.namespace)
+        game.kubectl.run(*wait, "--timeout=20s").expect_success()
+
+
+@pytest.mark.parametrize("way", WORDS, ids=lambda way: way.__name__)
+def test_a_pod_that_is_shut_down_loses_its_users_at_once(way: Way, game: Service) -> None:
+    names = [game.link(f"own-{next(_numbers)}", podIndex=1) for _ in range(4)]
+    game.await_all_bound(4)
+    with way(game, "Shutdown"):
+        moved = [game.await_moved(name, 1)["podIndex"] for name in names]
+        assert sorted(moved) == [0, 0, 2, 2]
+        game.await_pod(1, routingState="Shutdown", links=0)
+        game.await_status(routablePods=2)
+
+
+def test_a_service_that_denies_new_calls_keeps_everybody_and_one_that_is_shut_down_nobody(game: Service) -> None:
+    own = game.link("own", podIndex=2)
+    game.await_bound(own)
+    game.edit_route(routingState="DenyNewCall")
+    game.await_status(routingState="DenyNewCall", bestPodIndex=None, bestPodName=None, routablePods=3)
+    waiting = game.link("waiting")
+    game.await_link(waiting, "Pending", "NoAvailablePod")
+    game.await_bound(own)
+    game.edit_route(routingState="Shutdown")
+    game.await_link(own, "Lost", "PodLost")
+    game.await_status(routablePods=0)
+    game.edit_route(routingState="Ready")
+    assert game.await_bound(own)["podIndex"] == 2
+    game.await_bound(waiting)
+
+
+def test_of_all_that_is_said_the_strictest_word_counts(game: Service) -> None:
+    own = game.link("own", podIndex=1)
+    game.await_bound(own)
+    with by_its_own_word(game, "Ready"), by_a_word_on_its_index(game, "DenyNewCall"):
+        game.await_pod(1, routingState="DenyNewCall")
+        with by_a_word_on_its_name(game, "Ready"):
+            game.await_status(observedGeneration=game.route()["metadata"]["generation"])
+            game.await_pod(1, routingState="DenyNewCall")
+        game.edit_route(routingState="DenyNewCall")
+        game.await_pod(0, routingState="DenyNewCall")
+        game.annotate(1, SHUT_DOWN)
+        game.await_pod(1, routingState="Shutdown")
+        game.await_link(own, "Lost", "PodLost")  # no other pod takes it
+        game.annotate(1, DENIES_NEW_CALLS)
+        assert game.await_bound(own)["podIndex"] == 1
+        game.edit_route(routingState="Ready")
+        game.await_pod(0, routingState="Ready")
+        game.await_pod(1, routingState="DenyNewCall")
+
+
+def test_a_pod_that_is_deleted_and_no_longer_ready_has_gone_and_its_grace_begins(game: Service) -> None:
+    own = game.link("own", podIndex=1)
+    game.await_bound(own)
+    game.edit_route(onPodLost={"graceSeconds": 0})
+    game.await_observed()
+    with by_its_deletion(game, ""):
+        game.await_pod(1, serviceState="Terminating", routingState="DenyNewCall", links=1)
+        assert game.get(own)["spec"]["podIndex"] == 1
+        not_ready = {"conditions": [{"type": "Ready", "status": "False"}]}
+        game.witness.patch_status(Pod, "game-1", game.namespace, not_ready)
+        game.await_moved(own, 1)
+    game.edit_route(onPodLost={"graceSeconds": A_DAY})
+    game.await_observed()

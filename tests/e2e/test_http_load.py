@@ -1,0 +1,255 @@
+"""Pods that are asked for their load: three servers of the example answer at the addresses of three pods."""
+
+from collections.abc import Callable, Iterator
+from itertools import count
+
+import pytest
+import yaml
+from pykube.objects import Pod, StatefulSet
+
+from harness.kubectl import Kubectl
+from harness.load import SERVER, LoadCounter, LoadServer, free_port, load_servers, pod_ip
+from harness.patience import eventually
+from harness.service import NOT_READY, READY, Service, is_bound
+from harness.stillness import stays
+from harness.witness import PodLink, Witness
+
+pytestmark = pytest.mark.usefixtures("operator")
+
+STALE_AFTER_SECONDS = 3
+A_DAY = 86_400
+
+#: How many links each burst has.
+BURST = 6
+
+_numbers = count()
+
+
+@pytest.fixture(scope="module")
+def port() -> int:
+    """Where the pods answer."""
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def lobby(
+    own_place: Kubectl, witness: Witness, port: int, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Service, list[LoadServer]]]:
+    """The example as it stands, in a namespace of its own, and its pods' servers."""
+    service = Service(own_place, witness, "lobby")
+    for manifest in sorted(SERVER.parent.glob("*.yaml")):
+        item = yaml.safe_load(manifest.read_text(encoding="utf-8"))
+        if item["kind"] != "Namespace":
+            del item["metadata"]["namespace"]
+            own_place.create(item)
+    service.await_pods(3)
+    service.edit_route(
+        load={"http": {"port": port}, "staleAfterSeconds": STALE_AFTER_SECONDS},
+        statePeriodSeconds=1,
+        workloadPeriodSeconds=1,
+    )
+    with load_servers(service, ["lobby-0", "lobby-1", "lobby-2"], port, tmp_path_factory.mktemp("load")) as servers:
+        yield service, servers
+
+
+@pytest.fixture
+def room(lobby: tuple[Service, list[LoadServer]]) -> Iterator[Service]:
+    """The service; its users leave at the end of each test, and its pods go on saying what they said at last."""
+    service, _ = lobby
+    yield service
+    service.witness.delete_all(PodLink, service.namespace)
+    eventually(lambda: not service.links(), "the users have gone")
+
+
+@pytest.fixture
+def servers(lobby: tuple[Service, list[LoadServer]], room: Service) -> list[LoadServer]:
+    """The servers of its pods, by their indexes."""
+    del room
+    return lobby[1]
+
+
+def let_them_say(room: Service, servers: list[LoadServer], *loads: int) -> None:
+    """Each pod says this load, and the operator has heard it."""
+    for server, load in zip(servers, loads, strict=True):
+        server.says(loadState=load)
+    for index, load in enumerate(loads):
+        room.await_pod(index, loadState=load, loadStale=None)
+
+
+def burst(room: Service, number: int = BURST) -> dict[int | None, int]:
+    """Some users come at the same time; gives how many of them each pod has got."""
+    names = set(room.link_all(f"user-{next(_numbers)}" for _ in range(number)))
+    for name in names:
+        room.await_bound(name)
+    got = [link["spec"]["podIndex"] for link in room.links() if link["metadata"]["name"] in names]
+    return {index: got.count(index) for index in sorted(set(got))}
+
+
+def test_what_pods_answer_is_told_weighed_and_noted(room: Service, servers: list[LoadServer]) -> None:
+    for server, load, tasks in zip(servers, (9, 1, 4), (2, 0, 4), strict=True):
+        server.says(loadState=load, waitingTasks=tasks)
+    room.await_pod(0, loadState=9, waitingTasks=2, weightedLoadMilli=4100, loadStale=None)
+    room.await_pod(1, loadState=1, waitingTasks=0, weightedLoadMilli=300)
+    room.await_pod(2, loadState=4, waitingTasks=4, weightedLoadMilli=4000)
+    assert all(room.pod_status(index)["reportTime"] for index in range(3))
+    room.await_status(bestPodIndex=1, bestPodName="lobby-1", workloadState="Normal", workloadLoad=2)
+    room.await_notes(Pod, "lobby-0", weighted_load="4.1")
+    room.await_notes(Pod, "lobby-1", weighted_load="0.3")
+    room.await_notes(Pod, "lobby-2", weighted_load="4")
+    room.await_notes(StatefulSet, "lobby", workload_state="Normal", workload_load="2.8")
+    said = ("True", "LoadFresh", "all of 3 pods that serve users have reported their load")
+    assert room.finding("LoadFresh") == said
+
+
+def test_everything_follows_when_loads_change(room: Service, servers: list[LoadServer]) -> None:
+    let_them_say(room, servers, 1, 30, 20)
+    room.await_status(bestPodIndex=0, workloadState="Overloaded", workloadLoad=5)
+    room.await_notes(StatefulSet, "lobby", workload_state="Overloaded", workload_load="5.1")
+    assert burst(room) == {0: BURST}
+    let_them_say(room, servers, 0, 0, 0)
+    room.await_status(workloadState="Idle", workloadLoad=0)
+    room.await_notes(StatefulSet, "lobby", workload_state="Idle", workload_load="0")
+
+
+@pytest.mark.parametrize(
+    ("silence", "revive", "why"),
+    [
+        pytest.param(LoadServer.kill, LoadServer.start, "refused the connection", id="killed"),
+        pytest.param(LoadServer.freeze, LoadServer.thaw, "did not answer within 1 s", id="hanging"),
+    ],
+)
+def test_a_pod_that_no_longer_answers_takes_no_new_users_and_keeps_its_own(
+    silence: Callable[[LoadServer], None],
+    revive: Callable[[LoadServer], None],
+    why: str,
+    room: Service,
+    servers: list[LoadServer],
+) -> None:
+    let_them_say(room, servers, 1, 4, 4)
+    room.await_status(bestPodIndex=0)
+    own = room.link(f"own-{next(_numbers)}")
+    assert room.await_bound(own)["podIndex"] == 0
+    version = room.get(own)["metadata"]["resourceVersion"]
+    silence(servers[0])
+    try:
+        room.await_pod(0, loadStale=True)
+        said = "1 of 3 pods that serve users take no new ones, for their load is not known"
+        room.await_finding("LoadFresh", "False", "LoadStale", f"{said}: lobby-0 {why}")
+        room.await_status(workloadLoad=1, workloadState="Normal", routablePods=3)
+        assert room.pod_status(0)["loadState"] == 1
+        assert 0 not in burst(room)
+        assert room.get(own)["metadata"]["resourceVersion"] == version
+        assert room.finding("Ready")[0] == "True"
+    finally:
+        revive(servers[0])
+    room.await_finding("LoadFresh", "True")
+    room.await_pod(0, loadStale=None)
+    room.await_status(bestPodIndex=0)
+    assert room.await_bound(room.link(f"late-{next(_numbers)}"))["podIndex"] == 0
+
+
+def test_while_no_pod_answers_users_are_placed_by_links_alone(room: Service, servers: list[LoadServer]) -> None:
+    let_them_say(room, servers, 0, 1, 2)
+    assert burst(room, 2) == {0: 2}
+    for server in servers:
+        server.kill()
+    try:
+        room.await_finding("LoadFresh", "False", "NoLoadReported")
+        said = "no pod has reported its load lately, so new users are placed by the links that pods carry"
+        pods = ", ".join(f"lobby-{index} refused the connection" for index in range(3))
+        room.await_finding("LoadFresh", "False", "NoLoadReported", f"{said}: {pods}")
+        assert burst(room, 7) == {0: 1, 1: 3, 2: 3}
+        room.await_status(workloadState=None, workloadLoad=None)
+        room.await_notes(StatefulSet, "lobby", workload_state=None, workload_load=None)
+    finally:
+        for server in servers:
+            server.start()
+
+
+def test_an_answer_may_drain_its_pod(room: Service, servers: list[LoadServer]) -> None:
+    let_them_say(room, servers, 0, 0, 0)
+    own = room.link(f"own-{next(_numbers)}", podIndex=0)
+    room.await_bound(own)
+    servers[0].says(loadState=0, routingState="DenyNewCall")
+    room.await_pod(0, routingState="DenyNewCall")
+    assert 0 not in burst(room)
+    assert is_bound(room.get(own))
+    servers[0].says(loadState=0, routingState="Shutdown")
+    room.await_moved(own, 0)
+    room.await_pod(0, routingState="Shutdown")
+    room.await_status(routablePods=2)
+    servers[0].says(loadState=0)
+    room.await_pod(0, routingState="Ready")
+    assert burst(room, 1) == {0: 1}
+
+
+def test_a_pod_that_answers_nonsense_is_named_with_what_is_wrong(room: Service, servers: list[LoadServer]) -> None:
+    let_them_say(room, servers, 0, 0, 0)
+    servers[1].says(loadState="high <script>")
+    numbers = "loadState and waitingTasks must be whole numbers from 0 to 2147483647"
+    states = "routingState one of Unknown, Ready, DenyNewCall, Shutdown"
+    eventually(
+        lambda: room.finding("LoadFresh")[2].endswith(
+            f": lobby-1 answered with what is no load: {numbers}, and {states}"
+        ),
+        "it is said what is wrong",
+    )
+    servers[1].says(routingState="Ready")
+    eventually(lambda: room.finding("LoadFresh")[2].endswith("it has neither loadState nor waitingTasks"), "it is said")
+    servers[1].says(loadState=0)
+
+
+def test_a_redirection_is_not_followed(service: Service) -> None:
+    port = free_port()
+    service.make_pods(1)
+    pod, elsewhere = LoadCounter(), LoadCounter()
+    pod.status, pod.headers = "302 Found", {"Location": f"http://127.0.0.1:{port}/load"}
+    ip = pod_ip(service, "game-0")
+    with elsewhere.listening(["127.0.0.1"], port), pod.listening([ip], port):
+        service.make_route(load={"source": "HTTP", "http": {"port": port}}, statePeriodSeconds=1)
+        service.await_pods(1)
+        eventually(lambda: service.finding("LoadFresh")[2].endswith(": game-0 answered with status 302"), "it is said")
+        asked = pod.asked()
+        eventually(lambda: pod.asked() > asked, "it is asked again")
+    assert elsewhere.asked() == 0
+
+
+def test_a_pod_that_becomes_ready_is_asked_at_once_however_long_the_period_is(service: Service) -> None:
+    port = free_port()
+    service.make_pods(2)
+    pods, ips = LoadCounter(), [pod_ip(service, f"game-{index}") for index in range(2)]
+    service.annotate(1, NOT_READY)
+    with pods.listening(ips, port):
+        service.make_route(load={"source": "HTTP", "http": {"port": port}}, statePeriodSeconds=A_DAY)
+        service.await_status(replicas=2, readyReplicas=1)
+        service.await_pod(0, loadState=1)
+        assert (pods.asked(ips[0]), pods.asked(ips[1])) == (1, 0)
+        service.annotate(1, READY)
+        service.await_pod(1, serviceState="Ready", loadState=1)
+        stays(lambda: (pods.asked(ips[0]), pods.asked(ips[1])) == (1, 1), "each was asked once", seconds=2.0)
+        assert service.finding("LoadFresh")[0] == "True"
+
+
+def test_an_edit_of_where_loads_come_from_takes_effect_at_once_however_long_the_period_is(service: Service) -> None:
+    port, other, pods, others = free_port(), free_port(), LoadCounter(), LoadCounter()
+    others.answer = {"loadState": 5}
+    service.make_pods(2)
+    ips = [pod_ip(service, f"game-{index}") for index in range(2)]
+    with pods.listening(ips, port), others.listening(ips, other):
+        service.make_route(load={"source": "HTTP", "http": {"port": port}}, statePeriodSeconds=A_DAY)
+        service.await_pods(2)
+        service.await_pod(1, loadState=1)
+        service.report(0, 7, 7)
+        assert service.pod_status(0)["loadState"] == 1
+        service.edit_route(load={"source": "Reported"})
+        service.await_pod(0, loadState=7)
+        service.await_pod(1, loadState=None)
+        asked = pods.asked()
+        service.edit_route(load={"source": "HTTP"})
+        for index in range(2):
+            service.await_pod(index, loadState=1)
+        assert pods.asked() == asked + 2
+        service.edit_route(load={"http": {"port": other}})
+        for index in range(2):
+            service.await_pod(index, loadState=5)
+        assert (pods.asked(), others.asked()) == (asked + 2, 2)

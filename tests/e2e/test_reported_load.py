@@ -1,0 +1,236 @@
+"""Pods that report their load as annotations: what is told of it, and where new users go."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import count
+
+import pytest
+from pykube.objects import Pod, StatefulSet
+
+from harness.operator import OperatorProcess
+from harness.patience import eventually
+from harness.service import Service
+from harness.witness import PodLink
+
+pytestmark = pytest.mark.usefixtures("nothing_else_happens")
+
+A_DAY = 86_400
+
+_numbers = count()
+
+
+@pytest.fixture(scope="module")
+def reporting(standing: Service) -> Service:
+    """The standing service, by whose own settings a report is weighed and noted within a second."""
+    standing.edit_route(
+        statePeriodSeconds=1, workloadPeriodSeconds=1, load={"cpuFactorPercent": 50, "staleAfterSeconds": A_DAY}
+    )
+    standing.await_observed()
+    return standing
+
+
+@pytest.fixture
+def game(reporting: Service) -> Iterator[Service]:
+    """The service; its users leave at the end of each test, and its settings are put right."""
+    yield reporting
+    reporting.witness.delete_all(PodLink, reporting.namespace)
+    reporting.edit_route(
+        routingState="Ready",
+        placement=None,
+        workloadPeriodSeconds=1,
+        load={"cpuFactorPercent": 50, "staleAfterSeconds": A_DAY},
+    )
+    reporting.await_observed()
+    eventually(lambda: not reporting.links(), "the users have gone")
+
+
+def reports(game: Service, *loads: int) -> None:
+    """Each pod reports this load, and the operator has heard it."""
+    for index, load in enumerate(loads):
+        game.report(index, load, load)
+    for index, load in enumerate(loads):
+        game.await_pod(index, loadState=load, waitingTasks=load, weightedLoadMilli=load * 1000)
+
+
+def burst(game: Service, number: int) -> dict[int, int]:
+    """So many users come at the same time; gives how many of them each pod has got."""
+    names = set(game.link_all(f"user-{next(_numbers)}" for _ in range(number)))
+    for name in names:
+        game.await_bound(name)
+    got = [link["spec"]["podIndex"] for link in game.links() if link["metadata"]["name"] in names]
+    return {index: got.count(index) for index in sorted(set(got))}
+
+
+def test_what_pods_report_is_told_weighed_and_noted(game: Service) -> None:
+    game.report(0, 8, 5)
+    game.report(1, 1, 0)
+    game.report(2, 4, 4)
+    game.await_pod(0, loadState=8, waitingTasks=5, weightedLoadMilli=6500, loadStale=None)
+    game.await_pod(1, loadState=1, waitingTasks=0, weightedLoadMilli=500)
+    game.await_status(bestPodIndex=1, bestPodName="game-1", workloadState="High", workloadLoad=3)
+    for index, weighted in enumerate(("6.5", "0.5", "4")):
+        game.await_notes(Pod, f"game-{index}", weighted_load=weighted)
+    game.await_notes(StatefulSet, "game", workload_state="High", workload_load="3.666")
+    told = datetime.fromisoformat(game.notes(StatefulSet, "game")["statefulroute.io/workload-time"])
+    assert abs((datetime.now(UTC) - told).total_seconds()) < 300
+    assert game.finding("LoadFresh") == (
+        "True",
+        "LoadFresh",
+        "all of 3 pods that serve users have reported their load",
+    )
+    game.edit_route(load={"cpuFactorPercent": 0})
+    game.await_pod(0, weightedLoadMilli=8000)
+    game.await_notes(Pod, "game-0", weighted_load="8")
+
+
+def test_a_load_is_noted_anew_when_it_has_moved_by_a_tenth(game: Service) -> None:
+    reports(game, 100, 50, 100)
+    game.await_notes(Pod, "game-0", weighted_load="100")
+    reports(game, 109, 50, 100)
+    assert game.notes(Pod, "game-0")["statefulroute.io/weighted-load"] == "100"
+    reports(game, 110, 50, 100)
+    game.await_notes(Pod, "game-0", weighted_load="110")
+    reports(game, 99, 50, 100)
+    game.await_notes(Pod, "game-0", weighted_load="99")
+    assert game.notes(Pod, "game-1")["statefulroute.io/weighted-load"] == "50"
+
+
+def test_new_users_go_to_the_least_loaded_pod_until_they_have_made_it_as_busy_as_others(game: Service) -> None:
+    game.link_each({f"old-{number}": {"podIndex": number % 3} for number in range(30)})
+    game.await_all_bound(30)
+    game.await_status(links=30)
+    reports(game, 10, 20, 30)
+    # The 30 users that they have make a load of 60: so each who comes counts 2 until the next report.
+    assert burst(game, 5) == {0: 5}
+    assert burst(game, 10) == {0: 5, 1: 5}
+    assert burst(game, 6) == {0: 2, 1: 2, 2: 2}
+
+
+def test_a_burst_over_pods_of_equal_load_is_even(game: Service) -> None:
+    reports(game, 3, 3, 3)
+    assert burst(game, 60) == {0: 20, 1: 20, 2: 20}
+
+
+def test_pods_within_the_range_of_the_best_share_the_new_users(game: Service) -> None:
+    game.edit_route(placement={"range": 2})
+    reports(game, 4, 6, 7)
+    game.await_observed()
+    assert burst(game, 20) == {0: 10, 1: 10}
+    game.edit_route(placement={"range": 1})
+    game.await_observed()
+    assert burst(game, 5) == {0: 5}
+
+
+def test_a_pod_that_is_full_takes_nobody_however_idle_it_is(game: Service) -> None:
+    game.edit_route(placement={"maxLinksPerPod": 4})
+    reports(game, 1, 5, 9)
+    game.await_observed()
+    assert burst(game, 6) == {0: 4, 1: 2}
+    assert burst(game, 6) == {1: 2, 2: 4}
+    game.await_link(game.link("one-too-many"), "Pending", "AtCapacity")
+
+
+UNREADABLE: dict[str, dict[str, str]] = {
+    "has no annotation statefulroute.io/report-time: add the time of its report, as RFC 3339": {"load-state": "1.5"},
+    "has an annotation statefulroute.io/load-state that is no whole number from 0 to 2147483647": {
+        "report-time": "2026-01-01T00:00:00Z"
+    },
+}
+
+
+def test_a_report_that_cannot_be_read_is_named_with_what_is_wrong(game: Service) -> None:
+    reports(game, 1, 1, 1)
+    replace(game, 2)
+    for why, annotations in UNREADABLE.items():
+        game.annotate(2, {f"statefulroute.io/{name}": value for name, value in annotations.items()})
+        said = "1 of 3 pods that serve users take no new ones, for their load is not known"
+        game.await_finding("LoadFresh", "False", "LoadStale", f"{said}: game-2 {why}")
+    assert "loadState" not in game.pod_status(2)
+    assert 2 not in burst(game, 4)
+
+
+def test_a_load_becomes_stale_by_itself_and_fresh_by_the_next_report(game: Service) -> None:
+    game.edit_route(load={"staleAfterSeconds": 5})
+    reports(game, 1, 5, 5)
+    game.await_observed()
+    own = game.link("own")
+    assert game.await_bound(own)["podIndex"] == 0
+    version = game.get(own)["metadata"]["resourceVersion"]
+    for index in (1, 2):
+        game.report(index, 5, 5, age_seconds=-3600)  # a clock that is ahead makes nothing fresher than now
+    game.report(0, 1, 1, age_seconds=3)
+    game.await_pod(0, loadStale=True)
+    game.await_finding("LoadFresh", "False")
+    for index in (1, 2):
+        game.report(index, 5, 5)
+    said = "1 of 3 pods that serve users take no new ones, for their load is not known"
+    game.await_finding("LoadFresh", "False", "LoadStale", f"{said}: game-0 was last heard more than 5 s ago")
+    assert game.get(own)["metadata"]["resourceVersion"] == version
+    assert 0 not in burst(game, 4)
+    game.report(0, 1, 1)
+    game.await_pod(0, loadStale=None)
+    assert burst(game, 1) == {0: 1}
+
+
+def test_how_busy_the_service_is_is_told_where_people_look(game: Service) -> None:
+    reports(game, 0, 0, 0)
+    game.await_status(workloadState="Idle", workloadLoad=0)
+    for load, state in ((3, "High"), (5, "Overloaded"), (1, "Normal")):
+        for index in range(3):
+            game.report(index, load, load + 1)
+        game.await_status(workloadState=state, workloadLoad=load)
+        game.await_notes(StatefulSet, "game", workload_state=state, workload_load=f"{load}.5")
+    told = [
+        ("Normal", "High", "the service was Idle and is High: the mean weighted load of its pods is 3.5"),
+        ("Warning", "Overloaded", "the service was High and is Overloaded: the mean weighted load of its pods is 5.5"),
+        ("Normal", "Normal", "the service was Overloaded and is Normal: the mean weighted load of its pods is 1.5"),
+    ]
+    eventually(lambda: assessments(game)[-3:] == told, f"these are its events: {told}")
+    shown = game.kubectl.run("describe", "statefulroute", "game").expect_success().stdout
+    assert "the service was High and is Overloaded: the mean weighted load of its pods is 5.5" in shown
+    listed = game.kubectl.run("get", "statefulroute", "game", "--no-headers").expect_success().stdout.split()
+    assert listed[:4] == ["game", "True", "Ready", "Normal"]
+
+
+def test_a_service_that_is_shut_down_says_so_at_once_and_again_how_busy_it_is(game: Service) -> None:
+    reports(game, 1, 1, 1)
+    game.edit_route(workloadPeriodSeconds=A_DAY)
+    game.await_status(workloadState="Normal")
+    game.edit_route(routingState="Shutdown")
+    game.await_status(workloadState="Shutdown", routingState="Shutdown")
+    game.await_notes(StatefulSet, "game", workload_state="Shutdown")
+    game.edit_route(routingState="Ready")
+    game.await_status(workloadState="Normal", workloadLoad=1)
+    game.await_notes(StatefulSet, "game", workload_state="Normal", workload_load="1")
+
+
+def test_all_notes_go_with_the_route(service: Service, operator: OperatorProcess) -> None:
+    del operator
+    service.start(statePeriodSeconds=1, workloadPeriodSeconds=1)
+    for index in range(3):
+        service.report(index, 2, 2)
+        service.await_notes(Pod, f"game-{index}", weighted_load="2")
+    service.await_notes(StatefulSet, "game", workload_state="Normal", workload_load="2")
+    service.kubectl.run("delete", "statefulroute", "game", "--timeout=30s").expect_success()
+    nothing = {"workload_state": None, "workload_load": None, "workload_time": None}
+    service.await_notes(StatefulSet, "game", **nothing)
+    for index in range(3):
+        service.await_notes(Pod, f"game-{index}", weighted_load=None, load_state="2", waiting_tasks="2")
+
+
+def replace(game: Service, index: int) -> None:
+    """Have a pod replaced by one that has not said anything."""
+    name = game.pod_name(index)
+    before = game.witness.get(Pod, name, game.namespace)["metadata"]["uid"]
+    game.kubectl.run("delete", "pod", name).expect_success()
+    eventually(
+        lambda: game.exists(Pod, name) and game.witness.get(Pod, name, game.namespace)["metadata"]["uid"] != before,
+        "another pod is there",
+    )
+    game.await_pods(3)
+    game.await_pod(index, serviceState="Ready", loadState=None)
+
+
+def assessments(game: Service) -> list[tuple[str, str, str]]:
+    """The events of the route: type, reason and note of each."""
+    return [(each["type"], each["reason"], each["note"]) for each in game.events("StatefulRoute")]

@@ -1,0 +1,298 @@
+"""Routes to other workloads than a StatefulSet that counts from 0: whatever can be scaled can be routed to."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pykube
+import pytest
+from pykube.objects import Deployment, Pod, ReplicaSet
+
+from harness.kubectl import Kubectl
+from harness.patience import eventually
+from harness.recorder import Recorder
+from harness.service import SHUT_DOWN, Service, condition_of
+from harness.witness import PodLink, StatefulRoute
+
+pytestmark = pytest.mark.usefixtures("operator")
+
+A_DAY = 86_400
+COST = "controller.kubernetes.io/pod-deletion-cost"
+KINDS = {"Deployment": Deployment, "ReplicaSet": ReplicaSet}
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """The kind of workload that has pods of no index."""
+    return str(request.param)
+
+
+@pytest.fixture
+def fleet(service: Service, kind: str) -> Service:
+    """The service with three pods of no index, and its route, which takes a day to forgive a pod."""
+    start(service, kind)
+    return service
+
+
+def start(service: Service, kind: str, **route: Any) -> None:
+    """Make a workload of three pods and its route, and wait until the operator has seen all pods Ready."""
+    service.make_workload(kind)
+    settings = {"statePeriodSeconds": 1, "workloadPeriodSeconds": 1, "onPodLost": {"graceSeconds": A_DAY}}
+    service.make_route(workloadRef={"kind": kind}, **settings | route)
+    service.await_pods(3)
+
+
+def pods_of(service: Service) -> list[str]:
+    """The names of the pods that the route tells of."""
+    return [pod["name"] for pod in service.route_status()["pods"]]
+
+
+def test_links_name_the_pods_of_such_a_workload(fleet: Service, kind: str) -> None:
+    pods = pods_of(fleet)
+    assert pods == sorted(each["metadata"]["name"] for each in fleet.witness.all(Pod, fleet.namespace))
+    named, chosen = fleet.link("named", podName=pods[0]), fleet.link("chosen")
+    status = fleet.await_bound(named)
+    assert status["podName"] == pods[0]
+    assert not status.keys() & {"podIndex", "host"}
+    status = fleet.await_bound(chosen)
+    assert status["podName"] in pods[1:]
+    assert "podIndex" not in status
+    assert fleet.get(chosen)["spec"] == {"routeName": "game", "uid": "chosen", "podName": status["podName"]}
+    fleet.await_pod(pods[0], index=None, links=1)
+    assert fleet.finding("WorkloadFound") == ("True", "WorkloadFound", f"{kind} 'game' exists")
+    free = next(pod for pod in pods if pod not in {pods[0], status["podName"]})
+    fleet.await_status(links=2, bestPodIndex=None, bestPodName=free)
+
+
+def test_a_scale_down_takes_the_pod_with_the_fewest_users_and_they_move_at_once(
+    fleet: Service, recorder: Recorder
+) -> None:
+    full, emptiest, middle = pods_of(fleet)
+    users = {
+        f"{pod}-{number}": pod for pod, links in ((full, 4), (emptiest, 1), (middle, 3)) for number in range(links)
+    }
+    fleet.link_each({f"user-{uid}": {"podName": pod} for uid, pod in users.items()})
+    fleet.await_all_bound(8)
+    for pod, cost in ((full, "4"), (emptiest, "1"), (middle, "3")):
+        eventually(lambda pod=pod, cost=cost: fleet.notes(Pod, pod).get(COST) == cost, f"{pod} costs {cost}")
+    fleet.kubectl.run("scale", fleet.route()["spec"]["workloadRef"]["kind"], "game", "--replicas=2").expect_success()
+    fleet.await_pods(2)
+    assert set(pods_of(fleet)) == {full, middle}
+    moved = f"game.user-{emptiest}-0"
+    status = fleet.await_moved(moved, emptiest)
+    assert status["podName"] == middle
+    assert "podIndex" not in status["previous"]
+    told = ("Warning", "PodLost", f"moved from pod '{emptiest}' to pod '{middle}'")
+    fleet.await_news(moved, ("Normal", "Bound", f"bound to pod '{emptiest}'"), told)
+    stories = {name: story for name, story in recorder.stories().items() if name != moved}
+    assert all(story == ["created", "Bound"] for story in stories.values())
+
+
+def test_what_is_noted_on_such_a_workload_goes_with_its_route(fleet: Service, kind: str) -> None:
+    pods = pods_of(fleet)
+    fleet.link("alice", podName=pods[0])
+    for pod in pods:
+        fleet.report(pod, 4, 4)
+    fleet.await_status(workloadState="High", workloadLoad=4)
+    fleet.await_notes(KINDS[kind], "game", workload_state="High", workload_load="4")
+    fleet.await_notes(Pod, pods[0], weighted_load="4")
+    eventually(lambda: fleet.notes(Pod, pods[0]).get(COST) == "1", "its user is counted")
+    assert [COST in fleet.notes(Pod, pod) for pod in pods[1:]] == [False, False]
+    fleet.kubectl.run("delete", "statefulroute", "game", "--timeout=30s").expect_success()
+    fleet.await_notes(KINDS[kind], "game", workload_state=None, workload_load=None, workload_time=None)
+    for pod in pods:
+        fleet.await_notes(Pod, pod, weighted_load=None, load_state="4")
+        assert COST not in fleet.notes(Pod, pod)
+
+
+def test_a_pod_that_is_named_may_be_drained_by_its_name(service: Service) -> None:
+    start(service, "Deployment")
+    drained, *others = pods_of(service)
+    own = service.link("own", podName=drained)
+    service.await_bound(own)
+    service.edit_route(namedPods=[{"name": drained, "routingState": "DenyNewCall"}])
+    service.await_pod(drained, routingState="DenyNewCall")
+    names = service.link_all(f"user-{number}" for number in range(4))
+    assert {service.await_bound(name)["podName"] for name in names} == set(others)
+    assert service.get(own)["spec"]["podName"] == drained
+    service.annotate(drained, SHUT_DOWN)
+    assert service.await_moved(own, drained)["podName"] in others
+
+
+def test_after_a_rollout_everybody_is_on_a_pod_that_is_there(service: Service) -> None:
+    start(service, "Deployment")
+    before = set(pods_of(service))
+    names = service.link_all(f"user-{number}" for number in range(12))
+    service.await_all_bound(12)
+    service.kubectl.run("rollout", "restart", "deployment/game").expect_success()
+    service.kubectl.run("rollout", "status", "deployment/game", "--timeout=50s").expect_success()
+    eventually(lambda: not before & {link["spec"]["podName"] for link in service.links()}, "all have moved")
+    service.await_all_bound(12)
+    eventually(
+        lambda: len(pods_of(service)) == 3 and not before & set(pods_of(service)), "the route tells the new pods"
+    )
+    assert {service.get(name)["status"]["podName"] for name in names} <= set(pods_of(service))
+    assert {service.get(name)["status"]["previous"]["reason"] for name in names} == {"PodLost"}
+
+
+def test_a_link_that_names_its_pod_in_the_wrong_way_waits_and_says_the_right_one(service: Service) -> None:
+    start(service, "Deployment")
+    by_index = service.link("by-index", podIndex=0)
+    service.await_link(by_index, "Pending", "PodNotFound")
+    said = "StatefulRoute 'game' has no pod of index 0 now: its pods are named by podName"
+    assert condition_of(service.get(by_index))["message"] == said
+    change = {"spec": {"podIndex": None, "podName": pods_of(service)[1]}}
+    service.witness.patch(PodLink, by_index, service.namespace, change)
+    assert service.await_bound(by_index)["podName"] == pods_of(service)[1]
+    other = Service(service.kubectl, service.witness, "other")
+    other.start(1, onPodLost={"graceSeconds": A_DAY})
+    by_name = other.link("by-name", podName="other-0")
+    other.await_link(by_name, "Pending", "PodNotFound")
+    said = "StatefulRoute 'other' has no pod of name 'other-0' now: its pods are named by podIndex"
+    assert condition_of(other.get(by_name))["message"] == said
+
+
+def test_a_workload_that_is_made_after_its_route_is_found_however_long_the_period_is(service: Service) -> None:
+    service.make_route(workloadRef={"kind": "Deployment"}, statePeriodSeconds=A_DAY)
+    missing = f"Deployment 'game' does not exist in namespace '{service.namespace}'"
+    service.await_finding("WorkloadFound", "False", "WorkloadNotFound", missing)
+    waiting = service.link("early")
+    service.await_link(waiting, "Pending", "WorkloadNotFound")
+    service.make_workload("Deployment", 2)
+    service.await_pods(2)
+    assert service.await_bound(waiting)["podName"] in pods_of(service)
+    service.kubectl.run("delete", "deployment", "game").expect_success()
+    service.await_finding("WorkloadFound", "False", "WorkloadNotFound", missing)
+
+
+def test_a_stateful_set_may_count_from_another_number(service: Service) -> None:
+    service.make_pods(3, ordinals={"start": 5})
+    service.make_route(onPodLost={"graceSeconds": A_DAY})
+    service.await_pods(3)
+    assert [pod["index"] for pod in service.route_status()["pods"]] == [5, 6, 7]
+    first, below = service.link("first"), service.link("below", podIndex=2)
+    assert service.await_bound(first)["podIndex"] == 5
+    service.await_link(below, "Pending", "PodNotFound")
+    service.kubectl.patch("statefulset", "game", {"spec": {"ordinals": {"start": 6}}}).expect_success()
+    service.await_moved(first, 5)
+    eventually(lambda: [pod["index"] for pod in service.route_status()["pods"]] == [6, 7, 8], "its pods have moved up")
+
+
+class Crew(pykube.objects.NamespacedAPIObject):
+    """A workload of a kind that nobody else knows."""
+
+    version = "example.com/v1"
+    kind = "Crew"
+    endpoint = "crews"
+
+
+@pytest.fixture(scope="module")
+def crews(installed: Kubectl) -> Iterator[Kubectl]:
+    """The API server knows the kind Crew; in its version `v1alpha1` a Crew does not tell its pods' labels."""
+    whole = {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"}
+    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    names = {"plural": "crews", "singular": "crew", "kind": "Crew", "listKind": "CrewList"}
+    versions = [
+        {"name": name, "served": True, "storage": name == "v1", "schema": schema, "subresources": subresources}
+        for name, subresources in {
+            "v1": {"status": {}, "scale": {**whole, "labelSelectorPath": ".status.selector"}},
+            "v1alpha1": {"scale": whole},
+        }.items()
+    ]
+    definition = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "crews.example.com"},
+        "spec": {"group": "example.com", "names": names, "scope": "Namespaced", "versions": versions},
+    }
+    installed.create(definition)
+    installed.run("wait", "--for=condition=Established", "--timeout=30s", "crd/crews.example.com").expect_success()
+    eventually(lambda: not installed.run("get", "crews.example.com").code, "crews can be listed")
+    yield installed
+    installed.run("delete", "crd", "crews.example.com").expect_success()
+
+
+def make_crew(service: Service, replicas: int) -> None:
+    """Make a Crew of the service's name; its controller, who makes its pods, is the test."""
+    metadata = {"name": service.name, "namespace": service.namespace}
+    spec = {"replicas": replicas}
+    crew = Crew(
+        service.witness.client, {"apiVersion": Crew.version, "kind": "Crew", "metadata": metadata, "spec": spec}
+    )
+    crew.create()
+    crew.patch(
+        {"status": {"selector": f"app={service.name},tier in (front,back)", "replicas": 0}}, subresource="status"
+    )
+
+
+def make_member(service: Service, name: str, tier: str = "front") -> None:
+    """Make one pod of the crew."""
+    template = service.pod_template()
+    metadata = {"name": name, "labels": {**template["metadata"]["labels"], "tier": tier}}
+    service.witness.create(
+        {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}, service.namespace
+    )
+
+
+@pytest.mark.usefixtures("crews")
+def test_a_kind_of_ones_own_is_routed_to_by_its_scale(service: Service) -> None:
+    reference = {"apiVersion": "example.com/v1", "kind": "Crew"}
+    make_crew(service, 2)
+    for name, tier in (("ann", "front"), ("ben", "back"), ("zoe", "outside")):
+        make_member(service, name, tier)
+    service.make_route(workloadRef=reference, workloadPeriodSeconds=1, onPodLost={"graceSeconds": A_DAY})
+    service.await_pods(2)
+    assert pods_of(service) == ["ann", "ben"]
+    own, other = service.link("own", podName="ben"), service.link("other")
+    service.await_bound(own)
+    assert service.await_bound(other)["podName"] == "ann"
+    service.report("ann", 1, 1)
+    service.report("ben", 1, 1)
+    service.await_status(workloadState="Normal")
+    service.await_notes(Crew, "game", workload_state="Normal", workload_load="1")
+    service.kubectl.run("scale", "crew", "game", "--replicas=3").expect_success()
+    make_member(service, "cyd")
+    service.await_pods(3)
+    service.witness.delete(Pod, "ben", service.namespace)
+    service.await_moved(own, "ben")
+    assert service.get(other)["spec"]["podName"] == "ann"
+    assert COST not in service.notes(Pod, "ann")
+    service.witness.delete(StatefulRoute, "game", service.namespace)
+    service.await_notes(Crew, "game", workload_state=None, workload_load=None, workload_time=None)
+
+
+NOT_ROUTABLE = {
+    "a kind that is not known": (
+        "example.com/v1",
+        "Crow",
+        "Kind Crow of example.com/v1 is not known to the API server",
+    ),
+    "a version that is not known": (
+        "apps/v7",
+        "Deployment",
+        "Kind Deployment of apps/v7 is not known to the API server",
+    ),
+    "a version that is none": (
+        "apps/v1/../v1",
+        "Deployment",
+        "Kind Deployment of apps/v1/../v1 is not known to the API server",
+    ),
+    "a kind without a scale": ("v1", "ConfigMap", "Kind ConfigMap of v1 has no scale subresource"),
+    "a kind of no namespace": ("v1", "Node", "Kind Node of v1 is not namespaced"),
+    "a scale without labels": (
+        "example.com/v1alpha1",
+        "Crew",
+        "the scale of Crew 'game' has no label selector: which pods are its own is not known",
+    ),
+}
+
+
+@pytest.mark.usefixtures("crews")
+def test_what_cannot_be_routed_to_is_told_with_the_reason(service: Service) -> None:
+    make_crew(service, 1)
+    service.make_route()
+    waiting = service.link("alice")
+    for api_version, kind, why in NOT_ROUTABLE.values():
+        service.edit_route(workloadRef={"apiVersion": api_version, "kind": kind})
+        service.await_finding("WorkloadFound", "False", "WorkloadKindNotSupported", why)
+        assert service.finding("Ready") == ("False", "WorkloadKindNotSupported", why)
+        eventually(lambda why=why: condition_of(service.get(waiting)).get("message") == why, "the link says so too")

@@ -1,0 +1,80 @@
+"""`kubectl statefulroute`, as a person would type it: the installed plugin, in a process of its own."""
+
+import gc
+import os
+import subprocess
+import sys
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from typer.testing import CliRunner
+
+from harness.kubectl import Result
+from statefulroute.cli.app import app
+
+#: Where the package has installed its commands, and where kubectl is.
+PROGRAMS = Path(sys.executable).parent
+
+TIMEOUT_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """`kubectl statefulroute`, as somebody types it in a namespace.
+
+    Attributes:
+        kubeconfig: the cluster, and who asks.
+        namespace: where.
+    """
+
+    kubeconfig: Path
+    namespace: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of the command: it finds the plugin, and shows no colours."""
+        path = f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}"
+        return {**os.environ, "PATH": path, "KUBECONFIG": str(self.kubeconfig), "NO_COLOR": "1", "COLUMNS": "120"}
+
+    def line(self, *arguments: str) -> list[str]:
+        """The command line."""
+        return ["kubectl", "statefulroute", *arguments, "--namespace", self.namespace]
+
+    def run(self, *arguments: str, stdin: str | bytes = "") -> Result:
+        """Run a command to its end, however it ends."""
+        text = stdin.encode() if isinstance(stdin, str) else stdin
+        done = subprocess.run(
+            self.line(*arguments),
+            input=text,
+            capture_output=True,
+            check=False,
+            timeout=TIMEOUT_SECONDS,
+            env=self.environment,
+        )
+        return Result(arguments, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    def quick(self, *arguments: str) -> Result:
+        """The same in this process, and so without the second that a process needs to start: for the many cases."""
+        environment = {"KUBECONFIG": str(self.kubeconfig), "NO_COLOR": "1", "COLUMNS": "120"}
+        with warnings.catch_warnings():
+            # The command ends before its connections have said good-bye; a process of its own would end with it.
+            warnings.simplefilter("ignore", ResourceWarning)
+            done = CliRunner().invoke(app, [*arguments, "--namespace", self.namespace], env=environment)
+            gc.collect()
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        return Result(arguments, done.exit_code, done.stdout, done.stderr)
+
+    def launch(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+        """Start a command, and do not wait for it."""
+        return subprocess.Popen(
+            self.line(*arguments),
+            stdout=options.pop("stdout", subprocess.PIPE),
+            stderr=options.pop("stderr", subprocess.PIPE),
+            stdin=options.pop("stdin", subprocess.DEVNULL),
+            text=True,
+            env=self.environment,
+            **options,
+        )

@@ -1,0 +1,58 @@
+"""Roles, the shipped ones among them, and the ServiceAccounts that have them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+
+from harness.kubectl import Kubectl
+
+SHIPPED = Path(__file__).parents[2] / "deploy" / "rbac"
+GROUP = "rbac.authorization.k8s.io"
+
+
+def shipped_role(here: Kubectl, name: str) -> str:
+    """Apply deploy/rbac/<name>.yaml, a Role, in the namespace; gives what it is bound by."""
+    here.run("apply", "--filename", str(SHIPPED / f"{name}.yaml")).expect_success()
+    return f"Role/statefulroute-{name}"
+
+
+@contextmanager
+def operator_role(kubectl: Kubectl, name: str) -> Iterator[str]:
+    """The operator's ClusterRole under another name, for as long as the context lasts; gives what it is bound by."""
+    shipped = yaml.safe_load((SHIPPED / "operator.yaml").read_text(encoding="utf-8"))
+    kubectl.create({**shipped, "metadata": {"name": name}})
+    yield f"ClusterRole/{name}"
+    kubectl.run("delete", "clusterrole", name).expect_success()
+
+
+@contextmanager
+def account(here: Kubectl, name: str, *roles: str, everywhere: bool = False) -> Iterator[None]:
+    """A ServiceAccount of the namespace that has these roles there, or in the whole cluster.
+
+    The user of the same name, a dash and the name of the namespace has them, too. What is bound in the whole cluster is
+    let go at the end; the rest goes with the namespace.
+    """
+    here.run("create", "serviceaccount", name).expect_success()
+    bindings = [_binding(here, name, role, everywhere=everywhere) for role in roles]
+    yield
+    if everywhere:
+        here.run("delete", "clusterrolebinding", *bindings).expect_success()
+
+
+def _binding(here: Kubectl, account: str, role: str, *, everywhere: bool) -> str:
+    kind, _, name = role.partition("/")
+    made = here.create(
+        {
+            "apiVersion": f"{GROUP}/v1",
+            "kind": "ClusterRoleBinding" if everywhere else "RoleBinding",
+            "metadata": {"generateName": f"{account}-"},
+            "roleRef": {"apiGroup": GROUP, "kind": kind, "name": name},
+            "subjects": [
+                {"kind": "ServiceAccount", "name": account, "namespace": here.namespace},
+                {"kind": "User", "apiGroup": GROUP, "name": f"{account}-{here.namespace}"},
+            ],
+        }
+    )
+    return str(made["metadata"]["name"])

@@ -1,0 +1,125 @@
+"""A world whose route has its two timers."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import pytest
+
+from statefulroute.cluster.events import EventRecorder
+from statefulroute.cluster.load_endpoints import LoadEndpoints
+from statefulroute.cluster.writes import PodWriter, RouteWriter
+from statefulroute.controllers.routes import state as state_timer
+from statefulroute.controllers.routes import workload as workload_timer
+from statefulroute.controllers.routes.assessments import Assessments
+from statefulroute.controllers.routes.refresh import Refresh
+from statefulroute.controllers.routes.state import StateTimer
+from statefulroute.controllers.routes.workload import WorkloadTimer
+from statefulroute.domain.route import Route
+from unit.controllers.worlds import (
+    GAME,
+    Endpoints,
+    NotingPodWriter,
+    NotingRouteWriter,
+    Stopped,
+    World,
+    eventually,
+    idle,
+    pod,
+    route,
+    workload,
+)
+
+#: In place of a second: what the timers do comes in the same order, and sooner.
+SETTLE_SECONDS = 0.02
+
+ALL_TOLD: dict[str, Any] = {"status": {"observedGeneration": 1}}
+
+
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a second of the timers be a moment."""
+    monkeypatch.setattr(state_timer, "_SETTLE_SECONDS", SETTLE_SECONDS)
+    monkeypatch.setattr(state_timer, "_PODS_A_SECOND", 10_000)
+    monkeypatch.setattr(state_timer, "_LOOK_AGAIN_SECONDS", SETTLE_SECONDS)
+    monkeypatch.setattr(workload_timer, "_AGAIN_SECONDS", SETTLE_SECONDS)
+    monkeypatch.setattr(workload_timer, "_NOT_YET_SECONDS", SETTLE_SECONDS)
+
+
+class Timed(World):
+    """A world whose route has its timers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.endpoints = Endpoints()
+        self.notes = NotingPodWriter(self.mirror)
+        self.status = NotingRouteWriter(self.mirror)
+        self.assessments = Assessments()
+        refresh = Refresh(
+            self.mirror,
+            self.views,
+            cast("LoadEndpoints", self.endpoints),
+            cast("PodWriter", self.notes),
+            lambda: self.now,
+        )
+        self.state = StateTimer(
+            self.mirror, self.views, refresh, cast("RouteWriter", self.status), self.assessments, lambda: self.now
+        )
+        self.workload = WorkloadTimer(
+            self.mirror,
+            self.views,
+            self.state,
+            self.assessments,
+            cast("EventRecorder", self.recorder),
+            lambda: self.now,
+        )
+
+    def with_http(self, *indices: int, **spec: Any) -> "Timed":
+        """Let the route, its workload and pods that are asked exist."""
+        asks = {"load": {"source": "HTTP", "http": {"port": 80}}}
+        self.routes.put(route(10, spec=asks | spec, **ALL_TOLD))
+        self.workloads.put(workload(11))
+        for index in indices:
+            self.pods.put(at(12 + index, index))
+        return self
+
+    def edit(self, version: int, generation: int, **spec: Any) -> None:
+        """Edit the route; its handler has told the new generation already."""
+        before = self.route.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+        status = {"observedGeneration": generation}
+        self.routes.put(route(version, generation=generation, spec=before | spec, status=status))
+
+    @property
+    def route(self) -> Route:
+        found = self.routes.get(*GAME)
+        assert found is not None
+        return found
+
+    @property
+    def last(self) -> Any:
+        """The status as it was said at last."""
+        return self.route.status
+
+
+def at(version: int, index: int, **more: Any) -> Any:
+    return pod(version, index, **{"ip": f"10.0.0.{index}", "uid": f"uid-{index}"} | more)
+
+
+@asynccontextmanager
+async def running(world: Timed, *timers: StateTimer | WorkloadTimer) -> AsyncIterator[None]:
+    """Timers at work; the state timer unless others are given."""
+    stopped = Stopped()
+    runs = [asyncio.create_task(each.run(GAME, cast("Any", stopped))) for each in timers or (world.state,)]
+    try:
+        yield
+        assert not any(run.done() for run in runs), "a timer ends only when it is told to"
+    finally:
+        stopped.set()
+        await asyncio.gather(*runs)
+
+
+async def settled(world: Timed) -> None:
+    """Wait until the status has been looked at once more."""
+    looks = world.status.looks
+    await eventually(lambda: world.status.looks > looks)
+    await idle()

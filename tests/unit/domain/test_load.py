@@ -1,0 +1,326 @@
+"""Loads: how they are weighed, when they count, how busy they make a service, and what is no load at all."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from statefulroute.api.annotations import LOAD_STATE, REPORT_TIME, ROUTING_STATE, WAITING_TASKS
+from statefulroute.api.model import INT32_MAX
+from statefulroute.api.statefulroute import WorkloadThresholds
+from statefulroute.api.vocabulary import RoutingState, WorkloadState
+from statefulroute.domain.assessment import Assessment, assess
+from statefulroute.domain.load import (
+    Answer,
+    Report,
+    Unreadable,
+    has_moved,
+    read_answer,
+    read_report,
+    workload_state,
+)
+from statefulroute.domain.pod import Pod
+from unit.domain.builders import NOON, STALE, load, pod, route, view
+
+
+@pytest.mark.parametrize(
+    ("percent", "load_state", "waiting_tasks", "milli"),
+    [
+        (0, 3, 7, 3_000),
+        (100, 3, 7, 7_000),
+        (70, 3, 7, 5_800),
+        (70, 0, 0, 0),
+        (70, 1, 0, 300),
+        (70, 0, 1, 700),
+        (33, 1, 0, 670),
+        (1, 0, 1, 10),
+        (50, INT32_MAX, INT32_MAX, INT32_MAX * 1_000),
+    ],
+)
+def test_a_load_is_weighed_exactly_in_thousandths(
+    percent: int, load_state: int, waiting_tasks: int, milli: int
+) -> None:
+    assert load(load_state, waiting_tasks).weighted_milli(percent) == milli
+
+
+figures = st.integers(0, INT32_MAX)
+
+
+@given(st.integers(0, 100), figures, figures)
+def test_the_weighted_load_is_the_formula_without_any_rounding(
+    percent: int, load_state: int, waiting_tasks: int
+) -> None:
+    factor = Decimal(percent) / 100
+    weighted = factor * waiting_tasks + (1 - factor) * load_state
+    assert load(load_state, waiting_tasks).weighted_milli(percent) == weighted * 1000
+
+
+@pytest.mark.parametrize("stale_after", [1, 90, 86_400])
+@pytest.mark.parametrize(
+    ("beyond", "fresh"),
+    [
+        (timedelta(seconds=-1), True),
+        (timedelta(0), True),
+        (timedelta(microseconds=1), False),
+        (timedelta(days=1), False),
+    ],
+)
+def test_a_load_counts_until_it_is_older_than_so_many_seconds(stale_after: int, beyond: timedelta, fresh: bool) -> None:
+    then = NOON + timedelta(seconds=stale_after) + beyond
+    assert load().is_fresh(stale_after, then) is fresh
+
+
+def test_a_load_of_the_future_counts() -> None:
+    assert load(age=-3600).is_fresh(1, NOON)
+
+
+DEFAULT = WorkloadThresholds()
+CUSTOM = WorkloadThresholds(normal=0, high=10, overloaded=1000)
+IDLE, NORMAL, HIGH, OVERLOADED = (
+    WorkloadState.IDLE,
+    WorkloadState.NORMAL,
+    WorkloadState.HIGH,
+    WorkloadState.OVERLOADED,
+)
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "milli", "state"),
+    [
+        (DEFAULT, 0, IDLE),
+        (DEFAULT, 999, IDLE),
+        (DEFAULT, 1_000, NORMAL),
+        (DEFAULT, 2_999, NORMAL),
+        (DEFAULT, 3_000, HIGH),
+        (DEFAULT, 4_999, HIGH),
+        (DEFAULT, 5_000, OVERLOADED),
+        (DEFAULT, INT32_MAX * 1_000, OVERLOADED),
+        (CUSTOM, 0, NORMAL),
+        (CUSTOM, 9_999, NORMAL),
+        (CUSTOM, 10_000, HIGH),
+        (CUSTOM, 999_999, HIGH),
+        (CUSTOM, 1_000_000, OVERLOADED),
+    ],
+)
+def test_a_service_is_as_busy_as_the_highest_threshold_that_its_load_reaches(
+    thresholds: WorkloadThresholds, milli: int, state: WorkloadState
+) -> None:
+    for routing_state in (RoutingState.READY, RoutingState.DENY_NEW_CALL):
+        assert workload_state(milli, thresholds, routing_state) is state
+
+
+@pytest.mark.parametrize("milli", [None, 0, 9_000])
+def test_a_service_that_is_shut_down_says_so_whatever_its_load(milli: int | None) -> None:
+    assert workload_state(milli, DEFAULT, RoutingState.SHUTDOWN) is WorkloadState.SHUTDOWN
+
+
+def test_nobody_can_say_how_busy_a_service_is_of_which_nothing_is_fresh() -> None:
+    assert workload_state(None, DEFAULT, RoutingState.READY) is None
+
+
+POD_OF_2, POD_OF_5, POD_OF_9 = load(2, 2), load(5, 5), load(9, 9)
+SHUT, DENIES = RoutingState.SHUTDOWN, RoutingState.DENY_NEW_CALL
+
+
+@pytest.mark.parametrize(
+    ("pods", "loads", "found"),
+    [
+        ((pod(0), pod(1)), {0: POD_OF_2, 1: POD_OF_5}, Assessment(HIGH, 3_500)),
+        ((pod(0), pod(1)), {0: POD_OF_2, 1: load(9, 9, age=STALE)}, Assessment(NORMAL, 2_000)),
+        ((pod(0), pod(1)), {0: POD_OF_2}, Assessment(NORMAL, 2_000)),
+        ((pod(0), pod(1, said=DENIES)), {0: POD_OF_2, 1: POD_OF_9}, Assessment(OVERLOADED, 5_500)),
+        ((pod(0), pod(1, said=SHUT)), {0: POD_OF_2, 1: POD_OF_9}, Assessment(NORMAL, 2_000)),
+        ((pod(0), pod(1, is_ready=False)), {0: POD_OF_2, 1: POD_OF_9}, Assessment(NORMAL, 2_000)),
+        ((pod(0), pod(1), pod(2)), {0: load(1), 1: load(1), 2: load()}, Assessment(IDLE, 200)),
+        ((pod(0),), {0: load(9, 9, age=STALE)}, Assessment()),
+        ((pod(0),), {}, Assessment()),
+        ((), {0: POD_OF_9}, Assessment()),
+    ],
+    ids=[
+        "the mean",
+        "a stale pod does not count",
+        "nor does a silent one",
+        "one that takes no new users does",
+        "one that is shut down does not",
+        "nor does one that is not ready",
+        "the mean is rounded down",
+        "all are stale",
+        "all are silent",
+        "a pod that is gone",
+    ],
+)
+def test_a_service_is_as_busy_as_its_serving_fresh_pods_are_on_the_average(
+    pods: tuple[Pod, ...], loads: dict[Any, Any], found: Assessment
+) -> None:
+    assert assess(view(*pods, loads=loads), NOON) == found
+
+
+def test_an_assessment_uses_the_routes_own_factor_thresholds_and_age() -> None:
+    of = route(
+        load={"cpuFactorPercent": 0, "staleAfterSeconds": 10},
+        workloadThresholds={"normal": 10, "high": 20, "overloaded": 30},
+    )
+    loads = {0: load(19, 99, age=10), 1: load(99, 99, age=11)}
+    assert assess(view(pod(0), pod(1), of=of, loads=loads), NOON) == Assessment(NORMAL, 19_000)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "moved"),
+    [
+        (None, 0, True),
+        (None, 5, True),
+        (0, 0, False),
+        (5, 5, False),
+        (0, 1, True),
+        (1, 0, True),
+        (10_000, 0, True),
+        (1_000, 1_099, False),
+        (1_000, 1_100, True),
+        (1_000, 901, False),
+        (1_000, 900, True),
+        (7, 8, True),
+        (11, 12, False),
+        (10, 11, True),
+    ],
+)
+def test_a_figure_has_moved_when_it_differs_by_a_tenth_of_what_it_was(
+    before: int | None, now: int, moved: bool
+) -> None:
+    assert has_moved(before, now) is moved
+
+
+def body(**fields: Any) -> bytes:
+    return json.dumps(fields).encode()
+
+
+GOOD_ANSWERS: dict[bytes, Answer] = {
+    body(loadState=3, waitingTasks=5, routingState="DenyNewCall"): Answer(3, 5, RoutingState.DENY_NEW_CALL),
+    body(loadState=3): Answer(3, 0),
+    body(waitingTasks=5): Answer(0, 5),
+    body(loadState=0): Answer(0, 0),
+    body(loadState=None, waitingTasks=5): Answer(0, 5),
+    body(loadState=INT32_MAX, waitingTasks=INT32_MAX): Answer(INT32_MAX, INT32_MAX),
+    body(loadState=1, routingState="Unknown"): Answer(1, 0),
+    body(loadState=1, colour="red"): Answer(1, 0),
+    b' \n{ "loadState" : 1 } ': Answer(1, 0),
+}
+
+
+@pytest.mark.parametrize(("said", "answer"), GOOD_ANSWERS.items(), ids=map(str, GOOD_ANSWERS))
+def test_an_answer_is_read(said: bytes, answer: Answer) -> None:
+    assert read_answer(said) == answer
+
+
+FIGURES = (
+    "loadState and waitingTasks must be whole numbers from 0 to 2147483647, "
+    "and routingState one of Unknown, Ready, DenyNewCall, Shutdown"
+)
+NO_OBJECT = "it must be a JSON object"
+NEITHER = "it has neither loadState nor waitingTasks"
+
+BAD_ANSWERS: dict[bytes, str] = {
+    b"": NO_OBJECT,
+    b"secret": NO_OBJECT,
+    b'{"loadState": 1': NO_OBJECT,
+    b'{"loadState": 1} secret': NO_OBJECT,
+    b"\xff\xfe": NO_OBJECT,
+    b'{"loadState": NaN}': NO_OBJECT,
+    b"[]": FIGURES,
+    b"7": FIGURES,
+    b"null": FIGURES,
+    body(): NEITHER,
+    body(routingState="Ready"): NEITHER,
+    body(loadState=None, waitingTasks=None): NEITHER,
+    body(loadState=True): FIGURES,
+    body(waitingTasks=False): FIGURES,
+    body(loadState=1.5): FIGURES,
+    body(loadState="1"): FIGURES,
+    body(loadState=-1): FIGURES,
+    body(waitingTasks=-1, loadState=1): FIGURES,
+    body(loadState=INT32_MAX + 1): FIGURES,
+    body(loadState=10**30): FIGURES,
+    body(waitingTasks=INT32_MAX + 1, loadState=1): FIGURES,
+    body(loadState=[]): FIGURES,
+    body(loadState=1, routingState="secret"): FIGURES,
+    body(loadState=1, routingState="ready"): FIGURES,
+    body(loadState=1, routingState=""): FIGURES,
+    body(loadState=1, routingState=None): FIGURES,
+    body(colour="secret"): NEITHER,
+}
+
+
+@pytest.mark.parametrize(("said", "sentence"), BAD_ANSWERS.items(), ids=map(str, BAD_ANSWERS))
+def test_what_is_no_answer_is_told_by_a_sentence_that_repeats_nothing_of_it(said: bytes, sentence: str) -> None:
+    with pytest.raises(ValueError, match=r"\w") as refused:
+        read_answer(said)
+    assert str(refused.value) == sentence
+    assert refused.value.__cause__ is None
+
+
+AT = "2026-01-01T12:00:00Z"
+
+
+def said(**fields: str) -> dict[str, str]:
+    names = {"time": REPORT_TIME, "load": LOAD_STATE, "tasks": WAITING_TASKS}
+    return {names[field]: value for field, value in fields.items()}
+
+
+@pytest.mark.parametrize(
+    ("annotations", "report"),
+    [
+        ({}, None),
+        ({"other": "1", ROUTING_STATE: "Ready"}, None),
+        (said(time=AT, load="3", tasks="5"), Report(3, 5, NOON)),
+        (said(time=AT, load="3"), Report(3, 0, NOON)),
+        (said(time=AT, tasks="5"), Report(0, 5, NOON)),
+        (said(time=AT), Report(0, 0, NOON)),
+        (said(time=AT, load="007"), Report(7, 0, NOON)),
+        (said(time=AT, load=str(INT32_MAX), tasks=str(INT32_MAX)), Report(INT32_MAX, INT32_MAX, NOON)),
+        (said(time="2026-01-01T14:00:00.000001+02:00"), Report(0, 0, NOON + timedelta(microseconds=1))),
+    ],
+)
+def test_a_report_is_read_from_a_pods_annotations(annotations: dict[str, str], report: Report | None) -> None:
+    assert read_report(annotations) == report
+
+
+NO_TIME = "has no annotation statefulroute.io/report-time: add the time of its report, as RFC 3339"
+BAD_TIME = "has an annotation statefulroute.io/report-time that is no RFC 3339 time"
+BAD_LOAD = "has an annotation statefulroute.io/load-state that is no whole number from 0 to 2147483647"
+BAD_TASKS = "has an annotation statefulroute.io/waiting-tasks that is no whole number from 0 to 2147483647"
+
+
+@pytest.mark.parametrize(
+    ("annotations", "why"),
+    [
+        (said(load="3", tasks="5"), NO_TIME),
+        (said(load="secret"), NO_TIME),
+        (said(time="", load="3"), BAD_TIME),
+        (said(time="secret", load="3"), BAD_TIME),
+        (said(time="2026-01-01T12:00:00", load="3"), BAD_TIME),
+        (said(time="2026-01-01", load="3"), BAD_TIME),
+        (said(time="1767268800", load="3"), BAD_TIME),
+        (said(time="2026-02-30T12:00:00Z", load="3"), BAD_TIME),
+        *((said(time=AT, load=each), BAD_LOAD) for each in ("", "-1", "+1", " 1", "1.0", "1e3", "0x1", "1_0", "true")),
+        (said(time=AT, load="²"), BAD_LOAD),
+        (said(time=AT, load="٣"), BAD_LOAD),
+        (said(time=AT, load=str(INT32_MAX + 1)), BAD_LOAD),
+        (said(time=AT, load="9" * 10_000), BAD_LOAD),
+        (said(time=AT, load="secret", tasks="secret"), BAD_LOAD),
+        (said(time=AT, load="1", tasks="secret"), BAD_TASKS),
+        (said(time=AT, tasks=str(INT32_MAX + 1)), BAD_TASKS),
+    ],
+)
+def test_a_report_that_cannot_be_read_says_which_annotation_is_wrong_and_repeats_nothing_of_it(
+    annotations: dict[str, str], why: str
+) -> None:
+    assert read_report(annotations) == Unreadable(why)
+
+
+@given(figures, figures, st.datetimes(timezones=st.just(UTC)))
+def test_whatever_a_driver_writes_is_read_as_it_was_meant(load_state: int, waiting_tasks: int, time: datetime) -> None:
+    annotations = said(time=time.isoformat(), load=str(load_state), tasks=str(waiting_tasks))
+    assert read_report(annotations) == Report(load_state, waiting_tasks, time)
