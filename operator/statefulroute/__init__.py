@@ -1,1 +1,80 @@
-"""Sticky, stateful routing on Kubernetes: bindings of users to pods as API objects."""
+"""Sticky, stateful routing on Kubernetes: bindings of users to pods as API objects.
+
+What applications import. It is loaded when it is first used: `import statefulroute` alone costs next to nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from statefulroute.api.vocabulary import RoutingState, ServiceState, WorkloadState
+    from statefulroute.domain.errors import (
+        ContendedError,
+        DeadlineExceededError,
+        DriverAlreadyRunningError,
+        ErrorCode,
+        InternalError,
+        InvalidParameterError,
+        NotLocalNamespaceError,
+        PodNotAvailableError,
+        PodNotFoundError,
+        PodNotRoutableError,
+        ServiceNotFoundError,
+        StatefulRouteError,
+    )
+    from statefulroute.domain.operations import Attempt
+    from statefulroute.driver.client import Address, ClientDriver
+    from statefulroute.driver.events import EventsLost, LinkChanged, RoutingStateChanged
+    from statefulroute.driver.parts import Configuration, ServerInformation, ServerParts
+    from statefulroute.driver.server import ServerDriver
+
+__all__ = [
+    "Address",
+    "Attempt",
+    "ClientDriver",
+    "Configuration",
+    "ContendedError",
+    "DeadlineExceededError",
+    "DriverAlreadyRunningError",
+    "ErrorCode",
+    "EventsLost",
+    "InternalError",
+    "InvalidParameterError",
+    "LinkChanged",
+    "NotLocalNamespaceError",
+    "PodNotAvailableError",
+    "PodNotFoundError",
+    "PodNotRoutableError",
+    "RoutingState",
+    "RoutingStateChanged",
+    "ServerDriver",
+    "ServerInformation",
+    "ServerParts",
+    "ServiceNotFoundError",
+    "ServiceState",
+    "StatefulRouteError",
+    "WorkloadState",
+]
+
+_MODULES = {
+    "statefulroute.api.vocabulary": ("RoutingState", "ServiceState", "WorkloadState"),
+    "statefulroute.domain.operations": ("Attempt",),
+    "statefulroute.driver.client": ("Address", "ClientDriver"),
+    "statefulroute.driver.events": ("EventsLost", "LinkChanged", "RoutingStateChanged"),
+    "statefulroute.driver.parts": ("Configuration", "ServerInformation", "ServerParts"),
+    "statefulroute.driver.server": ("ServerDriver",),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever is asked for
+    """Load what is asked for; errors are all in one module."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES.get(name, "statefulroute.domain.errors")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -1,0 +1,115 @@
+"""Who this process is, and how it reaches its cluster: from the environment of its pod."""
+
+import os
+import socket
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import msgspec
+
+from statefulroute.api.group import GROUP
+from statefulroute.cluster.client import Client
+from statefulroute.cluster.link_store import LinkStore
+from statefulroute.domain.errors import InvalidParameterError
+from statefulroute.domain.parameters import checked_route
+from statefulroute.domain.pod import ordinal
+from statefulroute.driver.parts import ServerInformation, ServerParts
+from statefulroute.driver.publishers import AnnotationPublisher
+from statefulroute.driver.routes import RouteCache
+
+#: A label of pods that names their StatefulRoute.
+ROUTE_LABEL = f"{GROUP}/route"
+
+_NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+_CONNECTIONS = 16
+
+
+def namespace_of_pod(environment: Mapping[str, str] = os.environ, file: Path = _NAMESPACE_FILE) -> str:
+    """The namespace of the pod that this process runs in: `POD_NAMESPACE`, else that of its ServiceAccount.
+
+    Raises:
+        InvalidParameterError: neither says it.
+    """
+    if named := environment.get("POD_NAMESPACE"):
+        return named
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except OSError:
+        raise InvalidParameterError(
+            "POD_NAMESPACE", "must be set outside of a pod: it is the namespace of the service"
+        ) from None
+
+
+async def server_parts(
+    namespace: str, stack: AsyncExitStack, environment: Mapping[str, str] = os.environ
+) -> ServerParts:
+    """What the driver of this pod works with; the stack closes it.
+
+    Raises:
+        InvalidParameterError: the environment names no such pod, or no service for it.
+        ClusterError: the API server did not answer, or with an error.
+    """
+    from statefulroute.cluster.connection import connect  # noqa: PLC0415 - slow to import
+
+    client = await stack.enter_async_context(Client(await stack.enter_async_context(connect()), _CONNECTIONS))
+    name = environment.get("POD_NAME") or socket.gethostname()
+    server = await read_server(client, namespace, name, environment.get("STATEFULROUTE_NAME"))
+    routes = await stack.enter_async_context(RouteCache(client, namespace, server.service))
+    return ServerParts(LinkStore(client, namespace), routes, AnnotationPublisher(client, server), server)
+
+
+class _Owner(msgspec.Struct):
+    kind: str = ""
+    name: str = ""
+    controller: bool | None = None
+
+
+class _Metadata(msgspec.Struct, rename="camel"):
+    labels: dict[str, str] | None = None
+    owner_references: list[_Owner] | None = None
+
+
+class _Spec(msgspec.Struct, rename="camel"):
+    termination_grace_period_seconds: int | None = None
+
+
+class _Pod(msgspec.Struct):
+    metadata: _Metadata
+    spec: _Spec
+
+
+_pod = msgspec.json.Decoder(_Pod)
+
+
+async def read_server(client: Client, namespace: str, pod_name: str, service: str | None) -> ServerInformation:
+    """Who a server pod is, from what Kubernetes knows of it.
+
+    Args:
+        client: how to reach the API server.
+        namespace: the pod's namespace.
+        pod_name: its name.
+        service: the name of its StatefulRoute; None looks at its label and then at its StatefulSet.
+
+    Raises:
+        InvalidParameterError: nothing names its service.
+        ClusterError: it does not exist, or the API server did not answer.
+    """
+    pod = _pod.decode(await client.get(f"/api/v1/namespaces/{namespace}/pods/{pod_name}"))
+    owners = pod.metadata.owner_references or ()
+    stateful_set = next((each.name for each in owners if each.controller and each.kind == "StatefulSet"), None)
+    service = service or (pod.metadata.labels or {}).get(ROUTE_LABEL) or stateful_set
+    if service is None:
+        raise InvalidParameterError(
+            "STATEFULROUTE_NAME",
+            f"must be set, or the pod must have the label {ROUTE_LABEL}: it is its StatefulRoute",
+        )
+    grace = pod.spec.termination_grace_period_seconds
+    index = ordinal(pod_name) if stateful_set else None
+    return ServerInformation(
+        namespace=namespace,
+        service=checked_route(service),
+        pod_name=pod_name,
+        pod=pod_name if index is None else index,
+        termination_grace_seconds=30.0 if grace is None else float(grace),
+    )

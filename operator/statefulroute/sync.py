@@ -1,0 +1,199 @@
+"""The drivers for programs without asyncio: the same names, each call waits for its answer.
+
+All of them share one event loop in a thread of its own; the asynchronous drivers do the work. A process that was
+forked has a loop of its own, and needs drivers of its own.
+"""
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from functools import wraps
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
+
+from statefulroute.driver import client as asynchronous_client
+from statefulroute.driver import server as asynchronous_server
+from statefulroute.driver.cache import MAX_LINKS
+from statefulroute.driver.client import Address
+from statefulroute.driver.events import Event
+from statefulroute.driver.parts import Configuration, Logger
+
+D = TypeVar("D")
+R = TypeVar("R")
+P = ParamSpec("P")
+
+__all__ = ["Address", "ClientDriver", "ServerDriver"]
+
+
+class _Loop:
+    """The one event loop, and its thread; both begin with the first call and end with the process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def run(self, work: Coroutine[Any, Any, R]) -> R:
+        """Have it done there, and wait. Ctrl-C while it waits cancels it."""
+        future = asyncio.run_coroutine_threadsafe(work, self._started())
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def _started(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(target=self._loop.run_forever, name="statefulroute", daemon=True).start()
+            return self._loop
+
+    def forget(self) -> None:
+        """Begin anew: a thread does not live on in a process that was forked."""
+        self._lock, self._loop = threading.Lock(), None
+
+
+_loop = _Loop()
+os.register_at_fork(after_in_child=_loop.forget)
+
+
+class _Driver(Generic[D]):
+    """A driver whose work another one does, in the loop."""
+
+    def __init__(self, driver: D) -> None:
+        self._driver = driver
+
+
+def _waits(
+    method: Callable[Concatenate[D, P], Coroutine[Any, Any, R]],
+) -> Callable[Concatenate[_Driver[D], P], R]:
+    """The same method, which waits for its answer."""
+
+    @wraps(method)
+    def waiting(self: _Driver[D], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return _loop.run(method(self._driver, *args, **kwargs))
+
+    return waiting
+
+
+def _there(method: Callable[Concatenate[D, P], R]) -> Callable[Concatenate[_Driver[D], P], R]:
+    """The same method, called in the loop: a driver is used from one thread only."""
+
+    @wraps(method)
+    def calling(self: _Driver[D], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        async def call() -> R:
+            return method(self._driver, *args, **kwargs)
+
+        return _loop.run(call())
+
+    return calling
+
+
+class ServerDriver(_Driver[asynchronous_server.ServerDriver]):
+    """`statefulroute.ServerDriver` for programs without asyncio: `with ServerDriver.from_environment() as driver`."""
+
+    @classmethod
+    def from_environment(cls, *, configuration: Configuration | None = None, logger: Logger | None = None) -> Self:
+        """As `statefulroute.ServerDriver.from_environment`."""
+
+        async def make() -> asynchronous_server.ServerDriver:
+            return asynchronous_server.ServerDriver.from_environment(configuration=configuration, logger=logger)
+
+        return cls(_loop.run(make()))
+
+    init = _waits(asynchronous_server.ServerDriver.init)
+    start = _waits(asynchronous_server.ServerDriver.start)
+    stop = _waits(asynchronous_server.ServerDriver.stop)
+    close = _waits(asynchronous_server.ServerDriver.close)
+    set_load_state = _there(asynchronous_server.ServerDriver.set_load_state)
+    get_load_state = _there(asynchronous_server.ServerDriver.get_load_state)
+    set_waiting_tasks = _there(asynchronous_server.ServerDriver.set_waiting_tasks)
+    get_waiting_tasks = _there(asynchronous_server.ServerDriver.get_waiting_tasks)
+    set_routing_state = _waits(asynchronous_server.ServerDriver.set_routing_state)
+    get_routing_state = _there(asynchronous_server.ServerDriver.get_routing_state)
+    set_linked_pod = _waits(asynchronous_server.ServerDriver.set_linked_pod)
+    try_set_linked_pod = _waits(asynchronous_server.ServerDriver.try_set_linked_pod)
+    remove_linked_pod = _waits(asynchronous_server.ServerDriver.remove_linked_pod)
+    remove_linked_pod_with_id = _waits(asynchronous_server.ServerDriver.remove_linked_pod_with_id)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and not stopped since."""
+        return self._driver.is_running
+
+    def __enter__(self) -> Self:
+        _loop.run(self._driver.__aenter__())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        _loop.run(self._driver.__aexit__(kind, error, traceback))
+
+
+class ClientDriver(_Driver[asynchronous_client.ClientDriver]):
+    """`statefulroute.ClientDriver` for programs without asyncio: `with ClientDriver.connect() as client`."""
+
+    @classmethod
+    def connect(  # noqa: PLR0913 - each has a default
+        cls,
+        namespace: str | None = None,
+        *,
+        kubeconfig: Path | None = None,
+        context: str | None = None,
+        services: list[str] | None = None,
+        max_links: int = MAX_LINKS,
+        logger: Logger | None = None,
+    ) -> Self:
+        """As `statefulroute.ClientDriver.connect`."""
+        return cls(
+            _loop.run(
+                asynchronous_client.ClientDriver.connect(
+                    namespace,
+                    kubeconfig=kubeconfig,
+                    context=context,
+                    services=services,
+                    max_links=max_links,
+                    logger=logger,
+                )
+            )
+        )
+
+    get_linked_pod = _waits(asynchronous_client.ClientDriver.get_linked_pod)
+    get_linked_pod_if_persistent = _waits(asynchronous_client.ClientDriver.get_linked_pod_if_persistent)
+    links_of = _waits(asynchronous_client.ClientDriver.links_of)
+    batch_get = _waits(asynchronous_client.ClientDriver.batch_get)
+    address_of = _waits(asynchronous_client.ClientDriver.address_of)
+    link_if_absent = _waits(asynchronous_client.ClientDriver.link_if_absent)
+    compute_link_if_absent = _waits(asynchronous_client.ClientDriver.compute_link_if_absent)
+    renew = _waits(asynchronous_client.ClientDriver.renew)
+    best_pod = _there(asynchronous_client.ClientDriver.best_pod)
+    alive_pods = _there(asynchronous_client.ClientDriver.alive_pods)
+    routable_pods = _there(asynchronous_client.ClientDriver.routable_pods)
+    is_routable = _there(asynchronous_client.ClientDriver.is_routable)
+    is_available = _there(asynchronous_client.ClientDriver.is_available)
+    is_workload_ready = _there(asynchronous_client.ClientDriver.is_workload_ready)
+    services_of_tag = _there(asynchronous_client.ClientDriver.services_of_tag)
+
+    def events(self) -> Iterator[Event]:
+        """Every change of a routing state or a link from now on; the iterator waits, and ends with the driver."""
+        return _each(_there(asynchronous_client.ClientDriver.events)(self))
+
+    def __enter__(self) -> Self:
+        _loop.run(self._driver.__aenter__())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        _loop.run(self._driver.__aexit__(kind, error, traceback))
+
+
+def _each(events: AsyncIterator[Event]) -> Iterator[Event]:
+    async def following() -> Event | None:
+        return await anext(events, None)
+
+    while (event := _loop.run(following())) is not None:
+        yield event

@@ -1,0 +1,131 @@
+"""What a driver asks for and says, as a test sees it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from statefulroute.cluster.client import Client
+from statefulroute.cluster.server import Connection
+
+#: How long a test waits for what must come; nothing passes because it took this long.
+PATIENCE_SECONDS = 20.0
+_PAUSE_SECONDS = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request.
+
+    Attributes:
+        method: GET, POST, PATCH or DELETE.
+        path: where.
+        body: what was sent; None where nothing was.
+    """
+
+    method: str
+    path: str
+    body: bytes | None = None
+
+
+class RecordingClient(Client):
+    """A client that keeps a list of its requests, watches left out, and can have them hang or fail.
+
+    Attributes:
+        requests: the requests up to now; a test may clear it.
+        written: the paths of all that was ever written.
+        before: called before each request; a test holds it, or raises what the request is to end with.
+    """
+
+    def __init__(self, connection: Connection, connections: int = 32) -> None:
+        super().__init__(connection, connections)
+        self.requests: list[Asked] = []
+        self.written: set[str] = set()
+        self.before: Callable[[Asked], Awaitable[None]] | None = None
+
+    async def get(self, path: str, params: Mapping[str, str] | None = None) -> bytes:
+        await self._note(Asked("GET", path))
+        return await super().get(path, params)
+
+    async def post(self, path: str, body: bytes) -> bytes:
+        await self._note(Asked("POST", path, body))
+        return await super().post(path, body)
+
+    async def merge_patch(self, path: str, body: bytes) -> bytes:
+        await self._note(Asked("PATCH", path, body))
+        return await super().merge_patch(path, body)
+
+    async def delete(self, path: str, options: bytes) -> bytes:
+        await self._note(Asked("DELETE", path, options))
+        return await super().delete(path, options)
+
+    def asked(self, *methods: str, about: str = "") -> list[Asked]:
+        """The requests with these methods, or with any, whose path has this in it."""
+        return [each for each in self.requests if (not methods or each.method in methods) and about in each.path]
+
+    @asynccontextmanager
+    async def with_each(self, before: Callable[[Asked], Awaitable[None]]) -> AsyncIterator[None]:
+        """Have something done before each request as long as the context lasts."""
+        self.before = before
+        try:
+            yield
+        finally:
+            self.before = None
+
+    async def _note(self, asked: Asked) -> None:
+        self.requests.append(asked)
+        if asked.method != "GET":
+            self.written.add(asked.path)
+        if self.before is not None:
+            await self.before(asked)
+
+
+async def hang(_: Asked) -> None:
+    """Have a request wait for ever."""
+    await asyncio.Event().wait()
+
+
+class Lines:
+    """A logger that keeps its lines."""
+
+    def __init__(self) -> None:
+        self.all: list[dict[str, Any]] = []
+
+    def info(self, event: str, **fields: Any) -> None:
+        self.all.append({"level": "info", "event": event, **fields})
+
+    def warning(self, event: str, **fields: Any) -> None:
+        self.all.append({"level": "warning", "event": event, **fields})
+
+    def of(self, event: str) -> list[dict[str, Any]]:
+        """The lines of one operation."""
+        return [line for line in self.all if line["event"] == event]
+
+
+async def until(condition: Callable[[], object], what: str, seconds: float = PATIENCE_SECONDS) -> None:
+    """Wait until something holds that this program knows by itself.
+
+    Raises:
+        TimeoutError: it did not hold in time; the message says what was awaited.
+    """
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    while not condition():
+        if loop.time() > end:
+            raise TimeoutError(f"after {seconds:g} s still not: {what}")
+        await asyncio.sleep(_PAUSE_SECONDS)
+
+
+async def until_seen(condition: Callable[[], object], what: str, seconds: float = PATIENCE_SECONDS) -> None:
+    """Wait until something holds that others are asked for: in a thread, so that drivers go on meanwhile.
+
+    Raises:
+        TimeoutError: it did not hold in time; the message says what was awaited.
+    """
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    while not await asyncio.to_thread(condition):
+        if loop.time() > end:
+            raise TimeoutError(f"after {seconds:g} s still not: {what}")
+        await asyncio.sleep(_PAUSE_SECONDS)

@@ -1,0 +1,614 @@
+"""What callers ask and bind, against a real API server and an operator."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from pykube.objects import Pod
+
+from driver.recording import Lines, RecordingClient, until
+from harness.kubectl import Kubectl
+from harness.objects import encoded_name
+from harness.service import NOT_READY, READY, Service
+from harness.witness import PodLink, Witness
+from statefulroute import (
+    Address,
+    ClientDriver,
+    ErrorCode,
+    EventsLost,
+    InternalError,
+    InvalidParameterError,
+    LinkChanged,
+    PodNotAvailableError,
+    PodNotFoundError,
+    PodNotRoutableError,
+    RoutingState,
+    RoutingStateChanged,
+    ServiceNotFoundError,
+    StatefulRouteError,
+)
+from statefulroute.cluster.errors import APIError
+from statefulroute.driver import events as events_module
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+PORT = 7777
+NAMED_PORT = "play"
+
+#: Each method of the client driver; what is asked of the API server at least has a test here.
+METHODS = {
+    "get_linked_pod",
+    "get_linked_pod_if_persistent",
+    "links_of",
+    "batch_get",
+    "address_of",
+    "link_if_absent",
+    "compute_link_if_absent",
+    "renew",
+    "best_pod",
+    "alive_pods",
+    "routable_pods",
+    "is_routable",
+    "is_available",
+    "is_workload_ready",
+    "services_of_tag",
+    "events",
+}
+
+
+class Game(Service):
+    """A service whose container has ports with names."""
+
+    def pod_template(self) -> dict[str, Any]:
+        template = super().pod_template()
+        ports = [{"name": NAMED_PORT, "containerPort": 9000}]
+        template["spec"]["containers"] = [{**template["spec"]["containers"][0], "ports": ports}]
+        return template
+
+
+@pytest.fixture(scope="module")
+def standing(own_place: Kubectl, witness: Witness) -> Service:
+    """Two services in one namespace: `game` with three pods, and `chat` with one."""
+    chat = Game(own_place, witness, "chat")
+    chat.make_pods(1)
+    chat.make_route(tags=["talk", "all"], port=NAMED_PORT)
+    service = Game(own_place, witness)
+    service.start(tags=["all"], port=PORT, onPodLost={"action": "Keep"})
+    chat.await_pods(1)
+    return service
+
+
+@pytest.fixture
+def game(standing: Service) -> Iterator[Service]:
+    """The service; its users leave at the end of each test."""
+    yield standing
+    standing.witness.delete_all(PodLink, standing.namespace)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def following(recording_client: RecordingClient, standing: Service) -> AsyncIterator[tuple[ClientDriver, Lines]]:
+    lines = Lines()
+    async with ClientDriver(recording_client, standing.namespace, logger=lines) as made:
+        yield made, lines
+
+
+@pytest.fixture
+def driver(following: tuple[ClientDriver, Lines], client: RecordingClient, game: Service) -> ClientDriver:
+    """A driver that follows everything, beside its client, which knows what it asks for."""
+    del client, game
+    following[1].all.clear()
+    return following[0]
+
+
+@pytest.fixture
+def lines(following: tuple[ClientDriver, Lines]) -> Lines:
+    """What that driver logs."""
+    return following[1]
+
+
+async def link(game: Service, uid: str, **spec: Any) -> None:
+    """Have an outsider bind a user."""
+    await asyncio.to_thread(game.link, uid, **spec)
+
+
+async def knows(driver: ClientDriver, uid: str, pod: int | None, service: str = "game") -> None:
+    """Wait until the driver has heard of a link, without asking for it."""
+    await until(lambda: _held(driver, uid, service) == pod, f"it knows that {uid} is at {pod}")
+
+
+def _held(driver: ClientDriver, uid: str, service: str) -> Any:
+    found = driver._known(uid, service)  # noqa: SLF001 - to ask would be no proof
+    return found.pod if found else None
+
+
+async def test_every_method_is_known() -> None:
+    public = {name for name in vars(ClientDriver) if not name.startswith("_")}
+    assert public == METHODS | {"connect"}
+
+
+# Reading.
+
+
+async def test_a_link_is_known_without_a_request(
+    driver: ClientDriver, client: RecordingClient, lines: Lines, game: Service, uid: str
+) -> None:
+    assert await driver.get_linked_pod(uid, "game") is None
+    await link(game, uid, podIndex=0)
+    await knows(driver, uid, 0)
+    assert await driver.get_linked_pod(uid, "game") == 0
+    assert await driver.get_linked_pod(uid, "chat") is None
+    assert client.requests == []
+    assert lines.all == []  # reads from the cache log nothing
+
+
+async def test_a_fresh_read_asks_the_api_server_and_logs_it(
+    driver: ClientDriver, client: RecordingClient, lines: Lines, game: Service, uid: str
+) -> None:
+    await link(game, uid, podIndex=2)
+    assert await driver.get_linked_pod(uid, "game", fresh=True) == 2
+    assert [asked.method for asked in client.requests] == ["GET"]
+    (line,) = lines.all
+    assert (line["event"], line["uid"], line["service"], line["pod"]) == ("get_linked_pod", uid, "game", 2)
+    assert await driver.get_linked_pod(uid, "game") == 2  # what was read is known
+    assert await driver.get_linked_pod(f"{uid}-nobody", "game", fresh=True) is None
+
+
+async def test_only_a_persistent_link_is_given_where_only_that_is_asked_for(
+    driver: ClientDriver, game: Service, uid: str
+) -> None:
+    await link(game, uid, podIndex=0)
+    await link(game, f"{uid}-t", podIndex=1, ttlSeconds=600)
+    for fresh in (True, False):
+        assert await driver.get_linked_pod_if_persistent(uid, "game", fresh=fresh) == 0
+        assert await driver.get_linked_pod_if_persistent(f"{uid}-t", "game", fresh=fresh) is None
+        assert await driver.get_linked_pod_if_persistent(f"{uid}-n", "game", fresh=fresh) is None
+        assert await driver.get_linked_pod(f"{uid}-t", "game", fresh=fresh) == 1
+
+
+async def test_an_expired_link_is_absent_at_once(driver: ClientDriver, game: Service, uid: str) -> None:
+    # Renewed so long ago that it ends in a second; the operator deletes it some time after that.
+    renewed = datetime.now(UTC) - timedelta(seconds=599)
+    await link(game, uid, podIndex=0, ttlSeconds=600, renewTime=renewed.isoformat())
+    await knows(driver, uid, 0)
+    ends = renewed + timedelta(seconds=600)
+    seen = []
+    while datetime.now(UTC) < ends + timedelta(seconds=0.1):
+        asked = datetime.now(UTC)
+        seen.append((await driver.get_linked_pod(uid, "game"), asked < ends))
+        await asyncio.sleep(0.001)
+    assert {is_before for _, is_before in seen} == {True, False}
+    assert [pod for pod, is_before in seen if not is_before and pod is not None] == []
+    assert seen[0] == (0, True)
+
+
+@pytest.mark.parametrize(
+    "uid", ["Guest 7", "GÜNTHER", "日本語", "x-ray", "x-47756573742037", "a_b", ".dot", "-dash", "UPPER"]
+)
+async def test_a_uid_that_cannot_stand_in_a_name_is_found(
+    driver: ClientDriver, client: RecordingClient, game: Service, uid: str
+) -> None:
+    await asyncio.to_thread(game.odd_link, uid, podIndex=1)
+    name = encoded_name("game", uid)
+    await until(
+        lambda: any(link.uid == uid for link in driver._cache._all.cache.in_group((game.namespace, "game")).values()),  # type: ignore[union-attr] # noqa: SLF001
+        f"it has heard of {name}",
+    )
+    client.requests.clear()
+    assert await driver.get_linked_pod(uid, "game") == 1
+    assert await driver.get_linked_pod_if_persistent(uid, "game") == 1
+    assert (await driver.batch_get([uid], "game")) == {1: [uid]}
+    assert client.requests == []
+    assert await driver.get_linked_pod(uid, "game", fresh=True) == 1
+    assert await driver.link_if_absent(uid, "game", 2) == 1
+
+
+async def test_the_name_of_another_users_link_is_nobodys_uid(driver: ClientDriver, game: Service, uid: str) -> None:
+    odd = f"{uid} Ü"
+    await asyncio.to_thread(game.odd_link, odd, podIndex=1)
+    await driver.get_linked_pod(odd, "game", fresh=True)
+    assert await driver.get_linked_pod(f"x-{odd.encode().hex()}", "game") is None
+
+
+async def test_the_links_of_a_user_are_told_by_service(
+    driver: ClientDriver, client: RecordingClient, game: Service, uid: str
+) -> None:
+    assert await driver.links_of(uid) == {}
+    await link(game, uid, podIndex=2)
+    chat = Service(game.kubectl, game.witness, "chat")
+    await link(chat, uid, podIndex=0)
+    await knows(driver, uid, 2)
+    await knows(driver, uid, 0, "chat")
+    client.requests.clear()
+    assert await driver.links_of(uid) == {"game": 2, "chat": 0}
+    assert await driver.links_of(uid, ["chat"]) == {"chat": 0}
+    assert await driver.links_of(uid, []) == {}
+    assert client.requests == []
+
+
+async def test_many_users_are_asked_for_at_once(
+    driver: ClientDriver, client: RecordingClient, game: Service, uid: str
+) -> None:
+    uids = [f"{uid}-{number}" for number in range(9)]
+    await asyncio.to_thread(game.link_each, {each: {"podIndex": n % 3} for n, each in enumerate(uids)})
+    for number, each in enumerate(uids):
+        await knows(driver, each, number % 3)
+    client.requests.clear()
+    asked = [*uids, f"{uid}-nobody"]
+    assert await driver.batch_get(iter(asked), "game") == {0: uids[0::3], 1: uids[1::3], 2: uids[2::3]}
+    assert await driver.batch_get([], "game") == {}
+    assert client.requests == []
+
+
+# Binding.
+
+
+async def test_a_link_is_made_only_where_there_is_none(
+    driver: ClientDriver, client: RecordingClient, game: Service, uid: str
+) -> None:
+    assert await driver.link_if_absent(uid, "game", 0) == 0
+    client.requests.clear()
+    assert await driver.get_linked_pod(uid, "game") == 0  # its own write is known at once
+    assert client.requests == []
+    assert await driver.link_if_absent(uid, "game", 1) == 0  # pod 0 is a pod
+    assert (await asyncio.to_thread(game.get, f"game.{uid}"))["spec"]["podIndex"] == 0
+
+
+async def test_a_temporary_link_that_is_found_is_renewed(driver: ClientDriver, game: Service, uid: str) -> None:
+    renewed = datetime.now(UTC) - timedelta(seconds=400)
+    await link(game, uid, podIndex=1, ttlSeconds=600, renewTime=renewed.isoformat())
+    assert await driver.link_if_absent(uid, "game", 0, ttl_seconds=60) == 1
+    spec = (await asyncio.to_thread(game.get, f"game.{uid}"))["spec"]
+    assert spec["ttlSeconds"] == 600
+    assert datetime.now(UTC) - datetime.fromisoformat(spec["renewTime"]) < timedelta(seconds=60)
+    assert await driver.renew(uid, "game")
+    assert not await driver.renew(f"{uid}-nobody", "game")
+    assert (await asyncio.to_thread(game.get, f"game.{uid}"))["spec"]["renewTime"] == spec["renewTime"]  # not yet due
+
+
+async def test_sixty_four_tasks_that_compute_make_one_object_and_have_one_answer(
+    driver: ClientDriver, client: RecordingClient, lines: Lines, uid: str
+) -> None:
+    answers = await asyncio.gather(*(driver.compute_link_if_absent(uid, "game") for _ in range(64)))
+    assert len(answers) == 64
+    assert len(set(answers)) == 1
+    assert [asked.method for asked in client.asked("POST", "PATCH")] == ["POST"]
+    assert await driver.get_linked_pod(uid, "game") == answers[0]
+    assert {line["holder"] for line in lines.of("compute_link_if_absent")} == set(answers)
+    assert await driver.compute_link_if_absent(uid, "game") == answers[0]
+
+
+async def test_two_drivers_that_compute_have_one_answer(
+    driver: ClientDriver, client: RecordingClient, game: Service, uid: str
+) -> None:
+    async with ClientDriver(client, game.namespace, logger=Lines()) as other:
+        for number in range(8):
+            user = f"{uid}-{number}"
+            answers = await asyncio.gather(
+                *(each.compute_link_if_absent(user, "game", ttl_seconds=600) for each in (driver, other) * 8)
+            )
+            assert len(set(answers)) == 1
+            assert await other.get_linked_pod(user, "game") == await driver.get_linked_pod(user, "game") == answers[0]
+    spec = (await asyncio.to_thread(game.get, f"game.{uid}-0"))["spec"]
+    assert spec["ttlSeconds"] == 600
+
+
+async def test_a_wave_of_new_users_is_spread_over_the_pods(driver: ClientDriver, uid: str) -> None:
+    await until(lambda: not driver._routes.get("game").status.links, "the users of other tests are gone")  # type: ignore[union-attr] # noqa: SLF001
+    uids = [f"{uid}-{number}" for number in range(30)]
+    answers = await asyncio.gather(*(driver.compute_link_if_absent(each, "game") for each in uids))
+    assert sorted(answers.count(pod) for pod in (0, 1, 2)) == [10, 10, 10]
+
+
+async def test_its_own_writes_are_known_at_once_in_any_order(
+    driver: ClientDriver, client: RecordingClient, game: Service
+) -> None:
+    async with ClientDriver(client, game.namespace, logger=Lines()) as other:
+
+        async def life(uid: str) -> None:
+            assert await driver.link_if_absent(uid, "game", 1, ttl_seconds=600) == 1
+            assert await driver.get_linked_pod(uid, "game") == 1
+            assert await other._store.remove("game", uid)  # noqa: SLF001 - a server's call
+            assert await driver.get_linked_pod(uid, "game", fresh=True) is None
+            assert await driver.link_if_absent(uid, "game", 2) == 2
+            assert await driver.get_linked_pod(uid, "game") == 2
+
+        await asyncio.gather(*(life(f"own-{number}") for number in range(20)))
+
+
+# The services.
+
+
+async def test_it_knows_the_pods_and_whom_they_take(driver: ClientDriver, game: Service) -> None:
+    everybody = [0, 1, 2]
+    assert driver.alive_pods("game") == driver.routable_pods("game") == everybody
+    assert driver.best_pod("game") in everybody
+    assert driver.is_workload_ready("game")
+    try:
+        await asyncio.to_thread(
+            game.edit_route,
+            pods=[{"index": 0, "routingState": "Shutdown"}, {"index": 1, "routingState": "DenyNewCall"}],
+        )
+        await until(lambda: driver.routable_pods("game") == [1, 2], "it knows")
+        assert driver.alive_pods("game") == everybody
+        assert [driver.is_routable("game", pod) for pod in everybody] == [False, True, True]
+        assert [driver.is_available("game", pod) for pod in everybody] == [False, False, True]
+        assert driver.best_pod("game") == 2
+        assert driver.is_workload_ready("game")
+        await asyncio.to_thread(game.edit_route, routingState="DenyNewCall")
+        await until(lambda: not driver.is_available("game", 2), "it knows")
+        assert not driver.is_workload_ready("game")
+        with pytest.raises(PodNotAvailableError) as refused:
+            driver.best_pod("game")
+        assert refused.value.code is ErrorCode.POD_NOT_AVAILABLE
+        with pytest.raises(PodNotAvailableError):
+            await driver.compute_link_if_absent("nobody-takes-me", "game")
+    finally:
+        await asyncio.to_thread(game.edit_route, pods=None, routingState="Ready")
+    await until(lambda: driver.is_available("game", 0), "it knows")
+    with pytest.raises(PodNotFoundError) as missing:
+        driver.is_routable("game", 3)
+    assert missing.value.code is ErrorCode.POD_NOT_FOUND
+    with pytest.raises(PodNotFoundError):
+        driver.is_available("game", "game-0")  # this service's pods have indexes
+
+
+async def test_a_service_that_there_is_not_is_an_error(driver: ClientDriver, uid: str) -> None:
+    for call in (driver.best_pod, driver.alive_pods, driver.routable_pods, driver.is_workload_ready):
+        with pytest.raises(ServiceNotFoundError) as refused:
+            call("lobby")
+        assert refused.value.code is ErrorCode.SERVICE_NOT_FOUND
+    for ask in (driver.is_routable, driver.is_available):
+        with pytest.raises(ServiceNotFoundError):
+            ask("lobby", 0)
+    with pytest.raises(ServiceNotFoundError):
+        await driver.compute_link_if_absent(uid, "lobby")
+    assert await driver.get_linked_pod(uid, "lobby") is None
+
+
+async def test_services_are_found_by_their_tags(driver: ClientDriver) -> None:
+    assert driver.services_of_tag("all") == ["chat", "game"]
+    assert driver.services_of_tag("talk") == ["chat"]
+    assert driver.services_of_tag("nothing") == []
+
+
+# Addresses.
+
+
+async def test_a_user_is_reached_where_its_pod_is(driver: ClientDriver, game: Service, uid: str) -> None:
+    assert await driver.address_of(uid, "game") is None
+    await driver.link_if_absent(uid, "game", 1)
+    await asyncio.to_thread(game.await_bound, f"game.{uid}")
+    pod = await asyncio.to_thread(game.witness.get, Pod, "game-1", game.namespace)
+    expected = Address("game-1", pod["status"]["podIP"], f"game-1.game.{game.namespace}.svc", PORT)
+    await until(lambda: _host(driver, uid) is not None, "it knows that the link was acknowledged")
+    assert await driver.address_of(uid, "game") == expected
+
+    await driver.link_if_absent(uid, "chat", 0)
+    address = await driver.address_of(uid, "chat")
+    assert address is not None
+    assert (address.pod, address.port) == ("chat-0", 9000)  # the number of the port of that name
+    try:
+        await asyncio.to_thread(game.edit_route, port=None)
+        await until(lambda: (route := driver._routes.get("game")) and route.spec.port is None, "it knows")  # noqa: SLF001
+        without = await driver.address_of(uid, "game")
+        assert without is not None
+        assert without.port is None
+    finally:
+        await asyncio.to_thread(game.edit_route, port=PORT)
+
+
+def _host(driver: ClientDriver, uid: str) -> str | None:
+    found = driver._known(uid, "game")  # noqa: SLF001
+    return found.acknowledged.host if found and found.acknowledged else None
+
+
+async def test_a_pod_that_is_not_there_or_does_not_serve_has_no_address(
+    driver: ClientDriver, game: Service, uid: str
+) -> None:
+    await driver.link_if_absent(uid, "game", 7)
+    with pytest.raises(PodNotFoundError) as missing:
+        await driver.address_of(uid, "game")
+    assert missing.value.code is ErrorCode.POD_NOT_FOUND
+    await driver.link_if_absent(f"{uid}-2", "game", 2)
+    try:
+        await asyncio.to_thread(game.annotate, 2, NOT_READY)
+        await until(lambda: 2 not in driver.alive_pods("game"), "it knows")
+        with pytest.raises(PodNotRoutableError) as unroutable:
+            await driver.address_of(f"{uid}-2", "game")
+        assert unroutable.value.code is ErrorCode.POD_NOT_ROUTABLE
+    finally:
+        await asyncio.to_thread(game.annotate, 2, READY)
+    await until(lambda: 2 in driver.alive_pods("game"), "it knows")
+    await asyncio.to_thread(game.edit_route, pods=[{"index": 2, "routingState": "Shutdown"}])
+    await until(lambda: not driver.is_routable("game", 2), "it knows")
+    with pytest.raises(PodNotRoutableError):
+        await driver.address_of(f"{uid}-2", "game")
+    await asyncio.to_thread(game.edit_route, pods=None)
+    await until(lambda: driver.is_routable("game", 2), "it knows")
+    await driver.link_if_absent(f"{uid}-l", "lobby", 0)
+    with pytest.raises(ServiceNotFoundError):
+        await driver.address_of(f"{uid}-l", "lobby")
+
+
+# Events.
+
+
+async def test_changes_of_routing_states_and_links_are_told(driver: ClientDriver, game: Service, uid: str) -> None:
+    told: list[Any] = []
+
+    async def listen() -> None:
+        async for event in heard:
+            told.append(event)  # noqa: PERF401 - it never ends
+
+    heard = driver.events()
+    listening = asyncio.create_task(listen())
+    await link(game, uid, podIndex=0)
+    await until(lambda: LinkChanged("game", uid, None, 0) in told, "the link is told")
+    await asyncio.to_thread(game.witness.patch, PodLink, f"game.{uid}", game.namespace, {"spec": {"podIndex": 1}})
+    await until(lambda: LinkChanged("game", uid, 0, 1) in told, "the move is told")
+    await asyncio.to_thread(game.witness.delete, PodLink, f"game.{uid}", game.namespace)
+    await until(lambda: LinkChanged("game", uid, 1, None) in told, "the end is told")
+    ready, deny = RoutingState.READY, RoutingState.DENY_NEW_CALL
+    await asyncio.to_thread(game.edit_route, pods=[{"index": 1, "routingState": "DenyNewCall"}])
+    await until(lambda: RoutingStateChanged("game", 1, ready, deny) in told, "the pod is told")
+    await asyncio.to_thread(game.edit_route, pods=None, routingState="DenyNewCall")
+    await until(lambda: RoutingStateChanged("game", None, ready, deny) in told, "the service is told")
+    await asyncio.to_thread(game.edit_route, routingState="Ready")
+    await until(lambda: RoutingStateChanged("game", None, deny, ready) in told, "the service is told")
+    listening.cancel()
+    mine = [event for event in told if isinstance(event, LinkChanged) and event.uid == uid]
+    assert len(mine) == 3  # nothing twice
+    await until(lambda: driver.is_available("game", 1), "it is as it was")
+
+
+async def test_a_listener_that_is_too_slow_is_told_how_much_it_has_missed(
+    driver: ClientDriver, monkeypatch: pytest.MonkeyPatch, uid: str
+) -> None:
+    monkeypatch.setattr(events_module.Subscription.__init__, "__defaults__", (4,))
+    slow = driver.events()
+    for number in range(10):
+        await driver.link_if_absent(f"{uid}-{number}", "game", 0)
+    assert await anext(slow) == EventsLost(6)
+    assert [await anext(slow) for _ in range(4)] == [
+        LinkChanged("game", f"{uid}-{number}", None, 0) for number in range(6, 10)
+    ]
+
+
+async def test_what_is_listened_to_ends_with_the_driver(client: RecordingClient, game: Service) -> None:
+    async with ClientDriver(client, game.namespace, services=[], logger=Lines()) as short:
+        heard = short.events()
+        waiting = asyncio.create_task(anext(short.events(), None))
+        await asyncio.sleep(0)
+    assert [event async for event in heard] == []
+    assert [event async for event in heard] == []
+    async with asyncio.timeout(5):
+        assert await waiting is None
+
+
+# What it holds.
+
+
+async def test_links_of_services_that_are_not_followed_are_asked_for(
+    client: RecordingClient, game: Service, uid: str
+) -> None:
+    async with ClientDriver(client, game.namespace, services=["chat"], logger=Lines()) as narrow:
+        await link(game, uid, podIndex=1)
+        client.requests.clear()
+        assert await narrow.get_linked_pod(uid, "game") == 1
+        assert await narrow.get_linked_pod(uid, "game") == 1
+        assert len(client.asked("GET")) == 2
+        client.requests.clear()
+        assert await narrow.get_linked_pod(uid, "chat") is None
+        assert client.requests == []
+        await narrow.link_if_absent(uid, "chat", 0)
+        client.requests.clear()
+        assert await narrow.get_linked_pod(uid, "chat") == 0
+        assert client.requests == []
+        assert await narrow.links_of(uid) == {"chat": 0, "game": 1}
+        assert await narrow.compute_link_if_absent(uid, "game") == 1
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["from the start", "later"])
+async def test_where_there_are_more_links_than_it_may_hold_each_is_asked_for(
+    client: RecordingClient, game: Service, uid: str, before: bool
+) -> None:
+    uids = [f"{uid}-{number}" for number in range(6)]
+    specs: dict[str, Any] = {each: {"podIndex": n % 3} for n, each in enumerate(uids)}
+    if before:
+        await asyncio.to_thread(game.link_each, specs)
+    async with ClientDriver(client, game.namespace, max_links=4, logger=Lines()) as small:
+        if not before:
+            assert await small.get_linked_pod(uids[0], "game") is None
+            await asyncio.to_thread(game.link_each, specs)
+        await until(lambda: small._cache.has_given_up, "it has given up")  # noqa: SLF001
+        client.requests.clear()
+        assert [await small.get_linked_pod(each, "game") for each in uids] == [0, 1, 2, 0, 1, 2]
+        assert len(client.asked("GET")) == 6
+        assert await small.link_if_absent(uids[0], "game", 2) == 0
+        assert await small.compute_link_if_absent(uids[1], "game") == 1
+        assert small.alive_pods("game") == [0, 1, 2]
+
+
+# Its life, and errors.
+
+
+async def test_it_connects_by_a_kubeconfig(cluster: Any, game: Service, uid: str, monkeypatch: Any) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
+    monkeypatch.setenv("POD_NAMESPACE", game.namespace)
+    await link(game, uid, podIndex=1)
+    async with await ClientDriver.connect(logger=Lines()) as made:
+        assert await made.get_linked_pod(uid, "game") == 1
+    await asyncio.sleep(0.25)
+    monkeypatch.delenv("KUBECONFIG")
+    async with await ClientDriver.connect(game.namespace, kubeconfig=cluster.kubeconfig, logger=Lines()) as made:
+        assert await made.get_linked_pod(uid, "game") == 1
+    await asyncio.sleep(0.25)
+
+
+async def test_where_it_cannot_connect_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", "/nowhere/kubeconfig")
+    monkeypatch.delenv("POD_NAMESPACE", raising=False)
+    with pytest.raises(InvalidParameterError, match="POD_NAMESPACE"):
+        await ClientDriver.connect()
+    with pytest.raises(InternalError, match="cannot load the cluster's configuration"):
+        await ClientDriver.connect("play")
+
+
+@pytest.mark.parametrize("uid", ["", "a\0b", "a" * 190, None, 7, ["alice"]])
+async def test_a_uid_that_no_link_can_bind_is_refused_before_any_request(
+    driver: ClientDriver, client: RecordingClient, uid: Any
+) -> None:
+    for call in (
+        driver.get_linked_pod(uid, "game"),
+        driver.get_linked_pod(uid, "game", fresh=True),
+        driver.get_linked_pod_if_persistent(uid, "game"),
+        driver.links_of(uid),
+        driver.batch_get([uid], "game"),
+        driver.address_of(uid, "game"),
+        driver.link_if_absent(uid, "game", 0),
+        driver.compute_link_if_absent(uid, "game"),
+        driver.renew(uid, "game"),
+    ):
+        with pytest.raises(InvalidParameterError, match=r"^uid ") as refused:
+            await call
+        assert refused.value.code is ErrorCode.INVALID_PARAMETER
+    assert client.requests == []
+
+
+@pytest.mark.parametrize("service", ["", "Game", "a.b", None, ["game"]])
+async def test_a_service_that_there_cannot_be_is_refused_before_any_request(
+    driver: ClientDriver, client: RecordingClient, uid: str, service: Any
+) -> None:
+    for call in (
+        driver.get_linked_pod(uid, service),
+        driver.get_linked_pod(uid, service, fresh=True),
+        driver.batch_get([uid], service),
+        driver.address_of(uid, service),
+        driver.link_if_absent(uid, service, 0),
+        driver.compute_link_if_absent(uid, service),
+    ):
+        with pytest.raises(InvalidParameterError):
+            await call
+    assert client.requests == []
+
+
+async def test_what_the_api_server_refuses_is_an_error_of_the_one_family(
+    driver: ClientDriver, client: RecordingClient, lines: Lines, uid: str
+) -> None:
+    async def refuse(_: object) -> None:
+        raise APIError(403, "Forbidden", "you may not")
+
+    async with client.with_each(refuse):
+        for call in (
+            driver.get_linked_pod(uid, "game", fresh=True),
+            driver.link_if_absent(uid, "game", 0),
+            driver.compute_link_if_absent(uid, "game"),
+            driver.renew(uid, "game"),
+        ):
+            with pytest.raises(StatefulRouteError, match="you may not") as refused:
+                await call
+            assert refused.value.code is ErrorCode.INTERNAL
+    assert len(lines.all) == 4

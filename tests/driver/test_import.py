@@ -1,0 +1,59 @@
+"""What an application loads and installs: nothing of the operator."""
+
+import json
+import subprocess
+import sys
+from importlib.metadata import requires
+
+import pytest
+
+#: What only the operator, the command and look-ups for gateways need.
+OPERATORS_OWN = {"kopf", "grpc", "typer", "uvloop"}
+
+
+def loaded_by(statement: str) -> set[str]:
+    """The top-level modules that a program has loaded after one statement."""
+    program = f"{statement}\nimport json, sys\nprint(json.dumps([name.partition('.')[0] for name in sys.modules]))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    return set(json.loads(done.stdout))
+
+
+def test_the_package_alone_loads_next_to_nothing() -> None:
+    before, after = loaded_by("pass"), loaded_by("import statefulroute")
+    ours = after - before - set(sys.stdlib_module_names)
+    assert ours == {"statefulroute"}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "from statefulroute import ServerDriver, ClientDriver",
+        "from statefulroute.sync import ServerDriver, ClientDriver",
+        "from statefulroute import *",
+    ],
+)
+def test_the_drivers_load_neither_the_operators_parts_nor_the_library_for_kubernetes(statement: str) -> None:
+    loaded = loaded_by(statement)
+    assert loaded & {*OPERATORS_OWN, "kubernetes"} == set()
+    assert "aiohttp" in loaded
+
+
+def test_connecting_loads_nothing_of_the_operator() -> None:
+    loaded = loaded_by("import statefulroute.cluster.connection, statefulroute.driver.environment")
+    assert loaded & OPERATORS_OWN == set()
+
+
+def test_an_application_installs_nothing_of_the_operator() -> None:
+    own = [each for each in requires("statefulroute") or () if "extra ==" not in each]
+    names = {each.split(">")[0].split("<")[0].split("=")[0].split("[")[0].strip().lower() for each in own}
+    assert names == {"aiohttp", "kubernetes", "msgspec", "pydantic", "structlog", "yarl"}
+
+
+def test_every_public_name_is_there_and_said_to_be() -> None:
+    import statefulroute  # noqa: PLC0415
+
+    assert sorted(statefulroute.__all__) == list(statefulroute.__all__)
+    assert [name for name in statefulroute.__all__ if getattr(statefulroute, name, None) is None] == []
+    assert set(statefulroute.__all__) <= set(dir(statefulroute))
+    with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
+        _ = statefulroute.Nothing

@@ -1,0 +1,241 @@
+"""Drivers while the API server is away: it is killed or frozen, in a cluster of this module's own."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from pykube.objects import Pod
+
+from driver.recording import Lines, until, until_seen
+from harness.kubectl import Kubectl
+from harness.objects import stateful_route
+from harness.patience import eventually
+from harness.witness import PodLink, StatefulRoute, Witness
+from localcluster import LocalCluster
+from statefulroute import (
+    ClientDriver,
+    Configuration,
+    DeadlineExceededError,
+    ErrorCode,
+    RoutingState,
+    ServerDriver,
+    ServerInformation,
+    ServerParts,
+)
+from statefulroute.cluster.client import Client
+from statefulroute.cluster.connection import connect
+from statefulroute.cluster.link_store import LinkStore
+from statefulroute.driver.publishers import AnnotationPublisher
+from statefulroute.driver.routes import RouteCache
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+ROOT = Path(__file__).parents[2]
+
+#: How long the API server is away, at the least.
+AWAY_SECONDS = 20.0 if os.environ.get("STATEFULROUTE_LONG") else 3.0
+
+#: The deadline of operations that are to end while it is away, and what they may take besides.
+DEADLINE_SECONDS, SLACK_SECONDS = 1.0, 1.0
+
+NAMESPACE = "outage"
+WRITERS = 4
+
+#: How long the drivers may take to be as before: a watch is tried again after 30 s at the most.
+RECOVERY_SECONDS = 40.0
+
+STATUS = {
+    "routingState": "Ready",
+    "pods": [{"name": "game-0", "index": 0, "serviceState": "Ready", "routingState": "Ready", "links": 0}],
+}
+
+
+@dataclass
+class Stage:
+    """A cluster without an operator, and drivers there.
+
+    Attributes:
+        cluster: the cluster.
+        witness: a client that shares nothing with the product.
+        server: the driver of the pod game-0, whose operations may take long.
+        caller: a client driver, whose operations may take long.
+        hasty: one whose operations may take one second.
+        lines: what the server's driver logs.
+    """
+
+    cluster: LocalCluster
+    witness: Witness
+    server: ServerDriver
+    caller: ClientDriver
+    hasty: ClientDriver
+    lines: Lines
+    acknowledged: dict[str, int] = field(default_factory=dict)
+
+    async def kill(self) -> None:
+        await asyncio.to_thread(self.cluster.part("apiserver").kill)
+
+    async def restart(self) -> None:
+        await asyncio.to_thread(self.cluster.part("apiserver").restart)
+
+    def send(self, number: int) -> None:
+        self.cluster.guardian.signal("apiserver", number)
+
+    async def write(self, number: int) -> None:
+        """Bind users one after the other, and note who was."""
+        user = 0
+        while True:
+            uid, user = f"w{number}-{user}", user + 1
+            with suppress(DeadlineExceededError):
+                self.acknowledged[uid] = await self.caller.link_if_absent(uid, "game", user % 3)
+
+    def stored(self) -> dict[str, int]:
+        return {link["spec"]["uid"]: link["spec"]["podIndex"] for link in self.witness.all(PodLink, NAMESPACE)}
+
+    def said(self) -> dict[str, str]:
+        pod = self.witness.get(Pod, "game-0", NAMESPACE)
+        return dict(pod["metadata"].get("annotations", {}))
+
+
+@pytest.fixture(scope="module")
+def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
+    """A cluster whose API server may be killed."""
+    with LocalCluster.start(name=f"outage-{os.getpid()}", nodes=0) as started:
+        kubectl = Kubectl(started.kubectl, started.kubeconfig, tmp_path_factory.mktemp("kubectl-cache"))
+        kubectl.run("apply", "--filename", str(ROOT / "crds")).expect_success()
+        kubectl.run("create", "namespace", NAMESPACE).expect_success()
+        here = kubectl.within(NAMESPACE)
+        eventually(lambda: not here.run("get", "serviceaccount/default").code, "pods can be made")
+        eventually(lambda: not here.run("get", "podlinks,statefulroutes").code, "both kinds can be listed")
+        here.create({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "game-0"}, "spec": _POD})
+        here.create(stateful_route())
+        Witness(started.kubeconfig).patch_status(StatefulRoute, "game", NAMESPACE, STATUS)
+        yield started
+
+
+_POD = {"containers": [{"name": "room", "image": "room.invalid/room"}]}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stage(fragile: LocalCluster) -> AsyncIterator[Stage]:
+    lines = Lines()
+    async with (
+        connect(fragile.kubeconfig) as connection,
+        Client(connection) as client,
+        RouteCache(client, NAMESPACE) as routes,
+        ClientDriver(client, NAMESPACE, logger=Lines(), deadline_seconds=60) as caller,
+        ClientDriver(client, NAMESPACE, logger=Lines(), deadline_seconds=DEADLINE_SECONDS) as hasty,
+    ):
+        information = ServerInformation(namespace=NAMESPACE, service="game", pod_name="game-0", pod=0)
+        store, pod = LinkStore(client, NAMESPACE), AnnotationPublisher(client, information)
+        server = ServerDriver(
+            NAMESPACE,
+            ServerParts(store, routes, pod, information),
+            configuration=Configuration(state_period_seconds=0.5),
+            logger=lines,
+        )
+        await server.start()
+        yield Stage(fragile, Witness(fragile.kubeconfig), server, caller, hasty, lines)
+        await server.close()
+    await asyncio.sleep(0.25)
+
+
+async def fails_in_time(work: Any) -> None:
+    """See that an operation ends with a time-out, when its deadline is over."""
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    with pytest.raises(
+        DeadlineExceededError, match=f"^the API server did not answer within {DEADLINE_SECONDS:g} s$"
+    ) as late:
+        await work
+    assert late.value.code is ErrorCode.TIMEOUT
+    assert DEADLINE_SECONDS * 0.9 <= loop.time() - begun < DEADLINE_SECONDS + SLACK_SECONDS
+
+
+async def reads_go_on(stage: Stage) -> None:
+    """See that what is known is answered."""
+    assert await stage.hasty.get_linked_pod("alice", "game") == 0
+    assert await stage.hasty.get_linked_pod("nobody", "game") is None
+    assert await stage.hasty.links_of("alice") == {"game": 0}
+    assert await stage.hasty.batch_get(["alice", "nobody"], "game") == {0: ["alice"]}
+    assert stage.hasty.best_pod("game") == 0
+    assert stage.hasty.is_available("game", 0)
+    assert stage.hasty.alive_pods("game") == [0]
+
+
+async def writes_fail(stage: Stage) -> None:
+    """See that what has to be asked for or written fails in time."""
+    await asyncio.gather(
+        fails_in_time(stage.hasty.link_if_absent("bob", "game", 1)),
+        fails_in_time(stage.hasty.compute_link_if_absent("carol", "game")),
+        fails_in_time(stage.hasty.get_linked_pod("alice", "game", fresh=True)),
+        fails_in_time(stage.hasty.renew("alice", "game")),
+    )
+
+
+async def recovers(stage: Stage, uid: str) -> None:
+    """See that all is as before, and nobody was asked to do anything."""
+    await asyncio.to_thread(stage.cluster.wait_ready)
+    assert await stage.caller.link_if_absent(uid, "game", 2) == 2
+    await until(lambda: stage.hasty._known(uid, "game"), "the watches go on", RECOVERY_SECONDS)  # noqa: SLF001
+    stage.server.set_load_state(load := stage.server.get_load_state() + 1)
+    await until_seen(
+        lambda: stage.said().get("statefulroute.io/load-state") == str(load), "the load is published again"
+    )
+    stored = await asyncio.to_thread(stage.stored)
+    assert {uid: pod for uid, pod in stage.acknowledged.items() if stored.get(uid) != pod} == {}
+
+
+async def test_reads_go_on_while_the_api_server_is_dead_and_nothing_acknowledged_is_lost(stage: Stage) -> None:
+    await stage.caller.link_if_absent("alice", "game", 0)
+    await until(lambda: stage.hasty._known("alice", "game"), "both know")  # noqa: SLF001
+    writers = [asyncio.create_task(stage.write(number)) for number in range(WRITERS)]
+    await until(lambda: len(stage.acknowledged) > 50, "users are bound")
+    await stage.kill()
+    gone = asyncio.get_running_loop().time()
+    await reads_go_on(stage)
+    await writes_fail(stage)
+    under_way = [
+        asyncio.create_task(stage.caller.link_if_absent("dave", "game", 1)),
+        asyncio.create_task(stage.caller.compute_link_if_absent("erin", "game")),
+        asyncio.create_task(stage.server.set_linked_pod(NAMESPACE, "frank", "game", 2)),
+        asyncio.create_task(stage.server.set_routing_state(RoutingState.DENY_NEW_CALL)),
+    ]
+    await asyncio.sleep(max(0.0, AWAY_SECONDS - (asyncio.get_running_loop().time() - gone)))
+    await reads_go_on(stage)
+    before = len(stage.acknowledged)
+    await stage.restart()
+    answers = await asyncio.gather(*under_way, return_exceptions=True)
+    if AWAY_SECONDS < 5:  # the server's own operations may take ten seconds
+        assert answers == [1, 0, None, None]
+    else:
+        assert answers[:2] == [1, 0]
+        assert [type(answer) for answer in answers[2:]] == [DeadlineExceededError] * 2
+    await until(lambda: len(stage.acknowledged) > before + 50, "users are bound again")
+    for writer in writers:
+        writer.cancel()
+    await asyncio.gather(*writers, return_exceptions=True)
+    await recovers(stage, "grace")
+    assert (await asyncio.to_thread(stage.said))["statefulroute.io/routing-state"] == "DenyNewCall"
+
+
+async def test_reads_go_on_while_the_api_server_hangs_and_a_stop_ends(stage: Stage) -> None:
+    loop = asyncio.get_running_loop()
+    stage.send(signal.SIGSTOP)
+    try:
+        await reads_go_on(stage)
+        await writes_fail(stage)
+        begun = loop.time()
+        await stage.server.stop()
+        assert loop.time() - begun < 5
+        assert not stage.server.is_running
+    finally:
+        stage.send(signal.SIGCONT)
+    await stage.server.start()
+    await recovers(stage, "heidi")

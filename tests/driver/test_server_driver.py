@@ -1,0 +1,428 @@
+"""Each method of the original's server driver, by its name, against a real API server."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from driver.recording import Lines, RecordingClient, until
+from driver.servers import Servers
+from harness.patience import eventually
+from harness.service import Service
+from harness.witness import PodLink
+from statefulroute import (
+    Attempt,
+    DriverAlreadyRunningError,
+    ErrorCode,
+    InternalError,
+    InvalidParameterError,
+    NotLocalNamespaceError,
+    RoutingState,
+    ServerDriver,
+    StatefulRouteError,
+)
+from statefulroute.cluster.errors import APIError
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+#: The methods of the original's server driver; each has a test here that is named after it.
+ORIGINAL = (
+    "SetLoadState",
+    "GetLoadState",
+    "SetRoutingState",
+    "GetRoutingState",
+    "SetLinkedPod",
+    "TrySetLinkedPod",
+    "RemoveLinkedPod",
+    "RemoveLinkedPodWithId",
+    "Init",
+    "Start",
+    "Stop",
+)
+
+#: What this one has besides: the second figure of load, and what Python and Kubernetes bring with them.
+ADDED = {"set_waiting_tasks", "get_waiting_tasks", "from_environment", "close", "is_running"}
+
+LOCAL_ONLY = "only local namespace is supported"
+
+#: An operation on a link, given the driver, the namespace that is named, and the uid.
+Call = Callable[[ServerDriver, str, str], Awaitable[Any]]
+
+CALLS: dict[str, Call] = {
+    "set_linked_pod": lambda driver, namespace, uid: driver.set_linked_pod(namespace, uid, "game", 0),
+    "try_set_linked_pod": lambda driver, namespace, uid: driver.try_set_linked_pod(namespace, uid, "game", 0),
+    "remove_linked_pod": lambda driver, namespace, uid: driver.remove_linked_pod(namespace, uid, "game"),
+    "remove_linked_pod_with_id": lambda driver, namespace, uid: driver.remove_linked_pod_with_id(
+        namespace, uid, "game", 0
+    ),
+}
+
+
+def in_python(method: str) -> str:
+    """A method's name as Python spells it."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", method).lower()
+
+
+def public_names(kind: type) -> set[str]:
+    return {name for name in vars(kind) if not name.startswith("_")}
+
+
+@pytest.fixture
+def here(game: Service) -> str:
+    """The driver's own namespace."""
+    return game.namespace
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def driver(servers: Servers, client: RecordingClient, lines: Lines) -> AsyncIterator[ServerDriver]:
+    """A driver of the pod game-0 that was not started yet; what it asks for is recorded from here on."""
+    made = await servers.make(lines=lines)
+    client.requests.clear()
+    yield made
+    await made.close()
+
+
+async def test_every_method_of_the_original_is_there_and_has_a_test_by_its_name() -> None:
+    named = [in_python(method) for method in ORIGINAL]
+    assert [name for name in named if not callable(getattr(ServerDriver, name, None))] == []
+    assert [name for name in named if f"test_{name}" not in globals()] == []
+    assert public_names(ServerDriver) == {*named, *ADDED}
+
+
+async def test_set_load_state(driver: ServerDriver, client: RecordingClient) -> None:
+    driver.set_load_state(7)
+    assert driver.get_load_state() == 7
+    driver.set_load_state(2**31 - 1)
+    assert driver.get_load_state() == 2**31 - 1
+    assert client.requests == []  # the state timer publishes it
+
+
+async def test_get_load_state(driver: ServerDriver) -> None:
+    assert driver.get_load_state() == 0
+    driver.set_load_state(3)
+    driver.set_load_state(0)
+    assert driver.get_load_state() == 0
+
+
+async def test_set_routing_state(driver: ServerDriver, servers: Servers) -> None:
+    await driver.set_routing_state(RoutingState.DENY_NEW_CALL)
+    assert "routing-state" not in await asyncio.to_thread(servers.said)  # it was not started
+    await driver.start()
+    assert (await asyncio.to_thread(servers.said))["routing-state"] == "DenyNewCall"
+    for state in (RoutingState.SHUTDOWN, RoutingState.UNKNOWN, RoutingState.READY):
+        await driver.set_routing_state(state)
+        assert (await asyncio.to_thread(servers.said))["routing-state"] == state
+        assert driver.get_routing_state() is state
+
+
+async def test_get_routing_state(driver: ServerDriver) -> None:
+    assert driver.get_routing_state() is RoutingState.READY
+    await driver.set_routing_state("DenyNewCall")  # type: ignore[arg-type] # as it stands in a configuration
+    assert driver.get_routing_state() is RoutingState.DENY_NEW_CALL
+
+
+async def test_set_linked_pod(driver: ServerDriver, game: Service, here: str, uid: str) -> None:
+    assert await driver.set_linked_pod(here, uid, "game", 0) is None
+    assert await driver.set_linked_pod(here, uid, "game", 2) == 0  # pod 0 is a pod
+    assert await driver.set_linked_pod(here, uid, "game", 1, ttl_seconds=600) == 2
+    spec = (await asyncio.to_thread(game.get, f"game.{uid}"))["spec"]
+    assert (spec["podIndex"], spec["ttlSeconds"]) == (1, 600)
+    assert await driver.set_linked_pod(here, uid, "game", 1) == 1
+    assert "ttlSeconds" not in (await asyncio.to_thread(game.get, f"game.{uid}"))["spec"]
+
+
+async def test_try_set_linked_pod(driver: ServerDriver, here: str, uid: str) -> None:
+    assert await driver.try_set_linked_pod(here, uid, "game", 0, ttl_seconds=600) == Attempt(won=True, holder=0)
+    assert await driver.try_set_linked_pod(here, uid, "game", 1) == Attempt(won=True, holder=1)  # that was temporary
+    assert await driver.try_set_linked_pod(here, uid, "game", 1) == Attempt(won=True, holder=1)
+    assert await driver.try_set_linked_pod(here, uid, "game", 0) == Attempt(won=False, holder=1)
+    assert await driver.set_linked_pod(here, uid, "game", 0) == 1
+    assert await driver.try_set_linked_pod(here, uid, "game", 2) == Attempt(won=False, holder=0)  # pod 0 is a pod
+
+
+async def test_remove_linked_pod(driver: ServerDriver, game: Service, here: str, uid: str) -> None:
+    assert not await driver.remove_linked_pod(here, uid, "game")
+    await driver.set_linked_pod(here, uid, "game", 0)
+    assert await driver.remove_linked_pod(here, uid, "game")
+    assert not await driver.remove_linked_pod(here, uid, "game")
+
+    await driver.set_linked_pod(here, uid, "game", 0)
+    assert await driver.remove_linked_pod(here, uid, "game", grace_seconds=2)
+    spec = (await asyncio.to_thread(game.get, f"game.{uid}"))["spec"]
+    assert (spec["podIndex"], spec["ttlSeconds"]) == (0, 2)  # it lives on as a temporary one
+    await asyncio.to_thread(
+        eventually, lambda: not game.exists(PodLink, f"game.{uid}"), "the operator has removed it after its grace"
+    )
+    assert not await driver.remove_linked_pod(here, uid, "game")
+
+
+async def test_remove_linked_pod_with_id(driver: ServerDriver, here: str, uid: str) -> None:
+    assert not await driver.remove_linked_pod_with_id(here, uid, "game", 0)
+    await driver.set_linked_pod(here, uid, "game", 1)
+    assert not await driver.remove_linked_pod_with_id(here, uid, "game", 0)
+    assert await driver.remove_linked_pod_with_id(here, uid, "game", 1)
+    assert not await driver.remove_linked_pod_with_id(here, uid, "game", 1)
+
+
+async def test_init(driver: ServerDriver, here: str) -> None:
+    server = await driver.init()
+    assert (server.namespace, server.service, server.pod_name, server.pod) == (here, "game", "game-0", 0)
+    assert await driver.init() == server
+    assert not driver.is_running
+
+
+async def test_start(driver: ServerDriver, servers: Servers, client: RecordingClient) -> None:
+    await driver.start()
+    assert driver.is_running
+    assert (await asyncio.to_thread(servers.said)).keys() == {
+        "load-state",
+        "waiting-tasks",
+        "routing-state",
+        "report-time",
+    }
+    client.requests.clear()
+    with pytest.raises(DriverAlreadyRunningError, match=r"^driver is already running$") as refused:
+        await driver.start()
+    assert refused.value.code is ErrorCode.DRIVER_ALREADY_RUNNING
+    assert client.requests == []
+    assert driver.is_running
+
+
+async def test_stop(driver: ServerDriver, servers: Servers, client: RecordingClient) -> None:
+    await driver.stop()  # it was never started
+    assert client.requests == []
+    await driver.start()
+    await driver.stop()
+    assert not driver.is_running
+    assert (await asyncio.to_thread(servers.said))["routing-state"] == "DenyNewCall"
+    client.requests.clear()
+    await driver.stop()
+    assert client.requests == []
+    await driver.start()
+    assert (await asyncio.to_thread(servers.said))["routing-state"] == "Ready"
+    assert driver.is_running
+
+
+# Errors.
+
+
+@pytest.mark.parametrize("name", CALLS)
+async def test_another_namespace_is_refused_before_any_request(
+    driver: ServerDriver, client: RecordingClient, lines: Lines, uid: str, name: str
+) -> None:
+    for namespace in ("kube-system", "", "Not a name"):
+        with pytest.raises(NotLocalNamespaceError) as refused:
+            await CALLS[name](driver, namespace, uid)
+        assert str(refused.value) == LOCAL_ONLY
+        assert refused.value.code is ErrorCode.NOT_LOCAL_NAMESPACE
+    assert client.requests == []
+    assert [(line["event"], line["error"]) for line in lines.all] == [(name, LOCAL_ONLY)] * 3
+
+
+async def test_another_namespace_is_refused_even_before_the_driver_knows_who_it_is() -> None:
+    async def make(_: object) -> Any:
+        raise AssertionError("it was asked who it is")
+
+    driver = ServerDriver("here", make, logger=Lines())
+    for call in CALLS.values():
+        with pytest.raises(NotLocalNamespaceError):
+            await call(driver, "elsewhere", "alice")
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("uid", ["", "a\0b", "a" * 190, "Ü" * 47, None, 7])
+async def test_a_uid_that_no_link_can_bind_is_refused_before_any_request(
+    driver: ServerDriver, client: RecordingClient, here: str, name: str, uid: Any
+) -> None:
+    with pytest.raises(InvalidParameterError, match=r"^uid ") as refused:
+        await CALLS[name](driver, here, uid)
+    assert (refused.value.code, refused.value.field) == (ErrorCode.INVALID_PARAMETER, "uid")
+    assert client.requests == []
+
+
+@pytest.mark.parametrize("pod", [-1, 2**31, True, 1.0, None, "", "Game-0", "a" * 254])
+async def test_a_pod_that_there_cannot_be_is_refused_before_any_request(
+    driver: ServerDriver, client: RecordingClient, here: str, uid: str, pod: Any
+) -> None:
+    for call in (
+        driver.set_linked_pod(here, uid, "game", pod),
+        driver.try_set_linked_pod(here, uid, "game", pod),
+        driver.remove_linked_pod_with_id(here, uid, "game", pod),
+    ):
+        with pytest.raises(InvalidParameterError, match=r"^pod ") as refused:
+            await call
+        assert (refused.value.code, refused.value.field) == (ErrorCode.INVALID_PARAMETER, "pod")
+    assert client.requests == []
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 2**31, 1.5, True, "60"])
+async def test_a_time_that_no_link_can_have_is_refused_before_any_request(
+    driver: ServerDriver, client: RecordingClient, here: str, uid: str, seconds: Any
+) -> None:
+    for field, call in (
+        ("ttl_seconds", driver.set_linked_pod(here, uid, "game", 0, ttl_seconds=seconds)),
+        ("ttl_seconds", driver.try_set_linked_pod(here, uid, "game", 0, ttl_seconds=seconds)),
+        ("grace_seconds", driver.remove_linked_pod(here, uid, "game", grace_seconds=seconds)),
+    ):
+        with pytest.raises(InvalidParameterError, match=f"^{field} ") as refused:
+            await call
+        assert (refused.value.code, refused.value.field) == (ErrorCode.INVALID_PARAMETER, field)
+    assert client.requests == []
+
+
+@pytest.mark.parametrize("service", ["", "Game", "game.x", "a" * 64, None])
+async def test_a_service_that_there_cannot_be_is_refused_before_any_request(
+    driver: ServerDriver, client: RecordingClient, here: str, uid: str, service: Any
+) -> None:
+    with pytest.raises(InvalidParameterError) as refused:
+        await driver.set_linked_pod(here, uid, service, 0)
+    assert refused.value.code is ErrorCode.INVALID_PARAMETER
+    assert client.requests == []
+
+
+@pytest.mark.parametrize("load", [-1, 2**31, 1.5, True, "3", None])
+async def test_a_load_that_no_pod_can_have_is_refused_and_changes_nothing(load: Any) -> None:
+    driver = ServerDriver("here", _nobody, logger=Lines())
+    driver.set_load_state(1)
+    driver.set_waiting_tasks(2)
+    for field, call in (("load_state", driver.set_load_state), ("waiting_tasks", driver.set_waiting_tasks)):
+        with pytest.raises(InvalidParameterError, match=f"^{field} ") as refused:
+            call(load)
+        assert (refused.value.code, refused.value.field) == (ErrorCode.INVALID_PARAMETER, field)
+    assert (driver.get_load_state(), driver.get_waiting_tasks()) == (1, 2)
+
+
+@pytest.mark.parametrize("state", ["ready", "", None, 1, ["Ready"]])
+async def test_a_routing_state_that_there_is_not_is_refused_and_changes_nothing(
+    driver: ServerDriver, client: RecordingClient, state: Any
+) -> None:
+    await driver.start()
+    client.requests.clear()
+    with pytest.raises(InvalidParameterError, match=r"^routing_state must be one of Unknown, Ready") as refused:
+        await driver.set_routing_state(state)
+    assert refused.value.code is ErrorCode.INVALID_PARAMETER
+    assert driver.get_routing_state() is RoutingState.READY
+    assert client.requests == []
+
+
+@pytest.mark.parametrize("seconds", [-1, float("nan")])
+async def test_a_drain_of_less_than_no_time_is_refused(driver: ServerDriver, seconds: float) -> None:
+    await driver.start()
+    with pytest.raises(InvalidParameterError, match=r"^drain_seconds ") as refused:
+        await driver.stop(seconds)
+    assert refused.value.code is ErrorCode.INVALID_PARAMETER
+    assert driver.is_running
+
+
+async def test_what_the_api_server_refuses_is_an_error_of_the_one_family(
+    driver: ServerDriver, client: RecordingClient, lines: Lines, here: str, uid: str
+) -> None:
+    async def refuse(_: object) -> None:
+        raise APIError(403, "Forbidden", "you may not")
+
+    async with client.with_each(refuse):
+        for name, call in CALLS.items():
+            with pytest.raises(StatefulRouteError, match="you may not") as refused:
+                await call(driver, here, uid)
+            assert type(refused.value) is InternalError
+            assert refused.value.code is ErrorCode.INTERNAL
+            assert [line["code"] for line in lines.of(name)] == ["Internal"]
+
+
+# The log.
+
+
+async def test_each_operation_writes_one_line_with_its_arguments_and_its_answer(
+    driver: ServerDriver, lines: Lines, here: str, uid: str
+) -> None:
+    about = {"namespace": here, "uid": uid, "service": "game"}
+    driver.set_load_state(7)
+    driver.set_waiting_tasks(3)
+    await driver.set_routing_state(RoutingState.READY)
+    await driver.set_linked_pod(here, uid, "game", 1, ttl_seconds=60)
+    await driver.try_set_linked_pod(here, uid, "game", 0)
+    await driver.remove_linked_pod_with_id(here, uid, "game", 1)
+    await driver.remove_linked_pod(here, uid, "game", grace_seconds=60)
+    with pytest.raises(InvalidParameterError):
+        await driver.set_linked_pod(here, uid, "game", -1)
+    await driver.init()
+    await driver.start()
+    await driver.stop(0)
+    said = [{key: value for key, value in line.items() if key != "milliseconds"} for line in lines.all]
+    assert said[:7] == [
+        {"level": "info", "event": "set_load_state", "load_state": 7},
+        {"level": "info", "event": "set_waiting_tasks", "waiting_tasks": 3},
+        {"level": "info", "event": "set_routing_state", "routing_state": "Ready"},
+        {"level": "info", "event": "set_linked_pod", **about, "pod": 1, "ttl_seconds": 60, "previous": None},
+        {
+            "level": "info",
+            "event": "try_set_linked_pod",
+            **about,
+            "pod": 0,
+            "ttl_seconds": None,
+            "won": True,
+            "holder": 0,
+        },
+        {"level": "info", "event": "remove_linked_pod_with_id", **about, "pod": 1, "removed": False},
+        {"level": "info", "event": "remove_linked_pod", **about, "grace_seconds": 60, "removed": True},
+    ]
+    assert (said[7]["level"], said[7]["event"], said[7]["code"]) == ("warning", "set_linked_pod", "InvalidParameter")
+    assert said[8:10] == [
+        {"level": "info", "event": "init", "service": "game", "pod": "game-0"},
+        {"level": "info", "event": "start", "service": "game", "pod": "game-0"},
+    ]
+    assert [line["event"] for line in said[10:] if line["event"] != "workload state"] == ["stop"]
+
+
+async def test_the_log_is_structlogs_own_unless_another_is_given(servers: Servers, here: str, uid: str) -> None:
+    import structlog  # noqa: PLC0415
+    from structlog.testing import capture_logs  # noqa: PLC0415
+
+    parts = (await servers.make())._parts  # noqa: SLF001
+    assert parts is not None
+    with capture_logs() as captured:
+        await ServerDriver(here, parts, logger=structlog.get_logger()).set_linked_pod(here, uid, "game", 0)
+    assert [(line["event"], line["log_level"], line["uid"]) for line in captured] == [("set_linked_pod", "info", uid)]
+
+
+# Many at once.
+
+
+async def test_many_tasks_use_one_driver_at_the_same_time(
+    driver: ServerDriver, game: Service, lines: Lines, here: str
+) -> None:
+    async def life(number: int) -> tuple[Any, ...]:
+        uid = f"many-{number}"
+        driver.set_load_state(number)
+        first = await driver.set_linked_pod(here, uid, "game", number % 3)
+        await driver.set_routing_state(RoutingState.READY)
+        attempt = await driver.try_set_linked_pod(here, uid, "game", (number + 1) % 3)
+        return first, attempt.won, attempt.holder, await driver.remove_linked_pod_with_id(here, uid, "game", number % 3)
+
+    await driver.start()
+    answers = await asyncio.gather(*(life(number) for number in range(32)))
+    assert answers == [(None, False, number % 3, True) for number in range(32)]
+    assert [line for line in lines.all if line["level"] != "info"] == []
+    assert len(lines.of("set_linked_pod")) == 32
+    assert await asyncio.to_thread(game.links) == []
+
+
+async def test_tasks_that_claim_one_user_have_one_winner(driver: ServerDriver, here: str, uid: str) -> None:
+    claims = [driver.try_set_linked_pod(here, uid, "game", pod) for pod in range(12)]
+    attempts = await asyncio.gather(*claims)
+    holders = {attempt.holder for attempt in attempts}
+    assert len(holders) == 1
+    assert [attempt.won for attempt in attempts] == [pod in holders for pod in range(12)]
+
+
+async def _nobody(_: object) -> Any:
+    raise AssertionError("it was asked who it is")
+
+
+async def test_starts_at_the_same_time_have_one_winner(driver: ServerDriver) -> None:
+    answers = await asyncio.gather(*(driver.start() for _ in range(5)), return_exceptions=True)
+    assert sorted(type(answer).__name__ for answer in answers) == ["DriverAlreadyRunningError"] * 4 + ["NoneType"]
+    await until(lambda: driver.is_running, "it runs")

@@ -1,0 +1,161 @@
+"""The drivers for threads: the same names, which wait."""
+
+import asyncio
+import inspect
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from pykube.objects import Pod
+
+import statefulroute
+from driver.recording import Lines
+from driver.servers import SAYS_NOTHING
+from harness.service import Service
+from harness.witness import PodLink
+from localcluster import LocalCluster
+from statefulroute import Attempt, Configuration, DriverAlreadyRunningError, NotLocalNamespaceError, RoutingState, sync
+from statefulroute.driver.events import LinkChanged
+
+THREADS = 8
+LIVES = 6
+
+CLASSES = ("ServerDriver", "ClientDriver")
+
+
+def public(kind: type) -> dict[str, Any]:
+    return {name: member for name, member in vars(kind).items() if not name.startswith("_")}
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_every_public_name_of_a_driver_is_there_for_threads(name: str) -> None:
+    asynchronous, waiting = getattr(statefulroute, name), getattr(sync, name)
+    assert public(asynchronous).keys() == public(waiting).keys()
+    for method, member in public(waiting).items():
+        assert not inspect.iscoroutinefunction(getattr(waiting, method))
+        assert inspect.getdoc(member), method
+        if not isinstance(member, property):
+            theirs, ours = (inspect.signature(getattr(kind, method)) for kind in (asynchronous, waiting))
+            assert list(ours.parameters) == list(theirs.parameters), method
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, cluster: LocalCluster, standing: Service) -> Iterator[sync.ServerDriver]:
+    """The driver of game-0, running."""
+    monkeypatch.delenv("STATEFULROUTE_NAME", raising=False)
+    monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
+    monkeypatch.setenv("POD_NAME", "game-0")
+    monkeypatch.setenv("POD_NAMESPACE", standing.namespace)
+    settings = Configuration(drain_seconds=0)
+    with sync.ServerDriver.from_environment(configuration=settings, logger=Lines()) as driver:
+        yield driver
+    assert not driver.is_running
+    standing.annotate(0, SAYS_NOTHING)
+
+
+@pytest.fixture
+def caller(cluster: LocalCluster, standing: Service) -> Iterator[sync.ClientDriver]:
+    """A driver that follows everything."""
+    with sync.ClientDriver.connect(standing.namespace, kubeconfig=cluster.kubeconfig, logger=Lines()) as driver:
+        yield driver
+    standing.witness.delete_all(PodLink, standing.namespace)
+
+
+def test_a_server_uses_it_from_eight_threads_at_once(server: sync.ServerDriver, standing: Service) -> None:
+    here = standing.namespace
+    assert server.init().pod == 0
+    with pytest.raises(DriverAlreadyRunningError):
+        server.start()
+    with pytest.raises(NotLocalNamespaceError):
+        server.set_linked_pod("elsewhere", "alice", "game", 0)
+
+    def life(number: int) -> None:
+        for turn in range(LIVES):
+            uid = f"thread-{number}-{turn}"
+            server.set_load_state(number)
+            assert server.get_load_state() in range(THREADS)
+            server.set_waiting_tasks(number)
+            assert server.set_linked_pod(here, uid, "game", 0) is None
+            assert server.try_set_linked_pod(here, uid, "game", 1) == Attempt(won=False, holder=0)
+            assert not server.remove_linked_pod_with_id(here, uid, "game", 1)
+            assert server.remove_linked_pod_with_id(here, uid, "game", 0)
+            assert not server.remove_linked_pod(here, uid, "game", grace_seconds=5)
+        server.set_routing_state(RoutingState.DENY_NEW_CALL)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        assert list(pool.map(life, range(THREADS))) == [None] * THREADS
+    assert server.get_routing_state() is RoutingState.DENY_NEW_CALL
+    pod = standing.witness.get(Pod, "game-0", here)
+    assert pod["metadata"]["annotations"]["statefulroute.io/routing-state"] == "DenyNewCall"
+    assert server.get_waiting_tasks() in range(THREADS)
+    server.stop()
+    server.start()
+
+
+def test_a_caller_uses_it_from_eight_threads_at_once(caller: sync.ClientDriver) -> None:
+    assert caller.alive_pods("game") == caller.routable_pods("game") == [0, 1, 2]
+    assert caller.services_of_tag("nothing") == []
+
+    def life(number: int) -> list[Any]:
+        answers = [caller.compute_link_if_absent(f"wave-{turn}", "game") for turn in range(LIVES)]
+        uid = f"mine-{number}"
+        assert caller.link_if_absent(uid, "game", 1, ttl_seconds=600) == 1
+        assert caller.get_linked_pod(uid, "game") == 1
+        assert caller.get_linked_pod_if_persistent(uid, "game") is None
+        assert caller.renew(uid, "game")
+        assert caller.links_of(uid) == {"game": 1}
+        assert caller.batch_get([uid], "game") == {1: [uid]}
+        assert caller.is_available("game", caller.best_pod("game"))
+        assert caller.is_routable("game", 1)
+        assert caller.is_workload_ready("game")
+        address = caller.address_of(uid, "game")
+        assert address is not None
+        assert address.pod == "game-1"
+        return answers
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        answers = list(pool.map(life, range(THREADS)))
+    assert answers == [answers[0]] * THREADS
+
+
+def test_events_are_iterated_over_by_a_thread_until_the_driver_ends(cluster: LocalCluster, standing: Service) -> None:
+    told: list[Any] = []
+    with sync.ClientDriver.connect(standing.namespace, kubeconfig=cluster.kubeconfig, logger=Lines()) as driver:
+        events = driver.events()
+        thread = threading.Thread(target=lambda: told.extend(events))
+        thread.start()
+        driver.link_if_absent("heard", "game", 2)
+    thread.join(10)
+    assert not thread.is_alive()
+    assert LinkChanged("game", "heard", None, 2) in told
+
+
+def test_it_can_be_used_beside_a_loop_of_the_applications_own(caller: sync.ClientDriver) -> None:
+    async def ask() -> Any:
+        return await asyncio.to_thread(caller.get_linked_pod, "nobody", "game")
+
+    assert asyncio.run(ask()) is None
+
+
+FORKING = """
+import os
+from statefulroute import sync
+
+async def ask():
+    return os.getpid()
+
+assert sync._loop.run(ask()) == os.getpid()
+child = os.fork()
+if child == 0:
+    os._exit(0 if sync._loop.run(ask()) == os.getpid() else 1)
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_process_that_was_forked_has_a_loop_of_its_own() -> None:
+    """Web servers fork their workers; a thread does not survive that."""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", FORKING], check=True, timeout=20)
