@@ -95,11 +95,15 @@ class ServerDriver(_Driver[asynchronous_server.ServerDriver]):
     """`statefulroute.ServerDriver` for programs without asyncio: `with ServerDriver.from_environment() as driver`."""
 
     @classmethod
-    def from_environment(cls, *, configuration: Configuration | None = None, logger: Logger | None = None) -> Self:
+    def from_environment(
+        cls, *, configuration: Configuration | None = None, logger: Logger | None = None, follow_links: bool = False
+    ) -> Self:
         """As `statefulroute.ServerDriver.from_environment`."""
 
         async def make() -> asynchronous_server.ServerDriver:
-            return asynchronous_server.ServerDriver.from_environment(configuration=configuration, logger=logger)
+            return asynchronous_server.ServerDriver.from_environment(
+                configuration=configuration, logger=logger, follow_links=follow_links
+            )
 
         return cls(_loop.run(make()))
 

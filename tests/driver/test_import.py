@@ -19,21 +19,13 @@ def loaded_by(statement: str) -> set[str]:
 
 
 def test_the_package_alone_loads_next_to_nothing() -> None:
-    before, after = loaded_by("pass"), loaded_by("import statefulroute")
-    ours = after - before - set(sys.stdlib_module_names)
-    assert ours == {"statefulroute"}
+    loaded = loaded_by("import statefulroute")
+    assert "statefulroute" in loaded
+    assert loaded & {*OPERATORS_OWN, "aiohttp", "kubernetes", "msgspec", "pydantic", "structlog"} == set()
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "from statefulroute import ServerDriver, ClientDriver",
-        "from statefulroute.sync import ServerDriver, ClientDriver",
-        "from statefulroute import *",
-    ],
-)
-def test_the_drivers_load_neither_the_operators_parts_nor_the_library_for_kubernetes(statement: str) -> None:
-    loaded = loaded_by(statement)
+def test_the_drivers_load_neither_the_operators_parts_nor_the_library_for_kubernetes() -> None:
+    loaded = loaded_by("from statefulroute import *; from statefulroute.sync import ServerDriver, ClientDriver")
     assert loaded & {*OPERATORS_OWN, "kubernetes"} == set()
     assert "aiohttp" in loaded
 

@@ -40,7 +40,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 ROOT = Path(__file__).parents[2]
 
 #: How long the API server is away, at the least.
-AWAY_SECONDS = 20.0 if os.environ.get("STATEFULROUTE_LONG") else 3.0
+AWAY_SECONDS = 20.0 if os.environ.get("STATEFULROUTE_LONG") else 2.0
 
 #: The deadline of operations that are to end while it is away, and what they may take besides.
 DEADLINE_SECONDS, SLACK_SECONDS = 1.0, 1.0

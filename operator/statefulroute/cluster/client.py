@@ -32,6 +32,9 @@ class Client:
     def __init__(self, connection: Connection, connections: int = 32) -> None:
         self._server = connection.server
         self._session = connection.session(connections)
+        # aiohttp asks twice when a connection breaks off, also to delete: the second answer would be that there is
+        # nothing, and nobody would know that the first has deleted it.
+        self._session._retry_connection = False  # noqa: SLF001 - it has no other switch
         self._is_rehearsing = False
 
     def rehearsing(self) -> Self:
@@ -58,6 +61,14 @@ class Client:
             APIError: the API server answered with an error.
             UnreachableError: it did not answer.
         """
+        try:
+            return await self._get(path, params)
+        except UnreachableError as error:
+            if not isinstance(error.__cause__, aiohttp.ServerDisconnectedError | ConnectionResetError):
+                raise
+        return await self._get(path, params)  # the connection had been closed while nobody used it
+
+    async def _get(self, path: str, params: Mapping[str, str] | None) -> bytes:
         async with self._request("GET", path, _REQUEST_TIMEOUT, params=params) as response:
             return await response.read()
 

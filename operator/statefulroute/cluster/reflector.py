@@ -50,17 +50,22 @@ class Reflector(Generic[T]):
     Args:
         client: how to reach the API server.
         resource: the kind.
+        last_backoff_seconds: how long it waits at the most before it asks an API server again that does not answer;
+            None is half a minute.
 
     Attributes:
         cache: what the API server held a moment ago.
         synced: set once the first list is complete.
     """
 
-    def __init__(self, client: Client, resource: Resource[T]) -> None:
+    def __init__(
+        self, client: Client, resource: Resource[T], last_backoff_seconds: float | None = None
+    ) -> None:
         self.cache: Cache[T] = Cache()
         self.synced = asyncio.Event()
         self._client = client
         self._resource = resource
+        self._last_backoff_seconds = last_backoff_seconds
         self._resource_version = 0
         """Up to where the watch has told everything; 0 asks for a list."""
         self._backoff = _FIRST_BACKOFF_SECONDS
@@ -104,7 +109,7 @@ class Reflector(Generic[T]):
                 # A cache that nobody keeps up to date any more would be worse, and nobody would see it.
                 log.exception("an unexpected error: trying again", resource=self._resource.path)
             await asyncio.sleep(random.uniform(self._backoff / 2, self._backoff))  # noqa: S311 - no secret
-            self._backoff = min(self._backoff * 2, _LAST_BACKOFF_SECONDS)
+            self._backoff = min(self._backoff * 2, self._last_backoff_seconds or _LAST_BACKOFF_SECONDS)
 
     async def _list(self) -> None:
         """Take in every object, page by page; then forget the ones that are gone."""

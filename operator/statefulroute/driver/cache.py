@@ -11,6 +11,7 @@ from statefulroute.cluster.reflector import Reflector
 from statefulroute.cluster.wire import LINKS
 from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.link import Link
+from statefulroute.driver.routes import BACKOFF_SECONDS
 
 log = structlog.get_logger(__name__)
 
@@ -34,9 +35,9 @@ class LinkCache:
         self, client: Client, namespace: str, services: Iterable[str] | None = None, max_links: int = MAX_LINKS
     ) -> None:
         self._max_links = max_links
-        self._all = None if services is not None else Reflector(client, LINKS.within(namespace))
+        self._all = None if services is not None else Reflector(client, LINKS.within(namespace), BACKOFF_SECONDS)
         self._by_service = {
-            service: Reflector(client, LINKS.within(namespace, f"spec.routeName={service}"))
+            service: Reflector(client, LINKS.within(namespace, f"spec.routeName={service}"), BACKOFF_SECONDS)
             for service in services or ()
         }
         self._tasks: list[asyncio.Task[None]] = []

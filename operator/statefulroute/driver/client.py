@@ -34,7 +34,7 @@ from statefulroute.driver import events
 from statefulroute.driver.cache import MAX_LINKS, LinkCache
 from statefulroute.driver.operations import operation
 from statefulroute.driver.parts import Logger
-from statefulroute.driver.routes import RouteCache
+from statefulroute.driver.routes import BACKOFF_SECONDS, RouteCache
 
 #: How long an operation may take, and `start` for the first reading.
 _DEADLINE_SECONDS = 10.0
@@ -93,7 +93,7 @@ class ClientDriver:
         self._log: Logger = logger or structlog.get_logger(__name__)
         self._routes = RouteCache(client, namespace)
         self._cache = LinkCache(client, namespace, services, max_links)
-        self._pods = Reflector(client, ENDPOINTS.within(namespace))
+        self._pods = Reflector(client, ENDPOINTS.within(namespace), BACKOFF_SECONDS)
         self._store = LinkStore(client, namespace, links=self._cache, clock=clock, deadline_seconds=deadline_seconds)
         self._keys: dict[str, RouteKey] = {}
         self._bound: dict[str, Counter[PodKey]] = {}

@@ -14,6 +14,7 @@ from statefulroute.cluster.link_store import LinkStore
 from statefulroute.domain.errors import InvalidParameterError
 from statefulroute.domain.parameters import checked_route
 from statefulroute.domain.pod import ordinal
+from statefulroute.driver.cache import LinkCache
 from statefulroute.driver.parts import ServerInformation, ServerParts
 from statefulroute.driver.publishers import AnnotationPublisher
 from statefulroute.driver.routes import RouteCache
@@ -42,7 +43,7 @@ def namespace_of_pod(environment: Mapping[str, str] = os.environ, file: Path = _
 
 
 async def server_parts(
-    namespace: str, stack: AsyncExitStack, environment: Mapping[str, str] = os.environ
+    namespace: str, stack: AsyncExitStack, *, follow_links: bool, environment: Mapping[str, str] = os.environ
 ) -> ServerParts:
     """What the driver of this pod works with; the stack closes it.
 
@@ -56,7 +57,10 @@ async def server_parts(
     name = environment.get("POD_NAME") or socket.gethostname()
     server = await read_server(client, namespace, name, environment.get("STATEFULROUTE_NAME"))
     routes = await stack.enter_async_context(RouteCache(client, namespace, server.service))
-    return ServerParts(LinkStore(client, namespace), routes, AnnotationPublisher(client, server), server)
+    links = LinkCache(client, namespace, [server.service]) if follow_links else None
+    if links is not None:
+        await stack.enter_async_context(links)
+    return ServerParts(LinkStore(client, namespace, links=links), routes, AnnotationPublisher(client, server), server)
 
 
 class _Owner(msgspec.Struct):

@@ -10,6 +10,9 @@ from statefulroute.cluster.reflector import Reflector
 from statefulroute.cluster.wire import ROUTES
 from statefulroute.domain.route import Route
 
+#: Applications read from these copies: after an outage they shall soon be true again.
+BACKOFF_SECONDS = 5.0
+
 
 class RouteCache:
     """A copy of a namespace's StatefulRoutes, or of one of them; an async context manager. Many drivers may share one.
@@ -24,7 +27,9 @@ class RouteCache:
 
     def __init__(self, client: Client, namespace: str, name: str | None = None) -> None:
         self._namespace = namespace
-        self._reflector = Reflector(client, ROUTES.within(namespace, f"metadata.name={name}" if name else ""))
+        self._reflector = Reflector(
+            client, ROUTES.within(namespace, f"metadata.name={name}" if name else ""), BACKOFF_SECONDS
+        )
         self._listeners: dict[str, list[Callable[[], None]]] = {}
         self._task: asyncio.Task[None] | None = None
         self._reflector.cache.listen(self._changed)

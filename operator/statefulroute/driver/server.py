@@ -19,7 +19,7 @@ from statefulroute.domain.errors import (
 )
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.operations import Attempt
-from statefulroute.domain.parameters import checked_load
+from statefulroute.domain.parameters import checked_load, checked_route, checked_uid
 from statefulroute.domain.route import most_restrictive
 from statefulroute.domain.service import key_of
 from statefulroute.driver.operations import operation
@@ -91,6 +91,7 @@ class ServerDriver:
         *,
         configuration: Configuration | None = None,
         logger: Logger | None = None,
+        follow_links: bool = False,
     ) -> Self:
         """A driver for the pod that this process runs in. Nothing is asked before `init`.
 
@@ -98,13 +99,24 @@ class ServerDriver:
         `STATEFULROUTE_NAME` (else the pod's label `statefulroute.io/route`, else the name of its StatefulSet).
         Credentials are those of the ServiceAccount, or of a kubeconfig outside of a cluster.
 
+        Args:
+            configuration: as for the class.
+            logger: as for the class.
+            follow_links: keep a copy of the service's links by a watch: then to bind costs one request, not two, and
+                every pod is told of every link.
+
         Raises:
             InvalidParameterError: the environment does not say which namespace the pod is in.
         """
         from statefulroute.driver.environment import namespace_of_pod, server_parts  # noqa: PLC0415 - slow to import
 
         namespace = namespace_of_pod()
-        return cls(namespace, partial(server_parts, namespace), configuration=configuration, logger=logger)
+        return cls(
+            namespace,
+            partial(server_parts, namespace, follow_links=follow_links),
+            configuration=configuration,
+            logger=logger,
+        )
 
     # Its life.
 
@@ -257,7 +269,7 @@ class ServerDriver:
         with operation(
             self._log, "set_linked_pod", namespace=namespace, uid=uid, service=service, pod=pod, ttl_seconds=ttl_seconds
         ) as outcome:
-            links = await self._links(namespace)
+            links = await self._links(namespace, uid, service)
             previous = await links.set(service, uid, pod, ttl_seconds=ttl_seconds)
             outcome.is_(previous=previous)
             return previous
@@ -279,7 +291,7 @@ class ServerDriver:
             pod=pod,
             ttl_seconds=ttl_seconds,
         ) as outcome:
-            links = await self._links(namespace)
+            links = await self._links(namespace, uid, service)
             attempt = await links.try_set(service, uid, pod, ttl_seconds=ttl_seconds)
             outcome.is_(won=attempt.won, holder=attempt.holder)
             return attempt
@@ -306,7 +318,7 @@ class ServerDriver:
             service=service,
             grace_seconds=grace_seconds,
         ) as outcome:
-            links = await self._links(namespace)
+            links = await self._links(namespace, uid, service)
             removed = await links.remove(service, uid, grace_seconds=grace_seconds)
             outcome.is_(removed=removed)
             return removed
@@ -316,7 +328,7 @@ class ServerDriver:
         with operation(
             self._log, "remove_linked_pod_with_id", namespace=namespace, uid=uid, service=service, pod=pod
         ) as outcome:
-            links = await self._links(namespace)
+            links = await self._links(namespace, uid, service)
             removed = await links.remove_if_linked_to(service, uid, pod)
             outcome.is_(removed=removed)
             return removed
@@ -344,9 +356,12 @@ class ServerDriver:
         if starting.cancelled() or starting.exception() is not None:
             self._is_running = False
 
-    async def _links(self, namespace: str) -> Links:
+    async def _links(self, namespace: str, uid: str, service: str) -> Links:
+        """The links, once the parameters can be right: nothing is asked for before."""
         if namespace != self._namespace:
             raise NotLocalNamespaceError
+        checked_route(service)
+        checked_uid(uid)
         return (await self._ready()).links
 
     async def _ready(self) -> ServerParts:

@@ -110,11 +110,33 @@ async def test_an_answer_that_does_not_come_is_unreachable(
     assert not call.response.done()
 
 
+async def asked_and_answered(api: FakeAPI, client: Client) -> None:
+    task = asyncio.create_task(client.get("/before"))
+    (await api.call()).answer(b"{}")
+    await task
+
+
 async def test_a_connection_that_breaks_before_the_answer_is_unreachable(api: FakeAPI, client: Client) -> None:
     task = asyncio.create_task(client.merge_patch("/a", b"{}"))
     (await api.call()).break_off()
     with pytest.raises(UnreachableError, match=r"PATCH /a: ."):
         await task
+
+
+async def test_a_delete_is_not_asked_for_again_when_its_answer_does_not_come(api: FakeAPI, client: Client) -> None:
+    (await asked_and_answered(api, client))  # the connection is kept
+    task = asyncio.create_task(client.delete("/a", b"{}"))
+    (await api.call()).break_off()
+    with pytest.raises(UnreachableError):
+        await task
+    assert api.is_quiet
+
+
+async def test_a_get_is_asked_for_once_more_when_its_answer_does_not_come(api: FakeAPI, client: Client) -> None:
+    task = asyncio.create_task(client.get("/a"))
+    (await api.call()).break_off()
+    (await api.call()).answer(b"{}")
+    assert await task == b"{}"
 
 
 async def test_a_connection_that_breaks_within_the_answer_is_unreachable(api: FakeAPI, client: Client) -> None:
