@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from statefulroute.api.statefulroute import PodStatus
 from statefulroute.api.vocabulary import LoadSource, RoutingState
 from statefulroute.cluster.mirror import Mirror
 from statefulroute.cluster.writes import Clock
@@ -14,6 +15,7 @@ from statefulroute.domain.load import Load, Report, Unreadable
 from statefulroute.domain.loss import Away, judge_losses
 from statefulroute.domain.pod import Node, Pod
 from statefulroute.domain.route import Missing, Route, RouteView, Workload, view_route
+from statefulroute.domain.route_status import links_at_report
 
 #: Called when a route, its workload or one of its pods has changed in a way that may change a decision.
 Watcher = Callable[[], None]
@@ -30,6 +32,8 @@ class _Known:
     workload: Workload | Missing | None
     members: dict[str, Pod]
     """The workload's pods by name."""
+    told: dict[str, PodStatus]
+    """What the status says of pods that were not heard of since, by their names."""
     view: RouteView | None = None
     fresh: frozenset[PodKey] = frozenset()
     """Whose load was fresh when the view was made."""
@@ -114,7 +118,9 @@ class RouteViews:
             return had_fault
         # The clock of a pod may be ahead: what it says is never of later than now.
         counted = Report(report.load_state, report.waiting_tasks, min(report.time, now))
-        load = Load(counted, self._links_of(key).get(name, 0), routing_state)
+        links = self._links_of(key).get(name, 0)
+        told = known.told.pop(pod.name, None) if before is None else None
+        load = Load(counted, links_at_report(told, report, links), routing_state)
         self._loads.heard(key, name, pod.uid, report, load)
         stale_after = known.route.spec.load.stale_after_seconds
         was_fresh = before is not None and before.is_fresh(stale_after, now)
@@ -137,7 +143,7 @@ class RouteViews:
 
     def _take_up(self, route: Route) -> _Known:
         """Find what belongs to a route; from now on every change of it is followed."""
-        known = _Known(route, self._mirror.workloads.find(route), {})
+        known = _Known(route, self._mirror.workloads.find(route), {}, {pod.name: pod for pod in route.status.pods})
         self._known.setdefault(route.group, {})[route.name] = known
         if isinstance(known.workload, Workload):
             pods = self._mirror.pods.cache.in_group(route.group).values()
@@ -250,6 +256,7 @@ class RouteViews:
                 continue
             if not belongs or (old and new and old.uid != new.uid):
                 self._loads.forget(known.route.key, known.workload.key_of(pod))
+                known.told.pop(pod.name, None)
             is_same = was and belongs and old is not None and new is not None and old.bearings == new.bearings
             if new is not None and belongs:
                 known.members[pod.name] = new

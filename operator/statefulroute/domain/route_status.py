@@ -8,7 +8,7 @@ from statefulroute.api.statefulroute import PodStatus, StatefulRouteStatus
 from statefulroute.api.vocabulary import ConditionType, RouteReason, RoutingState, ServiceState
 from statefulroute.domain.assessment import Assessment
 from statefulroute.domain.conditions import condition
-from statefulroute.domain.load import MILLI
+from statefulroute.domain.load import MILLI, Report
 from statefulroute.domain.placement import best_pod
 from statefulroute.domain.route import PodView, RouteView
 
@@ -43,6 +43,19 @@ def route_status(view: RouteView, found: Assessment, now: datetime) -> StatefulR
             "conditions": tuple(_conditions(view, now)),
         }
     )
+
+
+def links_at_report(said: PodStatus | None, report: Report, links: int) -> int:
+    """How many links a pod carried when it made a report that the operator hears of for the first time.
+
+    Args:
+        said: what the route's status says of the pod: after a restart, it remembers.
+        report: the report.
+        links: how many it carries now.
+    """
+    if said is None or (said.load_state, said.waiting_tasks) != (report.load_state, report.waiting_tasks):
+        return links
+    return said.links - (said.new_links or 0)
 
 
 def _pod_status(view: RouteView, pod: PodView, before: PodStatus | None, now: datetime) -> PodStatus:

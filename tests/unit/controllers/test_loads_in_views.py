@@ -82,6 +82,21 @@ async def test_the_answer_of_a_pod_that_says_another_routing_state_is_told() -> 
     assert world.view.pods[0].routing_state is DENIES
 
 
+async def test_after_a_restart_a_report_counts_the_links_that_the_status_remembers() -> None:
+    world = Watched()
+    said = {"name": "game-0", "index": 0, "serviceState": "Ready", "routingState": "Ready", "links": 3, "newLinks": 1}
+    world.routes.put(route(10, status={"pods": [{**said, "loadState": 5, "waitingTasks": 0}]}))
+    world.workloads.put(workload(11))
+    for number in range(3):
+        world.links.put(link(20 + number, f"user-{number}", pod=0))
+    world.pods.put(pod(30, 0, uid="a", report=Report(5, 0, world.now)))
+    assert world.view.loads[0].links == 2
+    world.pods.put(pod(31, 0, uid="a", report=Report(5, 0, world.now + SECOND)))
+    world.now += SECOND
+    world.pods.put(pod(32, 0, uid="a", report=Report(5, 0, world.now + SECOND)))
+    assert world.view.loads[0].links == 3
+
+
 async def test_an_older_report_changes_nothing(world: Watched) -> None:
     assert world.told(lambda: world.report(9, ago=1)) == 0
     assert heard(world) == Load(Report(5, 0, world.now), 0)

@@ -13,7 +13,7 @@ from statefulroute.domain.keys import PodKey
 from statefulroute.domain.load import Load
 from statefulroute.domain.pod import Pod
 from statefulroute.domain.route import Missing, RouteView
-from statefulroute.domain.route_status import route_status
+from statefulroute.domain.route_status import links_at_report, route_status
 from unit.domain.builders import NOON, STALE, load, pod, route, view
 
 DENY, SHUTDOWN = RoutingState.DENY_NEW_CALL, RoutingState.SHUTDOWN
@@ -271,3 +271,21 @@ def test_a_route_without_a_workload_has_no_pods_and_no_best_one() -> None:
     status = status_of(view(workload=None, of=route(before), counts={0: 4}))
     assert (status.replicas, status.pods, status.best_pod_name, status.links) == (None, (), None, 4)
     assert condition(status, ConditionType.LOAD_FRESH).reason == RouteReason.NO_ROUTABLE_POD
+
+
+@pytest.mark.parametrize(("then", "now", "new"), [(3, 3, None), (3, 5, 2), (3, 1, -2), (0, 0, None)])
+def test_a_pods_status_says_how_many_links_have_come_since_its_report(then: int, now: int, new: int | None) -> None:
+    (found,) = status_of(view(pod(0), counts={0: now}, loads={0: load(3, 7, links=then)})).pods
+    assert (found.links, found.new_links) == (now, new)
+
+
+@pytest.mark.parametrize(
+    ("said", "links"), [(load(3, 7, links=4), 4), (load(3, 8, links=4), 9), (load(2, 7, links=4), 9), (None, 9)]
+)
+def test_a_report_that_is_heard_of_for_the_first_time_is_known_again_by_the_status(
+    said: Load | None, links: int
+) -> None:
+    before = only_pod(said) if said else None
+    if before is not None:
+        before = status_of(view(pod(0), counts={0: 6}, loads={0: said} if said else {})).pods[0]
+    assert links_at_report(before, load(3, 7).report, 9) == links
