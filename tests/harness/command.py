@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,20 +62,15 @@ class Command:
         with warnings.catch_warnings():
             # The command ends before its connections have said good-bye; a process of its own would end with it.
             warnings.simplefilter("ignore", ResourceWarning)
+            gc.freeze()  # to look for what the command alone has left is quick
             done = CliRunner().invoke(app, [*arguments, "--namespace", self.namespace], env=environment)
             gc.collect()
+            gc.unfreeze()
         if done.exception is not None and not isinstance(done.exception, SystemExit):
             raise done.exception
         return Result(arguments, done.exit_code, done.stdout, done.stderr)
 
-    def launch(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
-        """Start a command, and do not wait for it."""
-        return subprocess.Popen(
-            self.line(*arguments),
-            stdout=options.pop("stdout", subprocess.PIPE),
-            stderr=options.pop("stderr", subprocess.PIPE),
-            stdin=options.pop("stdin", subprocess.DEVNULL),
-            text=True,
-            env=self.environment,
-            **options,
-        )
+    def launch(self, *arguments: str, within: Sequence[str] = (), **options: Any) -> subprocess.Popen[str]:
+        """Start a command, within another one if there is one, and do not wait for it."""
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
+        return subprocess.Popen([*within, *self.line(*arguments)], text=True, env=self.environment, **(pipes | options))

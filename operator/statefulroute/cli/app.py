@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from statefulroute.cli.logs import LogFormat, LogLevel
+from statefulroute.cli.people import changing, reading
 
 app = typer.Typer(
     name="statefulroute",
@@ -14,6 +15,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # a cold `--help` does without rich, which takes longer than all the rest
 )
 
 
@@ -50,3 +52,7 @@ def operator(  # noqa: PLR0913, PLR0917 - an option each
         kubeconfig=kubeconfig, context=context, parallel_writes=parallel_writes, moves_per_second=moves_per_second
     )
     run_operator(settings, log_level, log_format)
+
+
+reading.register(app)
+changing.register(app)

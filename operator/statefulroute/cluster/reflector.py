@@ -58,9 +58,7 @@ class Reflector(Generic[T]):
         synced: set once the first list is complete.
     """
 
-    def __init__(
-        self, client: Client, resource: Resource[T], last_backoff_seconds: float | None = None
-    ) -> None:
+    def __init__(self, client: Client, resource: Resource[T], last_backoff_seconds: float | None = None) -> None:
         self.cache: Cache[T] = Cache()
         self.synced = asyncio.Event()
         self._client = client

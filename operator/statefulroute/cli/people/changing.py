@@ -1,0 +1,313 @@
+"""The commands that change something, `check`, and `completion`. What they do is loaded when it is asked for."""
+
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from statefulroute.cli.people import completing
+from statefulroute.cli.people.options import AllNamespaces, Context, Kubeconfig, Namespace
+
+if TYPE_CHECKING:
+    from statefulroute.cli.people.cluster import Cluster
+
+
+class DryRun(StrEnum):
+    """Whether anything is written."""
+
+    NONE = "none"
+    SERVER = "server"
+
+
+class State(StrEnum):
+    """Whom a service can be told to take."""
+
+    READY = "Ready"
+    DENY_NEW_CALL = "DenyNewCall"
+    SHUTDOWN = "Shutdown"
+
+
+class ReportFormat(StrEnum):
+    """How `check` writes what it has found."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+#: The longest time that fits into a field.
+_MOST = 2**31 - 1
+
+Route = Annotated[str, typer.Argument(metavar="ROUTE", help="The StatefulRoute.", autocompletion=completing.routes)]
+Uid = Annotated[str, typer.Argument(metavar="UID", help="The user (or room, document, session).")]
+Pod = Annotated[
+    str, typer.Argument(metavar="POD", help="The pod: its index or its name.", autocompletion=completing.pods)
+]
+Ttl = Annotated[
+    int | None,
+    typer.Option(
+        "--ttl", min=1, max=_MOST, metavar="SECONDS", help="Make the link a temporary one of so many seconds."
+    ),
+]
+OnlyFrom = Annotated[
+    str | None,
+    typer.Option(
+        "--if-linked-to",
+        metavar="POD",
+        help="Only if the link is to this very pod; else the exit code is 1.",
+        autocompletion=completing.pods,
+    ),
+]
+Rehearsal = Annotated[
+    DryRun, typer.Option("--dry-run", help="server: have the API server judge it, and keep nothing of it.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command(rich_help_panel="Users")(link)
+    app.command(rich_help_panel="Users")(move)
+    app.command(rich_help_panel="Users")(unlink)
+    app.command("export", rich_help_panel="Users")(export_)
+    app.command("import", rich_help_panel="Users")(import_)
+    app.command(rich_help_panel="Pods and services")(drain)
+    app.command(rich_help_panel="Pods and services")(undrain)
+    app.command(rich_help_panel="Pods and services")(set_state)
+    app.command()(check)
+    app.command()(completion)
+    if completing.is_asked_by_a_shell():
+        completing.answer_shells()
+
+
+def link(  # noqa: PLR0913 - an option each
+    route: Route,
+    uid: Uid,
+    pod: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[POD]",
+            help="The pod: its index or its name; without it, the operator chooses.",
+            autocompletion=completing.pods,
+        ),
+    ] = None,
+    *,
+    only_try: Annotated[
+        bool, typer.Option("--try", help="Not if there is a persistent link to another pod; then the exit code is 1.")
+    ] = False,
+    ttl: Ttl = None,
+    timeout: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="How long to wait for the pod that the operator chooses.")
+    ] = 30,
+    dry_run: Rehearsal = DryRun.NONE,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Bind a user to a pod, or to one that the operator chooses."""
+    if pod is None and only_try:
+        raise typer.BadParameter("--try needs a POD: without one, nobody is moved anyway")
+    from statefulroute.cli.people import linking  # noqa: PLC0415
+
+    rehearse = dry_run is DryRun.SERVER
+    _run(
+        (kubeconfig, context, namespace),
+        lambda cluster: (
+            linking.link_to_any(cluster, route, uid, ttl_seconds=ttl, timeout_seconds=timeout, dry_run=rehearse)
+            if pod is None
+            else linking.link(cluster, route, uid, pod, only_try=only_try, ttl_seconds=ttl, dry_run=rehearse)
+        ),
+    )
+
+
+def move(  # noqa: PLR0913 - an option each
+    route: Route,
+    uid: Uid,
+    pod: Pod,
+    *,
+    if_linked_to: OnlyFrom = None,
+    ttl: Ttl = None,
+    dry_run: Rehearsal = DryRun.NONE,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Move a user who has a link to another pod; a temporary link keeps its TTL, and is renewed."""
+    from statefulroute.cli.people import linking  # noqa: PLC0415
+
+    _run(
+        (kubeconfig, context, namespace),
+        lambda cluster: linking.move(
+            cluster, route, uid, pod, only_from=if_linked_to, ttl_seconds=ttl, dry_run=dry_run is DryRun.SERVER
+        ),
+    )
+
+
+def unlink(  # noqa: PLR0913 - an option each
+    route: Route,
+    uid: Uid,
+    *,
+    if_linked_to: OnlyFrom = None,
+    grace: Annotated[
+        int | None,
+        typer.Option(min=1, max=_MOST, metavar="SECONDS", help="Let the link live on for so many seconds."),
+    ] = None,
+    dry_run: Rehearsal = DryRun.NONE,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Remove the link of a user, at once or after a grace."""
+    if if_linked_to is not None and grace is not None:
+        raise typer.BadParameter("--if-linked-to and --grace exclude each other")
+    from statefulroute.cli.people import linking  # noqa: PLC0415
+
+    _run(
+        (kubeconfig, context, namespace),
+        lambda cluster: linking.unlink(
+            cluster, route, uid, only_from=if_linked_to, grace_seconds=grace, dry_run=dry_run is DryRun.SERVER
+        ),
+    )
+
+
+def export_(
+    route: Annotated[
+        str | None,
+        typer.Argument(metavar="[ROUTE]", help="Only the links of this route.", autocompletion=completing.routes),
+    ] = None,
+    *,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Write the links as lines of JSON: a backup, or a move to another cluster."""
+    from statefulroute.cli.people.exporting import export_links  # noqa: PLC0415
+
+    _run((kubeconfig, context, namespace), lambda cluster: export_links(cluster, route))
+
+
+def import_(  # noqa: PLR0913 - an option each
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="What `export` has written; without it, or as -, the standard input."),
+    ] = None,
+    *,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Change links that are there to what the file says.")
+    ] = False,
+    dry_run: Rehearsal = DryRun.NONE,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Make the links that `export` has written. One that was broken off goes on where it was when it is run again."""
+    from statefulroute.cli.people.importing import import_links  # noqa: PLC0415
+
+    _run(
+        (kubeconfig, context, namespace),
+        lambda cluster: import_links(cluster, file, overwrite=overwrite, dry_run=dry_run is DryRun.SERVER),
+    )
+
+
+def drain(  # noqa: PLR0913 - an option each
+    route: Route,
+    pod: Pod,
+    *,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait until no user remains; Ctrl-C leaves the drain going.")
+    ] = False,
+    timeout: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long to wait; 0 is for ever.")] = 0,
+    shutdown: Annotated[
+        bool, typer.Option("--shutdown", help="Take nobody: users are moved or released at once, as onPodLost says.")
+    ] = False,
+    dry_run: Rehearsal = DryRun.NONE,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Have a pod take no new users; it keeps those that it has."""
+    from statefulroute.api.vocabulary import RoutingState  # noqa: PLC0415
+    from statefulroute.cli.people import draining  # noqa: PLC0415
+
+    state = RoutingState.SHUTDOWN if shutdown else RoutingState.DENY_NEW_CALL
+    _run(
+        (kubeconfig, context, namespace),
+        lambda cluster: draining.drain(
+            cluster, route, pod, state, wait_seconds=timeout if wait else None, dry_run=dry_run is DryRun.SERVER
+        ),
+    )
+
+
+def undrain(  # noqa: PLR0913 - an option each
+    route: Route,
+    pod: Pod,
+    *,
+    dry_run: Rehearsal = DryRun.NONE,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Have a drained pod take new users again."""
+    from statefulroute.cli.people import draining  # noqa: PLC0415
+
+    _run(
+        (kubeconfig, context, namespace),
+        lambda cluster: draining.undrain(cluster, route, pod, dry_run=dry_run is DryRun.SERVER),
+    )
+
+
+def set_state(  # noqa: PLR0913 - an option each
+    route: Route,
+    state: Annotated[State, typer.Argument(help="Ready: everybody; DenyNewCall: those it has; Shutdown: nobody.")],
+    *,
+    dry_run: Rehearsal = DryRun.NONE,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Say whom a whole service takes."""
+    from statefulroute.api.vocabulary import RoutingState  # noqa: PLC0415
+    from statefulroute.cli.people import draining  # noqa: PLC0415
+
+    _run(
+        (kubeconfig, context, namespace),
+        lambda cluster: draining.set_state(cluster, route, RoutingState(state), dry_run=dry_run is DryRun.SERVER),
+    )
+
+
+def check(
+    *,
+    output: Annotated[ReportFormat, typer.Option("--output", "-o", help="How to write it.")] = ReportFormat.TABLE,
+    all_namespaces: AllNamespaces = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Say what is wrong, and how to put it right; the exit code is 1 where something is."""
+    from statefulroute.cli.people import checking  # noqa: PLC0415
+
+    _run(
+        (kubeconfig, context, namespace),
+        lambda cluster: checking.check(cluster, as_json=output is ReportFormat.JSON),
+        everywhere=all_namespaces,
+    )
+
+
+def completion(caller: typer.Context, shell: Annotated[completing.Shell, typer.Argument(help="The shell.")]) -> None:
+    """Print what a shell has to read to complete `statefulroute`; kubectl completes the plugin by itself.
+
+    For bash: source <(statefulroute completion bash)
+    """
+    typer.echo(completing.script(caller.find_root().command, shell))
+
+
+def _run(
+    place: tuple[Path | None, str | None, str | None],
+    work: "Callable[[Cluster], Awaitable[int | None]]",
+    *,
+    everywhere: bool = False,
+) -> None:
+    """Carry a command out where it was told to."""
+    from statefulroute.cli.people.cluster import Target, run  # noqa: PLC0415
+
+    run(Target(*place, everywhere=everywhere), work)

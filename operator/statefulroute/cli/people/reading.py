@@ -1,0 +1,208 @@
+"""The commands that read. What they do is loaded when it is asked for."""
+
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from statefulroute.cli.people import completing
+from statefulroute.cli.people.options import (
+    AllNamespaces,
+    Context,
+    Format,
+    Kubeconfig,
+    Namespace,
+    NoHeaders,
+    Output,
+    Watch,
+)
+
+if TYPE_CHECKING:
+    from statefulroute.cli.people.cluster import Cluster
+    from statefulroute.cli.people.writing import Terminal
+
+
+class Phase(StrEnum):
+    """Where a link can stand."""
+
+    PENDING = "Pending"
+    BOUND = "Bound"
+    LOST = "Lost"
+    REJECTED = "Rejected"
+
+
+class StreamFormat(StrEnum):
+    """How a stream is written."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+AnyRoute = Annotated[
+    str | None,
+    typer.Argument(metavar="ROUTE", help="Only this StatefulRoute.", autocompletion=completing.routes),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (routes, pods, links, whereis, events, top):
+        app.command(rich_help_panel="What is where")(command)
+
+
+def routes(  # noqa: PLR0913 - an option each
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME", help="Only these StatefulRoutes.", autocompletion=completing.routes),
+    ] = None,
+    *,
+    output: Format = Output.TABLE,
+    watch: Watch = False,
+    no_headers: NoHeaders = False,
+    all_namespaces: AllNamespaces = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Show services, and how they are.
+
+    LOAD is the mean weighted load of the pods, and BEST the pod that takes the next user.
+    """
+    from statefulroute.cli.people.listing import View  # noqa: PLC0415
+    from statefulroute.cli.people.routes import show_routes  # noqa: PLC0415
+
+    view = View(output, watch, no_headers)
+    _run(
+        (kubeconfig, context, namespace),
+        lambda cluster, terminal: show_routes(cluster, terminal, names or (), view),
+        everywhere=all_namespaces,
+    )
+
+
+def pods(  # noqa: PLR0913 - an option each
+    route: Annotated[str, typer.Argument(metavar="ROUTE", help="The StatefulRoute.", autocompletion=completing.routes)],
+    *,
+    output: Format = Output.TABLE,
+    watch: Watch = False,
+    no_headers: NoHeaders = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Show the pods of a service.
+
+    STATE is what Kubernetes says of a pod, ROUTING whom it takes, and FRESHNESS whether its load counts.
+    """
+    from statefulroute.cli.people.listing import View  # noqa: PLC0415
+    from statefulroute.cli.people.pods import show_pods  # noqa: PLC0415
+
+    view = View(output, watch, no_headers)
+    _run((kubeconfig, context, namespace), lambda cluster, terminal: show_pods(cluster, terminal, route, view))
+
+
+def links(  # noqa: PLR0913 - an option each
+    route: AnyRoute = None,
+    *,
+    uid: Annotated[str | None, typer.Option(help="Only those of this user (or room, document, session).")] = None,
+    pod: Annotated[str | None, typer.Option(help="Only those on this pod: its name, or its index.")] = None,
+    phase: Annotated[Phase | None, typer.Option(help="Only those that stand so.", case_sensitive=False)] = None,
+    output: Format = Output.TABLE,
+    watch: Watch = False,
+    no_headers: NoHeaders = False,
+    all_namespaces: AllNamespaces = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Show who is where."""
+    from statefulroute.cli.people.links import Which, show_links  # noqa: PLC0415
+    from statefulroute.cli.people.listing import View  # noqa: PLC0415
+
+    view, which = View(output, watch, no_headers), Which(route, uid, pod, phase)
+    _run(
+        (kubeconfig, context, namespace),
+        lambda cluster, terminal: show_links(cluster, terminal, which, view),
+        everywhere=all_namespaces,
+    )
+
+
+def whereis(  # noqa: PLR0913 - an option each
+    uid: Annotated[str, typer.Argument(metavar="UID", help="The user (or room, document, session).")],
+    *,
+    output: Format = Output.TABLE,
+    no_headers: NoHeaders = False,
+    all_namespaces: AllNamespaces = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Find the pods that hold a user.
+
+    Each service is asked by the name of the link, and no list of links is read; ADDRESS is where the pod answers now.
+    """
+    from statefulroute.cli.people.listing import View  # noqa: PLC0415
+    from statefulroute.cli.people.whereis import show_whereis  # noqa: PLC0415
+
+    view = View(output, no_headers=no_headers)
+    _run(
+        (kubeconfig, context, namespace),
+        lambda cluster, terminal: show_whereis(cluster, terminal, uid, view),
+        everywhere=all_namespaces,
+    )
+
+
+def events(  # noqa: PLR0913 - an option each
+    route: AnyRoute = None,
+    *,
+    output: Annotated[StreamFormat, typer.Option("--output", "-o", help="How to write it.")] = StreamFormat.TABLE,
+    no_headers: NoHeaders = False,
+    all_namespaces: AllNamespaces = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Tell of bindings and moves as they happen.
+
+    Changes of routing states are told, too; Ctrl-C ends it.
+    """
+    from statefulroute.cli.people.events import show_events  # noqa: PLC0415
+
+    as_json = output is StreamFormat.JSON
+    _run(
+        (kubeconfig, context, namespace),
+        lambda cluster, terminal: show_events(cluster, terminal, route, as_json=as_json, no_headers=no_headers),
+        everywhere=all_namespaces,
+    )
+
+
+def top(
+    route: AnyRoute = None,
+    *,
+    all_namespaces: AllNamespaces = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Watch pods and moves on the whole terminal."""
+    from statefulroute.cli.people.top import show_top  # noqa: PLC0415
+
+    _run(
+        (kubeconfig, context, namespace),
+        lambda cluster, terminal: show_top(cluster, terminal, route),
+        everywhere=all_namespaces,
+    )
+
+
+def _run(
+    place: tuple[Path | None, str | None, str | None],
+    work: "Callable[[Cluster, Terminal], Awaitable[int | None]]",
+    *,
+    everywhere: bool = False,
+) -> None:
+    """Carry a command out where it was told to."""
+    from statefulroute.cli.people.cluster import Target, run  # noqa: PLC0415
+    from statefulroute.cli.people.writing import Terminal  # noqa: PLC0415
+
+    run(Target(*place, everywhere=everywhere), lambda cluster: work(cluster, Terminal()))

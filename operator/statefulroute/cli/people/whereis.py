@@ -1,0 +1,157 @@
+"""`whereis`: every service that holds a user, and where that pod answers. No list of links is asked for."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import typer
+
+from statefulroute.api.group import POD_LINK, STATEFUL_ROUTE
+from statefulroute.cli.people.cluster import Cluster, Object
+from statefulroute.cli.people.following import condition
+from statefulroute.cli.people.links import came_from, expires, phase_of
+from statefulroute.cli.people.listing import Documents, View, say_empty
+from statefulroute.cli.people.naming import PodNames
+from statefulroute.cli.people.writing import NOTHING, Row, Table, Terminal
+from statefulroute.cluster.errors import APIError, NotFoundError
+from statefulroute.cluster.wire import LINKS
+from statefulroute.cluster.writes import utc_now
+from statefulroute.domain.keys import link_name
+from statefulroute.domain.operations import alive
+from statefulroute.domain.parameters import checked_uid
+
+_AT_A_TIME = 16
+_FORBIDDEN = 403
+
+_COLUMNS = ("ROUTE", "POD", "PHASE", "ADDRESS", "HOST")
+_WIDE = ("REASON", "EXPIRES", "PREVIOUS", "NODE")
+
+
+@dataclass(frozen=True, slots=True)
+class _Holding:
+    """A service that holds the user.
+
+    Attributes:
+        route: the StatefulRoute.
+        link: the PodLink.
+        pod_name: the pod; empty where there is none yet.
+        pod: the Pod as Kubernetes has it; empty where it has none, or may not be read.
+    """
+
+    route: Object
+    link: Object
+    pod_name: str
+    pod: Object
+
+
+async def show_whereis(cluster: Cluster, terminal: Terminal, uid: str, view: View) -> None:
+    """Write where a user is: one question by name a route, however many links there are.
+
+    Raises:
+        InvalidParameterError: no link can have such a uid.
+    """
+    uid = checked_uid(uid)
+    search = _Search(cluster, uid)
+    routes = [route async for route in cluster.objects(cluster.path(STATEFUL_ROUTE))]
+    holdings = [found for found in await asyncio.gather(*map(search.holding, routes)) if found is not None]
+    if search.is_blind:
+        typer.echo("note: you have no right to read pods, so their addresses are not known", err=True)
+    if not view.is_table:
+        documents = Documents(terminal, view)
+        documents.write([each.link for each in holdings])
+        documents.end()
+    elif holdings:
+        header = [*(("NAMESPACE",) if cluster.namespace is None else ()), *_COLUMNS, *(_WIDE if view.is_wide else ())]
+        table = Table(terminal, header, no_header=view.no_headers)
+        table.write([_row(each, has_namespace=cluster.namespace is None)[: len(header)] for each in holdings])
+    else:
+        say_empty(cluster, f"links of {uid}", view)
+
+
+class _Search:
+    """The search for one user.
+
+    Attributes:
+        is_blind: whether pods may not be read.
+    """
+
+    def __init__(self, cluster: Cluster, uid: str) -> None:
+        self.is_blind = False
+        self._cluster = cluster
+        self._uid = uid
+        self._limit = asyncio.Semaphore(_AT_A_TIME)
+
+    async def holding(self, route: Object) -> _Holding | None:
+        """What a route knows of the user."""
+        namespace, name = route["metadata"]["namespace"], route["metadata"]["name"]
+        async with self._limit:
+            link = await self._get(Cluster(self._cluster.client, namespace).path(POD_LINK, link_name(name, self._uid)))
+            known = alive(LINKS.convert(link), utc_now()) if link else None
+            if known is None:
+                return None
+            pod_name = "" if known.pod is None else _pod_name(route, link, known.pod)
+            return _Holding(route, link, pod_name, await self._pod(namespace, pod_name) if pod_name else {})
+
+    async def _pod(self, namespace: str, name: str) -> Object:
+        try:
+            return await self._get(f"/api/v1/namespaces/{namespace}/pods/{name}")
+        except APIError as error:
+            if error.status != _FORBIDDEN:
+                raise
+            self.is_blind = True
+            return {}
+
+    async def _get(self, path: str) -> Object:
+        try:
+            return await self._cluster.get(path)
+        except NotFoundError:
+            return {}
+
+
+def _pod_name(route: Object, link: Object, pod: int | str) -> str:
+    """The pod's name, which the operator may have said; else the workload's name says it."""
+    status = link.get("status", {})
+    if isinstance(pod, int) and status.get("podIndex") == pod and "podName" in status:
+        return str(status["podName"])
+    return PodNames.of(route).name(pod)
+
+
+def _row(found: _Holding, *, has_namespace: bool) -> Row:
+    metadata = found.route["metadata"]
+    return [
+        *((metadata["namespace"],) if has_namespace else ()),
+        metadata["name"],
+        found.pod_name or NOTHING,
+        phase_of(found.link),
+        _address(found.route["spec"].get("port"), found.pod),
+        found.link.get("status", {}).get("host", NOTHING),
+        condition(found.link, "Ready").get("reason", NOTHING),
+        expires(found.link),
+        _previous(found),
+        found.pod.get("spec", {}).get("nodeName", NOTHING),
+    ]
+
+
+def _previous(found: _Holding) -> str:
+    """The pod that held the user before; a route that is there knows what its pods are called."""
+    index = found.link.get("status", {}).get("previous", {}).get("podIndex")
+    return came_from(found.link) if index is None else PodNames.of(found.route).name(index)
+
+
+def _address(port: int | str | None, pod: Mapping[str, Any]) -> str:
+    """Where the pod answers now; without a port where the route names none."""
+    ip = pod.get("status", {}).get("podIP")
+    if not ip:
+        return NOTHING
+    number = _port(port, pod.get("spec", {}).get("containers", ()))
+    if number is None:
+        return str(ip)
+    return f"[{ip}]:{number}" if ":" in ip else f"{ip}:{number}"
+
+
+def _port(port: int | str | None, containers: Sequence[Mapping[str, Any]]) -> int | None:
+    if not isinstance(port, str):
+        return port
+    ports = (each for container in containers for each in container.get("ports", ()))
+    return next((each["containerPort"] for each in ports if each.get("name") == port), None)

@@ -1,0 +1,87 @@
+"""`links` with a great many links: the first row comes at once, and only a page of them is held."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+
+from harness.command import Command
+from harness.kubectl import Kubectl
+from harness.namespaces import fresh_namespace
+from harness.objects import pod_link
+from harness.sizes import links
+from localcluster import LocalCluster
+from statefulroute.cluster.client import Client
+from statefulroute.cluster.connection import connect
+
+NUMBER = links(daily=2_000, full=100_000)
+
+MOST_BYTES = 150 * 2**20
+
+_CLIENTS = 32
+
+
+@pytest.fixture(scope="module")
+def crowded(cluster: LocalCluster, installed: Kubectl) -> Iterator[Command]:
+    """`kubectl statefulroute` in a namespace with so many links."""
+    with fresh_namespace(installed) as namespace:
+        asyncio.run(_crowd(cluster, namespace))
+        yield Command(cluster.kubeconfig, namespace)
+
+
+async def _crowd(cluster: LocalCluster, namespace: str) -> None:
+    numbers = iter(range(NUMBER))
+    async with connect(cluster.kubeconfig) as connection, Client(connection, _CLIENTS) as client:
+
+        async def create() -> None:
+            for number in numbers:
+                link = pod_link(uid=f"user-{number:06}", podIndex=number % 10)
+                path = f"/apis/statefulroute.io/v1alpha1/namespaces/{namespace}/podlinks"
+                await client.post(path, msgspec.json.encode(link))
+
+        await asyncio.gather(*(create() for _ in range(_CLIENTS)))
+
+
+@pytest.mark.timeout(1800)
+def test_a_great_many_links_are_listed_in_little_memory_and_the_first_comes_at_once(crowded: Command) -> None:
+    began = time.monotonic()
+    listing = crowded.launch("links", "--no-headers", stderr=sys.stderr)
+    assert listing.stdout is not None
+    first = listing.stdout.readline()
+    first_seconds = time.monotonic() - began
+    with listing.stdout as more:
+        rows = 1 + sum(1 for _ in more)
+    all_seconds = time.monotonic() - began
+    _, status, usage = os.wait4(listing.pid, 0)
+    listing.returncode = os.waitstatus_to_exitcode(status)
+    peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    print(  # noqa: T201 - for whoever wants to know: pytest -s
+        f"\n{rows} links: the first row after {first_seconds:.2f} s, all after {all_seconds:.2f} s, "
+        f"{usage.ru_utime + usage.ru_stime:.2f} s of CPU, {peak / 2**20:.0f} MiB at the most"
+    )
+    assert (listing.returncode, rows) == (0, NUMBER)
+    assert first.split()[:3] == ["game", "user-000000", "#0"]
+    assert peak < MOST_BYTES
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [("--uid user-000123", 1), ("game --uid user-000123", 1), ("--pod 3", NUMBER // 10)],
+)
+def test_some_of_many_links_are_picked_out_by_the_api_server(crowded: Command, options: str, expected: int) -> None:
+    result = crowded.quick("links", *options.split(), "-o", "name").expect_success()
+    assert len(result.stdout.splitlines()) == expected
+
+
+def test_a_pipe_that_has_seen_enough_ends_the_list_quietly(crowded: Command) -> None:
+    line = f"{' '.join(crowded.line('links'))} | head -1"
+    done = subprocess.run(
+        ["/bin/sh", "-c", line], env=crowded.environment, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == ["ROUTE", "UID", "POD", "PHASE", "REASON", "AGE"]

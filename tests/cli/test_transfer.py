@@ -1,0 +1,262 @@
+"""`export` and `import`: a backup, and a move to another cluster."""
+
+import json
+import logging
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from syrupy.assertion import SnapshotAssertion
+
+from harness.command import Command
+from harness.kubectl import Kubectl
+from harness.namespaces import fresh_namespace
+from harness.objects import encoded_name, pod_link
+from harness.sizes import links
+from harness.witness import PodLink, Witness
+
+LATER = "2099-01-01T00:00:00Z"
+
+#: Runs a command and writes its peak of memory. The tests' own process is large, and a child begins as its copy.
+MEASURED = """
+import resource, subprocess, sys
+code = subprocess.call(sys.argv[1:])
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)
+sys.exit(code)
+"""
+
+log = logging.getLogger(__name__)
+
+Spec = dict[str, Any]
+
+
+@pytest.fixture
+def place(installed: Kubectl) -> Iterator[str]:
+    """The name of a namespace that this test has for itself; no operator looks at it."""
+    with fresh_namespace(installed) as name:
+        yield name
+
+
+@pytest.fixture
+def there(statefulroute: Command, place: str) -> Command:
+    """`kubectl statefulroute` in that namespace."""
+    return Command(statefulroute.kubeconfig, place)
+
+
+def specs(witness: Witness, namespace: str) -> dict[str, Spec]:
+    """The specs of all links, by their names."""
+    return {link["metadata"]["name"]: link["spec"] for link in witness.all(PodLink, namespace)}
+
+
+def line(**fields: Any) -> str:
+    return json.dumps(fields)
+
+
+def many(number: int) -> list[Spec]:
+    """The links of many users on three pods, every tenth of them temporary."""
+    return [
+        {"routeName": "game", "uid": f"user-{n}", "podIndex": n % 3}
+        | ({"ttlSeconds": 600, "renewTime": LATER} if n % 10 == 0 else {})
+        for n in range(number)
+    ]
+
+
+def written(path: Path, lines: list[Spec]) -> Path:
+    path.write_text("".join(json.dumps(each) + "\n" for each in lines))
+    return path
+
+
+def test_what_is_exported_here_is_imported_there_as_it_was(
+    there: Command, witness: Witness, installed: Kubectl
+) -> None:
+    witness.create(pod_link(podIndex=0), there.namespace)
+    witness.create(pod_link(encoded_name("game", "Guest 7"), uid="Guest 7", podName="game-x"), there.namespace)
+    witness.create(pod_link(uid="open"), there.namespace)
+    witness.create(pod_link(uid="for-now", podIndex=2, ttlSeconds=60, renewTime=LATER), there.namespace)
+    witness.create(pod_link(uid="over", ttlSeconds=1, renewTime="2020-01-01T00:00:00Z"), there.namespace)
+    witness.create(pod_link(routeName="chat", podIndex=1), there.namespace)
+    exported = there.run("export").expect_success().stdout
+    assert [json.loads(each) for each in sorted(exported.splitlines())] == [
+        {"routeName": "chat", "uid": "alice", "podIndex": 1},
+        {"routeName": "game", "uid": "Guest 7", "podName": "game-x"},
+        {"routeName": "game", "uid": "alice", "podIndex": 0},
+        {"routeName": "game", "uid": "for-now", "podIndex": 2, "ttlSeconds": 60, "renewTime": LATER},
+        {"routeName": "game", "uid": "open"},
+    ]
+    with fresh_namespace(installed) as other:
+        elsewhere = Command(there.kubeconfig, other)
+        result = elsewhere.run("import", stdin=exported).expect_success()
+        assert (result.stdout, result.stderr) == ("5 created, 0 kept\n", "")
+        before = specs(witness, there.namespace)
+        del before["game.over"]  # it counts as absent
+        assert specs(witness, other) == before
+
+
+def test_a_route_can_be_exported_by_itself_and_a_slip_in_its_name_is_told(there: Command, witness: Witness) -> None:
+    witness.create(pod_link(podIndex=0), there.namespace)
+    witness.create(pod_link(routeName="chat", podIndex=1), there.namespace)
+    assert there.quick("export", "chat").stdout == '{"routeName":"chat","uid":"alice","podIndex":1}\n'
+    slip = there.quick("export", "caht")
+    assert (slip.code, slip.stdout) == (1, "")
+    assert slip.stderr.startswith("error: StatefulRoute 'caht' does not exist in namespace ")
+
+
+def test_the_end_of_a_temporary_link_stays_what_it_was(there: Command, witness: Witness) -> None:
+    made = witness.create(pod_link(ttlSeconds=3600), there.namespace)["metadata"]["creationTimestamp"]
+    assert json.loads(there.quick("export").stdout)["renewTime"] == made
+
+
+def test_links_that_are_there_are_kept_unless_they_may_be_overwritten(
+    there: Command, witness: Witness, tmp_path: Path
+) -> None:
+    witness.create(pod_link(podIndex=2), there.namespace)
+    witness.create(pod_link(uid="same", podIndex=1), there.namespace)
+    wanted = [{"routeName": "game", "uid": uid, "podIndex": 1} for uid in ("alice", "same", "new")]
+    file = str(written(tmp_path / "links", wanted))
+    assert there.quick("import", file).stdout == "1 created, 2 kept\n"
+    assert specs(witness, there.namespace)["game.alice"]["podIndex"] == 2
+    rehearsed = there.quick("import", file, "--overwrite", "--dry-run=server")
+    assert rehearsed.stdout == "0 created, 2 kept, 1 overwritten (server dry run)\n"
+    assert specs(witness, there.namespace)["game.alice"]["podIndex"] == 2
+    assert there.quick("import", file, "--overwrite").stdout == "0 created, 2 kept, 1 overwritten\n"
+    assert specs(witness, there.namespace)["game.alice"]["podIndex"] == 1
+
+
+def test_of_two_lines_about_a_user_the_first_one_counts(there: Command, witness: Witness, tmp_path: Path) -> None:
+    twice = [{"routeName": "game", "uid": f"user-{n}", "podIndex": pod} for n in range(20) for pod in (0, 1, 2)]
+    assert there.quick("import", str(written(tmp_path / "links", twice))).stdout == "20 created, 40 kept\n"
+    assert {spec["podIndex"] for spec in specs(witness, there.namespace).values()} == {0}
+
+
+GOOD = {"routeName": "game", "uid": "good"}
+
+BAD_LINES = [
+    b"{",
+    b"no json at all",
+    b'{"routeName": "game", "uid": "\xff"}',
+    b'["game", "alice"]',
+    b"7",
+    line(kind="PodLink", metadata={"name": "game.alice"}, spec=GOOD).encode(),
+    line(**GOOD, podindex=1).encode(),
+    b'{"routeName": "game", "uid": "a", "uid": "b"}',
+    line(uid="alice").encode(),
+    line(routeName="game").encode(),
+    line(routeName="Game", uid="alice").encode(),
+    line(routeName="game", uid="").encode(),
+    line(routeName="game", uid=7).encode(),
+    line(routeName="game", uid="U" * 94).encode(),
+    line(routeName="game", uid="a\tb").encode(),
+    line(routeName="game", uid="\ud800").encode(),
+    line(**GOOD, podIndex=-1).encode(),
+    line(**GOOD, podIndex=2**31).encode(),
+    line(**GOOD, podIndex=1.5).encode(),
+    line(**GOOD, podIndex="1").encode(),
+    line(**GOOD, podIndex=True).encode(),
+    line(**GOOD, podName="game 1").encode(),
+    line(**GOOD, podName=1).encode(),
+    line(**GOOD, podIndex=1, podName="game-1").encode(),
+    line(**GOOD, ttlSeconds=0).encode(),
+    line(**GOOD, ttlSeconds="60").encode(),
+    line(**GOOD, renewTime=LATER).encode(),
+    line(**GOOD, ttlSeconds=60, renewTime="tomorrow").encode(),
+    line(**GOOD, ttlSeconds=60, renewTime="2099-01-01T00:00:00").encode(),
+    b"[" * 30_000,
+    b'{"routeName": "game", "uid": "' + b"a" * 200_000 + b'"}',
+]
+
+
+def test_bad_lines_are_told_by_number_and_reason_and_cost_no_good_one(
+    there: Command, witness: Witness, snapshot: SnapshotAssertion
+) -> None:
+    good = [line(routeName="game", uid=f"user-{n}", podIndex=n % 3).encode() for n in range(len(BAD_LINES) + 1)]
+    between = [each for pair in zip(good, BAD_LINES, strict=False) for each in pair]
+    result = there.run("import", "-", stdin=b"\xef\xbb\xbf" + b"\n".join([*between, b"", good[-1]]))  # no end of line
+    assert (result.code, result.stdout) == (1, f"{len(good)} created, 0 kept, {len(BAD_LINES)} refused\n")
+    assert sorted(specs(witness, there.namespace)) == sorted(f"game.user-{n}" for n in range(len(good)))
+    assert sorted(result.stderr.splitlines(), key=_number) == snapshot
+
+
+def _number(complaint: str) -> int:
+    return int(complaint.removeprefix("line ").partition(":")[0])
+
+
+def test_what_the_api_server_refuses_costs_no_good_line(
+    there: Command, here: Kubectl, witness: Witness, tmp_path: Path
+) -> None:
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "links"}}
+    hard = {"hard": {"count/podlinks.statefulroute.io": "3"}}
+    here.within(there.namespace).create({**quota, "spec": hard})
+    text = "".join(line(routeName="game", uid=f"user-{n}") + "\n" for n in range(5))
+    _until(lambda: "hard" in here.within(there.namespace).get_json("resourcequota", "links").get("status", {}))
+    (tmp_path / "links").write_text(text)
+    result = there.quick("import", str(tmp_path / "links"))
+    assert (result.code, result.stdout) == (1, "3 created, 0 kept, 2 refused\n"), result
+    assert result.stderr.count("exceeded quota: links") == 2
+    assert len(specs(witness, there.namespace)) == 3
+
+
+@pytest.mark.timeout(900)
+def test_an_import_that_was_killed_half_way_ends_with_exactly_the_same_links(
+    there: Command, witness: Witness, tmp_path: Path
+) -> None:
+    wanted = many(links(500, 10_000))
+    file = str(written(tmp_path / "links", wanted))
+    first = there.launch("import", file, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _until(lambda: _count(witness, there.namespace) > len(wanted) // 3)
+    first.send_signal(signal.SIGKILL)
+    assert first.wait(20) == -signal.SIGKILL
+    made = _count(witness, there.namespace)
+    assert 0 < made < len(wanted)
+    second = there.quick("import", file).expect_success()
+    assert second.stdout == f"{len(wanted) - made:,} created, {made:,} kept\n"
+    assert specs(witness, there.namespace) == {f"game.{each['uid']}": each for each in wanted}
+    assert there.quick("import", file).stdout == f"0 created, {len(wanted):,} kept\n"
+
+
+def test_where_nothing_can_be_imported_it_stops_with_a_sentence(there: Command, tmp_path: Path) -> None:
+    missing = there.quick("import", str(tmp_path / "nothing"))
+    assert (missing.code, missing.stderr) == (
+        1,
+        f"error: cannot read {tmp_path / 'nothing'}: No such file or directory\n",
+    )
+    file = str(written(tmp_path / "links", many(50)))
+    nowhere = Command(there.kubeconfig, "nowhere").quick("import", file)
+    assert (nowhere.code, nowhere.stdout) == (1, "")
+    stopped, error = nowhere.stderr.splitlines()
+    assert stopped == "stopped: 0 created, 0 kept. Run it again: it goes on where it was"
+    assert error == 'error: namespaces "nowhere" not found'
+
+
+@pytest.mark.timeout(1800)
+def test_an_export_is_a_page_at_a_time_however_many_links_there_are(there: Command, tmp_path: Path) -> None:
+    number = links(700, 100_000)
+    file = str(written(tmp_path / "links", many(number)))
+    there.quick("import", file).expect_success()
+    begun = time.monotonic()
+    with (tmp_path / "out").open("wb") as out:
+        exporting = there.launch("export", within=[sys.executable, "-c", MEASURED], stdout=out)
+        _until(lambda: (tmp_path / "out").stat().st_size > 0, pause=0.01)
+        first = time.monotonic() - begun
+        _, peak_kib = exporting.communicate(timeout=300)
+    total, peak = time.monotonic() - begun, int(peak_kib) / 1024
+    log.info("%d links: the first after %.2f s, all after %.1f s, %.0f MiB", number, first, total, peak)
+    assert exporting.returncode == 0
+    assert len((tmp_path / "out").read_bytes().splitlines()) == number
+    assert peak < 150
+    assert first < 10  # most of it is Python's start
+
+
+def _count(witness: Witness, namespace: str) -> int:
+    return sum(1 for _ in PodLink.objects(witness.client).filter(namespace=namespace))
+
+
+def _until(holds: Any, pause: float = 0.05) -> None:
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(pause)

@@ -1,0 +1,136 @@
+"""`--watch`, `events` and `top`: what goes on until somebody has seen enough."""
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import pytest
+
+from harness.command import Command
+from harness.patience import eventually
+from harness.service import Service
+from harness.terminal import TerminalSession
+from harness.witness import PodLink
+
+
+@pytest.fixture(autouse=True)
+def _as_found(game: Service) -> Iterator[None]:
+    """Each test leaves the route as it found it, and no link."""
+    yield
+    game.edit_route(routingState="Ready", pods=None)
+    game.witness.delete_all(PodLink, game.namespace)
+    eventually(lambda: not game.links(), "no link is left")
+    game.await_observed()
+    game.await_status(links=0)
+
+
+@contextmanager
+def on_a_terminal(command: Command, *arguments: str, columns: int = 160) -> Iterator[TerminalSession]:
+    """A command that goes on, with a terminal that shows no colours."""
+    with TerminalSession(command.line(*arguments), columns, command.environment, {"NO_COLOR": "1"}) as session:
+        yield session
+
+
+def interrupt(session: TerminalSession) -> None:
+    """End it as Ctrl-C does, and hold it to ending quietly."""
+    session.process.send_signal(signal.SIGINT)
+    code, shown = session.end()
+    assert code == 130
+    assert not any(word in shown for word in ("Traceback", "Aborted", "error", "Unclosed"))
+
+
+def told(shown: str) -> list[str]:
+    """The lines of a table, with single spaces."""
+    return [" ".join(line.split()) for line in shown.splitlines()]
+
+
+def test_a_watch_goes_on_with_every_change_and_ctrl_c_ends_it_quietly(statefulroute: Command, game: Service) -> None:
+    game.await_bound(game.link("alice", podIndex=0))
+    game.await_pod(0, links=1)
+    commands = (["links", "game"], ["pods", "game"], ["routes", "game", "-o", "yaml"])
+    with ExitStack() as stack:
+        links, pods, routes = (
+            stack.enter_context(on_a_terminal(statefulroute, *command, "--watch")) for command in commands
+        )
+        for session, begun in ((links, "alice"), (pods, "game-2"), (routes, "workloadRef")):
+            session.await_text(begun)
+        game.await_bound(game.link("zoe", podIndex=1))
+        game.await_pod(1, links=1)
+        game.witness.delete(PodLink, "game.zoe", game.namespace)
+        game.await_pod(1, links=0)
+        links.await_text("Gone")
+        routes.await_text("---\n", "links: 1\n")
+        for session in (links, pods, routes):
+            interrupt(session)
+    rows = [row.rsplit(maxsplit=1)[0] for row in told(links.shown)[1:]]
+    assert rows[0] == "game alice game-0 Bound Bound"
+    assert rows[-1] == "game zoe game-1 Gone Bound"
+    assert "game zoe game-1 Bound Bound" in rows
+    bars = [row for row in told(pods.shown) if row.startswith("game-1 ")]
+    assert [row.split()[4] for row in bars] == ["0", "1", "0"]
+
+
+def test_events_tell_of_bindings_moves_and_routing_states_with_their_reasons(
+    statefulroute: Command, game: Service
+) -> None:
+    with on_a_terminal(statefulroute, "events") as events, subprocess_of(statefulroute) as documents:
+        events.await_text("REASON")
+        game.await_bound(game.link("alice"))
+        first = game.get("game.alice")["spec"]["podIndex"]
+        second, third = (first + 1) % 3, (first + 2) % 3
+        game.witness.patch(PodLink, "game.alice", game.namespace, {"spec": {"podIndex": second}})
+        events.await_text("Moved")
+        others = [{"index": first, "routingState": "DenyNewCall"}, {"index": second, "routingState": "Shutdown"}]
+        game.edit_route(pods=others)
+        events.await_text("PodLost")
+        game.witness.delete(PodLink, "game.alice", game.namespace)
+        events.await_text("Removed")
+        game.link("bob", podIndex=third, ttlSeconds=1)
+        events.await_text("Expired")
+        game.edit_route(routingState="Shutdown")
+        events.await_text("route/game")
+        interrupt(events)
+        assert documents.stdout is not None
+        document = json.loads(documents.stdout.readline())
+        documents.terminate()
+    rows = told(events.shown)
+    assert rows[0] == "TIME ROUTE WHO FROM -> TO REASON"
+    happened = [row.split(maxsplit=1)[1] for row in rows[1:]]
+    assert [each for each in happened if each.startswith(("game alice ", "game bob "))] == [
+        f"game alice - -> game-{first} Bound",
+        f"game alice game-{first} -> game-{second} Moved",
+        f"game alice game-{second} -> game-{third} PodLost",
+        f"game alice game-{third} -> - Removed",
+        f"game bob - -> game-{third} Bound",
+        f"game bob game-{third} -> - Expired",
+    ]
+    assert {
+        f"game pod/game-{first} Ready -> DenyNewCall RoutingState",
+        f"game pod/game-{second} Ready -> Shutdown RoutingState",
+        "game route/game Ready -> Shutdown RoutingState",
+    } <= {*happened}
+    assert [*document] == ["time", "namespace", "route", "subject", "from", "to", "reason"]
+    assert (document["namespace"], document["route"]) == (game.namespace, "game")
+
+
+@contextmanager
+def subprocess_of(command: Command) -> Iterator["subprocess.Popen[str]"]:
+    """`events -o json`, for a program."""
+    with command.launch("events", "game", "-o", "json") as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_top_shows_pods_and_moves_live_and_q_ends_it(statefulroute: Command, game: Service) -> None:
+    with on_a_terminal(statefulroute, "top", "game", columns=80) as top:
+        top.await_text("game-0", "game-1", "game-2", "1 route, 3 pods, 0 links")
+        game.link("dora", podIndex=1)
+        top.await_text("dora", "1 link")
+        top.press("q")
+        code, shown = top.end()
+    assert code == 0
+    assert "Traceback" not in shown

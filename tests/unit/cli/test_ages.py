@@ -1,0 +1,38 @@
+"""How long ago something was."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from statefulroute.cli.people.ages import age
+
+NOW = datetime(2026, 1, 10, tzinfo=UTC)
+_HOUR, _DAY = 3600, 86_400
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (-5, "0s"),
+        (0, "0s"),
+        (119, "119s"),
+        (120, "2m"),
+        (310, "5m10s"),
+        (600, "10m"),
+        (3 * _HOUR - 1, "179m"),
+        (3 * _HOUR + 60, "3h1m"),
+        (9 * _HOUR, "9h"),
+        (2 * _DAY, "2d"),
+        (3 * _DAY + 4 * _HOUR, "3d4h"),
+        (100 * _DAY, "100d"),
+        (3 * 365 * _DAY + 5 * _DAY, "3y5d"),
+        (9 * 365 * _DAY, "9y"),
+    ],
+)
+def test_an_age_is_said_as_kubectl_says_it(seconds: int, said: str) -> None:
+    since = (NOW - timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z")
+    assert age(since, NOW) == said
+
+
+def test_what_has_no_time_has_no_age() -> None:
+    assert age(None, NOW) == "-"
