@@ -1,10 +1,12 @@
 """`--watch`, `events` and `top`: what goes on until somebody has seen enough."""
 
 import json
+import select
 import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import pytest
 
@@ -77,6 +79,7 @@ def test_events_tell_of_bindings_moves_and_routing_states_with_their_reasons(
 ) -> None:
     with on_a_terminal(statefulroute, "events") as events, subprocess_of(statefulroute) as documents:
         events.await_text("REASON")
+        document = first_document(documents, game)
         game.await_bound(game.link("alice"))
         first = game.get("game.alice")["spec"]["podIndex"]
         second, third = (first + 1) % 3, (first + 2) % 3
@@ -92,9 +95,6 @@ def test_events_tell_of_bindings_moves_and_routing_states_with_their_reasons(
         game.edit_route(routingState="Shutdown")
         events.await_text("route/game")
         interrupt(events)
-        assert documents.stdout is not None
-        document = json.loads(documents.stdout.readline())
-        documents.terminate()
     rows = told(events.shown)
     assert rows[0] == "TIME ROUTE WHO FROM -> TO REASON"
     happened = [row.split(maxsplit=1)[1] for row in rows[1:]]
@@ -113,6 +113,18 @@ def test_events_tell_of_bindings_moves_and_routing_states_with_their_reasons(
     } <= {*happened}
     assert [*document] == ["time", "namespace", "route", "subject", "from", "to", "reason"]
     assert (document["namespace"], document["route"]) == (game.namespace, "game")
+
+
+def first_document(documents: "subprocess.Popen[str]", game: Service) -> dict[str, Any]:
+    """The first thing that is told: users come until the program has begun to listen and tells of one."""
+    assert documents.stdout is not None
+    for number in range(120):
+        game.link(f"carol-{number}", podIndex=0)
+        if select.select([documents.stdout], [], [], 0.5)[0]:
+            break
+    document: dict[str, Any] = json.loads(documents.stdout.readline())
+    documents.terminate()
+    return document
 
 
 @contextmanager

@@ -12,6 +12,8 @@ def main() -> None:
         from statefulroute.cli.app import app  # noqa: PLC0415 - an application installs none of its parts
 
         app()
+    except KeyboardInterrupt:  # before there was a command that could have taken it
+        sys.exit(130)
     except ModuleNotFoundError as missing:
         extra = _EXTRAS.get(missing.name or "")
         if extra is None:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from statefulroute.cli.people.ages import age
+from statefulroute.cli.people.ages import age, moment
 
 NOW = datetime(2026, 1, 10, tzinfo=UTC)
 _HOUR, _DAY = 3600, 86_400
@@ -34,5 +34,10 @@ def test_an_age_is_said_as_kubectl_says_it(seconds: int, said: str) -> None:
     assert age(since, NOW) == said
 
 
-def test_what_has_no_time_has_no_age() -> None:
-    assert age(None, NOW) == "-"
+@pytest.mark.parametrize("since", [None, "", "yesterday", "2026-13-01T00:00:00Z"])
+def test_what_has_no_time_has_no_age(since: str | None) -> None:
+    assert age(since, NOW) == "-"
+
+
+def test_a_time_without_a_zone_is_one_of_utc() -> None:
+    assert moment("2026-01-10T00:00:00") == moment("2026-01-10T01:00:00+01:00") == NOW

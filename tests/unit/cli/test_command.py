@@ -59,7 +59,9 @@ def test_help_names_every_command_with_what_it_does(cold_help: subprocess.Comple
     assert "Run the operator" in cold_help.stdout
 
 
-@pytest.mark.parametrize("package", ["kopf", "kubernetes", "aiohttp", "uvloop", "pydantic"])
+@pytest.mark.parametrize(
+    "package", ["kopf", "kubernetes", "aiohttp", "uvloop", "pydantic", "rich", "structlog", "textual"]
+)
 def test_help_is_quick_for_it_loads_no_large_package(cold_help: subprocess.CompletedProcess[str], package: str) -> None:
     loaded = cold_help.stdout.rpartition("LOADED")[2].split()
     assert "typer" in loaded

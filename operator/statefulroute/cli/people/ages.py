@@ -1,6 +1,8 @@
-"""How long ago something was, as kubectl says it."""
+"""Times of objects: read as they stand there, and said as kubectl says them."""
 
-from datetime import datetime
+from datetime import UTC, datetime
+
+import msgspec
 
 from statefulroute.cli.people.writing import NOTHING
 
@@ -19,6 +21,15 @@ _STEPS = (
 )
 
 
+def moment(text: str | None) -> datetime | None:
+    """A time that anybody may have written; None where it is none: the API server's own check lets some through."""
+    try:
+        time = msgspec.convert(text, datetime)
+    except msgspec.ValidationError:
+        return None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
 def age(since: str | None, now: datetime) -> str:
     """How long ago a time of an object was: `90s`, `5m10s`, `3d4h`.
 
@@ -26,9 +37,10 @@ def age(since: str | None, now: datetime) -> str:
         since: the time, as RFC 3339.
         now: the time of day.
     """
-    if since is None:
+    began = moment(since)
+    if began is None:
         return NOTHING
-    seconds = max(0, int((now - datetime.fromisoformat(since)).total_seconds()))
+    seconds = max(0, int((now - began).total_seconds()))
     for limit, (unit, letter), (part, part_letter) in _STEPS:
         if seconds < limit:
             rest = seconds % unit // part if part else 0

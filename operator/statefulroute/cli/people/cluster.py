@@ -1,6 +1,7 @@
 """The cluster as a command reaches it: objects as they are, page by page, and one sentence for what goes wrong."""
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import structlog
 import typer
 
 from statefulroute.api.group import API_VERSION, POD_LINK, STATEFUL_ROUTE, Kind
@@ -227,6 +229,7 @@ def run(target: Target, work: Callable[[Cluster], Awaitable[int | None]]) -> Non
         sys.stdout.flush()  # here a pipe that is closed is caught, and not at the interpreter's end
         return code
 
+    _log_beside_the_output()
     try:
         code = asyncio.run(reach_and_work())
     except (SentenceError, StatefulRouteError, ClusterError) as error:
@@ -237,8 +240,18 @@ def run(target: Target, work: Callable[[Cluster], Awaitable[int | None]]) -> Non
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    finally:
+        structlog.reset_defaults()
     if code:
         raise typer.Exit(code)
+
+
+def _log_beside_the_output() -> None:
+    """What libraries and caches warn of must not get into a list of JSON."""
+    structlog.configure(
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+    )
 
 
 def sentence(error: Exception) -> str:

@@ -6,6 +6,7 @@ from datetime import datetime
 import msgspec
 
 from statefulroute.api.group import API_VERSION, POD_LINK
+from statefulroute.cli.people.ages import moment
 from statefulroute.cluster.resource import Resource
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.link import expire_time
@@ -56,7 +57,7 @@ class _Spec(_Wire, kw_only=True):
     pod_index: int | None = None
     pod_name: str | None = None
     ttl_seconds: int | None = None
-    renew_time: datetime | None = None
+    renew_time: str | None = None
 
 
 class _Previous(_Wire):
@@ -130,7 +131,7 @@ def _make(wire: _Link) -> Standing:
         reason=next((each.reason for each in status.conditions or () if each.type == "Ready"), ""),
         previous=previous.pod_name if previous.pod_index is None else previous.pod_index,
         previous_reason=previous.reason,
-        expire_time=expire_time(metadata.creation_timestamp, spec.renew_time, spec.ttl_seconds),
+        expire_time=expire_time(metadata.creation_timestamp, moment(spec.renew_time), spec.ttl_seconds),
     )
 
 
@@ -148,13 +149,13 @@ class Bindings:
         self._unconfirmed: dict[tuple[Hashable, str], tuple[float, Standing | None, Standing]] = {}
         """Until when to wait, how the link stood before, and how it stands now."""
 
-    def see(self, old: Standing | None, new: Standing | None, moment: float, now: datetime) -> Happening | None:
+    def see(self, old: Standing | None, new: Standing | None, clock: float, now: datetime) -> Happening | None:
         """What a change means.
 
         Args:
             old: the version before; None where there was no link.
             new: the version after; None where there is no link any more.
-            moment: seconds of a clock that never goes back.
+            clock: seconds of a clock that never goes back.
             now: the time of day.
         """
         known = new or old
@@ -167,13 +168,13 @@ class Bindings:
         if new.is_observed:
             return _compared(before, new)
         if new.pod != (before.pod if before else None):
-            until = waiting[0] if waiting else moment + CONFIRMATION_SECONDS
+            until = waiting[0] if waiting else clock + CONFIRMATION_SECONDS
             self._unconfirmed[new.group, new.name] = (until, before, new)
         return None
 
-    def overdue(self, moment: float) -> Iterator[Happening]:
+    def overdue(self, clock: float) -> Iterator[Happening]:
         """The bindings on which no word has come in time."""
-        late = [key for key, (until, _, _) in self._unconfirmed.items() if until <= moment]
+        late = [key for key, (until, _, _) in self._unconfirmed.items() if until <= clock]
         for key in late:
             _, before, after = self._unconfirmed.pop(key)
             yield _happening(after, before.where if before else _NOTHING, "Moved" if _was_bound(before) else "Bound")

@@ -8,7 +8,7 @@ from typing import Any
 
 from statefulroute.api.group import POD_LINK, STATEFUL_ROUTE
 from statefulroute.api.vocabulary import LinkPhase
-from statefulroute.cli.people.ages import age
+from statefulroute.cli.people.ages import age, moment
 from statefulroute.cli.people.cluster import Cluster, Object, SentenceError
 from statefulroute.cli.people.following import condition
 from statefulroute.cli.people.listing import Columns, View, say_empty, selecting, show_all, writer
@@ -97,10 +97,8 @@ def pod_of(link: Object) -> str:
 
 def expires(link: Object) -> str:
     """When a temporary link ends, as RFC 3339."""
-    spec = link["spec"]
-    created = datetime.fromisoformat(link["metadata"]["creationTimestamp"])
-    renewed = datetime.fromisoformat(spec["renewTime"]) if "renewTime" in spec else None
-    ends = expire_time(created, renewed, spec.get("ttlSeconds"))
+    spec, created = link["spec"], moment(link["metadata"]["creationTimestamp"])
+    ends = expire_time(created, moment(spec.get("renewTime")), spec.get("ttlSeconds")) if created else None
     return ends.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if ends else NOTHING
 
 

@@ -192,7 +192,7 @@ async def show_top(cluster: Cluster, terminal: Terminal, route: str | None) -> N
     scene = Scene(cluster.namespace or "all namespaces", {})
 
     def complain(complaint: str) -> None:
-        scene.complaint = complaint
+        scene.complaint = f"{utc_now():%H:%M:%S} {complaint}"
 
     async with watching(cluster, route, complain) as watch:
         scene.routes = watch.routes

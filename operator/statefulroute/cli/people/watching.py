@@ -104,7 +104,6 @@ async def watching(cluster: Cluster, route: str | None, complain: Callable[[str]
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-        structlog.reset_defaults()
 
 
 def _hand_over_the_log(complain: Callable[[str], None]) -> None:
