@@ -86,7 +86,7 @@ class TerminalSession:
     def _read(self, deadline: float) -> bool:
         """Read on; gives whether more may come."""
         ready, _, _ = select.select([self._leader], [], [], max(0.0, deadline - time.monotonic()))
-        if not ready:
+        if not ready or time.monotonic() > deadline:
             return False
         try:
             data = os.read(self._leader, 65_536)
