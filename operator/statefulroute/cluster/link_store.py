@@ -41,6 +41,7 @@ from statefulroute.domain.parameters import (
     checked_ttl_seconds,
     checked_uid,
 )
+from statefulroute.domain.times import rfc3339
 
 A = TypeVar("A")
 
@@ -376,7 +377,7 @@ def _name(route: str, uid: str) -> str:
 
 def _spec(binding: Binding) -> dict[str, Any]:
     """A merge patch of a link's spec; null removes a field."""
-    renewed = binding.renew_time.isoformat().replace("+00:00", "Z") if binding.renew_time else None
+    renewed = rfc3339(binding.renew_time) if binding.renew_time else None
     return {**pod_fields(binding.pod), "ttlSeconds": binding.ttl_seconds, "renewTime": renewed}
 
 

@@ -4,7 +4,7 @@ Only these fields are decoded: a PodLink's other fields, and nine tenths of a Po
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
@@ -28,6 +28,7 @@ from statefulroute.domain.link import Acknowledgement, Link, broken_rule, expire
 from statefulroute.domain.load import read_report
 from statefulroute.domain.pod import Endpoint, Node, Notes, Owner, Pod, ordinal, service_state
 from statefulroute.domain.route import Route, Workload, WorkloadNotes
+from statefulroute.domain.times import read_time
 
 
 class _Wire(msgspec.Struct, rename="camel", gc=False):
@@ -113,17 +114,6 @@ def _acknowledgement(  # noqa: PLR0913, PLR0917 - the fields of a status
         return None
 
 
-def _time(text: str | None) -> datetime | None:
-    """A time that a user may have written: the API server's own check lets some through that are none."""
-    if text is None:
-        return None
-    try:
-        time = msgspec.convert(text, datetime)
-    except msgspec.ValidationError:
-        return None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
-
-
 def _condition(kind: str, conditions: list[_Condition] | None) -> _Condition | None:
     return next((each for each in conditions or () if each.type == kind), None)
 
@@ -141,15 +131,15 @@ def _make_link(wire: _Link) -> Link:
         foreign_namespace=foreign,
         ttl_seconds=spec.ttl_seconds,
         created=int(metadata.creation_timestamp.timestamp()),
-        expire_time=expire_time(metadata.creation_timestamp, _time(spec.renew_time), spec.ttl_seconds),
+        expire_time=expire_time(metadata.creation_timestamp, read_time(spec.renew_time), spec.ttl_seconds),
         deleting=metadata.deletion_timestamp is not None,
         invalid=broken_rule(metadata.name, spec.route_name, spec.uid, spec.pod_index, spec.pod_name, spec.ttl_seconds),
         acknowledged=_acknowledgement(
             status.phase, ready.reason, ready.message, status.pod_index, status.pod_name, status.host
         ),
         observed_generation=status.observed_generation,
-        acknowledged_expire_time=_time(status.expire_time),
-        transition_time=_time(ready.last_transition_time),
+        acknowledged_expire_time=read_time(status.expire_time),
+        transition_time=read_time(ready.last_transition_time),
     )
 
 

@@ -19,6 +19,7 @@ from statefulroute.domain.keys import PodKey
 from statefulroute.domain.link import Acknowledgement, Link
 from statefulroute.domain.pod import Pod
 from statefulroute.domain.route import Route
+from statefulroute.domain.times import rfc3339
 
 T = TypeVar("T", bound=Cached)
 
@@ -33,11 +34,6 @@ def utc_now() -> datetime:
 def _second(time: datetime) -> str | None:
     """A time as Kubernetes writes most of them: to the second."""
     return _rfc3339(time.replace(microsecond=0))
-
-
-def rfc3339(time: datetime) -> str:
-    """A time as Kubernetes writes it."""
-    return time.isoformat().replace("+00:00", "Z")
 
 
 def _rfc3339(time: datetime | None) -> str | None:

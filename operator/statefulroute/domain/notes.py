@@ -16,6 +16,7 @@ from statefulroute.domain.assessment import Assessment
 from statefulroute.domain.load import MILLI, has_moved
 from statefulroute.domain.pod import Notes
 from statefulroute.domain.route import PodView, Route, RouteView, WorkloadNotes
+from statefulroute.domain.times import rfc3339
 
 #: What is noted on a pod, and on a workload: all of it goes when the route goes.
 ON_PODS = (WEIGHTED_LOAD, POD_DELETION_COST)
@@ -71,7 +72,7 @@ def workload_notes(found: Assessment, noted: WorkloadNotes, now: datetime) -> di
     return {
         WORKLOAD_STATE: found.state,
         WORKLOAD_LOAD: None if load is None else decimal(load),
-        WORKLOAD_TIME: now.replace(microsecond=0).isoformat().replace("+00:00", "Z"),
+        WORKLOAD_TIME: rfc3339(now.replace(microsecond=0)),
     }
 
 

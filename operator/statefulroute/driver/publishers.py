@@ -7,7 +7,7 @@ from statefulroute.api.annotations import LOAD_STATE, REPORT_TIME, ROUTING_STATE
 from statefulroute.api.statefulroute import HTTPLoad
 from statefulroute.api.vocabulary import RoutingState
 from statefulroute.cluster.client import Client
-from statefulroute.cluster.writes import rfc3339
+from statefulroute.domain.times import rfc3339
 from statefulroute.driver.parts import Announcement, ServerInformation
 
 

@@ -1,10 +1,9 @@
-"""Times of objects: read as they stand there, and said as kubectl says them."""
+"""How long ago something was, as kubectl says it."""
 
-from datetime import UTC, datetime
-
-import msgspec
+from datetime import datetime
 
 from statefulroute.cli.people.writing import NOTHING
+from statefulroute.domain.times import read_time
 
 _MINUTE, _HOUR, _DAY, _YEAR = 60, 3600, 86_400, 365 * 86_400
 
@@ -21,15 +20,6 @@ _STEPS = (
 )
 
 
-def moment(text: str | None) -> datetime | None:
-    """A time that anybody may have written; None where it is none: the API server's own check lets some through."""
-    try:
-        time = msgspec.convert(text, datetime)
-    except msgspec.ValidationError:
-        return None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
-
-
 def age(since: str | None, now: datetime) -> str:
     """How long ago a time of an object was: `90s`, `5m10s`, `3d4h`.
 
@@ -37,7 +27,7 @@ def age(since: str | None, now: datetime) -> str:
         since: the time, as RFC 3339.
         now: the time of day.
     """
-    began = moment(since)
+    began = read_time(since)
     if began is None:
         return NOTHING
     seconds = max(0, int((now - began).total_seconds()))

@@ -6,11 +6,11 @@ from datetime import datetime
 import msgspec
 
 from statefulroute.api.group import API_VERSION, POD_LINK
-from statefulroute.cli.people.ages import moment
 from statefulroute.cluster.resource import Resource
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.link import expire_time
 from statefulroute.domain.route import Route
+from statefulroute.domain.times import read_time
 
 #: How long a new binding waits for the operator's word on it: its reason is told there.
 CONFIRMATION_SECONDS = 1.0
@@ -131,7 +131,7 @@ def _make(wire: _Link) -> Standing:
         reason=next((each.reason for each in status.conditions or () if each.type == "Ready"), ""),
         previous=previous.pod_name if previous.pod_index is None else previous.pod_index,
         previous_reason=previous.reason,
-        expire_time=expire_time(metadata.creation_timestamp, moment(spec.renew_time), spec.ttl_seconds),
+        expire_time=expire_time(metadata.creation_timestamp, read_time(spec.renew_time), spec.ttl_seconds),
     )
 
 

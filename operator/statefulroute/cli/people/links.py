@@ -8,7 +8,7 @@ from typing import Any
 
 from statefulroute.api.group import POD_LINK, STATEFUL_ROUTE
 from statefulroute.api.vocabulary import LinkPhase
-from statefulroute.cli.people.ages import age, moment
+from statefulroute.cli.people.ages import age
 from statefulroute.cli.people.cluster import Cluster, Object, SentenceError
 from statefulroute.cli.people.following import condition
 from statefulroute.cli.people.listing import Columns, View, say_empty, selecting, show_all, writer
@@ -17,6 +17,7 @@ from statefulroute.cli.people.writing import NOTHING, Cell, Row, Terminal
 from statefulroute.domain.keys import PodKey, link_name
 from statefulroute.domain.link import expire_time
 from statefulroute.domain.parameters import checked_pod, checked_route, checked_uid
+from statefulroute.domain.times import read_time
 
 PHASE_STYLES: Mapping[str, str] = {LinkPhase.BOUND: "good", LinkPhase.PENDING: "warn", NOTHING: ""}
 
@@ -97,8 +98,8 @@ def pod_of(link: Object) -> str:
 
 def expires(link: Object) -> str:
     """When a temporary link ends, as RFC 3339."""
-    spec, created = link["spec"], moment(link["metadata"]["creationTimestamp"])
-    ends = expire_time(created, moment(spec.get("renewTime")), spec.get("ttlSeconds")) if created else None
+    spec, created = link["spec"], read_time(link["metadata"]["creationTimestamp"])
+    ends = expire_time(created, read_time(spec.get("renewTime")), spec.get("ttlSeconds")) if created else None
     return ends.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if ends else NOTHING
 
 
