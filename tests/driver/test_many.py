@@ -19,7 +19,7 @@ from harness.namespaces import fresh_namespace
 from harness.sizes import links as sized
 from localcluster import LocalCluster
 from statefulroute import Configuration, ServerDriver, ServerInformation, ServerParts
-from statefulroute.api import API_VERSION
+from statefulroute.api.group import API_VERSION
 from statefulroute.cluster.connection import connect
 from statefulroute.cluster.link_store import LinkStore
 from statefulroute.driver.publishers import AnnotationPublisher

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from statefulroute.api import API_VERSION
+from statefulroute.api.group import API_VERSION
 
 #: Stands for a field that is left out.
 ABSENT: Any = object()

@@ -2,6 +2,9 @@
 
 import time
 from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 PAUSE_SECONDS = 0.1
 
@@ -17,3 +20,21 @@ def eventually(holds: Callable[[], object], what: str, *, seconds: float = 60.0)
         if time.monotonic() > deadline:
             raise TimeoutError(f"after {seconds:.0f} s still not: {what}")
         time.sleep(PAUSE_SECONDS)
+
+
+def unchanging(seen: Callable[[], T], what: str, *, seconds: float) -> T:
+    """Wait until what is seen has stayed the same for so long; gives it.
+
+    Raises:
+        TimeoutError: It went on changing; the message says what was awaited.
+    """
+    last, since = seen(), time.monotonic()
+
+    def is_still() -> bool:
+        nonlocal last, since
+        if (now := seen()) != last:
+            last, since = now, time.monotonic()
+        return time.monotonic() - since >= seconds
+
+    eventually(is_still, what)
+    return last

@@ -12,8 +12,7 @@ import pykube
 from pykube.objects import Deployment, NamespacedAPIObject, Pod, ReplicaSet, StatefulSet
 
 from harness.kubectl import Object
-from statefulroute.api import API_VERSION
-from statefulroute.api.group import GROUP
+from statefulroute.api.group import API_VERSION, GROUP
 
 Input = TypeVar("Input")
 Output = TypeVar("Output")

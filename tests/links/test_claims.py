@@ -16,7 +16,7 @@ from harness.operator import OperatorProcess
 from harness.recorder import Version, recording
 from harness.service import Service
 from harness.witness import Witness
-from statefulroute.api import API_VERSION
+from statefulroute.api.group import API_VERSION
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.errors import ConflictError
 from statefulroute.cluster.link_store import LinkStore

@@ -15,9 +15,9 @@ from harness.operator import OperatorProcess
 from harness.patience import eventually
 from harness.service import Service
 from statefulroute.cluster.client import Client
+from statefulroute.cluster.clock import utc_now
 from statefulroute.cluster.connection import connect
 from statefulroute.cluster.link_store import LinkStore
-from statefulroute.cluster.writes import utc_now
 
 #: With STATEFULROUTE_PROPERTY_OPERATIONS, the long form.
 USERS = 240 if "STATEFULROUTE_PROPERTY_OPERATIONS" in os.environ else 48

@@ -8,14 +8,6 @@ from pydantic.alias_generators import to_camel
 
 from statefulroute.api.vocabulary import ConditionType
 
-INT32_MAX = 2**31 - 1
-
-#: A DNS label of RFC 1123 as a regular expression, but for its length.
-DNS_LABEL = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
-
-#: A DNS subdomain of RFC 1123, as most names in Kubernetes are, but for its length.
-DNS_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
-
 #: A point in time as RFC 3339, in UTC.
 Time = datetime
 

@@ -5,17 +5,8 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from statefulroute.api.group import API_VERSION, POD_LINK
-from statefulroute.api.model import (
-    DNS_LABEL,
-    DNS_SUBDOMAIN,
-    INT32_MAX,
-    Conditions,
-    Generation,
-    Model,
-    Time,
-    quoted,
-    rules,
-)
+from statefulroute.api.limits import DNS_LABEL, DNS_SUBDOMAIN, INT32_MAX
+from statefulroute.api.model import Conditions, Generation, Model, Time, quoted, rules
 from statefulroute.api.vocabulary import ONE_POD_ONLY, LinkPhase, MoveReason
 
 #: The most bytes of a uid that has to be encoded: two hex digits each, after `<routeName>.x-`, in a name

@@ -5,19 +5,8 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, JsonValue
 
 from statefulroute.api.group import API_VERSION, STATEFUL_ROUTE
-from statefulroute.api.model import (
-    ATOMIC,
-    DNS_LABEL,
-    DNS_SUBDOMAIN,
-    INT32_MAX,
-    Conditions,
-    Generation,
-    Model,
-    Time,
-    list_map,
-    quoted,
-    rules,
-)
+from statefulroute.api.limits import DNS_LABEL, DNS_SUBDOMAIN, INT32_MAX
+from statefulroute.api.model import ATOMIC, Conditions, Generation, Model, Time, list_map, quoted, rules
 from statefulroute.api.vocabulary import (
     LoadSource,
     PodLostAction,

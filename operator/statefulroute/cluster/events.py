@@ -12,8 +12,8 @@ import structlog
 
 from statefulroute.api.group import API_VERSION, GROUP
 from statefulroute.cluster.client import Client
+from statefulroute.cluster.clock import Clock, utc_now
 from statefulroute.cluster.errors import ClusterError
-from statefulroute.cluster.writes import Clock, utc_now
 from statefulroute.domain.events import Event
 
 log = structlog.get_logger(__name__)

@@ -13,9 +13,10 @@ import msgspec
 
 from statefulroute.api.group import API_VERSION, POD_LINK
 from statefulroute.cluster.client import Client
+from statefulroute.cluster.clock import Clock, utc_now
 from statefulroute.cluster.errors import APIError, ClusterError, ConflictError, NotFoundError, UnreachableError
 from statefulroute.cluster.wire import LINKS
-from statefulroute.cluster.writes import Clock, pod_fields, utc_now
+from statefulroute.cluster.writes import pod_fields
 from statefulroute.domain.errors import ContendedError, DeadlineExceededError, InvalidParameterError
 from statefulroute.domain.keys import PodKey, RouteKey, link_name
 from statefulroute.domain.link import Link, expire_time

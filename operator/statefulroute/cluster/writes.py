@@ -1,7 +1,7 @@
 """The writes of the operator: what changes in a link or a route goes through here, and nowhere else."""
 
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
@@ -11,6 +11,7 @@ from statefulroute.api.statefulroute import StatefulRouteStatus
 from statefulroute.api.vocabulary import ConditionType, LinkPhase, MoveReason
 from statefulroute.cluster.cache import Cached
 from statefulroute.cluster.client import Client
+from statefulroute.cluster.clock import Clock, utc_now
 from statefulroute.cluster.errors import UnreachableError
 from statefulroute.cluster.reflector import Reflector
 from statefulroute.cluster.resource import Resource
@@ -22,13 +23,6 @@ from statefulroute.domain.route import Route
 from statefulroute.domain.times import rfc3339
 
 T = TypeVar("T", bound=Cached)
-
-Clock = Callable[[], datetime]
-
-
-def utc_now() -> datetime:
-    """The time of day."""
-    return datetime.now(UTC)
 
 
 def _second(time: datetime) -> str | None:

@@ -14,12 +14,13 @@ import structlog
 
 from statefulroute.api.group import GROUP
 from statefulroute.cluster.client import Client
+from statefulroute.cluster.clock import utc_now
 from statefulroute.cluster.connection import connect
 from statefulroute.cluster.events import EventRecorder
 from statefulroute.cluster.load_endpoints import LoadEndpoints
 from statefulroute.cluster.mirror import Mirror
 from statefulroute.cluster.server import Connection
-from statefulroute.cluster.writes import LinkWriter, PodWriter, RouteWriter, utc_now
+from statefulroute.cluster.writes import LinkWriter, PodWriter, RouteWriter
 from statefulroute.controllers.links.controller import LinkController
 from statefulroute.controllers.links.counts import LinkCounts
 from statefulroute.controllers.links.expiry import Expiry

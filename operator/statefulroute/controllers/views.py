@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 from statefulroute.api.statefulroute import PodStatus
 from statefulroute.api.vocabulary import LoadSource, RoutingState
+from statefulroute.cluster.clock import Clock
 from statefulroute.cluster.mirror import Mirror
-from statefulroute.cluster.writes import Clock
 from statefulroute.controllers.loads import Loads
 from statefulroute.domain.keys import PodKey, RouteKey, WorkloadKey
 from statefulroute.domain.load import Load, Report, Unreadable

@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-from statefulroute.api.model import DNS_SUBDOMAIN
+from statefulroute.api.limits import DNS_SUBDOMAIN
 
 _ENCODED = "x-"
 _STANDS_IN_A_NAME = re.compile(DNS_SUBDOMAIN.removesuffix("$"))

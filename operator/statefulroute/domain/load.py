@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 
 from statefulroute.api.annotations import LOAD_STATE, REPORT_TIME, WAITING_TASKS
-from statefulroute.api.model import INT32_MAX
+from statefulroute.api.limits import INT32_MAX
 from statefulroute.api.statefulroute import WorkloadThresholds
 from statefulroute.api.vocabulary import RoutingState, WorkloadState
 

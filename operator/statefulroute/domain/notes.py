@@ -11,7 +11,7 @@ from statefulroute.api.annotations import (
     WORKLOAD_STATE,
     WORKLOAD_TIME,
 )
-from statefulroute.api.model import INT32_MAX
+from statefulroute.api.limits import INT32_MAX
 from statefulroute.domain.assessment import Assessment
 from statefulroute.domain.load import MILLI, has_moved
 from statefulroute.domain.pod import Notes

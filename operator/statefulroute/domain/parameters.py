@@ -3,7 +3,7 @@
 import re
 import unicodedata
 
-from statefulroute.api.model import DNS_LABEL, DNS_SUBDOMAIN, INT32_MAX
+from statefulroute.api.limits import DNS_LABEL, DNS_SUBDOMAIN, INT32_MAX
 from statefulroute.domain.errors import InvalidParameterError
 from statefulroute.domain.keys import PodKey, link_name
 

@@ -12,11 +12,11 @@ import structlog
 
 from statefulroute.api.vocabulary import RoutingState
 from statefulroute.cluster.client import Client
+from statefulroute.cluster.clock import Clock, utc_now
 from statefulroute.cluster.errors import ClusterError
 from statefulroute.cluster.link_store import LinkStore
 from statefulroute.cluster.reflector import Reflector
 from statefulroute.cluster.wire import ENDPOINTS
-from statefulroute.cluster.writes import Clock, utc_now
 from statefulroute.domain import service as services
 from statefulroute.domain.errors import (
     DeadlineExceededError,

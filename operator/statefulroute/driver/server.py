@@ -10,7 +10,7 @@ from typing import Self
 import structlog
 
 from statefulroute.api.vocabulary import RoutingState
-from statefulroute.cluster.writes import Clock, utc_now
+from statefulroute.cluster.clock import Clock, utc_now
 from statefulroute.domain.errors import (
     DriverAlreadyRunningError,
     InternalError,

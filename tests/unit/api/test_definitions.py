@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from statefulroute.api import PodLink, StatefulRoute
 from statefulroute.api.admission import namespace_locality, own_pod
 from statefulroute.api.crd import custom_resource_definition
+from statefulroute.api.podlink import PodLink
 from statefulroute.api.rbac import client_role, operator_cluster_role, server_role
+from statefulroute.api.statefulroute import StatefulRoute
 from statefulroute.api.vocabulary import (
     ONLY_LOCAL_NAMESPACE,
     ConditionType,

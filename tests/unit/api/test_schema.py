@@ -8,10 +8,11 @@ from typing import Annotated, Any
 import pytest
 from pydantic import Field
 
-from statefulroute.api import PodLink, StatefulRoute
 from statefulroute.api.crd import custom_resource_definition
 from statefulroute.api.model import Model, list_map, rules
+from statefulroute.api.podlink import PodLink
 from statefulroute.api.schema import structural_schema, with_sentences
+from statefulroute.api.statefulroute import StatefulRoute
 
 KINDS: list[type[PodLink | StatefulRoute]] = [PodLink, StatefulRoute]
 

@@ -5,7 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import ValidationError
 
-from statefulroute.api import API_VERSION, PodLink, PodLinkSpec, StatefulRoute, StatefulRouteSpec
+from statefulroute.api.group import API_VERSION
+from statefulroute.api.podlink import PodLink, PodLinkSpec
+from statefulroute.api.statefulroute import StatefulRoute, StatefulRouteSpec
 from statefulroute.api.vocabulary import LinkPhase, PodLostAction, RoutingState
 
 

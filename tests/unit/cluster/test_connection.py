@@ -3,20 +3,23 @@
 import asyncio
 import json
 import ssl
+import subprocess
+import sys
+from base64 import b64encode
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
+from itertools import product
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from kubernetes.aio.config import incluster_config
 
 from localcluster.certificates import Authority
-from statefulroute.cluster import connection as connection_module
+from statefulroute.cluster import full_kubeconfig, service_account
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.connection import connect
 from statefulroute.cluster.errors import NotConnectedError, UnreachableError
+from statefulroute.cluster.plain_kubeconfig import plain_connection
+from statefulroute.cluster.server import Connection
 from unit.cluster.fake_api import PATIENCE_SECONDS, Call, FakeAPI, eventually, serving
 from unit.cluster.kubeconfigs import kubeconfig, write_kubeconfig
 
@@ -35,8 +38,7 @@ def account(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a pod's ServiceAccount, in a pod."""
     folder = home / "serviceaccount"
     folder.mkdir()
-    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(folder / "token"))
-    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(folder / "ca.crt"))
+    monkeypatch.setattr(service_account, "FOLDER", folder)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "6443")
     (folder / "token").write_text("of-the-pod")
@@ -106,6 +108,13 @@ async def test_several_kubeconfigs_are_merged_and_absent_ones_are_passed_over(
         assert connection.server == "http://b"
 
 
+@pytest.mark.usefixtures("account")
+async def test_in_a_pod_a_named_context_asks_for_a_kubeconfig(home: Path) -> None:
+    path = write_kubeconfig(home / ".kube/config", "http://home")
+    async with connect(context=json.loads(path.read_text())["current-context"]) as connection:
+        assert connection.server == "http://home"
+
+
 async def test_another_context_of_the_kubeconfig_can_be_named(home: Path) -> None:
     both = kubeconfig("http://here")
     both["contexts"].append({"name": "elsewhere", "context": {"cluster": "far"}})
@@ -113,6 +122,73 @@ async def test_another_context_of_the_kubeconfig_can_be_named(home: Path) -> Non
     (home / "both").write_text(json.dumps(both))
     async with connect(home / "both", "elsewhere") as connection:
         assert connection.server == "http://far"
+
+
+def with_certificates(folder: Path) -> dict[str, dict[str, str]]:
+    """Kubeconfigs' fields of a cluster and of a user, with certificates in files and in the kubeconfig itself."""
+    authority = Authority()
+    pair = authority.client("me")
+    files = {"ca.crt": authority.certificate, "me.crt": pair.certificate, "me.key": pair.key}
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    data = {name: b64encode(content).decode() for name, content in files.items()}
+    return {
+        "cluster's file": {"certificate-authority": "ca.crt"},
+        "cluster's data": {"certificate-authority-data": data["ca.crt"]},
+        "user's files": {"client-certificate": "me.crt", "client-key": str(folder / "me.key")},
+        "user's data": {"client-certificate-data": data["me.crt"], "client-key-data": data["me.key"]},
+    }
+
+
+async def described(connection: Connection) -> tuple[Any, ...]:
+    """All that can be seen of a connection."""
+    tls, credentials = connection.tls, connection.credentials
+    header = credentials and await credentials.authorization()
+    seen = (connection.server, connection.server_name, connection.proxy, connection.namespace, header)
+    return (*seen, tls.verify_mode, tls.check_hostname, tls.verify_flags, sorted(tls.get_ca_certs(), key=str))
+
+
+async def test_a_plain_kubeconfig_is_understood_as_by_kubernetes_own_library(home: Path) -> None:
+    certificates = with_certificates(home)
+    (home / "token").write_text("of-the-file\n")
+    users: list[dict[str, Any]] = [
+        {},  # without any user the library understands no https
+        {"token": "secret"},
+        {"tokenFile": "token"},
+        {"username": "me", "password": "pass:word"},
+        certificates["user's files"],
+        certificates["user's data"],
+        {"token": "secret"} | certificates["user's data"],
+    ]
+    clusters = [
+        {},
+        {"insecure-skip-tls-verify": True},
+        {"tls-server-name": "kubernetes", "proxy-url": "http://proxy.invalid"},
+        certificates["cluster's file"],
+        certificates["cluster's data"],
+    ]
+    for user, cluster, namespace in product(users, clusters, [None, "play"]):
+        path = write_kubeconfig(home / "kubeconfig", "https://there:6443/", user, **cluster)
+        if namespace:
+            whole = json.loads(path.read_text())
+            whole["contexts"][0]["context"]["namespace"] = namespace
+            path.write_text(json.dumps(whole))
+        plain = plain_connection(path)
+        assert plain is not None, (user, cluster)
+        async with full_kubeconfig.full_connection(str(path)) as full:
+            assert await described(plain) == await described(full), (user, cluster)
+
+
+@pytest.mark.parametrize(
+    "user", [{"exec": {"command": "cat"}}, {"auth-provider": {"name": "oidc"}}, {"as": "somebody"}]
+)
+def test_what_only_the_library_understands_is_left_to_it(home: Path, user: dict[str, Any]) -> None:
+    assert plain_connection(write_kubeconfig(home / "kubeconfig", "https://there:6443", user)) is None
+
+
+def test_a_plain_kubeconfig_does_without_the_library_that_takes_long_to_import() -> None:
+    program = "import sys; import statefulroute.cluster.connection; assert 'kubernetes' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def without(path: str, whole: dict[str, Any] | None = None) -> str:
@@ -199,46 +275,34 @@ async def in_cluster(account: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
 
 
 @pytest.fixture
-def an_hour_later(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Moves the clock by which a token that was read grows old."""
-    ahead = timedelta()
-
-    class Clock(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
-            return datetime.now(tz) + ahead
-
-    def move() -> None:
-        nonlocal ahead
-        ahead += timedelta(hours=1)
-
-    monkeypatch.setattr(incluster_config, "datetime", SimpleNamespace(datetime=Clock, timedelta=timedelta))
-    return move
+def rotating(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token that was read is read again at the next request."""
+    monkeypatch.setattr(service_account, "_KEPT_SECONDS", 0.0)
 
 
+@pytest.mark.usefixtures("rotating")
 async def test_a_token_that_kubernetes_has_rotated_is_used_by_the_next_request(
-    in_cluster: FakeAPI, account: Path, an_hour_later: Any
+    in_cluster: FakeAPI, account: Path
 ) -> None:
     async with connect() as connection, Client(connection) as client:
-        assert (await one_call(in_cluster, client)).headers["Authorization"] == "bearer of-the-pod"
+        assert (await one_call(in_cluster, client)).headers["Authorization"] == "Bearer of-the-pod"
         (account / "token").write_text("of-the-next-hour\n")
-        an_hour_later()
-        assert (await one_call(in_cluster, client)).headers["Authorization"] == "bearer of-the-next-hour"
+        assert (await one_call(in_cluster, client)).headers["Authorization"] == "Bearer of-the-next-hour"
 
 
+@pytest.mark.usefixtures("rotating")
 async def test_a_token_that_cannot_be_read_is_an_error_of_the_connection_until_it_can(
-    in_cluster: FakeAPI, account: Path, an_hour_later: Any
+    in_cluster: FakeAPI, account: Path
 ) -> None:
     async with connect() as connection, Client(connection) as client:
         (account / "token").write_text("")
-        an_hour_later()
-        with pytest.raises(NotConnectedError, match="Token file exists but empty"):
+        with pytest.raises(NotConnectedError, match="is empty"):
             await client.get("/version")
         (account / "token").unlink()
-        with pytest.raises(UnreachableError):
+        with pytest.raises(NotConnectedError, match="No such file"):
             await client.get("/version")
         (account / "token").write_text("again")
-        assert (await one_call(in_cluster, client)).headers["Authorization"] == "bearer again"
+        assert (await one_call(in_cluster, client)).headers["Authorization"] == "Bearer again"
 
 
 def write_credential(path: Path, token: str) -> None:
@@ -257,7 +321,7 @@ def write_credential(path: Path, token: str) -> None:
 async def test_an_exec_plugin_is_asked_again_before_its_token_ends(
     api: FakeAPI, home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(connection_module, "_TOKEN_CHECK_SECONDS", 0.001)
+    monkeypatch.setattr(full_kubeconfig, "_TOKEN_CHECK_SECONDS", 0.001)
     credential = home / "credential"
     write_credential(credential, "first")
     plugin = {"command": "cat", "args": [str(credential)], "apiVersion": "client.authentication.k8s.io/v1"}

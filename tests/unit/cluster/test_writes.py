@@ -11,10 +11,11 @@ from statefulroute.api.annotations import POD_DELETION_COST, WEIGHTED_LOAD
 from statefulroute.api.statefulroute import PodStatus, StatefulRouteStatus
 from statefulroute.api.vocabulary import LinkPhase, LinkReason, MoveReason, RoutingState, ServiceState
 from statefulroute.cluster.client import Client
+from statefulroute.cluster.clock import utc_now
 from statefulroute.cluster.errors import APIError, ConflictError, NotFoundError, UnreachableError
 from statefulroute.cluster.mirror import Mirror
 from statefulroute.cluster.wire import LINKS, PODS, ROUTES
-from statefulroute.cluster.writes import LinkWriter, PodWriter, RouteWriter, changes, link_status, pod_fields, utc_now
+from statefulroute.cluster.writes import LinkWriter, PodWriter, RouteWriter, changes, link_status, pod_fields
 from statefulroute.domain.keys import PodKey, RouteKey
 from statefulroute.domain.link import Acknowledgement, Link
 from statefulroute.domain.pod import Notes, Pod

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from statefulroute.api.annotations import LOAD_STATE, REPORT_TIME, ROUTING_STATE, WAITING_TASKS
-from statefulroute.api.model import INT32_MAX
+from statefulroute.api.limits import INT32_MAX
 from statefulroute.api.statefulroute import WorkloadThresholds
 from statefulroute.api.vocabulary import RoutingState, WorkloadState
 from statefulroute.domain.assessment import Assessment, assess

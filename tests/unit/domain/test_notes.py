@@ -16,7 +16,7 @@ from statefulroute.api.annotations import (
     WORKLOAD_STATE,
     WORKLOAD_TIME,
 )
-from statefulroute.api.model import INT32_MAX
+from statefulroute.api.limits import INT32_MAX
 from statefulroute.api.vocabulary import WorkloadState
 from statefulroute.domain.assessment import Assessment
 from statefulroute.domain.load import Load

@@ -8,10 +8,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import structlog
 import typer
 
 from statefulroute.api.group import API_VERSION, POD_LINK, STATEFUL_ROUTE, Kind
@@ -25,8 +24,10 @@ from statefulroute.cluster.errors import (
     NotFoundError,
     UnreachableError,
 )
-from statefulroute.cluster.link_store import LinkStore
 from statefulroute.domain.errors import StatefulRouteError
+
+if TYPE_CHECKING:
+    from statefulroute.cluster.link_store import LinkStore
 
 #: Objects a page: the first rows come soon, and no more than these are held.
 _PAGE = 500
@@ -76,12 +77,15 @@ class Cluster:
     client: Client
     namespace: str | None
 
-    def links(self) -> LinkStore:
+    def links(self) -> "LinkStore":
         """The operations on the links of the namespace.
 
         Raises:
             SentenceError: it is all namespaces.
         """
+        from statefulroute.cluster.link_store import LinkStore  # noqa: PLC0415 - most commands only read
+
+        _log_beside_the_output()
         return LinkStore(self.client, self.one_namespace())
 
     def one_namespace(self) -> str:
@@ -225,11 +229,11 @@ def run(target: Target, work: Callable[[Cluster], Awaitable[int | None]]) -> Non
 
     async def reach_and_work() -> int:
         async with target.reached() as cluster:
+            _log_beside_the_output()
             code = await work(cluster) or 0
         sys.stdout.flush()  # here a pipe that is closed is caught, and not at the interpreter's end
         return code
 
-    _log_beside_the_output()
     try:
         code = asyncio.run(reach_and_work())
     except (SentenceError, StatefulRouteError, ClusterError) as error:
@@ -241,13 +245,19 @@ def run(target: Target, work: Callable[[Cluster], Awaitable[int | None]]) -> Non
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     finally:
-        structlog.reset_defaults()
+        if (structlog := sys.modules.get("structlog")) is not None:
+            structlog.reset_defaults()
     if code:
         raise typer.Exit(code)
 
 
 def _log_beside_the_output() -> None:
-    """What libraries and caches warn of must not get into a list of JSON."""
+    """What caches warn of must not get into a list of JSON.
+
+    Where nothing is loaded that logs there is nothing to do: structlog takes longer to import than a list to read.
+    """
+    if (structlog := sys.modules.get("structlog")) is None:
+        return
     structlog.configure(
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),

@@ -9,7 +9,7 @@ from statefulroute.cli.people.cluster import Cluster
 from statefulroute.cli.people.happenings import Happening
 from statefulroute.cli.people.watching import watching
 from statefulroute.cli.people.writing import Cell, Table, Terminal
-from statefulroute.cluster.writes import utc_now
+from statefulroute.cluster.clock import utc_now
 
 _HEADER = ("TIME", "NAMESPACE", "ROUTE", "WHO", "FROM -> TO", "REASON")
 

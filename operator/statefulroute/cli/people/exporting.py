@@ -5,7 +5,7 @@ import sys
 from statefulroute.cli.people.cluster import Cluster
 from statefulroute.cli.people.link_lines import write_line
 from statefulroute.cli.people.link_pages import link_pages
-from statefulroute.cluster.writes import utc_now
+from statefulroute.cluster.clock import utc_now
 from statefulroute.domain.parameters import checked_route
 
 

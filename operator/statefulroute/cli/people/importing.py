@@ -16,9 +16,9 @@ from statefulroute.cli.people.following import rehearsing
 from statefulroute.cli.people.line_reading import MOST_BYTES, Line, lines_of
 from statefulroute.cli.people.link_lines import LinkLine, RefusedLineError, read_line
 from statefulroute.cli.people.progress import Progress
+from statefulroute.cluster.clock import utc_now
 from statefulroute.cluster.errors import APIError
 from statefulroute.cluster.link_store import LinkStore
-from statefulroute.cluster.writes import utc_now
 from statefulroute.domain.errors import DeadlineExceededError, StatefulRouteError
 from statefulroute.domain.operations import Intake, take_in_link
 

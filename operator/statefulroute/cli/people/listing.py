@@ -13,7 +13,7 @@ from statefulroute.api.group import Kind
 from statefulroute.cli.people.cluster import Cluster, Object
 from statefulroute.cli.people.options import Output
 from statefulroute.cli.people.writing import Cell, Objects, Row, Table, Terminal
-from statefulroute.cluster.writes import utc_now
+from statefulroute.cluster.clock import utc_now
 
 T = TypeVar("T")
 

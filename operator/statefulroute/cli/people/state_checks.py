@@ -13,8 +13,8 @@ from statefulroute.cli.people.following import condition, is_observed
 from statefulroute.cli.people.link_lines import ends_at
 from statefulroute.cli.people.link_pages import link_pages
 from statefulroute.cli.people.remedies import LINK_REMEDIES, ROUTE_REMEDIES
+from statefulroute.cluster.clock import Clock, utc_now
 from statefulroute.cluster.errors import NotFoundError
-from statefulroute.cluster.writes import Clock, utc_now
 
 _OPERATOR, _ROUTES, _LINKS, _CAPACITY = "operator", "routes", "links", "capacity"
 

@@ -17,7 +17,7 @@ from statefulroute.cli.people.happenings import Happening
 from statefulroute.cli.people.routes import load_style
 from statefulroute.cli.people.watching import Watch, watching
 from statefulroute.cli.people.writing import NOTHING, Terminal, bar
-from statefulroute.cluster.writes import utc_now
+from statefulroute.cluster.clock import utc_now
 from statefulroute.domain.load import MILLI
 from statefulroute.domain.notes import decimal
 from statefulroute.domain.route import Route

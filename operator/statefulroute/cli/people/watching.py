@@ -13,10 +13,10 @@ from statefulroute.api.group import POD_LINK, STATEFUL_ROUTE
 from statefulroute.cli.people.cluster import Cluster
 from statefulroute.cli.people.happenings import STANDINGS, Bindings, Happening, Standing, routing_changes
 from statefulroute.cluster.cache import Cached
+from statefulroute.cluster.clock import utc_now
 from statefulroute.cluster.reflector import Reflector
 from statefulroute.cluster.resource import Resource
 from statefulroute.cluster.wire import ROUTES
-from statefulroute.cluster.writes import utc_now
 from statefulroute.domain.route import Route
 
 T = TypeVar("T", bound=Cached)

@@ -14,9 +14,9 @@ from statefulroute.cli.people.links import came_from, expires, phase_of
 from statefulroute.cli.people.listing import Documents, View, say_empty
 from statefulroute.cli.people.naming import PodNames
 from statefulroute.cli.people.writing import NOTHING, Row, Table, Terminal
+from statefulroute.cluster.clock import utc_now
 from statefulroute.cluster.errors import APIError, NotFoundError
 from statefulroute.cluster.wire import LINKS
-from statefulroute.cluster.writes import utc_now
 from statefulroute.domain.keys import link_name
 from statefulroute.domain.operations import alive
 from statefulroute.domain.parameters import checked_uid

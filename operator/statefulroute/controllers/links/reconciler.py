@@ -6,8 +6,9 @@ import structlog
 
 from statefulroute.api.vocabulary import MoveReason
 from statefulroute.cluster.cache import Cache
+from statefulroute.cluster.clock import Clock
 from statefulroute.cluster.events import EventRecorder
-from statefulroute.cluster.writes import Clock, LinkWriter
+from statefulroute.cluster.writes import LinkWriter
 from statefulroute.controllers.links.counts import LinkCounts
 from statefulroute.controllers.links.pace import Pace
 from statefulroute.controllers.views import RouteViews

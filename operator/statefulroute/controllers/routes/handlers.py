@@ -8,9 +8,10 @@ import kopf
 import structlog
 
 from statefulroute.api.group import GROUP, STATEFUL_ROUTE, VERSION
+from statefulroute.cluster.clock import Clock
 from statefulroute.cluster.mirror import Mirror
 from statefulroute.cluster.wire import ROUTES
-from statefulroute.cluster.writes import Clock, changes
+from statefulroute.cluster.writes import changes
 from statefulroute.controllers.links.controller import LinkController
 from statefulroute.controllers.routes.assessments import Assessments
 from statefulroute.controllers.routes.refresh import Refresh

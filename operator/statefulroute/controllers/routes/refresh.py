@@ -8,10 +8,11 @@ import structlog
 
 from statefulroute.api.statefulroute import HTTPLoad
 from statefulroute.api.vocabulary import LoadSource
+from statefulroute.cluster.clock import Clock
 from statefulroute.cluster.errors import ClusterError, ConflictError, NotFoundError
 from statefulroute.cluster.load_endpoints import LoadEndpoints, LoadUnreadableError
 from statefulroute.cluster.mirror import Mirror
-from statefulroute.cluster.writes import Clock, PodWriter
+from statefulroute.cluster.writes import PodWriter
 from statefulroute.controllers.views import RouteViews
 from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.load import Report

@@ -10,9 +10,10 @@ from typing import Any
 import kopf
 import structlog
 
+from statefulroute.cluster.clock import Clock
 from statefulroute.cluster.errors import ClusterError
 from statefulroute.cluster.mirror import Mirror
-from statefulroute.cluster.writes import Clock, RouteWriter
+from statefulroute.cluster.writes import RouteWriter
 from statefulroute.controllers.routes.assessments import Assessments
 from statefulroute.controllers.routes.period import Period
 from statefulroute.controllers.routes.refresh import Refresh

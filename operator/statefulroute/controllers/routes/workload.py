@@ -7,10 +7,10 @@ import time
 import kopf
 import structlog
 
+from statefulroute.cluster.clock import Clock
 from statefulroute.cluster.errors import ClusterError
 from statefulroute.cluster.events import EventRecorder
 from statefulroute.cluster.mirror import Mirror
-from statefulroute.cluster.writes import Clock
 from statefulroute.controllers.routes.assessments import Assessments
 from statefulroute.controllers.routes.period import Period
 from statefulroute.controllers.routes.state import StateTimer

@@ -1,0 +1,103 @@
+"""A kubeconfig as Kubernetes' own library understands it: several files, exec plugins, providers of credentials."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+from kubernetes.aio import config
+from kubernetes.aio.client import Configuration
+from kubernetes.aio.client.rest import RESTClientObject
+
+from statefulroute.cluster.server import Connection
+
+log = structlog.get_logger(__name__)
+
+_TOKEN_CHECK_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Credentials:
+    """Those of a configuration that the library keeps."""
+
+    configuration: Configuration
+
+    async def authorization(self) -> str:
+        """Asked at every request: a plugin gives another token when one has ended."""
+        token = await self.configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+        # A file that a person wrote ends with a newline, which no header may hold.
+        return (token or str(self.configuration.get_basic_auth_token())).strip()
+
+
+@asynccontextmanager
+async def full_connection(paths: str, context: str | None = None) -> AsyncIterator[Connection]:
+    """The connection that one or more kubeconfigs describe; keeps its credentials fresh.
+
+    Args:
+        paths: the files' paths, with the system's separator of paths between them.
+        context: the context to use; the current one unless given.
+
+    Raises:
+        Exception: they cannot be used; what a garbled kubeconfig makes the library stumble over is of any kind.
+    """
+    configuration = Configuration(host="")
+    loader = await _load(paths, context, configuration)
+    connection = _connection(configuration, loader.current_context["context"].get("namespace") or "default")
+    refresh = asyncio.create_task(_keep_fresh(loader, configuration)) if _ends(loader) else None
+    try:
+        yield connection
+    finally:
+        if refresh is not None:
+            refresh.cancel()
+            with suppress(asyncio.CancelledError):
+                await refresh
+
+
+def _connection(configuration: Configuration, namespace: str) -> Connection:
+    has_credentials = bool(configuration.api_key or configuration.username)
+    return Connection(
+        server=configuration.host.rstrip("/"),
+        tls=RESTClientObject(configuration).ssl_context,
+        credentials=_Credentials(configuration) if has_credentials else None,
+        server_name=configuration.tls_server_name or None,
+        proxy=configuration.proxy or None,
+        namespace=namespace,
+    )
+
+
+async def _load(paths: str, context: str | None, configuration: Configuration) -> Any:  # noqa: ANN401 - the library has no type for it
+    """Load the kubeconfigs; gives the loader."""
+    if not _is_there(paths):
+        raise config.ConfigException(f"there is no file {paths}")
+    loader = await config.load_kube_config(paths, context, configuration, persist_config=False)
+    if not configuration.host:
+        raise config.ConfigException("the context's cluster has no server")
+    if _ends(loader) and not (configuration.api_key or configuration.cert_file):
+        raise config.ConfigException("the context's user has an exec plugin that gave no credentials")
+    return loader
+
+
+def _ends(loader: Any) -> bool:  # noqa: ANN401 - as above
+    """Whether the credentials end, so that new ones have to be asked for."""
+    user = loader._user  # noqa: SLF001 - the library's own refresh_token() does the same, and fails without a user
+    return user is not None and ("exec" in user or loader.provider == "gcp")
+
+
+def _is_there(paths: str) -> bool:
+    return any(Path(path).expanduser().is_file() for path in paths.split(os.pathsep) if path)
+
+
+async def _keep_fresh(loader: Any, configuration: Configuration) -> None:  # noqa: ANN401 - as above
+    """Ask for the next token before the one from an exec plugin ends; a plugin that fails is asked again."""
+    while True:
+        await asyncio.sleep(_TOKEN_CHECK_SECONDS)
+        try:
+            await (loader.load_gcp_token() if loader.provider == "gcp" else loader.load_from_exec_plugin())
+        except Exception:
+            log.exception("the next token was not given: trying again")
+        if token := getattr(loader, "token", None):
+            configuration.api_key["BearerToken"] = token
