@@ -1,6 +1,7 @@
 """`check`: what is wrong, and how to put it right."""
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from harness.patience import eventually
 from harness.rights import account
 from harness.service import Service, condition_of
 from harness.witness import PodLink
+from localcluster import LocalCluster
 
 ROOT = Path(__file__).parents[2]
 
@@ -59,6 +61,13 @@ def test_all_is_well_through_kubectl(statefulroute: Command, game: Service, snap
     result = statefulroute.run("check").expect_success()
     # A service whose pods report no load is well: that is a notice.
     assert result.stdout.replace(game.namespace, "NAMESPACE") == snapshot
+
+
+def test_a_cluster_where_nothing_is_installed_is_told_what_it_lacks(snapshot: SnapshotAssertion) -> None:
+    with LocalCluster.start(name=f"bare-{os.getpid()}", nodes=0) as bare:
+        result = Command(bare.kubeconfig, "default").quick("check")
+    assert (result.code, result.stderr) == (1, "")
+    assert result.stdout == snapshot
 
 
 def test_links_that_wait_are_counted_by_their_reasons(

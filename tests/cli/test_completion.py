@@ -1,6 +1,7 @@
 """What a shell, and kubectl, offer at TAB."""
 
 import gc
+import shutil
 import subprocess
 import sys
 import warnings
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 
 from harness.command import PROGRAMS, Command
 from harness.objects import stateful_route
+from harness.terminal import TerminalSession
 from harness.witness import StatefulRoute, Witness
 from statefulroute.cli import complete
 from statefulroute.cli.app import app
@@ -70,6 +72,43 @@ def test_bash_offers_routes_by_their_names(statefulroute: Command) -> None:
         env=statefulroute.environment,
     )
     assert (done.stdout, done.stderr) == ("game\n", "")
+
+
+def _installed(shell: str) -> str:
+    """The path of a shell; without it, the test is skipped and says so."""
+    path = shutil.which(shell)
+    if path is None:
+        pytest.skip(f"there is no {shell} on this machine")
+    return path
+
+
+def test_fish_offers_routes_by_their_names(statefulroute: Command) -> None:
+    script = (
+        "statefulroute completion fish | source; "
+        f"complete --do-complete 'statefulroute drain --namespace {statefulroute.namespace} '"
+    )
+    done = subprocess.run(
+        [_installed("fish"), "--no-config", "--command", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=statefulroute.environment,
+    )
+    assert (done.stdout, done.stderr) == ("game\n", "")
+
+
+def test_zsh_offers_routes_by_their_names(statefulroute: Command, tmp_path: Path) -> None:
+    line = [_installed("zsh"), "--no-rcs", "--interactive"]
+    more = {"PS1": "ready> ", "ZDOTDIR": str(tmp_path)}
+    with TerminalSession(line, 120, statefulroute.environment, more) as zsh:
+        zsh.await_text("ready> ")
+        zsh.press(
+            "autoload -U compinit; compinit -u -D; source <(statefulroute completion zsh); echo all-is-$((6 * 7))\n"
+        )
+        zsh.await_text("all-is-42")
+        # The only name that fits is put in at once.
+        zsh.press(f"statefulroute drain --namespace {statefulroute.namespace} \t")
+        zsh.await_text(f"--namespace {statefulroute.namespace} game")
 
 
 def test_zsh_and_fish_offer_commands_that_begin_so(statefulroute: Command) -> None:

@@ -168,6 +168,15 @@ def test_a_user_is_found_in_every_service_and_nobody_is_searched_for(statefulrou
     assert count.of("LIST", "podlinks") == 0
 
 
+def test_a_program_is_told_the_address_beside_the_link(statefulroute: Command, here: Kubectl) -> None:
+    chat, game = statefulroute.quick("whereis", "alice", "-o", "json").object["items"]
+    assert (
+        game.pop("address") == statefulroute.quick("whereis", "alice", "--no-headers").stdout.splitlines()[1].split()[3]
+    )
+    assert game == here.get_json("podlink", "game.alice")
+    assert "address" in chat
+
+
 @pytest.mark.parametrize(("uid", "lines"), [("Guest 7", 2), ("日本", 2), ("dave", 0)])
 def test_a_uid_that_cannot_stand_in_a_name_is_found_and_an_expired_link_is_none(
     statefulroute: Command, uid: str, lines: int

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from harness.kubectl import Kubectl
 from harness.namespaces import fresh_namespace
 from harness.objects import encoded_name, pod_link
 from harness.sizes import links
+from harness.terminal import TerminalSession
 from harness.witness import PodLink, Witness
 
 LATER = "2099-01-01T00:00:00Z"
@@ -216,6 +218,16 @@ def test_an_import_that_was_killed_half_way_ends_with_exactly_the_same_links(
     assert second.stdout == f"{len(wanted) - made:,} created, {made:,} kept\n"
     assert specs(witness, there.namespace) == {f"game.{each['uid']}": each for each in wanted}
     assert there.quick("import", file).stdout == f"0 created, {len(wanted):,} kept\n"
+
+
+def test_on_a_terminal_an_import_shows_how_far_it_is(there: Command, tmp_path: Path) -> None:
+    file = str(written(tmp_path / "links", many(300)))
+    with TerminalSession(there.line("import", file), 100, there.environment, {"NO_COLOR": "1"}) as terminal:
+        code, shown = terminal.end()
+    assert code == 0
+    *steps, end = shown.split("\r\x1b[K")
+    assert re.search(r"\r[^\r]+  line \d+: \d+ created", "".join(steps))
+    assert end == "300 created, 0 kept\n"
 
 
 def test_where_nothing_can_be_imported_it_stops_with_a_sentence(there: Command, tmp_path: Path) -> None:

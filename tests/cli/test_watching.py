@@ -121,10 +121,10 @@ def first_document(documents: "subprocess.Popen[str]", game: Service) -> dict[st
     for number in range(120):
         game.link(f"carol-{number}", podIndex=0)
         if select.select([documents.stdout], [], [], 0.5)[0]:
-            break
-    document: dict[str, Any] = json.loads(documents.stdout.readline())
-    documents.terminate()
-    return document
+            document: dict[str, Any] = json.loads(documents.stdout.readline())
+            documents.terminate()
+            return document
+    raise TimeoutError("nothing was told of 120 users")
 
 
 @contextmanager

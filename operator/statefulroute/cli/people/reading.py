@@ -49,7 +49,7 @@ AnyRoute = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     for command in (routes, pods, links, whereis, events, top):
-        app.command(rich_help_panel="What is where")(command)
+        app.command()(command)
 
 
 def routes(  # noqa: PLR0913 - an option each

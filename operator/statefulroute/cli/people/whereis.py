@@ -59,7 +59,7 @@ async def show_whereis(cluster: Cluster, terminal: Terminal, uid: str, view: Vie
         typer.echo("note: you have no right to read pods, so their addresses are not known", err=True)
     if not view.is_table:
         documents = Documents(terminal, view)
-        documents.write([each.link for each in holdings])
+        documents.write([_document(each) for each in holdings])
         documents.end()
     elif holdings:
         header = [*(("NAMESPACE",) if cluster.namespace is None else ()), *_COLUMNS, *(_WIDE if view.is_wide else ())]
@@ -115,6 +115,12 @@ def _pod_name(route: Object, link: Object, pod: int | str) -> str:
     if isinstance(pod, int) and status.get("podIndex") == pod and "podName" in status:
         return str(status["podName"])
     return PodNames.of(route).name(pod)
+
+
+def _document(found: _Holding) -> Object:
+    """The link, and what a program that asks where somebody is wants besides: the address, null where there is none."""
+    address = _address(found.route["spec"].get("port"), found.pod)
+    return {**found.link, "address": None if address == NOTHING else address}
 
 
 def _row(found: _Holding, *, has_namespace: bool) -> Row:
