@@ -92,7 +92,7 @@ def build(progress: Progress) -> Programs:
         LocalClusterError: There is no Go, or the build fails.
     """
     go = find_go(progress)
-    controlplane, kwok = (_built(recipe, go, progress) for recipe in recipes(sources_folder()))
+    controlplane, kwok = (built(recipe, go, progress) for recipe in recipes(sources_folder()))
     return Programs(controlplane, kwok)
 
 
@@ -104,7 +104,12 @@ def prune(program: str, folder: Path, now: float) -> None:
             shutil.rmtree(build_folder, ignore_errors=True)
 
 
-def _built(recipe: Recipe, go: Go, progress: Progress) -> Path:
+def built(recipe: Recipe, go: Go, progress: Progress) -> Path:
+    """One program, built now unless it has been built before.
+
+    Raises:
+        LocalClusterError: The build fails.
+    """
     folder = cache_folder() / "programs"
     program = folder / f"{recipe.name}-{recipe.key(go.version)}" / recipe.name
     if not program.exists():
