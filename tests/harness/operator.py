@@ -31,7 +31,9 @@ class OperatorProcess:
     """
 
     def __init__(self, kubeconfig: Path, log_file: Path, *options: str) -> None:
-        self._command = [PROGRAM, "operator", "--kubeconfig", kubeconfig, "--log-format", "json", *options]
+        # Alone by default: who comes after one that was killed would wait until the Lease's time is over.
+        fixed = ["--log-format", "json", "--no-leader-elect"]
+        self._command = [PROGRAM, "operator", "--kubeconfig", kubeconfig, *fixed, *options]
         self._log_file = log_file
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0

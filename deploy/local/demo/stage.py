@@ -37,7 +37,8 @@ class Stage:
     def operator_command(self) -> list[str]:
         """The operator, as it is started here."""
         program = Path(sys.executable).with_name("statefulroute")
-        return [str(program), "operator", f"--kubeconfig={self.cluster.kubeconfig}", "--log-format=json"]
+        kubeconfig = f"--kubeconfig={self.cluster.kubeconfig}"
+        return [str(program), "operator", kubeconfig, "--no-leader-elect", "--log-format=json"]
 
     @property
     def operator_log(self) -> Path:

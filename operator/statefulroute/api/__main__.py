@@ -11,10 +11,10 @@ from typing import Any
 
 import yaml
 
+from statefulroute.api import rbac
 from statefulroute.api.admission import namespace_locality, own_pod
 from statefulroute.api.crd import custom_resource_definition
 from statefulroute.api.podlink import PodLink
-from statefulroute.api.rbac import client_role, operator_cluster_role, server_role
 from statefulroute.api.statefulroute import StatefulRoute
 
 _HEADER = "# Generated from the types in operator/statefulroute/api by `make generate`. Do not edit.\n"
@@ -26,9 +26,11 @@ def generated_files() -> Iterator[tuple[Path, str]]:
         yield Path("crds") / f"{model.names.plural}.yaml", _text(custom_resource_definition(model))
     yield Path("deploy/admission/namespace-locality.yaml"), _text(*namespace_locality())
     yield Path("deploy/admission/own-pod.yaml"), _text(*own_pod())
-    yield Path("deploy/rbac/operator.yaml"), _text(operator_cluster_role())
-    yield Path("deploy/rbac/server.yaml"), _text(server_role())
-    yield Path("deploy/rbac/client.yaml"), _text(client_role())
+    yield Path("deploy/rbac/operator.yaml"), _text(rbac.operator_cluster_role(), rbac.lease_role())
+    yield Path("deploy/rbac/operator-in-namespace.yaml"), _text(rbac.operator_role())
+    yield Path("deploy/rbac/release.yaml"), _text(rbac.release_cluster_role())
+    yield Path("deploy/rbac/server.yaml"), _text(rbac.server_role())
+    yield Path("deploy/rbac/client.yaml"), _text(rbac.client_role())
 
 
 def _text(*documents: dict[str, Any]) -> str:

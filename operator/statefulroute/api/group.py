@@ -6,6 +6,9 @@ GROUP = "statefulroute.io"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 
+#: Holds a StatefulRoute until the operator has taken its notes off its pods and its workload.
+FINALIZER = f"{GROUP}/operator"
+
 #: The category that lists both kinds (`kubectl get stateful-routing`). A category named like one of
 #: the kinds would hide that kind from kubectl.
 CATEGORY = "stateful-routing"

@@ -12,30 +12,92 @@ _READ = ["get", "list", "watch"]
 _LINKS = [*_READ, "create", "patch", "delete"]
 
 
+#: What the operator's Lease is called unless another name is given.
+LEASE = "statefulroute-operator"
+
+
 def operator_cluster_role() -> dict[str, Any]:
-    """The ClusterRole of the operator, ready to be applied."""
-    return {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "ClusterRole",
-        "metadata": {"name": "statefulroute-operator"},
-        "rules": [
-            # The links: read them all, bind the ones that leave the choice, move, end and acknowledge them.
-            _allow(GROUP, [POD_LINK.plural], ["get", "list", "watch", "patch", "delete"]),
-            _allow(GROUP, [f"{POD_LINK.plural}/status"], ["patch"]),
-            # The routes: read them all, say their state. `patch` on the route itself is kopf's finalizer.
-            _allow(GROUP, [STATEFUL_ROUTE.plural], ["get", "list", "watch", "patch"]),
-            _allow(GROUP, [f"{STATEFUL_ROUTE.plural}/status"], ["patch"]),
-            # Where the users are held. `patch` is for the notes of load and workload state.
-            _allow("", ["nodes"], ["list", "watch"]),
-            _allow("", ["pods"], ["list", "watch", "patch"]),
-            _allow("apps", ["statefulsets"], ["list", "watch", "patch"]),
-            # Of any other workload its scale is read; other kinds than these need rights of their own.
-            _allow("apps", ["deployments", "replicasets"], ["get", "patch"]),
-            _allow("apps", ["deployments/scale", "replicasets/scale"], ["get"]),
-            # What people read in `kubectl describe`.
-            _allow("events.k8s.io", ["events"], ["create"]),
+    """The ClusterRole of an operator that serves the whole cluster, ready to be applied."""
+    # Nodes are in no namespace: an operator that serves some namespaces does without them.
+    return _cluster_role("statefulroute-operator", [*_operator_rules(), _allow("", ["nodes"], ["list", "watch"])])
+
+
+def operator_role() -> dict[str, Any]:
+    """The Role of an operator that serves some namespaces only, to be applied in each of them."""
+    return _role(
+        "statefulroute-operator",
+        "For an operator that is started with --watch-namespace, in each namespace that it serves.",
+        _operator_rules(),
+    )
+
+
+def lease_role(lease: str = LEASE) -> dict[str, Any]:
+    """The Role by which operators agree who works, in the namespace of their Lease."""
+    return _role(
+        f"{lease}-lease",
+        "For operators: one of them holds the Lease and works, the others stand by.",
+        [
+            # A name cannot be told apart in a request that creates.
+            _allow("coordination.k8s.io", ["leases"], ["create"]),
+            {**_allow("coordination.k8s.io", ["leases"], ["get", "list", "watch", "patch"]), "resourceNames": [lease]},
         ],
-    }
+    )
+
+
+def release_cluster_role() -> dict[str, Any]:
+    """The ClusterRole of `statefulroute release`, which takes the operator's marks off the whole cluster."""
+    return _cluster_role("statefulroute-release", _release_rules())
+
+
+def release_role() -> dict[str, Any]:
+    """The Role of `statefulroute release` in one namespace whose routes it takes the operator's marks off."""
+    return _role("statefulroute-release", "For `statefulroute release`, where routes are.", _release_rules())
+
+
+def stop_role(operator: str) -> dict[str, Any]:
+    """The Role of `statefulroute release --operator`, in the operator's namespace.
+
+    Args:
+        operator: the name of the operator's Deployment.
+    """
+    return _role(
+        f"{operator}-stop",
+        "For `statefulroute release --operator`, which stops the operator first.",
+        [
+            {**_allow("apps", ["deployments"], ["get"]), "resourceNames": [operator]},
+            {**_allow("apps", ["deployments/scale"], ["patch"]), "resourceNames": [operator]},
+            _allow("", ["pods"], ["list"]),
+        ],
+    )
+
+
+def _operator_rules() -> list[dict[str, Any]]:
+    """What the operator does in the namespaces that it serves."""
+    return [
+        # The links: read them all, bind the ones that leave the choice, move, end and acknowledge them.
+        _allow(GROUP, [POD_LINK.plural], ["get", "list", "watch", "patch", "delete"]),
+        _allow(GROUP, [f"{POD_LINK.plural}/status"], ["patch"]),
+        # The routes: read them all, say their state. `patch` on the route itself is kopf's finalizer.
+        _allow(GROUP, [STATEFUL_ROUTE.plural], ["get", "list", "watch", "patch"]),
+        _allow(GROUP, [f"{STATEFUL_ROUTE.plural}/status"], ["patch"]),
+        # Where the users are held. `patch` is for the notes of load and workload state.
+        _allow("", ["pods"], ["list", "watch", "patch"]),
+        _allow("apps", ["statefulsets"], ["list", "watch", "patch"]),
+        # Of any other workload its scale is read; other kinds than these need rights of their own.
+        _allow("apps", ["deployments", "replicasets"], ["get", "patch"]),
+        _allow("apps", ["deployments/scale", "replicasets/scale"], ["get"]),
+        # What people read in `kubectl describe`.
+        _allow("events.k8s.io", ["events"], ["create"]),
+    ]
+
+
+def _release_rules() -> list[dict[str, Any]]:
+    """What `statefulroute release` does where routes are."""
+    return [
+        _allow(GROUP, [STATEFUL_ROUTE.plural], ["get", "list", "patch"]),
+        _allow("", ["pods"], ["get", "patch"]),
+        _allow("apps", ["statefulsets", "deployments", "replicasets"], ["get", "patch"]),
+    ]
 
 
 def server_role() -> dict[str, Any]:
@@ -66,6 +128,15 @@ def client_role() -> dict[str, Any]:
             _allow("", ["pods"], _READ),
         ],
     )
+
+
+def _cluster_role(name: str, rules: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": name},
+        "rules": rules,
+    }
 
 
 def _role(name: str, description: str, rules: list[dict[str, Any]]) -> dict[str, Any]:

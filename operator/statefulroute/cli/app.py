@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from statefulroute.api.rbac import LEASE
 from statefulroute.cli.logs import LogFormat, LogLevel
 from statefulroute.cli.people import changing, reading
 
@@ -26,18 +27,43 @@ def version() -> None:
 
 
 @app.command()
-def operator(  # noqa: PLR0913, PLR0917 - an option each
+def operator(  # noqa: PLR0913 - an option each
+    *,
     kubeconfig: Annotated[
         Path | None,
         typer.Option(help="The kubeconfig; without it: $KUBECONFIG, the pod's own account, ~/.kube/config."),
     ] = None,
     context: Annotated[str | None, typer.Option(help="The kubeconfig's context; without it, the current one.")] = None,
+    watch_namespace: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAMESPACE", help="Serve this namespace; may be repeated. Without it, all of the cluster."
+        ),
+    ] = None,
     parallel_writes: Annotated[
         int, typer.Option(min=1, max=256, help="How many links of one route are written at the same time.")
     ] = 16,
     moves_per_second: Annotated[
         int, typer.Option(min=1, help="How many links of lost pods are moved in a second, at the most.")
     ] = 200,
+    bind_address: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Where to answer /healthz, /readyz and /metrics; without it, nowhere."),
+    ] = None,
+    leader_elect: Annotated[
+        bool, typer.Option("--leader-elect/--no-leader-elect", help="Work only while holding the Lease.")
+    ] = True,
+    lease_name: Annotated[str, typer.Option(help="The Lease's name.")] = LEASE,
+    lease_namespace: Annotated[
+        str | None, typer.Option(help="The Lease's namespace; without it, the account's or the context's.")
+    ] = None,
+    lease_duration_seconds: Annotated[
+        int, typer.Option(min=1, help="For how long a holder that does not renew it any more holds the others off.")
+    ] = 15,
+    renew_deadline_seconds: Annotated[
+        float, typer.Option(help="How long after its last renewal the holder may write.")
+    ] = 10,
+    retry_period_seconds: Annotated[float, typer.Option(help="How often it is renewed, or tried for.")] = 2,
     log_level: Annotated[LogLevel, typer.Option(help="The least level that is logged.")] = LogLevel.INFO,
     log_format: Annotated[
         LogFormat | None, typer.Option(help="How lines are written; without it: text on a terminal, else json.")
@@ -46,10 +72,24 @@ def operator(  # noqa: PLR0913, PLR0917 - an option each
     """Run the operator: bind PodLinks and keep StatefulRoutes' status, until SIGTERM."""
     # A cold `--help` does without kopf and the Kubernetes client.
     from statefulroute.cli.operator import run_operator  # noqa: PLC0415
-    from statefulroute.controllers.operator import Settings  # noqa: PLC0415
+    from statefulroute.cluster.lease import LeaseTimes  # noqa: PLC0415
+    from statefulroute.controllers.leadership import Election  # noqa: PLC0415
+    from statefulroute.controllers.monitoring.address import Address  # noqa: PLC0415
+    from statefulroute.controllers.settings import Settings  # noqa: PLC0415
 
+    try:
+        times = LeaseTimes(lease_duration_seconds, renew_deadline_seconds, retry_period_seconds)
+        address = None if bind_address is None else Address.parse(bind_address)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
     settings = Settings(
-        kubeconfig=kubeconfig, context=context, parallel_writes=parallel_writes, moves_per_second=moves_per_second
+        kubeconfig=kubeconfig,
+        context=context,
+        parallel_writes=parallel_writes,
+        moves_per_second=moves_per_second,
+        namespaces=tuple(dict.fromkeys(watch_namespace or ())),
+        election=Election(lease_name, lease_namespace, times) if leader_elect else None,
+        bind_address=address,
     )
     run_operator(settings, log_level, log_format)
 

@@ -2,20 +2,30 @@
 
 import asyncio
 
+import structlog
 import typer
 import uvloop
 
 from statefulroute.cli.logs import LogFormat, LogLevel, set_up_logging
 from statefulroute.cluster.errors import NotConnectedError
-from statefulroute.controllers.operator import Settings, run
+from statefulroute.cluster.lease import NoLeaseNamespaceError
+from statefulroute.controllers.leadership import LeadershipLostError
+from statefulroute.controllers.monitoring.server import NotListeningError
+from statefulroute.controllers.operator import run
+from statefulroute.controllers.settings import Settings
+
+log = structlog.get_logger(__name__)
 
 
 def run_operator(settings: Settings, level: LogLevel, log_format: LogFormat | None) -> None:
-    """Run the operator until it is told to stop."""
+    """Run the operator until it is told to stop, or must end because it does not lead any more."""
     set_up_logging(level, log_format)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run(settings))
-    except NotConnectedError as error:
+    except (NotConnectedError, NotListeningError, NoLeaseNamespaceError) as error:
         typer.echo(f"statefulroute: {error}", err=True)
+        raise typer.Exit(1) from error
+    except LeadershipLostError as error:
+        log.error("this operator leads no more, and ends", why=str(error))  # noqa: TRY400 - no fault of its code
         raise typer.Exit(1) from error

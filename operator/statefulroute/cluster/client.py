@@ -1,5 +1,6 @@
 """The one small HTTP client that the hot path uses: bounded connections, bytes in, bytes out, typed errors."""
 
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from copy import copy
@@ -9,6 +10,7 @@ import aiohttp
 import msgspec
 
 from statefulroute.cluster.errors import APIError, UnreachableError, api_error
+from statefulroute.cluster.exchange import Observer, exchange
 from statefulroute.cluster.server import Connection
 
 JSON = "application/json"
@@ -27,10 +29,12 @@ class Client:
     Args:
         connection: where it is and how to be let in.
         connections: how many requests, watches included, may be under way at the same time.
+        observe: is told of every request.
     """
 
-    def __init__(self, connection: Connection, connections: int = 32) -> None:
+    def __init__(self, connection: Connection, connections: int = 32, observe: Observer | None = None) -> None:
         self._server = connection.server
+        self._observe = observe
         self._session = connection.session(connections)
         # aiohttp asks twice when a connection breaks off, also to delete: the second answer would be that there is
         # nothing, and nobody would know that the first has deleted it.
@@ -62,15 +66,11 @@ class Client:
             UnreachableError: it did not answer.
         """
         try:
-            return await self._get(path, params)
+            return await self._send("GET", path, params=params)
         except UnreachableError as error:
             if not isinstance(error.__cause__, aiohttp.ServerDisconnectedError | ConnectionResetError):
                 raise
-        return await self._get(path, params)  # the connection had been closed while nobody used it
-
-    async def _get(self, path: str, params: Mapping[str, str] | None) -> bytes:
-        async with self._request("GET", path, _REQUEST_TIMEOUT, params=params) as response:
-            return await response.read()
+        return await self._send("GET", path, params=params)  # the connection had been closed while nobody used it
 
     async def merge_patch(self, path: str, body: bytes) -> bytes:
         """The object that a JSON merge patch (RFC 7386) makes.
@@ -81,10 +81,7 @@ class Client:
             APIError: the API server answered with another error.
             UnreachableError: it did not answer; whether the patch was applied is not known.
         """
-        async with self._request(
-            "PATCH", path, _REQUEST_TIMEOUT, params=self._writing, body=body, content_type=MERGE_PATCH
-        ) as response:
-            return await response.read()
+        return await self._send("PATCH", path, params=self._writing, body=body, content_type=MERGE_PATCH)
 
     async def post(self, path: str, body: bytes) -> bytes:
         """The object that a POST creates.
@@ -94,10 +91,7 @@ class Client:
             APIError: the API server answered with another error.
             UnreachableError: it did not answer; whether the object was created is not known.
         """
-        async with self._request(
-            "POST", path, _REQUEST_TIMEOUT, params=self._writing, body=body, content_type=JSON
-        ) as response:
-            return await response.read()
+        return await self._send("POST", path, params=self._writing, body=body, content_type=JSON)
 
     async def delete(self, path: str, options: bytes) -> bytes:
         """The API server's answer to a DELETE with these DeleteOptions.
@@ -111,8 +105,7 @@ class Client:
         if self._is_rehearsing:  # of a DELETE with a body, the API server reads no parameters
             asked: dict[str, Any] = msgspec.json.decode(options)
             options = msgspec.json.encode({**asked, "dryRun": ["All"]})
-        async with self._request("DELETE", path, _REQUEST_TIMEOUT, body=options, content_type=JSON) as response:
-            return await response.read()
+        return await self._send("DELETE", path, body=options, content_type=JSON)
 
     @asynccontextmanager
     async def watch(self, path: str, params: Mapping[str, str]) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -123,8 +116,43 @@ class Client:
             APIError: the API server answered with another error.
             UnreachableError: the connection was refused or broke off.
         """
-        async with self._request("GET", path, _WATCH_TIMEOUT, params={**params, "watch": "true"}) as response:
-            yield _lines(response)
+        begun, has_begun = time.monotonic(), False
+        try:
+            async with self._request("GET", path, _WATCH_TIMEOUT, params={**params, "watch": "true"}) as response:
+                has_begun = True
+                self._tell("GET", path, response.status, begun, is_watch=True)
+                yield _lines(response)
+        except (APIError, UnreachableError) as error:
+            if not has_begun:
+                self._tell("GET", path, _code(error), begun, is_watch=True)
+            raise
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        content_type: str | None = None,
+    ) -> bytes:
+        """The body of the answer to a request that is no watch."""
+        begun = time.monotonic()
+        try:
+            async with self._request(
+                method, path, _REQUEST_TIMEOUT, params=params, body=body, content_type=content_type
+            ) as response:
+                answer = await response.read()
+        except (APIError, UnreachableError) as error:
+            self._tell(method, path, _code(error), begun)
+            raise
+        self._tell(method, path, response.status, begun)
+        return answer
+
+    def _tell(self, method: str, path: str, code: int | None, begun: float, *, is_watch: bool = False) -> None:
+        if self._observe is not None:
+            seconds = time.monotonic() - begun
+            self._observe(exchange(method, path, is_watch=is_watch, code=code, seconds=seconds))
 
     @asynccontextmanager
     async def _request(  # noqa: PLR0913 - the parts of a request
@@ -152,6 +180,10 @@ class Client:
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise UnreachableError(f"{method} {path}: {str(error) or type(error).__name__}") from error
+
+
+def _code(error: APIError | UnreachableError) -> int | None:
+    return error.status if isinstance(error, APIError) else None
 
 
 async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

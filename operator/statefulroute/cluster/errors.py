@@ -13,6 +13,10 @@ class UnreachableError(ClusterError):
     """No answer came, or it was cut off."""
 
 
+class NotLeadingError(ClusterError):
+    """Nothing was sent: another process may write by now. It is no use to try again: this process is about to end."""
+
+
 class APIError(ClusterError):
     """The API server answered with an error.
 

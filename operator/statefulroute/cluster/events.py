@@ -4,19 +4,26 @@ import asyncio
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 import structlog
 
-from statefulroute.api.group import API_VERSION, GROUP
+from statefulroute.api.group import API_VERSION, GROUP, POD_LINK
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.clock import Clock, utc_now
 from statefulroute.cluster.errors import ClusterError
 from statefulroute.domain.events import Event
 
 log = structlog.get_logger(__name__)
+
+
+def _told(regarding: Mapping[str, str]) -> Mapping[str, str]:
+    """The fields by which the log names what an event is about; a link's name may have to be hidden."""
+    about = "link" if regarding["kind"] == POD_LINK.kind else "route"
+    return {about: regarding["name"], "namespace": regarding["namespace"]}
+
 
 #: Over all links: a burst after which there are so many a second. A wave of users is told of by the route's status.
 _BURST, _PER_SECOND = 50, 5.0
@@ -76,7 +83,7 @@ class EventRecorder:
             try:
                 await self._client.post(path, msgspec.json.encode(event))
             except ClusterError as error:
-                log.info("an event was not written", error=str(error))
+                log.info("an event was not written", **_told(event["regarding"]), error=str(error))
 
     def _was_told(self, told: tuple[Event, str]) -> bool:
         """Whether this was told of this very object lately: one that was made anew has events of its own."""

@@ -1,35 +1,55 @@
 """The local copy of all that the operator reads."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from statefulroute.cluster.client import Client
+from statefulroute.cluster.feed import Feed
 from statefulroute.cluster.reflector import Reflector
 from statefulroute.cluster.wire import LINKS, NODES, PODS, ROUTES, STATEFUL_SETS
 from statefulroute.cluster.workloads import Workloads
+from statefulroute.domain.pod import Node
 
 
 class Mirror:
-    """The reflectors of the kinds that bindings depend on."""
+    """The reflectors of the kinds that bindings depend on.
 
-    def __init__(self, client: Client) -> None:
-        self.links = Reflector(client, LINKS)
-        self.routes = Reflector(client, ROUTES)
-        self.pods = Reflector(client, PODS)
-        self.stateful_sets = Reflector(client, STATEFUL_SETS)
+    Args:
+        client: how to reach the API server.
+        namespaces: where they are followed; none is the whole cluster. In namespaces, nodes are not followed: they
+            are in none, and whoever may read some namespaces may not read nodes.
+    """
+
+    def __init__(self, client: Client, namespaces: Sequence[str] = ()) -> None:
+        self.links = Feed(client, LINKS, namespaces)
+        self.routes = Feed(client, ROUTES, namespaces)
+        self.pods = Feed(client, PODS, namespaces)
+        self.stateful_sets = Feed(client, STATEFUL_SETS, namespaces)
         self.workloads = Workloads(client, self.stateful_sets.cache)
-        self.nodes = Reflector(client, NODES)
+        self.nodes = None if namespaces else Feed(client, NODES)
+
+    @staticmethod
+    def watches(namespaces: Sequence[str]) -> int:
+        """How many watches there are for these namespaces."""
+        return 4 * len(namespaces) or 5
 
     @property
-    def _reflectors(self) -> tuple[Reflector[Any], ...]:
-        return self.links, self.routes, self.pods, self.stateful_sets, self.nodes
+    def reflectors(self) -> tuple[Reflector[Any], ...]:
+        """Everything that follows the API server."""
+        feeds = (self.links, self.routes, self.pods, self.stateful_sets, self.nodes)
+        return tuple(reflector for feed in feeds if feed is not None for reflector in feed.reflectors)
+
+    @property
+    def known_nodes(self) -> Mapping[str, Node] | None:
+        """The nodes by their names; None where they are not followed, and their pods alone tell of them."""
+        return None if self.nodes is None else self.nodes.cache.in_group("")
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Follow the API server while the context lasts."""
-        tasks = [asyncio.create_task(reflector.run()) for reflector in self._reflectors]
+        tasks = [asyncio.create_task(reflector.run()) for reflector in self.reflectors]
         try:
             yield
         finally:
@@ -39,5 +59,5 @@ class Mirror:
 
     async def wait_synced(self) -> None:
         """Wait until every kind was listed."""
-        for reflector in self._reflectors:
+        for reflector in self.reflectors:
             await reflector.synced.wait()

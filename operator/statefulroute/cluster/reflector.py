@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
@@ -52,15 +53,31 @@ class Reflector(Generic[T]):
         resource: the kind.
         last_backoff_seconds: how long it waits at the most before it asks an API server again that does not answer;
             None is half a minute.
+        cache: where the objects go; several reflectors may share one, each for a namespace of its own. None is a new
+            one.
 
     Attributes:
         cache: what the API server held a moment ago.
         synced: set once the first list is complete.
+        path: where the API server lists the kind.
+        heard_at: when there was news last: a list, an event or a bookmark; in monotonic seconds. Before the first,
+            when it was made.
+        alive_at: when it last showed that it is at work: by news, or by an attempt that failed.
+        restarts: how often a watch or a list broke off, or could not begin, and was begun anew.
     """
 
-    def __init__(self, client: Client, resource: Resource[T], last_backoff_seconds: float | None = None) -> None:
-        self.cache: Cache[T] = Cache()
+    def __init__(
+        self,
+        client: Client,
+        resource: Resource[T],
+        last_backoff_seconds: float | None = None,
+        cache: Cache[T] | None = None,
+    ) -> None:
+        self.cache: Cache[T] = Cache() if cache is None else cache
         self.synced = asyncio.Event()
+        self.path = resource.path
+        self.heard_at = self.alive_at = time.monotonic()
+        self.restarts = 0
         self._client = client
         self._resource = resource
         self._last_backoff_seconds = last_backoff_seconds
@@ -75,6 +92,10 @@ class Reflector(Generic[T]):
         """
         if item.resource_version > self._resource_version:
             self.cache.put(item)
+
+    def covers(self, group: Hashable) -> bool:
+        """Whether the objects of a group are this reflector's: another's may be in the same cache."""
+        return self._resource.covers(group)
 
     def holds(self, _: object) -> bool:
         """Whether every object is known: then one that is not known does not exist."""
@@ -106,6 +127,8 @@ class Reflector(Generic[T]):
             except Exception:
                 # A cache that nobody keeps up to date any more would be worse, and nobody would see it.
                 log.exception("an unexpected error: trying again", resource=self._resource.path)
+            self.restarts += 1
+            self.alive_at = time.monotonic()
             await asyncio.sleep(random.uniform(self._backoff / 2, self._backoff))  # noqa: S311 - no secret
             self._backoff = min(self._backoff * 2, self._last_backoff_seconds or _LAST_BACKOFF_SECONDS)
 
@@ -116,6 +139,7 @@ class Reflector(Generic[T]):
         while True:
             params = {**self._resource.selection, "limit": str(_PAGE)} | ({"continue": rest} if rest else {})
             page = self._resource.decode_page(await self._client.get(self._resource.path, params))
+            self._has_heard()
             for item in page.items:
                 listed.add((item.group, item.name))
                 self.cache.put(item)
@@ -123,7 +147,7 @@ class Reflector(Generic[T]):
             if not rest:
                 break
             await asyncio.sleep(0)  # others have their turn between two pages
-        for group, name in [key for key in self.cache if key not in listed]:
+        for group, name in [key for key in self.cache if key not in listed and self.covers(key[0])]:
             self.cache.drop(group, name, moment)  # unless our own write made it after that moment
         self._resource_version = moment
 
@@ -139,8 +163,12 @@ class Reflector(Generic[T]):
         async with self._client.watch(self._resource.path, params) as lines:
             async for line in lines:
                 self._take(_event.decode(line))
+                self._has_heard()
                 told, self._backoff = True, _FIRST_BACKOFF_SECONDS
         return told
+
+    def _has_heard(self) -> None:
+        self.heard_at = self.alive_at = time.monotonic()
 
     def _take(self, event: _Event) -> None:
         match event.type:

@@ -1,6 +1,6 @@
 """A kind of object as it comes over the wire: where it is listed, and how its bytes become values."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from copy import copy
 from typing import Any, Generic, Self, TypeVar
 
@@ -8,6 +8,7 @@ import msgspec
 import structlog
 
 from statefulroute.cluster.cache import Cached
+from statefulroute.domain.keys import RouteKey
 
 T = TypeVar("T", bound=Cached)
 W = TypeVar("W")
@@ -45,6 +46,7 @@ class Resource(Generic[T]):
     Attributes:
         path: where the API server lists them.
         selection: the parameters of a list or a watch that select some of them.
+        namespace: the one that they are in; None where they may be in any, or in none.
 
     Args:
         path: where the API server lists all of them.
@@ -55,6 +57,7 @@ class Resource(Generic[T]):
     def __init__(self, path: str, wire: type[W], make: Callable[[W], T]) -> None:
         self.path = path
         self.selection: Mapping[str, str] = {}
+        self.namespace: str | None = None
         self._make: Callable[[Any], T] = make
         self._wire: type[Any] = wire
         self._object = msgspec.json.Decoder(wire)
@@ -72,7 +75,12 @@ class Resource(Generic[T]):
         scoped = copy(self)
         scoped.path = f"{collection}/namespaces/{namespace}/{plural}"
         scoped.selection = {"fieldSelector": fields} if fields else {}
+        scoped.namespace = namespace
         return scoped
+
+    def covers(self, group: Hashable) -> bool:
+        """Whether the objects of a group of the cache may be among these: a group lies in one namespace."""
+        return self.namespace in {None, group.namespace if isinstance(group, RouteKey) else group}
 
     def decode(self, data: bytes | msgspec.Raw) -> T:
         """One object.
@@ -105,5 +113,27 @@ class Resource(Generic[T]):
         try:
             return self.decode(data)
         except ValueError as error:
-            log.warning("a malformed object is ignored", resource=self.path, error=str(error), start=bytes(data)[:300])
+            named = _named(self.path, data)
+            log.warning("a malformed object is ignored", resource=self.path, **named, error=str(error))
             return None
+
+
+class _Metadata(msgspec.Struct):
+    namespace: str = ""
+    name: str = ""
+
+
+class _Named(msgspec.Struct):
+    metadata: _Metadata = msgspec.field(default_factory=_Metadata)
+
+
+_names = msgspec.json.Decoder(_Named)
+
+
+def _named(path: str, data: bytes | msgspec.Raw) -> Mapping[str, str]:
+    """The fields by which the log names an object, as far as its name can be read; a link's may have to be hidden."""
+    try:
+        metadata = _names.decode(data).metadata
+    except ValueError:
+        return {}
+    return {"namespace": metadata.namespace, "link" if path.endswith("/podlinks") else "name": metadata.name}

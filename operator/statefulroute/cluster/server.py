@@ -2,11 +2,15 @@
 
 import ssl
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
-from typing import Protocol
+from typing import Protocol, Self
 
 import aiohttp
+from yarl import URL
+
+from statefulroute.cluster.exchange import Observer, observing
+from statefulroute.cluster.fence import Fence
 
 #: Names the writer in an object's `managedFields` and in the API server's log.
 _USER_AGENT = f"statefulroute/{version('statefulroute')}"
@@ -36,6 +40,7 @@ class Connection:
         server_name: the name that its certificate is to have, where that is not the address's.
         proxy: the URL of a proxy on the way to it.
         namespace: the one to work in unless another is named.
+        fence: what every write has to pass before it is sent; None lets all pass.
     """
 
     server: str
@@ -44,18 +49,26 @@ class Connection:
     server_name: str | None = None
     proxy: str | None = None
     namespace: str = "default"
+    fence: Fence | None = None
 
-    def session(self, connections: int) -> aiohttp.ClientSession:
+    def behind(self, fence: Fence | None) -> Self:
+        """The same connection, whose writes have to pass a fence."""
+        return replace(self, fence=fence)
+
+    def session(self, connections: int, observe: Observer | None = None) -> aiohttp.ClientSession:
         """A new HTTP session to the API server, with credentials that are fresh at every request.
 
         Args:
             connections: how many requests, watches included, may be under way at the same time.
+            observe: is told of every request: for users of the session who do not tell of them.
         """
+        observers = () if observe is None else (observing(observe, URL(self.server).raw_path.rstrip("/")),)
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=connections, ssl=self.tls, keepalive_timeout=75),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
             headers={"User-Agent": _USER_AGENT},
-            middlewares=tuple(self._middlewares()),
+            middlewares=(*self._middlewares(), *observers),
+            request_class=aiohttp.ClientRequest if self.fence is None else self.fence.requests(),
             proxy=self.proxy,
             read_bufsize=2**18,
         )

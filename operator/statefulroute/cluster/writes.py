@@ -13,7 +13,7 @@ from statefulroute.cluster.cache import Cached
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.clock import Clock, utc_now
 from statefulroute.cluster.errors import UnreachableError
-from statefulroute.cluster.reflector import Reflector
+from statefulroute.cluster.feed import Feed
 from statefulroute.cluster.resource import Resource
 from statefulroute.cluster.wire import LINKS, PODS, ROUTES
 from statefulroute.domain.keys import PodKey
@@ -48,7 +48,7 @@ class LinkWriter:
     The API server's answer is fed into the cache, so that the next decision sees it without waiting for the watch.
     """
 
-    def __init__(self, client: Client, links: Reflector[Link], clock: Clock = utc_now) -> None:
+    def __init__(self, client: Client, links: Feed[Link], clock: Clock = utc_now) -> None:
         self._client = client
         self._links = links
         self._clock = clock
@@ -162,7 +162,7 @@ def link_status(
 class RouteWriter:
     """Writes to StatefulRoutes' status."""
 
-    def __init__(self, client: Client, routes: Reflector[Route]) -> None:
+    def __init__(self, client: Client, routes: Feed[Route]) -> None:
         self._client = client
         self._routes = routes
 
@@ -183,7 +183,7 @@ class RouteWriter:
 class PodWriter:
     """Writes the operator's notes on pods."""
 
-    def __init__(self, client: Client, pods: Reflector[Pod]) -> None:
+    def __init__(self, client: Client, pods: Feed[Pod]) -> None:
         self._client = client
         self._pods = pods
 

@@ -2,62 +2,37 @@
 
 import asyncio
 import signal
-import socket
-import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from typing import Any, Literal
 
 import kopf
 import structlog
+from prometheus_client.registry import Collector
 
-from statefulroute.api.group import GROUP
+from statefulroute.api.group import FINALIZER
 from statefulroute.cluster.client import Client
-from statefulroute.cluster.clock import utc_now
 from statefulroute.cluster.connection import connect
-from statefulroute.cluster.events import EventRecorder
+from statefulroute.cluster.exchange import Observer
 from statefulroute.cluster.load_endpoints import LoadEndpoints
 from statefulroute.cluster.mirror import Mirror
 from statefulroute.cluster.server import Connection
-from statefulroute.cluster.writes import LinkWriter, PodWriter, RouteWriter
-from statefulroute.controllers.links.controller import LinkController
-from statefulroute.controllers.links.counts import LinkCounts
-from statefulroute.controllers.links.expiry import Expiry
-from statefulroute.controllers.links.pace import Pace
-from statefulroute.controllers.links.reconciler import LinkReconciler
-from statefulroute.controllers.routes.assessments import Assessments
-from statefulroute.controllers.routes.handlers import RouteHandlers
+from statefulroute.controllers.assembly import Parts, assemble
+from statefulroute.controllers.leadership import Leadership, leadership
+from statefulroute.controllers.monitoring.exposition import Exposition
+from statefulroute.controllers.monitoring.health import Health
+from statefulroute.controllers.monitoring.requests import RequestMetrics
+from statefulroute.controllers.monitoring.server import serving
 from statefulroute.controllers.routes.persistence import GenerationStorage, NoProgressStorage
-from statefulroute.controllers.routes.refresh import Refresh
-from statefulroute.controllers.routes.state import StateTimer
-from statefulroute.controllers.routes.workload import WorkloadTimer
-from statefulroute.controllers.views import RouteViews
+from statefulroute.controllers.settings import Settings
 
 log = structlog.get_logger(__name__)
 
 #: Requests of kopf under way at the same time: kopf's own session has no limit.
 _KOPF_CONNECTIONS = 16
 
-#: Connections beside those of the links' writes: the watches, the routes' status, notes on pods and workloads.
-_OTHER_CONNECTIONS = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How the operator runs.
-
-    Attributes:
-        kubeconfig: the path of a kubeconfig; None looks where kubectl looks.
-        context: the kubeconfig's context; None is its current one.
-        parallel_writes: how many links of one route are written at the same time.
-        moves_per_second: how many links of lost pods are moved in a second, at the most.
-    """
-
-    kubeconfig: Path | None = None
-    context: str | None = None
-    parallel_writes: int = 16
-    moves_per_second: int = 200
+#: Connections beside those of the watches and the links' writes: the routes' status, notes on pods and workloads.
+_OTHER_CONNECTIONS = 11
 
 
 async def run(settings: Settings) -> None:
@@ -65,78 +40,64 @@ async def run(settings: Settings) -> None:
 
     Raises:
         NotConnectedError: no cluster is configured.
+        NotListeningError: the address for probes and Prometheus cannot be listened at.
+        NoLeaseNamespaceError: the namespace that the Lease is to be in does not exist.
+        LeadershipLostError: it has led, and must not write any more.
     """
     stop = asyncio.Event()
     _on_signals(stop)
+    requests = RequestMetrics()
+    connections = settings.parallel_writes + _OTHER_CONNECTIONS + Mirror.watches(settings.namespaces)
     async with (
         connect(settings.kubeconfig, settings.context) as connection,
-        Client(connection, settings.parallel_writes + _OTHER_CONNECTIONS) as client,
+        leadership(connection, settings.election, requests) as lead,  # left when all writing has ended
+        Client(lead.connection, connections, requests) as client,
         LoadEndpoints() as endpoints,
     ):
-        mirror = Mirror(client)
-        counts = LinkCounts()
-        mirror.links.cache.listen(counts.observe)
-        views = RouteViews(mirror, counts.of, utc_now)
-        counts.listen_first(views.carries)
-        moves = Pace(settings.moves_per_second, time.monotonic)
-        writer = LinkWriter(client, mirror.links)
-        recorder = EventRecorder(client, socket.gethostname())
-        reconciler = LinkReconciler(
-            links=mirror.links.cache,
-            views=views,
-            counts=counts,
-            writer=writer,
-            moves=moves,
-            recorder=recorder,
-            clock=utc_now,
-        )
-        links = LinkController(mirror, views, reconciler, settings.parallel_writes)
-        expiry = Expiry(mirror.links.cache, links.add, utc_now)
-        assessments = Assessments()
-        refresh = Refresh(mirror, views, endpoints, PodWriter(client, mirror.pods), utc_now)
-        state = StateTimer(mirror, views, refresh, RouteWriter(client, mirror.routes), assessments, utc_now)
-        routes = RouteHandlers(
-            mirror=mirror,
-            views=views,
-            links=links,
-            state=state,
-            workload=WorkloadTimer(mirror, views, state, assessments, recorder, utc_now),
-            assessments=assessments,
-            refresh=refresh,
-            clock=utc_now,
-        )
-        async with mirror.running():
+        parts = assemble(settings, lead, client, endpoints)
+        async with _monitoring(settings, parts, requests.collectors), parts.mirror.running():
             # Every task of ours is made before kopf begins: kopf ends the ones that are made later.
             stopping = asyncio.create_task(stop.wait())
-            await _first(stopping, asyncio.create_task(mirror.wait_synced()))
+            await _first(stopping, asyncio.create_task(parts.mirror.wait_synced()))
             if not stop.is_set():
-                log.info("the caches are synced", server=connection.server, links=len(mirror.links.cache))
-                links.start()
-                background = [asyncio.create_task(each.run()) for each in (expiry, recorder)]
-                await _run_kopf(connection, routes, links, stop, stopping)
-                for task in background:
-                    task.cancel()
+                log.info("the caches are synced", server=connection.server, links=len(parts.mirror.links.cache))
+                await _first(stopping, lead.contend(), asyncio.create_task(lead.won.wait()))
+                lead.raise_if_lost()
+            if lead.won.is_set() and not stop.is_set():
+                await _work(settings, lead, parts, requests, stop, stopping)
     log.info("stopped")
 
 
-async def _run_kopf(
-    connection: Connection,
-    routes: RouteHandlers,
-    links: LinkController,
+@asynccontextmanager
+async def _monitoring(settings: Settings, parts: Parts, collectors: Iterable[Collector]) -> AsyncIterator[None]:
+    """Answer probes and Prometheus while the context lasts, where that is asked for."""
+    if settings.bind_address is None:
+        yield
+        return
+    exposition = Exposition((*parts.collectors, *collectors))
+    async with serving(settings.bind_address, Health(parts.mirror.reflectors), exposition):
+        yield
+
+
+async def _work(  # noqa: PLR0913, PLR0917 - what is run, and how it is known when to end
+    settings: Settings,
+    lead: Leadership,
+    parts: Parts,
+    observe: Observer,
     stop: asyncio.Event,
     stopping: asyncio.Task[Literal[True]],
 ) -> None:
-    """Run kopf until it is time to stop; then end the work on links first, and kopf with its daemons after it."""
-    registry = kopf.OperatorRegistry()
-    kopf.on.login(registry=registry)(_login_with(connection))
-    routes.register(registry)
+    """Bind links and keep routes until it is time to stop; then end the work on links first, and kopf after it."""
+    parts.links.start()
+    background = [asyncio.create_task(each.run()) for each in (parts.expiry, parts.recorder)]
     end, ready = asyncio.Event(), asyncio.Event()
     is_ready = asyncio.create_task(ready.wait())
     ours = asyncio.all_tasks()
     tasks = await kopf.spawn_tasks(
-        registry=registry,
+        registry=_registry(settings, lead.connection, parts, observe),
         settings=kopf_settings(),
-        clusterwide=True,
+        clusterwide=not settings.namespaces,
+        namespaces=settings.namespaces,
         standalone=True,
         ready_flag=ready,
         stop_flag=end,
@@ -144,10 +105,22 @@ async def _run_kopf(
     _on_signals(stop)  # kopf has taken the signals for itself
     operator = asyncio.create_task(kopf.run_tasks(tasks, ignored=ours))
     await _first(is_ready, operator)
-    await _first(stopping, operator)
-    await links.stop()
+    await _first(stopping, operator, lead.contend())
+    lead.raise_if_lost()
+    await parts.links.stop()
     end.set()
     await operator  # an error that has ended it is raised here
+    for task in background:
+        task.cancel()
+
+
+def _registry(settings: Settings, connection: Connection, parts: Parts, observe: Observer) -> kopf.OperatorRegistry:
+    """What kopf is to call."""
+    registry = kopf.OperatorRegistry()
+    connections = _KOPF_CONNECTIONS + len(settings.namespaces)
+    kopf.on.login(registry=registry)(_login_with(connection, connections, observe))
+    parts.routes.register(registry)
+    return registry
 
 
 def kopf_settings() -> kopf.OperatorSettings:
@@ -156,7 +129,7 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.posting.enabled = False
     settings.peering.standalone = True
     settings.scanning.disabled = True  # the kinds are known: their definitions need not be watched
-    settings.persistence.finalizer = f"{GROUP}/operator"
+    settings.persistence.finalizer = FINALIZER
     settings.persistence.diffbase_storage = GenerationStorage()
     settings.persistence.progress_storage = NoProgressStorage()
     settings.background.instant_exit_timeout = 2.0  # a deleted route's daemons end before its handlers go on
@@ -166,10 +139,12 @@ def kopf_settings() -> kopf.OperatorSettings:
     return settings
 
 
-def _login_with(connection: Connection) -> Callable[..., Awaitable[kopf.AiohttpSession]]:
+def _login_with(
+    connection: Connection, connections: int, observe: Observer
+) -> Callable[..., Awaitable[kopf.AiohttpSession]]:
     async def login(**_: Any) -> kopf.AiohttpSession:  # noqa: ANN401 - kopf's own
         return kopf.AiohttpSession(
-            aiohttp_session=connection.session(_KOPF_CONNECTIONS), server=connection.server, default_namespace=None
+            aiohttp_session=connection.session(connections, observe), server=connection.server, default_namespace=None
         )
 
     return login

@@ -65,7 +65,8 @@ class RouteViews:
         mirror.routes.cache.listen(self._route_changed)
         mirror.workloads.listen(self._workload_changed)
         mirror.pods.cache.listen(self._pod_changed)
-        mirror.nodes.cache.listen(self._node_changed)
+        if mirror.nodes is not None:
+            mirror.nodes.cache.listen(self._node_changed)
 
     def get(self, key: RouteKey) -> RouteView | None:
         """The view of a route; None when there is no such route."""
@@ -159,7 +160,7 @@ class RouteViews:
             known.route,
             known.workload,
             known.members.values(),
-            self._mirror.nodes.cache.in_group(""),
+            self._mirror.known_nodes,
             self._links_of(key),
             self._loads.of(key),
             self._loads.faults_of(key),

@@ -1,9 +1,10 @@
 """Keys to be worked on: each once, however often it was added, and never twice at the same time."""
 
 import asyncio
+import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Hashable
-from typing import Generic, TypeVar
+from collections.abc import Awaitable, Callable, Hashable, Mapping
+from typing import Generic, NamedTuple, TypeVar
 
 import structlog
 
@@ -19,6 +20,26 @@ _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 0.05, 30.0
 _TURN = 200
 
 
+class Backlog(NamedTuple):
+    """What is yet to be done.
+
+    Attributes:
+        depth: how many keys wait, are worked on, or are to be tried again.
+        oldest_seconds: for how long the oldest of them has waited for its work to succeed; 0 when there is none.
+    """
+
+    depth: int = 0
+    oldest_seconds: float = 0.0
+
+    def beside(self, other: "Backlog") -> "Backlog":
+        """The backlog of two queues."""
+        return Backlog(self.depth + other.depth, max(self.oldest_seconds, other.oldest_seconds))
+
+
+def _as_key(key: Hashable) -> Mapping[str, object]:
+    return {"key": key}
+
+
 class WorkQueue(Generic[K]):
     """A level-triggered queue: a key says that something has changed, not what.
 
@@ -29,16 +50,29 @@ class WorkQueue(Generic[K]):
         handle: works on a key. It judges anew each time what there is to do, and may give the seconds after
             which the key is to come again.
         parallel: how many keys are worked on at the same time, at the most.
+        describe: the fields by which a line of the log names a key.
+        clock: monotonic seconds.
     """
 
-    def __init__(self, handle: Callable[[K], Awaitable[float | None]], parallel: int) -> None:
+    def __init__(
+        self,
+        handle: Callable[[K], Awaitable[float | None]],
+        parallel: int,
+        describe: Callable[[K], Mapping[str, object]] = _as_key,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._handle = handle
         self._parallel = parallel
+        self._describe = describe
+        self._clock = clock
         # A plain dict finds its first key in a time that grows with the keys that were taken before.
-        self._waiting: OrderedDict[K, None] = OrderedDict()
-        self._running: set[K] = set()
+        self._waiting: OrderedDict[K, float] = OrderedDict()
+        """Each with the time since when it waits: the first has waited for the longest time."""
+        self._running: dict[K, float] = {}
+        """Each with the time since when it had waited."""
         self._again: set[K] = set()
         self._failures: dict[K, int] = {}
+        self._failing_since: dict[K, float] = {}
         self._retries: dict[K, asyncio.TimerHandle] = {}
         self._workers: set[asyncio.Task[None]] = set()
         self._is_open = False
@@ -47,18 +81,30 @@ class WorkQueue(Generic[K]):
         """How many keys wait or are worked on."""
         return len(self._waiting) + len(self._running)
 
+    def backlog(self) -> Backlog:
+        """What waits for this queue's workers; nothing does before it is open."""
+        if not self._is_open:
+            return Backlog()
+        depth = len(self) + len(self._retries.keys() - self._waiting.keys())
+        since = [next(iter(self._waiting.values()))] if self._waiting else []
+        since += [*self._running.values(), *self._failing_since.values()]
+        return Backlog(depth, self._clock() - min(since) if since else 0.0)
+
     def add(self, key: K) -> None:
         """Have the key worked on, soon."""
         if key in self._running:
             self._again.add(key)
             return
-        self._waiting[key] = None
+        self._waiting.setdefault(key, self._clock())
         if self._is_open:
             self._hire()
 
     def open(self) -> None:
         """Begin to work, with what was added before."""
         self._is_open = True
+        now = self._clock()
+        for key in self._waiting:
+            self._waiting[key] = now  # before, nobody was to work on it
         self._hire()
 
     async def close(self) -> None:
@@ -83,8 +129,8 @@ class WorkQueue(Generic[K]):
         taken = 0
         try:
             while self._waiting and self._is_open:
-                key, _ = self._waiting.popitem(last=False)
-                await self._take(key)
+                key, since = self._waiting.popitem(last=False)
+                await self._take(key, since)
                 taken += 1
                 if taken % _TURN == 0:
                     await asyncio.sleep(0)
@@ -93,14 +139,14 @@ class WorkQueue(Generic[K]):
             if (worker := asyncio.current_task()) is not None:
                 self._workers.discard(worker)
 
-    async def _take(self, key: K) -> None:
-        self._running.add(key)
+    async def _take(self, key: K, since: float) -> None:
+        self._running[key] = since
         if (retry := self._retries.pop(key, None)) is not None:
             retry.cancel()
         try:
             await self._try(key)
         finally:
-            self._running.discard(key)
+            del self._running[key]
             if key in self._again:
                 self._again.discard(key)
                 self.add(key)
@@ -111,18 +157,20 @@ class WorkQueue(Generic[K]):
         except (ConflictError, NotFoundError):  # somebody wrote or deleted in between; the watch brings it
             self._retry(key)
         except ClusterError as error:
-            log.warning("a write failed: trying again", key=key, error=str(error))
+            log.warning("a write failed: trying again", **self._describe(key), error=str(error))
             self._retry(key)
         except Exception:
             # One key's trouble must not end the work on all others.
-            log.exception("an unexpected error: trying again", key=key)
+            log.exception("an unexpected error: trying again", **self._describe(key))
             self._retry(key)
         else:
             self._failures.pop(key, None)
+            self._failing_since.pop(key, None)
             if again_after is not None:
                 asyncio.get_running_loop().call_later(again_after, self.add, key)
 
     def _retry(self, key: K) -> None:
+        self._failing_since.setdefault(key, self._running[key])
         if not self._is_open:
             self._again.add(key)
             return

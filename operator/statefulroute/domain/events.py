@@ -18,6 +18,21 @@ class EventType(StrEnum):
     WARNING = "Warning"
 
 
+class Action(StrEnum):
+    """What the operator did."""
+
+    BIND = "Bind"
+    """A link is Bound that was bound nowhere."""
+    MOVE = "Move"
+    """A link is Bound to another pod than before."""
+    ACKNOWLEDGE = "Acknowledge"
+    """A link was lost or rejected, and its status says so."""
+    REMOVE = "Remove"
+    """A link was deleted."""
+    ASSESS = "Assess"
+    """A service was found to be busier or less busy than before."""
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something that has happened to a link or to a route.
@@ -36,7 +51,7 @@ class Event:
     namespace: str
     name: str
     type: EventType
-    action: str
+    action: Action
     reason: str
     note: str
 
@@ -47,11 +62,11 @@ def acknowledged(link: Link, said: Acknowledgement, moved: MoveReason) -> Event 
     match said.phase:
         case LinkPhase.BOUND if came_from is not None and came_from != said.pod:
             kind = EventType.WARNING if moved is MoveReason.POD_LOST else EventType.NORMAL
-            return _of_link(link, kind, "Move", moved, f"moved from pod {came_from!r} to pod {said.pod_name!r}")
+            return _of_link(link, kind, Action.MOVE, moved, f"moved from pod {came_from!r} to pod {said.pod_name!r}")
         case LinkPhase.BOUND if link.acknowledged is None or not link.acknowledged.is_ready:
-            return _of_link(link, EventType.NORMAL, "Bind", said.reason, said.message)
+            return _of_link(link, EventType.NORMAL, Action.BIND, said.reason, said.message)
         case LinkPhase.LOST | LinkPhase.REJECTED if link.acknowledged != said:
-            return _of_link(link, EventType.WARNING, "Acknowledge", said.reason, said.message)
+            return _of_link(link, EventType.WARNING, Action.ACKNOWLEDGE, said.reason, said.message)
         case _:
             return None
 
@@ -63,10 +78,10 @@ def workload_changed(route: Route, before: WorkloadState | None, found: Assessme
     kind = EventType.WARNING if found.state is WorkloadState.OVERLOADED else EventType.NORMAL
     load = "" if found.load_milli is None else f": the mean weighted load of its pods is {decimal(found.load_milli)}"
     note = f"the service was {before} and is {found.state}{load}"
-    return Event(STATEFUL_ROUTE, route.group, route.name, kind, "Assess", found.state, note)
+    return Event(STATEFUL_ROUTE, route.group, route.name, kind, Action.ASSESS, found.state, note)
 
 
-def _of_link(link: Link, kind: EventType, action: str, reason: str, note: str) -> Event:
+def _of_link(link: Link, kind: EventType, action: Action, reason: str, note: str) -> Event:
     return Event(POD_LINK, link.group.namespace, link.name, kind, action, reason, note)
 
 
@@ -74,6 +89,6 @@ def removed(link: Link, reason: RemoveReason) -> Event:
     """The event of a link that the operator has deleted."""
     match reason:
         case RemoveReason.EXPIRED:
-            return _of_link(link, EventType.NORMAL, "Remove", reason, "its time was over")
+            return _of_link(link, EventType.NORMAL, Action.REMOVE, reason, "its time was over")
         case RemoveReason.POD_LOST:
-            return _of_link(link, EventType.WARNING, "Remove", reason, f"pod {link.pod!r} is lost")
+            return _of_link(link, EventType.WARNING, Action.REMOVE, reason, f"pod {link.pod!r} is lost")

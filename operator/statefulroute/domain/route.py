@@ -231,7 +231,7 @@ def view_route(  # noqa: PLR0913, PLR0917 - what belongs to a route
     route: Route,
     workload: Workload | Missing | None,
     pods: Iterable[Pod],
-    nodes: Mapping[str, Node],
+    nodes: Mapping[str, Node] | None,
     link_counts: Mapping[PodKey, int],
     loads: Mapping[PodKey, Load],
     faults: Mapping[PodKey, str],
@@ -240,6 +240,7 @@ def view_route(  # noqa: PLR0913, PLR0917 - what belongs to a route
 
     What is said of a pod by its route, by the route's word on this pod, by the pod's annotation, by its answer to
     the question for its load, and by its deletion (DenyNewCall) is taken together: the most restrictive counts.
+    Where nodes are not known (None), none is lost.
     """
     if workload is None or isinstance(workload, Missing):
         return RouteView(route, None, workload, {}, link_counts, loads, faults)
@@ -255,8 +256,16 @@ def view_route(  # noqa: PLR0913, PLR0917 - what belongs to a route
             said.append(load.routing_state)
         if pod.service_state is ServiceState.TERMINATING:
             said.append(RoutingState.DENY_NEW_CALL)
-        node = nodes.get(pod.node_name)
-        on_lost_node = bool(pod.node_name) and (node is None or not node.is_ready)
-        views[key] = PodView(pod, key, most_restrictive(*said), workload.host(pod), on_lost_node)
+        views[key] = PodView(
+            pod, key, most_restrictive(*said), workload.host(pod), on_lost_node=_is_on_lost_node(pod, nodes)
+        )
     ordered = {key: views[key] for key in sorted(views, key=pod_order)}
     return RouteView(route, workload, None, ordered, link_counts, loads, faults)
+
+
+def _is_on_lost_node(pod: Pod, nodes: Mapping[str, Node] | None) -> bool:
+    """Whether the node that a pod runs on is gone or cannot be reached."""
+    if nodes is None or not pod.node_name:
+        return False
+    node = nodes.get(pod.node_name)
+    return node is None or not node.is_ready

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from statefulroute.api import rbac
 from statefulroute.api.admission import namespace_locality, own_pod
 from statefulroute.api.crd import custom_resource_definition
 from statefulroute.api.podlink import PodLink
-from statefulroute.api.rbac import client_role, operator_cluster_role, server_role
 from statefulroute.api.statefulroute import StatefulRoute
 from statefulroute.api.vocabulary import (
     ONLY_LOCAL_NAMESPACE,
@@ -132,7 +132,15 @@ def test_the_policy_of_own_pods_forbids_and_has_a_sentence_for_each_demand() -> 
     assert len({each["message"] for each in validations}) == len(validations) == 5
 
 
-ROLES = {"operator": operator_cluster_role(), "server": server_role(), "client": client_role()}
+ROLES = {
+    "operator": rbac.operator_cluster_role(),
+    "operator in a namespace": rbac.operator_role(),
+    "holder of the Lease": rbac.lease_role(),
+    "release": rbac.release_cluster_role(),
+    "stop": rbac.stop_role("statefulroute-operator"),
+    "server": rbac.server_role(),
+    "client": rbac.client_role(),
+}
 
 
 def verbs(who: str, resource: str) -> set[str]:
@@ -158,6 +166,21 @@ def test_a_role_of_a_driver_is_good_in_any_namespace(who: str) -> None:
     assert "namespace" not in ROLES[who]["metadata"]
 
 
+def test_an_operator_needs_the_same_rights_in_a_namespace_except_to_nodes_which_are_in_none() -> None:
+    everywhere = ROLES["operator"]["rules"]
+    assert [rule for rule in everywhere if rule["resources"] != ["nodes"]] == ROLES["operator in a namespace"]["rules"]
+
+
+def test_operators_change_no_lease_but_their_own() -> None:
+    named = [rule for rule in rbac.lease_role("ours")["rules"] if rule["verbs"] != ["create"]]
+    assert [rule.get("resourceNames") for rule in named] == [["ours"]]
+
+
+def test_a_release_may_stop_one_operator_and_no_other_deployment() -> None:
+    rules = [rule for rule in rbac.stop_role("ours")["rules"] if rule["apiGroups"] == ["apps"]]
+    assert {name for rule in rules for name in rule.get("resourceNames", ["*"])} == {"ours"}
+
+
 def test_only_servers_are_marked_as_such() -> None:
     assert [who for who in ROLES if "report" in verbs(who, "statefulroutes")] == ["server"]
 
@@ -169,7 +192,7 @@ def test_a_server_may_not_update_pods_by_which_the_policy_knows_those_that_it_le
 def test_a_client_changes_links_and_nothing_else() -> None:
     changed = {
         resource
-        for rule in client_role()["rules"]
+        for rule in rbac.client_role()["rules"]
         for resource in rule["resources"]
         if not {"get", "list", "watch"}.issuperset(rule["verbs"])
     }

@@ -14,6 +14,7 @@ class Watched:
         self.told: list[str] = []
         self.cache: Cache[Link] = Cache()
         self._expiry = Expiry(self.cache, lambda each: self.told.append(each.name), lambda: self.now)
+        self._expiry.start()
         self._version = 0
 
     def put(self, name: str, ends: datetime | None) -> None:

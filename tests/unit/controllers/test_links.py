@@ -8,6 +8,7 @@ from structlog.testing import capture_logs
 from statefulroute.api.vocabulary import LinkPhase, LinkReason, RoutingState, ServiceState
 from statefulroute.cluster.errors import ConflictError, UnreachableError
 from statefulroute.controllers.links.reconciler import Outcome
+from statefulroute.domain.decision import Acknowledge, Bind
 from statefulroute.domain.keys import LinkKey
 from statefulroute.domain.link import Acknowledgement
 from unit.controllers.worlds import GAME, World, eventually, idle, link, named, pod, route, served, workload
@@ -339,7 +340,7 @@ async def test_there_is_nothing_to_do_about_a_link_that_is_gone_or_going(end: st
 async def test_a_settled_link_costs_no_write_and_says_what_it_says() -> None:
     world = World().with_pods(0)
     world.links.put(link(30, pod=0, acknowledged=BOUND_TO_0, observed_generation=1))
-    assert await world.reconciler.reconcile(LinkKey(GAME, "game.alice")) == Outcome(BOUND_TO_0)
+    assert await world.reconciler.reconcile(LinkKey(GAME, "game.alice")) == Outcome(BOUND_TO_0, plan=Acknowledge)
     assert world.writer.written == []
 
 
@@ -347,5 +348,5 @@ async def test_a_link_that_is_deleted_between_its_two_writes_gets_only_one() -> 
     world = World().with_pods(0)
     world.links.put(link(30))
     world.links.listen(lambda _, new: world.links.drop(GAME, "game.alice", 99) if new and new.pod == 0 else None)
-    assert await world.reconciler.reconcile(LinkKey(GAME, "game.alice")) == Outcome()
+    assert await world.reconciler.reconcile(LinkKey(GAME, "game.alice")) == Outcome(plan=Bind)
     assert world.writer.written == [("alice", 0)]

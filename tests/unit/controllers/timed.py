@@ -10,6 +10,7 @@ import pytest
 from statefulroute.cluster.events import EventRecorder
 from statefulroute.cluster.load_endpoints import LoadEndpoints
 from statefulroute.cluster.writes import PodWriter, RouteWriter
+from statefulroute.controllers.monitoring.timers import Timer, TimerMetrics
 from statefulroute.controllers.routes import state as state_timer
 from statefulroute.controllers.routes import workload as workload_timer
 from statefulroute.controllers.routes.assessments import Assessments
@@ -55,6 +56,7 @@ class Timed(World):
         self.notes = NotingPodWriter(self.mirror)
         self.status = NotingRouteWriter(self.mirror)
         self.assessments = Assessments()
+        timers = TimerMetrics()
         refresh = Refresh(
             self.mirror,
             self.views,
@@ -63,7 +65,13 @@ class Timed(World):
             lambda: self.now,
         )
         self.state = StateTimer(
-            self.mirror, self.views, refresh, cast("RouteWriter", self.status), self.assessments, lambda: self.now
+            self.mirror,
+            self.views,
+            refresh,
+            cast("RouteWriter", self.status),
+            self.assessments,
+            timers.of(Timer.STATE),
+            lambda: self.now,
         )
         self.workload = WorkloadTimer(
             self.mirror,
@@ -71,6 +79,7 @@ class Timed(World):
             self.state,
             self.assessments,
             cast("EventRecorder", self.recorder),
+            timers.of(Timer.WORKLOAD),
             lambda: self.now,
         )
 

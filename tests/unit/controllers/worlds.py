@@ -23,6 +23,7 @@ from statefulroute.controllers.links.controller import LinkController
 from statefulroute.controllers.links.counts import LinkCounts
 from statefulroute.controllers.links.pace import Pace
 from statefulroute.controllers.links.reconciler import LinkReconciler, Outcome
+from statefulroute.controllers.monitoring.links import LinkMetrics
 from statefulroute.controllers.views import RouteViews
 from statefulroute.domain.events import Event
 from statefulroute.domain.keys import LinkKey, RouteKey
@@ -300,6 +301,8 @@ class World:
         self.views = RouteViews(self.mirror, self.counts.of, lambda: self.now)
         self.counts.listen_first(self.views.carries)
         self.recorder = NotingRecorder()
+        self.metrics = LinkMetrics(lambda: True)
+        self.links.listen(self.metrics.link_changed)
         self.writer = NotingWriter(self.mirror)
         self.judged: list[str] = []
         reconciler = LinkReconciler(
@@ -309,6 +312,7 @@ class World:
             writer=cast("LinkWriter", self.writer),
             moves=Pace(moves_per_second, lambda: self.seconds),
             recorder=cast("EventRecorder", self.recorder),
+            metrics=self.metrics,
             clock=lambda: self.now,
         )
         self.reconciler = reconciler

@@ -66,14 +66,15 @@ Rehearsal = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command(rich_help_panel="Users")(link)
-    app.command(rich_help_panel="Users")(move)
-    app.command(rich_help_panel="Users")(unlink)
-    app.command("export", rich_help_panel="Users")(export_)
-    app.command("import", rich_help_panel="Users")(import_)
-    app.command(rich_help_panel="Pods and services")(drain)
-    app.command(rich_help_panel="Pods and services")(undrain)
-    app.command(rich_help_panel="Pods and services")(set_state)
+    app.command()(link)
+    app.command()(move)
+    app.command()(unlink)
+    app.command("export")(export_)
+    app.command("import")(import_)
+    app.command()(drain)
+    app.command()(undrain)
+    app.command()(set_state)
+    app.command()(release)
     app.command()(check)
     app.command()(completion)
     if completing.is_asked_by_a_shell():
@@ -273,6 +274,31 @@ def set_state(  # noqa: PLR0913 - an option each
         (kubeconfig, context, namespace),
         lambda cluster: draining.set_state(cluster, route, RoutingState(state), dry_run=dry_run is DryRun.SERVER),
     )
+
+
+def release(  # noqa: PLR0913 - an option each
+    *,
+    operator: Annotated[
+        str | None,
+        typer.Option("--operator", metavar="NAMESPACE/NAME", help="Stop the operator of this Deployment first."),
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=1, metavar="SECONDS", help="How long the operator may take to stop.")
+    ] = 60.0,
+    dry_run: Rehearsal = DryRun.NONE,
+    all_namespaces: AllNamespaces = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Take the operator's finalizer and notes off, before it is removed; links and routes stay."""
+    from statefulroute.cli.people import releasing  # noqa: PLC0415
+
+    async def work(cluster: "Cluster") -> int:
+        stop = None if operator is None else releasing.Deployment.parse(operator)
+        return await releasing.release(cluster, stop, timeout, dry_run=dry_run is DryRun.SERVER)
+
+    _run((kubeconfig, context, namespace), work, everywhere=all_namespaces)
 
 
 def check(

@@ -1,12 +1,12 @@
 """Which links are worked on, when, and by whom: those of a route by its daemon, those without a route by one queue."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from statefulroute.cluster.mirror import Mirror
 from statefulroute.controllers.links.reconciler import LinkReconciler
 from statefulroute.controllers.links.waiting import WaitingLinks, oldest_first
 from statefulroute.controllers.views import RouteViews
-from statefulroute.controllers.work_queue import WorkQueue
+from statefulroute.controllers.work_queue import Backlog, WorkQueue
 from statefulroute.domain.decision import takes_room
 from statefulroute.domain.keys import LinkKey, PodKey, RouteKey
 from statefulroute.domain.link import Link
@@ -14,6 +14,11 @@ from statefulroute.domain.route import Loss, Route, RouteView
 
 #: Links without a route are few, and nobody waits for them.
 _ORPHANS_AT_A_TIME = 4
+
+
+def _told(key: LinkKey) -> Mapping[str, object]:
+    """The fields by which the log names a link."""
+    return {"link": key.name, "namespace": key.route.namespace}
 
 
 class RouteWorker:
@@ -26,7 +31,7 @@ class RouteWorker:
         self._links = mirror.links.cache
         self._views = views
         self._reconciler = reconciler
-        self._queue: WorkQueue[LinkKey] = WorkQueue(self._work, parallel)
+        self._queue: WorkQueue[LinkKey] = WorkQueue(self._work, parallel, _told)
         self._waiting = WaitingLinks()
         self._bearings: tuple[object, ...] = ()
         self._lost: frozenset[tuple[PodKey, Loss]] = frozenset()
@@ -46,6 +51,10 @@ class RouteWorker:
         if self._unwatch is not None:
             self._unwatch()
         await self._queue.close()
+
+    def backlog(self) -> Backlog:
+        """The links of the route that are to be worked on."""
+        return self._queue.backlog()
 
     def link_changed(self, old: Link | None, new: Link | None) -> None:
         """A link of the route has changed; where one has left a pod, the oldest that waits may have its place."""
@@ -123,12 +132,19 @@ class LinkController:
         self._reconciler = reconciler
         self._parallel = parallel
         self._workers: dict[RouteKey, RouteWorker] = {}
-        self._orphans: WorkQueue[LinkKey] = WorkQueue(self._work_on_orphan, _ORPHANS_AT_A_TIME)
+        self._orphans: WorkQueue[LinkKey] = WorkQueue(self._work_on_orphan, _ORPHANS_AT_A_TIME, _told)
+        self._has_started = False
         mirror.links.cache.listen(self._link_changed)
         mirror.routes.cache.listen(self._route_changed)
 
     def start(self) -> None:
         """Begin with the links whose route does not exist; all caches must be synced."""
+        # What has changed before is not kept: who stands by for days would keep every link that there was.
+        self._has_started = True
+        links = self._mirror.links.cache
+        for group, name in links:
+            if (link := links.get(group, name)) is not None and link.group not in self._workers:
+                self._orphans.add(link.key)
         self._orphans.open()
 
     async def stop(self) -> None:
@@ -154,7 +170,14 @@ class LinkController:
         if worker is not None:
             worker.add(link)
         else:
-            self._orphans.add(link.key)
+            self._add_orphan(link)
+
+    def backlog(self) -> Backlog:
+        """The links that are to be worked on, those of all routes and those without one."""
+        found = self._orphans.backlog()
+        for worker in self._workers.values():
+            found = found.beside(worker.backlog())
+        return found
 
     def _link_changed(self, old: Link | None, new: Link | None) -> None:
         link = new or old
@@ -164,7 +187,7 @@ class LinkController:
         if worker is not None:
             worker.link_changed(old, new)
         elif new is not None:
-            self._orphans.add(new.key)
+            self._add_orphan(new)
 
     def _route_changed(self, _old: Route | None, new: Route | None) -> None:
         if _old is not None and new is None:
@@ -172,6 +195,10 @@ class LinkController:
 
     def _add_orphans(self, route: RouteKey) -> None:
         for link in self._mirror.links.cache.in_group(route).values():
+            self._add_orphan(link)
+
+    def _add_orphan(self, link: Link) -> None:
+        if self._has_started:
             self._orphans.add(link.key)
 
     async def _work_on_orphan(self, key: LinkKey) -> float | None:

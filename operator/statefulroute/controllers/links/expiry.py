@@ -17,7 +17,7 @@ class Expiry:
     """Tells of each temporary link when its time is over.
 
     Args:
-        links: the cache of links; it is listened to.
+        links: the cache of links; it is listened to from the start on.
         tell: called with a link that has expired.
         clock: the time of day.
     """
@@ -27,10 +27,16 @@ class Expiry:
         self._tell = tell
         self._clock = clock
         self._heap: list[tuple[float, RouteKey, str]] = []
-        links.listen(self._link_changed)
+
+    def start(self) -> None:
+        """Take in the links that there are, and from now on each that changes."""
+        for key in self._links:
+            self._link_changed(None, self._links.get(*key))
+        self._links.listen(self._link_changed)
 
     async def run(self) -> None:
         """Look for links whose time is over, until cancelled."""
+        self.start()
         while True:
             self.tell_due()
             await asyncio.sleep(_LOOK_SECONDS)

@@ -20,17 +20,26 @@ class Period:
         """The part of the period that passes until the second turn."""
         self._begun: float | None = None
         self._turns = 0
+        self._awaited: float | None = None
+        """The length of the period whose end was awaited when somebody asked last."""
 
     def due_in(self, seconds: float) -> float:
         """How many seconds until the next turn, 0 when it has come, if the period has so many seconds."""
-        return max(0.0, self._due(seconds) - self._clock())
+        if due_in := max(0.0, self._due(seconds) - self._clock()):
+            self._awaited = seconds
+        return due_in
 
-    def begin(self, seconds: float) -> None:
-        """Take the turn that is due."""
+    def begin(self, seconds: float) -> float:
+        """Take the turn that is due.
+
+        Returns:
+            By how many seconds it comes too late. One that an edit of the period has made due does not, nor the first.
+        """
         now, due = self._clock(), self._due(seconds)
         # From when it was due, and not from when it was taken: small delays do not add up.
         self._begun = due if now - due < seconds else now
         self._turns += 1
+        return now - due if self._awaited == seconds else 0.0
 
     def _due(self, seconds: float) -> float:
         if self._begun is None:

@@ -14,6 +14,7 @@ from statefulroute.cluster.clock import Clock
 from statefulroute.cluster.errors import ClusterError
 from statefulroute.cluster.mirror import Mirror
 from statefulroute.cluster.writes import RouteWriter
+from statefulroute.controllers.monitoring.timers import TimerMeter
 from statefulroute.controllers.routes.assessments import Assessments
 from statefulroute.controllers.routes.period import Period
 from statefulroute.controllers.routes.refresh import Refresh
@@ -47,6 +48,7 @@ class StateTimer:
         refresh: reads what changes without an announcement.
         writer: writes a route's status.
         assessments: how busy the services are; listened to.
+        meter: measures the turns.
         clock: the time of day.
     """
 
@@ -57,12 +59,14 @@ class StateTimer:
         refresh: Refresh,
         writer: RouteWriter,
         assessments: Assessments,
+        meter: TimerMeter,
         clock: Clock,
     ) -> None:
         self._views = views
         self._refresh = refresh
         self._writer = writer
         self._assessments = assessments
+        self._meter = meter
         self._clock = clock
         self._rounds: dict[RouteKey, _Rounds] = {}
         mirror.links.cache.listen(self._link_changed)
@@ -70,7 +74,7 @@ class StateTimer:
 
     async def run(self, key: RouteKey, stopped: kopf.DaemonStopped) -> None:
         """Keep one route's status true until stopped."""
-        rounds = self._rounds[key] = _Rounds(self._views, key, self._refresh, self._say)
+        rounds = self._rounds[key] = _Rounds(self._views, key, self._refresh, self._say, self._meter)
         try:
             await rounds.run(stopped)
         finally:
@@ -91,6 +95,7 @@ class StateTimer:
         try:
             await self._writer.say(route, route_status(view, self._assessments.of(route), self._clock()))
         except ClusterError as error:
+            self._meter.failed()
             log.warning("a route's status was not written: trying again", route=route.key, error=str(error))
             return False
         return True
@@ -110,12 +115,18 @@ class _Rounds:
     """The state timer of one route: what is due, read and said, round by round."""
 
     def __init__(
-        self, views: RouteViews, key: RouteKey, refresh: Refresh, say: Callable[[RouteView], Awaitable[bool]]
+        self,
+        views: RouteViews,
+        key: RouteKey,
+        refresh: Refresh,
+        say: Callable[[RouteView], Awaitable[bool]],
+        meter: TimerMeter,
     ) -> None:
         self._views = views
         self._key = key
         self._refresh = refresh
         self._say = say
+        self._meter = meter
         self._wake = asyncio.Event()
         self._period = Period(time.monotonic, random.random)
         self._look_again = _LOOK_AGAIN_SECONDS
@@ -192,7 +203,7 @@ class _Rounds:
             return
         seconds, now = self._seconds(view), time.monotonic()
         if not self._period.due_in(seconds):
-            self._period.begin(seconds)
+            self._meter.late(self._period.begin(seconds))
             self._look_again = _LOOK_AGAIN_SECONDS if view.workload is not None else self._look_again * 2
             self._begin(self._refresh.turn(view.route))
         elif self._has_newcomers and not self._refresh.reads(view.route):
@@ -211,6 +222,7 @@ class _Rounds:
         if reading.cancelled():
             return
         if (error := reading.exception()) is not None:
+            self._meter.failed()
             # One route's trouble must not end its timer.
             log.error("an unexpected error: trying again", route=self._key, exc_info=error)
         self.refreshed.set()

@@ -11,6 +11,7 @@ from statefulroute.cluster.clock import Clock
 from statefulroute.cluster.errors import ClusterError
 from statefulroute.cluster.events import EventRecorder
 from statefulroute.cluster.mirror import Mirror
+from statefulroute.controllers.monitoring.timers import TimerMeter
 from statefulroute.controllers.routes.assessments import Assessments
 from statefulroute.controllers.routes.period import Period
 from statefulroute.controllers.routes.state import StateTimer
@@ -39,6 +40,7 @@ class WorkloadTimer:
         state: the state timer: nothing is assessed before it has read a route's loads.
         assessments: where the assessments go.
         recorder: writes events.
+        meter: measures the turns.
         clock: the time of day.
     """
 
@@ -49,6 +51,7 @@ class WorkloadTimer:
         state: StateTimer,
         assessments: Assessments,
         recorder: EventRecorder,
+        meter: TimerMeter,
         clock: Clock,
     ) -> None:
         self._mirror = mirror
@@ -56,6 +59,7 @@ class WorkloadTimer:
         self._state = state
         self._assessments = assessments
         self._recorder = recorder
+        self._meter = meter
         self._clock = clock
 
     async def run(self, key: RouteKey, stopped: kopf.DaemonStopped) -> None:
@@ -73,7 +77,7 @@ class WorkloadTimer:
                 else:
                     seconds = view.route.spec.workload_period_seconds
                     if not period.due_in(seconds):
-                        period.begin(seconds)
+                        self._meter.late(period.begin(seconds))
                         assessed = None
                     if assessed != view.route.generation:
                         assessed = view.route.generation if await self._assess(view) else None
@@ -100,6 +104,7 @@ class WorkloadTimer:
             if notes:
                 await self._mirror.workloads.note(route, notes)
         except ClusterError as error:
+            self._meter.failed()
             log.warning("a note on a workload was not written: trying again", route=route.key, error=str(error))
             return False
         return True

@@ -1,0 +1,194 @@
+"""Links by phase, what happens to them, and how long a binding takes: kept with each change, read in no time."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from prometheus_client import Counter as LabelledCounter
+from prometheus_client import Histogram
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from statefulroute.api.vocabulary import LinkPhase, LinkReason, MoveReason, RemoveReason
+from statefulroute.domain.events import Action, Event
+from statefulroute.domain.keys import LinkKey, RouteKey
+from statefulroute.domain.link import Link
+from statefulroute.domain.route import Route
+
+_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
+
+#: The API server tells the time of a creation to the second, and clocks differ a little.
+_LIVE_SECONDS = 2.0
+
+#: The counts of a route that is gone, and its links with it, are shown for so long.
+_KEEP_SECONDS = 600.0
+
+_REJECTIONS = (LinkReason.NOT_LOCAL_NAMESPACE, LinkReason.INVALID)
+_CHOSEN, _NAMED = "chosen", "named"
+_ROUTE = ("namespace", "route")
+_LINKS = (*_ROUTE, "phase")
+
+
+class _Tally:
+    """What is counted of one route."""
+
+    __slots__ = ("bindings", "moves", "phases", "removals")
+
+    def __init__(self) -> None:
+        self.phases: Counter[LinkPhase] = Counter()
+        self.bindings: Counter[str] = Counter()
+        self.moves: Counter[str] = Counter()
+        self.removals: Counter[str] = Counter()
+
+    @property
+    def has_links(self) -> bool:
+        return any(self.phases.values())
+
+
+class LinkMetrics:
+    """Counts links by route. It listens to the caches of links and routes, and is told of what was done.
+
+    Args:
+        leads: whether this process is the one that works on links: another's bindings are not timed here.
+        wall_clock: seconds since 1970.
+        monotonic: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        leads: Callable[[], bool],
+        wall_clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._leads = leads
+        self._wall_clock = wall_clock
+        self._monotonic = monotonic
+        self._tallies: dict[RouteKey, _Tally] = {}
+        self._routes: set[RouteKey] = set()
+        self._unbound: dict[LinkKey, float] = {}
+        """Since when each link waits for its first binding."""
+        self._rejections = LabelledCounter(
+            "statefulroute_rejections",
+            "Links that were refused by the operator: they break a rule that the API server did not hold them to.",
+            ("reason",),
+            registry=None,
+        )
+        for reason in _REJECTIONS:
+            self._rejections.labels(reason)
+        self._durations = Histogram(
+            "statefulroute_bind_duration_seconds",
+            "From a link's creation to its first Bound: since this process saw it first, or, where it was older than "
+            "two seconds then, since its creationTimestamp, which has whole seconds.",
+            buckets=_BUCKETS,
+            registry=None,
+        )
+
+    def link_changed(self, old: Link | None, new: Link | None) -> None:
+        """Count a link's change; a listener of the cache of links."""
+        before, after = _phase(old), _phase(new)
+        link = new or old
+        if before is after or link is None:
+            return
+        tally = self._tallies.get(link.group) or self._tallies.setdefault(link.group, _Tally())
+        if before is not None:
+            tally.phases[before] -= 1
+        if after is not None:
+            tally.phases[after] += 1
+        if before is None and after is not LinkPhase.BOUND:
+            self._unbound[link.key] = self._seen(link)
+        elif after is None or after is LinkPhase.BOUND:
+            since = self._unbound.pop(link.key, None)
+            if since is not None and after is not None and self._leads():
+                self._durations.observe(self._monotonic() - since)
+        if after is None:
+            self._forget_later(link.group, tally)
+
+    def route_changed(self, old: Route | None, new: Route | None) -> None:
+        """Count a route without links too; a listener of the cache of routes."""
+        if old is None and new is not None:
+            self._routes.add(new.key)
+            self._tallies.setdefault(new.key, _Tally())
+        elif new is None and old is not None:
+            self._routes.discard(old.key)
+            self._forget_later(old.key, self._tallies[old.key])
+
+    def done(self, route: RouteKey, event: Event | None, *, chosen: bool = False) -> None:
+        """Count what was done about a link of a route.
+
+        Args:
+            route: the route.
+            event: what was done; None where it is no news.
+            chosen: whether the operator has chosen the pod, where it is a binding.
+        """
+        if event is None:
+            return
+        tally = self._tallies.get(route) or self._tallies.setdefault(route, _Tally())
+        match event.action:
+            case Action.BIND:
+                tally.bindings[_CHOSEN if chosen else _NAMED] += 1
+            case Action.MOVE:
+                tally.moves[event.reason] += 1
+            case Action.REMOVE:
+                tally.removals[event.reason] += 1
+            case Action.ACKNOWLEDGE if event.reason in _REJECTIONS:
+                self._rejections.labels(event.reason).inc()
+
+    def collect(self) -> Iterator[Metric]:
+        """The families; the gauge is the leader's alone, so that the sum over all processes is true."""
+        links = GaugeMetricFamily("statefulroute_links", "PodLinks by phase; told by the leader.", labels=_LINKS)
+        bindings, moves, removals = _happenings()
+        leads = self._leads()
+        for (namespace, route), tally in self._tallies.items():
+            if leads:
+                for phase in LinkPhase:
+                    links.add_metric((namespace, route, phase), tally.phases[phase])
+            for choice in (_CHOSEN, _NAMED):
+                bindings.add_metric((namespace, route, choice), tally.bindings[choice])
+            for move in MoveReason:
+                moves.add_metric((namespace, route, move), tally.moves[move])
+            for removal in RemoveReason:
+                removals.add_metric((namespace, route, removal), tally.removals[removal])
+        yield from (links, bindings, moves, removals)
+        yield from self._rejections.collect()
+        yield from self._durations.collect()
+
+    def _seen(self, link: Link) -> float:
+        """Since when a link that is seen for the first time waits, in monotonic seconds."""
+        now, age = self._monotonic(), self._wall_clock() - link.created
+        return now - age if age > _LIVE_SECONDS else now
+
+    def _forget_later(self, route: RouteKey, tally: _Tally) -> None:
+        if route not in self._routes and not tally.has_links:
+            asyncio.get_running_loop().call_later(_KEEP_SECONDS, self._forget, route)
+
+    def _forget(self, route: RouteKey) -> None:
+        tally = self._tallies.get(route)
+        if tally is not None and route not in self._routes and not tally.has_links:
+            del self._tallies[route]
+
+
+def _phase(link: Link | None) -> LinkPhase | None:
+    """Where a link stands; one of which nothing was said yet waits."""
+    if link is None:
+        return None
+    return link.acknowledged.phase if link.acknowledged is not None else LinkPhase.PENDING
+
+
+def _happenings() -> tuple[CounterMetricFamily, CounterMetricFamily, CounterMetricFamily]:
+    return (
+        CounterMetricFamily(
+            "statefulroute_bindings",
+            "Links that became Bound without a move; choice=chosen: the operator chose the pod, named: the link did.",
+            labels=(*_ROUTE, "choice"),
+        ),
+        CounterMetricFamily(
+            "statefulroute_moves",
+            "Links that became Bound to another pod than before; reason=PodLost: the operator moved them.",
+            labels=(*_ROUTE, "reason"),
+        ),
+        CounterMetricFamily(
+            "statefulroute_removals",
+            "Links that the operator deleted, as their time was over (Expired) or their pod was lost (PodLost).",
+            labels=(*_ROUTE, "reason"),
+        ),
+    )

@@ -1,0 +1,110 @@
+"""Routes and their pods, as decisions see them at the moment of the question."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+
+from statefulroute.api.vocabulary import WorkloadState
+from statefulroute.cluster.cache import Cache
+from statefulroute.cluster.clock import Clock
+from statefulroute.controllers.routes.assessments import Assessments
+from statefulroute.controllers.views import RouteViews
+from statefulroute.domain.assessment import Assessment
+from statefulroute.domain.keys import RouteKey
+from statefulroute.domain.load import MILLI
+from statefulroute.domain.route import Route, RouteView
+
+_ROUTE = ("namespace", "route")
+_POD = (*_ROUTE, "pod")
+_STATES = ("ready", "routable", "available", "stale")
+
+
+class RouteMetrics:
+    """Tells of routes and pods while this process leads: only then it reads their loads.
+
+    Args:
+        routes: the cache of routes.
+        views: the routes as decisions see them.
+        assessments: how busy the services are.
+        leads: whether this process is the one that works on routes.
+        clock: the time of day.
+    """
+
+    def __init__(
+        self,
+        routes: Cache[Route],
+        views: RouteViews,
+        assessments: Assessments,
+        leads: Callable[[], bool],
+        clock: Clock,
+    ) -> None:
+        self._routes = routes
+        self._views = views
+        self._assessments = assessments
+        self._leads = leads
+        self._clock = clock
+
+    def collect(self) -> Iterator[Metric]:
+        """The families."""
+        families = _Families()
+        if self._leads():
+            now = self._clock()
+            for namespace, name in self._routes:
+                view = self._views.get(RouteKey(str(namespace), name))
+                if view is not None:
+                    families.add(view, self._assessments.of(view.route), now)
+            families.routes.add_metric((), len(self._routes))
+        return iter(families.all)
+
+
+class _Families:
+    def __init__(self) -> None:
+        self.routes = GaugeMetricFamily("statefulroute_routes", "StatefulRoutes; told by the leader.", labels=())
+        self.pods = GaugeMetricFamily(
+            "statefulroute_pods",
+            "Pods of a route that are ready, that serve their users (routable), that take new ones (available), and "
+            "that serve users and have no fresh load (stale); a pod counts in each state that it has.",
+            labels=(*_ROUTE, "state"),
+        )
+        self.weighted_load = GaugeMetricFamily(
+            "statefulroute_pod_weighted_load",
+            "The weighted load of a pod, as load.cpuFactorPercent weighs it; absent while there is no fresh one.",
+            labels=_POD,
+        )
+        self.links = GaugeMetricFamily("statefulroute_pod_links", "PodLinks that a pod carries.", labels=_POD)
+        self.workload_load = GaugeMetricFamily(
+            "statefulroute_workload_load",
+            "The mean weighted load of a route's pods when its workload timer looked last; absent where none is fresh.",
+            labels=_ROUTE,
+        )
+        self.workload_state = GaugeMetricFamily(
+            "statefulroute_workload_state",
+            "How busy a route's service is: 1 for the present state, 0 for the others.",
+            labels=(*_ROUTE, "state"),
+        )
+
+    @property
+    def all(self) -> tuple[Metric, ...]:
+        """Every family."""
+        return self.routes, self.pods, self.weighted_load, self.links, self.workload_load, self.workload_state
+
+    def add(self, view: RouteView, found: Assessment, now: datetime) -> None:
+        """Tell of a route and its pods."""
+        key, factor = view.route.key, view.route.spec.load.cpu_factor_percent
+        states = dict.fromkeys(_STATES, 0)
+        for pod in view.pods.values():
+            labels, load = (*key, pod.pod.name), view.fresh_load(pod.key, now)
+            self.links.add_metric(labels, view.links_on(pod.key))
+            if load is not None:
+                self.weighted_load.add_metric(labels, load.weighted_milli(factor) / MILLI)
+            states["ready"] += pod.pod.is_ready
+            states["routable"] += pod.is_routable
+            states["available"] += pod.is_available
+            states["stale"] += pod.is_routable and load is None
+        for state, number in states.items():
+            self.pods.add_metric((*key, state), number)
+        if found.load_milli is not None:
+            self.workload_load.add_metric(key, found.load_milli / MILLI)
+        for each in WorkloadState:
+            self.workload_state.add_metric((*key, each), each is found.state)

@@ -1,0 +1,84 @@
+"""Answers a kubelet's probes and Prometheus: /healthz, /readyz and /metrics."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from errno import EADDRINUSE
+from os import strerror
+
+import structlog
+from aiohttp import web
+
+from statefulroute.controllers.monitoring.address import Address
+from statefulroute.controllers.monitoring.exposition import CONTENT_TYPE, Exposition
+from statefulroute.controllers.monitoring.health import Check, Health
+
+log = structlog.get_logger(__name__)
+
+#: How long an answer that is under way at the end may take.
+_END_SECONDS = 1.0
+
+
+class NotListeningError(Exception):
+    """The address cannot be listened at; the sentence says why, and what to do."""
+
+
+@asynccontextmanager
+async def serving(address: Address, health: Health, exposition: Exposition) -> AsyncIterator[None]:
+    """Answer while the context lasts.
+
+    Raises:
+        NotListeningError: the address cannot be listened at.
+    """
+    application = web.Application()
+    application.router.add_get("/healthz", _answering("healthz", health.live))
+    application.router.add_get("/readyz", _answering("readyz", health.ready))
+    application.router.add_get("/metrics", _exposing(exposition))
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=_END_SECONDS)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, address.host, address.port).start()
+        except OSError as error:
+            raise NotListeningError(f"cannot listen at {address}: {_why(error)}") from error
+        log.info("answering probes and Prometheus", addresses=[_told(name) for name in runner.addresses])
+        yield
+    finally:
+        await runner.cleanup()
+
+
+def _answering(name: str, checks: Callable[[], Iterable[Check]]) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """As the API server answers: in one word, or with each check where one has failed or `?verbose` asks for it."""
+
+    async def answer(request: web.Request) -> web.Response:
+        found = tuple(checks())
+        has_failed = any(check.fault is not None for check in found)
+        if not has_failed and "verbose" not in request.query:
+            return web.Response(text="ok")
+        verdict = f"{name} check {'failed' if has_failed else 'passed'}"
+        text = "\n".join((*map(_line, found), verdict, ""))
+        return web.Response(text=text, status=503 if has_failed else 200)
+
+    return answer
+
+
+def _line(check: Check) -> str:
+    return f"[+]{check.name} ok" if check.fault is None else f"[-]{check.name} failed: {check.fault}"
+
+
+def _exposing(exposition: Exposition) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def answer(_: web.Request) -> web.Response:
+        body = b"".join([part async for part in exposition.text()])
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
+
+    return answer
+
+
+def _why(error: OSError) -> str:
+    if error.errno == EADDRINUSE:
+        return "another process listens there; choose another port with --bind-address"
+    said = strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+    return f"{said}; choose another address with --bind-address"
+
+
+def _told(name: tuple[str, int] | tuple[str, int, int, int]) -> str:
+    return str(Address(name[0], name[1]))

@@ -1,0 +1,137 @@
+"""`release`: the operator's marks are taken off, and nothing waits for an operator that is no more."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pykube.objects import Deployment, Pod, StatefulSet
+
+from harness.command import Command
+from harness.kubectl import Kubectl
+from harness.namespaces import fresh_namespace
+from harness.operator import OperatorProcess, OperatorSeat
+from harness.patience import eventually
+from harness.service import Service
+from harness.witness import StatefulRoute, Witness
+
+ON_POD = {"statefulroute.io/weighted-load", "controller.kubernetes.io/pod-deletion-cost"}
+ON_WORKLOAD = {f"statefulroute.io/workload-{each}" for each in ("state", "load", "time")}
+
+
+@pytest.fixture(scope="module")
+def web(operator: OperatorProcess, here: Kubectl, witness: Witness) -> Service:
+    """A service of a Deployment, whose pods bear a cost of their deletion."""
+    del operator  # it has to serve
+    service = Service(here, witness, "web")
+    service.make_workload("Deployment", 2)
+    workload = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+    service.make_route(workloadRef=workload, statePeriodSeconds=1, workloadPeriodSeconds=1)
+    service.await_pods(2)
+    return service
+
+
+@pytest.fixture(scope="module")
+def marked(game: Service, web: Service) -> None:
+    """Both services bear every mark that the operator leaves."""
+    game.edit_route(statePeriodSeconds=1, workloadPeriodSeconds=1)
+    for pod in range(3):
+        game.report(pod, 30)
+    web.await_bound(web.link("walter"))
+    eventually(lambda: len(marks(game, ON_POD)) == 3, "the game's pods bear notes")
+    eventually(lambda: marks(web, ON_POD), "the pods of the Deployment bear notes")
+    eventually(lambda: noted(game, StatefulSet) and noted(web, Deployment), "the workloads bear notes")
+
+
+def marks(service: Service, names: set[str]) -> dict[str, set[str]]:
+    """The pods of a service that bear notes of these names."""
+    pods = [pod["metadata"] for pod in service.witness.all(Pod, service.namespace)]
+    own = {
+        pod["name"]: names & pod.get("annotations", {}).keys() for pod in pods if pod["labels"]["app"] == service.name
+    }
+    return {name: found for name, found in own.items() if found}
+
+
+def noted(service: Service, kind: Any) -> set[str]:
+    """The notes on a workload."""
+    return ON_WORKLOAD & service.notes(kind, service.name).keys()
+
+
+def finalizers(service: Service) -> list[str]:
+    """What holds a route."""
+    return list(service.route()["metadata"].get("finalizers", []))
+
+
+@pytest.fixture(scope="module")
+def foreign(marked: None, game: Service) -> str:
+    """A finalizer that somebody else has put on a route."""
+    del marked
+    name = "example.com/kept"
+    body = {"metadata": {"finalizers": [*finalizers(game), name]}}
+    game.witness.patch(StatefulRoute, "game", game.namespace, body)
+    return name
+
+
+def test_an_operator_that_still_runs_is_told_of(foreign: str, statefulroute: Command) -> None:
+    del foreign
+    result = statefulroute.quick("release")
+    assert result.code == 1
+    assert "error: an operator that still runs has taken game, web back: stop it first, or name its" in result.stderr
+
+
+def test_all_marks_are_taken_off_and_what_others_have_put_there_stays(
+    foreign: str, operator: OperatorProcess, statefulroute: Command, game: Service, web: Service
+) -> None:
+    operator.stop()
+    links = game.links()
+    rehearsed = statefulroute.quick("release", "--dry-run=server").expect_success()
+    assert len(finalizers(game)) == 2
+    result = statefulroute.quick("release").expect_success()
+    *routes, summary = result.stdout.splitlines()
+    assert routes == [f"statefulroute.statefulroutes/{name} released" for name in ("game", "web")]
+    assert summary.endswith("pods and 2 workloads released")
+    assert rehearsed.stdout == "".join(f"{line} (server dry run)\n" for line in result.stdout.splitlines())
+    assert (finalizers(game), finalizers(web)) == ([foreign], [])
+    assert not any(marks(service, ON_POD) for service in (game, web))
+    assert not noted(game, StatefulSet)
+    assert not noted(web, Deployment)
+    assert game.links() == links
+    assert statefulroute.quick("release").stdout == "0 routes, 0 pods and 0 workloads released\n"
+
+
+@pytest.fixture
+def deployed(installed: Kubectl, witness: Witness, seat: OperatorSeat) -> Iterator[Service]:
+    """A Deployment that stands for an operator's, in a namespace of its own."""
+    assert not seat.is_taken
+    with fresh_namespace(installed) as namespace:
+        service = Service(installed.within(namespace), witness, "operator")
+        service.make_workload("Deployment", 2)
+        eventually(lambda: len(service.pod_ids()) == 2, "its pods run")
+        yield service
+
+
+def test_the_operator_is_stopped_first_where_its_deployment_is_named(statefulroute: Command, deployed: Service) -> None:
+    statefulroute.quick("release", "--operator", f"{deployed.namespace}/operator").expect_success()
+    assert not deployed.pod_ids()
+    assert deployed.witness.get(Deployment, "operator", deployed.namespace)["spec"]["replicas"] == 0
+
+
+def test_an_operator_that_does_not_stop_is_told_of(statefulroute: Command, deployed: Service) -> None:
+    (pod, *_) = deployed.witness.all(Pod, deployed.namespace)
+    name = pod["metadata"]["name"]
+    held = {"metadata": {"finalizers": ["example.com/kept"]}}
+    deployed.witness.patch(Pod, name, deployed.namespace, held)
+    result = statefulroute.quick("release", "--operator", f"{deployed.namespace}/operator", "--timeout", "1")
+    deployed.witness.patch(Pod, name, deployed.namespace, {"metadata": {"finalizers": None}})
+    assert result.code == 1
+    assert f"the operator has not stopped within 1 s: {name} is still there in namespace" in result.stderr
+
+
+@pytest.mark.parametrize("named", ["operator", "a/b/c", "/operator"])
+def test_a_deployment_is_named_with_its_namespace(statefulroute: Command, named: str) -> None:
+    result = statefulroute.quick("release", "--operator", named)
+    assert (result.code, result.stderr) == (1, f"error: {named!r} names no Deployment: write NAMESPACE/NAME\n")
+
+
+def test_a_deployment_that_is_not_there_is_told_of(statefulroute: Command) -> None:
+    result = statefulroute.quick("release", "--operator", "default/nothing").expect_success()
+    assert result.stderr == "note: there is no Deployment default/nothing to stop\n"
