@@ -27,6 +27,7 @@ def web(operator: OperatorProcess, here: Kubectl, witness: Witness) -> Service:
     workload = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
     service.make_route(workloadRef=workload, statePeriodSeconds=1, workloadPeriodSeconds=1)
     service.await_pods(2)
+    eventually(lambda: len(service.route().get("status", {}).get("pods", ())) == 2, "the route knows its pods")
     return service
 
 
@@ -36,6 +37,8 @@ def marked(game: Service, web: Service) -> None:
     game.edit_route(statePeriodSeconds=1, workloadPeriodSeconds=1)
     for pod in range(3):
         game.report(pod, 30)
+    for pod in web.route()["status"]["pods"]:
+        web.report(pod["name"], 30)
     web.await_bound(web.link("walter"))
     eventually(lambda: len(marks(game, ON_POD)) == 3, "the game's pods bear notes")
     eventually(lambda: marks(web, ON_POD), "the pods of the Deployment bear notes")

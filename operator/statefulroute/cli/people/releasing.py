@@ -69,17 +69,19 @@ async def release(cluster: Cluster, operator: Deployment | None, timeout_seconds
     writing = rehearsing(cluster, dry_run=dry_run)
     if operator is not None:
         await _stop(writing, operator, 0.0 if dry_run else timeout_seconds)
-    scales = ScaleReader(writing.client)
+    items = [item async for item in cluster.objects(cluster.path(STATEFUL_ROUTE))]
     routes, pods, workloads = 0, 0, 0
-    async for item in cluster.objects(cluster.path(STATEFUL_ROUTE)):
-        route = ROUTES.convert(item)
-        workloads += await _release_workload(writing, scales, route)
-        pods += await _release_pods(writing, route)
+    for item in items:
         if await _release_route(writing, item):
             routes += 1
-            typer.echo(f"statefulroute.{STATEFUL_ROUTE.plural}/{route.name} released{_dry(dry_run)}")
+            typer.echo(f"statefulroute.{STATEFUL_ROUTE.plural}/{item['metadata']['name']} released{_dry(dry_run)}")
     if routes and not dry_run:
         await _await_that_it_lasts(cluster)
+    # The notes come last: an operator that still runs would write some of them anew.
+    scales = ScaleReader(writing.client)
+    for route in map(ROUTES.convert, items):
+        workloads += await _release_workload(writing, scales, route)
+        pods += await _release_pods(writing, route)
     told = f"{_number(routes, 'route')}, {_number(pods, 'pod')} and {_number(workloads, 'workload')}"
     typer.echo(f"{told} released{_dry(dry_run)}")
     return 0
