@@ -1,6 +1,7 @@
 """One cluster for the whole session, started when the first test asks for it."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,12 @@ ROOT = Path(__file__).parents[1]
 
 #: The first test that needs the cluster may have to build its programs, which takes minutes.
 BUILD_SECONDS = 1800
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach the commands that tests start: a shell has its background jobs, and so theirs, ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(trylast=True)
