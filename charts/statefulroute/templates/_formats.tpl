@@ -1,0 +1,22 @@
+{{- /* Generated from the types in operator/statefulroute/api by `make generate`. Do not edit. */ -}}
+
+{{- define "statefulroute.formats" -}}
+{{- include "statefulroute.form" (list "nameOverride" $.Values.nameOverride `([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?` "at most 63 of a-z, 0-9 and -, with a letter or digit at both ends, or nothing") -}}
+{{- include "statefulroute.form" (list "fullnameOverride" $.Values.fullnameOverride `([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?` "at most 63 of a-z, 0-9 and -, with a letter or digit at both ends, or nothing") -}}
+{{- include "statefulroute.form" (list "image.digest" $.Values.image.digest `(sha256:[0-9a-f]{64})?` "sha256: and 64 of 0-9 and a-f, or nothing") -}}
+{{- range $.Values.watchNamespaces -}}
+{{- include "statefulroute.form" (list "an item of watchNamespaces" . `[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?` "at most 63 of a-z, 0-9 and -, with a letter or digit at both ends") -}}
+{{- end -}}
+{{- include "statefulroute.form" (list "serviceAccount.name" $.Values.serviceAccount.name `([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?` "at most 63 of a-z, 0-9 and -, with a letter or digit at both ends, or nothing") -}}
+{{- include "statefulroute.form" (list "leaderElection.leaseName" $.Values.leaderElection.leaseName `([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?` "at most 63 of a-z, 0-9 and -, with a letter or digit at both ends, or nothing") -}}
+{{- include "statefulroute.form" (list "tracing.endpoint" $.Values.tracing.endpoint `(https?://[^/].*)?` "a URL like http://collector:4318, or nothing") -}}
+{{- include "statefulroute.form" (list "podDisruptionBudget.maxUnavailable" $.Values.podDisruptionBudget.maxUnavailable `[0-9]{1,5}|(100|[1-9]?[0-9])%` "a number like 1, or a percentage like 50%") -}}
+{{- include "statefulroute.form" (list "serviceMonitor.namespace" $.Values.serviceMonitor.namespace `([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?` "at most 63 of a-z, 0-9 and -, with a letter or digit at both ends, or nothing") -}}
+{{- include "statefulroute.form" (list "serviceMonitor.interval" $.Values.serviceMonitor.interval `([0-9]+(ms|[smhdwy]))+` "a number and a unit, like 30s") -}}
+{{- include "statefulroute.form" (list "serviceMonitor.scrapeTimeout" $.Values.serviceMonitor.scrapeTimeout `(([0-9]+(ms|[smhdwy]))+)?` "a number and a unit, like 10s, or nothing") -}}
+{{- include "statefulroute.form" (list "podMonitor.namespace" $.Values.podMonitor.namespace `([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?` "at most 63 of a-z, 0-9 and -, with a letter or digit at both ends, or nothing") -}}
+{{- include "statefulroute.form" (list "podMonitor.interval" $.Values.podMonitor.interval `([0-9]+(ms|[smhdwy]))+` "a number and a unit, like 30s") -}}
+{{- include "statefulroute.form" (list "podMonitor.scrapeTimeout" $.Values.podMonitor.scrapeTimeout `(([0-9]+(ms|[smhdwy]))+)?` "a number and a unit, like 10s, or nothing") -}}
+{{- include "statefulroute.form" (list "prometheusRule.namespace" $.Values.prometheusRule.namespace `([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?` "at most 63 of a-z, 0-9 and -, with a letter or digit at both ends, or nothing") -}}
+{{- include "statefulroute.form" (list "grafanaDashboard.namespace" $.Values.grafanaDashboard.namespace `([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?` "at most 63 of a-z, 0-9 and -, with a letter or digit at both ends, or nothing") -}}
+{{- end -}}

@@ -1,0 +1,282 @@
+{{- /* Generated from the types in operator/statefulroute/api by `make generate`. Do not edit. */ -}}
+
+{{- define "statefulroute.rules.operator" -}}
+- apiGroups:
+    - statefulroute.io
+  resources:
+    - podlinks
+  verbs:
+    - get
+    - list
+    - watch
+    - patch
+    - delete
+- apiGroups:
+    - statefulroute.io
+  resources:
+    - podlinks/status
+  verbs:
+    - patch
+- apiGroups:
+    - statefulroute.io
+  resources:
+    - statefulroutes
+  verbs:
+    - get
+    - list
+    - watch
+    - patch
+- apiGroups:
+    - statefulroute.io
+  resources:
+    - statefulroutes/status
+  verbs:
+    - patch
+- apiGroups:
+    - ''
+  resources:
+    - pods
+  verbs:
+    - list
+    - watch
+    - patch
+- apiGroups:
+    - apps
+  resources:
+    - statefulsets
+  verbs:
+    - list
+    - watch
+    - patch
+- apiGroups:
+    - apps
+  resources:
+    - deployments
+    - replicasets
+  verbs:
+    - get
+    - patch
+- apiGroups:
+    - apps
+  resources:
+    - deployments/scale
+    - replicasets/scale
+  verbs:
+    - get
+- apiGroups:
+    - events.k8s.io
+  resources:
+    - events
+  verbs:
+    - create
+- apiGroups:
+    - ''
+  resources:
+    - nodes
+  verbs:
+    - list
+    - watch
+{{- end }}
+
+{{- define "statefulroute.rules.operatorInNamespace" -}}
+- apiGroups:
+    - statefulroute.io
+  resources:
+    - podlinks
+  verbs:
+    - get
+    - list
+    - watch
+    - patch
+    - delete
+- apiGroups:
+    - statefulroute.io
+  resources:
+    - podlinks/status
+  verbs:
+    - patch
+- apiGroups:
+    - statefulroute.io
+  resources:
+    - statefulroutes
+  verbs:
+    - get
+    - list
+    - watch
+    - patch
+- apiGroups:
+    - statefulroute.io
+  resources:
+    - statefulroutes/status
+  verbs:
+    - patch
+- apiGroups:
+    - ''
+  resources:
+    - pods
+  verbs:
+    - list
+    - watch
+    - patch
+- apiGroups:
+    - apps
+  resources:
+    - statefulsets
+  verbs:
+    - list
+    - watch
+    - patch
+- apiGroups:
+    - apps
+  resources:
+    - deployments
+    - replicasets
+  verbs:
+    - get
+    - patch
+- apiGroups:
+    - apps
+  resources:
+    - deployments/scale
+    - replicasets/scale
+  verbs:
+    - get
+- apiGroups:
+    - events.k8s.io
+  resources:
+    - events
+  verbs:
+    - create
+{{- end }}
+
+{{- define "statefulroute.rules.lease" -}}
+- apiGroups:
+    - coordination.k8s.io
+  resources:
+    - leases
+  verbs:
+    - create
+- apiGroups:
+    - coordination.k8s.io
+  resources:
+    - leases
+  verbs:
+    - get
+    - list
+    - watch
+    - patch
+  resourceNames:
+    - {{ include "statefulroute.leaseName" . }}
+{{- end }}
+
+{{- define "statefulroute.rules.release" -}}
+- apiGroups:
+    - statefulroute.io
+  resources:
+    - statefulroutes
+  verbs:
+    - get
+    - list
+    - patch
+- apiGroups:
+    - ''
+  resources:
+    - pods
+  verbs:
+    - get
+    - patch
+- apiGroups:
+    - apps
+  resources:
+    - statefulsets
+    - deployments
+    - replicasets
+  verbs:
+    - get
+    - patch
+{{- end }}
+
+{{- define "statefulroute.rules.stop" -}}
+- apiGroups:
+    - apps
+  resources:
+    - deployments
+  verbs:
+    - get
+  resourceNames:
+    - {{ include "statefulroute.partname" (list . "operator") }}
+- apiGroups:
+    - apps
+  resources:
+    - deployments/scale
+  verbs:
+    - patch
+  resourceNames:
+    - {{ include "statefulroute.partname" (list . "operator") }}
+- apiGroups:
+    - ''
+  resources:
+    - pods
+  verbs:
+    - list
+{{- end }}
+
+{{- define "statefulroute.rules.server" -}}
+- apiGroups:
+    - statefulroute.io
+  resources:
+    - podlinks
+  verbs:
+    - get
+    - list
+    - watch
+    - create
+    - patch
+    - delete
+- apiGroups:
+    - statefulroute.io
+  resources:
+    - statefulroutes
+  verbs:
+    - get
+    - list
+    - watch
+    - report
+- apiGroups:
+    - ''
+  resources:
+    - pods
+  verbs:
+    - get
+    - patch
+{{- end }}
+
+{{- define "statefulroute.rules.client" -}}
+- apiGroups:
+    - statefulroute.io
+  resources:
+    - podlinks
+  verbs:
+    - get
+    - list
+    - watch
+    - create
+    - patch
+    - delete
+- apiGroups:
+    - statefulroute.io
+  resources:
+    - statefulroutes
+  verbs:
+    - get
+    - list
+    - watch
+- apiGroups:
+    - ''
+  resources:
+    - pods
+  verbs:
+    - get
+    - list
+    - watch
+{{- end }}

@@ -1,0 +1,59 @@
+"""The values one by one, as values.yaml and the README show them."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from types import UnionType
+from typing import Any, get_args, get_origin
+
+from helmchart.model import Part
+from helmchart.text import plain
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One value.
+
+    Attributes:
+        path: Its keys from the root, like `("image", "tag")`.
+        description: What it means.
+        choices: What it can be, where that is a list of words.
+        default: What it is unless it is set, as JSON; of a group, all of it.
+        is_group: Whether it holds more values of the chart.
+    """
+
+    path: tuple[str, ...]
+    description: str
+    choices: tuple[str, ...]
+    default: Any
+    is_group: bool
+
+    @property
+    def key(self) -> str:
+        """Its last key."""
+        return self.path[-1]
+
+    @property
+    def default_text(self) -> str:
+        """Its default in one line."""
+        return json.dumps(self.default, ensure_ascii=False)
+
+
+def values_of(group: Part, within: tuple[str, ...] = ()) -> Iterator[Value]:
+    """The values of a group as its defaults have them, and of the groups in it, each group before what is in it."""
+    for name, field in type(group).model_fields.items():
+        default = getattr(group, name)
+        path, is_group = (*within, field.alias or name), isinstance(default, Part)
+        written = default.model_dump(by_alias=True, mode="json") if is_group else plain(default)
+        yield Value(path, field.description or "", _choices(field.annotation), written, is_group)
+        if is_group:
+            yield from values_of(default, path)
+
+
+def _choices(annotation: Any) -> tuple[str, ...]:  # noqa: ANN401 - likewise
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return tuple(str(member.value) for member in annotation)
+    if get_origin(annotation) is UnionType:
+        return next((found for each in get_args(annotation) if (found := _choices(each))), ())
+    return ()

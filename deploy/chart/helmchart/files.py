@@ -1,0 +1,32 @@
+"""All generated files of the chart."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from helmchart.chart_file import OLDEST_KUBERNETES, chart_file
+from helmchart.definitions import definitions
+from helmchart.formats import formats
+from helmchart.monitoring import monitoring
+from helmchart.readme import readme
+from helmchart.rights import rights
+from helmchart.schema import values_schema
+from helmchart.values_file import values_file
+
+CHART = Path("charts/statefulroute")
+
+
+def generated_files(root: Path) -> Iterator[tuple[Path, str]]:
+    """Every generated file: its path below the repository's root, and its text."""
+    for path, text in _of_the_chart(root):
+        yield CHART / path, text
+
+
+def _of_the_chart(root: Path) -> Iterator[tuple[Path, str]]:
+    yield Path("Chart.yaml"), chart_file(root)
+    yield Path("README.md"), readme(OLDEST_KUBERNETES)
+    yield Path("values.yaml"), values_file()
+    yield Path("values.schema.json"), values_schema()
+    yield from definitions()
+    yield rights()
+    yield formats()
+    yield from monitoring(root)

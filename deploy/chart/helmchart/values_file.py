@@ -1,0 +1,27 @@
+"""values.yaml: every value with its default, and above it what it means."""
+
+import textwrap
+from collections.abc import Iterator
+
+from helmchart.fields import Value, values_of
+from helmchart.text import HEADER, indented, yaml_text
+from helmchart.values import Values
+
+WIDTH = 110
+
+
+def values_file() -> str:
+    """The file's text."""
+    return HEADER + "".join(_entry(value) for value in values_of(Values()))
+
+
+def _entry(value: Value) -> str:
+    depth = len(value.path) - 1
+    lines = "".join(f"# {line}\n" for line in _comment(value, WIDTH - 2 * depth))
+    written = f"{value.key}:\n" if value.is_group else yaml_text({value.key: value.default})
+    return ("\n" if depth == 0 else "") + indented(lines + written, 2 * depth)
+
+
+def _comment(value: Value, width: int) -> Iterator[str]:
+    chosen = f" One of: {', '.join(value.choices)}." if value.choices else ""
+    yield from textwrap.wrap(value.description + chosen, width - 2, break_long_words=False, break_on_hyphens=False)

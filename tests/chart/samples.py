@@ -1,0 +1,145 @@
+"""What each value can be: every choice of those that have some, else the default and a sample of another value."""
+
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from typing import Any
+
+from helmchart.fields import Value, values_of
+from helmchart.values import Values
+
+#: Another value than the default, of each value that is no choice.
+SAMPLES: Mapping[str, Any] = {
+    "nameOverride": "sticky",
+    "fullnameOverride": "f" * 63,
+    "commonLabels": {"team": "games", "app.kubernetes.io/part-of": "platform"},
+    "image.repository": "registry.invalid/team/statefulroute",
+    "image.tag": "1.2.3",
+    "image.digest": f"sha256:{'0123456789abcdef' * 4}",
+    "imagePullSecrets": [{"name": "registry"}],
+    "imageCredentials": {"registry": "registry.invalid", "username": "robot", "password": 'pass"word: {{ }}'},
+    "replicas": 1,
+    "watchNamespaces": ["default", "kube-public"],
+    "serviceAccount.name": "somebody",
+    "serviceAccount.annotations": {"example.com/role": "arn:1"},
+    "leaderElection.leaseName": "writer",
+    "leaderElection.leaseDurationSeconds": 60,
+    "leaderElection.renewDeadlineSeconds": 12,
+    "leaderElection.retryPeriodSeconds": 3,
+    "parallelWrites": 4,
+    "movesPerSecond": 1,
+    "tracing.endpoint": "http://collector:4318",
+    "extraArgs": ["--parallel-writes=7"],
+    "extraEnv": [{"name": "OTEL_EXPORTER_OTLP_HEADERS", "valueFrom": {"secretKeyRef": {"name": "otel", "key": "h"}}}],
+    "extraEnvFrom": [{"secretRef": {"name": "otel", "optional": True}}],
+    "podLabels": {"sidecar": "no", "app.kubernetes.io/component": "hidden"},
+    "podAnnotations": {"example.com/inject": "false"},
+    "resources": {"requests": {"cpu": 1, "memory": "256Mi"}},
+    "podSecurityContext": {"runAsUser": 1000, "supplementalGroups": [1]},
+    "securityContext": {"runAsUser": 1000},
+    "priorityClassName": "system-cluster-critical",
+    "nodeSelector": {"kubernetes.io/os": "linux", "example.com/true": "true"},
+    "tolerations": [{"key": "dedicated", "operator": "Exists", "effect": "NoSchedule"}],
+    "affinity": {
+        "podAntiAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": [
+                {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": "x"}}}
+            ]
+        }
+    },
+    "topologySpreadConstraints": [
+        {
+            "maxSkew": 2,
+            "topologyKey": "example.com/rack",
+            "whenUnsatisfiable": "DoNotSchedule",
+            "labelSelector": {"matchLabels": {"app": "x"}},
+        }
+    ],
+    "terminationGracePeriodSeconds": 0,
+    "livenessProbe.periodSeconds": 20,
+    "livenessProbe.timeoutSeconds": 2,
+    "livenessProbe.failureThreshold": 6,
+    "readinessProbe.periodSeconds": 1,
+    "readinessProbe.timeoutSeconds": 1,
+    "readinessProbe.failureThreshold": 1,
+    "service.port": 80,
+    "service.labels": {"scrape": "yes"},
+    "service.annotations": {"prometheus.io/scrape": "true"},
+    "podDisruptionBudget.maxUnavailable": "50%",
+    "networkPolicy.ingressFrom": [{"namespaceSelector": {"matchLabels": {"monitoring": "true"}}}],
+    "networkPolicy.egress": [{"ports": [{"port": 443, "protocol": "TCP"}]}],
+    "prometheusRule.namespace": "default",
+    "prometheusRule.labels": {"prometheus": "main"},
+    "grafanaDashboard.namespace": "default",
+    "grafanaDashboard.labels": {"grafana_dashboard": "yes"},
+    "grafanaDashboard.annotations": {"grafana_folder": "Routing"},
+    "releaseOnUninstall.timeoutSeconds": 31,
+    "test.timeoutSeconds": 5,
+} | {
+    f"{monitor}.{name}": sample
+    for monitor in ("serviceMonitor", "podMonitor")
+    for name, sample in {
+        "namespace": "default",
+        "labels": {"prometheus": "main"},
+        "interval": "1m30s",
+        "scrapeTimeout": "10s",
+        "relabelings": [{"sourceLabels": ["__meta_kubernetes_pod_node_name"], "targetLabel": "node"}],
+        "metricRelabelings": [{"action": "drop", "regex": "x.*", "sourceLabels": ["__name__"]}],
+    }.items()
+}
+
+
+def dimensions(namespace: str) -> dict[str, tuple[Any, ...]]:
+    """The values of the chart by their path, each with all that it is to be tried with, the default first.
+
+    Args:
+        namespace: the release's.
+    """
+    sampled_groups = {path for path in SAMPLES if any(value.is_group and _path(value) == path for value in _values())}
+    return {
+        _path(value): _options(value, namespace)
+        for value in _values()
+        if (_path(value) in sampled_groups) or not (value.is_group or _path(value).rpartition(".")[0] in sampled_groups)
+    }
+
+
+def nested(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by their paths as the values of the chart."""
+    values: dict[str, Any] = {}
+    for path, value in row.items():
+        *groups, key = path.split(".")
+        place = values
+        for group in groups:
+            place = place.setdefault(group, {})
+        place[key] = value
+    return values
+
+
+def is_allowed(row: Mapping[str, Any]) -> bool:
+    """Whether the chart takes these values together."""
+    has_two_writers = row.get("leaderElection.enabled") is False and row.get("replicas") == 2
+    has_two_monitors = row.get("serviceMonitor.enabled") and row.get("podMonitor.enabled")
+    return not (has_two_writers or has_two_monitors)
+
+
+def everything_on(namespace: str) -> dict[str, Any]:
+    """The values with everything that can be switched on, and a sample of every other."""
+    row = {path: options[-1] for path, options in dimensions(namespace).items()}
+    switched = {path: True for path, value in row.items() if isinstance(value, bool)}
+    return nested(row | switched | {"podMonitor.enabled": False})
+
+
+def _values() -> Iterator[Value]:
+    return values_of(Values())
+
+
+def _path(value: Value) -> str:
+    return ".".join(value.path)
+
+
+def _options(value: Value, namespace: str) -> tuple[Any, ...]:
+    if isinstance(value.default, bool):
+        return (value.default, not value.default)
+    if value.choices:
+        return tuple(dict.fromkeys(chain((value.default,), value.choices)))
+    own = ([namespace],) if _path(value) == "watchNamespaces" else ()
+    return (value.default, *own, SAMPLES[_path(value)])

@@ -1,0 +1,75 @@
+"""Every combination of the schema's enums, and every pair of any two values, is accepted by a real API server."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, product
+from typing import Any
+
+import pytest
+
+from chart.covering import Row, covering_rows
+from chart.judging import Judge
+from chart.kinds import documents, pod_specs
+from chart.releases import GUARDED, Helm
+from chart.samples import dimensions, is_allowed, nested
+from harness.kubectl import Kubectl
+from helmchart import programs
+from helmchart.fields import values_of
+from helmchart.values import Values
+from localcluster import LocalCluster
+from localcluster.progress import PlainProgress
+
+#: The values with a list of words, in one dimension: so each combination of them is in a row.
+CHOICES = tuple(".".join(value.path) for value in values_of(Values()) if value.choices)
+
+
+@pytest.fixture(scope="module")
+def judge(apart: LocalCluster, guarded: Kubectl) -> Judge:
+    """Somebody who knows all kinds that the chart may use."""
+    definitions = programs.monitoring_definitions(PlainProgress())
+    monitors = [
+        str(definitions / f"monitoring.coreos.com_{kind}.yaml")
+        for kind in ("servicemonitors", "podmonitors", "prometheusrules")
+    ]
+    for file in ("crds", *monitors):
+        guarded.run("apply", "--server-side", "--filename", file).expect_success()
+    guarded.run(
+        "wait", "--for=condition=Established", "--timeout=60s", "customresourcedefinitions", "--all"
+    ).expect_success()
+    return Judge(apart.kubeconfig)
+
+
+def rows() -> list[Row]:
+    options = dimensions(GUARDED)
+    chosen = [dict(zip(CHOICES, each, strict=True)) for each in product(*(options.pop(path) for path in CHOICES))]
+    rows = covering_rows({"choices": chosen, **options}, is_allowed)
+    return [{**row, **row["choices"]} for row in rows]
+
+
+def complaints(helm: Helm, judge: Judge, row: Row) -> Iterator[str]:
+    values = nested({path: value for path, value in row.items() if path != "choices"})
+    rendering = helm.render(values, f"--namespace={GUARDED}")
+    if rendering.code:
+        yield rendering.stderr
+        return
+    items = documents(rendering.stdout)
+    for item in items:
+        if item["kind"] != "Pod":
+            yield from judge.complaints(item)
+    for spec in pod_specs(items):
+        # The account that it is to have is not there.
+        pod = {"spec": {**spec, "serviceAccountName": "default"}, "metadata": {"name": "x", "namespace": GUARDED}}
+        yield from judge.complaints_of_pod({"apiVersion": "v1", "kind": "Pod", **pod})
+
+
+def test_the_api_server_accepts_every_combination(helm4: Helm, judge: Judge) -> None:
+    def found(row: Row) -> list[Any]:
+        return [(complaint, row) for complaint in complaints(helm4, judge, row)]
+
+    tried = rows()
+    assert {tuple(row[path] for path in CHOICES) for row in tried} == set(
+        product(*map(dimensions(GUARDED).get, CHOICES))
+    )
+    with ThreadPoolExecutor(2) as pool:
+        found_wrong = dict(chain.from_iterable(pool.map(found, tried)))
+    assert not set(found_wrong), found_wrong

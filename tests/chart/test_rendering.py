@@ -1,0 +1,180 @@
+"""What the chart renders, without a cluster."""
+
+import json
+from importlib.metadata import version
+from typing import Any
+
+import pytest
+import typer
+from syrupy.assertion import SnapshotAssertion
+from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
+
+from chart.kinds import containers, documents, pod_specs
+from chart.releases import CHART, Helm
+from chart.samples import SAMPLES, dimensions, everything_on, nested
+from helmchart.fields import values_of
+from helmchart.values import Values
+from statefulroute.cli.app import app
+
+#: The longest name that Helm takes for a release.
+LONG_NAME = "r" * 53
+
+STANDARD_LABELS = {
+    "app.kubernetes.io/name",
+    "app.kubernetes.io/instance",
+    "app.kubernetes.io/component",
+    "app.kubernetes.io/version",
+    "app.kubernetes.io/part-of",
+    "app.kubernetes.io/managed-by",
+    "helm.sh/chart",
+}
+
+
+class YamlSnapshot(SingleFileSnapshotExtension):
+    """A snapshot is a file of YAML, for people to read."""
+
+    file_extension = "yaml"
+    _write_mode = WriteMode.TEXT
+
+
+def rendered(helm: Helm, values: dict[str, Any] | None = None, **options: Any) -> list[dict[str, Any]]:
+    return documents(helm.render(values, "--namespace=play", **options).expect_success().stdout)
+
+
+def test_the_chart_passes_helms_strict_lint(helm: Helm) -> None:
+    helm.run("lint", "--strict", str(CHART)).expect_success()
+
+
+def test_the_chart_passes_helms_strict_lint_with_everything_on(helm4: Helm) -> None:
+    helm4.run("lint", "--strict", str(CHART), "--values=-", stdin=json.dumps(everything_on("play"))).expect_success()
+
+
+def test_both_versions_of_helm_render_the_same(helm: Helm, helm4: Helm) -> None:
+    assert rendered(helm, everything_on("play")) == rendered(helm4, everything_on("play"))
+
+
+@pytest.mark.parametrize("what", ["default", "everything"])
+def test_the_rendering_is_as_it_was(helm4: Helm, snapshot: SnapshotAssertion, what: str) -> None:
+    values = everything_on("play") if what == "everything" else {}
+    text = helm4.render(values, "--namespace=play").expect_success().stdout
+    # The schemas and the copied files are their own snapshots; a new version is no change of its own.
+    pieces = [piece for piece in text.split("\n---\n") if not _is_copied(piece)]
+    assert "\n---\n".join(pieces).replace(version("statefulroute"), "0.0.0") == snapshot(extension_class=YamlSnapshot)
+
+
+def _is_copied(piece: str) -> bool:
+    return any(
+        f"/templates/{folder}" in piece for folder in ("crds/", "admission/", "monitoring/grafana", "monitoring/prom")
+    )
+
+
+def test_every_value_is_tried_with_more_than_its_default() -> None:
+    leaves = {".".join(value.path) for value in values_of(Values()) if not value.is_group}
+    tried = dimensions("play")
+    missing = {path for path in leaves if path not in tried and path.rpartition(".")[0] not in tried}
+    assert not missing
+    assert not SAMPLES.keys() - tried.keys()
+    assert all(options[0] != options[1] for options in tried.values())
+
+
+@pytest.mark.parametrize("release", ["x", LONG_NAME, "a.b.c", f"{'a.' * 26}b"])
+@pytest.mark.parametrize("override", ["", "n" * 63])
+def test_no_name_or_label_is_too_long(helm4: Helm, release: str, override: str) -> None:
+    values = everything_on("play") | {"nameOverride": override, "fullnameOverride": "", "image": {"tag": "v" * 128}}
+    for item in rendered(helm4, values, release=release):
+        metadata = item["metadata"]
+        assert len(metadata["name"]) <= 63, metadata["name"]
+        assert all(len(value) <= 63 for value in metadata["labels"].values()), metadata
+
+
+def test_names_stay_apart_however_long_the_release_is_called(helm4: Helm) -> None:
+    items = rendered(helm4, everything_on("play") | {"fullnameOverride": ""}, release=LONG_NAME)
+    keys = [(item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"]) for item in items]
+    assert len(keys) == len(set(keys))
+
+
+@pytest.mark.parametrize("what", ["default", "everything"])
+def test_every_object_bears_the_standard_labels(helm4: Helm, what: str) -> None:
+    for item in rendered(helm4, everything_on("play") if what == "everything" else {}):
+        assert item["metadata"]["labels"].keys() >= STANDARD_LABELS, item["metadata"]
+
+
+def test_labels_of_ones_own_do_not_replace_those_that_select_the_pods(helm4: Helm) -> None:
+    items = rendered(helm4, everything_on("play"))
+    (deployment,) = (item for item in items if item["kind"] == "Deployment" and "test" not in item["metadata"]["name"])
+    selector = deployment["spec"]["selector"]["matchLabels"]
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert selector.items() <= labels.items()
+    assert {"team": "games", "sidecar": "no"}.items() <= labels.items()
+
+
+def test_every_namespaced_object_says_its_namespace(helm4: Helm) -> None:
+    for_the_cluster = {
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "CustomResourceDefinition",
+        "ValidatingAdmissionPolicy",
+        "ValidatingAdmissionPolicyBinding",
+    }
+    for item in rendered(helm4, everything_on("play")):
+        assert ("namespace" in item["metadata"]) == (item["kind"] not in for_the_cluster), item["metadata"]
+
+
+@pytest.mark.parametrize("what", ["default", "everything"])
+def test_the_command_understands_every_command_line_of_the_chart(helm4: Helm, what: str) -> None:
+    items = rendered(helm4, everything_on("play") if what == "everything" else {})
+    command = typer.main.get_command(app)
+    lines = [container["args"] for container in containers(items) if "command" not in container]
+    assert {line[0] for line in lines} == {"operator", "release", "link", "unlink"}
+    for line in lines:
+        subcommand = command.get_command(None, line[0])  # type: ignore[attr-defined]
+        subcommand.make_context(line[0], list(line[1:])).close()
+
+
+def test_without_leader_election_the_one_operator_is_stopped_before_the_next_starts(helm4: Helm) -> None:
+    items = rendered(helm4, {"leaderElection": {"enabled": False}, "replicas": 1})
+    (deployment,) = (item for item in items if item["kind"] == "Deployment")
+    assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert "--no-leader-elect" in container["args"]
+    assert not [argument for argument in container["args"] if "lease" in argument]
+
+
+def test_a_digest_wins_over_a_tag(helm4: Helm) -> None:
+    digest = SAMPLES["image.digest"]
+    images = {each["image"] for each in containers(rendered(helm4, {"image": {"digest": digest, "tag": "x"}}))}
+    assert images == {f"statefulroute@{digest}"}
+
+
+def test_a_password_of_any_characters_reaches_the_pull_secret(helm4: Helm) -> None:
+    import base64  # noqa: PLC0415
+
+    items = rendered(helm4, {"imageCredentials": SAMPLES["imageCredentials"]})
+    (secret,) = (item for item in items if item["kind"] == "Secret")
+    known = json.loads(base64.b64decode(secret["data"][".dockerconfigjson"]))["auths"]["registry.invalid"]
+    assert known["password"] == SAMPLES["imageCredentials"]["password"]
+    assert base64.b64decode(known["auth"]).decode() == f"robot:{known['password']}"
+    assert all(spec["imagePullSecrets"] == [{"name": secret["metadata"]["name"]}] for spec in pod_specs(items))
+
+
+def test_the_password_is_in_no_other_object(helm4: Helm) -> None:
+    text = helm4.render({"imageCredentials": {"registry": "r", "username": "u", "password": "verysecret"}}).stdout
+    assert "verysecret" not in text
+
+
+def test_uninstalling_keeps_the_definitions_unless_told_otherwise(helm4: Helm) -> None:
+    def policies(keep: bool) -> set[str | None]:
+        items = rendered(helm4, {"crds": {"keep": keep}})
+        definitions = [item["metadata"] for item in items if item["kind"] == "CustomResourceDefinition"]
+        return {each.get("annotations", {}).get("helm.sh/resource-policy") for each in definitions}
+
+    assert policies(keep=True) == {"keep"}
+    assert policies(keep=False) == {None}
+
+
+def test_what_is_empty_by_default_may_be_null(helm4: Helm) -> None:
+    rendered(helm4, nested({path: None for path, options in dimensions("play").items() if options[0] in ("", [], {})}))
+
+
+def test_the_chart_can_be_a_part_of_another(helm4: Helm) -> None:
+    rendered(helm4, {"global": {"storageClass": "x"}})

@@ -1,0 +1,105 @@
+"""Values that cannot be: one sentence says which it is, and what to write instead."""
+
+from typing import Any
+
+import pytest
+
+from chart.releases import Helm
+from chart.samples import nested
+
+BY_THE_SCHEMA = [
+    ({"replicas": "x"}, "at '/replicas': got string, want integer"),
+    ({"replicas": -1}, "at '/replicas': minimum: got -1, want 0"),
+    ({"logLevel": "loud"}, "at '/logLevel': value must be one of 'debug', 'info', 'warning', 'error'"),
+    ({"imge": {"tag": "x"}}, "at '': additional properties 'imge' not allowed"),
+    ({"image.tagg": "x"}, "at '/image': additional properties 'tagg' not allowed"),
+    ({"image.repository": ""}, "at '/image/repository': minLength: got 0, want 1"),
+    ({"image": None}, "at '': missing property 'image'"),
+    ({"service.port": None}, "at '/service': missing property 'port'"),
+    ({"service.port": 65536}, "at '/service/port': maximum: got 65,536, want 65,535"),
+    ({"watchNamespaces": ["a", "a"]}, "at '/watchNamespaces': items at 0 and 1 are equal"),
+    (
+        {"podDisruptionBudget.maxUnavailable": True},
+        "at '/podDisruptionBudget/maxUnavailable': got boolean, want integer",
+    ),
+    ({"commonLabels.a": 1}, "at '/commonLabels/a': got number, want string"),
+    ({"livenessProbe.periodSeconds": 0}, "at '/livenessProbe/periodSeconds': minimum: got 0, want 1"),
+]
+
+LABEL = "write at most 63 of a-z, 0-9 and -, with a letter or digit at both ends"
+
+BY_THE_CHART = [
+    ({"nameOverride": "a.b"}, f'nameOverride is "a.b": {LABEL}, or nothing.'),
+    ({"fullnameOverride": "x" * 64}, f'fullnameOverride is "{"x" * 64}": {LABEL}, or nothing.'),
+    ({"watchNamespaces": ["a", "-b"]}, f'an item of watchNamespaces is "-b": {LABEL}.'),
+    ({"image.digest": "abc"}, 'image.digest is "abc": write sha256: and 64 of 0-9 and a-f, or nothing.'),
+    (
+        {"podDisruptionBudget.maxUnavailable": "101%"},
+        'podDisruptionBudget.maxUnavailable is "101%": write a number like 1, or a percentage like 50%.',
+    ),
+    ({"serviceMonitor.interval": "1"}, 'serviceMonitor.interval is "1": write a number and a unit, like 30s.'),
+    (
+        {"tracing.endpoint": "collector:4318"},
+        'tracing.endpoint is "collector:4318": write a URL like http://collector:4318, or nothing.',
+    ),
+    (
+        {"leaderElection.enabled": False},
+        (
+            "replicas is 2 and leaderElection.enabled is false: without a leader all would write; set replicas to 1, "
+            "or enable it."
+        ),
+    ),
+    (
+        {"leaderElection.leaseDurationSeconds": 10},
+        (
+            "leaderElection.leaseDurationSeconds (10) must be more than leaderElection.renewDeadlineSeconds (10): the "
+            "leader has to stop before the next may start."
+        ),
+    ),
+    (
+        {"leaderElection.renewDeadlineSeconds": 6, "leaderElection.retryPeriodSeconds": 5},
+        (
+            "leaderElection.renewDeadlineSeconds (6) must be more than 1.2 times leaderElection.retryPeriodSeconds "
+            "(5): a renewal has to have a second try."
+        ),
+    ),
+    (
+        {"serviceMonitor.enabled": True, "podMonitor.enabled": True},
+        (
+            "serviceMonitor.enabled and podMonitor.enabled are both true: every figure would be counted twice; enable "
+            "one of them."
+        ),
+    ),
+    (
+        {"imageCredentials.registry": "registry.invalid"},
+        "imageCredentials.registry is set: set imageCredentials.username and imageCredentials.password, too.",
+    ),
+    (
+        {"terminationGracePeriodSeconds": 60},
+        (
+            "releaseOnUninstall.timeoutSeconds (60) must be more than terminationGracePeriodSeconds (60): so long the "
+            "operator may take to stop."
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("values", "sentence"), BY_THE_SCHEMA)
+def test_a_value_of_another_kind_is_refused_by_the_schema(helm4: Helm, values: dict[str, Any], sentence: str) -> None:
+    refused = helm4.render(nested(values))
+    (told,) = (line for line in refused.stderr.splitlines() if line.startswith("- "))
+    assert told.removeprefix("- ").startswith(sentence)
+
+
+@pytest.mark.parametrize(("values", "sentence"), BY_THE_CHART)
+def test_a_value_of_another_form_is_refused_with_what_to_write(
+    helm4: Helm, values: dict[str, Any], sentence: str
+) -> None:
+    refused = helm4.render(nested(values))
+    assert refused.code
+    assert sentence in refused.stderr.splitlines()
+
+
+def test_both_versions_of_helm_tell_the_sentence(helm: Helm) -> None:
+    for values, sentence in (BY_THE_SCHEMA[0], BY_THE_CHART[0]):
+        assert sentence in helm.render(nested(values)).stderr
