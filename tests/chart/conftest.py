@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from chart.kubelet import Kubelet, kubelet
 from chart.releases import GUARDED, Helm
 from harness.kubectl import Kubectl
 from harness.witness import Witness
@@ -70,6 +71,13 @@ def guarded(chief: Kubectl) -> Kubectl:
 def witness(apart: LocalCluster) -> Witness:
     """Who reads and writes that cluster without the product's own client."""
     return Witness(apart.kubeconfig)
+
+
+@pytest.fixture
+def running(apart: LocalCluster, guarded: Kubectl, tmp_path: Path) -> Iterator[Kubelet]:
+    """Who runs the pods of the release."""
+    with kubelet(apart.kubeconfig, str(guarded.namespace), tmp_path / "kubelet") as runner:
+        yield runner
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ import json
 import os
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from harness.kubectl import Result
+from harness.kubectl import Kubectl, Result
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "statefulroute"
@@ -17,6 +17,18 @@ CHART = ROOT / "charts" / "statefulroute"
 GUARDED = "guarded"
 
 TIMEOUT_SECONDS = 180.0
+
+_KINDS = (
+    "pods,replicasets,deployments,jobs,services,serviceaccounts,secrets,configmaps,roles,rolebindings,networkpolicies,"
+    "poddisruptionbudgets,clusterroles,clusterrolebindings,customresourcedefinitions,validatingadmissionpolicies,"
+    "validatingadmissionpolicybindings"
+)
+
+
+def previous_chart() -> Path:
+    """The chart of the release before this one."""
+    (archive,) = (Path(__file__).parent / "previous").glob("statefulroute-*.tgz")
+    return archive
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +59,10 @@ class Helm:
         )
         return Result((self.program.name, *arguments), done.returncode, done.stdout, done.stderr)
 
+    def within(self, kubeconfig: Path) -> Self:
+        """The same Helm for a cluster."""
+        return replace(self, kubeconfig=kubeconfig)
+
     def render(self, values: Mapping[str, Any] | None = None, *options: str, release: str = "statefulroute") -> Result:
         """Render the chart with these values."""
         return self.run("template", release, str(CHART), "--values=-", *options, stdin=json.dumps(values or {}))
@@ -60,13 +76,13 @@ class Release:
         helm: who installs it.
         name: its name.
         namespace: where.
-        settings: values that every installation of it has, as `--set` takes them.
+        values: what every installation of it has.
     """
 
     helm: Helm
     name: str
     namespace: str
-    settings: tuple[str, ...] = ()
+    values: Mapping[str, Any] = field(default_factory=dict)
 
     def install(self, *options: str, chart: Path = CHART) -> Result:
         """Install it, and wait until its pods are Ready."""
@@ -88,9 +104,15 @@ class Release:
         """Uninstall it, and wait until it is gone."""
         return self._run("uninstall", self.name, "--wait", *options)
 
-    def _with_values(self, verb: str, chart: Path, options: tuple[str, ...]) -> Result:
-        values = [part for setting in self.settings for part in ("--set", setting)]
-        return self._run(verb, self.name, str(chart), "--wait", *values, *options)
+    def left(self, kubectl: Kubectl) -> set[str]:
+        """What there is of it in its namespace and for the whole cluster, by its label."""
+        label = f"app.kubernetes.io/instance={self.name}"
+        return set(kubectl.run("get", _KINDS, f"--selector={label}", "--output=name").expect_success().stdout.split())
 
-    def _run(self, *arguments: str) -> Result:
-        return self.helm.run(*arguments, "--namespace", self.namespace, "--timeout", "120s")
+    def _with_values(self, verb: str, chart: Path, options: tuple[str, ...]) -> Result:
+        given = json.dumps(self.values)
+        return self._run(verb, self.name, str(chart), "--wait", "--values=-", *options, stdin=given)
+
+    def _run(self, *arguments: str, stdin: str = "") -> Result:
+        place = ("--namespace", self.namespace, "--timeout", "120s")
+        return self.helm.run(*arguments, *place, stdin=stdin).expect_success()

@@ -24,7 +24,7 @@ CHOICES = tuple(".".join(value.path) for value in values_of(Values()) if value.c
 
 
 @pytest.fixture(scope="module")
-def judge(apart: LocalCluster, guarded: Kubectl) -> Judge:
+def judge(apart: LocalCluster, guarded: Kubectl) -> Iterator[Judge]:
     """Somebody who knows all kinds that the chart may use."""
     definitions = programs.monitoring_definitions(PlainProgress())
     monitors = [
@@ -36,7 +36,8 @@ def judge(apart: LocalCluster, guarded: Kubectl) -> Judge:
     guarded.run(
         "wait", "--for=condition=Established", "--timeout=60s", "customresourcedefinitions", "--all"
     ).expect_success()
-    return Judge(apart.kubeconfig)
+    yield Judge(apart.kubeconfig)
+    guarded.run("delete", "--filename", "crds").expect_success()  # a release is to bring its own
 
 
 def rows() -> list[Row]:

@@ -1,0 +1,224 @@
+"""Runs what is in a release's pods, where the cluster's own pods are kwok's and run nothing.
+
+Each container becomes a process of this machine, with the container's arguments and a token that is bound to the pod.
+The operator's pods are Ready once their probe says so, and gone once their process has ended.
+"""
+
+import json
+import subprocess
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness.accounts import Person
+from harness.operator import PROGRAM
+from harness.service import NOT_READY, READY
+
+PAUSE_SECONDS = 0.1
+COMMAND_SECONDS = 120.0
+STOP_SECONDS = 30.0
+PROBE_SECONDS = 2.0
+
+#: Every address of the machine is a container's own; here it is one port of loopback that is free.
+PUBLIC, LOOPBACK = "0.0.0.0:8080", "127.0.0.1:0"
+
+#: Annotations of pods that are to be Ready only when this kubelet says so.
+HELD_BACK = NOT_READY
+
+_BAD = {"error", "critical"}
+
+_FINALIZER = "example.com/kubelet"
+
+Pod = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A process that has ended.
+
+    Attributes:
+        container: the container's name.
+        arguments: its command line.
+        code: how it ended.
+        output: all that it wrote.
+    """
+
+    container: str
+    arguments: tuple[str, ...]
+    code: int
+    output: str
+
+
+@dataclass
+class Kubelet:
+    """Runs the pods of one namespace.
+
+    Attributes:
+        kubeconfig: the administrator's.
+        namespace: whose pods.
+        folder: where it keeps tokens and logs.
+        ran: what has ended, in order.
+    """
+
+    kubeconfig: Path
+    namespace: str
+    folder: Path
+    ran: list[Ran] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._there: set[str] = set()
+        """The unique ids of the pods that are there, and not being deleted."""
+        self._threads: dict[str, threading.Thread] = {}
+        self._operators: dict[str, subprocess.Popen[bytes]] = {}
+        self._done = threading.Event()
+
+    @property
+    def operators(self) -> int:
+        """How many operators run."""
+        return sum(process.poll() is None for process in list(self._operators.values()))
+
+    def complaints(self) -> list[str]:
+        """What operators have logged as an error, or as a line that is no log line at all."""
+        lines = [line for file in sorted(self.folder.glob("operator-*.log")) for line in file.read_text().splitlines()]
+        return [line for line in lines if not line.startswith("{") or json.loads(line)["level"] in _BAD]
+
+    def commands(self, container: str) -> list[Ran]:
+        """What has ended in containers of this name."""
+        return [each for each in self.ran if each.container == container]
+
+    def live(self) -> None:
+        """Look after the pods until `end`."""
+        person = self._person()
+        while not self._done.wait(PAUSE_SECONDS):
+            with suppress(OSError):  # a server that is slow
+                self._look(person.ask("GET", "pods").expect_success()["items"])
+
+    def end(self) -> None:
+        """Stop everything that runs."""
+        self._done.set()
+        for thread in list(self._threads.values()):
+            thread.join()
+
+    def _look(self, pods: list[Pod]) -> None:
+        self._there = {pod["metadata"]["uid"] for pod in pods if not pod["metadata"].get("deletionTimestamp")}
+        for pod in pods:
+            uid = pod["metadata"]["uid"]
+            if uid in self._there - self._threads.keys() and pod.get("status", {}).get("phase") == "Running":
+                is_operator = pod["metadata"]["labels"].get("app.kubernetes.io/component") == "operator"
+                run = self._run_operator if is_operator else self._run_commands
+                self._threads[uid] = threading.Thread(target=run, args=(pod, self._person()))
+                self._threads[uid].start()
+
+    def _person(self) -> Person:
+        """An administrator, for one thread."""
+        return Person.of(self.kubeconfig, self.namespace)
+
+    def _environment(self, pod: Pod, person: Person) -> dict[str, str]:
+        """With a kubeconfig that has a token which is bound to the pod, as a kubelet asks for."""
+        bound = {"apiVersion": "v1", "kind": "Pod", **{key: pod["metadata"][key] for key in ("name", "uid")}}
+        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"boundObjectRef": bound}}
+        account = pod["spec"]["serviceAccountName"]
+        token = person.ask("POST", f"serviceaccounts/{account}/token", request).expect_success()
+        known = yaml.safe_load(self.kubeconfig.read_text())
+        for user in known["users"]:
+            user["user"] = {"token": token["status"]["token"]}
+        for context in known["contexts"]:
+            context["context"]["namespace"] = self.namespace
+        file = self.folder / f"{pod['metadata']['uid']}.kubeconfig"
+        file.write_text(json.dumps(known))
+        return {"KUBECONFIG": str(file), "PATH": "/usr/bin:/bin", "NO_COLOR": "1"}
+
+    def _run_operator(self, pod: Pod, person: Person) -> None:
+        """Run it for as long as the pod is there, and let the pod go then."""
+        path, uid = f"pods/{pod['metadata']['name']}", pod["metadata"]["uid"]
+        held = person.patch(path, {"metadata": {"uid": uid, "finalizers": [_FINALIZER]}})
+        if held.refusal is None:
+            environment = self._environment(pod, person)
+            while uid in self._there and not self._done.is_set():
+                self._live_once(pod, person, environment)
+            person.patch(path, {"metadata": {"uid": uid, "finalizers": None}})
+
+    def _live_once(self, pod: Pod, person: Person, environment: Mapping[str, str]) -> None:
+        """One life of an operator's process: until it ends, or its pod is deleted."""
+        (container,) = pod["spec"]["containers"]
+        uid, name = pod["metadata"]["uid"], pod["metadata"]["name"]
+        arguments = [argument.replace(PUBLIC, LOOPBACK) for argument in container["args"]]
+        file = self.folder / f"operator-{name}.log"
+        with file.open("ab") as log:
+            process = subprocess.Popen(
+                [PROGRAM, *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**environment}
+            )
+        self._operators[uid] = process
+        is_ready = False
+        while process.poll() is None and uid in self._there and not self._done.wait(PAUSE_SECONDS):
+            if not is_ready and (is_ready := _says_ok(file, container["readinessProbe"]["httpGet"]["path"])):
+                person.patch(f"pods/{name}", {"metadata": {"uid": uid, "annotations": READY}})
+        process.terminate()
+        try:
+            code = process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            code = process.wait()
+        self.ran.append(Ran("operator", tuple(arguments), code, ""))
+
+    def _run_commands(self, pod: Pod, person: Person) -> None:
+        """Run init containers, then the others, until one fails; then say so in the pod's status."""
+        code = 0
+        environment = self._environment(pod, person)
+        for container in [*pod["spec"].get("initContainers", ()), *pod["spec"]["containers"]]:
+            done = subprocess.run(
+                [PROGRAM, *container["args"]],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                check=False,
+                timeout=COMMAND_SECONDS,
+                env=environment,
+            )
+            code = done.returncode
+            self.ran.append(Ran(container["name"], tuple(container["args"]), code, done.stdout))
+            if code:
+                break
+        ended = {"terminated": {"exitCode": code, "reason": "Error" if code else "Completed"}}
+        containers = [
+            {**{key: each[key] for key in ("name", "image")}, "imageID": "", "ready": False, "restartCount": 0}
+            | {"state": ended}
+            for each in pod["spec"]["containers"]
+        ]
+        status = {"phase": "Failed" if code else "Succeeded", "containerStatuses": containers}
+        person.patch(f"pods/{pod['metadata']['name']}/status", {"status": status})
+
+
+def _says_ok(log: Path, probe: str) -> bool:
+    """Whether an operator answers a probe well; it logs where it can be asked."""
+    told = [line for line in log.read_text().splitlines() if line.startswith("{") and '"addresses"' in line]
+    if not told:
+        return False
+    (address,) = json.loads(told[-1])["addresses"]
+    try:
+        with urllib.request.urlopen(f"http://{address}{probe}", timeout=PROBE_SECONDS) as response:
+            return bool(response.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+@contextmanager
+def kubelet(kubeconfig: Path, namespace: str, folder: Path) -> Iterator[Kubelet]:
+    """A kubelet that runs the namespace's pods as long as the context lasts."""
+    folder.mkdir(exist_ok=True)
+    runner = Kubelet(kubeconfig, namespace, folder)
+    thread = threading.Thread(target=runner.live)
+    thread.start()
+    try:
+        yield runner
+    finally:
+        runner.end()
+        thread.join()

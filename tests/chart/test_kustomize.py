@@ -1,0 +1,43 @@
+"""The kustomize base: what the chart renders by default, without what belongs to Helm."""
+
+from pathlib import Path
+
+import pytest
+
+from chart.judging import Judge
+from chart.kinds import documents, pod_specs
+from chart.releases import Helm
+from harness.kubectl import Kubectl
+from helmchart.files import CHART
+from helmchart.kustomize import BASE, NAMESPACE, kustomize_files
+from localcluster import LocalCluster
+
+
+@pytest.fixture
+def base(chief: Kubectl, root: Path) -> str:
+    return chief.run("kustomize", str(root / BASE)).expect_success().stdout
+
+
+def test_it_is_what_the_chart_renders(helm4: Helm, root: Path) -> None:
+    for path, text in kustomize_files(root, helm4.program):
+        assert (root / path).read_text() == text, path
+
+
+def test_it_holds_all_that_the_chart_holds_and_bears_no_mark_of_helm(helm4: Helm, base: str) -> None:
+    rendered = documents(helm4.render(None, "--no-hooks", f"--namespace={NAMESPACE}").expect_success().stdout)
+    keys = {(item["kind"], item["metadata"]["name"]) for item in documents(base)}
+    assert keys == {(item["kind"], item["metadata"]["name"]) for item in rendered} | {("Namespace", NAMESPACE)}
+    assert "helm" not in base.lower()
+    assert str(CHART) not in base
+
+
+def test_the_api_server_accepts_it_and_pod_security_its_pods(apart: LocalCluster, chief: Kubectl, base: str) -> None:
+    items = documents(base)
+    (namespace,) = (item for item in items if item["kind"] == "Namespace")
+    chief.create(namespace)
+    judge = Judge(apart.kubeconfig)
+    assert [complaint for item in items for complaint in judge.complaints(item)] == []
+    (spec,) = pod_specs(items)
+    pod = {"spec": {**spec, "serviceAccountName": "default"}, "metadata": {"name": "x", "namespace": NAMESPACE}}
+    assert judge.complaints_of_pod({"apiVersion": "v1", "kind": "Pod", **pod}) == []
+    chief.run("delete", "namespace", NAMESPACE, "--wait=false").expect_success()
