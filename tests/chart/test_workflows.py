@@ -1,0 +1,46 @@
+"""The workflows of GitHub Actions: actionlint finds nothing wrong, and each action is pinned."""
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from helmchart import programs
+from localcluster.progress import PlainProgress
+from pythons import SUPPORTED
+
+ACTION = re.compile(r"[\w-]+/[\w/-]+@v\d+\.\d+\.\d+")
+
+
+@pytest.fixture(scope="module")
+def actionlint() -> Path:
+    return programs.actionlint(PlainProgress())
+
+
+@pytest.fixture
+def workflows(root: Path) -> dict[str, dict[str, Any]]:
+    return {file.stem: yaml.safe_load(file.read_text()) for file in sorted((root / ".github/workflows").glob("*.yaml"))}
+
+
+def test_actionlint_finds_nothing_wrong(actionlint: Path, root: Path) -> None:
+    done = subprocess.run([actionlint, "-no-color"], cwd=root, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_each_action_is_pinned_to_one_version(workflows: dict[str, dict[str, Any]]) -> None:
+    steps = [step for each in workflows.values() for job in each["jobs"].values() for step in job["steps"]]
+    used = [step["uses"] for step in steps if "uses" in step]
+    assert [action for action in used if not ACTION.fullmatch(action)] == []
+
+
+def test_all_tests_run_on_every_supported_python(workflows: dict[str, dict[str, Any]]) -> None:
+    assert tuple(workflows["ci"]["jobs"]["test"]["strategy"]["matrix"]["python"]) == SUPPORTED
+
+
+def test_no_job_may_write_to_the_repository_or_run_for_ever(workflows: dict[str, dict[str, Any]]) -> None:
+    for workflow in workflows.values():
+        assert workflow["permissions"] == {"contents": "read"}
+        assert all("timeout-minutes" in job and "permissions" not in job for job in workflow["jobs"].values())
