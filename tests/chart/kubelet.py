@@ -5,6 +5,7 @@ The operator's pods are Ready once their probe says so, and gone once their proc
 """
 
 import json
+import re
 import subprocess
 import threading
 import urllib.error
@@ -33,6 +34,7 @@ PUBLIC, LOOPBACK = "0.0.0.0:8080", "127.0.0.1:0"
 HELD_BACK = NOT_READY
 
 _BAD = {"error", "critical"}
+_RETRY = re.compile(r"Request attempt #\d+/\d+ failed; (will retry|TCP closed; will re-authenticate)")
 
 _FINALIZER = "example.com/kubelet"
 
@@ -85,9 +87,13 @@ class Kubelet:
         return sum(process.poll() is None for process in list(self._operators.values()))
 
     def complaints(self) -> list[str]:
-        """What operators have logged as an error, or as a line that is no log line at all."""
+        """What operators have logged as an error, or as a line that is no log line at all.
+
+        Not what kopf says of a request that it tries again.
+        """
         lines = [line for file in sorted(self.folder.glob("operator-*.log")) for line in file.read_text().splitlines()]
-        return [line for line in lines if not line.startswith("{") or json.loads(line)["level"] in _BAD]
+        told = [json.loads(line) if line.startswith("{") else {"event": line, "level": "error"} for line in lines]
+        return [line["event"] for line in told if line["level"] in _BAD and not _RETRY.match(line["event"])]
 
     def commands(self, container: str) -> list[Ran]:
         """What has ended in containers of this name."""

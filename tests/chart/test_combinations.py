@@ -10,7 +10,7 @@ import pytest
 from chart.covering import Row, covering_rows
 from chart.judging import Judge
 from chart.kinds import documents, pod_specs
-from chart.releases import GUARDED, Helm
+from chart.releases import GUARDED, ROOT, Helm
 from chart.samples import dimensions, is_allowed, nested
 from harness.kubectl import Kubectl
 from helmchart import programs
@@ -31,13 +31,13 @@ def judge(apart: LocalCluster, guarded: Kubectl) -> Iterator[Judge]:
         str(definitions / f"monitoring.coreos.com_{kind}.yaml")
         for kind in ("servicemonitors", "podmonitors", "prometheusrules")
     ]
-    for file in ("crds", *monitors):
+    for file in (str(ROOT / "crds"), *monitors):
         guarded.run("apply", "--server-side", "--filename", file).expect_success()
     guarded.run(
         "wait", "--for=condition=Established", "--timeout=60s", "customresourcedefinitions", "--all"
     ).expect_success()
     yield Judge(apart.kubeconfig)
-    guarded.run("delete", "--filename", "crds").expect_success()  # a release is to bring its own
+    guarded.run("delete", "--filename", str(ROOT / "crds")).expect_success()  # a release is to bring its own
 
 
 def rows() -> list[Row]:

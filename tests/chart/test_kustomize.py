@@ -1,5 +1,7 @@
 """The kustomize base: what the chart renders by default, without what belongs to Helm."""
 
+import shutil
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,20 @@ def test_it_holds_all_that_the_chart_holds_and_bears_no_mark_of_helm(helm4: Helm
     assert keys == {(item["kind"], item["metadata"]["name"]) for item in rendered} | {("Namespace", NAMESPACE)}
     assert "helm" not in base.lower()
     assert str(CHART) not in base
+
+
+def test_an_overlay_as_docs_install_has_it_names_the_image_and_adds_an_option(
+    chief: Kubectl, root: Path, tmp_path: Path
+) -> None:
+    block = (root / "docs/install.md").read_text().partition("    kind: Kustomization\n")[2].partition("\n\n")[0]
+    overlay = tmp_path / "overlays/mine"
+    overlay.mkdir(parents=True)
+    (overlay / "kustomization.yaml").write_text(textwrap.dedent(block))
+    shutil.copytree(root / BASE, tmp_path / BASE)
+    (spec,) = pod_specs(documents(chief.run("kustomize", str(overlay)).expect_success().stdout))
+    (container,) = spec["containers"]
+    assert container["image"] == "registry.example/statefulroute:0.1.0"
+    assert container["args"][-1] == "--log-level=debug"
 
 
 def test_the_api_server_accepts_it_and_pod_security_its_pods(apart: LocalCluster, chief: Kubectl, base: str) -> None:

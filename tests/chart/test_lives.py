@@ -13,8 +13,9 @@ from harness.kubectl import Kubectl
 from harness.namespaces import fresh_namespace
 from harness.patience import eventually
 from harness.service import Service
-from harness.witness import Witness
+from harness.witness import StatefulRoute, Witness
 from localcluster import LocalCluster
+from statefulroute.api.group import FINALIZER
 
 LINKS = 25
 
@@ -56,7 +57,9 @@ def test_a_release_lives_from_installation_to_uninstallation_and_no_link_is_lost
     game.link_all([f"user-{i}" for i in range(LINKS)])
     game.await_all_bound(LINKS)
     links = versions(game)
-    doomed.start(1)
+    doomed.make_route()
+    doomed.await_observed()
+    assert FINALIZER in doomed.route()["metadata"]["finalizers"]
     release.test()
     assert [each.code for each in running.commands("link") + running.commands("unlink")] == [0, 0]
     assert not {name for name in release.left(guarded) if name.endswith("-test")}
@@ -70,7 +73,8 @@ def test_a_release_lives_from_installation_to_uninstallation_and_no_link_is_lost
     assert running.operators == 0
     assert [each.code for each in running.commands("release")] == [0]
     eventually(lambda: release.left(guarded) == DEFINITIONS, "only the definitions are left of it")
-    guarded.run("delete", "namespace", doomed.namespace, "--timeout=30s").expect_success()
+    guarded.run("delete", "namespace", doomed.namespace, "--wait=false").expect_success()
+    eventually(lambda: not doomed.exists(StatefulRoute, doomed.name), "nothing holds its route")
     game.link("while-no-operator-runs")
 
     release.install()
@@ -80,5 +84,6 @@ def test_a_release_lives_from_installation_to_uninstallation_and_no_link_is_lost
     release.upgrade("--set=crds.keep=false")
     release.uninstall()
     eventually(lambda: not release.left(guarded), "the definitions are gone, too")
+    eventually(lambda: doomed.namespace not in doomed.witness.ending_namespaces(), "nor its namespace")
     assert {each.code for each in running.commands("operator")} == {0}
     assert not running.complaints()
