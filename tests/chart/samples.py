@@ -69,6 +69,7 @@ SAMPLES: Mapping[str, Any] = {
     "networkPolicy.egress": [{"ports": [{"port": 443, "protocol": "TCP"}]}],
     "prometheusRule.namespace": "default",
     "prometheusRule.labels": {"prometheus": "main"},
+    "prometheusRule.runbookUrl": "https://wiki.invalid/runbooks/",
     "grafanaDashboard.namespace": "default",
     "grafanaDashboard.labels": {"grafana_dashboard": "yes"},
     "grafanaDashboard.annotations": {"grafana_folder": "Routing"},

@@ -2,10 +2,12 @@
 
 import json
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
+import yaml
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
@@ -13,6 +15,7 @@ from chart.kinds import containers, documents, pod_specs
 from chart.releases import CHART, Helm
 from chart.samples import SAMPLES, dimensions, everything_on, nested
 from helmchart.fields import values_of
+from helmchart.observing import RUNBOOKS
 from helmchart.values import Values
 from statefulroute.cli.app import app
 
@@ -174,6 +177,32 @@ def test_uninstalling_keeps_the_definitions_unless_told_otherwise(helm4: Helm) -
 
 def test_what_is_empty_by_default_may_be_null(helm4: Helm) -> None:
     rendered(helm4, nested({path: None for path, options in dimensions("play").items() if options[0] in ("", [], {})}))
+
+
+def monitoring_file(root: Path, name: str) -> str:
+    file = root / "deploy" / "monitoring" / name
+    if not file.exists():
+        pytest.skip(f"there is no {file.relative_to(root)} yet")
+    return file.read_text()
+
+
+def test_the_alerts_are_those_of_the_repository_with_pages_where_they_are_said_to_be(helm4: Helm, root: Path) -> None:
+    alerts = monitoring_file(root, "alerts.yaml")
+    assert RUNBOOKS in alerts
+    pages = "https://wiki.invalid/"
+    (rule,) = (
+        item
+        for item in rendered(helm4, {"prometheusRule": {"enabled": True, "runbookUrl": pages}})
+        if item["kind"] == "PrometheusRule"
+    )
+    assert rule["spec"] == yaml.safe_load(alerts.replace(RUNBOOKS, pages))
+
+
+def test_the_dashboard_is_that_of_the_repository(helm4: Helm, root: Path) -> None:
+    dashboard = monitoring_file(root, "dashboard.json")
+    items = rendered(helm4, {"grafanaDashboard": {"enabled": True}})
+    (shown,) = (item for item in items if item["kind"] == "ConfigMap")
+    assert json.loads(shown["data"]["statefulroute.json"]) == json.loads(dashboard)
 
 
 def test_the_chart_can_be_a_part_of_another(helm4: Helm) -> None:

@@ -35,6 +35,10 @@ class PodMonitor(_Monitor):
     """A PodMonitor of the Prometheus operator."""
 
 
+#: Where the alerts of deploy/monitoring say that their pages are.
+RUNBOOKS = "https://statefulroute.io/docs/runbooks/"
+
+
 class PrometheusRule(Part):
     """A PrometheusRule of the Prometheus operator."""
 
@@ -43,6 +47,11 @@ class PrometheusRule(Part):
     )
     namespace: OwnName = Field("", description="Where; empty is the release's namespace.")
     labels: Texts = Field({}, description="Labels by which Prometheus finds it.")
+    runbook_url: str = Field(
+        RUNBOOKS,
+        description="Where your copy of docs/runbooks is: what stands before the name of an alert's page.",
+        **written("https?://.+/", f"a URL that ends with a slash, like {RUNBOOKS}"),
+    )
 
 
 class GrafanaDashboard(Part):
