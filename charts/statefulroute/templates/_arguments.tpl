@@ -20,6 +20,9 @@ The command line of the operator. `statefulroute operator --help` has its meanin
 - --moves-per-second={{ int .Values.movesPerSecond }}
 - --log-level={{ .Values.logLevel }}
 - --log-format={{ .Values.logFormat }}
+{{- if .Values.hashUids }}
+- --hash-uids
+{{- end }}
 {{- with .Values.extraArgs }}
 {{ toYaml . }}
 {{- end }}

@@ -139,6 +139,9 @@ class Values(Part):
     )
     log_level: LogLevel = Field(LogLevel.INFO, description="The least level that is logged.")
     log_format: LogFormat = Field(LogFormat.JSON, description="How lines are logged.")
+    hash_uids: bool = Field(
+        default=False, description="Whether logs and traces have a hash in the place of each user's id."
+    )
     tracing: Tracing = Field(Tracing(), description="Traces by OpenTelemetry.")
     extra_args: list[str] = Field([], description="More options of `statefulroute operator`.")
     extra_env: list[Object] = Field([], description="More environment variables, as a container has them.")
