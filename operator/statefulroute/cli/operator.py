@@ -1,6 +1,8 @@
 """The operator's process."""
 
 import asyncio
+import os
+from typing import NoReturn
 
 import structlog
 import typer
@@ -22,10 +24,13 @@ def run_operator(settings: Settings, level: LogLevel, log_format: LogFormat | No
     set_up_logging(level, log_format)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(run(settings))
+            runner.run(run(settings, _abandon))
     except (NotConnectedError, NotListeningError, NoLeaseNamespaceError) as error:
         typer.echo(f"statefulroute: {error}", err=True)
         raise typer.Exit(1) from error
-    except LeadershipLostError as error:
-        log.error("this operator leads no more, and ends", why=str(error))  # noqa: TRY400 - no fault of its code
-        raise typer.Exit(1) from error
+
+
+def _abandon(why: LeadershipLostError) -> NoReturn:
+    """End this process as if it were killed, and say why: everything must bear that anyhow."""
+    log.error("this operator leads no more, and ends", why=str(why))
+    os._exit(1)

@@ -14,7 +14,7 @@ class UnreachableError(ClusterError):
 
 
 class NotLeadingError(ClusterError):
-    """Nothing was sent: another process may write by now. It is no use to try again: this process is about to end."""
+    """Nothing was sent: this process does not hold the Lease, and has never held it."""
 
 
 class APIError(ClusterError):

@@ -1,9 +1,11 @@
 """Keeps a process that may have lost its Lease from writing: it is asked at the last moment before a write goes out.
 
 Whatever has held the process up in between, the answer is right: a blocked event loop, a wait for a free connection, a
-stop by a signal, a machine that was suspended.
+stop by a signal, a machine that was suspended. Both asyncio and uvloop hand what is written to the system in that very
+call, as long as the system takes it.
 """
 
+import asyncio
 import math
 import time
 from collections.abc import Callable
@@ -30,7 +32,8 @@ class Fence:
     """Whether this process may write.
 
     It is shut at first, and opened for a time that may be prolonged before it is over. Once that time has passed, or it
-    was shut by hand, it stays shut for good: the process ends, and its successor has a fence of its own.
+    was shut by hand, it stays shut for good: the process ends, and its successor has a fence of its own. Until then,
+    whoever wants to write waits, for there is nothing left to do about a write that failed.
 
     Args:
         clock: seconds that also pass while the process does not run.
@@ -61,15 +64,18 @@ class Fence:
         """For how long it is still open; 0 or less when it is shut."""
         return -math.inf if self._until is None else self._until - self._clock()
 
-    def check(self) -> None:
-        """Let a write pass.
+    async def let_pass(self) -> None:
+        """Let a write pass; one that comes too late waits here until the process ends.
 
         Raises:
-            NotLeadingError: it is shut.
+            NotLeadingError: it was never open: nobody should try to write.
         """
         until = self._until
-        if until is None or self._clock() >= until:
-            raise NotLeadingError("nothing was written: this process does not hold the Lease, or cannot be sure to")
+        if until is None:
+            raise NotLeadingError("nothing was written: this process does not hold the Lease")
+        if self._clock() >= until:
+            self.shut()
+            await asyncio.Event().wait()
 
     def requests(self) -> type[aiohttp.ClientRequest]:
         """The class of the requests of a session whose writes have to pass."""
@@ -77,7 +83,7 @@ class Fence:
 
 
 class _FencedRequest(aiohttp.ClientRequest):
-    """A request that is refused at the fence instead of being sent, unless it only reads.
+    """A request that is held at the fence instead of being sent, unless it only reads.
 
     aiohttp makes one for each attempt, those after a redirect or a broken connection included. It calls `send` when
     there is a connection, and `write_bytes`, on some Pythons in a task of its own, to hand the head and the body of the
@@ -90,21 +96,16 @@ class _FencedRequest(aiohttp.ClientRequest):
         """Send the head, or keep it for the body.
 
         Raises:
-            NotLeadingError: it was refused.
+            NotLeadingError: the fence was never open.
         """
         if self.method not in _READS:
-            self.fence.check()
+            await self.fence.let_pass()
         return await super().send(conn)
 
     async def write_bytes(
         self, writer: AbstractStreamWriter, conn: Connection, content_length: int | None = None
     ) -> None:
-        """Send the head and the body; whoever waits for the answer is told that it was refused."""
+        """Send the head and the body."""
         if self.method not in _READS:
-            try:
-                self.fence.check()
-            except NotLeadingError as error:
-                if conn.protocol is not None:
-                    conn.protocol.set_exception(error)
-                return
+            await self.fence.let_pass()
         await super().write_bytes(writer, conn, content_length)

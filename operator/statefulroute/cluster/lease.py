@@ -174,9 +174,13 @@ class LeaseLock:
         self._seen = Record()
         """The last record; that of a Lease that was deleted since still holds others off."""
         self._seen_at = 0.0
+        self._may_be_ours = False
+        """Whether it was claimed, and not let go since: the answer to a claim may be lost, and the claim still hold."""
+        self._was_read = asyncio.Event()
 
     async def follow(self) -> None:
         """Watch the Lease until cancelled: who waits for it has it a moment after its release."""
+        await self._was_read.wait()  # whoever may not read it is told so once, by `take`
         await self._reflector.run()
 
     @property
@@ -214,7 +218,8 @@ class LeaseLock:
             if error.status != _FORBIDDEN:
                 raise
             raise LeaseForbiddenError(
-                f"this operator needs the Role statefulroute-operator-lease in namespace {self._namespace!r}: {error}"
+                f"this operator may not use the Lease {self._name!r} in namespace {self._namespace!r}: "
+                f"bind the Role {self._name}-lease there to its account ({error.message})"
             ) from error
 
     async def _take(self) -> float | None:
@@ -228,22 +233,31 @@ class LeaseLock:
             await self._look()
         return None if self.free_in > 0 else await self._claim()
 
-    async def release(self) -> None:
+    async def release(self) -> bool:
         """Let the Lease go, if this process holds it: the next holder need not wait. All its writing must have ended.
+
+        Returns:
+            Whether it was held.
 
         Raises:
             ClusterError: it was not released, or it is not known whether it was.
         """
-        try:
-            await self._let_go()
-        except ConflictError:  # somebody has written into it
+        if not self._may_be_ours:
+            return False
+        if not self.is_ours:
             await self._look()
-            await self._let_go()
+        try:
+            return await self._let_go()
+        except (ConflictError, NotFoundError):  # somebody has written into it, or it was a claim of our own
+            await self._look()
+            return await self._let_go()
 
-    async def _let_go(self) -> None:
-        if self.is_ours:
+    async def _let_go(self) -> bool:
+        if was_ours := self.is_ours:
             now = _micro_time(self._time_of_day())
             await self._write({"holderIdentity": "", "leaseDurationSeconds": 1, "acquireTime": now, "renewTime": now})
+        self._may_be_ours = False
+        return was_ours
 
     @property
     def _stored(self) -> StoredLease | None:
@@ -254,6 +268,7 @@ class LeaseLock:
         try:
             self._take_in(await self._client.get(f"{self._collection}/{self._name}"))
         except NotFoundError:
+            self._was_read.set()
             if self._stored is not None:
                 self._reflector.forget(self._stored)
 
@@ -265,6 +280,7 @@ class LeaseLock:
             "leaseDurationSeconds": self._times.duration_seconds,
             "renewTime": now,
         }
+        self._may_be_ours = True
         if self._stored is None:
             await self._create({**claim, "acquireTime": now, "leaseTransitions": 0})
         elif self.is_ours:
@@ -297,6 +313,7 @@ class LeaseLock:
             self._reflector.observe(LEASES.decode(answer))
         except ValueError as error:  # a proxy's page
             raise ClusterError(f"the answer is no Lease: {error}") from error
+        self._was_read.set()
 
     def _changed(self, old: StoredLease | None, new: StoredLease | None) -> None:
         """A listener of the cache, which knows of a change by the watch or by an answer, whichever comes first."""

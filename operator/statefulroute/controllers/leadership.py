@@ -2,9 +2,10 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 import structlog
 
@@ -33,6 +34,10 @@ _DEAD_BY_SECONDS = 0.01
 
 class LeadershipLostError(Exception):
     """This operator does not lead any more, and can write nothing. It must end: what it knows may be old."""
+
+
+#: What is done when leadership is lost: it ends the process.
+Abandon = Callable[[LeadershipLostError], NoReturn]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +111,8 @@ class Contest:
             self._lock.news.clear()
             self._raise_if_lost(failure)
             try:
-                await self._take()
+                async with asyncio.timeout(self._fence.seconds_left):
+                    await self._take()
                 self._raise_if_lost(failure)
                 failure = ""
             except (ClusterError, TimeoutError) as error:
@@ -115,14 +121,13 @@ class Contest:
                 failure = _said(error)
 
     async def release(self) -> None:
-        """Let the Lease go; if that fails, its time has to pass."""
+        """Let the Lease go, if it is held; if that fails, its time has to pass."""
         try:
             async with asyncio.timeout(_RELEASE_SECONDS):
-                await self._lock.release()
+                if await self._lock.release():
+                    log.info("the Lease is released", identity=self._lock.identity)
         except (ClusterError, TimeoutError) as error:
             log.warning("the Lease was not released: the next holder waits until its time is over", error=_said(error))
-        else:
-            log.info("the Lease is released", identity=self._lock.identity)
 
     async def _take(self) -> bool:
         """Take or renew the Lease; gives whether this process may write from now on.
@@ -159,17 +164,25 @@ class Leadership:
         connection: how to reach the API server.
         fence: what its writes have to pass.
         contest: by which it comes to lead; None where it is alone, and leads as soon as it wants to.
+        abandon: is called when it leads no more; nothing can be written by then.
 
     Attributes:
         connection: how to reach the API server; writes are refused as long as this operator does not lead.
         won: set when it leads; it stays set.
     """
 
-    def __init__(self, connection: Connection, fence: Fence | None = None, contest: Contest | None = None) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        fence: Fence | None = None,
+        contest: Contest | None = None,
+        abandon: Abandon | None = None,
+    ) -> None:
         self.connection = connection.behind(fence)
         self.won = asyncio.Event()
         self._fence = fence
         self._contest = contest
+        self._abandon = abandon
         self._contending: asyncio.Task[None] | None = None
 
     @property
@@ -183,27 +196,23 @@ class Leadership:
             self._contending = asyncio.create_task(self._contend())
         return self._contending
 
-    def raise_if_lost(self) -> None:
-        """Make sure that it still leads, or may yet do so.
+    async def end(self) -> None:
+        """End it, and let the Lease go if it is held: all writing must have ended.
 
         Raises:
-            LeadershipLostError: it has led, and does no more.
             NoLeaseNamespaceError: the Lease's namespace does not exist.
         """
-        if self._contending is not None and self._contending.done() and not self._contending.cancelled():
-            self._contending.result()
-
-    async def end(self) -> None:
-        """End it, and let the Lease go if it is held: all writing must have ended."""
         if self._contending is not None:
             self._contending.cancel()
             await asyncio.wait([self._contending])
-        led = self.leads
+        # One that was lost is left to its time: what was sent last may yet be under way.
+        may_release = self.leads or not self.won.is_set()
         if self._fence is not None:
             self._fence.shut()
-        # One that was lost is left to its time: what was sent last may yet be under way.
-        if led and self._contest is not None:
+        if may_release and self._contest is not None:
             await self._contest.release()
+        if self._contending is not None and not self._contending.cancelled():
+            self._contending.result()
 
     async def _contend(self) -> None:
         if self._contest is None:
@@ -215,21 +224,24 @@ class Leadership:
         self.won.set()
         try:
             await self._contest.keep()
-        except LeadershipLostError:
+        except LeadershipLostError as error:
             if self._fence is not None:
                 self._fence.shut()
+            if self._abandon is not None:
+                self._abandon(error)
             raise
 
 
 @asynccontextmanager
 async def leadership(
-    connection: Connection, election: Election | None, observe: Observer | None = None
+    connection: Connection, election: Election | None, abandon: Abandon, observe: Observer | None = None
 ) -> AsyncIterator[Leadership]:
     """Follow the Lease as long as the context lasts; at its end, all writing must have ended.
 
     Args:
         connection: how to reach the API server.
         election: how it is decided who leads; None where this operator is alone.
+        abandon: is called when this operator leads no more; nothing can be written by then.
         observe: is told of every request about the Lease.
     """
     if election is None:
@@ -243,11 +255,12 @@ async def leadership(
         namespace, times, fence = election.namespace or connection.namespace, election.times, Fence()
         lock = LeaseLock(client, namespace, election.lease, times=times, identity=election.identity)
         following = asyncio.create_task(lock.follow())
-        lead = Leadership(connection, fence, Contest(lock, fence, times))
+        lead = Leadership(connection, fence, Contest(lock, fence, times), abandon)
         try:
             yield lead
         finally:
-            await lead.end()
-            following.cancel()
-            await asyncio.wait([following])
-        lead.raise_if_lost()
+            try:
+                await lead.end()
+            finally:
+                following.cancel()
+                await asyncio.wait([following])

@@ -18,7 +18,7 @@ from statefulroute.cluster.load_endpoints import LoadEndpoints
 from statefulroute.cluster.mirror import Mirror
 from statefulroute.cluster.server import Connection
 from statefulroute.controllers.assembly import Parts, assemble
-from statefulroute.controllers.leadership import Leadership, leadership
+from statefulroute.controllers.leadership import Abandon, Leadership, leadership
 from statefulroute.controllers.monitoring.exposition import Exposition
 from statefulroute.controllers.monitoring.health import Health
 from statefulroute.controllers.monitoring.requests import RequestMetrics
@@ -35,14 +35,18 @@ _KOPF_CONNECTIONS = 16
 _OTHER_CONNECTIONS = 11
 
 
-async def run(settings: Settings) -> None:
+async def run(settings: Settings, abandon: Abandon) -> None:
     """Run the operator until SIGTERM or SIGINT.
+
+    Args:
+        settings: how it runs.
+        abandon: ends the process when this operator has led and leads no more: whatever it is doing, there is nothing
+            that it could still do, and nothing that it has to put in order.
 
     Raises:
         NotConnectedError: no cluster is configured.
         NotListeningError: the address for probes and Prometheus cannot be listened at.
         NoLeaseNamespaceError: the namespace that the Lease is to be in does not exist.
-        LeadershipLostError: it has led, and must not write any more.
     """
     stop = asyncio.Event()
     _on_signals(stop)
@@ -50,7 +54,7 @@ async def run(settings: Settings) -> None:
     connections = settings.parallel_writes + _OTHER_CONNECTIONS + Mirror.watches(settings.namespaces)
     async with (
         connect(settings.kubeconfig, settings.context) as connection,
-        leadership(connection, settings.election, requests) as lead,  # left when all writing has ended
+        leadership(connection, settings.election, abandon, requests) as lead,  # left when all writing has ended
         Client(lead.connection, connections, requests) as client,
         LoadEndpoints() as endpoints,
     ):
@@ -62,7 +66,6 @@ async def run(settings: Settings) -> None:
             if not stop.is_set():
                 log.info("the caches are synced", server=connection.server, links=len(parts.mirror.links.cache))
                 await _first(stopping, lead.contend(), asyncio.create_task(lead.won.wait()))
-                lead.raise_if_lost()
             if lead.won.is_set() and not stop.is_set():
                 await _work(settings, lead, parts, requests, stop, stopping)
     log.info("stopped")
@@ -106,12 +109,12 @@ async def _work(  # noqa: PLR0913, PLR0917 - what is run, and how it is known wh
     operator = asyncio.create_task(kopf.run_tasks(tasks, ignored=ours))
     await _first(is_ready, operator)
     await _first(stopping, operator, lead.contend())
-    lead.raise_if_lost()
     await parts.links.stop()
     end.set()
     await operator  # an error that has ended it is raised here
     for task in background:
         task.cancel()
+    await asyncio.wait(background)
 
 
 def _registry(settings: Settings, connection: Connection, parts: Parts, observe: Observer) -> kopf.OperatorRegistry:

@@ -76,6 +76,10 @@ class Call:
         """Answer, and be done."""
         self.response.set_result(web.Response(body=as_bytes(body), status=status, content_type=content_type))
 
+    def redirect(self, path: str) -> None:
+        """Answer that it is to be asked for elsewhere, by the same method."""
+        self.response.set_result(web.Response(status=307, headers={"Location": path}))
+
     def refuse(self, status: int, reason: str = "", message: str = "") -> None:
         """Answer with an error, as the API server does."""
         self.answer(status_object(status, reason, message), status)
