@@ -68,6 +68,9 @@ def operator(  # noqa: PLR0913 - an option each
     log_format: Annotated[
         LogFormat | None, typer.Option(help="How lines are written; without it: text on a terminal, else json.")
     ] = None,
+    hash_uids: Annotated[
+        bool, typer.Option("--hash-uids", help="Write a hash into the log where there would be the uid of a link.")
+    ] = False,
 ) -> None:
     """Run the operator: bind PodLinks and keep StatefulRoutes' status, until SIGTERM."""
     # A cold `--help` does without kopf and the Kubernetes client.
@@ -91,7 +94,7 @@ def operator(  # noqa: PLR0913 - an option each
         election=Election(lease_name, lease_namespace, times) if leader_elect else None,
         bind_address=address,
     )
-    run_operator(settings, log_level, log_format)
+    run_operator(settings, log_level, log_format, hash_uids=hash_uids)
 
 
 reading.register(app)

@@ -22,14 +22,17 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
-def set_up_logging(level: LogLevel, log_format: LogFormat | None) -> None:
+def set_up_logging(level: LogLevel, log_format: LogFormat | None, *, hash_uids: bool = False) -> None:
     """Send everything that is logged to the standard error, from a level on.
 
     Args:
         level: the least level.
         log_format: how; None is text on a terminal and JSON elsewhere.
+        hash_uids: whether a hash is to stand for each uid of a link.
     """
     import structlog  # noqa: PLC0415 - slow to import, and a cold `--help` logs nothing
+
+    from statefulroute.cli.hiding import LinkHider, pseudonyms  # noqa: PLC0415 - likewise
 
     as_json = log_format is LogFormat.JSON or (log_format is None and not sys.stderr.isatty())
     shared: list[Any] = [
@@ -37,11 +40,15 @@ def set_up_logging(level: LogLevel, log_format: LogFormat | None) -> None:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    renderer: list[Any] = (
-        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(default=str)]
+    # Tracebacks without the values of variables: there are credentials among them, and uids.
+    traceback = structlog.tracebacks.ExceptionDictTransformer(show_locals=False) if as_json else None
+    renderer: list[Any] = [
+        structlog.processors.ExceptionRenderer(traceback) if traceback else structlog.processors.format_exc_info,
+        *([LinkHider(pseudonyms())] if hash_uids else ()),
+        structlog.processors.JSONRenderer(default=str)
         if as_json
-        else [structlog.dev.ConsoleRenderer()]
-    )
+        else structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+    ]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -50,6 +57,7 @@ def set_up_logging(level: LogLevel, log_format: LogFormat | None) -> None:
         )
     )
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.captureWarnings(capture=True)
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # kopf writes several lines an object
     logging.getLogger("kopf").setLevel(max(logging.WARNING, logging.getLogger().level))
     structlog.configure(

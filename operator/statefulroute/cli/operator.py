@@ -19,14 +19,18 @@ from statefulroute.controllers.settings import Settings
 log = structlog.get_logger(__name__)
 
 
-def run_operator(settings: Settings, level: LogLevel, log_format: LogFormat | None) -> None:
+def run_operator(settings: Settings, level: LogLevel, log_format: LogFormat | None, *, hash_uids: bool) -> None:
     """Run the operator until it is told to stop, or must end because it does not lead any more."""
-    set_up_logging(level, log_format)
+    set_up_logging(level, log_format, hash_uids=hash_uids)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run(settings, _abandon))
     except (NotConnectedError, NotListeningError, NoLeaseNamespaceError) as error:
         typer.echo(f"statefulroute: {error}", err=True)
+        raise typer.Exit(1) from error
+    except Exception as error:
+        # Python would print it beside the log: in another form, and with uids that are to be hidden.
+        log.exception("ended by an unexpected error")
         raise typer.Exit(1) from error
 
 
