@@ -69,11 +69,13 @@ def operator(  # noqa: PLR0913 - an option each
         LogFormat | None, typer.Option(help="How lines are written; without it: text on a terminal, else json.")
     ] = None,
     hash_uids: Annotated[
-        bool, typer.Option("--hash-uids", help="Write a hash into the log where there would be the uid of a link.")
+        bool,
+        typer.Option("--hash-uids", help="Write a hash into logs and traces where there would be the uid of a link."),
     ] = False,
 ) -> None:
     """Run the operator: bind PodLinks and keep StatefulRoutes' status, until SIGTERM."""
     # A cold `--help` does without kopf and the Kubernetes client.
+    from statefulroute.cli.hiding import pseudonyms  # noqa: PLC0415
     from statefulroute.cli.operator import run_operator  # noqa: PLC0415
     from statefulroute.cluster.lease import LeaseTimes  # noqa: PLC0415
     from statefulroute.controllers.leadership import Election  # noqa: PLC0415
@@ -93,8 +95,9 @@ def operator(  # noqa: PLR0913 - an option each
         namespaces=tuple(dict.fromkeys(watch_namespace or ())),
         election=Election(lease_name, lease_namespace, times) if leader_elect else None,
         bind_address=address,
+        pseudonyms=pseudonyms() if hash_uids else None,
     )
-    run_operator(settings, log_level, log_format, hash_uids=hash_uids)
+    run_operator(settings, log_level, log_format)
 
 
 reading.register(app)

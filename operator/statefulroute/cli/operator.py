@@ -13,19 +13,20 @@ from statefulroute.cluster.errors import NotConnectedError
 from statefulroute.cluster.lease import NoLeaseNamespaceError
 from statefulroute.controllers.leadership import LeadershipLostError
 from statefulroute.controllers.monitoring.server import NotListeningError
+from statefulroute.controllers.monitoring.spans import NotTracingError
 from statefulroute.controllers.operator import run
 from statefulroute.controllers.settings import Settings
 
 log = structlog.get_logger(__name__)
 
 
-def run_operator(settings: Settings, level: LogLevel, log_format: LogFormat | None, *, hash_uids: bool) -> None:
+def run_operator(settings: Settings, level: LogLevel, log_format: LogFormat | None) -> None:
     """Run the operator until it is told to stop, or must end because it does not lead any more."""
-    set_up_logging(level, log_format, hash_uids=hash_uids)
+    set_up_logging(level, log_format, hash_uids=settings.pseudonyms is not None)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run(settings, _abandon))
-    except (NotConnectedError, NotListeningError, NoLeaseNamespaceError) as error:
+    except (NotConnectedError, NotListeningError, NotTracingError, NoLeaseNamespaceError) as error:
         typer.echo(f"statefulroute: {error}", err=True)
         raise typer.Exit(1) from error
     except Exception as error:

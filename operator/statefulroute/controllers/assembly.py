@@ -23,6 +23,7 @@ from statefulroute.controllers.monitoring.caches import CacheMetrics
 from statefulroute.controllers.monitoring.links import LinkMetrics
 from statefulroute.controllers.monitoring.process import ProcessMetrics
 from statefulroute.controllers.monitoring.routes import RouteMetrics
+from statefulroute.controllers.monitoring.spans import Spans
 from statefulroute.controllers.monitoring.timers import Timer, TimerMetrics
 from statefulroute.controllers.routes.assessments import Assessments
 from statefulroute.controllers.routes.handlers import RouteHandlers
@@ -54,7 +55,7 @@ class Parts:
     collectors: tuple[Collector, ...]
 
 
-def assemble(settings: Settings, lead: Leadership, client: Client, endpoints: LoadEndpoints) -> Parts:
+def assemble(settings: Settings, lead: Leadership, client: Client, endpoints: LoadEndpoints, spans: Spans) -> Parts:
     """Make the parts; none of them runs yet.
 
     Args:
@@ -62,9 +63,10 @@ def assemble(settings: Settings, lead: Leadership, client: Client, endpoints: Lo
         lead: whether this operator leads.
         client: how to reach the API server.
         endpoints: how to ask pods for their load.
+        spans: how their work is traced.
     """
     mirror = Mirror(client, settings.namespaces)
-    counts, timers, assessments = LinkCounts(), TimerMetrics(), Assessments()
+    counts, timers, assessments = LinkCounts(), TimerMetrics(spans.turn), Assessments()
     metrics = LinkMetrics(lambda: lead.leads)
     mirror.links.cache.listen(counts.observe)
     mirror.links.cache.listen(metrics.link_changed)
@@ -82,7 +84,7 @@ def assemble(settings: Settings, lead: Leadership, client: Client, endpoints: Lo
         metrics=metrics,
         clock=utc_now,
     )
-    links = LinkController(mirror, views, reconciler, settings.parallel_writes)
+    links = LinkController(mirror, views, spans.links(reconciler.reconcile), settings.parallel_writes)
     refresh = Refresh(mirror, views, endpoints, PodWriter(client, mirror.pods), utc_now)
     state = StateTimer(
         mirror, views, refresh, RouteWriter(client, mirror.routes), assessments, timers.of(Timer.STATE), utc_now

@@ -23,6 +23,7 @@ from statefulroute.controllers.monitoring.exposition import Exposition
 from statefulroute.controllers.monitoring.health import Health
 from statefulroute.controllers.monitoring.requests import RequestMetrics
 from statefulroute.controllers.monitoring.server import serving
+from statefulroute.controllers.monitoring.spans import tracing
 from statefulroute.controllers.routes.persistence import GenerationStorage, NoProgressStorage
 from statefulroute.controllers.settings import Settings
 
@@ -45,6 +46,7 @@ async def run(settings: Settings, abandon: Abandon) -> None:
 
     Raises:
         NotConnectedError: no cluster is configured.
+        NotTracingError: traces are asked for and cannot be made.
         NotListeningError: the address for probes and Prometheus cannot be listened at.
         NoLeaseNamespaceError: the namespace that the Lease is to be in does not exist.
     """
@@ -53,12 +55,13 @@ async def run(settings: Settings, abandon: Abandon) -> None:
     requests = RequestMetrics()
     connections = settings.parallel_writes + _OTHER_CONNECTIONS + Mirror.watches(settings.namespaces)
     async with (
+        tracing(settings.pseudonyms) as spans,  # left last: what was done to the end is told of
         connect(settings.kubeconfig, settings.context) as connection,
         leadership(connection, settings.election, abandon, requests) as lead,  # left when all writing has ended
-        Client(lead.connection, connections, requests) as client,
+        Client(lead.connection, connections, spans.beside(requests)) as client,
         LoadEndpoints() as endpoints,
     ):
-        parts = assemble(settings, lead, client, endpoints)
+        parts = assemble(settings, lead, client, endpoints, spans)
         async with _monitoring(settings, parts, requests.collectors), parts.mirror.running():
             # Every task of ours is made before kopf begins: kopf ends the ones that are made later.
             stopping = asyncio.create_task(stop.wait())

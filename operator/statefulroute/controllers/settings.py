@@ -5,6 +5,7 @@ from pathlib import Path
 
 from statefulroute.controllers.leadership import Election
 from statefulroute.controllers.monitoring.address import Address
+from statefulroute.domain.pseudonyms import Pseudonyms
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class Settings:
         namespaces: where it works; none is the whole cluster.
         election: how it is decided which of several operators works; None where this one is alone.
         bind_address: where it answers probes and Prometheus; None is nowhere.
+        pseudonyms: what stands for the uids of links in logs and traces; None shows them.
     """
 
     kubeconfig: Path | None = None
@@ -28,3 +30,4 @@ class Settings:
     namespaces: tuple[str, ...] = ()
     election: Election | None = None
     bind_address: Address | None = None
+    pseudonyms: Pseudonyms | None = None

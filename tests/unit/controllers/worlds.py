@@ -323,7 +323,7 @@ class World:
             return await reconcile(key)
 
         reconciler.reconcile = noting  # type: ignore[method-assign]
-        self.controller = LinkController(self.mirror, self.views, reconciler, parallel)
+        self.controller = LinkController(self.mirror, self.views, reconciler.reconcile, parallel)
 
     def with_pods(self, *indices: int) -> "World":
         """Let the route, its workload and ready pods of these indices exist."""

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from statefulroute.cluster.mirror import Mirror
-from statefulroute.controllers.links.reconciler import LinkReconciler
+from statefulroute.controllers.links.reconciler import Outcome
 from statefulroute.controllers.links.waiting import WaitingLinks, oldest_first
 from statefulroute.controllers.views import RouteViews
 from statefulroute.controllers.work_queue import Backlog, WorkQueue
@@ -11,6 +11,9 @@ from statefulroute.domain.decision import takes_room
 from statefulroute.domain.keys import LinkKey, PodKey, RouteKey
 from statefulroute.domain.link import Link
 from statefulroute.domain.route import Loss, Route, RouteView
+
+#: Brings a link to where the rules want it.
+Reconcile = Callable[[LinkKey], Awaitable[Outcome]]
 
 #: Links without a route are few, and nobody waits for them.
 _ORPHANS_AT_A_TIME = 4
@@ -24,13 +27,11 @@ def _told(key: LinkKey) -> Mapping[str, object]:
 class RouteWorker:
     """Works on the links of one route while its daemon runs."""
 
-    def __init__(
-        self, route: RouteKey, mirror: Mirror, views: RouteViews, reconciler: LinkReconciler, parallel: int
-    ) -> None:
+    def __init__(self, route: RouteKey, mirror: Mirror, views: RouteViews, reconcile: Reconcile, parallel: int) -> None:
         self._route = route
         self._links = mirror.links.cache
         self._views = views
-        self._reconciler = reconciler
+        self._reconcile = reconcile
         self._queue: WorkQueue[LinkKey] = WorkQueue(self._work, parallel, _told)
         self._waiting = WaitingLinks()
         self._bearings: tuple[object, ...] = ()
@@ -72,7 +73,7 @@ class RouteWorker:
         self._queue.add(link.key)
 
     async def _work(self, key: LinkKey) -> float | None:
-        outcome = await self._reconciler.reconcile(key)
+        outcome = await self._reconcile(key)
         link = self._links.get(*key)
         if link is not None:
             wants_room = outcome.said is not None and takes_room(self._views.get(self._route), outcome.said)
@@ -122,14 +123,14 @@ class LinkController:
     Args:
         mirror: the caches; their links and routes are listened to.
         views: the routes as decisions see them.
-        reconciler: works on one link.
+        reconcile: works on one link.
         parallel: how many links of one route are written at the same time.
     """
 
-    def __init__(self, mirror: Mirror, views: RouteViews, reconciler: LinkReconciler, parallel: int) -> None:
+    def __init__(self, mirror: Mirror, views: RouteViews, reconcile: Reconcile, parallel: int) -> None:
         self._mirror = mirror
         self._views = views
-        self._reconciler = reconciler
+        self._reconcile = reconcile
         self._parallel = parallel
         self._workers: dict[RouteKey, RouteWorker] = {}
         self._orphans: WorkQueue[LinkKey] = WorkQueue(self._work_on_orphan, _ORPHANS_AT_A_TIME, _told)
@@ -153,7 +154,7 @@ class LinkController:
 
     async def serve(self, route: RouteKey, until: Callable[[], Awaitable[object]]) -> None:
         """Work on the links of a route until the given wait is over; then finish those under way."""
-        worker = RouteWorker(route, self._mirror, self._views, self._reconciler, self._parallel)
+        worker = RouteWorker(route, self._mirror, self._views, self._reconcile, self._parallel)
         self._workers[route] = worker
         worker.start()
         try:
@@ -205,4 +206,4 @@ class LinkController:
         """Judged when its turn comes: by then its route may exist, and its route's worker has it."""
         if key.route in self._workers or self._mirror.routes.cache.get(*key.route) is not None:
             return None
-        return (await self._reconciler.reconcile(key)).again_after
+        return (await self._reconcile(key)).again_after

@@ -1,10 +1,14 @@
 """Whether the timers of routes keep their time, and whether their turns succeed."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from enum import StrEnum
+from functools import partial
 
 from prometheus_client import Counter, Histogram
 from prometheus_client.registry import Collector
+
+from statefulroute.domain.keys import RouteKey
 
 _BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
@@ -19,17 +23,30 @@ class Timer(StrEnum):
 class TimerMeter:
     """One timer's turns, those of all routes together."""
 
-    def __init__(self, lag: Histogram, failures: Counter) -> None:
+    def __init__(
+        self, lag: Histogram, failures: Counter, turn: Callable[[RouteKey], AbstractContextManager[None]]
+    ) -> None:
         self.late = lag.observe
         """Takes by how many seconds a turn came too late."""
         self.failed = failures.inc
         """Counts that something that was due could not be read or written."""
+        self.turn = turn
+        """The context of a turn for a route."""
+
+
+def no_turn(_timer: Timer, _route: RouteKey) -> AbstractContextManager[None]:
+    """The context of a turn that nobody traces."""
+    return nullcontext()
 
 
 class TimerMetrics:
-    """The turns of all timers."""
+    """The turns of all timers.
 
-    def __init__(self) -> None:
+    Args:
+        turn: the context of a timer's turn for a route.
+    """
+
+    def __init__(self, turn: Callable[[Timer, RouteKey], AbstractContextManager[None]] = no_turn) -> None:
         self._lag = Histogram(
             "statefulroute_timer_lag_seconds",
             "By how long a route's turn came too late; each turn of each route counts.",
@@ -43,7 +60,10 @@ class TimerMetrics:
             ("timer",),
             registry=None,
         )
-        self._meters = {timer: TimerMeter(self._lag.labels(timer), self._failures.labels(timer)) for timer in Timer}
+        self._meters = {
+            timer: TimerMeter(self._lag.labels(timer), self._failures.labels(timer), partial(turn, timer))
+            for timer in Timer
+        }
 
     def of(self, timer: Timer) -> TimerMeter:
         """The meter of one timer."""

@@ -21,7 +21,7 @@ from statefulroute.controllers.routes.refresh import Refresh
 from statefulroute.controllers.views import RouteViews
 from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.link import Link
-from statefulroute.domain.route import RouteView
+from statefulroute.domain.route import Route, RouteView
 from statefulroute.domain.route_status import route_status
 
 log = structlog.get_logger(__name__)
@@ -205,12 +205,16 @@ class _Rounds:
         if not self._period.due_in(seconds):
             self._meter.late(self._period.begin(seconds))
             self._look_again = _LOOK_AGAIN_SECONDS if view.workload is not None else self._look_again * 2
-            self._begin(self._refresh.turn(view.route))
+            self._begin(self._turn(view.route))
         elif self._has_newcomers and not self._refresh.reads(view.route):
             self._has_newcomers = False
         elif self._has_newcomers and now >= self._newcomers_from:
             self._newcomers_from = now + _SETTLE_SECONDS
             self._begin(self._refresh.newcomers(view.route))
+
+    async def _turn(self, route: Route) -> None:
+        with self._meter.turn(route.key):
+            await self._refresh.turn(route)
 
     def _begin(self, reading: Coroutine[Any, Any, None]) -> None:
         self._has_newcomers = False

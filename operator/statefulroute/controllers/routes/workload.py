@@ -80,7 +80,8 @@ class WorkloadTimer:
                         self._meter.late(period.begin(seconds))
                         assessed = None
                     if assessed != view.route.generation:
-                        assessed = view.route.generation if await self._assess(view) else None
+                        with self._meter.turn(key):
+                            assessed = view.route.generation if await self._assess(view) else None
                     if assessed is not None:
                         pause = period.due_in(seconds)
                 woken = asyncio.create_task(wake.wait())
