@@ -19,7 +19,8 @@ class RequestMetrics:
     def __init__(self) -> None:
         self._requests = Counter(
             "statefulroute_api_requests",
-            "Requests to the API server by verb, resource and HTTP status; code=unreachable: no answer came.",
+            "Requests to the API server by verb, resource (empty where it is asked what there is) and HTTP status; "
+            "code=unreachable: no answer came.",
             ("verb", "resource", "code"),
             registry=None,
         )
