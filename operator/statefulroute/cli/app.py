@@ -79,8 +79,8 @@ def operator(  # noqa: PLR0913 - an option each
     from statefulroute.cli.operator import run_operator  # noqa: PLC0415
     from statefulroute.cluster.lease import LeaseTimes  # noqa: PLC0415
     from statefulroute.controllers.leadership import Election  # noqa: PLC0415
-    from statefulroute.controllers.monitoring.address import Address  # noqa: PLC0415
     from statefulroute.controllers.settings import Settings  # noqa: PLC0415
+    from statefulroute.monitoring.address import Address  # noqa: PLC0415
 
     try:
         times = LeaseTimes(lease_duration_seconds, renew_deadline_seconds, retry_period_seconds)

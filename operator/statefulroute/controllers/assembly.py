@@ -19,7 +19,6 @@ from statefulroute.controllers.links.counts import LinkCounts
 from statefulroute.controllers.links.expiry import Expiry
 from statefulroute.controllers.links.pace import Pace
 from statefulroute.controllers.links.reconciler import LinkReconciler
-from statefulroute.controllers.monitoring.caches import CacheMetrics
 from statefulroute.controllers.monitoring.links import LinkMetrics
 from statefulroute.controllers.monitoring.process import ProcessMetrics
 from statefulroute.controllers.monitoring.routes import RouteMetrics
@@ -32,6 +31,7 @@ from statefulroute.controllers.routes.state import StateTimer
 from statefulroute.controllers.routes.workload import WorkloadTimer
 from statefulroute.controllers.settings import Settings
 from statefulroute.controllers.views import RouteViews
+from statefulroute.monitoring.caches import CacheMetrics
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,13 +19,13 @@ from statefulroute.cluster.mirror import Mirror
 from statefulroute.cluster.server import Connection
 from statefulroute.controllers.assembly import Parts, assemble
 from statefulroute.controllers.leadership import Abandon, Leadership, leadership
-from statefulroute.controllers.monitoring.exposition import Exposition
-from statefulroute.controllers.monitoring.health import Health
-from statefulroute.controllers.monitoring.requests import RequestMetrics
-from statefulroute.controllers.monitoring.server import serving
 from statefulroute.controllers.monitoring.spans import tracing
 from statefulroute.controllers.routes.persistence import GenerationStorage, NoProgressStorage
 from statefulroute.controllers.settings import Settings
+from statefulroute.monitoring.exposition import Exposition
+from statefulroute.monitoring.health import Health
+from statefulroute.monitoring.requests import RequestMetrics
+from statefulroute.monitoring.server import serving
 
 log = structlog.get_logger(__name__)
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from statefulroute.controllers.leadership import Election
-from statefulroute.controllers.monitoring.address import Address
 from statefulroute.domain.pseudonyms import Pseudonyms
+from statefulroute.monitoring.address import Address
 
 
 @dataclass(frozen=True, slots=True)

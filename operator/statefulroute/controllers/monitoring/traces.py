@@ -19,11 +19,11 @@ from opentelemetry.util.types import AttributeValue
 from statefulroute.cluster.exchange import Exchange
 from statefulroute.controllers.links.controller import Reconcile
 from statefulroute.controllers.links.reconciler import Outcome
-from statefulroute.controllers.monitoring.requests import UNREACHABLE
 from statefulroute.controllers.monitoring.spans import Spans
 from statefulroute.controllers.monitoring.timers import Timer
 from statefulroute.domain.keys import LinkKey, RouteKey
 from statefulroute.domain.pseudonyms import Pseudonyms
+from statefulroute.monitoring.requests import UNREACHABLE
 
 #: How long the end waits for the last spans to be sent.
 _FLUSH_SECONDS = 5.0

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from statefulroute.cluster.reflector import Reflector
-from statefulroute.controllers.monitoring.caches import resource_of
+from statefulroute.monitoring.caches import resource_of
 
 #: A watch is given up after 150 s without a word, and a list after 65 s; an attempt that fails is followed by another
 #: within half a minute. A reflector that shows no sign of life for this long will not do so without a restart.

@@ -8,9 +8,9 @@ from os import strerror
 import structlog
 from aiohttp import web
 
-from statefulroute.controllers.monitoring.address import Address
-from statefulroute.controllers.monitoring.exposition import CONTENT_TYPE, Exposition
-from statefulroute.controllers.monitoring.health import Check, Health
+from statefulroute.monitoring.address import Address
+from statefulroute.monitoring.exposition import CONTENT_TYPE, Exposition
+from statefulroute.monitoring.health import Check, Health
 
 log = structlog.get_logger(__name__)
 
