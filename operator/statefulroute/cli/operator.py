@@ -12,7 +12,7 @@ from statefulroute.cli.logs import LogFormat, LogLevel, set_up_logging
 from statefulroute.cluster.errors import NotConnectedError
 from statefulroute.cluster.lease import NoLeaseNamespaceError
 from statefulroute.controllers.leadership import LeadershipLostError
-from statefulroute.controllers.monitoring.spans import NotTracingError
+from statefulroute.controllers.monitoring.tracing import NotTracingError
 from statefulroute.controllers.operator import run
 from statefulroute.controllers.settings import Settings
 from statefulroute.monitoring.server import NotListeningError

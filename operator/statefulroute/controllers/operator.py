@@ -19,7 +19,7 @@ from statefulroute.cluster.mirror import Mirror
 from statefulroute.cluster.server import Connection
 from statefulroute.controllers.assembly import Parts, assemble
 from statefulroute.controllers.leadership import Abandon, Leadership, leadership
-from statefulroute.controllers.monitoring.spans import tracing
+from statefulroute.controllers.monitoring.tracing import tracing
 from statefulroute.controllers.routes.persistence import GenerationStorage, NoProgressStorage
 from statefulroute.controllers.settings import Settings
 from statefulroute.monitoring.exposition import Exposition

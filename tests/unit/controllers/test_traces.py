@@ -12,8 +12,9 @@ from statefulroute.cluster.errors import UnreachableError
 from statefulroute.cluster.exchange import Exchange
 from statefulroute.controllers.links.reconciler import Outcome
 from statefulroute.controllers.monitoring import traces
-from statefulroute.controllers.monitoring.spans import NotTracingError, Spans, tracing
+from statefulroute.controllers.monitoring.spans import Spans
 from statefulroute.controllers.monitoring.timers import Timer
+from statefulroute.controllers.monitoring.tracing import NotTracingError, tracing
 from statefulroute.domain.decision import Bind
 from statefulroute.domain.keys import LinkKey, RouteKey
 from statefulroute.domain.link import Acknowledgement

@@ -1,0 +1,54 @@
+"""Whether work is traced: OpenTelemetry's own variables say so, and where the traces go."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from statefulroute.controllers.monitoring.spans import Spans
+from statefulroute.domain.pseudonyms import Pseudonyms
+
+_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+_ENDPOINTS = (_ENDPOINT, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+_PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+_PROTOCOL = "http/protobuf"
+
+
+class NotTracingError(Exception):
+    """Traces are asked for and cannot be made; the sentence says why, and what to do."""
+
+
+@asynccontextmanager
+async def tracing(pseudonyms: Pseudonyms | None) -> AsyncIterator[Spans]:
+    """Trace while the context lasts, if the environment says where traces go; its end waits a little for the last.
+
+    Args:
+        pseudonyms: what stands for the uids of links; None shows them.
+
+    Raises:
+        NotTracingError: traces are asked for and cannot be made.
+    """
+    if not _are_asked_for():
+        yield Spans()
+        return
+    protocol = next(filter(None, map(os.environ.get, _PROTOCOLS)), _PROTOCOL)
+    if protocol != _PROTOCOL:
+        raise NotTracingError(
+            f"traces cannot be sent by {protocol}: set {_PROTOCOLS[0]}={_PROTOCOL}, and the port to the receiver's for "
+            "it, which is mostly 4318"
+        )
+    try:
+        from statefulroute.controllers.monitoring.traces import exporting  # noqa: PLC0415 - an optional extra
+    except ImportError as error:
+        raise NotTracingError(
+            f"{_ENDPOINT} is set, and what sends traces is not installed: install statefulroute[operator,tracing], or "
+            "unset the variable"
+        ) from error
+    async with exporting(pseudonyms) as spans:
+        yield spans
+
+
+def _are_asked_for() -> bool:
+    """By OpenTelemetry's own variables."""
+    environment = os.environ
+    is_off = environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+    return any(map(environment.get, _ENDPOINTS)) and not is_off and environment.get("OTEL_TRACES_EXPORTER") != "none"
