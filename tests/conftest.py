@@ -2,7 +2,8 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ import pytest
 from harness.kubectl import Kubectl
 from harness.namespaces import fresh_namespace
 from harness.objects import pod_link
+from harness.operator import OperatorProcess, OperatorSeat
 from harness.patience import eventually
+from harness.witness import Witness
 from localcluster import LocalCluster
 from statefulroute.api.vocabulary import ONLY_LOCAL_NAMESPACE
 
@@ -18,6 +21,9 @@ ROOT = Path(__file__).parents[1]
 
 #: The first test that needs the cluster may have to build its programs, which takes minutes.
 BUILD_SECONDS = 1800
+
+_uids = map("user-{}".format, count())
+_SEAT = pytest.StashKey[OperatorSeat]()
 
 
 def pytest_configure() -> None:
@@ -32,6 +38,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     first = next((item for item in items if "cluster" in getattr(item, "fixturenames", ())), None)
     if first is not None:
         first.add_marker(pytest.mark.timeout(BUILD_SECONDS))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that fails shows what the operator has logged."""
+    report = yield
+    seat = item.config.stash.get(_SEAT, None)
+    if report.failed and seat is not None and seat.operator is not None:
+        report.sections.append(("the operator's log", seat.operator.last_lines))
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -79,3 +95,50 @@ def namespace(installed: Kubectl) -> Iterator[str]:
 def here(installed: Kubectl, namespace: str) -> Kubectl:
     """A kubectl in the test's own namespace."""
     return installed.within(namespace)
+
+
+@pytest.fixture
+def uid() -> str:
+    """A user that no other test knows."""
+    return next(_uids)
+
+
+@pytest.fixture(scope="session")
+def witness(cluster: LocalCluster) -> Witness:
+    """A client that shares nothing with the product."""
+    return Witness(cluster.kubeconfig)
+
+
+@pytest.fixture(scope="session")
+def runs_pods(cluster: LocalCluster) -> None:
+    """A test that asks for this needs pods."""
+    if not cluster.has_controllers:
+        pytest.skip("this cluster has no controllers and nodes: a StatefulSet gets no pods here")
+
+
+@pytest.fixture(scope="session")
+def seat(
+    cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Iterator[OperatorSeat]:
+    """The one place for an operator."""
+    pytestconfig.stash[_SEAT] = made = OperatorSeat(cluster.kubeconfig, tmp_path_factory.mktemp("operators"))
+    yield made
+    assert not made.is_taken
+
+
+@pytest.fixture(scope="module")
+def operator(runs_pods: None, installed: Kubectl, seat: OperatorSeat) -> Iterator[OperatorProcess]:
+    """An operator that serves the tests of a module."""
+    del runs_pods, installed  # the kinds must be known before it starts
+    with seat.taken() as process:
+        yield process.start()
+        process.stop()
+        assert process.complaints() == []
+
+
+@pytest.fixture
+def own_operator(runs_pods: None, installed: Kubectl, seat: OperatorSeat) -> Iterator[OperatorProcess]:
+    """An operator for this test alone, to be killed and started as it likes; it serves already."""
+    del runs_pods, installed
+    with seat.taken() as process:
+        yield process.start()

@@ -85,5 +85,5 @@ def test_a_release_lives_from_installation_to_uninstallation_and_no_link_is_lost
     release.uninstall()
     eventually(lambda: not release.left(guarded), "the definitions are gone, too")
     eventually(lambda: doomed.namespace not in doomed.witness.ending_namespaces(), "nor its namespace")
-    assert {each.code for each in running.commands("operator")} == {0}
     assert not running.complaints()
+    assert {each.code for each in running.commands("operator")} == {0}

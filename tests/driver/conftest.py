@@ -1,8 +1,7 @@
 """Drivers on a real API server, beside an operator that is a process of its own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Generator, Iterator
-from itertools import count
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
@@ -10,72 +9,26 @@ import pytest_asyncio
 from driver.recording import Lines, RecordingClient
 from driver.servers import SAYS_NOTHING, Servers
 from harness.kubectl import Kubectl
-from harness.namespaces import fresh_namespace
+from harness.namespaces import quiet_namespace
 from harness.operator import OperatorProcess, OperatorSeat
-from harness.patience import eventually
 from harness.service import Service
-from harness.witness import PodLink, StatefulRoute, Witness
+from harness.witness import PodLink, Witness
 from localcluster import LocalCluster
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.connection import connect
 from statefulroute.cluster.server import Connection
 from statefulroute.driver.routes import RouteCache
 
-_SEAT = pytest.StashKey[OperatorSeat]()
-_numbers = count()
-
 #: A TLS connection that is left in the middle of an answer is closed a moment later, while its loop still runs.
 CLOSING_SECONDS = 0.25
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A test that fails shows what the operator has logged."""
-    report = yield
-    seat = item.config.stash.get(_SEAT, None)
-    if report.failed and seat is not None and seat.operator is not None:
-        report.sections.append(("the operator's log", seat.operator.last_lines))
-    return report
-
-
-@pytest.fixture(scope="session")
-def witness(cluster: LocalCluster) -> Witness:
-    """A client that shares nothing with the product."""
-    return Witness(cluster.kubeconfig)
-
-
-@pytest.fixture(scope="session")
-def seat(
-    cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
-) -> Iterator[OperatorSeat]:
-    """The one place for an operator."""
-    if not cluster.has_controllers:
-        pytest.skip("this cluster has no controllers and nodes: a StatefulSet gets no pods here")
-    pytestconfig.stash[_SEAT] = made = OperatorSeat(cluster.kubeconfig, tmp_path_factory.mktemp("operators"))
-    yield made
-    assert not made.is_taken
-
-
 @pytest.fixture(scope="module")
-def operator(installed: Kubectl, seat: OperatorSeat) -> Iterator[OperatorProcess]:
-    """An operator that serves the tests of a module."""
-    del installed  # the kinds must be known before it starts
-    with seat.taken() as process:
-        yield process.start()
-        process.stop()
-        assert process.complaints() == []
-
-
-@pytest.fixture(scope="module")
-def own_place(installed: Kubectl, operator: OperatorProcess, witness: Witness) -> Iterator[Kubectl]:
+def own_place(installed: Kubectl, operator: OperatorProcess, witness: Witness, seat: OperatorSeat) -> Iterator[Kubectl]:
     """A kubectl in a namespace that the tests of a module share, while the operator serves."""
     del operator  # it has to serve
-    with fresh_namespace(installed) as name:
+    with quiet_namespace(installed, witness, seat) as name:
         yield installed.within(name)
-        witness.delete_all(PodLink, name)
-        for route in witness.all(StatefulRoute, name):
-            witness.delete(StatefulRoute, route["metadata"]["name"], name)
-        eventually(lambda: not witness.all(StatefulRoute, name), "the routes are gone")
 
 
 @pytest.fixture(scope="module")
@@ -90,12 +43,6 @@ def standing(own_place: Kubectl, witness: Witness) -> Service:
 def game(standing: Service) -> Service:
     """The service."""
     return standing
-
-
-@pytest.fixture
-def uid() -> str:
-    """A user that no other test knows."""
-    return f"user-{next(_numbers)}"
 
 
 @pytest.fixture

@@ -18,6 +18,8 @@ from localcluster import LocalCluster
 PINNED = ["created", "Bound"]
 CHOSEN = ["created", "chosen", "Bound"]
 
+HELD_BACK_SECONDS = 120.0
+
 
 @pytest.mark.usefixtures("own_operator")
 class TestLinksAreBeingCreated:
@@ -26,9 +28,9 @@ class TestLinksAreBeingCreated:
     def test_a_kill_in_the_middle_costs_no_second_write(
         self, own_operator: OperatorProcess, game: Service, recorder: Recorder
     ) -> None:
-        with creating(game, 1_000) as is_done:
+        with creating(game, 1_000, held_back=400) as go_on:
             eventually(lambda: recorder.reached("Bound") >= 300, "300 links are bound")
-            assert not is_done()
+            go_on()
             own_operator.kill()
             own_operator.start()
         game.await_all_bound(1_000)
@@ -51,9 +53,9 @@ class TestLinksAreBeingCreated:
     def test_asked_to_end_it_finishes_what_is_under_way_and_leaves_the_rest(
         self, own_operator: OperatorProcess, game: Service, recorder: Recorder
     ) -> None:
-        with creating(game, 400) as is_done:
+        with creating(game, 400, held_back=200) as go_on:
             eventually(lambda: recorder.reached("Bound") >= 100, "100 links are bound")
-            assert not is_done()
+            go_on()
             own_operator.stop()
             left = game.links()
             half_done = [link for link in left if "podIndex" in link["spec"] and link["spec"]["uid"].startswith("c")]
@@ -140,21 +142,28 @@ def test_it_outlives_the_api_server(
 
 
 @contextmanager
-def creating(game: Service, number: int) -> Iterator[Callable[[], bool]]:
-    """Create so many links at the same time, half of which leave the choice; gives whether all are there."""
+def creating(game: Service, number: int, held_back: int = 0) -> Iterator[Callable[[], None]]:
+    """Create so many links at the same time, half of which leave the choice.
+
+    The last ones are held back until the function that it gives is called: more are to come then, for certain.
+    """
+    go_on = threading.Event()
     failures: list[BaseException] = []
 
     def create() -> None:
         try:
-            game.witness.at_once(lambda each: game.link(**spec_of(each)), range(number))
+            for part in (range(number - held_back), range(number - held_back, number)):
+                game.witness.at_once(lambda each: game.link(**spec_of(each)), part)
+                go_on.wait(timeout=HELD_BACK_SECONDS)
         except BaseException as error:  # noqa: BLE001 - raised again below
             failures.append(error)
 
     thread = threading.Thread(target=create, name="creating")
     thread.start()
     try:
-        yield lambda: not thread.is_alive()
+        yield go_on.set
     finally:
+        go_on.set()
         thread.join()
     if failures:
         raise failures[0]

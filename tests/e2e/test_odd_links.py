@@ -96,8 +96,8 @@ def test_a_link_that_is_moved_again_and_again_ends_where_it_was_moved_last(game:
         game.witness.patch(PodLink, name, game.namespace, {"spec": {"podIndex": round_ % 3}})
     game.witness.patch(PodLink, name, game.namespace, {"spec": {"podIndex": 2}})
     assert game.await_bound(name)["podName"] == "game-2"
+    game.await_pod(2, links=1)
     game.await_status(links=1)
-    assert game.pod_status(2)["links"] == 1
 
 
 def test_a_link_whose_pod_is_taken_back_gets_one_again(game: Service) -> None:
