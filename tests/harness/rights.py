@@ -21,7 +21,8 @@ def shipped_role(here: Kubectl, name: str) -> str:
 @contextmanager
 def operator_role(kubectl: Kubectl, name: str) -> Iterator[str]:
     """The operator's ClusterRole under another name, for as long as the context lasts; gives what it is bound by."""
-    shipped = yaml.safe_load((SHIPPED / "operator.yaml").read_text(encoding="utf-8"))
+    documents = yaml.safe_load_all((SHIPPED / "operator.yaml").read_text(encoding="utf-8"))
+    shipped = next(each for each in documents if each["kind"] == "ClusterRole")
     kubectl.create({**shipped, "metadata": {"name": name}})
     yield f"ClusterRole/{name}"
     kubectl.run("delete", "clusterrole", name).expect_success()
