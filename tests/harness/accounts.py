@@ -1,5 +1,6 @@
 """People with rights of their own, and what the API server answers them."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +75,14 @@ class Person:
         known = self._config.doc
         users = [{"name": user["name"], "user": {"token": answer["status"]["token"]}} for user in known["users"]]
         return type(self)(pykube.KubeConfig({**known, "users": users}, self._config.current_context), self.namespace)
+
+    def write_kubeconfig(self, file: Path) -> Path:
+        """Write a kubeconfig with which a command asks as this person does, in this namespace; gives its path."""
+        known = self._config.doc
+        contexts = [{**each, "context": {**each["context"], "namespace": self.namespace}} for each in known["contexts"]]
+        file.touch(mode=0o600)  # it holds credentials
+        file.write_text(json.dumps({**known, "contexts": contexts}))
+        return file
 
     def instead_of(self, user: str, **extra: str) -> Self:
         """The same person in the place of a user, whose token says this of its pod (`pod_name`, `pod_uid`)."""

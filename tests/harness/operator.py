@@ -1,4 +1,4 @@
-"""The operator as it is installed: a process of its own, and never two at a time."""
+"""The operator as it is installed: a process of its own."""
 
 import json
 import signal
@@ -80,8 +80,12 @@ class OperatorProcess:
     def start(self) -> Self:
         """Start it, and wait until it serves."""
         self.launch()
-        eventually(self._serves, "the operator serves", seconds=START_SECONDS)
+        self.await_serving()
         return self
+
+    def await_serving(self) -> None:
+        """Wait until it serves: its caches are synced."""
+        eventually(self._serves, "the operator serves", seconds=START_SECONDS)
 
     def stop(self) -> None:
         """Ask it to end, as a kubelet does, and hold it to ending well."""
@@ -103,6 +107,14 @@ class OperatorProcess:
         process = self._running()
         process.send_signal(signal.SIGKILL)
         process.wait(STOP_SECONDS)
+
+    def freeze(self) -> None:
+        """Keep it from running, in a way that it cannot notice, until it is thawed or killed."""
+        self._running().send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it run on."""
+        self._running().send_signal(signal.SIGCONT)
 
     def restart(self) -> None:
         """Stop it, hold it to ending well, and start it again."""

@@ -1,0 +1,127 @@
+"""One operator ends, in whatever way, and the other goes on: no link is lost, and none is bound twice."""
+
+import logging
+import os
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from failover.arrivals import arriving
+from failover.pair import ABANDONED, SHORT, USUAL, Member, Pair, late
+from harness.patience import eventually
+from harness.recorder import Recorder
+from harness.service import Service, is_bound
+
+log = logging.getLogger(__name__)
+
+#: How many users come in a second.
+RATE = 100.0
+
+#: The issue of all this: nobody waits longer for a pod after a crash.
+LEASE_SECONDS = timedelta(seconds=USUAL.duration)
+
+#: After a stop in good order the Lease is free at once. What is left is the end of one process and the start of
+#: the other's work; twice of what a busy machine was seen to take.
+STOP_SECONDS = timedelta(seconds=2)
+
+LONG = bool(os.environ.get("STATEFULROUTE_LONG"))
+
+#: A leader that does not run is frozen for longer than its Lease lasts.
+FROZEN, FROZEN_SECONDS = (USUAL, 30.0) if LONG else (SHORT, 6.0)
+
+
+def now() -> datetime:
+    """The time of the machine, which is the API server's, too."""
+    return datetime.now(UTC)
+
+
+def await_each_bound_once(game: Service, recorder: Recorder, names: Sequence[str]) -> None:
+    """Wait until all are bound, and see that each was given one pod, by one write."""
+    eventually(
+        lambda: sum(is_bound(version.object) for version in recorder.last()) == len(names),
+        f"all {len(names)} links are bound",
+    )
+    links = {link["metadata"]["name"]: link for link in game.links()}
+    assert links.keys() == set(names)
+    for name, path in recorder.paths().items():
+        pod = links[name]["spec"]["podIndex"]
+        assert path == [None, pod], f"{name} was on several pods: {path}"
+        assert links[name]["metadata"]["generation"] == 2, f"{name} was bound several times"
+    game.await_status(links=len(names))
+
+
+def test_bindings_go_on_within_the_leases_time_when_the_leader_is_killed(
+    pair: Pair, game: Service, recorder: Recorder
+) -> None:
+    leader, standby = pair.start(USUAL)
+    game.start()
+    with arriving(game, RATE) as users:
+        eventually(lambda: len(leader.bindings()) > RATE, "the leader is at work")
+        renewals = len(leader.lease_writes())
+        eventually(lambda: len(leader.lease_writes()) > renewals, "the Lease was renewed just now")
+        time.sleep(USUAL.retry / 2)  # at the middle of the moments at which a leader can die
+        killed = now()
+        leader.operator.kill()
+        resumed = standby.await_binding(killed) - killed
+        rate = users.rate
+        names = users.stop()
+    await_each_bound_once(game, recorder, names)
+    log.info("bindings went on after %s, at %.0f creations a second", resumed, rate)
+    assert resumed <= LEASE_SECONDS
+    assert not standby.errors()
+
+
+def test_a_leader_that_is_stopped_releases_the_lease_and_bindings_go_on_at_once(
+    pair: Pair, game: Service, recorder: Recorder
+) -> None:
+    leader, standby = pair.start(USUAL)
+    game.start()
+    with arriving(game, RATE) as users:
+        eventually(lambda: len(leader.bindings()) > RATE, "the leader is at work")
+        told = now()
+        leader.operator.stop()
+        bound = standby.await_binding(told)
+        rate = users.rate
+        names = users.stop()
+    await_each_bound_once(game, recorder, names)
+    released = leader.lease_writes()[-1].received
+    log.info(
+        "bindings went on after %s, %s after the release, at %.0f creations a second",
+        bound - told,
+        bound - released,
+        rate,
+    )
+    assert leader.writes()[-1].resource == "leases", "something was written after the release"
+    assert bound - told <= STOP_SECONDS
+    assert not leader.errors()
+    assert not standby.errors()
+
+
+def test_a_leader_that_was_frozen_writes_nothing_when_it_runs_again_and_ends(
+    pair: Pair, game: Service, recorder: Recorder
+) -> None:
+    leader, standby = pair.start(FROZEN)
+    game.start()
+    with arriving(game, RATE) as users:
+        eventually(lambda: len(leader.bindings()) > RATE, "the leader is at work")
+        frozen = now()
+        leader.operator.freeze()
+        time.sleep(FROZEN_SECONDS)
+        standby.await_binding(frozen)
+        thawed = now()
+        leader.operator.thaw()
+        assert leader.operator.wait() == 1
+        names = users.stop()
+    await_each_bound_once(game, recorder, names)
+    ((event, why),) = leader.errors()
+    assert event == ABANDONED
+    assert why.endswith("has taken it") or why.startswith("not renewed within"), why
+    assert not late(leader.writes(), thawed)
+    assert_it_wrote_nothing_in_the_others_time(leader, standby)
+
+
+def assert_it_wrote_nothing_in_the_others_time(former: Member, present: Member) -> None:
+    """By the API server's account, all that one wrote came before the other began."""
+    begun = present.lease_writes()[0].received
+    assert not late(former.writes(), begun)
+    assert not [entry for entry in present.writes() if entry.resource != "leases" and entry.received < begun]

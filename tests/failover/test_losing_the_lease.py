@@ -1,0 +1,71 @@
+"""A leader that loses its Lease, or may have lost it, ends before another may write."""
+
+import signal
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from failover.pair import ABANDONED, LEASE, SHORT, Pair, Times, late
+from harness.patience import eventually
+from harness.service import Service
+from harness.stillness import stays
+from localcluster import LocalCluster
+
+#: Between the moment at which a leader has to end and the one at which another may lead there is time for a process
+#: that a busy machine lets wait.
+ROOMY = Times(6, 2.5, 0.5)
+
+
+def test_a_lease_that_is_deleted_is_made_anew_by_the_leader(pair: Pair, game: Service) -> None:
+    leader, standby = pair.start(SHORT)
+    game.start()
+    holder = pair.holder()
+    pair.chief.run("delete", "lease", LEASE).expect_success()
+    eventually(lambda: pair.holder() == holder, "the leader holds it again")
+    game.await_bound(game.link("alice"))
+    stays(lambda: not standby.leads, "the other stands by", seconds=SHORT.duration + 1)
+    assert leader.operator.is_running
+    assert not leader.errors()
+    assert not standby.writes("leases")
+
+
+def test_a_leader_whose_lease_somebody_else_takes_ends_and_says_who(pair: Pair, game: Service) -> None:
+    leader, standby = pair.start(SHORT)
+    game.start()
+    renewed = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    taken = {"holderIdentity": "a-stranger", "leaseDurationSeconds": 1, "renewTime": renewed, "acquireTime": renewed}
+    pair.chief.patch("lease", LEASE, {"spec": taken}).expect_success()
+    assert leader.operator.wait() == 1
+    assert leader.errors() == [(ABANDONED, "a-stranger has taken it")]
+    # The stranger does not renew it, so it is free once its own second has passed.
+    standby.await_leading()
+    game.await_bound(game.link("alice"))
+    assert not standby.errors()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["dead", "frozen"])
+def test_while_the_api_server_is_away_the_leader_ends_before_another_may_lead(
+    audited: LocalCluster, pair: Pair, game: Service, number: signal.Signals
+) -> None:
+    leader, standby = pair.start(ROOMY)
+    game.start()
+    server = audited.part("apiserver")
+    server.kill(number)
+    try:
+        assert leader.operator.wait() == 1
+        ended = datetime.now(UTC)
+    finally:
+        if number == signal.SIGSTOP:
+            server.kill(signal.SIGCONT)
+        else:
+            server.restart()
+    event, why = leader.errors()[-1]
+    assert event == ABANDONED
+    assert why.startswith(f"not renewed within {ROOMY.deadline:g} s: "), why
+    standby.await_leading()
+    game.await_bound(game.link("alice"))
+    # What was under way when the server froze may be carried out when it goes on: nothing can call it back.
+    renewed = [each.received for each in leader.lease_writes() if each.received < ended]
+    assert ended - renewed[-1] < timedelta(seconds=ROOMY.duration), "another could have led already"
+    assert standby.operator.is_running
+    assert not late([each for each in leader.writes() if each.resource != "leases"], ended)
