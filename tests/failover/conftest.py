@@ -38,7 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def audit(tmp_path_factory: pytest.TempPathFactory) -> AuditLog:
     """What operators have asked the API server for."""
-    return AuditLog(tmp_path_factory.mktemp("audit"), NAMESPACE)
+    return AuditLog(tmp_path_factory.mktemp("audit"))
 
 
 @pytest.fixture(scope="session")

@@ -78,20 +78,20 @@ _decoder = msgspec.json.Decoder(_Event)
 
 
 class AuditLog:
-    """What the accounts of one namespace have asked for.
+    """What ServiceAccounts have asked for; not those of the cluster's own controllers.
 
     Args:
         folder: where the log and its policy are; it exists.
-        namespace: whose accounts are written down.
     """
 
-    def __init__(self, folder: Path, namespace: str) -> None:
+    def __init__(self, folder: Path) -> None:
         self._file = folder / "audit.log"
         self._policy = folder / "policy.json"
         self._read = 0
         self._entries: list[Entry] = []
         rules: list[Mapping[str, Any]] = [
-            {"level": "Metadata", "userGroups": [f"system:serviceaccounts:{namespace}"]},
+            {"level": "None", "userGroups": ["system:serviceaccounts:kube-system"]},
+            {"level": "Metadata", "userGroups": ["system:serviceaccounts"]},
             {"level": "None"},
         ]
         policy = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": rules}

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -18,14 +19,23 @@ def shipped_role(here: Kubectl, name: str) -> str:
     return f"Role/statefulroute-{name}"
 
 
+def lease_role(here: Kubectl) -> str:
+    """Apply the Role for the operators' Lease in the namespace; gives what it is bound by."""
+    return f"Role/{here.apply(_of_the_operator('Role'))['metadata']['name']}"
+
+
 @contextmanager
 def operator_role(kubectl: Kubectl, name: str) -> Iterator[str]:
     """The operator's ClusterRole under another name, for as long as the context lasts; gives what it is bound by."""
-    documents = yaml.safe_load_all((SHIPPED / "operator.yaml").read_text(encoding="utf-8"))
-    shipped = next(each for each in documents if each["kind"] == "ClusterRole")
-    kubectl.create({**shipped, "metadata": {"name": name}})
+    kubectl.create({**_of_the_operator("ClusterRole"), "metadata": {"name": name}})
     yield f"ClusterRole/{name}"
     kubectl.run("delete", "clusterrole", name).expect_success()
+
+
+def _of_the_operator(kind: str) -> dict[str, Any]:
+    """The role of this kind in deploy/rbac/operator.yaml."""
+    documents = yaml.safe_load_all((SHIPPED / "operator.yaml").read_text(encoding="utf-8"))
+    return next(dict(each) for each in documents if each["kind"] == kind)
 
 
 @contextmanager

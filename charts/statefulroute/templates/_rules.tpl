@@ -6,7 +6,6 @@
   resources:
     - podlinks
   verbs:
-    - get
     - list
     - watch
     - patch
@@ -22,7 +21,6 @@
   resources:
     - statefulroutes
   verbs:
-    - get
     - list
     - watch
     - patch
@@ -84,7 +82,6 @@
   resources:
     - podlinks
   verbs:
-    - get
     - list
     - watch
     - patch
@@ -100,7 +97,6 @@
   resources:
     - statefulroutes
   verbs:
-    - get
     - list
     - watch
     - patch

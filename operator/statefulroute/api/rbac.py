@@ -7,7 +7,8 @@ from statefulroute.api.group import GROUP, POD_LINK, STATEFUL_ROUTE
 REPORT = "report"
 """A verb on StatefulRoutes that no request has: whoever may do it is a server, and reports on its own pod only."""
 
-_READ = ["get", "list", "watch"]
+_FOLLOW = ["list", "watch"]
+_READ = ["get", *_FOLLOW]
 #: Bind users, renew, rebind and release their links.
 _LINKS = [*_READ, "create", "patch", "delete"]
 
@@ -19,7 +20,7 @@ LEASE = "statefulroute-operator"
 def operator_cluster_role() -> dict[str, Any]:
     """The ClusterRole of an operator that serves the whole cluster, ready to be applied."""
     # Nodes are in no namespace: an operator that serves some namespaces does without them.
-    return _cluster_role("statefulroute-operator", [*_operator_rules(), _allow("", ["nodes"], ["list", "watch"])])
+    return _cluster_role("statefulroute-operator", [*_operator_rules(), _allow("", ["nodes"], _FOLLOW)])
 
 
 def operator_role() -> dict[str, Any]:
@@ -39,7 +40,7 @@ def lease_role(lease: str = LEASE) -> dict[str, Any]:
         [
             # A name cannot be told apart in a request that creates.
             _allow("coordination.k8s.io", ["leases"], ["create"]),
-            {**_allow("coordination.k8s.io", ["leases"], ["get", "list", "watch", "patch"]), "resourceNames": [lease]},
+            {**_allow("coordination.k8s.io", ["leases"], [*_READ, "patch"]), "resourceNames": [lease]},
         ],
     )
 
@@ -74,15 +75,15 @@ def stop_role(operator: str) -> dict[str, Any]:
 def _operator_rules() -> list[dict[str, Any]]:
     """What the operator does in the namespaces that it serves."""
     return [
-        # The links: read them all, bind the ones that leave the choice, move, end and acknowledge them.
-        _allow(GROUP, [POD_LINK.plural], ["get", "list", "watch", "patch", "delete"]),
+        # The links: follow them all, bind the ones that leave the choice, move, end and acknowledge them.
+        _allow(GROUP, [POD_LINK.plural], [*_FOLLOW, "patch", "delete"]),
         _allow(GROUP, [f"{POD_LINK.plural}/status"], ["patch"]),
-        # The routes: read them all, say their state. `patch` on the route itself is kopf's finalizer.
-        _allow(GROUP, [STATEFUL_ROUTE.plural], ["get", "list", "watch", "patch"]),
+        # The routes: follow them all, say their state. `patch` on the route itself is kopf's finalizer.
+        _allow(GROUP, [STATEFUL_ROUTE.plural], [*_FOLLOW, "patch"]),
         _allow(GROUP, [f"{STATEFUL_ROUTE.plural}/status"], ["patch"]),
         # Where the users are held. `patch` is for the notes of load and workload state.
-        _allow("", ["pods"], ["list", "watch", "patch"]),
-        _allow("apps", ["statefulsets"], ["list", "watch", "patch"]),
+        _allow("", ["pods"], [*_FOLLOW, "patch"]),
+        _allow("apps", ["statefulsets"], [*_FOLLOW, "patch"]),
         # Of any other workload its scale is read; other kinds than these need rights of their own.
         _allow("apps", ["deployments", "replicasets"], ["get", "patch"]),
         _allow("apps", ["deployments/scale", "replicasets/scale"], ["get"]),

@@ -1,0 +1,173 @@
+"""The rights of an operator's account are what it uses: nothing that it asks for is refused, and none is to spare."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pykube.objects import Deployment, NamespacedAPIObject, Pod, ReplicaSet, StatefulSet
+
+from failover.pair import LEASE, SHORT, Member, Pair
+from harness.accounts import Person
+from harness.audit import AuditLog, Entry
+from harness.kubectl import Kubectl
+from harness.namespaces import fresh_namespace
+from harness.patience import eventually
+from harness.rights import SHIPPED, account, lease_role
+from harness.service import Service
+from harness.witness import StatefulRoute
+from statefulroute.api.group import API_VERSION
+
+#: A right: an API group, a resource there, and a verb.
+Right = tuple[str, str, str]
+
+TENANT = "tenant"
+
+ROLE = "statefulroute-operator"
+
+OTHER_KINDS = (Deployment, ReplicaSet)
+
+
+def rights(role: Mapping[str, Any]) -> set[Right]:
+    """What a Role or a ClusterRole allows."""
+    return {
+        (group, resource, verb)
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+def used(entries: list[Entry]) -> set[Right]:
+    """The rights that these requests have needed, whatever came of them."""
+    return {(entry.group, entry.resource, entry.verb) for entry in entries}
+
+
+def refused(entries: list[Entry]) -> list[Entry]:
+    """The requests for which rights were lacking."""
+    return [entry for entry in entries if entry.code == 403]
+
+
+def exercise(game: Service) -> None:
+    """Have an operator do all that it does."""
+    game.start(statePeriodSeconds=1, workloadPeriodSeconds=1)
+    bind_expire_and_move(game)
+    note_loads(game, StatefulSet)
+    for kind in OTHER_KINDS:
+        other = Service(game.kubectl, game.witness, kind.kind.lower())
+        other.make_workload(kind.kind)
+        other.make_route(workloadRef={"kind": kind.kind}, statePeriodSeconds=1, workloadPeriodSeconds=1)
+        other.await_pods(3)
+        note_loads(other, kind)
+
+
+def bind_expire_and_move(game: Service) -> None:
+    pinned, chosen = game.link("alice", podIndex=2), game.link("bob")
+    game.await_bound(pinned)
+    game.await_bound(chosen)
+    game.await_gone(game.link("dora", podIndex=0, ttlSeconds=1))
+    game.scale(2)
+    game.await_moved(pinned, left=2)
+    game.await_pods(2)
+    eventually(lambda: {"Bound", "Expired", "PodLost"} <= {each["reason"] for each in game.events()}, "all is told")
+
+
+def note_loads(service: Service, kind: type[NamespacedAPIObject]) -> None:
+    """Have loads noted on pods and their workload, and the notes removed with the route."""
+    pods = [pod["name"] for pod in service.route_status()["pods"]]
+    for pod in pods:
+        service.report(pod, 4, 4)
+    service.await_notes(kind, service.name, workload_state="High", workload_load="4")
+    for pod in pods:
+        service.await_notes(Pod, pod, weighted_load="4")
+    service.kubectl.run("delete", "statefulroute", service.name, "--timeout=30s").expect_success()
+    service.await_notes(kind, service.name, workload_state=None)
+    for pod in pods:
+        service.await_notes(Pod, pod, weighted_load=None)
+    assert not service.exists(StatefulRoute, service.name)
+
+
+def test_the_charts_account_has_the_rights_that_two_operators_use_and_no_others(
+    pair: Pair, game: Service, chief: Kubectl
+) -> None:
+    leader, standby = pair.start(SHORT)
+    exercise(game)
+    leader.operator.stop()
+    standby.await_leading()
+    standby.operator.stop()
+    granted = rights(chief.get_json("clusterrole", LEASE)) | rights(pair.chief.get_json("role", f"{LEASE}-lease"))
+    entries = leader.entries() + standby.entries()
+    assert granted - used(entries) == set()
+    assert refused(entries) == []
+    assert not leader.errors() + standby.errors()
+
+
+# An operator of a tenant, which serves one namespace and lives in another.
+
+
+@pytest.fixture
+def home(chief: Kubectl) -> Iterator[Kubectl]:
+    """A kubectl in the namespace where the tenant's operator lives."""
+    with fresh_namespace(chief) as name:
+        yield chief.within(name)
+
+
+@pytest.fixture
+def tenants(home: Kubectl, game: Service, audit: AuditLog, tmp_path: Path) -> Iterator[Member]:
+    """The tenant's operator: not started yet, and with rights in the service's namespace and on its Lease alone."""
+    with account(home, TENANT, lease_role(home)):
+        game.kubectl.run("apply", "--filename", str(SHIPPED / "operator-in-namespace.yaml")).expect_success()
+        whose = f"--serviceaccount={home.namespace}:{TENANT}"
+        game.kubectl.run("create", "rolebinding", TENANT, f"--role={ROLE}", whose).expect_success()
+        pod = home.create(
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {"name": TENANT},
+                "spec": {"serviceAccountName": TENANT, "containers": [{"name": "operator", "image": "x.invalid/x"}]},
+            }
+        )
+        person = Person.of(home.kubeconfig, str(home.namespace)).account(TENANT, pod)
+        links = f"/apis/{API_VERSION}/namespaces/{game.namespace}/podlinks"
+        lease = f"/apis/coordination.k8s.io/v1/namespaces/{home.namespace}/leases/{LEASE}"
+        eventually(lambda: {person.ask("GET", each).code for each in (links, lease)} == {200, 404}, "it has its rights")
+        served = f"--watch-namespace={game.namespace}"
+        kubeconfig = person.write_kubeconfig(tmp_path / "tenant.kubeconfig")
+        made = Member(TENANT, kubeconfig, tmp_path / "tenant.log", audit, served)
+        yield made
+        if made.operator.is_running:
+            made.operator.kill()
+
+
+def test_the_role_for_a_namespace_has_the_rights_that_an_operator_uses_there_and_no_others(
+    tenants: Member, game: Service, home: Kubectl
+) -> None:
+    tenants.operator.start()
+    exercise(game)
+    tenants.operator.stop()
+    roles = game.kubectl.get_json("role", ROLE), home.get_json("role", f"{LEASE}-lease")
+    assert set().union(*map(rights, roles)) - used(tenants.entries()) == set()
+    assert refused(tenants.entries()) == []
+    assert not tenants.errors()
+
+
+def test_an_operator_that_serves_a_namespace_asks_for_nothing_elsewhere(
+    tenants: Member, game: Service, home: Kubectl, new_game: Callable[[], Service]
+) -> None:
+    other = new_game()
+    other.make_pods()
+    other.make_route()
+    unheard = other.link("alice")
+    tenants.operator.start()
+    game.start()
+    game.await_bound(game.link("alice"))
+    other.edit_route(routingState="DenyNewCall")
+    other.link("bob")
+    game.await_bound(game.link("bob"))
+    tenants.operator.stop()
+    asked = tenants.entries(lambda entry: not entry.resource.startswith("/"))  # all but what kinds there are
+    assert {entry.namespace for entry in asked} == {game.namespace, home.namespace}
+    assert {entry.resource for entry in asked if entry.namespace == home.namespace} == {"leases"}
+    assert "status" not in other.get(unheard)
+    assert not {"status", "finalizers"} & {*other.route(), *other.route()["metadata"]}
