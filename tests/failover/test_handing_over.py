@@ -68,6 +68,7 @@ def test_bindings_go_on_within_the_leases_time_when_the_leader_is_killed(
     await_each_bound_once(game, recorder, names)
     log.info("bindings went on after %s, at %.0f creations a second", resumed, rate)
     assert resumed <= LEASE_SECONDS
+    assert_it_wrote_nothing_in_the_others_time(leader, standby)
     assert not standby.errors()
 
 
@@ -92,6 +93,7 @@ def test_a_leader_that_is_stopped_releases_the_lease_and_bindings_go_on_at_once(
         rate,
     )
     assert leader.writes()[-1].resource == "leases", "something was written after the release"
+    assert_it_wrote_nothing_in_the_others_time(leader, standby)
     assert bound - told <= STOP_SECONDS
     assert not leader.errors()
     assert not standby.errors()
