@@ -1,35 +1,35 @@
 """The alerts and the dashboard: Prometheus takes them, each does what it is for, and each has its page."""
 
-import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from harness.promtool import Promtool
+from monitoring.shipped import DASHBOARD, FOLDER, ROOT, RULES, panels_ask
+from statefulroute.cli.app import app
 
-ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "deploy/monitoring"
 RUNBOOKS = ROOT / "docs/runbooks"
-RULES: list[dict[str, Any]] = [
-    rule
-    for group in yaml.safe_load((FOLDER / "alerts.yaml").read_text(encoding="utf-8"))["groups"]
-    for rule in group["rules"]
-]
-DASHBOARD: dict[str, Any] = json.loads((FOLDER / "dashboard.json").read_text(encoding="utf-8"))
+
+#: In what promtool complains of: what a test expects, and what it found instead.
+EXPECTED = re.compile(r"exp: ?(.*?)got:", re.DOTALL)
+FOUND = re.compile(r"got: ?(.*?)(?=\n\n|\Z)", re.DOTALL)
 
 #: In a page, what each is to tell; in this order.
 SECTIONS = ["## What it means", "## What it does to people", "## How to look", "## How to mend it"]
 
 
-def expressions(panels: list[dict[str, Any]] = DASHBOARD["panels"]) -> Iterator[str]:
-    """What the dashboard asks for, with a value for each of its variables."""
-    for panel in panels:
-        for target in panel.get("targets", []):
-            yield target["expr"].replace("$__rate_interval", "5m").replace("$namespace", ".*").replace("$route", ".*")
+PAGES = sorted(RUNBOOKS.glob("*.md"))
+SOURCE = " ".join(file.read_text(encoding="utf-8") for file in (ROOT / "operator").rglob("*.py"))
+
+
+def commands() -> set[str]:
+    """Each use of the command `kubectl statefulroute` in a page, without these two words."""
+    found = re.compile(r"(?:^    |`)kubectl statefulroute ([^`\n]+)", re.MULTILINE)
+    return {words for page in PAGES for words in found.findall(page.read_text(encoding="utf-8"))}
 
 
 def test_prometheus_takes_the_rules(promtool: Promtool) -> None:
@@ -40,13 +40,29 @@ def test_each_alert_fires_when_it_should_and_is_quiet_otherwise(promtool: Promto
     assert promtool.verdict("test", "rules", FOLDER / "alerts_test.yaml") == ""
 
 
-def test_each_alert_has_a_test() -> None:
-    tests = (FOLDER / "alerts_test.yaml").read_text(encoding="utf-8")
-    assert [rule["alert"] for rule in RULES if rule["alert"] not in tests] == []
+def test_an_alert_that_never_fires_is_found_out(promtool: Promtool, tmp_path: Path) -> None:
+    missed = " ".join(EXPECTED.findall(verdict_on(promtool, tmp_path, "vector(1) < 0")))
+    assert [rule["alert"] for rule in RULES if f'alertname="{rule["alert"]}"' not in missed] == []
+
+
+def test_an_alert_that_always_fires_is_found_out(promtool: Promtool, tmp_path: Path) -> None:
+    false = " ".join(FOUND.findall(verdict_on(promtool, tmp_path, "vector(1)")))
+    assert [rule["alert"] for rule in RULES if f'alertname="{rule["alert"]}"' not in false] == []
+
+
+def verdict_on(promtool: Promtool, folder: Path, expression: str) -> str:
+    """What the tests of the alerts say when each alert rests on this expression, and does not wait."""
+    tests = FOLDER / "alerts_test.yaml"
+    rules = [{**rule, "expr": expression, "for": "0s"} for rule in RULES]
+    groups = {"groups": [{"name": "broken", "rules": rules}]}
+    (folder / "alerts.yaml").write_text(yaml.safe_dump(groups), encoding="utf-8")
+    broken = folder / tests.name
+    broken.write_text(tests.read_text(encoding="utf-8"), encoding="utf-8")
+    return promtool.verdict("test", "rules", broken)
 
 
 def test_prometheus_takes_what_the_dashboard_asks_for(promtool: Promtool, tmp_path: Path) -> None:
-    rules = [{"record": f"panel:{number}", "expr": expr} for number, expr in enumerate(expressions())]
+    rules = [{"record": f"panel:{number}", "expr": expr} for number, expr in enumerate(panels_ask())]
     assert len(rules) > 20
     file = tmp_path / "panels.yaml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}), encoding="utf-8")
@@ -72,8 +88,38 @@ def test_an_alert_has_a_page_that_tells_all_of_it(rule: dict[str, Any]) -> None:
 
 
 def test_each_page_is_of_an_alert() -> None:
-    pages = {page.stem for page in RUNBOOKS.glob("*.md")} - {"README"}
-    assert pages == {rule["alert"] for rule in RULES}
+    assert {page.stem for page in PAGES} == {rule["alert"] for rule in RULES}
+
+
+def test_each_alert_is_in_the_list_of_the_documentation() -> None:
+    page = (ROOT / "docs/monitoring.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| [StatefulRoute")]
+    assert rows == [_row(rule) for rule in RULES]
+
+
+def _row(rule: dict[str, Any]) -> str:
+    """The row of an alert in the documentation."""
+    name = rule["alert"]
+    return f"| [{name}](runbooks/{name}.md) | {rule['labels']['severity']} | {rule['annotations']['summary']} |"
+
+
+@pytest.mark.parametrize("command", sorted(commands()))
+def test_each_command_of_a_page_is_one_that_there_is_with_these_options(command: str) -> None:
+    found = CliRunner().invoke(app, [*command.split(), "--help"])  # which is told after the options were understood
+    assert found.exit_code == 0, found.output
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_quotes_no_line_of_the_log_that_is_not_written(page: Path) -> None:
+    paragraphs = page.read_text(encoding="utf-8").split("\n\n")
+    quoted = [
+        " ".join(words.split())
+        for paragraph in paragraphs
+        if " log" in paragraph and not paragraph.startswith("    ")
+        for words in re.findall(r"`([^`]+)`", paragraph)
+        if re.fullmatch(r"[a-z']+([\s:]+[a-z']+)+", words)
+    ]
+    assert [words for words in quoted if words not in SOURCE] == []
 
 
 def test_no_two_panels_share_a_place_or_a_number() -> None:

@@ -1,0 +1,40 @@
+"""The alerts and the dashboard as they are shipped, and what they ask Prometheus for."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "deploy/monitoring"
+RULES: list[dict[str, Any]] = [
+    rule
+    for group in yaml.safe_load((FOLDER / "alerts.yaml").read_text(encoding="utf-8"))["groups"]
+    for rule in group["rules"]
+]
+DASHBOARD: dict[str, Any] = json.loads((FOLDER / "dashboard.json").read_text(encoding="utf-8"))
+
+
+def panels_ask() -> Iterator[str]:
+    """What the dashboard asks for, with a value for each of its variables."""
+    for panel in DASHBOARD["panels"]:
+        for target in panel.get("targets", []):
+            yield _with_values(target["expr"])
+
+
+def alerts_ask() -> Iterator[str]:
+    """What each alert asks for."""
+    return (rule["expr"] for rule in RULES)
+
+
+def variables_ask() -> Iterator[str]:
+    """What the dashboard's variables ask Grafana for."""
+    for variable in DASHBOARD["templating"]["list"]:
+        if variable["type"] == "query":
+            yield _with_values(variable["query"]["query"])
+
+
+def _with_values(expression: str) -> str:
+    return expression.replace("$__rate_interval", "5m").replace("$namespace", ".*").replace("$route", ".*")
