@@ -75,6 +75,10 @@ class Member:
         """What it has logged as an error, and the reason that it gives."""
         return [(line["event"], line.get("why", "")) for line in self.operator.complaints()]
 
+    def warnings(self) -> list[tuple[str, str]]:
+        """What it has logged as a warning, and the error that it gives."""
+        return [(line["event"], line.get("error", "")) for line in self.operator.lines if line["level"] == "warning"]
+
     def entries(self, holds: Callable[[Entry], bool] = lambda _: True) -> list[Entry]:
         """What it has asked for, or those entries of which something holds, in order."""
         return self._audit.entries(lambda entry: entry.pod == self.pod and entry.received > self._made and holds(entry))

@@ -100,6 +100,19 @@ def test_what_is_not_understood_is_named_and_ends_with_2(arguments: list[str], w
     assert words in plain(result.output)
 
 
+@pytest.mark.parametrize(
+    ("option", "duration", "deadline"),
+    [("--lease-duration-seconds=10", "10", "10"), ("--renew-deadline-seconds=2.4", "15", "2.4")],
+)
+def test_times_of_a_lease_with_which_two_could_write_are_refused(option: str, duration: str, deadline: str) -> None:
+    result = invoke("operator", option)
+    assert result.exit_code == 2
+    assert (
+        f"the lease duration ({duration} s) must be longer than the renew deadline ({deadline} s), and that longer "
+        "than 1.2 times the retry period (2 s)"
+    ) in plain(result.output)
+
+
 def test_every_option_of_the_operator_is_explained() -> None:
     result = invoke("operator", "--help")
     assert result.exit_code == 0
