@@ -77,7 +77,7 @@ def day(
         environment.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", received.endpoint)
         environment.setenv(HASH_KEY, KEY)
         with (
-            lacking(installed, folder, "delete podlinks", "create events") as account,
+            lacking(installed, folder, "delete podlinks", "create events", "patch statefulsets") as account,
             seat.taken(account.kubeconfig, *options) as process,
             fresh_namespace(installed) as namespace,
         ):
@@ -105,6 +105,11 @@ def live(service: Service, watched: Watched) -> dict[str, str]:
     service.await_bound(names[NAMED])
     service.annotate(2, SHUT_DOWN)
     service.await_moved(names[ODD], 2)
+    service.report(0, load_state=2)
+    watched.await_value(0, "statefulroute_timer_failures_total", timer="state")
+    eventually(
+        lambda: watched.scrape().value("statefulroute_timer_failures_total", timer="workload"), "a note is refused"
+    )
     names[GUEST] = service.link(GUEST, podIndex=0, ttlSeconds=1)
     refused = {"verb": "delete", "resource": "podlinks", "code": "403"}
     eventually(
@@ -173,6 +178,15 @@ def test_work_that_was_refused_is_a_span_that_has_failed(day: Day) -> None:
     assert refused.attributes["error.type"] == "APIError"
     (asked,) = (span for span in day.received.spans if span.parent_id == refused.span_id)
     assert (asked.name, asked.attributes["http.response.status_code"]) == ("delete podlinks", 403)
+
+
+def test_a_turn_that_could_not_write_its_note_has_failed(day: Day) -> None:
+    assert day.scraped.value("statefulroute_timer_failures_total", timer="workload")
+    assert day.scraped.value("statefulroute_timer_failures_total", timer="state") == 0
+    turns = {span.span_id for span in day.received.named("workload timer")}
+    refused = [span for span in day.received.named("patch statefulsets") if span.has_failed]
+    assert refused
+    assert all(span.parent_id in turns for span in refused)
 
 
 @pytest.mark.parametrize("timer", ["state", "workload"])

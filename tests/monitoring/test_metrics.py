@@ -1,5 +1,6 @@
 """What Prometheus reads: each number is what has happened, as somebody sees it who only asks the API server."""
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -58,13 +59,19 @@ def test_a_link_that_waits_is_pending_and_is_timed_when_it_is_bound(watched: Wat
         game.annotate(pod, DENIES_NEW_CALLS)
     watched.await_value(0, "statefulroute_pods", **of(game), state="available")
     watched.await_value(3, "statefulroute_pods", **of(game), state="routable")
+    before = watched.scrape().value("statefulroute_bind_duration_seconds_sum") or 0.0
     game.await_link(game.link("alice"), "Pending", "NoAvailablePod")
+    began = time.monotonic()
     watched.await_value(1, "statefulroute_links", **of(game), phase="Pending")
     watched.await_value(0, "statefulroute_queue_depth")  # it waits for a pod, and not for the operator
+    waited = time.monotonic() - began
     for pod in range(3):
         game.annotate(pod, SAYS_NOTHING)
     game.await_bound("game.alice")
     timed(1)
+    after = watched.scrape().value("statefulroute_bind_duration_seconds_sum")
+    assert after is not None
+    assert after - before >= waited
     watched.await_value(0, "statefulroute_links", **of(game), phase="Pending")
 
 
