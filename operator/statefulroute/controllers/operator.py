@@ -14,6 +14,7 @@ from statefulroute.api.group import FINALIZER
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.connection import connect
 from statefulroute.cluster.exchange import Observer
+from statefulroute.cluster.lease import new_identity
 from statefulroute.cluster.load_endpoints import LoadEndpoints
 from statefulroute.cluster.mirror import Mirror
 from statefulroute.cluster.server import Connection
@@ -98,6 +99,9 @@ async def _work(  # noqa: PLR0913, PLR0917 - what is run, and how it is known wh
     background = [asyncio.create_task(each.run()) for each in (parts.expiry, parts.recorder)]
     end, ready = asyncio.Event(), asyncio.Event()
     is_ready = asyncio.create_task(ready.wait())
+    # Of kopf's own type, which it does not publish. Left to itself it asks for the user's name, which a user that a
+    # platform has made up does not have; who works is settled by our Lease anyhow.
+    identity: Any = new_identity()
     ours = asyncio.all_tasks()
     tasks = await kopf.spawn_tasks(
         registry=_registry(settings, lead.connection, parts, observe),
@@ -105,6 +109,7 @@ async def _work(  # noqa: PLR0913, PLR0917 - what is run, and how it is known wh
         clusterwide=not settings.namespaces,
         namespaces=settings.namespaces,
         standalone=True,
+        identity=identity,
         ready_flag=ready,
         stop_flag=end,
     )
