@@ -11,10 +11,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from localcluster import providers, status
+from localcluster import images, providers, status
 from localcluster.cluster import LocalCluster, stop_named
 from localcluster.errors import AlreadyRunningError, LocalClusterError
+from localcluster.node.prerequisites import missing
 from localcluster.programs import build as build_programs
+from localcluster.programs import build_node
 from localcluster.progress import PlainProgress, Progress, TerminalProgress
 from localcluster.state import cluster_folder, folders, read_record
 
@@ -41,7 +43,10 @@ class Output(StrEnum):
 @app.command()
 def up(
     name: Name = "default",
-    nodes: Annotated[int, typer.Option(min=1, help="How many nodes it shall have.")] = 3,
+    nodes: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many nodes it shall have; by default 3, or 1 real one."),
+    ] = None,
     provider: Annotated[
         providers.Name | None, typer.Option(help="Where it comes from; by default what the environment implies.")
     ] = None,
@@ -97,11 +102,48 @@ def kubeconfig(name: Name = "default") -> None:
 
 
 @app.command()
+def load(
+    archives: Annotated[list[Path], typer.Argument(help="Archives of images, as `docker save` writes them.")],
+    name: Name = "default",
+) -> None:
+    """Put images into the node of a cluster of the provider 'node'."""
+    cluster = LocalCluster.attach(name)
+    for archive in archives:
+        cluster.load_image(archive.absolute())
+
+
+@app.command()
 def build() -> None:
-    """Build the programs, and print where they are kept."""
-    programs = build_programs(_progress())
-    typer.echo(str(programs.controlplane))
-    typer.echo(str(programs.kwok))
+    """Build the programs, those of a real node where there can be one, and print where they are kept."""
+    progress = _progress()
+    programs = build_programs(progress)
+    built = [programs.controlplane, programs.kwok]
+    if not missing():
+        node = build_node(progress)
+        built += [node.node, node.coredns, node.pause]
+    for program in built:
+        typer.echo(str(program))
+
+
+@app.command()
+def image(
+    tag: Annotated[str, typer.Argument(help="The image's name and tag.")],
+    file: Annotated[Path, typer.Option(help="Its Dockerfile.")] = Path("Dockerfile"),
+    build_arg: Annotated[list[str] | None, typer.Option(help="An argument of the build, as NAME=VALUE.")] = None,
+    debian_base: Annotated[  # noqa: FBT002 - a flag
+        bool, typer.Option("--debian-base", help="Make the base image from Debian's packages, without a registry.")
+    ] = False,
+    archive: Annotated[Path | None, typer.Option(help="Write it into this file, too.")] = None,
+) -> None:
+    """Build an image of the working folder with Docker, Podman or Buildah, whichever is here."""
+    builder, progress = images.find_builder(), _progress()
+    arguments = dict(each.partition("=")[::2] for each in build_arg or ())
+    if debian_base:
+        arguments["BASE_IMAGE"] = images.debian_base(builder, progress)
+    images.build(builder, images.Build(Path(), file, tag, arguments), progress)
+    if archive is not None:
+        images.save(builder, tag, archive)
+    typer.echo(f"{tag} is built by {builder}{f' and written to {archive}' if archive else ''}.")
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from localcluster.components import POD_RANGE
 from localcluster.errors import LocalClusterError, NotRunningError
 from localcluster.guardian_client import GuardianClient, end_guardian, spawn
 from localcluster.kubectl import ask
+from localcluster.node import images as node_images
 from localcluster.processes import wait_until
 from localcluster.progress import PlainProgress, Progress
 from localcluster.providers import Order
@@ -36,7 +37,7 @@ END_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One process of a cluster: etcd, apiserver, controller-manager, scheduler or kwok."""
+    """One process of a cluster: etcd, apiserver, controller-manager, scheduler, kwok or, on a real node, kubelet."""
 
     name: str
     _cluster: "LocalCluster"
@@ -82,7 +83,7 @@ class LocalCluster:
         cls,
         name: str = "default",
         *,
-        nodes: int = 3,
+        nodes: int | None = None,
         provider: str | None = None,
         kubeconfig: Path | None = None,
         apiserver_flags: Sequence[str] = (),
@@ -93,7 +94,7 @@ class LocalCluster:
 
         Args:
             name: Tells clusters apart that run side by side.
-            nodes: How many nodes it shall have.
+            nodes: How many nodes it shall have; by default what is usual for the provider.
             provider: One of `localcluster.providers.Name`; by default what the arguments and the environment imply.
             kubeconfig: The kubeconfig of an existing cluster.
             apiserver_flags: Flags that the API server gets besides; later ones win over ours.
@@ -106,7 +107,8 @@ class LocalCluster:
         """
         chosen = providers.choose(provider, kubeconfig, os.environ)
         provide = providers.provider(chosen)
-        order = Order(name, nodes, kubeconfig, apiserver_flags, pod_range, os.environ, progress or PlainProgress())
+        count = nodes or providers.usual_nodes(chosen)
+        order = Order(name, count, kubeconfig, apiserver_flags, pod_range, os.environ, progress or PlainProgress())
         taken = claim(name)
         process = _spawn(taken)
         try:
@@ -194,6 +196,14 @@ class LocalCluster:
         if name not in known:
             raise LocalClusterError(f"Cluster {self.name!r} has no part {name!r}: it has {', '.join(known) or 'none'}.")
         return Part(name, self)
+
+    def load_image(self, archive: Path) -> None:
+        """Put the images of an archive into its node, under the names that pods give them.
+
+        Raises:
+            LocalClusterError: It has no node of ours that runs containers, or the archive is none.
+        """
+        node_images.load(self.folder, archive)
 
     def is_ready(self) -> bool:
         """Whether its API server says that it is ready."""

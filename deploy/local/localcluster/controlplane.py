@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from localcluster import components, nodes, ports
@@ -38,14 +38,14 @@ class Request:
         programs: The command that runs each part; parts that are missing are not started.
         node_count: How many nodes it shall have.
         apiserver_flags: Flags that the API server gets besides.
-        pod_range: The addresses that pods get, as a CIDR.
+        clients: Each client's user and group, by the kubeconfig that it gets.
     """
 
     name: str
     programs: Mapping[str, Sequence[str]]
     node_count: int
     apiserver_flags: Sequence[str]
-    pod_range: str
+    clients: Mapping[str, tuple[str, str | None]] = field(default_factory=lambda: CLIENTS)
 
     @property
     def runs_pods(self) -> bool:
@@ -61,37 +61,43 @@ class ControlPlane:
         server: The API server's URL.
         kubeconfig: The administrator's kubeconfig.
         version: The API server's version.
+        api: The API server, asked as the administrator.
     """
 
     server: str
     kubeconfig: Path
     version: str
+    api: Api
 
 
-def start(request: Request, folder: Path, guardian: GuardianClient) -> ControlPlane:
-    """Start a control plane in `folder` and wait until pods can be made in it.
-
-    Raises:
-        LocalClusterError: A part ended, or something was not ready in time; the message has the part's last words.
-    """
+def lay_out(folder: Path, guardian: GuardianClient, pod_range: str) -> Layout:
+    """Reserve the ports of a control plane whose files are in `folder`."""
     with ExitStack() as reservations:
         held = [reservations.enter_context(ports.reserve()) for _ in range(3)]
         guardian.hold(held)
         etcd, peer, server = map(ports.number, held)
-    layout = Layout(folder, etcd, peer, server, request.pod_range)
+    return Layout(folder, etcd, peer, server, pod_range)
+
+
+def start(request: Request, layout: Layout, guardian: GuardianClient) -> ControlPlane:
+    """Start a control plane and wait until pods can be made in it.
+
+    Raises:
+        LocalClusterError: A part ended, or something was not ready in time; the message has the part's last words.
+    """
     guardian.start("etcd", [*request.programs["etcd"], *components.etcd(layout)])
-    _issue_certificates(layout, request.name)
+    _issue_certificates(layout, request)
     apiserver = components.apiserver(
         layout, service_accounts="controller-manager" in request.programs, extra=request.apiserver_flags
     )
     guardian.start("apiserver", [*request.programs["apiserver"], *apiserver])
-    api = Api(layout.apiserver_port, folder)
+    api = Api(layout.apiserver_port, layout.folder)
     clients = {
         "controller-manager": components.controller_manager(layout),
         "scheduler": components.scheduler(layout),
         "kwok": components.kwok(layout, sources_folder() / "kwok" / "stages.yaml"),
     }
-    patience = _Patience(guardian)
+    patience = Patience(guardian)
     patience.wait("the API server", lambda: api.get("/readyz").good)
     for part, flags in clients.items():
         if part in request.programs:
@@ -99,10 +105,10 @@ def start(request: Request, folder: Path, guardian: GuardianClient) -> ControlPl
     _create_nodes(api, request)
     _wait_for_pods_to_be_possible(api, request, patience)
     version = api.get("/version").body["gitVersion"]
-    return ControlPlane(layout.server, folder / "admin.kubeconfig", version)
+    return ControlPlane(layout.server, layout.folder / "admin.kubeconfig", version, api)
 
 
-class _Patience:
+class Patience:
     """Waits for a starting cluster, as long as none of its parts ends."""
 
     def __init__(self, guardian: GuardianClient) -> None:
@@ -110,6 +116,12 @@ class _Patience:
         self._deadline = time.monotonic() + READY_SECONDS
 
     def wait(self, what: str, condition: Callable[[], bool]) -> None:
+        """Wait for something.
+
+        Raises:
+            LocalClusterError: A part ended, or it took too long.
+        """
+
         def settled() -> bool:
             return condition() or self._fallen() is not None
 
@@ -130,11 +142,11 @@ class _Patience:
         return next((name for name, state in states.items() if state.ended is not None), None)
 
 
-def _issue_certificates(layout: Layout, name: str) -> None:
+def _issue_certificates(layout: Layout, request: Request) -> None:
     authority = Authority()
     server = authority.server((ports.LOOPBACK, components.SERVICE_ADDRESS))
     signing_key, verifying_key = signing_pair()
-    admin = authority.client(*CLIENTS["admin"])
+    admin = authority.client(*request.clients["admin"])
     files = {
         "ca.crt": authority.certificate,
         "apiserver.crt": server.certificate,
@@ -146,10 +158,10 @@ def _issue_certificates(layout: Layout, name: str) -> None:
     }
     for file, content in files.items():
         write_private(layout.folder / file, content)
-    for client, (user, group) in CLIENTS.items():
+    for client, (user, group) in request.clients.items():
         pair = admin if client == "admin" else authority.client(user, group)
         path = layout.folder / f"{client}.kubeconfig"
-        write(path, f"localcluster-{name}", layout.server, authority.certificate, pair)
+        write(path, f"localcluster-{request.name}", layout.server, authority.certificate, pair)
 
 
 def _create_nodes(api: Api, request: Request) -> None:
@@ -159,15 +171,17 @@ def _create_nodes(api: Api, request: Request) -> None:
             raise LocalClusterError(f"The API server refused a node: {json.dumps(answer.body)}")
 
 
-def _wait_for_pods_to_be_possible(api: Api, request: Request, patience: _Patience) -> None:
+def _wait_for_pods_to_be_possible(api: Api, request: Request, patience: Patience) -> None:
     patience.wait("the default namespace", lambda: api.get("/api/v1/namespaces/default").good)
     if "controller-manager" in request.programs:
         account = "/api/v1/namespaces/default/serviceaccounts/default"
         patience.wait("the default service account", lambda: api.get(account).good)
 
-    def all_nodes_ready() -> bool:
-        answer = api.get("/api/v1/nodes")
-        return answer.good and all(map(nodes.is_ready, answer.body["items"]))
-
     if request.runs_pods:
-        patience.wait("every node", all_nodes_ready)
+        patience.wait("every node", lambda: nodes_are_ready(api, request.node_count))
+
+
+def nodes_are_ready(api: Api, count: int) -> bool:
+    """Whether there are so many nodes, and pods can be scheduled to each."""
+    answer = api.get("/api/v1/nodes")
+    return answer.good and len(answer.body["items"]) == count and all(map(nodes.is_ready, answer.body["items"]))

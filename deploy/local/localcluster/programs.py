@@ -63,6 +63,15 @@ class Programs:
     kwok: Path
 
 
+@dataclass(frozen=True, slots=True)
+class NodePrograms:
+    """The built programs of a real node; `node` is the kubelet and kube-proxy."""
+
+    node: Path
+    coredns: Path
+    pause: Path
+
+
 def kubernetes_version(sources: Path | None = None) -> str:
     """The version of Kubernetes that the control plane is built from, like `v1.37.2`."""
     return _kubernetes(sources or sources_folder())[1]
@@ -70,18 +79,18 @@ def kubernetes_version(sources: Path | None = None) -> str:
 
 def recipes(sources: Path) -> tuple[Recipe, Recipe]:
     """How the control plane and kwok are built."""
-    module = sources / "controlplane"
-    found = _kubernetes(sources)
-    stamps = {
-        "gitVersion": found[1],
-        "gitMajor": found[2],
-        "gitMinor": found[3],
-        "gitTreeState": "clean",
-    }
-    stamped = " ".join(f"-X {VERSION_PACKAGE}.{name}={value}" for name, value in stamps.items())
     return (
-        Recipe("controlplane", module, ".", f"-s -w {stamped}"),
+        Recipe("controlplane", sources / "controlplane", ".", _stamped(sources)),
         Recipe("kwok", sources / "kwok", "sigs.k8s.io/kwok/cmd/kwok", "-s -w"),
+    )
+
+
+def node_recipes(sources: Path) -> tuple[Recipe, Recipe, Recipe]:
+    """How the programs of a real node are built."""
+    return (
+        Recipe("node", sources / "node", ".", _stamped(sources)),
+        Recipe("coredns", sources / "coredns", ".", "-s -w"),
+        Recipe("pause", sources / "pause", ".", "-s -w"),
     )
 
 
@@ -94,6 +103,17 @@ def build(progress: Progress) -> Programs:
     go = find_go(progress)
     controlplane, kwok = (built(recipe, go, progress) for recipe in recipes(sources_folder()))
     return Programs(controlplane, kwok)
+
+
+def build_node(progress: Progress) -> NodePrograms:
+    """The programs of a real node, built now unless they have been built before.
+
+    Raises:
+        LocalClusterError: There is no Go, or the build fails.
+    """
+    go = find_go(progress)
+    node, coredns, pause = (built(recipe, go, progress) for recipe in node_recipes(sources_folder()))
+    return NodePrograms(node, coredns, pause)
 
 
 def prune(program: str, folder: Path, now: float) -> None:
@@ -146,6 +166,18 @@ def _go_build(recipe: Recipe, go: Go, program: Path, progress: Progress) -> None
             f"module proxy can be reached.\n{failure}"
         )
     draft.replace(program)
+
+
+def _stamped(sources: Path) -> str:
+    """What the linker is told of Kubernetes' version: its programs tell it to each other."""
+    found = _kubernetes(sources)
+    stamps = {
+        "gitVersion": found[1],
+        "gitMajor": found[2],
+        "gitMinor": found[3],
+        "gitTreeState": "clean",
+    }
+    return " ".join(["-s -w", *(f"-X {VERSION_PACKAGE}.{name}={value}" for name, value in stamps.items())])
 
 
 def _kubernetes(sources: Path) -> re.Match[str]:

@@ -17,6 +17,9 @@ KUBECONFIG_VARIABLE = "STATEFULROUTE_KUBECONFIG"
 ASSETS_VARIABLE = "KUBEBUILDER_ASSETS"
 
 
+USUAL_NODES = 3
+
+
 class Name(StrEnum):
     """The providers' names."""
 
@@ -24,6 +27,7 @@ class Name(StrEnum):
     ENVTEST = "envtest"
     EXISTING = "existing"
     KIND = "kind"
+    NODE = "node"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +88,17 @@ def choose(explicit: str | None, kubeconfig: Path | None, environment: Mapping[s
 
 def provider(name: Name) -> Provider:
     """What the provider of this name does."""
-    from localcluster.providers import builtin, envtest, existing, kind  # noqa: PLC0415 - they import this module
+    from localcluster.providers import builtin, envtest, existing, kind, node  # noqa: PLC0415 - they import this module
 
     return {
         Name.BUILTIN: builtin.provide,
         Name.ENVTEST: envtest.provide,
         Name.EXISTING: existing.provide,
         Name.KIND: kind.provide,
+        Name.NODE: node.provide,
     }[name]
+
+
+def usual_nodes(name: Name) -> int:
+    """How many nodes a cluster of this provider has where nobody says."""
+    return 1 if name is Name.NODE else USUAL_NODES

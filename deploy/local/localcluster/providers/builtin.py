@@ -21,7 +21,7 @@ def provide(order: Order, folder: Path, guardian: GuardianClient) -> Delivery:
         {**commands, "kwok": (str(programs.kwok),)},
         order.node_count,
         order.apiserver_flags,
-        order.pod_range,
     )
-    started = controlplane.start(request, folder, guardian)
+    layout = controlplane.lay_out(folder, guardian, order.pod_range)
+    started = controlplane.start(request, layout, guardian)
     return Delivery(started.server, started.kubeconfig, kubectl, started.version, has_controllers=request.runs_pods)

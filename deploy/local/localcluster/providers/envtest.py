@@ -31,9 +31,9 @@ def provide(order: Order, folder: Path, guardian: GuardianClient) -> Delivery:
         {part: (str(program),) for part, program in find_programs(order.environment).items()},
         order.node_count,
         order.apiserver_flags,
-        order.pod_range,
     )
-    started = controlplane.start(request, folder, guardian)
+    layout = controlplane.lay_out(folder, guardian, order.pod_range)
+    started = controlplane.start(request, layout, guardian)
     kubectl = find_kubectl(started.version, skew=1)
     return Delivery(started.server, started.kubeconfig, kubectl, started.version, has_controllers=request.runs_pods)
 

@@ -1,0 +1,77 @@
+"""Images for the node: there is no registry that it could pull from, so they are put into it."""
+
+import hashlib
+import io
+import json
+import platform
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+from localcluster.errors import LocalClusterError
+from localcluster.node.machine import PID_FILE
+from localcluster.node.parts import PAUSE_IMAGE, SOCKET
+
+EXECUTABLE = 0o755
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+def load(folder: Path, archive: Path) -> None:
+    """Put the images of an archive (of `docker save`, or OCI's) into the node of the cluster in `folder`.
+
+    Raises:
+        LocalClusterError: The cluster has no node of ours, or containerd refuses the archive.
+    """
+    done = _ctr(folder, "images", "import", str(archive))
+    if done.returncode:
+        raise LocalClusterError(f"{archive} cannot be put into the node: {done.stderr.strip()}")
+
+
+def is_ready(folder: Path) -> bool:
+    """Whether the node's containerd answers."""
+    return not _ctr(folder, "version").returncode
+
+
+def entering(folder: Path) -> list[str]:
+    """What stands before a command that is to run on the machine of the cluster in `folder`.
+
+    Raises:
+        LocalClusterError: The cluster has no machine.
+    """
+    try:
+        pid = (folder / PID_FILE).read_text(encoding="ascii")
+    except FileNotFoundError:
+        raise LocalClusterError(
+            f"Cluster {folder.name!r} has no real node: start one with `localcluster up --provider node`."
+        ) from None
+    return [sys.executable, "-m", "localcluster.node.enter", pid]
+
+
+def write_pause_archive(program: Path, archive: Path) -> None:
+    """Write the image that every pod begins with: one program, and nothing else."""
+    layer = _tar({"pause": program.read_bytes()}, EXECUTABLE)
+    config = {
+        "architecture": ARCHITECTURES.get(platform.machine(), platform.machine()),
+        "os": "linux",
+        "config": {"Entrypoint": ["/pause"], "User": "65535:65535"},
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
+    }
+    manifest = [{"Config": "config.json", "RepoTags": [PAUSE_IMAGE], "Layers": ["layer.tar"]}]
+    texts = {"config.json": json.dumps(config).encode(), "manifest.json": json.dumps(manifest).encode()}
+    archive.write_bytes(_tar({**texts, "layer.tar": layer}))
+
+
+def _ctr(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [*entering(folder), "ctr", f"--address={SOCKET}", "--namespace=k8s.io", *arguments]
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+
+
+def _tar(files: dict[str, bytes], mode: int = 0o644) -> bytes:
+    written = io.BytesIO()
+    with tarfile.open(fileobj=written, mode="w") as tar:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(content), mode
+            tar.addfile(entry, io.BytesIO(content))
+    return written.getvalue()

@@ -1,0 +1,118 @@
+"""What a machine must have to be a real node, and what this one lacks of it, a sentence each."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+#: What Debian calls the packages, for `make node-packages`.
+DEBIAN_PACKAGES = (
+    "buildah",
+    "containerd",
+    "containernetworking-plugins",
+    "iproute2",
+    "mmdebstrap",
+    "nftables",
+    "runc",
+)
+PROGRAMS = {
+    "containerd": "containerd",
+    "ctr": "containerd",
+    "runc": "runc",
+    "nft": "nftables",
+    "ip": "iproute2",
+    "mount": "mount",
+}
+PLUGIN_FOLDERS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))
+PLUGINS = ("bridge", "host-local", "loopback")
+CONTROL_GROUPS = Path("/sys/fs/cgroup")
+CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "pids", "freezer", "blkio", "devices")
+SYSTEM_PATH = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+
+#: Tried in namespaces that nobody else sees, one after the other.
+KERNEL = (
+    ("ip link add probe type veth peer name probe-end", "pairs of virtual interfaces (veth)"),
+    ("ip link add probe-bridge type bridge", "bridges"),
+    ("nft add table ip probe", "nftables"),
+    (
+        "nft add chain ip probe nat { type nat hook prerouting priority 0 ; }",
+        "address translation by nftables (nft_nat)",
+    ),
+    ("mount -t tmpfs tmpfs /mnt", "mounts in a namespace of one's own"),
+    ("mkdir /mnt/a /mnt/b /mnt/c", "writing to such a mount"),
+    ("mount -t overlay -o lowerdir=/mnt/a,upperdir=/mnt/b,workdir=/mnt/c overlay /mnt/a", "overlay file systems"),
+)
+PROBE = """
+import subprocess, sys
+from localcluster.node import kernel
+kernel.unshare()
+kernel.fork_with_stand_in()
+subprocess.run(["mount", "--make-rprivate", "/"], check=False)
+for command, what in zip(sys.argv[1::2], sys.argv[2::2]):
+    if subprocess.run(command.split(), capture_output=True).returncode:
+        print(what)
+"""
+
+
+def search_path(environment: Mapping[str, str]) -> str:
+    """PATH, with the folders of the system's own programs, which a user's may lack."""
+    return os.pathsep.join((environment.get("PATH", os.defpath), *SYSTEM_PATH))
+
+
+def plugins_folder() -> Path:
+    """Where CNI's plugins are; the first place where they should be, if they are nowhere."""
+    return next(filter(_has_plugins, PLUGIN_FOLDERS), PLUGIN_FOLDERS[0])
+
+
+def missing() -> list[str]:
+    """What stands in the way of a real node here: sentences, none where nothing does."""
+    if sys.platform != "linux":
+        return ["A real node needs Linux: use the provider 'kind' elsewhere."]
+    if os.geteuid() != 0:
+        return ["A real node needs root: try again with sudo."]
+    return [*_missing_programs(), *_missing_groups()] or list(_missing_of_the_kernel())
+
+
+def _has_plugins(folder: Path) -> bool:
+    return all((folder / name).is_file() for name in PLUGINS)
+
+
+def _missing_programs() -> Iterator[str]:
+    path = search_path(os.environ)
+    for program, package in PROGRAMS.items():
+        if shutil.which(program, path=path) is None:
+            yield f"There is no {program} on PATH: install it; Debian has it in the package {package}."
+    if not _has_plugins(plugins_folder()):
+        folders = " nor in ".join(map(str, PLUGIN_FOLDERS))
+        yield (
+            f"CNI's plugins {', '.join(PLUGINS)} are neither in {folders}: install them; Debian's package is "
+            "containernetworking-plugins."
+        )
+
+
+def _missing_groups() -> Iterator[str]:
+    lacking = [name for name in CONTROLLERS if not (CONTROL_GROUPS / name / "tasks").exists()]
+    if lacking:
+        yield (
+            f"Control groups of version 1 are needed, and {CONTROL_GROUPS} has none for {', '.join(lacking)}: "
+            "where there are only those of version 2, use the provider 'kind'."
+        )
+
+
+def _missing_of_the_kernel() -> Iterator[str]:
+    package = Path(__file__).parents[2]
+    tried = subprocess.run(
+        [sys.executable, "-c", PROBE, *(word for pair in KERNEL for word in pair)],
+        env={**os.environ, "PATH": search_path(os.environ), "PYTHONPATH": str(package)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if tried.returncode:
+        last = (tried.stderr.strip().splitlines() or ["no word of why"])[-1]
+        yield f"Namespaces of one's own cannot be had here ({last}): run it outside of a container, or privileged."
+    for what in tried.stdout.splitlines():
+        yield f"The kernel does not allow {what}: run it outside of a container, or load the module."

@@ -1,0 +1,97 @@
+"""Starts a control plane and a real node in namespaces of their own, under a guardian."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from localcluster import controlplane
+from localcluster.certificates import write_private
+from localcluster.components import Layout
+from localcluster.controlplane import ControlPlane, Patience
+from localcluster.guardian_client import GuardianClient
+from localcluster.node import cgroups, images, parts, prerequisites
+from localcluster.node.machine import HOSTNAME, PID_FILE
+from localcluster.programs import NodePrograms, Programs
+
+CONTROL_PLANE = ("etcd", "apiserver", "controller-manager", "scheduler")
+CLIENTS = {name: controlplane.CLIENTS[name] for name in ("admin", "controller-manager", "scheduler")} | {
+    "kubelet": (f"system:node:{HOSTNAME}", "system:nodes"),
+    "kube-proxy": ("system:kube-proxy", None),
+    "coredns": ("localcluster-coredns", controlplane.ADMINISTRATORS),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is wanted of a cluster with a real node.
+
+    Attributes:
+        name: The cluster's name.
+        control: The programs of the control plane.
+        node: The programs of the node.
+        apiserver_flags: Flags that the API server gets besides.
+    """
+
+    name: str
+    control: Programs
+    node: NodePrograms
+    apiserver_flags: Sequence[str]
+
+    def commands(self) -> dict[str, Sequence[str]]:
+        """What runs each program, before its flags."""
+        control = {part: (str(self.control.controlplane), part) for part in CONTROL_PLANE}
+        kubernetes = {part: (str(self.node.node), part) for part in ("kubelet", "kube-proxy")}
+        return {**control, **kubernetes, "containerd": ("containerd",), "coredns": (str(self.node.coredns),)}
+
+
+def start(request: Request, layout: Layout, guardian: GuardianClient) -> ControlPlane:
+    """Start everything, and wait until pods can be made.
+
+    Raises:
+        LocalClusterError: A part ended, or something was not ready in time; the message has the part's last words.
+    """
+    patience = Patience(guardian)
+    group = cgroups.name_for(layout.folder)
+    guardian.farewell([sys.executable, "-m", "localcluster.node.cgroups", group])
+    cgroups.make(group)
+    entering = _start_machine(layout, guardian, patience)
+    commands = {part: (*entering, *command) for part, command in request.commands().items()}
+    node = parts.Node(layout, group, prerequisites.plugins_folder())
+    for name, content in node.files().items():
+        (layout.folder / name).parent.mkdir(exist_ok=True)
+        write_private(layout.folder / name, content.encode())
+    flags = node.flags()
+    guardian.start("containerd", [*commands["containerd"], *flags.pop("containerd")])
+    started = controlplane.start(_control_plane(request, layout, commands), layout, guardian)
+    _load_pause(request, layout, patience)
+    for part, given in flags.items():
+        guardian.start(part, [*commands[part], *given])
+    patience.wait("the node", lambda: controlplane.nodes_are_ready(started.api, 1))
+    return started
+
+
+def _start_machine(layout: Layout, guardian: GuardianClient, patience: Patience) -> list[str]:
+    """Start the machine, and the way into its API server; gives what runs a command there."""
+    guardian.start("machine", [sys.executable, "-m", "localcluster.node.machine", str(layout.folder)])
+    pid_file = layout.folder / PID_FILE
+    patience.wait("the node's machine", pid_file.exists)
+    pid = pid_file.read_text(encoding="ascii")
+    guardian.start("relay", [sys.executable, "-m", "localcluster.node.relay", pid, str(layout.apiserver_port)])
+    return images.entering(layout.folder)
+
+
+def _control_plane(request: Request, layout: Layout, commands: dict[str, tuple[str, ...]]) -> controlplane.Request:
+    return controlplane.Request(
+        request.name,
+        {part: commands[part] for part in CONTROL_PLANE},
+        node_count=1,
+        apiserver_flags=[*parts.apiserver_flags(layout), *request.apiserver_flags],
+        clients=CLIENTS,
+    )
+
+
+def _load_pause(request: Request, layout: Layout, patience: Patience) -> None:
+    archive = layout.folder / "pause.tar"
+    images.write_pause_archive(request.node.pause, archive)
+    patience.wait("containerd", lambda: images.is_ready(layout.folder))
+    images.load(layout.folder, archive)

@@ -1,0 +1,3 @@
+module statefulroute.io/deploy/local/pause
+
+go 1.26.0
