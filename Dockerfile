@@ -1,0 +1,50 @@
+# What every pod of StatefulRoute runs: `statefulroute`, with the operator and the commands of the chart's hooks and test.
+#
+# docker, podman and buildah build it, with the tag and the labels by `make image`. Where the registries of images and of
+# packages are known by authorities of your own, hand them over: --secret id=ca-certificates,src=/path/to/bundle.crt
+ARG BASE_IMAGE=python:3.13-slim
+
+FROM ${BASE_IMAGE} AS build
+ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_NO_CACHE_DIR=1 \
+    UV_COMPILE_BYTECODE=1 \
+    UV_LINK_MODE=copy \
+    UV_NO_CACHE=1 \
+    UV_PYTHON_DOWNLOADS=never \
+    UV_SYSTEM_CERTS=1
+WORKDIR /source
+COPY requirements/image-build.txt requirements/
+RUN --mount=type=secret,id=ca-certificates,target=/etc/ssl/certs/ca-certificates.crt \
+    python3 -m venv /tools \
+    && /tools/bin/pip install --quiet --require-hashes -r requirements/image-build.txt
+COPY requirements/image.txt requirements/
+RUN --mount=type=secret,id=ca-certificates,target=/etc/ssl/certs/ca-certificates.crt \
+    /tools/bin/uv venv --quiet --python "$(command -v python3)" /opt/statefulroute \
+    && /tools/bin/uv pip sync --quiet --python /opt/statefulroute --require-hashes requirements/image.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY operator operator
+RUN /tools/bin/hatchling build --target wheel --directory /wheel \
+    && /tools/bin/uv pip install --quiet --python /opt/statefulroute --no-deps /wheel/*.whl \
+    && /tools/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+        --output-file /opt/statefulroute/sbom.cdx.json /opt/statefulroute
+
+FROM ${BASE_IMAGE}
+COPY --from=build /opt/statefulroute /opt/statefulroute
+# Its bytecode is there already, and its root may be read-only.
+ENV PATH=/opt/statefulroute/bin:${PATH} \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+WORKDIR /
+USER 65532:65532
+ENTRYPOINT ["/opt/statefulroute/bin/statefulroute"]
+ARG VERSION=unknown
+ARG REVISION=unknown
+ARG CREATED=1970-01-01T00:00:00Z
+LABEL org.opencontainers.image.title="StatefulRoute" \
+    org.opencontainers.image.description="Sticky, stateful routing on Kubernetes: bindings of users to pods as API objects" \
+    org.opencontainers.image.licenses="Apache-2.0" \
+    org.opencontainers.image.version="${VERSION}" \
+    org.opencontainers.image.revision="${REVISION}" \
+    org.opencontainers.image.created="${CREATED}" \
+    io.statefulroute.sbom="/opt/statefulroute/sbom.cdx.json"
