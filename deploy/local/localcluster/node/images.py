@@ -5,13 +5,12 @@ import io
 import json
 import platform
 import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
 from localcluster.errors import LocalClusterError
-from localcluster.node.machine import PID_FILE
-from localcluster.node.parts import PAUSE_IMAGE, SOCKET
+from localcluster.node.inside import run
+from localcluster.node.parts import PAUSE_IMAGE
 
 EXECUTABLE = 0o755
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -33,21 +32,6 @@ def is_ready(folder: Path) -> bool:
     return not _ctr(folder, "version").returncode
 
 
-def entering(folder: Path) -> list[str]:
-    """What stands before a command that is to run on the machine of the cluster in `folder`.
-
-    Raises:
-        LocalClusterError: The cluster has no machine.
-    """
-    try:
-        pid = (folder / PID_FILE).read_text(encoding="ascii")
-    except FileNotFoundError:
-        raise LocalClusterError(
-            f"Cluster {folder.name!r} has no real node: start one with `localcluster up --provider node`."
-        ) from None
-    return [sys.executable, "-m", "localcluster.node.enter", pid]
-
-
 def write_pause_archive(program: Path, archive: Path) -> None:
     """Write the image that every pod begins with: one program, and nothing else."""
     layer = _tar({"pause": program.read_bytes()}, EXECUTABLE)
@@ -63,8 +47,7 @@ def write_pause_archive(program: Path, archive: Path) -> None:
 
 
 def _ctr(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [*entering(folder), "ctr", f"--address={SOCKET}", "--namespace=k8s.io", *arguments]
-    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    return run(folder, "ctr", "--namespace=k8s.io", *arguments)
 
 
 def _tar(files: dict[str, bytes], mode: int = 0o644) -> bytes:

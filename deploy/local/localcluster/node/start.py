@@ -9,7 +9,7 @@ from localcluster.certificates import write_private
 from localcluster.components import Layout
 from localcluster.controlplane import ControlPlane, Patience
 from localcluster.guardian_client import GuardianClient
-from localcluster.node import cgroups, images, parts, prerequisites
+from localcluster.node import cgroups, images, inside, parts, prerequisites
 from localcluster.node.machine import HOSTNAME, PID_FILE
 from localcluster.programs import NodePrograms, Programs
 
@@ -77,7 +77,7 @@ def _start_machine(layout: Layout, guardian: GuardianClient, patience: Patience)
     patience.wait("the node's machine", pid_file.exists)
     pid = pid_file.read_text(encoding="ascii")
     guardian.start("relay", [sys.executable, "-m", "localcluster.node.relay", pid, str(layout.apiserver_port)])
-    return images.entering(layout.folder)
+    return inside.entering(layout.folder)
 
 
 def _control_plane(request: Request, layout: Layout, commands: dict[str, tuple[str, ...]]) -> controlplane.Request:

@@ -1,0 +1,92 @@
+"""The example's chat in real pods, and a guest among them who finds rooms by the names that links give."""
+
+from typing import Any
+
+from pykube.objects import Pod
+
+from harness.chat import EXAMPLE
+from harness.kubectl import Kubectl
+from harness.patience import eventually
+from harness.service import Service
+from harness.witness import Witness
+from localcluster import LocalCluster
+from localcluster.node import inside
+from node.images import CHAT, ROOT
+
+NAMESPACE = "play"
+
+#: What is asked of whom, from inside: the first word of a room, by the room's address and the user's id.
+KNOCK = """
+import asyncio, sys, aiohttp
+async def main(host, uid):
+    async with aiohttp.ClientSession() as http, http.ws_connect(f"http://{host}:8080/rooms/{uid}") as room:
+        print((await room.receive(timeout=10)).data)
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+def open_chat(chief: Kubectl, witness: Witness) -> Service:
+    """Make the chat as the example's README says, with a guest beside it, and wait until all pods are Ready."""
+    chief.run("apply", f"--filename={EXAMPLE / 'namespace.yaml'}").expect_success()
+    here = chief.within(NAMESPACE)
+    roles = [f"--filename={ROOT / 'deploy/rbac' / file}" for file in ("server.yaml", "client.yaml")]
+    here.run("apply", *roles).expect_success()
+    here.run("apply", f"--filename={EXAMPLE}").expect_success()
+    here.create(_guest())
+    here.run("rollout", "status", "statefulset/chat", "--timeout=50s").expect_success()
+    here.run("wait", "--for=condition=Ready", "pod/guest", "--timeout=50s").expect_success()
+    service = Service(here, witness, "chat")
+    service.await_pods(3)
+    return service
+
+
+def await_greeting(chat: Service, link: str) -> None:
+    """Wait until the guest finds the user's room at the name that the link gives, and in the pod that it names."""
+    status = chat.get(link)["status"]
+    assert status["host"] == f"{status['podName']}.chat.{NAMESPACE}.svc"
+    uid = chat.get(link)["spec"]["uid"]
+    heard: list[str] = []
+
+    def greets() -> bool:
+        command = ("exec", "--stdin", "guest", "--", "python", "-", status["host"], uid)
+        heard.append(chat.kubectl.run(*command, stdin=KNOCK).stdout.strip())
+        return heard[-1] == f"* {uid} is at {status['podName']}"
+
+    eventually(greets, f"{uid} is greeted at {status['host']}; heard was {heard}")
+
+
+def container(chat: Service, pod: str) -> dict[str, Any]:
+    """What the kubelet says of a pod's container."""
+    return container_of(chat.witness, pod, chat.namespace)
+
+
+def container_of(witness: Witness, pod: str, namespace: str) -> dict[str, Any]:
+    """What the kubelet says of the only container of a pod."""
+    (found,) = witness.get(Pod, pod, namespace)["status"]["containerStatuses"]
+    return dict(found)
+
+
+def kill_container(cluster: LocalCluster, witness: Witness, pod: str, namespace: str) -> None:
+    """Kill a container in a way that it cannot notice, and wait until the kubelet has started it again."""
+    before = container_of(witness, pod, namespace)
+    name = before["containerID"].removeprefix("containerd://")
+    killed = inside.run(cluster.folder, "ctr", "--namespace=k8s.io", "tasks", "kill", "--signal=SIGKILL", name)
+    assert killed.returncode == 0, killed.stderr
+
+    def is_back() -> bool:
+        now = container_of(witness, pod, namespace)
+        return bool(now["ready"] and now["restartCount"] == before["restartCount"] + 1)
+
+    eventually(is_back, f"the container of {pod} runs again")
+    last = container_of(witness, pod, namespace)["lastState"]["terminated"]
+    assert last["exitCode"] == 128 + 9
+
+
+def _guest() -> dict[str, Any]:
+    sleeping = {"name": "guest", "image": CHAT, "command": ["python", "-c", "import time; time.sleep(3600)"]}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "guest"},
+        "spec": {"containers": [sleeping], "terminationGracePeriodSeconds": 0, "automountServiceAccountToken": False},
+    }

@@ -1,0 +1,76 @@
+"""A cluster with a real node, with the images that are built here."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chart.releases import Helm
+from harness.kubectl import Kubectl
+from harness.witness import Witness
+from helmchart import programs
+from localcluster import LocalCluster, LocalClusterError, images
+from localcluster.node import prerequisites
+from localcluster.progress import PlainProgress
+from node.images import build_images
+
+#: The first test that needs them may have to build the programs, the base image and the images: that takes minutes.
+BUILD_SECONDS = 1800
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests that may have to build something the time for it."""
+    for item in items:
+        if {"possible", "real"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.timeout(BUILD_SECONDS))
+
+
+@pytest.fixture(scope="session")
+def possible() -> None:
+    """Skips, with the reason, where there can be no real node."""
+    if missing := prerequisites.missing():
+        pytest.skip(" ".join(missing))
+
+
+@pytest.fixture(scope="session")
+def archives(possible: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Path]]:  # noqa: ARG001
+    """Archives of the image and of the chat's."""
+    try:
+        builder = images.find_builder()
+    except LocalClusterError as error:
+        pytest.skip(str(error))
+    if shutil.which("mmdebstrap") is None:
+        pytest.skip("There is no mmdebstrap, which makes the base image: `make node-packages` installs it.")
+    folder = tmp_path_factory.mktemp("images")
+    yield build_images(builder, folder, PlainProgress())
+    shutil.rmtree(folder)  # they are large
+
+
+@pytest.fixture(scope="session")
+def real(archives: list[Path]) -> Iterator[LocalCluster]:
+    """A cluster whose node runs containers, and has the images."""
+    with LocalCluster.start(name=f"real-{os.getpid()}", provider="node") as started:
+        for archive in archives:
+            started.load_image(archive)
+        yield started
+
+
+@pytest.fixture(scope="session")
+def chief(real: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
+    """A kubectl that talks to that cluster as its administrator."""
+    return Kubectl(real.kubectl, real.kubeconfig, tmp_path_factory.mktemp("kubectl-cache"))
+
+
+@pytest.fixture(scope="session")
+def witness(real: LocalCluster) -> Witness:
+    """Who reads and writes that cluster without the product's own client."""
+    return Witness(real.kubeconfig)
+
+
+@pytest.fixture(scope="session")
+def helm(real: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Helm:
+    """Helm 4, for that cluster."""
+    return Helm(programs.helm4(PlainProgress()), tmp_path_factory.mktemp("helm"), real.kubeconfig)

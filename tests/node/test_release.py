@@ -1,0 +1,94 @@
+"""The operator as people run it: real pods of the image, which Helm installs, and the chat's pods around them."""
+
+import pytest
+from pykube.objects import Pod
+
+from chart.releases import GUARDED, Helm, Release
+from harness.command import Command
+from harness.kubectl import Kubectl
+from harness.patience import eventually
+from harness.service import Service
+from harness.witness import PodLink, Witness
+from localcluster import LocalCluster
+from node.chat import NAMESPACE, await_greeting, container, kill_container, open_chat
+from statefulroute.api.group import FINALIZER
+
+#: Who it runs as, and whether it could write to its root.
+WHO = "import os; print(os.getuid(), os.access('/', os.W_OK), os.access('/opt/statefulroute', os.W_OK))"
+
+
+@pytest.fixture
+def guarded(chief: Kubectl) -> Kubectl:
+    """A kubectl in a namespace where Pod Security `restricted` is enforced."""
+    labels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
+    chief.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": GUARDED, "labels": labels}})
+    return chief.within(GUARDED)
+
+
+def versions(chat: Service, *links: str) -> list[str]:
+    """The links as they are stored: whoever rewrites one changes its version."""
+    return [chat.get(link)["metadata"]["resourceVersion"] for link in links]
+
+
+def leader(guarded: Kubectl) -> str:
+    """The pod of the operator that works."""
+    held = guarded.get_json("lease", "statefulroute-operator")["spec"]["holderIdentity"]
+    return str(held).partition("_")[0]
+
+
+def test_links_hold_in_real_pods_through_what_happens_to_these_to_the_operator_and_to_the_node(
+    real: LocalCluster, helm: Helm, chief: Kubectl, guarded: Kubectl, witness: Witness
+) -> None:
+    release = Release(helm, "statefulroute", GUARDED)
+    release.install()
+    operators = witness.all(Pod, GUARDED)
+    assert [pod["status"]["phase"] for pod in operators] == ["Running"] * 2
+    assert all(pod["spec"]["nodeName"] == "node-0" for pod in operators)
+    asked = guarded.run("exec", "deployment/statefulroute-operator", "--", "python3", "-c", WHO).expect_success()
+    assert asked.stdout.split() == ["65532", "False", "False"]
+    release.test()
+
+    chat = open_chat(chief, witness)
+    alice, bob, carol = (chat.link(uid, podIndex=index) for index, uid in enumerate(("alice", "bob", "carol")))
+    for link in (alice, bob, carol):
+        chat.await_bound(link)
+        await_greeting(chat, link)
+
+    # One pod is drained, and deleted.
+    Command(real.kubeconfig, NAMESPACE).run("drain", "chat", "0", "--shutdown").expect_success()
+    chat.await_moved(alice, 0)
+    await_greeting(chat, alice)
+    before = versions(chat, alice, bob, carol)
+    chat.kubectl.run("delete", "pod", "chat-0", "--timeout=50s").expect_success()
+    Command(real.kubeconfig, NAMESPACE).run("undrain", "chat", "0").expect_success()
+    chat.await_pods(3)
+
+    # One is killed, and comes back under its name: nobody moves, and nothing is written.
+    kill_container(real, witness, "chat-1", NAMESPACE)
+    await_greeting(chat, bob)
+    assert versions(chat, alice, bob, carol) == before
+
+    # The operator that works is killed.
+    kill_container(real, witness, leader(guarded), GUARDED)
+    dave = chat.link("dave")
+    chat.await_bound(dave)
+    await_greeting(chat, dave)
+
+    # The kubelet is killed, and started again: what ran runs on.
+    containers = [container(chat, f"chat-{index}")["containerID"] for index in range(3)]
+    real.part("kubelet").kill()
+    erin = chat.link("erin")
+    chat.await_bound(erin)
+    real.part("kubelet").restart()
+    await_greeting(chat, erin)
+    release.test()
+    assert [container(chat, f"chat-{index}")["containerID"] for index in range(3)] == containers
+    assert versions(chat, alice, bob, carol) == before
+
+    # The release goes, then its namespace and the chat's: nothing holds them.
+    assert FINALIZER in chat.route()["metadata"]["finalizers"]
+    release.uninstall()
+    assert len(chat.links()) == 5
+    chief.run("delete", "namespace", NAMESPACE, GUARDED, "--wait=false").expect_success()
+    eventually(lambda: not chat.exists(PodLink, alice), "the links go with their namespace")
+    eventually(lambda: not witness.ending_namespaces(), "nothing holds the namespaces", seconds=120)
