@@ -1,0 +1,154 @@
+"""How a real node starts and ends: nothing may be left of it on the machine that it was a part of."""
+
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+from uuid import uuid4
+
+import pytest
+
+from harness.kubectl import Kubectl
+from harness.patience import eventually
+from localcluster import LocalCluster, LocalClusterError
+from localcluster.node import cgroups, inside
+from localcluster.node.machine import FOLDERS, PID_FILE
+from localcluster.node.parts import PAUSE_IMAGE
+from localcluster.state import read_roster
+
+T = TypeVar("T")
+
+pytestmark = pytest.mark.usefixtures("possible")
+
+PAUSE = {"name": "pause", "image": PAUSE_IMAGE, "imagePullPolicy": "Never"}
+POD = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "still"},
+    "spec": {"containers": [PAUSE], "volumes": [{"name": "empty", "emptyDir": {}}]},
+}
+
+
+@pytest.fixture(autouse=True)
+def runtime() -> Iterator[Path]:
+    # pytest's own folders have names too long for a socket.
+    folder = Path(tempfile.mkdtemp(prefix="lc-"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(folder))
+        yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def links() -> set[str]:
+    """The network interfaces of this machine."""
+    return set(os.listdir("/sys/class/net"))  # noqa: PTH208 - names, and not paths
+
+
+def mounts() -> list[str]:
+    """What is mounted on this machine."""
+    return Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
+
+
+def folders() -> list[str]:
+    """Which of the folders that a node writes to this machine has."""
+    return [folder for folder in FOLDERS if Path(folder).exists()]
+
+
+class Traces:
+    """What a node's processes are known by when the node is gone: its control groups, and its pid namespace."""
+
+    def __init__(self, cluster: LocalCluster) -> None:
+        pid = (cluster.folder / PID_FILE).read_text(encoding="ascii")
+        self._namespace = Path(f"/proc/{pid}/ns/pid").readlink()
+        self.group = cgroups.name_for(cluster.folder)
+
+    def processes(self) -> list[str]:
+        """Those of the machine."""
+        return [
+            process.name for process in _processes() if _answer(process / "ns/pid", Path.readlink) == self._namespace
+        ]
+
+    def contained(self) -> list[str]:
+        """Those in containers, which have namespaces of their own."""
+        group = f"/{self.group}/"
+        return [each.name for each in _processes() if group in str(_answer(each / "cgroup", Path.read_text))]
+
+
+def _processes() -> Iterator[Path]:
+    return (entry for entry in Path("/proc").iterdir() if entry.name.isdigit())
+
+
+def _answer(path: Path, question: Callable[[Path], T]) -> T | None:
+    try:
+        return question(path)
+    except OSError:  # it has ended, or is only remains
+        return None
+
+
+def run_a_pod(cluster: LocalCluster, folder: Path) -> None:
+    """Have a pod run, with processes, mounts, an interface and control groups of its own."""
+    kubectl = Kubectl(cluster.kubectl, cluster.kubeconfig, folder / "cache", "default")
+    kubectl.create(POD)
+    kubectl.run("wait", "--for=condition=Ready", "pod/still", "--timeout=50s").expect_success()
+
+
+def test_a_node_that_is_stopped_leaves_nothing(runtime: Path) -> None:
+    before = links(), mounts(), folders()
+    with LocalCluster.start(f"node-{uuid4().hex[:6]}", provider="node") as cluster:
+        run_a_pod(cluster, runtime)
+        traces = Traces(cluster)
+        assert traces.processes()
+        assert traces.contained()
+        assert cgroups.left(traces.group)
+        assert (links(), mounts(), folders()) == before  # all that is the node's own
+    assert not traces.processes() + traces.contained()
+    assert not cgroups.left(traces.group)
+    assert (links(), mounts(), folders()) == before
+    assert not cluster.folder.exists()
+
+
+def test_what_a_killed_guardian_leaves_is_cleared_away_by_the_next_start_of_its_name(runtime: Path) -> None:
+    name = f"node-{uuid4().hex[:6]}"
+    killed = LocalCluster.start(name, provider="node")
+    run_a_pod(killed, runtime)
+    traces = Traces(killed)
+    guardian = read_roster(killed.folder).guardian
+    assert guardian is not None
+    os.kill(guardian.pid, signal.SIGKILL)
+    eventually(lambda: not traces.processes() + traces.contained(), "the kernel ends all of the node's processes")
+    killed._process.communicate()  # noqa: SLF001 - the guardian, which the owner would learn of only in `stop`
+    assert cgroups.left(traces.group)
+
+    with LocalCluster.start(name, provider="node") as again:
+        run_a_pod(again, runtime)
+    assert not cgroups.left(traces.group)
+
+
+def test_the_folder_may_lie_below_one_that_the_node_has_for_itself() -> None:
+    folder = Path(tempfile.mkdtemp(prefix="lc-", dir="/run"))
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("XDG_RUNTIME_DIR", str(folder))
+            with LocalCluster.start("below", provider="node") as cluster:
+                run_a_pod(cluster, folder)
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_an_archive_that_is_none_is_refused_with_containerds_own_words(runtime: Path) -> None:
+    archive = runtime / "empty.tar"
+    archive.touch()
+    with LocalCluster.start("full", provider="node") as cluster:
+        with pytest.raises(LocalClusterError, match=r"empty\.tar cannot be put into the node: ctr: "):
+            cluster.load_image(archive)
+        assert inside.run(cluster.folder, "false").returncode == 1
+        kill = inside.run(cluster.folder, "sh", "-c", "kill -TERM $$")
+        assert kill.returncode == -signal.SIGTERM
+
+
+def test_more_than_one_node_is_refused() -> None:
+    with pytest.raises(LocalClusterError, match="The provider 'node' has one node, and 3 were asked for"):
+        LocalCluster.start("three", provider="node", nodes=3)
