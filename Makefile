@@ -38,6 +38,10 @@ cluster-up: setup ## Start a local cluster that stays (a real control plane on l
 cluster-down: setup ## Stop the local cluster and remove all that it left
 	@$(BIN)/localcluster down
 
+.PHONY: cluster-node
+cluster-node: setup ## Start a local cluster named `node` that stays and runs containers (as root, after `make node-packages`)
+	@$(BIN)/localcluster up --name node --provider node
+
 ##@ Develop
 
 .PHONY: setup
@@ -97,6 +101,17 @@ test: setup lint ## Run every test: unit, API tables, local cluster, end to end
 .PHONY: test-unit
 test-unit: setup ## Run the tests that need no cluster
 	@$(BIN)/pytest tests/unit
+
+.PHONY: test-node
+test-node: setup ## Run the image, the chart and the chat on a real node; skipped, with the reason, where there can be none
+	@$(BIN)/localcluster build
+	@$(BIN)/pytest tests/node
+
+.PHONY: node-packages
+node-packages: setup ## Install what a real node and its images need of Debian's packages (as root)
+	@apt-get update --quiet=2
+	@DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --yes --no-install-recommends \
+		$$($(BIN)/python -c 'from localcluster.node.prerequisites import DEBIAN_PACKAGES as each; print(*each)')
 
 .PHONY: test-pythons
 test-pythons: setup ## Run the unit tests on every supported Python that this machine has

@@ -12,6 +12,7 @@ DEBIAN_PACKAGES = (
     "buildah",
     "containerd",
     "containernetworking-plugins",
+    "debian-archive-keyring",
     "iproute2",
     "mmdebstrap",
     "nftables",
