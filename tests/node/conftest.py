@@ -11,7 +11,7 @@ from chart.releases import Helm
 from harness.kubectl import Kubectl
 from harness.witness import Witness
 from helmchart import programs
-from localcluster import LocalCluster, LocalClusterError, images
+from localcluster import LocalCluster
 from localcluster.node import prerequisites
 from localcluster.progress import PlainProgress
 from node.images import build_images
@@ -38,14 +38,11 @@ def possible() -> None:
 @pytest.fixture(scope="session")
 def archives(possible: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Path]]:  # noqa: ARG001
     """Archives of the image and of the chat's."""
-    try:
-        builder = images.find_builder()
-    except LocalClusterError as error:
-        pytest.skip(str(error))
-    if shutil.which("mmdebstrap") is None:
-        pytest.skip("There is no mmdebstrap, which makes the base image: `make node-packages` installs it.")
+    for program in ("buildah", "mmdebstrap"):
+        if shutil.which(program) is None:
+            pytest.skip(f"There is no {program}, which makes the images: `make node-packages` installs it.")
     folder = tmp_path_factory.mktemp("images")
-    yield build_images(builder, folder, PlainProgress())
+    yield build_images(folder, PlainProgress())
     shutil.rmtree(folder)  # they are large
 
 
