@@ -39,7 +39,7 @@ cluster-down: setup ## Stop the local cluster and remove all that it left
 	@$(BIN)/localcluster down
 
 .PHONY: cluster-node
-cluster-node: setup ## Start a local cluster named `node` that stays and runs containers (as root, after `make node-packages`)
+cluster-node: setup ## Start a local cluster named `node` that stays and runs containers (as root; `localcluster down --name node` ends it)
 	@$(BIN)/localcluster up --name node --provider node
 
 ##@ Develop
