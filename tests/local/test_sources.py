@@ -1,6 +1,7 @@
 """Which Go builds the programs, what makes a build a new one, and which kubectl fits: shell scripts stand for them."""
 
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -152,3 +153,14 @@ def test_where_no_kubectl_fits_the_one_to_install_is_named() -> None:
 def test_a_version_that_is_none_is_told() -> None:
     with pytest.raises(LocalClusterError, match="is not a version of Kubernetes"):
         minor_of("latest")
+
+
+def test_control_plane_and_node_are_of_the_same_kubernetes() -> None:
+    of_kubernetes = re.compile(r"^\s*(?:k8s\.io|sigs\.k8s\.io)/.*$", re.MULTILINE)
+    control, node = (
+        {line.strip() for line in of_kubernetes.findall((PACKAGE / name / "go.mod").read_text(encoding="utf-8"))}
+        for name in ("controlplane", "node")
+    )
+    assert f"k8s.io/kubernetes {kubernetes_version()}" in node
+    replaced = {line for line in control if "=>" in line}
+    assert {line for line in node if "=>" in line} == replaced

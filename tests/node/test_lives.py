@@ -15,8 +15,8 @@ from harness.kubectl import Kubectl
 from harness.patience import eventually
 from localcluster import LocalCluster, LocalClusterError
 from localcluster.node import cgroups, inside
-from localcluster.node.machine import FOLDERS, PID_FILE
-from localcluster.node.parts import PAUSE_IMAGE
+from localcluster.node.machine import FOLDERS, INTERFACE, PID_FILE
+from localcluster.node.parts import BRIDGE, PAUSE_IMAGE
 from localcluster.state import read_roster
 
 T = TypeVar("T")
@@ -42,14 +42,15 @@ def runtime() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def links() -> set[str]:
-    """The network interfaces of this machine."""
-    return set(os.listdir("/sys/class/net"))  # noqa: PTH208 - names, and not paths
+def links() -> list[str]:
+    """The network interfaces of this machine that could be a node's: others come and go with other programs."""
+    return [name for name in (INTERFACE, f"{INTERFACE}-end", BRIDGE) if Path("/sys/class/net", name).exists()]
 
 
-def mounts() -> list[str]:
-    """What is mounted on this machine."""
-    return Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
+def mounts(runtime: Path) -> list[str]:
+    """What is mounted on this machine that could be a node's."""
+    lines = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if any(place in line for place in ("localcluster", str(runtime), *FOLDERS))]
 
 
 def folders() -> list[str]:
@@ -96,17 +97,17 @@ def run_a_pod(cluster: LocalCluster, folder: Path) -> None:
 
 
 def test_a_node_that_is_stopped_leaves_nothing(runtime: Path) -> None:
-    before = links(), mounts(), folders()
+    before = links(), mounts(runtime), folders()
     with LocalCluster.start(f"node-{uuid4().hex[:6]}", provider="node") as cluster:
         run_a_pod(cluster, runtime)
         traces = Traces(cluster)
         assert traces.processes()
         assert traces.contained()
         assert cgroups.left(traces.group)
-        assert (links(), mounts(), folders()) == before  # all that is the node's own
+        assert (links(), mounts(runtime), folders()) == before  # all that is the node's own
     assert not traces.processes() + traces.contained()
     assert not cgroups.left(traces.group)
-    assert (links(), mounts(), folders()) == before
+    assert (links(), mounts(runtime), folders()) == before
     assert not cluster.folder.exists()
 
 

@@ -1,6 +1,7 @@
 """Runs a command in a machine's namespaces: `python -m localcluster.node.enter PID COMMAND...`.
 
-The process stays, as the command's stand-in among the processes outside: signals to it go to the command.
+The process stays, as the command's stand-in among the processes outside: signals to it go to the command, and SIGKILL
+ends both. SIGSTOP, which nobody can pass on, stops the stand-in alone.
 """
 
 import os

@@ -5,6 +5,7 @@ Only the standard library is used, for processes that are to start quickly.
 
 import ctypes
 import os
+import select
 import signal
 from collections.abc import Iterable
 from typing import NoReturn
@@ -41,10 +42,15 @@ def enter(pid: int, names: Iterable[str] = tuple(NAMESPACES)) -> None:
 
 def fork_with_stand_in() -> None:
     """Fork: the child returns, and dies with its parent; the parent passes signals on to it, and ends as it ends."""
+    reader, writer = os.pipe()
     child = os.fork()
     if child:
         _stand_in_for(child)
+    os.close(writer)
     _libc.prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    if select.select([reader], [], [], 0)[0]:  # the pipe has lost its other end: the parent died before that call
+        os._exit(1)
+    os.close(reader)
 
 
 def _stand_in_for(child: int) -> NoReturn:

@@ -10,6 +10,7 @@ from localcluster.node.machine import ADDRESS, HOSTNAME
 
 SOCKET = "/run/containerd/containerd.sock"
 NETWORKS = "networks"
+BRIDGE = "pods"
 CLUSTER_DOMAIN = "cluster.local"
 DNS_SECONDS = 2
 PAUSE_IMAGE = "localhost/pause:1"
@@ -138,7 +139,7 @@ def _kube_proxy(node: Node) -> dict[str, Any]:
 
 def _network(pod_range: str) -> dict[str, Any]:
     addresses = {"type": "host-local", "ranges": [[{"subnet": pod_range}]], "routes": [{"dst": "0.0.0.0/0"}]}
-    bridge = {"type": "bridge", "bridge": "pods", "isGateway": True, "ipMasq": False, "hairpinMode": True}
+    bridge = {"type": "bridge", "bridge": BRIDGE, "isGateway": True, "ipMasq": False, "hairpinMode": True}
     return {"cniVersion": "0.4.0", "name": "localcluster", "plugins": [{**bridge, "ipam": addresses}]}
 
 
