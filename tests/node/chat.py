@@ -49,10 +49,14 @@ def await_greeting(chat: Service, link: str) -> None:
 
     def greets() -> bool:
         command = ("exec", "--stdin", "guest", "--", "python", "-", status["host"], uid)
-        heard.append(chat.kubectl.run(*command, stdin=KNOCK).stdout.strip())
+        answer = chat.kubectl.run(*command, stdin=KNOCK)
+        heard.append(answer.stdout.strip() or answer.stderr[-500:])
         return heard[-1] == f"* {uid} is at {status['podName']}"
 
-    eventually(greets, f"{uid} is greeted at {status['host']}; heard was {heard}")
+    try:
+        eventually(greets, f"{uid} is greeted at {status['host']}")
+    except TimeoutError as late:
+        raise AssertionError(f"{late}; heard was {heard[-1]!r}") from None
 
 
 def container(chat: Service, pod: str) -> dict[str, Any]:

@@ -77,6 +77,7 @@ def test_links_hold_in_real_pods_through_what_happens_to_these_to_the_operator_a
     # The kubelet is killed, and started again: what ran runs on.
     containers = [container(chat, f"chat-{index}")["containerID"] for index in range(3)]
     real.part("kubelet").kill()
+    eventually(lambda: chat.kubectl.run("exec", "guest", "--", "true").code, "no kubelet answers")
     erin = chat.link("erin")
     chat.await_bound(erin)
     real.part("kubelet").restart()
