@@ -125,6 +125,10 @@ test-property: setup ## Hold 10,000 random operations on links to the model, and
 test-waves: setup ## Move, expire and restart with thousands of links, where `make test` takes hundreds
 	@STATEFULROUTE_LONG=1 $(BIN)/pytest tests/e2e
 
+.PHONY: test-failover
+test-failover: setup ## End, freeze and starve operators that share a Lease, with the times of the chart
+	@STATEFULROUTE_LONG=1 $(BIN)/pytest tests/failover -o log_cli=true -o log_cli_level=INFO
+
 .PHONY: bench
 bench: setup ## Measure what the timers cost with 200 routes and 5,000 pods (NAME=..., OPTIONS=...)
 	@$(BIN)/localcluster build

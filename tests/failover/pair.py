@@ -1,5 +1,6 @@
 """Two operators that share a Lease, each as one of the pods of the chart's Deployment."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,6 +15,9 @@ from harness.patience import eventually
 NAMESPACE = "statefulroute-system"
 
 LEASE = "statefulroute-operator"
+
+#: Whether everything is to be tried, with the times of the chart.
+LONG = bool(os.environ.get("STATEFULROUTE_LONG"))
 
 LEADS = "this operator leads"
 ABANDONED = "this operator leads no more, and ends"

@@ -1,13 +1,12 @@
 """One operator ends, in whatever way, and the other goes on: no link is lost, and none is bound twice."""
 
 import logging
-import os
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from failover.arrivals import arriving
-from failover.pair import ABANDONED, SHORT, USUAL, Member, Pair, late
+from failover.pair import ABANDONED, LONG, SHORT, USUAL, Member, Pair, late
 from harness.patience import eventually
 from harness.recorder import Recorder
 from harness.service import Service, is_bound
@@ -17,14 +16,12 @@ log = logging.getLogger(__name__)
 #: How many users come in a second.
 RATE = 100.0
 
-#: The issue of all this: nobody waits longer for a pod after a crash.
+#: What all this is about: nobody waits longer for a pod after a crash.
 LEASE_SECONDS = timedelta(seconds=USUAL.duration)
 
-#: After a stop in good order the Lease is free at once. What is left is the end of one process and the start of
-#: the other's work; twice of what a busy machine was seen to take.
+#: After a stop in good order the Lease is free at once: what is left is the end of one process and the start of the
+#: other's work, for which a busy machine was seen to take 0.6 s.
 STOP_SECONDS = timedelta(seconds=2)
-
-LONG = bool(os.environ.get("STATEFULROUTE_LONG"))
 
 #: A leader that does not run is frozen for longer than its Lease lasts.
 FROZEN, FROZEN_SECONDS = (USUAL, 30.0) if LONG else (SHORT, 6.0)

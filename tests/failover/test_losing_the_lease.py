@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from failover.pair import ABANDONED, LEASE, SHORT, Pair, Times, late
+from failover.pair import ABANDONED, LEASE, LONG, SHORT, Pair, Times, late
 from harness.patience import eventually
 from harness.service import Service
 from harness.stillness import stays
@@ -14,6 +14,9 @@ from localcluster import LocalCluster
 #: Between the moment at which a leader has to end and the one at which another may lead there is time for a process
 #: that a busy machine lets wait.
 ROOMY = Times(6, 2.5, 0.5)
+
+#: How the API server goes away.
+WAYS = {"frozen": signal.SIGSTOP} | ({"dead": signal.SIGKILL} if LONG else {})
 
 
 def test_a_lease_that_is_deleted_is_made_anew_by_the_leader(pair: Pair, game: Service) -> None:
@@ -43,7 +46,7 @@ def test_a_leader_whose_lease_somebody_else_takes_ends_and_says_who(pair: Pair, 
     assert not standby.errors()
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["dead", "frozen"])
+@pytest.mark.parametrize("number", WAYS.values(), ids=WAYS)
 def test_while_the_api_server_is_away_the_leader_ends_before_another_may_lead(
     audited: LocalCluster, pair: Pair, game: Service, number: signal.Signals
 ) -> None:
