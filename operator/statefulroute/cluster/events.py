@@ -84,6 +84,16 @@ class EventRecorder:
                 await self._client.post(path, msgspec.json.encode(event))
             except ClusterError as error:
                 log.info("an event was not written", **_told(event["regarding"]), error=str(error))
+            finally:
+                self._queue.task_done()
+
+    async def end(self) -> None:
+        """Drop the events that wait, and wait for the answer to the one that is under way."""
+        while not self._queue.empty():
+            self._queue.get_nowait()
+            self._queue.task_done()
+            self.dropped += 1
+        await self._queue.join()
 
     def _was_told(self, told: tuple[Event, str]) -> bool:
         """Whether this was told of this very object lately: one that was made anew has events of its own."""

@@ -120,6 +120,7 @@ async def _work(  # noqa: PLR0913, PLR0917 - what is run, and how it is known wh
     await parts.links.stop()
     end.set()
     await operator  # an error that has ended it is raised here
+    await parts.recorder.end()  # the Lease is released once nothing is under way
     for task in background:
         task.cancel()
     await asyncio.wait(background)

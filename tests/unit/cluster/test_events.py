@@ -20,6 +20,8 @@ class Board:
         self.posted: list[dict[str, Any]] = []
         self.seconds = 0.0
         self.fails = False
+        self.answers = asyncio.Event()
+        self.answers.set()
         self.recorder = EventRecorder(
             cast("Client", self), "operator-0", lambda: datetime(2026, 6, 1, 12, tzinfo=UTC), lambda: self.seconds
         )
@@ -29,6 +31,7 @@ class Board:
         if self.fails:
             raise UnreachableError("no answer")
         assert path == "/apis/events.k8s.io/v1/namespaces/play/events"
+        await self.answers.wait()
         self.posted.append(msgspec.json.decode(body))
         return b"{}"
 
@@ -114,6 +117,22 @@ async def test_an_event_that_cannot_be_written_is_lost_and_the_next_one_is_not()
     board.fails = False
     board.recorder.record(event("told"), "its-uid")
     assert await board.settle() == ["told"]
+
+
+async def test_at_the_end_the_event_that_is_under_way_is_written_and_those_that_wait_are_dropped() -> None:
+    board = Board()
+    board.answers.clear()
+    writing = asyncio.create_task(board.recorder.run())
+    for number in range(3):
+        board.recorder.record(event(str(number)), "its-uid")
+    await asyncio.sleep(0)
+    ending = asyncio.create_task(board.recorder.end())
+    done, _ = await asyncio.wait([ending], timeout=0.05)
+    assert not done, "there was no answer yet"
+    board.answers.set()
+    await ending
+    assert ([each["note"] for each in board.posted], board.recorder.dropped) == (["0"], 2)
+    writing.cancel()
 
 
 async def test_a_long_name_leaves_room_for_what_makes_the_events_name_unique() -> None:
