@@ -109,8 +109,14 @@ class OperatorProcess:
         process.wait(STOP_SECONDS)
 
     def freeze(self) -> None:
-        """Keep it from running, in a way that it cannot notice, until it is thawed or killed."""
-        self._running().send_signal(signal.SIGSTOP)
+        """Keep it from running, in a way that it cannot notice, until it is thawed or killed.
+
+        It is caught while it waits, and not in the middle of handing a request to the system: that it would still do.
+        """
+        process = self._running()
+        while _is_on_a_cpu(process.pid):
+            pass
+        process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let it run on."""
@@ -164,6 +170,11 @@ class OperatorSeat:
         finally:
             if operator.is_running:
                 operator.kill()
+
+
+def _is_on_a_cpu(pid: int) -> bool:
+    """Whether a process runs, or could: Linux says so in the field after its name."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "R"
 
 
 def _parse(line: str) -> dict[str, Any]:
