@@ -114,10 +114,3 @@ def recorder(witness: Witness, game: Service) -> Iterator[Recorder]:
     """Records every version of every link of the service."""
     with recording(witness, game.namespace) as made:
         yield made
-
-
-def _let_routes_go(witness: Witness, namespace: str) -> None:
-    for route in witness.all(StatefulRoute, namespace):
-        name = route["metadata"]["name"]
-        witness.patch(StatefulRoute, name, namespace, {"metadata": {"finalizers": None}})
-        witness.delete(StatefulRoute, name, namespace)
