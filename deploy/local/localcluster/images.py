@@ -90,9 +90,8 @@ def save(builder: Builder, tag: str, archive: Path) -> None:
     archive.unlink(missing_ok=True)
     if builder is Builder.DOCKER:
         command = [builder, "save", "--output", str(archive), tag]
-    else:  # their own names for it begin with `localhost/`, and pods' with Docker's registry
-        name = tag if "/" in tag else f"docker.io/library/{tag}"
-        command = [builder, "push", "--quiet", tag, f"docker-archive:{archive}:{name}"]
+    else:  # by the name in the archive, and not by their own, which begins with `localhost/`
+        command = [builder, "push", "--quiet", tag, f"docker-archive:{archive}:{tag}"]
     _run(command)
 
 
