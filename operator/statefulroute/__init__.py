@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from statefulroute.api.vocabulary import RoutingState, ServiceState, WorkloadState
+    from statefulroute.domain.address import Address
     from statefulroute.domain.errors import (
         ContendedError,
         DeadlineExceededError,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
         StatefulRouteError,
     )
     from statefulroute.domain.operations import Attempt
-    from statefulroute.driver.client import Address, ClientDriver
+    from statefulroute.driver.client import ClientDriver
     from statefulroute.driver.events import EventsLost, LinkChanged, RoutingStateChanged
     from statefulroute.driver.parts import Configuration, ServerInformation, ServerParts
     from statefulroute.driver.server import ServerDriver
@@ -58,8 +59,9 @@ __all__ = [
 
 _MODULES = {
     "statefulroute.api.vocabulary": ("RoutingState", "ServiceState", "WorkloadState"),
+    "statefulroute.domain.address": ("Address",),
     "statefulroute.domain.operations": ("Attempt",),
-    "statefulroute.driver.client": ("Address", "ClientDriver"),
+    "statefulroute.driver.client": ("ClientDriver",),
     "statefulroute.driver.events": ("EventsLost", "LinkChanged", "RoutingStateChanged"),
     "statefulroute.driver.parts": ("Configuration", "ServerInformation", "ServerParts"),
     "statefulroute.driver.server": ("ServerDriver",),

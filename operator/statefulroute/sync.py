@@ -13,10 +13,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 
+from statefulroute.domain.address import Address
 from statefulroute.driver import client as asynchronous_client
 from statefulroute.driver import server as asynchronous_server
 from statefulroute.driver.cache import MAX_LINKS
-from statefulroute.driver.client import Address
 from statefulroute.driver.events import Event
 from statefulroute.driver.parts import Configuration, Logger
 

@@ -1,7 +1,9 @@
 """One kind in one cache, whether it is followed in the whole cluster or in some namespaces only."""
 
-from collections.abc import Sequence
-from typing import Generic, TypeVar
+import asyncio
+from collections.abc import AsyncIterator, Hashable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Generic, TypeVar
 
 from statefulroute.cluster.cache import Cache, Cached
 from statefulroute.cluster.client import Client
@@ -18,19 +20,41 @@ class Feed(Generic[T]):
         client: how to reach the API server.
         resource: the kind.
         namespaces: where it is followed; none is the whole cluster.
+        last_backoff_seconds: as for a Reflector.
 
     Attributes:
         cache: what the API server held a moment ago.
         reflectors: what keeps it up to date.
     """
 
-    def __init__(self, client: Client, resource: Resource[T], namespaces: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        client: Client,
+        resource: Resource[T],
+        namespaces: Sequence[str] = (),
+        last_backoff_seconds: float | None = None,
+    ) -> None:
         self.cache: Cache[T] = Cache()
         places = [resource.within(namespace) for namespace in namespaces] or [resource]
-        self.reflectors = tuple(Reflector(client, place, cache=self.cache) for place in places)
+        self.reflectors = tuple(Reflector(client, place, last_backoff_seconds, self.cache) for place in places)
+
+    def reflector_of(self, group: Hashable) -> Reflector[T] | None:
+        """What keeps the objects of a group up to date; None where they are not followed."""
+        return next((reflector for reflector in self.reflectors if reflector.covers(group)), None)
 
     def observe(self, item: T) -> None:
         """Take in the API server's answer to a write of our own, ahead of the watch."""
-        for reflector in self.reflectors:
-            if reflector.covers(item.group):
-                reflector.observe(item)
+        if (reflector := self.reflector_of(item.group)) is not None:
+            reflector.observe(item)
+
+
+@asynccontextmanager
+async def following(reflectors: Iterable[Reflector[Any]]) -> AsyncIterator[None]:
+    """Follow the API server while the context lasts."""
+    tasks = [asyncio.create_task(reflector.run()) for reflector in reflectors]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,12 +1,11 @@
 """The local copy of all that the operator reads."""
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from statefulroute.cluster.client import Client
-from statefulroute.cluster.feed import Feed
+from statefulroute.cluster.feed import Feed, following
 from statefulroute.cluster.reflector import Reflector
 from statefulroute.cluster.wire import LINKS, NODES, PODS, ROUTES, STATEFUL_SETS
 from statefulroute.cluster.workloads import Workloads
@@ -46,16 +45,9 @@ class Mirror:
         """The nodes by their names; None where they are not followed, and their pods alone tell of them."""
         return None if self.nodes is None else self.nodes.cache.in_group("")
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    def running(self) -> AbstractAsyncContextManager[None]:
         """Follow the API server while the context lasts."""
-        tasks = [asyncio.create_task(reflector.run()) for reflector in self.reflectors]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        return following(self.reflectors)
 
     async def wait_synced(self) -> None:
         """Wait until every kind was listed."""

@@ -1,6 +1,6 @@
 """A service as its callers see it: by what the operator says of it in the route's status."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from datetime import datetime
 
 from statefulroute.api.statefulroute import PodStatus
@@ -58,25 +58,30 @@ def find_pod(route: Route, pod: PodKey) -> PodStatus:
     return found
 
 
-def choose_pod(route: Route, bound_since: Mapping[PodKey, int], now: datetime) -> PodKey | None:
+def choose_pod(
+    route: Route, bound_since: Mapping[PodKey, int], now: datetime, among: Container[PodKey] | None = None
+) -> PodKey | None:
     """The pod that takes the next user, by the same rule as the operator's; None where none does.
 
     Args:
         route: the service.
         bound_since: how many links the caller has bound to each pod since the status was written.
         now: the time of day.
+        among: the pods that may be chosen; None leaves all.
     """
-    best = best_pod(_view(route, bound_since, now), now)
+    best = best_pod(_view(route, bound_since, now, among), now)
     return best.key if best else None
 
 
-def _view(route: Route, bound_since: Mapping[PodKey, int], now: datetime) -> RouteView:
+def _view(route: Route, bound_since: Mapping[PodKey, int], now: datetime, among: Container[PodKey] | None) -> RouteView:
     """The view of a route that its status gives."""
     pods: dict[PodKey, PodView] = {}
     loads: dict[PodKey, Load] = {}
     counts: dict[PodKey, int] = {}
     for said in route.status.pods:
         key = key_of(said)
+        if among is not None and key not in among:
+            continue
         pod = Pod(
             group=route.group,
             name=said.name,

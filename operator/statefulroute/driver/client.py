@@ -1,16 +1,13 @@
 """The driver of a caller: which pod holds a user, and which one takes the next."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Iterable
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 import structlog
 
-from statefulroute.api.vocabulary import RoutingState
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.clock import Clock, utc_now
 from statefulroute.cluster.errors import ClusterError
@@ -18,12 +15,11 @@ from statefulroute.cluster.link_store import LinkStore
 from statefulroute.cluster.reflector import Reflector
 from statefulroute.cluster.wire import ENDPOINTS
 from statefulroute.domain import service as services
+from statefulroute.domain.address import Address, address_of
+from statefulroute.domain.choices import Choices
 from statefulroute.domain.errors import (
     DeadlineExceededError,
     InternalError,
-    PodNotAvailableError,
-    PodNotFoundError,
-    PodNotRoutableError,
     ServiceNotFoundError,
 )
 from statefulroute.domain.keys import PodKey, RouteKey
@@ -39,23 +35,6 @@ from statefulroute.driver.routes import BACKOFF_SECONDS, RouteCache
 #: How long an operation may take, and `start` for the first reading.
 _DEADLINE_SECONDS = 10.0
 _CONNECTIONS = 32
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where a user's pod is reached.
-
-    Attributes:
-        pod: the name of the pod.
-        ip: its present address; it changes when the pod restarts.
-        host: its stable DNS name; None where it has none, or the operator has not acknowledged the link yet.
-        port: the route's port at the pod; None where the route has none, or the pod has no port of that name.
-    """
-
-    pod: str
-    ip: str
-    host: str | None
-    port: int | None
 
 
 class ClientDriver:
@@ -96,8 +75,7 @@ class ClientDriver:
         self._pods = Reflector(client, ENDPOINTS.within(namespace), BACKOFF_SECONDS)
         self._store = LinkStore(client, namespace, links=self._cache, clock=clock, deadline_seconds=deadline_seconds)
         self._keys: dict[str, RouteKey] = {}
-        self._bound: dict[str, Counter[PodKey]] = {}
-        """How many users were bound to each pod of a service since the operator counted last."""
+        self._choices = Choices()
         self._events = events.Events()
         self._stack = AsyncExitStack()
         self._cache.listen(lambda old, new: self._events.tell(events.of_link(old, new)))
@@ -228,7 +206,9 @@ class ClientDriver:
         link = self._known(uid, service) or await self._get(uid, service, fresh=False)
         if link is None or link.pod is None:
             return None
-        return self._address(link.pod, link, self._route(service))
+        route = self._route(service)
+        said = services.find_pod(route, link.pod)
+        return address_of(link, route, said, self._pods.cache.get(self._namespace, said.name))
 
     # Binding.
 
@@ -279,9 +259,7 @@ class ClientDriver:
         ) as outcome:
 
             async def choose() -> PodKey:
-                pod = self.best_pod(service)
-                self._bound.setdefault(service, Counter())[pod] += 1
-                return pod
+                return self._choices.choose(self._route(service), self._clock())
 
             holder = await self._store.compute_if_absent(service, uid, choose, ttl_seconds=ttl_seconds)
             outcome.is_(holder=holder)
@@ -306,10 +284,7 @@ class ClientDriver:
             ServiceNotFoundError: there is no such service.
             PodNotAvailableError: no pod of it takes new users now.
         """
-        pod = services.choose_pod(self._route(service), self._bound.get(service, {}), self._clock())
-        if pod is None:
-            raise PodNotAvailableError(f"no pod of the service {service!r} takes new users now")
-        return pod
+        return self._choices.best(self._route(service), self._clock())
 
     def alive_pods(self, service: str) -> list[PodKey]:
         """The pods that are ready. Raises `ServiceNotFoundError`."""
@@ -385,22 +360,8 @@ class ClientDriver:
     def _pods_that(self, service: str, holds: services.PodTest) -> list[PodKey]:
         return [services.key_of(pod) for pod in self._route(service).status.pods if holds(pod)]
 
-    def _address(self, pod: PodKey, link: Link, route: Route) -> Address:
-        said = services.find_pod(route, pod)
-        endpoint = self._pods.cache.get(self._namespace, said.name)
-        if endpoint is None or not endpoint.ip:
-            raise PodNotFoundError(f"the pod {said.name!r} of the service {route.name!r} is not there now")
-        if not endpoint.is_ready or said.routing_state is RoutingState.SHUTDOWN:
-            raise PodNotRoutableError(f"the pod {said.name!r} of the service {route.name!r} does not serve users now")
-        acknowledged = link.acknowledged
-        host = acknowledged.host if acknowledged and acknowledged.pod == pod else None
-        port = route.spec.port
-        return Address(said.name, endpoint.ip, host, endpoint.ports.get(port) if isinstance(port, str) else port)
-
     def _route_changed(self, old: Route | None, new: Route | None) -> None:
-        route = new or old
-        if route is not None and not (old and new and new.status.links == old.status.links):
-            self._bound.pop(route.name, None)
+        self._choices.route_changed(old, new)
         self._events.tell(events.of_route(old, new))
 
 
