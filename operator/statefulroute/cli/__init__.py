@@ -3,7 +3,15 @@
 import sys
 
 #: Of which extra each package is that an application does not need.
-_EXTRAS = {"kopf": "operator", "uvloop": "operator", "textual": "cli", "typer": "cli", "yaml": "cli"}
+_EXTRAS = {
+    "grpc": "resolver",
+    "kopf": "operator",
+    "prometheus_client": "resolver",
+    "uvloop": "operator",
+    "textual": "cli",
+    "typer": "cli",
+    "yaml": "cli",
+}
 
 
 def main() -> None:

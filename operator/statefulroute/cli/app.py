@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from statefulroute.api.rbac import LEASE
+from statefulroute.cli import resolver_command
 from statefulroute.cli.logs import LogFormat, LogLevel
 from statefulroute.cli.people import changing, reading
 
@@ -100,5 +101,6 @@ def operator(  # noqa: PLR0913 - an option each
     run_operator(settings, log_level, log_format)
 
 
+resolver_command.register(app)
 reading.register(app)
 changing.register(app)

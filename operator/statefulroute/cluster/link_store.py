@@ -226,10 +226,14 @@ class LinkStore:
         found = await self._gather({route: partial(self.get, route, uid) for route in map(checked_route, routes)})
         return {route: link.pod for route, link in found.items() if link and link.pod is not None}
 
+    async def get_all(self, route: str, uids: Iterable[str], *, fresh: bool = False) -> dict[str, Link | None]:
+        """The link of each of the given uids, or None. Takes and raises as `get` does."""
+        route = checked_route(route)
+        return await self._gather({uid: partial(self.get, route, uid, fresh=fresh) for uid in map(checked_uid, uids)})
+
     async def batch_get(self, route: str, uids: Iterable[str]) -> dict[PodKey, list[str]]:
         """Which of the given uids each pod of a route holds; unbound ones are left out. Raises as `get` does."""
-        route = checked_route(route)
-        found = await self._gather({uid: partial(self.get, route, uid) for uid in map(checked_uid, uids)})
+        found = await self.get_all(route, uids)
         by_pod: dict[PodKey, list[str]] = {}
         for uid, link in found.items():
             if link is not None and link.pod is not None:

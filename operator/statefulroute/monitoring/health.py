@@ -36,6 +36,8 @@ class Health:
     """
 
     def __init__(self, reflectors: Iterable[Reflector[Any]], clock: Callable[[], float] = time.monotonic) -> None:
+        self.is_stopping = False
+        """Set before the end, where others are to be given the time to go elsewhere."""
         self._reflectors = tuple(reflectors)
         self._clock = clock
 
@@ -49,7 +51,7 @@ class Health:
 
     def ready(self) -> Iterator[Check]:
         """Whether it could work at once: its caches are filled. A standby is ready too."""
-        yield Check("ping")
+        yield Check("ping", "it was told to stop" if self.is_stopping else None)
         for reflector in self._reflectors:
             fault = None if reflector.synced.is_set() else "the first list is not complete"
             yield Check(f"cache-{resource_of(reflector)}", fault)

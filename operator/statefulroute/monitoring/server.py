@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from errno import EADDRINUSE
 from os import strerror
+from ssl import SSLContext
 
 import structlog
 from aiohttp import web
@@ -33,15 +34,40 @@ async def serving(address: Address, health: Health, exposition: Exposition) -> A
     application.router.add_get("/healthz", _answering("healthz", health.live))
     application.router.add_get("/readyz", _answering("readyz", health.ready))
     application.router.add_get("/metrics", _exposing(exposition))
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=_END_SECONDS)
+    async with listening(application, address) as addresses:
+        log.info("answering probes and Prometheus", addresses=addresses)
+        yield
+
+
+@asynccontextmanager
+async def listening(
+    application: web.Application,
+    address: Address,
+    *,
+    option: str = "--bind-address",
+    tls: SSLContext | None = None,
+    end_seconds: float = _END_SECONDS,
+) -> AsyncIterator[list[str]]:
+    """Answer HTTP while the context lasts; gives the addresses that are listened at.
+
+    Args:
+        application: what answers.
+        address: where.
+        option: the option by which another address can be chosen.
+        tls: how connections are made secure; None leaves them plain.
+        end_seconds: how long an answer that is under way at the end may take.
+
+    Raises:
+        NotListeningError: the address cannot be listened at.
+    """
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=end_seconds)
     await runner.setup()
     try:
         try:
-            await web.TCPSite(runner, address.host, address.port).start()
+            await web.TCPSite(runner, address.host, address.port, ssl_context=tls).start()
         except OSError as error:
-            raise NotListeningError(f"cannot listen at {address}: {_why(error)}") from error
-        log.info("answering probes and Prometheus", addresses=[_told(name) for name in runner.addresses])
-        yield
+            raise NotListeningError(f"cannot listen at {address}: {_why(error)} with {option}") from error
+        yield [_told(name) for name in runner.addresses]
     finally:
         await runner.cleanup()
 
@@ -75,9 +101,9 @@ def _exposing(exposition: Exposition) -> Callable[[web.Request], Awaitable[web.R
 
 def _why(error: OSError) -> str:
     if error.errno == EADDRINUSE:
-        return "another process listens there; choose another port with --bind-address"
+        return "another process listens there; choose another port"
     said = strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-    return f"{said}; choose another address with --bind-address"
+    return f"{said}; choose another address"
 
 
 def _told(name: tuple[str, int] | tuple[str, int, int, int]) -> str:

@@ -1,0 +1,173 @@
+"""What a resolver knows without asking: links, routes, and where their pods are."""
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from types import MappingProxyType
+from typing import Any
+
+from statefulroute.api.statefulroute import PodStatus
+from statefulroute.cluster.client import Client
+from statefulroute.cluster.clock import Clock, utc_now
+from statefulroute.cluster.feed import Feed, following
+from statefulroute.cluster.reflector import Reflector
+from statefulroute.cluster.wire import ENDPOINTS, LINKS, ROUTES
+from statefulroute.domain import service
+from statefulroute.domain.address import Address, address_of, address_of_pod
+from statefulroute.domain.errors import (
+    PodNotAvailableError,
+    PodNotFoundError,
+    PodNotRoutableError,
+    ServiceNotFoundError,
+)
+from statefulroute.domain.keys import PodKey, RouteKey, link_name
+from statefulroute.domain.link import Link
+from statefulroute.domain.operations import alive
+from statefulroute.domain.parameters import checked_uid
+from statefulroute.domain.pod import Endpoint
+from statefulroute.domain.route import Route
+from statefulroute.resolver.problems import ProblemError, ProblemKind
+
+#: After an outage the answers shall soon be true again.
+_BACKOFF_SECONDS = 5.0
+
+_NO_PODS: Mapping[PodKey, PodStatus] = MappingProxyType({})
+
+
+class Directory:
+    """A copy of all that look-ups need, kept by watches; it answers on while the API server is away.
+
+    Args:
+        client: how to reach the API server.
+        namespaces: what is followed; none is the whole cluster.
+        clock: the time of day.
+
+    Attributes:
+        links: who is where.
+        routes: the services.
+        endpoints: their pods, and all others.
+    """
+
+    def __init__(self, client: Client, namespaces: Sequence[str] = (), clock: Clock = utc_now) -> None:
+        self.links = Feed(client, LINKS, namespaces, _BACKOFF_SECONDS)
+        self.routes = Feed(client, ROUTES, namespaces, _BACKOFF_SECONDS)
+        self.endpoints = Feed(client, ENDPOINTS, namespaces, _BACKOFF_SECONDS)
+        self._clock = clock
+        self._pods: dict[RouteKey, Mapping[PodKey, PodStatus]] = {}
+        """What each route's status says of its pods; a look-up does not search for one among a thousand."""
+        self.routes.cache.listen(self._route_changed)
+
+    @staticmethod
+    def watches(namespaces: Sequence[str]) -> int:
+        """How many watches there are for these namespaces."""
+        return 3 * (len(namespaces) or 1)
+
+    @property
+    def reflectors(self) -> tuple[Reflector[Any], ...]:
+        """Everything that follows the API server."""
+        return (*self.links.reflectors, *self.routes.reflectors, *self.endpoints.reflectors)
+
+    def running(self) -> AbstractAsyncContextManager[None]:
+        """Follow the API server while the context lasts."""
+        return following(self.reflectors)
+
+    async def wait_synced(self) -> None:
+        """Wait until everything was read for the first time."""
+        for reflector in self.reflectors:
+            await reflector.synced.wait()
+
+    def age(self, namespace: str) -> float:
+        """Seconds since the API server has told something last, of each kind: so old an answer may be.
+
+        Where nothing happens, it says so about once a minute.
+        """
+        feeds = (self.links, self.routes, self.endpoints)
+        heard = (reflector.heard_at for feed in feeds if (reflector := feed.reflector_of(namespace)))
+        return time.monotonic() - min(heard, default=0.0)
+
+    def route(self, key: RouteKey) -> Route:
+        """A service.
+
+        Raises:
+            ProblemError: its namespace is none that is followed.
+            ServiceNotFoundError: there is none.
+        """
+        route = self.routes.cache.get(key.namespace, key.name)
+        if route is not None:
+            return route
+        if self.routes.reflector_of(key.namespace) is None:
+            raise ProblemError(
+                ProblemKind.NAMESPACE_NOT_SERVED,
+                f"this resolver does not serve namespace {key.namespace!r}: it was started with --watch-namespace",
+            )
+        raise ServiceNotFoundError(f"there is no StatefulRoute {key.name!r} in namespace {key.namespace!r}")
+
+    def link(self, key: RouteKey, uid: str) -> Link | None:
+        """The link of a uid, or None; an expired one is none.
+
+        Raises:
+            InvalidParameterError: no link can bind such a uid.
+        """
+        cache = self.links.cache
+        # Most uids stand in their link's name as they are: those are found without being checked.
+        link = None if uid.startswith("x-") else cache.get(key, f"{key.name}.{uid}")
+        if link is None:
+            link = cache.get(key, link_name(key.name, checked_uid(uid)))
+        return alive(link, self._clock())
+
+    def address(self, link: Link) -> Address:
+        """Where the pod of a link is reached.
+
+        Raises:
+            ProblemError: the link still waits for a pod.
+            ServiceNotFoundError: there is no such service any more.
+            PodNotFoundError: its pod does not exist now.
+            PodNotRoutableError: its pod does not serve its users now.
+        """
+        route = self.route(link.group)
+        if link.pod is None:
+            raise ProblemError(ProblemKind.WAITS_FOR_POD, "the uid is linked, and still waits for a pod")
+        said = self._pods.get(link.group, _NO_PODS).get(link.pod)
+        if said is None:
+            raise PodNotFoundError(f"the service {route.name!r} has no pod {link.pod!r} now")
+        return address_of(link, route, said, self._endpoint(link.group, said))
+
+    def available(self, route: Route) -> Mapping[PodKey, Address]:
+        """Where the pods are reached that take new users."""
+        pods = self._pods.get(route.key, _NO_PODS)
+        return {key: address for key, said in pods.items() if (address := self._available(route, said))}
+
+    def any_available(self, route: Route, turn: int) -> Address:
+        """Where one of these pods is reached; as many turns as there are pods give each its turn.
+
+        Raises:
+            PodNotAvailableError: there is none.
+        """
+        pods = list(self._pods.get(route.key, _NO_PODS).values())
+        for offset in range(len(pods)):
+            if (address := self._available(route, pods[(turn + offset) % len(pods)])) is not None:
+                return address
+        raise PodNotAvailableError(f"no pod of the service {route.name!r} takes new users now")
+
+    def addresses(self, route: Route) -> Mapping[PodKey, Address]:
+        """Where its pods are reached, those that take nobody new among them."""
+        pods = self._pods.get(route.key, _NO_PODS)
+        return {key: address for key, said in pods.items() if (address := self._reached(route, said))}
+
+    def _available(self, route: Route, said: PodStatus) -> Address | None:
+        return self._reached(route, said) if service.is_available(said) else None
+
+    def _reached(self, route: Route, said: PodStatus) -> Address | None:
+        try:
+            return address_of_pod(route, said, self._endpoint(route.key, said))
+        except (PodNotFoundError, PodNotRoutableError):  # the operator may have looked before that
+            return None
+
+    def _endpoint(self, key: RouteKey, said: PodStatus) -> Endpoint | None:
+        return self.endpoints.cache.get(key.namespace, said.name)
+
+    def _route_changed(self, old: Route | None, new: Route | None) -> None:
+        if new is not None:
+            self._pods[new.key] = {service.key_of(pod): pod for pod in new.status.pods}
+        elif old is not None:
+            self._pods.pop(old.key, None)

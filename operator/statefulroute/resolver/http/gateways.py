@@ -1,0 +1,55 @@
+"""What a gateway asks for each request: Envoy's ext_authz over HTTP, and nginx's auth_request."""
+
+from collections.abc import Sequence
+
+from aiohttp import web
+
+from statefulroute.resolver.directory import Directory
+from statefulroute.resolver.gate import Gate
+from statefulroute.resolver.http.lookups import route_of
+from statefulroute.resolver.uids import UidSource, find_uid
+
+#: Where nginx is configured to say what it was asked for; Envoy asks with the path itself.
+ORIGINAL_URI = "X-Original-URI"
+
+
+class _Forwarded:
+    """A gateway's request as a place to look for a uid in."""
+
+    def __init__(self, request: web.Request) -> None:
+        self._request = request
+
+    def header(self, name: str) -> Sequence[str]:
+        return self._request.headers.getall(name, ())
+
+    @property
+    def query(self) -> str:
+        original = self._request.headers.get(ORIGINAL_URI)
+        return self._request.rel_url.raw_query_string if original is None else original.partition("?")[2]
+
+
+class Gateways:
+    """Answers gateways.
+
+    Every answer that lets a request pass has the endpoint's header, so that a client's own copy never survives it. Of
+    the headers that the gateway forwards, none but those are read that a uid may be in.
+
+    Args:
+        directory: what is known.
+        gate: picks the pod.
+        sources: where the uid is looked for.
+        endpoint_header: the header that the endpoint is told in.
+    """
+
+    def __init__(self, directory: Directory, gate: Gate, sources: Sequence[UidSource], endpoint_header: str) -> None:
+        self._directory = directory
+        self._gate = gate
+        self._sources = tuple(sources)
+        self._endpoint_header = endpoint_header
+
+    async def authorize(self, request: web.Request) -> web.Response:
+        """Where a request goes: an answer without a body, and the endpoint in a header."""
+        key = route_of(request)
+        pick = await self._gate.pick(key, find_uid(self._sources, _Forwarded(request)))
+        age = int(self._directory.age(key.namespace))
+        return web.Response(headers={self._endpoint_header: pick.endpoint, "Age": str(age)})

@@ -1,0 +1,171 @@
+"""Look-ups and bindings: which pod holds a uid, and where it is."""
+
+from enum import StrEnum
+from typing import TypeVar
+
+import msgspec
+from aiohttp import web
+
+from statefulroute.domain.errors import InvalidParameterError, PodNotAvailableError
+from statefulroute.domain.keys import RouteKey
+from statefulroute.domain.parameters import checked_uid
+from statefulroute.resolver.answers import (
+    MAX_BATCH,
+    BatchAnswer,
+    BatchRequest,
+    BindRequest,
+    LinkAnswer,
+    entity_tag,
+    link_answer,
+    route_answer,
+)
+from statefulroute.resolver.binding import Binder
+from statefulroute.resolver.directory import Directory
+from statefulroute.resolver.problems import EXPECTED, Problem, ProblemError, ProblemKind, problem_of
+
+B = TypeVar("B")
+
+_encode = msgspec.json.Encoder().encode
+_binding = msgspec.json.Decoder(BindRequest)
+_batch = msgspec.json.Decoder(BatchRequest)
+_NOTHING_ASKED = BindRequest()
+
+
+class Consistency(StrEnum):
+    """Who is asked where a uid is."""
+
+    CACHED = "cached"
+    """The resolver's copy; the answer says how old it may be."""
+    STRONG = "strong"
+    """The API server."""
+
+
+class Lookups:
+    """Answers look-ups.
+
+    Args:
+        directory: what is known.
+        binder: asks the API server, and binds.
+    """
+
+    def __init__(self, directory: Directory, binder: Binder) -> None:
+        self._directory = directory
+        self._binder = binder
+
+    async def get_link(self, request: web.Request) -> web.Response:
+        """Which pod holds a uid."""
+        key, uid = route_of(request), request.match_info["uid"]
+        strong = is_strong(request)
+        link = await self._binder.read(key, uid) if strong else self._directory.link(key, uid)
+        if link is None:
+            raise self._not_linked(key, uid)
+        body = _encode(link_answer(uid, link, self._directory.address(link)))
+        return self._told(request, key, body, is_fresh=strong)
+
+    async def bind_link(self, request: web.Request) -> web.Response:
+        """Bind a uid to the best pod, unless it is bound; tells which pod holds it."""
+        key, uid = route_of(request), request.match_info["uid"]
+        asked = await _read(request, _binding) or _NOTHING_ASKED
+        strong = is_strong(request)
+        link = None if strong else self._directory.link(key, uid)
+        if link is None or link.pod is None:
+            link, strong = await self._binder.bind(key, uid, ttl_seconds=asked.ttl_seconds), True
+        else:
+            self._binder.keep(link)
+        body = _encode(link_answer(uid, link, self._directory.address(link)))
+        return self._told(request, key, body, is_fresh=strong)
+
+    async def batch_get(self, request: web.Request) -> web.Response:
+        """Which pod holds each of many uids."""
+        key = route_of(request)
+        asked = await _read(request, _batch)
+        if asked is None:
+            raise ProblemError(ProblemKind.MALFORMED, f'the body must be {{"uids": [...]}}, of {MAX_BATCH} at the most')
+        self._directory.route(key)
+        uids = list(dict.fromkeys(asked.uids))
+        strong = is_strong(request)
+        problems: dict[str, Problem] = {}
+        found = await self._binder.read_all(key, _valid(uids, problems)) if strong else None
+        links: dict[str, LinkAnswer] = {}
+        for uid in uids:
+            if uid in problems:
+                continue
+            try:
+                link = self._directory.link(key, uid) if found is None else found[uid]
+                if link is None:
+                    raise self._not_linked(key, uid)
+                links[uid] = link_answer(uid, link, self._directory.address(link))
+            except EXPECTED as error:
+                problems[uid] = problem_of(error).problem
+        return self._told(request, key, _encode(BatchAnswer(links, problems)), is_fresh=strong)
+
+    async def get_route(self, request: web.Request) -> web.Response:
+        """The state of a service."""
+        key = route_of(request)
+        route = self._directory.route(key)
+        try:
+            best = self._binder.best(route)
+        except PodNotAvailableError:
+            best = None
+        return self._told(request, key, _encode(route_answer(route, self._directory.addresses(route), best)))
+
+    def _not_linked(self, key: RouteKey, uid: str) -> ProblemError:
+        route = self._directory.route(key)
+        return ProblemError(ProblemKind.NOT_LINKED, f"{uid!r} is not linked in StatefulRoute {route.name!r}")
+
+    def _told(self, request: web.Request, key: RouteKey, body: bytes, *, is_fresh: bool = False) -> web.Response:
+        """The answer, with how old it may be; without its body where the caller has it."""
+        tag = entity_tag(body)
+        age = 0 if is_fresh else int(self._directory.age(key.namespace))
+        headers = {"Age": str(age), "ETag": tag, "Cache-Control": "no-cache"}
+        known = request.headers.get("If-None-Match")
+        if known is not None and request.method != "POST" and (tag in known or known.strip() == "*"):
+            return web.Response(status=304, headers=headers)
+        headers["Content-Type"] = "application/json"
+        return web.Response(body=body, headers=headers)
+
+
+def route_of(request: web.Request) -> RouteKey:
+    """The route that a request's path names."""
+    named = request.match_info
+    return RouteKey(named["namespace"], named["route"])
+
+
+def is_strong(request: web.Request) -> bool:
+    """Whether the API server is to be asked.
+
+    Raises:
+        InvalidParameterError: it is asked for in a way that there is not.
+    """
+    if not request.query_string:
+        return False
+    said = request.query.get("consistency", Consistency.CACHED)
+    if said not in tuple(Consistency):
+        raise InvalidParameterError("consistency", f"must be one of {', '.join(Consistency)}")
+    return said == Consistency.STRONG
+
+
+def _valid(uids: list[str], problems: dict[str, Problem]) -> list[str]:
+    """Those that may be asked for; notes the problems of the others."""
+    valid = []
+    for uid in uids:
+        try:
+            valid.append(checked_uid(uid))
+        except InvalidParameterError as error:
+            problems[uid] = problem_of(error).problem
+    return valid
+
+
+async def _read(request: web.Request, decoder: msgspec.json.Decoder[B]) -> B | None:
+    """The body; None where there is none."""
+    if not request.can_read_body:
+        return None
+    data = await request.read()
+    if not data:
+        return None
+    if request.content_type != "application/json":
+        raise ProblemError(ProblemKind.NOT_JSON, "send the body as application/json")
+    try:
+        return decoder.decode(data)
+    except ValueError as error:  # bytes that are no UTF-8 are one, too
+        raise ProblemError(ProblemKind.MALFORMED, f"the body is not what it must be: {error}") from error

@@ -1,0 +1,232 @@
+"""The API as an OpenAPI 3.1 document, made from the types of the answers."""
+
+from functools import cache
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+
+from statefulroute.api.limits import DNS_LABEL
+from statefulroute.resolver.answers import (
+    BatchAnswer,
+    BatchRequest,
+    BindRequest,
+    LinkAnswer,
+    LossAnswer,
+    MoveAnswer,
+    RouteAnswer,
+)
+from statefulroute.resolver.problems import CONTENT_TYPE, Problem
+
+_JSON = "application/json"
+_REF = "#/components/schemas/{name}"
+_TYPES = (LinkAnswer, BatchRequest, BatchAnswer, BindRequest, RouteAnswer, MoveAnswer, LossAnswer, Problem)
+
+_ROUTE = "/v1/namespaces/{namespace}/routes/{route}"
+
+_HEADERS = {
+    "ETag": {"description": "Changes when the answer does.", "schema": {"type": "string"}},
+    "Age": {
+        "description": "How many seconds ago the API server has told something last; the answer may be so old. Where "
+        "nothing happens, it says so about once a minute.",
+        "schema": {"type": "integer", "minimum": 0},
+    },
+}
+_RETRY = {
+    "Retry-After": {"description": "Seconds until it is worth asking again.", "schema": {"type": "integer"}},
+}
+
+
+@cache
+def document() -> bytes:
+    """The document as JSON."""
+    return msgspec.json.encode(_document())
+
+
+def _document() -> dict[str, Any]:
+    _, schemas = msgspec.json.schema_components(_TYPES, ref_template=_REF)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "StatefulRoute resolver",
+            "version": version("statefulroute"),
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+            "description": "Which pod of a stateful service holds a user, and where it is.",
+        },
+        "servers": [{"url": "/"}],
+        "paths": {
+            f"{_ROUTE}/links/{{uid}}": _link_path(),
+            f"{_ROUTE}/links:batchGet": _batch_path(),
+            f"{_ROUTE}/moves": _moves_path(),
+            _ROUTE: _route_path(),
+        },
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {
+                "token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "With --token-audience: a ServiceAccount's.",
+                },
+                "certificate": {"type": "mutualTLS", "description": "With --client-ca: the caller's certificate."},
+            },
+        },
+        "security": [{}, {"token": []}, {"certificate": []}],
+    }
+
+
+def _link_path() -> dict[str, Any]:
+    uid = _in_path(
+        "uid",
+        "Whom the link binds, percent-encoded. At most 189 characters; at most 93 bytes when it holds anything but "
+        "lower-case letters, digits, '-' and '.'. No control characters.",
+        {"type": "string", "minLength": 1, "maxLength": 189},
+    )
+    return {
+        "parameters": [*_named(), uid],
+        "get": _operation(
+            "get_link",
+            "Look up which pod holds a uid",
+            LinkAnswer,
+            parameters=[_consistency(), _if_none_match()],
+            fails=(400, 404, 503),
+            unchanged=True,
+        ),
+        "post": _operation(
+            "bind_link",
+            "Bind a uid to the best pod, unless it is bound",
+            LinkAnswer,
+            parameters=[_consistency()],
+            body=BindRequest,
+            needs_body=False,
+            fails=(400, 404, 413, 415, 502, 503),
+        ),
+    }
+
+
+def _batch_path() -> dict[str, Any]:
+    return {
+        "parameters": _named(),
+        "post": _operation(
+            "batch_get",
+            "Look up which pod holds each of many uids",
+            BatchAnswer,
+            parameters=[_consistency()],
+            body=BatchRequest,
+            fails=(400, 404, 413, 415, 502, 503),
+        ),
+    }
+
+
+def _route_path() -> dict[str, Any]:
+    return {
+        "parameters": _named(),
+        "get": _operation(
+            "get_route",
+            "The state of a service: its pods, and which one takes the next user",
+            RouteAnswer,
+            parameters=[_if_none_match()],
+            fails=(400, 404),
+            unchanged=True,
+        ),
+    }
+
+
+def _moves_path() -> dict[str, Any]:
+    told = (
+        "A stream that does not end by itself. `event: moved` has a MoveAnswer as its data; `event: lost` has a "
+        "LossAnswer: the listener was too slow, and must look up anew whom it cares for."
+    )
+    return {
+        "parameters": _named(),
+        "get": {
+            "operationId": "get_moves",
+            "summary": "Every binding, move and release in a service from now on",
+            "responses": {
+                "200": {"description": told, "content": {"text/event-stream": {"schema": {"type": "string"}}}},
+                **_failures((400, 404, 503)),
+            },
+        },
+    }
+
+
+def _operation(  # noqa: PLR0913 - the parts of an operation
+    name: str,
+    summary: str,
+    answer: type[Any],
+    *,
+    parameters: list[dict[str, Any]],
+    fails: tuple[int, ...],
+    body: type[Any] | None = None,
+    needs_body: bool = True,
+    unchanged: bool = False,
+) -> dict[str, Any]:
+    responses: dict[str, Any] = {
+        "200": {"description": "The answer.", "headers": _HEADERS, "content": {_JSON: {"schema": _ref(answer)}}}
+    }
+    if unchanged:
+        responses["304"] = {"description": "It is as the caller knows it.", "headers": _HEADERS}
+    made: dict[str, Any] = {
+        "operationId": name,
+        "summary": summary,
+        "parameters": parameters,
+        "responses": responses | _failures(fails),
+    }
+    if body is not None:
+        made["requestBody"] = {"required": needs_body, "content": {_JSON: {"schema": _ref(body)}}}
+    return made
+
+
+def _failures(codes: tuple[int, ...]) -> dict[str, Any]:
+    """What there is instead of an answer; whoever asks may be turned away everywhere."""
+    content = {CONTENT_TYPE: {"schema": _ref(Problem)}}
+    told = {
+        400: "A parameter cannot be right; the detail says how to put it right.",
+        401: "The caller is not known.",
+        403: "The caller may not ask.",
+        404: "The uid is not linked, or there is no such route.",
+        413: "The body is too large.",
+        415: "The body is not JSON.",
+        429: "Too many requests of this caller, or too many new uids in this route.",
+        502: "The API server has refused it.",
+        503: "The pod cannot be reached now, none takes new users, or the API server is away.",
+    }
+    return {
+        str(code): {"description": told[code], "content": content} | ({"headers": _RETRY} if code in {429, 503} else {})
+        for code in sorted({*codes, 401, 403, 429})
+    }
+
+
+def _named() -> list[dict[str, Any]]:
+    label = {"type": "string", "pattern": DNS_LABEL, "minLength": 1, "maxLength": 63}
+    return [
+        _in_path("namespace", "The namespace of the service.", label),
+        _in_path("route", "The name of its StatefulRoute.", label),
+    ]
+
+
+def _in_path(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "description": description, "schema": schema}
+
+
+def _consistency() -> dict[str, Any]:
+    return {
+        "name": "consistency",
+        "in": "query",
+        "description": "`strong` asks the API server for the link, and not the resolver's copy; where the pod is comes "
+        "from the copy all the same.",
+        "schema": {"type": "string", "enum": ["cached", "strong"], "default": "cached"},
+    }
+
+
+def _if_none_match() -> dict[str, Any]:
+    return {
+        "name": "If-None-Match",
+        "in": "header",
+        "description": "The ETag that the caller knows.",
+        "schema": {"type": "string"},
+    }
+
+
+def _ref(kind: type[Any]) -> dict[str, str]:
+    return {"$ref": _REF.format(name=kind.__name__)}

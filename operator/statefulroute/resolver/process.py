@@ -1,0 +1,105 @@
+"""The resolver: one asyncio program that follows the API server and answers gateways."""
+
+import asyncio
+import signal
+import ssl
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+import structlog
+from prometheus_client.registry import Collector
+
+from statefulroute.cluster.client import Client
+from statefulroute.cluster.connection import connect
+from statefulroute.monitoring.exposition import Exposition
+from statefulroute.monitoring.health import Health
+from statefulroute.monitoring.requests import RequestMetrics
+from statefulroute.monitoring.server import listening, serving
+from statefulroute.resolver.assembly import Parts, assemble
+from statefulroute.resolver.directory import Directory
+from statefulroute.resolver.settings import Settings, Tls
+
+log = structlog.get_logger(__name__)
+
+#: Requests to the API server under way at the same time, watches left out: bindings, renewals, strong reads.
+_CONNECTIONS = 32
+
+
+class UnusableCertificateError(Exception):
+    """A certificate, a key or an authority cannot be read; the sentence says which."""
+
+
+async def run(settings: Settings) -> None:
+    """Run the resolver until SIGTERM or SIGINT.
+
+    Args:
+        settings: how it runs.
+
+    Raises:
+        NotConnectedError: no cluster is configured.
+        NotListeningError: an address cannot be listened at.
+        UnusableCertificateError: connections cannot be made secure.
+    """
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    requests = RequestMetrics()
+    tls = None if settings.tls is None else _context(settings.tls)
+    connections = _CONNECTIONS + Directory.watches(settings.namespaces)
+    async with (
+        connect(settings.kubeconfig, settings.context) as connection,
+        Client(connection, connections, requests) as client,
+    ):
+        parts = assemble(settings, client)
+        health = Health(parts.directory.reflectors)
+        async with _monitoring(settings, parts, health, requests.collectors), parts.directory.running():
+            stopping = asyncio.create_task(stop.wait())
+            synced = asyncio.create_task(parts.directory.wait_synced())
+            # Nobody is answered from half a copy: who is not in it would be bound anew.
+            await asyncio.wait((stopping, synced), return_when=asyncio.FIRST_COMPLETED)
+            synced.cancel()
+            if not stop.is_set():
+                log.info("the caches are synced", server=connection.server, links=len(parts.directory.links.cache))
+                async with _answering(settings, parts, tls):
+                    await stopping
+                    health.is_stopping = True
+                    await asyncio.sleep(settings.drain_seconds)
+                await parts.binder.aclose()
+    log.info("stopped")
+
+
+@asynccontextmanager
+async def _answering(settings: Settings, parts: Parts, tls: ssl.SSLContext | None) -> AsyncIterator[None]:
+    """Answer while the context lasts."""
+    async with listening(parts.application, settings.http_address, option="--http-address", tls=tls) as addresses:
+        log.info("answering look-ups", addresses=addresses, tls=tls is not None)
+        yield
+
+
+@asynccontextmanager
+async def _monitoring(
+    settings: Settings, parts: Parts, health: Health, collectors: Iterable[Collector]
+) -> AsyncIterator[None]:
+    """Answer probes and Prometheus while the context lasts, where that is asked for."""
+    if settings.bind_address is None:
+        yield
+        return
+    async with serving(settings.bind_address, health, Exposition((*parts.collectors, *collectors))):
+        yield
+
+
+def _context(files: Tls) -> ssl.SSLContext:
+    """What secures connections."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(files.certificate, files.key)
+        if files.client_ca is not None:
+            context.load_verify_locations(files.client_ca)
+            context.verify_mode = ssl.CERT_REQUIRED
+    except OSError as error:  # what is no certificate is one, too
+        raise UnusableCertificateError(
+            f"connections cannot be made secure ({error}): --tls-certificate, --tls-key and --client-ca must name "
+            "files in PEM"
+        ) from error
+    return context

@@ -1,0 +1,153 @@
+"""Where a request says whose it is: in a header, a cookie, a parameter of its query, or a claim of its token."""
+
+import binascii
+from base64 import urlsafe_b64decode
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol, Self
+from urllib.parse import parse_qs
+
+import msgspec
+
+from statefulroute.domain.errors import InvalidParameterError
+from statefulroute.domain.parameters import checked_uid
+
+#: The parts of a signed token: header, claims, signature.
+_TOKEN_PARTS = 3
+
+
+class Asked(Protocol):
+    """A request that a gateway has been sent."""
+
+    def header(self, name: str) -> Sequence[str]:
+        """The values of a header, in any case of its name; none where it has none."""
+
+    @property
+    def query(self) -> str:
+        """What follows the `?` of its URL; empty where nothing does."""
+
+
+class Place(StrEnum):
+    """Where in a request a uid may stand."""
+
+    HEADER = "header"
+    """A header, as it is."""
+    COOKIE = "cookie"
+    """A cookie, as it is."""
+    QUERY = "query"
+    """A parameter of the query, decoded."""
+    JWT = "jwt"
+    """A claim of a token that the gateway has verified: it is not verified here."""
+
+
+@dataclass(frozen=True, slots=True)
+class UidSource:
+    """One place where a uid is looked for.
+
+    Attributes:
+        place: what kind of place.
+        name: of the header, cookie, parameter or claim.
+        claims_header: the header that the token or its claims are in, of a claim.
+    """
+
+    place: Place
+    name: str
+    claims_header: str = "authorization"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `header:NAME`, `cookie:NAME`, `query:NAME`, `jwt:CLAIM` or `jwt:CLAIM@HEADER`.
+
+        Raises:
+            ValueError: it is none; the sentence says what one looks like.
+        """
+        place, _, name = text.partition(":")
+        try:
+            kind = Place(place)
+        except ValueError:
+            kind = None
+        if kind is None or not name:
+            raise ValueError(
+                f"{text!r} says not where the uid stands: write header:NAME, cookie:NAME, query:NAME, jwt:CLAIM or "
+                "jwt:CLAIM@HEADER; for example header:x-user-id"
+            )
+        claim, at, header = name.partition("@")
+        if kind is Place.JWT and at:
+            if not claim or not header:
+                raise ValueError(f"{text!r} must name a claim and the header of its token, as jwt:CLAIM@HEADER")
+            return cls(kind, claim, header.lower())
+        return cls(kind, name.lower() if kind is Place.HEADER else name)
+
+    def find(self, asked: Asked) -> str | None:
+        """The uid, or None where there is none.
+
+        Raises:
+            InvalidParameterError: there are several, and nobody can say which counts.
+        """
+        return _FINDERS[self.place](self, asked)
+
+
+def find_uid(sources: Sequence[UidSource], asked: Asked) -> str | None:
+    """The uid that the first of the places has where there is one; None where there is none.
+
+    Raises:
+        InvalidParameterError: it cannot be a uid, or a place has several.
+    """
+    for source in sources:
+        if uid := source.find(asked):
+            return checked_uid(uid)
+    return None
+
+
+def _only(values: Sequence[str], named: str) -> str | None:
+    """Two would let a client put one of its own beside the gateway's."""
+    if len(values) > 1:
+        raise InvalidParameterError("uid", f"stands {len(values)} times in the request: {named} may be there once")
+    return values[0] if values else None
+
+
+def _in_header(source: UidSource, asked: Asked) -> str | None:
+    return _only(asked.header(source.name), f"the header {source.name}")
+
+
+def _in_cookie(source: UidSource, asked: Asked) -> str | None:
+    pairs = (pair.partition("=") for line in asked.header("cookie") for pair in line.split(";"))
+    found = [value.strip().strip('"') for name, _, value in pairs if name.strip() == source.name]
+    return _only(found, f"the cookie {source.name}")
+
+
+def _in_query(source: UidSource, asked: Asked) -> str | None:
+    return _only(parse_qs(asked.query).get(source.name, ()), f"the parameter {source.name}")
+
+
+def _in_claims(source: UidSource, asked: Asked) -> str | None:
+    """The claims are the middle of a token, or a header of their own, as gateways forward them."""
+    token = _only(asked.header(source.claims_header), f"the header {source.claims_header}")
+    if token is None:
+        return None
+    parts = token.rpartition(" ")[2].split(".")
+    claims = _claims(parts[1] if len(parts) == _TOKEN_PARTS else parts[0])
+    value = claims.get(source.name)
+    return value if isinstance(value, str) else None if value is None or isinstance(value, bool) else _number(value)
+
+
+def _number(value: object) -> str | None:
+    return str(value) if isinstance(value, int) else None
+
+
+def _claims(encoded: str) -> dict[str, Any]:
+    """A token's claims; none where it is no token: the gateway has let it pass, and whose request it is nobody says."""
+    try:
+        claims = msgspec.json.decode(urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
+    except (binascii.Error, ValueError):
+        return {}
+    return claims if isinstance(claims, dict) else {}
+
+
+_FINDERS: dict[Place, Callable[[UidSource, Asked], str | None]] = {
+    Place.HEADER: _in_header,
+    Place.COOKIE: _in_cookie,
+    Place.QUERY: _in_query,
+    Place.JWT: _in_claims,
+}
