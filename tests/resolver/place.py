@@ -128,9 +128,13 @@ class Place:
         links = self.witness.all(PodLink, self.namespace)
         return {link["spec"]["uid"]: link["spec"].get("podIndex") for link in links}
 
+    def get(self, uid: str) -> dict[str, Any]:
+        """A link as it is stored."""
+        return self.witness.get(PodLink, self.link_name(uid), self.namespace)
+
     def spec_of(self, uid: str) -> dict[str, Any]:
         """The spec of a link."""
-        return dict(self.witness.get(PodLink, self.link_name(uid), self.namespace)["spec"])
+        return dict(self.get(uid)["spec"])
 
     def _has_account(self) -> bool:
         accounts = pykube.ServiceAccount.objects(self.witness.client).filter(namespace=self.namespace)

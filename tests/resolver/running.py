@@ -2,8 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from statefulroute.monitoring.address import Address
 from statefulroute.monitoring.server import listening
 from statefulroute.resolver.assembly import Parts, assemble
 from statefulroute.resolver.settings import Settings
+from statefulroute.resolver.tls import secure
 from statefulroute.resolver.uids import UidSource
 
 PATIENCE_SECONDS = 20.0
@@ -134,6 +136,8 @@ async def running(kubeconfig: Path, client_type: type[Client] = Client, **settin
     """A resolver that answers as long as the context lasts."""
     known = {"http_address": ANYWHERE, "uid_sources": (UidSource.parse("header:x-user-id"),)}
     made = Settings(**{**known, **settings})
+    tls = None if made.tls is None else secure(made.tls)
+    scheme = "http" if tls is None else "https"
     async with connect(kubeconfig) as connection:
         async with client_type(connection, 48) as client:
             parts = assemble(made, client)
@@ -141,10 +145,10 @@ async def running(kubeconfig: Path, client_type: type[Client] = Client, **settin
                 async with asyncio.timeout(PATIENCE_SECONDS):
                     await parts.directory.wait_synced()
                 async with (
-                    listening(parts.application, made.http_address) as addresses,
+                    listening(parts.application, made.http_address, tls=tls) as addresses,
                     aiohttp.ClientSession() as session,
                 ):
-                    yield Running(parts, Asker(f"http://{addresses[0]}", session), client)
+                    yield Running(parts, Asker(f"{scheme}://{addresses[0]}", session), client)
                 await parts.binder.aclose()
         await asyncio.sleep(_CLOSING_SECONDS)
 
@@ -152,3 +156,27 @@ async def running(kubeconfig: Path, client_type: type[Client] = Client, **settin
 def as_path(uid: str) -> str:
     """A uid as it stands in a path."""
     return quote(uid, safe="")
+
+
+@contextmanager
+def in_own_thread(kubeconfig: Path, **settings: Any) -> Iterator[str]:
+    """The URL of a resolver that answers while whoever asks waits."""
+    urls: Future[str] = Future()
+
+    async def answer() -> None:
+        loop, end = asyncio.get_running_loop(), asyncio.Event()
+        ends.append(lambda: loop.call_soon_threadsafe(end.set))
+        async with running(kubeconfig, **settings) as made:
+            urls.set_result(made.asker.base)
+            await end.wait()
+
+    ends: list[Callable[[], object]] = []
+    with ThreadPoolExecutor(1) as pool:
+        work = pool.submit(asyncio.run, answer())
+        work.add_done_callback(lambda done: urls.done() or urls.set_exception(done.exception() or RuntimeError()))
+        try:
+            yield urls.result(PATIENCE_SECONDS)
+        finally:
+            for end in ends:
+                end()
+            work.result(PATIENCE_SECONDS)

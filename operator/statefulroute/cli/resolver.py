@@ -9,8 +9,9 @@ import uvloop
 from statefulroute.cli.logs import LogFormat, LogLevel, set_up_logging
 from statefulroute.cluster.errors import NotConnectedError
 from statefulroute.monitoring.server import NotListeningError
-from statefulroute.resolver.process import UnusableCertificateError, run
+from statefulroute.resolver.process import run
 from statefulroute.resolver.settings import Settings
+from statefulroute.resolver.tls import UnusableCertificateError
 
 log = structlog.get_logger(__name__)
 

@@ -57,7 +57,7 @@ class BatchAnswer(_Answer, frozen=True):
 class BindRequest(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     """How a uid is to be bound, if it is not."""
 
-    ttl_seconds: Annotated[int, msgspec.Meta(ge=1, le=INT32_MAX)] | None = None
+    ttl_seconds: Annotated[float, msgspec.Meta(ge=1, le=INT32_MAX, multiple_of=1)] | None = None  # 300.0 is 300
     """How long the link lives without being renewed; null is as the resolver was told to bind."""
 
 

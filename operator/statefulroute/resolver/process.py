@@ -2,9 +2,9 @@
 
 import asyncio
 import signal
-import ssl
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from ssl import SSLContext
 
 import structlog
 from prometheus_client.registry import Collector
@@ -17,16 +17,13 @@ from statefulroute.monitoring.requests import RequestMetrics
 from statefulroute.monitoring.server import listening, serving
 from statefulroute.resolver.assembly import Parts, assemble
 from statefulroute.resolver.directory import Directory
-from statefulroute.resolver.settings import Settings, Tls
+from statefulroute.resolver.settings import Settings
+from statefulroute.resolver.tls import secure
 
 log = structlog.get_logger(__name__)
 
 #: Requests to the API server under way at the same time, watches left out: bindings, renewals, strong reads.
 _CONNECTIONS = 32
-
-
-class UnusableCertificateError(Exception):
-    """A certificate, a key or an authority cannot be read; the sentence says which."""
 
 
 async def run(settings: Settings) -> None:
@@ -44,7 +41,7 @@ async def run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     requests = RequestMetrics()
-    tls = None if settings.tls is None else _context(settings.tls)
+    tls = None if settings.tls is None else secure(settings.tls)
     connections = _CONNECTIONS + Directory.watches(settings.namespaces)
     async with (
         connect(settings.kubeconfig, settings.context) as connection,
@@ -69,7 +66,7 @@ async def run(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def _answering(settings: Settings, parts: Parts, tls: ssl.SSLContext | None) -> AsyncIterator[None]:
+async def _answering(settings: Settings, parts: Parts, tls: SSLContext | None) -> AsyncIterator[None]:
     """Answer while the context lasts."""
     async with listening(parts.application, settings.http_address, option="--http-address", tls=tls) as addresses:
         log.info("answering look-ups", addresses=addresses, tls=tls is not None)
@@ -86,20 +83,3 @@ async def _monitoring(
         return
     async with serving(settings.bind_address, health, Exposition((*parts.collectors, *collectors))):
         yield
-
-
-def _context(files: Tls) -> ssl.SSLContext:
-    """What secures connections."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(files.certificate, files.key)
-        if files.client_ca is not None:
-            context.load_verify_locations(files.client_ca)
-            context.verify_mode = ssl.CERT_REQUIRED
-    except OSError as error:  # what is no certificate is one, too
-        raise UnusableCertificateError(
-            f"connections cannot be made secure ({error}): --tls-certificate, --tls-key and --client-ca must name "
-            "files in PEM"
-        ) from error
-    return context

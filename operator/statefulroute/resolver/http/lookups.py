@@ -69,7 +69,8 @@ class Lookups:
         strong = is_strong(request)
         link = None if strong else self._directory.link(key, uid)
         if link is None or link.pod is None:
-            link, strong = await self._binder.bind(key, uid, ttl_seconds=asked.ttl_seconds), True
+            ttl_seconds = None if asked.ttl_seconds is None else int(asked.ttl_seconds)
+            link, strong = await self._binder.bind(key, uid, ttl_seconds=ttl_seconds), True
         else:
             self._binder.keep(link)
         body = _encode(link_answer(uid, link, self._directory.address(link)))

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from statefulroute.api.limits import DNS_LABEL
+from statefulroute.api.limits import DNS_LABEL, DNS_SUBDOMAIN
 from statefulroute.resolver.answers import (
     BatchAnswer,
     BatchRequest,
@@ -34,6 +34,17 @@ _HEADERS = {
 }
 _RETRY = {
     "Retry-After": {"description": "Seconds until it is worth asking again.", "schema": {"type": "integer"}},
+}
+
+
+#: A schema cannot count bytes: of uids that have to be encoded, it has those that are short enough in any script.
+_UID: dict[str, Any] = {
+    "type": "string",
+    "anyOf": [
+        {"pattern": DNS_SUBDOMAIN, "maxLength": 189, "not": {"pattern": "^x-"}},
+        {"pattern": r"^[\x20-\x7e]+$", "maxLength": 93},
+        {"pattern": r"^[^\x00-\x1f\x7f-\x9f]+$", "maxLength": 23},
+    ],
 }
 
 
@@ -80,7 +91,7 @@ def _link_path() -> dict[str, Any]:
         "uid",
         "Whom the link binds, percent-encoded. At most 189 characters; at most 93 bytes when it holds anything but "
         "lower-case letters, digits, '-' and '.'. No control characters.",
-        {"type": "string", "minLength": 1, "maxLength": 189},
+        _UID,
     )
     return {
         "parameters": [*_named(), uid],

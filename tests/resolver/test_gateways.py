@@ -1,0 +1,196 @@
+"""What a gateway asks for each request: Envoy's ext_authz over HTTP, and nginx's auth_request."""
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from harness.witness import StatefulRoute
+from localcluster import LocalCluster
+from resolver.place import Place, in_thread
+from resolver.running import Running, running
+from statefulroute.resolver.gate import UnknownUid
+from statefulroute.resolver.uids import UidSource
+
+HEADER = "x-gateway-destination-endpoint"
+
+#: What a client may send in the hope to be sent elsewhere: names, values.
+FORGED: Mapping[str, list[tuple[str, str]]] = {
+    "as it is": [(HEADER, "10.9.0.3:7777")],
+    "in capitals": [(HEADER.upper(), "10.9.0.3:7777")],
+    "in mixed case": [("X-Gateway-Destination-Endpoint", "10.9.0.3:7777")],
+    "twice": [(HEADER, "10.9.0.3:7777"), (HEADER, "10.9.0.2:7777")],
+    "a list": [(HEADER, "10.9.0.3:7777,10.9.0.2:7777")],
+    "a list with spaces": [(HEADER, " 10.9.0.3:7777 , 10.9.0.2:7777 ")],
+    "a trailing dot": [(HEADER, "10.9.0.3.:7777")],
+    "another port": [(HEADER, "10.9.0.1:22")],
+    "no port": [(HEADER, "10.9.0.3")],
+    "the metadata service": [(HEADER, "169.254.169.254:80")],
+    "the metadata service as a number": [(HEADER, "2852039166:80")],
+    "the metadata service in IPv6": [(HEADER, "[fd00:ec2::254]:80")],
+    "loopback": [(HEADER, "127.0.0.1:9901")],
+    "any address": [(HEADER, "0.0.0.0:80")],
+    "a mapped address": [(HEADER, "[::ffff:169.254.169.254]:80")],
+    "a name": [(HEADER, "metadata.google.internal:80")],
+    "empty": [(HEADER, "")],
+    "a URL": [(HEADER, "http://10.9.0.3:7777/")],
+    "octal": [(HEADER, "0251.0376.0251.0376:80")],
+    "beside a hop's": [("Connection", HEADER), (HEADER, "10.9.0.3:7777")],
+    "underscores": [(HEADER.replace("-", "_"), "10.9.0.3:7777")],
+    "what proxies add": [("X-Forwarded-For", "10.9.0.3"), ("X-Original-Host", "10.9.0.3:7777"), ("Host", "10.9.0.3")],
+}
+
+
+def token(claims: Any, *, parts: int = 3) -> str:
+    """A token with these claims, or the claims alone, as a gateway forwards them."""
+    encoded = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+    return f"e30.{encoded}.c2ln" if parts == 3 else encoded
+
+
+async def test_a_known_user_is_sent_to_its_pod(resolver: Running, place: Place) -> None:
+    await in_thread(place.link, "alice", 2)
+    await resolver.answers(f"{place.path}/links/alice", lambda each: each.status == 200, "alice is known")
+    for method in ("GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"):
+        for path in (place.gateway, f"{place.gateway}/", f"{place.gateway}/rooms/7?x=1", f"{place.gateway}/a%2Fb//c"):
+            reply = await resolver.asker.ask(method, path, headers={"x-user-id": "alice"})
+            assert (reply.status, reply.body, reply.headers[HEADER]) == (200, b"", place.endpoint(2)), (method, path)
+            assert int(reply.headers["Age"]) < 60
+
+
+@pytest.mark.parametrize("unknown", UnknownUid)
+async def test_a_new_user_is_bound_or_passed_on_or_refused(
+    cluster: LocalCluster, place: Place, unknown: UnknownUid
+) -> None:
+    async with running(cluster.kubeconfig, namespaces=(place.namespace,), unknown_uid=unknown) as resolver:
+        replies = [await resolver.asker.get(place.gateway, headers={"x-user-id": "new"}) for _ in range(6)]
+        stored = await in_thread(place.stored)
+        endpoints = {reply.headers.get(HEADER) for reply in replies}
+        match unknown:
+            case UnknownUid.BIND:
+                assert endpoints == {place.endpoint(stored["new"] or 0)}
+                assert stored.keys() == {"new"}
+            case UnknownUid.ANY:
+                assert endpoints == {place.endpoint(pod) for pod in range(3)}
+                assert stored == {}
+            case UnknownUid.REFUSE:
+                assert endpoints == {None}
+                assert {reply.problem for reply in replies} == {
+                    (404, "not-linked", "'new' is not linked in StatefulRoute 'game'")
+                }
+                assert stored == {}
+
+
+@pytest.mark.parametrize("unknown", UnknownUid)
+async def test_a_request_that_says_not_whose_it_is_goes_to_any_pod_or_is_refused(
+    cluster: LocalCluster, place: Place, unknown: UnknownUid
+) -> None:
+    async with running(cluster.kubeconfig, namespaces=(place.namespace,), unknown_uid=unknown) as resolver:
+        replies = [await resolver.asker.get(place.gateway) for _ in range(6)]
+        if unknown is UnknownUid.REFUSE:
+            assert {reply.problem for reply in replies} == {(400, "no-uid", "the request does not say whose it is")}
+        else:
+            assert {reply.headers[HEADER] for reply in replies} == {place.endpoint(pod) for pod in range(3)}
+        assert await in_thread(place.stored) == {}
+
+
+async def test_only_pods_that_take_new_users_get_those_who_are_passed_on(cluster: LocalCluster, place: Place) -> None:
+    place.pods[0]["routingState"] = "DenyNewCall"
+    await in_thread(place.say)
+    await in_thread(place.set_pod, 1, ready=False)
+    async with running(cluster.kubeconfig, namespaces=(place.namespace,), unknown_uid=UnknownUid.ANY) as resolver:
+        replies = [await resolver.asker.get(place.gateway, headers={"x-user-id": "new"}) for _ in range(6)]
+        assert {reply.headers[HEADER] for reply in replies} == {place.endpoint(2)}
+        await in_thread(place.set_pod, 2, ready=False)
+        reply = await resolver.answers(place.gateway, lambda each: each.status != 200, "no pod is left")
+        assert reply.problem[:2] == (503, "no-available-pod")
+
+
+@pytest.mark.parametrize("unknown", UnknownUid)
+async def test_a_user_whose_pod_cannot_be_reached_is_sent_nowhere_else(
+    cluster: LocalCluster, place: Place, unknown: UnknownUid
+) -> None:
+    await in_thread(place.link, "alice", 0)
+    await in_thread(place.set_pod, 0, ready=False)
+    async with running(cluster.kubeconfig, namespaces=(place.namespace,), unknown_uid=unknown) as resolver:
+        reply = await resolver.asker.get(place.gateway, headers={"x-user-id": "alice"})
+        assert (reply.problem[:2], reply.headers["Retry-After"]) == ((503, "pod-not-routable"), "1")
+        assert HEADER not in reply.headers
+        assert await in_thread(place.stored) == {"alice": 0}
+        # The route's rules move the link: from then on it is the new pod.
+        await in_thread(place.move, "alice", 1)
+        reply = await resolver.answers(
+            place.gateway, lambda each: each.status == 200, "alice has moved", headers={"x-user-id": "alice"}
+        )
+        assert reply.headers[HEADER] == place.endpoint(1)
+
+
+@pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED)
+async def test_a_forged_endpoint_is_never_followed(
+    resolver: Running, place: Place, forged: list[tuple[str, str]]
+) -> None:
+    await in_thread(place.link, "alice", 0)
+    await resolver.answers(f"{place.path}/links/alice", lambda each: each.status == 200, "alice is known")
+    own = {place.endpoint(pod) for pod in range(3)}
+    for headers in ([("x-user-id", "alice"), *forged], [("x-user-id", "new"), *forged], forged):
+        async with resolver.asker.session.get(resolver.asker.base + place.gateway, headers=headers) as response:
+            assert response.status == 200
+            told = response.headers.getall(HEADER)
+        assert len(told) == 1  # it takes the place of the client's own, whoever reads it
+        assert told[0] in ({place.endpoint(0)} if ("x-user-id", "alice") in headers else own)
+
+
+SOURCES: Mapping[str, tuple[str, str, dict[str, str]]] = {
+    "a header": ("header:X-Room", "", {"x-room": "alice"}),
+    "a cookie": ("cookie:uid", "", {"Cookie": "a=b; uid=alice; c=d"}),
+    "a quoted cookie": ("cookie:uid", "", {"Cookie": 'uid="alice"'}),
+    "the query, as Envoy asks": ("query:uid", "/x?a=1&uid=al%69ce", {}),
+    "the query, as nginx asks": ("query:uid", "", {"X-Original-URI": "/x?uid=alice"}),
+    "a token's claim": ("jwt:sub", "", {"Authorization": f"Bearer {token({'sub': 'alice'})}"}),
+    "claims that the gateway forwards": ("jwt:sub@X-Claims", "", {"x-claims": token({"sub": "alice"}, parts=1)}),
+}
+
+
+@pytest.mark.parametrize(("source", "path", "headers"), SOURCES.values(), ids=SOURCES)
+async def test_the_uid_is_found_where_it_stands(
+    cluster: LocalCluster, place: Place, source: str, path: str, headers: dict[str, str]
+) -> None:
+    await in_thread(place.link, "alice", 2)
+    sources = (UidSource.parse("header:x-other"), UidSource.parse(source))
+    settings = {"uid_sources": sources, "unknown_uid": UnknownUid.REFUSE}
+    async with running(cluster.kubeconfig, namespaces=(place.namespace,), **settings) as resolver:
+        reply = await resolver.asker.get(place.gateway + path, headers=headers)
+        assert (reply.status, reply.headers.get(HEADER)) == (200, place.endpoint(2)), reply.body
+
+
+async def test_a_uid_that_stands_there_twice_is_refused(resolver: Running, place: Place) -> None:
+    headers = [("x-user-id", "alice"), ("x-user-id", "bob")]
+    async with resolver.asker.session.get(resolver.asker.base + place.gateway, headers=headers) as response:
+        assert response.status == 400
+        said = await response.json()
+    assert said["detail"] == "uid stands 2 times in the request: the header x-user-id may be there once"
+    assert await in_thread(place.stored) == {}
+
+
+async def test_a_service_without_a_port_can_be_sent_nothing(resolver: Running, place: Place) -> None:
+    await in_thread(place.witness.patch, StatefulRoute, "game", place.namespace, {"spec": {"port": None}})
+    await in_thread(place.link, "alice", 0)
+    await resolver.answers(f"{place.path}/links/alice", lambda each: each.status == 200, "alice is known")
+    reply = await resolver.answers(
+        place.gateway, lambda each: each.status != 200, "there is no port", headers={"x-user-id": "alice"}
+    )
+    assert reply.problem[:2] == (503, "no-port")
+    assert reply.problem[2].startswith("spec.port of the StatefulRoute must be a number, or the name of a port")
+
+
+async def test_the_endpoint_can_be_told_in_another_header(cluster: LocalCluster, place: Place) -> None:
+    await in_thread(place.link, "alice", 1)
+    async with running(cluster.kubeconfig, namespaces=(place.namespace,), endpoint_header="x-pod") as resolver:
+        reply = await resolver.asker.get(place.gateway, headers={"x-user-id": "alice", HEADER: "10.9.0.9:1"})
+        assert (reply.headers["x-pod"], HEADER in reply.headers) == (place.endpoint(1), False)
+
+
+async def test_a_gateway_of_a_service_that_there_is_not_is_told_so(resolver: Running, place: Place) -> None:
+    reply = await resolver.asker.get(f"/authorize/{place.namespace}/chess", headers={"x-user-id": "alice"})
+    assert reply.problem[:2] == (404, "route-not-found")
