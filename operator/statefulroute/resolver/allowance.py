@@ -4,6 +4,10 @@ import time
 from collections.abc import Callable, Hashable
 
 
+#: What additions of seconds are off by.
+_ROUNDING = 1e-6
+
+
 class Allowance:
     """So many turns a second for each key; a key that has not used them may take as many as of one second at once.
 
@@ -21,11 +25,15 @@ class Allowance:
         self._used_until: dict[Hashable, float] = {}
         """Up to when a key's turns are used, if they were given out evenly (the cell rate algorithm's arrival time)."""
 
+    def __len__(self) -> int:
+        """How many keys are remembered."""
+        return len(self._used_until)
+
     def take(self, key: Hashable) -> float:
         """Take a turn; gives the seconds until there is one, 0 where this one is taken."""
         now = self._clock()
         used_until = max(self._used_until.get(key, now), now)
-        if (wait := used_until - now - self._burst) > 0:
+        if (wait := used_until - now - self._burst) > _ROUNDING:
             return wait
         if len(self._used_until) >= self._max_keys and key not in self._used_until:
             self._used_until = {each: until for each, until in self._used_until.items() if until > now}
