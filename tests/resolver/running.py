@@ -23,7 +23,7 @@ from statefulroute.resolver.settings import Settings
 from statefulroute.resolver.tls import secure
 from statefulroute.resolver.uids import UidSource
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 _PAUSE_SECONDS = 0.02
 
 #: A TLS connection that is left in the middle of an answer is closed a moment later, while its loop still runs.

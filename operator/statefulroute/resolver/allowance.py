@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Hashable
 
-
 #: What additions of seconds are off by.
 _ROUNDING = 1e-6
 

@@ -1,0 +1,44 @@
+"""The resolver as it is installed: a process of its own, whose life is as an operator's."""
+
+from pathlib import Path
+
+from harness.operator import PROGRAM, OperatorProcess
+from harness.patience import eventually
+
+#: As options: the system chooses the ports, and the log tells them.
+ANYWHERE = ("--http-address", "127.0.0.1:0", "--bind-address", "127.0.0.1:0")
+
+_LOOKUPS, _PROBES = "answering look-ups", "answering probes and Prometheus"
+
+
+class ResolverProcess(OperatorProcess):
+    """`statefulroute resolver`.
+
+    Args:
+        kubeconfig: The cluster, and as whom it works there.
+        log_file: Where its standard error goes.
+        options: More options of the command.
+    """
+
+    def __init__(self, kubeconfig: Path, log_file: Path, *options: str) -> None:
+        super().__init__(kubeconfig, log_file)
+        self._command = [PROGRAM, "resolver", "--kubeconfig", kubeconfig, "--log-format", "json", *ANYWHERE, *options]
+
+    @property
+    def lookups(self) -> str:
+        """HOST:PORT of its look-ups, once it answers them."""
+        return self._address(_LOOKUPS)
+
+    @property
+    def probes(self) -> str:
+        """HOST:PORT of its probes, once it answers them."""
+        return self._address(_PROBES)
+
+    def terminate(self) -> None:
+        """Tell it to stop, and do not wait for it."""
+        self._running().terminate()
+
+    def _address(self, event: str) -> str:
+        eventually(lambda: any(line["event"] == event for line in self.lines), f"it is {event}")
+        told = [line for line in self.lines if line["event"] == event]
+        return str(told[-1]["addresses"][0])

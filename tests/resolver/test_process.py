@@ -1,0 +1,100 @@
+"""The resolver as it is installed."""
+
+import json
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.operator import PROGRAM
+from harness.patience import eventually
+from harness.resolver import ANYWHERE, ResolverProcess
+from harness.scraping import ask
+from localcluster import LocalCluster
+from resolver.place import Place
+
+
+@pytest.fixture
+def process(cluster: LocalCluster, place: Place, tmp_path: Path) -> Iterator[ResolverProcess]:
+    """A resolver that has not been started yet, and answers on for a while when it is told to stop."""
+    made = ResolverProcess(
+        cluster.kubeconfig, tmp_path / "log", "--watch-namespace", place.namespace, "--drain-seconds", "3"
+    )
+    yield made
+    if made.is_running:
+        made.kill()
+
+
+def fetch(address: str, path: str, method: str = "GET") -> tuple[int, dict[str, Any]]:
+    request = urllib.request.Request(f"http://{address}{path}", method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
+            return response.status, json.load(response)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)
+
+
+def test_it_answers_tells_of_itself_and_ends_in_order(process: ResolverProcess, place: Place) -> None:
+    place.link("alice", 1)
+    process.start()
+    assert fetch(process.lookups, f"{place.path}/links/alice")[1]["podName"] == "game-1"
+    assert fetch(process.lookups, f"{place.path}/links/bob", "POST")[0] == 200
+    assert fetch(process.lookups, f"{place.path}/links/nobody")[0] == 404
+    assert [ask(process.probes, path).code for path in ("/healthz", "/readyz")] == [200, 200]
+    said = ask(process.probes, "/metrics", seconds=10).text
+    for line in (
+        'statefulroute_resolver_answers_total{code="200",operation="get_link"} 1.0',
+        'statefulroute_resolver_answers_total{code="404",operation="get_link"} 1.0',
+        'statefulroute_resolver_answer_duration_seconds_count{operation="bind_link"} 1.0',
+        'statefulroute_resolver_links_total{outcome="bound"} 1.0',
+        'statefulroute_cache_objects{resource="podlinks"} 2.0',
+        'statefulroute_api_requests_total{code="201",resource="podlinks",verb="create"} 1.0',
+    ):
+        assert line in said, said
+    lookups, probes = process.lookups, process.probes
+    process.terminate()
+    eventually(lambda: ask(probes, "/readyz").code == 503, "its probe says that it stops")
+    assert "[-]ping failed: it was told to stop" in ask(probes, "/readyz").text
+    assert ask(probes, "/healthz").code == 200
+    assert fetch(lookups, f"{place.path}/links/alice")[0] == 200  # it answers on
+    process.stop()
+    assert process.complaints() == []
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--uid-from", "body:uid"], "'body:uid' says not where the uid stands"),
+        (["--http-address", "here"], "'here' is not HOST:PORT"),
+        (["--tls-key", "x"], "--tls-certificate and --tls-key belong together"),
+        (["--client-ca", "x"], "--client-ca needs --tls-certificate and --tls-key"),
+        (["--allow-user", "x"], "--allow-user needs --token-audience"),
+        (["--tls-key", "x", "--tls-certificate", "y"], "connections cannot be made secure"),
+        (["--kubeconfig", "/nowhere"], "cannot load the cluster's configuration"),
+    ],
+)
+def test_an_option_that_cannot_be_right_ends_it_with_a_sentence(
+    cluster: LocalCluster, options: list[str], sentence: str
+) -> None:
+    command = [PROGRAM, "resolver", "--kubeconfig", cluster.kubeconfig, *ANYWHERE, *options]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert ended.returncode != 0
+    assert sentence in " ".join(ended.stderr.replace("│", " ").split())
+    assert "Traceback" not in ended.stderr
+
+
+def test_an_address_where_another_listens_ends_it_with_a_sentence(
+    cluster: LocalCluster, process: ResolverProcess, tmp_path: Path
+) -> None:
+    process.start()
+    other = ResolverProcess(cluster.kubeconfig, tmp_path / "other", "--http-address", process.lookups)
+    assert other.launch().wait() == 1
+    assert (
+        f"statefulroute: cannot listen at {process.lookups}: another process listens there; choose another port with "
+        "--http-address"
+    ) in other.text
