@@ -6,6 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
+PROTO := operator/statefulroute/resolver/picker/extproc.proto
 HELMCHART := PYTHONPATH=deploy/chart $(BIN)/python -m helmchart
 
 # `make demo ONCE=1` ends by itself; without ONCE it stays up until Ctrl-C.
@@ -80,6 +81,7 @@ format: setup ## Put the code into the one format
 .PHONY: generate
 generate: setup ## Write the files that are generated from the types
 	@$(BIN)/python -m statefulroute.api
+	@$(BIN)/python -m grpc_tools.protoc --proto_path=operator --python_out=operator --pyi_out=operator $(PROTO)
 	@$(HELMCHART)
 
 .PHONY: lock

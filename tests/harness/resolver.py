@@ -1,6 +1,7 @@
 """The resolver as it is installed: a process of its own, whose life is as an operator's."""
 
 from pathlib import Path
+from typing import Self
 
 from harness.operator import PROGRAM, OperatorProcess
 from harness.patience import eventually
@@ -8,7 +9,7 @@ from harness.patience import eventually
 #: As options: the system chooses the ports, and the log tells them.
 ANYWHERE = ("--http-address", "127.0.0.1:0", "--bind-address", "127.0.0.1:0")
 
-_LOOKUPS, _PROBES = "answering look-ups", "answering probes and Prometheus"
+_LOOKUPS, _PICKER, _PROBES = "answering look-ups", "picking endpoints", "answering probes and Prometheus"
 
 
 class ResolverProcess(OperatorProcess):
@@ -24,10 +25,20 @@ class ResolverProcess(OperatorProcess):
         super().__init__(kubeconfig, log_file)
         self._command = [PROGRAM, "resolver", "--kubeconfig", kubeconfig, "--log-format", "json", *ANYWHERE, *options]
 
+    def with_options(self, *options: str) -> Self:
+        """The same with more options; it has not been started yet."""
+        self._command += options
+        return self
+
     @property
     def lookups(self) -> str:
         """HOST:PORT of its look-ups, once it answers them."""
         return self._address(_LOOKUPS)
+
+    @property
+    def picker(self) -> str:
+        """HOST:PORT of its endpoint picker, once it picks."""
+        return self._address(_PICKER)
 
     @property
     def probes(self) -> str:

@@ -8,14 +8,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from harness.operator import PROGRAM
 from harness.patience import eventually
 from harness.resolver import ANYWHERE, ResolverProcess
 from harness.scraping import ask
 from localcluster import LocalCluster
+from resolver.envoy import asked, endpoint_of
 from resolver.place import Place
+from statefulroute.resolver.picker.extproc_pb2 import ProcessingRequest, ProcessingResponse
+from statefulroute.resolver.picker.server import SERVICE
 
 
 @pytest.fixture
@@ -66,10 +71,37 @@ def test_it_answers_tells_of_itself_and_ends_in_order(process: ResolverProcess, 
     assert process.complaints() == []
 
 
+def test_it_picks_endpoints_and_says_when_it_stops(process: ResolverProcess, place: Place) -> None:
+    place.link("alice", 1)
+    process.with_options("--grpc-address", "127.0.0.1:0", "--default-route", f"{place.namespace}/{place.name}").start()
+    with grpc.insecure_channel(process.picker) as channel:
+        call = channel.stream_stream(
+            f"/{SERVICE}/Process",
+            request_serializer=ProcessingRequest.SerializeToString,
+            response_deserializer=ProcessingResponse.FromString,
+        )
+        health = health_pb2_grpc.HealthStub(channel)
+
+        def state() -> int:
+            return int(health.Check(health_pb2.HealthCheckRequest(service=SERVICE), timeout=10).status)
+
+        for _ in range(100):
+            (answer,) = call(iter([asked([("x-user-id", "alice")])]), timeout=10)
+            assert endpoint_of(answer) == place.endpoint(1)
+        assert state() == health_pb2.HealthCheckResponse.SERVING
+        process.terminate()
+        eventually(lambda: state() == health_pb2.HealthCheckResponse.NOT_SERVING, "it says that it stops")
+        (answer,) = call(iter([asked([("x-user-id", "alice")])]), timeout=10)
+        assert endpoint_of(answer) == place.endpoint(1)
+    process.stop()
+    assert process.complaints() == []
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
         (["--uid-from", "body:uid"], "'body:uid' says not where the uid stands"),
+        (["--default-route", "game"], "'game' is not NAMESPACE/NAME of a StatefulRoute; for example play/game"),
         (["--http-address", "here"], "'here' is not HOST:PORT"),
         (["--tls-key", "x"], "--tls-certificate and --tls-key belong together"),
         (["--client-ca", "x"], "--client-ca needs --tls-certificate and --tls-key"),
@@ -98,3 +130,13 @@ def test_an_address_where_another_listens_ends_it_with_a_sentence(
         f"statefulroute: cannot listen at {process.lookups}: another process listens there; choose another port with "
         "--http-address"
     ) in other.text
+
+
+def test_an_address_where_another_picks_ends_it_with_a_sentence(
+    cluster: LocalCluster, process: ResolverProcess, tmp_path: Path
+) -> None:
+    process.with_options("--grpc-address", "127.0.0.1:0").start()
+    other = ResolverProcess(cluster.kubeconfig, tmp_path / "other", "--grpc-address", process.picker)
+    assert other.launch().wait() == 1
+    assert f"statefulroute: cannot listen at {process.picker}: another process listens there" in other.text
+    assert "Traceback" not in other.text

@@ -2,11 +2,14 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from statefulroute.cli.logs import LogFormat, LogLevel
+
+if TYPE_CHECKING:
+    from statefulroute.domain.keys import RouteKey
 
 _WHERE_UIDS_STAND = (
     "Where a gateway's request says whose it is: header:NAME, cookie:NAME, query:NAME, jwt:CLAIM or jwt:CLAIM@HEADER. "
@@ -50,6 +53,16 @@ def resolver(  # noqa: PLR0913 - an option each
     http_address: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="Where to answer look-ups, Envoy's ext_authz and nginx.")
     ] = ":8080",
+    grpc_address: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Where to answer Envoy's ext_proc over gRPC; without it, nowhere."),
+    ] = None,
+    default_route: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMESPACE/NAME", help="The StatefulRoute of ext_proc calls that name none in their metadata."
+        ),
+    ] = None,
     bind_address: Annotated[
         str | None,
         typer.Option(metavar="HOST:PORT", help="Where to answer /healthz, /readyz and /metrics; without it, nowhere."),
@@ -124,6 +137,8 @@ def resolver(  # noqa: PLR0913 - an option each
             context=context,
             namespaces=tuple(dict.fromkeys(watch_namespace or ())),
             http_address=Address.parse(http_address),
+            grpc_address=None if grpc_address is None else Address.parse(grpc_address),
+            default_route=None if default_route is None else _route(default_route),
             bind_address=None if bind_address is None else Address.parse(bind_address),
             unknown_uid=UnknownUid(unknown_uid),
             uid_sources=sources,
@@ -139,3 +154,13 @@ def resolver(  # noqa: PLR0913 - an option each
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     run_resolver(settings, log_level, log_format, hash_uids=hash_uids)
+
+
+def _route(text: str) -> "RouteKey":
+    """Read NAMESPACE/NAME."""
+    from statefulroute.domain.keys import RouteKey  # noqa: PLC0415 - as above
+
+    namespace, _, name = text.partition("/")
+    if not namespace or not name or "/" in name:
+        raise ValueError(f"{text!r} is not NAMESPACE/NAME of a StatefulRoute; for example play/game")
+    return RouteKey(namespace, name)

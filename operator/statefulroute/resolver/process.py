@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from ssl import SSLContext
 
@@ -57,9 +57,10 @@ async def run(settings: Settings) -> None:
             synced.cancel()
             if not stop.is_set():
                 log.info("the caches are synced", server=connection.server, links=len(parts.directory.links.cache))
-                async with _answering(settings, parts, tls):
+                async with _answering(settings, parts, tls), _picking(settings, parts) as stop_picking:
                     await stopping
                     health.is_stopping = True
+                    await stop_picking()
                     await asyncio.sleep(settings.drain_seconds)
                 await parts.binder.aclose()
     log.info("stopped")
@@ -71,6 +72,25 @@ async def _answering(settings: Settings, parts: Parts, tls: SSLContext | None) -
     async with listening(parts.application, settings.http_address, option="--http-address", tls=tls) as addresses:
         log.info("answering look-ups", addresses=addresses, tls=tls is not None)
         yield
+
+
+@asynccontextmanager
+async def _picking(settings: Settings, parts: Parts) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """Answer Envoy's ext_proc while the context lasts, where that is asked for; gives what ends it soon."""
+    if settings.grpc_address is None:
+        yield _nothing
+        return
+    # Who does not ask for it needs no gRPC.
+    from statefulroute.resolver.picker.server import Picker, picking  # noqa: PLC0415
+
+    picker = Picker(parts.gate, settings.uid_sources, settings.default_route, parts.callers, parts.metrics)
+    async with picking(settings.grpc_address, picker, settings.tls) as serving_grpc:
+        log.info("picking endpoints", addresses=[serving_grpc.address], tls=settings.tls is not None)
+        yield serving_grpc.stop_soon
+
+
+async def _nothing() -> None:
+    """There is nothing to end."""
 
 
 @asynccontextmanager

@@ -1,0 +1,203 @@
+"""The gRPC server that Envoy's ext_proc filter asks for each request."""
+
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import structlog
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health
+
+from statefulroute.domain.keys import RouteKey
+from statefulroute.monitoring.address import Address
+from statefulroute.monitoring.server import NotListeningError
+from statefulroute.resolver.callers import Callers
+from statefulroute.resolver.gate import Gate
+from statefulroute.resolver.metrics import ResolverMetrics
+from statefulroute.resolver.picker.extproc_pb2 import ProcessingRequest, ProtocolConfiguration
+from statefulroute.resolver.picker.messages import AskedByEnvoy, passed_on, picked, refused, subset_of
+from statefulroute.resolver.problems import EXPECTED, ProblemError, ProblemKind, problem_of
+from statefulroute.resolver.settings import Tls
+from statefulroute.resolver.uids import UidSource, find_uid
+
+log = structlog.get_logger(__name__)
+
+SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
+
+#: In a call's metadata: NAMESPACE/NAME of the route that a gateway asks for.
+ROUTE_METADATA = "x-statefulroute-route"
+
+_READY = ("", "readiness", SERVICE)
+"""What answers whether it can work; `liveness` answers whether it lives."""
+
+_SERVING, _NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+
+#: How long a call that is under way at the end may take.
+_END_SECONDS = 1.0
+
+_CODES: Mapping[int, grpc.StatusCode] = {
+    401: grpc.StatusCode.UNAUTHENTICATED,
+    403: grpc.StatusCode.PERMISSION_DENIED,
+    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
+}
+
+Context = grpc.aio.ServicerContext[ProcessingRequest, bytes]
+
+
+class Picker:
+    """Picks endpoints; it never asks for a body, and sends back each piece that it is sent.
+
+    Args:
+        gate: picks the pod.
+        sources: where the uid is looked for.
+        default_route: the route of calls that name none; None refuses them.
+        callers: lets callers in.
+        metrics: counts answers.
+    """
+
+    def __init__(
+        self,
+        gate: Gate,
+        sources: Sequence[UidSource],
+        default_route: RouteKey | None,
+        callers: Callers,
+        metrics: ResolverMetrics,
+    ) -> None:
+        self._gate = gate
+        self._sources = tuple(sources)
+        self._default_route = default_route
+        self._callers = callers
+        self._metrics = metrics
+
+    async def process(self, requests: AsyncIterator[ProcessingRequest], context: Context) -> AsyncIterator[bytes]:
+        """Answer for one request of a client: its headers, and whatever else the gateway sends of it."""
+        metadata = {str(key): value for key, value in context.invocation_metadata() or ()}
+        await self._admit(metadata, context)
+        modes: ProtocolConfiguration | None = None
+        async for request in requests:
+            if request.HasField("protocol_config"):
+                modes = request.protocol_config
+            if request.observability_mode:  # the gateway waits for nothing
+                continue
+            if request.WhichOneof("request") != "request_headers":
+                yield passed_on(request, modes)
+                continue
+            begun = time.perf_counter()
+            answer, status = await self._pick(request, metadata)
+            self._metrics.answered("pick", status, time.perf_counter() - begun)
+            yield answer
+            if status != 200:  # noqa: PLR2004 - OK
+                return
+
+    async def _pick(self, request: ProcessingRequest, metadata: Mapping[str, Any]) -> tuple[bytes, int]:
+        """The answer to a request's headers, and the HTTP status that it comes to."""
+        try:
+            uid = find_uid(self._sources, AskedByEnvoy(request.request_headers.headers))
+            pick = await self._gate.pick(self._route(metadata), uid, subset_of(request))
+        except EXPECTED as error:
+            problem = problem_of(error)
+        except Exception:
+            log.exception("a request was not answered", operation="pick")
+            problem = ProblemError(ProblemKind.INTERNAL, "the resolver's log says more")
+        else:
+            return picked(pick.endpoint), 200
+        return refused(problem), problem.kind.status
+
+    def _route(self, metadata: Mapping[str, Any]) -> RouteKey:
+        named = metadata.get(ROUTE_METADATA)
+        if named is None:
+            if self._default_route is None:
+                raise ProblemError(
+                    ProblemKind.ROUTE_NOT_FOUND,
+                    f"the gateway must send NAMESPACE/NAME of a StatefulRoute as its call's {ROUTE_METADATA}, or the "
+                    "resolver be given --default-route",
+                )
+            return self._default_route
+        namespace, _, name = str(named).partition("/")
+        return RouteKey(namespace, name)
+
+    async def _admit(self, metadata: Mapping[str, Any], context: Context) -> None:
+        if self._callers.are_all_let_in:
+            return
+        try:
+            await self._callers.admit(metadata.get("authorization"), _peer(context))
+        except ProblemError as error:
+            self._metrics.answered("pick", error.kind.status, None)
+            await context.abort(_CODES.get(error.kind.status, grpc.StatusCode.UNAVAILABLE), error.detail)
+
+
+def _peer(context: Context) -> str:
+    """Who asks: by the certificate, where there is one, else by the address without its port."""
+    names = context.auth_context().get("x509_common_name") or ()
+    return next((name.decode(errors="replace") for name in names), context.peer().rpartition(":")[0])
+
+
+class Serving:
+    """A gRPC server that answers.
+
+    Attributes:
+        address: where it listens.
+
+    Args:
+        address: where it listens.
+        state: what it answers to who asks for its health.
+    """
+
+    def __init__(self, address: str, state: health.HealthServicer) -> None:
+        self.address = address
+        self._state = state
+
+    async def stop_soon(self) -> None:
+        """Tell gateways to go elsewhere; it answers on."""
+        for name in _READY:
+            await self._state.set(name, _NOT_SERVING)
+
+
+@asynccontextmanager
+async def picking(address: Address, picker: Picker, tls: Tls | None = None) -> AsyncIterator[Serving]:
+    """Answer gateways while the context lasts; and who asks for its health, from the beginning.
+
+    Args:
+        address: where to listen.
+        picker: picks endpoints.
+        tls: how connections are made secure; None leaves them plain.
+
+    Raises:
+        NotListeningError: the address cannot be listened at.
+    """
+    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    handler = grpc.stream_stream_rpc_method_handler(
+        picker.process, request_deserializer=ProcessingRequest.FromString, response_serializer=bytes
+    )
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Process": handler}),))
+    state = health.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(state, server)
+    for name in (*_READY, "liveness"):
+        await state.set(name, _SERVING)
+    host = "[::]" if address.host is None else f"[{address.host}]" if ":" in address.host else address.host
+    try:
+        port = _listen(server, f"{host}:{address.port}", tls)
+    except RuntimeError as error:
+        raise NotListeningError(
+            f"cannot listen at {address}: another process listens there, or it is no address of this machine; choose "
+            "another with --grpc-address"
+        ) from error
+    await server.start()
+    try:
+        yield Serving(f"{host}:{port}", state)
+    finally:
+        await server.stop(_END_SECONDS)
+
+
+def _listen(server: grpc.aio.Server, address: str, tls: Tls | None) -> int:
+    if tls is None:
+        return server.add_insecure_port(address)
+    authorities = None if tls.client_ca is None else tls.client_ca.read_bytes()
+    credentials = grpc.ssl_server_credentials(
+        [(tls.key.read_bytes(), tls.certificate.read_bytes())],
+        root_certificates=authorities,
+        require_client_auth=authorities is not None,
+    )
+    return server.add_secure_port(address, credentials)

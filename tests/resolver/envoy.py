@@ -1,0 +1,107 @@
+"""Envoy's side of ext_proc: one call for each request of a client."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+from google.protobuf.json_format import MessageToDict
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from resolver.running import ANYWHERE, Running, running
+from statefulroute.domain.keys import RouteKey
+from statefulroute.resolver.callers import Callers, Tokens
+from statefulroute.resolver.picker.extproc_pb2 import ProcessingRequest, ProcessingResponse
+from statefulroute.resolver.picker.server import SERVICE, Picker, Serving, picking
+from statefulroute.resolver.uids import UidSource
+
+HEADER = "x-gateway-destination-endpoint"
+NONE, STREAMED, FULL_DUPLEX = 0, 1, 4
+
+Headers = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Envoy:
+    """A gateway.
+
+    Attributes:
+        channel: to the picker.
+        resolver: the resolver that the picker belongs to.
+        serving: the picker's server.
+    """
+
+    channel: grpc.aio.Channel
+    resolver: Running
+    serving: Serving
+
+    async def call(
+        self, *messages: ProcessingRequest, metadata: Mapping[str, str] | None = None
+    ) -> list[ProcessingResponse]:
+        """Send messages of one request; gives the answers."""
+        method = self.channel.stream_stream(
+            f"/{SERVICE}/Process",
+            request_serializer=ProcessingRequest.SerializeToString,
+            response_deserializer=ProcessingResponse.FromString,
+        )
+        call = method(iter(messages), metadata=tuple((metadata or {}).items()), timeout=20)
+        return [answer async for answer in call]
+
+    async def pick(
+        self, headers: Headers = (), subset: Any = None, metadata: Mapping[str, str] | None = None
+    ) -> ProcessingResponse:
+        """The answer to the headers of one request."""
+        (answer,) = await self.call(asked(headers, subset), metadata=metadata)
+        return answer
+
+    async def health(self, service: str) -> str:
+        """What the picker answers to who asks for its health."""
+        stub = health_pb2_grpc.HealthStub(self.channel)
+        answer = await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=20)
+        return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
+
+
+def asked(headers: Headers, subset: Any = None, *, ends: bool = True) -> ProcessingRequest:
+    """A request's headers, and the endpoints that the gateway offers."""
+    request = ProcessingRequest()
+    request.request_headers.end_of_stream = ends
+    for name, value in ((":method", "GET"), (":path", "/rooms?uid=query"), *headers):
+        request.request_headers.headers.headers.add(key=name, raw_value=value.encode())
+    if subset is not None:
+        space = request.metadata_context.filter_metadata["envoy.lb.subset_hint"]
+        space.update({f"{HEADER}-subset": subset})
+    return request
+
+
+def endpoint_of(answer: ProcessingResponse) -> str:
+    """Where a request is sent: header and metadata must say the same, and the header takes any other's place."""
+    assert answer.WhichOneof("response") == "request_headers", answer
+    (option,) = answer.request_headers.response.header_mutation.set_headers
+    assert (option.header.key, option.append_action) == (HEADER, option.OVERWRITE_IF_EXISTS_OR_ADD)
+    endpoint = option.header.raw_value.decode()
+    assert MessageToDict(answer.dynamic_metadata) == {"envoy.lb": {HEADER: endpoint}}
+    return endpoint
+
+
+def refusal_of(answer: ProcessingResponse) -> tuple[int, str, dict[str, str]]:
+    """The status of a refusal, its kind, and its headers."""
+    assert answer.WhichOneof("response") == "immediate_response", answer
+    told = answer.immediate_response
+    headers = {each.header.key: each.header.raw_value.decode() for each in told.headers.set_headers}
+    assert headers["content-type"] == "application/problem+json"
+    return told.status.code, told.details, headers
+
+
+@asynccontextmanager
+async def gateway(
+    kubeconfig: Path, default_route: RouteKey | None, audience: str | None = None, **settings: Any
+) -> AsyncIterator[Envoy]:
+    """A gateway beside a picker, as long as the context lasts."""
+    sources = settings.pop("uid_sources", (UidSource.parse("header:x-user-id"),))
+    async with running(kubeconfig, **settings) as resolver:
+        callers = Callers(None if audience is None else Tokens(resolver.client, audience))
+        picker = Picker(resolver.parts.gate, sources, default_route, callers, resolver.parts.metrics)
+        async with picking(ANYWHERE, picker) as serving, grpc.aio.insecure_channel(serving.address) as channel:
+            yield Envoy(channel, resolver, serving)
