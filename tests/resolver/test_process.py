@@ -4,7 +4,7 @@ import json
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,10 @@ def process(cluster: LocalCluster, place: Place, tmp_path: Path) -> Iterator[Res
         made.kill()
 
 
-def fetch(address: str, path: str, method: str = "GET") -> tuple[int, dict[str, Any]]:
-    request = urllib.request.Request(f"http://{address}{path}", method=method)
+def fetch(
+    address: str, path: str, method: str = "GET", headers: Mapping[str, str] | None = None
+) -> tuple[int, dict[str, Any]]:
+    request = urllib.request.Request(f"http://{address}{path}", method=method, headers=dict(headers or {}))
     try:
         with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
             return response.status, json.load(response)

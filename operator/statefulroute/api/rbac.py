@@ -131,6 +131,39 @@ def client_role() -> dict[str, Any]:
     )
 
 
+def resolver_cluster_role() -> dict[str, Any]:
+    """The ClusterRole of a resolver that answers for the whole cluster."""
+    return _cluster_role("statefulroute-resolver", _resolver_rules())
+
+
+def resolver_role() -> dict[str, Any]:
+    """The Role of a resolver that answers for some namespaces only, to be applied in each of them."""
+    return _role(
+        "statefulroute-resolver",
+        "For a resolver that is started with --watch-namespace, in each namespace that it answers for.",
+        _resolver_rules(),
+    )
+
+
+def resolver_tokens_cluster_role() -> dict[str, Any]:
+    """The ClusterRole of a resolver that lets callers in by their tokens, beside the one above."""
+    # Whose token it is, the whole cluster's API server is asked: there is no Role for it.
+    return _cluster_role(
+        "statefulroute-resolver-tokens", [_allow("authentication.k8s.io", ["tokenreviews"], ["create"])]
+    )
+
+
+def _resolver_rules() -> list[dict[str, Any]]:
+    """What the resolver does in the namespaces that it answers for."""
+    return [
+        # The links: read them all, bind who is new, renew those in use. It releases nobody.
+        _allow(GROUP, [POD_LINK.plural], [*_READ, "create", "patch"]),
+        # Which pods there are, whom they take, and where they are.
+        _allow(GROUP, [STATEFUL_ROUTE.plural], ["list", "watch"]),
+        _allow("", ["pods"], ["list", "watch"]),
+    ]
+
+
 def _cluster_role(name: str, rules: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "apiVersion": "rbac.authorization.k8s.io/v1",

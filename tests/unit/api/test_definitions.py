@@ -140,6 +140,9 @@ ROLES = {
     "stop": rbac.stop_role("statefulroute-operator"),
     "server": rbac.server_role(),
     "client": rbac.client_role(),
+    "resolver": rbac.resolver_cluster_role(),
+    "resolver in a namespace": rbac.resolver_role(),
+    "resolver that knows callers by tokens": rbac.resolver_tokens_cluster_role(),
 }
 
 
@@ -197,3 +200,13 @@ def test_a_client_changes_links_and_nothing_else() -> None:
         if not {"get", "list", "watch"}.issuperset(rule["verbs"])
     }
     assert changed == {"podlinks"}
+
+
+def test_a_resolver_binds_and_renews_and_releases_nobody() -> None:
+    assert verbs("resolver", "podlinks") == {"get", "list", "watch", "create", "patch"}
+    assert verbs("resolver", "statefulroutes") == verbs("resolver", "pods") == {"list", "watch"}
+    assert ROLES["resolver"]["rules"] == ROLES["resolver in a namespace"]["rules"]
+
+
+def test_a_resolver_asks_whose_token_it_is_only_where_that_is_wanted() -> None:
+    assert [who for who in ROLES if verbs(who, "tokenreviews")] == ["resolver that knows callers by tokens"]
