@@ -15,6 +15,7 @@ from statefulroute.domain.keys import RouteKey
 from statefulroute.resolver.callers import Callers, Tokens
 from statefulroute.resolver.picker.extproc_pb2 import ProcessingRequest, ProcessingResponse
 from statefulroute.resolver.picker.server import SERVICE, Picker, Serving, picking
+from statefulroute.resolver.settings import Tls
 from statefulroute.resolver.uids import UidSource
 
 HEADER = "x-gateway-destination-endpoint"
@@ -96,12 +97,19 @@ def refusal_of(answer: ProcessingResponse) -> tuple[int, str, dict[str, str]]:
 
 @asynccontextmanager
 async def gateway(
-    kubeconfig: Path, default_route: RouteKey | None, audience: str | None = None, **settings: Any
+    kubeconfig: Path,
+    default_route: RouteKey | None,
+    audience: str | None = None,
+    picker_tls: Tls | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Envoy]:
     """A gateway beside a picker, as long as the context lasts."""
     sources = settings.pop("uid_sources", (UidSource.parse("header:x-user-id"),))
     async with running(kubeconfig, **settings) as resolver:
         callers = Callers(None if audience is None else Tokens(resolver.client, audience))
         picker = Picker(resolver.parts.gate, sources, default_route, callers, resolver.parts.metrics)
-        async with picking(ANYWHERE, picker) as serving, grpc.aio.insecure_channel(serving.address) as channel:
+        async with (
+            picking(ANYWHERE, picker, picker_tls) as serving,
+            grpc.aio.insecure_channel(serving.address) as channel,
+        ):
             yield Envoy(channel, resolver, serving)

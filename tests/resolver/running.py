@@ -20,7 +20,7 @@ from statefulroute.monitoring.address import Address
 from statefulroute.monitoring.server import listening
 from statefulroute.resolver.assembly import Parts, assemble
 from statefulroute.resolver.settings import Settings
-from statefulroute.resolver.tls import secure
+from statefulroute.resolver.tls import secured
 from statefulroute.resolver.uids import UidSource
 
 PATIENCE_SECONDS = 60.0
@@ -136,9 +136,8 @@ async def running(kubeconfig: Path, client_type: type[Client] = Client, **settin
     """A resolver that answers as long as the context lasts."""
     known = {"http_address": ANYWHERE, "uid_sources": (UidSource.parse("header:x-user-id"),)}
     made = Settings(**{**known, **settings})
-    tls = None if made.tls is None else secure(made.tls)
-    scheme = "http" if tls is None else "https"
-    async with connect(kubeconfig) as connection:
+    scheme = "http" if made.tls is None else "https"
+    async with secured(made.tls, 0.05) as tls, connect(kubeconfig) as connection:
         async with client_type(connection, 48) as client:
             parts = assemble(made, client)
             async with parts.directory.running():

@@ -5,17 +5,23 @@ import shutil
 import ssl
 import subprocess
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
+import grpc
 import pytest
 
 from harness.accounts import Person
 from harness.kubectl import Kubectl
 from localcluster import LocalCluster
+from resolver.envoy import endpoint_of
+from resolver.envoy import gateway as gateway_beside
 from resolver.place import Place, in_thread, uids
 from resolver.running import Asker, running
 from statefulroute.cluster.client import Client
+from statefulroute.domain.keys import RouteKey
 from statefulroute.resolver.settings import Tls
 from statefulroute.resolver.tls import UnusableCertificateError, secure
 
@@ -126,21 +132,23 @@ async def test_each_caller_may_ask_so_often(cluster: LocalCluster, place: Place,
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an authority, a certificate of the resolver, one of a gateway, and a stranger's."""
     folder = tmp_path_factory.mktemp("certificates")
+    issue(folder, "ca")
+    issue(folder, "strangers")
+    for name, authority in (("server", "ca"), ("gateway", "ca"), ("stranger", "strangers")):
+        issue(folder, name, authority)
+    return folder
+
+
+def issue(folder: Path, name: str, authority: str | None = None) -> None:
+    """Make a certificate that an authority vouches for; None is an authority."""
     program = shutil.which("openssl")
     if program is None:
         pytest.skip("openssl is not installed: nobody makes certificates here")
-
-    def make(name: str, *how: str) -> None:
-        key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", f"{name}.key")
-        asked = ("req", "-x509", *key, "-days", "2", "-subj", f"/CN={name}", "-out", f"{name}.crt", *how)
-        subprocess.run([program, *asked], cwd=folder, check=True, capture_output=True)
-
-    for authority in ("ca", "strangers"):
-        make(authority)
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", f"{name}.key")
+    asked = ("req", "-x509", *key, "-days", "2", "-subj", f"/CN={name}", "-out", f"{name}.crt")
     leaf = ("-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE")
-    for name, authority in (("server", "ca"), ("gateway", "ca"), ("stranger", "strangers")):
-        make(name, "-CA", f"{authority}.crt", "-CAkey", f"{authority}.key", *leaf)
-    return folder
+    vouched = () if authority is None else ("-CA", f"{authority}.crt", "-CAkey", f"{authority}.key", *leaf)
+    subprocess.run([program, *asked, *vouched], cwd=folder, check=True, capture_output=True)
 
 
 def _as(folder: Path, name: str | None) -> ssl.SSLContext:
@@ -167,3 +175,59 @@ async def test_only_who_has_a_certificate_of_the_authority_is_let_in(
 def test_files_that_are_no_certificates_are_told(certificates: Path) -> None:
     with pytest.raises(UnusableCertificateError, match="--tls-certificate, --tls-key and --client-ca must name files"):
         secure(Tls(certificates / "server.key", certificates / "nowhere"))
+
+
+async def test_a_certificate_that_is_renewed_is_in_use_without_a_restart(
+    cluster: LocalCluster, place: Place, certificates: Path
+) -> None:
+    issue(certificates, "renewed", "ca")
+    files = Tls(certificates / "renewed.crt", certificates / "renewed.key", certificates / "ca.crt")
+    async with running(cluster.kubeconfig, namespaces=(place.namespace,), tls=files) as resolver:
+        address = resolver.asker.base.removeprefix("https://")
+        before = await serial_of(address, certificates)
+        files.certificate.write_text("half a file")  # is no certificate, and changes nothing
+        await asyncio.sleep(0.3)
+        assert await serial_of(address, certificates) == before
+        await asyncio.to_thread(issue, certificates, "renewed", "ca")
+        async with asyncio.timeout(20):
+            while await serial_of(address, certificates) == before:  # noqa: ASYNC110 - whoever connects is not told
+                await asyncio.sleep(0.05)
+
+
+async def test_a_picker_lets_in_who_has_a_certificate_and_renews_its_own(
+    cluster: LocalCluster, place: Place, certificates: Path
+) -> None:
+    await in_thread(place.link, "alice", 1)
+    issue(certificates, "picker", "ca")
+    files = Tls(certificates / "picker.crt", certificates / "picker.key", certificates / "ca.crt")
+    route = RouteKey(place.namespace, place.name)
+    async with gateway_beside(cluster.kubeconfig, route, namespaces=(place.namespace,), picker_tls=files) as envoy:
+        address = envoy.serving.address
+
+        async def asked_as(name: str) -> str:
+            certificate, key = ((certificates / f"{name}.{end}").read_bytes() for end in ("crt", "key"))
+            credentials = grpc.ssl_channel_credentials((certificates / "ca.crt").read_bytes(), key, certificate)
+            async with grpc.aio.secure_channel(address, credentials) as channel:
+                return endpoint_of(await replace(envoy, channel=channel).pick([("x-user-id", "alice")]))
+
+        assert await asked_as("gateway") == place.endpoint(1)
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await asked_as("stranger")
+        assert error.value.code() is grpc.StatusCode.UNAVAILABLE
+        before = await serial_of(address, certificates)
+        await asyncio.to_thread(issue, certificates, "picker", "ca")
+        assert await serial_of(address, certificates) != before
+        assert await asked_as("gateway") == place.endpoint(1)
+
+
+async def serial_of(address: str, folder: Path) -> str:
+    """The number of the certificate that an address shows to a gateway."""
+    host, _, port = address.rpartition(":")
+    context = _as(folder, "gateway")
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    _, writer = await asyncio.open_connection(host, int(port), ssl=context)
+    certificate = writer.get_extra_info("peercert")
+    writer.close()
+    with suppress(ConnectionError, ssl.SSLError):
+        await writer.wait_closed()
+    return str(certificate["serialNumber"])

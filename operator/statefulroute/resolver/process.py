@@ -18,7 +18,7 @@ from statefulroute.monitoring.server import listening, serving
 from statefulroute.resolver.assembly import Parts, assemble
 from statefulroute.resolver.directory import Directory
 from statefulroute.resolver.settings import Settings
-from statefulroute.resolver.tls import secure
+from statefulroute.resolver.tls import secured
 
 log = structlog.get_logger(__name__)
 
@@ -41,9 +41,9 @@ async def run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     requests = RequestMetrics()
-    tls = None if settings.tls is None else secure(settings.tls)
     connections = _CONNECTIONS + Directory.watches(settings.namespaces)
     async with (
+        secured(settings.tls) as tls,
         connect(settings.kubeconfig, settings.context) as connection,
         Client(connection, connections, requests) as client,
     ):

@@ -71,7 +71,10 @@ def _answering(callers: Callers, metrics: ResolverMetrics) -> Middleware:
                 await callers.admit(request.headers.get("Authorization"), _peer(request))
             response = await handler(request)
         except EXPECTED as error:
-            response = _told(problem_of(error))
+            problem = problem_of(error)
+            if problem.kind is ProblemKind.REFUSED:
+                log.warning("the API server has refused what was asked", operation=operation, error=str(error))
+            response = _told(problem)
         except web.HTTPException as error:
             response = _told_by_status(error)
         except Exception:

@@ -20,6 +20,7 @@ from statefulroute.resolver.picker.extproc_pb2 import ProcessingRequest, Protoco
 from statefulroute.resolver.picker.messages import AskedByEnvoy, passed_on, picked, refused, subset_of
 from statefulroute.resolver.problems import EXPECTED, ProblemError, ProblemKind, problem_of
 from statefulroute.resolver.settings import Tls
+from statefulroute.resolver.tls import UnusableCertificateError, secure, stamp_of
 from statefulroute.resolver.uids import UidSource, find_uid
 
 log = structlog.get_logger(__name__)
@@ -194,10 +195,37 @@ async def picking(address: Address, picker: Picker, tls: Tls | None = None) -> A
 def _listen(server: grpc.aio.Server, address: str, tls: Tls | None) -> int:
     if tls is None:
         return server.add_insecure_port(address)
-    authorities = None if tls.client_ca is None else tls.client_ca.read_bytes()
-    credentials = grpc.ssl_server_credentials(
-        [(tls.key.read_bytes(), tls.certificate.read_bytes())],
-        root_certificates=authorities,
-        require_client_auth=authorities is not None,
+    certificates = _Certificates(tls)
+    credentials = grpc.dynamic_ssl_server_credentials(
+        certificates.read(),
+        certificates.renewed,  # type: ignore[arg-type]  # None is: as before; gRPC's stubs do not know it
+        require_client_authentication=tls.client_ca is not None,
     )
     return server.add_secure_port(address, credentials)
+
+
+class _Certificates:
+    """The certificates of the moment; gRPC asks for them at each new connection."""
+
+    def __init__(self, files: Tls) -> None:
+        self._files = files
+        self._known = stamp_of(files)
+
+    def read(self) -> grpc.ServerCertificateConfiguration:
+        """What the files hold."""
+        authorities = None if self._files.client_ca is None else self._files.client_ca.read_bytes()
+        return grpc.ssl_server_certificate_configuration(
+            [(self._files.key.read_bytes(), self._files.certificate.read_bytes())], root_certificates=authorities
+        )
+
+    def renewed(self) -> grpc.ServerCertificateConfiguration | None:
+        """The same, where they have changed; what cannot be read changes nothing."""
+        try:
+            if (stamp := stamp_of(self._files)) == self._known:
+                return None
+            certificates = self.read()
+            secure(self._files)  # of files that are being written, half would be taken
+        except (OSError, UnusableCertificateError):
+            return None
+        self._known = stamp
+        return certificates
