@@ -1,5 +1,6 @@
 """What a gateway asks for each request: Envoy's ext_authz over HTTP, and nginx's auth_request."""
 
+import asyncio
 import base64
 import json
 from collections.abc import Mapping
@@ -194,3 +195,22 @@ async def test_the_endpoint_can_be_told_in_another_header(cluster: LocalCluster,
 async def test_a_gateway_of_a_service_that_there_is_not_is_told_so(resolver: Running, place: Place) -> None:
     reply = await resolver.asker.get(f"/authorize/{place.namespace}/chess", headers={"x-user-id": "alice"})
     assert reply.problem[:2] == (404, "route-not-found")
+
+
+@pytest.mark.parametrize("path", ["/../chess/x", "/../../other/chess", "/%2e%2e/chess/x", "/..%2Fchess", "//x", "/./x"])
+async def test_a_client_s_path_leads_to_no_other_service(resolver: Running, place: Place, path: str) -> None:
+    other = Place(place.witness, place.namespace, "chess")
+    await in_thread(other.make, 0)
+    await in_thread(place.link, "alice", 1)
+    await resolver.answers(f"{place.path}/links/alice", lambda each: each.status == 200, "alice is known")
+    host, _, port = resolver.asker.base.removeprefix("http://").rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    # Written by hand, for clients put such paths in order.
+    writer.write(
+        f"GET {place.gateway}{path} HTTP/1.1\r\nHost: x\r\nx-user-id: alice\r\nConnection: close\r\n\r\n".encode()
+    )
+    answer = (await reader.read()).decode()
+    writer.close()
+    await writer.wait_closed()
+    assert answer.startswith("HTTP/1.1 200 ")
+    assert f"{HEADER}: {place.endpoint(1)}\r\n" in answer

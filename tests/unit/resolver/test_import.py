@@ -1,0 +1,25 @@
+"""What the resolver is made of comes with the extra of its name, and gRPC only where it is asked for."""
+
+import subprocess
+import sys
+
+_BLOCKED = """
+import sys
+for name in {names}:
+    sys.modules[name] = None
+import {module}
+"""
+
+
+def load(module: str, *without: str) -> subprocess.CompletedProcess[str]:
+    program = _BLOCKED.format(names=without, module=module)
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+
+def test_it_needs_nothing_of_the_operator_or_of_the_command_for_people() -> None:
+    ended = load("statefulroute.cli.resolver", "kopf", "textual", "grpc", "google.protobuf", "opentelemetry")
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_what_is_blocked_is_blocked() -> None:
+    assert "grpc" in load("statefulroute.resolver.picker.server", "grpc").stderr

@@ -1,0 +1,103 @@
+"""How long a token's review counts, and what an API server's answer is worth."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+
+from statefulroute.cluster.client import Client
+from statefulroute.cluster.errors import APIError, UnreachableError
+from statefulroute.resolver.callers import Tokens
+from statefulroute.resolver.problems import ProblemError, ProblemKind
+
+
+@dataclass
+class Reviewer:
+    """An API server that reviews tokens, and the time."""
+
+    says: dict[str, Any] | Exception = field(default_factory=dict)
+    reviews: int = 0
+    now: float = 1000.0
+
+    async def post(self, path: str, body: bytes) -> bytes:
+        assert path == "/apis/authentication.k8s.io/v1/tokenreviews"
+        assert json.loads(body)["spec"] == {"token": "t", "audiences": ["resolver"]}
+        self.reviews += 1
+        if isinstance(self.says, Exception):
+            raise self.says
+        return json.dumps({"status": self.says}).encode()
+
+    def tokens(self) -> Tokens:
+        return Tokens(cast("Client", self), "resolver", clock=lambda: self.now)
+
+
+GOOD = {"authenticated": True, "user": {"username": "gateway"}, "audiences": ["resolver"]}
+
+
+async def ask(tokens: Tokens) -> str:
+    return await tokens.user_of("Bearer t")
+
+
+async def problem(tokens: Tokens) -> ProblemKind:
+    with pytest.raises(ProblemError) as error:
+        await ask(tokens)
+    return error.value.kind
+
+
+async def test_a_review_counts_for_a_minute_and_a_refusal_for_ten_seconds() -> None:
+    reviewer = Reviewer(GOOD)
+    tokens = reviewer.tokens()
+    assert [await ask(tokens) for _ in range(3)] == ["gateway"] * 3
+    assert reviewer.reviews == 1
+    reviewer.now += 61
+    reviewer.says = {"authenticated": False}
+    for _ in range(3):
+        assert await problem(tokens) is ProblemKind.NOT_AUTHENTICATED  # the account was deleted
+    assert reviewer.reviews == 2
+    reviewer.now += 11
+    reviewer.says = GOOD
+    assert await ask(tokens) == "gateway"
+
+
+async def test_who_was_known_stays_known_while_the_api_server_is_away_but_not_for_ever() -> None:
+    reviewer = Reviewer(GOOD)
+    tokens = reviewer.tokens()
+    await ask(tokens)
+    for away in (UnreachableError("no answer"), APIError(503, "ServiceUnavailable", "etcd is away")):
+        reviewer.says = away
+        reviewer.now += 100
+        assert await ask(tokens) == "gateway"
+    reviewer.now += 800
+    assert await problem(tokens) is ProblemKind.API_SERVER_AWAY
+
+
+async def test_who_was_never_known_is_not_let_in_while_the_api_server_is_away() -> None:
+    assert await problem(Reviewer(UnreachableError("no answer")).tokens()) is ProblemKind.API_SERVER_AWAY
+
+
+async def test_who_was_refused_stays_refused_while_the_api_server_is_away() -> None:
+    reviewer = Reviewer({"authenticated": False})
+    tokens = reviewer.tokens()
+    await problem(tokens)
+    reviewer.says = UnreachableError("no answer")
+    reviewer.now += 11
+    assert await problem(tokens) is ProblemKind.API_SERVER_AWAY
+
+
+async def test_an_api_server_that_compares_no_audiences_is_not_believed() -> None:
+    for audiences in (None, [], ["https://kubernetes.default.svc"]):
+        answer = {**GOOD, "audiences": audiences}
+        assert await problem(Reviewer(answer).tokens()) is ProblemKind.NOT_AUTHENTICATED
+
+
+async def test_a_resolver_that_may_not_review_says_that_it_is_refused() -> None:
+    assert await problem(Reviewer(APIError(403, "Forbidden", "no")).tokens()) is ProblemKind.REFUSED
+
+
+@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic t", "t", "Bearer " + "t" * 20_000])
+async def test_what_is_no_token_is_not_sent_on(header: str | None) -> None:
+    reviewer = Reviewer(GOOD)
+    with pytest.raises(ProblemError, match="send a token of your ServiceAccount for the audience 'resolver'"):
+        await reviewer.tokens().user_of(header)
+    assert reviewer.reviews == 0
