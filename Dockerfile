@@ -1,4 +1,5 @@
-# What every pod of StatefulRoute runs: `statefulroute`, with the operator and the commands of the chart's hooks and test.
+# What every pod of StatefulRoute runs: `statefulroute`, with the operator, the resolver, and the commands of the chart's
+# hooks and test.
 #
 # docker, podman and buildah build it, with the tag and the labels by `make image`. Where the registries of images and of
 # packages are known by authorities of your own, hand them over: --secret id=ca-certificates,src=/path/to/bundle.crt
