@@ -7,38 +7,16 @@ from typing import Any
 from helmchart.fields import Value, values_of
 from helmchart.values import Values
 
-#: Another value than the default, of each value that is no choice.
-SAMPLES: Mapping[str, Any] = {
-    "nameOverride": "sticky",
-    "fullnameOverride": "f" * 63,
-    "commonLabels": {"team": "games", "app.kubernetes.io/part-of": "platform"},
-    "image.repository": "registry.invalid/team/statefulroute",
-    "image.tag": "1.2.3",
-    "image.digest": f"sha256:{'0123456789abcdef' * 4}",
-    "imagePullSecrets": [{"name": "registry"}],
-    "imageCredentials": {"registry": "registry.invalid", "username": "robot", "password": 'pass"word: {{ }}'},
-    "replicas": 1,
-    "watchNamespaces": ["default", "kube-public"],
+#: Of the values that the operator's pods and the resolver's have both.
+_OF_PODS: dict[str, Any] = {
     "serviceAccount.name": "somebody",
     "serviceAccount.annotations": {"example.com/role": "arn:1"},
-    "leaderElection.leaseName": "writer",
-    "leaderElection.leaseDurationSeconds": 60,
-    "leaderElection.renewDeadlineSeconds": 12,
-    "leaderElection.retryPeriodSeconds": 3,
-    "parallelWrites": 4,
-    "movesPerSecond": 1,
-    "tracing.endpoint": "http://collector:4318",
-    "extraArgs": ["--parallel-writes=7"],
     "extraEnv": [{"name": "OTEL_EXPORTER_OTLP_HEADERS", "valueFrom": {"secretKeyRef": {"name": "otel", "key": "h"}}}],
     "extraEnvFrom": [{"secretRef": {"name": "otel", "optional": True}}],
     "podLabels": {"sidecar": "no", "app.kubernetes.io/component": "hidden"},
     "podAnnotations": {"example.com/inject": "false"},
     "resources": {"requests": {"cpu": 1, "memory": "256Mi"}},
-    "podSecurityContext": {"runAsUser": 1000, "supplementalGroups": [1]},
-    "securityContext": {"runAsUser": 1000},
     "priorityClassName": "system-cluster-critical",
-    "nodeSelector": {"kubernetes.io/os": "linux", "example.com/true": "true"},
-    "tolerations": [{"key": "dedicated", "operator": "Exists", "effect": "NoSchedule"}],
     "affinity": {
         "podAntiAffinity": {
             "requiredDuringSchedulingIgnoredDuringExecution": [
@@ -54,17 +32,76 @@ SAMPLES: Mapping[str, Any] = {
             "labelSelector": {"matchLabels": {"app": "x"}},
         }
     ],
-    "terminationGracePeriodSeconds": 0,
     "livenessProbe.periodSeconds": 20,
     "livenessProbe.timeoutSeconds": 2,
     "livenessProbe.failureThreshold": 6,
     "readinessProbe.periodSeconds": 1,
     "readinessProbe.timeoutSeconds": 1,
     "readinessProbe.failureThreshold": 1,
+    "podDisruptionBudget.maxUnavailable": "50%",
+}
+
+#: Of the values that only the resolver has.
+_OF_THE_RESOLVER: dict[str, Any] = {
+    "replicas": 1,
+    "autoscaling.minReplicas": 1,
+    "autoscaling.maxReplicas": 20,
+    "autoscaling.targetCPUUtilizationPercentage": 150,
+    "autoscaling.metrics": [
+        {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "AverageValue", "averageValue": "500m"}}}
+    ],
+    "autoscaling.behavior": {"scaleDown": {"stabilizationWindowSeconds": 600}},
+    "uidFrom": ["cookie:uid", "jwt:https://example.com/uid@x-jwt-payload"],
+    "endpointHeader": "x-pod",
+    "serviceAccount.name": "asked",
+    "bindingsPerSecond": 1,
+    "requestsPerSecond": 50,
+    "drainSeconds": 0,
+    "picker.defaultRoute": "play/game",
+    "authentication": {"tokenAudience": "resolver", "allowUsers": ["system:serviceaccount:play:gateway"]},
+    "tls": {"secretName": "resolver-tls", "clientCertificates": True},
+    "service.httpPort": 80,
+    "service.grpcPort": 50051,
+    "service.metricsPort": 9090,
+    "service.labels": {"exposed": "yes"},
+    "service.annotations": {"example.com/mesh": "no"},
+    "extraArgs": ["--bindings-per-second=7"],
+    "terminationGracePeriodSeconds": 11,
+    "networkPolicy.ingressFrom": [{"podSelector": {"matchLabels": {"app": "gateway"}}}],
+    "networkPolicy.metricsFrom": [{"namespaceSelector": {"matchLabels": {"monitoring": "true"}}}],
+    "networkPolicy.egress": [{"ports": [{"port": 443, "protocol": "TCP"}]}],
+}
+
+#: Another value than the default, of each value that is no choice.
+SAMPLES: Mapping[str, Any] = {
+    **_OF_PODS,
+    **{f"resolver.{path}": sample for path, sample in (_OF_PODS | _OF_THE_RESOLVER).items()},
+    "nameOverride": "sticky",
+    "fullnameOverride": "f" * 63,
+    "commonLabels": {"team": "games", "app.kubernetes.io/part-of": "platform"},
+    "image.repository": "registry.invalid/team/statefulroute",
+    "image.tag": "1.2.3",
+    "image.digest": f"sha256:{'0123456789abcdef' * 4}",
+    "imagePullSecrets": [{"name": "registry"}],
+    "imageCredentials": {"registry": "registry.invalid", "username": "robot", "password": 'pass"word: {{ }}'},
+    "replicas": 1,
+    "watchNamespaces": ["default", "kube-public"],
+    "leaderElection.leaseName": "writer",
+    "leaderElection.leaseDurationSeconds": 60,
+    "leaderElection.renewDeadlineSeconds": 12,
+    "leaderElection.retryPeriodSeconds": 3,
+    "parallelWrites": 4,
+    "movesPerSecond": 1,
+    "tracing.endpoint": "http://collector:4318",
+    "extraArgs": ["--parallel-writes=7"],
+    "podSecurityContext": {"runAsUser": 1000, "supplementalGroups": [1]},
+    "securityContext": {"runAsUser": 1000},
+    "nodeSelector": {"kubernetes.io/os": "linux", "example.com/true": "true"},
+    "tolerations": [{"key": "dedicated", "operator": "Exists", "effect": "NoSchedule"}],
+    "terminationGracePeriodSeconds": 0,
     "service.port": 80,
     "service.labels": {"scrape": "yes"},
     "service.annotations": {"prometheus.io/scrape": "true"},
-    "podDisruptionBudget.maxUnavailable": "50%",
     "networkPolicy.ingressFrom": [{"namespaceSelector": {"matchLabels": {"monitoring": "true"}}}],
     "networkPolicy.egress": [{"ports": [{"port": 443, "protocol": "TCP"}]}],
     "prometheusRule.namespace": "default",
@@ -119,7 +156,13 @@ def is_allowed(row: Mapping[str, Any]) -> bool:
     """Whether the chart takes these values together."""
     has_two_writers = row.get("leaderElection.enabled") is False and row.get("replicas") == 2
     has_two_monitors = row.get("serviceMonitor.enabled") and row.get("podMonitor.enabled")
-    return not (has_two_writers or has_two_monitors)
+    # Without a resolver its values say nothing: no pair is tried by such a row.
+    has_vain_values = row.get("resolver.enabled") is False and any(
+        value != DEFAULTS[path]
+        for path, value in (row.get("choices", {}) | row).items()
+        if path.startswith("resolver.") and path in DEFAULTS
+    )
+    return not (has_two_writers or has_two_monitors or has_vain_values)
 
 
 def everything_on(namespace: str) -> dict[str, Any]:
@@ -144,3 +187,7 @@ def _options(value: Value, namespace: str) -> tuple[Any, ...]:
         return tuple(dict.fromkeys(chain((value.default,), value.choices)))
     own = ([namespace],) if _path(value) == "watchNamespaces" else ()
     return (value.default, *own, SAMPLES[_path(value)])
+
+
+#: The default of each value by its path.
+DEFAULTS: Mapping[str, Any] = {_path(value): value.default for value in _values()}

@@ -24,6 +24,9 @@ BY_THE_SCHEMA = [
     ),
     ({"commonLabels.a": 1}, "at '/commonLabels/a': got number, want string"),
     ({"livenessProbe.periodSeconds": 0}, "at '/livenessProbe/periodSeconds': minimum: got 0, want 1"),
+    ({"resolver.unknownUid": "drop"}, "at '/resolver/unknownUid': value must be one of 'bind', 'any', 'refuse'"),
+    ({"resolver.uidFrom": []}, "at '/resolver/uidFrom': minItems: got 0, want 1"),
+    ({"resolver.drainSeconds": None}, "at '/resolver': missing property 'drainSeconds'"),
 ]
 
 LABEL = "write at most 63 of a-z, 0-9 and -, with a letter or digit at both ends"
@@ -79,6 +82,56 @@ BY_THE_CHART = [
         (
             "releaseOnUninstall.timeoutSeconds (60) must be more than terminationGracePeriodSeconds (60): so long the "
             "operator may take to stop."
+        ),
+    ),
+    (
+        {"resolver.uidFrom": ["header:x-user-id", "x-user-id"]},
+        (
+            'an item of resolver.uidFrom is "x-user-id": write header:NAME, cookie:NAME, query:NAME, jwt:CLAIM or '
+            "jwt:CLAIM@HEADER."
+        ),
+    ),
+    (
+        {"resolver.picker.defaultRoute": "game"},
+        (
+            'resolver.picker.defaultRoute is "game": write NAMESPACE/NAME of a StatefulRoute, like play/game, or '
+            "nothing."
+        ),
+    ),
+    (
+        {"resolver.autoscaling.minReplicas": 11},
+        "resolver.autoscaling.minReplicas (11) must not be more than resolver.autoscaling.maxReplicas (10).",
+    ),
+    (
+        {"resolver.drainSeconds": 30},
+        (
+            "resolver.drainSeconds (30) must be less than resolver.terminationGracePeriodSeconds (30): the kubelet "
+            "kills the pod then."
+        ),
+    ),
+    (
+        {"resolver.authentication.allowUsers": ["system:serviceaccount:play:gateway"]},
+        (
+            "resolver.authentication.allowUsers is set: set resolver.authentication.tokenAudience, too; users are "
+            "known by their tokens."
+        ),
+    ),
+    (
+        {"resolver.tls.clientCertificates": True},
+        (
+            "resolver.tls.clientCertificates is true: set resolver.tls.secretName to a Secret with tls.crt, tls.key "
+            "and ca.crt."
+        ),
+    ),
+    (
+        {"resolver.service.metricsPort": 8080},
+        "resolver.service.httpPort, grpcPort and metricsPort must be three different numbers.",
+    ),
+    (
+        {"resolver.enabled": True, "resolver.serviceAccount.name": "x", "serviceAccount.name": "x"},
+        (
+            'resolver.serviceAccount.name and serviceAccount.name are both "x": set create of one of them to false, '
+            "or give two names."
         ),
     ),
 ]

@@ -13,17 +13,74 @@ The command line of the operator. `statefulroute operator --help` has its meanin
 {{- else }}
 - --no-leader-elect
 {{- end }}
-{{- range .Values.watchNamespaces }}
-- --watch-namespace={{ . }}
-{{- end }}
+{{ include "statefulroute.sharedArguments" . }}
 - --parallel-writes={{ int .Values.parallelWrites }}
 - --moves-per-second={{ int .Values.movesPerSecond }}
+{{- with .Values.extraArgs }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/*
+The command line of the resolver. `statefulroute resolver --help` has its meaning.
+*/}}
+{{- define "statefulroute.resolverArguments" -}}
+- resolver
+- --http-address=0.0.0.0:8080
+- --bind-address=0.0.0.0:8081
+{{- with .Values.resolver }}
+{{- if .picker.enabled }}
+- --grpc-address=0.0.0.0:9002
+{{- with .picker.defaultRoute }}
+- --default-route={{ . }}
+{{- end }}
+{{- end }}
+{{ include "statefulroute.sharedArguments" $ }}
+- --unknown-uid={{ .unknownUid }}
+{{- range .uidFrom }}
+- {{ printf "--uid-from=%s" . | quote }}
+{{- end }}
+- --endpoint-header={{ .endpointHeader }}
+- --new-links={{ .temporaryLinks | ternary "temporary" "persistent" }}
+- --bindings-per-second={{ int .bindingsPerSecond }}
+{{- with int .requestsPerSecond }}
+- --requests-per-second={{ . }}
+{{- end }}
+{{- with .authentication }}
+{{- with .tokenAudience }}
+- {{ printf "--token-audience=%s" . | quote }}
+{{- end }}
+{{- range .allowUsers }}
+- {{ printf "--allow-user=%s" . | quote }}
+{{- end }}
+{{- if .allowUsers }}
+- --allow-user=system:serviceaccount:{{ $.Release.Namespace }}:{{ include "statefulroute.commandAccountName" (list $ "test") }}
+{{- end }}
+{{- end }}
+{{- if .tls.secretName }}
+- --tls-certificate=/tls/tls.crt
+- --tls-key=/tls/tls.key
+{{- if .tls.clientCertificates }}
+- --client-ca=/tls/ca.crt
+{{- end }}
+{{- end }}
+- --drain-seconds={{ int .drainSeconds }}
+{{- with .extraArgs }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/*
+What both are told.
+*/}}
+{{- define "statefulroute.sharedArguments" -}}
 - --log-level={{ .Values.logLevel }}
 - --log-format={{ .Values.logFormat }}
 {{- if .Values.hashUids }}
 - --hash-uids
 {{- end }}
-{{- with .Values.extraArgs }}
-{{ toYaml . }}
+{{- range .Values.watchNamespaces }}
+- --watch-namespace={{ . }}
 {{- end }}
 {{- end -}}

@@ -35,4 +35,25 @@ What values.schema.json cannot say, because it is about several values.
 {{- fail "\n\nimageCredentials.registry is set: set imageCredentials.username and imageCredentials.password, too." -}}
 {{- end -}}
 {{- end -}}
+{{- with .Values.resolver -}}
+{{- $account := include "statefulroute.accountName" (list $ "resolver" .) -}}
+{{- if and .enabled .serviceAccount.create $.Values.serviceAccount.create (eq $account (include "statefulroute.serviceAccountName" $)) -}}
+{{- fail (printf "\n\nresolver.serviceAccount.name and serviceAccount.name are both %q: set create of one of them to false, or give two names." $account) -}}
+{{- end -}}
+{{- if gt (int .autoscaling.minReplicas) (int .autoscaling.maxReplicas) -}}
+{{- fail (printf "\n\nresolver.autoscaling.minReplicas (%d) must not be more than resolver.autoscaling.maxReplicas (%d)." (int .autoscaling.minReplicas) (int .autoscaling.maxReplicas)) -}}
+{{- end -}}
+{{- if ge (int .drainSeconds) (int .terminationGracePeriodSeconds) -}}
+{{- fail (printf "\n\nresolver.drainSeconds (%d) must be less than resolver.terminationGracePeriodSeconds (%d): the kubelet kills the pod then." (int .drainSeconds) (int .terminationGracePeriodSeconds)) -}}
+{{- end -}}
+{{- if and .authentication.allowUsers (not .authentication.tokenAudience) -}}
+{{- fail "\n\nresolver.authentication.allowUsers is set: set resolver.authentication.tokenAudience, too; users are known by their tokens." -}}
+{{- end -}}
+{{- if and .tls.clientCertificates (not .tls.secretName) -}}
+{{- fail "\n\nresolver.tls.clientCertificates is true: set resolver.tls.secretName to a Secret with tls.crt, tls.key and ca.crt." -}}
+{{- end -}}
+{{- if lt (len (uniq (list (int .service.httpPort) (int .service.grpcPort) (int .service.metricsPort)))) 3 -}}
+{{- fail "\n\nresolver.service.httpPort, grpcPort and metricsPort must be three different numbers." -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}

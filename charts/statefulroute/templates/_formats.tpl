@@ -20,4 +20,11 @@
 {{- include "statefulroute.form" (list "prometheusRule.namespace" $.Values.prometheusRule.namespace `([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?` "at most 63 of a-z, 0-9 and -, with a letter or digit at both ends, or nothing") -}}
 {{- include "statefulroute.form" (list "prometheusRule.runbookUrl" $.Values.prometheusRule.runbookUrl `https?://.+/` "a URL that ends with a slash, like https://statefulroute.io/docs/runbooks/") -}}
 {{- include "statefulroute.form" (list "grafanaDashboard.namespace" $.Values.grafanaDashboard.namespace `([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?` "at most 63 of a-z, 0-9 and -, with a letter or digit at both ends, or nothing") -}}
+{{- range $.Values.resolver.uidFrom -}}
+{{- include "statefulroute.form" (list "an item of resolver.uidFrom" . `(header|cookie|query):.+|jwt:[^@]+(@[^@]+)?` "header:NAME, cookie:NAME, query:NAME, jwt:CLAIM or jwt:CLAIM@HEADER") -}}
+{{- end -}}
+{{- include "statefulroute.form" (list "resolver.endpointHeader" $.Values.resolver.endpointHeader `[A-Za-z0-9_-]+` "the name of a header, like x-gateway-destination-endpoint") -}}
+{{- include "statefulroute.form" (list "resolver.picker.defaultRoute" $.Values.resolver.picker.defaultRoute `([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?` "NAMESPACE/NAME of a StatefulRoute, like play/game, or nothing") -}}
+{{- include "statefulroute.form" (list "resolver.serviceAccount.name" $.Values.resolver.serviceAccount.name `([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?` "at most 63 of a-z, 0-9 and -, with a letter or digit at both ends, or nothing") -}}
+{{- include "statefulroute.form" (list "resolver.podDisruptionBudget.maxUnavailable" $.Values.resolver.podDisruptionBudget.maxUnavailable `[0-9]{1,5}|(100|[1-9]?[0-9])%` "a number like 1, or a percentage like 50%") -}}
 {{- end -}}

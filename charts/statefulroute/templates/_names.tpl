@@ -27,8 +27,7 @@ The name of one part, at most 63 characters. Takes the root and the part: (list 
 {{- end -}}
 
 {{- define "statefulroute.serviceAccountName" -}}
-{{- $own := .Values.serviceAccount.create | ternary (include "statefulroute.partname" (list . "operator")) "default" -}}
-{{- .Values.serviceAccount.name | default $own -}}
+{{- include "statefulroute.accountName" (list . "operator" .Values) -}}
 {{- end -}}
 
 {{- define "statefulroute.leaseName" -}}

@@ -276,3 +276,39 @@
     - list
     - watch
 {{- end }}
+
+{{- define "statefulroute.rules.resolver" -}}
+- apiGroups:
+    - statefulroute.io
+  resources:
+    - podlinks
+  verbs:
+    - get
+    - list
+    - watch
+    - create
+    - patch
+- apiGroups:
+    - statefulroute.io
+  resources:
+    - statefulroutes
+  verbs:
+    - list
+    - watch
+- apiGroups:
+    - ''
+  resources:
+    - pods
+  verbs:
+    - list
+    - watch
+{{- end }}
+
+{{- define "statefulroute.rules.resolverTokens" -}}
+- apiGroups:
+    - authentication.k8s.io
+  resources:
+    - tokenreviews
+  verbs:
+    - create
+{{- end }}

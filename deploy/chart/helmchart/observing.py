@@ -1,4 +1,4 @@
-"""The values of what watches the operator: metrics, alerts, the dashboard, traces."""
+"""The values of what watches the operator and the resolver: metrics, alerts, the dashboard, traces."""
 
 from pydantic import Field
 

@@ -7,6 +7,7 @@ from pydantic import Field
 from helmchart.model import Name, Object, OwnName, Part, PullPolicy, Seconds, Texts, written
 from helmchart.observing import GrafanaDashboard, PodMonitor, PrometheusRule, ServiceMonitor, Tracing
 from helmchart.pods import Disruption, NetworkPolicy, Probe, Service, ServiceAccount, pod_security, resources, security
+from helmchart.resolver import Resolver
 from statefulroute.cli.logs import LogFormat, LogLevel
 
 
@@ -102,9 +103,9 @@ class Release(Part):
 
 
 class Test(Part):
-    """What `helm test` does: it has the operator bind a user to a pod, and removes the link again."""
+    """What `helm test` does: it has the operator bind a user, asks the resolver for the pod, and removes the link."""
 
-    timeout_seconds: Seconds = Field(60, description="How long the operator may take.")
+    timeout_seconds: Seconds = Field(60, description="How long the operator may take, and then the resolver.")
 
 
 class Values(Part):
@@ -169,11 +170,14 @@ class Values(Part):
     service: Service = Field(Service(), description="The Service of the metrics.")
     pod_disruption_budget: Disruption = Field(Disruption(), description="How many pods a drain of nodes may take.")
     network_policy: NetworkPolicy = Field(NetworkPolicy(), description="Who may reach the operator, and whom it may.")
-    service_monitor: ServiceMonitor = Field(ServiceMonitor(), description="For the Prometheus operator.")
+    service_monitor: ServiceMonitor = Field(
+        ServiceMonitor(), description="For the Prometheus operator; the resolver's is like the operator's."
+    )
     pod_monitor: PodMonitor = Field(PodMonitor(), description="The same without a Service; one of the two is enough.")
     prometheus_rule: PrometheusRule = Field(PrometheusRule(), description="The alerts.")
     grafana_dashboard: GrafanaDashboard = Field(
         GrafanaDashboard(), description="The dashboard, as a ConfigMap that Grafana's sidecar finds."
     )
+    resolver: Resolver = Field(Resolver(), description="Tells gateways which pod holds a user.")
     release_on_uninstall: Release = Field(Release(), description="What runs before `helm uninstall` deletes anything.")
     test: Test = Field(Test(), description="What `helm test` runs.")

@@ -14,7 +14,7 @@ def pinned(file: str) -> dict[str, str]:
 
 def test_the_image_has_the_versions_that_the_tests_run_with() -> None:
     image = pinned("image.txt")
-    assert {"kopf", "kubernetes", "opentelemetry-sdk"} <= image.keys()
+    assert {"grpcio", "kopf", "kubernetes", "opentelemetry-sdk"} <= image.keys()
     assert image.items() <= pinned("dev.txt").items()
 
 

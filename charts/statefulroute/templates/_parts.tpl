@@ -1,0 +1,192 @@
+{{/*
+What the operator and the resolver have in common: each is a Deployment with an account, a budget and monitors of its own.
+*/}}
+
+{{/*
+The template of a part's pods. Takes
+  root         the root
+  part         the part
+  values       the values of its pods: the chart's, or a group of these
+  account      the ServiceAccount's name
+  arguments    the command line
+  environment  variables of it, before those of the values
+  ports        the container's ports: their numbers by their names
+  probed       the name of the port that answers probes
+  secrets      Secrets that it reads: their names by the folder
+*/}}
+{{- define "statefulroute.podTemplate" -}}
+{{- $part := . -}}
+metadata:
+  labels: {{- include "statefulroute.labels" (list .root .part .values.podLabels) | nindent 4 }}
+  annotations:
+    kubectl.kubernetes.io/default-container: {{ .part }}
+    {{- with .values.podAnnotations }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+spec:
+  {{- include "statefulroute.pod" .root | nindent 2 }}
+  serviceAccountName: {{ .account }}
+  automountServiceAccountToken: true
+  terminationGracePeriodSeconds: {{ .values.terminationGracePeriodSeconds }}
+  {{- with .values.priorityClassName }}
+  priorityClassName: {{ . }}
+  {{- end }}
+  {{- with .values.affinity }}
+  affinity:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  topologySpreadConstraints:
+    {{- with .values.topologySpreadConstraints }}
+    {{- toYaml . | nindent 4 }}
+    {{- else }}
+    {{- range list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
+    - maxSkew: 1
+      topologyKey: {{ . }}
+      whenUnsatisfiable: ScheduleAnyway
+      labelSelector:
+        matchLabels: {{- include "statefulroute.selectorLabels" (list $part.root $part.part) | nindent 10 }}
+      matchLabelKeys:
+        - pod-template-hash
+    {{- end }}
+    {{- end }}
+  containers:
+    - name: {{ .part }}
+      {{- include "statefulroute.container" .root | nindent 6 }}
+      args:
+        {{- .arguments | nindent 8 }}
+      {{- with concat (default list .environment) (default list .values.extraEnv) }}
+      env:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- with .values.extraEnvFrom }}
+      envFrom:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      ports:
+        {{- range $name, $number := .ports }}
+        - name: {{ $name }}
+          containerPort: {{ $number }}
+          protocol: TCP
+        {{- end }}
+      livenessProbe:
+        httpGet:
+          path: /healthz
+          port: {{ .probed }}
+        {{- toYaml .values.livenessProbe | nindent 8 }}
+      readinessProbe:
+        httpGet:
+          path: /readyz
+          port: {{ .probed }}
+        {{- toYaml .values.readinessProbe | nindent 8 }}
+      {{- with .values.resources }}
+      resources:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      volumeMounts:
+        - name: tmp
+          mountPath: /tmp
+        {{- range $folder, $secret := .secrets }}
+        - name: {{ $folder }}
+          mountPath: /{{ $folder }}
+          readOnly: true
+        {{- end }}
+  volumes:
+    - name: tmp
+      emptyDir:
+        sizeLimit: 16Mi
+    {{- range $folder, $secret := .secrets }}
+    - name: {{ $folder }}
+      secret:
+        secretName: {{ $secret }}
+    {{- end }}
+{{- end -}}
+
+{{/*
+The ServiceAccount of a part. Takes the root, the part and its values.
+*/}}
+{{- define "statefulroute.account" -}}
+{{- $root := first . -}}
+{{- $part := index . 1 -}}
+{{- with (last .).serviceAccount -}}
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  name: {{ include "statefulroute.accountName" $ }}
+  namespace: {{ $root.Release.Namespace }}
+  labels: {{- include "statefulroute.labels" (list $root $part) | nindent 4 }}
+  {{- with .annotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+# Only the chart's own pods ask for a token.
+automountServiceAccountToken: false
+{{- end -}}
+{{- end -}}
+
+{{/*
+Its name. Takes the same.
+*/}}
+{{- define "statefulroute.accountName" -}}
+{{- with (last .).serviceAccount -}}
+{{- .name | default (.create | ternary (include "statefulroute.partname" (list (first $) (index $ 1))) "default") -}}
+{{- end -}}
+{{- end -}}
+
+{{/*
+The PodDisruptionBudget of a part. Takes the same.
+*/}}
+{{- define "statefulroute.disruptionBudget" -}}
+{{- $part := list (first .) (index . 1) -}}
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata:
+  name: {{ include "statefulroute.partname" $part }}
+  namespace: {{ (first .).Release.Namespace }}
+  labels: {{- include "statefulroute.labels" $part | nindent 4 }}
+spec:
+  maxUnavailable: {{ (last .).podDisruptionBudget.maxUnavailable }}
+  # A pod that is not ready protects nobody.
+  unhealthyPodEvictionPolicy: AlwaysAllow
+  selector:
+    matchLabels: {{- include "statefulroute.selectorLabels" $part | nindent 6 }}
+{{- end -}}
+
+{{/*
+A ServiceMonitor or PodMonitor of a part. Takes the root, the part, the name of its port, the kind, the key of its endpoints,
+and the values of the kind.
+*/}}
+{{- define "statefulroute.monitor" -}}
+{{- $root := first . -}}
+{{- $part := list $root (index . 1) -}}
+{{- with last . -}}
+apiVersion: monitoring.coreos.com/v1
+kind: {{ index $ 3 }}
+metadata:
+  name: {{ include "statefulroute.partname" $part }}
+  namespace: {{ .namespace | default $root.Release.Namespace }}
+  labels: {{- include "statefulroute.labels" (append $part .labels) | nindent 4 }}
+spec:
+  namespaceSelector:
+    matchNames:
+      - {{ $root.Release.Namespace }}
+  selector:
+    matchLabels: {{- include "statefulroute.selectorLabels" $part | nindent 6 }}
+  {{ index $ 4 }}:
+    - port: {{ index $ 2 }}
+      path: /metrics
+      # The labels `namespace` and `pod` of a figure are those of the links, not those of the pod that tells it.
+      honorLabels: true
+      interval: {{ .interval }}
+      {{- with .scrapeTimeout }}
+      scrapeTimeout: {{ . }}
+      {{- end }}
+      {{- with .relabelings }}
+      relabelings:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- with .metricRelabelings }}
+      metricRelabelings:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+{{- end -}}
+{{- end -}}
