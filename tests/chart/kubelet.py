@@ -1,12 +1,13 @@
 """Runs what is in a release's pods, where the cluster's own pods are kwok's and run nothing.
 
 Each container becomes a process of this machine, with the container's arguments and a token that is bound to the pod.
-The operator's pods are Ready once their probe says so, and gone once their process has ended.
+The operator's pods and the resolver's are Ready once their probe says so, and gone once their process has ended.
 """
 
 import json
 import re
 import subprocess
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -28,7 +29,15 @@ STOP_SECONDS = 30.0
 PROBE_SECONDS = 2.0
 
 #: Every address of the machine is a container's own; here it is one port of loopback that is free.
-PUBLIC, LOOPBACK = "0.0.0.0:8080", "127.0.0.1:0"
+_PUBLIC, _LOOPBACK = re.compile(r"0\.0\.0\.0:\d+"), "127.0.0.1:0"
+
+#: The parts that run for ever.
+_SERVERS = {"operator", "resolver"}
+
+#: Where a resolver's Service is; here one of its processes is meant.
+_RESOLVER = re.compile(r"//[\w-]*resolver\.[\w-]+\.svc:\d+")
+
+_ANSWERS, _IS_PROBED = "answering look-ups", "answering probes and Prometheus"
 
 #: Annotations of pods that are to be Ready only when this kubelet says so.
 HELD_BACK = NOT_READY
@@ -78,20 +87,25 @@ class Kubelet:
         self._there: set[str] = set()
         """The unique ids of the pods that are there, and not being deleted."""
         self._threads: dict[str, threading.Thread] = {}
-        self._operators: dict[str, subprocess.Popen[bytes]] = {}
+        self._servers: dict[str, _Server] = {}
         self._done = threading.Event()
 
     @property
     def operators(self) -> int:
         """How many operators run."""
-        return sum(process.poll() is None for process in list(self._operators.values()))
+        return len(self._running("operator"))
+
+    @property
+    def resolvers(self) -> int:
+        """How many resolvers run."""
+        return len(self._running("resolver"))
 
     def complaints(self) -> list[str]:
-        """What operators have logged as an error, or as a line that is no log line at all.
+        """What operators and resolvers have logged as an error, or as a line that is no log line at all.
 
         Not what kopf says of a request that it tries again.
         """
-        lines = [line for file in sorted(self.folder.glob("operator-*.log")) for line in file.read_text().splitlines()]
+        lines = [line for file in sorted(self.folder.glob("*.log")) for line in file.read_text().splitlines()]
         told = [json.loads(line) if line.startswith("{") else {"event": line, "level": "error"} for line in lines]
         return [line["event"] for line in told if line["level"] in _BAD and not _RETRY.match(line["event"])]
 
@@ -117,10 +131,13 @@ class Kubelet:
         for pod in pods:
             uid = pod["metadata"]["uid"]
             if uid in self._there - self._threads.keys() and pod.get("status", {}).get("phase") == "Running":
-                is_operator = pod["metadata"]["labels"].get("app.kubernetes.io/component") == "operator"
-                run = self._run_operator if is_operator else self._run_commands
+                is_server = pod["metadata"]["labels"].get("app.kubernetes.io/component") in _SERVERS
+                run = self._run_server if is_server else self._run_commands
                 self._threads[uid] = threading.Thread(target=run, args=(pod, self._person()))
                 self._threads[uid].start()
+
+    def _running(self, part: str) -> list["_Server"]:
+        return [each for each in list(self._servers.values()) if each.part == part and each.process.poll() is None]
 
     def _person(self) -> Person:
         """An administrator, for one thread."""
@@ -141,7 +158,7 @@ class Kubelet:
         file.write_text(json.dumps(known))
         return {"KUBECONFIG": str(file), "PATH": "/usr/bin:/bin", "NO_COLOR": "1"}
 
-    def _run_operator(self, pod: Pod, person: Person) -> None:
+    def _run_server(self, pod: Pod, person: Person) -> None:
         """Run it for as long as the pod is there, and let the pod go then."""
         path, uid = f"pods/{pod['metadata']['name']}", pod["metadata"]["uid"]
         held = person.patch(path, {"metadata": {"uid": uid, "finalizers": [_FINALIZER]}})
@@ -152,16 +169,16 @@ class Kubelet:
             person.patch(path, {"metadata": {"uid": uid, "finalizers": None}})
 
     def _live_once(self, pod: Pod, person: Person, environment: Mapping[str, str]) -> None:
-        """One life of an operator's process: until it ends, or its pod is deleted."""
+        """One life of a server's process: until it ends, or its pod is deleted."""
         (container,) = pod["spec"]["containers"]
         uid, name = pod["metadata"]["uid"], pod["metadata"]["name"]
-        arguments = [argument.replace(PUBLIC, LOOPBACK) for argument in container["args"]]
-        file = self.folder / f"operator-{name}.log"
+        arguments = [_PUBLIC.sub(_LOOPBACK, argument) for argument in container["args"]]
+        file = self.folder / f"{name}.log"
         with file.open("ab") as log:
             process = subprocess.Popen(
                 [PROGRAM, *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**environment}
             )
-        self._operators[uid] = process
+        self._servers[uid] = _Server(container["name"], process, file)
         is_ready = False
         while process.poll() is None and uid in self._there and not self._done.wait(PAUSE_SECONDS):
             if not is_ready and (is_ready := _says_ok(file, container["readinessProbe"]["httpGet"]["path"])):
@@ -172,7 +189,7 @@ class Kubelet:
         except subprocess.TimeoutExpired:
             process.kill()
             code = process.wait()
-        self.ran.append(Ran("operator", tuple(arguments), code, ""))
+        self.ran.append(Ran(container["name"], tuple(arguments), code, ""))
 
     def _run_commands(self, pod: Pod, person: Person) -> None:
         """Run init containers, then the others, until one fails; then say so in the pod's status."""
@@ -180,7 +197,7 @@ class Kubelet:
         environment = self._environment(pod, person)
         for container in [*pod["spec"].get("initContainers", ()), *pod["spec"]["containers"]]:
             done = subprocess.run(
-                [PROGRAM, *container["args"]],
+                self._command(container),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -202,13 +219,40 @@ class Kubelet:
         status = {"phase": "Failed" if code else "Succeeded", "containerStatuses": containers}
         person.patch(f"pods/{pod['metadata']['name']}/status", {"status": status})
 
+    def _command(self, container: Mapping[str, Any]) -> list[str | Path]:
+        """What a container runs, with the address of a resolver in the place of its Service's."""
+        program: list[str | Path] = [PROGRAM]
+        if "command" in container:
+            python, *rest = container["command"]
+            assert python == "python3"
+            program = [sys.executable, *rest]
+        resolvers = [address for each in self._running("resolver") if (address := _address(each.log, _ANSWERS))]
+        arguments = container["args"]
+        return [*program, *(_RESOLVER.sub(f"//{resolvers[0]}", each) if resolvers else each for each in arguments)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Server:
+    """A process that runs until its pod is deleted."""
+
+    part: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+
+def _address(log: Path, event: str) -> str | None:
+    """Where a server can be asked, as it has logged; None as long as it has not."""
+    lines = (line for line in log.read_text().splitlines() if line.startswith("{") and line.endswith("}"))
+    told = [json.loads(line) for line in lines]
+    addresses = [line["addresses"][0] for line in told if line["event"] == event]
+    return addresses[-1] if addresses else None
+
 
 def _says_ok(log: Path, probe: str) -> bool:
-    """Whether an operator answers a probe well; it logs where it can be asked."""
-    told = [line for line in log.read_text().splitlines() if line.startswith("{") and '"addresses"' in line]
-    if not told:
+    """Whether a server answers a probe well."""
+    address = _address(log, _IS_PROBED)
+    if address is None:
         return False
-    (address,) = json.loads(told[-1])["addresses"]
     try:
         with urllib.request.urlopen(f"http://{address}{probe}", timeout=PROBE_SECONDS) as response:
             return bool(response.status == 200)

@@ -20,7 +20,7 @@ TIMEOUT_SECONDS = 180.0
 
 _KINDS = (
     "pods,replicasets,deployments,jobs,services,serviceaccounts,secrets,configmaps,roles,rolebindings,networkpolicies,"
-    "poddisruptionbudgets,clusterroles,clusterrolebindings,customresourcedefinitions,validatingadmissionpolicies,"
+    "poddisruptionbudgets,horizontalpodautoscalers,clusterroles,clusterrolebindings,customresourcedefinitions,validatingadmissionpolicies,"
     "validatingadmissionpolicybindings"
 )
 

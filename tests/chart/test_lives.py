@@ -1,9 +1,12 @@
 """A release from its installation to its end, by either Helm, in a namespace where Pod Security is `restricted`.
 
-Two operators run, as the processes that the chart's pods ask for, and with the rights that the chart gives.
+Two operators run, and for a time two resolvers, as the processes that the chart's pods ask for, and with the rights
+that the chart gives.
 """
 
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -18,6 +21,9 @@ from localcluster import LocalCluster
 from statefulroute.api.group import FINALIZER
 
 LINKS = 25
+
+#: A resolver whose pods the tests' kubelet looks after.
+RESOLVER = {"resolver": {"enabled": True, "podAnnotations": HELD_BACK, "drainSeconds": 0}}
 
 #: What Helm leaves.
 DEFINITIONS = {
@@ -64,9 +70,14 @@ def test_a_release_lives_from_installation_to_uninstallation_and_no_link_is_lost
     assert [each.code for each in running.commands("link") + running.commands("unlink")] == [0, 0]
     assert not {name for name in release.left(guarded) if name.endswith("-test")}
 
-    release.upgrade("--set=parallelWrites=8")
+    resolving = replace(release, values={**release.values, **RESOLVER})
+    resolving.upgrade("--set=parallelWrites=8")
     game.await_bound(game.link("after-the-upgrade"))
+    assert running.resolvers == 2
+    resolving.test()
+    assert [json.loads(each.output)["uid"] for each in running.commands("look-up")] == ["helm-test"]
     release.rollback(1)
+    eventually(lambda: not running.resolvers, "no resolver runs any more")
     game.await_bound(game.link("after-the-rollback"))
 
     release.uninstall()
@@ -81,9 +92,9 @@ def test_a_release_lives_from_installation_to_uninstallation_and_no_link_is_lost
     game.await_all_bound(LINKS + 3)
     assert versions(game).items() >= links.items()
 
-    release.upgrade("--set=crds.keep=false")
+    resolving.upgrade("--set=crds.keep=false,resolver.autoscaling.enabled=true")
     release.uninstall()
     eventually(lambda: not release.left(guarded), "the definitions are gone, too")
     eventually(lambda: doomed.namespace not in doomed.witness.ending_namespaces(), "nor its namespace")
     assert not running.complaints()
-    assert {each.code for each in running.commands("operator")} == {0}
+    assert {each.code for each in running.commands("operator") + running.commands("resolver")} == {0}

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -17,7 +18,7 @@ from harness.witness import Witness
 from localcluster import LocalCluster
 
 #: What is there once a cluster is not this release's.
-SHARED = {"crds": {"install": False}, "admissionPolicies": {"install": False}}
+SHARED: dict[str, Any] = {"crds": {"install": False}, "admissionPolicies": {"install": False}}
 
 
 @pytest.fixture
@@ -57,11 +58,12 @@ def tenant(apart: LocalCluster, guarded: Kubectl, games: list[Service], tmp_path
 
 
 @pytest.mark.usefixtures("shared")
-def test_an_operator_serves_the_namespaces_that_it_is_given_and_has_rights_in_these_alone(
+def test_a_release_serves_the_namespaces_that_it_is_given_and_has_rights_in_these_alone(
     helm4: Helm, tenant: Path, guarded: Kubectl, running: Kubelet, games: list[Service]
 ) -> None:
     *served, other = games
-    values = {"podAnnotations": HELD_BACK, "watchNamespaces": [game.namespace for game in served]}
+    resolver = {"enabled": True, "replicas": 1, "podAnnotations": HELD_BACK, "drainSeconds": 0}
+    values = {"podAnnotations": HELD_BACK, "watchNamespaces": [game.namespace for game in served], "resolver": resolver}
     release = Release(helm4.within(tenant), "some", GUARDED, values | SHARED)
 
     release.install()
@@ -74,6 +76,7 @@ def test_an_operator_serves_the_namespaces_that_it_is_given_and_has_rights_in_th
     assert "status" not in other.get(unheard)
     release.test()
     assert [each.code for each in running.commands("link") + running.commands("unlink")] == [0, 0]
+    assert [each.code for each in running.commands("look-up")] == [0]
 
     release.uninstall()
     assert [each.code for each in running.commands("release-0") + running.commands("release")] == [0, 0]
