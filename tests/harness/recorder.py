@@ -1,6 +1,7 @@
 """A watch that forgets nothing: every version that every PodLink of a namespace has had."""
 
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,10 +18,17 @@ _WATCH_SECONDS = 1
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One version of a link, as the API server sent it to all who watch."""
+    """One version of a link, as the API server sent it to all who watch.
+
+    Attributes:
+        event: how the watch called it.
+        object: the link.
+        seen_at: when it came, in monotonic seconds: it was in force before that.
+    """
 
     event: str
     object: dict[str, Any]
+    seen_at: float = 0.0
 
     @property
     def name(self) -> str:
@@ -142,7 +150,7 @@ class Recorder:
             client.session.close()
 
     def _take(self, event: str, item: dict[str, Any]) -> None:
-        version = Version(event, item)
+        version = Version(event, item, time.monotonic())
         self._versions[version.name].append(version)
 
 

@@ -19,7 +19,7 @@ def packaged_program(name: str, package: str, progress: Progress) -> Path:
 
     Args:
         name: The program's name.
-        package: The package that has it in `/usr/bin`.
+        package: The package that has it in `/usr/bin` or `/usr/sbin`.
         progress: Hears how it goes.
 
     Raises:
@@ -32,12 +32,18 @@ def packaged_program(name: str, package: str, progress: Progress) -> Path:
     folder = cache_folder() / "packages" / package
     lock = folder.with_name(f"{package}.lock")
     with exclusive(lock, lambda waited: progress.tick(f"Waiting for another download of {package}", waited)):
-        program = folder / "usr" / "bin" / name
-        if not program.exists():
+        program = _program_in(folder, name)
+        if program is None:
             _unpack(package, folder, progress)
-    if not program.exists():
+            program = _program_in(folder, name)
+    if program is None:
         raise LocalClusterError(f"Debian's package {package} has no {name}: install it and put it on PATH.")
     return program
+
+
+def _program_in(folder: Path, name: str) -> Path | None:
+    programs = (folder / "usr" / place / name for place in ("bin", "sbin"))
+    return next((program for program in programs if program.exists()), None)
 
 
 def _unpack(package: str, folder: Path, progress: Progress) -> None:

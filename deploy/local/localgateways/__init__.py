@@ -1,0 +1,1 @@
+"""Real gateways on this machine, by the configurations of deploy/gateways: for tests and benchmarks."""

@@ -1,0 +1,83 @@
+"""Gateways as processes of this machine."""
+
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from localcluster.errors import LocalClusterError
+from localcluster.processes import wait_until
+from localgateways import configurations
+from localgateways.configurations import Place
+
+_START_SECONDS = 30.0
+_STOP_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A gateway that listens.
+
+    Attributes:
+        url: where users ask.
+        admin: where it tells of itself; None where it does not.
+        pid: the id of its process.
+    """
+
+    url: str
+    admin: str | None
+    pid: int
+
+
+@contextmanager
+def envoy(program: Path, name: str, place: Place) -> Iterator[Gateway]:
+    """An Envoy with one of the configurations, as long as the context lasts.
+
+    Raises:
+        LocalClusterError: it does not start; what it said is in the message.
+    """
+    file = place.folder / name
+    file.write_text(configurations.envoy(name, place))
+    # Envoys that do not ask for an id of their own share one, and the second does not start.
+    settings = ["--log-level", "warn", "--use-dynamic-base-id", "--concurrency", "1"]
+    with _running([program, "--config-path", file, *settings], place) as pid:
+        yield Gateway(f"http://127.0.0.1:{place.port}", f"http://127.0.0.1:{place.admin_port}", pid)
+
+
+@contextmanager
+def nginx(program: Path, name: str, place: Place) -> Iterator[Gateway]:
+    """An nginx with one of the configurations, as long as the context lasts. Raises as `envoy` does."""
+    file = place.folder / name
+    file.write_text(configurations.nginx(name, place))
+    settings = "daemon off; user root;" if os.geteuid() == 0 else "daemon off;"
+    with _running([program, "-p", place.folder, "-c", file, "-g", settings], place) as pid:
+        yield Gateway(f"http://127.0.0.1:{place.port}", None, pid)
+
+
+@contextmanager
+def _running(command: Sequence[str | Path], place: Place) -> Iterator[int]:
+    name = Path(command[0]).name
+    log = place.folder / f"{name}.log"
+    with log.open("ab") as output:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+    try:
+        is_up = wait_until(lambda: process.poll() is not None or _listens(place.port), _START_SECONDS)
+        if not is_up or process.poll() is not None:
+            raise LocalClusterError(f"{name} does not start:\n{log.read_text()}")
+        yield process.pid
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return not probe.connect_ex(("127.0.0.1", port))

@@ -1,0 +1,134 @@
+"""Envoy and nginx before real pods, with two resolvers and an operator."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from gateways import kubelet as kubelets
+from gateways import names
+from gateways.kubelet import Kubelet
+from harness.kubectl import Kubectl
+from harness.load import free_port
+from harness.namespaces import quiet_namespace
+from harness.operator import OperatorProcess, OperatorSeat
+from harness.resolver import ResolverProcess
+from harness.service import Service
+from harness.witness import Witness
+from localcluster import LocalCluster
+from localcluster.errors import LocalClusterError
+from localcluster.progress import PlainProgress
+from localgateways import processes, programs
+from localgateways.configurations import Place
+from localgateways.processes import Gateway
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A service behind two gateways, each of which asks two resolvers.
+
+    Attributes:
+        service: the service.
+        kubelet: runs its pods' containers.
+        resolvers: both.
+        gateways: each by its name.
+    """
+
+    service: Service
+    kubelet: Kubelet
+    resolvers: list[ResolverProcess]
+    gateways: dict[str, Gateway]
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """The gateways' programs."""
+
+    envoy: Path
+    nginx: Path
+
+
+@pytest.fixture(scope="session")
+def gateway_programs() -> Programs:
+    """Real gateways; where one of them cannot be had, their tests are skipped."""
+    try:
+        return Programs(programs.envoy(PlainProgress()), programs.nginx(PlainProgress()))
+    except LocalClusterError as error:
+        pytest.skip(f"a gateway cannot be had here: {error}")
+
+
+@pytest.fixture(scope="module")
+def service(operator: OperatorProcess, installed: Kubectl, seat: OperatorSeat, witness: Witness) -> Iterator[Service]:
+    """A service with three pods that wait for their kubelet, while an operator serves."""
+    del operator  # it has to serve
+    with quiet_namespace(installed, witness, seat) as name:
+        made = Service(installed.within(name), witness)
+        kubelets.make(made, 3)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def kubelet(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubelet]:
+    """Runs the pods' containers."""
+    made = Kubelet(service, tmp_path_factory.mktemp("pods"))
+    with made.running():
+        made.await_ready(3)
+        service.await_pods(3)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def resolvers(
+    cluster: LocalCluster, service: Service, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[list[ResolverProcess]]:
+    """Two resolvers."""
+    folder = tmp_path_factory.mktemp("resolvers")
+    made = [
+        ResolverProcess(cluster.kubeconfig, folder / f"{each}.log", "--watch-namespace", service.namespace)
+        for each in range(2)
+    ]
+    try:
+        for resolver in made:
+            resolver.launch()
+        for resolver in made:
+            resolver.await_serving()
+        yield made
+    finally:
+        for resolver in made:
+            if resolver.is_running:
+                resolver.stop()
+    assert [line for resolver in made for line in resolver.complaints()] == []
+
+
+@pytest.fixture(scope="module")
+def stage(
+    service: Service,
+    kubelet: Kubelet,
+    resolvers: list[ResolverProcess],
+    gateway_programs: Programs,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Stage]:
+    """The gateways, as deploy/gateways configures them."""
+    with ExitStack() as stack:
+        dns_port = stack.enter_context(names.answering(kubelet.addresses))
+
+        def place() -> Place:
+            return Place(
+                port=free_port(),
+                admin_port=free_port(),
+                folder=tmp_path_factory.mktemp("gateway"),
+                namespace=service.namespace,
+                pods=f"game-pods.{service.namespace}.svc.cluster.local",
+                resolvers=[each.lookups for each in resolvers],
+                dns_port=dns_port,
+            )
+
+        gateways = {
+            "Envoy by ext_authz": stack.enter_context(
+                processes.envoy(gateway_programs.envoy, "envoy-ext-authz.yaml", place())
+            ),
+            "nginx": stack.enter_context(processes.nginx(gateway_programs.nginx, "nginx.conf", place())),
+        }
+        yield Stage(service, kubelet, resolvers, gateways)

@@ -1,0 +1,171 @@
+"""Users reach the pod that holds them, and no other, whatever they send."""
+
+import asyncio
+import threading
+from collections.abc import Iterator, Mapping
+
+import aiohttp
+import pytest
+
+from gateways.asking import ask
+from gateways.conftest import Stage
+from harness.load import free_port
+from harness.patience import eventually
+from harness.witness import PodLink
+
+HEADER = "x-gateway-destination-endpoint"
+GATEWAYS = ["Envoy by ext_authz", "nginx"]
+
+#: Stands for the endpoint of a pod that does not hold the user, and for one that nobody should ever reach.
+OTHER, TRAP = "OTHER", "TRAP"
+
+#: What a client may send in the hope to be sent elsewhere: names, values.
+FORGED: Mapping[str, list[tuple[str, str]]] = {
+    "as it is": [(HEADER, OTHER)],
+    "in capitals": [(HEADER.upper(), OTHER)],
+    "in mixed case": [("X-Gateway-Destination-Endpoint", OTHER)],
+    "twice": [(HEADER, OTHER), (HEADER, TRAP)],
+    "in two cases": [(HEADER, OTHER), (HEADER.title(), OTHER)],
+    "a list": [(HEADER, f"{OTHER},{TRAP}")],
+    "a list with spaces": [(HEADER, f" {OTHER} , {TRAP} ")],
+    "a trailing dot": [(HEADER, OTHER.replace(":", ".:"))],
+    "another port": [(HEADER, TRAP)],
+    "the gateway itself": [(HEADER, "ADMIN")],
+    "no port": [(HEADER, "127.0.0.1")],
+    "the metadata service": [(HEADER, "169.254.169.254:80")],
+    "the metadata service as a number": [(HEADER, "2852039166:80")],
+    "the metadata service in IPv6": [(HEADER, "[fd00:ec2::254]:80")],
+    "any address": [(HEADER, "0.0.0.0:80")],
+    "a mapped address": [(HEADER, "[::ffff:127.0.0.1]:80")],
+    "a name": [(HEADER, "metadata.google.internal:80")],
+    "empty": [(HEADER, "")],
+    "a URL": [(HEADER, f"http://{OTHER}/")],
+    "octal": [(HEADER, "0177.0.0.1:80")],
+    "named by Connection": [("Connection", HEADER), (HEADER, OTHER)],
+    "underscores": [(HEADER.replace("-", "_"), OTHER)],
+    "underscores, and as it is": [("x_gateway-destination_endpoint", OTHER), (HEADER, OTHER)],
+    "what proxies add": [("X-Forwarded-Host", OTHER), ("X-Original-URI", f"/?{HEADER}={OTHER}"), ("Host", OTHER)],
+    "what Envoy reads": [("x-envoy-original-dst-host", OTHER), ("x-envoy-retry-on", "5xx,retriable-4xx")],
+    "what the resolver reads": [("x-envoy-original-path", "/authorize/play/other"), ("X-Original-Method", "GET")],
+}
+
+
+@pytest.fixture(params=GATEWAYS)
+def gateway(request: pytest.FixtureRequest, stage: Stage) -> str:
+    """The URL of each gateway in turn."""
+    return stage.gateways[request.param].url
+
+
+@pytest.fixture(scope="module")
+def trap() -> Iterator["Trap"]:
+    """A place on this machine that nobody should be sent to."""
+    with_trap = Trap()
+    yield with_trap
+    with_trap.end()
+
+
+class Trap:
+    """Counts who connects."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.visits = 0
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        start = asyncio.start_server(self._visit, "127.0.0.1", self.port)
+        self._server = asyncio.run_coroutine_threadsafe(start, self._loop).result(10)
+
+    def _visit(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.visits += 1
+        writer.close()
+
+    def end(self) -> None:
+        async def close() -> None:
+            self._server.close()
+            await self._server.wait_closed()
+
+        asyncio.run_coroutine_threadsafe(close(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+def bound(stage: Stage, url: str, uid: str) -> str:
+    """Ask for the first time; gives the pod that the user is linked to."""
+    answer = ask(url, [("x-user-id", uid)])
+    assert answer.status == 200, answer
+    link = stage.service.get(f"game.{uid}")
+    assert answer.pod == f"game-{link['spec']['podIndex']}"
+    return answer.pod
+
+
+def test_a_user_reaches_its_pod_through_every_gateway(stage: Stage, uid: str) -> None:
+    pods = {bound(stage, each.url, uid) for each in stage.gateways.values() for _ in range(4)}
+    assert len(pods) == 1
+    for gateway in stage.gateways.values():
+        for method, path, body in (("POST", "/rooms/7?x=1", b"x" * 2**20), ("DELETE", "/a%2Fb//c", b"")):
+            answer = ask(gateway.url, [("x-user-id", uid)], path=path, method=method, body=body)
+            assert (answer.status, {answer.pod}, answer.told["bytes"]) == (200, pods, len(body))
+            assert answer.told_headers(HEADER) == []
+
+
+def test_users_spread_over_the_pods(stage: Stage, gateway: str, uid: str) -> None:
+    assert {bound(stage, gateway, f"{uid}-{each}") for each in range(9)} == {"game-0", "game-1", "game-2"}
+
+
+def test_a_request_that_says_not_whose_it_is_goes_to_any_pod(gateway: str) -> None:
+    answers = [ask(gateway) for _ in range(12)]
+    assert {each.status for each in answers} == {200}
+    assert {each.pod for each in answers} == {"game-0", "game-1", "game-2"}
+
+
+def test_a_user_who_moves_reaches_the_new_pod(stage: Stage, gateway: str, uid: str) -> None:
+    pod = int(bound(stage, gateway, uid).rpartition("-")[2])
+    for left, new in ((pod, (pod + 1) % 3), ((pod + 1) % 3, pod)):
+        stage.service.witness.patch(PodLink, f"game.{uid}", stage.service.namespace, {"spec": {"podIndex": new}})
+        eventually(lambda: ask(gateway, [("x-user-id", uid)]).pod != f"game-{left}", "it has moved")  # noqa: B023
+        assert {ask(gateway, [("x-user-id", uid)]).pod for _ in range(6)} == {f"game-{new}"}
+
+
+def test_what_the_resolver_refuses_reaches_the_client(gateway: str) -> None:
+    answer = ask(gateway, [("x-user-id", "x" * 1000)])
+    assert (answer.status, answer.pod) == (400, "")
+
+
+def test_a_web_socket_stays_with_its_pod(stage: Stage, gateway: str, uid: str) -> None:
+    pod = bound(stage, gateway, uid)
+
+    async def talk() -> list[str]:
+        async with aiohttp.ClientSession() as http, http.ws_connect(gateway, headers={"x-user-id": uid}) as room:
+            await room.send_str("hello")
+            return [await room.receive_str() for _ in range(2)]
+
+    assert asyncio.run(talk()) == [pod, "hello"]
+
+
+@pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED)
+def test_a_forged_endpoint_is_never_followed(
+    stage: Stage, gateway: str, trap: Trap, uid: str, forged: list[tuple[str, str]]
+) -> None:
+    pod = bound(stage, gateway, uid)
+    other = stage.kubelet.endpoint((int(pod.rpartition("-")[2]) + 1) % 3)
+    admin = next(each.admin or gateway for each in stage.gateways.values()).rpartition("/")[2]
+    places = {OTHER: other, TRAP: f"127.0.0.1:{trap.port}", "ADMIN": admin}
+
+    def filled(value: str) -> str:
+        for name, endpoint in places.items():
+            value = value.replace(name, endpoint)
+        return value
+
+    sent = [(name, filled(value)) for name, value in forged]
+    known = [ask(gateway, [("x-user-id", uid), *sent]) for _ in range(3)]
+    assert {(each.status, each.pod) for each in known} == {(200, pod)}
+    assert all(each.told_headers(HEADER) == [] for each in known)
+    # Who is new, and who does not say who it is, is sent where the resolver says, and not where it wants to go.
+    new = ask(gateway, [("x-user-id", f"{uid}-new"), *sent])
+    assert (new.status, new.pod) == (200, f"game-{stage.service.get(f'game.{uid}-new')['spec']['podIndex']}")
+    nobody = [ask(gateway, sent) for _ in range(6)]
+    assert {each.status for each in nobody} == {200}
+    assert {each.pod for each in nobody} == {"game-0", "game-1", "game-2"}
+    assert trap.visits == 0
