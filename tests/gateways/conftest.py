@@ -1,7 +1,7 @@
 """Envoy and nginx before real pods, with two resolvers and an operator."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,6 +59,44 @@ def gateway_programs() -> Programs:
         pytest.skip(f"a gateway cannot be had here: {error}")
 
 
+@contextmanager
+def standing_before(
+    found: Programs, folder: Path, namespace: str, addresses: Callable[[], Collection[str]], resolvers: Sequence[str]
+) -> Iterator[dict[str, Gateway]]:
+    """A gateway of each kind before the pods of `game`, as long as the context lasts.
+
+    Args:
+        found: the programs.
+        folder: what they write goes there.
+        namespace: the service's.
+        addresses: its pods'.
+        resolvers: HOST:PORT of each.
+    """
+    with ExitStack() as stack:
+        dns_port = stack.enter_context(names.answering(addresses))
+
+        def place(name: str) -> Place:
+            own = folder / name
+            own.mkdir()
+            pods = f"game-pods.{namespace}.svc.cluster.local"
+            return Place(
+                port=free_port(),
+                admin_port=free_port(),
+                folder=own,
+                namespace=namespace,
+                pods=pods,
+                resolvers=resolvers,
+                dns_port=dns_port,
+            )
+
+        by_ext_authz = processes.envoy(found.envoy, "envoy-ext-authz.yaml", place("ext-authz"))
+        by_auth_request = processes.nginx(found.nginx, "nginx.conf", place("nginx"))
+        yield {
+            "Envoy by ext_authz": stack.enter_context(by_ext_authz),
+            "nginx": stack.enter_context(by_auth_request),
+        }
+
+
 @pytest.fixture(scope="module")
 def service(operator: OperatorProcess, installed: Kubectl, seat: OperatorSeat, witness: Witness) -> Iterator[Service]:
     """A service with three pods that wait for their kubelet, while an operator serves."""
@@ -111,24 +149,7 @@ def stage(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Stage]:
     """The gateways, as deploy/gateways configures them."""
-    with ExitStack() as stack:
-        dns_port = stack.enter_context(names.answering(kubelet.addresses))
-
-        def place() -> Place:
-            return Place(
-                port=free_port(),
-                admin_port=free_port(),
-                folder=tmp_path_factory.mktemp("gateway"),
-                namespace=service.namespace,
-                pods=f"game-pods.{service.namespace}.svc.cluster.local",
-                resolvers=[each.lookups for each in resolvers],
-                dns_port=dns_port,
-            )
-
-        gateways = {
-            "Envoy by ext_authz": stack.enter_context(
-                processes.envoy(gateway_programs.envoy, "envoy-ext-authz.yaml", place())
-            ),
-            "nginx": stack.enter_context(processes.nginx(gateway_programs.nginx, "nginx.conf", place())),
-        }
+    asked = [each.lookups for each in resolvers]
+    folder = tmp_path_factory.mktemp("gateways")
+    with standing_before(gateway_programs, folder, service.namespace, kubelet.addresses, asked) as gateways:
         yield Stage(service, kubelet, resolvers, gateways)
