@@ -24,10 +24,26 @@ from localgateways import processes, programs
 from localgateways.configurations import Place
 from localgateways.processes import Gateway
 
+EXT_AUTHZ, EXT_PROC, DUPLEX, NGINX = GATEWAYS = (
+    "Envoy by ext_authz",
+    "Envoy by ext_proc",
+    "Envoy by ext_proc in full duplex",
+    "nginx",
+)
+
+#: How gateways with endpoint pickers send bodies, whatever the picker needs.
+FULL_DUPLEX = {
+    "request_body_mode: NONE": "request_body_mode: FULL_DUPLEX_STREAMED",
+    "request_trailer_mode: SKIP": "request_trailer_mode: SEND",
+}
+
+#: As options of a resolver: a picker, too.
+PICKING = ("--grpc-address", "127.0.0.1:0")
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A service behind two gateways, each of which asks two resolvers.
+    """A service behind gateways of each kind, each of which asks two resolvers.
 
     Attributes:
         service: the service.
@@ -61,7 +77,11 @@ def gateway_programs() -> Programs:
 
 @contextmanager
 def standing_before(
-    found: Programs, folder: Path, namespace: str, addresses: Callable[[], Collection[str]], resolvers: Sequence[str]
+    found: Programs,
+    folder: Path,
+    namespace: str,
+    addresses: Callable[[], Collection[str]],
+    resolvers: Sequence[ResolverProcess],
 ) -> Iterator[dict[str, Gateway]]:
     """A gateway of each kind before the pods of `game`, as long as the context lasts.
 
@@ -70,12 +90,12 @@ def standing_before(
         folder: what they write goes there.
         namespace: the service's.
         addresses: its pods'.
-        resolvers: HOST:PORT of each.
+        resolvers: whom they ask.
     """
     with ExitStack() as stack:
         dns_port = stack.enter_context(names.answering(addresses))
 
-        def place(name: str) -> Place:
+        def place(name: str, asked: Sequence[str]) -> Place:
             own = folder / name
             own.mkdir()
             pods = f"game-pods.{namespace}.svc.cluster.local"
@@ -85,15 +105,20 @@ def standing_before(
                 folder=own,
                 namespace=namespace,
                 pods=pods,
-                resolvers=resolvers,
+                resolvers=asked,
                 dns_port=dns_port,
             )
 
-        by_ext_authz = processes.envoy(found.envoy, "envoy-ext-authz.yaml", place("ext-authz"))
-        by_auth_request = processes.nginx(found.nginx, "nginx.conf", place("nginx"))
+        lookups, pickers = [each.lookups for each in resolvers], [each.picker for each in resolvers]
+        by_ext_authz = processes.envoy(found.envoy, "envoy-ext-authz.yaml", place("ext-authz", lookups))
+        by_ext_proc = processes.envoy(found.envoy, "envoy-ext-proc.yaml", place("ext-proc", pickers))
+        in_full_duplex = processes.envoy(found.envoy, "envoy-ext-proc.yaml", place("duplex", pickers), FULL_DUPLEX)
+        by_auth_request = processes.nginx(found.nginx, "nginx.conf", place("nginx", lookups))
         yield {
-            "Envoy by ext_authz": stack.enter_context(by_ext_authz),
-            "nginx": stack.enter_context(by_auth_request),
+            EXT_AUTHZ: stack.enter_context(by_ext_authz),
+            EXT_PROC: stack.enter_context(by_ext_proc),
+            DUPLEX: stack.enter_context(in_full_duplex),
+            NGINX: stack.enter_context(by_auth_request),
         }
 
 
@@ -124,7 +149,7 @@ def resolvers(
     """Two resolvers."""
     folder = tmp_path_factory.mktemp("resolvers")
     made = [
-        ResolverProcess(cluster.kubeconfig, folder / f"{each}.log", "--watch-namespace", service.namespace)
+        ResolverProcess(cluster.kubeconfig, folder / f"{each}.log", "--watch-namespace", service.namespace, *PICKING)
         for each in range(2)
     ]
     try:
@@ -149,7 +174,6 @@ def stage(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Stage]:
     """The gateways, as deploy/gateways configures them."""
-    asked = [each.lookups for each in resolvers]
     folder = tmp_path_factory.mktemp("gateways")
-    with standing_before(gateway_programs, folder, service.namespace, kubelet.addresses, asked) as gateways:
+    with standing_before(gateway_programs, folder, service.namespace, kubelet.addresses, resolvers) as gateways:
         yield Stage(service, kubelet, resolvers, gateways)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateways.asking import ask
-from gateways.conftest import Programs, standing_before
+from gateways.conftest import PICKING, Programs, standing_before
 from harness.kubectl import Kubectl
 from harness.patience import eventually
 from harness.resolver import ResolverProcess
@@ -24,7 +24,7 @@ from resolver.place import PORT, Place
 ROOT = Path(__file__).parents[2]
 BACKEND = Path(__file__).with_name("backend.py")
 NAMESPACE = "outage"
-AWAY_SECONDS = links(4, 60)
+AWAY_SECONDS = links(2, 60)
 
 #: The users, and the pod of each.
 USERS = {f"user-{each}": each % 3 for each in range(20)}
@@ -65,9 +65,9 @@ def gateways(
         place.set_pod(pod, ip=ip)
     for uid, pod in USERS.items():
         place.link(uid, pod)
-    resolver = ResolverProcess(fragile.kubeconfig, tmp_path / "resolver.log").start()
+    resolver = ResolverProcess(fragile.kubeconfig, tmp_path / "resolver.log", *PICKING).start()
     try:
-        with standing_before(gateway_programs, tmp_path, NAMESPACE, lambda: addresses, [resolver.lookups]) as made:
+        with standing_before(gateway_programs, tmp_path, NAMESPACE, lambda: addresses, [resolver]) as made:
             yield made
     finally:
         resolver.stop()

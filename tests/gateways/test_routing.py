@@ -8,13 +8,12 @@ import aiohttp
 import pytest
 
 from gateways.asking import ask
-from gateways.conftest import Stage
+from gateways.conftest import GATEWAYS, Stage
 from harness.load import free_port
 from harness.patience import eventually
 from harness.witness import PodLink
 
 HEADER = "x-gateway-destination-endpoint"
-GATEWAYS = ["Envoy by ext_authz", "nginx"]
 
 #: Stands for the endpoint of a pod that does not hold the user, and for one that nobody should ever reach.
 OTHER, TRAP = "OTHER", "TRAP"
@@ -100,6 +99,11 @@ def bound(stage: Stage, url: str, uid: str) -> str:
     return answer.pod
 
 
+def index(pod: str) -> int:
+    """The index of a pod."""
+    return int(pod.rpartition("-")[2])
+
+
 def test_a_user_reaches_its_pod_through_every_gateway(stage: Stage, uid: str) -> None:
     pods = {bound(stage, each.url, uid) for each in stage.gateways.values() for _ in range(4)}
     assert len(pods) == 1
@@ -107,7 +111,7 @@ def test_a_user_reaches_its_pod_through_every_gateway(stage: Stage, uid: str) ->
         for method, path, body in (("POST", "/rooms/7?x=1", b"x" * 2**20), ("DELETE", "/a%2Fb//c", b"")):
             answer = ask(gateway.url, [("x-user-id", uid)], path=path, method=method, body=body)
             assert (answer.status, {answer.pod}, answer.told["bytes"]) == (200, pods, len(body))
-            assert answer.told_headers(HEADER) == []
+            assert set(answer.told_headers(HEADER)) <= {stage.kubelet.endpoint(index(answer.pod))}
 
 
 def test_users_spread_over_the_pods(stage: Stage, gateway: str, uid: str) -> None:
@@ -121,7 +125,7 @@ def test_a_request_that_says_not_whose_it_is_goes_to_any_pod(gateway: str) -> No
 
 
 def test_a_user_who_moves_reaches_the_new_pod(stage: Stage, gateway: str, uid: str) -> None:
-    pod = int(bound(stage, gateway, uid).rpartition("-")[2])
+    pod = index(bound(stage, gateway, uid))
     for left, new in ((pod, (pod + 1) % 3), ((pod + 1) % 3, pod)):
         stage.service.witness.patch(PodLink, f"game.{uid}", stage.service.namespace, {"spec": {"podIndex": new}})
         eventually(lambda: ask(gateway, [("x-user-id", uid)]).pod != f"game-{left}", "it has moved")  # noqa: B023
@@ -149,7 +153,7 @@ def test_a_forged_endpoint_is_never_followed(
     stage: Stage, gateway: str, trap: Trap, uid: str, forged: list[tuple[str, str]]
 ) -> None:
     pod = bound(stage, gateway, uid)
-    other = stage.kubelet.endpoint((int(pod.rpartition("-")[2]) + 1) % 3)
+    other = stage.kubelet.endpoint((index(pod) + 1) % 3)
     admin = next(each.admin or gateway for each in stage.gateways.values()).rpartition("/")[2]
     places = {OTHER: other, TRAP: f"127.0.0.1:{trap.port}", "ADMIN": admin}
 
@@ -161,7 +165,8 @@ def test_a_forged_endpoint_is_never_followed(
     sent = [(name, filled(value)) for name, value in forged]
     known = [ask(gateway, [("x-user-id", uid), *sent]) for _ in range(3)]
     assert {(each.status, each.pod) for each in known} == {(200, pod)}
-    assert all(each.told_headers(HEADER) == [] for each in known)
+    for each in known:
+        assert set(each.told_headers(HEADER)) <= {stage.kubelet.endpoint(index(pod))}
     # Who is new, and who does not say who it is, is sent where the resolver says, and not where it wants to go.
     new = ask(gateway, [("x-user-id", f"{uid}-new"), *sent])
     assert (new.status, new.pod) == (200, f"game-{stage.service.get(f'game.{uid}-new')['spec']['podIndex']}")

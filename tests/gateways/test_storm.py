@@ -20,7 +20,7 @@ from harness.witness import Witness
 
 log = logging.getLogger(__name__)
 
-REQUESTS, USERS, PER_SECOND = links(1_500, 10_000), links(100, 500), links(75, 150)
+REQUESTS, USERS, PER_SECOND = links(1_500, 10_000), links(100, 500), links(100, 150)
 
 
 @contextmanager

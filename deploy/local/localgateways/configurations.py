@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -27,7 +28,7 @@ class Place:
         pods: the DNS name of the pods, or the address of the only one.
         pod_range: the first number of the pods' addresses.
         pod_port: where the pods listen.
-        resolvers: HOST:PORT of each resolver.
+        resolvers: HOST:PORT of each resolver, as the gateway asks it.
         dns_port: where names are asked for, on loopback; None asks the system.
     """
 
@@ -42,9 +43,19 @@ class Place:
     dns_port: int | None = None
 
 
-def envoy(name: str, place: Place) -> str:
-    """One of the configurations of Envoy, by the name of its file."""
-    text = replaced((CONFIGURATIONS / name).read_text(), {_PODS: place.pods, "/play/game": f"/{place.namespace}/game"})
+def envoy(name: str, place: Place, changes: Mapping[str, str] = MappingProxyType({})) -> str:
+    """One of the configurations of Envoy.
+
+    Args:
+        name: of its file.
+        place: what stands in it for the reader's own.
+        changes: what else is replaced by what.
+
+    Raises:
+        ValueError: something that is to be replaced is not there.
+    """
+    own = {_PODS: place.pods, "play/game": f"{place.namespace}/game", **changes}
+    text = replaced((CONFIGURATIONS / name).read_text(), own)
     said = yaml.safe_load(text)
     said["admin"]["address"] = _at("127.0.0.1", place.admin_port)
     resources = said["static_resources"]
@@ -62,7 +73,7 @@ def envoy(name: str, place: Place) -> str:
 
 
 def nginx(name: str, place: Place) -> str:
-    """One of the configurations of nginx, by the name of its file."""
+    """One of the configurations of nginx, by the name of its file. Raises as `envoy` does."""
     servers = "; server ".join(place.resolvers)
     own = {
         f"{_RESOLVER}:8080": servers,

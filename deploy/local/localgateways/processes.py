@@ -4,10 +4,11 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from localcluster.errors import LocalClusterError
 from localcluster.processes import wait_until
@@ -34,14 +35,22 @@ class Gateway:
 
 
 @contextmanager
-def envoy(program: Path, name: str, place: Place) -> Iterator[Gateway]:
+def envoy(
+    program: Path, name: str, place: Place, changes: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Gateway]:
     """An Envoy with one of the configurations, as long as the context lasts.
+
+    Args:
+        program: Envoy.
+        name: of the configuration's file.
+        place: what stands in it for the reader's own.
+        changes: what else is replaced in it by what.
 
     Raises:
         LocalClusterError: it does not start; what it said is in the message.
     """
     file = place.folder / name
-    file.write_text(configurations.envoy(name, place))
+    file.write_text(configurations.envoy(name, place, changes))
     # Envoys that do not ask for an id of their own share one, and the second does not start.
     settings = ["--log-level", "warn", "--use-dynamic-base-id", "--concurrency", "1"]
     with _running([program, "--config-path", file, *settings], place) as pid:
