@@ -1,5 +1,6 @@
 """Envoy and nginx before real pods, with two resolvers and an operator."""
 
+import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from harness.kubectl import Kubectl
 from harness.load import free_port
 from harness.namespaces import quiet_namespace
 from harness.operator import OperatorProcess, OperatorSeat
+from harness.patience import eventually
 from harness.resolver import ResolverProcess
 from harness.service import Service
 from harness.witness import Witness
@@ -56,6 +58,9 @@ class Stage:
     kubelet: Kubelet
     resolvers: list[ResolverProcess]
     gateways: dict[str, Gateway]
+
+
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +125,16 @@ def standing_before(
             DUPLEX: stack.enter_context(in_full_duplex),
             NGINX: stack.enter_context(by_auth_request),
         }
+
+
+@pytest.fixture(scope="session")
+def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
+    """A cluster whose API server may be killed, and taught other kinds."""
+    with LocalCluster.start(name=f"gateways-{os.getpid()}", nodes=0) as started:
+        kubectl = Kubectl(started.kubectl, started.kubeconfig, tmp_path_factory.mktemp("kubectl-cache"))
+        kubectl.run("apply", "--filename", str(ROOT / "crds")).expect_success()
+        eventually(lambda: not kubectl.run("get", "podlinks,statefulroutes").code, "both kinds can be listed")
+        yield started
 
 
 @pytest.fixture(scope="module")

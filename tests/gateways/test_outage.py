@@ -21,25 +21,12 @@ from localcluster import LocalCluster
 from localgateways.processes import Gateway
 from resolver.place import PORT, Place
 
-ROOT = Path(__file__).parents[2]
 BACKEND = Path(__file__).with_name("backend.py")
 NAMESPACE = "outage"
 AWAY_SECONDS = links(2, 60)
 
 #: The users, and the pod of each.
 USERS = {f"user-{each}": each % 3 for each in range(20)}
-
-
-@pytest.fixture(scope="module")
-def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
-    """A cluster whose API server may be killed."""
-    with LocalCluster.start(name=f"gateways-outage-{os.getpid()}", nodes=0) as started:
-        kubectl = Kubectl(started.kubectl, started.kubeconfig, tmp_path_factory.mktemp("kubectl-cache"))
-        kubectl.run("apply", "--filename", str(ROOT / "crds")).expect_success()
-        kubectl.run("create", "namespace", NAMESPACE).expect_success()
-        here = kubectl.within(NAMESPACE)
-        eventually(lambda: not here.run("get", "podlinks,statefulroutes").code, "both kinds can be listed")
-        yield started
 
 
 @pytest.fixture
@@ -59,6 +46,8 @@ def gateways(
     gateway_programs: Programs, fragile: LocalCluster, addresses: list[str], tmp_path: Path
 ) -> Iterator[dict[str, Gateway]]:
     """Gateways before twenty users' pods, and a resolver that knows them."""
+    kubectl = Kubectl(fragile.kubectl, fragile.kubeconfig, tmp_path / "kubectl-cache")
+    kubectl.run("create", "namespace", NAMESPACE).expect_success()
     place = Place(Witness(fragile.kubeconfig), NAMESPACE)
     place.make()
     for pod, ip in enumerate(addresses):

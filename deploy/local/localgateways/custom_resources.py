@@ -1,0 +1,83 @@
+"""The definitions of the gateways' own kinds, as their Go modules have them."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from localcluster.errors import LocalClusterError
+from localcluster.progress import Progress
+from localcluster.toolchain import find_go
+
+MODULES = Path(__file__).parent / "definitions"
+
+#: The kinds that deploy/gateways uses, by the module that defines them: where in the module, and their plural names.
+_DEFINED = {
+    "sigs.k8s.io/gateway-api": ("config/crd/standard", ("gateways", "httproutes", "referencegrants")),
+    "sigs.k8s.io/gateway-api-inference-extension": (
+        "config/crd/bases",
+        ("inferencepools.inference.networking.k8s.io",),
+    ),
+    "istio.io/api": ("kubernetes", ("destinationrules",)),
+    "github.com/envoyproxy/gateway": (
+        "charts/gateway-crds-helm/templates/generated",
+        ("backendtrafficpolicies", "clienttrafficpolicies", "securitypolicies"),
+    ),
+}
+
+
+def definitions(progress: Progress) -> list[dict[str, Any]]:
+    """The CustomResourceDefinitions of the kinds that deploy/gateways uses.
+
+    Raises:
+        LocalClusterError: A module cannot be had, or defines one of them no more.
+    """
+    go = find_go(progress)
+    done = subprocess.run(
+        [go.program, "mod", "download", "-json", *_DEFINED],
+        cwd=MODULES,
+        env=go.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise LocalClusterError(
+            f"{', '.join(_DEFINED)} could not be had: check that Go's module proxy can be reached.\n"
+            f"{done.stdout}{done.stderr}"
+        )
+    folders = {said["Path"]: Path(said["Dir"]) for said in _values(done.stdout)}
+    return [
+        _definition(folders[module] / folder, name) for module, (folder, names) in _DEFINED.items() for name in names
+    ]
+
+
+def _definition(folder: Path, name: str) -> dict[str, Any]:
+    for file in sorted(folder.glob("*.yaml")):
+        text = file.read_text(encoding="utf-8")
+        # Helm's own lines stand around a definition, and never in it.
+        plain = "\n".join(line for line in text.splitlines() if not line.startswith("{{"))
+        for item in yaml.load_all(plain, Loader=yaml.CSafeLoader):
+            if (
+                item
+                and item["kind"] == "CustomResourceDefinition"
+                and f"{item['metadata']['name']}.".startswith(f"{name}.")
+            ):
+                return dict(item)
+    raise LocalClusterError(f"{folder} defines no {name}: this version of the module is another one.")
+
+
+def _is_named(full: str, name: str) -> bool:
+    return f"{full}.".startswith(f"{name}.")
+
+
+def _values(text: str) -> Iterator[dict[str, Any]]:
+    """The JSON values that stand one after the other."""
+    decoder, rest = json.JSONDecoder(), text.lstrip()
+    while rest:
+        value, end = decoder.raw_decode(rest)
+        yield value
+        rest = rest[end:].lstrip()

@@ -1,0 +1,68 @@
+"""The manifests for gateways of others, judged by a real API server that knows their kinds.
+
+Whether those gateways then do as their kinds say is theirs to test: they run in clusters with nodes.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from harness.kubectl import Kubectl
+from harness.patience import eventually
+from localcluster import LocalCluster
+from localcluster.errors import LocalClusterError
+from localcluster.progress import PlainProgress
+from localgateways import custom_resources
+from localgateways.configurations import CONFIGURATIONS
+
+MANIFESTS = ["service.yaml", "envoy-gateway.yaml", "istio.yaml", "kgateway.yaml"]
+
+
+@pytest.fixture(scope="module")
+def learned(fragile: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
+    """A kubectl that talks to a cluster that knows all these kinds."""
+    try:
+        definitions = custom_resources.definitions(PlainProgress())
+    except LocalClusterError as error:
+        pytest.skip(f"the gateways' definitions cannot be had here: {error}")
+    folder = tmp_path_factory.mktemp("definitions")
+    for definition in definitions:
+        (folder / f"{definition['metadata']['name']}.yaml").write_text(yaml.safe_dump(definition))
+    kubectl = Kubectl(fragile.kubectl, fragile.kubeconfig, tmp_path_factory.mktemp("kubectl-cache"))
+    kubectl.run("apply", "--server-side", "--filename", str(folder)).expect_success()
+    kubectl.run("wait", "--for=condition=Established", "--timeout=60s", "--filename", str(folder)).expect_success()
+    names = ",".join(definition["metadata"]["name"] for definition in definitions)
+    eventually(lambda: not kubectl.run("get", names, "--all-namespaces").code, "they can be listed")
+    for namespace in ("play", "statefulroute-system"):
+        kubectl.run("create", "namespace", namespace).expect_success()
+    yield kubectl
+    for namespace in ("play", "statefulroute-system"):
+        kubectl.run("delete", "namespace", namespace, "--wait=false").expect_success()
+    kubectl.run("delete", "--wait=false", "--filename", str(folder)).expect_success()
+
+
+def verdict(kubectl: Kubectl, file: Path) -> str:
+    """What the API server says against a manifest."""
+    return kubectl.run("apply", "--server-side", "--dry-run=server", "--filename", str(file)).stderr
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_a_manifest_is_what_its_kinds_allow(learned: Kubectl, name: str) -> None:
+    assert verdict(learned, CONFIGURATIONS / name) == ""
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_none_of_their_fields_could_be_misspelt(learned: Kubectl, name: str, tmp_path: Path) -> None:
+    for item in yaml.safe_load_all((CONFIGURATIONS / name).read_text()):
+        field = next(iter(item["spec"]))
+        item["spec"][f"{field}X"] = item["spec"].pop(field)
+        file = tmp_path / name
+        file.write_text(yaml.safe_dump(item))
+        assert f"{field}X" in verdict(learned, file), item
+
+
+def test_every_configuration_is_tried() -> None:
+    tried = {*MANIFESTS, "envoy-ext-authz.yaml", "envoy-ext-proc.yaml", "nginx.conf", "README.md"}
+    assert {each.name for each in CONFIGURATIONS.iterdir()} == tried
