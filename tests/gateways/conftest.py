@@ -1,7 +1,7 @@
 """Envoy and nginx before real pods, with two resolvers and an operator."""
 
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from harness.witness import Witness
 from localcluster import LocalCluster
 from localcluster.errors import LocalClusterError
 from localcluster.progress import PlainProgress
-from localgateways import processes, programs
+from localgateways import configurations, processes, programs
 from localgateways.configurations import Place
 from localgateways.processes import Gateway
 
@@ -115,14 +115,17 @@ def standing_before(
             )
 
         lookups, pickers = [each.lookups for each in resolvers], [each.picker for each in resolvers]
-        by_ext_authz = processes.envoy(found.envoy, "envoy-ext-authz.yaml", place("ext-authz", lookups))
-        by_ext_proc = processes.envoy(found.envoy, "envoy-ext-proc.yaml", place("ext-proc", pickers))
-        in_full_duplex = processes.envoy(found.envoy, "envoy-ext-proc.yaml", place("duplex", pickers), FULL_DUPLEX)
-        by_auth_request = processes.nginx(found.nginx, "nginx.conf", place("nginx", lookups))
+
+        def envoy(name: str, file: str, asked: Sequence[str], changes: Mapping[str, str]) -> Gateway:
+            here = place(name, asked)
+            return stack.enter_context(processes.envoy(found.envoy, configurations.envoy(file, here, changes), here))
+
+        here = place("nginx", lookups)
+        by_auth_request = processes.nginx(found.nginx, configurations.nginx("nginx.conf", here), here)
         yield {
-            EXT_AUTHZ: stack.enter_context(by_ext_authz),
-            EXT_PROC: stack.enter_context(by_ext_proc),
-            DUPLEX: stack.enter_context(in_full_duplex),
+            EXT_AUTHZ: envoy("ext-authz", "envoy-ext-authz.yaml", lookups, {}),
+            EXT_PROC: envoy("ext-proc", "envoy-ext-proc.yaml", pickers, {}),
+            DUPLEX: envoy("duplex", "envoy-ext-proc.yaml", pickers, FULL_DUPLEX),
             NGINX: stack.enter_context(by_auth_request),
         }
 

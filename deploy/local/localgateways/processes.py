@@ -4,15 +4,13 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
 from localcluster.errors import LocalClusterError
 from localcluster.processes import wait_until
-from localgateways import configurations
 from localgateways.configurations import Place
 
 _START_SECONDS = 30.0
@@ -35,22 +33,19 @@ class Gateway:
 
 
 @contextmanager
-def envoy(
-    program: Path, name: str, place: Place, changes: Mapping[str, str] = MappingProxyType({})
-) -> Iterator[Gateway]:
-    """An Envoy with one of the configurations, as long as the context lasts.
+def envoy(program: Path, configuration: str, place: Place) -> Iterator[Gateway]:
+    """An Envoy, as long as the context lasts.
 
     Args:
         program: Envoy.
-        name: of the configuration's file.
-        place: what stands in it for the reader's own.
-        changes: what else is replaced in it by what.
+        configuration: its text, as `configurations.envoy` makes it.
+        place: where it listens.
 
     Raises:
         LocalClusterError: it does not start; what it said is in the message.
     """
-    file = place.folder / name
-    file.write_text(configurations.envoy(name, place, changes))
+    file = place.folder / "envoy.yaml"
+    file.write_text(configuration)
     # Envoys that do not ask for an id of their own share one, and the second does not start.
     settings = ["--log-level", "warn", "--use-dynamic-base-id", "--concurrency", "1"]
     with _running([program, "--config-path", file, *settings], place) as pid:
@@ -58,10 +53,10 @@ def envoy(
 
 
 @contextmanager
-def nginx(program: Path, name: str, place: Place) -> Iterator[Gateway]:
-    """An nginx with one of the configurations, as long as the context lasts. Raises as `envoy` does."""
-    file = place.folder / name
-    file.write_text(configurations.nginx(name, place))
+def nginx(program: Path, configuration: str, place: Place) -> Iterator[Gateway]:
+    """An nginx, as long as the context lasts. Takes and raises what `envoy` does."""
+    file = place.folder / "nginx.conf"
+    file.write_text(configuration)
     settings = "daemon off; user root;" if os.geteuid() == 0 else "daemon off;"
     with _running([program, "-p", place.folder, "-c", file, "-g", settings], place) as pid:
         yield Gateway(f"http://127.0.0.1:{place.port}", None, pid)

@@ -1,4 +1,4 @@
-"""The gateways' programs: the machine's own, or those of packages, kept in the user's cache folder."""
+"""The gateways, and what presses them: the machine's own programs, or those of packages, in the user's cache folder."""
 
 import hashlib
 import shutil
@@ -10,11 +10,12 @@ from localcluster.errors import LocalClusterError
 from localcluster.locks import exclusive
 from localcluster.packages import packaged_program
 from localcluster.paths import cache_folder
-from localcluster.programs import prune
+from localcluster.programs import Recipe, built, prune
 from localcluster.progress import Progress
-from localcluster.toolchain import run_patiently
+from localcluster.toolchain import find_go, run_patiently
 
 REQUIREMENTS = Path(__file__).parents[3] / "requirements" / "envoy.txt"
+VEGETA = Path(__file__).parent / "vegeta"
 
 
 def nginx(progress: Progress) -> Path:
@@ -45,6 +46,25 @@ def envoy(progress: Progress) -> Path:
             prune("envoy", folder, time.time())
     program.parent.touch()  # its last use, for `prune`
     return program
+
+
+def vegeta(progress: Progress) -> Path:
+    """What sends requests at an even rate, whatever becomes of them: vegeta, built from source.
+
+    Raises:
+        LocalClusterError: It cannot be built.
+    """
+    recipe = Recipe("vegeta", VEGETA, "github.com/tsenart/vegeta/v12", "-s -w")
+    return built(recipe, find_go(progress), progress)
+
+
+def wrk(progress: Progress) -> Path:
+    """What sends as many requests as are answered: the machine's wrk, or Debian's.
+
+    Raises:
+        LocalClusterError: There is none, and it cannot be had.
+    """
+    return packaged_program("wrk", "wrk", progress)
 
 
 def _unpack(program: Path, progress: Progress) -> None:
