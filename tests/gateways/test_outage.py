@@ -1,4 +1,4 @@
-"""Users go on reaching their pods while the API server is away."""
+"""Users go on reaching their pods while the API server is away, and when a resolver is killed."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateways.asking import ask
-from gateways.conftest import PICKING, Programs, standing_before
+from gateways.conftest import DUPLEX, EXT_PROC, PICKING, Programs, standing_before
 from harness.kubectl import Kubectl
 from harness.patience import eventually
 from harness.resolver import ResolverProcess
@@ -27,6 +27,7 @@ AWAY_SECONDS = links(2, 60)
 
 #: The users, and the pod of each.
 USERS = {f"user-{each}": each % 3 for each in range(20)}
+EXPECTED = {uid: (200, f"game-{pod}") for uid, pod in USERS.items()}
 
 
 @pytest.fixture
@@ -42,24 +43,46 @@ def addresses(tmp_path: Path) -> Iterator[list[str]]:
 
 
 @pytest.fixture
-def gateways(
-    gateway_programs: Programs, fragile: LocalCluster, addresses: list[str], tmp_path: Path
-) -> Iterator[dict[str, Gateway]]:
-    """Gateways before twenty users' pods, and a resolver that knows them."""
+def users_at(fragile: LocalCluster, addresses: list[str], tmp_path: Path) -> Iterator[None]:
+    """Twenty users, linked to these pods."""
     kubectl = Kubectl(fragile.kubectl, fragile.kubeconfig, tmp_path / "kubectl-cache")
-    kubectl.run("create", "namespace", NAMESPACE).expect_success()
+    kubectl.run("create", "namespace", NAMESPACE)  # it may be there already
     place = Place(Witness(fragile.kubeconfig), NAMESPACE)
     place.make()
     for pod, ip in enumerate(addresses):
         place.set_pod(pod, ip=ip)
     for uid, pod in USERS.items():
         place.link(uid, pod)
-    resolver = ResolverProcess(fragile.kubeconfig, tmp_path / "resolver.log", *PICKING).start()
+    yield
+    place.clear()
+
+
+@pytest.fixture
+def resolvers(users_at: None, fragile: LocalCluster, tmp_path: Path) -> Iterator[list[ResolverProcess]]:
+    """Two resolvers that know them."""
+    del users_at
+    made = [ResolverProcess(fragile.kubeconfig, tmp_path / f"resolver-{each}.log", *PICKING) for each in range(2)]
     try:
-        with standing_before(gateway_programs, tmp_path, NAMESPACE, lambda: addresses, [resolver]) as made:
-            yield made
+        for resolver in made:
+            resolver.launch()
+        for resolver in made:
+            resolver.await_serving()
+        yield made
     finally:
-        resolver.stop()
+        for resolver in made:
+            if resolver.is_running:
+                resolver.stop()
+
+
+@pytest.fixture
+def gateways(
+    gateway_programs: Programs, resolvers: list[ResolverProcess], addresses: list[str], tmp_path: Path
+) -> Iterator[dict[str, Gateway]]:
+    """Gateways before their pods that ask both."""
+    with standing_before(gateway_programs, tmp_path, NAMESPACE, lambda: addresses, resolvers) as made:
+        for gateway in made.values():
+            eventually(lambda: reached(gateway.url) == EXPECTED, "all reach their pods")  # noqa: B023
+        yield made
 
 
 def reached(url: str) -> dict[str, tuple[int, str]]:
@@ -71,14 +94,11 @@ def reached(url: str) -> dict[str, tuple[int, str]]:
 def test_known_users_reach_their_pods_while_the_api_server_is_away(
     fragile: LocalCluster, gateways: dict[str, Gateway]
 ) -> None:
-    expected = {uid: (200, f"game-{pod}") for uid, pod in USERS.items()}
-    for gateway in gateways.values():
-        eventually(lambda: reached(gateway.url) == expected, "all reach their pods")  # noqa: B023
     fragile.part("apiserver").kill()
     end = time.monotonic() + AWAY_SECONDS
     while time.monotonic() < end:
         for gateway in gateways.values():
-            assert reached(gateway.url) == expected
+            assert reached(gateway.url) == EXPECTED
     for gateway in gateways.values():
         # Nobody can say where a new one belongs: it is told to come again, and reaches no pod.
         new = ask(gateway.url, [("x-user-id", "new")])
@@ -86,3 +106,13 @@ def test_known_users_reach_their_pods_while_the_api_server_is_away(
     fragile.part("apiserver").restart()
     for gateway in gateways.values():
         eventually(lambda: ask(gateway.url, [("x-user-id", "new")]).status == 200, "new users are bound")  # noqa: B023
+
+
+def test_users_reach_their_pods_by_the_other_resolver_when_one_is_killed(
+    resolvers: list[ResolverProcess], gateways: dict[str, Gateway]
+) -> None:
+    resolvers[0].kill()
+    for name, gateway in gateways.items():
+        if name in (EXT_PROC, DUPLEX):  # its health is asked for each second
+            eventually(lambda: reached(gateway.url) == EXPECTED, "all reach their pods")  # noqa: B023
+        assert [reached(gateway.url) for _ in range(3)] == [EXPECTED] * 3, name

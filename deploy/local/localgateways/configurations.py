@@ -64,7 +64,8 @@ def envoy(name: str, place: Place, changes: Mapping[str, str] = MappingProxyType
     (pods,) = clusters["pods"]["load_assignment"]["endpoints"][0]["lb_endpoints"]
     pods["endpoint"]["address"]["socket_address"]["port_value"] = place.pod_port
     if place.dns_port is not None:
-        clusters["pods"]["typed_dns_resolver_config"] = _names_asked_at(place.dns_port)
+        found_by_dns = clusters["pods"]["cluster_type"]["typed_config"]
+        found_by_dns["typed_dns_resolver_config"] = _names_asked_at(place.dns_port)
     resolvers = [each.rpartition(":") for each in place.resolvers]
     clusters["resolver"]["load_assignment"]["endpoints"][0]["lb_endpoints"] = [
         {"endpoint": {"address": _at(host, int(port))}} for host, _, port in resolvers
