@@ -1,17 +1,23 @@
-"""The alerts, the dashboard and the documentation name what a live operator exposes, and nothing else."""
+"""The alerts, the dashboard and the documentation name what a live operator and resolver expose, and nothing else."""
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 from prometheus_client import Metric
 
-from harness.scraping import Scraped, Watched
+from harness.resolver import ResolverProcess
+from harness.scraping import Scraped, Watched, ask
 from harness.service import Service
+from localcluster import LocalCluster
 from monitoring.shipped import ROOT, alerts_ask, panels_ask, variables_ask
 
 PREFIX = "statefulroute_"
+
+#: What only a resolver tells.
+OF_RESOLVERS = f"{PREFIX}resolver_"
 
 #: However many links it has.
 SERIES_OF_A_ROUTE = 20
@@ -35,6 +41,7 @@ WORDS = frozenset(
         "label_values",
         "max",
         "min",
+        "offset",
         "rate",
         "sum",
         "topk",
@@ -96,20 +103,38 @@ def live(watched: Watched, game: Service) -> Live:
     return Live.of(watched.scrape())
 
 
+@pytest.fixture(scope="module")
+def resolving(cluster: LocalCluster, game: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """A resolver that has answered."""
+    log = tmp_path_factory.mktemp("resolver") / "log"
+    process = ResolverProcess(cluster.kubeconfig, log, "--watch-namespace", game.namespace)
+    process.start()
+    assert ask(process.lookups, f"/v1/namespaces/{game.namespace}/routes/game").code == 200
+    yield Live.of(Scraped(ask(process.probes, "/metrics").text))
+    process.stop()
+
+
+@pytest.fixture(scope="module")
+def both(live: Live, resolving: Live) -> Live:
+    """What the operator exposes, and what only the resolver does."""
+    own = (line for line in resolving.scraped.text.splitlines() if OF_RESOLVERS in line)
+    return Live.of(Scraped("\n".join([*live.scraped.text.splitlines()[:-1], *own, "# EOF", ""])))
+
+
 @pytest.mark.parametrize("expression", [*alerts_ask(), *panels_ask(), *variables_ask()])
-def test_what_is_asked_for_is_there(live: Live, expression: str) -> None:
+def test_what_is_asked_for_is_there(both: Live, expression: str) -> None:
     bare = DURATION.sub("", STRING.sub("", expression))
-    assert [word for word in WORD.findall(bare) if not live.knows(word)] == []
+    assert [word for word in WORD.findall(bare) if not both.knows(word)] == []
     for metric, matchers in SELECTOR.findall(expression):
         for label, operator, value in MATCHER.findall(matchers):
-            assert label in live.labels[metric].keys() | ATTACHED, f"{metric} has no label {label}"
+            assert label in both.labels[metric].keys() | ATTACHED, f"{metric} has no label {label}"
             if operator == "=" and label not in HAPPENINGS:
-                assert live.scraped.value(metric, **{label: value}) is not None, f"no {metric} has {label}={value}"
+                assert both.scraped.value(metric, **{label: value}) is not None, f"no {metric} has {label}={value}"
 
 
-def test_each_metric_of_ours_is_asked_for_by_the_dashboard_or_an_alert(live: Live) -> None:
+def test_each_metric_of_ours_is_asked_for_by_the_dashboard_or_an_alert(both: Live) -> None:
     asked = " ".join([*alerts_ask(), *panels_ask()])
-    assert [each.name for each in live.ours if each.name not in asked] == []
+    assert [each.name for each in both.ours if each.name not in asked] == []
 
 
 def test_a_route_has_the_documented_number_of_series_and_a_pod_two_however_many_links_there_are(live: Live) -> None:
@@ -120,9 +145,22 @@ def test_a_route_has_the_documented_number_of_series_and_a_pod_two_however_many_
 
 
 def test_each_metric_of_ours_is_documented_as_it_is(live: Live) -> None:
-    section = _page().partition("\n## Metrics of the operator\n")[2].partition("\n## ")[0]
-    rows = [line for line in section.splitlines() if line.startswith(f"| `{PREFIX}")]
-    assert "\n".join(rows) == "\n".join(_row(live, family) for family in live.ours)
+    assert _documented("operator") == "\n".join(_row(live, family) for family in live.ours)
+
+
+def test_each_metric_of_the_resolver_is_documented_as_it_is_or_is_one_of_the_operators(
+    live: Live, resolving: Live
+) -> None:
+    own = [family for family in resolving.ours if family.name.startswith(OF_RESOLVERS)]
+    assert _documented("resolver") == "\n".join(_row(resolving, family) for family in own)
+    others = {family.name for family in resolving.ours} - {family.name for family in own}
+    assert others <= {family.name for family in live.ours}
+
+
+def _documented(what: str) -> str:
+    """The rows of the metrics in the documentation."""
+    section = _page().partition(f"\n## Metrics of the {what}\n")[2].partition("\n## ")[0]
+    return "\n".join(line for line in section.splitlines() if line.startswith(f"| `{PREFIX}"))
 
 
 def _page() -> str:
