@@ -22,7 +22,8 @@ RUN --mount=type=secret,id=ca-certificates,target=/etc/ssl/certs/ca-certificates
 COPY requirements/image.txt requirements/
 RUN --mount=type=secret,id=ca-certificates,target=/etc/ssl/certs/ca-certificates.crt \
     /tools/bin/uv venv --quiet --python "$(command -v python3)" /opt/statefulroute \
-    && /tools/bin/uv pip sync --quiet --python /opt/statefulroute --require-hashes requirements/image.txt
+    && /tools/bin/uv pip sync --quiet --python /opt/statefulroute --require-hashes requirements/image.txt \
+    && { /opt/statefulroute/bin/python -c "import grpc" || { echo "the base image lacks libstdc++, which gRPC needs" >&2; exit 1; }; }
 COPY pyproject.toml README.md LICENSE ./
 COPY operator operator
 RUN /tools/bin/hatchling build --target wheel --directory /wheel \

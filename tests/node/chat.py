@@ -15,12 +15,14 @@ from node.images import CHAT, ROOT
 
 NAMESPACE = "play"
 
-#: What is asked of whom, from inside: the first word of a room, by the room's address and the user's id.
+#: What is asked of whom, from inside: the first word of a room, by an address and the user's id.
 KNOCK = """
 import asyncio, sys, aiohttp
-async def main(host, uid):
-    async with aiohttp.ClientSession() as http, http.ws_connect(f"http://{host}:8080/rooms/{uid}") as room:
-        print((await room.receive(timeout=10)).data)
+async def main(address, uid):
+    headers = {"x-user-id": uid}
+    async with aiohttp.ClientSession() as http:
+        async with http.ws_connect(f"http://{address}/rooms/{uid}", headers=headers) as room:
+            print((await room.receive(timeout=10)).data)
 asyncio.run(main(*sys.argv[1:]))
 """
 
@@ -40,21 +42,32 @@ def open_chat(chief: Kubectl, witness: Witness) -> Service:
     return service
 
 
-def await_greeting(chat: Service, link: str) -> None:
-    """Wait until the guest finds the user's room at the name that the link gives, and in the pod that it names."""
+def await_greeting(chat: Service, link: str, address: str | None = None) -> None:
+    """Wait until the guest finds the user's room in the pod that the link names.
+
+    Args:
+        chat: the chat.
+        link: the link's name.
+        address: HOST:PORT of who is to bring the guest there; None asks at the name that the link gives.
+    """
     status = chat.get(link)["status"]
     assert status["host"] == f"{status['podName']}.chat.{NAMESPACE}.svc"
     uid = chat.get(link)["spec"]["uid"]
+    await_words(chat, address or f"{status['host']}:8080", uid, f"* {uid} is at {status['podName']}")
+
+
+def await_words(chat: Service, address: str, uid: str, words: str) -> None:
+    """Wait until what the guest hears first in a user's room, asking at an address, begins with these words."""
     heard: list[str] = []
 
     def greets() -> bool:
-        command = ("exec", "--stdin", "guest", "--", "python", "-", status["host"], uid)
+        command = ("exec", "--stdin", "guest", "--", "python", "-", address, uid)
         answer = chat.kubectl.run(*command, stdin=KNOCK)
         heard.append(answer.stdout.strip() or answer.stderr[-500:])
-        return heard[-1] == f"* {uid} is at {status['podName']}"
+        return heard[-1].startswith(words)
 
     try:
-        eventually(greets, f"{uid} is greeted at {status['host']}")
+        eventually(greets, f"{uid} is greeted at {address}")
     except TimeoutError as late:
         raise AssertionError(f"{late}; heard was {heard[-1]!r}") from None
 

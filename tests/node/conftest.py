@@ -37,7 +37,7 @@ def possible() -> None:
 
 @pytest.fixture(scope="session")
 def archives(possible: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Path]]:  # noqa: ARG001
-    """Archives of the image and of the chat's."""
+    """Archives of the image, of the chat's and of Envoy's."""
     for program in ("buildah", "mmdebstrap"):
         if shutil.which(program) is None:
             pytest.skip(f"There is no {program}, which makes the images: `make node-packages` installs it.")

@@ -6,19 +6,21 @@ from pathlib import Path
 from localcluster import images
 from localcluster.images import Build, Builder
 from localcluster.progress import Progress
+from localgateways.programs import envoy
 
 ROOT = Path(__file__).parents[2]
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 
-OURS, CHAT = f"statefulroute:{VERSION}", "chat:1"
+OURS, CHAT, ENVOY = f"statefulroute:{VERSION}", "chat:1", "envoy:1"
 
 
 def build_images(folder: Path, progress: Progress) -> list[Path]:
-    """Build the image and the chat's, and write them into archives, whose files are given."""
+    """Build the image, the chat's and Envoy's, and write them into archives, whose files are given."""
     base = images.debian_base(Builder.BUILDAH, progress)
     wanted = (
         Build(ROOT, ROOT / "Dockerfile", OURS, {"BASE_IMAGE": base, "VERSION": VERSION}),
         Build(ROOT, ROOT / "examples/chat/Dockerfile", CHAT),
+        Build(envoy(progress).parent, ROOT / "tests/node/envoy/Dockerfile", ENVOY, {"BASE_IMAGE": base}),
     )
     archives = []
     for each in wanted:

@@ -1,5 +1,8 @@
 """The operator as people run it: real pods of the image, which Helm installs, and the chat's pods around them."""
 
+import subprocess
+from pathlib import Path
+
 import pytest
 from pykube.objects import Pod
 
@@ -10,7 +13,8 @@ from harness.patience import eventually
 from harness.service import Service
 from harness.witness import PodLink, Witness
 from localcluster import LocalCluster
-from node.chat import NAMESPACE, await_greeting, container, kill_container, open_chat
+from node.chat import NAMESPACE, await_greeting, await_words, container, kill_container, open_chat
+from node.gateway import ADDRESS, open_gateway
 from statefulroute.api.group import FINALIZER
 
 #: Who it runs as, and whether it could write to its root.
@@ -36,14 +40,35 @@ def leader(guarded: Kubectl) -> str:
     return str(held).partition("_")[0]
 
 
-def test_links_hold_in_real_pods_through_what_happens_to_these_to_the_operator_and_to_the_node(
-    real: LocalCluster, helm: Helm, chief: Kubectl, guarded: Kubectl, witness: Witness
+def certificate(folder: Path) -> list[str]:
+    """The files of a certificate that is its own authority, good for servers and clients, as options of kubectl."""
+    issued, key = folder / "tls.crt", folder / "tls.key"
+    usages = ("-addext", "keyUsage=critical,digitalSignature,keyCertSign")
+    made = (
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-days",
+        "2",
+        *usages,
+    )
+    named = ("-subj", "/CN=statefulroute-resolver", "-out", issued, "-keyout", key)
+    subprocess.run(["openssl", *made, *named], check=True, capture_output=True)  # noqa: S607 - the machine's own
+    return [f"--from-file=tls.crt={issued}", f"--from-file=tls.key={key}", f"--from-file=ca.crt={issued}"]
+
+
+def test_links_hold_in_real_pods_through_what_happens_to_these_to_the_operator_and_to_the_node(  # noqa: PLR0913, PLR0917 - whom it takes
+    real: LocalCluster, helm: Helm, chief: Kubectl, guarded: Kubectl, witness: Witness, tmp_path: Path
 ) -> None:
-    release = Release(helm, "statefulroute", GUARDED)
+    release = Release(helm, "statefulroute", GUARDED, {"resolver": {"enabled": True}})
     release.install()
-    operators = witness.all(Pod, GUARDED)
-    assert [pod["status"]["phase"] for pod in operators] == ["Running"] * 2
-    assert all(pod["spec"]["nodeName"] == "node-0" for pod in operators)
+    pods = witness.all(Pod, GUARDED)
+    assert [pod["status"]["phase"] for pod in pods] == ["Running"] * 4
+    assert all(pod["spec"]["nodeName"] == "node-0" for pod in pods)
     asked = guarded.run("exec", "deployment/statefulroute-operator", "--", "python3", "-c", WHO).expect_success()
     assert asked.stdout.split() == ["65532", "False", "False"]
     release.test()
@@ -54,10 +79,18 @@ def test_links_hold_in_real_pods_through_what_happens_to_these_to_the_operator_a
         chat.await_bound(link)
         await_greeting(chat, link)
 
+    # A gateway asks the resolver for everybody's pod, and has a newcomer bound.
+    open_gateway(chat)
+    for link in (alice, bob, carol):
+        await_greeting(chat, link, ADDRESS)
+    await_words(chat, ADDRESS, "frank", "* frank is at chat-")
+    await_greeting(chat, "chat.frank", ADDRESS)
+
     # One pod is drained, and deleted.
     Command(real.kubeconfig, NAMESPACE).run("drain", "chat", "0", "--shutdown").expect_success()
     chat.await_moved(alice, 0)
     await_greeting(chat, alice)
+    await_greeting(chat, alice, ADDRESS)
     before = versions(chat, alice, bob, carol)
     chat.kubectl.run("delete", "pod", "chat-0", "--timeout=50s").expect_success()
     Command(real.kubeconfig, NAMESPACE).run("undrain", "chat", "0").expect_success()
@@ -86,10 +119,18 @@ def test_links_hold_in_real_pods_through_what_happens_to_these_to_the_operator_a
     assert [container(chat, f"chat-{index}")["containerID"] for index in range(3)] == containers
     assert versions(chat, alice, bob, carol) == before
 
+    # The resolver lets in only who shows a token and a certificate, as the release's own test does.
+    guarded.run("create", "secret", "generic", "resolver-tls", *certificate(tmp_path)).expect_success()
+    release.upgrade(
+        "--set=resolver.authentication.tokenAudience=resolver",
+        "--set=resolver.tls.secretName=resolver-tls,resolver.tls.clientCertificates=true",
+    )
+    release.test()
+
     # The release goes, then its namespace and the chat's: nothing holds them.
     assert FINALIZER in chat.route()["metadata"]["finalizers"]
     release.uninstall()
-    assert len(chat.links()) == 5
+    assert len(chat.links()) == 6
     chief.run("delete", "namespace", NAMESPACE, GUARDED, "--wait=false").expect_success()
     eventually(lambda: not chat.exists(PodLink, alice), "the links go with their namespace")
     eventually(lambda: not witness.ending_namespaces(), "nothing holds the namespaces", seconds=120)

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from hashlib import sha256
 from pathlib import Path
 
 from localcluster.errors import LocalClusterError
@@ -20,8 +21,8 @@ from localcluster.toolchain import run_patiently
 
 #: Its Python is that of the Dockerfile's default base image.
 DEBIAN = "trixie"
-DEBIAN_BASE = f"localhost/python:{DEBIAN}"
-DEBIAN_PACKAGES = ("ca-certificates", "python3", "python3-venv")
+DEBIAN_PACKAGES = ("ca-certificates", "libstdc++6", "python3", "python3-venv")  # gRPC needs the second
+DEBIAN_BASE = f"localhost/python:{DEBIAN}-{sha256(' '.join(DEBIAN_PACKAGES).encode()).hexdigest()[:8]}"
 SEARCHED_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 

@@ -1,0 +1,63 @@
+"""Envoy in a pod: it finds the release's resolver by DNS, asks it of each request, and brings it to the user's pod."""
+
+from typing import Any
+
+from chart.releases import GUARDED
+from harness.service import Service
+from localgateways.configurations import CONFIGURATIONS, replaced
+from node.chat import NAMESPACE
+from node.images import ENVOY
+
+#: Where it is found from inside.
+ADDRESS = f"gateway.{NAMESPACE}.svc:8000"
+
+#: What the configuration of the repository calls what is the chat's, and the release's.
+_OWN = {
+    "address: game-pods.play.svc.cluster.local, port_value: 7777": (
+        f"address: chat.{NAMESPACE}.svc.cluster.local, port_value: 8080"
+    ),
+    "/authorize/play/game": f"/authorize/{NAMESPACE}/chat",
+    "statefulroute-resolver.statefulroute-system.svc": f"statefulroute-resolver.{GUARDED}.svc",
+}
+
+
+def open_gateway(chat: Service) -> None:
+    """Put Envoy before the chat, and wait until it listens."""
+    text = replaced((CONFIGURATIONS / "envoy-ext-authz.yaml").read_text(encoding="utf-8"), _OWN)
+    for item in (_configuration(text), _pod(), _service()):
+        chat.kubectl.create({"apiVersion": "v1", **item})
+    chat.kubectl.run("wait", "--for=condition=Ready", "pod/gateway", "--timeout=50s").expect_success()
+
+
+def _configuration(text: str) -> dict[str, Any]:
+    return {"kind": "ConfigMap", "metadata": {"name": "gateway"}, "data": {"envoy.yaml": text}}
+
+
+def _pod() -> dict[str, Any]:
+    envoy = {
+        "name": "envoy",
+        "image": ENVOY,
+        "args": ["--config-path", "/configuration/envoy.yaml", "--log-level", "warn", "--concurrency", "1"],
+        "ports": [{"name": "http", "containerPort": 8000}],
+        "readinessProbe": {"tcpSocket": {"port": "http"}, "periodSeconds": 1},
+        "volumeMounts": [{"name": "configuration", "mountPath": "/configuration"}],
+    }
+    return {
+        "kind": "Pod",
+        "metadata": {"name": "gateway", "labels": {"app": "gateway"}},
+        "spec": {
+            "containers": [envoy],
+            "volumes": [{"name": "configuration", "configMap": {"name": "gateway"}}],
+            "terminationGracePeriodSeconds": 0,
+            "automountServiceAccountToken": False,
+        },
+    }
+
+
+def _service() -> dict[str, Any]:
+    ports = [{"name": "http", "port": 8000, "targetPort": "http"}]
+    return {
+        "kind": "Service",
+        "metadata": {"name": "gateway"},
+        "spec": {"selector": {"app": "gateway"}, "ports": ports},
+    }
