@@ -88,6 +88,16 @@ async def test_a_uid_that_no_link_can_have_is_refused(resolver: Running, place: 
         assert detail.startswith(sentence)
 
 
+async def test_bytes_that_are_no_text_are_not_taken_for_another_uid(resolver: Running, place: Place) -> None:
+    await in_thread(place.link, "%FF", 1)
+    path = f"{place.path}/links"
+    await resolver.answers(f"{path}/%25FF", lambda each: each.status == 200, "it is known")
+    for method in ("GET", "POST"):
+        reply = await resolver.asker.ask(method, f"{path}/%FF")
+        assert reply.problem == (400, "invalid-parameter", "uid must be percent-encoded UTF-8")
+    assert (await in_thread(place.stored)).keys() == {"%FF"}
+
+
 async def test_a_pod_that_cannot_be_reached_is_told_with_when_to_ask_again(resolver: Running, place: Place) -> None:
     for uid in ("alice", "bob", "carol"):
         await in_thread(place.link, uid, {"alice": 0, "bob": 1, "carol": 9}[uid])

@@ -1,6 +1,7 @@
 """The resolver as it is installed."""
 
 import json
+import socket
 import subprocess
 import urllib.error
 import urllib.request
@@ -71,6 +72,24 @@ def test_it_answers_tells_of_itself_and_ends_in_order(process: ResolverProcess, 
     assert fetch(lookups, f"{place.path}/links/alice")[0] == 200  # it answers on
     process.stop()
     assert process.complaints() == []
+
+
+def test_what_is_no_http_is_refused_and_fills_no_log(process: ResolverProcess, place: Place) -> None:
+    process.start()
+    host, _, port = process.lookups.rpartition(":")
+    before = process.text
+    for garbage in (
+        b"nonsense\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"\x16\x03\x01\x02\x00",
+    ):
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            connection.sendall(garbage)
+            assert connection.recv(100).startswith(b"HTTP/1.0 400 ")
+    assert fetch(process.lookups, place.path)[0] == 200
+    assert process.text == before
+    process.stop()
 
 
 def test_it_picks_endpoints_and_says_when_it_stops(process: ResolverProcess, place: Place) -> None:

@@ -1,5 +1,6 @@
 """Answers a kubelet's probes and Prometheus: /healthz, /readyz and /metrics."""
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from errno import EADDRINUSE
@@ -8,6 +9,7 @@ from ssl import SSLContext
 
 import structlog
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from statefulroute.monitoring.address import Address
 from statefulroute.monitoring.exposition import CONTENT_TYPE, Exposition
@@ -60,7 +62,7 @@ async def listening(
     Raises:
         NotListeningError: the address cannot be listened at.
     """
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=end_seconds)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=end_seconds, logger=_logger())
     await runner.setup()
     try:
         try:
@@ -70,6 +72,17 @@ async def listening(
         yield [_told(name) for name in runner.addresses]
     finally:
         await runner.cleanup()
+
+
+def _logger() -> logging.Logger:
+    """Where aiohttp tells of errors; what is no HTTP is the client's error, and anybody can send any amount of it."""
+    logger = logging.getLogger(f"{__name__}.http")
+    logger.addFilter(_is_ours)
+    return logger
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 def _answering(name: str, checks: Callable[[], Iterable[Check]]) -> Callable[[web.Request], Awaitable[web.Response]]:

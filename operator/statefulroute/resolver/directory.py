@@ -55,6 +55,10 @@ class Directory:
         self._clock = clock
         self._pods: dict[RouteKey, Mapping[PodKey, PodStatus]] = {}
         """What each route's status says of its pods; a look-up does not search for one among a thousand."""
+        sources = zip(self.links.reflectors, self.routes.reflectors, self.endpoints.reflectors, strict=True)
+        self._sources = dict(zip(namespaces, sources, strict=False))
+        """What tells of the objects of each namespace, where only some are followed."""
+        self._everywhere = (self.links.reflectors[0], self.routes.reflectors[0], self.endpoints.reflectors[0])
         self.routes.cache.listen(self._route_changed)
 
     @staticmethod
@@ -81,9 +85,8 @@ class Directory:
 
         Where nothing happens, it says so about once a minute.
         """
-        feeds = (self.links, self.routes, self.endpoints)
-        heard = (reflector.heard_at for feed in feeds if (reflector := feed.reflector_of(namespace)))
-        return time.monotonic() - min(heard, default=0.0)
+        links, routes, endpoints = self._sources.get(namespace, self._everywhere)
+        return time.monotonic() - min(links.heard_at, routes.heard_at, endpoints.heard_at)
 
     def route(self, key: RouteKey) -> Route:
         """A service.

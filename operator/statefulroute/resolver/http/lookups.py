@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 from typing import TypeVar
+from urllib.parse import unquote
 
 import msgspec
 from aiohttp import web
@@ -54,7 +55,7 @@ class Lookups:
 
     async def get_link(self, request: web.Request) -> web.Response:
         """Which pod holds a uid."""
-        key, uid = route_of(request), request.match_info["uid"]
+        key, uid = route_of(request), uid_of(request)
         strong = is_strong(request)
         link = await self._binder.read(key, uid) if strong else self._directory.link(key, uid)
         if link is None:
@@ -64,7 +65,7 @@ class Lookups:
 
     async def bind_link(self, request: web.Request) -> web.Response:
         """Bind a uid to the best pod, unless it is bound; tells which pod holds it."""
-        key, uid = route_of(request), request.match_info["uid"]
+        key, uid = route_of(request), uid_of(request)
         asked = await _read(request, _binding) or _NOTHING_ASKED
         strong = is_strong(request)
         link = None if strong else self._directory.link(key, uid)
@@ -130,6 +131,21 @@ def route_of(request: web.Request) -> RouteKey:
     """The route that a request's path names."""
     named = request.match_info
     return RouteKey(named["namespace"], named["route"])
+
+
+def uid_of(request: web.Request) -> str:
+    """The uid that a request's path names.
+
+    Raises:
+        InvalidParameterError: its bytes are no text; they would be taken for the uid of these very characters.
+    """
+    uid = request.match_info["uid"]
+    if "%" in uid:
+        try:
+            unquote(request.rel_url.raw_path.rpartition("/")[2], errors="strict")
+        except UnicodeDecodeError as error:
+            raise InvalidParameterError("uid", "must be percent-encoded UTF-8") from error
+    return uid
 
 
 def is_strong(request: web.Request) -> bool:
