@@ -58,11 +58,15 @@ class Kubelet:
     Args:
         service: the service.
         folder: where the containers note their requests.
+
+    Attributes:
+        unpublished: the pods that DNS does not know yet.
     """
 
     def __init__(self, service: Service, folder: Path) -> None:
         self._service = service
         self._folder = folder
+        self.unpublished: set[int] = set()
         self._containers: dict[str, _Container] = {}
         self._lock = threading.Lock()
         self._stopped = threading.Event()
@@ -70,7 +74,7 @@ class Kubelet:
 
     def addresses(self) -> list[str]:
         """The addresses of all pods that there are, ready or not, as a headless Service publishes them."""
-        return sorted(container.ip for container in list(self._containers.values()))
+        return sorted(each.ip for each in list(self._containers.values()) if each.index not in self.unpublished)
 
     def endpoint(self, pod: int) -> str:
         """Where a pod is reached."""

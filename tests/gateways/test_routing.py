@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from gateways.asking import ask
-from gateways.conftest import GATEWAYS, Stage
+from gateways.conftest import DUPLEX, EXT_AUTHZ, EXT_PROC, GATEWAYS, Stage
 from harness.load import free_port
 from harness.patience import eventually
 from harness.witness import PodLink
@@ -135,6 +135,28 @@ def test_a_user_who_moves_reaches_the_new_pod(stage: Stage, gateway: str, uid: s
 def test_what_the_resolver_refuses_reaches_the_client(gateway: str) -> None:
     answer = ask(gateway, [("x-user-id", "x" * 1000)])
     assert (answer.status, answer.pod) == (400, "")
+
+
+@pytest.mark.parametrize("name", [EXT_AUTHZ, EXT_PROC, DUPLEX])
+def test_while_envoy_does_not_know_a_pod_its_users_are_sent_to_no_other(stage: Stage, name: str, uid: str) -> None:
+    url = stage.gateways[name].url
+    pod = index(bound(stage, url, uid))
+    seen = set()
+
+    def answers(status: int) -> bool:
+        answer = ask(url, [("x-user-id", uid)])
+        seen.add((answer.status, answer.pod))
+        return answer.status == status
+
+    stage.kubelet.unpublished.add(pod)
+    try:
+        eventually(lambda: answers(503), "Envoy does not know the pod")
+        for _ in range(9):
+            answers(503)
+    finally:
+        stage.kubelet.unpublished.clear()
+    eventually(lambda: answers(200), "Envoy knows the pod again")
+    assert seen == {(200, f"game-{pod}"), (503, "")}
 
 
 def test_a_web_socket_stays_with_its_pod(stage: Stage, gateway: str, uid: str) -> None:
