@@ -75,7 +75,8 @@ class Crowd:
         before = len(self.requests)
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(_SECONDS)) as http:
             for uid in self.uids():
-                await asyncio.gather(*(self._send(http, f"last-{uid}", uid, gateway) for gateway in self._gateways))
+                last = (self._send(http, f"last-{uid}-{gateway}", uid, gateway) for gateway in self._gateways)
+                await asyncio.gather(*last)
         return self.requests[before:]
 
     async def _send(self, http: aiohttp.ClientSession, number: str, uid: str, gateway: str) -> None:
