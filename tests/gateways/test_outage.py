@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gateways.asking import ask
-from gateways.conftest import DUPLEX, EXT_PROC, PICKING, Programs, standing_before
+from gateways.conftest import DUPLEX, EXT_PROC, GATEWAYS, PICKING, Programs, standing_before
 from harness.kubectl import Kubectl
 from harness.patience import eventually
 from harness.resolver import ResolverProcess
@@ -25,6 +25,9 @@ from resolver.place import PORT, Place
 BACKEND = Path(__file__).with_name("backend.py")
 NAMESPACE = "outage"
 AWAY_SECONDS = links(2, 60)
+
+#: Longer than a pause of a busy machine, and shorter than a gateway waits.
+STILL_SECONDS = 0.7
 
 #: The users, and the pod of each.
 USERS = {f"user-{each}": each % 3 for each in range(20)}
@@ -117,3 +120,18 @@ def test_users_reach_their_pods_by_the_other_resolver_when_one_is_killed(
         if name in (EXT_PROC, DUPLEX):  # its health is asked for each second
             eventually(lambda: reached(gateway.url) == EXPECTED, "all reach their pods")  # noqa: B023
         assert [reached(gateway.url) for _ in range(3)] == [EXPECTED] * 3, name
+
+
+def test_resolvers_that_stand_still_for_a_moment_are_waited_for(
+    resolvers: list[ResolverProcess], gateways: dict[str, Gateway]
+) -> None:
+    for resolver in resolvers:
+        resolver.freeze()
+    with ThreadPoolExecutor(len(GATEWAYS)) as pool:
+        answers = [pool.submit(ask, gateway.url, [("x-user-id", "user-0")]) for gateway in gateways.values()]
+        time.sleep(STILL_SECONDS)
+        for resolver in resolvers:
+            resolver.thaw()
+        assert [(answer.result().status, answer.result().pod) for answer in answers] == [EXPECTED["user-0"]] * len(
+            GATEWAYS
+        )
