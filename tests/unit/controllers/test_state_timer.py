@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from statefulroute.api.vocabulary import RoutingState, ServiceState
-from statefulroute.cluster.errors import APIError, UnreachableError
+from statefulroute.cluster.errors import APIError, ConflictError, UnreachableError
 from statefulroute.controllers.routes import state as state_timer
 from statefulroute.domain.load import Answer, Report
 from unit.controllers.timed import ALL_TOLD, SETTLE_SECONDS, Timed, at, hurry, running, settled
@@ -131,6 +131,16 @@ async def test_a_status_that_could_not_be_written_is_written_later() -> None:
         async with running(world):
             await eventually(lambda: world.status.written)
     assert world.status.looks >= 3
+
+
+async def test_a_status_that_somebody_else_was_faster_to_change_is_said_again_and_no_failure() -> None:
+    world = Timed().with_http(0)
+    world.status.failures = [ConflictError(409, "Conflict", "the object has been modified")]
+    with capture_logs() as logs:
+        async with running(world):
+            await eventually(lambda: world.status.written)
+    assert world.status.looks >= 2
+    assert not [each for each in logs if each["log_level"] in {"warning", "error"}]
 
 
 async def test_the_status_of_a_new_generation_is_left_to_the_handler() -> None:

@@ -11,7 +11,7 @@ import kopf
 import structlog
 
 from statefulroute.cluster.clock import Clock
-from statefulroute.cluster.errors import ClusterError
+from statefulroute.cluster.errors import ClusterError, ConflictError
 from statefulroute.cluster.mirror import Mirror
 from statefulroute.cluster.writes import RouteWriter
 from statefulroute.controllers.monitoring.timers import TimerMeter
@@ -94,6 +94,8 @@ class StateTimer:
             return False
         try:
             await self._writer.say(route, route_status(view, self._assessments.of(route), self._clock()))
+        except ConflictError:
+            return False  # somebody has changed the route: it is judged again
         except ClusterError as error:
             self._meter.failed()
             log.warning("a route's status was not written: trying again", route=route.key, error=str(error))

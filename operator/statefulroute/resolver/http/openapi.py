@@ -196,6 +196,7 @@ def _failures(codes: tuple[int, ...]) -> dict[str, Any]:
         401: "The caller is not known.",
         403: "The caller may not ask.",
         404: "The uid is not linked, or there is no such route.",
+        405: "The path has no such method.",
         413: "The body is too large.",
         415: "The body is not JSON.",
         429: "Too many requests of this caller, or too many new uids in this route.",
@@ -204,7 +205,7 @@ def _failures(codes: tuple[int, ...]) -> dict[str, Any]:
     }
     return {
         str(code): {"description": told[code], "content": content} | ({"headers": _RETRY} if code in {429, 503} else {})
-        for code in sorted({*codes, 401, 403, 429})
+        for code in sorted({*codes, 401, 403, 405, 429})
     }
 
 
