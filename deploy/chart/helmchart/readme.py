@@ -11,7 +11,7 @@ _INTRODUCTION = """\
 # The chart of StatefulRoute
 
 Sticky, stateful routing on Kubernetes: bindings of users to pods as API objects. The chart installs the two kinds,
-their admission policies and the operator.
+their admission policies and the operator, and with `resolver.enabled` what tells gateways where a user is.
 
     helm install statefulroute charts/statefulroute --namespace statefulroute-system --create-namespace --wait
     helm test statefulroute --namespace statefulroute-system

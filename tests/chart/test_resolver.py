@@ -1,0 +1,127 @@
+"""What the chart renders for the resolver, without a cluster."""
+
+from typing import Any
+
+import pytest
+import typer
+
+from chart.kinds import documents, pod_specs
+from chart.releases import CHART, Helm
+from chart.samples import everything_on, nested
+from statefulroute.cli.app import app
+
+COMPONENT = "app.kubernetes.io/component"
+
+
+def rendered(helm: Helm, values: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    """The objects by their kind and part; of several, the last."""
+    text = helm.render(nested({"resolver.enabled": True} | values), "--namespace=play").expect_success().stdout
+    return {(item["kind"], item["metadata"]["labels"][COMPONENT]): item for item in documents(text)}
+
+
+def container(items: dict[tuple[str, str], dict[str, Any]]) -> dict[str, Any]:
+    (found,) = items["Deployment", "resolver"]["spec"]["template"]["spec"]["containers"]
+    return dict(found)
+
+
+def told(helm: Helm, values: dict[str, Any]) -> dict[str, Any]:
+    """The options that it understands of its command line."""
+    arguments = container(rendered(helm, values))["args"]
+    command = typer.main.get_command(app).get_command(None, "resolver")  # type: ignore[attr-defined]
+    with command.make_context("resolver", arguments[1:]) as context:
+        return dict(context.params)
+
+
+def test_without_it_nothing_of_it_is_there(helm4: Helm) -> None:
+    assert not [key for key in rendered(helm4, {"resolver.enabled": False}) if key[1].startswith("resolver")]
+
+
+def test_it_is_told_what_the_values_say(helm4: Helm) -> None:
+    params = told(helm4, {"resolver": everything_on("play")["resolver"], "watchNamespaces": ["play", "work"]})
+    expected = {
+        "watch_namespace": ["play", "work"],
+        "unknown_uid": "refuse",
+        "uid_from": ["cookie:uid", "jwt:https://example.com/uid@x-jwt-payload"],
+        "endpoint_header": "x-pod",
+        "new_links": "temporary",
+        "requests_per_second": 50,
+        "token_audience": "resolver",
+        "default_route": "play/game",
+        "drain_seconds": 0,
+        "bindings_per_second": 7,  # of extraArgs, which stand last
+    }
+    assert {name: params[name] for name in expected} == expected
+    assert [str(params[name]) for name in ("tls_certificate", "tls_key", "client_ca")] == [
+        "/tls/tls.crt",
+        "/tls/tls.key",
+        "/tls/ca.crt",
+    ]
+
+
+def test_by_default_it_is_told_the_commands_own_defaults(helm4: Helm) -> None:
+    params = told(helm4, {})
+    command = typer.main.get_command(app).get_command(None, "resolver")  # type: ignore[attr-defined]
+    given = {
+        "http_address",
+        "grpc_address",
+        "bind_address",
+        "log_format",
+        "drain_seconds",
+        "uid_from",
+        "endpoint_header",
+    }
+    with command.make_context("resolver", []) as context:
+        assert {name for name, value in context.params.items() if params[name] != value} <= given
+
+
+def test_who_is_scaled_by_the_load_is_not_scaled_by_helm(helm4: Helm) -> None:
+    items = rendered(helm4, {"resolver.autoscaling.enabled": True})
+    deployment = items["Deployment", "resolver"]
+    assert "replicas" not in deployment["spec"]
+    target = items["HorizontalPodAutoscaler", "resolver"]["spec"]["scaleTargetRef"]
+    assert target == {key: deployment[key] for key in ("apiVersion", "kind")} | {"name": deployment["metadata"]["name"]}
+
+
+@pytest.mark.parametrize("picks", [True, False])
+def test_the_service_the_policy_and_the_monitors_name_ports_that_the_container_has(helm4: Helm, *, picks: bool) -> None:
+    for monitor, endpoints in (("ServiceMonitor", "endpoints"), ("PodMonitor", "podMetricsEndpoints")):
+        switch = f"{monitor[0].lower()}{monitor[1:]}.enabled"
+        items = rendered(helm4, {"resolver.picker.enabled": picks, switch: True})
+        ports = {port["name"] for port in container(items)["ports"]}
+        assert ports == {"http", "metrics"} | ({"grpc"} if picks else set())
+        assert {port["targetPort"] for port in items["Service", "resolver"]["spec"]["ports"]} == ports
+        rules = items["NetworkPolicy", "resolver"]["spec"]["ingress"]
+        assert {port["port"] for rule in rules for port in rule["ports"]} == ports
+        assert [each["port"] for each in items[monitor, "resolver"]["spec"][endpoints]] == ["metrics"]
+
+
+def test_where_only_some_may_ask_the_releases_own_test_may(helm4: Helm) -> None:
+    items = rendered(
+        helm4,
+        {
+            "resolver.networkPolicy.ingressFrom": [{"podSelector": {"matchLabels": {"app": "gateway"}}}],
+            "resolver.authentication": {
+                "tokenAudience": "resolver",
+                "allowUsers": ["system:serviceaccount:play:gateway"],
+            },
+        },
+    )
+    test = items["Pod", "test"]
+    sources = items["NetworkPolicy", "resolver"]["spec"]["ingress"][0]["from"]
+    assert any(each["podSelector"]["matchLabels"].items() <= test["metadata"]["labels"].items() for each in sources)
+    assert f"--allow-user=system:serviceaccount:play:{test['spec']['serviceAccountName']}" in container(items)["args"]
+
+
+def test_the_releases_own_test_runs_the_script_of_the_chart(helm4: Helm) -> None:
+    (spec,) = pod_specs([rendered(helm4, {})["Pod", "test"]])
+    (look_up,) = (each for each in spec["initContainers"] if each["name"] == "look-up")
+    assert look_up["command"][-1].strip() == (CHART / "files/look_up.py").read_text(encoding="utf-8").strip()
+
+
+def test_tokens_are_reviewed_by_a_right_that_is_given_for_them_alone(helm4: Helm) -> None:
+    def reviewers(**values: str) -> list[str]:
+        rows = rendered(helm4, {f"resolver.authentication.{name}": value for name, value in values.items()})
+        return [kind for (kind, _), item in rows.items() if "tokenreviews" in str(item.get("rules"))]
+
+    assert reviewers() == []
+    assert reviewers(tokenAudience="resolver") == ["ClusterRole"]
