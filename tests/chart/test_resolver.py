@@ -1,5 +1,7 @@
 """What the chart renders for the resolver, without a cluster."""
 
+import shlex
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -125,3 +127,18 @@ def test_tokens_are_reviewed_by_a_right_that_is_given_for_them_alone(helm4: Helm
 
     assert reviewers() == []
     assert reviewers(tokenAudience="resolver") == ["ClusterRole"]
+
+
+def test_a_resolver_alone_as_the_documentation_has_it_needs_no_operator_and_takes_nothing_from_another(
+    helm4: Helm, root: Path
+) -> None:
+    page = (root / "docs/resolver.md").read_text(encoding="utf-8")
+    command = page.partition("    helm install game charts/statefulroute ")[2].partition("\n\n")[0].replace("\\\n", "")
+    items = documents(helm4.run("template", "game", str(CHART), *shlex.split(command)).expect_success().stdout)
+    keys = {(item["kind"], item["metadata"]["name"]) for item in items}
+    assert {("Deployment", "game-resolver"), ("Service", "game-resolver")} <= keys
+    (operator,) = (
+        item for item in items if item["kind"] == "Deployment" and item["metadata"]["name"] == "game-operator"
+    )
+    assert operator["spec"]["replicas"] == 0
+    assert not {kind for kind, _ in keys} & {"ClusterRole", "CustomResourceDefinition", "Job"}
