@@ -131,6 +131,7 @@ test-waves: setup ## Move, expire and restart with thousands of links, where `ma
 .PHONY: test-failover
 test-failover: setup ## End, freeze and starve operators that share a Lease, with the times of the chart
 	@STATEFULROUTE_LONG=1 $(BIN)/pytest tests/failover -o log_cli=true -o log_cli_level=INFO
+
 .PHONY: test-gateways
 test-gateways: setup ## Send 10,000 requests through Envoy and nginx while pods come and go, where `make test` sends 1,500
 	@STATEFULROUTE_LONG=1 $(BIN)/pytest tests/gateways -o log_cli=true -o log_cli_level=INFO
