@@ -58,6 +58,14 @@ def test_a_uid_that_cannot_stand_in_a_name_is_linked_all_the_same(statefulroute:
     assert game.get("game.x-47756573742037")["spec"]["uid"] == "Guest 7"
 
 
+def test_a_uid_cannot_turn_the_line_that_tells_of_it(statefulroute: Command, game: Service) -> None:
+    uid = "evil\u202etxt"
+    assert said(statefulroute, "link", "game", uid, "2") == "evil\\u202etxt: game-2"
+    assert game.get(f"game.x-{uid.encode().hex()}")["spec"]["uid"] == uid
+    assert said(statefulroute, "unlink", "game", uid) == "evil\\u202etxt: no link any more (was on game-2)"
+    assert refusal(statefulroute, "move", "game", uid, "1").startswith("error: evil\\u202etxt has no link in game")
+
+
 def test_without_a_pod_the_operator_chooses_one_and_is_waited_for(statefulroute: Command, game: Service) -> None:
     answer = said(statefulroute, "link", "game", "anywhere", "--ttl", "3600")
     pod = game.await_bound("game.anywhere")["podName"]

@@ -98,6 +98,20 @@ async def test_bytes_that_are_no_text_are_not_taken_for_another_uid(resolver: Ru
     assert (await in_thread(place.stored)).keys() == {"%FF"}
 
 
+async def test_a_uid_of_markup_is_data_wherever_it_is_answered(resolver: Running, place: Place) -> None:
+    uid = "<script>alert(1)</script>"
+    path, gateway = f"{place.path}/links/{as_path(uid)}", {"x-user-id": uid}
+    absent = await resolver.asker.get(path)
+    assert absent.headers["Content-Type"].partition(";")[0] == "application/problem+json"
+    assert uid in absent.problem[2]
+    await in_thread(place.link, uid, 1)
+    found = await resolver.answers(path, lambda each: each.status == 200, "it is known")
+    assert found.headers["Content-Type"].partition(";")[0] == "application/json"
+    passed = await resolver.asker.get(place.gateway, headers=gateway)
+    assert (passed.status, passed.body) == (200, b"")
+    assert uid not in str(dict(passed.headers))
+
+
 async def test_a_pod_that_cannot_be_reached_is_told_with_when_to_ask_again(resolver: Running, place: Place) -> None:
     for uid in ("alice", "bob", "carol"):
         await in_thread(place.link, uid, {"alice": 0, "bob": 1, "carol": 9}[uid])

@@ -2,8 +2,11 @@
 
 import logging
 import sys
+from collections.abc import MutableMapping
 from enum import StrEnum
 from typing import Any
+
+from statefulroute.cli.printable import printable
 
 
 class LogLevel(StrEnum):
@@ -45,9 +48,11 @@ def set_up_logging(level: LogLevel, log_format: LogFormat | None, *, hash_uids: 
     renderer: list[Any] = [
         structlog.processors.ExceptionRenderer(traceback) if traceback else structlog.processors.format_exc_info,
         *([LinkHider(pseudonyms())] if hash_uids else ()),
-        structlog.processors.JSONRenderer(default=str)
-        if as_json
-        else structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+        *(
+            (structlog.processors.JSONRenderer(default=str),)
+            if as_json
+            else (_spell_out, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback))
+        ),
     ]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
@@ -70,3 +75,11 @@ def set_up_logging(level: LogLevel, log_format: LogFormat | None, *, hash_uids: 
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+def _spell_out(_logger: object, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A processor of structlog: a text for people can do nothing to their terminal; only a traceback has lines."""
+    for field, value in line.items():
+        if isinstance(value, str):
+            line[field] = printable(value, keep="\n" if field == "exception" else "")
+    return line

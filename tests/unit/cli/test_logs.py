@@ -1,6 +1,7 @@
 """The log: text for people, JSON for machines, libraries' own lines included; all of it on the standard error."""
 
 import json
+import re
 import subprocess
 import sys
 from typing import Any
@@ -30,10 +31,32 @@ except RuntimeError:
 print("the standard output is nobody's", end="")
 """
 
+#: Likewise, and what is logged is hostile: it clears the screen, begins a line of its own, and turns it.
+HOSTILE = """
+import logging, sys
+import structlog
+from statefulroute.cli.logs import LogFormat, LogLevel, set_up_logging
 
-def lines(level: str, log_format: str) -> list[str]:
+level, log_format = sys.argv[1:]
+set_up_logging(LogLevel(level), LogFormat(log_format))
+log = structlog.get_logger("ours")
+uid = "a\\u202e\\x1b[2J\\n\\x9b2Jb"
+log.warning("an event", uid=uid, uids=[uid], short="c\\u202ed")
+logging.getLogger("library").warning("in its %s words", uid)
+try:
+    raise RuntimeError(uid)
+except RuntimeError:
+    log.exception("a failure")
+print("the standard output is nobody's", end="")
+"""
+
+#: What the renderer itself writes.
+COLOUR = re.compile(r"\x1b\[\d+m")
+
+
+def lines(level: str, log_format: str, script: str = SCRIPT) -> list[str]:
     result = subprocess.run(
-        [sys.executable, "-c", SCRIPT, level, log_format], capture_output=True, text=True, check=True
+        [sys.executable, "-c", script, level, log_format], capture_output=True, text=True, check=True
     )
     assert result.stdout == "the standard output is nobody's"
     return result.stderr.splitlines()
@@ -88,3 +111,18 @@ def test_text_is_for_people() -> None:
     assert "links" in written[0]
     assert not written[0].startswith("{")
     assert any("RuntimeError" in line for line in written)
+
+
+def test_no_text_can_move_the_cursor_or_turn_the_line_of_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONUTF8", "1")
+    text = [COLOUR.sub("", line) for line in lines("info", "text", HOSTILE)]
+    assert [line for line in (*text, *lines("info", "json", HOSTILE)) if not line.isprintable()] == []
+    first, second, third, *traceback = text
+    assert ("an event" in first, "a failure" in third) == (True, True)
+    assert "in its a\\u202e\\x1b[2J\\n\\x9b2Jb words" in second
+    assert traceback[0] == "Traceback (most recent call last):"
+
+
+def test_a_hostile_text_is_whole_in_json() -> None:
+    written = [json.loads(line) for line in lines("info", "json", HOSTILE)]
+    assert written[0]["uid"] == "a\u202e\x1b[2J\n\x9b2Jb"

@@ -14,6 +14,7 @@ import msgspec
 import typer
 
 from statefulroute.api.group import API_VERSION, POD_LINK, STATEFUL_ROUTE, Kind
+from statefulroute.cli.people.telling import tell
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.connection import connect
 from statefulroute.cluster.errors import (
@@ -175,7 +176,7 @@ class Cluster:
                 raise SentenceError(_BEHIND) from error
             except UnreachableError:
                 if not is_told:
-                    typer.echo("note: the API server does not answer: trying again", err=True)
+                    tell("note: the API server does not answer: trying again", err=True)
                 is_told = True
             await asyncio.sleep(_PAUSE_SECONDS)
 
@@ -237,7 +238,7 @@ def run(target: Target, work: Callable[[Cluster], Awaitable[int | None]]) -> Non
     try:
         code = asyncio.run(reach_and_work())
     except (SentenceError, StatefulRouteError, ClusterError) as error:
-        typer.echo(f"error: {sentence(error)}", err=True)
+        tell(f"error: {sentence(error)}", err=True)
         code = 1
     except KeyboardInterrupt:
         code = 130

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-import typer
 
 from statefulroute.api.group import STATEFUL_ROUTE
 from statefulroute.api.vocabulary import RoutingState
@@ -16,6 +15,7 @@ from statefulroute.cli.people.cluster import Cluster, Object, SentenceError
 from statefulroute.cli.people.following import is_observed, rehearsing, versions
 from statefulroute.cli.people.naming import PodNames
 from statefulroute.cli.people.progress import Progress
+from statefulroute.cli.people.telling import tell
 from statefulroute.cli.people.writing import Terminal
 from statefulroute.cluster.errors import ConflictError
 from statefulroute.domain.keys import PodKey
@@ -38,9 +38,9 @@ async def drain(  # noqa: PLR0913 - an option each
     was = " already" if said == state else f" (was {said})" if said else ""
     remain = _users(_pod_status(changed.before, name))
     rest = f", {_remain(remain)}" if remain and wait_seconds is None else ""
-    typer.echo(f"{name}: {state}{was}{rest}{_DRY if dry_run else ''}")
+    tell(f"{name}: {state}{was}{rest}{_DRY if dry_run else ''}")
     if names.lacks(names.key(pod)):
-        typer.echo(f"note: {route} has no {name} now", err=True)
+        tell(f"note: {route} has no {name} now", err=True)
     if wait_seconds is None or dry_run:
         return 0
     return await _wait_until_empty(cluster, route, name, changed.after["metadata"]["generation"], wait_seconds)
@@ -53,12 +53,12 @@ async def undrain(cluster: Cluster, route: str, pod: str, *, dry_run: bool) -> i
     said = _said_of_pod(changed.before, names, names.key(pod))
     ending = _DRY if dry_run else ""
     if said is not None:
-        typer.echo(f"{name}: takes users again (was {said}){ending}")
+        tell(f"{name}: takes users again (was {said}){ending}")
         return 0
-    typer.echo(f"{name}: was not drained by {route}{ending}")
+    tell(f"{name}: was not drained by {route}{ending}")
     now = (_pod_status(changed.before, name) or {}).get("routingState", RoutingState.READY)
     if now != RoutingState.READY:
-        typer.echo(
+        tell(
             f"note: it is {now} by another word: the route's routingState, the pod's annotation or answer, "
             "or its deletion",
             err=True,
@@ -71,7 +71,7 @@ async def set_state(cluster: Cluster, route: str, state: RoutingState, *, dry_ru
     change = await _change(rehearsing(cluster, dry_run=dry_run), route, lambda _: {"routingState": state.value})
     before = change.before["spec"].get("routingState", RoutingState.READY)
     was = "already" if before == state else f"(was {before})"
-    typer.echo(f"{route}: {state} {was}{_DRY if dry_run else ''}")
+    tell(f"{route}: {state} {was}{_DRY if dry_run else ''}")
     return 0
 
 
@@ -153,14 +153,14 @@ async def _wait_until_empty(cluster: Cluster, route: str, pod: str, generation: 
                 if is_observed(version) and version["metadata"]["generation"] >= generation:
                     shown.show(_users(_pod_status(version, pod)))
                     if shown.users == 0:
-                        typer.echo(f"{pod}: no user remains")
+                        tell(f"{pod}: no user remains")
                         return 0
     except TimeoutError:
         shown.clear()
         raise SentenceError(f"{shown} after {seconds:g} s; the drain goes on") from None
     except asyncio.CancelledError:
         shown.clear()
-        typer.echo(f"{shown}; the drain goes on (take it back: statefulroute undrain {route} {pod})", err=True)
+        tell(f"{shown}; the drain goes on (take it back: statefulroute undrain {route} {pod})", err=True)
         raise
     raise SentenceError(f"the watch of {route} has ended; the drain goes on")
 

@@ -3,10 +3,10 @@
 from datetime import datetime
 
 import msgspec
-import typer
 
 from statefulroute.cli.people.cluster import Cluster
 from statefulroute.cli.people.happenings import Happening
+from statefulroute.cli.people.telling import tell
 from statefulroute.cli.people.watching import watching
 from statefulroute.cli.people.writing import Cell, Table, Terminal
 from statefulroute.cluster.clock import utc_now
@@ -31,7 +31,7 @@ async def show_events(
     shown = [index for index, name in enumerate(_HEADER) if has_namespaces or name != "NAMESPACE"]
     header, widths = [_HEADER[index] for index in shown], [_WIDTHS[index] for index in shown]
     table = Table(terminal, header, no_header=no_headers, widths=widths)
-    async with watching(cluster, route, lambda complaint: typer.echo(f"note: {complaint}", err=True)) as watch:
+    async with watching(cluster, route, lambda complaint: tell(f"note: {complaint}", err=True)) as watch:
         if not as_json:
             table.write([])  # the header says that the stream has begun
         while True:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from statefulroute.cli.people.writing import Terminal
+from statefulroute.cli.printable import printable
 
 
 class Level(StrEnum):
@@ -70,9 +71,9 @@ class Report:
             self._kept.append({"check": finding.check, **msgspec.to_builtins(finding)})
             return
         level = self._terminal.styled(f"{finding.level:<8}", _STYLE[finding.level])
-        self._terminal.line(f"{level} {finding.check:<12} {finding.message}")
+        self._terminal.line(f"{level} {finding.check:<12} {printable(finding.message)}")
         if finding.remedy:
-            self._terminal.line(f"{'':<21} -> {finding.remedy}")
+            self._terminal.line(f"{'':<21} -> {printable(finding.remedy)}")
         self._terminal.stream.flush()
 
     def end(self) -> None:

@@ -9,13 +9,12 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-import typer
-
 from statefulroute.cli.people.cluster import Cluster, SentenceError
 from statefulroute.cli.people.following import rehearsing
 from statefulroute.cli.people.line_reading import MOST_BYTES, Line, lines_of
 from statefulroute.cli.people.link_lines import LinkLine, RefusedLineError, read_line
 from statefulroute.cli.people.progress import Progress
+from statefulroute.cli.people.telling import tell
 from statefulroute.cluster.clock import utc_now
 from statefulroute.cluster.errors import APIError
 from statefulroute.cluster.link_store import LinkStore
@@ -48,10 +47,10 @@ async def import_links(cluster: Cluster, file: Path | None, *, overwrite: bool, 
             await intake.carry_out(descriptor)
         except BaseException:
             intake.progress.clear()
-            typer.echo(f"stopped: {intake}. Run it again: it goes on where it was", err=True)
+            tell(f"stopped: {intake}. Run it again: it goes on where it was", err=True)
             raise
     intake.progress.clear()
-    typer.echo(f"{intake}{' (server dry run)' if dry_run else ''}")
+    tell(f"{intake}{' (server dry run)' if dry_run else ''}")
     return 1 if intake.counts[_REFUSED] else 0
 
 
@@ -140,7 +139,7 @@ class _Import:
     def _refuse(self, number: int, why: str) -> None:
         self.counts[_REFUSED] += 1
         self.progress.clear()
-        typer.echo(f"line {number}: {why}", err=True)
+        tell(f"line {number}: {why}", err=True)
 
     def _show(self, line: Line) -> None:
         self.progress.show(line.read / self._size if self._size else 0.0, f"line {line.number:,}: {self}")

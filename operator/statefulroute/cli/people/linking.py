@@ -3,13 +3,12 @@
 import asyncio
 from functools import partial
 
-import typer
-
 from statefulroute.api.group import POD_LINK, STATEFUL_ROUTE
 from statefulroute.api.vocabulary import ConditionType, LinkPhase
 from statefulroute.cli.people.cluster import Cluster, Object, SentenceError
 from statefulroute.cli.people.following import condition, is_observed, rehearsing, versions
 from statefulroute.cli.people.naming import PodNames
+from statefulroute.cli.people.telling import tell
 from statefulroute.cluster.errors import NotFoundError
 from statefulroute.domain.keys import PodKey, link_name
 from statefulroute.domain.operations import move_link, request_pod
@@ -59,11 +58,11 @@ async def link_to_any(  # noqa: PLR0913 - an option each
     except TimeoutError:
         raise SentenceError(_still_waits(uid, timeout_seconds, seen)) from None
     except asyncio.CancelledError:
-        typer.echo(f"{uid} still waits for a pod; the link stays", err=True)
+        tell(f"{uid} still waits for a pod; the link stays", err=True)
         raise
     if said["phase"] == LinkPhase.REJECTED:
         raise SentenceError(f"the link of {uid} was rejected: {condition(seen[-1], ConditionType.READY)['message']}")
-    typer.echo(f"{uid}: {said['podName']}")
+    tell(f"{uid}: {said['podName']}")
     return 0
 
 
@@ -157,8 +156,8 @@ def _before(names: PodNames, now: PodKey, previous: PodKey | None) -> str:
 
 def _warn_of_absent(names: PodNames, pod: PodKey, uid: str) -> None:
     if names.lacks(pod):
-        typer.echo(f"note: {names.route} has no {names.name(pod)} now: {uid} waits for it", err=True)
+        tell(f"note: {names.route} has no {names.name(pod)} now: {uid} waits for it", err=True)
 
 
 def _say(sentence: str, *, dry_run: bool) -> None:
-    typer.echo(sentence + (_DRY if dry_run else ""))
+    tell(sentence + (_DRY if dry_run else ""))

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
-import typer
-
 from statefulroute.api.group import Kind
 from statefulroute.cli.people.cluster import Cluster, Object
 from statefulroute.cli.people.options import Output
+from statefulroute.cli.people.telling import tell
 from statefulroute.cli.people.writing import Cell, Objects, Row, Table, Terminal
 from statefulroute.cluster.clock import utc_now
 
@@ -162,7 +161,7 @@ async def show_all(
 def say_empty(cluster: Cluster, what: str, view: View, *, why: str = "") -> None:
     """Tell people that there are none, where it does not get into a pipe; a program sees an empty list."""
     if view.is_table and not view.watch:
-        typer.echo(f"No {what} found{cluster.place}{': ' + why if why else ''}.", err=True)
+        tell(f"No {what} found{cluster.place}{': ' + why if why else ''}.", err=True)
 
 
 def selecting(**fields: str) -> Mapping[str, str]:

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-import typer
 
 from statefulroute.api.annotations import POD_DELETION_COST, WEIGHTED_LOAD
 from statefulroute.api.group import FINALIZER, STATEFUL_ROUTE
 from statefulroute.cli.people.cluster import Cluster, Object, SentenceError
 from statefulroute.cli.people.following import rehearsing
+from statefulroute.cli.people.telling import tell
 from statefulroute.cluster.errors import APIError, ConflictError, NotFoundError
 from statefulroute.cluster.scales import ScaleReader
 from statefulroute.cluster.wire import ROUTES
@@ -74,7 +74,7 @@ async def release(cluster: Cluster, operator: Deployment | None, timeout_seconds
     for item in items:
         if await _release_route(writing, item):
             routes += 1
-            typer.echo(f"statefulroute.{STATEFUL_ROUTE.plural}/{item['metadata']['name']} released{_dry(dry_run)}")
+            tell(f"statefulroute.{STATEFUL_ROUTE.plural}/{item['metadata']['name']} released{_dry(dry_run)}")
     if routes and not dry_run:
         await _await_that_it_lasts(cluster)
     # The notes come last: an operator that still runs would write some of them anew.
@@ -83,7 +83,7 @@ async def release(cluster: Cluster, operator: Deployment | None, timeout_seconds
         workloads += await _release_workload(writing, scales, route)
         pods += await _release_pods(writing, route)
     told = f"{_number(routes, 'route')}, {_number(pods, 'pod')} and {_number(workloads, 'workload')}"
-    typer.echo(f"{told} released{_dry(dry_run)}")
+    tell(f"{told} released{_dry(dry_run)}")
     return 0
 
 
@@ -92,7 +92,7 @@ async def _stop(cluster: Cluster, operator: Deployment, timeout_seconds: float) 
     try:
         found = await cluster.get(operator.path)
     except NotFoundError:
-        typer.echo(f"note: there is no Deployment {operator.namespace}/{operator.name} to stop", err=True)
+        tell(f"note: there is no Deployment {operator.namespace}/{operator.name} to stop", err=True)
         return
     await cluster.client.merge_patch(f"{operator.path}/scale", msgspec.json.encode({"spec": {"replicas": 0}}))
     labels: dict[str, str] = found["spec"]["selector"].get("matchLabels", {})
@@ -138,7 +138,7 @@ async def _release_workload(cluster: Cluster, scales: ScaleReader, route: Route)
         return await _take_notes(cluster, path, await cluster.get(path), ON_WORKLOADS)
     except (NotFoundError, APIError) as error:
         if not isinstance(error, NotFoundError):
-            typer.echo(f"note: {key.kind} {key.namespace}/{key.name} keeps its notes: {error}", err=True)
+            tell(f"note: {key.kind} {key.namespace}/{key.name} keeps its notes: {error}", err=True)
         return 0
 
 

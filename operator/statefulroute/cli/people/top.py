@@ -17,6 +17,7 @@ from statefulroute.cli.people.happenings import Happening
 from statefulroute.cli.people.routes import load_style
 from statefulroute.cli.people.watching import Watch, watching
 from statefulroute.cli.people.writing import NOTHING, Terminal, bar
+from statefulroute.cli.printable import printable
 from statefulroute.cluster.clock import utc_now
 from statefulroute.domain.load import MILLI
 from statefulroute.domain.notes import decimal
@@ -176,7 +177,7 @@ def _line(time: datetime, happening: Happening) -> Text:
     return Text.assemble(
         (time.strftime("%H:%M:%S  "), "dim"),
         f"{happening.route}  ",
-        (happening.subject, "bold"),
+        (printable(happening.subject), "bold"),
         f"  {happening.before} -> {happening.after}  {happening.reason}",
     )
 

@@ -5,14 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import typer
-
 from statefulroute.api.group import POD_LINK, STATEFUL_ROUTE
 from statefulroute.cli.people.cluster import Cluster, Object
 from statefulroute.cli.people.following import condition
 from statefulroute.cli.people.links import came_from, expires, phase_of
 from statefulroute.cli.people.listing import Documents, View, say_empty
 from statefulroute.cli.people.naming import PodNames
+from statefulroute.cli.people.telling import tell
 from statefulroute.cli.people.writing import NOTHING, Row, Table, Terminal
 from statefulroute.cluster.clock import utc_now
 from statefulroute.cluster.errors import APIError, NotFoundError
@@ -56,7 +55,7 @@ async def show_whereis(cluster: Cluster, terminal: Terminal, uid: str, view: Vie
     routes = [route async for route in cluster.objects(cluster.path(STATEFUL_ROUTE))]
     holdings = [found for found in await asyncio.gather(*map(search.holding, routes)) if found is not None]
     if search.is_blind:
-        typer.echo("note: you have no right to read pods, so their addresses are not known", err=True)
+        tell("note: you have no right to read pods, so their addresses are not known", err=True)
     if not view.is_table:
         documents = Documents(terminal, view)
         documents.write([_document(each) for each in holdings])

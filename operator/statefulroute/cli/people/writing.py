@@ -11,6 +11,7 @@ from typing import Any, TextIO
 import msgspec
 
 from statefulroute.cli.people.options import Output
+from statefulroute.cli.printable import printable
 
 _GAP = "   "
 _BLOCKS = " ▏▎▍▌▋▊▉█"
@@ -147,10 +148,7 @@ def _printable(cell: Cell | str) -> Cell:
     """A cell that cannot move the cursor, and whose letters go one way: a link's uid is anybody's text."""
     if isinstance(cell, str):
         cell = Cell(cell)
-    if cell.text.isprintable():
-        return cell
-    text = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in cell.text)
-    return Cell(text, cell.style, cell.part)
+    return Cell(printable(cell.text), cell.style, cell.part)
 
 
 def width(text: str) -> int:
