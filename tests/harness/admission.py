@@ -1,9 +1,11 @@
-"""A cluster without its admission policy, as one that was set up in the wrong order."""
+"""A cluster without its admission policy, or without the rules of a kind: as one that was set up in the wrong order."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import yaml
 from pykube.exceptions import HTTPError
 
 from harness.kubectl import Kubectl
@@ -13,6 +15,9 @@ from harness.service import Service
 from statefulroute.api.vocabulary import ONLY_LOCAL_NAMESPACE
 
 ADMISSION = Path(__file__).parents[2] / "deploy" / "admission"
+LINKS = Path(__file__).parents[2] / "crds" / "podlinks.yaml"
+
+_RULES = "x-kubernetes-validations"
 
 
 @contextmanager
@@ -37,3 +42,25 @@ def slips_in(game: Service, link: dict[str, object]) -> bool:
         assert ONLY_LOCAL_NAMESPACE in str(refusal)  # noqa: PT017 - any other refusal is a failure
         return False
     return True
+
+
+@contextmanager
+def without_rules(game: Service, kubectl: Kubectl) -> Iterator[None]:
+    """No rule of a PodLink, only its shape, for as long as the context lasts."""
+    broken = pod_link("misnamed", uid="zoe")
+    kubectl.run("replace", "--filename=-", stdin=_without(yaml.safe_load(LINKS.read_text()))).expect_success()
+    try:
+        eventually(lambda: not game.kubectl.try_out(broken).code, "the rules are gone")
+        yield
+    finally:
+        kubectl.run("replace", "--filename", str(LINKS)).expect_success()
+        eventually(lambda: "must be game.zoe" in game.kubectl.try_out(broken).stderr, "the rules are back")
+
+
+def _without(value: Any) -> Any:
+    """A definition without any rule."""
+    if isinstance(value, list):
+        return [_without(each) for each in value]
+    if isinstance(value, dict):
+        return {name: _without(each) for name, each in value.items() if name != _RULES}
+    return value

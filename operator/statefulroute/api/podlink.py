@@ -2,12 +2,12 @@
 
 from typing import Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from statefulroute.api.group import API_VERSION, POD_LINK
 from statefulroute.api.limits import DNS_LABEL, DNS_SUBDOMAIN, INT32_MAX
 from statefulroute.api.model import Conditions, Generation, Model, Time, quoted, rules
-from statefulroute.api.vocabulary import ONE_POD_ONLY, LinkPhase, MoveReason
+from statefulroute.api.vocabulary import ONE_POD_ONLY, RENEWS_NOTHING, LinkPhase, MoveReason
 
 #: The most bytes of a uid that has to be encoded: two hex digits each, after `<routeName>.x-`, in a name
 #: of at most 253 characters.
@@ -28,6 +28,20 @@ def _expected_name(prefix: str = "") -> str:
     plain, encoded = f"'{prefix}%s.%s'", f"'{prefix}%s.x-%x'"
     chosen = f"({_stands_in_a_name('self.spec.uid')} ? {plain} : {encoded})"
     return f"{chosen}.format([self.spec.routeName, self.spec.uid])"
+
+
+_SPEC_RULES: list[JsonValue] = [
+    {
+        "rule": "!has(self.renewTime) || has(self.ttlSeconds)",
+        "message": RENEWS_NOTHING,
+        "fieldPath": ".renewTime",
+    },
+    {
+        "rule": "!(has(self.podIndex) && has(self.podName))",
+        "message": ONE_POD_ONLY,
+        "fieldPath": ".podName",
+    },
+]
 
 
 class PodLinkSpec(Model):
@@ -137,7 +151,9 @@ class PodLink(Model):
     api_version: str = API_VERSION
     kind: str = POD_LINK.kind
     metadata: dict[str, Any] = Field(default_factory=dict)
-    spec: PodLinkSpec
+    #: Rules about the spec alone stand here and not at the root: the API server then judges them anew only when the
+    #: spec changes, and the status of a link that breaks one can say so.
+    spec: PodLinkSpec = Field(json_schema_extra={"x-kubernetes-validations": _SPEC_RULES})
     status: PodLinkStatus | None = None
 
     #: The root's CEL rules. The name is judged at creation: routeName and uid cannot change afterwards, and
@@ -151,16 +167,6 @@ class PodLink(Model):
             "messageExpression": _expected_name("metadata.name must be "),
             "fieldPath": ".metadata",
             "optionalOldSelf": True,
-        },
-        {
-            "rule": "!has(self.spec.renewTime) || has(self.spec.ttlSeconds)",
-            "message": "renewTime needs ttlSeconds: a persistent link is not renewed",
-            "fieldPath": ".spec.renewTime",
-        },
-        {
-            "rule": "!(has(self.spec.podIndex) && has(self.spec.podName))",
-            "message": ONE_POD_ONLY,
-            "fieldPath": ".spec.podName",
         },
     ]
     printer_columns: ClassVar[list[dict[str, Any]]] = [

@@ -304,10 +304,14 @@ class StatefulRoute(Model):
 
     validations: ClassVar[list[dict[str, Any]]] = [
         {
-            "rule": f"self.metadata.name.matches('{DNS_LABEL}') && size(self.metadata.name) <= 63",
+            # Judged at creation: a name cannot change, and a route that got in must still be edited and deleted.
+            "rule": (
+                f"oldSelf.hasValue() || self.metadata.name.matches('{DNS_LABEL}') && size(self.metadata.name) <= 63"
+            ),
             "message": "metadata.name must be a DNS label (lower-case letters, digits and '-', at most 63 "
             "characters): it is the first part of its PodLinks' names",
             "fieldPath": ".metadata",
+            "optionalOldSelf": True,
         },
     ]
     printer_columns: ClassVar[list[dict[str, Any]]] = [

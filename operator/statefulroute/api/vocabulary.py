@@ -171,3 +171,6 @@ ONLY_LOCAL_NAMESPACE = "only local namespace is supported"
 
 #: The answer to a link that names its pod twice, at admission and from the operator alike.
 ONE_POD_ONLY = "podIndex and podName exclude each other: name the pod by one of them"
+
+#: Likewise, to one that is renewed and has no end.
+RENEWS_NOTHING = "renewTime needs ttlSeconds: a persistent link is not renewed"

@@ -133,7 +133,15 @@ def _make_link(wire: _Link) -> Link:
         created=int(metadata.creation_timestamp.timestamp()),
         expire_time=expire_time(metadata.creation_timestamp, read_time(spec.renew_time), spec.ttl_seconds),
         deleting=metadata.deletion_timestamp is not None,
-        invalid=broken_rule(metadata.name, spec.route_name, spec.uid, spec.pod_index, spec.pod_name, spec.ttl_seconds),
+        invalid=broken_rule(
+            metadata.name,
+            spec.route_name,
+            spec.uid,
+            spec.pod_index,
+            spec.pod_name,
+            spec.ttl_seconds,
+            spec.renew_time,
+        ),
         acknowledged=_acknowledgement(
             status.phase, ready.reason, ready.message, status.pod_index, status.pod_name, status.host
         ),

@@ -1,11 +1,17 @@
 """A PodLink as the rules see it."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import msgspec
 
-from statefulroute.api.vocabulary import ONE_POD_ONLY, LinkPhase, LinkReason
+from statefulroute.api.vocabulary import ONE_POD_ONLY, RENEWS_NOTHING, LinkPhase, LinkReason
+from statefulroute.domain.errors import InvalidParameterError
 from statefulroute.domain.keys import LinkKey, PodKey, RouteKey, link_name, uid_of
+from statefulroute.domain.parameters import checked_pod, checked_route, checked_uid
+
+#: What begins the encoded uids in names.
+_ENCODED = "x-"
 
 
 class Acknowledgement(msgspec.Struct, frozen=True, gc=False):
@@ -88,30 +94,62 @@ class Link(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 
 def broken_rule(  # noqa: PLR0913, PLR0917 - the fields of a spec
-    name: str, route_name: str, uid: str, pod_index: int | None, pod_name: str | None, ttl_seconds: int | None
+    name: str,
+    route_name: str,
+    uid: str,
+    pod_index: int | None,
+    pod_name: str | None,
+    ttl_seconds: int | None,
+    renew_time: str | None,
 ) -> str | None:
     """The sentence about the first rule of a PodLink that these fields break; None where they break none.
 
     The rules are those of the CustomResourceDefinition, for objects that were stored without it.
     """
-    if name != f"{route_name}.{uid}" or uid.startswith("x-"):  # else it need not be spelt out
-        expected = link_name(route_name, uid)
-        if name != expected:
-            return f"metadata.name must be {expected}"
-    if not uid:
-        return "uid must not be empty"
+    is_plain = name == f"{route_name}.{uid}" and "." not in route_name and not uid.startswith(_ENCODED)
+    if not is_plain and (broken := _broken_name(name, route_name, uid)):  # a plain one has a name, so each part is one
+        return broken
+    if (pod_index is not None or pod_name is not None) and (broken := _broken_pod(pod_index, pod_name)):
+        return broken
+    if ttl_seconds is not None and ttl_seconds < 1:
+        return "ttlSeconds must be at least 1"
+    return RENEWS_NOTHING if renew_time is not None and ttl_seconds is None else None
+
+
+def _broken_name(name: str, route_name: str, uid: str) -> str | None:
+    """The sentence about the name of a link, or about what it is made of."""
+    if broken := _refusal("routeName", checked_route, route_name) or _refusal("uid", checked_uid, uid):
+        return broken
+    expected = link_name(route_name, uid)
+    return None if name == expected else f"metadata.name must be {expected}"
+
+
+def _broken_pod(pod_index: int | None, pod_name: str | None) -> str | None:
+    """The sentence about the pod of a link."""
     if pod_index is not None and pod_index < 0:
         return "podIndex must not be negative"
     if pod_index is not None and pod_name is not None:
         return ONE_POD_ONLY
-    if ttl_seconds is not None and ttl_seconds < 1:
-        return "ttlSeconds must be at least 1"
+    if pod_name is not None and _refusal("podName", checked_pod, pod_name):
+        return "podName must be a pod's name: lower-case letters, digits, '-' and '.'"
+    return None
+
+
+def _refusal(field: str, check: Callable[[object], object], value: object) -> str | None:
+    """What a check of parameters says of a field."""
+    try:
+        check(value)
+    except InvalidParameterError as error:
+        return f"{field}{str(error).removeprefix(error.field)}"
     return None
 
 
 def expire_time(created: datetime, renewed: datetime | None, ttl_seconds: int | None) -> datetime | None:
-    """When a link ends: `ttl_seconds` after its last renewal, or after its creation; None when it is persistent."""
-    if ttl_seconds is None:
+    """When a link ends: `ttl_seconds` after its last renewal, or after its creation; None when it is persistent.
+
+    A TTL that no link can have ends nothing: such a link is rejected, and not removed.
+    """
+    if ttl_seconds is None or ttl_seconds < 1:
         return None
     try:
         return (renewed or created) + timedelta(seconds=ttl_seconds)
