@@ -16,6 +16,10 @@ ONCE ?=
 NAME ?= timers
 OPTIONS ?=
 
+# `make fuzz SECONDS=1800`: how long each parser is fuzzed, and which ones.
+SECONDS ?= 60
+TARGETS ?= uids annotations load_answers requests bodies envoy_messages links lines
+
 # `make chart DESTINATION=dist IMAGE_REPOSITORY=registry.example/statefulroute`: where the archive goes, and where its image is.
 DESTINATION ?= dist
 IMAGE_REPOSITORY ?=
@@ -147,6 +151,20 @@ test-failover: setup ## End, freeze and starve operators that share a Lease, wit
 .PHONY: test-gateways
 test-gateways: setup ## Send 10,000 requests through Envoy and nginx while pods come and go, where `make test` sends 1,500
 	@STATEFULROUTE_LONG=1 $(BIN)/pytest tests/gateways -o log_cli=true -o log_cli_level=INFO
+
+.PHONY: test-bad-input
+test-bad-input: setup ## Throw 10,000 odd objects at the API server and the operator, where `make test` throws 200
+	@STATEFULROUTE_BAD_OBJECTS=10000 $(BIN)/pytest tests/bad_input -o log_cli=true -o log_cli_level=INFO
+
+.PHONY: fuzz
+fuzz: $(VENV)/fuzz/.synced ## Fuzz every parser, two at a time (SECONDS=1800: how long each; TARGETS="uids lines": only these)
+	@printf '%s\n' $(TARGETS) | xargs -P 2 -I {} $(VENV)/fuzz/bin/python tests/fuzz/run.py {} $(SECONDS)
+
+$(VENV)/fuzz/.synced: requirements/fuzz.txt $(VENV)/.synced
+	@$(UV) venv --quiet --clear --python $(BIN)/python $(VENV)/fuzz
+	@$(UV) pip sync --quiet --python $(VENV)/fuzz/bin/python --require-hashes requirements/fuzz.txt
+	@$(UV) pip install --quiet --python $(VENV)/fuzz/bin/python --no-deps --editable .
+	@touch $@
 
 .PHONY: bench
 bench: setup ## Measure what the timers cost with 200 routes and 5,000 pods (NAME=..., OPTIONS=...)

@@ -103,7 +103,7 @@ class Resource(Generic[T]):
         try:
             listed = self._list.decode(data)
             items = [self._make(item) for item in listed.items or ()]
-        except ValueError:  # at least one is malformed: find out which
+        except (ValueError, RecursionError):  # at least one is malformed: find out which
             listed = self._raw_list.decode(data)
             items = [item for raw in listed.items or () if (item := self.decode_or_skip(raw)) is not None]
         return Page(items, int(listed.metadata.resource_version), listed.metadata.continue_)
@@ -112,7 +112,7 @@ class Resource(Generic[T]):
         """One object, or None (and a line in the log) where it is not of this kind's form."""
         try:
             return self.decode(data)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # the latter of brackets in brackets
             named = _named(self.path, data)
             log.warning("a malformed object is ignored", resource=self.path, **named, error=str(error))
             return None
@@ -134,6 +134,6 @@ def _named(path: str, data: bytes | msgspec.Raw) -> Mapping[str, str]:
     """The fields by which the log names an object, as far as its name can be read; a link's may have to be hidden."""
     try:
         metadata = _names.decode(data).metadata
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return {"namespace": metadata.namespace, "link" if path.endswith("/podlinks") else "name": metadata.name}

@@ -140,7 +140,7 @@ def _claims(encoded: str) -> dict[str, Any]:
     """A token's claims; none where it is no token: the gateway has let it pass, and whose request it is nobody says."""
     try:
         claims = msgspec.json.decode(urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
-    except (binascii.Error, ValueError):
+    except (binascii.Error, ValueError, RecursionError):  # brackets in brackets
         return {}
     return claims if isinstance(claims, dict) else {}
 

@@ -55,6 +55,7 @@ def find(source: str, query: str = "", **headers: str | Sequence[str]) -> str | 
         ("jwt:sub", {"authorization": "Bearer e30.%%%.c2ln"}, None),
         ("jwt:sub", {"authorization": "Basic YWxpY2U6cHc="}, None),
         ("jwt:sub", {"authorization": "Bearer e30.gICA.c2ln"}, None),
+        ("jwt:sub", {"authorization": token('{"sub":' * 5_000)}, None),
         ("jwt:sub", {}, None),
         ("jwt:email@X-Claims", {"x_claims": claims('{"email": "a@b"}')}, "a@b"),
     ],

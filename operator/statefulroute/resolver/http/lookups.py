@@ -66,7 +66,7 @@ class Lookups:
     async def bind_link(self, request: web.Request) -> web.Response:
         """Bind a uid to the best pod, unless it is bound; tells which pod holds it."""
         key, uid = route_of(request), uid_of(request)
-        asked = await _read(request, _binding) or _NOTHING_ASKED
+        asked = read_binding(await _body(request))
         strong = is_strong(request)
         link = None if strong else self._directory.link(key, uid)
         if link is None or link.pod is None:
@@ -80,9 +80,7 @@ class Lookups:
     async def batch_get(self, request: web.Request) -> web.Response:
         """Which pod holds each of many uids."""
         key = route_of(request)
-        asked = await _read(request, _batch)
-        if asked is None:
-            raise ProblemError(ProblemKind.MALFORMED, f'the body must be {{"uids": [...]}}, of {MAX_BATCH} at the most')
+        asked = read_batch(await _body(request))
         self._directory.route(key)
         uids = list(dict.fromkeys(asked.uids))
         strong = is_strong(request)
@@ -173,15 +171,35 @@ def _valid(uids: list[str], problems: dict[str, Problem]) -> list[str]:
     return valid
 
 
-async def _read(request: web.Request, decoder: msgspec.json.Decoder[B]) -> B | None:
-    """The body; None where there is none."""
-    if not request.can_read_body:
-        return None
-    data = await request.read()
-    if not data:
-        return None
-    if request.content_type != "application/json":
+async def _body(request: web.Request) -> bytes:
+    """The body; empty where there is none."""
+    data = await request.read() if request.can_read_body else b""
+    if data and request.content_type != "application/json":
         raise ProblemError(ProblemKind.NOT_JSON, "send the body as application/json")
+    return data
+
+
+def read_binding(data: bytes) -> BindRequest:
+    """How somebody is to be bound; an empty body leaves it open.
+
+    Raises:
+        ProblemError: it is no such thing.
+    """
+    return _read(data, _binding) if data else _NOTHING_ASKED
+
+
+def read_batch(data: bytes) -> BatchRequest:
+    """Who is asked for.
+
+    Raises:
+        ProblemError: it is no such thing.
+    """
+    if not data:
+        raise ProblemError(ProblemKind.MALFORMED, f'the body must be {{"uids": [...]}}, of {MAX_BATCH} at the most')
+    return _read(data, _batch)
+
+
+def _read(data: bytes, decoder: msgspec.json.Decoder[B]) -> B:
     try:
         return decoder.decode(data)
     except ValueError as error:  # bytes that are no UTF-8 are one, too

@@ -1,0 +1,121 @@
+"""What is fuzzed: each parser of what others have written, with what must hold of it whatever it is given.
+
+A parser may refuse, in the one way that its caller expects; anything else that it raises is a finding.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from google.protobuf.message import DecodeError
+
+from statefulroute.api.annotations import LOAD_STATE, REPORT_TIME, ROUTING_STATE, WAITING_TASKS
+from statefulroute.cli.people.link_lines import RefusedLineError, read_line
+from statefulroute.cluster.wire import LINKS, PODS
+from statefulroute.domain.errors import InvalidParameterError
+from statefulroute.domain.keys import link_name, uid_of
+from statefulroute.domain.load import Answer, read_answer, read_report
+from statefulroute.domain.parameters import checked_uid
+from statefulroute.resolver.http.lookups import read_batch, read_binding
+from statefulroute.resolver.picker.extproc_pb2 import ProcessingRequest
+from statefulroute.resolver.picker.messages import AskedByEnvoy, passed_on, subset_of
+from statefulroute.resolver.problems import ProblemError
+from statefulroute.resolver.uids import UidSource, find_uid
+
+_SOURCES = [
+    UidSource.parse(text) for text in ("header:x-user", "cookie:uid", "query:uid", "jwt:sub", "jwt:sub@x-claims")
+]
+
+#: What a request is made of, one a line: headers of these names, and its query.
+_HEADERS = ("x-user", "cookie", "authorization", "x-claims")
+
+_ANNOTATIONS = (LOAD_STATE, WAITING_TASKS, REPORT_TIME, ROUTING_STATE)
+
+
+class _Request:
+    """A request of which every part may be anything."""
+
+    def __init__(self, text: str) -> None:
+        *self._values, self.query = text.split("\n", len(_HEADERS))
+
+    def header(self, name: str) -> Sequence[str]:
+        named = zip(_HEADERS, self._values, strict=False)
+        return [part for each, value in named if each == name for part in value.split("\r")]
+
+
+def uids(data: bytes) -> None:
+    """A uid's name gives the uid back, and no name is taken for a uid that no link can have."""
+    text = data.decode(errors="replace")
+    with suppress(ValueError):
+        uid_of(text)
+    with suppress(InvalidParameterError):
+        name = link_name("game", checked_uid(text))
+        assert len(name) <= 253
+        assert name.isascii()
+        assert uid_of(name) == text
+
+
+def annotations(data: bytes) -> None:
+    """A pod that has written anything on itself is a pod all the same."""
+    values = data.decode(errors="replace").split("\n")
+    said = dict(zip(_ANNOTATIONS, values, strict=False))
+    read_report(said)
+    metadata = {"name": "game-0", "namespace": "play", "resourceVersion": "1", "annotations": said}
+    pod = {"metadata": {**metadata, "creationTimestamp": "2026-01-01T00:00:00Z"}}
+    assert PODS.decode(json.dumps(pod).encode()).name == "game-0"
+
+
+def load_answers(data: bytes) -> None:
+    """What a pod answers is a load, or is refused by a sentence that repeats nothing of it."""
+    refusal = ""
+    try:
+        answer = read_answer(data)
+    except ValueError as error:
+        refusal, answer = str(error), Answer()
+    assert refusal.isprintable()
+    assert len(refusal) < 200
+    assert 0 <= answer.load_state < 2**31
+    assert 0 <= answer.waiting_tasks < 2**31
+
+
+def requests(data: bytes) -> None:
+    """A uid that is found in a request is one that a link can have."""
+    with suppress(InvalidParameterError):
+        uid = find_uid(_SOURCES, _Request(data.decode(errors="surrogateescape")))
+        assert uid is None or checked_uid(uid) == uid
+
+
+def bodies(data: bytes) -> None:
+    """A body that is sent to the resolver is read, or refused as malformed."""
+    for read in (read_batch, read_binding):
+        with suppress(ProblemError):
+            read(data)
+
+
+def envoy_messages(data: bytes) -> None:
+    """Whatever Envoy sends is answered."""
+    with suppress(DecodeError):
+        request = ProcessingRequest.FromString(data)
+        subset_of(request)
+        modes = request.protocol_config if request.HasField("protocol_config") else None
+        passed_on(request, modes)
+        with suppress(InvalidParameterError):
+            find_uid(_SOURCES, AskedByEnvoy(request.request_headers.headers))
+
+
+def links(data: bytes) -> None:
+    """Bytes that are a link make one, and others are left out."""
+    link = LINKS.decode_or_skip(data)
+    assert link is None or link.invalid is not None or link.uid
+
+
+def lines(data: bytes) -> None:
+    """A line of an import is a link, or is refused by a sentence."""
+    with suppress(RefusedLineError):
+        assert checked_uid(read_line(data).uid)
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    target.__name__: target
+    for target in (uids, annotations, load_answers, requests, bodies, envoy_messages, links, lines)
+}
