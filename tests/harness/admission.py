@@ -51,10 +51,17 @@ def without_rules(game: Service, kubectl: Kubectl) -> Iterator[None]:
     kubectl.run("replace", "--filename=-", stdin=_without(yaml.safe_load(LINKS.read_text()))).expect_success()
     try:
         eventually(lambda: not game.kubectl.try_out(broken).code, "the rules are gone")
+        _await_storage(game)
         yield
     finally:
         kubectl.run("replace", "--filename", str(LINKS)).expect_success()
         eventually(lambda: "must be game.zoe" in game.kubectl.try_out(broken).stderr, "the rules are back")
+        _await_storage(game)
+
+
+def _await_storage(game: Service) -> None:
+    """A definition that has changed gets a storage of its own; until that is filled there is no list."""
+    eventually(lambda: not game.kubectl.run("get", "podlinks").code, "links can be listed")
 
 
 def _without(value: Any) -> Any:
