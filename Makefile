@@ -13,7 +13,7 @@ HELMCHART := PYTHONPATH=deploy/chart $(BIN)/python -m helmchart
 ONCE ?=
 
 # `make bench NAME=timers OPTIONS="--routes 50"`: which benchmark, and how.
-NAME ?= timers
+NAME ?= bind
 OPTIONS ?=
 
 # `make fuzz SECONDS=1800`: how long each parser is fuzzed, and which ones.
@@ -102,6 +102,7 @@ generate: setup ## Write the files that are generated from the types
 lock: setup ## Lock the requirements anew (versions and hashes)
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade -o requirements/uv.txt requirements/uv.in
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade --all-extras --group dev -o requirements/dev.txt pyproject.toml deploy/local/pyproject.toml
+	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --constraint requirements/dev.txt --only-group bench -o requirements/bench.txt
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --constraint requirements/dev.txt --extra operator --extra resolver --extra tracing -o requirements/image.txt pyproject.toml
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade -o requirements/image-build.txt requirements/image-build.in
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade -o requirements/audit.txt requirements/audit.in
@@ -167,9 +168,14 @@ $(VENV)/fuzz/.synced: requirements/fuzz.txt $(VENV)/.synced
 	@touch $@
 
 .PHONY: bench
-bench: setup ## Measure what the timers cost with 200 routes and 5,000 pods (NAME=..., OPTIONS=...)
+bench: $(VENV)/.bench ## Measure what the hot path costs, or something else (NAME=bind, OPTIONS="--links 500 --keep FOLDER")
 	@$(BIN)/localcluster build
 	@$(BIN)/python benchmarks/$(NAME).py $(OPTIONS)
+
+# What draws plots and takes profiles; the environment of every day does without.
+$(VENV)/.bench: $(VENV)/.synced requirements/bench.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/bench.txt
+	@touch $@
 
 .PHONY: help
 help: ## Print this help

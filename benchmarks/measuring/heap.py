@@ -1,0 +1,94 @@
+"""A process of its own that holds what an operator, a resolver or a driver holds of links, and tells how much it is.
+
+    python -m measuring.heap operator|resolver|driver KUBECONFIG
+
+It prints two numbers: the links, and the bytes that Python's allocators have given out since before they came.
+"""
+
+import asyncio
+import gc
+import sys
+import tracemalloc
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+from measuring.place import NAMESPACE
+from statefulroute.cluster.client import Client
+from statefulroute.cluster.clock import utc_now
+from statefulroute.cluster.connection import connect
+from statefulroute.cluster.mirror import Mirror
+from statefulroute.controllers.links.counts import LinkCounts
+from statefulroute.controllers.links.expiry import Expiry
+from statefulroute.controllers.monitoring.links import LinkMetrics
+from statefulroute.controllers.views import RouteViews
+from statefulroute.driver.cache import LinkCache
+from statefulroute.monitoring.address import Address
+from statefulroute.resolver.assembly import assemble
+from statefulroute.resolver.settings import Settings
+
+#: The number of links that are held.
+Count = Callable[[], int]
+
+
+@asynccontextmanager
+async def operator(client: Client) -> AsyncIterator[Count]:
+    """What an operator knows: the mirror, and all that listens to its links."""
+    mirror = Mirror(client)
+    counts, metrics = LinkCounts(), LinkMetrics(lambda: True)
+    mirror.links.cache.listen(counts.observe)
+    mirror.links.cache.listen(metrics.link_changed)
+    mirror.routes.cache.listen(metrics.route_changed)
+    views = RouteViews(mirror, counts.of, utc_now)
+    counts.listen_first(views.carries)
+    expiry = Expiry(mirror.links.cache, lambda _: None, utc_now)
+    async with mirror.running():
+        await mirror.wait_synced()
+        yield lambda: len(mirror.links.cache)
+    del expiry  # it was held until here
+
+
+@asynccontextmanager
+async def resolver(client: Client) -> AsyncIterator[Count]:
+    """What a resolver knows."""
+    parts = assemble(Settings(http_address=Address("127.0.0.1", 0)), client)
+    async with parts.directory.running():
+        await parts.directory.wait_synced()
+        yield lambda: len(parts.directory.links.cache)
+
+
+@asynccontextmanager
+async def driver(client: Client) -> AsyncIterator[Count]:
+    """What a client driver knows that follows all links of its namespace."""
+    held = 0
+
+    def count(old: object, new: object) -> None:
+        nonlocal held
+        held += (new is not None) - (old is not None)
+
+    cache = LinkCache(client, NAMESPACE)
+    cache.listen(count)
+    async with cache:
+        await cache.wait_synced()
+        yield lambda: held
+
+
+KINDS: dict[str, Callable[[Client], AbstractAsyncContextManager[Count]]] = {
+    "operator": operator,
+    "resolver": resolver,
+    "driver": driver,
+}
+
+
+async def measure(kind: str, kubeconfig: Path) -> tuple[int, int]:
+    """The links, and the bytes."""
+    async with connect(kubeconfig) as connection, Client(connection) as client:
+        gc.collect()
+        tracemalloc.start()
+        async with KINDS[kind](client) as count:
+            gc.collect()
+            return count(), tracemalloc.get_traced_memory()[0]
+
+
+if __name__ == "__main__":
+    sys.stdout.write("{} {}\n".format(*asyncio.run(measure(sys.argv[1], Path(sys.argv[2])))))

@@ -1,0 +1,59 @@
+"""Plots of what was found, as SVG that is the same for the same figures."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from measuring.rounds import spreads
+
+mpl.rcParams["svg.hashsalt"] = "statefulroute"
+_WIDTH, _HEIGHT = 3.2, 3.0
+
+
+def draw(values: Mapping[str, Any], file: Path) -> None:
+    """A panel for each figure: a bar for each way and a mark for each round, or a line over the number of links."""
+    rounds: Mapping[str, Sequence[Mapping[str, float]]] = values["rounds"]
+    names = list(dict.fromkeys(name for figures in rounds.values() for name in figures[0]))
+    figure = Figure(figsize=(_WIDTH * len(names), _HEIGHT + 0.6), layout="constrained")
+    panels = figure.subplots(1, len(names), squeeze=False)[0]
+    sizes: Sequence[int] = values.get("sizes", ())
+    for panel, name in zip(panels, names, strict=True):
+        panel.set_title(name, fontsize=9)
+        panel.tick_params(labelsize=8)
+        shown = {way: figures for way, figures in rounds.items() if name in figures[0]}
+        if sizes:
+            _line(panel, name, shown, sizes)
+        else:
+            _bars(panel, name, shown)
+    figure.suptitle(_described(values), fontsize=8)
+    figure.savefig(file, format="svg", metadata={"Date": None})
+
+
+def _bars(panel: Axes, name: str, rounds: Mapping[str, Sequence[Mapping[str, float]]]) -> None:
+    medians = [spreads(figures)[name].median for figures in rounds.values()]
+    panel.bar(range(len(rounds)), medians, color="#7aa6c2")
+    for place, figures in enumerate(rounds.values()):
+        panel.plot([place] * len(figures), [each[name] for each in figures], "k_", markersize=12)
+    panel.set_xticks(range(len(rounds)), list(rounds), rotation=20)
+    panel.set_ylim(bottom=0)
+
+
+def _line(panel: Axes, name: str, rounds: Mapping[str, Sequence[Mapping[str, float]]], sizes: Sequence[int]) -> None:
+    found = [spreads(figures)[name] for figures in rounds.values()]
+    panel.fill_between(sizes, [each.least for each in found], [each.most for each in found], color="#7aa6c2", alpha=0.4)
+    panel.plot(sizes, [each.median for each in found], "o-", color="#2b5c7d")
+    panel.set_xscale("log")
+    panel.set_xlabel("links", fontsize=8)
+    panel.set_ylim(bottom=0)
+
+
+def _described(values: Mapping[str, Any]) -> str:
+    found = values["machine"]
+    return (
+        f"{values['benchmark']}: {found['processor']}, {found['cores']} cores, {found['gibibytes']} GiB, "
+        f"Python {found['python']}; load {found['loadBefore']:.1f} before, {found['loadAfter']:.1f} after"
+    )

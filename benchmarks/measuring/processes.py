@@ -1,0 +1,98 @@
+"""Processes that are measured: their CPU time and memory, as Linux counts them."""
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+PROGRAM = Path(sys.executable).with_name("statefulroute")
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_STOP_SECONDS, _START_SECONDS = 30.0, 120.0
+_SYNCED = "the caches are synced"
+_QUIET = 0.02
+"""Less of a core than this is nothing to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A process that runs.
+
+    Attributes:
+        process: the process.
+        log: where its standard error goes.
+        begun: when it was started, in monotonic seconds.
+    """
+
+    process: "subprocess.Popen[bytes]"
+    log: Path
+    begun: float
+
+    @property
+    def cpu_seconds(self) -> float:
+        """The CPU time that it has used."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICKS
+
+    @property
+    def mebibytes(self) -> tuple[float, float]:
+        """The resident memory now, and at its peak."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        now, peak = (int(re.findall(rf"{name}:\s+(\d+)", status)[0]) / 1024 for name in ("VmRSS", "VmHWM"))
+        return now, peak
+
+    async def settled(self, seconds: float = 1.0) -> None:
+        """Wait until it has nothing left to do."""
+        while True:
+            before = self.cpu_seconds
+            await asyncio.sleep(seconds)
+            if self.cpu_seconds - before < _QUIET * seconds:
+                return
+
+    async def synced(self) -> float:
+        """Wait until an operator or a resolver has read everything; gives the seconds that it took."""
+        while _SYNCED not in self.log.read_text():
+            if self.process.poll() is not None or time.monotonic() > self.begun + _START_SECONDS:
+                raise SystemExit(f"{self.process.args!r} has not begun:\n{self.log.read_text()[-2000:]}")
+            await asyncio.sleep(0.02)
+        return time.monotonic() - self.begun
+
+
+def _start(
+    command: Sequence[str | Path], output: IO[bytes], environment: Mapping[str, str]
+) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(command, stdout=output, stderr=output, env=environment)
+
+
+@asynccontextmanager
+async def running(
+    command: Sequence[str | Path], environment: Mapping[str, str] | None = None
+) -> AsyncIterator[Measured]:
+    """A process that is asked to end when the context is left, if it runs then."""
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "log"
+        with log.open("wb") as output:
+            process = _start(command, output, {**os.environ, **(environment or {})})
+        try:
+            yield Measured(process, log, time.monotonic())
+        finally:
+            if process.poll() is None:
+                process.terminate()
+            await asyncio.to_thread(process.wait, _STOP_SECONDS)
+
+
+@asynccontextmanager
+async def operating(kubeconfig: Path, *options: str) -> AsyncIterator[Measured]:
+    """An operator; it need not have begun yet. It works alone unless the options say otherwise."""
+    alone = () if "--leader-elect" in options else ("--no-leader-elect",)
+    command: list[str | Path] = [PROGRAM, "operator", "--kubeconfig", kubeconfig, "--log-format", "json"]
+    async with running([*command, *alone, *options]) as process:
+        yield process

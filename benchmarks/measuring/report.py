@@ -1,0 +1,130 @@
+"""What a benchmark says: a table, whether the goals were reached, JSON, and a plot."""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from measuring import machine
+from measuring.rounds import Figures, Spread, spreads
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What is to be reached.
+
+    Attributes:
+        what: the figure, in words.
+        found: what it is.
+        limit: what it is to be.
+        at_least: whether more is better.
+    """
+
+    what: str
+    found: float
+    limit: float
+    at_least: bool = False
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether it is."""
+        return self.found >= self.limit if self.at_least else self.found <= self.limit
+
+
+@dataclass(slots=True)
+class Report:
+    """What was found.
+
+    Attributes:
+        name: of the benchmark.
+        rounds: the figures of each way, round by round.
+        goals: what is to be reached.
+        options: of the program.
+        more: what else is to be kept.
+        load_before: how busy the machine was before.
+    """
+
+    name: str
+    options: Mapping[str, Any]
+    rounds: dict[str, list[Figures]] = field(default_factory=dict)
+    goals: list[Goal] = field(default_factory=list)
+    more: dict[str, Any] = field(default_factory=dict)
+    load_before: float = field(default_factory=machine.load)
+
+    def values(self) -> dict[str, Any]:
+        """All of it as JSON has it."""
+        return {
+            "benchmark": self.name,
+            "options": self.options,
+            "machine": {**machine.description(), "loadBefore": self.load_before, "loadAfter": machine.load()},
+            "rounds": self.rounds,
+            "goals": [{**asdict(goal), "reached": goal.is_reached} for goal in self.goals],
+            **self.more,
+        }
+
+    def show(self) -> None:
+        """Print the tables, and JSON after them."""
+        console = Console(width=None if sys.stdout.isatty() else 140)
+        for table in (_figures(self.rounds), _goals(self.goals)):
+            if table.row_count:
+                console.print(table)
+        sys.stdout.write(json.dumps(self.values(), default=str) + "\n")
+
+    def keep(self, folder: Path) -> None:
+        """Write the JSON, and a plot where the rounds have something to show."""
+        from measuring import plots  # noqa: PLC0415 - it takes a second, and most runs keep nothing
+
+        folder.mkdir(parents=True, exist_ok=True)
+        values = self.values()
+        (folder / f"{self.name}.json").write_text(json.dumps(values, default=str, indent=1) + "\n")
+        plots.draw(values, folder / f"{self.name}.svg")
+
+
+def number(value: float) -> str:
+    """A figure as a table has it: three digits that count."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"  # noqa: PLR2004 - digits
+
+
+def with_spread(spread: Spread) -> str:
+    """The median, and from where to where the rounds go."""
+    if spread.least == spread.most:
+        return number(spread.median)
+    return f"{number(spread.median)} ({number(spread.least)} to {number(spread.most)})"
+
+
+def _figures(rounds: Mapping[str, Sequence[Figures]]) -> Table:
+    names = list(dict.fromkeys(name for figures in rounds.values() for each in figures for name in each))
+    table = Table("", *names, caption="median (from least to most) of the rounds")
+    for way, figures in rounds.items():
+        found = spreads(figures)
+        table.add_row(way, *(with_spread(found[name]) if name in found else "" for name in names))
+    return table
+
+
+def _goals(goals: Sequence[Goal]) -> Table:
+    table = Table("goal", "found", "to be", "")
+    for goal in goals:
+        limit = f"{'at least' if goal.at_least else 'at most'} {number(goal.limit)}"
+        table.add_row(goal.what, number(goal.found), limit, "reached" if goal.is_reached else "missed")
+    return table
+
+
+def parser(text: str | None, *, rounds: int = 3) -> argparse.ArgumentParser:
+    """The options that every benchmark has."""
+    made = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--rounds", type=int, default=rounds, help="of each way")
+    made.add_argument("--keep", type=Path, metavar="FOLDER", help="where the JSON and the plot are to be kept")
+    return made
+
+
+def finish(report: Report, options: argparse.Namespace) -> None:
+    """Show what was found, and keep it where that is asked for."""
+    report.show()
+    if options.keep is not None:
+        report.keep(options.keep)

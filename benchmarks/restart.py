@@ -1,0 +1,54 @@
+"""How soon an operator serves that starts among bound links, what that costs, and that it writes nothing.
+
+    python benchmarks/restart.py [--sizes 1000 10000 100000] [--pods 10] [--rounds 3]
+
+Synced is when it has read everything. CPU time and memory are those of the whole start: until every link was judged and
+the process is idle. Writes are counted by the API server: of links, routes, pods and workloads.
+"""
+
+import asyncio
+
+from measuring.place import cluster, place
+from measuring.report import Goal, Report, finish, parser
+from measuring.rounds import Spread, spreads
+from measuring.starting import PEAK, START_CPU, SYNCED, WRITES, adopt, restart
+
+#: At 100,000 links.
+LIMITS = {SYNCED: 6.0, START_CPU: 3.5, PEAK: 170.0}
+_LIMITS_AT = 100_000
+
+
+async def measure(report: Report) -> None:
+    """Size after size, upwards: links stay."""
+    options = report.options
+    with cluster() as kubeconfig:
+        async with place(kubeconfig, options["pods"]) as here:
+            for size in sorted(options["sizes"]):
+                await here.populate(size)
+                await adopt(here)
+                report.rounds[f"{size:,} links"] = [await restart(here) for _ in range(options["rounds"])]
+    report.more["sizes"] = sorted(options["sizes"])
+    report.goals = [Goal(f"writes, {size}", _over(report, size)[WRITES].most, 0) for size in report.rounds]
+    largest = f"{_LIMITS_AT:,} links"
+    if largest in report.rounds:
+        found = _over(report, largest)
+        report.goals += [Goal(f"{name}, {largest}", found[name].median, limit) for name, limit in LIMITS.items()]
+
+
+def _over(report: Report, size: str) -> dict[str, Spread]:
+    return spreads(report.rounds[size])
+
+
+def main() -> None:
+    """Measure, and say what was found."""
+    options = parser(__doc__)
+    options.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000, _LIMITS_AT], metavar="LINKS")
+    options.add_argument("--pods", type=int, default=10)
+    asked = options.parse_args()
+    report = Report("restart", vars(asked))
+    asyncio.run(measure(report))
+    finish(report, asked)
+
+
+if __name__ == "__main__":
+    main()
