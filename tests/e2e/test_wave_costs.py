@@ -1,0 +1,71 @@
+"""A wave of links costs what its links cost one by one: writes, events and duplicates are counted, nothing is timed."""
+
+from collections import Counter
+
+import pytest
+
+from harness.operator import OperatorProcess
+from harness.recorder import Recorder
+from harness.service import Service
+from harness.sizes import links
+from harness.stillness import stays
+
+pytestmark = pytest.mark.usefixtures("operator", "nothing_else_happens")
+
+WAVE = links(400, 5000)
+OURS, EVENTS = "statefulroute.io", "events.k8s.io"
+
+PINNED, CHOSEN = ["created", "Bound"], ["created", "chosen", "Bound"]
+
+#: What the wave's users do: the rest is the operator's.
+CREATED = {"POST podlinks": WAVE}
+
+
+def test_a_wave_that_names_its_pods_costs_a_write_and_at_most_an_event_each(game: Service, recorder: Recorder) -> None:
+    count = game.witness.count(OURS)
+    names = game.link_each({f"user-{number}": {"podIndex": number % 3} for number in range(WAVE)})
+    game.await_all_bound(WAVE)
+    game.await_status(links=WAVE)
+    assert of_links(count.all_of("POST", "PATCH", "PUT", "DELETE")) == {**CREATED, "PATCH podlinks/status": WAVE}
+    assert recorder.stories() == dict.fromkeys(names, PINNED)
+    assert told_more_than_once(game) == []
+
+
+def test_a_wave_that_leaves_the_choice_costs_two_writes_and_at_most_an_event_each(
+    game: Service, recorder: Recorder
+) -> None:
+    count = game.witness.count(OURS)
+    names = game.link_all(f"user-{number}" for number in range(WAVE))
+    game.await_all_bound(WAVE)
+    game.await_status(links=WAVE)
+    made = of_links(count.all_of("POST", "PATCH", "PUT", "DELETE"))
+    assert made == {**CREATED, "PATCH podlinks": WAVE, "PATCH podlinks/status": WAVE}
+    assert recorder.stories() == dict.fromkeys(names, CHOSEN)
+    assert told_more_than_once(game) == []
+    assert max(game.spread().values()) <= 1.1 * WAVE / 3
+
+
+def test_a_restart_among_a_wave_writes_and_tells_nothing(
+    game: Service, operator: OperatorProcess, recorder: Recorder
+) -> None:
+    game.link_all(f"user-{number}" for number in range(WAVE))
+    game.await_all_bound(WAVE)
+    game.await_status(links=WAVE)
+    operator.stop()
+    before, count = recorder.stories(), game.witness.count(OURS, EVENTS)
+    operator.start()
+    stays(lambda: count.all_of("POST", "PATCH", "PUT", "DELETE") == {}, "nothing is written or told after a restart")
+    assert recorder.stories() == before
+
+
+def of_links(requests: dict[str, int]) -> dict[str, int]:
+    """Those that were about links."""
+    return {request: number for request, number in requests.items() if "podlinks" in request}
+
+
+def told_more_than_once(game: Service) -> list[tuple[str, str]]:
+    """The links of which the same was told again; a wave tells of some, for events have a budget."""
+    events = game.events()
+    assert events, "nothing was told at all"
+    told = Counter((each["regarding"]["name"], each["reason"]) for each in events)
+    return [what for what, number in told.items() if number > 1]
