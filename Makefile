@@ -172,6 +172,11 @@ bench: $(VENV)/.bench ## Measure what the hot path costs, or something else (NAM
 	@$(BIN)/localcluster build
 	@$(BIN)/python benchmarks/$(NAME).py $(OPTIONS)
 
+.PHONY: profile
+profile: $(VENV)/.bench ## See where the operator's time goes (NAME=bind, choose or restart; OPTIONS="--keep FOLDER")
+	@$(BIN)/localcluster build
+	@$(BIN)/python benchmarks/hotspots.py $(NAME) $(OPTIONS)
+
 # What draws plots and takes profiles; the environment of every day does without.
 $(VENV)/.bench: $(VENV)/.synced requirements/bench.txt
 	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/bench.txt

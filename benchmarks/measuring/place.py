@@ -166,7 +166,8 @@ class Place:
         return found
 
 
-async def _await_kinds(client: Client) -> None:
+async def await_kinds(client: Client) -> None:
+    """Wait until the API server serves our kinds, which it was told of a moment ago."""
     while True:
         with suppress(APIError):
             for kind in ("podlinks", "statefulroutes"):
@@ -205,7 +206,7 @@ async def _make_service(client: Client, pods: int) -> None:
 async def place(kubeconfig: Path, pods: int) -> AsyncIterator[Place]:
     """A service with so many pods in a cluster that has none yet. Its timers have nothing to do for a day."""
     async with connect(kubeconfig) as connection, Client(connection, 64) as client, Client(connection, 1) as watcher:
-        await _await_kinds(client)
+        await await_kinds(client)
         await _make_service(client, pods)
         links = Reflector(watcher, LINKS)
         following = asyncio.create_task(links.run())

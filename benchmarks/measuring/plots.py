@@ -12,6 +12,8 @@ from measuring.rounds import spreads
 
 mpl.rcParams["svg.hashsalt"] = "statefulroute"
 _WIDTH, _HEIGHT = 3.2, 3.0
+_ROOM = 1.25
+"""Above the highest line: one that is flat shall look so."""
 
 
 def draw(values: Mapping[str, Any], file: Path) -> None:
@@ -47,8 +49,10 @@ def _line(panel: Axes, name: str, rounds: Mapping[str, Sequence[Mapping[str, flo
     panel.fill_between(sizes, [each.least for each in found], [each.most for each in found], color="#7aa6c2", alpha=0.4)
     panel.plot(sizes, [each.median for each in found], "o-", color="#2b5c7d")
     panel.set_xscale("log")
+    panel.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    panel.minorticks_off()
     panel.set_xlabel("links", fontsize=8)
-    panel.set_ylim(bottom=0)
+    panel.set_ylim(0, max(each.most for each in found) * _ROOM or 1)
 
 
 def _described(values: Mapping[str, Any]) -> str:

@@ -1,0 +1,104 @@
+"""What a link costs where there are few others and where there are many: it is to be the same.
+
+    python benchmarks/growth.py [--sizes 1000 10000 100000] [--links 1000] [--pods 10] [--rounds 3]
+
+At each size so many links are bound already. In each round, `--links` more are bound that name their pod, as many
+that leave the choice, and as many are removed when their time is over. Then an operator starts among all links, and
+processes tell how much they hold. Of a start and of what is held, the part that is there without links is taken off.
+"""
+
+import asyncio
+from collections.abc import Mapping
+
+from measuring.binding import CHOSEN, CPU, NAMED, arrivals, operator, warm_up
+from measuring.ending import REMOVAL_CPU, expire
+from measuring.place import Place, cluster, place
+from measuring.report import Goal, Report, finish, parser
+from measuring.rounds import Figures, spreads
+from measuring.starting import PROCESSES, START_CPU, adopt, heaps, restart
+
+BOUND, CHOICE = "CPU ms to bind", "CPU ms to choose"
+STARTED = "CPU ms a link at a start"
+
+#: By how many times a link may cost more among the most others than among the fewest.
+LIMIT = 1.3
+
+_REMOVALS_PER_SECOND, _BOUND_PER_SECOND = 100, 50
+
+
+def _held(kind: str) -> str:
+    return f"bytes, {kind}"
+
+
+class Costs:
+    """Measures what a link costs among others.
+
+    Args:
+        here: where.
+        links: how many are made for it.
+        idle: the CPU seconds of an operator's start among no links.
+        empty: the bytes that each kind of process holds without links.
+    """
+
+    def __init__(self, here: Place, links: int, idle: float, empty: Mapping[str, int]) -> None:
+        self._here = here
+        self._links = links
+        self._idle = idle
+        self._empty = empty
+
+    async def among(self, size: int) -> Figures:
+        """Each cost, among so many links; afterwards there are these only."""
+        users = range(size, size + self._links)
+        found = {
+            BOUND: await self._binding("named", users),
+            CHOICE: await self._binding("chosen", users),
+            REMOVAL_CPU: (await expire(self._here, users, _REMOVALS_PER_SECOND, _BOUND_PER_SECOND))[REMOVAL_CPU],
+            STARTED: ((await restart(self._here))[START_CPU] - self._idle) * 1000 / size,
+        }
+        held = await heaps(self._here)
+        return found | {_held(kind): (bytes_ - self._empty[kind]) / links for kind, (links, bytes_) in held.items()}
+
+    async def _binding(self, kind: str, users: range) -> float:
+        way = (NAMED if kind == "named" else CHOSEN)["operator"]
+        async with operator(self._here) as process:
+            found = await arrivals(self._here, way, users, None, process)
+        await self._here.remove(self._here.journal.begun)
+        return found[CPU]
+
+
+async def measure(report: Report) -> None:
+    """Size after size, upwards: links stay."""
+    options = report.options
+    sizes = report.more["sizes"] = sorted(options["sizes"])
+    with cluster() as kubeconfig:
+        async with place(kubeconfig, options["pods"]) as here:
+            await warm_up(here)
+            await adopt(here)
+            idle = (await restart(here))[START_CPU]
+            empty = {kind: held for kind, (_, held) in (await heaps(here)).items()}
+            costs = Costs(here, options["links"], idle, empty)
+            for size in sizes:
+                await here.populate(size)
+                found = [await costs.among(size) for _ in range(options["rounds"])]
+                report.rounds[f"{size:,} links"] = found
+    few, many = (spreads(report.rounds[f"{size:,} links"]) for size in (sizes[0], sizes[-1]))
+    names = (BOUND, CHOICE, REMOVAL_CPU, *map(_held, PROCESSES))
+    report.goals = [
+        Goal(f"{name}, of that among the fewest", many[name].median / few[name].median, LIMIT) for name in names
+    ]
+
+
+def main() -> None:
+    """Measure, and say what was found."""
+    options = parser(__doc__)
+    options.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000, 100_000], metavar="LINKS")
+    options.add_argument("--links", type=int, default=1000, help="that are made among them")
+    options.add_argument("--pods", type=int, default=10)
+    asked = options.parse_args()
+    report = Report("growth", vars(asked))
+    asyncio.run(measure(report))
+    finish(report, asked)
+
+
+if __name__ == "__main__":
+    main()
