@@ -142,3 +142,10 @@ def own_operator(runs_pods: None, installed: Kubectl, seat: OperatorSeat) -> Ite
     del runs_pods, installed
     with seat.taken() as process:
         yield process.start()
+
+
+@pytest.fixture(scope="module")
+def nothing_else_happens(installed: Kubectl, witness: Witness) -> None:
+    """The API server counts for the whole cluster: wait until nothing of earlier tests is left in it."""
+    del installed  # the kinds must be known
+    eventually(lambda: not witness.leftovers(), "nothing of earlier tests is left")

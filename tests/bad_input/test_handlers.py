@@ -41,6 +41,7 @@ def is_rejected(link: dict[str, object]) -> bool:
 
 
 @pytest.mark.timeout(180 + NUMBER)
+@pytest.mark.usefixtures("nothing_else_happens")
 def test_whoever_breaks_a_rule_is_rejected_once_with_a_reason_and_nobody_else_is(
     game: Service, installed: Kubectl, own_operator: OperatorProcess
 ) -> None:

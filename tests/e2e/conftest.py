@@ -7,7 +7,6 @@ import pytest
 from harness.kubectl import Kubectl
 from harness.namespaces import quiet_namespace
 from harness.operator import OperatorProcess, OperatorSeat
-from harness.patience import eventually
 from harness.recorder import Recorder, recording
 from harness.service import Service
 from harness.witness import Witness
@@ -46,13 +45,6 @@ def history(witness: Witness, standing: Service) -> Iterator[Recorder]:
     """Records every version of every link of the standing service."""
     with recording(witness, standing.namespace) as made:
         yield made
-
-
-@pytest.fixture(scope="module")
-def nothing_else_happens(installed: Kubectl, witness: Witness) -> None:
-    """The API server counts for the whole cluster: wait until nothing of earlier tests is left in it."""
-    del installed  # the kinds must be known
-    eventually(lambda: not witness.leftovers(), "nothing of earlier tests is left")
 
 
 @pytest.fixture
