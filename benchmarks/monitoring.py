@@ -12,33 +12,27 @@ import argparse
 import asyncio
 import contextlib
 import json
-import os
 import statistics
-import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-import msgspec
 from aiohttp import web
 
-from localcluster import LocalCluster
+from measuring.place import await_kinds, body, cluster, every
+from measuring.processes import PROGRAM, Measured, running
 from statefulroute.api.group import API_VERSION
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.connection import connect
-from statefulroute.cluster.errors import APIError
 
-ROOT = Path(__file__).parents[1]
 NAMESPACES = ("bench-1", "bench-2")
 ADDRESS, COLLECTOR_PORT = "127.0.0.1:18081", 18082
 SCRAPE_SECONDS = 5.0
 SCRAPES = 20
-_AT_A_TIME = 24
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -74,28 +68,14 @@ PAIRS = {
 }
 
 
-async def _all(work: Callable[[int], Awaitable[Any]], items: Iterable[int]) -> None:
-    slots = asyncio.Semaphore(_AT_A_TIME)
-
-    async def one(item: int) -> None:
-        async with slots:
-            await work(item)
-
-    await asyncio.gather(*(one(item) for item in items))
-
-
-def _body(item: dict[str, Any]) -> bytes:
-    return msgspec.json.encode(item)
-
-
 def _path(namespace: str, resource: str, group: str = API_VERSION) -> str:
     return f"/apis/{group}/namespaces/{namespace}/{resource}"
 
 
 async def fill(client: Client, namespace: str, routes: int, pods: int) -> None:
     """Make a namespace, StatefulSets, pods that are Ready, and routes."""
-    await client.post("/api/v1/namespaces", _body({"metadata": {"name": namespace}}))
-    await client.post(f"/api/v1/namespaces/{namespace}/serviceaccounts", _body({"metadata": {"name": "default"}}))
+    await client.post("/api/v1/namespaces", body({"metadata": {"name": namespace}}))
+    await client.post(f"/api/v1/namespaces/{namespace}/serviceaccounts", body({"metadata": {"name": "default"}}))
 
     async def make(number: int) -> None:
         name = f"game-{number}"
@@ -103,19 +83,19 @@ async def fill(client: Client, namespace: str, routes: int, pods: int) -> None:
         template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "room", "image": "room"}]}}
         spec = {"serviceName": name, "replicas": pods, "selector": {"matchLabels": labels}, "template": template}
         sets = _path(namespace, "statefulsets", "apps/v1")
-        made = json.loads(await client.post(sets, _body({"metadata": {"name": name}, "spec": spec})))
+        made = json.loads(await client.post(sets, body({"metadata": {"name": name}, "spec": spec})))
         owner = {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": name, "uid": made["metadata"]["uid"]}
         owners = [{**owner, "controller": True}]
         for index in range(pods):
             metadata = {"name": f"{name}-{index}", "labels": labels, "ownerReferences": owners}
             path = f"/api/v1/namespaces/{namespace}/pods"
-            await client.post(path, _body({"metadata": metadata, "spec": template["spec"]}))
+            await client.post(path, body({"metadata": metadata, "spec": template["spec"]}))
             status = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
-            await client.merge_patch(f"{path}/{name}-{index}/status", _body({"status": status}))
+            await client.merge_patch(f"{path}/{name}-{index}/status", body({"status": status}))
         route = {"apiVersion": API_VERSION, "kind": "StatefulRoute", "metadata": {"name": name}, "spec": {}}
-        await client.post(_path(namespace, "statefulroutes"), _body(route))
+        await client.post(_path(namespace, "statefulroutes"), body(route))
 
-    await _all(make, range(routes))
+    await every(make, range(routes))
 
 
 async def bind(client: Client, namespace: str, options: argparse.Namespace) -> None:
@@ -127,7 +107,7 @@ async def bind(client: Client, namespace: str, options: argparse.Namespace) -> N
         spec = {"routeName": route, "uid": f"user-{number}"}
         metadata = {"name": f"{route}.user-{number}"}
         await client.post(
-            path, _body({"apiVersion": API_VERSION, "kind": "PodLink", "metadata": metadata, "spec": spec})
+            path, body({"apiVersion": API_VERSION, "kind": "PodLink", "metadata": metadata, "spec": spec})
         )
 
     begun, coming = time.monotonic(), []
@@ -170,35 +150,15 @@ async def collecting() -> AsyncIterator[None]:
     await runner.cleanup()
 
 
-def _cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
-
-
-async def _settle(pid: int) -> None:
-    """Wait until the operator has begun, and has nothing left to do."""
-    await asyncio.sleep(3)
-    while True:
-        before = _cpu_seconds(pid)
-        await asyncio.sleep(1)
-        if _cpu_seconds(pid) - before < 0.02:  # noqa: PLR2004 - two percent of a core
-            return
-
-
 @contextlib.asynccontextmanager
-async def operating(way: Way, namespace: str, kubeconfig: Path) -> AsyncIterator[int]:
-    """An operator that has begun and has nothing to do; gives its process id."""
-    program = Path(sys.executable).with_name("statefulroute")
-    command: list[str | Path] = [program, "operator", "--kubeconfig", kubeconfig, "--no-leader-elect"]
+async def watching(way: Way, namespace: str, kubeconfig: Path) -> AsyncIterator[Measured]:
+    """An operator that has begun and has nothing to do."""
+    command: list[str | Path] = [PROGRAM, "operator", "--kubeconfig", kubeconfig, "--no-leader-elect"]
     command += ["--log-format", "json", "--watch-namespace", namespace, *way.options]
-    environment = {**os.environ, **way.environment}
-    operator = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment)  # noqa: ASYNC220 - it only starts
-    try:
-        await _settle(operator.pid)
-        yield operator.pid
-    finally:
-        operator.terminate()
-        operator.wait(30)
+    async with running(command, way.environment) as operator:
+        await asyncio.sleep(3)
+        await operator.settled()
+        yield operator
 
 
 @contextlib.asynccontextmanager
@@ -229,41 +189,37 @@ class Bench:
     async def pair(self, ways: tuple[Way, Way], namespaces: tuple[str, ...]) -> tuple[float, ...]:
         """The CPU milliseconds a binding of two ways that run at the same time, each in its namespace."""
         async with (
-            operating(ways[0], namespaces[0], self._kubeconfig) as first,
-            operating(ways[1], namespaces[1], self._kubeconfig) as second,
+            watching(ways[0], namespaces[0], self._kubeconfig) as first,
+            watching(ways[1], namespaces[1], self._kubeconfig) as second,
         ):
-            pids = (first, second)
-            before = [_cpu_seconds(pid) for pid in pids]
+            both = (first, second)
+            before = [each.cpu_seconds for each in both]
             async with scraping(*ways):
                 await asyncio.gather(*(bind(self._client, each, self._options) for each in namespaces))
-            spent = [_cpu_seconds(pid) - begun for pid, begun in zip(pids, before, strict=True)]
+            spent = [each.cpu_seconds - begun for each, begun in zip(both, before, strict=True)]
         for each in namespaces:
             await self._client.delete(_path(each, "podlinks"), b"{}")
         return tuple(seconds / self._options.links * 1000 for seconds in spent)
 
     async def scrape(self) -> dict[str, Any]:
         """The CPU milliseconds of one scrape, and its size."""
-        async with operating(SCRAPED, NAMESPACES[0], self._kubeconfig) as pid, aiohttp.ClientSession() as session:
-            before, size = _cpu_seconds(pid), 0
+        async with watching(SCRAPED, NAMESPACES[0], self._kubeconfig) as process, aiohttp.ClientSession() as session:
+            before, size = process.cpu_seconds, 0
             for _ in range(SCRAPES):
                 async with session.get(f"http://{ADDRESS}/metrics") as response:
                     size = len(await response.read())
-            cost = (_cpu_seconds(pid) - before) / SCRAPES * 1000
+            cost = (process.cpu_seconds - before) / SCRAPES * 1000
         return {"milliseconds": round(cost, 1), "bytes": size}
 
 
-async def bench(options: argparse.Namespace, cluster: LocalCluster) -> dict[str, Any]:
+async def bench(options: argparse.Namespace, kubeconfig: Path) -> dict[str, Any]:
     """All rounds; gives a row for each pair, and what one scrape costs."""
     costs: dict[str, list[tuple[float, ...]]] = {name: [] for name in PAIRS}
-    async with collecting(), connect(cluster.kubeconfig, None) as connection, Client(connection) as client:
-        while True:
-            with contextlib.suppress(APIError):
-                await client.get(f"/apis/{API_VERSION}/statefulroutes")
-                break
-            await asyncio.sleep(0.2)
+    async with collecting(), connect(kubeconfig, None) as connection, Client(connection) as client:
+        await await_kinds(client)
         for namespace in NAMESPACES:
             await fill(client, namespace, options.routes, options.pods)
-        made = Bench(client, cluster.kubeconfig, options)
+        made = Bench(client, kubeconfig, options)
         scrape = await made.scrape()
         for number in range(options.rounds):
             for name, ways in PAIRS.items():
@@ -290,10 +246,8 @@ def main() -> None:
     parser.add_argument("--pods", type=int, default=10, help="of each route")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    with LocalCluster.start(name=f"bench-{os.getpid()}", nodes=0) as cluster:
-        subprocess.run([cluster.kubectl, "--kubeconfig", cluster.kubeconfig, "apply", "-f", ROOT / "crds"], check=True)
-        cluster.part("controller-manager").kill()  # the pods are only objects: nobody is to make others
-        found = asyncio.run(bench(options, cluster))
+    with cluster() as kubeconfig:
+        found = asyncio.run(bench(options, kubeconfig))
     sys.stdout.write(f"{'':42}{'CPU ms a binding':>18}{'times':>8}  each round\n")
     for row in found["pairs"]:
         sys.stdout.write(f"{row['name']:42}{row['milliseconds']:>18}{row['ratio']:>8}  {row['ratios']}\n")

@@ -11,14 +11,11 @@ import argparse
 import asyncio
 import contextlib
 import json
-import os
 import random
 import re
-import signal
-import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,17 +23,14 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from localcluster import LocalCluster
+from measuring.place import await_kinds, body, cluster, every
+from measuring.processes import Measured, operating
 from statefulroute.api.group import API_VERSION
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.connection import connect
-from statefulroute.cluster.errors import APIError
 
-ROOT = Path(__file__).parents[1]
 PORT = 18080
-_AT_A_TIME = 24
 _DAY = 86_400
-_TICKS = os.sysconf("SC_CLK_TCK")
 _REQUESTS = re.compile(r'^apiserver_request_total\{.*?resource="(\w*)",.*?verb="(\w+)".*\} (\S+)$', re.MULTILINE)
 
 
@@ -81,27 +75,13 @@ class Pods:
         await runner.cleanup()
 
 
-async def _all(work: Callable[[int], Awaitable[Any]], items: Iterable[int]) -> None:
-    slots = asyncio.Semaphore(_AT_A_TIME)
-
-    async def one(item: int) -> None:
-        async with slots:
-            await work(item)
-
-    await asyncio.gather(*(one(item) for item in items))
-
-
-def _body(item: dict[str, Any]) -> bytes:
-    return msgspec.json.encode(item)
-
-
 async def fill(client: Client, routes: int, pods: int) -> None:
     """Make namespaces, StatefulSets, their pods, and routes."""
     namespaces = [f"bench-{number}" for number in range(max(1, routes // 50))]
     for name in namespaces:
-        await client.post("/api/v1/namespaces", _body({"metadata": {"name": name}}))
+        await client.post("/api/v1/namespaces", body({"metadata": {"name": name}}))
         account = {"metadata": {"name": "default"}}
-        await client.post(f"/api/v1/namespaces/{name}/serviceaccounts", _body(account))
+        await client.post(f"/api/v1/namespaces/{name}/serviceaccounts", body(account))
 
     async def make(number: int) -> None:
         namespace, name = namespaces[number % len(namespaces)], f"game-{number}"
@@ -109,7 +89,7 @@ async def fill(client: Client, routes: int, pods: int) -> None:
         template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "room", "image": "room"}]}}
         spec = {"serviceName": name, "replicas": pods, "selector": {"matchLabels": labels}, "template": template}
         sets = f"/apis/apps/v1/namespaces/{namespace}/statefulsets"
-        made = json.loads(await client.post(sets, _body({"metadata": {"name": name}, "spec": spec})))
+        made = json.loads(await client.post(sets, body({"metadata": {"name": name}, "spec": spec})))
         owner = {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": name, "uid": made["metadata"]["uid"]}
         for index in range(pods):
             place = number * pods + index
@@ -121,17 +101,17 @@ async def fill(client: Client, routes: int, pods: int) -> None:
             }
             pod = {"metadata": metadata, "spec": template["spec"]}
             path = f"/api/v1/namespaces/{namespace}/pods"
-            await client.post(path, _body(pod))
+            await client.post(path, body(pod))
             status = {
                 "phase": "Running",
                 "podIP": ip,
                 "podIPs": [{"ip": ip}],
                 "conditions": [{"type": "Ready", "status": "True"}],
             }
-            await client.merge_patch(f"{path}/{name}-{index}/status", _body({"status": status}))
-        await client.post(_routes(namespace), _body(_route(name)))
+            await client.merge_patch(f"{path}/{name}-{index}/status", body({"status": status}))
+        await client.post(_routes(namespace), body(_route(name)))
 
-    await _all(make, range(routes))
+    await every(make, range(routes))
 
 
 def _routes(namespace: str) -> str:
@@ -157,14 +137,9 @@ async def _edit_periods(client: Client, seconds: int) -> None:
     async def edit(number: int) -> None:
         metadata = listed[number]["metadata"]
         path = f"{_routes(metadata['namespace'])}/{metadata['name']}"
-        await client.merge_patch(path, _body({"spec": _periods(seconds)}))
+        await client.merge_patch(path, body({"spec": _periods(seconds)}))
 
-    await _all(edit, range(len(listed)))
-
-
-def _cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
+    await every(edit, range(len(listed)))
 
 
 async def _writes(client: Client) -> float:
@@ -173,14 +148,14 @@ async def _writes(client: Client) -> float:
     return sum(float(n) for resource, verb, n in found if verb == "PATCH" and resource in {"statefulroutes", "pods"})
 
 
-async def measure(name: str, seconds: float, pid: int, pods: Pods, client: Client) -> Phase:
+async def measure(name: str, seconds: float, process: Measured, pods: Pods, client: Client) -> Phase:
     """One phase."""
-    cpu, asked, writes, begun = _cpu_seconds(pid), pods.asked, await _writes(client), time.monotonic()
+    cpu, asked, writes, begun = process.cpu_seconds, pods.asked, await _writes(client), time.monotonic()
     await asyncio.sleep(seconds)
     passed = time.monotonic() - begun
     return Phase(
         name,
-        round((_cpu_seconds(pid) - cpu) / passed * 100, 2),
+        round((process.cpu_seconds - cpu) / passed * 100, 2),
         round((pods.asked - asked) / passed, 1),
         round((await _writes(client) - writes) / passed, 1),
     )
@@ -191,50 +166,31 @@ async def _largest_status(client: Client) -> int:
     return max(len(msgspec.json.encode(each)) for each in listed)
 
 
-async def _settle(pid: int) -> None:
-    """Wait until the operator has nothing left to do."""
-    while True:
-        before = _cpu_seconds(pid)
-        await asyncio.sleep(5)
-        if _cpu_seconds(pid) - before < 0.1:  # noqa: PLR2004 - two percent of a core
-            return
-
-
-async def bench(options: argparse.Namespace, cluster: LocalCluster) -> dict[str, Any]:
+async def bench(options: argparse.Namespace, kubeconfig: Path) -> dict[str, Any]:
     """All phases; gives what was found."""
     pods, phases = Pods(), []
-    async with pods.serving(), connect(cluster.kubeconfig, None) as connection, Client(connection) as client:
-        while True:
-            with contextlib.suppress(APIError):
-                await client.get(f"/apis/{API_VERSION}/statefulroutes")
-                break
-            await asyncio.sleep(0.2)
+    async with pods.serving(), connect(kubeconfig, None) as connection, Client(connection) as client:
+        await await_kinds(client)
         begun = time.monotonic()
         await fill(client, options.routes, options.pods)
         filled = time.monotonic() - begun
-        program = Path(sys.executable).with_name("statefulroute")
-        command: list[str | Path] = [program, "operator", "--kubeconfig", cluster.kubeconfig]
-        operator = subprocess.Popen(command, stderr=subprocess.DEVNULL)  # noqa: ASYNC220 - it only starts
-        try:
+        async with operating(kubeconfig) as operator:
             await asyncio.sleep(5)
-            await _settle(operator.pid)
-            phases.append(await measure("nothing due", options.seconds, operator.pid, pods, client))
+            await operator.settled(5)
+            phases.append(await measure("nothing due", options.seconds, operator, pods, client))
             await _edit_periods(client, options.period)
             await asyncio.sleep(2 * options.period)  # until every timer has had its second turn
-            phases.append(await measure("loads stand still", options.seconds, operator.pid, pods, client))
+            phases.append(await measure("loads stand still", options.seconds, operator, pods, client))
             pods.changing = True
             await asyncio.sleep(options.period)
-            phases.append(await measure("every load changes", options.seconds, operator.pid, pods, client))
-            memory = Path(f"/proc/{operator.pid}/status").read_text()
-        finally:
-            operator.send_signal(signal.SIGTERM)
-            operator.wait(30)
+            phases.append(await measure("every load changes", options.seconds, operator, pods, client))
+            _, peak = operator.mebibytes
         return {
             "routes": options.routes,
             "pods": options.routes * options.pods,
             "periodSeconds": options.period,
             "fillSeconds": round(filled, 1),
-            "peakMemoryKiB": int(re.findall(r"VmHWM:\s+(\d+)", memory)[0]),
+            "peakMemoryMiB": round(peak, 1),
             "largestRouteBytes": await _largest_status(client),
             "phases": [phase.__dict__ for phase in phases],
         }
@@ -248,10 +204,8 @@ def main() -> None:
     parser.add_argument("--period", type=int, default=30, help="seconds")
     parser.add_argument("--seconds", type=float, default=90, help="how long each phase is measured")
     options = parser.parse_args()
-    with LocalCluster.start(name=f"bench-{os.getpid()}", nodes=0) as cluster:
-        subprocess.run([cluster.kubectl, "--kubeconfig", cluster.kubeconfig, "apply", "-f", ROOT / "crds"], check=True)
-        cluster.part("controller-manager").kill()  # the pods are only objects: nobody is to make others
-        found = asyncio.run(bench(options, cluster))
+    with cluster() as kubeconfig:
+        found = asyncio.run(bench(options, kubeconfig))
     sys.stdout.write(f"{'':24}{'% of a core':>12}{'asked/s':>10}{'patches/s':>11}\n")
     for phase in found["phases"]:
         sys.stdout.write(f"{phase['name']:24}{phase['core_percent']:>12}{phase['asked']:>10}{phase['writes']:>11}\n")
