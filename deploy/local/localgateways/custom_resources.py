@@ -1,16 +1,13 @@
 """The definitions of the gateways' own kinds, as their Go modules have them."""
 
-import json
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from localcluster.errors import LocalClusterError
+from localcluster.modules import downloaded_modules
 from localcluster.progress import Progress
-from localcluster.toolchain import find_go
 
 MODULES = Path(__file__).parent / "definitions"
 
@@ -35,21 +32,7 @@ def definitions(progress: Progress) -> list[dict[str, Any]]:
     Raises:
         LocalClusterError: A module cannot be had, or defines one of them no more.
     """
-    go = find_go(progress)
-    done = subprocess.run(
-        [go.program, "mod", "download", "-json", *_DEFINED],
-        cwd=MODULES,
-        env=go.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise LocalClusterError(
-            f"{', '.join(_DEFINED)} could not be had: check that Go's module proxy can be reached.\n"
-            f"{done.stdout}{done.stderr}"
-        )
-    folders = {said["Path"]: Path(said["Dir"]) for said in _values(done.stdout)}
+    folders = downloaded_modules(_DEFINED, MODULES, progress)
     return [
         _definition(folders[module] / folder, name) for module, (folder, names) in _DEFINED.items() for name in names
     ]
@@ -61,23 +44,10 @@ def _definition(folder: Path, name: str) -> dict[str, Any]:
         # Helm's own lines stand around a definition, and never in it.
         plain = "\n".join(line for line in text.splitlines() if not line.startswith("{{"))
         for item in yaml.load_all(plain, Loader=yaml.CSafeLoader):
-            if (
-                item
-                and item["kind"] == "CustomResourceDefinition"
-                and f"{item['metadata']['name']}.".startswith(f"{name}.")
-            ):
+            if item and item["kind"] == "CustomResourceDefinition" and _is_named(item["metadata"]["name"], name):
                 return dict(item)
     raise LocalClusterError(f"{folder} defines no {name}: this version of the module is another one.")
 
 
 def _is_named(full: str, name: str) -> bool:
     return f"{full}.".startswith(f"{name}.")
-
-
-def _values(text: str) -> Iterator[dict[str, Any]]:
-    """The JSON values that stand one after the other."""
-    decoder, rest = json.JSONDecoder(), text.lstrip()
-    while rest:
-        value, end = decoder.raw_decode(rest)
-        yield value
-        rest = rest[end:].lstrip()
