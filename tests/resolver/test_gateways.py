@@ -12,8 +12,8 @@ from harness.witness import StatefulRoute
 from localcluster import LocalCluster
 from resolver.place import Place, in_thread
 from resolver.running import Running, running
-from statefulroute.resolver.gate import UnknownUid
 from statefulroute.resolver.uids import UidSource
+from statefulroute.resolver.unknown import UnknownUid
 
 HEADER = "x-gateway-destination-endpoint"
 

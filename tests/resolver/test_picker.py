@@ -23,10 +23,10 @@ from resolver.envoy import (
 from resolver.place import Place, in_thread
 from resolver.test_gateways import FORGED
 from statefulroute.domain.keys import RouteKey
-from statefulroute.resolver.gate import UnknownUid
 from statefulroute.resolver.picker.extproc_pb2 import ProcessingRequest
 from statefulroute.resolver.picker.server import ROUTE_METADATA, SERVICE
 from statefulroute.resolver.uids import UidSource
+from statefulroute.resolver.unknown import UnknownUid
 
 ALICE = [("x-user-id", "alice")]
 

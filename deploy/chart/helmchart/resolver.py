@@ -6,8 +6,8 @@ from pydantic import Field
 
 from helmchart.model import Object, Part, Seconds, Texts, written
 from helmchart.pods import Disruption, Probe, ServiceAccount, resources
-from statefulroute.cli.resolver_command import Unknown
 from statefulroute.resolver.settings import ENDPOINT_HEADER
+from statefulroute.resolver.unknown import UnknownUid
 
 #: The ports of its Service: for look-ups and gateways over HTTP, for ext_proc, and for probes and Prometheus.
 HTTP_PORT, GRPC_PORT, METRICS_PORT = 8080, 9002, 8081
@@ -125,8 +125,8 @@ class Resolver(Part):
     enabled: bool = Field(default=False, description="Whether it runs; `docs/resolver.md` says what it does.")
     replicas: Annotated[int, Field(ge=0, le=1000)] = Field(2, description="Its pods; each answers everything.")
     autoscaling: Autoscaling = Field(Autoscaling(), description="Pods as the load needs them.")
-    unknown_uid: Unknown = Field(
-        Unknown.BIND,
+    unknown_uid: UnknownUid = Field(
+        UnknownUid.BIND,
         description="What becomes of a gateway's request whose uid is not linked: bind it to the best pod, pass it to "
         "any available pod, or refuse it.",
     )

@@ -1,14 +1,14 @@
 """The commands."""
 
 from importlib.metadata import version as installed_version
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from statefulroute.api.rbac import LEASE
 from statefulroute.cli import resolver_command
-from statefulroute.cli.logs import LogFormat, LogLevel
+from statefulroute.cli.logs import LogLevel
+from statefulroute.cli.options import BindAddress, Context, Kubeconfig, LeastLevel, LineFormat
 from statefulroute.cli.people import changing, reading
 
 app = typer.Typer(
@@ -30,11 +30,8 @@ def version() -> None:
 @app.command()
 def operator(  # noqa: PLR0913 - an option each
     *,
-    kubeconfig: Annotated[
-        Path | None,
-        typer.Option(help="The kubeconfig; without it: $KUBECONFIG, the pod's own account, ~/.kube/config."),
-    ] = None,
-    context: Annotated[str | None, typer.Option(help="The kubeconfig's context; without it, the current one.")] = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
     watch_namespace: Annotated[
         list[str] | None,
         typer.Option(
@@ -47,10 +44,7 @@ def operator(  # noqa: PLR0913 - an option each
     moves_per_second: Annotated[
         int, typer.Option(min=1, help="How many links of lost pods are moved in a second, at the most.")
     ] = 200,
-    bind_address: Annotated[
-        str | None,
-        typer.Option(metavar="HOST:PORT", help="Where to answer /healthz, /readyz and /metrics; without it, nowhere."),
-    ] = None,
+    bind_address: BindAddress = None,
     leader_elect: Annotated[
         bool, typer.Option("--leader-elect/--no-leader-elect", help="Work only while holding the Lease.")
     ] = True,
@@ -65,10 +59,8 @@ def operator(  # noqa: PLR0913 - an option each
         float, typer.Option(help="How long after its last renewal the holder may write.")
     ] = 10,
     retry_period_seconds: Annotated[float, typer.Option(help="How often it is renewed, or tried for.")] = 2,
-    log_level: Annotated[LogLevel, typer.Option(help="The least level that is logged.")] = LogLevel.INFO,
-    log_format: Annotated[
-        LogFormat | None, typer.Option(help="How lines are written; without it: text on a terminal, else json.")
-    ] = None,
+    log_level: LeastLevel = LogLevel.INFO,
+    log_format: LineFormat = None,
     hash_uids: Annotated[
         bool,
         typer.Option("--hash-uids", help="Write a hash into logs and traces where there would be the uid of a link."),

@@ -1,14 +1,12 @@
 """The operator's process."""
 
-import asyncio
 import os
 from typing import NoReturn
 
 import structlog
-import typer
-import uvloop
 
 from statefulroute.cli.logs import LogFormat, LogLevel, set_up_logging
+from statefulroute.cli.process import run_process
 from statefulroute.cluster.errors import NotConnectedError
 from statefulroute.cluster.lease import NoLeaseNamespaceError
 from statefulroute.controllers.leadership import LeadershipLostError
@@ -23,16 +21,8 @@ log = structlog.get_logger(__name__)
 def run_operator(settings: Settings, level: LogLevel, log_format: LogFormat | None) -> None:
     """Run the operator until it is told to stop, or must end because it does not lead any more."""
     set_up_logging(level, log_format, hash_uids=settings.pseudonyms is not None)
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(run(settings, _abandon))
-    except (NotConnectedError, NotListeningError, NotTracingError, NoLeaseNamespaceError) as error:
-        typer.echo(f"statefulroute: {error}", err=True)
-        raise typer.Exit(1) from error
-    except Exception as error:
-        # Python would print it beside the log: in another form, and with uids that are to be hidden.
-        log.exception("ended by an unexpected error")
-        raise typer.Exit(1) from error
+    told = (NotConnectedError, NotListeningError, NotTracingError, NoLeaseNamespaceError)
+    run_process(lambda: run(settings, _abandon), told, log)
 
 
 def _abandon(why: LeadershipLostError) -> NoReturn:

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from statefulroute.cli.logs import LogFormat, LogLevel
+from statefulroute.cli.logs import LogLevel
+from statefulroute.cli.options import BindAddress, Context, Kubeconfig, LeastLevel, LineFormat
+from statefulroute.resolver.unknown import UnknownUid
 
 if TYPE_CHECKING:
     from statefulroute.domain.keys import RouteKey
@@ -15,14 +17,6 @@ _WHERE_UIDS_STAND = (
     "Where a gateway's request says whose it is: header:NAME, cookie:NAME, query:NAME, jwt:CLAIM or jwt:CLAIM@HEADER. "
     "May be repeated; the first that has one counts."
 )
-
-
-class Unknown(StrEnum):
-    """What becomes of a gateway's request whose uid is not linked."""
-
-    BIND = "bind"
-    ANY = "any"
-    REFUSE = "refuse"
 
 
 class NewLinks(StrEnum):
@@ -39,11 +33,8 @@ def register(app: typer.Typer) -> None:
 
 def resolver(  # noqa: PLR0913 - an option each
     *,
-    kubeconfig: Annotated[
-        Path | None,
-        typer.Option(help="The kubeconfig; without it: $KUBECONFIG, the pod's own account, ~/.kube/config."),
-    ] = None,
-    context: Annotated[str | None, typer.Option(help="The kubeconfig's context; without it, the current one.")] = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
     watch_namespace: Annotated[
         list[str] | None,
         typer.Option(
@@ -63,17 +54,14 @@ def resolver(  # noqa: PLR0913 - an option each
             metavar="NAMESPACE/NAME", help="The StatefulRoute of ext_proc calls that name none in their metadata."
         ),
     ] = None,
-    bind_address: Annotated[
-        str | None,
-        typer.Option(metavar="HOST:PORT", help="Where to answer /healthz, /readyz and /metrics; without it, nowhere."),
-    ] = None,
+    bind_address: BindAddress = None,
     unknown_uid: Annotated[
-        Unknown,
+        UnknownUid,
         typer.Option(
             help="What becomes of a gateway's request whose uid is not linked: bind it, pass it to any available pod, "
             "or refuse it."
         ),
-    ] = Unknown.BIND,
+    ] = UnknownUid.BIND,
     uid_from: Annotated[list[str] | None, typer.Option(metavar="PLACE", help=_WHERE_UIDS_STAND)] = None,
     endpoint_header: Annotated[
         str | None,
@@ -108,10 +96,8 @@ def resolver(  # noqa: PLR0913 - an option each
         float,
         typer.Option(min=0, help="How long to answer on when told to stop, while /readyz says so."),
     ] = 0,
-    log_level: Annotated[LogLevel, typer.Option(help="The least level that is logged.")] = LogLevel.INFO,
-    log_format: Annotated[
-        LogFormat | None, typer.Option(help="How lines are written; without it: text on a terminal, else json.")
-    ] = None,
+    log_level: LeastLevel = LogLevel.INFO,
+    log_format: LineFormat = None,
     hash_uids: Annotated[
         bool, typer.Option("--hash-uids", help="Write a hash into logs where there would be the uid of a link.")
     ] = False,
@@ -120,7 +106,6 @@ def resolver(  # noqa: PLR0913 - an option each
     # A cold `--help` does without the HTTP server and the Kubernetes client.
     from statefulroute.cli.resolver import run_resolver  # noqa: PLC0415
     from statefulroute.monitoring.address import Address  # noqa: PLC0415
-    from statefulroute.resolver.gate import UnknownUid  # noqa: PLC0415
     from statefulroute.resolver.settings import ENDPOINT_HEADER, Settings, Tls  # noqa: PLC0415
     from statefulroute.resolver.uids import UidSource  # noqa: PLC0415
 
@@ -140,7 +125,7 @@ def resolver(  # noqa: PLR0913 - an option each
             grpc_address=None if grpc_address is None else Address.parse(grpc_address),
             default_route=None if default_route is None else _route(default_route),
             bind_address=None if bind_address is None else Address.parse(bind_address),
-            unknown_uid=UnknownUid(unknown_uid),
+            unknown_uid=unknown_uid,
             uid_sources=sources,
             endpoint_header=endpoint_header or ENDPOINT_HEADER,
             temporary_links=new_links is NewLinks.TEMPORARY,

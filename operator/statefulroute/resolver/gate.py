@@ -1,7 +1,6 @@
 """Where a gateway sends a request: to the pod that holds its user, and what becomes of one whom none holds."""
 
 from collections.abc import Container
-from enum import StrEnum
 from itertools import count
 from typing import NamedTuple
 
@@ -13,17 +12,7 @@ from statefulroute.domain.route import Route
 from statefulroute.resolver.binding import Binder
 from statefulroute.resolver.directory import Directory
 from statefulroute.resolver.problems import ProblemError, ProblemKind
-
-
-class UnknownUid(StrEnum):
-    """What becomes of the request of a uid that is not linked."""
-
-    BIND = "bind"
-    """The uid is bound to the best pod; a request without a uid goes to any available pod."""
-    ANY = "any"
-    """It goes to any available pod, and nobody is bound."""
-    REFUSE = "refuse"
-    """It is refused."""
+from statefulroute.resolver.unknown import UnknownUid
 
 
 class Pick(NamedTuple):

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from statefulroute.domain.keys import RouteKey
 from statefulroute.monitoring.address import Address
-from statefulroute.resolver.gate import UnknownUid
 from statefulroute.resolver.uids import UidSource
+from statefulroute.resolver.unknown import UnknownUid
 
 #: The header that the Gateway API's endpoint pickers answer in.
 ENDPOINT_HEADER = "x-gateway-destination-endpoint"

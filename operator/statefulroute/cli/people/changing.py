@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from statefulroute.cli.options import Context, Kubeconfig
 from statefulroute.cli.people import completing
-from statefulroute.cli.people.options import AllNamespaces, Context, Kubeconfig, Namespace
+from statefulroute.cli.people.options import AllNamespaces, Namespace
 
 if TYPE_CHECKING:
     from statefulroute.cli.people.cluster import Cluster

@@ -1,7 +1,6 @@
 """The options that commands have in common, spelt as kubectl spells them."""
 
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,11 +18,6 @@ class Output(StrEnum):
     NAME = "name"
 
 
-Kubeconfig = Annotated[
-    Path | None,
-    typer.Option(help="The kubeconfig; without it: $KUBECONFIG, the pod's own account, ~/.kube/config."),
-]
-Context = Annotated[str | None, typer.Option(help="The kubeconfig's context; without it, the current one.")]
 Namespace = Annotated[
     str | None,
     typer.Option("--namespace", "-n", help="Without it, that of the context.", autocompletion=completing.namespaces),

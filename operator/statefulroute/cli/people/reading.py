@@ -7,17 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from statefulroute.cli.options import Context, Kubeconfig
 from statefulroute.cli.people import completing
-from statefulroute.cli.people.options import (
-    AllNamespaces,
-    Context,
-    Format,
-    Kubeconfig,
-    Namespace,
-    NoHeaders,
-    Output,
-    Watch,
-)
+from statefulroute.cli.people.options import AllNamespaces, Format, Namespace, NoHeaders, Output, Watch
 
 if TYPE_CHECKING:
     from statefulroute.cli.people.cluster import Cluster

@@ -1,0 +1,33 @@
+"""How a process of ours runs and ends."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+import typer
+import uvloop
+
+
+def run_process(
+    main: Callable[[], Coroutine[Any, Any, None]],
+    told: tuple[type[Exception], ...],
+    log: structlog.stdlib.BoundLogger,
+) -> None:
+    """Run a program until it ends; what ends it otherwise is told of, and the exit code is 1.
+
+    Args:
+        main: the program.
+        told: errors whose sentence says what is to be done.
+        log: hears of any other.
+    """
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(main())
+    except told as error:
+        typer.echo(f"statefulroute: {error}", err=True)
+        raise typer.Exit(1) from error
+    except Exception as error:
+        # Python would print it beside the log: in another form, and with uids that are to be hidden.
+        log.exception("ended by an unexpected error")
+        raise typer.Exit(1) from error
