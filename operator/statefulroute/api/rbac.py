@@ -159,8 +159,8 @@ def _resolver_rules() -> list[dict[str, Any]]:
         # The links: read them all, bind who is new, renew those in use. It releases nobody.
         _allow(GROUP, [POD_LINK.plural], [*_READ, "create", "patch"]),
         # Which pods there are, whom they take, and where they are.
-        _allow(GROUP, [STATEFUL_ROUTE.plural], ["list", "watch"]),
-        _allow("", ["pods"], ["list", "watch"]),
+        _allow(GROUP, [STATEFUL_ROUTE.plural], _FOLLOW),
+        _allow("", ["pods"], _FOLLOW),
     ]
 
 

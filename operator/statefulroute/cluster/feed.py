@@ -48,6 +48,12 @@ class Feed(Generic[T]):
             reflector.observe(item)
 
 
+async def synced(reflectors: Iterable[Reflector[Any]]) -> None:
+    """Wait until everything that is followed was listed."""
+    for reflector in reflectors:
+        await reflector.synced.wait()
+
+
 @asynccontextmanager
 async def following(reflectors: Iterable[Reflector[Any]]) -> AsyncIterator[None]:
     """Follow the API server while the context lasts."""

@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from statefulroute.cluster.client import Client
-from statefulroute.cluster.feed import Feed, following
+from statefulroute.cluster.feed import Feed, following, synced
 from statefulroute.cluster.reflector import Reflector
 from statefulroute.cluster.wire import LINKS, NODES, PODS, ROUTES, STATEFUL_SETS
 from statefulroute.cluster.workloads import Workloads
@@ -51,5 +51,4 @@ class Mirror:
 
     async def wait_synced(self) -> None:
         """Wait until every kind was listed."""
-        for reflector in self.reflectors:
-            await reflector.synced.wait()
+        await synced(self.reflectors)

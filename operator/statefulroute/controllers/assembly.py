@@ -3,7 +3,6 @@
 import socket
 import time
 from dataclasses import dataclass
-from importlib.metadata import version
 
 from prometheus_client.registry import Collector
 
@@ -31,6 +30,7 @@ from statefulroute.controllers.routes.state import StateTimer
 from statefulroute.controllers.routes.workload import WorkloadTimer
 from statefulroute.controllers.settings import Settings
 from statefulroute.controllers.views import RouteViews
+from statefulroute.monitoring.build import BuildMetrics
 from statefulroute.monitoring.caches import CacheMetrics
 
 
@@ -101,7 +101,8 @@ def assemble(settings: Settings, lead: Leadership, client: Client, endpoints: Lo
         clock=utc_now,
     )
     collectors: tuple[Collector, ...] = (
-        ProcessMetrics(version("statefulroute"), lambda: lead.leads, links.backlog),
+        BuildMetrics("operator"),
+        ProcessMetrics(lambda: lead.leads, links.backlog),
         metrics,
         RouteMetrics(mirror.routes.cache, views, assessments, lambda: lead.leads, utc_now),
         *timers.collectors,

@@ -2,13 +2,11 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
 import kopf
 import structlog
-from prometheus_client.registry import Collector
 
 from statefulroute.api.group import FINALIZER
 from statefulroute.cluster.client import Client
@@ -23,7 +21,6 @@ from statefulroute.controllers.leadership import Abandon, Leadership, leadership
 from statefulroute.controllers.monitoring.tracing import tracing
 from statefulroute.controllers.routes.persistence import GenerationStorage, NoProgressStorage
 from statefulroute.controllers.settings import Settings
-from statefulroute.monitoring.exposition import Exposition
 from statefulroute.monitoring.health import Health
 from statefulroute.monitoring.requests import RequestMetrics
 from statefulroute.monitoring.server import serving
@@ -63,7 +60,8 @@ async def run(settings: Settings, abandon: Abandon) -> None:
         LoadEndpoints() as endpoints,
     ):
         parts = assemble(settings, lead, client, endpoints, spans)
-        async with _monitoring(settings, parts, requests.collectors), parts.mirror.running():
+        health, collectors = Health(parts.mirror.reflectors), (*parts.collectors, *requests.collectors)
+        async with serving(settings.bind_address, health, collectors), parts.mirror.running():
             # Every task of ours is made before kopf begins: kopf ends the ones that are made later.
             stopping = asyncio.create_task(stop.wait())
             await _first(stopping, asyncio.create_task(parts.mirror.wait_synced()))
@@ -73,17 +71,6 @@ async def run(settings: Settings, abandon: Abandon) -> None:
             if lead.won.is_set() and not stop.is_set():
                 await _work(settings, lead, parts, requests, stop, stopping)
     log.info("stopped")
-
-
-@asynccontextmanager
-async def _monitoring(settings: Settings, parts: Parts, collectors: Iterable[Collector]) -> AsyncIterator[None]:
-    """Answer probes and Prometheus while the context lasts, where that is asked for."""
-    if settings.bind_address is None:
-        yield
-        return
-    exposition = Exposition((*parts.collectors, *collectors))
-    async with serving(settings.bind_address, Health(parts.mirror.reflectors), exposition):
-        yield
 
 
 async def _work(  # noqa: PLR0913, PLR0917 - what is run, and how it is known when to end

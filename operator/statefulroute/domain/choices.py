@@ -38,8 +38,12 @@ class Choices:
     def choose(self, route: Route, now: datetime, among: Container[PodKey] | None = None) -> PodKey:
         """The same for a user who goes there, and is counted. Takes and raises as `best` does."""
         pod = self.best(route, now, among)
-        self._bound.setdefault(route.key, Counter())[pod] += 1
+        self.count(route, pod)
         return pod
+
+    def count(self, route: Route, pod: PodKey) -> None:
+        """Take note that a user was sent to a pod."""
+        self._bound.setdefault(route.key, Counter())[pod] += 1
 
     def route_changed(self, old: Route | None, new: Route | None) -> None:
         """Take in a new version of a route: once its status counts anew, it has counted those who were sent."""

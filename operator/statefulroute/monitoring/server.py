@@ -10,6 +10,7 @@ from ssl import SSLContext
 import structlog
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
+from prometheus_client.registry import Collector
 
 from statefulroute.monitoring.address import Address
 from statefulroute.monitoring.exposition import CONTENT_TYPE, Exposition
@@ -26,16 +27,24 @@ class NotListeningError(Exception):
 
 
 @asynccontextmanager
-async def serving(address: Address, health: Health, exposition: Exposition) -> AsyncIterator[None]:
+async def serving(address: Address | None, health: Health, collectors: Iterable[Collector] = ()) -> AsyncIterator[None]:
     """Answer while the context lasts.
+
+    Args:
+        address: where; None is nowhere.
+        health: what probes are told.
+        collectors: what Prometheus is told.
 
     Raises:
         NotListeningError: the address cannot be listened at.
     """
+    if address is None:
+        yield
+        return
     application = web.Application()
     application.router.add_get("/healthz", _answering("healthz", health.live))
     application.router.add_get("/readyz", _answering("readyz", health.ready))
-    application.router.add_get("/metrics", _exposing(exposition))
+    application.router.add_get("/metrics", _exposing(Exposition(collectors)))
     async with listening(application, address) as addresses:
         log.info("answering probes and Prometheus", addresses=addresses)
         yield

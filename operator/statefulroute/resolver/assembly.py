@@ -1,13 +1,12 @@
 """How the parts of the resolver are put together."""
 
 from dataclasses import dataclass
-from importlib.metadata import version
 
 from aiohttp import web
-from prometheus_client.metrics_core import InfoMetricFamily
 from prometheus_client.registry import Collector
 
 from statefulroute.cluster.client import Client
+from statefulroute.monitoring.build import BuildMetrics
 from statefulroute.monitoring.caches import CacheMetrics
 from statefulroute.resolver.binding import Binder
 from statefulroute.resolver.callers import Callers, Tokens
@@ -45,15 +44,6 @@ class Parts:
     collectors: tuple[Collector, ...]
 
 
-class _Build:
-    """Tells which version this is."""
-
-    def collect(self) -> list[InfoMetricFamily]:
-        """The family."""
-        said = {"version": version("statefulroute")}
-        return [InfoMetricFamily("statefulroute_build", "The version of this resolver.", said)]
-
-
 def assemble(settings: Settings, client: Client) -> Parts:
     """Make the parts; none of them runs yet.
 
@@ -79,5 +69,5 @@ def assemble(settings: Settings, client: Client) -> Parts:
         callers,
         metrics,
     )
-    collectors = (_Build(), *metrics.collectors, CacheMetrics(directory.reflectors))
+    collectors = (BuildMetrics("resolver"), *metrics.collectors, CacheMetrics(directory.reflectors))
     return Parts(directory, binder, gate, callers, made, metrics, collectors)

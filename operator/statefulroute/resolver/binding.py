@@ -136,7 +136,7 @@ class Binder:
                 ceil(wait),
             )
         self._told("bound")
-        self._choices.choose(route, self._clock(), {pod})
+        self._choices.count(route, pod)
         return pod
 
     async def _renew(self, link: Link) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from statefulroute.api.statefulroute import PodStatus
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.clock import Clock, utc_now
-from statefulroute.cluster.feed import Feed, following
+from statefulroute.cluster.feed import Feed, following, synced
 from statefulroute.cluster.reflector import Reflector
 from statefulroute.cluster.wire import ENDPOINTS, LINKS, ROUTES
 from statefulroute.domain import service
@@ -77,8 +77,7 @@ class Directory:
 
     async def wait_synced(self) -> None:
         """Wait until everything was read for the first time."""
-        for reflector in self.reflectors:
-            await reflector.synced.wait()
+        await synced(self.reflectors)
 
     def age(self, namespace: str) -> float:
         """Seconds since the API server has told something last, of each kind: so old an answer may be.

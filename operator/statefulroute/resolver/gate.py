@@ -11,7 +11,7 @@ from statefulroute.domain.link import Link
 from statefulroute.domain.route import Route
 from statefulroute.resolver.binding import Binder
 from statefulroute.resolver.directory import Directory
-from statefulroute.resolver.problems import ProblemError, ProblemKind
+from statefulroute.resolver.problems import ProblemError, ProblemKind, not_linked
 from statefulroute.resolver.unknown import UnknownUid
 
 
@@ -105,4 +105,4 @@ def _endpoint(address: Address) -> str:
 def _refusal(route: Route, uid: str | None) -> ProblemError:
     if uid is None:
         return ProblemError(ProblemKind.NO_UID, "the request does not say whose it is")
-    return ProblemError(ProblemKind.NOT_LINKED, f"{uid!r} is not linked in StatefulRoute {route.name!r}")
+    return not_linked(route.name, uid)

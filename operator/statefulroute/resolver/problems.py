@@ -106,6 +106,12 @@ class ProblemError(Exception):
 
 _WORTH_RETRYING = (429, 503)
 
+
+def not_linked(route: str, uid: str) -> ProblemError:
+    """That nobody has bound a uid in a route."""
+    return ProblemError(ProblemKind.NOT_LINKED, f"{uid!r} is not linked in StatefulRoute {route!r}")
+
+
 _KINDS: dict[type[Exception], ProblemKind] = {
     InvalidParameterError: ProblemKind.INVALID_PARAMETER,
     ServiceNotFoundError: ProblemKind.ROUTE_NOT_FOUND,

@@ -2,16 +2,14 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from ssl import SSLContext
 
 import structlog
-from prometheus_client.registry import Collector
 
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.connection import connect
-from statefulroute.monitoring.exposition import Exposition
 from statefulroute.monitoring.health import Health
 from statefulroute.monitoring.requests import RequestMetrics
 from statefulroute.monitoring.server import listening, serving
@@ -49,7 +47,8 @@ async def run(settings: Settings) -> None:
     ):
         parts = assemble(settings, client)
         health = Health(parts.directory.reflectors)
-        async with _monitoring(settings, parts, health, requests.collectors), parts.directory.running():
+        collectors = (*parts.collectors, *requests.collectors)
+        async with serving(settings.bind_address, health, collectors), parts.directory.running():
             stopping = asyncio.create_task(stop.wait())
             synced = asyncio.create_task(parts.directory.wait_synced())
             # Nobody is answered from half a copy: who is not in it would be bound anew.
@@ -91,15 +90,3 @@ async def _picking(settings: Settings, parts: Parts) -> AsyncIterator[Callable[[
 
 async def _nothing() -> None:
     """There is nothing to end."""
-
-
-@asynccontextmanager
-async def _monitoring(
-    settings: Settings, parts: Parts, health: Health, collectors: Iterable[Collector]
-) -> AsyncIterator[None]:
-    """Answer probes and Prometheus while the context lasts, where that is asked for."""
-    if settings.bind_address is None:
-        yield
-        return
-    async with serving(settings.bind_address, health, Exposition((*parts.collectors, *collectors))):
-        yield

@@ -20,8 +20,6 @@ from statefulroute.monitoring.health import Health
 from statefulroute.monitoring.requests import RequestMetrics
 from statefulroute.monitoring.server import NotListeningError, serving
 
-NOTHING = Exposition(())
-
 Ask = Callable[[str], Awaitable[tuple[int, str]]]
 
 
@@ -29,7 +27,7 @@ Ask = Callable[[str], Awaitable[tuple[int, str]]]
 async def asking(health: Health) -> AsyncIterator[Ask]:
     """A server of this health; gives what asks it for a path."""
     with capture_logs() as lines:
-        async with serving(Address("127.0.0.1", 0), health, NOTHING), ClientSession() as session:
+        async with serving(Address("127.0.0.1", 0), health), ClientSession() as session:
             (address,) = lines[0]["addresses"]
 
             async def ask(path: str) -> tuple[int, str]:
@@ -108,7 +106,7 @@ async def test_a_port_that_is_taken_is_told_with_what_to_do() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         address = Address(*taken.getsockname())
         with pytest.raises(NotListeningError) as told:
-            async with serving(address, Health(()), NOTHING):
+            async with serving(address, Health(())):
                 pass
     assert str(told.value) == (
         f"cannot listen at {address}: another process listens there; choose another port with --bind-address"
@@ -118,7 +116,7 @@ async def test_a_port_that_is_taken_is_told_with_what_to_do() -> None:
 @pytest.mark.parametrize("address", [Address("192.0.2.1", 8080), Address("no-such-host.invalid", 8080)], ids=str)
 async def test_an_address_that_is_not_of_this_machine_is_told_with_what_to_do(address: Address) -> None:
     with pytest.raises(NotListeningError) as told:
-        async with serving(address, Health(()), NOTHING):
+        async with serving(address, Health(())):
             pass
     assert str(told.value).startswith(f"cannot listen at {address}: ")
     assert str(told.value).endswith("; choose another address with --bind-address")

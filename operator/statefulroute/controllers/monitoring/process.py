@@ -1,8 +1,8 @@
-"""The process itself: which version it is, whether it leads, and what it has to do."""
+"""The process itself: whether it leads, and what it has to do."""
 
 from collections.abc import Callable, Iterator
 
-from prometheus_client.metrics_core import GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
 from statefulroute.controllers.work_queue import Backlog
 
@@ -11,20 +11,17 @@ class ProcessMetrics:
     """Tells of this process.
 
     Args:
-        version: of the package.
         leads: whether it is the one that writes.
         backlog: the links that it has to work on.
     """
 
-    def __init__(self, version: str, leads: Callable[[], bool], backlog: Callable[[], Backlog]) -> None:
-        self._version = version
+    def __init__(self, leads: Callable[[], bool], backlog: Callable[[], Backlog]) -> None:
         self._leads = leads
         self._backlog = backlog
 
     def collect(self) -> Iterator[Metric]:
         """The families."""
         backlog = self._backlog()
-        yield InfoMetricFamily("statefulroute_build", "The version of this operator.", {"version": self._version})
         yield _gauge("leader", "1 while this process is the one that writes.", self._leads())
         yield _gauge("queue_depth", "Links that wait for work, are worked on, or are to be tried again.", backlog.depth)
         yield _gauge(

@@ -22,7 +22,7 @@ from statefulroute.resolver.answers import (
 )
 from statefulroute.resolver.binding import Binder
 from statefulroute.resolver.directory import Directory
-from statefulroute.resolver.problems import EXPECTED, Problem, ProblemError, ProblemKind, problem_of
+from statefulroute.resolver.problems import EXPECTED, Problem, ProblemError, ProblemKind, not_linked, problem_of
 
 B = TypeVar("B")
 
@@ -110,8 +110,7 @@ class Lookups:
         return self._told(request, key, _encode(route_answer(route, self._directory.addresses(route), best)))
 
     def _not_linked(self, key: RouteKey, uid: str) -> ProblemError:
-        route = self._directory.route(key)
-        return ProblemError(ProblemKind.NOT_LINKED, f"{uid!r} is not linked in StatefulRoute {route.name!r}")
+        return not_linked(self._directory.route(key).name, uid)
 
     def _told(self, request: web.Request, key: RouteKey, body: bytes, *, is_fresh: bool = False) -> web.Response:
         """The answer, with how old it may be; without its body where the caller has it."""

@@ -177,9 +177,9 @@ async def picking(address: Address, picker: Picker, tls: Tls | None = None) -> A
     health_pb2_grpc.add_HealthServicer_to_server(state, server)
     for name in (*_READY, "liveness"):
         await state.set(name, _SERVING)
-    host = "[::]" if address.host is None else f"[{address.host}]" if ":" in address.host else address.host
+    named = address if address.host is not None else address._replace(host="::")
     try:
-        port = _listen(server, f"{host}:{address.port}", tls)
+        port = _listen(server, str(named), tls)
     except RuntimeError as error:
         raise NotListeningError(
             f"cannot listen at {address}: another process listens there, or it is no address of this machine; choose "
@@ -187,7 +187,7 @@ async def picking(address: Address, picker: Picker, tls: Tls | None = None) -> A
         ) from error
     await server.start()
     try:
-        yield Serving(f"{host}:{port}", state)
+        yield Serving(str(named._replace(port=port)), state)
     finally:
         await server.stop(_END_SECONDS)
 
