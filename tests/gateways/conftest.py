@@ -160,16 +160,10 @@ def kubelet(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield made
 
 
-@pytest.fixture(scope="module")
-def resolvers(
-    cluster: LocalCluster, service: Service, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[list[ResolverProcess]]:
-    """Two resolvers."""
-    folder = tmp_path_factory.mktemp("resolvers")
-    made = [
-        ResolverProcess(cluster.kubeconfig, folder / f"{each}.log", "--watch-namespace", service.namespace, *PICKING)
-        for each in range(2)
-    ]
+@contextmanager
+def two_resolvers(kubeconfig: Path, folder: Path, *options: str) -> Iterator[list[ResolverProcess]]:
+    """Two resolvers that serve while the context lasts; a test may end one itself."""
+    made = [ResolverProcess(kubeconfig, folder / f"resolver-{each}.log", *options, *PICKING) for each in range(2)]
     try:
         for resolver in made:
             resolver.launch()
@@ -180,6 +174,16 @@ def resolvers(
         for resolver in made:
             if resolver.is_running:
                 resolver.stop()
+
+
+@pytest.fixture(scope="module")
+def resolvers(
+    cluster: LocalCluster, service: Service, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[list[ResolverProcess]]:
+    """Two resolvers."""
+    folder = tmp_path_factory.mktemp("resolvers")
+    with two_resolvers(cluster.kubeconfig, folder, "--watch-namespace", service.namespace) as made:
+        yield made
     assert [line for resolver in made for line in resolver.complaints()] == []
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gateways.asking import ask
-from gateways.conftest import DUPLEX, EXT_PROC, GATEWAYS, PICKING, Programs, standing_before
+from gateways.conftest import DUPLEX, EXT_PROC, GATEWAYS, Programs, standing_before, two_resolvers
 from harness.kubectl import Kubectl
 from harness.patience import eventually
 from harness.resolver import ResolverProcess
@@ -65,17 +65,8 @@ def users_at(fragile: LocalCluster, addresses: list[str], tmp_path: Path) -> Ite
 def resolvers(users_at: None, fragile: LocalCluster, tmp_path: Path) -> Iterator[list[ResolverProcess]]:
     """Two resolvers that know them."""
     del users_at
-    made = [ResolverProcess(fragile.kubeconfig, tmp_path / f"resolver-{each}.log", *PICKING) for each in range(2)]
-    try:
-        for resolver in made:
-            resolver.launch()
-        for resolver in made:
-            resolver.await_serving()
+    with two_resolvers(fragile.kubeconfig, tmp_path) as made:
         yield made
-    finally:
-        for resolver in made:
-            if resolver.is_running:
-                resolver.stop()
 
 
 @pytest.fixture
