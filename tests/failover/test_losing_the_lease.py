@@ -67,8 +67,10 @@ def test_while_the_api_server_is_away_the_leader_ends_before_another_may_lead(
     assert why.startswith(f"not renewed within {ROOMY.deadline:g} s: "), why
     standby.await_leading()
     game.await_bound(game.link("alice"))
-    # What was under way when the server froze may be carried out when it goes on: nothing can call it back.
     renewed = [each.received for each in leader.lease_writes() if each.received < ended]
     assert ended - renewed[-1] < timedelta(seconds=ROOMY.duration), "another could have led already"
     assert standby.operator.is_running
-    assert not late([each for each in leader.writes() if each.resource != "leases"], ended)
+    # What lay in the sockets of the frozen server reaches it when it goes on, after the leader's end: nothing can call
+    # that back, but it comes before the request by which another takes the Lease.
+    taken = next(each.received for each in standby.lease_writes() if each.received > renewed[-1])
+    assert not late(leader.writes(), taken)
