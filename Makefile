@@ -115,7 +115,7 @@ lock: setup ## Lock the requirements anew (versions and hashes)
 .PHONY: test
 test: setup lint ## Run every test: unit, API tables, local cluster, end to end
 	@$(BIN)/localcluster build
-	@$(BIN)/pytest --numprocesses 2 --dist loadfile
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 	@$(MAKE) --no-print-directory test-pythons
 
 .PHONY: test-unit

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,11 @@ from harness.objects import encoded_name, pod_link
 from harness.sizes import links
 from harness.terminal import TerminalSession
 from harness.witness import PodLink, Witness
+from statefulroute.api.group import GROUP
 
 LATER = "2099-01-01T00:00:00Z"
+
+NO_GUESTS = "guests are not linked here"
 
 #: Runs a command and writes its peak of memory. The tests' own process is large, and a child begins as its copy.
 MEASURED = """
@@ -190,16 +194,35 @@ def _number(complaint: str) -> int:
 def test_what_the_api_server_refuses_costs_no_good_line(
     there: Command, here: Kubectl, witness: Witness, tmp_path: Path
 ) -> None:
-    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "links"}}
-    hard = {"hard": {"count/podlinks.statefulroute.io": "3"}}
-    here.within(there.namespace).create({**quota, "spec": hard})
-    text = "".join(line(routeName="game", uid=f"user-{n}") + "\n" for n in range(5))
-    _until(lambda: "hard" in here.within(there.namespace).get_json("resourcequota", "links").get("status", {}))
+    text = "".join(line(routeName="game", uid=f"{kind}-{n}") + "\n" for n in range(2) for kind in ("guest", "member"))
     (tmp_path / "links").write_text(text)
-    result = there.quick("import", str(tmp_path / "links"))
-    assert (result.code, result.stdout) == (1, "3 created, 0 kept, 2 refused\n"), result
-    assert result.stderr.count("exceeded quota: links") == 2
-    assert len(specs(witness, there.namespace)) == 3
+    with _without_guests(here.within(there.namespace)):
+        result = there.quick("import", str(tmp_path / "links"))
+    assert (result.code, result.stdout) == (1, "2 created, 0 kept, 2 refused\n"), result
+    assert result.stderr.count(NO_GUESTS) == 2
+    assert sorted(specs(witness, there.namespace)) == ["game.member-0", "game.member-1"]
+
+
+@contextmanager
+def _without_guests(kubectl: Kubectl) -> Iterator[None]:
+    """A policy of the namespace's own, which refuses links of guests, as long as the context lasts."""
+    name = f"no-guests.{kubectl.namespace}"
+    rule = {"apiGroups": [GROUP], "apiVersions": ["*"], "operations": ["CREATE"], "resources": ["podlinks"]}
+    policy = {
+        "matchConstraints": {"resourceRules": [rule]},
+        "validations": [{"expression": "!object.spec.uid.startsWith('guest')", "message": NO_GUESTS}],
+    }
+    own = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": kubectl.namespace}}}
+    binding = {"policyName": name, "validationActions": ["Deny"], "matchResources": own}
+    for kind, spec in (("ValidatingAdmissionPolicy", policy), ("ValidatingAdmissionPolicyBinding", binding)):
+        head = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": {"name": name}}
+        kubectl.create({**head, "spec": spec})
+    try:
+        _until(lambda: NO_GUESTS in kubectl.try_out(pod_link(uid="guest", namespace=kubectl.namespace)).stderr)
+        yield
+    finally:
+        for kind in ("validatingadmissionpolicybinding", "validatingadmissionpolicy"):
+            kubectl.run("delete", kind, name).expect_success()
 
 
 @pytest.mark.timeout(900)
