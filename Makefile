@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 PROTO := operator/statefulroute/resolver/picker/extproc.proto
 HELMCHART := PYTHONPATH=deploy/chart $(BIN)/python -m helmchart
+FIGURES := PYTHONPATH=benchmarks $(BIN)/python -m measuring.digest docs/benchmarks
 
 # `make demo ONCE=1` ends by itself; without ONCE it stays up until Ctrl-C.
 ONCE ?=
@@ -67,6 +68,7 @@ lint: setup ## Check style, types, layers and generated files
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m statefulroute.api --check
 	@$(HELMCHART) --check
+	@$(FIGURES) --check
 
 .PHONY: audit
 audit: $(VENV)/audit/.synced ## Compare the locked versions with the published advisories (asks an advisory service)
@@ -97,6 +99,7 @@ generate: setup ## Write the files that are generated from the types
 	@$(BIN)/python -m statefulroute.api
 	@$(BIN)/python -m grpc_tools.protoc --proto_path=operator --python_out=operator --pyi_out=operator $(PROTO)
 	@$(HELMCHART)
+	@$(FIGURES)
 
 .PHONY: lock
 lock: setup ## Lock the requirements anew (versions and hashes)

@@ -3,8 +3,9 @@
     python benchmarks/growth.py [--sizes 1000 10000 100000] [--links 1000] [--pods 10] [--rounds 3]
 
 At each size so many links are bound already. In each round, `--links` more are bound that name their pod, as many
-that leave the choice, and as many are removed when their time is over. Then an operator starts among all links, and
-processes tell how much they hold. Of a start and of what is held, the part that is there without links is taken off.
+that leave the choice, and as many are removed when their time is over. Users are looked up in a driver's cache, and by
+a resolver. Then an operator starts among all links, and processes tell how much they hold. Of a start and of what is
+held, the part that is there without links is taken off.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from collections.abc import Mapping
 
 from measuring.binding import CHOSEN, CPU, NAMED, arrivals, operator, warm_up
 from measuring.ending import REMOVAL_CPU, expire
+from measuring.looking import microseconds_to_get, microseconds_to_look_up
 from measuring.place import Place, cluster, place
 from measuring.report import Goal, Report, finish, parser
 from measuring.rounds import Figures, spreads
@@ -19,6 +21,7 @@ from measuring.starting import PROCESSES, START_CPU, adopt, heaps, restart
 
 BOUND, CHOICE = "CPU ms to bind", "CPU ms to choose"
 STARTED = "CPU ms a link at a start"
+GOT, LOOKED_UP = "µs to get, driver", "CPU µs to look up, resolver"
 
 #: By how many times a link may cost more among the most others than among the fewest.
 LIMIT = 1.3
@@ -53,6 +56,8 @@ class Costs:
             BOUND: await self._binding("named", users),
             CHOICE: await self._binding("chosen", users),
             REMOVAL_CPU: (await expire(self._here, users, _REMOVALS_PER_SECOND, _BOUND_PER_SECOND))[REMOVAL_CPU],
+            GOT: await microseconds_to_get(self._here, size),
+            LOOKED_UP: await microseconds_to_look_up(self._here, size),
             STARTED: ((await restart(self._here))[START_CPU] - self._idle) * 1000 / size,
         }
         held = await heaps(self._here)
@@ -82,7 +87,7 @@ async def measure(report: Report) -> None:
                 found = [await costs.among(size) for _ in range(options["rounds"])]
                 report.rounds[f"{size:,} links"] = found
     few, many = (spreads(report.rounds[f"{size:,} links"]) for size in (sizes[0], sizes[-1]))
-    names = (BOUND, CHOICE, REMOVAL_CPU, *map(_held, PROCESSES))
+    names = (BOUND, CHOICE, REMOVAL_CPU, GOT, LOOKED_UP, *map(_held, PROCESSES))
     report.goals = [
         Goal(f"{name}, of that among the fewest", many[name].median / few[name].median, LIMIT) for name in names
     ]

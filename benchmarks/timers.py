@@ -1,23 +1,19 @@
 """What the timers cost: the operator's CPU time with many routes and pods, whose loads stand still or move.
 
-    python benchmarks/timers.py [--routes 200] [--pods 25] [--period 30] [--seconds 90]
+    python benchmarks/timers.py [--routes 200] [--pods 25] [--period 30] [--seconds 90] [--rounds 1]
 
-Three phases in one run, over the same objects: periods of a day (the baseline: nothing is due), then periods of
+Three phases a round, over the same objects: periods of a day (the baseline: nothing is due), then periods of
 `--period` seconds while every load stays as it is, then the same while every load changes between two rounds.
 The pods are objects without containers; one process of this program answers for all of them on loopback.
 """
 
-import argparse
 import asyncio
 import contextlib
 import json
 import random
 import re
-import sys
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -25,6 +21,8 @@ from aiohttp import web
 
 from measuring.place import await_kinds, body, cluster, every
 from measuring.processes import Measured, operating
+from measuring.report import Goal, Report, finish, parser
+from measuring.rounds import Figures, alternate, spreads
 from statefulroute.api.group import API_VERSION
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.connection import connect
@@ -34,21 +32,9 @@ _DAY = 86_400
 _REQUESTS = re.compile(r'^apiserver_request_total\{.*?resource="(\w*)",.*?verb="(\w+)".*\} (\S+)$', re.MULTILINE)
 
 
-@dataclass(frozen=True)
-class Phase:
-    """One row of the table.
-
-    Attributes:
-        name: what was measured.
-        core_percent: the operator's CPU time, in percent of one core.
-        asked: how often a pod was asked for its load, a second.
-        writes: patches of routes and pods, a second.
-    """
-
-    name: str
-    core_percent: float
-    asked: float
-    writes: float
+CORE, ASKED, WRITES = "% of a core", "pods asked a second", "patches a second"
+IDLE, STILL, MOVING = "nothing due", "loads stand still", "every load changes"
+LIMIT_CORE = 25
 
 
 class Pods:
@@ -148,17 +134,54 @@ async def _writes(client: Client) -> float:
     return sum(float(n) for resource, verb, n in found if verb == "PATCH" and resource in {"statefulroutes", "pods"})
 
 
-async def measure(name: str, seconds: float, process: Measured, pods: Pods, client: Client) -> Phase:
-    """One phase."""
-    cpu, asked, writes, begun = process.cpu_seconds, pods.asked, await _writes(client), time.monotonic()
-    await asyncio.sleep(seconds)
-    passed = time.monotonic() - begun
-    return Phase(
-        name,
-        round((process.cpu_seconds - cpu) / passed * 100, 2),
-        round((pods.asked - asked) / passed, 1),
-        round((await _writes(client) - writes) / passed, 1),
-    )
+class Bench:
+    """Measures the phases.
+
+    Args:
+        operator: the operator, which has nothing left to do.
+        pods: answer for their load.
+        client: of the cluster.
+        seconds: how long each phase is measured.
+        period: of the timers, in seconds, where something is due.
+    """
+
+    def __init__(self, operator: Measured, pods: Pods, client: Client, seconds: float, period: int) -> None:
+        self._operator = operator
+        self._pods = pods
+        self._client = client
+        self._seconds = seconds
+        self._period = period
+
+    async def idle(self) -> Figures:
+        """Nothing is due."""
+        await _edit_periods(self._client, _DAY)
+        await self._operator.settled(5)
+        return await self._measured()
+
+    async def still(self) -> Figures:
+        """Loads are asked for and stay as they are."""
+        self._pods.changing = False
+        await _edit_periods(self._client, self._period)
+        await asyncio.sleep(2 * self._period)  # until every timer has had its second turn
+        return await self._measured()
+
+    async def moving(self) -> Figures:
+        """Every load changes."""
+        self._pods.changing = True
+        await _edit_periods(self._client, self._period)
+        await asyncio.sleep(self._period)
+        return await self._measured()
+
+    async def _measured(self) -> Figures:
+        cpu, asked, writes = self._operator.cpu_seconds, self._pods.asked, await _writes(self._client)
+        begun = time.monotonic()
+        await asyncio.sleep(self._seconds)
+        passed = time.monotonic() - begun
+        return {
+            CORE: (self._operator.cpu_seconds - cpu) / passed * 100,
+            ASKED: (self._pods.asked - asked) / passed,
+            WRITES: (await _writes(self._client) - writes) / passed,
+        }
 
 
 async def _largest_status(client: Client) -> int:
@@ -166,50 +189,40 @@ async def _largest_status(client: Client) -> int:
     return max(len(msgspec.json.encode(each)) for each in listed)
 
 
-async def bench(options: argparse.Namespace, kubeconfig: Path) -> dict[str, Any]:
-    """All phases; gives what was found."""
-    pods, phases = Pods(), []
-    async with pods.serving(), connect(kubeconfig, None) as connection, Client(connection) as client:
-        await await_kinds(client)
-        begun = time.monotonic()
-        await fill(client, options.routes, options.pods)
-        filled = time.monotonic() - begun
-        async with operating(kubeconfig) as operator:
-            await asyncio.sleep(5)
-            await operator.settled(5)
-            phases.append(await measure("nothing due", options.seconds, operator, pods, client))
-            await _edit_periods(client, options.period)
-            await asyncio.sleep(2 * options.period)  # until every timer has had its second turn
-            phases.append(await measure("loads stand still", options.seconds, operator, pods, client))
-            pods.changing = True
-            await asyncio.sleep(options.period)
-            phases.append(await measure("every load changes", options.seconds, operator, pods, client))
-            _, peak = operator.mebibytes
-        return {
-            "routes": options.routes,
-            "pods": options.routes * options.pods,
-            "periodSeconds": options.period,
-            "fillSeconds": round(filled, 1),
-            "peakMemoryMiB": round(peak, 1),
-            "largestRouteBytes": await _largest_status(client),
-            "phases": [phase.__dict__ for phase in phases],
-        }
+async def measure(report: Report) -> None:
+    """All phases."""
+    options = report.options
+    pods = Pods()
+    with cluster() as kubeconfig:
+        async with pods.serving(), connect(kubeconfig, None) as connection, Client(connection) as client:
+            await await_kinds(client)
+            await fill(client, options["routes"], options["pods"])
+            async with operating(kubeconfig) as operator:
+                await operator.synced()
+                bench = Bench(operator, pods, client, options["seconds"], options["period"])
+                phases = {IDLE: bench.idle, STILL: bench.still, MOVING: bench.moving}
+                report.rounds = await alternate(phases, options["rounds"])
+                report.more["peakMemoryMiB"] = operator.mebibytes[1]
+            report.more["largestRouteBytes"] = await _largest_status(client)
+    still, moving = (spreads(report.rounds[phase]) for phase in (STILL, MOVING))
+    report.goals = [
+        Goal(f"{CORE}, {STILL}", still[CORE].median, LIMIT_CORE),
+        Goal(f"{CORE}, {MOVING}", moving[CORE].median, LIMIT_CORE),
+        Goal(f"patches, {STILL}", still[WRITES].most, 0),
+    ]
 
 
 def main() -> None:
-    """Measure, print a table, and JSON after it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--routes", type=int, default=200)
-    parser.add_argument("--pods", type=int, default=25, help="of each route")
-    parser.add_argument("--period", type=int, default=30, help="seconds")
-    parser.add_argument("--seconds", type=float, default=90, help="how long each phase is measured")
-    options = parser.parse_args()
-    with cluster() as kubeconfig:
-        found = asyncio.run(bench(options, kubeconfig))
-    sys.stdout.write(f"{'':24}{'% of a core':>12}{'asked/s':>10}{'patches/s':>11}\n")
-    for phase in found["phases"]:
-        sys.stdout.write(f"{phase['name']:24}{phase['core_percent']:>12}{phase['asked']:>10}{phase['writes']:>11}\n")
-    sys.stdout.write(json.dumps(found) + "\n")
+    """Measure, and say what was found."""
+    options = parser(__doc__, rounds=1)
+    options.add_argument("--routes", type=int, default=200)
+    options.add_argument("--pods", type=int, default=25, help="of each route")
+    options.add_argument("--period", type=int, default=30, help="seconds")
+    options.add_argument("--seconds", type=float, default=90, help="how long each phase is measured")
+    asked = options.parse_args()
+    report = Report("timers", vars(asked))
+    asyncio.run(measure(report))
+    finish(report, asked)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from measuring import machine
+from measuring import digest, machine
+from measuring.numbers import number
 from measuring.rounds import Figures, Spread, spreads
 
 
@@ -77,18 +78,14 @@ class Report:
         sys.stdout.write(json.dumps(self.values(), default=str) + "\n")
 
     def keep(self, folder: Path) -> None:
-        """Write the JSON, and a plot where the rounds have something to show."""
+        """Write the JSON, a plot, and the page of all that is kept in the folder."""
         from measuring import plots  # noqa: PLC0415 - it takes a second, and most runs keep nothing
 
         folder.mkdir(parents=True, exist_ok=True)
         values = self.values()
         (folder / f"{self.name}.json").write_text(json.dumps(values, default=str, indent=1) + "\n")
         plots.draw(values, folder / f"{self.name}.svg")
-
-
-def number(value: float) -> str:
-    """A figure as a table has it: three digits that count."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"  # noqa: PLR2004 - digits
+        digest.write(folder)
 
 
 def with_spread(spread: Spread) -> str:
