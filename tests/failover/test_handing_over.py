@@ -16,12 +16,16 @@ log = logging.getLogger(__name__)
 #: How many users come in a second.
 RATE = 100.0
 
+#: How many times longer everything may take where other tests run beside these: what is promised is held to when these
+#: tests have the machine for themselves, and what would be broken is far beyond.
+PATIENCE = 1 if LONG else 3
+
 #: What all this is about: nobody waits longer for a pod after a crash.
-LEASE_SECONDS = timedelta(seconds=USUAL.duration)
+LEASE_SECONDS = PATIENCE * timedelta(seconds=USUAL.duration)
 
 #: After a stop in good order the Lease is free at once: what is left is the end of one process and the start of the
-#: other's work, for which a busy machine was seen to take 0.6 s.
-STOP_SECONDS = timedelta(seconds=2)
+#: other's work, far less than the rest of the Lease's time.
+STOP_SECONDS = PATIENCE * timedelta(seconds=2)
 
 #: A leader that does not run is frozen for longer than its Lease lasts.
 FROZEN, FROZEN_SECONDS = (USUAL, 30.0) if LONG else (SHORT, 6.0)
