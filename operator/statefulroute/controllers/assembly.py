@@ -33,6 +33,10 @@ from statefulroute.controllers.views import RouteViews
 from statefulroute.monitoring.build import BuildMetrics
 from statefulroute.monitoring.caches import CacheMetrics
 
+#: How many links of lost pods are moved at the same time, over all routes: an API server that is slower than the pace is
+#: left to new links for the most part.
+_MOVES_AT_A_TIME = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
@@ -79,7 +83,7 @@ def assemble(settings: Settings, lead: Leadership, client: Client, endpoints: Lo
         views=views,
         counts=counts,
         writer=LinkWriter(client, mirror.links),
-        moves=Pace(settings.moves_per_second, time.monotonic),
+        moves=Pace(settings.moves_per_second, _MOVES_AT_A_TIME, time.monotonic),
         recorder=recorder,
         metrics=metrics,
         clock=utc_now,

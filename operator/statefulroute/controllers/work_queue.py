@@ -2,13 +2,13 @@
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from typing import Generic, NamedTuple, TypeVar
 
 import structlog
 
 from statefulroute.cluster.errors import ClusterError, ConflictError, NotFoundError
+from statefulroute.controllers.lines import Lines
 
 K = TypeVar("K", bound=Hashable)
 
@@ -16,8 +16,8 @@ log = structlog.get_logger(__name__)
 
 _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 0.05, 30.0
 
-#: How many keys a worker takes before others have their turn: most keys need no request at all.
-_TURN = 200
+#: How many keys a worker takes before others have their turn: most keys need no request at all, and take microseconds.
+_TURN = 20
 
 
 class Backlog(NamedTuple):
@@ -44,7 +44,8 @@ class WorkQueue(Generic[K]):
     """A level-triggered queue: a key says that something has changed, not what.
 
     A key that is added while it is worked on is worked on once more afterwards. One whose work fails is
-    tried again after a time that doubles with every failure, up to half a minute.
+    tried again after a time that doubles with every failure, up to half a minute. A key that has not changed itself
+    waits in a line of its own: a look at a hundred thousand of them keeps no changed one waiting.
 
     Args:
         handle: works on a key. It judges anew each time what there is to do, and may give the seconds after
@@ -65,9 +66,7 @@ class WorkQueue(Generic[K]):
         self._parallel = parallel
         self._describe = describe
         self._clock = clock
-        # A plain dict finds its first key in a time that grows with the keys that were taken before.
-        self._waiting: OrderedDict[K, float] = OrderedDict()
-        """Each with the time since when it waits: the first has waited for the longest time."""
+        self._waiting: Lines[K] = Lines()
         self._running: dict[K, float] = {}
         """Each with the time since when it had waited."""
         self._again: set[K] = set()
@@ -85,26 +84,31 @@ class WorkQueue(Generic[K]):
         """What waits for this queue's workers; nothing does before it is open."""
         if not self._is_open:
             return Backlog()
-        depth = len(self) + len(self._retries.keys() - self._waiting.keys())
-        since = [next(iter(self._waiting.values()))] if self._waiting else []
-        since += [*self._running.values(), *self._failing_since.values()]
+        depth = len(self) + sum(key not in self._waiting for key in self._retries)
+        oldest = self._waiting.oldest()
+        since = [*(() if oldest is None else (oldest,)), *self._running.values(), *self._failing_since.values()]
         return Backlog(depth, self._clock() - min(since) if since else 0.0)
 
     def add(self, key: K) -> None:
-        """Have the key worked on, soon."""
+        """Have the key worked on, soon: it has changed."""
+        self._put(key, self._waiting.put)
+
+    def sweep(self, key: K) -> None:
+        """Have the key worked on beside those that have changed: something else has, or a time has come."""
+        self._put(key, self._waiting.put_swept)
+
+    def _put(self, key: K, put: Callable[[K, float], None]) -> None:
         if key in self._running:
             self._again.add(key)
             return
-        self._waiting.setdefault(key, self._clock())
+        put(key, self._clock())
         if self._is_open:
             self._hire()
 
     def open(self) -> None:
         """Begin to work, with what was added before."""
         self._is_open = True
-        now = self._clock()
-        for key in self._waiting:
-            self._waiting[key] = now  # before, nobody was to work on it
+        self._waiting.begin_anew(self._clock())  # before, nobody was to work on them
         self._hire()
 
     async def close(self) -> None:
@@ -129,7 +133,7 @@ class WorkQueue(Generic[K]):
         taken = 0
         try:
             while self._waiting and self._is_open:
-                key, since = self._waiting.popitem(last=False)
+                key, since = self._waiting.take()
                 await self._take(key, since)
                 taken += 1
                 if taken % _TURN == 0:
@@ -167,7 +171,7 @@ class WorkQueue(Generic[K]):
             self._failures.pop(key, None)
             self._failing_since.pop(key, None)
             if again_after is not None:
-                asyncio.get_running_loop().call_later(again_after, self.add, key)
+                asyncio.get_running_loop().call_later(again_after, self.sweep, key)
 
     def _retry(self, key: K) -> None:
         self._failing_since.setdefault(key, self._running[key])

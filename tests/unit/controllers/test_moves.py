@@ -1,5 +1,6 @@
 """Links of lost pods: who moves, when, and how fast; and who gets the room that becomes free."""
 
+import asyncio
 from datetime import timedelta
 
 from statefulroute.api.vocabulary import RoutingState, ServiceState
@@ -96,6 +97,23 @@ async def test_moves_take_turns_and_new_links_do_not_wait_for_them() -> None:
         moved = [user for user, what in world.writer.written if what == "PodLost"]
         assert len(moved) == 1
         assert ("new", "Bound") in world.writer.written
+
+
+async def test_an_api_server_that_is_slower_than_the_pace_is_not_filled_with_moves() -> None:
+    users = {f"user-{number}": 1 for number in range(20)}
+    world = with_users(World(parallel=8, moves_per_second=100, moves_at_a_time=2), **users).with_pods(0, 1)
+    async with served(world):
+        world.writer.written.clear()
+        world.writer.gate.clear()
+        world.workloads.put(workload(50, replicas=1))
+        await eventually(lambda: world.writer.under_way)
+        world.seconds += 60  # by now all have had their turn
+        await asyncio.sleep(0.3)
+        assert world.writer.under_way == 2
+        world.links.put(link(200, "new", pod=0))
+        await eventually(lambda: world.writer.under_way == 3)
+        world.writer.gate.set()
+        await eventually(lambda: ("new", "Bound") in world.writer.written)
 
 
 async def test_lost_links_that_found_no_pod_move_when_one_comes() -> None:

@@ -14,13 +14,13 @@ class Clock:
 
 
 def test_the_first_may_go_at_once_and_the_others_one_after_another() -> None:
-    pace = Pace(10, Clock())
+    pace = Pace(10, 9, Clock())
     assert [pace.wait_for(key) for key in "abc"] == [0.0, pytest.approx(0.1), pytest.approx(0.2)]
 
 
 def test_who_asks_again_still_has_the_same_turn() -> None:
     clock = Clock()
-    pace = Pace(10, clock)
+    pace = Pace(10, 9, clock)
     pace.wait_for("a")
     assert pace.wait_for("b") == pytest.approx(0.1)
     clock.now += 0.06
@@ -31,30 +31,70 @@ def test_who_asks_again_still_has_the_same_turn() -> None:
 
 def test_idle_time_is_not_saved_up() -> None:
     clock = Clock()
-    pace = Pace(10, clock)
+    pace = Pace(10, 9, clock)
     clock.now += 3600
     assert [pace.wait_for(key) for key in "ab"] == [0.0, pytest.approx(0.1)]
 
 
 def test_who_needs_its_turn_no_more_has_no_old_one_later() -> None:
     clock = Clock()
-    pace = Pace(10, clock)
+    pace = Pace(10, 9, clock)
     pace.wait_for("a")
     pace.wait_for("b")
-    pace.forget("b")
+    pace.end("b")
     clock.now += 60
     pace.wait_for("a")
     assert pace.wait_for("b") == pytest.approx(0.1)
 
 
-@given(st.lists(st.tuples(st.integers(0, 20), st.floats(0, 0.3)), max_size=200))
-def test_no_more_go_than_the_rate_allows(asks: list[tuple[int, float]]) -> None:
+def test_a_turn_that_comes_while_too_many_are_under_way_is_given_anew_after_all_others() -> None:
     clock = Clock()
-    pace = Pace(10, clock)
+    pace = Pace(10, 2, clock)
+    for key in "abcd":
+        pace.wait_for(key)
+    clock.now += 0.25
+    assert pace.wait_for("b") == 0.0
+    assert pace.wait_for("c") == pytest.approx(0.15), "d has the turn at 0.3, the next is at 0.4"
+    pace.end("a")
+    clock.now += 0.1
+    assert pace.wait_for("d") == 0.0
+
+
+def test_who_comes_first_while_too_many_are_under_way_waits_for_a_turn() -> None:
+    clock = Clock()
+    pace = Pace(10, 1, clock)
+    pace.wait_for("a")
+    clock.now += 60
+    assert pace.wait_for("b") == pytest.approx(0.1)
+
+
+def test_who_asks_during_its_turn_has_ended_it_and_waits_for_another() -> None:
+    clock = Clock()
+    pace = Pace(10, 1, clock)
+    pace.wait_for("a")
+    assert pace.wait_for("a") == pytest.approx(0.1)
+    clock.now += 60
+    assert pace.wait_for("b") == 0.0
+
+
+@given(st.integers(1, 4), st.lists(st.tuples(st.integers(0, 20), st.floats(0, 0.3), st.booleans()), max_size=200))
+def test_no_more_go_than_the_rate_allows_nor_at_the_same_time(
+    at_a_time: int, asks: list[tuple[int, float, bool]]
+) -> None:
+    clock = Clock()
+    pace = Pace(10, at_a_time, clock)
     gone: list[float] = []
-    for key, passed in asks:
+    under_way: set[int] = set()
+    for key, passed, ends in asks:
         clock.now += passed
+        if ends:
+            pace.end(key)
+            under_way.discard(key)
+            continue
+        under_way.discard(key)
         if pace.wait_for(key) == 0.0:
             gone.append(clock.now)
+            under_way.add(key)
+        assert len(under_way) <= at_a_time
     elapsed = clock.now - 100.0
     assert len(gone) <= elapsed * 10 + 1 + 1e-6

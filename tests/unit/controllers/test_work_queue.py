@@ -151,6 +151,35 @@ async def test_a_key_that_comes_while_others_are_worked_on_does_not_wait_for_the
         work.finish("slow", "quick")
 
 
+async def test_a_key_that_has_changed_does_not_wait_for_a_sweep_nor_the_sweep_for_changes() -> None:
+    work = Work()
+    queue = WorkQueue(work.handle, 1)
+    for key in ("swept-1", "swept-2", "swept-3"):
+        queue.sweep(key)
+    for key in ("new-1", "new-2"):
+        queue.add(key)
+    work.finish("swept-1", "swept-2", "swept-3", "new-1", "new-2")
+    queue.open()
+    await worked_off(queue)
+    await queue.close()
+    assert work.begun == ["new-1", "swept-1", "new-2", "swept-2", "swept-3"]
+
+
+async def test_a_swept_key_that_changes_is_worked_on_once_and_with_those_that_have_changed() -> None:
+    work = Work()
+    queue = WorkQueue(work.handle, 1)
+    for key in ("swept", "both", "also"):
+        queue.sweep(key)
+    queue.add("both")
+    queue.sweep("both")
+    assert len(queue) == 3
+    work.finish("swept", "both", "also")
+    queue.open()
+    await worked_off(queue)
+    await queue.close()
+    assert work.begun == ["both", "swept", "also"]
+
+
 async def test_an_idle_queue_has_no_task() -> None:
     before = asyncio.all_tasks()
     work = Work()

@@ -287,7 +287,7 @@ class NotingRecorder:
 class World:
     """The parts of the operator that work on links, put together as the operator does."""
 
-    def __init__(self, parallel: int = 4, moves_per_second: float = 1e6) -> None:
+    def __init__(self, parallel: int = 4, moves_per_second: float = 1e6, moves_at_a_time: int = 4) -> None:
         self.scales = ScaledWorkloads()
         self.mirror = Mirror(cast("Client", self.scales))
         self.links = self.mirror.links.cache
@@ -310,7 +310,7 @@ class World:
             views=self.views,
             counts=self.counts,
             writer=cast("LinkWriter", self.writer),
-            moves=Pace(moves_per_second, lambda: self.seconds),
+            moves=Pace(moves_per_second, moves_at_a_time, lambda: self.seconds),
             recorder=cast("EventRecorder", self.recorder),
             metrics=self.metrics,
             clock=lambda: self.now,

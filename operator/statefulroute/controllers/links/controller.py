@@ -69,8 +69,8 @@ class RouteWorker:
             self._add(self._waiting.next_for_room())
 
     def add(self, link: Link) -> None:
-        """Something is to be done about a link."""
-        self._queue.add(link.key)
+        """Something is to be done about a link that has not changed."""
+        self._queue.sweep(link.key)
 
     async def _work(self, key: LinkKey) -> float | None:
         outcome = await self._reconcile(key)
@@ -95,8 +95,9 @@ class RouteWorker:
         self._bearings, self._lost, self._pods = bearings, lost, pods
 
     def _add(self, links: Iterable[Link]) -> None:
+        """Links that have not changed are to be judged anew."""
         for link in sorted(links, key=oldest_first):
-            self._queue.add(link.key)
+            self._queue.sweep(link.key)
 
 
 def _bearings(view: RouteView | None) -> tuple[object, ...]:

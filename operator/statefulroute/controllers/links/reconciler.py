@@ -67,9 +67,12 @@ class LinkReconciler:
         Raises:
             ClusterError: a write failed; what there is to do must be judged anew.
         """
-        outcome = await self._bring(key)
-        if outcome.again_after is None:
-            self._moves.forget(key)
+        outcome: Outcome | None = None
+        try:
+            outcome = await self._bring(key)
+        finally:
+            if outcome is None or outcome.again_after is None:
+                self._moves.end(key)
         return outcome
 
     async def _bring(self, key: LinkKey) -> Outcome:
