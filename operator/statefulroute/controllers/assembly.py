@@ -33,8 +33,8 @@ from statefulroute.controllers.views import RouteViews
 from statefulroute.monitoring.build import BuildMetrics
 from statefulroute.monitoring.caches import CacheMetrics
 
-#: How many links of lost pods are moved at the same time, over all routes: an API server that is slower than the pace is
-#: left to new links for the most part.
+#: How many links of lost pods are moved at the same time, over all routes: of an API server that is slower than the
+#: pace, the most part is left to new links.
 _MOVES_AT_A_TIME = 4
 
 
