@@ -23,6 +23,26 @@ _QUIET = 0.02
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """What a process has used, by its id."""
+
+    pid: int
+
+    @property
+    def cpu_seconds(self) -> float:
+        """The CPU time that it has used."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICKS
+
+    @property
+    def mebibytes(self) -> tuple[float, float]:
+        """The resident memory now, and at its peak."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        now, peak = (int(re.findall(rf"{name}:\s+(\d+)", status)[0]) / 1024 for name in ("VmRSS", "VmHWM"))
+        return now, peak
+
+
+@dataclass(frozen=True, slots=True)
 class Measured:
     """A process that runs.
 
@@ -39,15 +59,12 @@ class Measured:
     @property
     def cpu_seconds(self) -> float:
         """The CPU time that it has used."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
+        return Usage(self.process.pid).cpu_seconds
 
     @property
     def mebibytes(self) -> tuple[float, float]:
         """The resident memory now, and at its peak."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        now, peak = (int(re.findall(rf"{name}:\s+(\d+)", status)[0]) / 1024 for name in ("VmRSS", "VmHWM"))
-        return now, peak
+        return Usage(self.process.pid).mebibytes
 
     async def settled(self, seconds: float = 1.0) -> None:
         """Wait until it has nothing left to do."""
