@@ -80,14 +80,22 @@ KINDS: dict[str, Callable[[Client], AbstractAsyncContextManager[Count]]] = {
 }
 
 
-async def measure(kind: str, kubeconfig: Path) -> tuple[int, int]:
+async def held(kind: str, client: Client) -> tuple[int, int]:
     """The links, and the bytes."""
-    async with connect(kubeconfig) as connection, Client(connection) as client:
-        gc.collect()
-        tracemalloc.start()
+    gc.collect()
+    tracemalloc.start()
+    try:
         async with KINDS[kind](client) as count:
             gc.collect()
             return count(), tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+
+
+async def measure(kind: str, kubeconfig: Path) -> tuple[int, int]:
+    """The same, of what a cluster holds."""
+    async with connect(kubeconfig) as connection, Client(connection) as client:
+        return await held(kind, client)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Plots of what was found, as SVG that is the same for the same figures."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from measuring.rounds import spreads
 
 mpl.rcParams["svg.hashsalt"] = "statefulroute"
 _WIDTH, _HEIGHT = 3.2, 3.0
+_COLUMNS = 6
 _ROOM = 1.25
 """Above the highest line: one that is flat shall look so."""
 
@@ -20,15 +22,18 @@ def draw(values: Mapping[str, Any], file: Path) -> None:
     """A panel for each figure: a bar for each way and a mark for each round, or a line over the number of links."""
     rounds: Mapping[str, Sequence[Mapping[str, float]]] = values["rounds"]
     names = list(dict.fromkeys(name for figures in rounds.values() for name in figures[0]))
-    figure = Figure(figsize=(_WIDTH * len(names), _HEIGHT + 0.6), layout="constrained")
-    panels = figure.subplots(1, len(names), squeeze=False)[0]
+    columns, rows = min(len(names), _COLUMNS), math.ceil(len(names) / _COLUMNS)
+    figure = Figure(figsize=(_WIDTH * columns, _HEIGHT * rows + 0.6), layout="constrained")
+    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
     sizes: Sequence[int] = values.get("sizes", ())
-    for panel, name in zip(panels, names, strict=True):
+    for panel in panels[len(names) :]:
+        panel.set_axis_off()
+    for panel, name in zip(panels, names, strict=False):
         panel.set_title(name, fontsize=9)
         panel.tick_params(labelsize=8)
         shown = {way: figures for way, figures in rounds.items() if name in figures[0]}
         if sizes:
-            _line(panel, name, shown, sizes)
+            _line(panel, name, shown, [size for size, way in zip(sizes, rounds, strict=True) if way in shown])
         else:
             _bars(panel, name, shown)
     figure.suptitle(_described(values), fontsize=8)

@@ -15,6 +15,9 @@ from measuring import digest, machine
 from measuring.numbers import number
 from measuring.rounds import Figures, Spread, spreads
 
+#: With more figures than this, a table has a row for each of them, and not for each way.
+_COLUMNS = 10
+
 
 @dataclass(frozen=True, slots=True)
 class Goal:
@@ -97,10 +100,20 @@ def with_spread(spread: Spread) -> str:
 
 def _figures(rounds: Mapping[str, Sequence[Figures]]) -> Table:
     names = list(dict.fromkeys(name for figures in rounds.values() for each in figures for name in each))
-    table = Table("", *names, caption="median (from least to most) of the rounds")
-    for way, figures in rounds.items():
-        found = spreads(figures)
-        table.add_row(way, *(with_spread(found[name]) if name in found else "" for name in names))
+    found = {way: spreads(figures) for way, figures in rounds.items()}
+
+    def shown(way: str, name: str) -> str:
+        return with_spread(found[way][name]) if name in found[way] else ""
+
+    caption = "median (from least to most) of the rounds"
+    if len(names) > _COLUMNS:
+        table = Table("", *found, caption=caption)
+        for name in names:
+            table.add_row(name, *(shown(way, name) for way in found))
+        return table
+    table = Table("", *names, caption=caption)
+    for way in found:
+        table.add_row(way, *(shown(way, name) for name in names))
     return table
 
 

@@ -1,0 +1,228 @@
+"""An API server that is none: it holds a service and its links in this process, and answers as a Client would.
+
+What the operator and the resolver do with an answer is real; connections, TLS and waiting are left out. Its own CPU
+time is counted apart, so that it can be taken off.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from statefulroute.api.group import API_VERSION
+from statefulroute.cluster.errors import ConflictError
+
+NAMESPACE, ROUTE = "bench", "game"
+TTL_SECONDS = 3600
+_CREATED = "2026-01-01T00:00:00Z"
+
+
+def _time(moment: datetime) -> str:
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+class SimulatedServer:
+    """One route with its pods and links.
+
+    Args:
+        links: how many there are, all of them bound and acknowledged.
+        pods: how many there are.
+        expire_from: when the first link's time is over, with the others' after it; None makes them persistent.
+
+    Attributes:
+        writes: how many writes of links there were.
+        cpu_seconds: what the simulation itself has used.
+        listed_bytes: of all pages of links that were asked for.
+    """
+
+    def __init__(self, links: int, pods: int, expire_from: datetime | None = None) -> None:
+        self.writes = 0
+        self.cpu_seconds = 0.0
+        self.listed_bytes = 0
+        self._links, self._pods = links, pods
+        self._expire_from = expire_from
+        self._version = 1_000_000_000
+        self._changed: dict[str, dict[str, Any]] = {}
+        """Links that are no longer as they were at the beginning, by name."""
+        self._watches: dict[str, asyncio.Queue[bytes]] = {}
+        self._route: dict[str, Any] = {}
+
+    async def get(self, path: str, params: Mapping[str, str] | None = None) -> bytes:
+        """A page of a list."""
+        with self._aside():
+            if path.endswith("/podlinks"):
+                page = self._page(int((params or {}).get("continue", "0")), int((params or {})["limit"]))
+                self.listed_bytes += len(page)
+                return page
+            items = [self._item(path, number) for number in range(self._count(path))]
+            return _json({"metadata": {"resourceVersion": "999"}, "items": items})
+
+    @asynccontextmanager
+    async def watch(self, path: str, _: Mapping[str, str]) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The events that are made by the other methods."""
+        news = self._watches.setdefault(path.rpartition("/")[2], asyncio.Queue())
+
+        async def lines() -> AsyncIterator[bytes]:
+            while True:
+                yield await news.get()
+
+        yield lines()
+
+    async def merge_patch(self, path: str, body: bytes) -> bytes:
+        """A write of a link, told to the watch as well."""
+        with self._aside():
+            self.writes += 1
+            name = path.removesuffix("/status").rpartition("/")[2]
+            link, change = self.link(name), json.loads(body)
+            if change["metadata"]["resourceVersion"] != link["metadata"]["resourceVersion"]:
+                raise ConflictError(409, "Conflict", "the object has been modified")
+            for part in ("spec", "status"):
+                merged = {**link[part], **change.get(part, {})}
+                link[part] = {field: value for field, value in merged.items() if value is not None}
+            link["metadata"]["generation"] += "spec" in change
+            answer = self._tell("MODIFIED", name, link)
+        await asyncio.sleep(0)  # as if it took its time
+        return answer
+
+    async def delete(self, path: str, _: bytes) -> bytes:
+        """A removal of a link, told to the watch as well."""
+        with self._aside():
+            self.writes += 1
+            name = path.rpartition("/")[2]
+            self._tell("DELETED", name, self.link(name))
+        await asyncio.sleep(0)
+        return b'{"kind":"Status","details":{"uid":"uid"}}'
+
+    async def post(self, _: str, __: bytes) -> bytes:
+        """An event: it is taken, and forgotten."""
+        return b"{}"
+
+    def create(self, number: int, pod: int | None) -> None:
+        """A user makes a link."""
+        with self._aside():
+            link = json.loads(self._bytes(number))
+            link["spec"].pop("podIndex")
+            link |= {"status": {}, "spec": link["spec"] | ({} if pod is None else {"podIndex": pod})}
+            self._tell("ADDED", link["metadata"]["name"], link)
+
+    def renew(self, number: int, moment: datetime) -> None:
+        """A user renews a link."""
+        with self._aside():
+            name = f"{ROUTE}.user-{number}"
+            link = self.link(name)
+            link["spec"]["renewTime"] = _time(moment)
+            link["metadata"]["generation"] += 1
+            self._tell("MODIFIED", name, link)
+
+    def edit_route(self, spec: Mapping[str, Any]) -> None:
+        """Somebody edits the route."""
+        self._route = {"generation": self._route.get("generation", 1) + 1, "spec": dict(spec)}
+        self._version += 1
+        route = self._item("/statefulroutes", 0)
+        route["metadata"] |= {"resourceVersion": str(self._version), "generation": self._route["generation"]}
+        self._watches["statefulroutes"].put_nowait(_event("MODIFIED", _json(route)))
+
+    def link(self, name: str) -> dict[str, Any]:
+        """A link as it is now, in a copy."""
+        if name not in self._changed:
+            return dict(json.loads(self._bytes(int(name.rpartition("-")[2]))))
+        return dict(json.loads(json.dumps(self._changed[name])))
+
+    def _tell(self, kind: str, name: str, link: dict[str, Any]) -> bytes:
+        self._version += 1
+        link["metadata"]["resourceVersion"] = str(self._version)
+        self._changed[name] = link
+        answer = _json(link)
+        self._watches["podlinks"].put_nowait(_event(kind, answer))
+        return answer
+
+    @contextmanager
+    def _aside(self) -> Iterator[None]:
+        before = time.process_time()
+        yield
+        self.cpu_seconds += time.process_time() - before
+
+    def _page(self, begin: int, size: int) -> bytes:
+        end = min(begin + size, self._links)
+        rest = f'"continue":"{end}",' if end < self._links else ""
+        items = b",".join(map(self._bytes, range(begin, end)))
+        return b'{"metadata":{%s"resourceVersion":"%d"},"items":[%s]}' % (rest.encode(), 999_999_999, items)
+
+    def _bytes(self, number: int) -> bytes:
+        """A link as the API server lists it."""
+        pod = number % self._pods
+        temporary, expires = "", ""
+        if self._expire_from is not None:
+            end = self._expire_from + timedelta(milliseconds=5 * number)
+            temporary = f'"renewTime":"{_time(end - timedelta(seconds=TTL_SECONDS))}","ttlSeconds":{TTL_SECONDS},'
+            expires = f'"expireTime":"{_time(end)}",'
+        # Written out: a million times json.dumps would take longer than all that is measured.
+        return (
+            f'{{"apiVersion":"{API_VERSION}","kind":"PodLink","metadata":{{"creationTimestamp":"{_CREATED}",'
+            f'"generation":1,"managedFields":[{_managed(_SPEC_FIELDS, "")},{_managed(_STATUS_FIELDS, _SUBRESOURCE)}],'
+            f'"name":"{ROUTE}.user-{number}","namespace":"{NAMESPACE}","resourceVersion":"{1000 + number}",'
+            f'"uid":"00000000-0000-4000-8000-{number:012}"}},"spec":{{"podIndex":{pod},"routeName":"{ROUTE}",'
+            f'{temporary}"uid":"user-{number}"}},"status":{{"boundTime":"{_CREATED}","conditions":[{{'
+            f'"lastTransitionTime":"{_CREATED}","message":"bound to pod \'{ROUTE}-{pod}\'","observedGeneration":1,'
+            f'"reason":"Bound","status":"True","type":"Ready"}}],{expires}"host":"{ROUTE}-{pod}.{ROUTE}.{NAMESPACE}.svc",'
+            f'"observedGeneration":1,"phase":"Bound","podIndex":{pod},"podName":"{ROUTE}-{pod}"}}}}'
+        ).encode()
+
+    def _count(self, path: str) -> int:
+        counts = {"pods": self._pods, "statefulroutes": 1, "statefulsets": 1}
+        return counts.get(path.rpartition("/")[2], 0)
+
+    def _item(self, path: str, number: int) -> dict[str, Any]:
+        metadata: dict[str, Any] = {
+            "name": ROUTE,
+            "namespace": NAMESPACE,
+            "uid": f"uid-{number}",
+            "resourceVersion": str(100 + number),
+            "generation": 1,
+            "creationTimestamp": _CREATED,
+        }
+        match path.rpartition("/")[2]:
+            case "pods":
+                owner = {"kind": "StatefulSet", "name": ROUTE, "uid": "uid-0", "controller": True}
+                metadata |= {"name": f"{ROUTE}-{number}", "uid": f"pod-{number}", "ownerReferences": [owner]}
+                ready = {"type": "Ready", "status": "True"}
+                status = {"phase": "Running", "podIP": f"10.0.{number >> 8}.{number & 255}", "conditions": [ready]}
+                return {"metadata": metadata, "spec": {}, "status": status}
+            case "statefulsets":
+                return {"metadata": metadata, "spec": {"replicas": self._pods, "serviceName": ROUTE}}
+        names = [
+            {"index": each, "name": f"{ROUTE}-{each}", "serviceState": "Ready", "routingState": "Ready"}
+            for each in range(self._pods)
+        ]
+        return {"metadata": metadata, "spec": self._route.get("spec", {"port": 7777}), "status": {"pods": names}}
+
+
+_SUBRESOURCE = ',"subresource":"status"'
+_SPEC_FIELDS = '"f:spec":{".":{},"f:podIndex":{},"f:routeName":{},"f:uid":{}}'
+_STATUS_FIELDS = (
+    '"f:status":{".":{},"f:boundTime":{},"f:conditions":{},"f:host":{},"f:observedGeneration":{},"f:phase":{},'
+    '"f:podIndex":{},"f:podName":{}}'
+)
+
+
+def _managed(fields: str, subresource: str) -> str:
+    return (
+        f'{{"apiVersion":"{API_VERSION}","fieldsType":"FieldsV1","fieldsV1":{{{fields}}},"manager":"Python",'
+        f'"operation":"Update"{subresource},"time":"{_CREATED}"}}'
+    )
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def _event(kind: str, item: bytes) -> bytes:
+    return b'{"type":"%s","object":%s}' % (kind.encode(), item)
+
+
+def utc(seconds: float) -> datetime:
+    """A time of day that so many seconds have passed until, since 1970."""
+    return datetime.fromtimestamp(seconds, UTC)
