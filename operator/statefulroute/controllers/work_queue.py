@@ -16,8 +16,9 @@ log = structlog.get_logger(__name__)
 
 _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 0.05, 30.0
 
-#: How many keys a worker takes before others have their turn: most keys need no request at all, and take microseconds.
-_TURN = 20
+#: How many keys all workers together take before others have their turn: most need no request at all, and tens of
+#: microseconds; whoever needs some turns, as a new link does, is to wait for none of them long.
+_TURN = 16
 
 
 class Backlog(NamedTuple):
@@ -136,7 +137,7 @@ class WorkQueue(Generic[K]):
                 key, since = self._waiting.take()
                 await self._take(key, since)
                 taken += 1
-                if taken % _TURN == 0:
+                if taken % max(1, _TURN // self._parallel) == 0:
                     await asyncio.sleep(0)
         finally:
             # At once, and not when the loop calls back: a key that comes in between would find nobody and hire nobody.
