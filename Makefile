@@ -175,6 +175,10 @@ bench: $(VENV)/.bench ## Measure what the hot path costs, or something else (NAM
 	@$(BIN)/localcluster build
 	@$(BIN)/python benchmarks/$(NAME).py $(OPTIONS)
 
+.PHONY: scale-tables
+scale-tables: setup ## Write the tables of docs/scale.md anew, from the JSON in docs/benchmarks
+	@$(BIN)/python benchmarks/scale_tables.py
+
 .PHONY: profile
 profile: $(VENV)/.bench ## See where the operator's time goes (NAME=bind, choose or restart; OPTIONS="--keep FOLDER")
 	@$(BIN)/localcluster build

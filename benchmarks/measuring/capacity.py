@@ -1,10 +1,8 @@
 """What one control plane and one operator carry, from what a link costs each: arithmetic, and nothing else."""
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 _GIB = 2**30
-_MIB = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,20 +148,5 @@ def renewal_seconds(links: int, costs: Costs, given: Installation) -> float:
     return links / limits_of_work(costs, given)["renewals"][0].most
 
 
-def per_link(few: Mapping[str, float], many: Mapping[str, float], name: str, between: int) -> float:
-    """What one link more adds to a figure, from two sizes that are so many links apart."""
-    return (many[name] - few[name]) / between
-
-
-def bytes_of(mebibytes: float) -> float:
-    """Bytes."""
-    return mebibytes * _MIB
-
-
 def _rate(given: Installation, cores: float, milliseconds: float) -> float:
     return given.busy * cores * 1000 / milliseconds
-
-
-def lowest(limits: Iterable[Limit]) -> Limit:
-    """The limit that comes first."""
-    return min(limits, key=lambda limit: limit.most)
