@@ -203,14 +203,15 @@ class SimulatedServer:
 _SUBRESOURCE = ',"subresource":"status"'
 _SPEC_FIELDS = '"f:spec":{".":{},"f:podIndex":{},"f:routeName":{},"f:uid":{}}'
 _STATUS_FIELDS = (
-    '"f:status":{".":{},"f:boundTime":{},"f:conditions":{},"f:host":{},"f:observedGeneration":{},"f:phase":{},'
-    '"f:podIndex":{},"f:podName":{}}'
+    '"f:status":{".":{},"f:boundTime":{},"f:conditions":{".":{},"k:{\\"type\\":\\"Ready\\"}":{".":{},'
+    '"f:lastTransitionTime":{},"f:message":{},"f:observedGeneration":{},"f:reason":{},"f:status":{},"f:type":{}}},'
+    '"f:host":{},"f:observedGeneration":{},"f:phase":{},"f:podIndex":{},"f:podName":{}}'
 )
 
 
 def _managed(fields: str, subresource: str) -> str:
     return (
-        f'{{"apiVersion":"{API_VERSION}","fieldsType":"FieldsV1","fieldsV1":{{{fields}}},"manager":"Python",'
+        f'{{"apiVersion":"{API_VERSION}","fieldsType":"FieldsV1","fieldsV1":{{{fields}}},"manager":"statefulroute",'
         f'"operation":"Update"{subresource},"time":"{_CREATED}"}}'
     )
 
