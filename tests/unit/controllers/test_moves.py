@@ -153,3 +153,15 @@ async def test_room_goes_to_the_oldest_that_waits_for_it() -> None:
         world.links.drop(GAME, "game.alice", 300)
         await idle()
         assert (world.said_of("early"), world.said_of("late")) == ("Bound", "AtCapacity")
+
+
+async def test_every_link_of_a_route_is_judged_after_an_edit_however_many_there_are() -> None:
+    users = {f"user-{number}": number % 2 for number in range(5000)}
+    world = with_users(World(), **users).with_pods(0, 1)
+    async with served(world):
+        await eventually(lambda: len(world.judged) >= len(users))
+        await eventually(lambda: not world.controller.backlog().depth)
+        world.judged.clear()
+        world.routes.put(route(20, generation=2, spec={"tags": ["lobby"]}))
+        await eventually(lambda: len(world.judged) >= len(users))
+        assert set(world.judged) == set(users)

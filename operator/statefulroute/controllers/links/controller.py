@@ -1,6 +1,8 @@
 """Which links are worked on, when, and by whom: those of a route by its daemon, those without a route by one queue."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from itertools import islice
 
 from statefulroute.cluster.mirror import Mirror
 from statefulroute.controllers.links.reconciler import Outcome
@@ -17,6 +19,9 @@ Reconcile = Callable[[LinkKey], Awaitable[Outcome]]
 
 #: Links without a route are few, and nobody waits for them.
 _ORPHANS_AT_A_TIME = 4
+
+#: How many links are put into a queue before others have their turn.
+_PART = 2_000
 
 
 def _told(key: LinkKey) -> Mapping[str, object]:
@@ -96,8 +101,15 @@ class RouteWorker:
 
     def _add(self, links: Iterable[Link]) -> None:
         """Links that have not changed are to be judged anew."""
-        for link in sorted(links, key=oldest_first):
+        self._sweep(iter(sorted(links, key=oldest_first)))
+
+    def _sweep(self, rest: Iterator[Link]) -> None:
+        """Put links into the queue, some at a time: a million at once would take the event loop for seconds."""
+        part = tuple(islice(rest, _PART))
+        for link in part:
             self._queue.sweep(link.key)
+        if len(part) == _PART:
+            asyncio.get_running_loop().call_soon(self._sweep, rest)
 
 
 def _bearings(view: RouteView | None) -> tuple[object, ...]:
