@@ -69,6 +69,7 @@ lint: setup ## Check style, types, layers and generated files
 	@$(BIN)/python -m statefulroute.api --check
 	@$(HELMCHART) --check
 	@$(FIGURES) --check
+	@$(BIN)/python benchmarks/scale_tables.py --check
 
 .PHONY: audit
 audit: $(VENV)/audit/.synced ## Compare the locked versions with the published advisories (asks an advisory service)
@@ -100,6 +101,7 @@ generate: setup ## Write the files that are generated from the types
 	@$(BIN)/python -m grpc_tools.protoc --proto_path=operator --python_out=operator --pyi_out=operator $(PROTO)
 	@$(HELMCHART)
 	@$(FIGURES)
+	@$(BIN)/python benchmarks/scale_tables.py
 
 .PHONY: lock
 lock: setup ## Lock the requirements anew (versions and hashes)
@@ -174,10 +176,6 @@ $(VENV)/fuzz/.synced: requirements/fuzz.txt $(VENV)/.synced
 bench: $(VENV)/.bench ## Measure what the hot path costs, or something else (NAME=bind, OPTIONS="--links 500 --keep FOLDER")
 	@$(BIN)/localcluster build
 	@$(BIN)/python benchmarks/$(NAME).py $(OPTIONS)
-
-.PHONY: scale-tables
-scale-tables: setup ## Write the tables of docs/scale.md anew, from the JSON in docs/benchmarks
-	@$(BIN)/python benchmarks/scale_tables.py
 
 .PHONY: profile
 profile: $(VENV)/.bench ## See where the operator's time goes (NAME=bind, choose or restart; OPTIONS="--keep FOLDER")

@@ -23,7 +23,7 @@ from measuring.capacity import (
 )
 from measuring.comparison import Kept, compared, kept
 from measuring.control_plane import folder_of_figures
-from measuring.report import number
+from measuring.numbers import number
 from measuring.rounds import spreads
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "scale.md"
@@ -160,7 +160,7 @@ def main() -> None:
     if not asked.check:
         DOCUMENT.write_text(after)
     elif after != before:
-        sys.exit("docs/scale.md is not what `make scale-tables` writes")
+        sys.exit("docs/scale.md is not what `make generate` writes")
 
 
 if __name__ == "__main__":
