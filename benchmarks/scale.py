@@ -10,11 +10,15 @@ simulated, without connections (docs/scale.md has the assumptions). Where `--mea
 import asyncio
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
 
 from measuring.comparison import compared, kept
-from measuring.control_plane import folder_of_figures
+from measuring.numbers import number
 from measuring.report import Goal, Report, finish, parser
 from measuring.rounds import Figures
 from measuring.simulated import ROLES, WROTE
@@ -41,11 +45,19 @@ async def measure(report: Report) -> None:
             roles = [await _simulate(role, size, options["pods"]) for role in ROLES]
             found.append({name: value for figures in roles for name, value in figures.items()})
         report.rounds[f"{size:,} links"] = found
-    rows = compared(report.rounds, kept(options["measured"]))
-    report.more["compared"] = rows
+    report.more["compared"] = compared(report.rounds, kept(options["measured"]))
     report.goals = [
         Goal(f"writes, {size}", max(each[WROTE] for each in found), 0) for size, found in report.rounds.items()
     ]
+
+
+def _show(rows: Sequence[Mapping[str, Any]]) -> None:
+    """What was simulated beside what was measured."""
+    table = Table("", "figure", "simulated", "measured", "ratio")
+    for row in rows:
+        table.add_row(row["links"], row["figure"], *(number(row[name]) for name in ("simulated", "measured", "ratio")))
+    if rows:
+        Console(width=None if sys.stdout.isatty() else 140).print(table)
 
 
 def main() -> None:
@@ -53,11 +65,12 @@ def main() -> None:
     options = parser(__doc__, rounds=1)
     options.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000], metavar="LINKS")
     options.add_argument("--pods", type=int, default=10)
-    options.add_argument("--measured", type=Path, default=folder_of_figures(), metavar="FOLDER")
+    options.add_argument("--measured", type=Path, default=Path("docs/benchmarks"), metavar="FOLDER")
     asked = options.parse_args()
     report = Report("scale", vars(asked))
     asyncio.run(measure(report))
     finish(report, asked)
+    _show(report.more["compared"])
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ import asyncio
 import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 from localcluster import LocalCluster
 from measuring.processes import Usage
@@ -70,8 +69,3 @@ def _figure(pattern: re.Pattern[str], metrics: str) -> float:
     if found is None:
         raise SystemExit(f"the API server's metrics have no {pattern.pattern}")
     return float(found[1])
-
-
-def folder_of_figures() -> Path:
-    """Where figures are kept that the documents are made of."""
-    return Path(__file__).parents[2] / "docs" / "benchmarks"
