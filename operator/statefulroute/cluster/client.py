@@ -9,6 +9,7 @@ from typing import Any, Self
 import aiohttp
 import msgspec
 
+from statefulroute.cluster.clock import elapsed_seconds, hear_time
 from statefulroute.cluster.errors import APIError, UnreachableError, api_error
 from statefulroute.cluster.exchange import Observer, exchange
 from statefulroute.cluster.server import Connection
@@ -166,6 +167,7 @@ class Client:
         content_type: str | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         headers = {"Content-Type": content_type} if content_type else None
+        asked = elapsed_seconds()
         try:
             async with self._session.request(
                 method,
@@ -175,6 +177,7 @@ class Client:
                 headers=headers,
                 timeout=timeout,
             ) as response:
+                hear_time(response.headers.get("Date"), asked)
                 if response.status >= 400:  # noqa: PLR2004 - where HTTP's errors begin
                     raise _error(response.status, await response.read())
                 yield response

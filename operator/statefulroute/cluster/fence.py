@@ -7,7 +7,6 @@ call, as long as the system takes it.
 
 import asyncio
 import math
-import time
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -16,16 +15,10 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.client_reqrep import ClientResponse
 from aiohttp.connector import Connection
 
+from statefulroute.cluster.clock import elapsed_seconds
 from statefulroute.cluster.errors import NotLeadingError
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
-
-_CLOCK = getattr(time, "CLOCK_BOOTTIME", None)
-
-
-def elapsed_seconds() -> float:
-    """Seconds since some moment. Where the system can tell, those in which the machine was suspended count too."""
-    return time.monotonic() if _CLOCK is None else time.clock_gettime(_CLOCK)
 
 
 class Fence:

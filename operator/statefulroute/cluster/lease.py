@@ -11,9 +11,8 @@ from typing import Any
 import msgspec
 
 from statefulroute.cluster.client import Client
-from statefulroute.cluster.clock import Clock, utc_now
+from statefulroute.cluster.clock import Clock, elapsed_seconds, utc_now
 from statefulroute.cluster.errors import APIError, ClusterError, ConflictError, NotFoundError
-from statefulroute.cluster.fence import elapsed_seconds
 from statefulroute.cluster.reflector import Reflector
 from statefulroute.cluster.resource import Resource
 

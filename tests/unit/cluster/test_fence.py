@@ -15,9 +15,10 @@ import pytest
 import uvloop
 
 from statefulroute.cluster.client import Client
+from statefulroute.cluster.clock import elapsed_seconds
 from statefulroute.cluster.connection import connect
 from statefulroute.cluster.errors import NotLeadingError
-from statefulroute.cluster.fence import Fence, elapsed_seconds
+from statefulroute.cluster.fence import Fence
 from statefulroute.cluster.server import Connection
 from unit.cluster.fake_api import PATIENCE_SECONDS, FakeAPI
 from unit.cluster.kubeconfigs import write_kubeconfig
