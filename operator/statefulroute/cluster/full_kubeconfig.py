@@ -32,6 +32,10 @@ class _Credentials:
         # A file that a person wrote ends with a newline, which no header may hold.
         return (token or str(self.configuration.get_basic_auth_token())).strip()
 
+    async def renewed(self) -> str:
+        """A plugin is asked in time before a token ends: there is no other to be had now."""
+        return await self.authorization()
+
 
 @asynccontextmanager
 async def full_connection(paths: str, context: str | None = None) -> AsyncIterator[Connection]:

@@ -120,6 +120,7 @@ class _Chosen:
         return Connection(
             server=self.cluster.server.rstrip("/"),
             tls=self._tls(),
+            authority=self._authority_file(),
             credentials=self._credentials(),
             server_name=self.cluster.tls_server_name or None,
             proxy=self.cluster.proxy_url or None,
@@ -141,6 +142,11 @@ class _Chosen:
                 pair.flush()
                 tls.load_cert_chain(pair.name)
         return tls
+
+    def _authority_file(self) -> Path | None:
+        cluster = self.cluster
+        named = cluster.certificate_authority if not cluster.certificate_authority_data else ""
+        return self.folder / named if named else None
 
     def _pem(self, file: str, data: str) -> bytes:
         """What stands in a field's data, or else in the file that it names; paths are relative to the kubeconfig."""
@@ -165,6 +171,9 @@ class _Fixed:
     header: str
 
     async def authorization(self) -> str:
+        return self.header
+
+    async def renewed(self) -> str:
         return self.header
 
 

@@ -3,7 +3,9 @@
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from importlib.metadata import version
+from pathlib import Path
 from typing import Protocol, Self
 
 import aiohttp
@@ -11,6 +13,7 @@ from yarl import URL
 
 from statefulroute.cluster.exchange import Observer, observing
 from statefulroute.cluster.fence import Fence
+from statefulroute.cluster.sockets import watchful_socket
 
 #: Names the writer in an object's `managedFields` and in the API server's log.
 _USER_AGENT = f"statefulroute/{version('statefulroute')}"
@@ -28,6 +31,13 @@ class Credentials(Protocol):
             NotConnectedError: there is none.
         """
 
+    async def renewed(self) -> str:
+        """The same, found out anew: what `authorization` gave was refused.
+
+        Raises:
+            NotConnectedError: there is none.
+        """
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
@@ -36,6 +46,8 @@ class Connection:
     Attributes:
         server: its URL, without a slash at its end.
         tls: which certificates are trusted, and the client's own where it has one.
+        authority: the file that the trusted certificates were read from; it is read again when the API server shows
+            another one. What was trusted once stays trusted until the process ends.
         credentials: what goes into the Authorization header; None where a certificate is enough.
         server_name: the name that its certificate is to have, where that is not the address's.
         proxy: the URL of a proxy on the way to it.
@@ -45,6 +57,7 @@ class Connection:
 
     server: str
     tls: ssl.SSLContext
+    authority: Path | None = None
     credentials: Credentials | None = None
     server_name: str | None = None
     proxy: str | None = None
@@ -55,19 +68,24 @@ class Connection:
         """The same connection, whose writes have to pass a fence."""
         return replace(self, fence=fence)
 
-    def session(self, connections: int, observe: Observer | None = None) -> aiohttp.ClientSession:
+    def session(
+        self, connections: int, observe: Observer | None = None, *middlewares: aiohttp.ClientMiddlewareType
+    ) -> aiohttp.ClientSession:
         """A new HTTP session to the API server, with credentials that are fresh at every request.
 
         Args:
             connections: how many requests, watches included, may be under way at the same time.
             observe: is told of every request: for users of the session who do not tell of them.
+            middlewares: what else each request goes through, after it was told of.
         """
         observers = () if observe is None else (observing(observe, URL(self.server).raw_path.rstrip("/")),)
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=connections, ssl=self.tls, keepalive_timeout=75),
+            connector=aiohttp.TCPConnector(
+                limit=connections, ssl=self.tls, keepalive_timeout=75, socket_factory=watchful_socket
+            ),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
             headers={"User-Agent": _USER_AGENT},
-            middlewares=(*self._middlewares(), *observers),
+            middlewares=(*middlewares, *self._middlewares(), *observers),
             request_class=aiohttp.ClientRequest if self.fence is None else self.fence.requests(),
             proxy=self.proxy,
             read_bufsize=2**18,
@@ -79,13 +97,32 @@ class Connection:
             yield self._authorize
         if self.server_name is not None:
             yield self._expect_server_name
+        if self.authority is not None:
+            yield self._trust_anew
 
     async def _authorize(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        if self.credentials is not None:
-            request.headers["Authorization"] = await self.credentials.authorization()
-        return await handler(request)
+        """Say who asks; if that is refused and somebody has given us another token meanwhile, say it with that."""
+        if self.credentials is None:
+            return await handler(request)
+        shown = request.headers["Authorization"] = await self.credentials.authorization()
+        response = await handler(request)
+        if response.status == HTTPStatus.UNAUTHORIZED and (other := await self.credentials.renewed()) != shown:
+            response.release()
+            request.headers["Authorization"] = other
+            response = await handler(request)
+        return response
+
+    async def _trust_anew(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Read whom to trust again when somebody is not trusted: nothing was sent yet."""
+        try:
+            return await handler(request)
+        except aiohttp.ClientConnectorCertificateError:
+            self.tls.load_verify_locations(cafile=self.authority)
+            return await handler(request)
 
     async def _expect_server_name(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType

@@ -38,8 +38,15 @@ class TokenFile:
         Raises:
             NotConnectedError: the token cannot be read.
         """
-        if self._clock() - self._read_at >= _KEPT_SECONDS:
-            self._header, self._read_at = self._read()
+        return self._header if self._clock() - self._read_at < _KEPT_SECONDS else await self.renewed()
+
+    async def renewed(self) -> str:
+        """The header with the token that the file holds now.
+
+        Raises:
+            NotConnectedError: the token cannot be read.
+        """
+        self._header, self._read_at = self._read()
         return self._header
 
     def _read(self) -> tuple[str, float]:
@@ -74,6 +81,7 @@ def in_cluster(folder: Path | None = None) -> Connection:
     return Connection(
         server=f"https://{f'[{host}]' if ':' in host else host}:{port}",
         tls=ssl.create_default_context(cafile=folder / "ca.crt"),
+        authority=folder / "ca.crt",
         credentials=TokenFile(folder / "token"),
         namespace=(namespace.read_text(encoding="utf-8").strip() if namespace.exists() else "") or "default",
     )

@@ -17,7 +17,7 @@ from localcluster.certificates import Authority
 from statefulroute.cluster import full_kubeconfig, service_account
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.connection import connect
-from statefulroute.cluster.errors import NotConnectedError, UnreachableError
+from statefulroute.cluster.errors import APIError, NotConnectedError, UnreachableError
 from statefulroute.cluster.plain_kubeconfig import plain_connection
 from statefulroute.cluster.server import Connection
 from unit.cluster.fake_api import PATIENCE_SECONDS, Call, FakeAPI, eventually, serving
@@ -303,6 +303,50 @@ async def test_a_token_that_cannot_be_read_is_an_error_of_the_connection_until_i
             await client.get("/version")
         (account / "token").write_text("again")
         assert (await one_call(in_cluster, client)).headers["Authorization"] == "Bearer again"
+
+
+async def test_a_token_that_is_refused_is_replaced_by_the_one_that_the_file_holds_by_now(
+    in_cluster: FakeAPI, account: Path
+) -> None:
+    async with connect() as connection, Client(connection) as client:
+        await one_call(in_cluster, client)
+        (account / "token").write_text("of-the-next-hour")
+        asked = asyncio.create_task(client.post("/api", b"what is written"))
+        (await in_cluster.call()).refuse(401, "Unauthorized")
+        again = await in_cluster.call()
+        again.answer({})
+        await asked
+        assert again.headers["Authorization"] == "Bearer of-the-next-hour"
+        assert again.body == b"what is written"
+        assert (await one_call(in_cluster, client)).headers["Authorization"] == "Bearer of-the-next-hour"
+
+
+async def test_who_is_refused_and_has_no_other_token_is_told_so(in_cluster: FakeAPI) -> None:
+    async with connect() as connection, Client(connection) as client:
+        asked = asyncio.create_task(client.get("/version"))
+        (await in_cluster.call()).refuse(401, "Unauthorized")
+        with pytest.raises(APIError, match="401 Unauthorized"):
+            await asked
+        assert in_cluster.is_quiet
+
+
+@pytest.mark.usefixtures("in_cluster")
+@pytest.mark.parametrize("is_kubeconfig", [True, False])
+async def test_an_authority_that_came_into_the_file_later_is_trusted_from_then_on(
+    account: Path, monkeypatch: pytest.MonkeyPatch, *, is_kubeconfig: bool
+) -> None:
+    other = Authority()
+    async with serving(tls(other, account, "127.0.0.1")) as api:
+        monkeypatch.setenv("KUBERNETES_SERVICE_PORT", api.server.rpartition(":")[2])
+        path = write_kubeconfig(account / "config", api.server, {}, **{"certificate-authority": "ca.crt"})
+        async with connect(path if is_kubeconfig else None) as connection, Client(connection) as client:
+            with pytest.raises(UnreachableError, match="certificate"):
+                await client.get("/version")
+            (account / "ca.crt").write_text("half a file")
+            with pytest.raises(UnreachableError):
+                await client.get("/version")
+            (account / "ca.crt").write_bytes(other.certificate)
+            assert (await one_call(api, client)).path == "/version"
 
 
 def write_credential(path: Path, token: str) -> None:
