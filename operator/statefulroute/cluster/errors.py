@@ -1,5 +1,7 @@
 """What can go wrong between this program and the API server."""
 
+from http import HTTPStatus
+
 
 class ClusterError(Exception):
     """The API server did not do what it was asked for."""
@@ -53,3 +55,10 @@ _BY_STATUS: dict[int, type[APIError]] = {404: NotFoundError, 409: ConflictError,
 def api_error(status: int, reason: str, message: str, field: str = "") -> APIError:
     """The error for an answer, of the class of its status code."""
     return _BY_STATUS.get(status, APIError)(status, reason, message, field)
+
+
+def is_outage(error: ClusterError) -> bool:
+    """Whether it is the API server that failed, and not what it was asked for: the same may succeed soon."""
+    if isinstance(error, APIError):
+        return error.status >= HTTPStatus.INTERNAL_SERVER_ERROR or error.status == HTTPStatus.TOO_MANY_REQUESTS
+    return isinstance(error, UnreachableError)

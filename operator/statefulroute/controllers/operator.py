@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
 import kopf
@@ -20,6 +19,7 @@ from statefulroute.controllers.assembly import Parts, assemble
 from statefulroute.controllers.leadership import Abandon, Leadership, leadership
 from statefulroute.controllers.monitoring.tracing import tracing
 from statefulroute.controllers.routes.persistence import GenerationStorage, NoProgressStorage
+from statefulroute.controllers.routes.session import login_with
 from statefulroute.controllers.settings import Settings
 from statefulroute.monitoring.health import Health
 from statefulroute.monitoring.requests import RequestMetrics
@@ -117,7 +117,7 @@ def _registry(settings: Settings, connection: Connection, parts: Parts, observe:
     """What kopf is to call."""
     registry = kopf.OperatorRegistry()
     connections = _KOPF_CONNECTIONS + len(settings.namespaces)
-    kopf.on.login(registry=registry)(_login_with(connection, connections, observe))
+    kopf.on.login(registry=registry)(login_with(connection, connections, observe))
     parts.routes.register(registry)
     return registry
 
@@ -133,20 +133,9 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.persistence.progress_storage = NoProgressStorage()
     settings.background.instant_exit_timeout = 2.0  # a deleted route's daemons end before its handlers go on
     settings.queueing.idle_timeout = 1.0
-    settings.networking.error_backoffs = (0.1, 0.3, 1, 2, 3, 5, 8, 13, 21)
+    settings.networking.error_backoffs = (0.1, 0.3, 1, 2, 3, *(5,) * 10)  # what lasts is asked for every five seconds
     settings.process.ultimate_exiting_timeout = None  # never kill the process: it has work to finish
     return settings
-
-
-def _login_with(
-    connection: Connection, connections: int, observe: Observer
-) -> Callable[..., Awaitable[kopf.AiohttpSession]]:
-    async def login(**_: Any) -> kopf.AiohttpSession:  # noqa: ANN401 - kopf's own
-        return kopf.AiohttpSession(
-            aiohttp_session=connection.session(connections, observe), server=connection.server, default_namespace=None
-        )
-
-    return login
 
 
 def _on_signals(stop: asyncio.Event) -> None:

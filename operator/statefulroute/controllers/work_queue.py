@@ -7,7 +7,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 import structlog
 
-from statefulroute.cluster.errors import ClusterError, ConflictError, NotFoundError
+from statefulroute.cluster.errors import ClusterError, ConflictError, NotFoundError, is_outage
 from statefulroute.controllers.lines import Lines
 
 K = TypeVar("K", bound=Hashable)
@@ -15,6 +15,9 @@ K = TypeVar("K", bound=Hashable)
 log = structlog.get_logger(__name__)
 
 _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 0.05, 30.0
+
+#: The same where it was the API server that failed: links are to be bound within ten seconds of an outage's end.
+_LAST_RETRY_OF_OUTAGE_SECONDS = 5.0
 
 #: How many keys all workers together take before others have their turn: most need no request at all, and tens of
 #: microseconds; whoever needs some turns, as a new link does, is to wait for none of them long.
@@ -163,7 +166,7 @@ class WorkQueue(Generic[K]):
             self._retry(key)
         except ClusterError as error:
             log.warning("a write failed: trying again", **self._describe(key), error=str(error))
-            self._retry(key)
+            self._retry(key, in_outage=is_outage(error))
         except Exception:
             # One key's trouble must not end the work on all others.
             log.exception("an unexpected error: trying again", **self._describe(key))
@@ -174,13 +177,14 @@ class WorkQueue(Generic[K]):
             if again_after is not None:
                 asyncio.get_running_loop().call_later(again_after, self.sweep, key)
 
-    def _retry(self, key: K) -> None:
+    def _retry(self, key: K, *, in_outage: bool = False) -> None:
         self._failing_since.setdefault(key, self._running[key])
         if not self._is_open:
             self._again.add(key)
             return
-        delay = min(_FIRST_RETRY_SECONDS * 2 ** self._failures.get(key, 0), _LAST_RETRY_SECONDS)
-        if delay < _LAST_RETRY_SECONDS:  # the power of a night's failures would be too large for a float
+        last_seconds = _LAST_RETRY_OF_OUTAGE_SECONDS if in_outage else _LAST_RETRY_SECONDS
+        delay = min(_FIRST_RETRY_SECONDS * 2 ** self._failures.get(key, 0), last_seconds)
+        if delay < last_seconds:  # the power of a night's failures would be too large for a float
             self._failures[key] = self._failures.get(key, 0) + 1
         self._retries[key] = asyncio.get_running_loop().call_later(delay, self._add_again, key)
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 import pytest
 from structlog.testing import capture_logs
 
-from statefulroute.cluster.errors import ConflictError, NotFoundError, UnreachableError
+from statefulroute.cluster.errors import APIError, ClusterError, ConflictError, NotFoundError, UnreachableError
 from statefulroute.controllers import work_queue as work_queue_module
 from statefulroute.controllers.work_queue import WorkQueue
 
@@ -211,20 +211,31 @@ async def test_a_key_that_comes_in_the_moment_in_which_the_workers_end_is_not_fo
             assert done[-1] == f"second-{number}"
 
 
-async def test_a_key_that_fails_is_tried_again_after_a_time_that_doubles_up_to_half_a_minute() -> None:
+@pytest.mark.parametrize(
+    ("error", "later"),
+    [
+        (APIError(422, "Invalid", "it cannot be so"), [6.4, 12.8, 25.6, 30.0, 30.0, 30.0]),
+        (UnreachableError("PATCH /a: nobody answered"), [5.0] * 6),
+        (APIError(500, "InternalError", "out of order"), [5.0] * 6),
+        (APIError(429, "TooManyRequests", "later"), [5.0] * 6),
+    ],
+)
+async def test_a_key_that_fails_is_tried_again_after_a_time_that_doubles_up_to_half_a_minute_and_in_an_outage_up_to_5_s(
+    error: ClusterError, later: list[float]
+) -> None:
     tries = 0
 
     async def fail_thirteen_times(_key: str) -> None:
         nonlocal tries
         tries += 1
         if tries <= 13:
-            raise UnreachableError("PATCH /a: nobody answered")
+            raise error
 
     with scheduled() as delays:
         async with opened(fail_thirteen_times) as queue:
             queue.add("a")
             await eventually(lambda: tries == 14)
-    assert delays == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30.0, 30.0, 30.0]
+    assert delays == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, *later]
 
 
 async def test_a_key_that_fails_for_days_is_tried_again_for_days() -> None:
@@ -265,7 +276,7 @@ async def test_a_key_that_fails_waits_for_one_retry_however_often_it_was_added_m
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(work_queue_module, "_FIRST_RETRY_SECONDS", 3600.0)
-    monkeypatch.setattr(work_queue_module, "_LAST_RETRY_SECONDS", 3600.0)
+    monkeypatch.setattr(work_queue_module, "_LAST_RETRY_OF_OUTAGE_SECONDS", 3600.0)
     loop, handles = asyncio.get_running_loop(), list[asyncio.TimerHandle]()
     later = loop.call_later
 
