@@ -317,6 +317,10 @@ async def test_an_answer_says_how_old_it_may_be(resolver: Running, place: Place)
         reflector.heard_at -= 1000
     assert int((await resolver.asker.get(path)).headers["Age"]) >= 1000
     assert int((await resolver.asker.get(place.path)).headers["Age"]) >= 1000
+    nobody = await resolver.asker.get(f"{place.path}/links/nobody")
+    assert (nobody.status, int(nobody.headers["Age"]) >= 1000) == (404, True), "not to be linked is an answer, too"
+    fresh = await resolver.asker.get(f"{place.path}/links/nobody?consistency=strong")
+    assert (fresh.status, fresh.headers["Age"]) == (404, "0")
     await in_thread(place.move, "alice", 1)
     await resolver.answers(path, lambda each: each.json["podIndex"] == 1, "alice has moved")
     # The oldest of what the answer is made of counts.

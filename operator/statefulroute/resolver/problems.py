@@ -75,15 +75,19 @@ class ProblemError(Exception):
         kind: what kind of problem it is.
         detail: the sentence about this one.
         retry_seconds: when it is worth asking again; None where nobody knows.
+        age_seconds: how old that may be; None where it is not from memory.
     """
 
-    def __init__(self, kind: ProblemKind, detail: str, retry_seconds: int | None = None) -> None:
+    def __init__(
+        self, kind: ProblemKind, detail: str, retry_seconds: int | None = None, age_seconds: int | None = None
+    ) -> None:
         super().__init__(detail)
         self.kind = kind
         self.detail = detail
         self.retry_seconds = (
             _RETRY_SECONDS if retry_seconds is None and kind.status in _WORTH_RETRYING else retry_seconds
         )
+        self.age_seconds = age_seconds
 
     @property
     def problem(self) -> Problem:
@@ -101,15 +105,17 @@ class ProblemError(Exception):
         """What goes with it over HTTP."""
         retry = {} if self.retry_seconds is None else {"Retry-After": str(self.retry_seconds)}
         challenge = {"WWW-Authenticate": "Bearer"} if self.kind is ProblemKind.NOT_AUTHENTICATED else {}
-        return {"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store", **retry, **challenge}
+        age = {} if self.age_seconds is None else {"Age": str(self.age_seconds)}
+        return {"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store", **retry, **challenge, **age}
 
 
 _WORTH_RETRYING = (429, 503)
 
 
-def not_linked(route: str, uid: str) -> ProblemError:
-    """That nobody has bound a uid in a route."""
-    return ProblemError(ProblemKind.NOT_LINKED, f"{uid!r} is not linked in StatefulRoute {route!r}")
+def not_linked(route: str, uid: str, age_seconds: int | None = None) -> ProblemError:
+    """That nobody has bound a uid in a route, as it was so long ago."""
+    sentence = f"{uid!r} is not linked in StatefulRoute {route!r}"
+    return ProblemError(ProblemKind.NOT_LINKED, sentence, age_seconds=age_seconds)
 
 
 _KINDS: dict[type[Exception], ProblemKind] = {

@@ -59,7 +59,7 @@ class Lookups:
         strong = is_strong(request)
         link = await self._binder.read(key, uid) if strong else self._directory.link(key, uid)
         if link is None:
-            raise self._not_linked(key, uid)
+            raise self._not_linked(key, uid, is_fresh=strong)
         body = _encode(link_answer(uid, link, self._directory.address(link)))
         return self._told(request, key, body, is_fresh=strong)
 
@@ -93,7 +93,7 @@ class Lookups:
             try:
                 link = self._directory.link(key, uid) if found is None else found[uid]
                 if link is None:
-                    raise self._not_linked(key, uid)
+                    raise self._not_linked(key, uid, is_fresh=strong)
                 links[uid] = link_answer(uid, link, self._directory.address(link))
             except EXPECTED as error:
                 problems[uid] = problem_of(error).problem
@@ -109,14 +109,16 @@ class Lookups:
             best = None
         return self._told(request, key, _encode(route_answer(route, self._directory.addresses(route), best)))
 
-    def _not_linked(self, key: RouteKey, uid: str) -> ProblemError:
-        return not_linked(self._directory.route(key).name, uid)
+    def _not_linked(self, key: RouteKey, uid: str, *, is_fresh: bool) -> ProblemError:
+        return not_linked(self._directory.route(key).name, uid, self._age(key, is_fresh=is_fresh))
+
+    def _age(self, key: RouteKey, *, is_fresh: bool) -> int:
+        return 0 if is_fresh else int(self._directory.age(key.namespace))
 
     def _told(self, request: web.Request, key: RouteKey, body: bytes, *, is_fresh: bool = False) -> web.Response:
         """The answer, with how old it may be; without its body where the caller has it."""
         tag = entity_tag(body)
-        age = 0 if is_fresh else int(self._directory.age(key.namespace))
-        headers = {"Age": str(age), "ETag": tag, "Cache-Control": "no-cache"}
+        headers = {"Age": str(self._age(key, is_fresh=is_fresh)), "ETag": tag, "Cache-Control": "no-cache"}
         known = request.headers.get("If-None-Match")
         if known is not None and request.method != "POST" and (tag in known or known.strip() == "*"):
             return web.Response(status=304, headers=headers)

@@ -32,6 +32,7 @@ _HEADERS = {
         "schema": {"type": "integer", "minimum": 0},
     },
 }
+_AGE = {"Age": _HEADERS["Age"]}
 _RETRY = {
     "Retry-After": {"description": "Seconds until it is worth asking again.", "schema": {"type": "integer"}},
 }
@@ -203,8 +204,9 @@ def _failures(codes: tuple[int, ...]) -> dict[str, Any]:
         502: "The API server has refused it.",
         503: "The pod cannot be reached now, none takes new users, or the API server is away.",
     }
+    headers = {404: {"headers": _AGE}, 429: {"headers": _RETRY}, 503: {"headers": _RETRY}}
     return {
-        str(code): {"description": told[code], "content": content} | ({"headers": _RETRY} if code in {429, 503} else {})
+        str(code): {"description": told[code], "content": content} | headers.get(code, {})
         for code in sorted({*codes, 401, 403, 405, 429})
     }
 
