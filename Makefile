@@ -21,6 +21,11 @@ OPTIONS ?=
 SECONDS ?= 60
 TARGETS ?= uids annotations load_answers requests bodies envoy_messages links lines
 
+# `make chaos LONG=1 SEED=2 KEEP=folder`: half an hour instead of five minutes, what all that is random begins with, and where it goes.
+LONG ?=
+SEED ?= 1
+KEEP ?= build/chaos
+
 # `make chart DESTINATION=dist IMAGE_REPOSITORY=registry.example/statefulroute`: where the archive goes, and where its image is.
 DESTINATION ?= dist
 IMAGE_REPOSITORY ?=
@@ -153,6 +158,21 @@ test-waves: setup ## Move, expire and restart with thousands of links, where `ma
 .PHONY: test-failover
 test-failover: setup ## End, freeze and starve operators that share a Lease, with the times of the chart
 	@STATEFULROUTE_LONG=1 $(BIN)/pytest tests/failover -o log_cli=true -o log_cli_level=INFO
+
+.PHONY: test-limits
+test-limits: setup ## 100,000 links under 256 MiB, 50,000 of a hostile client, and ways to the API server that are bad for long
+	@$(BIN)/localcluster build
+	@STATEFULROUTE_LONG=1 $(BIN)/pytest $(addprefix tests/chaos/test_,memory_limits.py hostile_client.py bad_ways.py) -o log_cli=true -o log_cli_level=INFO
+
+.PHONY: chaos-packages
+chaos-packages: ## Install what setting the clock of one process needs of Debian's packages (as root)
+	@apt-get update --quiet=2
+	@DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --yes --no-install-recommends libfaketime
+
+.PHONY: chaos
+chaos: setup ## Run everything under faults for five minutes and check what was recorded (LONG=1: half an hour, 200 faults; SEED=2; KEEP=folder)
+	@$(BIN)/localcluster build
+	@$(BIN)/python tests/chaos/run.py --seed $(SEED) --folder $(KEEP) $(if $(LONG),--minutes 30 --faults 200,--minutes 5)
 
 .PHONY: test-gateways
 test-gateways: setup ## Send 10,000 requests through Envoy and nginx while pods come and go, where `make test` sends 1,500

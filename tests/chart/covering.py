@@ -21,7 +21,7 @@ def covering_rows(
         is_allowed: whether these options go together; asked about rows that have only some of the dimensions, too.
         seed: makes the rows the same each time.
     """
-    shuffled = random.Random(seed)  # noqa: S311 - no secret
+    shuffled = random.Random(seed)
     uncovered = {
         frozenset(((a, i), (b, j)))
         for a, b in combinations(dimensions, 2)

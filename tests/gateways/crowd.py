@@ -53,7 +53,7 @@ class Crowd:
         self._users = users
         self._number = requests
         self._per_second = per_second
-        self._chance = random.Random(users)  # noqa: S311 - the same every time
+        self._chance = random.Random(users)
         self.requests: list[Request] = []
 
     def uids(self) -> list[str]:

@@ -64,16 +64,24 @@ class Person:
         """The one whose kubeconfig this is."""
         return cls(pykube.KubeConfig.from_file(str(kubeconfig)), namespace)
 
-    def account(self, name: str, pod: Object | None = None) -> Self:
-        """Somebody who has a new token of this ServiceAccount: bound to this pod, or to none."""
-        spec: dict[str, Any] = {"expirationSeconds": 600}
+    def token(self, account: str, pod: Object | None = None, *, seconds: int = 600) -> str:
+        """A new token of this ServiceAccount, for so long: bound to this pod, or to none."""
+        spec: dict[str, Any] = {"expirationSeconds": seconds}
         if pod is not None:
             bound = {field: pod["metadata"][field] for field in ("name", "uid")}
             spec["boundObjectRef"] = {"apiVersion": "v1", "kind": "Pod", **bound}
         request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
-        answer = self.ask("POST", f"serviceaccounts/{name}/token", request).expect_success()
+        answer = self.ask("POST", f"serviceaccounts/{account}/token", request).expect_success()
+        return str(answer["status"]["token"])
+
+    def account(self, name: str, pod: Object | None = None) -> Self:
+        """Somebody who has a new token of this ServiceAccount: bound to this pod, or to none."""
+        return self.with_token(self.token(name, pod))
+
+    def with_token(self, token: str) -> Self:
+        """Whoever has this token."""
         known = self._config.doc
-        users = [{"name": user["name"], "user": {"token": answer["status"]["token"]}} for user in known["users"]]
+        users = [{"name": user["name"], "user": {"token": token}} for user in known["users"]]
         return type(self)(pykube.KubeConfig({**known, "users": users}, self._config.current_context), self.namespace)
 
     def write_kubeconfig(self, file: Path) -> Path:

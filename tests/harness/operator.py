@@ -1,10 +1,11 @@
 """The operator as it is installed: a process of its own."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -55,6 +56,11 @@ class OperatorProcess:
         return self._log_file.read_text() if self._log_file.exists() else ""
 
     @property
+    def text_of_this_life(self) -> str:
+        """All that it has written since it was started last."""
+        return self.text[self._started_at :]
+
+    @property
     def lines(self) -> list[dict[str, Any]]:
         """The lines of its log as values; a line that is no JSON, like a traceback's, is `{"event": line}`."""
         return [_parse(line) for line in self.text.splitlines()]
@@ -68,13 +74,24 @@ class OperatorProcess:
         """What it has logged as an error, or as a line that is no log line at all."""
         return [line for line in self.lines if line.get("level", "error") in {"error", "critical"}]
 
-    def launch(self) -> Self:
-        """Start it, and do not wait for anything."""
+    def launch(self, environment: Mapping[str, str] | None = None, prefix: Sequence[str] = ()) -> Self:
+        """Start it, and do not wait for anything.
+
+        Args:
+            environment: what is in its environment besides.
+            prefix: a command that starts it, with the arguments that come before it.
+        """
         if self.is_running:
             raise AssertionError("it runs already")
         self._started_at = len(self.text)
         with self._log_file.open("ab") as log:
-            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            self._process = subprocess.Popen(
+                [*prefix, *self._command],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, **(environment or {})},
+            )
         return self
 
     def start(self) -> Self:
@@ -129,7 +146,7 @@ class OperatorProcess:
 
     def _serves(self) -> bool:
         assert self.is_running, f"the operator ended at its start:\n{self.last_lines}"
-        return _SERVES in self.text[self._started_at :]
+        return _SERVES in self.text_of_this_life
 
     def _running(self) -> subprocess.Popen[bytes]:
         assert self._process is not None, "it was never started"

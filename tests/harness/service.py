@@ -1,5 +1,6 @@
 """A stateful service in a namespace, as its owner and its users drive it and see it from outside."""
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -111,7 +112,8 @@ class Service:
         yield
         self.kubectl.run("delete", "resourcequota", "pods").expect_success()
         # Their controller tries ever more rarely, unless the StatefulSet changes.
-        self.kubectl.run("annotate", "statefulset", self.name, "example.com/try=again").expect_success()
+        again = f"example.com/try={time.time_ns()}"
+        self.kubectl.run("annotate", "statefulset", self.name, "--overwrite", again).expect_success()
 
     def annotate(self, pod: int | str, annotations: Mapping[str, str | None]) -> None:
         """Have a pod say something, or no longer say it."""

@@ -77,7 +77,7 @@ async def test_no_uid_ever_has_two_pods_while_the_operator_is_killed(
     game = Service(installed.within(namespace), witness)
     await asyncio.to_thread(game.start, PODS)
     uids = [f"user-{number}" for number in range(UIDS)]
-    chance = random.Random(SEED)  # noqa: S311 - no secret
+    chance = random.Random(SEED)
     claims = [
         Claim(
             number % WAVES,

@@ -93,7 +93,7 @@ class Life:
 async def test_a_link_lives_until_its_time_is_over_and_is_removed_then(
     game: Service, operator: OperatorProcess
 ) -> None:
-    chance = random.Random(7)  # noqa: S311 - no secret
+    chance = random.Random(7)
     async with connect(game.kubectl.kubeconfig) as connection, Client(connection) as client:
         store = LinkStore(client, game.namespace, deadline_seconds=60)
         lives = [Life(store, f"user-{number}", chance) for number in range(USERS)]

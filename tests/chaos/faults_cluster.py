@@ -1,0 +1,111 @@
+"""What others do to the cluster: the kinds' definitions are replaced, a client floods it, pods say nonsense."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from random import Random
+
+from pykube.objects import Pod
+
+from chaos.fault import DRIVER, OPERATORS, PODS, RESOLVER, Kind
+from chaos.system import SERVICES, System
+from harness.kubectl import Object
+from harness.patience import eventually
+from harness.witness import PodLink, StatefulRoute
+
+_CRDS = Path(__file__).parents[2] / "crds"
+_DEFINITIONS = ("podlinks.statefulroute.io", "statefulroutes.statefulroute.io")
+
+#: What pods may say of themselves, for annotations are only text.
+NONSENSE: Sequence[dict[str, str]] = (
+    {"load-state": "-1", "waiting-tasks": "NaN"},
+    {"load-state": "1e309", "waiting-tasks": "99999999999999999999999999"},
+    {"load-state": "\u0669", "report-time": "yesterday"},
+    {"load-state": "9" * 100_000},
+    {"load-state": "", "waiting-tasks": " ", "routing-state": "Asleep", "report-time": "9999-99-99T99:99:99Z"},
+    {"load-state": '{"a": 1}', "report-time": "+292277026596-12-04T15:30:07Z"},
+)
+
+_flood = count()
+
+
+@dataclass(slots=True)
+class DefinitionsReplaced:
+    """Both kinds are deleted with all their objects, and made anew at the end, with the routes."""
+
+    routes: Sequence[Object] = field(default_factory=list)
+
+    @classmethod
+    def drawn(cls, random: Random) -> "DefinitionsReplaced":
+        del random
+        return cls()
+
+    def start(self, system: System) -> None:
+        self.routes = system.witness.all(StatefulRoute, system.namespace)
+        system.kubectl.run("delete", "customresourcedefinition", *_DEFINITIONS, "--wait=false").expect_success()
+
+    def end(self, system: System) -> None:
+        gone = ("wait", "--for=delete", "--timeout=60s", *(f"crd/{name}" for name in _DEFINITIONS))
+        system.kubectl.run(*gone).expect_success()
+        system.kubectl.run("apply", "--filename", str(_CRDS)).expect_success()
+        eventually(lambda: not system.kubectl.run("get", "podlinks,statefulroutes").code, "both kinds can be listed")
+        for route in self.routes:
+            fresh = {field: route[field] for field in ("apiVersion", "kind", "spec")}
+            system.witness.create({**fresh, "metadata": {"name": route["metadata"]["name"]}}, system.namespace)
+
+
+@dataclass(slots=True)
+class Flood:
+    """A client that may create links creates as many as it can; they are removed at the end."""
+
+    number: int
+    names: Sequence[str] = field(default_factory=list)
+
+    @classmethod
+    def drawn(cls, random: Random) -> "Flood":
+        return cls(random.randint(300, 700))
+
+    def start(self, system: System) -> None:
+        wave = next(_flood)
+        service = system.services[0]
+        self.names = service.link_all([f"hostile-{wave}-{each}" for each in range(self.number)])
+
+    def end(self, system: System) -> None:
+        system.witness.at_once(lambda name: system.witness.delete(PodLink, name, system.namespace), self.names)
+
+
+@dataclass(slots=True)
+class Nonsense:
+    """Pods annotate what cannot be read; the annotations are taken away at the end."""
+
+    said: dict[int, dict[str, str]]
+
+    @classmethod
+    def drawn(cls, random: Random) -> "Nonsense":
+        pods = random.sample(range(SERVICES["game"][0]), len(NONSENSE))
+        return cls(dict(zip(pods, NONSENSE, strict=True)))
+
+    def start(self, system: System) -> None:
+        self._annotate(system, self.said)
+
+    def end(self, system: System) -> None:
+        self._annotate(system, {pod: dict.fromkeys(notes) for pod, notes in self.said.items()})
+
+    @staticmethod
+    def _annotate(system: System, said: dict[int, dict[str, str]] | dict[int, dict[str, None]]) -> None:
+        for pod, notes in said.items():
+            annotations = {f"statefulroute.io/{name}": value for name, value in notes.items()}
+            system.witness.patch(Pod, f"game-{pod}", system.namespace, {"metadata": {"annotations": annotations}})
+
+
+KINDS: Sequence[Kind] = [
+    Kind(
+        "definitions: deleted and made anew",
+        DefinitionsReplaced.drawn,
+        PODS | OPERATORS | RESOLVER | DRIVER,  # whoever is away then would keep a route from being finalized
+        seconds=(2.0, 6.0),
+    ),
+    Kind("links: a flood", Flood.drawn, PODS, seconds=(0.0, 1.0)),
+    Kind("pods: nonsense in annotations", Nonsense.drawn, PODS),
+]

@@ -1,0 +1,121 @@
+"""What goes wrong between a client and the API server, and with what lets the client in."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from random import Random
+
+from chaos.fault import CONTROL_PLANE, DRIVER, OPERATORS, RESOLVER, Kind
+from chaos.program import Program
+from chaos.proxy import FaultProxy
+from chaos.system import System
+
+#: What a proxy shows, by its name in the report.
+MODES: dict[str, Callable[[FaultProxy], None]] = {
+    "answers are slow": lambda proxy: proxy.slow(2.0),
+    "429": lambda proxy: proxy.too_many_requests(share=0.7),
+    "500": lambda proxy: proxy.fail(500, share=0.7),
+    "504": lambda proxy: proxy.fail(504, share=0.7),
+    "504 after the write": lambda proxy: proxy.time_out_afterwards(share=0.7),
+    "watches are dropped": lambda proxy: proxy.drop_watches(),
+    "410 instead of a watch": lambda proxy: proxy.expire_watches(),
+    "410 within a watch": lambda proxy: proxy.expire_watches(as_event=True),
+    "connections are half open": lambda proxy: proxy.half_open(),
+    "connections are refused": lambda proxy: proxy.refuse(),
+}
+
+
+@dataclass(slots=True)
+class ByProxy:
+    """A client's proxy shows a fault, and is healed at the end."""
+
+    choose: Callable[[System], FaultProxy]
+    show: Callable[[FaultProxy], None]
+    hit: list[FaultProxy] = field(default_factory=list)
+
+    def start(self, system: System) -> None:
+        self.hit = [self.choose(system)]
+        for each in self.hit:
+            self.show(each)
+
+    def end(self, system: System) -> None:
+        del system
+        for each in self.hit:
+            each.heal()
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRotated:
+    """A process's file has another token from one moment to the next, and the old one is good for nothing."""
+
+    choose: Callable[[System], Program]
+
+    def start(self, system: System) -> None:
+        program = self.choose(system)
+        program.proxy.rotate_token(program.new_token())
+
+    def end(self, system: System) -> None:
+        """Nothing is to be put right: it has to find the new token by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorityRotated:
+    """Another authority has signed the certificate that a client meets, and stands in the client's file."""
+
+    choose: Callable[[System], FaultProxy]
+
+    def start(self, system: System) -> None:
+        self.choose(system).rotate_authority()
+
+    def end(self, system: System) -> None:
+        """Nothing is to be put right: it has to find the new authority by itself."""
+
+
+_PROGRAMS: dict[str, tuple[Callable[[System], Program], frozenset[str]]] = {
+    "leader": (System.leader, OPERATORS),
+    "standby": (System.standby, OPERATORS),
+    "resolver": (lambda system: system.resolver, RESOLVER),
+}
+
+
+def _proxy(choose: Callable[[System], Program], system: System) -> FaultProxy:
+    return choose(system).proxy
+
+
+_PROXIES: dict[str, tuple[Callable[[System], FaultProxy], frozenset[str]]] = {
+    **{whom: (partial(_proxy, choose), touches) for whom, (choose, touches) in _PROGRAMS.items()},
+    "driver": (lambda system: system.driver, DRIVER),
+}
+
+
+def _by_proxy(choose: Callable[[System], FaultProxy], show: Callable[[FaultProxy], None], random: Random) -> ByProxy:
+    del random
+    return ByProxy(choose, show)
+
+
+def _token(choose: Callable[[System], Program], random: Random) -> TokenRotated:
+    del random
+    return TokenRotated(choose)
+
+
+def _authority(choose: Callable[[System], FaultProxy], random: Random) -> AuthorityRotated:
+    del random
+    return AuthorityRotated(choose)
+
+
+KINDS: Sequence[Kind] = [
+    *(
+        Kind(f"{whom}: {how}", partial(_by_proxy, choose, show), touches)
+        for whom, (choose, touches) in _PROXIES.items()
+        for how, show in MODES.items()
+    ),
+    *(
+        # Who asks for the new token needs an API server that answers.
+        Kind(f"{whom}: token rotated", partial(_token, choose), touches | CONTROL_PLANE)
+        for whom, (choose, touches) in _PROGRAMS.items()
+    ),
+    *(
+        Kind(f"{whom}: authority rotated", partial(_authority, choose), touches)
+        for whom, (choose, touches) in _PROXIES.items()
+    ),
+]

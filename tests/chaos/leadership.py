@@ -1,0 +1,41 @@
+"""Who held the Lease when an operator wrote, by the API server's audit log."""
+
+from collections.abc import Iterator
+
+from chaos.record import Process, Record, Write
+
+#: What only the holder may write. Events are no state, and reviews of rights change nothing.
+_OWNED = ("podlinks", "statefulroutes", "pods", "statefulsets", "deployments", "replicasets")
+
+
+def outsiders(record: Record) -> Iterator[tuple[Write, str, str]]:
+    """The writes of operators that did not hold the Lease: each with its process, and who held it then.
+
+    What was refused has changed nothing, and does not count.
+    """
+    lives = {
+        each.credential: f"{each.name} in life {each.life}"
+        for each in record.all(Process)
+        if each.name.startswith("operator")
+    }
+    holder = ""
+    for write in sorted(record.all(Write), key=lambda each: each.received):
+        process = lives.get(write.credential)
+        if process is None or write.code >= 400:
+            continue
+        if write.resource == "leases":
+            holder = process
+        elif write.resource.partition("/")[0] in _OWNED and process != holder:
+            yield write, process, holder
+
+
+def terms(record: Record) -> list[tuple[float, str]]:
+    """From when on each operator held the Lease."""
+    lives = {each.credential: each.name for each in record.all(Process)}
+    found: list[tuple[float, str]] = []
+    for write in sorted(record.all(Write), key=lambda each: each.received):
+        if write.resource == "leases" and write.code < 400:
+            name = lives.get(write.credential, "somebody")
+            if not found or found[-1][1] != name:
+                found.append((write.received, name))
+    return found

@@ -1,0 +1,84 @@
+"""A limit for the memory of processes, as a kubelet sets one: by a control group."""
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from localcluster.processes import wait_until
+
+_HIERARCHY = Path("/sys/fs/cgroup/memory")
+_NO_LIMIT = -1
+_EMPTY_SECONDS = 10.0
+
+#: Enters a group, and becomes the program that follows.
+_ENTER = 'echo $$ > "$0/cgroup.procs" && exec "$@"'
+
+
+def lacking() -> str | None:
+    """Why there can be no limit here, as a sentence; None where there can."""
+    if not (_HIERARCHY / "memory.limit_in_bytes").exists():
+        return f"There are no control groups of version 1 for memory at {_HIERARCHY}."
+    if not os.access(_HIERARCHY, os.W_OK) or os.geteuid():
+        return "It takes root to limit the memory of processes."
+    return None
+
+
+class MemoryGroup:
+    """A control group; whoever uses more than its limit is killed.
+
+    Args:
+        name: of the group: nobody else's.
+        mebibytes: the limit.
+    """
+
+    def __init__(self, name: str, mebibytes: int) -> None:
+        self._folder = _HIERARCHY / f"{name}-{os.getpid()}"
+        self._folder.mkdir(exist_ok=True)
+        self._limit(mebibytes * 2**20)
+
+    @property
+    def prefix(self) -> Sequence[str]:
+        """What starts a command in the group, when it is put before it."""
+        return ["/bin/sh", "-c", _ENTER, str(self._folder)]
+
+    @property
+    def peak_mebibytes(self) -> float:
+        """The most that was ever used, files that the system could have dropped included."""
+        return int(self._read("memory.max_usage_in_bytes")) / 2**20
+
+    @property
+    def used_mebibytes(self) -> float:
+        """What is used now and is no file that the system can drop."""
+        known = dict(line.split() for line in self._read("memory.stat").splitlines())
+        return int(known["total_rss"]) / 2**20
+
+    @property
+    def kills(self) -> int:
+        """How many processes were killed for want of memory."""
+        known = dict(line.split() for line in self._read("memory.oom_control").splitlines())
+        return int(known["oom_kill"])
+
+    def close(self) -> None:
+        """Remove the group; its processes live on without a limit."""
+        self._limit(_NO_LIMIT)
+        assert wait_until(self._is_gone, _EMPTY_SECONDS), f"{self._folder} cannot be removed"
+
+    def _is_gone(self) -> bool:
+        for pid in self._read("cgroup.procs").split():
+            with suppress(ProcessLookupError):
+                (_HIERARCHY / "cgroup.procs").write_text(pid)
+        with suppress(OSError):  # a process that has ended is still being taken away
+            self._folder.rmdir()
+        return not self._folder.exists()
+
+    def _limit(self, number: int) -> None:
+        swapped = self._folder / "memory.memsw.limit_in_bytes"  # is never less than the other
+        if swapped.exists():
+            swapped.write_text(str(_NO_LIMIT))
+        (self._folder / "memory.limit_in_bytes").write_text(str(number))
+        if swapped.exists():
+            swapped.write_text(str(number))
+
+    def _read(self, file: str) -> str:
+        return (self._folder / file).read_text()

@@ -1,0 +1,62 @@
+"""The API server behind a fault proxy, and how its answers are passed on."""
+
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import aiohttp
+from aiohttp import web
+from multidict import CIMultiDict
+from yarl import URL
+
+#: They belong to one connection, and not to the request (RFC 9110, 7.6.1), or are made anew.
+_OF_A_CONNECTION = (
+    "Connection",
+    "Content-Length",
+    "Host",
+    "Keep-Alive",
+    "TE",
+    "Trailer",
+    "Transfer-Encoding",
+    "Upgrade",
+)
+
+
+class Upstream:
+    """The API server.
+
+    Args:
+        server: its URL.
+        tls: whom it is to be, and the certificate by which it is to know the client.
+    """
+
+    def __init__(self, server: str, tls: ssl.SSLContext) -> None:
+        self._server = server.rstrip("/")
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=tls),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
+            auto_decompress=False,
+            read_bufsize=2**18,
+        )
+
+    @asynccontextmanager
+    async def ask(self, request: web.BaseRequest, body: bytes) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Ask it what the client has asked."""
+        url = URL(self._server + request.raw_path, encoded=True)
+        headers = passed_on(request.headers)
+        async with self._session.request(
+            request.method, url, headers=headers, data=body or None, allow_redirects=False
+        ) as response:
+            yield response
+
+    async def close(self) -> None:
+        """Close its connections."""
+        await self._session.close()
+
+
+def passed_on(headers: Mapping[str, str]) -> CIMultiDict[str]:
+    """The headers that are for the other end."""
+    passed = CIMultiDict(headers)
+    for name in _OF_A_CONNECTION:
+        passed.popall(name, None)
+    return passed

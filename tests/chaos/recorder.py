@@ -1,0 +1,168 @@
+"""A watch of the cluster's store that forgets nothing: every version of every link, and of what decides about links.
+
+The API server's own watch would not do: one that was killed has forgotten what happened before its start, and one that
+is frozen tells nothing. The store is asked by its HTTP gateway for all revisions from the last that was seen.
+"""
+
+import threading
+import time
+from base64 import b64decode, b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+import requests
+
+from chaos.record import Gap, Link, RecordWriter
+from chaos.stored import Stored, row_of
+
+_PREFIX = b"/registry/"
+_RETRY_SECONDS = 0.1
+
+#: The store tells at least every ten minutes that it is there; whoever is frozen or killed is asked anew.
+_CONNECT_SECONDS, _SILENCE_SECONDS = 2.0, 5.0
+
+
+class _Value(msgspec.Struct):
+    key: str
+    mod_revision: str = "0"
+    value: str = ""
+
+
+class _Event(msgspec.Struct):
+    kv: _Value
+    type: str = "PUT"
+
+
+class _Header(msgspec.Struct):
+    revision: str = "0"
+
+
+class _Result(msgspec.Struct):
+    header: _Header = msgspec.field(default_factory=_Header)
+    events: list[_Event] = []
+    canceled: bool = False
+    compact_revision: str = "0"
+
+
+class _Line(msgspec.Struct):
+    result: _Result = msgspec.field(default_factory=_Result)
+
+
+_decoder = msgspec.json.Decoder(_Line)
+
+
+class StoreRecorder:
+    """Records from the moment it is made until `stop`.
+
+    Args:
+        url: of the store's gateway.
+        record: where the rows go.
+        namespace: whose links, pods, routes and workloads are recorded.
+    """
+
+    def __init__(self, url: str, record: RecordWriter, namespace: str) -> None:
+        self._url = url
+        self._record = record
+        self._namespace = namespace
+        self._next = 1
+        self._states: dict[tuple[type, str], object] = {}
+        """What was recorded last of what has states and no versions that count."""
+        self._unsettled: dict[str, float] = {}
+        """Since when each link that is not bound as it asks has been there; read by other threads."""
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="recorder", daemon=True)
+        self._thread.start()
+
+    @property
+    def revision(self) -> int:
+        """The last revision that was recorded."""
+        return self._next - 1
+
+    def unsettled(self, since: float) -> list[str]:
+        """The names of the links that were there at that time, and are not bound as they ask."""
+        return [name for name, at in list(self._unsettled.items()) if at <= since]
+
+    def stop(self) -> None:
+        """Record up to what is true now, and end."""
+        last = self._present_revision()
+        deadline = time.monotonic() + 30
+        while self.revision < last and time.monotonic() < deadline:
+            time.sleep(_RETRY_SECONDS)
+        self._stopped.set()
+        self._thread.join()
+
+    def _present_revision(self) -> int:
+        body = {"key": b64encode(_PREFIX).decode()}
+        answer = requests.post(f"{self._url}/v3/kv/range", json=body, timeout=_SILENCE_SECONDS)
+        return int(answer.json()["header"]["revision"])
+
+    def _follow(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                self._watch()
+            except (requests.RequestException, ValueError):
+                time.sleep(_RETRY_SECONDS)
+
+    def _watch(self) -> None:
+        asked = {
+            "key": b64encode(_PREFIX).decode(),
+            "range_end": b64encode(_PREFIX[:-1] + bytes([_PREFIX[-1] + 1])).decode(),
+            "start_revision": str(self._next),
+        }
+        timeout = (_CONNECT_SECONDS, _SILENCE_SECONDS)
+        with requests.post(
+            f"{self._url}/v3/watch", json={"create_request": asked}, stream=True, timeout=timeout
+        ) as answer:
+            answer.raise_for_status()
+            for line in answer.iter_lines(chunk_size=None):  # type: ignore[call-overload]
+                self._take(_decoder.decode(line).result)
+                if self._stopped.is_set():
+                    return
+
+    def _take(self, result: _Result) -> None:
+        at = time.time()
+        if result.canceled:
+            if int(result.compact_revision) > self._next:
+                self._record.write(Gap(at, int(result.compact_revision)))
+                self._next = int(result.compact_revision)
+            raise ValueError("the watch was ended")
+        for event in result.events:
+            revision = int(event.kv.mod_revision)
+            if revision < self._next:
+                continue  # several objects may have one revision, but a watch that begins anew begins after it
+            self._take_event(event, revision, at)
+        if result.events:
+            self._next = max(self._next, int(result.events[-1].kv.mod_revision) + 1)
+
+    def _take_event(self, event: _Event, revision: int, at: float) -> None:
+        stored = Stored.of(b64decode(event.kv.key).decode())
+        if stored is None or stored.namespace not in {self._namespace, stored.shared_namespace}:
+            return
+        item: dict[str, Any] | None = None if event.type == "DELETE" else msgspec.json.decode(b64decode(event.kv.value))
+        row = row_of(stored, item, revision, at)
+        if isinstance(row, Link):
+            self._note_unsettled(row)
+        else:
+            state = msgspec.structs.replace(row, at=0.0, revision=0)
+            if self._states.get((type(row), stored.name)) == state:
+                return
+            self._states[type(row), stored.name] = state
+        self._record.write(row)
+
+    def _note_unsettled(self, link: Link) -> None:
+        if link.is_gone or link.is_settled:
+            self._unsettled.pop(link.name, None)
+        else:
+            self._unsettled.setdefault(link.name, link.at)
+
+
+@contextmanager
+def recording(url: str, record: RecordWriter, namespace: str) -> Iterator[StoreRecorder]:
+    """A recorder for as long as the context lasts."""
+    recorder = StoreRecorder(url, record, namespace)
+    try:
+        yield recorder
+    finally:
+        recorder.stop()

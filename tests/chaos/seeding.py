@@ -1,0 +1,68 @@
+"""Links by the hundred thousand, put straight into the cluster's store: the API server would take minutes."""
+
+import json
+from base64 import b64encode
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import requests
+
+from harness.objects import pod_link
+from harness.service import Service
+
+#: What the store takes in one transaction.
+_A_TRANSACTION = 128
+
+_PATIENCE_SECONDS = 60.0
+
+
+def seed_bound_links(store_url: str, service: Service, number: int, pods: int) -> None:
+    """Put links into the store that are bound, and acknowledged as an operator would: `user-0`, `user-1` and so on.
+
+    Args:
+        store_url: of the store's gateway.
+        service: whose links they are.
+        number: how many.
+        pods: over which they are spread, by their numbers.
+    """
+    with requests.Session() as session:
+        for first in range(0, number, _A_TRANSACTION):
+            puts = [_put(service, each, each % pods) for each in range(first, min(first + _A_TRANSACTION, number))]
+            answer = session.post(f"{store_url}/v3/kv/txn", json={"success": puts}, timeout=_PATIENCE_SECONDS)
+            answer.raise_for_status()
+
+
+def _put(service: Service, number: int, pod: int) -> dict[str, Any]:
+    link = _bound(service, f"user-{number}", pod)
+    key = f"/registry/statefulroute.io/podlinks/{service.namespace}/{link['metadata']['name']}"
+    return {"request_put": {"key": _encoded(key), "value": _encoded(json.dumps(link))}}
+
+
+def _bound(service: Service, uid: str, pod: int) -> dict[str, Any]:
+    now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    name = service.pod_name(pod)
+    link = pod_link(routeName=service.name, uid=uid, podIndex=pod)
+    ready = {
+        "type": "Ready",
+        "status": "True",
+        "reason": "Bound",
+        "message": f"bound to pod {name!r}",
+        "observedGeneration": 1,
+        "lastTransitionTime": now,
+    }
+    status = {
+        "phase": "Bound",
+        "podIndex": pod,
+        "podName": name,
+        "host": f"{name}.{service.name}.{service.namespace}.svc",
+        "boundTime": now,
+        "observedGeneration": 1,
+        "conditions": [ready],
+    }
+    made = {"namespace": service.namespace, "uid": str(uuid4()), "generation": 1, "creationTimestamp": now}
+    return {**link, "metadata": {**link["metadata"], **made}, "status": status}
+
+
+def _encoded(text: str) -> str:
+    return b64encode(text.encode()).decode()

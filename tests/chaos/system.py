@@ -1,0 +1,251 @@
+"""The whole system on a control plane of its own: two operators, a resolver, services, pods and users."""
+
+import os
+import random
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from chaos.clock import ProcessClock
+from chaos.load import Load, Place, Target
+from chaos.program import Account, Program
+from chaos.proxy import FaultProxy
+from chaos.record import RecordWriter
+from chaos.recorder import StoreRecorder
+from failover.pair import LEADS, NAMESPACE, Times
+from harness.accounts import Person
+from harness.audit import AuditLog
+from harness.kubectl import Kubectl
+from harness.operator import OperatorProcess
+from harness.patience import eventually
+from harness.resolver import ResolverProcess
+from harness.rights import SHIPPED
+from harness.service import Service
+from harness.witness import Witness
+from localcluster import LocalCluster
+
+_BASE = Path(__file__).parents[2] / "deploy" / "kustomize"
+_NODES = 4
+_NAMESPACE = "chaos"
+_LEADER_SECONDS = 2.0
+_OPERATOR, _RESOLVER = "statefulroute-operator", "statefulroute-resolver"
+
+#: Services, with their pods, users, and how long they wait for a pod that is lost before its users are moved.
+SERVICES = {"game": (20, 1500, 2), "room": (5, 500, 30)}
+
+#: The recorder reads the store, which is to hold JSON for it.
+_STORE_FLAG = "--storage-media-type=application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Users:
+    """Who come.
+
+    Attributes:
+        rate: how many operations they begin in a second.
+        seed: of what they do.
+    """
+
+    rate: float
+    seed: int
+
+
+@dataclass(slots=True)
+class System:
+    """All that a fault may hit.
+
+    Attributes:
+        cluster: the control plane.
+        kubectl: its administrator's, in the services' namespace.
+        witness: a client that shares nothing with the product, not through a proxy.
+        services: what users come to.
+        operators: both, whoever leads.
+        resolver: the one resolver.
+        driver: the proxy of the users' driver.
+        load: the users.
+        recorder: of all versions.
+        audit: what the API server notes of the operators' writes.
+        record: of the run.
+    """
+
+    cluster: LocalCluster
+    kubectl: Kubectl
+    witness: Witness
+    services: Sequence[Service]
+    operators: Sequence[Program]
+    resolver: Program
+    driver: FaultProxy
+    load: Load
+    recorder: StoreRecorder
+    audit: AuditLog
+    record: RecordWriter
+
+    @property
+    def namespace(self) -> str:
+        """Where the services are."""
+        return self.services[0].namespace
+
+    @property
+    def programs(self) -> Sequence[Program]:
+        """The operators and the resolver."""
+        return [*self.operators, self.resolver]
+
+    def leader(self) -> Program:
+        """The operator that leads; waits for one, but not for long: the API server may be away just now."""
+        with suppress(TimeoutError):
+            eventually(lambda: any(map(_leads, self.operators)), "an operator leads", seconds=_LEADER_SECONDS)
+        return next(filter(_leads, self.operators), self.operators[0])
+
+    def standby(self) -> Program:
+        """The other operator."""
+        leader = self.leader()
+        return next(each for each in self.operators if each is not leader)
+
+    def await_pods(self) -> None:
+        """Wait until each service has its pods, all of them ready."""
+        for service in self.services:
+            wanted = str(SERVICES[service.name][0])
+            shown = "--output=jsonpath={.status.readyReplicas}/{.spec.replicas}/{.status.currentReplicas}"
+            eventually(
+                lambda name=service.name, wanted=wanted, shown=shown: (  # type: ignore[misc]
+                    self.kubectl.run("get", "statefulset", name, shown).stdout.split("/")[:2] == [wanted, wanted]
+                ),
+                f"all pods of {service.name} are ready",
+            )
+
+
+def _leads(program: Program) -> bool:
+    return program.is_running and LEADS in program.text
+
+
+@contextmanager
+def running(folder: Path, record: RecordWriter, users: Users, *, times: Times, lives: int) -> Iterator[System]:
+    """The system, as long as the context lasts; its users have not begun to come.
+
+    Args:
+        folder: for its files.
+        record: of the run.
+        users: who come.
+        times: of the operators' Lease.
+        lives: how often each process of ours is going to be started, roughly.
+    """
+    audit = AuditLog(_made(folder / "audit"), only_writes=True)
+    with ExitStack() as stack:
+        flags = (*audit.flags, _STORE_FLAG)
+        name = f"chaos-{os.getpid()}"
+        cluster = stack.enter_context(LocalCluster.start(name=name, nodes=_NODES, apiserver_flags=flags))
+        chief = _install(cluster, folder)
+        kubectl = chief.within(_NAMESPACE)
+        witness = Witness(cluster.kubeconfig)
+        recorder = StoreRecorder(store_url(cluster), record, str(kubectl.namespace))
+        stack.callback(recorder.stop)
+        services = [_service(kubectl, witness, each) for each in SERVICES]
+        port = _lasting_port()
+        programs = _Programs(chief, cluster, folder, record, stack, times, lives)
+        operators = programs.operators()
+        resolver = programs.resolver(port)
+        driver = stack.enter_context(FaultProxy(cluster.kubeconfig, folder / "driver", users.seed))
+        targets = [Target(name, pods, users) for name, (pods, users, _) in SERVICES.items()]
+        place = Place(str(kubectl.namespace), targets, driver.kubeconfig, f"127.0.0.1:{port}")
+        load = Load(place, record, users.rate, users.seed)
+        system = System(cluster, kubectl, witness, services, operators, resolver, driver, load, recorder, audit, record)
+        for each in system.programs:
+            each.release()
+        for each in system.programs:
+            each.process.await_serving()
+        for service in services:
+            service.await_pods(SERVICES[service.name][0])
+        yield system
+
+
+def store_url(cluster: LocalCluster) -> str:
+    """Where the store of a cluster answers."""
+    command = Path(f"/proc/{cluster.part('etcd').pid}/cmdline").read_text().split("\0")
+    return next(each.partition("=")[2] for each in command if each.startswith("--listen-client-urls="))
+
+
+def _lasting_port() -> int:
+    """A free port that the system gives to no outgoing connection, while its listener is not there."""
+    for port in random.sample(range(20000, 30000), 100):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)):
+                return port
+    raise AssertionError("no port between 20000 and 30000 is free")
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _install(cluster: LocalCluster, folder: Path) -> Kubectl:
+    """What the chart installs, and the resolver's rights."""
+    kubectl = Kubectl(cluster.kubectl, cluster.kubeconfig, folder / "kubectl-cache")
+    kubectl.run("apply", "--server-side", "--kustomize", str(_BASE)).expect_success()
+    kubectl.run("apply", "--filename", str(SHIPPED / "resolver.yaml")).expect_success()
+    eventually(lambda: not kubectl.run("get", "podlinks,statefulroutes").code, "both kinds can be listed")
+    kubectl.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": _NAMESPACE}})
+    kubectl.within(NAMESPACE).run("rollout", "status", f"deployment/{_OPERATOR}", "--timeout=60s").expect_success()
+    return kubectl
+
+
+def _service(kubectl: Kubectl, witness: Witness, name: str) -> Service:
+    pods, _, grace_seconds = SERVICES[name]
+    service = Service(kubectl, witness, name)
+    service.make_pods(pods)
+    service.make_route(onPodLost={"action": "Rebind", "graceSeconds": grace_seconds})
+    return service
+
+
+@dataclass(frozen=True, slots=True)
+class _Programs:
+    """Makes the processes of ours, each with a proxy of its own."""
+
+    chief: Kubectl
+    cluster: LocalCluster
+    folder: Path
+    record: RecordWriter
+    stack: ExitStack
+    times: Times
+    lives: int
+
+    def operators(self) -> list[Program]:
+        """Two, as the pods of the chart's Deployment."""
+        made = []
+        for number, pod in enumerate(self.chief.within(NAMESPACE).get_json("pods")["items"]):
+            name, account = f"operator-{number}", Account(self._administrator(), _OPERATOR, pod)
+            proxy = self._proxy(name, account)
+            process = OperatorProcess(proxy.kubeconfig, self._log(name), "--leader-elect", *self.times.options)
+            made.append(self._program(name, process, proxy, account))
+        return made
+
+    def resolver(self, port: int) -> Program:
+        """One, which answers look-ups on this port in all its lives."""
+        here = self.chief.within(NAMESPACE)
+        here.run("create", "serviceaccount", _RESOLVER).expect_success()
+        whose = f"--serviceaccount={NAMESPACE}:{_RESOLVER}"
+        here.run("create", "clusterrolebinding", _RESOLVER, f"--clusterrole={_RESOLVER}", whose).expect_success()
+        account = Account(self._administrator(), _RESOLVER)
+        proxy = self._proxy("resolver", account)
+        where = ("--http-address", f"127.0.0.1:{port}")
+        process = ResolverProcess(proxy.kubeconfig, self._log("resolver"), *where)
+        return self._program("resolver", process, proxy, account)
+
+    def _administrator(self) -> Person:
+        return Person.of(self.cluster.kubeconfig, NAMESPACE)
+
+    def _program(self, name: str, process: OperatorProcess, proxy: FaultProxy, account: Account) -> Program:
+        program = Program(name, process, proxy, account, self.record, lives=self.lives)
+        program.environment.update(ProcessClock(self.folder / name).environment)
+        self.stack.callback(program.close)
+        return program
+
+    def _proxy(self, name: str, account: Account) -> FaultProxy:
+        person = account.administrator.with_token(account.token())
+        first = person.write_kubeconfig(_made(self.folder / name) / "first.kubeconfig")
+        return self.stack.enter_context(FaultProxy(first, self.folder / name))
+
+    def _log(self, name: str) -> Path:
+        return self.folder / f"{name}.log"

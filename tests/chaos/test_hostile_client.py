@@ -1,0 +1,73 @@
+"""A client that may create links creates as many as it can: users of other services are bound all the while."""
+
+import logging
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import pytest
+import requests
+
+from harness.kubectl import Kubectl
+from harness.namespaces import quiet_namespace
+from harness.operator import OperatorProcess, OperatorSeat
+from harness.patience import eventually
+from harness.service import Service, is_bound
+from harness.sizes import links
+from harness.witness import PodLink, Witness
+
+log = logging.getLogger(__name__)
+
+NUMBER = links(500, 50_000)
+
+#: Within what time a user of another service is bound, also on a machine whose processors the flood takes.
+BOUND_SECONDS = 10.0
+
+#: How long everything may take until the last of the flood is bound: the machine binds some hundreds in a second.
+FLOOD_SECONDS = 60.0 + NUMBER / 50
+
+pytestmark = pytest.mark.timeout(2 * FLOOD_SECONDS + 120)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _serving(operator: OperatorProcess) -> None:
+    del operator
+
+
+@pytest.fixture
+def services(installed: Kubectl, seat: OperatorSeat, witness: Witness) -> Iterator[tuple[Service, Service]]:
+    """One that is flooded, and another in a namespace of its own."""
+    with quiet_namespace(installed, witness, seat) as one, quiet_namespace(installed, witness, seat) as other:
+        made = Service(installed.within(one), witness), Service(installed.within(other), witness)
+        for each in made:
+            each.start()
+        yield made
+        while witness.all(PodLink, one):
+            with suppress(requests.RequestException):  # it takes long, and each time a part of them is done
+                witness.delete_all(PodLink, one)
+
+
+def test_users_of_other_services_are_bound_while_a_client_floods_one(services: tuple[Service, Service]) -> None:
+    flooded, honest = services
+    seconds: list[float] = []
+    with ThreadPoolExecutor(1) as pool:
+        began = time.monotonic()
+        flood = pool.submit(flooded.link_all, [f"hostile-{number}" for number in range(NUMBER)])
+        while not flood.done() or len(seconds) < 5:
+            since = time.monotonic()
+            name = honest.link(f"honest-{len(seconds)}")
+            eventually(lambda name=name: is_bound(honest.get(name)), f"{name} is bound", seconds=BOUND_SECONDS)
+            seconds.append(time.monotonic() - since)
+        flood.result()
+        created = time.monotonic() - began
+    eventually(lambda: flooded.route_status()["links"] == NUMBER, "the route counts them", seconds=FLOOD_SECONDS)
+    eventually(lambda: all(map(is_bound, flooded.links())), "the flood is bound, too", seconds=FLOOD_SECONDS)
+    log.info(
+        "%s links in %.0f s, all bound after %.0f s; %s other users bound within %.2f s, the slowest",
+        NUMBER,
+        created,
+        time.monotonic() - began,
+        len(seconds),
+        max(seconds),
+    )

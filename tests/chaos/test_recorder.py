@@ -1,0 +1,84 @@
+"""The recorder reads the store, and misses nothing while what is between it and the API server is killed."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from chaos.record import Gap, Link, Record, RecordWriter
+from chaos.recorder import recording
+from chaos.system import store_url
+from harness.kubectl import Kubectl
+from harness.objects import pod_link
+from harness.witness import PodLink, Witness
+from localcluster import LocalCluster
+
+CRDS = Path(__file__).parents[2] / "crds"
+
+#: The cluster's programs may have to be built first, which takes minutes.
+pytestmark = pytest.mark.timeout(1800)
+
+
+@pytest.fixture(scope="module")
+def mortal() -> Iterator[LocalCluster]:
+    """A cluster whose parts may be killed, with links and no operator."""
+    if os.environ.get("STATEFULROUTE_KUBECONFIG"):
+        pytest.skip("the API server and its store are killed: not in STATEFULROUTE_KUBECONFIG's cluster")
+    flags = ("--storage-media-type=application/json",)
+    with LocalCluster.start(name=f"recorder-{os.getpid()}", nodes=1, apiserver_flags=flags) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def chief(mortal: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
+    kubectl = Kubectl(mortal.kubectl, mortal.kubeconfig, tmp_path_factory.mktemp("cache"), "default")
+    kubectl.run("apply", "--filename", str(CRDS)).expect_success()
+    kubectl.run("wait", "--for=condition=Established", "--filename", str(CRDS)).expect_success()
+    return kubectl
+
+
+@pytest.mark.parametrize("part", ["apiserver", "etcd"])
+def test_every_version_is_recorded_also_those_just_before_a_part_is_killed(
+    mortal: LocalCluster, chief: Kubectl, tmp_path: Path, part: str
+) -> None:
+    del chief
+    witness = Witness(mortal.kubeconfig)
+    uid = f"{part}-user"
+    written = RecordWriter(tmp_path / "record.jsonl")
+    with recording(store_url(mortal), written, "default"):
+        name = witness.create(pod_link(uid=uid, podIndex=0), "default")["metadata"]["name"]
+        for pod in range(1, 20):
+            witness.patch(PodLink, name, "default", {"spec": {"podIndex": pod}})
+        mortal.part(part).kill()
+        mortal.part(part).restart()
+        witness = Witness(mortal.kubeconfig)
+        for pod in range(20, 40):
+            witness.patch(PodLink, name, "default", {"spec": {"podIndex": pod}})
+        last = int(witness.get(PodLink, name, "default")["metadata"]["resourceVersion"])
+        witness.delete(PodLink, name, "default")
+    written.close()
+    record = Record.read(tmp_path / "record.jsonl")
+    versions = [each for each in record.all(Link) if each.name == name]
+    assert [each.pod for each in versions[:-1]] == list(range(40))
+    assert versions[-1].is_gone
+    assert versions[-2].revision == last < versions[-1].revision
+    assert versions[0].key == ("game", uid)
+    assert all(each.at <= time.time() for each in versions)
+    assert not record.all(Gap)
+
+
+def test_what_the_store_has_forgotten_is_told_as_a_gap(mortal: LocalCluster, chief: Kubectl, tmp_path: Path) -> None:
+    created = chief.create(pod_link(uid="forgotten", podIndex=0))
+    revision = int(created["metadata"]["resourceVersion"])
+    answer = requests.post(f"{store_url(mortal)}/v3/kv/compaction", json={"revision": str(revision)}, timeout=10)
+    answer.raise_for_status()
+    written = RecordWriter(tmp_path / "record.jsonl")
+    with recording(store_url(mortal), written, "default"):
+        pass
+    written.close()
+    record = Record.read(tmp_path / "record.jsonl")
+    assert [gap.revision for gap in record.all(Gap)] == [revision]
+    assert [each.revision for each in record.all(Link) if each.name == "game.forgotten"] == [revision]

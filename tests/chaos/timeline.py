@@ -1,0 +1,134 @@
+"""A run as a picture: operations, links that wait, and faults, over the time."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+
+from chaos.healing import Healing, calms
+from chaos.record import Operation, Record, Trouble
+
+_WIDTH, _LEFT, _RIGHT = 1400, 230, 20
+_LANE, _PLOT, _GAP, _TOP = 15, 90, 28, 10
+_ENOUGH_BARS = 2.0
+
+_STYLE = (
+    "text{font:11px system-ui,sans-serif;fill:#333}.good{stroke:#2a7;fill:none}.bad{stroke:#c33;fill:none}"
+    ".wait{fill:#e90;opacity:.6}.fault{fill:#36c}.calm{fill:#eaf6ea}.late{fill:#f6dada}.axis{stroke:#bbb}"
+)
+
+
+class Timeline:
+    """Draws a record.
+
+    Args:
+        record: of the run.
+        limit: how long healing may take, in seconds.
+    """
+
+    def __init__(self, record: Record, limit: float) -> None:
+        self._operations = record.all(Operation)
+        self._troubles = record.all(Trouble)
+        self._calms = calms(record)
+        self._limit = limit
+        times = [each.ended for each in self._operations] or [0.0]
+        self._begun = min(each.begun for each in self._operations) if self._operations else 0.0
+        self._ended = max(times) + 1
+        self._kinds = sorted({each.kind for each in self._troubles})
+        self._bottom = _TOP + 2 * (_PLOT + _GAP) + len(self._kinds) * _LANE + 24
+
+    def svg(self) -> str:
+        """The picture."""
+        first, second = _TOP, _TOP + _PLOT + _GAP
+        lanes = second + _PLOT + _GAP
+        parts = [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {self._bottom}" width="100%">',
+            f"<style>{_STYLE}</style>",
+            *self._shades(),
+            *self._rates(first),
+            *self._waiting(second),
+            *self._faults(lanes),
+            *self._axis(),
+            "</svg>",
+        ]
+        return "\n".join(parts)
+
+    def _x(self, at: float) -> float:
+        part = (at - self._begun) / (self._ended - self._begun)
+        return round(_LEFT + part * (_WIDTH - _LEFT - _RIGHT), 1)
+
+    def _shades(self) -> Iterable[str]:
+        """When no fault was there; red where not all was healed in time."""
+        for calm in self._calms:
+            kind = "late" if any(True for _ in calm.late(self._limit)) else "calm"
+            x, width = self._x(calm.begun), max(1.0, self._x(calm.ended) - self._x(calm.begun))
+            told = f"{_healed(calm)} after {' and '.join(calm.troubles) or 'no fault'}"
+            yield (
+                f'<rect class="{kind}" x="{x}" y="{_TOP}" width="{width:.1f}" height="{self._bottom - _TOP - 20}">'
+                f"<title>{escape(told)}</title></rect>"
+            )
+
+    def _rates(self, top: int) -> Iterable[str]:
+        good = Counter(int(each.ended) for each in self._operations if not each.error)
+        bad = Counter(int(each.ended) for each in self._operations if each.error)
+        most = max([*good.values(), *bad.values(), 1])
+        yield from self._titles(top, "operations a second:", f"acknowledged, failed; {most} at the most")
+        for name, counts in (("good", good), ("bad", bad)):
+            yield f'<polyline class="{name}" points="{self._line(counts, top, most)}"/>'
+
+    def _line(self, counts: Mapping[int, int], top: int, most: int) -> str:
+        seconds = range(int(self._begun), int(self._ended) + 1)
+        return " ".join(f"{self._x(each)},{top + _PLOT * (1 - counts.get(each, 0) / most):.1f}" for each in seconds)
+
+    def _waiting(self, top: int) -> Iterable[str]:
+        counts = waiting(self._calms, self._begun, self._ended)
+        most = max([*counts, 1])
+        yield from self._titles(top, "links that wait in calms", f"{most} at the most")
+        for second, number in enumerate(counts):
+            if number:
+                x, height = self._x(self._begun + second), _PLOT * number / most
+                width = max(1.0, self._x(self._begun + second + 1) - x)
+                yield (
+                    f'<rect class="wait" x="{x}" y="{top + _PLOT - height:.1f}" width="{width:.1f}" '
+                    f'height="{height:.1f}"/>'
+                )
+
+    def _faults(self, top: int) -> Iterable[str]:
+        for number, kind in enumerate(self._kinds):
+            y = top + number * _LANE
+            yield f'<text x="{_LEFT - 8}" y="{y + 10}" text-anchor="end">{escape(kind)}</text>'
+            for each in self._troubles:
+                if each.kind == kind:
+                    x = self._x(each.begun)
+                    width = max(_ENOUGH_BARS, self._x(each.ended) - x)
+                    yield (
+                        f'<rect class="fault" x="{x}" y="{y + 2}" width="{width:.1f}" height="{_LANE - 4}">'
+                        f"<title>{escape(kind)}, {each.ended - each.begun:.1f} s</title></rect>"
+                    )
+
+    def _axis(self) -> Iterable[str]:
+        length = self._ended - self._begun
+        step = next(each for each in (5, 10, 30, 60, 120, 300, 600, 3600) if length / each <= 20 or each == 3600)
+        for second in range(0, int(length) + 1, step):
+            x = self._x(self._begun + second)
+            yield f'<line class="axis" x1="{x}" y1="{_TOP}" x2="{x}" y2="{self._bottom - 20}" stroke-width=".4"/>'
+            yield f'<text x="{x}" y="{self._bottom - 6}" text-anchor="middle">{second // 60}:{second % 60:02}</text>'
+
+    def _titles(self, top: int, *lines: str) -> Iterable[str]:
+        for number, line in enumerate(lines):
+            yield f'<text x="{_LEFT - 8}" y="{top + 14 + 14 * number}" text-anchor="end">{escape(line)}</text>'
+
+
+def waiting(calms: Sequence[Healing], begun: float, ended: float) -> list[int]:
+    """How many links waited at each second of the time between faults."""
+    counts = [0] * (int(ended - begun) + 1)
+    for calm in calms:
+        for each in calm.waiting:
+            since, until = max(each.begun, calm.begun), min(each.ended or calm.ended, calm.ended)
+            for second in range(int(since - begun), int(until - begun) + 1):
+                if 0 <= second < len(counts):
+                    counts[second] += 1
+    return counts
+
+
+def _healed(calm: Healing) -> str:
+    return "not all healed" if calm.seconds is None else f"healed in {calm.seconds:.1f} s"
