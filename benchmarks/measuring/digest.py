@@ -53,7 +53,7 @@ def _machine(machine: Mapping[str, Any]) -> str:
 
 
 def _options(options: Mapping[str, Any]) -> str:
-    return " ".join(f"`--{name} {_said(value)}`" for name, value in options.items() if name != "keep")
+    return " ".join(f"`--{name} {_said(value)}`" for name, value in options.items())
 
 
 def _said(value: Any) -> str:  # noqa: ANN401 - whatever an option can be

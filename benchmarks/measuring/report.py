@@ -19,6 +19,10 @@ from measuring.rounds import Figures, Spread, spreads
 _COLUMNS = 10
 
 
+#: Options that say where files are: no matter of what was measured.
+_PLACES = frozenset({"keep", "measured"})
+
+
 @dataclass(frozen=True, slots=True)
 class Goal:
     """What is to be reached.
@@ -65,7 +69,7 @@ class Report:
         """All of it as JSON has it."""
         return {
             "benchmark": self.name,
-            "options": self.options,
+            "options": {name: value for name, value in self.options.items() if name not in _PLACES},
             "machine": {**machine.description(), "loadBefore": self.load_before, "loadAfter": machine.load()},
             "rounds": self.rounds,
             "goals": [{**asdict(goal), "reached": goal.is_reached} for goal in self.goals],
