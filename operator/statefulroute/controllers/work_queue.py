@@ -21,7 +21,7 @@ _LAST_RETRY_OF_OUTAGE_SECONDS = 5.0
 
 #: How many keys all workers together take before others have their turn: most need no request at all, and tens of
 #: microseconds; whoever needs some turns, as a new link does, is to wait for none of them long.
-_TURN = 16
+_TURN = 64
 
 
 class Backlog(NamedTuple):
