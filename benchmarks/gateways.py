@@ -4,7 +4,8 @@
 
 One resolver follows `--links` links while 100 of them change each second. Envoy asks it by ext_authz at 1,000 requests
 a second and by ext_proc at 500, each by turns with an Envoy that asks nobody. In the end ext_proc is asked more and
-more often, until it can do no more. The pods are one nginx. Everything shares the machine.
+more often, until it can do no more. The pods are one nginx. Everything shares
+the machine, and the API server gives way.
 """
 
 import asyncio
@@ -81,7 +82,7 @@ async def measure(report: Report, folder: Path) -> None:
     links = report.options["links"]
     pressure = Pressure(folder, report.options["seconds"], links)
     http, grpc = free_port(), free_port()
-    with cluster() as kubeconfig, answering(folder):
+    with cluster(gives_way=True) as kubeconfig, answering(folder):
         async with place(kubeconfig, report.options["pods"]) as here:
             await make_reachable(here)
             await here.populate(links)

@@ -5,6 +5,9 @@ import platform
 import re
 from pathlib import Path
 
+_LEAST = 19
+"""The least of Linux's priorities."""
+
 
 def description() -> dict[str, str | int | float]:
     """The machine and how busy it is: a figure without it says nothing."""
@@ -17,6 +20,15 @@ def description() -> dict[str, str | int | float]:
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
     }
+
+
+def give_way(pid: int) -> None:
+    """Have a process wait while others want to run: its threads, and its session where Linux shares by sessions."""
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        os.setpriority(os.PRIO_PROCESS, int(thread.name), _LEAST)
+    session = Path(f"/proc/{pid}/autogroup")
+    if session.exists():
+        session.write_text(str(_LEAST))
 
 
 def load() -> float:

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from localcluster import LocalCluster
+from measuring import machine
 from measuring.journal import Journal
 from statefulroute.api.group import API_VERSION
 from statefulroute.cluster.client import Client
@@ -57,13 +58,20 @@ async def every(work: Callable[[int], Awaitable[Any]], items: Iterable[int], cli
 
 
 @contextmanager
-def cluster() -> Iterator[Path]:
-    """A cluster of its own that knows our kinds; gives its kubeconfig. Nobody in it makes, places or runs pods."""
+def cluster(*, gives_way: bool = False) -> Iterator[Path]:
+    """A cluster of its own that knows our kinds; gives its kubeconfig. Nobody in it makes, places or runs pods.
+
+    Args:
+        gives_way: whether its processes leave the processors to others, as if they were on another machine.
+    """
     with LocalCluster.start(name=f"bench-{os.getpid()}", nodes=1) as made:
         for part in ("controller-manager", "scheduler", "kwok"):
             made.part(part).kill()
         command: list[str | Path] = [made.kubectl, "--kubeconfig", made.kubeconfig, "apply", "-f", ROOT / "crds"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        if gives_way:
+            for part in ("apiserver", "etcd"):
+                machine.give_way(made.part(part).pid)
         yield made.kubeconfig
 
 

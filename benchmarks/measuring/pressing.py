@@ -41,6 +41,16 @@ http {
 _CONNECTIONS = 32
 """Of those who ask again as soon as they are answered."""
 
+#: What wrk runs: each request is for another user.
+_WRK = """
+request = function()
+  return wrk.format("GET", "PATH/links/user-" .. math.random(0, LINKS - 1))
+end
+done = function(s, l, r)
+  io.write(string.format("%d %d %d", s.requests, s.duration, s.errors.status + s.errors.timeout + s.errors.read))
+end
+"""
+
 
 class Pressure:
     """Asks for the users of a service.
@@ -55,6 +65,7 @@ class Pressure:
         self._vegeta = programs.vegeta(PlainProgress())
         self._folder = folder
         self._seconds = seconds
+        self._links = links
         chance = random.Random(links)
         self._uids = [f"user-{chance.randrange(links)}" for _ in range(_TARGETS)]
         self.codes: dict[str, Counter[str]] = {}
@@ -62,22 +73,26 @@ class Pressure:
 
     async def evenly(self, way: str, rate: int, targets: Sequence[str], seconds: float | None = None) -> Figures:
         """Send each request at its time, whatever becomes of those before: a wait counts in full."""
-        return await self._attack(way, targets, seconds, "-rate", str(rate), "-max-workers", "512")
-
-    async def as_fast_as_answered(self, way: str, targets: Sequence[str]) -> Figures:
-        """Send each request as soon as one before is answered, over 32 connections."""
-        return await self._attack(way, targets, None, "-rate", "0", "-max-workers", str(_CONNECTIONS))
-
-    async def _attack(self, way: str, targets: Sequence[str], seconds: float | None, *pace: str) -> Figures:
         file, results = self._folder / "targets", self._folder / "results"
         file.write_text("\n".join(targets))
-        attack: list[str | Path] = [self._vegeta, "attack", "-targets", file, "-output", results, *pace]
-        await _run(*attack, "-timeout", "5s", "-redirects", "-1", "-duration", f"{seconds or self._seconds}s")
+        attack: list[str | Path] = [self._vegeta, "attack", "-targets", file, "-output", results, "-rate", str(rate)]
+        limits = ["-timeout", "5s", "-max-workers", "512", "-redirects", "-1"]
+        await _run(*attack, *limits, "-duration", f"{seconds or self._seconds}s")
+
         said = json.loads(await _run(self._vegeta, "report", "-type", "json", results))
         codes = Counter[str](said["status_codes"])
         self.codes[way] = self.codes.get(way, Counter()) + codes
         waits = {name: said["latencies"][key] / _NANOSECONDS for name, key in ((P50, "50th"), (P99, "99th"))}
         return {RATE: said["throughput"], **waits, FAILED: codes.total() - codes["200"]}
+
+    async def as_fast_as_answered(self, url: str) -> Figures:
+        """Look users up over 32 connections, each as soon as the one before is answered."""
+        script = self._folder / "wrk.lua"
+        script.write_text(_WRK.replace("PATH", _path()).replace("LINKS", str(self._links)))
+        pace = ["-t1", f"-c{_CONNECTIONS}", f"-d{self._seconds:g}s"]
+        output = await _run(programs.wrk(), *pace, "-s", script, url)
+        requests, microseconds, failed = map(int, output.decode().split()[-3:])
+        return {RATE: requests * 1e6 / microseconds, FAILED: failed}
 
     def lookups(self, url: str) -> list[str]:
         """Targets that look users up."""

