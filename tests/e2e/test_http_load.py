@@ -10,7 +10,7 @@ from pykube.objects import Pod, StatefulSet
 from harness.kubectl import Kubectl
 from harness.load import SERVER, LoadCounter, LoadServer, free_port, load_servers, pod_ip
 from harness.patience import eventually
-from harness.service import NOT_READY, READY, Service, is_bound
+from harness.service import NOT_READY, READY, Service, condition_of, is_bound
 from harness.stillness import stays
 from harness.witness import PodLink, Witness
 
@@ -214,11 +214,17 @@ def test_a_redirection_is_not_followed(service: Service) -> None:
     assert elsewhere.asked() == 0
 
 
+def is_ready(service: Service, pod: str) -> bool:
+    """Whether the pod itself says that it is Ready."""
+    return condition_of(service.witness.get(Pod, pod, service.namespace)).get("status") == "True"
+
+
 def test_a_pod_that_becomes_ready_is_asked_at_once_however_long_the_period_is(service: Service) -> None:
     port = free_port()
     service.make_pods(2)
     pods, ips = LoadCounter(), [pod_ip(service, f"game-{index}") for index in range(2)]
     service.annotate(1, NOT_READY)
+    eventually(lambda: not is_ready(service, "game-1"), "it is not Ready before there is a route")
     with pods.listening(ips, port):
         service.make_route(load={"source": "HTTP", "http": {"port": port}}, statePeriodSeconds=A_DAY)
         service.await_status(replicas=2, readyReplicas=1)
