@@ -125,8 +125,13 @@ lock: setup ## Lock the requirements anew (versions and hashes)
 .PHONY: test
 test: setup lint ## Run every test: unit, API tables, local cluster, end to end
 	@$(BIN)/localcluster build
-	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder || { test $$? = 1 && $(MAKE) --no-print-directory test-again; }
 	@$(MAKE) --no-print-directory test-pythons
+
+.PHONY: test-again
+test-again: setup ## Run what has failed last once more, without anything beside it
+	@echo "Run once more, with the machine to themselves:"
+	@$(BIN)/pytest --last-failed --last-failed-no-failures none --maxfail 3
 
 .PHONY: test-unit
 test-unit: setup ## Run the tests that need no cluster
