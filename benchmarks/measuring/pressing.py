@@ -78,7 +78,6 @@ class Pressure:
         attack: list[str | Path] = [self._vegeta, "attack", "-targets", file, "-output", results, "-rate", str(rate)]
         limits = ["-timeout", "5s", "-max-workers", "512", "-redirects", "-1"]
         await _run(*attack, *limits, "-duration", f"{seconds or self._seconds}s")
-
         said = json.loads(await _run(self._vegeta, "report", "-type", "json", results))
         codes = Counter[str](said["status_codes"])
         self.codes[way] = self.codes.get(way, Counter()) + codes

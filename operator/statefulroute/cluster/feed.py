@@ -12,6 +12,10 @@ from statefulroute.cluster.resource import Resource
 
 T = TypeVar("T", bound=Cached)
 
+#: How long a feed waits at the most before it asks an API server again that does not answer: after an outage of any
+#: length, links are to be bound within ten seconds and look-ups to be true again soon.
+_LAST_BACKOFF_SECONDS = 5.0
+
 
 class Feed(Generic[T]):
     """The reflectors of one kind: one for the whole cluster, or one for each namespace that is named.
@@ -20,23 +24,16 @@ class Feed(Generic[T]):
         client: how to reach the API server.
         resource: the kind.
         namespaces: where it is followed; none is the whole cluster.
-        last_backoff_seconds: as for a Reflector.
 
     Attributes:
         cache: what the API server held a moment ago.
         reflectors: what keeps it up to date.
     """
 
-    def __init__(
-        self,
-        client: Client,
-        resource: Resource[T],
-        namespaces: Sequence[str] = (),
-        last_backoff_seconds: float | None = None,
-    ) -> None:
+    def __init__(self, client: Client, resource: Resource[T], namespaces: Sequence[str] = ()) -> None:
         self.cache: Cache[T] = Cache()
         places = [resource.within(namespace) for namespace in namespaces] or [resource]
-        self.reflectors = tuple(Reflector(client, place, last_backoff_seconds, self.cache) for place in places)
+        self.reflectors = tuple(Reflector(client, place, _LAST_BACKOFF_SECONDS, self.cache) for place in places)
 
     def reflector_of(self, group: Hashable) -> Reflector[T] | None:
         """What keeps the objects of a group up to date; None where they are not followed."""

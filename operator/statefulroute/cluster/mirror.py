@@ -11,9 +11,6 @@ from statefulroute.cluster.wire import LINKS, NODES, PODS, ROUTES, STATEFUL_SETS
 from statefulroute.cluster.workloads import Workloads
 from statefulroute.domain.pod import Node
 
-#: Links are to be bound within ten seconds of an outage's end, however long it was.
-_BACKOFF_SECONDS = 5.0
-
 
 class Mirror:
     """The reflectors of the kinds that bindings depend on.
@@ -25,12 +22,12 @@ class Mirror:
     """
 
     def __init__(self, client: Client, namespaces: Sequence[str] = ()) -> None:
-        self.links = Feed(client, LINKS, namespaces, _BACKOFF_SECONDS)
-        self.routes = Feed(client, ROUTES, namespaces, _BACKOFF_SECONDS)
-        self.pods = Feed(client, PODS, namespaces, _BACKOFF_SECONDS)
-        self.stateful_sets = Feed(client, STATEFUL_SETS, namespaces, _BACKOFF_SECONDS)
+        self.links = Feed(client, LINKS, namespaces)
+        self.routes = Feed(client, ROUTES, namespaces)
+        self.pods = Feed(client, PODS, namespaces)
+        self.stateful_sets = Feed(client, STATEFUL_SETS, namespaces)
         self.workloads = Workloads(client, self.stateful_sets.cache)
-        self.nodes = None if namespaces else Feed(client, NODES, (), _BACKOFF_SECONDS)
+        self.nodes = None if namespaces else Feed(client, NODES)
 
     @staticmethod
     def watches(namespaces: Sequence[str]) -> int:

@@ -68,6 +68,8 @@ class WorkQueue(Generic[K]):
     ) -> None:
         self._handle = handle
         self._parallel = parallel
+        self._turn = max(1, _TURN // parallel)
+        """How many of these keys one worker takes."""
         self._describe = describe
         self._clock = clock
         self._waiting: Lines[K] = Lines()
@@ -140,7 +142,7 @@ class WorkQueue(Generic[K]):
                 key, since = self._waiting.take()
                 await self._take(key, since)
                 taken += 1
-                if taken % max(1, _TURN // self._parallel) == 0:
+                if taken % self._turn == 0:
                     await asyncio.sleep(0)
         finally:
             # At once, and not when the loop calls back: a key that comes in between would find nobody and hire nobody.

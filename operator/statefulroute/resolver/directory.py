@@ -28,9 +28,6 @@ from statefulroute.domain.pod import Endpoint
 from statefulroute.domain.route import Route
 from statefulroute.resolver.problems import ProblemError, ProblemKind
 
-#: After an outage the answers shall soon be true again.
-_BACKOFF_SECONDS = 5.0
-
 _NO_PODS: Mapping[PodKey, PodStatus] = MappingProxyType({})
 
 
@@ -49,9 +46,9 @@ class Directory:
     """
 
     def __init__(self, client: Client, namespaces: Sequence[str] = (), clock: Clock = utc_now) -> None:
-        self.links = Feed(client, LINKS, namespaces, _BACKOFF_SECONDS)
-        self.routes = Feed(client, ROUTES, namespaces, _BACKOFF_SECONDS)
-        self.endpoints = Feed(client, ENDPOINTS, namespaces, _BACKOFF_SECONDS)
+        self.links = Feed(client, LINKS, namespaces)
+        self.routes = Feed(client, ROUTES, namespaces)
+        self.endpoints = Feed(client, ENDPOINTS, namespaces)
         self._clock = clock
         self._pods: dict[RouteKey, Mapping[PodKey, PodStatus]] = {}
         """What each route's status says of its pods; a look-up does not search for one among a thousand."""
