@@ -141,6 +141,8 @@ async def stage(fragile: LocalCluster) -> AsyncIterator[Stage]:
             logger=lines,
         )
         await server.start()
+        await caller.link_if_absent("alice", "game", 0)
+        await until(lambda: hasty._known("alice", "game"), "both know")  # noqa: SLF001
         yield Stage(fragile, Witness(fragile.kubeconfig), server, caller, hasty, lines)
         await server.close()
     await asyncio.sleep(0.25)
@@ -193,8 +195,6 @@ async def recovers(stage: Stage, uid: str) -> None:
 
 
 async def test_reads_go_on_while_the_api_server_is_dead_and_nothing_acknowledged_is_lost(stage: Stage) -> None:
-    await stage.caller.link_if_absent("alice", "game", 0)
-    await until(lambda: stage.hasty._known("alice", "game"), "both know")  # noqa: SLF001
     writers = [asyncio.create_task(stage.write(number)) for number in range(WRITERS)]
     await until(lambda: len(stage.acknowledged) > 50, "users are bound")
     await stage.kill()

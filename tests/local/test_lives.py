@@ -9,6 +9,7 @@ import pytest
 
 from local.driving import Kubectl, command, command_lines_naming, eventually, first_line, killed, python
 from localcluster import AlreadyRunningError, LocalCluster, LocalClusterError, NotRunningError
+from localcluster.processes import is_stopped
 from localcluster.programs import build
 from localcluster.progress import PlainProgress
 from localcluster.state import read_roster, sweep_leftovers
@@ -55,6 +56,21 @@ def test_stopping_leaves_neither_process_nor_folder() -> None:
     assert command_lines_naming(folder) == []
     assert not folder.exists()
     brief.stop()  # a second time does nothing
+
+
+def test_a_part_that_was_told_to_stop_stands_still_however_busy_the_machine_is(cluster: LocalCluster) -> None:
+    apiserver = cluster.part("apiserver")
+    busy = [python("while True: pass") for _ in range(4)]
+    try:
+        for _ in range(20):
+            apiserver.kill(signal.SIGSTOP)
+            still = is_stopped(apiserver.pid)
+            apiserver.kill(signal.SIGCONT)
+            assert still
+    finally:
+        for each in busy:
+            killed(each)
+    eventually(cluster.is_ready)
 
 
 def test_a_killed_owner_leaves_neither_process_nor_folder(runtime: Path) -> None:

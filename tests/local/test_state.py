@@ -1,5 +1,6 @@
 """What is recorded of a cluster, who may claim its name, and what a sweep ends: `sleep` stands for the parts."""
 
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from local.driving import first_line, killed, python
 from localcluster import AlreadyRunningError, LocalClusterError, NotRunningError
 from localcluster.cluster import LocalCluster, stop_named
 from localcluster.paths import runtime_folder
-from localcluster.processes import Process, identify, is_alive, send
+from localcluster.processes import Process, identify, is_alive, is_stopped, send
 from localcluster.state import (
     Record,
     Roster,
@@ -127,6 +128,20 @@ def test_a_signal_reaches_a_living_process_and_no_later_one(
     assert send(identity, 15)
     process.wait()
     assert not send(identity, 15)
+
+
+def test_a_process_stands_still_from_its_stop_signal_until_it_may_go_on(
+    sleeper: tuple[subprocess.Popen[bytes], Process],
+) -> None:
+    process, _ = sleeper
+    assert not is_stopped(process.pid)
+    for _ in range(2):
+        process.send_signal(signal.SIGSTOP)
+        while not is_stopped(process.pid):
+            pass
+        process.send_signal(signal.SIGCONT)
+        while is_stopped(process.pid):
+            pass
 
 
 def test_the_unreaped_remains_of_a_process_do_not_count_as_living() -> None:

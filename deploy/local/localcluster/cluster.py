@@ -53,7 +53,7 @@ class Part:
         return self._cluster.guardian.parts()[self.name].ended is None
 
     def kill(self, number: int = signal.SIGKILL) -> None:
-        """Send it a signal and return at once; nothing starts it again but `restart`."""
+        """Send it a signal and return: after SIGSTOP once it stands still. Nothing starts it again but `restart`."""
         self._cluster.guardian.signal(self.name, number)
 
     def end(self) -> None:

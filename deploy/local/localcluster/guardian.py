@@ -9,7 +9,7 @@ that the kernel ends them if the guardian itself is killed (on Linux). It goes, 
 It takes its orders as lines of JSON over a socket in the cluster's folder:
 
     {"order": "start", "part": "etcd", "command": [...]}    start a part; its output goes to <part>.log
-    {"order": "signal", "part": "etcd", "number": 9}        send a part a signal
+    {"order": "signal", "part": "etcd", "number": 9}        send a part a signal; SIGSTOP: wait until it stands still
     {"order": "end", "part": "etcd"}                        end a part and wait until it is gone
     {"order": "restart", "part": "etcd"}                    end a part if it runs, and start it as before
     {"order": "parts"}                                      tell each part's pid and how it ended
@@ -32,7 +32,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from localcluster.processes import dying_with, identify, wait_until
+from localcluster.processes import dying_with, identify, is_stopped, wait_until
 from localcluster.state import Roster, say_farewell, write_roster
 
 GRACE_SECONDS = 3.0
@@ -107,7 +107,7 @@ class Guardian:
                 self._commands[name] = order["command"]
                 self._start(name)
             case "signal":
-                self._parts[name].send_signal(order["number"])
+                _send(self._parts[name], order["number"])
             case "end":
                 _end([self._parts[name]], GRACE_SECONDS)
             case "restart":
@@ -162,6 +162,13 @@ def _signal_arrivals(on_termination: Any) -> socket.socket:  # noqa: ANN401 - a 
 
 def _drain(arrivals: socket.socket) -> None:
     arrivals.recv(ORDER_BYTES)
+
+
+def _send(part: subprocess.Popen[bytes], number: int) -> None:
+    """Send a signal, and on a busy machine wait until one that stops has been heeded."""
+    part.send_signal(number)
+    if number == signal.SIGSTOP:
+        wait_until(lambda: part.poll() is not None or is_stopped(part.pid), LAST_GRACE_SECONDS)
 
 
 def _end(parts: list[subprocess.Popen[bytes]], grace: float) -> None:

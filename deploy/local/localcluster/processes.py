@@ -60,6 +60,14 @@ def end(processes: Iterable[Process], grace: float) -> None:
         wait_until(lambda: not any(map(is_alive, living)), grace)
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a process stands still, all of its threads: SIGSTOP reaches it only when it is its turn to run."""
+    if sys.platform != "linux":
+        return _shown_by_ps(pid, "state=").startswith("T")
+    states = {_state_on_linux(thread)[0] for thread in Path(f"/proc/{pid}/task").glob("*/stat")}
+    return states == {"T"}
+
+
 def wait_until(condition: Callable[[], bool], timeout: float) -> bool:
     """Look again and again until a condition holds; False when `timeout` seconds did not bring it."""
     deadline = time.monotonic() + timeout
@@ -90,28 +98,36 @@ def dying_with(parent: int) -> Callable[[], None]:
     return prepare
 
 
-def _started_on_linux(pid: int) -> str | None:
+def _state_on_linux(stat: Path) -> list[str]:
+    """The fields of proc_pid_stat(5) from the third on, the state; one that is dead ("X") has no others."""
     try:
-        line = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        line = stat.read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return None
-    # The second field is the program's name in brackets and may hold anything; see proc_pid_stat(5).
-    state, *fields = line.rpartition(")")[2].split()
-    if state in "ZX":
+        return ["X"]
+    # The second field is the program's name in brackets and may hold anything.
+    return line.rpartition(")")[2].split()
+
+
+def _started_on_linux(pid: int) -> str | None:
+    state, *fields = _state_on_linux(Path(f"/proc/{pid}/stat"))
+    if state in {"Z", "X"}:
         return None
     boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     return f"{boot}/{fields[18]}"
 
 
-def _started_by_ps(pid: int) -> str | None:
-    shown = subprocess.run(
-        ["ps", "-o", "state=,lstart=", "-p", str(pid)],  # noqa: S607 - where ps lies differs between systems
+def _shown_by_ps(pid: int, fields: str) -> str:
+    return subprocess.run(
+        ["ps", "-o", fields, "-p", str(pid)],  # noqa: S607 - where ps lies differs between systems
         capture_output=True,
         text=True,
         check=False,
         env={**os.environ, "LC_ALL": "C"},
     ).stdout.strip()
-    state, _, started = shown.partition(" ")
+
+
+def _started_by_ps(pid: int) -> str | None:
+    state, _, started = _shown_by_ps(pid, "state=,lstart=").partition(" ")
     return None if not started or state.startswith("Z") else started.strip()
 
 
