@@ -17,6 +17,9 @@ from harness.witness import PodLink, StatefulRoute
 _CRDS = Path(__file__).parents[2] / "crds"
 _DEFINITIONS = ("podlinks.statefulroute.io", "statefulroutes.statefulroute.io")
 
+#: The API server waits a minute for links that were created while it deleted them all, and then deletes again.
+_GONE_SECONDS = 180.0
+
 #: What pods may say of themselves, for annotations are only text.
 NONSENSE: Sequence[dict[str, str]] = (
     {"load-state": "-1", "waiting-tasks": "NaN"},
@@ -46,8 +49,12 @@ class DefinitionsReplaced:
         system.kubectl.run("delete", "customresourcedefinition", *_DEFINITIONS, "--wait=false").expect_success()
 
     def end(self, system: System) -> None:
-        gone = ("wait", "--for=delete", "--timeout=60s", *(f"crd/{name}" for name in _DEFINITIONS))
-        system.kubectl.run(*gone).expect_success()
+        definitions = ("get", "customresourcedefinitions", *_DEFINITIONS, "--ignore-not-found", "--output=name")
+        eventually(
+            lambda: not system.kubectl.run(*definitions).expect_success().stdout,
+            "both kinds are gone",
+            seconds=_GONE_SECONDS,
+        )
         system.kubectl.run("apply", "--filename", str(_CRDS)).expect_success()
         eventually(lambda: not system.kubectl.run("get", "podlinks,statefulroutes").code, "both kinds can be listed")
         for route in self.routes:
