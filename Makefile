@@ -19,7 +19,7 @@ OPTIONS ?=
 
 # `make fuzz SECONDS=1800`: how long each parser is fuzzed, and which ones.
 SECONDS ?= 60
-TARGETS ?= uids annotations load_answers requests bodies envoy_messages links lines
+TARGETS ?= uids annotations load_answers requests paths bodies envoy_messages links lines
 
 # `make chaos LONG=1 SEED=2 KEEP=folder`: half an hour instead of five minutes, what all that is random begins with, and where it goes.
 LONG ?=

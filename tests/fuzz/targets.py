@@ -6,6 +6,7 @@ A parser may refuse, in the one way that its caller expects; anything else that 
 import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from urllib.parse import quote
 
 from google.protobuf.message import DecodeError
 
@@ -17,6 +18,7 @@ from statefulroute.domain.keys import link_name, uid_of
 from statefulroute.domain.load import Answer, read_answer, read_report
 from statefulroute.domain.parameters import checked_uid
 from statefulroute.resolver.http.lookups import read_batch, read_binding
+from statefulroute.resolver.http.paths import Resource, target_of
 from statefulroute.resolver.picker.extproc_pb2 import ProcessingRequest
 from statefulroute.resolver.picker.messages import AskedByEnvoy, passed_on, subset_of
 from statefulroute.resolver.problems import ProblemError
@@ -85,6 +87,18 @@ def requests(data: bytes) -> None:
         assert uid is None or checked_uid(uid) == uid
 
 
+def paths(data: bytes) -> None:
+    """A path names something or nothing, and that of a user names just this user."""
+    text = data.decode(errors="replace")
+    target = target_of(text)
+    if target is not None:
+        with suppress(InvalidParameterError):
+            assert isinstance(target.uid, str)
+    target = target_of(f"/v1/namespaces/play/routes/game/links/{quote(text, safe='')}")
+    assert (target is None) == (text == "")
+    assert target is None or (target.resource, target.uid) == (Resource.LINK, text)
+
+
 def bodies(data: bytes) -> None:
     """A body that is sent to the resolver is read, or refused as malformed."""
     for read in (read_batch, read_binding):
@@ -117,5 +131,5 @@ def lines(data: bytes) -> None:
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target
-    for target in (uids, annotations, load_answers, requests, bodies, envoy_messages, links, lines)
+    for target in (uids, annotations, load_answers, requests, paths, bodies, envoy_messages, links, lines)
 }

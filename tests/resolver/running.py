@@ -17,8 +17,8 @@ from yarl import URL
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.connection import connect
 from statefulroute.monitoring.address import Address
-from statefulroute.monitoring.server import listening
 from statefulroute.resolver.assembly import Parts, assemble
+from statefulroute.resolver.process import answering
 from statefulroute.resolver.settings import Settings
 from statefulroute.resolver.tls import secured
 from statefulroute.resolver.uids import UidSource
@@ -144,7 +144,7 @@ async def running(kubeconfig: Path, client_type: type[Client] = Client, **settin
                 async with asyncio.timeout(PATIENCE_SECONDS):
                     await parts.directory.wait_synced()
                 async with (
-                    listening(parts.application, made.http_address, tls=tls) as addresses,
+                    answering(made, parts, tls) as addresses,
                     aiohttp.ClientSession() as session,
                 ):
                     yield Running(parts, Asker(f"{scheme}://{addresses[0]}", session), client)

@@ -11,6 +11,7 @@ from resolver.place import NAMED_PORT, PORT, Place, in_thread
 from resolver.running import Running, as_path, running
 
 ODD_UIDS = ["Guest 7", "GÜNTHER", "日本語", "x-ray", "x-47756573742037", "a_b", "a/b", "a%b", "..", "?", "UPPER", "a+b"]
+ODD_UIDS += ["{a}", "a{b", "*"]
 
 
 async def test_a_link_is_told_with_all_that_it_takes_to_connect(resolver: Running, place: Place) -> None:
@@ -298,14 +299,48 @@ async def test_a_port_that_has_a_name_is_looked_up_in_the_pod(resolver: Running,
         ("GET", "/v1/namespaces/a/routes/b/links/", 404, "no-such-path"),
         ("DELETE", "/v1/namespaces/a/routes/b/links/c", 405, "no-such-method"),
         ("PUT", "/v1/namespaces/a/routes/b", 405, "no-such-method"),
+        ("HEAD", "/v1/namespaces/a/routes/b/moves", 405, None),
+        ("GET", "/v1/namespaces/a/routes/b/links:batchGet", 405, "no-such-method"),
+        ("GET", "/v1/namespaces/a/routes/b/links/c/d", 404, "no-such-path"),
+        ("GET", "/v1/namespaces/a/routes/b/", 404, "no-such-path"),
+        ("GET", "/authorize/a", 404, "no-such-path"),
     ],
 )
 async def test_what_is_not_answered_is_told_in_the_same_form(
-    resolver: Running, method: str, path: str, status: int, kind: str
+    resolver: Running, method: str, path: str, status: int, kind: str | None
 ) -> None:
     reply = await resolver.asker.ask(method, path)
-    assert reply.problem[:2] == (status, kind)
+    assert reply.status == status
+    assert kind is None or reply.problem[:2] == (status, kind)
     assert ("Allow" in reply.headers) is (status == 405)
+
+
+async def test_head_tells_what_get_would_without_its_body(resolver: Running, place: Place) -> None:
+    await in_thread(place.link, "alice", 0)
+    for path in (f"{place.path}/links/alice", place.path, "/openapi.json"):
+        whole = await resolver.answers(path, lambda each: each.status == 200, "alice is known")
+        head = await resolver.asker.ask("HEAD", path)
+        assert (head.status, head.body) == (200, b"")
+        assert head.headers["Content-Length"] == str(len(whole.body))
+        assert head.headers.get("ETag") == whole.headers.get("ETag")
+
+
+async def test_a_path_may_be_written_in_any_way_that_means_the_same(resolver: Running, place: Place) -> None:
+    await in_thread(place.link, "alice", 0)
+    path = f"{place.path}/links/alice"
+    await resolver.answers(path, lambda each: each.status == 200, "alice is known")
+    for plain, quoted in (("game", "g%61me"), ("alice", "%61lice"), ("/links/", "/link%73/")):
+        same = path.replace(plain, quoted)
+        assert (await resolver.asker.get(same)).json["uid"] == "alice"
+    batch = await resolver.asker.post(f"{place.path}/links%3AbatchGet", {"uids": ["alice"]})
+    assert batch.json["links"].keys() == {"alice"}
+
+
+async def test_a_body_is_asked_for_where_that_is_waited_for(resolver: Running, place: Place) -> None:
+    reply = await resolver.asker.post(f"{place.path}/links:batchGet", {"uids": ["alice"]}, expect100=True)
+    assert reply.status == 200
+    other = await resolver.asker.post(f"{place.path}/links:batchGet", {"uids": []}, headers={"Expect": "a cake"})
+    assert other.problem == (400, "malformed", "Expect can only be 100-continue")
 
 
 async def test_an_answer_says_how_old_it_may_be(resolver: Running, place: Place) -> None:

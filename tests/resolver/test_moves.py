@@ -71,7 +71,7 @@ async def test_another_service_is_not_told_of(resolver: Running, place: Place) -
 
 async def test_a_stream_ends_with_the_resolver(resolver: Running, place: Place) -> None:
     async with listening(resolver, place) as stream:
-        await resolver.parts.application.shutdown()
+        resolver.parts.dispatcher.end()
         assert await stream.next() is None
 
 

@@ -3,9 +3,11 @@
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from errno import EADDRINUSE
 from os import strerror
 from ssl import SSLContext
+from typing import Any
 
 import structlog
 from aiohttp import web
@@ -50,9 +52,22 @@ async def serving(address: Address | None, health: Health, collectors: Iterable[
         yield
 
 
+@dataclass(frozen=True, slots=True)
+class BareServer:
+    """What answers every request itself, without aiohttp's dispatch: it is called for hundreds of thousands.
+
+    Attributes:
+        answer: answers a request; it must not raise.
+        max_body_bytes: a longer body is not read.
+    """
+
+    answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+    max_body_bytes: int
+
+
 @asynccontextmanager
 async def listening(
-    application: web.Application,
+    application: web.Application | BareServer,
     address: Address,
     *,
     option: str = "--bind-address",
@@ -71,7 +86,7 @@ async def listening(
     Raises:
         NotListeningError: the address cannot be listened at.
     """
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=end_seconds, logger=_logger())
+    runner = _runner(application, end_seconds)
     await runner.setup()
     try:
         try:
@@ -81,6 +96,19 @@ async def listening(
         yield [_told(name) for name in runner.addresses]
     finally:
         await runner.cleanup()
+
+
+def _runner(application: web.Application | BareServer, end_seconds: float) -> web.BaseRunner:
+    quiet: dict[str, Any] = {"access_log": None, "logger": _logger()}
+    if isinstance(application, web.Application):
+        return web.AppRunner(application, shutdown_timeout=end_seconds, **quiet)
+    limit = application.max_body_bytes
+
+    def request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:  # noqa: ANN401
+        return web.BaseRequest(message, payload, protocol, writer, task, task.get_loop(), client_max_size=limit)
+
+    server = web.Server(application.answer, request_factory=request, **quiet)
+    return web.ServerRunner(server, shutdown_timeout=end_seconds)
 
 
 def _logger() -> logging.Logger:

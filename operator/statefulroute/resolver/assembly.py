@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from aiohttp import web
 from prometheus_client.registry import Collector
 
 from statefulroute.cluster.client import Client
@@ -12,7 +11,7 @@ from statefulroute.resolver.binding import Binder
 from statefulroute.resolver.callers import Callers, Tokens
 from statefulroute.resolver.directory import Directory
 from statefulroute.resolver.gate import Gate
-from statefulroute.resolver.http.application import application
+from statefulroute.resolver.http.dispatcher import Dispatcher
 from statefulroute.resolver.http.gateways import Gateways
 from statefulroute.resolver.http.lookups import Lookups
 from statefulroute.resolver.http.streams import Streams
@@ -30,7 +29,7 @@ class Parts:
         binder: binds users.
         gate: picks pods for gateways.
         callers: lets callers in.
-        application: answers over HTTP.
+        dispatcher: answers over HTTP.
         metrics: counts answers.
         collectors: tell of them all.
     """
@@ -39,7 +38,7 @@ class Parts:
     binder: Binder
     gate: Gate
     callers: Callers
-    application: web.Application
+    dispatcher: Dispatcher
     metrics: ResolverMetrics
     collectors: tuple[Collector, ...]
 
@@ -62,7 +61,7 @@ def assemble(settings: Settings, client: Client) -> Parts:
     audience = settings.token_audience
     tokens = None if audience is None else Tokens(client, audience, settings.allowed_users)
     callers = Callers(tokens, settings.requests_per_second)
-    made = application(
+    dispatcher = Dispatcher(
         Lookups(directory, binder),
         Streams(directory, moves),
         Gateways(directory, gate, settings.uid_sources, settings.endpoint_header),
@@ -70,4 +69,4 @@ def assemble(settings: Settings, client: Client) -> Parts:
         metrics,
     )
     collectors = (BuildMetrics("resolver"), *metrics.collectors, CacheMetrics(directory.reflectors))
-    return Parts(directory, binder, gate, callers, made, metrics, collectors)
+    return Parts(directory, binder, gate, callers, dispatcher, metrics, collectors)

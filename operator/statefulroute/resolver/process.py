@@ -12,9 +12,10 @@ from statefulroute.cluster.client import Client
 from statefulroute.cluster.connection import connect
 from statefulroute.monitoring.health import Health
 from statefulroute.monitoring.requests import RequestMetrics
-from statefulroute.monitoring.server import listening, serving
+from statefulroute.monitoring.server import BareServer, listening, serving
 from statefulroute.resolver.assembly import Parts, assemble
 from statefulroute.resolver.directory import Directory
+from statefulroute.resolver.http.dispatcher import MAX_BODY_BYTES
 from statefulroute.resolver.settings import Settings
 from statefulroute.resolver.tls import secured
 
@@ -56,7 +57,7 @@ async def run(settings: Settings) -> None:
             synced.cancel()
             if not stop.is_set():
                 log.info("the caches are synced", server=connection.server, links=len(parts.directory.links.cache))
-                async with _answering(settings, parts, tls), _picking(settings, parts) as stop_picking:
+                async with answering(settings, parts, tls), _picking(settings, parts) as stop_picking:
                     await stopping
                     health.is_stopping = True
                     await stop_picking()
@@ -66,11 +67,15 @@ async def run(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def _answering(settings: Settings, parts: Parts, tls: SSLContext | None) -> AsyncIterator[None]:
-    """Answer while the context lasts."""
-    async with listening(parts.application, settings.http_address, option="--http-address", tls=tls) as addresses:
+async def answering(settings: Settings, parts: Parts, tls: SSLContext | None) -> AsyncIterator[list[str]]:
+    """Answer look-ups while the context lasts; gives the addresses that are listened at."""
+    bare = BareServer(parts.dispatcher.answer, MAX_BODY_BYTES)
+    async with listening(bare, settings.http_address, option="--http-address", tls=tls) as addresses:
         log.info("answering look-ups", addresses=addresses, tls=tls is not None)
-        yield
+        try:
+            yield addresses
+        finally:
+            parts.dispatcher.end()
 
 
 @asynccontextmanager

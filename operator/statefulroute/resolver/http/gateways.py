@@ -6,7 +6,7 @@ from aiohttp import web
 
 from statefulroute.resolver.directory import Directory
 from statefulroute.resolver.gate import Gate
-from statefulroute.resolver.http.lookups import route_of
+from statefulroute.resolver.http.paths import Target
 from statefulroute.resolver.uids import UidSource, find_uid
 
 #: Where nginx is configured to say what it was asked for; Envoy asks with the path itself.
@@ -16,7 +16,7 @@ ORIGINAL_URI = "X-Original-URI"
 class _Forwarded:
     """A gateway's request as a place to look for a uid in."""
 
-    def __init__(self, request: web.Request) -> None:
+    def __init__(self, request: web.BaseRequest) -> None:
         self._request = request
 
     def header(self, name: str) -> Sequence[str]:
@@ -47,9 +47,8 @@ class Gateways:
         self._sources = tuple(sources)
         self._endpoint_header = endpoint_header
 
-    async def authorize(self, request: web.Request) -> web.Response:
+    async def authorize(self, request: web.BaseRequest, target: Target) -> web.Response:
         """Where a request goes: an answer without a body, and the endpoint in a header."""
-        key = route_of(request)
-        pick = await self._gate.pick(key, find_uid(self._sources, _Forwarded(request)))
-        age = int(self._directory.age(key.namespace))
+        pick = await self._gate.pick(target.route, find_uid(self._sources, _Forwarded(request)))
+        age = int(self._directory.age(target.route.namespace))
         return web.Response(headers={self._endpoint_header: pick.endpoint, "Age": str(age)})

@@ -2,10 +2,9 @@
 
 from enum import StrEnum
 from typing import TypeVar
-from urllib.parse import unquote
 
 import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from statefulroute.domain.errors import InvalidParameterError, PodNotAvailableError
 from statefulroute.domain.keys import RouteKey
@@ -22,6 +21,7 @@ from statefulroute.resolver.answers import (
 )
 from statefulroute.resolver.binding import Binder
 from statefulroute.resolver.directory import Directory
+from statefulroute.resolver.http.paths import Target
 from statefulroute.resolver.problems import EXPECTED, Problem, ProblemError, ProblemKind, not_linked, problem_of
 
 B = TypeVar("B")
@@ -53,9 +53,9 @@ class Lookups:
         self._directory = directory
         self._binder = binder
 
-    async def get_link(self, request: web.Request) -> web.Response:
+    async def get_link(self, request: web.BaseRequest, target: Target) -> web.Response:
         """Which pod holds a uid."""
-        key, uid = route_of(request), uid_of(request)
+        key, uid = target.route, target.uid
         strong = is_strong(request)
         link = await self._binder.read(key, uid) if strong else self._directory.link(key, uid)
         if link is None:
@@ -63,9 +63,9 @@ class Lookups:
         body = _encode(link_answer(uid, link, self._directory.address(link)))
         return self._told(request, key, body, is_fresh=strong)
 
-    async def bind_link(self, request: web.Request) -> web.Response:
+    async def bind_link(self, request: web.BaseRequest, target: Target) -> web.Response:
         """Bind a uid to the best pod, unless it is bound; tells which pod holds it."""
-        key, uid = route_of(request), uid_of(request)
+        key, uid = target.route, target.uid
         asked = read_binding(await _body(request))
         strong = is_strong(request)
         link = None if strong else self._directory.link(key, uid)
@@ -77,9 +77,9 @@ class Lookups:
         body = _encode(link_answer(uid, link, self._directory.address(link)))
         return self._told(request, key, body, is_fresh=strong)
 
-    async def batch_get(self, request: web.Request) -> web.Response:
+    async def batch_get(self, request: web.BaseRequest, target: Target) -> web.Response:
         """Which pod holds each of many uids."""
-        key = route_of(request)
+        key = target.route
         asked = read_batch(await _body(request))
         self._directory.route(key)
         uids = list(dict.fromkeys(asked.uids))
@@ -99,9 +99,9 @@ class Lookups:
                 problems[uid] = problem_of(error).problem
         return self._told(request, key, _encode(BatchAnswer(links, problems)), is_fresh=strong)
 
-    async def get_route(self, request: web.Request) -> web.Response:
+    async def get_route(self, request: web.BaseRequest, target: Target) -> web.Response:
         """The state of a service."""
-        key = route_of(request)
+        key = target.route
         route = self._directory.route(key)
         try:
             best = self._binder.best(route)
@@ -115,39 +115,19 @@ class Lookups:
     def _age(self, key: RouteKey, *, is_fresh: bool) -> int:
         return 0 if is_fresh else int(self._directory.age(key.namespace))
 
-    def _told(self, request: web.Request, key: RouteKey, body: bytes, *, is_fresh: bool = False) -> web.Response:
+    def _told(self, request: web.BaseRequest, key: RouteKey, body: bytes, *, is_fresh: bool = False) -> web.Response:
         """The answer, with how old it may be; without its body where the caller has it."""
         tag = entity_tag(body)
-        headers = {"Age": str(self._age(key, is_fresh=is_fresh)), "ETag": tag, "Cache-Control": "no-cache"}
-        known = request.headers.get("If-None-Match")
+        age = str(self._age(key, is_fresh=is_fresh))
+        headers = {hdrs.AGE: age, hdrs.ETAG: tag, hdrs.CACHE_CONTROL: "no-cache"}
+        known = request.headers.get(hdrs.IF_NONE_MATCH)
         if known is not None and request.method != "POST" and (tag in known or known.strip() == "*"):
             return web.Response(status=304, headers=headers)
-        headers["Content-Type"] = "application/json"
+        headers[hdrs.CONTENT_TYPE] = "application/json"
         return web.Response(body=body, headers=headers)
 
 
-def route_of(request: web.Request) -> RouteKey:
-    """The route that a request's path names."""
-    named = request.match_info
-    return RouteKey(named["namespace"], named["route"])
-
-
-def uid_of(request: web.Request) -> str:
-    """The uid that a request's path names.
-
-    Raises:
-        InvalidParameterError: its bytes are no text; they would be taken for the uid of these very characters.
-    """
-    uid = request.match_info["uid"]
-    if "%" in uid:
-        try:
-            unquote(request.rel_url.raw_path.rpartition("/")[2], errors="strict")
-        except UnicodeDecodeError as error:
-            raise InvalidParameterError("uid", "must be percent-encoded UTF-8") from error
-    return uid
-
-
-def is_strong(request: web.Request) -> bool:
+def is_strong(request: web.BaseRequest) -> bool:
     """Whether the API server is to be asked.
 
     Raises:
@@ -172,7 +152,7 @@ def _valid(uids: list[str], problems: dict[str, Problem]) -> list[str]:
     return valid
 
 
-async def _body(request: web.Request) -> bytes:
+async def _body(request: web.BaseRequest) -> bytes:
     """The body; empty where there is none."""
     data = await request.read() if request.can_read_body else b""
     if data and request.content_type != "application/json":

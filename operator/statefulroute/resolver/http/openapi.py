@@ -16,13 +16,12 @@ from statefulroute.resolver.answers import (
     MoveAnswer,
     RouteAnswer,
 )
+from statefulroute.resolver.http.paths import ROUTE_PATH
 from statefulroute.resolver.problems import CONTENT_TYPE, Problem
 
 _JSON = "application/json"
 _REF = "#/components/schemas/{name}"
 _TYPES = (LinkAnswer, BatchRequest, BatchAnswer, BindRequest, RouteAnswer, MoveAnswer, LossAnswer, Problem)
-
-_ROUTE = "/v1/namespaces/{namespace}/routes/{route}"
 
 _HEADERS = {
     "ETag": {"description": "Changes when the answer does.", "schema": {"type": "string"}},
@@ -67,10 +66,10 @@ def _document() -> dict[str, Any]:
         },
         "servers": [{"url": "/"}],
         "paths": {
-            f"{_ROUTE}/links/{{uid}}": _link_path(),
-            f"{_ROUTE}/links:batchGet": _batch_path(),
-            f"{_ROUTE}/moves": _moves_path(),
-            _ROUTE: _route_path(),
+            f"{ROUTE_PATH}/links/{{uid}}": _link_path(),
+            f"{ROUTE_PATH}/links:batchGet": _batch_path(),
+            f"{ROUTE_PATH}/moves": _moves_path(),
+            ROUTE_PATH: _route_path(),
         },
         "components": {
             "schemas": schemas,

@@ -8,7 +8,7 @@ from aiohttp import web
 from statefulroute.driver.events import Event, EventsLost, LinkChanged, Subscription
 from statefulroute.resolver.answers import LossAnswer, MoveAnswer
 from statefulroute.resolver.directory import Directory
-from statefulroute.resolver.http.lookups import route_of
+from statefulroute.resolver.http.paths import Target
 from statefulroute.resolver.moves import Moves
 
 #: Proxies take a connection for dead on which nothing comes.
@@ -33,15 +33,14 @@ class Streams:
         self._directory = directory
         self._moves = moves
 
-    async def end(self, _: web.Application) -> None:
-        """End all streams."""
+    def end(self) -> None:
+        """End all streams; one that begins later ends at once."""
         self._moves.end()
 
-    async def get_moves(self, request: web.Request) -> web.StreamResponse:
+    async def get_moves(self, request: web.BaseRequest, target: Target) -> web.StreamResponse:
         """Every move in a service from now on, until the caller or the resolver ends it."""
-        key = route_of(request)
-        self._directory.route(key)
-        with self._moves.listening(key) as moves:
+        self._directory.route(target.route)
+        with self._moves.listening(target.route) as moves:
             response = web.StreamResponse(headers=_HEADERS)
             await response.prepare(request)
             await response.write(b": moves from now on\n\n")
