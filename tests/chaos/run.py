@@ -97,18 +97,20 @@ def _run(plan: Plan, folder: Path, record: RecordWriter) -> None:
 def _suffer(system: System, plan: Plan) -> None:
     """Have users come, and faults, round by round."""
     system.load.start()
-    begun, faults = time.monotonic(), 0
-    _calm(system, plan.heal_seconds, ())
-    for planned in _rounds(plan):
-        if faults >= plan.faults and time.monotonic() - begun > plan.minutes * 60:
-            break
-        faults += len(planned)
-        log.info("%s faults: %s", faults, ", ".join(each.kind.name for each in planned))
-        _go_through(system, planned)
-        healed = _calm(system, plan.heal_seconds, tuple(each.kind.name for each in planned))
-        log.info("  healed after %.1f s", healed)
-        system.load.check()
-    system.load.stop()
+    try:
+        begun, faults = time.monotonic(), 0
+        _calm(system, plan.heal_seconds, ())
+        for planned in _rounds(plan):
+            if faults >= plan.faults and time.monotonic() - begun > plan.minutes * 60:
+                break
+            faults += len(planned)
+            log.info("%s faults: %s", faults, ", ".join(each.kind.name for each in planned))
+            _go_through(system, planned)
+            healed = _calm(system, plan.heal_seconds, tuple(each.kind.name for each in planned))
+            log.info("  healed after %.1f s", healed)
+            system.load.check()
+    finally:
+        system.load.stop()
     _calm(system, plan.heal_seconds, ())
 
 
