@@ -16,7 +16,7 @@ from typing import IO
 PROGRAM = Path(sys.executable).with_name("statefulroute")
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-_STOP_SECONDS, _START_SECONDS = 30.0, 120.0
+_STOP_SECONDS, _START_SECONDS, _SETTLING_SECONDS = 30.0, 120.0, 120.0
 _SYNCED = "the caches are synced"
 _QUIET = 0.02
 """Less of a core than this is nothing to do."""
@@ -68,11 +68,13 @@ class Measured:
 
     async def settled(self, seconds: float = 1.0) -> None:
         """Wait until it has nothing left to do."""
-        while True:
+        end = time.monotonic() + _SETTLING_SECONDS
+        while time.monotonic() < end:
             before = self.cpu_seconds
             await asyncio.sleep(seconds)
             if self.cpu_seconds - before < _QUIET * seconds:
                 return
+        raise SystemExit(f"{self.process.args!r} was still at work after {_SETTLING_SECONDS:g} s")
 
     async def synced(self) -> float:
         """Wait until an operator or a resolver has read everything; gives the seconds that it took."""
