@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from chaos.healing import calms
+from chaos.healing import Healing, calms, ends
 from chaos.histories import HOSTILE, Histories
 from chaos.leadership import outsiders
 from chaos.losses import Losses
@@ -129,12 +129,21 @@ def only_who_holds_the_lease_writes(record: Record) -> Iterator[str]:
 
 def every_link_is_bound_soon_after_the_faults_end(record: Record) -> Iterator[str]:
     """Each link that waits when the last fault ends, and each that comes after it, is bound within the time."""
+    yield from _late(record, calms(record), "waited")
+
+
+def every_link_ends_soon_after_its_time(record: Record) -> Iterator[str]:
+    """Each link that is over when the last fault ends, or after it, is removed within the time."""
+    yield from _late(record, ends(record), "were over and still there")
+
+
+def _late(record: Record, healings: Sequence[Healing], what: str) -> Iterator[str]:
     (run,) = record.all(Run)
-    for calm in calms(record):
+    for calm in healings:
         if late := list(calm.late(run.heal_seconds)):
             worst = max(seconds for _, seconds in late)
             yield (
-                f"{len(late)} links, {late[0][0]} among them, waited for up to {worst:.1f} s "
+                f"{len(late)} links, {late[0][0]} among them, {what} for up to {worst:.1f} s "
                 f"after {' and '.join(calm.troubles) or 'no fault'}, at {calm.begun:.3f}"
             )
 
@@ -159,5 +168,6 @@ RULES: Sequence[Callable[[Record], Iterator[str]]] = (
     no_link_ends_without_a_reason,
     only_who_holds_the_lease_writes,
     every_link_is_bound_soon_after_the_faults_end,
+    every_link_ends_soon_after_its_time,
     the_record_is_whole,
 )

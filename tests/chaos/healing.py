@@ -1,4 +1,4 @@
-"""How long links waited once nothing was wrong any more, by the record."""
+"""How long links waited to be bound, or to end, once nothing was wrong any more, by the record."""
 
 import math
 from collections import defaultdict
@@ -11,7 +11,7 @@ from chaos.record import Calm, Link, Record
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A link that was not bound as it asks.
+    """A link that was not bound as it asks, or was still there when its time was over.
 
     Attributes:
         name: of the link.
@@ -61,8 +61,16 @@ class Healing:
 
 
 def calms(record: Record) -> list[Healing]:
-    """The times without faults, in their order."""
-    waits = _waits(record)
+    """The times without faults, in their order, with who waited to be bound."""
+    return _calms(record, _waits(record))
+
+
+def ends(record: Record) -> list[Healing]:
+    """The times without faults, in their order, with who waited to be removed, for their time was over."""
+    return _calms(record, _overdue(record))
+
+
+def _calms(record: Record, waits: Mapping[str, Sequence[Waiting]]) -> list[Healing]:
     found = []
     for calm in record.all(Calm):
         inside = [
@@ -90,3 +98,20 @@ def _waits(record: Record) -> Mapping[str, Sequence[Waiting]]:
     for name, begun in since.items():
         waits[name].append(Waiting(name, begun, None))
     return waits
+
+
+def _overdue(record: Record) -> Mapping[str, Sequence[Waiting]]:
+    """When each link was there whose time was over. Whoever renews it ends that; who writes its status does not."""
+    overdue: dict[str, list[Waiting]] = defaultdict(list)
+    expires: dict[str, float] = {}
+    for link in record.all(Link):
+        over = expires.get(link.name)
+        if over is not None and (link.is_gone or link.expires != over):
+            del expires[link.name]
+            if over < link.at:
+                overdue[link.name].append(Waiting(link.name, over, link.at))
+        if not link.is_gone and link.expires is not None:
+            expires[link.name] = link.expires
+    for name, over in expires.items():
+        overdue[name].append(Waiting(name, over, None))
+    return overdue

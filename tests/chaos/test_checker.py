@@ -25,10 +25,11 @@ from chaos.record import (
     Write,
 )
 
-LOST, LEASE, BOUND, TWO, ENDED, MOVED, WHOLE = (
+LOST, LEASE, BOUND, OVER, TWO, ENDED, MOVED, WHOLE = (
     "no acknowledged operation is lost",
     "only who holds the lease writes",
     "every link is bound soon after the faults end",
+    "every link ends soon after its time",
     "no user is on two pods at one revision",
     "no link ends without a reason",
     "no link moves without a reason",
@@ -131,6 +132,13 @@ BREAKS: dict[str, tuple[str, list[Row]]] = {
     "a link waits for too long": (BOUND, [link(155, 12, 0, waits=True), link(171, 13, 0)]),
     "a link that comes in a calm waits for too long": (BOUND, [link(165, 12, 0, waits=True), link(176, 13, 0)]),
     "a link waits for ever": (BOUND, [link(155, 12, 0, waits=True)]),
+    "a link is over when the faults end, and stays for too long": (OVER, [link(120, 12, 0, expires=155), end(171, 13)]),
+    "a link is over in a calm, and stays for too long": (OVER, [link(120, 12, 0, expires=165), end(176, 13)]),
+    "a link is over, and a write of its status lets it stay": (
+        OVER,
+        [link(120, 12, 0, expires=155), link(165, 13, 0, expires=155), end(171, 14)],
+    ),
+    "a link is over, and stays for ever": (OVER, [link(120, 12, 0, expires=155)]),
     "the recorder has missed something": (WHOLE, [Gap(120, 12)]),
     "a version comes after a later one": (WHOLE, [link(120, 9, 0)]),
 }
@@ -165,6 +173,12 @@ HOLDS: dict[str, list[Row]] = {
     "a token was renewed": [Process(119, "operator-0", "c", 1), wrote(120, "c", "podlinks")],
     "a link waits while a fault is there": [link(140, 12, 0, waits=True), link(165, 13, 0)],
     "a link waits just before the next fault": [link(185, 12, 0, waits=True), link(197, 13, 0)],
+    "a link is over while a fault is there": [link(120, 12, 0, expires=125), end(165, 13)],
+    "a link is over just before the next fault": [link(120, 12, 0, expires=185), end(197, 13)],
+    "a link is renewed before it is over": [
+        link(120, 12, 0, expires=155),
+        link(150, 13, 0, expires=300),
+    ],
     "links of a hostile client wait": [Link(155, 12, "game.hostile-1", key=("game", "hostile-1"))],
 }
 
