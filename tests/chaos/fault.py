@@ -24,8 +24,12 @@ class Fault(Protocol):
     def start(self, system: "System") -> None:
         """Have it go wrong. Whom it hits is decided here, where it depends on the moment (who leads?)."""
 
-    def end(self, system: "System") -> None:
-        """Put its cause right. From the moment that this returns, the system has to heal by itself."""
+    def end(self, system: "System") -> int | None:
+        """Put its cause right. From the moment that this returns, the system has to heal by itself.
+
+        Returns:
+            How many requests and connections have met it; None where that is not counted.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What goes wrong between a client and the API server, and with what lets the client in."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from random import Random
 
@@ -31,17 +31,19 @@ class ByProxy:
 
     choose: Callable[[System], FaultProxy]
     show: Callable[[FaultProxy], None]
-    hit: list[FaultProxy] = field(default_factory=list)
+    proxy: FaultProxy | None = None
+    hits_before: int = 0
 
     def start(self, system: System) -> None:
-        self.hit = [self.choose(system)]
-        for each in self.hit:
-            self.show(each)
+        self.proxy = self.choose(system)
+        self.hits_before = self.proxy.hits
+        self.show(self.proxy)
 
-    def end(self, system: System) -> None:
+    def end(self, system: System) -> int:
         del system
-        for each in self.hit:
-            each.heal()
+        assert self.proxy is not None
+        self.proxy.heal()
+        return self.proxy.hits - self.hits_before
 
 
 @dataclass(frozen=True, slots=True)

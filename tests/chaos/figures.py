@@ -18,12 +18,14 @@ class KindFigures:
     Attributes:
         kind: its name.
         number: how many there were.
+        unmet: how many of them no request and no connection has met.
         median_seconds: until everything was bound again; None where it never was.
         worst_seconds: at the worst.
     """
 
     kind: str
     number: int
+    unmet: int
     median_seconds: float | None
     worst_seconds: float | None
 
@@ -51,17 +53,20 @@ def by_kind(record: Record) -> Sequence[KindFigures]:
     for calm in calms(record):
         for kind in calm.troubles:
             healed[kind].append(calm)
-    counts = Counter(each.kind for each in record.all(Trouble))
-    rows = [_kind(kind, number, healed[kind]) for kind, number in counts.items()]
+    troubles: dict[str, list[Trouble]] = defaultdict(list)
+    for trouble in record.all(Trouble):
+        troubles[trouble.kind].append(trouble)
+    rows = [_kind(kind, came, healed[kind]) for kind, came in troubles.items()]
     return sorted(rows, key=lambda row: -(row.worst_seconds if row.worst_seconds is not None else 1e9))
 
 
-def _kind(kind: str, number: int, healed: Sequence[Healing]) -> KindFigures:
+def _kind(kind: str, came: Sequence[Trouble], healed: Sequence[Healing]) -> KindFigures:
+    number, unmet = len(came), sum(each.hits == 0 for each in came)
     seconds = [calm.seconds for calm in healed]
     known = [each for each in seconds if each is not None]
     if len(known) < len(seconds) or not known:
-        return KindFigures(kind, number, None, None)
-    return KindFigures(kind, number, median(known), max(known))
+        return KindFigures(kind, number, unmet, None, None)
+    return KindFigures(kind, number, unmet, median(known), max(known))
 
 
 def by_operation(record: Record) -> Sequence[OperationFigures]:

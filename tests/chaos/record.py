@@ -211,11 +211,16 @@ class Write(Row):
 
 
 class Trouble(Row):
-    """A fault: when it began, and when its cause was put right."""
+    """A fault: when it began, and when its cause was put right.
+
+    Attributes:
+        hits: how many requests and connections have met it; None where that is not counted.
+    """
 
     begun: float
     ended: float
     kind: str
+    hits: int | None = None
 
 
 class Calm(Row):

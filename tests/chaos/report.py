@@ -68,9 +68,13 @@ def _summary(record: Record) -> Iterable[tuple[str, str]]:
     seconds = max(each.ended for each in operations) - min(each.begun for each in operations) if operations else 1.0
     healed = [calm.seconds for calm in calms(record) if calm.troubles]
     worst = max((each for each in healed if each is not None), default=0.0)
+    unmet = sum(each.hits == 0 for each in record.all(Trouble))
     restarts = sum(each.what.startswith("it has ended") for each in record.all(Note))
     return [
-        ("faults", f"{len(record.all(Trouble))}, in {len(healed)} rounds, over {seconds / 60:.1f} minutes"),
+        (
+            "faults",
+            f"{len(record.all(Trouble))} in {len(healed)} rounds, {seconds / 60:.1f} minutes; {unmet} met nothing",
+        ),
         ("operations", f"{len(operations)} begun, {len(operations) / seconds:.1f} a second; {len(done)} acknowledged"),
         ("versions of links", f"{len(record.all(Link))} recorded"),
         ("worst time to heal", "endless" if None in healed else _seconds(worst)),
@@ -81,10 +85,10 @@ def _summary(record: Record) -> Iterable[tuple[str, str]]:
 
 def _faults(record: Record) -> str:
     rows = [
-        (each.kind, each.number, _seconds(each.median_seconds), _seconds(each.worst_seconds))
+        (each.kind, each.number, each.unmet or "", _seconds(each.median_seconds), _seconds(each.worst_seconds))
         for each in by_kind(record)
     ]
-    return _table(("kind", "times", "healed in (median)", "(worst)"), rows)
+    return _table(("kind", "times", "met nothing", "healed in (median)", "(worst)"), rows)
 
 
 def _operations(record: Record) -> str:

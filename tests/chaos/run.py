@@ -134,8 +134,8 @@ def _go_through(system: System, planned: Sequence[Planned]) -> None:
             starts[id(each)] = time.time()
             each.fault.start(system)
         else:
-            each.fault.end(system)
-            system.record.write(Trouble(starts[id(each)], time.time(), each.kind.name))
+            hits = each.fault.end(system)
+            system.record.write(Trouble(starts[id(each)], time.time(), each.kind.name, hits))
 
 
 def _calm(system: System, heal_seconds: float, troubles: tuple[str, ...]) -> float:

@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 
 from chaos.checker import Finding, check
 from chaos.figures import by_kind, by_operation, moves
-from chaos.record import Record
+from chaos.record import Record, Trouble
 from chaos.report import write_report
 from chaos.test_checker import FRAME, RIGHT, link
 
@@ -48,6 +48,8 @@ def test_a_name_cannot_become_a_part_of_the_page(tmp_path: Path) -> None:
 def test_the_figures_are_those_of_the_record() -> None:
     late = Record([*FRAME, link(155, 12, 0, waits=True), link(171, 13, 0)])
     assert [(row.kind, row.number, row.worst_seconds) for row in by_kind(late)] == [("a fault", 1, 11.0)]
+    met = Record([*FRAME, Trouble(170, 175, "a fault", 3), Trouble(180, 185, "a fault", 0)])
+    assert [(row.number, row.unmet) for row in by_kind(met)] == [(3, 1)]
     assert [(row.name, row.acknowledged, row.failed) for row in by_operation(RECORD)] == [
         ("remove", 1, 0),
         ("set", 1, 0),
