@@ -1,28 +1,21 @@
 """Operations on links over the Kubernetes API: each one a rule of the domain, and one conditional request."""
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import TypeVar
 
-import msgspec
-
-from statefulroute.api.group import API_VERSION, POD_LINK
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.clock import Clock, utc_now
-from statefulroute.cluster.errors import APIError, ClusterError, ConflictError, NotFoundError, UnreachableError
-from statefulroute.cluster.wire import LINKS
-from statefulroute.cluster.writes import pod_fields
-from statefulroute.domain.errors import ContendedError, DeadlineExceededError, InvalidParameterError
-from statefulroute.domain.keys import PodKey, RouteKey, link_name
+from statefulroute.cluster.errors import APIError, ClusterError, UnreachableError
+from statefulroute.cluster.link_requests import TOO_MANY_REQUESTS, LinkCache, LinkRequests, Seen, wait_seconds
+from statefulroute.domain.errors import ContendedError, DeadlineExceededError
+from statefulroute.domain.keys import PodKey, link_name
 from statefulroute.domain.link import Link, expire_time
 from statefulroute.domain.operations import (
     Attempt,
-    Binding,
     Delete,
     Put,
     Step,
@@ -42,46 +35,14 @@ from statefulroute.domain.parameters import (
     checked_ttl_seconds,
     checked_uid,
 )
-from statefulroute.domain.times import rfc3339
 
 A = TypeVar("A")
 
 #: How often an operation is tried before it gives up: each try fails only when somebody else's succeeded.
 _TRIES = 12
-_FIRST_WAIT_SECONDS, _LAST_WAIT_SECONDS = 0.005, 0.5
 
 #: Requests of one batch under way at the same time.
 _BATCH_AT_A_TIME = 16
-
-_TOO_MANY_REQUESTS = 429
-_UNPROCESSABLE = 422
-
-#: What a proxy, or an API server without its store, answers: as if nobody had.
-_NOBODY_HOME = (502, 503, 504)
-
-
-class LinkCache(Protocol):
-    """A local copy of links, as a `Reflector` keeps it."""
-
-    def holds(self, service: str) -> bool:
-        """Whether every link of a service is known: then one that is not known does not exist."""
-
-    def get(self, group: RouteKey, name: str) -> Link | None:
-        """A link as the copy knows it."""
-
-    def observe(self, item: Link) -> None:
-        """Take in what a write of our own has made."""
-
-    def forget(self, item: Link) -> None:
-        """Take in what a write of our own has deleted."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """A link before an operation; a cache's may be older than the operation."""
-
-    link: Link | None
-    is_fresh: bool
 
 
 class LinkStore:
@@ -108,9 +69,7 @@ class LinkStore:
         clock: Clock = utc_now,
         deadline_seconds: float = 10.0,
     ) -> None:
-        self._client = client
-        self._namespace = namespace
-        self._links = links
+        self._requests = LinkRequests(client, namespace, links)
         self._clock = clock
         self._deadline_seconds = deadline_seconds
         self._flights: dict[tuple[str, str], asyncio.Task[PodKey]] = {}
@@ -130,9 +89,8 @@ class LinkStore:
         """
         name = _name(route, uid)
         async with self._deadline():
-            if self._links is not None and self._links.holds(route) and not fresh:
-                return alive(self._links.get(RouteKey(self._namespace, route), name), self._clock())
-            return alive(await self._read_persistently(name), self._clock())
+            link = await self._requests.read(name) if fresh else (await self._requests.look(route, name)).link
+            return alive(link, self._clock())
 
     async def set(self, route: str, uid: str, pod: PodKey, *, ttl_seconds: int | None = None) -> PodKey | None:
         """Force the binding; gives the pod that held the uid before, or None. Raises as `get` does."""
@@ -181,7 +139,7 @@ class LinkStore:
         self, route: str, uid: str, choose: Callable[[], Awaitable[PodKey]], ttl_seconds: int | None
     ) -> PodKey:
         async with self._deadline():
-            seen = await self._look(route, _name(route, uid))
+            seen = await self._requests.look(route, _name(route, uid))
         if find_holder(seen.link, self._clock()).answer is not None:
             # A cache may know a holder that is no more: it is not bound anew, only a choice is.
             holder = await self._carry_out(route, uid, find_holder, seen)
@@ -211,7 +169,7 @@ class LinkStore:
             rule: what to write, given the link and the time.
             expect_none: there is hardly a link: try to create it before looking.
         """
-        return await self._carry_out(route, uid, rule, _Seen(None, is_fresh=False) if expect_none else None)
+        return await self._carry_out(route, uid, rule, Seen(None, is_fresh=False) if expect_none else None)
 
     async def renew(self, route: str, uid: str) -> bool:
         """Have a temporary link live on from now; gives whether there is a link. Raises as `get` does.
@@ -256,7 +214,7 @@ class LinkStore:
         return {key: task.result() for key, task in tasks.items()}
 
     async def _carry_out(
-        self, route: str, uid: str, rule: Callable[[Link | None, datetime], Step[A]], seen: _Seen | None = None
+        self, route: str, uid: str, rule: Callable[[Link | None, datetime], Step[A]], seen: Seen | None = None
     ) -> A:
         """Ask the rule what to write, and write it on the condition that nothing has changed; else ask again.
 
@@ -267,7 +225,7 @@ class LinkStore:
         unsure: Step[A] | None = None
         attempt = unanswered = 0
         async with self._deadline():
-            seen = seen or await self._look(route, name)
+            seen = seen or await self._requests.look(route, name)
             while attempt < _TRIES:
                 if unsure is not None and _is_done(unsure.write, seen.link):
                     return unsure.answer
@@ -278,93 +236,16 @@ class LinkStore:
                     attempt += 1
                     # What is written into a link that is being deleted goes with it.
                     if not (seen.link and seen.link.deleting):
-                        refusal = await self._try_to_write(route, uid, name, seen.link, step.write)
+                        refusal = await self._requests.try_to_write(route, uid, seen.link, step.write)
                         if refusal is None:
                             return step.answer
                         if isinstance(refusal, UnreachableError):  # it is seen later whether it was written
                             unsure, attempt, unanswered = step, attempt - 1, unanswered + 1
-                    await asyncio.sleep(_wait(attempt + unanswered - 1))
-                seen = _Seen(await self._read_persistently(name), is_fresh=True)
-        if isinstance(refusal, APIError) and refusal.status == _TOO_MANY_REQUESTS:
+                    await asyncio.sleep(wait_seconds(attempt + unanswered - 1))
+                seen = Seen(await self._requests.read(name), is_fresh=True)
+        if isinstance(refusal, APIError) and refusal.status == TOO_MANY_REQUESTS:
             raise refusal
         raise ContendedError(f"the link {name!r} was changed by others {_TRIES} times in a row: try again")
-
-    async def _try_to_write(
-        self, route: str, uid: str, name: str, link: Link | None, write: Put | Delete
-    ) -> ClusterError | None:
-        """Write; gives the refusal where it is worth another try. UnreachableError: it may have been written."""
-        try:
-            await self._write(route, uid, name, link, write)
-        except ConflictError as error:
-            return error  # somebody was faster
-        except NotFoundError as error:
-            if link is None:  # there is no namespace to create it in
-                raise
-            return error
-        except APIError as error:
-            if error.status in _NOBODY_HOME:
-                return UnreachableError(str(error))
-            if error.status != _TOO_MANY_REQUESTS:
-                raise _translated(error) from error
-            return error
-        except UnreachableError as error:
-            return error
-        return None
-
-    async def _write(self, route: str, uid: str, name: str, link: Link | None, write: Put | Delete) -> None:
-        match write:
-            case Delete() if link is not None:
-                options = {"preconditions": {"resourceVersion": str(link.resource_version)}}
-                await self._client.delete(self._path(name), msgspec.json.encode(options))
-                if self._links is not None:
-                    self._links.forget(link)
-                return
-            case Put(binding) if link is None:
-                body = _manifest(self._namespace, route, uid, name, binding)
-                answer = await self._client.post(self._path(), msgspec.json.encode(body))
-            case Put(binding):
-                version = str(link.resource_version) if link else ""
-                change = {"metadata": {"resourceVersion": version}, "spec": _spec(binding)}
-                if link and link.foreign_namespace is not None:  # it binds nothing as long as it names another
-                    change["spec"]["namespace"] = None
-                answer = await self._client.merge_patch(self._path(name), msgspec.json.encode(change))
-            case _:
-                return
-        if self._links is not None:
-            self._links.observe(LINKS.decode(answer))
-
-    async def _look(self, route: str, name: str) -> _Seen:
-        """The link as the cache knows it; without a cache, as the API server does."""
-        if self._links is None or not self._links.holds(route):
-            return _Seen(await self._read_persistently(name), is_fresh=True)
-        return _Seen(self._links.get(RouteKey(self._namespace, route), name), is_fresh=False)
-
-    async def _read(self, name: str) -> Link | None:
-        try:
-            link = LINKS.decode(await self._client.get(self._path(name)))
-        except NotFoundError:
-            return None
-        if self._links is not None:
-            self._links.observe(link)
-        return link
-
-    async def _read_persistently(self, name: str) -> Link | None:
-        """The link as the API server has it; while it cannot be reached, it is asked again until the deadline."""
-        attempt = 0
-        while True:
-            try:
-                return await self._read(name)
-            except UnreachableError:
-                pass
-            except APIError as error:
-                if error.status not in _NOBODY_HOME:
-                    raise
-            await asyncio.sleep(_wait(attempt))
-            attempt += 1
-
-    def _path(self, name: str | None = None) -> str:
-        collection = f"/apis/{API_VERSION}/namespaces/{self._namespace}/{POD_LINK.plural}"
-        return collection if name is None else f"{collection}/{name}"
 
     @asynccontextmanager
     async def _deadline(self) -> AsyncIterator[None]:
@@ -380,22 +261,6 @@ def _name(route: str, uid: str) -> str:
     return link_name(checked_route(route), checked_uid(uid))
 
 
-def _spec(binding: Binding) -> dict[str, Any]:
-    """A merge patch of a link's spec; null removes a field."""
-    renewed = rfc3339(binding.renew_time) if binding.renew_time else None
-    return {**pod_fields(binding.pod), "ttlSeconds": binding.ttl_seconds, "renewTime": renewed}
-
-
-def _manifest(namespace: str, route: str, uid: str, name: str, binding: Binding) -> dict[str, Any]:
-    spec = {key: value for key, value in _spec(binding).items() if value is not None}
-    return {
-        "apiVersion": API_VERSION,
-        "kind": POD_LINK.kind,
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": {"routeName": route, "uid": uid} | spec,
-    }
-
-
 def _is_done(write: Put | Delete | None, link: Link | None) -> bool:
     """Whether the link is as this write would have made it."""
     match write:
@@ -407,16 +272,3 @@ def _is_done(write: Put | Delete | None, link: Link | None) -> bool:
             return (link.pod, link.ttl_seconds) == (binding.pod, binding.ttl_seconds) and same_end
         case _:
             return False
-
-
-def _wait(attempt: int) -> float:
-    """Seconds before the next try, with jitter: many who lost to one do not come back at the same moment."""
-    longest = min(_FIRST_WAIT_SECONDS * 2 ** min(attempt, _TRIES), _LAST_WAIT_SECONDS)
-    return random.uniform(longest / 2, longest)  # noqa: S311 - no secret
-
-
-def _translated(error: APIError) -> Exception:
-    """The API server's refusal of a value, as what it is to the caller."""
-    if error.status == _UNPROCESSABLE:
-        return InvalidParameterError(error.field or "the link", f"was refused: {error.message}")
-    return error

@@ -1,0 +1,171 @@
+"""One request about one link: to read it, or to write it on the condition that nothing has changed."""
+
+import asyncio
+import random
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+
+from statefulroute.api.group import API_VERSION, POD_LINK
+from statefulroute.cluster.client import Client
+from statefulroute.cluster.errors import APIError, ClusterError, ConflictError, NotFoundError, UnreachableError
+from statefulroute.cluster.wire import LINKS
+from statefulroute.cluster.writes import pod_fields
+from statefulroute.domain.errors import InvalidParameterError
+from statefulroute.domain.keys import RouteKey, link_name
+from statefulroute.domain.link import Link
+from statefulroute.domain.operations import Binding, Delete, Put
+from statefulroute.domain.times import rfc3339
+
+_FIRST_WAIT_SECONDS, _LAST_WAIT_SECONDS, _DOUBLINGS = 0.005, 0.5, 12
+
+TOO_MANY_REQUESTS = 429
+_UNPROCESSABLE = 422
+
+#: What a proxy, or an API server without its store, answers: as if nobody had.
+_NOBODY_HOME = (502, 503, 504)
+
+
+class LinkCache(Protocol):
+    """A local copy of links, as a `Reflector` keeps it."""
+
+    def holds(self, service: str) -> bool:
+        """Whether every link of a service is known: then one that is not known does not exist."""
+
+    def get(self, group: RouteKey, name: str) -> Link | None:
+        """A link as the copy knows it."""
+
+    def observe(self, item: Link) -> None:
+        """Take in what a write of our own has made."""
+
+    def forget(self, item: Link) -> None:
+        """Take in what a write of our own has deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A link before an operation; a cache's may be older than the operation."""
+
+    link: Link | None
+    is_fresh: bool
+
+
+class LinkRequests:
+    """Requests about the links of one namespace. A cache of them, where there is one, is told of what they bring.
+
+    Args:
+        client: how to reach the API server.
+        namespace: where the links are.
+        links: the cache.
+    """
+
+    def __init__(self, client: Client, namespace: str, links: LinkCache | None = None) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._links = links
+
+    async def look(self, route: str, name: str) -> Seen:
+        """The link as the cache knows it; where it does not, as the API server does."""
+        if self._links is None or not self._links.holds(route):
+            return Seen(await self.read(name), is_fresh=True)
+        return Seen(self._links.get(RouteKey(self._namespace, route), name), is_fresh=False)
+
+    async def read(self, name: str) -> Link | None:
+        """The link as the API server has it; while it cannot be reached, it is asked again and again."""
+        attempt = 0
+        while True:
+            try:
+                return await self._read_once(name)
+            except UnreachableError:
+                pass
+            except APIError as error:
+                if error.status not in _NOBODY_HOME:
+                    raise
+            await asyncio.sleep(wait_seconds(attempt))
+            attempt += 1
+
+    async def _read_once(self, name: str) -> Link | None:
+        try:
+            link = LINKS.decode(await self._client.get(self._path(name)))
+        except NotFoundError:
+            return None
+        if self._links is not None:
+            self._links.observe(link)
+        return link
+
+    async def try_to_write(self, route: str, uid: str, link: Link | None, write: Put | Delete) -> ClusterError | None:
+        """Write; gives the refusal where it is worth another try. UnreachableError: it may have been written."""
+        try:
+            await self._write(route, uid, link, write)
+        except ConflictError as error:
+            return error  # somebody was faster
+        except NotFoundError as error:
+            if link is None:  # there is no namespace to create it in
+                raise
+            return error
+        except APIError as error:
+            if error.status in _NOBODY_HOME:
+                return UnreachableError(str(error))
+            if error.status != TOO_MANY_REQUESTS:
+                raise _translated(error) from error
+            return error
+        except UnreachableError as error:
+            return error
+        return None
+
+    async def _write(self, route: str, uid: str, link: Link | None, write: Put | Delete) -> None:
+        name = link_name(route, uid)
+        match write:
+            case Delete() if link is not None:
+                options = {"preconditions": {"resourceVersion": str(link.resource_version)}}
+                await self._client.delete(self._path(name), msgspec.json.encode(options))
+                if self._links is not None:
+                    self._links.forget(link)
+                return
+            case Put(binding) if link is None:
+                body = _manifest(self._namespace, route, uid, name, binding)
+                answer = await self._client.post(self._path(), msgspec.json.encode(body))
+            case Put(binding):
+                version = str(link.resource_version) if link else ""
+                change = {"metadata": {"resourceVersion": version}, "spec": _spec(binding)}
+                if link and link.foreign_namespace is not None:  # it binds nothing as long as it names another
+                    change["spec"]["namespace"] = None
+                answer = await self._client.merge_patch(self._path(name), msgspec.json.encode(change))
+            case _:
+                return
+        if self._links is not None:
+            self._links.observe(LINKS.decode(answer))
+
+    def _path(self, name: str | None = None) -> str:
+        collection = f"/apis/{API_VERSION}/namespaces/{self._namespace}/{POD_LINK.plural}"
+        return collection if name is None else f"{collection}/{name}"
+
+
+def _spec(binding: Binding) -> dict[str, Any]:
+    """A merge patch of a link's spec; null removes a field."""
+    renewed = rfc3339(binding.renew_time) if binding.renew_time else None
+    return {**pod_fields(binding.pod), "ttlSeconds": binding.ttl_seconds, "renewTime": renewed}
+
+
+def _manifest(namespace: str, route: str, uid: str, name: str, binding: Binding) -> dict[str, Any]:
+    spec = {key: value for key, value in _spec(binding).items() if value is not None}
+    return {
+        "apiVersion": API_VERSION,
+        "kind": POD_LINK.kind,
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"routeName": route, "uid": uid} | spec,
+    }
+
+
+def wait_seconds(attempt: int) -> float:
+    """Seconds before the next try, with jitter: many who lost to one do not come back at the same moment."""
+    longest = min(_FIRST_WAIT_SECONDS * 2 ** min(attempt, _DOUBLINGS), _LAST_WAIT_SECONDS)
+    return random.uniform(longest / 2, longest)  # noqa: S311 - no secret
+
+
+def _translated(error: APIError) -> Exception:
+    """The API server's refusal of a value, as what it is to the caller."""
+    if error.status == _UNPROCESSABLE:
+        return InvalidParameterError(error.field or "the link", f"was refused: {error.message}")
+    return error
