@@ -83,7 +83,6 @@ class ServerDriver:
         self._stopping: asyncio.Task[None] | None = None
         self._users: Users | None = None
         """Whom a stop that is under way waits for."""
-        """While it waits for users to leave: how long it still does."""
 
     @classmethod
     def from_environment(
