@@ -60,7 +60,7 @@ async def run(settings: Settings, abandon: Abandon) -> None:
         LoadEndpoints() as endpoints,
     ):
         parts = assemble(settings, lead, client, endpoints, spans)
-        health, collectors = Health(parts.mirror.reflectors), (*parts.collectors, *requests.collectors)
+        health, collectors = Health(parts.mirror.reflectors), (*parts.collectors, requests)
         async with serving(settings.bind_address, health, collectors), parts.mirror.running():
             # Every task of ours is made before kopf begins: kopf ends the ones that are made later.
             stopping = asyncio.create_task(stop.wait())

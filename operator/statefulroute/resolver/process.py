@@ -48,7 +48,7 @@ async def run(settings: Settings) -> None:
     ):
         parts = assemble(settings, client)
         health = Health(parts.directory.reflectors)
-        collectors = (*parts.collectors, *requests.collectors)
+        collectors = (*parts.collectors, requests)
         async with serving(settings.bind_address, health, collectors), parts.directory.running():
             stopping = asyncio.create_task(stop.wait())
             synced = asyncio.create_task(parts.directory.wait_synced())

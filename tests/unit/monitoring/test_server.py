@@ -97,7 +97,7 @@ async def test_others_have_their_turn_while_many_metrics_are_written() -> None:
             await asyncio.sleep(0)
 
     task = asyncio.create_task(other())
-    text = b"".join([part async for part in Exposition(RequestMetrics().collectors).text()])
+    text = b"".join([part async for part in Exposition([RequestMetrics()]).text()])
     assert len(turns) >= text.count(b"# TYPE") > 5
     task.cancel()
 
