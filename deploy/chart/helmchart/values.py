@@ -133,7 +133,7 @@ class Values(Part):
     service_account: ServiceAccount = Field(ServiceAccount(), description="Whom the operator is.")
     leader_election: LeaderElection = Field(LeaderElection(), description="Who of the replicas writes.")
     parallel_writes: Annotated[int, Field(ge=1, le=256)] = Field(
-        16, description="How many links of one route are written at the same time."
+        32, description="How many links of one route are written at the same time."
     )
     moves_per_second: Annotated[int, Field(ge=1, le=100_000)] = Field(
         200, description="How many links of lost pods are moved in a second, at the most."

@@ -40,7 +40,7 @@ def operator(  # noqa: PLR0913 - an option each
     ] = None,
     parallel_writes: Annotated[
         int, typer.Option(min=1, max=256, help="How many links of one route are written at the same time.")
-    ] = 16,
+    ] = 32,
     moves_per_second: Annotated[
         int, typer.Option(min=1, help="How many links of lost pods are moved in a second, at the most.")
     ] = 200,

@@ -25,7 +25,7 @@ class Settings:
 
     kubeconfig: Path | None = None
     context: str | None = None
-    parallel_writes: int = 16
+    parallel_writes: int = 32
     moves_per_second: int = 200
     namespaces: tuple[str, ...] = ()
     election: Election | None = None
