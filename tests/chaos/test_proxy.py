@@ -3,7 +3,8 @@
 import json
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,12 @@ def proxy(cluster: LocalCluster, tmp_path: Path) -> Iterator[FaultProxy]:
 @pytest.fixture
 def client(proxy: FaultProxy, namespace: str) -> Client:
     return Client(proxy.kubeconfig, namespace)
+
+
+@pytest.fixture
+def new_client(proxy: FaultProxy, namespace: str) -> Callable[[], Client]:
+    """Makes clients, each with a connection of its own."""
+    return lambda: Client(proxy.kubeconfig, namespace)
 
 
 @pytest.fixture
@@ -175,6 +182,20 @@ def test_connections_are_refused_until_it_is_healed(proxy: FaultProxy, client: C
         socket.create_connection(("127.0.0.1", proxy.port), timeout=SECONDS)
     proxy.heal()
     assert client.codes(1) == [200]
+
+
+def test_who_comes_after_those_that_were_cut_before_they_had_greeted_is_served(
+    proxy: FaultProxy, new_client: Callable[[], Client]
+) -> None:
+    for _ in range(3):
+        silent = [socket.create_connection(("127.0.0.1", proxy.port), SECONDS) for _ in range(20)]
+        assert new_client().codes(1) == [200]  # by now they were accepted, for they came first
+        proxy.refuse()
+        proxy.heal()
+        assert [new_client().codes(1) for _ in range(20)] == [[200]] * 20
+        for each in silent:
+            with each, suppress(ConnectionResetError):
+                assert each.recv(1) == b""
 
 
 def test_another_authority_is_trusted_by_who_reads_its_file_again(proxy: FaultProxy, client: Client) -> None:
