@@ -106,7 +106,7 @@ def broken_rule(  # noqa: PLR0913, PLR0917 - the fields of a spec
 
     The rules are those of the CustomResourceDefinition, for objects that were stored without it.
     """
-    is_plain = name == f"{route_name}.{uid}" and "." not in route_name and not uid.startswith(_ENCODED)
+    is_plain = uid and name == f"{route_name}.{uid}" and "." not in route_name and not uid.startswith(_ENCODED)
     if not is_plain and (broken := _broken_name(name, route_name, uid)):  # a plain one has a name, so each part is one
         return broken
     if (pod_index is not None or pod_name is not None) and (broken := _broken_pod(pod_index, pod_name)):

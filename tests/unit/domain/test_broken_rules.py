@@ -34,6 +34,7 @@ def test_what_breaks_none_is_right(name: str, fields: dict[str, Any]) -> None:
         ("game.bob", {}, "metadata.name must be game.alice"),
         ("a.b.alice", {"route_name": "a.b"}, f"{LABEL}it is the name of a StatefulRoute"),
         ("anything", {"uid": ""}, "uid must not be empty"),
+        ("game.", {"uid": ""}, "uid must not be empty"),
         ("game.x-0a", {"uid": "\n"}, "uid must not hold control characters"),
         ("game.alice", {"pod_index": -1}, "podIndex must not be negative"),
         (
