@@ -58,8 +58,8 @@ def proxy(cluster: LocalCluster, tmp_path: Path) -> Iterator[FaultProxy]:
 
 
 @pytest.fixture
-def client(proxy: FaultProxy, namespace: str) -> Client:
-    return Client(proxy.kubeconfig, namespace)
+def client(new_client: Callable[[], Client]) -> Client:
+    return new_client()
 
 
 @pytest.fixture

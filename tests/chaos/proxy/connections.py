@@ -51,13 +51,13 @@ class Connections:
             await asyncio.wait([self._accepting])
             self._accepting = None
 
-    def cut(self) -> int:
+    async def cut(self) -> int:
         """End every connection by a reset; gives how many there were."""
-        return self._end_all(_reset)
+        return await self._end_all(_reset)
 
-    def forget(self) -> int:
+    async def forget(self) -> int:
         """End every connection so that its client learns nothing of it; gives how many there were."""
-        return self._end_all(_forget)
+        return await self._end_all(_forget)
 
     async def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -79,7 +79,7 @@ class Connections:
         finally:
             self._greetings.pop(client, None)
 
-    def _end_all(self, prepare: Callable[[socket.socket], None]) -> int:
+    async def _end_all(self, prepare: Callable[[socket.socket], None]) -> int:
         ended, self._open = self._open, {}
         for client, transport in ended.items():
             if client.fileno() < 0:
@@ -94,6 +94,8 @@ class Connections:
                 greeting.cancel()
             else:
                 client.close()
+        while any(client.fileno() >= 0 for client in ended):  # noqa: ASYNC110 - asyncio closes them at its next turns
+            await asyncio.sleep(0)
         return len(ended)
 
 

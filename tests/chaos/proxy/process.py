@@ -57,7 +57,7 @@ class Relay:
         """Do what was ordered."""
         if order.certificate is not None:
             self.connections.serve_with(order.certificate)
-            self.connections.cut()
+            await self.connections.cut()
         if order.token is not None:
             self._token = order.token
         if order.fault is not None:
@@ -68,10 +68,12 @@ class Relay:
         before, self._fault = self._fault, fault
         self.connections.is_silent = fault.mode is Mode.HALF_OPEN
         if before.mode is Mode.HALF_OPEN:
-            self._hits += self.connections.forget()
+            forgotten = await self.connections.forget()
+            self._hits += forgotten
         if fault.mode is Mode.REFUSE:
             await self.connections.refuse()
-            self._hits += self.connections.cut()
+            cut = await self.connections.cut()
+            self._hits += cut
         else:
             self.connections.listen()
         if fault.mode in _ENDS_WATCHES:
@@ -193,7 +195,7 @@ async def main(server: str, authority: str, client: str, certificate: str, seed:
             break
         order = msgspec.json.decode(line, type=Order)
     await relay.connections.refuse()
-    relay.connections.cut()
+    await relay.connections.cut()
     await upstream.close()
 
 
