@@ -64,7 +64,7 @@ def is_stopped(pid: int) -> bool:
     """Whether a process stands still, all of its threads: SIGSTOP reaches it only when it is its turn to run."""
     if sys.platform != "linux":
         return _shown_by_ps(pid, "state=").startswith("T")
-    states = {_state_on_linux(thread)[0] for thread in Path(f"/proc/{pid}/task").glob("*/stat")}
+    states = {_stat_fields(thread)[0] for thread in Path(f"/proc/{pid}/task").glob("*/stat")}
     return states == {"T"}
 
 
@@ -98,7 +98,7 @@ def dying_with(parent: int) -> Callable[[], None]:
     return prepare
 
 
-def _state_on_linux(stat: Path) -> list[str]:
+def _stat_fields(stat: Path) -> list[str]:
     """The fields of proc_pid_stat(5) from the third on, the state; one that is dead ("X") has no others."""
     try:
         line = stat.read_text(encoding="utf-8", errors="replace")
@@ -109,7 +109,7 @@ def _state_on_linux(stat: Path) -> list[str]:
 
 
 def _started_on_linux(pid: int) -> str | None:
-    state, *fields = _state_on_linux(Path(f"/proc/{pid}/stat"))
+    state, *fields = _stat_fields(Path(f"/proc/{pid}/stat"))
     if state in {"Z", "X"}:
         return None
     boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()

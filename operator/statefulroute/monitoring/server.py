@@ -54,7 +54,7 @@ async def serving(address: Address | None, health: Health, collectors: Iterable[
 
 @dataclass(frozen=True, slots=True)
 class BareServer:
-    """What answers every request itself, without aiohttp's dispatch: it is called for hundreds of thousands.
+    """What answers every request itself, without aiohttp's dispatch: where that would be much of an answer's time.
 
     Attributes:
         answer: answers a request; it must not raise.

@@ -52,7 +52,7 @@ _NONE = "none"
 class Dispatcher:
     """Lets callers in, has their requests answered, counts the answers, and says in one form why there is none.
 
-    aiohttp's own dispatch by patterns, a request's match and middlewares would take as long as all of a look-up.
+    aiohttp's own dispatch by patterns, a request's match and middlewares took an eighth of a look-up's time.
 
     Args:
         lookups: answers look-ups.
