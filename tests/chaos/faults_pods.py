@@ -9,8 +9,15 @@ from typing import Any
 from chaos.fault import PODS, Kind
 from chaos.system import SERVICES, System
 from harness.kubectl import Object
+from harness.patience import eventually
 
 _BIG, _SMALL = "game", "room"
+
+#: What kubectl says once no pod of the version before is left.
+_ROLLED = "complete"
+
+#: One that began soon after the API server had been away has taken more than a minute.
+_ROLLED_SECONDS = 180.0
 
 
 @dataclass(slots=True)
@@ -91,7 +98,12 @@ class Rolled:
         system.kubectl.run("rollout", "restart", f"statefulset/{_SMALL}").expect_success()
 
     def end(self, system: System) -> None:
-        system.kubectl.run("rollout", "status", f"statefulset/{_SMALL}", "--timeout=60s").expect_success()
+        status = ("rollout", "status", f"statefulset/{_SMALL}", "--watch=false")
+        eventually(
+            lambda: _ROLLED in system.kubectl.run(*status).expect_success().stdout,
+            f"every pod of {_SMALL} is replaced",
+            seconds=_ROLLED_SECONDS,
+        )
         system.await_pods()
 
 
