@@ -26,7 +26,7 @@ LONG ?=
 SEED ?= 1
 KEEP ?= build/chaos
 
-# `make chart DESTINATION=dist IMAGE_REPOSITORY=registry.example/statefulroute`: where the archive goes, and where its image is.
+# `make chart DESTINATION=dist IMAGE_REPOSITORY=registry.example/statefulroute`: where the archive goes, and where its image is; `make package` too.
 DESTINATION ?= dist
 IMAGE_REPOSITORY ?=
 
@@ -89,6 +89,10 @@ $(VENV)/audit/.synced: requirements/audit.txt $(VENV)/.synced
 .PHONY: chart
 chart: setup ## Pack the Helm chart (DESTINATION=dist IMAGE_REPOSITORY=where/the/image/is)
 	@PYTHONPATH=deploy/chart $(BIN)/python -m helmchart.packing $(DESTINATION) $(if $(IMAGE_REPOSITORY),--image-repository $(IMAGE_REPOSITORY))
+
+.PHONY: package
+package: setup ## Build the Python package, wheel and sources (DESTINATION=dist)
+	@$(UV) build --quiet --out-dir $(DESTINATION)
 
 .PHONY: image
 image: setup ## Build the image with Docker, Podman or Buildah (IMAGE=where/it/goes:tag; DEBIAN_BASE=1: from Debian's packages alone)

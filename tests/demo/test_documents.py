@@ -20,6 +20,11 @@ NAMESPACE = re.compile(r"namespace: play\b")
 #: How a manifest says that it is refused, and with which words.
 REFUSED = re.compile(r"^# Refused: (.+)$", re.MULTILINE)
 
+#: A link in Markdown to a file of ours: the file, and the heading in it.
+LINK = re.compile(r"\]\(([^)#:]*)(?:#([^):]*))?\)")
+
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+
 BLOCK = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -85,5 +90,21 @@ def test_what_is_refused_lies_in_a_folder_of_its_own() -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_link_to_a_file_finds_it(document: Path) -> None:
-    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8"))
-    assert [link for link in links if not (document.parent / link).exists()] == []
+    assert [file for file, _ in _links(document) if not (document.parent / file).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_to_a_heading_finds_it(document: Path) -> None:
+    links = [(document.parent / file if file else document, heading) for file, heading in _links(document) if heading]
+    assert [(file.name, heading) for file, heading in links if heading not in _headings(file)] == []
+
+
+def _links(document: Path) -> list[tuple[str, str]]:
+    """The files and headings that a document links to; no file is the document itself."""
+    return LINK.findall(document.read_text(encoding="utf-8"))
+
+
+def _headings(document: Path) -> set[str]:
+    """The headings of a document, as GitHub and MkDocs name them in an address."""
+    headings = HEADING.findall(document.read_text(encoding="utf-8"))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

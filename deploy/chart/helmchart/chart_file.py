@@ -10,8 +10,8 @@ from statefulroute.api.group import API_VERSION, POD_LINK, STATEFUL_ROUTE, VERSI
 from statefulroute.api.podlink import PodLink
 from statefulroute.api.statefulroute import StatefulRoute
 
-#: Since then ValidatingAdmissionPolicies are served.
-OLDEST_KUBERNETES = "1.30"
+#: Since then links can be selected by the fields of their spec and status; a version before, policies are served.
+OLDEST_KUBERNETES = "1.31"
 
 _EXAMPLES = [
     {

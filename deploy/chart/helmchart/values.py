@@ -72,7 +72,9 @@ class LeaderElection(Part):
         15, description="How long the others wait for a leader that says nothing. More than `renewDeadlineSeconds`."
     )
     renew_deadline_seconds: Seconds = Field(
-        10, description="After how long without a renewal the leader stops writing. More than `retryPeriodSeconds`."
+        10,
+        description="After how long without a renewal the leader stops writing. More than 1.2 times "
+        "`retryPeriodSeconds`.",
     )
     retry_period_seconds: Seconds = Field(2, description="How often the Lease is renewed, or tried for.")
 
