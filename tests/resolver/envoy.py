@@ -12,10 +12,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from resolver.running import ANYWHERE, Running, running
 from statefulroute.domain.keys import RouteKey
-from statefulroute.resolver.callers import Callers, Tokens
+from statefulroute.resolver.callers import Callers
 from statefulroute.resolver.picker.extproc_pb2 import ProcessingRequest, ProcessingResponse
 from statefulroute.resolver.picker.server import SERVICE, Picker, Serving, picking
 from statefulroute.resolver.settings import Tls
+from statefulroute.resolver.tokens import Tokens
 from statefulroute.resolver.uids import UidSource
 
 HEADER = "x-gateway-destination-endpoint"

@@ -8,7 +8,7 @@ from statefulroute.cluster.client import Client
 from statefulroute.monitoring.build import BuildMetrics
 from statefulroute.monitoring.caches import CacheMetrics
 from statefulroute.resolver.binding import Binder
-from statefulroute.resolver.callers import Callers, Tokens
+from statefulroute.resolver.callers import Callers
 from statefulroute.resolver.directory import Directory
 from statefulroute.resolver.gate import Gate
 from statefulroute.resolver.http.dispatcher import Dispatcher
@@ -18,6 +18,7 @@ from statefulroute.resolver.http.streams import Streams
 from statefulroute.resolver.metrics import ResolverMetrics
 from statefulroute.resolver.moves import Moves
 from statefulroute.resolver.settings import Settings
+from statefulroute.resolver.tokens import Tokens
 
 
 @dataclass(frozen=True, slots=True)

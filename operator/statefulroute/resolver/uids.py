@@ -1,6 +1,7 @@
 """Where a request says whose it is: in a header, a cookie, a parameter of its query, or a claim of its token."""
 
 import binascii
+import re
 from base64 import urlsafe_b64decode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,8 +14,17 @@ import msgspec
 from statefulroute.domain.errors import InvalidParameterError
 from statefulroute.domain.parameters import checked_uid
 
-#: The parts of a signed token: header, claims, signature.
-_TOKEN_PARTS = 3
+_AUTHORIZATION = "authorization"
+
+#: What stands before a token: the scheme in the letters in which gateways look for it. A token that a gateway does not
+#: see is one that it has not verified.
+_SCHEME = "Bearer "
+
+#: A signed token, RFC 7515: header, claims and signature. Nothing else may stand beside it, for the same reason.
+_TOKEN = re.compile(r"[\w-]+\.(?P<claims>[\w-]+)\.[\w-]*", re.ASCII)
+
+#: Claims alone; some gateways pad them.
+_CLAIMS = re.compile(r"[\w-]+={0,2}", re.ASCII)
 
 
 class Asked(Protocol):
@@ -53,7 +63,7 @@ class UidSource:
 
     place: Place
     name: str
-    claims_header: str = "authorization"
+    claims_header: str = _AUTHORIZATION
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -122,14 +132,21 @@ def _in_query(source: UidSource, asked: Asked) -> str | None:
 
 
 def _in_claims(source: UidSource, asked: Asked) -> str | None:
-    """The claims are the middle of a token, or a header of their own, as gateways forward them."""
-    token = _only(asked.header(source.claims_header), f"the header {source.claims_header}")
-    if token is None:
+    said = _only(asked.header(source.claims_header), f"the header {source.claims_header}")
+    encoded = None if said is None else _encoded_claims(said, is_credential=source.claims_header == _AUTHORIZATION)
+    if encoded is None:
         return None
-    parts = token.rpartition(" ")[2].split(".")
-    claims = _claims(parts[1] if len(parts) == _TOKEN_PARTS else parts[0])
-    value = claims.get(source.name)
+    value = _claims(encoded).get(source.name)
     return value if isinstance(value, str) else None if value is None or isinstance(value, bool) else _number(value)
+
+
+def _encoded_claims(said: str, *, is_credential: bool) -> str | None:
+    """The claims are the middle of a token, or a header of their own, as gateways forward them; else None."""
+    if is_credential and not said.startswith(_SCHEME):
+        return None
+    if token := _TOKEN.fullmatch(said.removeprefix(_SCHEME)):
+        return token["claims"]
+    return said if not is_credential and _CLAIMS.fullmatch(said) else None
 
 
 def _number(value: object) -> str | None:

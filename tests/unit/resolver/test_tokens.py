@@ -1,5 +1,6 @@
 """How long a token's review counts, and what an API server's answer is worth."""
 
+import asyncio
 import json
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -8,8 +9,8 @@ import pytest
 
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.errors import APIError, UnreachableError
-from statefulroute.resolver.callers import Tokens
 from statefulroute.resolver.problems import ProblemError, ProblemKind
+from statefulroute.resolver.tokens import Tokens
 
 
 @dataclass
@@ -18,15 +19,23 @@ class Reviewer:
 
     says: dict[str, Any] | Exception = field(default_factory=dict)
     reviews: int = 0
+    under_way: int = 0
+    most_under_way: int = 0
     now: float = 1000.0
 
     async def post(self, path: str, body: bytes) -> bytes:
         assert path == "/apis/authentication.k8s.io/v1/tokenreviews"
-        assert json.loads(body)["spec"] == {"token": "t", "audiences": ["resolver"]}
+        spec = json.loads(body)["spec"]
+        assert spec["audiences"] == ["resolver"]
         self.reviews += 1
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        await asyncio.sleep(0)
+        self.under_way -= 1
         if isinstance(self.says, Exception):
             raise self.says
-        return json.dumps({"status": self.says}).encode()
+        is_made_up = spec["token"].startswith("made-up")
+        return json.dumps({"status": {"authenticated": False} if is_made_up else self.says}).encode()
 
     def tokens(self) -> Tokens:
         return Tokens(cast("Client", self), "resolver", clock=lambda: self.now)
@@ -35,13 +44,13 @@ class Reviewer:
 GOOD = {"authenticated": True, "user": {"username": "gateway"}, "audiences": ["resolver"]}
 
 
-async def ask(tokens: Tokens) -> str:
-    return await tokens.user_of("Bearer t")
+async def ask(tokens: Tokens, said: str = "t", peer: str = "10.0.0.1") -> str:
+    return await tokens.user_of(f"Bearer {said}", peer)
 
 
-async def problem(tokens: Tokens) -> ProblemKind:
+async def problem(tokens: Tokens, said: str = "t", peer: str = "10.0.0.1") -> ProblemKind:
     with pytest.raises(ProblemError) as error:
-        await ask(tokens)
+        await ask(tokens, said, peer)
     return error.value.kind
 
 
@@ -95,9 +104,56 @@ async def test_a_resolver_that_may_not_review_says_that_it_is_refused() -> None:
     assert await problem(Reviewer(APIError(403, "Forbidden", "no")).tokens()) is ProblemKind.REFUSED
 
 
-@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic t", "t", "Bearer " + "t" * 20_000])
+@pytest.mark.parametrize(
+    "header", [None, "", "Bearer", "Bearer ", "Basic t", "t", "Bearer " + "t" * 20_000, "Bearer \udcff"]
+)
 async def test_what_is_no_token_is_not_sent_on(header: str | None) -> None:
     reviewer = Reviewer(GOOD)
     with pytest.raises(ProblemError, match="send a token of your ServiceAccount for the audience 'resolver'"):
-        await reviewer.tokens().user_of(header)
+        await reviewer.tokens().user_of(header, "10.0.0.1")
     assert reviewer.reviews == 0
+
+
+async def test_requests_with_one_token_wait_for_one_review() -> None:
+    reviewer = Reviewer(GOOD)
+    tokens = reviewer.tokens()
+    assert await asyncio.gather(*(ask(tokens) for _ in range(100))) == ["gateway"] * 100
+    assert reviewer.reviews == 1
+
+
+async def test_a_request_that_is_given_up_takes_the_review_from_nobody() -> None:
+    tokens = Reviewer(GOOD).tokens()
+    first, second = (asyncio.create_task(ask(tokens)) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert await second == "gateway"
+
+
+async def test_who_makes_tokens_up_is_told_to_wait_and_hinders_nobody_who_is_known() -> None:
+    reviewer = Reviewer(GOOD)
+    tokens = reviewer.tokens()
+    await ask(tokens)
+    told = await asyncio.gather(*(problem(tokens, f"made-up-{number}") for number in range(100)))
+    assert told.count(ProblemKind.TOO_MANY_REQUESTS) == 100 - 19
+    assert reviewer.reviews == 1 + 19
+    reviewer.now += 61
+    assert await ask(tokens) == "gateway"  # reviewed anew
+    assert await problem(tokens, "made-up", peer="10.0.0.2") is ProblemKind.NOT_AUTHENTICATED
+
+
+async def test_only_some_reviews_are_under_way_whoever_asks() -> None:
+    reviewer = Reviewer(GOOD)
+    tokens = reviewer.tokens()
+    await asyncio.gather(*(problem(tokens, f"made-up-{number}", peer=f"10.0.0.{number}") for number in range(100)))
+    assert (reviewer.reviews, reviewer.most_under_way) == (100, 8)
+
+
+async def test_made_up_tokens_put_no_good_one_out() -> None:
+    reviewer = Reviewer(GOOD)
+    tokens = reviewer.tokens()
+    await ask(tokens)
+    for number in range(10_001):
+        await problem(tokens, f"made-up-{number}", peer=f"10.0.{number // 256}.{number % 256}")
+    reviewer.says = UnreachableError("no answer")
+    reviewer.now += 100
+    assert await ask(tokens) == "gateway"

@@ -57,6 +57,17 @@ def find(source: str, query: str = "", **headers: str | Sequence[str]) -> str | 
         ("jwt:sub", {"authorization": "Bearer e30.gICA.c2ln"}, None),
         ("jwt:sub", {"authorization": token('{"sub":' * 5_000)}, None),
         ("jwt:sub", {}, None),
+        # A gateway looks for `Bearer ` and verifies what follows; what it does not see, anybody may have written.
+        ("jwt:sub", {"authorization": token('{"sub": "alice"}').replace("Bearer", "bearer")}, None),
+        ("jwt:sub", {"authorization": token('{"sub": "alice"}').removeprefix("Bearer ")}, None),
+        ("jwt:sub", {"authorization": "Basic " + claims('{"sub": "alice"}')}, None),
+        ("jwt:sub", {"authorization": "Bearer " + claims('{"sub": "alice"}')}, None),
+        ("jwt:sub", {"authorization": "Bearer a.b.c " + token('{"sub": "alice"}').removeprefix("Bearer ")}, None),
+        ("jwt:sub", {"authorization": "Bearer  e30.e30.c2ln," + token('{"sub": "alice"}')}, None),
+        ("jwt:sub@x-token", {"x_token": token('{"sub": "alice"}')}, "alice"),
+        ("jwt:sub@x-token", {"x_token": token('{"sub": "alice"}').removeprefix("Bearer ")}, "alice"),
+        ("jwt:sub@x-claims", {"x_claims": claims('{"sub": "bob"}') + "="}, "bob"),
+        ("jwt:sub@x-claims", {"x_claims": "x " + claims('{"sub": "bob"}')}, None),
         ("jwt:email@X-Claims", {"x_claims": claims('{"email": "a@b"}')}, "a@b"),
     ],
 )
