@@ -249,6 +249,12 @@ async def test_a_body_that_cannot_be_right_is_refused(
     assert reply.problem[:2] == (status, kind)
 
 
+async def test_a_body_that_is_not_packed_as_it_says_is_refused(resolver: Running, place: Place) -> None:
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    reply = await resolver.asker.ask("POST", f"{place.path}/links:batchGet", data=b'{"uids": []}', headers=headers)
+    assert reply.problem[:2] == (400, "malformed")
+
+
 async def test_a_body_that_says_not_that_it_is_json_is_refused(resolver: Running, place: Place) -> None:
     reply = await resolver.asker.ask(
         "POST", f"{place.path}/links/alice", data=b"{}", headers={"Content-Type": "text/plain"}

@@ -6,6 +6,7 @@ import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,15 @@ def fetch(
             return error.code, json.load(error)
 
 
+def is_kept(connection: HTTPConnection, path: str) -> bool:
+    """Ask for somebody who is linked; gives whether the connection may be used again."""
+    connection.request("GET", path)
+    with connection.getresponse() as response:
+        response.read()
+        assert response.status == 200
+        return not response.will_close
+
+
 def test_it_answers_tells_of_itself_and_ends_in_order(process: ResolverProcess, place: Place) -> None:
     place.link("alice", 1)
     process.start()
@@ -65,11 +75,14 @@ def test_it_answers_tells_of_itself_and_ends_in_order(process: ResolverProcess, 
     ):
         assert line in said, said
     lookups, probes = process.lookups, process.probes
+    kept = HTTPConnection(lookups, timeout=10)
+    assert is_kept(kept, f"{place.path}/links/alice")
     process.terminate()
     eventually(lambda: ask(probes, "/readyz").code == 503, "its probe says that it stops")
     assert "[-]ping failed: it was told to stop" in ask(probes, "/readyz").text
     assert ask(probes, "/healthz").code == 200
     assert fetch(lookups, f"{place.path}/links/alice")[0] == 200  # it answers on
+    assert not is_kept(kept, f"{place.path}/links/alice")  # the next request goes to another resolver
     process.stop()
     assert process.complaints() == []
 

@@ -24,22 +24,29 @@ _REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=65, sock_connect=10)
 _WATCH_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=150)
 
 
+#: No limit, in aiohttp's words.
+_ANY_NUMBER = 0
+
+
 class Client:
     """Requests to one API server; leaving its context closes every connection.
 
     Args:
         connection: where it is and how to be let in.
-        connections: how many requests, watches included, may be under way at the same time.
+        connections: how many requests may be under way at the same time, watches left out.
         observe: is told of every request.
     """
 
     def __init__(self, connection: Connection, connections: int = 32, observe: Observer | None = None) -> None:
         self._server = connection.server
         self._observe = observe
-        self._session = connection.session(connections)
-        # aiohttp asks twice when a connection breaks off, also to delete: the second answer would be that there is
-        # nothing, and nobody would know that the first has deleted it.
-        self._session._retry_connection = False  # noqa: SLF001 - it has no other switch
+        self._requests = connection.session(connections)
+        # A watch that waited behind the requests of a full queue would leave its cache stale meanwhile.
+        self._watches = connection.session(_ANY_NUMBER)
+        for session in (self._requests, self._watches):
+            # aiohttp asks twice when a connection breaks off, also to delete: the second answer would be that there is
+            # nothing, and nobody would know that the first has deleted it.
+            session._retry_connection = False  # noqa: SLF001 - it has no other switch
         self._is_rehearsing = False
 
     def rehearsing(self) -> Self:
@@ -57,7 +64,8 @@ class Client:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._session.close()
+        await self._requests.close()
+        await self._watches.close()
 
     async def get(self, path: str, params: Mapping[str, str] | None = None) -> bytes:
         """The body of a GET.
@@ -119,7 +127,8 @@ class Client:
         """
         begun, has_begun = time.monotonic(), False
         try:
-            async with self._request("GET", path, _WATCH_TIMEOUT, params={**params, "watch": "true"}) as response:
+            asked = {**params, "watch": "true"}
+            async with self._request(self._watches, "GET", path, _WATCH_TIMEOUT, params=asked) as response:
                 has_begun = True
                 self._tell("GET", path, response.status, begun, is_watch=True)
                 yield _lines(response)
@@ -141,7 +150,7 @@ class Client:
         begun = time.monotonic()
         try:
             async with self._request(
-                method, path, _REQUEST_TIMEOUT, params=params, body=body, content_type=content_type
+                self._requests, method, path, _REQUEST_TIMEOUT, params=params, body=body, content_type=content_type
             ) as response:
                 answer = await response.read()
         except (APIError, UnreachableError) as error:
@@ -158,6 +167,7 @@ class Client:
     @asynccontextmanager
     async def _request(  # noqa: PLR0913 - the parts of a request
         self,
+        session: aiohttp.ClientSession,
         method: str,
         path: str,
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's own kind of time-out
@@ -169,7 +179,7 @@ class Client:
         headers = {"Content-Type": content_type} if content_type else None
         asked = elapsed_seconds()
         try:
-            async with self._session.request(
+            async with session.request(
                 method,
                 self._server + path,
                 params=params,

@@ -29,11 +29,6 @@ class Mirror:
         self.workloads = Workloads(client, self.stateful_sets.cache)
         self.nodes = None if namespaces else Feed(client, NODES)
 
-    @staticmethod
-    def watches(namespaces: Sequence[str]) -> int:
-        """How many watches there are for these namespaces."""
-        return 4 * len(namespaces) or 5
-
     @property
     def reflectors(self) -> tuple[Reflector[Any], ...]:
         """Everything that follows the API server."""

@@ -74,7 +74,7 @@ class Connection:
         """A new HTTP session to the API server, with credentials that are fresh at every request.
 
         Args:
-            connections: how many requests, watches included, may be under way at the same time.
+            connections: how many requests, watches included, may be under way at the same time; 0 is any number.
             observe: is told of every request: for users of the session who do not tell of them.
             middlewares: what else each request goes through, after it was told of.
         """

@@ -13,7 +13,6 @@ from statefulroute.cluster.connection import connect
 from statefulroute.cluster.exchange import Observer
 from statefulroute.cluster.lease import new_identity
 from statefulroute.cluster.load_endpoints import LoadEndpoints
-from statefulroute.cluster.mirror import Mirror
 from statefulroute.cluster.server import Connection
 from statefulroute.controllers.assembly import Parts, assemble
 from statefulroute.controllers.leadership import Abandon, Leadership, leadership
@@ -30,7 +29,7 @@ log = structlog.get_logger(__name__)
 #: Requests of kopf under way at the same time: kopf's own session has no limit.
 _KOPF_CONNECTIONS = 16
 
-#: Connections beside those of the watches and the links' writes: the routes' status, notes on pods and workloads.
+#: Connections beside those of the links' writes: the routes' status, notes on pods and workloads.
 _OTHER_CONNECTIONS = 11
 
 
@@ -51,7 +50,7 @@ async def run(settings: Settings, abandon: Abandon) -> None:
     stop = asyncio.Event()
     _on_signals(stop)
     requests = RequestMetrics()
-    connections = settings.parallel_writes + _OTHER_CONNECTIONS + Mirror.watches(settings.namespaces)
+    connections = settings.parallel_writes + _OTHER_CONNECTIONS
     async with (
         tracing(settings.pseudonyms) as spans,  # left last: what was done to the end is told of
         connect(settings.kubeconfig, settings.context) as connection,

@@ -58,11 +58,6 @@ class Directory:
         self._everywhere = (self.links.reflectors[0], self.routes.reflectors[0], self.endpoints.reflectors[0])
         self.routes.cache.listen(self._route_changed)
 
-    @staticmethod
-    def watches(namespaces: Sequence[str]) -> int:
-        """How many watches there are for these namespaces."""
-        return 3 * (len(namespaces) or 1)
-
     @property
     def reflectors(self) -> tuple[Reflector[Any], ...]:
         """Everything that follows the API server."""

@@ -14,14 +14,13 @@ from statefulroute.monitoring.health import Health
 from statefulroute.monitoring.requests import RequestMetrics
 from statefulroute.monitoring.server import BareServer, listening, serving
 from statefulroute.resolver.assembly import Parts, assemble
-from statefulroute.resolver.directory import Directory
 from statefulroute.resolver.http.dispatcher import MAX_BODY_BYTES
 from statefulroute.resolver.settings import Settings
 from statefulroute.resolver.tls import secured
 
 log = structlog.get_logger(__name__)
 
-#: Requests to the API server under way at the same time, watches left out: bindings, renewals, strong reads.
+#: Requests to the API server under way at the same time: bindings, renewals, strong reads.
 _CONNECTIONS = 32
 
 
@@ -40,11 +39,10 @@ async def run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     requests = RequestMetrics()
-    connections = _CONNECTIONS + Directory.watches(settings.namespaces)
     async with (
         secured(settings.tls) as tls,
         connect(settings.kubeconfig, settings.context) as connection,
-        Client(connection, connections, requests) as client,
+        Client(connection, _CONNECTIONS, requests) as client,
     ):
         parts = assemble(settings, client)
         health = Health(parts.directory.reflectors)
@@ -60,6 +58,7 @@ async def run(settings: Settings) -> None:
                 async with answering(settings, parts, tls), _picking(settings, parts) as stop_picking:
                     await stopping
                     health.is_stopping = True
+                    parts.dispatcher.leave()
                     await stop_picking()
                     await asyncio.sleep(settings.drain_seconds)
                 await parts.binder.aclose()

@@ -219,6 +219,26 @@ async def test_no_more_requests_are_under_way_than_was_asked_for(api: FakeAPI, t
         assert await asyncio.gather(*tasks) == [b"", b"", b""]
 
 
+async def test_a_watch_waits_for_no_request(api: FakeAPI, tmp_path: Path) -> None:
+    path = write_kubeconfig(tmp_path / "kubeconfig", api.server)
+    async with connect(path) as connection, Client(connection, connections=1) as client:
+        task = asyncio.create_task(client.get("/version"))
+        slow = await api.call()
+        waiting = asyncio.create_task(client.get("/version"))
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(first_line(client))
+            await (await api.call()).stream("a line")
+            assert await watching == b"a line"
+        slow.answer()
+        (await api.call()).answer()
+        await asyncio.gather(task, waiting)
+
+
+async def first_line(client: Client) -> bytes:
+    async with client.watch("/api/v1/pods", {}) as events:
+        return await anext(events)
+
+
 async def test_a_client_that_was_closed_asks_nothing_more(api: FakeAPI, tmp_path: Path) -> None:
     path = write_kubeconfig(tmp_path / "kubeconfig", api.server)
     async with connect(path) as connection:

@@ -42,6 +42,9 @@ class _Operation(NamedTuple):
     answer: Callable[[web.BaseRequest, Target], Awaitable[web.StreamResponse]]
 
 
+#: As which nginx counts it, too.
+_CALLER_HAS_GONE = 499
+
 #: Stands for every method.
 _ANY = "*"
 
@@ -78,6 +81,11 @@ class Dispatcher:
         self._streams = streams
         self._callers = callers
         self._metrics = metrics
+        self._is_leaving = False
+
+    def leave(self) -> None:
+        """From now on, each answer is the last of its connection: who asks again asks another resolver."""
+        self._is_leaving = True
 
     def end(self) -> None:
         """End all streams; there are no new ones."""
@@ -100,22 +108,33 @@ class Dispatcher:
                 if hdrs.EXPECT in request.headers:
                     await _ask_for_the_body(request)
                 response = await operation.answer(request, target)
-        except EXPECTED as error:
-            problem = problem_of(error)
-            if problem.kind is ProblemKind.REFUSED:
-                log.warning("the API server has refused what was asked", operation=name, error=str(error))
-            response = _told(problem)
-        except web.HTTPException as error:
-            response = _told_by_status(error)
-        except Exception:
-            log.exception("a request was not answered", operation=name)
-            response = _told(ProblemError(ProblemKind.INTERNAL, "the resolver's log says more"))
+        except Exception as error:  # noqa: BLE001 - it is told, and what nobody has expected is logged
+            response = _not_answered(error, name)
+        if self._is_leaving:
+            response.force_close()
         is_stream = name == "get_moves" and response.status == HTTPStatus.OK
         self._metrics.answered(name, response.status, None if is_stream else time.perf_counter() - begun)
         return response
 
 
 _NOTHING: Mapping[str, _Operation] = {}
+
+
+def _not_answered(error: Exception, operation: str) -> web.Response:
+    """What is said of an error instead of an answer; only what nobody has expected is the resolver's own."""
+    if isinstance(error, EXPECTED):
+        problem = problem_of(error)
+        if problem.kind is ProblemKind.REFUSED:
+            log.warning("the API server has refused what was asked", operation=operation, error=str(error))
+        return _told(problem)
+    if isinstance(error, web.HTTPException):
+        return _told_by_status(error)
+    if isinstance(error, web.RequestPayloadError):
+        return _told(ProblemError(ProblemKind.MALFORMED, f"the body cannot be read: {error}"))
+    if isinstance(error, ConnectionResetError):
+        return web.Response(status=_CALLER_HAS_GONE)  # nobody reads it
+    log.error("a request was not answered", operation=operation, exc_info=error)
+    return _told(ProblemError(ProblemKind.INTERNAL, "the resolver's log says more"))
 
 
 async def _document(_: web.BaseRequest, __: Target) -> web.Response:

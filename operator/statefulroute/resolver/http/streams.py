@@ -42,10 +42,10 @@ class Streams:
         self._directory.route(target.route)
         with self._moves.listening(target.route) as moves:
             response = web.StreamResponse(headers=_HEADERS)
-            await response.prepare(request)
-            await response.write(b": moves from now on\n\n")
             event = asyncio.create_task(_next(moves))
             try:
+                await response.prepare(request)
+                await response.write(b": moves from now on\n\n")
                 while True:
                     await asyncio.wait({event}, timeout=_HEARTBEAT_SECONDS)
                     if not event.done():
