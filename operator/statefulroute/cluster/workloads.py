@@ -73,7 +73,11 @@ class Workloads:
         return self._read.get(key)
 
     async def refresh(self, route: Route) -> None:
-        """Read a route's workload anew, unless it is watched. Where the API server does not answer, nothing changes."""
+        """Read a route's workload anew, unless it is watched.
+
+        What was read before stands until the API server says that it is not there: a right that is missing for a
+        moment, or an answer that makes no sense, takes nobody's pod away. Its pods are watched all the same.
+        """
         key = route.workload_key
         if _is_watched(key):
             return
@@ -82,15 +86,12 @@ class Workloads:
             found: Workload | Missing = await self._fetch(key)
         except NotFoundError:
             found = route.lacks_workload()
-        except ForbiddenError as error:
-            found = Missing(RouteReason.WORKLOAD_FORBIDDEN, str(error))
-        except NotScalableError as error:
-            found = Missing(RouteReason.WORKLOAD_KIND_NOT_SUPPORTED, str(error))
         except ClusterError as error:
-            if isinstance(before, Workload) or not _is_permanent(error):
+            obstacle = None if isinstance(before, Workload) else _obstacle(key, error)
+            if obstacle is None:
                 log.warning("a workload was not read: trying again", workload=key, error=str(error))
                 return
-            found = Missing(RouteReason.WORKLOAD_UNREADABLE, f"the scale of {key.kind} {key.name!r}: {error}")
+            found = obstacle
         self._read[key] = found
         if found != before:
             self._tell(key)
@@ -160,9 +161,16 @@ class Workloads:
             listener(key)
 
 
-def _is_permanent(error: ClusterError) -> bool:
-    """Whether the same will be answered next time: so a custom resource is that lacks the field of its replicas."""
-    return isinstance(error, APIError) and error.status == _INTERNAL_ERROR
+def _obstacle(key: WorkloadKey, error: ClusterError) -> Missing | None:
+    """Why a workload cannot be routed to; None where it may be otherwise next time."""
+    if isinstance(error, ForbiddenError):
+        return Missing(RouteReason.WORKLOAD_FORBIDDEN, str(error))
+    if isinstance(error, NotScalableError):
+        return Missing(RouteReason.WORKLOAD_KIND_NOT_SUPPORTED, str(error))
+    if isinstance(error, APIError) and error.status == _INTERNAL_ERROR:
+        # So a custom resource is answered that lacks the field of its replicas.
+        return Missing(RouteReason.WORKLOAD_UNREADABLE, f"the scale of {key.kind} {key.name!r}: {error}")
+    return None
 
 
 def _is_watched(key: WorkloadKey) -> bool:

@@ -46,7 +46,7 @@ def judge_losses(view: RouteView, carrying: Iterable[PodKey], before: Mapping[Po
     """Which of the pods that carry links are lost.
 
     One that never comes back or is shut down is lost at once, one that is gone after the grace. A pod that
-    is away for another reason than before begins its grace anew. Before the workload was read, nothing changes.
+    is away for another reason than before begins its grace anew. While the workload cannot be read, nothing changes.
 
     Args:
         view: the route.
@@ -58,7 +58,7 @@ def judge_losses(view: RouteView, carrying: Iterable[PodKey], before: Mapping[Po
     grace, carrying = timedelta(seconds=seconds), set(carrying)
     away: dict[PodKey, Away] = {}
     lost: dict[PodKey, Loss] = {}
-    if not view.is_known:
+    if view.workload is None and not view.is_workload_gone:
         return Losses(before, lost, None)
     for key in sorted(carrying | set(view.pods), key=pod_order):
         absence = _absence(view, key)

@@ -202,6 +202,11 @@ class RouteView:
         """Whether its workload was read, or is known not to be there."""
         return self.workload is not None or self.missing is not None
 
+    @property
+    def is_workload_gone(self) -> bool:
+        """Whether its workload is known not to be there; one that cannot be read may well be."""
+        return self.missing is not None and self.missing.reason is RouteReason.WORKLOAD_NOT_FOUND
+
     def links_on(self, pod: PodKey) -> int:
         """How many links a pod carries."""
         return self.link_counts.get(pod, 0)

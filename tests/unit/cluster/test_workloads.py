@@ -187,8 +187,8 @@ async def test_a_scale_without_a_selector_and_a_kind_without_a_scale_are_not_sup
     )
 
 
-@pytest.mark.parametrize("trouble", [500, 503, 429])
-async def test_what_was_read_stands_while_the_api_server_does_not_answer(
+@pytest.mark.parametrize("trouble", [403, 500, 503, 429])
+async def test_what_was_read_stands_while_the_api_server_does_not_answer_as_it_should(
     api: FakeAPI, workloads: Workloads, trouble: int
 ) -> None:
     await read(api, workloads, scale())
@@ -200,6 +200,21 @@ async def test_what_was_read_stands_while_the_api_server_does_not_answer(
         await reading
     assert workloads.find(OF_DEPLOYMENT) == found()
     assert (told, len(logs)) == ([], 1)
+
+
+async def test_a_workload_that_was_read_stands_where_its_selector_or_its_right_is_missing_and_not_where_it_is_gone(
+    api: FakeAPI, workloads: Workloads
+) -> None:
+    await read(api, workloads, scale())
+    await read(api, workloads, scale(selector=""))
+    assert workloads.find(OF_DEPLOYMENT) == found()
+    reading = asyncio.create_task(workloads.refresh(OF_DEPLOYMENT))
+    (await answered(api, f"{DEPLOYMENT}/scale")).refuse(404, "NotFound", "no")
+    call = await api.call()
+    kinds = [("deployments", "Deployment"), ("deployments/scale", "Scale")]
+    call.answer({"resources": [{"name": name, "kind": kind, "namespaced": True} for name, kind in kinds]})
+    await reading
+    assert workloads.find(OF_DEPLOYMENT) == OF_DEPLOYMENT.lacks_workload()
 
 
 async def test_a_workload_that_was_forgotten_is_unknown_until_it_is_read_anew(

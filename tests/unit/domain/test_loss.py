@@ -2,11 +2,11 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from statefulroute.api.vocabulary import RoutingState, ServiceState
+from statefulroute.api.vocabulary import RouteReason, RoutingState, ServiceState
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.loss import Absence, Away, Losses, judge_losses
 from statefulroute.domain.pod import Node
-from statefulroute.domain.route import Loss, RouteView, view_route
+from statefulroute.domain.route import Loss, Missing, RouteView, view_route
 from unit.domain.builders import NOON, deployment, named, pod, route, view, workload
 
 GRACE = timedelta(seconds=30)
@@ -103,6 +103,16 @@ def test_without_a_workload_its_pods_are_gone_and_lost_after_the_grace() -> None
     before = judge_losses(view(workload=None), [1], {}, NOON - GRACE)
     assert before.lost == {}
     assert 1 in lost(view(workload=None), 1, away=dict(before.away))
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [RouteReason.WORKLOAD_FORBIDDEN, RouteReason.WORKLOAD_KIND_NOT_SUPPORTED, RouteReason.WORKLOAD_UNREADABLE],
+)
+def test_a_workload_that_cannot_be_read_loses_nobody(reason: RouteReason) -> None:
+    unreadable = view(workload=Missing(reason, "the operator may not get it"))
+    before = gone(NOON - 2 * GRACE)
+    assert judge_losses(unreadable, [1], before, NOON) == Losses(before, {}, None)
 
 
 def test_a_grace_of_0_loses_a_pod_as_soon_as_it_is_gone() -> None:
