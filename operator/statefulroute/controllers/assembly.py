@@ -77,6 +77,7 @@ def assemble(settings: Settings, lead: Leadership, client: Client, endpoints: Lo
     mirror.routes.cache.listen(metrics.route_changed)
     views = RouteViews(mirror, counts.of, utc_now)
     counts.listen_first(views.carries)
+    mirror.routes.cache.listen(counts.route_changed)
     recorder = EventRecorder(client, socket.gethostname())
     reconciler = LinkReconciler(
         links=mirror.links.cache,

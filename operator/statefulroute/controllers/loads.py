@@ -62,4 +62,4 @@ class Loads:
     def forget_all(self, route: RouteKey) -> None:
         """Whatever was heard of a route's pods counts no more."""
         for kept in (self._loads, self._said, self._uids, self._faults):
-            kept.get(route, {}).clear()
+            kept.pop(route, None)

@@ -8,7 +8,7 @@ from statefulroute.cluster.cache import Cache
 from statefulroute.controllers.links.counts import LinkCounts
 from statefulroute.domain.keys import LinkKey, RouteKey
 from statefulroute.domain.link import Link
-from unit.controllers.worlds import GAME, link
+from unit.controllers.worlds import GAME, link, route
 
 CHESS = RouteKey("games", "chess")
 ALICE, BOB = LinkKey(GAME, "game.alice"), LinkKey(GAME, "game.bob")
@@ -113,3 +113,20 @@ def test_after_any_changes_the_counts_are_those_of_the_links_that_are_there(
             cache.put(link(version, user, pod=index, foreign_namespace="other" if foreign else None))
     held = [each.held_by for each in cache.in_group(GAME).values()]
     assert counts.of(GAME) == {index: held.count(index) for index in held if index is not None}
+
+
+def test_routes_that_links_only_name_leave_nothing(counts: LinkCounts, cache: Cache[Link]) -> None:
+    for number in range(100):
+        made_up = RouteKey("games", f"made-up-{number}")
+        cache.put(link(1, key=made_up, pod=0))
+        cache.drop(made_up, f"{made_up.name}.alice", 2)
+    assert len(counts) == 0
+
+
+def test_a_route_that_is_gone_leaves_nothing_once_its_links_are(counts: LinkCounts, cache: Cache[Link]) -> None:
+    counts.of(GAME)
+    cache.put(link(1, pod=0))
+    counts.route_changed(route(1), None)
+    assert len(counts) == 1
+    cache.drop(GAME, "game.alice", 2)
+    assert len(counts) == 0

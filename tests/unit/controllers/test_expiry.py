@@ -13,8 +13,8 @@ class Watched:
         self.now = NOON
         self.told: list[str] = []
         self.cache: Cache[Link] = Cache()
-        self._expiry = Expiry(self.cache, lambda each: self.told.append(each.name), lambda: self.now)
-        self._expiry.start()
+        self.expiry = Expiry(self.cache, lambda each: self.told.append(each.name), lambda: self.now)
+        self.expiry.start()
         self._version = 0
 
     def put(self, name: str, ends: datetime | None) -> None:
@@ -24,7 +24,7 @@ class Watched:
     def at(self, seconds: float) -> list[str]:
         self.now = NOON + timedelta(seconds=seconds)
         self.told.clear()
-        self._expiry.tell_due()
+        self.expiry.tell_due()
         return self.told
 
 
@@ -82,3 +82,15 @@ def test_a_link_created_anew_after_its_end_is_told_of_again() -> None:
     links.cache.drop(link().group, "game.a", 1)
     links.put("game.a", after(20))
     assert links.at(20) == ["game.a"]
+
+
+def test_links_that_are_renewed_or_end_early_leave_nothing_that_grows() -> None:
+    links = Watched()
+    for number in range(20_000):
+        links.put("game.a", after(86_400 + number))
+        links.put("game.b", after(86_400))
+        links.cache.drop(link().group, "game.b", 10**9)
+        assert len(links.expiry) <= 2 * 2 + 1024
+    links.put("game.b", after(10))
+    assert links.at(10) == ["game.b"]
+    assert links.at(86_400 + 19_999) == ["game.a"]

@@ -1,12 +1,16 @@
 """What is counted of links: how long a binding took, by whose clock; and whose counts are kept for how long."""
 
 import asyncio
+import dataclasses
 
+import msgspec
 import pytest
 
-from statefulroute.api.vocabulary import LinkPhase, LinkReason
+from statefulroute.api.vocabulary import LinkPhase, LinkReason, RemoveReason
 from statefulroute.controllers.monitoring import links as links_module
 from statefulroute.controllers.monitoring.links import LinkMetrics
+from statefulroute.domain.events import removed
+from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.link import Acknowledgement, Link
 from unit.domain.builders import link, route
 
@@ -139,3 +143,29 @@ async def test_a_route_that_is_made_anew_meanwhile_keeps_its_counts(
     world.metrics.route_changed(None, route())
     await asyncio.sleep(0.01)
     assert world.told("bindings_total") == {("chosen",): 0, ("named",): 0}
+
+
+def test_routes_that_links_only_name_are_told_of_together(world: World) -> None:
+    strangers = [
+        msgspec.structs.replace(link(), group=RouteKey("play", f"made-up-{number}"), name=f"made-up-{number}.alice")
+        for number in range(100)
+    ]
+    world.metrics.route_changed(None, route())
+    world.sees(BOUND)
+    for each in strangers:
+        world.metrics.link_changed(None, each)
+    world.metrics.done(strangers[0].group, removed(strangers[0], RemoveReason.EXPIRED))
+    told = {
+        (sample.name.removeprefix("statefulroute_"), *sample.labels.values()): sample.value
+        for family in world.metrics.collect()
+        for sample in family.samples
+        if "route" in sample.labels
+    }
+    assert {labels[2] for labels in told} == {"", "game"}
+    assert told["links", "play", "", "Pending"] == 100
+    assert told["links", "play", "game", "Bound"] == 1
+    assert told["removals_total", "play", "", "Expired"] == 1
+    world.metrics.route_changed(None, dataclasses.replace(route(), name="made-up-0"))  # it comes later
+    assert "made-up-0" in {
+        sample.labels.get("route") for family in world.metrics.collect() for sample in family.samples
+    }

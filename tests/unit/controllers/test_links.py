@@ -7,10 +7,12 @@ from structlog.testing import capture_logs
 
 from statefulroute.api.vocabulary import LinkPhase, LinkReason, RoutingState, ServiceState
 from statefulroute.cluster.errors import ConflictError, UnreachableError
+from statefulroute.controllers import views
 from statefulroute.controllers.links.reconciler import Outcome
 from statefulroute.domain.decision import Acknowledge, Bind
 from statefulroute.domain.keys import LinkKey
 from statefulroute.domain.link import Acknowledgement
+from statefulroute.domain.route import view_route
 from unit.controllers.worlds import GAME, World, eventually, idle, link, named, pod, route, served, workload
 
 BOUND_TO_0 = Acknowledgement(
@@ -124,6 +126,18 @@ async def test_a_pods_change_concerns_the_links_that_wait() -> None:
         world.pods.put(pod(52, 1, said=RoutingState.DENY_NEW_CALL))
         await idle()
         assert world.judged == []
+
+
+async def test_changes_of_many_pods_that_come_in_one_piece_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, looks = World().with_pods(*range(100)), []
+    monkeypatch.setattr(views, "view_route", lambda *parts: looks.append(parts) or view_route(*parts))
+    async with served(world):
+        await idle()
+        looks.clear()
+        for index in range(100):
+            world.pods.put(pod(1000 + index, index, service_state=ServiceState.PENDING))
+        await idle()
+        assert len(looks) == 1
 
 
 async def test_an_edit_of_the_route_concerns_each_link() -> None:

@@ -300,6 +300,7 @@ class World:
         self.seconds = 0.0
         self.views = RouteViews(self.mirror, self.counts.of, lambda: self.now)
         self.counts.listen_first(self.views.carries)
+        self.routes.listen(self.counts.route_changed)
         self.recorder = NotingRecorder()
         self.metrics = LinkMetrics(lambda: True)
         self.links.listen(self.metrics.link_changed)

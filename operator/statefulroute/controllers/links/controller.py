@@ -43,6 +43,8 @@ class RouteWorker:
         self._lost: frozenset[tuple[PodKey, Loss]] = frozenset()
         self._pods: frozenset[tuple[PodKey, str | None]] = frozenset()
         self._unwatch: Callable[[], None] | None = None
+        self._look: asyncio.Handle | None = None
+        """The next look at the route, which has changed since the last one."""
 
     def start(self) -> None:
         """Judge every link of the route, and from now on each that changes."""
@@ -56,6 +58,8 @@ class RouteWorker:
         """Take no further link, and finish those under way."""
         if self._unwatch is not None:
             self._unwatch()
+        if self._look is not None:
+            self._look.cancel()
         await self._queue.close()
 
     def backlog(self) -> Backlog:
@@ -87,7 +91,13 @@ class RouteWorker:
         return outcome.again_after
 
     def _route_changed(self) -> None:
+        """A watch brings changes of many pods in one piece: they are looked at once, when all of it was read."""
+        if self._look is None:
+            self._look = asyncio.get_running_loop().call_soon(self._look_again)
+
+    def _look_again(self) -> None:
         """An edit may concern every link; else those of pods that were lost or have come, and those that wait."""
+        self._look = None
         view = self._views.get(self._route)
         bearings, lost, pods = _bearings(view), _lost(view), _pods(view)
         every = self._links.in_group(self._route).values()

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from statefulroute.domain.keys import LinkKey, PodKey, RouteKey
 from statefulroute.domain.link import Link
+from statefulroute.domain.route import Route
 
 
 class LinkCounts:
@@ -14,11 +15,24 @@ class LinkCounts:
     def __init__(self) -> None:
         self._first_listeners: list[Callable[[RouteKey, PodKey], None]] = []
         self._counts: dict[RouteKey, Counter[PodKey]] = {}
+        self._asked: set[RouteKey] = set()
+        """Whose live view somebody may hold. Routes that are only named by links leave nothing: anybody names some."""
         self._reserved: dict[LinkKey, PodKey] = {}
+
+    def __len__(self) -> int:
+        """Of how many routes something is kept."""
+        return len(self._counts)
 
     def of(self, route: RouteKey) -> Mapping[PodKey, int]:
         """The counts of a route's pods: a live view. Pods without a link may be absent."""
+        self._asked.add(route)
         return self._counts.setdefault(route, Counter())
+
+    def route_changed(self, old: Route | None, new: Route | None) -> None:
+        """Forget a route that is gone, once it has no links; a listener of the cache of routes."""
+        if new is None and old is not None:
+            self._asked.discard(old.key)
+            self._drop_empty(old.key)
 
     def listen_first(self, listener: Callable[[RouteKey, PodKey], None]) -> None:
         """Have a function called when a pod of a route has got its first link."""
@@ -36,7 +50,7 @@ class LinkCounts:
         if after is not None:
             counts[after] += 1
         if before is not None:
-            self._subtract(counts, before)
+            self._subtract(link.group, before)
         if self._reserved and self._reserved.get(link.key) == after:
             self._release(link.key)
         if after is not None and counts[after] == 1:
@@ -59,10 +73,15 @@ class LinkCounts:
     def _release(self, key: LinkKey) -> None:
         pod = self._reserved.pop(key, None)
         if pod is not None:
-            self._subtract(self._counts[key.route], pod)
+            self._subtract(key.route, pod)
 
-    @staticmethod
-    def _subtract(counts: Counter[PodKey], pod: PodKey) -> None:
+    def _subtract(self, route: RouteKey, pod: PodKey) -> None:
+        counts = self._counts[route]
         counts[pod] -= 1
         if not counts[pod]:
             del counts[pod]
+            self._drop_empty(route)
+
+    def _drop_empty(self, route: RouteKey) -> None:
+        if route not in self._asked and route in self._counts and not self._counts[route]:
+            del self._counts[route]

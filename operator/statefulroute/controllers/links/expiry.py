@@ -9,8 +9,15 @@ from statefulroute.cluster.cache import Cache
 from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.link import Link
 
+#: So many entries are kept at the least before those are looked for that count no more.
+_LEAST_ENTRIES = 1024
+
 #: The clock is looked at this often: it may have jumped, and a sleep does not jump with it.
 _LOOK_SECONDS = 0.25
+
+
+#: When a link ends, in seconds since 1970, and which link.
+_Entry = tuple[float, RouteKey, str]
 
 
 class Expiry:
@@ -26,7 +33,13 @@ class Expiry:
         self._links = links
         self._tell = tell
         self._clock = clock
-        self._heap: list[tuple[float, RouteKey, str]] = []
+        self._heap: list[_Entry] = []
+        self._most = _LEAST_ENTRIES
+        """From how many entries on those are dropped that count no more: a renewal leaves one, an early end, too."""
+
+    def __len__(self) -> int:
+        """How many ends of links are kept, those included that count no more."""
+        return len(self._heap)
 
     def start(self) -> None:
         """Take in the links that there are, and from now on each that changes."""
@@ -45,13 +58,20 @@ class Expiry:
         """Tell of every link whose time is over."""
         now = self._clock()
         while self._heap and self._heap[0][0] <= now.timestamp():
-            _, group, name = heapq.heappop(self._heap)
-            link = self._links.get(group, name)
-            # Renewed in the meantime, it has another entry; deleted, it has none.
-            if link is not None and link.has_expired(now):
+            if (link := self._ending(heapq.heappop(self._heap))) is not None:
                 self._tell(link)
 
     def _link_changed(self, old: Link | None, new: Link | None) -> None:
         if new is None or new.expire_time is None or (old and old.expire_time == new.expire_time):
             return
         heapq.heappush(self._heap, (new.expire_time.timestamp(), new.group, new.name))
+        if len(self._heap) > self._most:
+            self._heap = list(filter(self._ending, set(self._heap)))
+            heapq.heapify(self._heap)
+            self._most = 2 * len(self._heap) + _LEAST_ENTRIES
+
+    def _ending(self, entry: _Entry) -> Link | None:
+        """The link that ends then; None where it was renewed in the meantime and has another entry, or was deleted."""
+        time, group, name = entry
+        link = self._links.get(group, name)
+        return link if link and link.expire_time and link.expire_time.timestamp() == time else None

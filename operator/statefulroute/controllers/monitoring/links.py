@@ -32,9 +32,10 @@ _LINKS = (*_ROUTE, "phase")
 class _Tally:
     """What is counted of one route."""
 
-    __slots__ = ("bindings", "moves", "phases", "removals")
+    __slots__ = ("bindings", "has_had_route", "moves", "phases", "removals")
 
     def __init__(self) -> None:
+        self.has_had_route = False
         self.phases: Counter[LinkPhase] = Counter()
         self.bindings: Counter[str] = Counter()
         self.moves: Counter[str] = Counter()
@@ -64,6 +65,8 @@ class LinkMetrics:
         self._wall_clock = wall_clock
         self._monotonic = monotonic
         self._tallies: dict[RouteKey, _Tally] = {}
+        self._strangers: dict[str, _Tally] = {}
+        """By namespace, what has become of links whose route was never there: these may name any number of routes."""
         self._routes: set[RouteKey] = set()
         self._unbound: dict[LinkKey, float] = {}
         """Since when each link waits for its first binding."""
@@ -107,7 +110,7 @@ class LinkMetrics:
         """Count a route without links too; a listener of the cache of routes."""
         if old is None and new is not None:
             self._routes.add(new.key)
-            self._tallies.setdefault(new.key, _Tally())
+            self._tallies.setdefault(new.key, _Tally()).has_had_route = True
         elif new is None and old is not None:
             self._routes.discard(old.key)
             self._forget_later(old.key, self._tallies[old.key])
@@ -122,7 +125,9 @@ class LinkMetrics:
         """
         if event is None:
             return
-        tally = self._tallies.get(route) or self._tallies.setdefault(route, _Tally())
+        tally = self._tallies.get(route)
+        if tally is None or not tally.has_had_route:
+            tally = self._strangers.setdefault(route.namespace, _Tally())
         match event.action:
             case Action.BIND:
                 tally.bindings[_CHOSEN if chosen else _NAMED] += 1
@@ -138,7 +143,7 @@ class LinkMetrics:
         links = GaugeMetricFamily("statefulroute_links", "PodLinks by phase; told by the leader.", labels=_LINKS)
         bindings, moves, removals = _happenings()
         leads = self._leads()
-        for (namespace, route), tally in self._tallies.items():
+        for (namespace, route), tally in self._told():
             if leads:
                 for phase in LinkPhase:
                     links.add_metric((namespace, route, phase), tally.phases[phase])
@@ -151,6 +156,18 @@ class LinkMetrics:
         yield from (links, bindings, moves, removals)
         yield from self._rejections.collect()
         yield from self._durations.collect()
+
+    def _told(self) -> Iterator[tuple[tuple[str, str], _Tally]]:
+        """What is told of each route; and by namespace, without a name, of all routes that were never there."""
+        for stranger in self._strangers.values():
+            stranger.phases.clear()
+        for key, tally in self._tallies.items():
+            if tally.has_had_route:
+                yield key, tally
+            else:
+                self._strangers.setdefault(key.namespace, _Tally()).phases.update(tally.phases)
+        for namespace, stranger in self._strangers.items():
+            yield (namespace, ""), stranger
 
     def _seen(self, link: Link) -> float:
         """Since when a link that is seen for the first time waits, in monotonic seconds."""

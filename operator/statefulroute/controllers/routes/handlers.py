@@ -23,8 +23,8 @@ from statefulroute.domain.route_status import route_status
 
 log = structlog.get_logger(__name__)
 
-#: How long a daemon that was asked to stop may take for the writes that it has under way.
-_DAEMON_END_SECONDS = 5.0
+#: How long a daemon that was asked to stop may take for the writes that it has under way, and then to be cancelled.
+_DAEMON_END_SECONDS, _DAEMON_CANCEL_SECONDS = 5.0, 1.0
 
 #: How long a route's deletion waits for its notes to be removed from pods and workload.
 _RELEASE_SECONDS = 10.0
@@ -73,7 +73,13 @@ class RouteHandlers:
         kopf.on.delete(*kind, registry=registry, id="release", errors=kopf.ErrorsMode.IGNORED)(self.release)
         daemons = (("links", self.serve_links), ("state", self.refresh_state), ("workload", self.assess_workload))
         for name, daemon in daemons:
-            kopf.daemon(*kind, registry=registry, id=name, cancellation_timeout=_DAEMON_END_SECONDS)(daemon)
+            kopf.daemon(
+                *kind,
+                registry=registry,
+                id=name,
+                cancellation_backoff=_DAEMON_END_SECONDS,
+                cancellation_timeout=_DAEMON_CANCEL_SECONDS,
+            )(daemon)
 
     async def resolve(self, body: kopf.Body, patch: kopf.Patch, **_: Any) -> None:  # noqa: ANN401 - kopf's own
         """A route was created or edited: say at once what it resolves to."""
