@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     )
     from statefulroute.domain.operations import Attempt
     from statefulroute.driver.client import ClientDriver
-    from statefulroute.driver.events import EventsLost, LinkChanged, RoutingStateChanged
+    from statefulroute.driver.events import EventsLost, LinkChanged, LinksNotFollowed, RoutingStateChanged
     from statefulroute.driver.parts import Configuration, ServerInformation, ServerParts
     from statefulroute.driver.server import ServerDriver
 
@@ -42,6 +42,7 @@ __all__ = [
     "InternalError",
     "InvalidParameterError",
     "LinkChanged",
+    "LinksNotFollowed",
     "NotLocalNamespaceError",
     "PodNotAvailableError",
     "PodNotFoundError",
@@ -62,7 +63,7 @@ _MODULES = {
     "statefulroute.domain.address": ("Address",),
     "statefulroute.domain.operations": ("Attempt",),
     "statefulroute.driver.client": ("ClientDriver",),
-    "statefulroute.driver.events": ("EventsLost", "LinkChanged", "RoutingStateChanged"),
+    "statefulroute.driver.events": ("EventsLost", "LinkChanged", "LinksNotFollowed", "RoutingStateChanged"),
     "statefulroute.driver.parts": ("Configuration", "ServerInformation", "ServerParts"),
     "statefulroute.driver.server": ("ServerDriver",),
 }

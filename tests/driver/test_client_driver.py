@@ -22,6 +22,7 @@ from statefulroute import (
     InternalError,
     InvalidParameterError,
     LinkChanged,
+    LinksNotFollowed,
     PodNotAvailableError,
     PodNotFoundError,
     PodNotRoutableError,
@@ -484,6 +485,7 @@ async def test_what_is_listened_to_ends_with_the_driver(client: RecordingClient,
         await asyncio.sleep(0)
     assert [event async for event in heard] == []
     assert [event async for event in heard] == []
+    assert [event async for event in short.events()] == []
     async with asyncio.timeout(5):
         assert await waiting is None
 
@@ -522,8 +524,13 @@ async def test_where_there_are_more_links_than_it_may_hold_each_is_asked_for(
     async with ClientDriver(client, game.namespace, max_links=4, logger=Lines()) as small:
         if not before:
             assert await small.get_linked_pod(uids[0], "game") is None
+            heard = small.events()
             await asyncio.to_thread(game.link_each, specs)
+            async with asyncio.timeout(30):
+                while await anext(heard) != LinksNotFollowed():
+                    pass
         await until(lambda: small._cache.has_given_up, "it has given up")  # noqa: SLF001
+        assert await anext(small.events()) == LinksNotFollowed()
         client.requests.clear()
         assert [await small.get_linked_pod(each, "game") for each in uids] == [0, 1, 2, 0, 1, 2]
         assert len(client.asked("GET")) == 6

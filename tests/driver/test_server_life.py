@@ -279,6 +279,19 @@ async def test_a_stop_ends_though_the_api_server_is_away(
         await driver.start()
 
 
+async def test_a_stop_is_shortened_that_is_still_saying_its_last_word(
+    servers: Servers, client: RecordingClient, game: Service, uid: str
+) -> None:
+    async with servers.started() as driver:
+        await linked(driver, game, uid)
+        await until(lambda: remaining(servers), "the driver knows")
+        async with client.with_each(hang):
+            long = asyncio.create_task(driver.stop(50))
+            await until(lambda: driver._users, "it has begun")  # noqa: SLF001
+            assert await seconds_of(driver.stop(0)) < 2 + SLACK_SECONDS
+            await long
+
+
 async def test_stops_at_the_same_time_share_one_and_the_shortest_counts(
     servers: Servers, client: RecordingClient, game: Service, lines: Lines, uid: str
 ) -> None:

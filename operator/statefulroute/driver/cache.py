@@ -43,6 +43,7 @@ class LinkCache:
         self._tasks: list[asyncio.Task[None]] = []
         self._held = 0
         self._given_up = asyncio.Event()
+        self._given_up_listeners: list[Callable[[], None]] = []
         for reflector in self._reflectors:
             reflector.cache.listen(self._count)
 
@@ -100,6 +101,10 @@ class LinkCache:
         for reflector in self._reflectors:
             reflector.cache.listen(listener)
 
+    def on_giving_up(self, listener: Callable[[], None]) -> None:
+        """Have a function called when it gives up: nothing is told of links any more."""
+        self._given_up_listeners.append(listener)
+
     def _of(self, service: str) -> Reflector[Link] | None:
         return self._all if self._all is not None else self._by_service.get(service)
 
@@ -111,3 +116,5 @@ class LinkCache:
             for task in self._tasks:
                 task.cancel()
             self._all, self._by_service = None, {}
+            for listener in self._given_up_listeners:
+                listener()

@@ -79,6 +79,7 @@ class ClientDriver:
         self._events = events.Events()
         self._stack = AsyncExitStack()
         self._cache.listen(lambda old, new: self._events.tell(events.of_link(old, new)))
+        self._cache.on_giving_up(lambda: self._events.tell([events.LinksNotFollowed()]))
         self._routes.listen_all(self._route_changed)
 
     @classmethod
@@ -320,8 +321,15 @@ class ClientDriver:
         return sorted(route.name for route in self._routes.all() if tag in route.spec.tags)
 
     def events(self) -> events.Subscription:
-        """Every change of a routing state or a link from now on, as an async iterator that ends with the driver."""
-        return self._events.listen()
+        """Every change of a routing state, or of a link that is followed, from now on.
+
+        It is an async iterator that ends with the driver. Where there are more links than `max_links`, it says
+        `LinksNotFollowed`, and tells of routing states only.
+        """
+        subscription = self._events.listen()
+        if self._cache.has_given_up:
+            subscription.put(events.LinksNotFollowed())
+        return subscription
 
     # How it does that.
 

@@ -60,7 +60,13 @@ class EventsLost:
     number: int
 
 
-Event = RoutingStateChanged | LinkChanged | EventsLost
+@dataclass(frozen=True, slots=True)
+class LinksNotFollowed:
+    """There are more links than the driver may hold: from now on it tells of routing states only."""
+
+
+Change = RoutingStateChanged | LinkChanged | LinksNotFollowed
+Event = Change | EventsLost
 
 
 def of_route(old: Route | None, new: Route | None) -> list[RoutingStateChanged]:
@@ -97,11 +103,11 @@ class Subscription(AsyncIterator[Event]):
     """The events of one listener, in their order; they wait from the moment that it was made, until it is ended."""
 
     def __init__(self, limit: int = _WAITING) -> None:
-        self._events: asyncio.Queue[RoutingStateChanged | LinkChanged | None] = asyncio.Queue(limit)
+        self._events: asyncio.Queue[Change | None] = asyncio.Queue(limit)
         """None is the end."""
         self._lost = 0
 
-    def put(self, event: RoutingStateChanged | LinkChanged) -> None:
+    def put(self, event: Change) -> None:
         """Have an event wait."""
         if self._events.full():
             self._events.get_nowait()
@@ -131,8 +137,9 @@ class Events:
 
     def __init__(self) -> None:
         self._subscriptions: WeakSet[Subscription] = WeakSet()
+        self._has_ended = False
 
-    def tell(self, events: Iterable[RoutingStateChanged | LinkChanged]) -> None:
+    def tell(self, events: Iterable[Change]) -> None:
         """Tell every listener."""
         if self._subscriptions:
             for event in events:
@@ -140,7 +147,8 @@ class Events:
                     subscription.put(event)
 
     def end(self) -> None:
-        """End what everybody listens to."""
+        """End what everybody listens to; what is listened to later ends at once."""
+        self._has_ended = True
         for subscription in tuple(self._subscriptions):
             subscription.end()
         self._subscriptions.clear()
@@ -148,5 +156,7 @@ class Events:
     def listen(self) -> Subscription:
         """Every event from now on."""
         subscription = Subscription()
+        if self._has_ended:
+            subscription.end()
         self._subscriptions.add(subscription)
         return subscription

@@ -72,17 +72,25 @@ class LoadEndpoint:
         """
         self._said = said
         if self._runner is None:
-            app = web.Application()
-            app.router.add_get("/{path:.*}", self._answer)
-            self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
-            await self._runner.setup()
-            await web.TCPSite(self._runner, self._host or None, self.http.port).start()
+            self._runner = await self._listening()
 
     async def close(self) -> None:
         """Answer no more."""
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+
+    async def _listening(self) -> web.AppRunner:
+        app = web.Application()
+        app.router.add_get("/{path:.*}", self._answer)
+        runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        try:
+            await runner.setup()
+            await web.TCPSite(runner, self._host or None, self.http.port).start()
+        except BaseException:  # given up included: what does not listen is to be tried again
+            await runner.cleanup()
+            raise
+        return runner
 
     async def _answer(self, request: web.Request) -> web.Response:
         said = self._said

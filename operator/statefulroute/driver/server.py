@@ -436,13 +436,13 @@ class ServerDriver:
         last_word = min(_LAST_WORD_SECONDS, most)
         try:
             with operation(self._log, "stop", drain_seconds=seconds) as outcome:
-                self._drains, self._users = True, Users(parts.routes, parts.server)
                 until = asyncio.get_running_loop().time() + seconds
+                self._drains, self._users = True, Users(parts.routes, parts.server, until)
                 telling = asyncio.create_task(self._publish(parts, max(seconds, last_word)))
                 try:
                     await asyncio.wait({telling}, timeout=last_word)
                     failure = _failure_of(telling)
-                    await self._users.have_left(until, is_told=not failure)
+                    await self._users.have_left(is_told=not failure)
                     outcome.is_(remaining=self._users.remaining, **failure)
                 finally:
                     telling.cancel()

@@ -17,11 +17,13 @@ class Users:
     Args:
         routes: what is known of the services.
         server: which pod it is.
+        until: how long they are waited for, in the event loop's time.
     """
 
-    def __init__(self, routes: Routes, server: ServerInformation) -> None:
+    def __init__(self, routes: Routes, server: ServerInformation, until: float) -> None:
         self._routes = routes
         self._server = server
+        self._until = until
         self._waiting: asyncio.Timeout | None = None
 
     @property
@@ -30,11 +32,10 @@ class Users:
         said = self._said()
         return said.links if said else 0
 
-    async def have_left(self, until: float, *, is_told: bool) -> None:
-        """Wait until the pod carries nobody any more, but no longer than until then, in the event loop's time.
+    async def have_left(self, *, is_told: bool) -> None:
+        """Wait until the pod carries nobody any more, or the time is over.
 
         Args:
-            until: when it is to be over.
             is_told: whether the operator could be told that the pod takes no new users: then only a status that
                 says so counts, for an earlier one may leave out some that have just come.
         """
@@ -42,7 +43,7 @@ class Users:
         unlisten = self._routes.listen(self._server.service, changed.set)
         try:
             with suppress(TimeoutError):
-                async with asyncio.timeout_at(until) as self._waiting:
+                async with asyncio.timeout_at(self._until) as self._waiting:
                     while not self._is_left(is_told=is_told):
                         changed.clear()
                         await changed.wait()
@@ -51,9 +52,10 @@ class Users:
             unlisten()
 
     def hurry(self, seconds: float) -> None:
-        """Have whoever waits for the users wait no longer than so many seconds from now."""
-        if self._waiting is not None and (when := self._waiting.when()) is not None:
-            self._waiting.reschedule(min(when, asyncio.get_running_loop().time() + seconds))
+        """Have whoever waits for the users, or will, wait no longer than so many seconds from now."""
+        self._until = min(self._until, asyncio.get_running_loop().time() + seconds)
+        if self._waiting is not None and not self._waiting.expired():
+            self._waiting.reschedule(self._until)
 
     def _is_left(self, *, is_told: bool) -> bool:
         said = self._said()
