@@ -7,6 +7,7 @@ import shlex
 import subprocess
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,10 @@ def test_an_empty_namespace_has_no_routes(cluster: LocalCluster) -> None:
 
 NO_ROUTE = "error: StatefulRoute 'nope' does not exist in namespace '{namespace}': there are chat, game, lobby\n"
 NO_POD = "error: 'game' has no pod 'other-1': name one of game-0, game-1, game-2, game-3, or its index\n"
+NO_NAME = (
+    "error: route must be a DNS label (lower-case letters, digits and '-', at most 63 characters): "
+    "it is the name of a StatefulRoute\n"
+)
 EVERYWHERE = "error: this command works in one namespace: leave out --all-namespaces\n"
 
 
@@ -224,6 +229,9 @@ EVERYWHERE = "error: this command works in one namespace: leave out --all-namesp
         ("events nope", NO_ROUTE),
         ("routes game -A", EVERYWHERE),
         ("links game --pod other-1", NO_POD),
+        ("routes ''", NO_NAME),
+        ("pods ''", NO_NAME),
+        ("routes a/b", NO_NAME),
         ("links --uid ''", "error: uid must not be empty\n"),
         ("whereis ''", "error: uid must not be empty\n"),
         ("top", "error: top needs a terminal: use `pods --watch` or `events` without one\n"),
@@ -255,6 +263,30 @@ def configured(cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory) 
         return file
 
     return write
+
+
+def test_what_answers_and_is_no_api_server_is_told_of(configured: Callable[..., Path]) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), LoginPage) as server, ThreadPoolExecutor(1) as pool:
+        serving = pool.submit(server.serve_forever)
+        result = Command(configured(server=f"http://127.0.0.1:{server.server_port}"), "play").quick("routes")
+        server.shutdown()
+        serving.result()
+    assert (result.code, result.stdout) == (1, "")
+    assert result.stderr.startswith("error: what answers is no API server (JSON is malformed")
+    assert result.stderr.count("\n") == 1
+
+
+class LoginPage(BaseHTTPRequestHandler):
+    """Answers whatever is asked for with a page for people, as a proxy does that wants somebody to log in."""
+
+    def do_GET(self) -> None:
+        """Answer."""
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"<html>Log in</html>")
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
 
 
 @pytest.mark.parametrize("arguments", READING)

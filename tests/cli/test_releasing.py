@@ -118,6 +118,14 @@ def test_the_operator_is_stopped_first_where_its_deployment_is_named(statefulrou
     assert deployed.witness.get(Deployment, "operator", deployed.namespace)["spec"]["replicas"] == 0
 
 
+def test_a_pod_of_the_operator_that_was_evicted_is_not_waited_for(statefulroute: Command, deployed: Service) -> None:
+    (pod, *_) = deployed.witness.all(Pod, deployed.namespace)
+    name, evicted = pod["metadata"]["name"], {"status": {"phase": "Failed", "reason": "Evicted"}}
+    deployed.kubectl.patch("pod", name, evicted, "--subresource=status").expect_success()
+    statefulroute.quick("release", "--operator", f"{deployed.namespace}/operator", "--timeout", "20").expect_success()
+    assert [each["metadata"]["name"] for each in deployed.witness.all(Pod, deployed.namespace)] == [name]
+
+
 def test_an_operator_that_does_not_stop_is_told_of(statefulroute: Command, deployed: Service) -> None:
     (pod, *_) = deployed.witness.all(Pod, deployed.namespace)
     name = pod["metadata"]["name"]

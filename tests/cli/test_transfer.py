@@ -259,6 +259,11 @@ def test_where_nothing_can_be_imported_it_stops_with_a_sentence(there: Command, 
         1,
         f"error: cannot read {tmp_path / 'nothing'}: No such file or directory\n",
     )
+    folder = there.quick("import", str(tmp_path))
+    assert (folder.code, folder.stderr) == (
+        1,
+        f"error: cannot read {tmp_path}: it is a directory, and not a file of links\n",
+    )
     file = str(written(tmp_path / "links", many(50)))
     nowhere = Command(there.kubeconfig, "nowhere").quick("import", file)
     assert (nowhere.code, nowhere.stdout) == (1, "")

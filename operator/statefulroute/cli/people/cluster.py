@@ -24,8 +24,10 @@ from statefulroute.cluster.errors import (
     NotConnectedError,
     NotFoundError,
     UnreachableError,
+    is_outage,
 )
 from statefulroute.domain.errors import StatefulRouteError
+from statefulroute.domain.parameters import checked_route
 
 if TYPE_CHECKING:
     from statefulroute.cluster.link_store import LinkStore
@@ -119,8 +121,10 @@ class Cluster:
 
         Raises:
             SentenceError: there is no such route.
+            InvalidParameterError: no route can have such a name.
         """
         self.one_namespace()
+        checked_route(name)
         try:
             return await self.get(self.path(STATEFUL_ROUTE, name))
         except NotFoundError:
@@ -154,7 +158,8 @@ class Cluster:
     ) -> AsyncIterator[tuple[str, Object]]:
         """Every change from a moment on, as its type (ADDED, MODIFIED, DELETED) and the object.
 
-        While the API server does not answer, it is tried again: whoever waits for changes waits for it, too.
+        While the API server does not answer, or says that it cannot now, it is tried again: whoever waits for changes
+        waits for it, too.
 
         Raises:
             SentenceError: so much has changed meanwhile that nobody can tell what.
@@ -174,7 +179,9 @@ class Cluster:
                             yield event.type, event.object
             except GoneError as error:
                 raise SentenceError(_BEHIND) from error
-            except UnreachableError:
+            except ClusterError as error:
+                if not is_outage(error):
+                    raise
                 if not is_told:
                     tell("note: the API server does not answer: trying again", err=True)
                 is_told = True
@@ -237,7 +244,7 @@ def run(target: Target, work: Callable[[Cluster], Awaitable[int | None]]) -> Non
 
     try:
         code = asyncio.run(reach_and_work())
-    except (SentenceError, StatefulRouteError, ClusterError) as error:
+    except (SentenceError, StatefulRouteError, ClusterError, msgspec.DecodeError) as error:
         tell(f"error: {sentence(error)}", err=True)
         code = 1
     except KeyboardInterrupt:
@@ -274,6 +281,10 @@ def sentence(error: Exception) -> str:
             return f"{error}, and a context of it with --context"
         case APIError():
             return _refusal(error)
+        case msgspec.DecodeError():
+            return (
+                f"what answers is no API server ({error}): is this the right --context, and its server the right one?"
+            )
         case _:
             return str(error)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import stat
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -64,6 +65,8 @@ def _opened(file: Path | None) -> Iterator[int]:
     except OSError as error:
         raise SentenceError(f"cannot read {file}: {error.strerror}") from error
     try:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise SentenceError(f"cannot read {file}: it is a directory, and not a file of links")
         yield descriptor
     finally:
         os.close(descriptor)

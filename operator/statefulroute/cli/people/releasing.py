@@ -96,7 +96,11 @@ async def _stop(cluster: Cluster, operator: Deployment, timeout_seconds: float) 
         return
     await cluster.client.merge_patch(f"{operator.path}/scale", msgspec.json.encode({"spec": {"replicas": 0}}))
     labels: dict[str, str] = found["spec"]["selector"].get("matchLabels", {})
-    selection = {"labelSelector": ",".join(f"{name}={value}" for name, value in labels.items())}
+    # A pod that was evicted is left behind as Failed: it runs no more, and nobody deletes it.
+    selection = {
+        "labelSelector": ",".join(f"{name}={value}" for name, value in labels.items()),
+        "fieldSelector": "status.phase!=Failed,status.phase!=Succeeded",
+    }
     pods = f"/api/v1/namespaces/{operator.namespace}/pods"
     deadline = asyncio.get_running_loop().time() + timeout_seconds
     while timeout_seconds and (left := [pod["metadata"]["name"] async for pod in cluster.objects(pods, selection)]):
