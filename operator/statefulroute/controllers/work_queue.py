@@ -1,6 +1,7 @@
 """Keys to be worked on: each once, however often it was added, and never twice at the same time."""
 
 import asyncio
+import random
 import time
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from typing import Generic, NamedTuple, TypeVar
@@ -18,6 +19,10 @@ _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 0.05, 30.0
 
 #: The same where it was the API server that failed: links are to be bound within ten seconds of an outage's end.
 _LAST_RETRY_OF_OUTAGE_SECONDS = 5.0
+
+#: In an outage a worker pauses before each further key, for a time that doubles with each round of failures of all
+#: workers, so many times: up to 0.8 s, and from the first success on not at all.
+_FIRST_PAUSE_SECONDS, _PAUSE_ROUNDS = 0.05, 4
 
 #: How many keys all workers together take before others have their turn: most need no request at all, and tens of
 #: microseconds; whoever needs some turns, as a new link does, is to wait for none of them long.
@@ -48,7 +53,8 @@ class WorkQueue(Generic[K]):
     """A level-triggered queue: a key says that something has changed, not what.
 
     A key that is added while it is worked on is worked on once more afterwards. One whose work fails is
-    tried again after a time that doubles with every failure, up to half a minute. A key that has not changed itself
+    tried again after a time that doubles with every failure, up to half a minute, and while it is the API server that
+    fails, the workers pause between keys. A key that has not changed itself
     waits in a line of its own: a look at a hundred thousand of them keeps no changed one waiting.
 
     Args:
@@ -80,6 +86,8 @@ class WorkQueue(Generic[K]):
         self._failing_since: dict[K, float] = {}
         self._retries: dict[K, asyncio.TimerHandle] = {}
         self._workers: set[asyncio.Task[None]] = set()
+        self._outage_failures = 0
+        """How many tries have failed in a row because the API server failed."""
         self._is_open = False
 
     def __len__(self) -> int:
@@ -141,6 +149,8 @@ class WorkQueue(Generic[K]):
             while self._waiting and self._is_open:
                 key, since = self._waiting.take()
                 await self._take(key, since)
+                if self._outage_failures:
+                    await asyncio.sleep(self._pause())
                 taken += 1
                 if taken % self._turn == 0:
                     await asyncio.sleep(0)
@@ -174,6 +184,7 @@ class WorkQueue(Generic[K]):
             log.exception("an unexpected error: trying again", **self._describe(key))
             self._retry(key)
         else:
+            self._outage_failures = 0
             self._failures.pop(key, None)
             self._failing_since.pop(key, None)
             if again_after is not None:
@@ -184,11 +195,18 @@ class WorkQueue(Generic[K]):
         if not self._is_open:
             self._again.add(key)
             return
+        self._outage_failures += in_outage
         last_seconds = _LAST_RETRY_OF_OUTAGE_SECONDS if in_outage else _LAST_RETRY_SECONDS
         delay = min(_FIRST_RETRY_SECONDS * 2 ** self._failures.get(key, 0), last_seconds)
         if delay < last_seconds:  # the power of a night's failures would be too large for a float
             self._failures[key] = self._failures.get(key, 0) + 1
         self._retries[key] = asyncio.get_running_loop().call_later(delay, self._add_again, key)
+
+    def _pause(self) -> float:
+        """How long a worker waits before its next key: an API server that fails is not to be asked for every key."""
+        rounds = min(self._outage_failures // self._parallel, _PAUSE_ROUNDS)
+        most = _FIRST_PAUSE_SECONDS * 2**rounds
+        return random.uniform(most / 2, most)  # noqa: S311 - no secret
 
     def _add_again(self, key: K) -> None:
         del self._retries[key]

@@ -243,6 +243,23 @@ async def test_a_workload_that_cannot_be_written_does_not_hold_up_a_deletion() -
     assert len(logs) == 1
 
 
+async def test_a_route_that_is_given_another_workload_takes_its_notes_away_from_the_one_that_it_leaves() -> None:
+    world = Refreshed({})
+    await world.with_deployment("game-a")
+    await world.refresh.turn(world.route)
+    world.pods.put(named(50, "game-a", notes=Notes("3", None)))
+    world.scales.annotations["game"] = {WORKLOAD_STATE: "High", "other": "x"}
+    world.scales.put(60, "chess")
+    other = {"workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "chess"}}
+    world.routes.put(route(61, generation=2, spec=other))
+    await world.refresh.turn(world.route)
+    assert world.notes.written == [("game-a", {WEIGHTED_LOAD: None, POD_DELETION_COST: None})]
+    assert world.scales.annotations["game"] == {"other": "x"}
+    world.notes.written.clear()
+    await world.refresh.turn(world.route)
+    assert world.notes.written == []
+
+
 async def test_a_turn_of_a_route_that_is_gone_asks_and_writes_nothing() -> None:
     world = Refreshed()
     world.pods.put(at(0))

@@ -154,6 +154,18 @@ async def test_the_status_of_a_new_generation_is_left_to_the_handler() -> None:
         await eventually(lambda: world.route.resource_version > 501)
 
 
+async def test_the_status_of_a_new_generation_is_written_where_the_handler_never_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(state_timer, "_HANDLER_SECONDS", 5 * SETTLE_SECONDS)
+    world = Timed().with_http(0)
+    async with running(world):
+        await eventually(lambda: world.status.written)
+        world.routes.put(route(500, generation=2, status={"observedGeneration": 1}))
+        await eventually(lambda: world.route.resource_version > 500)
+        assert world.last.observed_generation == 2
+
+
 async def test_a_route_that_is_being_deleted_is_neither_read_nor_written() -> None:
     world = Timed().with_http(0)
     world.routes.put(route(20, deleting=True, spec={"load": {"source": "HTTP", "http": {"port": 80}}}, **ALL_TOLD))

@@ -276,7 +276,7 @@ async def test_a_key_that_fails_waits_for_one_retry_however_often_it_was_added_m
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(work_queue_module, "_FIRST_RETRY_SECONDS", 3600.0)
-    monkeypatch.setattr(work_queue_module, "_LAST_RETRY_OF_OUTAGE_SECONDS", 3600.0)
+    monkeypatch.setattr(work_queue_module, "_LAST_RETRY_SECONDS", 3600.0)
     loop, handles = asyncio.get_running_loop(), list[asyncio.TimerHandle]()
     later = loop.call_later
 
@@ -291,7 +291,7 @@ async def test_a_key_that_fails_waits_for_one_retry_however_often_it_was_added_m
     async def fail(_key: str) -> None:
         nonlocal tries
         tries += 1
-        raise UnreachableError("nobody answered")
+        raise APIError(422, "Invalid", "no")
 
     with monkeypatch.context() as patch:
         patch.setattr(loop, "call_later", noting)
@@ -425,3 +425,27 @@ async def test_keys_that_need_no_waiting_leave_others_their_turn(parallel: int) 
         turns += 1
     await queue.close()
     assert turns >= 30
+
+
+async def test_an_api_server_that_fails_is_not_asked_for_every_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work_queue_module, "_FIRST_PAUSE_SECONDS", 0.01)
+    tries, is_out, done = 0, True, set[str]()
+
+    async def handle(key: str) -> None:
+        nonlocal tries
+        tries += 1
+        if is_out:
+            raise UnreachableError("nobody answered")
+        done.add(key)
+
+    queue = WorkQueue(handle, 4)
+    queue.open()
+    for number in range(1000):
+        queue.add(f"key-{number}")
+    await asyncio.sleep(0.5)
+    assert tries < 200  # four at a time, which pause for 0.01 s and then for up to 0.16 s
+    is_out = False
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while len(done) < 1000:  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0.01)
+    await queue.close()

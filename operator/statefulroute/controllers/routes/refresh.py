@@ -18,7 +18,7 @@ from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.load import Report
 from statefulroute.domain.notes import ON_PODS, ON_WORKLOADS, notes_for_workload, pod_notes
 from statefulroute.domain.pod import Notes, Pod
-from statefulroute.domain.route import Route, RouteView
+from statefulroute.domain.route import Route, RouteView, Workload
 
 log = structlog.get_logger(__name__)
 
@@ -69,10 +69,16 @@ class Refresh:
         self._clock = clock
         self._asked: dict[RouteKey, frozenset[_Asked]] = {}
         """Of each route: who was asked, and where."""
+        self._turned: dict[RouteKey, Route] = {}
+        """Each route as it was at its last turn."""
         self._note_slots = asyncio.Semaphore(_NOTES_AT_A_TIME)
 
     async def turn(self, route: Route) -> None:
         """Read everything anew, and note on the pods what has moved."""
+        before = self._turned.get(route.key)
+        if before is not None and before.workload_key != route.workload_key:
+            await self.release(before)
+        self._turned[route.key] = route
         await self._mirror.workloads.refresh(route)
         view = self._views.get(route.key)
         if view is None:
@@ -102,17 +108,19 @@ class Refresh:
         await self._ask(view, new)
 
     async def release(self, route: Route) -> None:
-        """Take the notes away from the pods and the workload of a route that is being deleted, as far as possible."""
-        view = self._views.get(route.key)
-        if view is not None and self._notes(route):
-            await self._write((pod, dict.fromkeys(ON_PODS)) for pod in self._present(view) if pod.notes != Notes())
-            if view.workload is not None:
-                try:
-                    await self._mirror.workloads.release(route, view.workload, ON_WORKLOADS)
-                except ClusterError as error:
-                    log.info("the notes on a workload were not removed", route=route.key, error=str(error))
+        """Take the notes away from the pods and the workload that a route leaves, or is deleted from, if possible."""
+        workload = self._mirror.workloads.find(route)
+        if isinstance(workload, Workload) and self._notes(route):
+            pods = self._mirror.pods.cache.in_group(route.group).values()
+            noted = [pod for pod in pods if pod.notes != Notes() and workload.owns(pod)]
+            await self._write((pod, dict.fromkeys(ON_PODS)) for pod in noted)
+            try:
+                await self._mirror.workloads.release(route, workload, ON_WORKLOADS)
+            except ClusterError as error:
+                log.info("the notes on a workload were not removed", route=route.key, error=str(error))
         self._mirror.workloads.forget(route)
         self._asked.pop(route.key, None)
+        self._turned.pop(route.key, None)
 
     def _notes(self, route: Route) -> bool:
         return notes_for_workload(route, self._mirror.routes.cache.in_group(route.group).values())

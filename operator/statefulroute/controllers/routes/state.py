@@ -5,7 +5,7 @@ import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from typing import Any, NamedTuple
 
 import kopf
 import structlog
@@ -34,9 +34,19 @@ _PODS_A_SECOND = 100
 #: A workload that is not watched and was not found is looked for again after this time, then after twice of it.
 _LOOK_AGAIN_SECONDS = 1.0
 
+#: How long the handler of a new generation may take to write its status. kopf gives up one that is refused for
+#: about a minute, and comes back to it at the next edit only.
+_HANDLER_SECONDS = 10.0
 
 #: How long the first status waits for pods that are slow to tell their load.
 _FIRST_READING_SECONDS = 5.0
+
+
+class _Unhandled(NamedTuple):
+    """A generation of a route whose handler has not written its status, and since when that is known."""
+
+    generation: int
+    since: float
 
 
 class StateTimer:
@@ -69,6 +79,7 @@ class StateTimer:
         self._meter = meter
         self._clock = clock
         self._rounds: dict[RouteKey, _Rounds] = {}
+        self._unhandled: dict[RouteKey, _Unhandled] = {}
         mirror.links.cache.listen(self._link_changed)
         assessments.listen(self._touch)
 
@@ -80,6 +91,7 @@ class StateTimer:
         finally:
             if self._rounds.get(key) is rounds:
                 del self._rounds[key]
+                self._unhandled.pop(key, None)
 
     def has_read(self, key: RouteKey) -> bool:
         """Whether what nobody announces was read of a route at least once."""
@@ -89,8 +101,7 @@ class StateTimer:
     async def _say(self, view: RouteView) -> bool:
         """Write the status if it has changed; gives whether it is true now."""
         route = view.route
-        # The status of a new generation is the handler's: kopf writes it once, together with its own mark.
-        if route.status.observed_generation != route.generation:
+        if not self._is_handled(route):
             return False
         try:
             await self._writer.say(route, route_status(view, self._assessments.of(route), self._clock()))
@@ -101,6 +112,19 @@ class StateTimer:
             log.warning("a route's status was not written: trying again", route=route.key, error=str(error))
             return False
         return True
+
+    def _is_handled(self, route: Route) -> bool:
+        """Whether a status may be written: that of a new generation is the handler's, unless that never comes.
+
+        kopf writes it once, together with its own mark, which is `observedGeneration`; so it takes ours for its own.
+        """
+        if route.status.observed_generation == route.generation:
+            self._unhandled.pop(route.key, None)
+            return True
+        now, known = time.monotonic(), self._unhandled.get(route.key)
+        if known is None or known.generation != route.generation:
+            known = self._unhandled[route.key] = _Unhandled(route.generation, now)
+        return now - known.since >= _HANDLER_SECONDS
 
     def _touch(self, key: RouteKey) -> None:
         if (rounds := self._rounds.get(key)) is not None:
