@@ -1,6 +1,6 @@
 """How many links each pod carries."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -14,7 +14,7 @@ class LinkCounts:
 
     def __init__(self) -> None:
         self._first_listeners: list[Callable[[RouteKey, PodKey], None]] = []
-        self._counts: dict[RouteKey, Counter[PodKey]] = {}
+        self._counts: defaultdict[RouteKey, Counter[PodKey]] = defaultdict(Counter)
         self._asked: set[RouteKey] = set()
         """Whose live view somebody may hold. Routes that are only named by links leave nothing: anybody names some."""
         self._reserved: dict[LinkKey, PodKey] = {}
@@ -26,7 +26,7 @@ class LinkCounts:
     def of(self, route: RouteKey) -> Mapping[PodKey, int]:
         """The counts of a route's pods: a live view. Pods without a link may be absent."""
         self._asked.add(route)
-        return self._counts.setdefault(route, Counter())
+        return self._counts[route]
 
     def route_changed(self, old: Route | None, new: Route | None) -> None:
         """Forget a route that is gone, once it has no links; a listener of the cache of routes."""
@@ -46,7 +46,7 @@ class LinkCounts:
         link = new or old
         if link is None:
             return
-        counts = self._counts.setdefault(link.group, Counter())
+        counts = self._counts[link.group]
         if after is not None:
             counts[after] += 1
         if before is not None:
@@ -63,7 +63,7 @@ class LinkCounts:
 
         The watch may tell of the binding before the answer comes: then the link itself counts, and it does so once.
         """
-        self._counts.setdefault(key.route, Counter())[pod] += 1
+        self._counts[key.route][pod] += 1
         self._reserved[key] = pod
         try:
             yield
