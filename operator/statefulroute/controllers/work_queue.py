@@ -116,7 +116,7 @@ class WorkQueue(Generic[K]):
             self._again.add(key)
             return
         put(key, self._clock())
-        if self._is_open:
+        if self._is_open and len(self._workers) < self._parallel:
             self._hire()
 
     def open(self) -> None:

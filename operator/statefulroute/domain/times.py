@@ -12,6 +12,8 @@ def rfc3339(time: datetime) -> str:
 
 def read_time(text: str | None) -> datetime | None:
     """A time of an object; None where it is none: the API server's own check lets some through that are none."""
+    if text is None:
+        return None
     try:
         time = msgspec.convert(text, datetime)
     except msgspec.ValidationError:

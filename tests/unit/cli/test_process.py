@@ -12,8 +12,10 @@ from statefulroute.cli.process import run_process
 @pytest.fixture(autouse=True)
 def thawed() -> Iterator[None]:
     """Leave the collector as it was."""
+    threshold = gc.get_threshold()
     yield
     gc.unfreeze()
+    gc.set_threshold(*threshold)
 
 
 def test_the_collector_does_not_look_through_what_was_imported() -> None:
