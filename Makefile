@@ -202,14 +202,19 @@ $(VENV)/fuzz/.synced: requirements/fuzz.txt $(VENV)/.synced
 	@$(UV) pip install --quiet --python $(VENV)/fuzz/bin/python --no-deps --editable .
 	@touch $@
 
+# As in the image: nothing is compiled when a process starts, also where the environment forbids Python to keep bytecode.
+COMPILED := $(BIN)/python -m compileall -q operator $(VENV)/lib
+
 .PHONY: bench
 bench: $(VENV)/.bench ## Measure what the hot path costs, or something else (NAME=bind, OPTIONS="--links 500 --keep FOLDER")
 	@$(BIN)/localcluster build
+	@$(COMPILED)
 	@$(BIN)/python benchmarks/$(NAME).py $(OPTIONS)
 
 .PHONY: profile
 profile: $(VENV)/.bench ## See where the operator's time goes (NAME=bind, choose or restart; OPTIONS="--keep FOLDER")
 	@$(BIN)/localcluster build
+	@$(COMPILED)
 	@$(BIN)/python benchmarks/hotspots.py $(NAME) $(OPTIONS)
 
 # What draws plots and takes profiles; the environment of every day does without.

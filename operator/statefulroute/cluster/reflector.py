@@ -3,7 +3,8 @@
 import asyncio
 import random
 import time
-from collections.abc import Hashable
+from collections.abc import AsyncGenerator, Hashable
+from contextlib import aclosing
 from typing import Generic, TypeVar
 
 import msgspec
@@ -12,7 +13,7 @@ import structlog
 from statefulroute.cluster.cache import Cache, Cached
 from statefulroute.cluster.client import Client, Status
 from statefulroute.cluster.errors import ClusterError, GoneError
-from statefulroute.cluster.resource import Resource
+from statefulroute.cluster.resource import Page, Resource
 
 T = TypeVar("T", bound=Cached)
 
@@ -20,6 +21,9 @@ log = structlog.get_logger(__name__)
 
 #: Objects a page: larger pages cost memory, smaller ones time.
 _PAGE = 2_000
+
+#: How many of them are taken in before others have their turn.
+_PART = 500
 
 #: The API server ends a watch after a time of our choice; spread, so that many watches do not end together.
 _WATCH_SECONDS = (300, 600)
@@ -135,21 +139,38 @@ class Reflector(Generic[T]):
     async def _list(self) -> None:
         """Take in every object, page by page; then forget the ones that are gone."""
         listed: set[tuple[Hashable, str]] = set()
-        moment, rest = 0, ""
-        while True:
-            params = {**self._resource.selection, "limit": str(_PAGE)} | ({"continue": rest} if rest else {})
-            page = self._resource.decode_page(await self._client.get(self._resource.path, params))
-            self._has_heard()
-            for item in page.items:
-                listed.add((item.group, item.name))
-                self.cache.put(item)
-            moment, rest = moment or page.resource_version, page.rest
-            if not rest:
-                break
-            await asyncio.sleep(0)  # others have their turn between two pages
+        moment = 0
+        async with aclosing(self._pages()) as pages:
+            async for page in pages:
+                moment = moment or page.resource_version
+                for number, item in enumerate(page.items, 1):
+                    listed.add((item.group, item.name))
+                    self.cache.put(item)
+                    if number % _PART == 0:
+                        await asyncio.sleep(0)  # others have their turn
         for group, name in [key for key in self.cache if key not in listed and self.covers(key[0])]:
             self.cache.drop(group, name, moment)  # unless our own write made it after that moment
         self._resource_version = moment
+
+    async def _pages(self) -> AsyncGenerator[Page[T], None]:
+        """Every page: while one is taken in, the API server makes the next, which takes it longer."""
+        asked = asyncio.create_task(self._page(""))
+        try:
+            while True:
+                data = await asked
+                self._has_heard()
+                if rest := self._resource.rest_of(data):
+                    asked = asyncio.create_task(self._page(rest))
+                    await asyncio.sleep(0)  # for it to be sent
+                yield self._resource.decode_page(data)
+                if not rest:
+                    return
+        finally:
+            asked.cancel()
+
+    async def _page(self, rest: str) -> bytes:
+        params = {**self._resource.selection, "limit": str(_PAGE)} | ({"continue": rest} if rest else {})
+        return await self._client.get(self._resource.path, params)
 
     async def _watch(self) -> bool:
         """Take in events until the watch ends; gives whether there was any."""

@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, cast
 
 import aiohttp
 import pytest
@@ -88,13 +88,30 @@ async def follower(api: FakeAPI, client: Client, monkeypatch: pytest.MonkeyPatch
     await asyncio.wait([follower.task])
 
 
+async def test_the_api_server_makes_the_next_page_while_one_is_taken_in() -> None:
+    held: list[int] = []
+
+    class Pages:
+        async def get(self, _: str, params: Mapping[str, str]) -> bytes:
+            held.append(len(reflector.cache))
+            number = int(params.get("continue", "0"))
+            rest = str(number + 1) if number < 2 else ""
+            return json.dumps(page([pod(f"pod-{number}", number + 1)], 10, rest=rest)).encode()
+
+    reflector = Reflector(cast("Client", Pages()), PODS)
+    task = asyncio.create_task(reflector.run())
+    await reflector.synced.wait()
+    task.cancel()
+    assert (held, len(reflector.cache)) == ([0, 0, 1], 3)
+
+
 async def test_a_list_is_followed_page_by_page_and_then_watched(follower: Follower) -> None:
     first = await follower.listing()
     assert (first.path, first.query) == ("/api/v1/pods", {"limit": "2000"})
     first.answer(page([pod("a", 1), pod("b", 2)], 10, rest="more"))
     second = await follower.listing(rest="more")
     assert second.query == {"limit": "2000", "continue": "more"}
-    assert follower.held == {"a": 1, "b": 2}
+    await eventually(lambda: follower.held == {"a": 1, "b": 2})
     assert not follower.reflector.synced.is_set()
     second.answer(page([pod("c", 3)], 10))
     watch = await follower.api.call()
