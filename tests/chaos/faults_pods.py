@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from chaos.fault import PODS, Kind
-from chaos.system import SERVICES, System
+from chaos.system import PODS_SECONDS, SERVICES, System
 from harness.kubectl import Object
 from harness.patience import eventually
 
@@ -15,9 +15,6 @@ _BIG, _SMALL = "game", "room"
 
 #: What kubectl says once no pod of the version before is left.
 _ROLLED = "complete"
-
-#: One that began soon after the API server had been away has taken more than a minute.
-_ROLLED_SECONDS = 180.0
 
 
 @dataclass(slots=True)
@@ -102,7 +99,7 @@ class Rolled:
         eventually(
             lambda: _ROLLED in system.kubectl.run(*status).expect_success().stdout,
             f"every pod of {_SMALL} is replaced",
-            seconds=_ROLLED_SECONDS,
+            seconds=PODS_SECONDS,
         )
         system.await_pods()
 

@@ -35,6 +35,10 @@ _OPERATOR, _RESOLVER = "statefulroute-operator", "statefulroute-resolver"
 #: Services, with their pods, users, and how long they wait for a pod that is lost before its users are moved.
 SERVICES = {"game": (20, 1500, 2), "room": (5, 500, 30)}
 
+#: How long Kubernetes may take to make pods and have them ready. Now and then its own parts, and kwok, take more than
+#: a minute to come back to it after the API server was killed.
+PODS_SECONDS = 180.0
+
 #: The recorder reads the store, which is to hold JSON for it.
 _STORE_FLAG = "--storage-media-type=application/json"
 
@@ -113,6 +117,7 @@ class System:
                     self.kubectl.run("get", "statefulset", name, shown).stdout.split("/")[:2] == [wanted, wanted]
                 ),
                 f"all pods of {service.name} are ready",
+                seconds=PODS_SECONDS,
             )
 
 
