@@ -39,12 +39,10 @@ class Page(msgspec.Struct, Generic[T]):
     Attributes:
         items: the objects.
         resource_version: the moment of which the list is.
-        rest: the token to ask for the next page with; empty at the last.
     """
 
     items: list[T]
     resource_version: int
-    rest: str
 
 
 class Resource(Generic[T]):
@@ -121,7 +119,7 @@ class Resource(Generic[T]):
         except (ValueError, RecursionError):  # at least one is malformed: find out which
             listed = self._raw_list.decode(data)
             items = [item for raw in listed.items or () if (item := self.decode_or_skip(raw)) is not None]
-        return Page(items, int(listed.metadata.resource_version), listed.metadata.continue_)
+        return Page(items, int(listed.metadata.resource_version))
 
     def decode_or_skip(self, data: bytes | msgspec.Raw) -> T | None:
         """One object, or None (and a line in the log) where it is not of this kind's form."""
