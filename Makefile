@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 PROTO := operator/statefulroute/resolver/picker/extproc.proto
-HELMCHART := PYTHONPATH=deploy/chart $(BIN)/python -m helmchart
+HELMCHART := $(BIN)/python -m helmchart
 FIGURES := PYTHONPATH=benchmarks $(BIN)/python -m measuring.digest docs/benchmarks
 
 # `make demo ONCE=1` ends by itself; without ONCE it stays up until Ctrl-C.
@@ -58,11 +58,11 @@ cluster-node: setup ## Start a local cluster named `node` that stays and runs co
 .PHONY: setup
 setup: $(VENV)/.synced ## Put the environment into .venv (the other targets call it)
 
-$(VENV)/.synced: requirements/uv.txt requirements/dev.txt pyproject.toml deploy/local/pyproject.toml
+$(VENV)/.synced: requirements/uv.txt requirements/dev.txt pyproject.toml tools/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; name it with: make PYTHON=python3.13 $(MAKECMDGOALS)" >&2; exit 1; }
 	@test -x $(UV) || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt; }
 	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt
-	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable . --editable deploy/local
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable . --editable tools
 	@touch $@
 
 .PHONY: lint
@@ -88,7 +88,7 @@ $(VENV)/audit/.synced: requirements/audit.txt $(VENV)/.synced
 
 .PHONY: chart
 chart: setup ## Pack the Helm chart (DESTINATION=dist IMAGE_REPOSITORY=where/the/image/is)
-	@PYTHONPATH=deploy/chart $(BIN)/python -m helmchart.packing $(DESTINATION) $(if $(IMAGE_REPOSITORY),--image-repository $(IMAGE_REPOSITORY))
+	@$(BIN)/python -m helmchart.packing $(DESTINATION) $(if $(IMAGE_REPOSITORY),--image-repository $(IMAGE_REPOSITORY))
 
 .PHONY: package
 package: setup ## Build the Python package, wheel and sources (DESTINATION=dist)
@@ -115,7 +115,7 @@ generate: setup ## Write the files that are generated from the types
 .PHONY: lock
 lock: setup ## Lock the requirements anew (versions and hashes)
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade -o requirements/uv.txt requirements/uv.in
-	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade --all-extras --group dev -o requirements/dev.txt pyproject.toml deploy/local/pyproject.toml
+	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade --all-extras --group dev -o requirements/dev.txt pyproject.toml tools/pyproject.toml
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --constraint requirements/dev.txt --only-group bench -o requirements/bench.txt
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --constraint requirements/dev.txt --extra operator --extra resolver --extra tracing -o requirements/image.txt pyproject.toml
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade -o requirements/image-build.txt requirements/image-build.in

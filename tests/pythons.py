@@ -34,7 +34,7 @@ def environment(version: str, python: str) -> Path:
         run(str(UV), "venv", "--quiet", "--python", python, str(folder))
         into = ("--quiet", "--python", str(folder / "bin/python"))
         run(str(UV), "pip", "sync", *into, "--require-hashes", str(lock))
-        run(str(UV), "pip", "install", *into, "--no-deps", "-e", str(ROOT), "-e", str(ROOT / "deploy/local"))
+        run(str(UV), "pip", "install", *into, "--no-deps", "-e", str(ROOT), "-e", str(ROOT / "tools"))
         stamp.write_text(lock.read_text())
     return folder
 

@@ -21,7 +21,7 @@ def demo(runtime: Path, *arguments: str) -> tuple[list[str], Mapping[str, str]]:
     return [sys.executable, "-m", "demo", *arguments], {
         **environment,
         "XDG_RUNTIME_DIR": str(runtime),
-        "PYTHONPATH": str(Path(__file__).parents[2] / "deploy/local"),
+        "PYTHONPATH": str(Path(__file__).parents[2] / "tools"),
         "PYTHONIOENCODING": "utf-8",
     }
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from localcluster import LocalCluster
 
-PACKAGE = Path(__file__).parents[2] / "deploy" / "local"
+PACKAGE = Path(__file__).parents[2] / "tools"
 DEADLINE_SECONDS = 60.0
 
 

