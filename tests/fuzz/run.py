@@ -1,27 +1,47 @@
-"""Fuzzes one target by Atheris: `run.py TARGET SECONDS`. What leads somewhere new is kept in the target's corpus."""
+"""Fuzzes one target by Atheris: `run.py TARGET SECONDS`. What leads somewhere new is added to the target's corpus."""
 
 import logging
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import atheris
 import structlog
 
-FOLDER = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
+sys.path.insert(0, str(TESTS))
+from fuzz.archives import add, archive_of, unpack  # noqa: E402
 
 
-def main(name: str, seconds: int) -> None:
-    """Fuzz a target; ends with another code than 0 where there is a finding, which is then in the corpus' folder."""
-    sys.path.insert(0, str(FOLDER.parent))
+def main(name: str, seconds: str) -> int:
+    """Fuzz a target in a process of its own, which Atheris ends; any other exit code than 0 means a finding.
+
+    A finding is added to the corpus, too.
+    """
+    archive = archive_of(name)
+    with tempfile.TemporaryDirectory(prefix=f"fuzz-{name}-") as made:
+        folder = Path(made)
+        unpack(archive, folder)
+        try:
+            return subprocess.run([sys.executable, __file__, name, seconds, folder], check=False).returncode
+        finally:
+            added = add(archive, folder)
+            sys.stdout.write(f"{name}: {added} new cases in {archive.name}\n")
+
+
+def fuzz(name: str, seconds: str, folder: str) -> None:
+    """Fuzz a target with the cases of a folder, and write new ones into it; it does not return."""
     with atheris.instrument_imports(include=["statefulroute", "fuzz"]):
         from fuzz.targets import TARGETS  # noqa: PLC0415 - it is instrumented while it is imported
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))  # millions of lines
-    corpus = FOLDER / "corpus" / name
-    corpus.mkdir(parents=True, exist_ok=True)
     options = [f"-max_total_time={seconds}", "-max_len=4096", "-timeout=10", "-print_final_stats=1"]
-    atheris.Setup([sys.argv[0], str(corpus), f"-artifact_prefix={corpus}/finding-", *options], TARGETS[name])
+    atheris.Setup([sys.argv[0], folder, f"-artifact_prefix={folder}/finding-", *options], TARGETS[name])
     atheris.Fuzz()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    if len(sys.argv) > 3:  # with a folder: the process that fuzzes
+        fuzz(*sys.argv[1:])
+    else:
+        sys.exit(main(*sys.argv[1:]))

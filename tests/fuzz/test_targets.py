@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fuzz.archives import add, archive_of, read_cases, unpack, write_cases
 from fuzz.targets import TARGETS
-
-CORPUS = Path(__file__).parent / "corpus"
 
 #: What most parsers are written in.
 PIECES = [
@@ -46,10 +45,23 @@ def test_whatever_a_parser_is_given_it_reads_or_refuses(target: str) -> None:
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_what_has_led_somewhere_once_is_read_or_refused(target: str) -> None:
-    kept = sorted((CORPUS / target).iterdir())
-    assert kept != []
-    for file in kept:
-        TARGETS[target](file.read_bytes())
+    kept = read_cases(archive_of(target))
+    assert kept != {}
+    for data in kept.values():
+        TARGETS[target](data)
+
+
+def test_only_new_cases_are_added_to_a_corpus(tmp_path: Path) -> None:
+    archive, folder = tmp_path / "target.zip", tmp_path / "folder"
+    folder.mkdir()
+    write_cases(archive, {"b": b"2"})
+    before = archive.read_bytes()
+    unpack(archive, folder)
+    assert add(archive, folder) == 0
+    assert archive.read_bytes() == before
+    (folder / "a").write_bytes(b"1")
+    assert add(archive, folder) == 1
+    assert read_cases(archive) == {"a": b"1", "b": b"2"}
 
 
 @pytest.mark.parametrize("target", TARGETS)
