@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 PROTO := operator/statefulroute/resolver/picker/extproc.proto
 HELMCHART := $(BIN)/python -m helmchart
-FIGURES := PYTHONPATH=benchmarks $(BIN)/python -m measuring.digest docs/benchmarks
+FIGURES := PYTHONPATH=benchmarks $(BIN)/python -m measuring.digest benchmarks/results docs/benchmarks
 
 # `make demo ONCE=1` ends by itself; without ONCE it stays up until Ctrl-C.
 ONCE ?=

@@ -1,6 +1,6 @@
 """What an operator and a resolver do among 1,000,000 links, by a simulation, beside what was measured at fewer.
 
-    python benchmarks/scale.py [--sizes 10000 100000 1000000] [--pods 10] [--measured docs/benchmarks]
+    python benchmarks/scale.py [--sizes 10000 100000 1000000] [--pods 10] [--measured benchmarks/results]
 
 The operator, the resolver and all that they hold of links are real, and run in this machine's memory; the API server is
 simulated, without connections (docs/scale.md has the assumptions). Where `--measured` has the kept JSON of `restart`,
@@ -65,7 +65,7 @@ def main() -> None:
     options = parser(__doc__, rounds=1)
     options.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000], metavar="LINKS")
     options.add_argument("--pods", type=int, default=10)
-    options.add_argument("--measured", type=Path, default=Path("docs/benchmarks"), metavar="FOLDER")
+    options.add_argument("--measured", type=Path, default=Path("benchmarks/results"), metavar="FOLDER")
     asked = options.parse_args()
     report = Report("scale", vars(asked))
     asyncio.run(measure(report))

@@ -1,4 +1,4 @@
-"""Writes the tables of docs/scale.md anew, from the figures that are kept in docs/benchmarks.
+"""Writes the tables of docs/scale.md anew, from the figures that are kept in benchmarks/results.
 
 python benchmarks/scale_tables.py [--check]
 """
@@ -25,8 +25,8 @@ from measuring.comparison import Kept, compared, kept
 from measuring.numbers import number
 from measuring.rounds import spreads
 
-DOCUMENTS = Path(__file__).parents[1] / "docs"
-DOCUMENT = DOCUMENTS / "scale.md"
+RESULTS = Path(__file__).parent / "results"
+DOCUMENT = Path(__file__).parents[1] / "docs" / "scale.md"
 _MIB = 2**20
 _TEMPORARY = (100_000, 1_000_000)
 _GIVEN = {
@@ -159,7 +159,7 @@ def main() -> None:
     options.add_argument("--check", action="store_true", help="write nothing")
     asked = options.parse_args()
     before = DOCUMENT.read_text()
-    after = written(before, kept(DOCUMENTS / "benchmarks"))
+    after = written(before, kept(RESULTS))
     if not asked.check:
         DOCUMENT.write_text(after)
     elif after != before:

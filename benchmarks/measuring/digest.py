@@ -1,6 +1,7 @@
 """What a folder of kept figures says, on a page: each goal and what was found, the plots, and on which machine.
 
-`python -m measuring.digest FOLDER` writes the page; with `--check`, it fails if the page is another one.
+`python -m measuring.digest RESULTS FOLDER` writes the page into the folder of the plots; with `--check`, it fails if
+the page is another one.
 """
 
 import argparse
@@ -17,18 +18,18 @@ _PAGE = "README.md"
 _HEAD = """# Figures
 
 What the benchmarks have found, each in one run; [performance.md](../performance.md) says what they measure and how.
-Each row is a goal, each mark in a plot is a round. This page is made from the JSON files beside it.
+Each row is a goal, each mark in a plot is a round. This page is made from the JSON files in `benchmarks/results`.
 """
 
 
-def write(folder: Path) -> None:
-    """Write the page of a folder."""
-    (folder / _PAGE).write_text(page(folder))
+def write(results: Path, folder: Path) -> None:
+    """Write the page of a folder of figures into the folder of their plots."""
+    (folder / _PAGE).write_text(page(results))
 
 
-def page(folder: Path) -> str:
-    """The page of a folder, as Markdown."""
-    kept = [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]
+def page(results: Path) -> str:
+    """The page of a folder of figures, as Markdown."""
+    kept = [json.loads(file.read_text()) for file in sorted(results.glob("*.json"))]
     return "\n".join([_HEAD, *(_section(values) for values in kept)])
 
 
@@ -63,13 +64,14 @@ def _said(value: Any) -> str:  # noqa: ANN401 - whatever an option can be
 def main() -> int:
     """Write the page, or check it; gives the process's exit code."""
     parser = argparse.ArgumentParser(description="Write the page of a folder of figures.")
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("results", type=Path, help="where the JSON is")
+    parser.add_argument("folder", type=Path, help="where the plots are, and the page")
     parser.add_argument("--check", action="store_true")
     asked = parser.parse_args()
     if not asked.check:
-        write(asked.folder)
+        write(asked.results, asked.folder)
         return 0
-    if (asked.folder / _PAGE).read_text() == page(asked.folder):
+    if (asked.folder / _PAGE).read_text() == page(asked.results):
         return 0
     sys.stderr.write(f"{asked.folder / _PAGE} is not what its figures say: run `make generate`.\n")
     return 1

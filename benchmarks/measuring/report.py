@@ -20,7 +20,7 @@ _COLUMNS = 10
 
 
 #: Options that say where files are: no matter of what was measured.
-_PLACES = frozenset({"keep", "measured"})
+_PLACES = frozenset({"keep", "page", "measured"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +84,16 @@ class Report:
                 console.print(table)
         sys.stdout.write(json.dumps(self.values(), default=str) + "\n")
 
-    def keep(self, folder: Path) -> None:
-        """Write the JSON, a plot, and the page of all that is kept in the folder."""
+    def keep(self, results: Path, folder: Path) -> None:
+        """Write the JSON into a folder, and a plot and the page of all that is kept there into another one."""
         from measuring import plots  # noqa: PLC0415 - it takes a second, and most runs keep nothing
 
+        results.mkdir(parents=True, exist_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
         values = self.values()
-        (folder / f"{self.name}.json").write_text(json.dumps(values, default=str, indent=1) + "\n")
+        (results / f"{self.name}.json").write_text(json.dumps(values, default=str, indent=1) + "\n")
         plots.draw(values, folder / f"{self.name}.svg")
-        digest.write(folder)
+        digest.write(results, folder)
 
 
 def with_spread(spread: Spread) -> str:
@@ -133,7 +134,10 @@ def parser(text: str | None, *, rounds: int = 3) -> argparse.ArgumentParser:
     """The options that every benchmark has."""
     made = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--rounds", type=int, default=rounds, help="of each way")
-    made.add_argument("--keep", type=Path, metavar="FOLDER", help="where the JSON and the plot are to be kept")
+    made.add_argument("--keep", type=Path, metavar="FOLDER", help="where the JSON is to be kept")
+    made.add_argument(
+        "--page", type=Path, metavar="FOLDER", help="where the plot and the page are to be; without it, beside the JSON"
+    )
     return made
 
 
@@ -141,4 +145,4 @@ def finish(report: Report, options: argparse.Namespace) -> None:
     """Show what was found, and keep it where that is asked for."""
     report.show()
     if options.keep is not None:
-        report.keep(options.keep)
+        report.keep(options.keep, options.page or options.keep)
