@@ -6,9 +6,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
-PROTO := operator/statefulroute/resolver/picker/extproc.proto
+PROTO := operator/statefulroute/resolver/ext_proc/extproc.proto
 HELMCHART := $(BIN)/python -m helmchart
-FIGURES := PYTHONPATH=benchmarks $(BIN)/python -m measuring.digest benchmarks/results docs/benchmarks
+FIGURES := PYTHONPATH=benchmarks $(BIN)/python -m measuring.results_page benchmarks/results docs/benchmarks
 
 # `make demo ONCE=1` ends by itself; without ONCE it stays up until Ctrl-C.
 ONCE ?=

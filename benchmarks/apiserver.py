@@ -15,9 +15,17 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from measuring.bench_service import (
+    NAMESPACE_PATH,
+    ROUTE,
+    BenchService,
+    json_body,
+    run_concurrently,
+    start_cluster,
+    start_service,
+)
 from measuring.control_plane import ControlPlane
-from measuring.place import HERE, ROUTE, Place, body, cluster, every, place
-from measuring.report import Report, finish, parser
+from measuring.report import Report, argument_parser, finish
 from measuring.rounds import Figures
 from statefulroute.cluster.client import Client
 
@@ -25,7 +33,7 @@ WRITE, ETCD_WRITE = "apiserver CPU ms a write", "etcd CPU ms a write"
 RENEWAL, ETCD_RENEWAL = "apiserver CPU ms a renewal", "etcd CPU ms a renewal"
 STORED_RENEWAL, EVENT = "stored bytes a renewal", "apiserver CPU ms an event and watch"
 LIST_SECONDS, LIST_CPU, LISTED = "s to list 1,000", "apiserver CPU ms to list 1,000", "listed bytes a link"
-HELD = {
+USAGE_FIGURES = {
     "apiserver live": "live bytes a link, apiserver",
     "apiserver resident": "resident bytes a link, apiserver",
     "etcd resident": "resident bytes a link, etcd",
@@ -38,92 +46,99 @@ _MIB = 2**20
 
 class _ListMeta(msgspec.Struct, rename={"rest": "continue", "resource_version": "resourceVersion"}):
     resource_version: str = ""
-    rest: str = ""
+    continue_token: str = ""
 
 
 class _List(msgspec.Struct):
     metadata: _ListMeta
 
 
-class Costs:
+class ApiServerBenchmark:
     """Measures what links cost, among more and more of them.
 
     Args:
-        here: where.
+        service: where.
         servers: the API server and etcd.
         empty: what they hold without links.
         options: of the program.
     """
 
-    def __init__(self, here: Place, servers: ControlPlane, empty: Figures, renewals: int, watchers: int) -> None:
-        self._here = here
+    def __init__(
+        self, service: BenchService, servers: ControlPlane, empty: Figures, renewals: int, watchers: int
+    ) -> None:
+        self._service = service
         self._servers = servers
         self._empty = empty
         self._renewals = renewals
         self._watchers = watchers
 
-    async def growing_to(self, size: int) -> Figures:
+    async def grow_to(self, size: int) -> Figures:
         """What a write costs while there are more and more, and what is held for each at the end."""
-        made = size - len(self._here.journal.links)
-        before = self._servers.spent()
-        await self._here.populate(size)
-        apiserver, etcd = self._servers.spent().since(before, 2 * made)
-        held = await self._servers.held()
-        found = {name: (held[part] - self._empty[part]) * _MIB / size for part, name in HELD.items()}
+        made = size - len(self._service.recorder.links)
+        before = self._servers.cpu_time()
+        await self._service.populate(size)
+        apiserver, etcd = self._servers.cpu_time().milliseconds_per_operation(before, 2 * made)
+        held = await self._servers.resource_usage()
+        found = {name: (held[part] - self._empty[part]) * _MIB / size for part, name in USAGE_FIGURES.items()}
         return {WRITE: apiserver, ETCD_WRITE: etcd, **found}
 
-    async def among(self, size: int) -> Figures:
+    async def measure_at(self, size: int) -> Figures:
         """What else a link costs among so many."""
-        found = dict(await self._listing(size))
-        stored = (await self._servers.held())["stored"]
-        apiserver, etcd = await self._renewing()
-        found[STORED_RENEWAL] = ((await self._servers.held())["stored"] - stored) * _MIB / self._renewals
-        async with _watching(self._here.client, self._watchers):
-            await self._servers.settled()
-            watched, _ = await self._renewing()
+        found = dict(await self._measure_list(size))
+        stored = (await self._servers.resource_usage())["stored"]
+        apiserver, etcd = await self._measure_renewals()
+        found[STORED_RENEWAL] = ((await self._servers.resource_usage())["stored"] - stored) * _MIB / self._renewals
+        async with _open_watches(self._service.client, self._watchers):
+            await self._servers.wait_idle()
+            watched, _ = await self._measure_renewals()
         return found | {RENEWAL: apiserver, ETCD_RENEWAL: etcd, EVENT: (watched - apiserver) / self._watchers}
 
-    async def _renewing(self) -> tuple[float, float]:
+    async def _measure_renewals(self) -> tuple[float, float]:
         """The milliseconds of CPU time for a renewal, of the API server and of etcd."""
         now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-        patch = body({"spec": {"ttlSeconds": _TTL_SECONDS, "renewTime": now}})
+        patch = json_body({"spec": {"ttlSeconds": _TTL_SECONDS, "renewTime": now}})
 
         async def renew(number: int) -> None:
-            await self._here.client.merge_patch(f"{HERE}/podlinks/{ROUTE}.user-{number}", patch)
+            await self._service.client.merge_patch(f"{NAMESPACE_PATH}/podlinks/{ROUTE}.user-{number}", patch)
 
-        await self._servers.settled()
-        before = self._servers.spent()
-        await every(renew, range(self._renewals))
+        await self._servers.wait_idle()
+        before = self._servers.cpu_time()
+        await run_concurrently(renew, range(self._renewals))
         await asyncio.sleep(1)  # for the watches
-        return self._servers.spent().since(before, self._renewals)
+        return self._servers.cpu_time().milliseconds_per_operation(before, self._renewals)
 
-    async def _listing(self, size: int) -> Figures:
-        await self._servers.settled()
-        before, begun, listed = self._servers.spent(), time.monotonic(), 0
-        async for page in _pages(self._here.client):
+    async def _measure_list(self, size: int) -> Figures:
+        await self._servers.wait_idle()
+        before, begun, listed = self._servers.cpu_time(), time.monotonic(), 0
+        async for page in _pages(self._service.client):
             listed += len(page)
-        seconds, (apiserver, _) = time.monotonic() - begun, self._servers.spent().since(before, size)
+        seconds, (apiserver, _) = (
+            time.monotonic() - begun,
+            self._servers.cpu_time().milliseconds_per_operation(before, size),
+        )
         return {LIST_SECONDS: seconds * 1000 / size, LIST_CPU: apiserver * 1000, LISTED: listed / size}
 
 
 async def _pages(client: Client) -> AsyncIterator[bytes]:
     rest = ""
     while True:
-        page = await client.get(f"{HERE}/podlinks", {"limit": str(_PAGE)} | ({"continue": rest} if rest else {}))
+        page = await client.get(
+            f"{NAMESPACE_PATH}/podlinks", {"limit": str(_PAGE)} | ({"continue": rest} if rest else {})
+        )
         yield page
-        rest = msgspec.json.decode(page, type=_List).metadata.rest
+        rest = msgspec.json.decode(page, type=_List).metadata.continue_token
         if not rest:
             return
 
 
 @asynccontextmanager
-async def _watching(client: Client, number: int) -> AsyncIterator[None]:
+async def _open_watches(client: Client, number: int) -> AsyncIterator[None]:
     """So many watches of all links, whose events nobody reads closely."""
-    first = msgspec.json.decode(await client.get(f"{HERE}/podlinks", {"limit": "1"}), type=_List)
+    first = msgspec.json.decode(await client.get(f"{NAMESPACE_PATH}/podlinks", {"limit": "1"}), type=_List)
     params = {"resourceVersion": first.metadata.resource_version, "allowWatchBookmarks": "true"}
 
     async def watch() -> None:
-        async with client.watch(f"{HERE}/podlinks", params) as lines:
+        async with client.watch(f"{NAMESPACE_PATH}/podlinks", params) as lines:
             async for _ in lines:
                 pass
 
@@ -140,21 +155,23 @@ async def measure(report: Report) -> None:
     """Size after size, upwards: links stay."""
     options = report.options
     sizes: Sequence[int] = sorted(options["sizes"])
-    with cluster() as kubeconfig:
-        async with place(kubeconfig, options["pods"]) as here:
+    with start_cluster() as kubeconfig:
+        async with start_service(kubeconfig, options["pods"]) as here:
             servers = ControlPlane(here.client)
             await here.populate(1)  # what is done for the first link is done for no other
-            costs = Costs(here, servers, await servers.held(), options["renewals"], options["watchers"])
+            costs = ApiServerBenchmark(
+                here, servers, await servers.resource_usage(), options["renewals"], options["watchers"]
+            )
             for size in sizes:
-                growing = await costs.growing_to(size)
-                among = [await costs.among(size) for _ in range(options["rounds"])]
+                growing = await costs.grow_to(size)
+                among = [await costs.measure_at(size) for _ in range(options["rounds"])]
                 report.rounds[f"{size:,} links"] = [{**growing, **each} for each in among]
-    report.more["sizes"] = sizes
+    report.extra["sizes"] = sizes
 
 
 def main() -> None:
     """Measure, and say what was found."""
-    options = parser(__doc__)
+    options = argument_parser(__doc__)
     options.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000, 100_000], metavar="LINKS")
     options.add_argument("--renewals", type=int, default=1000)
     options.add_argument("--watchers", type=int, default=10)

@@ -10,9 +10,9 @@ is bound when a watch of its own says so, for all ways alike.
 import asyncio
 from functools import partial
 
+from measuring.bench_service import start_cluster, start_service
 from measuring.binding import CPU, KOPF, NAMED, P99, RATE, bind, warm_up
-from measuring.place import cluster, place
-from measuring.report import Goal, Report, finish, parser
+from measuring.report import Goal, Report, argument_parser, finish
 from measuring.rounds import alternate, ratio, spreads
 
 
@@ -20,8 +20,8 @@ async def measure(report: Report) -> None:
     """All rounds."""
     options = report.options
     ways = NAMED if options["without_kopf"] else {**NAMED, "kopf": KOPF}
-    with cluster() as kubeconfig:
-        async with place(kubeconfig, options["pods"]) as here:
+    with start_cluster() as kubeconfig:
+        async with start_service(kubeconfig, options["pods"]) as here:
             await warm_up(here)
             turns = {name: partial(bind, here, way, options["links"]) for name, way in ways.items()}
             report.rounds = await alternate(turns, options["rounds"])
@@ -35,7 +35,7 @@ async def measure(report: Report) -> None:
 
 def main() -> None:
     """Measure, and say what was found."""
-    options = parser(__doc__)
+    options = argument_parser(__doc__)
     options.add_argument("--links", type=int, default=5000, help="of each way in a round")
     options.add_argument("--pods", type=int, default=10)
     options.add_argument("--without-kopf", action="store_true", help="leave plain kopf out")

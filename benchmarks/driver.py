@@ -21,15 +21,15 @@ from typing import Any
 import msgspec
 import structlog
 
-from measuring.place import await_kinds, cluster, every
-from measuring.report import Goal, Report, finish, parser
+from measuring.bench_service import run_concurrently, start_cluster, wait_for_crds
+from measuring.report import Goal, Report, argument_parser, finish
 from measuring.rounds import Figures, quantile
 from statefulroute import ClientDriver, ServerDriver, ServerInformation, ServerParts
 from statefulroute.api.group import API_VERSION
 from statefulroute.cluster.client import Client
+from statefulroute.cluster.codec import LINKS
 from statefulroute.cluster.connection import connect
 from statefulroute.cluster.link_store import LinkStore
-from statefulroute.cluster.wire import LINKS
 from statefulroute.driver.publishers import AnnotationPublisher
 from statefulroute.driver.routes import RouteCache
 
@@ -37,11 +37,11 @@ NAMESPACE = "bench"
 GOAL_READS, GOAL_RATIO = 500_000, 1.3
 READS, P50, P99 = "a second", "p50 ms", "p99 ms"
 BARE, CACHED = "a bare PATCH", "set_linked_pod, cached, log: as it comes"
-_WARMING = 20
+_WARM_UP_ROUNDS = 20
 """Turns until connections are open and caches are warm."""
 
 
-class Silent:
+class NullLogger:
     """A logger that does nothing: what the driver costs without one."""
 
     def info(self, event: str, **fields: Any) -> None:  # noqa: ANN401 - structlog's own
@@ -62,11 +62,11 @@ def loggers() -> dict[str, Any]:
         "warnings only": structlog.wrap_logger(
             nowhere(), wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING)
         ),
-        "none": Silent(),
+        "none": NullLogger(),
     }
 
 
-async def reads(driver: ClientDriver, uids: list[str], rounds: int) -> list[float]:
+async def measure_reads(driver: ClientDriver, uids: list[str], rounds: int) -> list[float]:
     """Cached look-ups a second, round by round; the best round counts, for others share the machine."""
     rates = []
     for _ in range(rounds):
@@ -78,14 +78,14 @@ async def reads(driver: ClientDriver, uids: list[str], rounds: int) -> list[floa
     return rates
 
 
-async def timed(work: Awaitable[Any]) -> float:
+async def milliseconds(work: Awaitable[Any]) -> float:
     """The milliseconds that it took."""
     begun = time.perf_counter()
     await work
     return (time.perf_counter() - begun) * 1000
 
 
-class Bare:
+class BarePatcher:
     """Patches one link without a driver, on the condition that it is still as it was.
 
     Args:
@@ -114,15 +114,15 @@ class Bare:
         self._version = str(LINKS.decode(answer).resource_version)
 
 
-async def writes(binders: dict[str, Callable[[int], Awaitable[Any]]], number: int) -> dict[str, Figures]:
+async def measure_writes(binders: dict[str, Callable[[int], Awaitable[Any]]], number: int) -> dict[str, Figures]:
     """All of them by turns."""
     times: dict[str, list[float]] = {name: [] for name in binders}
     gc.collect()
     gc.freeze()
-    for turn in range(number + _WARMING):
+    for turn in range(number + _WARM_UP_ROUNDS):
         for name, work in binders.items():
-            took = await timed(work(turn % 3))
-            if turn >= _WARMING:
+            took = await milliseconds(work(turn % 3))
+            if turn >= _WARM_UP_ROUNDS:
                 times[name].append(took)
     return {
         name: {P50: quantile(sorted(taken), 0.5), P99: quantile(sorted(taken), 0.99)} for name, taken in times.items()
@@ -134,19 +134,19 @@ async def measure(report: Report, kubeconfig: Path) -> None:
     options = report.options
     uids = [f"user-{number}" for number in range(options["links"])]
     async with connect(kubeconfig) as connection, Client(connection) as client:
-        await await_kinds(client)
+        await wait_for_crds(client)
         await client.post("/api/v1/namespaces", msgspec.json.encode({"metadata": {"name": NAMESPACE}}))
         async with (
             RouteCache(client, NAMESPACE) as routes,
-            ClientDriver(client, NAMESPACE, logger=Silent()) as driver,
+            ClientDriver(client, NAMESPACE, logger=NullLogger()) as driver,
         ):
             begun = time.perf_counter()
-            await every(lambda number: driver.link_if_absent(uids[number], "game", 0), range(len(uids)))
+            await run_concurrently(lambda number: driver.link_if_absent(uids[number], "game", 0), range(len(uids)))
             made = len(uids) / (time.perf_counter() - begun)
-            rates = await reads(driver, uids, options["rounds"])
-            bare = Bare(client, uids[0])
+            rates = await measure_reads(driver, uids, options["rounds"])
+            bare = BarePatcher(client, uids[0])
             await bare.read()
-            looking = Bare(client, uids[8])
+            looking = BarePatcher(client, uids[8])
 
             def binder(uid: str, store: LinkStore, logger: Any) -> Callable[[int], Awaitable[Any]]:  # noqa: ANN401
                 server = ServerInformation(namespace=NAMESPACE, service="game", pod_name="game-0", pod=0)
@@ -163,8 +163,8 @@ async def measure(report: Report, kubeconfig: Path) -> None:
             for number, (name, logger) in enumerate(loggers().items()):
                 binders[f"set_linked_pod, log: {name}"] = binder(uids[number + 1], plain, logger)
             binders[CACHED] = binder(uids[9], known, loggers()["as it comes"])
-            rows = await writes(binders, options["writes"])
-    report.more["linksPerSecond"] = made
+            rows = await measure_writes(binders, options["writes"])
+    report.extra["linksPerSecond"] = made
     report.rounds = {"cached get_linked_pod": [{READS: rate} for rate in rates]}
     report.rounds |= {name: [row] for name, row in rows.items()}
     report.goals = [
@@ -175,12 +175,12 @@ async def measure(report: Report, kubeconfig: Path) -> None:
 
 def main() -> None:
     """Measure, and say what was found."""
-    options = parser(__doc__, rounds=9)
+    options = argument_parser(__doc__, rounds=9)
     options.add_argument("--links", type=int, default=10_000)
     options.add_argument("--writes", type=int, default=400, help="of each kind")
     asked = options.parse_args()
     report = Report("driver", vars(asked))
-    with cluster() as kubeconfig:
+    with start_cluster() as kubeconfig:
         asyncio.run(measure(report, kubeconfig))
     finish(report, asked)
 

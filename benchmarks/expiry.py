@@ -9,17 +9,17 @@ to end at. That time is of whole milliseconds and by this machine's clock, which
 
 import asyncio
 
-from measuring.ending import LATEST, REMOVAL_CPU, expire
-from measuring.place import cluster, place
-from measuring.report import Goal, Report, finish, parser
+from measuring.bench_service import start_cluster, start_service
+from measuring.link_expiry import LATEST, REMOVAL_CPU, expire
+from measuring.report import Goal, Report, argument_parser, finish
 from measuring.rounds import spreads
 
 
 async def measure(report: Report) -> None:
     """All rounds."""
     options = report.options
-    with cluster() as kubeconfig:
-        async with place(kubeconfig, options["pods"]) as here:
+    with start_cluster() as kubeconfig:
+        async with start_service(kubeconfig, options["pods"]) as here:
             found = [
                 await expire(here, range(options["links"]), options["rate"], options["making"])
                 for _ in range(options["rounds"])
@@ -33,7 +33,7 @@ async def measure(report: Report) -> None:
 
 def main() -> None:
     """Measure, and say what was found."""
-    options = parser(__doc__, rounds=1)
+    options = argument_parser(__doc__, rounds=1)
     options.add_argument("--links", type=int, default=100_000)
     options.add_argument("--rate", type=float, default=200, help="how many end in a second")
     options.add_argument("--making", type=float, default=150, help="how many are surely bound in a second")

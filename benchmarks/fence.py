@@ -10,10 +10,10 @@ import asyncio
 import time
 from functools import partial
 
+from measuring.bench_service import NAMESPACE, BenchService, run_concurrently, start_cluster, start_service
 from measuring.binding import CPU, RATE, warm_up
-from measuring.place import NAMESPACE, Place, cluster, every, place
-from measuring.processes import operating
-from measuring.report import Report, finish, parser
+from measuring.processes import running_operator
+from measuring.report import Report, argument_parser, finish
 from measuring.rounds import Figures, alternate, ratio
 
 MODES = {
@@ -22,39 +22,39 @@ MODES = {
 }
 
 
-async def bind(place: Place, options: tuple[str, ...], links: int) -> Figures:
+async def bind(service: BenchService, options: tuple[str, ...], links: int) -> Figures:
     """One round."""
-    await place.edit_route(routingState="DenyNewCall")
-    async with operating(place.kubeconfig, *options) as process:
-        await process.synced()
-        await every(lambda number: place.link(f"user-{number}"), range(links))
-        await place.journal.until(lambda: all(link.acknowledged for link in place.journal.links.values()))
-        await process.settled(2.0)
+    await service.edit_route(routingState="DenyNewCall")
+    async with running_operator(service.kubeconfig, *options) as process:
+        await process.wait_synced()
+        await run_concurrently(lambda number: service.create_link(f"user-{number}"), range(links))
+        await service.recorder.wait_until(lambda: all(link.status for link in service.recorder.links.values()))
+        await process.wait_idle(2.0)
         cpu, begun = process.cpu_seconds, time.monotonic()
-        await place.edit_route(routingState="Ready")
-        await place.journal.until(lambda: not place.journal.waiting)
+        await service.edit_route(routingState="Ready")
+        await service.recorder.wait_until(lambda: not service.recorder.unbound)
         passed = time.monotonic() - begun
-        await process.settled()
+        await process.wait_idle()
         found = {RATE: links / passed, CPU: (process.cpu_seconds - cpu) * 1000 / links}
-    await place.clear()
+    await service.clear()
     return found
 
 
 async def measure(report: Report) -> None:
     """All rounds."""
     options = report.options
-    with cluster() as kubeconfig:
-        async with place(kubeconfig, options["pods"]) as here:
+    with start_cluster() as kubeconfig:
+        async with start_service(kubeconfig, options["pods"]) as here:
             await warm_up(here)
             turns = {mode: partial(bind, here, each, options["links"]) for mode, each in MODES.items()}
             report.rounds = await alternate(turns, options["rounds"])
     alone, holding = (report.rounds[mode] for mode in MODES)
-    report.more["timesAlone"] = {figure: ratio(holding, alone, figure).median for figure in (RATE, CPU)}
+    report.extra["timesAlone"] = {figure: ratio(holding, alone, figure).median for figure in (RATE, CPU)}
 
 
 def main() -> None:
     """Measure, and say what was found."""
-    options = parser(__doc__)
+    options = argument_parser(__doc__)
     options.add_argument("--links", type=int, default=2000)
     options.add_argument("--pods", type=int, default=10)
     asked = options.parse_args()

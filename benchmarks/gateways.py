@@ -19,20 +19,20 @@ import yaml
 
 from localcluster.progress import PlainProgress
 from localgateways import configurations, processes, programs
-from measuring.place import cluster, place
-from measuring.pressing import (
+from measuring.bench_service import start_cluster, start_service
+from measuring.load_generator import (
     FAILED,
     P50,
     P99,
-    Pressure,
-    answering,
-    changing,
+    LoadGenerator,
     free_port,
-    gateway_place,
+    gateway_addresses,
     make_reachable,
-    resolving,
+    moving_links,
+    pod_server,
+    running_resolver,
 )
-from measuring.report import Goal, Report, finish, parser
+from measuring.report import Goal, Report, argument_parser, finish
 from measuring.rounds import Spread, alternate, spreads
 
 AUTHZ_PER_SECOND, PROC_PER_SECOND = 1_000, 500
@@ -43,7 +43,7 @@ LIMIT_ADDED_P50, LIMIT_P99 = 1.0, 5.0
 _WARM_SECONDS = 3.0
 
 
-def _asking_nobody(configuration: str) -> str:
+def _without_resolver(configuration: str) -> str:
     """The same Envoy without the resolver: to any pod."""
     said = yaml.safe_load(configuration)
     resources = said["static_resources"]
@@ -55,66 +55,66 @@ def _asking_nobody(configuration: str) -> str:
 
 
 @contextmanager
-def _envoys(folder: Path, file: str, asked: int) -> Iterator[tuple[str, str]]:
+def _start_envoys(folder: Path, file: str, asked: int) -> Iterator[tuple[str, str]]:
     """An Envoy that asks the resolver at a port, and one that asks nobody; gives where they listen."""
     program = programs.envoy(PlainProgress())
     with ExitStack() as stack:
         urls = []
         for is_asking in (True, False):
-            place_of_it = gateway_place(Path(tempfile.mkdtemp(dir=folder)), asked)
+            place_of_it = gateway_addresses(Path(tempfile.mkdtemp(dir=folder)), asked)
             text = configurations.envoy(file, place_of_it)
-            text = text if is_asking else _asking_nobody(text)
+            text = text if is_asking else _without_resolver(text)
             urls.append(stack.enter_context(processes.envoy(program, text, place_of_it)).url)
         asking, plain = urls
         yield asking, plain
 
 
-async def _beside(pressure: Pressure, report: Report, ways: dict[str, str], rate: int) -> None:
+async def _compare(pressure: LoadGenerator, report: Report, ways: dict[str, str], rate: int) -> None:
     """Requests by each way in turn."""
     for way, url in ways.items():
-        await pressure.evenly(way, rate, pressure.requests(url), _WARM_SECONDS)
-    turns = {way: partial(pressure.evenly, way, rate, pressure.requests(url)) for way, url in ways.items()}
+        await pressure.run_at_rate(way, rate, pressure.request_targets(url), _WARM_SECONDS)
+    turns = {way: partial(pressure.run_at_rate, way, rate, pressure.request_targets(url)) for way, url in ways.items()}
     report.rounds |= await alternate(turns, report.options["rounds"])
 
 
 async def measure(report: Report, folder: Path) -> None:
     """All rounds."""
     links = report.options["links"]
-    pressure = Pressure(folder, report.options["seconds"], links)
+    pressure = LoadGenerator(folder, report.options["seconds"], links)
     http, grpc = free_port(), free_port()
-    with cluster(gives_way=True) as kubeconfig, answering(folder):
-        async with place(kubeconfig, report.options["pods"]) as here:
+    with start_cluster(low_priority=True) as kubeconfig, pod_server(folder):
+        async with start_service(kubeconfig, report.options["pods"]) as here:
             await make_reachable(here)
             await here.populate(links)
-            async with resolving(kubeconfig, http, grpc), changing(here, links):
-                with _envoys(folder, "envoy-ext-authz.yaml", http) as (asking, plain):
-                    await _beside(pressure, report, {AUTHZ: asking, AUTHZ_PLAIN: plain}, AUTHZ_PER_SECOND)
-                with _envoys(folder, "envoy-ext-proc.yaml", grpc) as (asking, plain):
-                    await _beside(pressure, report, {PROC: asking, PROC_PLAIN: plain}, PROC_PER_SECOND)
+            async with running_resolver(kubeconfig, http, grpc), moving_links(here, links):
+                with _start_envoys(folder, "envoy-ext-authz.yaml", http) as (asking, plain):
+                    await _compare(pressure, report, {AUTHZ: asking, AUTHZ_PLAIN: plain}, AUTHZ_PER_SECOND)
+                with _start_envoys(folder, "envoy-ext-proc.yaml", grpc) as (asking, plain):
+                    await _compare(pressure, report, {PROC: asking, PROC_PLAIN: plain}, PROC_PER_SECOND)
                     for rate in LIMIT_STEPS:
                         way = f"ext_proc, {rate:,} a second"
-                        report.rounds[way] = [await pressure.evenly(way, rate, pressure.requests(asking))]
-    report.more["codes"] = pressure.codes
+                        report.rounds[way] = [await pressure.run_at_rate(way, rate, pressure.request_targets(asking))]
+    report.extra["codes"] = pressure.codes
     report.goals = [
-        Goal("ext_authz adds, p50 ms", _added(report, AUTHZ, AUTHZ_PLAIN, P50), LIMIT_ADDED_P50),
+        Goal("ext_authz adds, p50 ms", _added_milliseconds(report, AUTHZ, AUTHZ_PLAIN, P50), LIMIT_ADDED_P50),
         Goal(f"ext_proc at {PROC_PER_SECOND} a second, p99 ms", spreads(report.rounds[PROC])[P99].median, LIMIT_P99),
-        Goal("not answered by 200", _failed(report), 0),
+        Goal("not answered by 200", _failed_requests(report), 0),
     ]
 
 
-def _added(report: Report, way: str, plain: str, figure: str) -> float:
+def _added_milliseconds(report: Report, way: str, plain: str, figure: str) -> float:
     both = zip(report.rounds[way], report.rounds[plain], strict=True)
     return Spread.of([mine[figure] - other[figure] for mine, other in both]).median
 
 
-def _failed(report: Report) -> float:
+def _failed_requests(report: Report) -> float:
     """How many were not answered by 200 where the resolver was not to be pressed beyond its limit."""
     return sum(each[FAILED] for way in (AUTHZ, AUTHZ_PLAIN, PROC, PROC_PLAIN) for each in report.rounds[way])
 
 
 def main() -> None:
     """Measure, and say what was found."""
-    options = parser(__doc__)
+    options = argument_parser(__doc__)
     options.add_argument("--links", type=int, default=10_000)
     options.add_argument("--pods", type=int, default=10)
     options.add_argument("--seconds", type=float, default=10, help="of each run")

@@ -22,23 +22,23 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from measuring.binding import CHOSEN, NAMED, Way, arrivals, nobody, warm_up
+from measuring.bench_service import BenchService, start_cluster, start_service
+from measuring.binding import CHOSEN, NAMED, BindVariant, create_and_wait, no_process, warm_up
 from measuring.machine import load
-from measuring.place import Place, cluster, place
-from measuring.processes import Measured, operating
-from measuring.starting import adopt
+from measuring.operator_start import adopt
+from measuring.processes import MeasuredProcess, running_operator
 
 _SPY = Path(sys.executable).with_name("py-spy")
 _PER_SECOND = 250
-_SHOWN = 25
-_BEGIN_SECONDS = 3.0
+_MAX_ROWS = 25
+_STARTUP_SECONDS = 3.0
 _FILE = re.compile(r"\(([^():]*)(?::\d+)?\)$")
 
-WAYS: dict[str, Way] = {"bind": NAMED["operator"], "choose": CHOSEN["operator"]}
+VARIANTS: dict[str, BindVariant] = {"bind": NAMED["operator"], "choose": CHOSEN["operator"]}
 
 
 @asynccontextmanager
-async def watched(process: Measured, stacks: Path) -> AsyncIterator[None]:
+async def recorded(process: MeasuredProcess, stacks: Path) -> AsyncIterator[None]:
     """Have py-spy look at a process from now until it has ended; it has to end before this context is left."""
     asked = ["--pid", str(process.process.pid), "--rate", str(_PER_SECOND), "--duration", "unlimited", "--function"]
     command: list[str | Path] = [_SPY, "record", "--format", "raw", "--output", stacks, *asked]
@@ -52,24 +52,24 @@ async def watched(process: Measured, stacks: Path) -> AsyncIterator[None]:
         )
 
 
-async def profile(here: Place, what: str, links: int, stacks: Path) -> None:
+async def profile(service: BenchService, what: str, links: int, stacks: Path) -> None:
     """Do it once, with py-spy looking."""
     if what == "restart":
-        await here.populate(links)
-        await adopt(here)
-        async with operating(here.kubeconfig) as process, watched(process, stacks):
-            await process.synced()
-            await asyncio.sleep(_BEGIN_SECONDS)
-            await process.settled()
+        await service.populate(links)
+        await adopt(service)
+        async with running_operator(service.kubeconfig) as process, recorded(process, stacks):
+            await process.wait_synced()
+            await asyncio.sleep(_STARTUP_SECONDS)
+            await process.wait_idle()
         return
-    await warm_up(here)
-    async with operating(here.kubeconfig) as process:
-        await process.synced()
-        await asyncio.sleep(_BEGIN_SECONDS)
-        await process.settled()
-        async with watched(process, stacks):
-            await arrivals(here, replace(WAYS[what], works=nobody), range(links))
-            await asyncio.sleep(_BEGIN_SECONDS)
+    await warm_up(service)
+    async with running_operator(service.kubeconfig) as process:
+        await process.wait_synced()
+        await asyncio.sleep(_STARTUP_SECONDS)
+        await process.wait_idle()
+        async with recorded(process, stacks):
+            await create_and_wait(service, replace(VARIANTS[what], start_process=no_process), range(links))
+            await asyncio.sleep(_STARTUP_SECONDS)
 
 
 def _package(frame: str) -> str:
@@ -103,21 +103,21 @@ def show(stacks: Path, what: str, before: float) -> None:
     console = Console(width=None if sys.stdout.isatty() else 140)
     for title, found in (("package", packages), ("function", functions)):
         table = Table(title, "% of the samples", caption=f"{what}: {total} samples; load {before:.1f} before")
-        for name, number in found.most_common(_SHOWN):
+        for name, number in found.most_common(_MAX_ROWS):
             table.add_row(name, f"{number / total:.1%}")
         console.print(table)
 
 
 async def _run(options: argparse.Namespace, stacks: Path) -> None:
-    with cluster() as kubeconfig:
-        async with place(kubeconfig, options.pods) as here:
+    with start_cluster() as kubeconfig:
+        async with start_service(kubeconfig, options.pods) as here:
             await profile(here, options.what, options.links, stacks)
 
 
 def main() -> None:
     """Look, and say where the time went."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=[*WAYS, "restart"], default="bind")
+    parser.add_argument("what", nargs="?", choices=[*VARIANTS, "restart"], default="bind")
     parser.add_argument("--links", type=int, default=5000)
     parser.add_argument("--pods", type=int, default=10)
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where the stacks are to be kept")

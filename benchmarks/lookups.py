@@ -13,19 +13,19 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from measuring.place import cluster, place
-from measuring.pressing import (
+from measuring.bench_service import start_cluster, start_service
+from measuring.load_generator import (
     FAILED,
     P99,
     RATE,
-    Pressure,
-    answering,
-    changing,
+    LoadGenerator,
     free_port,
     make_reachable,
-    resolving,
+    moving_links,
+    pod_server,
+    running_resolver,
 )
-from measuring.report import Goal, Report, finish, parser
+from measuring.report import Goal, Report, argument_parser, finish
 from measuring.rounds import alternate, spreads
 
 LOOKUPS_PER_SECOND = 5_000
@@ -37,22 +37,22 @@ LIMIT_P99, LIMIT_RATE, LIMIT_MEMORY = 10, 15_000, 150
 async def measure(report: Report, folder: Path) -> None:
     """All rounds."""
     links, rounds = report.options["links"], report.options["rounds"]
-    pressure = Pressure(folder, report.options["seconds"], links)
+    pressure = LoadGenerator(folder, report.options["seconds"], links)
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    with cluster(gives_way=not report.options["beside"]) as kubeconfig, answering(folder) as plain:
-        async with place(kubeconfig, report.options["pods"]) as here:
+    with start_cluster(low_priority=not report.options["beside"]) as kubeconfig, pod_server(folder) as plain:
+        async with start_service(kubeconfig, report.options["pods"]) as here:
             await make_reachable(here)
             await here.populate(links)
-            async with resolving(kubeconfig, port, free_port()) as process, changing(here, links):
+            async with running_resolver(kubeconfig, port, free_port()) as process, moving_links(here, links):
                 turns = {
-                    way: partial(pressure.evenly, way, LOOKUPS_PER_SECOND, pressure.lookups(asked))
+                    way: partial(pressure.run_at_rate, way, LOOKUPS_PER_SECOND, pressure.lookup_targets(asked))
                     for way, asked in ((RESOLVER, url), (NGINX, plain))
                 }
                 report.rounds = await alternate(turns, rounds)
-                report.rounds[FASTEST] = [await pressure.as_fast_as_answered(url) for _ in range(rounds)]
+                report.rounds[FASTEST] = [await pressure.run_closed_loop(url) for _ in range(rounds)]
                 _, peak = process.mebibytes
-    report.more |= {"codes": pressure.codes, MEMORY: peak}
+    report.extra |= {"codes": pressure.codes, MEMORY: peak}
     report.goals = [
         Goal(f"p99 at {LOOKUPS_PER_SECOND:,} a second, ms", spreads(report.rounds[RESOLVER])[P99].median, LIMIT_P99),
         Goal("look-ups a second", spreads(report.rounds[FASTEST])[RATE].median, LIMIT_RATE, at_least=True),
@@ -63,7 +63,7 @@ async def measure(report: Report, folder: Path) -> None:
 
 def main() -> None:
     """Measure, and say what was found."""
-    options = parser(__doc__)
+    options = argument_parser(__doc__)
     options.add_argument("--links", type=int, default=100_000)
     options.add_argument("--pods", type=int, default=10)
     options.add_argument("--seconds", type=float, default=10, help="of each run")

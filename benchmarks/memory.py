@@ -8,10 +8,10 @@ and with all of them. The difference is what the links take.
 
 import asyncio
 
-from measuring.place import cluster, place
-from measuring.report import Goal, Report, finish, parser
+from measuring.bench_service import start_cluster, start_service
+from measuring.operator_start import PROCESSES, heap_sizes
+from measuring.report import Goal, Report, argument_parser, finish
 from measuring.rounds import spreads
-from measuring.starting import PROCESSES, heaps
 
 BYTES = "bytes a link"
 LIMIT = 400
@@ -20,13 +20,13 @@ LIMIT = 400
 async def measure(report: Report) -> None:
     """Empty, and then full."""
     options = report.options
-    with cluster() as kubeconfig:
-        async with place(kubeconfig, options["pods"]) as here:
-            empty = await heaps(here)
+    with start_cluster() as kubeconfig:
+        async with start_service(kubeconfig, options["pods"]) as here:
+            empty = await heap_sizes(here)
             await here.populate(options["links"])
             report.rounds = {kind: [] for kind in PROCESSES}
             for _ in range(options["rounds"]):
-                for kind, (links, held) in (await heaps(here)).items():
+                for kind, (links, held) in (await heap_sizes(here)).items():
                     report.rounds[kind].append({BYTES: (held - empty[kind][1]) / links})
     report.goals = [
         Goal(f"bytes a link, {kind}", spreads(found)[BYTES].median, LIMIT) for kind, found in report.rounds.items()
@@ -35,7 +35,7 @@ async def measure(report: Report) -> None:
 
 def main() -> None:
     """Measure, and say what was found."""
-    options = parser(__doc__, rounds=1)
+    options = argument_parser(__doc__, rounds=1)
     options.add_argument("--links", type=int, default=100_000)
     options.add_argument("--pods", type=int, default=10)
     asked = options.parse_args()

@@ -23,8 +23,8 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from measuring.place import await_kinds, body, cluster, every
-from measuring.processes import PROGRAM, Measured, running
+from measuring.bench_service import json_body, run_concurrently, start_cluster, wait_for_crds
+from measuring.processes import PROGRAM, MeasuredProcess, running_process
 from statefulroute.api.group import API_VERSION
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.connection import connect
@@ -36,7 +36,7 @@ SCRAPES = 20
 
 
 @dataclass(frozen=True)
-class Way:
+class OperatorVariant:
     """A way to run the operator.
 
     Attributes:
@@ -50,21 +50,21 @@ class Way:
     is_scraped: bool = False
 
 
-PLAIN = Way()
-DEBUG = Way(("--log-level", "debug"))
-SCRAPED = Way(("--bind-address", ADDRESS), is_scraped=True)
+PLAIN = OperatorVariant()
+DEBUG = OperatorVariant(("--log-level", "debug"))
+SCRAPED = OperatorVariant(("--bind-address", ADDRESS), is_scraped=True)
 
 #: What is measured, and beside what.
 PAIRS = {
     "plain, beside plain": (PLAIN, PLAIN),
     "metrics, scraped each 5 s, beside plain": (SCRAPED, PLAIN),
-    "hashed uids, beside plain": (Way(("--hash-uids",)), PLAIN),
+    "hashed uids, beside plain": (OperatorVariant(("--hash-uids",)), PLAIN),
     "traces, beside plain": (
-        Way(environment={"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{COLLECTOR_PORT}"}),
+        OperatorVariant(environment={"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{COLLECTOR_PORT}"}),
         PLAIN,
     ),
     "debug, beside plain": (DEBUG, PLAIN),
-    "debug and hashed uids, beside debug": (Way((*DEBUG.options, "--hash-uids")), DEBUG),
+    "debug and hashed uids, beside debug": (OperatorVariant((*DEBUG.options, "--hash-uids")), DEBUG),
 }
 
 
@@ -72,10 +72,10 @@ def _path(namespace: str, resource: str, group: str = API_VERSION) -> str:
     return f"/apis/{group}/namespaces/{namespace}/{resource}"
 
 
-async def fill(client: Client, namespace: str, routes: int, pods: int) -> None:
+async def create_objects(client: Client, namespace: str, routes: int, pods: int) -> None:
     """Make a namespace, StatefulSets, pods that are Ready, and routes."""
-    await client.post("/api/v1/namespaces", body({"metadata": {"name": namespace}}))
-    await client.post(f"/api/v1/namespaces/{namespace}/serviceaccounts", body({"metadata": {"name": "default"}}))
+    await client.post("/api/v1/namespaces", json_body({"metadata": {"name": namespace}}))
+    await client.post(f"/api/v1/namespaces/{namespace}/serviceaccounts", json_body({"metadata": {"name": "default"}}))
 
     async def make(number: int) -> None:
         name = f"game-{number}"
@@ -83,19 +83,19 @@ async def fill(client: Client, namespace: str, routes: int, pods: int) -> None:
         template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "room", "image": "room"}]}}
         spec = {"serviceName": name, "replicas": pods, "selector": {"matchLabels": labels}, "template": template}
         sets = _path(namespace, "statefulsets", "apps/v1")
-        made = json.loads(await client.post(sets, body({"metadata": {"name": name}, "spec": spec})))
+        made = json.loads(await client.post(sets, json_body({"metadata": {"name": name}, "spec": spec})))
         owner = {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": name, "uid": made["metadata"]["uid"]}
         owners = [{**owner, "controller": True}]
         for index in range(pods):
             metadata = {"name": f"{name}-{index}", "labels": labels, "ownerReferences": owners}
             path = f"/api/v1/namespaces/{namespace}/pods"
-            await client.post(path, body({"metadata": metadata, "spec": template["spec"]}))
+            await client.post(path, json_body({"metadata": metadata, "spec": template["spec"]}))
             status = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
-            await client.merge_patch(f"{path}/{name}-{index}/status", body({"status": status}))
+            await client.merge_patch(f"{path}/{name}-{index}/status", json_body({"status": status}))
         route = {"apiVersion": API_VERSION, "kind": "StatefulRoute", "metadata": {"name": name}, "spec": {}}
-        await client.post(_path(namespace, "statefulroutes"), body(route))
+        await client.post(_path(namespace, "statefulroutes"), json_body(route))
 
-    await every(make, range(routes))
+    await run_concurrently(make, range(routes))
 
 
 async def bind(client: Client, namespace: str, options: argparse.Namespace) -> None:
@@ -107,7 +107,7 @@ async def bind(client: Client, namespace: str, options: argparse.Namespace) -> N
         spec = {"routeName": route, "uid": f"user-{number}"}
         metadata = {"name": f"{route}.user-{number}"}
         await client.post(
-            path, body({"apiVersion": API_VERSION, "kind": "PodLink", "metadata": metadata, "spec": spec})
+            path, json_body({"apiVersion": API_VERSION, "kind": "PodLink", "metadata": metadata, "spec": spec})
         )
 
     begun, coming = time.monotonic(), []
@@ -115,16 +115,16 @@ async def bind(client: Client, namespace: str, options: argparse.Namespace) -> N
         await asyncio.sleep(begun + number / options.rate - time.monotonic())
         coming.append(asyncio.create_task(come(number)))
     await asyncio.gather(*coming)
-    while await _bound(client, path) < options.links:  # noqa: ASYNC110 - there is no event to wait for
+    while await _count_bound(client, path) < options.links:  # noqa: ASYNC110 - there is no event to wait for
         await asyncio.sleep(0.5)
 
 
-async def _bound(client: Client, path: str) -> int:
+async def _count_bound(client: Client, path: str) -> int:
     listed = json.loads(await client.get(path, {"fieldSelector": "status.phase=Bound"}))
     return len(listed["items"])
 
 
-async def _scrape() -> None:
+async def _scrape_forever() -> None:
     """Read the metrics as Prometheus does, until cancelled."""
     async with aiohttp.ClientSession() as session:
         while True:
@@ -134,7 +134,7 @@ async def _scrape() -> None:
 
 
 @contextlib.asynccontextmanager
-async def collecting() -> AsyncIterator[None]:
+async def trace_collector() -> AsyncIterator[None]:
     """A collector of traces, which takes everything."""
 
     async def take(request: web.Request) -> web.Response:
@@ -151,20 +151,20 @@ async def collecting() -> AsyncIterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def watching(way: Way, namespace: str, kubeconfig: Path) -> AsyncIterator[Measured]:
+async def running_variant(way: OperatorVariant, namespace: str, kubeconfig: Path) -> AsyncIterator[MeasuredProcess]:
     """An operator that has begun and has nothing to do."""
     command: list[str | Path] = [PROGRAM, "operator", "--kubeconfig", kubeconfig, "--no-leader-elect"]
     command += ["--log-format", "json", "--watch-namespace", namespace, *way.options]
-    async with running(command, way.environment) as operator:
+    async with running_process(command, way.environment) as operator:
         await asyncio.sleep(3)
-        await operator.settled()
+        await operator.wait_idle()
         yield operator
 
 
 @contextlib.asynccontextmanager
-async def scraping(*ways: Way) -> AsyncIterator[None]:
+async def scraped(*ways: OperatorVariant) -> AsyncIterator[None]:
     """Read the metrics of whichever serves them."""
-    task = asyncio.create_task(_scrape()) if any(way.is_scraped for way in ways) else None
+    task = asyncio.create_task(_scrape_forever()) if any(way.is_scraped for way in ways) else None
     yield
     if task is not None:
         if task.done():
@@ -172,7 +172,7 @@ async def scraping(*ways: Way) -> AsyncIterator[None]:
         task.cancel()
 
 
-class Bench:
+class MonitoringBenchmark:
     """Measures on a cluster that is filled.
 
     Args:
@@ -186,24 +186,29 @@ class Bench:
         self._kubeconfig = kubeconfig
         self._options = options
 
-    async def pair(self, ways: tuple[Way, Way], namespaces: tuple[str, ...]) -> tuple[float, ...]:
+    async def measure_pair(
+        self, ways: tuple[OperatorVariant, OperatorVariant], namespaces: tuple[str, ...]
+    ) -> tuple[float, ...]:
         """The CPU milliseconds a binding of two ways that run at the same time, each in its namespace."""
         async with (
-            watching(ways[0], namespaces[0], self._kubeconfig) as first,
-            watching(ways[1], namespaces[1], self._kubeconfig) as second,
+            running_variant(ways[0], namespaces[0], self._kubeconfig) as first,
+            running_variant(ways[1], namespaces[1], self._kubeconfig) as second,
         ):
             both = (first, second)
             before = [each.cpu_seconds for each in both]
-            async with scraping(*ways):
+            async with scraped(*ways):
                 await asyncio.gather(*(bind(self._client, each, self._options) for each in namespaces))
             spent = [each.cpu_seconds - begun for each, begun in zip(both, before, strict=True)]
         for each in namespaces:
             await self._client.delete(_path(each, "podlinks"), b"{}")
         return tuple(seconds / self._options.links * 1000 for seconds in spent)
 
-    async def scrape(self) -> dict[str, Any]:
+    async def measure_scrape(self) -> dict[str, Any]:
         """The CPU milliseconds of one scrape, and its size."""
-        async with watching(SCRAPED, NAMESPACES[0], self._kubeconfig) as process, aiohttp.ClientSession() as session:
+        async with (
+            running_variant(SCRAPED, NAMESPACES[0], self._kubeconfig) as process,
+            aiohttp.ClientSession() as session,
+        ):
             before, size = process.cpu_seconds, 0
             for _ in range(SCRAPES):
                 async with session.get(f"http://{ADDRESS}/metrics") as response:
@@ -215,15 +220,15 @@ class Bench:
 async def bench(options: argparse.Namespace, kubeconfig: Path) -> dict[str, Any]:
     """All rounds; gives a row for each pair, and what one scrape costs."""
     costs: dict[str, list[tuple[float, ...]]] = {name: [] for name in PAIRS}
-    async with collecting(), connect(kubeconfig, None) as connection, Client(connection) as client:
-        await await_kinds(client)
+    async with trace_collector(), connect(kubeconfig, None) as connection, Client(connection) as client:
+        await wait_for_crds(client)
         for namespace in NAMESPACES:
-            await fill(client, namespace, options.routes, options.pods)
-        made = Bench(client, kubeconfig, options)
-        scrape = await made.scrape()
+            await create_objects(client, namespace, options.routes, options.pods)
+        made = MonitoringBenchmark(client, kubeconfig, options)
+        scrape = await made.measure_scrape()
         for number in range(options.rounds):
             for name, ways in PAIRS.items():
-                costs[name].append(await made.pair(ways, NAMESPACES if number % 2 else NAMESPACES[::-1]))
+                costs[name].append(await made.measure_pair(ways, NAMESPACES if number % 2 else NAMESPACES[::-1]))
     return {**vars(options), "scrape": scrape, "pairs": [_row(name, each) for name, each in costs.items() if each]}
 
 
@@ -246,7 +251,7 @@ def main() -> None:
     parser.add_argument("--pods", type=int, default=10, help="of each route")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    with cluster() as kubeconfig:
+    with start_cluster() as kubeconfig:
         found = asyncio.run(bench(options, kubeconfig))
     sys.stdout.write(f"{'':42}{'CPU ms a binding':>18}{'times':>8}  each round\n")
     for row in found["pairs"]:

@@ -11,42 +11,42 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from measuring.binding import P99, Way, arrivals, nobody
-from measuring.place import Place, cluster, every, place
-from measuring.processes import operating
-from measuring.report import Goal, Report, finish, parser
+from measuring.bench_service import BenchService, run_concurrently, start_cluster, start_service
+from measuring.binding import P99, BindVariant, create_and_wait, no_process
+from measuring.processes import running_operator
+from measuring.report import Goal, Report, argument_parser, finish
 from measuring.rounds import Figures, spreads
 
 RATE, BUSIEST, IDLEST = "moves/s", "most in a second", "least in a second"
 BEFORE, MEANWHILE, TIMES = "p99 ms before", "p99 ms meanwhile", "times"
-_LOST = 0
+_LOST_POD = 0
 _TOLERANCE = 0.1
 
 
-async def _come_elsewhere(place: Place, number: int) -> None:
-    await place.link(f"user-{number}", 1 + number % (place.pods - 1))
+async def _link_to_other_pod(service: BenchService, number: int) -> None:
+    await service.create_link(f"user-{number}", 1 + number % (service.pods - 1))
 
 
-async def _fill(place: Place, links: int) -> None:
-    await every(lambda number: place.link(f"user-{number}", _LOST), range(links))
-    await place.journal.until(lambda: not place.journal.waiting)
+async def _fill_lost_pod(service: BenchService, links: int) -> None:
+    await run_concurrently(lambda number: service.create_link(f"user-{number}", _LOST_POD), range(links))
+    await service.recorder.wait_until(lambda: not service.recorder.unbound)
 
 
-async def move(place: Place, links: int, pace: int, rate: float) -> Figures:
+async def move(service: BenchService, links: int, pace: int, rate: float) -> Figures:
     """Lose the pod, and wait until its links are all on others."""
-    journal, elsewhere = place.journal, Way(nobody, _come_elsewhere)
-    await place.clear()
-    await place.edit_route(pods=None, onPodLost={"action": "Rebind", "graceSeconds": 0})
+    journal, elsewhere = service.recorder, BindVariant(no_process, _link_to_other_pod)
+    await service.clear()
+    await service.edit_route(pods=None, onPodLost={"action": "Rebind", "graceSeconds": 0})
     users = range(links, links + math.ceil(links / pace * rate))
-    async with operating(place.kubeconfig, "--moves-per-second", str(pace)) as process:
-        await _fill(place, links)
-        await process.settled()
-        before = await arrivals(place, elsewhere, users, rate)
-        await process.settled()
-        await place.edit_route(pods=[{"index": _LOST, "routingState": "Shutdown"}])
-        during = await arrivals(place, elsewhere, range(users.stop, users.stop + len(users)), rate)
-        await journal.until(lambda: _LOST not in journal.carried())
-    return {**evenness(journal.moved), BEFORE: before[P99], MEANWHILE: during[P99], TIMES: during[P99] / before[P99]}
+    async with running_operator(service.kubeconfig, "--moves-per-second", str(pace)) as process:
+        await _fill_lost_pod(service, links)
+        await process.wait_idle()
+        before = await create_and_wait(service, elsewhere, users, rate)
+        await process.wait_idle()
+        await service.edit_route(pods=[{"index": _LOST_POD, "routingState": "Shutdown"}])
+        during = await create_and_wait(service, elsewhere, range(users.stop, users.stop + len(users)), rate)
+        await journal.wait_until(lambda: _LOST_POD not in journal.links_per_pod())
+    return {**evenness(journal.moved_at), BEFORE: before[P99], MEANWHILE: during[P99], TIMES: during[P99] / before[P99]}
 
 
 def evenness(moved: Sequence[float]) -> Figures:
@@ -60,8 +60,8 @@ async def measure(report: Report) -> None:
     """All rounds."""
     options = report.options
     asked = options["links"], options["pace"], options["rate"]
-    with cluster() as kubeconfig:
-        async with place(kubeconfig, options["pods"]) as here:
+    with start_cluster() as kubeconfig:
+        async with start_service(kubeconfig, options["pods"]) as here:
             found = [await move(here, *asked) for _ in range(options["rounds"])]
     report.rounds["operator"] = found
     over, pace = spreads(found), options["pace"]
@@ -74,7 +74,7 @@ async def measure(report: Report) -> None:
 
 def main() -> None:
     """Measure, and say what was found."""
-    options = parser(__doc__)
+    options = argument_parser(__doc__)
     options.add_argument("--links", type=int, default=5000, help="of the pod that is lost")
     options.add_argument("--pace", type=int, default=200, help="the operator's --moves-per-second")
     options.add_argument("--rate", type=float, default=20, help="how many users come in a second")

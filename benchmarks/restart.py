@@ -8,10 +8,10 @@ the process is idle. Writes are counted by the API server: of links, routes, pod
 
 import asyncio
 
-from measuring.place import cluster, place
-from measuring.report import Goal, Report, finish, parser
+from measuring.bench_service import start_cluster, start_service
+from measuring.operator_start import PEAK, START_CPU, SYNCED, WRITES, adopt, restart
+from measuring.report import Goal, Report, argument_parser, finish
 from measuring.rounds import Spread, spreads
-from measuring.starting import PEAK, START_CPU, SYNCED, WRITES, adopt, restart
 
 #: At 100,000 links.
 LIMITS = {SYNCED: 6.0, START_CPU: 3.5, PEAK: 170.0}
@@ -21,27 +21,27 @@ _LIMITS_AT = 100_000
 async def measure(report: Report) -> None:
     """Size after size, upwards: links stay."""
     options = report.options
-    with cluster() as kubeconfig:
-        async with place(kubeconfig, options["pods"]) as here:
+    with start_cluster() as kubeconfig:
+        async with start_service(kubeconfig, options["pods"]) as here:
             for size in sorted(options["sizes"]):
                 await here.populate(size)
                 await adopt(here)
                 report.rounds[f"{size:,} links"] = [await restart(here) for _ in range(options["rounds"])]
-    report.more["sizes"] = sorted(options["sizes"])
-    report.goals = [Goal(f"writes, {size}", _over(report, size)[WRITES].most, 0) for size in report.rounds]
+    report.extra["sizes"] = sorted(options["sizes"])
+    report.goals = [Goal(f"writes, {size}", _spreads_at(report, size)[WRITES].maximum, 0) for size in report.rounds]
     largest = f"{_LIMITS_AT:,} links"
     if largest in report.rounds:
-        found = _over(report, largest)
+        found = _spreads_at(report, largest)
         report.goals += [Goal(f"{name}, {largest}", found[name].median, limit) for name, limit in LIMITS.items()]
 
 
-def _over(report: Report, size: str) -> dict[str, Spread]:
+def _spreads_at(report: Report, size: str) -> dict[str, Spread]:
     return spreads(report.rounds[size])
 
 
 def main() -> None:
     """Measure, and say what was found."""
-    options = parser(__doc__)
+    options = argument_parser(__doc__)
     options.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000, _LIMITS_AT], metavar="LINKS")
     options.add_argument("--pods", type=int, default=10)
     asked = options.parse_args()

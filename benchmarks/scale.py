@@ -17,15 +17,15 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from measuring.comparison import compared, kept
-from measuring.numbers import number
-from measuring.report import Goal, Report, finish, parser
+from measuring.comparison import compare, load_results
+from measuring.numbers import format_number
+from measuring.report import Goal, Report, argument_parser, finish
 from measuring.rounds import Figures
-from measuring.simulated import ROLES, WROTE
+from measuring.simulation import ROLES, WROTE
 
 
 async def _simulate(role: str, links: int, pods: int) -> Mapping[str, float]:
-    command = [sys.executable, "-m", "measuring.simulated", role, str(links), str(pods)]
+    command = [sys.executable, "-m", "measuring.simulation", role, str(links), str(pods)]
     process = await asyncio.create_subprocess_exec(*command, cwd=Path(__file__).parent, stdout=asyncio.subprocess.PIPE)
     output, _ = await process.communicate()
     if process.returncode:
@@ -37,15 +37,15 @@ async def _simulate(role: str, links: int, pods: int) -> Mapping[str, float]:
 async def measure(report: Report) -> None:
     """Each size, and first of all none: what is there without links."""
     options = report.options
-    sizes = report.more["sizes"] = sorted(options["sizes"])
-    report.more["empty"] = await _simulate("operator", 0, options["pods"])
+    sizes = report.extra["sizes"] = sorted(options["sizes"])
+    report.extra["empty"] = await _simulate("operator", 0, options["pods"])
     for size in sizes:
         found: list[Figures] = []
         for _ in range(options["rounds"]):
             roles = [await _simulate(role, size, options["pods"]) for role in ROLES]
             found.append({name: value for figures in roles for name, value in figures.items()})
         report.rounds[f"{size:,} links"] = found
-    report.more["compared"] = compared(report.rounds, kept(options["measured"]))
+    report.extra["compared"] = compare(report.rounds, load_results(options["measured"]))
     report.goals = [
         Goal(f"writes, {size}", max(each[WROTE] for each in found), 0) for size, found in report.rounds.items()
     ]
@@ -55,14 +55,16 @@ def _show(rows: Sequence[Mapping[str, Any]]) -> None:
     """What was simulated beside what was measured."""
     table = Table("", "figure", "simulated", "measured", "ratio")
     for row in rows:
-        table.add_row(row["links"], row["figure"], *(number(row[name]) for name in ("simulated", "measured", "ratio")))
+        table.add_row(
+            row["links"], row["figure"], *(format_number(row[name]) for name in ("simulated", "measured", "ratio"))
+        )
     if rows:
         Console(width=None if sys.stdout.isatty() else 140).print(table)
 
 
 def main() -> None:
     """Simulate, and say what was found."""
-    options = parser(__doc__, rounds=1)
+    options = argument_parser(__doc__, rounds=1)
     options.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000], metavar="LINKS")
     options.add_argument("--pods", type=int, default=10)
     options.add_argument("--measured", type=Path, default=Path("benchmarks/results"), metavar="FOLDER")
@@ -70,7 +72,7 @@ def main() -> None:
     report = Report("scale", vars(asked))
     asyncio.run(measure(report))
     finish(report, asked)
-    _show(report.more["compared"])
+    _show(report.extra["compared"])
 
 
 if __name__ == "__main__":

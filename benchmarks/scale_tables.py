@@ -11,25 +11,25 @@ from pathlib import Path
 from typing import Any
 
 import apiserver
-from measuring import simulated
+from measuring import simulation
 from measuring.capacity import (
-    Costs,
     Installation,
     Limit,
+    LinkCosts,
     limits_of_links,
     limits_of_work,
     limits_of_writes,
     renewal_seconds,
 )
-from measuring.comparison import Kept, compared, kept
-from measuring.numbers import number
+from measuring.comparison import SavedResults, compare, load_results
+from measuring.numbers import format_number
 from measuring.rounds import spreads
 
 RESULTS = Path(__file__).parent / "results"
 DOCUMENT = Path(__file__).parents[1] / "docs" / "scale.md"
 _MIB = 2**20
 _TEMPORARY = (100_000, 1_000_000)
-_GIVEN = {
+_ASSUMPTIONS = {
     "apiserver_cores": "cores of the API server",
     "apiserver_gibibytes": "GiB of its memory",
     "etcd_cores": "cores of etcd's leader",
@@ -51,99 +51,107 @@ def medians(values: Mapping[str, Any]) -> list[tuple[int, Medians]]:
     return list(zip(values["sizes"], found, strict=True))
 
 
-def costs(found: Kept) -> Costs:
+def link_costs(found: SavedResults) -> LinkCosts:
     """What a link costs: simulated among the most links; what HTTP adds, and the servers, as measured among fewer."""
     links, many = medians(found["scale"])[-1]
     server = medians(found["apiserver"])[-1][1]
-    http = {row["figure"]: row["measured"] - row["simulated"] for row in rows(found)}
-    bind, choose = (max(0.0, http.get(name, 0.0)) for name in (simulated.BIND, simulated.CHOOSE))
+    http = {row["figure"]: row["measured"] - row["simulated"] for row in comparison_rows(found)}
+    bind, choose = (max(0.0, http.get(name, 0.0)) for name in (simulation.BIND, simulation.CHOOSE))
     empty = found["scale"]["empty"]
-    return Costs(
+    return LinkCosts(
         apiserver_write=server[apiserver.RENEWAL],
         apiserver_event=server[apiserver.EVENT],
         etcd_write=server[apiserver.ETCD_RENEWAL],
-        stored=server[apiserver.HELD["stored"]],
+        stored=server[apiserver.USAGE_FIGURES["stored"]],
         stored_write=server[apiserver.STORED_RENEWAL],
-        apiserver_bytes=server[apiserver.HELD["apiserver live"]],
+        apiserver_bytes=server[apiserver.USAGE_FIGURES["apiserver live"]],
         list_seconds=server[apiserver.LIST_SECONDS],
-        operator_bytes=(many[simulated.PEAK] - empty[simulated.PEAK]) * _MIB / links,
-        operator_read=(many[simulated.READ] + many[simulated.JUDGED]) * 1000 / links,
-        operator_bind=many[simulated.BIND] + bind,
-        operator_renewal=many[simulated.RENEW] + bind,
-        operator_move=many[simulated.CHOOSE] + choose,
-        stall=many[simulated.STALL] * 1000 / links,
+        operator_bytes=(many[simulation.PEAK] - empty[simulation.PEAK]) * _MIB / links,
+        operator_read=(many[simulation.READ] + many[simulation.JUDGED]) * 1000 / links,
+        operator_bind=many[simulation.BIND] + bind,
+        operator_renewal=many[simulation.RENEW] + bind,
+        operator_move=many[simulation.CHOOSE] + choose,
+        stall=many[simulation.STALL] * 1000 / links,
     )
 
 
-def rows(found: Kept) -> list[dict[str, Any]]:
+def comparison_rows(found: SavedResults) -> list[dict[str, Any]]:
     """The simulated figures beside the measured ones."""
-    return compared(found["scale"]["rounds"], found)
+    return compare(found["scale"]["rounds"], found)
 
 
-def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+def markdown_table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     """A table in Markdown."""
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *lines))
 
 
-def by_size(values: Mapping[str, Any]) -> str:
+def sizes_table(values: Mapping[str, Any]) -> str:
     """A row for each figure, a column for each size, and on what machine it was."""
     found = medians(values)
     names = list(dict.fromkeys(name for _, figures in found for name in figures))
-    lines = [[name, *(number(figures[name]) if name in figures else "" for _, figures in found)] for name in names]
+    lines = [
+        [name, *(format_number(figures[name]) if name in figures else "" for _, figures in found)] for name in names
+    ]
     machine = values["machine"]
     told = f"{machine['cores']} cores ({machine['processor']}), Python {machine['python']}"
     head = ["", *(f"{size:,} links" for size, _ in found)]
     busy = (
         ", so it had other work as well, and all times are too high" if machine["loadBefore"] > machine["cores"] else ""
     )
-    return f"{table(head, lines)}\n\n{told}; load {machine['loadBefore']:.1f} before{busy}."
+    return f"{markdown_table(head, lines)}\n\n{told}; load {machine['loadBefore']:.1f} before{busy}."
 
 
-def comparison(found: Kept) -> str:
+def comparison_table(found: SavedResults) -> str:
     """The simulated figures beside the measured ones."""
     lines = [
-        [row["links"], row["figure"], number(row["simulated"]), number(row["measured"]), f"{row['ratio']:.2f}"]
-        for row in rows(found)
+        [
+            row["links"],
+            row["figure"],
+            format_number(row["simulated"]),
+            format_number(row["measured"]),
+            f"{row['ratio']:.2f}",
+        ]
+        for row in comparison_rows(found)
     ]
-    return table(["", "figure", "simulated", "measured", "ratio"], lines)
+    return markdown_table(["", "figure", "simulated", "measured", "ratio"], lines)
 
 
-def given(_: Kept) -> str:
+def installation_table(_: SavedResults) -> str:
     """The assumed installation."""
     installation = Installation()
-    return table(
-        ["", ""], [[f"{getattr(installation, each.name):g}", _GIVEN[each.name]] for each in fields(installation)]
+    return markdown_table(
+        ["", ""], [[f"{getattr(installation, each.name):g}", _ASSUMPTIONS[each.name]] for each in fields(installation)]
     )
 
 
-def limits(found: Kept) -> str:
+def limits_table(found: SavedResults) -> str:
     """Every limit, and how seldom temporary links may be renewed."""
-    what, installation = costs(found), Installation()
+    what, installation = link_costs(found), Installation()
     groups = {"links": limits_of_links(what, installation), "writes a second": limits_of_writes(what, installation)}
     groups |= {f"{name} a second": found for name, found in limits_of_work(what, installation).items()}
     lines = [_line(name, limit) for name, found in groups.items() for limit in found]
     for links in _TEMPORARY:
         seconds = renewal_seconds(links, what, installation)
         lines.append(
-            [f"seconds between two renewals of {links:,} temporary links", "links / renewals", number(seconds)]
+            [f"seconds between two renewals of {links:,} temporary links", "links / renewals", format_number(seconds)]
         )
-    return table(["most, by", "reckoned", ""], lines)
+    return markdown_table(["most, by", "reckoned", ""], lines)
 
 
 def _line(name: str, limit: Limit) -> list[str]:
-    return [f"{name}: {limit.what}", limit.formula, number(limit.most)]
+    return [f"{name}: {limit.name}", limit.formula, format_number(limit.maximum)]
 
 
-TABLES: dict[str, Callable[[Kept], str]] = {
-    "compared": comparison,
-    "simulated": lambda found: by_size(found["scale"]),
-    "apiserver": lambda found: by_size(found["apiserver"]),
-    "given": given,
-    "limits": limits,
+TABLES: dict[str, Callable[[SavedResults], str]] = {
+    "compared": comparison_table,
+    "simulated": lambda found: sizes_table(found["scale"]),
+    "apiserver": lambda found: sizes_table(found["apiserver"]),
+    "given": installation_table,
+    "limits": limits_table,
 }
 
 
-def written(document: str, found: Kept) -> str:
+def render(document: str, found: SavedResults) -> str:
     """The document with its tables made anew."""
     for name, make in TABLES.items():
         begin, end = (f"<!-- {mark} {name} -->\n" for mark in ("begin", "end"))
@@ -159,7 +167,7 @@ def main() -> None:
     options.add_argument("--check", action="store_true", help="write nothing")
     asked = options.parse_args()
     before = DOCUMENT.read_text()
-    after = written(before, kept(RESULTS))
+    after = render(before, load_results(RESULTS))
     if not asked.check:
         DOCUMENT.write_text(after)
     elif after != before:

@@ -9,9 +9,9 @@ wait is from before a link is made until a watch says that it is bound.
 import asyncio
 from functools import partial
 
+from measuring.bench_service import start_cluster, start_service
 from measuring.binding import CHOSEN, NAMED, P50, P99, bind, warm_up
-from measuring.place import cluster, place
-from measuring.report import Goal, Report, finish, parser
+from measuring.report import Goal, Report, argument_parser, finish
 from measuring.rounds import alternate, ratio
 
 #: How many times the ceiling's wait is let pass: half of the users, and all but a hundredth of them.
@@ -23,8 +23,8 @@ async def measure(report: Report) -> None:
     options = report.options
     links = round(options["rate"] * options["seconds"])
     ways = {f"{kind}, {name}": way for kind, two in (("named", NAMED), ("chosen", CHOSEN)) for name, way in two.items()}
-    with cluster() as kubeconfig:
-        async with place(kubeconfig, options["pods"]) as here:
+    with start_cluster() as kubeconfig:
+        async with start_service(kubeconfig, options["pods"]) as here:
             await warm_up(here)
             turns = {name: partial(bind, here, way, links, options["rate"]) for name, way in ways.items()}
             report.rounds = await alternate(turns, options["rounds"])
@@ -41,7 +41,7 @@ def _times(report: Report, kind: str, figure: str) -> float:
 
 def main() -> None:
     """Measure, and say what was found."""
-    options = parser(__doc__)
+    options = argument_parser(__doc__)
     options.add_argument("--rate", type=float, default=100, help="links a second")
     options.add_argument("--seconds", type=float, default=60, help="of each way in a round")
     options.add_argument("--pods", type=int, default=10)

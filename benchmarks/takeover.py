@@ -13,94 +13,94 @@ import signal
 import time
 from contextlib import suppress
 
-from measuring.place import NAMESPACE, Place, cluster, place
-from measuring.processes import Measured, operating
-from measuring.report import Goal, Report, finish, parser
+from measuring.bench_service import NAMESPACE, BenchService, start_cluster, start_service
+from measuring.operator_start import adopt
+from measuring.processes import MeasuredProcess, running_operator
+from measuring.report import Goal, Report, argument_parser, finish
 from measuring.rounds import Figures, spreads
-from measuring.starting import adopt
-from statefulroute.api.rbac import LEASE
+from statefulroute.api.rbac import DEFAULT_LEASE_NAME
 from statefulroute.cluster.errors import NotFoundError
 
 WAIT, REPEATED, OTHERS = "s to the first binding", "writes beyond one a link", "writes of links that were bound"
 LEASE_SECONDS = 15.0
-_LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/{LEASE}"
-_FAR_SECONDS = 1.0
+_LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/{DEFAULT_LEASE_NAME}"
+_WARM_UP_SECONDS = 1.0
 
 
-async def _holder(place: Place) -> str | None:
+async def _holder(service: BenchService) -> str | None:
     with suppress(NotFoundError):
-        return str(json.loads(await place.client.get(_LEASE))["spec"].get("holderIdentity") or "") or None
+        return str(json.loads(await service.client.get(_LEASE))["spec"].get("holderIdentity") or "") or None
     return None
 
 
-async def _leads(place: Place, process: Measured) -> None:
+async def _wait_until_leading(service: BenchService, process: MeasuredProcess) -> None:
     """Wait until an operator has begun, and somebody holds the Lease."""
-    await process.synced()
-    while await _holder(place) is None:  # noqa: ASYNC110 - there is no event to wait for
+    await process.wait_synced()
+    while await _holder(service) is None:  # noqa: ASYNC110 - there is no event to wait for
         await asyncio.sleep(0.1)
 
 
-async def _come(place: Place, rate: float) -> None:
+async def _create_links(service: BenchService, rate: float) -> None:
     number, begun = 0, time.monotonic()
     async with asyncio.TaskGroup() as coming:
         while True:
             await asyncio.sleep(begun + number / rate - time.monotonic())
-            coming.create_task(place.link(f"late-{number}", number % place.pods))
+            coming.create_task(service.create_link(f"late-{number}", number % service.pods))
             number += 1
 
 
-async def take_over(place: Place, rate: float) -> Figures:
+async def take_over(service: BenchService, rate: float) -> Figures:
     """Kill the one that leads, and wait for the other to bind all who have come."""
-    journal = place.journal
+    journal = service.recorder
     options = ("--leader-elect", "--lease-namespace", NAMESPACE)
-    async with operating(place.kubeconfig, *options) as leader:
-        await _leads(place, leader)
-        async with operating(place.kubeconfig, *options) as standby:
-            await standby.synced()
-            await standby.settled()
-            journal.forget()
-            written = await place.writes()
-            coming = asyncio.create_task(_come(place, rate))
-            await journal.until(lambda: len(journal.bound) > rate * _FAR_SECONDS)
+    async with running_operator(service.kubeconfig, *options) as leader:
+        await _wait_until_leading(service, leader)
+        async with running_operator(service.kubeconfig, *options) as standby:
+            await standby.wait_synced()
+            await standby.wait_idle()
+            journal.reset()
+            written = await service.count_writes()
+            coming = asyncio.create_task(_create_links(service, rate))
+            await journal.wait_until(lambda: len(journal.bound_at) > rate * _WARM_UP_SECONDS)
             leader.process.send_signal(signal.SIGKILL)
             killed = time.monotonic()
             await asyncio.to_thread(leader.process.wait)
-            await asyncio.sleep(_FAR_SECONDS / 2)  # until the watch has brought what the leader has written
-            before = len(journal.bound)
-            await journal.until(lambda: len(journal.bound) > before)
-            wait = list(journal.bound.values())[before] - killed
+            await asyncio.sleep(_WARM_UP_SECONDS / 2)  # until the watch has brought what the leader has written
+            before = len(journal.bound_at)
+            await journal.wait_until(lambda: len(journal.bound_at) > before)
+            wait = list(journal.bound_at.values())[before] - killed
             coming.cancel()
             await asyncio.wait([coming])
-            await journal.until(lambda: not journal.waiting)
-            await standby.settled()
-    acknowledged = (await place.writes() - written)["PATCH podlinks/status"]
-    old = sum(number for name, number in journal.versions.items() if name not in journal.begun)
-    return {WAIT: wait, REPEATED: acknowledged - len(journal.begun), OTHERS: old}
+            await journal.wait_until(lambda: not journal.unbound)
+            await standby.wait_idle()
+    acknowledged = (await service.count_writes() - written)["PATCH podlinks/status"]
+    old = sum(number for name, number in journal.versions.items() if name not in journal.created_at)
+    return {WAIT: wait, REPEATED: acknowledged - len(journal.created_at), OTHERS: old}
 
 
 async def measure(report: Report) -> None:
     """All rounds: in each, both operators are new."""
     options = report.options
-    with cluster() as kubeconfig:
-        async with place(kubeconfig, options["pods"]) as here:
+    with start_cluster() as kubeconfig:
+        async with start_service(kubeconfig, options["pods"]) as here:
             await here.populate(options["links"])
             await adopt(here)
             found = []
             for _ in range(options["rounds"]):
                 found.append(await take_over(here, options["rate"]))
-                await here.remove(here.journal.begun)
+                await here.remove(here.recorder.created_at)
     report.rounds["operator"] = found
     over = spreads(found)
     report.goals = [
-        Goal(WAIT, over[WAIT].most, LEASE_SECONDS + 1),
-        Goal(REPEATED, over[REPEATED].most, 0),
-        Goal(OTHERS, over[OTHERS].most, 0),
+        Goal(WAIT, over[WAIT].maximum, LEASE_SECONDS + 1),
+        Goal(REPEATED, over[REPEATED].maximum, 0),
+        Goal(OTHERS, over[OTHERS].maximum, 0),
     ]
 
 
 def main() -> None:
     """Measure, and say what was found."""
-    options = parser(__doc__)
+    options = argument_parser(__doc__)
     options.add_argument("--links", type=int, default=100_000)
     options.add_argument("--rate", type=float, default=20, help="how many users come in a second")
     options.add_argument("--pods", type=int, default=10)

@@ -19,9 +19,9 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from measuring.place import await_kinds, body, cluster, every
-from measuring.processes import Measured, operating
-from measuring.report import Goal, Report, finish, parser
+from measuring.bench_service import json_body, run_concurrently, start_cluster, wait_for_crds
+from measuring.processes import MeasuredProcess, running_operator
+from measuring.report import Goal, Report, argument_parser, finish
 from measuring.rounds import Figures, alternate, spreads
 from statefulroute.api.group import API_VERSION
 from statefulroute.cluster.client import Client
@@ -32,22 +32,22 @@ _DAY = 86_400
 _REQUESTS = re.compile(r'^apiserver_request_total\{.*?resource="(\w*)",.*?verb="(\w+)".*\} (\S+)$', re.MULTILINE)
 
 
-CORE, ASKED, WRITES = "% of a core", "pods asked a second", "patches a second"
-IDLE, STILL, MOVING = "nothing due", "loads stand still", "every load changes"
+CORE, LOAD_REQUESTS, WRITES = "% of a core", "pods asked a second", "patches a second"
+IDLE, UNCHANGED, CHANGING = "nothing due", "loads stand still", "every load changes"
 LIMIT_CORE = 25
 
 
-class Pods:
+class LoadEndpoint:
     """Answers for every pod."""
 
     def __init__(self) -> None:
-        self.asked = 0
-        self.changing = False
+        self.request_count = 0
+        self.is_changing = False
 
     async def load(self, _: web.Request) -> web.Response:
         """A pod's load."""
-        self.asked += 1
-        return web.json_response({"loadState": random.randint(0, 100) if self.changing else 5, "waitingTasks": 0})
+        self.request_count += 1
+        return web.json_response({"loadState": random.randint(0, 100) if self.is_changing else 5, "waitingTasks": 0})
 
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
@@ -61,13 +61,13 @@ class Pods:
         await runner.cleanup()
 
 
-async def fill(client: Client, routes: int, pods: int) -> None:
+async def create_objects(client: Client, routes: int, pods: int) -> None:
     """Make namespaces, StatefulSets, their pods, and routes."""
     namespaces = [f"bench-{number}" for number in range(max(1, routes // 50))]
     for name in namespaces:
-        await client.post("/api/v1/namespaces", body({"metadata": {"name": name}}))
+        await client.post("/api/v1/namespaces", json_body({"metadata": {"name": name}}))
         account = {"metadata": {"name": "default"}}
-        await client.post(f"/api/v1/namespaces/{name}/serviceaccounts", body(account))
+        await client.post(f"/api/v1/namespaces/{name}/serviceaccounts", json_body(account))
 
     async def make(number: int) -> None:
         namespace, name = namespaces[number % len(namespaces)], f"game-{number}"
@@ -75,7 +75,7 @@ async def fill(client: Client, routes: int, pods: int) -> None:
         template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "room", "image": "room"}]}}
         spec = {"serviceName": name, "replicas": pods, "selector": {"matchLabels": labels}, "template": template}
         sets = f"/apis/apps/v1/namespaces/{namespace}/statefulsets"
-        made = json.loads(await client.post(sets, body({"metadata": {"name": name}, "spec": spec})))
+        made = json.loads(await client.post(sets, json_body({"metadata": {"name": name}, "spec": spec})))
         owner = {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": name, "uid": made["metadata"]["uid"]}
         for index in range(pods):
             place = number * pods + index
@@ -87,17 +87,17 @@ async def fill(client: Client, routes: int, pods: int) -> None:
             }
             pod = {"metadata": metadata, "spec": template["spec"]}
             path = f"/api/v1/namespaces/{namespace}/pods"
-            await client.post(path, body(pod))
+            await client.post(path, json_body(pod))
             status = {
                 "phase": "Running",
                 "podIP": ip,
                 "podIPs": [{"ip": ip}],
                 "conditions": [{"type": "Ready", "status": "True"}],
             }
-            await client.merge_patch(f"{path}/{name}-{index}/status", body({"status": status}))
-        await client.post(_routes(namespace), body(_route(name)))
+            await client.merge_patch(f"{path}/{name}-{index}/status", json_body({"status": status}))
+        await client.post(_routes(namespace), json_body(_route(name)))
 
-    await every(make, range(routes))
+    await run_concurrently(make, range(routes))
 
 
 def _routes(namespace: str) -> str:
@@ -123,9 +123,9 @@ async def _edit_periods(client: Client, seconds: int) -> None:
     async def edit(number: int) -> None:
         metadata = listed[number]["metadata"]
         path = f"{_routes(metadata['namespace'])}/{metadata['name']}"
-        await client.merge_patch(path, body({"spec": _periods(seconds)}))
+        await client.merge_patch(path, json_body({"spec": _periods(seconds)}))
 
-    await every(edit, range(len(listed)))
+    await run_concurrently(edit, range(len(listed)))
 
 
 async def _writes(client: Client) -> float:
@@ -134,7 +134,7 @@ async def _writes(client: Client) -> float:
     return sum(float(n) for resource, verb, n in found if verb == "PATCH" and resource in {"statefulroutes", "pods"})
 
 
-class Bench:
+class TimersBenchmark:
     """Measures the phases.
 
     Args:
@@ -145,7 +145,9 @@ class Bench:
         period: of the timers, in seconds, where something is due.
     """
 
-    def __init__(self, operator: Measured, pods: Pods, client: Client, seconds: float, period: int) -> None:
+    def __init__(
+        self, operator: MeasuredProcess, pods: LoadEndpoint, client: Client, seconds: float, period: int
+    ) -> None:
         self._operator = operator
         self._pods = pods
         self._client = client
@@ -155,31 +157,31 @@ class Bench:
     async def idle(self) -> Figures:
         """Nothing is due."""
         await _edit_periods(self._client, _DAY)
-        await self._operator.settled(5)
-        return await self._measured()
+        await self._operator.wait_idle(5)
+        return await self._measure()
 
-    async def still(self) -> Figures:
+    async def unchanged(self) -> Figures:
         """Loads are asked for and stay as they are."""
-        self._pods.changing = False
+        self._pods.is_changing = False
         await _edit_periods(self._client, self._period)
         await asyncio.sleep(2 * self._period)  # until every timer has had its second turn
-        return await self._measured()
+        return await self._measure()
 
-    async def moving(self) -> Figures:
+    async def changing(self) -> Figures:
         """Every load changes."""
-        self._pods.changing = True
+        self._pods.is_changing = True
         await _edit_periods(self._client, self._period)
         await asyncio.sleep(self._period)
-        return await self._measured()
+        return await self._measure()
 
-    async def _measured(self) -> Figures:
-        cpu, asked, writes = self._operator.cpu_seconds, self._pods.asked, await _writes(self._client)
+    async def _measure(self) -> Figures:
+        cpu, asked, writes = self._operator.cpu_seconds, self._pods.request_count, await _writes(self._client)
         begun = time.monotonic()
         await asyncio.sleep(self._seconds)
         passed = time.monotonic() - begun
         return {
             CORE: (self._operator.cpu_seconds - cpu) / passed * 100,
-            ASKED: (self._pods.asked - asked) / passed,
+            LOAD_REQUESTS: (self._pods.request_count - asked) / passed,
             WRITES: (await _writes(self._client) - writes) / passed,
         }
 
@@ -192,29 +194,29 @@ async def _largest_status(client: Client) -> int:
 async def measure(report: Report) -> None:
     """All phases."""
     options = report.options
-    pods = Pods()
-    with cluster() as kubeconfig:
+    pods = LoadEndpoint()
+    with start_cluster() as kubeconfig:
         async with pods.serving(), connect(kubeconfig, None) as connection, Client(connection) as client:
-            await await_kinds(client)
-            await fill(client, options["routes"], options["pods"])
-            async with operating(kubeconfig) as operator:
-                await operator.synced()
-                bench = Bench(operator, pods, client, options["seconds"], options["period"])
-                phases = {IDLE: bench.idle, STILL: bench.still, MOVING: bench.moving}
+            await wait_for_crds(client)
+            await create_objects(client, options["routes"], options["pods"])
+            async with running_operator(kubeconfig) as operator:
+                await operator.wait_synced()
+                bench = TimersBenchmark(operator, pods, client, options["seconds"], options["period"])
+                phases = {IDLE: bench.idle, UNCHANGED: bench.unchanged, CHANGING: bench.changing}
                 report.rounds = await alternate(phases, options["rounds"])
-                report.more["peakMemoryMiB"] = operator.mebibytes[1]
-            report.more["largestRouteBytes"] = await _largest_status(client)
-    still, moving = (spreads(report.rounds[phase]) for phase in (STILL, MOVING))
+                report.extra["peakMemoryMiB"] = operator.mebibytes[1]
+            report.extra["largestRouteBytes"] = await _largest_status(client)
+    still, moving = (spreads(report.rounds[phase]) for phase in (UNCHANGED, CHANGING))
     report.goals = [
-        Goal(f"{CORE}, {STILL}", still[CORE].median, LIMIT_CORE),
-        Goal(f"{CORE}, {MOVING}", moving[CORE].median, LIMIT_CORE),
-        Goal(f"patches, {STILL}", still[WRITES].most, 0),
+        Goal(f"{CORE}, {UNCHANGED}", still[CORE].median, LIMIT_CORE),
+        Goal(f"{CORE}, {CHANGING}", moving[CORE].median, LIMIT_CORE),
+        Goal(f"patches, {UNCHANGED}", still[WRITES].maximum, 0),
     ]
 
 
 def main() -> None:
     """Measure, and say what was found."""
-    options = parser(__doc__, rounds=1)
+    options = argument_parser(__doc__, rounds=1)
     options.add_argument("--routes", type=int, default=200)
     options.add_argument("--pods", type=int, default=25, help="of each route")
     options.add_argument("--period", type=int, default=30, help="seconds")

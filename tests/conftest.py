@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from harness.kubectl import Kubectl
-from harness.namespaces import fresh_namespace
-from harness.objects import pod_link
-from harness.operator import OperatorProcess, OperatorSeat
-from harness.patience import eventually
-from harness.witness import Witness
 from localcluster import LocalCluster
-from statefulroute.api.vocabulary import ONLY_LOCAL_NAMESPACE
+from statefulroute.api.vocabulary import FOREIGN_NAMESPACE_MESSAGE
+from support.independent_client import IndependentClient
+from support.kubectl import Kubectl
+from support.namespaces import fresh_namespace
+from support.objects import pod_link
+from support.operator_process import OperatorProcess, OperatorSlot
+from support.waiting import eventually
 
 ROOT = Path(__file__).parents[1]
 
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 BUILD_SECONDS = 1800
 
 _uids = map("user-{}".format, count())
-_SEAT = pytest.StashKey[OperatorSeat]()
+_OPERATOR_SLOT = pytest.StashKey[OperatorSlot]()
 
 
 def pytest_configure() -> None:
@@ -44,9 +44,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A test that fails shows what the operator has logged."""
     report = yield
-    seat = item.config.stash.get(_SEAT, None)
-    if report.failed and seat is not None and seat.operator is not None:
-        report.sections.append(("the operator's log", seat.operator.last_lines))
+    operator_slot = item.config.stash.get(_OPERATOR_SLOT, None)
+    if report.failed and operator_slot is not None and operator_slot.operator is not None:
+        report.sections.append(("the operator's log", operator_slot.operator.last_lines))
     return report
 
 
@@ -78,7 +78,7 @@ def installed(kubectl: Kubectl) -> Kubectl:
     kubectl.run("apply", "--filename", str(ROOT / "deploy/admission")).expect_success()
     elsewhere = pod_link(namespace="kube-system")
     eventually(
-        lambda: ONLY_LOCAL_NAMESPACE in kubectl.within("default").try_out(elsewhere).stderr,
+        lambda: FOREIGN_NAMESPACE_MESSAGE in kubectl.within("default").dry_run(elsewhere).stderr,
         "the admission policy refuses a link into another namespace",
     )
     return kubectl
@@ -104,9 +104,9 @@ def uid() -> str:
 
 
 @pytest.fixture(scope="session")
-def witness(cluster: LocalCluster) -> Witness:
+def independent_client(cluster: LocalCluster) -> IndependentClient:
     """A client that shares nothing with the product."""
-    return Witness(cluster.kubeconfig)
+    return IndependentClient(cluster.kubeconfig)
 
 
 @pytest.fixture(scope="session")
@@ -117,35 +117,35 @@ def runs_pods(cluster: LocalCluster) -> None:
 
 
 @pytest.fixture(scope="session")
-def seat(
+def operator_slot(
     cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
-) -> Iterator[OperatorSeat]:
+) -> Iterator[OperatorSlot]:
     """The one place for an operator."""
-    pytestconfig.stash[_SEAT] = made = OperatorSeat(cluster.kubeconfig, tmp_path_factory.mktemp("operators"))
+    pytestconfig.stash[_OPERATOR_SLOT] = made = OperatorSlot(cluster.kubeconfig, tmp_path_factory.mktemp("operators"))
     yield made
-    assert not made.is_taken
+    assert not made.is_occupied
 
 
 @pytest.fixture(scope="module")
-def operator(runs_pods: None, installed: Kubectl, seat: OperatorSeat) -> Iterator[OperatorProcess]:
+def operator(runs_pods: None, installed: Kubectl, operator_slot: OperatorSlot) -> Iterator[OperatorProcess]:
     """An operator that serves the tests of a module."""
     del runs_pods, installed  # the kinds must be known before it starts
-    with seat.taken() as process:
+    with operator_slot.acquire() as process:
         yield process.start()
         process.stop()
-        assert process.complaints() == []
+        assert process.errors() == []
 
 
 @pytest.fixture
-def own_operator(runs_pods: None, installed: Kubectl, seat: OperatorSeat) -> Iterator[OperatorProcess]:
+def own_operator(runs_pods: None, installed: Kubectl, operator_slot: OperatorSlot) -> Iterator[OperatorProcess]:
     """An operator for this test alone, to be killed and started as it likes; it serves already."""
     del runs_pods, installed
-    with seat.taken() as process:
+    with operator_slot.acquire() as process:
         yield process.start()
 
 
 @pytest.fixture(scope="module")
-def nothing_else_happens(installed: Kubectl, witness: Witness) -> None:
+def quiet_cluster(installed: Kubectl, independent_client: IndependentClient) -> None:
     """The API server counts for the whole cluster: wait until nothing of earlier tests is left in it."""
     del installed  # the kinds must be known
-    eventually(lambda: not witness.leftovers(), "nothing of earlier tests is left")
+    eventually(lambda: not independent_client.leftovers(), "nothing of earlier tests is left")

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 UV = Path(sys.executable).parent / "uv"
 
 
-def interpreter(version: str) -> str | None:
+def find_interpreter(version: str) -> str | None:
     """The path of a Python of this version: on PATH, installed by uv, or installed by pyenv; None without one."""
     command = [str(UV), "python", "find", "--no-python-downloads", "--no-project", "--system", version]
     found = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT.parent)
@@ -24,7 +24,7 @@ def interpreter(version: str) -> str | None:
     return next((str(python) for python in pyenv.glob(f"versions/{version}.*/bin/python")), None)
 
 
-def environment(version: str, python: str) -> Path:
+def create_environment(version: str, python: str) -> Path:
     """An environment of this Python with everything that the lock names."""
     folder = ROOT / f".venv-{version}"
     lock = ROOT / "requirements/dev.txt"
@@ -52,12 +52,12 @@ def main() -> None:
     for version in SUPPORTED:
         if version == own:
             continue
-        python = interpreter(version)
+        python = find_interpreter(version)
         if python is None:
             print(f"Python {version}: skipped, this machine has none")  # noqa: T201
             continue
         print(f"Python {version}: the unit tests", flush=True)  # noqa: T201
-        run(str(environment(version, python) / "bin/python"), "-m", "pytest", "-q", "tests/unit")
+        run(str(create_environment(version, python) / "bin/python"), "-m", "pytest", "-q", "tests/unit")
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ class Installation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Costs:
+class LinkCosts:
     """What a link, a write or an event costs. CPU times are milliseconds.
 
     Attributes:
@@ -74,79 +74,85 @@ class Limit:
     """One limit.
 
     Attributes:
-        what: what is limited, and of what.
+        name: what is limited, and of what.
         formula: how it is reckoned, in words.
-        most: the limit.
+        maximum: the limit.
     """
 
-    what: str
+    name: str
     formula: str
-    most: float
+    maximum: float
 
 
-def limits_of_links(costs: Costs, given: Installation) -> list[Limit]:
+def limits_of_links(costs: LinkCosts, installation: Installation) -> list[Limit]:
     """How many links there may be, the lowest limit first."""
-    heap = given.apiserver_gibibytes * _GIB * given.busy / 2
+    heap = installation.apiserver_gibibytes * _GIB * installation.busy / 2
     found = [
-        Limit("etcd's quota", "busy x quota / stored", given.busy * given.etcd_gibibytes * _GIB / costs.stored),
+        Limit(
+            "etcd's quota",
+            "busy x quota / stored",
+            installation.busy * installation.etcd_gibibytes * _GIB / costs.stored,
+        ),
         Limit("API server's memory", "busy x memory / 2 / live bytes", heap / costs.apiserver_bytes),
         Limit(
             "operator's memory",
             "busy x memory / bytes at the peak",
-            given.busy * given.operator_gibibytes * _GIB / costs.operator_bytes,
+            installation.busy * installation.operator_gibibytes * _GIB / costs.operator_bytes,
         ),
         Limit(
             "time of a start",
             "seconds / (list + read and judge)",
-            given.start_seconds / (costs.list_seconds / 1000 + costs.operator_read / 1000),
+            installation.start_seconds / (costs.list_seconds / 1000 + costs.operator_read / 1000),
         ),
         Limit(
             "links of one route: event loop and Lease",
             "busy x renew deadline / stall",
-            given.busy * given.renew_deadline_seconds * 1000 / costs.stall,
+            installation.busy * installation.renew_deadline_seconds * 1000 / costs.stall,
         ),
     ]
-    return sorted(found, key=lambda limit: limit.most)
+    return sorted(found, key=lambda limit: limit.maximum)
 
 
-def limits_of_writes(costs: Costs, given: Installation) -> list[Limit]:
+def limits_of_writes(costs: LinkCosts, installation: Installation) -> list[Limit]:
     """How many writes of links there may be in a second, the lowest limit first."""
-    apiserver = costs.apiserver_write + max(0.0, costs.apiserver_event) * (given.watches - 1)
-    kept = given.busy * given.etcd_gibibytes * _GIB / 2  # the other half is for the links
+    apiserver = costs.apiserver_write + max(0.0, costs.apiserver_event) * (installation.watches - 1)
+    kept = installation.busy * installation.etcd_gibibytes * _GIB / 2  # the other half is for the links
     found = [
         Limit(
             "API server's CPU",
             "busy x cores / (write + watches x event)",
-            _rate(given, given.apiserver_cores, apiserver),
+            _rate(installation, installation.apiserver_cores, apiserver),
         ),
-        Limit("etcd's CPU", "busy x cores / write", _rate(given, given.etcd_cores, costs.etcd_write)),
+        Limit("etcd's CPU", "busy x cores / write", _rate(installation, installation.etcd_cores, costs.etcd_write)),
         Limit(
-            "etcd's quota", "busy x quota / 2 / (history x bytes)", kept / given.history_seconds / costs.stored_write
+            "etcd's quota",
+            "busy x quota / 2 / (history x bytes)",
+            kept / installation.history_seconds / costs.stored_write,
         ),
     ]
-    return sorted(found, key=lambda limit: limit.most)
+    return sorted(found, key=lambda limit: limit.maximum)
 
 
-def limits_of_work(costs: Costs, given: Installation) -> dict[str, list[Limit]]:
+def limits_of_work(costs: LinkCosts, installation: Installation) -> dict[str, list[Limit]]:
     """How many bindings, renewals and moves there may be in a second. Each is two writes, and work of the operator."""
-    writes = limits_of_writes(costs, given)[0]
+    writes = limits_of_writes(costs, installation)[0]
     work = {"bindings": costs.operator_bind, "renewals": costs.operator_renewal, "moves": costs.operator_move}
     return {
         name: sorted(
             (
-                Limit(writes.what, "writes / 2", writes.most / 2),
-                Limit("operator's CPU", f"busy / {name[:-1]}", _rate(given, 1, milliseconds)),
+                Limit(writes.name, "writes / 2", writes.maximum / 2),
+                Limit("operator's CPU", f"busy / {name[:-1]}", _rate(installation, 1, milliseconds)),
             ),
-            key=lambda limit: limit.most,
+            key=lambda limit: limit.maximum,
         )
         for name, milliseconds in work.items()
     }
 
 
-def renewal_seconds(links: int, costs: Costs, given: Installation) -> float:
+def renewal_seconds(links: int, costs: LinkCosts, installation: Installation) -> float:
     """How seldom so many temporary links have to be renewed, for all to be renewed in time."""
-    return links / limits_of_work(costs, given)["renewals"][0].most
+    return links / limits_of_work(costs, installation)["renewals"][0].maximum
 
 
-def _rate(given: Installation, cores: float, milliseconds: float) -> float:
-    return given.busy * cores * 1000 / milliseconds
+def _rate(installation: Installation, cores: float, milliseconds: float) -> float:
+    return installation.busy * cores * 1000 / milliseconds

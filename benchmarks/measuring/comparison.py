@@ -5,37 +5,37 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from measuring import simulated
-from measuring.ending import REMOVAL_CPU
+from measuring import simulation
+from measuring.link_expiry import REMOVAL_CPU
+from measuring.operator_start import PEAK, START_CPU
 from measuring.rounds import Figures, spreads
-from measuring.starting import PEAK, START_CPU
 
 #: The kept figures of each benchmark, by its name.
-Kept = Mapping[str, Mapping[str, Any]]
+SavedResults = Mapping[str, Mapping[str, Any]]
 
 BENCHMARKS = ("apiserver", "growth", "memory", "restart", "scale")
 
 #: The simulated figure, the benchmark, its way (None: that of as many links), and its figure.
 _PAIRS = (
-    (simulated.START, "restart", None, START_CPU),
-    (simulated.PEAK, "restart", None, PEAK),
+    (simulation.START, "restart", None, START_CPU),
+    (simulation.PEAK, "restart", None, PEAK),
     ("bytes a link, operator", "memory", "operator", "bytes a link"),
     ("bytes a link, resolver", "memory", "resolver", "bytes a link"),
     ("bytes a link, driver", "memory", "driver", "bytes a link"),
-    (simulated.BIND, "growth", None, "CPU ms to bind"),
-    (simulated.CHOOSE, "growth", None, "CPU ms to choose"),
-    (simulated.REMOVE, "growth", None, REMOVAL_CPU),
-    (simulated.LISTED, "apiserver", None, simulated.LISTED),
+    (simulation.BIND, "growth", None, "CPU ms to bind"),
+    (simulation.CHOOSE, "growth", None, "CPU ms to choose"),
+    (simulation.REMOVE, "growth", None, REMOVAL_CPU),
+    (simulation.LISTED, "apiserver", None, simulation.LISTED),
 )
 
 
-def kept(folder: Path) -> Kept:
+def load_results(folder: Path) -> SavedResults:
     """What is kept in a folder; a benchmark may be missing."""
     files = ((name, folder / f"{name}.json") for name in BENCHMARKS)
     return {name: json.loads(file.read_text()) for name, file in files if file.exists()}
 
 
-def compared(rounds: Mapping[str, Sequence[Figures]], measured: Kept) -> list[dict[str, Any]]:
+def compare(rounds: Mapping[str, Sequence[Figures]], measured: SavedResults) -> list[dict[str, Any]]:
     """A row for each figure of each size that was measured with as many links: both, and their ratio."""
     return [
         {"links": size, "figure": figure, "simulated": found[figure].median, "measured": other}
@@ -43,11 +43,11 @@ def compared(rounds: Mapping[str, Sequence[Figures]], measured: Kept) -> list[di
         for size, figures in rounds.items()
         for found in [spreads(figures)]
         for figure, benchmark, way, name in _PAIRS
-        if figure in found and (other := _measured(measured.get(benchmark), size, way, name))
+        if figure in found and (other := _measured_median(measured.get(benchmark), size, way, name))
     ]
 
 
-def _measured(values: Mapping[str, Any] | None, size: str, way: str | None, name: str) -> float | None:
+def _measured_median(values: Mapping[str, Any] | None, size: str, way: str | None, name: str) -> float | None:
     if values is None or (way is not None and f"{values['options']['links']:,} links" != size):
         return None
     found = values["rounds"].get(way or size)

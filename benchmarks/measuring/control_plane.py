@@ -17,13 +17,13 @@ _LIVE = re.compile(r"^go_memstats_heap_alloc_bytes (\S+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class CpuTime:
     """CPU seconds since they were started."""
 
     apiserver: float
     etcd: float
 
-    def since(self, before: "Spent", times: int) -> tuple[float, float]:
+    def milliseconds_per_operation(self, before: "CpuTime", times: int) -> tuple[float, float]:
         """The milliseconds that each has spent since then on one of so many."""
         return (self.apiserver - before.apiserver) * 1000 / times, (self.etcd - before.etcd) * 1000 / times
 
@@ -40,31 +40,31 @@ class ControlPlane:
         cluster = LocalCluster.attach(f"bench-{os.getpid()}")
         self._apiserver, self._etcd = (Usage(cluster.part(name).pid) for name in (APISERVER, ETCD))
 
-    def spent(self) -> Spent:
+    def cpu_time(self) -> CpuTime:
         """The CPU time until now."""
-        return Spent(self._apiserver.cpu_seconds, self._etcd.cpu_seconds)
+        return CpuTime(self._apiserver.cpu_seconds, self._etcd.cpu_seconds)
 
-    async def settled(self, share: float = 0.3) -> None:
+    async def wait_idle(self, share: float = 0.3) -> None:
         """Wait until both do less than this share of a core: what they do a while after a write is over."""
         while True:
-            before = self.spent()
+            before = self.cpu_time()
             await asyncio.sleep(1)
-            if sum(self.spent().since(before, 1000)) < share:
+            if sum(self.cpu_time().milliseconds_per_operation(before, 1000)) < share:
                 return
 
-    async def held(self) -> Figures:
+    async def resource_usage(self) -> Figures:
         """The MiB that both hold: resident, alive on the API server's heap after a collection, and stored by etcd."""
         await self._client.get("/debug/pprof/heap", {"gc": "1"})
         metrics = (await self._client.get("/metrics")).decode()
         return {
-            "apiserver live": _figure(_LIVE, metrics) / _MIB,
+            "apiserver live": _metric(_LIVE, metrics) / _MIB,
             "apiserver resident": self._apiserver.mebibytes[0],
             "etcd resident": self._etcd.mebibytes[0],
-            "stored": _figure(_STORED, metrics) / _MIB,
+            "stored": _metric(_STORED, metrics) / _MIB,
         }
 
 
-def _figure(pattern: re.Pattern[str], metrics: str) -> float:
+def _metric(pattern: re.Pattern[str], metrics: str) -> float:
     found = pattern.search(metrics)
     if found is None:
         raise SystemExit(f"the API server's metrics have no {pattern.pattern}")

@@ -13,52 +13,52 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
-from measuring.place import NAMESPACE
+from measuring.bench_service import NAMESPACE
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.clock import utc_now
 from statefulroute.cluster.connection import connect
-from statefulroute.cluster.mirror import Mirror
+from statefulroute.cluster.informers import Informers
 from statefulroute.controllers.links.counts import LinkCounts
-from statefulroute.controllers.links.expiry import Expiry
+from statefulroute.controllers.links.expiry import ExpiryController
 from statefulroute.controllers.monitoring.links import LinkMetrics
-from statefulroute.controllers.views import RouteViews
-from statefulroute.driver.cache import LinkCache
-from statefulroute.monitoring.address import Address
+from statefulroute.controllers.state_store import RouteStore
+from statefulroute.driver.link_cache import LinkCache
+from statefulroute.monitoring.bind_address import BindAddress
 from statefulroute.resolver.assembly import assemble
 from statefulroute.resolver.settings import Settings
 
 #: The number of links that are held.
-Count = Callable[[], int]
+LinkCount = Callable[[], int]
 
 
 @asynccontextmanager
-async def operator(client: Client) -> AsyncIterator[Count]:
+async def operator_state(client: Client) -> AsyncIterator[LinkCount]:
     """What an operator knows: the mirror, and all that listens to its links."""
-    mirror = Mirror(client)
+    mirror = Informers(client)
     counts, metrics = LinkCounts(), LinkMetrics(lambda: True)
-    mirror.links.cache.listen(counts.observe)
+    mirror.links.cache.listen(counts.link_changed)
     mirror.links.cache.listen(metrics.link_changed)
     mirror.routes.cache.listen(metrics.route_changed)
-    views = RouteViews(mirror, counts.of, utc_now)
-    counts.listen_first(views.carries)
-    expiry = Expiry(mirror.links.cache, lambda _: None, utc_now)
-    async with mirror.running():
+    views = RouteStore(mirror, counts.of, utc_now)
+    counts.listen_for_first_link(views.observe_first_link)
+    expiry = ExpiryController(mirror.links.cache, lambda _: None, utc_now)
+    async with mirror.run():
         await mirror.wait_synced()
         yield lambda: len(mirror.links.cache)
     del expiry  # it was held until here
 
 
 @asynccontextmanager
-async def resolver(client: Client) -> AsyncIterator[Count]:
+async def resolver_state(client: Client) -> AsyncIterator[LinkCount]:
     """What a resolver knows."""
-    parts = assemble(Settings(http_address=Address("127.0.0.1", 0)), client)
-    async with parts.directory.running():
-        await parts.directory.wait_synced()
-        yield lambda: len(parts.directory.links.cache)
+    parts = assemble(Settings(http_address=BindAddress("127.0.0.1", 0)), client)
+    async with parts.cache.run():
+        await parts.cache.wait_synced()
+        yield lambda: len(parts.cache.links.cache)
 
 
 @asynccontextmanager
-async def driver(client: Client) -> AsyncIterator[Count]:
+async def driver_state(client: Client) -> AsyncIterator[LinkCount]:
     """What a client driver knows that follows all links of its namespace."""
     held = 0
 
@@ -73,14 +73,14 @@ async def driver(client: Client) -> AsyncIterator[Count]:
         yield lambda: held
 
 
-KINDS: dict[str, Callable[[Client], AbstractAsyncContextManager[Count]]] = {
-    "operator": operator,
-    "resolver": resolver,
-    "driver": driver,
+KINDS: dict[str, Callable[[Client], AbstractAsyncContextManager[LinkCount]]] = {
+    "operator": operator_state,
+    "resolver": resolver_state,
+    "driver": driver_state,
 }
 
 
-async def held(kind: str, client: Client) -> tuple[int, int]:
+async def measure_heap(kind: str, client: Client) -> tuple[int, int]:
     """The links, and the bytes."""
     gc.collect()
     tracemalloc.start()
@@ -95,7 +95,7 @@ async def held(kind: str, client: Client) -> tuple[int, int]:
 async def measure(kind: str, kubeconfig: Path) -> tuple[int, int]:
     """The same, of what a cluster holds."""
     async with connect(kubeconfig) as connection, Client(connection) as client:
-        return await held(kind, client)
+        return await measure_heap(kind, client)
 
 
 if __name__ == "__main__":

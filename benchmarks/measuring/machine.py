@@ -5,7 +5,7 @@ import platform
 import re
 from pathlib import Path
 
-_LEAST = 19
+_LOWEST_PRIORITY = 19
 """The least of Linux's priorities."""
 
 
@@ -22,13 +22,13 @@ def description() -> dict[str, str | int | float]:
     }
 
 
-def give_way(pid: int) -> None:
+def lower_priority(pid: int) -> None:
     """Have a process wait while others want to run: its threads, and its session where Linux shares by sessions."""
     for thread in Path(f"/proc/{pid}/task").iterdir():
-        os.setpriority(os.PRIO_PROCESS, int(thread.name), _LEAST)
+        os.setpriority(os.PRIO_PROCESS, int(thread.name), _LOWEST_PRIORITY)
     session = Path(f"/proc/{pid}/autogroup")
     if session.exists():
-        session.write_text(str(_LEAST))
+        session.write_text(str(_LOWEST_PRIORITY))
 
 
 def load() -> float:

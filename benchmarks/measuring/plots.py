@@ -15,7 +15,7 @@ mpl.rcParams["svg.hashsalt"] = "statefulroute"
 mpl.rcParams["svg.fonttype"] = "none"  # text is text: a tenth of the size
 _WIDTH, _HEIGHT = 3.2, 3.0
 _COLUMNS = 6
-_ROOM = 1.25
+_HEADROOM = 1.25
 """Above the highest line: one that is flat shall look so."""
 
 
@@ -37,7 +37,7 @@ def draw(values: Mapping[str, Any], file: Path) -> None:
             _line(panel, name, shown, [size for size, way in zip(sizes, rounds, strict=True) if way in shown])
         else:
             _bars(panel, name, shown)
-    figure.suptitle(_described(values), fontsize=8)
+    figure.suptitle(_caption(values), fontsize=8)
     figure.savefig(file, format="svg", metadata={"Date": None})
 
 
@@ -52,16 +52,18 @@ def _bars(panel: Axes, name: str, rounds: Mapping[str, Sequence[Mapping[str, flo
 
 def _line(panel: Axes, name: str, rounds: Mapping[str, Sequence[Mapping[str, float]]], sizes: Sequence[int]) -> None:
     found = [spreads(figures)[name] for figures in rounds.values()]
-    panel.fill_between(sizes, [each.least for each in found], [each.most for each in found], color="#7aa6c2", alpha=0.4)
+    panel.fill_between(
+        sizes, [each.minimum for each in found], [each.maximum for each in found], color="#7aa6c2", alpha=0.4
+    )
     panel.plot(sizes, [each.median for each in found], "o-", color="#2b5c7d")
     panel.set_xscale("log")
     panel.set_xticks(sizes, [f"{size:,}" for size in sizes])
     panel.minorticks_off()
     panel.set_xlabel("links", fontsize=8)
-    panel.set_ylim(0, max(each.most for each in found) * _ROOM or 1)
+    panel.set_ylim(0, max(each.maximum for each in found) * _HEADROOM or 1)
 
 
-def _described(values: Mapping[str, Any]) -> str:
+def _caption(values: Mapping[str, Any]) -> str:
     found = values["machine"]
     return (
         f"{values['benchmark']}: {found['processor']}, {found['cores']} cores, {found['gibibytes']} GiB, "

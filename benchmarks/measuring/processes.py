@@ -16,9 +16,9 @@ from typing import IO
 PROGRAM = Path(sys.executable).with_name("statefulroute")
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-_STOP_SECONDS, _START_SECONDS, _SETTLING_SECONDS = 30.0, 120.0, 120.0
+_STOP_SECONDS, _START_SECONDS, _IDLE_TIMEOUT_SECONDS = 30.0, 120.0, 120.0
 _SYNCED = "the caches are synced"
-_QUIET = 0.02
+_IDLE_CORE_SHARE = 0.02
 """Less of a core than this is nothing to do."""
 
 
@@ -43,18 +43,18 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MeasuredProcess:
     """A process that runs.
 
     Attributes:
         process: the process.
         log: where its standard error goes.
-        begun: when it was started, in monotonic seconds.
+        started: when it was started, in monotonic seconds.
     """
 
     process: "subprocess.Popen[bytes]"
     log: Path
-    begun: float
+    started: float
 
     @property
     def cpu_seconds(self) -> float:
@@ -66,23 +66,23 @@ class Measured:
         """The resident memory now, and at its peak."""
         return Usage(self.process.pid).mebibytes
 
-    async def settled(self, seconds: float = 1.0) -> None:
+    async def wait_idle(self, seconds: float = 1.0) -> None:
         """Wait until it has nothing left to do."""
-        end = time.monotonic() + _SETTLING_SECONDS
+        end = time.monotonic() + _IDLE_TIMEOUT_SECONDS
         while time.monotonic() < end:
             before = self.cpu_seconds
             await asyncio.sleep(seconds)
-            if self.cpu_seconds - before < _QUIET * seconds:
+            if self.cpu_seconds - before < _IDLE_CORE_SHARE * seconds:
                 return
-        raise SystemExit(f"{self.process.args!r} was still at work after {_SETTLING_SECONDS:g} s")
+        raise SystemExit(f"{self.process.args!r} was still at work after {_IDLE_TIMEOUT_SECONDS:g} s")
 
-    async def synced(self) -> float:
+    async def wait_synced(self) -> float:
         """Wait until an operator or a resolver has read everything; gives the seconds that it took."""
         while _SYNCED not in self.log.read_text():
-            if self.process.poll() is not None or time.monotonic() > self.begun + _START_SECONDS:
+            if self.process.poll() is not None or time.monotonic() > self.started + _START_SECONDS:
                 raise SystemExit(f"{self.process.args!r} has not begun:\n{self.log.read_text()[-2000:]}")
             await asyncio.sleep(0.02)
-        return time.monotonic() - self.begun
+        return time.monotonic() - self.started
 
 
 def _start(
@@ -92,16 +92,16 @@ def _start(
 
 
 @asynccontextmanager
-async def running(
+async def running_process(
     command: Sequence[str | Path], environment: Mapping[str, str] | None = None
-) -> AsyncIterator[Measured]:
+) -> AsyncIterator[MeasuredProcess]:
     """A process that is asked to end when the context is left, if it runs then."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
         with log.open("wb") as output:
             process = _start(command, output, {**os.environ, **(environment or {})})
         try:
-            yield Measured(process, log, time.monotonic())
+            yield MeasuredProcess(process, log, time.monotonic())
         finally:
             if process.poll() is None:
                 process.terminate()
@@ -109,9 +109,9 @@ async def running(
 
 
 @asynccontextmanager
-async def operating(kubeconfig: Path, *options: str) -> AsyncIterator[Measured]:
+async def running_operator(kubeconfig: Path, *options: str) -> AsyncIterator[MeasuredProcess]:
     """An operator; it need not have begun yet. It works alone unless the options say otherwise."""
     alone = () if "--leader-elect" in options else ("--no-leader-elect",)
     command: list[str | Path] = [PROGRAM, "operator", "--kubeconfig", kubeconfig, "--log-format", "json"]
-    async with running([*command, *alone, *options]) as process:
+    async with running_process([*command, *alone, *options]) as process:
         yield process

@@ -11,8 +11,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from measuring import digest, machine
-from measuring.numbers import number
+from measuring import machine, results_page
+from measuring.numbers import format_number
 from measuring.rounds import Figures, Spread, spreads
 
 #: With more figures than this, a table has a row for each of them, and not for each way.
@@ -20,7 +20,7 @@ _COLUMNS = 10
 
 
 #: Options that say where files are: no matter of what was measured.
-_PLACES = frozenset({"keep", "page", "measured"})
+_PATH_OPTIONS = frozenset({"keep", "page", "measured"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Report:
         rounds: the figures of each way, round by round.
         goals: what is to be reached.
         options: of the program.
-        more: what else is to be kept.
+        extra: what else is to be kept.
         load_before: how busy the machine was before.
     """
 
@@ -62,29 +62,29 @@ class Report:
     options: Mapping[str, Any]
     rounds: dict[str, list[Figures]] = field(default_factory=dict)
     goals: list[Goal] = field(default_factory=list)
-    more: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
     load_before: float = field(default_factory=machine.load)
 
     def values(self) -> dict[str, Any]:
         """All of it as JSON has it."""
         return {
             "benchmark": self.name,
-            "options": {name: value for name, value in self.options.items() if name not in _PLACES},
+            "options": {name: value for name, value in self.options.items() if name not in _PATH_OPTIONS},
             "machine": {**machine.description(), "loadBefore": self.load_before, "loadAfter": machine.load()},
             "rounds": self.rounds,
             "goals": [{**asdict(goal), "reached": goal.is_reached} for goal in self.goals],
-            **self.more,
+            **self.extra,
         }
 
     def show(self) -> None:
         """Print the tables, and JSON after them."""
         console = Console(width=None if sys.stdout.isatty() else 140)
-        for table in (_figures(self.rounds), _goals(self.goals)):
+        for table in (_rounds_table(self.rounds), _goals_table(self.goals)):
             if table.row_count:
                 console.print(table)
         sys.stdout.write(json.dumps(self.values(), default=str) + "\n")
 
-    def keep(self, results: Path, folder: Path) -> None:
+    def save(self, results: Path, folder: Path) -> None:
         """Write the JSON into a folder, and a plot and the page of all that is kept there into another one."""
         from measuring import plots  # noqa: PLC0415 - it takes a second, and most runs keep nothing
 
@@ -93,22 +93,22 @@ class Report:
         values = self.values()
         (results / f"{self.name}.json").write_text(json.dumps(values, default=str, indent=1) + "\n")
         plots.draw(values, folder / f"{self.name}.svg")
-        digest.write(results, folder)
+        results_page.write_page(results, folder)
 
 
-def with_spread(spread: Spread) -> str:
+def format_spread(spread: Spread) -> str:
     """The median, and from where to where the rounds go."""
-    if spread.least == spread.most:
-        return number(spread.median)
-    return f"{number(spread.median)} ({number(spread.least)} to {number(spread.most)})"
+    if spread.minimum == spread.maximum:
+        return format_number(spread.median)
+    return f"{format_number(spread.median)} ({format_number(spread.minimum)} to {format_number(spread.maximum)})"
 
 
-def _figures(rounds: Mapping[str, Sequence[Figures]]) -> Table:
+def _rounds_table(rounds: Mapping[str, Sequence[Figures]]) -> Table:
     names = list(dict.fromkeys(name for figures in rounds.values() for each in figures for name in each))
     found = {way: spreads(figures) for way, figures in rounds.items()}
 
     def shown(way: str, name: str) -> str:
-        return with_spread(found[way][name]) if name in found[way] else ""
+        return format_spread(found[way][name]) if name in found[way] else ""
 
     caption = "median (from least to most) of the rounds"
     if len(names) > _COLUMNS:
@@ -122,15 +122,15 @@ def _figures(rounds: Mapping[str, Sequence[Figures]]) -> Table:
     return table
 
 
-def _goals(goals: Sequence[Goal]) -> Table:
+def _goals_table(goals: Sequence[Goal]) -> Table:
     table = Table("goal", "found", "to be", "")
     for goal in goals:
-        limit = f"{'at least' if goal.at_least else 'at most'} {number(goal.limit)}"
-        table.add_row(goal.what, number(goal.found), limit, "reached" if goal.is_reached else "missed")
+        limit = f"{'at least' if goal.at_least else 'at most'} {format_number(goal.limit)}"
+        table.add_row(goal.what, format_number(goal.found), limit, "reached" if goal.is_reached else "missed")
     return table
 
 
-def parser(text: str | None, *, rounds: int = 3) -> argparse.ArgumentParser:
+def argument_parser(text: str | None, *, rounds: int = 3) -> argparse.ArgumentParser:
     """The options that every benchmark has."""
     made = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--rounds", type=int, default=rounds, help="of each way")
@@ -145,4 +145,4 @@ def finish(report: Report, options: argparse.Namespace) -> None:
     """Show what was found, and keep it where that is asked for."""
     report.show()
     if options.keep is not None:
-        report.keep(options.keep, options.page or options.keep)
+        report.save(options.keep, options.page or options.keep)

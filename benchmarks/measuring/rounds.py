@@ -15,13 +15,13 @@ class Spread:
 
     Attributes:
         median: of the rounds.
-        least: the least of them.
-        most: the greatest.
+        minimum: the least of them.
+        maximum: the greatest.
     """
 
     median: float
-    least: float
-    most: float
+    minimum: float
+    maximum: float
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Spread":
@@ -29,13 +29,13 @@ class Spread:
         return cls(median(values), min(values), max(values))
 
 
-async def alternate(ways: Mapping[str, Callable[[], Awaitable[Figures]]], rounds: int) -> dict[str, list[Figures]]:
+async def alternate(variants: Mapping[str, Callable[[], Awaitable[Figures]]], rounds: int) -> dict[str, list[Figures]]:
     """Have each way run once a round, forwards and backwards by turns: whatever else happens meets all alike."""
-    found: dict[str, list[Figures]] = {name: [] for name in ways}
+    found: dict[str, list[Figures]] = {name: [] for name in variants}
     for number in range(rounds):
-        order = list(ways)
+        order = list(variants)
         for name in order if number % 2 == 0 else reversed(order):
-            found[name].append(await ways[name]())
+            found[name].append(await variants[name]())
     return found
 
 

@@ -52,7 +52,7 @@ class SimulatedServer:
 
     async def get(self, path: str, params: Mapping[str, str] | None = None) -> bytes:
         """A page of a list."""
-        with self._aside():
+        with self._excluded_from_cpu_time():
             if path.endswith("/podlinks"):
                 page = self._page(int((params or {}).get("continue", "0")), int((params or {})["limit"]))
                 self.listed_bytes += len(page)
@@ -73,7 +73,7 @@ class SimulatedServer:
 
     async def merge_patch(self, path: str, body: bytes) -> bytes:
         """A write of a link, told to the watch as well."""
-        with self._aside():
+        with self._excluded_from_cpu_time():
             self.writes += 1
             name = path.removesuffix("/status").rpartition("/")[2]
             link, change = self.link(name), json.loads(body)
@@ -83,16 +83,16 @@ class SimulatedServer:
                 merged = {**link[part], **change.get(part, {})}
                 link[part] = {field: value for field, value in merged.items() if value is not None}
             link["metadata"]["generation"] += "spec" in change
-            answer = self._tell("MODIFIED", name, link)
+            answer = self._store_and_notify("MODIFIED", name, link)
         await asyncio.sleep(0)  # as if it took its time
         return answer
 
     async def delete(self, path: str, _: bytes) -> bytes:
         """A removal of a link, told to the watch as well."""
-        with self._aside():
+        with self._excluded_from_cpu_time():
             self.writes += 1
             name = path.rpartition("/")[2]
-            self._tell("DELETED", name, self.link(name))
+            self._store_and_notify("DELETED", name, self.link(name))
         await asyncio.sleep(0)
         return b'{"kind":"Status","details":{"uid":"uid"}}'
 
@@ -102,20 +102,20 @@ class SimulatedServer:
 
     def create(self, number: int, pod: int | None) -> None:
         """A user makes a link."""
-        with self._aside():
+        with self._excluded_from_cpu_time():
             link = json.loads(self._bytes(number))
             link["spec"].pop("podIndex")
             link |= {"status": {}, "spec": link["spec"] | ({} if pod is None else {"podIndex": pod})}
-            self._tell("ADDED", link["metadata"]["name"], link)
+            self._store_and_notify("ADDED", link["metadata"]["name"], link)
 
     def renew(self, number: int, moment: datetime) -> None:
         """A user renews a link."""
-        with self._aside():
+        with self._excluded_from_cpu_time():
             name = f"{ROUTE}.user-{number}"
             link = self.link(name)
             link["spec"]["renewTime"] = _time(moment)
             link["metadata"]["generation"] += 1
-            self._tell("MODIFIED", name, link)
+            self._store_and_notify("MODIFIED", name, link)
 
     def edit_route(self, spec: Mapping[str, Any]) -> None:
         """Somebody edits the route."""
@@ -131,7 +131,7 @@ class SimulatedServer:
             return dict(json.loads(self._bytes(int(name.rpartition("-")[2]))))
         return dict(json.loads(json.dumps(self._changed[name])))
 
-    def _tell(self, kind: str, name: str, link: dict[str, Any]) -> bytes:
+    def _store_and_notify(self, kind: str, name: str, link: dict[str, Any]) -> bytes:
         self._version += 1
         link["metadata"]["resourceVersion"] = str(self._version)
         self._changed[name] = link
@@ -140,7 +140,7 @@ class SimulatedServer:
         return answer
 
     @contextmanager
-    def _aside(self) -> Iterator[None]:
+    def _excluded_from_cpu_time(self) -> Iterator[None]:
         before = time.process_time()
         yield
         self.cpu_seconds += time.process_time() - before

@@ -58,7 +58,7 @@ __all__ = [
     "WorkloadState",
 ]
 
-_MODULES = {
+_NAMES_BY_MODULE = {
     "statefulroute.api.vocabulary": ("RoutingState", "ServiceState", "WorkloadState"),
     "statefulroute.domain.address": ("Address",),
     "statefulroute.domain.operations": ("Attempt",),
@@ -67,14 +67,14 @@ _MODULES = {
     "statefulroute.driver.parts": ("Configuration", "ServerInformation", "ServerParts"),
     "statefulroute.driver.server": ("ServerDriver",),
 }
-_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+_MODULE_BY_NAME = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever is asked for
     """Load what is asked for; errors are all in one module."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOMES.get(name, "statefulroute.domain.errors")), name)
+    value = getattr(import_module(_MODULE_BY_NAME.get(name, "statefulroute.domain.errors")), name)
     globals()[name] = value
     return value
 

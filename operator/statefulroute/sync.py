@@ -16,8 +16,8 @@ from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 from statefulroute.domain.address import Address
 from statefulroute.driver import client as asynchronous_client
 from statefulroute.driver import server as asynchronous_server
-from statefulroute.driver.cache import MAX_LINKS
 from statefulroute.driver.events import Event
+from statefulroute.driver.link_cache import MAX_LINKS
 from statefulroute.driver.parts import Configuration, Logger
 
 D = TypeVar("D")
@@ -27,7 +27,7 @@ P = ParamSpec("P")
 __all__ = ["Address", "ClientDriver", "ServerDriver"]
 
 
-class _Loop:
+class _LoopThread:
     """The one event loop, and its thread; both begin with the first call and end with the process."""
 
     def __init__(self) -> None:
@@ -36,27 +36,27 @@ class _Loop:
 
     def run(self, work: Coroutine[Any, Any, R]) -> R:
         """Have it done there, and wait. Ctrl-C while it waits cancels it."""
-        future = asyncio.run_coroutine_threadsafe(work, self._started())
+        future = asyncio.run_coroutine_threadsafe(work, self._get_loop())
         try:
             return future.result()
         except BaseException:
             future.cancel()
             raise
 
-    def _started(self) -> asyncio.AbstractEventLoop:
+    def _get_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 threading.Thread(target=self._loop.run_forever, name="statefulroute", daemon=True).start()
             return self._loop
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Begin anew: a thread does not live on in a process that was forked."""
         self._lock, self._loop = threading.Lock(), None
 
 
-_loop = _Loop()
-os.register_at_fork(after_in_child=_loop.forget)
+_loop = _LoopThread()
+os.register_at_fork(after_in_child=_loop.reset)
 
 
 class _Driver(Generic[D]):
@@ -66,7 +66,7 @@ class _Driver(Generic[D]):
         self._driver = driver
 
 
-def _waits(
+def _blocking(
     method: Callable[Concatenate[D, P], Coroutine[Any, Any, R]],
 ) -> Callable[Concatenate[_Driver[D], P], R]:
     """The same method, which waits for its answer."""
@@ -78,7 +78,7 @@ def _waits(
     return waiting
 
 
-def _there(method: Callable[Concatenate[D, P], R]) -> Callable[Concatenate[_Driver[D], P], R]:
+def _in_loop(method: Callable[Concatenate[D, P], R]) -> Callable[Concatenate[_Driver[D], P], R]:
     """The same method, called in the loop: a driver is used from one thread only."""
 
     @wraps(method)
@@ -107,20 +107,20 @@ class ServerDriver(_Driver[asynchronous_server.ServerDriver]):
 
         return cls(_loop.run(make()))
 
-    init = _waits(asynchronous_server.ServerDriver.init)
-    start = _waits(asynchronous_server.ServerDriver.start)
-    stop = _waits(asynchronous_server.ServerDriver.stop)
-    close = _waits(asynchronous_server.ServerDriver.close)
-    set_load_state = _there(asynchronous_server.ServerDriver.set_load_state)
-    get_load_state = _there(asynchronous_server.ServerDriver.get_load_state)
-    set_waiting_tasks = _there(asynchronous_server.ServerDriver.set_waiting_tasks)
-    get_waiting_tasks = _there(asynchronous_server.ServerDriver.get_waiting_tasks)
-    set_routing_state = _waits(asynchronous_server.ServerDriver.set_routing_state)
-    get_routing_state = _there(asynchronous_server.ServerDriver.get_routing_state)
-    set_linked_pod = _waits(asynchronous_server.ServerDriver.set_linked_pod)
-    try_set_linked_pod = _waits(asynchronous_server.ServerDriver.try_set_linked_pod)
-    remove_linked_pod = _waits(asynchronous_server.ServerDriver.remove_linked_pod)
-    remove_linked_pod_with_id = _waits(asynchronous_server.ServerDriver.remove_linked_pod_with_id)
+    init = _blocking(asynchronous_server.ServerDriver.init)
+    start = _blocking(asynchronous_server.ServerDriver.start)
+    stop = _blocking(asynchronous_server.ServerDriver.stop)
+    close = _blocking(asynchronous_server.ServerDriver.close)
+    set_load_state = _in_loop(asynchronous_server.ServerDriver.set_load_state)
+    get_load_state = _in_loop(asynchronous_server.ServerDriver.get_load_state)
+    set_waiting_tasks = _in_loop(asynchronous_server.ServerDriver.set_waiting_tasks)
+    get_waiting_tasks = _in_loop(asynchronous_server.ServerDriver.get_waiting_tasks)
+    set_routing_state = _blocking(asynchronous_server.ServerDriver.set_routing_state)
+    get_routing_state = _in_loop(asynchronous_server.ServerDriver.get_routing_state)
+    set_linked_pod = _blocking(asynchronous_server.ServerDriver.set_linked_pod)
+    try_set_linked_pod = _blocking(asynchronous_server.ServerDriver.try_set_linked_pod)
+    remove_linked_pod = _blocking(asynchronous_server.ServerDriver.remove_linked_pod)
+    remove_linked_pod_with_id = _blocking(asynchronous_server.ServerDriver.remove_linked_pod_with_id)
 
     @property
     def is_running(self) -> bool:
@@ -165,25 +165,25 @@ class ClientDriver(_Driver[asynchronous_client.ClientDriver]):
             )
         )
 
-    get_linked_pod = _waits(asynchronous_client.ClientDriver.get_linked_pod)
-    get_linked_pod_if_persistent = _waits(asynchronous_client.ClientDriver.get_linked_pod_if_persistent)
-    links_of = _waits(asynchronous_client.ClientDriver.links_of)
-    batch_get = _waits(asynchronous_client.ClientDriver.batch_get)
-    address_of = _waits(asynchronous_client.ClientDriver.address_of)
-    link_if_absent = _waits(asynchronous_client.ClientDriver.link_if_absent)
-    compute_link_if_absent = _waits(asynchronous_client.ClientDriver.compute_link_if_absent)
-    renew = _waits(asynchronous_client.ClientDriver.renew)
-    best_pod = _there(asynchronous_client.ClientDriver.best_pod)
-    alive_pods = _there(asynchronous_client.ClientDriver.alive_pods)
-    routable_pods = _there(asynchronous_client.ClientDriver.routable_pods)
-    is_routable = _there(asynchronous_client.ClientDriver.is_routable)
-    is_available = _there(asynchronous_client.ClientDriver.is_available)
-    is_workload_ready = _there(asynchronous_client.ClientDriver.is_workload_ready)
-    services_of_tag = _there(asynchronous_client.ClientDriver.services_of_tag)
+    get_linked_pod = _blocking(asynchronous_client.ClientDriver.get_linked_pod)
+    get_linked_pod_if_persistent = _blocking(asynchronous_client.ClientDriver.get_linked_pod_if_persistent)
+    links_of = _blocking(asynchronous_client.ClientDriver.links_of)
+    batch_get = _blocking(asynchronous_client.ClientDriver.batch_get)
+    address_of = _blocking(asynchronous_client.ClientDriver.address_of)
+    link_if_absent = _blocking(asynchronous_client.ClientDriver.link_if_absent)
+    compute_link_if_absent = _blocking(asynchronous_client.ClientDriver.compute_link_if_absent)
+    renew = _blocking(asynchronous_client.ClientDriver.renew)
+    best_pod = _in_loop(asynchronous_client.ClientDriver.best_pod)
+    alive_pods = _in_loop(asynchronous_client.ClientDriver.alive_pods)
+    routable_pods = _in_loop(asynchronous_client.ClientDriver.routable_pods)
+    is_routable = _in_loop(asynchronous_client.ClientDriver.is_routable)
+    is_available = _in_loop(asynchronous_client.ClientDriver.is_available)
+    is_workload_ready = _in_loop(asynchronous_client.ClientDriver.is_workload_ready)
+    services_of_tag = _in_loop(asynchronous_client.ClientDriver.services_of_tag)
 
     def events(self) -> Iterator[Event]:
         """Every change of a routing state or a link from now on; the iterator waits, and ends with the driver."""
-        return _each(_there(asynchronous_client.ClientDriver.events)(self))
+        return _iterate(_in_loop(asynchronous_client.ClientDriver.events)(self))
 
     def __enter__(self) -> Self:
         _loop.run(self._driver.__aenter__())
@@ -195,7 +195,7 @@ class ClientDriver(_Driver[asynchronous_client.ClientDriver]):
         _loop.run(self._driver.__aexit__(kind, error, traceback))
 
 
-def _each(events: AsyncIterator[Event]) -> Iterator[Event]:
+def _iterate(events: AsyncIterator[Event]) -> Iterator[Event]:
     async def following() -> Event | None:
         return await anext(events, None)
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness.kubectl import Kubectl
-from harness.namespaces import fresh_namespace
+from support.kubectl import Kubectl
+from support.namespaces import fresh_namespace
 
 
 @pytest.fixture(scope="session")

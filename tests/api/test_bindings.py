@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from harness.kubectl import Kubectl, Result
-from harness.objects import ABSENT, encoded_name, pod_link
+from support.kubectl import Kubectl, Result
+from support.objects import ABSENT, encoded_name, pod_link
 
 
 def test_a_second_creation_is_refused_and_changes_nothing(here: Kubectl) -> None:
@@ -109,12 +109,12 @@ CHANGES = {
 @pytest.mark.parametrize(("change", "says"), CHANGES.values(), ids=CHANGES)
 def test_a_change_is_refused_with_the_reason(here: Kubectl, change: dict[str, Any], says: str) -> None:
     here.create(pod_link(podIndex=1, ttlSeconds=60, renewTime="2026-01-01T00:00:00Z"))
-    assert here.patch("podlink", "game.alice", {"spec": change}).complaints == (says,)
+    assert here.patch("podlink", "game.alice", {"spec": change}).errors == (says,)
 
 
 def test_a_uid_cannot_be_taken_away(here: Kubectl) -> None:
     here.create(pod_link())
-    assert "spec.uid: Required value" in here.patch("podlink", "game.alice", {"spec": {"uid": None}}).complaints
+    assert "spec.uid: Required value" in here.patch("podlink", "game.alice", {"spec": {"uid": None}}).errors
 
 
 @pytest.mark.parametrize(

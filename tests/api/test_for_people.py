@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from harness.kubectl import Kubectl
-from harness.namespaces import fresh_namespace
-from harness.objects import condition, encoded_name, pod_link, stateful_route
-from harness.patience import eventually
+from support.kubectl import Kubectl
+from support.namespaces import fresh_namespace
+from support.objects import condition, encoded_name, pod_link, stateful_route
+from support.waiting import eventually
 
 LINKS = ("fleet.alice", "game.alice", "game.carol", "game.x-426f62")
 

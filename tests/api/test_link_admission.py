@@ -2,9 +2,9 @@
 
 import pytest
 
-from harness.kubectl import Kubectl
-from harness.objects import ABSENT, pod_link
-from harness.verdicts import Accepted, Refused, misshapen, refused
+from support.admission_cases import Accepted, Refused, refused, refused_by_schema
+from support.kubectl import Kubectl
+from support.objects import ABSENT, pod_link
 
 INT32_MAX = 2**31 - 1
 
@@ -41,17 +41,17 @@ ACCEPTED = [
 
 @pytest.mark.parametrize("case", ACCEPTED, ids=str)
 def test_it_is_accepted(judge: Kubectl, case: Accepted) -> None:
-    spec = judge.try_out(case.item).expect_success().object["spec"]
+    spec = judge.dry_run(case.item).expect_success().object["spec"]
     assert {field: spec.get(field) for field in case.stored} == case.stored
 
 
 def test_its_own_namespace_is_accepted(judge: Kubectl) -> None:
-    spec = judge.try_out(pod_link(namespace=judge.namespace)).expect_success().object["spec"]
+    spec = judge.dry_run(pod_link(namespace=judge.namespace)).expect_success().object["spec"]
     assert spec == {"routeName": "game", "uid": "alice", "namespace": judge.namespace}
 
 
 def test_nothing_is_added_to_what_was_said(judge: Kubectl) -> None:
-    assert judge.try_out(pod_link()).expect_success().object["spec"] == {"routeName": "game", "uid": "alice"}
+    assert judge.dry_run(pod_link()).expect_success().object["spec"] == {"routeName": "game", "uid": "alice"}
 
 
 POLICY = (
@@ -75,19 +75,19 @@ REFUSED = [
         pod_link(namespace=""),
         'spec.namespace: Invalid value: "": namespace must not be empty',
     ),
-    misshapen(
+    refused_by_schema(
         "a namespace longer than any",
         pod_link(namespace="n" * 64),
         "spec.namespace: Too long: may not be more than 63 bytes",
     ),
-    misshapen(
+    refused_by_schema(
         "a namespace that is a number",
         pod_link(namespace=1),
         'spec.namespace: Invalid value: "integer": spec.namespace in body must be of type string: "integer"',
     ),
     # The route.
-    misshapen("no routeName", pod_link("game.alice", routeName=ABSENT), "spec.routeName: Required value"),
-    misshapen("routeName null", pod_link("game.alice", routeName=None), "spec.routeName: Required value"),
+    refused_by_schema("no routeName", pod_link("game.alice", routeName=ABSENT), "spec.routeName: Required value"),
+    refused_by_schema("routeName null", pod_link("game.alice", routeName=None), "spec.routeName: Required value"),
     refused(
         "an empty routeName", pod_link("game.alice", routeName=""), f'spec.routeName: Invalid value: "": {ROUTE_NAME}'
     ),
@@ -117,16 +117,16 @@ REFUSED = [
         pod_link("game.alice", routeName="game\n"),
         f'spec.routeName: Invalid value: "game\\n": {ROUTE_NAME}',
     ),
-    misshapen(
+    refused_by_schema(
         "a routeName of 64 letters",
         pod_link(routeName="r" * 64),
         "spec.routeName: Too long: may not be more than 63 bytes",
     ),
     # The uid.
-    misshapen("no uid", pod_link("game.alice", uid=ABSENT), "spec.uid: Required value"),
-    misshapen("uid null", pod_link("game.alice", uid=None), "spec.uid: Required value"),
+    refused_by_schema("no uid", pod_link("game.alice", uid=ABSENT), "spec.uid: Required value"),
+    refused_by_schema("uid null", pod_link("game.alice", uid=None), "spec.uid: Required value"),
     refused("an empty uid", pod_link("game.alice", uid=""), 'spec.uid: Invalid value: "": uid must not be empty'),
-    misshapen(
+    refused_by_schema(
         "a uid that is a number",
         pod_link("game.1", uid=1),
         'spec.uid: Invalid value: "integer": spec.uid in body must be of type string: "integer"',
@@ -157,23 +157,23 @@ REFUSED = [
         '<nil>: Invalid value: "": Checked value must be of type integer with format int32 in spec.podIndex',
         f"spec.podIndex: Invalid value: 2147483648: {POD_INDEX}",
     ),
-    misshapen(
+    refused_by_schema(
         "a pod as a string",
         pod_link(podIndex="2"),
         'spec.podIndex: Invalid value: "string": spec.podIndex in body must be of type integer: "string"',
     ),
-    misshapen(
+    refused_by_schema(
         "a pod as a fraction",
         pod_link(podIndex=1.5),
         'spec.podIndex: Invalid value: "float64": spec.podIndex in body must be of type int32: "float64"',
         '<nil>: Invalid value: "": Checked value must be of type integer with format int32 in spec.podIndex',
     ),
-    misshapen(
+    refused_by_schema(
         "a pod as a truth",
         pod_link(podIndex=True),
         'spec.podIndex: Invalid value: "": spec.podIndex in body must be of type int32: ""',
     ),
-    misshapen(
+    refused_by_schema(
         "several pods",
         pod_link(podIndex=[1, 2]),
         'spec.podIndex: Invalid value: "array": spec.podIndex in body must be of type integer: "array"',
@@ -192,12 +192,12 @@ REFUSED = [
             ("game-1\n", "game-1\\n"),
         ]
     ),
-    misshapen(
+    refused_by_schema(
         "a podName longer than any",
         pod_link(podName="p" * 254),
         "spec.podName: Too long: may not be more than 253 bytes",
     ),
-    misshapen(
+    refused_by_schema(
         "a podName that is a number",
         pod_link(podName=1),
         'spec.podName: Invalid value: "integer": spec.podName in body must be of type string: "integer"',
@@ -216,7 +216,7 @@ REFUSED = [
         '<nil>: Invalid value: "": Checked value must be of type integer with format int32 in spec.ttlSeconds',
         f"spec.ttlSeconds: Invalid value: 2147483648: {TTL}",
     ),
-    misshapen(
+    refused_by_schema(
         "a life with a unit",
         pod_link(ttlSeconds="5m"),
         'spec.ttlSeconds: Invalid value: "string": spec.ttlSeconds in body must be of type integer: "string"',
@@ -227,7 +227,7 @@ REFUSED = [
         "spec.renewTime: Invalid value: renewTime needs ttlSeconds: a persistent link is not renewed",
     ),
     *(
-        misshapen(
+        refused_by_schema(
             f"a renewal at {moment!r}",
             pod_link(ttlSeconds=60, renewTime=moment),
             f'spec.renewTime: Invalid value: "{shown}": spec.renewTime in body must be of type date-time: "{shown}"',
@@ -243,8 +243,8 @@ REFUSED = [
         ]
     ),
     # The whole.
-    misshapen("no spec", {**pod_link("game.alice"), "spec": None}, "spec: Required value"),
-    misshapen(
+    refused_by_schema("no spec", {**pod_link("game.alice"), "spec": None}, "spec: Required value"),
+    refused_by_schema(
         "an empty spec",
         {**pod_link("game.alice"), "spec": {}},
         "spec.routeName: Required value",
@@ -261,4 +261,4 @@ REFUSED = [
 
 @pytest.mark.parametrize("case", REFUSED, ids=str)
 def test_it_is_refused_with_the_reason(judge: Kubectl, case: Refused) -> None:
-    assert sorted(judge.try_out(case.item).complaints) == sorted(case.says)
+    assert sorted(judge.dry_run(case.item).errors) == sorted(case.messages)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from harness.kubectl import Kubectl
-from harness.objects import encoded_name, pod_link
-from harness.verdicts import UNCHECKED
+from support.admission_cases import RULES_NOT_CHECKED
+from support.kubectl import Kubectl
+from support.objects import encoded_name, pod_link
 
 LONG_ROUTE = "r" * 63
 
@@ -55,14 +55,14 @@ NAMES = {
 
 @pytest.mark.parametrize(("uid", "route", "name"), NAMES.values(), ids=NAMES)
 def test_its_own_name_is_accepted(judge: Kubectl, uid: str, route: str, name: str) -> None:
-    stored = judge.try_out(pod_link(name, uid=uid, routeName=route)).expect_success().object
+    stored = judge.dry_run(pod_link(name, uid=uid, routeName=route)).expect_success().object
     assert (stored["metadata"]["name"], stored["spec"]["uid"]) == (name, uid)
 
 
 @pytest.mark.parametrize(("uid", "route", "name"), NAMES.values(), ids=NAMES)
 def test_any_other_name_is_answered_with_the_right_one(judge: Kubectl, uid: str, route: str, name: str) -> None:
-    answer = judge.try_out(pod_link("game.somebody-else", uid=uid, routeName=route))
-    assert answer.complaints == (f"metadata: Invalid value: metadata.name must be {name}",)
+    answer = judge.dry_run(pod_link("game.somebody-else", uid=uid, routeName=route))
+    assert answer.errors == (f"metadata: Invalid value: metadata.name must be {name}",)
 
 
 @pytest.mark.parametrize(
@@ -78,19 +78,19 @@ def test_any_other_name_is_answered_with_the_right_one(judge: Kubectl, uid: str,
     ],
 )
 def test_a_near_miss_is_refused(judge: Kubectl, uid: str, name: str) -> None:
-    (complaint,) = judge.try_out(pod_link(name, uid=uid)).complaints
+    (complaint,) = judge.dry_run(pod_link(name, uid=uid)).errors
     assert complaint.startswith("metadata: Invalid value: metadata.name must be game.")
 
 
 def test_a_generated_name_is_refused(judge: Kubectl) -> None:
     link = pod_link()
     link["metadata"] = {"generateName": "game.alice-"}
-    answer = judge.try_out(link)
-    assert answer.complaints == ("metadata: Invalid value: metadata.name must be game.alice",)
+    answer = judge.dry_run(link)
+    assert answer.errors == ("metadata: Invalid value: metadata.name must be game.alice",)
 
 
 def test_a_name_that_is_no_name_is_refused_by_kubernetes_itself(judge: Kubectl) -> None:
-    dns, ours = judge.try_out(pod_link("game..alice")).complaints
+    dns, ours = judge.dry_run(pod_link("game..alice")).errors
     assert dns.startswith('metadata.name: Invalid value: "game..alice": a lowercase RFC 1123 subdomain must consist of')
     assert ours == "metadata: Invalid value: metadata.name must be game.alice"
 
@@ -110,10 +110,10 @@ TOO_MANY_BYTES = (
     ],
 )
 def test_a_uid_that_is_too_long_when_encoded_is_refused(judge: Kubectl, uid: str) -> None:
-    answer = judge.try_out(pod_link(encoded_name("game", uid), uid=uid))
-    assert answer.complaints == (f'spec.uid: Invalid value: "{uid}": {TOO_MANY_BYTES}',)
+    answer = judge.dry_run(pod_link(encoded_name("game", uid), uid=uid))
+    assert answer.errors == (f'spec.uid: Invalid value: "{uid}": {TOO_MANY_BYTES}',)
 
 
 def test_a_uid_that_is_too_long_as_it_is_is_refused(judge: Kubectl) -> None:
-    answer = judge.try_out(pod_link(uid="a" * 190))
-    assert answer.complaints == ("spec.uid: Too long: may not be more than 189 bytes", UNCHECKED)
+    answer = judge.dry_run(pod_link(uid="a" * 190))
+    assert answer.errors == ("spec.uid: Too long: may not be more than 189 bytes", RULES_NOT_CHECKED)

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from harness.kubectl import Kubectl
-from harness.objects import stateful_route
-from harness.verdicts import Accepted, Refused, misshapen, refused
+from support.admission_cases import Accepted, Refused, refused, refused_by_schema
+from support.kubectl import Kubectl
+from support.objects import stateful_route
 
 INT32_MAX = 2**31 - 1
 DAY = 86_400
@@ -46,7 +46,7 @@ def without_spec() -> dict[str, Any]:
     ],
 )
 def test_what_is_not_said_has_defaults(judge: Kubectl, route: dict[str, Any]) -> None:
-    assert judge.try_out(route).expect_success().object["spec"] == DEFAULTS
+    assert judge.dry_run(route).expect_success().object["spec"] == DEFAULTS
 
 
 def rest_of(part: str, **said: Any) -> dict[str, Any]:
@@ -152,7 +152,7 @@ ACCEPTED = [
 
 @pytest.mark.parametrize("case", ACCEPTED, ids=str)
 def test_it_is_accepted(judge: Kubectl, case: Accepted) -> None:
-    spec = judge.try_out(case.item).expect_success().object["spec"]
+    spec = judge.dry_run(case.item).expect_success().object["spec"]
     assert {field: spec.get(field) for field in case.stored} == case.stored
 
 
@@ -211,21 +211,21 @@ REFUSED = [
             ("abcdefghijklmnop", '"abcdefghijklmnop"'),
         ]
     ),
-    misshapen(
+    refused_by_schema(
         "port as a fraction",
         stateful_route(port=1.5),
         'spec.port: Invalid value: "number": spec.port in body must be of type integer,string: "number"',
     ),
     # The routing states.
     *(
-        misshapen(
+        refused_by_schema(
             f"routingState {state!r}",
             stateful_route(routingState=state),
             f'spec.routingState: Unsupported value: "{state}": supported values: "Ready", "DenyNewCall", "Shutdown"',
         )
         for state in ("Unknown", "ready", "")
     ),
-    misshapen(
+    refused_by_schema(
         "routingState Unknown of a pod",
         stateful_route(pods=[{"index": 0, "routingState": "Unknown"}]),
         'spec.pods[0].routingState: Unsupported value: "Unknown": supported values: "Ready", "DenyNewCall", "Shutdown"',
@@ -236,12 +236,12 @@ REFUSED = [
         stateful_route(pods=[{"index": 2, "routingState": "Ready"}, {"index": 2, "routingState": "Shutdown"}]),
         'spec.pods[1]: Duplicate value: {"index":2}',
     ),
-    misshapen(
+    refused_by_schema(
         "a pod without its routingState",
         stateful_route(pods=[{"index": 2}]),
         "spec.pods[0].routingState: Required value",
     ),
-    misshapen(
+    refused_by_schema(
         "a pod without its index",
         stateful_route(pods=[{"routingState": "Ready"}]),
         "spec.pods[0].index: Required value",
@@ -251,12 +251,12 @@ REFUSED = [
         stateful_route(pods=[{"index": -1, "routingState": "Ready"}]),
         f"spec.pods[0].index: Invalid value: -1: index must be from 0 to {INT32_MAX}",
     ),
-    misshapen(
+    refused_by_schema(
         "pods as an object",
         stateful_route(pods={}),
         'spec.pods: Invalid value: "object": spec.pods in body must be of type array: "object"',
     ),
-    misshapen(
+    refused_by_schema(
         "words on more pods than may be",
         stateful_route(pods=[{"index": n, "routingState": "Ready"} for n in range(1001)]),
         "spec.pods: Too many: 1001: must have at most 1000 items",
@@ -267,17 +267,17 @@ REFUSED = [
         stateful_route(namedPods=[{"name": "a", "routingState": "Ready"}, {"name": "a", "routingState": "Shutdown"}]),
         'spec.namedPods[1]: Duplicate value: {"name":"a"}',
     ),
-    misshapen(
+    refused_by_schema(
         "a named pod without its routingState",
         stateful_route(namedPods=[{"name": "game-a"}]),
         "spec.namedPods[0].routingState: Required value",
     ),
-    misshapen(
+    refused_by_schema(
         "a named pod without its name",
         stateful_route(namedPods=[{"routingState": "Ready"}]),
         "spec.namedPods[0].name: Required value",
     ),
-    misshapen(
+    refused_by_schema(
         "routingState Unknown of a named pod",
         stateful_route(namedPods=[{"name": "game-a", "routingState": "Unknown"}]),
         "spec.namedPods[0].routingState: "
@@ -292,12 +292,12 @@ REFUSED = [
         )
         for name in ("", "Game-a", "game_a", "-game", "game/a")
     ),
-    misshapen(
+    refused_by_schema(
         "a named pod of a name longer than any",
         stateful_route(namedPods=[{"name": "p" * 254, "routingState": "Ready"}]),
         "spec.namedPods[0].name: Too long: may not be more than 253 bytes",
     ),
-    misshapen(
+    refused_by_schema(
         "words on more named pods than may be",
         stateful_route(namedPods=[{"name": f"p{n}", "routingState": "Ready"} for n in range(1001)]),
         "spec.namedPods: Too many: 1001: must have at most 1000 items",
@@ -308,17 +308,17 @@ REFUSED = [
         refused(f"tag {tag!r}", stateful_route(tags=["eu", tag]), f'spec.tags[1]: Invalid value: "{tag}": {TAG}')
         for tag in ("", "EU", "eu.west", "eu west", "-eu", "eu-", "eu_1")
     ),
-    misshapen(
+    refused_by_schema(
         "a tag of 64 letters",
         stateful_route(tags=["t" * 64]),
         "spec.tags[0]: Too long: may not be more than 63 bytes",
     ),
-    misshapen(
+    refused_by_schema(
         "a tag that is null",
         stateful_route(tags=[None]),
         'spec.tags[0]: Invalid value: "null": spec.tags[0] in body must be of type string: "null"',
     ),
-    misshapen(
+    refused_by_schema(
         "one tag too many",
         stateful_route(tags=[f"t{n}" for n in range(17)]),
         "spec.tags: Too many: 17: must have at most 16 items",
@@ -332,7 +332,7 @@ REFUSED = [
         )
         for field in ("apiVersion", "kind", "name")
     ),
-    misshapen(
+    refused_by_schema(
         "a workload's name longer than any",
         stateful_route(workloadRef={"name": "w" * 254}),
         "spec.workloadRef.name: Too long: may not be more than 253 bytes",
@@ -344,12 +344,12 @@ REFUSED = [
         "spec.load: Invalid value: load.http is required when load.source is HTTP: "
         "say on which port each pod answers with its load",
     ),
-    misshapen(
+    refused_by_schema(
         "load over HTTP, without a port",
         stateful_route(load={"source": "HTTP", "http": {"path": "/load"}}),
         "spec.load.http.port: Required value",
     ),
-    misshapen(
+    refused_by_schema(
         "load.http.port by its name",
         http_load(port="http"),
         'spec.load.http.port: Invalid value: "string": spec.load.http.port in body must be of type integer: "string"',
@@ -362,12 +362,12 @@ REFUSED = [
         )
         for path in ("", "load", "http://game/load")
     ),
-    misshapen(
+    refused_by_schema(
         "a load.http.path longer than any",
         http_load(path="/" + "p" * 1024),
         "spec.load.http.path: Too long: may not be more than 1024 bytes",
     ),
-    misshapen(
+    refused_by_schema(
         "load from elsewhere",
         stateful_route(load={"source": "Prometheus"}),
         'spec.load.source: Unsupported value: "Prometheus": supported values: "Reported", "HTTP"',
@@ -389,7 +389,7 @@ REFUSED = [
         f"{RISE} 1, 10, 5",
     ),
     # The lost pods.
-    misshapen(
+    refused_by_schema(
         "another way with lost links",
         stateful_route(onPodLost={"action": "Delete"}),
         'spec.onPodLost.action: Unsupported value: "Delete": supported values: "Keep", "Rebind", "Release"',
@@ -426,7 +426,7 @@ REFUSED = [
         http_load(timeoutSeconds=61),
         "spec.load.http.timeoutSeconds: Invalid value: 61: timeoutSeconds must be from 1 to 60",
     ),
-    misshapen(
+    refused_by_schema(
         "a period with a unit",
         stateful_route(statePeriodSeconds="30s"),
         'spec.statePeriodSeconds: Invalid value: "string": '
@@ -437,10 +437,10 @@ REFUSED = [
 
 @pytest.mark.parametrize("case", REFUSED, ids=str)
 def test_it_is_refused_with_the_reason(judge: Kubectl, case: Refused) -> None:
-    assert sorted(judge.try_out(case.item).complaints) == sorted(case.says)
+    assert sorted(judge.dry_run(case.item).errors) == sorted(case.messages)
 
 
 def test_a_name_in_capitals_is_refused_by_kubernetes_itself_too(judge: Kubectl) -> None:
-    dns, ours = judge.try_out(stateful_route("Game")).complaints
+    dns, ours = judge.dry_run(stateful_route("Game")).errors
     assert dns.startswith('metadata.name: Invalid value: "Game": a lowercase RFC 1123 subdomain must consist of')
     assert ours == NAME

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from harness.kubectl import Kubectl
-from harness.patience import eventually
 from localcluster import LocalCluster
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.connection import connect
 from statefulroute.cluster.errors import APIError, NotFoundError
 from statefulroute.cluster.scales import ForbiddenError, NoSelectorError, ScaleReader, UnsupportedKindError
 from statefulroute.domain.selector import Selector
+from support.kubectl import Kubectl
+from support.waiting import eventually
 
 GROUP = "tests.statefulroute.io"
 VERSION = f"{GROUP}/v1"

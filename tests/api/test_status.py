@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from harness.kubectl import Kubectl
-from harness.objects import condition, pod_link, stateful_route
-from harness.verdicts import UNCHECKED
+from support.admission_cases import RULES_NOT_CHECKED
+from support.kubectl import Kubectl
+from support.objects import condition, pod_link, stateful_route
 
 LINK_STATUS = {
     "phase": "Bound",
@@ -110,14 +110,14 @@ CONDITIONS_REFUSED = {
                 'status.conditions[0].type: Unsupported value: "Happy": '
                 'supported values: "Ready", "WorkloadFound", "LoadFresh"'
             ),
-            UNCHECKED,
+            RULES_NOT_CHECKED,
         ),
     ),
     "a condition that is neither true nor false nor unknown": (
         [condition(status="Maybe")],
         (
             'status.conditions[0].status: Unsupported value: "Maybe": supported values: "True", "False", "Unknown"',
-            UNCHECKED,
+            RULES_NOT_CHECKED,
         ),
     ),
     "a condition whose reason is a sentence": (
@@ -131,11 +131,11 @@ CONDITIONS_REFUSED = {
     ),
     "a condition without a moment": (
         [{field: text for field, text in condition().items() if field != "lastTransitionTime"}],
-        ("status.conditions[0].lastTransitionTime: Required value", UNCHECKED),
+        ("status.conditions[0].lastTransitionTime: Required value", RULES_NOT_CHECKED),
     ),
     "a condition whose reason is too long": (
         [condition(reason="R" * 1025)],
-        ("status.conditions[0].reason: Too long: may not be more than 1024 bytes", UNCHECKED),
+        ("status.conditions[0].reason: Too long: may not be more than 1024 bytes", RULES_NOT_CHECKED),
     ),
 }
 
@@ -148,7 +148,7 @@ def test_conditions_are_refused_with_the_reason(
     here.create(item)
     change = {"status": {"conditions": conditions}}
     answer = here.patch(item["kind"], item["metadata"]["name"], change, "--subresource=status")
-    assert sorted(answer.complaints) == sorted(says)
+    assert sorted(answer.errors) == sorted(says)
 
 
 REFUSED = {
@@ -157,13 +157,13 @@ REFUSED = {
         {"phase": "Released"},
         (
             'status.phase: Unsupported value: "Released": supported values: "Pending", "Bound", "Lost", "Rejected"',
-            UNCHECKED,
+            RULES_NOT_CHECKED,
         ),
     ),
     "a previous binding without a reason": (
         pod_link(),
         {"previous": {"podIndex": 1, "time": "2026-01-01T00:00:00Z"}},
-        ("status.previous.reason: Required value", UNCHECKED),
+        ("status.previous.reason: Required value", RULES_NOT_CHECKED),
     ),
     "a workload state that is not in the vocabulary": (
         stateful_route(),
@@ -173,13 +173,13 @@ REFUSED = {
                 'status.workloadState: Unsupported value: "Busy": '
                 'supported values: "Idle", "Normal", "High", "Overloaded", "Shutdown"'
             ),
-            UNCHECKED,
+            RULES_NOT_CHECKED,
         ),
     ),
     "a pod without a name": (
         stateful_route(),
         {"pods": [{field: value for field, value in POD_STATUS.items() if field != "name"}]},
-        ("status.pods[0].name: Required value", UNCHECKED),
+        ("status.pods[0].name: Required value", RULES_NOT_CHECKED),
     ),
 }
 
@@ -190,7 +190,7 @@ def test_a_status_is_refused_with_the_reason(
 ) -> None:
     here.create(item)
     answer = here.patch(item["kind"], item["metadata"]["name"], {"status": status}, "--subresource=status")
-    assert sorted(answer.complaints) == sorted(says)
+    assert sorted(answer.errors) == sorted(says)
 
 
 ALL_WRONG = {
@@ -270,4 +270,4 @@ def test_every_wrong_field_of_a_status_is_named(
 ) -> None:
     here.create(item)
     answer = here.patch(item["kind"], item["metadata"]["name"], {"status": status}, "--subresource=status")
-    assert {complaint.split(": ")[0] for complaint in answer.complaints} == paths | {"<nil>"}
+    assert {complaint.split(": ")[0] for complaint in answer.errors} == paths | {"<nil>"}

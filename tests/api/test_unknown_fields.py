@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from harness.kubectl import Kubectl
-from harness.objects import pod_link, stateful_route
+from support.kubectl import Kubectl
+from support.objects import pod_link, stateful_route
 
 UNKNOWN = {
     "a misspelt field of a link": (pod_link(podindex=2), "spec.podindex"),
@@ -30,7 +30,7 @@ UNKNOWN = {
 @pytest.mark.parametrize(("item", "path"), UNKNOWN.values(), ids=UNKNOWN)
 def test_kubectl_refuses_it_and_names_it(judge: Kubectl, item: dict[str, Any], path: str) -> None:
     kind = item["kind"]
-    assert judge.try_out(item).stderr == (
+    assert judge.dry_run(item).stderr == (
         f'Error from server (BadRequest): error when creating "STDIN": {kind} in version "v1alpha1" '
         f'cannot be handled as a {kind}: strict decoding error: unknown field "{path}"\n'
     )
@@ -38,7 +38,7 @@ def test_kubectl_refuses_it_and_names_it(judge: Kubectl, item: dict[str, Any], p
 
 @pytest.mark.parametrize(("item", "path"), UNKNOWN.values(), ids=UNKNOWN)
 def test_the_server_keeps_nothing_of_it(judge: Kubectl, item: dict[str, Any], path: str) -> None:
-    stored = judge.try_out(item, "--validate=false").expect_success().object
+    stored = judge.dry_run(item, "--validate=false").expect_success().object
     assert holds(item, path)
     assert not holds(stored, path)
 

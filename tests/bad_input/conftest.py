@@ -4,18 +4,23 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness.kubectl import Kubectl
-from harness.namespaces import quiet_namespace
-from harness.operator import OperatorProcess, OperatorSeat
-from harness.service import Service
-from harness.witness import Witness
+from support.independent_client import IndependentClient
+from support.kubectl import Kubectl
+from support.namespaces import drained_namespace
+from support.operator_process import OperatorProcess, OperatorSlot
+from support.service import Service
 
 
 @pytest.fixture
-def game(own_operator: OperatorProcess, installed: Kubectl, seat: OperatorSeat, witness: Witness) -> Iterator[Service]:
+def game(
+    own_operator: OperatorProcess,
+    installed: Kubectl,
+    operator_slot: OperatorSlot,
+    independent_client: IndependentClient,
+) -> Iterator[Service]:
     """A service with three pods that are Ready, in a namespace of its own, while an operator serves."""
     del own_operator
-    with quiet_namespace(installed, witness, seat) as name:
-        service = Service(installed.within(name), witness)
+    with drained_namespace(installed, independent_client, operator_slot) as name:
+        service = Service(installed.within(name), independent_client)
         service.start(onPodLost={"action": "Keep"})
         yield service

@@ -7,7 +7,7 @@ from pathlib import Path
 _LIBRARIES = "*/faketime/libfaketimeMT.so.1"
 
 
-def lacking() -> str | None:
+def unsupported_reason() -> str | None:
     """Why clocks cannot be set here, as a sentence; None where they can."""
     return None if _library() else "libfaketime is not there: `apt-get install libfaketime` brings it."
 
@@ -31,7 +31,7 @@ class ProcessClock:
         if library is None:
             return {}
         if not self._file.exists():
-            self.set_right()
+            self.reset()
         return {
             "LD_PRELOAD": str(library),
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
@@ -39,11 +39,11 @@ class ProcessClock:
             "FAKETIME_NO_CACHE": "1",
         }
 
-    def set_off(self, hours: int) -> None:
+    def shift(self, hours: int) -> None:
         """Have it show so many hours more, or less, than the system's."""
         self._write(f"{hours:+d}h")
 
-    def set_right(self) -> None:
+    def reset(self) -> None:
         """Have it show what the system's does."""
         self._write("+0")
 

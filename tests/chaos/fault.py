@@ -33,19 +33,19 @@ class Fault(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class FaultKind:
     """A kind of fault, as the schedule draws it.
 
     Attributes:
         name: as the report shows it: whom it hits and how, like `operator: kill -9`.
         make: makes a fault of the kind; all that is random in it comes from the argument.
-        touches: what it disturbs: faults that touch the same are never there at the same time.
+        affects: what it disturbs: faults that touch the same are never there at the same time.
         seconds: how long it lasts, at the least and at the most.
-        lacking: why this machine cannot have it, as a sentence; None where it can.
+        unsupported_reason: why this machine cannot have it, as a sentence; None where it can.
     """
 
     name: str
     make: Callable[[Random], Fault]
-    touches: frozenset[str]
+    affects: frozenset[str]
     seconds: tuple[float, float] = (1.0, 6.0)
-    lacking: Callable[[], str | None] = lambda: None
+    unsupported_reason: Callable[[], str | None] = lambda: None

@@ -8,11 +8,11 @@ from random import Random
 
 from pykube.objects import Pod
 
-from chaos.fault import DRIVER, OPERATORS, PODS, RESOLVER, Kind
+from chaos.fault import DRIVER, OPERATORS, PODS, RESOLVER, FaultKind
 from chaos.system import SERVICES, System
-from harness.kubectl import Object
-from harness.patience import eventually
-from harness.witness import PodLink, StatefulRoute
+from support.independent_client import PodLink, StatefulRoute
+from support.kubectl import Object
+from support.waiting import eventually
 
 _CRDS = Path(__file__).parents[2] / "crds"
 _DEFINITIONS = ("podlinks.statefulroute.io", "statefulroutes.statefulroute.io")
@@ -21,7 +21,7 @@ _DEFINITIONS = ("podlinks.statefulroute.io", "statefulroutes.statefulroute.io")
 _GONE_SECONDS = 180.0
 
 #: What pods may say of themselves, for annotations are only text.
-NONSENSE: Sequence[dict[str, str]] = (
+MALFORMED_VALUES: Sequence[dict[str, str]] = (
     {"load-state": "-1", "waiting-tasks": "NaN"},
     {"load-state": "1e309", "waiting-tasks": "99999999999999999999999999"},
     {"load-state": "\u0669", "report-time": "yesterday"},
@@ -34,18 +34,18 @@ _flood = count()
 
 
 @dataclass(slots=True)
-class DefinitionsReplaced:
+class ReplaceDefinitions:
     """Both kinds are deleted with all their objects, and made anew at the end, with the routes."""
 
     routes: Sequence[Object] = field(default_factory=list)
 
     @classmethod
-    def drawn(cls, random: Random) -> "DefinitionsReplaced":
+    def from_random(cls, random: Random) -> "ReplaceDefinitions":
         del random
         return cls()
 
     def start(self, system: System) -> None:
-        self.routes = system.witness.all(StatefulRoute, system.namespace)
+        self.routes = system.client.all(StatefulRoute, system.namespace)
         system.kubectl.run("delete", "customresourcedefinition", *_DEFINITIONS, "--wait=false").expect_success()
 
     def end(self, system: System) -> None:
@@ -59,18 +59,18 @@ class DefinitionsReplaced:
         eventually(lambda: not system.kubectl.run("get", "podlinks,statefulroutes").code, "both kinds can be listed")
         for route in self.routes:
             fresh = {field: route[field] for field in ("apiVersion", "kind", "spec")}
-            system.witness.create({**fresh, "metadata": {"name": route["metadata"]["name"]}}, system.namespace)
+            system.client.create({**fresh, "metadata": {"name": route["metadata"]["name"]}}, system.namespace)
 
 
 @dataclass(slots=True)
-class Flood:
+class FloodLinks:
     """A client that may create links creates as many as it can; they are removed at the end."""
 
     number: int
     names: Sequence[str] = field(default_factory=list)
 
     @classmethod
-    def drawn(cls, random: Random) -> "Flood":
+    def from_random(cls, random: Random) -> "FloodLinks":
         return cls(random.randint(300, 700))
 
     def start(self, system: System) -> None:
@@ -79,40 +79,40 @@ class Flood:
         self.names = service.link_all([f"hostile-{wave}-{each}" for each in range(self.number)])
 
     def end(self, system: System) -> None:
-        system.witness.at_once(lambda name: system.witness.delete(PodLink, name, system.namespace), self.names)
+        system.client.in_parallel(lambda name: system.client.delete(PodLink, name, system.namespace), self.names)
 
 
 @dataclass(slots=True)
-class Nonsense:
+class MalformedAnnotations:
     """Pods annotate what cannot be read; the annotations are taken away at the end."""
 
-    said: dict[int, dict[str, str]]
+    annotations: dict[int, dict[str, str]]
 
     @classmethod
-    def drawn(cls, random: Random) -> "Nonsense":
-        pods = random.sample(range(SERVICES["game"][0]), len(NONSENSE))
-        return cls(dict(zip(pods, NONSENSE, strict=True)))
+    def from_random(cls, random: Random) -> "MalformedAnnotations":
+        pods = random.sample(range(SERVICES["game"][0]), len(MALFORMED_VALUES))
+        return cls(dict(zip(pods, MALFORMED_VALUES, strict=True)))
 
     def start(self, system: System) -> None:
-        self._annotate(system, self.said)
+        self._annotate(system, self.annotations)
 
     def end(self, system: System) -> None:
-        self._annotate(system, {pod: dict.fromkeys(notes) for pod, notes in self.said.items()})
+        self._annotate(system, {pod: dict.fromkeys(notes) for pod, notes in self.annotations.items()})
 
     @staticmethod
-    def _annotate(system: System, said: dict[int, dict[str, str]] | dict[int, dict[str, None]]) -> None:
-        for pod, notes in said.items():
+    def _annotate(system: System, annotations: dict[int, dict[str, str]] | dict[int, dict[str, None]]) -> None:
+        for pod, notes in annotations.items():
             annotations = {f"statefulroute.io/{name}": value for name, value in notes.items()}
-            system.witness.patch(Pod, f"game-{pod}", system.namespace, {"metadata": {"annotations": annotations}})
+            system.client.patch(Pod, f"game-{pod}", system.namespace, {"metadata": {"annotations": annotations}})
 
 
-KINDS: Sequence[Kind] = [
-    Kind(
+KINDS: Sequence[FaultKind] = [
+    FaultKind(
         "definitions: deleted and made anew",
-        DefinitionsReplaced.drawn,
+        ReplaceDefinitions.from_random,
         PODS | OPERATORS | RESOLVER | DRIVER,  # whoever is away then would keep a route from being finalized
         seconds=(2.0, 6.0),
     ),
-    Kind("links: a flood", Flood.drawn, PODS, seconds=(0.0, 1.0)),
-    Kind("pods: nonsense in annotations", Nonsense.drawn, PODS),
+    FaultKind("links: a flood", FloodLinks.from_random, PODS, seconds=(0.0, 1.0)),
+    FaultKind("pods: nonsense in annotations", MalformedAnnotations.from_random, PODS),
 ]

@@ -7,92 +7,92 @@ from random import Random
 
 from chaos import clock, memory
 from chaos.clock import ProcessClock
-from chaos.fault import OPERATORS, RESOLVER, Kind
+from chaos.fault import OPERATORS, RESOLVER, FaultKind
 from chaos.memory import MemoryGroup
-from chaos.program import Program
+from chaos.supervised_process import SupervisedProcess
 from chaos.system import System
 
 #: Less than Python and what our processes import take: they are killed while they start.
-TOO_FEW_MEBIBYTES = 40
+LIMIT_MEBIBYTES = 40
 
 
 @dataclass(slots=True)
-class ClockOff:
+class ClockSkew:
     """A process's time of day jumps, and jumps back at the end."""
 
-    choose: Callable[[System], Program]
+    choose: Callable[[System], SupervisedProcess]
     hours: int
-    hit: list[ProcessClock] = field(default_factory=list)
+    affected: list[ProcessClock] = field(default_factory=list)
 
     def start(self, system: System) -> None:
-        self.hit = [ProcessClock(self.choose(system).kubeconfig.parent)]
-        for each in self.hit:
-            each.set_off(self.hours)
+        self.affected = [ProcessClock(self.choose(system).kubeconfig.parent)]
+        for each in self.affected:
+            each.shift(self.hours)
 
     def end(self, system: System) -> None:
         del system
-        for each in self.hit:
-            each.set_right()
+        for each in self.affected:
+            each.reset()
 
 
 @dataclass(slots=True)
-class TooLittleMemory:
+class MemoryLimit:
     """A process is started again with a limit that does not do, and is killed for it again and again until the end."""
 
-    choose: Callable[[System], Program]
-    hit: list[tuple[Program, MemoryGroup]] = field(default_factory=list)
+    choose: Callable[[System], SupervisedProcess]
+    affected: list[tuple[SupervisedProcess, MemoryGroup]] = field(default_factory=list)
 
     def start(self, system: System) -> None:
         program = self.choose(system)
-        group = MemoryGroup(f"chaos-{program.name}", TOO_FEW_MEBIBYTES)
-        self.hit = [(program, group)]
+        group = MemoryGroup(f"chaos-{program.name}", LIMIT_MEBIBYTES)
+        self.affected = [(program, group)]
         program.kill()
         program.command_prefix = [*group.prefix]
-        program.release()
+        program.enable()
 
     def end(self, system: System) -> None:
-        for program, group in self.hit:
+        for program, group in self.affected:
             program.command_prefix = []
-            system.record.note("killed for want of memory", process=program.name, times=group.kills)
+            system.record.log("killed for want of memory", process=program.name, times=group.oom_kills)
             group.close()
 
 
-_WHOM: dict[str, tuple[Callable[[System], Program], frozenset[str]]] = {
+_TARGETS: dict[str, tuple[Callable[[System], SupervisedProcess], frozenset[str]]] = {
     "leader": (System.leader, OPERATORS),
     "standby": (System.standby, OPERATORS),
     "resolver": (lambda system: system.resolver, RESOLVER),
 }
 
 
-def _clock_off(choose: Callable[[System], Program], hours: int, random: Random) -> ClockOff:
+def _clock_skew(choose: Callable[[System], SupervisedProcess], hours: int, random: Random) -> ClockSkew:
     del random
-    return ClockOff(choose, hours)
+    return ClockSkew(choose, hours)
 
 
-def _too_little(choose: Callable[[System], Program], random: Random) -> TooLittleMemory:
+def _memory_limit(choose: Callable[[System], SupervisedProcess], random: Random) -> MemoryLimit:
     del random
-    return TooLittleMemory(choose)
+    return MemoryLimit(choose)
 
 
-KINDS: Sequence[Kind] = [
+KINDS: Sequence[FaultKind] = [
     *(
-        Kind(
+        FaultKind(
             f"{whom}: clock {hours:+d} h",
-            partial(_clock_off, choose, hours),
+            partial(_clock_skew, choose, hours),
             touches,
-            lacking=clock.lacking,
+            unsupported_reason=clock.unsupported_reason,
         )
-        for whom, (choose, touches) in _WHOM.items()
+        for whom, (choose, touches) in _TARGETS.items()
         for hours in (1, -1)
     ),
     *(
-        Kind(
+        FaultKind(
             f"{whom}: too little memory",
-            partial(_too_little, choose),
+            partial(_memory_limit, choose),
             touches,
             seconds=(3.0, 8.0),
-            lacking=memory.lacking,
+            unsupported_reason=memory.unsupported_reason,
         )
-        for whom, (choose, touches) in _WHOM.items()
+        for whom, (choose, touches) in _TARGETS.items()
     ),
 ]

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from functools import partial
 from random import Random
 
-from chaos.fault import CONTROL_PLANE, DRIVER, OPERATORS, RESOLVER, Kind
-from chaos.program import Program
+from chaos.fault import CONTROL_PLANE, DRIVER, OPERATORS, RESOLVER, FaultKind
 from chaos.proxy import FaultProxy
+from chaos.supervised_process import SupervisedProcess
 from chaos.system import System
 
 #: What a proxy shows, by its name in the report.
@@ -26,18 +26,18 @@ MODES: dict[str, Callable[[FaultProxy], None]] = {
 
 
 @dataclass(slots=True)
-class ByProxy:
+class NetworkFault:
     """A client's proxy shows a fault, and is healed at the end."""
 
     choose: Callable[[System], FaultProxy]
-    show: Callable[[FaultProxy], None]
+    inject: Callable[[FaultProxy], None]
     proxy: FaultProxy | None = None
     hits_before: int = 0
 
     def start(self, system: System) -> None:
         self.proxy = self.choose(system)
         self.hits_before = self.proxy.hits
-        self.show(self.proxy)
+        self.inject(self.proxy)
 
     def end(self, system: System) -> int:
         del system
@@ -47,10 +47,10 @@ class ByProxy:
 
 
 @dataclass(frozen=True, slots=True)
-class TokenRotated:
+class RotateToken:
     """A process's file has another token from one moment to the next, and the old one is good for nothing."""
 
-    choose: Callable[[System], Program]
+    choose: Callable[[System], SupervisedProcess]
 
     def start(self, system: System) -> None:
         program = self.choose(system)
@@ -61,7 +61,7 @@ class TokenRotated:
 
 
 @dataclass(frozen=True, slots=True)
-class AuthorityRotated:
+class RotateAuthority:
     """Another authority has signed the certificate that a client meets, and stands in the client's file."""
 
     choose: Callable[[System], FaultProxy]
@@ -73,51 +73,53 @@ class AuthorityRotated:
         """Nothing is to be put right: it has to find the new authority by itself."""
 
 
-_PROGRAMS: dict[str, tuple[Callable[[System], Program], frozenset[str]]] = {
+_PROCESSES: dict[str, tuple[Callable[[System], SupervisedProcess], frozenset[str]]] = {
     "leader": (System.leader, OPERATORS),
     "standby": (System.standby, OPERATORS),
     "resolver": (lambda system: system.resolver, RESOLVER),
 }
 
 
-def _proxy(choose: Callable[[System], Program], system: System) -> FaultProxy:
+def _proxy(choose: Callable[[System], SupervisedProcess], system: System) -> FaultProxy:
     return choose(system).proxy
 
 
 _PROXIES: dict[str, tuple[Callable[[System], FaultProxy], frozenset[str]]] = {
-    **{whom: (partial(_proxy, choose), touches) for whom, (choose, touches) in _PROGRAMS.items()},
-    "driver": (lambda system: system.driver, DRIVER),
+    **{whom: (partial(_proxy, choose), touches) for whom, (choose, touches) in _PROCESSES.items()},
+    "driver": (lambda system: system.driver_proxy, DRIVER),
 }
 
 
-def _by_proxy(choose: Callable[[System], FaultProxy], show: Callable[[FaultProxy], None], random: Random) -> ByProxy:
+def _network_fault(
+    choose: Callable[[System], FaultProxy], show: Callable[[FaultProxy], None], random: Random
+) -> NetworkFault:
     del random
-    return ByProxy(choose, show)
+    return NetworkFault(choose, show)
 
 
-def _token(choose: Callable[[System], Program], random: Random) -> TokenRotated:
+def _token(choose: Callable[[System], SupervisedProcess], random: Random) -> RotateToken:
     del random
-    return TokenRotated(choose)
+    return RotateToken(choose)
 
 
-def _authority(choose: Callable[[System], FaultProxy], random: Random) -> AuthorityRotated:
+def _authority(choose: Callable[[System], FaultProxy], random: Random) -> RotateAuthority:
     del random
-    return AuthorityRotated(choose)
+    return RotateAuthority(choose)
 
 
-KINDS: Sequence[Kind] = [
+KINDS: Sequence[FaultKind] = [
     *(
-        Kind(f"{whom}: {how}", partial(_by_proxy, choose, show), touches)
+        FaultKind(f"{whom}: {how}", partial(_network_fault, choose, show), touches)
         for whom, (choose, touches) in _PROXIES.items()
         for how, show in MODES.items()
     ),
     *(
         # Who asks for the new token needs an API server that answers.
-        Kind(f"{whom}: token rotated", partial(_token, choose), touches | CONTROL_PLANE)
-        for whom, (choose, touches) in _PROGRAMS.items()
+        FaultKind(f"{whom}: token rotated", partial(_token, choose), touches | CONTROL_PLANE)
+        for whom, (choose, touches) in _PROCESSES.items()
     ),
     *(
-        Kind(f"{whom}: authority rotated", partial(_authority, choose), touches)
+        FaultKind(f"{whom}: authority rotated", partial(_authority, choose), touches)
         for whom, (choose, touches) in _PROXIES.items()
     ),
 ]

@@ -6,72 +6,72 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from chaos.fault import PODS, Kind
+from chaos.fault import PODS, FaultKind
 from chaos.system import PODS_SECONDS, SERVICES, System
-from harness.kubectl import Object
-from harness.patience import eventually
+from support.kubectl import Object
+from support.waiting import eventually
 
 _BIG, _SMALL = "game", "room"
 
 #: What kubectl says once no pod of the version before is left.
-_ROLLED = "complete"
+_ROLLOUT_COMPLETE = "complete"
 
 
 @dataclass(slots=True)
-class PodsLost:
+class DeletePods:
     """Some pods of a service are gone from one moment to the next; until the end there is no room for new ones."""
 
     pods: Sequence[int]
-    room: ExitStack = field(default_factory=ExitStack)
+    quota: ExitStack = field(default_factory=ExitStack)
 
     @classmethod
-    def drawn(cls, random: Random) -> "PodsLost":
+    def from_random(cls, random: Random) -> "DeletePods":
         """At least ten, and not all."""
         number = SERVICES[_BIG][0]
         return cls(random.sample(range(number), random.randint(10, number - 2)))
 
     def start(self, system: System) -> None:
         all_pods = sum(pods for pods, _, _ in SERVICES.values())
-        self.room.enter_context(_service(system, _BIG).only_pods(all_pods - len(self.pods)))
+        self.quota.enter_context(_service(system, _BIG).only_pods(all_pods - len(self.pods)))
         names = [f"{_BIG}-{pod}" for pod in self.pods]
         system.kubectl.run("delete", "pod", *names, "--force", "--grace-period=0", "--wait=false").expect_success()
 
     def end(self, system: System) -> None:
-        self.room.close()
+        self.quota.close()
         system.await_pods()
 
 
 @dataclass(slots=True)
-class NodeLost:
+class DeleteNode:
     """A node does not exist for a while, and its pods with it."""
 
     number: int
-    known: Object = field(default_factory=dict)
+    node: Object = field(default_factory=dict)
 
     @classmethod
-    def drawn(cls, random: Random) -> "NodeLost":
+    def from_random(cls, random: Random) -> "DeleteNode":
         return cls(random.randrange(1, 4))
 
     def start(self, system: System) -> None:
         node = f"node-{self.number}"
-        self.known = system.kubectl.get_json("node", node)
+        self.node = system.kubectl.get_json("node", node)
         system.kubectl.run("delete", "node", node).expect_success()
 
     def end(self, system: System) -> None:
-        metadata: dict[str, Any] = self.known["metadata"]
+        metadata: dict[str, Any] = self.node["metadata"]
         kept = {field: metadata[field] for field in ("name", "labels", "annotations")}
-        node = {"apiVersion": "v1", "kind": "Node", "metadata": kept, "status": self.known["status"]}
+        node = {"apiVersion": "v1", "kind": "Node", "metadata": kept, "status": self.node["status"]}
         system.kubectl.create(node)
         name = f"node/node-{self.number}"
         system.kubectl.run("wait", "--for=condition=Ready", "--timeout=50s", name).expect_success()
         system.await_pods()
 
 
-class ToZero:
+class ScaleToZero:
     """A service is scaled to no pod at all, and back."""
 
     @classmethod
-    def drawn(cls, random: Random) -> "ToZero":
+    def from_random(cls, random: Random) -> "ScaleToZero":
         del random
         return cls()
 
@@ -83,11 +83,11 @@ class ToZero:
         system.await_pods()
 
 
-class Rolled:
+class RollingUpdate:
     """A service's pods are replaced one by one, as by a new version of it."""
 
     @classmethod
-    def drawn(cls, random: Random) -> "Rolled":
+    def from_random(cls, random: Random) -> "RollingUpdate":
         del random
         return cls()
 
@@ -97,7 +97,7 @@ class Rolled:
     def end(self, system: System) -> None:
         status = ("rollout", "status", f"statefulset/{_SMALL}", "--watch=false")
         eventually(
-            lambda: _ROLLED in system.kubectl.run(*status).expect_success().stdout,
+            lambda: _ROLLOUT_COMPLETE in system.kubectl.run(*status).expect_success().stdout,
             f"every pod of {_SMALL} is replaced",
             seconds=PODS_SECONDS,
         )
@@ -108,9 +108,9 @@ def _service(system: System, name: str) -> Any:
     return next(each for each in system.services if each.name == name)
 
 
-KINDS: Sequence[Kind] = [
-    Kind("pods: lost by tens", PodsLost.drawn, PODS, seconds=(2.0, 8.0)),
-    Kind("node: lost", NodeLost.drawn, PODS, seconds=(3.0, 12.0)),
-    Kind("pods: scaled to 0 and back", ToZero.drawn, PODS, seconds=(1.0, 6.0)),
-    Kind("pods: rolled one by one", Rolled.drawn, PODS, seconds=(1.0, 2.0)),
+KINDS: Sequence[FaultKind] = [
+    FaultKind("pods: lost by tens", DeletePods.from_random, PODS, seconds=(2.0, 8.0)),
+    FaultKind("node: lost", DeleteNode.from_random, PODS, seconds=(3.0, 12.0)),
+    FaultKind("pods: scaled to 0 and back", ScaleToZero.from_random, PODS, seconds=(1.0, 6.0)),
+    FaultKind("pods: rolled one by one", RollingUpdate.from_random, PODS, seconds=(1.0, 2.0)),
 ]

@@ -6,139 +6,139 @@ from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 
-from chaos.fault import CONTROL_PLANE, OPERATORS, RESOLVER, Fault, Kind
-from chaos.program import Program
+from chaos.fault import CONTROL_PLANE, OPERATORS, RESOLVER, Fault, FaultKind
+from chaos.supervised_process import SupervisedProcess
 from chaos.system import System
 
-Choice = Callable[[System], Sequence[Program]]
+Targets = Callable[[System], Sequence[SupervisedProcess]]
 
 
 @dataclass(slots=True)
-class _OnPrograms:
+class _ProcessFault:
     """A fault of processes of ours."""
 
-    choose: Choice
-    hit: Sequence[Program] = field(default_factory=list)
+    choose: Targets
+    affected: Sequence[SupervisedProcess] = field(default_factory=list)
 
 
-class Kill(_OnPrograms):
+class Kill(_ProcessFault):
     """`kill -9`, and a new start at the end."""
 
     def start(self, system: System) -> None:
-        self.hit = self.choose(system)
-        for each in self.hit:
+        self.affected = self.choose(system)
+        for each in self.affected:
             each.kill()
 
     def end(self, system: System) -> None:
         del system
-        for each in self.hit:
-            each.release()
+        for each in self.affected:
+            each.enable()
 
 
-class Freeze(_OnPrograms):
+class Freeze(_ProcessFault):
     """SIGSTOP, and SIGCONT at the end. Whoever was frozen for too long may then end."""
 
     def start(self, system: System) -> None:
-        self.hit = self.choose(system)
-        for each in self.hit:
+        self.affected = self.choose(system)
+        for each in self.affected:
             each.freeze()
 
     def end(self, system: System) -> None:
         del system
-        for each in self.hit:
+        for each in self.affected:
             each.thaw()
 
 
-class Restart(_OnPrograms):
+class Restart(_ProcessFault):
     """A stop in good order, and a new start at the end."""
 
     def start(self, system: System) -> None:
-        self.hit = self.choose(system)
-        for each in self.hit:
-            system.record.note("stopped in good order", process=each.name, code=each.stop())
+        self.affected = self.choose(system)
+        for each in self.affected:
+            system.record.log("stopped in good order", process=each.name, code=each.stop())
 
     def end(self, system: System) -> None:
         del system
-        for each in self.hit:
-            each.release()
+        for each in self.affected:
+            each.enable()
 
 
 @dataclass(frozen=True, slots=True)
-class KillPart:
+class KillComponent:
     """`kill -9` of a part of the control plane, and a new start at the end."""
 
-    part: str
+    component: str
 
     def start(self, system: System) -> None:
-        system.cluster.part(self.part).kill()
+        system.cluster.part(self.component).kill()
 
     def end(self, system: System) -> None:
-        system.cluster.part(self.part).restart()
+        system.cluster.part(self.component).restart()
 
 
 @dataclass(frozen=True, slots=True)
-class FreezePart:
+class FreezeComponent:
     """SIGSTOP of a part of the control plane, and SIGCONT at the end."""
 
-    part: str
+    component: str
 
     def start(self, system: System) -> None:
-        system.cluster.part(self.part).kill(signal.SIGSTOP)
+        system.cluster.part(self.component).kill(signal.SIGSTOP)
 
     def end(self, system: System) -> None:
-        system.cluster.part(self.part).kill(signal.SIGCONT)
+        system.cluster.part(self.component).kill(signal.SIGCONT)
         system.cluster.wait_ready()
 
 
 @dataclass(frozen=True, slots=True)
-class RestartPart:
+class RestartComponent:
     """A restart of a part of the control plane in good order, at the end."""
 
-    part: str
+    component: str
 
     def start(self, system: System) -> None:
-        system.cluster.part(self.part).end()
+        system.cluster.part(self.component).end()
 
     def end(self, system: System) -> None:
-        system.cluster.part(self.part).restart()
+        system.cluster.part(self.component).restart()
 
 
-def _leader(system: System) -> Sequence[Program]:
+def _leader(system: System) -> Sequence[SupervisedProcess]:
     return [system.leader()]
 
 
-def _standby(system: System) -> Sequence[Program]:
+def _standby(system: System) -> Sequence[SupervisedProcess]:
     return [system.standby()]
 
 
-def _both(system: System) -> Sequence[Program]:
+def _both(system: System) -> Sequence[SupervisedProcess]:
     return system.operators
 
 
-def _resolver(system: System) -> Sequence[Program]:
+def _resolver(system: System) -> Sequence[SupervisedProcess]:
     return [system.resolver]
 
 
-_WHOM: dict[str, tuple[Choice, frozenset[str]]] = {
+_TARGETS: dict[str, tuple[Targets, frozenset[str]]] = {
     "leader": (_leader, OPERATORS),
     "standby": (_standby, OPERATORS),
     "both operators": (_both, OPERATORS),
     "resolver": (_resolver, RESOLVER),
 }
 
-_HOW: dict[str, type[Kill] | type[Freeze] | type[Restart]] = {"kill -9": Kill, "frozen": Freeze, "restart": Restart}
+_ACTIONS: dict[str, type[Kill] | type[Freeze] | type[Restart]] = {"kill -9": Kill, "frozen": Freeze, "restart": Restart}
 
-_PARTS = {"API server": "apiserver", "etcd": "etcd"}
+_COMPONENTS = {"API server": "apiserver", "etcd": "etcd"}
 
-_HOW_PARTS: dict[str, type[KillPart] | type[FreezePart] | type[RestartPart]] = {
-    "kill -9": KillPart,
-    "frozen": FreezePart,
-    "restart": RestartPart,
+_COMPONENT_ACTIONS: dict[str, type[KillComponent] | type[FreezeComponent] | type[RestartComponent]] = {
+    "kill -9": KillComponent,
+    "frozen": FreezeComponent,
+    "restart": RestartComponent,
 }
 
 
-def _kind(name: str, fault: Callable[[], Fault], touches: frozenset[str]) -> Kind:
-    return Kind(name, partial(_made, fault), touches)
+def _kind(name: str, fault: Callable[[], Fault], touches: frozenset[str]) -> FaultKind:
+    return FaultKind(name, partial(_made, fault), touches)
 
 
 def _made(fault: Callable[[], Fault], random: Random) -> Fault:
@@ -146,15 +146,15 @@ def _made(fault: Callable[[], Fault], random: Random) -> Fault:
     return fault()
 
 
-KINDS: Sequence[Kind] = [
+KINDS: Sequence[FaultKind] = [
     *(
         _kind(f"{whom}: {how}", partial(fault, choose), touches)
-        for whom, (choose, touches) in _WHOM.items()
-        for how, fault in _HOW.items()
+        for whom, (choose, touches) in _TARGETS.items()
+        for how, fault in _ACTIONS.items()
     ),
     *(
         _kind(f"{whom}: {how}", partial(fault, part), CONTROL_PLANE)
-        for whom, part in _PARTS.items()
-        for how, fault in _HOW_PARTS.items()
+        for whom, part in _COMPONENTS.items()
+        for how, fault in _COMPONENT_ACTIONS.items()
     ),
 ]

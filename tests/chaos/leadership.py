@@ -8,13 +8,13 @@ from chaos.record import Process, Record, Write
 _OWNED = ("podlinks", "statefulroutes", "pods", "statefulsets", "deployments", "replicasets")
 
 
-def outsiders(record: Record) -> Iterator[tuple[Write, str, str]]:
+def writes_without_lease(record: Record) -> Iterator[tuple[Write, str, str]]:
     """The writes of operators that did not hold the Lease: each with its process, and who held it then.
 
     What was refused has changed nothing, and does not count.
     """
     lives = {
-        each.credential: f"{each.name} in life {each.life}"
+        each.credential: f"{each.name} in life {each.start_number}"
         for each in record.all(Process)
         if each.name.startswith("operator")
     }

@@ -9,13 +9,13 @@ from localcluster.processes import wait_until
 
 _HIERARCHY = Path("/sys/fs/cgroup/memory")
 _NO_LIMIT = -1
-_EMPTY_SECONDS = 10.0
+_CLEANUP_SECONDS = 10.0
 
 #: Enters a group, and becomes the program that follows.
 _ENTER = 'echo $$ > "$0/cgroup.procs" && exec "$@"'
 
 
-def lacking() -> str | None:
+def unsupported_reason() -> str | None:
     """Why there can be no limit here, as a sentence; None where there can."""
     if not (_HIERARCHY / "memory.limit_in_bytes").exists():
         return f"There are no control groups of version 1 for memory at {_HIERARCHY}."
@@ -54,7 +54,7 @@ class MemoryGroup:
         return int(known["total_rss"]) / 2**20
 
     @property
-    def kills(self) -> int:
+    def oom_kills(self) -> int:
         """How many processes were killed for want of memory."""
         known = dict(line.split() for line in self._read("memory.oom_control").splitlines())
         return int(known["oom_kill"])
@@ -62,7 +62,7 @@ class MemoryGroup:
     def close(self) -> None:
         """Remove the group; its processes live on without a limit."""
         self._limit(_NO_LIMIT)
-        assert wait_until(self._is_gone, _EMPTY_SECONDS), f"{self._folder} cannot be removed"
+        assert wait_until(self._is_gone, _CLEANUP_SECONDS), f"{self._folder} cannot be removed"
 
     def _is_gone(self) -> bool:
         for pid in self._read("cgroup.procs").split():

@@ -26,14 +26,14 @@ class Run(Row):
     Attributes:
         seed: what all that is random began with.
         rate: how many operations were begun in a second.
-        heal_seconds: how long healing may take.
+        recovery_seconds: how long healing may take.
         machine: on what it ran.
     """
 
     at: float
     seed: int
     rate: float
-    heal_seconds: float
+    recovery_seconds: float
     machine: str = ""
 
 
@@ -47,12 +47,12 @@ class Link(Row):
         object: its unique id.
         key: the route and the uid that it binds.
         pod: the binding.
-        told: the pod that its status names.
+        status_pod: the pod that its status names.
         phase: of its status.
         reason: of its Ready condition.
         generation: of its spec.
         observed: the generation that its status was made for.
-        left: the pod that its status says it has left, and why.
+        previous: the pod that its status says it has left, and why.
         expires: when its time is over, in seconds since 1970; None for a persistent one.
         is_gone: it was deleted.
     """
@@ -63,12 +63,12 @@ class Link(Row):
     object: str = ""
     key: tuple[str, str] = ("", "")
     pod: int | None = None
-    told: int | None = None
+    status_pod: int | None = None
     phase: str = ""
     reason: str = ""
     generation: int = 0
     observed: int = 0
-    left: tuple[int | None, str] | None = None
+    previous: tuple[int | None, str] | None = None
     expires: float | None = None
     is_gone: bool = False
 
@@ -130,7 +130,7 @@ class Definition(Row):
     at: float
     revision: int
     name: str
-    is_there: bool
+    is_defined: bool
 
 
 class Gap(Row):
@@ -145,42 +145,42 @@ class Process(Row):
 
     Attributes:
         name: of the process.
-        life: which of its lives it is.
+        start_number: which of its lives it is.
     """
 
     at: float
     name: str
     credential: str
-    life: int
+    start_number: int
 
 
 class Operation(Row):
     """What a client did.
 
     Attributes:
-        begun: when it was called.
+        started: when it was called.
         ended: when it was answered, or given up.
         client: who asked, and by what.
         name: of the operation.
         link: the name of the link.
-        asked: the pod that it was to be bound to, where the client says it.
+        requested_pod: the pod that it was to be bound to, where the client says it.
         error: why it failed; empty for one that was acknowledged.
         answer: the pod that holds the uid, as it was told; None for none.
-        tells: whether the answer says which pod holds the uid.
+        has_pod: whether the answer says which pod holds the uid.
         age: how old the answer may be, in seconds, as it was told.
         writes: the versions of the link that were acknowledged, with the pod that each binds.
         deleted: the versions of it whose deletion was acknowledged.
     """
 
-    begun: float
+    started: float
     ended: float
     client: str
     name: str
     link: str
-    asked: int | None = None
+    requested_pod: int | None = None
     error: str = ""
     answer: int | None = None
-    tells: bool = False
+    has_pod: bool = False
     age: float = 0.0
     writes: tuple[tuple[int, int | None], ...] = ()
     deleted: tuple[int, ...] = ()
@@ -210,42 +210,42 @@ class Write(Row):
     code: int
 
 
-class Trouble(Row):
+class FaultPeriod(Row):
     """A fault: when it began, and when its cause was put right.
 
     Attributes:
         hits: how many requests and connections have met it; None where that is not counted.
     """
 
-    begun: float
+    started: float
     ended: float
     kind: str
     hits: int | None = None
 
 
-class Calm(Row):
+class QuietPeriod(Row):
     """No fault is there, from the first time to the second; those of the numbers given have just ended.
 
     Attributes:
-        troubles: the kinds of the faults that have just ended.
+        fault_kinds: the kinds of the faults that have just ended.
     """
 
-    begun: float
+    started: float
     ended: float
-    troubles: tuple[str, ...] = ()
+    fault_kinds: tuple[str, ...] = ()
 
 
-class Note(Row):
+class LogMessage(Row):
     """Something else that is worth knowing."""
 
     at: float
-    what: str
+    message: str
     fields: dict[str, str] = {}
 
 
 AnyRow = (
-    Run | Link | Route | Pod | Node | Workload | Lease | Definition | Gap | Process | Operation | Write | Trouble
-    | Calm | Note
+    Run | Link | Route | Pod | Node | Workload | Lease | Definition | Gap | Process | Operation | Write | FaultPeriod
+    | QuietPeriod | LogMessage
 )  # fmt: skip
 
 _decoder = msgspec.json.Decoder(AnyRow)
@@ -288,9 +288,9 @@ class RecordWriter:
         with self._lock:
             self._out.write(line)
 
-    def note(self, what: str, **fields: object) -> None:
+    def log(self, message: str, **fields: object) -> None:
         """Add something else that is worth knowing."""
-        self.write(Note(time.time(), what, {name: str(value) for name, value in fields.items()}))
+        self.write(LogMessage(time.time(), message, {name: str(value) for name, value in fields.items()}))
 
     def close(self) -> None:
         """End it; what comes later is an error."""

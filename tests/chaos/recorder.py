@@ -15,7 +15,7 @@ import msgspec
 import requests
 
 from chaos.record import Gap, Link, RecordWriter
-from chaos.stored import Stored, row_of
+from chaos.store_rows import StoreKey, row_of
 
 _PREFIX = b"/registry/"
 _RETRY_SECONDS = 0.1
@@ -86,14 +86,14 @@ class StoreRecorder:
 
     def stop(self) -> None:
         """Record up to what is true now, and end."""
-        last = self._present_revision()
+        last = self._current_revision()
         deadline = time.monotonic() + 30
         while self.revision < last and time.monotonic() < deadline:
             time.sleep(_RETRY_SECONDS)
         self._stopped.set()
         self._thread.join()
 
-    def _present_revision(self) -> int:
+    def _current_revision(self) -> int:
         body = {"key": b64encode(_PREFIX).decode()}
         answer = requests.post(f"{self._url}/v3/kv/range", json=body, timeout=_SILENCE_SECONDS)
         return int(answer.json()["header"]["revision"])
@@ -117,11 +117,11 @@ class StoreRecorder:
         ) as answer:
             answer.raise_for_status()
             for line in answer.iter_lines(chunk_size=None):  # type: ignore[call-overload]
-                self._take(_decoder.decode(line).result)
+                self._record_result(_decoder.decode(line).result)
                 if self._stopped.is_set():
                     return
 
-    def _take(self, result: _Result) -> None:
+    def _record_result(self, result: _Result) -> None:
         at = time.time()
         if result.canceled:
             if int(result.compact_revision) > self._next:
@@ -132,18 +132,18 @@ class StoreRecorder:
             revision = int(event.kv.mod_revision)
             if revision < self._next:
                 continue  # several objects may have one revision, but a watch that begins anew begins after it
-            self._take_event(event, revision, at)
+            self._record_event(event, revision, at)
         if result.events:
             self._next = max(self._next, int(result.events[-1].kv.mod_revision) + 1)
 
-    def _take_event(self, event: _Event, revision: int, at: float) -> None:
-        stored = Stored.of(b64decode(event.kv.key).decode())
+    def _record_event(self, event: _Event, revision: int, at: float) -> None:
+        stored = StoreKey.parse(b64decode(event.kv.key).decode())
         if stored is None or stored.namespace not in {self._namespace, stored.shared_namespace}:
             return
         item: dict[str, Any] | None = None if event.type == "DELETE" else msgspec.json.decode(b64decode(event.kv.value))
         row = row_of(stored, item, revision, at)
         if isinstance(row, Link):
-            self._note_unsettled(row)
+            self._update_unsettled(row)
         else:
             state = msgspec.structs.replace(row, at=0.0, revision=0)
             if self._states.get((type(row), stored.name)) == state:
@@ -151,7 +151,7 @@ class StoreRecorder:
             self._states[type(row), stored.name] = state
         self._record.write(row)
 
-    def _note_unsettled(self, link: Link) -> None:
+    def _update_unsettled(self, link: Link) -> None:
         if link.is_gone or link.is_settled:
             self._unsettled.pop(link.name, None)
         else:

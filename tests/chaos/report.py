@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 
-from chaos.checker import Finding
-from chaos.figures import by_kind, by_operation, moves
-from chaos.healing import calms
+from chaos.checker import Violation
 from chaos.leadership import terms
-from chaos.record import Link, Note, Operation, Process, Record, Run, Trouble
+from chaos.record import FaultPeriod, Link, LogMessage, Operation, Process, Record, Run
+from chaos.recovery import bind_recoveries
+from chaos.statistics import faults_by_kind, moves, operations_by_name
 from chaos.timeline import Timeline
 
 _STYLE = """
@@ -23,7 +23,7 @@ td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
 _SHOWN_FINDINGS = 200
 
 
-def write_report(record: Record, findings: Sequence[Finding], file: Path) -> None:
+def write_report(record: Record, findings: Sequence[Violation], file: Path) -> None:
     """Write it."""
     (run,) = record.all(Run)
     began = datetime.fromtimestamp(run.at, UTC).isoformat(timespec="seconds")
@@ -35,8 +35,8 @@ def write_report(record: Record, findings: Sequence[Finding], file: Path) -> Non
         "<h2>In short</h2>",
         _table(("", ""), [("began", began), ("machine", run.machine), *_summary(record)]),
         "<h2>The course of it</h2>",
-        _legend(run.heal_seconds),
-        Timeline(record, run.heal_seconds).svg(),
+        _legend(run.recovery_seconds),
+        Timeline(record, run.recovery_seconds).svg(),
         "<div class=columns><div><h2>Faults</h2>",
         _faults(record),
         "</div><div><h2>Operations</h2>",
@@ -55,25 +55,25 @@ def _legend(seconds: float) -> str:
     )
 
 
-def _verdict(findings: Sequence[Finding]) -> str:
+def _verdict(findings: Sequence[Violation]) -> str:
     if not findings:
         return "<p class='verdict green'>The checker found nothing wrong.</p>"
-    rows = [(each.rule, each.what) for each in findings[:_SHOWN_FINDINGS]]
+    rows = [(each.rule, each.message) for each in findings[:_SHOWN_FINDINGS]]
     return f"<p class='verdict red'>The checker has {len(findings)} findings.</p>" + _table(("rule", "finding"), rows)
 
 
 def _summary(record: Record) -> Iterable[tuple[str, str]]:
     operations = record.all(Operation)
     done = [each for each in operations if not each.error]
-    seconds = max(each.ended for each in operations) - min(each.begun for each in operations) if operations else 1.0
-    healed = [calm.seconds for calm in calms(record) if calm.troubles]
+    seconds = max(each.ended for each in operations) - min(each.started for each in operations) if operations else 1.0
+    healed = [calm.seconds for calm in bind_recoveries(record) if calm.fault_kinds]
     worst = max((each for each in healed if each is not None), default=0.0)
-    unmet = sum(each.hits == 0 for each in record.all(Trouble))
-    restarts = sum(each.what.startswith("it has ended") for each in record.all(Note))
+    unmet = sum(each.hits == 0 for each in record.all(FaultPeriod))
+    restarts = sum(each.message.startswith("it has ended") for each in record.all(LogMessage))
     return [
         (
             "faults",
-            f"{len(record.all(Trouble))} in {len(healed)} rounds, {seconds / 60:.1f} minutes; {unmet} met nothing",
+            f"{len(record.all(FaultPeriod))} in {len(healed)} rounds, {seconds / 60:.1f} minutes; {unmet} met nothing",
         ),
         ("operations", f"{len(operations)} begun, {len(operations) / seconds:.1f} a second; {len(done)} acknowledged"),
         ("versions of links", f"{len(record.all(Link))} recorded"),
@@ -85,14 +85,16 @@ def _summary(record: Record) -> Iterable[tuple[str, str]]:
 
 def _faults(record: Record) -> str:
     rows = [
-        (each.kind, each.number, each.unmet or "", _seconds(each.median_seconds), _seconds(each.worst_seconds))
-        for each in by_kind(record)
+        (each.kind, each.number, each.not_hit or "", _seconds(each.median_seconds), _seconds(each.worst_seconds))
+        for each in faults_by_kind(record)
     ]
     return _table(("kind", "times", "met nothing", "healed in (median)", "(worst)"), rows)
 
 
 def _operations(record: Record) -> str:
-    rows = [(each.name, each.acknowledged, each.failed, _seconds(each.worst_seconds)) for each in by_operation(record)]
+    rows = [
+        (each.name, each.acknowledged, each.failed, _seconds(each.worst_seconds)) for each in operations_by_name(record)
+    ]
     return _table(("operation", "acknowledged", "failed", "slowest"), rows)
 
 

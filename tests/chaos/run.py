@@ -19,32 +19,32 @@ import structlog
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from chaos.checker import Finding, check
-from chaos.fault import Kind
+from chaos.checker import Violation, check
+from chaos.fault import FaultKind
 from chaos.machine import description
-from chaos.record import Calm, Record, RecordWriter, Run, Trouble, Write
+from chaos.record import FaultPeriod, QuietPeriod, Record, RecordWriter, Run, Write
 from chaos.registry import KINDS
 from chaos.report import write_report
-from chaos.schedule import Planned, rounds
-from chaos.system import System, Users, running
-from failover.pair import SHORT, Times
+from chaos.schedule import ScheduledFault, rounds
+from chaos.system import System, UserLoad, running
+from failover.pair import SHORT_TIMES, ElectionTimes
 
 log = logging.getLogger(__name__)
 
 #: What the suite promises; a run may be given a factor for a machine that has other things to do.
-HEAL_SECONDS = 10.0
+RECOVERY_SECONDS = 10.0
 
 #: A calm is at least so long, so that operations go on between faults.
-_CALM_SECONDS = 1.0
+_QUIET_SECONDS = 1.0
 
-_LOOK_SECONDS = 0.1
+_POLL_SECONDS = 0.1
 
 #: More than any process has had.
-_LIVES_A_MINUTE = 10
+_STARTS_PER_MINUTE = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ChaosPlan:
     """What is to be done.
 
     Attributes:
@@ -53,20 +53,20 @@ class Plan:
         rate: how many operations are begun in a second.
         minutes: how long faults go on, at the least.
         faults: how many there are, at the least.
-        heal_seconds: how long healing may take.
+        recovery_seconds: how long healing may take.
         times: of the operators' Lease.
     """
 
     seed: int
-    kinds: Sequence[Kind] = tuple(KINDS)
+    kinds: Sequence[FaultKind] = tuple(KINDS)
     rate: float = 50.0
     minutes: float = 0.0
     faults: int = 1
-    heal_seconds: float = HEAL_SECONDS
-    times: Times = SHORT
+    recovery_seconds: float = RECOVERY_SECONDS
+    times: ElectionTimes = SHORT_TIMES
 
 
-def run(plan: Plan, folder: Path) -> list[Finding]:
+def run(plan: ChaosPlan, folder: Path) -> list[Violation]:
     """Do it; gives what the checker has found wrong. The folder then has record.jsonl and report.html.
 
     It has them as well where the run breaks off, because a fault could not be put right.
@@ -74,7 +74,7 @@ def run(plan: Plan, folder: Path) -> list[Finding]:
     folder.mkdir(parents=True, exist_ok=True)
     record = RecordWriter(folder / "record.jsonl")
     try:
-        record.write(Run(time.time(), plan.seed, plan.rate, plan.heal_seconds, description()))
+        record.write(Run(time.time(), plan.seed, plan.rate, plan.recovery_seconds, description()))
         _run(plan, folder, record)
     finally:
         record.close()
@@ -84,49 +84,49 @@ def run(plan: Plan, folder: Path) -> list[Finding]:
     return findings
 
 
-def _run(plan: Plan, folder: Path, record: RecordWriter) -> None:
-    lives = 20 + int(_LIVES_A_MINUTE * plan.minutes)
-    users = Users(plan.rate, plan.seed)
+def _run(plan: ChaosPlan, folder: Path, record: RecordWriter) -> None:
+    lives = 20 + int(_STARTS_PER_MINUTE * plan.minutes)
+    users = UserLoad(plan.rate, plan.seed)
     with running(folder, record, users, times=plan.times, lives=lives) as system:
-        _suffer(system, plan)
+        _run_rounds(system, plan)
     for each in system.audit.entries():
         received = each.received.timestamp()
         record.write(Write(received, each.credential, each.verb, each.resource, each.name, each.code))
 
 
-def _suffer(system: System, plan: Plan) -> None:
+def _run_rounds(system: System, plan: ChaosPlan) -> None:
     """Have users come, and faults, round by round."""
     system.load.start()
     try:
         begun, faults = time.monotonic(), 0
-        _calm(system, plan.heal_seconds, ())
+        _await_recovery(system, plan.recovery_seconds, ())
         for planned in _rounds(plan):
             if faults >= plan.faults and time.monotonic() - begun > plan.minutes * 60:
                 break
             faults += len(planned)
             log.info("%s faults: %s", faults, ", ".join(each.kind.name for each in planned))
-            _go_through(system, planned)
-            healed = _calm(system, plan.heal_seconds, tuple(each.kind.name for each in planned))
+            _inject(system, planned)
+            healed = _await_recovery(system, plan.recovery_seconds, tuple(each.kind.name for each in planned))
             log.info("  healed after %.1f s", healed)
             system.load.check()
     finally:
         system.load.stop()
-    _calm(system, plan.heal_seconds, ())
+    _await_recovery(system, plan.recovery_seconds, ())
 
 
-def _rounds(plan: Plan) -> Iterator[list[Planned]]:
+def _rounds(plan: ChaosPlan) -> Iterator[list[ScheduledFault]]:
     usable = []
     for kind in plan.kinds:
-        if (lacking := kind.lacking()) is None:
+        if (lacking := kind.unsupported_reason()) is None:
             usable.append(kind)
         else:
             log.warning("%s: cannot be done here: %s", kind.name, lacking)
     return rounds(usable, Random(plan.seed))
 
 
-def _go_through(system: System, planned: Sequence[Planned]) -> None:
+def _inject(system: System, scheduled: Sequence[ScheduledFault]) -> None:
     """Have the faults of a round begin and end, each at its time, or as soon after it as those before let it."""
-    steps = [(each.begin, each, True) for each in planned] + [(each.end, each, False) for each in planned]
+    steps = [(each.start, each, True) for each in scheduled] + [(each.end, each, False) for each in scheduled]
     begun, starts = time.monotonic(), dict[int, float]()
     for due, each, is_start in sorted(steps, key=lambda step: step[0]):
         time.sleep(max(0.0, begun + due - time.monotonic()))
@@ -135,29 +135,29 @@ def _go_through(system: System, planned: Sequence[Planned]) -> None:
             each.fault.start(system)
         else:
             hits = each.fault.end(system)
-            system.record.write(Trouble(starts[id(each)], time.time(), each.kind.name, hits))
+            system.record.write(FaultPeriod(starts[id(each)], time.time(), each.kind.name, hits))
 
 
-def _calm(system: System, heal_seconds: float, troubles: tuple[str, ...]) -> float:
+def _await_recovery(system: System, recovery_seconds: float, fault_kinds: tuple[str, ...]) -> float:
     """Wait until every link is bound as it asks, but no longer than that may take; gives how long it took."""
     begun = time.time()
-    while (left := system.recorder.unsettled(begun)) and time.time() < begun + heal_seconds:
-        time.sleep(_LOOK_SECONDS)
+    while (left := system.recorder.unsettled(begun)) and time.time() < begun + recovery_seconds:
+        time.sleep(_POLL_SECONDS)
     healed = time.time() - begun
     if left:
         log.warning("  not healed: %s links, like %s", len(left), left[:3])
-    time.sleep(max(0.0, begun + _CALM_SECONDS - time.time()))
-    system.record.write(Calm(begun, time.time(), troubles))
+    time.sleep(max(0.0, begun + _QUIET_SECONDS - time.time()))
+    system.record.write(QuietPeriod(begun, time.time(), fault_kinds))
     return healed
 
 
-def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--faults", type=int, default=1)
     parser.add_argument("--rate", type=float, default=50.0)
-    parser.add_argument("--heal-seconds", type=float, default=HEAL_SECONDS, help="more on a machine that is busy")
+    parser.add_argument("--heal-seconds", type=float, default=RECOVERY_SECONDS, help="more on a machine that is busy")
     parser.add_argument("--only", default="", help="only kinds of faults whose name has this in it")
     parser.add_argument("--folder", type=Path, default=Path("build/chaos"))
     return parser.parse_args(arguments)
@@ -168,12 +168,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # What the users' driver tells of its watches is of no use here.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    options = _parsed(arguments)
+    options = _parse(arguments)
     kinds = [kind for kind in KINDS if options.only in kind.name]
-    plan = Plan(options.seed, kinds, options.rate, options.minutes, options.faults, options.heal_seconds)
+    plan = ChaosPlan(options.seed, kinds, options.rate, options.minutes, options.faults, options.heal_seconds)
     findings = run(plan, options.folder)
     for finding in findings[:50]:
-        log.error("%s: %s", finding.rule, finding.what)
+        log.error("%s: %s", finding.rule, finding.message)
     log.info("%s findings; the report is %s", len(findings), options.folder / "report.html")
     return 1 if findings else 0
 

@@ -8,13 +8,13 @@ from uuid import uuid4
 
 import requests
 
-from harness.objects import pod_link
-from harness.service import Service
+from support.objects import pod_link
+from support.service import Service
 
 #: What the store takes in one transaction.
-_A_TRANSACTION = 128
+_TRANSACTION_SIZE = 128
 
-_PATIENCE_SECONDS = 60.0
+_TIMEOUT_SECONDS = 60.0
 
 
 def seed_bound_links(store_url: str, service: Service, number: int, pods: int) -> None:
@@ -27,9 +27,9 @@ def seed_bound_links(store_url: str, service: Service, number: int, pods: int) -
         pods: over which they are spread, by their numbers.
     """
     with requests.Session() as session:
-        for first in range(0, number, _A_TRANSACTION):
-            puts = [_put(service, each, each % pods) for each in range(first, min(first + _A_TRANSACTION, number))]
-            answer = session.post(f"{store_url}/v3/kv/txn", json={"success": puts}, timeout=_PATIENCE_SECONDS)
+        for first in range(0, number, _TRANSACTION_SIZE):
+            puts = [_put(service, each, each % pods) for each in range(first, min(first + _TRANSACTION_SIZE, number))]
+            answer = session.post(f"{store_url}/v3/kv/txn", json={"success": puts}, timeout=_TIMEOUT_SECONDS)
             answer.raise_for_status()
 
 

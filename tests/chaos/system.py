@@ -9,22 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chaos.clock import ProcessClock
-from chaos.load import Load, Place, Target
-from chaos.program import Account, Program
+from chaos.load_generator import LoadGenerator, LoadSettings, LoadTarget
 from chaos.proxy import FaultProxy
 from chaos.record import RecordWriter
 from chaos.recorder import StoreRecorder
-from failover.pair import LEADS, NAMESPACE, Times
-from harness.accounts import Person
-from harness.audit import AuditLog
-from harness.kubectl import Kubectl
-from harness.operator import OperatorProcess
-from harness.patience import eventually
-from harness.resolver import ResolverProcess
-from harness.rights import SHIPPED
-from harness.service import Service
-from harness.witness import Witness
+from chaos.supervised_process import Account, SupervisedProcess
+from failover.pair import NAMESPACE, STARTED_LEADING, ElectionTimes
 from localcluster import LocalCluster
+from support.api_user import APIUser
+from support.audit import AuditLog
+from support.independent_client import IndependentClient
+from support.kubectl import Kubectl
+from support.operator_process import OperatorProcess
+from support.rbac import RBAC_FOLDER
+from support.resolver_process import ResolverProcess
+from support.service import Service
+from support.waiting import eventually
 
 _BASE = Path(__file__).parents[2] / "deploy" / "kustomize"
 _NODES = 4
@@ -44,7 +44,7 @@ _STORE_FLAG = "--storage-media-type=application/json"
 
 
 @dataclass(frozen=True, slots=True)
-class Users:
+class UserLoad:
     """Who come.
 
     Attributes:
@@ -63,11 +63,11 @@ class System:
     Attributes:
         cluster: the control plane.
         kubectl: its administrator's, in the services' namespace.
-        witness: a client that shares nothing with the product, not through a proxy.
+        client: a client that shares nothing with the product, not through a proxy.
         services: what users come to.
         operators: both, whoever leads.
         resolver: the one resolver.
-        driver: the proxy of the users' driver.
+        driver_proxy: the proxy of the users' driver.
         load: the users.
         recorder: of all versions.
         audit: what the API server notes of the operators' writes.
@@ -76,12 +76,12 @@ class System:
 
     cluster: LocalCluster
     kubectl: Kubectl
-    witness: Witness
+    client: IndependentClient
     services: Sequence[Service]
-    operators: Sequence[Program]
-    resolver: Program
-    driver: FaultProxy
-    load: Load
+    operators: Sequence[SupervisedProcess]
+    resolver: SupervisedProcess
+    driver_proxy: FaultProxy
+    load: LoadGenerator
     recorder: StoreRecorder
     audit: AuditLog
     record: RecordWriter
@@ -92,17 +92,17 @@ class System:
         return self.services[0].namespace
 
     @property
-    def programs(self) -> Sequence[Program]:
+    def processes(self) -> Sequence[SupervisedProcess]:
         """The operators and the resolver."""
         return [*self.operators, self.resolver]
 
-    def leader(self) -> Program:
+    def leader(self) -> SupervisedProcess:
         """The operator that leads; waits for one, but not for long: the API server may be away just now."""
         with suppress(TimeoutError):
-            eventually(lambda: any(map(_leads, self.operators)), "an operator leads", seconds=_LEADER_SECONDS)
-        return next(filter(_leads, self.operators), self.operators[0])
+            eventually(lambda: any(map(_is_leader, self.operators)), "an operator leads", seconds=_LEADER_SECONDS)
+        return next(filter(_is_leader, self.operators), self.operators[0])
 
-    def standby(self) -> Program:
+    def standby(self) -> SupervisedProcess:
         """The other operator."""
         leader = self.leader()
         return next(each for each in self.operators if each is not leader)
@@ -121,12 +121,14 @@ class System:
             )
 
 
-def _leads(program: Program) -> bool:
-    return program.is_running and LEADS in program.text
+def _is_leader(program: SupervisedProcess) -> bool:
+    return program.is_running and STARTED_LEADING in program.log_text
 
 
 @contextmanager
-def running(folder: Path, record: RecordWriter, users: Users, *, times: Times, lives: int) -> Iterator[System]:
+def running(
+    folder: Path, record: RecordWriter, users: UserLoad, *, times: ElectionTimes, starts: int
+) -> Iterator[System]:
     """The system, as long as the context lasts; its users have not begun to come.
 
     Args:
@@ -134,31 +136,33 @@ def running(folder: Path, record: RecordWriter, users: Users, *, times: Times, l
         record: of the run.
         users: who come.
         times: of the operators' Lease.
-        lives: how often each process of ours is going to be started, roughly.
+        starts: how often each process of ours is going to be started, roughly.
     """
-    audit = AuditLog(_made(folder / "audit"), only_writes=True)
+    audit = AuditLog(_start_cluster(folder / "audit"), only_writes=True)
     with ExitStack() as stack:
         flags = (*audit.flags, _STORE_FLAG)
         name = f"chaos-{os.getpid()}"
         cluster = stack.enter_context(LocalCluster.start(name=name, nodes=_NODES, apiserver_flags=flags))
-        chief = _install(cluster, folder)
-        kubectl = chief.within(_NAMESPACE)
-        witness = Witness(cluster.kubeconfig)
+        admin = _install(cluster, folder)
+        kubectl = admin.within(_NAMESPACE)
+        independent_client = IndependentClient(cluster.kubeconfig)
         recorder = StoreRecorder(store_url(cluster), record, str(kubectl.namespace))
         stack.callback(recorder.stop)
-        services = [_service(kubectl, witness, each) for each in SERVICES]
-        port = _lasting_port()
-        programs = _Programs(chief, cluster, folder, record, stack, times, lives)
+        services = [_service(kubectl, independent_client, each) for each in SERVICES]
+        port = _reserved_port()
+        programs = _Processes(admin, cluster, folder, record, stack, times, starts)
         operators = programs.operators()
         resolver = programs.resolver(port)
         driver = stack.enter_context(FaultProxy(cluster.kubeconfig, folder / "driver", users.seed))
-        targets = [Target(name, pods, users) for name, (pods, users, _) in SERVICES.items()]
-        place = Place(str(kubectl.namespace), targets, driver.kubeconfig, f"127.0.0.1:{port}")
-        load = Load(place, record, users.rate, users.seed)
-        system = System(cluster, kubectl, witness, services, operators, resolver, driver, load, recorder, audit, record)
-        for each in system.programs:
-            each.release()
-        for each in system.programs:
+        targets = [LoadTarget(name, pods, users) for name, (pods, users, _) in SERVICES.items()]
+        place = LoadSettings(str(kubectl.namespace), targets, driver.kubeconfig, f"127.0.0.1:{port}")
+        load = LoadGenerator(place, record, users.rate, users.seed)
+        system = System(
+            cluster, kubectl, independent_client, services, operators, resolver, driver, load, recorder, audit, record
+        )
+        for each in system.processes:
+            each.enable()
+        for each in system.processes:
             each.process.await_serving()
         for service in services:
             service.await_pods(SERVICES[service.name][0])
@@ -171,7 +175,7 @@ def store_url(cluster: LocalCluster) -> str:
     return next(each.partition("=")[2] for each in command if each.startswith("--listen-client-urls="))
 
 
-def _lasting_port() -> int:
+def _reserved_port() -> int:
     """A free port that the system gives to no outgoing connection, while its listener is not there."""
     for port in random.sample(range(20000, 30000), 100):
         with socket.socket() as probe:
@@ -180,7 +184,7 @@ def _lasting_port() -> int:
     raise AssertionError("no port between 20000 and 30000 is free")
 
 
-def _made(folder: Path) -> Path:
+def _start_cluster(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -189,46 +193,46 @@ def _install(cluster: LocalCluster, folder: Path) -> Kubectl:
     """What the chart installs, and the resolver's rights."""
     kubectl = Kubectl(cluster.kubectl, cluster.kubeconfig, folder / "kubectl-cache")
     kubectl.run("apply", "--server-side", "--kustomize", str(_BASE)).expect_success()
-    kubectl.run("apply", "--filename", str(SHIPPED / "resolver.yaml")).expect_success()
+    kubectl.run("apply", "--filename", str(RBAC_FOLDER / "resolver.yaml")).expect_success()
     eventually(lambda: not kubectl.run("get", "podlinks,statefulroutes").code, "both kinds can be listed")
     kubectl.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": _NAMESPACE}})
     kubectl.within(NAMESPACE).run("rollout", "status", f"deployment/{_OPERATOR}", "--timeout=60s").expect_success()
     return kubectl
 
 
-def _service(kubectl: Kubectl, witness: Witness, name: str) -> Service:
+def _service(kubectl: Kubectl, independent_client: IndependentClient, name: str) -> Service:
     pods, _, grace_seconds = SERVICES[name]
-    service = Service(kubectl, witness, name)
-    service.make_pods(pods)
-    service.make_route(onPodLost={"action": "Rebind", "graceSeconds": grace_seconds})
+    service = Service(kubectl, independent_client, name)
+    service.create_pods(pods)
+    service.create_route(onPodLost={"action": "Rebind", "graceSeconds": grace_seconds})
     return service
 
 
 @dataclass(frozen=True, slots=True)
-class _Programs:
+class _Processes:
     """Makes the processes of ours, each with a proxy of its own."""
 
-    chief: Kubectl
+    admin: Kubectl
     cluster: LocalCluster
     folder: Path
     record: RecordWriter
     stack: ExitStack
-    times: Times
-    lives: int
+    times: ElectionTimes
+    starts: int
 
-    def operators(self) -> list[Program]:
+    def operators(self) -> list[SupervisedProcess]:
         """Two, as the pods of the chart's Deployment."""
         made = []
-        for number, pod in enumerate(self.chief.within(NAMESPACE).get_json("pods")["items"]):
+        for number, pod in enumerate(self.admin.within(NAMESPACE).get_json("pods")["items"]):
             name, account = f"operator-{number}", Account(self._administrator(), _OPERATOR, pod)
             proxy = self._proxy(name, account)
             process = OperatorProcess(proxy.kubeconfig, self._log(name), "--leader-elect", *self.times.options)
-            made.append(self._program(name, process, proxy, account))
+            made.append(self._process(name, process, proxy, account))
         return made
 
-    def resolver(self, port: int) -> Program:
+    def resolver(self, port: int) -> SupervisedProcess:
         """One, which answers look-ups on this port in all its lives."""
-        here = self.chief.within(NAMESPACE)
+        here = self.admin.within(NAMESPACE)
         here.run("create", "serviceaccount", _RESOLVER).expect_success()
         whose = f"--serviceaccount={NAMESPACE}:{_RESOLVER}"
         here.run("create", "clusterrolebinding", _RESOLVER, f"--clusterrole={_RESOLVER}", whose).expect_success()
@@ -236,20 +240,20 @@ class _Programs:
         proxy = self._proxy("resolver", account)
         where = ("--http-address", f"127.0.0.1:{port}")
         process = ResolverProcess(proxy.kubeconfig, self._log("resolver"), *where)
-        return self._program("resolver", process, proxy, account)
+        return self._process("resolver", process, proxy, account)
 
-    def _administrator(self) -> Person:
-        return Person.of(self.cluster.kubeconfig, NAMESPACE)
+    def _administrator(self) -> APIUser:
+        return APIUser.of(self.cluster.kubeconfig, NAMESPACE)
 
-    def _program(self, name: str, process: OperatorProcess, proxy: FaultProxy, account: Account) -> Program:
-        program = Program(name, process, proxy, account, self.record, lives=self.lives)
+    def _process(self, name: str, process: OperatorProcess, proxy: FaultProxy, account: Account) -> SupervisedProcess:
+        program = SupervisedProcess(name, process, proxy, account, self.record, starts=self.starts)
         program.environment.update(ProcessClock(self.folder / name).environment)
         self.stack.callback(program.close)
         return program
 
     def _proxy(self, name: str, account: Account) -> FaultProxy:
         person = account.administrator.with_token(account.token())
-        first = person.write_kubeconfig(_made(self.folder / name) / "first.kubeconfig")
+        first = person.write_kubeconfig(_start_cluster(self.folder / name) / "first.kubeconfig")
         return self.stack.enter_context(FaultProxy(first, self.folder / name))
 
     def _log(self, name: str) -> Path:

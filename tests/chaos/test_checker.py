@@ -8,19 +8,19 @@ import pytest
 
 from chaos.checker import RULES, check
 from chaos.record import (
-    Calm,
     Definition,
+    FaultPeriod,
     Gap,
     Link,
     Node,
     Operation,
     Pod,
     Process,
+    QuietPeriod,
     Record,
     Route,
     Row,
     Run,
-    Trouble,
     Workload,
     Write,
 )
@@ -39,7 +39,7 @@ LOST, LEASE, BOUND, OVER, TWO, ENDED, MOVED, WHOLE = (
 
 def link(at: float, revision: int, pod: int | None = None, *, waits: bool = False, **fields: Any) -> Link:
     """A version of alice's link: bound, unless it waits."""
-    said = {} if waits else {"phase": "Bound", "observed": 1, "told": pod}
+    said = {} if waits else {"phase": "Bound", "observed": 1, "status_pod": pod}
     known = {"object": "one", "key": ("game", "alice"), "generation": 1, "pod": pod, **said}
     return Link(at, revision, "game.alice", **{**known, **fields})
 
@@ -69,14 +69,14 @@ FRAME = [
     Process(1, "operator-0", "a", 1),
     Process(1, "operator-1", "b", 1),
     wrote(2, "a", "leases"),
-    did("set", 100, 101, asked=0, writes=((10, 0),), answer=0, tells=True),
+    did("set", 100, 101, requested_pod=0, writes=((10, 0),), answer=0, has_pod=True),
     link(100.5, 10, 0, waits=True),
     wrote(100.6, "a", "podlinks/status"),
     link(100.7, 11, 0),
-    Trouble(150, 160, "a fault"),
-    Calm(160, 190, ("a fault",)),
+    FaultPeriod(150, 160, "a fault"),
+    QuietPeriod(160, 190, ("a fault",)),
 ]
-LOSS = [Pod(200, 20, "game-0", "absent"), link(203, 21, 1, waits=True), link(204, 22, 1, left=(0, "PodLost"))]
+LOSS = [Pod(200, 20, "game-0", "absent"), link(203, 21, 1, waits=True), link(204, 22, 1, previous=(0, "PodLost"))]
 REMOVAL = [did("remove", 300, 301, deleted=(22,)), end(300.5, 30)]
 RIGHT = [*FRAME, *LOSS, *REMOVAL]
 
@@ -93,18 +93,18 @@ def test_a_run_in_which_everything_is_right_breaks_no_rule() -> None:
 BREAKS: dict[str, tuple[str, list[Row]]] = {
     "a client was told another pod of the same revision": (TWO, [did("read", 100, 101, writes=((10, 1),))]),
     "a user has two links": (TWO, [msgspec.structs.replace(link(120, 12, 1), name="game.x-616c")]),
-    "a status names another pod than the spec": (TWO, [link(120, 12, 0, told=1)]),
+    "a status names another pod than the spec": (TWO, [link(120, 12, 0, status_pod=1)]),
     "a version that was acknowledged is nowhere": (LOST, [did("try_set", 120, 121, writes=((12, 0),))]),
     "a deletion that was acknowledged is nowhere": (LOST, [did("remove", 120, 121, deleted=(11,))]),
-    "an answer names a pod that the link never had": (LOST, [did("compute", 120, 121, answer=3, tells=True)]),
-    "an answer from memory is older than it says": (LOST, [did("look_up", 120, 121, tells=True, age=5)]),
+    "an answer names a pod that the link never had": (LOST, [did("compute", 120, 121, answer=3, has_pod=True)]),
+    "an answer from memory is older than it says": (LOST, [did("look_up", 120, 121, has_pod=True, age=5)]),
     "a removal was acknowledged, and the link is there": (LOST, [did("remove", 120, 121)]),
     "a link was created by nobody's account, and is not there": (LOST, [did("leave_the_choice", 50, 51)]),
     "a link moves, and nobody has asked": (MOVED, [link(120, 12, 1)]),
-    "a link moves to another pod than was asked": (MOVED, [did("set", 119, 121, asked=0), link(120, 12, 1)]),
+    "a link moves to another pod than was asked": (MOVED, [did("set", 119, 121, requested_pod=0), link(120, 12, 1)]),
     "a link moves long after somebody has asked": (
         MOVED,
-        [did("set", 20, 30, asked=1, error="Timeout"), link(120, 12, 1)],
+        [did("set", 20, 30, requested_pod=1, error="Timeout"), link(120, 12, 1)],
     ),
     "a link moves before the grace is over": (
         MOVED,
@@ -116,7 +116,12 @@ BREAKS: dict[str, tuple[str, list[Row]]] = {
     ),
     "a link leaves a pod that was absent only before it was there": (
         MOVED,
-        [Pod(115, 12, "game-7", "ready", "node-0"), link(116, 13, 7), did("set", 115, 116, asked=7), link(122, 14, 1)],
+        [
+            Pod(115, 12, "game-7", "ready", "node-0"),
+            link(116, 13, 7),
+            did("set", 115, 116, requested_pod=7),
+            link(122, 14, 1),
+        ],
     ),
     "a link ends, and nobody has asked": (ENDED, [end(120, 12)]),
     "a link ends before its time": (ENDED, [link(120, 12, 0, expires=190), end(125, 13)]),
@@ -150,24 +155,27 @@ def test_a_rule_is_broken_when(rule: str, rows: list[Row]) -> None:
 
 
 HOLDS: dict[str, list[Row]] = {
-    "a link moves because somebody asks": [did("set", 119, 121, asked=1, answer=1, tells=True), link(120, 12, 1)],
+    "a link moves because somebody asks": [
+        did("set", 119, 121, requested_pod=1, answer=1, has_pod=True),
+        link(120, 12, 1),
+    ],
     "a link moves because somebody may have asked": [
-        did("set", 100, 110, asked=1, error="Timeout"),
+        did("set", 100, 110, requested_pod=1, error="Timeout"),
         link(120, 12, 1),
     ],
     "a link moves because its pod is not to come back": [Workload(119, 12, "game", 0), link(120, 13, 1)],
     "a link moves because its pod's node was lost": [Node(115, 12, "node-0", is_ready=False), link(120, 13, 1)],
     "a link that is over is taken by somebody else": [
         link(120, 12, 0, expires=125),
-        did("compute", 130, 131, answer=1, tells=True),
+        did("compute", 130, 131, answer=1, has_pod=True),
         link(130.5, 13, 1),
     ],
     "a link ends with its time": [link(120, 12, 0, expires=125), end(125.2, 13)],
     "a link ends because its kind does": [
-        Definition(119, 12, "podlinks.statefulroute.io", is_there=False),
+        Definition(119, 12, "podlinks.statefulroute.io", is_defined=False),
         end(120, 13),
     ],
-    "an answer from memory is as old as it says": [did("look_up", 120, 121, tells=True, age=30)],
+    "an answer from memory is as old as it says": [did("look_up", 120, 121, has_pod=True, age=30)],
     "an operator that has lost the Lease was refused": [wrote(120, "b", "leases"), wrote(121, "a", "podlinks", 409)],
     "an operator without the Lease tells events": [wrote(120, "b", "events")],
     "a token was renewed": [Process(119, "operator-0", "c", 1), wrote(120, "c", "podlinks")],

@@ -9,17 +9,17 @@ from contextlib import suppress
 import pytest
 import requests
 
-from harness.kubectl import Kubectl
-from harness.namespaces import quiet_namespace
-from harness.operator import OperatorProcess, OperatorSeat
-from harness.patience import eventually
-from harness.service import Service, is_bound
-from harness.sizes import links
-from harness.witness import PodLink, Witness
+from support.independent_client import IndependentClient, PodLink
+from support.kubectl import Kubectl
+from support.namespaces import drained_namespace
+from support.operator_process import OperatorProcess, OperatorSlot
+from support.scale import scaled
+from support.service import Service, is_bound
+from support.waiting import eventually
 
 log = logging.getLogger(__name__)
 
-NUMBER = links(500, 50_000)
+NUMBER = scaled(500, 50_000)
 
 #: Within what time a user of another service is bound, also on a machine whose processors the flood takes.
 BOUND_SECONDS = 10.0
@@ -36,16 +36,21 @@ def _serving(operator: OperatorProcess) -> None:
 
 
 @pytest.fixture
-def services(installed: Kubectl, seat: OperatorSeat, witness: Witness) -> Iterator[tuple[Service, Service]]:
+def services(
+    installed: Kubectl, operator_slot: OperatorSlot, independent_client: IndependentClient
+) -> Iterator[tuple[Service, Service]]:
     """One that is flooded, and another in a namespace of its own."""
-    with quiet_namespace(installed, witness, seat) as one, quiet_namespace(installed, witness, seat) as other:
-        made = Service(installed.within(one), witness), Service(installed.within(other), witness)
+    with (
+        drained_namespace(installed, independent_client, operator_slot) as one,
+        drained_namespace(installed, independent_client, operator_slot) as other,
+    ):
+        made = Service(installed.within(one), independent_client), Service(installed.within(other), independent_client)
         for each in made:
             each.start()
         yield made
-        while witness.all(PodLink, one):
+        while independent_client.all(PodLink, one):
             with suppress(requests.RequestException):  # it takes long, and each time a part of them is done
-                witness.delete_all(PodLink, one)
+                independent_client.delete_all(PodLink, one)
 
 
 def test_users_of_other_services_are_bound_while_a_client_floods_one(services: tuple[Service, Service]) -> None:

@@ -16,27 +16,27 @@ from chaos import memory
 from chaos.memory import MemoryGroup
 from chaos.seeding import seed_bound_links
 from chaos.system import store_url
-from harness.kubectl import Kubectl
-from harness.operator import OperatorProcess
-from harness.patience import eventually
-from harness.resolver import ResolverProcess
-from harness.service import Service
-from harness.sizes import links
-from harness.witness import PodLink, Witness
 from localcluster import LocalCluster
+from support.independent_client import IndependentClient, PodLink
+from support.kubectl import Kubectl
+from support.operator_process import OperatorProcess
+from support.resolver_process import ResolverProcess
+from support.scale import scaled
+from support.service import Service
+from support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 
 log = logging.getLogger(__name__)
 
-NUMBER = links(5_000, 100_000)
+NUMBER = scaled(5_000, 100_000)
 PODS = 3
 
 #: What is promised for 100,000 links.
 ENOUGH_MEBIBYTES = 256
 
 #: What does not do for so many: whoever lists them is killed in the middle of it; for few links, while it starts.
-TOO_FEW_MEBIBYTES = links(40, 70)
+TOO_FEW_MEBIBYTES = scaled(40, 70)
 
 START_SECONDS = 300.0
 PATIENCE_SECONDS = 10.0
@@ -46,7 +46,7 @@ pytestmark = pytest.mark.timeout(1800)
 
 @pytest.fixture(scope="module")
 def kubectl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Kubectl, LocalCluster]]:
-    if (lacking := memory.lacking()) is not None:
+    if (lacking := memory.unsupported_reason()) is not None:
         pytest.skip(lacking)
     if os.environ.get("STATEFULROUTE_KUBECONFIG"):
         pytest.skip("links are put into the cluster's store: not in STATEFULROUTE_KUBECONFIG's cluster")
@@ -63,10 +63,10 @@ def kubectl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Kubectl,
 @pytest.fixture(scope="module")
 def crowded(kubectl: tuple[Kubectl, LocalCluster]) -> Service:
     """A service with very many users."""
-    chief, cluster = kubectl
-    service = Service(chief.within("crowded"), Witness(cluster.kubeconfig))
-    service.make_pods(PODS)
-    service.make_route()
+    admin, cluster = kubectl
+    service = Service(admin.within("crowded"), IndependentClient(cluster.kubeconfig))
+    service.create_pods(PODS)
+    service.create_route()
     pods = f"--for=jsonpath={{.status.readyReplicas}}={PODS}"
     service.kubectl.run("wait", pods, "statefulset/game", "--timeout=60s").expect_success()
     seed_bound_links(store_url(cluster), service, NUMBER, PODS)
@@ -126,9 +126,9 @@ def test_an_operator_under_the_limit_starts_and_binds(
     for name in names:
         crowded.await_bound(name)
     say_what_it_took(operator, group, began)
-    assert group.kills == 0
+    assert group.oom_kills == 0
     operator.stop()
-    crowded.witness.at_once(lambda name: crowded.witness.delete(PodLink, name, crowded.namespace), names)
+    crowded.client.in_parallel(lambda name: crowded.client.delete(PodLink, name, crowded.namespace), names)
 
 
 def look_up(resolver: ResolverProcess, service: Service, uid: str, method: str = "GET") -> requests.Response:
@@ -146,9 +146,9 @@ def test_a_resolver_under_the_limit_starts_and_answers(
         assert look_up(resolver, crowded, f"user-{number}").json()["podIndex"] == number % PODS
     assert look_up(resolver, crowded, "newcomer", "POST").json()["podIndex"] in range(PODS)
     say_what_it_took(resolver, group, began)
-    assert group.kills == 0
+    assert group.oom_kills == 0
     resolver.stop()
-    crowded.witness.delete(PodLink, "game.newcomer", crowded.namespace)
+    crowded.client.delete(PodLink, "game.newcomer", crowded.namespace)
 
 
 def await_killed(process: OperatorProcess) -> None:
@@ -165,7 +165,7 @@ def test_an_operator_with_too_little_memory_is_killed_and_has_done_no_harm(
     await_killed(operator)
     operator.launch(prefix=group.prefix)  # as a kubelet does, and in vain
     await_killed(operator)
-    assert group.kills == 2
+    assert group.oom_kills == 2
     assert {link["metadata"]["name"]: link["spec"]["podIndex"] for link in crowded.links()} == before
 
 
@@ -184,5 +184,5 @@ def test_a_resolver_with_too_little_memory_is_killed_and_has_answered_nothing_wr
 
     eventually(is_killed, "it is killed", seconds=START_SECONDS)
     await_killed(resolver)
-    assert group.kills == 1
+    assert group.oom_kills == 1
     assert all(answer.status_code == 503 or answer.json()["podIndex"] == 1 for answer in answers)

@@ -13,9 +13,9 @@ import requests
 import yaml
 
 from chaos.proxy import FaultProxy
-from harness.accounts import Person
-from harness.kubectl import Kubectl
 from localcluster import LocalCluster
+from support.api_user import APIUser
+from support.kubectl import Kubectl
 
 SECONDS = 10
 """What is told at once is told within these, however busy the machine is."""
@@ -32,21 +32,21 @@ class Client:
         self.session = requests.Session()
         self.session.trust_env = False
 
-    def ask(self, method: str, what: str = "", **more: Any) -> requests.Response:
+    def request(self, method: str, what: str = "", **more: Any) -> requests.Response:
         if self.token_file:
             self.session.headers["Authorization"] = f"Bearer {Path(self.token_file).read_text()}"
         self.session.verify = self.cluster["certificate-authority"]
         return self.session.request(method, f"{self.cluster['server']}{self._path}{what}", timeout=SECONDS, **more)
 
     def codes(self, times: int) -> list[int]:
-        return [self.ask("GET").status_code for _ in range(times)]
+        return [self.request("GET").status_code for _ in range(times)]
 
     def create(self, name: str) -> requests.Response:
-        return self.ask("POST", json={"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}})
+        return self.request("POST", json={"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}})
 
     def watch(self) -> Iterator[dict[str, Any]]:
         """The events of a watch that has begun."""
-        response = self.ask("GET", "?watch=true", stream=True)
+        response = self.request("GET", "?watch=true", stream=True)
         assert response.ok, response.text
         return map(json.loads, response.iter_lines(chunk_size=None))
 
@@ -110,7 +110,7 @@ def test_a_refused_write_is_not_carried_out(proxy: FaultProxy, client: Client, n
 
 def test_too_many_requests_say_when_to_ask_again(proxy: FaultProxy, client: Client) -> None:
     proxy.too_many_requests(3)
-    answer = client.ask("GET")
+    answer = client.request("GET")
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "3")
     assert answer.json()["reason"] == "TooManyRequests"
 
@@ -126,7 +126,7 @@ def test_a_write_that_is_answered_with_a_time_out_afterwards_was_carried_out(
 ) -> None:
     proxy.time_out_afterwards()
     assert client.create("unsure").status_code == 504
-    assert client.ask("GET").status_code == 200
+    assert client.request("GET").status_code == 200
     assert "unsure" in names()
 
 
@@ -137,15 +137,15 @@ def test_watches_are_cut_in_the_middle_those_that_run_and_new_ones(proxy: FaultP
     for events in (running, client.watch()):
         with pytest.raises((requests.exceptions.ChunkedEncodingError, requests.exceptions.ConnectionError)):
             list(events)
-    assert client.ask("GET").status_code == 200
+    assert client.request("GET").status_code == 200
 
 
 def test_a_new_watch_is_told_that_its_version_is_too_old(proxy: FaultProxy, client: Client) -> None:
     proxy.expire_watches()
-    answer = client.ask("GET", "?watch=true")
+    answer = client.request("GET", "?watch=true")
     assert (answer.status_code, answer.json()["reason"]) == (410, "Expired")
-    assert client.ask("GET", "?limit=1&continue=x").status_code == 410
-    assert client.ask("GET").status_code == 200
+    assert client.request("GET", "?limit=1&continue=x").status_code == 410
+    assert client.request("GET").status_code == 200
 
 
 def test_a_running_watch_is_told_in_an_event_that_its_version_is_too_old(proxy: FaultProxy, client: Client) -> None:
@@ -208,18 +208,18 @@ def test_another_authority_is_trusted_by_who_reads_its_file_again(proxy: FaultPr
     trusted.write_bytes(before)
     client.session.close()
     with pytest.raises(requests.exceptions.SSLError):
-        client.ask("GET")
+        client.request("GET")
 
 
 def test_only_the_token_that_was_given_last_is_let_in(
     cluster: LocalCluster, namespace: str, here: Kubectl, tmp_path: Path
 ) -> None:
-    administrator = Person.of(cluster.kubeconfig, namespace)
+    administrator = APIUser.of(cluster.kubeconfig, namespace)
     here.run(
         "create", "rolebinding", "all", "--clusterrole=admin", f"--serviceaccount={namespace}:default"
     ).expect_success()
-    kubeconfig = administrator.account("default").write_kubeconfig(tmp_path / "account")
-    other = administrator.account("default").write_kubeconfig(tmp_path / "other")
+    kubeconfig = administrator.as_account("default").write_kubeconfig(tmp_path / "account")
+    other = administrator.as_account("default").write_kubeconfig(tmp_path / "other")
     with FaultProxy(kubeconfig, tmp_path / "proxy") as proxy:
         client = Client(proxy.kubeconfig, namespace)
         assert client.codes(1) == [200]

@@ -11,10 +11,10 @@ import requests
 from chaos.record import Gap, Link, Record, RecordWriter
 from chaos.recorder import recording
 from chaos.system import store_url
-from harness.kubectl import Kubectl
-from harness.objects import pod_link
-from harness.witness import PodLink, Witness
 from localcluster import LocalCluster
+from support.independent_client import IndependentClient, PodLink
+from support.kubectl import Kubectl
+from support.objects import pod_link
 
 CRDS = Path(__file__).parents[2] / "crds"
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.timeout(1800)
 
 
 @pytest.fixture(scope="module")
-def mortal() -> Iterator[LocalCluster]:
+def killable_cluster() -> Iterator[LocalCluster]:
     """A cluster whose parts may be killed, with links and no operator."""
     if os.environ.get("STATEFULROUTE_KUBECONFIG"):
         pytest.skip("the API server and its store are killed: not in STATEFULROUTE_KUBECONFIG's cluster")
@@ -33,8 +33,10 @@ def mortal() -> Iterator[LocalCluster]:
 
 
 @pytest.fixture(scope="module")
-def chief(mortal: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
-    kubectl = Kubectl(mortal.kubectl, mortal.kubeconfig, tmp_path_factory.mktemp("cache"), "default")
+def admin(killable_cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
+    kubectl = Kubectl(
+        killable_cluster.kubectl, killable_cluster.kubeconfig, tmp_path_factory.mktemp("cache"), "default"
+    )
     kubectl.run("apply", "--filename", str(CRDS)).expect_success()
     kubectl.run("wait", "--for=condition=Established", "--filename", str(CRDS)).expect_success()
     return kubectl
@@ -42,23 +44,23 @@ def chief(mortal: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Kub
 
 @pytest.mark.parametrize("part", ["apiserver", "etcd"])
 def test_every_version_is_recorded_also_those_just_before_a_part_is_killed(
-    mortal: LocalCluster, chief: Kubectl, tmp_path: Path, part: str
+    killable_cluster: LocalCluster, admin: Kubectl, tmp_path: Path, part: str
 ) -> None:
-    del chief
-    witness = Witness(mortal.kubeconfig)
+    del admin
+    independent_client = IndependentClient(killable_cluster.kubeconfig)
     uid = f"{part}-user"
     written = RecordWriter(tmp_path / "record.jsonl")
-    with recording(store_url(mortal), written, "default"):
-        name = witness.create(pod_link(uid=uid, podIndex=0), "default")["metadata"]["name"]
+    with recording(store_url(killable_cluster), written, "default"):
+        name = independent_client.create(pod_link(uid=uid, podIndex=0), "default")["metadata"]["name"]
         for pod in range(1, 20):
-            witness.patch(PodLink, name, "default", {"spec": {"podIndex": pod}})
-        mortal.part(part).kill()
-        mortal.part(part).restart()
-        witness = Witness(mortal.kubeconfig)
+            independent_client.patch(PodLink, name, "default", {"spec": {"podIndex": pod}})
+        killable_cluster.part(part).kill()
+        killable_cluster.part(part).restart()
+        independent_client = IndependentClient(killable_cluster.kubeconfig)
         for pod in range(20, 40):
-            witness.patch(PodLink, name, "default", {"spec": {"podIndex": pod}})
-        last = int(witness.get(PodLink, name, "default")["metadata"]["resourceVersion"])
-        witness.delete(PodLink, name, "default")
+            independent_client.patch(PodLink, name, "default", {"spec": {"podIndex": pod}})
+        last = int(independent_client.get(PodLink, name, "default")["metadata"]["resourceVersion"])
+        independent_client.delete(PodLink, name, "default")
     written.close()
     record = Record.read(tmp_path / "record.jsonl")
     versions = [each for each in record.all(Link) if each.name == name]
@@ -70,13 +72,17 @@ def test_every_version_is_recorded_also_those_just_before_a_part_is_killed(
     assert not record.all(Gap)
 
 
-def test_what_the_store_has_forgotten_is_told_as_a_gap(mortal: LocalCluster, chief: Kubectl, tmp_path: Path) -> None:
-    created = chief.create(pod_link(uid="forgotten", podIndex=0))
+def test_what_the_store_has_forgotten_is_told_as_a_gap(
+    killable_cluster: LocalCluster, admin: Kubectl, tmp_path: Path
+) -> None:
+    created = admin.create(pod_link(uid="forgotten", podIndex=0))
     revision = int(created["metadata"]["resourceVersion"])
-    answer = requests.post(f"{store_url(mortal)}/v3/kv/compaction", json={"revision": str(revision)}, timeout=10)
+    answer = requests.post(
+        f"{store_url(killable_cluster)}/v3/kv/compaction", json={"revision": str(revision)}, timeout=10
+    )
     answer.raise_for_status()
     written = RecordWriter(tmp_path / "record.jsonl")
-    with recording(store_url(mortal), written, "default"):
+    with recording(store_url(killable_cluster), written, "default"):
         pass
     written.close()
     record = Record.read(tmp_path / "record.jsonl")

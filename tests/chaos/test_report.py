@@ -4,16 +4,16 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from chaos.checker import Finding, check
-from chaos.figures import by_kind, by_operation, moves
-from chaos.record import Record, Trouble
+from chaos.checker import Violation, check
+from chaos.record import FaultPeriod, Record
 from chaos.report import write_report
+from chaos.statistics import faults_by_kind, moves, operations_by_name
 from chaos.test_checker import FRAME, RIGHT, link
 
 RECORD = Record(RIGHT)
 
 
-def page(record: Record, findings: list[Finding], folder: Path) -> str:
+def page(record: Record, findings: list[Violation], folder: Path) -> str:
     """The report of a record."""
     write_report(record, findings, folder / "report.html")
     return (folder / "report.html").read_text()
@@ -41,16 +41,16 @@ def test_the_report_needs_no_other_file_and_its_picture_is_well_formed(tmp_path:
 
 
 def test_a_name_cannot_become_a_part_of_the_page(tmp_path: Path) -> None:
-    text = page(RECORD, [Finding("rule", "<script>game.alice</script>")], tmp_path)
+    text = page(RECORD, [Violation("rule", "<script>game.alice</script>")], tmp_path)
     assert "<script>" not in text
 
 
 def test_the_figures_are_those_of_the_record() -> None:
     late = Record([*FRAME, link(155, 12, 0, waits=True), link(171, 13, 0)])
-    assert [(row.kind, row.number, row.worst_seconds) for row in by_kind(late)] == [("a fault", 1, 11.0)]
-    met = Record([*FRAME, Trouble(170, 175, "a fault", 3), Trouble(180, 185, "a fault", 0)])
-    assert [(row.number, row.unmet) for row in by_kind(met)] == [(3, 1)]
-    assert [(row.name, row.acknowledged, row.failed) for row in by_operation(RECORD)] == [
+    assert [(row.kind, row.number, row.worst_seconds) for row in faults_by_kind(late)] == [("a fault", 1, 11.0)]
+    met = Record([*FRAME, FaultPeriod(170, 175, "a fault", 3), FaultPeriod(180, 185, "a fault", 0)])
+    assert [(row.number, row.not_hit) for row in faults_by_kind(met)] == [(3, 1)]
+    assert [(row.name, row.acknowledged, row.failed) for row in operations_by_name(RECORD)] == [
         ("remove", 1, 0),
         ("set", 1, 0),
     ]
@@ -58,5 +58,5 @@ def test_the_figures_are_those_of_the_record() -> None:
 
 
 def test_a_kind_after_which_somebody_waits_for_ever_is_never_healed() -> None:
-    (row,) = by_kind(Record([*FRAME, link(155, 12, 0, waits=True)]))
+    (row,) = faults_by_kind(Record([*FRAME, link(155, 12, 0, waits=True)]))
     assert row.worst_seconds is None

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
-from chaos.healing import Healing, calms
-from chaos.record import Operation, Record, Trouble
+from chaos.record import FaultPeriod, Operation, Record
+from chaos.recovery import Recovery, bind_recoveries
 
 _WIDTH, _LEFT, _RIGHT = 1400, 230, 20
 _LANE, _PLOT, _GAP, _TOP = 15, 90, 28, 10
@@ -27,13 +27,13 @@ class Timeline:
 
     def __init__(self, record: Record, limit: float) -> None:
         self._operations = record.all(Operation)
-        self._troubles = record.all(Trouble)
-        self._calms = calms(record)
+        self._fault_periods = record.all(FaultPeriod)
+        self._recoveries = bind_recoveries(record)
         self._limit = limit
         times = [each.ended for each in self._operations] or [0.0]
-        self._begun = min(each.begun for each in self._operations) if self._operations else 0.0
+        self._started = min(each.started for each in self._operations) if self._operations else 0.0
         self._ended = max(times) + 1
-        self._kinds = sorted({each.kind for each in self._troubles})
+        self._kinds = sorted({each.kind for each in self._fault_periods})
         self._bottom = _TOP + 2 * (_PLOT + _GAP) + len(self._kinds) * _LANE + 24
 
     def svg(self) -> str:
@@ -53,15 +53,15 @@ class Timeline:
         return "\n".join(parts)
 
     def _x(self, at: float) -> float:
-        part = (at - self._begun) / (self._ended - self._begun)
+        part = (at - self._started) / (self._ended - self._started)
         return round(_LEFT + part * (_WIDTH - _LEFT - _RIGHT), 1)
 
     def _shades(self) -> Iterable[str]:
         """When no fault was there; red where not all was healed in time."""
-        for calm in self._calms:
-            kind = "late" if any(True for _ in calm.late(self._limit)) else "calm"
-            x, width = self._x(calm.begun), max(1.0, self._x(calm.ended) - self._x(calm.begun))
-            told = f"{_healed(calm)} after {' and '.join(calm.troubles) or 'no fault'}"
+        for calm in self._recoveries:
+            kind = "late" if any(True for _ in calm.exceeding(self._limit)) else "calm"
+            x, width = self._x(calm.started), max(1.0, self._x(calm.ended) - self._x(calm.started))
+            told = f"{_recovery_seconds(calm)} after {' and '.join(calm.fault_kinds) or 'no fault'}"
             yield (
                 f'<rect class="{kind}" x="{x}" y="{_TOP}" width="{width:.1f}" height="{self._bottom - _TOP - 20}">'
                 f"<title>{escape(told)}</title></rect>"
@@ -76,17 +76,17 @@ class Timeline:
             yield f'<polyline class="{name}" points="{self._line(counts, top, most)}"/>'
 
     def _line(self, counts: Mapping[int, int], top: int, most: int) -> str:
-        seconds = range(int(self._begun), int(self._ended) + 1)
+        seconds = range(int(self._started), int(self._ended) + 1)
         return " ".join(f"{self._x(each)},{top + _PLOT * (1 - counts.get(each, 0) / most):.1f}" for each in seconds)
 
     def _waiting(self, top: int) -> Iterable[str]:
-        counts = waiting(self._calms, self._begun, self._ended)
+        counts = waiting(self._recoveries, self._started, self._ended)
         most = max([*counts, 1])
         yield from self._titles(top, "links that wait in calms", f"{most} at the most")
         for second, number in enumerate(counts):
             if number:
-                x, height = self._x(self._begun + second), _PLOT * number / most
-                width = max(1.0, self._x(self._begun + second + 1) - x)
+                x, height = self._x(self._started + second), _PLOT * number / most
+                width = max(1.0, self._x(self._started + second + 1) - x)
                 yield (
                     f'<rect class="wait" x="{x}" y="{top + _PLOT - height:.1f}" width="{width:.1f}" '
                     f'height="{height:.1f}"/>'
@@ -96,20 +96,20 @@ class Timeline:
         for number, kind in enumerate(self._kinds):
             y = top + number * _LANE
             yield f'<text x="{_LEFT - 8}" y="{y + 10}" text-anchor="end">{escape(kind)}</text>'
-            for each in self._troubles:
+            for each in self._fault_periods:
                 if each.kind == kind:
-                    x = self._x(each.begun)
+                    x = self._x(each.started)
                     width = max(_ENOUGH_BARS, self._x(each.ended) - x)
                     yield (
                         f'<rect class="fault" x="{x}" y="{y + 2}" width="{width:.1f}" height="{_LANE - 4}">'
-                        f"<title>{escape(kind)}, {each.ended - each.begun:.1f} s</title></rect>"
+                        f"<title>{escape(kind)}, {each.ended - each.started:.1f} s</title></rect>"
                     )
 
     def _axis(self) -> Iterable[str]:
-        length = self._ended - self._begun
+        length = self._ended - self._started
         step = next(each for each in (5, 10, 30, 60, 120, 300, 600, 3600) if length / each <= 20 or each == 3600)
         for second in range(0, int(length) + 1, step):
-            x = self._x(self._begun + second)
+            x = self._x(self._started + second)
             yield f'<line class="axis" x1="{x}" y1="{_TOP}" x2="{x}" y2="{self._bottom - 20}" stroke-width=".4"/>'
             yield f'<text x="{x}" y="{self._bottom - 6}" text-anchor="middle">{second // 60}:{second % 60:02}</text>'
 
@@ -118,17 +118,17 @@ class Timeline:
             yield f'<text x="{_LEFT - 8}" y="{top + 14 + 14 * number}" text-anchor="end">{escape(line)}</text>'
 
 
-def waiting(calms: Sequence[Healing], begun: float, ended: float) -> list[int]:
+def waiting(recoveries: Sequence[Recovery], started: float, ended: float) -> list[int]:
     """How many links waited at each second of the time between faults."""
-    counts = [0] * (int(ended - begun) + 1)
-    for calm in calms:
-        for each in calm.waiting:
-            since, until = max(each.begun, calm.begun), min(each.ended or calm.ended, calm.ended)
-            for second in range(int(since - begun), int(until - begun) + 1):
+    counts = [0] * (int(ended - started) + 1)
+    for calm in recoveries:
+        for each in calm.waiting_links:
+            since, until = max(each.started, calm.started), min(each.ended or calm.ended, calm.ended)
+            for second in range(int(since - started), int(until - started) + 1):
                 if 0 <= second < len(counts):
                     counts[second] += 1
     return counts
 
 
-def _healed(calm: Healing) -> str:
+def _recovery_seconds(calm: Recovery) -> str:
     return "not all healed" if calm.seconds is None else f"healed in {calm.seconds:.1f} s"

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from chart.kubelet import Kubelet, kubelet
-from chart.releases import GUARDED, Helm
-from harness.kubectl import Kubectl
-from harness.witness import Witness
+from chart.releases import RESTRICTED_NAMESPACE, Helm
 from helmchart import programs
 from localcluster import LocalCluster
 from localcluster.progress import PlainProgress
+from support.independent_client import IndependentClient
+from support.kubectl import Kubectl
 
 #: The first test that needs a program may have to build it, and the cluster's, which takes minutes.
 BUILD_SECONDS = 1800
@@ -24,7 +24,7 @@ HELMS = {"helm4": programs.helm4, "helm3": programs.helm3}
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give the tests that may have to build something the time for it."""
     for item in items:
-        if {"helm", "clustered", "apart", "actionlint"} & set(getattr(item, "fixturenames", ())):
+        if {"helm", "clustered", "dedicated_cluster", "actionlint"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.timeout(BUILD_SECONDS))
 
 
@@ -41,7 +41,7 @@ def helm4(tmp_path_factory: pytest.TempPathFactory) -> Helm:
 
 
 @pytest.fixture(scope="session")
-def apart() -> Iterator[LocalCluster]:
+def dedicated_cluster() -> Iterator[LocalCluster]:
     """A cluster without anything of StatefulRoute: the chart's tests install and remove what a cluster has once."""
     if os.environ.get("STATEFULROUTE_KUBECONFIG"):
         pytest.skip(
@@ -54,29 +54,31 @@ def apart() -> Iterator[LocalCluster]:
 
 
 @pytest.fixture(scope="session")
-def chief(apart: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
+def admin(dedicated_cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
     """A kubectl that talks to that cluster as its administrator."""
-    return Kubectl(apart.kubectl, apart.kubeconfig, tmp_path_factory.mktemp("kubectl-cache"))
+    return Kubectl(dedicated_cluster.kubectl, dedicated_cluster.kubeconfig, tmp_path_factory.mktemp("kubectl-cache"))
 
 
 @pytest.fixture(scope="session")
-def guarded(chief: Kubectl) -> Kubectl:
+def restricted_kubectl(admin: Kubectl) -> Kubectl:
     """A kubectl in a namespace where Pod Security `restricted` is enforced."""
     labels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
-    chief.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": GUARDED, "labels": labels}})
-    return chief.within(GUARDED)
+    admin.create(
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": RESTRICTED_NAMESPACE, "labels": labels}}
+    )
+    return admin.within(RESTRICTED_NAMESPACE)
 
 
 @pytest.fixture(scope="session")
-def witness(apart: LocalCluster) -> Witness:
+def independent_client(dedicated_cluster: LocalCluster) -> IndependentClient:
     """Who reads and writes that cluster without the product's own client."""
-    return Witness(apart.kubeconfig)
+    return IndependentClient(dedicated_cluster.kubeconfig)
 
 
 @pytest.fixture
-def running(apart: LocalCluster, guarded: Kubectl, tmp_path: Path) -> Iterator[Kubelet]:
+def running(dedicated_cluster: LocalCluster, restricted_kubectl: Kubectl, tmp_path: Path) -> Iterator[Kubelet]:
     """Who runs the pods of the release."""
-    with kubelet(apart.kubeconfig, str(guarded.namespace), tmp_path / "kubelet") as runner:
+    with kubelet(dedicated_cluster.kubeconfig, str(restricted_kubectl.namespace), tmp_path / "kubelet") as runner:
         yield runner
 
 

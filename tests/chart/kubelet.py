@@ -19,11 +19,11 @@ from typing import Any
 
 import yaml
 
-from harness.accounts import Person
-from harness.operator import PROGRAM
-from harness.service import NOT_READY, READY
+from support.api_user import APIUser
+from support.operator_process import PROGRAM
+from support.service import NOT_READY, READY
 
-PAUSE_SECONDS = 0.1
+POLL_SECONDS = 0.1
 COMMAND_SECONDS = 120.0
 STOP_SECONDS = 30.0
 PROBE_SECONDS = 2.0
@@ -40,7 +40,7 @@ _RESOLVER = re.compile(r"//[\w-]*resolver\.[\w-]+\.svc:\d+")
 _ANSWERS, _IS_PROBED = "answering look-ups", "answering probes and Prometheus"
 
 #: Annotations of pods that are to be Ready only when this kubelet says so.
-HELD_BACK = NOT_READY
+NOT_READY_ANNOTATION = NOT_READY
 
 _BAD = {"error", "critical"}
 _RETRY = re.compile(r"Request attempt #\d+/\d+ failed; (will retry|TCP closed; will re-authenticate)")
@@ -51,7 +51,7 @@ Pod = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
+class CompletedContainer:
     """A process that has ended.
 
     Attributes:
@@ -75,16 +75,16 @@ class Kubelet:
         kubeconfig: the administrator's.
         namespace: whose pods.
         folder: where it keeps tokens and logs.
-        ran: what has ended, in order.
+        completed: what has ended, in order.
     """
 
     kubeconfig: Path
     namespace: str
     folder: Path
-    ran: list[Ran] = field(default_factory=list)
+    completed: list[CompletedContainer] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._there: set[str] = set()
+        self._live_pods: set[str] = set()
         """The unique ids of the pods that are there, and not being deleted."""
         self._threads: dict[str, threading.Thread] = {}
         self._servers: dict[str, _Server] = {}
@@ -100,7 +100,7 @@ class Kubelet:
         """How many resolvers run."""
         return len(self._running("resolver"))
 
-    def complaints(self) -> list[str]:
+    def errors(self) -> list[str]:
         """What operators and resolvers have logged as an error, or as a line that is no log line at all.
 
         Not what kopf says of a request that it tries again.
@@ -109,46 +109,46 @@ class Kubelet:
         told = [json.loads(line) if line.startswith("{") else {"event": line, "level": "error"} for line in lines]
         return [line["event"] for line in told if line["level"] in _BAD and not _RETRY.match(line["event"])]
 
-    def commands(self, container: str) -> list[Ran]:
+    def commands(self, container: str) -> list[CompletedContainer]:
         """What has ended in containers of this name."""
-        return [each for each in self.ran if each.container == container]
+        return [each for each in self.completed if each.container == container]
 
-    def live(self) -> None:
+    def run(self) -> None:
         """Look after the pods until `end`."""
-        person = self._person()
-        while not self._done.wait(PAUSE_SECONDS):
+        person = self._api_user()
+        while not self._done.wait(POLL_SECONDS):
             with suppress(OSError):  # a server that is slow
-                self._look(person.ask("GET", "pods").expect_success()["items"])
+                self._sync_pods(person.request("GET", "pods").expect_success()["items"])
 
-    def end(self) -> None:
+    def stop(self) -> None:
         """Stop everything that runs."""
         self._done.set()
         for thread in list(self._threads.values()):
             thread.join()
 
-    def _look(self, pods: list[Pod]) -> None:
-        self._there = {pod["metadata"]["uid"] for pod in pods if not pod["metadata"].get("deletionTimestamp")}
+    def _sync_pods(self, pods: list[Pod]) -> None:
+        self._live_pods = {pod["metadata"]["uid"] for pod in pods if not pod["metadata"].get("deletionTimestamp")}
         for pod in pods:
             uid = pod["metadata"]["uid"]
-            if uid in self._there - self._threads.keys() and pod.get("status", {}).get("phase") == "Running":
+            if uid in self._live_pods - self._threads.keys() and pod.get("status", {}).get("phase") == "Running":
                 is_server = pod["metadata"]["labels"].get("app.kubernetes.io/component") in _SERVERS
                 run = self._run_server if is_server else self._run_commands
-                self._threads[uid] = threading.Thread(target=run, args=(pod, self._person()))
+                self._threads[uid] = threading.Thread(target=run, args=(pod, self._api_user()))
                 self._threads[uid].start()
 
     def _running(self, part: str) -> list["_Server"]:
         return [each for each in list(self._servers.values()) if each.part == part and each.process.poll() is None]
 
-    def _person(self) -> Person:
+    def _api_user(self) -> APIUser:
         """An administrator, for one thread."""
-        return Person.of(self.kubeconfig, self.namespace)
+        return APIUser.of(self.kubeconfig, self.namespace)
 
-    def _environment(self, pod: Pod, person: Person) -> dict[str, str]:
+    def _environment(self, pod: Pod, person: APIUser) -> dict[str, str]:
         """With a kubeconfig that has a token which is bound to the pod, as a kubelet asks for."""
         bound = {"apiVersion": "v1", "kind": "Pod", **{key: pod["metadata"][key] for key in ("name", "uid")}}
         request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"boundObjectRef": bound}}
         account = pod["spec"]["serviceAccountName"]
-        token = person.ask("POST", f"serviceaccounts/{account}/token", request).expect_success()
+        token = person.request("POST", f"serviceaccounts/{account}/token", request).expect_success()
         known = yaml.safe_load(self.kubeconfig.read_text())
         for user in known["users"]:
             user["user"] = {"token": token["status"]["token"]}
@@ -158,17 +158,17 @@ class Kubelet:
         file.write_text(json.dumps(known))
         return {"KUBECONFIG": str(file), "PATH": "/usr/bin:/bin", "NO_COLOR": "1"}
 
-    def _run_server(self, pod: Pod, person: Person) -> None:
+    def _run_server(self, pod: Pod, person: APIUser) -> None:
         """Run it for as long as the pod is there, and let the pod go then."""
         path, uid = f"pods/{pod['metadata']['name']}", pod["metadata"]["uid"]
         held = person.patch(path, {"metadata": {"uid": uid, "finalizers": [_FINALIZER]}})
-        if held.refusal is None:
+        if held.error_message is None:
             environment = self._environment(pod, person)
-            while uid in self._there and not self._done.is_set():
-                self._live_once(pod, person, environment)
+            while uid in self._live_pods and not self._done.is_set():
+                self._run_once(pod, person, environment)
             person.patch(path, {"metadata": {"uid": uid, "finalizers": None}})
 
-    def _live_once(self, pod: Pod, person: Person, environment: Mapping[str, str]) -> None:
+    def _run_once(self, pod: Pod, person: APIUser, environment: Mapping[str, str]) -> None:
         """One life of a server's process: until it ends, or its pod is deleted."""
         (container,) = pod["spec"]["containers"]
         uid, name = pod["metadata"]["uid"], pod["metadata"]["name"]
@@ -180,8 +180,8 @@ class Kubelet:
             )
         self._servers[uid] = _Server(container["name"], process, file)
         is_ready = False
-        while process.poll() is None and uid in self._there and not self._done.wait(PAUSE_SECONDS):
-            if not is_ready and (is_ready := _says_ok(file, container["readinessProbe"]["httpGet"]["path"])):
+        while process.poll() is None and uid in self._live_pods and not self._done.wait(POLL_SECONDS):
+            if not is_ready and (is_ready := _is_probe_ok(file, container["readinessProbe"]["httpGet"]["path"])):
                 person.patch(f"pods/{name}", {"metadata": {"uid": uid, "annotations": READY}})
         process.terminate()
         try:
@@ -189,9 +189,9 @@ class Kubelet:
         except subprocess.TimeoutExpired:
             process.kill()
             code = process.wait()
-        self.ran.append(Ran(container["name"], tuple(arguments), code, ""))
+        self.completed.append(CompletedContainer(container["name"], tuple(arguments), code, ""))
 
-    def _run_commands(self, pod: Pod, person: Person) -> None:
+    def _run_commands(self, pod: Pod, person: APIUser) -> None:
         """Run init containers, then the others, until one fails; then say so in the pod's status."""
         code = 0
         environment = self._environment(pod, person)
@@ -207,7 +207,7 @@ class Kubelet:
                 env=environment,
             )
             code = done.returncode
-            self.ran.append(Ran(container["name"], tuple(container["args"]), code, done.stdout))
+            self.completed.append(CompletedContainer(container["name"], tuple(container["args"]), code, done.stdout))
             if code:
                 break
         ended = {"terminated": {"exitCode": code, "reason": "Error" if code else "Completed"}}
@@ -248,7 +248,7 @@ def _address(log: Path, event: str) -> str | None:
     return addresses[-1] if addresses else None
 
 
-def _says_ok(log: Path, probe: str) -> bool:
+def _is_probe_ok(log: Path, probe: str) -> bool:
     """Whether a server answers a probe well."""
     address = _address(log, _IS_PROBED)
     if address is None:
@@ -265,10 +265,10 @@ def kubelet(kubeconfig: Path, namespace: str, folder: Path) -> Iterator[Kubelet]
     """A kubelet that runs the namespace's pods as long as the context lasts."""
     folder.mkdir(exist_ok=True)
     runner = Kubelet(kubeconfig, namespace, folder)
-    thread = threading.Thread(target=runner.live)
+    thread = threading.Thread(target=runner.run)
     thread.start()
     try:
         yield runner
     finally:
-        runner.end()
+        runner.stop()
         thread.join()

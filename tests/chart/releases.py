@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
-from harness.kubectl import Kubectl, Result
+from support.kubectl import Kubectl, Result
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "statefulroute"
 
 #: A namespace where Pod Security `restricted` is enforced.
-GUARDED = "guarded"
+RESTRICTED_NAMESPACE = "guarded"
 
 TIMEOUT_SECONDS = 180.0
 
@@ -104,7 +104,7 @@ class Release:
         """Uninstall it, and wait until it is gone."""
         return self._run("uninstall", self.name, "--wait", *options)
 
-    def left(self, kubectl: Kubectl) -> set[str]:
+    def leftovers(self, kubectl: Kubectl) -> set[str]:
         """What there is of it in its namespace and for the whole cluster, by its label."""
         label = f"app.kubernetes.io/instance={self.name}"
         return set(kubectl.run("get", _KINDS, f"--selector={label}", "--output=name").expect_success().stdout.split())

@@ -8,23 +8,23 @@ from typing import Any
 import pytest
 
 from chart.covering import Row, covering_rows
-from chart.judging import Judge
+from chart.dry_run import DryRunValidator
 from chart.kinds import documents, pod_specs
-from chart.releases import GUARDED, ROOT, Helm
+from chart.releases import RESTRICTED_NAMESPACE, ROOT, Helm
 from chart.samples import dimensions, is_allowed, nested
-from harness.kubectl import Kubectl
 from helmchart import programs
 from helmchart.fields import values_of
 from helmchart.values import Values
 from localcluster import LocalCluster
 from localcluster.progress import PlainProgress
+from support.kubectl import Kubectl
 
 #: The values with a list of words, in one dimension: so each combination of them is in a row.
 CHOICES = tuple(".".join(value.path) for value in values_of(Values()) if value.choices)
 
 
 @pytest.fixture(scope="module")
-def judge(apart: LocalCluster, guarded: Kubectl) -> Iterator[Judge]:
+def judge(dedicated_cluster: LocalCluster, restricted_kubectl: Kubectl) -> Iterator[DryRunValidator]:
     """Somebody who knows all kinds that the chart may use."""
     definitions = programs.monitoring_definitions(PlainProgress())
     monitors = [
@@ -32,44 +32,47 @@ def judge(apart: LocalCluster, guarded: Kubectl) -> Iterator[Judge]:
         for kind in ("servicemonitors", "podmonitors", "prometheusrules")
     ]
     for file in (str(ROOT / "crds"), *monitors):
-        guarded.run("apply", "--server-side", "--filename", file).expect_success()
-    guarded.run(
+        restricted_kubectl.run("apply", "--server-side", "--filename", file).expect_success()
+    restricted_kubectl.run(
         "wait", "--for=condition=Established", "--timeout=60s", "customresourcedefinitions", "--all"
     ).expect_success()
-    yield Judge(apart.kubeconfig)
-    guarded.run("delete", "--filename", str(ROOT / "crds")).expect_success()  # a release is to bring its own
+    yield DryRunValidator(dedicated_cluster.kubeconfig)
+    restricted_kubectl.run("delete", "--filename", str(ROOT / "crds")).expect_success()  # a release is to bring its own
 
 
 def rows() -> list[Row]:
-    options = dimensions(GUARDED)
+    options = dimensions(RESTRICTED_NAMESPACE)
     chosen = [dict(zip(CHOICES, each, strict=True)) for each in product(*(options.pop(path) for path in CHOICES))]
     rows = covering_rows({"choices": chosen, **options}, is_allowed)
     return [{**row, **row["choices"]} for row in rows]
 
 
-def complaints(helm: Helm, judge: Judge, row: Row) -> Iterator[str]:
+def complaints(helm: Helm, judge: DryRunValidator, row: Row) -> Iterator[str]:
     values = nested({path: value for path, value in row.items() if path != "choices"})
-    rendering = helm.render(values, f"--namespace={GUARDED}")
+    rendering = helm.render(values, f"--namespace={RESTRICTED_NAMESPACE}")
     if rendering.code:
         yield rendering.stderr
         return
     items = documents(rendering.stdout)
     for item in items:
         if item["kind"] != "Pod":
-            yield from judge.complaints(item)
+            yield from judge.errors(item)
     for spec in pod_specs(items):
         # The account that it is to have is not there.
-        pod = {"spec": {**spec, "serviceAccountName": "default"}, "metadata": {"name": "x", "namespace": GUARDED}}
-        yield from judge.complaints_of_pod({"apiVersion": "v1", "kind": "Pod", **pod})
+        pod = {
+            "spec": {**spec, "serviceAccountName": "default"},
+            "metadata": {"name": "x", "namespace": RESTRICTED_NAMESPACE},
+        }
+        yield from judge.pod_errors({"apiVersion": "v1", "kind": "Pod", **pod})
 
 
-def test_the_api_server_accepts_every_combination(helm4: Helm, judge: Judge) -> None:
+def test_the_api_server_accepts_every_combination(helm4: Helm, judge: DryRunValidator) -> None:
     def found(row: Row) -> list[Any]:
         return [(complaint, row) for complaint in complaints(helm4, judge, row)]
 
     tried = rows()
     assert {tuple(row[path] for path in CHOICES) for row in tried} == set(
-        product(*map(dimensions(GUARDED).get, CHOICES))
+        product(*map(dimensions(RESTRICTED_NAMESPACE).get, CHOICES))
     )
     with ThreadPoolExecutor(2) as pool:
         found_wrong = dict(chain.from_iterable(pool.map(found, tried)))

@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from chart.judging import Judge
+from chart.dry_run import DryRunValidator
 from chart.kinds import documents, pod_specs
 from chart.releases import Helm
-from harness.kubectl import Kubectl
 from helmchart.files import CHART
 from helmchart.kustomize import BASE, NAMESPACE, kustomize_files
 from localcluster import LocalCluster
+from support.kubectl import Kubectl
 
 
 @pytest.fixture
-def base(chief: Kubectl, root: Path) -> str:
-    return chief.run("kustomize", str(root / BASE)).expect_success().stdout
+def base(admin: Kubectl, root: Path) -> str:
+    return admin.run("kustomize", str(root / BASE)).expect_success().stdout
 
 
 def test_it_is_what_the_chart_renders(helm4: Helm, root: Path) -> None:
@@ -34,26 +34,28 @@ def test_it_holds_all_that_the_chart_holds_and_bears_no_mark_of_helm(helm4: Helm
 
 
 def test_an_overlay_as_docs_install_has_it_names_the_image_and_adds_an_option(
-    chief: Kubectl, root: Path, tmp_path: Path
+    admin: Kubectl, root: Path, tmp_path: Path
 ) -> None:
     block = (root / "docs/install.md").read_text().partition("    kind: Kustomization\n")[2].partition("\n\n")[0]
     overlay = tmp_path / "overlays/mine"
     overlay.mkdir(parents=True)
     (overlay / "kustomization.yaml").write_text(textwrap.dedent(block))
     shutil.copytree(root / BASE, tmp_path / BASE)
-    (spec,) = pod_specs(documents(chief.run("kustomize", str(overlay)).expect_success().stdout))
+    (spec,) = pod_specs(documents(admin.run("kustomize", str(overlay)).expect_success().stdout))
     (container,) = spec["containers"]
     assert container["image"] == "registry.example/statefulroute:0.1.0"
     assert container["args"][-1] == "--log-level=debug"
 
 
-def test_the_api_server_accepts_it_and_pod_security_its_pods(apart: LocalCluster, chief: Kubectl, base: str) -> None:
+def test_the_api_server_accepts_it_and_pod_security_its_pods(
+    dedicated_cluster: LocalCluster, admin: Kubectl, base: str
+) -> None:
     items = documents(base)
     (namespace,) = (item for item in items if item["kind"] == "Namespace")
-    chief.create(namespace)
-    judge = Judge(apart.kubeconfig)
-    assert [complaint for item in items for complaint in judge.complaints(item)] == []
+    admin.create(namespace)
+    judge = DryRunValidator(dedicated_cluster.kubeconfig)
+    assert [complaint for item in items for complaint in judge.errors(item)] == []
     (spec,) = pod_specs(items)
     pod = {"spec": {**spec, "serviceAccountName": "default"}, "metadata": {"name": "x", "namespace": NAMESPACE}}
-    assert judge.complaints_of_pod({"apiVersion": "v1", "kind": "Pod", **pod}) == []
-    chief.run("delete", "namespace", NAMESPACE, "--wait=false").expect_success()
+    assert judge.pod_errors({"apiVersion": "v1", "kind": "Pod", **pod}) == []
+    admin.run("delete", "namespace", NAMESPACE, "--wait=false").expect_success()

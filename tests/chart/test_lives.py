@@ -10,20 +10,20 @@ from dataclasses import replace
 
 import pytest
 
-from chart.kubelet import HELD_BACK, Kubelet
-from chart.releases import GUARDED, Helm, Release, previous_chart
-from harness.kubectl import Kubectl
-from harness.namespaces import fresh_namespace
-from harness.patience import eventually
-from harness.service import Service
-from harness.witness import StatefulRoute, Witness
+from chart.kubelet import NOT_READY_ANNOTATION, Kubelet
+from chart.releases import RESTRICTED_NAMESPACE, Helm, Release, previous_chart
 from localcluster import LocalCluster
 from statefulroute.api.group import FINALIZER
+from support.independent_client import IndependentClient, StatefulRoute
+from support.kubectl import Kubectl
+from support.namespaces import fresh_namespace
+from support.service import Service
+from support.waiting import eventually
 
 LINKS = 25
 
 #: A resolver whose pods the tests' kubelet looks after.
-RESOLVER = {"resolver": {"enabled": True, "podAnnotations": HELD_BACK, "drainSeconds": 0}}
+RESOLVER = {"resolver": {"enabled": True, "podAnnotations": NOT_READY_ANNOTATION, "drainSeconds": 0}}
 
 #: What Helm leaves.
 DEFINITIONS = {
@@ -33,17 +33,17 @@ DEFINITIONS = {
 
 
 @pytest.fixture
-def game(chief: Kubectl, witness: Witness) -> Iterator[Service]:
+def game(admin: Kubectl, independent_client: IndependentClient) -> Iterator[Service]:
     """A service whose users are to be held over all that happens to the release."""
-    with fresh_namespace(chief) as namespace:
-        yield Service(chief.within(namespace), witness)
+    with fresh_namespace(admin) as namespace:
+        yield Service(admin.within(namespace), independent_client)
 
 
 @pytest.fixture
-def doomed(chief: Kubectl, witness: Witness) -> Service:
+def deleted_service(admin: Kubectl, independent_client: IndependentClient) -> Service:
     """A service whose namespace the test deletes, when no operator runs any more."""
-    made = chief.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"generateName": "doomed-"}})
-    return Service(chief.within(made["metadata"]["name"]), witness)
+    made = admin.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"generateName": "doomed-"}})
+    return Service(admin.within(made["metadata"]["name"]), independent_client)
 
 
 def versions(service: Service) -> dict[str, tuple[str, str]]:
@@ -53,9 +53,19 @@ def versions(service: Service) -> dict[str, tuple[str, str]]:
 
 
 def test_a_release_lives_from_installation_to_uninstallation_and_no_link_is_lost_or_rewritten(  # noqa: PLR0913, PLR0917 - whom it takes
-    helm: Helm, apart: LocalCluster, guarded: Kubectl, running: Kubelet, game: Service, doomed: Service
+    helm: Helm,
+    dedicated_cluster: LocalCluster,
+    restricted_kubectl: Kubectl,
+    running: Kubelet,
+    game: Service,
+    deleted_service: Service,
 ) -> None:
-    release = Release(helm.within(apart.kubeconfig), "statefulroute", GUARDED, {"podAnnotations": HELD_BACK})
+    release = Release(
+        helm.within(dedicated_cluster.kubeconfig),
+        "statefulroute",
+        RESTRICTED_NAMESPACE,
+        {"podAnnotations": NOT_READY_ANNOTATION},
+    )
 
     release.install(chart=previous_chart())
     assert running.operators == 2
@@ -63,12 +73,12 @@ def test_a_release_lives_from_installation_to_uninstallation_and_no_link_is_lost
     game.link_all([f"user-{i}" for i in range(LINKS)])
     game.await_all_bound(LINKS)
     links = versions(game)
-    doomed.make_route()
-    doomed.await_observed()
-    assert FINALIZER in doomed.route()["metadata"]["finalizers"]
+    deleted_service.create_route()
+    deleted_service.await_observed()
+    assert FINALIZER in deleted_service.route()["metadata"]["finalizers"]
     release.test()
     assert [each.code for each in running.commands("link") + running.commands("unlink")] == [0, 0]
-    assert not {name for name in release.left(guarded) if name.endswith("-test")}
+    assert not {name for name in release.leftovers(restricted_kubectl) if name.endswith("-test")}
 
     resolving = replace(release, values={**release.values, **RESOLVER})
     resolving.upgrade("--set=parallelWrites=8")
@@ -83,9 +93,9 @@ def test_a_release_lives_from_installation_to_uninstallation_and_no_link_is_lost
     release.uninstall()
     assert running.operators == 0
     assert [each.code for each in running.commands("release")] == [0]
-    eventually(lambda: release.left(guarded) == DEFINITIONS, "only the definitions are left of it")
-    guarded.run("delete", "namespace", doomed.namespace, "--wait=false").expect_success()
-    eventually(lambda: not doomed.exists(StatefulRoute, doomed.name), "nothing holds its route")
+    eventually(lambda: release.leftovers(restricted_kubectl) == DEFINITIONS, "only the definitions are left of it")
+    restricted_kubectl.run("delete", "namespace", deleted_service.namespace, "--wait=false").expect_success()
+    eventually(lambda: not deleted_service.exists(StatefulRoute, deleted_service.name), "nothing holds its route")
     game.link("while-no-operator-runs")
 
     release.install()
@@ -94,7 +104,9 @@ def test_a_release_lives_from_installation_to_uninstallation_and_no_link_is_lost
 
     resolving.upgrade("--set=crds.keep=false,resolver.autoscaling.enabled=true")
     release.uninstall()
-    eventually(lambda: not release.left(guarded), "the definitions are gone, too")
-    eventually(lambda: doomed.namespace not in doomed.witness.ending_namespaces(), "nor its namespace")
-    assert not running.complaints()
+    eventually(lambda: not release.leftovers(restricted_kubectl), "the definitions are gone, too")
+    eventually(
+        lambda: deleted_service.namespace not in deleted_service.client.terminating_namespaces(), "nor its namespace"
+    )
+    assert not running.errors()
     assert {each.code for each in running.commands("operator") + running.commands("resolver")} == {0}

@@ -15,7 +15,7 @@ from chart.kinds import containers, documents, pod_specs
 from chart.releases import CHART, Helm
 from chart.samples import SAMPLES, dimensions, everything_on, nested
 from helmchart.fields import values_of
-from helmchart.observing import RUNBOOKS
+from helmchart.observability import RUNBOOKS
 from helmchart.values import Values
 from statefulroute.cli.app import app
 

@@ -26,7 +26,7 @@ def container(items: dict[tuple[str, str], dict[str, Any]]) -> dict[str, Any]:
     return dict(found)
 
 
-def told(helm: Helm, values: dict[str, Any]) -> dict[str, Any]:
+def resolver_options(helm: Helm, values: dict[str, Any]) -> dict[str, Any]:
     """The options that it understands of its command line."""
     arguments = container(rendered(helm, values))["args"]
     command = typer.main.get_command(app).get_command(None, "resolver")  # type: ignore[attr-defined]
@@ -39,7 +39,9 @@ def test_without_it_nothing_of_it_is_there(helm4: Helm) -> None:
 
 
 def test_it_is_told_what_the_values_say(helm4: Helm) -> None:
-    params = told(helm4, {"resolver": everything_on("play")["resolver"], "watchNamespaces": ["play", "work"]})
+    params = resolver_options(
+        helm4, {"resolver": everything_on("play")["resolver"], "watchNamespaces": ["play", "work"]}
+    )
     expected = {
         "watch_namespace": ["play", "work"],
         "unknown_uid": "refuse",
@@ -61,7 +63,7 @@ def test_it_is_told_what_the_values_say(helm4: Helm) -> None:
 
 
 def test_by_default_it_is_told_the_commands_own_defaults(helm4: Helm) -> None:
-    params = told(helm4, {})
+    params = resolver_options(helm4, {})
     command = typer.main.get_command(app).get_command(None, "resolver")  # type: ignore[attr-defined]
     given = {
         "http_address",

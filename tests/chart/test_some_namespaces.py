@@ -8,49 +8,49 @@ from typing import Any
 import pytest
 import yaml
 
-from chart.kubelet import HELD_BACK, Kubelet
-from chart.releases import GUARDED, ROOT, Helm, Release
-from harness.kubectl import Kubectl
-from harness.namespaces import fresh_namespace
-from harness.patience import eventually
-from harness.service import Service
-from harness.witness import Witness
+from chart.kubelet import NOT_READY_ANNOTATION, Kubelet
+from chart.releases import RESTRICTED_NAMESPACE, ROOT, Helm, Release
 from localcluster import LocalCluster
+from support.independent_client import IndependentClient
+from support.kubectl import Kubectl
+from support.namespaces import fresh_namespace
+from support.service import Service
+from support.waiting import eventually
 
 #: What is there once a cluster is not this release's.
 SHARED: dict[str, Any] = {"crds": {"install": False}, "admissionPolicies": {"install": False}}
 
 
 @pytest.fixture
-def games(chief: Kubectl, witness: Witness) -> Iterator[list[Service]]:
+def games(admin: Kubectl, independent_client: IndependentClient) -> Iterator[list[Service]]:
     """Three services, each in a namespace of its own."""
     with ExitStack() as stack:
-        namespaces = [stack.enter_context(fresh_namespace(chief)) for _ in range(3)]
-        yield [Service(chief.within(namespace), witness) for namespace in namespaces]
+        namespaces = [stack.enter_context(fresh_namespace(admin)) for _ in range(3)]
+        yield [Service(admin.within(namespace), independent_client) for namespace in namespaces]
 
 
 @pytest.fixture
-def shared(chief: Kubectl) -> Iterator[None]:
+def shared(admin: Kubectl) -> Iterator[None]:
     """What is there once a cluster, brought by its administrator as docs/install.md says."""
     files = ("--filename", str(ROOT / "crds"), "--filename", str(ROOT / "deploy/admission"))
-    chief.run("apply", "--server-side", *files).expect_success()
-    chief.run("wait", "--for=condition=Established", "--timeout=60s", *files[:2]).expect_success()
+    admin.run("apply", "--server-side", *files).expect_success()
+    admin.run("wait", "--for=condition=Established", "--timeout=60s", *files[:2]).expect_success()
     yield
-    chief.run("delete", *files).expect_success()
+    admin.run("delete", *files).expect_success()
 
 
 @pytest.fixture
-def tenant(apart: LocalCluster, guarded: Kubectl, games: list[Service], tmp_path: Path) -> Path:
+def tenant(dedicated_cluster: LocalCluster, restricted_kubectl: Kubectl, games: list[Service], tmp_path: Path) -> Path:
     """The kubeconfig of somebody who may do everything in the release's namespace and in two others."""
-    guarded.run("create", "serviceaccount", "tenant").expect_success()
-    for namespace in (GUARDED, *(game.namespace for game in games[:2])):
-        here = guarded.within(namespace)
+    restricted_kubectl.run("create", "serviceaccount", "tenant").expect_success()
+    for namespace in (RESTRICTED_NAMESPACE, *(game.namespace for game in games[:2])):
+        here = restricted_kubectl.within(namespace)
         here.run("create", "role", "tenant", "--verb=*", "--resource=*.*").expect_success()
         here.run(
-            "create", "rolebinding", "tenant", "--role=tenant", f"--serviceaccount={GUARDED}:tenant"
+            "create", "rolebinding", "tenant", "--role=tenant", f"--serviceaccount={RESTRICTED_NAMESPACE}:tenant"
         ).expect_success()
-    token = guarded.run("create", "token", "tenant").expect_success().stdout.strip()
-    known = yaml.safe_load(apart.kubeconfig.read_text())
+    token = restricted_kubectl.run("create", "token", "tenant").expect_success().stdout.strip()
+    known = yaml.safe_load(dedicated_cluster.kubeconfig.read_text())
     known["users"] = [{"name": user["name"], "user": {"token": token}} for user in known["users"]]
     file = tmp_path / "tenant.kubeconfig"
     file.write_text(yaml.safe_dump(known))
@@ -59,16 +59,20 @@ def tenant(apart: LocalCluster, guarded: Kubectl, games: list[Service], tmp_path
 
 @pytest.mark.usefixtures("shared")
 def test_a_release_serves_the_namespaces_that_it_is_given_and_has_rights_in_these_alone(
-    helm4: Helm, tenant: Path, guarded: Kubectl, running: Kubelet, games: list[Service]
+    helm4: Helm, tenant: Path, restricted_kubectl: Kubectl, running: Kubelet, games: list[Service]
 ) -> None:
     *served, other = games
-    resolver = {"enabled": True, "replicas": 1, "podAnnotations": HELD_BACK, "drainSeconds": 0}
-    values = {"podAnnotations": HELD_BACK, "watchNamespaces": [game.namespace for game in served], "resolver": resolver}
-    release = Release(helm4.within(tenant), "some", GUARDED, values | SHARED)
+    resolver = {"enabled": True, "replicas": 1, "podAnnotations": NOT_READY_ANNOTATION, "drainSeconds": 0}
+    values = {
+        "podAnnotations": NOT_READY_ANNOTATION,
+        "watchNamespaces": [game.namespace for game in served],
+        "resolver": resolver,
+    }
+    release = Release(helm4.within(tenant), "some", RESTRICTED_NAMESPACE, values | SHARED)
 
     release.install()
-    other.make_pods(1)
-    other.make_route()
+    other.create_pods(1)
+    other.create_route()
     unheard = other.link("alice")
     for game in served:
         game.start(1)
@@ -80,5 +84,5 @@ def test_a_release_serves_the_namespaces_that_it_is_given_and_has_rights_in_thes
 
     release.uninstall()
     assert [each.code for each in running.commands("release-0") + running.commands("release")] == [0, 0]
-    eventually(lambda: not release.left(guarded), "nothing is left of it")
-    assert not running.complaints()
+    eventually(lambda: not release.leftovers(restricted_kubectl), "nothing is left of it")
+    assert not running.errors()

@@ -4,19 +4,19 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness.command import Command
-from harness.kubectl import Kubectl
-from harness.namespaces import quiet_namespace
-from harness.operator import OperatorProcess, OperatorSeat
-from harness.service import Service
-from harness.witness import Witness
 from localcluster import LocalCluster
+from support.command import Command
+from support.independent_client import IndependentClient
+from support.kubectl import Kubectl
+from support.namespaces import drained_namespace
+from support.operator_process import OperatorProcess, OperatorSlot
+from support.service import Service
 
 
 @pytest.fixture(scope="module")
-def namespace(installed: Kubectl, seat: OperatorSeat, witness: Witness) -> Iterator[str]:
+def namespace(installed: Kubectl, operator_slot: OperatorSlot, independent_client: IndependentClient) -> Iterator[str]:
     """The name of a namespace that the tests of a module share: each has users of its own."""
-    with quiet_namespace(installed, witness, seat) as name:
+    with drained_namespace(installed, independent_client, operator_slot) as name:
         yield name
 
 
@@ -27,10 +27,10 @@ def here(installed: Kubectl, namespace: str) -> Kubectl:
 
 
 @pytest.fixture(scope="module")
-def game(operator: OperatorProcess, here: Kubectl, witness: Witness) -> Service:
+def game(operator: OperatorProcess, here: Kubectl, independent_client: IndependentClient) -> Service:
     """A service with three pods that are Ready, and its route, while the operator serves."""
     del operator  # it has to serve
-    service = Service(here, witness)
+    service = Service(here, independent_client)
     service.start()
     return service
 

@@ -13,14 +13,14 @@ import yaml
 from requests.exceptions import HTTPError
 from syrupy.assertion import SnapshotAssertion
 
-from harness.command import Command
-from harness.kubectl import Kubectl
-from harness.operator import OperatorProcess
-from harness.patience import eventually
-from harness.rights import account
-from harness.service import Service, condition_of
-from harness.witness import PodLink
 from localcluster import LocalCluster
+from support.command import Command
+from support.independent_client import PodLink
+from support.kubectl import Kubectl
+from support.operator_process import OperatorProcess
+from support.rbac import create_account
+from support.service import Service, condition_of
+from support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,7 +35,7 @@ def _as_found(game: Service) -> Iterator[None]:
 def _is_emptied(game: Service) -> bool:
     """Whether no link is left; while the API server takes in another definition, it refuses whatever it is asked."""
     try:
-        game.witness.delete_all(PodLink, game.namespace)
+        game.client.delete_all(PodLink, game.namespace)
         return not game.links()
     except HTTPError:
         return False
@@ -43,7 +43,7 @@ def _is_emptied(game: Service) -> bool:
 
 def findings(command: Command, *arguments: str, code: int) -> list[dict[str, Any]]:
     """What `check` finds, all that is well left out."""
-    result = command.quick("check", "--output=json", *arguments)
+    result = command.run_quickly("check", "--output=json", *arguments)
     assert (result.code, result.stderr) == (code, "")
     said = json.loads(result.stdout)
     assert said["healthy"] is (code == 0)
@@ -65,7 +65,7 @@ def test_all_is_well_through_kubectl(statefulroute: Command, game: Service, snap
 
 def test_a_cluster_where_nothing_is_installed_is_told_what_it_lacks(snapshot: SnapshotAssertion) -> None:
     with LocalCluster.start(name=f"bare-{os.getpid()}", nodes=0) as bare:
-        result = Command(bare.kubeconfig, "default").quick("check")
+        result = Command(bare.kubeconfig, "default").run_quickly("check")
     assert (result.code, result.stderr) == (1, "")
     assert result.stdout == snapshot
 
@@ -76,16 +76,16 @@ def test_links_that_wait_are_counted_by_their_reasons(
     for uid in ("first", "second"):
         game.await_link(game.link(uid, podIndex=7), "Pending", "PodNotFound")
     orphan = {"apiVersion": "statefulroute.io/v1alpha1", "kind": "PodLink", "metadata": {"name": "gone.alice"}}
-    game.witness.create({**orphan, "spec": {"routeName": "gone", "uid": "alice"}}, game.namespace)
+    game.client.create({**orphan, "spec": {"routeName": "gone", "uid": "alice"}}, game.namespace)
     game.await_link("gone.alice", "Pending", "RouteNotFound")
-    result = statefulroute.quick("check")
+    result = statefulroute.run_quickly("check")
     assert result.code == 1
     assert result.stdout.replace(game.namespace, "NAMESPACE") == snapshot
 
 
 def test_lost_links_are_a_problem(statefulroute: Command, game: Service) -> None:
     game.await_bound(game.link("kept", podIndex=2))
-    game.on_pod_lost("Keep")
+    game.set_on_pod_lost("Keep")
     game.annotate(2, {"statefulroute.io/routing-state": "Shutdown"})
     try:
         game.await_link("game.kept", "Lost", "PodLost")
@@ -95,7 +95,7 @@ def test_lost_links_are_a_problem(statefulroute: Command, game: Service) -> None
         assert "statefulroute move" in found["remedy"]
     finally:
         game.annotate(2, {"statefulroute.io/routing-state": None})
-        game.on_pod_lost("Rebind")
+        game.set_on_pod_lost("Rebind")
         game.await_pod(2, routingState="Ready")
 
 
@@ -104,7 +104,7 @@ def test_routes_without_a_workload_and_overfull_pods_are_problems(statefulroute:
         game.link(uid, podIndex=0)
     game.await_all_bound(2)
     game.edit_route(placement={"maxLinksPerPod": 1})
-    game.make_route("lonely")
+    game.create_route("lonely")
     eventually(
         lambda: condition_of(game.route("lonely"), "WorkloadFound").get("status") == "False", "the route says so"
     )
@@ -120,11 +120,11 @@ def test_routes_without_a_workload_and_overfull_pods_are_problems(statefulroute:
 
 def test_a_service_that_is_shut_down_may_be_meant_so(statefulroute: Command, game: Service) -> None:
     game.edit_route(routingState="Shutdown")
-    game.await_finding("Ready", "False", "Shutdown")
+    game.await_condition("Ready", "False", "Shutdown")
     reasons = [found["message"] for found in findings(statefulroute, code=0)]
     assert any("is not Ready (Shutdown)" in reason for reason in reasons)
     game.edit_route(routingState="Ready")
-    game.await_finding("Ready", "True")
+    game.await_condition("Ready", "True")
 
 
 def test_an_operator_that_is_away_is_missed(statefulroute: Command, game: Service, operator: OperatorProcess) -> None:
@@ -207,7 +207,7 @@ def somebody(statefulroute: Command, here: Kubectl, tmp_path: Path) -> Iterator[
     here.run(
         "create", "role", "looks", "--verb=get,list,watch", "--resource=podlinks.statefulroute.io"
     ).expect_success()
-    with account(here, "somebody", "Role/looks"):
+    with create_account(here, "somebody", "Role/looks"):
         token = here.run("create", "token", "somebody").expect_success().stdout.strip()
         config = yaml.safe_load(statefulroute.kubeconfig.read_text())
         config["users"] = [{"name": user["name"], "user": {"token": token}} for user in config["users"]]
@@ -223,6 +223,6 @@ def test_somebody_without_rights_is_told_which_are_lacking(somebody: Command, ga
     assert f"you may not list statefulroutes {where}" in told
     assert f"you may not delete podlinks {where}: no unlink for you" in told
     assert "PodLink is served; you have no right to see whether it is this version's" in told
-    refused = somebody.quick("unlink", "game", "alice")
+    refused = somebody.run_quickly("unlink", "game", "alice")
     assert (refused.code, refused.stderr.count("\n")) == (1, 1)
     assert refused.stderr.startswith("error: you have no right to do this")

@@ -12,20 +12,20 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from typer.testing import CliRunner
 
-from harness.command import PROGRAMS, Command
-from harness.objects import stateful_route
-from harness.terminal import TerminalSession
-from harness.witness import StatefulRoute, Witness
 from statefulroute.cli import complete
 from statefulroute.cli.app import app
+from support.command import PROGRAMS, Command
+from support.independent_client import IndependentClient, StatefulRoute
+from support.objects import stateful_route
+from support.terminal import TerminalSession
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _game(namespace: str, witness: Witness) -> None:
+def _game(namespace: str, independent_client: IndependentClient) -> None:
     """A route with three pods, as the operator would have told of it."""
-    witness.create(stateful_route(), namespace)
+    independent_client.create(stateful_route(), namespace)
     pods = [{"index": n, "name": f"game-{n}", "serviceState": "Ready", "routingState": "Ready"} for n in range(3)]
-    witness.patch_status(StatefulRoute, "game", namespace, {"pods": pods})
+    independent_client.patch_status(StatefulRoute, "game", namespace, {"pods": pods})
 
 
 #: The names that are offered, and what kubectl is told besides.

@@ -9,10 +9,10 @@ from typing import IO
 
 import pytest
 
-from harness.command import Command
-from harness.patience import eventually
-from harness.service import Service
-from harness.witness import PodLink
+from support.command import Command
+from support.independent_client import PodLink
+from support.service import Service
+from support.waiting import eventually
 
 _numbers = count(1)
 
@@ -22,7 +22,7 @@ def _as_found(game: Service) -> Iterator[None]:
     """Each test leaves the route as it found it."""
     yield
     game.edit_route(routingState="Ready", pods=None, namedPods=None)
-    game.witness.delete_all(PodLink, game.namespace)
+    game.client.delete_all(PodLink, game.namespace)
     game.await_observed()
     eventually(lambda: not game.links(), "no link is left")
     game.await_status(links=0)
@@ -37,7 +37,7 @@ def users_on(game: Service, pod: int, number: int) -> list[str]:
 
 def said(command: Command, *arguments: str) -> str:
     """What a command says, once it has ended well."""
-    result = command.quick(*arguments)
+    result = command.run_quickly(*arguments)
     assert (result.code, result.stderr) == (0, ""), result
     return result.stdout.removesuffix("\n")
 
@@ -49,7 +49,7 @@ def test_a_pod_is_drained_and_waited_for_through_kubectl(statefulroute: Command,
     assert draining.stdout.readline() == "game-1: DenyNewCall\n"
     assert draining.stdout.readline() == "game-1: 3 users remain\n"
     for name in names:
-        game.witness.delete(PodLink, name, game.namespace)
+        game.client.delete(PodLink, name, game.namespace)
     output, errors = draining.communicate(timeout=30)
     assert output.splitlines()[-1] == "game-1: no user remains"
     assert (draining.returncode, errors) == (0, "")
@@ -84,7 +84,7 @@ def test_an_undrain_tells_that_somebody_else_has_drained_the_pod(statefulroute: 
     game.annotate(2, {"statefulroute.io/routing-state": "DenyNewCall"})
     try:
         game.await_pod(2, routingState="DenyNewCall")
-        result = statefulroute.quick("undrain", "game", "2")
+        result = statefulroute.run_quickly("undrain", "game", "2")
         assert result.stdout == "game-2: was not drained by game\n"
         assert result.stderr.startswith("note: it is DenyNewCall by another word: ")
     finally:
@@ -94,7 +94,7 @@ def test_an_undrain_tells_that_somebody_else_has_drained_the_pod(statefulroute: 
 
 def test_users_that_remain_at_the_end_of_the_time_are_told_of(statefulroute: Command, game: Service) -> None:
     users_on(game, 0, 2)
-    result = statefulroute.quick("drain", "game", "0", "--wait", "--timeout", "1.5")
+    result = statefulroute.run_quickly("drain", "game", "0", "--wait", "--timeout", "1.5")
     assert (result.code, result.stdout) == (1, "game-0: DenyNewCall\ngame-0: 2 users remain\n")
     assert result.stderr == "error: game-0: 2 users remain after 1.5 s; the drain goes on\n"
     assert said(statefulroute, "drain", "game", "0") == "game-0: DenyNewCall already, 2 users remain"
@@ -120,9 +120,9 @@ def test_on_a_terminal_a_bar_counts_the_users_that_remain(statefulroute: Command
     os.close(follower)
     with os.fdopen(leader, "rb", buffering=0) as screen:
         shown = _until(screen, "2 users remain")
-        game.witness.delete(PodLink, names[0], game.namespace)
+        game.client.delete(PodLink, names[0], game.namespace)
         shown += _until(screen, "1 user remains")
-        game.witness.delete(PodLink, names[1], game.namespace)
+        game.client.delete(PodLink, names[1], game.namespace)
         shown += _until(screen, "no user remains")
     assert draining.wait(20) == 0
     assert "█" in shown
@@ -142,7 +142,7 @@ def test_a_service_is_told_whom_it_takes(statefulroute: Command, game: Service) 
     assert game.route()["spec"]["routingState"] == "DenyNewCall"
     assert said(statefulroute, "set-state", "game", "DenyNewCall") == "game: DenyNewCall already"
     assert said(statefulroute, "set-state", "game", "Ready") == "game: Ready (was DenyNewCall)"
-    assert statefulroute.quick("set-state", "game", "Closed").code == 2
+    assert statefulroute.run_quickly("set-state", "game", "Closed").code == 2
 
 
 def test_a_dry_run_drains_nothing(statefulroute: Command, game: Service) -> None:
@@ -156,7 +156,7 @@ def test_a_dry_run_drains_nothing(statefulroute: Command, game: Service) -> None
 
 def test_pods_without_an_index_are_drained_by_their_names(statefulroute: Command, game: Service) -> None:
     reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "none"}
-    game.make_route("chat", workloadRef=reference)
-    assert statefulroute.quick("drain", "chat", "chat-abc").stdout == "chat-abc: DenyNewCall\n"
+    game.create_route("chat", workloadRef=reference)
+    assert statefulroute.run_quickly("drain", "chat", "chat-abc").stdout == "chat-abc: DenyNewCall\n"
     assert game.route("chat")["spec"]["namedPods"] == [{"name": "chat-abc", "routingState": "DenyNewCall"}]
     assert said(statefulroute, "undrain", "chat", "chat-abc") == "chat-abc: takes users again (was DenyNewCall)"

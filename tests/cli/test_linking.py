@@ -2,10 +2,10 @@
 
 import pytest
 
-from harness.command import Command
-from harness.objects import pod_link
-from harness.service import Service
-from harness.witness import PodLink
+from support.command import Command
+from support.independent_client import PodLink
+from support.objects import pod_link
+from support.service import Service
 
 NOT_WRITTEN = " (server dry run)"
 
@@ -18,14 +18,14 @@ def spec_of(game: Service, uid: str) -> dict[str, object]:
 
 def said(command: Command, *arguments: str, code: int = 0) -> str:
     """What a command says, once it has ended as it is to end."""
-    result = command.quick(*arguments)
+    result = command.run_quickly(*arguments)
     assert (result.code, result.stderr) == (code, ""), result
     return result.stdout.removesuffix("\n")
 
 
 def refusal(command: Command, *arguments: str) -> str:
     """What a command complains of in its one sentence."""
-    result = command.quick(*arguments)
+    result = command.run_quickly(*arguments)
     (line,) = result.stderr.splitlines()
     assert (result.code, result.stdout) == (1, "")
     return line
@@ -133,7 +133,7 @@ def test_a_dry_run_says_the_same_and_writes_nothing(statefulroute: Command, game
 
 
 def test_a_pod_that_is_not_there_now_is_waited_for_and_said_so(statefulroute: Command, game: Service) -> None:
-    result = statefulroute.quick("link", "game", "early", "game-7")
+    result = statefulroute.run_quickly("link", "game", "early", "game-7")
     assert (result.code, result.stdout) == (0, "early: game-7\n")
     assert result.stderr == "note: game has no game-7 now: early waits for it\n"
     game.await_link("game.early", "Pending", "PodNotFound")
@@ -181,9 +181,9 @@ def test_what_cannot_be_is_said_in_one_sentence(
     ids=" ".join,
 )
 def test_what_is_no_command_line_ends_with_2(arguments: tuple[str, ...], statefulroute: Command) -> None:
-    assert statefulroute.quick(*arguments).code == 2
+    assert statefulroute.run_quickly(*arguments).code == 2
 
 
 def test_the_links_of_a_route_that_is_gone_can_be_removed(statefulroute: Command, game: Service) -> None:
-    game.witness.create(pod_link(routeName="gone", podIndex=3), game.namespace)
+    game.client.create(pod_link(routeName="gone", podIndex=3), game.namespace)
     assert said(statefulroute, "unlink", "gone", "alice") == "alice: no link any more (was on pod 3)"

@@ -9,16 +9,16 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from harness.command import Command
-from harness.kubectl import Kubectl
-from harness.namespaces import fresh_namespace
-from harness.objects import pod_link
-from harness.sizes import links
 from localcluster import LocalCluster
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.connection import connect
+from support.command import Command
+from support.kubectl import Kubectl
+from support.namespaces import fresh_namespace
+from support.objects import pod_link
+from support.scale import scaled
 
-NUMBER = links(daily=2_000, full=100_000)
+NUMBER = scaled(daily=2_000, full=100_000)
 
 MOST_BYTES = 150 * 2**20
 
@@ -86,7 +86,7 @@ def test_a_great_many_links_are_listed_in_little_memory_and_the_first_comes_at_o
     [("--uid user-000123", 1), ("game --uid user-000123", 1), ("--pod 3", NUMBER // 10)],
 )
 def test_some_of_many_links_are_picked_out_by_the_api_server(crowded: Command, options: str, expected: int) -> None:
-    result = crowded.quick("links", *options.split(), "-o", "name").expect_success()
+    result = crowded.run_quickly("links", *options.split(), "-o", "name").expect_success()
     assert len(result.stdout.splitlines()) == expected
 
 

@@ -15,17 +15,17 @@ import pytest
 import yaml
 from syrupy.assertion import SnapshotAssertion
 
-from harness.command import Command
-from harness.kubectl import Kubectl
-from harness.rights import account
-from harness.showcase import furnish
-from harness.terminal import TerminalSession
-from harness.witness import Witness
 from localcluster import LocalCluster
 from statefulroute.api.vocabulary import LinkPhase
-from statefulroute.cli.people.reading import Phase
-from statefulroute.cli.people.writing import width
+from statefulroute.cli.commands.reading import PhaseChoice
+from statefulroute.cli.output.table import width
 from statefulroute.domain.keys import link_name
+from support.command import Command
+from support.example_objects import create_example_objects
+from support.independent_client import IndependentClient
+from support.kubectl import Kubectl
+from support.rbac import create_account
+from support.terminal import TerminalSession
 
 TABLES = ("routes", "pods game", "links", "whereis alice")
 NOWHERE = 0
@@ -38,8 +38,8 @@ CASES = [
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _furnished(witness: Witness, namespace: str) -> None:
-    furnish(witness, namespace)
+def _furnished(independent_client: IndependentClient, namespace: str) -> None:
+    create_example_objects(independent_client, namespace)
 
 
 def _see(command: Command, arguments: str, columns: int, says: str) -> tuple[int, str]:
@@ -54,7 +54,7 @@ def _see(command: Command, arguments: str, columns: int, says: str) -> tuple[int
         return done.returncode, done.stdout
     more = dict([says.split("=")]) if says else {}
     with TerminalSession(line, columns, command.environment, more) as session:
-        return session.end()
+        return session.close()
 
 
 @pytest.fixture(scope="module")
@@ -91,15 +91,15 @@ def test_a_table_looks_like_this(
 
 @pytest.mark.parametrize("arguments", ["routes", "pods game", "links", "whereis alice"])
 def test_wide_adds_columns(statefulroute: Command, snapshot: SnapshotAssertion, arguments: str) -> None:
-    result = statefulroute.quick(*arguments.split(), "-o", "wide").expect_success()
+    result = statefulroute.run_quickly(*arguments.split(), "-o", "wide").expect_success()
     assert stable(result.stdout) == snapshot
-    narrow = statefulroute.quick(*arguments.split(), "--no-headers").expect_success()
+    narrow = statefulroute.run_quickly(*arguments.split(), "--no-headers").expect_success()
     assert len(narrow.stdout.splitlines()) == len(result.stdout.splitlines()) - 1
 
 
 def test_every_namespace_is_named_before_its_objects(statefulroute: Command, namespace: str) -> None:
     for arguments in ("routes", "links", "whereis alice"):
-        lines = statefulroute.quick(*arguments.split(), "-A").expect_success().stdout.splitlines()
+        lines = statefulroute.run_quickly(*arguments.split(), "-A").expect_success().stdout.splitlines()
         assert lines[0].split()[0] == "NAMESPACE"
         assert namespace in {line.split()[0] for line in lines[1:]}
 
@@ -107,25 +107,29 @@ def test_every_namespace_is_named_before_its_objects(statefulroute: Command, nam
 @pytest.mark.parametrize(("command", "kind"), [("routes", "statefulroutes"), ("links", "podlinks")])
 def test_objects_are_those_that_kubectl_gives(statefulroute: Command, here: Kubectl, command: str, kind: str) -> None:
     items = here.get_json(kind)["items"]
-    assert statefulroute.quick(command, "-o", "json").object == {"apiVersion": "v1", "kind": "List", "items": items}
-    assert yaml.safe_load(statefulroute.quick(command, "-o", "yaml").stdout)["items"] == items
+    assert statefulroute.run_quickly(command, "-o", "json").object == {
+        "apiVersion": "v1",
+        "kind": "List",
+        "items": items,
+    }
+    assert yaml.safe_load(statefulroute.run_quickly(command, "-o", "yaml").stdout)["items"] == items
     names = here.run("get", kind, "-o", "name").expect_success().stdout
-    assert statefulroute.quick(command, "-o", "name").stdout == names
+    assert statefulroute.run_quickly(command, "-o", "name").stdout == names
 
 
 def test_one_route_is_no_list(statefulroute: Command, here: Kubectl) -> None:
     game = here.get_json("statefulroute", "game")
-    assert statefulroute.quick("routes", "game", "-o", "json").object == game
-    assert yaml.safe_load(statefulroute.quick("routes", "game", "-o", "yaml").stdout) == game
-    two = statefulroute.quick("routes", "lobby", "game", "-o", "name").stdout.split()
+    assert statefulroute.run_quickly("routes", "game", "-o", "json").object == game
+    assert yaml.safe_load(statefulroute.run_quickly("routes", "game", "-o", "yaml").stdout) == game
+    two = statefulroute.run_quickly("routes", "lobby", "game", "-o", "name").stdout.split()
     assert two == ["statefulroute.statefulroute.io/lobby", "statefulroute.statefulroute.io/game"]
 
 
 def test_pods_are_given_as_the_status_has_them(statefulroute: Command, here: Kubectl) -> None:
     pods = here.get_json("statefulroute", "game")["status"]["pods"]
-    assert json.loads(statefulroute.quick("pods", "game", "-o", "json").stdout) == pods
-    assert yaml.safe_load(statefulroute.quick("pods", "game", "-o", "yaml").stdout) == pods
-    assert statefulroute.quick("pods", "game", "-o", "name").stdout.split()[:2] == ["pod/game-0", "pod/game-1"]
+    assert json.loads(statefulroute.run_quickly("pods", "game", "-o", "json").stdout) == pods
+    assert yaml.safe_load(statefulroute.run_quickly("pods", "game", "-o", "yaml").stdout) == pods
+    assert statefulroute.run_quickly("pods", "game", "-o", "name").stdout.split()[:2] == ["pod/game-0", "pod/game-1"]
 
 
 GUEST, JAPAN = link_name("game", "Guest 7"), link_name("game", "日本")
@@ -153,26 +157,29 @@ GUEST, JAPAN = link_name("game", "Guest 7"), link_name("game", "日本")
     ],
 )
 def test_links_are_selected(statefulroute: Command, options: str, found: list[str]) -> None:
-    result = statefulroute.quick("links", *shlex.split(options), "-o", "name").expect_success()
+    result = statefulroute.run_quickly("links", *shlex.split(options), "-o", "name").expect_success()
     assert result.stdout.split() == [f"podlink.statefulroute.io/{name}" for name in found]
 
 
 def test_the_phases_are_those_of_links() -> None:
-    assert [*Phase] == [*LinkPhase]
+    assert [*PhaseChoice] == [*LinkPhase]
 
 
-def test_a_user_is_found_in_every_service_and_nobody_is_searched_for(statefulroute: Command, witness: Witness) -> None:
-    count = witness.count()
-    result = statefulroute.quick("whereis", "alice", "-o", "name").expect_success()
+def test_a_user_is_found_in_every_service_and_nobody_is_searched_for(
+    statefulroute: Command, independent_client: IndependentClient
+) -> None:
+    count = independent_client.count_requests()
+    result = statefulroute.run_quickly("whereis", "alice", "-o", "name").expect_success()
     assert result.stdout.split() == ["podlink.statefulroute.io/chat.alice", "podlink.statefulroute.io/game.alice"]
-    assert count.of("GET", "podlinks") == 3  # one a route
-    assert count.of("LIST", "podlinks") == 0
+    assert count.total("GET", "podlinks") == 3  # one a route
+    assert count.total("LIST", "podlinks") == 0
 
 
 def test_a_program_is_told_the_address_beside_the_link(statefulroute: Command, here: Kubectl) -> None:
-    chat, game = statefulroute.quick("whereis", "alice", "-o", "json").object["items"]
+    chat, game = statefulroute.run_quickly("whereis", "alice", "-o", "json").object["items"]
     assert (
-        game.pop("address") == statefulroute.quick("whereis", "alice", "--no-headers").stdout.splitlines()[1].split()[3]
+        game.pop("address")
+        == statefulroute.run_quickly("whereis", "alice", "--no-headers").stdout.splitlines()[1].split()[3]
     )
     assert game == here.get_json("podlink", "game.alice")
     assert "address" in chat
@@ -182,7 +189,7 @@ def test_a_program_is_told_the_address_beside_the_link(statefulroute: Command, h
 def test_a_uid_that_cannot_stand_in_a_name_is_found_and_an_expired_link_is_none(
     statefulroute: Command, uid: str, lines: int
 ) -> None:
-    assert len(statefulroute.quick("whereis", uid).expect_success().stdout.splitlines()) == lines
+    assert len(statefulroute.run_quickly("whereis", uid).expect_success().stdout.splitlines()) == lines
 
 
 @pytest.mark.parametrize(
@@ -200,12 +207,12 @@ def test_a_uid_that_cannot_stand_in_a_name_is_found_and_an_expired_link_is_none(
 def test_an_empty_list_is_told_of_and_is_no_error(
     statefulroute: Command, namespace: str, arguments: str, says: str
 ) -> None:
-    result = statefulroute.quick(*arguments.split())
+    result = statefulroute.run_quickly(*arguments.split())
     assert (result.code, result.stdout, result.stderr) == (0, "", says.format(namespace=namespace))
 
 
 def test_an_empty_namespace_has_no_routes(cluster: LocalCluster) -> None:
-    result = Command(cluster.kubeconfig, "desert").quick("routes")
+    result = Command(cluster.kubeconfig, "desert").run_quickly("routes")
     assert (result.code, result.stdout, result.stderr) == (0, "", "No routes found in desert namespace.\n")
 
 
@@ -240,7 +247,7 @@ EVERYWHERE = "error: this command works in one namespace: leave out --all-namesp
 def test_what_cannot_be_is_said_in_one_sentence(
     statefulroute: Command, namespace: str, arguments: str, says: str
 ) -> None:
-    result = statefulroute.quick(*shlex.split(arguments))
+    result = statefulroute.run_quickly(*shlex.split(arguments))
     assert (result.code, result.stderr) == (1, says.format(namespace=namespace))
 
 
@@ -268,7 +275,7 @@ def configured(cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory) 
 def test_what_answers_and_is_no_api_server_is_told_of(configured: Callable[..., Path]) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), LoginPage) as server, ThreadPoolExecutor(1) as pool:
         serving = pool.submit(server.serve_forever)
-        result = Command(configured(server=f"http://127.0.0.1:{server.server_port}"), "play").quick("routes")
+        result = Command(configured(server=f"http://127.0.0.1:{server.server_port}"), "play").run_quickly("routes")
         server.shutdown()
         serving.result()
     assert (result.code, result.stdout) == (1, "")
@@ -292,7 +299,7 @@ class LoginPage(BaseHTTPRequestHandler):
 @pytest.mark.parametrize("arguments", READING)
 def test_an_api_server_that_does_not_answer_is_told_of(configured: Callable[..., Path], arguments: str) -> None:
     command = Command(configured(server="https://127.0.0.1:1"), "play")
-    result = command.quick(*arguments.split())
+    result = command.run_quickly(*arguments.split())
     assert (result.code, result.stdout) == (1, "")
     assert re.fullmatch(
         r"error: the API server does not answer \(GET .*\): is the cluster up, and is this the right --context\?\n",
@@ -306,7 +313,7 @@ def test_a_cluster_without_the_two_kinds_is_told_of(
 ) -> None:
     # Below a path that it does not know, the API server answers as it does where it does not know a group.
     command = Command(configured(server=f"{cluster.server}/apis/none.example.com"), "play")
-    result = command.quick(*arguments.split())
+    result = command.run_quickly(*arguments.split())
     assert (result.code, result.stdout) == (1, "")
     assert result.stderr == (
         "error: this cluster knows no PodLink and no StatefulRoute: install their definitions "
@@ -319,7 +326,7 @@ def test_somebody_without_rights_is_told_which_one_is_missing(
     here: Kubectl, configured: Callable[..., Path], nobody: str, arguments: str
 ) -> None:
     assert here.namespace is not None
-    result = Command(configured(token=nobody), here.namespace).quick(*arguments.split())
+    result = Command(configured(token=nobody), here.namespace).run_quickly(*arguments.split())
     assert (result.code, result.stdout) == (1, "")
     assert re.fullmatch(
         r"error: you have no right to do this, so ask for it, or choose another --namespace or --context: "
@@ -341,10 +348,10 @@ def test_without_the_right_to_read_pods_all_but_their_addresses_is_found(
     rules = [{"apiGroups": ["statefulroute.io"], "resources": ["*"], "verbs": ["get", "list"]}]
     kind = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "sees-links"}}
     here.create({**kind, "rules": rules})
-    with account(here, "seer", "Role/sees-links"):
+    with create_account(here, "seer", "Role/sees-links"):
         token = here.run("create", "token", "seer").expect_success().stdout.strip()
         assert here.namespace is not None
-        result = Command(configured(token=token), here.namespace).quick("whereis", "alice", "--no-headers")
+        result = Command(configured(token=token), here.namespace).run_quickly("whereis", "alice", "--no-headers")
     assert result.code == 0
     assert result.stdout.splitlines()[1].split() == ["game", "game-2", "Bound", "-", "game-2.game.play.svc"]
     assert result.stderr == "note: you have no right to read pods, so their addresses are not known\n"
@@ -352,14 +359,14 @@ def test_without_the_right_to_read_pods_all_but_their_addresses_is_found(
 
 def test_somebody_whom_the_api_server_does_not_know_is_told_so(configured: Callable[..., Path]) -> None:
     stranger = Command(configured(token=base64.b64encode(b"stranger").decode()), "play")
-    assert stranger.quick("routes").stderr == (
+    assert stranger.run_quickly("routes").stderr == (
         "error: the API server does not know you: log in again, or choose another --context\n"
     )
 
 
 @pytest.mark.parametrize("arguments", ["--context nowhere", "--kubeconfig /nowhere/config"])
 def test_a_configuration_that_is_not_there_is_told_of(statefulroute: Command, arguments: str) -> None:
-    for result in (statefulroute.quick(command, *arguments.split()) for command in ("routes", "links", "events")):
+    for result in (statefulroute.run_quickly(command, *arguments.split()) for command in ("routes", "links", "events")):
         assert (result.code, result.stdout) == (1, "")
         _says_what_to_name(result.stderr)
 

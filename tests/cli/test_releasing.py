@@ -6,26 +6,26 @@ from typing import Any
 import pytest
 from pykube.objects import Deployment, Pod, StatefulSet
 
-from harness.command import Command
-from harness.kubectl import Kubectl
-from harness.namespaces import fresh_namespace
-from harness.operator import OperatorProcess, OperatorSeat
-from harness.patience import eventually
-from harness.service import Service
-from harness.witness import StatefulRoute, Witness
+from support.command import Command
+from support.independent_client import IndependentClient, StatefulRoute
+from support.kubectl import Kubectl
+from support.namespaces import fresh_namespace
+from support.operator_process import OperatorProcess, OperatorSlot
+from support.service import Service
+from support.waiting import eventually
 
 ON_POD = {"statefulroute.io/weighted-load", "controller.kubernetes.io/pod-deletion-cost"}
 ON_WORKLOAD = {f"statefulroute.io/workload-{each}" for each in ("state", "load", "time")}
 
 
 @pytest.fixture(scope="module")
-def web(operator: OperatorProcess, here: Kubectl, witness: Witness) -> Service:
+def web(operator: OperatorProcess, here: Kubectl, independent_client: IndependentClient) -> Service:
     """A service of a Deployment, whose pods bear a cost of their deletion."""
     del operator  # it has to serve
-    service = Service(here, witness, "web")
-    service.make_workload("Deployment", 2)
+    service = Service(here, independent_client, "web")
+    service.create_workload("Deployment", 2)
     workload = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
-    service.make_route(workloadRef=workload, statePeriodSeconds=1, workloadPeriodSeconds=1)
+    service.create_route(workloadRef=workload, statePeriodSeconds=1, workloadPeriodSeconds=1)
     service.await_pods(2)
     eventually(lambda: len(service.route().get("status", {}).get("pods", ())) == 2, "the route knows its pods")
     return service
@@ -47,7 +47,7 @@ def marked(game: Service, web: Service) -> None:
 
 def marks(service: Service, names: set[str]) -> dict[str, set[str]]:
     """The pods of a service that bear notes of these names."""
-    pods = [pod["metadata"] for pod in service.witness.all(Pod, service.namespace)]
+    pods = [pod["metadata"] for pod in service.client.all(Pod, service.namespace)]
     own = {
         pod["name"]: names & pod.get("annotations", {}).keys() for pod in pods if pod["labels"]["app"] == service.name
     }
@@ -56,7 +56,7 @@ def marks(service: Service, names: set[str]) -> dict[str, set[str]]:
 
 def noted(service: Service, kind: Any) -> set[str]:
     """The notes on a workload."""
-    return ON_WORKLOAD & service.notes(kind, service.name).keys()
+    return ON_WORKLOAD & service.annotations(kind, service.name).keys()
 
 
 def finalizers(service: Service) -> list[str]:
@@ -70,13 +70,13 @@ def foreign(marked: None, game: Service) -> str:
     del marked
     name = "example.com/kept"
     body = {"metadata": {"finalizers": [*finalizers(game), name]}}
-    game.witness.patch(StatefulRoute, "game", game.namespace, body)
+    game.client.patch(StatefulRoute, "game", game.namespace, body)
     return name
 
 
 def test_an_operator_that_still_runs_is_told_of(foreign: str, statefulroute: Command) -> None:
     del foreign
-    result = statefulroute.quick("release")
+    result = statefulroute.run_quickly("release")
     assert result.code == 1
     assert "error: an operator that still runs has taken game, web back: stop it first, or name its" in result.stderr
 
@@ -86,9 +86,9 @@ def test_all_marks_are_taken_off_and_what_others_have_put_there_stays(
 ) -> None:
     operator.stop()
     links = game.links()
-    rehearsed = statefulroute.quick("release", "--dry-run=server").expect_success()
+    rehearsed = statefulroute.run_quickly("release", "--dry-run=server").expect_success()
     assert len(finalizers(game)) == 2
-    result = statefulroute.quick("release").expect_success()
+    result = statefulroute.run_quickly("release").expect_success()
     *routes, summary = result.stdout.splitlines()
     assert routes == [f"statefulroute.statefulroutes/{name} released" for name in ("game", "web")]
     assert summary.endswith("pods and 2 workloads released")
@@ -98,51 +98,55 @@ def test_all_marks_are_taken_off_and_what_others_have_put_there_stays(
     assert not noted(game, StatefulSet)
     assert not noted(web, Deployment)
     assert game.links() == links
-    assert statefulroute.quick("release").stdout == "0 routes, 0 pods and 0 workloads released\n"
+    assert statefulroute.run_quickly("release").stdout == "0 routes, 0 pods and 0 workloads released\n"
 
 
 @pytest.fixture
-def deployed(installed: Kubectl, witness: Witness, seat: OperatorSeat) -> Iterator[Service]:
+def deployed(
+    installed: Kubectl, independent_client: IndependentClient, operator_slot: OperatorSlot
+) -> Iterator[Service]:
     """A Deployment that stands for an operator's, in a namespace of its own."""
-    assert not seat.is_taken
+    assert not operator_slot.is_occupied
     with fresh_namespace(installed) as namespace:
-        service = Service(installed.within(namespace), witness, "operator")
-        service.make_workload("Deployment", 2)
+        service = Service(installed.within(namespace), independent_client, "operator")
+        service.create_workload("Deployment", 2)
         eventually(lambda: len(service.pod_ids()) == 2, "its pods run")
         yield service
 
 
 def test_the_operator_is_stopped_first_where_its_deployment_is_named(statefulroute: Command, deployed: Service) -> None:
-    statefulroute.quick("release", "--operator", f"{deployed.namespace}/operator").expect_success()
+    statefulroute.run_quickly("release", "--operator", f"{deployed.namespace}/operator").expect_success()
     assert not deployed.pod_ids()
-    assert deployed.witness.get(Deployment, "operator", deployed.namespace)["spec"]["replicas"] == 0
+    assert deployed.client.get(Deployment, "operator", deployed.namespace)["spec"]["replicas"] == 0
 
 
 def test_a_pod_of_the_operator_that_was_evicted_is_not_waited_for(statefulroute: Command, deployed: Service) -> None:
-    (pod, *_) = deployed.witness.all(Pod, deployed.namespace)
+    (pod, *_) = deployed.client.all(Pod, deployed.namespace)
     name, evicted = pod["metadata"]["name"], {"status": {"phase": "Failed", "reason": "Evicted"}}
     deployed.kubectl.patch("pod", name, evicted, "--subresource=status").expect_success()
-    statefulroute.quick("release", "--operator", f"{deployed.namespace}/operator", "--timeout", "20").expect_success()
-    assert [each["metadata"]["name"] for each in deployed.witness.all(Pod, deployed.namespace)] == [name]
+    statefulroute.run_quickly(
+        "release", "--operator", f"{deployed.namespace}/operator", "--timeout", "20"
+    ).expect_success()
+    assert [each["metadata"]["name"] for each in deployed.client.all(Pod, deployed.namespace)] == [name]
 
 
 def test_an_operator_that_does_not_stop_is_told_of(statefulroute: Command, deployed: Service) -> None:
-    (pod, *_) = deployed.witness.all(Pod, deployed.namespace)
+    (pod, *_) = deployed.client.all(Pod, deployed.namespace)
     name = pod["metadata"]["name"]
     held = {"metadata": {"finalizers": ["example.com/kept"]}}
-    deployed.witness.patch(Pod, name, deployed.namespace, held)
-    result = statefulroute.quick("release", "--operator", f"{deployed.namespace}/operator", "--timeout", "1")
-    deployed.witness.patch(Pod, name, deployed.namespace, {"metadata": {"finalizers": None}})
+    deployed.client.patch(Pod, name, deployed.namespace, held)
+    result = statefulroute.run_quickly("release", "--operator", f"{deployed.namespace}/operator", "--timeout", "1")
+    deployed.client.patch(Pod, name, deployed.namespace, {"metadata": {"finalizers": None}})
     assert result.code == 1
     assert f"the operator has not stopped within 1 s: {name} is still there in namespace" in result.stderr
 
 
 @pytest.mark.parametrize("named", ["operator", "a/b/c", "/operator"])
 def test_a_deployment_is_named_with_its_namespace(statefulroute: Command, named: str) -> None:
-    result = statefulroute.quick("release", "--operator", named)
+    result = statefulroute.run_quickly("release", "--operator", named)
     assert (result.code, result.stderr) == (1, f"error: {named!r} names no Deployment: write NAMESPACE/NAME\n")
 
 
 def test_a_deployment_that_is_not_there_is_told_of(statefulroute: Command) -> None:
-    result = statefulroute.quick("release", "--operator", "default/nothing").expect_success()
+    result = statefulroute.run_quickly("release", "--operator", "default/nothing").expect_success()
     assert result.stderr == "note: there is no Deployment default/nothing to stop\n"

@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from harness.command import Command
-from harness.kubectl import Kubectl
-from harness.namespaces import fresh_namespace
-from harness.objects import encoded_name, pod_link
-from harness.sizes import links
-from harness.terminal import TerminalSession
-from harness.witness import PodLink, Witness
 from statefulroute.api.group import GROUP
+from support.command import Command
+from support.independent_client import IndependentClient, PodLink
+from support.kubectl import Kubectl
+from support.namespaces import fresh_namespace
+from support.objects import encoded_name, pod_link
+from support.scale import scaled
+from support.terminal import TerminalSession
 
 LATER = "2099-01-01T00:00:00Z"
 
@@ -54,9 +54,9 @@ def there(statefulroute: Command, place: str) -> Command:
     return Command(statefulroute.kubeconfig, place)
 
 
-def specs(witness: Witness, namespace: str) -> dict[str, Spec]:
+def specs(independent_client: IndependentClient, namespace: str) -> dict[str, Spec]:
     """The specs of all links, by their names."""
-    return {link["metadata"]["name"]: link["spec"] for link in witness.all(PodLink, namespace)}
+    return {link["metadata"]["name"]: link["spec"] for link in independent_client.all(PodLink, namespace)}
 
 
 def line(**fields: Any) -> str:
@@ -78,14 +78,16 @@ def written(path: Path, lines: list[Spec]) -> Path:
 
 
 def test_what_is_exported_here_is_imported_there_as_it_was(
-    there: Command, witness: Witness, installed: Kubectl
+    there: Command, independent_client: IndependentClient, installed: Kubectl
 ) -> None:
-    witness.create(pod_link(podIndex=0), there.namespace)
-    witness.create(pod_link(encoded_name("game", "Guest 7"), uid="Guest 7", podName="game-x"), there.namespace)
-    witness.create(pod_link(uid="open"), there.namespace)
-    witness.create(pod_link(uid="for-now", podIndex=2, ttlSeconds=60, renewTime=LATER), there.namespace)
-    witness.create(pod_link(uid="over", ttlSeconds=1, renewTime="2020-01-01T00:00:00Z"), there.namespace)
-    witness.create(pod_link(routeName="chat", podIndex=1), there.namespace)
+    independent_client.create(pod_link(podIndex=0), there.namespace)
+    independent_client.create(
+        pod_link(encoded_name("game", "Guest 7"), uid="Guest 7", podName="game-x"), there.namespace
+    )
+    independent_client.create(pod_link(uid="open"), there.namespace)
+    independent_client.create(pod_link(uid="for-now", podIndex=2, ttlSeconds=60, renewTime=LATER), there.namespace)
+    independent_client.create(pod_link(uid="over", ttlSeconds=1, renewTime="2020-01-01T00:00:00Z"), there.namespace)
+    independent_client.create(pod_link(routeName="chat", podIndex=1), there.namespace)
     exported = there.run("export").expect_success().stdout
     assert [json.loads(each) for each in sorted(exported.splitlines())] == [
         {"routeName": "chat", "uid": "alice", "podIndex": 1},
@@ -98,45 +100,49 @@ def test_what_is_exported_here_is_imported_there_as_it_was(
         elsewhere = Command(there.kubeconfig, other)
         result = elsewhere.run("import", stdin=exported).expect_success()
         assert (result.stdout, result.stderr) == ("5 created, 0 kept\n", "")
-        before = specs(witness, there.namespace)
+        before = specs(independent_client, there.namespace)
         del before["game.over"]  # it counts as absent
-        assert specs(witness, other) == before
+        assert specs(independent_client, other) == before
 
 
-def test_a_route_can_be_exported_by_itself_and_a_slip_in_its_name_is_told(there: Command, witness: Witness) -> None:
-    witness.create(pod_link(podIndex=0), there.namespace)
-    witness.create(pod_link(routeName="chat", podIndex=1), there.namespace)
-    assert there.quick("export", "chat").stdout == '{"routeName":"chat","uid":"alice","podIndex":1}\n'
-    slip = there.quick("export", "caht")
+def test_a_route_can_be_exported_by_itself_and_a_slip_in_its_name_is_told(
+    there: Command, independent_client: IndependentClient
+) -> None:
+    independent_client.create(pod_link(podIndex=0), there.namespace)
+    independent_client.create(pod_link(routeName="chat", podIndex=1), there.namespace)
+    assert there.run_quickly("export", "chat").stdout == '{"routeName":"chat","uid":"alice","podIndex":1}\n'
+    slip = there.run_quickly("export", "caht")
     assert (slip.code, slip.stdout) == (1, "")
     assert slip.stderr.startswith("error: StatefulRoute 'caht' does not exist in namespace ")
 
 
-def test_the_end_of_a_temporary_link_stays_what_it_was(there: Command, witness: Witness) -> None:
-    made = witness.create(pod_link(ttlSeconds=3600), there.namespace)["metadata"]["creationTimestamp"]
-    assert json.loads(there.quick("export").stdout)["renewTime"] == made
+def test_the_end_of_a_temporary_link_stays_what_it_was(there: Command, independent_client: IndependentClient) -> None:
+    made = independent_client.create(pod_link(ttlSeconds=3600), there.namespace)["metadata"]["creationTimestamp"]
+    assert json.loads(there.run_quickly("export").stdout)["renewTime"] == made
 
 
 def test_links_that_are_there_are_kept_unless_they_may_be_overwritten(
-    there: Command, witness: Witness, tmp_path: Path
+    there: Command, independent_client: IndependentClient, tmp_path: Path
 ) -> None:
-    witness.create(pod_link(podIndex=2), there.namespace)
-    witness.create(pod_link(uid="same", podIndex=1), there.namespace)
+    independent_client.create(pod_link(podIndex=2), there.namespace)
+    independent_client.create(pod_link(uid="same", podIndex=1), there.namespace)
     wanted = [{"routeName": "game", "uid": uid, "podIndex": 1} for uid in ("alice", "same", "new")]
     file = str(written(tmp_path / "links", wanted))
-    assert there.quick("import", file).stdout == "1 created, 2 kept\n"
-    assert specs(witness, there.namespace)["game.alice"]["podIndex"] == 2
-    rehearsed = there.quick("import", file, "--overwrite", "--dry-run=server")
+    assert there.run_quickly("import", file).stdout == "1 created, 2 kept\n"
+    assert specs(independent_client, there.namespace)["game.alice"]["podIndex"] == 2
+    rehearsed = there.run_quickly("import", file, "--overwrite", "--dry-run=server")
     assert rehearsed.stdout == "0 created, 2 kept, 1 overwritten (server dry run)\n"
-    assert specs(witness, there.namespace)["game.alice"]["podIndex"] == 2
-    assert there.quick("import", file, "--overwrite").stdout == "0 created, 2 kept, 1 overwritten\n"
-    assert specs(witness, there.namespace)["game.alice"]["podIndex"] == 1
+    assert specs(independent_client, there.namespace)["game.alice"]["podIndex"] == 2
+    assert there.run_quickly("import", file, "--overwrite").stdout == "0 created, 2 kept, 1 overwritten\n"
+    assert specs(independent_client, there.namespace)["game.alice"]["podIndex"] == 1
 
 
-def test_of_two_lines_about_a_user_the_first_one_counts(there: Command, witness: Witness, tmp_path: Path) -> None:
+def test_of_two_lines_about_a_user_the_first_one_counts(
+    there: Command, independent_client: IndependentClient, tmp_path: Path
+) -> None:
     twice = [{"routeName": "game", "uid": f"user-{n}", "podIndex": pod} for n in range(20) for pod in (0, 1, 2)]
-    assert there.quick("import", str(written(tmp_path / "links", twice))).stdout == "20 created, 40 kept\n"
-    assert {spec["podIndex"] for spec in specs(witness, there.namespace).values()} == {0}
+    assert there.run_quickly("import", str(written(tmp_path / "links", twice))).stdout == "20 created, 40 kept\n"
+    assert {spec["podIndex"] for spec in specs(independent_client, there.namespace).values()} == {0}
 
 
 GOOD = {"routeName": "game", "uid": "good"}
@@ -177,13 +183,13 @@ BAD_LINES = [
 
 
 def test_bad_lines_are_told_by_number_and_reason_and_cost_no_good_one(
-    there: Command, witness: Witness, snapshot: SnapshotAssertion
+    there: Command, independent_client: IndependentClient, snapshot: SnapshotAssertion
 ) -> None:
     good = [line(routeName="game", uid=f"user-{n}", podIndex=n % 3).encode() for n in range(len(BAD_LINES) + 1)]
     between = [each for pair in zip(good, BAD_LINES, strict=False) for each in pair]
     result = there.run("import", "-", stdin=b"\xef\xbb\xbf" + b"\n".join([*between, b"", good[-1]]))  # no end of line
     assert (result.code, result.stdout) == (1, f"{len(good)} created, 0 kept, {len(BAD_LINES)} refused\n")
-    assert sorted(specs(witness, there.namespace)) == sorted(f"game.user-{n}" for n in range(len(good)))
+    assert sorted(specs(independent_client, there.namespace)) == sorted(f"game.user-{n}" for n in range(len(good)))
     assert sorted(result.stderr.splitlines(), key=_number) == snapshot
 
 
@@ -192,15 +198,15 @@ def _number(complaint: str) -> int:
 
 
 def test_what_the_api_server_refuses_costs_no_good_line(
-    there: Command, here: Kubectl, witness: Witness, tmp_path: Path
+    there: Command, here: Kubectl, independent_client: IndependentClient, tmp_path: Path
 ) -> None:
     text = "".join(line(routeName="game", uid=f"{kind}-{n}") + "\n" for n in range(2) for kind in ("guest", "member"))
     (tmp_path / "links").write_text(text)
     with _without_guests(here.within(there.namespace)):
-        result = there.quick("import", str(tmp_path / "links"))
+        result = there.run_quickly("import", str(tmp_path / "links"))
     assert (result.code, result.stdout) == (1, "2 created, 0 kept, 2 refused\n"), result
     assert result.stderr.count(NO_GUESTS) == 2
-    assert sorted(specs(witness, there.namespace)) == ["game.member-0", "game.member-1"]
+    assert sorted(specs(independent_client, there.namespace)) == ["game.member-0", "game.member-1"]
 
 
 @contextmanager
@@ -218,7 +224,7 @@ def _without_guests(kubectl: Kubectl) -> Iterator[None]:
         head = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": {"name": name}}
         kubectl.create({**head, "spec": spec})
     try:
-        _until(lambda: NO_GUESTS in kubectl.try_out(pod_link(uid="guest", namespace=kubectl.namespace)).stderr)
+        _until(lambda: NO_GUESTS in kubectl.dry_run(pod_link(uid="guest", namespace=kubectl.namespace)).stderr)
         yield
     finally:
         for kind in ("validatingadmissionpolicybinding", "validatingadmissionpolicy"):
@@ -227,26 +233,26 @@ def _without_guests(kubectl: Kubectl) -> Iterator[None]:
 
 @pytest.mark.timeout(900)
 def test_an_import_that_was_killed_half_way_ends_with_exactly_the_same_links(
-    there: Command, witness: Witness, tmp_path: Path
+    there: Command, independent_client: IndependentClient, tmp_path: Path
 ) -> None:
-    wanted = many(links(500, 10_000))
+    wanted = many(scaled(500, 10_000))
     file = str(written(tmp_path / "links", wanted))
     first = there.launch("import", file, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _until(lambda: _count(witness, there.namespace) > len(wanted) // 3)
+    _until(lambda: _count(independent_client, there.namespace) > len(wanted) // 3)
     first.send_signal(signal.SIGKILL)
     assert first.wait(20) == -signal.SIGKILL
-    made = _settled_count(witness, there.namespace)
+    made = _settled_count(independent_client, there.namespace)
     assert 0 < made < len(wanted)
-    second = there.quick("import", file).expect_success()
+    second = there.run_quickly("import", file).expect_success()
     assert second.stdout == f"{len(wanted) - made:,} created, {made:,} kept\n"
-    assert specs(witness, there.namespace) == {f"game.{each['uid']}": each for each in wanted}
-    assert there.quick("import", file).stdout == f"0 created, {len(wanted):,} kept\n"
+    assert specs(independent_client, there.namespace) == {f"game.{each['uid']}": each for each in wanted}
+    assert there.run_quickly("import", file).stdout == f"0 created, {len(wanted):,} kept\n"
 
 
 def test_on_a_terminal_an_import_shows_how_far_it_is(there: Command, tmp_path: Path) -> None:
     file = str(written(tmp_path / "links", many(300)))
     with TerminalSession(there.line("import", file), 100, there.environment, {"NO_COLOR": "1"}) as terminal:
-        code, shown = terminal.end()
+        code, shown = terminal.close()
     assert code == 0
     *steps, end = shown.split("\r\x1b[K")
     assert re.search(r"\r[^\r]+  line \d+: \d+ created", "".join(steps))
@@ -254,18 +260,18 @@ def test_on_a_terminal_an_import_shows_how_far_it_is(there: Command, tmp_path: P
 
 
 def test_where_nothing_can_be_imported_it_stops_with_a_sentence(there: Command, tmp_path: Path) -> None:
-    missing = there.quick("import", str(tmp_path / "nothing"))
+    missing = there.run_quickly("import", str(tmp_path / "nothing"))
     assert (missing.code, missing.stderr) == (
         1,
         f"error: cannot read {tmp_path / 'nothing'}: No such file or directory\n",
     )
-    folder = there.quick("import", str(tmp_path))
+    folder = there.run_quickly("import", str(tmp_path))
     assert (folder.code, folder.stderr) == (
         1,
         f"error: cannot read {tmp_path}: it is a directory, and not a file of links\n",
     )
     file = str(written(tmp_path / "links", many(50)))
-    nowhere = Command(there.kubeconfig, "nowhere").quick("import", file)
+    nowhere = Command(there.kubeconfig, "nowhere").run_quickly("import", file)
     assert (nowhere.code, nowhere.stdout) == (1, "")
     stopped, error = nowhere.stderr.splitlines()
     assert stopped == "stopped: 0 created, 0 kept. Run it again: it goes on where it was"
@@ -274,9 +280,9 @@ def test_where_nothing_can_be_imported_it_stops_with_a_sentence(there: Command, 
 
 @pytest.mark.timeout(1800)
 def test_an_export_is_a_page_at_a_time_however_many_links_there_are(there: Command, tmp_path: Path) -> None:
-    number = links(700, 100_000)
+    number = scaled(700, 100_000)
     file = str(written(tmp_path / "links", many(number)))
-    there.quick("import", file).expect_success()
+    there.run_quickly("import", file).expect_success()
     begun = time.monotonic()
     with (tmp_path / "out").open("wb") as out:
         exporting = there.launch("export", within=[sys.executable, "-c", MEASURED], stdout=out)
@@ -291,20 +297,20 @@ def test_an_export_is_a_page_at_a_time_however_many_links_there_are(there: Comma
     assert first < 10  # most of it is Python's start
 
 
-def _settled_count(witness: Witness, namespace: str) -> int:
+def _settled_count(independent_client: IndependentClient, namespace: str) -> int:
     """How many there are once the API server has done what it had been asked for."""
     counts = [-1]
 
     def is_settled() -> bool:
-        counts.append(_count(witness, namespace))
+        counts.append(_count(independent_client, namespace))
         return counts[-1] == counts[-2]
 
     _until(is_settled, pause=1)
     return counts[-1]
 
 
-def _count(witness: Witness, namespace: str) -> int:
-    return sum(1 for _ in PodLink.objects(witness.client).filter(namespace=namespace))
+def _count(independent_client: IndependentClient, namespace: str) -> int:
+    return sum(1 for _ in PodLink.objects(independent_client.http).filter(namespace=namespace))
 
 
 def _until(holds: Any, pause: float = 0.05) -> None:

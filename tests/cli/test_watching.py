@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from harness.command import Command
-from harness.patience import eventually
-from harness.service import Service
-from harness.terminal import TerminalSession
-from harness.witness import PodLink
+from support.command import Command
+from support.independent_client import PodLink
+from support.service import Service
+from support.terminal import TerminalSession
+from support.waiting import eventually
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +22,7 @@ def _as_found(game: Service) -> Iterator[None]:
     """Each test leaves the route as it found it, and no link."""
     yield
     game.edit_route(routingState="Ready", pods=None)
-    game.witness.delete_all(PodLink, game.namespace)
+    game.client.delete_all(PodLink, game.namespace)
     eventually(lambda: not game.links(), "no link is left")
     game.await_observed()
     game.await_status(links=0)
@@ -38,7 +38,7 @@ def on_a_terminal(command: Command, *arguments: str, columns: int = 160) -> Iter
 def interrupt(session: TerminalSession) -> None:
     """End it as Ctrl-C does, and hold it to ending quietly."""
     session.process.send_signal(signal.SIGINT)
-    code, shown = session.end()
+    code, shown = session.close()
     assert code == 130
     assert not any(word in shown for word in ("Traceback", "Aborted", "error", "Unclosed"))
 
@@ -60,17 +60,17 @@ def test_a_watch_goes_on_with_every_change_and_ctrl_c_ends_it_quietly(statefulro
             session.await_text(begun)
         game.await_bound(game.link("zoe", podIndex=1))
         game.await_pod(1, links=1)
-        game.witness.delete(PodLink, "game.zoe", game.namespace)
+        game.client.delete(PodLink, "game.zoe", game.namespace)
         game.await_pod(1, links=0)
         links.await_text("Gone")
         routes.await_text("---\n", "links: 1\n")
         for session in (links, pods, routes):
             interrupt(session)
-    rows = [row.rsplit(maxsplit=1)[0] for row in told(links.shown)[1:]]
+    rows = [row.rsplit(maxsplit=1)[0] for row in told(links.screen)[1:]]
     assert rows[0] == "game alice game-0 Bound Bound"
     assert rows[-1] == "game zoe game-1 Gone Bound"
     assert "game zoe game-1 Bound Bound" in rows
-    bars = [row for row in told(pods.shown) if row.startswith("game-1 ")]
+    bars = [row for row in told(pods.screen) if row.startswith("game-1 ")]
     assert [row.split()[4] for row in bars] == ["0", "1", "0"]
 
 
@@ -83,19 +83,19 @@ def test_events_tell_of_bindings_moves_and_routing_states_with_their_reasons(
         game.await_bound(game.link("alice"))
         first = game.get("game.alice")["spec"]["podIndex"]
         second, third = (first + 1) % 3, (first + 2) % 3
-        game.witness.patch(PodLink, "game.alice", game.namespace, {"spec": {"podIndex": second}})
+        game.client.patch(PodLink, "game.alice", game.namespace, {"spec": {"podIndex": second}})
         events.await_text("Moved")
         others = [{"index": first, "routingState": "DenyNewCall"}, {"index": second, "routingState": "Shutdown"}]
         game.edit_route(pods=others)
         events.await_text("PodLost")
-        game.witness.delete(PodLink, "game.alice", game.namespace)
+        game.client.delete(PodLink, "game.alice", game.namespace)
         events.await_text("Removed")
         game.link("bob", podIndex=third, ttlSeconds=1)
         events.await_text("Expired")
         game.edit_route(routingState="Shutdown")
         events.await_text("route/game")
         interrupt(events)
-    rows = told(events.shown)
+    rows = told(events.screen)
     assert rows[0] == "TIME ROUTE WHO FROM -> TO REASON"
     happened = [row.split(maxsplit=1)[1] for row in rows[1:]]
     assert [each for each in happened if each.startswith(("game alice ", "game bob "))] == [
@@ -143,6 +143,6 @@ def test_top_shows_pods_and_moves_live_and_q_ends_it(statefulroute: Command, gam
         game.link("dora", podIndex=1)
         top.await_text("dora", "1 link")
         top.press("q")
-        code, shown = top.end()
+        code, shown = top.close()
     assert code == 0
     assert "Traceback" not in shown

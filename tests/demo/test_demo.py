@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from demo.invitation import COMMANDS
-from harness.demo import RunningDemo, demo, running_demo
+from demo.suggestions import COMMANDS
 from localcluster import LocalCluster
+from support.demo_process import RunningDemo, demo, running_demo
 
 #: The first of these may have to build the control plane.
 pytestmark = pytest.mark.timeout(1800)
@@ -68,8 +68,8 @@ def test_every_command_that_it_invites_to_works_and_ctrl_c_leaves_nothing(runtim
         type_in(set_up, again)
         running.wait_for("pod game-2: Ready, takes everybody, 1 link: bob")
         running.send(signal.SIGINT)
-        assert running.rest()[-1].strip() == LAST_WORDS
-        assert running.ending() == 0
+        assert running.remaining_lines()[-1].strip() == LAST_WORDS
+        assert running.await_exit() == 0
     assert not any(no_clusters.iterdir())
 
 
@@ -81,7 +81,7 @@ def test_an_operator_that_ends_is_told_in_a_sentence_and_fails_the_demo(
         running.wait_for(INVITATION)
         LocalCluster.attach("demo").part("operator").kill()
         assert running.wait_for("✗ ").startswith("✗ The operator has ended with -9: ")
-        assert running.ending() == 1
+        assert running.await_exit() == 1
     assert not any(no_clusters.iterdir())
 
 
@@ -90,8 +90,8 @@ def test_a_signal_amid_the_story_ends_everything(runtime: Path, no_clusters: Pat
     with running_demo(runtime) as running:
         running.wait_for("statefulroute operator &")
         running.send(number)
-        assert LAST_WORDS in running.rest()[-1]
-        assert running.ending() == 130
+        assert LAST_WORDS in running.remaining_lines()[-1]
+        assert running.await_exit() == 130
     assert not any(no_clusters.iterdir())
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from harness.kubectl import Kubectl
+from support.kubectl import Kubectl
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -32,11 +32,11 @@ BLOCK = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 class Manifest:
     """A piece of YAML and where it stands."""
 
-    where: str
+    location: str
     text: str
 
     def __str__(self) -> str:
-        return self.where
+        return self.location
 
     @property
     def refusal(self) -> str | None:
@@ -66,25 +66,25 @@ MANIFESTS = EXAMPLES + BLOCKS
 @pytest.mark.parametrize("manifest", [each for each in MANIFESTS if each.refusal is None], ids=str)
 def test_a_manifest_is_accepted(manifest: Manifest, here: Kubectl, namespace: str) -> None:
     for item in manifest.objects(namespace):
-        here.try_out(item).expect_success()
+        here.dry_run(item).expect_success()
 
 
 @pytest.mark.parametrize("manifest", [each for each in MANIFESTS if each.refusal is not None], ids=str)
 def test_a_manifest_is_refused_with_the_words_that_it_says(manifest: Manifest, here: Kubectl, namespace: str) -> None:
     for item in manifest.objects(namespace):
-        tried = here.try_out(item)
+        tried = here.dry_run(item)
         assert tried.code != 0
         assert tried.stderr.strip().endswith(str(manifest.refusal))
 
 
 def test_the_readme_shows_both_kinds() -> None:
-    shown = [item["kind"] for each in BLOCKS if "README" in each.where for item in each.objects("play")]
+    shown = [item["kind"] for each in BLOCKS if "README" in each.location for item in each.objects("play")]
     assert {"PodLink", "StatefulRoute"} <= set(shown)
 
 
 def test_what_is_refused_lies_in_a_folder_of_its_own() -> None:
-    assert {each.where for each in EXAMPLES if each.refusal} == {
-        each.where for each in EXAMPLES if each.where.startswith("examples/refused/")
+    assert {each.location for each in EXAMPLES if each.refusal} == {
+        each.location for each in EXAMPLES if each.location.startswith("examples/refused/")
     }
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from demo.expectations import EXPECTATIONS
-from demo.world import World, world_of
+from demo.snapshot import Snapshot, snapshot_of
 
 
 def ready(status: str, reason: str, message: str) -> dict[str, str]:
@@ -36,12 +36,12 @@ MALLORY = link("game.mallory", 0)
 WAITING = {"phase": "Pending", "conditions": [ready("False", "NoAvailablePod", "no pod takes new users now")]}
 
 
-def complaints(world: World) -> list[str]:
-    return [said for expected in EXPECTATIONS if (said := expected.complaint(world)) is not None]
+def complaints(world: Snapshot) -> list[str]:
+    return [said for expected in EXPECTATIONS if (said := expected.check(world)) is not None]
 
 
 def test_the_world_as_it_must_be_gives_no_complaint() -> None:
-    assert complaints(world_of([route(), ALICE, BOB, GUEST])) == []
+    assert complaints(snapshot_of([route(), ALICE, BOB, GUEST])) == []
 
 
 @pytest.mark.parametrize(
@@ -85,8 +85,8 @@ def test_the_world_as_it_must_be_gives_no_complaint() -> None:
     ],
 )
 def test_what_is_not_as_expected_is_told_in_one_sentence(items: list[dict[str, Any]], complaint: str) -> None:
-    assert complaints(world_of(items)) == [complaint]
+    assert complaints(snapshot_of(items)) == [complaint]
 
 
 def test_without_the_route_it_is_missed() -> None:
-    assert complaints(world_of([ALICE, BOB, GUEST]))[0] == "StatefulRoute game does not exist in namespace play."
+    assert complaints(snapshot_of([ALICE, BOB, GUEST]))[0] == "StatefulRoute game does not exist in namespace play."

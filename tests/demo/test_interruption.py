@@ -29,8 +29,8 @@ def test_a_signal_amid_a_print_interrupts_after_it(interruption: Interruption) -
     done: list[str] = []
 
     def print_two_lines() -> None:
-        with interruption.held():
-            with interruption.held():
+        with interruption.deferred():
+            with interruption.deferred():
                 signal.raise_signal(signal.SIGINT)
                 done.append("first")
             done.append("second")
@@ -42,7 +42,7 @@ def test_a_signal_amid_a_print_interrupts_after_it(interruption: Interruption) -
 
 
 def test_one_signal_interrupts_once(interruption: Interruption) -> None:
-    with pytest.raises(KeyboardInterrupt), interruption.held():
+    with pytest.raises(KeyboardInterrupt), interruption.deferred():
         signal.raise_signal(signal.SIGINT)
-    with interruption.held():
+    with interruption.deferred():
         pass

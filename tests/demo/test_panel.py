@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from demo.panel import marks_for, panel, plain_lines
-from demo.world import World, world_of
+from demo.snapshot import Snapshot, snapshot_of
 
 ROUTE: dict[str, Any] = {
     "kind": "StatefulRoute",
@@ -39,7 +39,7 @@ BOB: dict[str, Any] = {
 }
 
 
-def drawn(world: World, *, width: int = 90, encoding: str = "utf-8") -> list[str]:
+def drawn(world: Snapshot, *, width: int = 90, encoding: str = "utf-8") -> list[str]:
     written = io.BytesIO()
     console = Console(file=io.TextIOWrapper(written, encoding=encoding, write_through=True), width=width)
     console.print(panel(world, marks_for(console), console.width))
@@ -47,7 +47,7 @@ def drawn(world: World, *, width: int = 90, encoding: str = "utf-8") -> list[str
 
 
 def test_pods_are_rows_and_links_are_bars() -> None:
-    text = "\n".join(drawn(world_of([ROUTE, ALICE, BOB])))
+    text = "\n".join(drawn(snapshot_of([ROUTE, ALICE, BOB])))
     assert "● Ready  2 of 3 pods serve users, the next one goes to game-1" in text
     rows = [" ".join(line.strip("│ ").split()) for line in text.splitlines()]
     assert "game-0 Ready only its own 1 █ alice (until 00:05:00Z)" in rows
@@ -56,23 +56,23 @@ def test_pods_are_rows_and_links_are_bars() -> None:
 
 
 def test_a_route_that_is_gone_is_said_to_be_gone() -> None:
-    assert "does not exist: its links wait" in "\n".join(drawn(world_of([BOB])))
+    assert "does not exist: its links wait" in "\n".join(drawn(snapshot_of([BOB])))
 
 
 def test_an_encoding_without_blocks_and_boxes_is_enough() -> None:
-    assert any("game-0" in line and "#" in line for line in drawn(world_of([ROUTE, ALICE]), encoding="ascii"))
+    assert any("game-0" in line and "#" in line for line in drawn(snapshot_of([ROUTE, ALICE]), encoding="ascii"))
 
 
 @pytest.mark.parametrize("width", [30, 60, 200])
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
-    assert all(len(line) < width for line in drawn(world_of([ROUTE, ALICE, BOB]), width=width))
+    assert all(len(line) < width for line in drawn(snapshot_of([ROUTE, ALICE, BOB]), width=width))
 
 
 def test_without_a_terminal_it_is_lines() -> None:
-    assert plain_lines(world_of([ROUTE, ALICE, BOB])) == [
+    assert plain_lines(snapshot_of([ROUTE, ALICE, BOB])) == [
         "route game: Ready=True 2 of 3 pods serve users",
         "pod game-0: Ready, takes only its own, 1 link: alice (until 00:05:00Z)",
         "pod game-1: Ready, takes everybody, 0 links",
         "pod game-2: Pending, takes everybody, 0 links",
     ]
-    assert plain_lines(world_of([])) == ["route game: does not exist"]
+    assert plain_lines(snapshot_of([])) == ["route game: does not exist"]

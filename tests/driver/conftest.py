@@ -6,49 +6,51 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
-from driver.recording import Lines, RecordingClient
-from driver.servers import SAYS_NOTHING, Servers
-from harness.kubectl import Kubectl
-from harness.namespaces import quiet_namespace
-from harness.operator import OperatorProcess, OperatorSeat
-from harness.service import Service
-from harness.witness import PodLink, Witness
+from driver.driver_factory import NO_REPORT, DriverFactory
+from driver.recording import RecordingClient, RecordingLogger
 from localcluster import LocalCluster
+from statefulroute.cluster.api_server import Connection
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.connection import connect
-from statefulroute.cluster.server import Connection
 from statefulroute.driver.routes import RouteCache
+from support.independent_client import IndependentClient, PodLink
+from support.kubectl import Kubectl
+from support.namespaces import drained_namespace
+from support.operator_process import OperatorProcess, OperatorSlot
+from support.service import Service
 
 #: A TLS connection that is left in the middle of an answer is closed a moment later, while its loop still runs.
 CLOSING_SECONDS = 0.25
 
 
 @pytest.fixture(scope="module")
-def own_place(installed: Kubectl, operator: OperatorProcess, witness: Witness, seat: OperatorSeat) -> Iterator[Kubectl]:
+def shared_kubectl(
+    installed: Kubectl, operator: OperatorProcess, independent_client: IndependentClient, operator_slot: OperatorSlot
+) -> Iterator[Kubectl]:
     """A kubectl in a namespace that the tests of a module share, while the operator serves."""
     del operator  # it has to serve
-    with quiet_namespace(installed, witness, seat) as name:
+    with drained_namespace(installed, independent_client, operator_slot) as name:
         yield installed.within(name)
 
 
 @pytest.fixture(scope="module")
-def standing(own_place: Kubectl, witness: Witness) -> Service:
+def shared_service(shared_kubectl: Kubectl, independent_client: IndependentClient) -> Service:
     """A service with three pods for all tests of a module."""
-    service = Service(own_place, witness)
+    service = Service(shared_kubectl, independent_client)
     service.start()
     return service
 
 
 @pytest.fixture
-def game(standing: Service) -> Service:
+def game(shared_service: Service) -> Service:
     """The service."""
-    return standing
+    return shared_service
 
 
 @pytest.fixture
-def lines() -> Lines:
+def lines() -> RecordingLogger:
     """What a driver logs."""
-    return Lines()
+    return RecordingLogger()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -66,9 +68,9 @@ async def shared_client(connection: Connection) -> AsyncIterator[Client]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def routes(shared_client: Client, standing: Service) -> AsyncIterator[RouteCache]:
+async def routes(shared_client: Client, shared_service: Service) -> AsyncIterator[RouteCache]:
     """What is known of the services of the namespace."""
-    async with RouteCache(shared_client, standing.namespace) as made:
+    async with RouteCache(shared_client, shared_service.namespace) as made:
         await made.wait_synced()
         yield made
 
@@ -89,11 +91,11 @@ def client(recording_client: RecordingClient) -> RecordingClient:
 
 
 @pytest.fixture
-def servers(client: RecordingClient, game: Service, routes: RouteCache) -> Iterator[Servers]:
+def servers(client: RecordingClient, game: Service, routes: RouteCache) -> Iterator[DriverFactory]:
     """Makes the drivers of the service's pods; at the end of the test its users leave, and the pods say nothing."""
-    yield Servers(client, game, routes)
+    yield DriverFactory(client, game, routes)
     if any("/podlinks" in path for path in client.written):
-        game.witness.delete_all(PodLink, game.namespace)
+        game.client.delete_all(PodLink, game.namespace)
     for path in client.written:
         if "/pods/" in path:
-            game.annotate(path.rpartition("/")[2], SAYS_NOTHING)
+            game.annotate(path.rpartition("/")[2], NO_REPORT)

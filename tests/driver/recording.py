@@ -6,16 +6,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from statefulroute.cluster.api_server import Connection
 from statefulroute.cluster.client import Client
-from statefulroute.cluster.server import Connection
 
 #: How long a test waits for what must come; nothing passes because it took this long.
-PATIENCE_SECONDS = 20.0
-_PAUSE_SECONDS = 0.02
+TIMEOUT_SECONDS = 20.0
+_POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RecordedRequest:
     """One request.
 
     Attributes:
@@ -40,32 +40,32 @@ class RecordingClient(Client):
 
     def __init__(self, connection: Connection, connections: int = 32) -> None:
         super().__init__(connection, connections)
-        self.requests: list[Asked] = []
+        self.requests: list[RecordedRequest] = []
         self.written: set[str] = set()
-        self.before: Callable[[Asked], Awaitable[None]] | None = None
+        self.before: Callable[[RecordedRequest], Awaitable[None]] | None = None
 
     async def get(self, path: str, params: Mapping[str, str] | None = None) -> bytes:
-        await self._note(Asked("GET", path))
+        await self._record(RecordedRequest("GET", path))
         return await super().get(path, params)
 
     async def post(self, path: str, body: bytes) -> bytes:
-        await self._note(Asked("POST", path, body))
+        await self._record(RecordedRequest("POST", path, body))
         return await super().post(path, body)
 
     async def merge_patch(self, path: str, body: bytes) -> bytes:
-        await self._note(Asked("PATCH", path, body))
+        await self._record(RecordedRequest("PATCH", path, body))
         return await super().merge_patch(path, body)
 
     async def delete(self, path: str, options: bytes) -> bytes:
-        await self._note(Asked("DELETE", path, options))
+        await self._record(RecordedRequest("DELETE", path, options))
         return await super().delete(path, options)
 
-    def asked(self, *methods: str, about: str = "") -> list[Asked]:
+    def recorded(self, *methods: str, about: str = "") -> list[RecordedRequest]:
         """The requests with these methods, or with any, whose path has this in it."""
         return [each for each in self.requests if (not methods or each.method in methods) and about in each.path]
 
     @asynccontextmanager
-    async def with_each(self, before: Callable[[Asked], Awaitable[None]]) -> AsyncIterator[None]:
+    async def before_each(self, before: Callable[[RecordedRequest], Awaitable[None]]) -> AsyncIterator[None]:
         """Have something done before each request as long as the context lasts."""
         self.before = before
         try:
@@ -73,7 +73,7 @@ class RecordingClient(Client):
         finally:
             self.before = None
 
-    async def _note(self, asked: Asked) -> None:
+    async def _record(self, asked: RecordedRequest) -> None:
         self.requests.append(asked)
         if asked.method != "GET":
             self.written.add(asked.path)
@@ -81,29 +81,29 @@ class RecordingClient(Client):
             await self.before(asked)
 
 
-async def hang(_: Asked) -> None:
+async def hang(_: RecordedRequest) -> None:
     """Have a request wait for ever."""
     await asyncio.Event().wait()
 
 
-class Lines:
+class RecordingLogger:
     """A logger that keeps its lines."""
 
     def __init__(self) -> None:
-        self.all: list[dict[str, Any]] = []
+        self.entries: list[dict[str, Any]] = []
 
     def info(self, event: str, **fields: Any) -> None:
-        self.all.append({"level": "info", "event": event, **fields})
+        self.entries.append({"level": "info", "event": event, **fields})
 
     def warning(self, event: str, **fields: Any) -> None:
-        self.all.append({"level": "warning", "event": event, **fields})
+        self.entries.append({"level": "warning", "event": event, **fields})
 
     def of(self, event: str) -> list[dict[str, Any]]:
         """The lines of one operation."""
-        return [line for line in self.all if line["event"] == event]
+        return [line for line in self.entries if line["event"] == event]
 
 
-async def until(condition: Callable[[], object], what: str, seconds: float = PATIENCE_SECONDS) -> None:
+async def wait_until(condition: Callable[[], object], what: str, seconds: float = TIMEOUT_SECONDS) -> None:
     """Wait until something holds that this program knows by itself.
 
     Raises:
@@ -114,10 +114,10 @@ async def until(condition: Callable[[], object], what: str, seconds: float = PAT
     while not condition():
         if loop.time() > end:
             raise TimeoutError(f"after {seconds:g} s still not: {what}")
-        await asyncio.sleep(_PAUSE_SECONDS)
+        await asyncio.sleep(_POLL_SECONDS)
 
 
-async def until_seen(condition: Callable[[], object], what: str, seconds: float = PATIENCE_SECONDS) -> None:
+async def wait_until_in_thread(condition: Callable[[], object], what: str, seconds: float = TIMEOUT_SECONDS) -> None:
     """Wait until something holds that others are asked for: in a thread, so that drivers go on meanwhile.
 
     Raises:
@@ -128,4 +128,4 @@ async def until_seen(condition: Callable[[], object], what: str, seconds: float 
     while not await asyncio.to_thread(condition):
         if loop.time() > end:
             raise TimeoutError(f"after {seconds:g} s still not: {what}")
-        await asyncio.sleep(_PAUSE_SECONDS)
+        await asyncio.sleep(_POLL_SECONDS)

@@ -9,11 +9,7 @@ import pytest
 import pytest_asyncio
 from pykube.objects import Pod
 
-from driver.recording import Lines, RecordingClient, until
-from harness.kubectl import Kubectl
-from harness.objects import encoded_name
-from harness.service import NOT_READY, READY, Service
-from harness.witness import PodLink, Witness
+from driver.recording import RecordingClient, RecordingLogger, wait_until
 from statefulroute import (
     Address,
     ClientDriver,
@@ -33,6 +29,10 @@ from statefulroute import (
 )
 from statefulroute.cluster.errors import APIError
 from statefulroute.driver import events as events_module
+from support.independent_client import IndependentClient, PodLink
+from support.kubectl import Kubectl
+from support.objects import encoded_name
+from support.service import NOT_READY, READY, Service
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -71,41 +71,43 @@ class Game(Service):
 
 
 @pytest.fixture(scope="module")
-def standing(own_place: Kubectl, witness: Witness) -> Service:
+def shared_service(shared_kubectl: Kubectl, independent_client: IndependentClient) -> Service:
     """Two services in one namespace: `game` with three pods, and `chat` with one."""
-    chat = Game(own_place, witness, "chat")
-    chat.make_pods(1)
-    chat.make_route(tags=["talk", "all"], port=NAMED_PORT)
-    service = Game(own_place, witness)
+    chat = Game(shared_kubectl, independent_client, "chat")
+    chat.create_pods(1)
+    chat.create_route(tags=["talk", "all"], port=NAMED_PORT)
+    service = Game(shared_kubectl, independent_client)
     service.start(tags=["all"], port=PORT, onPodLost={"action": "Keep"})
     chat.await_pods(1)
     return service
 
 
 @pytest.fixture
-def game(standing: Service) -> Iterator[Service]:
+def game(shared_service: Service) -> Iterator[Service]:
     """The service; its users leave at the end of each test."""
-    yield standing
-    standing.witness.delete_all(PodLink, standing.namespace)
+    yield shared_service
+    shared_service.client.delete_all(PodLink, shared_service.namespace)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def following(recording_client: RecordingClient, standing: Service) -> AsyncIterator[tuple[ClientDriver, Lines]]:
-    lines = Lines()
-    async with ClientDriver(recording_client, standing.namespace, logger=lines) as made:
+async def following(
+    recording_client: RecordingClient, shared_service: Service
+) -> AsyncIterator[tuple[ClientDriver, RecordingLogger]]:
+    lines = RecordingLogger()
+    async with ClientDriver(recording_client, shared_service.namespace, logger=lines) as made:
         yield made, lines
 
 
 @pytest.fixture
-def driver(following: tuple[ClientDriver, Lines], client: RecordingClient, game: Service) -> ClientDriver:
+def driver(following: tuple[ClientDriver, RecordingLogger], client: RecordingClient, game: Service) -> ClientDriver:
     """A driver that follows everything, beside its client, which knows what it asks for."""
     del client, game
-    following[1].all.clear()
+    following[1].entries.clear()
     return following[0]
 
 
 @pytest.fixture
-def lines(following: tuple[ClientDriver, Lines]) -> Lines:
+def lines(following: tuple[ClientDriver, RecordingLogger]) -> RecordingLogger:
     """What that driver logs."""
     return following[1]
 
@@ -117,11 +119,11 @@ async def link(game: Service, uid: str, **spec: Any) -> None:
 
 async def knows(driver: ClientDriver, uid: str, pod: int | None, service: str = "game") -> None:
     """Wait until the driver has heard of a link, without asking for it."""
-    await until(lambda: _held(driver, uid, service) == pod, f"it knows that {uid} is at {pod}")
+    await wait_until(lambda: _held(driver, uid, service) == pod, f"it knows that {uid} is at {pod}")
 
 
 def _held(driver: ClientDriver, uid: str, service: str) -> Any:
-    found = driver._known(uid, service)  # noqa: SLF001 - to ask would be no proof
+    found = driver._cached_link(uid, service)  # noqa: SLF001 - to ask would be no proof
     return found.pod if found else None
 
 
@@ -134,7 +136,7 @@ async def test_every_method_is_known() -> None:
 
 
 async def test_a_link_is_known_without_a_request(
-    driver: ClientDriver, client: RecordingClient, lines: Lines, game: Service, uid: str
+    driver: ClientDriver, client: RecordingClient, lines: RecordingLogger, game: Service, uid: str
 ) -> None:
     assert await driver.get_linked_pod(uid, "game") is None
     await link(game, uid, podIndex=0)
@@ -142,16 +144,16 @@ async def test_a_link_is_known_without_a_request(
     assert await driver.get_linked_pod(uid, "game") == 0
     assert await driver.get_linked_pod(uid, "chat") is None
     assert client.requests == []
-    assert lines.all == []  # reads from the cache log nothing
+    assert lines.entries == []  # reads from the cache log nothing
 
 
 async def test_a_fresh_read_asks_the_api_server_and_logs_it(
-    driver: ClientDriver, client: RecordingClient, lines: Lines, game: Service, uid: str
+    driver: ClientDriver, client: RecordingClient, lines: RecordingLogger, game: Service, uid: str
 ) -> None:
     await link(game, uid, podIndex=2)
     assert await driver.get_linked_pod(uid, "game", fresh=True) == 2
     assert [asked.method for asked in client.requests] == ["GET"]
-    (line,) = lines.all
+    (line,) = lines.entries
     assert (line["event"], line["uid"], line["service"], line["pod"]) == ("get_linked_pod", uid, "game", 2)
     assert await driver.get_linked_pod(uid, "game") == 2  # what was read is known
     assert await driver.get_linked_pod(f"{uid}-nobody", "game", fresh=True) is None
@@ -191,10 +193,11 @@ async def test_an_expired_link_is_absent_at_once(driver: ClientDriver, game: Ser
 async def test_a_uid_that_cannot_stand_in_a_name_is_found(
     driver: ClientDriver, client: RecordingClient, game: Service, uid: str
 ) -> None:
-    await asyncio.to_thread(game.odd_link, uid, podIndex=1)
+    await asyncio.to_thread(game.link_encoded, uid, podIndex=1)
     name = encoded_name("game", uid)
-    await until(
-        lambda: any(link.uid == uid for link in driver._cache._all.cache.in_group((game.namespace, "game")).values()),  # type: ignore[union-attr] # noqa: SLF001
+    links = driver._cache._all  # type: ignore[union-attr]  # noqa: SLF001 - a link whose name is no uid's is seen nowhere else
+    await wait_until(
+        lambda: any(link.uid == uid for link in links.cache.in_partition((game.namespace, "game")).values()),
         f"it has heard of {name}",
     )
     client.requests.clear()
@@ -208,7 +211,7 @@ async def test_a_uid_that_cannot_stand_in_a_name_is_found(
 
 async def test_the_name_of_another_users_link_is_nobodys_uid(driver: ClientDriver, game: Service, uid: str) -> None:
     odd = f"{uid} Ü"
-    await asyncio.to_thread(game.odd_link, odd, podIndex=1)
+    await asyncio.to_thread(game.link_encoded, odd, podIndex=1)
     await driver.get_linked_pod(odd, "game", fresh=True)
     assert await driver.get_linked_pod(f"x-{odd.encode().hex()}", "game") is None
 
@@ -218,7 +221,7 @@ async def test_the_links_of_a_user_are_told_by_service(
 ) -> None:
     assert await driver.links_of(uid) == {}
     await link(game, uid, podIndex=2)
-    chat = Service(game.kubectl, game.witness, "chat")
+    chat = Service(game.kubectl, game.client, "chat")
     await link(chat, uid, podIndex=0)
     await knows(driver, uid, 2)
     await knows(driver, uid, 0, "chat")
@@ -270,12 +273,12 @@ async def test_a_temporary_link_that_is_found_is_renewed(driver: ClientDriver, g
 
 
 async def test_sixty_four_tasks_that_compute_make_one_object_and_have_one_answer(
-    driver: ClientDriver, client: RecordingClient, lines: Lines, uid: str
+    driver: ClientDriver, client: RecordingClient, lines: RecordingLogger, uid: str
 ) -> None:
     answers = await asyncio.gather(*(driver.compute_link_if_absent(uid, "game") for _ in range(64)))
     assert len(answers) == 64
     assert len(set(answers)) == 1
-    assert [asked.method for asked in client.asked("POST", "PATCH")] == ["POST"]
+    assert [asked.method for asked in client.recorded("POST", "PATCH")] == ["POST"]
     assert await driver.get_linked_pod(uid, "game") == answers[0]
     assert {line["holder"] for line in lines.of("compute_link_if_absent")} == set(answers)
     assert await driver.compute_link_if_absent(uid, "game") == answers[0]
@@ -284,7 +287,7 @@ async def test_sixty_four_tasks_that_compute_make_one_object_and_have_one_answer
 async def test_two_drivers_that_compute_have_one_answer(
     driver: ClientDriver, client: RecordingClient, game: Service, uid: str
 ) -> None:
-    async with ClientDriver(client, game.namespace, logger=Lines()) as other:
+    async with ClientDriver(client, game.namespace, logger=RecordingLogger()) as other:
         for number in range(8):
             user = f"{uid}-{number}"
             answers = await asyncio.gather(
@@ -297,7 +300,7 @@ async def test_two_drivers_that_compute_have_one_answer(
 
 
 async def test_a_wave_of_new_users_is_spread_over_the_pods(driver: ClientDriver, uid: str) -> None:
-    await until(lambda: not driver._routes.get("game").status.links, "the users of other tests are gone")  # type: ignore[union-attr] # noqa: SLF001
+    await wait_until(lambda: not driver._routes.get("game").status.links, "the users of other tests are gone")  # type: ignore[union-attr] # noqa: SLF001
     uids = [f"{uid}-{number}" for number in range(30)]
     answers = await asyncio.gather(*(driver.compute_link_if_absent(each, "game") for each in uids))
     assert sorted(answers.count(pod) for pod in (0, 1, 2)) == [10, 10, 10]
@@ -306,7 +309,7 @@ async def test_a_wave_of_new_users_is_spread_over_the_pods(driver: ClientDriver,
 async def test_its_own_writes_are_known_at_once_in_any_order(
     driver: ClientDriver, client: RecordingClient, game: Service
 ) -> None:
-    async with ClientDriver(client, game.namespace, logger=Lines()) as other:
+    async with ClientDriver(client, game.namespace, logger=RecordingLogger()) as other:
 
         async def life(uid: str) -> None:
             assert await driver.link_if_absent(uid, "game", 1, ttl_seconds=600) == 1
@@ -332,14 +335,14 @@ async def test_it_knows_the_pods_and_whom_they_take(driver: ClientDriver, game: 
             game.edit_route,
             pods=[{"index": 0, "routingState": "Shutdown"}, {"index": 1, "routingState": "DenyNewCall"}],
         )
-        await until(lambda: driver.routable_pods("game") == [1, 2], "it knows")
+        await wait_until(lambda: driver.routable_pods("game") == [1, 2], "it knows")
         assert driver.alive_pods("game") == everybody
         assert [driver.is_routable("game", pod) for pod in everybody] == [False, True, True]
         assert [driver.is_available("game", pod) for pod in everybody] == [False, False, True]
         assert driver.best_pod("game") == 2
         assert driver.is_workload_ready("game")
         await asyncio.to_thread(game.edit_route, routingState="DenyNewCall")
-        await until(lambda: not driver.is_available("game", 2), "it knows")
+        await wait_until(lambda: not driver.is_available("game", 2), "it knows")
         assert not driver.is_workload_ready("game")
         with pytest.raises(PodNotAvailableError) as refused:
             driver.best_pod("game")
@@ -348,7 +351,7 @@ async def test_it_knows_the_pods_and_whom_they_take(driver: ClientDriver, game: 
             await driver.compute_link_if_absent("nobody-takes-me", "game")
     finally:
         await asyncio.to_thread(game.edit_route, pods=None, routingState="Ready")
-    await until(lambda: driver.is_available("game", 0), "it knows")
+    await wait_until(lambda: driver.is_available("game", 0), "it knows")
     with pytest.raises(PodNotFoundError) as missing:
         driver.is_routable("game", 3)
     assert missing.value.code is ErrorCode.POD_NOT_FOUND
@@ -382,9 +385,9 @@ async def test_a_user_is_reached_where_its_pod_is(driver: ClientDriver, game: Se
     assert await driver.address_of(uid, "game") is None
     await driver.link_if_absent(uid, "game", 1)
     await asyncio.to_thread(game.await_bound, f"game.{uid}")
-    pod = await asyncio.to_thread(game.witness.get, Pod, "game-1", game.namespace)
+    pod = await asyncio.to_thread(game.client.get, Pod, "game-1", game.namespace)
     expected = Address("game-1", pod["status"]["podIP"], f"game-1.game.{game.namespace}.svc", PORT)
-    await until(lambda: _host(driver, uid) is not None, "it knows that the link was acknowledged")
+    await wait_until(lambda: _host(driver, uid) is not None, "it knows that the link was acknowledged")
     assert await driver.address_of(uid, "game") == expected
 
     await driver.link_if_absent(uid, "chat", 0)
@@ -393,7 +396,7 @@ async def test_a_user_is_reached_where_its_pod_is(driver: ClientDriver, game: Se
     assert (address.pod, address.port) == ("chat-0", 9000)  # the number of the port of that name
     try:
         await asyncio.to_thread(game.edit_route, port=None)
-        await until(lambda: (route := driver._routes.get("game")) and route.spec.port is None, "it knows")  # noqa: SLF001
+        await wait_until(lambda: (route := driver._routes.get("game")) and route.spec.port is None, "it knows")  # noqa: SLF001
         without = await driver.address_of(uid, "game")
         assert without is not None
         assert without.port is None
@@ -402,8 +405,8 @@ async def test_a_user_is_reached_where_its_pod_is(driver: ClientDriver, game: Se
 
 
 def _host(driver: ClientDriver, uid: str) -> str | None:
-    found = driver._known(uid, "game")  # noqa: SLF001
-    return found.acknowledged.host if found and found.acknowledged else None
+    found = driver._cached_link(uid, "game")  # noqa: SLF001
+    return found.status.host if found and found.status else None
 
 
 async def test_a_pod_that_is_not_there_or_does_not_serve_has_no_address(
@@ -416,19 +419,19 @@ async def test_a_pod_that_is_not_there_or_does_not_serve_has_no_address(
     await driver.link_if_absent(f"{uid}-2", "game", 2)
     try:
         await asyncio.to_thread(game.annotate, 2, NOT_READY)
-        await until(lambda: 2 not in driver.alive_pods("game"), "it knows")
+        await wait_until(lambda: 2 not in driver.alive_pods("game"), "it knows")
         with pytest.raises(PodNotRoutableError) as unroutable:
             await driver.address_of(f"{uid}-2", "game")
         assert unroutable.value.code is ErrorCode.POD_NOT_ROUTABLE
     finally:
         await asyncio.to_thread(game.annotate, 2, READY)
-    await until(lambda: 2 in driver.alive_pods("game"), "it knows")
+    await wait_until(lambda: 2 in driver.alive_pods("game"), "it knows")
     await asyncio.to_thread(game.edit_route, pods=[{"index": 2, "routingState": "Shutdown"}])
-    await until(lambda: not driver.is_routable("game", 2), "it knows")
+    await wait_until(lambda: not driver.is_routable("game", 2), "it knows")
     with pytest.raises(PodNotRoutableError):
         await driver.address_of(f"{uid}-2", "game")
     await asyncio.to_thread(game.edit_route, pods=None)
-    await until(lambda: driver.is_routable("game", 2), "it knows")
+    await wait_until(lambda: driver.is_routable("game", 2), "it knows")
     await driver.link_if_absent(f"{uid}-l", "lobby", 0)
     with pytest.raises(ServiceNotFoundError):
         await driver.address_of(f"{uid}-l", "lobby")
@@ -447,22 +450,22 @@ async def test_changes_of_routing_states_and_links_are_told(driver: ClientDriver
     heard = driver.events()
     listening = asyncio.create_task(listen())
     await link(game, uid, podIndex=0)
-    await until(lambda: LinkChanged("game", uid, None, 0) in told, "the link is told")
-    await asyncio.to_thread(game.witness.patch, PodLink, f"game.{uid}", game.namespace, {"spec": {"podIndex": 1}})
-    await until(lambda: LinkChanged("game", uid, 0, 1) in told, "the move is told")
-    await asyncio.to_thread(game.witness.delete, PodLink, f"game.{uid}", game.namespace)
-    await until(lambda: LinkChanged("game", uid, 1, None) in told, "the end is told")
+    await wait_until(lambda: LinkChanged("game", uid, None, 0) in told, "the link is told")
+    await asyncio.to_thread(game.client.patch, PodLink, f"game.{uid}", game.namespace, {"spec": {"podIndex": 1}})
+    await wait_until(lambda: LinkChanged("game", uid, 0, 1) in told, "the move is told")
+    await asyncio.to_thread(game.client.delete, PodLink, f"game.{uid}", game.namespace)
+    await wait_until(lambda: LinkChanged("game", uid, 1, None) in told, "the end is told")
     ready, deny = RoutingState.READY, RoutingState.DENY_NEW_CALL
     await asyncio.to_thread(game.edit_route, pods=[{"index": 1, "routingState": "DenyNewCall"}])
-    await until(lambda: RoutingStateChanged("game", 1, ready, deny) in told, "the pod is told")
+    await wait_until(lambda: RoutingStateChanged("game", 1, ready, deny) in told, "the pod is told")
     await asyncio.to_thread(game.edit_route, pods=None, routingState="DenyNewCall")
-    await until(lambda: RoutingStateChanged("game", None, ready, deny) in told, "the service is told")
+    await wait_until(lambda: RoutingStateChanged("game", None, ready, deny) in told, "the service is told")
     await asyncio.to_thread(game.edit_route, routingState="Ready")
-    await until(lambda: RoutingStateChanged("game", None, deny, ready) in told, "the service is told")
+    await wait_until(lambda: RoutingStateChanged("game", None, deny, ready) in told, "the service is told")
     listening.cancel()
     mine = [event for event in told if isinstance(event, LinkChanged) and event.uid == uid]
     assert len(mine) == 3  # nothing twice
-    await until(lambda: driver.is_available("game", 1), "it is as it was")
+    await wait_until(lambda: driver.is_available("game", 1), "it is as it was")
 
 
 async def test_a_listener_that_is_too_slow_is_told_how_much_it_has_missed(
@@ -479,7 +482,7 @@ async def test_a_listener_that_is_too_slow_is_told_how_much_it_has_missed(
 
 
 async def test_what_is_listened_to_ends_with_the_driver(client: RecordingClient, game: Service) -> None:
-    async with ClientDriver(client, game.namespace, services=[], logger=Lines()) as short:
+    async with ClientDriver(client, game.namespace, services=[], logger=RecordingLogger()) as short:
         heard = short.events()
         waiting = asyncio.create_task(anext(short.events(), None))
         await asyncio.sleep(0)
@@ -496,12 +499,12 @@ async def test_what_is_listened_to_ends_with_the_driver(client: RecordingClient,
 async def test_links_of_services_that_are_not_followed_are_asked_for(
     client: RecordingClient, game: Service, uid: str
 ) -> None:
-    async with ClientDriver(client, game.namespace, services=["chat"], logger=Lines()) as narrow:
+    async with ClientDriver(client, game.namespace, services=["chat"], logger=RecordingLogger()) as narrow:
         await link(game, uid, podIndex=1)
         client.requests.clear()
         assert await narrow.get_linked_pod(uid, "game") == 1
         assert await narrow.get_linked_pod(uid, "game") == 1
-        assert len(client.asked("GET")) == 2
+        assert len(client.recorded("GET")) == 2
         client.requests.clear()
         assert await narrow.get_linked_pod(uid, "chat") is None
         assert client.requests == []
@@ -521,7 +524,7 @@ async def test_where_there_are_more_links_than_it_may_hold_each_is_asked_for(
     specs: dict[str, Any] = {each: {"podIndex": n % 3} for n, each in enumerate(uids)}
     if before:
         await asyncio.to_thread(game.link_each, specs)
-    async with ClientDriver(client, game.namespace, max_links=4, logger=Lines()) as small:
+    async with ClientDriver(client, game.namespace, max_links=4, logger=RecordingLogger()) as small:
         if not before:
             assert await small.get_linked_pod(uids[0], "game") is None
             heard = small.events()
@@ -529,11 +532,11 @@ async def test_where_there_are_more_links_than_it_may_hold_each_is_asked_for(
             async with asyncio.timeout(30):
                 while await anext(heard) != LinksNotFollowed():
                     pass
-        await until(lambda: small._cache.has_given_up, "it has given up")  # noqa: SLF001
+        await wait_until(lambda: small._cache.is_disabled, "it has given up")  # noqa: SLF001
         assert await anext(small.events()) == LinksNotFollowed()
         client.requests.clear()
         assert [await small.get_linked_pod(each, "game") for each in uids] == [0, 1, 2, 0, 1, 2]
-        assert len(client.asked("GET")) == 6
+        assert len(client.recorded("GET")) == 6
         assert await small.link_if_absent(uids[0], "game", 2) == 0
         assert await small.compute_link_if_absent(uids[1], "game") == 1
         assert small.alive_pods("game") == [0, 1, 2]
@@ -546,11 +549,13 @@ async def test_it_connects_by_a_kubeconfig(cluster: Any, game: Service, uid: str
     monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
     monkeypatch.setenv("POD_NAMESPACE", game.namespace)
     await link(game, uid, podIndex=1)
-    async with await ClientDriver.connect(logger=Lines()) as made:
+    async with await ClientDriver.connect(logger=RecordingLogger()) as made:
         assert await made.get_linked_pod(uid, "game") == 1
     await asyncio.sleep(0.25)
     monkeypatch.delenv("KUBECONFIG")
-    async with await ClientDriver.connect(game.namespace, kubeconfig=cluster.kubeconfig, logger=Lines()) as made:
+    async with await ClientDriver.connect(
+        game.namespace, kubeconfig=cluster.kubeconfig, logger=RecordingLogger()
+    ) as made:
         assert await made.get_linked_pod(uid, "game") == 1
     await asyncio.sleep(0.25)
 
@@ -603,12 +608,12 @@ async def test_a_service_that_there_cannot_be_is_refused_before_any_request(
 
 
 async def test_what_the_api_server_refuses_is_an_error_of_the_one_family(
-    driver: ClientDriver, client: RecordingClient, lines: Lines, uid: str
+    driver: ClientDriver, client: RecordingClient, lines: RecordingLogger, uid: str
 ) -> None:
     async def refuse(_: object) -> None:
         raise APIError(403, "Forbidden", "you may not")
 
-    async with client.with_each(refuse):
+    async with client.before_each(refuse):
         for call in (
             driver.get_linked_pod(uid, "game", fresh=True),
             driver.link_if_absent(uid, "game", 0),
@@ -618,4 +623,4 @@ async def test_what_the_api_server_refuses_is_an_error_of_the_one_family(
             with pytest.raises(StatefulRouteError, match="you may not") as refused:
                 await call
             assert refused.value.code is ErrorCode.INTERNAL
-    assert len(lines.all) == 4
+    assert len(lines.entries) == 4

@@ -13,10 +13,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from driver.recording import Lines, RecordingClient, until
-from harness.kubectl import Kubectl
-from harness.namespaces import fresh_namespace
-from harness.sizes import links as sized
+from driver.recording import RecordingClient, RecordingLogger, wait_until
 from localcluster import LocalCluster
 from statefulroute import Configuration, ServerDriver, ServerInformation, ServerParts
 from statefulroute.api.group import API_VERSION
@@ -24,6 +21,9 @@ from statefulroute.cluster.connection import connect
 from statefulroute.cluster.link_store import LinkStore
 from statefulroute.driver.publishers import AnnotationPublisher
 from statefulroute.driver.routes import RouteCache
+from support.kubectl import Kubectl
+from support.namespaces import fresh_namespace
+from support.scale import scaled as sized
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -49,7 +49,7 @@ def memory_mib() -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Crowd:
+class ManyDrivers:
     """Drivers of pods that are only objects.
 
     Attributes:
@@ -64,7 +64,7 @@ class Crowd:
 
     def publications(self) -> Counter[str]:
         """How often each pod was written on."""
-        return Counter(asked.path for asked in self.client.asked("PATCH", about="/pods/"))
+        return Counter(asked.path for asked in self.client.recorded("PATCH", about="/pods/"))
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def crowded(installed: Kubectl) -> Iterator[str]:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def crowd(cluster: LocalCluster, crowded: str) -> AsyncIterator[Crowd]:
+async def crowd(cluster: LocalCluster, crowded: str) -> AsyncIterator[ManyDrivers]:
     async with (
         connect(cluster.kubeconfig) as connection,
         RecordingClient(connection) as client,
@@ -93,8 +93,8 @@ async def crowd(cluster: LocalCluster, crowded: str) -> AsyncIterator[Crowd]:
         for index in range(DRIVERS):
             server = ServerInformation(namespace=crowded, service="game", pod_name=f"game-{index}", pod=index)
             parts = ServerParts(links, routes, AnnotationPublisher(client, server), server)
-            drivers.append(ServerDriver(crowded, parts, configuration=settings, logger=Lines()))
-        yield Crowd(drivers, client, crowded)
+            drivers.append(ServerDriver(crowded, parts, configuration=settings, logger=RecordingLogger()))
+        yield ManyDrivers(drivers, client, crowded)
         await client.delete(f"/api/v1/namespaces/{crowded}/pods", msgspec.json.encode({"gracePeriodSeconds": 0}))
     await asyncio.sleep(0.25)
 
@@ -126,8 +126,8 @@ async def until_possible(client: RecordingClient, namespace: str) -> None:
 
 
 @pytest.mark.timeout(300)
-async def test_many_drivers_publish_once_a_period_each_and_need_little(crowd: Crowd) -> None:
-    assert len(crowd.client.asked("GET", about="/statefulroutes")) == 1  # the routes are read once for all of them
+async def test_many_drivers_publish_once_a_period_each_and_need_little(crowd: ManyDrivers) -> None:
+    assert len(crowd.client.recorded("GET", about="/statefulroutes")) == 1  # the routes are read once for all of them
     before = memory_mib()
     loop = asyncio.get_running_loop()
     crowd.client.requests.clear()
@@ -158,7 +158,7 @@ async def test_many_drivers_publish_once_a_period_each_and_need_little(crowd: Cr
     stopped = loop.time() - begun
     assert {driver.is_running for driver in crowd.drivers} == {False}
     crowd.client.requests.clear()
-    await until(lambda: len(asyncio.all_tasks()) < DRIVERS, "their tasks are gone")
+    await wait_until(lambda: len(asyncio.all_tasks()) < DRIVERS, "their tasks are gone")
     await asyncio.sleep(min(PERIOD_SECONDS, 2))
     assert crowd.client.requests == []
 

@@ -13,11 +13,7 @@ import pytest
 import pytest_asyncio
 from pykube.objects import Pod
 
-from driver.recording import Lines, until, until_seen
-from harness.kubectl import Kubectl
-from harness.objects import stateful_route
-from harness.patience import eventually
-from harness.witness import PodLink, StatefulRoute, Witness
+from driver.recording import RecordingLogger, wait_until, wait_until_in_thread
 from localcluster import LocalCluster
 from statefulroute import (
     ClientDriver,
@@ -34,6 +30,10 @@ from statefulroute.cluster.connection import connect
 from statefulroute.cluster.link_store import LinkStore
 from statefulroute.driver.publishers import AnnotationPublisher
 from statefulroute.driver.routes import RouteCache
+from support.independent_client import IndependentClient, PodLink, StatefulRoute
+from support.kubectl import Kubectl
+from support.objects import stateful_route
+from support.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -58,7 +58,7 @@ STATUS = {
 
 
 @dataclass
-class Stage:
+class Outage:
     """A cluster without an operator, and drivers there.
 
     Attributes:
@@ -71,11 +71,11 @@ class Stage:
     """
 
     cluster: LocalCluster
-    witness: Witness
+    independent_client: IndependentClient
     server: ServerDriver
     caller: ClientDriver
     hasty: ClientDriver
-    lines: Lines
+    lines: RecordingLogger
     acknowledged: dict[str, int] = field(default_factory=dict)
 
     async def kill(self) -> None:
@@ -96,15 +96,17 @@ class Stage:
                 self.acknowledged[uid] = await self.caller.link_if_absent(uid, "game", user % 3)
 
     def stored(self) -> dict[str, int]:
-        return {link["spec"]["uid"]: link["spec"]["podIndex"] for link in self.witness.all(PodLink, NAMESPACE)}
+        return {
+            link["spec"]["uid"]: link["spec"]["podIndex"] for link in self.independent_client.all(PodLink, NAMESPACE)
+        }
 
-    def said(self) -> dict[str, str]:
-        pod = self.witness.get(Pod, "game-0", NAMESPACE)
+    def logged_events(self) -> dict[str, str]:
+        pod = self.independent_client.get(Pod, "game-0", NAMESPACE)
         return dict(pod["metadata"].get("annotations", {}))
 
 
 @pytest.fixture(scope="module")
-def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
+def killable_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
     """A cluster whose API server may be killed."""
     with LocalCluster.start(name=f"outage-{os.getpid()}", nodes=0) as started:
         kubectl = Kubectl(started.kubectl, started.kubeconfig, tmp_path_factory.mktemp("kubectl-cache"))
@@ -115,7 +117,7 @@ def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
         eventually(lambda: not here.run("get", "podlinks,statefulroutes").code, "both kinds can be listed")
         here.create({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "game-0"}, "spec": _POD})
         here.create(stateful_route())
-        Witness(started.kubeconfig).patch_status(StatefulRoute, "game", NAMESPACE, STATUS)
+        IndependentClient(started.kubeconfig).patch_status(StatefulRoute, "game", NAMESPACE, STATUS)
         yield started
 
 
@@ -123,14 +125,14 @@ _POD = {"containers": [{"name": "room", "image": "room.invalid/room"}]}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stage(fragile: LocalCluster) -> AsyncIterator[Stage]:
-    lines = Lines()
+async def outage(killable_cluster: LocalCluster) -> AsyncIterator[Outage]:
+    lines = RecordingLogger()
     async with (
-        connect(fragile.kubeconfig) as connection,
+        connect(killable_cluster.kubeconfig) as connection,
         Client(connection) as client,
         RouteCache(client, NAMESPACE) as routes,
-        ClientDriver(client, NAMESPACE, logger=Lines(), deadline_seconds=60) as caller,
-        ClientDriver(client, NAMESPACE, logger=Lines(), deadline_seconds=DEADLINE_SECONDS) as hasty,
+        ClientDriver(client, NAMESPACE, logger=RecordingLogger(), deadline_seconds=60) as caller,
+        ClientDriver(client, NAMESPACE, logger=RecordingLogger(), deadline_seconds=DEADLINE_SECONDS) as hasty,
     ):
         information = ServerInformation(namespace=NAMESPACE, service="game", pod_name="game-0", pod=0)
         store, pod = LinkStore(client, NAMESPACE), AnnotationPublisher(client, information)
@@ -142,8 +144,8 @@ async def stage(fragile: LocalCluster) -> AsyncIterator[Stage]:
         )
         await server.start()
         await caller.link_if_absent("alice", "game", 0)
-        await until(lambda: hasty._known("alice", "game"), "both know")  # noqa: SLF001
-        yield Stage(fragile, Witness(fragile.kubeconfig), server, caller, hasty, lines)
+        await wait_until(lambda: hasty._cached_link("alice", "game"), "both know")  # noqa: SLF001
+        yield Outage(killable_cluster, IndependentClient(killable_cluster.kubeconfig), server, caller, hasty, lines)
         await server.close()
     await asyncio.sleep(0.25)
 
@@ -160,82 +162,82 @@ async def fails_in_time(work: Any) -> None:
     assert DEADLINE_SECONDS * 0.9 <= loop.time() - begun < DEADLINE_SECONDS + SLACK_SECONDS
 
 
-async def reads_go_on(stage: Stage) -> None:
+async def reads_go_on(outage: Outage) -> None:
     """See that what is known is answered."""
-    assert await stage.hasty.get_linked_pod("alice", "game") == 0
-    assert await stage.hasty.get_linked_pod("nobody", "game") is None
-    assert await stage.hasty.links_of("alice") == {"game": 0}
-    assert await stage.hasty.batch_get(["alice", "nobody"], "game") == {0: ["alice"]}
-    assert stage.hasty.best_pod("game") == 0
-    assert stage.hasty.is_available("game", 0)
-    assert stage.hasty.alive_pods("game") == [0]
+    assert await outage.hasty.get_linked_pod("alice", "game") == 0
+    assert await outage.hasty.get_linked_pod("nobody", "game") is None
+    assert await outage.hasty.links_of("alice") == {"game": 0}
+    assert await outage.hasty.batch_get(["alice", "nobody"], "game") == {0: ["alice"]}
+    assert outage.hasty.best_pod("game") == 0
+    assert outage.hasty.is_available("game", 0)
+    assert outage.hasty.alive_pods("game") == [0]
 
 
-async def writes_fail(stage: Stage) -> None:
+async def writes_fail(outage: Outage) -> None:
     """See that what has to be asked for or written fails in time."""
     await asyncio.gather(
-        fails_in_time(stage.hasty.link_if_absent("bob", "game", 1)),
-        fails_in_time(stage.hasty.compute_link_if_absent("carol", "game")),
-        fails_in_time(stage.hasty.get_linked_pod("alice", "game", fresh=True)),
-        fails_in_time(stage.hasty.renew("alice", "game")),
+        fails_in_time(outage.hasty.link_if_absent("bob", "game", 1)),
+        fails_in_time(outage.hasty.compute_link_if_absent("carol", "game")),
+        fails_in_time(outage.hasty.get_linked_pod("alice", "game", fresh=True)),
+        fails_in_time(outage.hasty.renew("alice", "game")),
     )
 
 
-async def recovers(stage: Stage, uid: str) -> None:
+async def recovers(outage: Outage, uid: str) -> None:
     """See that all is as before, and nobody was asked to do anything."""
-    await asyncio.to_thread(stage.cluster.wait_ready)
-    assert await stage.caller.link_if_absent(uid, "game", 2) == 2
-    await until(lambda: stage.hasty._known(uid, "game"), "the watches go on", RECOVERY_SECONDS)  # noqa: SLF001
-    stage.server.set_load_state(load := stage.server.get_load_state() + 1)
-    await until_seen(
-        lambda: stage.said().get("statefulroute.io/load-state") == str(load), "the load is published again"
+    await asyncio.to_thread(outage.cluster.wait_ready)
+    assert await outage.caller.link_if_absent(uid, "game", 2) == 2
+    await wait_until(lambda: outage.hasty._cached_link(uid, "game"), "the watches go on", RECOVERY_SECONDS)  # noqa: SLF001
+    outage.server.set_load_state(load := outage.server.get_load_state() + 1)
+    await wait_until_in_thread(
+        lambda: outage.logged_events().get("statefulroute.io/load-state") == str(load), "the load is published again"
     )
-    stored = await asyncio.to_thread(stage.stored)
-    assert {uid: pod for uid, pod in stage.acknowledged.items() if stored.get(uid) != pod} == {}
+    stored = await asyncio.to_thread(outage.stored)
+    assert {uid: pod for uid, pod in outage.acknowledged.items() if stored.get(uid) != pod} == {}
 
 
-async def test_reads_go_on_while_the_api_server_is_dead_and_nothing_acknowledged_is_lost(stage: Stage) -> None:
-    writers = [asyncio.create_task(stage.write(number)) for number in range(WRITERS)]
-    await until(lambda: len(stage.acknowledged) > 50, "users are bound")
-    await stage.kill()
+async def test_reads_go_on_while_the_api_server_is_dead_and_nothing_acknowledged_is_lost(outage: Outage) -> None:
+    writers = [asyncio.create_task(outage.write(number)) for number in range(WRITERS)]
+    await wait_until(lambda: len(outage.acknowledged) > 50, "users are bound")
+    await outage.kill()
     gone = asyncio.get_running_loop().time()
-    await reads_go_on(stage)
-    await writes_fail(stage)
+    await reads_go_on(outage)
+    await writes_fail(outage)
     under_way = [
-        asyncio.create_task(stage.caller.link_if_absent("dave", "game", 1)),
-        asyncio.create_task(stage.caller.compute_link_if_absent("erin", "game")),
-        asyncio.create_task(stage.server.set_linked_pod(NAMESPACE, "frank", "game", 2)),
-        asyncio.create_task(stage.server.set_routing_state(RoutingState.DENY_NEW_CALL)),
+        asyncio.create_task(outage.caller.link_if_absent("dave", "game", 1)),
+        asyncio.create_task(outage.caller.compute_link_if_absent("erin", "game")),
+        asyncio.create_task(outage.server.set_linked_pod(NAMESPACE, "frank", "game", 2)),
+        asyncio.create_task(outage.server.set_routing_state(RoutingState.DENY_NEW_CALL)),
     ]
     await asyncio.sleep(max(0.0, AWAY_SECONDS - (asyncio.get_running_loop().time() - gone)))
-    await reads_go_on(stage)
-    before = len(stage.acknowledged)
-    await stage.restart()
+    await reads_go_on(outage)
+    before = len(outage.acknowledged)
+    await outage.restart()
     answers = await asyncio.gather(*under_way, return_exceptions=True)
     if AWAY_SECONDS < 5:  # the server's own operations may take ten seconds
         assert answers == [1, 0, None, None]
     else:
         assert answers[:2] == [1, 0]
         assert [type(answer) for answer in answers[2:]] == [DeadlineExceededError] * 2
-    await until(lambda: len(stage.acknowledged) > before + 50, "users are bound again")
+    await wait_until(lambda: len(outage.acknowledged) > before + 50, "users are bound again")
     for writer in writers:
         writer.cancel()
     await asyncio.gather(*writers, return_exceptions=True)
-    await recovers(stage, "grace")
-    assert (await asyncio.to_thread(stage.said))["statefulroute.io/routing-state"] == "DenyNewCall"
+    await recovers(outage, "grace")
+    assert (await asyncio.to_thread(outage.logged_events))["statefulroute.io/routing-state"] == "DenyNewCall"
 
 
-async def test_reads_go_on_while_the_api_server_hangs_and_a_stop_ends(stage: Stage) -> None:
+async def test_reads_go_on_while_the_api_server_hangs_and_a_stop_ends(outage: Outage) -> None:
     loop = asyncio.get_running_loop()
-    stage.send(signal.SIGSTOP)
+    outage.send(signal.SIGSTOP)
     try:
-        await reads_go_on(stage)
-        await writes_fail(stage)
+        await reads_go_on(outage)
+        await writes_fail(outage)
         begun = loop.time()
-        await stage.server.stop()
+        await outage.server.stop()
         assert loop.time() - begun < 5
-        assert not stage.server.is_running
+        assert not outage.server.is_running
     finally:
-        stage.send(signal.SIGCONT)
-    await stage.server.start()
-    await recovers(stage, "heidi")
+        outage.send(signal.SIGCONT)
+    await outage.server.start()
+    await recovers(outage, "heidi")

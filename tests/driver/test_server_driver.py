@@ -8,11 +8,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from driver.recording import Lines, RecordingClient, until
-from driver.servers import Servers
-from harness.patience import eventually
-from harness.service import Service
-from harness.witness import PodLink
+from driver.driver_factory import DriverFactory
+from driver.recording import RecordingClient, RecordingLogger, wait_until
 from statefulroute import (
     Attempt,
     DriverAlreadyRunningError,
@@ -25,6 +22,9 @@ from statefulroute import (
     StatefulRouteError,
 )
 from statefulroute.cluster.errors import APIError
+from support.independent_client import PodLink
+from support.service import Service
+from support.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -77,9 +77,11 @@ def here(game: Service) -> str:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def driver(servers: Servers, client: RecordingClient, lines: Lines) -> AsyncIterator[ServerDriver]:
+async def driver(
+    servers: DriverFactory, client: RecordingClient, lines: RecordingLogger
+) -> AsyncIterator[ServerDriver]:
     """A driver of the pod game-0 that was not started yet; what it asks for is recorded from here on."""
-    made = await servers.make(lines=lines)
+    made = await servers.make(logger=lines)
     client.requests.clear()
     yield made
     await made.close()
@@ -107,14 +109,14 @@ async def test_get_load_state(driver: ServerDriver) -> None:
     assert driver.get_load_state() == 0
 
 
-async def test_set_routing_state(driver: ServerDriver, servers: Servers) -> None:
+async def test_set_routing_state(driver: ServerDriver, servers: DriverFactory) -> None:
     await driver.set_routing_state(RoutingState.DENY_NEW_CALL)
-    assert "routing-state" not in await asyncio.to_thread(servers.said)  # it was not started
+    assert "routing-state" not in await asyncio.to_thread(servers.published)  # it was not started
     await driver.start()
-    assert (await asyncio.to_thread(servers.said))["routing-state"] == "DenyNewCall"
+    assert (await asyncio.to_thread(servers.published))["routing-state"] == "DenyNewCall"
     for state in (RoutingState.SHUTDOWN, RoutingState.UNKNOWN, RoutingState.READY):
         await driver.set_routing_state(state)
-        assert (await asyncio.to_thread(servers.said))["routing-state"] == state
+        assert (await asyncio.to_thread(servers.published))["routing-state"] == state
         assert driver.get_routing_state() is state
 
 
@@ -174,10 +176,10 @@ async def test_init(driver: ServerDriver, here: str) -> None:
     assert not driver.is_running
 
 
-async def test_start(driver: ServerDriver, servers: Servers, client: RecordingClient) -> None:
+async def test_start(driver: ServerDriver, servers: DriverFactory, client: RecordingClient) -> None:
     await driver.start()
     assert driver.is_running
-    assert (await asyncio.to_thread(servers.said)).keys() == {
+    assert (await asyncio.to_thread(servers.published)).keys() == {
         "load-state",
         "waiting-tasks",
         "routing-state",
@@ -191,18 +193,18 @@ async def test_start(driver: ServerDriver, servers: Servers, client: RecordingCl
     assert driver.is_running
 
 
-async def test_stop(driver: ServerDriver, servers: Servers, client: RecordingClient) -> None:
+async def test_stop(driver: ServerDriver, servers: DriverFactory, client: RecordingClient) -> None:
     await driver.stop()  # it was never started
     assert client.requests == []
     await driver.start()
     await driver.stop()
     assert not driver.is_running
-    assert (await asyncio.to_thread(servers.said))["routing-state"] == "DenyNewCall"
+    assert (await asyncio.to_thread(servers.published))["routing-state"] == "DenyNewCall"
     client.requests.clear()
     await driver.stop()
     assert client.requests == []
     await driver.start()
-    assert (await asyncio.to_thread(servers.said))["routing-state"] == "Ready"
+    assert (await asyncio.to_thread(servers.published))["routing-state"] == "Ready"
     assert driver.is_running
 
 
@@ -211,7 +213,7 @@ async def test_stop(driver: ServerDriver, servers: Servers, client: RecordingCli
 
 @pytest.mark.parametrize("name", CALLS)
 async def test_another_namespace_is_refused_before_any_request(
-    driver: ServerDriver, client: RecordingClient, lines: Lines, uid: str, name: str
+    driver: ServerDriver, client: RecordingClient, lines: RecordingLogger, uid: str, name: str
 ) -> None:
     for namespace in ("kube-system", "", "Not a name"):
         with pytest.raises(NotLocalNamespaceError) as refused:
@@ -219,14 +221,14 @@ async def test_another_namespace_is_refused_before_any_request(
         assert str(refused.value) == LOCAL_ONLY
         assert refused.value.code is ErrorCode.NOT_LOCAL_NAMESPACE
     assert client.requests == []
-    assert [(line["event"], line["error"]) for line in lines.all] == [(name, LOCAL_ONLY)] * 3
+    assert [(line["event"], line["error"]) for line in lines.entries] == [(name, LOCAL_ONLY)] * 3
 
 
 async def test_another_namespace_is_refused_even_before_the_driver_knows_who_it_is() -> None:
     async def make(_: object) -> Any:
         raise AssertionError("it was asked who it is")
 
-    driver = ServerDriver("here", make, logger=Lines())
+    driver = ServerDriver("here", make, logger=RecordingLogger())
     for call in CALLS.values():
         with pytest.raises(NotLocalNamespaceError):
             await call(driver, "elsewhere", "alice")
@@ -285,7 +287,7 @@ async def test_a_service_that_there_cannot_be_is_refused_before_any_request(
 
 @pytest.mark.parametrize("load", [-1, 2**31, 1.5, True, "3", None])
 async def test_a_load_that_no_pod_can_have_is_refused_and_changes_nothing(load: Any) -> None:
-    driver = ServerDriver("here", _nobody, logger=Lines())
+    driver = ServerDriver("here", _nobody, logger=RecordingLogger())
     driver.set_load_state(1)
     driver.set_waiting_tasks(2)
     for field, call in (("load_state", driver.set_load_state), ("waiting_tasks", driver.set_waiting_tasks)):
@@ -318,12 +320,12 @@ async def test_a_drain_of_less_than_no_time_is_refused(driver: ServerDriver, sec
 
 
 async def test_what_the_api_server_refuses_is_an_error_of_the_one_family(
-    driver: ServerDriver, client: RecordingClient, lines: Lines, here: str, uid: str
+    driver: ServerDriver, client: RecordingClient, lines: RecordingLogger, here: str, uid: str
 ) -> None:
     async def refuse(_: object) -> None:
         raise APIError(403, "Forbidden", "you may not")
 
-    async with client.with_each(refuse):
+    async with client.before_each(refuse):
         for name, call in CALLS.items():
             with pytest.raises(StatefulRouteError, match="you may not") as refused:
                 await call(driver, here, uid)
@@ -336,7 +338,7 @@ async def test_what_the_api_server_refuses_is_an_error_of_the_one_family(
 
 
 async def test_each_operation_writes_one_line_with_its_arguments_and_its_answer(
-    driver: ServerDriver, lines: Lines, here: str, uid: str
+    driver: ServerDriver, lines: RecordingLogger, here: str, uid: str
 ) -> None:
     about = {"namespace": here, "uid": uid, "service": "game"}
     driver.set_load_state(7)
@@ -351,7 +353,7 @@ async def test_each_operation_writes_one_line_with_its_arguments_and_its_answer(
     await driver.init()
     await driver.start()
     await driver.stop(0)
-    said = [{key: value for key, value in line.items() if key != "milliseconds"} for line in lines.all]
+    said = [{key: value for key, value in line.items() if key != "milliseconds"} for line in lines.entries]
     assert said[:7] == [
         {"level": "info", "event": "set_load_state", "load_state": 7},
         {"level": "info", "event": "set_waiting_tasks", "waiting_tasks": 3},
@@ -377,7 +379,7 @@ async def test_each_operation_writes_one_line_with_its_arguments_and_its_answer(
     assert [line["event"] for line in said[10:] if line["event"] != "workload state"] == ["stop"]
 
 
-async def test_the_log_is_structlogs_own_unless_another_is_given(servers: Servers, here: str, uid: str) -> None:
+async def test_the_log_is_structlogs_own_unless_another_is_given(servers: DriverFactory, here: str, uid: str) -> None:
     import structlog  # noqa: PLC0415
     from structlog.testing import capture_logs  # noqa: PLC0415
 
@@ -392,7 +394,7 @@ async def test_the_log_is_structlogs_own_unless_another_is_given(servers: Server
 
 
 async def test_many_tasks_use_one_driver_at_the_same_time(
-    driver: ServerDriver, game: Service, lines: Lines, here: str
+    driver: ServerDriver, game: Service, lines: RecordingLogger, here: str
 ) -> None:
     async def life(number: int) -> tuple[Any, ...]:
         uid = f"many-{number}"
@@ -405,7 +407,7 @@ async def test_many_tasks_use_one_driver_at_the_same_time(
     await driver.start()
     answers = await asyncio.gather(*(life(number) for number in range(32)))
     assert answers == [(None, False, number % 3, True) for number in range(32)]
-    assert [line for line in lines.all if line["level"] != "info"] == []
+    assert [line for line in lines.entries if line["level"] != "info"] == []
     assert len(lines.of("set_linked_pod")) == 32
     assert await asyncio.to_thread(game.links) == []
 
@@ -425,4 +427,4 @@ async def _nobody(_: object) -> Any:
 async def test_starts_at_the_same_time_have_one_winner(driver: ServerDriver) -> None:
     answers = await asyncio.gather(*(driver.start() for _ in range(5)), return_exceptions=True)
     assert sorted(type(answer).__name__ for answer in answers) == ["DriverAlreadyRunningError"] * 4 + ["NoneType"]
-    await until(lambda: driver.is_running, "it runs")
+    await wait_until(lambda: driver.is_running, "it runs")

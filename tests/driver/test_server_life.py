@@ -10,10 +10,8 @@ import pytest
 import pytest_asyncio
 from pykube.objects import Pod
 
-from driver.recording import Asked, Lines, RecordingClient, hang, until, until_seen
-from driver.servers import SAYS_NOTHING, Servers
-from harness.load import free_port, pod_ip
-from harness.service import Service
+from driver.driver_factory import NO_REPORT, DriverFactory
+from driver.recording import RecordedRequest, RecordingClient, RecordingLogger, hang, wait_until, wait_until_in_thread
 from localcluster import LocalCluster
 from statefulroute import (
     Configuration,
@@ -25,6 +23,8 @@ from statefulroute import (
     StatefulRouteError,
 )
 from statefulroute.cluster.errors import UnreachableError
+from support.load_servers import free_port, pod_ip
+from support.service import Service
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -38,73 +38,75 @@ async def seconds_of(work: Any) -> float:
     return asyncio.get_running_loop().time() - begun
 
 
-async def down(asked: Asked) -> None:
+async def down(asked: RecordedRequest) -> None:
     raise UnreachableError(f"{asked.method} {asked.path}: there is nobody")
 
 
-def publications(client: RecordingClient) -> list[Asked]:
-    return client.asked("PATCH", about="/pods/")
+def publications(client: RecordingClient) -> list[RecordedRequest]:
+    return client.recorded("PATCH", about="/pods/")
 
 
 # What it says.
 
 
-async def test_load_and_the_time_of_the_report_are_published_every_period(servers: Servers) -> None:
+async def test_load_and_the_time_of_the_report_are_published_every_period(servers: DriverFactory) -> None:
     before = datetime.now(UTC)
     async with servers.started(state_period_seconds=0.2) as driver:
         driver.set_load_state(7)
         driver.set_waiting_tasks(3)
-        await until_seen(lambda: servers.said().get("load-state") == "7", "its load is on the pod")
-        said = await asyncio.to_thread(servers.said)
+        await wait_until_in_thread(lambda: servers.published().get("load-state") == "7", "its load is on the pod")
+        said = await asyncio.to_thread(servers.published)
         assert (said["waiting-tasks"], said["routing-state"]) == ("3", "Ready")
         first = datetime.fromisoformat(said["report-time"])
         assert before - timedelta(seconds=1) <= first <= datetime.now(UTC)
-        await until_seen(
-            lambda: datetime.fromisoformat(servers.said()["report-time"]) > first + timedelta(seconds=1),
+        await wait_until_in_thread(
+            lambda: datetime.fromisoformat(servers.published()["report-time"]) > first + timedelta(seconds=1),
             "it reports again and again",
         )
-        await until_seen(
+        await wait_until_in_thread(
             lambda: servers.service.pod_status(0).get("loadState") == 7, "the operator has read it from there"
         )
 
 
-async def test_the_routing_state_takes_effect_at_once_and_the_load_with_the_next_report(servers: Servers) -> None:
+async def test_the_routing_state_takes_effect_at_once_and_the_load_with_the_next_report(servers: DriverFactory) -> None:
     async with servers.started() as driver:
         driver.set_load_state(9)
         await driver.set_routing_state(RoutingState.DENY_NEW_CALL)
-        said = await asyncio.to_thread(servers.said)
+        said = await asyncio.to_thread(servers.published)
         assert (said["routing-state"], said["load-state"]) == ("DenyNewCall", "9")
-        await until_seen(
+        await wait_until_in_thread(
             lambda: servers.service.pod_status(0).get("routingState") == "DenyNewCall", "the operator knows"
         )
 
 
-async def test_routing_states_that_are_set_at_the_same_time_end_with_the_last_one(servers: Servers) -> None:
+async def test_routing_states_that_are_set_at_the_same_time_end_with_the_last_one(servers: DriverFactory) -> None:
     states = [RoutingState.DENY_NEW_CALL, RoutingState.SHUTDOWN, RoutingState.READY, RoutingState.DENY_NEW_CALL]
     async with servers.started() as driver:
         await asyncio.gather(*(driver.set_routing_state(state) for state in states))
         assert driver.get_routing_state() is states[-1]
-        assert (await asyncio.to_thread(servers.said))["routing-state"] == states[-1]
+        assert (await asyncio.to_thread(servers.published))["routing-state"] == states[-1]
 
 
 async def test_a_routing_state_is_published_though_a_connection_has_broken(
-    servers: Servers, client: RecordingClient
+    servers: DriverFactory, client: RecordingClient
 ) -> None:
     broken = iter([True, True, False])
 
-    async def break_twice(asked: Asked) -> None:
+    async def break_twice(asked: RecordedRequest) -> None:
         if next(broken, False):
             await down(asked)
 
-    async with servers.started() as driver, client.with_each(break_twice):
+    async with servers.started() as driver, client.before_each(break_twice):
         await driver.set_routing_state(RoutingState.DENY_NEW_CALL)
     assert len(publications(client)) >= 3
 
 
-async def test_what_could_not_be_published_is_published_by_the_timer(servers: Servers, lines: Lines) -> None:
-    refused: list[Asked] = []
+async def test_what_could_not_be_published_is_published_by_the_timer(
+    servers: DriverFactory, lines: RecordingLogger
+) -> None:
+    refused: list[RecordedRequest] = []
 
-    async def refuse(asked: Asked) -> None:
+    async def refuse(asked: RecordedRequest) -> None:
         refused.append(asked)
         raise ValueError("an answer that is none")
 
@@ -112,9 +114,9 @@ async def test_what_could_not_be_published_is_published_by_the_timer(servers: Se
         driver.set_load_state(8)
         client = servers.client
         assert isinstance(client, RecordingClient)
-        async with client.with_each(refuse):
-            await until(lambda: refused, "the timer has failed")
-        await until_seen(lambda: servers.said().get("load-state") == "8", "the timer has gone on")
+        async with client.before_each(refuse):
+            await wait_until(lambda: refused, "the timer has failed")
+        await wait_until_in_thread(lambda: servers.published().get("load-state") == "8", "the timer has gone on")
     assert lines.of("the load was not published: trying again")
 
 
@@ -135,25 +137,27 @@ async def web(game: Service) -> AsyncIterator[Service]:
     await asyncio.to_thread(game.await_observed)
 
 
-async def test_the_driver_answers_where_the_operator_asks(web: Service, servers: Servers) -> None:
+async def test_the_driver_answers_where_the_operator_asks(web: Service, servers: DriverFactory) -> None:
     ip = await asyncio.to_thread(pod_ip, web, "game-1")
-    await until(lambda: (route := servers.routes.get("game")) and route.spec.load.http, "the routes are known")
+    await wait_until(lambda: (route := servers.routes.get("game")) and route.spec.load.http, "the routes are known")
     async with servers.started(1, listen_host=ip, state_period_seconds=0.2) as driver:
-        assert "load-state" not in await asyncio.to_thread(servers.said, 1)
-        assert (await asyncio.to_thread(servers.said, 1))["routing-state"] == "Ready"
+        assert "load-state" not in await asyncio.to_thread(servers.published, 1)
+        assert (await asyncio.to_thread(servers.published, 1))["routing-state"] == "Ready"
         driver.set_load_state(11)
         driver.set_waiting_tasks(2)
-        await until_seen(lambda: web.pod_status(1).get("loadState") == 11, "the operator has asked for its load")
+        await wait_until_in_thread(
+            lambda: web.pod_status(1).get("loadState") == 11, "the operator has asked for its load"
+        )
         assert (await asyncio.to_thread(web.pod_status, 1))["waitingTasks"] == 2
         await driver.set_routing_state(RoutingState.DENY_NEW_CALL)
-        assert (await asyncio.to_thread(servers.said, 1))["routing-state"] == "DenyNewCall"  # it is told at once
-        await until_seen(lambda: web.pod_status(1).get("routingState") == "DenyNewCall", "the operator knows")
+        assert (await asyncio.to_thread(servers.published, 1))["routing-state"] == "DenyNewCall"  # it is told at once
+        await wait_until_in_thread(lambda: web.pod_status(1).get("routingState") == "DenyNewCall", "the operator knows")
         await driver.stop()
         await driver.start()  # its port is free again
         assert driver.is_running
 
 
-async def test_a_running_driver_follows_the_route_to_the_endpoint(servers: Servers, game: Service) -> None:
+async def test_a_running_driver_follows_the_route_to_the_endpoint(servers: DriverFactory, game: Service) -> None:
     ip, port = await asyncio.to_thread(pod_ip, game, "game-2"), free_port()
 
     def listens() -> bool:
@@ -167,19 +171,19 @@ async def test_a_running_driver_follows_the_route_to_the_endpoint(servers: Serve
         load = {"source": "HTTP", "http": {"path": "/load", "port": port}}
         await asyncio.to_thread(game.edit_route, load=load)
         try:
-            await until_seen(listens, "it answers there")
+            await wait_until_in_thread(listens, "it answers there")
         finally:
             await asyncio.to_thread(game.edit_route, load={"source": "Reported", "http": None})
-        await until_seen(lambda: not listens(), "it answers there no more")
+        await wait_until_in_thread(lambda: not listens(), "it answers there no more")
 
 
 async def test_a_start_whose_port_is_taken_fails_and_leaves_nothing(
-    web: Service, servers: Servers, lines: Lines
+    web: Service, servers: DriverFactory, lines: RecordingLogger
 ) -> None:
     ip = await asyncio.to_thread(pod_ip, web, "game-1")
-    await until(lambda: (route := servers.routes.get("game")) and route.spec.load.http, "the routes are known")
+    await wait_until(lambda: (route := servers.routes.get("game")) and route.spec.load.http, "the routes are known")
     async with servers.started(1, listen_host=ip):
-        second = await servers.make(1, listen_host=ip, lines=lines)
+        second = await servers.make(1, listen_host=ip, logger=lines)
         with pytest.raises(InternalError):
             await second.start()
         assert not second.is_running
@@ -191,8 +195,8 @@ async def test_a_start_whose_port_is_taken_fails_and_leaves_nothing(
 # The workload state.
 
 
-async def test_the_pod_of_the_first_index_logs_the_workload_state(game: Service, servers: Servers) -> None:
-    first, second = Lines(), Lines()
+async def test_the_pod_of_the_first_index_logs_the_workload_state(game: Service, servers: DriverFactory) -> None:
+    first, second = RecordingLogger(), RecordingLogger()
     await asyncio.to_thread(game.edit_route, workloadPeriodSeconds=1)
     periods = {"state_period_seconds": 0.2, "workload_period_seconds": 0.1}
     async with (
@@ -202,7 +206,7 @@ async def test_the_pod_of_the_first_index_logs_the_workload_state(game: Service,
         for each in (driver, other):
             each.set_load_state(100)
             each.set_waiting_tasks(100)
-        await until(
+        await wait_until(
             lambda: any(line["state"] == "Overloaded" for line in first.of("workload state")), "it tells of the load"
         )
         line = first.of("workload state")[-1]
@@ -219,17 +223,19 @@ async def test_the_pod_of_the_first_index_logs_the_workload_state(game: Service,
 async def linked(driver: ServerDriver, game: Service, uid: str, pod: int = 0) -> None:
     """Bind a user to a pod, and wait until the operator counts it."""
     await driver.set_linked_pod(game.namespace, uid, "game", pod)
-    await until_seen(lambda: game.pod_status(pod).get("links"), "the operator counts the user")
+    await wait_until_in_thread(lambda: game.pod_status(pod).get("links"), "the operator counts the user")
 
 
 async def test_a_stop_denies_new_calls_and_ends_as_soon_as_the_users_have_left(
-    servers: Servers, game: Service, lines: Lines, uid: str
+    servers: DriverFactory, game: Service, lines: RecordingLogger, uid: str
 ) -> None:
     async with servers.started(lines=lines) as driver:
         await linked(driver, game, uid)
-        await until(lambda: remaining(servers), "the driver knows")
+        await wait_until(lambda: remaining(servers), "the driver knows")
         stopping = asyncio.create_task(driver.stop(40))
-        await until_seen(lambda: servers.said()["routing-state"] == "DenyNewCall", "it takes no new users")
+        await wait_until_in_thread(
+            lambda: servers.published()["routing-state"] == "DenyNewCall", "it takes no new users"
+        )
         await asyncio.sleep(0.5)
         assert not stopping.done()
         assert driver.is_running
@@ -240,11 +246,11 @@ async def test_a_stop_denies_new_calls_and_ends_as_soon_as_the_users_have_left(
 
 
 async def test_a_stop_waits_for_users_no_longer_than_it_is_told(
-    servers: Servers, game: Service, lines: Lines, uid: str
+    servers: DriverFactory, game: Service, lines: RecordingLogger, uid: str
 ) -> None:
     async with servers.started(lines=lines, drain_seconds=1) as driver:
         await linked(driver, game, uid)
-        await until(lambda: remaining(servers), "the driver knows")
+        await wait_until(lambda: remaining(servers), "the driver knows")
         assert 1 <= await seconds_of(driver.stop()) < 1 + SLACK_SECONDS
         await driver.start()
         assert 0.3 <= await seconds_of(driver.stop(0.3)) < 0.3 + SLACK_SECONDS
@@ -255,23 +261,23 @@ async def test_a_stop_waits_for_users_no_longer_than_it_is_told(
 
 @pytest.mark.parametrize("grace", [6.0, 1.0, 0.0])
 async def test_a_stop_never_takes_as_long_as_the_pod_may(
-    servers: Servers, client: RecordingClient, game: Service, uid: str, grace: float
+    servers: DriverFactory, client: RecordingClient, game: Service, uid: str, grace: float
 ) -> None:
     most = grace / 2  # of more than ten seconds, five are left
     async with servers.started(grace=grace) as driver:
         await linked(driver, game, uid)
-        await until(lambda: remaining(servers), "the driver knows")
-        async with client.with_each(hang):
+        await wait_until(lambda: remaining(servers), "the driver knows")
+        async with client.before_each(hang):
             assert most <= await seconds_of(driver.stop(600)) < most + (grace - most) / 2 + 0.2
         assert not driver.is_running
 
 
 @pytest.mark.parametrize("trouble", [hang, down])
 async def test_a_stop_ends_though_the_api_server_is_away(
-    servers: Servers, client: RecordingClient, lines: Lines, trouble: Any
+    servers: DriverFactory, client: RecordingClient, lines: RecordingLogger, trouble: Any
 ) -> None:
     async with servers.started(lines=lines) as driver:
-        async with client.with_each(trouble):
+        async with client.before_each(trouble):
             assert await seconds_of(driver.stop()) < 2 + SLACK_SECONDS
         assert not driver.is_running
         (line,) = lines.of("stop")
@@ -280,28 +286,28 @@ async def test_a_stop_ends_though_the_api_server_is_away(
 
 
 async def test_a_stop_is_shortened_that_is_still_saying_its_last_word(
-    servers: Servers, client: RecordingClient, game: Service, uid: str
+    servers: DriverFactory, client: RecordingClient, game: Service, uid: str
 ) -> None:
     async with servers.started() as driver:
         await linked(driver, game, uid)
-        await until(lambda: remaining(servers), "the driver knows")
-        async with client.with_each(hang):
+        await wait_until(lambda: remaining(servers), "the driver knows")
+        async with client.before_each(hang):
             long = asyncio.create_task(driver.stop(50))
-            await until(lambda: driver._users, "it has begun")  # noqa: SLF001
+            await wait_until(lambda: driver._drain, "it has begun")  # noqa: SLF001
             assert await seconds_of(driver.stop(0)) < 2 + SLACK_SECONDS
             await long
 
 
 async def test_stops_at_the_same_time_share_one_and_the_shortest_counts(
-    servers: Servers, client: RecordingClient, game: Service, lines: Lines, uid: str
+    servers: DriverFactory, client: RecordingClient, game: Service, lines: RecordingLogger, uid: str
 ) -> None:
     async with servers.started(lines=lines) as driver:
         await linked(driver, game, uid)
-        await until(lambda: remaining(servers), "the driver knows")
+        await wait_until(lambda: remaining(servers), "the driver knows")
         client.requests.clear()
         first = asyncio.create_task(driver.stop(50))
         second = asyncio.create_task(driver.stop(50))
-        await until(lambda: publications(client), "it says its last word")
+        await wait_until(lambda: publications(client), "it says its last word")
         await asyncio.sleep(0.3)
         given_up = asyncio.create_task(driver.stop())
         await asyncio.sleep(0)
@@ -315,12 +321,12 @@ async def test_stops_at_the_same_time_share_one_and_the_shortest_counts(
     assert len(lines.of("stop")) == 1
 
 
-async def test_a_stop_during_the_start_ends_both(servers: Servers, client: RecordingClient) -> None:
+async def test_a_stop_during_the_start_ends_both(servers: DriverFactory, client: RecordingClient) -> None:
     driver = await servers.make()
-    async with client.with_each(hang):
+    async with client.before_each(hang):
         client.requests.clear()
         starting = asyncio.create_task(driver.start())
-        await until(lambda: publications(client), "it starts")
+        await wait_until(lambda: publications(client), "it starts")
         assert await seconds_of(driver.stop()) < SLACK_SECONDS
         with pytest.raises(StatefulRouteError, match="stopped before it had started"):
             await starting
@@ -329,9 +335,9 @@ async def test_a_stop_during_the_start_ends_both(servers: Servers, client: Recor
     await driver.close()
 
 
-async def test_a_start_that_is_given_up_can_be_tried_again(servers: Servers, client: RecordingClient) -> None:
+async def test_a_start_that_is_given_up_can_be_tried_again(servers: DriverFactory, client: RecordingClient) -> None:
     driver = await servers.make()
-    async with client.with_each(hang):
+    async with client.before_each(hang):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
                 await driver.start()
@@ -341,22 +347,22 @@ async def test_a_start_that_is_given_up_can_be_tried_again(servers: Servers, cli
     await driver.close()
 
 
-async def test_a_stopped_driver_says_nothing_more(servers: Servers, client: RecordingClient) -> None:
+async def test_a_stopped_driver_says_nothing_more(servers: DriverFactory, client: RecordingClient) -> None:
     async with servers.started(state_period_seconds=0.05) as driver:
-        await until(lambda: len(publications(client)) > 3, "it reports")
+        await wait_until(lambda: len(publications(client)) > 3, "it reports")
         await driver.stop()
         client.requests.clear()
         await asyncio.sleep(0.4)
         assert client.requests == []
 
 
-async def test_as_a_context_it_starts_and_stops(servers: Servers) -> None:
+async def test_as_a_context_it_starts_and_stops(servers: DriverFactory) -> None:
     driver = await servers.make()
     async with driver as entered:
         assert entered is driver
         assert driver.is_running
     assert not driver.is_running
-    assert (await asyncio.to_thread(servers.said))["routing-state"] == "DenyNewCall"
+    assert (await asyncio.to_thread(servers.published))["routing-state"] == "DenyNewCall"
 
 
 # Who it is.
@@ -373,19 +379,23 @@ def in_a_pod(monkeypatch: pytest.MonkeyPatch, cluster: LocalCluster, game: Servi
     return monkeypatch
 
 
-async def test_its_environment_says_who_it_is(in_a_pod: pytest.MonkeyPatch, game: Service, servers: Servers) -> None:
+async def test_its_environment_says_who_it_is(
+    in_a_pod: pytest.MonkeyPatch, game: Service, servers: DriverFactory
+) -> None:
     del in_a_pod
-    async with ServerDriver.from_environment(configuration=Configuration(drain_seconds=0), logger=Lines()) as driver:
+    async with ServerDriver.from_environment(
+        configuration=Configuration(drain_seconds=0), logger=RecordingLogger()
+    ) as driver:
         server = await driver.init()
         assert (server.namespace, server.service, server.pod) == (game.namespace, "game", 0)
         assert server.termination_grace_seconds == 1  # the pod's own
         assert await driver.set_linked_pod(game.namespace, "from-environment", "game", 0) is None
         assert await driver.remove_linked_pod(game.namespace, "from-environment", "game")
-        assert (await asyncio.to_thread(servers.said))["routing-state"] == "Ready"
+        assert (await asyncio.to_thread(servers.published))["routing-state"] == "Ready"
     await driver.start()  # it opens what it has closed
     await driver.close()
     await asyncio.sleep(0.25)
-    await asyncio.to_thread(game.annotate, 0, SAYS_NOTHING)
+    await asyncio.to_thread(game.annotate, 0, NO_REPORT)
 
 
 @pytest.mark.parametrize(
@@ -399,15 +409,15 @@ async def test_its_service_is_named_by_a_variable_else_a_label_else_its_stateful
     if variable:
         in_a_pod.setenv("STATEFULROUTE_NAME", variable)
     labels = {"metadata": {"labels": {"statefulroute.io/route": label}}}
-    await asyncio.to_thread(game.witness.patch, Pod, "game-0", game.namespace, labels)
+    await asyncio.to_thread(game.client.patch, Pod, "game-0", game.namespace, labels)
     try:
-        driver = ServerDriver.from_environment(logger=Lines())
+        driver = ServerDriver.from_environment(logger=RecordingLogger())
         assert (await driver.init()).service == service
         await driver.close()
         await asyncio.sleep(0.25)
     finally:
         nothing = {"metadata": {"labels": {"statefulroute.io/route": None}}}
-        await asyncio.to_thread(game.witness.patch, Pod, "game-0", game.namespace, nothing)
+        await asyncio.to_thread(game.client.patch, Pod, "game-0", game.namespace, nothing)
 
 
 async def test_an_environment_that_does_not_say_the_namespace_is_refused_at_once(
@@ -427,7 +437,7 @@ async def test_an_environment_that_does_not_say_the_namespace_is_refused_at_once
     ],
 )
 async def test_an_environment_that_is_wrong_is_an_error_of_the_one_family(
-    in_a_pod: pytest.MonkeyPatch, lines: Lines, variable: str, value: str, says: str
+    in_a_pod: pytest.MonkeyPatch, lines: RecordingLogger, variable: str, value: str, says: str
 ) -> None:
     in_a_pod.setenv(variable, value)
     driver = ServerDriver.from_environment(logger=lines)
@@ -441,7 +451,7 @@ async def test_an_environment_that_is_wrong_is_an_error_of_the_one_family(
     await asyncio.sleep(0.25)
 
 
-def remaining(servers: Servers) -> int:
+def remaining(servers: DriverFactory) -> int:
     """How many users the operator counts on game-0, as the drivers know it."""
     route = servers.routes.get("game")
     return route.status.pods[0].links if route and route.status.pods else 0

@@ -13,13 +13,13 @@ import pytest
 from pykube.objects import Pod
 
 import statefulroute
-from driver.recording import Lines
-from driver.servers import SAYS_NOTHING
-from harness.service import Service
-from harness.witness import PodLink
+from driver.driver_factory import NO_REPORT
+from driver.recording import RecordingLogger
 from localcluster import LocalCluster
 from statefulroute import Attempt, Configuration, DriverAlreadyRunningError, NotLocalNamespaceError, RoutingState, sync
 from statefulroute.driver.events import LinkChanged
+from support.independent_client import PodLink
+from support.service import Service
 
 THREADS = 8
 LIVES = 6
@@ -44,29 +44,33 @@ def test_every_public_name_of_a_driver_is_there_for_threads(name: str) -> None:
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch, cluster: LocalCluster, standing: Service) -> Iterator[sync.ServerDriver]:
+def server(
+    monkeypatch: pytest.MonkeyPatch, cluster: LocalCluster, shared_service: Service
+) -> Iterator[sync.ServerDriver]:
     """The driver of game-0, running."""
     monkeypatch.delenv("STATEFULROUTE_NAME", raising=False)
     monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
     monkeypatch.setenv("POD_NAME", "game-0")
-    monkeypatch.setenv("POD_NAMESPACE", standing.namespace)
+    monkeypatch.setenv("POD_NAMESPACE", shared_service.namespace)
     settings = Configuration(drain_seconds=0)
-    with sync.ServerDriver.from_environment(configuration=settings, logger=Lines()) as driver:
+    with sync.ServerDriver.from_environment(configuration=settings, logger=RecordingLogger()) as driver:
         yield driver
     assert not driver.is_running
-    standing.annotate(0, SAYS_NOTHING)
+    shared_service.annotate(0, NO_REPORT)
 
 
 @pytest.fixture
-def caller(cluster: LocalCluster, standing: Service) -> Iterator[sync.ClientDriver]:
+def caller(cluster: LocalCluster, shared_service: Service) -> Iterator[sync.ClientDriver]:
     """A driver that follows everything."""
-    with sync.ClientDriver.connect(standing.namespace, kubeconfig=cluster.kubeconfig, logger=Lines()) as driver:
+    with sync.ClientDriver.connect(
+        shared_service.namespace, kubeconfig=cluster.kubeconfig, logger=RecordingLogger()
+    ) as driver:
         yield driver
-    standing.witness.delete_all(PodLink, standing.namespace)
+    shared_service.client.delete_all(PodLink, shared_service.namespace)
 
 
-def test_a_server_uses_it_from_eight_threads_at_once(server: sync.ServerDriver, standing: Service) -> None:
-    here = standing.namespace
+def test_a_server_uses_it_from_eight_threads_at_once(server: sync.ServerDriver, shared_service: Service) -> None:
+    here = shared_service.namespace
     assert server.init().pod == 0
     with pytest.raises(DriverAlreadyRunningError):
         server.start()
@@ -89,7 +93,7 @@ def test_a_server_uses_it_from_eight_threads_at_once(server: sync.ServerDriver, 
     with ThreadPoolExecutor(THREADS) as pool:
         assert list(pool.map(life, range(THREADS))) == [None] * THREADS
     assert server.get_routing_state() is RoutingState.DENY_NEW_CALL
-    pod = standing.witness.get(Pod, "game-0", here)
+    pod = shared_service.client.get(Pod, "game-0", here)
     assert pod["metadata"]["annotations"]["statefulroute.io/routing-state"] == "DenyNewCall"
     assert server.get_waiting_tasks() in range(THREADS)
     server.stop()
@@ -122,9 +126,13 @@ def test_a_caller_uses_it_from_eight_threads_at_once(caller: sync.ClientDriver) 
     assert answers == [answers[0]] * THREADS
 
 
-def test_events_are_iterated_over_by_a_thread_until_the_driver_ends(cluster: LocalCluster, standing: Service) -> None:
+def test_events_are_iterated_over_by_a_thread_until_the_driver_ends(
+    cluster: LocalCluster, shared_service: Service
+) -> None:
     told: list[Any] = []
-    with sync.ClientDriver.connect(standing.namespace, kubeconfig=cluster.kubeconfig, logger=Lines()) as driver:
+    with sync.ClientDriver.connect(
+        shared_service.namespace, kubeconfig=cluster.kubeconfig, logger=RecordingLogger()
+    ) as driver:
         events = driver.events()
         thread = threading.Thread(target=lambda: told.extend(events))
         thread.start()

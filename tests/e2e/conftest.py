@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness.kubectl import Kubectl
-from harness.namespaces import quiet_namespace
-from harness.operator import OperatorProcess, OperatorSeat
-from harness.recorder import Recorder, recording
-from harness.service import Service
-from harness.witness import Witness
+from support.independent_client import IndependentClient
+from support.kubectl import Kubectl
+from support.link_recorder import LinkRecorder, recording
+from support.namespaces import drained_namespace
+from support.operator_process import OperatorProcess, OperatorSlot
+from support.service import Service
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -18,39 +18,41 @@ def _runs_pods(runs_pods: None) -> None:
 
 
 @pytest.fixture
-def namespace(installed: Kubectl, seat: OperatorSeat, witness: Witness) -> Iterator[str]:
+def namespace(installed: Kubectl, operator_slot: OperatorSlot, independent_client: IndependentClient) -> Iterator[str]:
     """The name of a namespace that this test has for itself; nothing in it makes work for the operator afterwards."""
-    with quiet_namespace(installed, witness, seat) as name:
+    with drained_namespace(installed, independent_client, operator_slot) as name:
         yield name
 
 
 @pytest.fixture(scope="module")
-def own_place(installed: Kubectl, operator: OperatorProcess, seat: OperatorSeat, witness: Witness) -> Iterator[Kubectl]:
+def shared_kubectl(
+    installed: Kubectl, operator: OperatorProcess, operator_slot: OperatorSlot, independent_client: IndependentClient
+) -> Iterator[Kubectl]:
     """A kubectl in a namespace that a module has for itself, while the operator serves."""
     del operator  # it has to serve
-    with quiet_namespace(installed, witness, seat) as name:
+    with drained_namespace(installed, independent_client, operator_slot) as name:
         yield installed.within(name)
 
 
 @pytest.fixture(scope="module")
-def standing(own_place: Kubectl, witness: Witness) -> Service:
+def shared_service(shared_kubectl: Kubectl, independent_client: IndependentClient) -> Service:
     """A service with three pods for all tests of a module: each leaves the pods and the route as it found them."""
-    service = Service(own_place, witness)
+    service = Service(shared_kubectl, independent_client)
     service.start()
     return service
 
 
 @pytest.fixture
-def history(witness: Witness, standing: Service) -> Iterator[Recorder]:
+def history(independent_client: IndependentClient, shared_service: Service) -> Iterator[LinkRecorder]:
     """Records every version of every link of the standing service."""
-    with recording(witness, standing.namespace) as made:
+    with recording(independent_client, shared_service.namespace) as made:
         yield made
 
 
 @pytest.fixture
-def service(here: Kubectl, witness: Witness) -> Service:
+def service(here: Kubectl, independent_client: IndependentClient) -> Service:
     """A stateful service `game` in the test's namespace, of which nothing exists yet."""
-    return Service(here, witness)
+    return Service(here, independent_client)
 
 
 @pytest.fixture
@@ -61,7 +63,7 @@ def game(service: Service) -> Service:
 
 
 @pytest.fixture
-def recorder(witness: Witness, namespace: str) -> Iterator[Recorder]:
+def recorder(independent_client: IndependentClient, namespace: str) -> Iterator[LinkRecorder]:
     """Records every version of every link of the test's namespace."""
-    with recording(witness, namespace) as made:
+    with recording(independent_client, namespace) as made:
         yield made

@@ -4,12 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from harness.admission import slips_in, unguarded
-from harness.kubectl import Kubectl
-from harness.objects import pod_link
-from harness.patience import eventually
-from harness.service import Service, condition_of
-from harness.witness import PodLink
+from support.admission import is_admitted, without_policy
+from support.independent_client import PodLink
+from support.kubectl import Kubectl
+from support.objects import pod_link
+from support.service import Service, condition_of
+from support.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("operator")
 
@@ -93,7 +93,7 @@ def test_a_link_that_is_moved_is_bound_to_its_other_pod(game: Service) -> None:
 def test_links_that_leave_the_choice_are_spread_evenly(game: Service) -> None:
     game.link_all(f"user-{number}" for number in range(30))
     game.await_all_bound(30)
-    assert game.spread() == {0: 10, 1: 10, 2: 10}
+    assert game.links_by_pod() == {0: 10, 1: 10, 2: 10}
     game.await_status(links=30)
     assert [pod["links"] for pod in game.route_status()["pods"]] == [10, 10, 10]
 
@@ -103,19 +103,19 @@ def test_links_that_leave_the_choice_make_up_for_an_uneven_past(game: Service) -
     game.await_all_bound(12)
     game.link_all(f"chosen-{number}" for number in range(12))
     game.await_all_bound(24)
-    assert game.spread() == {0: 6, 1: 12, 2: 6}
+    assert game.links_by_pod() == {0: 6, 1: 12, 2: 6}
 
 
 def test_a_status_that_somebody_has_overwritten_is_put_right(game: Service) -> None:
     name = game.link("alice", podIndex=2)
     before = game.await_bound(name)
-    game.witness.patch_status(PodLink, name, game.namespace, {"podName": "game-0", "host": "elsewhere.invalid"})
+    game.client.patch_status(PodLink, name, game.namespace, {"podName": "game-0", "host": "elsewhere.invalid"})
     eventually(lambda: game.get(name)["status"].get("host") == before["host"], "its host is right again")
     assert game.await_bound(name)["podName"] == "game-2"
 
 
 def test_two_services_of_one_namespace_do_not_mix(game: Service) -> None:
-    other = Service(game.kubectl, game.witness, "chat")
+    other = Service(game.kubectl, game.client, "chat")
     other.start(replicas=1)
     mine, theirs = game.link("alice", podIndex=2), other.link("alice")
     assert game.await_bound(mine)["podName"] == "game-2"
@@ -127,8 +127,8 @@ def test_two_services_of_one_namespace_do_not_mix(game: Service) -> None:
 def test_a_link_into_another_namespace_that_got_in_is_rejected_and_binds_nothing(
     game: Service, installed: Kubectl
 ) -> None:
-    with unguarded(game, installed):
-        eventually(lambda: slips_in(game, pod_link(namespace="kube-system", podIndex=1)), "it gets in")
+    with without_policy(game, installed):
+        eventually(lambda: is_admitted(game, pod_link(namespace="kube-system", podIndex=1)), "it gets in")
         game.link("bob", namespace=game.namespace, podIndex=1)
     game.await_link("game.alice", "Rejected", "NotLocalNamespace")
     link = game.get("game.alice")
@@ -141,15 +141,15 @@ def test_a_link_into_another_namespace_that_got_in_is_rejected_and_binds_nothing
 
 
 def test_a_rejected_link_that_leaves_the_choice_gets_no_pod(game: Service, installed: Kubectl) -> None:
-    with unguarded(game, installed):
-        eventually(lambda: slips_in(game, pod_link(namespace="kube-system")), "it gets in")
+    with without_policy(game, installed):
+        eventually(lambda: is_admitted(game, pod_link(namespace="kube-system")), "it gets in")
     game.await_link("game.alice", "Rejected", "NotLocalNamespace")
     assert "podIndex" not in game.get("game.alice")["spec"]
 
 
 def test_a_rejected_link_that_comes_home_is_bound(game: Service, installed: Kubectl) -> None:
-    with unguarded(game, installed):
-        eventually(lambda: slips_in(game, pod_link(namespace="kube-system")), "it gets in")
+    with without_policy(game, installed):
+        eventually(lambda: is_admitted(game, pod_link(namespace="kube-system")), "it gets in")
     game.await_link("game.alice", "Rejected", "NotLocalNamespace")
     game.kubectl.patch("podlink", "game.alice", {"spec": {"namespace": game.namespace}}).expect_success()
     game.await_bound("game.alice")

@@ -10,11 +10,11 @@ from itertools import count
 import pytest
 from pykube.objects import Pod
 
-from harness.patience import eventually
-from harness.service import DENIES_NEW_CALLS, SAYS_NOTHING, SHUT_DOWN, Service
-from harness.witness import PodLink
+from support.independent_client import PodLink
+from support.service import DENY_NEW_CALLS, NO_ROUTING_STATE, SHUT_DOWN, Service
+from support.waiting import eventually
 
-pytestmark = pytest.mark.usefixtures("operator", "nothing_else_happens")
+pytestmark = pytest.mark.usefixtures("operator", "quiet_cluster")
 
 A_DAY = 86_400
 
@@ -22,58 +22,58 @@ _numbers = count()
 
 
 @pytest.fixture(scope="module")
-def patient(standing: Service) -> Service:
+def patient(shared_service: Service) -> Service:
     """The standing service, which looks at nothing but once a day, and gives a pod a day to come back."""
-    standing.edit_route(statePeriodSeconds=A_DAY, workloadPeriodSeconds=A_DAY, onPodLost={"graceSeconds": A_DAY})
-    standing.await_observed()
-    return standing
+    shared_service.edit_route(statePeriodSeconds=A_DAY, workloadPeriodSeconds=A_DAY, onPodLost={"graceSeconds": A_DAY})
+    shared_service.await_observed()
+    return shared_service
 
 
 @pytest.fixture
 def game(patient: Service) -> Iterator[Service]:
     """The service; its users leave at the end of each test."""
     yield patient
-    patient.witness.delete_all(PodLink, patient.namespace)
+    patient.client.delete_all(PodLink, patient.namespace)
     eventually(lambda: not patient.links(), "the users have gone")
     patient.await_status(links=0, routablePods=3, readyReplicas=3, bestPodIndex=0)
 
 
 @contextmanager
-def by_a_word_on_its_index(game: Service, state: str) -> Iterator[None]:
+def by_override_of_index(game: Service, state: str) -> Iterator[None]:
     game.edit_route(pods=[{"index": 1, "routingState": state}])
     yield
     game.edit_route(pods=None)
 
 
 @contextmanager
-def by_a_word_on_its_name(game: Service, state: str) -> Iterator[None]:
+def by_override_of_name(game: Service, state: str) -> Iterator[None]:
     game.edit_route(namedPods=[{"name": "game-1", "routingState": state}])
     yield
     game.edit_route(namedPods=None)
 
 
 @contextmanager
-def by_its_own_word(game: Service, state: str) -> Iterator[None]:
+def by_annotation(game: Service, state: str) -> Iterator[None]:
     game.annotate(1, {"statefulroute.io/routing-state": state})
     yield
-    game.annotate(1, SAYS_NOTHING)
+    game.annotate(1, NO_ROUTING_STATE)
 
 
 @contextmanager
-def by_its_deletion(game: Service, _state: str) -> Iterator[None]:
+def by_deletion(game: Service, _state: str) -> Iterator[None]:
     """Deleted, and Ready until its grace is over."""
-    game.witness.patch(Pod, "game-1", game.namespace, {"metadata": {"finalizers": ["example.com/hold"]}})
-    game.witness.delete(Pod, "game-1", game.namespace)
+    game.client.patch(Pod, "game-1", game.namespace, {"metadata": {"finalizers": ["example.com/hold"]}})
+    game.client.delete(Pod, "game-1", game.namespace)
     yield
-    game.witness.patch(Pod, "game-1", game.namespace, {"metadata": {"finalizers": None}})
+    game.client.patch(Pod, "game-1", game.namespace, {"metadata": {"finalizers": None}})
 
 
-Way = Callable[[Service, str], AbstractContextManager[None]]
-WORDS: tuple[Way, ...] = (by_a_word_on_its_index, by_a_word_on_its_name, by_its_own_word)
+DrainMethod = Callable[[Service, str], AbstractContextManager[None]]
+WORDS: tuple[DrainMethod, ...] = (by_override_of_index, by_override_of_name, by_annotation)
 
 
-@pytest.mark.parametrize("way", [*WORDS, by_its_deletion], ids=lambda way: way.__name__)
-def test_a_pod_that_is_drained_keeps_its_users_and_takes_no_new_ones(way: Way, game: Service) -> None:
+@pytest.mark.parametrize("way", [*WORDS, by_deletion], ids=lambda way: way.__name__)
+def test_a_pod_that_is_drained_keeps_its_users_and_takes_no_new_ones(way: DrainMethod, game: Service) -> None:
     own, leaving = [game.link(f"own-{next(_numbers)}", podIndex=1) for _ in range(2)]
     game.await_all_bound(2)
     versions = {name: game.get(name)["metadata"]["resourceVersion"] for name in (own, leaving)}
@@ -86,7 +86,7 @@ def test_a_pod_that_is_drained_keeps_its_users_and_takes_no_new_ones(way: Way, g
         knows_whom_it_holds = game.link(f"named-{next(_numbers)}", podIndex=1)
         game.await_bound(knows_whom_it_holds)
         for name, left in ((leaving, 2), (knows_whom_it_holds, 1), (own, 0)):
-            game.witness.delete(PodLink, name, game.namespace)
+            game.client.delete(PodLink, name, game.namespace)
             if left != 1:  # a status a second is enough
                 game.await_pod(1, links=left)
 
@@ -96,14 +96,14 @@ def test_kubectl_waits_until_the_last_user_of_a_pod_has_left(game: Service) -> N
     game.await_bound(name)
     game.await_pod(1, links=1)
     wait = ("wait", '--for=jsonpath={.status.pods[?(@.name=="game-1")].links}=0', "statefulroute/game")
-    with by_its_own_word(game, "DenyNewCall"):
+    with by_annotation(game, "DenyNewCall"):
         assert "timed out" in game.kubectl.run(*wait, "--timeout=1s").stderr
-        game.witness.delete(PodLink, name, game.namespace)
+        game.client.delete(PodLink, name, game.namespace)
         game.kubectl.run(*wait, "--timeout=20s").expect_success()
 
 
 @pytest.mark.parametrize("way", WORDS, ids=lambda way: way.__name__)
-def test_a_pod_that_is_shut_down_loses_its_users_at_once(way: Way, game: Service) -> None:
+def test_a_pod_that_is_shut_down_loses_its_users_at_once(way: DrainMethod, game: Service) -> None:
     names = [game.link(f"own-{next(_numbers)}", podIndex=1) for _ in range(4)]
     game.await_all_bound(4)
     with way(game, "Shutdown"):
@@ -132,9 +132,9 @@ def test_a_service_that_denies_new_calls_keeps_everybody_and_one_that_is_shut_do
 def test_of_all_that_is_said_the_strictest_word_counts(game: Service) -> None:
     own = game.link("own", podIndex=1)
     game.await_bound(own)
-    with by_its_own_word(game, "Ready"), by_a_word_on_its_index(game, "DenyNewCall"):
+    with by_annotation(game, "Ready"), by_override_of_index(game, "DenyNewCall"):
         game.await_pod(1, routingState="DenyNewCall")
-        with by_a_word_on_its_name(game, "Ready"):
+        with by_override_of_name(game, "Ready"):
             game.await_status(observedGeneration=game.route()["metadata"]["generation"])
             game.await_pod(1, routingState="DenyNewCall")
         game.edit_route(routingState="DenyNewCall")
@@ -142,7 +142,7 @@ def test_of_all_that_is_said_the_strictest_word_counts(game: Service) -> None:
         game.annotate(1, SHUT_DOWN)
         game.await_pod(1, routingState="Shutdown")
         game.await_link(own, "Lost", "PodLost")  # no other pod takes it
-        game.annotate(1, DENIES_NEW_CALLS)
+        game.annotate(1, DENY_NEW_CALLS)
         assert game.await_bound(own)["podIndex"] == 1
         game.edit_route(routingState="Ready")
         game.await_pod(0, routingState="Ready")
@@ -154,11 +154,11 @@ def test_a_pod_that_is_deleted_and_no_longer_ready_has_gone_and_its_grace_begins
     game.await_bound(own)
     game.edit_route(onPodLost={"graceSeconds": 0})
     game.await_observed()
-    with by_its_deletion(game, ""):
+    with by_deletion(game, ""):
         game.await_pod(1, serviceState="Terminating", routingState="DenyNewCall", links=1)
         assert game.get(own)["spec"]["podIndex"] == 1
         not_ready = {"conditions": [{"type": "Ready", "status": "False"}]}
-        game.witness.patch_status(Pod, "game-1", game.namespace, not_ready)
+        game.client.patch_status(Pod, "game-1", game.namespace, not_ready)
         game.await_moved(own, 1)
     game.edit_route(onPodLost={"graceSeconds": A_DAY})
     game.await_observed()

@@ -7,12 +7,12 @@ import pytest
 import yaml
 from pykube.objects import Pod, StatefulSet
 
-from harness.kubectl import Kubectl
-from harness.load import SERVER, LoadCounter, LoadServer, free_port, load_servers, pod_ip
-from harness.patience import eventually
-from harness.service import NOT_READY, READY, Service, condition_of, is_bound
-from harness.stillness import stays
-from harness.witness import PodLink, Witness
+from support.independent_client import IndependentClient, PodLink
+from support.kubectl import Kubectl
+from support.load_servers import SERVER, LoadCounter, LoadServer, free_port, load_servers, pod_ip
+from support.service import NOT_READY, READY, Service, condition_of, is_bound
+from support.stillness import stays
+from support.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("operator")
 
@@ -33,15 +33,15 @@ def port() -> int:
 
 @pytest.fixture(scope="module")
 def lobby(
-    own_place: Kubectl, witness: Witness, port: int, tmp_path_factory: pytest.TempPathFactory
+    shared_kubectl: Kubectl, independent_client: IndependentClient, port: int, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Service, list[LoadServer]]]:
     """The example as it stands, in a namespace of its own, and its pods' servers."""
-    service = Service(own_place, witness, "lobby")
+    service = Service(shared_kubectl, independent_client, "lobby")
     for manifest in sorted(SERVER.parent.glob("*.yaml")):
         item = yaml.safe_load(manifest.read_text(encoding="utf-8"))
         if item["kind"] != "Namespace":
             del item["metadata"]["namespace"]
-            own_place.create(item)
+            shared_kubectl.create(item)
     service.await_pods(3)
     service.edit_route(
         load={"http": {"port": port}, "staleAfterSeconds": STALE_AFTER_SECONDS},
@@ -57,7 +57,7 @@ def room(lobby: tuple[Service, list[LoadServer]]) -> Iterator[Service]:
     """The service; its users leave at the end of each test, and its pods go on saying what they said at last."""
     service, _ = lobby
     yield service
-    service.witness.delete_all(PodLink, service.namespace)
+    service.client.delete_all(PodLink, service.namespace)
     eventually(lambda: not service.links(), "the users have gone")
 
 
@@ -71,7 +71,7 @@ def servers(lobby: tuple[Service, list[LoadServer]], room: Service) -> list[Load
 def let_them_say(room: Service, servers: list[LoadServer], *loads: int) -> None:
     """Each pod says this load, and the operator has heard it."""
     for server, load in zip(servers, loads, strict=True):
-        server.says(loadState=load)
+        server.set_answer(loadState=load)
     for index, load in enumerate(loads):
         room.await_pod(index, loadState=load, loadStale=None)
 
@@ -87,28 +87,28 @@ def burst(room: Service, number: int = BURST) -> dict[int | None, int]:
 
 def test_what_pods_answer_is_told_weighed_and_noted(room: Service, servers: list[LoadServer]) -> None:
     for server, load, tasks in zip(servers, (9, 1, 4), (2, 0, 4), strict=True):
-        server.says(loadState=load, waitingTasks=tasks)
+        server.set_answer(loadState=load, waitingTasks=tasks)
     room.await_pod(0, loadState=9, waitingTasks=2, weightedLoadMilli=4100, loadStale=None)
     room.await_pod(1, loadState=1, waitingTasks=0, weightedLoadMilli=300)
     room.await_pod(2, loadState=4, waitingTasks=4, weightedLoadMilli=4000)
     assert all(room.pod_status(index)["reportTime"] for index in range(3))
     room.await_status(bestPodIndex=1, bestPodName="lobby-1", workloadState="Normal", workloadLoad=2)
-    room.await_notes(Pod, "lobby-0", weighted_load="4.1")
-    room.await_notes(Pod, "lobby-1", weighted_load="0.3")
-    room.await_notes(Pod, "lobby-2", weighted_load="4")
-    room.await_notes(StatefulSet, "lobby", workload_state="Normal", workload_load="2.8")
+    room.await_annotations(Pod, "lobby-0", weighted_load="4.1")
+    room.await_annotations(Pod, "lobby-1", weighted_load="0.3")
+    room.await_annotations(Pod, "lobby-2", weighted_load="4")
+    room.await_annotations(StatefulSet, "lobby", workload_state="Normal", workload_load="2.8")
     said = ("True", "LoadFresh", "all of 3 pods that serve users have reported their load")
-    assert room.finding("LoadFresh") == said
+    assert room.condition("LoadFresh") == said
 
 
 def test_everything_follows_when_loads_change(room: Service, servers: list[LoadServer]) -> None:
     let_them_say(room, servers, 1, 30, 20)
     room.await_status(bestPodIndex=0, workloadState="Overloaded", workloadLoad=5)
-    room.await_notes(StatefulSet, "lobby", workload_state="Overloaded", workload_load="5.1")
+    room.await_annotations(StatefulSet, "lobby", workload_state="Overloaded", workload_load="5.1")
     assert burst(room) == {0: BURST}
     let_them_say(room, servers, 0, 0, 0)
     room.await_status(workloadState="Idle", workloadLoad=0)
-    room.await_notes(StatefulSet, "lobby", workload_state="Idle", workload_load="0")
+    room.await_annotations(StatefulSet, "lobby", workload_state="Idle", workload_load="0")
 
 
 @pytest.mark.parametrize(
@@ -134,15 +134,15 @@ def test_a_pod_that_no_longer_answers_takes_no_new_users_and_keeps_its_own(
     try:
         room.await_pod(0, loadStale=True)
         said = "1 of 3 pods that serve users take no new ones, for their load is not known"
-        room.await_finding("LoadFresh", "False", "LoadStale", f"{said}: lobby-0 {why}")
+        room.await_condition("LoadFresh", "False", "LoadStale", f"{said}: lobby-0 {why}")
         room.await_status(workloadLoad=1, workloadState="Normal", routablePods=3)
         assert room.pod_status(0)["loadState"] == 1
         assert 0 not in burst(room)
         assert room.get(own)["metadata"]["resourceVersion"] == version
-        assert room.finding("Ready")[0] == "True"
+        assert room.condition("Ready")[0] == "True"
     finally:
         revive(servers[0])
-    room.await_finding("LoadFresh", "True")
+    room.await_condition("LoadFresh", "True")
     room.await_pod(0, loadStale=None)
     room.await_status(bestPodIndex=0)
     assert room.await_bound(room.link(f"late-{next(_numbers)}"))["podIndex"] == 0
@@ -154,13 +154,13 @@ def test_while_no_pod_answers_users_are_placed_by_links_alone(room: Service, ser
     for server in servers:
         server.kill()
     try:
-        room.await_finding("LoadFresh", "False", "NoLoadReported")
+        room.await_condition("LoadFresh", "False", "NoLoadReported")
         said = "no pod has reported its load lately, so new users are placed by the links that pods carry"
         pods = ", ".join(f"lobby-{index} refused the connection" for index in range(3))
-        room.await_finding("LoadFresh", "False", "NoLoadReported", f"{said}: {pods}")
+        room.await_condition("LoadFresh", "False", "NoLoadReported", f"{said}: {pods}")
         assert burst(room, 7) == {0: 1, 1: 3, 2: 3}
         room.await_status(workloadState=None, workloadLoad=None)
-        room.await_notes(StatefulSet, "lobby", workload_state=None, workload_load=None)
+        room.await_annotations(StatefulSet, "lobby", workload_state=None, workload_load=None)
     finally:
         for server in servers:
             server.start()
@@ -170,79 +170,87 @@ def test_an_answer_may_drain_its_pod(room: Service, servers: list[LoadServer]) -
     let_them_say(room, servers, 0, 0, 0)
     own = room.link(f"own-{next(_numbers)}", podIndex=0)
     room.await_bound(own)
-    servers[0].says(loadState=0, routingState="DenyNewCall")
+    servers[0].set_answer(loadState=0, routingState="DenyNewCall")
     room.await_pod(0, routingState="DenyNewCall")
     assert 0 not in burst(room)
     assert is_bound(room.get(own))
-    servers[0].says(loadState=0, routingState="Shutdown")
+    servers[0].set_answer(loadState=0, routingState="Shutdown")
     room.await_moved(own, 0)
     room.await_pod(0, routingState="Shutdown")
     room.await_status(routablePods=2)
-    servers[0].says(loadState=0)
+    servers[0].set_answer(loadState=0)
     room.await_pod(0, routingState="Ready")
     assert burst(room, 1) == {0: 1}
 
 
 def test_a_pod_that_answers_nonsense_is_named_with_what_is_wrong(room: Service, servers: list[LoadServer]) -> None:
     let_them_say(room, servers, 0, 0, 0)
-    servers[1].says(loadState="high <script>")
+    servers[1].set_answer(loadState="high <script>")
     numbers = "loadState and waitingTasks must be whole numbers from 0 to 2147483647"
     states = "routingState one of Unknown, Ready, DenyNewCall, Shutdown"
     eventually(
-        lambda: room.finding("LoadFresh")[2].endswith(
+        lambda: room.condition("LoadFresh")[2].endswith(
             f": lobby-1 answered with what is no load: {numbers}, and {states}"
         ),
         "it is said what is wrong",
     )
-    servers[1].says(routingState="Ready")
-    eventually(lambda: room.finding("LoadFresh")[2].endswith("it has neither loadState nor waitingTasks"), "it is said")
-    servers[1].says(loadState=0)
+    servers[1].set_answer(routingState="Ready")
+    eventually(
+        lambda: room.condition("LoadFresh")[2].endswith("it has neither loadState nor waitingTasks"), "it is said"
+    )
+    servers[1].set_answer(loadState=0)
 
 
 def test_a_redirection_is_not_followed(service: Service) -> None:
     port = free_port()
-    service.make_pods(1)
+    service.create_pods(1)
     pod, elsewhere = LoadCounter(), LoadCounter()
     pod.status, pod.headers = "302 Found", {"Location": f"http://127.0.0.1:{port}/load"}
     ip = pod_ip(service, "game-0")
     with elsewhere.listening(["127.0.0.1"], port), pod.listening([ip], port):
-        service.make_route(load={"source": "HTTP", "http": {"port": port}}, statePeriodSeconds=1)
+        service.create_route(load={"source": "HTTP", "http": {"port": port}}, statePeriodSeconds=1)
         service.await_pods(1)
-        eventually(lambda: service.finding("LoadFresh")[2].endswith(": game-0 answered with status 302"), "it is said")
-        asked = pod.asked()
-        eventually(lambda: pod.asked() > asked, "it is asked again")
-    assert elsewhere.asked() == 0
+        eventually(
+            lambda: service.condition("LoadFresh")[2].endswith(": game-0 answered with status 302"), "it is said"
+        )
+        asked = pod.request_count()
+        eventually(lambda: pod.request_count() > asked, "it is asked again")
+    assert elsewhere.request_count() == 0
 
 
 def is_ready(service: Service, pod: str) -> bool:
     """Whether the pod itself says that it is Ready."""
-    return condition_of(service.witness.get(Pod, pod, service.namespace)).get("status") == "True"
+    return condition_of(service.client.get(Pod, pod, service.namespace)).get("status") == "True"
 
 
 def test_a_pod_that_becomes_ready_is_asked_at_once_however_long_the_period_is(service: Service) -> None:
     port = free_port()
-    service.make_pods(2)
+    service.create_pods(2)
     pods, ips = LoadCounter(), [pod_ip(service, f"game-{index}") for index in range(2)]
     service.annotate(1, NOT_READY)
     eventually(lambda: not is_ready(service, "game-1"), "it is not Ready before there is a route")
     with pods.listening(ips, port):
-        service.make_route(load={"source": "HTTP", "http": {"port": port}}, statePeriodSeconds=A_DAY)
+        service.create_route(load={"source": "HTTP", "http": {"port": port}}, statePeriodSeconds=A_DAY)
         service.await_status(replicas=2, readyReplicas=1)
         service.await_pod(0, loadState=1)
-        assert (pods.asked(ips[0]), pods.asked(ips[1])) == (1, 0)
+        assert (pods.request_count(ips[0]), pods.request_count(ips[1])) == (1, 0)
         service.annotate(1, READY)
         service.await_pod(1, serviceState="Ready", loadState=1)
-        stays(lambda: (pods.asked(ips[0]), pods.asked(ips[1])) == (1, 1), "each was asked once", seconds=2.0)
-        assert service.finding("LoadFresh")[0] == "True"
+        stays(
+            lambda: (pods.request_count(ips[0]), pods.request_count(ips[1])) == (1, 1),
+            "each was asked once",
+            seconds=2.0,
+        )
+        assert service.condition("LoadFresh")[0] == "True"
 
 
 def test_an_edit_of_where_loads_come_from_takes_effect_at_once_however_long_the_period_is(service: Service) -> None:
     port, other, pods, others = free_port(), free_port(), LoadCounter(), LoadCounter()
     others.answer = {"loadState": 5}
-    service.make_pods(2)
+    service.create_pods(2)
     ips = [pod_ip(service, f"game-{index}") for index in range(2)]
     with pods.listening(ips, port), others.listening(ips, other):
-        service.make_route(load={"source": "HTTP", "http": {"port": port}}, statePeriodSeconds=A_DAY)
+        service.create_route(load={"source": "HTTP", "http": {"port": port}}, statePeriodSeconds=A_DAY)
         service.await_pods(2)
         service.await_pod(1, loadState=1)
         service.report(0, 7, 7)
@@ -250,12 +258,12 @@ def test_an_edit_of_where_loads_come_from_takes_effect_at_once_however_long_the_
         service.edit_route(load={"source": "Reported"})
         service.await_pod(0, loadState=7)
         service.await_pod(1, loadState=None)
-        asked = pods.asked()
+        asked = pods.request_count()
         service.edit_route(load={"source": "HTTP"})
         for index in range(2):
             service.await_pod(index, loadState=1)
-        assert pods.asked() == asked + 2
+        assert pods.request_count() == asked + 2
         service.edit_route(load={"http": {"port": other}})
         for index in range(2):
             service.await_pod(index, loadState=5)
-        assert (pods.asked(), others.asked()) == (asked + 2, 2)
+        assert (pods.request_count(), others.request_count()) == (asked + 2, 2)

@@ -3,10 +3,10 @@
 import pytest
 from pykube.exceptions import HTTPError
 
-from harness.operator import OperatorProcess
-from harness.patience import eventually
-from harness.service import Service, is_bound, stands
-from harness.witness import PodLink
+from support.independent_client import PodLink
+from support.operator_process import OperatorProcess
+from support.service import Service, has_status, is_bound
+from support.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("operator")
 
@@ -44,7 +44,7 @@ TIMES = [
 
 
 def test_a_uid_may_be_any_text(game: Service) -> None:
-    names = [game.odd_link(uid, podIndex=1) for uid in UIDS]
+    names = [game.link_encoded(uid, podIndex=1) for uid in UIDS]
     for name, uid in zip(names, UIDS, strict=True):
         assert game.await_bound(name)["host"] == f"game-1.game.{game.namespace}.svc"
         assert game.get(name)["spec"]["uid"] == uid
@@ -68,15 +68,15 @@ def test_any_time_of_renewal_that_the_api_server_takes_is_dealt_with(game: Servi
     there = {link["metadata"]["name"] for link in game.links()}
     assert "game.user-0" not in there  # renewed for the last time on the first of January
     assert "game.user-1" in there  # and good for 68 years
-    assert operator.complaints() == []
+    assert operator.errors() == []
 
 
 def test_links_that_nobody_can_bind_hold_nobody_up(game: Service) -> None:
-    game.on_pod_lost("Rebind")
+    game.set_on_pod_lost("Rebind")
     game.link_all((f"far-{number}" for number in range(100)), podIndex=2**31 - 1)
     game.await_bound(game.link("alice"))
     waits = ("Pending", "PodNotFound")
-    eventually(lambda: sum(stands(link, *waits) for link in game.links()) == 100, "the others wait")
+    eventually(lambda: sum(has_status(link, *waits) for link in game.links()) == 100, "the others wait")
 
 
 def test_a_link_that_is_deleted_and_made_anew_again_and_again_ends_as_it_is_now(game: Service) -> None:
@@ -84,7 +84,7 @@ def test_a_link_that_is_deleted_and_made_anew_again_and_again_ends_as_it_is_now(
         game.link("alice", podIndex=round_ % 3)
         if round_ % 4 == 0:
             game.await_bound("game.alice")
-        game.witness.delete(PodLink, "game.alice", game.namespace)
+        game.client.delete(PodLink, "game.alice", game.namespace)
     game.link("alice", podIndex=2)
     assert game.await_bound("game.alice")["podName"] == "game-2"
     game.await_status(links=1)
@@ -93,8 +93,8 @@ def test_a_link_that_is_deleted_and_made_anew_again_and_again_ends_as_it_is_now(
 def test_a_link_that_is_moved_again_and_again_ends_where_it_was_moved_last(game: Service) -> None:
     name = game.link("alice", podIndex=0)
     for round_ in range(40):
-        game.witness.patch(PodLink, name, game.namespace, {"spec": {"podIndex": round_ % 3}})
-    game.witness.patch(PodLink, name, game.namespace, {"spec": {"podIndex": 2}})
+        game.client.patch(PodLink, name, game.namespace, {"spec": {"podIndex": round_ % 3}})
+    game.client.patch(PodLink, name, game.namespace, {"spec": {"podIndex": 2}})
     assert game.await_bound(name)["podName"] == "game-2"
     game.await_pod(2, links=1)
     game.await_status(links=1)
@@ -103,7 +103,7 @@ def test_a_link_that_is_moved_again_and_again_ends_where_it_was_moved_last(game:
 def test_a_link_whose_pod_is_taken_back_gets_one_again(game: Service) -> None:
     name = game.link("alice", podIndex=0)
     game.await_bound(name)
-    game.witness.patch(PodLink, name, game.namespace, {"spec": {"podIndex": None}})
+    game.client.patch(PodLink, name, game.namespace, {"spec": {"podIndex": None}})
     game.await_bound(name)
     assert game.get(name)["spec"]["podIndex"] in {0, 1, 2}
 
@@ -111,9 +111,9 @@ def test_a_link_whose_pod_is_taken_back_gets_one_again(game: Service) -> None:
 def test_a_link_that_somebody_else_holds_with_a_finalizer_is_left_alone(game: Service) -> None:
     name = game.link("alice", podIndex=0)
     game.await_bound(name)
-    game.witness.patch(PodLink, name, game.namespace, {"metadata": {"finalizers": ["example.com/hold"]}})
-    game.witness.delete(PodLink, name, game.namespace)
+    game.client.patch(PodLink, name, game.namespace, {"metadata": {"finalizers": ["example.com/hold"]}})
+    game.client.delete(PodLink, name, game.namespace)
     game.await_bound(game.link("bob", podIndex=0))
-    game.witness.patch(PodLink, name, game.namespace, {"metadata": {"finalizers": None}})
+    game.client.patch(PodLink, name, game.namespace, {"metadata": {"finalizers": None}})
     eventually(lambda: not game.exists(PodLink, name), "it is gone")
     game.await_status(links=1)

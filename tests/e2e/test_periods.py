@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 from pykube.objects import Pod
 
-from harness.load import LoadCounter, free_port, pod_ip
-from harness.patience import eventually
-from harness.service import Service
-from harness.stillness import stays
-from harness.witness import Count, Witness
+from support.independent_client import IndependentClient, RequestCount
+from support.load_servers import LoadCounter, free_port, pod_ip
+from support.service import Service
+from support.stillness import stays
+from support.waiting import eventually
 
-pytestmark = pytest.mark.usefixtures("operator", "nothing_else_happens")
+pytestmark = pytest.mark.usefixtures("operator", "quiet_cluster")
 
 A_DAY = 86_400
 PERIODS = 10
@@ -28,18 +28,18 @@ EVERY_SECOND = {"statePeriodSeconds": 1, "workloadPeriodSeconds": 1}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _no_namespace_ends(witness: Witness) -> None:
+def _no_namespace_ends(independent_client: IndependentClient) -> None:
     """The namespaces of earlier tests are gone, with all that was in them."""
-    eventually(lambda: not witness.ending_namespaces(), "no namespace is being deleted")
+    eventually(lambda: not independent_client.terminating_namespaces(), "no namespace is being deleted")
 
 
-def of_the_operator(count: Count) -> dict[str, int]:
+def of_the_operator(count: RequestCount) -> dict[str, int]:
     """The requests that were made for what the operator reads and writes."""
-    made = count.all_of(*WRITES, *READS)
+    made = count.by_resource(*WRITES, *READS)
     return {request: number for request, number in made.items() if request.split()[1].split("/")[0] in RESOURCES}
 
 
-def news(service: Service) -> list[dict[str, Any]]:
+def events_in_namespace(service: Service) -> list[dict[str, Any]]:
     """What the operator has told in the namespace of a service."""
     return [*service.events("PodLink"), *service.events("StatefulRoute")]
 
@@ -50,51 +50,53 @@ def load_at(port: int) -> dict[str, Any]:
 
 
 def test_idle_periods_write_nothing_and_read_only_the_scale_of_what_is_not_watched(service: Service) -> None:
-    told, free = (Service(service.kubectl, service.witness, name) for name in ("told", "free"))
+    told, free = (Service(service.kubectl, service.client, name) for name in ("told", "free"))
     port, answering = free_port(), LoadCounter()
-    service.make_pods(50)
-    free.make_workload("Deployment", 1)
+    service.create_pods(50)
+    free.create_workload("Deployment", 1)
     told.start(3, **EVERY_SECOND)
     eventually(lambda: len(service.pod_ids()) == 54, "there are pods")
     names: dict[str, list[str]] = {"game": [], "told": [], "free": []}
-    for pod in service.witness.all(Pod, service.namespace):
+    for pod in service.client.all(Pod, service.namespace):
         names[pod["metadata"]["labels"]["app"]].append(pod["metadata"]["name"])
     for pod in names["told"]:
         told.report(pod, 2, 2)
     ips = [pod_ip(service, pod) for pod in (*names["game"], *names["free"])]
     with answering.listening(ips, port):
-        service.make_route(load=load_at(port), **EVERY_SECOND)
-        free.make_route(workloadRef={"kind": "Deployment"}, load=load_at(port), **EVERY_SECOND)
+        service.create_route(load=load_at(port), **EVERY_SECOND)
+        free.create_route(workloadRef={"kind": "Deployment"}, load=load_at(port), **EVERY_SECOND)
         service.link_all(f"user-{number}" for number in range(20))
         service.await_all_bound(20)
         for each, pods, links in ((service, 50, 20), (told, 3, 0), (free, 1, 0)):
             each.await_status(readyReplicas=pods, links=links, workloadState="Normal")
-            each.await_finding("LoadFresh", "True")
+            each.await_condition("LoadFresh", "True")
             for name in names[each.name]:
-                each.await_notes(Pod, name, weighted_load="2" if each is told else "1")
-        events, asked = news(service), {ip: answering.asked(ip) for ip in ips}
-        count = service.witness.count(*GROUPS)
-        eventually(lambda: all(answering.asked(ip) >= asked[ip] + PERIODS for ip in ips), "ten periods are over")
-        requests, turns = of_the_operator(count), answering.asked(ips[-1]) - asked[ips[-1]]
+                each.await_annotations(Pod, name, weighted_load="2" if each is told else "1")
+        events, asked = events_in_namespace(service), {ip: answering.request_count(ip) for ip in ips}
+        count = service.client.count_requests(*GROUPS)
+        eventually(
+            lambda: all(answering.request_count(ip) >= asked[ip] + PERIODS for ip in ips), "ten periods are over"
+        )
+        requests, turns = of_the_operator(count), answering.request_count(ips[-1]) - asked[ips[-1]]
     assert requests.keys() == {"GET deployments/scale"}
     assert turns - 1 <= requests["GET deployments/scale"] <= turns + 1
-    assert news(service) == events
+    assert events_in_namespace(service) == events
 
 
 def test_a_new_state_period_is_taken_up_at_once_both_ways(service: Service) -> None:
     port, pods = free_port(), LoadCounter()
-    service.make_pods(1)
+    service.create_pods(1)
     with pods.listening([pod_ip(service, "game-0")], port):
-        service.make_route(load=load_at(port), statePeriodSeconds=A_DAY)
+        service.create_route(load=load_at(port), statePeriodSeconds=A_DAY)
         service.await_pod(0, loadState=1)
-        before = pods.asked()
+        before = pods.request_count()
         service.edit_route(statePeriodSeconds=1)
         # However many come, it is by the new period: of the old one, two turns take a day.
-        eventually(lambda: pods.asked() >= before + 3, "it is asked every second")
+        eventually(lambda: pods.request_count() >= before + 3, "it is asked every second")
         service.edit_route(statePeriodSeconds=A_DAY)
         service.await_observed()
-        asked = pods.asked()
-        stays(lambda: pods.asked() <= asked + 1, "it is asked no more", seconds=2.2)
+        asked = pods.request_count()
+        stays(lambda: pods.request_count() <= asked + 1, "it is asked no more", seconds=2.2)
 
 
 def test_a_new_workload_period_is_taken_up_at_once(service: Service) -> None:

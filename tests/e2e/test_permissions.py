@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from pykube.objects import Deployment, NamespacedAPIObject, Pod, ReplicaSet, StatefulSet
 
-from harness.kubectl import Kubectl
-from harness.operator import OperatorProcess, OperatorSeat
-from harness.patience import eventually
-from harness.service import Service
-from harness.witness import StatefulRoute
+from support.independent_client import StatefulRoute
+from support.kubectl import Kubectl
+from support.operator_process import OperatorProcess, OperatorSlot
+from support.service import Service
+from support.waiting import eventually
 
 ROLE = Path(__file__).parents[2] / "deploy" / "rbac" / "operator.yaml"
 NAME = "statefulroute-operator"
@@ -42,9 +42,9 @@ def account(installed: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 @pytest.fixture(scope="module")
-def operator(account: Path, seat: OperatorSeat) -> Iterator[OperatorProcess]:
+def operator(account: Path, operator_slot: OperatorSlot) -> Iterator[OperatorProcess]:
     """An operator that works as that account."""
-    with seat.taken(account) as process:
+    with operator_slot.acquire(account) as process:
         yield process.start()
         process.stop()
 
@@ -88,7 +88,7 @@ def test_with_that_role_alone_the_operator_does_all_that_it_does(operator: Opera
     game.await_link(game.link("carol"), "Pending", "NoAvailablePod")
     game.edit_route(routingState="Ready")
     game.await_bound("game.carol")
-    game.await_gone(game.link("dora", podIndex=0, ttlSeconds=1))
+    game.await_deleted(game.link("dora", podIndex=0, ttlSeconds=1))
     game.scale(2)
     eventually(lambda: game.get(pinned)["spec"]["podIndex"] != 2, "it is moved")
     eventually(lambda: {"Bound", "Expired", "PodLost"} <= {each["reason"] for each in game.events()}, "all is told")
@@ -96,30 +96,30 @@ def test_with_that_role_alone_the_operator_does_all_that_it_does(operator: Opera
     game.kubectl.run("delete", "statefulroute", "game", "--timeout=30s").expect_success()
     eventually(lambda: not game.exists(StatefulRoute, "game"), "the route is gone")
     game.await_link(pinned, "Pending", "RouteNotFound")
-    assert "forbidden" not in operator.text.lower()
-    assert operator.complaints() == []
+    assert "forbidden" not in operator.log_text.lower()
+    assert operator.errors() == []
 
 
 @pytest.mark.parametrize("kind", [StatefulSet, Deployment, ReplicaSet], ids=lambda kind: kind.kind)
 def test_with_that_role_alone_loads_are_noted_and_the_notes_removed(
     kind: type[NamespacedAPIObject], operator: OperatorProcess, service: Service
 ) -> None:
-    service.make_workload(kind.kind)
-    service.make_route(workloadRef={"kind": kind.kind}, statePeriodSeconds=1, workloadPeriodSeconds=1)
+    service.create_workload(kind.kind)
+    service.create_route(workloadRef={"kind": kind.kind}, statePeriodSeconds=1, workloadPeriodSeconds=1)
     service.await_pods(3)
     for pod in service.route_status()["pods"]:
         service.report(pod["name"], 4, 4)
-    service.await_notes(kind, "game", workload_state="High", workload_load="4")
+    service.await_annotations(kind, "game", workload_state="High", workload_load="4")
     for pod in service.route_status()["pods"]:
-        service.await_notes(Pod, pod["name"], weighted_load="4")
+        service.await_annotations(Pod, pod["name"], weighted_load="4")
     service.await_bound(service.link("alice"))
     service.edit_route(workloadThresholds={"overloaded": 4})
     eventually(lambda: [each["reason"] for each in service.events("StatefulRoute")] == ["Overloaded"], "it is told")
     service.kubectl.run("delete", "statefulroute", "game", "--timeout=30s").expect_success()
-    service.await_notes(kind, "game", workload_state=None)
-    for pod in service.witness.all(Pod, service.namespace):
-        service.await_notes(Pod, pod["metadata"]["name"], weighted_load=None)
-    assert "forbidden" not in operator.text.lower()
+    service.await_annotations(kind, "game", workload_state=None)
+    for pod in service.client.all(Pod, service.namespace):
+        service.await_annotations(Pod, pod["metadata"]["name"], weighted_load=None)
+    assert "forbidden" not in operator.log_text.lower()
 
 
 @pytest.mark.usefixtures("operator")
@@ -133,13 +133,13 @@ def test_a_right_that_is_missing_for_another_kind_is_named_and_takes_effect_when
         "spec": {"replicas": 2, "selector": {"app": "game"}, "template": service.pod_template()},
     }
     service.kubectl.create(controller)
-    service.make_route(workloadRef={"apiVersion": "v1", "kind": "ReplicationController"})
+    service.create_route(workloadRef={"apiVersion": "v1", "kind": "ReplicationController"})
     why = (
         "the operator may not get replicationcontrollers/scale in the core group: "
         "allow it in a ClusterRole that is bound to the operator"
     )
-    service.await_finding("WorkloadFound", "False", "WorkloadForbidden", why)
-    assert service.finding("Ready") == ("False", "WorkloadForbidden", why)
+    service.await_condition("WorkloadFound", "False", "WorkloadForbidden", why)
+    assert service.condition("Ready") == ("False", "WorkloadForbidden", why)
     waiting = service.link("alice")
     service.await_link(waiting, "Pending", "WorkloadNotFound")
     more, given = f"{NAME}-more", "--resource=replicationcontrollers/scale,replicationcontrollers"

@@ -7,12 +7,12 @@ from itertools import count
 import pytest
 from pykube.objects import Pod, StatefulSet
 
-from harness.operator import OperatorProcess
-from harness.patience import eventually
-from harness.service import Service
-from harness.witness import PodLink
+from support.independent_client import PodLink
+from support.operator_process import OperatorProcess
+from support.service import Service
+from support.waiting import eventually
 
-pytestmark = pytest.mark.usefixtures("nothing_else_happens")
+pytestmark = pytest.mark.usefixtures("quiet_cluster")
 
 A_DAY = 86_400
 
@@ -20,20 +20,20 @@ _numbers = count()
 
 
 @pytest.fixture(scope="module")
-def reporting(standing: Service) -> Service:
+def reporting(shared_service: Service) -> Service:
     """The standing service, by whose own settings a report is weighed and noted within a second."""
-    standing.edit_route(
+    shared_service.edit_route(
         statePeriodSeconds=1, workloadPeriodSeconds=1, load={"cpuFactorPercent": 50, "staleAfterSeconds": A_DAY}
     )
-    standing.await_observed()
-    return standing
+    shared_service.await_observed()
+    return shared_service
 
 
 @pytest.fixture
 def game(reporting: Service) -> Iterator[Service]:
     """The service; its users leave at the end of each test, and its settings are put right."""
     yield reporting
-    reporting.witness.delete_all(PodLink, reporting.namespace)
+    reporting.client.delete_all(PodLink, reporting.namespace)
     reporting.edit_route(
         routingState="Ready",
         placement=None,
@@ -69,30 +69,30 @@ def test_what_pods_report_is_told_weighed_and_noted(game: Service) -> None:
     game.await_pod(1, loadState=1, waitingTasks=0, weightedLoadMilli=500)
     game.await_status(bestPodIndex=1, bestPodName="game-1", workloadState="High", workloadLoad=3)
     for index, weighted in enumerate(("6.5", "0.5", "4")):
-        game.await_notes(Pod, f"game-{index}", weighted_load=weighted)
-    game.await_notes(StatefulSet, "game", workload_state="High", workload_load="3.666")
-    told = datetime.fromisoformat(game.notes(StatefulSet, "game")["statefulroute.io/workload-time"])
+        game.await_annotations(Pod, f"game-{index}", weighted_load=weighted)
+    game.await_annotations(StatefulSet, "game", workload_state="High", workload_load="3.666")
+    told = datetime.fromisoformat(game.annotations(StatefulSet, "game")["statefulroute.io/workload-time"])
     assert abs((datetime.now(UTC) - told).total_seconds()) < 300
-    assert game.finding("LoadFresh") == (
+    assert game.condition("LoadFresh") == (
         "True",
         "LoadFresh",
         "all of 3 pods that serve users have reported their load",
     )
     game.edit_route(load={"cpuFactorPercent": 0})
     game.await_pod(0, weightedLoadMilli=8000)
-    game.await_notes(Pod, "game-0", weighted_load="8")
+    game.await_annotations(Pod, "game-0", weighted_load="8")
 
 
 def test_a_load_is_noted_anew_when_it_has_moved_by_a_tenth(game: Service) -> None:
     reports(game, 100, 50, 100)
-    game.await_notes(Pod, "game-0", weighted_load="100")
+    game.await_annotations(Pod, "game-0", weighted_load="100")
     reports(game, 109, 50, 100)
-    assert game.notes(Pod, "game-0")["statefulroute.io/weighted-load"] == "100"
+    assert game.annotations(Pod, "game-0")["statefulroute.io/weighted-load"] == "100"
     reports(game, 110, 50, 100)
-    game.await_notes(Pod, "game-0", weighted_load="110")
+    game.await_annotations(Pod, "game-0", weighted_load="110")
     reports(game, 99, 50, 100)
-    game.await_notes(Pod, "game-0", weighted_load="99")
-    assert game.notes(Pod, "game-1")["statefulroute.io/weighted-load"] == "50"
+    game.await_annotations(Pod, "game-0", weighted_load="99")
+    assert game.annotations(Pod, "game-1")["statefulroute.io/weighted-load"] == "50"
 
 
 def test_new_users_go_to_the_least_loaded_pod_until_they_have_made_it_as_busy_as_others(game: Service) -> None:
@@ -140,11 +140,11 @@ UNREADABLE: dict[str, dict[str, str]] = {
 
 def test_a_report_that_cannot_be_read_is_named_with_what_is_wrong(game: Service) -> None:
     reports(game, 1, 1, 1)
-    replace(game, 2)
+    replace_pod(game, 2)
     for why, annotations in UNREADABLE.items():
         game.annotate(2, {f"statefulroute.io/{name}": value for name, value in annotations.items()})
         said = "1 of 3 pods that serve users take no new ones, for their load is not known"
-        game.await_finding("LoadFresh", "False", "LoadStale", f"{said}: game-2 {why}")
+        game.await_condition("LoadFresh", "False", "LoadStale", f"{said}: game-2 {why}")
     assert "loadState" not in game.pod_status(2)
     assert 2 not in burst(game, 4)
 
@@ -160,11 +160,11 @@ def test_a_load_becomes_stale_by_itself_and_fresh_by_the_next_report(game: Servi
         game.report(index, 5, 5, age_seconds=-3600)  # a clock that is ahead makes nothing fresher than now
     game.report(0, 1, 1, age_seconds=3)
     game.await_pod(0, loadStale=True)
-    game.await_finding("LoadFresh", "False")
+    game.await_condition("LoadFresh", "False")
     for index in (1, 2):
         game.report(index, 5, 5)
     said = "1 of 3 pods that serve users take no new ones, for their load is not known"
-    game.await_finding("LoadFresh", "False", "LoadStale", f"{said}: game-0 was last heard more than 5 s ago")
+    game.await_condition("LoadFresh", "False", "LoadStale", f"{said}: game-0 was last heard more than 5 s ago")
     assert game.get(own)["metadata"]["resourceVersion"] == version
     assert 0 not in burst(game, 4)
     game.report(0, 1, 1)
@@ -179,7 +179,7 @@ def test_how_busy_the_service_is_is_told_where_people_look(game: Service) -> Non
         for index in range(3):
             game.report(index, load, load + 1)
         game.await_status(workloadState=state, workloadLoad=load)
-        game.await_notes(StatefulSet, "game", workload_state=state, workload_load=f"{load}.5")
+        game.await_annotations(StatefulSet, "game", workload_state=state, workload_load=f"{load}.5")
     told = [
         ("Normal", "High", "the service was Idle and is High: the mean weighted load of its pods is 3.5"),
         ("Warning", "Overloaded", "the service was High and is Overloaded: the mean weighted load of its pods is 5.5"),
@@ -198,10 +198,10 @@ def test_a_service_that_is_shut_down_says_so_at_once_and_again_how_busy_it_is(ga
     game.await_status(workloadState="Normal")
     game.edit_route(routingState="Shutdown")
     game.await_status(workloadState="Shutdown", routingState="Shutdown")
-    game.await_notes(StatefulSet, "game", workload_state="Shutdown")
+    game.await_annotations(StatefulSet, "game", workload_state="Shutdown")
     game.edit_route(routingState="Ready")
     game.await_status(workloadState="Normal", workloadLoad=1)
-    game.await_notes(StatefulSet, "game", workload_state="Normal", workload_load="1")
+    game.await_annotations(StatefulSet, "game", workload_state="Normal", workload_load="1")
 
 
 def test_all_notes_go_with_the_route(service: Service, operator: OperatorProcess) -> None:
@@ -209,22 +209,22 @@ def test_all_notes_go_with_the_route(service: Service, operator: OperatorProcess
     service.start(statePeriodSeconds=1, workloadPeriodSeconds=1)
     for index in range(3):
         service.report(index, 2, 2)
-        service.await_notes(Pod, f"game-{index}", weighted_load="2")
-    service.await_notes(StatefulSet, "game", workload_state="Normal", workload_load="2")
+        service.await_annotations(Pod, f"game-{index}", weighted_load="2")
+    service.await_annotations(StatefulSet, "game", workload_state="Normal", workload_load="2")
     service.kubectl.run("delete", "statefulroute", "game", "--timeout=30s").expect_success()
     nothing = {"workload_state": None, "workload_load": None, "workload_time": None}
-    service.await_notes(StatefulSet, "game", **nothing)
+    service.await_annotations(StatefulSet, "game", **nothing)
     for index in range(3):
-        service.await_notes(Pod, f"game-{index}", weighted_load=None, load_state="2", waiting_tasks="2")
+        service.await_annotations(Pod, f"game-{index}", weighted_load=None, load_state="2", waiting_tasks="2")
 
 
-def replace(game: Service, index: int) -> None:
+def replace_pod(game: Service, index: int) -> None:
     """Have a pod replaced by one that has not said anything."""
     name = game.pod_name(index)
-    before = game.witness.get(Pod, name, game.namespace)["metadata"]["uid"]
+    before = game.client.get(Pod, name, game.namespace)["metadata"]["uid"]
     game.kubectl.run("delete", "pod", name).expect_success()
     eventually(
-        lambda: game.exists(Pod, name) and game.witness.get(Pod, name, game.namespace)["metadata"]["uid"] != before,
+        lambda: game.exists(Pod, name) and game.client.get(Pod, name, game.namespace)["metadata"]["uid"] != before,
         "another pod is there",
     )
     game.await_pods(3)

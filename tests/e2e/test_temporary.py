@@ -4,12 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from harness.admission import slips_in, unguarded
-from harness.kubectl import Kubectl
-from harness.objects import pod_link
-from harness.patience import eventually
-from harness.service import Service
-from harness.witness import PodLink
+from support.admission import is_admitted, without_policy
+from support.independent_client import PodLink
+from support.kubectl import Kubectl
+from support.objects import pod_link
+from support.service import Service
+from support.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("operator")
 
@@ -19,71 +19,73 @@ EXPIRED = ("Normal", "Expired", "its time was over")
 LONG = timedelta(hours=1)
 
 
-def test_a_temporary_link_is_deleted_after_its_time_and_an_event_says_so(standing: Service) -> None:
-    name = standing.link("fleeting", podIndex=1, ttlSeconds=3)
-    expire_time = standing.await_bound(name)["expireTime"]
-    standing.await_gone(name)
-    standing.await_news(name, ("Normal", "Bound", "bound to pod 'game-1'"), EXPIRED)
-    told = next(event for event in standing.events() if event["reason"] == "Expired")
+def test_a_temporary_link_is_deleted_after_its_time_and_an_event_says_so(shared_service: Service) -> None:
+    name = shared_service.link("fleeting", podIndex=1, ttlSeconds=3)
+    expire_time = shared_service.await_bound(name)["expireTime"]
+    shared_service.await_deleted(name)
+    shared_service.await_events(name, ("Normal", "Bound", "bound to pod 'game-1'"), EXPIRED)
+    told = next(event for event in shared_service.events() if event["reason"] == "Expired")
     assert at(told["eventTime"]) >= at(expire_time)
 
 
-def test_a_temporary_link_that_is_renewed_lives_on(standing: Service) -> None:
-    name = standing.link("renewed", podIndex=1, ttlSeconds=3)
+def test_a_temporary_link_that_is_renewed_lives_on(shared_service: Service) -> None:
+    name = shared_service.link("renewed", podIndex=1, ttlSeconds=3)
     renewed = datetime.now(UTC).replace(microsecond=0) + LONG
-    standing.kubectl.patch("podlink", name, {"spec": {"renewTime": renewed.isoformat()}}).expect_success()
-    see_one_expire(standing, "after-renewed")
-    assert at(standing.await_bound(name)["expireTime"]) == renewed + timedelta(seconds=3)
+    shared_service.kubectl.patch("podlink", name, {"spec": {"renewTime": renewed.isoformat()}}).expect_success()
+    see_one_expire(shared_service, "after-renewed")
+    assert at(shared_service.await_bound(name)["expireTime"]) == renewed + timedelta(seconds=3)
 
 
-def test_a_temporary_link_that_is_made_persistent_stays(standing: Service) -> None:
-    name = standing.link("settled", podIndex=1, ttlSeconds=3, renewTime=datetime.now(UTC).isoformat())
-    standing.kubectl.patch("podlink", name, {"spec": {"ttlSeconds": None, "renewTime": None}}).expect_success()
-    see_one_expire(standing, "after-settled")
-    assert "expireTime" not in standing.await_bound(name)
+def test_a_temporary_link_that_is_made_persistent_stays(shared_service: Service) -> None:
+    name = shared_service.link("settled", podIndex=1, ttlSeconds=3, renewTime=datetime.now(UTC).isoformat())
+    shared_service.kubectl.patch("podlink", name, {"spec": {"ttlSeconds": None, "renewTime": None}}).expect_success()
+    see_one_expire(shared_service, "after-settled")
+    assert "expireTime" not in shared_service.await_bound(name)
 
 
-def test_a_persistent_link_that_is_made_temporary_ends(standing: Service) -> None:
-    name = standing.link("guest", podIndex=1)
-    standing.await_bound(name)
-    standing.kubectl.patch("podlink", name, {"spec": {"ttlSeconds": 1}}).expect_success()
-    standing.await_gone(name)
+def test_a_persistent_link_that_is_made_temporary_ends(shared_service: Service) -> None:
+    name = shared_service.link("guest", podIndex=1)
+    shared_service.await_bound(name)
+    shared_service.kubectl.patch("podlink", name, {"spec": {"ttlSeconds": 1}}).expect_success()
+    shared_service.await_deleted(name)
 
 
-def test_a_link_that_had_expired_before_it_was_created_is_deleted(standing: Service) -> None:
-    standing.await_gone(standing.link("late", podIndex=1, ttlSeconds=60, renewTime="2026-01-01T00:00:00Z"))
+def test_a_link_that_had_expired_before_it_was_created_is_deleted(shared_service: Service) -> None:
+    shared_service.await_deleted(
+        shared_service.link("late", podIndex=1, ttlSeconds=60, renewTime="2026-01-01T00:00:00Z")
+    )
 
 
-def test_an_expired_link_without_a_route_is_deleted(standing: Service) -> None:
-    name = Service(standing.kubectl, standing.witness, "nowhere").link("alice", ttlSeconds=2)
-    standing.await_link(name, "Pending", "RouteNotFound")
-    standing.await_gone(name)
-    standing.await_news(name, EXPIRED)
+def test_an_expired_link_without_a_route_is_deleted(shared_service: Service) -> None:
+    name = Service(shared_service.kubectl, shared_service.client, "nowhere").link("alice", ttlSeconds=2)
+    shared_service.await_link(name, "Pending", "RouteNotFound")
+    shared_service.await_deleted(name)
+    shared_service.await_events(name, EXPIRED)
 
 
-def test_an_expired_link_into_another_namespace_is_deleted(standing: Service, installed: Kubectl) -> None:
+def test_an_expired_link_into_another_namespace_is_deleted(shared_service: Service, installed: Kubectl) -> None:
     foreign = pod_link(uid="foreign", namespace="kube-system", ttlSeconds=20)
-    with unguarded(standing, installed):
-        eventually(lambda: slips_in(standing, foreign), "it gets in")
-        standing.await_link("game.foreign", "Rejected", "NotLocalNamespace")
+    with without_policy(shared_service, installed):
+        eventually(lambda: is_admitted(shared_service, foreign), "it gets in")
+        shared_service.await_link("game.foreign", "Rejected", "NotLocalNamespace")
         past = {"spec": {"renewTime": "2026-01-01T00:00:00Z"}}
-        standing.kubectl.patch("podlink", "game.foreign", past).expect_success()
-        standing.await_gone("game.foreign")
+        shared_service.kubectl.patch("podlink", "game.foreign", past).expect_success()
+        shared_service.await_deleted("game.foreign")
 
 
-def test_an_expired_link_that_somebody_else_holds_with_a_finalizer_ends_with_it(standing: Service) -> None:
-    name = standing.link("held", podIndex=1, ttlSeconds=3)
+def test_an_expired_link_that_somebody_else_holds_with_a_finalizer_ends_with_it(shared_service: Service) -> None:
+    name = shared_service.link("held", podIndex=1, ttlSeconds=3)
     hold = {"metadata": {"finalizers": ["example.com/hold"]}}
-    standing.witness.patch(PodLink, name, standing.namespace, hold)
-    eventually(lambda: "deletionTimestamp" in standing.get(name)["metadata"], "its deletion has begun")
-    see_one_expire(standing, "after-held")
-    standing.witness.patch(PodLink, name, standing.namespace, {"metadata": {"finalizers": None}})
-    standing.await_gone(name)
+    shared_service.client.patch(PodLink, name, shared_service.namespace, hold)
+    eventually(lambda: "deletionTimestamp" in shared_service.get(name)["metadata"], "its deletion has begun")
+    see_one_expire(shared_service, "after-held")
+    shared_service.client.patch(PodLink, name, shared_service.namespace, {"metadata": {"finalizers": None}})
+    shared_service.await_deleted(name)
 
 
 def see_one_expire(service: Service, uid: str) -> None:
     """Make a link that ends later than all that are there already, and see it go."""
-    service.await_gone(service.link(uid, podIndex=0, ttlSeconds=3))
+    service.await_deleted(service.link(uid, podIndex=0, ttlSeconds=3))
 
 
 def at(text: str) -> datetime:

@@ -3,9 +3,9 @@
 import pytest
 from pykube.objects import Pod
 
-from harness.patience import eventually
-from harness.service import DENIES_NEW_CALLS, NOT_READY, READY, SAYS_NOTHING, SHUT_DOWN, Service, condition_of
-from harness.witness import PodLink
+from support.independent_client import PodLink
+from support.service import DENY_NEW_CALLS, NO_ROUTING_STATE, NOT_READY, READY, SHUT_DOWN, Service, condition_of
+from support.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("operator")
 
@@ -24,18 +24,18 @@ def test_a_link_without_its_route_waits_for_it(service: Service) -> None:
 
 
 def test_a_link_without_its_workload_waits_for_it(service: Service) -> None:
-    service.make_route()
+    service.create_route()
     pinned, chosen = service.link("alice", podIndex=1), service.link("bob")
     for name in (pinned, chosen):
         service.await_link(name, "Pending", "WorkloadNotFound")
-    service.make_pods()
+    service.create_pods()
     assert service.await_bound(pinned)["podName"] == "game-1"
     service.await_bound(chosen)
 
 
 def test_a_link_to_a_pod_that_does_not_exist_yet_waits_for_it(service: Service) -> None:
     service.start(replicas=2)
-    with service.only_pods(2):
+    with service.pod_quota(2):
         service.scale(3)
         service.await_status(replicas=3)
         name = service.link("alice", podIndex=2)
@@ -44,7 +44,7 @@ def test_a_link_to_a_pod_that_does_not_exist_yet_waits_for_it(service: Service) 
 
 
 def test_a_link_to_a_pod_that_is_not_asked_for_yet_waits_for_it(game: Service) -> None:
-    game.on_pod_lost("Rebind")
+    game.set_on_pod_lost("Rebind")
     name = game.link("alice", podIndex=4)
     game.await_link(name, "Pending", "PodNotFound")
     game.scale(5)
@@ -52,7 +52,7 @@ def test_a_link_to_a_pod_that_is_not_asked_for_yet_waits_for_it(game: Service) -
 
 
 def test_a_link_to_a_pod_that_is_not_asked_for_within_the_grace_is_moved(game: Service) -> None:
-    game.on_pod_lost("Rebind", 1)
+    game.set_on_pod_lost("Rebind", 1)
     name = game.link("alice", podIndex=4)
     eventually(lambda: game.get(name)["spec"]["podIndex"] != 4, "it is moved")
     assert game.await_bound(name)["podIndex"] in {0, 1, 2}
@@ -68,23 +68,23 @@ def test_a_link_to_a_pod_that_is_not_ready_waits_for_it(game: Service) -> None:
 
 
 def test_a_link_to_a_pod_that_is_shut_down_waits_for_it(game: Service) -> None:
-    game.on_pod_lost("Rebind")
+    game.set_on_pod_lost("Rebind")
     game.annotate(1, SHUT_DOWN)
     game.await_pod(1, routingState="Shutdown")
     name = game.link("alice", podIndex=1)
     game.await_link(name, "Pending", "PodNotRoutable")
-    game.annotate(1, SAYS_NOTHING)
+    game.annotate(1, NO_ROUTING_STATE)
     game.await_bound(name)
 
 
 def test_a_link_that_leaves_the_choice_waits_while_every_pod_denies_new_calls(game: Service) -> None:
     for index in range(3):
-        game.annotate(index, DENIES_NEW_CALLS)
+        game.annotate(index, DENY_NEW_CALLS)
     game.await_status(bestPodIndex=None)
     name = game.link("alice")
     game.await_link(name, "Pending", "NoAvailablePod")
     assert "podIndex" not in game.get(name)["spec"]
-    game.annotate(2, SAYS_NOTHING)
+    game.annotate(2, NO_ROUTING_STATE)
     assert game.await_bound(name)["podName"] == "game-2"
 
 
@@ -97,7 +97,7 @@ def test_a_link_that_leaves_the_choice_waits_while_the_route_denies_new_calls(se
 
 
 def test_a_link_that_names_a_pod_which_denies_new_calls_is_bound(game: Service) -> None:
-    game.annotate(1, DENIES_NEW_CALLS)
+    game.annotate(1, DENY_NEW_CALLS)
     game.await_pod(1, routingState="DenyNewCall")
     assert game.await_bound(game.link("alice", podIndex=1))["podName"] == "game-1"
 
@@ -106,15 +106,15 @@ def test_an_operators_word_on_a_pod_keeps_new_users_from_it(service: Service) ->
     service.start(pods=[{"index": 0, "routingState": "DenyNewCall"}, {"index": 2, "routingState": "Shutdown"}])
     service.link_all(f"user-{number}" for number in range(5))
     service.await_all_bound(5)
-    assert service.spread() == {1: 5}
+    assert service.links_by_pod() == {1: 5}
 
 
 def test_a_link_that_is_deleted_while_it_waits_holds_nobody_up(game: Service) -> None:
-    game.on_pod_lost("Rebind")
+    game.set_on_pod_lost("Rebind")
     doomed = game.link_all((f"doomed-{number}" for number in range(20)), podIndex=7)
     for name in doomed:
         game.await_link(name, "Pending", "PodNotFound")
-    game.witness.at_once(lambda name: game.witness.delete(PodLink, name, game.namespace), doomed)
+    game.client.in_parallel(lambda name: game.client.delete(PodLink, name, game.namespace), doomed)
     game.scale(8)
     assert game.await_bound(game.link("alice", podIndex=7))["podName"] == "game-7"
     assert [link["metadata"]["name"] for link in game.links()] == ["game.alice"]
@@ -127,30 +127,30 @@ def test_links_outlive_their_route_and_are_bound_to_the_same_pods_again(game: Se
     for name in names:
         status = game.await_link(name, "Pending", "RouteNotFound")
         assert "host" not in status
-    game.make_route()
+    game.create_route()
     assert {name: game.await_bound(name)["podName"] for name in names} == before
 
 
 def test_a_route_may_name_a_workload_of_another_name(service: Service) -> None:
-    service.make_pods()
-    service.make_route("lobby", workloadRef={"name": "game"})
-    lobby = Service(service.kubectl, service.witness, "lobby")
+    service.create_pods()
+    service.create_route("lobby", workloadRef={"name": "game"})
+    lobby = Service(service.kubectl, service.client, "lobby")
     assert lobby.await_bound(lobby.link("alice", podIndex=1))["host"] == f"game-1.game.{service.namespace}.svc"
 
 
 def test_a_link_to_a_kind_of_workload_that_is_not_supported_waits(service: Service) -> None:
-    service.make_pods()
-    service.make_route(workloadRef={"kind": "DaemonSet"})
+    service.create_pods()
+    service.create_route(workloadRef={"kind": "DaemonSet"})
     name, why = service.link("alice", podIndex=1), "Kind DaemonSet of apps/v1 has no scale subresource"
     service.await_link(name, "Pending", "WorkloadNotFound")
     assert condition_of(service.get(name))["message"] == why
-    service.await_finding("WorkloadFound", "False", "WorkloadKindNotSupported", why)
+    service.await_condition("WorkloadFound", "False", "WorkloadKindNotSupported", why)
 
 
 def test_a_statefulset_that_was_made_anew_takes_the_links_that_wait(game: Service) -> None:
     game.kubectl.run("delete", "statefulset", "game").expect_success()
-    eventually(lambda: not game.witness.all(Pod, game.namespace), "the pods are gone")
+    eventually(lambda: not game.client.all(Pod, game.namespace), "the pods are gone")
     name = game.link("alice", podIndex=1)
     game.await_link(name, "Pending", "WorkloadNotFound")
-    game.make_stateful_set()
+    game.create_stateful_set()
     game.await_bound(name)

@@ -4,15 +4,15 @@ from collections import Counter
 
 import pytest
 
-from harness.operator import OperatorProcess
-from harness.recorder import Recorder
-from harness.service import Service
-from harness.sizes import links
-from harness.stillness import stays
+from support.link_recorder import LinkRecorder
+from support.operator_process import OperatorProcess
+from support.scale import scaled
+from support.service import Service
+from support.stillness import stays
 
-pytestmark = pytest.mark.usefixtures("operator", "nothing_else_happens")
+pytestmark = pytest.mark.usefixtures("operator", "quiet_cluster")
 
-WAVE = links(400, 5000)
+WAVE = scaled(400, 5000)
 OURS, EVENTS = "statefulroute.io", "events.k8s.io"
 
 PINNED, CHOSEN = ["created", "Bound"], ["created", "chosen", "Bound"]
@@ -21,41 +21,43 @@ PINNED, CHOSEN = ["created", "Bound"], ["created", "chosen", "Bound"]
 CREATED = {"POST podlinks": WAVE}
 
 
-def test_a_wave_that_names_its_pods_costs_a_write_and_at_most_an_event_each(game: Service, recorder: Recorder) -> None:
-    count = game.witness.count(OURS)
+def test_a_wave_that_names_its_pods_costs_a_write_and_at_most_an_event_each(
+    game: Service, recorder: LinkRecorder
+) -> None:
+    count = game.client.count_requests(OURS)
     names = game.link_each({f"user-{number}": {"podIndex": number % 3} for number in range(WAVE)})
     game.await_all_bound(WAVE)
     game.await_status(links=WAVE)
-    assert of_links(count.all_of("POST", "PATCH", "PUT")) == {**CREATED, "PATCH podlinks/status": WAVE}
-    assert recorder.stories() == dict.fromkeys(names, PINNED)
-    assert told_more_than_once(game) == []
+    assert of_links(count.by_resource("POST", "PATCH", "PUT")) == {**CREATED, "PATCH podlinks/status": WAVE}
+    assert recorder.all_transitions() == dict.fromkeys(names, PINNED)
+    assert reported_repeatedly(game) == []
 
 
 def test_a_wave_that_leaves_the_choice_costs_two_writes_and_at_most_an_event_each(
-    game: Service, recorder: Recorder
+    game: Service, recorder: LinkRecorder
 ) -> None:
-    count = game.witness.count(OURS)
+    count = game.client.count_requests(OURS)
     names = game.link_all(f"user-{number}" for number in range(WAVE))
     game.await_all_bound(WAVE)
     game.await_status(links=WAVE)
-    made = of_links(count.all_of("POST", "PATCH", "PUT"))
+    made = of_links(count.by_resource("POST", "PATCH", "PUT"))
     assert made == {**CREATED, "PATCH podlinks": WAVE, "PATCH podlinks/status": WAVE}
-    assert recorder.stories() == dict.fromkeys(names, CHOSEN)
-    assert told_more_than_once(game) == []
-    assert max(game.spread().values()) <= 1.1 * WAVE / 3
+    assert recorder.all_transitions() == dict.fromkeys(names, CHOSEN)
+    assert reported_repeatedly(game) == []
+    assert max(game.links_by_pod().values()) <= 1.1 * WAVE / 3
 
 
 def test_a_restart_among_a_wave_writes_and_tells_nothing(
-    game: Service, operator: OperatorProcess, recorder: Recorder
+    game: Service, operator: OperatorProcess, recorder: LinkRecorder
 ) -> None:
     game.link_all(f"user-{number}" for number in range(WAVE))
     game.await_all_bound(WAVE)
     game.await_status(links=WAVE)
     operator.stop()
-    before, count = recorder.stories(), game.witness.count(OURS, EVENTS)
+    before, count = recorder.all_transitions(), game.client.count_requests(OURS, EVENTS)
     operator.start()
-    stays(lambda: count.all_of("POST", "PATCH", "PUT") == {}, "nothing is written or told after a restart")
-    assert recorder.stories() == before
+    stays(lambda: count.by_resource("POST", "PATCH", "PUT") == {}, "nothing is written or told after a restart")
+    assert recorder.all_transitions() == before
 
 
 def of_links(requests: dict[str, int]) -> dict[str, int]:
@@ -63,7 +65,7 @@ def of_links(requests: dict[str, int]) -> dict[str, int]:
     return {request: number for request, number in requests.items() if "podlinks" in request}
 
 
-def told_more_than_once(game: Service) -> list[tuple[str, str]]:
+def reported_repeatedly(game: Service) -> list[tuple[str, str]]:
     """The links of which the same was told again; a wave tells of some, for events have a budget."""
     events = game.events()
     assert events, "nothing was told at all"

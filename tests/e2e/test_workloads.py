@@ -7,11 +7,11 @@ import pykube
 import pytest
 from pykube.objects import Deployment, Pod, ReplicaSet
 
-from harness.kubectl import Kubectl
-from harness.patience import eventually
-from harness.recorder import Recorder
-from harness.service import SHUT_DOWN, Service, condition_of
-from harness.witness import PodLink, StatefulRoute
+from support.independent_client import PodLink, StatefulRoute
+from support.kubectl import Kubectl
+from support.link_recorder import LinkRecorder
+from support.service import SHUT_DOWN, Service, condition_of
+from support.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("operator")
 
@@ -35,9 +35,9 @@ def fleet(service: Service, kind: str) -> Service:
 
 def start(service: Service, kind: str, **route: Any) -> None:
     """Make a workload of three pods and its route, and wait until the operator has seen all pods Ready."""
-    service.make_workload(kind)
+    service.create_workload(kind)
     settings = {"statePeriodSeconds": 1, "workloadPeriodSeconds": 1, "onPodLost": {"graceSeconds": A_DAY}}
-    service.make_route(workloadRef={"kind": kind}, **settings | route)
+    service.create_route(workloadRef={"kind": kind}, **settings | route)
     service.await_pods(3)
 
 
@@ -48,7 +48,7 @@ def pods_of(service: Service) -> list[str]:
 
 def test_links_name_the_pods_of_such_a_workload(fleet: Service, kind: str) -> None:
     pods = pods_of(fleet)
-    assert pods == sorted(each["metadata"]["name"] for each in fleet.witness.all(Pod, fleet.namespace))
+    assert pods == sorted(each["metadata"]["name"] for each in fleet.client.all(Pod, fleet.namespace))
     named, chosen = fleet.link("named", podName=pods[0]), fleet.link("chosen")
     status = fleet.await_bound(named)
     assert status["podName"] == pods[0]
@@ -58,13 +58,13 @@ def test_links_name_the_pods_of_such_a_workload(fleet: Service, kind: str) -> No
     assert "podIndex" not in status
     assert fleet.get(chosen)["spec"] == {"routeName": "game", "uid": "chosen", "podName": status["podName"]}
     fleet.await_pod(pods[0], index=None, links=1)
-    assert fleet.finding("WorkloadFound") == ("True", "WorkloadFound", f"{kind} 'game' exists")
+    assert fleet.condition("WorkloadFound") == ("True", "WorkloadFound", f"{kind} 'game' exists")
     free = next(pod for pod in pods if pod not in {pods[0], status["podName"]})
     fleet.await_status(links=2, bestPodIndex=None, bestPodName=free)
 
 
 def test_a_scale_down_takes_the_pod_with_the_fewest_users_and_they_move_at_once(
-    fleet: Service, recorder: Recorder
+    fleet: Service, recorder: LinkRecorder
 ) -> None:
     full, emptiest, middle = pods_of(fleet)
     users = {
@@ -73,7 +73,7 @@ def test_a_scale_down_takes_the_pod_with_the_fewest_users_and_they_move_at_once(
     fleet.link_each({f"user-{uid}": {"podName": pod} for uid, pod in users.items()})
     fleet.await_all_bound(8)
     for pod, cost in ((full, "4"), (emptiest, "1"), (middle, "3")):
-        eventually(lambda pod=pod, cost=cost: fleet.notes(Pod, pod).get(COST) == cost, f"{pod} costs {cost}")
+        eventually(lambda pod=pod, cost=cost: fleet.annotations(Pod, pod).get(COST) == cost, f"{pod} costs {cost}")
     fleet.kubectl.run("scale", fleet.route()["spec"]["workloadRef"]["kind"], "game", "--replicas=2").expect_success()
     fleet.await_pods(2)
     assert set(pods_of(fleet)) == {full, middle}
@@ -82,8 +82,8 @@ def test_a_scale_down_takes_the_pod_with_the_fewest_users_and_they_move_at_once(
     assert status["podName"] == middle
     assert "podIndex" not in status["previous"]
     told = ("Warning", "PodLost", f"moved from pod '{emptiest}' to pod '{middle}'")
-    fleet.await_news(moved, ("Normal", "Bound", f"bound to pod '{emptiest}'"), told)
-    stories = {name: story for name, story in recorder.stories().items() if name != moved}
+    fleet.await_events(moved, ("Normal", "Bound", f"bound to pod '{emptiest}'"), told)
+    stories = {name: story for name, story in recorder.all_transitions().items() if name != moved}
     assert all(story == ["created", "Bound"] for story in stories.values())
 
 
@@ -93,15 +93,15 @@ def test_what_is_noted_on_such_a_workload_goes_with_its_route(fleet: Service, ki
     for pod in pods:
         fleet.report(pod, 4, 4)
     fleet.await_status(workloadState="High", workloadLoad=4)
-    fleet.await_notes(KINDS[kind], "game", workload_state="High", workload_load="4")
-    fleet.await_notes(Pod, pods[0], weighted_load="4")
-    eventually(lambda: fleet.notes(Pod, pods[0]).get(COST) == "1", "its user is counted")
-    assert [COST in fleet.notes(Pod, pod) for pod in pods[1:]] == [False, False]
+    fleet.await_annotations(KINDS[kind], "game", workload_state="High", workload_load="4")
+    fleet.await_annotations(Pod, pods[0], weighted_load="4")
+    eventually(lambda: fleet.annotations(Pod, pods[0]).get(COST) == "1", "its user is counted")
+    assert [COST in fleet.annotations(Pod, pod) for pod in pods[1:]] == [False, False]
     fleet.kubectl.run("delete", "statefulroute", "game", "--timeout=30s").expect_success()
-    fleet.await_notes(KINDS[kind], "game", workload_state=None, workload_load=None, workload_time=None)
+    fleet.await_annotations(KINDS[kind], "game", workload_state=None, workload_load=None, workload_time=None)
     for pod in pods:
-        fleet.await_notes(Pod, pod, weighted_load=None, load_state="4")
-        assert COST not in fleet.notes(Pod, pod)
+        fleet.await_annotations(Pod, pod, weighted_load=None, load_state="4")
+        assert COST not in fleet.annotations(Pod, pod)
 
 
 def test_a_pod_that_is_named_may_be_drained_by_its_name(service: Service) -> None:
@@ -141,9 +141,9 @@ def test_a_link_that_names_its_pod_in_the_wrong_way_waits_and_says_the_right_one
     said = "StatefulRoute 'game' has no pod of index 0 now: its pods are named by podName"
     assert condition_of(service.get(by_index))["message"] == said
     change = {"spec": {"podIndex": None, "podName": pods_of(service)[1]}}
-    service.witness.patch(PodLink, by_index, service.namespace, change)
+    service.client.patch(PodLink, by_index, service.namespace, change)
     assert service.await_bound(by_index)["podName"] == pods_of(service)[1]
-    other = Service(service.kubectl, service.witness, "other")
+    other = Service(service.kubectl, service.client, "other")
     other.start(1, onPodLost={"graceSeconds": A_DAY})
     by_name = other.link("by-name", podName="other-0")
     other.await_link(by_name, "Pending", "PodNotFound")
@@ -152,21 +152,21 @@ def test_a_link_that_names_its_pod_in_the_wrong_way_waits_and_says_the_right_one
 
 
 def test_a_workload_that_is_made_after_its_route_is_found_however_long_the_period_is(service: Service) -> None:
-    service.make_route(workloadRef={"kind": "Deployment"}, statePeriodSeconds=A_DAY)
+    service.create_route(workloadRef={"kind": "Deployment"}, statePeriodSeconds=A_DAY)
     missing = f"Deployment 'game' does not exist in namespace '{service.namespace}'"
-    service.await_finding("WorkloadFound", "False", "WorkloadNotFound", missing)
+    service.await_condition("WorkloadFound", "False", "WorkloadNotFound", missing)
     waiting = service.link("early")
     service.await_link(waiting, "Pending", "WorkloadNotFound")
-    service.make_workload("Deployment", 2)
+    service.create_workload("Deployment", 2)
     service.await_pods(2)
     assert service.await_bound(waiting)["podName"] in pods_of(service)
     service.kubectl.run("delete", "deployment", "game").expect_success()
-    service.await_finding("WorkloadFound", "False", "WorkloadNotFound", missing)
+    service.await_condition("WorkloadFound", "False", "WorkloadNotFound", missing)
 
 
 def test_a_stateful_set_may_count_from_another_number(service: Service) -> None:
-    service.make_pods(3, ordinals={"start": 5})
-    service.make_route(onPodLost={"graceSeconds": A_DAY})
+    service.create_pods(3, ordinals={"start": 5})
+    service.create_route(onPodLost={"graceSeconds": A_DAY})
     service.await_pods(3)
     assert [pod["index"] for pod in service.route_status()["pods"]] == [5, 6, 7]
     first, below = service.link("first"), service.link("below", podIndex=2)
@@ -215,9 +215,7 @@ def make_crew(service: Service, replicas: int) -> None:
     """Make a Crew of the service's name; its controller, who makes its pods, is the test."""
     metadata = {"name": service.name, "namespace": service.namespace}
     spec = {"replicas": replicas}
-    crew = Crew(
-        service.witness.client, {"apiVersion": Crew.version, "kind": "Crew", "metadata": metadata, "spec": spec}
-    )
+    crew = Crew(service.client.http, {"apiVersion": Crew.version, "kind": "Crew", "metadata": metadata, "spec": spec})
     crew.create()
     crew.patch(
         {"status": {"selector": f"app={service.name},tier in (front,back)", "replicas": 0}}, subresource="status"
@@ -228,7 +226,7 @@ def make_member(service: Service, name: str, tier: str = "front") -> None:
     """Make one pod of the crew."""
     template = service.pod_template()
     metadata = {"name": name, "labels": {**template["metadata"]["labels"], "tier": tier}}
-    service.witness.create(
+    service.client.create(
         {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}, service.namespace
     )
 
@@ -239,7 +237,7 @@ def test_a_kind_of_ones_own_is_routed_to_by_its_scale(service: Service) -> None:
     make_crew(service, 2)
     for name, tier in (("ann", "front"), ("ben", "back"), ("zoe", "outside")):
         make_member(service, name, tier)
-    service.make_route(workloadRef=reference, workloadPeriodSeconds=1, onPodLost={"graceSeconds": A_DAY})
+    service.create_route(workloadRef=reference, workloadPeriodSeconds=1, onPodLost={"graceSeconds": A_DAY})
     service.await_pods(2)
     assert pods_of(service) == ["ann", "ben"]
     own, other = service.link("own", podName="ben"), service.link("other")
@@ -248,16 +246,16 @@ def test_a_kind_of_ones_own_is_routed_to_by_its_scale(service: Service) -> None:
     service.report("ann", 1, 1)
     service.report("ben", 1, 1)
     service.await_status(workloadState="Normal")
-    service.await_notes(Crew, "game", workload_state="Normal", workload_load="1")
+    service.await_annotations(Crew, "game", workload_state="Normal", workload_load="1")
     service.kubectl.run("scale", "crew", "game", "--replicas=3").expect_success()
     make_member(service, "cyd")
     service.await_pods(3)
-    service.witness.delete(Pod, "ben", service.namespace)
+    service.client.delete(Pod, "ben", service.namespace)
     service.await_moved(own, "ben")
     assert service.get(other)["spec"]["podName"] == "ann"
-    assert COST not in service.notes(Pod, "ann")
-    service.witness.delete(StatefulRoute, "game", service.namespace)
-    service.await_notes(Crew, "game", workload_state=None, workload_load=None, workload_time=None)
+    assert COST not in service.annotations(Pod, "ann")
+    service.client.delete(StatefulRoute, "game", service.namespace)
+    service.await_annotations(Crew, "game", workload_state=None, workload_load=None, workload_time=None)
 
 
 NOT_ROUTABLE = {
@@ -289,10 +287,10 @@ NOT_ROUTABLE = {
 @pytest.mark.usefixtures("crews")
 def test_what_cannot_be_routed_to_is_told_with_the_reason(service: Service) -> None:
     make_crew(service, 1)
-    service.make_route()
+    service.create_route()
     waiting = service.link("alice")
     for api_version, kind, why in NOT_ROUTABLE.values():
         service.edit_route(workloadRef={"apiVersion": api_version, "kind": kind})
-        service.await_finding("WorkloadFound", "False", "WorkloadKindNotSupported", why)
-        assert service.finding("Ready") == ("False", "WorkloadKindNotSupported", why)
+        service.await_condition("WorkloadFound", "False", "WorkloadKindNotSupported", why)
+        assert service.condition("Ready") == ("False", "WorkloadKindNotSupported", why)
         eventually(lambda why=why: condition_of(service.get(waiting)).get("message") == why, "the link says so too")

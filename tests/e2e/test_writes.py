@@ -7,49 +7,49 @@ import pytest
 from pykube.exceptions import HTTPError
 from pykube.objects import Deployment, Pod, StatefulSet
 
-from harness.operator import OperatorProcess
-from harness.patience import eventually
-from harness.recorder import Recorder
-from harness.service import NOT_READY, Service
-from harness.stillness import stays
+from support.link_recorder import LinkRecorder
+from support.operator_process import OperatorProcess
+from support.service import NOT_READY, Service
+from support.stillness import stays
+from support.waiting import eventually
 
-pytestmark = pytest.mark.usefixtures("operator", "nothing_else_happens")
+pytestmark = pytest.mark.usefixtures("operator", "quiet_cluster")
 
 PINNED = ["created", "Bound"]
 CHOSEN = ["created", "chosen", "Bound"]
 DELETED = [*PINNED, "deleted"]
 
 
-def test_a_link_that_names_its_pod_costs_one_write(game: Service, recorder: Recorder) -> None:
+def test_a_link_that_names_its_pod_costs_one_write(game: Service, recorder: LinkRecorder) -> None:
     game.await_bound(game.link("first", podIndex=0))
-    count = game.witness.count()
+    count = game.client.count_requests()
     names = game.link_all((f"user-{number}" for number in range(50)), podIndex=1)
     game.await_all_bound(51)
-    assert {name: recorder.story(name) for name in names} == dict.fromkeys(names, PINNED)
-    assert count.of("PATCH", "podlinks", "status", 200) == 50
+    assert {name: recorder.transitions(name) for name in names} == dict.fromkeys(names, PINNED)
+    assert count.total("PATCH", "podlinks", "status", 200) == 50
     assert podlink_patches(count.patches()) == {"podlinks/status": 50}
 
 
-def test_a_link_that_leaves_the_choice_costs_two_writes(game: Service, recorder: Recorder) -> None:
-    count = game.witness.count()
+def test_a_link_that_leaves_the_choice_costs_two_writes(game: Service, recorder: LinkRecorder) -> None:
+    count = game.client.count_requests()
     names = game.link_all(f"user-{number}" for number in range(50))
     game.await_all_bound(50)
-    assert {name: recorder.story(name) for name in names} == dict.fromkeys(names, CHOSEN)
-    assert count.of("PATCH", "podlinks", "", 200) == 50
-    assert count.of("PATCH", "podlinks", "status", 200) == 50
+    assert {name: recorder.transitions(name) for name in names} == dict.fromkeys(names, CHOSEN)
+    assert count.total("PATCH", "podlinks", "", 200) == 50
+    assert count.total("PATCH", "podlinks", "status", 200) == 50
     assert podlink_patches(count.patches()) == {"podlinks": 50, "podlinks/status": 50}
 
 
-def test_a_link_that_waits_costs_one_write_until_it_is_bound(game: Service, recorder: Recorder) -> None:
-    with game.only_pods(3):
+def test_a_link_that_waits_costs_one_write_until_it_is_bound(game: Service, recorder: LinkRecorder) -> None:
+    with game.pod_quota(3):
         game.scale(4)
         game.await_status(replicas=4)
         names = game.link_all((f"user-{number}" for number in range(20)), podIndex=3)
         for name in names:
             game.await_link(name, "Pending", "PodNotFound")
-        count = game.witness.count()
+        count = game.client.count_requests()
     game.await_all_bound(20)
-    stories = recorder.stories()
+    stories = recorder.all_transitions()
     # The pod is seen once before it is Ready, unless it becomes Ready in the same moment.
     assert all(
         story in (["created", "Pending", "Bound"], ["created", "Pending", "Pending", "Bound"])
@@ -65,60 +65,62 @@ def test_a_link_bears_no_mark_of_the_operator(game: Service) -> None:
         assert not metadata.keys() & {"finalizers", "annotations", "labels", "ownerReferences"}
 
 
-def test_a_link_is_gone_as_soon_as_it_is_deleted_and_costs_no_write(game: Service, recorder: Recorder) -> None:
+def test_a_link_is_gone_as_soon_as_it_is_deleted_and_costs_no_write(game: Service, recorder: LinkRecorder) -> None:
     names = game.link_all((f"user-{number}" for number in range(20)), podIndex=1)
     game.await_all_bound(20)
-    count = game.witness.count()
+    count = game.client.count_requests()
     game.kubectl.run("delete", "podlinks", "--all").expect_success()
     game.await_status(links=0)
     assert podlink_patches(count.patches()) == {}
-    assert {name: recorder.story(name) for name in names} == dict.fromkeys(names, DELETED)
+    assert {name: recorder.transitions(name) for name in names} == dict.fromkeys(names, DELETED)
 
 
-def test_a_pods_restart_rewrites_no_link(game: Service, recorder: Recorder) -> None:
+def test_a_pods_restart_rewrites_no_link(game: Service, recorder: LinkRecorder) -> None:
     names = game.link_all(f"user-{number}" for number in range(30))
     game.await_all_bound(30)
-    count = game.witness.count()
+    count = game.client.count_requests()
     for _ in range(2):
         replace_pod(game, 1)
     assert podlink_patches(count.patches()) == {}
-    assert {name: recorder.story(name) for name in names} == dict.fromkeys(names, CHOSEN)
+    assert {name: recorder.transitions(name) for name in names} == dict.fromkeys(names, CHOSEN)
 
 
-def test_a_rolling_restart_rewrites_no_link(game: Service, recorder: Recorder) -> None:
+def test_a_rolling_restart_rewrites_no_link(game: Service, recorder: LinkRecorder) -> None:
     names = game.link_all(f"user-{number}" for number in range(30))
     game.await_all_bound(30)
     before = game.pod_ids()
-    count = game.witness.count()
+    count = game.client.count_requests()
     game.kubectl.run("rollout", "restart", "statefulset/game").expect_success()
     game.kubectl.run("rollout", "status", "statefulset/game", "--timeout=50s").expect_success()
     assert not before & game.pod_ids()
     game.await_pods(3)
     assert podlink_patches(count.patches()) == {}
-    assert {name: recorder.story(name) for name in names} == dict.fromkeys(names, CHOSEN)
+    assert {name: recorder.transitions(name) for name in names} == dict.fromkeys(names, CHOSEN)
 
 
-def test_of_many_who_create_the_same_links_one_each_wins(game: Service, recorder: Recorder) -> None:
+def test_of_many_who_create_the_same_links_one_each_wins(game: Service, recorder: LinkRecorder) -> None:
     uids = [f"user-{number}" for number in range(100)]
     attempts = random.sample(uids * 5, k=500)
-    count = game.witness.count()
-    codes = Counter(game.witness.at_once(lambda uid: create(game, uid), attempts))
+    count = game.client.count_requests()
+    codes = Counter(game.client.in_parallel(lambda uid: create(game, uid), attempts))
     assert codes == {201: 100, 409: 400}
-    assert (count.of("POST", "podlinks", code=201), count.of("POST", "podlinks", code=409)) == (100, 400)
+    assert (count.total("POST", "podlinks", code=201), count.total("POST", "podlinks", code=409)) == (100, 400)
     game.await_all_bound(100)
     assert {link["spec"]["uid"] for link in game.links()} == set(uids)
-    assert recorder.stories() == {f"game.{uid}": CHOSEN for uid in uids}
-    assert sorted(game.spread().values()) == [33, 33, 34]
+    assert recorder.all_transitions() == {f"game.{uid}": CHOSEN for uid in uids}
+    assert sorted(game.links_by_pod().values()) == [33, 33, 34]
 
 
-def test_a_restart_of_the_operator_writes_nothing(game: Service, operator: OperatorProcess, recorder: Recorder) -> None:
-    chat = Service(game.kubectl, game.witness, "chat")
-    chat.make_workload("Deployment", 1)
-    chat.make_route(workloadRef={"kind": "Deployment"}, workloadPeriodSeconds=1, statePeriodSeconds=1)
+def test_a_restart_of_the_operator_writes_nothing(
+    game: Service, operator: OperatorProcess, recorder: LinkRecorder
+) -> None:
+    chat = Service(game.kubectl, game.client, "chat")
+    chat.create_workload("Deployment", 1)
+    chat.create_route(workloadRef={"kind": "Deployment"}, workloadPeriodSeconds=1, statePeriodSeconds=1)
     chat.await_pods(1)
     chat.report(chat.route_status()["bestPodName"], 3, 2)
-    nowhere = Service(game.kubectl, game.witness, "nowhere")
-    nowhere.make_route()
+    nowhere = Service(game.kubectl, game.client, "nowhere")
+    nowhere.create_route()
     game.link_all(f"user-{number}" for number in range(40))
     game.link_all((f"room-{number}" for number in range(40)), podIndex=1, ttlSeconds=3600)
     chat.link_all(f"user-{number}" for number in range(20))
@@ -126,25 +128,25 @@ def test_a_restart_of_the_operator_writes_nothing(game: Service, operator: Opera
     game.edit_route(workloadPeriodSeconds=1, statePeriodSeconds=1)
     for index in range(3):
         game.report(index, 4, index)
-        game.await_notes(Pod, f"game-{index}", weighted_load=("1.2", "1.9", "2.6")[index])
+        game.await_annotations(Pod, f"game-{index}", weighted_load=("1.2", "1.9", "2.6")[index])
     game.annotate(2, NOT_READY)
     game.await_pod(2, serviceState="NotReady")
-    game.await_notes(StatefulSet, "game", workload_state="Normal", workload_load="1.55")
-    chat.await_notes(Deployment, "chat", workload_state="Normal", workload_load="2.3")
+    game.await_annotations(StatefulSet, "game", workload_state="Normal", workload_load="1.55")
+    chat.await_annotations(Deployment, "chat", workload_state="Normal", workload_load="2.3")
     waiting = [
         (nowhere.link("alice"), "WorkloadNotFound"),
         (game.link("late", podIndex=2), "PodNotRoutable"),
-        (Service(game.kubectl, game.witness, "absent").link("alice"), "RouteNotFound"),
+        (Service(game.kubectl, game.client, "absent").link("alice"), "RouteNotFound"),
     ]
     for name, reason in waiting:
         game.await_link(name, "Pending", reason)
     game.await_status(links=81)
     chat.await_status(links=20)
-    before, noted = recorder.stories(), versions(game)
-    count = game.witness.count()
+    before, noted = recorder.all_transitions(), versions(game)
+    count = game.client.count_requests()
     operator.restart()
     stays(lambda: count.patches() == {}, "nothing is written after a restart")
-    assert recorder.stories() == before
+    assert recorder.all_transitions() == before
     assert versions(game) == noted
     assert [pod.get("loadState") for pod in game.route_status()["pods"]] == [4, 4, 4]
     game.await_bound(game.link("afterwards", podIndex=0))
@@ -155,7 +157,7 @@ def test_an_idle_operator_writes_nothing(service: Service) -> None:
     service.link_all(f"user-{number}" for number in range(10))
     service.await_all_bound(10)
     service.await_status(links=10)
-    before, count = service.route()["metadata"]["resourceVersion"], service.witness.count()
+    before, count = service.route()["metadata"]["resourceVersion"], service.client.count_requests()
     stays(lambda: count.patches() == {}, "nothing is written over several periods", seconds=4.0)
     assert service.route()["metadata"]["resourceVersion"] == before
 
@@ -163,7 +165,7 @@ def test_an_idle_operator_writes_nothing(service: Service) -> None:
 def versions(game: Service) -> dict[str, str]:
     """The versions of the pods and workloads of a namespace."""
     kinds = (Pod, StatefulSet, Deployment)
-    found = [each for kind in kinds for each in game.witness.all(kind, game.namespace)]
+    found = [each for kind in kinds for each in game.client.all(kind, game.namespace)]
     return {each["metadata"]["uid"]: each["metadata"]["resourceVersion"] for each in found}
 
 

@@ -7,8 +7,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import count
 
-from harness.service import Service
-from harness.witness import CLIENTS
+from support.independent_client import WORKERS
+from support.service import Service
 
 
 class Arrivals:
@@ -40,7 +40,7 @@ class Arrivals:
         return sum(each.done() for each in self._made) / (time.monotonic() - self._begun)
 
     def _arrive(self) -> None:
-        with ThreadPoolExecutor(CLIENTS) as clients:
+        with ThreadPoolExecutor(WORKERS) as clients:
             for number in count():
                 due = self._begun + number / self._rate
                 if self._done.wait(max(0.0, due - time.monotonic())):

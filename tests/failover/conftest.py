@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from failover.pair import NAMESPACE, Pair
-from harness.accounts import Person
-from harness.audit import AuditLog
-from harness.kubectl import Kubectl
-from harness.namespaces import fresh_namespace
-from harness.patience import eventually
-from harness.recorder import Recorder, recording
-from harness.service import Service
-from harness.witness import StatefulRoute, Witness
+from failover.pair import NAMESPACE, OperatorPair
 from localcluster import LocalCluster
+from support.api_user import APIUser
+from support.audit import AuditLog
+from support.independent_client import IndependentClient, StatefulRoute
+from support.kubectl import Kubectl
+from support.link_recorder import LinkRecorder, recording
+from support.namespaces import fresh_namespace
+from support.service import Service
+from support.waiting import eventually
 
 #: What the chart installs by default.
 BASE = Path(__file__).parents[2] / "deploy" / "kustomize"
@@ -30,7 +30,7 @@ BUILD_SECONDS = 1800
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give the test that starts the cluster the time to build it."""
-    first = next((item for item in items if "audited" in getattr(item, "fixturenames", ())), None)
+    first = next((item for item in items if "audited_cluster" in getattr(item, "fixturenames", ())), None)
     if first is not None:
         first.add_marker(pytest.mark.timeout(BUILD_SECONDS))
 
@@ -42,7 +42,7 @@ def audit(tmp_path_factory: pytest.TempPathFactory) -> AuditLog:
 
 
 @pytest.fixture(scope="session")
-def audited(audit: AuditLog) -> Iterator[LocalCluster]:
+def audited_cluster(audit: AuditLog) -> Iterator[LocalCluster]:
     """A cluster with an audit log."""
     if os.environ.get("STATEFULROUTE_KUBECONFIG"):
         pytest.skip("the API server's audit log is read, and it is ended: not in STATEFULROUTE_KUBECONFIG's cluster")
@@ -53,52 +53,54 @@ def audited(audit: AuditLog) -> Iterator[LocalCluster]:
 
 
 @pytest.fixture(scope="session")
-def chief(audited: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
+def admin(audited_cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
     """A kubectl that talks to that cluster as its administrator; what the chart installs is in it."""
-    kubectl = Kubectl(audited.kubectl, audited.kubeconfig, tmp_path_factory.mktemp("kubectl-cache"))
+    kubectl = Kubectl(audited_cluster.kubectl, audited_cluster.kubeconfig, tmp_path_factory.mktemp("kubectl-cache"))
     kubectl.run("apply", "--server-side", "--kustomize", str(BASE)).expect_success()
     eventually(lambda: not kubectl.run("get", "podlinks,statefulroutes").code, "both kinds can be listed")
     return kubectl
 
 
 @pytest.fixture(scope="session")
-def witness(audited: LocalCluster) -> Witness:
+def independent_client(audited_cluster: LocalCluster) -> IndependentClient:
     """A client that shares nothing with the product."""
-    return Witness(audited.kubeconfig)
+    return IndependentClient(audited_cluster.kubeconfig)
 
 
 @pytest.fixture
-def pair(audited: LocalCluster, chief: Kubectl, audit: AuditLog, tmp_path: Path) -> Iterator[Pair]:
+def pair(audited_cluster: LocalCluster, admin: Kubectl, audit: AuditLog, tmp_path: Path) -> Iterator[OperatorPair]:
     """The operators of the two pods of the chart's Deployment, not started yet; their tokens are bound to these."""
-    here, administrator = chief.within(NAMESPACE), Person.of(audited.kubeconfig, NAMESPACE)
+    here, administrator = admin.within(NAMESPACE), APIUser.of(audited_cluster.kubeconfig, NAMESPACE)
     here.run("rollout", "status", f"deployment/{ACCOUNT}", "--timeout=60s").expect_success()
     pods = {pod["metadata"]["name"]: pod for pod in here.get_json("pods")["items"]}
-    tokens = {name: administrator.account(ACCOUNT, pod) for name, pod in pods.items()}
-    made = Pair(
+    tokens = {name: administrator.as_account(ACCOUNT, pod) for name, pod in pods.items()}
+    made = OperatorPair(
         here,
         audit,
         tmp_path,
         {name: who.write_kubeconfig(tmp_path / f"{name}.kubeconfig") for name, who in tokens.items()},
     )
     yield made
-    made.end()
+    made.stop()
 
 
 @pytest.fixture
-def new_game(chief: Kubectl, witness: Witness, pair: Pair) -> Iterator[Callable[[], Service]]:
+def new_game(
+    admin: Kubectl, independent_client: IndependentClient, pair: OperatorPair
+) -> Iterator[Callable[[], Service]]:
     """Gives services of which nothing exists yet, each in a namespace of its own."""
     made: list[Service] = []
     with ExitStack() as stack:
 
         def make() -> Service:
-            made.append(Service(chief.within(stack.enter_context(fresh_namespace(chief))), witness))
+            made.append(Service(admin.within(stack.enter_context(fresh_namespace(admin))), independent_client))
             return made[-1]
 
         yield make
-        pair.end()  # nobody works on what is removed
+        pair.stop()  # nobody works on what is removed
         for each in made:
-            for route in witness.all(StatefulRoute, each.namespace):
-                witness.patch(
+            for route in independent_client.all(StatefulRoute, each.namespace):
+                independent_client.patch(
                     StatefulRoute, route["metadata"]["name"], each.namespace, {"metadata": {"finalizers": None}}
                 )
 
@@ -110,7 +112,7 @@ def game(new_game: Callable[[], Service]) -> Service:
 
 
 @pytest.fixture
-def recorder(witness: Witness, game: Service) -> Iterator[Recorder]:
+def recorder(independent_client: IndependentClient, game: Service) -> Iterator[LinkRecorder]:
     """Records every version of every link of the service."""
-    with recording(witness, game.namespace) as made:
+    with recording(independent_client, game.namespace) as made:
         yield made

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness.audit import AuditLog, Entry
-from harness.kubectl import Kubectl
-from harness.operator import OperatorProcess
-from harness.patience import eventually
+from support.audit import AuditLog, Entry
+from support.kubectl import Kubectl
+from support.operator_process import OperatorProcess
+from support.waiting import eventually
 
 #: Where the chart's pods are, and their Lease.
 NAMESPACE = "statefulroute-system"
@@ -19,12 +19,12 @@ LEASE = "statefulroute-operator"
 #: Whether everything is to be tried, with the times of the chart.
 LONG = bool(os.environ.get("STATEFULROUTE_LONG"))
 
-LEADS = "this operator leads"
-ABANDONED = "this operator leads no more, and ends"
+STARTED_LEADING = "this operator leads"
+STOPPED_LEADING = "this operator leads no more, and ends"
 
 
 @dataclass(frozen=True, slots=True)
-class Times:
+class ElectionTimes:
     """How long a Lease lasts, in seconds."""
 
     duration: int
@@ -42,13 +42,13 @@ class Times:
 
 
 #: Those of the chart, and of client-go.
-USUAL = Times(15, 10, 2)
+DEFAULT_TIMES = ElectionTimes(15, 10, 2)
 
 #: For what is as true of a Lease that is over soon.
-SHORT = Times(4, 2.5, 0.5)
+SHORT_TIMES = ElectionTimes(4, 2.5, 0.5)
 
 
-class Member:
+class Replica:
     """One operator, and what the API server knows of it.
 
     Args:
@@ -63,21 +63,21 @@ class Member:
         self.pod = pod
         self.operator = OperatorProcess(kubeconfig, log_file, "--leader-elect", *options)
         self._audit = audit
-        self._made = datetime.now(UTC)
+        self._created = datetime.now(UTC)
         """When: what an earlier operator of the same pod has asked for does not count."""
 
     @property
-    def leads(self) -> bool:
+    def is_leader(self) -> bool:
         """Whether it has come to lead."""
-        return LEADS in self.operator.text
+        return STARTED_LEADING in self.operator.log_text
 
     def await_leading(self) -> None:
         """Wait until it leads."""
-        eventually(lambda: self.leads, f"{self.pod} leads")
+        eventually(lambda: self.is_leader, f"{self.pod} leads")
 
     def errors(self) -> list[tuple[str, str]]:
         """What it has logged as an error, and the reason that it gives."""
-        return [(line["event"], line.get("why", "")) for line in self.operator.complaints()]
+        return [(line["event"], line.get("why", "")) for line in self.operator.errors()]
 
     def warnings(self) -> list[tuple[str, str]]:
         """What it has logged as a warning, and the error that it gives."""
@@ -85,7 +85,9 @@ class Member:
 
     def entries(self, holds: Callable[[Entry], bool] = lambda _: True) -> list[Entry]:
         """What it has asked for, or those entries of which something holds, in order."""
-        return self._audit.entries(lambda entry: entry.pod == self.pod and entry.received > self._made and holds(entry))
+        return self._audit.entries(
+            lambda entry: entry.pod == self.pod and entry.received > self._created and holds(entry)
+        )
 
     def writes(self, resource: str | None = None) -> list[Entry]:
         """What it has changed or tried to, in order; of every resource unless one is given."""
@@ -93,11 +95,11 @@ class Member:
 
     def lease_writes(self) -> list[Entry]:
         """When it took, renewed or released the Lease."""
-        return [entry for entry in self.writes("leases") if entry.succeeded]
+        return [entry for entry in self.writes("leases") if entry.is_success]
 
     def bindings(self) -> list[Entry]:
         """The links that it has bound, in order."""
-        return [entry for entry in self.writes("podlinks") if entry.verb == "patch" and entry.succeeded]
+        return [entry for entry in self.writes("podlinks") if entry.verb == "patch" and entry.is_success]
 
     def await_binding(self, after: datetime) -> datetime:
         """Wait until it has bound a link after some moment; gives when that was."""
@@ -106,53 +108,53 @@ class Member:
 
 
 @dataclass(slots=True)
-class Pair:
+class OperatorPair:
     """Two operators, of which at most one works.
 
     Attributes:
-        chief: an administrator in the namespace of their Lease.
+        admin: an administrator in the namespace of their Lease.
         audit: what they have asked for.
         folder: where they log to.
         kubeconfigs: with what each pod works.
-        members: who was started.
+        replicas: who was started.
     """
 
-    chief: Kubectl
+    admin: Kubectl
     audit: AuditLog
     folder: Path
     kubeconfigs: dict[str, Path]
-    members: list[Member] = field(default_factory=list)
+    replicas: list[Replica] = field(default_factory=list)
 
-    def start(self, times: Times, *options: str) -> tuple[Member, Member]:
+    def start(self, times: ElectionTimes, *options: str) -> tuple[Replica, Replica]:
         """Start both; gives the one that has come to lead, and the one that stands by."""
-        both = [self.member(pod, *times.options, *options) for pod in self.kubeconfigs]
+        both = [self.replica(pod, *times.options, *options) for pod in self.kubeconfigs]
         for each in both:
             each.operator.launch()
         for each in both:
             each.operator.await_serving()
-        eventually(lambda: any(each.leads for each in both), "one of them leads")
-        leader, standby = sorted(both, key=lambda each: not each.leads)
+        eventually(lambda: any(each.is_leader for each in both), "one of them leads")
+        leader, standby = sorted(both, key=lambda each: not each.is_leader)
         return leader, standby
 
-    def member(self, pod: str, *options: str) -> Member:
+    def replica(self, pod: str, *options: str) -> Replica:
         """An operator of one of the pods, not started yet."""
-        made = Member(pod, self.kubeconfigs[pod], self.folder / f"{pod}.log", self.audit, *options)
-        self.members.append(made)
+        made = Replica(pod, self.kubeconfigs[pod], self.folder / f"{pod}.log", self.audit, *options)
+        self.replicas.append(made)
         return made
 
     def holder(self) -> str:
         """Who holds the Lease; empty when nobody does."""
-        found = self.chief.run("get", "lease", LEASE, "--ignore-not-found", "--output=jsonpath={.spec.holderIdentity}")
+        found = self.admin.run("get", "lease", LEASE, "--ignore-not-found", "--output=jsonpath={.spec.holderIdentity}")
         return found.expect_success().stdout
 
-    def end(self) -> None:
+    def stop(self) -> None:
         """Kill what runs, and leave no Lease."""
-        for each in self.members:
+        for each in self.replicas:
             if each.operator.is_running:
                 each.operator.kill()
-        self.chief.run("delete", "lease", LEASE, "--ignore-not-found").expect_success()
+        self.admin.run("delete", "lease", LEASE, "--ignore-not-found").expect_success()
 
 
-def late(writes: Sequence[Entry], moment: datetime) -> list[Entry]:
+def received_after(writes: Sequence[Entry], moment: datetime) -> list[Entry]:
     """Those that the API server received after a moment."""
     return [entry for entry in writes if entry.received > moment]

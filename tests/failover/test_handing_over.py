@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from failover.arrivals import arriving
-from failover.pair import ABANDONED, LONG, SHORT, USUAL, Member, Pair, late
-from harness.patience import eventually
-from harness.recorder import Recorder
-from harness.service import Service, is_bound
+from failover.pair import DEFAULT_TIMES, LONG, SHORT_TIMES, STOPPED_LEADING, OperatorPair, Replica, received_after
+from support.link_recorder import LinkRecorder
+from support.service import Service, is_bound
+from support.waiting import eventually
 
 log = logging.getLogger(__name__)
 
@@ -21,14 +21,14 @@ RATE = 100.0
 PATIENCE = 1 if LONG else 3
 
 #: What all this is about: nobody waits longer for a pod after a crash.
-LEASE_SECONDS = PATIENCE * timedelta(seconds=USUAL.duration)
+LEASE_SECONDS = PATIENCE * timedelta(seconds=DEFAULT_TIMES.duration)
 
 #: After a stop in good order the Lease is free at once: what is left is the end of one process and the start of the
 #: other's work, far less than the rest of the Lease's time.
 STOP_SECONDS = PATIENCE * timedelta(seconds=2)
 
 #: A leader that does not run is frozen for longer than its Lease lasts.
-FROZEN, FROZEN_SECONDS = (USUAL, 30.0) if LONG else (SHORT, 6.0)
+FROZEN, FROZEN_SECONDS = (DEFAULT_TIMES, 30.0) if LONG else (SHORT_TIMES, 6.0)
 
 
 def now() -> datetime:
@@ -36,15 +36,15 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def await_each_bound_once(game: Service, recorder: Recorder, names: Sequence[str]) -> None:
+def await_each_bound_once(game: Service, recorder: LinkRecorder, names: Sequence[str]) -> None:
     """Wait until all are bound, and see that each was given one pod, by one write."""
     eventually(
-        lambda: sum(is_bound(version.object) for version in recorder.last()) == len(names),
+        lambda: sum(is_bound(version.object) for version in recorder.latest()) == len(names),
         f"all {len(names)} links are bound",
     )
     links = {link["metadata"]["name"]: link for link in game.links()}
     assert links.keys() == set(names)
-    for name, path in recorder.paths().items():
+    for name, path in recorder.all_pods().items():
         pod = links[name]["spec"]["podIndex"]
         assert path == [None, pod], f"{name} was on several pods: {path}"
         assert links[name]["metadata"]["generation"] == 2, f"{name} was bound several times"
@@ -52,15 +52,15 @@ def await_each_bound_once(game: Service, recorder: Recorder, names: Sequence[str
 
 
 def test_bindings_go_on_within_the_leases_time_when_the_leader_is_killed(
-    pair: Pair, game: Service, recorder: Recorder
+    pair: OperatorPair, game: Service, recorder: LinkRecorder
 ) -> None:
-    leader, standby = pair.start(USUAL)
+    leader, standby = pair.start(DEFAULT_TIMES)
     game.start()
     with arriving(game, RATE) as users:
         eventually(lambda: len(leader.bindings()) > RATE, "the leader is at work")
         renewals = len(leader.lease_writes())
         eventually(lambda: len(leader.lease_writes()) > renewals, "the Lease was renewed just now")
-        time.sleep(USUAL.retry / 2)  # at the middle of the moments at which a leader can die
+        time.sleep(DEFAULT_TIMES.retry / 2)  # at the middle of the moments at which a leader can die
         killed = now()
         leader.operator.kill()
         resumed = standby.await_binding(killed) - killed
@@ -74,9 +74,9 @@ def test_bindings_go_on_within_the_leases_time_when_the_leader_is_killed(
 
 
 def test_a_leader_that_is_stopped_releases_the_lease_and_bindings_go_on_at_once(
-    pair: Pair, game: Service, recorder: Recorder
+    pair: OperatorPair, game: Service, recorder: LinkRecorder
 ) -> None:
-    leader, standby = pair.start(USUAL)
+    leader, standby = pair.start(DEFAULT_TIMES)
     game.start()
     with arriving(game, RATE) as users:
         eventually(lambda: len(leader.bindings()) > RATE, "the leader is at work")
@@ -101,7 +101,7 @@ def test_a_leader_that_is_stopped_releases_the_lease_and_bindings_go_on_at_once(
 
 
 def test_a_leader_that_was_frozen_writes_nothing_when_it_runs_again_and_ends(
-    pair: Pair, game: Service, recorder: Recorder
+    pair: OperatorPair, game: Service, recorder: LinkRecorder
 ) -> None:
     leader, standby = pair.start(FROZEN)
     game.start()
@@ -117,14 +117,14 @@ def test_a_leader_that_was_frozen_writes_nothing_when_it_runs_again_and_ends(
         names = users.stop()
     await_each_bound_once(game, recorder, names)
     ((event, why),) = leader.errors()
-    assert event == ABANDONED
+    assert event == STOPPED_LEADING
     assert why.endswith("has taken it") or why.startswith("not renewed within"), why
-    assert not late(leader.writes(), thawed)
+    assert not received_after(leader.writes(), thawed)
     assert_it_wrote_nothing_in_the_others_time(leader, standby)
 
 
-def assert_it_wrote_nothing_in_the_others_time(former: Member, present: Member) -> None:
+def assert_it_wrote_nothing_in_the_others_time(former: Replica, present: Replica) -> None:
     """By the API server's account, all that one wrote came before the other began."""
     begun = present.lease_writes()[0].received
-    assert not late(former.writes(), begun)
+    assert not received_after(former.writes(), begun)
     assert not [entry for entry in present.writes() if entry.resource != "leases" and entry.received < begun]

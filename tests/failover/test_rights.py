@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 from pykube.objects import Deployment, NamespacedAPIObject, Pod, ReplicaSet, StatefulSet
 
-from failover.pair import LEASE, SHORT, Member, Pair
-from harness.accounts import Person
-from harness.audit import AuditLog, Entry
-from harness.kubectl import Kubectl
-from harness.namespaces import fresh_namespace
-from harness.patience import eventually
-from harness.rights import SHIPPED, account, lease_role
-from harness.service import Service
-from harness.witness import StatefulRoute
+from failover.pair import LEASE, SHORT_TIMES, OperatorPair, Replica
 from statefulroute.api.group import API_VERSION
+from support.api_user import APIUser
+from support.audit import AuditLog, Entry
+from support.independent_client import StatefulRoute
+from support.kubectl import Kubectl
+from support.namespaces import fresh_namespace
+from support.rbac import RBAC_FOLDER, apply_lease_role, create_account
+from support.service import Service
+from support.waiting import eventually
 
 #: A right: an API group, a resource there, and a verb.
 Right = tuple[str, str, str]
@@ -55,9 +55,9 @@ def exercise(game: Service) -> None:
     bind_expire_and_move(game)
     note_loads(game, StatefulSet)
     for kind in OTHER_KINDS:
-        other = Service(game.kubectl, game.witness, kind.kind.lower())
-        other.make_workload(kind.kind)
-        other.make_route(workloadRef={"kind": kind.kind}, statePeriodSeconds=1, workloadPeriodSeconds=1)
+        other = Service(game.kubectl, game.client, kind.kind.lower())
+        other.create_workload(kind.kind)
+        other.create_route(workloadRef={"kind": kind.kind}, statePeriodSeconds=1, workloadPeriodSeconds=1)
         other.await_pods(3)
         note_loads(other, kind)
 
@@ -66,7 +66,7 @@ def bind_expire_and_move(game: Service) -> None:
     pinned, chosen = game.link("alice", podIndex=2), game.link("bob")
     game.await_bound(pinned)
     game.await_bound(chosen)
-    game.await_gone(game.link("dora", podIndex=0, ttlSeconds=1))
+    game.await_deleted(game.link("dora", podIndex=0, ttlSeconds=1))
     game.scale(2)
     game.await_moved(pinned, left=2)
     eventually(lambda: len(game.route_status()["pods"]) == 2, "the third pod is gone")
@@ -78,25 +78,25 @@ def note_loads(service: Service, kind: type[NamespacedAPIObject]) -> None:
     pods = [pod["name"] for pod in service.route_status()["pods"]]
     for pod in pods:
         service.report(pod, 4, 4)
-    service.await_notes(kind, service.name, workload_state="High", workload_load="4")
+    service.await_annotations(kind, service.name, workload_state="High", workload_load="4")
     for pod in pods:
-        service.await_notes(Pod, pod, weighted_load="4")
+        service.await_annotations(Pod, pod, weighted_load="4")
     service.kubectl.run("delete", "statefulroute", service.name, "--timeout=30s").expect_success()
-    service.await_notes(kind, service.name, workload_state=None)
+    service.await_annotations(kind, service.name, workload_state=None)
     for pod in pods:
-        service.await_notes(Pod, pod, weighted_load=None)
+        service.await_annotations(Pod, pod, weighted_load=None)
     assert not service.exists(StatefulRoute, service.name)
 
 
 def test_the_charts_account_has_the_rights_that_two_operators_use_and_no_others(
-    pair: Pair, game: Service, chief: Kubectl
+    pair: OperatorPair, game: Service, admin: Kubectl
 ) -> None:
-    leader, standby = pair.start(SHORT)
+    leader, standby = pair.start(SHORT_TIMES)
     exercise(game)
     leader.operator.stop()
     standby.await_leading()
     standby.operator.stop()
-    granted = rights(chief.get_json("clusterrole", LEASE)) | rights(pair.chief.get_json("role", f"{LEASE}-lease"))
+    granted = rights(admin.get_json("clusterrole", LEASE)) | rights(pair.admin.get_json("role", f"{LEASE}-lease"))
     entries = leader.entries() + standby.entries()
     assert granted - used(entries) == set()
     assert refused(entries) == []
@@ -107,17 +107,17 @@ def test_the_charts_account_has_the_rights_that_two_operators_use_and_no_others(
 
 
 @pytest.fixture
-def home(chief: Kubectl) -> Iterator[Kubectl]:
+def home(admin: Kubectl) -> Iterator[Kubectl]:
     """A kubectl in the namespace where the tenant's operator lives."""
-    with fresh_namespace(chief) as name:
-        yield chief.within(name)
+    with fresh_namespace(admin) as name:
+        yield admin.within(name)
 
 
 @pytest.fixture
-def tenants(home: Kubectl, game: Service, audit: AuditLog, tmp_path: Path) -> Iterator[Member]:
+def tenants(home: Kubectl, game: Service, audit: AuditLog, tmp_path: Path) -> Iterator[Replica]:
     """The tenant's operator: not started yet, and with rights in the service's namespace and on its Lease alone."""
-    with account(home, TENANT, lease_role(home)):
-        game.kubectl.run("apply", "--filename", str(SHIPPED / "operator-in-namespace.yaml")).expect_success()
+    with create_account(home, TENANT, apply_lease_role(home)):
+        game.kubectl.run("apply", "--filename", str(RBAC_FOLDER / "operator-in-namespace.yaml")).expect_success()
         whose = f"--serviceaccount={home.namespace}:{TENANT}"
         game.kubectl.run("create", "rolebinding", TENANT, f"--role={ROLE}", whose).expect_success()
         pod = home.create(
@@ -128,20 +128,22 @@ def tenants(home: Kubectl, game: Service, audit: AuditLog, tmp_path: Path) -> It
                 "spec": {"serviceAccountName": TENANT, "containers": [{"name": "operator", "image": "x.invalid/x"}]},
             }
         )
-        person = Person.of(home.kubeconfig, str(home.namespace)).account(TENANT, pod)
+        person = APIUser.of(home.kubeconfig, str(home.namespace)).as_account(TENANT, pod)
         links = f"/apis/{API_VERSION}/namespaces/{game.namespace}/podlinks"
         lease = f"/apis/coordination.k8s.io/v1/namespaces/{home.namespace}/leases/{LEASE}"
-        eventually(lambda: {person.ask("GET", each).code for each in (links, lease)} == {200, 404}, "it has its rights")
+        eventually(
+            lambda: {person.request("GET", each).code for each in (links, lease)} == {200, 404}, "it has its rights"
+        )
         served = f"--watch-namespace={game.namespace}"
         kubeconfig = person.write_kubeconfig(tmp_path / "tenant.kubeconfig")
-        made = Member(TENANT, kubeconfig, tmp_path / "tenant.log", audit, served)
+        made = Replica(TENANT, kubeconfig, tmp_path / "tenant.log", audit, served)
         yield made
         if made.operator.is_running:
             made.operator.kill()
 
 
 def test_the_role_for_a_namespace_has_the_rights_that_an_operator_uses_there_and_no_others(
-    tenants: Member, game: Service, home: Kubectl
+    tenants: Replica, game: Service, home: Kubectl
 ) -> None:
     tenants.operator.start()
     exercise(game)
@@ -153,11 +155,11 @@ def test_the_role_for_a_namespace_has_the_rights_that_an_operator_uses_there_and
 
 
 def test_an_operator_that_serves_a_namespace_asks_for_nothing_elsewhere(
-    tenants: Member, game: Service, home: Kubectl, new_game: Callable[[], Service]
+    tenants: Replica, game: Service, home: Kubectl, new_game: Callable[[], Service]
 ) -> None:
     other = new_game()
-    other.make_pods()
-    other.make_route()
+    other.create_pods()
+    other.create_route()
     unheard = other.link("alice")
     tenants.operator.start()
     game.start()

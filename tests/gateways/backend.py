@@ -14,7 +14,7 @@ from aiohttp import web
 NUMBER = "x-number"
 
 
-class Pod:
+class EchoServer:
     """The application.
 
     Args:
@@ -26,18 +26,18 @@ class Pod:
         self._name = name
         self._notes = notes
 
-    async def answer(self, request: web.Request) -> web.StreamResponse:
+    async def handle(self, request: web.Request) -> web.StreamResponse:
         headers = request.headers
         noted = (f"{time.monotonic():.6f}", headers.get(NUMBER, "-"), headers.get("x-user-id", "-"))
         self._notes.write("\t".join(noted) + "\n")
         self._notes.flush()
         if headers.get("upgrade", "").lower() == "websocket":
-            return await self._talk(request)
+            return await self._echo_websocket(request)
         told = [[name.lower(), value] for name, value in headers.items()]
         said = {"pod": self._name, "headers": told, "bytes": len(await request.read())}
         return web.json_response(said, headers={"x-pod": self._name})
 
-    async def _talk(self, request: web.Request) -> web.StreamResponse:
+    async def _echo_websocket(self, request: web.Request) -> web.StreamResponse:
         room = web.WebSocketResponse()
         await room.prepare(request)
         await room.send_str(self._name)
@@ -50,7 +50,7 @@ def main() -> None:
     ip, port, name, file = sys.argv[1:]
     with Path(file).open("a", encoding="utf-8") as notes:
         application = web.Application(client_max_size=2**26)
-        application.router.add_route("*", "/{path:.*}", Pod(name, notes).answer)
+        application.router.add_route("*", "/{path:.*}", EchoServer(name, notes).handle)
         web.run_app(application, host=ip, port=int(port), print=None, access_log=None)
 
 

@@ -8,23 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from gateways import kubelet as kubelets
-from gateways import names
-from gateways.kubelet import Kubelet
-from harness.kubectl import Kubectl
-from harness.load import free_port
-from harness.namespaces import quiet_namespace
-from harness.operator import OperatorProcess, OperatorSeat
-from harness.patience import eventually
-from harness.resolver import ResolverProcess
-from harness.service import Service
-from harness.witness import Witness
+from gateways import dns
+from gateways import fake_kubelet as kubelets
+from gateways.fake_kubelet import FakeKubelet
 from localcluster import LocalCluster
 from localcluster.errors import LocalClusterError
 from localcluster.progress import PlainProgress
 from localgateways import configurations, processes, programs
-from localgateways.configurations import Place
+from localgateways.configurations import GatewayAddresses
 from localgateways.processes import Gateway
+from support.independent_client import IndependentClient
+from support.kubectl import Kubectl
+from support.load_servers import free_port
+from support.namespaces import drained_namespace
+from support.operator_process import OperatorProcess, OperatorSlot
+from support.resolver_process import ResolverProcess
+from support.service import Service
+from support.waiting import eventually
 
 EXT_AUTHZ, EXT_PROC, DUPLEX, NGINX = GATEWAYS = (
     "Envoy by ext_authz",
@@ -44,7 +44,7 @@ PICKING = ("--grpc-address", "127.0.0.1:0")
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class Environment:
     """A service behind gateways of each kind, each of which asks two resolvers.
 
     Attributes:
@@ -55,7 +55,7 @@ class Stage:
     """
 
     service: Service
-    kubelet: Kubelet
+    kubelet: FakeKubelet
     resolvers: list[ResolverProcess]
     gateways: dict[str, Gateway]
 
@@ -81,7 +81,7 @@ def gateway_programs() -> Programs:
 
 
 @contextmanager
-def standing_before(
+def run_gateways(
     found: Programs,
     folder: Path,
     namespace: str,
@@ -98,13 +98,13 @@ def standing_before(
         resolvers: whom they ask.
     """
     with ExitStack() as stack:
-        dns_port = stack.enter_context(names.answering(addresses))
+        dns_port = stack.enter_context(dns.answering(addresses))
 
-        def place(name: str, asked: Sequence[str]) -> Place:
+        def place(name: str, asked: Sequence[str]) -> GatewayAddresses:
             own = folder / name
             own.mkdir()
             pods = f"game-pods.{namespace}.svc.cluster.local"
-            return Place(
+            return GatewayAddresses(
                 port=free_port(),
                 admin_port=free_port(),
                 folder=own,
@@ -131,7 +131,7 @@ def standing_before(
 
 
 @pytest.fixture(scope="session")
-def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
+def killable_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
     """A cluster whose API server may be killed, and taught other kinds."""
     with LocalCluster.start(name=f"gateways-{os.getpid()}", nodes=0) as started:
         kubectl = Kubectl(started.kubectl, started.kubeconfig, tmp_path_factory.mktemp("kubectl-cache"))
@@ -141,19 +141,21 @@ def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
 
 
 @pytest.fixture(scope="module")
-def service(operator: OperatorProcess, installed: Kubectl, seat: OperatorSeat, witness: Witness) -> Iterator[Service]:
+def service(
+    operator: OperatorProcess, installed: Kubectl, operator_slot: OperatorSlot, independent_client: IndependentClient
+) -> Iterator[Service]:
     """A service with three pods that wait for their kubelet, while an operator serves."""
     del operator  # it has to serve
-    with quiet_namespace(installed, witness, seat) as name:
-        made = Service(installed.within(name), witness)
+    with drained_namespace(installed, independent_client, operator_slot) as name:
+        made = Service(installed.within(name), independent_client)
         kubelets.make(made, 3)
         yield made
 
 
 @pytest.fixture(scope="module")
-def kubelet(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubelet]:
+def kubelet(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeKubelet]:
     """Runs the pods' containers."""
-    made = Kubelet(service, tmp_path_factory.mktemp("pods"))
+    made = FakeKubelet(service, tmp_path_factory.mktemp("pods"))
     with made.running():
         made.await_ready(3)
         service.await_pods(3)
@@ -184,18 +186,18 @@ def resolvers(
     folder = tmp_path_factory.mktemp("resolvers")
     with two_resolvers(cluster.kubeconfig, folder, "--watch-namespace", service.namespace) as made:
         yield made
-    assert [line for resolver in made for line in resolver.complaints()] == []
+    assert [line for resolver in made for line in resolver.errors()] == []
 
 
 @pytest.fixture(scope="module")
-def stage(
+def environment(
     service: Service,
-    kubelet: Kubelet,
+    kubelet: FakeKubelet,
     resolvers: list[ResolverProcess],
     gateway_programs: Programs,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Stage]:
+) -> Iterator[Environment]:
     """The gateways, as deploy/gateways configures them."""
     folder = tmp_path_factory.mktemp("gateways")
-    with standing_before(gateway_programs, folder, service.namespace, kubelet.addresses, resolvers) as gateways:
-        yield Stage(service, kubelet, resolvers, gateways)
+    with run_gateways(gateway_programs, folder, service.namespace, kubelet.addresses, resolvers) as gateways:
+        yield Environment(service, kubelet, resolvers, gateways)

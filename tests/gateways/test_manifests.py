@@ -9,28 +9,28 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.kubectl import Kubectl
-from harness.patience import eventually
 from localcluster import LocalCluster
 from localcluster.errors import LocalClusterError
 from localcluster.progress import PlainProgress
 from localgateways import custom_resources
 from localgateways.configurations import CONFIGURATIONS
+from support.kubectl import Kubectl
+from support.waiting import eventually
 
 MANIFESTS = ["service.yaml", "envoy-gateway.yaml", "istio.yaml", "kgateway.yaml"]
 
 
 @pytest.fixture(scope="module")
-def learned(fragile: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
+def learned(killable_cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
     """A kubectl that talks to a cluster that knows all these kinds."""
     try:
-        definitions = custom_resources.definitions(PlainProgress())
+        definitions = custom_resources.gateway_crds(PlainProgress())
     except LocalClusterError as error:
         pytest.skip(f"the gateways' definitions cannot be had here: {error}")
     folder = tmp_path_factory.mktemp("definitions")
     for definition in definitions:
         (folder / f"{definition['metadata']['name']}.yaml").write_text(yaml.safe_dump(definition))
-    kubectl = Kubectl(fragile.kubectl, fragile.kubeconfig, tmp_path_factory.mktemp("kubectl-cache"))
+    kubectl = Kubectl(killable_cluster.kubectl, killable_cluster.kubeconfig, tmp_path_factory.mktemp("kubectl-cache"))
     kubectl.run("apply", "--server-side", "--filename", str(folder)).expect_success()
     kubectl.run("wait", "--for=condition=Established", "--timeout=60s", "--filename", str(folder)).expect_success()
     names = ",".join(definition["metadata"]["name"] for definition in definitions)

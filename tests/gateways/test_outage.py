@@ -11,20 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from gateways.asking import ask
-from gateways.conftest import DUPLEX, EXT_PROC, GATEWAYS, Programs, standing_before, two_resolvers
-from harness.kubectl import Kubectl
-from harness.patience import eventually
-from harness.resolver import ResolverProcess
-from harness.sizes import links
-from harness.witness import Witness
+from gateways.conftest import DUPLEX, EXT_PROC, GATEWAYS, Programs, run_gateways, two_resolvers
+from gateways.http_client import send_request
 from localcluster import LocalCluster
 from localgateways.processes import Gateway
-from resolver.place import PORT, Place
+from resolver.stub_service import PORT, StubService
+from support.independent_client import IndependentClient
+from support.kubectl import Kubectl
+from support.resolver_process import ResolverProcess
+from support.scale import scaled
+from support.waiting import eventually
 
 BACKEND = Path(__file__).with_name("backend.py")
 NAMESPACE = "outage"
-AWAY_SECONDS = links(2, 60)
+AWAY_SECONDS = scaled(2, 60)
 
 #: Longer than a pause of a busy machine, and shorter than a gateway waits.
 STILL_SECONDS = 0.7
@@ -47,25 +47,25 @@ def addresses(tmp_path: Path) -> Iterator[list[str]]:
 
 
 @pytest.fixture
-def users_at(fragile: LocalCluster, addresses: list[str], tmp_path: Path) -> Iterator[None]:
+def users_at(killable_cluster: LocalCluster, addresses: list[str], tmp_path: Path) -> Iterator[None]:
     """Twenty users, linked to these pods."""
-    kubectl = Kubectl(fragile.kubectl, fragile.kubeconfig, tmp_path / "kubectl-cache")
+    kubectl = Kubectl(killable_cluster.kubectl, killable_cluster.kubeconfig, tmp_path / "kubectl-cache")
     kubectl.run("create", "namespace", NAMESPACE)  # it may be there already
-    place = Place(Witness(fragile.kubeconfig), NAMESPACE)
-    place.make()
+    place = StubService(IndependentClient(killable_cluster.kubeconfig), NAMESPACE)
+    place.create()
     for pod, ip in enumerate(addresses):
-        place.set_pod(pod, ip=ip)
+        place.patch_pod_status(pod, ip=ip)
     for uid, pod in USERS.items():
         place.link(uid, pod)
     yield
-    place.clear()
+    place.delete()
 
 
 @pytest.fixture
-def resolvers(users_at: None, fragile: LocalCluster, tmp_path: Path) -> Iterator[list[ResolverProcess]]:
+def resolvers(users_at: None, killable_cluster: LocalCluster, tmp_path: Path) -> Iterator[list[ResolverProcess]]:
     """Two resolvers that know them."""
     del users_at
-    with two_resolvers(fragile.kubeconfig, tmp_path) as made:
+    with two_resolvers(killable_cluster.kubeconfig, tmp_path) as made:
         yield made
 
 
@@ -74,7 +74,7 @@ def gateways(
     gateway_programs: Programs, resolvers: list[ResolverProcess], addresses: list[str], tmp_path: Path
 ) -> Iterator[dict[str, Gateway]]:
     """Gateways before their pods that ask both."""
-    with standing_before(gateway_programs, tmp_path, NAMESPACE, lambda: addresses, resolvers) as made:
+    with run_gateways(gateway_programs, tmp_path, NAMESPACE, lambda: addresses, resolvers) as made:
         for gateway in made.values():
             eventually(lambda: reached(gateway.url) == EXPECTED, "all reach their pods")  # noqa: B023
         yield made
@@ -82,25 +82,25 @@ def gateways(
 
 def reached(url: str) -> dict[str, tuple[int, str]]:
     """What each user is answered, and by which pod."""
-    answers = {uid: ask(url, [("x-user-id", uid)]) for uid in USERS}
+    answers = {uid: send_request(url, [("x-user-id", uid)]) for uid in USERS}
     return {uid: (answer.status, answer.pod) for uid, answer in answers.items()}
 
 
 def test_known_users_reach_their_pods_while_the_api_server_is_away(
-    fragile: LocalCluster, gateways: dict[str, Gateway]
+    killable_cluster: LocalCluster, gateways: dict[str, Gateway]
 ) -> None:
-    fragile.part("apiserver").kill()
+    killable_cluster.part("apiserver").kill()
     end = time.monotonic() + AWAY_SECONDS
     while time.monotonic() < end:
         for gateway in gateways.values():
             assert reached(gateway.url) == EXPECTED
     # Nobody can say where a new one belongs: it is told to come again, and reaches no pod.
     with ThreadPoolExecutor() as pool:
-        new = list(pool.map(lambda gateway: ask(gateway.url, [("x-user-id", "new")]), gateways.values()))
+        new = list(pool.map(lambda gateway: send_request(gateway.url, [("x-user-id", "new")]), gateways.values()))
     assert {(answer.status, answer.pod) for answer in new} == {(503, "")}
-    fragile.part("apiserver").restart()
+    killable_cluster.part("apiserver").restart()
     for gateway in gateways.values():
-        eventually(lambda: ask(gateway.url, [("x-user-id", "new")]).status == 200, "new users are bound")  # noqa: B023
+        eventually(lambda: send_request(gateway.url, [("x-user-id", "new")]).status == 200, "new users are bound")  # noqa: B023
 
 
 def test_users_reach_their_pods_by_the_other_resolver_when_one_is_killed(
@@ -119,7 +119,7 @@ def test_resolvers_that_stand_still_for_a_moment_are_waited_for(
     for resolver in resolvers:
         resolver.freeze()
     with ThreadPoolExecutor(len(GATEWAYS)) as pool:
-        answers = [pool.submit(ask, gateway.url, [("x-user-id", "user-0")]) for gateway in gateways.values()]
+        answers = [pool.submit(send_request, gateway.url, [("x-user-id", "user-0")]) for gateway in gateways.values()]
         time.sleep(STILL_SECONDS)
         for resolver in resolvers:
             resolver.thaw()

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 import aiohttp
 import pytest
 
-from gateways.asking import ask
-from gateways.conftest import DUPLEX, EXT_AUTHZ, EXT_PROC, GATEWAYS, Stage
-from harness.load import free_port
-from harness.patience import eventually
-from harness.witness import PodLink
+from gateways.conftest import DUPLEX, EXT_AUTHZ, EXT_PROC, GATEWAYS, Environment
+from gateways.http_client import send_request
+from support.independent_client import PodLink
+from support.load_servers import free_port
+from support.waiting import eventually
 
 HEADER = "x-gateway-destination-endpoint"
 
@@ -50,9 +50,9 @@ FORGED: Mapping[str, list[tuple[str, str]]] = {
 
 
 @pytest.fixture(params=GATEWAYS)
-def gateway(request: pytest.FixtureRequest, stage: Stage) -> str:
+def gateway(request: pytest.FixtureRequest, environment: Environment) -> str:
     """The URL of each gateway in turn."""
-    return stage.gateways[request.param].url
+    return environment.gateways[request.param].url
 
 
 @pytest.fixture(scope="module")
@@ -90,11 +90,11 @@ class Trap:
         self._loop.close()
 
 
-def bound(stage: Stage, url: str, uid: str) -> str:
+def bound(environment: Environment, url: str, uid: str) -> str:
     """Ask for the first time; gives the pod that the user is linked to."""
-    answer = ask(url, [("x-user-id", uid)])
+    answer = send_request(url, [("x-user-id", uid)])
     assert answer.status == 200, answer
-    link = stage.service.get(f"game.{uid}")
+    link = environment.service.get(f"game.{uid}")
     assert answer.pod == f"game-{link['spec']['podIndex']}"
     return answer.pod
 
@@ -104,63 +104,67 @@ def index(pod: str) -> int:
     return int(pod.rpartition("-")[2])
 
 
-def test_a_user_reaches_its_pod_through_every_gateway(stage: Stage, uid: str) -> None:
-    pods = {bound(stage, each.url, uid) for each in stage.gateways.values() for _ in range(4)}
+def test_a_user_reaches_its_pod_through_every_gateway(environment: Environment, uid: str) -> None:
+    pods = {bound(environment, each.url, uid) for each in environment.gateways.values() for _ in range(4)}
     assert len(pods) == 1
-    for gateway in stage.gateways.values():
+    for gateway in environment.gateways.values():
         for method, path, body in (("POST", "/rooms/7?x=1", b"x" * 2**20), ("DELETE", "/a%2Fb//c", b"")):
-            answer = ask(gateway.url, [("x-user-id", uid)], path=path, method=method, body=body)
-            assert (answer.status, {answer.pod}, answer.told["bytes"]) == (200, pods, len(body))
-            assert set(answer.told_headers(HEADER)) <= {stage.kubelet.endpoint(index(answer.pod))}
+            answer = send_request(gateway.url, [("x-user-id", uid)], path=path, method=method, body=body)
+            assert (answer.status, {answer.pod}, answer.echoed["bytes"]) == (200, pods, len(body))
+            assert set(answer.echoed_headers(HEADER)) <= {environment.kubelet.endpoint(index(answer.pod))}
 
 
-def test_users_spread_over_the_pods(stage: Stage, gateway: str, uid: str) -> None:
-    assert {bound(stage, gateway, f"{uid}-{each}") for each in range(9)} == {"game-0", "game-1", "game-2"}
+def test_users_spread_over_the_pods(environment: Environment, gateway: str, uid: str) -> None:
+    assert {bound(environment, gateway, f"{uid}-{each}") for each in range(9)} == {"game-0", "game-1", "game-2"}
 
 
 def test_a_request_that_says_not_whose_it_is_goes_to_any_pod(gateway: str) -> None:
-    answers = [ask(gateway) for _ in range(12)]
+    answers = [send_request(gateway) for _ in range(12)]
     assert {each.status for each in answers} == {200}
     assert {each.pod for each in answers} == {"game-0", "game-1", "game-2"}
 
 
-def test_a_user_who_moves_reaches_the_new_pod(stage: Stage, gateway: str, uid: str) -> None:
-    pod = index(bound(stage, gateway, uid))
+def test_a_user_who_moves_reaches_the_new_pod(environment: Environment, gateway: str, uid: str) -> None:
+    pod = index(bound(environment, gateway, uid))
     for left, new in ((pod, (pod + 1) % 3), ((pod + 1) % 3, pod)):
-        stage.service.witness.patch(PodLink, f"game.{uid}", stage.service.namespace, {"spec": {"podIndex": new}})
-        eventually(lambda: ask(gateway, [("x-user-id", uid)]).pod != f"game-{left}", "it has moved")  # noqa: B023
-        assert {ask(gateway, [("x-user-id", uid)]).pod for _ in range(6)} == {f"game-{new}"}
+        environment.service.client.patch(
+            PodLink, f"game.{uid}", environment.service.namespace, {"spec": {"podIndex": new}}
+        )
+        eventually(lambda: send_request(gateway, [("x-user-id", uid)]).pod != f"game-{left}", "it has moved")  # noqa: B023
+        assert {send_request(gateway, [("x-user-id", uid)]).pod for _ in range(6)} == {f"game-{new}"}
 
 
 def test_what_the_resolver_refuses_reaches_the_client(gateway: str) -> None:
-    answer = ask(gateway, [("x-user-id", "x" * 1000)])
+    answer = send_request(gateway, [("x-user-id", "x" * 1000)])
     assert (answer.status, answer.pod) == (400, "")
 
 
 @pytest.mark.parametrize("name", [EXT_AUTHZ, EXT_PROC, DUPLEX])
-def test_while_envoy_does_not_know_a_pod_its_users_are_sent_to_no_other(stage: Stage, name: str, uid: str) -> None:
-    url = stage.gateways[name].url
-    pod = index(bound(stage, url, uid))
+def test_while_envoy_does_not_know_a_pod_its_users_are_sent_to_no_other(
+    environment: Environment, name: str, uid: str
+) -> None:
+    url = environment.gateways[name].url
+    pod = index(bound(environment, url, uid))
     seen = set()
 
     def answers(status: int) -> bool:
-        answer = ask(url, [("x-user-id", uid)])
+        answer = send_request(url, [("x-user-id", uid)])
         seen.add((answer.status, answer.pod))
         return answer.status == status
 
-    stage.kubelet.unpublished.add(pod)
+    environment.kubelet.unpublished.add(pod)
     try:
         eventually(lambda: answers(503), "Envoy does not know the pod")
         for _ in range(9):
             answers(503)
     finally:
-        stage.kubelet.unpublished.clear()
+        environment.kubelet.unpublished.clear()
     eventually(lambda: answers(200), "Envoy knows the pod again")
     assert seen == {(200, f"game-{pod}"), (503, "")}
 
 
-def test_a_web_socket_stays_with_its_pod(stage: Stage, gateway: str, uid: str) -> None:
-    pod = bound(stage, gateway, uid)
+def test_a_web_socket_stays_with_its_pod(environment: Environment, gateway: str, uid: str) -> None:
+    pod = bound(environment, gateway, uid)
 
     async def talk() -> list[str]:
         async with aiohttp.ClientSession() as http, http.ws_connect(gateway, headers={"x-user-id": uid}) as room:
@@ -172,11 +176,11 @@ def test_a_web_socket_stays_with_its_pod(stage: Stage, gateway: str, uid: str) -
 
 @pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED)
 def test_a_forged_endpoint_is_never_followed(
-    stage: Stage, gateway: str, trap: Trap, uid: str, forged: list[tuple[str, str]]
+    environment: Environment, gateway: str, trap: Trap, uid: str, forged: list[tuple[str, str]]
 ) -> None:
-    pod = bound(stage, gateway, uid)
-    other = stage.kubelet.endpoint((index(pod) + 1) % 3)
-    admin = next(each.admin or gateway for each in stage.gateways.values()).rpartition("/")[2]
+    pod = bound(environment, gateway, uid)
+    other = environment.kubelet.endpoint((index(pod) + 1) % 3)
+    admin = next(each.admin or gateway for each in environment.gateways.values()).rpartition("/")[2]
     places = {OTHER: other, TRAP: f"127.0.0.1:{trap.port}", "ADMIN": admin}
 
     def filled(value: str) -> str:
@@ -185,14 +189,14 @@ def test_a_forged_endpoint_is_never_followed(
         return value
 
     sent = [(name, filled(value)) for name, value in forged]
-    known = [ask(gateway, [("x-user-id", uid), *sent]) for _ in range(3)]
+    known = [send_request(gateway, [("x-user-id", uid), *sent]) for _ in range(3)]
     assert {(each.status, each.pod) for each in known} == {(200, pod)}
     for each in known:
-        assert set(each.told_headers(HEADER)) <= {stage.kubelet.endpoint(index(pod))}
+        assert set(each.echoed_headers(HEADER)) <= {environment.kubelet.endpoint(index(pod))}
     # Who is new, and who does not say who it is, is sent where the resolver says, and not where it wants to go.
-    new = ask(gateway, [("x-user-id", f"{uid}-new"), *sent])
-    assert (new.status, new.pod) == (200, f"game-{stage.service.get(f'game.{uid}-new')['spec']['podIndex']}")
-    nobody = [ask(gateway, sent) for _ in range(6)]
+    new = send_request(gateway, [("x-user-id", f"{uid}-new"), *sent])
+    assert (new.status, new.pod) == (200, f"game-{environment.service.get(f'game.{uid}-new')['spec']['podIndex']}")
+    nobody = [send_request(gateway, sent) for _ in range(6)]
     assert {each.status for each in nobody} == {200}
     assert {each.pod for each in nobody} == {"game-0", "game-1", "game-2"}
     assert trap.visits == 0

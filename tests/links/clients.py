@@ -6,13 +6,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from statefulroute.cluster.client import Client
 
 #: How long a test waits for what must come; nothing passes because it took this long.
-PATIENCE_SECONDS = 10.0
+TIMEOUT_SECONDS = 10.0
 
 #: Called before a request goes out, with its method and its path.
 Before = Callable[[str, str], Awaitable[None]]
 
 
-class Observed:
+class ObservedClient:
     """A client that keeps a list of its requests, and waits for the test before each of them and after.
 
     Args:
@@ -33,18 +33,18 @@ class Observed:
         return " ".join(self.requests)
 
     async def get(self, path: str, params: Mapping[str, str] | None = None) -> bytes:
-        return await self._carry_out("GET", path, lambda: self._client.get(path, params))
+        return await self._send("GET", path, lambda: self._client.get(path, params))
 
     async def merge_patch(self, path: str, body: bytes) -> bytes:
-        return await self._carry_out("PATCH", path, lambda: self._client.merge_patch(path, body))
+        return await self._send("PATCH", path, lambda: self._client.merge_patch(path, body))
 
     async def post(self, path: str, body: bytes) -> bytes:
-        return await self._carry_out("POST", path, lambda: self._client.post(path, body))
+        return await self._send("POST", path, lambda: self._client.post(path, body))
 
     async def delete(self, path: str, options: bytes) -> bytes:
-        return await self._carry_out("DELETE", path, lambda: self._client.delete(path, options))
+        return await self._send("DELETE", path, lambda: self._client.delete(path, options))
 
-    async def _carry_out(self, method: str, path: str, request: Callable[[], Awaitable[bytes]]) -> bytes:
+    async def _send(self, method: str, path: str, request: Callable[[], Awaitable[bytes]]) -> bytes:
         self.requests.append(method)
         if self._before is not None:
             await self._before(method, path)
@@ -55,7 +55,7 @@ class Observed:
                 await self._after(method, path)
 
 
-class Gate:
+class RequestBarrier:
     """Holds the first request of one method until the test opens it; later ones pass."""
 
     def __init__(self, method: str) -> None:
@@ -65,7 +65,7 @@ class Gate:
 
     async def reached(self) -> None:
         """Wait for that request."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             await self._reached.wait()
 
     async def __call__(self, method: str, path: str) -> None:

@@ -9,28 +9,28 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from harness.kubectl import Kubectl
-from harness.namespaces import quiet_namespace
-from harness.operator import OperatorSeat
-from harness.witness import Witness
-from links.place import Place
+from links.stored_links import StoredLinks
 from localcluster import LocalCluster
+from statefulroute.cluster.api_server import Connection
 from statefulroute.cluster.client import Client
+from statefulroute.cluster.codec import LINKS
 from statefulroute.cluster.connection import connect
 from statefulroute.cluster.link_store import LinkStore
 from statefulroute.cluster.reflector import Reflector
-from statefulroute.cluster.server import Connection
-from statefulroute.cluster.wire import LINKS
 from statefulroute.domain.link import Link
+from support.independent_client import IndependentClient
+from support.kubectl import Kubectl
+from support.namespaces import drained_namespace
+from support.operator_process import OperatorSlot
 
 #: A TLS connection that is left in the middle of an answer is closed a moment later, while its loop still runs.
 CLOSING_SECONDS = 0.25
 
 
 @pytest.fixture(scope="module")
-def namespace(installed: Kubectl, witness: Witness, seat: OperatorSeat) -> Iterator[str]:
+def namespace(installed: Kubectl, independent_client: IndependentClient, operator_slot: OperatorSlot) -> Iterator[str]:
     """The name of a namespace that the tests of a module share: each has uids of its own."""
-    with quiet_namespace(installed, witness, seat) as name:
+    with drained_namespace(installed, independent_client, operator_slot) as name:
         yield name
 
 
@@ -41,9 +41,9 @@ def now() -> datetime:
 
 
 @pytest.fixture
-def place(witness: Witness, namespace: str, now: datetime) -> Place:
+def stored_links(independent_client: IndependentClient, namespace: str, now: datetime) -> StoredLinks:
     """The links of the namespace as an outsider sees and makes them."""
-    return Place(witness, namespace, now)
+    return StoredLinks(independent_client, namespace, now)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -62,7 +62,7 @@ async def client(connection: Connection) -> AsyncIterator[Client]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def cache(connection: Connection) -> AsyncIterator[Reflector[Link]]:
     """A cache of links that follows the API server; it does not know what a test makes until it is told."""
-    async with Client(connection, connections=1) as client:
+    async with Client(connection, max_connections=1) as client:
         reflector = Reflector(client, LINKS)
         following = asyncio.create_task(reflector.run())
         await reflector.synced.wait()

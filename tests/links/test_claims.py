@@ -10,19 +10,19 @@ from itertools import groupby
 
 import pytest
 
-from harness.kubectl import Kubectl
-from harness.objects import pod_link
-from harness.operator import OperatorProcess
-from harness.recorder import Version, recording
-from harness.service import Service
-from harness.witness import Witness
 from statefulroute.api.group import API_VERSION
+from statefulroute.cluster.api_server import Connection
 from statefulroute.cluster.client import Client
+from statefulroute.cluster.codec import LINKS
 from statefulroute.cluster.errors import ConflictError
 from statefulroute.cluster.link_store import LinkStore
 from statefulroute.cluster.reflector import Reflector
-from statefulroute.cluster.server import Connection
-from statefulroute.cluster.wire import LINKS
+from support.independent_client import IndependentClient
+from support.kubectl import Kubectl
+from support.link_recorder import Version, recording
+from support.objects import pod_link
+from support.operator_process import OperatorProcess
+from support.service import Service
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -70,11 +70,11 @@ class Claim:
 async def test_no_uid_ever_has_two_pods_while_the_operator_is_killed(
     own_operator: OperatorProcess,
     installed: Kubectl,
-    witness: Witness,
+    independent_client: IndependentClient,
     namespace: str,
     connection: Connection,
 ) -> None:
-    game = Service(installed.within(namespace), witness)
+    game = Service(installed.within(namespace), independent_client)
     await asyncio.to_thread(game.start, PODS)
     uids = [f"user-{number}" for number in range(UIDS)]
     chance = random.Random(SEED)
@@ -89,12 +89,12 @@ async def test_no_uid_ever_has_two_pods_while_the_operator_is_killed(
         for number, uid in list(enumerate(uids)) * (CLAIMS // UIDS)
     ]
     chance.shuffle(claims)
-    with recording(witness, namespace) as recorder:
+    with recording(independent_client, namespace) as recorder:
         told = await storm(claims, namespace, connection, own_operator)
         await asyncio.to_thread(game.await_all_bound, UIDS, seconds=120)
         names = [f"game.{uid}" for uid in uids]
-        record = recorder.record()
-    assert [line for line in own_operator.complaints() if line.get("level") != "warning"] == []
+        record = recorder.all_versions()
+    assert [line for line in own_operator.errors() if line.get("level") != "warning"] == []
     own_operator.stop()
 
     bindings = {name: [pod for pod, _ in groupby(bindings_of(record[name]))] for name in names}
@@ -147,10 +147,10 @@ async def leave_the_choice(client: Client, namespace: str, uid: str) -> None:
 
 
 async def make_store(stack: AsyncExitStack, namespace: str, connection: Connection, *, cached: bool) -> LinkStore:
-    client = await stack.enter_async_context(Client(connection, connections=8))
+    client = await stack.enter_async_context(Client(connection, max_connections=8))
     links = None
     if cached:
-        watcher = await stack.enter_async_context(Client(connection, connections=1))
+        watcher = await stack.enter_async_context(Client(connection, max_connections=1))
         links = Reflector(watcher, LINKS)
         following = asyncio.create_task(links.run())
         stack.callback(following.cancel)

@@ -10,19 +10,19 @@ from typing import Any
 import pytest
 from pykube.exceptions import HTTPError
 
-from harness.kubectl import Kubectl
-from harness.objects import pod_link
-from harness.patience import eventually
-from links.clients import Observed
-from links.place import TTL, Place, Stored, known_to
-from statefulroute.api.vocabulary import ONLY_LOCAL_NAMESPACE
+from links.clients import ObservedClient
+from links.stored_links import TTL, StoredLinks, StoredSpec, wait_until_cached
+from statefulroute.api.vocabulary import FOREIGN_NAMESPACE_MESSAGE
 from statefulroute.cluster.client import Client
+from statefulroute.cluster.codec import LINKS
 from statefulroute.cluster.link_store import LinkStore
 from statefulroute.cluster.reflector import Reflector
-from statefulroute.cluster.wire import LINKS
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.link import Link
 from statefulroute.domain.operations import Attempt
+from support.kubectl import Kubectl
+from support.objects import pod_link
+from support.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -30,20 +30,20 @@ ADMISSION = Path(__file__).parents[2] / "deploy" / "admission"
 
 # The links that an operation may find.
 NO_LINK = None
-PERSISTENT = Stored(pod=1)
-POD_0 = Stored(pod=0)
-TEMPORARY = Stored(pod=1, ttl=TTL, age=TTL / 2)  # exactly half of its time is left
-DUE = Stored(pod=1, ttl=TTL, age=TTL / 2 + 1)  # less than half is left
-LAST = Stored(pod=1, ttl=TTL, age=TTL - 1)  # its last second
-EXPIRED = Stored(pod=1, ttl=TTL, age=TTL)  # its time is over, and nobody has removed it
-EXPIRED_WAITING = Stored(pod=None, ttl=TTL, age=TTL)
-WAITING = Stored(pod=None)  # it leaves the choice, and nobody has chosen
-WAITING_TEMPORARY = Stored(pod=None, ttl=TTL, age=10)
-NAMED = Stored(pod="game-b7")
+PERSISTENT = StoredSpec(pod=1)
+POD_0 = StoredSpec(pod=0)
+TEMPORARY = StoredSpec(pod=1, ttl=TTL, age=TTL / 2)  # exactly half of its time is left
+DUE = StoredSpec(pod=1, ttl=TTL, age=TTL / 2 + 1)  # less than half is left
+LAST = StoredSpec(pod=1, ttl=TTL, age=TTL - 1)  # its last second
+EXPIRED = StoredSpec(pod=1, ttl=TTL, age=TTL)  # its time is over, and nobody has removed it
+EXPIRED_WAITING = StoredSpec(pod=None, ttl=TTL, age=TTL)
+WAITING = StoredSpec(pod=None)  # it leaves the choice, and nobody has chosen
+WAITING_TEMPORARY = StoredSpec(pod=None, ttl=TTL, age=10)
+NAMED = StoredSpec(pod="game-b7")
 
 # What it may leave behind.
 GONE = None
-FRESH = Stored(pod=1, ttl=TTL, age=0)
+FRESH = StoredSpec(pod=1, ttl=TTL, age=0)
 
 Operation = Callable[[LinkStore, str], Awaitable[Any]]
 
@@ -54,9 +54,9 @@ class Row:
 
     says: str
     operation: Operation
-    link: Stored | None
+    link: StoredSpec | None
     answer: Any
-    after: Stored | None
+    after: StoredSpec | None
     cost: str
     cached: str
 
@@ -128,7 +128,7 @@ WON_1, WON_2 = Attempt(won=True, holder=1), Attempt(won=True, holder=2)
 LOST_NAMED = Attempt(won=False, holder="game-b7")
 LOST_0, LOST_1 = Attempt(won=False, holder=0), Attempt(won=False, holder=1)
 POST = ("GET POST", "POST")
-P1, P2, T2 = Stored(pod=1), Stored(pod=2), Stored(pod=2, ttl=TTL, age=0)
+P1, P2, T2 = StoredSpec(pod=1), StoredSpec(pod=2), StoredSpec(pod=2, ttl=TTL, age=0)
 
 TABLE = [
     # get: an expired link is none; a waiting one is a link that has no pod yet.
@@ -196,11 +196,19 @@ TABLE = [
     Row("remove finds no link where one has expired", remove(), EXPIRED, NO, EXPIRED, "GET", "GET"),
     Row("remove deletes a link that waits", remove(), WAITING, YES, GONE, "GET DELETE", "DELETE"),
     Row("remove with a grace finds no link", remove(30), NO_LINK, NO, None, "GET", "GET"),
-    Row("remove with a grace", remove(30), PERSISTENT, YES, Stored(1, 30, 0), "GET PATCH", "PATCH"),
-    Row("remove with a grace from pod 0", remove(30), POD_0, YES, Stored(0, 30, 0), "GET PATCH", "PATCH"),
-    Row("remove with a grace of a temporary link", remove(30), TEMPORARY, YES, Stored(1, 30, 0), "GET PATCH", "PATCH"),
+    Row("remove with a grace", remove(30), PERSISTENT, YES, StoredSpec(1, 30, 0), "GET PATCH", "PATCH"),
+    Row("remove with a grace from pod 0", remove(30), POD_0, YES, StoredSpec(0, 30, 0), "GET PATCH", "PATCH"),
+    Row(
+        "remove with a grace of a temporary link",
+        remove(30),
+        TEMPORARY,
+        YES,
+        StoredSpec(1, 30, 0),
+        "GET PATCH",
+        "PATCH",
+    ),
     Row("remove with a grace of an expired link", remove(30), EXPIRED, NO, EXPIRED, "GET", "GET"),
-    Row("remove with a grace of a wait", remove(30), WAITING, YES, Stored(None, 30, 0), "GET PATCH", "PATCH"),
+    Row("remove with a grace of a wait", remove(30), WAITING, YES, StoredSpec(None, 30, 0), "GET PATCH", "PATCH"),
     # remove_if_linked_to: only from that very pod.
     Row("remove_if_linked_to finds no link", remove_if(1), NO_LINK, NO, None, "GET", "GET"),
     Row("remove_if_linked_to deletes", remove_if(1), PERSISTENT, YES, GONE, "GET DELETE", "DELETE"),
@@ -232,7 +240,7 @@ TABLE = [
     Row("set moves to a named pod", set_("game-b7"), PERSISTENT, 1, NAMED, "GET PATCH", "PATCH"),
     Row("set moves from a named pod", set_(1), NAMED, "game-b7", P1, "GET PATCH", "PATCH"),
     Row("set of the same name writes nothing", set_("game-b7"), NAMED, "game-b7", NAMED, "GET", "GET"),
-    Row("a name of digits is no index", set_("1"), PERSISTENT, 1, Stored(pod="1"), "GET PATCH", "PATCH"),
+    Row("a name of digits is no index", set_("1"), PERSISTENT, 1, StoredSpec(pod="1"), "GET PATCH", "PATCH"),
     Row("try_set loses to a named pod", try_set("game-x2"), NAMED, LOST_NAMED, NAMED, "GET", "GET"),
     Row("set_if_absent gives a named pod", if_absent(2), NAMED, "game-b7", NAMED, "GET", "GET"),
     Row("compute creates a link to a named pod", compute("game-b7"), NO_LINK, ("game-b7", 1), NAMED, *POST),
@@ -249,13 +257,13 @@ def in_sentences(row: Row) -> str:
 
 @pytest.mark.parametrize("row", TABLE, ids=in_sentences)
 async def test_without_a_cache(
-    row: Row, client: Client, make_store: Callable[..., LinkStore], place: Place, uid: str
+    row: Row, client: Client, make_store: Callable[..., LinkStore], stored_links: StoredLinks, uid: str
 ) -> None:
     if row.link is not None:
-        place.make(uid, row.link)
-    observed = Observed(client)
+        stored_links.create(uid, row.link)
+    observed = ObservedClient(client)
     answer = await row.operation(make_store(observed), uid)
-    assert (answer, place.stored(uid), observed.methods) == (row.answer, row.after, row.cost)
+    assert (answer, stored_links.get_spec(uid), observed.methods) == (row.answer, row.after, row.cost)
 
 
 @pytest.mark.parametrize("row", TABLE, ids=in_sentences)
@@ -264,33 +272,33 @@ async def test_with_a_cache(  # noqa: PLR0913, PLR0917 - fixtures
     client: Client,
     cache: Reflector[Link],
     make_store: Callable[..., LinkStore],
-    place: Place,
+    stored_links: StoredLinks,
     uid: str,
 ) -> None:
     if row.link is not None:
-        await known_to(cache, place, uid, place.make(uid, row.link))
-    observed = Observed(client)
+        await wait_until_cached(cache, stored_links, uid, stored_links.create(uid, row.link))
+    observed = ObservedClient(client)
     answer = await row.operation(make_store(observed, links=cache), uid)
-    assert (answer, place.stored(uid), observed.methods) == (row.answer, row.after, row.cached)
+    assert (answer, stored_links.get_spec(uid), observed.methods) == (row.answer, row.after, row.cached)
 
 
 @pytest.mark.parametrize("row", [row for row in TABLE if row.cached], ids=in_sentences)
 async def test_a_cache_that_is_behind_costs_requests_and_never_the_right_answer(
-    row: Row, client: Client, make_store: Callable[..., LinkStore], place: Place, uid: str
+    row: Row, client: Client, make_store: Callable[..., LinkStore], stored_links: StoredLinks, uid: str
 ) -> None:
     for number, stale in enumerate((NO_LINK, PERSISTENT, POD_0, DUE, EXPIRED, WAITING)):
         each = f"{uid}-{number}"
         stopped = Reflector(client, LINKS)
         if stale is not None:
-            place.make(each, stale)
-            stopped.observe(LINKS.convert(place.object(each) or {}))
-            place.delete(each)
+            stored_links.create(each, stale)
+            stopped.observe(LINKS.convert(stored_links.get(each) or {}))
+            stored_links.delete(each)
         if row.link is not None:
-            place.make(each, row.link)
+            stored_links.create(each, row.link)
         answer = await row.operation(make_store(client, links=stopped), each)
         if isinstance(answer, tuple) and answer[1] > row.answer[1]:
             answer = row.answer[0] if answer[0] is None else answer[0], row.answer[1]  # asked for a choice in vain
-        assert (answer, place.stored(each)) == (row.answer, row.after), f"the cache knew {stale}"
+        assert (answer, stored_links.get_spec(each)) == (row.answer, row.after), f"the cache knew {stale}"
 
 
 # Links into another namespace: refused by the policy, but one may be older than the policy. It binds nothing.
@@ -311,23 +319,23 @@ FOREIGN_TABLE = [
 
 
 async def test_a_link_into_another_namespace_is_no_link(
-    installed: Kubectl, client: Client, make_store: Callable[..., LinkStore], place: Place, uid: str
+    installed: Kubectl, client: Client, make_store: Callable[..., LinkStore], stored_links: StoredLinks, uid: str
 ) -> None:
-    with unguarded(installed, place):
+    with unguarded(installed, stored_links):
         for number, row in enumerate(FOREIGN_TABLE):
-            slip_in(place, f"{uid}-{number}", row.link or PERSISTENT)
+            slip_in(stored_links, f"{uid}-{number}", row.link or PERSISTENT)
     for number, row in enumerate(FOREIGN_TABLE):
-        observed, each = Observed(client), f"{uid}-{number}"
+        observed, each = ObservedClient(client), f"{uid}-{number}"
         answer = await row.operation(make_store(observed), each)
-        assert (answer, place.stored(each), observed.methods) == (row.answer, row.after, row.cost), row.says
-        link = place.object(each)
+        assert (answer, stored_links.get_spec(each), observed.methods) == (row.answer, row.after, row.cost), row.says
+        link = stored_links.get(each)
         taken_over = row.after != row.link or "PATCH" in row.cost
         assert link is not None
         assert ("namespace" in link["spec"]) is not taken_over, row.says
 
 
 @contextmanager
-def unguarded(kubectl: Kubectl, place: Place) -> Iterator[None]:
+def unguarded(kubectl: Kubectl, stored_links: StoredLinks) -> Iterator[None]:
     """No admission policy for as long as the context lasts."""
     kubectl.run("delete", "validatingadmissionpolicybinding", "--all").expect_success()
     try:
@@ -335,18 +343,18 @@ def unguarded(kubectl: Kubectl, place: Place) -> Iterator[None]:
     finally:
         kubectl.run("apply", "--filename", str(ADMISSION)).expect_success()
         stranger = pod_link(uid="stranger", namespace="kube-system")
-        here = kubectl.within(place.namespace)
-        eventually(lambda: ONLY_LOCAL_NAMESPACE in here.try_out(stranger).stderr, "the policy is in force again")
+        here = kubectl.within(stored_links.namespace)
+        eventually(lambda: FOREIGN_NAMESPACE_MESSAGE in here.dry_run(stranger).stderr, "the policy is in force again")
 
 
-def slip_in(place: Place, uid: str, link: Stored) -> None:
+def slip_in(stored_links: StoredLinks, uid: str, link: StoredSpec) -> None:
     """Create a link into another namespace; the API server may go on refusing it for a moment."""
 
     def is_in() -> bool:
         try:
-            place.make(uid, link, namespace="kube-system")
+            stored_links.create(uid, link, namespace="kube-system")
         except HTTPError as refusal:
-            assert ONLY_LOCAL_NAMESPACE in str(refusal)  # noqa: PT017 - any other refusal is a failure
+            assert FOREIGN_NAMESPACE_MESSAGE in str(refusal)  # noqa: PT017 - any other refusal is a failure
             return False
         return True
 

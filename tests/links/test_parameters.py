@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from links.clients import Observed
-from links.place import TTL, Place, Stored
+from links.clients import ObservedClient
+from links.stored_links import TTL, StoredLinks, StoredSpec
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.link_store import LinkStore
 from statefulroute.domain.errors import InvalidParameterError
@@ -125,7 +125,7 @@ _TAKES = {name: operation.__code__.co_varnames for name, operation in OPERATIONS
 async def test_what_cannot_be_right_is_refused_by_name_before_any_request(
     field: str, bad: Any, client: Client, make_store: Callable[..., LinkStore]
 ) -> None:
-    observed = Observed(client)
+    observed = ObservedClient(client)
     store = make_store(observed)
     for name, operation in OPERATIONS.items():
         if field in _TAKES[name]:
@@ -156,7 +156,7 @@ async def test_a_caller_that_joins_a_flight_is_refused_all_the_same(
 
 @pytest.mark.parametrize("chosen", [-1, True, 1.0, 2**31, None, "Game-1"], ids=repr)
 async def test_a_choice_that_is_no_pod_is_refused_and_binds_nothing(
-    chosen: Any, store: LinkStore, place: Place, uid: str
+    chosen: Any, store: LinkStore, stored_links: StoredLinks, uid: str
 ) -> None:
     async def choose_badly() -> Any:
         return chosen
@@ -164,7 +164,7 @@ async def test_a_choice_that_is_no_pod_is_refused_and_binds_nothing(
     with pytest.raises(InvalidParameterError) as refusal:
         await store.compute_if_absent("game", uid, choose_badly)
     assert refusal.value.field == "pod"
-    assert place.stored(uid) is None
+    assert stored_links.get_spec(uid) is None
 
 
 @pytest.mark.parametrize(
@@ -216,23 +216,23 @@ async def test_every_other_uid_is_bound_and_found_again(uid: str, store: LinkSto
 
 @pytest.mark.parametrize("ahead", ["9999-12-31T23:59:59Z", "2900-01-01T00:00:00+14:00"])
 async def test_a_link_renewed_far_ahead_by_hand_lives_on_until_it_is_set_anew(
-    ahead: str, client: Client, make_store: Callable[..., LinkStore], place: Place, uid: str
+    ahead: str, client: Client, make_store: Callable[..., LinkStore], stored_links: StoredLinks, uid: str
 ) -> None:
-    place.make(uid, Stored(1, TTL), renewTime=ahead)
+    stored_links.create(uid, StoredSpec(1, TTL), renewTime=ahead)
     later = make_store(client, clock=lambda: datetime(2899, 1, 1, tzinfo=UTC))
     for store in (make_store(client), later):
         assert await store.renew("game", uid)
         assert await store.set_if_absent("game", uid, 2) == 1
-    assert place.stored(uid) != Stored(1, TTL, 0)
+    assert stored_links.get_spec(uid) != StoredSpec(1, TTL, 0)
     assert await make_store(client).set("game", uid, 1, ttl_seconds=TTL) == 1
-    assert place.stored(uid) == Stored(1, TTL, 0)  # it would have lived longer than it was asked to
+    assert stored_links.get_spec(uid) == StoredSpec(1, TTL, 0)  # it would have lived longer than it was asked to
 
 
 async def test_a_temporary_link_that_was_never_renewed_counts_from_its_creation(
-    client: Client, make_store: Callable[..., LinkStore], place: Place, uid: str
+    client: Client, make_store: Callable[..., LinkStore], stored_links: StoredLinks, uid: str
 ) -> None:
-    place.make(uid, Stored(1, TTL))
-    link = place.object(uid)
+    stored_links.create(uid, StoredSpec(1, TTL))
+    link = stored_links.get(uid)
     assert link is not None
     end = datetime.fromisoformat(link["metadata"]["creationTimestamp"]) + timedelta(seconds=TTL)
     assert await make_store(client, clock=lambda: end - timedelta(microseconds=1)).get("game", uid) is not None

@@ -10,16 +10,14 @@ from typing import Any
 
 import pytest
 
-from harness.recorder import recording
-from harness.witness import PodLink
-from links.clients import Gate, Observed
-from links.place import TTL, Place, Stored
+from links.clients import ObservedClient, RequestBarrier
+from links.stored_links import TTL, StoredLinks, StoredSpec
+from statefulroute.cluster.api_server import Connection
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.connection import connect
 from statefulroute.cluster.errors import APIError, NotFoundError
 from statefulroute.cluster.link_store import LinkStore
 from statefulroute.cluster.reflector import Reflector
-from statefulroute.cluster.server import Connection
 from statefulroute.domain.errors import (
     ContendedError,
     DeadlineExceededError,
@@ -28,7 +26,9 @@ from statefulroute.domain.errors import (
 )
 from statefulroute.domain.link import Link
 from statefulroute.domain.operations import Attempt
-from unit.cluster.fake_api import serving, status_object
+from support.independent_client import PodLink
+from support.link_recorder import recording
+from unit.cluster.fake_api import run_fake_api, status_object
 from unit.cluster.kubeconfigs import write_kubeconfig
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -60,19 +60,33 @@ EVERY_OPERATION: dict[str, Callable[[LinkStore, str], Awaitable[Any]]] = {
 
 #: Operations, the link that each finds, its method, what it leaves behind, and its answer when it is called again.
 WRITES: list[Any] = [
-    pytest.param(EVERY_OPERATION["set"], None, "POST", Stored(2), 2, id="set creates"),
-    pytest.param(EVERY_OPERATION["set"], Stored(1), "PATCH", Stored(2), 2, id="set moves"),
+    pytest.param(EVERY_OPERATION["set"], None, "POST", StoredSpec(2), 2, id="set creates"),
+    pytest.param(EVERY_OPERATION["set"], StoredSpec(1), "PATCH", StoredSpec(2), 2, id="set moves"),
     pytest.param(
-        EVERY_OPERATION["try_set"], Stored(1, TTL, 0), "PATCH", Stored(2), Attempt(won=True, holder=2), id="try_set"
+        EVERY_OPERATION["try_set"],
+        StoredSpec(1, TTL, 0),
+        "PATCH",
+        StoredSpec(2),
+        Attempt(won=True, holder=2),
+        id="try_set",
     ),
-    pytest.param(EVERY_OPERATION["set_if_absent"], None, "POST", Stored(2), 2, id="set_if_absent"),
-    pytest.param(EVERY_OPERATION["compute_if_absent"], None, "POST", Stored(2), 2, id="compute_if_absent"),
-    pytest.param(EVERY_OPERATION["remove"], Stored(1), "DELETE", None, False, id="remove"),
+    pytest.param(EVERY_OPERATION["set_if_absent"], None, "POST", StoredSpec(2), 2, id="set_if_absent"),
+    pytest.param(EVERY_OPERATION["compute_if_absent"], None, "POST", StoredSpec(2), 2, id="compute_if_absent"),
+    pytest.param(EVERY_OPERATION["remove"], StoredSpec(1), "DELETE", None, False, id="remove"),
     pytest.param(
-        EVERY_OPERATION["remove with a grace"], Stored(1), "PATCH", Stored(1, 30, 0), True, id="remove with a grace"
+        EVERY_OPERATION["remove with a grace"],
+        StoredSpec(1),
+        "PATCH",
+        StoredSpec(1, 30, 0),
+        True,
+        id="remove with a grace",
     ),
-    pytest.param(EVERY_OPERATION["remove_if_linked_to"], Stored(1), "DELETE", None, False, id="remove_if_linked_to"),
-    pytest.param(EVERY_OPERATION["renew"], Stored(1, TTL, TTL - 1), "PATCH", Stored(1, TTL, 0), True, id="renew"),
+    pytest.param(
+        EVERY_OPERATION["remove_if_linked_to"], StoredSpec(1), "DELETE", None, False, id="remove_if_linked_to"
+    ),
+    pytest.param(
+        EVERY_OPERATION["renew"], StoredSpec(1, TTL, TTL - 1), "PATCH", StoredSpec(1, TTL, 0), True, id="renew"
+    ),
 ]
 
 
@@ -86,33 +100,35 @@ async def cancelled(task: asyncio.Task[Any]) -> None:
 @pytest.mark.parametrize("moment", ["before its write", "after its write"])
 async def test_an_operation_that_is_cancelled_has_happened_as_a_whole_or_not_at_all(  # noqa: PLR0913, PLR0917
     operation: Callable[[LinkStore, str], Awaitable[Any]],
-    before: Stored | None,
+    before: StoredSpec | None,
     method: str,
-    after: Stored | None,
+    after: StoredSpec | None,
     again: Any,
     moment: str,
     client: Client,
     make_store: Make,
-    place: Place,
+    stored_links: StoredLinks,
     uid: str,
 ) -> None:
     if before is not None:
-        place.make(uid, before)
-    gate = Gate(method)
-    store = make_store(Observed(client, **{"before" if moment == "before its write" else "after": gate}))
+        stored_links.create(uid, before)
+    gate = RequestBarrier(method)
+    store = make_store(ObservedClient(client, **{"before" if moment == "before its write" else "after": gate}))
     task = asyncio.ensure_future(operation(store, uid))
     await gate.reached()
     await cancelled(task)
     if operation is EVERY_OPERATION["compute_if_absent"]:
         gate.opened.set()  # the flight goes on without its caller
-        await eventually(lambda: place.stored(uid) == after)
-    assert place.stored(uid) == (before if moment == "before its write" and not gate.opened.is_set() else after)
+        await eventually(lambda: stored_links.get_spec(uid) == after)
+    assert stored_links.get_spec(uid) == (
+        before if moment == "before its write" and not gate.opened.is_set() else after
+    )
     gate.opened.set()
     if moment == "after its write":
         assert await operation(store, uid) == again
     else:
         await operation(store, uid)
-    assert place.stored(uid) == after
+    assert stored_links.get_spec(uid) == after
 
 
 @pytest.mark.parametrize("name", EVERY_OPERATION)
@@ -182,7 +198,7 @@ async def refuse_all(api: Any) -> None:
 
 
 async def test_a_namespace_that_does_not_exist_is_said_at_once(client: Client, uid: str) -> None:
-    observed = Observed(client)
+    observed = ObservedClient(client)
     with pytest.raises(NotFoundError, match="namespaces"):
         await LinkStore(observed, "no-such-namespace").set("game", uid, 1)  # type: ignore[arg-type]
     assert observed.methods == "GET POST"
@@ -200,11 +216,13 @@ async def test_a_value_that_only_the_server_refuses_is_told_by_its_field(make_st
 
 
 async def test_a_link_that_is_on_its_way_out_is_awaited_and_not_written_into(
-    client: Client, make_store: Make, place: Place, uid: str
+    client: Client, make_store: Make, stored_links: StoredLinks, uid: str
 ) -> None:
-    place.make(uid, Stored(1))
-    place.witness.patch(PodLink, f"game.{uid}", place.namespace, {"metadata": {"finalizers": ["example.com/slow"]}})
-    place.delete(uid)
+    stored_links.create(uid, StoredSpec(1))
+    stored_links.independent_client.patch(
+        PodLink, f"game.{uid}", stored_links.namespace, {"metadata": {"finalizers": ["example.com/slow"]}}
+    )
+    stored_links.delete(uid)
     looks = 0
 
     async def let_go(method: str, path: str) -> None:
@@ -213,44 +231,46 @@ async def test_a_link_that_is_on_its_way_out_is_awaited_and_not_written_into(
         looks += 1
         if (method, looks) == ("GET", 3):
             change = {"metadata": {"finalizers": None}}
-            await asyncio.to_thread(place.witness.patch, PodLink, f"game.{uid}", place.namespace, change)
+            await asyncio.to_thread(
+                stored_links.independent_client.patch, PodLink, f"game.{uid}", stored_links.namespace, change
+            )
 
-    observed = Observed(client, before=let_go)
+    observed = ObservedClient(client, before=let_go)
     assert await make_store(observed).set("game", uid, 2) is None
     assert observed.methods == "GET GET GET POST"
-    assert place.stored(uid) == Stored(2)
+    assert stored_links.get_spec(uid) == StoredSpec(2)
 
 
 async def test_who_is_overtaken_between_reading_and_writing_asks_the_rule_again(
-    client: Client, store: LinkStore, make_store: Make, place: Place, uid: str
+    client: Client, store: LinkStore, make_store: Make, stored_links: StoredLinks, uid: str
 ) -> None:
-    gate = Gate("POST")
-    slow = asyncio.create_task(make_store(Observed(client, before=gate)).set_if_absent("game", uid, 1))
+    gate = RequestBarrier("POST")
+    slow = asyncio.create_task(make_store(ObservedClient(client, before=gate)).set_if_absent("game", uid, 1))
     await gate.reached()
     assert await store.set_if_absent("game", uid, 2) == 2
     gate.opened.set()
     assert await slow == 2
-    assert place.stored(uid) == Stored(2)
+    assert stored_links.get_spec(uid) == StoredSpec(2)
 
 
 async def test_a_removal_that_is_overtaken_spares_the_other_pods_link(
-    client: Client, store: LinkStore, make_store: Make, place: Place, uid: str
+    client: Client, store: LinkStore, make_store: Make, stored_links: StoredLinks, uid: str
 ) -> None:
-    place.make(uid, Stored(1))
-    gate = Gate("DELETE")
-    slow = asyncio.create_task(make_store(Observed(client, before=gate)).remove_if_linked_to("game", uid, 1))
+    stored_links.create(uid, StoredSpec(1))
+    gate = RequestBarrier("DELETE")
+    slow = asyncio.create_task(make_store(ObservedClient(client, before=gate)).remove_if_linked_to("game", uid, 1))
     await gate.reached()
     assert await store.set("game", uid, 2) == 1
     gate.opened.set()
     assert await slow is False
-    assert place.stored(uid) == Stored(2)
+    assert stored_links.get_spec(uid) == StoredSpec(2)
 
 
 async def test_two_that_move_a_link_in_turn_each_tell_the_pod_before(
-    client: Client, make_store: Make, place: Place, uid: str
+    client: Client, make_store: Make, stored_links: StoredLinks, uid: str
 ) -> None:
-    place.make(uid, Stored(9))
-    with recording(place.witness, place.namespace) as recorder:
+    stored_links.create(uid, StoredSpec(9))
+    with recording(stored_links.independent_client, stored_links.namespace) as recorder:
 
         async def move(store: LinkStore, pods: range) -> list[tuple[int | None, int]]:
             return [(await store.set("game", uid, pod), pod) for pod in pods]
@@ -264,9 +284,9 @@ async def test_two_that_move_a_link_in_turn_each_tell_the_pod_before(
 
 
 async def test_who_is_overtaken_every_time_gives_up_and_says_so(
-    client: Client, make_store: Make, place: Place, uid: str
+    client: Client, make_store: Make, stored_links: StoredLinks, uid: str
 ) -> None:
-    place.make(uid, Stored(0))
+    stored_links.create(uid, StoredSpec(0))
     moves = 0
 
     async def overtake(method: str, path: str) -> None:
@@ -274,20 +294,20 @@ async def test_who_is_overtaken_every_time_gives_up_and_says_so(
         del path
         if method == "PATCH":
             moves += 1
-            await asyncio.to_thread(place.change, uid, podIndex=moves)
+            await asyncio.to_thread(stored_links.patch_spec, uid, podIndex=moves)
 
     with pytest.raises(ContendedError, match="12 times"):
-        await make_store(Observed(client, before=overtake)).set("game", uid, 77)
-    assert place.stored(uid) == Stored(12)
+        await make_store(ObservedClient(client, before=overtake)).set("game", uid, 77)
+    assert stored_links.get_spec(uid) == StoredSpec(12)
 
 
 async def test_64_clients_that_compute_at_once_make_one_link_by_one_write(
-    connection: Connection, make_store: Make, place: Place, uid: str
+    connection: Connection, make_store: Make, stored_links: StoredLinks, uid: str
 ) -> None:
     async with AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(Client(connection, connections=2)) for _ in range(64)]
-        observed = [Observed(client) for client in clients]
-        with recording(place.witness, place.namespace) as recorder:
+        clients = [await stack.enter_async_context(Client(connection, max_connections=2)) for _ in range(64)]
+        observed = [ObservedClient(client) for client in clients]
+        with recording(stored_links.independent_client, stored_links.namespace) as recorder:
             answers = await asyncio.gather(
                 *(
                     make_store(each, deadline_seconds=30).compute_if_absent("game", uid, chooses(number))
@@ -297,16 +317,16 @@ async def test_64_clients_that_compute_at_once_make_one_link_by_one_write(
             versions = recorder.versions(f"game.{uid}")
     assert [version.pod for version in versions] == [answers[0]]
     assert set(answers) == {answers[0]}
-    link = place.object(uid)
+    link = stored_links.get(uid)
     assert link is not None
     assert link["metadata"]["generation"] == 1
     assert {method for each in observed for method in each.requests} <= {"GET", "POST"}
 
 
 async def test_64_callers_of_one_store_share_one_flight(
-    client: Client, make_store: Make, place: Place, uid: str
+    client: Client, make_store: Make, stored_links: StoredLinks, uid: str
 ) -> None:
-    observed, asked = Observed(client), 0
+    observed, asked = ObservedClient(client), 0
 
     async def choose() -> int:
         nonlocal asked
@@ -317,7 +337,7 @@ async def test_64_callers_of_one_store_share_one_flight(
     store = make_store(observed)
     answers = await asyncio.gather(*(store.compute_if_absent("game", uid, choose) for _ in range(64)))
     assert (set(answers), asked, observed.methods) == ({1}, 1, "GET POST")
-    assert place.stored(uid) == Stored(1)
+    assert stored_links.get_spec(uid) == StoredSpec(1)
     await store.remove("game", uid)
     assert await store.compute_if_absent("game", uid, choose) == 2  # a flight that is over answers nobody
 
@@ -337,8 +357,8 @@ async def test_flights_of_other_uids_and_routes_are_their_own(store: LinkStore, 
 async def test_a_caller_that_gives_up_leaves_the_others_their_answer(
     who: str, client: Client, make_store: Make, uid: str
 ) -> None:
-    gate = Gate("POST")
-    store = make_store(Observed(client, before=gate))
+    gate = RequestBarrier("POST")
+    store = make_store(ObservedClient(client, before=gate))
     callers = [asyncio.create_task(store.compute_if_absent("game", uid, chooses(n))) for n in range(8)]
     await gate.reached()
     leaving = {"the first": callers[:1], "another": callers[3:4], "all but one": callers[:7]}[who]
@@ -385,7 +405,7 @@ async def test_a_flight_that_fails_after_all_have_given_up_complains_to_nobody(s
 async def test_a_store_with_a_cache_sees_its_own_writes_at_once(
     client: Client, make_store: Make, cache: Reflector[Link], uid: str
 ) -> None:
-    observed = Observed(client)
+    observed = ObservedClient(client)
     store = make_store(observed, links=cache)
 
     async def held() -> int | None:
@@ -417,7 +437,7 @@ async def test_a_batch_asks_for_every_uid_once_and_some_at_a_time(client: Client
         del method, path
         under_way -= 1
 
-    observed = Observed(client, begin, end)
+    observed = ObservedClient(client, begin, end)
     uids = [f"{uid}-{number}" for number in range(100)]
     await make_store(client).set("game", uids[7], 0)
     assert await make_store(observed).batch_get("game", uids) == {0: [uids[7]]}
@@ -446,7 +466,7 @@ class stalled:  # noqa: N801 - a context manager
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> tuple[Client, Any]:
-        api = await self._stack.enter_async_context(serving())
+        api = await self._stack.enter_async_context(run_fake_api())
         kubeconfig = write_kubeconfig(self._folder / "kubeconfig", server=api.server)
         connection = await self._stack.enter_async_context(connect(kubeconfig))
         return await self._stack.enter_async_context(Client(connection)), api

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from local.driving import Kubectl
+from local.cluster_process import Kubectl
 from localcluster import LocalCluster
 
 

@@ -7,12 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from local.driving import Kubectl, command, command_lines_naming, eventually, first_line, killed, python
+from local.cluster_process import (
+    Kubectl,
+    command_lines_naming,
+    eventually,
+    first_line,
+    killed,
+    python,
+    run_localcluster,
+)
 from localcluster import AlreadyRunningError, LocalCluster, LocalClusterError, NotRunningError
 from localcluster.processes import is_stopped
 from localcluster.programs import build
 from localcluster.progress import PlainProgress
-from localcluster.state import read_roster, sweep_leftovers
+from localcluster.state import clean_up_leftovers, read_roster
 
 pytestmark = pytest.mark.timeout(1500)
 
@@ -102,7 +110,7 @@ def test_a_killed_guardian_leaves_nothing_after_the_next_sweep() -> None:
             unguarded.part("etcd")
         if sys.platform == "linux":  # there the kernel ends the parts; elsewhere the sweep does
             eventually(lambda: command_lines_naming(folder) == [])
-        sweep_leftovers()
+        clean_up_leftovers()
         eventually(lambda: command_lines_naming(folder) == [])
         assert not folder.exists()
 
@@ -169,23 +177,23 @@ def test_the_binaries_of_envtest_make_a_cluster_without_pods(tmp_path: Path, mon
 
 
 def test_the_command_starts_shows_and_ends_a_cluster(runtime: Path) -> None:
-    code, output, errors = command("up", "--name", "typed", "--nodes", "1")
+    code, output, errors = run_localcluster("up", "--name", "typed", "--nodes", "1")
     assert (code, "is ready at https://127.0.0.1:" in output) == (0, True), errors
     try:
-        code, output, _ = command("up", "--name", "typed")
+        code, output, _ = run_localcluster("up", "--name", "typed")
         assert (code, "is running already" in output) == (0, True)
-        assert command("kubeconfig", "--name", "typed")[1] == f"{runtime}/typed/admin.kubeconfig\n"
-        code, output, _ = command("status")
+        assert run_localcluster("kubeconfig", "--name", "typed")[1] == f"{runtime}/typed/admin.kubeconfig\n"
+        code, output, _ = run_localcluster("status")
         assert (code, "typed" in output, "1/1" in output, "5 running" in output) == (0, True, True, True)
     finally:
-        code, output, errors = command("down", "--name", "typed")
+        code, output, errors = run_localcluster("down", "--name", "typed")
     assert (code, output) == (0, "Cluster typed is gone.\n"), errors
     assert command_lines_naming(runtime / "typed") == []
     assert not (runtime / "typed").exists()
 
 
 def test_the_command_tells_what_is_wrong_in_a_sentence() -> None:
-    code, _, errors = command("up", "--name", "typed", KUBEBUILDER_ASSETS="/nowhere")
+    code, _, errors = run_localcluster("up", "--name", "typed", KUBEBUILDER_ASSETS="/nowhere")
     assert code == 1
     assert errors.startswith("localcluster: KUBEBUILDER_ASSETS is /nowhere, but there is no program etcd")
     assert "Traceback" not in errors

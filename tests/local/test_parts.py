@@ -11,11 +11,11 @@ from cryptography import x509
 from cryptography.x509 import verification
 from cryptography.x509.oid import NameOID
 
-from local.driving import PACKAGE
+from local.cluster_process import PACKAGE
 from localcluster import LocalClusterError, components, kubeconfigs, nodes, ports
 from localcluster.certificates import Authority, write_private
 from localcluster.components import Layout
-from localcluster.controlplane import Request
+from localcluster.controlplane import ControlPlaneSpec
 
 LAYOUT = Layout(Path("/run/x"), 1001, 1002, 1003)
 WHOLE = {part: (part,) for part in ("etcd", "apiserver", "controller-manager", "scheduler", "kwok")}
@@ -54,8 +54,8 @@ def test_service_accounts_are_demanded_only_where_something_makes_them(*, served
 @pytest.mark.parametrize("missing", ["controller-manager", "scheduler", "kwok"])
 def test_pods_run_only_when_no_part_is_missing(missing: str) -> None:
     programs = {part: command for part, command in WHOLE.items() if part != missing}
-    assert not Request("x", programs, 1, (), components.POD_RANGE).runs_pods
-    assert Request("x", WHOLE, 1, (), components.POD_RANGE).runs_pods
+    assert not ControlPlaneSpec("x", programs, 1, (), components.POD_RANGE).can_run_pods
+    assert ControlPlaneSpec("x", WHOLE, 1, (), components.POD_RANGE).can_run_pods
 
 
 def test_kwok_gets_the_stages_and_the_range_of_the_pods() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from local.driving import Kubectl, eventually
+from local.cluster_process import Kubectl, eventually
 from localcluster import LocalCluster
 
 # The first start on a machine builds the programs.

@@ -9,9 +9,9 @@ import pytest
 from localcluster import LocalCluster, LocalClusterError
 from localcluster.components import POD_RANGE
 from localcluster.progress import PlainProgress
-from localcluster.providers import Name, Order, choose
+from localcluster.providers import ClusterSpec, ProviderName, choose_provider
 from localcluster.providers.envtest import find_programs
-from localcluster.providers.kind import configuration
+from localcluster.providers.kind import kind_configuration
 
 FILE = Path("kubeconfig")
 THEIRS = {"STATEFULROUTE_KUBECONFIG": "/k"}
@@ -21,30 +21,30 @@ ASSETS = {"KUBEBUILDER_ASSETS": "/a"}
 @pytest.mark.parametrize(
     ("explicit", "kubeconfig", "environment", "chosen"),
     [
-        (None, None, {}, Name.BUILTIN),
-        (None, None, ASSETS, Name.ENVTEST),
-        (None, None, THEIRS | ASSETS, Name.EXISTING),
-        (None, FILE, ASSETS, Name.EXISTING),
-        ("existing", FILE, {}, Name.EXISTING),
-        ("builtin", None, THEIRS | ASSETS, Name.BUILTIN),
-        ("kind", None, {}, Name.KIND),
-        (None, None, {"STATEFULROUTE_KUBECONFIG": "", "KUBEBUILDER_ASSETS": ""}, Name.BUILTIN),
+        (None, None, {}, ProviderName.BUILTIN),
+        (None, None, ASSETS, ProviderName.ENVTEST),
+        (None, None, THEIRS | ASSETS, ProviderName.EXISTING),
+        (None, FILE, ASSETS, ProviderName.EXISTING),
+        ("existing", FILE, {}, ProviderName.EXISTING),
+        ("builtin", None, THEIRS | ASSETS, ProviderName.BUILTIN),
+        ("kind", None, {}, ProviderName.KIND),
+        (None, None, {"STATEFULROUTE_KUBECONFIG": "", "KUBEBUILDER_ASSETS": ""}, ProviderName.BUILTIN),
     ],
 )
 def test_the_provider_is_the_one_asked_for_else_the_one_that_the_environment_implies(
-    explicit: str | None, kubeconfig: Path | None, environment: dict[str, str], chosen: Name
+    explicit: str | None, kubeconfig: Path | None, environment: dict[str, str], chosen: ProviderName
 ) -> None:
-    assert choose(explicit, kubeconfig, environment) is chosen
+    assert choose_provider(explicit, kubeconfig, environment) is chosen
 
 
 def test_an_unknown_provider_is_told_with_the_known_ones() -> None:
     with pytest.raises(LocalClusterError, match="use one of builtin, envtest, existing, kind"):
-        choose("minikube", None, {})
+        choose_provider("minikube", None, {})
 
 
 def test_a_kubeconfig_does_not_go_with_a_cluster_of_our_own() -> None:
     with pytest.raises(LocalClusterError, match="belongs to the provider 'existing', not to 'builtin'"):
-        choose("builtin", FILE, {})
+        choose_provider("builtin", FILE, {})
 
 
 def test_a_wrong_folder_of_envtests_binaries_is_told_and_leaves_nothing(
@@ -86,7 +86,7 @@ def test_kind_without_docker_is_told_with_the_alternative(monkeypatch: pytest.Mo
 
 
 def test_kind_is_told_of_the_nodes_and_of_the_api_servers_flags() -> None:
-    order = Order("x", 3, None, ["--v=4"], POD_RANGE, os.environ, PlainProgress())
-    told = configuration(order)
+    order = ClusterSpec("x", 3, None, ["--v=4"], POD_RANGE, os.environ, PlainProgress())
+    told = kind_configuration(order)
     assert [node["role"] for node in told["nodes"]] == ["control-plane", "worker", "worker"]
     assert '"extraArgs": {"v": "4"}' in told["kubeadmConfigPatches"][0]

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from local.driving import PACKAGE
+from local.cluster_process import PACKAGE
 from localcluster import LocalClusterError, toolchain
 from localcluster.kubectl import find_kubectl, minor_of
-from localcluster.programs import KEPT_BUILDS, KEPT_SECONDS, Recipe, kubernetes_version, prune, recipes
+from localcluster.programs import RETAINED_BUILDS, RETAINED_SECONDS, Recipe, kubernetes_version, prune, recipes
 from localcluster.progress import PlainProgress
-from localcluster.toolchain import Go, find_go, inspect_go, run_patiently
+from localcluster.toolchain import Go, find_go, inspect_go, run_with_progress
 
 
 def script(path: Path, output: str, code: int = 0) -> Path:
@@ -83,7 +83,7 @@ def test_where_no_go_can_be_installed_the_way_out_is_told(monkeypatch: pytest.Mo
 def test_long_work_is_told_when_it_starts_and_its_last_words_when_it_fails() -> None:
     told: list[str] = []
     failing = [sys.executable, "-c", "print('the reason'); raise SystemExit(3)"]
-    assert run_patiently(failing, "Working", PlainProgress(told.append)) == "the reason"
+    assert run_with_progress(failing, "Working", PlainProgress(told.append)) == "the reason"
     assert told == ["Working (0s)"]
 
 
@@ -119,13 +119,13 @@ def test_the_control_plane_is_stamped_with_the_version_that_its_module_requires(
 
 
 def test_old_builds_go_but_the_latest_and_the_recently_used_stay(tmp_path: Path) -> None:
-    for number in range(KEPT_BUILDS + 2):
+    for number in range(RETAINED_BUILDS + 2):
         folder = tmp_path / f"program-{number}"
         folder.mkdir()
         os.utime(folder, (number, number))
-    prune("program", tmp_path, now=float(KEPT_BUILDS))
-    assert len(list(tmp_path.iterdir())) == KEPT_BUILDS + 2
-    prune("program", tmp_path, now=KEPT_SECONDS + KEPT_BUILDS + 2)
+    prune("program", tmp_path, now=float(RETAINED_BUILDS))
+    assert len(list(tmp_path.iterdir())) == RETAINED_BUILDS + 2
+    prune("program", tmp_path, now=RETAINED_SECONDS + RETAINED_BUILDS + 2)
     assert sorted(folder.name for folder in tmp_path.iterdir()) == ["program-2", "program-3", "program-4"]
 
 

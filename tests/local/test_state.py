@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from local.driving import first_line, killed, python
+from local.cluster_process import first_line, killed, python
 from localcluster import AlreadyRunningError, LocalClusterError, NotRunningError
 from localcluster.cluster import LocalCluster, stop_named
 from localcluster.paths import runtime_folder
@@ -16,11 +16,11 @@ from localcluster.state import (
     Record,
     Roster,
     claim,
+    clean_up,
+    clean_up_leftovers,
     cluster_folder,
     read_record,
     read_roster,
-    sweep,
-    sweep_leftovers,
     try_claim,
     write_record,
     write_roster,
@@ -93,7 +93,7 @@ def test_a_sweep_ends_the_recorded_processes_and_empties_the_folder(
     leftover = claim("leftover")
     (leftover.folder / "etcd").mkdir()
     write_roster(leftover.folder, Roster(None, {"etcd": identity}, ()))
-    sweep(leftover)
+    clean_up(leftover)
     assert process.wait() < 0
     assert list(leftover.folder.iterdir()) == []
     leftover.remove()
@@ -105,7 +105,7 @@ def test_a_sweep_spares_a_process_that_only_has_the_recorded_id(
     process, identity = sleeper
     leftover = claim("leftover")
     write_roster(leftover.folder, Roster(None, {"etcd": Process(identity.pid, "long ago")}, ()))
-    sweep(leftover)
+    clean_up(leftover)
     leftover.remove()
     assert process.poll() is None
     assert is_alive(identity)
@@ -115,7 +115,7 @@ def test_a_sweep_says_farewell_to_what_is_not_a_process(tmp_path: Path) -> None:
     leftover = claim("leftover")
     write_roster(leftover.folder, Roster(None, {}, [["touch", str(tmp_path / "gone")], ["/no/such/program"]]))
     leftover.release()
-    sweep_leftovers()
+    clean_up_leftovers()
     assert (tmp_path / "gone").exists()
     assert not leftover.folder.exists()
 

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness.kubectl import Kubectl
-from harness.namespaces import quiet_namespace
-from harness.operator import OperatorSeat
-from harness.promtool import Promtool
-from harness.scraping import ANYWHERE, Watched
-from harness.service import Service
-from harness.witness import Witness
 from localcluster import LocalClusterError
+from support.independent_client import IndependentClient
+from support.kubectl import Kubectl
+from support.metrics import ANY_PORT, MonitoredOperator
+from support.namespaces import drained_namespace
+from support.operator_process import OperatorSlot
+from support.promtool import Promtool
+from support.service import Service
 
 
 @pytest.fixture(scope="session")
@@ -24,20 +24,25 @@ def promtool() -> Promtool:
 
 
 @pytest.fixture(scope="module")
-def watched(runs_pods: None, installed: Kubectl, seat: OperatorSeat) -> Iterator[Watched]:
+def monitored_operator(runs_pods: None, installed: Kubectl, operator_slot: OperatorSlot) -> Iterator[MonitoredOperator]:
     """The operator of a module's tests; it has complained of nothing at the end."""
     del runs_pods, installed  # the kinds must be known before it starts
-    with seat.taken(None, *ANYWHERE) as process:
-        yield Watched(process.start())
+    with operator_slot.acquire(None, *ANY_PORT) as process:
+        yield MonitoredOperator(process.start())
         process.stop()
-        assert process.complaints() == []
+        assert process.errors() == []
 
 
 @pytest.fixture(scope="module")
-def game(watched: Watched, installed: Kubectl, witness: Witness, seat: OperatorSeat) -> Iterator[Service]:
+def game(
+    monitored_operator: MonitoredOperator,
+    installed: Kubectl,
+    independent_client: IndependentClient,
+    operator_slot: OperatorSlot,
+) -> Iterator[Service]:
     """A service with three pods for all tests of a module, whose timers have a turn each second."""
-    del watched  # it has to serve
-    with quiet_namespace(installed, witness, seat) as name:
-        service = Service(installed.within(name), witness)
+    del monitored_operator  # it has to serve
+    with drained_namespace(installed, independent_client, operator_slot) as name:
+        service = Service(installed.within(name), independent_client)
         service.start(statePeriodSeconds=1, workloadPeriodSeconds=1)
         yield service

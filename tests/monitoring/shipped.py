@@ -8,28 +8,28 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "deploy/monitoring"
+DIRECTORY = ROOT / "deploy/monitoring"
 RULES: list[dict[str, Any]] = [
     rule
-    for group in yaml.safe_load((FOLDER / "alerts.yaml").read_text(encoding="utf-8"))["groups"]
+    for group in yaml.safe_load((DIRECTORY / "alerts.yaml").read_text(encoding="utf-8"))["groups"]
     for rule in group["rules"]
 ]
-DASHBOARD: dict[str, Any] = json.loads((FOLDER / "dashboard.json").read_text(encoding="utf-8"))
+DASHBOARD: dict[str, Any] = json.loads((DIRECTORY / "dashboard.json").read_text(encoding="utf-8"))
 
 
-def panels_ask() -> Iterator[str]:
+def panel_queries() -> Iterator[str]:
     """What the dashboard asks for, with a value for each of its variables."""
     for panel in DASHBOARD["panels"]:
         for target in panel.get("targets", []):
             yield _with_values(target["expr"])
 
 
-def alerts_ask() -> Iterator[str]:
+def alert_queries() -> Iterator[str]:
     """What each alert asks for."""
     return (rule["expr"] for rule in RULES)
 
 
-def variables_ask() -> Iterator[str]:
+def variable_queries() -> Iterator[str]:
     """What the dashboard's variables ask Grafana for."""
     for variable in DASHBOARD["templating"]["list"]:
         if variable["type"] == "query":

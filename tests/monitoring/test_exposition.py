@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import pytest
 from prometheus_client import Metric
 
-from harness.resolver import ResolverProcess
-from harness.scraping import Scraped, Watched, ask
-from harness.service import Service
 from localcluster import LocalCluster
-from monitoring.shipped import ROOT, alerts_ask, panels_ask, variables_ask
+from monitoring.shipped import ROOT, alert_queries, panel_queries, variable_queries
+from support.metrics import MonitoredOperator, Scrape, http_get
+from support.resolver_process import ResolverProcess
+from support.service import Service
 
 PREFIX = "statefulroute_"
 
@@ -60,7 +60,7 @@ HAPPENINGS = frozenset({"code"})
 
 
 @dataclass(frozen=True)
-class Live:
+class OperatorMetrics:
     """What an operator exposes that has done a bit of everything.
 
     Attributes:
@@ -68,11 +68,11 @@ class Live:
         labels: the labels of each sample by its name, `le` among them.
     """
 
-    scraped: Scraped
+    scraped: Scrape
     labels: dict[str, dict[str, None]]
 
     @classmethod
-    def of(cls, scraped: Scraped) -> "Live":
+    def of(cls, scraped: Scrape) -> "OperatorMetrics":
         """What was scraped."""
         labels: dict[str, dict[str, None]] = {}
         for family in scraped.families.values():
@@ -92,37 +92,39 @@ class Live:
 
 
 @pytest.fixture(scope="module")
-def live(watched: Watched, game: Service) -> Live:
+def live(monitored_operator: MonitoredOperator, game: Service) -> OperatorMetrics:
     """An operator that has bound a link, and that knows the loads of the pods."""
     game.await_bound(game.link("alice"))
     for pod in range(3):
         game.report(pod, load_state=2)
-    watched.await_value(3, f"{PREFIX}pods", state="available")
-    watched.await_value(0, f"{PREFIX}pods", state="stale")
-    watched.await_value(0.6, f"{PREFIX}workload_load")
-    return Live.of(watched.scrape())
+    monitored_operator.await_value(3, f"{PREFIX}pods", state="available")
+    monitored_operator.await_value(0, f"{PREFIX}pods", state="stale")
+    monitored_operator.await_value(0.6, f"{PREFIX}workload_load")
+    return OperatorMetrics.of(monitored_operator.scrape())
 
 
 @pytest.fixture(scope="module")
-def resolving(cluster: LocalCluster, game: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+def resolving(
+    cluster: LocalCluster, game: Service, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[OperatorMetrics]:
     """A resolver that has answered."""
     log = tmp_path_factory.mktemp("resolver") / "log"
     process = ResolverProcess(cluster.kubeconfig, log, "--watch-namespace", game.namespace)
     process.start()
-    assert ask(process.lookups, f"/v1/namespaces/{game.namespace}/routes/game").code == 200
-    yield Live.of(Scraped(ask(process.probes, "/metrics").text))
+    assert http_get(process.lookups, f"/v1/namespaces/{game.namespace}/routes/game").code == 200
+    yield OperatorMetrics.of(Scrape(http_get(process.probes, "/metrics").text))
     process.stop()
 
 
 @pytest.fixture(scope="module")
-def both(live: Live, resolving: Live) -> Live:
+def both(live: OperatorMetrics, resolving: OperatorMetrics) -> OperatorMetrics:
     """What the operator exposes, and what only the resolver does."""
     own = (line for line in resolving.scraped.text.splitlines() if OF_RESOLVERS in line)
-    return Live.of(Scraped("\n".join([*live.scraped.text.splitlines()[:-1], *own, "# EOF", ""])))
+    return OperatorMetrics.of(Scrape("\n".join([*live.scraped.text.splitlines()[:-1], *own, "# EOF", ""])))
 
 
-@pytest.mark.parametrize("expression", [*alerts_ask(), *panels_ask(), *variables_ask()])
-def test_what_is_asked_for_is_there(both: Live, expression: str) -> None:
+@pytest.mark.parametrize("expression", [*alert_queries(), *panel_queries(), *variable_queries()])
+def test_what_is_asked_for_is_there(both: OperatorMetrics, expression: str) -> None:
     bare = DURATION.sub("", STRING.sub("", expression))
     assert [word for word in WORD.findall(bare) if not both.knows(word)] == []
     for metric, matchers in SELECTOR.findall(expression):
@@ -132,24 +134,26 @@ def test_what_is_asked_for_is_there(both: Live, expression: str) -> None:
                 assert both.scraped.value(metric, **{label: value}) is not None, f"no {metric} has {label}={value}"
 
 
-def test_each_metric_of_ours_is_asked_for_by_the_dashboard_or_an_alert(both: Live) -> None:
-    asked = " ".join([*alerts_ask(), *panels_ask()])
+def test_each_metric_of_ours_is_asked_for_by_the_dashboard_or_an_alert(both: OperatorMetrics) -> None:
+    asked = " ".join([*alert_queries(), *panel_queries()])
     assert [each.name for each in both.ours if each.name not in asked] == []
 
 
-def test_a_route_has_the_documented_number_of_series_and_a_pod_two_however_many_links_there_are(live: Live) -> None:
+def test_a_route_has_the_documented_number_of_series_and_a_pod_two_however_many_links_there_are(
+    live: OperatorMetrics,
+) -> None:
     samples = [sample for family in live.ours for sample in family.samples if sample.labels.get("route") == "game"]
     by_pod = Counter(sample.labels.get("pod") for sample in samples)
     assert by_pod == {"game-0": 2, "game-1": 2, "game-2": 2, None: SERIES_OF_A_ROUTE}
     assert f"A route has {SERIES_OF_A_ROUTE} series, and 2 a pod" in _page()
 
 
-def test_each_metric_of_ours_is_documented_as_it_is(live: Live) -> None:
+def test_each_metric_of_ours_is_documented_as_it_is(live: OperatorMetrics) -> None:
     assert _documented("operator") == "\n".join(_row(live, family) for family in live.ours)
 
 
 def test_each_metric_of_the_resolver_is_documented_as_it_is_or_is_one_of_the_operators(
-    live: Live, resolving: Live
+    live: OperatorMetrics, resolving: OperatorMetrics
 ) -> None:
     own = [family for family in resolving.ours if family.name.startswith(OF_RESOLVERS)]
     assert _documented("resolver") == "\n".join(_row(resolving, family) for family in own)
@@ -167,7 +171,7 @@ def _page() -> str:
     return (ROOT / "docs/monitoring.md").read_text(encoding="utf-8")
 
 
-def _row(live: Live, family: Metric) -> str:
+def _row(live: OperatorMetrics, family: Metric) -> str:
     """The row of a metric in the documentation."""
     name = f"{family.name}_total" if family.type == "counter" else family.name
     sample = f"{name}_count" if family.type == "histogram" else name

@@ -12,20 +12,20 @@ from urllib.parse import quote
 
 import pytest
 
-from harness.kubectl import Kubectl
-from harness.lacking import lacking
-from harness.namespaces import fresh_namespace
-from harness.operator import OperatorSeat
-from harness.patience import eventually
-from harness.scraping import ANYWHERE, Scraped, Watched
-from harness.service import SHUT_DOWN, Service
-from harness.traces import ReceivedSpan, Receiver, receiving
-from harness.witness import PodLink, StatefulRoute, Witness
-from statefulroute.cli.hiding import HASH_KEY
-from statefulroute.domain.pseudonyms import Pseudonyms
+from statefulroute.cli.redaction import HASH_KEY
+from statefulroute.domain.redaction import UidRedactor
+from support.independent_client import IndependentClient, PodLink, StatefulRoute
+from support.kubectl import Kubectl
+from support.metrics import ANY_PORT, MonitoredOperator, Scrape
+from support.namespaces import fresh_namespace
+from support.operator_process import OperatorSlot
+from support.restricted_account import restricted_account
+from support.service import SHUT_DOWN, Service
+from support.trace_receiver import ReceivedSpan, TraceReceiver, receiving
+from support.waiting import eventually
 
 KEY = "only we know it"
-PSEUDONYMS = Pseudonyms(KEY.encode())
+PSEUDONYMS = UidRedactor(KEY.encode())
 
 #: No part of any of them is in a word of ours.
 NAMED, CHOSEN, GUEST, ODD = "zoe-quist", "ivo.kovac", "yara.guest", "Ülo Pärn/#7"
@@ -46,13 +46,13 @@ class Day:
 
     log: str
     lines: list[dict[str, Any]]
-    received: Receiver
-    scraped: Scraped
+    received: TraceReceiver
+    scraped: Scrape
     names: Mapping[str, str]
 
     def pseudonym(self, uid: str) -> str:
         """What stands for the link of a user."""
-        return PSEUDONYMS.of_link(self.names[uid])
+        return PSEUDONYMS.redact_link_name(self.names[uid])
 
     def about(self, uid: str) -> list[str]:
         """What the log tells of a user's link."""
@@ -66,54 +66,62 @@ class Day:
 
 @pytest.fixture(scope="module")
 def day(
-    installed: Kubectl, seat: OperatorSeat, witness: Witness, tmp_path_factory: pytest.TempPathFactory
+    installed: Kubectl,
+    operator_slot: OperatorSlot,
+    independent_client: IndependentClient,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Day]:
     """An operator's day, which is over."""
     if installed.run("get", "--raw", "/apis/rbac.authorization.k8s.io/v1").code:
         pytest.skip("this cluster has no RBAC")
     folder = tmp_path_factory.mktemp("account")
-    options = ("--hash-uids", "--log-level", "debug", *ANYWHERE)
+    options = ("--hash-uids", "--log-level", "debug", *ANY_PORT)
     with pytest.MonkeyPatch.context() as environment, receiving() as received:
         environment.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", received.endpoint)
         environment.setenv(HASH_KEY, KEY)
         with (
-            lacking(installed, folder, "delete podlinks", "create events", "patch statefulsets") as account,
-            seat.taken(account.kubeconfig, *options) as process,
+            restricted_account(installed, folder, "delete podlinks", "create events", "patch statefulsets") as account,
+            operator_slot.acquire(account.kubeconfig, *options) as process,
             fresh_namespace(installed) as namespace,
         ):
-            watched, service = Watched(process.start()), Service(installed.within(namespace), witness)
-            names = live(service, watched)
-            scraped = watched.scrape()
-            witness.delete_all(PodLink, namespace)
-            witness.delete(StatefulRoute, service.name, namespace)
-            eventually(lambda: not witness.all(StatefulRoute, namespace), "the route is gone")
+            monitored_operator, service = (
+                MonitoredOperator(process.start()),
+                Service(installed.within(namespace), independent_client),
+            )
+            names = live(service, monitored_operator)
+            scraped = monitored_operator.scrape()
+            independent_client.delete_all(PodLink, namespace)
+            independent_client.delete(StatefulRoute, service.name, namespace)
+            eventually(lambda: not independent_client.all(StatefulRoute, namespace), "the route is gone")
             process.stop()
-        yield Day(process.text, process.lines, received, scraped, names)
+        yield Day(process.log_text, process.lines, received, scraped, names)
 
 
-def live(service: Service, watched: Watched) -> dict[str, str]:
+def live(service: Service, monitored_operator: MonitoredOperator) -> dict[str, str]:
     """Links are bound, moved, lost, and not removed for lack of a right; gives their names."""
     service.start(statePeriodSeconds=1, workloadPeriodSeconds=1, onPodLost={"action": "Rebind", "graceSeconds": 0})
     names = {
         NAMED: service.link(NAMED, podIndex=0),
         CHOSEN: service.link(CHOSEN),
-        ODD: service.odd_link(ODD, podIndex=2),
+        ODD: service.link_encoded(ODD, podIndex=2),
     }
     for name in names.values():
         service.await_bound(name)
-    service.witness.patch(PodLink, names[NAMED], service.namespace, {"spec": {"podIndex": 1}})
+    service.client.patch(PodLink, names[NAMED], service.namespace, {"spec": {"podIndex": 1}})
     service.await_bound(names[NAMED])
     service.annotate(2, SHUT_DOWN)
     service.await_moved(names[ODD], 2)
     service.report(0, load_state=2)
-    watched.await_value(0, "statefulroute_timer_failures_total", timer="state")
+    monitored_operator.await_value(0, "statefulroute_timer_failures_total", timer="state")
     eventually(
-        lambda: watched.scrape().value("statefulroute_timer_failures_total", timer="workload"), "a note is refused"
+        lambda: monitored_operator.scrape().value("statefulroute_timer_failures_total", timer="workload"),
+        "a note is refused",
     )
     names[GUEST] = service.link(GUEST, podIndex=0, ttlSeconds=1)
     refused = {"verb": "delete", "resource": "podlinks", "code": "403"}
     eventually(
-        lambda: watched.scrape().value("statefulroute_api_requests_total", **refused), "the guest is to be removed"
+        lambda: monitored_operator.scrape().value("statefulroute_api_requests_total", **refused),
+        "the guest is to be removed",
     )
     return names
 
@@ -161,7 +169,7 @@ def test_the_work_on_a_link_is_a_span_with_its_requests(day: Day) -> None:
     assert bound.attributes["statefulroute.plan"] == "Bind"
     assert bound.attributes["statefulroute.route"] == "game"
     assert bound.attributes["k8s.pod.name"].startswith("game-")
-    assert day.received.parts_of(bound) == ["patch podlinks", "patch podlinks/status"]
+    assert day.received.children_of(bound) == ["patch podlinks", "patch podlinks/status"]
     assert bound.resource["service.name"] == "statefulroute-operator"
 
 
@@ -183,14 +191,14 @@ def test_work_that_was_refused_is_a_span_that_has_failed(day: Day) -> None:
 def test_a_turn_that_could_not_write_its_note_has_failed(day: Day) -> None:
     assert day.scraped.value("statefulroute_timer_failures_total", timer="workload")
     assert day.scraped.value("statefulroute_timer_failures_total", timer="state") == 0
-    turns = {span.span_id for span in day.received.named("workload timer")}
-    refused = [span for span in day.received.named("patch statefulsets") if span.has_failed]
+    turns = {span.span_id for span in day.received.spans_named("workload timer")}
+    refused = [span for span in day.received.spans_named("patch statefulsets") if span.has_failed]
     assert refused
     assert all(span.parent_id in turns for span in refused)
 
 
 @pytest.mark.parametrize("timer", ["state", "workload"])
 def test_each_turn_of_a_timer_is_a_span(day: Day, timer: str) -> None:
-    turns = day.received.named(f"{timer} timer")
+    turns = day.received.spans_named(f"{timer} timer")
     assert {span.attributes["statefulroute.route"] for span in turns} == {"game"}
     assert len({span.trace_id for span in turns}) == len(turns) > 1

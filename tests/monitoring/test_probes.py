@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.kubectl import Kubectl
-from harness.lacking import lacking
-from harness.operator import PROGRAM, OperatorProcess, OperatorSeat
-from harness.patience import eventually
-from harness.scraping import ANYWHERE, Watched
+from support.kubectl import Kubectl
+from support.metrics import ANY_PORT, MonitoredOperator
+from support.operator_process import PROGRAM, OperatorProcess, OperatorSlot
+from support.restricted_account import restricted_account
+from support.waiting import eventually
 from unit.cluster.kubeconfigs import write_kubeconfig
 
 #: How long a kubelet waits for an answer, unless its probe says otherwise.
@@ -32,43 +32,44 @@ def nowhere(tmp_path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def launched(kubeconfig: Path, folder: Path) -> Iterator[Watched]:
+def launched(kubeconfig: Path, folder: Path) -> Iterator[MonitoredOperator]:
     """An operator that works for this cluster; it is not waited for that it serves."""
-    process = OperatorProcess(kubeconfig, folder / "operator.log", *ANYWHERE).launch()
+    process = OperatorProcess(kubeconfig, folder / "operator.log", *ANY_PORT).launch()
     try:
-        yield Watched(process)
+        yield MonitoredOperator(process)
     finally:
         process.kill()
 
 
 def test_without_an_api_server_it_lives_and_is_not_ready(nowhere: Path, tmp_path: Path) -> None:
-    with launched(nowhere, tmp_path) as watched:
+    with launched(nowhere, tmp_path) as monitored_operator:
         eventually(
-            lambda: watched.scrape().value("statefulroute_watch_restarts_total") >= len(CACHES), "each cache has tried"
+            lambda: monitored_operator.scrape().value("statefulroute_watch_restarts_total") >= len(CACHES),
+            "each cache has tried",
         )
-        assert watched.probe("/healthz").text == "ok"
-        unready = watched.probe("/readyz")
+        assert monitored_operator.probe("/healthz").text == "ok"
+        unready = monitored_operator.probe("/readyz")
         assert unready.code == 503
         assert unready.text.splitlines() == [
             "[+]ping ok",
             *(f"[-]cache-{resource} failed: the first list is not complete" for resource in CACHES),
             "readyz check failed",
         ]
-        now = watched.scrape()
+        now = monitored_operator.scrape()
         assert now.value("statefulroute_cache_synced") == 0
         assert now.value("statefulroute_leader") == 0
-        asked = {(labels["verb"], labels["code"]) for labels, _ in now.of("statefulroute_api_requests_total")}
+        asked = {(labels["verb"], labels["code"]) for labels, _ in now.samples("statefulroute_api_requests_total")}
         assert asked == {("list", "unreachable")}
 
 
 def test_a_process_that_stands_still_does_not_answer_and_answers_when_it_goes_on(nowhere: Path, tmp_path: Path) -> None:
-    with launched(nowhere, tmp_path) as watched:
-        assert watched.probe("/healthz").code == 200
-        os.kill(watched.operator.pid, signal.SIGSTOP)
+    with launched(nowhere, tmp_path) as monitored_operator:
+        assert monitored_operator.probe("/healthz").code == 200
+        os.kill(monitored_operator.operator.pid, signal.SIGSTOP)
         with pytest.raises(TimeoutError):
-            watched.probe("/healthz", seconds=KUBELET_SECONDS)
-        os.kill(watched.operator.pid, signal.SIGCONT)
-        assert watched.probe("/healthz").code == 200
+            monitored_operator.probe("/healthz", seconds=KUBELET_SECONDS)
+        os.kill(monitored_operator.operator.pid, signal.SIGCONT)
+        assert monitored_operator.probe("/healthz").code == 200
 
 
 def test_a_port_that_is_taken_ends_it_with_one_sentence(nowhere: Path) -> None:
@@ -93,24 +94,27 @@ def test_an_address_that_is_none_ends_it_with_a_sentence_that_shows_one(nowhere:
 
 
 def test_it_is_ready_when_the_last_kind_could_be_read_and_not_before(
-    installed: Kubectl, seat: OperatorSeat, tmp_path: Path
+    installed: Kubectl, operator_slot: OperatorSlot, tmp_path: Path
 ) -> None:
     if installed.run("get", "--raw", "/apis/rbac.authorization.k8s.io/v1").code:
         pytest.skip("this cluster has no RBAC")
-    with lacking(installed, tmp_path, "list nodes") as account, seat.taken(account.kubeconfig, *ANYWHERE) as process:
-        watched = Watched(process.launch())
-        eventually(lambda: watched.scrape().value("statefulroute_cache_synced") == 4, "all others are read")
-        unready = watched.probe("/readyz")
+    with (
+        restricted_account(installed, tmp_path, "list nodes") as account,
+        operator_slot.acquire(account.kubeconfig, *ANY_PORT) as process,
+    ):
+        monitored_operator = MonitoredOperator(process.launch())
+        eventually(lambda: monitored_operator.scrape().value("statefulroute_cache_synced") == 4, "all others are read")
+        unready = monitored_operator.probe("/readyz")
         assert (unready.code, unready.text.count("[+]cache-")) == (503, 4)
         assert "[-]cache-nodes failed: the first list is not complete\n" in unready.text
-        assert watched.probe("/healthz").text == "ok"
+        assert monitored_operator.probe("/healthz").text == "ok"
         forbidden = {"verb": "list", "resource": "nodes", "code": "403"}
-        assert watched.scrape().value("statefulroute_api_requests_total", **forbidden)
-        account.give_all()
-        eventually(lambda: watched.probe("/readyz").text == "ok", "it is ready")
-        assert watched.scrape().value("statefulroute_cache_synced") == len(CACHES)
+        assert monitored_operator.scrape().value("statefulroute_api_requests_total", **forbidden)
+        account.grant_all()
+        eventually(lambda: monitored_operator.probe("/readyz").text == "ok", "it is ready")
+        assert monitored_operator.scrape().value("statefulroute_cache_synced") == len(CACHES)
         for path, check in (("healthz", "watch"), ("readyz", "cache")):
-            said = watched.probe(f"/{path}?verbose")
+            said = monitored_operator.probe(f"/{path}?verbose")
             lines = ["[+]ping ok", *(f"[+]{check}-{resource} ok" for resource in CACHES), f"{path} check passed"]
             assert (said.code, said.text.splitlines()) == (200, lines)
         process.stop()

@@ -8,9 +8,9 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from harness.promtool import Promtool
-from monitoring.shipped import DASHBOARD, FOLDER, ROOT, RULES, panels_ask
+from monitoring.shipped import DASHBOARD, DIRECTORY, ROOT, RULES, panel_queries
 from statefulroute.cli.app import app
+from support.promtool import Promtool
 
 RUNBOOKS = ROOT / "docs/runbooks"
 
@@ -33,11 +33,11 @@ def commands() -> set[str]:
 
 
 def test_prometheus_takes_the_rules(promtool: Promtool) -> None:
-    assert promtool.verdict("check", "rules", FOLDER / "alerts.yaml") == ""
+    assert promtool.run("check", "rules", DIRECTORY / "alerts.yaml") == ""
 
 
 def test_each_alert_fires_when_it_should_and_is_quiet_otherwise(promtool: Promtool) -> None:
-    assert promtool.verdict("test", "rules", FOLDER / "alerts_test.yaml") == ""
+    assert promtool.run("test", "rules", DIRECTORY / "alerts_test.yaml") == ""
 
 
 def test_an_alert_that_never_fires_is_found_out(promtool: Promtool, tmp_path: Path) -> None:
@@ -52,21 +52,21 @@ def test_an_alert_that_always_fires_is_found_out(promtool: Promtool, tmp_path: P
 
 def verdict_on(promtool: Promtool, folder: Path, expression: str) -> str:
     """What the tests of the alerts say when each alert rests on this expression, and does not wait."""
-    tests = FOLDER / "alerts_test.yaml"
+    tests = DIRECTORY / "alerts_test.yaml"
     rules = [{**rule, "expr": expression, "for": "0s"} for rule in RULES]
     groups = {"groups": [{"name": "broken", "rules": rules}]}
     (folder / "alerts.yaml").write_text(yaml.safe_dump(groups), encoding="utf-8")
     broken = folder / tests.name
     broken.write_text(tests.read_text(encoding="utf-8"), encoding="utf-8")
-    return promtool.verdict("test", "rules", broken)
+    return promtool.run("test", "rules", broken)
 
 
 def test_prometheus_takes_what_the_dashboard_asks_for(promtool: Promtool, tmp_path: Path) -> None:
-    rules = [{"record": f"panel:{number}", "expr": expr} for number, expr in enumerate(panels_ask())]
+    rules = [{"record": f"panel:{number}", "expr": expr} for number, expr in enumerate(panel_queries())]
     assert len(rules) > 20
     file = tmp_path / "panels.yaml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}), encoding="utf-8")
-    assert promtool.verdict("check", "rules", file) == ""
+    assert promtool.run("check", "rules", file) == ""
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])

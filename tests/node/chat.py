@@ -4,14 +4,14 @@ from typing import Any
 
 from pykube.objects import Pod
 
-from harness.chat import EXAMPLE
-from harness.kubectl import Kubectl
-from harness.patience import eventually
-from harness.service import Service
-from harness.witness import Witness
 from localcluster import LocalCluster
-from localcluster.node import inside
+from localcluster.node import machine_exec
 from node.images import CHAT, ROOT
+from support.chat import EXAMPLE
+from support.independent_client import IndependentClient
+from support.kubectl import Kubectl
+from support.service import Service
+from support.waiting import eventually
 
 NAMESPACE = "play"
 
@@ -27,17 +27,17 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-def open_chat(chief: Kubectl, witness: Witness) -> Service:
+def deploy_chat(admin: Kubectl, independent_client: IndependentClient) -> Service:
     """Make the chat as the example's README says, with a guest beside it, and wait until all pods are Ready."""
-    chief.run("apply", f"--filename={EXAMPLE / 'namespace.yaml'}").expect_success()
-    here = chief.within(NAMESPACE)
+    admin.run("apply", f"--filename={EXAMPLE / 'namespace.yaml'}").expect_success()
+    here = admin.within(NAMESPACE)
     roles = [f"--filename={ROOT / 'deploy/rbac' / file}" for file in ("server.yaml", "client.yaml")]
     here.run("apply", *roles).expect_success()
     here.run("apply", f"--filename={EXAMPLE}").expect_success()
     here.create(_guest())
     here.run("rollout", "status", "statefulset/chat", "--timeout=50s").expect_success()
     here.run("wait", "--for=condition=Ready", "pod/guest", "--timeout=50s").expect_success()
-    service = Service(here, witness, "chat")
+    service = Service(here, independent_client, "chat")
     service.await_pods(3)
     return service
 
@@ -53,10 +53,10 @@ def await_greeting(chat: Service, link: str, address: str | None = None) -> None
     status = chat.get(link)["status"]
     assert status["host"] == f"{status['podName']}.chat.{NAMESPACE}.svc"
     uid = chat.get(link)["spec"]["uid"]
-    await_words(chat, address or f"{status['host']}:8080", uid, f"* {uid} is at {status['podName']}")
+    await_message(chat, address or f"{status['host']}:8080", uid, f"* {uid} is at {status['podName']}")
 
 
-def await_words(chat: Service, address: str, uid: str, words: str) -> None:
+def await_message(chat: Service, address: str, uid: str, words: str) -> None:
     """Wait until what the guest hears first in a user's room, asking at an address, begins with these words."""
     heard: list[str] = []
 
@@ -74,28 +74,28 @@ def await_words(chat: Service, address: str, uid: str, words: str) -> None:
 
 def container(chat: Service, pod: str) -> dict[str, Any]:
     """What the kubelet says of a pod's container."""
-    return container_of(chat.witness, pod, chat.namespace)
+    return container_of(chat.client, pod, chat.namespace)
 
 
-def container_of(witness: Witness, pod: str, namespace: str) -> dict[str, Any]:
+def container_of(independent_client: IndependentClient, pod: str, namespace: str) -> dict[str, Any]:
     """What the kubelet says of the only container of a pod."""
-    (found,) = witness.get(Pod, pod, namespace)["status"]["containerStatuses"]
+    (found,) = independent_client.get(Pod, pod, namespace)["status"]["containerStatuses"]
     return dict(found)
 
 
-def kill_container(cluster: LocalCluster, witness: Witness, pod: str, namespace: str) -> None:
+def kill_container(cluster: LocalCluster, independent_client: IndependentClient, pod: str, namespace: str) -> None:
     """Kill a container in a way that it cannot notice, and wait until the kubelet has started it again."""
-    before = container_of(witness, pod, namespace)
+    before = container_of(independent_client, pod, namespace)
     name = before["containerID"].removeprefix("containerd://")
-    killed = inside.run(cluster.folder, "ctr", "--namespace=k8s.io", "tasks", "kill", "--signal=SIGKILL", name)
+    killed = machine_exec.run(cluster.folder, "ctr", "--namespace=k8s.io", "tasks", "kill", "--signal=SIGKILL", name)
     assert killed.returncode == 0, killed.stderr
 
     def is_back() -> bool:
-        now = container_of(witness, pod, namespace)
+        now = container_of(independent_client, pod, namespace)
         return bool(now["ready"] and now["restartCount"] == before["restartCount"] + 1)
 
     eventually(is_back, f"the container of {pod} runs again")
-    last = container_of(witness, pod, namespace)["lastState"]["terminated"]
+    last = container_of(independent_client, pod, namespace)["lastState"]["terminated"]
     assert last["exitCode"] == 128 + 9
 
 

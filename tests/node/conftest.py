@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from chart.releases import Helm
-from harness.kubectl import Kubectl
-from harness.witness import Witness
 from helmchart import programs
 from localcluster import LocalCluster
 from localcluster.node import prerequisites
 from localcluster.progress import PlainProgress
 from node.images import build_images
+from support.independent_client import IndependentClient
+from support.kubectl import Kubectl
 
 #: The first test that needs them may have to build the programs, the base image and the images: that takes minutes.
 BUILD_SECONDS = 1800
@@ -31,7 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def possible() -> None:
     """Skips, with the reason, where there can be no real node."""
-    if missing := prerequisites.missing():
+    if missing := prerequisites.missing_prerequisites():
         pytest.skip(" ".join(missing))
 
 
@@ -56,15 +56,15 @@ def real(archives: list[Path]) -> Iterator[LocalCluster]:
 
 
 @pytest.fixture(scope="session")
-def chief(real: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
+def admin(real: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
     """A kubectl that talks to that cluster as its administrator."""
     return Kubectl(real.kubectl, real.kubeconfig, tmp_path_factory.mktemp("kubectl-cache"))
 
 
 @pytest.fixture(scope="session")
-def witness(real: LocalCluster) -> Witness:
+def independent_client(real: LocalCluster) -> IndependentClient:
     """Who reads and writes that cluster without the product's own client."""
-    return Witness(real.kubeconfig)
+    return IndependentClient(real.kubeconfig)
 
 
 @pytest.fixture(scope="session")

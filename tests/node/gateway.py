@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from chart.releases import GUARDED
-from harness.service import Service
-from localgateways.configurations import CONFIGURATIONS, replaced
+from chart.releases import RESTRICTED_NAMESPACE
+from localgateways.configurations import CONFIGURATIONS, replace_all
 from node.chat import NAMESPACE
 from node.images import ENVOY
+from support.service import Service
 
 #: Where it is found from inside.
 ADDRESS = f"gateway.{NAMESPACE}.svc:8000"
@@ -17,13 +17,13 @@ _OWN = {
         f"address: chat.{NAMESPACE}.svc.cluster.local, port_value: 8080"
     ),
     "/authorize/play/game": f"/authorize/{NAMESPACE}/chat",
-    "statefulroute-resolver.statefulroute-system.svc": f"statefulroute-resolver.{GUARDED}.svc",
+    "statefulroute-resolver.statefulroute-system.svc": f"statefulroute-resolver.{RESTRICTED_NAMESPACE}.svc",
 }
 
 
-def open_gateway(chat: Service) -> None:
+def deploy_gateway(chat: Service) -> None:
     """Put Envoy before the chat, and wait until it listens."""
-    text = replaced((CONFIGURATIONS / "envoy-ext-authz.yaml").read_text(encoding="utf-8"), _OWN)
+    text = replace_all((CONFIGURATIONS / "envoy-ext-authz.yaml").read_text(encoding="utf-8"), _OWN)
     for item in (_configuration(text), _pod(), _service()):
         chat.kubectl.create({"apiVersion": "v1", **item})
     chat.kubectl.run("wait", "--for=condition=Ready", "pod/gateway", "--timeout=50s").expect_success()

@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 
 from localcluster import images
-from localcluster.images import Build, Builder
+from localcluster.images import Builder, ImageBuild
 from localcluster.progress import Progress
 from localgateways.programs import envoy
 
@@ -18,9 +18,9 @@ def build_images(folder: Path, progress: Progress) -> list[Path]:
     """Build the image, the chat's and Envoy's, and write them into archives, whose files are given."""
     base = images.debian_base(Builder.BUILDAH, progress)
     wanted = (
-        Build(ROOT, ROOT / "Dockerfile", OURS, {"BASE_IMAGE": base, "VERSION": VERSION}),
-        Build(ROOT, ROOT / "examples/chat/Dockerfile", CHAT),
-        Build(envoy(progress).parent, ROOT / "tests/node/envoy/Dockerfile", ENVOY, {"BASE_IMAGE": base}),
+        ImageBuild(ROOT, ROOT / "Dockerfile", OURS, {"BASE_IMAGE": base, "VERSION": VERSION}),
+        ImageBuild(ROOT, ROOT / "examples/chat/Dockerfile", CHAT),
+        ImageBuild(envoy(progress).parent, ROOT / "tests/node/envoy/Dockerfile", ENVOY, {"BASE_IMAGE": base}),
     )
     archives = []
     for each in wanted:

@@ -11,13 +11,13 @@ from uuid import uuid4
 
 import pytest
 
-from harness.kubectl import Kubectl
-from harness.patience import eventually
 from localcluster import LocalCluster, LocalClusterError
-from localcluster.node import cgroups, inside
+from localcluster.node import cgroups, machine_exec
+from localcluster.node.components import BRIDGE, PAUSE_IMAGE
 from localcluster.node.machine import FOLDERS, INTERFACE, PID_FILE
-from localcluster.node.parts import BRIDGE, PAUSE_IMAGE
 from localcluster.state import read_roster
+from support.kubectl import Kubectl
+from support.waiting import eventually
 
 T = TypeVar("T")
 
@@ -103,10 +103,10 @@ def test_a_node_that_is_stopped_leaves_nothing(runtime: Path) -> None:
         traces = Traces(cluster)
         assert traces.processes()
         assert traces.contained()
-        assert cgroups.left(traces.group)
+        assert cgroups.remaining(traces.group)
         assert (links(), mounts(runtime), folders()) == before  # all that is the node's own
     assert not traces.processes() + traces.contained()
-    assert not cgroups.left(traces.group)
+    assert not cgroups.remaining(traces.group)
     assert (links(), mounts(runtime), folders()) == before
     assert not cluster.folder.exists()
 
@@ -121,11 +121,11 @@ def test_what_a_killed_guardian_leaves_is_cleared_away_by_the_next_start_of_its_
     os.kill(guardian.pid, signal.SIGKILL)
     eventually(lambda: not traces.processes() + traces.contained(), "the kernel ends all of the node's processes")
     killed._process.communicate()  # noqa: SLF001 - the guardian, which the owner would learn of only in `stop`
-    assert cgroups.left(traces.group)
+    assert cgroups.remaining(traces.group)
 
     with LocalCluster.start(name, provider="node") as again:
         run_a_pod(again, runtime)
-    assert not cgroups.left(traces.group)
+    assert not cgroups.remaining(traces.group)
 
 
 def test_the_folder_may_lie_below_one_that_the_node_has_for_itself() -> None:
@@ -145,8 +145,8 @@ def test_an_archive_that_is_none_is_refused_with_containerds_own_words(runtime: 
     with LocalCluster.start("full", provider="node") as cluster:
         with pytest.raises(LocalClusterError, match=r"empty\.tar cannot be put into the node: ctr: "):
             cluster.load_image(archive)
-        assert inside.run(cluster.folder, "false").returncode == 1
-        kill = inside.run(cluster.folder, "sh", "-c", "kill -TERM $$")
+        assert machine_exec.run(cluster.folder, "false").returncode == 1
+        kill = machine_exec.run(cluster.folder, "sh", "-c", "kill -TERM $$")
         assert kill.returncode == -signal.SIGTERM
 
 

@@ -6,27 +6,29 @@ from pathlib import Path
 import pytest
 from pykube.objects import Pod
 
-from chart.releases import GUARDED, Helm, Release
-from harness.command import Command
-from harness.kubectl import Kubectl
-from harness.patience import eventually
-from harness.service import Service
-from harness.witness import PodLink, Witness
+from chart.releases import RESTRICTED_NAMESPACE, Helm, Release
 from localcluster import LocalCluster
-from node.chat import NAMESPACE, await_greeting, await_words, container, kill_container, open_chat
-from node.gateway import ADDRESS, open_gateway
+from node.chat import NAMESPACE, await_greeting, await_message, container, deploy_chat, kill_container
+from node.gateway import ADDRESS, deploy_gateway
 from statefulroute.api.group import FINALIZER
+from support.command import Command
+from support.independent_client import IndependentClient, PodLink
+from support.kubectl import Kubectl
+from support.service import Service
+from support.waiting import eventually
 
 #: Who it runs as, and whether it could write to its root.
 WHO = "import os; print(os.getuid(), os.access('/', os.W_OK), os.access('/opt/statefulroute', os.W_OK))"
 
 
 @pytest.fixture
-def guarded(chief: Kubectl) -> Kubectl:
+def restricted_kubectl(admin: Kubectl) -> Kubectl:
     """A kubectl in a namespace where Pod Security `restricted` is enforced."""
     labels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
-    chief.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": GUARDED, "labels": labels}})
-    return chief.within(GUARDED)
+    admin.create(
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": RESTRICTED_NAMESPACE, "labels": labels}}
+    )
+    return admin.within(RESTRICTED_NAMESPACE)
 
 
 def versions(chat: Service, *links: str) -> list[str]:
@@ -34,9 +36,9 @@ def versions(chat: Service, *links: str) -> list[str]:
     return [chat.get(link)["metadata"]["resourceVersion"] for link in links]
 
 
-def leader(guarded: Kubectl) -> str:
+def leader(restricted_kubectl: Kubectl) -> str:
     """The pod of the operator that works."""
-    held = guarded.get_json("lease", "statefulroute-operator")["spec"]["holderIdentity"]
+    held = restricted_kubectl.get_json("lease", "statefulroute-operator")["spec"]["holderIdentity"]
     return str(held).partition("_")[0]
 
 
@@ -62,28 +64,35 @@ def certificate(folder: Path) -> list[str]:
 
 
 def test_links_hold_in_real_pods_through_what_happens_to_these_to_the_operator_and_to_the_node(  # noqa: PLR0913, PLR0917 - whom it takes
-    real: LocalCluster, helm: Helm, chief: Kubectl, guarded: Kubectl, witness: Witness, tmp_path: Path
+    real: LocalCluster,
+    helm: Helm,
+    admin: Kubectl,
+    restricted_kubectl: Kubectl,
+    independent_client: IndependentClient,
+    tmp_path: Path,
 ) -> None:
-    release = Release(helm, "statefulroute", GUARDED, {"resolver": {"enabled": True}})
+    release = Release(helm, "statefulroute", RESTRICTED_NAMESPACE, {"resolver": {"enabled": True}})
     release.install()
-    pods = witness.all(Pod, GUARDED)
+    pods = independent_client.all(Pod, RESTRICTED_NAMESPACE)
     assert [pod["status"]["phase"] for pod in pods] == ["Running"] * 4
     assert all(pod["spec"]["nodeName"] == "node-0" for pod in pods)
-    asked = guarded.run("exec", "deployment/statefulroute-operator", "--", "python3", "-c", WHO).expect_success()
+    asked = restricted_kubectl.run(
+        "exec", "deployment/statefulroute-operator", "--", "python3", "-c", WHO
+    ).expect_success()
     assert asked.stdout.split() == ["65532", "False", "False"]
     release.test()
 
-    chat = open_chat(chief, witness)
+    chat = deploy_chat(admin, independent_client)
     alice, bob, carol = (chat.link(uid, podIndex=index) for index, uid in enumerate(("alice", "bob", "carol")))
     for link in (alice, bob, carol):
         chat.await_bound(link)
         await_greeting(chat, link)
 
     # A gateway asks the resolver for everybody's pod, and has a newcomer bound.
-    open_gateway(chat)
+    deploy_gateway(chat)
     for link in (alice, bob, carol):
         await_greeting(chat, link, ADDRESS)
-    await_words(chat, ADDRESS, "frank", "* frank is at chat-")
+    await_message(chat, ADDRESS, "frank", "* frank is at chat-")
     await_greeting(chat, "chat.frank", ADDRESS)
 
     # One pod is drained, and deleted.
@@ -97,12 +106,12 @@ def test_links_hold_in_real_pods_through_what_happens_to_these_to_the_operator_a
     chat.await_pods(3)
 
     # One is killed, and comes back under its name: nobody moves, and nothing is written.
-    kill_container(real, witness, "chat-1", NAMESPACE)
+    kill_container(real, independent_client, "chat-1", NAMESPACE)
     await_greeting(chat, bob)
     assert versions(chat, alice, bob, carol) == before
 
     # The operator that works is killed.
-    kill_container(real, witness, leader(guarded), GUARDED)
+    kill_container(real, independent_client, leader(restricted_kubectl), RESTRICTED_NAMESPACE)
     dave = chat.link("dave")
     chat.await_bound(dave)
     await_greeting(chat, dave)
@@ -120,7 +129,7 @@ def test_links_hold_in_real_pods_through_what_happens_to_these_to_the_operator_a
     assert versions(chat, alice, bob, carol) == before
 
     # The resolver lets in only who shows a token and a certificate, as the release's own test does.
-    guarded.run("create", "secret", "generic", "resolver-tls", *certificate(tmp_path)).expect_success()
+    restricted_kubectl.run("create", "secret", "generic", "resolver-tls", *certificate(tmp_path)).expect_success()
     release.upgrade(
         "--set=resolver.authentication.tokenAudience=resolver",
         "--set=resolver.tls.secretName=resolver-tls,resolver.tls.clientCertificates=true",
@@ -131,6 +140,6 @@ def test_links_hold_in_real_pods_through_what_happens_to_these_to_the_operator_a
     assert FINALIZER in chat.route()["metadata"]["finalizers"]
     release.uninstall()
     assert len(chat.links()) == 6
-    chief.run("delete", "namespace", NAMESPACE, GUARDED, "--wait=false").expect_success()
+    admin.run("delete", "namespace", NAMESPACE, RESTRICTED_NAMESPACE, "--wait=false").expect_success()
     eventually(lambda: not chat.exists(PodLink, alice), "the links go with their namespace")
-    eventually(lambda: not witness.ending_namespaces(), "nothing holds the namespaces", seconds=120)
+    eventually(lambda: not independent_client.terminating_namespaces(), "nothing holds the namespaces", seconds=120)

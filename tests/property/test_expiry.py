@@ -11,13 +11,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from harness.operator import OperatorProcess
-from harness.patience import eventually
-from harness.service import Service
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.clock import utc_now
 from statefulroute.cluster.connection import connect
 from statefulroute.cluster.link_store import LinkStore
+from support.operator_process import OperatorProcess
+from support.service import Service
+from support.waiting import eventually
 
 #: With STATEFULROUTE_PROPERTY_OPERATIONS, the long form.
 USERS = 240 if "STATEFULROUTE_PROPERTY_OPERATIONS" in os.environ else 48
@@ -25,7 +25,7 @@ TTL = 2
 FIRST, SECOND = 1, 2
 
 
-class Life:
+class TemporaryLink:
     """One user's temporary link, from its creation to what follows on its end."""
 
     def __init__(self, store: LinkStore, uid: str, chance: random.Random) -> None:
@@ -96,7 +96,7 @@ async def test_a_link_lives_until_its_time_is_over_and_is_removed_then(
     chance = random.Random(7)
     async with connect(game.kubectl.kubeconfig) as connection, Client(connection) as client:
         store = LinkStore(client, game.namespace, deadline_seconds=60)
-        lives = [Life(store, f"user-{number}", chance) for number in range(USERS)]
+        lives = [TemporaryLink(store, f"user-{number}", chance) for number in range(USERS)]
         async with asyncio.TaskGroup() as group:
             for life in lives:
                 group.create_task(life.live())

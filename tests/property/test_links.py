@@ -20,19 +20,19 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from harness.objects import encoded_name, pod_link
-from harness.operator import OperatorProcess
-from harness.patience import eventually
-from harness.service import Service, is_bound
-from harness.witness import PodLink
 from property.calls import CLIENTS, PODS, READS, ROUTES, UIDS, Call, calls, lasting, users
 from property.model import Binding, Model, User, bound, outcomes
 from statefulroute.cluster.client import Client
+from statefulroute.cluster.codec import LINKS
 from statefulroute.cluster.connection import connect
 from statefulroute.cluster.link_store import LinkStore
 from statefulroute.cluster.reflector import Reflector
-from statefulroute.cluster.wire import LINKS
 from statefulroute.domain.link import Link
+from support.independent_client import PodLink
+from support.objects import encoded_name, pod_link
+from support.operator_process import OperatorProcess
+from support.service import Service, is_bound
+from support.waiting import eventually
 
 T = TypeVar("T")
 
@@ -63,7 +63,7 @@ users_and_calls = users.flatmap(
 )
 
 
-class World:
+class Environment:
     """What all sequences of a run share: the cluster, its operator, the clients, and the time."""
 
     def __init__(self, game: Service, operator: OperatorProcess) -> None:
@@ -101,7 +101,7 @@ class World:
             client = await self._stack.enter_async_context(Client(connection))
             links = None
             if number % 2:
-                watcher = await self._stack.enter_async_context(Client(connection, connections=1))
+                watcher = await self._stack.enter_async_context(Client(connection, max_connections=1))
                 self.caches[number] = links = Reflector(watcher, LINKS)
                 following = asyncio.create_task(links.run())
                 self._stack.callback(following.cancel)
@@ -114,28 +114,28 @@ class World:
         return self.start + timedelta(seconds=self.moment)
 
 
-class Links(RuleBasedStateMachine):
+class LinkOperationsMachine(RuleBasedStateMachine):
     """One sequence: it has users of its own."""
 
-    world: ClassVar[World]
+    environment: ClassVar[Environment]
 
     def __init__(self) -> None:
         super().__init__()
         self.model = Model()
         self.trace: list[str] = []
-        self.number = next(self.world.sequences)
+        self.number = next(self.environment.sequences)
 
     # What clients do.
 
     @rule(made=st.lists(calls(users, reads=True), min_size=1, max_size=6))
     def one_after_the_other(self, made: list[Call]) -> None:
         for call in made:
-            answer = self.world.run(self._make(call))
+            answer = self.environment.run(self._make(call))
             self._expect(call, answer)
 
     @rule(made=st.lists(calls(users, reads=False), min_size=2, max_size=6, unique_by=lambda call: call.user))
     def at_once_for_different_users(self, made: list[Call]) -> None:
-        for call, answer in zip(made, self.world.run(self._make_all(made)), strict=True):
+        for call, answer in zip(made, self.environment.run(self._make_all(made)), strict=True):
             self._expect(call, answer)
 
     @rule(
@@ -144,9 +144,9 @@ class Links(RuleBasedStateMachine):
         )
     )
     def at_once_for_one_user(self, made: list[Call]) -> None:
-        answers = self.world.run(self._make_all(made))
+        answers = self.environment.run(self._make_all(made))
         effects = [(call.effect, answer) for call, answer in zip(made, answers, strict=True)]
-        states = [state for state in outcomes(self.model, effects, self.world.moment) if self._agrees(state)]
+        states = [state for state in outcomes(self.model, effects, self.environment.moment) if self._agrees(state)]
         if not states:
             self._fail(f"these answers, and what is there now, fit no order: {made}: {answers}; {self._stored()}")
         self.model = states[0]
@@ -156,7 +156,7 @@ class Links(RuleBasedStateMachine):
     @rule(user=users, seconds=lasting)
     def somebody_leaves_the_choice(self, user: User, seconds: int | None) -> None:
         self._delete(user)
-        binding = bound(None, seconds, self.world.moment)
+        binding = bound(None, seconds, self.environment.moment)
         self._create(user, binding)
         if user.route == "game":
             self._have_the_operator()
@@ -170,7 +170,7 @@ class Links(RuleBasedStateMachine):
     def somebody_binds(self, about: tuple[User, list[Call]], pod: int, seconds: int | None) -> None:
         user, then = about
         self._delete(user)
-        binding = bound(pod, seconds, self.world.moment)
+        binding = bound(pod, seconds, self.environment.moment)
         self._create(user, binding)
         self.model.put(user, binding)
         self.one_after_the_other(then)
@@ -184,35 +184,35 @@ class Links(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from((1, 299, 300, 301, 599, 600)), then=st.lists(calls(users, reads=True), max_size=3))
     def time_passes(self, seconds: int, then: list[Call]) -> None:
-        self.world.moment += seconds
+        self.environment.moment += seconds
         self.one_after_the_other(then)
 
     @rule(chance=st.integers(0, 4))
     def the_operator_is_killed_or_started(self, chance: int) -> None:
         if chance:  # seldom: a start costs a second of work
             return
-        if self.world.operator.is_running:
-            self.world.operator.kill()
-            self.world.deaths += 1
+        if self.environment.operator.is_running:
+            self.environment.operator.kill()
+            self.environment.deaths += 1
         else:
-            self.world.operator.launch()
+            self.environment.operator.launch()
 
     # What is compared.
 
     @invariant()
     def the_cluster_holds_what_the_model_holds(self) -> None:
-        stored, expected = self._stored(), self.model.links(self.world.moment)
+        stored, expected = self._stored(), self.model.links(self.environment.moment)
         if stored != expected:
             self._fail(f"the cluster holds {stored}, the model {expected}")
 
     def teardown(self) -> None:
-        self.world.game.witness.delete_all(PodLink, self.world.game.namespace)
+        self.environment.game.client.delete_all(PodLink, self.environment.game.namespace)
 
     def _agrees(self, model: Model) -> bool:
-        return self._stored() == model.links(self.world.moment)
+        return self._stored() == model.links(self.environment.moment)
 
     def _expect(self, call: Call, answer: Any) -> None:
-        expected = call.effect(self.model, self.world.moment)
+        expected = call.effect(self.model, self.environment.moment)
         if answer != expected:
             self._fail(f"{call}: the cluster says {answer!r}, the model {expected!r}")
 
@@ -222,12 +222,12 @@ class Links(RuleBasedStateMachine):
         raise AssertionError(message)
 
     async def _make(self, call: Call) -> Any:
-        if call.operation in READS and call.client in self.world.caches:
-            await self._catch_up(self.world.caches[call.client])
-        self.world.operations += 1
-        answer = await call.make(self.world.stores[call.client], self._uid, self.world.start)
-        self.world.answers[call.operation].add(repr(answer))
-        self.trace.append(f"moment {self.world.moment}: {call} -> {answer!r}")
+        if call.operation in READS and call.client in self.environment.caches:
+            await self._catch_up(self.environment.caches[call.client])
+        self.environment.operations += 1
+        answer = await call.make(self.environment.stores[call.client], self._uid, self.environment.start)
+        self.environment.answers[call.operation].add(repr(answer))
+        self.trace.append(f"moment {self.environment.moment}: {call} -> {answer!r}")
         return answer
 
     async def _make_all(self, made: list[Call]) -> list[Any]:
@@ -238,7 +238,7 @@ class Links(RuleBasedStateMachine):
         objects = {item["metadata"]["name"]: int(item["metadata"]["resourceVersion"]) for item in self._objects()}
         async with asyncio.timeout(30):
             for user in (User(route, uid) for route in ROUTES for uid in UIDS):
-                group, name = (self.world.game.namespace, user.route), self._name(user)
+                group, name = (self.environment.game.namespace, user.route), self._name(user)
                 while not is_known(links.cache.get(group, name), objects.get(name)):  # noqa: ASYNC110 - no event
                     await asyncio.sleep(0.002)
 
@@ -253,7 +253,7 @@ class Links(RuleBasedStateMachine):
 
     def _objects(self) -> list[dict[str, Any]]:
         mine = {self._uid(uid) for uid in UIDS}
-        return [item for item in self.world.game.links() if item["spec"]["uid"] in mine]
+        return [item for item in self.environment.game.links() if item["spec"]["uid"] in mine]
 
     def _stored(self) -> dict[User, Binding]:
         """The links that are there, but for those whose time is over."""
@@ -262,30 +262,30 @@ class Links(RuleBasedStateMachine):
         for item in self._objects():
             spec = item["spec"]
             renewed = spec.get("renewTime")
-            moment = renewed and (datetime.fromisoformat(renewed) - self.world.start).total_seconds()
+            moment = renewed and (datetime.fromisoformat(renewed) - self.environment.start).total_seconds()
             link = Binding(spec.get("podIndex"), spec.get("ttlSeconds"), moment)
-            if not link.is_over(self.world.moment):
+            if not link.is_over(self.environment.moment):
                 stored[User(spec["routeName"], uids[spec["uid"]])] = link
         return stored
 
     def _create(self, user: User, binding: Binding) -> None:
         spec: dict[str, Any] = {"podIndex": binding.pod, "ttlSeconds": binding.ttl}
         if binding.ttl is not None:
-            spec["renewTime"] = self.world.now.isoformat()
+            spec["renewTime"] = self.environment.now.isoformat()
         given = {field: value for field, value in spec.items() if value is not None}
         item = pod_link(self._name(user), routeName=user.route, uid=self._uid(user.uid), **given)
-        self.world.game.witness.create(item, self.world.game.namespace)
-        self.trace.append(f"moment {self.world.moment}: somebody creates {user}: {binding}")
+        self.environment.game.client.create(item, self.environment.game.namespace)
+        self.trace.append(f"moment {self.environment.moment}: somebody creates {user}: {binding}")
 
     def _delete(self, user: User) -> None:
         """Whether or not it is there, or its time is over."""
         if any(item["metadata"]["name"] == self._name(user) for item in self._objects()):
-            self.world.game.witness.delete(PodLink, self._name(user), self.world.game.namespace)
-            self.trace.append(f"moment {self.world.moment}: somebody deletes {user}")
+            self.environment.game.client.delete(PodLink, self._name(user), self.environment.game.namespace)
+            self.trace.append(f"moment {self.environment.moment}: somebody deletes {user}")
 
     def _have_the_operator(self) -> None:
-        if not self.world.operator.is_running:
-            self.world.operator.launch()
+        if not self.environment.operator.is_running:
+            self.environment.operator.launch()
 
 
 def is_known(cached: Link | None, resource_version: int | None) -> bool:
@@ -297,11 +297,11 @@ def is_known(cached: Link | None, resource_version: int | None) -> bool:
 
 @pytest.mark.timeout(60 + OPERATIONS)
 def test_the_cluster_says_what_the_model_says(game: Service, operator: OperatorProcess) -> None:
-    with World(game, operator) as world:
-        Links.world = world
+    with Environment(game, operator) as world:
+        LinkOperationsMachine.environment = world
         for number in count(int(SEED or "1")):
             try:
-                run_state_machine_as_test(seed(number)(Links), settings=SETTINGS)
+                run_state_machine_as_test(seed(number)(LinkOperationsMachine), settings=SETTINGS)
             except BaseException as error:
                 error.add_note(f"to have it again, and shrunk: STATEFULROUTE_PROPERTY_SEED={number}")
                 raise

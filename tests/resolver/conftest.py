@@ -5,38 +5,38 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
-from harness.kubectl import Kubectl
-from harness.namespaces import fresh_namespace
-from harness.witness import Witness
 from localcluster import LocalCluster
-from resolver.place import Place
-from resolver.running import Running, running
+from resolver.in_process import RunningResolver, run_resolver
+from resolver.stub_service import StubService
+from support.independent_client import IndependentClient
+from support.kubectl import Kubectl
+from support.namespaces import fresh_namespace
 
 
 @pytest.fixture(scope="session")
-def witness(cluster: LocalCluster) -> Witness:
+def independent_client(cluster: LocalCluster) -> IndependentClient:
     """A client that shares nothing with the product."""
-    return Witness(cluster.kubeconfig)
+    return IndependentClient(cluster.kubeconfig)
 
 
 @pytest.fixture(scope="module")
-def place_name(installed: Kubectl) -> Iterator[str]:
+def module_namespace(installed: Kubectl) -> Iterator[str]:
     """The name of a namespace that the tests of a module use one after the other."""
     with fresh_namespace(installed) as name:
         yield name
 
 
 @pytest.fixture
-def place(place_name: str, witness: Witness) -> Iterator[Place]:
+def stub_service(module_namespace: str, independent_client: IndependentClient) -> Iterator[StubService]:
     """A service with three pods for this test alone."""
-    made = Place(witness, place_name)
-    made.make()
+    made = StubService(independent_client, module_namespace)
+    made.create()
     yield made
-    made.clear()
+    made.delete()
 
 
 @pytest_asyncio.fixture
-async def resolver(cluster: LocalCluster, place: Place) -> AsyncIterator[Running]:
+async def resolver(cluster: LocalCluster, stub_service: StubService) -> AsyncIterator[RunningResolver]:
     """A resolver of the namespace, as it is by default."""
-    async with running(cluster.kubeconfig, namespaces=(place.namespace,)) as made:
+    async with run_resolver(cluster.kubeconfig, namespaces=(stub_service.namespace,)) as made:
         yield made

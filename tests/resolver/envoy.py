@@ -10,14 +10,14 @@ import grpc
 from google.protobuf.json_format import MessageToDict
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from resolver.running import ANYWHERE, Running, running
+from resolver.in_process import ANY_PORT, RunningResolver, run_resolver
 from statefulroute.domain.keys import RouteKey
-from statefulroute.resolver.callers import Callers
-from statefulroute.resolver.picker.extproc_pb2 import ProcessingRequest, ProcessingResponse
-from statefulroute.resolver.picker.server import SERVICE, Picker, Serving, picking
-from statefulroute.resolver.settings import Tls
-from statefulroute.resolver.tokens import Tokens
-from statefulroute.resolver.uids import UidSource
+from statefulroute.resolver.authenticator import Authenticator
+from statefulroute.resolver.ext_proc.extproc_pb2 import ProcessingRequest, ProcessingResponse
+from statefulroute.resolver.ext_proc.server import SERVICE, ExternalProcessor, GrpcServer, serve_ext_proc
+from statefulroute.resolver.settings import TlsFiles
+from statefulroute.resolver.token_reviewer import TokenReviewer
+from statefulroute.resolver.uid_sources import UidSource
 
 HEADER = "x-gateway-destination-endpoint"
 NONE, STREAMED, FULL_DUPLEX = 0, 1, 4
@@ -32,12 +32,12 @@ class Envoy:
     Attributes:
         channel: to the picker.
         resolver: the resolver that the picker belongs to.
-        serving: the picker's server.
+        server: the picker's server.
     """
 
     channel: grpc.aio.Channel
-    resolver: Running
-    serving: Serving
+    resolver: RunningResolver
+    server: GrpcServer
 
     async def call(
         self, *messages: ProcessingRequest, metadata: Mapping[str, str] | None = None
@@ -55,7 +55,7 @@ class Envoy:
         self, headers: Headers = (), subset: Any = None, metadata: Mapping[str, str] | None = None
     ) -> ProcessingResponse:
         """The answer to the headers of one request."""
-        (answer,) = await self.call(asked(headers, subset), metadata=metadata)
+        (answer,) = await self.call(request_headers(headers, subset), metadata=metadata)
         return answer
 
     async def health(self, service: str) -> str:
@@ -65,7 +65,7 @@ class Envoy:
         return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
 
 
-def asked(headers: Headers, subset: Any = None, *, ends: bool = True) -> ProcessingRequest:
+def request_headers(headers: Headers, subset: Any = None, *, ends: bool = True) -> ProcessingRequest:
     """A request's headers, and the endpoints that the gateway offers."""
     request = ProcessingRequest()
     request.request_headers.end_of_stream = ends
@@ -77,7 +77,7 @@ def asked(headers: Headers, subset: Any = None, *, ends: bool = True) -> Process
     return request
 
 
-def endpoint_of(answer: ProcessingResponse) -> str:
+def picked_endpoint(answer: ProcessingResponse) -> str:
     """Where a request is sent: header and metadata must say the same, and the header takes any other's place."""
     assert answer.WhichOneof("response") == "request_headers", answer
     (option,) = answer.request_headers.response.header_mutation.set_headers
@@ -87,7 +87,7 @@ def endpoint_of(answer: ProcessingResponse) -> str:
     return endpoint
 
 
-def refusal_of(answer: ProcessingResponse) -> tuple[int, str, dict[str, str]]:
+def refusal(answer: ProcessingResponse) -> tuple[int, str, dict[str, str]]:
     """The status of a refusal, its kind, and its headers."""
     assert answer.WhichOneof("response") == "immediate_response", answer
     told = answer.immediate_response
@@ -97,20 +97,20 @@ def refusal_of(answer: ProcessingResponse) -> tuple[int, str, dict[str, str]]:
 
 
 @asynccontextmanager
-async def gateway(
+async def run_envoy(
     kubeconfig: Path,
     default_route: RouteKey | None,
     audience: str | None = None,
-    picker_tls: Tls | None = None,
+    picker_tls: TlsFiles | None = None,
     **settings: Any,
 ) -> AsyncIterator[Envoy]:
     """A gateway beside a picker, as long as the context lasts."""
     sources = settings.pop("uid_sources", (UidSource.parse("header:x-user-id"),))
-    async with running(kubeconfig, **settings) as resolver:
-        callers = Callers(None if audience is None else Tokens(resolver.client, audience))
-        picker = Picker(resolver.parts.gate, sources, default_route, callers, resolver.parts.metrics)
+    async with run_resolver(kubeconfig, **settings) as resolver:
+        callers = Authenticator(None if audience is None else TokenReviewer(resolver.client, audience))
+        picker = ExternalProcessor(resolver.parts.picker, sources, default_route, callers, resolver.parts.metrics)
         async with (
-            picking(ANYWHERE, picker, picker_tls) as serving,
+            serve_ext_proc(ANY_PORT, picker, picker_tls) as serving,
             grpc.aio.insecure_channel(serving.address) as channel,
         ):
             yield Envoy(channel, resolver, serving)

@@ -11,11 +11,11 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
 
-from harness.witness import Witness
 from localcluster import LocalCluster
-from resolver.place import Place
-from resolver.running import in_own_thread
+from resolver.in_process import run_resolver_in_thread
+from resolver.stub_service import StubService
 from statefulroute.resolver.http.openapi import document
+from support.independent_client import IndependentClient
 
 EXAMPLES = 500 if os.environ.get("STATEFULROUTE_LONG") else 50
 
@@ -28,30 +28,32 @@ as_many_as_are_wanted = settings(
 
 
 @pytest.fixture(scope="module")
-def standing(cluster: LocalCluster, place_name: str) -> Iterator[tuple[Place, str]]:
+def shared_service(cluster: LocalCluster, module_namespace: str) -> Iterator[tuple[StubService, str]]:
     """A service with a user, and the URL of a resolver."""
-    place = Place(Witness(cluster.kubeconfig), place_name)
-    place.make()
-    place.link("alice", 1)
-    with in_own_thread(cluster.kubeconfig, namespaces=(place.namespace,), bindings_per_second=10_000) as url:
-        yield place, url
-    place.clear()
+    stub_service = StubService(IndependentClient(cluster.kubeconfig), module_namespace)
+    stub_service.create()
+    stub_service.link("alice", 1)
+    with run_resolver_in_thread(
+        cluster.kubeconfig, namespaces=(stub_service.namespace,), bindings_per_second=10_000
+    ) as url:
+        yield stub_service, url
+    stub_service.delete()
 
 
 @pytest.fixture(scope="module")
-def anything(standing: tuple[Place, str]) -> Any:
+def anything(shared_service: tuple[StubService, str]) -> Any:
     """The document as it is served: most of what is asked for is not there."""
-    return _schema(json.loads(document()), standing[1])
+    return _schema(json.loads(document()), shared_service[1])
 
 
 @pytest.fixture(scope="module")
-def known(standing: tuple[Place, str]) -> Any:
+def known(shared_service: tuple[StubService, str]) -> Any:
     """The document with the one service that there is: users are bound and looked up."""
-    place, url = standing
+    stub_service, url = shared_service
     told = json.loads(document())
     for path in told["paths"].values():
         for parameter in path["parameters"]:
-            values = {"namespace": [place.namespace], "route": [place.name]}.get(parameter["name"])
+            values = {"namespace": [stub_service.namespace], "route": [stub_service.name]}.get(parameter["name"])
             if values is not None:
                 parameter["schema"] = {"enum": values}
     return _schema(told, url)
@@ -91,8 +93,8 @@ def test_whoever_is_asked_for_in_a_service_is_answered_as_the_document_says(
     hold(known, operation, mode)
 
 
-def test_the_document_is_served_and_valid(standing: tuple[Place, str]) -> None:
-    response = requests.get(f"{standing[1]}/openapi.json", timeout=10)
+def test_the_document_is_served_and_valid(shared_service: tuple[StubService, str]) -> None:
+    response = requests.get(f"{shared_service[1]}/openapi.json", timeout=10)
     assert (response.status_code, response.headers["Content-Type"]) == (200, "application/json")
     assert response.content == document()
     schemathesis.openapi.from_dict(response.json()).validate()

@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
-from harness.kubectl import Kubectl
-from harness.namespaces import fresh_namespace
-from harness.operator import OperatorProcess
-from harness.patience import eventually
-from harness.service import DENIES_NEW_CALLS, NOT_READY, READY, SAYS_NOTHING, SHUT_DOWN, Service
-from harness.witness import PodLink, StatefulRoute, Witness
 from localcluster import LocalCluster
-from resolver.running import Running, running
+from resolver.in_process import RunningResolver, run_resolver
+from support.independent_client import IndependentClient, PodLink, StatefulRoute
+from support.kubectl import Kubectl
+from support.namespaces import fresh_namespace
+from support.operator_process import OperatorProcess
+from support.service import DENY_NEW_CALLS, NO_ROUTING_STATE, NOT_READY, READY, SHUT_DOWN, Service
+from support.waiting import eventually
 
 HEADER = "x-gateway-destination-endpoint"
 
@@ -29,36 +29,38 @@ def operator(
     process = OperatorProcess(cluster.kubeconfig, tmp_path_factory.mktemp("operator") / "log")
     yield process.start()
     process.stop()
-    assert process.complaints() == []
+    assert process.errors() == []
 
 
 @pytest.fixture(scope="module")
-def standing(operator: OperatorProcess, installed: Kubectl, witness: Witness) -> Iterator[Service]:
+def shared_service(
+    operator: OperatorProcess, installed: Kubectl, independent_client: IndependentClient
+) -> Iterator[Service]:
     """A service with three pods."""
     del operator
     with fresh_namespace(installed) as name:
-        service = Service(installed.within(name), witness)
+        service = Service(installed.within(name), independent_client)
         service.start(port=7777, onPodLost={"action": "Rebind", "graceSeconds": 1})
         yield service
-        witness.delete_all(PodLink, name)
-        witness.delete(StatefulRoute, service.name, name)
-        eventually(lambda: not witness.all(StatefulRoute, name), "the route is gone")
+        independent_client.delete_all(PodLink, name)
+        independent_client.delete(StatefulRoute, service.name, name)
+        eventually(lambda: not independent_client.all(StatefulRoute, name), "the route is gone")
 
 
 @pytest.fixture
-def game(standing: Service) -> Iterator[Service]:
+def game(shared_service: Service) -> Iterator[Service]:
     """The service; its users leave at the end."""
-    yield standing
-    standing.witness.delete_all(PodLink, standing.namespace)
+    yield shared_service
+    shared_service.client.delete_all(PodLink, shared_service.namespace)
     for pod in range(3):
-        standing.annotate(pod, SAYS_NOTHING | READY)
-    standing.await_status(routablePods=3, links=0)
+        shared_service.annotate(pod, NO_ROUTING_STATE | READY)
+    shared_service.await_status(routablePods=3, links=0)
 
 
 @pytest_asyncio.fixture
-async def resolver(cluster: LocalCluster, game: Service) -> AsyncIterator[Running]:
+async def resolver(cluster: LocalCluster, game: Service) -> AsyncIterator[RunningResolver]:
     """A resolver of the namespace."""
-    async with running(cluster.kubeconfig, namespaces=(game.namespace,)) as made:
+    async with run_resolver(cluster.kubeconfig, namespaces=(game.namespace,)) as made:
         yield made
 
 
@@ -66,23 +68,23 @@ def path_of(game: Service, uid: str) -> str:
     return f"/v1/namespaces/{game.namespace}/routes/game/links/{uid}"
 
 
-async def bound(resolver: Running, game: Service, uid: str) -> int:
+async def bound(resolver: RunningResolver, game: Service, uid: str) -> int:
     """Bind a user by a gateway's first request; gives the pod."""
-    reply = await resolver.asker.get(f"/authorize/{game.namespace}/game", headers={"x-user-id": uid})
-    told = await resolver.answers(path_of(game, uid), lambda each: each.json["host"], f"{uid} is acknowledged")
+    reply = await resolver.http.get(f"/authorize/{game.namespace}/game", headers={"x-user-id": uid})
+    told = await resolver.wait_for_reply(path_of(game, uid), lambda each: each.json["host"], f"{uid} is acknowledged")
     pod = int(told.json["podIndex"])
     assert told.json["host"] == f"game-{pod}.game.{game.namespace}.svc"
     assert reply.headers[HEADER] == told.json["address"] == f"{told.json['ip']}:7777"
     return pod
 
 
-async def moved(resolver: Running, game: Service, uid: str, left: int) -> None:
+async def moved(resolver: RunningResolver, game: Service, uid: str, left: int) -> None:
     """See that a user is sent to no other pod than the one that it is linked to, until it is linked to another."""
     gateway = f"/authorize/{game.namespace}/game"
     endpoints = {}
-    for pod in (await resolver.asker.get(path_of(game, "x").rpartition("/links")[0])).json["pods"]:
+    for pod in (await resolver.http.get(path_of(game, "x").rpartition("/links")[0])).json["pods"]:
         endpoints[pod["address"]] = pod["index"]
-    reply = await resolver.answers(
+    reply = await resolver.wait_for_reply(
         gateway,
         lambda each: each.status == 200 and endpoints.get(each.headers[HEADER]) not in {None, left},
         f"{uid} is sent to another pod",
@@ -92,38 +94,40 @@ async def moved(resolver: Running, game: Service, uid: str, left: int) -> None:
     assert link["spec"]["podIndex"] == endpoints[reply.headers[HEADER]]
 
 
-async def test_a_draining_pod_keeps_its_users_and_gets_no_new_ones(resolver: Running, game: Service) -> None:
+async def test_a_draining_pod_keeps_its_users_and_gets_no_new_ones(resolver: RunningResolver, game: Service) -> None:
     pod = await bound(resolver, game, "alice")
-    await asyncio.to_thread(game.annotate, pod, DENIES_NEW_CALLS)
+    await asyncio.to_thread(game.annotate, pod, DENY_NEW_CALLS)
     await asyncio.to_thread(game.await_pod, pod, routingState="DenyNewCall")
-    await resolver.answers(
+    await resolver.wait_for_reply(
         path_of(game, "x").rpartition("/links")[0], lambda each: "DenyNewCall" in str(each.json), "it is known"
     )
     assert {await bound(resolver, game, f"u{each}") for each in range(6)} == {0, 1, 2} - {pod}
-    assert (await resolver.asker.get(path_of(game, "alice"))).json["podIndex"] == pod
+    assert (await resolver.http.get(path_of(game, "alice"))).json["podIndex"] == pod
 
 
 async def test_the_users_of_a_pod_that_is_shut_down_are_sent_where_they_are_moved(
-    resolver: Running, game: Service
+    resolver: RunningResolver, game: Service
 ) -> None:
     pod = await bound(resolver, game, "alice")
     await asyncio.to_thread(game.annotate, pod, SHUT_DOWN)
     await moved(resolver, game, "alice", pod)
 
 
-async def test_the_users_of_a_pod_that_is_not_ready_wait_for_it(resolver: Running, game: Service) -> None:
+async def test_the_users_of_a_pod_that_is_not_ready_wait_for_it(resolver: RunningResolver, game: Service) -> None:
     pod = await bound(resolver, game, "alice")
     await asyncio.to_thread(game.annotate, pod, NOT_READY)
     gateway, asked = f"/authorize/{game.namespace}/game", {"x-user-id": "alice"}
-    reply = await resolver.answers(gateway, lambda each: each.status == 503, "its pod is not ready", headers=asked)
+    reply = await resolver.wait_for_reply(
+        gateway, lambda each: each.status == 503, "its pod is not ready", headers=asked
+    )
     assert reply.problem[1] == "pod-not-routable"
     await asyncio.to_thread(game.annotate, pod, READY)
-    await resolver.answers(gateway, lambda each: each.status == 200, "its pod is ready", headers=asked)
-    assert (await resolver.asker.get(path_of(game, "alice"))).json["podIndex"] == pod
+    await resolver.wait_for_reply(gateway, lambda each: each.status == 200, "its pod is ready", headers=asked)
+    assert (await resolver.http.get(path_of(game, "alice"))).json["podIndex"] == pod
 
 
 async def test_the_users_of_a_pod_that_is_scaled_away_are_sent_where_they_are_moved(
-    resolver: Running, game: Service
+    resolver: RunningResolver, game: Service
 ) -> None:
     users = [f"u{each}" for each in range(9)]
     pods = {uid: await bound(resolver, game, uid) for uid in users}
@@ -133,6 +137,6 @@ async def test_the_users_of_a_pod_that_is_scaled_away_are_sent_where_they_are_mo
         if pod == 2:
             await moved(resolver, game, uid, 2)
         else:
-            assert (await resolver.asker.get(path_of(game, uid))).json["podIndex"] == pod
+            assert (await resolver.http.get(path_of(game, uid))).json["podIndex"] == pod
     await asyncio.to_thread(game.scale, 3)
     await asyncio.to_thread(game.await_pods, 3)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.kubectl import Kubectl
-from harness.patience import eventually
-from harness.witness import Witness
 from localcluster import LocalCluster
-from resolver.place import Place, in_thread, uids
-from resolver.running import Running, running
+from resolver.in_process import RunningResolver, run_resolver
+from resolver.stub_service import StubService, in_thread, uids
+from support.independent_client import IndependentClient
+from support.kubectl import Kubectl
+from support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,7 +27,7 @@ NAMESPACE = "outage"
 
 
 @pytest.fixture(scope="module")
-def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
+def killable_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
     """A cluster whose API server may be killed."""
     with LocalCluster.start(name=f"resolver-outage-{os.getpid()}", nodes=0) as started:
         kubectl = Kubectl(started.kubectl, started.kubeconfig, tmp_path_factory.mktemp("kubectl-cache"))
@@ -39,38 +39,38 @@ def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
 
 
 @pytest.fixture
-def place(fragile: LocalCluster) -> Iterator[Place]:
+def stub_service(killable_cluster: LocalCluster) -> Iterator[StubService]:
     """A service with twenty users."""
-    made = Place(Witness(fragile.kubeconfig), NAMESPACE)
-    made.make()
+    made = StubService(IndependentClient(killable_cluster.kubeconfig), NAMESPACE)
+    made.create()
     for number, uid in enumerate(uids("user", 20)):
         made.link(uid, number % 3)
     yield made
-    made.clear()
+    made.delete()
 
 
-async def known_users_are_answered(resolver: Running, place: Place, least_age: float) -> None:
+async def known_users_are_answered(resolver: RunningResolver, stub_service: StubService, least_age: float) -> None:
     """See that each user is found where it is, by every way of asking, and that the answer says its age."""
     for number, uid in enumerate(uids("user", 20)):
-        link = await resolver.asker.get(f"{place.path}/links/{uid}")
-        gateway = await resolver.asker.get(place.gateway, headers={"x-user-id": uid})
-        bound = await resolver.asker.post(f"{place.path}/links/{uid}")
+        link = await resolver.http.get(f"{stub_service.path}/links/{uid}")
+        gateway = await resolver.http.get(stub_service.ext_authz_path, headers={"x-user-id": uid})
+        bound = await resolver.http.post(f"{stub_service.path}/links/{uid}")
         assert link.json["podIndex"] == bound.json["podIndex"] == number % 3
-        assert gateway.headers["x-gateway-destination-endpoint"] == place.endpoint(number % 3)
+        assert gateway.headers["x-gateway-destination-endpoint"] == stub_service.endpoint(number % 3)
         for reply in (link, gateway, bound):
             assert int(reply.headers["Age"]) >= int(least_age)
-    batch = await resolver.asker.post(f"{place.path}/links:batchGet", {"uids": uids("user", 20)})
+    batch = await resolver.http.post(f"{stub_service.path}/links:batchGet", {"uids": uids("user", 20)})
     assert len(batch.json["links"]) == 20
-    assert (await resolver.asker.get(f"{place.path}/links/nobody")).status == 404
+    assert (await resolver.http.get(f"{stub_service.path}/links/nobody")).status == 404
 
 
-async def what_must_be_asked_for_is_refused(resolver: Running, place: Place) -> None:
+async def what_must_be_asked_for_is_refused(resolver: RunningResolver, stub_service: StubService) -> None:
     """See that whoever cannot be answered is told so soon."""
     async with asyncio.timeout(REFUSAL_SECONDS):
         replies = await asyncio.gather(
-            resolver.asker.post(f"{place.path}/links/new"),
-            resolver.asker.get(f"{place.path}/links/user-0?consistency=strong"),
-            resolver.asker.get(place.gateway, headers={"x-user-id": "new"}),
+            resolver.http.post(f"{stub_service.path}/links/new"),
+            resolver.http.get(f"{stub_service.path}/links/user-0?consistency=strong"),
+            resolver.http.get(stub_service.ext_authz_path, headers={"x-user-id": "new"}),
         )
     for reply in replies:
         assert reply.problem[:2] == (503, "api-server-away")
@@ -79,32 +79,34 @@ async def what_must_be_asked_for_is_refused(resolver: Running, place: Place) -> 
 
 @pytest.mark.parametrize("how", ["killed", "frozen"])
 async def test_known_users_are_answered_with_their_age_while_the_api_server_is_away(
-    fragile: LocalCluster, place: Place, how: str
+    killable_cluster: LocalCluster, stub_service: StubService, how: str
 ) -> None:
-    async with running(fragile.kubeconfig) as resolver:
+    async with run_resolver(killable_cluster.kubeconfig) as resolver:
         loop = asyncio.get_running_loop()
-        await resolver.answers(f"{place.path}/links/user-19", lambda each: each.status == 200, "all are known")
+        await resolver.wait_for_reply(
+            f"{stub_service.path}/links/user-19", lambda each: each.status == 200, "all are known"
+        )
         if how == "killed":
-            await in_thread(fragile.part("apiserver").kill)
+            await in_thread(killable_cluster.part("apiserver").kill)
         else:
-            fragile.guardian.signal("apiserver", signal.SIGSTOP)
+            killable_cluster.guardian.signal("apiserver", signal.SIGSTOP)
         gone = loop.time()
         try:
-            await known_users_are_answered(resolver, place, 0)
-            await what_must_be_asked_for_is_refused(resolver, place)
+            await known_users_are_answered(resolver, stub_service, 0)
+            await what_must_be_asked_for_is_refused(resolver, stub_service)
             while (away := loop.time() - gone) < AWAY_SECONDS:
-                await known_users_are_answered(resolver, place, away)
+                await known_users_are_answered(resolver, stub_service, away)
                 await asyncio.sleep(0.2)
-            await known_users_are_answered(resolver, place, AWAY_SECONDS)
+            await known_users_are_answered(resolver, stub_service, AWAY_SECONDS)
         finally:
             if how == "killed":
-                await in_thread(fragile.part("apiserver").restart)
+                await in_thread(killable_cluster.part("apiserver").restart)
             else:
-                fragile.guardian.signal("apiserver", signal.SIGCONT)
-        await in_thread(fragile.wait_ready)
-        await in_thread(place.move, "user-0", 2)
-        await resolver.answers(
-            f"{place.path}/links/user-0", lambda each: each.json["podIndex"] == 2, "the watches go on"
+                killable_cluster.guardian.signal("apiserver", signal.SIGCONT)
+        await in_thread(killable_cluster.wait_ready)
+        await in_thread(stub_service.move, "user-0", 2)
+        await resolver.wait_for_reply(
+            f"{stub_service.path}/links/user-0", lambda each: each.json["podIndex"] == 2, "the watches go on"
         )
-        reply = await resolver.asker.post(f"{place.path}/links/later-{how}")
+        reply = await resolver.http.post(f"{stub_service.path}/links/later-{how}")
         assert reply.status == 200, reply.body

@@ -14,22 +14,22 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from harness.operator import PROGRAM
-from harness.patience import eventually
-from harness.resolver import ANYWHERE, ResolverProcess
-from harness.scraping import ask
 from localcluster import LocalCluster
-from resolver.envoy import asked, endpoint_of
-from resolver.place import Place
-from statefulroute.resolver.picker.extproc_pb2 import ProcessingRequest, ProcessingResponse
-from statefulroute.resolver.picker.server import SERVICE
+from resolver.envoy import picked_endpoint, request_headers
+from resolver.stub_service import StubService
+from statefulroute.resolver.ext_proc.extproc_pb2 import ProcessingRequest, ProcessingResponse
+from statefulroute.resolver.ext_proc.server import SERVICE
+from support.metrics import http_get
+from support.operator_process import PROGRAM
+from support.resolver_process import ANY_PORT, ResolverProcess
+from support.waiting import eventually
 
 
 @pytest.fixture
-def process(cluster: LocalCluster, place: Place, tmp_path: Path) -> Iterator[ResolverProcess]:
+def process(cluster: LocalCluster, stub_service: StubService, tmp_path: Path) -> Iterator[ResolverProcess]:
     """A resolver that has not been started yet, and answers on for a while when it is told to stop."""
     made = ResolverProcess(
-        cluster.kubeconfig, tmp_path / "log", "--watch-namespace", place.namespace, "--drain-seconds", "3"
+        cluster.kubeconfig, tmp_path / "log", "--watch-namespace", stub_service.namespace, "--drain-seconds", "3"
     )
     yield made
     if made.is_running:
@@ -57,14 +57,14 @@ def is_kept(connection: HTTPConnection, path: str) -> bool:
         return not response.will_close
 
 
-def test_it_answers_tells_of_itself_and_ends_in_order(process: ResolverProcess, place: Place) -> None:
-    place.link("alice", 1)
+def test_it_answers_tells_of_itself_and_ends_in_order(process: ResolverProcess, stub_service: StubService) -> None:
+    stub_service.link("alice", 1)
     process.start()
-    assert fetch(process.lookups, f"{place.path}/links/alice")[1]["podName"] == "game-1"
-    assert fetch(process.lookups, f"{place.path}/links/bob", "POST")[0] == 200
-    assert fetch(process.lookups, f"{place.path}/links/nobody")[0] == 404
-    assert [ask(process.probes, path).code for path in ("/healthz", "/readyz")] == [200, 200]
-    said = ask(process.probes, "/metrics", seconds=10).text
+    assert fetch(process.lookups, f"{stub_service.path}/links/alice")[1]["podName"] == "game-1"
+    assert fetch(process.lookups, f"{stub_service.path}/links/bob", "POST")[0] == 200
+    assert fetch(process.lookups, f"{stub_service.path}/links/nobody")[0] == 404
+    assert [http_get(process.probes, path).code for path in ("/healthz", "/readyz")] == [200, 200]
+    said = http_get(process.probes, "/metrics", seconds=10).text
     for line in (
         'statefulroute_resolver_answers_total{code="200",operation="get_link"} 1.0',
         'statefulroute_resolver_answers_total{code="404",operation="get_link"} 1.0',
@@ -76,21 +76,21 @@ def test_it_answers_tells_of_itself_and_ends_in_order(process: ResolverProcess, 
         assert line in said, said
     lookups, probes = process.lookups, process.probes
     kept = HTTPConnection(lookups, timeout=10)
-    assert is_kept(kept, f"{place.path}/links/alice")
+    assert is_kept(kept, f"{stub_service.path}/links/alice")
     process.terminate()
-    eventually(lambda: ask(probes, "/readyz").code == 503, "its probe says that it stops")
-    assert "[-]ping failed: it was told to stop" in ask(probes, "/readyz").text
-    assert ask(probes, "/healthz").code == 200
-    assert fetch(lookups, f"{place.path}/links/alice")[0] == 200  # it answers on
-    assert not is_kept(kept, f"{place.path}/links/alice")  # the next request goes to another resolver
+    eventually(lambda: http_get(probes, "/readyz").code == 503, "its probe says that it stops")
+    assert "[-]ping failed: it was told to stop" in http_get(probes, "/readyz").text
+    assert http_get(probes, "/healthz").code == 200
+    assert fetch(lookups, f"{stub_service.path}/links/alice")[0] == 200  # it answers on
+    assert not is_kept(kept, f"{stub_service.path}/links/alice")  # the next request goes to another resolver
     process.stop()
-    assert process.complaints() == []
+    assert process.errors() == []
 
 
-def test_what_is_no_http_is_refused_and_fills_no_log(process: ResolverProcess, place: Place) -> None:
+def test_what_is_no_http_is_refused_and_fills_no_log(process: ResolverProcess, stub_service: StubService) -> None:
     process.start()
     host, _, port = process.lookups.rpartition(":")
-    before = process.text
+    before = process.log_text
     for garbage in (
         b"nonsense\r\n\r\n",
         b"GET /\xff HTTP/1.1\r\n\r\n",
@@ -100,14 +100,16 @@ def test_what_is_no_http_is_refused_and_fills_no_log(process: ResolverProcess, p
         with socket.create_connection((host, int(port)), timeout=10) as connection:
             connection.sendall(garbage)
             assert connection.recv(100).startswith(b"HTTP/1.0 400 ")
-    assert fetch(process.lookups, place.path)[0] == 200
-    assert process.text == before
+    assert fetch(process.lookups, stub_service.path)[0] == 200
+    assert process.log_text == before
     process.stop()
 
 
-def test_it_picks_endpoints_and_says_when_it_stops(process: ResolverProcess, place: Place) -> None:
-    place.link("alice", 1)
-    process.with_options("--grpc-address", "127.0.0.1:0", "--default-route", f"{place.namespace}/{place.name}").start()
+def test_it_picks_endpoints_and_says_when_it_stops(process: ResolverProcess, stub_service: StubService) -> None:
+    stub_service.link("alice", 1)
+    process.with_options(
+        "--grpc-address", "127.0.0.1:0", "--default-route", f"{stub_service.namespace}/{stub_service.name}"
+    ).start()
     with grpc.insecure_channel(process.picker) as channel:
         call = channel.stream_stream(
             f"/{SERVICE}/Process",
@@ -120,15 +122,15 @@ def test_it_picks_endpoints_and_says_when_it_stops(process: ResolverProcess, pla
             return int(health.Check(health_pb2.HealthCheckRequest(service=SERVICE), timeout=10).status)
 
         for _ in range(100):
-            (answer,) = call(iter([asked([("x-user-id", "alice")])]), timeout=10)
-            assert endpoint_of(answer) == place.endpoint(1)
+            (answer,) = call(iter([request_headers([("x-user-id", "alice")])]), timeout=10)
+            assert picked_endpoint(answer) == stub_service.endpoint(1)
         assert state() == health_pb2.HealthCheckResponse.SERVING
         process.terminate()
         eventually(lambda: state() == health_pb2.HealthCheckResponse.NOT_SERVING, "it says that it stops")
-        (answer,) = call(iter([asked([("x-user-id", "alice")])]), timeout=10)
-        assert endpoint_of(answer) == place.endpoint(1)
+        (answer,) = call(iter([request_headers([("x-user-id", "alice")])]), timeout=10)
+        assert picked_endpoint(answer) == stub_service.endpoint(1)
     process.stop()
-    assert process.complaints() == []
+    assert process.errors() == []
 
 
 @pytest.mark.parametrize(
@@ -147,7 +149,7 @@ def test_it_picks_endpoints_and_says_when_it_stops(process: ResolverProcess, pla
 def test_an_option_that_cannot_be_right_ends_it_with_a_sentence(
     cluster: LocalCluster, options: list[str], sentence: str
 ) -> None:
-    command = [PROGRAM, "resolver", "--kubeconfig", cluster.kubeconfig, *ANYWHERE, *options]
+    command = [PROGRAM, "resolver", "--kubeconfig", cluster.kubeconfig, *ANY_PORT, *options]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert ended.returncode != 0
     assert sentence in " ".join(ended.stderr.replace("│", " ").split())
@@ -163,7 +165,7 @@ def test_an_address_where_another_listens_ends_it_with_a_sentence(
     assert (
         f"statefulroute: cannot listen at {process.lookups}: another process listens there; choose another port with "
         "--http-address"
-    ) in other.text
+    ) in other.log_text
 
 
 def test_an_address_where_another_picks_ends_it_with_a_sentence(
@@ -172,5 +174,5 @@ def test_an_address_where_another_picks_ends_it_with_a_sentence(
     process.with_options("--grpc-address", "127.0.0.1:0").start()
     other = ResolverProcess(cluster.kubeconfig, tmp_path / "other", "--grpc-address", process.picker)
     assert other.launch().wait() == 1
-    assert f"statefulroute: cannot listen at {process.picker}: another process listens there" in other.text
-    assert "Traceback" not in other.text
+    assert f"statefulroute: cannot listen at {process.picker}: another process listens there" in other.log_text
+    assert "Traceback" not in other.log_text

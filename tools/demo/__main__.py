@@ -6,16 +6,16 @@ import time
 
 from rich.console import Console
 
+from demo.environment import NODES, Environment, UnexpectedError, start_environment
 from demo.interruption import Interruption
-from demo.invitation import invite
 from demo.observer import Observer
 from demo.screen import Screen
-from demo.stage import NODES, Stage, UnexpectedError, raised
-from demo.story import Story
+from demo.suggestions import print_suggestions
+from demo.walkthrough import Walkthrough
 from localcluster import LocalClusterError
 
 INTERRUPTED = 130
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 LOG_LINES = 15
 
 
@@ -30,7 +30,7 @@ def main() -> int:
         try:
             return _run(screen, once=once)
         except (UnexpectedError, LocalClusterError) as error:
-            screen.bad(str(error))
+            screen.failure(str(error))
             return 1
         except KeyboardInterrupt:
             return INTERRUPTED
@@ -39,16 +39,16 @@ def main() -> int:
 def _run(screen: Screen, *, once: bool) -> int:
     began = time.monotonic()
     screen.step("A Kubernetes control plane, on this machine and for this demo alone")
-    with raised(screen) as stage:
+    with start_environment(screen) as stage:
         observer = Observer(stage.kubectl, screen)
         try:
             took = time.monotonic() - began
-            screen.good(f"Kubernetes {stage.cluster.version} with {NODES} Ready nodes, after {took:.1f} s")
-            Story(stage, screen, observer).tell()
-            screen.note(f"everything as expected, {time.monotonic() - began:.0f} s after the start")
+            screen.success(f"Kubernetes {stage.cluster.version} with {NODES} Ready nodes, after {took:.1f} s")
+            Walkthrough(stage, screen, observer).run()
+            screen.info(f"everything as expected, {time.monotonic() - began:.0f} s after the start")
             if not once:
-                invite(screen, stage.kubectl)
-                _stay(stage, observer)
+                print_suggestions(screen, stage.kubectl)
+                _watch_until_interrupted(stage, observer)
         except UnexpectedError:
             _show_log(stage, screen)
             raise
@@ -56,23 +56,23 @@ def _run(screen: Screen, *, once: bool) -> int:
             Interruption.ignore()  # the clearing away takes a few seconds, undisturbed
             observer.stop()
             screen.close()
-            screen.note("stopping, and removing everything that was started")
+            screen.info("stopping, and removing everything that was started")
     return 0
 
 
-def _stay(stage: Stage, observer: Observer) -> None:
+def _watch_until_interrupted(stage: Environment, observer: Observer) -> None:
     """Go on showing what happens until Ctrl-C."""
     try:
         while True:
-            observer.attend(LOOK_SECONDS)
+            observer.process_updates(POLL_SECONDS)
             stage.check_operator()
     except KeyboardInterrupt:
         return
 
 
-def _show_log(stage: Stage, screen: Screen) -> None:
+def _show_log(stage: Environment, screen: Screen) -> None:
     """The log goes with the cluster: show its end while it is there."""
-    screen.note(f"the end of {stage.operator_log}:")
+    screen.info(f"the end of {stage.operator_log}:")
     for line in stage.cluster.guardian.log_tail("operator", LOG_LINES).splitlines():
         screen.output(line)
 

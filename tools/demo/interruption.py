@@ -16,13 +16,13 @@ class Interruption:
     """
 
     def __init__(self) -> None:
-        self._held = 0
-        self._has_come = False
+        self._deferrals = 0
+        self._is_pending = False
 
     def install(self) -> None:
         """From now on a signal raises KeyboardInterrupt in the main thread."""
         for number in _NUMBERS:
-            signal.signal(number, self._come)
+            signal.signal(number, self._handle)
 
     @staticmethod
     def ignore() -> None:
@@ -31,19 +31,19 @@ class Interruption:
             signal.signal(number, signal.SIG_IGN)
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def deferred(self) -> Iterator[None]:
         """Hold a signal back until the end of the context; only for the main thread."""
-        self._held += 1
+        self._deferrals += 1
         try:
             yield
         finally:
-            self._held -= 1
-            if self._has_come and not self._held:
-                self._has_come = False
+            self._deferrals -= 1
+            if self._is_pending and not self._deferrals:
+                self._is_pending = False
                 raise KeyboardInterrupt
 
-    def _come(self, _number: int, _frame: FrameType | None) -> None:
-        if self._held:
-            self._has_come = True
+    def _handle(self, _number: int, _frame: FrameType | None) -> None:
+        if self._deferrals:
+            self._is_pending = True
         else:
             raise KeyboardInterrupt

@@ -12,7 +12,7 @@ TIMEOUT_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Result:
     """What kubectl answered."""
 
     code: int
@@ -39,7 +39,7 @@ class Kubectl:
     kubeconfig: Path
     cache: Path
 
-    def run(self, *arguments: str) -> Answer:
+    def run(self, *arguments: str) -> Result:
         """Run a command to its end, however it ends."""
         try:
             done = subprocess.run(
@@ -53,10 +53,10 @@ class Kubectl:
                 env=self._environment(),
             )
         except subprocess.TimeoutExpired:
-            return Answer(1, "", f"no answer within {TIMEOUT_SECONDS:.0f} s")
-        return Answer(done.returncode, done.stdout, done.stderr)
+            return Result(1, "", f"no answer within {TIMEOUT_SECONDS:.0f} s")
+        return Result(done.returncode, done.stdout, done.stderr)
 
-    def begin(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Begin a command that goes on; its output can be read as it comes."""
         return subprocess.Popen(
             [self.program, *arguments],

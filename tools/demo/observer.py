@@ -8,11 +8,11 @@ from functools import partial
 
 from demo.kubectl import Kubectl
 from demo.screen import Screen
+from demo.snapshot import NAMESPACE, ROUTE, Object, Snapshot
 from demo.watch import Watch
-from demo.world import NAMESPACE, ROUTE, Object, World
 
 #: What the watches say, to be worked off by the main thread.
-News = Callable[[], None]
+Update = Callable[[], None]
 
 
 class Observer:
@@ -26,52 +26,52 @@ class Observer:
     def __init__(self, kubectl: Kubectl, screen: Screen) -> None:
         self._kubectl = kubectl
         self._screen = screen
-        self._news: queue.Queue[News] = queue.Queue()
+        self._updates: queue.Queue[Update] = queue.Queue()
         self._objects: dict[str, dict[str, Object]] = {"statefulroutes": {}, "podlinks": {}}
         self._watches: list[Watch] = []
 
     @property
-    def world(self) -> World:
+    def snapshot(self) -> Snapshot:
         """What was seen last."""
-        return World(self._objects["statefulroutes"].get(ROUTE), dict(self._objects["podlinks"]))
+        return Snapshot(self._objects["statefulroutes"].get(ROUTE), dict(self._objects["podlinks"]))
 
     def follow(self) -> None:
         """Begin to follow the objects of both kinds."""
         for kind in self._objects:
             self._watch(
                 ("--output=json", "--output-watch-events", "--namespace", NAMESPACE, kind),
-                partial(self._hear_object, kind),
+                partial(self._on_object, kind),
             )
 
     def show_watch(self) -> None:
         """Begin to print what `kubectl get podlinks --watch` prints."""
-        self._watch(("podlinks", "--namespace", NAMESPACE), self._hear_line)
+        self._watch(("podlinks", "--namespace", NAMESPACE), self._on_line)
 
     def stop(self) -> None:
         """End all watches."""
         for watch in self._watches:
             watch.stop()
 
-    def attend(self, seconds: float) -> None:
+    def process_updates(self, seconds: float) -> None:
         """Show what happens for so many seconds."""
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             try:
-                news = self._news.get(timeout=left)
+                news = self._updates.get(timeout=left)
             except queue.Empty:
                 return
             news()
 
     def _watch(self, arguments: tuple[str, ...], hear: Callable[[str | None], None]) -> None:
-        watch = Watch(self._kubectl, arguments, lambda line: self._news.put(partial(hear, line)))
+        watch = Watch(self._kubectl, arguments, lambda line: self._updates.put(partial(hear, line)))
         self._watches.append(watch)
         watch.start()
 
-    def _hear_line(self, line: str | None) -> None:
+    def _on_line(self, line: str | None) -> None:
         if line is not None:
-            self._screen.watched(line)
+            self._screen.watch_line(line)
 
-    def _hear_object(self, kind: str, line: str | None) -> None:
+    def _on_object(self, kind: str, line: str | None) -> None:
         if line is None:  # a new watch lists everything first
             self._objects[kind].clear()
             return
@@ -81,4 +81,4 @@ class Observer:
             self._objects[kind].pop(name, None)
         else:
             self._objects[kind][name] = event["object"]
-        self._screen.show(self.world)
+        self._screen.show(self.snapshot)

@@ -7,7 +7,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from demo.world import NAMESPACE, ROUTE, Link, Object, World, ready
+from demo.snapshot import NAMESPACE, ROUTE, Link, Object, Snapshot, ready_condition
 
 _MOST_USERS = 6
 _LONGEST_BAR = 24
@@ -40,12 +40,12 @@ def marks_for(console: Console) -> Marks:
     return Marks(step="▸", good="✓", bad="✗", watch="┊", bar="█", dot="●")
 
 
-def panel(world: World, marks: Marks, width: int) -> RenderableType:
+def panel(snapshot: Snapshot, marks: Marks, width: int) -> RenderableType:
     """The route as a headline, its pods as rows, their links as bars, and who waits below."""
-    parts: list[RenderableType] = [_headline(world, marks)]
-    if any(True for _ in world.pods()):
-        parts.append(_pod_table(world, marks))
-    parts.extend(_waiting_line(link) for link in world.waiting()[:_MOST_USERS])
+    parts: list[RenderableType] = [_headline(snapshot, marks)]
+    if any(True for _ in snapshot.pods()):
+        parts.append(_pod_table(snapshot, marks))
+    parts.extend(_waiting_line(link) for link in snapshot.waiting()[:_MOST_USERS])
     title = Text.assemble("StatefulRoute ", (f"{NAMESPACE}/{ROUTE}", "bold"))
     body = Group(*parts)
     # Narrower than the terminal: the ^C that a terminal echoes after it must not break its last line.
@@ -53,32 +53,34 @@ def panel(world: World, marks: Marks, width: int) -> RenderableType:
     return Panel(body, title=title, title_align="left", border_style="cyan", width=width, padding=(0, 1))
 
 
-def _headline(world: World, marks: Marks) -> Text:
-    if world.route is None:
+def _headline(snapshot: Snapshot, marks: Marks) -> Text:
+    if snapshot.route is None:
         return Text.assemble(
             (f"{marks.dot} ", "red"), ("does not exist", "bold"), ": its links wait, and keep the pods in their spec"
         )
-    condition = ready(world.route)
+    condition = ready_condition(snapshot.route)
     style = {"True": "green", "False": "red"}.get(condition.status, "yellow")
     said = condition.message or "the operator has not said yet"
     text = Text.assemble((f"{marks.dot} ", style), ("Ready" if condition.status == "True" else "not Ready", style))
     text.append(f"  {said}")
-    best = world.route.get("status", {}).get("bestPodIndex")
+    best = snapshot.route.get("status", {}).get("bestPodIndex")
     if condition.status == "True":
-        text.append(", no pod takes new ones" if best is None else f", the next one goes to {_pod_name(world, best)}")
+        text.append(
+            ", no pod takes new ones" if best is None else f", the next one goes to {_pod_name(snapshot, best)}"
+        )
     return text
 
 
-def _pod_name(world: World, index: int) -> str:
-    return next((str(pod["name"]) for pod in world.pods() if pod["index"] == index), f"pod {index}")
+def _pod_name(snapshot: Snapshot, index: int) -> str:
+    return next((str(pod["name"]) for pod in snapshot.pods() if pod["index"] == index), f"pod {index}")
 
 
-def _pod_table(world: World, marks: Marks) -> Table:
+def _pod_table(snapshot: Snapshot, marks: Marks) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
     for column in ("POD", "STATE", "TAKES", "LINKS", ""):
         table.add_column(column, no_wrap=column != "")
-    for pod in world.pods():
-        table.add_row(*_pod_row(pod, world.users_on(str(pod["name"])), marks))
+    for pod in snapshot.pods():
+        table.add_row(*_pod_row(pod, snapshot.users_on(str(pod["name"])), marks))
     return table
 
 
@@ -107,20 +109,20 @@ def _clock(time: str) -> str:
 
 
 def _waiting_line(link: Link) -> Text:
-    condition = ready(link.item)
-    kept = "" if link.asked is None else f", spec.podIndex {link.asked}"
+    condition = ready_condition(link.item)
+    kept = "" if link.requested_pod is None else f", spec.podIndex {link.requested_pod}"
     phase, reason = link.phase or "new", condition.reason or "the operator has not said yet"
     return Text.assemble((link.uid, "bold"), f" is on no pod: {phase}, ", (reason, "yellow"), kept)
 
 
-def plain_lines(world: World) -> list[str]:
+def plain_lines(snapshot: Snapshot) -> list[str]:
     """The same without a terminal: one line for the route and one for each pod."""
-    condition = ready(world.route) if world.route is not None else None
-    if world.route is None or condition is None:
+    condition = ready_condition(snapshot.route) if snapshot.route is not None else None
+    if snapshot.route is None or condition is None:
         return [f"route {ROUTE}: does not exist"]
     lines = [f"route {ROUTE}: Ready={condition.status} {condition.message}".rstrip()]
-    for pod in world.pods():
-        users = world.users_on(str(pod["name"]))
+    for pod in snapshot.pods():
+        users = snapshot.users_on(str(pod["name"]))
         takes, _ = _TAKES.get(str(pod["routingState"]), (str(pod["routingState"]), ""))
         who = f": {_names(users)}" if users else ""
         lines.append(f"pod {pod['name']}: {pod['serviceState']}, takes {takes}, {_count(len(users), 'link')}{who}")

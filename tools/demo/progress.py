@@ -25,9 +25,9 @@ class _Spinner:
         self._console = console
         self._status = status
 
-    def say(self, sentence: str) -> None:
+    def info(self, message: str) -> None:
         """Print the sentence above the spinner."""
-        self._console.print(f"  {sentence}", style="dim", highlight=False, markup=False)
+        self._console.print(f"  {message}", style="dim", highlight=False, markup=False)
 
     def tick(self, what: str, elapsed: float) -> None:
         """Say what goes on, and for how long."""

@@ -12,7 +12,7 @@ from rich.text import Text
 from demo.interruption import Interruption
 from demo.panel import Marks, marks_for, panel, plain_lines
 from demo.progress import spinning
-from demo.world import World
+from demo.snapshot import Snapshot
 from localcluster.progress import PlainProgress, Progress
 
 _PHASE_STYLES = {"Bound": "green", "Pending": "yellow", "Lost": "red", "Rejected": "red"}
@@ -41,7 +41,7 @@ class Screen:
             with spinning(self._console) as progress:
                 yield progress
         else:
-            yield PlainProgress(self.note)
+            yield PlainProgress(self.info)
 
     def step(self, sentence: str) -> None:
         """A new part of the story begins."""
@@ -56,42 +56,42 @@ class Screen:
         """A line of what a command printed."""
         self._print(Text(f"  {line}", style))
 
-    def note(self, sentence: str) -> None:
+    def info(self, sentence: str) -> None:
         """Something said beside the story."""
         self._print(Text(f"  {sentence}", "dim"))
 
-    def good(self, sentence: str) -> None:
+    def success(self, sentence: str) -> None:
         """Something is as it should be."""
         self._print(Text.assemble((f"  {self.marks.good} ", "bold green"), sentence))
 
-    def bad(self, sentence: str) -> None:
+    def failure(self, sentence: str) -> None:
         """Something is not as it should be."""
         self._print(Text.assemble((f"{self.marks.bad} ", "bold red"), sentence))
 
-    def watched(self, line: str) -> None:
+    def watch_line(self, line: str) -> None:
         """A line of the watch on the links."""
         text = Text.assemble((f"  {self.marks.watch} ", "magenta"), line)
         for phase, style in _PHASE_STYLES.items():
             text.highlight_regex(rf"\b{phase}\b", style)
         self._print(text)
 
-    def show(self, world: World) -> None:
+    def show(self, snapshot: Snapshot) -> None:
         """The route or a link has changed: renew the panel, or without a terminal say what is new."""
         if self._live is not None:
-            with self._interruption.held():
-                self._live.update(self._panel(world), refresh=True)
+            with self._interruption.deferred():
+                self._live.update(self._panel(snapshot), refresh=True)
         elif not self._is_live:
-            lines = plain_lines(world)
+            lines = plain_lines(snapshot)
             for line in lines:
                 if line not in self._shown:
-                    self.note(line)
+                    self.info(line)
             self._shown = lines
 
-    def open_panel(self, world: World) -> None:
+    def open_panel(self, snapshot: Snapshot) -> None:
         """From now on keep the panel in sight."""
         if self._is_live and self._live is None:
-            self._live = Live(self._panel(world), console=self._console, auto_refresh=False)
-            with self._interruption.held():
+            self._live = Live(self._panel(snapshot), console=self._console, auto_refresh=False)
+            with self._interruption.deferred():
                 self._live.start(refresh=True)
 
     def close(self) -> None:
@@ -108,9 +108,9 @@ class Screen:
     ) -> None:
         self.close()
 
-    def _panel(self, world: World) -> RenderableType:
-        return panel(world, self.marks, self._console.width)
+    def _panel(self, snapshot: Snapshot) -> RenderableType:
+        return panel(snapshot, self.marks, self._console.width)
 
     def _print(self, text: Text) -> None:
-        with self._interruption.held():
+        with self._interruption.deferred():
             self._console.print(text, soft_wrap=True, highlight=False)

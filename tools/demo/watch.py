@@ -44,16 +44,16 @@ class Watch:
         self._thread.join()
 
     def _run(self) -> None:
-        while (process := self._begin()) is not None:
+        while (process := self._start_process()) is not None:
             self._listener(None)
             with process:
                 for line in process.stdout or ():
                     self._listener(line.rstrip("\n"))
             self._stopped.wait(PAUSE_SECONDS)
 
-    def _begin(self) -> subprocess.Popen[str] | None:
+    def _start_process(self) -> subprocess.Popen[str] | None:
         with self._lock:
             if self._stopped.is_set():
                 return None
-            self._process = self._kubectl.begin("get", "--watch", *self._arguments)
+            self._process = self._kubectl.start("get", "--watch", *self._arguments)
             return self._process

@@ -23,16 +23,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; fail when a file differs")
     options = parser.parse_args(arguments)
     try:
-        stale = _settle(generated_files(options.root), options.root, check=options.check)
+        stale = _write_or_compare(generated_files(options.root), options.root, check=options.check)
         helm = helm4(PlainProgress(lambda line: print(line, file=sys.stderr)))
-        stale += _settle(kustomize_files(options.root, helm), options.root, check=options.check)
+        stale += _write_or_compare(kustomize_files(options.root, helm), options.root, check=options.check)
     except LocalClusterError as error:
         sys.stderr.write(f"helmchart: {error}\n")
         return 1
     return 1 if options.check and stale else 0
 
 
-def _settle(files: Iterable[tuple[Path, str]], root: Path, *, check: bool) -> int:
+def _write_or_compare(files: Iterable[tuple[Path, str]], root: Path, *, check: bool) -> int:
     """Write the files that differ, or only tell of them; gives their number."""
     stale = [(path, text) for path, text in files if _differs(root / path, text)]
     for path, text in stale:

@@ -7,7 +7,7 @@ from enum import Enum
 from types import UnionType
 from typing import Any, get_args, get_origin
 
-from helmchart.model import Part
+from helmchart.model import ValueGroup
 from helmchart.text import plain
 
 
@@ -40,11 +40,11 @@ class Value:
         return json.dumps(self.default, ensure_ascii=False)
 
 
-def values_of(group: Part, within: tuple[str, ...] = ()) -> Iterator[Value]:
+def values_of(group: ValueGroup, parent: tuple[str, ...] = ()) -> Iterator[Value]:
     """The values of a group as its defaults have them, and of the groups in it, each group before what is in it."""
     for name, field in type(group).model_fields.items():
         default = getattr(group, name)
-        path, is_group = (*within, field.alias or name), isinstance(default, Part)
+        path, is_group = (*parent, field.alias or name), isinstance(default, ValueGroup)
         written = default.model_dump(by_alias=True, mode="json") if is_group else plain(default)
         yield Value(path, field.description or "", _choices(field.annotation), written, is_group)
         if is_group:

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from helmchart.chart_file import OLDEST_KUBERNETES, chart_file
-from helmchart.definitions import definitions
+from helmchart.crds import crds_and_policies
 from helmchart.formats import formats
-from helmchart.monitoring import monitoring
+from helmchart.monitoring import monitoring_files
+from helmchart.rbac import rbac_rules
 from helmchart.readme import readme
-from helmchart.rights import rights
 from helmchart.schema import values_schema
 from helmchart.values_file import values_file
 
@@ -17,16 +17,16 @@ CHART = Path("charts/statefulroute")
 
 def generated_files(root: Path) -> Iterator[tuple[Path, str]]:
     """Every generated file: its path below the repository's root, and its text."""
-    for path, text in _of_the_chart(root):
+    for path, text in _chart_files(root):
         yield CHART / path, text
 
 
-def _of_the_chart(root: Path) -> Iterator[tuple[Path, str]]:
+def _chart_files(root: Path) -> Iterator[tuple[Path, str]]:
     yield Path("Chart.yaml"), chart_file(root)
     yield Path("README.md"), readme(OLDEST_KUBERNETES)
     yield Path("values.yaml"), values_file()
     yield Path("values.schema.json"), values_schema()
-    yield from definitions()
-    yield rights()
+    yield from crds_and_policies()
+    yield rbac_rules()
     yield formats()
-    yield from monitoring(root)
+    yield from monitoring_files(root)

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 
-class Part(BaseModel):
+class ValueGroup(BaseModel):
     """A group of values: camelCase in YAML; a key that it does not have is a mistake."""
 
     model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, frozen=True, extra="forbid")
@@ -21,30 +21,30 @@ class PullPolicy(StrEnum):
     NEVER = "Never"
 
 
-def written(pattern: str, remedy: str) -> Any:  # noqa: ANN401 - it goes among Field's arguments
+def text_pattern(pattern: str, fix: str) -> Any:  # noqa: ANN401 - it goes among Field's arguments
     """The form of a text, for `Field(**...)`. The chart checks it, for Helm would only quote the expression.
 
     Args:
         pattern: a regular expression of RE2, without anchors; what may be empty matches nothing, too.
-        remedy: what is to be written, after "write".
+        fix: what is to be written, after "write".
     """
-    return {"json_schema_extra": {FORM: pattern, REMEDY: remedy}}
+    return {"json_schema_extra": {PATTERN_KEY: pattern, FIX_KEY: fix}}
 
 
 #: Where `written` puts the two.
-FORM, REMEDY = "form", "remedy"
+PATTERN_KEY, FIX_KEY = "form", "remedy"
 
 _LABEL = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
-_LABEL_REMEDY = "at most 63 of a-z, 0-9 and -, with a letter or digit at both ends"
+_LABEL_FIX = "at most 63 of a-z, 0-9 and -, with a letter or digit at both ends"
 
 #: A name of Kubernetes that is at most one DNS label.
-Name = Annotated[str, Field(**written(_LABEL, _LABEL_REMEDY))]
+Name = Annotated[str, Field(**text_pattern(_LABEL, _LABEL_FIX))]
 
 #: The same, or nothing: then the chart has a name of its own.
-OwnName = Annotated[str, Field(**written(f"({_LABEL})?", f"{_LABEL_REMEDY}, or nothing"))]
+OptionalName = Annotated[str, Field(**text_pattern(f"({_LABEL})?", f"{_LABEL_FIX}, or nothing"))]
 
 #: Labels or annotations.
-Texts = dict[str, str]
+StringMap = dict[str, str]
 
 #: A piece of a Kubernetes object: the API server knows its fields.
 Object = dict[str, Any]
@@ -52,9 +52,9 @@ Object = dict[str, Any]
 _INTERVAL = "([0-9]+(ms|[smhdwy]))+"
 
 #: A time as Prometheus writes it.
-Interval = Annotated[str, Field(**written(_INTERVAL, "a number and a unit, like 30s"))]
+Interval = Annotated[str, Field(**text_pattern(_INTERVAL, "a number and a unit, like 30s"))]
 
-OptionalInterval = Annotated[str, Field(**written(f"({_INTERVAL})?", "a number and a unit, like 10s, or nothing"))]
+OptionalInterval = Annotated[str, Field(**text_pattern(f"({_INTERVAL})?", "a number and a unit, like 10s, or nothing"))]
 
 #: At most a day. Helm writes numbers of a million and more as `1e+06`, which no Kubernetes object may have.
 Seconds = Annotated[int, Field(ge=1, le=86400)]

@@ -6,7 +6,7 @@ from pathlib import Path
 FILES = ("alerts.yaml", "dashboard.json")
 
 
-def monitoring(root: Path) -> Iterator[tuple[Path, str]]:
+def monitoring_files(root: Path) -> Iterator[tuple[Path, str]]:
     """Each file: its path below the chart's folder, and its text.
 
     Args:

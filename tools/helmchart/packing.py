@@ -16,7 +16,7 @@ from helmchart.values import Values
 from localcluster.errors import LocalClusterError
 from localcluster.progress import PlainProgress
 
-_UNSET = Values().image.repository
+_DEFAULT_REPOSITORY = Values().image.repository
 
 
 def pack_with_image(root: Path, helm: Path, destination: Path, repository: str) -> Path:
@@ -24,8 +24,8 @@ def pack_with_image(root: Path, helm: Path, destination: Path, repository: str) 
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / CHART.name
         shutil.copytree(root / CHART, copy)
-        _replace(copy / "values.yaml", f"  repository: {_UNSET}\n", f"  repository: {repository}\n")
-        _replace(copy / "Chart.yaml", f"image: {_UNSET}:", f"image: {repository}:")
+        _replace(copy / "values.yaml", f"  repository: {_DEFAULT_REPOSITORY}\n", f"  repository: {repository}\n")
+        _replace(copy / "Chart.yaml", f"image: {_DEFAULT_REPOSITORY}:", f"image: {repository}:")
         return pack(helm, copy, destination)
 
 
@@ -40,7 +40,7 @@ def main() -> None:
     """Pack the chart, and print where the archive is."""
     parser = argparse.ArgumentParser(prog="python -m helmchart.packing", description=__doc__)
     parser.add_argument("destination", type=Path, help="the folder that the archive is written to")
-    parser.add_argument("--image-repository", default=_UNSET, help="where the image is, without a tag")
+    parser.add_argument("--image-repository", default=_DEFAULT_REPOSITORY, help="where the image is, without a tag")
     options = parser.parse_args()
     try:
         print(pack_with_image(Path.cwd(), helm4(PlainProgress()), options.destination, options.image_repository))

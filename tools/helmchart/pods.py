@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from helmchart.model import Object, OwnName, Part, Seconds, Texts, written
+from helmchart.model import Object, OptionalName, Seconds, StringMap, ValueGroup, text_pattern
 
 #: The user of the image.
 USER = 65532
@@ -29,7 +29,7 @@ def pod_security() -> Object:
     }
 
 
-def security() -> Object:
+def container_security() -> Object:
     """What Pod Security `restricted` demands of a container, and a file system that nobody writes to."""
     return {
         "allowPrivilegeEscalation": False,
@@ -38,15 +38,17 @@ def security() -> Object:
     }
 
 
-class ServiceAccount(Part):
+class ServiceAccount(ValueGroup):
     """The operator's ServiceAccount."""
 
     create: bool = Field(default=True, description="Whether the chart makes it.")
-    name: OwnName = Field("", description="Its name; empty is the Deployment's, or `default` where it is not made.")
-    annotations: Texts = Field({}, description="Its annotations.")
+    name: OptionalName = Field(
+        "", description="Its name; empty is the Deployment's, or `default` where it is not made."
+    )
+    annotations: StringMap = Field({}, description="Its annotations.")
 
 
-class Probe(Part):
+class Probe(ValueGroup):
     """How often the kubelet asks."""
 
     period_seconds: Seconds = Field(10, description="How often.")
@@ -54,26 +56,26 @@ class Probe(Part):
     failure_threshold: Annotated[int, Field(ge=1, le=1000)] = Field(3, description="How many failures in a row count.")
 
 
-class Service(Part):
+class Service(ValueGroup):
     """The Service of the metrics."""
 
     port: Annotated[int, Field(ge=1, le=65535)] = Field(PORT, description="Its port.")
-    labels: Texts = Field({}, description="More labels.")
-    annotations: Texts = Field({}, description="Its annotations.")
+    labels: StringMap = Field({}, description="More labels.")
+    annotations: StringMap = Field({}, description="Its annotations.")
 
 
-class Disruption(Part):
+class PodDisruptionBudget(ValueGroup):
     """The PodDisruptionBudget."""
 
     enabled: bool = Field(default=True, description="Whether there is one.")
     max_unavailable: int | str = Field(
         1,
         description="How many pods may be missing: a number or a percentage.",
-        **written("[0-9]{1,5}|(100|[1-9]?[0-9])%", "a number like 1, or a percentage like 50%"),
+        **text_pattern("[0-9]{1,5}|(100|[1-9]?[0-9])%", "a number like 1, or a percentage like 50%"),
     )
 
 
-class NetworkPolicy(Part):
+class NetworkPolicy(ValueGroup):
     """The NetworkPolicy."""
 
     enabled: bool = Field(

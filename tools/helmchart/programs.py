@@ -12,11 +12,11 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-from localcluster.carried import carried_program
 from localcluster.errors import LocalClusterError
-from localcluster.modules import downloaded_modules
-from localcluster.programs import Recipe, built
+from localcluster.modules import download_modules
+from localcluster.programs import Recipe, ensure_built
 from localcluster.progress import PlainProgress, Progress
+from localcluster.pypi_programs import pypi_program
 from localcluster.toolchain import find_go
 
 MODULES = Path(__file__).parents[1] / "programs"
@@ -25,16 +25,16 @@ REQUIREMENTS = Path(__file__).parents[2] / "requirements" / "helm.txt"
 #: Where the PyPI package has Helm: in an archive of an archive.
 ARCHIVE, LAYER, HELM = "**/_jsii/*.tgz", "package/lib/layer.zip", "helm/helm"
 #: What that Helm runs on.
-PACKAGED_FOR = ("linux", "x86_64")
+PACKAGE_PLATFORM = ("linux", "x86_64")
 
 MONITORING = "github.com/prometheus-operator/prometheus-operator"
 
 
 def helm4(progress: Progress) -> Path:
     """Helm 4: PyPI's where it runs, else built from source."""
-    if (sys.platform, platform.machine()) == PACKAGED_FOR:
-        return carried_program("helm4", "Helm 4", REQUIREMENTS, _take_helm, "check that PyPI can be reached", progress)
-    return _built("helm4", "helm.sh/helm/v4/cmd/helm", progress)
+    if (sys.platform, platform.machine()) == PACKAGE_PLATFORM:
+        return pypi_program("helm4", "Helm 4", REQUIREMENTS, _extract_helm, "check that PyPI can be reached", progress)
+    return _build("helm4", "helm.sh/helm/v4/cmd/helm", progress)
 
 
 def helm3(progress: Progress) -> Path:
@@ -47,26 +47,26 @@ def helm3(progress: Progress) -> Path:
     for package in ("pkg/chartutil", "pkg/lint/rules"):
         stamps.append(f"-X helm.sh/helm/v3/{package}.k8sVersionMajor=1")
         stamps.append(f"-X helm.sh/helm/v3/{package}.k8sVersionMinor={client[1]}")
-    return _built("helm3", "helm.sh/helm/v3/cmd/helm", progress, *stamps)
+    return _build("helm3", "helm.sh/helm/v3/cmd/helm", progress, *stamps)
 
 
 def actionlint(progress: Progress) -> Path:
     """The judge of workflows."""
-    return _built("actionlint", "github.com/rhysd/actionlint/cmd/actionlint", progress)
+    return _build("actionlint", "github.com/rhysd/actionlint/cmd/actionlint", progress)
 
 
 def monitoring_definitions(progress: Progress) -> Path:
     """The folder of the definitions of ServiceMonitor, PodMonitor and PrometheusRule, as their Go module has them."""
-    folder = downloaded_modules([MONITORING], MODULES / "prometheus-operator", progress)[MONITORING]
+    folder = download_modules([MONITORING], MODULES / "prometheus-operator", progress)[MONITORING]
     return folder / "example" / "prometheus-operator-crd"
 
 
-def _built(name: str, package: str, progress: Progress, *stamps: str) -> Path:
+def _build(name: str, package: str, progress: Progress, *stamps: str) -> Path:
     recipe = Recipe(name, MODULES / name, package, " ".join(("-s", "-w", *stamps)))
-    return built(recipe, find_go(progress), progress)
+    return ensure_built(recipe, find_go(progress), progress)
 
 
-def _take_helm(package: Path, program: Path) -> None:
+def _extract_helm(package: Path, program: Path) -> None:
     (archive,) = package.glob(ARCHIVE)
     with tarfile.open(archive) as outer:
         layer = outer.extractfile(LAYER)
@@ -78,20 +78,20 @@ def _take_helm(package: Path, program: Path) -> None:
 
 
 #: What `main` gets, by name.
-ALL = {"helm4": helm4, "helm3": helm3, "actionlint": actionlint, "monitoring-definitions": monitoring_definitions}
+PROGRAMS = {"helm4": helm4, "helm3": helm3, "actionlint": actionlint, "monitoring-definitions": monitoring_definitions}
 
 
 def main() -> None:
     """Get programs, and print where they are."""
     parser = argparse.ArgumentParser(prog="python -m helmchart.programs", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(ALL)}; without one, all of them")
-    names = parser.parse_args().names or [*ALL]
-    if unknown := [name for name in names if name not in ALL]:
-        parser.error(f"there is no {unknown[0]}; there are {', '.join(ALL)}")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(PROGRAMS)}; without one, all of them")
+    names = parser.parse_args().names or [*PROGRAMS]
+    if unknown := [name for name in names if name not in PROGRAMS]:
+        parser.error(f"there is no {unknown[0]}; there are {', '.join(PROGRAMS)}")
     progress = PlainProgress(lambda line: print(line, file=sys.stderr))
     try:
         for name in names:
-            print(ALL[name](progress))
+            print(PROGRAMS[name](progress))
     except LocalClusterError as error:
         sys.exit(f"helmchart: {error}")
 

@@ -4,10 +4,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from helmchart.model import Object, Part, Seconds, Texts, written
-from helmchart.pods import Disruption, Probe, ServiceAccount, resources
+from helmchart.model import Object, Seconds, StringMap, ValueGroup, text_pattern
+from helmchart.pods import PodDisruptionBudget, Probe, ServiceAccount, resources
 from statefulroute.resolver.settings import ENDPOINT_HEADER
-from statefulroute.resolver.unknown import UnknownUid
+from statefulroute.resolver.unlinked_uid import UnlinkedUidPolicy
 
 #: The ports of its Service: for look-ups and gateways over HTTP, for ext_proc, and for probes and Prometheus.
 HTTP_PORT, GRPC_PORT, METRICS_PORT = 8080, 9002, 8081
@@ -15,30 +15,30 @@ HTTP_PORT, GRPC_PORT, METRICS_PORT = 8080, 9002, 8081
 _NAME = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 
 #: Where a uid stands in a request.
-UidPlace = Annotated[
+UidSource = Annotated[
     str,
     Field(
-        **written(
+        **text_pattern(
             "(header|cookie|query):.+|jwt:[^@]+(@[^@]+)?",
             "header:NAME, cookie:NAME, query:NAME, jwt:CLAIM or jwt:CLAIM@HEADER",
         )
     ),
 ]
 
-Many = Annotated[int, Field(ge=1, le=1000)]
+Count = Annotated[int, Field(ge=1, le=1000)]
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 Rate = Annotated[int, Field(ge=1, le=100_000)]
 
 
-class Autoscaling(Part):
+class Autoscaling(ValueGroup):
     """The HorizontalPodAutoscaler, of `autoscaling/v2`."""
 
     enabled: bool = Field(default=False, description="Whether there is one; it wins over `resolver.replicas`.")
-    min_replicas: Many = Field(2, description="How many pods at least.")
-    max_replicas: Many = Field(10, description="How many at the most.")
-    target_cpu_utilization_percentage: Many = Field(
+    min_replicas: Count = Field(2, description="How many pods at least.")
+    max_replicas: Count = Field(10, description="How many at the most.")
+    target_cpu_utilization_percentage: Count = Field(
         70,
         alias="targetCPUUtilizationPercentage",
         description="The CPU time that they should use, of what `resolver.resources` asks for.",
@@ -49,7 +49,7 @@ class Autoscaling(Part):
     behavior: Object = Field({}, description="How fast, as the `behavior` of a HorizontalPodAutoscaler.")
 
 
-class ResolverService(Part):
+class ResolverService(ValueGroup):
     """The resolver's Service."""
 
     headless: bool = Field(
@@ -60,22 +60,22 @@ class ResolverService(Part):
     http_port: Port = Field(HTTP_PORT, description="For look-ups, ext_authz and auth_request.")
     grpc_port: Port = Field(GRPC_PORT, description="For ext_proc.")
     metrics_port: Port = Field(METRICS_PORT, description="For Prometheus.")
-    labels: Texts = Field({}, description="More labels.")
-    annotations: Texts = Field({}, description="Its annotations.")
+    labels: StringMap = Field({}, description="More labels.")
+    annotations: StringMap = Field({}, description="Its annotations.")
 
 
-class Picker(Part):
+class Picker(ValueGroup):
     """The endpoint picker: Envoy's ext_proc over gRPC."""
 
     enabled: bool = Field(default=True, description="Whether it is answered.")
     default_route: str = Field(
         "",
         description="The StatefulRoute of calls that name none, as `NAMESPACE/NAME`; empty refuses them.",
-        **written(f"({_NAME}/{_NAME})?", "NAMESPACE/NAME of a StatefulRoute, like play/game, or nothing"),
+        **text_pattern(f"({_NAME}/{_NAME})?", "NAMESPACE/NAME of a StatefulRoute, like play/game, or nothing"),
     )
 
 
-class Callers(Part):
+class Authentication(ValueGroup):
     """Who may ask."""
 
     token_audience: str = Field(
@@ -90,7 +90,7 @@ class Callers(Part):
     )
 
 
-class ResolverTls(Part):
+class ResolverTls(ValueGroup):
     """How connections to the resolver are made secure."""
 
     secret_name: str = Field(
@@ -103,7 +103,7 @@ class ResolverTls(Part):
     )
 
 
-class ResolverNetworkPolicy(Part):
+class ResolverNetworkPolicy(ValueGroup):
     """The resolver's NetworkPolicy."""
 
     enabled: bool = Field(default=True, description="Whether there is one: nothing but its ports can be reached.")
@@ -119,18 +119,18 @@ class ResolverNetworkPolicy(Part):
     )
 
 
-class Resolver(Part):
+class Resolver(ValueGroup):
     """The resolver: it tells gateways which pod holds a user."""
 
     enabled: bool = Field(default=False, description="Whether it runs; `docs/resolver.md` says what it does.")
     replicas: Annotated[int, Field(ge=0, le=1000)] = Field(2, description="Its pods; each answers everything.")
     autoscaling: Autoscaling = Field(Autoscaling(), description="Pods as the load needs them.")
-    unknown_uid: UnknownUid = Field(
-        UnknownUid.BIND,
+    unknown_uid: UnlinkedUidPolicy = Field(
+        UnlinkedUidPolicy.BIND,
         description="What becomes of a gateway's request whose uid is not linked: bind it to the best pod, pass it to "
         "any available pod, or refuse it.",
     )
-    uid_from: list[UidPlace] = Field(
+    uid_from: list[UidSource] = Field(
         ["header:x-user-id"],
         min_length=1,
         description="Where a gateway's request says whose it is, the first place that has it: `header:NAME`, "
@@ -139,7 +139,7 @@ class Resolver(Part):
     endpoint_header: str = Field(
         ENDPOINT_HEADER,
         description="The header that a gateway is told the pod's address in.",
-        **written("[A-Za-z0-9_-]+", "the name of a header, like x-gateway-destination-endpoint"),
+        **text_pattern("[A-Za-z0-9_-]+", "the name of a header, like x-gateway-destination-endpoint"),
     )
     temporary_links: bool = Field(
         default=False,
@@ -158,15 +158,15 @@ class Resolver(Part):
         "`resolver.terminationGracePeriodSeconds`.",
     )
     picker: Picker = Field(Picker(), description="The endpoint picker, for Envoy's ext_proc over gRPC.")
-    authentication: Callers = Field(Callers(), description="Who may ask, by their tokens.")
+    authentication: Authentication = Field(Authentication(), description="Who may ask, by their tokens.")
     tls: ResolverTls = Field(ResolverTls(), description="TLS, and who may ask by their certificates.")
     service: ResolverService = Field(ResolverService(), description="The Service that gateways ask.")
     service_account: ServiceAccount = Field(ServiceAccount(), description="Whom it is.")
     extra_args: list[str] = Field([], description="More options of `statefulroute resolver`.")
     extra_env: list[Object] = Field([], description="More environment variables, as a container has them.")
     extra_env_from: list[Object] = Field([], description="Secrets and ConfigMaps of them, as a container has them.")
-    pod_labels: Texts = Field({}, description="More labels of its pods.")
-    pod_annotations: Texts = Field({}, description="Annotations of its pods.")
+    pod_labels: StringMap = Field({}, description="More labels of its pods.")
+    pod_annotations: StringMap = Field({}, description="Annotations of its pods.")
     resources: Object = Field(
         resources(), description="Of its container. It has every link in memory, as the operator has."
     )
@@ -180,7 +180,9 @@ class Resolver(Part):
     readiness_probe: Probe = Field(
         Probe(period_seconds=5), description="Whether its caches are synced, and it is not stopping (`/readyz`)."
     )
-    pod_disruption_budget: Disruption = Field(Disruption(), description="How many pods a drain of nodes may take.")
+    pod_disruption_budget: PodDisruptionBudget = Field(
+        PodDisruptionBudget(), description="How many pods a drain of nodes may take."
+    )
     network_policy: ResolverNetworkPolicy = Field(
         ResolverNetworkPolicy(), description="Who may reach it, and whom it may."
     )

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from helmchart.model import FORM, REMEDY
+from helmchart.model import FIX_KEY, PATTERN_KEY
 from helmchart.values import Values
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
@@ -11,13 +11,13 @@ DRAFT = "http://json-schema.org/draft-07/schema#"
 
 def values_schema() -> str:
     """The schema of the values as text."""
-    schema = _without_forms(described())
+    schema = _without_patterns(schema_with_patterns())
     # Helm puts the values of all charts there, where this one is a part of another.
     schema["properties"]["global"] = {"type": "object", "description": "The values of all charts of an installation."}
     return json.dumps({"$schema": DRAFT, **schema}, indent=2, ensure_ascii=False) + "\n"
 
 
-def described() -> dict[str, Any]:
+def schema_with_patterns() -> dict[str, Any]:
     """The schema as a value, in one piece, and with the forms of texts, which are checked elsewhere."""
     schema = Values.model_json_schema(by_alias=True)
     inlined: dict[str, Any] = _inlined(schema, schema.pop("$defs"))
@@ -37,7 +37,7 @@ def _inlined(node: Any, definitions: dict[str, Any]) -> Any:  # noqa: ANN401 - J
     if "anyOf" in node:  # of several types: Helm would complain of each of them
         node["type"] = [each["type"] for each in node.pop("anyOf")]
     if "properties" in node:
-        node["required"] = [name for name, inner in node["properties"].items() if _is_needed(inner)]
+        node["required"] = [name for name, inner in node["properties"].items() if _is_required(inner)]
     # `title` repeats the key; the default stands in values.yaml, and a property may well be called so.
     return {
         key: {name: _inlined(each, definitions) for name, each in value.items()}
@@ -48,16 +48,16 @@ def _inlined(node: Any, definitions: dict[str, Any]) -> Any:  # noqa: ANN401 - J
     }
 
 
-def _is_needed(node: dict[str, Any]) -> bool:
+def _is_required(node: dict[str, Any]) -> bool:
     """Whether null, by which Helm takes a default away, leaves nothing to work with: of groups, numbers and words."""
     if "$ref" in node:
         return True
     return node.get("type") != "object" and node.get("default") not in ("", [])
 
 
-def _without_forms(node: Any) -> Any:  # noqa: ANN401 - JSON
+def _without_patterns(node: Any) -> Any:  # noqa: ANN401 - JSON
     if isinstance(node, list):
-        return [_without_forms(each) for each in node]
+        return [_without_patterns(each) for each in node]
     if not isinstance(node, dict):
         return node
-    return {key: _without_forms(value) for key, value in node.items() if key not in {FORM, REMEDY}}
+    return {key: _without_patterns(value) for key, value in node.items() if key not in {PATTERN_KEY, FIX_KEY}}

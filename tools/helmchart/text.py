@@ -36,12 +36,12 @@ def plain(value: object) -> Any:  # noqa: ANN401 - JSON
     return json.loads(json.dumps(value))
 
 
-def indented(text: str, spaces: int) -> str:
+def indent(text: str, spaces: int) -> str:
     """Every line moved to the right."""
     return "".join(f"{' ' * spaces}{line}" if line.strip() else line for line in text.splitlines(keepends=True))
 
 
-def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+def _represent_string(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     """Several lines stand as lines."""
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
 
@@ -56,4 +56,4 @@ class _Dumper(yaml.SafeDumper):
         super().increase_indent(flow, False)  # noqa: FBT003 - likewise
 
 
-_Dumper.add_representer(str, _represent_text)
+_Dumper.add_representer(str, _represent_string)

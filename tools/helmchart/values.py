@@ -4,14 +4,23 @@ from typing import Annotated
 
 from pydantic import Field
 
-from helmchart.model import Name, Object, OwnName, Part, PullPolicy, Seconds, Texts, written
-from helmchart.observing import GrafanaDashboard, PodMonitor, PrometheusRule, ServiceMonitor, Tracing
-from helmchart.pods import Disruption, NetworkPolicy, Probe, Service, ServiceAccount, pod_security, resources, security
+from helmchart.model import Name, Object, OptionalName, PullPolicy, Seconds, StringMap, ValueGroup, text_pattern
+from helmchart.observability import GrafanaDashboard, PodMonitor, PrometheusRule, ServiceMonitor, Tracing
+from helmchart.pods import (
+    NetworkPolicy,
+    PodDisruptionBudget,
+    Probe,
+    Service,
+    ServiceAccount,
+    container_security,
+    pod_security,
+    resources,
+)
 from helmchart.resolver import Resolver
 from statefulroute.cli.logs import LogFormat, LogLevel
 
 
-class Image(Part):
+class Image(ValueGroup):
     """The image that every pod of the chart runs."""
 
     repository: str = Field("statefulroute", min_length=1, description="Where it is, without a tag.")
@@ -19,18 +28,18 @@ class Image(Part):
     digest: str = Field(
         "",
         description="Its digest (`sha256:...`), which wins over the tag.",
-        **written("(sha256:[0-9a-f]{64})?", "sha256: and 64 of 0-9 and a-f, or nothing"),
+        **text_pattern("(sha256:[0-9a-f]{64})?", "sha256: and 64 of 0-9 and a-f, or nothing"),
     )
     pull_policy: PullPolicy = Field(PullPolicy.IF_NOT_PRESENT, description="When a node pulls it.")
 
 
-class PullSecret(Part):
+class PullSecret(ValueGroup):
     """A Secret that is there already."""
 
     name: str = Field(min_length=1, description="Its name, in the release's namespace.")
 
 
-class Credentials(Part):
+class ImageCredentials(ValueGroup):
     """An account of the image's registry; with it the chart makes a pull Secret of its own."""
 
     registry: str = Field("", description="The registry's host; empty makes no Secret.")
@@ -38,7 +47,7 @@ class Credentials(Part):
     password: str = Field("", description="The password or token.")
 
 
-class Definitions(Part):
+class CustomResourceDefinitions(ValueGroup):
     """The CustomResourceDefinitions of PodLink and StatefulRoute: one set a cluster."""
 
     install: bool = Field(
@@ -51,7 +60,7 @@ class Definitions(Part):
     )
 
 
-class Admission(Part):
+class AdmissionPolicies(ValueGroup):
     """The ValidatingAdmissionPolicies: one set a cluster."""
 
     install: bool = Field(
@@ -61,13 +70,13 @@ class Admission(Part):
     )
 
 
-class LeaderElection(Part):
+class LeaderElection(ValueGroup):
     """How the replicas settle which of them writes: by a Lease, with the rules of client-go."""
 
     enabled: bool = Field(
         default=True, description="false needs `replicas: 1`, and replaces the pod by stopping it first."
     )
-    lease_name: OwnName = Field("", description="The Lease's name; empty is the Deployment's.")
+    lease_name: OptionalName = Field("", description="The Lease's name; empty is the Deployment's.")
     lease_duration_seconds: Seconds = Field(
         15, description="How long the others wait for a leader that says nothing. More than `renewDeadlineSeconds`."
     )
@@ -79,7 +88,7 @@ class LeaderElection(Part):
     retry_period_seconds: Seconds = Field(2, description="How often the Lease is renewed, or tried for.")
 
 
-class Rights(Part):
+class Rbac(ValueGroup):
     """What RBAC objects the chart makes."""
 
     create: bool = Field(default=True, description="Whether the operator is given the rights that it uses.")
@@ -90,7 +99,7 @@ class Rights(Part):
     )
 
 
-class Release(Part):
+class Release(ValueGroup):
     """A Job before the uninstallation: it takes the operator's finalizers and annotations off, so nothing hangs."""
 
     enabled: bool = Field(
@@ -104,22 +113,22 @@ class Release(Part):
     )
 
 
-class Test(Part):
+class Test(ValueGroup):
     """What `helm test` does: it has the operator bind a user, asks the resolver for the pod, and removes the link."""
 
     timeout_seconds: Seconds = Field(60, description="How long the operator may take, and then the resolver.")
 
 
-class Values(Part):
+class Values(ValueGroup):
     """Everything that can be set."""
 
-    name_override: OwnName = Field("", description="Replaces `statefulroute` in names and labels.")
-    fullname_override: OwnName = Field("", description="Replaces the beginning of all names.")
-    common_labels: Texts = Field({}, description="Labels of every object.")
+    name_override: OptionalName = Field("", description="Replaces `statefulroute` in names and labels.")
+    fullname_override: OptionalName = Field("", description="Replaces the beginning of all names.")
+    common_labels: StringMap = Field({}, description="Labels of every object.")
     image: Image = Field(Image(), description="The image of all pods.")
     image_pull_secrets: list[PullSecret] = Field([], description="Secrets for pulling the image, as `- name: ...`.")
-    image_credentials: Credentials = Field(
-        Credentials(), description="An account for pulling the image; the chart makes the Secret."
+    image_credentials: ImageCredentials = Field(
+        ImageCredentials(), description="An account for pulling the image; the chart makes the Secret."
     )
     replicas: int = Field(
         2, ge=0, le=100, description="Pods of the operator: one works, the others stand by with warm caches."
@@ -129,9 +138,11 @@ class Values(Part):
         json_schema_extra={"uniqueItems": True},
         description="The namespaces that are served, with rights in these alone; empty is the whole cluster.",
     )
-    crds: Definitions = Field(Definitions(), description="The definitions of the two kinds.")
-    admission_policies: Admission = Field(Admission(), description="What the API server refuses.")
-    rbac: Rights = Field(Rights(), description="Roles and their bindings.")
+    crds: CustomResourceDefinitions = Field(
+        CustomResourceDefinitions(), description="The definitions of the two kinds."
+    )
+    admission_policies: AdmissionPolicies = Field(AdmissionPolicies(), description="What the API server refuses.")
+    rbac: Rbac = Field(Rbac(), description="Roles and their bindings.")
     service_account: ServiceAccount = Field(ServiceAccount(), description="Whom the operator is.")
     leader_election: LeaderElection = Field(LeaderElection(), description="Who of the replicas writes.")
     parallel_writes: Annotated[int, Field(ge=1, le=256)] = Field(
@@ -149,15 +160,17 @@ class Values(Part):
     extra_args: list[str] = Field([], description="More options of `statefulroute operator`.")
     extra_env: list[Object] = Field([], description="More environment variables, as a container has them.")
     extra_env_from: list[Object] = Field([], description="Secrets and ConfigMaps of them, as a container has them.")
-    pod_labels: Texts = Field({}, description="More labels of the operator's pods.")
-    pod_annotations: Texts = Field({}, description="Annotations of the operator's pods.")
+    pod_labels: StringMap = Field({}, description="More labels of the operator's pods.")
+    pod_annotations: StringMap = Field({}, description="Annotations of the operator's pods.")
     resources: Object = Field(
         resources(), description="Of the operator's container. With 100,000 links it was seen to use 170 MiB."
     )
     pod_security_context: Object = Field(pod_security(), description="Of every pod; passes Pod Security `restricted`.")
-    security_context: Object = Field(security(), description="Of every container; passes Pod Security `restricted`.")
+    security_context: Object = Field(
+        container_security(), description="Of every container; passes Pod Security `restricted`."
+    )
     priority_class_name: str = Field("", description="The priority of the operator's pods.")
-    node_selector: Texts = Field({}, description="The labels of nodes that pods may run on.")
+    node_selector: StringMap = Field({}, description="The labels of nodes that pods may run on.")
     tolerations: list[Object] = Field([], description="Taints of nodes that pods bear.")
     affinity: Object = Field({}, description="The affinity of the operator's pods.")
     topology_spread_constraints: list[Object] = Field(
@@ -170,7 +183,9 @@ class Values(Part):
     liveness_probe: Probe = Field(Probe(), description="Whether its event loop and watches are alive (`/healthz`).")
     readiness_probe: Probe = Field(Probe(period_seconds=5), description="Whether its caches are synced (`/readyz`).")
     service: Service = Field(Service(), description="The Service of the metrics.")
-    pod_disruption_budget: Disruption = Field(Disruption(), description="How many pods a drain of nodes may take.")
+    pod_disruption_budget: PodDisruptionBudget = Field(
+        PodDisruptionBudget(), description="How many pods a drain of nodes may take."
+    )
     network_policy: NetworkPolicy = Field(NetworkPolicy(), description="Who may reach the operator, and whom it may.")
     service_monitor: ServiceMonitor = Field(
         ServiceMonitor(), description="For the Prometheus operator; the resolver's is like the operator's."

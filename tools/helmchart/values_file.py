@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Iterator
 
 from helmchart.fields import Value, values_of
-from helmchart.text import HEADER, indented, yaml_text
+from helmchart.text import HEADER, indent, yaml_text
 from helmchart.values import Values
 
 WIDTH = 110
@@ -19,7 +19,7 @@ def _entry(value: Value) -> str:
     depth = len(value.path) - 1
     lines = "".join(f"# {line}\n" for line in _comment(value, WIDTH - 2 * depth))
     written = f"{value.key}:\n" if value.is_group else yaml_text({value.key: value.default})
-    return ("\n" if depth == 0 else "") + indented(lines + written, 2 * depth)
+    return ("\n" if depth == 0 else "") + indent(lines + written, 2 * depth)
 
 
 def _comment(value: Value, width: int) -> Iterator[str]:

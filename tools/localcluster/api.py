@@ -14,19 +14,19 @@ TIMEOUT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """What the API server said; status 0 when it did not answer at all."""
 
     status: int
     body: Any = None
 
     @property
-    def good(self) -> bool:
+    def is_success(self) -> bool:
         """Whether the request was granted."""
         return http.HTTPStatus.OK <= self.status < http.HTTPStatus.MULTIPLE_CHOICES
 
 
-class Api:
+class ApiClient:
     """The API server on a loopback port, asked as its administrator."""
 
     def __init__(self, port: int, folder: Path) -> None:
@@ -34,15 +34,15 @@ class Api:
         self._context = ssl.create_default_context(cafile=str(folder / "ca.crt"))
         self._context.load_cert_chain(folder / "admin.crt", folder / "admin.key")
 
-    def get(self, path: str) -> Answer:
+    def get(self, path: str) -> Response:
         """Read one object, list or health endpoint."""
-        return self._ask("GET", path, None)
+        return self._request("GET", path, None)
 
-    def create(self, path: str, manifest: dict[str, Any]) -> Answer:
+    def create(self, path: str, manifest: dict[str, Any]) -> Response:
         """Create an object in the collection at `path`."""
-        return self._ask("POST", path, json.dumps(manifest))
+        return self._request("POST", path, json.dumps(manifest))
 
-    def _ask(self, method: str, path: str, content: str | None) -> Answer:
+    def _request(self, method: str, path: str, content: str | None) -> Response:
         connection = http.client.HTTPSConnection(LOOPBACK, self._port, timeout=TIMEOUT_SECONDS, context=self._context)
         try:
             connection.request(method, path, content, {"Content-Type": "application/json"})
@@ -51,10 +51,10 @@ class Api:
         except ssl.SSLCertVerificationError as error:  # waiting will not help
             raise LocalClusterError(f"The API server's certificate is not accepted: {error.verify_message}.") from error
         except (OSError, http.client.HTTPException):
-            return Answer(0)
+            return Response(0)
         finally:
             connection.close()
         try:
-            return Answer(answer.status, json.loads(text))
+            return Response(answer.status, json.loads(text))
         except ValueError:
-            return Answer(answer.status, text.decode(errors="replace"))
+            return Response(answer.status, text.decode(errors="replace"))

@@ -14,7 +14,7 @@ from rich.table import Table
 from localcluster import images, providers, status
 from localcluster.cluster import LocalCluster, stop_named
 from localcluster.errors import AlreadyRunningError, LocalClusterError
-from localcluster.node.prerequisites import missing
+from localcluster.node.prerequisites import missing_prerequisites
 from localcluster.programs import build as build_programs
 from localcluster.programs import build_node
 from localcluster.progress import PlainProgress, Progress, TerminalProgress
@@ -30,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Name = Annotated[str, typer.Option(help="The cluster's name: several can run side by side.")]
+ClusterName = Annotated[str, typer.Option(help="The cluster's name: several can run side by side.")]
 
 
 class Output(StrEnum):
@@ -42,13 +42,14 @@ class Output(StrEnum):
 
 @app.command()
 def up(
-    name: Name = "default",
+    name: ClusterName = "default",
     nodes: Annotated[
         int | None,
         typer.Option(min=1, help="How many nodes it shall have; by default 3, or 1 real one."),
     ] = None,
     provider: Annotated[
-        providers.Name | None, typer.Option(help="Where it comes from; by default what the environment implies.")
+        providers.ProviderName | None,
+        typer.Option(help="Where it comes from; by default what the environment implies."),
     ] = None,
     kubeconfig: Annotated[Path | None, typer.Option(help="The kubeconfig of a cluster that is there already.")] = None,
 ) -> None:
@@ -69,7 +70,7 @@ def up(
 
 @app.command()
 def down(
-    name: Name = "default",
+    name: ClusterName = "default",
     every: Annotated[bool, typer.Option("--all", help="End every cluster.")] = False,  # noqa: FBT002 - a flag
 ) -> None:
     """End a cluster and remove everything that it left; an existing cluster is only let go."""
@@ -96,7 +97,7 @@ def show_status(
 
 
 @app.command()
-def kubeconfig(name: Name = "default") -> None:
+def kubeconfig(name: ClusterName = "default") -> None:
     """Print the path of a cluster's kubeconfig."""
     typer.echo(str(LocalCluster.attach(name).kubeconfig))
 
@@ -104,7 +105,7 @@ def kubeconfig(name: Name = "default") -> None:
 @app.command()
 def load(
     archives: Annotated[list[Path], typer.Argument(help="Archives of images, as `docker save` writes them.")],
-    name: Name = "default",
+    name: ClusterName = "default",
 ) -> None:
     """Put images into the node of a cluster of the provider 'node'."""
     cluster = LocalCluster.attach(name)
@@ -118,7 +119,7 @@ def build() -> None:
     progress = _progress()
     programs = build_programs(progress)
     built = [programs.controlplane, programs.kwok]
-    if not missing():
+    if not missing_prerequisites():
         node = build_node(progress)
         built += [node.node, node.coredns, node.pause]
     for program in built:
@@ -140,7 +141,7 @@ def image(
     arguments = dict(each.partition("=")[::2] for each in build_arg or ())
     if debian_base:
         arguments["BASE_IMAGE"] = images.debian_base(builder, progress)
-    images.build(builder, images.Build(Path(), file, tag, arguments), progress)
+    images.build(builder, images.ImageBuild(Path(), file, tag, arguments), progress)
     if archive is not None:
         images.save(builder, tag, archive)
     typer.echo(f"{tag} is built by {builder}{f' and written to {archive}' if archive else ''}.")

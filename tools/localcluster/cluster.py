@@ -15,18 +15,18 @@ from localcluster import providers
 from localcluster.components import POD_RANGE
 from localcluster.errors import LocalClusterError, NotRunningError
 from localcluster.guardian_client import GuardianClient, end_guardian, spawn
-from localcluster.kubectl import ask
+from localcluster.kubectl import run_kubectl
 from localcluster.node import images as node_images
 from localcluster.processes import wait_until
 from localcluster.progress import PlainProgress, Progress
-from localcluster.providers import Order
+from localcluster.providers import ClusterSpec
 from localcluster.state import (
     Claim,
     Record,
     claim,
+    clean_up,
     cluster_folder,
     read_record,
-    sweep,
     try_claim,
     write_record,
 )
@@ -105,10 +105,12 @@ class LocalCluster:
             AlreadyRunningError: The name is taken.
             LocalClusterError: Anything else that stands in the way, as a sentence.
         """
-        chosen = providers.choose(provider, kubeconfig, os.environ)
-        provide = providers.provider(chosen)
-        count = nodes or providers.usual_nodes(chosen)
-        order = Order(name, count, kubeconfig, apiserver_flags, pod_range, os.environ, progress or PlainProgress())
+        chosen = providers.choose_provider(provider, kubeconfig, os.environ)
+        provide = providers.provider_function(chosen)
+        count = nodes or providers.default_node_count(chosen)
+        order = ClusterSpec(
+            name, count, kubeconfig, apiserver_flags, pod_range, os.environ, progress or PlainProgress()
+        )
         taken = claim(name)
         process = _spawn(taken)
         try:
@@ -207,7 +209,7 @@ class LocalCluster:
 
     def is_ready(self) -> bool:
         """Whether its API server says that it is ready."""
-        return ask(self.kubectl, self.kubeconfig, "get", "--raw", "/readyz") is not None
+        return run_kubectl(self.kubectl, self.kubeconfig, "get", "--raw", "/readyz") is not None
 
     def wait_ready(self, timeout: float = READY_SECONDS) -> None:
         """Wait until the API server is ready, for at most `timeout` seconds.
@@ -277,5 +279,5 @@ def _end(process: subprocess.Popen[bytes] | None, folder: Path) -> None:
     with suppress(FileNotFoundError):
         leftover = try_claim(folder)
         if leftover is not None:
-            sweep(leftover)
+            clean_up(leftover)
             leftover.remove()

@@ -11,7 +11,7 @@ SERVICE_ADDRESS = "10.96.0.1"  # the first of the range: the `kubernetes` Servic
 POD_RANGE = "10.244.0.0/16"
 # There is one of each, and nobody to share the API server with: waiting for a lease, or for one's turn, only costs
 # time. With the usual 20 requests a second the controller manager starts 5 s later.
-ALONE = ("--leader-elect=false", "--kube-api-qps=1000", "--kube-api-burst=2000")
+SINGLE_INSTANCE_FLAGS = ("--leader-elect=false", "--kube-api-qps=1000", "--kube-api-burst=2000")
 ETCD_QUOTA_BYTES = 8 * 1024**3
 
 
@@ -101,7 +101,7 @@ def controller_manager(layout: Layout) -> list[str]:
         f"--service-account-private-key-file={layout.path('service-account.key')}",
         f"--root-ca-file={layout.path('ca.crt')}",
         "--use-service-account-credentials",
-        *ALONE,
+        *SINGLE_INSTANCE_FLAGS,
         "--secure-port=0",
     ]
 
@@ -110,7 +110,7 @@ def scheduler(layout: Layout) -> list[str]:
     """The default scheduler, with no wait for a leader's lease."""
     return [
         f"--kubeconfig={layout.path('scheduler.kubeconfig')}",
-        *ALONE,
+        *SINGLE_INSTANCE_FLAGS,
         "--secure-port=0",
     ]
 

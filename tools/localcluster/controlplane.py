@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from localcluster import components, nodes, ports
-from localcluster.api import Api
+from localcluster.api import ApiClient
 from localcluster.certificates import Authority, signing_pair, write_private
 from localcluster.components import Layout
 from localcluster.errors import LocalClusterError
@@ -26,11 +26,11 @@ CLIENTS = {
     "scheduler": ("system:kube-scheduler", None),
     "kwok": ("localcluster-kwok", ADMINISTRATORS),
 }
-PODS_NEED = ("controller-manager", "scheduler", "kwok")
+PARTS_FOR_PODS = ("controller-manager", "scheduler", "kwok")
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ControlPlaneSpec:
     """What is wanted of a control plane.
 
     Attributes:
@@ -48,9 +48,9 @@ class Request:
     clients: Mapping[str, tuple[str, str | None]] = field(default_factory=lambda: CLIENTS)
 
     @property
-    def runs_pods(self) -> bool:
+    def can_run_pods(self) -> bool:
         """Whether everything is there that makes pods run."""
-        return all(part in self.programs for part in PODS_NEED)
+        return all(part in self.programs for part in PARTS_FOR_PODS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,48 +67,48 @@ class ControlPlane:
     server: str
     kubeconfig: Path
     version: str
-    api: Api
+    api: ApiClient
 
 
-def lay_out(folder: Path, guardian: GuardianClient, pod_range: str) -> Layout:
+def create_layout(folder: Path, guardian: GuardianClient, pod_range: str) -> Layout:
     """Reserve the ports of a control plane whose files are in `folder`."""
     with ExitStack() as reservations:
         held = [reservations.enter_context(ports.reserve()) for _ in range(3)]
-        guardian.hold(held)
+        guardian.keep_open(held)
         etcd, peer, server = map(ports.number, held)
     return Layout(folder, etcd, peer, server, pod_range)
 
 
-def start(request: Request, layout: Layout, guardian: GuardianClient) -> ControlPlane:
+def start(spec: ControlPlaneSpec, layout: Layout, guardian: GuardianClient) -> ControlPlane:
     """Start a control plane and wait until pods can be made in it.
 
     Raises:
         LocalClusterError: A part ended, or something was not ready in time; the message has the part's last words.
     """
-    guardian.start("etcd", [*request.programs["etcd"], *components.etcd(layout)])
-    _issue_certificates(layout, request)
+    guardian.start("etcd", [*spec.programs["etcd"], *components.etcd(layout)])
+    _issue_certificates(layout, spec)
     apiserver = components.apiserver(
-        layout, service_accounts="controller-manager" in request.programs, extra=request.apiserver_flags
+        layout, service_accounts="controller-manager" in spec.programs, extra=spec.apiserver_flags
     )
-    guardian.start("apiserver", [*request.programs["apiserver"], *apiserver])
-    api = Api(layout.apiserver_port, layout.folder)
+    guardian.start("apiserver", [*spec.programs["apiserver"], *apiserver])
+    api = ApiClient(layout.apiserver_port, layout.folder)
     clients = {
         "controller-manager": components.controller_manager(layout),
         "scheduler": components.scheduler(layout),
         "kwok": components.kwok(layout, sources_folder() / "kwok" / "stages.yaml"),
     }
-    patience = Patience(guardian)
-    patience.wait("the API server", lambda: api.get("/readyz").good)
+    patience = ReadinessWaiter(guardian)
+    patience.wait("the API server", lambda: api.get("/readyz").is_success)
     for part, flags in clients.items():
-        if part in request.programs:
-            guardian.start(part, [*request.programs[part], *flags])
-    _create_nodes(api, request)
-    _wait_for_pods_to_be_possible(api, request, patience)
+        if part in spec.programs:
+            guardian.start(part, [*spec.programs[part], *flags])
+    _create_nodes(api, spec)
+    _wait_until_pods_can_run(api, spec, patience)
     version = api.get("/version").body["gitVersion"]
     return ControlPlane(layout.server, layout.folder / "admin.kubeconfig", version, api)
 
 
-class Patience:
+class ReadinessWaiter:
     """Waits for a starting cluster, as long as none of its parts ends."""
 
     def __init__(self, guardian: GuardianClient) -> None:
@@ -123,10 +123,10 @@ class Patience:
         """
 
         def settled() -> bool:
-            return condition() or self._fallen() is not None
+            return condition() or self._ended_part() is not None
 
         ready = wait_until(settled, self._deadline - time.monotonic())
-        fallen = self._fallen()
+        fallen = self._ended_part()
         if fallen is not None:
             raise LocalClusterError(
                 f"The cluster cannot start, because its {fallen} ended:\n{self._guardian.log_tail(fallen)}"
@@ -137,16 +137,16 @@ class Patience:
                 f"{self._guardian.log_tail('apiserver')}"
             )
 
-    def _fallen(self) -> str | None:
+    def _ended_part(self) -> str | None:
         states = self._guardian.parts()
         return next((name for name, state in states.items() if state.ended is not None), None)
 
 
-def _issue_certificates(layout: Layout, request: Request) -> None:
+def _issue_certificates(layout: Layout, spec: ControlPlaneSpec) -> None:
     authority = Authority()
     server = authority.server((ports.LOOPBACK, components.SERVICE_ADDRESS))
     signing_key, verifying_key = signing_pair()
-    admin = authority.client(*request.clients["admin"])
+    admin = authority.client(*spec.clients["admin"])
     files = {
         "ca.crt": authority.certificate,
         "apiserver.crt": server.certificate,
@@ -158,30 +158,30 @@ def _issue_certificates(layout: Layout, request: Request) -> None:
     }
     for file, content in files.items():
         write_private(layout.folder / file, content)
-    for client, (user, group) in request.clients.items():
+    for client, (user, group) in spec.clients.items():
         pair = admin if client == "admin" else authority.client(user, group)
         path = layout.folder / f"{client}.kubeconfig"
-        write(path, f"localcluster-{request.name}", layout.server, authority.certificate, pair)
+        write(path, f"localcluster-{spec.name}", layout.server, authority.certificate, pair)
 
 
-def _create_nodes(api: Api, request: Request) -> None:
-    for number in range(request.node_count if "kwok" in request.programs else 0):
+def _create_nodes(api: ApiClient, spec: ControlPlaneSpec) -> None:
+    for number in range(spec.node_count if "kwok" in spec.programs else 0):
         answer = api.create("/api/v1/nodes", nodes.manifest(number))
-        if not answer.good:
+        if not answer.is_success:
             raise LocalClusterError(f"The API server refused a node: {json.dumps(answer.body)}")
 
 
-def _wait_for_pods_to_be_possible(api: Api, request: Request, patience: Patience) -> None:
-    patience.wait("the default namespace", lambda: api.get("/api/v1/namespaces/default").good)
-    if "controller-manager" in request.programs:
+def _wait_until_pods_can_run(api: ApiClient, spec: ControlPlaneSpec, waiter: ReadinessWaiter) -> None:
+    waiter.wait("the default namespace", lambda: api.get("/api/v1/namespaces/default").is_success)
+    if "controller-manager" in spec.programs:
         account = "/api/v1/namespaces/default/serviceaccounts/default"
-        patience.wait("the default service account", lambda: api.get(account).good)
+        waiter.wait("the default service account", lambda: api.get(account).is_success)
 
-    if request.runs_pods:
-        patience.wait("every node", lambda: nodes_are_ready(api, request.node_count))
+    if spec.can_run_pods:
+        waiter.wait("every node", lambda: are_nodes_ready(api, spec.node_count))
 
 
-def nodes_are_ready(api: Api, count: int) -> bool:
+def are_nodes_ready(api: ApiClient, count: int) -> bool:
     """Whether there are so many nodes, and pods can be scheduled to each."""
     answer = api.get("/api/v1/nodes")
-    return answer.good and len(answer.body["items"]) == count and all(map(nodes.is_ready, answer.body["items"]))
+    return answer.is_success and len(answer.body["items"]) == count and all(map(nodes.is_ready, answer.body["items"]))

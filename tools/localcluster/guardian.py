@@ -32,14 +32,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from localcluster.processes import dying_with, identify, is_stopped, wait_until
-from localcluster.state import Roster, say_farewell, write_roster
+from localcluster.processes import die_with_parent, identify, is_stopped, wait_until
+from localcluster.state import Roster, run_cleanup_commands, write_roster
 
 GRACE_SECONDS = 3.0
 LAST_GRACE_SECONDS = 1.0
-ORDER_SECONDS = 2.0
-ORDER_BYTES = 1 << 16
-MOST_DESCRIPTORS = 16
+REQUEST_SECONDS = 2.0
+REQUEST_BYTES = 1 << 16
+MAX_DESCRIPTORS = 16
 
 
 class Guardian:
@@ -55,52 +55,52 @@ class Guardian:
         self._listener = listener
         self._commands: dict[str, list[str]] = {}
         self._parts: dict[str, subprocess.Popen[bytes]] = {}
-        self._farewells: list[list[str]] = []
-        self._bound_to_owner = True
-        self._ending = False
+        self._cleanup_commands: list[list[str]] = []
+        self._ends_with_owner = True
+        self._is_stopping = False
 
     def run(self) -> None:
         """Obey until the end, then clear everything away."""
         with selectors.DefaultSelector() as selector:
-            selector.register(self._listener, selectors.EVENT_READ, self._obey)
-            selector.register(sys.stdin.fileno(), selectors.EVENT_READ, self._lose_owner)
-            selector.register(_signal_arrivals(self._be_told_to_end), selectors.EVENT_READ, _drain)
+            selector.register(self._listener, selectors.EVENT_READ, self._serve)
+            selector.register(sys.stdin.fileno(), selectors.EVENT_READ, self._on_owner_exit)
+            selector.register(_signal_socket(self._request_stop), selectors.EVENT_READ, _drain)
             self._record()
             try:
-                while not self._ending:
+                while not self._is_stopping:
                     for key, _ in selector.select():
                         key.data(key.fileobj)
-                        if key.data == self._lose_owner:
+                        if key.data == self._on_owner_exit:
                             selector.unregister(key.fileobj)
             finally:
-                self._end_everything()
+                self._end_all()
 
-    def _be_told_to_end(self, *_: object) -> None:
-        self._ending = True
+    def _request_stop(self, *_: object) -> None:
+        self._is_stopping = True
 
-    def _lose_owner(self, _: object) -> None:
-        self._ending = self._ending or self._bound_to_owner
+    def _on_owner_exit(self, _: object) -> None:
+        self._is_stopping = self._is_stopping or self._ends_with_owner
 
-    def _obey(self, listener: socket.socket) -> None:
+    def _serve(self, listener: socket.socket) -> None:
         connection, _ = listener.accept()
         with connection, contextlib.suppress(OSError):
-            connection.settimeout(ORDER_SECONDS)
-            message, descriptors, _, _ = socket.recv_fds(connection, ORDER_BYTES, MOST_DESCRIPTORS)
+            connection.settimeout(REQUEST_SECONDS)
+            message, descriptors, _, _ = socket.recv_fds(connection, REQUEST_BYTES, MAX_DESCRIPTORS)
             # Descriptors are kept by not closing them; a child never inherits them.
             for descriptor in descriptors:
                 os.set_inheritable(descriptor, False)  # noqa: FBT003 - takes no keyword
-            while not message.endswith(b"\n") and (more := connection.recv(ORDER_BYTES)):
+            while not message.endswith(b"\n") and (more := connection.recv(REQUEST_BYTES)):
                 message += more
-            connection.sendall(json.dumps(self._answer(message)).encode() + b"\n")
+            connection.sendall(json.dumps(self._respond(message)).encode() + b"\n")
 
-    def _answer(self, message: bytes) -> dict[str, Any]:
+    def _respond(self, message: bytes) -> dict[str, Any]:
         try:
-            self._carry_out(json.loads(message))
+            self._execute(json.loads(message))
         except (KeyError, OSError, ValueError) as error:  # a bad order must not end the cluster
             return {"refused": f"{type(error).__name__}: {error}"}
         return {"parts": {name: {"pid": part.pid, "ended": part.poll()} for name, part in sorted(self._parts.items())}}
 
-    def _carry_out(self, order: dict[str, Any]) -> None:
+    def _execute(self, order: dict[str, Any]) -> None:
         name = order.get("part", "")
         match order["order"]:
             case "start":
@@ -114,10 +114,10 @@ class Guardian:
                 _end([self._parts[name]], GRACE_SECONDS)
                 self._start(name)
             case "farewell":
-                self._farewells.append(order["command"])
+                self._cleanup_commands.append(order["command"])
                 self._record()
             case "outlive":
-                self._bound_to_owner = False
+                self._ends_with_owner = False
 
     def _start(self, name: str) -> None:
         with (self._folder / f"{name}.log").open("ab") as log:
@@ -127,20 +127,20 @@ class Guardian:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=self._folder,
-                preexec_fn=dying_with(os.getpid()),  # noqa: PLW1509 - safe: one thread only
+                preexec_fn=die_with_parent(os.getpid()),  # noqa: PLW1509 - safe: one thread only
             )
         self._record()
 
     def _record(self) -> None:
         living = {name: identify(part.pid) for name, part in self._parts.items()}
         parts = {name: process for name, process in living.items() if process is not None}
-        write_roster(self._folder, Roster(identify(os.getpid()), parts, self._farewells))
+        write_roster(self._folder, Roster(identify(os.getpid()), parts, self._cleanup_commands))
 
-    def _end_everything(self) -> None:
+    def _end_all(self) -> None:
         # etcd goes last: the others end faster while it still answers them.
         _end([part for name, part in self._parts.items() if name != "etcd"], GRACE_SECONDS)
         _end(list(self._parts.values()), LAST_GRACE_SECONDS)
-        say_farewell(self._farewells)
+        run_cleanup_commands(self._cleanup_commands)
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
@@ -151,7 +151,7 @@ def main() -> None:
     Guardian(Path(sys.argv[1]), socket.socket(fileno=int(sys.argv[2]))).run()
 
 
-def _signal_arrivals(on_termination: Any) -> socket.socket:  # noqa: ANN401 - a signal handler of any kind
+def _signal_socket(on_termination: Any) -> socket.socket:  # noqa: ANN401 - a signal handler of any kind
     """A socket that becomes readable when a signal comes, so that a selector wakes up for it."""
     arrivals, wakeup = socket.socketpair()
     wakeup.setblocking(False)  # noqa: FBT003 - takes no keyword
@@ -161,7 +161,7 @@ def _signal_arrivals(on_termination: Any) -> socket.socket:  # noqa: ANN401 - a 
 
 
 def _drain(arrivals: socket.socket) -> None:
-    arrivals.recv(ORDER_BYTES)
+    arrivals.recv(REQUEST_BYTES)
 
 
 def _send(part: subprocess.Popen[bytes], number: int) -> None:

@@ -15,8 +15,8 @@ from localcluster.processes import end
 from localcluster.state import Claim, read_roster
 
 SOCKET = "guardian.sock"
-LONGEST_SOCKET_PATH = 103  # macOS allows 104 bytes with the closing zero, Linux 108
-ANSWER_SECONDS = 20.0
+MAX_SOCKET_PATH = 103  # macOS allows 104 bytes with the closing zero, Linux 108
+RESPONSE_SECONDS = 20.0
 END_SECONDS = 30.0
 STDERR_FILE = "guardian.log"
 
@@ -42,35 +42,35 @@ class GuardianClient:
 
     def start(self, part: str, command: Sequence[str]) -> None:
         """Start a part; its output goes to `<part>.log` in the cluster's folder."""
-        self._order("start", part=part, command=[*command])
+        self._request("start", part=part, command=[*command])
 
     def signal(self, part: str, number: int) -> None:
         """Send a part a signal."""
-        self._order("signal", part=part, number=number)
+        self._request("signal", part=part, number=number)
 
     def end(self, part: str) -> None:
         """End a part and wait until it is gone."""
-        self._order("end", part=part)
+        self._request("end", part=part)
 
     def restart(self, part: str) -> None:
         """End a part if it runs, and start it as it was started before."""
-        self._order("restart", part=part)
+        self._request("restart", part=part)
 
     def parts(self) -> dict[str, PartState]:
         """All parts that were ever started, by name."""
-        return {name: PartState(**state) for name, state in self._order("parts")["parts"].items()}
+        return {name: PartState(**state) for name, state in self._request("parts")["parts"].items()}
 
-    def hold(self, sockets: Sequence[socket.socket]) -> None:
+    def keep_open(self, sockets: Sequence[socket.socket]) -> None:
         """Let the guardian keep sockets open for as long as it lives."""
-        self._order("hold", descriptors=[each.fileno() for each in sockets])
+        self._request("hold", descriptors=[each.fileno() for each in sockets])
 
-    def farewell(self, command: Sequence[str]) -> None:
+    def add_cleanup(self, command: Sequence[str]) -> None:
         """Have a command run once everything has ended."""
-        self._order("farewell", command=[*command])
+        self._request("farewell", command=[*command])
 
     def outlive_owner(self) -> None:
         """Let the cluster live on after its owner, until it is told to end."""
-        self._order("outlive")
+        self._request("outlive")
 
     def log_tail(self, part: str, lines: int = 8) -> str:
         """The last lines that a part has written."""
@@ -80,11 +80,11 @@ class GuardianClient:
             return ""
         return "\n".join(text.splitlines()[-lines:])
 
-    def _order(self, order: str, *, descriptors: Sequence[int] = (), **details: object) -> dict[str, Any]:
+    def _request(self, order: str, *, descriptors: Sequence[int] = (), **details: object) -> dict[str, Any]:
         message = json.dumps({"order": order, **details}).encode() + b"\n"
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-                connection.settimeout(ANSWER_SECONDS)
+                connection.settimeout(RESPONSE_SECONDS)
                 connection.connect(str(self._folder / SOCKET))
                 sent = socket.send_fds(connection, [message], descriptors)
                 if sent < len(message):
@@ -108,7 +108,7 @@ def spawn(claim: Claim) -> subprocess.Popen[bytes]:
     this process dies, the guardian ends the cluster.
     """
     address = str(claim.folder / SOCKET)
-    if len(address.encode()) > LONGEST_SOCKET_PATH:
+    if len(address.encode()) > MAX_SOCKET_PATH:
         raise LocalClusterError(
             f"{address} is too long for a socket's address: set XDG_RUNTIME_DIR to a folder with a shorter path."
         )

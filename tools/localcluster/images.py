@@ -17,13 +17,13 @@ from localcluster.errors import LocalClusterError
 from localcluster.locks import exclusive
 from localcluster.paths import cache_folder
 from localcluster.progress import Progress
-from localcluster.toolchain import run_patiently
+from localcluster.toolchain import run_with_progress
 
 #: Its Python is that of the Dockerfile's default base image.
 DEBIAN = "trixie"
 DEBIAN_PACKAGES = ("ca-certificates", "libstdc++6", "python3", "python3-venv")  # gRPC needs the second
 DEBIAN_BASE = f"localhost/python:{DEBIAN}-{sha256(' '.join(DEBIAN_PACKAGES).encode()).hexdigest()[:8]}"
-SEARCHED_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Builder(StrEnum):
@@ -35,7 +35,7 @@ class Builder(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Build:
+class ImageBuild:
     """What is to be built.
 
     Attributes:
@@ -57,7 +57,7 @@ def find_builder() -> Builder:
     Raises:
         LocalClusterError: There is none.
     """
-    found = next(filter(_answers, Builder), None)
+    found = next(filter(_is_available, Builder), None)
     if found is None:
         raise LocalClusterError(
             "Building an image needs Docker (running), Podman or Buildah, and none is here: install one of them "
@@ -66,7 +66,7 @@ def find_builder() -> Builder:
     return found
 
 
-def build(builder: Builder, what: Build, progress: Progress) -> None:
+def build(builder: Builder, image: ImageBuild, progress: Progress) -> None:
     """Build an image; layers that have not changed are taken from the last build.
 
     The authorities of SSL_CERT_FILE, where it is set, are those of the build's downloads, too.
@@ -74,12 +74,12 @@ def build(builder: Builder, what: Build, progress: Progress) -> None:
     Raises:
         LocalClusterError: It cannot be built; the message has the builder's last words.
     """
-    arguments = [f"--build-arg={name}={value}" for name, value in what.arguments.items()]
-    names = ["--file", str(what.dockerfile), "--tag", what.tag]
-    command = [builder, "build", *_options(builder), *_authorities(), *arguments, *names, str(what.context)]
-    failure = run_patiently(command, f"Building the image {what.tag} with {builder}", progress)
+    arguments = [f"--build-arg={name}={value}" for name, value in image.arguments.items()]
+    names = ["--file", str(image.dockerfile), "--tag", image.tag]
+    command = [builder, "build", *_options(builder), *_certificate_secret(), *arguments, *names, str(image.context)]
+    failure = run_with_progress(command, f"Building the image {image.tag} with {builder}", progress)
     if failure is not None:
-        raise LocalClusterError(f"{what.tag} could not be built with {builder}: see the message below.\n{failure}")
+        raise LocalClusterError(f"{image.tag} could not be built with {builder}: see the message below.\n{failure}")
 
 
 def save(builder: Builder, tag: str, archive: Path) -> None:
@@ -104,7 +104,7 @@ def debian_base(builder: Builder, progress: Progress) -> str:
     """
     lock = cache_folder() / "base-image.lock"
     with exclusive(lock, lambda waited: progress.tick("Waiting for another build of the base image", waited)):
-        if not _has(builder, DEBIAN_BASE):
+        if not _has_image(builder, DEBIAN_BASE):
             _make_debian_base(builder, progress)
     return DEBIAN_BASE
 
@@ -115,7 +115,7 @@ def _make_debian_base(builder: Builder, progress: Progress) -> None:
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "tree.tar"
         packages = f"--include={','.join(DEBIAN_PACKAGES)}"
-        failure = run_patiently(
+        failure = run_with_progress(
             ["mmdebstrap", "--quiet", "--variant=essential", packages, DEBIAN, tree],
             f"Making a base image from Debian {DEBIAN}",
             progress,
@@ -130,12 +130,12 @@ def _make_debian_base(builder: Builder, progress: Progress) -> None:
 def _import(builder: Builder, tree: Path) -> None:
     """Make an image of a file system's tree."""
     if builder is not Builder.BUILDAH:
-        _run([builder, "import", f"--change=ENV PATH={SEARCHED_PATH}", str(tree), DEBIAN_BASE])
+        _run([builder, "import", f"--change=ENV PATH={DEFAULT_PATH}", str(tree), DEBIAN_BASE])
         return
     container = _run([builder, "from", "scratch"]).strip()
     try:
         _run([builder, "add", "--quiet", container, str(tree), "/"])
-        _run([builder, "config", "--env", f"PATH={SEARCHED_PATH}", container])
+        _run([builder, "config", "--env", f"PATH={DEFAULT_PATH}", container])
         _run([builder, "commit", "--quiet", container, DEBIAN_BASE])
     finally:
         _run([builder, "rm", container])
@@ -148,16 +148,16 @@ def _options(builder: Builder) -> Sequence[str]:
     return ()
 
 
-def _authorities() -> Sequence[str]:
+def _certificate_secret() -> Sequence[str]:
     bundle = os.environ.get("SSL_CERT_FILE")
     return ("--secret", f"id=ca-certificates,src={bundle}") if bundle else ()
 
 
-def _answers(builder: Builder) -> bool:
+def _is_available(builder: Builder) -> bool:
     return shutil.which(builder) is not None and not _call([builder, "info"]).returncode
 
 
-def _has(builder: Builder, image: str) -> bool:
+def _has_image(builder: Builder, image: str) -> bool:
     return bool(_run([builder, "images", "--quiet", "--filter", f"reference={image}"]).strip())
 
 

@@ -50,7 +50,7 @@ def candidates() -> list[Path]:
     return found + ([Path(on_path)] if on_path and Path(on_path) != beside else [])
 
 
-def ask(kubectl: Path, kubeconfig: Path, *arguments: str, timeout: float = 10.0) -> str | None:
+def run_kubectl(kubectl: Path, kubeconfig: Path, *arguments: str, timeout: float = 10.0) -> str | None:
     """What kubectl answers from a cluster; None when it fails or takes longer than `timeout` seconds."""
     try:
         done = subprocess.run(
@@ -67,7 +67,7 @@ def ask(kubectl: Path, kubeconfig: Path, *arguments: str, timeout: float = 10.0)
 
 def server_version(kubectl: Path, kubeconfig: Path) -> str | None:
     """The version of the server behind a kubeconfig; None when it does not answer."""
-    answer = ask(kubectl, kubeconfig, "get", "--raw", "/version")
+    answer = run_kubectl(kubectl, kubeconfig, "get", "--raw", "/version")
     return str(json.loads(answer)["gitVersion"]) if answer else None
 
 

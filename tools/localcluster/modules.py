@@ -11,7 +11,7 @@ from localcluster.progress import Progress
 from localcluster.toolchain import find_go
 
 
-def downloaded_modules(names: Iterable[str], required_by: Path, progress: Progress) -> dict[str, Path]:
+def download_modules(names: Iterable[str], required_by: Path, progress: Progress) -> dict[str, Path]:
     """Where the files of modules are, by the modules' names; they are downloaded if need be.
 
     Args:

@@ -78,7 +78,7 @@ def wait_until(condition: Callable[[], bool], timeout: float) -> bool:
     return True
 
 
-def dying_with(parent: int) -> Callable[[], None]:
+def die_with_parent(parent: int) -> Callable[[], None]:
     """What a child runs between fork and exec so that it dies when `parent` does, however that happens.
 
     The kernel sends the signal when the *thread* that forked ends, so only a process with a single thread

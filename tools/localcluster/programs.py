@@ -13,13 +13,13 @@ from localcluster.errors import LocalClusterError
 from localcluster.locks import exclusive
 from localcluster.paths import cache_folder, sources_folder
 from localcluster.progress import Progress
-from localcluster.toolchain import Go, find_go, run_patiently
+from localcluster.toolchain import Go, find_go, run_with_progress
 
 KUBERNETES = re.compile(r"^\s*k8s\.io/kubernetes (v(\d+)\.(\d+)\.\d+)$", re.MULTILINE)
 SOURCES = ("go.mod", "go.sum", "*.go")
 VERSION_PACKAGE = "k8s.io/component-base/version"
-KEPT_BUILDS = 3
-KEPT_SECONDS = 24 * 3600.0
+RETAINED_BUILDS = 3
+RETAINED_SECONDS = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def kubernetes_version(sources: Path | None = None) -> str:
 def recipes(sources: Path) -> tuple[Recipe, Recipe]:
     """How the control plane and kwok are built."""
     return (
-        Recipe("controlplane", sources / "controlplane", ".", _stamped(sources)),
+        Recipe("controlplane", sources / "controlplane", ".", _version_flags(sources)),
         Recipe("kwok", sources / "kwok", "sigs.k8s.io/kwok/cmd/kwok", "-s -w"),
     )
 
@@ -88,7 +88,7 @@ def recipes(sources: Path) -> tuple[Recipe, Recipe]:
 def node_recipes(sources: Path) -> tuple[Recipe, Recipe, Recipe]:
     """How the programs of a real node are built."""
     return (
-        Recipe("node", sources / "node", ".", _stamped(sources)),
+        Recipe("node", sources / "node", ".", _version_flags(sources)),
         Recipe("coredns", sources / "coredns", ".", "-s -w"),
         Recipe("pause", sources / "pause", ".", "-s -w"),
     )
@@ -101,7 +101,7 @@ def build(progress: Progress) -> Programs:
         LocalClusterError: There is no Go, or the build fails.
     """
     go = find_go(progress)
-    controlplane, kwok = (built(recipe, go, progress) for recipe in recipes(sources_folder()))
+    controlplane, kwok = (ensure_built(recipe, go, progress) for recipe in recipes(sources_folder()))
     return Programs(controlplane, kwok)
 
 
@@ -112,19 +112,19 @@ def build_node(progress: Progress) -> NodePrograms:
         LocalClusterError: There is no Go, or the build fails.
     """
     go = find_go(progress)
-    node, coredns, pause = (built(recipe, go, progress) for recipe in node_recipes(sources_folder()))
+    node, coredns, pause = (ensure_built(recipe, go, progress) for recipe in node_recipes(sources_folder()))
     return NodePrograms(node, coredns, pause)
 
 
 def prune(program: str, folder: Path, now: float) -> None:
     """Remove builds of a program beyond the last few that were used, unless one may still be in use."""
     builds = sorted(folder.glob(f"{program}-*"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for build_folder in builds[KEPT_BUILDS:]:
-        if now - build_folder.stat().st_mtime > KEPT_SECONDS:
+    for build_folder in builds[RETAINED_BUILDS:]:
+        if now - build_folder.stat().st_mtime > RETAINED_SECONDS:
             shutil.rmtree(build_folder, ignore_errors=True)
 
 
-def built(recipe: Recipe, go: Go, progress: Progress) -> Path:
+def ensure_built(recipe: Recipe, go: Go, progress: Progress) -> Path:
     """One program, built now unless it has been built before.
 
     Raises:
@@ -150,9 +150,9 @@ def _go_build(recipe: Recipe, go: Go, program: Path, progress: Progress) -> None
     # A build whose starter was killed may still be running: it must not write into ours.
     draft = program.with_name(f"{program.name}.{os.getpid()}")
     if recipe.name == "controlplane":
-        progress.say("The first build of the control plane takes some minutes; later starts take seconds.")
+        progress.info("The first build of the control plane takes some minutes; later starts take seconds.")
     command = [str(go.program), "build", *recipe.flags, "-o", str(draft), recipe.package]
-    failure = run_patiently(
+    failure = run_with_progress(
         command,
         f"Building {recipe.name} with {go.version}",
         progress,
@@ -168,7 +168,7 @@ def _go_build(recipe: Recipe, go: Go, program: Path, progress: Progress) -> None
     draft.replace(program)
 
 
-def _stamped(sources: Path) -> str:
+def _version_flags(sources: Path) -> str:
     """What the linker is told of Kubernetes' version: its programs tell it to each other."""
     found = _kubernetes(sources)
     stamps = {

@@ -18,7 +18,7 @@ log = logging.getLogger("localcluster")
 class Progress(Protocol):
     """Hears what is being done."""
 
-    def say(self, sentence: str) -> None:
+    def info(self, message: str) -> None:
         """Something that is worth a line of its own."""
 
     def tick(self, what: str, elapsed: float) -> None:
@@ -36,9 +36,9 @@ class PlainProgress:
         self._what = ""
         self._written = 0.0
 
-    def say(self, sentence: str) -> None:
+    def info(self, message: str) -> None:
         """Write the sentence."""
-        self._write(sentence)
+        self._write(message)
 
     def tick(self, what: str, elapsed: float) -> None:
         """Write a line if the work is new, or has been silent for a while."""
@@ -59,9 +59,9 @@ class TerminalProgress:
         self._console = console
         self._status: Status | None = None
 
-    def say(self, sentence: str) -> None:
+    def info(self, message: str) -> None:
         """Print the sentence above the spinner."""
-        self._console.print(sentence, highlight=False, markup=False)
+        self._console.print(message, highlight=False, markup=False)
 
     def tick(self, what: str, elapsed: float) -> None:
         """Turn the spinner."""

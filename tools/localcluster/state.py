@@ -127,7 +127,7 @@ def claim(name: str) -> Claim:
         raise AlreadyRunningError(
             f"A cluster named {name!r} {what}: choose another name, or stop it with `localcluster down --name {name}`."
         )
-    sweep(claims[0])
+    clean_up(claims[0])
     return claims[0]
 
 
@@ -148,11 +148,11 @@ def try_claim(folder: Path) -> Claim | None:
     return None
 
 
-def sweep(leftover: Claim) -> None:
+def clean_up(leftover: Claim) -> None:
     """End what a dead cluster left running and empty its folder; the claim stays ours."""
     roster = read_roster(leftover.folder)
     end([*([roster.guardian] if roster.guardian else []), *roster.parts.values()], GRACE_SECONDS)
-    say_farewell(roster.farewells)
+    run_cleanup_commands(roster.farewells)
     for entry in leftover.folder.iterdir():
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry, ignore_errors=True)
@@ -160,16 +160,16 @@ def sweep(leftover: Claim) -> None:
             entry.unlink(missing_ok=True)
 
 
-def sweep_leftovers() -> None:
+def clean_up_leftovers() -> None:
     """Clear away every cluster whose guardian is gone."""
     for folder in folders():
         leftover = try_claim(folder)
         if leftover is not None:
-            sweep(leftover)
+            clean_up(leftover)
             leftover.remove()
 
 
-def say_farewell(commands: Sequence[Sequence[str]]) -> None:
+def run_cleanup_commands(commands: Sequence[Sequence[str]]) -> None:
     """Run the commands that remove what is not a process of ours; their failure changes nothing for us."""
     for command in commands:
         with contextlib.suppress(OSError):

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from localcluster.errors import LocalClusterError
 from localcluster.guardian_client import GuardianClient
-from localcluster.kubectl import ask
+from localcluster.kubectl import run_kubectl
 from localcluster.nodes import is_ready
-from localcluster.state import Record, folders, read_record, sweep_leftovers
+from localcluster.state import Record, clean_up_leftovers, folders, read_record
 
 STARTING = "starting or stopping"
 READY = "ready"
@@ -47,7 +47,7 @@ class Status:
 
 def all_clusters() -> list[Status]:
     """The state of every cluster, in order of name; what dead ones left is cleared away first."""
-    sweep_leftovers()
+    clean_up_leftovers()
     return [_status(folder, read_record(folder)) for folder in folders()]
 
 
@@ -55,8 +55,8 @@ def _status(folder: Path, record: Record | None) -> Status:
     if record is None:
         return Status(folder.name, STARTING)
     kubectl, kubeconfig = Path(record.kubectl), Path(record.kubeconfig)
-    ready = ask(kubectl, kubeconfig, "get", "--raw", "/readyz") is not None
-    listed = ask(kubectl, kubeconfig, "get", "nodes", "--output=json") if ready else None
+    ready = run_kubectl(kubectl, kubeconfig, "get", "--raw", "/readyz") is not None
+    listed = run_kubectl(kubectl, kubeconfig, "get", "nodes", "--output=json") if ready else None
     nodes = json.loads(listed)["items"] if listed else []
     return Status(
         name=record.name,

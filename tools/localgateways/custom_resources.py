@@ -6,13 +6,13 @@ from typing import Any
 import yaml
 
 from localcluster.errors import LocalClusterError
-from localcluster.modules import downloaded_modules
+from localcluster.modules import download_modules
 from localcluster.progress import Progress
 
 MODULES = Path(__file__).parent / "definitions"
 
 #: The kinds that deploy/gateways uses, by the module that defines them: where in the module, and their plural names.
-_DEFINED = {
+_MODULE_CRDS = {
     "sigs.k8s.io/gateway-api": ("config/crd/standard", ("gateways", "httproutes", "referencegrants")),
     "sigs.k8s.io/gateway-api-inference-extension": (
         "config/crd/bases",
@@ -26,19 +26,21 @@ _DEFINED = {
 }
 
 
-def definitions(progress: Progress) -> list[dict[str, Any]]:
+def gateway_crds(progress: Progress) -> list[dict[str, Any]]:
     """The CustomResourceDefinitions of the kinds that deploy/gateways uses.
 
     Raises:
         LocalClusterError: A module cannot be had, or defines one of them no more.
     """
-    folders = downloaded_modules(_DEFINED, MODULES, progress)
+    folders = download_modules(_MODULE_CRDS, MODULES, progress)
     return [
-        _definition(folders[module] / folder, name) for module, (folder, names) in _DEFINED.items() for name in names
+        _find_definition(folders[module] / folder, name)
+        for module, (folder, names) in _MODULE_CRDS.items()
+        for name in names
     ]
 
 
-def _definition(folder: Path, name: str) -> dict[str, Any]:
+def _find_definition(folder: Path, name: str) -> dict[str, Any]:
     for file in sorted(folder.glob("*.yaml")):
         text = file.read_text(encoding="utf-8")
         # Helm's own lines stand around a definition, and never in it.

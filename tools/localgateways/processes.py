@@ -11,7 +11,7 @@ from pathlib import Path
 
 from localcluster.errors import LocalClusterError
 from localcluster.processes import wait_until
-from localgateways.configurations import Place
+from localgateways.configurations import GatewayAddresses
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 10.0
@@ -33,43 +33,43 @@ class Gateway:
 
 
 @contextmanager
-def envoy(program: Path, configuration: str, place: Place) -> Iterator[Gateway]:
+def envoy(program: Path, configuration: str, addresses: GatewayAddresses) -> Iterator[Gateway]:
     """An Envoy, as long as the context lasts.
 
     Args:
         program: Envoy.
         configuration: its text, as `configurations.envoy` makes it.
-        place: where it listens.
+        addresses: where it listens.
 
     Raises:
         LocalClusterError: it does not start; what it said is in the message.
     """
-    file = place.folder / "envoy.yaml"
+    file = addresses.folder / "envoy.yaml"
     file.write_text(configuration)
     # Envoys that do not ask for an id of their own share one, and the second does not start.
     settings = ["--log-level", "warn", "--use-dynamic-base-id", "--concurrency", "1"]
-    with _running([program, "--config-path", file, *settings], place) as pid:
-        yield Gateway(f"http://127.0.0.1:{place.port}", f"http://127.0.0.1:{place.admin_port}", pid)
+    with _running_process([program, "--config-path", file, *settings], addresses) as pid:
+        yield Gateway(f"http://127.0.0.1:{addresses.port}", f"http://127.0.0.1:{addresses.admin_port}", pid)
 
 
 @contextmanager
-def nginx(program: Path, configuration: str, place: Place) -> Iterator[Gateway]:
+def nginx(program: Path, configuration: str, addresses: GatewayAddresses) -> Iterator[Gateway]:
     """An nginx, as long as the context lasts. Takes and raises what `envoy` does."""
-    file = place.folder / "nginx.conf"
+    file = addresses.folder / "nginx.conf"
     file.write_text(configuration)
     settings = "daemon off; user root;" if os.geteuid() == 0 else "daemon off;"
-    with _running([program, "-p", place.folder, "-c", file, "-g", settings], place) as pid:
-        yield Gateway(f"http://127.0.0.1:{place.port}", None, pid)
+    with _running_process([program, "-p", addresses.folder, "-c", file, "-g", settings], addresses) as pid:
+        yield Gateway(f"http://127.0.0.1:{addresses.port}", None, pid)
 
 
 @contextmanager
-def _running(command: Sequence[str | Path], place: Place) -> Iterator[int]:
+def _running_process(command: Sequence[str | Path], addresses: GatewayAddresses) -> Iterator[int]:
     name = Path(command[0]).name
-    log = place.folder / f"{name}.log"
+    log = addresses.folder / f"{name}.log"
     with log.open("ab") as output:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
     try:
-        is_up = wait_until(lambda: process.poll() is not None or _listens(place.port), _START_SECONDS)
+        is_up = wait_until(lambda: process.poll() is not None or _listens(addresses.port), _START_SECONDS)
         if not is_up or process.poll() is not None:
             raise LocalClusterError(f"{name} does not start:\n{log.read_text()}")
         yield process.pid

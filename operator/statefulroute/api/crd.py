@@ -4,7 +4,7 @@ from typing import Any
 
 from statefulroute.api.group import CATEGORY, GROUP, VERSION
 from statefulroute.api.podlink import PodLink
-from statefulroute.api.schema import structural_schema, with_sentences
+from statefulroute.api.schema import structural_schema, with_validation_messages
 from statefulroute.api.statefulroute import StatefulRoute
 
 
@@ -48,6 +48,6 @@ def _root_schema(model: type[PodLink | StatefulRoute]) -> dict[str, Any]:
     properties["apiVersion"] = {"type": "string"}
     properties["kind"] = {"type": "string"}
     properties["metadata"] = {"type": "object"}
-    properties["spec"] = with_sentences(properties["spec"])
+    properties["spec"] = with_validation_messages(properties["spec"])
     schema["x-kubernetes-validations"] = model.validations
     return schema

@@ -20,23 +20,23 @@ class Model(BaseModel):
     )
 
 
-def rules(*pairs: tuple[str, str]) -> dict[str, Any]:
+def validation_rules(*pairs: tuple[str, str]) -> dict[str, Any]:
     """The CEL rules of a field or a type, each with the sentence that is shown when it is broken."""
     return {"x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in pairs]}
 
 
-def quoted(pattern: str) -> str:
+def cel_string(pattern: str) -> str:
     """A regular expression as a string of CEL."""
     return "'" + pattern.replace("\\", "\\\\") + "'"
 
 
-def list_map(*keys: str) -> dict[str, Any]:
+def list_type_map(*keys: str) -> dict[str, Any]:
     """A list whose entries are told apart by these fields."""
     return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)}
 
 
 #: A list that one writer replaces as a whole: the API server keeps no record of who owns which entry.
-ATOMIC: dict[str, Any] = {"x-kubernetes-list-type": "atomic"}
+LIST_TYPE_ATOMIC: dict[str, Any] = {"x-kubernetes-list-type": "atomic"}
 
 #: A version of an object's spec, counted by the API server.
 Generation = Annotated[int, Field(ge=0, json_schema_extra={"format": "int64"})]
@@ -63,6 +63,6 @@ Conditions = Annotated[
     tuple[Condition, ...],
     Field(
         description="The object's state, aspect by aspect. `Ready` is always present.",
-        json_schema_extra=list_map("type"),
+        json_schema_extra=list_type_map("type"),
     ),
 ]

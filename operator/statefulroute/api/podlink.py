@@ -6,15 +6,15 @@ from pydantic import Field, JsonValue
 
 from statefulroute.api.group import API_VERSION, POD_LINK
 from statefulroute.api.limits import DNS_LABEL, DNS_SUBDOMAIN, INT32_MAX
-from statefulroute.api.model import Conditions, Generation, Model, Time, quoted, rules
-from statefulroute.api.vocabulary import ONE_POD_ONLY, RENEWS_NOTHING, LinkPhase, MoveReason
+from statefulroute.api.model import Conditions, Generation, Model, Time, cel_string, validation_rules
+from statefulroute.api.vocabulary import RENEW_WITHOUT_TTL_MESSAGE, TWO_PODS_MESSAGE, LinkPhase, MoveReason
 
 #: The most bytes of a uid that has to be encoded: two hex digits each, after `<routeName>.x-`, in a name
 #: of at most 253 characters.
-_ENCODED_BYTES = 93
+_MAX_ENCODED_BYTES = 93
 
 
-def _stands_in_a_name(uid: str) -> str:
+def _is_valid_in_name(uid: str) -> str:
     """CEL: whether this uid can stand in an object's name as it is (a DNS subdomain of RFC 1123)."""
     label = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
     return rf"{uid}.matches('^{label}(\\.{label})*$') && !{uid}.startsWith('x-')"
@@ -26,19 +26,19 @@ def _expected_name(prefix: str = "") -> str:
     `format` and not `+`: joining strings is over the API server's limit on a rule's cost.
     """
     plain, encoded = f"'{prefix}%s.%s'", f"'{prefix}%s.x-%x'"
-    chosen = f"({_stands_in_a_name('self.spec.uid')} ? {plain} : {encoded})"
+    chosen = f"({_is_valid_in_name('self.spec.uid')} ? {plain} : {encoded})"
     return f"{chosen}.format([self.spec.routeName, self.spec.uid])"
 
 
 _SPEC_RULES: list[JsonValue] = [
     {
         "rule": "!has(self.renewTime) || has(self.ttlSeconds)",
-        "message": RENEWS_NOTHING,
+        "message": RENEW_WITHOUT_TTL_MESSAGE,
         "fieldPath": ".renewTime",
     },
     {
         "rule": "!(has(self.podIndex) && has(self.podName))",
-        "message": ONE_POD_ONLY,
+        "message": TWO_PODS_MESSAGE,
         "fieldPath": ".podName",
     },
 ]
@@ -50,7 +50,7 @@ class PodLinkSpec(Model):
     route_name: str = Field(
         description="The StatefulRoute, in this namespace, of the service that the user is bound in. Immutable.",
         max_length=63,
-        json_schema_extra=rules(
+        json_schema_extra=validation_rules(
             (
                 f"self.matches('{DNS_LABEL}')",
                 "routeName must be a DNS label (lower-case letters, digits and '-'): it is the name of a StatefulRoute",
@@ -68,13 +68,13 @@ class PodLinkSpec(Model):
         description="The user (or room, document, session, agent) that is bound. Immutable.",
         min_length=1,
         max_length=189,
-        json_schema_extra=rules(
+        json_schema_extra=validation_rules(
             ("self == oldSelf", "uid is immutable: delete this PodLink and create one for the other uid"),
             (
-                f"({_stands_in_a_name('self')}) || size(bytes(self)) <= {_ENCODED_BYTES}",
+                f"({_is_valid_in_name('self')}) || size(bytes(self)) <= {_MAX_ENCODED_BYTES}",
                 (
-                    f"uid is too long: at most {_ENCODED_BYTES} bytes when it holds anything but lower-case letters, "
-                    "digits, '-' and '.', else at most 189 characters"
+                    f"uid is too long: at most {_MAX_ENCODED_BYTES} bytes when it holds anything but lower-case "
+                    "letters, digits, '-' and '.', else at most 189 characters"
                 ),
             ),
             (r"!self.matches('\\p{Cc}')", "uid must not hold control characters"),
@@ -90,9 +90,9 @@ class PodLinkSpec(Model):
         default=None,
         description="The same by the pod's name, where the workload's pods have no index (all but a StatefulSet's).",
         max_length=253,
-        json_schema_extra=rules(
+        json_schema_extra=validation_rules(
             (
-                f"self.matches({quoted(DNS_SUBDOMAIN)})",
+                f"self.matches({cel_string(DNS_SUBDOMAIN)})",
                 "podName must be a pod's name: lower-case letters, digits, '-' and '.'",
             )
         ),

@@ -4,23 +4,23 @@ from typing import Any
 
 from statefulroute.api.group import GROUP, POD_LINK, STATEFUL_ROUTE
 
-REPORT = "report"
+REPORT_VERB = "report"
 """A verb on StatefulRoutes that no request has: whoever may do it is a server, and reports on its own pod only."""
 
-_FOLLOW = ["list", "watch"]
-_READ = ["get", *_FOLLOW]
+_LIST_WATCH = ["list", "watch"]
+_READ = ["get", *_LIST_WATCH]
 #: Bind users, renew, rebind and release their links.
-_LINKS = [*_READ, "create", "patch", "delete"]
+_MANAGE_LINKS = [*_READ, "create", "patch", "delete"]
 
 
 #: What the operator's Lease is called unless another name is given.
-LEASE = "statefulroute-operator"
+DEFAULT_LEASE_NAME = "statefulroute-operator"
 
 
 def operator_cluster_role() -> dict[str, Any]:
     """The ClusterRole of an operator that serves the whole cluster, ready to be applied."""
     # Nodes are in no namespace: an operator that serves some namespaces does without them.
-    return _cluster_role("statefulroute-operator", [*_operator_rules(), _allow("", ["nodes"], _FOLLOW)])
+    return _cluster_role("statefulroute-operator", [*_operator_rules(), _policy_rule("", ["nodes"], _LIST_WATCH)])
 
 
 def operator_role() -> dict[str, Any]:
@@ -32,15 +32,15 @@ def operator_role() -> dict[str, Any]:
     )
 
 
-def lease_role(lease: str = LEASE) -> dict[str, Any]:
+def lease_role(lease: str = DEFAULT_LEASE_NAME) -> dict[str, Any]:
     """The Role by which operators agree who works, in the namespace of their Lease."""
     return _role(
         f"{lease}-lease",
         "For operators: one of them holds the Lease and works, the others stand by.",
         [
             # A name cannot be told apart in a request that creates.
-            _allow("coordination.k8s.io", ["leases"], ["create"]),
-            {**_allow("coordination.k8s.io", ["leases"], [*_READ, "patch"]), "resourceNames": [lease]},
+            _policy_rule("coordination.k8s.io", ["leases"], ["create"]),
+            {**_policy_rule("coordination.k8s.io", ["leases"], [*_READ, "patch"]), "resourceNames": [lease]},
         ],
     )
 
@@ -65,9 +65,9 @@ def stop_role(operator: str) -> dict[str, Any]:
         f"{operator}-stop",
         "For `statefulroute release --operator`, which stops the operator first.",
         [
-            {**_allow("apps", ["deployments"], ["get"]), "resourceNames": [operator]},
-            {**_allow("apps", ["deployments/scale"], ["patch"]), "resourceNames": [operator]},
-            _allow("", ["pods"], ["list"]),
+            {**_policy_rule("apps", ["deployments"], ["get"]), "resourceNames": [operator]},
+            {**_policy_rule("apps", ["deployments/scale"], ["patch"]), "resourceNames": [operator]},
+            _policy_rule("", ["pods"], ["list"]),
         ],
     )
 
@@ -76,28 +76,28 @@ def _operator_rules() -> list[dict[str, Any]]:
     """What the operator does in the namespaces that it serves."""
     return [
         # The links: follow them all, bind the ones that leave the choice, move, end and acknowledge them.
-        _allow(GROUP, [POD_LINK.plural], [*_FOLLOW, "patch", "delete"]),
-        _allow(GROUP, [f"{POD_LINK.plural}/status"], ["patch"]),
+        _policy_rule(GROUP, [POD_LINK.plural], [*_LIST_WATCH, "patch", "delete"]),
+        _policy_rule(GROUP, [f"{POD_LINK.plural}/status"], ["patch"]),
         # The routes: follow them all, say their state. `patch` on the route itself is kopf's finalizer.
-        _allow(GROUP, [STATEFUL_ROUTE.plural], [*_FOLLOW, "patch"]),
-        _allow(GROUP, [f"{STATEFUL_ROUTE.plural}/status"], ["patch"]),
+        _policy_rule(GROUP, [STATEFUL_ROUTE.plural], [*_LIST_WATCH, "patch"]),
+        _policy_rule(GROUP, [f"{STATEFUL_ROUTE.plural}/status"], ["patch"]),
         # Where the users are held. `patch` is for the notes of load and workload state.
-        _allow("", ["pods"], [*_FOLLOW, "patch"]),
-        _allow("apps", ["statefulsets"], [*_FOLLOW, "patch"]),
+        _policy_rule("", ["pods"], [*_LIST_WATCH, "patch"]),
+        _policy_rule("apps", ["statefulsets"], [*_LIST_WATCH, "patch"]),
         # Of any other workload its scale is read; other kinds than these need rights of their own.
-        _allow("apps", ["deployments", "replicasets"], ["get", "patch"]),
-        _allow("apps", ["deployments/scale", "replicasets/scale"], ["get"]),
+        _policy_rule("apps", ["deployments", "replicasets"], ["get", "patch"]),
+        _policy_rule("apps", ["deployments/scale", "replicasets/scale"], ["get"]),
         # What people read in `kubectl describe`.
-        _allow("events.k8s.io", ["events"], ["create"]),
+        _policy_rule("events.k8s.io", ["events"], ["create"]),
     ]
 
 
 def _release_rules() -> list[dict[str, Any]]:
     """What `statefulroute release` does where routes are."""
     return [
-        _allow(GROUP, [STATEFUL_ROUTE.plural], ["get", "list", "patch"]),
-        _allow("", ["pods"], ["get", "patch"]),
-        _allow("apps", ["statefulsets", "deployments", "replicasets"], ["get", "patch"]),
+        _policy_rule(GROUP, [STATEFUL_ROUTE.plural], ["get", "list", "patch"]),
+        _policy_rule("", ["pods"], ["get", "patch"]),
+        _policy_rule("apps", ["statefulsets", "deployments", "replicasets"], ["get", "patch"]),
     ]
 
 
@@ -109,10 +109,10 @@ def server_role() -> dict[str, Any]:
         "For the pods of a stateful service. Apply deploy/admission first: without its policy own-pod, this Role lets "
         "every pod that has it change all pods of the namespace.",
         [
-            _allow(GROUP, [POD_LINK.plural], _LINKS),
-            _allow(GROUP, [STATEFUL_ROUTE.plural], [*_READ, REPORT]),
+            _policy_rule(GROUP, [POD_LINK.plural], _MANAGE_LINKS),
+            _policy_rule(GROUP, [STATEFUL_ROUTE.plural], [*_READ, REPORT_VERB]),
             # `patch` is for the report, and held to it, and to the server's own pod, by the policy `own_pod`.
-            _allow("", ["pods"], ["get", "patch"]),
+            _policy_rule("", ["pods"], ["get", "patch"]),
         ],
     )
 
@@ -123,10 +123,10 @@ def client_role() -> dict[str, Any]:
         "statefulroute-client",
         "For applications that look up, bind and release the users of the stateful services in their namespace.",
         [
-            _allow(GROUP, [POD_LINK.plural], _LINKS),
-            _allow(GROUP, [STATEFUL_ROUTE.plural], _READ),
+            _policy_rule(GROUP, [POD_LINK.plural], _MANAGE_LINKS),
+            _policy_rule(GROUP, [STATEFUL_ROUTE.plural], _READ),
             # Where to call: a pod's address and port.
-            _allow("", ["pods"], _READ),
+            _policy_rule("", ["pods"], _READ),
         ],
     )
 
@@ -149,7 +149,7 @@ def resolver_tokens_cluster_role() -> dict[str, Any]:
     """The ClusterRole of a resolver that lets callers in by their tokens, beside the one above."""
     # Whose token it is, the whole cluster's API server is asked: there is no Role for it.
     return _cluster_role(
-        "statefulroute-resolver-tokens", [_allow("authentication.k8s.io", ["tokenreviews"], ["create"])]
+        "statefulroute-resolver-tokens", [_policy_rule("authentication.k8s.io", ["tokenreviews"], ["create"])]
     )
 
 
@@ -157,10 +157,10 @@ def _resolver_rules() -> list[dict[str, Any]]:
     """What the resolver does in the namespaces that it answers for."""
     return [
         # The links: read them all, bind who is new, renew those in use. It releases nobody.
-        _allow(GROUP, [POD_LINK.plural], [*_READ, "create", "patch"]),
+        _policy_rule(GROUP, [POD_LINK.plural], [*_READ, "create", "patch"]),
         # Which pods there are, whom they take, and where they are.
-        _allow(GROUP, [STATEFUL_ROUTE.plural], _FOLLOW),
-        _allow("", ["pods"], _FOLLOW),
+        _policy_rule(GROUP, [STATEFUL_ROUTE.plural], _LIST_WATCH),
+        _policy_rule("", ["pods"], _LIST_WATCH),
     ]
 
 
@@ -182,5 +182,5 @@ def _role(name: str, description: str, rules: list[dict[str, Any]]) -> dict[str,
     }
 
 
-def _allow(group: str, resources: list[str], verbs: list[str]) -> dict[str, Any]:
+def _policy_rule(group: str, resources: list[str], verbs: list[str]) -> dict[str, Any]:
     return {"apiGroups": [group], "resources": resources, "verbs": verbs}

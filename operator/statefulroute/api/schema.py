@@ -10,10 +10,10 @@ from statefulroute.api.model import Model
 JSON = Any
 
 #: JSON schema's keywords that a structural schema does not know.
-_DROPPED = frozenset({"title", "$defs"})
+_DROPPED_KEYWORDS = frozenset({"title", "$defs"})
 
 #: What a reader wants to see first.
-_FIRST = ("description", "type", "format", "enum", "default")
+_LEADING_KEYWORDS = ("description", "type", "format", "enum", "default")
 
 _RULES = "x-kubernetes-validations"
 
@@ -31,7 +31,7 @@ def structural_schema(model: type[Model]) -> dict[str, JSON]:
     return _structural(schema, schema.get("$defs", {}))
 
 
-def with_sentences(schema: dict[str, JSON]) -> dict[str, JSON]:
+def with_validation_messages(schema: dict[str, JSON]) -> dict[str, JSON]:
     """The same schema with its bounds as CEL rules, each with a sentence that names the field.
 
     The API server checks no CEL rule of an object that breaks a plain bound, and says so in a second
@@ -39,14 +39,14 @@ def with_sentences(schema: dict[str, JSON]) -> dict[str, JSON]:
     """
     out = dict(schema)
     if "properties" in out:
-        out["properties"] = {name: _spoken(name, child) for name, child in out["properties"].items()}
+        out["properties"] = {name: _with_field_messages(name, child) for name, child in out["properties"].items()}
     if "items" in out:
-        out["items"] = with_sentences(out["items"])
+        out["items"] = with_validation_messages(out["items"])
     return out
 
 
-def _spoken(name: str, schema: dict[str, JSON]) -> dict[str, JSON]:
-    out = with_sentences(schema)
+def _with_field_messages(name: str, schema: dict[str, JSON]) -> dict[str, JSON]:
+    out = with_validation_messages(schema)
     rules: list[dict[str, str]] = []
     if out.get("type") == "integer" and "minimum" in out and "maximum" in out:
         least, most = out.pop("minimum"), out.pop("maximum")
@@ -69,13 +69,15 @@ def _structural(node: dict[str, JSON], definitions: dict[str, JSON]) -> dict[str
         own = {key: value for key, value in node.items() if key != "$ref"}
         return _structural({**referred, **own}, definitions)
     if "anyOf" in node:
-        return _structural(_without_alternatives(node), definitions)
-    out = {key: _child(key, value, definitions) for key, value in node.items() if key not in _DROPPED}
-    _as_kubernetes_has_it(out)
-    return {key: out[key] for key in (*_FIRST, *out) if key in out}
+        return _structural(_without_any_of(node), definitions)
+    out = {
+        key: _structural_value(key, value, definitions) for key, value in node.items() if key not in _DROPPED_KEYWORDS
+    }
+    _apply_kubernetes_conventions(out)
+    return {key: out[key] for key in (*_LEADING_KEYWORDS, *out) if key in out}
 
 
-def _child(key: str, value: JSON, definitions: dict[str, JSON]) -> JSON:
+def _structural_value(key: str, value: JSON, definitions: dict[str, JSON]) -> JSON:
     """What stands under one keyword; the names of properties are not keywords."""
     if key == "properties":
         return {name: _structural(schema, definitions) for name, schema in value.items()}
@@ -84,7 +86,7 @@ def _child(key: str, value: JSON, definitions: dict[str, JSON]) -> JSON:
     return value
 
 
-def _without_alternatives(node: dict[str, JSON]) -> dict[str, JSON]:
+def _without_any_of(node: dict[str, JSON]) -> dict[str, JSON]:
     """`X | None` is an optional X; `int | str` is Kubernetes' own int-or-string."""
     own = {key: value for key, value in node.items() if key != "anyOf"}
     if node.get("x-kubernetes-int-or-string"):
@@ -93,26 +95,26 @@ def _without_alternatives(node: dict[str, JSON]) -> dict[str, JSON]:
     return {**only, **own}
 
 
-def _as_kubernetes_has_it(schema: dict[str, JSON]) -> None:
+def _apply_kubernetes_conventions(schema: dict[str, JSON]) -> None:
     """Formats of integers, defaults and descriptions, in place."""
     if schema.get("type") == "integer":
         schema.setdefault("format", "int32")
     if "default" in schema:
-        schema["default"] = _without_absent(schema["default"])
+        schema["default"] = _without_empty(schema["default"])
         if schema["default"] in (None, []):
             del schema["default"]
     if "description" in schema:
         schema["description"] = _paragraphs(schema["description"])
 
 
-def _without_absent(value: JSON) -> JSON:
+def _without_empty(value: JSON) -> JSON:
     """A default value without its null and empty parts: in an object they are absent fields.
 
     What remains is complete: the API server holds a default to the rules before it fills in the defaults within.
     """
     if not isinstance(value, dict):
         return value
-    parts = {key: _without_absent(part) for key, part in value.items()}
+    parts = {key: _without_empty(part) for key, part in value.items()}
     return {key: part for key, part in parts.items() if part not in (None, [])}
 
 

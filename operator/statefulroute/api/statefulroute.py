@@ -6,7 +6,16 @@ from pydantic import Field, JsonValue
 
 from statefulroute.api.group import API_VERSION, STATEFUL_ROUTE
 from statefulroute.api.limits import DNS_LABEL, DNS_SUBDOMAIN, INT32_MAX
-from statefulroute.api.model import ATOMIC, Conditions, Generation, Model, Time, list_map, quoted, rules
+from statefulroute.api.model import (
+    LIST_TYPE_ATOMIC,
+    Conditions,
+    Generation,
+    Model,
+    Time,
+    cel_string,
+    list_type_map,
+    validation_rules,
+)
 from statefulroute.api.vocabulary import (
     LoadSource,
     PodLostAction,
@@ -16,12 +25,12 @@ from statefulroute.api.vocabulary import (
 )
 
 #: Settings of `routingState`: a person says Ready, DenyNewCall or Shutdown; only a pod can have said nothing.
-_SAID: dict[str, JsonValue] = {"enum": ["Ready", "DenyNewCall", "Shutdown"]}
+_SETTABLE_ROUTING_STATES: dict[str, JsonValue] = {"enum": ["Ready", "DenyNewCall", "Shutdown"]}
 
-_DAY = 86_400
+_DAY_SECONDS = 86_400
 
 #: The sentence says all three, for those that were left out have defaults.
-_THRESHOLDS_RISE: dict[str, JsonValue] = {
+_THRESHOLDS_RULE: dict[str, JsonValue] = {
     "rule": "self.normal < self.high && self.high < self.overloaded",
     "message": "workloadThresholds must rise: normal < high < overloaded",
     "messageExpression": (
@@ -51,7 +60,7 @@ class PodOverride(Model):
     """An operator's word on one pod, for example to drain it."""
 
     index: int = Field(description="The index of the pod.", ge=0, le=INT32_MAX)
-    routing_state: RoutingState = Field(description="Whom the pod takes.", json_schema_extra=_SAID)
+    routing_state: RoutingState = Field(description="Whom the pod takes.", json_schema_extra=_SETTABLE_ROUTING_STATES)
 
 
 class NamedPodOverride(Model):
@@ -60,14 +69,14 @@ class NamedPodOverride(Model):
     name: str = Field(
         description="The name of the pod.",
         max_length=253,
-        json_schema_extra=rules(
+        json_schema_extra=validation_rules(
             (
-                f"self.matches({quoted(DNS_SUBDOMAIN)})",
+                f"self.matches({cel_string(DNS_SUBDOMAIN)})",
                 "name must be a pod's name: lower-case letters, digits, '-' and '.'",
             )
         ),
     )
-    routing_state: RoutingState = Field(description="Whom the pod takes.", json_schema_extra=_SAID)
+    routing_state: RoutingState = Field(description="Whom the pod takes.", json_schema_extra=_SETTABLE_ROUTING_STATES)
 
 
 class HTTPLoad(Model):
@@ -77,7 +86,7 @@ class HTTPLoad(Model):
         default="/load",
         description="The path of the URL, taken literally: a '?' is part of it.",
         max_length=1024,
-        json_schema_extra=rules(("self.startsWith('/')", "path must begin with '/'")),
+        json_schema_extra=validation_rules(("self.startsWith('/')", "path must begin with '/'")),
     )
     port: int = Field(description="The port of the pod.", ge=1, le=65535)
     timeout_seconds: int = Field(default=1, description="How long one answer may take.", ge=1, le=60)
@@ -102,7 +111,7 @@ class LoadSettings(Model):
         default=90,
         description="Load older than this does not count: such a pod takes no new users while a fresh one exists.",
         ge=1,
-        le=_DAY,
+        le=_DAY_SECONDS,
     )
 
 
@@ -149,7 +158,7 @@ class OnPodLost(Model):
         default=30,
         description="How long a pod may be gone before it counts as lost: longer than its restart takes.",
         ge=0,
-        le=_DAY,
+        le=_DAY_SECONDS,
     )
 
 
@@ -158,7 +167,7 @@ Tag = Annotated[
     str,
     Field(
         max_length=63,
-        json_schema_extra=rules(
+        json_schema_extra=validation_rules(
             (f"self.matches('{DNS_LABEL}')", "a tag must be a DNS label (lower-case letters, digits and '-')")
         ),
     ),
@@ -177,7 +186,7 @@ class StatefulRouteSpec(Model):
         description="The port that look-ups hand out: a number, or the name of a container port.",
         json_schema_extra={
             "x-kubernetes-int-or-string": True,
-            **rules(
+            **validation_rules(
                 (
                     (
                         "type(self) == int ? self >= 1 && self <= 65535 : "
@@ -194,14 +203,14 @@ class StatefulRouteSpec(Model):
     routing_state: RoutingState = Field(
         default=RoutingState.READY,
         description="Whom the service takes: Ready everybody, DenyNewCall only the users it has, Shutdown nobody.",
-        json_schema_extra=_SAID,
+        json_schema_extra=_SETTABLE_ROUTING_STATES,
     )
-    pods: Annotated[tuple[PodOverride, ...], Field(max_length=1000, json_schema_extra=list_map("index"))] = Field(
+    pods: Annotated[tuple[PodOverride, ...], Field(max_length=1000, json_schema_extra=list_type_map("index"))] = Field(
         default=(), description="An operator's word on single pods, for example to drain one."
     )
-    named_pods: Annotated[tuple[NamedPodOverride, ...], Field(max_length=1000, json_schema_extra=list_map("name"))] = (
-        Field(default=(), description="The same for pods that have no index, by their names.")
-    )
+    named_pods: Annotated[
+        tuple[NamedPodOverride, ...], Field(max_length=1000, json_schema_extra=list_type_map("name"))
+    ] = Field(default=(), description="The same for pods that have no index, by their names.")
     tags: Annotated[
         tuple[Tag, ...],
         Field(max_length=16, json_schema_extra={"x-kubernetes-list-type": "set"}),
@@ -209,7 +218,7 @@ class StatefulRouteSpec(Model):
     load: LoadSettings = Field(
         default=LoadSettings(),
         description="Where the pods' load comes from and how it is weighed.",
-        json_schema_extra=rules(
+        json_schema_extra=validation_rules(
             (
                 "self.source != 'HTTP' || has(self.http)",
                 "load.http is required when load.source is HTTP: say on which port each pod answers with its load",
@@ -217,15 +226,15 @@ class StatefulRouteSpec(Model):
         ),
     )
     state_period_seconds: int = Field(
-        default=30, description="How often load and routing state are refreshed.", ge=1, le=_DAY
+        default=30, description="How often load and routing state are refreshed.", ge=1, le=_DAY_SECONDS
     )
     workload_period_seconds: int = Field(
-        default=60, description="How often the service's workload state is refreshed.", ge=1, le=_DAY
+        default=60, description="How often the service's workload state is refreshed.", ge=1, le=_DAY_SECONDS
     )
     workload_thresholds: WorkloadThresholds = Field(
         default=WorkloadThresholds(),
         description="From which mean weighted load the service counts as Normal, High and Overloaded.",
-        json_schema_extra={"x-kubernetes-validations": [_THRESHOLDS_RISE]},
+        json_schema_extra={"x-kubernetes-validations": [_THRESHOLDS_RULE]},
     )
     placement: Placement = Field(default=Placement(), description="How new users are spread over the pods.")
     links: LinkSettings = Field(default=LinkSettings(), description="What links of this route have in common.")
@@ -286,7 +295,7 @@ class StatefulRouteStatus(Model):
         ge=0,
     )
     best_pod_name: str | None = Field(default=None, description="The name of that pod.")
-    pods: Annotated[tuple[PodStatus, ...], Field(json_schema_extra=ATOMIC)] = Field(
+    pods: Annotated[tuple[PodStatus, ...], Field(json_schema_extra=LIST_TYPE_ATOMIC)] = Field(
         default=(), description="The pods, one by one."
     )
     conditions: Conditions = ()

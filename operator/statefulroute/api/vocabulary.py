@@ -167,10 +167,10 @@ class PodLostAction(StrEnum):
 
 
 #: The answer to a link that names another namespace, at admission and from the operator alike.
-ONLY_LOCAL_NAMESPACE = "only local namespace is supported"
+FOREIGN_NAMESPACE_MESSAGE = "only local namespace is supported"
 
 #: The answer to a link that names its pod twice, at admission and from the operator alike.
-ONE_POD_ONLY = "podIndex and podName exclude each other: name the pod by one of them"
+TWO_PODS_MESSAGE = "podIndex and podName exclude each other: name the pod by one of them"
 
 #: Likewise, to one that is renewed and has no end.
-RENEWS_NOTHING = "renewTime needs ttlSeconds: a persistent link is not renewed"
+RENEW_WITHOUT_TTL_MESSAGE = "renewTime needs ttlSeconds: a persistent link is not renewed"

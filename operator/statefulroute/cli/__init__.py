@@ -32,6 +32,6 @@ def main() -> None:
 def complete() -> None:
     """The `kubectl_complete-statefulroute` command, which kubectl runs to know what it may offer at TAB."""
     from statefulroute.cli.app import app  # noqa: PLC0415 - as above
-    from statefulroute.cli.people.completing import answer_kubectl  # noqa: PLC0415
+    from statefulroute.cli.completion import complete_for_kubectl  # noqa: PLC0415
 
-    answer_kubectl(app)
+    complete_for_kubectl(app)

@@ -5,11 +5,10 @@ from typing import Annotated
 
 import typer
 
-from statefulroute.api.rbac import LEASE
-from statefulroute.cli import resolver_command
+from statefulroute.api.rbac import DEFAULT_LEASE_NAME
+from statefulroute.cli.commands import changing, reading, resolver
 from statefulroute.cli.logs import LogLevel
-from statefulroute.cli.options import BindAddress, Context, Kubeconfig, LeastLevel, LineFormat
-from statefulroute.cli.people import changing, reading
+from statefulroute.cli.options import BindAddress, Context, Kubeconfig, LogFormatOption, LogLevelOption
 
 app = typer.Typer(
     name="statefulroute",
@@ -48,7 +47,7 @@ def operator(  # noqa: PLR0913 - an option each
     leader_elect: Annotated[
         bool, typer.Option("--leader-elect/--no-leader-elect", help="Work only while holding the Lease.")
     ] = True,
-    lease_name: Annotated[str, typer.Option(help="The Lease's name.")] = LEASE,
+    lease_name: Annotated[str, typer.Option(help="The Lease's name.")] = DEFAULT_LEASE_NAME,
     lease_namespace: Annotated[
         str | None, typer.Option(help="The Lease's namespace; without it, the account's or the context's.")
     ] = None,
@@ -59,8 +58,8 @@ def operator(  # noqa: PLR0913 - an option each
         float, typer.Option(help="How long after its last renewal the holder may write.")
     ] = 10,
     retry_period_seconds: Annotated[float, typer.Option(help="How often it is renewed, or tried for.")] = 2,
-    log_level: LeastLevel = LogLevel.INFO,
-    log_format: LineFormat = None,
+    log_level: LogLevelOption = LogLevel.INFO,
+    log_format: LogFormatOption = None,
     hash_uids: Annotated[
         bool,
         typer.Option("--hash-uids", help="Write a hash into logs and traces where there would be the uid of a link."),
@@ -68,16 +67,16 @@ def operator(  # noqa: PLR0913 - an option each
 ) -> None:
     """Run the operator: bind PodLinks and keep StatefulRoutes' status, until SIGTERM."""
     # A cold `--help` does without kopf and the Kubernetes client.
-    from statefulroute.cli.hiding import pseudonyms  # noqa: PLC0415
-    from statefulroute.cli.operator import run_operator  # noqa: PLC0415
+    from statefulroute.cli.commands.operator import run_operator  # noqa: PLC0415
+    from statefulroute.cli.redaction import uid_redactor  # noqa: PLC0415
     from statefulroute.cluster.lease import LeaseTimes  # noqa: PLC0415
-    from statefulroute.controllers.leadership import Election  # noqa: PLC0415
+    from statefulroute.controllers.leadership import LeaderElectionSettings  # noqa: PLC0415
     from statefulroute.controllers.settings import Settings  # noqa: PLC0415
-    from statefulroute.monitoring.address import Address  # noqa: PLC0415
+    from statefulroute.monitoring.bind_address import BindAddress  # noqa: PLC0415
 
     try:
         times = LeaseTimes(lease_duration_seconds, renew_deadline_seconds, retry_period_seconds)
-        address = None if bind_address is None else Address.parse(bind_address)
+        address = None if bind_address is None else BindAddress.parse(bind_address)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     settings = Settings(
@@ -86,13 +85,13 @@ def operator(  # noqa: PLR0913 - an option each
         parallel_writes=parallel_writes,
         moves_per_second=moves_per_second,
         namespaces=tuple(dict.fromkeys(watch_namespace or ())),
-        election=Election(lease_name, lease_namespace, times) if leader_elect else None,
+        leader_election=LeaderElectionSettings(lease_name, lease_namespace, times) if leader_elect else None,
         bind_address=address,
-        pseudonyms=pseudonyms() if hash_uids else None,
+        uid_redactor=uid_redactor() if hash_uids else None,
     )
     run_operator(settings, log_level, log_format)
 
 
-resolver_command.register(app)
+resolver.register(app)
 reading.register(app)
 changing.register(app)

@@ -6,7 +6,7 @@ from collections.abc import MutableMapping
 from enum import StrEnum
 from typing import Any
 
-from statefulroute.cli.printable import printable
+from statefulroute.cli.output.printable import printable
 
 
 class LogLevel(StrEnum):
@@ -35,7 +35,7 @@ def set_up_logging(level: LogLevel, log_format: LogFormat | None, *, hash_uids: 
     """
     import structlog  # noqa: PLC0415 - slow to import, and a cold `--help` logs nothing
 
-    from statefulroute.cli.hiding import LinkHider, pseudonyms  # noqa: PLC0415 - likewise
+    from statefulroute.cli.redaction import LogRedactor, uid_redactor  # noqa: PLC0415 - likewise
 
     as_json = log_format is LogFormat.JSON or (log_format is None and not sys.stderr.isatty())
     shared: list[Any] = [
@@ -47,7 +47,7 @@ def set_up_logging(level: LogLevel, log_format: LogFormat | None, *, hash_uids: 
     traceback = structlog.tracebacks.ExceptionDictTransformer(show_locals=False) if as_json else None
     renderer: list[Any] = [
         structlog.processors.ExceptionRenderer(traceback) if traceback else structlog.processors.format_exc_info,
-        *([LinkHider(pseudonyms())] if hash_uids else ()),
+        *([LogRedactor(uid_redactor())] if hash_uids else ()),
         *(
             (structlog.processors.JSONRenderer(default=str),)
             if as_json

@@ -16,7 +16,7 @@ BindAddress = Annotated[
     str | None,
     typer.Option(metavar="HOST:PORT", help="Where to answer /healthz, /readyz and /metrics; without it, nowhere."),
 ]
-LeastLevel = Annotated[LogLevel, typer.Option(help="The least level that is logged.")]
-LineFormat = Annotated[
+LogLevelOption = Annotated[LogLevel, typer.Option(help="The least level that is logged.")]
+LogFormatOption = Annotated[
     LogFormat | None, typer.Option(help="How lines are written; without it: text on a terminal, else json.")
 ]

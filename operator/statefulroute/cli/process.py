@@ -16,14 +16,14 @@ _COLLECTED_AFTER = (20_000, 10, 10)
 
 def run_process(
     main: Callable[[], Coroutine[Any, Any, None]],
-    told: tuple[type[Exception], ...],
+    expected_errors: tuple[type[Exception], ...],
     log: structlog.stdlib.BoundLogger,
 ) -> None:
     """Run a program until it ends; what ends it otherwise is told of, and the exit code is 1.
 
     Args:
         main: the program.
-        told: errors whose sentence says what is to be done.
+        expected_errors: errors whose sentence says what is to be done.
         log: hears of any other.
     """
     # What was imported stays: to look through it took the collector 45 ms each time, and links had to wait.
@@ -33,7 +33,7 @@ def run_process(
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(main())
-    except told as error:
+    except expected_errors as error:
         typer.echo(f"statefulroute: {error}", err=True)
         raise typer.Exit(1) from error
     except Exception as error:

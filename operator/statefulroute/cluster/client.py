@@ -9,10 +9,10 @@ from typing import Any, Self
 import aiohttp
 import msgspec
 
-from statefulroute.cluster.clock import elapsed_seconds, hear_time
+from statefulroute.cluster.api_server import Connection
+from statefulroute.cluster.clock import elapsed_seconds, observe_server_time
 from statefulroute.cluster.errors import APIError, UnreachableError, api_error
-from statefulroute.cluster.exchange import Observer, exchange
-from statefulroute.cluster.server import Connection
+from statefulroute.cluster.request_metrics import RequestObserver, record_request
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -25,7 +25,7 @@ _WATCH_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=15
 
 
 #: No limit, in aiohttp's words.
-_ANY_NUMBER = 0
+_UNLIMITED = 0
 
 
 class Client:
@@ -33,32 +33,34 @@ class Client:
 
     Args:
         connection: where it is and how to be let in.
-        connections: how many requests may be under way at the same time, watches left out.
-        observe: is told of every request.
+        max_connections: how many requests may be under way at the same time, watches left out.
+        observer: is told of every request.
     """
 
-    def __init__(self, connection: Connection, connections: int = 32, observe: Observer | None = None) -> None:
+    def __init__(
+        self, connection: Connection, max_connections: int = 32, observer: RequestObserver | None = None
+    ) -> None:
         self._server = connection.server
-        self._observe = observe
-        self._requests = connection.session(connections)
+        self._observer = observer
+        self._requests = connection.session(max_connections)
         # A watch that waited behind the requests of a full queue would leave its cache stale meanwhile.
-        self._watches = connection.session(_ANY_NUMBER)
+        self._watches = connection.session(_UNLIMITED)
         for session in (self._requests, self._watches):
             # aiohttp asks twice when a connection breaks off, also to delete: the second answer would be that there is
             # nothing, and nobody would know that the first has deleted it.
             session._retry_connection = False  # noqa: SLF001 - it has no other switch
-        self._is_rehearsing = False
+        self._is_dry_run = False
 
-    def rehearsing(self) -> Self:
+    def dry_run(self) -> Self:
         """The same client, whose writes the API server only judges: it answers as if it had carried them out."""
         rehearsal = copy(self)
-        rehearsal._is_rehearsing = True  # noqa: SLF001 - of its own class
+        rehearsal._is_dry_run = True  # noqa: SLF001 - of its own class
         return rehearsal
 
     @property
-    def _writing(self) -> Mapping[str, str] | None:
+    def _write_params(self) -> Mapping[str, str] | None:
         """The parameters of a write."""
-        return {"dryRun": "All"} if self._is_rehearsing else None
+        return {"dryRun": "All"} if self._is_dry_run else None
 
     async def __aenter__(self) -> Self:
         return self
@@ -90,7 +92,7 @@ class Client:
             APIError: the API server answered with another error.
             UnreachableError: it did not answer; whether the patch was applied is not known.
         """
-        return await self._send("PATCH", path, params=self._writing, body=body, content_type=MERGE_PATCH)
+        return await self._send("PATCH", path, params=self._write_params, body=body, content_type=MERGE_PATCH)
 
     async def post(self, path: str, body: bytes) -> bytes:
         """The object that a POST creates.
@@ -100,7 +102,7 @@ class Client:
             APIError: the API server answered with another error.
             UnreachableError: it did not answer; whether the object was created is not known.
         """
-        return await self._send("POST", path, params=self._writing, body=body, content_type=JSON)
+        return await self._send("POST", path, params=self._write_params, body=body, content_type=JSON)
 
     async def delete(self, path: str, options: bytes) -> bytes:
         """The API server's answer to a DELETE with these DeleteOptions.
@@ -111,7 +113,7 @@ class Client:
             APIError: the API server answered with another error.
             UnreachableError: it did not answer; whether the object was deleted is not known.
         """
-        if self._is_rehearsing:  # of a DELETE with a body, the API server reads no parameters
+        if self._is_dry_run:  # of a DELETE with a body, the API server reads no parameters
             asked: dict[str, Any] = msgspec.json.decode(options)
             options = msgspec.json.encode({**asked, "dryRun": ["All"]})
         return await self._send("DELETE", path, body=options, content_type=JSON)
@@ -130,11 +132,11 @@ class Client:
             asked = {**params, "watch": "true"}
             async with self._request(self._watches, "GET", path, _WATCH_TIMEOUT, params=asked) as response:
                 has_begun = True
-                self._tell("GET", path, response.status, begun, is_watch=True)
+                self._record("GET", path, response.status, begun, is_watch=True)
                 yield _lines(response)
         except (APIError, UnreachableError) as error:
             if not has_begun:
-                self._tell("GET", path, _code(error), begun, is_watch=True)
+                self._record("GET", path, _code(error), begun, is_watch=True)
             raise
 
     async def _send(
@@ -154,15 +156,15 @@ class Client:
             ) as response:
                 answer = await response.read()
         except (APIError, UnreachableError) as error:
-            self._tell(method, path, _code(error), begun)
+            self._record(method, path, _code(error), begun)
             raise
-        self._tell(method, path, response.status, begun)
+        self._record(method, path, response.status, begun)
         return answer
 
-    def _tell(self, method: str, path: str, code: int | None, begun: float, *, is_watch: bool = False) -> None:
-        if self._observe is not None:
-            seconds = time.monotonic() - begun
-            self._observe(exchange(method, path, is_watch=is_watch, code=code, seconds=seconds))
+    def _record(self, method: str, path: str, code: int | None, started: float, *, is_watch: bool = False) -> None:
+        if self._observer is not None:
+            seconds = time.monotonic() - started
+            self._observer(record_request(method, path, is_watch=is_watch, code=code, seconds=seconds))
 
     @asynccontextmanager
     async def _request(  # noqa: PLR0913 - the parts of a request
@@ -187,7 +189,7 @@ class Client:
                 headers=headers,
                 timeout=timeout,
             ) as response:
-                hear_time(response.headers.get("Date"), asked)
+                observe_server_time(response.headers.get("Date"), asked)
                 if response.status >= 400:  # noqa: PLR2004 - where HTTP's errors begin
                     raise _error(response.status, await response.read())
                 yield response

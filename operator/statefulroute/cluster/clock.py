@@ -16,10 +16,10 @@ Clock = Callable[[], datetime]
 _TOLERATED_SECONDS = 5.0
 
 #: An answer that took longer may have told the time long ago.
-_QUICK_SECONDS = 2.0
+_MAX_ROUND_TRIP_SECONDS = 2.0
 
 #: How often it is looked at what answers tell.
-_LOOK_SECONDS = 1.0
+_CHECK_PERIOD_SECONDS = 1.0
 
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", None)
 
@@ -39,36 +39,36 @@ class TimeOfDay:
 
     def __init__(self, elapsed: Callable[[], float] = elapsed_seconds, wall: Callable[[], float] = time.time) -> None:
         self._elapsed = elapsed
-        self._began = wall() - elapsed()
-        self._looked = elapsed() - _LOOK_SECONDS
+        self._offset = wall() - elapsed()
+        self._last_checked = elapsed() - _CHECK_PERIOD_SECONDS
 
     def now(self) -> datetime:
         """The time of day."""
-        return datetime.fromtimestamp(self._began + self._elapsed(), UTC)
+        return datetime.fromtimestamp(self._offset + self._elapsed(), UTC)
 
-    def hear(self, date: str | None, asked: float) -> None:
+    def observe(self, date: str | None, sent_at: float) -> None:
         """Take in when an answer was given.
 
         Args:
             date: its `Date` header; what is none is ignored.
-            asked: when the question was sent, in elapsed seconds.
+            sent_at: when the question was sent, in elapsed seconds.
         """
         now = self._elapsed()
-        if date is None or now - asked > _QUICK_SECONDS or now - self._looked < _LOOK_SECONDS:
+        if date is None or now - sent_at > _MAX_ROUND_TRIP_SECONDS or now - self._last_checked < _CHECK_PERIOD_SECONDS:
             return
-        self._looked = now
+        self._last_checked = now
         try:
             told = parsedate_to_datetime(date).timestamp()
         except ValueError:
             return
-        if abs(told - self._began - now) > _TOLERATED_SECONDS:
-            self._began = told - now
+        if abs(told - self._offset - now) > _TOLERATED_SECONDS:
+            self._offset = told - now
 
 
-_OURS = TimeOfDay()
+_process_clock = TimeOfDay()
 
 #: The time of day.
-utc_now: Clock = _OURS.now
+utc_now: Clock = _process_clock.now
 
 #: Takes in when an answer of the API server was given, and when it was asked for.
-hear_time = _OURS.hear
+observe_server_time = _process_clock.observe

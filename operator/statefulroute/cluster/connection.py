@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+from statefulroute.cluster.api_server import Connection
 from statefulroute.cluster.errors import NotConnectedError
 from statefulroute.cluster.plain_kubeconfig import plain_connection
-from statefulroute.cluster.server import Connection
-from statefulroute.cluster.service_account import in_cluster, is_in_cluster
+from statefulroute.cluster.service_account import in_cluster_connection, is_in_cluster
 
 
 @asynccontextmanager
@@ -27,19 +27,19 @@ async def connect(kubeconfig: Path | None = None, context: str | None = None) ->
     """
     async with AsyncExitStack() as stack:
         try:
-            connection = await _loaded(stack, kubeconfig, context)
+            connection = await _load(stack, kubeconfig, context)
         except Exception as error:  # what a garbled kubeconfig makes Kubernetes' library stumble over is of any kind
             raise NotConnectedError(
-                f"cannot load the cluster's configuration ({_in_one_line(error)}); "
+                f"cannot load the cluster's configuration ({_one_line(error)}); "
                 "name a kubeconfig with --kubeconfig or $KUBECONFIG"
             ) from error
         yield connection
 
 
-async def _loaded(stack: AsyncExitStack, kubeconfig: Path | None, context: str | None) -> Connection:
+async def _load(stack: AsyncExitStack, kubeconfig: Path | None, context: str | None) -> Connection:
     named = kubeconfig or os.environ.get("KUBECONFIG") or None
     if named is None and context is None and is_in_cluster():
-        return in_cluster()
+        return in_cluster_connection()
     paths = str(named or Path.home() / ".kube/config")
     if (plain := plain_connection(Path(paths), context)) is not None:
         return plain
@@ -49,7 +49,7 @@ async def _loaded(stack: AsyncExitStack, kubeconfig: Path | None, context: str |
     return await stack.enter_async_context(full_connection(paths, context))
 
 
-def _in_one_line(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     if isinstance(error, AttributeError | KeyError | TypeError):
         return "it is not of a kubeconfig's form"
     return " ".join(str(error).split()) or type(error).__name__

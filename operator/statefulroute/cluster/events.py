@@ -19,7 +19,7 @@ from statefulroute.domain.events import Event
 log = structlog.get_logger(__name__)
 
 
-def _told(regarding: Mapping[str, str]) -> Mapping[str, str]:
+def _log_fields(regarding: Mapping[str, str]) -> Mapping[str, str]:
     """The fields by which the log names what an event is about; a link's name may have to be hidden."""
     about = "link" if regarding["kind"] == POD_LINK.kind else "route"
     return {about: regarding["name"], "namespace": regarding["namespace"]}
@@ -30,7 +30,7 @@ _BURST, _PER_SECOND = 50, 5.0
 
 #: The same event is not written again within this time.
 _REPEAT_SECONDS = 600.0
-_REMEMBERED = 2_000
+_MAX_RECORDED = 2_000
 
 
 class EventRecorder:
@@ -55,7 +55,7 @@ class EventRecorder:
         self._clock = clock
         self._monotonic = monotonic
         self._queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(maxsize=_BURST)
-        self._written: OrderedDict[tuple[Event, str], float] = OrderedDict()
+        self._recorded: OrderedDict[tuple[Event, str], float] = OrderedDict()
         self._tokens, self._refilled = float(_BURST), monotonic()
         self.dropped = 0
         """How many events were dropped because there were too many."""
@@ -67,12 +67,12 @@ class EventRecorder:
             event: what has happened; None where nothing has.
             uid: the `metadata.uid` of the object that it has happened to.
         """
-        if event is None or self._was_told((event, uid)):
+        if event is None or self._was_recorded_recently((event, uid)):
             return
         if self._queue.full() or not self._take_token():
             self.dropped += 1
             return
-        self._remember((event, uid))
+        self._mark_recorded((event, uid))
         self._queue.put_nowait(self._manifest(event, uid))
 
     async def run(self) -> None:
@@ -83,11 +83,11 @@ class EventRecorder:
             try:
                 await self._client.post(path, msgspec.json.encode(event))
             except ClusterError as error:
-                log.info("an event was not written", **_told(event["regarding"]), error=str(error))
+                log.info("an event was not written", **_log_fields(event["regarding"]), error=str(error))
             finally:
                 self._queue.task_done()
 
-    async def end(self) -> None:
+    async def shut_down(self) -> None:
         """Drop the events that wait, and wait for the answer to the one that is under way."""
         while not self._queue.empty():
             self._queue.get_nowait()
@@ -95,16 +95,16 @@ class EventRecorder:
             self.dropped += 1
         await self._queue.join()
 
-    def _was_told(self, told: tuple[Event, str]) -> bool:
+    def _was_recorded_recently(self, told: tuple[Event, str]) -> bool:
         """Whether this was told of this very object lately: one that was made anew has events of its own."""
-        last = self._written.get(told)
+        last = self._recorded.get(told)
         return last is not None and self._monotonic() - last < _REPEAT_SECONDS
 
-    def _remember(self, told: tuple[Event, str]) -> None:
-        self._written.pop(told, None)  # the latest stands last
-        self._written[told] = self._monotonic()
-        if len(self._written) > _REMEMBERED:
-            self._written.popitem(last=False)
+    def _mark_recorded(self, told: tuple[Event, str]) -> None:
+        self._recorded.pop(told, None)  # the latest stands last
+        self._recorded[told] = self._monotonic()
+        if len(self._recorded) > _MAX_RECORDED:
+            self._recorded.popitem(last=False)
 
     def _take_token(self) -> bool:
         now = self._monotonic()

@@ -42,13 +42,13 @@ class Fence:
         """Let writes pass until this moment of the clock; gives whether any may: the moment may have passed already."""
         now = self._clock()
         if self._until is not None and now >= self._until:
-            self.shut()
+            self.close()
         elif now < time:
             self._until = time
             return True
         return False
 
-    def shut(self) -> None:
+    def close(self) -> None:
         """Let no write pass any more, for good."""
         self._until = -math.inf
 
@@ -57,7 +57,7 @@ class Fence:
         """For how long it is still open; 0 or less when it is shut."""
         return -math.inf if self._until is None else self._until - self._clock()
 
-    async def let_pass(self) -> None:
+    async def admit_write(self) -> None:
         """Let a write pass; one that comes too late waits here until the process ends.
 
         Raises:
@@ -67,10 +67,10 @@ class Fence:
         if until is None:
             raise NotLeadingError("nothing was written: this process does not hold the Lease")
         if self._clock() >= until:
-            self.shut()
+            self.close()
             await asyncio.Event().wait()
 
-    def requests(self) -> type[aiohttp.ClientRequest]:
+    def request_class(self) -> type[aiohttp.ClientRequest]:
         """The class of the requests of a session whose writes have to pass."""
         return type("FencedRequest", (_FencedRequest,), {"fence": self})
 
@@ -92,7 +92,7 @@ class _FencedRequest(aiohttp.ClientRequest):
             NotLeadingError: the fence was never open.
         """
         if self.method not in _READS:
-            await self.fence.let_pass()
+            await self.fence.admit_write()
         return await super().send(conn)
 
     async def write_bytes(
@@ -100,5 +100,5 @@ class _FencedRequest(aiohttp.ClientRequest):
     ) -> None:
         """Send the head and the body."""
         if self.method not in _READS:
-            await self.fence.let_pass()
+            await self.fence.admit_write()
         await super().write_bytes(writer, conn, content_length)

@@ -13,7 +13,7 @@ from kubernetes.aio import config
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
 
-from statefulroute.cluster.server import Connection
+from statefulroute.cluster.api_server import Connection
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +32,7 @@ class _Credentials:
         # A file that a person wrote ends with a newline, which no header may hold.
         return (token or str(self.configuration.get_basic_auth_token())).strip()
 
-    async def renewed(self) -> str:
+    async def refresh(self) -> str:
         """A plugin is asked in time before a token ends: there is no other to be had now."""
         return await self.authorization()
 
@@ -51,7 +51,7 @@ async def full_connection(paths: str, context: str | None = None) -> AsyncIterat
     configuration = Configuration(host="")
     loader = await _load(paths, context, configuration)
     connection = _connection(configuration, loader.current_context["context"].get("namespace") or "default")
-    refresh = asyncio.create_task(_keep_fresh(loader, configuration)) if _ends(loader) else None
+    refresh = asyncio.create_task(_refresh_credentials(loader, configuration)) if _expires(loader) else None
     try:
         yield connection
     finally:
@@ -75,27 +75,27 @@ def _connection(configuration: Configuration, namespace: str) -> Connection:
 
 async def _load(paths: str, context: str | None, configuration: Configuration) -> Any:  # noqa: ANN401 - the library has no type for it
     """Load the kubeconfigs; gives the loader."""
-    if not _is_there(paths):
+    if not _exists(paths):
         raise config.ConfigException(f"there is no file {paths}")
     loader = await config.load_kube_config(paths, context, configuration, persist_config=False)
     if not configuration.host:
         raise config.ConfigException("the context's cluster has no server")
-    if _ends(loader) and not (configuration.api_key or configuration.cert_file):
+    if _expires(loader) and not (configuration.api_key or configuration.cert_file):
         raise config.ConfigException("the context's user has an exec plugin that gave no credentials")
     return loader
 
 
-def _ends(loader: Any) -> bool:  # noqa: ANN401 - as above
+def _expires(loader: Any) -> bool:  # noqa: ANN401 - as above
     """Whether the credentials end, so that new ones have to be asked for."""
     user = loader._user  # noqa: SLF001 - the library's own refresh_token() does the same, and fails without a user
     return user is not None and ("exec" in user or loader.provider == "gcp")
 
 
-def _is_there(paths: str) -> bool:
+def _exists(paths: str) -> bool:
     return any(Path(path).expanduser().is_file() for path in paths.split(os.pathsep) if path)
 
 
-async def _keep_fresh(loader: Any, configuration: Configuration) -> None:  # noqa: ANN401 - as above
+async def _refresh_credentials(loader: Any, configuration: Configuration) -> None:  # noqa: ANN401 - as above
     """Ask for the next token before the one from an exec plugin ends; a plugin that fails is asked again."""
     while True:
         await asyncio.sleep(_TOKEN_CHECK_SECONDS)

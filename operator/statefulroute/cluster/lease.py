@@ -14,18 +14,18 @@ from statefulroute.cluster.client import Client
 from statefulroute.cluster.clock import Clock, elapsed_seconds, utc_now
 from statefulroute.cluster.errors import APIError, ClusterError, ConflictError, NotFoundError
 from statefulroute.cluster.reflector import Reflector
-from statefulroute.cluster.resource import Resource
+from statefulroute.cluster.resource_type import ResourceType
 
 _API_VERSION = "coordination.k8s.io/v1"
 
 #: client-go spreads the tries of those who wait over up to this part of the period more.
-JITTER = 1.2
+JITTER_FACTOR = 1.2
 
 
 _FORBIDDEN = 403
 
 
-class NoLeaseNamespaceError(ClusterError):
+class LeaseNamespaceNotFoundError(ClusterError):
     """The namespace that the Lease is to be in does not exist."""
 
 
@@ -51,15 +51,15 @@ class LeaseTimes:
     retry_period_seconds: float = 2.0
 
     def __post_init__(self) -> None:
-        if not self.duration_seconds > self.renew_deadline_seconds > self.retry_period_seconds * JITTER > 0:
+        if not self.duration_seconds > self.renew_deadline_seconds > self.retry_period_seconds * JITTER_FACTOR > 0:
             raise ValueError(
                 f"the lease duration ({self.duration_seconds:g} s) must be longer than the renew deadline "
-                f"({self.renew_deadline_seconds:g} s), and that longer than {JITTER:g} times the retry period "
+                f"({self.renew_deadline_seconds:g} s), and that longer than {JITTER_FACTOR:g} times the retry period "
                 f"({self.retry_period_seconds:g} s)"
             )
 
 
-class Record(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+class LeaderElectionRecord(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """What a Lease says: the spec's fields that matter here."""
 
     holder_identity: str = ""
@@ -72,11 +72,16 @@ class Record(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
 class StoredLease(msgspec.Struct, frozen=True, kw_only=True):
     """One version of a Lease."""
 
-    group: str
+    namespace: str
     """Its namespace."""
     name: str
     resource_version: int
-    record: Record
+    record: LeaderElectionRecord
+
+    @property
+    def partition(self) -> str:
+        """The key that caches group it by."""
+        return self.namespace
 
 
 class _Metadata(msgspec.Struct, rename="camel"):
@@ -100,9 +105,9 @@ class _Lease(msgspec.Struct):
     spec: _Record = msgspec.field(default_factory=_Record)
 
 
-def _make_lease(wire: _Lease) -> StoredLease:
-    spec, metadata = wire.spec, wire.metadata
-    record = Record(
+def _make_lease(lease: _Lease) -> StoredLease:
+    spec, metadata = lease.spec, lease.metadata
+    record = LeaderElectionRecord(
         spec.holder_identity or "",
         spec.lease_duration_seconds or 0,
         spec.acquire_time or "",
@@ -110,10 +115,10 @@ def _make_lease(wire: _Lease) -> StoredLease:
         spec.lease_transitions or 0,
     )
     version = int(metadata.resource_version)
-    return StoredLease(group=metadata.namespace, name=metadata.name, resource_version=version, record=record)
+    return StoredLease(namespace=metadata.namespace, name=metadata.name, resource_version=version, record=record)
 
 
-LEASES = Resource(f"/apis/{_API_VERSION}/leases", _Lease, _make_lease)
+LEASES = ResourceType(f"/apis/{_API_VERSION}/leases", _Lease, _make_lease)
 
 
 def new_identity() -> str:
@@ -144,7 +149,7 @@ class LeaseLock:
 
     Attributes:
         identity: the name of this process.
-        news: set when the holder has changed, or the Lease is gone.
+        holder_changed: set when the holder has changed, or the Lease is gone.
     """
 
     def __init__(  # noqa: PLR0913 - a Lease, who wants it, and two clocks
@@ -159,25 +164,25 @@ class LeaseLock:
         time_of_day: Clock = utc_now,
     ) -> None:
         self.identity = identity
-        self.news = asyncio.Event()
+        self.holder_changed = asyncio.Event()
         self._client = client
         self._namespace = namespace
         self._name = name
         self._times = times
         self._clock = clock
         self._time_of_day = time_of_day
-        self._collection = LEASES.within(namespace).path
-        one = LEASES.within(namespace, f"metadata.name={name}")
+        self._collection = LEASES.in_namespace(namespace).path
+        one = LEASES.in_namespace(namespace, f"metadata.name={name}")
         self._reflector = Reflector(client, one, times.duration_seconds)
-        self._reflector.cache.listen(self._changed)
-        self._seen = Record()
+        self._reflector.cache.listen(self._on_lease_change)
+        self._observed_record = LeaderElectionRecord()
         """The last record; that of a Lease that was deleted since still holds others off."""
-        self._seen_at = 0.0
-        self._may_be_ours = False
+        self._observed_time = 0.0
+        self._may_be_holder = False
         """Whether it was claimed, and not let go since: the answer to a claim may be lost, and the claim still hold."""
         self._was_read = asyncio.Event()
 
-    async def follow(self) -> None:
+    async def watch(self) -> None:
         """Watch the Lease until cancelled: who waits for it has it a moment after its release."""
         await self._was_read.wait()  # whoever may not read it is told so once, by `take`
         await self._reflector.run()
@@ -185,21 +190,21 @@ class LeaseLock:
     @property
     def holder(self) -> str:
         """Who holds the Lease, as far as is known; empty when nobody does."""
-        return self._seen.holder_identity
+        return self._observed_record.holder_identity
 
     @property
-    def is_ours(self) -> bool:
+    def is_holder(self) -> bool:
         """Whether this process holds the Lease, as far as is known."""
         return self._stored is not None and self.holder == self.identity
 
     @property
-    def free_in(self) -> float:
+    def seconds_until_free(self) -> float:
         """The seconds until another's record stops holding this process off; 0 or less when none does."""
         if self.holder in {"", self.identity}:
             return 0.0
-        return self._seen_at + self._seen.lease_duration_seconds - self._clock()
+        return self._observed_time + self._observed_record.lease_duration_seconds - self._clock()
 
-    async def take(self) -> float | None:
+    async def try_acquire_or_renew(self) -> float | None:
         """Take the Lease, or renew it, unless another holds it.
 
         Returns:
@@ -212,7 +217,7 @@ class LeaseLock:
             ClusterError: it was not taken, or it is not known whether it was.
         """
         try:
-            return await self._take()
+            return await self._try_acquire_or_renew()
         except APIError as error:
             if error.status != _FORBIDDEN:
                 raise
@@ -221,16 +226,16 @@ class LeaseLock:
                 f"bind the Role {self._name}-lease there to its account ({error.message})"
             ) from error
 
-    async def _take(self) -> float | None:
-        if not self.is_ours:
-            await self._look()
-        if self.free_in > 0:
+    async def _try_acquire_or_renew(self) -> float | None:
+        if not self.is_holder:
+            await self._read()
+        if self.seconds_until_free > 0:
             return None
         try:
-            return await self._claim()
+            return await self._write_claim()
         except (ConflictError, NotFoundError):  # what was known is no longer so
-            await self._look()
-        return None if self.free_in > 0 else await self._claim()
+            await self._read()
+        return None if self.seconds_until_free > 0 else await self._write_claim()
 
     async def release(self) -> bool:
         """Let the Lease go, if this process holds it: the next holder need not wait. All its writing must have ended.
@@ -241,37 +246,37 @@ class LeaseLock:
         Raises:
             ClusterError: it was not released, or it is not known whether it was.
         """
-        if not self._may_be_ours:
+        if not self._may_be_holder:
             return False
-        if not self.is_ours:
-            await self._look()
+        if not self.is_holder:
+            await self._read()
         try:
-            return await self._let_go()
+            return await self._try_release()
         except (ConflictError, NotFoundError):  # somebody has written into it, or it was a claim of our own
-            await self._look()
-            return await self._let_go()
+            await self._read()
+            return await self._try_release()
 
-    async def _let_go(self) -> bool:
-        if was_ours := self.is_ours:
+    async def _try_release(self) -> bool:
+        if was_ours := self.is_holder:
             now = _micro_time(self._time_of_day())
             await self._write({"holderIdentity": "", "leaseDurationSeconds": 1, "acquireTime": now, "renewTime": now})
-        self._may_be_ours = False
+        self._may_be_holder = False
         return was_ours
 
     @property
     def _stored(self) -> StoredLease | None:
         return self._reflector.get(self._namespace, self._name)
 
-    async def _look(self) -> None:
+    async def _read(self) -> None:
         """Read the Lease as it is now."""
         try:
-            self._take_in(await self._client.get(f"{self._collection}/{self._name}"))
+            self._observe(await self._client.get(f"{self._collection}/{self._name}"))
         except NotFoundError:
             self._was_read.set()
             if self._stored is not None:
                 self._reflector.forget(self._stored)
 
-    async def _claim(self) -> float:
+    async def _write_claim(self) -> float:
         """Write that this process holds the Lease, if it is still as it is known; gives when that was sent."""
         now, sent = _micro_time(self._time_of_day()), self._clock()
         claim = {
@@ -279,10 +284,10 @@ class LeaseLock:
             "leaseDurationSeconds": self._times.duration_seconds,
             "renewTime": now,
         }
-        self._may_be_ours = True
+        self._may_be_holder = True
         if self._stored is None:
             await self._create({**claim, "acquireTime": now, "leaseTransitions": 0})
-        elif self.is_ours:
+        elif self.is_holder:
             await self._write(claim)
         else:
             transitions = self._stored.record.lease_transitions + 1
@@ -293,9 +298,9 @@ class LeaseLock:
         metadata = {"name": self._name, "namespace": self._namespace}
         lease = {"apiVersion": _API_VERSION, "kind": "Lease", "metadata": metadata, "spec": spec}
         try:
-            self._take_in(await self._client.post(self._collection, msgspec.json.encode(lease)))
+            self._observe(await self._client.post(self._collection, msgspec.json.encode(lease)))
         except NotFoundError as error:
-            raise NoLeaseNamespaceError(
+            raise LeaseNamespaceNotFoundError(
                 f"namespace {self._namespace!r}, where the Lease {self._name!r} of the operators is to be, does not "
                 "exist: create it, or name another with --lease-namespace"
             ) from error
@@ -305,20 +310,20 @@ class LeaseLock:
             return
         change = {"metadata": {"resourceVersion": str(stored.resource_version)}, "spec": spec}
         path = f"{self._collection}/{self._name}"
-        self._take_in(await self._client.merge_patch(path, msgspec.json.encode(change)))
+        self._observe(await self._client.merge_patch(path, msgspec.json.encode(change)))
 
-    def _take_in(self, answer: bytes) -> None:
+    def _observe(self, answer: bytes) -> None:
         try:
             self._reflector.observe(LEASES.decode(answer))
         except ValueError as error:  # a proxy's page
             raise ClusterError(f"the answer is no Lease: {error}") from error
         self._was_read.set()
 
-    def _changed(self, old: StoredLease | None, new: StoredLease | None) -> None:
+    def _on_lease_change(self, old: StoredLease | None, new: StoredLease | None) -> None:
         """A listener of the cache, which knows of a change by the watch or by an answer, whichever comes first."""
-        if new is None or new.record != self._seen:
-            self._seen_at = self._clock()
+        if new is None or new.record != self._observed_record:
+            self._observed_time = self._clock()
         if new is None or old is None or new.record.holder_identity != self.holder:
-            self.news.set()
+            self.holder_changed.set()
         if new is not None:
-            self._seen = new.record
+            self._observed_record = new.record

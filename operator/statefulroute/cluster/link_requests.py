@@ -9,31 +9,31 @@ import msgspec
 
 from statefulroute.api.group import API_VERSION, POD_LINK
 from statefulroute.cluster.client import Client
+from statefulroute.cluster.codec import LINKS
 from statefulroute.cluster.errors import APIError, ClusterError, ConflictError, NotFoundError, UnreachableError
-from statefulroute.cluster.wire import LINKS
-from statefulroute.cluster.writes import pod_fields
+from statefulroute.cluster.writes import pod_patch
 from statefulroute.domain.errors import InvalidParameterError
 from statefulroute.domain.keys import RouteKey, link_name
 from statefulroute.domain.link import Link
 from statefulroute.domain.operations import Binding, Delete, Put
-from statefulroute.domain.times import rfc3339
+from statefulroute.domain.times import format_rfc3339
 
-_FIRST_WAIT_SECONDS, _LAST_WAIT_SECONDS, _DOUBLINGS = 0.005, 0.5, 12
+_INITIAL_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS, _MAX_DOUBLINGS = 0.005, 0.5, 12
 
 TOO_MANY_REQUESTS = 429
 _UNPROCESSABLE = 422
 
 #: What a proxy, or an API server without its store, answers: as if nobody had.
-_NOBODY_HOME = (502, 503, 504)
+_UNAVAILABLE_STATUSES = (502, 503, 504)
 
 
-class LinkCache(Protocol):
+class CachedLinks(Protocol):
     """A local copy of links, as a `Reflector` keeps it."""
 
-    def holds(self, service: str) -> bool:
+    def has_synced(self, route: str) -> bool:
         """Whether every link of a service is known: then one that is not known does not exist."""
 
-    def get(self, group: RouteKey, name: str) -> Link | None:
+    def get(self, route: RouteKey, name: str) -> Link | None:
         """A link as the copy knows it."""
 
     def observe(self, item: Link) -> None:
@@ -44,7 +44,7 @@ class LinkCache(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class LinkSnapshot:
     """A link before an operation; a cache's may be older than the operation."""
 
     link: Link | None
@@ -60,16 +60,16 @@ class LinkRequests:
         links: the cache.
     """
 
-    def __init__(self, client: Client, namespace: str, links: LinkCache | None = None) -> None:
+    def __init__(self, client: Client, namespace: str, links: CachedLinks | None = None) -> None:
         self._client = client
         self._namespace = namespace
         self._links = links
 
-    async def look(self, route: str, name: str) -> Seen:
+    async def get(self, route: str, name: str) -> LinkSnapshot:
         """The link as the cache knows it; where it does not, as the API server does."""
-        if self._links is None or not self._links.holds(route):
-            return Seen(await self.read(name), is_fresh=True)
-        return Seen(self._links.get(RouteKey(self._namespace, route), name), is_fresh=False)
+        if self._links is None or not self._links.has_synced(route):
+            return LinkSnapshot(await self.read(name), is_fresh=True)
+        return LinkSnapshot(self._links.get(RouteKey(self._namespace, route), name), is_fresh=False)
 
     async def read(self, name: str) -> Link | None:
         """The link as the API server has it; while it cannot be reached, it is asked again and again."""
@@ -80,9 +80,9 @@ class LinkRequests:
             except UnreachableError:
                 pass
             except APIError as error:
-                if error.status not in _NOBODY_HOME:
+                if error.status not in _UNAVAILABLE_STATUSES:
                     raise
-            await asyncio.sleep(wait_seconds(attempt))
+            await asyncio.sleep(backoff_seconds(attempt))
             attempt += 1
 
     async def _read_once(self, name: str) -> Link | None:
@@ -94,7 +94,7 @@ class LinkRequests:
             self._links.observe(link)
         return link
 
-    async def try_to_write(self, route: str, uid: str, link: Link | None, write: Put | Delete) -> ClusterError | None:
+    async def try_write(self, route: str, uid: str, link: Link | None, write: Put | Delete) -> ClusterError | None:
         """Write; gives the refusal where it is worth another try. UnreachableError: it may have been written."""
         try:
             await self._write(route, uid, link, write)
@@ -105,10 +105,10 @@ class LinkRequests:
                 raise
             return error
         except APIError as error:
-            if error.status in _NOBODY_HOME:
+            if error.status in _UNAVAILABLE_STATUSES:
                 return UnreachableError(str(error))
             if error.status != TOO_MANY_REQUESTS:
-                raise _translated(error) from error
+                raise _as_parameter_error(error) from error
             return error
         except UnreachableError as error:
             return error
@@ -144,8 +144,8 @@ class LinkRequests:
 
 def _spec(binding: Binding) -> dict[str, Any]:
     """A merge patch of a link's spec; null removes a field."""
-    renewed = rfc3339(binding.renew_time) if binding.renew_time else None
-    return {**pod_fields(binding.pod), "ttlSeconds": binding.ttl_seconds, "renewTime": renewed}
+    renewed = format_rfc3339(binding.renew_time) if binding.renew_time else None
+    return {**pod_patch(binding.pod), "ttlSeconds": binding.ttl_seconds, "renewTime": renewed}
 
 
 def _manifest(namespace: str, route: str, uid: str, name: str, binding: Binding) -> dict[str, Any]:
@@ -158,13 +158,13 @@ def _manifest(namespace: str, route: str, uid: str, name: str, binding: Binding)
     }
 
 
-def wait_seconds(attempt: int) -> float:
+def backoff_seconds(attempt: int) -> float:
     """Seconds before the next try, with jitter: many who lost to one do not come back at the same moment."""
-    longest = min(_FIRST_WAIT_SECONDS * 2 ** min(attempt, _DOUBLINGS), _LAST_WAIT_SECONDS)
+    longest = min(_INITIAL_BACKOFF_SECONDS * 2 ** min(attempt, _MAX_DOUBLINGS), _MAX_BACKOFF_SECONDS)
     return random.uniform(longest / 2, longest)  # noqa: S311 - no secret
 
 
-def _translated(error: APIError) -> Exception:
+def _as_parameter_error(error: APIError) -> Exception:
     """The API server's refusal of a value, as what it is to the caller."""
     if error.status == _UNPROCESSABLE:
         return InvalidParameterError(error.field or "the link", f"was refused: {error.message}")

@@ -10,7 +10,13 @@ from typing import TypeVar
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.clock import Clock, utc_now
 from statefulroute.cluster.errors import APIError, ClusterError, UnreachableError
-from statefulroute.cluster.link_requests import TOO_MANY_REQUESTS, LinkCache, LinkRequests, Seen, wait_seconds
+from statefulroute.cluster.link_requests import (
+    TOO_MANY_REQUESTS,
+    CachedLinks,
+    LinkRequests,
+    LinkSnapshot,
+    backoff_seconds,
+)
 from statefulroute.domain.errors import ContendedError, DeadlineExceededError
 from statefulroute.domain.keys import PodKey, link_name
 from statefulroute.domain.link import Link, expire_time
@@ -19,7 +25,7 @@ from statefulroute.domain.operations import (
     Delete,
     Put,
     Step,
-    alive,
+    active_link,
     find_holder,
     remove_link,
     remove_link_if_bound_to,
@@ -28,21 +34,21 @@ from statefulroute.domain.operations import (
     set_link_if_absent,
     try_set_link,
 )
-from statefulroute.domain.parameters import (
-    checked_grace_seconds,
-    checked_pod,
-    checked_route,
-    checked_ttl_seconds,
-    checked_uid,
+from statefulroute.domain.validation import (
+    validate_grace_seconds,
+    validate_pod,
+    validate_route,
+    validate_ttl_seconds,
+    validate_uid,
 )
 
 A = TypeVar("A")
 
 #: How often an operation is tried before it gives up: each try fails only when somebody else's succeeded.
-_TRIES = 12
+_MAX_ATTEMPTS = 12
 
 #: Requests of one batch under way at the same time.
-_BATCH_AT_A_TIME = 16
+_MAX_PARALLEL_READS = 16
 
 
 class LinkStore:
@@ -65,7 +71,7 @@ class LinkStore:
         client: Client,
         namespace: str,
         *,
-        links: LinkCache | None = None,
+        links: CachedLinks | None = None,
         clock: Clock = utc_now,
         deadline_seconds: float = 10.0,
     ) -> None:
@@ -87,25 +93,25 @@ class LinkStore:
             DeadlineExceededError: no answer came in time.
             ClusterError: the API server did not answer, or with an error.
         """
-        name = _name(route, uid)
+        name = _checked_link_name(route, uid)
         async with self._deadline():
-            link = await self._requests.read(name) if fresh else (await self._requests.look(route, name)).link
-            return alive(link, self._clock())
+            link = await self._requests.read(name) if fresh else (await self._requests.get(route, name)).link
+            return active_link(link, self._clock())
 
     async def set(self, route: str, uid: str, pod: PodKey, *, ttl_seconds: int | None = None) -> PodKey | None:
         """Force the binding; gives the pod that held the uid before, or None. Raises as `get` does."""
-        rule = partial(set_link, pod=checked_pod(pod), ttl_seconds=checked_ttl_seconds(ttl_seconds))
-        return await self._carry_out(route, uid, rule)
+        rule = partial(set_link, pod=validate_pod(pod), ttl_seconds=validate_ttl_seconds(ttl_seconds))
+        return await self._execute(route, uid, rule)
 
     async def try_set(self, route: str, uid: str, pod: PodKey, *, ttl_seconds: int | None = None) -> Attempt:
         """Bind, unless there is a persistent link to another pod. Raises as `get` does."""
-        rule = partial(try_set_link, pod=checked_pod(pod), ttl_seconds=checked_ttl_seconds(ttl_seconds))
-        return await self._carry_out(route, uid, rule)
+        rule = partial(try_set_link, pod=validate_pod(pod), ttl_seconds=validate_ttl_seconds(ttl_seconds))
+        return await self._execute(route, uid, rule)
 
     async def set_if_absent(self, route: str, uid: str, pod: PodKey, *, ttl_seconds: int | None = None) -> PodKey:
         """Bind, unless there is a link; gives the pod that holds the uid then. Raises as `get` does."""
-        rule = partial(set_link_if_absent, pod=checked_pod(pod), ttl_seconds=checked_ttl_seconds(ttl_seconds))
-        return await self._carry_out(route, uid, rule)
+        rule = partial(set_link_if_absent, pod=validate_pod(pod), ttl_seconds=validate_ttl_seconds(ttl_seconds))
+        return await self._execute(route, uid, rule)
 
     async def compute_if_absent(
         self, route: str, uid: str, choose: Callable[[], Awaitable[PodKey]], *, ttl_seconds: int | None = None
@@ -121,16 +127,16 @@ class LinkStore:
             choose: chooses the pod; called only where there is no link. What it raises, this raises.
             ttl_seconds: how long the link lives; None is persistent.
         """
-        key = (checked_route(route), checked_uid(uid))
-        ttl_seconds = checked_ttl_seconds(ttl_seconds)
+        key = (validate_route(route), validate_uid(uid))
+        ttl_seconds = validate_ttl_seconds(ttl_seconds)
         flight = self._flights.get(key)
         if flight is None:
             flight = asyncio.create_task(self._compute(route, uid, choose, ttl_seconds))
             self._flights[key] = flight
-            flight.add_done_callback(partial(self._land, key))
+            flight.add_done_callback(partial(self._end_flight, key))
         return await asyncio.shield(flight)  # a caller that gives up leaves the others their answer
 
-    def _land(self, key: tuple[str, str], flight: asyncio.Task[PodKey]) -> None:
+    def _end_flight(self, key: tuple[str, str], flight: asyncio.Task[PodKey]) -> None:
         self._flights.pop(key, None)
         if not flight.cancelled():
             flight.exception()  # where every caller has given up, there is nobody left to be told
@@ -139,27 +145,27 @@ class LinkStore:
         self, route: str, uid: str, choose: Callable[[], Awaitable[PodKey]], ttl_seconds: int | None
     ) -> PodKey:
         async with self._deadline():
-            seen = await self._requests.look(route, _name(route, uid))
-        if find_holder(seen.link, self._clock()).answer is not None:
+            seen = await self._requests.get(route, _checked_link_name(route, uid))
+        if find_holder(seen.link, self._clock()).result is not None:
             # A cache may know a holder that is no more: it is not bound anew, only a choice is.
-            holder = await self._carry_out(route, uid, find_holder, seen)
+            holder = await self._execute(route, uid, find_holder, seen)
             if holder is not None:
                 return holder
-        rule = partial(set_link_if_absent, pod=checked_pod(await choose()), ttl_seconds=ttl_seconds)
-        return await self._carry_out(route, uid, rule, seen)
+        rule = partial(set_link_if_absent, pod=validate_pod(await choose()), ttl_seconds=ttl_seconds)
+        return await self._execute(route, uid, rule, seen)
 
     async def remove(self, route: str, uid: str, *, grace_seconds: int | None = None) -> bool:
         """Remove the link, at once or after a grace; gives whether there was one. Raises as `get` does."""
-        return await self._carry_out(
-            route, uid, partial(remove_link, grace_seconds=checked_grace_seconds(grace_seconds))
+        return await self._execute(
+            route, uid, partial(remove_link, grace_seconds=validate_grace_seconds(grace_seconds))
         )
 
     async def remove_if_linked_to(self, route: str, uid: str, pod: PodKey) -> bool:
         """Remove the link if it is bound to that very pod; gives whether it was. Raises as `get` does."""
-        return await self._carry_out(route, uid, partial(remove_link_if_bound_to, pod=checked_pod(pod)))
+        return await self._execute(route, uid, partial(remove_link_if_bound_to, pod=validate_pod(pod)))
 
-    async def carry_out(
-        self, route: str, uid: str, rule: Callable[[Link | None, datetime], Step[A]], *, expect_none: bool = False
+    async def execute(
+        self, route: str, uid: str, rule: Callable[[Link | None, datetime], Step[A]], *, expect_absent: bool = False
     ) -> A:
         """Any other rule of the domain. Raises as `get` does.
 
@@ -167,27 +173,27 @@ class LinkStore:
             route: the name of the StatefulRoute.
             uid: whom the link binds.
             rule: what to write, given the link and the time.
-            expect_none: there is hardly a link: try to create it before looking.
+            expect_absent: there is hardly a link: try to create it before looking.
         """
-        return await self._carry_out(route, uid, rule, Seen(None, is_fresh=False) if expect_none else None)
+        return await self._execute(route, uid, rule, LinkSnapshot(None, is_fresh=False) if expect_absent else None)
 
     async def renew(self, route: str, uid: str) -> bool:
         """Have a temporary link live on from now; gives whether there is a link. Raises as `get` does.
 
         Written only when less than half of its time is left, so it may be called at every use.
         """
-        return await self._carry_out(route, uid, renew_link)
+        return await self._execute(route, uid, renew_link)
 
     async def links_of(self, uid: str, routes: Iterable[str]) -> dict[str, PodKey]:
         """Where a uid is bound: the pod of each of the given routes that holds it. Raises as `get` does."""
-        uid = checked_uid(uid)
-        found = await self._gather({route: partial(self.get, route, uid) for route in map(checked_route, routes)})
+        uid = validate_uid(uid)
+        found = await self._gather({route: partial(self.get, route, uid) for route in map(validate_route, routes)})
         return {route: link.pod for route, link in found.items() if link and link.pod is not None}
 
     async def get_all(self, route: str, uids: Iterable[str], *, fresh: bool = False) -> dict[str, Link | None]:
         """The link of each of the given uids, or None. Takes and raises as `get` does."""
-        route = checked_route(route)
-        return await self._gather({uid: partial(self.get, route, uid, fresh=fresh) for uid in map(checked_uid, uids)})
+        route = validate_route(route)
+        return await self._gather({uid: partial(self.get, route, uid, fresh=fresh) for uid in map(validate_uid, uids)})
 
     async def batch_get(self, route: str, uids: Iterable[str]) -> dict[PodKey, list[str]]:
         """Which of the given uids each pod of a route holds; unbound ones are left out. Raises as `get` does."""
@@ -200,7 +206,7 @@ class LinkStore:
 
     async def _gather(self, reads: dict[str, Callable[[], Awaitable[Link | None]]]) -> dict[str, Link | None]:
         """Some reads at a time; the first error ends them all."""
-        limit = asyncio.Semaphore(_BATCH_AT_A_TIME)
+        limit = asyncio.Semaphore(_MAX_PARALLEL_READS)
 
         async def read(one: Callable[[], Awaitable[Link | None]]) -> Link | None:
             async with limit:
@@ -213,39 +219,39 @@ class LinkStore:
             raise errors.exceptions[0] from None
         return {key: task.result() for key, task in tasks.items()}
 
-    async def _carry_out(
-        self, route: str, uid: str, rule: Callable[[Link | None, datetime], Step[A]], seen: Seen | None = None
+    async def _execute(
+        self, route: str, uid: str, rule: Callable[[Link | None, datetime], Step[A]], seen: LinkSnapshot | None = None
     ) -> A:
         """Ask the rule what to write, and write it on the condition that nothing has changed; else ask again.
 
         While the API server cannot be reached, it is tried again until the deadline.
         """
-        name = _name(route, uid)
+        name = _checked_link_name(route, uid)
         refusal: ClusterError | None = None
         unsure: Step[A] | None = None
         attempt = unanswered = 0
         async with self._deadline():
-            seen = seen or await self._requests.look(route, name)
-            while attempt < _TRIES:
-                if unsure is not None and _is_done(unsure.write, seen.link):
-                    return unsure.answer
+            seen = seen or await self._requests.get(route, name)
+            while attempt < _MAX_ATTEMPTS:
+                if unsure is not None and _is_written(unsure.write, seen.link):
+                    return unsure.result
                 step = rule(seen.link, self._clock())
                 if step.write is None and seen.is_fresh:
-                    return step.answer
+                    return step.result
                 if step.write is not None:
                     attempt += 1
                     # What is written into a link that is being deleted goes with it.
-                    if not (seen.link and seen.link.deleting):
-                        refusal = await self._requests.try_to_write(route, uid, seen.link, step.write)
+                    if not (seen.link and seen.link.is_deleting):
+                        refusal = await self._requests.try_write(route, uid, seen.link, step.write)
                         if refusal is None:
-                            return step.answer
+                            return step.result
                         if isinstance(refusal, UnreachableError):  # it is seen later whether it was written
                             unsure, attempt, unanswered = step, attempt - 1, unanswered + 1
-                    await asyncio.sleep(wait_seconds(attempt + unanswered - 1))
-                seen = Seen(await self._requests.read(name), is_fresh=True)
+                    await asyncio.sleep(backoff_seconds(attempt + unanswered - 1))
+                seen = LinkSnapshot(await self._requests.read(name), is_fresh=True)
         if isinstance(refusal, APIError) and refusal.status == TOO_MANY_REQUESTS:
             raise refusal
-        raise ContendedError(f"the link {name!r} was changed by others {_TRIES} times in a row: try again")
+        raise ContendedError(f"the link {name!r} was changed by others {_MAX_ATTEMPTS} times in a row: try again")
 
     @asynccontextmanager
     async def _deadline(self) -> AsyncIterator[None]:
@@ -256,12 +262,12 @@ class LinkStore:
             raise DeadlineExceededError(f"the API server did not answer within {self._deadline_seconds:g} s") from error
 
 
-def _name(route: str, uid: str) -> str:
+def _checked_link_name(route: str, uid: str) -> str:
     """The name of a uid's link, once both are known to be able to stand in one."""
-    return link_name(checked_route(route), checked_uid(uid))
+    return link_name(validate_route(route), validate_uid(uid))
 
 
-def _is_done(write: Put | Delete | None, link: Link | None) -> bool:
+def _is_written(write: Put | Delete | None, link: Link | None) -> bool:
     """Whether the link is as this write would have made it."""
     match write:
         case Delete():

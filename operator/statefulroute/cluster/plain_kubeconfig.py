@@ -15,8 +15,8 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 import yaml
 
+from statefulroute.cluster.api_server import Connection, Credentials
 from statefulroute.cluster.errors import NotConnectedError
-from statefulroute.cluster.server import Connection, Credentials
 from statefulroute.cluster.service_account import TokenFile
 
 
@@ -85,30 +85,30 @@ def plain_connection(path: Path, context: str | None = None) -> Connection | Non
         context: the context to use; the current one unless given.
     """
     try:
-        return _Chosen.read(path.expanduser(), context).connection()
+        return _SelectedContext.read(path.expanduser(), context).connection()
     # What a file may hold is of any kind: broken YAML, other types, no Base64, no certificate, a file that is absent.
     except (LookupError, OSError, ValueError, yaml.YAMLError, NotConnectedError):
         return None
 
 
 @dataclass(frozen=True, slots=True)
-class _Chosen:
+class _SelectedContext:
     """What the chosen context names."""
 
-    folder: Path
+    directory: Path
     cluster: _Cluster
     user: _User
     namespace: str
 
     @classmethod
-    def read(cls, path: Path, context: str | None) -> "_Chosen":
+    def read(cls, path: Path, context: str | None) -> "_SelectedContext":
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it was built
         content = yaml.load(path.read_text(encoding="utf-8"), loader)  # noqa: S506 - both loaders are safe
         whole = msgspec.convert(content, _Kubeconfig)
         chosen = _find(whole.contexts, context or whole.current_context).context
         user = _find(whole.users or (), chosen.user).user if chosen.user else None
         return cls(
-            folder=path.parent,
+            directory=path.parent,
             cluster=_find(whole.clusters, chosen.cluster).cluster,
             user=msgspec.convert(user or {}, _User),
             namespace=chosen.namespace or "default",
@@ -120,7 +120,7 @@ class _Chosen:
         return Connection(
             server=self.cluster.server.rstrip("/"),
             tls=self._tls(),
-            authority=self._authority_file(),
+            ca_file=self._ca_file(),
             credentials=self._credentials(),
             server_name=self.cluster.tls_server_name or None,
             proxy=self.cluster.proxy_url or None,
@@ -143,29 +143,29 @@ class _Chosen:
                 tls.load_cert_chain(pair.name)
         return tls
 
-    def _authority_file(self) -> Path | None:
+    def _ca_file(self) -> Path | None:
         cluster = self.cluster
         named = cluster.certificate_authority if not cluster.certificate_authority_data else ""
-        return self.folder / named if named else None
+        return self.directory / named if named else None
 
     def _pem(self, file: str, data: str) -> bytes:
         """What stands in a field's data, or else in the file that it names; paths are relative to the kubeconfig."""
-        return b64decode(data) if data else (self.folder / file).read_bytes() if file else b""
+        return b64decode(data) if data else (self.directory / file).read_bytes() if file else b""
 
     def _credentials(self) -> Credentials | None:
         user = self.user
         if user.token_file:  # wins over the token, as kubectl says
-            return TokenFile(self.folder / user.token_file)
+            return TokenFile(self.directory / user.token_file)
         if user.token:
-            return _Fixed(f"Bearer {user.token.strip()}")
+            return _StaticCredentials(f"Bearer {user.token.strip()}")
         if user.username:
             pair = b64encode(f"{user.username}:{user.password}".encode()).decode()
-            return _Fixed(f"Basic {pair}")
+            return _StaticCredentials(f"Basic {pair}")
         return None
 
 
 @dataclass(frozen=True, slots=True)
-class _Fixed:
+class _StaticCredentials:
     """Credentials that stay as they are."""
 
     header: str
@@ -173,7 +173,7 @@ class _Fixed:
     async def authorization(self) -> str:
         return self.header
 
-    async def renewed(self) -> str:
+    async def refresh(self) -> str:
         return self.header
 
 

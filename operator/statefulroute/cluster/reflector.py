@@ -13,22 +13,22 @@ import structlog
 from statefulroute.cluster.cache import Cache, Cached
 from statefulroute.cluster.client import Client, Status
 from statefulroute.cluster.errors import ClusterError, GoneError
-from statefulroute.cluster.resource import Page, Resource
+from statefulroute.cluster.resource_type import Page, ResourceType
 
 T = TypeVar("T", bound=Cached)
 
 log = structlog.get_logger(__name__)
 
 #: Objects a page: larger pages cost memory, smaller ones time.
-_PAGE = 2_000
+_PAGE_SIZE = 2_000
 
 #: How many of them are taken in before others have their turn.
-_PART = 500
+_YIELD_EVERY = 500
 
 #: The API server ends a watch after a time of our choice; spread, so that many watches do not end together.
-_WATCH_SECONDS = (300, 600)
+_WATCH_TIMEOUT_SECONDS = (300, 600)
 
-_FIRST_BACKOFF_SECONDS, _LAST_BACKOFF_SECONDS = 0.05, 30.0
+_INITIAL_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS = 0.05, 30.0
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -55,7 +55,7 @@ class Reflector(Generic[T]):
     Args:
         client: how to reach the API server.
         resource: the kind.
-        last_backoff_seconds: how long it waits at the most before it asks an API server again that does not answer;
+        max_backoff_seconds: how long it waits at the most before it asks an API server again that does not answer;
             None is half a minute.
         cache: where the objects go; several reflectors may share one, each for a namespace of its own. None is a new
             one.
@@ -64,30 +64,30 @@ class Reflector(Generic[T]):
         cache: what the API server held a moment ago.
         synced: set once the first list is complete.
         path: where the API server lists the kind.
-        heard_at: when there was news last: a list, an event or a bookmark; in monotonic seconds. Before the first,
-            when it was made.
-        alive_at: when it last showed that it is at work: by news, or by an attempt that failed.
+        last_update_at: when the last list, event or bookmark came, in monotonic seconds; before the first, when the
+            reflector was made.
+        last_activity_at: when it last showed that it is at work: by news, or by an attempt that failed.
         restarts: how often a watch or a list broke off, or could not begin, and was begun anew.
     """
 
     def __init__(
         self,
         client: Client,
-        resource: Resource[T],
-        last_backoff_seconds: float | None = None,
+        resource: ResourceType[T],
+        max_backoff_seconds: float | None = None,
         cache: Cache[T] | None = None,
     ) -> None:
         self.cache: Cache[T] = Cache() if cache is None else cache
         self.synced = asyncio.Event()
         self.path = resource.path
-        self.heard_at = self.alive_at = time.monotonic()
+        self.last_update_at = self.last_activity_at = time.monotonic()
         self.restarts = 0
         self._client = client
         self._resource = resource
-        self._last_backoff_seconds = last_backoff_seconds
+        self._max_backoff_seconds = max_backoff_seconds
         self._resource_version = 0
         """Up to where the watch has told everything; 0 asks for a list."""
-        self._backoff = _FIRST_BACKOFF_SECONDS
+        self._backoff = _INITIAL_BACKOFF_SECONDS
 
     def observe(self, item: T) -> None:
         """Take in the API server's answer to a write of our own, ahead of the watch.
@@ -97,21 +97,21 @@ class Reflector(Generic[T]):
         if item.resource_version > self._resource_version:
             self.cache.put(item)
 
-    def covers(self, group: Hashable) -> bool:
+    def covers(self, partition: Hashable) -> bool:
         """Whether the objects of a group are this reflector's: another's may be in the same cache."""
-        return self._resource.covers(group)
+        return self._resource.covers(partition)
 
-    def holds(self, _: object) -> bool:
+    def has_synced(self, _: object) -> bool:
         """Whether every object is known: then one that is not known does not exist."""
         return self.synced.is_set()
 
-    def get(self, group: Hashable, name: str) -> T | None:
+    def get(self, partition: Hashable, name: str) -> T | None:
         """The object as the cache knows it, or None."""
-        return self.cache.get(group, name)
+        return self.cache.get(partition, name)
 
     def forget(self, item: T) -> None:
         """Take in that a version of an object was deleted by us, ahead of the watch."""
-        self.cache.drop(item.group, item.name, item.resource_version)
+        self.cache.delete(item.partition, item.name, item.resource_version)
 
     async def run(self) -> None:
         """List and watch until cancelled; whatever goes wrong is logged and tried again."""
@@ -132,9 +132,9 @@ class Reflector(Generic[T]):
                 # A cache that nobody keeps up to date any more would be worse, and nobody would see it.
                 log.exception("an unexpected error: trying again", resource=self._resource.path)
             self.restarts += 1
-            self.alive_at = time.monotonic()
+            self.last_activity_at = time.monotonic()
             await asyncio.sleep(random.uniform(self._backoff / 2, self._backoff))  # noqa: S311 - no secret
-            self._backoff = min(self._backoff * 2, self._last_backoff_seconds or _LAST_BACKOFF_SECONDS)
+            self._backoff = min(self._backoff * 2, self._max_backoff_seconds or _MAX_BACKOFF_SECONDS)
 
     async def _list(self) -> None:
         """Take in every object, page by page; then forget the ones that are gone."""
@@ -144,23 +144,23 @@ class Reflector(Generic[T]):
             async for page in pages:
                 moment = moment or page.resource_version
                 for number, item in enumerate(page.items, 1):
-                    listed.add((item.group, item.name))
+                    listed.add((item.partition, item.name))
                     self.cache.put(item)
-                    if number % _PART == 0:
+                    if number % _YIELD_EVERY == 0:
                         await asyncio.sleep(0)  # others have their turn
         for group, name in [key for key in self.cache if key not in listed and self.covers(key[0])]:
-            self.cache.drop(group, name, moment)  # unless our own write made it after that moment
+            self.cache.delete(group, name, moment)  # unless our own write made it after that moment
         self._resource_version = moment
 
     async def _pages(self) -> AsyncGenerator[Page[T], None]:
         """Every page: while one is taken in, the API server makes the next, which takes it longer."""
-        asked = asyncio.create_task(self._page(""))
+        asked = asyncio.create_task(self._get_page(""))
         try:
             while True:
                 data = await asked
-                self._has_heard()
-                if rest := self._resource.rest_of(data):
-                    asked = asyncio.create_task(self._page(rest))
+                self._record_update()
+                if rest := self._resource.continue_token(data):
+                    asked = asyncio.create_task(self._get_page(rest))
                     await asyncio.sleep(0)  # for it to be sent
                 yield self._resource.decode_page(data)
                 if not rest:
@@ -168,30 +168,32 @@ class Reflector(Generic[T]):
         finally:
             asked.cancel()
 
-    async def _page(self, rest: str) -> bytes:
-        params = {**self._resource.selection, "limit": str(_PAGE)} | ({"continue": rest} if rest else {})
+    async def _get_page(self, continue_token: str) -> bytes:
+        params = {**self._resource.selector_params, "limit": str(_PAGE_SIZE)} | (
+            {"continue": continue_token} if continue_token else {}
+        )
         return await self._client.get(self._resource.path, params)
 
     async def _watch(self) -> bool:
         """Take in events until the watch ends; gives whether there was any."""
         told = False
         params = {
-            **self._resource.selection,
+            **self._resource.selector_params,
             "allowWatchBookmarks": "true",
             "resourceVersion": str(self._resource_version),
-            "timeoutSeconds": str(random.randint(*_WATCH_SECONDS)),  # noqa: S311 - no secret
+            "timeoutSeconds": str(random.randint(*_WATCH_TIMEOUT_SECONDS)),  # noqa: S311 - no secret
         }
         async with self._client.watch(self._resource.path, params) as lines:
             async for line in lines:
-                self._take(_event.decode(line))
-                self._has_heard()
-                told, self._backoff = True, _FIRST_BACKOFF_SECONDS
+                self._handle_event(_event.decode(line))
+                self._record_update()
+                told, self._backoff = True, _INITIAL_BACKOFF_SECONDS
         return told
 
-    def _has_heard(self) -> None:
-        self.heard_at = self.alive_at = time.monotonic()
+    def _record_update(self) -> None:
+        self.last_update_at = self.last_activity_at = time.monotonic()
 
-    def _take(self, event: _Event) -> None:
+    def _handle_event(self, event: _Event) -> None:
         match event.type:
             case "BOOKMARK":
                 self._resource_version = int(_bookmark.decode(event.object).metadata.resource_version)
@@ -203,6 +205,6 @@ class Reflector(Generic[T]):
                     return
                 self._resource_version = item.resource_version
                 if kind == "DELETED":
-                    self.cache.drop(item.group, item.name, item.resource_version)
+                    self.cache.delete(item.partition, item.name, item.resource_version)
                 else:
                     self.cache.put(item)

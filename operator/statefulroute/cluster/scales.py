@@ -125,7 +125,7 @@ class ScaleReader:
             answer = await self._get(root, root, None)
         except NotFoundError as error:
             raise unknown from error
-        resources = _decoded(_resources, answer, root, "a list of kinds").resources or ()
+        resources = _decode(_resources, answer, root, "a list of kinds").resources or ()
         scales = {each.name.removesuffix("/scale") for each in resources if each.name.endswith("/scale")}
         named = [each for each in resources if each.kind == kind and "/" not in each.name]
         if not named:
@@ -210,7 +210,7 @@ _resources = msgspec.json.Decoder(_Resources)
 _scales = msgspec.json.Decoder(_Scale)
 
 
-def _decoded(decoder: "msgspec.json.Decoder[T]", answer: bytes, path: str, what: str) -> T:
+def _decode(decoder: "msgspec.json.Decoder[T]", answer: bytes, path: str, what: str) -> T:
     try:
         return decoder.decode(answer)
     except ValueError as error:  # a proxy's page
@@ -218,7 +218,7 @@ def _decoded(decoder: "msgspec.json.Decoder[T]", answer: bytes, path: str, what:
 
 
 def _scale(answer: bytes, path: str, workload: str) -> Scale:
-    wire = _decoded(_scales, answer, f"{path}/scale", "a scale")
+    wire = _decode(_scales, answer, f"{path}/scale", "a scale")
     try:
         selector = Selector.parse(wire.status.selector)
     except ValueError as error:

@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from statefulroute.cluster.api_server import Connection
 from statefulroute.cluster.errors import NotConnectedError
-from statefulroute.cluster.server import Connection
 
 #: Where the kubelet puts the account of a pod.
-FOLDER = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+SERVICE_ACCOUNT_DIRECTORY = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 #: The kubelet renews a token long before it ends; client-go, too, keeps one for a minute.
-_KEPT_SECONDS = 60.0
+_CACHE_SECONDS = 60.0
 
 
 class TokenFile:
@@ -38,9 +38,9 @@ class TokenFile:
         Raises:
             NotConnectedError: the token cannot be read.
         """
-        return self._header if self._clock() - self._read_at < _KEPT_SECONDS else await self.renewed()
+        return self._header if self._clock() - self._read_at < _CACHE_SECONDS else await self.refresh()
 
-    async def renewed(self) -> str:
+    async def refresh(self) -> str:
         """The header with the token that the file holds now.
 
         Raises:
@@ -64,24 +64,24 @@ def is_in_cluster() -> bool:
     return "KUBERNETES_SERVICE_HOST" in os.environ
 
 
-def in_cluster(folder: Path | None = None) -> Connection:
+def in_cluster_connection(directory: Path | None = None) -> Connection:
     """The API server of the cluster that this pod is in.
 
     Args:
-        folder: where the account's files are; the kubelet's own unless given.
+        directory: where the account's files are; the kubelet's own unless given.
 
     Raises:
         NotConnectedError: the account has no token.
         KeyError: Kubernetes has not said the API server's port.
         OSError: the account has no certificate to trust, or it is none.
     """
-    folder = folder or FOLDER
+    directory = directory or SERVICE_ACCOUNT_DIRECTORY
     host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
-    namespace = folder / "namespace"
+    namespace = directory / "namespace"
     return Connection(
         server=f"https://{f'[{host}]' if ':' in host else host}:{port}",
-        tls=ssl.create_default_context(cafile=folder / "ca.crt"),
-        authority=folder / "ca.crt",
-        credentials=TokenFile(folder / "token"),
+        tls=ssl.create_default_context(cafile=directory / "ca.crt"),
+        ca_file=directory / "ca.crt",
+        credentials=TokenFile(directory / "token"),
         namespace=(namespace.read_text(encoding="utf-8").strip() if namespace.exists() else "") or "default",
     )

@@ -8,11 +8,11 @@ import structlog
 from statefulroute.api.vocabulary import RouteReason
 from statefulroute.cluster.cache import Cache
 from statefulroute.cluster.client import Client
+from statefulroute.cluster.codec import parse_workload_annotations
 from statefulroute.cluster.errors import APIError, ClusterError, NotFoundError
 from statefulroute.cluster.scales import ForbiddenError, NotScalableError, ScaleReader
-from statefulroute.cluster.wire import workload_notes
 from statefulroute.domain.keys import WorkloadKey
-from statefulroute.domain.route import Missing, Route, Workload, WorkloadNotes
+from statefulroute.domain.route import MissingWorkload, Route, Workload, WorkloadAnnotations
 
 log = structlog.get_logger(__name__)
 
@@ -22,7 +22,7 @@ STATEFUL_SET = ("apps/v1", "StatefulSet")
 _INTERNAL_ERROR = 500
 
 #: Called when something else may be found of a workload than before.
-Listener = Callable[[WorkloadKey], None]
+WorkloadListener = Callable[[WorkloadKey], None]
 
 
 class _Metadata(msgspec.Struct):
@@ -51,25 +51,25 @@ class Workloads:
         self._client = client
         self._stateful_sets = stateful_sets
         self._scales = ScaleReader(client)
-        self._read: dict[WorkloadKey, Workload | Missing] = {}
-        self._notes: dict[WorkloadKey, WorkloadNotes] = {}
+        self._read: dict[WorkloadKey, Workload | MissingWorkload] = {}
+        self._annotations: dict[WorkloadKey, WorkloadAnnotations] = {}
         """What is known to stand noted on those that are not watched."""
-        self._listeners: list[Listener] = []
+        self._listeners: list[WorkloadListener] = []
         stateful_sets.listen(self._stateful_set_changed)
 
-    def listen(self, listener: Listener) -> None:
+    def listen(self, listener: WorkloadListener) -> None:
         """Have a function called when something else may be found of a workload than before. It must not raise."""
         self._listeners.append(listener)
 
-    def watches(self, route: Route) -> bool:
+    def is_watched(self, route: Route) -> bool:
         """Whether every change of a route's workload is announced."""
         return _is_watched(route.workload_key)
 
-    def find(self, route: Route) -> Workload | Missing | None:
+    def get(self, route: Route) -> Workload | MissingWorkload | None:
         """A route's workload, or why there is none that can be routed to; None before it was read."""
         key = route.workload_key
         if _is_watched(key):
-            return self._stateful_sets.get(key.namespace, key.name) or route.lacks_workload()
+            return self._stateful_sets.get(key.namespace, key.name) or route.workload_not_found()
         return self._read.get(key)
 
     async def refresh(self, route: Route) -> None:
@@ -83,25 +83,25 @@ class Workloads:
             return
         before = self._read.get(key)
         try:
-            found: Workload | Missing = await self._fetch(key)
+            found: Workload | MissingWorkload = await self._read_scale(key)
         except NotFoundError:
-            found = route.lacks_workload()
+            found = route.workload_not_found()
         except ClusterError as error:
-            obstacle = None if isinstance(before, Workload) else _obstacle(key, error)
+            obstacle = None if isinstance(before, Workload) else _lasting_problem(key, error)
             if obstacle is None:
                 log.warning("a workload was not read: trying again", workload=key, error=str(error))
                 return
             found = obstacle
         self._read[key] = found
         if found != before:
-            self._tell(key)
+            self._notify(key)
 
     def forget(self, route: Route) -> None:
         """A route is gone or has another workload now; where one is shared, it is read anew."""
         self._read.pop(route.workload_key, None)
-        self._notes.pop(route.workload_key, None)
+        self._annotations.pop(route.workload_key, None)
 
-    async def notes(self, route: Route, workload: Workload) -> WorkloadNotes:
+    async def annotations(self, route: Route, workload: Workload) -> WorkloadAnnotations:
         """What stands noted on a route's workload.
 
         Raises:
@@ -109,41 +109,41 @@ class Workloads:
         """
         key = route.workload_key
         if _is_watched(key):
-            return workload.notes
-        if key not in self._notes:
+            return workload.annotations
+        if key not in self._annotations:
             noted = _annotated.decode(await self._client.get(await self._path(key)))
-            self._notes[key] = workload_notes(noted.metadata.annotations or {})
-        return self._notes[key]
+            self._annotations[key] = parse_workload_annotations(noted.metadata.annotations or {})
+        return self._annotations[key]
 
-    async def note(self, route: Route, annotations: Mapping[str, str | None]) -> None:
+    async def annotate(self, route: Route, annotations: Mapping[str, str | None]) -> None:
         """Write annotations on a route's workload; None removes one.
 
         Raises:
             ClusterError: they were not written, or it is not known whether they were.
         """
         key = route.workload_key
-        self._notes.pop(key, None)
+        self._annotations.pop(key, None)
         body = msgspec.json.encode({"metadata": {"annotations": annotations}})
         noted = _annotated.decode(await self._client.merge_patch(await self._path(key), body))
         if not _is_watched(key):
-            self._notes[key] = workload_notes(noted.metadata.annotations or {})
+            self._annotations[key] = parse_workload_annotations(noted.metadata.annotations or {})
 
-    async def release(self, route: Route, workload: Workload, names: Iterable[str]) -> None:
+    async def remove_annotations(self, route: Route, workload: Workload, names: Iterable[str]) -> None:
         """Remove our annotations from a route's workload, if there are any.
 
         Raises:
             ClusterError: they were not removed, or it is not known whether they were.
         """
-        if await self.notes(route, workload) != WorkloadNotes():
-            await self.note(route, dict.fromkeys(names))
+        if await self.annotations(route, workload) != WorkloadAnnotations():
+            await self.annotate(route, dict.fromkeys(names))
 
     async def _path(self, key: WorkloadKey) -> str:
         return await self._scales.path(key.namespace, key.api_version, key.kind, key.name)
 
-    async def _fetch(self, key: WorkloadKey) -> Workload:
+    async def _read_scale(self, key: WorkloadKey) -> Workload:
         scale = await self._scales.read(key.namespace, key.api_version, key.kind, key.name)
         return Workload(
-            group=key.namespace,
+            namespace=key.namespace,
             name=key.name,
             resource_version=scale.resource_version,
             uid=scale.uid,
@@ -154,22 +154,22 @@ class Workloads:
     def _stateful_set_changed(self, old: Workload | None, new: Workload | None) -> None:
         workload = new or old
         if workload is not None:
-            self._tell(WorkloadKey(workload.group, *STATEFUL_SET, workload.name))
+            self._notify(WorkloadKey(workload.namespace, *STATEFUL_SET, workload.name))
 
-    def _tell(self, key: WorkloadKey) -> None:
+    def _notify(self, key: WorkloadKey) -> None:
         for listener in self._listeners:
             listener(key)
 
 
-def _obstacle(key: WorkloadKey, error: ClusterError) -> Missing | None:
+def _lasting_problem(key: WorkloadKey, error: ClusterError) -> MissingWorkload | None:
     """Why a workload cannot be routed to; None where it may be otherwise next time."""
     if isinstance(error, ForbiddenError):
-        return Missing(RouteReason.WORKLOAD_FORBIDDEN, str(error))
+        return MissingWorkload(RouteReason.WORKLOAD_FORBIDDEN, str(error))
     if isinstance(error, NotScalableError):
-        return Missing(RouteReason.WORKLOAD_KIND_NOT_SUPPORTED, str(error))
+        return MissingWorkload(RouteReason.WORKLOAD_KIND_NOT_SUPPORTED, str(error))
     if isinstance(error, APIError) and error.status == _INTERNAL_ERROR:
         # So a custom resource is answered that lacks the field of its replicas.
-        return Missing(RouteReason.WORKLOAD_UNREADABLE, f"the scale of {key.kind} {key.name!r}: {error}")
+        return MissingWorkload(RouteReason.WORKLOAD_UNREADABLE, f"the scale of {key.kind} {key.name!r}: {error}")
     return None
 
 

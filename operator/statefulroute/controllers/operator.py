@@ -8,21 +8,21 @@ import kopf
 import structlog
 
 from statefulroute.api.group import FINALIZER
+from statefulroute.cluster.api_server import Connection
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.connection import connect
-from statefulroute.cluster.exchange import Observer
 from statefulroute.cluster.lease import new_identity
-from statefulroute.cluster.load_endpoints import LoadEndpoints
-from statefulroute.cluster.server import Connection
-from statefulroute.controllers.assembly import Parts, assemble
-from statefulroute.controllers.leadership import Abandon, Leadership, leadership
+from statefulroute.cluster.load_client import LoadClient
+from statefulroute.cluster.request_metrics import RequestObserver
+from statefulroute.controllers.assembly import Components, assemble
+from statefulroute.controllers.leadership import Leadership, OnStoppedLeading, leader_election
 from statefulroute.controllers.monitoring.tracing import tracing
 from statefulroute.controllers.routes.persistence import GenerationStorage, NoProgressStorage
 from statefulroute.controllers.routes.session import login_with
 from statefulroute.controllers.settings import Settings
+from statefulroute.monitoring.api_requests import APIRequestMetrics
 from statefulroute.monitoring.health import Health
-from statefulroute.monitoring.requests import RequestMetrics
-from statefulroute.monitoring.server import serving
+from statefulroute.monitoring.server import serve_probes_and_metrics
 
 log = structlog.get_logger(__name__)
 
@@ -33,13 +33,13 @@ _KOPF_CONNECTIONS = 16
 _OTHER_CONNECTIONS = 11
 
 
-async def run(settings: Settings, abandon: Abandon) -> None:
+async def run(settings: Settings, on_stopped_leading: OnStoppedLeading) -> None:
     """Run the operator until SIGTERM or SIGINT.
 
     Args:
         settings: how it runs.
-        abandon: ends the process when this operator has led and leads no more: whatever it is doing, there is nothing
-            that it could still do, and nothing that it has to put in order.
+        on_stopped_leading: called when this operator has lost the Lease; ends the process at once, because it may
+            write nothing any more.
 
     Raises:
         NotConnectedError: no cluster is configured.
@@ -49,34 +49,36 @@ async def run(settings: Settings, abandon: Abandon) -> None:
     """
     stop = asyncio.Event()
     _on_signals(stop)
-    requests = RequestMetrics()
+    requests = APIRequestMetrics()
     connections = settings.parallel_writes + _OTHER_CONNECTIONS
     async with (
-        tracing(settings.pseudonyms) as spans,  # left last: what was done to the end is told of
+        tracing(settings.uid_redactor) as spans,  # left last: what was done to the end is told of
         connect(settings.kubeconfig, settings.context) as connection,
-        leadership(connection, settings.election, abandon, requests) as lead,  # left when all writing has ended
-        Client(lead.connection, connections, spans.beside(requests)) as client,
-        LoadEndpoints() as endpoints,
+        leader_election(
+            connection, settings.leader_election, on_stopped_leading, requests
+        ) as lead,  # left when all writing has ended
+        Client(lead.connection, connections, spans.combined_with(requests)) as client,
+        LoadClient() as endpoints,
     ):
         parts = assemble(settings, lead, client, endpoints, spans)
-        health, collectors = Health(parts.mirror.reflectors), (*parts.collectors, requests)
-        async with serving(settings.bind_address, health, collectors), parts.mirror.running():
+        health, collectors = Health(parts.informers.reflectors), (*parts.collectors, requests)
+        async with serve_probes_and_metrics(settings.bind_address, health, collectors), parts.informers.run():
             # Every task of ours is made before kopf begins: kopf ends the ones that are made later.
             stopping = asyncio.create_task(stop.wait())
-            await _first(stopping, asyncio.create_task(parts.mirror.wait_synced()))
+            await _wait_for_first(stopping, asyncio.create_task(parts.informers.wait_synced()))
             if not stop.is_set():
-                log.info("the caches are synced", server=connection.server, links=len(parts.mirror.links.cache))
-                await _first(stopping, lead.contend(), asyncio.create_task(lead.won.wait()))
-            if lead.won.is_set() and not stop.is_set():
-                await _work(settings, lead, parts, requests, stop, stopping)
+                log.info("the caches are synced", server=connection.server, links=len(parts.informers.links.cache))
+                await _wait_for_first(stopping, lead.start_election(), asyncio.create_task(lead.elected.wait()))
+            if lead.elected.is_set() and not stop.is_set():
+                await _run_as_leader(settings, lead, parts, requests, stop, stopping)
     log.info("stopped")
 
 
-async def _work(  # noqa: PLR0913, PLR0917 - what is run, and how it is known when to end
+async def _run_as_leader(  # noqa: PLR0913, PLR0917 - what is run, and how it is known when to end
     settings: Settings,
     lead: Leadership,
-    parts: Parts,
-    observe: Observer,
+    parts: Components,
+    observe: RequestObserver,
     stop: asyncio.Event,
     stopping: asyncio.Task[Literal[True]],
 ) -> None:
@@ -101,18 +103,20 @@ async def _work(  # noqa: PLR0913, PLR0917 - what is run, and how it is known wh
     )
     _on_signals(stop)  # kopf has taken the signals for itself
     operator = asyncio.create_task(kopf.run_tasks(tasks, ignored=ours))
-    await _first(is_ready, operator)
-    await _first(stopping, operator, lead.contend())
+    await _wait_for_first(is_ready, operator)
+    await _wait_for_first(stopping, operator, lead.start_election())
     await parts.links.stop()
     end.set()
     await operator  # an error that has ended it is raised here
-    await parts.recorder.end()  # the Lease is released once nothing is under way
+    await parts.recorder.shut_down()  # the Lease is released once nothing is under way
     for task in background:
         task.cancel()
     await asyncio.wait(background)
 
 
-def _registry(settings: Settings, connection: Connection, parts: Parts, observe: Observer) -> kopf.OperatorRegistry:
+def _registry(
+    settings: Settings, connection: Connection, parts: Components, observe: RequestObserver
+) -> kopf.OperatorRegistry:
     """What kopf is to call."""
     registry = kopf.OperatorRegistry()
     connections = _KOPF_CONNECTIONS + len(settings.namespaces)
@@ -143,5 +147,5 @@ def _on_signals(stop: asyncio.Event) -> None:
         loop.add_signal_handler(number, stop.set)
 
 
-async def _first(*tasks: asyncio.Task[Any]) -> None:
+async def _wait_for_first(*tasks: asyncio.Task[Any]) -> None:
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from statefulroute.controllers.leadership import Election
-from statefulroute.domain.pseudonyms import Pseudonyms
-from statefulroute.monitoring.address import Address
+from statefulroute.controllers.leadership import LeaderElectionSettings
+from statefulroute.domain.redaction import UidRedactor
+from statefulroute.monitoring.bind_address import BindAddress
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +18,9 @@ class Settings:
         parallel_writes: how many links of one route are written at the same time.
         moves_per_second: how many links of lost pods are moved in a second, at the most.
         namespaces: where it works; none is the whole cluster.
-        election: how it is decided which of several operators works; None where this one is alone.
+        leader_election: how it is decided which of several operators works; None where this one is alone.
         bind_address: where it answers probes and Prometheus; None is nowhere.
-        pseudonyms: what stands for the uids of links in logs and traces; None shows them.
+        uid_redactor: what stands for the uids of links in logs and traces; None shows them.
     """
 
     kubeconfig: Path | None = None
@@ -28,6 +28,6 @@ class Settings:
     parallel_writes: int = 32
     moves_per_second: int = 200
     namespaces: tuple[str, ...] = ()
-    election: Election | None = None
-    bind_address: Address | None = None
-    pseudonyms: Pseudonyms | None = None
+    leader_election: LeaderElectionSettings | None = None
+    bind_address: BindAddress | None = None
+    uid_redactor: UidRedactor | None = None

@@ -33,29 +33,29 @@ class Address:
         return ip if self.port is None else f"{ip}:{self.port}"
 
 
-def address_of(link: Link, route: Route, said: PodStatus, endpoint: Endpoint | None) -> Address:
+def link_address(link: Link, route: Route, pod_status: PodStatus, endpoint: Endpoint | None) -> Address:
     """Where the pod of a link is reached.
 
     Args:
-        link: the link; its pod is the one that `said` is about.
+        link: the link; its pod is the one that `pod_status` is about.
         route: its route.
-        said: what the route's status says of the pod.
+        pod_status: what the route's status says of the pod.
         endpoint: the pod itself, where it is there.
 
     Raises:
         PodNotFoundError: the pod does not exist now, or has no address yet.
         PodNotRoutableError: it does not serve its users now.
     """
-    acknowledged = link.acknowledged
+    acknowledged = link.status
     host = acknowledged.host if acknowledged and acknowledged.pod == link.pod else None
-    return address_of_pod(route, said, endpoint, host)
+    return pod_address(route, pod_status, endpoint, host)
 
 
-def address_of_pod(route: Route, said: PodStatus, endpoint: Endpoint | None, host: str | None = None) -> Address:
+def pod_address(route: Route, pod_status: PodStatus, endpoint: Endpoint | None, host: str | None = None) -> Address:
     """Where a pod is reached that no link need name. Takes and raises as `address_of` does."""
     if endpoint is None or not endpoint.ip:
-        raise PodNotFoundError(f"the pod {said.name!r} of the service {route.name!r} is not there now")
-    if not endpoint.is_ready or said.routing_state is RoutingState.SHUTDOWN:
-        raise PodNotRoutableError(f"the pod {said.name!r} of the service {route.name!r} does not serve users now")
+        raise PodNotFoundError(f"the pod {pod_status.name!r} of the service {route.name!r} is not there now")
+    if not endpoint.is_ready or pod_status.routing_state is RoutingState.SHUTDOWN:
+        raise PodNotRoutableError(f"the pod {pod_status.name!r} of the service {route.name!r} does not serve users now")
     port = route.spec.port
-    return Address(said.name, endpoint.ip, host, endpoint.ports.get(port) if isinstance(port, str) else port)
+    return Address(pod_status.name, endpoint.ip, host, endpoint.ports.get(port) if isinstance(port, str) else port)

@@ -8,9 +8,9 @@ from statefulroute.api.vocabulary import ConditionType
 
 
 def condition(  # noqa: PLR0913 - a condition has as many parts
-    kind: ConditionType,
+    condition_type: ConditionType,
     *,
-    holds: bool,
+    is_true: bool,
     reason: str,
     message: str,
     generation: int,
@@ -18,10 +18,10 @@ def condition(  # noqa: PLR0913 - a condition has as many parts
     now: datetime,
 ) -> Condition:
     """A condition as it stands now; its transition time stays where its status is what it was before."""
-    status = "True" if holds else "False"
-    before = next((each for each in previous if each.type is kind and each.status == status), None)
+    status = "True" if is_true else "False"
+    before = next((each for each in previous if each.type is condition_type and each.status == status), None)
     return Condition(
-        type=kind,
+        type=condition_type,
         status=status,
         reason=reason,
         message=message,

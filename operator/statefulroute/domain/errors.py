@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import ClassVar
 
-from statefulroute.api.vocabulary import ONLY_LOCAL_NAMESPACE
+from statefulroute.api.vocabulary import FOREIGN_NAMESPACE_MESSAGE
 
 
 class ErrorCode(StrEnum):
@@ -49,7 +49,7 @@ class NotLocalNamespaceError(StatefulRouteError):
     code = ErrorCode.NOT_LOCAL_NAMESPACE
 
     def __init__(self) -> None:
-        super().__init__(ONLY_LOCAL_NAMESPACE)
+        super().__init__(FOREIGN_NAMESPACE_MESSAGE)
 
 
 class DriverAlreadyRunningError(StatefulRouteError):

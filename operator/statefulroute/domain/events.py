@@ -5,9 +5,9 @@ from enum import StrEnum
 
 from statefulroute.api.group import POD_LINK, STATEFUL_ROUTE, Kind
 from statefulroute.api.vocabulary import LinkPhase, MoveReason, RemoveReason, WorkloadState
+from statefulroute.domain.annotations import format_milli
 from statefulroute.domain.assessment import Assessment
-from statefulroute.domain.link import Acknowledgement, Link
-from statefulroute.domain.notes import decimal
+from statefulroute.domain.link import Link, LinkStatus
 from statefulroute.domain.route import Route
 
 
@@ -18,7 +18,7 @@ class EventType(StrEnum):
     WARNING = "Warning"
 
 
-class Action(StrEnum):
+class EventAction(StrEnum):
     """What the operator did."""
 
     BIND = "Bind"
@@ -51,44 +51,50 @@ class Event:
     namespace: str
     name: str
     type: EventType
-    action: Action
+    action: EventAction
     reason: str
     note: str
 
 
-def acknowledged(link: Link, said: Acknowledgement, moved: MoveReason) -> Event | None:
+def link_status_event(link: Link, status: LinkStatus, move_reason: MoveReason) -> Event | None:
     """The event of a new status; None where it is no news: a link that waits says so in its status."""
-    came_from = link.was_bound_to
-    match said.phase:
-        case LinkPhase.BOUND if came_from is not None and came_from != said.pod:
-            kind = EventType.WARNING if moved is MoveReason.POD_LOST else EventType.NORMAL
-            return _of_link(link, kind, Action.MOVE, moved, f"moved from pod {came_from!r} to pod {said.pod_name!r}")
-        case LinkPhase.BOUND if link.acknowledged is None or not link.acknowledged.is_ready:
-            return _of_link(link, EventType.NORMAL, Action.BIND, said.reason, said.message)
-        case LinkPhase.LOST | LinkPhase.REJECTED if link.acknowledged != said:
-            return _of_link(link, EventType.WARNING, Action.ACKNOWLEDGE, said.reason, said.message)
+    came_from = link.status_pod
+    match status.phase:
+        case LinkPhase.BOUND if came_from is not None and came_from != status.pod:
+            kind = EventType.WARNING if move_reason is MoveReason.POD_LOST else EventType.NORMAL
+            return _link_event(
+                link, kind, EventAction.MOVE, move_reason, f"moved from pod {came_from!r} to pod {status.pod_name!r}"
+            )
+        case LinkPhase.BOUND if link.status is None or not link.status.is_ready:
+            return _link_event(link, EventType.NORMAL, EventAction.BIND, status.reason, status.message)
+        case LinkPhase.LOST | LinkPhase.REJECTED if link.status != status:
+            return _link_event(link, EventType.WARNING, EventAction.ACKNOWLEDGE, status.reason, status.message)
         case _:
             return None
 
 
-def workload_changed(route: Route, before: WorkloadState | None, found: Assessment) -> Event | None:
+def workload_state_event(route: Route, previous: WorkloadState | None, assessment: Assessment) -> Event | None:
     """The event of a service that has become busier or less busy; None where nobody could say before, or can now."""
-    if found.state is None or before is None or found.state is before:
+    if assessment.state is None or previous is None or assessment.state is previous:
         return None
-    kind = EventType.WARNING if found.state is WorkloadState.OVERLOADED else EventType.NORMAL
-    load = "" if found.load_milli is None else f": the mean weighted load of its pods is {decimal(found.load_milli)}"
-    note = f"the service was {before} and is {found.state}{load}"
-    return Event(STATEFUL_ROUTE, route.group, route.name, kind, Action.ASSESS, found.state, note)
+    kind = EventType.WARNING if assessment.state is WorkloadState.OVERLOADED else EventType.NORMAL
+    load = (
+        ""
+        if assessment.load_milli is None
+        else f": the mean weighted load of its pods is {format_milli(assessment.load_milli)}"
+    )
+    note = f"the service was {previous} and is {assessment.state}{load}"
+    return Event(STATEFUL_ROUTE, route.namespace, route.name, kind, EventAction.ASSESS, assessment.state, note)
 
 
-def _of_link(link: Link, kind: EventType, action: Action, reason: str, note: str) -> Event:
-    return Event(POD_LINK, link.group.namespace, link.name, kind, action, reason, note)
+def _link_event(link: Link, kind: EventType, action: EventAction, reason: str, note: str) -> Event:
+    return Event(POD_LINK, link.route.namespace, link.name, kind, action, reason, note)
 
 
-def removed(link: Link, reason: RemoveReason) -> Event:
+def link_removed_event(link: Link, reason: RemoveReason) -> Event:
     """The event of a link that the operator has deleted."""
     match reason:
         case RemoveReason.EXPIRED:
-            return _of_link(link, EventType.NORMAL, Action.REMOVE, reason, "its time was over")
+            return _link_event(link, EventType.NORMAL, EventAction.REMOVE, reason, "its time was over")
         case RemoveReason.POD_LOST:
-            return _of_link(link, EventType.WARNING, Action.REMOVE, reason, f"pod {link.pod!r} is lost")
+            return _link_event(link, EventType.WARNING, EventAction.REMOVE, reason, f"pod {link.pod!r} is lost")

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from statefulroute.api.limits import DNS_SUBDOMAIN
 
-_ENCODED = "x-"
-_STANDS_IN_A_NAME = re.compile(DNS_SUBDOMAIN.removesuffix("$"))
+_ENCODED_PREFIX = "x-"
+_VALID_IN_NAME = re.compile(DNS_SUBDOMAIN.removesuffix("$"))
 
 
 PodKey = int | str
@@ -20,7 +20,7 @@ class RouteKey(NamedTuple):
     name: str
 
 
-def pod_order(pod: PodKey) -> tuple[int, str]:
+def pod_sort_key(pod: PodKey) -> tuple[int, str]:
     """What pods are sorted by: their indexes, or their names."""
     return (pod, "") if isinstance(pod, int) else (-1, pod)
 
@@ -46,12 +46,12 @@ def link_name(route_name: str, uid: str) -> str:
 
     The same rule as the CEL rule of the PodLink's CustomResourceDefinition.
     """
-    if _STANDS_IN_A_NAME.fullmatch(uid) and not uid.startswith(_ENCODED):
+    if _VALID_IN_NAME.fullmatch(uid) and not uid.startswith(_ENCODED_PREFIX):
         return f"{route_name}.{uid}"
-    return f"{route_name}.{_ENCODED}{uid.encode().hex()}"
+    return f"{route_name}.{_ENCODED_PREFIX}{uid.encode().hex()}"
 
 
-def uid_of(name: str) -> str:
+def uid_from_link_name(name: str) -> str:
     """The uid that a PodLink of this name binds: the inverse of `link_name`.
 
     Raises:
@@ -60,6 +60,6 @@ def uid_of(name: str) -> str:
     _route_name, dot, uid = name.partition(".")
     if not dot:
         raise ValueError(f"{name!r} is not the name of a PodLink: it has no '.'")
-    if uid.startswith(_ENCODED):
-        return bytes.fromhex(uid.removeprefix(_ENCODED)).decode()
+    if uid.startswith(_ENCODED_PREFIX):
+        return bytes.fromhex(uid.removeprefix(_ENCODED_PREFIX)).decode()
     return uid

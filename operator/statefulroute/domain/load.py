@@ -16,7 +16,7 @@ MILLI = 1000
 _PERCENT = 100
 
 
-class Report(msgspec.Struct, frozen=True):
+class LoadReport(msgspec.Struct, frozen=True):
     """What a pod says of its load.
 
     Attributes:
@@ -30,17 +30,17 @@ class Report(msgspec.Struct, frozen=True):
     time: datetime
 
 
-class Unreadable(msgspec.Struct, frozen=True):
+class UnreadableReport(msgspec.Struct, frozen=True):
     """A report that cannot be read.
 
     Attributes:
-        why: the end of a sentence that begins with the pod.
+        message: the end of a sentence that begins with the pod.
     """
 
-    why: str
+    message: str
 
 
-class Answer(msgspec.Struct, frozen=True):
+class LoadResponse(msgspec.Struct, frozen=True):
     """What a pod answers when it is asked for its load."""
 
     load_state: int = 0
@@ -53,12 +53,12 @@ class Load(msgspec.Struct, frozen=True):
 
     Attributes:
         report: what the pod said; its time is not later than when the operator learnt of it.
-        links: how many links the pod carried when the operator learnt of it.
+        links_at_report: how many links the pod carried when the operator learnt of it.
         routing_state: the routing state that came with it, in an answer.
     """
 
-    report: Report
-    links: int
+    report: LoadReport
+    links_at_report: int
     routing_state: RoutingState = RoutingState.UNKNOWN
 
     def weighted_milli(self, factor_percent: int) -> int:
@@ -76,23 +76,23 @@ class Load(msgspec.Struct, frozen=True):
         return now - self.report.time <= timedelta(seconds=stale_after_seconds)
 
 
-class _Answer(msgspec.Struct, rename="camel"):
+class _LoadResponseBody(msgspec.Struct, rename="camel"):
     load_state: Annotated[int, msgspec.Meta(ge=0, le=INT32_MAX)] | None = None
     waiting_tasks: Annotated[int, msgspec.Meta(ge=0, le=INT32_MAX)] | None = None
     routing_state: RoutingState = RoutingState.UNKNOWN
 
 
-_answer = msgspec.json.Decoder(_Answer)
+_response_decoder = msgspec.json.Decoder(_LoadResponseBody)
 
 
-def read_answer(body: bytes) -> Answer:
+def parse_load_response(body: bytes) -> LoadResponse:
     """A pod's answer: `{"loadState": n, "waitingTasks": n, "routingState": s}`, of which one number may be left out.
 
     Raises:
         ValueError: it is anything else; the sentence says what, and repeats nothing of the answer.
     """
     try:
-        said = _answer.decode(body)
+        said = _response_decoder.decode(body)
     except msgspec.ValidationError:
         raise ValueError(
             "loadState and waitingTasks must be whole numbers from 0 to "
@@ -102,10 +102,10 @@ def read_answer(body: bytes) -> Answer:
         raise ValueError("it must be a JSON object") from None
     if said.load_state is None and said.waiting_tasks is None:
         raise ValueError("it has neither loadState nor waitingTasks")
-    return Answer(said.load_state or 0, said.waiting_tasks or 0, said.routing_state)
+    return LoadResponse(said.load_state or 0, said.waiting_tasks or 0, said.routing_state)
 
 
-def read_report(annotations: Mapping[str, str]) -> Report | Unreadable | None:
+def parse_load_report(annotations: Mapping[str, str]) -> LoadReport | UnreadableReport | None:
     """What a pod's annotations say of its load; None where they say nothing.
 
     A report needs its time: without one nobody could tell a report of now from one of last week.
@@ -113,18 +113,20 @@ def read_report(annotations: Mapping[str, str]) -> Report | Unreadable | None:
     if not annotations.keys() & {LOAD_STATE, WAITING_TASKS, REPORT_TIME}:
         return None
     if REPORT_TIME not in annotations:
-        return Unreadable(f"has no annotation {REPORT_TIME}: add the time of its report, as RFC 3339")
-    time = _time(annotations[REPORT_TIME])
+        return UnreadableReport(f"has no annotation {REPORT_TIME}: add the time of its report, as RFC 3339")
+    time = _parse_time(annotations[REPORT_TIME])
     if time is None:
-        return Unreadable(f"has an annotation {REPORT_TIME} that is no RFC 3339 time")
-    load_state, waiting_tasks = (_whole_number(annotations.get(name, "0")) for name in (LOAD_STATE, WAITING_TASKS))
+        return UnreadableReport(f"has an annotation {REPORT_TIME} that is no RFC 3339 time")
+    load_state, waiting_tasks = (
+        _parse_whole_number(annotations.get(name, "0")) for name in (LOAD_STATE, WAITING_TASKS)
+    )
     if load_state is None or waiting_tasks is None:
         name = LOAD_STATE if load_state is None else WAITING_TASKS
-        return Unreadable(f"has an annotation {name} that is no whole number from 0 to {INT32_MAX}")
-    return Report(load_state, waiting_tasks, time)
+        return UnreadableReport(f"has an annotation {name} that is no whole number from 0 to {INT32_MAX}")
+    return LoadReport(load_state, waiting_tasks, time)
 
 
-def _time(text: str) -> datetime | None:
+def _parse_time(text: str) -> datetime | None:
     try:
         time = msgspec.convert(text, datetime)
     except msgspec.ValidationError:
@@ -132,7 +134,7 @@ def _time(text: str) -> datetime | None:
     return time if time.tzinfo else None
 
 
-def _whole_number(text: str) -> int | None:
+def _parse_whole_number(text: str) -> int | None:
     if not (text.isascii() and text.isdigit() and len(text) <= len(str(INT32_MAX))):
         return None
     return int(text) if int(text) <= INT32_MAX else None
@@ -165,8 +167,8 @@ def workload_state(
     return WorkloadState.IDLE
 
 
-def has_moved(before: int | None, now: int) -> bool:
+def has_changed_significantly(previous: int | None, current: int) -> bool:
     """Whether a figure has moved by a tenth or more of what it was, and so is worth a write."""
-    if before is None:
+    if previous is None:
         return True
-    return before != now and abs(now - before) * 10 >= abs(before)
+    return previous != current and abs(current - previous) * 10 >= abs(previous)

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from statefulroute.domain.keys import PodKey, pod_order
+from statefulroute.domain.keys import PodKey, pod_sort_key
 from statefulroute.domain.load import MILLI
 from statefulroute.domain.route import PodView, RouteView
 
@@ -15,7 +15,7 @@ def available_pods(view: RouteView) -> list[PodView]:
 def has_room(view: RouteView, pod: PodView) -> bool:
     """Whether the pod may carry one link more."""
     most = view.route.spec.placement.max_links_per_pod
-    return not most or view.links_on(pod.key) < most
+    return not most or view.link_count(pod.key) < most
 
 
 def expected_loads(view: RouteView, now: datetime) -> dict[PodKey, int]:
@@ -28,11 +28,14 @@ def expected_loads(view: RouteView, now: datetime) -> dict[PodKey, int]:
     factor = view.route.spec.load.cpu_factor_percent
     fresh = {pod.key: load for pod in available_pods(view) if (load := view.fresh_load(pod.key, now)) is not None}
     reported = {key: load.weighted_milli(factor) for key, load in fresh.items()}
-    links = sum(load.links for load in fresh.values())
+    links = sum(load.links_at_report for load in fresh.values())
     if not links:
         return reported
     total = sum(reported.values())
-    return {key: reported[key] + (view.links_on(key) - load.links) * total // links for key, load in fresh.items()}
+    return {
+        key: reported[key] + (view.link_count(key) - load.links_at_report) * total // links
+        for key, load in fresh.items()
+    }
 
 
 def good_set(view: RouteView, now: datetime) -> list[PodView]:
@@ -58,6 +61,6 @@ def best_pod(view: RouteView, now: datetime) -> PodView | None:
 
     def turn(pod: PodView) -> tuple[int, tuple[int, str]]:
         load = view.fresh_load(pod.key, now)
-        return view.links_on(pod.key) - (load.links if load else 0), pod_order(pod.key)
+        return view.link_count(pod.key) - (load.links_at_report if load else 0), pod_sort_key(pod.key)
 
     return min(good_set(view, now), key=turn, default=None)

@@ -6,7 +6,7 @@ from types import MappingProxyType
 import msgspec
 
 from statefulroute.api.vocabulary import RoutingState, ServiceState
-from statefulroute.domain.load import Report, Unreadable
+from statefulroute.domain.load import LoadReport, UnreadableReport
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -17,7 +17,7 @@ class Owner(msgspec.Struct, frozen=True):
     uid: str
 
 
-class Notes(msgspec.Struct, frozen=True):
+class PodAnnotations(msgspec.Struct, frozen=True):
     """What the operator has noted on a pod, as the annotations stand there.
 
     Attributes:
@@ -32,7 +32,7 @@ class Notes(msgspec.Struct, frozen=True):
 class Pod(msgspec.Struct, frozen=True, kw_only=True):
     """One version of a pod: the fields that something may depend on."""
 
-    group: str
+    namespace: str
     """Its namespace."""
     name: str
     uid: str = ""
@@ -40,7 +40,7 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True):
     service_state: ServiceState
     is_ready: bool = False
     """Whether its Ready condition is True; so it may still be while it ends."""
-    said: RoutingState = RoutingState.UNKNOWN
+    reported_routing_state: RoutingState = RoutingState.UNKNOWN
     """The routing state that its annotation says."""
     index: int | None = None
     """The ordinal at the end of its name, where there is one."""
@@ -50,20 +50,25 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True):
     """The node that it runs on; empty before it is scheduled."""
     ip: str = ""
     """Where it answers; empty before it has started. It changes with a restart, so no decision depends on it."""
-    report: Report | Unreadable | None = None
+    load_report: LoadReport | UnreadableReport | None = None
     """What its annotations say of its load."""
-    notes: Notes = Notes()
+    annotations: PodAnnotations = PodAnnotations()
 
     @property
-    def bearings(self) -> "Pod":
+    def partition(self) -> str:
+        """The key that caches group it by."""
+        return self.namespace
+
+    @property
+    def decision_inputs(self) -> "Pod":
         """The pod without what changes from report to report: two versions of equal bearings are decided alike."""
-        return msgspec.structs.replace(self, resource_version=0, ip="", report=None, notes=Notes())
+        return msgspec.structs.replace(self, resource_version=0, ip="", load_report=None, annotations=PodAnnotations())
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """One version of a pod: where it can be reached."""
 
-    group: str
+    namespace: str
     """Its namespace."""
     name: str
     resource_version: int
@@ -73,6 +78,11 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     ports: Mapping[str, int] = MappingProxyType({})
     """The container ports that have a name."""
 
+    @property
+    def partition(self) -> str:
+        """The key that caches group it by."""
+        return self.namespace
+
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):
     """One version of a node: whether the pods on it can be reached."""
@@ -80,17 +90,22 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     resource_version: int
     is_ready: bool
-    group: str = ""
+    namespace: str = ""
     """Nodes are in no namespace."""
 
+    @property
+    def partition(self) -> str:
+        """The key that caches group it by."""
+        return self.namespace
 
-def service_state(*, phase: str, ready: bool, terminating: bool) -> ServiceState:
+
+def service_state(*, phase: str, is_ready: bool, is_terminating: bool) -> ServiceState:
     """What Kubernetes says of a pod, from its phase, its Ready condition and its deletion."""
-    if terminating:
+    if is_terminating:
         return ServiceState.TERMINATING
     match phase:
         case "Running":
-            return ServiceState.READY if ready else ServiceState.NOT_READY
+            return ServiceState.READY if is_ready else ServiceState.NOT_READY
         case "Pending":
             return ServiceState.PENDING
         case "Failed" | "Succeeded":

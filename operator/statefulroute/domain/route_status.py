@@ -8,20 +8,20 @@ from statefulroute.api.statefulroute import PodStatus, StatefulRouteStatus
 from statefulroute.api.vocabulary import ConditionType, RouteReason, RoutingState, ServiceState
 from statefulroute.domain.assessment import Assessment
 from statefulroute.domain.conditions import condition
-from statefulroute.domain.load import MILLI, Report
+from statefulroute.domain.load import MILLI, LoadReport
 from statefulroute.domain.placement import best_pod
 from statefulroute.domain.route import PodView, RouteView
 
 #: How many pods a condition's message names.
-_NAMED = 3
+_MAX_NAMED_PODS = 3
 
 
-def route_status(view: RouteView, found: Assessment, now: datetime) -> StatefulRouteStatus:
+def route_status(view: RouteView, assessment: Assessment, now: datetime) -> StatefulRouteStatus:
     """The status of a route as it should be now.
 
     Args:
         view: the route.
-        found: how busy the service was when the workload timer looked last.
+        assessment: how busy the service was when the workload timer looked last.
         now: the time of day.
     """
     before = {pod.name: pod for pod in view.route.status.pods}
@@ -37,47 +37,50 @@ def route_status(view: RouteView, found: Assessment, now: datetime) -> StatefulR
             "links": sum(view.link_counts.values()),
             "best_pod_index": best.index if best else None,
             "best_pod_name": best.pod.name if best else None,
-            "workload_state": found.state,
-            "workload_load": None if found.load_milli is None else found.load_milli // MILLI,
+            "workload_state": assessment.state,
+            "workload_load": None if assessment.load_milli is None else assessment.load_milli // MILLI,
             "pods": tuple(_pod_status(view, pod, before.get(pod.pod.name), now) for pod in pods),
             "conditions": tuple(_conditions(view, now)),
         }
     )
 
 
-def links_at_report(said: PodStatus | None, report: Report, links: int) -> int:
+def count_links_at_report(pod_status: PodStatus | None, report: LoadReport, links: int) -> int:
     """How many links a pod carried when it made a report that the operator hears of for the first time.
 
     Args:
-        said: what the route's status says of the pod: after a restart, it remembers.
+        pod_status: what the route's status says of the pod: after a restart, it remembers.
         report: the report.
         links: how many it carries now.
     """
-    if said is None or (said.load_state, said.waiting_tasks) != (report.load_state, report.waiting_tasks):
+    if pod_status is None or (pod_status.load_state, pod_status.waiting_tasks) != (
+        report.load_state,
+        report.waiting_tasks,
+    ):
         return links
-    return said.links - (said.new_links or 0)
+    return pod_status.links - (pod_status.new_links or 0)
 
 
-def _pod_status(view: RouteView, pod: PodView, before: PodStatus | None, now: datetime) -> PodStatus:
+def _pod_status(view: RouteView, pod: PodView, previous: PodStatus | None, now: datetime) -> PodStatus:
     load = view.loads.get(pod.key)
     said = PodStatus(
         index=pod.index,
         name=pod.pod.name,
         service_state=pod.pod.service_state,
         routing_state=pod.routing_state,
-        links=view.links_on(pod.key),
+        links=view.link_count(pod.key),
     )
     if load is None:
         return said
     figures = (load.report.load_state, load.report.waiting_tasks)
-    is_same = before is not None and (before.load_state, before.waiting_tasks) == figures
-    first_reported = before.report_time if before and is_same else None
+    is_same = previous is not None and (previous.load_state, previous.waiting_tasks) == figures
+    first_reported = previous.report_time if previous and is_same else None
     return said.model_copy(
         update={
             "load_state": load.report.load_state,
             "waiting_tasks": load.report.waiting_tasks,
             "weighted_load_milli": load.weighted_milli(view.route.spec.load.cpu_factor_percent),
-            "new_links": (view.links_on(pod.key) - load.links) or None,
+            "new_links": (view.link_count(pod.key) - load.links_at_report) or None,
             "load_stale": None if view.fresh_load(pod.key, now) else True,
             "report_time": first_reported or load.report.time.replace(microsecond=0),
         }
@@ -87,12 +90,12 @@ def _pod_status(view: RouteView, pod: PodView, before: PodStatus | None, now: da
 def _conditions(view: RouteView, now: datetime) -> Iterable[Condition]:
     for kind, (holds, reason, message) in (
         (ConditionType.READY, _readiness(view)),
-        (ConditionType.WORKLOAD_FOUND, _workload_finding(view)),
-        (ConditionType.LOAD_FRESH, _load_finding(view, now)),
+        (ConditionType.WORKLOAD_FOUND, _workload_found(view)),
+        (ConditionType.LOAD_FRESH, _load_freshness(view, now)),
     ):
         yield condition(
             kind,
-            holds=holds,
+            is_true=holds,
             reason=reason,
             message=message,
             generation=view.route.generation,
@@ -102,12 +105,12 @@ def _conditions(view: RouteView, now: datetime) -> Iterable[Condition]:
 
 
 #: Whether a condition holds, its reason and its message.
-Finding = tuple[bool, RouteReason, str]
+ConditionState = tuple[bool, RouteReason, str]
 
 
-def _readiness(view: RouteView) -> Finding:
+def _readiness(view: RouteView) -> ConditionState:
     """Ready: users are served."""
-    found, reason, message = _workload_finding(view)
+    found, reason, message = _workload_found(view)
     if not found:
         return False, reason, message
     if view.route.spec.routing_state is RoutingState.SHUTDOWN:
@@ -118,15 +121,15 @@ def _readiness(view: RouteView) -> Finding:
     return True, RouteReason.ROUTABLE, f"{routable} of {len(view.pods)} pods serve users"
 
 
-def _workload_finding(view: RouteView) -> Finding:
+def _workload_found(view: RouteView) -> ConditionState:
     """WorkloadFound: there are pods to route to, or there will be."""
-    if view.missing is not None:
-        return False, view.missing.reason, view.missing.why
+    if view.missing_workload is not None:
+        return False, view.missing_workload.reason, view.missing_workload.message
     route = view.route
     return True, RouteReason.WORKLOAD_FOUND, f"{route.spec.workload_ref.kind} {route.workload_name!r} exists"
 
 
-def _load_finding(view: RouteView, now: datetime) -> Finding:
+def _load_freshness(view: RouteView, now: datetime) -> ConditionState:
     """LoadFresh: new users are placed by what the pods have said lately."""
     serving = [pod for pod in view.pods.values() if pod.is_routable]
     stale = [pod for pod in serving if view.fresh_load(pod.key, now) is None]
@@ -134,8 +137,8 @@ def _load_finding(view: RouteView, now: datetime) -> Finding:
         return False, RouteReason.NO_ROUTABLE_POD, "no pod of the workload is ready and takes users"
     if not stale:
         return True, RouteReason.LOAD_FRESH, f"all of {len(serving)} pods that serve users have reported their load"
-    names = ", ".join(_stale(view, pod) for pod in stale[:_NAMED])
-    more = f" and {len(stale) - _NAMED} more" if len(stale) > _NAMED else ""
+    names = ", ".join(_stale_pod_message(view, pod) for pod in stale[:_MAX_NAMED_PODS])
+    more = f" and {len(stale) - _MAX_NAMED_PODS} more" if len(stale) > _MAX_NAMED_PODS else ""
     if len(stale) == len(serving):
         why = "no pod has reported its load lately, so new users are placed by the links that pods carry"
         return False, RouteReason.NO_LOAD_REPORTED, f"{why}: {names}{more}"
@@ -143,8 +146,8 @@ def _load_finding(view: RouteView, now: datetime) -> Finding:
     return False, RouteReason.LOAD_STALE, f"{why}: {names}{more}"
 
 
-def _stale(view: RouteView, pod: PodView) -> str:
+def _stale_pod_message(view: RouteView, pod: PodView) -> str:
     """A pod without fresh load, and what is known of the reason. It must not change from look to look."""
     seconds = view.route.spec.load.stale_after_seconds
     unheard = "has not reported its load" if pod.key not in view.loads else f"was last heard more than {seconds} s ago"
-    return f"{pod.pod.name} {view.faults.get(pod.key, unheard)}"
+    return f"{pod.pod.name} {view.load_errors.get(pod.key, unheard)}"

@@ -29,7 +29,7 @@ class _Membership(NamedTuple):
 
     key: str
     values: frozenset[str | None]
-    wanted: bool
+    is_in: bool
 
 
 class _Comparison(NamedTuple):
@@ -37,7 +37,7 @@ class _Comparison(NamedTuple):
 
     key: str
     bound: int
-    above: bool
+    is_greater: bool
 
 
 class Selector(msgspec.Struct, frozen=True):
@@ -106,14 +106,14 @@ class _Parser:
             self._take()
         key = self._key()
         if absent or self._current in {",", _END}:
-            return _Membership(key, frozenset({None}), wanted=absent)
+            return _Membership(key, frozenset({None}), is_in=absent)
         match operator := self._take():
             case "=" | "==" | "!=":
-                return _Membership(key, frozenset({self._optional_value()}), wanted=operator != "!=")
+                return _Membership(key, frozenset({self._optional_value()}), is_in=operator != "!=")
             case "in" | "notin":
-                return _Membership(key, self._values(), wanted=operator == "in")
+                return _Membership(key, self._values(), is_in=operator == "in")
             case "<" | ">":
-                return _Comparison(key, self._bound(), above=operator == ">")
+                return _Comparison(key, self._bound(), is_greater=operator == ">")
         self._next -= 1
         raise self._unexpected("an operator")
 

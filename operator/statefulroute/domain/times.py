@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 import msgspec
 
 
-def rfc3339(time: datetime) -> str:
+def format_rfc3339(time: datetime) -> str:
     """A time as Kubernetes writes it."""
     return time.isoformat().replace("+00:00", "Z")
 
 
-def read_time(text: str | None) -> datetime | None:
+def parse_time(text: str | None) -> datetime | None:
     """A time of an object; None where it is none: the API server's own check lets some through that are none."""
     if text is None:
         return None

@@ -10,13 +10,13 @@ import structlog
 
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.clock import Clock, utc_now
+from statefulroute.cluster.codec import ENDPOINTS
 from statefulroute.cluster.errors import ClusterError
 from statefulroute.cluster.link_store import LinkStore
 from statefulroute.cluster.reflector import Reflector
-from statefulroute.cluster.wire import ENDPOINTS
 from statefulroute.domain import service as services
-from statefulroute.domain.address import Address, address_of
-from statefulroute.domain.choices import Choices
+from statefulroute.domain.address import Address, link_address
+from statefulroute.domain.assumed_placements import AssumedPlacements
 from statefulroute.domain.errors import (
     DeadlineExceededError,
     InternalError,
@@ -24,11 +24,11 @@ from statefulroute.domain.errors import (
 )
 from statefulroute.domain.keys import PodKey, RouteKey
 from statefulroute.domain.link import Link
-from statefulroute.domain.operations import alive
+from statefulroute.domain.operations import active_link
 from statefulroute.domain.route import Route
 from statefulroute.driver import events
-from statefulroute.driver.cache import MAX_LINKS, LinkCache
-from statefulroute.driver.operations import operation
+from statefulroute.driver.link_cache import MAX_LINKS, LinkCache
+from statefulroute.driver.operation_log import log_operation
 from statefulroute.driver.parts import Logger
 from statefulroute.driver.routes import BACKOFF_SECONDS, RouteCache
 
@@ -72,14 +72,14 @@ class ClientDriver:
         self._log: Logger = logger or structlog.get_logger(__name__)
         self._routes = RouteCache(client, namespace)
         self._cache = LinkCache(client, namespace, services, max_links)
-        self._pods = Reflector(client, ENDPOINTS.within(namespace), BACKOFF_SECONDS)
+        self._pods = Reflector(client, ENDPOINTS.in_namespace(namespace), BACKOFF_SECONDS)
         self._store = LinkStore(client, namespace, links=self._cache, clock=clock, deadline_seconds=deadline_seconds)
         self._keys: dict[str, RouteKey] = {}
-        self._choices = Choices()
-        self._events = events.Events()
+        self._placements = AssumedPlacements()
+        self._events = events.EventBroadcaster()
         self._stack = AsyncExitStack()
-        self._cache.listen(lambda old, new: self._events.tell(events.of_link(old, new)))
-        self._cache.on_giving_up(lambda: self._events.tell([events.LinksNotFollowed()]))
+        self._cache.listen(lambda old, new: self._events.publish(events.link_changes(old, new)))
+        self._cache.on_disabled(lambda: self._events.publish([events.LinksNotFollowed()]))
         self._routes.listen_all(self._route_changed)
 
     @classmethod
@@ -129,8 +129,8 @@ class ClientDriver:
             await self._stack.enter_async_context(self._routes)
             await self._stack.enter_async_context(self._cache)
             watching = asyncio.create_task(self._pods.run())
-            self._stack.push_async_callback(_cancelled, watching)
-            with operation(self._log, "connect", namespace=self._namespace):
+            self._stack.push_async_callback(_cancel, watching)
+            with log_operation(self._log, "connect", namespace=self._namespace):
                 await self._wait_synced()
         except BaseException:
             await self._stack.aclose()
@@ -167,14 +167,14 @@ class ClientDriver:
             DeadlineExceededError: no answer came in time.
             StatefulRouteError: the API server answered with an error.
         """
-        if not fresh and (link := self._known(uid, service)) is not None:
+        if not fresh and (link := self._cached_link(uid, service)) is not None:
             return link.pod
         link = await self._get(uid, service, fresh=fresh)
         return link.pod if link else None
 
     async def get_linked_pod_if_persistent(self, uid: str, service: str, *, fresh: bool = False) -> PodKey | None:
         """The pod that holds a uid by a link that does not end by itself. Takes and raises as `get_linked_pod` does."""
-        link = None if fresh else self._known(uid, service)
+        link = None if fresh else self._cached_link(uid, service)
         link = link or await self._get(uid, service, fresh=fresh)
         return link.pod if link and link.ttl_seconds is None else None
 
@@ -186,15 +186,15 @@ class ClientDriver:
             among: the services to look at; None is every one of the namespace.
         """
         looked_at = [route.name for route in self._routes.all()] if among is None else list(among)
-        with operation(self._log, "links_of", uid=uid) as outcome:
+        with log_operation(self._log, "links_of", uid=uid) as outcome:
             found = await self._store.links_of(uid, looked_at)
-            outcome.is_(links=found)
+            outcome.add(links=found)
             return found
 
     async def batch_get(self, uids: Iterable[str], service: str) -> dict[PodKey, list[str]]:
         """Which of the uids each pod holds; those that none holds are left out. Raises as `get_linked_pod` does."""
         uids = list(uids)
-        with operation(self._log, "batch_get", uids=len(uids), service=service):
+        with log_operation(self._log, "batch_get", uids=len(uids), service=service):
             return await self._store.batch_get(service, uids)
 
     async def address_of(self, uid: str, service: str) -> Address | None:
@@ -204,12 +204,12 @@ class ClientDriver:
             PodNotFoundError: its pod does not exist now.
             PodNotRoutableError: its pod does not serve its users now.
         """
-        link = self._known(uid, service) or await self._get(uid, service, fresh=False)
+        link = self._cached_link(uid, service) or await self._get(uid, service, fresh=False)
         if link is None or link.pod is None:
             return None
         route = self._route(service)
         said = services.find_pod(route, link.pod)
-        return address_of(link, route, said, self._pods.cache.get(self._namespace, said.name))
+        return link_address(link, route, said, self._pods.cache.get(self._namespace, said.name))
 
     # Binding.
 
@@ -230,11 +230,11 @@ class ClientDriver:
             DeadlineExceededError: no answer came in time.
             StatefulRouteError: the API server answered with an error.
         """
-        with operation(
+        with log_operation(
             self._log, "link_if_absent", uid=uid, service=service, pod=pod, ttl_seconds=ttl_seconds
         ) as outcome:
             holder = await self._store.set_if_absent(service, uid, pod, ttl_seconds=ttl_seconds)
-            outcome.is_(holder=holder)
+            outcome.add(holder=holder)
             return holder
 
     async def compute_link_if_absent(self, uid: str, service: str, *, ttl_seconds: int | None = None) -> PodKey:
@@ -255,15 +255,15 @@ class ClientDriver:
             DeadlineExceededError: no answer came in time.
             StatefulRouteError: the API server answered with an error.
         """
-        with operation(
+        with log_operation(
             self._log, "compute_link_if_absent", uid=uid, service=service, ttl_seconds=ttl_seconds
         ) as outcome:
 
             async def choose() -> PodKey:
-                return self._choices.choose(self._route(service), self._clock())
+                return self._placements.assume_best_pod(self._route(service), self._clock())
 
             holder = await self._store.compute_if_absent(service, uid, choose, ttl_seconds=ttl_seconds)
-            outcome.is_(holder=holder)
+            outcome.add(holder=holder)
             return holder
 
     async def renew(self, uid: str, service: str) -> bool:
@@ -271,9 +271,9 @@ class ClientDriver:
 
         Written only when less than half of its time is left, so it may be called at every use.
         """
-        with operation(self._log, "renew", uid=uid, service=service) as outcome:
+        with log_operation(self._log, "renew", uid=uid, service=service) as outcome:
             is_there = await self._store.renew(service, uid)
-            outcome.is_(is_there=is_there)
+            outcome.add(is_there=is_there)
             return is_there
 
     # The services.
@@ -285,15 +285,15 @@ class ClientDriver:
             ServiceNotFoundError: there is no such service.
             PodNotAvailableError: no pod of it takes new users now.
         """
-        return self._choices.best(self._route(service), self._clock())
+        return self._placements.best_pod(self._route(service), self._clock())
 
     def alive_pods(self, service: str) -> list[PodKey]:
         """The pods that are ready. Raises `ServiceNotFoundError`."""
-        return self._pods_that(service, services.is_alive)
+        return self._pods_matching(service, services.is_ready)
 
     def routable_pods(self, service: str) -> list[PodKey]:
         """The pods that serve their own users: ready and not shut down. Raises `ServiceNotFoundError`."""
-        return self._pods_that(service, services.is_routable)
+        return self._pods_matching(service, services.is_routable)
 
     def is_routable(self, service: str, pod: PodKey) -> bool:
         """Whether a pod serves its own users.
@@ -326,14 +326,14 @@ class ClientDriver:
         It is an async iterator that ends with the driver. Where there are more links than `max_links`, it says
         `LinksNotFollowed`, and tells of routing states only.
         """
-        subscription = self._events.listen()
-        if self._cache.has_given_up:
+        subscription = self._events.subscribe()
+        if self._cache.is_disabled:
             subscription.put(events.LinksNotFollowed())
         return subscription
 
     # How it does that.
 
-    def _known(self, uid: str, service: str) -> Link | None:
+    def _cached_link(self, uid: str, service: str) -> Link | None:
         """The link as the cache has it; None where it has none that counts, or the parameters are odd."""
         try:
             if uid.startswith("x-"):  # the name of another uid's link
@@ -348,15 +348,15 @@ class ClientDriver:
             return None
         self._keys[service] = key  # only of services that have links: a caller may ask for anything
         if link.expire_time is None:
-            return link if link.held_by is not None else None
-        return alive(link, self._clock())
+            return link if link.assigned_pod is not None else None
+        return active_link(link, self._clock())
 
     async def _get(self, uid: str, service: str, *, fresh: bool) -> Link | None:
-        if self._cache.holds(service) and not fresh:
+        if self._cache.has_synced(service) and not fresh:
             return await self._store.get(service, uid)
-        with operation(self._log, "get_linked_pod", uid=uid, service=service) as outcome:
+        with log_operation(self._log, "get_linked_pod", uid=uid, service=service) as outcome:
             link = await self._store.get(service, uid, fresh=fresh)
-            outcome.is_(pod=link.pod if link else None)
+            outcome.add(pod=link.pod if link else None)
             return link
 
     def _route(self, service: str) -> Route:
@@ -365,15 +365,15 @@ class ClientDriver:
             raise ServiceNotFoundError(f"there is no service {service!r} in namespace {self._namespace!r}")
         return route
 
-    def _pods_that(self, service: str, holds: services.PodTest) -> list[PodKey]:
-        return [services.key_of(pod) for pod in self._route(service).status.pods if holds(pod)]
+    def _pods_matching(self, service: str, holds: services.PodPredicate) -> list[PodKey]:
+        return [services.pod_key(pod) for pod in self._route(service).status.pods if holds(pod)]
 
     def _route_changed(self, old: Route | None, new: Route | None) -> None:
-        self._choices.route_changed(old, new)
-        self._events.tell(events.of_route(old, new))
+        self._placements.observe_route(old, new)
+        self._events.publish(events.routing_state_changes(old, new))
 
 
-async def _cancelled(task: asyncio.Task[None]) -> None:
+async def _cancel(task: asyncio.Task[None]) -> None:
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task

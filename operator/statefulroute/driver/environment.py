@@ -12,9 +12,9 @@ from statefulroute.api.group import GROUP
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.link_store import LinkStore
 from statefulroute.domain.errors import InvalidParameterError
-from statefulroute.domain.parameters import checked_route
 from statefulroute.domain.pod import ordinal
-from statefulroute.driver.cache import LinkCache
+from statefulroute.domain.validation import validate_route
+from statefulroute.driver.link_cache import LinkCache
 from statefulroute.driver.parts import ServerInformation, ServerParts
 from statefulroute.driver.publishers import AnnotationPublisher
 from statefulroute.driver.routes import RouteCache
@@ -112,7 +112,7 @@ async def read_server(client: Client, namespace: str, pod_name: str, service: st
     index = ordinal(pod_name) if stateful_set else None
     return ServerInformation(
         namespace=namespace,
-        service=checked_route(service),
+        service=validate_route(service),
         pod_name=pod_name,
         pod=pod_name if index is None else index,
         termination_grace_seconds=30.0 if grace is None else float(grace),

@@ -9,10 +9,10 @@ from statefulroute.api.vocabulary import RoutingState
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.link import Link
 from statefulroute.domain.route import Route
-from statefulroute.domain.service import key_of
+from statefulroute.domain.service import pod_key
 
 #: How many events wait for one listener; to one that is slower the oldest are lost, and it is told so.
-_WAITING = 10_000
+_MAX_QUEUED_EVENTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ Change = RoutingStateChanged | LinkChanged | LinksNotFollowed
 Event = Change | EventsLost
 
 
-def of_route(old: Route | None, new: Route | None) -> list[RoutingStateChanged]:
+def routing_state_changes(old: Route | None, new: Route | None) -> list[RoutingStateChanged]:
     """What has changed between two versions of a service."""
     route = new or old
     if route is None:
@@ -82,27 +82,27 @@ def of_route(old: Route | None, new: Route | None) -> list[RoutingStateChanged]:
     ]
 
 
-def of_link(old: Link | None, new: Link | None) -> list[LinkChanged]:
+def link_changes(old: Link | None, new: Link | None) -> list[LinkChanged]:
     """What has changed between two versions of a link."""
     link = new or old
-    before, after = old.held_by if old else None, new.held_by if new else None
+    before, after = old.assigned_pod if old else None, new.assigned_pod if new else None
     if link is None or before == after:
         return []
-    return [LinkChanged(link.group.name, link.uid, before, after)]
+    return [LinkChanged(link.route.name, link.uid, before, after)]
 
 
 def _routing_states(route: Route | None) -> dict[PodKey | None, RoutingState]:
     if route is None or route.status.routing_state is None:
         return {}
     states: dict[PodKey | None, RoutingState] = {None: route.status.routing_state}
-    states.update((key_of(pod), pod.routing_state) for pod in route.status.pods)
+    states.update((pod_key(pod), pod.routing_state) for pod in route.status.pods)
     return states
 
 
 class Subscription(AsyncIterator[Event]):
     """The events of one listener, in their order; they wait from the moment that it was made, until it is ended."""
 
-    def __init__(self, limit: int = _WAITING) -> None:
+    def __init__(self, limit: int = _MAX_QUEUED_EVENTS) -> None:
         self._events: asyncio.Queue[Change | None] = asyncio.Queue(limit)
         """None is the end."""
         self._lost = 0
@@ -132,14 +132,14 @@ class Subscription(AsyncIterator[Event]):
         return event
 
 
-class Events:
+class EventBroadcaster:
     """Events for any number of listeners; one that is no longer held by anybody is forgotten."""
 
     def __init__(self) -> None:
         self._subscriptions: WeakSet[Subscription] = WeakSet()
         self._has_ended = False
 
-    def tell(self, events: Iterable[Change]) -> None:
+    def publish(self, events: Iterable[Change]) -> None:
         """Tell every listener."""
         if self._subscriptions:
             for event in events:
@@ -153,7 +153,7 @@ class Events:
             subscription.end()
         self._subscriptions.clear()
 
-    def listen(self) -> Subscription:
+    def subscribe(self) -> Subscription:
         """Every event from now on."""
         subscription = Subscription()
         if self._has_ended:

@@ -13,7 +13,7 @@ from statefulroute.domain.route import Route
 
 
 @dataclass(frozen=True, slots=True)
-class Announcement:
+class PodReport:
     """What a server pod tells of itself.
 
     Attributes:
@@ -68,10 +68,10 @@ class Routes(Protocol):
         """Have a function called at every change of a service; gives the function that ends it."""
 
 
-class Pod(Protocol):
+class PodPublisher(Protocol):
     """The server's own pod, on which it writes what it says of itself."""
 
-    async def publish(self, said: Announcement) -> None:
+    async def publish(self, report: PodReport) -> None:
         """Write all of it.
 
         Raises:
@@ -131,5 +131,5 @@ class ServerParts:
 
     links: Links
     routes: Routes
-    pod: Pod
+    pod: PodPublisher
     server: ServerInformation

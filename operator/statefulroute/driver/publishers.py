@@ -7,8 +7,8 @@ from statefulroute.api.annotations import LOAD_STATE, REPORT_TIME, ROUTING_STATE
 from statefulroute.api.statefulroute import HTTPLoad
 from statefulroute.api.vocabulary import RoutingState
 from statefulroute.cluster.client import Client
-from statefulroute.domain.times import rfc3339
-from statefulroute.driver.parts import Announcement, ServerInformation
+from statefulroute.domain.times import format_rfc3339
+from statefulroute.driver.parts import PodReport, ServerInformation
 
 
 class AnnotationPublisher:
@@ -23,7 +23,7 @@ class AnnotationPublisher:
         self._client = client
         self._path = f"/api/v1/namespaces/{server.namespace}/pods/{server.pod_name}"
 
-    async def publish(self, said: Announcement) -> None:
+    async def publish(self, report: PodReport) -> None:
         """Write all of it, whatever stands there.
 
         Raises:
@@ -31,10 +31,10 @@ class AnnotationPublisher:
         """
         await self._write(
             {
-                LOAD_STATE: str(said.load_state),
-                WAITING_TASKS: str(said.waiting_tasks),
-                ROUTING_STATE: said.routing_state,
-                REPORT_TIME: rfc3339(said.time),
+                LOAD_STATE: str(report.load_state),
+                WAITING_TASKS: str(report.waiting_tasks),
+                ROUTING_STATE: report.routing_state,
+                REPORT_TIME: format_rfc3339(report.time),
             }
         )
 
@@ -61,18 +61,18 @@ class LoadEndpoint:
     def __init__(self, host: str, http: HTTPLoad) -> None:
         self.http = http
         self._host = host
-        self._said: Announcement | None = None
+        self._report: PodReport | None = None
         self._runner: web.AppRunner | None = None
 
-    async def answer(self, said: Announcement) -> None:
+    async def update(self, report: PodReport) -> None:
         """Answer this from now on.
 
         Raises:
             OSError: the port is taken.
         """
-        self._said = said
+        self._report = report
         if self._runner is None:
-            self._runner = await self._listening()
+            self._runner = await self._start_server()
 
     async def close(self) -> None:
         """Answer no more."""
@@ -80,9 +80,9 @@ class LoadEndpoint:
             await self._runner.cleanup()
             self._runner = None
 
-    async def _listening(self) -> web.AppRunner:
+    async def _start_server(self) -> web.AppRunner:
         app = web.Application()
-        app.router.add_get("/{path:.*}", self._answer)
+        app.router.add_get("/{path:.*}", self._handle)
         runner = web.AppRunner(app, access_log=None, handle_signals=False)
         try:
             await runner.setup()
@@ -92,8 +92,8 @@ class LoadEndpoint:
             raise
         return runner
 
-    async def _answer(self, request: web.Request) -> web.Response:
-        said = self._said
+    async def _handle(self, request: web.Request) -> web.Response:
+        said = self._report
         if said is None or request.path != self.http.path:
             raise web.HTTPNotFound
         return web.json_response(

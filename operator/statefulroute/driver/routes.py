@@ -6,8 +6,8 @@ from contextlib import suppress
 from typing import Self
 
 from statefulroute.cluster.client import Client
+from statefulroute.cluster.codec import ROUTES
 from statefulroute.cluster.reflector import Reflector
-from statefulroute.cluster.wire import ROUTES
 from statefulroute.domain.route import Route
 
 #: Applications read from these copies: after an outage they shall soon be true again.
@@ -28,7 +28,7 @@ class RouteCache:
     def __init__(self, client: Client, namespace: str, name: str | None = None) -> None:
         self._namespace = namespace
         self._reflector = Reflector(
-            client, ROUTES.within(namespace, f"metadata.name={name}" if name else ""), BACKOFF_SECONDS
+            client, ROUTES.in_namespace(namespace, f"metadata.name={name}" if name else ""), BACKOFF_SECONDS
         )
         self._listeners: dict[str, list[Callable[[], None]]] = {}
         self._task: asyncio.Task[None] | None = None
@@ -56,7 +56,7 @@ class RouteCache:
 
     def all(self) -> list[Route]:
         """Every service."""
-        return list(self._reflector.cache.in_group(self._namespace).values())
+        return list(self._reflector.cache.in_partition(self._namespace).values())
 
     def listen(self, name: str, listener: Callable[[], None]) -> Callable[[], None]:
         """Have a function called at every change of a service; gives the function that ends it."""

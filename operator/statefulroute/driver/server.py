@@ -19,25 +19,25 @@ from statefulroute.domain.errors import (
 )
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.operations import Attempt
-from statefulroute.domain.parameters import checked_load, checked_route, checked_uid
 from statefulroute.domain.route import most_restrictive
-from statefulroute.domain.service import key_of
-from statefulroute.driver.operations import operation
-from statefulroute.driver.parts import Announcement, Configuration, Links, Logger, ServerInformation, ServerParts
-from statefulroute.driver.publication import Publication
-from statefulroute.driver.users import Users
+from statefulroute.domain.service import pod_key
+from statefulroute.domain.validation import validate_load, validate_route, validate_uid
+from statefulroute.driver.drain import Drain
+from statefulroute.driver.operation_log import log_operation
+from statefulroute.driver.parts import Configuration, Links, Logger, PodReport, ServerInformation, ServerParts
+from statefulroute.driver.report_publisher import ReportPublisher
 
 #: After a publication that has failed: the first wait, doubled each time up to the state period.
 _FIRST_RETRY_SECONDS = 1.0
 
 #: How much of the pod's termination grace `stop` leaves for what the application does after it.
-_LEFT_OF_GRACE_SECONDS = 5.0
+_GRACE_RESERVE_SECONDS = 5.0
 
 #: How long a publication may take; the last one is given at least the second.
-_PUBLISH_SECONDS, _LAST_WORD_SECONDS = 10.0, 2.0
+_PUBLISH_SECONDS, _FINAL_PUBLISH_SECONDS = 10.0, 2.0
 
 #: How long `start` waits to learn from the route where loads come from, before it takes the default.
-_ROUTE_SECONDS = 5.0
+_ROUTE_WAIT_SECONDS = 5.0
 
 
 class ServerDriver:
@@ -74,14 +74,14 @@ class ServerDriver:
         self._load_state = 0
         self._waiting_tasks = 0
         self._routing_state = RoutingState.READY
-        self._drains = False
+        self._is_draining = False
         """Whether it is about to stop: then it takes no new users, whatever was said."""
-        self._publication = Publication(self._configuration.listen_host)
+        self._publisher = ReportPublisher(self._configuration.listen_host)
         self._timers: tuple[asyncio.Task[None], ...] = ()
         self._is_running = False
         self._starting: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
-        self._users: Users | None = None
+        self._drain: Drain | None = None
         """Whom a stop that is under way waits for."""
 
     @classmethod
@@ -125,9 +125,9 @@ class ServerDriver:
         Raises:
             StatefulRouteError: that cannot be found out.
         """
-        with operation(self._log, "init") as outcome:
-            server = (await self._ready()).server
-            outcome.is_(service=server.service, pod=server.pod_name)
+        with log_operation(self._log, "init") as outcome:
+            server = (await self._get_parts()).server
+            outcome.add(service=server.service, pod=server.pod_name)
             return server
 
     async def start(self) -> None:
@@ -139,9 +139,9 @@ class ServerDriver:
         """
         if self._is_running:
             raise DriverAlreadyRunningError
-        self._is_running, self._drains = True, False
+        self._is_running, self._is_draining = True, False
         starting = self._starting = asyncio.create_task(self._start())
-        starting.add_done_callback(self._started)
+        starting.add_done_callback(self._start_finished)
         try:
             await starting
         except asyncio.CancelledError:
@@ -170,8 +170,8 @@ class ServerDriver:
             return
         if self._stopping is None:
             self._stopping = asyncio.create_task(self._stop(self._parts, drain_seconds))
-        elif drain_seconds is not None and self._users is not None:
-            self._users.hurry(drain_seconds)
+        elif drain_seconds is not None and self._drain is not None:
+            self._drain.shorten(drain_seconds)
         await asyncio.shield(self._stopping)  # a caller that gives up leaves the others their stop
 
     async def close(self) -> None:
@@ -207,8 +207,8 @@ class ServerDriver:
         Raises:
             InvalidParameterError: it is no such number.
         """
-        with operation(self._log, "set_load_state", load_state=load_state):
-            self._load_state = checked_load("load_state", load_state)
+        with log_operation(self._log, "set_load_state", load_state=load_state):
+            self._load_state = validate_load("load_state", load_state)
 
     def get_load_state(self) -> int:
         """The load state that was set last; 0 at first."""
@@ -216,8 +216,8 @@ class ServerDriver:
 
     def set_waiting_tasks(self, waiting_tasks: int) -> None:
         """Say how many tasks wait in the pod. Published, limited and refused as by `set_load_state`."""
-        with operation(self._log, "set_waiting_tasks", waiting_tasks=waiting_tasks):
-            self._waiting_tasks = checked_load("waiting_tasks", waiting_tasks)
+        with log_operation(self._log, "set_waiting_tasks", waiting_tasks=waiting_tasks):
+            self._waiting_tasks = validate_load("waiting_tasks", waiting_tasks)
 
     def get_waiting_tasks(self) -> int:
         """The number of waiting tasks that was set last; 0 at first."""
@@ -230,7 +230,7 @@ class ServerDriver:
             InvalidParameterError: it is no routing state.
             StatefulRouteError: it was not published; the state timer tries again.
         """
-        with operation(self._log, "set_routing_state", routing_state=routing_state):
+        with log_operation(self._log, "set_routing_state", routing_state=routing_state):
             try:
                 self._routing_state = RoutingState(routing_state)
             except ValueError:
@@ -265,12 +265,12 @@ class ServerDriver:
             DeadlineExceededError: no answer came in time.
             StatefulRouteError: the API server answered with an error.
         """
-        with operation(
+        with log_operation(
             self._log, "set_linked_pod", namespace=namespace, uid=uid, service=service, pod=pod, ttl_seconds=ttl_seconds
         ) as outcome:
             links = await self._links(namespace, uid, service)
             previous = await links.set(service, uid, pod, ttl_seconds=ttl_seconds)
-            outcome.is_(previous=previous)
+            outcome.add(previous=previous)
             return previous
 
     async def try_set_linked_pod(
@@ -281,7 +281,7 @@ class ServerDriver:
         Returns:
             Whether it won, and the pod that holds the uid now.
         """
-        with operation(
+        with log_operation(
             self._log,
             "try_set_linked_pod",
             namespace=namespace,
@@ -292,7 +292,7 @@ class ServerDriver:
         ) as outcome:
             links = await self._links(namespace, uid, service)
             attempt = await links.try_set(service, uid, pod, ttl_seconds=ttl_seconds)
-            outcome.is_(won=attempt.won, holder=attempt.holder)
+            outcome.add(won=attempt.won, holder=attempt.holder)
             return attempt
 
     async def remove_linked_pod(
@@ -309,7 +309,7 @@ class ServerDriver:
         Returns:
             Whether there was one.
         """
-        with operation(
+        with log_operation(
             self._log,
             "remove_linked_pod",
             namespace=namespace,
@@ -319,37 +319,37 @@ class ServerDriver:
         ) as outcome:
             links = await self._links(namespace, uid, service)
             removed = await links.remove(service, uid, grace_seconds=grace_seconds)
-            outcome.is_(removed=removed)
+            outcome.add(removed=removed)
             return removed
 
     async def remove_linked_pod_with_id(self, namespace: str, uid: str, service: str, pod: PodKey) -> bool:
         """Remove a link if it is to that very pod; gives whether it was. Takes and raises as `set_linked_pod` does."""
-        with operation(
+        with log_operation(
             self._log, "remove_linked_pod_with_id", namespace=namespace, uid=uid, service=service, pod=pod
         ) as outcome:
             links = await self._links(namespace, uid, service)
             removed = await links.remove_if_linked_to(service, uid, pod)
-            outcome.is_(removed=removed)
+            outcome.add(removed=removed)
             return removed
 
     # How it does that.
 
     async def _start(self) -> None:
         try:
-            with operation(self._log, "start") as outcome:
-                parts = await self._ready()
-                outcome.is_(service=parts.server.service, pod=parts.server.pod_name)
-                await self._learn_source(parts)
+            with log_operation(self._log, "start") as outcome:
+                parts = await self._get_parts()
+                outcome.add(service=parts.server.service, pod=parts.server.pod_name)
+                await self._wait_for_route(parts)
                 await self._publish(parts)
         except BaseException:
-            await self._end()
+            await self._stop_publishing()
             raise
         self._timers = (
             asyncio.create_task(self._publish_regularly(parts)),
             asyncio.create_task(self._watch_workload(parts)),
         )
 
-    def _started(self, starting: asyncio.Task[None]) -> None:
+    def _start_finished(self, starting: asyncio.Task[None]) -> None:
         """Before anybody else is told how the start has ended."""
         self._starting = None
         if starting.cancelled() or starting.exception() is not None:
@@ -359,19 +359,19 @@ class ServerDriver:
         """The links, once the parameters can be right: nothing is asked for before."""
         if namespace != self._namespace:
             raise NotLocalNamespaceError
-        checked_route(service)
-        checked_uid(uid)
-        return (await self._ready()).links
+        validate_route(service)
+        validate_uid(uid)
+        return (await self._get_parts()).links
 
-    async def _ready(self) -> ServerParts:
+    async def _get_parts(self) -> ServerParts:
         if self._parts is not None:
             return self._parts
         async with self._initializing:
             if self._parts is None:
-                self._parts = await self._open()
+                self._parts = await self._open_parts()
         return self._parts
 
-    async def _open(self) -> ServerParts:
+    async def _open_parts(self) -> ServerParts:
         if isinstance(self._make_parts, ServerParts):
             return self._make_parts
         try:
@@ -380,28 +380,26 @@ class ServerDriver:
             await self._stack.aclose()
             raise
 
-    async def _learn_source(self, parts: ServerParts) -> None:
+    async def _wait_for_route(self, parts: ServerParts) -> None:
         """Wait a moment for the route: it says where loads come from."""
         known = asyncio.Event()
         unlisten = parts.routes.listen(parts.server.service, known.set)
         try:
             if parts.routes.get(parts.server.service) is None:
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(_ROUTE_SECONDS):
+                    async with asyncio.timeout(_ROUTE_WAIT_SECONDS):
                         await known.wait()
         finally:
             unlisten()
 
     async def _publish(self, parts: ServerParts, seconds: float = _PUBLISH_SECONDS) -> None:
-        await self._publication.tell(
-            parts.pod, lambda: parts.routes.get(parts.server.service), self._announcement, seconds
-        )
+        await self._publisher.publish(parts.pod, lambda: parts.routes.get(parts.server.service), self._report, seconds)
 
-    def _announcement(self) -> Announcement:
+    def _report(self) -> PodReport:
         state = self._routing_state
-        if self._drains:
+        if self._is_draining:
             state = most_restrictive(state, RoutingState.DENY_NEW_CALL)
-        return Announcement(self._load_state, self._waiting_tasks, state, self._clock())
+        return PodReport(self._load_state, self._waiting_tasks, state, self._clock())
 
     async def _publish_regularly(self, parts: ServerParts) -> None:
         """The state timer. Drivers that start together are spread over the period."""
@@ -422,7 +420,7 @@ class ServerDriver:
         before = None
         while True:
             route = parts.routes.get(parts.server.service)
-            if route is not None and route.status.pods and key_of(route.status.pods[0]) == parts.server.pod:
+            if route is not None and route.status.pods and pod_key(route.status.pods[0]) == parts.server.pod:
                 state = route.status.workload_state
                 if state is not before:
                     self._log.info("workload state", service=route.name, before=before, state=state)
@@ -431,34 +429,34 @@ class ServerDriver:
 
     async def _stop(self, parts: ServerParts, drain_seconds: float | None) -> None:
         grace = parts.server.termination_grace_seconds
-        most = grace - min(_LEFT_OF_GRACE_SECONDS, grace / 2)
+        most = grace - min(_GRACE_RESERVE_SECONDS, grace / 2)
         seconds = min(self._configuration.drain_seconds if drain_seconds is None else drain_seconds, most)
-        last_word = min(_LAST_WORD_SECONDS, most)
+        last_word = min(_FINAL_PUBLISH_SECONDS, most)
         try:
-            with operation(self._log, "stop", drain_seconds=seconds) as outcome:
+            with log_operation(self._log, "stop", drain_seconds=seconds) as outcome:
                 until = asyncio.get_running_loop().time() + seconds
-                self._drains, self._users = True, Users(parts.routes, parts.server, until)
+                self._is_draining, self._drain = True, Drain(parts.routes, parts.server, until)
                 telling = asyncio.create_task(self._publish(parts, max(seconds, last_word)))
                 try:
                     await asyncio.wait({telling}, timeout=last_word)
-                    failure = _failure_of(telling)
-                    await self._users.have_left(is_told=not failure)
-                    outcome.is_(remaining=self._users.remaining, **failure)
+                    failure = _publish_failure(telling)
+                    await self._drain.wait(is_published=not failure)
+                    outcome.add(remaining=self._drain.remaining, **failure)
                 finally:
                     telling.cancel()
-                    await self._end()
+                    await self._stop_publishing()
         finally:
-            self._is_running, self._drains, self._stopping, self._users = False, False, None, None
+            self._is_running, self._is_draining, self._stopping, self._drain = False, False, None, None
 
-    async def _end(self) -> None:
+    async def _stop_publishing(self) -> None:
         for timer in self._timers:
             timer.cancel()
         await asyncio.gather(*self._timers, return_exceptions=True)
         self._timers = ()
-        await self._publication.close()
+        await self._publisher.close()
 
 
-def _failure_of(telling: asyncio.Task[None]) -> dict[str, str]:
+def _publish_failure(telling: asyncio.Task[None]) -> dict[str, str]:
     """Why the last word was not told, for the log; Kubernetes tells of the pod's end all the same."""
     if not telling.done():
         return {"not_published": "the API server did not answer in time"}

@@ -14,8 +14,8 @@ class BuildMetrics:
     """
 
     def __init__(self, program: str) -> None:
-        self._told = f"The version of this {program}."
+        self._documentation = f"The version of this {program}."
 
     def collect(self) -> Iterator[InfoMetricFamily]:
         """The family."""
-        yield InfoMetricFamily("statefulroute_build", self._told, {"version": version("statefulroute")})
+        yield InfoMetricFamily("statefulroute_build", self._documentation, {"version": version("statefulroute")})

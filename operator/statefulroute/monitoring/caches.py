@@ -42,7 +42,7 @@ class CacheMetrics:
         now = self._clock()
         for resource, reflectors in self._reflectors.items():
             labels = (resource,)
-            age.add_metric(labels, now - min(each.heard_at for each in reflectors))
+            age.add_metric(labels, now - min(each.last_update_at for each in reflectors))
             objects.add_metric(labels, sum(map(len, {id(each.cache): each.cache for each in reflectors}.values())))
             synced.add_metric(labels, all(each.synced.is_set() for each in reflectors))
             restarts.add_metric(labels, sum(each.restarts for each in reflectors))

@@ -23,15 +23,15 @@ class Exposition:
         nowhere = CollectorRegistry()
         self._collectors = (*collectors, ProcessCollector(registry=nowhere), GCCollector(registry=nowhere))
 
-    async def text(self) -> AsyncIterator[bytes]:
+    async def render(self) -> AsyncIterator[bytes]:
         """The families, one by one: others have their turn between them, for there may be thousands of pods."""
         for collector in self._collectors:
             for family in collector.collect():
-                yield generate_latest(_Alone(family))
+                yield generate_latest(_SingleFamilyCollector(family))
                 await asyncio.sleep(0)
 
 
-class _Alone:
+class _SingleFamilyCollector:
     """One family as a collector."""
 
     def __init__(self, family: Metric) -> None:

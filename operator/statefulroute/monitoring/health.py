@@ -9,19 +9,19 @@ from statefulroute.monitoring.caches import resource_of
 
 #: A watch is given up after 150 s without a word, and a list after 65 s; an attempt that fails is followed by another
 #: within half a minute. A reflector that shows no sign of life for this long will not do so without a restart.
-SILENT_SECONDS = 300.0
+INACTIVITY_LIMIT_SECONDS = 300.0
 
 
-class Check(NamedTuple):
+class HealthCheck(NamedTuple):
     """One question, and its answer.
 
     Attributes:
         name: what was asked.
-        fault: what is wrong; None where nothing is.
+        failure: what is wrong; None where nothing is.
     """
 
     name: str
-    fault: str | None = None
+    failure: str | None = None
 
 
 class Health:
@@ -41,17 +41,17 @@ class Health:
         self._reflectors = tuple(reflectors)
         self._clock = clock
 
-    def live(self) -> Iterator[Check]:
+    def check_liveness(self) -> Iterator[HealthCheck]:
         """Whether this process works; that it answers at all says that its event loop does."""
-        yield Check("ping")
+        yield HealthCheck("ping")
         for reflector in self._reflectors:
-            silent = self._clock() - reflector.alive_at
-            fault = f"no news and no attempt for {silent:.0f} s" if silent > SILENT_SECONDS else None
-            yield Check(f"watch-{resource_of(reflector)}", fault)
+            silent = self._clock() - reflector.last_activity_at
+            fault = f"no news and no attempt for {silent:.0f} s" if silent > INACTIVITY_LIMIT_SECONDS else None
+            yield HealthCheck(f"watch-{resource_of(reflector)}", fault)
 
-    def ready(self) -> Iterator[Check]:
+    def check_readiness(self) -> Iterator[HealthCheck]:
         """Whether it could work at once: its caches are filled. A standby is ready too."""
-        yield Check("ping", "it was told to stop" if self.is_stopping else None)
+        yield HealthCheck("ping", "it was told to stop" if self.is_stopping else None)
         for reflector in self._reflectors:
             fault = None if reflector.synced.is_set() else "the first list is not complete"
-            yield Check(f"cache-{resource_of(reflector)}", fault)
+            yield HealthCheck(f"cache-{resource_of(reflector)}", fault)

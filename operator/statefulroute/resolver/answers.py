@@ -13,7 +13,7 @@ from statefulroute.domain.address import Address
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.link import Link
 from statefulroute.domain.route import Route
-from statefulroute.domain.service import is_workload_ready, key_of
+from statefulroute.domain.service import is_workload_ready, pod_key
 from statefulroute.resolver.problems import Problem
 
 #: How many uids one batch may name.
@@ -121,7 +121,7 @@ def route_answer(route: Route, addresses: Mapping[PodKey, Address], best: PodKey
     pods = []
     best_name = None
     for said in route.status.pods:
-        key = key_of(said)
+        key = pod_key(said)
         address = addresses.get(key)
         if key == best:
             best_name = said.name
@@ -137,7 +137,7 @@ def route_answer(route: Route, addresses: Mapping[PodKey, Address], best: PodKey
         )
     status = route.status
     return RouteAnswer(
-        route.group,
+        route.namespace,
         route.name,
         status.routing_state,
         status.workload_state,

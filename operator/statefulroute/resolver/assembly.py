@@ -7,44 +7,44 @@ from prometheus_client.registry import Collector
 from statefulroute.cluster.client import Client
 from statefulroute.monitoring.build import BuildMetrics
 from statefulroute.monitoring.caches import CacheMetrics
-from statefulroute.resolver.binding import Binder
-from statefulroute.resolver.callers import Callers
-from statefulroute.resolver.directory import Directory
-from statefulroute.resolver.gate import Gate
+from statefulroute.resolver.authenticator import Authenticator
+from statefulroute.resolver.binder import Binder
+from statefulroute.resolver.cache import ResolverCache
+from statefulroute.resolver.endpoint_picker import EndpointPicker
 from statefulroute.resolver.http.dispatcher import Dispatcher
-from statefulroute.resolver.http.gateways import Gateways
+from statefulroute.resolver.http.ext_authz import ExtAuthz
 from statefulroute.resolver.http.lookups import Lookups
-from statefulroute.resolver.http.streams import Streams
+from statefulroute.resolver.http.streams import MoveStreams
 from statefulroute.resolver.metrics import ResolverMetrics
-from statefulroute.resolver.moves import Moves
+from statefulroute.resolver.move_broadcaster import MoveBroadcaster
 from statefulroute.resolver.settings import Settings
-from statefulroute.resolver.tokens import Tokens
+from statefulroute.resolver.token_reviewer import TokenReviewer
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class ResolverParts:
     """The parts that are run.
 
     Attributes:
-        directory: what is known.
+        cache: what is known.
         binder: binds users.
-        gate: picks pods for gateways.
-        callers: lets callers in.
+        picker: picks pods for gateways.
+        authenticator: lets callers in.
         dispatcher: answers over HTTP.
         metrics: counts answers.
         collectors: tell of them all.
     """
 
-    directory: Directory
+    cache: ResolverCache
     binder: Binder
-    gate: Gate
-    callers: Callers
+    picker: EndpointPicker
+    authenticator: Authenticator
     dispatcher: Dispatcher
     metrics: ResolverMetrics
     collectors: tuple[Collector, ...]
 
 
-def assemble(settings: Settings, client: Client) -> Parts:
+def assemble(settings: Settings, client: Client) -> ResolverParts:
     """Make the parts; none of them runs yet.
 
     Args:
@@ -52,22 +52,26 @@ def assemble(settings: Settings, client: Client) -> Parts:
         client: how to reach the API server.
     """
     metrics = ResolverMetrics()
-    directory = Directory(client, settings.namespaces)
+    directory = ResolverCache(client, settings.namespaces)
     binder = Binder(
-        client, directory, settings.bindings_per_second, temporary=settings.temporary_links, told=metrics.link
+        client,
+        directory,
+        settings.bindings_per_second,
+        temporary=settings.temporary_links,
+        on_result=metrics.count_link,
     )
-    gate = Gate(directory, binder, settings.unknown_uid)
-    moves = Moves(directory.links.cache)
-    metrics.follow_streams(lambda: len(moves))
+    gate = EndpointPicker(directory, binder, settings.unlinked_uid)
+    moves = MoveBroadcaster(directory.links.cache)
+    metrics.track_streams(lambda: len(moves))
     audience = settings.token_audience
-    tokens = None if audience is None else Tokens(client, audience, settings.allowed_users)
-    callers = Callers(tokens, settings.requests_per_second)
+    tokens = None if audience is None else TokenReviewer(client, audience, settings.allowed_users)
+    callers = Authenticator(tokens, settings.requests_per_second)
     dispatcher = Dispatcher(
         Lookups(directory, binder),
-        Streams(directory, moves),
-        Gateways(directory, gate, settings.uid_sources, settings.endpoint_header),
+        MoveStreams(directory, moves),
+        ExtAuthz(directory, gate, settings.uid_sources, settings.endpoint_header),
         callers,
         metrics,
     )
     collectors = (BuildMetrics("resolver"), *metrics.collectors, CacheMetrics(directory.reflectors))
-    return Parts(directory, binder, gate, callers, dispatcher, metrics, collectors)
+    return ResolverParts(directory, binder, gate, callers, dispatcher, metrics, collectors)

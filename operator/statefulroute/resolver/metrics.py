@@ -5,17 +5,17 @@ from collections.abc import Callable, Iterable
 from prometheus_client import Counter, Gauge
 from prometheus_client.registry import Collector
 
-from statefulroute.monitoring.answers import Answers, Family
+from statefulroute.monitoring.duration_metrics import DurationMetrics, MetricDescription
 
 _BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
 
-_ANSWERS = Family(
+_ANSWERS = MetricDescription(
     "statefulroute_resolver_answers",
     "Answers by operation and HTTP status; an operation of ext_proc answers a gateway and no client.",
     ("operation", "code"),
 )
-_DURATIONS = Family(
+_DURATIONS = MetricDescription(
     "statefulroute_resolver_answer_duration_seconds",
     "From a request to its answer; without streams of moves.",
     ("operation",),
@@ -26,7 +26,7 @@ class ResolverMetrics:
     """Counts answers and bindings."""
 
     def __init__(self) -> None:
-        self._answers = Answers(_ANSWERS, _DURATIONS, _BUCKETS)
+        self._answers = DurationMetrics(_ANSWERS, _DURATIONS, _BUCKETS)
         self._links = Counter(
             "statefulroute_resolver_links",
             "Links by what was done with them: bound (a new uid was given a pod), refused (new uids came too fast), "
@@ -38,7 +38,7 @@ class ResolverMetrics:
         for outcome in ("bound", "refused", "renewed"):
             self._links.labels(outcome)
 
-    def answered(self, operation: str, code: int, seconds: float | None) -> None:
+    def observe_response(self, operation: str, code: int, seconds: float | None) -> None:
         """Count an answer.
 
         Args:
@@ -46,13 +46,13 @@ class ResolverMetrics:
             code: the HTTP status.
             seconds: how long it took; None is not told.
         """
-        self._answers.count((operation, code), seconds)
+        self._answers.observe((operation, code), seconds)
 
-    def link(self, outcome: str) -> None:
+    def count_link(self, outcome: str) -> None:
         """Count a link that was `bound`, `refused` or `renewed`."""
         self._links.labels(outcome).inc()
 
-    def follow_streams(self, number: Callable[[], int]) -> None:
+    def track_streams(self, number: Callable[[], int]) -> None:
         """Tell how many listen to moves, whenever that is asked for."""
         self._streams.set_function(number)
 

@@ -130,7 +130,7 @@ _KINDS: dict[type[Exception], ProblemKind] = {
 }
 
 #: What can be raised on the way to an answer and has a problem to tell of it.
-EXPECTED: tuple[type[Exception], ...] = (ProblemError, StatefulRouteError, ClusterError)
+EXPECTED_ERRORS: tuple[type[Exception], ...] = (ProblemError, StatefulRouteError, ClusterError)
 
 
 def problem_of(error: Exception) -> ProblemError:

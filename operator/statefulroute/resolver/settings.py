@@ -4,16 +4,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from statefulroute.domain.keys import RouteKey
-from statefulroute.monitoring.address import Address
-from statefulroute.resolver.uids import UidSource
-from statefulroute.resolver.unknown import UnknownUid
+from statefulroute.monitoring.bind_address import BindAddress
+from statefulroute.resolver.uid_sources import UidSource
+from statefulroute.resolver.unlinked_uid import UnlinkedUidPolicy
 
 #: The header that the Gateway API's endpoint pickers answer in.
 ENDPOINT_HEADER = "x-gateway-destination-endpoint"
 
 
 @dataclass(frozen=True, slots=True)
-class Tls:
+class TlsFiles:
     """The files that connections are made secure by, each in PEM.
 
     Attributes:
@@ -38,7 +38,7 @@ class Settings:
         http_address: where it answers look-ups and gateways over HTTP.
         grpc_address: where it answers Envoy's ext_proc; None is nowhere.
         bind_address: where it answers probes and Prometheus; None is nowhere.
-        unknown_uid: what becomes of a gateway's request whose uid is not linked.
+        unlinked_uid: what becomes of a gateway's request whose uid is not linked.
         uid_sources: where a gateway's request says whose it is, in the order in which they are looked at.
         endpoint_header: the header that a gateway is told the endpoint in.
         temporary_links: whether new links are temporary, and live as long as their route says.
@@ -51,13 +51,13 @@ class Settings:
         drain_seconds: how long it answers on when it is told to stop, while its probes say so.
     """
 
-    http_address: Address
+    http_address: BindAddress
     kubeconfig: Path | None = None
     context: str | None = None
     namespaces: tuple[str, ...] = ()
-    grpc_address: Address | None = None
-    bind_address: Address | None = None
-    unknown_uid: UnknownUid = UnknownUid.BIND
+    grpc_address: BindAddress | None = None
+    bind_address: BindAddress | None = None
+    unlinked_uid: UnlinkedUidPolicy = UnlinkedUidPolicy.BIND
     uid_sources: tuple[UidSource, ...] = ()
     endpoint_header: str = ENDPOINT_HEADER
     temporary_links: bool = False
@@ -65,6 +65,6 @@ class Settings:
     requests_per_second: float | None = None
     token_audience: str | None = None
     allowed_users: tuple[str, ...] = ()
-    tls: Tls | None = None
+    tls: TlsFiles | None = None
     default_route: RouteKey | None = None
     drain_seconds: float = 0.0

@@ -7,22 +7,22 @@ from contextlib import asynccontextmanager, suppress
 
 import structlog
 
-from statefulroute.resolver.settings import Tls
+from statefulroute.resolver.settings import TlsFiles
 
 log = structlog.get_logger(__name__)
 
 #: How often it is looked whether there are new certificates: they are renewed long before the old ones end.
-_LOOK_SECONDS = 30.0
+_POLL_SECONDS = 30.0
 
 #: What tells one state of the files from another.
-Stamp = tuple[int, ...]
+ModificationTimes = tuple[int, ...]
 
 
 class UnusableCertificateError(Exception):
     """A certificate, a key or an authority cannot be read; the sentence says which."""
 
 
-def stamp_of(files: Tls) -> Stamp:
+def modification_times(files: TlsFiles) -> ModificationTimes:
     """When the files were written.
 
     Raises:
@@ -32,7 +32,7 @@ def stamp_of(files: Tls) -> Stamp:
     return tuple(file.stat().st_mtime_ns for file in named)
 
 
-def secure(files: Tls) -> ssl.SSLContext:
+def load_tls_context(files: TlsFiles) -> ssl.SSLContext:
     """What makes connections secure.
 
     Args:
@@ -54,12 +54,14 @@ def secure(files: Tls) -> ssl.SSLContext:
 
 
 @asynccontextmanager
-async def secured(files: Tls | None, look_seconds: float = _LOOK_SECONDS) -> AsyncIterator[ssl.SSLContext | None]:
+async def reloading_tls_context(
+    files: TlsFiles | None, poll_seconds: float = _POLL_SECONDS
+) -> AsyncIterator[ssl.SSLContext | None]:
     """What makes new connections secure while the context lasts, also after the files have changed.
 
     Args:
         files: as for `secure`; None leaves connections plain.
-        look_seconds: how often it is looked whether they have.
+        poll_seconds: how often it is looked whether they have.
 
     Raises:
         UnusableCertificateError: they cannot be used.
@@ -67,8 +69,8 @@ async def secured(files: Tls | None, look_seconds: float = _LOOK_SECONDS) -> Asy
     if files is None:
         yield None
         return
-    context = secure(files)
-    looking = asyncio.create_task(_renew(context, files, look_seconds))
+    context = load_tls_context(files)
+    looking = asyncio.create_task(_reload(context, files, poll_seconds))
     try:
         yield context
     finally:
@@ -77,14 +79,14 @@ async def secured(files: Tls | None, look_seconds: float = _LOOK_SECONDS) -> Asy
             await looking
 
 
-async def _renew(context: ssl.SSLContext, files: Tls, look_seconds: float) -> None:
-    known = stamp_of(files)
+async def _reload(context: ssl.SSLContext, files: TlsFiles, poll_seconds: float) -> None:
+    known = modification_times(files)
     while True:
-        await asyncio.sleep(look_seconds)
+        await asyncio.sleep(poll_seconds)
         try:
-            if (stamp := stamp_of(files)) == known:
+            if (stamp := modification_times(files)) == known:
                 continue
-            secure(files)  # of files that are being written, half would be taken
+            load_tls_context(files)  # of files that are being written, half would be taken
             _load(context, files)
         except (OSError, UnusableCertificateError) as error:
             log.warning("new certificates cannot be used: the old ones are kept", error=str(error))
@@ -93,7 +95,7 @@ async def _renew(context: ssl.SSLContext, files: Tls, look_seconds: float) -> No
             log.info("new certificates are in use", certificate=str(files.certificate))
 
 
-def _load(context: ssl.SSLContext, files: Tls) -> None:
+def _load(context: ssl.SSLContext, files: TlsFiles) -> None:
     context.load_cert_chain(files.certificate, files.key)
     if files.client_ca is not None:
         context.load_verify_locations(files.client_ca)

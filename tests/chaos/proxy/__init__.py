@@ -10,7 +10,7 @@ from typing import IO, Any, Self
 import msgspec
 
 from chaos.proxy.credentials import ProxiedKubeconfig
-from chaos.proxy.modes import Fault, Mode, Order, Report
+from chaos.proxy.modes import Mode, ProxyCommand, ProxyFault, ProxyReport
 
 __all__ = ["FaultProxy"]
 
@@ -52,27 +52,27 @@ class FaultProxy:
     @property
     def hits(self) -> int:
         """How many requests and connections have met a fault."""
-        return self._order(Order()).hits
+        return self._send(ProxyCommand()).hits
 
     def slow(self, seconds: float, *, share: float = 1.0) -> None:
         """Pass requests on so many seconds late."""
-        self._show(Fault(Mode.SLOW, share, seconds=seconds))
+        self._set_fault(ProxyFault(Mode.SLOW, share, seconds=seconds))
 
     def too_many_requests(self, retry_after: int = 1, *, share: float = 1.0) -> None:
         """Answer with 429, and that the client ask again after so many seconds."""
-        self._show(Fault(Mode.ANSWER, share, 429, retry_after))
+        self._set_fault(ProxyFault(Mode.ERROR, share, 429, retry_after))
 
     def fail(self, code: int = 500, *, share: float = 1.0) -> None:
         """Answer with an error, and pass nothing on."""
-        self._show(Fault(Mode.ANSWER, share, code))
+        self._set_fault(ProxyFault(Mode.ERROR, share, code))
 
     def time_out_afterwards(self, *, share: float = 1.0) -> None:
         """Have writes carried out, and answer with 504."""
-        self._show(Fault(Mode.ANSWER_AFTERWARDS, share, 504))
+        self._set_fault(ProxyFault(Mode.ERROR_AFTER_WRITE, share, 504))
 
     def drop_watches(self, *, share: float = 1.0) -> None:
         """Cut watches in the middle of an event: those that run at once, new ones after a second."""
-        self._show(Fault(Mode.DROP_WATCHES, share))
+        self._set_fault(ProxyFault(Mode.DROP_WATCHES, share))
 
     def expire_watches(self, *, as_event: bool = False, share: float = 1.0) -> None:
         """Tell new watches and further pages of lists that their resource version is too old; cut running watches.
@@ -81,28 +81,28 @@ class FaultProxy:
             as_event: tell it in an event within the watch, also to those that run.
             share: of how many.
         """
-        self._show(Fault(Mode.EXPIRE_WITHIN if as_event else Mode.EXPIRE, share))
+        self._set_fault(ProxyFault(Mode.EXPIRE_AS_EVENT if as_event else Mode.EXPIRE, share))
 
     def half_open(self) -> None:
         """Answer nothing and close nothing; at its end, forget the connections and do not tell their clients."""
-        self._show(Fault(Mode.HALF_OPEN))
+        self._set_fault(ProxyFault(Mode.HALF_OPEN))
 
     def refuse(self) -> None:
         """Cut connections and refuse new ones."""
-        self._show(Fault(Mode.REFUSE))
+        self._set_fault(ProxyFault(Mode.REFUSE))
 
     def heal(self) -> None:
         """Pass everything on again."""
-        self._show(Fault())
+        self._set_fault(ProxyFault())
 
     def rotate_authority(self) -> None:
         """Serve with a certificate of another authority, which stands in the client's file from now on."""
-        self._order(Order(certificate=str(self._files.rotate_authority())))
+        self._send(ProxyCommand(certificate=str(self._files.rotate_authority())))
 
     def rotate_token(self, token: str) -> None:
         """Put another token into the client's file; any other is answered with 401 from now on."""
         self._files.rotate_token(token)
-        self._order(Order(token=token))
+        self._send(ProxyCommand(token=token))
 
     def rewrite(self, kubeconfig: Path) -> Path:
         """Write the client's kubeconfig anew, for a process with credentials of its own; every token is let in again.
@@ -111,7 +111,7 @@ class FaultProxy:
             kubeconfig: for the same API server, with another token.
         """
         self._files = self._files.of(kubeconfig)
-        self._order(Order(token=""))
+        self._send(ProxyCommand(token=""))
         return self._files.write(self.port)
 
     def close(self) -> None:
@@ -134,20 +134,20 @@ class FaultProxy:
     ) -> None:
         self.close()
 
-    def _show(self, fault: Fault) -> None:
-        self._order(Order(fault))
+    def _set_fault(self, fault: ProxyFault) -> None:
+        self._send(ProxyCommand(fault))
 
-    def _order(self, order: Order) -> Report:
+    def _send(self, command: ProxyCommand) -> ProxyReport:
         pipe = _pipe(self._process.stdin)
         with self._lock:
-            pipe.write(msgspec.json.encode(order) + b"\n")
+            pipe.write(msgspec.json.encode(command) + b"\n")
             pipe.flush()
             return self._read()
 
-    def _read(self) -> Report:
+    def _read(self) -> ProxyReport:
         line = _pipe(self._process.stdout).readline()
         assert line, f"the fault proxy has ended: see {self._log.name}"
-        return msgspec.json.decode(line, type=Report)
+        return msgspec.json.decode(line, type=ProxyReport)
 
 
 def _pipe(pipe: IO[Any] | None) -> IO[Any]:

@@ -26,7 +26,7 @@ class Connections:
         self._tls: ssl.SSLContext
         self._open: dict[socket.socket, asyncio.BaseTransport | None] = {}
         self._accepting: asyncio.Task[None] | None = None
-        self._greetings: dict[socket.socket, asyncio.Task[None]] = {}
+        self._handshakes: dict[socket.socket, asyncio.Task[None]] = {}
         self.is_silent = False
         """Whether new connections are accepted, and left without an answer."""
         self.port = 0
@@ -67,9 +67,9 @@ class Connections:
                 self._open = {each: transport for each, transport in self._open.items() if each.fileno() >= 0}
                 self._open[client] = None
                 if not self.is_silent:
-                    self._greetings[client] = asyncio.create_task(self._greet(client))
+                    self._handshakes[client] = asyncio.create_task(self._handshake(client))
 
-    async def _greet(self, client: socket.socket) -> None:
+    async def _handshake(self, client: socket.socket) -> None:
         """Begin to speak TLS, and HTTP within it."""
         try:
             with suppress(OSError):  # an SSLError is one: whoever comes without TLS, or does not trust us
@@ -77,7 +77,7 @@ class Connections:
                     self._protocol, client, ssl=self._tls
                 )
         finally:
-            self._greetings.pop(client, None)
+            self._handshakes.pop(client, None)
 
     async def _end_all(self, prepare: Callable[[socket.socket], None]) -> int:
         ended, self._open = self._open, {}
@@ -88,7 +88,7 @@ class Connections:
                 prepare(client)
             if isinstance(transport, asyncio.WriteTransport):
                 transport.abort()
-            elif (greeting := self._greetings.pop(client, None)) is not None:
+            elif (greeting := self._handshakes.pop(client, None)) is not None:
                 # The socket is the greeting's: closed under it, its number would be the next client's, and get none.
                 greeting.add_done_callback(lambda _, client=client: client.close())
                 greeting.cancel()

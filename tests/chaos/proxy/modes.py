@@ -14,10 +14,10 @@ class Mode(StrEnum):
     SLOW = "slow"
     """Requests are passed on some seconds late."""
 
-    ANSWER = "answer"
+    ERROR = "answer"
     """Requests are answered with an error, and not passed on."""
 
-    ANSWER_AFTERWARDS = "answer afterwards"
+    ERROR_AFTER_WRITE = "answer afterwards"
     """Writes are carried out, and answered with an error: who has asked cannot know."""
 
     DROP_WATCHES = "drop watches"
@@ -26,7 +26,7 @@ class Mode(StrEnum):
     EXPIRE = "expire"
     """Watches, and further pages of lists, are answered with `410 Expired`."""
 
-    EXPIRE_WITHIN = "expire within"
+    EXPIRE_AS_EVENT = "expire within"
     """Watches begin, and tell in an event of their own that the resource version is too old."""
 
     HALF_OPEN = "half open"
@@ -40,7 +40,7 @@ class Mode(StrEnum):
     """Connections are cut, and new ones are refused."""
 
 
-class Fault(msgspec.Struct, frozen=True):
+class ProxyFault(msgspec.Struct, frozen=True):
     """A fault that a proxy is told to show.
 
     Attributes:
@@ -56,7 +56,7 @@ class Fault(msgspec.Struct, frozen=True):
     seconds: float = 0.0
 
 
-class Order(msgspec.Struct, frozen=True, omit_defaults=True):
+class ProxyCommand(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the proxy's process is told, a line of JSON.
 
     Attributes:
@@ -65,12 +65,12 @@ class Order(msgspec.Struct, frozen=True, omit_defaults=True):
         token: the only bearer token that is let in from now on; empty lets all in.
     """
 
-    fault: Fault | None = None
+    fault: ProxyFault | None = None
     certificate: str | None = None
     token: str | None = None
 
 
-class Report(msgspec.Struct, frozen=True):
+class ProxyReport(msgspec.Struct, frozen=True):
     """What the proxy's process answers to an order, a line of JSON.
 
     Attributes:

@@ -15,15 +15,15 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
-from chaos.proxy.answers import expired_event, refusal
 from chaos.proxy.connections import Connections
-from chaos.proxy.modes import Fault, Mode, Order, Report
-from chaos.proxy.upstream import Upstream, passed_on
+from chaos.proxy.modes import Mode, ProxyCommand, ProxyFault, ProxyReport
+from chaos.proxy.responses import error_response, expired_event
+from chaos.proxy.upstream import Upstream, forwarded_headers
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 #: What happens to a watch in the middle, beside those that are held.
-_ENDS_WATCHES = frozenset({Mode.DROP_WATCHES, Mode.EXPIRE, Mode.EXPIRE_WITHIN})
+_ENDS_WATCHES = frozenset({Mode.DROP_WATCHES, Mode.EXPIRE, Mode.EXPIRE_AS_EVENT})
 
 #: How long a watch lives that is to be cut.
 _CUT_AFTER_SECONDS = 1.0
@@ -31,7 +31,7 @@ _CUT_AFTER_SECONDS = 1.0
 _MAX_BODY_BYTES = 2**24
 
 #: Longer than any connection lives: only a fault ends it.
-_KEPT_SECONDS = 86_400
+_KEEPALIVE_SECONDS = 86_400
 
 
 class Relay:
@@ -45,26 +45,28 @@ class Relay:
     def __init__(self, upstream: Upstream, seed: int) -> None:
         self._upstream = upstream
         self._random = random.Random(seed)
-        self._fault = Fault()
+        self._fault = ProxyFault()
         self._token = ""
         """The only one that is let in; empty lets all in."""
-        self._watches: set[asyncio.Future[Fault]] = set()
+        self._watches: set[asyncio.Future[ProxyFault]] = set()
         self._hits = 0
-        server = web.Server(self._answer, handler_cancellation=True, keepalive_timeout=_KEPT_SECONDS, access_log=None)
+        server = web.Server(
+            self._handle, handler_cancellation=True, keepalive_timeout=_KEEPALIVE_SECONDS, access_log=None
+        )
         self.connections = Connections(server)
 
-    async def obey(self, order: Order) -> Report:
+    async def apply(self, command: ProxyCommand) -> ProxyReport:
         """Do what was ordered."""
-        if order.certificate is not None:
-            self.connections.serve_with(order.certificate)
+        if command.certificate is not None:
+            self.connections.serve_with(command.certificate)
             await self.connections.cut()
-        if order.token is not None:
-            self._token = order.token
-        if order.fault is not None:
-            await self._show(order.fault)
-        return Report(self.connections.port, self._hits)
+        if command.token is not None:
+            self._token = command.token
+        if command.fault is not None:
+            await self._set_fault(command.fault)
+        return ProxyReport(self.connections.port, self._hits)
 
-    async def _show(self, fault: Fault) -> None:
+    async def _set_fault(self, fault: ProxyFault) -> None:
         before, self._fault = self._fault, fault
         self.connections.is_silent = fault.mode is Mode.HALF_OPEN
         if before.mode is Mode.HALF_OPEN:
@@ -78,42 +80,42 @@ class Relay:
             self.connections.listen()
         if fault.mode in _ENDS_WATCHES:
             for watch in self._watches:
-                if self._meets(fault):
+                if self._should_inject(fault):
                     watch.set_result(fault)
 
-    def _meets(self, fault: Fault) -> bool:
+    def _should_inject(self, fault: ProxyFault) -> bool:
         """Whether this time the fault is shown."""
         is_met = self._random.random() < fault.share
         self._hits += is_met
         return is_met
 
-    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
-            return await self._answer_or_fail(request)
+            return await self._handle_or_fail(request)
         except aiohttp.ClientError:  # the API server has not answered: neither do we
             return await self._abort(request)
 
-    async def _answer_or_fail(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _handle_or_fail(self, request: web.BaseRequest) -> web.StreamResponse:
         body, fault = await request.read(), self._fault
         await self._hold_while_silent()
         if self._token and request.headers.get("Authorization") != f"Bearer {self._token}":
-            return refusal(401)
+            return error_response(401)
         is_watch = request.query.get("watch") in {"true", "1"}
         match fault.mode:
-            case Mode.SLOW if self._meets(fault):
+            case Mode.SLOW if self._should_inject(fault):
                 await asyncio.sleep(fault.seconds)
-            case Mode.ANSWER if self._meets(fault):
-                return refusal(fault.code, fault.seconds)
-            case Mode.EXPIRE if (is_watch or "continue" in request.query) and self._meets(fault):
-                return refusal(410)
+            case Mode.ERROR if self._should_inject(fault):
+                return error_response(fault.code, fault.seconds)
+            case Mode.EXPIRE if (is_watch or "continue" in request.query) and self._should_inject(fault):
+                return error_response(410)
         if is_watch:
             return await self._watch(request, body)
-        async with self._upstream.ask(request, body) as answer:
+        async with self._upstream.forward(request, body) as answer:
             content = await answer.read()
         await self._hold_while_silent()
-        if fault.mode is Mode.ANSWER_AFTERWARDS and request.method not in _READS and self._meets(fault):
-            return refusal(fault.code)
-        return web.Response(status=answer.status, headers=passed_on(answer.headers), body=content)
+        if fault.mode is Mode.ERROR_AFTER_WRITE and request.method not in _READS and self._should_inject(fault):
+            return error_response(fault.code)
+        return web.Response(status=answer.status, headers=forwarded_headers(answer.headers), body=content)
 
     async def _hold_while_silent(self) -> None:
         """Go on, unless nothing is answered any more: then this connection gets no answer until it is forgotten."""
@@ -129,12 +131,12 @@ class Relay:
     async def _watch(self, request: web.BaseRequest, body: bytes) -> web.StreamResponse:
         """Pass on the events of a watch as they come, until it ends or meets a fault."""
         loop = asyncio.get_running_loop()
-        async with self._upstream.ask(request, body) as answer:
-            response = web.StreamResponse(status=answer.status, headers=passed_on(answer.headers))
+        async with self._upstream.forward(request, body) as answer:
+            response = web.StreamResponse(status=answer.status, headers=forwarded_headers(answer.headers))
             await response.prepare(request)
-            ending: asyncio.Future[Fault] = loop.create_future()
+            ending: asyncio.Future[ProxyFault] = loop.create_future()
             self._watches.add(ending)
-            if self._fault.mode in _ENDS_WATCHES and self._meets(self._fault):
+            if self._fault.mode in _ENDS_WATCHES and self._should_inject(self._fault):
                 loop.call_later(
                     _CUT_AFTER_SECONDS, lambda fault: ending.done() or ending.set_result(fault), self._fault
                 )
@@ -161,9 +163,9 @@ class Relay:
         await response.write(rest)
 
     async def _end_watch(
-        self, request: web.BaseRequest, response: web.StreamResponse, fault: Fault
+        self, request: web.BaseRequest, response: web.StreamResponse, fault: ProxyFault
     ) -> web.StreamResponse:
-        if fault.mode is Mode.EXPIRE_WITHIN:
+        if fault.mode is Mode.EXPIRE_AS_EVENT:
             await response.write(expired_event())
             return response
         await response.write(b'{"type":"MODIFIED","object":{"kind":')
@@ -185,15 +187,15 @@ async def main(server: str, authority: str, client: str, certificate: str, seed:
         tls.load_cert_chain(client)
     upstream = Upstream(server, tls)
     relay = Relay(upstream, seed)
-    order = Order(Fault(), certificate)
+    order = ProxyCommand(ProxyFault(), certificate)
     while True:
-        report = await relay.obey(order)
+        report = await relay.apply(order)
         sys.stdout.buffer.write(msgspec.json.encode(report) + b"\n")
         sys.stdout.flush()
         line = await asyncio.to_thread(sys.stdin.buffer.readline)
         if not line:
             break
-        order = msgspec.json.decode(line, type=Order)
+        order = msgspec.json.decode(line, type=ProxyCommand)
     await relay.connections.refuse()
     await relay.connections.cut()
     await upstream.close()

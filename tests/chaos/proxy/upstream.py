@@ -10,7 +10,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 #: They belong to one connection, and not to the request (RFC 9110, 7.6.1), or are made anew.
-_OF_A_CONNECTION = (
+_HOP_BY_HOP = (
     "Connection",
     "Content-Length",
     "Host",
@@ -40,10 +40,10 @@ class Upstream:
         )
 
     @asynccontextmanager
-    async def ask(self, request: web.BaseRequest, body: bytes) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def forward(self, request: web.BaseRequest, body: bytes) -> AsyncIterator[aiohttp.ClientResponse]:
         """Ask it what the client has asked."""
         url = URL(self._server + request.raw_path, encoded=True)
-        headers = passed_on(request.headers)
+        headers = forwarded_headers(request.headers)
         async with self._session.request(
             request.method, url, headers=headers, data=body or None, allow_redirects=False
         ) as response:
@@ -54,9 +54,9 @@ class Upstream:
         await self._session.close()
 
 
-def passed_on(headers: Mapping[str, str]) -> CIMultiDict[str]:
+def forwarded_headers(headers: Mapping[str, str]) -> CIMultiDict[str]:
     """The headers that are for the other end."""
     passed = CIMultiDict(headers)
-    for name in _OF_A_CONNECTION:
+    for name in _HOP_BY_HOP:
         passed.popall(name, None)
     return passed

@@ -11,7 +11,7 @@ from statefulroute.api.crd import custom_resource_definition
 from statefulroute.api.podlink import PodLink
 from statefulroute.api.statefulroute import StatefulRoute
 from statefulroute.api.vocabulary import (
-    ONLY_LOCAL_NAMESPACE,
+    FOREIGN_NAMESPACE_MESSAGE,
     ConditionType,
     LinkPhase,
     LoadSource,
@@ -100,7 +100,7 @@ def test_the_status_is_written_at_an_address_of_its_own(plural: str) -> None:
 def test_the_policy_denies_with_the_sentence_that_the_operator_uses_too() -> None:
     policy, binding = namespace_locality()
     (validation,) = policy["spec"]["validations"]
-    assert validation["message"] == ONLY_LOCAL_NAMESPACE == "only local namespace is supported"
+    assert validation["message"] == FOREIGN_NAMESPACE_MESSAGE == "only local namespace is supported"
     assert policy["spec"]["failurePolicy"] == "Fail"
     assert binding["spec"] == {"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]}
 

@@ -9,9 +9,9 @@ import pytest
 from pydantic import Field
 
 from statefulroute.api.crd import custom_resource_definition
-from statefulroute.api.model import Model, list_map, rules
+from statefulroute.api.model import Model, list_type_map, validation_rules
 from statefulroute.api.podlink import PodLink
-from statefulroute.api.schema import structural_schema, with_sentences
+from statefulroute.api.schema import structural_schema, with_validation_messages
 from statefulroute.api.statefulroute import StatefulRoute
 
 KINDS: list[type[PodLink | StatefulRoute]] = [PodLink, StatefulRoute]
@@ -39,14 +39,16 @@ class Bicycle(Model):
 
     front: Wheel = Field(default=Wheel(), description="The wheel in front.")
     spare: Wheel | None = Field(default=None, description="One more wheel.")
-    wheels: Annotated[tuple[Wheel, ...], Field(json_schema_extra=list_map("colour"))] = Field(
+    wheels: Annotated[tuple[Wheel, ...], Field(json_schema_extra=list_type_map("colour"))] = Field(
         default=(), description="All wheels."
     )
     bell: int | str | None = Field(
         default=None, description="Which bell.", json_schema_extra={"x-kubernetes-int-or-string": True}
     )
     bought: datetime | None = Field(default=None, description="When it was bought.")
-    rider: str = Field(description="Who rides it.", min_length=1, json_schema_extra=rules(("self != 'me'", "not me")))
+    rider: str = Field(
+        description="Who rides it.", min_length=1, json_schema_extra=validation_rules(("self != 'me'", "not me"))
+    )
     gears: int = Field(description="How many.", ge=0)
 
 
@@ -105,7 +107,7 @@ def test_the_lines_of_a_paragraph_are_joined() -> None:
 
 
 def test_bounds_become_sentences_that_name_the_field(bicycle: dict[str, Any]) -> None:
-    size = with_sentences(bicycle)["properties"]["front"]["properties"]["sizeInches"]
+    size = with_validation_messages(bicycle)["properties"]["front"]["properties"]["sizeInches"]
     assert size == {
         "description": "How wide it is.",
         "type": "integer",
@@ -116,12 +118,12 @@ def test_bounds_become_sentences_that_name_the_field(bicycle: dict[str, Any]) ->
 
 
 def test_bounds_of_a_lists_entries_become_sentences(bicycle: dict[str, Any]) -> None:
-    entry = with_sentences(bicycle)["properties"]["wheels"]["items"]["properties"]
+    entry = with_validation_messages(bicycle)["properties"]["wheels"]["items"]["properties"]
     assert entry["sizeInches"]["x-kubernetes-validations"][0]["message"] == "sizeInches must be from 1 to 99"
 
 
 def test_an_empty_string_is_answered_with_a_sentence_before_all_others(bicycle: dict[str, Any]) -> None:
-    rider = with_sentences(bicycle)["properties"]["rider"]
+    rider = with_validation_messages(bicycle)["properties"]["rider"]
     assert "minLength" not in rider
     assert rider["x-kubernetes-validations"] == [
         {"rule": "self != ''", "message": "rider must not be empty"},
@@ -130,11 +132,11 @@ def test_an_empty_string_is_answered_with_a_sentence_before_all_others(bicycle: 
 
 
 def test_a_bound_on_one_side_only_stays_a_bound(bicycle: dict[str, Any]) -> None:
-    assert with_sentences(bicycle)["properties"]["gears"]["minimum"] == 0
+    assert with_validation_messages(bicycle)["properties"]["gears"]["minimum"] == 0
 
 
 def test_the_schema_that_sentences_are_made_from_is_left_alone(bicycle: dict[str, Any]) -> None:
-    with_sentences(bicycle)
+    with_validation_messages(bicycle)
     assert bicycle["properties"]["front"]["properties"]["sizeInches"]["maximum"] == 99
 
 

@@ -4,9 +4,16 @@ from dataclasses import replace
 
 import pytest
 
-from measuring.capacity import Costs, Installation, limits_of_links, limits_of_work, limits_of_writes, renewal_seconds
+from measuring.capacity import (
+    Installation,
+    LinkCosts,
+    limits_of_links,
+    limits_of_work,
+    limits_of_writes,
+    renewal_seconds,
+)
 
-COSTS = Costs(
+COSTS = LinkCosts(
     apiserver_write=2.0,
     apiserver_event=0.1,
     etcd_write=0.5,
@@ -25,14 +32,14 @@ GIVEN = Installation(apiserver_cores=4, etcd_cores=2, busy=0.5, watches=11)
 
 
 def test_each_watch_makes_a_write_dearer_for_the_api_server() -> None:
-    limits = {limit.what: limit.most for limit in limits_of_writes(COSTS, GIVEN)}
+    limits = {limit.name: limit.maximum for limit in limits_of_writes(COSTS, GIVEN)}
     assert limits["API server's CPU"] == pytest.approx(0.5 * 4 * 1000 / (2.0 + 10 * 0.1))
     assert limits["etcd's CPU"] == pytest.approx(0.5 * 2 * 1000 / 0.5)
 
 
 def test_a_difference_between_two_measurements_that_is_below_nothing_makes_no_write_cheaper() -> None:
     noisy = replace(COSTS, apiserver_event=-0.1)
-    limits = {limit.what: limit.most for limit in limits_of_writes(noisy, GIVEN)}
+    limits = {limit.name: limit.maximum for limit in limits_of_writes(noisy, GIVEN)}
     assert limits["API server's CPU"] == pytest.approx(0.5 * 4 * 1000 / 2.0)
 
 
@@ -42,7 +49,7 @@ def test_the_lowest_limit_comes_first() -> None:
         limits_of_writes(COSTS, GIVEN),
         *limits_of_work(COSTS, GIVEN).values(),
     ):
-        assert [limit.most for limit in limits] == sorted(limit.most for limit in limits)
+        assert [limit.maximum for limit in limits] == sorted(limit.maximum for limit in limits)
 
 
 @pytest.mark.parametrize(
@@ -57,13 +64,13 @@ def test_the_lowest_limit_comes_first() -> None:
 )
 def test_a_link_that_costs_a_thousand_times_as_much_is_what_limits(cost: str, what: str) -> None:
     dear = replace(COSTS, **{cost: getattr(COSTS, cost) * 1000})
-    assert limits_of_links(dear, GIVEN)[0].what == what
+    assert limits_of_links(dear, GIVEN)[0].name == what
 
 
 def test_a_binding_a_renewal_and_a_move_are_two_writes_each() -> None:
-    writes = limits_of_writes(COSTS, GIVEN)[0].most
+    writes = limits_of_writes(COSTS, GIVEN)[0].maximum
     for limits in limits_of_work(COSTS, GIVEN).values():
-        assert min(writes / 2, 0.5 * 1000 / 0.4) == pytest.approx(limits[0].most)
+        assert min(writes / 2, 0.5 * 1000 / 0.4) == pytest.approx(limits[0].maximum)
 
 
 def test_ten_times_the_temporary_links_are_renewed_ten_times_as_seldom() -> None:

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from statefulroute.cli.people.ages import age
-from statefulroute.domain.times import read_time
+from statefulroute.cli.output.ages import age
+from statefulroute.domain.times import parse_time
 
 NOW = datetime(2026, 1, 10, tzinfo=UTC)
 _HOUR, _DAY = 3600, 86_400
@@ -41,4 +41,4 @@ def test_what_has_no_time_has_no_age(since: str | None) -> None:
 
 
 def test_a_time_without_a_zone_is_one_of_utc() -> None:
-    assert read_time("2026-01-10T00:00:00") == read_time("2026-01-10T01:00:00+01:00") == NOW
+    assert parse_time("2026-01-10T00:00:00") == parse_time("2026-01-10T01:00:00+01:00") == NOW

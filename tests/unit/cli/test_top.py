@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 import pytest
 from textual.widgets import DataTable, Static
 
-from harness.objects import stateful_route
-from harness.showcase import pod_status
-from statefulroute.cli.people.happenings import Happening
-from statefulroute.cli.people.top import Scene, Top
-from statefulroute.cluster.wire import ROUTES
+from statefulroute.cli.commands.top import ScreenState, TopApp
+from statefulroute.cli.link_changes import LinkChange
+from statefulroute.cluster.codec import ROUTES
 from statefulroute.domain.route import Route
+from support.example_objects import pod_status
+from support.objects import stateful_route
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -26,11 +26,11 @@ GAME = (pod_status("game-0", 2, 600, index=0), pod_status("game-1", 10, 4800, in
 
 
 @pytest.fixture
-def scene() -> Scene:
-    return Scene("play", {("play", "game"): route(*GAME)})
+def scene() -> ScreenState:
+    return ScreenState("play", {("play", "game"): route(*GAME)})
 
 
-def cells(app: Top) -> list[list[str]]:
+def cells(app: TopApp) -> list[list[str]]:
     """The texts of the table, without spaces at their ends."""
     table = app.query_one("#pods", DataTable)
     return [[cell.plain.strip() for cell in table.get_row_at(index)] for index in range(table.row_count)]
@@ -44,9 +44,9 @@ def cells(app: Top) -> list[list[str]]:
     ],
 )
 async def test_pods_are_rows_with_bars_that_have_room(
-    scene: Scene, columns: int, loads: list[str], links: list[str]
+    scene: ScreenState, columns: int, loads: list[str], links: list[str]
 ) -> None:
-    app = Top(scene)
+    app = TopApp(scene)
     async with app.run_test(size=(columns, 24)):
         assert cells(app) == [
             ["game", "game-0", "Ready", "Ready", loads[0], links[0]],
@@ -55,15 +55,15 @@ async def test_pods_are_rows_with_bars_that_have_room(
         assert str(app.query_one("#summary", Static).render()) == "play: 1 route, 2 pods, 12 links"
 
 
-async def test_figures_pods_and_moves_change_while_somebody_looks(scene: Scene) -> None:
-    app = Top(scene)
+async def test_figures_pods_and_moves_change_while_somebody_looks(scene: ScreenState) -> None:
+    app = TopApp(scene)
     async with app.run_test(size=(60, 24)) as pilot:
         scene.routes = {("play", "game"): route(pod_status("game-0", 3, 5000, index=0), GAME[1])}
-        moved = Happening(
+        moved = LinkChange(
             namespace="play", route="game", subject="alice", before="game-1", after="game-0", reason="PodLost"
         )
-        scene.happenings.append((NOON, moved))
-        scene.complaint = "watching failed: trying again"
+        scene.changes.append((NOON, moved))
+        scene.warning = "watching failed: trying again"
         app.draw()
         await pilot.pause()
         assert cells(app)[0][4:] == ["5", "3"]
@@ -75,8 +75,8 @@ async def test_figures_pods_and_moves_change_while_somebody_looks(scene: Scene) 
         assert cells(app) == []
 
 
-async def test_q_quits(scene: Scene) -> None:
-    app = Top(scene)
+async def test_q_quits(scene: ScreenState) -> None:
+    app = TopApp(scene)
     async with app.run_test() as pilot:
         await pilot.press("q")
     assert app.return_code == 0

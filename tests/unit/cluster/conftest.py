@@ -7,13 +7,13 @@ import pytest
 
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.connection import connect
-from unit.cluster.fake_api import FakeAPI, serving
+from unit.cluster.fake_api import FakeAPI, run_fake_api
 from unit.cluster.kubeconfigs import write_kubeconfig
 
 
 @pytest.fixture
 async def api() -> AsyncIterator[FakeAPI]:
-    async with serving() as api:
+    async with run_fake_api() as api:
         yield api
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 #: How long a test waits for what must come; nothing passes because it took this long.
-PATIENCE_SECONDS = 10.0
+TIMEOUT_SECONDS = 10.0
 
 
 def as_bytes(body: object) -> bytes:
@@ -41,13 +41,13 @@ class Stream:
         self._call.response.set_result(self._response)
 
     @property
-    def is_left(self) -> bool:
+    def is_disconnected(self) -> bool:
         """Whether the client has closed the connection."""
-        return self._call.is_left
+        return self._call.is_disconnected
 
-    def cut(self) -> None:
+    def disconnect(self) -> None:
         """Break the connection off."""
-        self._call.break_off()
+        self._call.disconnect()
 
 
 class Call:
@@ -72,7 +72,7 @@ class Call:
         """The body, decoded."""
         return json.loads(self.body)
 
-    def answer(self, body: object = b"", status: int = 200, content_type: str = "application/json") -> None:
+    def respond(self, body: object = b"", status: int = 200, content_type: str = "application/json") -> None:
         """Answer, and be done."""
         self.response.set_result(web.Response(body=as_bytes(body), status=status, content_type=content_type))
 
@@ -80,9 +80,9 @@ class Call:
         """Answer that it is to be asked for elsewhere, by the same method."""
         self.response.set_result(web.Response(status=307, headers={"Location": path}))
 
-    def refuse(self, status: int, reason: str = "", message: str = "") -> None:
+    def respond_error(self, status: int, reason: str = "", message: str = "") -> None:
         """Answer with an error, as the API server does."""
-        self.answer(status_object(status, reason, message), status)
+        self.respond(status_object(status, reason, message), status)
 
     async def stream(self, *events: object) -> Stream:
         """Begin an answer that goes on, with some events."""
@@ -94,11 +94,11 @@ class Call:
         return stream
 
     @property
-    def is_left(self) -> bool:
+    def is_disconnected(self) -> bool:
         """Whether the client has closed the connection."""
         return self._request.transport is None or self._request.transport.is_closing()
 
-    def break_off(self) -> None:
+    def disconnect(self) -> None:
         """Close the connection without an answer, or in the middle of one."""
         if self._request.transport is not None:
             self._request.transport.close()
@@ -115,11 +115,11 @@ class FakeAPI:
 
     async def call(self) -> Call:
         """The next request."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             return await self._calls.get()
 
     @property
-    def is_quiet(self) -> bool:
+    def has_no_calls(self) -> bool:
         """Whether every request was taken up by the test."""
         return self._calls.empty()
 
@@ -136,7 +136,7 @@ class FakeAPI:
 
 
 @asynccontextmanager
-async def serving(tls: ssl.SSLContext | None = None) -> AsyncIterator[FakeAPI]:
+async def run_fake_api(tls: ssl.SSLContext | None = None) -> AsyncIterator[FakeAPI]:
     """A server on a port of its own, with TLS where a context for it is given."""
     api = FakeAPI()
     application = web.Application()
@@ -155,7 +155,7 @@ async def serving(tls: ssl.SSLContext | None = None) -> AsyncIterator[FakeAPI]:
 
 async def eventually(condition: Callable[[], object]) -> None:
     """Wait until something holds that no event tells of."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while not condition():  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.001)
 

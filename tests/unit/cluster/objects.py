@@ -34,9 +34,9 @@ def route(name: str = "game", version: int = 1, **spec: Any) -> dict[str, Any]:
     return {"metadata": metadata(name, version), "spec": spec}
 
 
-def page(items: list[Any], version: int, rest: str = "") -> dict[str, Any]:
+def page(items: list[Any], version: int, next_page: str = "") -> dict[str, Any]:
     """A page of a list."""
-    return {"kind": "List", "metadata": {"resourceVersion": str(version), "continue": rest}, "items": items}
+    return {"kind": "List", "metadata": {"resourceVersion": str(version), "continue": next_page}, "items": items}
 
 
 def event(kind: str, item: object) -> dict[str, Any]:

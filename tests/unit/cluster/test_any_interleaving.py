@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from statefulroute.cluster import reflector as reflector_module
+from statefulroute.cluster.codec import PODS
 from statefulroute.cluster.errors import APIError, GoneError, UnreachableError
 from statefulroute.cluster.reflector import Reflector
-from statefulroute.cluster.wire import PODS
 from statefulroute.domain.pod import Pod
 from unit.cluster.objects import bookmark, event, page, pod
 
@@ -109,8 +109,8 @@ class AnyInterleaving(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(reflector_module, "_FIRST_BACKOFF_SECONDS", 0.0)
-        self.patch.setattr(reflector_module, "_LAST_BACKOFF_SECONDS", 0.0)
+        self.patch.setattr(reflector_module, "_INITIAL_BACKOFF_SECONDS", 0.0)
+        self.patch.setattr(reflector_module, "_MAX_BACKOFF_SECONDS", 0.0)
         self.loop = asyncio.new_event_loop()
         self.server = Server()
         self.answers: list[tuple[str, int]] = []
@@ -226,7 +226,7 @@ class AnyInterleaving(RuleBasedStateMachine):
 
     @invariant()
     def the_listeners_know_what_the_cache_holds(self) -> None:
-        held = self.reflector.cache.in_group("games")
+        held = self.reflector.cache.in_partition("games")
         assert self.lies == []
         assert self.told == {name: item.resource_version for name, item in held.items()}
 

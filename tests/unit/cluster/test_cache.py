@@ -9,7 +9,7 @@ from statefulroute.cluster.cache import Cache
 
 @dataclass(frozen=True)
 class Thing:
-    group: str
+    partition: str
     name: str
     resource_version: int
 
@@ -36,7 +36,7 @@ def told(cache: Cache[Thing]) -> Told:
 def test_an_empty_cache_holds_nothing(cache: Cache[Thing]) -> None:
     assert (len(cache), list(cache)) == (0, [])
     assert cache.get("north", "a") is None
-    assert dict(cache.in_group("north")) == {}
+    assert dict(cache.in_partition("north")) == {}
 
 
 def test_objects_are_found_by_group_and_name(cache: Cache[Thing]) -> None:
@@ -45,30 +45,30 @@ def test_objects_are_found_by_group_and_name(cache: Cache[Thing]) -> None:
     assert len(cache) == 3
     assert set(cache) == {("north", "a"), ("north", "b"), ("south", "c")}
     assert (cache.get("north", "b"), cache.get("south", "b")) == (B2, None)
-    assert dict(cache.in_group("north")) == {"a": A1, "b": B2}
+    assert dict(cache.in_partition("north")) == {"a": A1, "b": B2}
 
 
 def test_the_same_name_in_two_groups_is_two_objects(cache: Cache[Thing]) -> None:
     cache.put(A1)
-    cache.put(replace(A1, group="south", resource_version=9))
-    cache.drop("south", "a", 9)
+    cache.put(replace(A1, partition="south", resource_version=9))
+    cache.delete("south", "a", 9)
     assert list(cache) == [("north", "a")]
 
 
 def test_a_group_is_a_live_view_and_cannot_be_changed_where_it_is_empty(cache: Cache[Thing]) -> None:
     cache.put(A1)
-    view = cache.in_group("north")
+    view = cache.in_partition("north")
     cache.put(B2)
     assert set(view) == {"a", "b"}
     with pytest.raises(TypeError):
-        cache.in_group("south")["c"] = C3  # type: ignore[index]
+        cache.in_partition("south")["c"] = C3  # type: ignore[index]
 
 
 def test_a_group_without_objects_vanishes(cache: Cache[Thing]) -> None:
     cache.put(A1)
-    cache.drop("north", "a", 1)
+    cache.delete("north", "a", 1)
     assert (len(cache), list(cache)) == (0, [])
-    assert not cache._groups  # noqa: SLF001 - a hundred thousand routes that came and went must cost nothing
+    assert not cache._partitions  # noqa: SLF001 - a hundred thousand routes that came and went must cost nothing
     cache.put(replace(A1, resource_version=5))
     assert list(cache) == [("north", "a")]
 
@@ -90,15 +90,17 @@ def test_only_a_deletion_that_is_no_older_is_believed(
 ) -> None:
     thing = replace(A1, resource_version=5)
     cache.put(thing)
-    cache.drop("north", "a", version)
+    cache.delete("north", "a", version)
     assert (cache.get("north", "a") is not None) is remains
     assert told == [(None, thing)] + ([] if remains else [(thing, None)])
 
 
-@pytest.mark.parametrize(("group", "name"), [("north", "z"), ("nowhere", "a")])
-def test_the_deletion_of_an_unknown_object_is_nothing(cache: Cache[Thing], told: Told, group: str, name: str) -> None:
+@pytest.mark.parametrize(("partition", "name"), [("north", "z"), ("nowhere", "a")])
+def test_the_deletion_of_an_unknown_object_is_nothing(
+    cache: Cache[Thing], told: Told, partition: str, name: str
+) -> None:
     cache.put(A1)
-    cache.drop(group, name, 100)
+    cache.delete(partition, name, 100)
     assert (list(cache), told) == ([("north", "a")], [(None, A1)])
 
 
@@ -109,7 +111,7 @@ def test_listeners_are_called_in_the_order_in_which_they_came_and_see_the_change
     later = replace(A1, resource_version=7)
     cache.put(A1)
     cache.put(later)
-    cache.drop("north", "a", 7)
+    cache.delete("north", "a", 7)
     assert seen == [
         ("first", None, A1, A1),
         ("second", None, A1, A1),

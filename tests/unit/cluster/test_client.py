@@ -26,7 +26,7 @@ async def test_a_get_asks_for_a_path_with_parameters_and_says_who_asks(api: Fake
     assert (call.method, call.path, call.query) == ("GET", "/api/v1/pods", {"limit": "2"})
     assert call.headers["User-Agent"] == f"statefulroute/{version('statefulroute')}"
     assert "gzip" in call.headers["Accept-Encoding"]
-    call.answer(b"the body")
+    call.respond(b"the body")
     assert await task == b"the body"
 
 
@@ -35,7 +35,7 @@ async def test_a_patch_is_a_merge_patch_and_gives_the_object_that_it_makes(api: 
     call = await api.call()
     assert (call.method, call.path, call.json) == ("PATCH", "/api/v1/pods/a", {"a": None})
     assert call.headers["Content-Type"] == "application/merge-patch+json"
-    call.answer({"made": True})
+    call.respond({"made": True})
     assert await task == b'{"made": true}'
 
 
@@ -58,7 +58,7 @@ async def test_a_refusal_is_an_error_of_its_own_type_with_the_servers_words(
     api: FakeAPI, client: Client, status: int, kind: type[APIError], reason: str
 ) -> None:
     call, task = await asked(api, client)
-    call.refuse(status, reason, "the server's sentence")
+    call.respond_error(status, reason, "the server's sentence")
     with pytest.raises(APIError) as refused:
         await task
     assert type(refused.value) is kind
@@ -86,7 +86,7 @@ async def test_a_proxys_page_is_an_error_as_well(
     api: FakeAPI, client: Client, body: str | bytes, words: str | None
 ) -> None:
     call, task = await asked(api, client)
-    call.answer(body, 502, "text/html")
+    call.respond(body, 502, "text/html")
     with pytest.raises(APIError) as refused:
         await task
     assert refused.value.status == 502
@@ -95,7 +95,7 @@ async def test_a_proxys_page_is_an_error_as_well(
 
 async def test_a_status_without_a_code_has_that_of_the_answer(api: FakeAPI, client: Client) -> None:
     call, task = await asked(api, client)
-    call.answer(status_object(0, "Conflict", "somebody was faster"), 409)
+    call.respond(status_object(0, "Conflict", "somebody was faster"), 409)
     with pytest.raises(ConflictError):
         await task
 
@@ -112,13 +112,13 @@ async def test_an_answer_that_does_not_come_is_unreachable(
 
 async def asked_and_answered(api: FakeAPI, client: Client) -> None:
     task = asyncio.create_task(client.get("/before"))
-    (await api.call()).answer(b"{}")
+    (await api.call()).respond(b"{}")
     await task
 
 
 async def test_a_connection_that_breaks_before_the_answer_is_unreachable(api: FakeAPI, client: Client) -> None:
     task = asyncio.create_task(client.merge_patch("/a", b"{}"))
-    (await api.call()).break_off()
+    (await api.call()).disconnect()
     with pytest.raises(UnreachableError, match=r"PATCH /a: ."):
         await task
 
@@ -126,16 +126,16 @@ async def test_a_connection_that_breaks_before_the_answer_is_unreachable(api: Fa
 async def test_a_delete_is_not_asked_for_again_when_its_answer_does_not_come(api: FakeAPI, client: Client) -> None:
     (await asked_and_answered(api, client))  # the connection is kept
     task = asyncio.create_task(client.delete("/a", b"{}"))
-    (await api.call()).break_off()
+    (await api.call()).disconnect()
     with pytest.raises(UnreachableError):
         await task
-    assert api.is_quiet
+    assert api.has_no_calls
 
 
 async def test_a_get_is_asked_for_once_more_when_its_answer_does_not_come(api: FakeAPI, client: Client) -> None:
     task = asyncio.create_task(client.get("/a"))
-    (await api.call()).break_off()
-    (await api.call()).answer(b"{}")
+    (await api.call()).disconnect()
+    (await api.call()).respond(b"{}")
     assert await task == b"{}"
 
 
@@ -143,7 +143,7 @@ async def test_a_connection_that_breaks_within_the_answer_is_unreachable(api: Fa
     call, task = await asked(api, client)
     stream = await call.stream()
     await stream.write(b'{"items": [')
-    stream.cut()
+    stream.disconnect()
     with pytest.raises(UnreachableError):
         await task
 
@@ -201,27 +201,27 @@ async def test_a_watch_that_is_refused_is_an_error_of_its_own_type(api: FakeAPI,
             pytest.fail("it was refused")
 
     task = asyncio.create_task(watch())
-    (await api.call()).refuse(410, "Expired", "too old resource version")
+    (await api.call()).respond_error(410, "Expired", "too old resource version")
     with pytest.raises(GoneError):
         await task
 
 
 async def test_no_more_requests_are_under_way_than_was_asked_for(api: FakeAPI, tmp_path: Path) -> None:
     path = write_kubeconfig(tmp_path / "kubeconfig", api.server)
-    async with connect(path) as connection, Client(connection, connections=2) as client:
+    async with connect(path) as connection, Client(connection, max_connections=2) as client:
         tasks = [asyncio.create_task(client.get("/version")) for _ in range(3)]
         calls = [await api.call(), await api.call()]
         await asyncio.sleep(0.02)
-        assert api.is_quiet
-        calls[0].answer()
-        (await api.call()).answer()
-        calls[1].answer()
+        assert api.has_no_calls
+        calls[0].respond()
+        (await api.call()).respond()
+        calls[1].respond()
         assert await asyncio.gather(*tasks) == [b"", b"", b""]
 
 
 async def test_a_watch_waits_for_no_request(api: FakeAPI, tmp_path: Path) -> None:
     path = write_kubeconfig(tmp_path / "kubeconfig", api.server)
-    async with connect(path) as connection, Client(connection, connections=1) as client:
+    async with connect(path) as connection, Client(connection, max_connections=1) as client:
         task = asyncio.create_task(client.get("/version"))
         slow = await api.call()
         waiting = asyncio.create_task(client.get("/version"))
@@ -229,8 +229,8 @@ async def test_a_watch_waits_for_no_request(api: FakeAPI, tmp_path: Path) -> Non
             watching = group.create_task(first_line(client))
             await (await api.call()).stream("a line")
             assert await watching == b"a line"
-        slow.answer()
-        (await api.call()).answer()
+        slow.respond()
+        (await api.call()).respond()
         await asyncio.gather(task, waiting)
 
 
@@ -246,4 +246,4 @@ async def test_a_client_that_was_closed_asks_nothing_more(api: FakeAPI, tmp_path
             pass
         with pytest.raises((RuntimeError, UnreachableError)):
             await client.get("/version")
-    assert api.is_quiet
+    assert api.has_no_calls

@@ -30,7 +30,7 @@ class Machine:
 
     def hears(self, told: datetime, after: float = 0.0) -> None:
         """The API server has told the time; its answer came after so many seconds."""
-        self.time.hear(format_datetime(told, usegmt=True), self.elapsed - after)
+        self.time.observe(format_datetime(told, usegmt=True), self.elapsed - after)
 
 
 @pytest.mark.parametrize("hours", [1, -1])
@@ -74,5 +74,5 @@ def test_an_answer_is_looked_at_once_a_second() -> None:
 @pytest.mark.parametrize("date", [None, "", "yesterday"])
 def test_what_is_no_time_is_ignored(date: str | None) -> None:
     machine = Machine()
-    machine.time.hear(date, machine.elapsed)
+    machine.time.observe(date, machine.elapsed)
     assert machine.time.now() == NOON

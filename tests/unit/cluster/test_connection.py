@@ -15,12 +15,12 @@ import pytest
 
 from localcluster.certificates import Authority
 from statefulroute.cluster import full_kubeconfig, service_account
+from statefulroute.cluster.api_server import Connection
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.connection import connect
 from statefulroute.cluster.errors import APIError, NotConnectedError, UnreachableError
 from statefulroute.cluster.plain_kubeconfig import plain_connection
-from statefulroute.cluster.server import Connection
-from unit.cluster.fake_api import PATIENCE_SECONDS, Call, FakeAPI, eventually, serving
+from unit.cluster.fake_api import TIMEOUT_SECONDS, Call, FakeAPI, eventually, run_fake_api
 from unit.cluster.kubeconfigs import kubeconfig, write_kubeconfig
 
 
@@ -38,7 +38,7 @@ def account(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a pod's ServiceAccount, in a pod."""
     folder = home / "serviceaccount"
     folder.mkdir()
-    monkeypatch.setattr(service_account, "FOLDER", folder)
+    monkeypatch.setattr(service_account, "SERVICE_ACCOUNT_DIRECTORY", folder)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "6443")
     (folder / "token").write_text("of-the-pod")
@@ -59,7 +59,7 @@ async def one_call(api: FakeAPI, client: Client) -> Call:
     """A request of the client, as the server got it."""
     asked = asyncio.create_task(client.get("/version"))
     call = await api.call()
-    call.answer({})
+    call.respond({})
     await asked
     return call
 
@@ -269,7 +269,7 @@ async def in_cluster(account: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
     """The API server of the cluster that the test runs in."""
     authority = Authority()
     (account / "ca.crt").write_bytes(authority.certificate)
-    async with serving(tls(authority, account, "127.0.0.1")) as api:
+    async with run_fake_api(tls(authority, account, "127.0.0.1")) as api:
         monkeypatch.setenv("KUBERNETES_SERVICE_PORT", api.server.rpartition(":")[2])
         yield api
 
@@ -277,7 +277,7 @@ async def in_cluster(account: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
 @pytest.fixture
 def rotating(monkeypatch: pytest.MonkeyPatch) -> None:
     """A token that was read is read again at the next request."""
-    monkeypatch.setattr(service_account, "_KEPT_SECONDS", 0.0)
+    monkeypatch.setattr(service_account, "_CACHE_SECONDS", 0.0)
 
 
 @pytest.mark.usefixtures("rotating")
@@ -312,9 +312,9 @@ async def test_a_token_that_is_refused_is_replaced_by_the_one_that_the_file_hold
         await one_call(in_cluster, client)
         (account / "token").write_text("of-the-next-hour")
         asked = asyncio.create_task(client.post("/api", b"what is written"))
-        (await in_cluster.call()).refuse(401, "Unauthorized")
+        (await in_cluster.call()).respond_error(401, "Unauthorized")
         again = await in_cluster.call()
-        again.answer({})
+        again.respond({})
         await asked
         assert again.headers["Authorization"] == "Bearer of-the-next-hour"
         assert again.body == b"what is written"
@@ -324,10 +324,10 @@ async def test_a_token_that_is_refused_is_replaced_by_the_one_that_the_file_hold
 async def test_who_is_refused_and_has_no_other_token_is_told_so(in_cluster: FakeAPI) -> None:
     async with connect() as connection, Client(connection) as client:
         asked = asyncio.create_task(client.get("/version"))
-        (await in_cluster.call()).refuse(401, "Unauthorized")
+        (await in_cluster.call()).respond_error(401, "Unauthorized")
         with pytest.raises(APIError, match="401 Unauthorized"):
             await asked
-        assert in_cluster.is_quiet
+        assert in_cluster.has_no_calls
 
 
 @pytest.mark.usefixtures("in_cluster")
@@ -336,7 +336,7 @@ async def test_an_authority_that_came_into_the_file_later_is_trusted_from_then_o
     account: Path, monkeypatch: pytest.MonkeyPatch, *, is_kubeconfig: bool
 ) -> None:
     other = Authority()
-    async with serving(tls(other, account, "127.0.0.1")) as api:
+    async with run_fake_api(tls(other, account, "127.0.0.1")) as api:
         monkeypatch.setenv("KUBERNETES_SERVICE_PORT", api.server.rpartition(":")[2])
         path = write_kubeconfig(account / "config", api.server, {}, **{"certificate-authority": "ca.crt"})
         async with connect(path if is_kubeconfig else None) as connection, Client(connection) as client:
@@ -376,7 +376,7 @@ async def test_an_exec_plugin_is_asked_again_before_its_token_ends(
         await eventually(lambda: "failed to decode" in caplog.text)
         assert (await one_call(api, client)).headers["Authorization"] == "Bearer first"
         write_credential(credential, "second")
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while (await one_call(api, client)).headers["Authorization"] != "Bearer second":
                 pass
 
@@ -400,7 +400,7 @@ async def test_a_request_carries_the_users_credentials(
 async def test_the_certificate_is_expected_to_bear_the_name_that_the_kubeconfig_gives(home: Path) -> None:
     authority = Authority()
     (home / "ca.crt").write_bytes(authority.certificate)
-    async with serving(tls(authority, home)) as api:
+    async with run_fake_api(tls(authority, home)) as api:
         trust = {"certificate-authority": str(home / "ca.crt")}
         path = write_kubeconfig(home / "plain", api.server, {}, **trust)
         async with connect(path) as connection, Client(connection) as client:

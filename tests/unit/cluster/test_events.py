@@ -126,7 +126,7 @@ async def test_at_the_end_the_event_that_is_under_way_is_written_and_those_that_
     for number in range(3):
         board.recorder.record(event(str(number)), "its-uid")
     await asyncio.sleep(0)
-    ending = asyncio.create_task(board.recorder.end())
+    ending = asyncio.create_task(board.recorder.shut_down())
     done, _ = await asyncio.wait([ending], timeout=0.05)
     assert not done, "there was no answer yet"
     board.answers.set()

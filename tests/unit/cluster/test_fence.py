@@ -14,13 +14,13 @@ import aiohttp
 import pytest
 import uvloop
 
+from statefulroute.cluster.api_server import Connection
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.clock import elapsed_seconds
 from statefulroute.cluster.connection import connect
 from statefulroute.cluster.errors import NotLeadingError
 from statefulroute.cluster.fence import Fence
-from statefulroute.cluster.server import Connection
-from unit.cluster.fake_api import PATIENCE_SECONDS, FakeAPI
+from unit.cluster.fake_api import TIMEOUT_SECONDS, FakeAPI
 from unit.cluster.kubeconfigs import write_kubeconfig
 
 Write = Callable[[Client], Awaitable[bytes]]
@@ -29,7 +29,7 @@ WRITES: dict[str, Write] = {
     "create": lambda client: client.post("/api/v1/things", b"{}"),
     "patch": lambda client: client.merge_patch("/api/v1/things/a", b"{}"),
     "delete": lambda client: client.delete("/api/v1/things/a", b"{}"),
-    "rehearsal": lambda client: client.rehearsing().merge_patch("/api/v1/things/a", b"{}"),
+    "rehearsal": lambda client: client.dry_run().merge_patch("/api/v1/things/a", b"{}"),
 }
 
 every_write = pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
@@ -60,9 +60,9 @@ class Fenced:
         async with Client(self.connection) as other:
             read = asyncio.create_task(other.get("/version"))
             call = await self.api.call()
-            call.answer(b"read")
+            call.respond(b"read")
             assert (call.method, await read) == ("GET", b"read")
-        held = self.api.is_quiet and not task.done()
+        held = self.api.has_no_calls and not task.done()
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
@@ -74,7 +74,7 @@ async def fenced(api: FakeAPI, tmp_path: Path) -> AsyncIterator[Fenced]:
     clock = Clock()
     fence = Fence(clock)
     async with connect(write_kubeconfig(tmp_path / "kubeconfig", server=api.server)) as connection:
-        yield Fenced(api, clock, fence, connection.behind(fence))
+        yield Fenced(api, clock, fence, connection.with_fence(fence))
 
 
 @every_write
@@ -84,7 +84,7 @@ async def test_before_the_fence_was_ever_open_nothing_is_written_and_the_writer_
     async with Client(fenced.connection) as client:
         with pytest.raises(NotLeadingError, match=r"^nothing was written: this process does not hold the Lease$"):
             await write(client)
-    assert fenced.api.is_quiet
+    assert fenced.api.has_no_calls
 
 
 @every_write
@@ -93,7 +93,7 @@ async def test_writes_pass_while_it_is_open_and_wait_for_ever_afterwards(fenced:
     async with Client(fenced.connection) as client:
         fenced.clock.now = 109.9
         task = asyncio.ensure_future(write(client))
-        (await fenced.api.call()).answer(b"written")
+        (await fenced.api.call()).respond(b"written")
         assert await task == b"written"
         fenced.clock.now = 110.0
         assert await fenced.is_held(write(client))
@@ -102,20 +102,20 @@ async def test_writes_pass_while_it_is_open_and_wait_for_ever_afterwards(fenced:
 @every_write
 async def test_one_that_was_shut_by_hand_holds_writes(fenced: Fenced, write: Write) -> None:
     assert fenced.fence.open_until(110.0)
-    fenced.fence.shut()
+    fenced.fence.close()
     async with Client(fenced.connection) as client:
         assert await fenced.is_held(write(client))
 
 
 async def test_a_write_that_waits_for_a_connection_is_judged_when_it_has_one(fenced: Fenced) -> None:
     assert fenced.fence.open_until(110.0)
-    async with Client(fenced.connection, connections=1) as client:
+    async with Client(fenced.connection, max_connections=1) as client:
         reading = asyncio.create_task(client.get("/version"))
         call = await fenced.api.call()
         writing = asyncio.ensure_future(client.merge_patch("/api/v1/things/a", b"{}"))
         await asyncio.sleep(0)
         fenced.clock.now = 111.0
-        call.answer(b"read")
+        call.respond(b"read")
         assert await reading == b"read"
         assert await fenced.is_held(writing)
 
@@ -125,7 +125,7 @@ async def test_what_happens_between_the_head_and_the_body_of_a_write_counts(fenc
     asked = iter([100.0, 111.0, 111.0])
     fence = Fence(lambda: next(asked))
     fence._until = 110.0  # noqa: SLF001 - without asking the clock
-    async with Client(fenced.connection.behind(fence)) as client:
+    async with Client(fenced.connection.with_fence(fence)) as client:
         assert await fenced.is_held(client.merge_patch("/api/v1/things/a", b"{}"))
     assert list(asked) == [111.0]
 
@@ -146,7 +146,7 @@ async def test_a_session_that_others_use_is_fenced_as_well(fenced: Fenced) -> No
         writing = asyncio.ensure_future(_text(session.patch(f"{fenced.api.server}/a", json={"b": 1})))
         call = await fenced.api.call()
         assert json.loads(call.body) == {"b": 1}
-        call.answer(b"written")
+        call.respond(b"written")
         assert await writing == b"written"
         fenced.clock.now = 111.0
         assert await fenced.is_held(_text(session.patch(f"{fenced.api.server}/a", json={"b": 1})))
@@ -154,9 +154,9 @@ async def test_a_session_that_others_use_is_fenced_as_well(fenced: Fenced) -> No
 
 
 async def test_a_connection_without_a_fence_writes_as_it_likes(fenced: Fenced) -> None:
-    async with Client(fenced.connection.behind(None)) as client:
+    async with Client(fenced.connection.with_fence(None)) as client:
         task = asyncio.create_task(client.merge_patch("/api/v1/things/a", b"{}"))
-        (await fenced.api.call()).answer(b"written")
+        (await fenced.api.call()).respond(b"written")
         assert await task == b"written"
 
 
@@ -176,7 +176,7 @@ def test_it_may_be_prolonged_while_it_is_open_and_not_afterwards() -> None:
 
 def test_one_that_was_shut_before_it_was_open_stays_shut() -> None:
     fence = Fence(Clock())
-    fence.shut()
+    fence.close()
     assert not fence.open_until(110.0)
     assert fence.seconds_left < 0
 
@@ -207,11 +207,11 @@ async def _write_and_block(server: str, has_come: threading.Event) -> list[bool]
     fence = Fence()
     fence.open_until(elapsed_seconds() + 1000)
 
-    class BlockedRequest(fence.requests()):  # type: ignore[misc] # a class made at run time
+    class BlockedRequest(fence.request_class()):  # type: ignore[misc] # a class made at run time
         async def write_bytes(self, *parts: Any) -> None:
             has_come.clear()
             await super().write_bytes(*parts)
-            found.append(has_come.wait(PATIENCE_SECONDS))  # the loop does nothing meanwhile
+            found.append(has_come.wait(TIMEOUT_SECONDS))  # the loop does nothing meanwhile
 
     async with aiohttp.ClientSession(request_class=BlockedRequest) as session:
         for _ in range(3):

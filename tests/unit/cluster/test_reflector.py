@@ -12,10 +12,10 @@ from structlog.testing import capture_logs
 from statefulroute.cluster import client as client_module
 from statefulroute.cluster import reflector as reflector_module
 from statefulroute.cluster.client import Client
+from statefulroute.cluster.codec import PODS
 from statefulroute.cluster.reflector import Reflector
-from statefulroute.cluster.wire import PODS
 from statefulroute.domain.pod import Pod
-from unit.cluster.fake_api import PATIENCE_SECONDS, Call, FakeAPI, Stream, eventually, status_object
+from unit.cluster.fake_api import TIMEOUT_SECONDS, Call, FakeAPI, Stream, eventually, status_object
 from unit.cluster.objects import bookmark, event, page, pod
 
 #: A change of the cache: a name, and the resource versions before and after.
@@ -39,7 +39,7 @@ class Follower:
 
     async def change(self) -> Change:
         """The next change."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             return await self._changes.get()
 
     @property
@@ -49,7 +49,7 @@ class Follower:
     @property
     def held(self) -> dict[str, int]:
         """The resource version of every object in the cache by name."""
-        return {name: version.resource_version for name, version in self.cache.in_group("games").items()}
+        return {name: version.resource_version for name, version in self.cache.in_partition("games").items()}
 
     def observe(self, name: str, version: int) -> None:
         """An answer to a write of our own."""
@@ -71,7 +71,7 @@ class Follower:
 
     async def listed(self, *pods: dict[str, Any], version: int = 10) -> Stream:
         """Answer the first list with these; the stream of the watch that follows."""
-        (await self.listing()).answer(page(list(pods), version))
+        (await self.listing()).respond(page(list(pods), version))
         stream = await self.watching(version)
         for each in pods:
             assert await self.change() == (each["metadata"]["name"], None, int(each["metadata"]["resourceVersion"]))
@@ -80,8 +80,8 @@ class Follower:
 
 @pytest.fixture
 async def follower(api: FakeAPI, client: Client, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Follower]:
-    monkeypatch.setattr(reflector_module, "_FIRST_BACKOFF_SECONDS", 0.0005)
-    monkeypatch.setattr(reflector_module, "_LAST_BACKOFF_SECONDS", 0.002)
+    monkeypatch.setattr(reflector_module, "_INITIAL_BACKOFF_SECONDS", 0.0005)
+    monkeypatch.setattr(reflector_module, "_MAX_BACKOFF_SECONDS", 0.002)
     follower = Follower(api, client)
     yield follower
     follower.task.cancel()
@@ -96,7 +96,7 @@ async def test_the_api_server_makes_the_next_page_while_one_is_taken_in() -> Non
             held.append(len(reflector.cache))
             number = int(params.get("continue", "0"))
             rest = str(number + 1) if number < 2 else ""
-            return json.dumps(page([pod(f"pod-{number}", number + 1)], 10, rest=rest)).encode()
+            return json.dumps(page([pod(f"pod-{number}", number + 1)], 10, next_page=rest)).encode()
 
     reflector = Reflector(cast("Client", Pages()), PODS)
     task = asyncio.create_task(reflector.run())
@@ -108,12 +108,12 @@ async def test_the_api_server_makes_the_next_page_while_one_is_taken_in() -> Non
 async def test_a_list_is_followed_page_by_page_and_then_watched(follower: Follower) -> None:
     first = await follower.listing()
     assert (first.path, first.query) == ("/api/v1/pods", {"limit": "2000"})
-    first.answer(page([pod("a", 1), pod("b", 2)], 10, rest="more"))
+    first.respond(page([pod("a", 1), pod("b", 2)], 10, next_page="more"))
     second = await follower.listing(rest="more")
     assert second.query == {"limit": "2000", "continue": "more"}
     await eventually(lambda: follower.held == {"a": 1, "b": 2})
     assert not follower.reflector.synced.is_set()
-    second.answer(page([pod("c", 3)], 10))
+    second.respond(page([pod("c", 3)], 10))
     watch = await follower.api.call()
     assert follower.held == {"a": 1, "b": 2, "c": 3}
     assert follower.reflector.synced.is_set()
@@ -128,7 +128,7 @@ async def test_an_empty_list_is_a_list(follower: Follower) -> None:
 
 
 async def test_a_list_may_have_null_for_no_items(follower: Follower) -> None:
-    (await follower.listing()).answer({"metadata": {"resourceVersion": "7"}, "items": None})
+    (await follower.listing()).respond({"metadata": {"resourceVersion": "7"}, "items": None})
     await follower.watching(7)
 
 
@@ -174,7 +174,7 @@ async def test_the_next_watch_goes_on_where_the_last_one_ended(
 
 async def refuse_the_watch(follower: Follower, watch: Stream) -> None:
     watch.end()
-    (await follower.api.call()).refuse(410, "Expired", "too old resource version: 10 (20)")
+    (await follower.api.call()).respond_error(410, "Expired", "too old resource version: 10 (20)")
 
 
 async def tell_within_the_watch(follower: Follower, watch: Stream) -> None:
@@ -184,8 +184,8 @@ async def tell_within_the_watch(follower: Follower, watch: Stream) -> None:
 
 async def refuse_the_rest_of_the_next_list(follower: Follower, watch: Stream) -> None:
     await tell_within_the_watch(follower, watch)
-    (await follower.listing()).answer(page([pod("a", 1), pod("gone too", 20)], 20, rest="more"))
-    (await follower.listing(rest="more")).refuse(410, "Expired", "the continue parameter is too old")
+    (await follower.listing()).respond(page([pod("a", 1), pod("gone too", 20)], 20, next_page="more"))
+    (await follower.listing(rest="more")).respond_error(410, "Expired", "the continue parameter is too old")
     assert await follower.change() == ("gone too", None, 20)
 
 
@@ -198,7 +198,7 @@ async def test_what_was_deleted_while_the_watch_was_too_far_behind_is_forgotten(
 ) -> None:
     watch = await follower.listed(pod("a", 1), pod("b", 2), pod("c", 3))
     await gone(follower, watch)
-    (await follower.listing()).answer(page([pod("a", 1), pod("c", 25), pod("d", 26)], 30))
+    (await follower.listing()).respond(page([pod("a", 1), pod("c", 25), pod("d", 26)], 30))
     await follower.watching(30)
     assert follower.held == {"a": 1, "c": 25, "d": 26}
     changes = [await follower.change() for _ in range(3 if gone is not refuse_the_rest_of_the_next_list else 4)]
@@ -209,11 +209,11 @@ async def test_what_was_deleted_while_the_watch_was_too_far_behind_is_forgotten(
 
 async def test_what_our_own_write_made_after_the_lists_moment_survives_the_list(follower: Follower) -> None:
     first = await follower.listing()
-    first.answer(page([pod("a", 1)], 10, rest="more"))
+    first.respond(page([pod("a", 1)], 10, next_page="more"))
     second = await follower.listing(rest="more")
     follower.observe("new", 12)
     follower.observe("deleted since", 9)
-    second.answer(page([pod("b", 2)], 10))
+    second.respond(page([pod("b", 2)], 10))
     await follower.watching(10)
     assert follower.held == {"a": 1, "b": 2, "new": 12}
 
@@ -221,7 +221,7 @@ async def test_what_our_own_write_made_after_the_lists_moment_survives_the_list(
 async def test_an_older_version_never_replaces_a_newer_one(follower: Follower) -> None:
     listing = await follower.listing()
     follower.observe("a", 12)
-    listing.answer(page([pod("a", 9), pod("b", 8)], 10))
+    listing.respond(page([pod("a", 9), pod("b", 8)], 10))
     watch = await follower.watching(10)
     assert follower.held == {"a": 12, "b": 8}
     await watch.send(event("MODIFIED", pod("a", 11)), event("DELETED", pod("a", 11)), event("ADDED", pod("end", 13)))
@@ -254,7 +254,7 @@ async def test_a_connection_that_breaks_goes_on_where_it_broke(follower: Followe
     await watch.send(event("ADDED", pod("z", 20)))
     assert await follower.change() == ("z", None, 20)
     await watch.write(half.encode())
-    watch.cut()
+    watch.disconnect()
     watch = await follower.watching(20)
     await watch.send(event("ADDED", pod("b", 21)))
     assert await follower.change() == ("b", None, 21)
@@ -264,13 +264,13 @@ async def test_a_connection_that_breaks_goes_on_where_it_broke(follower: Followe
 @pytest.mark.parametrize("status", [429, 500, 503, 403])
 async def test_a_server_in_trouble_is_asked_again(follower: Follower, status: int) -> None:
     for _ in range(3):
-        (await follower.listing()).refuse(status)
+        (await follower.listing()).respond_error(status)
     watch = await follower.listed(pod("a", 1))
     watch.end()
     for _ in range(3):
         call = await follower.api.call()
         assert call.query["resourceVersion"] == "10"
-        call.refuse(status)
+        call.respond_error(status)
     watch = await follower.watching(10)
     await watch.send(event("ERROR", status_object(500, "InternalError", "etcd is away")))
     watch = await follower.watching(10)
@@ -293,7 +293,7 @@ async def test_a_server_in_trouble_is_asked_again(follower: Follower, status: in
 )
 async def test_a_list_that_is_none_is_asked_for_again(follower: Follower, words: str | bytes) -> None:
     with capture_logs() as logs:
-        (await follower.listing()).answer(words)
+        (await follower.listing()).respond(words)
         await follower.listed(pod("a", 1))
     assert follower.held == {"a": 1}
     assert [line["resource"] for line in logs if line["log_level"] in {"warning", "error"}] == ["/api/v1/pods"]
@@ -335,7 +335,7 @@ async def test_a_malformed_object_in_a_page_is_left_out_and_the_others_arrive(
     follower: Follower, malformed: object
 ) -> None:
     with capture_logs() as logs:
-        (await follower.listing()).answer(page([pod("a", 1), malformed, pod("b", 2)], 10))
+        (await follower.listing()).respond(page([pod("a", 1), malformed, pod("b", 2)], 10))
         await follower.watching(10)
     assert follower.held == {"a": 1, "b": 2}
     assert [(line["log_level"], line["event"]) for line in logs] == [("warning", "a malformed object is ignored")]
@@ -363,7 +363,7 @@ async def test_a_line_may_be_long_and_come_in_many_pieces(follower: Follower) ->
 
 async def test_a_kind_that_is_not_installed_yet_is_waited_for(follower: Follower) -> None:
     for _ in range(5):
-        (await follower.listing()).answer("404 page not found\n", 404, "text/plain")
+        (await follower.listing()).respond("404 page not found\n", 404, "text/plain")
         assert not follower.reflector.synced.is_set()
     await follower.listed(pod("a", 1))
     assert follower.reflector.synced.is_set()
@@ -396,7 +396,7 @@ async def test_watches_that_end_at_once_are_not_begun_at_once_again(
     watch.end()
     watch = await follower.watching(11)
     assert len(pauses) == 4
-    watch.cut()
+    watch.disconnect()
     await follower.watching(11)
     assert pauses[4:] == [0.0005]
 
@@ -408,7 +408,7 @@ async def test_a_reflector_ends_when_it_is_cancelled(follower: Follower) -> None
     follower.task.cancel()
     await eventually(follower.task.done)
     assert follower.task.cancelled()
-    await eventually(lambda: watch.is_left)
+    await eventually(lambda: watch.is_disconnected)
     assert follower.held == {"a": 1, "b": 11}
 
 

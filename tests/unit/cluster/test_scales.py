@@ -62,7 +62,7 @@ async def discovering(api: FakeAPI, reading: Reading, *resources: dict[str, Any]
     """Answer a reader that asks which kinds there are."""
     call = await api.call()
     assert (call.method, call.path) == ("GET", ROOT)
-    call.answer(resource_list(*(resources or ROLLOUTS)))
+    call.respond(resource_list(*(resources or ROLLOUTS)))
     return reading
 
 
@@ -75,7 +75,7 @@ async def test_a_workload_is_read_by_its_scale(api: FakeAPI, scales: ScaleReader
     reading = await a_read(api, scales)
     call = await api.call()
     assert (call.method, call.path) == ("GET", f"{PATH}/scale")
-    call.answer(scale())
+    call.respond(scale())
     assert await reading == Scale("u-1", 41, 3, Selector.parse("app=game"))
 
 
@@ -83,7 +83,7 @@ async def test_a_kind_of_the_core_group_has_another_root(api: FakeAPI, scales: S
     reading = asyncio.create_task(scales.read("games", "v1", "ReplicationController", "game"))
     call = await api.call()
     assert call.path == "/api/v1"
-    call.answer(
+    call.respond(
         resource_list(
             resource("replicationcontrollers", "ReplicationController"),
             resource("replicationcontrollers/scale", "Scale"),
@@ -91,40 +91,40 @@ async def test_a_kind_of_the_core_group_has_another_root(api: FakeAPI, scales: S
     )
     call = await api.call()
     assert call.path == "/api/v1/namespaces/games/replicationcontrollers/game/scale"
-    call.refuse(403, "Forbidden", "no")
+    call.respond_error(403, "Forbidden", "no")
     with pytest.raises(ForbiddenError, match="may not get replicationcontrollers/scale in the core group: allow"):
         await reading
 
 
 async def test_replicas_that_are_left_out_are_none(api: FakeAPI, scales: ScaleReader) -> None:
     reading = await a_read(api, scales)
-    (await api.call()).answer(scale(replicas=None))
+    (await api.call()).respond(scale(replicas=None))
     assert (await reading).replicas == 0
 
 
 async def test_a_kind_is_asked_for_once(api: FakeAPI, scales: ScaleReader) -> None:
     reading = await a_read(api, scales)
-    (await api.call()).answer(scale())
+    (await api.call()).respond(scale())
     await reading
     assert await scales.path(*ROLLOUT) == PATH
     again = asyncio.create_task(scales.read(*ROLLOUT))
     call = await api.call()
     assert call.path == f"{PATH}/scale"
-    call.answer(scale(replicas=4))
+    call.respond(scale(replicas=4))
     assert (await again).replicas == 4
-    assert api.is_quiet
+    assert api.has_no_calls
 
 
 async def test_a_workloads_own_path_is_found_without_asking_for_its_scale(api: FakeAPI, scales: ScaleReader) -> None:
     asking = asyncio.create_task(scales.path(*ROLLOUT))
-    (await api.call()).answer(resource_list(*ROLLOUTS))
+    (await api.call()).respond(resource_list(*ROLLOUTS))
     assert await asking == PATH
-    assert api.is_quiet
+    assert api.has_no_calls
 
 
 async def test_of_two_resources_of_a_kind_the_one_that_scales_is_meant(api: FakeAPI, scales: ScaleReader) -> None:
     asking = asyncio.create_task(scales.path(*ROLLOUT))
-    (await api.call()).answer(resource_list(resource("previews", "Rollout"), *ROLLOUTS))
+    (await api.call()).respond(resource_list(resource("previews", "Rollout"), *ROLLOUTS))
     assert await asking == PATH
 
 
@@ -152,7 +152,7 @@ async def test_a_kind_that_cannot_be_used_is_named_and_asked_for_anew(
         await reading
     assert str(refused.value) == sentence
     reading = await a_read(api, scales)
-    (await api.call()).answer(scale())
+    (await api.call()).respond(scale())
     await reading
 
 
@@ -161,7 +161,7 @@ async def test_an_api_version_without_resources_knows_no_kind(
     api: FakeAPI, scales: ScaleReader, resources: list[Any] | None
 ) -> None:
     reading = asyncio.create_task(scales.read(*ROLLOUT))
-    (await api.call()).answer({"kind": "APIResourceList", "resources": resources})
+    (await api.call()).respond({"kind": "APIResourceList", "resources": resources})
     with pytest.raises(UnsupportedKindError, match="is not known"):
         await reading
 
@@ -169,7 +169,7 @@ async def test_an_api_version_without_resources_knows_no_kind(
 @pytest.mark.parametrize("words", [b"404 page not found\n", b"{}"])
 async def test_an_unknown_api_version_is_named(api: FakeAPI, scales: ScaleReader, words: bytes) -> None:
     reading = asyncio.create_task(scales.read(*ROLLOUT))
-    (await api.call()).answer(words, 404, "text/plain")
+    (await api.call()).respond(words, 404, "text/plain")
     with pytest.raises(UnsupportedKindError, match=r"Kind Rollout of .* is not known"):
         await reading
 
@@ -197,7 +197,7 @@ async def test_an_api_version_that_would_lead_elsewhere_is_not_asked_for(
     with pytest.raises(UnsupportedKindError) as refused:
         await scales.read("games", api_version, "Rollout", "game")
     assert str(refused.value) == f"Kind Rollout of {api_version} is not known to the API server"
-    assert api.is_quiet
+    assert api.has_no_calls
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../secrets/game", "a/b", "a%2fb"])
@@ -209,14 +209,14 @@ async def test_a_name_that_would_lead_elsewhere_is_nobodys(api: FakeAPI, scales:
     assert refused.value.message == f'rollouts "{name}" not found'
     with pytest.raises(NotFoundError):
         await scales.path(*ROLLOUT[:3], name)
-    assert api.is_quiet
+    assert api.has_no_calls
 
 
 async def test_a_name_is_one_part_of_the_path(api: FakeAPI, scales: ScaleReader) -> None:
     reading = await discovering(api, asyncio.create_task(scales.read(*ROLLOUT[:3], "a?b#c d")))
     call = await api.call()
     assert (call.path, call.query) == (f"{ROOT}/namespaces/games/rollouts/a?b#c d/scale", {})
-    call.answer(scale())
+    call.respond(scale())
     await reading
 
 
@@ -240,7 +240,7 @@ async def test_where_nothing_is_found_its_kind_is_looked_for_again(  # noqa: PLR
     words: str,
 ) -> None:
     reading = await a_read(api, scales)
-    (await api.call()).refuse(404, "NotFound", words)
+    (await api.call()).respond_error(404, "NotFound", words)
     await discovering(api, reading, *left)
     with pytest.raises(error, match=sentence or words):
         await reading
@@ -248,12 +248,12 @@ async def test_where_nothing_is_found_its_kind_is_looked_for_again(  # noqa: PLR
 
 async def test_a_kind_is_remembered_when_its_object_does_not_exist(api: FakeAPI, scales: ScaleReader) -> None:
     reading = await a_read(api, scales)
-    (await api.call()).refuse(404, "NotFound", "not found")
+    (await api.call()).respond_error(404, "NotFound", "not found")
     await discovering(api, reading)
     with pytest.raises(NotFoundError):
         await reading
     assert await scales.path(*ROLLOUT) == PATH
-    assert api.is_quiet
+    assert api.has_no_calls
 
 
 SELECTORS = {
@@ -275,7 +275,7 @@ async def test_a_scale_must_say_which_pods_are_its_own(
     api: FakeAPI, scales: ScaleReader, selector: str | None, sentence: str
 ) -> None:
     reading = await a_read(api, scales)
-    (await api.call()).answer(scale(selector))
+    (await api.call()).respond(scale(selector))
     with pytest.raises(NoSelectorError) as refused:
         await reading
     assert str(refused.value) == sentence
@@ -283,7 +283,7 @@ async def test_a_scale_must_say_which_pods_are_its_own(
 
 async def test_a_missing_right_to_a_scale_is_named(api: FakeAPI, scales: ScaleReader) -> None:
     reading = await a_read(api, scales)
-    (await api.call()).refuse(403, "Forbidden", 'rollouts.argoproj.io "game" is forbidden: User "me" cannot get')
+    (await api.call()).respond_error(403, "Forbidden", 'rollouts.argoproj.io "game" is forbidden: User "me" cannot get')
     with pytest.raises(ForbiddenError) as refused:
         await reading
     assert str(refused.value) == (
@@ -295,7 +295,7 @@ async def test_a_missing_right_to_a_scale_is_named(api: FakeAPI, scales: ScaleRe
 
 async def test_a_missing_right_to_discovery_is_named(api: FakeAPI, scales: ScaleReader) -> None:
     reading = asyncio.create_task(scales.read(*ROLLOUT))
-    (await api.call()).refuse(403, "Forbidden", "no")
+    (await api.call()).respond_error(403, "Forbidden", "no")
     with pytest.raises(ForbiddenError) as refused:
         await reading
     assert str(refused.value) == (
@@ -306,15 +306,15 @@ async def test_a_missing_right_to_discovery_is_named(api: FakeAPI, scales: Scale
 async def test_other_errors_are_the_clients_own(api: FakeAPI, scales: ScaleReader) -> None:
     reading = asyncio.create_task(scales.read(*ROLLOUT))
     for _ in range(2):  # aiohttp asks once more by itself
-        (await api.call()).break_off()
+        (await api.call()).disconnect()
     with pytest.raises(UnreachableError):
         await reading
     reading = asyncio.create_task(scales.read(*ROLLOUT))
-    (await api.call()).refuse(503, "ServiceUnavailable", "no endpoints")
+    (await api.call()).respond_error(503, "ServiceUnavailable", "no endpoints")
     with pytest.raises(APIError, match="503"):
         await reading
     reading = await a_read(api, scales)
-    (await api.call()).refuse(500, "InternalError", "no replicas")
+    (await api.call()).respond_error(500, "InternalError", "no replicas")
     with pytest.raises(APIError, match="500"):
         await reading
 
@@ -322,14 +322,14 @@ async def test_other_errors_are_the_clients_own(api: FakeAPI, scales: ScaleReade
 @pytest.mark.parametrize("page", ["<html>a proxy</html>", "", "[]", "{}", json.dumps(scale(version="new"))])
 async def test_an_answer_that_is_no_scale_is_a_lost_one(api: FakeAPI, scales: ScaleReader, page: str) -> None:
     reading = await a_read(api, scales)
-    (await api.call()).answer(page)
+    (await api.call()).respond(page)
     with pytest.raises(UnreachableError, match=f"GET {PATH}/scale: the "):
         await reading
 
 
 async def test_an_answer_that_is_no_list_of_kinds_is_a_lost_one(api: FakeAPI, scales: ScaleReader) -> None:
     reading = asyncio.create_task(scales.read(*ROLLOUT))
-    (await api.call()).answer("<html>a proxy</html>")
+    (await api.call()).respond("<html>a proxy</html>")
     with pytest.raises(UnreachableError, match=f"GET {ROOT}: the answer is not a list of kinds"):
         await reading
 

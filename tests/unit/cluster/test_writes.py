@@ -12,13 +12,13 @@ from statefulroute.api.statefulroute import PodStatus, StatefulRouteStatus
 from statefulroute.api.vocabulary import LinkPhase, LinkReason, MoveReason, RoutingState, ServiceState
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.clock import utc_now
+from statefulroute.cluster.codec import LINKS, PODS, ROUTES
 from statefulroute.cluster.errors import APIError, ConflictError, NotFoundError, UnreachableError
-from statefulroute.cluster.mirror import Mirror
-from statefulroute.cluster.wire import LINKS, PODS, ROUTES
-from statefulroute.cluster.writes import LinkWriter, PodWriter, RouteWriter, changes, link_status, pod_fields
+from statefulroute.cluster.informers import Informers
+from statefulroute.cluster.writes import LinkWriter, PodWriter, RouteWriter, link_status_patch, pod_patch, status_patch
 from statefulroute.domain.keys import PodKey, RouteKey
-from statefulroute.domain.link import Acknowledgement, Link
-from statefulroute.domain.pod import Notes, Pod
+from statefulroute.domain.link import Link, LinkStatus
+from statefulroute.domain.pod import Pod, PodAnnotations
 from statefulroute.domain.route import Route
 from unit.cluster.fake_api import FakeAPI
 from unit.cluster.objects import link, metadata, pod, route
@@ -26,22 +26,22 @@ from unit.cluster.objects import link, metadata, pod, route
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 EARLIER = NOW - timedelta(hours=1)
 
-ON_2 = Acknowledgement(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-2'", 2, "game-2", "game-2.game")
-ON_3 = Acknowledgement(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-3'", 3, "game-3", None)
-ON_2_ELSEWHERE = Acknowledgement(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-2'", 2, "game-2", "elsewhere")
-LOST_ON_2 = Acknowledgement(LinkPhase.LOST, LinkReason.POD_LOST, "pod 2 is gone", pod_index=2)
-WAITS = Acknowledgement(LinkPhase.PENDING, LinkReason.POD_NOT_FOUND, "no pod of index 2 now")
-WAITS_ON = Acknowledgement(LinkPhase.PENDING, LinkReason.ROUTE_NOT_FOUND, "no route")
-REJECTED = Acknowledgement(LinkPhase.REJECTED, LinkReason.NOT_LOCAL_NAMESPACE, "only local namespace is supported")
+ON_2 = LinkStatus(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-2'", 2, "game-2", "game-2.game")
+ON_3 = LinkStatus(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-3'", 3, "game-3", None)
+ON_2_ELSEWHERE = LinkStatus(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-2'", 2, "game-2", "elsewhere")
+LOST_ON_2 = LinkStatus(LinkPhase.LOST, LinkReason.POD_LOST, "pod 2 is gone", pod_index=2)
+WAITS = LinkStatus(LinkPhase.PENDING, LinkReason.POD_NOT_FOUND, "no pod of index 2 now")
+WAITS_ON = LinkStatus(LinkPhase.PENDING, LinkReason.ROUTE_NOT_FOUND, "no route")
+REJECTED = LinkStatus(LinkPhase.REJECTED, LinkReason.NOT_LOCAL_NAMESPACE, "only local namespace is supported")
 
 
-def a_link(said: Acknowledgement | None = None, **more: Any) -> Link:
+def a_link(said: LinkStatus | None = None, **more: Any) -> Link:
     fields: dict[str, Any] = {
-        "group": RouteKey("games", "game"),
+        "route": RouteKey("games", "game"),
         "name": "game.alice",
         "resource_version": 41,
         "generation": 3,
-        "acknowledged": said,
+        "status": said,
         "transition_time": EARLIER if said else None,
     }
     return Link(**fields | more)
@@ -80,9 +80,9 @@ UNTOUCHED = object()
     ],
 )
 def test_the_times_of_a_links_status_are_honest(
-    before: Acknowledgement | None, after: Acknowledgement, transition: datetime, bound: object
+    before: LinkStatus | None, after: LinkStatus, transition: datetime, bound: object
 ) -> None:
-    status = link_status(a_link(before), after, NOW)
+    status = link_status_patch(a_link(before), after, NOW)
     as_text = {NOW: "2026-06-01T12:00:00Z", EARLIER: "2026-06-01T11:00:00Z", None: None}
     (condition,) = status["conditions"]
     assert condition["lastTransitionTime"] == as_text[transition]
@@ -91,7 +91,7 @@ def test_the_times_of_a_links_status_are_honest(
 
 def test_a_bound_links_status_says_all_that_a_gateway_asks() -> None:
     ends = datetime(2026, 6, 2, 0, 0, 0, 500_000, tzinfo=UTC)
-    assert json.loads(json.dumps(link_status(a_link(expire_time=ends), ON_2, NOW))) == {
+    assert json.loads(json.dumps(link_status_patch(a_link(expire_time=ends), ON_2, NOW))) == {
         "phase": "Bound",
         "podIndex": 2,
         "podName": "game-2",
@@ -113,7 +113,7 @@ def test_a_bound_links_status_says_all_that_a_gateway_asks() -> None:
 
 
 def test_what_no_longer_applies_is_removed() -> None:
-    status = link_status(a_link(ON_2), WAITS, NOW)
+    status = link_status_patch(a_link(ON_2), WAITS, NOW)
     assert {field for field, value in status.items() if value is None} == {
         "podIndex",
         "podName",
@@ -125,7 +125,7 @@ def test_what_no_longer_applies_is_removed() -> None:
 
 
 def test_a_transition_without_a_time_is_now() -> None:
-    status = link_status(a_link(ON_2, transition_time=None), ON_2, NOW)
+    status = link_status_patch(a_link(ON_2, transition_time=None), ON_2, NOW)
     assert status["conditions"][0]["lastTransitionTime"] == "2026-06-01T12:00:00Z"
 
 
@@ -134,9 +134,9 @@ def test_a_transition_without_a_time_is_now() -> None:
     [None, NOW, NOW.replace(microsecond=1), datetime.max.replace(tzinfo=UTC), datetime(1, 1, 1, 0, 0, 1, tzinfo=UTC)],
 )
 def test_a_time_that_was_written_reads_as_the_same_time(expires: datetime | None) -> None:
-    made = link() | {"status": link_status(a_link(expire_time=expires), ON_2, NOW)}
+    made = link() | {"status": link_status_patch(a_link(expire_time=expires), ON_2, NOW)}
     decoded = LINKS.decode(json.dumps(made).encode())
-    assert (decoded.acknowledged, decoded.acknowledged_expire_time) == (ON_2, expires)
+    assert (decoded.status, decoded.status_expire_time) == (ON_2, expires)
     assert decoded.transition_time == NOW
 
 
@@ -145,7 +145,7 @@ def test_the_time_of_day_is_in_utc() -> None:
 
 
 def test_a_status_tells_its_times_to_the_second() -> None:
-    status = link_status(a_link(), ON_2, NOW + timedelta(microseconds=123_456))
+    status = link_status_patch(a_link(), ON_2, NOW + timedelta(microseconds=123_456))
     assert status["boundTime"] == status["conditions"][0]["lastTransitionTime"] == "2026-06-01T12:00:00Z"
 
 
@@ -162,9 +162,9 @@ def test_a_status_tells_its_times_to_the_second() -> None:
     ],
 )
 def test_a_link_that_moved_says_where_it_was_before_and_why(
-    before: Acknowledgement | None, after: Acknowledgement, previous: object
+    before: LinkStatus | None, after: LinkStatus, previous: object
 ) -> None:
-    status = link_status(a_link(before), after, NOW, MoveReason.POD_LOST)
+    status = link_status_patch(a_link(before), after, NOW, MoveReason.POD_LOST)
     assert status.get("previous", UNTOUCHED) == previous
 
 
@@ -180,11 +180,11 @@ def test_a_link_that_moved_says_where_it_was_before_and_why(
 def test_a_pod_is_written_into_one_of_two_fields_and_the_other_is_removed(
     pod: PodKey | None, fields: dict[str, Any]
 ) -> None:
-    assert pod_fields(pod) == fields
+    assert pod_patch(pod) == fields
 
 
-ON_A = Acknowledgement(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-a'", None, "game-a")
-ON_B = Acknowledgement(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-b'", None, "game-b")
+ON_A = LinkStatus(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-a'", None, "game-a")
+ON_B = LinkStatus(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-b'", None, "game-b")
 
 
 @pytest.mark.parametrize(
@@ -198,9 +198,9 @@ ON_B = Acknowledgement(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-b'
     ids=["from name to name", "from index to name", "from name to index", "nowhere"],
 )
 def test_a_link_that_moved_names_the_pod_before_as_that_was_named(
-    before: Acknowledgement, after: Acknowledgement, was: dict[str, Any] | None
+    before: LinkStatus, after: LinkStatus, was: dict[str, Any] | None
 ) -> None:
-    status = link_status(a_link(before), after, NOW)
+    status = link_status_patch(a_link(before), after, NOW)
     times = {"reason": "Moved", "time": "2026-06-01T12:00:00Z"}
     assert status.get("previous") == (was and was | times)
     assert (status["podIndex"], status["podName"]) == (after.pod_index, after.pod_name)
@@ -233,16 +233,16 @@ def status_of(**fields: Any) -> StatefulRouteStatus:
 def test_a_patch_of_a_routes_status_holds_what_has_changed(
     before: dict[str, Any], after: dict[str, Any], patch: dict[str, Any]
 ) -> None:
-    assert changes(status_of(**before), status_of(**after)) == patch
+    assert status_patch(status_of(**before), status_of(**after)) == patch
 
 
 @pytest.fixture
-def mirror(client: Client) -> Mirror:
-    return Mirror(client)
+def mirror(client: Client) -> Informers:
+    return Informers(client)
 
 
 @pytest.fixture
-def known(mirror: Mirror) -> Link:
+def known(mirror: Informers) -> Link:
     """A link as the cache knows it."""
     known = LINKS.decode(json.dumps(link(version=41)).encode())
     mirror.links.cache.put(known)
@@ -250,7 +250,7 @@ def known(mirror: Mirror) -> Link:
 
 
 async def test_a_binding_is_written_on_the_version_that_was_judged_and_its_answer_is_known_at_once(
-    api: FakeAPI, client: Client, mirror: Mirror, known: Link
+    api: FakeAPI, client: Client, mirror: Informers, known: Link
 ) -> None:
     told: list[tuple[int | None, int | None]] = []
     mirror.links.cache.listen(lambda _, new: told.append((new and new.resource_version, new and new.pod)))
@@ -262,75 +262,75 @@ async def test_a_binding_is_written_on_the_version_that_was_judged_and_its_answe
     )
     assert call.json == {"metadata": {"resourceVersion": "41"}, "spec": {"podIndex": 2, "podName": None}}
     assert told == []
-    call.answer(link(version=42, podIndex=2))
+    call.respond(link(version=42, podIndex=2))
     await task
     assert told == [(42, 2)]
 
 
 async def test_an_acknowledgement_is_written_into_the_status_alone(
-    api: FakeAPI, client: Client, mirror: Mirror, known: Link
+    api: FakeAPI, client: Client, mirror: Informers, known: Link
 ) -> None:
-    task = asyncio.create_task(LinkWriter(client, mirror.links, lambda: NOW).acknowledge(known, ON_2))
+    task = asyncio.create_task(LinkWriter(client, mirror.links, lambda: NOW).update_status(known, ON_2))
     call = await api.call()
     assert call.path == "/apis/statefulroute.io/v1alpha1/namespaces/games/podlinks/game.alice/status"
-    assert call.json == {"metadata": {"resourceVersion": "41"}, "status": link_status(known, ON_2, NOW)}
-    call.answer(link(version=42) | {"status": call.json["status"]})
+    assert call.json == {"metadata": {"resourceVersion": "41"}, "status": link_status_patch(known, ON_2, NOW)}
+    call.respond(link(version=42) | {"status": call.json["status"]})
     await task
-    cached = mirror.links.cache.get(known.group, known.name)
+    cached = mirror.links.cache.get(known.route, known.name)
     assert cached is not None
-    assert (cached.resource_version, cached.acknowledged) == (42, ON_2)
+    assert (cached.resource_version, cached.status) == (42, ON_2)
 
 
 @pytest.mark.parametrize(
     "refusal", [(404, NotFoundError), (409, ConflictError), (422, APIError), (500, APIError)], ids=str
 )
 async def test_a_write_that_is_refused_changes_nothing_here(
-    api: FakeAPI, client: Client, mirror: Mirror, known: Link, refusal: tuple[int, type[APIError]]
+    api: FakeAPI, client: Client, mirror: Informers, known: Link, refusal: tuple[int, type[APIError]]
 ) -> None:
     status, kind = refusal
     task = asyncio.create_task(LinkWriter(client, mirror.links).bind(known, 2))
-    (await api.call()).refuse(status, "Refused", "no")
+    (await api.call()).respond_error(status, "Refused", "no")
     with pytest.raises(kind):
         await task
-    assert mirror.links.cache.get(known.group, known.name) is known
+    assert mirror.links.cache.get(known.route, known.name) is known
 
 
 async def test_a_write_whose_answer_is_lost_changes_nothing_here(
-    api: FakeAPI, client: Client, mirror: Mirror, known: Link
+    api: FakeAPI, client: Client, mirror: Informers, known: Link
 ) -> None:
     task = asyncio.create_task(LinkWriter(client, mirror.links).bind(known, 2))
-    (await api.call()).break_off()
+    (await api.call()).disconnect()
     with pytest.raises(UnreachableError):
         await task
-    assert mirror.links.cache.get(known.group, known.name) is known
+    assert mirror.links.cache.get(known.route, known.name) is known
 
 
 @pytest.mark.parametrize("words", ["<html>a proxy</html>", "", "{}", b'{"metadata": "\xff"}'])
 async def test_an_answer_to_a_write_that_is_no_object_leaves_it_unknown(
-    api: FakeAPI, client: Client, mirror: Mirror, known: Link, words: str | bytes
+    api: FakeAPI, client: Client, mirror: Informers, known: Link, words: str | bytes
 ) -> None:
     task = asyncio.create_task(LinkWriter(client, mirror.links).bind(known, 2))
-    (await api.call()).answer(words)
+    (await api.call()).respond(words)
     with pytest.raises(UnreachableError, match="podlinks"):
         await task
-    assert mirror.links.cache.get(known.group, known.name) is known
+    assert mirror.links.cache.get(known.route, known.name) is known
 
 
 def a_route(**status: Any) -> Route:
     return ROUTES.decode(json.dumps(route(version=7) | {"status": status}).encode())
 
 
-async def test_a_routes_status_is_written_where_it_has_changed(api: FakeAPI, client: Client, mirror: Mirror) -> None:
+async def test_a_routes_status_is_written_where_it_has_changed(api: FakeAPI, client: Client, mirror: Informers) -> None:
     before = a_route(links=3, bestPodIndex=1)
     mirror.routes.cache.put(before)
-    task = asyncio.create_task(RouteWriter(client, mirror.routes).say(before, status_of(links=4)))
+    task = asyncio.create_task(RouteWriter(client, mirror.routes).update_status(before, status_of(links=4)))
     call = await api.call()
     assert (call.method, call.path) == (
         "PATCH",
         "/apis/statefulroute.io/v1alpha1/namespaces/games/statefulroutes/game/status",
     )
     assert call.json == {"metadata": {"resourceVersion": "7"}, "status": {"links": 4, "bestPodIndex": None}}
-    call.answer({"metadata": metadata("game", 8), "status": {"links": 4}})
+    call.respond({"metadata": metadata("game", 8), "status": {"links": 4}})
     await task
     cached = mirror.routes.cache.get("games", "game")
     assert cached is not None
@@ -338,10 +338,10 @@ async def test_a_routes_status_is_written_where_it_has_changed(api: FakeAPI, cli
 
 
 async def test_a_routes_status_that_says_it_all_already_is_not_written(
-    api: FakeAPI, client: Client, mirror: Mirror
+    api: FakeAPI, client: Client, mirror: Informers
 ) -> None:
-    await RouteWriter(client, mirror.routes).say(a_route(links=3), status_of(links=3))
-    assert api.is_quiet
+    await RouteWriter(client, mirror.routes).update_status(a_route(links=3), status_of(links=3))
+    assert api.has_no_calls
 
 
 def a_pod(version: int, **annotations: str) -> Pod:
@@ -349,31 +349,31 @@ def a_pod(version: int, **annotations: str) -> Pod:
 
 
 async def test_a_note_is_written_on_that_very_pod_and_known_at_once(
-    api: FakeAPI, client: Client, mirror: Mirror
+    api: FakeAPI, client: Client, mirror: Informers
 ) -> None:
     known = a_pod(41)
     mirror.pods.cache.put(known)
     notes = {WEIGHTED_LOAD: "3.7", POD_DELETION_COST: None}
-    task = asyncio.create_task(PodWriter(client, mirror.pods).note(known, notes))
+    task = asyncio.create_task(PodWriter(client, mirror.pods).annotate(known, notes))
     call = await api.call()
     assert (call.method, call.path) == ("PATCH", "/api/v1/namespaces/games/pods/game-a")
     assert call.json == {"metadata": {"uid": "uid-of-game-a", "annotations": notes}}
-    call.answer(pod("game-a", 42, annotations={WEIGHTED_LOAD: "3.7"}))
+    call.respond(pod("game-a", 42, annotations={WEIGHTED_LOAD: "3.7"}))
     await task
     cached = mirror.pods.cache.get("games", "game-a")
     assert cached is not None
-    assert (cached.resource_version, cached.notes) == (42, Notes("3.7", None))
+    assert (cached.resource_version, cached.annotations) == (42, PodAnnotations("3.7", None))
 
 
 @pytest.mark.parametrize("refusal", [(404, NotFoundError), (409, ConflictError), (403, APIError)], ids=str)
 async def test_a_note_that_is_refused_changes_nothing_here(
-    api: FakeAPI, client: Client, mirror: Mirror, refusal: tuple[int, type[APIError]]
+    api: FakeAPI, client: Client, mirror: Informers, refusal: tuple[int, type[APIError]]
 ) -> None:
     known = a_pod(41)
     mirror.pods.cache.put(known)
     status, kind = refusal
-    task = asyncio.create_task(PodWriter(client, mirror.pods).note(known, {WEIGHTED_LOAD: "1"}))
-    (await api.call()).refuse(status, "Refused", "no")
+    task = asyncio.create_task(PodWriter(client, mirror.pods).annotate(known, {WEIGHTED_LOAD: "1"}))
+    (await api.call()).respond_error(status, "Refused", "no")
     with pytest.raises(kind):
         await task
     assert mirror.pods.cache.get("games", "game-a") is known

@@ -8,7 +8,7 @@ from statefulroute.cluster.cache import Cache
 from statefulroute.controllers.links.counts import LinkCounts
 from statefulroute.domain.keys import LinkKey, RouteKey
 from statefulroute.domain.link import Link
-from unit.controllers.worlds import GAME, link, route
+from unit.controllers.environment import GAME, link, route
 
 CHESS = RouteKey("games", "chess")
 ALICE, BOB = LinkKey(GAME, "game.alice"), LinkKey(GAME, "game.bob")
@@ -22,7 +22,7 @@ def counts() -> LinkCounts:
 @pytest.fixture
 def cache(counts: LinkCounts) -> Cache[Link]:
     cache: Cache[Link] = Cache()
-    cache.listen(counts.observe)
+    cache.listen(counts.link_changed)
     return cache
 
 
@@ -39,10 +39,10 @@ def test_counts_follow_links_as_they_come_move_and_go(counts: LinkCounts, cache:
     cache.put(link(2, "carol", pod=2))
     cache.put(link(2, "alice", pod=2))
     assert live == {0: 1, 2: 2}
-    cache.drop(GAME, "game.bob", 3)
+    cache.delete(GAME, "game.bob", 3)
     assert live == {2: 2}
     cache.put(link(3, "carol"))
-    cache.drop(GAME, "game.alice", 4)
+    cache.delete(GAME, "game.alice", 4)
     assert live == {}
     assert counts.of(GAME) is live
 
@@ -65,7 +65,7 @@ def test_each_route_has_counts_of_its_own(counts: LinkCounts, cache: Cache[Link]
 
 def test_a_reserved_place_counts_until_the_binding_does(counts: LinkCounts, cache: Cache[Link]) -> None:
     cache.put(link(1))
-    with counts.reserved(ALICE, 3):
+    with counts.assume(ALICE, 3):
         assert counts.of(GAME)[3] == 1
         cache.put(link(2, pod=3))
         assert counts.of(GAME)[3] == 1, "the watch was faster than the answer: it is one link all the same"
@@ -76,21 +76,21 @@ def test_a_reserved_place_is_given_back_when_the_binding_fails(counts: LinkCount
     cache.put(link(1, pod=3))
 
     def fail() -> None:
-        with counts.reserved(BOB, 3):
+        with counts.assume(BOB, 3):
             assert counts.of(GAME)[3] == 2
             raise RuntimeError("no answer")
 
     with pytest.raises(RuntimeError):
         fail()
     assert counts.of(GAME)[3] == 1
-    cache.drop(GAME, "game.alice", 2)
+    cache.delete(GAME, "game.alice", 2)
     assert counts.of(GAME).get(3, 0) == 0
 
 
 def test_the_last_link_may_go_while_a_place_is_reserved(counts: LinkCounts, cache: Cache[Link]) -> None:
     cache.put(link(1, pod=3))
-    with counts.reserved(BOB, 3):
-        cache.drop(GAME, "game.alice", 2)
+    with counts.assume(BOB, 3):
+        cache.delete(GAME, "game.alice", 2)
         assert counts.of(GAME)[3] == 1
     assert counts.of(GAME).get(3, 0) == 0
 
@@ -104,14 +104,14 @@ def test_after_any_changes_the_counts_are_those_of_the_links_that_are_there(
     changes: list[tuple[str, str | tuple[int | None, bool]]],
 ) -> None:
     counts, cache = LinkCounts(), Cache[Link]()
-    cache.listen(counts.observe)
+    cache.listen(counts.link_changed)
     for version, (user, change) in enumerate(changes, 1):
         if isinstance(change, str):
-            cache.drop(GAME, f"game.{user}", version)
+            cache.delete(GAME, f"game.{user}", version)
         else:
             index, foreign = change
             cache.put(link(version, user, pod=index, foreign_namespace="other" if foreign else None))
-    held = [each.held_by for each in cache.in_group(GAME).values()]
+    held = [each.assigned_pod for each in cache.in_partition(GAME).values()]
     assert counts.of(GAME) == {index: held.count(index) for index in held if index is not None}
 
 
@@ -119,7 +119,7 @@ def test_routes_that_links_only_name_leave_nothing(counts: LinkCounts, cache: Ca
     for number in range(100):
         made_up = RouteKey("games", f"made-up-{number}")
         cache.put(link(1, key=made_up, pod=0))
-        cache.drop(made_up, f"{made_up.name}.alice", 2)
+        cache.delete(made_up, f"{made_up.name}.alice", 2)
     assert len(counts) == 0
 
 
@@ -128,5 +128,5 @@ def test_a_route_that_is_gone_leaves_nothing_once_its_links_are(counts: LinkCoun
     cache.put(link(1, pod=0))
     counts.route_changed(route(1), None)
     assert len(counts) == 1
-    cache.drop(GAME, "game.alice", 2)
+    cache.delete(GAME, "game.alice", 2)
     assert len(counts) == 0

@@ -1,7 +1,7 @@
 from datetime import datetime, timedelta
 
 from statefulroute.cluster.cache import Cache
-from statefulroute.controllers.links.expiry import Expiry
+from statefulroute.controllers.links.expiry import ExpiryController
 from statefulroute.domain.link import Link
 from unit.domain.builders import NOON, link
 
@@ -13,7 +13,7 @@ class Watched:
         self.now = NOON
         self.told: list[str] = []
         self.cache: Cache[Link] = Cache()
-        self.expiry = Expiry(self.cache, lambda each: self.told.append(each.name), lambda: self.now)
+        self.expiry = ExpiryController(self.cache, lambda each: self.told.append(each.name), lambda: self.now)
         self.expiry.start()
         self._version = 0
 
@@ -24,7 +24,7 @@ class Watched:
     def at(self, seconds: float) -> list[str]:
         self.now = NOON + timedelta(seconds=seconds)
         self.told.clear()
-        self.expiry.tell_due()
+        self.expiry.notify_expired()
         return self.told
 
 
@@ -62,7 +62,7 @@ def test_a_link_that_became_persistent_or_was_deleted_is_not_told_of() -> None:
     links.put("game.a", after(10))
     links.put("game.b", after(10))
     links.put("game.a", None)
-    links.cache.drop(link().group, "game.b", 99)
+    links.cache.delete(link().route, "game.b", 99)
     assert links.at(60) == []
 
 
@@ -79,7 +79,7 @@ def test_a_link_created_anew_after_its_end_is_told_of_again() -> None:
     links = Watched()
     links.put("game.a", after(10))
     assert links.at(10) == ["game.a"]
-    links.cache.drop(link().group, "game.a", 1)
+    links.cache.delete(link().route, "game.a", 1)
     links.put("game.a", after(20))
     assert links.at(20) == ["game.a"]
 
@@ -89,7 +89,7 @@ def test_links_that_are_renewed_or_end_early_leave_nothing_that_grows() -> None:
     for number in range(20_000):
         links.put("game.a", after(86_400 + number))
         links.put("game.b", after(86_400))
-        links.cache.drop(link().group, "game.b", 10**9)
+        links.cache.delete(link().route, "game.b", 10**9)
         assert len(links.expiry) <= 2 * 2 + 1024
     links.put("game.b", after(10))
     assert links.at(10) == ["game.b"]

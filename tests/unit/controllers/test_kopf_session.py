@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from statefulroute.cluster.server import Connection
+from statefulroute.cluster.api_server import Connection
 from statefulroute.controllers.routes import session as kopf_session
-from unit.cluster.fake_api import FakeAPI, serving
+from unit.cluster.fake_api import FakeAPI, run_fake_api
 
 ROUTES = "/apis/statefulroute.io/v1alpha1/statefulroutes"
 WATCH = f"{ROUTES}?watch=true&resourceVersion=7"
@@ -18,7 +18,7 @@ TOO_OLD = b'{"type":"ERROR","object":{"kind":"Status","code":410}}\n'
 
 @pytest.fixture
 async def api() -> AsyncIterator[FakeAPI]:
-    async with serving() as made:
+    async with run_fake_api() as made:
         yield made
 
 
@@ -40,7 +40,7 @@ async def answer(api: FakeAPI, session: aiohttp.ClientSession, path: str, status
             return response.status, b"".join([each async for each in response.content.iter_chunked(2**20)])
 
     asked = asyncio.create_task(ask())
-    (await api.call()).refuse(status, "Reason", "message")
+    (await api.call()).respond_error(status, "Reason", "message")
     return await asked
 
 

@@ -9,17 +9,17 @@ import pytest
 from statefulroute.api.vocabulary import LinkPhase, LinkReason, RemoveReason
 from statefulroute.controllers.monitoring import links as links_module
 from statefulroute.controllers.monitoring.links import LinkMetrics
-from statefulroute.domain.events import removed
+from statefulroute.domain.events import link_removed_event
 from statefulroute.domain.keys import RouteKey
-from statefulroute.domain.link import Acknowledgement, Link
+from statefulroute.domain.link import Link, LinkStatus
 from unit.domain.builders import link, route
 
 #: Seconds since 1970, and those of a clock that runs on its own.
 WALL, MONOTONIC = 1_767_268_800.0, 5_000.0
 
-BOUND = Acknowledgement(LinkPhase.BOUND, LinkReason.BOUND, "bound", 0, "game-0", "game-0.game.play.svc")
-PENDING = Acknowledgement(LinkPhase.PENDING, LinkReason.NO_AVAILABLE_POD, "none takes new users")
-LOST = Acknowledgement(LinkPhase.LOST, LinkReason.POD_LOST, "lost", 0)
+BOUND = LinkStatus(LinkPhase.BOUND, LinkReason.BOUND, "bound", 0, "game-0", "game-0.game.play.svc")
+PENDING = LinkStatus(LinkPhase.PENDING, LinkReason.NO_AVAILABLE_POD, "none takes new users")
+LOST = LinkStatus(LinkPhase.LOST, LinkReason.POD_LOST, "lost", 0)
 
 
 class World:
@@ -31,9 +31,9 @@ class World:
         self.metrics = LinkMetrics(lambda: self.leads, lambda: WALL + self.passed, lambda: MONOTONIC + self.passed)
         self._known: Link | None = None
 
-    def sees(self, said: Acknowledgement | None, created: float = WALL) -> None:
+    def sees(self, said: LinkStatus | None, created: float = WALL) -> None:
         """The link is so now."""
-        new = link(acknowledged=said, created=int(created))
+        new = link(status=said, creation_timestamp=int(created))
         self.metrics.link_changed(self._known, new)
         self._known = new
 
@@ -147,14 +147,14 @@ async def test_a_route_that_is_made_anew_meanwhile_keeps_its_counts(
 
 def test_routes_that_links_only_name_are_told_of_together(world: World) -> None:
     strangers = [
-        msgspec.structs.replace(link(), group=RouteKey("play", f"made-up-{number}"), name=f"made-up-{number}.alice")
+        msgspec.structs.replace(link(), route=RouteKey("play", f"made-up-{number}"), name=f"made-up-{number}.alice")
         for number in range(100)
     ]
     world.metrics.route_changed(None, route())
     world.sees(BOUND)
     for each in strangers:
         world.metrics.link_changed(None, each)
-    world.metrics.done(strangers[0].group, removed(strangers[0], RemoveReason.EXPIRED))
+    world.metrics.record(strangers[0].route, link_removed_event(strangers[0], RemoveReason.EXPIRED))
     told = {
         (sample.name.removeprefix("statefulroute_"), *sample.labels.values()): sample.value
         for family in world.metrics.collect()

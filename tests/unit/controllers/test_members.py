@@ -6,15 +6,15 @@ import pytest
 
 from statefulroute.api.vocabulary import ServiceState
 from statefulroute.domain.keys import PodKey
-from statefulroute.domain.load import Report
+from statefulroute.domain.load import LoadReport
 from statefulroute.domain.pod import Pod
-from unit.controllers.watched import Watched
-from unit.controllers.worlds import OWNER, named
+from unit.controllers.environment import OWNER, deployment_pod
+from unit.controllers.watched_environment import WatchedEnvironment
 
 
 @pytest.fixture
-async def world() -> Watched:
-    world = Watched()
+async def world() -> WatchedEnvironment:
+    world = WatchedEnvironment()
     await world.with_deployment("game-a", "game-b")
     assert list(world.view.pods) == ["game-a", "game-b"]
     world.calls.clear()
@@ -24,36 +24,36 @@ async def world() -> Watched:
 @pytest.mark.parametrize(
     ("change", "keys"),
     [
-        (named(50, "game-c"), ["game-a", "game-b", "game-c"]),
-        (named(50, "game-b", labels={"app": "chess"}), ["game-a"]),
-        (named(50, "game-b", labels={}), ["game-a"]),
-        (named(50, "game-b", service_state=ServiceState.NOT_READY), ["game-a", "game-b"]),
-        (named(50, "game-b", labels={"app": "game", "colour": "red"}), ["game-a", "game-b"]),
+        (deployment_pod(50, "game-c"), ["game-a", "game-b", "game-c"]),
+        (deployment_pod(50, "game-b", labels={"app": "chess"}), ["game-a"]),
+        (deployment_pod(50, "game-b", labels={}), ["game-a"]),
+        (deployment_pod(50, "game-b", service_state=ServiceState.NOT_READY), ["game-a", "game-b"]),
+        (deployment_pod(50, "game-b", labels={"app": "game", "colour": "red"}), ["game-a", "game-b"]),
     ],
     ids=["a new pod", "another label", "no label", "not ready", "one label more"],
 )
 async def test_a_pod_belongs_to_the_workload_whose_labels_it_has(
-    world: Watched, change: Pod, keys: list[PodKey]
+    world: WatchedEnvironment, change: Pod, keys: list[PodKey]
 ) -> None:
-    assert world.told(lambda: world.pods.put(change)) == 1
+    assert world.notifications(lambda: world.pods.put(change)) == 1
     assert list(world.view.pods) == keys
 
 
-async def test_a_pod_that_gets_the_label_later_belongs_from_then(world: Watched) -> None:
-    assert world.told(lambda: world.pods.put(named(50, "game-c", labels={}))) == 0
-    assert world.told(lambda: world.pods.put(named(51, "game-c"))) == 1
+async def test_a_pod_that_gets_the_label_later_belongs_from_then(world: WatchedEnvironment) -> None:
+    assert world.notifications(lambda: world.pods.put(deployment_pod(50, "game-c", labels={}))) == 0
+    assert world.notifications(lambda: world.pods.put(deployment_pod(51, "game-c"))) == 1
     assert list(world.view.pods) == ["game-a", "game-b", "game-c"]
 
 
-async def test_a_pod_that_loses_its_label_is_forgotten_with_its_load(world: Watched) -> None:
-    world.pods.put(named(50, "game-b", report=Report(1, 1, world.now)))
+async def test_a_pod_that_loses_its_label_is_forgotten_with_its_load(world: WatchedEnvironment) -> None:
+    world.pods.put(deployment_pod(50, "game-b", load_report=LoadReport(1, 1, world.now)))
     assert set(world.view.loads) == {"game-b"}
-    world.pods.put(named(51, "game-b", labels={}, report=Report(1, 1, world.now)))
+    world.pods.put(deployment_pod(51, "game-b", labels={}, load_report=LoadReport(1, 1, world.now)))
     assert world.view.loads == {}
 
 
-async def test_pods_of_other_namespaces_are_passed_over(world: Watched) -> None:
-    assert world.told(lambda: world.pods.put(named(50, "game-c", group="other"))) == 0
+async def test_pods_of_other_namespaces_are_passed_over(world: WatchedEnvironment) -> None:
+    assert world.notifications(lambda: world.pods.put(deployment_pod(50, "game-c", namespace="other"))) == 0
     assert list(world.view.pods) == ["game-a", "game-b"]
 
 
@@ -63,31 +63,31 @@ async def test_pods_of_other_namespaces_are_passed_over(world: Watched) -> None:
     ids=["nothing", "replicas", "selector", "made anew"],
 )
 async def test_a_workload_that_is_read_anew_is_told_where_a_decision_may_change(
-    world: Watched, change: dict[str, Any], told: int
+    world: WatchedEnvironment, change: dict[str, Any], told: int
 ) -> None:
     world.scales.put(50, **change)
-    await world.read()
+    await world.refresh_workload()
     assert len(world.calls) == told
     assert world.view.workload is not None
     assert world.view.workload.resource_version == 50
 
 
-async def test_a_workload_that_is_gone_and_comes_back_is_told(world: Watched) -> None:
+async def test_a_workload_that_is_gone_and_comes_back_is_told(world: WatchedEnvironment) -> None:
     del world.scales.scales["game"]
-    await world.read()
-    assert world.view.missing is not None
-    assert world.view.missing.why == "Deployment 'game' does not exist in namespace 'games'"
+    await world.refresh_workload()
+    assert world.view.missing_workload is not None
+    assert world.view.missing_workload.message == "Deployment 'game' does not exist in namespace 'games'"
     world.scales.put(60)
-    await world.read()
+    await world.refresh_workload()
     assert list(world.view.pods) == ["game-a", "game-b"]
     assert len(world.calls) == 2
 
 
 async def test_a_stateful_set_owns_its_pods_by_its_uid() -> None:
-    world = Watched()
+    world = WatchedEnvironment()
     world.with_pods(0)
     assert list(world.view.pods) == [0]
-    world.say(1, owner=None, labels={"app": "game"})
+    world.put_pod(1, owner=None, labels={"app": "game"})
     assert list(world.view.pods) == [0]
-    world.say(1, owner=OWNER)
+    world.put_pod(1, owner=OWNER)
     assert list(world.view.pods) == [0, 1]

@@ -17,7 +17,7 @@ class Clock:
     def begin_when_due(self, seconds: float, late: float = 0.0) -> float:
         """Take the next turn, so many seconds late; gives the time since the start."""
         self.now += self.period.due_in(seconds) + late
-        self.period.begin(seconds)
+        self.period.start(seconds)
         return self.now - 1000.0
 
 
@@ -70,7 +70,7 @@ def test_a_period_that_was_made_shorter_is_due_within_the_shorter_one() -> None:
     assert clock.period.due_in(1) == pytest.approx(0.6)
     clock.now += 20
     assert clock.period.due_in(1) == 0
-    clock.period.begin(1)
+    clock.period.start(1)
     assert clock.period.due_in(1) == 1, "the turns between are not made up for"
 
 

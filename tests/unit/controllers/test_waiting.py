@@ -1,20 +1,20 @@
 from statefulroute.api.vocabulary import LinkPhase, LinkReason
 from statefulroute.controllers.links.waiting import WaitingLinks
-from statefulroute.domain.link import Acknowledgement, Link
+from statefulroute.domain.link import Link, LinkStatus
 from unit.domain.builders import link
 
-FULL = Acknowledgement(LinkPhase.PENDING, LinkReason.AT_CAPACITY, "full")
-NO_POD = Acknowledgement(LinkPhase.PENDING, LinkReason.NO_AVAILABLE_POD, "none")
-LOST = Acknowledgement(LinkPhase.LOST, LinkReason.POD_LOST, "lost")
-BOUND = Acknowledgement(LinkPhase.BOUND, LinkReason.BOUND, "bound", 0)
+FULL = LinkStatus(LinkPhase.PENDING, LinkReason.AT_CAPACITY, "full")
+NO_POD = LinkStatus(LinkPhase.PENDING, LinkReason.NO_AVAILABLE_POD, "none")
+LOST = LinkStatus(LinkPhase.LOST, LinkReason.POD_LOST, "lost")
+BOUND = LinkStatus(LinkPhase.BOUND, LinkReason.BOUND, "bound", 0)
 
 
-def note(waiting: WaitingLinks, link: Link, said: Acknowledgement) -> bool:
-    return waiting.note(link, said, wants_room=said is FULL)
+def note(waiting: WaitingLinks, link: Link, said: LinkStatus) -> bool:
+    return waiting.update(link, said, wants_room=said is FULL)
 
 
 def user(name: str, created: int) -> Link:
-    return link(name=f"game.{name}", created=created)
+    return link(name=f"game.{name}", creation_timestamp=created)
 
 
 def test_the_oldest_that_waits_for_room_has_the_next_turn() -> None:
@@ -59,9 +59,9 @@ def test_a_link_has_one_place_in_the_line_however_often_it_is_noted() -> None:
 
 def test_a_link_that_is_lost_may_want_room_and_no_longer() -> None:
     waiting = WaitingLinks()
-    waiting.note(user("a", 1), LOST, wants_room=True)
-    waiting.note(user("b", 2), LOST, wants_room=True)
-    waiting.note(user("a", 1), LOST, wants_room=False)
+    waiting.update(user("a", 1), LOST, wants_room=True)
+    waiting.update(user("b", 2), LOST, wants_room=True)
+    waiting.update(user("a", 1), LOST, wants_room=False)
     assert [each.name for _ in range(2) for each in waiting.next_for_room()] == ["game.b"]
 
 

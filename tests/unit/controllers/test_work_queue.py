@@ -79,9 +79,9 @@ def scheduled() -> Iterator[list[float]]:
 @asynccontextmanager
 async def opened(handle: Callable[[str], Awaitable[None]], parallel: int = 1) -> AsyncIterator[WorkQueue[str]]:
     queue = WorkQueue(handle, parallel)
-    queue.open()
+    queue.start()
     yield queue
-    await queue.close()
+    await queue.stop()
 
 
 async def test_a_key_is_worked_on_once_however_often_it_was_added() -> None:
@@ -90,7 +90,7 @@ async def test_a_key_is_worked_on_once_however_often_it_was_added() -> None:
     for key in "abacab":
         queue.add(key)
     assert len(queue) == 3
-    queue.open()
+    queue.start()
     await idle()
     work.finish("a", "b", "c")
     await worked_off(queue)
@@ -155,13 +155,13 @@ async def test_a_key_that_has_changed_does_not_wait_for_a_sweep_nor_the_sweep_fo
     work = Work()
     queue = WorkQueue(work.handle, 1)
     for key in ("swept-1", "swept-2", "swept-3"):
-        queue.sweep(key)
+        queue.add_low(key)
     for key in ("new-1", "new-2"):
         queue.add(key)
     work.finish("swept-1", "swept-2", "swept-3", "new-1", "new-2")
-    queue.open()
+    queue.start()
     await worked_off(queue)
-    await queue.close()
+    await queue.stop()
     assert work.begun == ["new-1", "swept-1", "new-2", "swept-2", "swept-3"]
 
 
@@ -169,14 +169,14 @@ async def test_a_swept_key_that_changes_is_worked_on_once_and_with_those_that_ha
     work = Work()
     queue = WorkQueue(work.handle, 1)
     for key in ("swept", "both", "also"):
-        queue.sweep(key)
+        queue.add_low(key)
     queue.add("both")
-    queue.sweep("both")
+    queue.add_low("both")
     assert len(queue) == 3
     work.finish("swept", "both", "also")
-    queue.open()
+    queue.start()
     await worked_off(queue)
-    await queue.close()
+    await queue.stop()
     assert work.begun == ["both", "swept", "also"]
 
 
@@ -302,9 +302,9 @@ async def test_a_key_that_fails_waits_for_one_retry_however_often_it_was_added_m
             assert tries == 5
             assert [handle.cancelled() for handle in handles] == [True, True, True, True, False]
     assert handles[-1].cancelled(), "a closed queue waits for no retry"
-    queue.open()
+    queue.start()
     await idle()
-    await queue.close()
+    await queue.stop()
     assert tries == 6, "what was to be tried again is tried when the queue is opened again"
 
 
@@ -319,15 +319,15 @@ async def test_a_key_that_fails_while_the_queue_closes_is_tried_when_it_is_opene
             raise UnreachableError("nobody answered")
 
     queue = WorkQueue(handle, 2)
-    queue.open()
+    queue.start()
     queue.add("a")
     await idle()
-    closing = asyncio.create_task(queue.close())
+    closing = asyncio.create_task(queue.stop())
     await idle()
     gate.set()
     await closing
     assert (tries, len(queue)) == (1, 1)
-    queue.open()
+    queue.start()
     await worked_off(queue)
     assert tries == 2
 
@@ -367,11 +367,11 @@ async def test_a_failure_is_logged_by_its_kind_and_keeps_no_other_key_waiting(
 async def test_closing_finishes_what_is_under_way_and_takes_no_further_key() -> None:
     work = Work()
     queue = WorkQueue(work.handle, 2)
-    queue.open()
+    queue.start()
     for key in ("a", "b", "c"):
         queue.add(key)
     await idle()
-    closing = asyncio.create_task(queue.close())
+    closing = asyncio.create_task(queue.stop())
     queue.add("a")
     queue.add("d")
     await idle()
@@ -389,23 +389,23 @@ async def test_closing_finishes_what_is_under_way_and_takes_no_further_key() -> 
 async def test_a_queue_that_was_closed_goes_on_where_it_was_when_it_is_opened_again() -> None:
     work = Work()
     queue = WorkQueue(work.handle, 1)
-    queue.open()
+    queue.start()
     queue.add("a")
     queue.add("b")
     await idle()
     work.finish("a")
-    await queue.close()
+    await queue.stop()
     queue.add("c")
-    queue.open()
+    queue.start()
     await idle()
     work.finish("b", "c")
     await worked_off(queue)
-    await queue.close()
+    await queue.stop()
     assert work.begun == ["a", "b", "c"]
 
 
 async def test_closing_an_idle_queue_is_done_at_once() -> None:
-    await WorkQueue(Work().handle, 2).close()
+    await WorkQueue(Work().handle, 2).stop()
 
 
 @pytest.mark.parametrize("parallel", [1, 16])
@@ -419,11 +419,11 @@ async def test_keys_that_need_no_waiting_leave_others_their_turn(parallel: int) 
     queue = WorkQueue(handle, parallel)
     for number in range(keys):
         queue.add(f"key-{number}")
-    queue.open()
+    queue.start()
     while done < keys:
         await asyncio.sleep(0)
         turns += 1
-    await queue.close()
+    await queue.stop()
     assert turns >= 30
 
 
@@ -439,7 +439,7 @@ async def test_an_api_server_that_fails_is_not_asked_for_every_key(monkeypatch: 
         done.add(key)
 
     queue = WorkQueue(handle, 4)
-    queue.open()
+    queue.start()
     for number in range(1000):
         queue.add(f"key-{number}")
     await asyncio.sleep(0.5)
@@ -448,4 +448,4 @@ async def test_an_api_server_that_fails_is_not_asked_for_every_key(monkeypatch: 
     async with asyncio.timeout(PATIENCE_SECONDS):
         while len(done) < 1000:  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.01)
-    await queue.close()
+    await queue.stop()

@@ -8,9 +8,9 @@ from statefulroute.api.statefulroute import StatefulRouteSpec, StatefulRouteStat
 from statefulroute.api.vocabulary import RoutingState, ServiceState
 from statefulroute.domain.keys import PodKey, RouteKey
 from statefulroute.domain.link import Link
-from statefulroute.domain.load import Load, Report
+from statefulroute.domain.load import Load, LoadReport
 from statefulroute.domain.pod import Node, Owner, Pod, ordinal
-from statefulroute.domain.route import Loss, Missing, Route, RouteView, Workload, view_route
+from statefulroute.domain.route import MissingWorkload, PodLoss, Route, RouteView, Workload, build_route_view
 from statefulroute.domain.selector import Selector
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -18,13 +18,13 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 def link(pod: PodKey | None = None, **fields: Any) -> Link:
     values: dict[str, Any] = {"name": "game.alice", "resource_version": 1, "generation": 1}
-    return Link(group=RouteKey("play", "game"), pod=pod, **{**values, **fields})
+    return Link(route=RouteKey("play", "game"), pod=pod, **{**values, **fields})
 
 
 def pod(  # noqa: PLR0913 - the fields that most tests are about
     index: int | None,
     state: ServiceState = ServiceState.READY,
-    said: RoutingState = RoutingState.UNKNOWN,
+    reported_routing_state: RoutingState = RoutingState.UNKNOWN,
     owner: str = "set",
     node_name: str = "",
     *,
@@ -34,25 +34,25 @@ def pod(  # noqa: PLR0913 - the fields that most tests are about
     """A pod of the StatefulSet `game`; ready as its state says, unless it ends and still serves."""
     fields: dict[str, Any] = {"name": f"game-{index}", "owner": Owner("StatefulSet", "game", owner)}
     return Pod(
-        group="play",
+        namespace="play",
         resource_version=1,
         service_state=state,
         is_ready=state is ServiceState.READY if is_ready is None else is_ready,
-        said=said,
+        reported_routing_state=reported_routing_state,
         index=index,
         node_name=node_name,
         **fields | more,
     )
 
 
-def named(name: str, state: ServiceState = ServiceState.READY, **more: Any) -> Pod:
+def named_pod(name: str, state: ServiceState = ServiceState.READY, **more: Any) -> Pod:
     """A pod of the Deployment `game`."""
     return pod(ordinal(name), state, name=name, labels={"app": "game"}, **more)
 
 
 def route(status: StatefulRouteStatus | None = None, **spec: Any) -> Route:
     return Route(
-        group="play",
+        namespace="play",
         name="game",
         resource_version=1,
         generation=1,
@@ -63,7 +63,7 @@ def route(status: StatefulRouteStatus | None = None, **spec: Any) -> Route:
 
 def workload(replicas: int = 3, service_name: str = "game", first_index: int = 0) -> Workload:
     return Workload(
-        group="play",
+        namespace="play",
         name="game",
         resource_version=1,
         uid="set",
@@ -76,7 +76,7 @@ def workload(replicas: int = 3, service_name: str = "game", first_index: int = 0
 def deployment(replicas: int = 3) -> Workload:
     """A workload whose pods have no index: they are found by their labels."""
     return Workload(
-        group="play",
+        namespace="play",
         name="game",
         resource_version=1,
         uid="deployment",
@@ -95,7 +95,7 @@ def load(  # noqa: PLR0913 - a report, and what came with it
     now: datetime = NOON,
 ) -> Load:
     """A load that was reported so many seconds before noon."""
-    report = Report(load_state, waiting_tasks, now - timedelta(seconds=age))
+    report = LoadReport(load_state, waiting_tasks, now - timedelta(seconds=age))
     return Load(report, links, routing_state)
 
 
@@ -107,14 +107,14 @@ def view(  # noqa: PLR0913 - what belongs to a route
     *pods: Pod,
     counts: dict[PodKey, int] | None = None,
     of: Route | None = None,
-    workload: Workload | Missing | None = workload(),  # noqa: B008 - a value
+    workload: Workload | MissingWorkload | None = workload(),  # noqa: B008 - a value
     nodes: dict[str, Node] | None = None,
-    lost: dict[PodKey, Loss] | None = None,
+    lost: dict[PodKey, PodLoss] | None = None,
     loads: dict[PodKey, Load] | None = None,
     faults: dict[PodKey, str] | None = None,
 ) -> RouteView:
     route_ = of or route()
-    workload_ = workload or route_.lacks_workload()
+    workload_ = workload or route_.workload_not_found()
     members = [each for each in pods if isinstance(workload_, Workload) and workload_.owns(each)]
-    seen = view_route(route_, workload_, members, nodes or {}, counts or {}, loads or {}, faults or {})
+    seen = build_route_view(route_, workload_, members, nodes or {}, counts or {}, loads or {}, faults or {})
     return replace(seen, lost=lost or {})

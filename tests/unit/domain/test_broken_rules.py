@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from statefulroute.domain.link import broken_rule
+from statefulroute.domain.link import find_violation
 
 RIGHT = {"route_name": "game", "uid": "alice", "pod_index": None, "pod_name": None, "ttl_seconds": None}
 LABEL = "routeName must be a DNS label (lower-case letters, digits and '-', at most 63 characters): "
 
 
 def broken(name: str = "game.alice", **fields: Any) -> str | None:
-    return broken_rule(name, **{**RIGHT, "renew_time": None, **fields})
+    return find_violation(name, **{**RIGHT, "renew_time": None, **fields})
 
 
 @pytest.mark.parametrize(

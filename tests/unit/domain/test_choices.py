@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from statefulroute.api.statefulroute import StatefulRouteStatus
-from statefulroute.domain.choices import Choices
+from statefulroute.domain.assumed_placements import AssumedPlacements
 from statefulroute.domain.errors import PodNotAvailableError
 from statefulroute.domain.route import Route
 from unit.domain.builders import NOON, route
@@ -19,25 +19,25 @@ def told(*links: int) -> Route:
 
 
 def test_those_who_were_sent_count_until_the_status_counts_them() -> None:
-    choices, before = Choices(), told(0, 1)
-    assert [choices.choose(before, NOON) for _ in range(3)] == [0, 0, 1]
-    choices.route_changed(before, replace(before, resource_version=2))
-    assert choices.best(before, NOON) == 0  # two each: the first
-    assert choices.choose(before, NOON) == 0
-    assert choices.best(before, NOON) == 1
+    choices, before = AssumedPlacements(), told(0, 1)
+    assert [choices.assume_best_pod(before, NOON) for _ in range(3)] == [0, 0, 1]
+    choices.observe_route(before, replace(before, resource_version=2))
+    assert choices.best_pod(before, NOON) == 0  # two each: the first
+    assert choices.assume_best_pod(before, NOON) == 0
+    assert choices.best_pod(before, NOON) == 1
     after = told(2, 2)
-    choices.route_changed(before, after)
-    assert choices.best(after, NOON) == 0
+    choices.observe_route(before, after)
+    assert choices.best_pod(after, NOON) == 0
 
 
 def test_to_ask_for_the_best_pod_sends_nobody_there() -> None:
-    choices, seen = Choices(), told(0, 0)
-    assert [choices.best(seen, NOON) for _ in range(3)] == [0, 0, 0]
+    choices, seen = AssumedPlacements(), told(0, 0)
+    assert [choices.best_pod(seen, NOON) for _ in range(3)] == [0, 0, 0]
 
 
 def test_only_pods_that_may_be_chosen_are() -> None:
-    choices, seen = Choices(), told(0, 5, 9)
-    assert choices.choose(seen, NOON, {1, 2}) == 1
-    assert choices.choose(seen, NOON, {2}) == 2
+    choices, seen = AssumedPlacements(), told(0, 5, 9)
+    assert choices.assume_best_pod(seen, NOON, {1, 2}) == 1
+    assert choices.assume_best_pod(seen, NOON, {2}) == 2
     with pytest.raises(PodNotAvailableError, match="no pod of the service 'game' takes new users now"):
-        choices.choose(seen, NOON, set())
+        choices.assume_best_pod(seen, NOON, set())

@@ -14,21 +14,28 @@ from statefulroute.api.vocabulary import (
     RoutingState,
     ServiceState,
 )
-from statefulroute.domain.decision import Acknowledge, Bind, Move, Remove, View, decide, is_settled, why_it_moved
-from statefulroute.domain.link import Acknowledgement, Link
+from statefulroute.domain.decision import (
+    Bind,
+    LinkView,
+    Move,
+    Remove,
+    UpdateStatus,
+    decide,
+    is_status_current,
+    move_reason,
+)
+from statefulroute.domain.link import Link, LinkStatus
 from statefulroute.domain.pod import Pod
-from statefulroute.domain.route import Loss, Missing, RouteView
+from statefulroute.domain.route import MissingWorkload, PodLoss, RouteView
 from unit.domain.builders import NOON, link, pod, route, view, workload
 
-BOUND_TO_2 = Acknowledgement(
-    LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-2'", 2, "game-2", "game-2.game.play.svc"
-)
+BOUND_TO_2 = LinkStatus(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-2'", 2, "game-2", "game-2.game.play.svc")
 
 
-def said(one: Link, of: RouteView | None) -> Acknowledgement:
-    plan = decide(View(one, of, NOON))
-    assert isinstance(plan, Acknowledge)
-    return plan.acknowledgement
+def said(one: Link, of: RouteView | None) -> LinkStatus:
+    plan = decide(LinkView(one, of, NOON))
+    assert isinstance(plan, UpdateStatus)
+    return plan.status
 
 
 def test_a_link_to_a_ready_pod_is_bound_to_it() -> None:
@@ -46,10 +53,10 @@ def test_a_link_to_a_pod_without_a_headless_service_has_no_host() -> None:
 @pytest.mark.parametrize("index", [None, 2])
 def test_a_link_that_names_another_namespace_is_rejected_and_binds_nothing(index: int | None) -> None:
     foreign = link(index, foreign_namespace="other")
-    assert said(foreign, view(pod(2))) == Acknowledgement(
+    assert said(foreign, view(pod(2))) == LinkStatus(
         LinkPhase.REJECTED, LinkReason.NOT_LOCAL_NAMESPACE, "only local namespace is supported"
     )
-    assert foreign.held_by is None
+    assert foreign.assigned_pod is None
 
 
 @pytest.mark.parametrize(
@@ -63,7 +70,7 @@ def test_a_link_that_names_another_namespace_is_rejected_and_binds_nothing(index
             id="no route",
         ),
         pytest.param(
-            link(2, acknowledged=BOUND_TO_2),
+            link(2, status=BOUND_TO_2),
             None,
             LinkReason.ROUTE_NOT_FOUND,
             "StatefulRoute 'game' does not exist in namespace 'play'",
@@ -85,7 +92,7 @@ def test_a_link_that_names_another_namespace_is_rejected_and_binds_nothing(index
         ),
         pytest.param(
             link(2),
-            view(workload=Missing(RouteReason.WORKLOAD_KIND_NOT_SUPPORTED, "Kind DaemonSet has no scale")),
+            view(workload=MissingWorkload(RouteReason.WORKLOAD_KIND_NOT_SUPPORTED, "Kind DaemonSet has no scale")),
             LinkReason.WORKLOAD_NOT_FOUND,
             "Kind DaemonSet has no scale",
             id="a workload that cannot be routed to",
@@ -113,14 +120,14 @@ def test_a_link_that_names_another_namespace_is_rejected_and_binds_nothing(index
         ),
         pytest.param(
             link(0),
-            view(pod(0, said=RoutingState.SHUTDOWN)),
+            view(pod(0, reported_routing_state=RoutingState.SHUTDOWN)),
             LinkReason.POD_NOT_ROUTABLE,
             "pod 'game-0' is shut down",
             id="shut down",
         ),
         pytest.param(
             link(),
-            view(pod(0, said=RoutingState.DENY_NEW_CALL), pod(1, ServiceState.PENDING)),
+            view(pod(0, reported_routing_state=RoutingState.DENY_NEW_CALL), pod(1, ServiceState.PENDING)),
             LinkReason.NO_AVAILABLE_POD,
             "no pod of StatefulRoute 'game' takes new users now",
             id="nobody takes new users",
@@ -130,11 +137,11 @@ def test_a_link_that_names_another_namespace_is_rejected_and_binds_nothing(index
 def test_a_link_that_cannot_be_bound_yet_waits_and_says_for_what(
     one: Link, of: RouteView | None, reason: LinkReason, message: str
 ) -> None:
-    assert said(one, of) == Acknowledgement(LinkPhase.PENDING, reason, message)
+    assert said(one, of) == LinkStatus(LinkPhase.PENDING, reason, message)
 
 
 def test_a_bind_to_a_named_pod_is_a_statement_that_denying_new_calls_does_not_refuse() -> None:
-    assert said(link(2), view(pod(2, said=RoutingState.DENY_NEW_CALL))) == BOUND_TO_2
+    assert said(link(2), view(pod(2, reported_routing_state=RoutingState.DENY_NEW_CALL))) == BOUND_TO_2
 
 
 @pytest.mark.parametrize(
@@ -146,21 +153,21 @@ def test_a_bind_to_a_named_pod_is_a_statement_that_denying_new_calls_does_not_re
     ],
 )
 def test_a_bound_link_stays_as_it_is_while_its_pod_restarts(pods: tuple[object, ...]) -> None:
-    bound = link(2, acknowledged=BOUND_TO_2, observed_generation=1)
-    assert is_settled(bound, said(bound, view(*pods)))  # type: ignore[arg-type]
+    bound = link(2, status=BOUND_TO_2, observed_generation=1)
+    assert is_status_current(bound, said(bound, view(*pods)))  # type: ignore[arg-type]
 
 
 def test_a_link_that_was_moved_in_its_spec_is_checked_anew() -> None:
-    assert said(link(1, acknowledged=BOUND_TO_2), view(pod(2))).reason is LinkReason.POD_NOT_FOUND
+    assert said(link(1, status=BOUND_TO_2), view(pod(2))).reason is LinkReason.POD_NOT_FOUND
 
 
 def test_a_link_that_leaves_the_choice_gets_the_available_pod_with_the_fewest_links() -> None:
-    of = view(pod(0), pod(1), pod(2, said=RoutingState.DENY_NEW_CALL), counts={0: 5, 1: 4})
-    assert decide(View(link(), of, NOON)) == Bind(1)
+    of = view(pod(0), pod(1), pod(2, reported_routing_state=RoutingState.DENY_NEW_CALL), counts={0: 5, 1: 4})
+    assert decide(LinkView(link(), of, NOON)) == Bind(1)
 
 
 def test_among_equals_the_lowest_index_is_chosen() -> None:
-    assert decide(View(link(), view(pod(2), pod(1)), NOON)) == Bind(1)
+    assert decide(LinkView(link(), view(pod(2), pod(1)), NOON)) == Bind(1)
 
 
 @pytest.mark.parametrize(
@@ -169,13 +176,13 @@ def test_among_equals_the_lowest_index_is_chosen() -> None:
         ({}, True),
         ({"generation": 2}, False),
         ({"expire_time": NOON}, False),
-        ({"expire_time": NOON, "acknowledged_expire_time": NOON}, True),
-        ({"acknowledged": None}, False),
+        ({"expire_time": NOON, "status_expire_time": NOON}, True),
+        ({"status": None}, False),
     ],
 )
 def test_a_link_is_settled_when_its_status_says_it_all(change: dict[str, object], settled: bool) -> None:
-    one = link(2, **{"acknowledged": BOUND_TO_2, "observed_generation": 1, **change})
-    assert is_settled(one, BOUND_TO_2) is settled
+    one = link(2, **{"status": BOUND_TO_2, "observed_generation": 1, **change})
+    assert is_status_current(one, BOUND_TO_2) is settled
 
 
 @pytest.mark.parametrize(
@@ -188,18 +195,18 @@ def test_a_link_is_settled_when_its_status_says_it_all(change: dict[str, object]
     ],
 )
 @pytest.mark.parametrize(
-    "matter", [{}, {"foreign_namespace": "other"}, {"acknowledged": BOUND_TO_2}], ids=["plain", "foreign", "bound"]
+    "matter", [{}, {"foreign_namespace": "other"}, {"status": BOUND_TO_2}], ids=["plain", "foreign", "bound"]
 )
 @pytest.mark.parametrize("of", [None, view(pod(2))], ids=["no route", "route"])
 def test_a_temporary_link_ends_when_its_time_is_over_whatever_else_is_the_matter(
     ends: datetime | None, expired: bool, matter: dict[str, object], of: RouteView | None
 ) -> None:
-    plan = decide(View(link(2, expire_time=ends, **matter), of, NOON))
+    plan = decide(LinkView(link(2, expire_time=ends, **matter), of, NOON))
     assert (plan == Remove(RemoveReason.EXPIRED)) is expired
 
 
-LOST = {2: Loss("is beyond the workload's replicas", is_over=True)}
-LOST_AT_ONCE = {2: Loss("is beyond the workload's replicas", is_over=False)}
+LOST = {2: PodLoss("is beyond the workload's replicas", is_grace_over=True)}
+LOST_AT_ONCE = {2: PodLoss("is beyond the workload's replicas", is_grace_over=False)}
 
 
 def on_lost(action: str, *pods: Pod, **fields: Any) -> RouteView:
@@ -207,16 +214,16 @@ def on_lost(action: str, *pods: Pod, **fields: Any) -> RouteView:
 
 
 @pytest.mark.parametrize("was", [None, BOUND_TO_2], ids=["never bound", "bound"])
-def test_the_links_of_a_lost_pod_go_where_the_route_says(was: Acknowledgement | None) -> None:
-    one = link(2, acknowledged=was)
-    kept = Acknowledgement(
+def test_the_links_of_a_lost_pod_go_where_the_route_says(was: LinkStatus | None) -> None:
+    one = link(2, status=was)
+    kept = LinkStatus(
         LinkPhase.LOST,
         LinkReason.POD_LOST,
         "pod 2 of StatefulRoute 'game' is beyond the workload's replicas",
         pod_index=2,
     )
-    assert decide(View(one, on_lost("Rebind", pod(0), pod(1), counts={0: 1}), NOON)) == Move(1, MoveReason.POD_LOST)
-    assert decide(View(one, on_lost("Release", pod(0)), NOON)) == Remove(RemoveReason.POD_LOST)
+    assert decide(LinkView(one, on_lost("Rebind", pod(0), pod(1), counts={0: 1}), NOON)) == Move(1, MoveReason.POD_LOST)
+    assert decide(LinkView(one, on_lost("Release", pod(0)), NOON)) == Remove(RemoveReason.POD_LOST)
     assert said(one, on_lost("Keep", pod(0))) == kept
 
 
@@ -226,8 +233,8 @@ def test_the_links_of_a_lost_pod_go_where_the_route_says(was: Acknowledgement | 
         (BOUND_TO_2, Move(0, MoveReason.POD_LOST)),
         (
             None,
-            Acknowledge(
-                Acknowledgement(
+            UpdateStatus(
+                LinkStatus(
                     LinkPhase.PENDING,
                     LinkReason.POD_NOT_FOUND,
                     "StatefulRoute 'game' has no pod of index 2 now",
@@ -238,9 +245,9 @@ def test_the_links_of_a_lost_pod_go_where_the_route_says(was: Acknowledgement | 
     ids=["bound", "never bound"],
 )
 def test_within_the_grace_a_pod_is_lost_only_to_links_that_were_bound_to_it(
-    was: Acknowledgement | None, plan: object
+    was: LinkStatus | None, plan: object
 ) -> None:
-    assert decide(View(link(2, acknowledged=was), view(pod(0), lost=LOST_AT_ONCE), NOON)) == plan
+    assert decide(LinkView(link(2, status=was), view(pod(0), lost=LOST_AT_ONCE), NOON)) == plan
 
 
 def test_a_lost_link_that_finds_no_other_pod_stays_lost_and_says_so() -> None:
@@ -250,8 +257,8 @@ def test_a_lost_link_that_finds_no_other_pod_stays_lost_and_says_so() -> None:
 
 
 def test_a_lost_link_is_bound_again_when_its_pod_comes_back() -> None:
-    lost = Acknowledgement(LinkPhase.LOST, LinkReason.POD_LOST, "gone", pod_index=2)
-    assert said(link(2, acknowledged=lost), view(pod(2))) == BOUND_TO_2
+    lost = LinkStatus(LinkPhase.LOST, LinkReason.POD_LOST, "gone", pod_index=2)
+    assert said(link(2, status=lost), view(pod(2))) == BOUND_TO_2
 
 
 def test_the_links_of_other_pods_do_not_move() -> None:
@@ -272,13 +279,13 @@ def test_the_links_of_other_pods_do_not_move() -> None:
 def test_a_move_of_which_only_the_half_is_seen_is_put_down_to_the_lost_pod(
     action: str, left: int | None, reason: MoveReason
 ) -> None:
-    was = Acknowledgement(LinkPhase.BOUND, LinkReason.BOUND, "as it was", pod_index=left)
+    was = LinkStatus(LinkPhase.BOUND, LinkReason.BOUND, "as it was", pod_index=left)
     seen = on_lost(action, pod(0), pod(1))
-    assert why_it_moved(View(link(pod=0, acknowledged=was), seen, NOON)) is reason
+    assert move_reason(LinkView(link(pod=0, status=was), seen, NOON)) is reason
 
 
 def test_without_a_route_a_move_is_somebodys() -> None:
-    assert why_it_moved(View(link(pod=0), None, NOON)) is MoveReason.MOVED
+    assert move_reason(LinkView(link(pod=0), None, NOON)) is MoveReason.MOVED
 
 
 def at_most(most: int, *pods: Pod, counts: dict[int, int]) -> RouteView:
@@ -286,11 +293,11 @@ def at_most(most: int, *pods: Pod, counts: dict[int, int]) -> RouteView:
 
 
 def test_a_full_pod_is_not_chosen() -> None:
-    assert decide(View(link(), at_most(5, pod(0), pod(1), counts={0: 4, 1: 5}), NOON)) == Bind(0)
+    assert decide(LinkView(link(), at_most(5, pod(0), pod(1), counts={0: 4, 1: 5}), NOON)) == Bind(0)
 
 
 def test_a_link_that_finds_every_pod_full_waits_for_room() -> None:
-    assert said(link(), at_most(5, pod(0), pod(1), counts={0: 5, 1: 7})) == Acknowledgement(
+    assert said(link(), at_most(5, pod(0), pod(1), counts={0: 5, 1: 7})) == LinkStatus(
         LinkPhase.PENDING, LinkReason.AT_CAPACITY, "every available pod of StatefulRoute 'game' carries 5 links"
     )
 
@@ -300,11 +307,11 @@ def test_a_bind_to_a_named_pod_is_not_refused_for_want_of_room() -> None:
 
 
 def test_a_link_that_breaks_a_rule_of_its_kind_is_rejected() -> None:
-    broken = link(2, invalid="metadata.name must be game.bob")
-    assert said(broken, view(pod(2))) == Acknowledgement(
+    broken = link(2, violation="metadata.name must be game.bob")
+    assert said(broken, view(pod(2))) == LinkStatus(
         LinkPhase.REJECTED, LinkReason.INVALID, "metadata.name must be game.bob"
     )
-    assert broken.held_by is None
+    assert broken.assigned_pod is None
 
 
 indexes = st.integers(0, 4)
@@ -313,7 +320,7 @@ links = st.builds(
     link,
     st.none() | indexes,
     foreign_namespace=st.none() | st.just("other"),
-    acknowledged=st.none() | st.just(BOUND_TO_2),
+    status=st.none() | st.just(BOUND_TO_2),
 )
 states = st.sampled_from([RoutingState.READY, RoutingState.DENY_NEW_CALL, RoutingState.SHUTDOWN])
 
@@ -323,10 +330,10 @@ def test_every_link_has_an_answer_and_no_choice_falls_on_a_pod_that_takes_nobody
     one: Link, some: list[object], whole: RoutingState, counts: dict[int, int]
 ) -> None:
     of = view(*some, of=route(routingState=whole), counts=counts)  # type: ignore[arg-type]
-    plan = decide(View(one, of, NOON))
+    plan = decide(LinkView(one, of, NOON))
     if isinstance(plan, Bind):
         assert of.pods[plan.pod].is_available
-        fewest = min(of.links_on(each.index) for each in of.pods.values() if each.is_available)
-        assert of.links_on(plan.pod) == fewest
-    elif isinstance(plan, Acknowledge) and plan.acknowledgement.phase is LinkPhase.BOUND:
-        assert plan.acknowledgement.pod == one.pod
+        fewest = min(of.link_count(each.index) for each in of.pods.values() if each.is_available)
+        assert of.link_count(plan.pod) == fewest
+    elif isinstance(plan, UpdateStatus) and plan.status.phase is LinkPhase.BOUND:
+        assert plan.status.pod == one.pod

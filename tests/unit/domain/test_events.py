@@ -2,14 +2,14 @@ import pytest
 
 from statefulroute.api.vocabulary import LinkPhase, LinkReason, MoveReason, RemoveReason, WorkloadState
 from statefulroute.domain.assessment import Assessment
-from statefulroute.domain.events import acknowledged, removed, workload_changed
-from statefulroute.domain.link import Acknowledgement
+from statefulroute.domain.events import link_removed_event, link_status_event, workload_state_event
+from statefulroute.domain.link import LinkStatus
 from unit.domain.builders import link, route
 
-BOUND = Acknowledgement(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-2'", 2, "game-2")
-WAITS = Acknowledgement(LinkPhase.PENDING, LinkReason.ROUTE_NOT_FOUND, "no route")
-LOST = Acknowledgement(LinkPhase.LOST, LinkReason.POD_LOST, "pod 1 is gone", pod_index=1)
-REJECTED = Acknowledgement(LinkPhase.REJECTED, LinkReason.NOT_LOCAL_NAMESPACE, "only local namespace is supported")
+BOUND = LinkStatus(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-2'", 2, "game-2")
+WAITS = LinkStatus(LinkPhase.PENDING, LinkReason.ROUTE_NOT_FOUND, "no route")
+LOST = LinkStatus(LinkPhase.LOST, LinkReason.POD_LOST, "pod 1 is gone", pod_index=1)
+REJECTED = LinkStatus(LinkPhase.REJECTED, LinkReason.NOT_LOCAL_NAMESPACE, "only local namespace is supported")
 
 
 @pytest.mark.parametrize(
@@ -27,9 +27,9 @@ REJECTED = Acknowledgement(LinkPhase.REJECTED, LinkReason.NOT_LOCAL_NAMESPACE, "
     ],
 )
 def test_a_new_status_is_told_of_where_it_is_news(
-    before: Acknowledgement | None, said: Acknowledgement, moved: MoveReason, told: str | None
+    before: LinkStatus | None, said: LinkStatus, moved: MoveReason, told: str | None
 ) -> None:
-    event = acknowledged(link(2, acknowledged=before), said, moved)
+    event = link_status_event(link(2, status=before), said, moved)
     assert (event and f"{event.type} {event.reason}: {event.note}") == told
 
 
@@ -41,7 +41,7 @@ def test_a_new_status_is_told_of_where_it_is_news(
     ],
 )
 def test_a_removed_link_is_told_of(reason: RemoveReason, told: str) -> None:
-    event = removed(link(2), reason)
+    event = link_removed_event(link(2), reason)
     assert f"{event.type} {event.reason}: {event.note}" == told
 
 
@@ -75,7 +75,7 @@ HIGH, NORMAL, OVERLOADED = WorkloadState.HIGH, WorkloadState.NORMAL, WorkloadSta
 def test_a_service_that_has_become_busier_or_less_busy_is_told_of(
     before: WorkloadState | None, found: Assessment, told: str | None
 ) -> None:
-    event = workload_changed(route(), before, found)
+    event = workload_state_event(route(), before, found)
     assert (event and f"{event.type} {event.reason}: {event.note}") == told
     if event is not None:
         assert (event.kind.kind, event.namespace, event.name, event.action) == (
@@ -87,10 +87,10 @@ def test_a_service_that_has_become_busier_or_less_busy_is_told_of(
 
 
 def test_the_events_of_links_name_their_link_and_pods_by_name_or_index() -> None:
-    moved = Acknowledgement(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-b'", None, "game-b")
-    was = Acknowledgement(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-a'", None, "game-a")
-    event = acknowledged(link("game-b", acknowledged=was), moved, MoveReason.MOVED)
+    moved = LinkStatus(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-b'", None, "game-b")
+    was = LinkStatus(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-a'", None, "game-a")
+    event = link_status_event(link("game-b", status=was), moved, MoveReason.MOVED)
     assert event is not None
     assert (event.kind.kind, event.namespace, event.name) == ("PodLink", "play", "game.alice")
     assert event.note == "moved from pod 'game-a' to pod 'game-b'"
-    assert acknowledged(link("game-b", acknowledged=moved), moved, MoveReason.MOVED) is None
+    assert link_status_event(link("game-b", status=moved), moved, MoveReason.MOVED) is None

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from statefulroute.domain.keys import link_name, uid_of
+from statefulroute.domain.keys import link_name, uid_from_link_name
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ from statefulroute.domain.keys import link_name, uid_of
 )
 def test_a_link_is_named_for_its_route_and_uid(uid: str, name: str) -> None:
     assert link_name("game", uid) == name
-    assert uid_of(name) == uid
+    assert uid_from_link_name(name) == uid
 
 
 @given(st.text(min_size=1))
@@ -38,9 +38,9 @@ def test_every_uid_has_a_name_of_its_own_that_gives_it_back(uid: str) -> None:
         return
     name = link_name("game", uid)
     assert re.fullmatch(r"game\.[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", name)
-    assert uid_of(name) == uid
+    assert uid_from_link_name(name) == uid
 
 
 def test_a_name_without_a_dot_is_no_links_name() -> None:
     with pytest.raises(ValueError, match="'game' is not the name of a PodLink"):
-        uid_of("game")
+        uid_from_link_name("game")

@@ -15,12 +15,12 @@ from statefulroute.api.statefulroute import WorkloadThresholds
 from statefulroute.api.vocabulary import RoutingState, WorkloadState
 from statefulroute.domain.assessment import Assessment, assess
 from statefulroute.domain.load import (
-    Answer,
-    Report,
-    Unreadable,
-    has_moved,
-    read_answer,
-    read_report,
+    LoadReport,
+    LoadResponse,
+    UnreadableReport,
+    has_changed_significantly,
+    parse_load_report,
+    parse_load_response,
     workload_state,
 )
 from statefulroute.domain.pod import Pod
@@ -132,8 +132,8 @@ SHUT, DENIES = RoutingState.SHUTDOWN, RoutingState.DENY_NEW_CALL
         ((pod(0), pod(1)), {0: POD_OF_2, 1: POD_OF_5}, Assessment(HIGH, 3_500)),
         ((pod(0), pod(1)), {0: POD_OF_2, 1: load(9, 9, age=STALE)}, Assessment(NORMAL, 2_000)),
         ((pod(0), pod(1)), {0: POD_OF_2}, Assessment(NORMAL, 2_000)),
-        ((pod(0), pod(1, said=DENIES)), {0: POD_OF_2, 1: POD_OF_9}, Assessment(OVERLOADED, 5_500)),
-        ((pod(0), pod(1, said=SHUT)), {0: POD_OF_2, 1: POD_OF_9}, Assessment(NORMAL, 2_000)),
+        ((pod(0), pod(1, reported_routing_state=DENIES)), {0: POD_OF_2, 1: POD_OF_9}, Assessment(OVERLOADED, 5_500)),
+        ((pod(0), pod(1, reported_routing_state=SHUT)), {0: POD_OF_2, 1: POD_OF_9}, Assessment(NORMAL, 2_000)),
         ((pod(0), pod(1, is_ready=False)), {0: POD_OF_2, 1: POD_OF_9}, Assessment(NORMAL, 2_000)),
         ((pod(0), pod(1), pod(2)), {0: load(1), 1: load(1), 2: load()}, Assessment(IDLE, 200)),
         ((pod(0),), {0: load(9, 9, age=STALE)}, Assessment()),
@@ -190,29 +190,29 @@ def test_an_assessment_uses_the_routes_own_factor_thresholds_and_age() -> None:
 def test_a_figure_has_moved_when_it_differs_by_a_tenth_of_what_it_was(
     before: int | None, now: int, moved: bool
 ) -> None:
-    assert has_moved(before, now) is moved
+    assert has_changed_significantly(before, now) is moved
 
 
 def body(**fields: Any) -> bytes:
     return json.dumps(fields).encode()
 
 
-GOOD_ANSWERS: dict[bytes, Answer] = {
-    body(loadState=3, waitingTasks=5, routingState="DenyNewCall"): Answer(3, 5, RoutingState.DENY_NEW_CALL),
-    body(loadState=3): Answer(3, 0),
-    body(waitingTasks=5): Answer(0, 5),
-    body(loadState=0): Answer(0, 0),
-    body(loadState=None, waitingTasks=5): Answer(0, 5),
-    body(loadState=INT32_MAX, waitingTasks=INT32_MAX): Answer(INT32_MAX, INT32_MAX),
-    body(loadState=1, routingState="Unknown"): Answer(1, 0),
-    body(loadState=1, colour="red"): Answer(1, 0),
-    b' \n{ "loadState" : 1 } ': Answer(1, 0),
+GOOD_ANSWERS: dict[bytes, LoadResponse] = {
+    body(loadState=3, waitingTasks=5, routingState="DenyNewCall"): LoadResponse(3, 5, RoutingState.DENY_NEW_CALL),
+    body(loadState=3): LoadResponse(3, 0),
+    body(waitingTasks=5): LoadResponse(0, 5),
+    body(loadState=0): LoadResponse(0, 0),
+    body(loadState=None, waitingTasks=5): LoadResponse(0, 5),
+    body(loadState=INT32_MAX, waitingTasks=INT32_MAX): LoadResponse(INT32_MAX, INT32_MAX),
+    body(loadState=1, routingState="Unknown"): LoadResponse(1, 0),
+    body(loadState=1, colour="red"): LoadResponse(1, 0),
+    b' \n{ "loadState" : 1 } ': LoadResponse(1, 0),
 }
 
 
 @pytest.mark.parametrize(("said", "answer"), GOOD_ANSWERS.items(), ids=map(str, GOOD_ANSWERS))
-def test_an_answer_is_read(said: bytes, answer: Answer) -> None:
-    assert read_answer(said) == answer
+def test_an_answer_is_read(said: bytes, answer: LoadResponse) -> None:
+    assert parse_load_response(said) == answer
 
 
 FIGURES = (
@@ -256,7 +256,7 @@ BAD_ANSWERS: dict[bytes, str] = {
 @pytest.mark.parametrize(("said", "sentence"), BAD_ANSWERS.items(), ids=map(str, BAD_ANSWERS))
 def test_what_is_no_answer_is_told_by_a_sentence_that_repeats_nothing_of_it(said: bytes, sentence: str) -> None:
     with pytest.raises(ValueError, match=r"\w") as refused:
-        read_answer(said)
+        parse_load_response(said)
     assert str(refused.value) == sentence
     assert refused.value.__cause__ is None
 
@@ -274,17 +274,17 @@ def said(**fields: str) -> dict[str, str]:
     [
         ({}, None),
         ({"other": "1", ROUTING_STATE: "Ready"}, None),
-        (said(time=AT, load="3", tasks="5"), Report(3, 5, NOON)),
-        (said(time=AT, load="3"), Report(3, 0, NOON)),
-        (said(time=AT, tasks="5"), Report(0, 5, NOON)),
-        (said(time=AT), Report(0, 0, NOON)),
-        (said(time=AT, load="007"), Report(7, 0, NOON)),
-        (said(time=AT, load=str(INT32_MAX), tasks=str(INT32_MAX)), Report(INT32_MAX, INT32_MAX, NOON)),
-        (said(time="2026-01-01T14:00:00.000001+02:00"), Report(0, 0, NOON + timedelta(microseconds=1))),
+        (said(time=AT, load="3", tasks="5"), LoadReport(3, 5, NOON)),
+        (said(time=AT, load="3"), LoadReport(3, 0, NOON)),
+        (said(time=AT, tasks="5"), LoadReport(0, 5, NOON)),
+        (said(time=AT), LoadReport(0, 0, NOON)),
+        (said(time=AT, load="007"), LoadReport(7, 0, NOON)),
+        (said(time=AT, load=str(INT32_MAX), tasks=str(INT32_MAX)), LoadReport(INT32_MAX, INT32_MAX, NOON)),
+        (said(time="2026-01-01T14:00:00.000001+02:00"), LoadReport(0, 0, NOON + timedelta(microseconds=1))),
     ],
 )
-def test_a_report_is_read_from_a_pods_annotations(annotations: dict[str, str], report: Report | None) -> None:
-    assert read_report(annotations) == report
+def test_a_report_is_read_from_a_pods_annotations(annotations: dict[str, str], report: LoadReport | None) -> None:
+    assert parse_load_report(annotations) == report
 
 
 NO_TIME = "has no annotation statefulroute.io/report-time: add the time of its report, as RFC 3339"
@@ -317,10 +317,10 @@ BAD_TASKS = "has an annotation statefulroute.io/waiting-tasks that is no whole n
 def test_a_report_that_cannot_be_read_says_which_annotation_is_wrong_and_repeats_nothing_of_it(
     annotations: dict[str, str], why: str
 ) -> None:
-    assert read_report(annotations) == Unreadable(why)
+    assert parse_load_report(annotations) == UnreadableReport(why)
 
 
 @given(figures, figures, st.datetimes(timezones=st.just(UTC)))
 def test_whatever_a_driver_writes_is_read_as_it_was_meant(load_state: int, waiting_tasks: int, time: datetime) -> None:
     annotations = said(time=time.isoformat(), load=str(load_state), tasks=str(waiting_tasks))
-    assert read_report(annotations) == Report(load_state, waiting_tasks, time)
+    assert parse_load_report(annotations) == LoadReport(load_state, waiting_tasks, time)

@@ -8,13 +8,13 @@ import pytest
 from statefulroute.domain.link import Link
 from statefulroute.domain.operations import (
     Binding,
-    Intake,
-    Move,
+    ImportResult,
+    MoveResult,
     Put,
     Step,
+    import_link,
     move_link,
     request_pod,
-    take_in_link,
 )
 from unit.domain.builders import NOON, link
 
@@ -26,27 +26,33 @@ def temporary(pod: int | None = 0, ends: datetime = LATER) -> Link:
     return link(pod, ttl_seconds=600, expire_time=ends)
 
 
-def move(held: Link | None, pod: int = 2, only_from: int | None = None, ttl_seconds: int | None = None) -> Step[Move]:
+def move(
+    held: Link | None, pod: int = 2, only_from: int | None = None, ttl_seconds: int | None = None
+) -> Step[MoveResult]:
     return move_link(held, NOON, pod=pod, only_from=only_from, ttl_seconds=ttl_seconds)
 
 
 @pytest.mark.parametrize(
     ("held", "asked", "step"),
     [
-        (None, {}, Step(None, Move(won=False, had_link=False, previous=None))),
-        (temporary(ends=OVER), {}, Step(None, Move(won=False, had_link=False, previous=None))),
-        (link(0), {}, Step(Put(Binding(2)), Move(won=True, had_link=True, previous=0))),
-        (link(), {}, Step(Put(Binding(2)), Move(won=True, had_link=True, previous=None))),
-        (link(2), {}, Step(None, Move(won=True, had_link=True, previous=2))),
-        (link(0), {"only_from": 0}, Step(Put(Binding(2)), Move(won=True, had_link=True, previous=0))),
-        (link(1), {"only_from": 0}, Step(None, Move(won=False, had_link=True, previous=1))),
-        (link(), {"only_from": 0}, Step(None, Move(won=False, had_link=True, previous=None))),
-        (temporary(), {}, Step(Put(Binding(2, 600, NOON)), Move(won=True, had_link=True, previous=0))),
-        (link(0), {"ttl_seconds": 60}, Step(Put(Binding(2, 60, NOON)), Move(won=True, had_link=True, previous=0))),
+        (None, {}, Step(None, MoveResult(won=False, had_link=False, previous=None))),
+        (temporary(ends=OVER), {}, Step(None, MoveResult(won=False, had_link=False, previous=None))),
+        (link(0), {}, Step(Put(Binding(2)), MoveResult(won=True, had_link=True, previous=0))),
+        (link(), {}, Step(Put(Binding(2)), MoveResult(won=True, had_link=True, previous=None))),
+        (link(2), {}, Step(None, MoveResult(won=True, had_link=True, previous=2))),
+        (link(0), {"only_from": 0}, Step(Put(Binding(2)), MoveResult(won=True, had_link=True, previous=0))),
+        (link(1), {"only_from": 0}, Step(None, MoveResult(won=False, had_link=True, previous=1))),
+        (link(), {"only_from": 0}, Step(None, MoveResult(won=False, had_link=True, previous=None))),
+        (temporary(), {}, Step(Put(Binding(2, 600, NOON)), MoveResult(won=True, had_link=True, previous=0))),
+        (
+            link(0),
+            {"ttl_seconds": 60},
+            Step(Put(Binding(2, 60, NOON)), MoveResult(won=True, had_link=True, previous=0)),
+        ),
     ],
     ids=["none", "expired", "moved", "chosen", "there", "from-it", "elsewhere", "waits", "temporary", "other-ttl"],
 )
-def test_only_a_link_that_there_is_moves(held: Link | None, asked: dict[str, Any], step: Step[Move]) -> None:
+def test_only_a_link_that_there_is_moves(held: Link | None, asked: dict[str, Any], step: Step[MoveResult]) -> None:
     assert move(held, **asked) == step
 
 
@@ -71,16 +77,16 @@ FOR_A_WHILE = Binding(1, 600, NOON)
 @pytest.mark.parametrize(
     ("held", "overwrite", "step"),
     [
-        (None, False, Step(Put(FOR_A_WHILE), Intake.CREATED)),
-        (temporary(1, OVER), False, Step(Put(FOR_A_WHILE), Intake.CREATED)),
-        (link(0), False, Step(None, Intake.KEPT)),
-        (link(0), True, Step(Put(FOR_A_WHILE), Intake.OVERWRITTEN)),
-        (temporary(1), True, Step(None, Intake.KEPT)),
-        (temporary(1, LATER + timedelta(seconds=1)), True, Step(Put(FOR_A_WHILE), Intake.OVERWRITTEN)),
+        (None, False, Step(Put(FOR_A_WHILE), ImportResult.CREATED)),
+        (temporary(1, OVER), False, Step(Put(FOR_A_WHILE), ImportResult.CREATED)),
+        (link(0), False, Step(None, ImportResult.KEPT)),
+        (link(0), True, Step(Put(FOR_A_WHILE), ImportResult.OVERWRITTEN)),
+        (temporary(1), True, Step(None, ImportResult.KEPT)),
+        (temporary(1, LATER + timedelta(seconds=1)), True, Step(Put(FOR_A_WHILE), ImportResult.OVERWRITTEN)),
     ],
     ids=["none", "expired", "kept", "overwritten", "the-same", "another-end"],
 )
 def test_a_link_that_is_taken_in_gives_way_to_one_that_is_there(
-    held: Link | None, *, overwrite: bool, step: Step[Intake]
+    held: Link | None, *, overwrite: bool, step: Step[ImportResult]
 ) -> None:
-    assert take_in_link(held, NOON, binding=FOR_A_WHILE, overwrite=overwrite) == step
+    assert import_link(held, NOON, binding=FOR_A_WHILE, overwrite=overwrite) == step

@@ -7,24 +7,24 @@ import pytest
 from statefulroute.api.statefulroute import StatefulRouteStatus
 from statefulroute.api.vocabulary import LinkPhase, LinkReason, MoveReason, RemoveReason, RoutingState, ServiceState
 from statefulroute.domain.assessment import Assessment
-from statefulroute.domain.decision import Acknowledge, Bind, Move, Remove, View, decide, why_it_moved
+from statefulroute.domain.decision import Bind, LinkView, Move, Remove, UpdateStatus, decide, move_reason
 from statefulroute.domain.keys import PodKey
-from statefulroute.domain.link import Acknowledgement, Link
-from statefulroute.domain.route import Loss, RouteView
+from statefulroute.domain.link import Link, LinkStatus
+from statefulroute.domain.route import PodLoss, RouteView
 from statefulroute.domain.route_status import route_status
-from unit.domain.builders import NOON, deployment, link, named, pod, route, view
+from unit.domain.builders import NOON, deployment, link, named_pod, pod, route, view
 
-BOUND_TO_A = Acknowledgement(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-a'", None, "game-a")
+BOUND_TO_A = LinkStatus(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-a'", None, "game-a")
 
 
 def of_deployment(*names: str, **more: Any) -> RouteView:
-    return view(*map(named, names), workload=deployment(), **more)
+    return view(*map(named_pod, names), workload=deployment(), **more)
 
 
-def said(one: Link, of: RouteView) -> Acknowledgement:
-    plan = decide(View(one, of, NOON))
-    assert isinstance(plan, Acknowledge)
-    return plan.acknowledgement
+def said(one: Link, of: RouteView) -> LinkStatus:
+    plan = decide(LinkView(one, of, NOON))
+    assert isinstance(plan, UpdateStatus)
+    return plan.status
 
 
 def test_pods_are_known_by_their_names_in_their_order() -> None:
@@ -34,7 +34,7 @@ def test_pods_are_known_by_their_names_in_their_order() -> None:
 
 
 def test_a_pod_of_other_labels_is_no_pod_of_the_workload() -> None:
-    assert list(view(named("game-a"), pod(0), workload=deployment()).pods) == ["game-a"]
+    assert list(view(named_pod("game-a"), pod(0), workload=deployment()).pods) == ["game-a"]
 
 
 def test_a_link_that_names_its_pod_by_name_is_bound_and_has_neither_index_nor_host() -> None:
@@ -42,7 +42,7 @@ def test_a_link_that_names_its_pod_by_name_is_bound_and_has_neither_index_nor_ho
 
 
 def test_a_link_that_leaves_the_choice_gets_a_pods_name() -> None:
-    assert decide(View(link(), of_deployment("game-b", "game-a", counts={"game-a": 1}), NOON)) == Bind("game-b")
+    assert decide(LinkView(link(), of_deployment("game-b", "game-a", counts={"game-a": 1}), NOON)) == Bind("game-b")
 
 
 @pytest.mark.parametrize(
@@ -58,13 +58,13 @@ def test_a_link_that_leaves_the_choice_gets_a_pods_name() -> None:
 def test_a_link_to_a_pod_that_is_not_there_is_told_how_the_pods_are_named(
     named_pod: PodKey, of: RouteView, message: str
 ) -> None:
-    assert said(link(named_pod), of) == Acknowledgement(
+    assert said(link(named_pod), of) == LinkStatus(
         LinkPhase.PENDING, LinkReason.POD_NOT_FOUND, f"StatefulRoute 'game' {message}"
     )
 
 
-GONE = {"game-a": Loss("is gone, and none comes back under its name", is_over=False)}
-LONG_GONE = {"game-a": Loss("is gone, and none comes back under its name", is_over=True)}
+GONE = {"game-a": PodLoss("is gone, and none comes back under its name", is_grace_over=False)}
+LONG_GONE = {"game-a": PodLoss("is gone, and none comes back under its name", is_grace_over=True)}
 
 
 @pytest.mark.parametrize(
@@ -74,8 +74,8 @@ LONG_GONE = {"game-a": Loss("is gone, and none comes back under its name", is_ov
         ("Release", Remove(RemoveReason.POD_LOST)),
         (
             "Keep",
-            Acknowledge(
-                Acknowledgement(
+            UpdateStatus(
+                LinkStatus(
                     LinkPhase.LOST,
                     LinkReason.POD_LOST,
                     "pod 'game-a' of StatefulRoute 'game' is gone, and none comes back under its name",
@@ -89,18 +89,18 @@ def test_a_bound_link_whose_named_pod_does_not_exist_goes_at_once_and_a_never_bo
     action: str, plan: object
 ) -> None:
     of = of_deployment("game-b", of=route(onPodLost={"action": action}), lost=GONE)
-    assert decide(View(link("game-a", acknowledged=BOUND_TO_A), of, NOON)) == plan
+    assert decide(LinkView(link("game-a", status=BOUND_TO_A), of, NOON)) == plan
     assert said(link("game-a"), of).reason is LinkReason.POD_NOT_FOUND
     later = of_deployment("game-b", of=route(onPodLost={"action": action}), lost=LONG_GONE)
-    assert decide(View(link("game-a"), later, NOON)) == plan
+    assert decide(LinkView(link("game-a"), later, NOON)) == plan
 
 
 def test_a_lost_link_without_another_pod_still_names_its_own() -> None:
-    lost = said(link("game-a", acknowledged=BOUND_TO_A), of_deployment(lost=GONE))
+    lost = said(link("game-a", status=BOUND_TO_A), of_deployment(lost=GONE))
     assert (lost.phase, lost.pod, lost.message) == (
         LinkPhase.LOST,
         "game-a",
-        f"pod 'game-a' of StatefulRoute 'game' {GONE['game-a'].why}, and no other takes new users",
+        f"pod 'game-a' of StatefulRoute 'game' {GONE['game-a'].message}, and no other takes new users",
     )
 
 
@@ -112,18 +112,18 @@ def test_a_lost_link_without_another_pod_still_names_its_own() -> None:
 def test_a_move_of_which_only_the_half_is_seen_is_put_down_to_a_pod_that_is_gone(
     of: RouteView, reason: MoveReason
 ) -> None:
-    assert why_it_moved(View(link("game-b", acknowledged=BOUND_TO_A), of, NOON)) is reason
+    assert move_reason(LinkView(link("game-b", status=BOUND_TO_A), of, NOON)) is reason
 
 
 def test_a_bound_link_stays_while_its_pod_is_there_and_not_ready() -> None:
-    of = view(named("game-a", ServiceState.NOT_READY), workload=deployment())
-    assert said(link("game-a", acknowledged=BOUND_TO_A), of) == BOUND_TO_A
+    of = view(named_pod("game-a", ServiceState.NOT_READY), workload=deployment())
+    assert said(link("game-a", status=BOUND_TO_A), of) == BOUND_TO_A
 
 
 def test_a_word_on_a_named_pod_counts() -> None:
     of = of_deployment("game-a", "game-b", of=route(namedPods=[{"name": "game-a", "routingState": "DenyNewCall"}]))
     assert of.pods["game-a"].routing_state is RoutingState.DENY_NEW_CALL
-    assert decide(View(link(), of, NOON)) == Bind("game-b")
+    assert decide(LinkView(link(), of, NOON)) == Bind("game-b")
 
 
 def test_a_status_names_pods_that_have_no_index_by_their_names() -> None:

@@ -18,28 +18,28 @@ from statefulroute.api.annotations import (
 )
 from statefulroute.api.limits import INT32_MAX
 from statefulroute.api.vocabulary import WorkloadState
+from statefulroute.domain.annotations import format_milli, is_annotator, pod_annotations, workload_annotations
 from statefulroute.domain.assessment import Assessment
 from statefulroute.domain.load import Load
-from statefulroute.domain.notes import decimal, notes_for_workload, pod_notes, workload_notes
-from statefulroute.domain.pod import Notes
-from statefulroute.domain.route import Route, WorkloadNotes
-from unit.domain.builders import NOON, STALE, deployment, load, named, route, view
+from statefulroute.domain.pod import PodAnnotations
+from statefulroute.domain.route import Route, WorkloadAnnotations
+from unit.domain.builders import NOON, STALE, deployment, load, named_pod, route, view
 
 DEPLOYMENT = route(workloadRef={"kind": "Deployment"})
 
 
 def noted(
-    of: Route, notes: Notes, *, links: int = 0, reported: Load | None = None, now: datetime = NOON
+    of: Route, notes: PodAnnotations, *, links: int = 0, reported: Load | None = None, now: datetime = NOON
 ) -> dict[str, str]:
     """What is to be written on the only pod of a route."""
     seen = view(
-        named("game-x"),
+        named_pod("game-x"),
         of=of,
         workload=deployment(),
         counts={"game-x": links},
         loads={"game-x": reported} if reported else {},
     )
-    return pod_notes(seen, seen.pods["game-x"], notes, now)
+    return pod_annotations(seen, seen.pods["game-x"], notes, now)
 
 
 @pytest.mark.parametrize(
@@ -57,14 +57,14 @@ def noted(
     ],
 )
 def test_thousandths_are_written_as_a_decimal_number_as_short_as_can_be(milli: int, text: str) -> None:
-    assert decimal(milli) == text
+    assert format_milli(milli) == text
 
 
 @given(st.integers(0, INT32_MAX * 1_000))
 def test_a_decimal_number_means_the_thousandths_that_it_was_made_of_and_is_recognised_again(milli: int) -> None:
-    assert Decimal(decimal(milli)) * 1_000 == milli
+    assert Decimal(format_milli(milli)) * 1_000 == milli
     found = Assessment(WorkloadState.HIGH, milli)
-    assert workload_notes(found, WorkloadNotes("High", decimal(milli)), NOON) == {}
+    assert workload_annotations(found, WorkloadAnnotations("High", format_milli(milli)), NOON) == {}
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_a_decimal_number_means_the_thousandths_that_it_was_made_of_and_is_recog
 def test_a_pods_weighted_load_is_noted_while_it_is_fresh_and_when_it_has_moved(
     before: str | None, reported: Load | None, written: str | None
 ) -> None:
-    notes = noted(route(), Notes(weighted_load=before), reported=reported)
+    notes = noted(route(), PodAnnotations(weighted_load=before), reported=reported)
     assert notes == ({} if written is None else {WEIGHTED_LOAD: written})
 
 
@@ -121,7 +121,7 @@ def test_a_pods_weighted_load_is_noted_while_it_is_fresh_and_when_it_has_moved(
     ],
 )
 def test_a_pods_deletion_costs_as_many_links_as_it_carries(before: str | None, links: int, written: str | None) -> None:
-    notes = noted(DEPLOYMENT, Notes(deletion_cost=before), links=links)
+    notes = noted(DEPLOYMENT, PodAnnotations(deletion_cost=before), links=links)
     assert notes == ({} if written is None else {POD_DELETION_COST: written})
 
 
@@ -141,7 +141,7 @@ def test_a_pods_deletion_costs_as_many_links_as_it_carries(before: str | None, l
 def test_only_where_a_controller_asks_for_it_is_the_cost_of_a_deletion_noted(
     reference: dict[str, Any], heeds: bool
 ) -> None:
-    assert noted(route(workloadRef=reference), Notes(), links=7) == ({POD_DELETION_COST: "7"} if heeds else {})
+    assert noted(route(workloadRef=reference), PodAnnotations(), links=7) == ({POD_DELETION_COST: "7"} if heeds else {})
 
 
 NO_NUMBERS = [
@@ -164,12 +164,12 @@ NO_NUMBERS = [
 
 @pytest.mark.parametrize("words", NO_NUMBERS, ids=lambda words: repr(words[:12]))
 def test_what_somebody_else_has_noted_is_replaced(words: str) -> None:
-    assert noted(DEPLOYMENT, Notes(words, words), links=3, reported=load(5, 5)) == {
+    assert noted(DEPLOYMENT, PodAnnotations(words, words), links=3, reported=load(5, 5)) == {
         WEIGHTED_LOAD: "5",
         POD_DELETION_COST: "3",
     }
     found = Assessment(WorkloadState.HIGH, 4_000)
-    assert workload_notes(found, WorkloadNotes("High", words), NOON)[WORKLOAD_LOAD] == "4"
+    assert workload_annotations(found, WorkloadAnnotations("High", words), NOON)[WORKLOAD_LOAD] == "4"
 
 
 HIGH, NORMAL = WorkloadState.HIGH, WorkloadState.NORMAL
@@ -201,12 +201,12 @@ def written(state: str | None, figure: str | None) -> dict[str, str | None]:
 def test_a_workloads_notes_are_written_when_its_state_changes_or_its_load_moves_and_removed_when_nobody_can_say(
     found: Assessment, before: tuple[str | None, str | None], notes: dict[str, str | None]
 ) -> None:
-    assert workload_notes(found, WorkloadNotes(*before), NOON) == notes
+    assert workload_annotations(found, WorkloadAnnotations(*before), NOON) == notes
 
 
 def test_a_workloads_notes_tell_their_time_to_the_second_in_utc() -> None:
     then = datetime(2026, 6, 1, 12, 30, 15, 999_999, tzinfo=UTC) + timedelta(0)
-    assert workload_notes(Assessment(HIGH), WorkloadNotes(), then)[WORKLOAD_TIME] == "2026-06-01T12:30:15Z"
+    assert workload_annotations(Assessment(HIGH), WorkloadAnnotations(), then)[WORKLOAD_TIME] == "2026-06-01T12:30:15Z"
 
 
 def test_of_several_routes_to_one_workload_only_the_first_by_name_notes() -> None:
@@ -214,5 +214,5 @@ def test_of_several_routes_to_one_workload_only_the_first_by_name_notes() -> Non
     first, second = replace(route(**same), name="arena"), replace(route(**same), name="lobby")
     other = replace(route(workloadRef={"name": "chat"}), name="aaa")
     every = [second, other, first]
-    assert [notes_for_workload(each, every) for each in every] == [False, True, True]
-    assert notes_for_workload(second, [second, other, replace(first, deleting=True)])
+    assert [is_annotator(each, every) for each in every] == [False, True, True]
+    assert is_annotator(second, [second, other, replace(first, is_deleting=True)])

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from statefulroute.api.vocabulary import LinkReason, RoutingState, ServiceState
-from statefulroute.domain.decision import Acknowledge, Bind, View, decide
+from statefulroute.domain.decision import Bind, LinkView, UpdateStatus, decide
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.load import Load
 from statefulroute.domain.placement import available_pods, best_pod, expected_loads, good_set, has_room
 from statefulroute.domain.pod import Pod
-from statefulroute.domain.route import Loss, RouteView
-from unit.domain.builders import NOON, STALE, deployment, link, load, named, pod, route, view
+from statefulroute.domain.route import PodLoss, RouteView
+from unit.domain.builders import NOON, STALE, deployment, link, load, named_pod, pod, route, view
 
 THREE = (pod(0), pod(1), pod(2))
 
@@ -137,34 +137,36 @@ def test_a_full_pod_does_not_set_the_range() -> None:
 def test_a_stale_pod_takes_nobody_although_every_fresh_one_is_full() -> None:
     seen = view(pod(0), pod(1), loads={0: load(1, 1)}, counts={0: 1}, of=placement(maxLinksPerPod=1))
     assert best_pod(seen, NOON) is None
-    plan = decide(View(link(), seen, NOON))
-    assert isinstance(plan, Acknowledge)
-    assert plan.acknowledgement.reason is LinkReason.AT_CAPACITY
+    plan = decide(LinkView(link(), seen, NOON))
+    assert isinstance(plan, UpdateStatus)
+    assert plan.status.reason is LinkReason.AT_CAPACITY
     a_bit_later = NOON + timedelta(seconds=STALE)
-    assert decide(View(link(), seen, a_bit_later)) == Bind(1), "when nothing is fresh any more, the links are counted"
+    assert decide(LinkView(link(), seen, a_bit_later)) == Bind(1), (
+        "when nothing is fresh any more, the links are counted"
+    )
 
 
-UNAVAILABLE: dict[str, tuple[Pod, dict[PodKey, Loss]]] = {
-    "denies": (pod(0, said=RoutingState.DENY_NEW_CALL), {}),
-    "shut down": (pod(0, said=RoutingState.SHUTDOWN), {}),
+UNAVAILABLE: dict[str, tuple[Pod, dict[PodKey, PodLoss]]] = {
+    "denies": (pod(0, reported_routing_state=RoutingState.DENY_NEW_CALL), {}),
+    "shut down": (pod(0, reported_routing_state=RoutingState.SHUTDOWN), {}),
     "ends, and still serves": (pod(0, ServiceState.TERMINATING, is_ready=True), {}),
     "ends": (pod(0, ServiceState.TERMINATING), {}),
     "not ready": (pod(0, ServiceState.NOT_READY), {}),
-    "lost": (pod(0), {0: Loss("is gone", is_over=False)}),
+    "lost": (pod(0), {0: PodLoss("is gone", is_grace_over=False)}),
 }
 
 
 @pytest.mark.parametrize(("other", "lost"), UNAVAILABLE.values(), ids=UNAVAILABLE)
 @pytest.mark.parametrize("loads", [{0: load(0, 0), 1: load(9, 9)}, {0: load(0, 0)}, {}], ids=["fresh", "alone", "none"])
 def test_a_pod_that_takes_no_new_users_gets_none_however_idle_it_is(
-    other: Pod, lost: dict[PodKey, Loss], loads: dict[PodKey, Load]
+    other: Pod, lost: dict[PodKey, PodLoss], loads: dict[PodKey, Load]
 ) -> None:
     assert placed(other, pod(1), lost=lost, loads=loads, counts={1: 900}) == 1
     assert placed(other, lost=lost, loads=loads) is None
 
 
 def test_a_pod_without_an_index_is_chosen_by_the_same_rules() -> None:
-    pods = [named(f"game-{name}") for name in ("c", "a", "b")]
+    pods = [named_pod(f"game-{name}") for name in ("c", "a", "b")]
     assert placed(*pods, workload=deployment()) == "game-a"
     assert placed(*pods, workload=deployment(), counts={"game-a": 1, "game-b": 1}) == "game-c"
     loads: dict[PodKey, Load] = {"game-a": load(5, 5), "game-b": load(4, 4)}
@@ -200,7 +202,7 @@ views = st.builds(
         of=route(placement={"range": width, "maxLinksPerPod": most}, load={"cpuFactorPercent": percent}),
         counts=counts,
         loads=reported,
-        lost=dict.fromkeys(lost, Loss("is gone", is_over=True)),
+        lost=dict.fromkeys(lost, PodLoss("is gone", is_grace_over=True)),
     ),
     st.lists(pods, max_size=6),
     st.dictionaries(keys, st.integers(0, 9)),
@@ -224,7 +226,7 @@ def test_no_choice_falls_on_a_pod_that_is_unavailable_lost_full_or_stale_beside_
     assert available_pods(seen) == allowed
     fresh = [each for each in allowed if seen.fresh_load(each.key, NOON) is not None]
     most = seen.route.spec.placement.max_links_per_pod
-    with_room = [each for each in fresh or allowed if not most or seen.links_on(each.key) < most]
+    with_room = [each for each in fresh or allowed if not most or seen.link_count(each.key) < most]
     assert (chosen is None) == (not with_room)
     if chosen is not None:
         assert chosen in with_room
@@ -242,7 +244,7 @@ def test_no_other_pod_would_be_a_better_choice(seen: RouteView) -> None:
     if known:
         assert known[chosen.key] - min(known.values()) <= seen.route.spec.placement.range * 1000
     else:
-        assert seen.links_on(chosen.key) == min(seen.links_on(each.key) for each in rivals)
+        assert seen.link_count(chosen.key) == min(seen.link_count(each.key) for each in rivals)
 
 
 def burst(seen: RouteView, users: int) -> Counter[PodKey]:

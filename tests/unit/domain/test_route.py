@@ -7,7 +7,7 @@ from statefulroute.api.vocabulary import RoutingState, ServiceState
 from statefulroute.domain.link import expire_time
 from statefulroute.domain.pod import ordinal, service_state
 from statefulroute.domain.route import most_restrictive
-from unit.domain.builders import NOON, STALE, deployment, load, named, pod, route, view
+from unit.domain.builders import NOON, STALE, deployment, load, named_pod, pod, route, view
 
 UNKNOWN, READY, DENY, SHUTDOWN = RoutingState
 
@@ -62,7 +62,7 @@ def test_a_word_on_one_pod_concerns_no_other() -> None:
 
 def test_a_word_on_an_index_does_not_concern_a_pod_that_is_named_by_its_name() -> None:
     of = route(pods=[{"index": 7, "routingState": "Shutdown"}])
-    (seen,) = view(named("game-7"), of=of, workload=deployment()).pods.values()
+    (seen,) = view(named_pod("game-7"), of=of, workload=deployment()).pods.values()
     assert (seen.key, seen.index, seen.routing_state) == ("game-7", None, READY)
 
 
@@ -134,7 +134,7 @@ def test_a_pods_service_state_is_what_kubernetes_says_of_it(
     terminating: bool,
     state: ServiceState,
 ) -> None:
-    assert service_state(phase=phase, ready=ready, terminating=terminating) is state
+    assert service_state(phase=phase, is_ready=ready, is_terminating=terminating) is state
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from statefulroute.domain.assessment import Assessment
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.load import Load
 from statefulroute.domain.pod import Pod
-from statefulroute.domain.route import Missing, RouteView
-from statefulroute.domain.route_status import links_at_report, route_status
+from statefulroute.domain.route import MissingWorkload, RouteView
+from statefulroute.domain.route_status import count_links_at_report, route_status
 from unit.domain.builders import NOON, STALE, load, pod, route, view
 
 DENY, SHUTDOWN = RoutingState.DENY_NEW_CALL, RoutingState.SHUTDOWN
@@ -30,7 +30,7 @@ def condition(status: StatefulRouteStatus, kind: ConditionType) -> Condition:
 
 
 def test_a_routes_status_counts_its_pods_and_links() -> None:
-    pods = (pod(0), pod(1, said=DENY), pod(2, ServiceState.NOT_READY))
+    pods = (pod(0), pod(1, reported_routing_state=DENY), pod(2, ServiceState.NOT_READY))
     status = status_of(view(*pods, counts={0: 4, 1: 1, 9: 2}))
     included = {"replicas", "ready_replicas", "routable_pods", "links", "best_pod_index", "best_pod_name"}
     assert status.model_dump(include=included) == {
@@ -57,7 +57,7 @@ def test_a_routes_status_counts_its_pods_and_links() -> None:
         (view(pod(0, ServiceState.PENDING)), "False", "NoRoutablePod"),
         (view(workload=None), "False", "WorkloadNotFound"),
         (view(pod(0), of=route(routingState="Shutdown")), "False", "Shutdown"),
-        (view(workload=Missing(RouteReason.WORKLOAD_FORBIDDEN, "no")), "False", "WorkloadForbidden"),
+        (view(workload=MissingWorkload(RouteReason.WORKLOAD_FORBIDDEN, "no")), "False", "WorkloadForbidden"),
     ],
 )
 def test_a_route_is_ready_while_a_pod_serves_users(seen: RouteView, ready: str, reason: str) -> None:
@@ -71,7 +71,7 @@ def test_a_route_is_ready_while_a_pod_serves_users(seen: RouteView, ready: str, 
         (view(), ("True", "WorkloadFound", "StatefulSet 'game' exists")),
         (view(workload=None), ("False", "WorkloadNotFound", "StatefulSet 'game' does not exist in namespace 'play'")),
         (
-            view(workload=Missing(RouteReason.WORKLOAD_KIND_NOT_SUPPORTED, "Kind X has no scale")),
+            view(workload=MissingWorkload(RouteReason.WORKLOAD_KIND_NOT_SUPPORTED, "Kind X has no scale")),
             ("False", "WorkloadKindNotSupported", "Kind X has no scale"),
         ),
     ],
@@ -188,13 +188,13 @@ LATE = "was last heard more than 90 s ago"
             ("True", "LoadFresh", "all of 2 pods that serve users have reported their load"),
         ),
         (
-            (pod(0), pod(1, ServiceState.NOT_READY), pod(2, said=SHUTDOWN)),
+            (pod(0), pod(1, ServiceState.NOT_READY), pod(2, reported_routing_state=SHUTDOWN)),
             {0: FRESH},
             {},
             ("True", "LoadFresh", "all of 1 pods that serve users have reported their load"),
         ),
         (
-            (pod(0), pod(1, said=DENY)),
+            (pod(0), pod(1, reported_routing_state=DENY)),
             {0: FRESH},
             {},
             ("False", "LoadStale", f"1 of 2 {TAKE_NONE}: game-1 {SILENT}"),
@@ -288,4 +288,4 @@ def test_a_report_that_is_heard_of_for_the_first_time_is_known_again_by_the_stat
     before = only_pod(said) if said else None
     if before is not None:
         before = status_of(view(pod(0), counts={0: 6}, loads={0: said} if said else {})).pods[0]
-    assert links_at_report(before, load(3, 7).report, 9) == links
+    assert count_links_at_report(before, load(3, 7).report, 9) == links

@@ -8,10 +8,10 @@ import pytest
 
 from statefulroute.api.statefulroute import HTTPLoad
 from statefulroute.api.vocabulary import RoutingState
-from statefulroute.driver.parts import Announcement
+from statefulroute.driver.parts import PodReport
 from statefulroute.driver.publishers import LoadEndpoint
 
-SAID = Announcement(3, 1, RoutingState.READY, datetime(2026, 1, 1, tzinfo=UTC))
+SAID = PodReport(3, 1, RoutingState.READY, datetime(2026, 1, 1, tzinfo=UTC))
 
 
 async def test_a_port_that_is_taken_is_told_of_each_time_and_tried_again() -> None:
@@ -20,8 +20,8 @@ async def test_a_port_that_is_taken_is_told_of_each_time_and_tried_again() -> No
         endpoint = LoadEndpoint("127.0.0.1", HTTPLoad(port=port, path="/load"))
         for _ in range(2):
             with pytest.raises(OSError, match="in use"):
-                await endpoint.answer(SAID)
-    await endpoint.answer(SAID)
+                await endpoint.update(SAID)
+    await endpoint.update(SAID)
     async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/load") as response:
         assert (await response.json())["loadState"] == 3
     await endpoint.close()

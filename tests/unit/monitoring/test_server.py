@@ -12,13 +12,13 @@ from aiohttp import ClientSession
 from structlog.testing import capture_logs
 
 from statefulroute.cluster.client import Client
+from statefulroute.cluster.codec import NODES, PODS
 from statefulroute.cluster.reflector import Reflector
-from statefulroute.cluster.wire import NODES, PODS
-from statefulroute.monitoring.address import Address
+from statefulroute.monitoring.api_requests import APIRequestMetrics
+from statefulroute.monitoring.bind_address import BindAddress
 from statefulroute.monitoring.exposition import Exposition
 from statefulroute.monitoring.health import Health
-from statefulroute.monitoring.requests import RequestMetrics
-from statefulroute.monitoring.server import NotListeningError, serving
+from statefulroute.monitoring.server import BindError, serve_probes_and_metrics
 
 Ask = Callable[[str], Awaitable[tuple[int, str]]]
 
@@ -27,7 +27,7 @@ Ask = Callable[[str], Awaitable[tuple[int, str]]]
 async def asking(health: Health) -> AsyncIterator[Ask]:
     """A server of this health; gives what asks it for a path."""
     with capture_logs() as lines:
-        async with serving(Address("127.0.0.1", 0), health), ClientSession() as session:
+        async with serve_probes_and_metrics(BindAddress("127.0.0.1", 0), health), ClientSession() as session:
             (address,) = lines[0]["addresses"]
 
             async def ask(path: str) -> tuple[int, str]:
@@ -77,7 +77,7 @@ async def test_who_is_not_ready_says_why_without_being_asked_and_lives(
 
 async def test_who_does_not_live_says_which_watch_is_silent(reflectors: list[Reflector[Any]]) -> None:
     now = time.monotonic()
-    reflectors[0].alive_at, reflectors[1].alive_at = now - 400, now
+    reflectors[0].last_activity_at, reflectors[1].last_activity_at = now - 400, now
     fault = "[-]watch-pods failed: no news and no attempt for 400 s"
     async with asking(Health(reflectors, lambda: now)) as ask:
         assert await ask("/healthz") == (503, f"[+]ping ok\n{fault}\n[+]watch-nodes ok\nhealthz check failed\n")
@@ -97,26 +97,28 @@ async def test_others_have_their_turn_while_many_metrics_are_written() -> None:
             await asyncio.sleep(0)
 
     task = asyncio.create_task(other())
-    text = b"".join([part async for part in Exposition([RequestMetrics()]).text()])
+    text = b"".join([part async for part in Exposition([APIRequestMetrics()]).render()])
     assert len(turns) >= text.count(b"# TYPE") > 5
     task.cancel()
 
 
 async def test_a_port_that_is_taken_is_told_with_what_to_do() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
-        address = Address(*taken.getsockname())
-        with pytest.raises(NotListeningError) as told:
-            async with serving(address, Health(())):
+        address = BindAddress(*taken.getsockname())
+        with pytest.raises(BindError) as told:
+            async with serve_probes_and_metrics(address, Health(())):
                 pass
     assert str(told.value) == (
         f"cannot listen at {address}: another process listens there; choose another port with --bind-address"
     )
 
 
-@pytest.mark.parametrize("address", [Address("192.0.2.1", 8080), Address("no-such-host.invalid", 8080)], ids=str)
-async def test_an_address_that_is_not_of_this_machine_is_told_with_what_to_do(address: Address) -> None:
-    with pytest.raises(NotListeningError) as told:
-        async with serving(address, Health(())):
+@pytest.mark.parametrize(
+    "address", [BindAddress("192.0.2.1", 8080), BindAddress("no-such-host.invalid", 8080)], ids=str
+)
+async def test_an_address_that_is_not_of_this_machine_is_told_with_what_to_do(address: BindAddress) -> None:
+    with pytest.raises(BindError) as told:
+        async with serve_probes_and_metrics(address, Health(())):
             pass
     assert str(told.value).startswith(f"cannot listen at {address}: ")
     assert str(told.value).endswith("; choose another address with --bind-address")

@@ -17,9 +17,9 @@ def load(module: str, *without: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_it_needs_nothing_of_the_operator_or_of_the_command_for_people() -> None:
-    ended = load("statefulroute.cli.resolver", "kopf", "textual", "grpc", "google.protobuf", "opentelemetry")
+    ended = load("statefulroute.cli.resolver_process", "kopf", "textual", "grpc", "google.protobuf", "opentelemetry")
     assert ended.returncode == 0, ended.stderr
 
 
 def test_what_is_blocked_is_blocked() -> None:
-    assert "grpc" in load("statefulroute.resolver.picker.server", "grpc").stderr
+    assert "grpc" in load("statefulroute.resolver.ext_proc.server", "grpc").stderr

@@ -21,7 +21,7 @@ def name_for(folder: Path) -> str:
     return f"localcluster-{folder.name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
 
 
-def make(name: str) -> None:
+def create(name: str) -> None:
     """Make the node's group in every hierarchy, with all processors and memory."""
     for hierarchy in _hierarchies():
         group = hierarchy / name
@@ -36,7 +36,7 @@ def remove(name: str) -> bool:
     return wait_until(lambda: all(_remove_tree(hierarchy / name) for hierarchy in _hierarchies()), EMPTY_SECONDS)
 
 
-def left(name: str) -> list[Path]:
+def remaining(name: str) -> list[Path]:
     """The node's groups that are there."""
     return [hierarchy / name for hierarchy in _hierarchies() if (hierarchy / name).exists()]
 

@@ -15,7 +15,7 @@ def main() -> None:
     """Become the command's stand-in."""
     pid, command = int(sys.argv[1]), sys.argv[2:]
     kernel.enter(pid)
-    kernel.fork_with_stand_in()
+    kernel.fork_forwarding_signals()
     os.environ["PATH"] = search_path(os.environ)
     os.execvp(command[0], command)  # noqa: S606 - there is no shell to be had from it
 

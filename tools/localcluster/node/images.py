@@ -9,8 +9,8 @@ import tarfile
 from pathlib import Path
 
 from localcluster.errors import LocalClusterError
-from localcluster.node.inside import run
-from localcluster.node.parts import PAUSE_IMAGE
+from localcluster.node.components import PAUSE_IMAGE
+from localcluster.node.machine_exec import run
 
 EXECUTABLE = 0o755
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}

@@ -18,7 +18,7 @@ NAMESPACES = {
     "pid": 0x20000000,
     "mnt": 0x00020000,  # the last one: with it the view of /proc changes
 }
-PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+FORWARDED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 SET_PARENT_DEATH_SIGNAL = 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -40,12 +40,12 @@ def enter(pid: int, names: Iterable[str] = tuple(NAMESPACES)) -> None:
         os.close(handle)
 
 
-def fork_with_stand_in() -> None:
+def fork_forwarding_signals() -> None:
     """Fork: the child returns, and dies with its parent; the parent passes signals on to it, and ends as it ends."""
     reader, writer = os.pipe()
     child = os.fork()
     if child:
-        _stand_in_for(child)
+        _forward_signals_to(child)
     os.close(writer)
     _libc.prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
     if select.select([reader], [], [], 0)[0]:  # the pipe has lost its other end: the parent died before that call
@@ -53,8 +53,8 @@ def fork_with_stand_in() -> None:
     os.close(reader)
 
 
-def _stand_in_for(child: int) -> NoReturn:
-    for number in PASSED_ON:
+def _forward_signals_to(child: int) -> NoReturn:
+    for number in FORWARDED_SIGNALS:
         signal.signal(number, lambda which, _: os.kill(child, which))
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if code < 0:  # ended by a signal, and so shall we be

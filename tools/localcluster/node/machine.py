@@ -20,7 +20,7 @@ ADDRESS = "10.88.0.1"
 INTERFACE = "node0"
 GATEWAY = "10.88.0.254"  # nobody: there only has to be a default route
 #: What containerd, the kubelet and CNI's plugins write to, wherever their own settings point.
-PRIVATE = ("/run", "/var/lib", "/var/log")
+PRIVATE_FOLDERS = ("/run", "/var/lib", "/var/log")
 FOLDERS = ("/run/containerd", "/run/netns", "/var/lib/kubelet", "/var/lib/containerd", "/var/log/pods")
 PID_FILE = "machine.pid"
 PAUSE_SECONDS = 1.0
@@ -40,7 +40,7 @@ def main() -> None:
     folder = Path(sys.argv[1])
     os.environ["PATH"] = search_path(os.environ)
     kernel.unshare()
-    kernel.fork_with_stand_in()
+    kernel.fork_forwarding_signals()
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     pid = Path("/proc/self").readlink().name  # as those outside know it: /proc is still theirs
     _separate_mounts(folder)
@@ -55,7 +55,7 @@ def main() -> None:
 def _separate_mounts(folder: Path) -> None:
     held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     _run("mount", "--make-rprivate", "/")
-    for place in PRIVATE:
+    for place in PRIVATE_FOLDERS:
         _run("mount", "--types", "tmpfs", "--options", "mode=755", "localcluster", place)
     if not folder.is_dir():  # it is below one of them
         folder.mkdir(parents=True)

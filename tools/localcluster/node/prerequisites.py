@@ -33,7 +33,7 @@ CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "pids", "freezer", "blkio",
 SYSTEM_PATH = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
 #: Tried in namespaces that nobody else sees, one after the other.
-KERNEL = (
+KERNEL_PROBES = (
     ("ip link add probe type veth peer name probe-end", "pairs of virtual interfaces (veth)"),
     ("ip link add probe-bridge type bridge", "bridges"),
     ("nft add table ip probe", "nftables"),
@@ -49,7 +49,7 @@ PROBE = """
 import subprocess, sys
 from localcluster.node import kernel
 kernel.unshare()
-kernel.fork_with_stand_in()
+kernel.fork_forwarding_signals()
 subprocess.run(["mount", "--make-rprivate", "/"], check=False)
 for command, what in zip(sys.argv[1::2], sys.argv[2::2]):
     if subprocess.run(command.split(), capture_output=True).returncode:
@@ -67,13 +67,13 @@ def plugins_folder() -> Path:
     return next(filter(_has_plugins, PLUGIN_FOLDERS), PLUGIN_FOLDERS[0])
 
 
-def missing() -> list[str]:
+def missing_prerequisites() -> list[str]:
     """What stands in the way of a real node here: sentences, none where nothing does."""
     if sys.platform != "linux":
         return ["A real node needs Linux: use the provider 'kind' elsewhere."]
     if os.geteuid() != 0:
         return ["A real node needs root: try again with sudo."]
-    return [*_missing_programs(), *_missing_groups()] or list(_missing_of_the_kernel())
+    return [*_missing_programs(), *_missing_control_groups()] or list(_missing_kernel_features())
 
 
 def _has_plugins(folder: Path) -> bool:
@@ -93,7 +93,7 @@ def _missing_programs() -> Iterator[str]:
         )
 
 
-def _missing_groups() -> Iterator[str]:
+def _missing_control_groups() -> Iterator[str]:
     lacking = [name for name in CONTROLLERS if not (CONTROL_GROUPS / name / "tasks").exists()]
     if lacking:
         yield (
@@ -102,10 +102,10 @@ def _missing_groups() -> Iterator[str]:
         )
 
 
-def _missing_of_the_kernel() -> Iterator[str]:
+def _missing_kernel_features() -> Iterator[str]:
     package = Path(__file__).parents[2]
     tried = subprocess.run(
-        [sys.executable, "-c", PROBE, *(word for pair in KERNEL for word in pair)],
+        [sys.executable, "-c", PROBE, *(word for pair in KERNEL_PROBES for word in pair)],
         env={**os.environ, "PATH": search_path(os.environ), "PYTHONPATH": str(package)},
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from localcluster import controlplane
 from localcluster.certificates import write_private
 from localcluster.components import Layout
-from localcluster.controlplane import ControlPlane, Patience
+from localcluster.controlplane import ControlPlane, ReadinessWaiter
 from localcluster.guardian_client import GuardianClient
-from localcluster.node import cgroups, images, inside, parts, prerequisites
+from localcluster.node import cgroups, components, images, machine_exec, prerequisites
 from localcluster.node.machine import HOSTNAME, PID_FILE
 from localcluster.programs import NodePrograms, Programs
 
@@ -22,7 +22,7 @@ CLIENTS = {name: controlplane.CLIENTS[name] for name in ("admin", "controller-ma
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class NodeClusterSpec:
     """What is wanted of a cluster with a real node.
 
     Attributes:
@@ -44,54 +44,56 @@ class Request:
         return {**control, **kubernetes, "containerd": ("containerd",), "coredns": (str(self.node.coredns),)}
 
 
-def start(request: Request, layout: Layout, guardian: GuardianClient) -> ControlPlane:
+def start(spec: NodeClusterSpec, layout: Layout, guardian: GuardianClient) -> ControlPlane:
     """Start everything, and wait until pods can be made.
 
     Raises:
         LocalClusterError: A part ended, or something was not ready in time; the message has the part's last words.
     """
-    patience = Patience(guardian)
+    patience = ReadinessWaiter(guardian)
     group = cgroups.name_for(layout.folder)
-    guardian.farewell([sys.executable, "-m", "localcluster.node.cgroups", group])
-    cgroups.make(group)
+    guardian.add_cleanup([sys.executable, "-m", "localcluster.node.cgroups", group])
+    cgroups.create(group)
     entering = _start_machine(layout, guardian, patience)
-    commands = {part: (*entering, *command) for part, command in request.commands().items()}
-    node = parts.Node(layout, group, prerequisites.plugins_folder())
+    commands = {part: (*entering, *command) for part, command in spec.commands().items()}
+    node = components.NodeConfiguration(layout, group, prerequisites.plugins_folder())
     for name, content in node.files().items():
         (layout.folder / name).parent.mkdir(exist_ok=True)
         write_private(layout.folder / name, content.encode())
     flags = node.flags()
     guardian.start("containerd", [*commands["containerd"], *flags.pop("containerd")])
-    started = controlplane.start(_control_plane(request, layout, commands), layout, guardian)
-    _load_pause(request, layout, patience)
+    started = controlplane.start(_control_plane(spec, layout, commands), layout, guardian)
+    _load_pause(spec, layout, patience)
     for part, given in flags.items():
         guardian.start(part, [*commands[part], *given])
-    patience.wait("the node", lambda: controlplane.nodes_are_ready(started.api, 1))
+    patience.wait("the node", lambda: controlplane.are_nodes_ready(started.api, 1))
     return started
 
 
-def _start_machine(layout: Layout, guardian: GuardianClient, patience: Patience) -> list[str]:
+def _start_machine(layout: Layout, guardian: GuardianClient, waiter: ReadinessWaiter) -> list[str]:
     """Start the machine, and the way into its API server; gives what runs a command there."""
     guardian.start("machine", [sys.executable, "-m", "localcluster.node.machine", str(layout.folder)])
     pid_file = layout.folder / PID_FILE
-    patience.wait("the node's machine", pid_file.exists)
+    waiter.wait("the node's machine", pid_file.exists)
     pid = pid_file.read_text(encoding="ascii")
     guardian.start("relay", [sys.executable, "-m", "localcluster.node.relay", pid, str(layout.apiserver_port)])
-    return inside.entering(layout.folder)
+    return machine_exec.enter_command(layout.folder)
 
 
-def _control_plane(request: Request, layout: Layout, commands: dict[str, tuple[str, ...]]) -> controlplane.Request:
-    return controlplane.Request(
-        request.name,
+def _control_plane(
+    spec: NodeClusterSpec, layout: Layout, commands: dict[str, tuple[str, ...]]
+) -> controlplane.ControlPlaneSpec:
+    return controlplane.ControlPlaneSpec(
+        spec.name,
         {part: commands[part] for part in CONTROL_PLANE},
         node_count=1,
-        apiserver_flags=[*parts.apiserver_flags(layout), *request.apiserver_flags],
+        apiserver_flags=[*components.apiserver_flags(layout), *spec.apiserver_flags],
         clients=CLIENTS,
     )
 
 
-def _load_pause(request: Request, layout: Layout, patience: Patience) -> None:
+def _load_pause(spec: NodeClusterSpec, layout: Layout, waiter: ReadinessWaiter) -> None:
     archive = layout.folder / "pause.tar"
-    images.write_pause_archive(request.node.pause, archive)
-    patience.wait("containerd", lambda: images.is_ready(layout.folder))
+    images.write_pause_archive(spec.node.pause, archive)
+    waiter.wait("containerd", lambda: images.is_ready(layout.folder))
     images.load(layout.folder, archive)

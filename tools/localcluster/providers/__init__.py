@@ -17,10 +17,10 @@ KUBECONFIG_VARIABLE = "STATEFULROUTE_KUBECONFIG"
 ASSETS_VARIABLE = "KUBEBUILDER_ASSETS"
 
 
-USUAL_NODES = 3
+DEFAULT_NODE_COUNT = 3
 
 
-class Name(StrEnum):
+class ProviderName(StrEnum):
     """The providers' names."""
 
     BUILTIN = "builtin"
@@ -31,7 +31,7 @@ class Name(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class ClusterSpec:
     """What is wanted of a provider.
 
     Attributes:
@@ -54,7 +54,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class ProvidedCluster:
     """A cluster that can be used; the attributes are those of `state.Record`."""
 
     server: str
@@ -64,41 +64,41 @@ class Delivery:
     has_controllers: bool
 
 
-Provider = Callable[[Order, Path, GuardianClient], Delivery]
+Provider = Callable[[ClusterSpec, Path, GuardianClient], ProvidedCluster]
 
 
-def choose(explicit: str | None, kubeconfig: Path | None, environment: Mapping[str, str]) -> Name:
+def choose_provider(explicit: str | None, kubeconfig: Path | None, environment: Mapping[str, str]) -> ProviderName:
     """The provider: the one that was asked for, else the one that the environment implies, else ours.
 
     Raises:
         LocalClusterError: There is no provider of that name, or it cannot use a kubeconfig.
     """
-    if explicit is not None and explicit not in list(Name):
-        raise LocalClusterError(f"There is no provider {explicit!r}: use one of {', '.join(Name)}.")
-    if kubeconfig is not None and explicit not in (None, Name.EXISTING):
+    if explicit is not None and explicit not in list(ProviderName):
+        raise LocalClusterError(f"There is no provider {explicit!r}: use one of {', '.join(ProviderName)}.")
+    if kubeconfig is not None and explicit not in (None, ProviderName.EXISTING):
         raise LocalClusterError(
             f"A kubeconfig belongs to the provider 'existing', not to {explicit!r}: leave one of the two out."
         )
     if explicit is not None:
-        return Name(explicit)
+        return ProviderName(explicit)
     if kubeconfig is not None or environment.get(KUBECONFIG_VARIABLE):
-        return Name.EXISTING
-    return Name.ENVTEST if environment.get(ASSETS_VARIABLE) else Name.BUILTIN
+        return ProviderName.EXISTING
+    return ProviderName.ENVTEST if environment.get(ASSETS_VARIABLE) else ProviderName.BUILTIN
 
 
-def provider(name: Name) -> Provider:
+def provider_function(name: ProviderName) -> Provider:
     """What the provider of this name does."""
     from localcluster.providers import builtin, envtest, existing, kind, node  # noqa: PLC0415 - they import this module
 
     return {
-        Name.BUILTIN: builtin.provide,
-        Name.ENVTEST: envtest.provide,
-        Name.EXISTING: existing.provide,
-        Name.KIND: kind.provide,
-        Name.NODE: node.provide,
+        ProviderName.BUILTIN: builtin.provide,
+        ProviderName.ENVTEST: envtest.provide,
+        ProviderName.EXISTING: existing.provide,
+        ProviderName.KIND: kind.provide,
+        ProviderName.NODE: node.provide,
     }[name]
 
 
-def usual_nodes(name: Name) -> int:
+def default_node_count(name: ProviderName) -> int:
     """How many nodes a cluster of this provider has where nobody says."""
-    return 1 if name is Name.NODE else USUAL_NODES
+    return 1 if name is ProviderName.NODE else DEFAULT_NODE_COUNT

@@ -6,22 +6,24 @@ from localcluster import controlplane
 from localcluster.guardian_client import GuardianClient
 from localcluster.kubectl import find_kubectl
 from localcluster.programs import build, kubernetes_version
-from localcluster.providers import Delivery, Order
+from localcluster.providers import ClusterSpec, ProvidedCluster
 
 PARTS = ("etcd", "apiserver", "controller-manager", "scheduler")
 
 
-def provide(order: Order, folder: Path, guardian: GuardianClient) -> Delivery:
+def provide(spec: ClusterSpec, folder: Path, guardian: GuardianClient) -> ProvidedCluster:
     """Build the programs if need be, and start a whole control plane."""
     kubectl = find_kubectl(kubernetes_version())
-    programs = build(order.progress)
+    programs = build(spec.progress)
     commands = {part: (str(programs.controlplane), part) for part in PARTS}
-    request = controlplane.Request(
-        order.name,
+    request = controlplane.ControlPlaneSpec(
+        spec.name,
         {**commands, "kwok": (str(programs.kwok),)},
-        order.node_count,
-        order.apiserver_flags,
+        spec.node_count,
+        spec.apiserver_flags,
     )
-    layout = controlplane.lay_out(folder, guardian, order.pod_range)
+    layout = controlplane.create_layout(folder, guardian, spec.pod_range)
     started = controlplane.start(request, layout, guardian)
-    return Delivery(started.server, started.kubeconfig, kubectl, started.version, has_controllers=request.runs_pods)
+    return ProvidedCluster(
+        started.server, started.kubeconfig, kubectl, started.version, has_controllers=request.can_run_pods
+    )

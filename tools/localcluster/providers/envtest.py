@@ -12,7 +12,7 @@ from localcluster import controlplane
 from localcluster.errors import LocalClusterError
 from localcluster.guardian_client import GuardianClient
 from localcluster.kubectl import find_kubectl
-from localcluster.providers import ASSETS_VARIABLE, Delivery, Order
+from localcluster.providers import ASSETS_VARIABLE, ClusterSpec, ProvidedCluster
 
 FILES = {
     "etcd": "etcd",
@@ -21,21 +21,23 @@ FILES = {
     "scheduler": "kube-scheduler",
     "kwok": "kwok",
 }
-INDISPENSABLE = ("etcd", "apiserver")
+REQUIRED_PARTS = ("etcd", "apiserver")
 
 
-def provide(order: Order, folder: Path, guardian: GuardianClient) -> Delivery:
+def provide(spec: ClusterSpec, folder: Path, guardian: GuardianClient) -> ProvidedCluster:
     """Start the parts that the folder has."""
-    request = controlplane.Request(
-        order.name,
-        {part: (str(program),) for part, program in find_programs(order.environment).items()},
-        order.node_count,
-        order.apiserver_flags,
+    request = controlplane.ControlPlaneSpec(
+        spec.name,
+        {part: (str(program),) for part, program in find_programs(spec.environment).items()},
+        spec.node_count,
+        spec.apiserver_flags,
     )
-    layout = controlplane.lay_out(folder, guardian, order.pod_range)
+    layout = controlplane.create_layout(folder, guardian, spec.pod_range)
     started = controlplane.start(request, layout, guardian)
     kubectl = find_kubectl(started.version, skew=1)
-    return Delivery(started.server, started.kubeconfig, kubectl, started.version, has_controllers=request.runs_pods)
+    return ProvidedCluster(
+        started.server, started.kubeconfig, kubectl, started.version, has_controllers=request.can_run_pods
+    )
 
 
 def find_programs(environment: Mapping[str, str]) -> dict[str, Path]:
@@ -51,7 +53,7 @@ def find_programs(environment: Mapping[str, str]) -> dict[str, Path]:
         )
     found = {part: Path(named).absolute() / file for part, file in FILES.items()}
     programs = {part: path for part, path in found.items() if os.access(path, os.X_OK) and path.is_file()}
-    missing = [FILES[part] for part in INDISPENSABLE if part not in programs]
+    missing = [FILES[part] for part in REQUIRED_PARTS if part not in programs]
     if missing:
         raise LocalClusterError(
             f"{ASSETS_VARIABLE} is {named}, but there is no program {' and no '.join(missing)} in it: set it to what "

@@ -6,13 +6,13 @@ from localcluster.errors import LocalClusterError
 from localcluster.guardian_client import GuardianClient
 from localcluster.kubeconfigs import server_of
 from localcluster.kubectl import PACKAGE, candidates, find_kubectl, server_version
-from localcluster.providers import KUBECONFIG_VARIABLE, Delivery, Order
+from localcluster.providers import KUBECONFIG_VARIABLE, ClusterSpec, ProvidedCluster
 
 
-def provide(order: Order, folder: Path, guardian: GuardianClient) -> Delivery:
+def provide(spec: ClusterSpec, folder: Path, guardian: GuardianClient) -> ProvidedCluster:
     """Check that the cluster answers."""
     del folder, guardian  # nothing is started here
-    named = order.kubeconfig or order.environment.get(KUBECONFIG_VARIABLE)
+    named = spec.kubeconfig or spec.environment.get(KUBECONFIG_VARIABLE)
     if not named:
         raise LocalClusterError(
             "The provider 'existing' needs to know the cluster: give --kubeconfig, or set "
@@ -28,4 +28,4 @@ def provide(order: Order, folder: Path, guardian: GuardianClient) -> Delivery:
         raise LocalClusterError(
             f"The cluster at {server} does not answer to {kubeconfig}: try `kubectl --kubeconfig {kubeconfig} version`."
         )
-    return Delivery(server, kubeconfig, find_kubectl(version, skew=1), version, has_controllers=True)
+    return ProvidedCluster(server, kubeconfig, find_kubectl(version, skew=1), version, has_controllers=True)

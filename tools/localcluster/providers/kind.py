@@ -10,25 +10,25 @@ from localcluster.errors import LocalClusterError
 from localcluster.guardian_client import GuardianClient
 from localcluster.kubeconfigs import server_of
 from localcluster.kubectl import candidates, find_kubectl, server_version
-from localcluster.providers import Delivery, Order
-from localcluster.toolchain import run_patiently
+from localcluster.providers import ClusterSpec, ProvidedCluster
+from localcluster.toolchain import run_with_progress
 
 READY = "180s"
 
 
-def provide(order: Order, folder: Path, guardian: GuardianClient) -> Delivery:
+def provide(spec: ClusterSpec, folder: Path, guardian: GuardianClient) -> ProvidedCluster:
     """Create a kind cluster; the guardian deletes it in the end."""
     kind = _require("kind")
     _require("docker")
     if subprocess.run(["docker", "info"], capture_output=True, check=False).returncode != 0:  # noqa: S607
         raise LocalClusterError("Docker is installed but does not answer: start it, or use the provider 'builtin'.")
-    cluster = f"statefulroute-{order.name}"
-    guardian.farewell([kind, "delete", "cluster", "--name", cluster])
+    cluster = f"statefulroute-{spec.name}"
+    guardian.add_cleanup([kind, "delete", "cluster", "--name", cluster])
     kubeconfig, config = folder / "admin.kubeconfig", folder / "kind.json"
-    config.write_text(json.dumps(configuration(order)), encoding="utf-8")
+    config.write_text(json.dumps(kind_configuration(spec)), encoding="utf-8")
     create = [kind, "create", "cluster", "--name", cluster, "--wait", READY]
     files = ["--config", str(config), "--kubeconfig", str(kubeconfig)]
-    failure = run_patiently([*create, *files], "Creating a kind cluster", order.progress)
+    failure = run_with_progress([*create, *files], "Creating a kind cluster", spec.progress)
     if failure is not None:
         raise LocalClusterError(f"kind could not create the cluster:\n{failure}")
     any_kubectl = next(iter(candidates()), None)
@@ -36,19 +36,19 @@ def provide(order: Order, folder: Path, guardian: GuardianClient) -> Delivery:
     if version is None:
         raise LocalClusterError("The kind cluster does not answer to kubectl: is kubectl on PATH?")
     kubectl = find_kubectl(version, skew=1)
-    return Delivery(server_of(kubeconfig), kubeconfig, kubectl, version, has_controllers=True)
+    return ProvidedCluster(server_of(kubeconfig), kubeconfig, kubectl, version, has_controllers=True)
 
 
-def configuration(order: Order) -> dict[str, Any]:
+def kind_configuration(spec: ClusterSpec) -> dict[str, Any]:
     """What kind is told: one control-plane node, the rest workers, and the API server's flags."""
-    workers = [{"role": "worker"} for _ in range(order.node_count - 1)]
-    flags = dict(flag.removeprefix("--").partition("=")[::2] for flag in order.apiserver_flags)
+    workers = [{"role": "worker"} for _ in range(spec.node_count - 1)]
+    flags = dict(flag.removeprefix("--").partition("=")[::2] for flag in spec.apiserver_flags)
     patch = {"kind": "ClusterConfiguration", "apiServer": {"extraArgs": flags}}
     return {
         "kind": "Cluster",
         "apiVersion": "kind.x-k8s.io/v1alpha4",
         "nodes": [{"role": "control-plane"}, *workers],
-        "networking": {"podSubnet": order.pod_range},
+        "networking": {"podSubnet": spec.pod_range},
         "kubeadmConfigPatches": [json.dumps(patch)] if flags else [],
     }
 

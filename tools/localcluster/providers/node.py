@@ -7,19 +7,19 @@ from localcluster.errors import LocalClusterError
 from localcluster.guardian_client import GuardianClient
 from localcluster.kubectl import find_kubectl
 from localcluster.node import prerequisites, start
-from localcluster.providers import Delivery, Order
+from localcluster.providers import ClusterSpec, ProvidedCluster
 
 
-def provide(order: Order, folder: Path, guardian: GuardianClient) -> Delivery:
+def provide(spec: ClusterSpec, folder: Path, guardian: GuardianClient) -> ProvidedCluster:
     """Build the programs if need be, and start a control plane with one node that runs containers."""
-    missing = prerequisites.missing()
+    missing = prerequisites.missing_prerequisites()
     if missing:
         raise LocalClusterError(" ".join(missing))
-    if order.node_count != 1:
-        raise LocalClusterError(f"The provider 'node' has one node, and {order.node_count} were asked for.")
+    if spec.node_count != 1:
+        raise LocalClusterError(f"The provider 'node' has one node, and {spec.node_count} were asked for.")
     kubectl = find_kubectl(programs.kubernetes_version())
-    control, node = programs.build(order.progress), programs.build_node(order.progress)
-    layout = controlplane.lay_out(folder, guardian, order.pod_range)
-    request = start.Request(order.name, control, node, order.apiserver_flags)
+    control, node = programs.build(spec.progress), programs.build_node(spec.progress)
+    layout = controlplane.create_layout(folder, guardian, spec.pod_range)
+    request = start.NodeClusterSpec(spec.name, control, node, spec.apiserver_flags)
     started = start.start(request, layout, guardian)
-    return Delivery(started.server, started.kubeconfig, kubectl, started.version, has_controllers=True)
+    return ProvidedCluster(started.server, started.kubeconfig, kubectl, started.version, has_controllers=True)

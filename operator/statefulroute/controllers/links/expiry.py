@@ -10,31 +10,31 @@ from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.link import Link
 
 #: So many entries are kept at the least before those are looked for that count no more.
-_LEAST_ENTRIES = 1024
+_MIN_COMPACTION_THRESHOLD = 1024
 
 #: The clock is looked at this often: it may have jumped, and a sleep does not jump with it.
-_LOOK_SECONDS = 0.25
+_CHECK_SECONDS = 0.25
 
 
 #: When a link ends, in seconds since 1970, and which link.
 _Entry = tuple[float, RouteKey, str]
 
 
-class Expiry:
+class ExpiryController:
     """Tells of each temporary link when its time is over.
 
     Args:
         links: the cache of links; it is listened to from the start on.
-        tell: called with a link that has expired.
+        on_expired: called with a link that has expired.
         clock: the time of day.
     """
 
-    def __init__(self, links: Cache[Link], tell: Callable[[Link], None], clock: Callable[[], datetime]) -> None:
+    def __init__(self, links: Cache[Link], on_expired: Callable[[Link], None], clock: Callable[[], datetime]) -> None:
         self._links = links
-        self._tell = tell
+        self._on_expired = on_expired
         self._clock = clock
         self._heap: list[_Entry] = []
-        self._most = _LEAST_ENTRIES
+        self._compaction_threshold = _MIN_COMPACTION_THRESHOLD
         """From how many entries on those are dropped that count no more: a renewal leaves one, an early end, too."""
 
     def __len__(self) -> int:
@@ -51,26 +51,26 @@ class Expiry:
         """Look for links whose time is over, until cancelled."""
         self.start()
         while True:
-            self.tell_due()
-            await asyncio.sleep(_LOOK_SECONDS)
+            self.notify_expired()
+            await asyncio.sleep(_CHECK_SECONDS)
 
-    def tell_due(self) -> None:
+    def notify_expired(self) -> None:
         """Tell of every link whose time is over."""
         now = self._clock()
         while self._heap and self._heap[0][0] <= now.timestamp():
-            if (link := self._ending(heapq.heappop(self._heap))) is not None:
-                self._tell(link)
+            if (link := self._link_of(heapq.heappop(self._heap))) is not None:
+                self._on_expired(link)
 
     def _link_changed(self, old: Link | None, new: Link | None) -> None:
         if new is None or new.expire_time is None or (old and old.expire_time == new.expire_time):
             return
-        heapq.heappush(self._heap, (new.expire_time.timestamp(), new.group, new.name))
-        if len(self._heap) > self._most:
-            self._heap = list(filter(self._ending, set(self._heap)))
+        heapq.heappush(self._heap, (new.expire_time.timestamp(), new.route, new.name))
+        if len(self._heap) > self._compaction_threshold:
+            self._heap = list(filter(self._link_of, set(self._heap)))
             heapq.heapify(self._heap)
-            self._most = 2 * len(self._heap) + _LEAST_ENTRIES
+            self._compaction_threshold = 2 * len(self._heap) + _MIN_COMPACTION_THRESHOLD
 
-    def _ending(self, entry: _Entry) -> Link | None:
+    def _link_of(self, entry: _Entry) -> Link | None:
         """The link that ends then; None where it was renewed in the meantime and has another entry, or was deleted."""
         time, group, name = entry
         link = self._links.get(group, name)

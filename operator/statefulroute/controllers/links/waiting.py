@@ -4,12 +4,12 @@ import heapq
 from collections.abc import Iterable
 
 from statefulroute.api.vocabulary import LinkPhase
-from statefulroute.domain.link import Acknowledgement, Link
+from statefulroute.domain.link import Link, LinkStatus
 
 
 def oldest_first(link: Link) -> tuple[int, str]:
     """The order of turns: by creation, to the second; then by name."""
-    return link.created, link.name
+    return link.creation_timestamp, link.name
 
 
 class WaitingLinks:
@@ -19,29 +19,29 @@ class WaitingLinks:
         self._waiting: dict[str, Link] = {}
         self._want_room: dict[str, tuple[int, str]] = {}
         """Who of them would take it, with their places; whoever has had a turn is among them until judged anew."""
-        self._line: list[tuple[int, str]] = []
-        self._in_line: set[tuple[int, str]] = set()
+        self._heap: list[tuple[int, str]] = []
+        self._in_heap: set[tuple[int, str]] = set()
 
-    def note(self, link: Link, said: Acknowledgement | None, *, wants_room: bool) -> bool:
+    def update(self, link: Link, status: LinkStatus | None, *, wants_room: bool) -> bool:
         """What was said of a link at last.
 
         Args:
             link: the link.
-            said: what its status says now; None where nothing was said.
+            status: what its status says now; None where nothing was said.
             wants_room: whether it would take the room that another link leaves.
 
         Returns:
             Whether it has wanted room and does no more: another may have the turn that it may have had.
         """
-        if said is None or said.phase not in {LinkPhase.PENDING, LinkPhase.LOST}:
+        if status is None or status.phase not in {LinkPhase.PENDING, LinkPhase.LOST}:
             return self.discard(link)
         self._waiting[link.name] = link
         if not wants_room:
             return self._no_longer_wants_room(link)
         place = self._want_room[link.name] = oldest_first(link)
-        if place not in self._in_line:
-            self._in_line.add(place)
-            heapq.heappush(self._line, place)
+        if place not in self._in_heap:
+            self._in_heap.add(place)
+            heapq.heappush(self._heap, place)
         return False
 
     def discard(self, link: Link) -> bool:
@@ -55,9 +55,9 @@ class WaitingLinks:
 
     def next_for_room(self) -> Iterable[Link]:
         """The oldest link that waits for room, if there is one: it loses its place in the line until noted again."""
-        while self._line:
-            place = heapq.heappop(self._line)
-            self._in_line.discard(place)
+        while self._heap:
+            place = heapq.heappop(self._heap)
+            self._in_heap.discard(place)
             _, name = place
             if self._want_room.get(name) == place:
                 return (self._waiting[name],)

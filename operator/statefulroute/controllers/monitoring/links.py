@@ -10,7 +10,7 @@ from prometheus_client import Histogram
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from statefulroute.api.vocabulary import LinkPhase, LinkReason, MoveReason, RemoveReason
-from statefulroute.domain.events import Action, Event
+from statefulroute.domain.events import Event, EventAction
 from statefulroute.domain.keys import LinkKey, RouteKey
 from statefulroute.domain.link import Link
 from statefulroute.domain.route import Route
@@ -18,7 +18,7 @@ from statefulroute.domain.route import Route
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 
 #: The API server tells the time of a creation to the second, and clocks differ a little.
-_LIVE_SECONDS = 2.0
+_CREATION_TOLERANCE_SECONDS = 2.0
 
 #: The counts of a route that is gone, and its links with it, are shown for so long.
 _KEEP_SECONDS = 600.0
@@ -50,22 +50,22 @@ class LinkMetrics:
     """Counts links by route. It listens to the caches of links and routes, and is told of what was done.
 
     Args:
-        leads: whether this process is the one that works on links: another's bindings are not timed here.
+        is_leader: whether this process is the one that works on links: another's bindings are not timed here.
         wall_clock: seconds since 1970.
         monotonic: monotonic seconds.
     """
 
     def __init__(
         self,
-        leads: Callable[[], bool],
+        is_leader: Callable[[], bool],
         wall_clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._leads = leads
+        self._is_leader = is_leader
         self._wall_clock = wall_clock
         self._monotonic = monotonic
         self._tallies: dict[RouteKey, _Tally] = {}
-        self._strangers: dict[str, _Tally] = {}
+        self._unknown_routes: dict[str, _Tally] = {}
         """By namespace, what has become of links whose route was never there: these may name any number of routes."""
         self._routes: set[RouteKey] = set()
         self._unbound: dict[LinkKey, float] = {}
@@ -92,19 +92,19 @@ class LinkMetrics:
         link = new or old
         if before is after or link is None:
             return
-        tally = self._tallies.get(link.group) or self._tallies.setdefault(link.group, _Tally())
+        tally = self._tallies.get(link.route) or self._tallies.setdefault(link.route, _Tally())
         if before is not None:
             tally.phases[before] -= 1
         if after is not None:
             tally.phases[after] += 1
         if before is None and after is not LinkPhase.BOUND:
-            self._unbound[link.key] = self._seen(link)
+            self._unbound[link.key] = self._waiting_since(link)
         elif after is None or after is LinkPhase.BOUND:
             since = self._unbound.pop(link.key, None)
-            if since is not None and after is not None and self._leads():
+            if since is not None and after is not None and self._is_leader():
                 self._durations.observe(self._monotonic() - since)
         if after is None:
-            self._forget_later(link.group, tally)
+            self._forget_later(link.route, tally)
 
     def route_changed(self, old: Route | None, new: Route | None) -> None:
         """Count a route without links too; a listener of the cache of routes."""
@@ -115,7 +115,7 @@ class LinkMetrics:
             self._routes.discard(old.key)
             self._forget_later(old.key, self._tallies[old.key])
 
-    def done(self, route: RouteKey, event: Event | None, *, chosen: bool = False) -> None:
+    def record(self, route: RouteKey, event: Event | None, *, chosen: bool = False) -> None:
         """Count what was done about a link of a route.
 
         Args:
@@ -127,23 +127,23 @@ class LinkMetrics:
             return
         tally = self._tallies.get(route)
         if tally is None or not tally.has_had_route:
-            tally = self._strangers.setdefault(route.namespace, _Tally())
+            tally = self._unknown_routes.setdefault(route.namespace, _Tally())
         match event.action:
-            case Action.BIND:
+            case EventAction.BIND:
                 tally.bindings[_CHOSEN if chosen else _NAMED] += 1
-            case Action.MOVE:
+            case EventAction.MOVE:
                 tally.moves[event.reason] += 1
-            case Action.REMOVE:
+            case EventAction.REMOVE:
                 tally.removals[event.reason] += 1
-            case Action.ACKNOWLEDGE if event.reason in _REJECTIONS:
+            case EventAction.ACKNOWLEDGE if event.reason in _REJECTIONS:
                 self._rejections.labels(event.reason).inc()
 
     def collect(self) -> Iterator[Metric]:
         """The families; the gauge is the leader's alone, so that the sum over all processes is true."""
         links = GaugeMetricFamily("statefulroute_links", "PodLinks by phase; told by the leader.", labels=_LINKS)
-        bindings, moves, removals = _happenings()
-        leads = self._leads()
-        for (namespace, route), tally in self._told():
+        bindings, moves, removals = _counter_families()
+        leads = self._is_leader()
+        for (namespace, route), tally in self._exposed_tallies():
             if leads:
                 for phase in LinkPhase:
                     links.add_metric((namespace, route, phase), tally.phases[phase])
@@ -157,22 +157,22 @@ class LinkMetrics:
         yield from self._rejections.collect()
         yield from self._durations.collect()
 
-    def _told(self) -> Iterator[tuple[tuple[str, str], _Tally]]:
+    def _exposed_tallies(self) -> Iterator[tuple[tuple[str, str], _Tally]]:
         """What is told of each route; and by namespace, without a name, of all routes that were never there."""
-        for stranger in self._strangers.values():
+        for stranger in self._unknown_routes.values():
             stranger.phases.clear()
         for key, tally in self._tallies.items():
             if tally.has_had_route:
                 yield key, tally
             else:
-                self._strangers.setdefault(key.namespace, _Tally()).phases.update(tally.phases)
-        for namespace, stranger in self._strangers.items():
+                self._unknown_routes.setdefault(key.namespace, _Tally()).phases.update(tally.phases)
+        for namespace, stranger in self._unknown_routes.items():
             yield (namespace, ""), stranger
 
-    def _seen(self, link: Link) -> float:
+    def _waiting_since(self, link: Link) -> float:
         """Since when a link that is seen for the first time waits, in monotonic seconds."""
-        now, age = self._monotonic(), self._wall_clock() - link.created
-        return now - age if age > _LIVE_SECONDS else now
+        now, age = self._monotonic(), self._wall_clock() - link.creation_timestamp
+        return now - age if age > _CREATION_TOLERANCE_SECONDS else now
 
     def _forget_later(self, route: RouteKey, tally: _Tally) -> None:
         if route not in self._routes and not tally.has_links:
@@ -188,10 +188,10 @@ def _phase(link: Link | None) -> LinkPhase | None:
     """Where a link stands; one of which nothing was said yet waits."""
     if link is None:
         return None
-    return link.acknowledged.phase if link.acknowledged is not None else LinkPhase.PENDING
+    return link.status.phase if link.status is not None else LinkPhase.PENDING
 
 
-def _happenings() -> tuple[CounterMetricFamily, CounterMetricFamily, CounterMetricFamily]:
+def _counter_families() -> tuple[CounterMetricFamily, CounterMetricFamily, CounterMetricFamily]:
     return (
         CounterMetricFamily(
             "statefulroute_bindings",

@@ -11,18 +11,18 @@ class ProcessMetrics:
     """Tells of this process.
 
     Args:
-        leads: whether it is the one that writes.
+        is_leader: whether it is the one that writes.
         backlog: the links that it has to work on.
     """
 
-    def __init__(self, leads: Callable[[], bool], backlog: Callable[[], Backlog]) -> None:
-        self._leads = leads
+    def __init__(self, is_leader: Callable[[], bool], backlog: Callable[[], Backlog]) -> None:
+        self._is_leader = is_leader
         self._backlog = backlog
 
     def collect(self) -> Iterator[Metric]:
         """The families."""
         backlog = self._backlog()
-        yield _gauge("leader", "1 while this process is the one that writes.", self._leads())
+        yield _gauge("leader", "1 while this process is the one that writes.", self._is_leader())
         yield _gauge("queue_depth", "Links that wait for work, are worked on, or are to be tried again.", backlog.depth)
         yield _gauge(
             "queue_oldest_seconds",
@@ -32,5 +32,5 @@ class ProcessMetrics:
         )
 
 
-def _gauge(name: str, told: str, value: float) -> GaugeMetricFamily:
-    return GaugeMetricFamily(f"statefulroute_{name}", told, value)
+def _gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"statefulroute_{name}", documentation, value)

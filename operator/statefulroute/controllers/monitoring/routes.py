@@ -9,7 +9,7 @@ from statefulroute.api.vocabulary import WorkloadState
 from statefulroute.cluster.cache import Cache
 from statefulroute.cluster.clock import Clock
 from statefulroute.controllers.routes.assessments import Assessments
-from statefulroute.controllers.views import RouteViews
+from statefulroute.controllers.state_store import RouteStore
 from statefulroute.domain.assessment import Assessment
 from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.load import MILLI
@@ -25,33 +25,33 @@ class RouteMetrics:
 
     Args:
         routes: the cache of routes.
-        views: the routes as decisions see them.
+        route_store: the routes as decisions see them.
         assessments: how busy the services are.
-        leads: whether this process is the one that works on routes.
+        is_leader: whether this process is the one that works on routes.
         clock: the time of day.
     """
 
     def __init__(
         self,
         routes: Cache[Route],
-        views: RouteViews,
+        route_store: RouteStore,
         assessments: Assessments,
-        leads: Callable[[], bool],
+        is_leader: Callable[[], bool],
         clock: Clock,
     ) -> None:
         self._routes = routes
-        self._views = views
+        self._route_store = route_store
         self._assessments = assessments
-        self._leads = leads
+        self._is_leader = is_leader
         self._clock = clock
 
     def collect(self) -> Iterator[Metric]:
         """The families."""
         families = _Families()
-        if self._leads():
+        if self._is_leader():
             now = self._clock()
             for namespace, name in self._routes:
-                view = self._views.get(RouteKey(str(namespace), name))
+                view = self._route_store.get(RouteKey(str(namespace), name))
                 if view is not None:
                     families.add(view, self._assessments.of(view.route), now)
             families.routes.add_metric((), len(self._routes))
@@ -89,13 +89,13 @@ class _Families:
         """Every family."""
         return self.routes, self.pods, self.weighted_load, self.links, self.workload_load, self.workload_state
 
-    def add(self, view: RouteView, found: Assessment, now: datetime) -> None:
+    def add(self, view: RouteView, assessment: Assessment, now: datetime) -> None:
         """Tell of a route and its pods."""
         key, factor = view.route.key, view.route.spec.load.cpu_factor_percent
         states = dict.fromkeys(_STATES, 0)
         for pod in view.pods.values():
             labels, load = (*key, pod.pod.name), view.fresh_load(pod.key, now)
-            self.links.add_metric(labels, view.links_on(pod.key))
+            self.links.add_metric(labels, view.link_count(pod.key))
             if load is not None:
                 self.weighted_load.add_metric(labels, load.weighted_milli(factor) / MILLI)
             states["ready"] += pod.pod.is_ready
@@ -104,7 +104,7 @@ class _Families:
             states["stale"] += pod.is_routable and load is None
         for state, number in states.items():
             self.pods.add_metric((*key, state), number)
-        if found.load_milli is not None:
-            self.workload_load.add_metric(key, found.load_milli / MILLI)
+        if assessment.load_milli is not None:
+            self.workload_load.add_metric(key, assessment.load_milli / MILLI)
         for each in WorkloadState:
-            self.workload_state.add_metric((*key, each), each is found.state)
+            self.workload_state.add_metric((*key, each), each is assessment.state)

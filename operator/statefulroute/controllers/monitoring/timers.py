@@ -24,17 +24,17 @@ class TimerMeter:
     """One timer's turns, those of all routes together."""
 
     def __init__(
-        self, lag: Histogram, failures: Counter, turn: Callable[[RouteKey], AbstractContextManager[None]]
+        self, lag: Histogram, failures: Counter, span: Callable[[RouteKey], AbstractContextManager[None]]
     ) -> None:
-        self.late = lag.observe
+        self.observe_lag = lag.observe
         """Takes by how many seconds a turn came too late."""
-        self.failed = failures.inc
+        self.count_failure = failures.inc
         """Counts that something that was due could not be read or written."""
-        self.turn = turn
+        self.span = span
         """The context of a turn for a route."""
 
 
-def no_turn(_timer: Timer, _route: RouteKey) -> AbstractContextManager[None]:
+def no_span(_timer: Timer, _route: RouteKey) -> AbstractContextManager[None]:
     """The context of a turn that nobody traces."""
     return nullcontext()
 
@@ -43,10 +43,10 @@ class TimerMetrics:
     """The turns of all timers.
 
     Args:
-        turn: the context of a timer's turn for a route.
+        span: the context of a timer's turn for a route.
     """
 
-    def __init__(self, turn: Callable[[Timer, RouteKey], AbstractContextManager[None]] = no_turn) -> None:
+    def __init__(self, span: Callable[[Timer, RouteKey], AbstractContextManager[None]] = no_span) -> None:
         self._lag = Histogram(
             "statefulroute_timer_lag_seconds",
             "By how long a route's turn came too late; each turn of each route counts.",
@@ -61,7 +61,7 @@ class TimerMetrics:
             registry=None,
         )
         self._meters = {
-            timer: TimerMeter(self._lag.labels(timer), self._failures.labels(timer), partial(turn, timer))
+            timer: TimerMeter(self._lag.labels(timer), self._failures.labels(timer), partial(span, timer))
             for timer in Timer
         }
 

@@ -4,8 +4,8 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from statefulroute.controllers.monitoring.spans import Spans
-from statefulroute.domain.pseudonyms import Pseudonyms
+from statefulroute.controllers.monitoring.trace_hooks import TraceHooks
+from statefulroute.domain.redaction import UidRedactor
 
 _ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 _ENDPOINTS = (_ENDPOINT, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
@@ -13,41 +13,41 @@ _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL
 _PROTOCOL = "http/protobuf"
 
 
-class NotTracingError(Exception):
+class TracingUnavailableError(Exception):
     """Traces are asked for and cannot be made; the sentence says why, and what to do."""
 
 
 @asynccontextmanager
-async def tracing(pseudonyms: Pseudonyms | None) -> AsyncIterator[Spans]:
+async def tracing(uid_redactor: UidRedactor | None) -> AsyncIterator[TraceHooks]:
     """Trace while the context lasts, if the environment says where traces go; its end waits a little for the last.
 
     Args:
-        pseudonyms: what stands for the uids of links; None shows them.
+        uid_redactor: what stands for the uids of links; None shows them.
 
     Raises:
         NotTracingError: traces are asked for and cannot be made.
     """
-    if not _are_asked_for():
-        yield Spans()
+    if not _is_enabled():
+        yield TraceHooks()
         return
     protocol = next(filter(None, map(os.environ.get, _PROTOCOLS)), _PROTOCOL)
     if protocol != _PROTOCOL:
-        raise NotTracingError(
+        raise TracingUnavailableError(
             f"traces cannot be sent by {protocol}: set {_PROTOCOLS[0]}={_PROTOCOL}, and the port to the receiver's for "
             "it, which is mostly 4318"
         )
     try:
-        from statefulroute.controllers.monitoring.traces import exporting  # noqa: PLC0415 - an optional extra
+        from statefulroute.controllers.monitoring.opentelemetry_traces import export_traces  # noqa: PLC0415 - an optional extra
     except ImportError as error:
-        raise NotTracingError(
+        raise TracingUnavailableError(
             f"{_ENDPOINT} is set, and what sends traces is not installed: install statefulroute[operator,tracing], or "
             "unset the variable"
         ) from error
-    async with exporting(pseudonyms) as spans:
+    async with export_traces(uid_redactor) as spans:
         yield spans
 
 
-def _are_asked_for() -> bool:
+def _is_enabled() -> bool:
     """By OpenTelemetry's own variables."""
     environment = os.environ
     is_off = environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"

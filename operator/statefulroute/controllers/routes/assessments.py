@@ -12,7 +12,7 @@ class Assessments:
     """The last assessment of each route; before the first of this process, what the route's status says."""
 
     def __init__(self) -> None:
-        self._found: dict[RouteKey, Assessment] = {}
+        self._assessments: dict[RouteKey, Assessment] = {}
         self._listeners: list[Callable[[RouteKey], None]] = []
 
     def listen(self, listener: Callable[[RouteKey], None]) -> None:
@@ -21,18 +21,18 @@ class Assessments:
 
     def of(self, route: Route) -> Assessment:
         """How busy a service was at last."""
-        if (found := self._found.get(route.key)) is not None:
+        if (found := self._assessments.get(route.key)) is not None:
             return found
         load = route.status.workload_load
         return Assessment(route.status.workload_state, None if load is None else load * MILLI)
 
-    def put(self, route: Route, found: Assessment) -> None:
+    def put(self, route: Route, assessment: Assessment) -> None:
         """Take in an assessment."""
-        before, self._found[route.key] = self.of(route), found
-        if before != found:
+        before, self._assessments[route.key] = self.of(route), assessment
+        if before != assessment:
             for listener in self._listeners:
                 listener(route.key)
 
     def forget(self, route: RouteKey) -> None:
         """The route is gone."""
-        self._found.pop(route, None)
+        self._assessments.pop(route, None)

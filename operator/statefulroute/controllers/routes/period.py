@@ -11,25 +11,25 @@ class Period:
 
     Args:
         clock: monotonic seconds.
-        spread: a random number from 0 to 1.
+        jitter: a random number from 0 to 1.
     """
 
-    def __init__(self, clock: Callable[[], float], spread: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], jitter: Callable[[], float]) -> None:
         self._clock = clock
-        self._part = 1.0 - spread()
+        self._part = 1.0 - jitter()
         """The part of the period that passes until the second turn."""
-        self._begun: float | None = None
+        self._started: float | None = None
         self._turns = 0
-        self._awaited: float | None = None
+        self._awaited_length: float | None = None
         """The length of the period whose end was awaited when somebody asked last."""
 
     def due_in(self, seconds: float) -> float:
         """How many seconds until the next turn, 0 when it has come, if the period has so many seconds."""
         if due_in := max(0.0, self._due(seconds) - self._clock()):
-            self._awaited = seconds
+            self._awaited_length = seconds
         return due_in
 
-    def begin(self, seconds: float) -> float:
+    def start(self, seconds: float) -> float:
         """Take the turn that is due.
 
         Returns:
@@ -37,11 +37,11 @@ class Period:
         """
         now, due = self._clock(), self._due(seconds)
         # From when it was due, and not from when it was taken: small delays do not add up.
-        self._begun = due if now - due < seconds else now
+        self._started = due if now - due < seconds else now
         self._turns += 1
-        return now - due if self._awaited == seconds else 0.0
+        return now - due if self._awaited_length == seconds else 0.0
 
     def _due(self, seconds: float) -> float:
-        if self._begun is None:
+        if self._started is None:
             return self._clock()
-        return self._begun + seconds * (self._part if self._turns == 1 else 1.0)
+        return self._started + seconds * (self._part if self._turns == 1 else 1.0)

@@ -15,8 +15,8 @@ import structlog
 from aiohttp.base_protocol import BaseProtocol
 
 from statefulroute.api.group import STATEFUL_ROUTE
-from statefulroute.cluster.exchange import Observer
-from statefulroute.cluster.server import Connection
+from statefulroute.cluster.api_server import Connection
+from statefulroute.cluster.request_metrics import RequestObserver
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +27,7 @@ _TOO_OLD = b'{"type":"ERROR","object":{"kind":"Status","code":410}}\n'
 
 
 def login_with(
-    connection: Connection, connections: int, observe: Observer
+    connection: Connection, connections: int, observe: RequestObserver
 ) -> Callable[..., Awaitable[kopf.AiohttpSession]]:
     """The handler by which kopf gets its session.
 
@@ -39,7 +39,7 @@ def login_with(
 
     async def login(**_: Any) -> kopf.AiohttpSession:  # noqa: ANN401 - kopf's own
         return kopf.AiohttpSession(
-            aiohttp_session=connection.session(connections, observe, list_anew),
+            aiohttp_session=connection.session(connections, observe, relist_after_error),
             server=connection.server,
             default_namespace=None,
         )
@@ -47,7 +47,9 @@ def login_with(
     return login
 
 
-async def list_anew(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+async def relist_after_error(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
     """Turn an error that answers a list or a watch of routes into one after which kopf lists anew.
 
     Raises:

@@ -10,16 +10,16 @@ import structlog
 from statefulroute.cluster.clock import Clock
 from statefulroute.cluster.errors import ClusterError
 from statefulroute.cluster.events import EventRecorder
-from statefulroute.cluster.mirror import Mirror
+from statefulroute.cluster.informers import Informers
 from statefulroute.controllers.monitoring.timers import TimerMeter
 from statefulroute.controllers.routes.assessments import Assessments
 from statefulroute.controllers.routes.period import Period
 from statefulroute.controllers.routes.state import StateTimer
-from statefulroute.controllers.views import RouteViews
+from statefulroute.controllers.state_store import RouteStore
 from statefulroute.domain import events
+from statefulroute.domain.annotations import is_annotator, workload_annotations
 from statefulroute.domain.assessment import assess
 from statefulroute.domain.keys import RouteKey
-from statefulroute.domain.notes import notes_for_workload, workload_notes
 from statefulroute.domain.route import RouteView
 
 log = structlog.get_logger(__name__)
@@ -35,8 +35,8 @@ class WorkloadTimer:
     """Assesses services, notes it on their workloads, and tells of a change.
 
     Args:
-        mirror: the caches.
-        views: the routes as decisions see them.
+        informers: the caches.
+        route_store: the routes as decisions see them.
         state: the state timer: nothing is assessed before it has read a route's loads.
         assessments: where the assessments go.
         recorder: writes events.
@@ -46,16 +46,16 @@ class WorkloadTimer:
 
     def __init__(  # noqa: PLR0913, PLR0917 - what an assessment is made of
         self,
-        mirror: Mirror,
-        views: RouteViews,
+        informers: Informers,
+        route_store: RouteStore,
         state: StateTimer,
         assessments: Assessments,
         recorder: EventRecorder,
         meter: TimerMeter,
         clock: Clock,
     ) -> None:
-        self._mirror = mirror
-        self._views = views
+        self._informers = informers
+        self._route_store = route_store
         self._state = state
         self._assessments = assessments
         self._recorder = recorder
@@ -65,22 +65,22 @@ class WorkloadTimer:
     async def run(self, key: RouteKey, stopped: kopf.DaemonStopped) -> None:
         """Assess one service until stopped."""
         period, wake = Period(time.monotonic, random.random), asyncio.Event()
-        unwatch = self._views.watch(key, wake.set)
+        unwatch = self._route_store.watch(key, wake.set)
         end = asyncio.ensure_future(stopped.wait())
         assessed: int | None = None
         try:
             while not stopped:
                 wake.clear()
-                pause, view = _AGAIN_SECONDS, self._views.get(key)
-                if view is None or view.route.deleting or not self._state.has_read(key):
+                pause, view = _AGAIN_SECONDS, self._route_store.get(key)
+                if view is None or view.route.is_deleting or not self._state.has_polled(key):
                     pause = _NOT_YET_SECONDS
                 else:
                     seconds = view.route.spec.workload_period_seconds
                     if not period.due_in(seconds):
-                        self._meter.late(period.begin(seconds))
+                        self._meter.observe_lag(period.start(seconds))
                         assessed = None
                     if assessed != view.route.generation:
-                        with self._meter.turn(key):
+                        with self._meter.span(key):
                             assessed = view.route.generation if await self._assess(view) else None
                     if assessed is not None:
                         pause = period.due_in(seconds)
@@ -96,16 +96,16 @@ class WorkloadTimer:
         route, now = view.route, self._clock()
         found, before = assess(view, now), self._assessments.of(view.route)
         self._assessments.put(route, found)
-        self._recorder.record(events.workload_changed(route, before.state, found), route.uid)
-        beside = self._mirror.routes.cache.in_group(route.group).values()
-        if view.workload is None or not notes_for_workload(route, beside):
+        self._recorder.record(events.workload_state_event(route, before.state, found), route.uid)
+        beside = self._informers.routes.cache.in_partition(route.namespace).values()
+        if view.workload is None or not is_annotator(route, beside):
             return True
         try:
-            notes = workload_notes(found, await self._mirror.workloads.notes(route, view.workload), now)
+            notes = workload_annotations(found, await self._informers.workloads.annotations(route, view.workload), now)
             if notes:
-                await self._mirror.workloads.note(route, notes)
+                await self._informers.workloads.annotate(route, notes)
         except ClusterError as error:
-            self._meter.failed()
+            self._meter.count_failure()
             log.warning("a note on a workload was not written: trying again", route=route.key, error=str(error))
             return False
         return True

@@ -11,7 +11,7 @@ from statefulroute.domain.keys import RouteKey
 ROUTE_PATH = "/v1/namespaces/{namespace}/routes/{route}"
 
 
-class Resource(Enum):
+class PathKind(Enum):
     """A kind of thing that can be asked for."""
 
     LINK = auto()
@@ -19,22 +19,22 @@ class Resource(Enum):
     """Many links at once."""
     MOVES = auto()
     ROUTE = auto()
-    GATEWAY = auto()
+    EXT_AUTHZ = auto()
     """Where a gateway's request goes, whatever its path."""
-    DOCUMENT = auto()
+    OPENAPI = auto()
     """The API itself, in OpenAPI."""
 
 
-class Target(NamedTuple):
+class RequestPath(NamedTuple):
     """What a path names.
 
     Attributes:
-        resource: what kind of thing.
+        kind: what kind of thing.
         route: the service; empty where there is none.
         quoted_uid: the user, as the path has it; empty where there is none.
     """
 
-    resource: Resource
+    kind: PathKind
     route: RouteKey = RouteKey("", "")
     quoted_uid: str = ""
 
@@ -54,19 +54,19 @@ class Target(NamedTuple):
 
 
 #: What follows the name of a route, and names no uid.
-_OF_A_ROUTE = {(): Resource.ROUTE, ("links:batchGet",): Resource.LINKS, ("moves",): Resource.MOVES}
+_ROUTE_SUBPATHS = {(): PathKind.ROUTE, ("links:batchGet",): PathKind.LINKS, ("moves",): PathKind.MOVES}
 
 
-def target_of(path: str) -> Target | None:
+def parse_path(path: str) -> RequestPath | None:
     """What a path names, as it was sent; None is nothing."""
     sent = path.split("/", 8)
     match [unquote(part) for part in sent] if "%" in path else sent:
         case "", "v1", "namespaces", namespace, "routes", route, "links", uid if uid:
-            return Target(Resource.LINK, RouteKey(namespace, route), sent[7])
-        case "", "v1", "namespaces", namespace, "routes", route, *rest if tuple(rest) in _OF_A_ROUTE:
-            return Target(_OF_A_ROUTE[tuple(rest)], RouteKey(namespace, route))
+            return RequestPath(PathKind.LINK, RouteKey(namespace, route), sent[7])
+        case "", "v1", "namespaces", namespace, "routes", route, *rest if tuple(rest) in _ROUTE_SUBPATHS:
+            return RequestPath(_ROUTE_SUBPATHS[tuple(rest)], RouteKey(namespace, route))
         case "", "authorize", namespace, route, *_:
-            return Target(Resource.GATEWAY, RouteKey(namespace, route))
+            return RequestPath(PathKind.EXT_AUTHZ, RouteKey(namespace, route))
         case "", "openapi.json":
-            return Target(Resource.DOCUMENT)
+            return RequestPath(PathKind.OPENAPI)
     return None

@@ -7,9 +7,9 @@ from aiohttp import web
 
 from statefulroute.driver.events import Event, EventsLost, LinkChanged, Subscription
 from statefulroute.resolver.answers import LossAnswer, MoveAnswer
-from statefulroute.resolver.directory import Directory
-from statefulroute.resolver.http.paths import Target
-from statefulroute.resolver.moves import Moves
+from statefulroute.resolver.cache import ResolverCache
+from statefulroute.resolver.http.paths import RequestPath
+from statefulroute.resolver.move_broadcaster import MoveBroadcaster
 
 #: Proxies take a connection for dead on which nothing comes.
 _HEARTBEAT_SECONDS = 15.0
@@ -21,26 +21,26 @@ _HEADERS = {
 }
 
 
-class Streams:
+class MoveStreams:
     """Answers with streams of events.
 
     Args:
-        directory: what is known.
+        cache: what is known.
         moves: tells of moves.
     """
 
-    def __init__(self, directory: Directory, moves: Moves) -> None:
-        self._directory = directory
+    def __init__(self, cache: ResolverCache, moves: MoveBroadcaster) -> None:
+        self._cache = cache
         self._moves = moves
 
     def end(self) -> None:
         """End all streams; one that begins later ends at once."""
         self._moves.end()
 
-    async def get_moves(self, request: web.BaseRequest, target: Target) -> web.StreamResponse:
+    async def get_moves(self, request: web.BaseRequest, target: RequestPath) -> web.StreamResponse:
         """Every move in a service from now on, until the caller or the resolver ends it."""
-        self._directory.route(target.route)
-        with self._moves.listening(target.route) as moves:
+        self._cache.route(target.route)
+        with self._moves.subscribe(target.route) as moves:
             response = web.StreamResponse(headers=_HEADERS)
             event = asyncio.create_task(_next(moves))
             try:
@@ -54,7 +54,7 @@ class Streams:
                     told = event.result()
                     if told is None:
                         return response
-                    await response.write(_told(told))
+                    await response.write(_encode_event(told))
                     event = asyncio.create_task(_next(moves))
             except ConnectionResetError:  # the caller has gone
                 return response
@@ -66,7 +66,7 @@ async def _next(moves: Subscription) -> Event | None:
     return await anext(moves, None)
 
 
-def _told(event: Event) -> bytes:
+def _encode_event(event: Event) -> bytes:
     match event:
         case LinkChanged(_, uid, before, after):
             name, data = b"moved", msgspec.json.encode(MoveAnswer(uid, before, after))

@@ -1,0 +1,224 @@
+"""An operator or a resolver among links that a simulated API server holds, in a process of its own.
+
+    python -m measuring.simulation operator|temporary|resolver|heap LINKS PODS
+
+It prints figures as JSON. CPU time is what the process has used without that of the simulated API server.
+"""
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any, cast
+
+from measuring.heap import KINDS, measure_heap
+from measuring.processes import Usage
+from measuring.simulated_server import NAMESPACE, ROUTE, SimulatedServer, utc
+from statefulroute.cli.logs import LogFormat, LogLevel, set_up_logging
+from statefulroute.controllers.assembly import Components, assemble
+from statefulroute.controllers.monitoring.trace_hooks import TraceHooks
+from statefulroute.controllers.settings import Settings
+from statefulroute.domain.keys import RouteKey
+from statefulroute.driver.link_cache import MAX_LINKS
+from statefulroute.monitoring.bind_address import BindAddress
+from statefulroute.resolver import assembly as resolver_assembly
+from statefulroute.resolver.settings import Settings as ResolverSettings
+
+KEY = RouteKey(NAMESPACE, ROUTE)
+READ, JUDGED, START = "CPU s to read all", "CPU s to judge all", "CPU s of the whole start"
+WROTE, PEAK, LISTED = "writes at the start", "MiB at the peak", "listed bytes a link"
+BIND, CHOOSE, RENEW, REMOVE = "CPU ms to bind", "CPU ms to choose", "CPU ms a renewal", "CPU ms a removal"
+EDIT, STALL, LOOKUPS = "CPU s after an edit of the route", "s of the longest stall", "look-ups a CPU second"
+PEAK_TEMPORARY, PEAK_RESOLVER = "MiB at the peak, temporary links", "MiB at the peak, resolver"
+READ_RESOLVER = "CPU s to read all, resolver"
+
+_SAMPLES, _LOOKUPS = 2000, 200_000
+_POLL_SECONDS = 0.002
+_EXPIRY_LEAD_SECONDS = 86_400.0
+
+
+class Meter:
+    """The CPU time of this process without the simulated API server's, and how long the event loop stood still."""
+
+    def __init__(self, server: SimulatedServer) -> None:
+        self._server = server
+        self._own = Usage(os.getpid())
+        self.stall = 0.0
+
+    def cpu_seconds(self) -> float:
+        """CPU seconds until now."""
+        return time.process_time() - self._server.cpu_seconds
+
+    def peak_mebibytes(self) -> float:
+        """MiB of memory."""
+        return self._own.mebibytes[1]
+
+    async def watch(self) -> None:
+        """Note the most CPU time that was used while nobody else had a turn, the simulation's own left out."""
+        while True:
+            before = self.cpu_seconds()
+            await asyncio.sleep(0)
+            self.stall = max(self.stall, self.cpu_seconds() - before)
+            await asyncio.sleep(0)
+
+
+async def _wait_until(holds: Callable[[], bool]) -> None:
+    while not holds():  # noqa: ASYNC110 - many things are waited for, and few have an event
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+class SimulatedOperator:
+    """An operator's parts at work in this process, as its assembly makes them."""
+
+    def __init__(self, server: SimulatedServer) -> None:
+        self.server, self.meter = server, Meter(server)
+        lead: Any = SimpleNamespace(leads=True)
+        self.parts: Components = assemble(Settings(), lead, cast("Any", server), cast("Any", None), TraceHooks())
+        self.links = self.parts.informers.links.cache
+
+    async def wait_idle(self) -> None:
+        """Wait until there is nothing left to do."""
+        await asyncio.sleep(5 * _POLL_SECONDS)
+        await _wait_until(lambda: not self.parts.links.backlog().depth)
+
+    @asynccontextmanager
+    async def started(self) -> AsyncIterator[dict[str, float]]:
+        """From the start until all was judged; gives the figures of that."""
+        before, end = self.meter.cpu_seconds(), asyncio.Event()
+        looking = asyncio.create_task(self.meter.watch())
+        async with self.parts.informers.run():
+            await self.parts.informers.wait_synced()
+            read = self.meter.cpu_seconds()
+            self.parts.links.start()
+            serving = asyncio.create_task(self.parts.links.run_route(KEY, end.wait))
+            expiring = asyncio.create_task(self.parts.expiry.run())
+            await self.wait_idle()
+            judged = self.meter.cpu_seconds()
+            yield {
+                READ: read - before,
+                JUDGED: judged - read,
+                START: judged,
+                WROTE: self.server.writes,
+                PEAK: self.meter.peak_mebibytes(),
+            }
+            end.set()
+            await serving
+            expiring.cancel()
+        looking.cancel()
+
+    async def for_each(self, numbers: Iterable[int], make: Callable[[int], None]) -> float:
+        """Have something happen to each of some links, a few at a time; gives the CPU ms of one until all is done."""
+        before, made = self.meter.cpu_seconds(), 0
+        for made, number in enumerate(numbers, start=1):
+            make(number)
+            if made % 16 == 0:
+                await asyncio.sleep(0)
+        await self.wait_idle()
+        return (self.meter.cpu_seconds() - before) * 1000 / made
+
+
+async def operator(links: int, pods: int) -> Mapping[str, float]:
+    """Persistent links: a start, some that come, and an edit of the route after which all are judged anew."""
+    server = SimulatedServer(links, pods)
+    at_work = SimulatedOperator(server)
+    async with at_work.started() as figures:
+        if not links:
+            return figures
+        figures[LISTED] = server.listed_bytes / links
+        named, chosen = range(links, links + _SAMPLES), range(links + _SAMPLES, links + 2 * _SAMPLES)
+        figures[BIND] = await at_work.for_each(named, lambda number: server.create(number, number % pods))
+        figures[CHOOSE] = await at_work.for_each(chosen, lambda number: server.create(number, None))
+        _check_bound(at_work, chosen)
+        before, writes = at_work.meter.cpu_seconds(), server.writes
+        server.edit_route({"port": 7777, "tags": ["lobby"]})
+        await at_work.wait_idle()
+        figures[EDIT] = at_work.meter.cpu_seconds() - before
+        if server.writes != writes:
+            raise SystemExit(f"an edit that changes no decision has caused {server.writes - writes} writes")
+        figures[STALL] = at_work.meter.stall
+    return figures
+
+
+def _check_bound(at_work: SimulatedOperator, numbers: range) -> None:
+    """That these links are bound."""
+    for number in numbers:
+        link = at_work.links.get(KEY, f"{ROUTE}.user-{number}")
+        if link is None or link.status is None or link.status.pod is None:
+            raise SystemExit(f"user-{number} was not bound")
+
+
+async def temporary(links: int, pods: int) -> Mapping[str, float]:
+    """Temporary links: a start, renewals, and removals of those whose time is over."""
+    server = SimulatedServer(links, pods, expire_from=utc(time.time() + _EXPIRY_LEAD_SECONDS))
+    at_work = SimulatedOperator(server)
+    async with at_work.started() as started:
+        figures = {PEAK_TEMPORARY: started[PEAK]}
+        tries = range(min(_SAMPLES, links // 2))
+        now = utc(time.time())
+        figures[RENEW] = await at_work.for_each(tries, lambda number: server.renew(number, now))
+        ended = utc(time.time()) - timedelta(days=1)
+        before = len(at_work.links)
+        figures[REMOVE] = await at_work.for_each(tries, lambda number: server.renew(number, ended))
+        if before - len(at_work.links) != len(tries):
+            raise SystemExit(f"{len(tries)} links were to be removed, and {before - len(at_work.links)} were")
+    return figures
+
+
+async def resolver(links: int, pods: int) -> Mapping[str, float]:
+    """A resolver's directory: reading all, and looking users up."""
+    server = SimulatedServer(links, pods)
+    meter = Meter(server)
+    parts = resolver_assembly.assemble(ResolverSettings(http_address=BindAddress("127.0.0.1", 0)), cast("Any", server))
+    directory, before = parts.cache, meter.cpu_seconds()
+    async with directory.run():
+        await directory.wait_synced()
+        figures = {READ_RESOLVER: meter.cpu_seconds() - before, PEAK_RESOLVER: meter.peak_mebibytes()}
+        begun = time.process_time()
+        for turn in range(_LOOKUPS):
+            link = directory.link(KEY, f"user-{turn * 7919 % links}")
+            if link is None:
+                raise SystemExit("a link was not found")
+            directory.address(link)
+        figures[LOOKUPS] = _LOOKUPS / (time.process_time() - begun)
+    return figures
+
+
+async def heap(links: int, pods: int) -> Mapping[str, float]:
+    """The bytes of Python's heap that each kind of process takes for a link."""
+    found: dict[str, float] = {}
+    for kind in KINDS:
+        if kind == "driver" and links > MAX_LINKS:
+            continue  # it holds none then, and asks
+        (_, empty), (count, full) = [
+            await measure_heap(kind, cast("Any", SimulatedServer(size, pods))) for size in (0, links)
+        ]
+        found[f"bytes a link, {kind}"] = (full - empty) / count
+    return found
+
+
+ROLES: dict[str, Callable[[int, int], Awaitable[Mapping[str, float]]]] = {
+    "operator": operator,
+    "temporary": temporary,
+    "resolver": resolver,
+    "heap": heap,
+}
+
+
+def main() -> None:
+    """Measure, and print the figures."""
+    role, links, pods = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    set_up_logging(LogLevel.INFO, LogFormat.JSON)  # as the processes do that are simulated
+
+    async def measure() -> Mapping[str, float]:
+        return await ROLES[role](links, pods)
+
+    sys.stdout.write(json.dumps(asyncio.run(measure())) + "\n")
+
+
+if __name__ == "__main__":
+    main()

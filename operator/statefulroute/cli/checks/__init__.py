@@ -1,0 +1,1 @@
+"""What `check` examines: the installation and the state of routes and links."""

@@ -1,0 +1,1 @@
+"""How commands write: tables, objects, progress and messages."""

@@ -1,0 +1,324 @@
+"""The needed fields of each kind as they come over the wire, and the values that are made of them.
+
+Only these fields are decoded: a PodLink's other fields, and nine tenths of a Pod, are skipped unread.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+from pydantic import ValidationError
+
+from statefulroute.api.annotations import (
+    POD_DELETION_COST,
+    ROUTING_STATE,
+    WEIGHTED_LOAD,
+    WORKLOAD_LOAD,
+    WORKLOAD_STATE,
+)
+from statefulroute.api.group import API_VERSION, POD_LINK, STATEFUL_ROUTE
+from statefulroute.api.statefulroute import StatefulRouteSpec, StatefulRouteStatus
+from statefulroute.api.vocabulary import LinkPhase, LinkReason, RoutingState
+from statefulroute.cluster.resource_type import ResourceType
+from statefulroute.domain.keys import RouteKey
+from statefulroute.domain.link import Link, LinkStatus, expire_time, find_violation
+from statefulroute.domain.load import parse_load_report
+from statefulroute.domain.pod import Endpoint, Node, Owner, Pod, PodAnnotations, ordinal, service_state
+from statefulroute.domain.route import Route, Workload, WorkloadAnnotations
+from statefulroute.domain.times import parse_time
+
+
+class _CamelStruct(msgspec.Struct, rename="camel", gc=False):
+    """JSON's camelCase for Python's snake_case."""
+
+
+class _OwnerReference(_CamelStruct):
+    kind: str = ""
+    name: str = ""
+    uid: str = ""
+    controller: bool | None = None
+
+
+class _Metadata(_CamelStruct, kw_only=True):
+    name: str
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str
+    generation: int = 0
+    creation_timestamp: datetime
+    deletion_timestamp: str | None = None
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    owner_references: list[_OwnerReference] | None = None
+
+
+class _Condition(_CamelStruct):
+    type: str = ""
+    status: str = ""
+    reason: str = ""
+    message: str = ""
+    last_transition_time: str | None = None
+    """Null on pods whose conditions were written by another than the kubelet."""
+
+
+class _LinkMetadata(_CamelStruct, kw_only=True):
+    name: str
+    namespace: str
+    resource_version: str
+    generation: int = 0
+    creation_timestamp: datetime
+    deletion_timestamp: str | None = None
+
+
+class _LinkSpec(_CamelStruct, kw_only=True):
+    route_name: str
+    uid: str = ""
+    namespace: str | None = None
+    pod_index: int | None = None
+    pod_name: str | None = None
+    ttl_seconds: int | None = None
+    renew_time: str | None = None
+
+
+class _LinkStatus(_CamelStruct):
+    phase: str = ""
+    pod_index: int | None = None
+    pod_name: str | None = None
+    host: str | None = None
+    expire_time: str | None = None
+    observed_generation: int = 0
+    conditions: list[_Condition] | None = None
+
+
+class _Link(_CamelStruct, kw_only=True):
+    metadata: _LinkMetadata
+    spec: _LinkSpec
+    status: _LinkStatus | None = None
+
+
+_route_key = lru_cache(maxsize=4096)(RouteKey)
+"""One key a route, shared by its links."""
+
+
+@lru_cache(maxsize=65_536)
+def _link_status(  # noqa: PLR0913, PLR0917 - the fields of a status
+    phase: str, reason: str, message: str, pod_index: int | None, pod_name: str | None, host: str | None
+) -> LinkStatus | None:
+    """One value for all links whose status says the same; None for the words of another version."""
+    try:
+        return LinkStatus(LinkPhase(phase), LinkReason(reason), message, pod_index, pod_name, host)
+    except ValueError:
+        return None
+
+
+def _condition(kind: str, conditions: list[_Condition] | None) -> _Condition | None:
+    return next((each for each in conditions or () if each.type == kind), None)
+
+
+def _make_link(link: _Link) -> Link:
+    metadata, spec, status = link.metadata, link.spec, link.status or _LinkStatus()
+    ready = _condition("Ready", status.conditions) or _Condition()
+    foreign = spec.namespace if spec.namespace not in (None, metadata.namespace) else None
+    return Link(
+        route=_route_key(metadata.namespace, spec.route_name),
+        name=metadata.name,
+        resource_version=int(metadata.resource_version),
+        generation=metadata.generation,
+        pod=spec.pod_name if spec.pod_index is None else spec.pod_index,
+        foreign_namespace=foreign,
+        ttl_seconds=spec.ttl_seconds,
+        creation_timestamp=int(metadata.creation_timestamp.timestamp()),
+        expire_time=expire_time(metadata.creation_timestamp, parse_time(spec.renew_time), spec.ttl_seconds),
+        is_deleting=metadata.deletion_timestamp is not None,
+        violation=find_violation(
+            metadata.name,
+            spec.route_name,
+            spec.uid,
+            spec.pod_index,
+            spec.pod_name,
+            spec.ttl_seconds,
+            spec.renew_time,
+        ),
+        status=_link_status(status.phase, ready.reason, ready.message, status.pod_index, status.pod_name, status.host),
+        observed_generation=status.observed_generation,
+        status_expire_time=parse_time(status.expire_time),
+        transition_time=parse_time(ready.last_transition_time),
+    )
+
+
+class _PodStatus(_CamelStruct):
+    phase: str = ""
+    pod_ip: str = msgspec.field(name="podIP", default="")
+    conditions: list[_Condition] | None = None
+
+
+class _PodSpec(_CamelStruct):
+    node_name: str = ""
+
+
+class _Pod(_CamelStruct, kw_only=True):
+    metadata: _Metadata
+    spec: _PodSpec = msgspec.field(default_factory=_PodSpec)
+    status: _PodStatus = msgspec.field(default_factory=_PodStatus)
+
+
+_EMPTY: Mapping[str, str] = MappingProxyType({})
+_NO_ANNOTATIONS = PodAnnotations()
+
+
+def _routing_state(annotations: Mapping[str, str]) -> RoutingState:
+    """What a pod says of itself; a word that is none counts as not said."""
+    try:
+        return RoutingState(annotations.get(ROUTING_STATE, RoutingState.UNKNOWN))
+    except ValueError:
+        return RoutingState.UNKNOWN
+
+
+def _make_pod(pod: _Pod) -> Pod:
+    metadata, annotations = pod.metadata, pod.metadata.annotations or _EMPTY
+    controller = next((each for each in metadata.owner_references or () if each.controller), None)
+    condition = _condition("Ready", pod.status.conditions)
+    is_ready = pod.status.phase == "Running" and condition is not None and condition.status == "True"
+    return Pod(
+        namespace=metadata.namespace,
+        name=metadata.name,
+        uid=metadata.uid,
+        resource_version=int(metadata.resource_version),
+        service_state=service_state(
+            phase=pod.status.phase, is_ready=is_ready, is_terminating=metadata.deletion_timestamp is not None
+        ),
+        is_ready=is_ready,
+        reported_routing_state=_routing_state(annotations),
+        index=ordinal(metadata.name),
+        owner=Owner(controller.kind, controller.name, controller.uid) if controller else None,
+        labels=metadata.labels or _EMPTY,
+        node_name=pod.spec.node_name,
+        ip=pod.status.pod_ip,
+        load_report=parse_load_report(annotations),
+        annotations=_parse_pod_annotations(annotations),
+    )
+
+
+def _parse_pod_annotations(annotations: Mapping[str, str]) -> PodAnnotations:
+    weighted_load, deletion_cost = annotations.get(WEIGHTED_LOAD), annotations.get(POD_DELETION_COST)
+    if weighted_load is None and deletion_cost is None:
+        return _NO_ANNOTATIONS
+    return PodAnnotations(weighted_load, deletion_cost)
+
+
+class _Port(_CamelStruct):
+    name: str = ""
+    container_port: int = 0
+
+
+class _Container(_CamelStruct):
+    ports: list[_Port] | None = None
+
+
+class _EndpointSpec(_CamelStruct):
+    containers: list[_Container] | None = None
+
+
+class _Endpoint(_CamelStruct, kw_only=True):
+    metadata: _Metadata
+    spec: _EndpointSpec = msgspec.field(default_factory=_EndpointSpec)
+    status: _PodStatus = msgspec.field(default_factory=_PodStatus)
+
+
+def _make_endpoint(pod: _Endpoint) -> Endpoint:
+    condition = _condition("Ready", pod.status.conditions)
+    ports = (port for container in pod.spec.containers or () for port in container.ports or ())
+    return Endpoint(
+        namespace=pod.metadata.namespace,
+        name=pod.metadata.name,
+        resource_version=int(pod.metadata.resource_version),
+        ip=pod.status.pod_ip,
+        is_ready=pod.status.phase == "Running" and condition is not None and condition.status == "True",
+        ports={port.name: port.container_port for port in ports if port.name},
+    )
+
+
+class _NodeStatus(_CamelStruct):
+    conditions: list[_Condition] | None = None
+
+
+class _Node(_CamelStruct, kw_only=True):
+    metadata: _Metadata
+    status: _NodeStatus = msgspec.field(default_factory=_NodeStatus)
+
+
+def _make_node(node: _Node) -> Node:
+    ready = _condition("Ready", node.status.conditions)
+    return Node(
+        name=node.metadata.name,
+        resource_version=int(node.metadata.resource_version),
+        is_ready=ready is not None and ready.status == "True",
+    )
+
+
+class _Ordinals(_CamelStruct):
+    start: int = 0
+
+
+class _StatefulSetSpec(_CamelStruct):
+    replicas: int = 1
+    ordinals: _Ordinals | None = None
+    service_name: str = ""
+
+
+class _StatefulSet(_CamelStruct, kw_only=True):
+    metadata: _Metadata
+    spec: _StatefulSetSpec
+
+
+def _make_workload(stateful_set: _StatefulSet) -> Workload:
+    return Workload(
+        namespace=stateful_set.metadata.namespace,
+        name=stateful_set.metadata.name,
+        resource_version=int(stateful_set.metadata.resource_version),
+        uid=stateful_set.metadata.uid,
+        replicas=stateful_set.spec.replicas,
+        first_index=stateful_set.spec.ordinals.start if stateful_set.spec.ordinals else 0,
+        service_name=stateful_set.spec.service_name,
+        annotations=parse_workload_annotations(stateful_set.metadata.annotations or _EMPTY),
+    )
+
+
+def parse_workload_annotations(annotations: Mapping[str, str]) -> WorkloadAnnotations:
+    """What the operator has noted on a workload."""
+    return WorkloadAnnotations(annotations.get(WORKLOAD_STATE), annotations.get(WORKLOAD_LOAD))
+
+
+class _Route(_CamelStruct, kw_only=True):
+    metadata: _Metadata
+    spec: dict[str, Any] = msgspec.field(default_factory=dict)
+    status: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+def _make_route(route: _Route) -> Route:
+    metadata = route.metadata
+    try:
+        status = StatefulRouteStatus.model_validate(route.status)
+    except ValidationError:  # another version's words: the next status replaces them
+        status = StatefulRouteStatus()
+    return Route(
+        namespace=metadata.namespace,
+        name=metadata.name,
+        uid=metadata.uid,
+        resource_version=int(metadata.resource_version),
+        generation=metadata.generation,
+        spec=StatefulRouteSpec.model_validate(route.spec),
+        status=status,
+        is_deleting=metadata.deletion_timestamp is not None,
+    )
+
+
+NODES = ResourceType("/api/v1/nodes", _Node, _make_node)
+ENDPOINTS = ResourceType("/api/v1/pods", _Endpoint, _make_endpoint)
+PODS = ResourceType("/api/v1/pods", _Pod, _make_pod)
+STATEFUL_SETS = ResourceType("/apis/apps/v1/statefulsets", _StatefulSet, _make_workload)
+LINKS = ResourceType(f"/apis/{API_VERSION}/{POD_LINK.plural}", _Link, _make_link)
+ROUTES = ResourceType(f"/apis/{API_VERSION}/{STATEFUL_ROUTE.plural}", _Route, _make_route)

@@ -1,0 +1,91 @@
+"""What the operator notes on pods and workloads, and when a note is worth a write."""
+
+import re
+from collections.abc import Iterable
+from datetime import datetime
+
+from statefulroute.api.annotations import (
+    POD_DELETION_COST,
+    WEIGHTED_LOAD,
+    WORKLOAD_LOAD,
+    WORKLOAD_STATE,
+    WORKLOAD_TIME,
+)
+from statefulroute.api.limits import INT32_MAX
+from statefulroute.domain.assessment import Assessment
+from statefulroute.domain.load import MILLI, has_changed_significantly
+from statefulroute.domain.pod import PodAnnotations
+from statefulroute.domain.route import PodView, Route, RouteView, WorkloadAnnotations
+from statefulroute.domain.times import format_rfc3339
+
+#: What is noted on a pod, and on a workload: all of it goes when the route goes.
+POD_ANNOTATIONS = (WEIGHTED_LOAD, POD_DELETION_COST)
+WORKLOAD_ANNOTATIONS = (WORKLOAD_STATE, WORKLOAD_LOAD, WORKLOAD_TIME)
+
+_DECIMAL = re.compile(r"[0-9]{1,10}(\.[0-9]{1,3})?")
+
+
+def is_annotator(route: Route, others: Iterable[Route]) -> bool:
+    """Whether a route is the one that notes on its pods and its workload: of several with one workload, the first.
+
+    Args:
+        route: the route.
+        others: the routes of its namespace.
+    """
+    return not any(
+        other.name < route.name and not other.is_deleting and other.workload_key == route.workload_key
+        for other in others
+    )
+
+
+def pod_annotations(view: RouteView, pod: PodView, current: PodAnnotations, now: datetime) -> dict[str, str]:
+    """The annotations to write on a pod; empty when none has moved by a tenth or more.
+
+    The weighted load is noted while it is fresh. The cost of a deletion is the number of users that it would move.
+
+    Args:
+        view: the route.
+        pod: one of its pods.
+        current: what stands on the pod now.
+        now: the time of day.
+    """
+    notes: dict[str, str] = {}
+    if (load := view.fresh_load(pod.key, now)) is not None:
+        weighted = load.weighted_milli(view.route.spec.load.cpu_factor_percent)
+        if has_changed_significantly(_parse_milli(current.weighted_load), weighted):
+            notes[WEIGHTED_LOAD] = format_milli(weighted)
+    if view.route.has_deletion_cost:
+        links = min(view.link_count(pod.key), INT32_MAX)
+        if has_changed_significantly(_parse_milli(current.deletion_cost or "0"), links * MILLI):
+            notes[POD_DELETION_COST] = str(links)
+    return notes
+
+
+def workload_annotations(assessment: Assessment, current: WorkloadAnnotations, now: datetime) -> dict[str, str | None]:
+    """The annotations to write on a workload; empty when its state is the same and its load moved by less than a tenth.
+
+    None removes one: nobody can say any more.
+    """
+    load, before = assessment.load_milli, _parse_milli(current.load)
+    is_same_load = load is None if before is None else load is not None and not has_changed_significantly(before, load)
+    if current.state == assessment.state and is_same_load:
+        return {}
+    return {
+        WORKLOAD_STATE: assessment.state,
+        WORKLOAD_LOAD: None if load is None else format_milli(load),
+        WORKLOAD_TIME: format_rfc3339(now.replace(microsecond=0)),
+    }
+
+
+def format_milli(milli: int) -> str:
+    """Thousandths as a decimal number, as short as can be: 3700 is `3.7`."""
+    whole, rest = divmod(milli, MILLI)
+    return f"{whole}.{rest:03}".rstrip("0") if rest else str(whole)
+
+
+def _parse_milli(text: str | None) -> int | None:
+    """What `decimal` has written; None for anything else, for anybody may write an annotation."""
+    if text is None or not _DECIMAL.fullmatch(text):
+        return None
+    whole, _, rest = text.partition(".")
+    return int(whole) * MILLI + int(f"{rest:0<3}")

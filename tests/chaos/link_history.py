@@ -1,0 +1,92 @@
+"""What became of each link, and who was at it, by the record."""
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from chaos.record import Definition, Link, Operation, Record
+
+#: Between a change and its place in the record; the recorder has to begin anew after the store was killed.
+LAG_SECONDS = 5.0
+
+#: A request of a client that has given up may still lie in a socket, or in an API server that is frozen.
+LATE_SECONDS = 60.0
+
+LINKS = "podlinks.statefulroute.io"
+
+#: Whose links have no journal.
+HOSTILE_PREFIX = "hostile-"
+
+_FOREVER = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What was true of a link, from one time to another.
+
+    Attributes:
+        link: the version in force; None where there was none.
+        started: when it was recorded.
+        ended: when what came after it was recorded.
+    """
+
+    link: Link | None
+    started: float
+    ended: float
+
+
+class LinkHistory:
+    """The versions of links, and the operations on them.
+
+    Args:
+        record: has them.
+    """
+
+    def __init__(self, record: Record) -> None:
+        self.versions: dict[str, list[Link]] = defaultdict(list)
+        for link in record.all(Link):
+            self.versions[link.name].append(link)
+        self.operations: dict[str, list[Operation]] = defaultdict(list)
+        for operation in record.all(Operation):
+            self.operations[operation.link].append(operation)
+        self._definitions = [each for each in record.all(Definition) if each.name == LINKS]
+
+    def at(self, name: str, revision: int) -> Link | None:
+        """The version of a link that has this revision."""
+        versions = self.versions.get(name, [])
+        number = bisect_left(versions, revision, key=lambda each: each.revision)
+        found = versions[number] if number < len(versions) else None
+        return found if found is not None and found.revision == revision else None
+
+    def after(self, version: Link) -> Link | None:
+        """What came after a version."""
+        versions = self.versions[version.name]
+        number = bisect_left(versions, version.revision, key=lambda each: each.revision)
+        return versions[number + 1] if number + 1 < len(versions) else None
+
+    def states(self, name: str, started: float, ended: float) -> Iterator[State]:
+        """What may have been true of a link at some moment between two times."""
+        versions = self.versions.get(name, [])
+        begins = [0.0, *(each.at for each in versions)]
+        ends = [*(each.at for each in versions), _FOREVER]
+        for link, since, until in zip([None, *versions], begins, ends, strict=True):
+            if since - LAG_SECONDS <= ended and until >= started:
+                yield State(None if link is None or link.is_gone else link, since, until)
+
+    def operations_during(self, name: str, at: float) -> Sequence[Operation]:
+        """The operations on a link that may have changed it at a time."""
+        return [
+            each
+            for each in self.operations.get(name, ())
+            if each.started - LAG_SECONDS <= at <= each.ended + (LATE_SECONDS if each.error else LAG_SECONDS)
+        ]
+
+    def may_seem_expired(self, link: Link, at: float) -> bool:
+        """Whether somebody may have taken a link for expired at a time, whatever the clock of his machine says."""
+        return link.expires is not None and link.expires <= at + 1
+
+    def is_defined(self, revision: int) -> bool:
+        """Whether the kind of links was there at this revision."""
+        earlier = [each for each in self._definitions if each.revision <= revision]
+        return not earlier or earlier[-1].is_defined

@@ -1,0 +1,128 @@
+"""What the cluster's store holds, as rows of the record."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Self
+
+from chaos.record import Definition, Lease, Link, Node, Pod, Route, Workload
+from failover.pair import LEASE, NAMESPACE
+
+#: An object as it is stored; None where it was deleted.
+Item = Mapping[str, Any] | None
+
+StoredRow = Link | Route | Pod | Node | Workload | Lease | Definition
+
+
+@dataclass(frozen=True, slots=True)
+class StoreKey:
+    """Where an object is in the store, if it is of a kind that counts.
+
+    Attributes:
+        resource: its kind, as the store's keys name it.
+        namespace: its namespace; empty for what is in none.
+        name: its name.
+        shared_namespace: the namespace that the kind's objects are in whatever the services' namespace is.
+    """
+
+    resource: str
+    namespace: str
+    name: str
+
+    @classmethod
+    def parse(cls, key: str) -> Self | None:
+        """What a key stands for; None for what does not count."""
+        for resource, (is_namespaced, _) in _KINDS.items():
+            prefix = f"/registry/{resource}/"
+            if key.startswith(prefix):
+                namespace, _, name = key.removeprefix(prefix).rpartition("/")
+                return cls(resource, namespace, name) if bool(namespace) == is_namespaced else None
+        return None
+
+    @property
+    def shared_namespace(self) -> str:
+        return NAMESPACE if self.resource == "leases" else ""
+
+
+def row_of(key: StoreKey, item: Item, revision: int, at: float) -> StoredRow:
+    """The row for a version of an object, or for its end."""
+    _, make = _KINDS[key.resource]
+    return make(key.name, item, revision, at)
+
+
+def _link(name: str, item: Item, revision: int, at: float) -> Link:
+    if item is None:
+        return Link(at, revision, name, is_gone=True)
+    metadata, spec, status = item["metadata"], item["spec"], item.get("status", {})
+    previous = status.get("previous")
+    return Link(
+        at,
+        revision,
+        name,
+        object=metadata["uid"],
+        key=(spec["routeName"], spec["uid"]),
+        pod=spec.get("podIndex"),
+        status_pod=status.get("podIndex"),
+        phase=status.get("phase", ""),
+        reason=_condition(status, "Ready").get("reason", ""),
+        generation=metadata["generation"],
+        observed=status.get("observedGeneration", 0),
+        previous=(previous.get("podIndex"), previous.get("reason", "")) if previous else None,
+        expires=_expires(metadata, spec),
+    )
+
+
+def _expires(metadata: Mapping[str, Any], spec: Mapping[str, Any]) -> float | None:
+    if spec.get("ttlSeconds") is None:
+        return None
+    begun = spec.get("renewTime") or metadata["creationTimestamp"]
+    return datetime.fromisoformat(begun).timestamp() + float(spec["ttlSeconds"])
+
+
+def _route(name: str, item: Item, revision: int, at: float) -> Route:
+    lost = (item or {}).get("spec", {}).get("onPodLost", {})
+    return Route(at, revision, name, lost.get("action", "Rebind"), float(lost.get("graceSeconds", 30)))
+
+
+def _pod(name: str, item: Item, revision: int, at: float) -> Pod:
+    if item is None:
+        return Pod(at, revision, name, "absent")
+    is_ready = _condition(item.get("status", {}), "Ready").get("status") == "True"
+    is_ending = "deletionTimestamp" in item["metadata"]
+    state = "ready" if is_ready else "ending" if is_ending else "unready"
+    return Pod(at, revision, name, state, item["spec"].get("nodeName", ""))
+
+
+def _node(name: str, item: Item, revision: int, at: float) -> Node:
+    is_ready = _condition((item or {}).get("status", {}), "Ready").get("status") == "True"
+    return Node(at, revision, name, is_ready)
+
+
+def _workload(name: str, item: Item, revision: int, at: float) -> Workload:
+    return Workload(at, revision, name, int(item["spec"]["replicas"]) if item else 0)
+
+
+def _lease(name: str, item: Item, revision: int, at: float) -> Lease:
+    assert name == LEASE, f"there is another Lease: {name}"
+    return Lease(at, revision, (item or {}).get("spec", {}).get("holderIdentity") or "")
+
+
+def _definition(name: str, item: Item, revision: int, at: float) -> Definition:
+    # What is of its kind goes before it does, once its deletion was asked for.
+    return Definition(at, revision, name, is_defined=item is not None and "deletionTimestamp" not in item["metadata"])
+
+
+def _condition(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
+    return next((each for each in status.get("conditions", ()) if each["type"] == kind), {})
+
+
+#: The kinds that count, by what stands for them in keys: whether they are in namespaces, and how a row is made.
+_KINDS: dict[str, tuple[bool, Callable[[str, Item, int, float], StoredRow]]] = {
+    "statefulroute.io/podlinks": (True, _link),
+    "statefulroute.io/statefulroutes": (True, _route),
+    "pods": (True, _pod),
+    "minions": (False, _node),
+    "statefulsets": (True, _workload),
+    "leases": (True, _lease),
+    "apiextensions.k8s.io/customresourcedefinitions": (False, _definition),
+}

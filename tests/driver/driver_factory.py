@@ -1,0 +1,81 @@
+"""The drivers of a service's pods, as their containers would run them."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pykube.objects import Pod
+
+from driver.recording import RecordingLogger
+from statefulroute import Configuration, ServerDriver, ServerParts
+from statefulroute.cluster.client import Client
+from statefulroute.cluster.link_store import LinkStore
+from statefulroute.driver.environment import read_server
+from statefulroute.driver.publishers import AnnotationPublisher
+from statefulroute.driver.routes import RouteCache
+from support.service import Service
+
+#: What a driver writes on its pod.
+REPORT_FIELDS = ("load-state", "waiting-tasks", "routing-state", "report-time")
+
+NO_REPORT: Mapping[str, None] = {f"statefulroute.io/{each}": None for each in REPORT_FIELDS}
+
+#: Longer than any test: what a timer does is not to be mistaken for what an operation does.
+NEVER = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class DriverFactory:
+    """Makes drivers.
+
+    Attributes:
+        client: how they reach the API server.
+        service: the service whose pods they are in.
+        routes: what is known of the services of the namespace.
+    """
+
+    client: Client
+    service: Service
+    routes: RouteCache
+
+    async def make(
+        self, pod: int = 0, *, grace: float = 60.0, logger: RecordingLogger | None = None, **configuration: Any
+    ) -> ServerDriver:
+        """A driver that is not started.
+
+        Args:
+            pod: the index of its pod.
+            grace: how long its pod may take to end; the test's own pods are given one second only.
+            logger: where it logs.
+            configuration: fields of its configuration, other than timers that never run.
+        """
+        name = self.service.pod_name(pod)
+        server = await read_server(self.client, self.service.namespace, name, None)
+        parts = ServerParts(
+            LinkStore(self.client, self.service.namespace),
+            self.routes,
+            AnnotationPublisher(self.client, server),
+            replace(server, termination_grace_seconds=grace),
+        )
+        settings = {"state_period_seconds": NEVER, "workload_period_seconds": NEVER, **configuration}
+        return ServerDriver(
+            self.service.namespace, parts, configuration=Configuration(**settings), logger=logger or RecordingLogger()
+        )
+
+    @asynccontextmanager
+    async def started(self, pod: int = 0, **options: Any) -> AsyncIterator[ServerDriver]:
+        """A driver that runs as long as the context lasts."""
+        driver = await self.make(pod, **options)
+        await driver.start()
+        try:
+            yield driver
+        finally:
+            await driver.close()
+
+    def published(self, pod: int = 0) -> dict[str, str]:
+        """What a pod's annotations say of it, by the ends of their names."""
+        item = self.service.client.get(Pod, self.service.pod_name(pod), self.service.namespace)
+        annotations = item["metadata"].get("annotations", {})
+        names = {f"statefulroute.io/{each}": each for each in REPORT_FIELDS}
+        return {names[name]: value for name, value in annotations.items() if name in names}

@@ -1,0 +1,213 @@
+"""The operator is killed, stopped and restarted while links expire and move; the links are none the worse for it."""
+
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from threading import Barrier
+
+import pytest
+from pykube.exceptions import HTTPError
+
+from localcluster import LocalCluster
+from localcluster.cluster import Part
+from support.independent_client import PodLink
+from support.kubectl import Kubectl
+from support.link_recorder import LinkRecorder
+from support.operator_process import OperatorProcess, OperatorSlot
+from support.service import NOT_READY, SHUT_DOWN, Service
+from support.stillness import stays
+from support.waiting import eventually
+
+pytestmark = pytest.mark.usefixtures("quiet_cluster")
+
+PATIENCE = 60.0
+
+#: Later than any test runs.
+RENEWED = "2100-01-01T00:00:00Z"
+
+
+@pytest.fixture
+def wide_operator(installed: Kubectl, operator_slot: OperatorSlot) -> Iterator[OperatorProcess]:
+    """An operator that writes many links at the same time."""
+    del installed
+    with operator_slot.acquire(None, "--parallel-writes", "64") as process:
+        yield process.start()
+
+
+def test_links_that_expired_while_no_operator_ran_are_deleted_at_its_start(
+    own_operator: OperatorProcess, game: Service
+) -> None:
+    kept = game.link("kept", podIndex=0)
+    names = [*game.link_all((f"guest-{each}" for each in range(5)), podIndex=0, ttlSeconds=600), kept]
+    orphan = Service(game.kubectl, game.client, "nowhere").link("alice", ttlSeconds=600)
+    for name in names:
+        game.await_bound(name)
+    game.await_link(orphan, "Pending", "RouteNotFound")
+    own_operator.stop()
+    for name in (*names[:5], orphan):
+        game.client.patch(PodLink, name, game.namespace, {"spec": {"renewTime": "2026-01-01T00:00:00Z"}})
+    never_seen = game.link("never-seen", podIndex=0, ttlSeconds=1, renewTime="2026-01-01T00:00:00Z")
+    own_operator.start()
+    game.await_deleted(*names[:5], orphan, never_seen)
+    game.await_bound(kept)
+    own_operator.stop()
+    assert own_operator.errors() == []
+
+
+def test_a_renewal_at_the_last_moment_wins_or_is_told_that_it_came_too_late(
+    wide_operator: OperatorProcess, game: Service, cluster: LocalCluster, recorder: LinkRecorder
+) -> None:
+    """The API server holds still while links expire: the operator's deletes and the users' renewals arrive together."""
+    if cluster.provider not in {"builtin", "envtest"}:
+        pytest.skip("this cluster's API server is not ours to hold still")
+    count = game.client.count_requests()
+    met = 0
+    for round_ in range(5):
+        names = game.link_all((f"guest-{round_}-{each}" for each in range(50)), podIndex=1, ttlSeconds=3600)
+        for name in names:
+            game.await_bound(name)
+        outcomes = race(game, cluster.part("apiserver"), names)
+        left = {name for name, has_won in outcomes.items() if has_won}
+        eventually(lambda names=names, left=left: existing(game, names) == left, "who has won stays, who has lost goes")
+        stays(lambda names=names, left=left: existing(game, names) == left, "it stays so", seconds=1.0)
+        for name in left:
+            assert game.get(name)["spec"]["renewTime"] == RENEWED, name
+        assert {name for name in names if "deleted" in recorder.transitions(name)} == {*names} - left
+        if met := count.total("DELETE", "podlinks", code=409):
+            break
+    assert met, "no delete was refused for a renewal that came first: they have never met"
+    wide_operator.stop()
+    assert wide_operator.errors() == []
+
+
+def race(game: Service, server: Part, names: Sequence[str]) -> dict[str, bool]:
+    """Have links expire, and each be renewed at the same moment; gives whether the renewal was accepted."""
+    end = datetime.now(UTC) + timedelta(seconds=5)
+    renewal = (end - timedelta(hours=1)).isoformat()
+    game.client.in_parallel(
+        lambda name: game.client.patch(PodLink, name, game.namespace, {"spec": {"renewTime": renewal}}), names
+    )
+    for name in names:
+        game.await_bound(name)
+    early, late = Barrier(len(names) // 2 + 1), Barrier(len(names) // 2 + 1)
+    with ThreadPoolExecutor(len(names)) as pool:
+        renewals = [pool.submit(renew, game, name, (early, late)[each % 2]) for each, name in enumerate(names)]
+        sleep_until(end - timedelta(seconds=0.5))
+        with held_still(server):
+            early.wait(PATIENCE)
+            sleep_until(end + timedelta(seconds=1))  # by now the operator's requests are on their way
+        late.wait(PATIENCE)
+        return {name: each.result() for name, each in zip(names, renewals, strict=True)}
+
+
+def renew(game: Service, name: str, start: Barrier) -> bool:
+    """Renew the version of a link that is there now as soon as the start is given; gives whether it was accepted."""
+    version = game.get(name)["metadata"]["resourceVersion"]
+    start.wait(PATIENCE)
+    change = {"metadata": {"resourceVersion": version}, "spec": {"renewTime": RENEWED}}
+    try:
+        game.client.patch(PodLink, name, game.namespace, change)
+    except HTTPError as refusal:
+        assert refusal.code in {404, 409}, refusal  # noqa: PT017 - any other refusal is a failure
+        return False
+    return True
+
+
+def test_killed_in_the_middle_of_moving_links_it_moves_each_once(
+    own_operator: OperatorProcess, service: Service, recorder: LinkRecorder
+) -> None:
+    service.start(replicas=4, onPodLost={"action": "Rebind", "graceSeconds": 3600})
+    moving = service.link_all((f"user-{each}" for each in range(300)), podIndex=3)
+    staying = service.link_all((f"other-{each}" for each in range(30)), podIndex=0)
+    service.await_all_bound(330)
+    service.annotate(3, SHUT_DOWN)
+    for number in (60, 160):
+        eventually(lambda number=number: has_left(recorder, 3) >= number, f"{number} links are moved")
+        own_operator.kill()
+        assert has_left(recorder, 3) < 300
+        own_operator.start()
+    service.await_all_bound(330)
+    paths = recorder.all_pods()
+    for name in moving:
+        assert len(paths[name]) == 2, (name, paths[name])
+        assert paths[name][0] == 3
+        assert paths[name][1] in {0, 1, 2}
+        assert service.get(name)["status"]["previous"]["podIndex"] == 3
+    assert {tuple(recorder.transitions(name)) for name in staying} == {("created", "Bound")}
+    spread = service.links_by_pod()
+    assert spread == {0: 110, 1: 110, 2: 110}
+    own_operator.stop()
+    assert own_operator.errors() == []
+
+
+def test_a_move_that_a_kill_has_cut_in_half_is_remembered_for_what_it_was(
+    own_operator: OperatorProcess, service: Service, recorder: LinkRecorder
+) -> None:
+    service.start(replicas=4, onPodLost={"action": "Rebind", "graceSeconds": 3600})
+    names = service.link_all((f"user-{each}" for each in range(20)), podIndex=3)
+    service.await_all_bound(20)
+    own_operator.stop()
+    service.annotate(3, SHUT_DOWN)
+    for name in names:  # what a kill between the two writes of a move leaves behind
+        service.client.patch(PodLink, name, service.namespace, {"spec": {"podIndex": 1}})
+    own_operator.start()
+    service.await_all_bound(20)
+    assert {service.get(name)["status"]["previous"]["reason"] for name in names} == {"PodLost"}
+    assert {len(recorder.pods(name)) for name in names} == {2}
+
+
+def test_a_restart_writes_nothing_whatever_the_links_state(
+    own_operator: OperatorProcess, service: Service, recorder: LinkRecorder
+) -> None:
+    service.start(onPodLost={"action": "Keep", "graceSeconds": 3600}, placement={"maxLinksPerPod": 400})
+    service.link_all((f"guest-{each}" for each in range(200)), podIndex=0, ttlSeconds=3600)
+    service.link_all((f"user-{each}" for each in range(100)), podIndex=1)
+    service.link_all(f"chosen-{each}" for each in range(100))
+    lost = service.link_all((f"lost-{each}" for each in range(50)), podIndex=2)
+    service.await_all_bound(450)
+    service.kubectl.patch("podlink", "game.user-0", {"spec": {"podIndex": 0}}).expect_success()
+    service.await_bound("game.user-0")
+    service.annotate(2, SHUT_DOWN)
+    for name in lost:
+        service.await_link(name, "Lost", "PodLost")
+    service.await_status(routablePods=2, links=450)
+    service.annotate(0, NOT_READY)
+    service.await_status(routablePods=1)
+    eventually(
+        lambda: recorder.count_in_phase("Bound") + recorder.count_in_phase("Lost") == 450, "all have their answer"
+    )
+    before, told = recorder.all_transitions(), len(service.events())
+    count = service.client.count_requests()
+    own_operator.restart()
+    stays(lambda: count.patches() == {}, "nothing is written after a restart")
+    assert count.total("DELETE", "podlinks") == 0
+    assert recorder.all_transitions() == before
+    assert len(service.events()) == told
+
+
+@contextmanager
+def held_still(part: Part) -> Iterator[None]:
+    """A part of the cluster does nothing as long as the context lasts; what it is asked meanwhile waits."""
+    part.kill(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        part.kill(signal.SIGCONT)
+
+
+def sleep_until(moment: datetime) -> None:
+    """Let time pass."""
+    time.sleep(max(0.0, (moment - datetime.now(UTC)).total_seconds()))
+
+
+def has_left(recorder: LinkRecorder, index: int) -> int:
+    """How many links were moved away from a pod; does not wait for what is on its way."""
+    return sum(version.pod != index and version.name.startswith("game.user") for version in recorder.latest())
+
+
+def existing(game: Service, names: Sequence[str]) -> set[str]:
+    """Those of these links that are there."""
+    return {link["metadata"]["name"] for link in game.links()} & {*names}

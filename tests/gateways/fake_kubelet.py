@@ -1,0 +1,178 @@
+"""Runs the containers of a service's pods as processes of this machine, at the pods' own addresses."""
+
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pykube.exceptions import HTTPError, ObjectDoesNotExist
+from pykube.objects import Pod
+
+from support.load_servers import pod_ip
+from support.service import NOT_READY, READY, Service
+from support.waiting import eventually
+
+PORT = 7777
+
+_BACKEND = Path(__file__).with_name("backend.py")
+_PAUSE_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A request as the pod has noted it that it reached.
+
+    Attributes:
+        pod: the pod's index.
+        at: when, in monotonic seconds.
+        number: the request's own.
+        uid: whose it is.
+    """
+
+    pod: int
+    at: float
+    number: str
+    uid: str
+
+
+@dataclass
+class _Container:
+    index: int
+    ip: str
+    process: "subprocess.Popen[bytes]"
+    is_ready: bool = False
+    ready_at: float = field(default=0.0)
+
+
+class FakeKubelet:
+    """Starts a container for each pod that has an address, says when it is ready, and ends it when the pod is gone.
+
+    The pods' template holds them back from being ready until then.
+
+    Args:
+        service: the service.
+        folder: where the containers note their requests.
+
+    Attributes:
+        unpublished: the pods that DNS does not know yet.
+    """
+
+    def __init__(self, service: Service, folder: Path) -> None:
+        self._service = service
+        self._folder = folder
+        self.unpublished: set[int] = set()
+        self._containers: dict[str, _Container] = {}
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._failure: BaseException | None = None
+
+    def addresses(self) -> list[str]:
+        """The addresses of all pods that there are, ready or not, as a headless Service publishes them."""
+        return sorted(each.ip for each in list(self._containers.values()) if each.index not in self.unpublished)
+
+    def endpoint(self, pod: int) -> str:
+        """Where a pod is reached."""
+        return next(f"{each.ip}:{PORT}" for each in list(self._containers.values()) if each.index == pod)
+
+    def arrivals(self) -> list[Arrival]:
+        """All requests that have reached a pod."""
+        found = []
+        for file in self._folder.glob("*.notes"):
+            pod = int(file.name.partition(".")[0])
+            lines = (line.split("\t") for line in file.read_text(encoding="utf-8").splitlines())
+            found += [Arrival(pod, float(at), number, uid) for at, number, uid in lines]
+        return sorted(found, key=lambda each: each.at)
+
+    def clear_arrivals(self) -> None:
+        """Forget what has been noted up to now."""
+        for file in self._folder.glob("*.notes"):
+            file.write_bytes(b"")
+
+    def kill(self, pod: int) -> None:
+        """End a pod's container in a way that it cannot notice, say so, and start it again."""
+        with self._lock:
+            container = next(each for each in self._containers.values() if each.index == pod)
+            container.process.kill()
+            container.process.wait()
+            container.is_ready = False
+            self._service.annotate(pod, NOT_READY)
+            container.process = self._start(pod, container.ip)
+
+    def await_ready(self, pods: int) -> None:
+        """Wait until so many containers are ready."""
+
+        def are_ready() -> bool:
+            if self._failure is not None:
+                raise AssertionError("the kubelet has failed") from self._failure
+            return sum(each.is_ready for each in list(self._containers.values())) == pods
+
+        eventually(are_ready, f"{pods} containers are ready")
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Do its work while the context lasts."""
+        thread = threading.Thread(target=self._run, name="kubelet", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._stopped.set()
+            thread.join()
+            for container in self._containers.values():
+                container.process.kill()
+                container.process.wait()
+
+    def _run(self) -> None:
+        try:
+            while not self._stopped.wait(_PAUSE_SECONDS):
+                with self._lock:
+                    self._sync_pods()
+        except BaseException as error:  # noqa: BLE001 - whoever waits is told
+            self._failure = error
+
+    def _sync_pods(self) -> None:
+        independent_client, namespace = self._service.client, self._service.namespace
+        pods = {each["metadata"]["uid"]: each for each in independent_client.all(Pod, namespace)}
+        for uid in self._containers.keys() - pods.keys():
+            ended = self._containers.pop(uid)
+            ended.process.terminate()
+            ended.process.wait()
+        for uid, pod in pods.items():
+            if uid not in self._containers and (ip := pod.get("status", {}).get("podIP")):
+                index = int(pod["metadata"]["name"].rpartition("-")[2])
+                self._containers[uid] = _Container(index, ip, self._start(index, ip))
+        for container in self._containers.values():
+            if not container.is_ready and _listens(container.ip):
+                self._mark_ready(container)
+
+    def _mark_ready(self, container: _Container) -> None:
+        try:
+            self._service.annotate(container.index, READY)
+        except (HTTPError, ObjectDoesNotExist):
+            return  # its pod has just gone
+        container.is_ready, container.ready_at = True, time.monotonic()
+
+    def _start(self, index: int, ip: str) -> "subprocess.Popen[bytes]":
+        arguments = [ip, str(PORT), self._service.pod_name(index), str(self._folder / f"{index}.notes")]
+        return subprocess.Popen([sys.executable, str(_BACKEND), *arguments], stdin=subprocess.DEVNULL)
+
+
+def create_service(service: Service, replicas: int) -> None:
+    """Make a service whose pods wait for their kubelet; a test whose machine lacks their addresses is skipped."""
+    template: dict[str, Any] = service.pod_template()
+    template["metadata"]["annotations"] = NOT_READY
+    service.create_pods(replicas, template=template)
+    service.create_route(port=PORT, onPodLost={"action": "Rebind", "graceSeconds": 30})
+    pod_ip(service, service.pod_name(0))
+
+
+def _listens(ip: str) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        return not probe.connect_ex((ip, PORT))

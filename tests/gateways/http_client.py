@@ -1,0 +1,59 @@
+"""Users who ask through a gateway."""
+
+import http.client
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a user was answered.
+
+    Attributes:
+        status: the HTTP status.
+        headers: the headers, in lower case.
+        body: the body.
+    """
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def pod(self) -> str:
+        """The pod that has answered."""
+        return self.headers.get("x-pod", "")
+
+    @property
+    def echoed(self) -> dict[str, Any]:
+        """What the pod says of the request."""
+        return dict(json.loads(self.body))
+
+    def echoed_headers(self, name: str) -> list[str]:
+        """The values of a header as it has reached the pod."""
+        return [value for known, value in self.echoed["headers"] if known == name]
+
+
+def send_request(
+    url: str, headers: Sequence[tuple[str, str]] = (), *, path: str = "/", method: str = "GET", body: bytes = b""
+) -> Reply:
+    """Send a request, its headers as they are: those that come twice, those that no client would send."""
+    place = urlsplit(url)
+    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=_SECONDS)
+    try:
+        connection.putrequest(method, path, skip_host=any(name.lower() == "host" for name, _ in headers))
+        for name, value in headers:
+            connection.putheader(name, value)
+        if body:
+            connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders(body or None)
+        with connection.getresponse() as response:
+            told = {name.lower(): value for name, value in response.getheaders()}
+            return Reply(response.status, told, response.read())
+    finally:
+        connection.close()

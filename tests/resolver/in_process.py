@@ -1,0 +1,183 @@
+"""A resolver in the process of a test, and somebody who asks it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+from multidict import CIMultiDictProxy
+from yarl import URL
+
+from statefulroute.cluster.client import Client
+from statefulroute.cluster.connection import connect
+from statefulroute.monitoring.bind_address import BindAddress
+from statefulroute.resolver.assembly import ResolverParts, assemble
+from statefulroute.resolver.process import serve_lookups
+from statefulroute.resolver.settings import Settings
+from statefulroute.resolver.tls import reloading_tls_context
+from statefulroute.resolver.uid_sources import UidSource
+
+TIMEOUT_SECONDS = 60.0
+_PAUSE_SECONDS = 0.02
+
+#: A TLS connection that is left in the middle of an answer is closed a moment later, while its loop still runs.
+_CLOSING_SECONDS = 0.25
+
+ANY_PORT = BindAddress("127.0.0.1", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What was answered.
+
+    Attributes:
+        status: the HTTP status.
+        headers: the headers.
+        body: the body.
+    """
+
+    status: int
+    headers: CIMultiDictProxy[str]
+    body: bytes
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The body as a value."""
+        return dict(json.loads(self.body))
+
+    @property
+    def problem(self) -> tuple[int, str, str]:
+        """The status, the end of the problem's type, and its sentence."""
+        assert self.headers["Content-Type"].partition(";")[0] == "application/problem+json", self.body
+        said = self.json
+        assert said["status"] == self.status
+        assert said.keys() == {"type", "title", "status", "detail"}
+        return self.status, said["type"].rpartition(":")[2], said["detail"]
+
+
+class HTTPClient:
+    """Asks one resolver.
+
+    Args:
+        base: its URL.
+        session: how it is asked.
+        headers: what each request says.
+    """
+
+    def __init__(self, base: str, session: aiohttp.ClientSession, headers: Mapping[str, str] | None = None) -> None:
+        self.base = base
+        self.session = session
+        self._headers = dict(headers or {})
+
+    async def request(self, method: str, path: str, **options: Any) -> Reply:
+        """Send a request; the path is sent as it is."""
+        headers = {**self._headers, **options.pop("headers", {})}
+        url = URL(self.base + path, encoded=True)
+        async with self.session.request(method, url, headers=headers, allow_redirects=False, **options) as response:
+            return Reply(response.status, response.headers, await response.read())
+
+    async def get(self, path: str, **options: Any) -> Reply:
+        return await self.request("GET", path, **options)
+
+    async def post(self, path: str, body: Any = None, **options: Any) -> Reply:
+        return await self.request("POST", path, json=body, **options)
+
+
+@dataclass(frozen=True, slots=True)
+class RunningResolver:
+    """A resolver that answers.
+
+    Attributes:
+        parts: what it is made of.
+        http: who asks it.
+        client: how it reaches the API server.
+    """
+
+    parts: ResolverParts
+    http: HTTPClient
+    client: Client
+
+    async def wait_until(self, holds: Callable[[], object], what: str) -> None:
+        """Wait until its copy is so.
+
+        Raises:
+            TimeoutError: it was not in time.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + TIMEOUT_SECONDS
+        while not holds():
+            if loop.time() > end:
+                raise TimeoutError(f"after {TIMEOUT_SECONDS:g} s still not: {what}")
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def wait_for_reply(self, path: str, holds: Callable[[Reply], object], what: str, **options: Any) -> Reply:
+        """Ask until the answer is so; gives it.
+
+        Raises:
+            TimeoutError: it was not in time.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + TIMEOUT_SECONDS
+        while not holds(reply := await self.http.get(path, **options)):
+            if loop.time() > end:
+                raise TimeoutError(f"after {TIMEOUT_SECONDS:g} s still not: {what}; it is {reply}")
+            await asyncio.sleep(_PAUSE_SECONDS)
+        return reply
+
+
+@asynccontextmanager
+async def run_resolver(
+    kubeconfig: Path, client_type: type[Client] = Client, **settings: Any
+) -> AsyncIterator[RunningResolver]:
+    """A resolver that answers as long as the context lasts."""
+    known = {"http_address": ANY_PORT, "uid_sources": (UidSource.parse("header:x-user-id"),)}
+    made = Settings(**{**known, **settings})
+    scheme = "http" if made.tls is None else "https"
+    async with reloading_tls_context(made.tls, 0.05) as tls, connect(kubeconfig) as connection:
+        async with client_type(connection, 48) as client:
+            parts = assemble(made, client)
+            async with parts.cache.run():
+                async with asyncio.timeout(TIMEOUT_SECONDS):
+                    await parts.cache.wait_synced()
+                async with (
+                    serve_lookups(made, parts, tls) as addresses,
+                    aiohttp.ClientSession() as session,
+                ):
+                    yield RunningResolver(parts, HTTPClient(f"{scheme}://{addresses[0]}", session), client)
+                await parts.binder.aclose()
+        await asyncio.sleep(_CLOSING_SECONDS)
+
+
+def quote_uid(uid: str) -> str:
+    """A uid as it stands in a path."""
+    return quote(uid, safe="")
+
+
+@contextmanager
+def run_resolver_in_thread(kubeconfig: Path, **settings: Any) -> Iterator[str]:
+    """The URL of a resolver that answers while whoever asks waits."""
+    urls: Future[str] = Future()
+
+    async def answer() -> None:
+        loop, end = asyncio.get_running_loop(), asyncio.Event()
+        ends.append(lambda: loop.call_soon_threadsafe(end.set))
+        async with run_resolver(kubeconfig, **settings) as made:
+            urls.set_result(made.http.base)
+            await end.wait()
+
+    ends: list[Callable[[], object]] = []
+    with ThreadPoolExecutor(1) as pool:
+        work = pool.submit(asyncio.run, answer())
+        work.add_done_callback(lambda done: urls.done() or urls.set_exception(done.exception() or RuntimeError()))
+        try:
+            yield urls.result(TIMEOUT_SECONDS)
+        finally:
+            for end in ends:
+                end()
+            work.result(TIMEOUT_SECONDS)

@@ -1,0 +1,247 @@
+"""Who may ask, and how often."""
+
+import asyncio
+import shutil
+import ssl
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import aiohttp
+import grpc
+import pytest
+
+from localcluster import LocalCluster
+from resolver.envoy import picked_endpoint
+from resolver.envoy import run_envoy as gateway_beside
+from resolver.in_process import HTTPClient, run_resolver
+from resolver.stub_service import StubService, in_thread, uids
+from statefulroute.cluster.client import Client
+from statefulroute.domain.keys import RouteKey
+from statefulroute.resolver.settings import TlsFiles
+from statefulroute.resolver.tls import UnusableCertificateError, load_tls_context
+from support.api_user import APIUser
+from support.kubectl import Kubectl
+
+AUDIENCE = "statefulroute-resolver"
+
+
+def token_of(cluster: LocalCluster, stub_service: StubService, account: str, audience: str = AUDIENCE) -> str:
+    """A new token of a ServiceAccount for an audience."""
+    request = {
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenRequest",
+        "spec": {"audiences": [audience], "expirationSeconds": 600},
+    }
+    person = APIUser.of(cluster.kubeconfig, stub_service.namespace)
+    answer = person.request("POST", f"serviceaccounts/{account}/token", request).expect_success()
+    return str(answer["status"]["token"])
+
+
+class CountingClient(Client):
+    """A client that counts the reviews of tokens."""
+
+    reviews = 0
+
+    async def post(self, path: str, body: bytes) -> bytes:
+        self.reviews += path.endswith("/tokenreviews")
+        return await super().post(path, body)
+
+
+def bearer_headers(token: str) -> Mapping[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+@pytest.fixture
+def gateway(installed: Kubectl, stub_service: StubService) -> Iterator[str]:
+    """The user of a ServiceAccount of its own."""
+    here = installed.within(stub_service.namespace)
+    here.run("create", "serviceaccount", "gateway").expect_success()
+    yield f"system:serviceaccount:{stub_service.namespace}:gateway"
+    here.run("delete", "serviceaccount", "gateway").expect_success()
+
+
+async def test_only_who_is_known_by_a_token_for_the_resolver_is_let_in(
+    cluster: LocalCluster, stub_service: StubService, gateway: str
+) -> None:
+    assert gateway
+    await in_thread(stub_service.link, "alice", 0)
+    good = await in_thread(token_of, cluster, stub_service, "gateway")
+    other = await in_thread(token_of, cluster, stub_service, "gateway", "https://kubernetes.default.svc")
+    async with run_resolver(
+        cluster.kubeconfig, namespaces=(stub_service.namespace,), token_audience=AUDIENCE
+    ) as resolver:
+        paths = (
+            f"{stub_service.path}/links/alice",
+            stub_service.path,
+            stub_service.ext_authz_path,
+            f"{stub_service.path}/nowhere",
+        )
+        for path in paths:
+            for headers in ({}, bearer_headers("nonsense"), bearer_headers(other), {"Authorization": f"Basic {good}"}):
+                reply = await resolver.http.get(path, headers=headers)
+                assert reply.problem[:2] == (401, "not-authenticated"), path
+                assert reply.headers["WWW-Authenticate"] == "Bearer"
+        assert (await resolver.http.post(f"{stub_service.path}/links/bob")).status == 401
+        assert await in_thread(stub_service.stored_pods) == {"alice": 0}
+        reply = await resolver.http.get(f"{stub_service.path}/links/alice", headers=bearer_headers(good))
+        assert (reply.status, reply.json["podName"]) == (200, "game-0")
+        assert (await resolver.http.get("/openapi.json")).status == 200  # it tells nothing of anybody
+
+
+async def test_a_token_is_reviewed_once_and_not_at_every_request(
+    cluster: LocalCluster, stub_service: StubService, gateway: str
+) -> None:
+    assert gateway
+    token = await in_thread(token_of, cluster, stub_service, "gateway")
+    async with run_resolver(
+        cluster.kubeconfig, CountingClient, namespaces=(stub_service.namespace,), token_audience=AUDIENCE
+    ) as resolver:
+        for _ in range(20):
+            assert (await resolver.http.get(stub_service.path, headers=bearer_headers(token))).status == 200
+            assert (await resolver.http.get(stub_service.path, headers=bearer_headers("nonsense"))).status == 401
+        assert isinstance(resolver.client, CountingClient)
+        assert resolver.client.reviews == 2
+
+
+async def test_only_those_are_let_in_who_are_named(
+    cluster: LocalCluster, stub_service: StubService, gateway: str
+) -> None:
+    good, other = [await in_thread(token_of, cluster, stub_service, account) for account in ("gateway", "default")]
+    async with run_resolver(
+        cluster.kubeconfig, namespaces=(stub_service.namespace,), token_audience=AUDIENCE, allowed_users=(gateway,)
+    ) as resolver:
+        assert (await resolver.http.get(stub_service.path, headers=bearer_headers(good))).status == 200
+        reply = await resolver.http.get(stub_service.path, headers=bearer_headers(other))
+        assert reply.problem == (
+            403,
+            "not-allowed",
+            (
+                f"system:serviceaccount:{stub_service.namespace}:default is none of the users that are let in "
+                "(--allow-user)"
+            ),
+        )
+
+
+async def test_each_caller_may_ask_so_often(cluster: LocalCluster, stub_service: StubService, gateway: str) -> None:
+    assert gateway
+    tokens = [await in_thread(token_of, cluster, stub_service, account) for account in ("gateway", "default")]
+    async with run_resolver(
+        cluster.kubeconfig, namespaces=(stub_service.namespace,), token_audience=AUDIENCE, requests_per_second=5
+    ) as resolver:
+        one, other = (HTTPClient(resolver.http.base, resolver.http.session, bearer_headers(token)) for token in tokens)
+        replies = await asyncio.gather(*(one.get(f"{stub_service.path}/links/{uid}") for uid in uids("u", 40)))
+        turned_away = [reply for reply in replies if reply.status == 429]
+        assert len(turned_away) > 20
+        assert turned_away[0].problem[1] == "too-many-requests"
+        assert int(turned_away[0].headers["Retry-After"]) >= 1
+        assert (await other.get(stub_service.path)).status == 200  # another caller has turns of its own
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an authority, a certificate of the resolver, one of a gateway, and a stranger's."""
+    folder = tmp_path_factory.mktemp("certificates")
+    issue(folder, "ca")
+    issue(folder, "strangers")
+    for name, authority in (("server", "ca"), ("gateway", "ca"), ("stranger", "strangers")):
+        issue(folder, name, authority)
+    return folder
+
+
+def issue(folder: Path, name: str, authority: str | None = None) -> None:
+    """Make a certificate that an authority vouches for; None is an authority."""
+    program = shutil.which("openssl")
+    if program is None:
+        pytest.skip("openssl is not installed: nobody makes certificates here")
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", f"{name}.key")
+    asked = ("req", "-x509", *key, "-days", "2", "-subj", f"/CN={name}", "-out", f"{name}.crt")
+    leaf = ("-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE")
+    vouched = () if authority is None else ("-CA", f"{authority}.crt", "-CAkey", f"{authority}.key", *leaf)
+    subprocess.run([program, *asked, *vouched], cwd=folder, check=True, capture_output=True)
+
+
+def _as(folder: Path, name: str | None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=folder / "ca.crt")
+    if name is not None:
+        context.load_cert_chain(folder / f"{name}.crt", folder / f"{name}.key")
+    return context
+
+
+async def test_only_who_has_a_certificate_of_the_authority_is_let_in(
+    cluster: LocalCluster, stub_service: StubService, certificates: Path
+) -> None:
+    tls = TlsFiles(certificates / "server.crt", certificates / "server.key", certificates / "ca.crt")
+    async with run_resolver(cluster.kubeconfig, namespaces=(stub_service.namespace,), tls=tls) as resolver:
+        url = resolver.http.base + stub_service.path
+        async with resolver.http.session.get(url, ssl=_as(certificates, "gateway")) as response:
+            assert response.status == 200
+        for stranger in ("stranger", None):
+            with pytest.raises((aiohttp.ClientError, ConnectionError, ssl.SSLError)):
+                async with resolver.http.session.get(url, ssl=_as(certificates, stranger)) as response:
+                    await response.read()
+
+
+def test_files_that_are_no_certificates_are_told(certificates: Path) -> None:
+    with pytest.raises(UnusableCertificateError, match="--tls-certificate, --tls-key and --client-ca must name files"):
+        load_tls_context(TlsFiles(certificates / "server.key", certificates / "nowhere"))
+
+
+async def test_a_certificate_that_is_renewed_is_in_use_without_a_restart(
+    cluster: LocalCluster, stub_service: StubService, certificates: Path
+) -> None:
+    issue(certificates, "renewed", "ca")
+    files = TlsFiles(certificates / "renewed.crt", certificates / "renewed.key", certificates / "ca.crt")
+    async with run_resolver(cluster.kubeconfig, namespaces=(stub_service.namespace,), tls=files) as resolver:
+        address = resolver.http.base.removeprefix("https://")
+        before = await serial_of(address, certificates)
+        files.certificate.write_text("half a file")  # is no certificate, and changes nothing
+        await asyncio.sleep(0.3)
+        assert await serial_of(address, certificates) == before
+        await asyncio.to_thread(issue, certificates, "renewed", "ca")
+        async with asyncio.timeout(20):
+            while await serial_of(address, certificates) == before:  # noqa: ASYNC110 - whoever connects is not told
+                await asyncio.sleep(0.05)
+
+
+async def test_a_picker_lets_in_who_has_a_certificate_and_renews_its_own(
+    cluster: LocalCluster, stub_service: StubService, certificates: Path
+) -> None:
+    await in_thread(stub_service.link, "alice", 1)
+    issue(certificates, "picker", "ca")
+    files = TlsFiles(certificates / "picker.crt", certificates / "picker.key", certificates / "ca.crt")
+    route = RouteKey(stub_service.namespace, stub_service.name)
+    async with gateway_beside(
+        cluster.kubeconfig, route, namespaces=(stub_service.namespace,), picker_tls=files
+    ) as envoy:
+        address = envoy.server.address
+
+        async def asked_as(name: str) -> str:
+            certificate, key = ((certificates / f"{name}.{end}").read_bytes() for end in ("crt", "key"))
+            credentials = grpc.ssl_channel_credentials((certificates / "ca.crt").read_bytes(), key, certificate)
+            async with grpc.aio.secure_channel(address, credentials) as channel:
+                return picked_endpoint(await replace(envoy, channel=channel).pick([("x-user-id", "alice")]))
+
+        assert await asked_as("gateway") == stub_service.endpoint(1)
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await asked_as("stranger")
+        assert error.value.code() is grpc.StatusCode.UNAVAILABLE
+        before = await serial_of(address, certificates)
+        await asyncio.to_thread(issue, certificates, "picker", "ca")
+        assert await serial_of(address, certificates) != before
+        assert await asked_as("gateway") == stub_service.endpoint(1)
+
+
+async def serial_of(address: str, folder: Path) -> str:
+    """The number of the certificate that an address shows to a gateway."""
+    host, _, port = address.rpartition(":")
+    context = _as(folder, "gateway")
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    _, writer = await asyncio.open_connection(host, int(port), ssl=context)
+    certificate = writer.get_extra_info("peercert")
+    writer.close()
+    with suppress(ConnectionError, ssl.SSLError):
+        await writer.wait_closed()
+    return str(certificate["serialNumber"])

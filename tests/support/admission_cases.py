@@ -1,0 +1,59 @@
+"""Rows of the tables of accepted and refused objects."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from support.kubectl import Object
+
+#: The API server adds this to an error of the schema itself (a type, an enum, a length, a field that is required).
+RULES_NOT_CHECKED = (
+    "<nil>: Invalid value: null: some validation rules were not checked because the object was invalid; "
+    "correct the existing errors to complete validation"
+)
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """An object that the API server takes.
+
+    Attributes:
+        description: What is special about it.
+        item: The object.
+        stored: Fields of its spec as they are stored; None for one that is not there.
+    """
+
+    description: str
+    item: Object
+    stored: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        return self.description
+
+
+@dataclass(frozen=True)
+class Refused:
+    """An object that the API server refuses.
+
+    Attributes:
+        description: What is wrong with it.
+        item: The object.
+        messages: Every sentence of the answer, in full.
+    """
+
+    description: str
+    item: Object
+    messages: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return self.description
+
+
+def refused(what: str, item: Object, *says: str) -> Refused:
+    """A row whose every sentence is given."""
+    return Refused(what, item, says)
+
+
+def refused_by_schema(what: str, item: Object, *says: str) -> Refused:
+    """A row that breaks the schema itself: its sentences, and that the rules were not checked."""
+    return Refused(what, item, (*says, RULES_NOT_CHECKED))

@@ -1,0 +1,103 @@
+"""A namespace to look at: services, pods and links in every state, with figures that stay as they are."""
+
+from typing import Any
+
+from pykube.objects import Pod
+
+from support.independent_client import IndependentClient, PodLink, StatefulRoute
+from support.objects import condition, encoded_name, pod_link, stateful_route
+
+_REPORT_TIME = "2026-01-01T00:00:00Z"
+_ROUTABLE = condition(reason="Routable", message="2 of 3 pods serve users")
+_NOT_FOUND = condition(status="False", reason="WorkloadNotFound", message="StatefulSet 'lobby' does not exist")
+
+
+def create_example_objects(independent_client: IndependentClient, namespace: str) -> None:
+    """Make it. No operator is needed, and none changes it."""
+    for make in (_routes, _links, _pod):
+        make(independent_client, namespace)
+
+
+def pod_status(name: str, links: int, milli: int | None = None, **more: Any) -> dict[str, Any]:
+    """A pod, as a route's status tells of it."""
+    load = {"loadState": milli // 1000, "waitingTasks": 1, "weightedLoadMilli": milli} if milli is not None else {}
+    said = {"reportTime": _REPORT_TIME} if load else {}
+    return {"name": name, "serviceState": "Ready", "routingState": "Ready", "links": links, **load, **said, **more}
+
+
+def _routes(independent_client: IndependentClient, namespace: str) -> None:
+    pods = [
+        pod_status("game-0", 120, 600, index=0),
+        pod_status("game-1", 60, 3700, index=1, routingState="DenyNewCall"),
+        pod_status("game-2", 3, 6000, index=2, routingState="Shutdown", loadStale=True),
+        pod_status("game-3", 0, index=3, serviceState="Pending"),
+    ]
+    status = {"routingState": "Ready", "workloadState": "High", "workloadLoad": 3, "replicas": 4, "routablePods": 2}
+    best = {"bestPodIndex": 0, "bestPodName": "game-0"}
+    _route(
+        independent_client,
+        namespace,
+        stateful_route(port="play", tags=["rooms", "eu"]),
+        {**status, **best, "links": 183, "pods": pods, "conditions": [_ROUTABLE]},
+    )
+    pods = [pod_status("chat-5d8f-x2", 9, 5200), pod_status("chat-5d8f-zz", 4, 5100)]
+    status = {"routingState": "DenyNewCall", "workloadState": "Overloaded", "workloadLoad": 5}
+    _route(
+        independent_client,
+        namespace,
+        stateful_route(
+            "chat",
+            workloadRef={"apiVersion": "apps/v1", "kind": "Deployment", "name": "chat"},
+            routingState="DenyNewCall",
+            placement={"maxLinksPerPod": 10},
+            port=7777,
+        ),
+        {**status, "replicas": 2, "routablePods": 2, "links": 13, "pods": pods, "conditions": [_ROUTABLE]},
+    )
+    _route(independent_client, namespace, stateful_route("lobby"), {"conditions": [_NOT_FOUND]})
+
+
+def _route(
+    independent_client: IndependentClient, namespace: str, route: dict[str, Any], status: dict[str, Any]
+) -> None:
+    independent_client.create(route, namespace)
+    independent_client.patch_status(StatefulRoute, route["metadata"]["name"], namespace, status)
+
+
+def _links(independent_client: IndependentClient, namespace: str) -> None:
+    on_2 = {"podIndex": 2, "podName": "game-2", "host": "game-2.game.play.svc"}
+    moved = {"podIndex": 1, "reason": "PodLost", "time": "2026-01-01T00:00:00Z"}
+    _link(independent_client, namespace, pod_link(podIndex=2), "Bound", "Bound", **on_2, previous=moved)
+    temporary = pod_link(
+        encoded_name("game", "Guest 7"), uid="Guest 7", podIndex=0, ttlSeconds=60, renewTime="2099-01-01T00:00:00Z"
+    )
+    on_0 = {"podIndex": 0, "podName": "game-0", "host": "game-0.game.play.svc"}
+    _link(independent_client, namespace, temporary, "Bound", "Bound", **on_0)
+    _link(independent_client, namespace, pod_link(uid="carol"), "Pending", "NoAvailablePod")
+    lost = pod_link(encoded_name("game", "日本"), uid="日本", podIndex=2)
+    _link(independent_client, namespace, lost, "Lost", "PodLost", **on_2)
+    on_chat = pod_link(routeName="chat", podName="chat-5d8f-x2")
+    _link(independent_client, namespace, on_chat, "Bound", "Bound", podName="chat-5d8f-x2")
+    over = pod_link("chat.dave", routeName="chat", uid="dave", podName="chat-5d8f-zz", ttlSeconds=1)
+    independent_client.create({**over, "spec": {**over["spec"], "renewTime": "2020-01-01T00:00:00Z"}}, namespace)
+
+
+def _link(
+    independent_client: IndependentClient, namespace: str, link: dict[str, Any], phase: str, reason: str, **status: Any
+) -> None:
+    independent_client.create(link, namespace)
+    ready = condition(status="True" if phase == "Bound" else "False", reason=reason)
+    said = {"phase": phase, "observedGeneration": 1, "conditions": [ready], **status}
+    independent_client.patch_status(PodLink, link["metadata"]["name"], namespace, said)
+
+
+def _pod(independent_client: IndependentClient, namespace: str) -> None:
+    """One that no scheduler takes, so that its address stays what it is told here."""
+    ports = [{"name": "play", "containerPort": 7777}]
+    container = {"name": "room", "image": "room.invalid/room", "ports": ports}
+    spec = {"schedulerName": "nobody", "containers": [container]}
+    independent_client.create(
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "game-2"}, "spec": spec},
+        namespace,
+    )
+    independent_client.patch_status(Pod, "game-2", namespace, {"podIP": "10.1.2.3", "podIPs": [{"ip": "10.1.2.3"}]})

@@ -1,0 +1,190 @@
+"""The cluster as a client sees it that shares nothing with the product: pykube."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pykube
+from pykube.objects import Deployment, NamespacedAPIObject, Pod, ReplicaSet, StatefulSet
+
+from statefulroute.api.group import API_VERSION, GROUP
+from support.kubectl import Object
+
+Input = TypeVar("Input")
+Output = TypeVar("Output")
+
+WORKERS = 16
+
+_TIMEOUT_SECONDS = 30
+
+
+class PodLink(NamespacedAPIObject):
+    """A PodLink, by what kubectl knows of it."""
+
+    version = API_VERSION
+    kind = "PodLink"
+    endpoint = "podlinks"
+
+
+class StatefulRoute(NamespacedAPIObject):
+    """A StatefulRoute, by what kubectl knows of it."""
+
+    version = API_VERSION
+    kind = "StatefulRoute"
+    endpoint = "statefulroutes"
+
+
+KINDS: dict[str, type[NamespacedAPIObject]] = {
+    kind.kind: kind for kind in (PodLink, StatefulRoute, StatefulSet, Deployment, ReplicaSet, Pod, pykube.Service)
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A kind of request, as the API server counts them."""
+
+    verb: str
+    resource: str
+    subresource: str
+    code: int
+
+
+class IndependentClient:
+    """Reads and writes a cluster on behalf of the tests; may be used from many threads."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        self._kubeconfig = kubeconfig
+        self._own = threading.local()
+
+    @property
+    def http(self) -> pykube.HTTPClient:
+        """The calling thread's own connection."""
+        if not hasattr(self._own, "client"):
+            self._own.client = self.new_http_client()
+        return self._own.client
+
+    def new_http_client(self, timeout: float = _TIMEOUT_SECONDS) -> pykube.HTTPClient:
+        """Another connection."""
+        return pykube.HTTPClient(pykube.KubeConfig.from_file(str(self._kubeconfig)), timeout=timeout)
+
+    def create(self, item: Object, namespace: str) -> dict[str, Any]:
+        """Create an object; gives it as it was stored.
+
+        Raises:
+            pykube.exceptions.HTTPError: The API server refused it.
+        """
+        placed = {**item, "metadata": {**item["metadata"], "namespace": namespace}}
+        made = KINDS[str(item["kind"])](self.http, placed)
+        made.create()
+        return dict(made.obj)
+
+    def get(self, kind: type[NamespacedAPIObject], name: str, namespace: str) -> dict[str, Any]:
+        """The object of this name."""
+        return dict(kind.objects(self.http).filter(namespace=namespace).get_by_name(name).obj)
+
+    def all(self, kind: type[NamespacedAPIObject], namespace: str) -> list[dict[str, Any]]:
+        """All objects of a kind in a namespace."""
+        return [dict(each.obj) for each in kind.objects(self.http).filter(namespace=namespace)]
+
+    def patch(self, kind: type[NamespacedAPIObject], name: str, namespace: str, change: Object) -> None:
+        """Send a merge patch."""
+        self._named(kind, name, namespace).patch(change)
+
+    def patch_status(self, kind: type[NamespacedAPIObject], name: str, namespace: str, change: Object) -> None:
+        """Send a merge patch of the status."""
+        self._named(kind, name, namespace).patch({"status": change}, subresource="status")
+
+    def delete(self, kind: type[NamespacedAPIObject], name: str, namespace: str) -> None:
+        """Delete the object of this name, without waiting for it to be gone."""
+        self._named(kind, name, namespace).delete()
+
+    def delete_all(self, kind: type[NamespacedAPIObject], namespace: str) -> None:
+        """Delete all objects of a kind in a namespace, without waiting for them to be gone."""
+        response = self.http.delete(version=kind.version, namespace=namespace, url=kind.endpoint)
+        self.http.raise_for_status(response)
+
+    def _named(self, kind: type[NamespacedAPIObject], name: str, namespace: str) -> NamespacedAPIObject:
+        return kind(self.http, {"metadata": {"name": name, "namespace": namespace}})
+
+    def in_parallel(
+        self, work: Callable[[Input], Output], inputs: Iterable[Input], workers: int = WORKERS
+    ) -> Sequence[Output]:
+        """Do the same with many inputs, by this many clients at the same time; the results are in order."""
+        with ThreadPoolExecutor(workers) as pool:
+            return list(pool.map(work, inputs))
+
+    def terminating_namespaces(self) -> list[str]:
+        """The namespaces that are being deleted."""
+        return [each.name for each in pykube.Namespace.objects(self.http) if "deletionTimestamp" in each.metadata]
+
+    def leftovers(self) -> list[str]:
+        """The links and routes of namespaces that are being deleted: they may still make work for an operator."""
+        ending = set(self.terminating_namespaces())
+        everywhere = [kind.objects(self.http).filter(namespace=pykube.all) for kind in (PodLink, StatefulRoute)]
+        return [f"{each.namespace}/{each.name}" for found in everywhere for each in found if each.namespace in ending]
+
+    def request_counts(self, *groups: str) -> Counter[Request]:
+        """How many requests the API server has answered, by its own account, for the kinds of these API groups.
+
+        They are those of whoever has asked; of our own group, only the operator and the tests ask.
+        """
+        response = self.http.session.get(f"{self.http.url}/metrics", timeout=_TIMEOUT_SECONDS)
+        response.raise_for_status()
+        counted: Counter[Request] = Counter()
+        for line in response.text.splitlines():
+            if line.startswith("apiserver_request_total{") and any(f'group="{group}"' in line for group in groups):
+                labels, _, number = line.removeprefix("apiserver_request_total{").partition("} ")
+                fields = dict(_label(each) for each in labels.split(","))
+                request = Request(fields["verb"], fields["resource"], fields["subresource"], int(fields["code"]))
+                counted[request] += int(float(number))
+        return counted
+
+    def count_requests(self, *groups: str) -> "RequestCount":
+        """Count the requests that are made from now on for the kinds of our own group, or of these."""
+        return RequestCount(self, groups or (GROUP,))
+
+
+class RequestCount:
+    """The requests that were made since a moment, by the API server's own account."""
+
+    def __init__(self, client: IndependentClient, groups: Sequence[str]) -> None:
+        self._client = client
+        self._groups = groups
+        self._before = client.request_counts(*groups)
+
+    def total(self, verb: str, resource: str, subresource: str = "", code: int | None = None) -> int:
+        """How many requests of a kind there were; with any code, unless one is given."""
+        return sum(
+            number
+            for request, number in self._made().items()
+            if (request.verb, request.resource, request.subresource) == (verb, resource, subresource)
+            and code in {None, request.code}
+        )
+
+    def patches(self) -> dict[str, int]:
+        """How many patches there were of each resource and subresource, whatever came of them."""
+        made = Counter[str]()
+        for request, number in self._made().items():
+            if request.verb in {"PATCH", "PUT", "APPLY"}:
+                made[f"{request.resource}/{request.subresource}".rstrip("/")] += number
+        return dict(made)
+
+    def by_resource(self, *verbs: str) -> dict[str, int]:
+        """How many requests with these verbs there were of each resource and subresource, whatever came of them."""
+        made = Counter[str]()
+        for request, number in self._made().items():
+            if request.verb in verbs:
+                made[f"{request.verb} {request.resource}/{request.subresource}".rstrip("/")] += number
+        return dict(made)
+
+    def _made(self) -> Counter[Request]:
+        return self._client.request_counts(*self._groups) - self._before
+
+
+def _label(text: str) -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    return name, value.strip('"')

@@ -1,0 +1,169 @@
+"""A watch that forgets nothing: every version that every PodLink of a namespace has had."""
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from support.independent_client import IndependentClient, PodLink
+from support.waiting import eventually
+
+#: Watches are short, so that the recorder ends soon after it is told to.
+_WATCH_SECONDS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a link, as the API server sent it to all who watch.
+
+    Attributes:
+        event: how the watch called it.
+        object: the link.
+        seen_at: when it came, in monotonic seconds: it was in force before that.
+    """
+
+    event: str
+    object: dict[str, Any]
+    seen_at: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return str(self.object["metadata"]["name"])
+
+    @property
+    def resource_version(self) -> int:
+        return int(self.object["metadata"]["resourceVersion"])
+
+    @property
+    def pod(self) -> int | None:
+        """The binding."""
+        return self.object["spec"].get("podIndex")
+
+    @property
+    def status_pod(self) -> int | None:
+        """The pod that the status names."""
+        return self.object.get("status", {}).get("podIndex")
+
+    @property
+    def phase(self) -> str | None:
+        return self.object.get("status", {}).get("phase")
+
+    @property
+    def transition(self) -> str:
+        """What this version is: created, with a pod chosen for it, with the phase that its status has, or deleted."""
+        if self.event == "DELETED":
+            return "deleted"
+        if self.phase is not None:
+            return self.phase
+        return "created" if self.event == "ADDED" else "chosen"
+
+
+class LinkRecorder:
+    """Records from the moment it is made until `stop`."""
+
+    def __init__(self, client: IndependentClient, namespace: str) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._versions: dict[str, list[Version]] = defaultdict(list)
+        self._failure: BaseException | None = None
+        self._stopped = threading.Event()
+        listed = PodLink.objects(client.http).filter(namespace=namespace).response
+        for item in listed["items"]:
+            self._record("LISTED", item)
+        self._resource_version = int(listed["metadata"]["resourceVersion"])
+        self._thread = threading.Thread(target=self._watch, name="recorder", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the recording."""
+        self._stopped.set()
+        self._thread.join()
+
+    def versions(self, name: str) -> list[Version]:
+        """Every version of a link up to now, oldest first."""
+        self._catch_up()
+        return list(self._versions.get(name, ()))
+
+    def all_versions(self) -> dict[str, list[Version]]:
+        """Every version of every link up to now, by its name, oldest first."""
+        self._catch_up()
+        return {name: list(versions) for name, versions in self._versions.items()}
+
+    def transitions(self, name: str) -> list[str]:
+        """What a link went through up to now, like `["created", "chosen", "Bound"]`."""
+        return [version.transition for version in self.versions(name)]
+
+    def all_transitions(self) -> dict[str, list[str]]:
+        """What every link went through up to now."""
+        self._catch_up()
+        return {name: [version.transition for version in versions] for name, versions in self._versions.items()}
+
+    def pods(self, name: str) -> list[int | None]:
+        """The pods that a link has named up to now, one after the other, like `[None, 2, 0]`."""
+        return pods_of(self.versions(name))
+
+    def all_pods(self) -> dict[str, list[int | None]]:
+        """The pods that every link has named up to now."""
+        return {name: pods_of(versions) for name, versions in self.all_versions().items()}
+
+    def latest(self) -> list[Version]:
+        """The last version of every link that is there; does not wait for what is on its way."""
+        latest = [versions[-1] for versions in list(self._versions.values())]
+        return [version for version in latest if version.event != "DELETED"]
+
+    def count_in_phase(self, phase: str) -> int:
+        """How many links were in this phase when they were last seen; does not wait for what is on its way."""
+        return sum(versions[-1].phase == phase for versions in list(self._versions.values()))
+
+    def _catch_up(self) -> None:
+        """Wait until everything that is true now was recorded."""
+        numbers = {
+            item["metadata"]["name"]: int(item["metadata"]["resourceVersion"])
+            for item in self._client.all(PodLink, self._namespace)
+        }
+        eventually(lambda: self._has_recorded(numbers), "the recorder has seen the present versions")
+
+    def _has_recorded(self, numbers: dict[str, int]) -> bool:
+        if self._failure is not None:
+            raise AssertionError("the recorder has lost its watch") from self._failure
+        known = {name: versions[-1].resource_version for name, versions in list(self._versions.items())}
+        return all(known.get(name, 0) >= number for name, number in numbers.items())
+
+    def _watch(self) -> None:
+        client = self._client.new_http_client()
+        params = {"timeoutSeconds": str(_WATCH_SECONDS), "allowWatchBookmarks": "true"}
+        try:
+            while not self._stopped.is_set():
+                links = PodLink.objects(client).filter(namespace=self._namespace)
+                for event in links.watch(since=str(self._resource_version), params=params):
+                    assert event.type != "ERROR", event.object.obj
+                    self._resource_version = int(event.object.obj["metadata"]["resourceVersion"])
+                    if event.type != "BOOKMARK":
+                        self._record(event.type, event.object.obj)
+        except BaseException as error:  # noqa: BLE001 - the test that asks is told
+            self._failure = error
+        finally:
+            client.session.close()
+
+    def _record(self, event: str, item: dict[str, Any]) -> None:
+        version = Version(event, item, time.monotonic())
+        self._versions[version.name].append(version)
+
+
+def pods_of(versions: list[Version]) -> list[int | None]:
+    """The pods that these versions of a link name, one after the other."""
+    return [index for index, _ in groupby(version.pod for version in versions)]
+
+
+@contextmanager
+def recording(independent_client: IndependentClient, namespace: str) -> Iterator[LinkRecorder]:
+    """A recorder for as long as the context lasts."""
+    recorder = LinkRecorder(independent_client, namespace)
+    try:
+        yield recorder
+    finally:
+        recorder.stop()

@@ -1,0 +1,36 @@
+"""Namespaces that a test has for itself."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from support.independent_client import IndependentClient, PodLink, StatefulRoute
+from support.kubectl import Kubectl
+from support.operator_process import OperatorSlot
+from support.waiting import eventually
+
+
+@contextmanager
+def fresh_namespace(kubectl: Kubectl) -> Iterator[str]:
+    """The name of a namespace that nothing else uses; it is deleted at the end, without waiting for it."""
+    created = kubectl.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"generateName": "test-"}})
+    name = str(created["metadata"]["name"])
+    try:
+        yield name
+    finally:
+        kubectl.run("delete", "namespace", name, "--wait=false").expect_success()
+
+
+@contextmanager
+def drained_namespace(
+    kubectl: Kubectl, independent_client: IndependentClient, operator_slot: OperatorSlot
+) -> Iterator[str]:
+    """The name of a namespace that nothing else uses; nothing in it makes work for an operator afterwards."""
+    with fresh_namespace(kubectl) as name:
+        yield name
+        independent_client.delete_all(PodLink, name)
+        for route in independent_client.all(StatefulRoute, name):
+            route_name = route["metadata"]["name"]
+            independent_client.delete(StatefulRoute, route_name, name)
+            if route["metadata"].get("finalizers") and not operator_slot.is_occupied:
+                independent_client.patch(StatefulRoute, route_name, name, {"metadata": {"finalizers": None}})
+        eventually(lambda: not independent_client.all(StatefulRoute, name), "the routes are gone")

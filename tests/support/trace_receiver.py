@@ -1,0 +1,130 @@
+"""A receiver of traces by OTLP over HTTP, as a collector has one."""
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+
+
+@dataclass(frozen=True)
+class ReceivedSpan:
+    """A span, as it was sent.
+
+    Attributes:
+        name: what was done.
+        span_id: its own id.
+        parent_id: that of the span that it is a part of; empty where it is a part of none.
+        trace_id: the trace's.
+        attributes: what is said of it.
+        has_failed: whether its status is an error.
+        message: what its status says.
+        events: the names of what has happened in it.
+        seconds: how long it took.
+        resource: what is said of the sender.
+    """
+
+    name: str
+    span_id: str
+    parent_id: str
+    trace_id: str
+    attributes: Mapping[str, Any]
+    has_failed: bool
+    message: str
+    events: tuple[str, ...]
+    seconds: float
+    resource: Mapping[str, Any]
+
+
+class TraceReceiver:
+    """What has come in.
+
+    Attributes:
+        endpoint: the URL for OTEL_EXPORTER_OTLP_ENDPOINT.
+        answers: while it is not set, whoever sends waits.
+        raw: all bytes that were sent.
+    """
+
+    def __init__(self, endpoint: str) -> None:
+        self.endpoint = endpoint
+        self.answers = threading.Event()
+        self.answers.set()
+        self.raw = b""
+        self._spans: list[ReceivedSpan] = []
+
+    @property
+    def spans(self) -> list[ReceivedSpan]:
+        """Every span, in the order in which they ended."""
+        return list(self._spans)
+
+    def spans_named(self, name: str) -> list[ReceivedSpan]:
+        """Every span of a name."""
+        return [span for span in self.spans if span.name == name]
+
+    def children_of(self, span: ReceivedSpan) -> list[str]:
+        """The names of a span's parts."""
+        return [each.name for each in self.spans if (each.trace_id, each.parent_id) == (span.trace_id, span.span_id)]
+
+    def receive(self, body: bytes) -> None:
+        """Take in a request."""
+        self.raw += body
+        for of_resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+            resource = _values(of_resource.resource.attributes)
+            for of_scope in of_resource.scope_spans:
+                self._spans += [_span(span, resource) for span in of_scope.spans]
+
+
+def _span(span: Any, resource: Mapping[str, Any]) -> ReceivedSpan:
+    return ReceivedSpan(
+        name=span.name,
+        span_id=span.span_id.hex(),
+        parent_id=span.parent_span_id.hex(),
+        trace_id=span.trace_id.hex(),
+        attributes=_values(span.attributes),
+        has_failed=span.status.code == 2,
+        message=span.status.message,
+        events=tuple(event.name for event in span.events),
+        seconds=(span.end_time_unix_nano - span.start_time_unix_nano) / 1e9,
+        resource=resource,
+    )
+
+
+def _values(attributes: Any) -> dict[str, Any]:
+    return {each.key: getattr(each.value, each.value.WhichOneof("value")) for each in attributes}
+
+
+@contextmanager
+def receiving() -> Iterator[TraceReceiver]:
+    """A receiver on loopback while the context lasts."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            made.answers.wait()
+            assert self.path == "/v1/traces"
+            made.receive(body)
+            answer = ExportTraceServiceResponse().SerializeToString()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/x-protobuf")
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: Any) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        made = TraceReceiver(f"http://127.0.0.1:{server.server_address[1]}")
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield made
+        finally:
+            made.answers.set()
+            server.shutdown()
+            thread.join()

@@ -1,0 +1,134 @@
+"""A world whose route has its two timers."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import pytest
+
+from statefulroute.cluster.events import EventRecorder
+from statefulroute.cluster.load_client import LoadClient
+from statefulroute.cluster.writes import PodWriter, RouteWriter
+from statefulroute.controllers.monitoring.timers import Timer, TimerMetrics
+from statefulroute.controllers.routes import state as state_timer
+from statefulroute.controllers.routes import workload as workload_timer
+from statefulroute.controllers.routes.assessments import Assessments
+from statefulroute.controllers.routes.refresh import RouteRefresher
+from statefulroute.controllers.routes.state import StateTimer
+from statefulroute.controllers.routes.workload import WorkloadTimer
+from statefulroute.domain.route import Route
+from unit.controllers.environment import (
+    GAME,
+    Environment,
+    FakeDaemonStopped,
+    FakeLoadClient,
+    FakePodWriter,
+    FakeRouteWriter,
+    eventually,
+    idle,
+    pod,
+    route,
+    workload,
+)
+
+#: In place of a second: what the timers do comes in the same order, and sooner.
+SETTLE_SECONDS = 0.02
+
+HANDLED: dict[str, Any] = {"status": {"observedGeneration": 1}}
+
+
+def shorten_delays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a second of the timers be a moment."""
+    monkeypatch.setattr(state_timer, "_SETTLE_SECONDS", SETTLE_SECONDS)
+    monkeypatch.setattr(state_timer, "_PODS_A_SECOND", 10_000)
+    monkeypatch.setattr(state_timer, "_LOOK_AGAIN_SECONDS", SETTLE_SECONDS)
+    monkeypatch.setattr(workload_timer, "_AGAIN_SECONDS", SETTLE_SECONDS)
+    monkeypatch.setattr(workload_timer, "_NOT_YET_SECONDS", SETTLE_SECONDS)
+
+
+class TimerEnvironment(Environment):
+    """A world whose route has its timers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.load_client = FakeLoadClient()
+        self.pod_writer = FakePodWriter(self.informers)
+        self.route_writer = FakeRouteWriter(self.informers)
+        self.assessments = Assessments()
+        timers = TimerMetrics()
+        refresh = RouteRefresher(
+            self.informers,
+            self.route_store,
+            cast("LoadClient", self.load_client),
+            cast("PodWriter", self.pod_writer),
+            lambda: self.now,
+        )
+        self.state_timer = StateTimer(
+            self.informers,
+            self.route_store,
+            refresh,
+            cast("RouteWriter", self.route_writer),
+            self.assessments,
+            timers.of(Timer.STATE),
+            lambda: self.now,
+        )
+        self.workload_timer = WorkloadTimer(
+            self.informers,
+            self.route_store,
+            self.state_timer,
+            self.assessments,
+            cast("EventRecorder", self.recorder),
+            timers.of(Timer.WORKLOAD),
+            lambda: self.now,
+        )
+
+    def with_http(self, *indices: int, **spec: Any) -> "TimerEnvironment":
+        """Let the route, its workload and pods that are asked exist."""
+        asks = {"load": {"source": "HTTP", "http": {"port": 80}}}
+        self.routes.put(route(10, spec=asks | spec, **HANDLED))
+        self.workloads.put(workload(11))
+        for index in indices:
+            self.pods.put(reachable_pod(12 + index, index))
+        return self
+
+    def edit(self, version: int, generation: int, **spec: Any) -> None:
+        """Edit the route; its handler has told the new generation already."""
+        before = self.route.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+        status = {"observedGeneration": generation}
+        self.routes.put(route(version, generation=generation, spec=before | spec, status=status))
+
+    @property
+    def route(self) -> Route:
+        found = self.routes.get(*GAME)
+        assert found is not None
+        return found
+
+    @property
+    def last_status(self) -> Any:
+        """The status as it was said at last."""
+        return self.route.status
+
+
+def reachable_pod(version: int, index: int, **more: Any) -> Any:
+    return pod(version, index, **{"ip": f"10.0.0.{index}", "uid": f"uid-{index}"} | more)
+
+
+@asynccontextmanager
+async def running(world: TimerEnvironment, *timers: StateTimer | WorkloadTimer) -> AsyncIterator[None]:
+    """Timers at work; the state timer unless others are given."""
+    stopped = FakeDaemonStopped()
+    runs = [asyncio.create_task(each.run(GAME, cast("Any", stopped))) for each in timers or (world.state_timer,)]
+    try:
+        yield
+        assert not any(run.done() for run in runs), "a timer ends only when it is told to"
+    finally:
+        stopped.set()
+        await asyncio.gather(*runs)
+
+
+async def settled(world: TimerEnvironment) -> None:
+    """Wait until the status has been looked at once more."""
+    looks = world.route_writer.calls
+    await eventually(lambda: world.route_writer.calls > looks)
+    await idle()

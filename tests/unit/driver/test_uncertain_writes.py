@@ -1,0 +1,109 @@
+"""Writes of which nobody knows whether they were carried out: the link says so afterwards."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from statefulroute.cluster.client import Client
+from statefulroute.cluster.connection import connect
+from statefulroute.cluster.link_store import LinkStore
+from statefulroute.domain.errors import DeadlineExceededError
+from unit.cluster.fake_api import FakeAPI, run_fake_api
+from unit.cluster.kubeconfigs import write_kubeconfig
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[FakeAPI]:
+    async with run_fake_api() as api:
+        yield api
+
+
+@pytest.fixture
+async def store(api: FakeAPI, tmp_path: Path) -> AsyncIterator[LinkStore]:
+    path = write_kubeconfig(tmp_path / "kubeconfig", server=api.server)
+    async with connect(path) as connection, Client(connection) as client:
+        yield LinkStore(client, "play", deadline_seconds=5)
+
+
+def link(version: int, **spec: Any) -> dict[str, Any]:
+    metadata = {
+        "name": "game.alice",
+        "namespace": "play",
+        "uid": "1",
+        "resourceVersion": str(version),
+        "generation": version,
+        "creationTimestamp": "2026-01-01T00:00:00Z",
+    }
+    return {"metadata": metadata, "spec": {"routeName": "game", "uid": "alice", **spec}}
+
+
+async def test_a_create_that_was_carried_out_unheard_is_not_done_twice(api: FakeAPI, store: LinkStore) -> None:
+    work = asyncio.create_task(store.set("game", "alice", 1))
+    (await api.call()).respond_error(404, "NotFound")
+    (await api.call()).disconnect()
+    (await api.call()).respond(link(7, podIndex=1))
+    assert await work is None  # nobody held alice before
+    assert api.has_no_calls
+
+
+async def test_a_create_that_was_not_carried_out_is_done_again(api: FakeAPI, store: LinkStore) -> None:
+    work = asyncio.create_task(store.try_set("game", "alice", 1))
+    (await api.call()).respond_error(404, "NotFound")
+    (await api.call()).disconnect()
+    (await api.call()).respond_error(404, "NotFound")
+    again = await api.call()
+    assert again.method == "POST"
+    again.respond(link(8, podIndex=1), 201)
+    assert (await work).won
+
+
+async def test_a_create_that_lost_to_another_gives_way_to_it(api: FakeAPI, store: LinkStore) -> None:
+    work = asyncio.create_task(store.try_set("game", "alice", 1))
+    (await api.call()).respond_error(404, "NotFound")
+    (await api.call()).disconnect()
+    (await api.call()).respond(link(7, podIndex=2))
+    attempt = await work
+    assert (attempt.won, attempt.holder) == (False, 2)
+
+
+async def test_a_change_that_was_carried_out_unheard_answers_who_held_the_uid_before(
+    api: FakeAPI, store: LinkStore
+) -> None:
+    work = asyncio.create_task(store.set("game", "alice", 1))
+    (await api.call()).respond(link(3, podIndex=0))
+    (await api.call()).respond_error(503, "ServiceUnavailable", "no store")
+    (await api.call()).respond(link(4, podIndex=1))
+    assert await work == 0  # pod 0 is a pod, and not the one that this very write has made
+
+
+async def test_a_removal_that_was_carried_out_unheard_has_removed(api: FakeAPI, store: LinkStore) -> None:
+    work = asyncio.create_task(store.remove("game", "alice"))
+    (await api.call()).respond(link(3, podIndex=0))
+    (await api.call()).respond_error(504, "Timeout", "no answer of the store")
+    (await api.call()).respond_error(404, "NotFound")
+    assert await work
+
+
+async def test_a_store_that_is_read_and_not_written_is_asked_ever_more_rarely(api: FakeAPI, tmp_path: Path) -> None:
+    path = write_kubeconfig(tmp_path / "kubeconfig", server=api.server)
+    writes = 0
+
+    async def play() -> None:
+        nonlocal writes
+        while True:
+            call = await api.call()
+            if call.method == "GET":
+                call.respond(link(3, podIndex=0))
+            else:
+                writes += 1
+                call.respond_error(503, "ServiceUnavailable", "no store")
+
+    playing = asyncio.create_task(play())
+    async with connect(path) as connection, Client(connection) as client:
+        with pytest.raises(DeadlineExceededError):
+            await LinkStore(client, "play", deadline_seconds=1.5).set("game", "alice", 1)
+    playing.cancel()
+    assert writes <= 12

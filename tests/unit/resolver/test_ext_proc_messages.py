@@ -1,0 +1,23 @@
+"""Envoy's messages are generated from their definition."""
+
+from pathlib import Path
+
+from grpc_tools import protoc
+
+ROOT = Path(__file__).parents[3] / "operator"
+FOLDER = Path("statefulroute/resolver/ext_proc")
+
+
+def test_the_messages_are_those_of_the_definition(tmp_path: Path) -> None:
+    googles = Path(protoc.__file__).parent / "_proto"
+    command = [
+        "protoc",
+        f"--proto_path={googles}",
+        f"--proto_path={ROOT}",
+        f"--python_out={tmp_path}",
+        f"--pyi_out={tmp_path}",
+    ]
+    assert protoc.main([*command, str(ROOT / FOLDER / "extproc.proto")]) == 0
+    for name in ("extproc_pb2.py", "extproc_pb2.pyi"):
+        made, kept = (folder / FOLDER / name for folder in (tmp_path, ROOT))
+        assert made.read_text() == kept.read_text(), f"{name} differs from extproc.proto: run `make generate`"

@@ -1,0 +1,44 @@
+"""The templates of the CustomResourceDefinitions and of the admission policies, from `statefulroute.api`."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from helmchart.text import TEMPLATE_HEADER, template_text
+from statefulroute.api.admission import namespace_locality, own_pod
+from statefulroute.api.crd import custom_resource_definition
+from statefulroute.api.podlink import PodLink
+from statefulroute.api.statefulroute import StatefulRoute
+
+#: Uninstalling must not delete links and routes, which go with their definitions.
+_KEEP = """\
+  {{- if .Values.crds.keep }}
+  annotations:
+    helm.sh/resource-policy: keep
+  {{- end }}
+"""
+
+
+def crds_and_policies() -> Iterator[tuple[Path, str]]:
+    """Each template: its path below the chart's folder, and its text."""
+    for model in (PodLink, StatefulRoute):
+        objects = [custom_resource_definition(model)]
+        yield Path("templates/crds") / f"{model.names.plural}.yaml", _template("crds.install", objects, _KEEP)
+    for name, policy in (("namespace-locality", namespace_locality()), ("own-pod", own_pod())):
+        yield Path("templates/admission") / f"{name}.yaml", _template("admissionPolicies.install", policy)
+
+
+def _template(condition: str, objects: Sequence[dict[str, Any]], more_metadata: str = "") -> str:
+    documents = "---\n".join(_document(item, more_metadata) for item in objects)
+    return f"{TEMPLATE_HEADER}{{{{- if .Values.{condition} }}}}\n{documents}{{{{- end }}}}\n"
+
+
+def _document(item: dict[str, Any], more_metadata: str) -> str:
+    head = template_text({field: item[field] for field in ("apiVersion", "kind")})
+    return (
+        f"{head}metadata:\n"
+        f"  name: {item['metadata']['name']}\n"
+        f'  labels: {{{{- include "statefulroute.labels" (list . "api") | nindent 4 }}}}\n'
+        f"{more_metadata}"
+        f"{template_text({'spec': item['spec']})}"
+    )

@@ -1,0 +1,43 @@
+"""The rules of the chart's roles, from `statefulroute.api`: named pieces that its RBAC templates include."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from helmchart.text import TEMPLATE_HEADER, template_text
+from statefulroute.api import rbac
+
+#: Names that only the installation knows, and the template of each.
+_LEASE, _OPERATOR = "name-of-the-lease", "name-of-the-operator"
+_NAMES = {
+    _LEASE: '{{ include "statefulroute.leaseName" . }}',
+    _OPERATOR: '{{ include "statefulroute.partname" (list . "operator") }}',
+}
+
+
+def rbac_rules() -> tuple[Path, str]:
+    """The template: its path below the chart's folder, and its text."""
+    pieces = "".join(
+        f'\n{{{{- define "statefulroute.rules.{name}" -}}}}\n'
+        f"{_with_names(template_text(role['rules']))}{{{{- end }}}}\n"
+        for name, role in _roles()
+    )
+    return Path("templates/_rules.tpl"), TEMPLATE_HEADER + pieces
+
+
+def _roles() -> Iterator[tuple[str, dict[str, Any]]]:
+    yield "operator", rbac.operator_cluster_role()
+    yield "operatorInNamespace", rbac.operator_role()
+    yield "lease", rbac.lease_role(_LEASE)
+    yield "release", rbac.release_role()
+    yield "stop", rbac.stop_role(_OPERATOR)
+    yield "server", rbac.server_role()
+    yield "client", rbac.client_role()
+    yield "resolver", rbac.resolver_cluster_role()
+    yield "resolverTokens", rbac.resolver_tokens_cluster_role()
+
+
+def _with_names(text: str) -> str:
+    for name, template in _NAMES.items():
+        text = text.replace(name, template)
+    return text

@@ -1,0 +1,158 @@
+"""The settings of the node's programs: pure functions from where things are to files and flags."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from localcluster.components import Layout
+from localcluster.node.machine import ADDRESS, HOSTNAME
+
+SOCKET = "/run/containerd/containerd.sock"
+NETWORKS = "networks"
+BRIDGE = "pods"
+CLUSTER_DOMAIN = "cluster.local"
+DNS_SECONDS = 2
+PAUSE_IMAGE = "localhost/pause:1"
+STATUS_SECONDS = "2s"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfiguration:
+    """What the settings depend on.
+
+    Attributes:
+        layout: Where the cluster's files and the API server are.
+        control_group: The group that all pods are in.
+        plugins: The folder of CNI's plugins.
+    """
+
+    layout: Layout
+    control_group: str
+    plugins: Path
+
+    def files(self) -> dict[str, str]:
+        """The programs' files of settings, by name; each lies in the cluster's folder."""
+        return {
+            "containerd.toml": _containerd(self.plugins, self.layout.path(NETWORKS)),
+            "kubelet.json": json.dumps(_kubelet(self), indent=2),
+            "kube-proxy.json": json.dumps(_kube_proxy(self), indent=2),
+            f"{NETWORKS}/pods.conflist": json.dumps(_network(self.layout.pod_range), indent=2),
+            "Corefile": _corefile(self.layout.path("coredns.kubeconfig")),
+            "resolv.conf": f"nameserver {ADDRESS}\n",
+        }
+
+    def flags(self) -> dict[str, list[str]]:
+        """The flags of each program, in the order in which they are started."""
+        path = self.layout.path
+        return {
+            "containerd": [f"--config={path('containerd.toml')}"],
+            "kubelet": [
+                f"--config={path('kubelet.json')}",
+                f"--kubeconfig={path('kubelet.kubeconfig')}",
+                f"--hostname-override={HOSTNAME}",
+                f"--node-ip={ADDRESS}",
+                f"--node-labels=topology.kubernetes.io/region=local,topology.kubernetes.io/zone={HOSTNAME}",
+            ],
+            "kube-proxy": [f"--config={path('kube-proxy.json')}"],
+            "coredns": [f"-conf={path('Corefile')}"],
+        }
+
+
+def apiserver_flags(layout: Layout) -> list[str]:
+    """What the API server is told besides where there is a real node: pods reach it, and it reaches the kubelet."""
+    return [
+        "--bind-address=0.0.0.0",
+        f"--advertise-address={ADDRESS}",
+        "--endpoint-reconciler-type=lease",
+        f"--kubelet-client-certificate={layout.path('admin.crt')}",
+        f"--kubelet-client-key={layout.path('admin.key')}",
+    ]
+
+
+def _containerd(plugins: Path, networks: str) -> str:
+    cri = 'plugins."io.containerd.grpc.v1.cri"'
+    return f"""\
+version = 2
+root = "/var/lib/containerd"
+state = "/run/containerd"
+[grpc]
+  address = "{SOCKET}"
+[{cri}]
+  sandbox_image = "{PAUSE_IMAGE}"
+  disable_apparmor = true
+  # Without CAP_SYS_RESOURCE, nobody may be made safer from the kernel's out-of-memory killer than containerd itself.
+  restrict_oom_score_adj = true
+  [{cri}.containerd]
+    snapshotter = "overlayfs"
+    [{cri}.containerd.runtimes.runc]
+      runtime_type = "io.containerd.runc.v2"
+      [{cri}.containerd.runtimes.runc.options]
+        SystemdCgroup = false
+  [{cri}.cni]
+    bin_dir = "{plugins}"
+    conf_dir = "{networks}"
+"""
+
+
+def _kubelet(node: NodeConfiguration) -> dict[str, Any]:
+    return {
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "authentication": {
+            "anonymous": {"enabled": False},
+            "webhook": {"enabled": True},
+            "x509": {"clientCAFile": node.layout.path("ca.crt")},
+        },
+        "authorization": {"mode": "Webhook"},
+        "cgroupDriver": "cgroupfs",
+        "cgroupRoot": f"/{node.control_group}",
+        "clusterDNS": [ADDRESS],
+        "clusterDomain": CLUSTER_DOMAIN,
+        "containerRuntimeEndpoint": f"unix://{SOCKET}",
+        "evictionHard": {"memory.available": "100Mi"},
+        "failCgroupV1": False,
+        "failSwapOn": False,
+        "imageGCHighThresholdPercent": 100,  # an image that is gone could not be had again
+        "localStorageCapacityIsolation": False,  # what is in memory is not accounted for as disk
+        "makeIPTablesUtilChains": False,
+        "nodeStatusUpdateFrequency": STATUS_SECONDS,
+        "resolvConf": node.layout.path("resolv.conf"),
+        "serializeImagePulls": False,
+        "volumePluginDir": "/var/lib/kubelet/plugins",
+    }
+
+
+def _kube_proxy(node: NodeConfiguration) -> dict[str, Any]:
+    return {
+        "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+        "kind": "KubeProxyConfiguration",
+        "bindAddress": ADDRESS,
+        "clientConnection": {"kubeconfig": node.layout.path("kube-proxy.kubeconfig")},
+        "clusterCIDR": node.layout.pod_range,
+        # The limits are those of the whole machine, and not ours to set.
+        "conntrack": {"maxPerCore": 0, "min": 0, "tcpCloseWaitTimeout": "0s", "tcpEstablishedTimeout": "0s"},
+        "hostnameOverride": HOSTNAME,
+        "mode": "nftables",
+    }
+
+
+def _network(pod_range: str) -> dict[str, Any]:
+    addresses = {"type": "host-local", "ranges": [[{"subnet": pod_range}]], "routes": [{"dst": "0.0.0.0/0"}]}
+    bridge = {"type": "bridge", "bridge": BRIDGE, "isGateway": True, "ipMasq": False, "hairpinMode": True}
+    return {"cniVersion": "0.4.0", "name": "localcluster", "plugins": [{**bridge, "ipam": addresses}]}
+
+
+def _corefile(kubeconfig: str) -> str:
+    return f"""\
+.:53 {{
+  bind {ADDRESS}
+  errors
+  ready {ADDRESS}:8181
+  cache {DNS_SECONDS}
+  kubernetes {CLUSTER_DOMAIN} in-addr.arpa ip6.arpa {{
+    kubeconfig {kubeconfig}
+    ttl {DNS_SECONDS}
+  }}
+}}
+"""
