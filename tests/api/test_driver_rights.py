@@ -113,8 +113,8 @@ def place(installed: Kubectl, cluster: LocalCluster) -> Iterator[Identities]:
             create_account(here, "client", client),
             create_account(here, "spoiled", "Role/everything-with-routes", server),
             create_account(here, "team", "Role/everything-with-routes", "ClusterRole/edit"),
-            create_account(here, "operator", operator, everywhere=True),
-            create_account(here, "chief", "ClusterRole/cluster-admin", everywhere=True),
+            create_account(here, "operator", operator, cluster_wide=True),
+            create_account(here, "chief", "ClusterRole/cluster-admin", cluster_wide=True),
         ):
             stack.enter_context(granted)
         administrator = APIUser.of(cluster.kubeconfig, namespace)

@@ -87,7 +87,7 @@ def run(plan: ChaosPlan, folder: Path) -> list[Violation]:
 def _run(plan: ChaosPlan, folder: Path, record: RecordWriter) -> None:
     lives = 20 + int(_STARTS_PER_MINUTE * plan.minutes)
     users = UserLoad(plan.rate, plan.seed)
-    with running(folder, record, users, times=plan.times, lives=lives) as system:
+    with running(folder, record, users, times=plan.times, starts=lives) as system:
         _run_rounds(system, plan)
     for each in system.audit.entries():
         received = each.received.timestamp()

@@ -139,8 +139,8 @@ def test_three_join_talk_and_find_their_rooms_again_each_at_another_pod(chat: Ch
         chat.service.await_status(links=len(guests))  # the next client has to know
     for guest in guests:
         goes_on(chat, guest)
-        guest.says(f"{guest.uid} was here")
-        guest.leaves()
+        guest.send(f"{guest.uid} was here")
+        guest.leave()
     again = [chat.starts(guest.uid) for guest in guests]
     for before, guest in zip(guests, again, strict=True):
         guest.await_joined()

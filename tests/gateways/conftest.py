@@ -98,7 +98,7 @@ def run_gateways(
         resolvers: whom they ask.
     """
     with ExitStack() as stack:
-        dns_port = stack.enter_context(dns.answering(addresses))
+        dns_port = stack.enter_context(dns.serve_dns(addresses))
 
         def place(name: str, asked: Sequence[str]) -> GatewayAddresses:
             own = folder / name
@@ -148,7 +148,7 @@ def service(
     del operator  # it has to serve
     with drained_namespace(installed, independent_client, operator_slot) as name:
         made = Service(installed.within(name), independent_client)
-        kubelets.make(made, 3)
+        kubelets.create_service(made, 3)
         yield made
 
 
