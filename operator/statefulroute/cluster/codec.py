@@ -1,6 +1,6 @@
-"""The needed fields of each kind as they come over the wire, and the values that are made of them.
+"""Decodes Kubernetes objects from JSON into domain values.
 
-Only these fields are decoded: a PodLink's other fields, and nine tenths of a Pod, are skipped unread.
+Only the fields that the domain needs are decoded. msgspec skips all other fields, which are nine tenths of a Pod.
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ from statefulroute.domain.times import parse_time
 
 
 class _CamelStruct(msgspec.Struct, rename="camel", gc=False):
-    """JSON's camelCase for Python's snake_case."""
+    """A struct whose fields have camelCase names in JSON."""
 
 
 class _OwnerReference(_CamelStruct):
@@ -55,13 +55,15 @@ class _Metadata(_CamelStruct, kw_only=True):
     owner_references: list[_OwnerReference] | None = None
 
 
-class _Condition(_CamelStruct):
+class ConditionObject(_CamelStruct):
+    """A condition of an object's status."""
+
     type: str = ""
     status: str = ""
     reason: str = ""
     message: str = ""
     last_transition_time: str | None = None
-    """Null on pods whose conditions were written by another than the kubelet."""
+    """Null in conditions of pods that another component than the kubelet wrote."""
 
 
 class _LinkMetadata(_CamelStruct, kw_only=True):
@@ -83,44 +85,57 @@ class _LinkSpec(_CamelStruct, kw_only=True):
     renew_time: str | None = None
 
 
-class _LinkStatus(_CamelStruct):
+class PodLinkStatusObject(_CamelStruct):
+    """The status of a PodLink in JSON. Extend it to decode further fields."""
+
     phase: str = ""
     pod_index: int | None = None
     pod_name: str | None = None
     host: str | None = None
     expire_time: str | None = None
     observed_generation: int = 0
-    conditions: list[_Condition] | None = None
+    conditions: list[ConditionObject] | None = None
 
 
-class _Link(_CamelStruct, kw_only=True):
+class PodLinkObject(_CamelStruct, kw_only=True):
+    """A PodLink in JSON. Extend it to decode further fields."""
+
     metadata: _LinkMetadata
     spec: _LinkSpec
-    status: _LinkStatus | None = None
+    status: PodLinkStatusObject | None = None
 
 
 _route_key = lru_cache(maxsize=4096)(RouteKey)
-"""One key a route, shared by its links."""
+"""Returns the key of a route; all links of the route share one object."""
 
 
 @lru_cache(maxsize=65_536)
 def _link_status(  # noqa: PLR0913, PLR0917 - the fields of a status
     phase: str, reason: str, message: str, pod_index: int | None, pod_name: str | None, host: str | None
 ) -> LinkStatus | None:
-    """One value for all links whose status says the same; None for the words of another version."""
+    """Returns the status of a link, or None if another version wrote a phase or reason that this one does not know.
+
+    All links with the same status share one object.
+    """
     try:
         return LinkStatus(LinkPhase(phase), LinkReason(reason), message, pod_index, pod_name, host)
     except ValueError:
         return None
 
 
-def _condition(kind: str, conditions: list[_Condition] | None) -> _Condition | None:
-    return next((each for each in conditions or () if each.type == kind), None)
+def find_condition(condition_type: str, conditions: list[ConditionObject] | None) -> ConditionObject | None:
+    """Returns the condition of a type, or None."""
+    return next((condition for condition in conditions or () if condition.type == condition_type), None)
 
 
-def _make_link(link: _Link) -> Link:
-    metadata, spec, status = link.metadata, link.spec, link.status or _LinkStatus()
-    ready = _condition("Ready", status.conditions) or _Condition()
+def make_link(link: PodLinkObject) -> Link:
+    """Returns the link that a PodLink describes.
+
+    Raises:
+        ValueError: a time or the resource version is malformed.
+    """
+    metadata, spec, status = link.metadata, link.spec, link.status or PodLinkStatusObject()
+    ready = find_condition("Ready", status.conditions) or ConditionObject()
     foreign = spec.namespace if spec.namespace not in (None, metadata.namespace) else None
     return Link(
         route=_route_key(metadata.namespace, spec.route_name),
@@ -152,7 +167,7 @@ def _make_link(link: _Link) -> Link:
 class _PodStatus(_CamelStruct):
     phase: str = ""
     pod_ip: str = msgspec.field(name="podIP", default="")
-    conditions: list[_Condition] | None = None
+    conditions: list[ConditionObject] | None = None
 
 
 class _PodSpec(_CamelStruct):
@@ -170,7 +185,7 @@ _NO_ANNOTATIONS = PodAnnotations()
 
 
 def _routing_state(annotations: Mapping[str, str]) -> RoutingState:
-    """What a pod says of itself; a word that is none counts as not said."""
+    """Returns the routing state that a pod reports; UNKNOWN if it reports none or an invalid one."""
     try:
         return RoutingState(annotations.get(ROUTING_STATE, RoutingState.UNKNOWN))
     except ValueError:
@@ -179,8 +194,8 @@ def _routing_state(annotations: Mapping[str, str]) -> RoutingState:
 
 def _make_pod(pod: _Pod) -> Pod:
     metadata, annotations = pod.metadata, pod.metadata.annotations or _EMPTY
-    controller = next((each for each in metadata.owner_references or () if each.controller), None)
-    condition = _condition("Ready", pod.status.conditions)
+    controller = next((owner for owner in metadata.owner_references or () if owner.controller), None)
+    condition = find_condition("Ready", pod.status.conditions)
     is_ready = pod.status.phase == "Running" and condition is not None and condition.status == "True"
     return Pod(
         namespace=metadata.namespace,
@@ -229,7 +244,7 @@ class _Endpoint(_CamelStruct, kw_only=True):
 
 
 def _make_endpoint(pod: _Endpoint) -> Endpoint:
-    condition = _condition("Ready", pod.status.conditions)
+    condition = find_condition("Ready", pod.status.conditions)
     ports = (port for container in pod.spec.containers or () for port in container.ports or ())
     return Endpoint(
         namespace=pod.metadata.namespace,
@@ -242,7 +257,7 @@ def _make_endpoint(pod: _Endpoint) -> Endpoint:
 
 
 class _NodeStatus(_CamelStruct):
-    conditions: list[_Condition] | None = None
+    conditions: list[ConditionObject] | None = None
 
 
 class _Node(_CamelStruct, kw_only=True):
@@ -251,7 +266,7 @@ class _Node(_CamelStruct, kw_only=True):
 
 
 def _make_node(node: _Node) -> Node:
-    ready = _condition("Ready", node.status.conditions)
+    ready = find_condition("Ready", node.status.conditions)
     return Node(
         name=node.metadata.name,
         resource_version=int(node.metadata.resource_version),
@@ -288,7 +303,7 @@ def _make_workload(stateful_set: _StatefulSet) -> Workload:
 
 
 def parse_workload_annotations(annotations: Mapping[str, str]) -> WorkloadAnnotations:
-    """What the operator has noted on a workload."""
+    """Returns the operator's annotations of a workload."""
     return WorkloadAnnotations(annotations.get(WORKLOAD_STATE), annotations.get(WORKLOAD_LOAD))
 
 
@@ -302,7 +317,7 @@ def _make_route(route: _Route) -> Route:
     metadata = route.metadata
     try:
         status = StatefulRouteStatus.model_validate(route.status)
-    except ValidationError:  # another version's words: the next status replaces them
+    except ValidationError:  # another version wrote it; the next status update replaces it
         status = StatefulRouteStatus()
     return Route(
         namespace=metadata.namespace,
@@ -320,5 +335,5 @@ NODES = ResourceType("/api/v1/nodes", _Node, _make_node)
 ENDPOINTS = ResourceType("/api/v1/pods", _Endpoint, _make_endpoint)
 PODS = ResourceType("/api/v1/pods", _Pod, _make_pod)
 STATEFUL_SETS = ResourceType("/apis/apps/v1/statefulsets", _StatefulSet, _make_workload)
-LINKS = ResourceType(f"/apis/{API_VERSION}/{POD_LINK.plural}", _Link, _make_link)
+LINKS = ResourceType(f"/apis/{API_VERSION}/{POD_LINK.plural}", PodLinkObject, make_link)
 ROUTES = ResourceType(f"/apis/{API_VERSION}/{STATEFUL_ROUTE.plural}", _Route, _make_route)
