@@ -13,8 +13,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
-import msgspec
-
 from measuring.bench_service import (
     NAMESPACE_PATH,
     ROUTE,
@@ -28,6 +26,7 @@ from measuring.control_plane import ControlPlane
 from measuring.report import Report, argument_parser, finish
 from measuring.rounds import Figures
 from statefulroute.cluster.client import Client
+from statefulroute.cluster.pager import list_metadata, list_pages
 
 WRITE, ETCD_WRITE = "apiserver CPU ms a write", "etcd CPU ms a write"
 RENEWAL, ETCD_RENEWAL = "apiserver CPU ms a renewal", "etcd CPU ms a renewal"
@@ -42,15 +41,6 @@ USAGE_FIGURES = {
 _PAGE = 2_000
 _TTL_SECONDS = 3600
 _MIB = 2**20
-
-
-class _ListMeta(msgspec.Struct, rename={"rest": "continue", "resource_version": "resourceVersion"}):
-    resource_version: str = ""
-    continue_token: str = ""
-
-
-class _List(msgspec.Struct):
-    metadata: _ListMeta
 
 
 class ApiServerBenchmark:
@@ -110,7 +100,7 @@ class ApiServerBenchmark:
     async def _measure_list(self, size: int) -> Figures:
         await self._servers.wait_idle()
         before, begun, listed = self._servers.cpu_time(), time.monotonic(), 0
-        async for page in _pages(self._service.client):
+        async for page in list_pages(self._service.client, f"{NAMESPACE_PATH}/podlinks", page_size=_PAGE):
             listed += len(page)
         seconds, (apiserver, _) = (
             time.monotonic() - begun,
@@ -119,23 +109,11 @@ class ApiServerBenchmark:
         return {LIST_SECONDS: seconds * 1000 / size, LIST_CPU: apiserver * 1000, LISTED: listed / size}
 
 
-async def _pages(client: Client) -> AsyncIterator[bytes]:
-    rest = ""
-    while True:
-        page = await client.get(
-            f"{NAMESPACE_PATH}/podlinks", {"limit": str(_PAGE)} | ({"continue": rest} if rest else {})
-        )
-        yield page
-        rest = msgspec.json.decode(page, type=_List).metadata.continue_token
-        if not rest:
-            return
-
-
 @asynccontextmanager
 async def _open_watches(client: Client, number: int) -> AsyncIterator[None]:
     """So many watches of all links, whose events nobody reads closely."""
-    first = msgspec.json.decode(await client.get(f"{NAMESPACE_PATH}/podlinks", {"limit": "1"}), type=_List)
-    params = {"resourceVersion": first.metadata.resource_version, "allowWatchBookmarks": "true"}
+    first = list_metadata(await client.get(f"{NAMESPACE_PATH}/podlinks", {"limit": "1"}))
+    params = {"resourceVersion": first.resource_version, "allowWatchBookmarks": "true"}
 
     async def watch() -> None:
         async with client.watch(f"{NAMESPACE_PATH}/podlinks", params) as lines:

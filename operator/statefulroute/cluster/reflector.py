@@ -13,7 +13,8 @@ import structlog
 from statefulroute.cluster.cache import Cache, Cached
 from statefulroute.cluster.client import Client, Status
 from statefulroute.cluster.errors import ClusterError, GoneError
-from statefulroute.cluster.resource_type import Page, ResourceType
+from statefulroute.cluster.pager import list_pages
+from statefulroute.cluster.resource_type import ResourceType
 
 T = TypeVar("T", bound=Cached)
 
@@ -140,8 +141,10 @@ class Reflector(Generic[T]):
         """Take in every object, page by page; then forget the ones that are gone."""
         listed: set[tuple[Hashable, str]] = set()
         moment = 0
-        async with aclosing(self._pages()) as pages:
-            async for page in pages:
+        async with aclosing(self._list_pages()) as pages:
+            async for data in pages:
+                self._record_update()
+                page = self._resource.decode_page(data)
                 moment = moment or page.resource_version
                 for number, item in enumerate(page.items, 1):
                     listed.add((item.partition, item.name))
@@ -152,27 +155,10 @@ class Reflector(Generic[T]):
             self.cache.delete(group, name, moment)  # unless our own write made it after that moment
         self._resource_version = moment
 
-    async def _pages(self) -> AsyncGenerator[Page[T], None]:
-        """Every page: while one is taken in, the API server makes the next, which takes it longer."""
-        asked = asyncio.create_task(self._get_page(""))
-        try:
-            while True:
-                data = await asked
-                self._record_update()
-                if rest := self._resource.continue_token(data):
-                    asked = asyncio.create_task(self._get_page(rest))
-                    await asyncio.sleep(0)  # for it to be sent
-                yield self._resource.decode_page(data)
-                if not rest:
-                    return
-        finally:
-            asked.cancel()
-
-    async def _get_page(self, continue_token: str) -> bytes:
-        params = {**self._resource.selector_params, "limit": str(_PAGE_SIZE)} | (
-            {"continue": continue_token} if continue_token else {}
-        )
-        return await self._client.get(self._resource.path, params)
+    def _list_pages(self) -> AsyncGenerator[bytes, None]:
+        params = self._resource.selector_params
+        # The API server needs longer to produce a page than this process to decode one.
+        return list_pages(self._client, self._resource.path, params, page_size=_PAGE_SIZE, prefetch=True)
 
     async def _watch(self) -> bool:
         """Take in events until the watch ends; gives whether there was any."""

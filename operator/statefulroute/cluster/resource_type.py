@@ -8,6 +8,7 @@ import msgspec
 import structlog
 
 from statefulroute.cluster.cache import Cached
+from statefulroute.cluster.pager import ListMetadata
 from statefulroute.domain.keys import RouteKey
 
 T = TypeVar("T", bound=Cached)
@@ -16,21 +17,9 @@ W = TypeVar("W")
 log = structlog.get_logger(__name__)
 
 
-class _ListMeta(msgspec.Struct, rename={"resource_version": "resourceVersion", "continue_": "continue"}):
-    resource_version: str = ""
-    continue_: str = ""
-
-
 class _List(msgspec.Struct, Generic[W]):
-    metadata: _ListMeta
+    metadata: ListMetadata
     items: list[W] | None
-
-
-class _Head(msgspec.Struct):
-    metadata: _ListMeta
-
-
-_list_head_decoder = msgspec.json.Decoder(_Head)
 
 
 class Page(msgspec.Struct, Generic[T]):
@@ -102,14 +91,6 @@ class ResourceType(Generic[T]):
             ValueError: it is not of this kind's form.
         """
         return self._make(msgspec.convert(body, self._wire))
-
-    def continue_token(self, data: bytes) -> str:
-        """The token to ask for the next page with; empty at the last. It takes a tenth of what decoding the page does.
-
-        Raises:
-            ValueError: it is no page of a list.
-        """
-        return _list_head_decoder.decode(data).metadata.continue_
 
     def decode_page(self, data: bytes) -> Page[T]:
         """A page of a list. Objects that are not of this kind's form are left out, and the log says so."""

@@ -7,6 +7,7 @@ from measuring.comparison import compare
 from measuring.simulated_server import SimulatedServer
 from statefulroute.api.vocabulary import LinkPhase
 from statefulroute.cluster.codec import LINKS
+from statefulroute.cluster.pager import list_metadata
 
 
 @pytest.fixture(autouse=True)
@@ -19,10 +20,10 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_links_are_listed_page_by_page_bound_and_acknowledged() -> None:
     server = SimulatedServer(links=5, pods=2)
     first = await server.get("/podlinks", {"limit": "3"})
-    second = await server.get("/podlinks", {"limit": "3", "continue": LINKS.continue_token(first)})
+    second = await server.get("/podlinks", {"limit": "3", "continue": list_metadata(first).continue_token})
     links = [*LINKS.decode_page(first).items, *LINKS.decode_page(second).items]
     assert [link.name for link in links] == [f"game.user-{number}" for number in range(5)]
-    assert LINKS.continue_token(second) == ""
+    assert list_metadata(second).continue_token == ""
     assert {link.violation for link in links} == {None}
     assert [link.pod for link in links] == [0, 1, 0, 1, 0]
     assert {link.status.phase for link in links if link.status} == {LinkPhase.BOUND}
