@@ -1,10 +1,10 @@
-"""What links cost the API server and etcd, whoever works on them: CPU time, memory, storage, lists and watches.
+"""Measures what links cost the API server and etcd: CPU time, memory, storage, lists and watches.
 
     python benchmarks/apiserver.py [--sizes 1000 10000 100000] [--renewals 1000] [--watchers 10] [--rounds 3]
 
-No operator runs. Links are made and acknowledged, renewed, listed by pages of 2,000 and watched, as operators and
-resolvers do it. What a write costs is counted while one watch follows; what a watch costs is the difference that
-`--watchers` more make. etcd does not wait for the disk here, so its time is CPU time only.
+No operator runs. The benchmark creates links, writes their status, renews them, lists them in pages of 2,000 and
+watches them, as operators and resolvers do. The cost of a write includes one watch. The cost of a watch is the
+difference that `--watchers` more watches make. etcd does not sync to disk here, so its time is CPU time only.
 """
 
 import asyncio
@@ -44,13 +44,14 @@ _MIB = 2**20
 
 
 class ApiServerBenchmark:
-    """Measures what links cost, among more and more of them.
+    """Measures what links cost as their number grows.
 
     Args:
-        service: where.
+        service: the service whose links are measured.
         servers: the API server and etcd.
-        empty: what they hold without links.
-        options: of the program.
+        empty: the resource usage of both without links.
+        renewals: how many renewals each measurement makes.
+        watchers: how many watches are opened to measure the cost of an event.
     """
 
     def __init__(
@@ -63,28 +64,28 @@ class ApiServerBenchmark:
         self._watchers = watchers
 
     async def grow_to(self, size: int) -> Figures:
-        """What a write costs while there are more and more, and what is held for each at the end."""
-        made = size - len(self._service.recorder.links)
+        """Creates links until there are `size`; returns the cost of a write and what each link takes at the end."""
+        new_links = size - len(self._service.recorder.links)
         before = self._servers.cpu_time()
         await self._service.populate(size)
-        apiserver, etcd = self._servers.cpu_time().milliseconds_per_operation(before, 2 * made)
-        held = await self._servers.resource_usage()
-        found = {name: (held[part] - self._empty[part]) * _MIB / size for part, name in USAGE_FIGURES.items()}
-        return {WRITE: apiserver, ETCD_WRITE: etcd, **found}
+        apiserver, etcd = self._servers.cpu_time().milliseconds_per_operation(before, 2 * new_links)
+        usage = await self._servers.resource_usage()
+        figures = {name: (usage[part] - self._empty[part]) * _MIB / size for part, name in USAGE_FIGURES.items()}
+        return {WRITE: apiserver, ETCD_WRITE: etcd, **figures}
 
     async def measure_at(self, size: int) -> Figures:
-        """What else a link costs among so many."""
-        found = dict(await self._measure_list(size))
+        """Returns the other costs of a link among `size` links."""
+        figures = dict(await self._measure_list(size))
         stored = (await self._servers.resource_usage())["stored"]
         apiserver, etcd = await self._measure_renewals()
-        found[STORED_RENEWAL] = ((await self._servers.resource_usage())["stored"] - stored) * _MIB / self._renewals
+        figures[STORED_RENEWAL] = ((await self._servers.resource_usage())["stored"] - stored) * _MIB / self._renewals
         async with _open_watches(self._service.client, self._watchers):
             await self._servers.wait_idle()
             watched, _ = await self._measure_renewals()
-        return found | {RENEWAL: apiserver, ETCD_RENEWAL: etcd, EVENT: (watched - apiserver) / self._watchers}
+        return figures | {RENEWAL: apiserver, ETCD_RENEWAL: etcd, EVENT: (watched - apiserver) / self._watchers}
 
     async def _measure_renewals(self) -> tuple[float, float]:
-        """The milliseconds of CPU time for a renewal, of the API server and of etcd."""
+        """Returns the CPU milliseconds of one renewal, of the API server and of etcd."""
         now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         patch = json_body({"spec": {"ttlSeconds": _TTL_SECONDS, "renewTime": now}})
 
@@ -94,16 +95,16 @@ class ApiServerBenchmark:
         await self._servers.wait_idle()
         before = self._servers.cpu_time()
         await run_concurrently(renew, range(self._renewals))
-        await asyncio.sleep(1)  # for the watches
+        await asyncio.sleep(1)  # until the watches have received the events
         return self._servers.cpu_time().milliseconds_per_operation(before, self._renewals)
 
     async def _measure_list(self, size: int) -> Figures:
         await self._servers.wait_idle()
-        before, begun, listed = self._servers.cpu_time(), time.monotonic(), 0
+        before, started, listed = self._servers.cpu_time(), time.monotonic(), 0
         async for page in list_pages(self._service.client, f"{NAMESPACE_PATH}/podlinks", page_size=_PAGE):
             listed += len(page)
         seconds, (apiserver, _) = (
-            time.monotonic() - begun,
+            time.monotonic() - started,
             self._servers.cpu_time().milliseconds_per_operation(before, size),
         )
         return {LIST_SECONDS: seconds * 1000 / size, LIST_CPU: apiserver * 1000, LISTED: listed / size}
@@ -111,7 +112,7 @@ class ApiServerBenchmark:
 
 @asynccontextmanager
 async def _open_watches(client: Client, number: int) -> AsyncIterator[None]:
-    """So many watches of all links, whose events nobody reads closely."""
+    """Opens `number` watches of all links and discards their events."""
     first = list_metadata(await client.get(f"{NAMESPACE_PATH}/podlinks", {"limit": "1"}))
     params = {"resourceVersion": first.resource_version, "allowWatchBookmarks": "true"}
 
@@ -130,34 +131,34 @@ async def _open_watches(client: Client, number: int) -> AsyncIterator[None]:
 
 
 async def measure(report: Report) -> None:
-    """Size after size, upwards: links stay."""
+    """Measures size after size in ascending order; the links stay."""
     options = report.options
     sizes: Sequence[int] = sorted(options["sizes"])
     with start_cluster() as kubeconfig:
-        async with start_service(kubeconfig, options["pods"]) as here:
-            servers = ControlPlane(here.client)
-            await here.populate(1)  # what is done for the first link is done for no other
-            costs = ApiServerBenchmark(
-                here, servers, await servers.resource_usage(), options["renewals"], options["watchers"]
+        async with start_service(kubeconfig, options["pods"]) as service:
+            servers = ControlPlane(service.client)
+            await service.populate(1)  # the first link has one-time costs
+            benchmark = ApiServerBenchmark(
+                service, servers, await servers.resource_usage(), options["renewals"], options["watchers"]
             )
             for size in sizes:
-                growing = await costs.grow_to(size)
-                among = [await costs.measure_at(size) for _ in range(options["rounds"])]
-                report.rounds[f"{size:,} links"] = [{**growing, **each} for each in among]
+                growth = await benchmark.grow_to(size)
+                measurements = [await benchmark.measure_at(size) for _ in range(options["rounds"])]
+                report.rounds[f"{size:,} links"] = [{**growth, **figures} for figures in measurements]
     report.extra["sizes"] = sizes
 
 
 def main() -> None:
-    """Measure, and say what was found."""
-    options = argument_parser(__doc__)
-    options.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000, 100_000], metavar="LINKS")
-    options.add_argument("--renewals", type=int, default=1000)
-    options.add_argument("--watchers", type=int, default=10)
-    options.add_argument("--pods", type=int, default=10)
-    asked = options.parse_args()
-    report = Report("apiserver", vars(asked))
+    """Runs the benchmark and reports its figures."""
+    parser = argument_parser(__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000, 100_000], metavar="LINKS")
+    parser.add_argument("--renewals", type=int, default=1000)
+    parser.add_argument("--watchers", type=int, default=10)
+    parser.add_argument("--pods", type=int, default=10)
+    options = parser.parse_args()
+    report = Report("apiserver", vars(options))
     asyncio.run(measure(report))
-    finish(report, asked)
+    finish(report, options)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""How fast links that name their pod are bound, beside who acknowledges them himself (the ceiling), and plain kopf.
+"""Measures how fast links that name their pod are bound, compared with a ceiling and with plain kopf.
 
     python benchmarks/bind.py [--links 5000] [--pods 10] [--rounds 3] [--without-kopf]
 
-16 clients make `--links` links as fast as the API server lets them. The ceiling's clients also write the status, so
-that nobody has to be told: its links a second are what the machine can do. The ways take turns, in one cluster. A link
-is bound when a watch of its own says so, for all ways alike.
+16 clients create `--links` links as fast as the API server allows. The clients of the ceiling also write the status
+themselves, so no operator has to react: their rate is what the machine can do. The variants take turns in one cluster.
+A link counts as bound when a separate watch shows it, for all variants alike.
 """
 
 import asyncio
@@ -17,32 +17,32 @@ from measuring.rounds import alternate, ratio, spreads
 
 
 async def measure(report: Report) -> None:
-    """All rounds."""
+    """Runs all rounds."""
     options = report.options
-    ways = NAMED if options["without_kopf"] else {**NAMED, "kopf": KOPF}
+    variants = NAMED if options["without_kopf"] else {**NAMED, "kopf": KOPF}
     with start_cluster() as kubeconfig:
-        async with start_service(kubeconfig, options["pods"]) as here:
-            await warm_up(here)
-            turns = {name: partial(bind, here, way, options["links"]) for name, way in ways.items()}
+        async with start_service(kubeconfig, options["pods"]) as service:
+            await warm_up(service)
+            turns = {name: partial(bind, service, variant, options["links"]) for name, variant in variants.items()}
             report.rounds = await alternate(turns, options["rounds"])
-    mine, ceiling = report.rounds["operator"], report.rounds["ceiling"]
+    operator, ceiling = report.rounds["operator"], report.rounds["ceiling"]
     report.goals = [
-        Goal("links/s, of the ceiling's", ratio(mine, ceiling, RATE).median, 0.95, at_least=True),
-        Goal("CPU ms a link", spreads(mine)[CPU].median, 0.45),
-        Goal("p99 of creation to Bound, of the ceiling's", ratio(mine, ceiling, P99).median, 3.0),
+        Goal("links/s, of the ceiling's", ratio(operator, ceiling, RATE).median, 0.95, at_least=True),
+        Goal("CPU ms a link", spreads(operator)[CPU].median, 0.45),
+        Goal("p99 of creation to Bound, of the ceiling's", ratio(operator, ceiling, P99).median, 3.0),
     ]
 
 
 def main() -> None:
-    """Measure, and say what was found."""
-    options = argument_parser(__doc__)
-    options.add_argument("--links", type=int, default=5000, help="of each way in a round")
-    options.add_argument("--pods", type=int, default=10)
-    options.add_argument("--without-kopf", action="store_true", help="leave plain kopf out")
-    asked = options.parse_args()
-    report = Report("bind", vars(asked))
+    """Runs the benchmark and reports its figures."""
+    parser = argument_parser(__doc__)
+    parser.add_argument("--links", type=int, default=5000, help="for each variant and round")
+    parser.add_argument("--pods", type=int, default=10)
+    parser.add_argument("--without-kopf", action="store_true", help="skip plain kopf")
+    options = parser.parse_args()
+    report = Report("bind", vars(options))
     asyncio.run(measure(report))
-    finish(report, asked)
+    finish(report, options)
 
 
 if __name__ == "__main__":

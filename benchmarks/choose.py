@@ -1,9 +1,9 @@
-"""How fast links that leave the choice of their pod are bound, beside who writes all himself (the ceiling).
+"""Measures how fast links without a pod are bound, compared with a ceiling.
 
     python benchmarks/choose.py [--links 5000] [--pods 10] [--rounds 3]
 
-As `bind`, but for links without a pod: the ceiling's clients make the same three writes themselves, and deal the pods
-out by turns. The operator is also to spread the links: the fullest pod is compared with the mean.
+As `bind`, but for links without a pod: the clients of the ceiling make the same three writes themselves and assign the
+pods in turn. The operator must also spread the links: the benchmark compares the fullest pod with the mean.
 """
 
 import asyncio
@@ -16,29 +16,29 @@ from measuring.rounds import alternate, ratio, spreads
 
 
 async def measure(report: Report) -> None:
-    """All rounds."""
+    """Runs all rounds."""
     options = report.options
     with start_cluster() as kubeconfig:
-        async with start_service(kubeconfig, options["pods"]) as here:
-            await warm_up(here)
-            turns = {name: partial(bind, here, way, options["links"]) for name, way in CHOSEN.items()}
+        async with start_service(kubeconfig, options["pods"]) as service:
+            await warm_up(service)
+            turns = {name: partial(bind, service, variant, options["links"]) for name, variant in CHOSEN.items()}
             report.rounds = await alternate(turns, options["rounds"])
-    mine, ceiling = report.rounds["operator"], report.rounds["ceiling"]
+    operator, ceiling = report.rounds["operator"], report.rounds["ceiling"]
     report.goals = [
-        Goal("links/s, of the ceiling's", ratio(mine, ceiling, RATE).median, 0.90, at_least=True),
-        Goal("the fullest pod, of the mean", spreads(mine)[FULLEST].maximum, 1.1),
+        Goal("links/s, of the ceiling's", ratio(operator, ceiling, RATE).median, 0.90, at_least=True),
+        Goal("the fullest pod, of the mean", spreads(operator)[FULLEST].maximum, 1.1),
     ]
 
 
 def main() -> None:
-    """Measure, and say what was found."""
-    options = argument_parser(__doc__)
-    options.add_argument("--links", type=int, default=5000, help="of each way in a round")
-    options.add_argument("--pods", type=int, default=10)
-    asked = options.parse_args()
-    report = Report("choose", vars(asked))
+    """Runs the benchmark and reports its figures."""
+    parser = argument_parser(__doc__)
+    parser.add_argument("--links", type=int, default=5000, help="for each variant and round")
+    parser.add_argument("--pods", type=int, default=10)
+    options = parser.parse_args()
+    report = Report("choose", vars(options))
     asyncio.run(measure(report))
-    finish(report, asked)
+    finish(report, options)
 
 
 if __name__ == "__main__":

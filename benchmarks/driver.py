@@ -1,12 +1,12 @@
-"""What the drivers cost: cached look-ups a second on one core, and a binding beside a bare PATCH of the same link.
+"""Measures what the drivers cost: cached look-ups per second on one core, and a binding compared with a bare PATCH.
 
     python benchmarks/driver.py [--links 10000] [--rounds 9] [--writes 400]
 
-The links are written through the driver, which keeps them in its cache. Bindings and bare patches alternate, one at a
-time, in one process: each changes the pod, with the resourceVersion as the precondition. A server driver has no cache
-of links, so it reads a link before it writes it; a GET and a bare PATCH are what that costs without it. Bindings are
-measured with several loggers: structlog as it comes (lines are rendered for a person and printed, here to nowhere),
-one that renders JSON, one that filters the level out, and none.
+The links are written through the driver, which keeps them in its cache. Bindings and bare patches of the same link
+alternate, one at a time, in one process: each changes the pod, with the resourceVersion as the precondition. A server
+driver has no cache of links, so it reads a link before it writes it; a GET and a bare PATCH show the cost of that
+without a driver. Bindings are measured with several loggers: structlog's default (lines are rendered for the console
+and discarded), one that renders JSON, one that filters the level out, and none.
 """
 
 import asyncio
@@ -38,59 +38,59 @@ GOAL_READS, GOAL_RATIO = 500_000, 1.3
 READS, P50, P99 = "a second", "p50 ms", "p99 ms"
 BARE, CACHED = "a bare PATCH", "set_linked_pod, cached, log: as it comes"
 _WARM_UP_ROUNDS = 20
-"""Turns until connections are open and caches are warm."""
+"""Rounds until connections are open and caches are warm."""
 
 
 class NullLogger:
-    """A logger that does nothing: what the driver costs without one."""
+    """A logger that does nothing: shows what the driver costs without logging."""
 
-    def info(self, event: str, **fields: Any) -> None:  # noqa: ANN401 - structlog's own
-        """Nothing."""
+    def info(self, event: str, **fields: Any) -> None:  # noqa: ANN401 - structlog's signature
+        """Does nothing."""
 
     def warning(self, event: str, **fields: Any) -> None:  # noqa: ANN401
-        """Nothing."""
+        """Does nothing."""
 
 
 def loggers() -> dict[str, Any]:
-    """What drivers may be given."""
-    nowhere = structlog.PrintLoggerFactory(io.StringIO())
-    stamp = structlog.processors.TimeStamper("iso")
-    as_json: list[Any] = [structlog.processors.add_log_level, stamp, structlog.processors.JSONRenderer()]
+    """The loggers that the drivers are measured with, by name."""
+    discarding = structlog.PrintLoggerFactory(io.StringIO())
+    timestamp = structlog.processors.TimeStamper("iso")
+    as_json: list[Any] = [structlog.processors.add_log_level, timestamp, structlog.processors.JSONRenderer()]
     return {
-        "as it comes": structlog.wrap_logger(nowhere()),
-        "JSON": structlog.wrap_logger(nowhere(), processors=as_json),
+        "as it comes": structlog.wrap_logger(discarding()),
+        "JSON": structlog.wrap_logger(discarding(), processors=as_json),
         "warnings only": structlog.wrap_logger(
-            nowhere(), wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING)
+            discarding(), wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING)
         ),
         "none": NullLogger(),
     }
 
 
 async def measure_reads(driver: ClientDriver, uids: list[str], rounds: int) -> list[float]:
-    """Cached look-ups a second, round by round; the best round counts, for others share the machine."""
+    """Returns the cached look-ups per second of each round. The best round counts because the machine is shared."""
     rates = []
     for _ in range(rounds):
         gc.collect()
-        begun = time.perf_counter()
+        started = time.perf_counter()
         for uid in uids:
             await driver.get_linked_pod(uid, "game")
-        rates.append(len(uids) / (time.perf_counter() - begun))
+        rates.append(len(uids) / (time.perf_counter() - started))
     return rates
 
 
 async def milliseconds(work: Awaitable[Any]) -> float:
-    """The milliseconds that it took."""
-    begun = time.perf_counter()
+    """Returns how many milliseconds the work takes."""
+    started = time.perf_counter()
     await work
-    return (time.perf_counter() - begun) * 1000
+    return (time.perf_counter() - started) * 1000
 
 
 class BarePatcher:
-    """Patches one link without a driver, on the condition that it is still as it was.
+    """Patches one link without a driver, on the condition that it has not changed.
 
     Args:
-        client: carries the requests out.
-        uid: whose link.
+        client: the client that sends the requests.
+        uid: the uid of the link.
     """
 
     def __init__(self, client: Client, uid: str) -> None:
@@ -99,38 +99,39 @@ class BarePatcher:
         self._version = ""
 
     async def read(self) -> None:
-        """Learn the version."""
+        """Reads the resourceVersion."""
         self._version = str(LINKS.decode(await self._client.get(self._path)).resource_version)
 
     async def read_and_patch(self, pod: int) -> None:
-        """Change the pod after a look."""
+        """Reads the link, then changes its pod."""
         await self.read()
         await self.patch(pod)
 
     async def patch(self, pod: int) -> None:
-        """Change the pod."""
+        """Changes the pod."""
         body = {"metadata": {"resourceVersion": self._version}, "spec": {"podIndex": pod}}
         answer = await self._client.merge_patch(self._path, msgspec.json.encode(body))
         self._version = str(LINKS.decode(answer).resource_version)
 
 
 async def measure_writes(binders: dict[str, Callable[[int], Awaitable[Any]]], number: int) -> dict[str, Figures]:
-    """All of them by turns."""
+    """Runs all binders in turn; returns the quantiles of each."""
     times: dict[str, list[float]] = {name: [] for name in binders}
     gc.collect()
     gc.freeze()
     for turn in range(number + _WARM_UP_ROUNDS):
         for name, work in binders.items():
-            took = await milliseconds(work(turn % 3))
+            duration = await milliseconds(work(turn % 3))
             if turn >= _WARM_UP_ROUNDS:
-                times[name].append(took)
+                times[name].append(duration)
     return {
-        name: {P50: quantile(sorted(taken), 0.5), P99: quantile(sorted(taken), 0.99)} for name, taken in times.items()
+        name: {P50: quantile(sorted(durations), 0.5), P99: quantile(sorted(durations), 0.99)}
+        for name, durations in times.items()
     }
 
 
 async def measure(report: Report, kubeconfig: Path) -> None:
-    """All of it."""
+    """Measures look-ups and writes."""
     options = report.options
     uids = [f"user-{number}" for number in range(options["links"])]
     async with connect(kubeconfig) as connection, Client(connection) as client:
@@ -140,31 +141,31 @@ async def measure(report: Report, kubeconfig: Path) -> None:
             RouteCache(client, NAMESPACE) as routes,
             ClientDriver(client, NAMESPACE, logger=NullLogger()) as driver,
         ):
-            begun = time.perf_counter()
+            started = time.perf_counter()
             await run_concurrently(lambda number: driver.link_if_absent(uids[number], "game", 0), range(len(uids)))
-            made = len(uids) / (time.perf_counter() - begun)
+            links_per_second = len(uids) / (time.perf_counter() - started)
             rates = await measure_reads(driver, uids, options["rounds"])
-            bare = BarePatcher(client, uids[0])
-            await bare.read()
-            looking = BarePatcher(client, uids[8])
+            patcher = BarePatcher(client, uids[0])
+            await patcher.read()
+            reading_patcher = BarePatcher(client, uids[8])
 
             def binder(uid: str, store: LinkStore, logger: Any) -> Callable[[int], Awaitable[Any]]:  # noqa: ANN401
                 server = ServerInformation(namespace=NAMESPACE, service="game", pod_name="game-0", pod=0)
                 parts = ServerParts(store, routes, AnnotationPublisher(client, server), server)
-                made = ServerDriver(NAMESPACE, parts, logger=logger)
-                return lambda pod: made.set_linked_pod(NAMESPACE, uid, "game", pod)
+                server_driver = ServerDriver(NAMESPACE, parts, logger=logger)
+                return lambda pod: server_driver.set_linked_pod(NAMESPACE, uid, "game", pod)
 
-            known = LinkStore(client, NAMESPACE, links=driver._cache)  # noqa: SLF001 - what a client's own writes go through
-            plain = LinkStore(client, NAMESPACE)
+            cached_store = LinkStore(client, NAMESPACE, links=driver._cache)  # noqa: SLF001 - the store that a client's own writes use
+            store = LinkStore(client, NAMESPACE)
             binders: dict[str, Callable[[int], Awaitable[Any]]] = {
-                BARE: bare.patch,
-                "a GET and a bare PATCH": looking.read_and_patch,
+                BARE: patcher.patch,
+                "a GET and a bare PATCH": reading_patcher.read_and_patch,
             }
             for number, (name, logger) in enumerate(loggers().items()):
-                binders[f"set_linked_pod, log: {name}"] = binder(uids[number + 1], plain, logger)
-            binders[CACHED] = binder(uids[9], known, loggers()["as it comes"])
+                binders[f"set_linked_pod, log: {name}"] = binder(uids[number + 1], store, logger)
+            binders[CACHED] = binder(uids[9], cached_store, loggers()["as it comes"])
             rows = await measure_writes(binders, options["writes"])
-    report.extra["linksPerSecond"] = made
+    report.extra["linksPerSecond"] = links_per_second
     report.rounds = {"cached get_linked_pod": [{READS: rate} for rate in rates]}
     report.rounds |= {name: [row] for name, row in rows.items()}
     report.goals = [
@@ -174,15 +175,15 @@ async def measure(report: Report, kubeconfig: Path) -> None:
 
 
 def main() -> None:
-    """Measure, and say what was found."""
-    options = argument_parser(__doc__, rounds=9)
-    options.add_argument("--links", type=int, default=10_000)
-    options.add_argument("--writes", type=int, default=400, help="of each kind")
-    asked = options.parse_args()
-    report = Report("driver", vars(asked))
+    """Runs the benchmark and reports its figures."""
+    parser = argument_parser(__doc__, rounds=9)
+    parser.add_argument("--links", type=int, default=10_000)
+    parser.add_argument("--writes", type=int, default=400, help="of each kind")
+    options = parser.parse_args()
+    report = Report("driver", vars(options))
     with start_cluster() as kubeconfig:
         asyncio.run(measure(report, kubeconfig))
-    finish(report, asked)
+    finish(report, options)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""What the resolver adds to a request through Envoy, beside the same Envoy that asks nobody.
+"""Measures what the resolver adds to a request through Envoy, compared with the same Envoy without it.
 
     python benchmarks/gateways.py [--links 10000] [--seconds 10] [--rounds 3]
 
-One resolver follows `--links` links while 100 of them change each second. Envoy asks it by ext_authz at 1,000 requests
-a second and by ext_proc at 500, each by turns with an Envoy that asks nobody. In the end ext_proc is asked more and
-more often, until it can do no more. The pods are one nginx. Everything shares
-the machine, and the API server gives way.
+One resolver follows `--links` links while 100 of them change each second. Envoy calls it by ext_authz at 1,000 requests
+per second and by ext_proc at 500, in turns with an Envoy without a resolver. At the end the rate of ext_proc rises step
+by step to the limit. One nginx answers for all pods. All processes share the machine; the API server has a low
+priority.
 """
 
 import asyncio
@@ -44,57 +44,60 @@ _WARM_SECONDS = 3.0
 
 
 def _without_resolver(configuration: str) -> str:
-    """The same Envoy without the resolver: to any pod."""
-    said = yaml.safe_load(configuration)
-    resources = said["static_resources"]
+    """Returns the configuration of the same Envoy without the resolver, which sends requests to any pod."""
+    parsed = yaml.safe_load(configuration)
+    resources = parsed["static_resources"]
     (chain,) = resources["listeners"][0]["filter_chains"]
     manager = chain["filters"][0]["typed_config"]
-    manager["http_filters"] = [each for each in manager["http_filters"] if ".ext_" not in each["name"]]
-    del next(each for each in resources["clusters"] if each["name"] == "pods")["load_balancing_policy"]
-    return str(yaml.safe_dump(said))
+    manager["http_filters"] = [item for item in manager["http_filters"] if ".ext_" not in item["name"]]
+    del next(item for item in resources["clusters"] if item["name"] == "pods")["load_balancing_policy"]
+    return str(yaml.safe_dump(parsed))
 
 
 @contextmanager
-def _start_envoys(folder: Path, file: str, asked: int) -> Iterator[tuple[str, str]]:
-    """An Envoy that asks the resolver at a port, and one that asks nobody; gives where they listen."""
+def _start_envoys(folder: Path, file: str, resolver_port: int) -> Iterator[tuple[str, str]]:
+    """Starts an Envoy that calls the resolver at a port and one without a resolver; yields the URLs of both."""
     program = programs.envoy(PlainProgress())
     with ExitStack() as stack:
         urls = []
-        for is_asking in (True, False):
-            place_of_it = gateway_addresses(Path(tempfile.mkdtemp(dir=folder)), asked)
-            text = configurations.envoy(file, place_of_it)
-            text = text if is_asking else _without_resolver(text)
-            urls.append(stack.enter_context(processes.envoy(program, text, place_of_it)).url)
-        asking, plain = urls
-        yield asking, plain
+        for has_resolver in (True, False):
+            addresses = gateway_addresses(Path(tempfile.mkdtemp(dir=folder)), resolver_port)
+            text = configurations.envoy(file, addresses)
+            text = text if has_resolver else _without_resolver(text)
+            urls.append(stack.enter_context(processes.envoy(program, text, addresses)).url)
+        with_resolver, without_resolver = urls
+        yield with_resolver, without_resolver
 
 
-async def _compare(pressure: LoadGenerator, report: Report, ways: dict[str, str], rate: int) -> None:
-    """Requests by each way in turn."""
-    for way, url in ways.items():
-        await pressure.run_at_rate(way, rate, pressure.request_targets(url), _WARM_SECONDS)
-    turns = {way: partial(pressure.run_at_rate, way, rate, pressure.request_targets(url)) for way, url in ways.items()}
+async def _compare(load: LoadGenerator, report: Report, variants: dict[str, str], rate: int) -> None:
+    """Sends requests through each variant in turn."""
+    for variant, url in variants.items():
+        await load.run_at_rate(variant, rate, load.request_targets(url), _WARM_SECONDS)
+    turns = {
+        variant: partial(load.run_at_rate, variant, rate, load.request_targets(url))
+        for variant, url in variants.items()
+    }
     report.rounds |= await alternate(turns, report.options["rounds"])
 
 
 async def measure(report: Report, folder: Path) -> None:
-    """All rounds."""
+    """Runs all rounds."""
     links = report.options["links"]
-    pressure = LoadGenerator(folder, report.options["seconds"], links)
+    load = LoadGenerator(folder, report.options["seconds"], links)
     http, grpc = free_port(), free_port()
     with start_cluster(low_priority=True) as kubeconfig, pod_server(folder):
-        async with start_service(kubeconfig, report.options["pods"]) as here:
-            await make_reachable(here)
-            await here.populate(links)
-            async with running_resolver(kubeconfig, http, grpc), moving_links(here, links):
-                with _start_envoys(folder, "envoy-ext-authz.yaml", http) as (asking, plain):
-                    await _compare(pressure, report, {AUTHZ: asking, AUTHZ_PLAIN: plain}, AUTHZ_PER_SECOND)
-                with _start_envoys(folder, "envoy-ext-proc.yaml", grpc) as (asking, plain):
-                    await _compare(pressure, report, {PROC: asking, PROC_PLAIN: plain}, PROC_PER_SECOND)
+        async with start_service(kubeconfig, report.options["pods"]) as service:
+            await make_reachable(service)
+            await service.populate(links)
+            async with running_resolver(kubeconfig, http, grpc), moving_links(service, links):
+                with _start_envoys(folder, "envoy-ext-authz.yaml", http) as (url, url_without_resolver):
+                    await _compare(load, report, {AUTHZ: url, AUTHZ_PLAIN: url_without_resolver}, AUTHZ_PER_SECOND)
+                with _start_envoys(folder, "envoy-ext-proc.yaml", grpc) as (url, url_without_resolver):
+                    await _compare(load, report, {PROC: url, PROC_PLAIN: url_without_resolver}, PROC_PER_SECOND)
                     for rate in LIMIT_STEPS:
-                        way = f"ext_proc, {rate:,} a second"
-                        report.rounds[way] = [await pressure.run_at_rate(way, rate, pressure.request_targets(asking))]
-    report.extra["codes"] = pressure.codes
+                        variant = f"ext_proc, {rate:,} a second"
+                        report.rounds[variant] = [await load.run_at_rate(variant, rate, load.request_targets(url))]
+    report.extra["codes"] = load.codes
     report.goals = [
         Goal("ext_authz adds, p50 ms", _added_milliseconds(report, AUTHZ, AUTHZ_PLAIN, P50), LIMIT_ADDED_P50),
         Goal(f"ext_proc at {PROC_PER_SECOND} a second, p99 ms", spreads(report.rounds[PROC])[P99].median, LIMIT_P99),
@@ -102,27 +105,29 @@ async def measure(report: Report, folder: Path) -> None:
     ]
 
 
-def _added_milliseconds(report: Report, way: str, plain: str, figure: str) -> float:
-    both = zip(report.rounds[way], report.rounds[plain], strict=True)
-    return Spread.of([mine[figure] - other[figure] for mine, other in both]).median
+def _added_milliseconds(report: Report, variant: str, plain: str, figure: str) -> float:
+    pairs = zip(report.rounds[variant], report.rounds[plain], strict=True)
+    return Spread.of([figures[figure] - baseline[figure] for figures, baseline in pairs]).median
 
 
 def _failed_requests(report: Report) -> float:
-    """How many were not answered by 200 where the resolver was not to be pressed beyond its limit."""
-    return sum(each[FAILED] for way in (AUTHZ, AUTHZ_PLAIN, PROC, PROC_PLAIN) for each in report.rounds[way])
+    """Counts the requests without status 200 at the rates that the resolver must sustain."""
+    return sum(
+        figures[FAILED] for variant in (AUTHZ, AUTHZ_PLAIN, PROC, PROC_PLAIN) for figures in report.rounds[variant]
+    )
 
 
 def main() -> None:
-    """Measure, and say what was found."""
-    options = argument_parser(__doc__)
-    options.add_argument("--links", type=int, default=10_000)
-    options.add_argument("--pods", type=int, default=10)
-    options.add_argument("--seconds", type=float, default=10, help="of each run")
-    asked = options.parse_args()
-    report = Report("gateways", vars(asked))
+    """Runs the benchmark and reports its figures."""
+    parser = argument_parser(__doc__)
+    parser.add_argument("--links", type=int, default=10_000)
+    parser.add_argument("--pods", type=int, default=10)
+    parser.add_argument("--seconds", type=float, default=10, help="of each run")
+    options = parser.parse_args()
+    report = Report("gateways", vars(options))
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(measure(report, Path(folder)))
-    finish(report, asked)
+    finish(report, options)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Where the operator's time goes, as py-spy sees it: while links are bound, or while it starts among many.
+"""Shows where the operator spends its time: while it binds links, or while it starts among many.
 
     python benchmarks/hotspots.py [bind|choose|restart] [--links 5000] [--pods 10] [--keep FOLDER]
 
-py-spy looks many times a second at what the operator is doing and stops it for a moment each time: shares are right,
-times are not. The tables have the share of each package (of ours: each layer) in what was being done, C code counted to
-the Python function that called it, and the functions that most was done in. `--keep` writes the stacks in the collapsed
-form that every viewer of flame graphs reads.
+py-spy samples the operator many times per second and pauses it for each sample: shares are right, absolute times are
+not. The tables show the share of each package (of statefulroute: each layer) and the functions with the most samples. C
+code counts for the Python function that called it. `--keep` writes the stacks in the collapsed format, which flame
+graph viewers read.
 """
 
 import argparse
@@ -39,22 +39,20 @@ VARIANTS: dict[str, BindVariant] = {"bind": NAMED["operator"], "choose": CHOSEN[
 
 @asynccontextmanager
 async def recorded(process: MeasuredProcess, stacks: Path) -> AsyncIterator[None]:
-    """Have py-spy look at a process from now until it has ended; it has to end before this context is left."""
-    asked = ["--pid", str(process.process.pid), "--rate", str(_PER_SECOND), "--duration", "unlimited", "--function"]
-    command: list[str | Path] = [_SPY, "record", "--format", "raw", "--output", stacks, *asked]
+    """Samples a process with py-spy until the process stops, which is when this context exits."""
+    sampling = ["--pid", str(process.process.pid), "--rate", str(_PER_SECOND), "--duration", "unlimited", "--function"]
+    command: list[str | Path] = [_SPY, "record", "--format", "raw", "--output", stacks, *sampling]
     silent = asyncio.subprocess.DEVNULL
     spy = await asyncio.create_subprocess_exec(*command, stdout=silent, stderr=silent)
     yield
     process.process.terminate()
     if await spy.wait() or not stacks.exists():
-        raise SystemExit(
-            "py-spy could not look at the operator: as another user than root, allow it to by ptrace_scope"
-        )
+        raise SystemExit("py-spy cannot sample the operator: run as root, or allow it with kernel.yama.ptrace_scope")
 
 
-async def profile(service: BenchService, what: str, links: int, stacks: Path) -> None:
-    """Do it once, with py-spy looking."""
-    if what == "restart":
+async def profile(service: BenchService, workload: str, links: int, stacks: Path) -> None:
+    """Runs the workload once under py-spy."""
+    if workload == "restart":
         await service.populate(links)
         await adopt(service)
         async with running_operator(service.kubeconfig) as process, recorded(process, stacks):
@@ -68,24 +66,24 @@ async def profile(service: BenchService, what: str, links: int, stacks: Path) ->
         await asyncio.sleep(_STARTUP_SECONDS)
         await process.wait_idle()
         async with recorded(process, stacks):
-            await create_and_wait(service, replace(VARIANTS[what], start_process=no_process), range(links))
+            await create_and_wait(service, replace(VARIANTS[workload], start_process=no_process), range(links))
             await asyncio.sleep(_STARTUP_SECONDS)
 
 
 def _package(frame: str) -> str:
-    """The package that a frame is of; of ours, the layer."""
-    found = _FILE.search(frame)
-    parts = found[1].split("/") if found else []
+    """Returns the package of a frame; for statefulroute, the layer."""
+    match = _FILE.search(frame)
+    parts = match[1].split("/") if match else []
     if "statefulroute" in parts:
-        at = len(parts) - 1 - parts[::-1].index("statefulroute")
-        return f"statefulroute.{parts[at + 1].removesuffix('.py')}" if len(parts) > at + 1 else "statefulroute"
+        index = len(parts) - 1 - parts[::-1].index("statefulroute")
+        return f"statefulroute.{parts[index + 1].removesuffix('.py')}" if len(parts) > index + 1 else "statefulroute"
     if "site-packages" in parts:
         return parts[parts.index("site-packages") + 1].removesuffix(".py")
     return parts[0].removesuffix(".py") if parts else "Python"
 
 
 def shares(lines: Iterable[str]) -> tuple[Counter[str], Counter[str], int]:
-    """How often each package and each function was at work itself, and how often anything was."""
+    """Counts the samples of each package and of each function, and all samples."""
     packages, functions = Counter[str](), Counter[str]()
     for line in lines:
         stack, _, number = line.rpartition(" ")
@@ -97,38 +95,38 @@ def shares(lines: Iterable[str]) -> tuple[Counter[str], Counter[str], int]:
     return packages, functions, packages.total()
 
 
-def show(stacks: Path, what: str, before: float) -> None:
-    """Print both tables."""
+def show(stacks: Path, workload: str, load_before: float) -> None:
+    """Prints both tables."""
     packages, functions, total = shares(stacks.read_text().splitlines())
     console = Console(width=None if sys.stdout.isatty() else 140)
-    for title, found in (("package", packages), ("function", functions)):
-        table = Table(title, "% of the samples", caption=f"{what}: {total} samples; load {before:.1f} before")
-        for name, number in found.most_common(_MAX_ROWS):
+    for title, counts in (("package", packages), ("function", functions)):
+        table = Table(title, "% of the samples", caption=f"{workload}: {total} samples; load {load_before:.1f} before")
+        for name, number in counts.most_common(_MAX_ROWS):
             table.add_row(name, f"{number / total:.1%}")
         console.print(table)
 
 
 async def _run(options: argparse.Namespace, stacks: Path) -> None:
     with start_cluster() as kubeconfig:
-        async with start_service(kubeconfig, options.pods) as here:
-            await profile(here, options.what, options.links, stacks)
+        async with start_service(kubeconfig, options.pods) as service:
+            await profile(service, options.what, options.links, stacks)
 
 
 def main() -> None:
-    """Look, and say where the time went."""
+    """Samples the operator and prints where the time went."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="?", choices=[*VARIANTS, "restart"], default="bind")
     parser.add_argument("--links", type=int, default=5000)
     parser.add_argument("--pods", type=int, default=10)
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where the stacks are to be kept")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="the folder to keep the stacks in")
     options = parser.parse_args()
-    before = load()
+    load_before = load()
     with tempfile.TemporaryDirectory() as folder:
-        kept = options.keep or Path(folder)
-        kept.mkdir(parents=True, exist_ok=True)
-        stacks = kept / f"{options.what}.stacks"
+        kept_folder = options.keep or Path(folder)
+        kept_folder.mkdir(parents=True, exist_ok=True)
+        stacks = kept_folder / f"{options.what}.stacks"
         asyncio.run(_run(options, stacks))
-        show(stacks, options.what, before)
+        show(stacks, options.what, load_before)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""What it costs to be watched: the operator's CPU time a binding with metrics, hashed uids and traces, and a scrape's.
+"""Measures what monitoring costs: CPU time per binding with metrics, hashed uids or traces, and one scrape.
 
     python benchmarks/monitoring.py [--links 1000] [--rate 50] [--routes 10] [--pods 10] [--rounds 3]
 
-Two operators run at the same time, each in a namespace of its own and with the same work: a plain one, and one that is
-watched. To each, `--links` users without a pod come at a steady `--rate` a second, it chooses their pods, and the links
-are deleted. Whatever else the machine does slows both; the median of the rounds' ratios counts, and two plain ones show
-how far that can be trusted. `--rounds 0` measures the scrape only.
+Two operators run at the same time, each in a separate namespace with the same work: a plain one, and a monitored one.
+For each, `--links` users without a pod arrive at `--rate` per second; the operator chooses their pods, and the links
+are deleted. Other load on the machine slows both. The median of the rounds' ratios counts, and two plain operators show
+its error. `--rounds 0` measures the scrape only.
 """
 
 import argparse
@@ -40,8 +40,8 @@ class OperatorVariant:
     """A way to run the operator.
 
     Attributes:
-        options: of the command.
-        environment: variables besides.
+        options: options of the command.
+        environment: further environment variables.
         is_scraped: whether its metrics are read every few seconds.
     """
 
@@ -54,7 +54,7 @@ PLAIN = OperatorVariant()
 DEBUG = OperatorVariant(("--log-level", "debug"))
 SCRAPED = OperatorVariant(("--bind-address", ADDRESS), is_scraped=True)
 
-#: What is measured, and beside what.
+#: The pairs that are compared: the measured variant and its baseline.
 PAIRS = {
     "plain, beside plain": (PLAIN, PLAIN),
     "metrics, scraped each 5 s, beside plain": (SCRAPED, PLAIN),
@@ -68,23 +68,23 @@ PAIRS = {
 }
 
 
-def _path(namespace: str, resource: str, group: str = API_VERSION) -> str:
-    return f"/apis/{group}/namespaces/{namespace}/{resource}"
+def _path(namespace: str, resource: str, api_version: str = API_VERSION) -> str:
+    return f"/apis/{api_version}/namespaces/{namespace}/{resource}"
 
 
 async def create_objects(client: Client, namespace: str, routes: int, pods: int) -> None:
-    """Make a namespace, StatefulSets, pods that are Ready, and routes."""
+    """Creates a namespace, StatefulSets, Ready pods, and routes."""
     await client.post("/api/v1/namespaces", json_body({"metadata": {"name": namespace}}))
     await client.post(f"/api/v1/namespaces/{namespace}/serviceaccounts", json_body({"metadata": {"name": "default"}}))
 
-    async def make(number: int) -> None:
+    async def create_route(number: int) -> None:
         name = f"game-{number}"
         labels = {"app": name}
         template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "room", "image": "room"}]}}
         spec = {"serviceName": name, "replicas": pods, "selector": {"matchLabels": labels}, "template": template}
-        sets = _path(namespace, "statefulsets", "apps/v1")
-        made = json.loads(await client.post(sets, json_body({"metadata": {"name": name}, "spec": spec})))
-        owner = {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": name, "uid": made["metadata"]["uid"]}
+        stateful_sets = _path(namespace, "statefulsets", "apps/v1")
+        created = json.loads(await client.post(stateful_sets, json_body({"metadata": {"name": name}, "spec": spec})))
+        owner = {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": name, "uid": created["metadata"]["uid"]}
         owners = [{**owner, "controller": True}]
         for index in range(pods):
             metadata = {"name": f"{name}-{index}", "labels": labels, "ownerReferences": owners}
@@ -95,14 +95,14 @@ async def create_objects(client: Client, namespace: str, routes: int, pods: int)
         route = {"apiVersion": API_VERSION, "kind": "StatefulRoute", "metadata": {"name": name}, "spec": {}}
         await client.post(_path(namespace, "statefulroutes"), json_body(route))
 
-    await run_concurrently(make, range(routes))
+    await run_concurrently(create_route, range(routes))
 
 
 async def bind(client: Client, namespace: str, options: argparse.Namespace) -> None:
-    """Users come at a steady rate; wait until each has a pod."""
+    """Creates links at a fixed rate and waits until each is bound."""
     path = _path(namespace, "podlinks")
 
-    async def come(number: int) -> None:
+    async def create_link(number: int) -> None:
         route = f"game-{number % options.routes}"
         spec = {"routeName": route, "uid": f"user-{number}"}
         metadata = {"name": f"{route}.user-{number}"}
@@ -110,11 +110,11 @@ async def bind(client: Client, namespace: str, options: argparse.Namespace) -> N
             path, json_body({"apiVersion": API_VERSION, "kind": "PodLink", "metadata": metadata, "spec": spec})
         )
 
-    begun, coming = time.monotonic(), []
+    started, creations = time.monotonic(), []
     for number in range(options.links):
-        await asyncio.sleep(begun + number / options.rate - time.monotonic())
-        coming.append(asyncio.create_task(come(number)))
-    await asyncio.gather(*coming)
+        await asyncio.sleep(started + number / options.rate - time.monotonic())
+        creations.append(asyncio.create_task(create_link(number)))
+    await asyncio.gather(*creations)
     while await _count_bound(client, path) < options.links:  # noqa: ASYNC110 - there is no event to wait for
         await asyncio.sleep(0.5)
 
@@ -125,7 +125,7 @@ async def _count_bound(client: Client, path: str) -> int:
 
 
 async def _scrape_forever() -> None:
-    """Read the metrics as Prometheus does, until cancelled."""
+    """Reads the metrics as Prometheus does, until cancelled."""
     async with aiohttp.ClientSession() as session:
         while True:
             async with session.get(f"http://{ADDRESS}/metrics") as response:
@@ -135,7 +135,7 @@ async def _scrape_forever() -> None:
 
 @contextlib.asynccontextmanager
 async def trace_collector() -> AsyncIterator[None]:
-    """A collector of traces, which takes everything."""
+    """Runs a trace collector that accepts everything."""
 
     async def take(request: web.Request) -> web.Response:
         await request.read()
@@ -151,34 +151,34 @@ async def trace_collector() -> AsyncIterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def running_variant(way: OperatorVariant, namespace: str, kubeconfig: Path) -> AsyncIterator[MeasuredProcess]:
-    """An operator that has begun and has nothing to do."""
+async def running_variant(variant: OperatorVariant, namespace: str, kubeconfig: Path) -> AsyncIterator[MeasuredProcess]:
+    """Runs an operator; yields it when it is idle."""
     command: list[str | Path] = [PROGRAM, "operator", "--kubeconfig", kubeconfig, "--no-leader-elect"]
-    command += ["--log-format", "json", "--watch-namespace", namespace, *way.options]
-    async with running_process(command, way.environment) as operator:
+    command += ["--log-format", "json", "--watch-namespace", namespace, *variant.options]
+    async with running_process(command, variant.environment) as operator:
         await asyncio.sleep(3)
         await operator.wait_idle()
         yield operator
 
 
 @contextlib.asynccontextmanager
-async def scraped(*ways: OperatorVariant) -> AsyncIterator[None]:
-    """Read the metrics of whichever serves them."""
-    task = asyncio.create_task(_scrape_forever()) if any(way.is_scraped for way in ways) else None
+async def scraped(*variants: OperatorVariant) -> AsyncIterator[None]:
+    """Reads the metrics of the variant that serves them."""
+    task = asyncio.create_task(_scrape_forever()) if any(variant.is_scraped for variant in variants) else None
     yield
     if task is not None:
         if task.done():
-            await task  # it says why the metrics could not be read
+            await task  # raises the error of the scrape
         task.cancel()
 
 
 class MonitoringBenchmark:
-    """Measures on a cluster that is filled.
+    """Measures pairs of variants on a cluster with objects.
 
     Args:
-        client: of the cluster.
-        kubeconfig: the cluster's.
-        options: of this program.
+        client: a client of the cluster.
+        kubeconfig: the kubeconfig of the cluster.
+        options: the options of this program.
     """
 
     def __init__(self, client: Client, kubeconfig: Path, options: argparse.Namespace) -> None:
@@ -187,24 +187,24 @@ class MonitoringBenchmark:
         self._options = options
 
     async def measure_pair(
-        self, ways: tuple[OperatorVariant, OperatorVariant], namespaces: tuple[str, ...]
+        self, variants: tuple[OperatorVariant, OperatorVariant], namespaces: tuple[str, ...]
     ) -> tuple[float, ...]:
-        """The CPU milliseconds a binding of two ways that run at the same time, each in its namespace."""
+        """Returns the CPU milliseconds per binding of two variants that run at the same time, each in its namespace."""
         async with (
-            running_variant(ways[0], namespaces[0], self._kubeconfig) as first,
-            running_variant(ways[1], namespaces[1], self._kubeconfig) as second,
+            running_variant(variants[0], namespaces[0], self._kubeconfig) as first,
+            running_variant(variants[1], namespaces[1], self._kubeconfig) as second,
         ):
-            both = (first, second)
-            before = [each.cpu_seconds for each in both]
-            async with scraped(*ways):
+            operators = (first, second)
+            before = [each.cpu_seconds for each in operators]
+            async with scraped(*variants):
                 await asyncio.gather(*(bind(self._client, each, self._options) for each in namespaces))
-            spent = [each.cpu_seconds - begun for each, begun in zip(both, before, strict=True)]
+            cpu_seconds = [each.cpu_seconds - start for each, start in zip(operators, before, strict=True)]
         for each in namespaces:
             await self._client.delete(_path(each, "podlinks"), b"{}")
-        return tuple(seconds / self._options.links * 1000 for seconds in spent)
+        return tuple(seconds / self._options.links * 1000 for seconds in cpu_seconds)
 
     async def measure_scrape(self) -> dict[str, Any]:
-        """The CPU milliseconds of one scrape, and its size."""
+        """Returns the CPU milliseconds of one scrape, and its size."""
         async with (
             running_variant(SCRAPED, NAMESPACES[0], self._kubeconfig) as process,
             aiohttp.ClientSession() as session,
@@ -218,47 +218,49 @@ class MonitoringBenchmark:
 
 
 async def bench(options: argparse.Namespace, kubeconfig: Path) -> dict[str, Any]:
-    """All rounds; gives a row for each pair, and what one scrape costs."""
+    """Runs all rounds; returns a row for each pair, and the cost of one scrape."""
     costs: dict[str, list[tuple[float, ...]]] = {name: [] for name in PAIRS}
     async with trace_collector(), connect(kubeconfig, None) as connection, Client(connection) as client:
         await wait_for_crds(client)
         for namespace in NAMESPACES:
             await create_objects(client, namespace, options.routes, options.pods)
-        made = MonitoringBenchmark(client, kubeconfig, options)
-        scrape = await made.measure_scrape()
+        benchmark = MonitoringBenchmark(client, kubeconfig, options)
+        scrape = await benchmark.measure_scrape()
         for number in range(options.rounds):
-            for name, ways in PAIRS.items():
-                costs[name].append(await made.measure_pair(ways, NAMESPACES if number % 2 else NAMESPACES[::-1]))
+            for name, variants in PAIRS.items():
+                costs[name].append(
+                    await benchmark.measure_pair(variants, NAMESPACES if number % 2 else NAMESPACES[::-1])
+                )
     return {**vars(options), "scrape": scrape, "pairs": [_row(name, each) for name, each in costs.items() if each]}
 
 
 def _row(name: str, costs: list[tuple[float, ...]]) -> dict[str, Any]:
-    ratios = [mine / other for mine, other in costs]
+    ratios = [measured / baseline for measured, baseline in costs]
     return {
         "name": name,
-        "milliseconds": round(statistics.median(mine for mine, _ in costs), 2),
+        "milliseconds": round(statistics.median(measured for measured, _ in costs), 2),
         "ratio": round(statistics.median(ratios), 2),
         "ratios": [round(ratio, 2) for ratio in ratios],
     }
 
 
 def main() -> None:
-    """Measure, print a table, and JSON after it."""
+    """Runs the benchmark; prints a table, then JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--links", type=int, default=1000, help="of each operator in a round")
-    parser.add_argument("--rate", type=float, default=50, help="links a second, for each operator")
+    parser.add_argument("--rate", type=float, default=50, help="links per second, for each operator")
     parser.add_argument("--routes", type=int, default=10)
     parser.add_argument("--pods", type=int, default=10, help="of each route")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     with start_cluster() as kubeconfig:
-        found = asyncio.run(bench(options, kubeconfig))
+        results = asyncio.run(bench(options, kubeconfig))
     sys.stdout.write(f"{'':42}{'CPU ms a binding':>18}{'times':>8}  each round\n")
-    for row in found["pairs"]:
+    for row in results["pairs"]:
         sys.stdout.write(f"{row['name']:42}{row['milliseconds']:>18}{row['ratio']:>8}  {row['ratios']}\n")
-    scrape = found["scrape"]
+    scrape = results["scrape"]
     sys.stdout.write(f"a scrape: {scrape['milliseconds']} ms of CPU, {scrape['bytes']} bytes\n")
-    sys.stdout.write(json.dumps(found) + "\n")
+    sys.stdout.write(json.dumps(results) + "\n")
 
 
 if __name__ == "__main__":

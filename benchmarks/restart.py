@@ -1,9 +1,9 @@
-"""How soon an operator serves that starts among bound links, what that costs, and that it writes nothing.
+"""Measures how soon an operator that starts among bound links is ready, its cost, and that it writes nothing.
 
     python benchmarks/restart.py [--sizes 1000 10000 100000] [--pods 10] [--rounds 3]
 
-Synced is when it has read everything. CPU time and memory are those of the whole start: until every link was judged and
-the process is idle. Writes are counted by the API server: of links, routes, pods and workloads.
+Synced is when it has read everything. CPU time and memory cover the whole start: until every link is decided and the
+process is idle. The API server counts the writes of links, routes, pods and workloads.
 """
 
 import asyncio
@@ -19,20 +19,20 @@ _LIMITS_AT = 100_000
 
 
 async def measure(report: Report) -> None:
-    """Size after size, upwards: links stay."""
+    """Measures size after size in ascending order; the links stay."""
     options = report.options
     with start_cluster() as kubeconfig:
-        async with start_service(kubeconfig, options["pods"]) as here:
+        async with start_service(kubeconfig, options["pods"]) as service:
             for size in sorted(options["sizes"]):
-                await here.populate(size)
-                await adopt(here)
-                report.rounds[f"{size:,} links"] = [await restart(here) for _ in range(options["rounds"])]
+                await service.populate(size)
+                await adopt(service)
+                report.rounds[f"{size:,} links"] = [await restart(service) for _ in range(options["rounds"])]
     report.extra["sizes"] = sorted(options["sizes"])
     report.goals = [Goal(f"writes, {size}", _spreads_at(report, size)[WRITES].maximum, 0) for size in report.rounds]
     largest = f"{_LIMITS_AT:,} links"
     if largest in report.rounds:
-        found = _spreads_at(report, largest)
-        report.goals += [Goal(f"{name}, {largest}", found[name].median, limit) for name, limit in LIMITS.items()]
+        figures = _spreads_at(report, largest)
+        report.goals += [Goal(f"{name}, {largest}", figures[name].median, limit) for name, limit in LIMITS.items()]
 
 
 def _spreads_at(report: Report, size: str) -> dict[str, Spread]:
@@ -40,14 +40,14 @@ def _spreads_at(report: Report, size: str) -> dict[str, Spread]:
 
 
 def main() -> None:
-    """Measure, and say what was found."""
-    options = argument_parser(__doc__)
-    options.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000, _LIMITS_AT], metavar="LINKS")
-    options.add_argument("--pods", type=int, default=10)
-    asked = options.parse_args()
-    report = Report("restart", vars(asked))
+    """Runs the benchmark and reports its figures."""
+    parser = argument_parser(__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000, _LIMITS_AT], metavar="LINKS")
+    parser.add_argument("--pods", type=int, default=10)
+    options = parser.parse_args()
+    report = Report("restart", vars(options))
     asyncio.run(measure(report))
-    finish(report, asked)
+    finish(report, options)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""What an operator and a resolver do among 1,000,000 links, by a simulation, beside what was measured at fewer.
+"""Simulates an operator and a resolver among 1,000,000 links, and compares with measurements at fewer links.
 
     python benchmarks/scale.py [--sizes 10000 100000 1000000] [--pods 10] [--measured benchmarks/results]
 
-The operator, the resolver and all that they hold of links are real, and run in this machine's memory; the API server is
-simulated, without connections (docs/scale.md has the assumptions). Where `--measured` has the kept JSON of `restart`,
-`memory`, `growth` and `apiserver` at one of the sizes, the simulated figure is compared with the measured one.
+The operator, the resolver and their state are real and run in this machine's memory; the API server is simulated,
+without connections (docs/scale.md lists the assumptions). If `--measured` contains the results of `restart`, `memory`,
+`growth` and `apiserver` at one of the sizes, the simulated figures are compared with them.
 """
 
 import asyncio
@@ -18,9 +18,8 @@ from rich.console import Console
 from rich.table import Table
 
 from measuring.comparison import compare, load_results
-from measuring.numbers import format_number
 from measuring.report import Goal, Report, argument_parser, finish
-from measuring.rounds import Figures
+from measuring.rounds import Figures, format_number
 from measuring.simulation import ROLES, WROTE
 
 
@@ -29,30 +28,30 @@ async def _simulate(role: str, links: int, pods: int) -> Mapping[str, float]:
     process = await asyncio.create_subprocess_exec(*command, cwd=Path(__file__).parent, stdout=asyncio.subprocess.PIPE)
     output, _ = await process.communicate()
     if process.returncode:
-        raise SystemExit(f"the simulation of {links:,} links, {role}, has ended with {process.returncode}")
-    found: Mapping[str, float] = json.loads(output)
-    return found
+        raise SystemExit(f"the simulation of {links:,} links, {role}, failed with exit code {process.returncode}")
+    figures: Mapping[str, float] = json.loads(output)
+    return figures
 
 
 async def measure(report: Report) -> None:
-    """Each size, and first of all none: what is there without links."""
+    """Simulates no links first, then each size."""
     options = report.options
     sizes = report.extra["sizes"] = sorted(options["sizes"])
     report.extra["empty"] = await _simulate("operator", 0, options["pods"])
     for size in sizes:
-        found: list[Figures] = []
+        rounds: list[Figures] = []
         for _ in range(options["rounds"]):
             roles = [await _simulate(role, size, options["pods"]) for role in ROLES]
-            found.append({name: value for figures in roles for name, value in figures.items()})
-        report.rounds[f"{size:,} links"] = found
+            rounds.append({name: value for figures in roles for name, value in figures.items()})
+        report.rounds[f"{size:,} links"] = rounds
     report.extra["compared"] = compare(report.rounds, load_results(options["measured"]))
     report.goals = [
-        Goal(f"writes, {size}", max(each[WROTE] for each in found), 0) for size, found in report.rounds.items()
+        Goal(f"writes, {size}", max(figures[WROTE] for figures in rounds), 0) for size, rounds in report.rounds.items()
     ]
 
 
 def _show(rows: Sequence[Mapping[str, Any]]) -> None:
-    """What was simulated beside what was measured."""
+    """Prints the simulated figures beside the measured ones."""
     table = Table("", "figure", "simulated", "measured", "ratio")
     for row in rows:
         table.add_row(
@@ -63,15 +62,15 @@ def _show(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def main() -> None:
-    """Simulate, and say what was found."""
-    options = argument_parser(__doc__, rounds=1)
-    options.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000], metavar="LINKS")
-    options.add_argument("--pods", type=int, default=10)
-    options.add_argument("--measured", type=Path, default=Path("benchmarks/results"), metavar="FOLDER")
-    asked = options.parse_args()
-    report = Report("scale", vars(asked))
+    """Runs the simulation and reports its figures."""
+    parser = argument_parser(__doc__, rounds=1)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000], metavar="LINKS")
+    parser.add_argument("--pods", type=int, default=10)
+    parser.add_argument("--measured", type=Path, default=Path("benchmarks/results"), metavar="FOLDER")
+    options = parser.parse_args()
+    report = Report("scale", vars(options))
     asyncio.run(measure(report))
-    finish(report, asked)
+    finish(report, options)
     _show(report.extra["compared"])
 
 

@@ -1,9 +1,10 @@
-"""How long users wait who come at an even rate, beside who acknowledges their links himself (the ceiling).
+"""Measures how long users wait who arrive at a fixed rate, compared with a ceiling.
 
     python benchmarks/steady.py [--rate 100] [--seconds 60] [--pods 10] [--rounds 3]
 
 Each round has four turns: the ceiling and the operator, with links that name their pod and with links that do not. The
-wait is from before a link is made until a watch says that it is bound.
+clients of the ceiling write the status themselves. The wait lasts from before a link is created until a watch shows it
+as bound.
 """
 
 import asyncio
@@ -14,19 +15,25 @@ from measuring.binding import CHOSEN, NAMED, P50, P99, bind, warm_up
 from measuring.report import Goal, Report, argument_parser, finish
 from measuring.rounds import alternate, ratio
 
-#: How many times the ceiling's wait is let pass: half of the users, and all but a hundredth of them.
+#: How many times as long as with the ceiling the wait may be: for half of the users, and for 99 percent of them.
 LIMITS = {"named": {P50: 1.2, P99: 2.0}, "chosen": {P50: 2.0, P99: 4.0}}
 
 
 async def measure(report: Report) -> None:
-    """All rounds."""
+    """Runs all rounds."""
     options = report.options
     links = round(options["rate"] * options["seconds"])
-    ways = {f"{kind}, {name}": way for kind, two in (("named", NAMED), ("chosen", CHOSEN)) for name, way in two.items()}
+    variants = {
+        f"{kind}, {name}": variant
+        for kind, variants_of_kind in (("named", NAMED), ("chosen", CHOSEN))
+        for name, variant in variants_of_kind.items()
+    }
     with start_cluster() as kubeconfig:
-        async with start_service(kubeconfig, options["pods"]) as here:
-            await warm_up(here)
-            turns = {name: partial(bind, here, way, links, options["rate"]) for name, way in ways.items()}
+        async with start_service(kubeconfig, options["pods"]) as service:
+            await warm_up(service)
+            turns = {
+                name: partial(bind, service, variant, links, options["rate"]) for name, variant in variants.items()
+            }
             report.rounds = await alternate(turns, options["rounds"])
     report.goals = [
         Goal(f"{kind}: {figure}, of the ceiling's", _times(report, kind, figure), limit)
@@ -40,15 +47,15 @@ def _times(report: Report, kind: str, figure: str) -> float:
 
 
 def main() -> None:
-    """Measure, and say what was found."""
-    options = argument_parser(__doc__)
-    options.add_argument("--rate", type=float, default=100, help="links a second")
-    options.add_argument("--seconds", type=float, default=60, help="of each way in a round")
-    options.add_argument("--pods", type=int, default=10)
-    asked = options.parse_args()
-    report = Report("steady", vars(asked))
+    """Runs the benchmark and reports its figures."""
+    parser = argument_parser(__doc__)
+    parser.add_argument("--rate", type=float, default=100, help="links per second")
+    parser.add_argument("--seconds", type=float, default=60, help="of each variant in a round")
+    parser.add_argument("--pods", type=int, default=10)
+    options = parser.parse_args()
+    report = Report("steady", vars(options))
     asyncio.run(measure(report))
-    finish(report, asked)
+    finish(report, options)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""How long users wait when the operator that leads is killed among many bound links, and that no write is repeated.
+"""Measures how long users wait when the leader is killed among many bound links, and that no write is repeated.
 
     python benchmarks/takeover.py [--links 100000] [--rate 20] [--pods 10] [--rounds 3]
 
-Two operators share a Lease, with the times of the chart. Users come at `--rate` a second while the leader is killed;
-the wait is from the kill until the first link is bound again. A link that comes costs one write, whoever makes it:
-the API server counts them.
+Two operators share a Lease, with the chart's default durations. Users arrive at `--rate` per second while the leader is
+killed; the wait lasts from the kill until the first link is bound again. A new link takes one write of its status,
+whichever operator makes it: the API server counts the writes.
 """
 
 import asyncio
@@ -34,80 +34,80 @@ async def _holder(service: BenchService) -> str | None:
 
 
 async def _wait_until_leading(service: BenchService, process: MeasuredProcess) -> None:
-    """Wait until an operator has begun, and somebody holds the Lease."""
+    """Waits until an operator is ready and the Lease has a holder."""
     await process.wait_synced()
     while await _holder(service) is None:  # noqa: ASYNC110 - there is no event to wait for
         await asyncio.sleep(0.1)
 
 
 async def _create_links(service: BenchService, rate: float) -> None:
-    number, begun = 0, time.monotonic()
-    async with asyncio.TaskGroup() as coming:
+    number, started = 0, time.monotonic()
+    async with asyncio.TaskGroup() as creations:
         while True:
-            await asyncio.sleep(begun + number / rate - time.monotonic())
-            coming.create_task(service.create_link(f"late-{number}", number % service.pods))
+            await asyncio.sleep(started + number / rate - time.monotonic())
+            creations.create_task(service.create_link(f"late-{number}", number % service.pods))
             number += 1
 
 
 async def take_over(service: BenchService, rate: float) -> Figures:
-    """Kill the one that leads, and wait for the other to bind all who have come."""
-    journal = service.recorder
+    """Kills the leader, and waits until the other operator has bound all new links."""
+    recorder = service.recorder
     options = ("--leader-elect", "--lease-namespace", NAMESPACE)
     async with running_operator(service.kubeconfig, *options) as leader:
         await _wait_until_leading(service, leader)
         async with running_operator(service.kubeconfig, *options) as standby:
             await standby.wait_synced()
             await standby.wait_idle()
-            journal.reset()
-            written = await service.count_writes()
-            coming = asyncio.create_task(_create_links(service, rate))
-            await journal.wait_until(lambda: len(journal.bound_at) > rate * _WARM_UP_SECONDS)
+            recorder.reset()
+            writes_before = await service.count_writes()
+            creations = asyncio.create_task(_create_links(service, rate))
+            await recorder.wait_until(lambda: len(recorder.bound_at) > rate * _WARM_UP_SECONDS)
             leader.process.send_signal(signal.SIGKILL)
             killed = time.monotonic()
             await asyncio.to_thread(leader.process.wait)
-            await asyncio.sleep(_WARM_UP_SECONDS / 2)  # until the watch has brought what the leader has written
-            before = len(journal.bound_at)
-            await journal.wait_until(lambda: len(journal.bound_at) > before)
-            wait = list(journal.bound_at.values())[before] - killed
-            coming.cancel()
-            await asyncio.wait([coming])
-            await journal.wait_until(lambda: not journal.unbound)
+            await asyncio.sleep(_WARM_UP_SECONDS / 2)  # until the watch has delivered what the leader wrote
+            before = len(recorder.bound_at)
+            await recorder.wait_until(lambda: len(recorder.bound_at) > before)
+            wait = list(recorder.bound_at.values())[before] - killed
+            creations.cancel()
+            await asyncio.wait([creations])
+            await recorder.wait_until(lambda: not recorder.unbound)
             await standby.wait_idle()
-    acknowledged = (await service.count_writes() - written)["PATCH podlinks/status"]
-    old = sum(number for name, number in journal.versions.items() if name not in journal.created_at)
-    return {WAIT: wait, REPEATED: acknowledged - len(journal.created_at), OTHERS: old}
+    status_writes = (await service.count_writes() - writes_before)["PATCH podlinks/status"]
+    rewrites = sum(number for name, number in recorder.versions.items() if name not in recorder.created_at)
+    return {WAIT: wait, REPEATED: status_writes - len(recorder.created_at), OTHERS: rewrites}
 
 
 async def measure(report: Report) -> None:
-    """All rounds: in each, both operators are new."""
+    """Runs all rounds, each with two new operators."""
     options = report.options
     with start_cluster() as kubeconfig:
-        async with start_service(kubeconfig, options["pods"]) as here:
-            await here.populate(options["links"])
-            await adopt(here)
-            found = []
+        async with start_service(kubeconfig, options["pods"]) as service:
+            await service.populate(options["links"])
+            await adopt(service)
+            rounds = []
             for _ in range(options["rounds"]):
-                found.append(await take_over(here, options["rate"]))
-                await here.remove(here.recorder.created_at)
-    report.rounds["operator"] = found
-    over = spreads(found)
+                rounds.append(await take_over(service, options["rate"]))
+                await service.remove(service.recorder.created_at)
+    report.rounds["operator"] = rounds
+    figures = spreads(rounds)
     report.goals = [
-        Goal(WAIT, over[WAIT].maximum, LEASE_SECONDS + 1),
-        Goal(REPEATED, over[REPEATED].maximum, 0),
-        Goal(OTHERS, over[OTHERS].maximum, 0),
+        Goal(WAIT, figures[WAIT].maximum, LEASE_SECONDS + 1),
+        Goal(REPEATED, figures[REPEATED].maximum, 0),
+        Goal(OTHERS, figures[OTHERS].maximum, 0),
     ]
 
 
 def main() -> None:
-    """Measure, and say what was found."""
-    options = argument_parser(__doc__)
-    options.add_argument("--links", type=int, default=100_000)
-    options.add_argument("--rate", type=float, default=20, help="how many users come in a second")
-    options.add_argument("--pods", type=int, default=10)
-    asked = options.parse_args()
-    report = Report("takeover", vars(asked))
+    """Runs the benchmark and reports its figures."""
+    parser = argument_parser(__doc__)
+    parser.add_argument("--links", type=int, default=100_000)
+    parser.add_argument("--rate", type=float, default=20, help="how many users arrive per second")
+    parser.add_argument("--pods", type=int, default=10)
+    options = parser.parse_args()
+    report = Report("takeover", vars(options))
     asyncio.run(measure(report))
-    finish(report, asked)
+    finish(report, options)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""What the timers cost: the operator's CPU time with many routes and pods, whose loads stand still or move.
+"""Measures what the timers cost: the operator's CPU time with many routes and pods, with constant and changing loads.
 
     python benchmarks/timers.py [--routes 200] [--pods 25] [--period 30] [--seconds 90] [--rounds 1]
 
-Three phases a round, over the same objects: periods of a day (the baseline: nothing is due), then periods of
-`--period` seconds while every load stays as it is, then the same while every load changes between two rounds.
-The pods are objects without containers; one process of this program answers for all of them on loopback.
+Each round has three phases over the same objects: periods of a day (the baseline: nothing is due), then periods of
+`--period` seconds with constant loads, then the same with a change of every load between two polls. The pods run no
+containers; this program answers for all of them on loopback.
 """
 
 import asyncio
@@ -38,20 +38,20 @@ LIMIT_CORE = 25
 
 
 class LoadEndpoint:
-    """Answers for every pod."""
+    """Serves the load of every pod."""
 
     def __init__(self) -> None:
         self.request_count = 0
         self.is_changing = False
 
     async def load(self, _: web.Request) -> web.Response:
-        """A pod's load."""
+        """Returns a pod's load."""
         self.request_count += 1
         return web.json_response({"loadState": random.randint(0, 100) if self.is_changing else 5, "waitingTasks": 0})
 
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        """Listen on every loopback address."""
+        """Listens on every loopback address."""
         app = web.Application()
         app.router.add_get("/load", self.load)
         runner = web.AppRunner(app, access_log=None)
@@ -62,24 +62,24 @@ class LoadEndpoint:
 
 
 async def create_objects(client: Client, routes: int, pods: int) -> None:
-    """Make namespaces, StatefulSets, their pods, and routes."""
+    """Creates namespaces, StatefulSets, their pods, and routes."""
     namespaces = [f"bench-{number}" for number in range(max(1, routes // 50))]
     for name in namespaces:
         await client.post("/api/v1/namespaces", json_body({"metadata": {"name": name}}))
         account = {"metadata": {"name": "default"}}
         await client.post(f"/api/v1/namespaces/{name}/serviceaccounts", json_body(account))
 
-    async def make(number: int) -> None:
+    async def create_route(number: int) -> None:
         namespace, name = namespaces[number % len(namespaces)], f"game-{number}"
         labels = {"app": name}
         template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "room", "image": "room"}]}}
         spec = {"serviceName": name, "replicas": pods, "selector": {"matchLabels": labels}, "template": template}
-        sets = f"/apis/apps/v1/namespaces/{namespace}/statefulsets"
-        made = json.loads(await client.post(sets, json_body({"metadata": {"name": name}, "spec": spec})))
-        owner = {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": name, "uid": made["metadata"]["uid"]}
+        stateful_sets = f"/apis/apps/v1/namespaces/{namespace}/statefulsets"
+        created = json.loads(await client.post(stateful_sets, json_body({"metadata": {"name": name}, "spec": spec})))
+        owner = {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": name, "uid": created["metadata"]["uid"]}
         for index in range(pods):
-            place = number * pods + index
-            ip = f"127.60.{place // 250}.{place % 250 + 1}"
+            pod_number = number * pods + index
+            ip = f"127.60.{pod_number // 250}.{pod_number % 250 + 1}"
             metadata = {
                 "name": f"{name}-{index}",
                 "labels": labels,
@@ -97,7 +97,7 @@ async def create_objects(client: Client, routes: int, pods: int) -> None:
             await client.merge_patch(f"{path}/{name}-{index}/status", json_body({"status": status}))
         await client.post(_routes(namespace), json_body(_route(name)))
 
-    await run_concurrently(make, range(routes))
+    await run_concurrently(create_route, range(routes))
 
 
 def _routes(namespace: str) -> str:
@@ -130,19 +130,21 @@ async def _edit_periods(client: Client, seconds: int) -> None:
 
 async def _writes(client: Client) -> float:
     metrics = (await client.get("/metrics")).decode()
-    found = _REQUESTS.findall(metrics)
-    return sum(float(n) for resource, verb, n in found if verb == "PATCH" and resource in {"statefulroutes", "pods"})
+    counts = _REQUESTS.findall(metrics)
+    return sum(
+        float(count) for resource, verb, count in counts if verb == "PATCH" and resource in {"statefulroutes", "pods"}
+    )
 
 
 class TimersBenchmark:
     """Measures the phases.
 
     Args:
-        operator: the operator, which has nothing left to do.
-        pods: answer for their load.
-        client: of the cluster.
+        operator: an idle operator.
+        pods: the endpoint of the pods' loads.
+        client: a client of the cluster.
         seconds: how long each phase is measured.
-        period: of the timers, in seconds, where something is due.
+        period: the timers' period in the phases with work, in seconds.
     """
 
     def __init__(
@@ -155,34 +157,34 @@ class TimersBenchmark:
         self._period = period
 
     async def idle(self) -> Figures:
-        """Nothing is due."""
+        """Measures while nothing is due."""
         await _edit_periods(self._client, _DAY)
         await self._operator.wait_idle(5)
         return await self._measure()
 
     async def unchanged(self) -> Figures:
-        """Loads are asked for and stay as they are."""
+        """Measures while loads are polled and stay constant."""
         self._pods.is_changing = False
         await _edit_periods(self._client, self._period)
-        await asyncio.sleep(2 * self._period)  # until every timer has had its second turn
+        await asyncio.sleep(2 * self._period)  # until every timer has fired twice
         return await self._measure()
 
     async def changing(self) -> Figures:
-        """Every load changes."""
+        """Measures while every load changes."""
         self._pods.is_changing = True
         await _edit_periods(self._client, self._period)
         await asyncio.sleep(self._period)
         return await self._measure()
 
     async def _measure(self) -> Figures:
-        cpu, asked, writes = self._operator.cpu_seconds, self._pods.request_count, await _writes(self._client)
-        begun = time.monotonic()
+        cpu, requests, writes = self._operator.cpu_seconds, self._pods.request_count, await _writes(self._client)
+        started = time.monotonic()
         await asyncio.sleep(self._seconds)
-        passed = time.monotonic() - begun
+        elapsed = time.monotonic() - started
         return {
-            CORE: (self._operator.cpu_seconds - cpu) / passed * 100,
-            LOAD_REQUESTS: (self._pods.request_count - asked) / passed,
-            WRITES: (await _writes(self._client) - writes) / passed,
+            CORE: (self._operator.cpu_seconds - cpu) / elapsed * 100,
+            LOAD_REQUESTS: (self._pods.request_count - requests) / elapsed,
+            WRITES: (await _writes(self._client) - writes) / elapsed,
         }
 
 
@@ -192,7 +194,7 @@ async def _largest_status(client: Client) -> int:
 
 
 async def measure(report: Report) -> None:
-    """All phases."""
+    """Runs all phases."""
     options = report.options
     pods = LoadEndpoint()
     with start_cluster() as kubeconfig:
@@ -215,16 +217,16 @@ async def measure(report: Report) -> None:
 
 
 def main() -> None:
-    """Measure, and say what was found."""
-    options = argument_parser(__doc__, rounds=1)
-    options.add_argument("--routes", type=int, default=200)
-    options.add_argument("--pods", type=int, default=25, help="of each route")
-    options.add_argument("--period", type=int, default=30, help="seconds")
-    options.add_argument("--seconds", type=float, default=90, help="how long each phase is measured")
-    asked = options.parse_args()
-    report = Report("timers", vars(asked))
+    """Runs the benchmark and reports its figures."""
+    parser = argument_parser(__doc__, rounds=1)
+    parser.add_argument("--routes", type=int, default=200)
+    parser.add_argument("--pods", type=int, default=25, help="of each route")
+    parser.add_argument("--period", type=int, default=30, help="seconds")
+    parser.add_argument("--seconds", type=float, default=90, help="how long each phase is measured")
+    options = parser.parse_args()
+    report = Report("timers", vars(options))
     asyncio.run(measure(report))
-    finish(report, asked)
+    finish(report, options)
 
 
 if __name__ == "__main__":

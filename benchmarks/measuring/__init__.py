@@ -1,1 +1,1 @@
-"""What the benchmarks have in common: a cluster and a service to measure in, ways to bind, rounds, and reports."""
+"""Shared parts of the benchmarks: a cluster and a service to measure, ways to bind, rounds, and reports."""

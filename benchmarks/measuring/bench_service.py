@@ -1,4 +1,4 @@
-"""Where it is measured: a local cluster whose pods are objects only, a service in it, and its links."""
+"""A service to measure, in a local cluster whose pods run no containers, and its links."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 NAMESPACE, ROUTE = "bench", "game"
 NAMESPACE_PATH = f"/apis/{API_VERSION}/namespaces/{NAMESPACE}"
 
-#: How many clients there are that make links.
+#: The number of clients that create links.
 CLIENTS = 16
 
 _PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
@@ -42,16 +42,16 @@ _COUNTED = frozenset({"podlinks", "statefulroutes", "pods", "statefulsets"})
 
 
 def json_body(item: Mapping[str, Any]) -> bytes:
-    """A request's body."""
+    """Encodes the body of a request."""
     return msgspec.json.encode(item)
 
 
 async def run_concurrently(work: Callable[[int], Awaitable[Any]], items: Iterable[int], clients: int = CLIENTS) -> None:
-    """Have so many clients work on items, each on one after the other."""
-    rest = iter(items)
+    """Processes items with `clients` concurrent clients, each one item after the other."""
+    remaining = iter(items)
 
     async def client() -> None:
-        for item in rest:
+        for item in remaining:
             await work(item)
 
     await asyncio.gather(*(client() for _ in range(clients)))
@@ -59,20 +59,20 @@ async def run_concurrently(work: Callable[[int], Awaitable[Any]], items: Iterabl
 
 @contextmanager
 def start_cluster(*, low_priority: bool = False) -> Iterator[Path]:
-    """A cluster of its own that knows our kinds; gives its kubeconfig. Nobody in it makes, places or runs pods.
+    """Starts a cluster with the CRDs; yields its kubeconfig. Nothing in it creates, schedules or runs pods.
 
     Args:
-        low_priority: whether its processes leave the processors to others, as if they were on another machine.
+        low_priority: whether its processes yield the processors to others, as if they ran on another machine.
     """
-    with LocalCluster.start(name=f"bench-{os.getpid()}", nodes=1) as made:
+    with LocalCluster.start(name=f"bench-{os.getpid()}", nodes=1) as cluster:
         for part in ("controller-manager", "scheduler", "kwok"):
-            made.part(part).kill()
-        command: list[str | Path] = [made.kubectl, "--kubeconfig", made.kubeconfig, "apply", "-f", ROOT / "crds"]
+            cluster.part(part).kill()
+        command: list[str | Path] = [cluster.kubectl, "--kubeconfig", cluster.kubeconfig, "apply", "-f", ROOT / "crds"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         if low_priority:
             for part in ("apiserver", "etcd"):
-                machine.lower_priority(made.part(part).pid)
-        yield made.kubeconfig
+                machine.lower_priority(cluster.part(part).pid)
+        yield cluster.kubeconfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +80,11 @@ class BenchService:
     """A service whose pods are Ready, in a cluster.
 
     Attributes:
-        kubeconfig: the cluster's.
-        connection: how its API server is reached.
-        client: of those who make links.
-        recorder: what has become of each link, by a watch of its own.
-        pods: how many the service has.
+        kubeconfig: the kubeconfig of the cluster.
+        connection: the connection to its API server.
+        client: the client that creates links.
+        recorder: records the history of each link from a separate watch.
+        pods: the number of pods of the service.
     """
 
     kubeconfig: Path
@@ -93,27 +93,27 @@ class BenchService:
     recorder: LinkRecorder
     pods: int
 
-    async def create_link(self, uid: str, pod: int | None = None, **spec: Any) -> None:  # noqa: ANN401 - fields of any kind
-        """Make a link."""
+    async def create_link(self, uid: str, pod: int | None = None, **spec: Any) -> None:  # noqa: ANN401 - fields of any type
+        """Creates a link."""
         name = f"{ROUTE}.{uid}"
-        chosen = {} if pod is None else {"podIndex": pod}
+        pod_index = {} if pod is None else {"podIndex": pod}
         item = {
             "apiVersion": API_VERSION,
             "kind": "PodLink",
             "metadata": {"name": name},
-            "spec": {"routeName": ROUTE, "uid": uid, **chosen, **spec},
+            "spec": {"routeName": ROUTE, "uid": uid, **pod_index, **spec},
         }
         self.recorder.record_creation(name)
         await self.client.post(f"{NAMESPACE_PATH}/podlinks", json_body(item))
 
     async def set_pod(self, uid: str, pod: int) -> None:
-        """Write a pod into a link's spec."""
+        """Writes a pod into the spec of a link."""
         await self.client.merge_patch(
             f"{NAMESPACE_PATH}/podlinks/{ROUTE}.{uid}", json_body({"spec": {"podIndex": pod}})
         )
 
     async def write_bound_status(self, uid: str, pod: int, generation: int = 1) -> None:
-        """Write the status that the operator would write for a link that is bound."""
+        """Writes the status that the operator writes for a bound link."""
         now = datetime.now(UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z")
         name = f"{ROUTE}-{pod}"
         ready = {
@@ -135,31 +135,32 @@ class BenchService:
         }
         await self.client.merge_patch(f"{NAMESPACE_PATH}/podlinks/{ROUTE}.{uid}/status", json_body({"status": status}))
 
-    async def edit_route(self, **spec: Any) -> None:  # noqa: ANN401 - fields of any kind
-        """Change fields of the route's spec."""
+    async def edit_route(self, **spec: Any) -> None:  # noqa: ANN401 - fields of any type
+        """Changes fields of the route's spec."""
         await self.client.merge_patch(f"{NAMESPACE_PATH}/statefulroutes/{ROUTE}", json_body({"spec": spec}))
 
     async def populate(self, number: int) -> None:
-        """See that there are so many links that are bound, and acknowledged as the operator would."""
+        """Creates links until there are `number`, each bound with the status that the operator writes."""
 
-        async def come(each: int) -> None:
-            await self.create_link(f"user-{each}", each % self.pods)
-            await self.write_bound_status(f"user-{each}", each % self.pods)
+        async def create(user: int) -> None:
+            await self.create_link(f"user-{user}", user % self.pods)
+            await self.write_bound_status(f"user-{user}", user % self.pods)
 
-        await run_concurrently(come, range(len(self.recorder.links), number))
+        await run_concurrently(create, range(len(self.recorder.links), number))
         await self.recorder.wait_until(lambda: len(self.recorder.links) >= number)
 
     async def remove(self, names: Iterable[str]) -> None:
-        """Delete some links."""
-        rest = tuple(names)
+        """Deletes links by name."""
+        remaining = tuple(names)
         await run_concurrently(
-            lambda each: self.client.delete(f"{NAMESPACE_PATH}/podlinks/{rest[each]}", b"{}"), range(len(rest))
+            lambda index: self.client.delete(f"{NAMESPACE_PATH}/podlinks/{remaining[index]}", b"{}"),
+            range(len(remaining)),
         )
-        await self.recorder.wait_until(lambda: not self.recorder.links.keys() & rest)
+        await self.recorder.wait_until(lambda: not self.recorder.links.keys() & remaining)
         self.recorder.reset()
 
     async def clear(self) -> None:
-        """Delete every link. The API server gives up after a minute, with a part of a hundred thousand done."""
+        """Deletes every link. The API server stops after a minute, which is too short for 100,000 links."""
         while self.recorder.links:
             with suppress(APIError):
                 await self.client.delete(f"{NAMESPACE_PATH}/podlinks", b"{}")
@@ -168,18 +169,18 @@ class BenchService:
         self.recorder.reset()
 
     async def count_writes(self) -> Counter[str]:
-        """The writes that the API server has carried out or refused, by verb and resource, from its own account."""
-        found: Counter[str] = Counter()
+        """Counts the writes that the API server has processed or refused, by verb and resource, from its metrics."""
+        counts: Counter[str] = Counter()
         for labels, number in _REQUESTS.findall((await self.client.get("/metrics")).decode()):
-            named = dict(_LABEL.findall(labels))
-            if named["verb"] in _WRITES and named["resource"] in _COUNTED:
-                what = "/".join(filter(None, (named["resource"], named["subresource"])))
-                found[f"{named['verb']} {what}"] += int(float(number))
-        return found
+            values = dict(_LABEL.findall(labels))
+            if values["verb"] in _WRITES and values["resource"] in _COUNTED:
+                resource = "/".join(filter(None, (values["resource"], values["subresource"])))
+                counts[f"{values['verb']} {resource}"] += int(float(number))
+        return counts
 
 
 async def wait_for_crds(client: Client) -> None:
-    """Wait until the API server serves our kinds, which it was told of a moment ago."""
+    """Waits until the API server serves the CRDs."""
     while True:
         with suppress(APIError):
             for kind in ("podlinks", "statefulroutes"):
@@ -194,11 +195,11 @@ async def _create_service(client: Client, pods: int) -> None:
     labels = {"app": ROUTE}
     template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "room", "image": "room"}]}}
     spec = {"serviceName": ROUTE, "replicas": pods, "selector": {"matchLabels": labels}, "template": template}
-    sets = f"/apis/apps/v1/namespaces/{NAMESPACE}/statefulsets"
-    made = json.loads(await client.post(sets, json_body({"metadata": {"name": ROUTE}, "spec": spec})))
-    owner = {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": ROUTE, "uid": made["metadata"]["uid"]}
+    stateful_sets = f"/apis/apps/v1/namespaces/{NAMESPACE}/statefulsets"
+    created = json.loads(await client.post(stateful_sets, json_body({"metadata": {"name": ROUTE}, "spec": spec})))
+    owner = {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": ROUTE, "uid": created["metadata"]["uid"]}
 
-    async def make(index: int) -> None:
+    async def create_pod(index: int) -> None:
         metadata = {
             "name": f"{ROUTE}-{index}",
             "labels": labels,
@@ -208,7 +209,7 @@ async def _create_service(client: Client, pods: int) -> None:
         status = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
         await client.merge_patch(f"{_PODS}/{ROUTE}-{index}/status", json_body({"status": status}))
 
-    await run_concurrently(make, range(pods))
+    await run_concurrently(create_pod, range(pods))
     periods = {"statePeriodSeconds": _SETTLED_STATE_SECONDS, "workloadPeriodSeconds": _SETTLED_STATE_SECONDS}
     route = {"apiVersion": API_VERSION, "kind": "StatefulRoute", "metadata": {"name": ROUTE}, "spec": periods}
     await client.post(f"{NAMESPACE_PATH}/statefulroutes", json_body(route))
@@ -216,14 +217,14 @@ async def _create_service(client: Client, pods: int) -> None:
 
 @asynccontextmanager
 async def start_service(kubeconfig: Path, pods: int) -> AsyncIterator[BenchService]:
-    """A service with so many pods in a cluster that has none yet. Its timers have nothing to do for a day."""
+    """Creates a service with `pods` pods in an empty cluster. Its timers are not due for a day."""
     async with connect(kubeconfig) as connection, Client(connection, 64) as client, Client(connection, 1) as watcher:
         await wait_for_crds(client)
         await _create_service(client, pods)
         links = Reflector(watcher, LINKS)
-        following = asyncio.create_task(links.run())
+        watch = asyncio.create_task(links.run())
         try:
             await links.synced.wait()
             yield BenchService(kubeconfig, connection, client, LinkRecorder(links.cache), pods)
         finally:
-            following.cancel()
+            watch.cancel()

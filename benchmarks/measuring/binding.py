@@ -1,4 +1,4 @@
-"""Links are bound: by who makes them (the ceiling), by the operator, by plain kopf; as fast as can be, or evenly."""
+"""Binds links by the client (the ceiling), by the operator or by plain kopf, at full speed or at a fixed rate."""
 
 import asyncio
 import sys
@@ -23,35 +23,35 @@ _WARM_UP_LINKS = 300
 
 @asynccontextmanager
 async def _wait_idle(process: AbstractAsyncContextManager[MeasuredProcess]) -> AsyncIterator[MeasuredProcess]:
-    async with process as begun:
+    async with process as started:
         await asyncio.sleep(_STARTUP_SECONDS)
-        await begun.wait_idle()
-        yield begun
+        await started.wait_idle()
+        yield started
 
 
 def idle_operator(service: BenchService) -> AbstractAsyncContextManager[MeasuredProcess]:
-    """An operator that has nothing left to do."""
+    """Starts an operator and waits until it is idle."""
     return _wait_idle(running_operator(service.kubeconfig))
 
 
 def plain_kopf(service: BenchService) -> AbstractAsyncContextManager[MeasuredProcess]:
-    """Plain handlers, run by kopf as it comes."""
+    """Starts kopf with plain handlers and default settings."""
     command: list[str | Path] = [sys.executable, "-m", "kopf", "run", "--quiet", "--namespace", NAMESPACE, _KOPF]
     return _wait_idle(running_process(command, {"KUBECONFIG": str(service.kubeconfig)}))
 
 
 def no_process(_: BenchService) -> AbstractAsyncContextManager[None]:
-    """No process: who makes a link does everything."""
+    """Starts no process: the client that creates a link does everything."""
     return nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
 class BindVariant:
-    """A way to bind.
+    """A way to bind links.
 
     Attributes:
-        start_process: the process that works on links, where there is one.
-        create_link: what a client does for a user, whose number it is given.
+        start_process: starts the process that binds links, if any.
+        create_link: what a client does for a user, given the user's number.
     """
 
     start_process: Callable[[BenchService], AbstractAsyncContextManager[MeasuredProcess | None]]
@@ -83,10 +83,10 @@ NAMED = {
     "operator": BindVariant(idle_operator, _create_named),
 }
 
-#: The same, acknowledged by plain kopf.
+#: The same, bound by plain kopf.
 KOPF = BindVariant(plain_kopf, _create_named)
 
-#: Links that leave the choice of their pod: three writes each.
+#: Links without a pod: three writes each.
 CHOSEN = {
     "ceiling": BindVariant(no_process, _create_chosen_with_status),
     "operator": BindVariant(idle_operator, _create_unnamed),
@@ -94,23 +94,23 @@ CHOSEN = {
 
 
 async def warm_up(service: BenchService) -> None:
-    """Have the API server do what it is slow at for the first time."""
+    """Runs what is slow in the API server the first time."""
     await bind(service, CHOSEN["ceiling"], _WARM_UP_LINKS)
 
 
 async def bind(service: BenchService, variant: BindVariant, links: int, rate: float | None = None) -> Figures:
-    """Have so many users come, and wait until each is bound; afterwards there is no link.
+    """Creates links and waits until each is bound; then deletes all links.
 
     Args:
-        service: where.
+        service: the service whose links are created.
         variant: how they are bound.
-        links: how many come.
-        rate: how many come in a second; None is as many as there are clients for.
+        links: how many links are created.
+        rate: links per second; None creates them as fast as the clients can.
     """
     async with variant.start_process(service) as process:
-        found = await create_and_wait(service, variant, range(links), rate, process)
+        figures = await create_and_wait(service, variant, range(links), rate, process)
     await service.clear()
-    return found
+    return figures
 
 
 async def create_and_wait(
@@ -120,32 +120,32 @@ async def create_and_wait(
     rate: float | None = None,
     process: MeasuredProcess | None = None,
 ) -> Figures:
-    """Have users come, and wait until each is bound; their links stay."""
-    journal, before = service.recorder, process.cpu_seconds if process else 0.0
-    journal.reset()
-    begun = time.monotonic()
+    """Creates links and waits until each is bound; the links stay."""
+    recorder, before = service.recorder, process.cpu_seconds if process else 0.0
+    recorder.reset()
+    started = time.monotonic()
     if rate is None:
         await run_concurrently(lambda number: variant.create_link(service, number), users)
     else:
         await _create_at_rate(service, variant, users, rate)
-    await journal.wait_until(lambda: not journal.unbound)
-    latencies = journal.latencies()
-    found = {
-        RATE: len(users) / (max(journal.bound_at[name] for name in journal.created_at) - begun),
+    await recorder.wait_until(lambda: not recorder.unbound)
+    latencies = recorder.latencies()
+    figures = {
+        RATE: len(users) / (max(recorder.bound_at[name] for name in recorder.created_at) - started),
         P50: quantile(latencies, 0.5),
         P99: quantile(latencies, 0.99),
-        FULLEST: max(journal.links_per_pod().values())
-        / mean(journal.links_per_pod().get(pod, 0) for pod in range(service.pods)),
+        FULLEST: max(recorder.links_per_pod().values())
+        / mean(recorder.links_per_pod().get(pod, 0) for pod in range(service.pods)),
     }
     if process is not None:
-        await process.wait_idle()  # events and the route's status come after the links, and are a part of their cost
-        found[CPU] = (process.cpu_seconds - before) * 1000 / len(users)
-    return found
+        await process.wait_idle()  # events and the route's status follow the links, and are part of their cost
+        figures[CPU] = (process.cpu_seconds - before) * 1000 / len(users)
+    return figures
 
 
 async def _create_at_rate(service: BenchService, variant: BindVariant, users: range, rate: float) -> None:
-    begun = time.monotonic()
-    async with asyncio.TaskGroup() as coming:
+    started = time.monotonic()
+    async with asyncio.TaskGroup() as creations:
         for turn, number in enumerate(users):
-            await asyncio.sleep(begun + turn / rate - time.monotonic())
-            coming.create_task(variant.create_link(service, number))
+            await asyncio.sleep(started + turn / rate - time.monotonic())
+            creations.create_task(variant.create_link(service, number))

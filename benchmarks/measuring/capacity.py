@@ -1,4 +1,4 @@
-"""What one control plane and one operator carry, from what a link costs each: arithmetic, and nothing else."""
+"""Computes how many links one control plane and one operator can serve, from what a link costs each."""
 
 from dataclasses import dataclass
 
@@ -7,18 +7,18 @@ _GIB = 2**30
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """What links have for themselves: the assumptions.
+    """The resources that are available for links: the assumptions.
 
     Attributes:
-        apiserver_cores: of the API server that is written to.
-        apiserver_gibibytes: of its memory.
-        etcd_cores: of etcd's leader.
+        apiserver_cores: cores of the API server that gets the writes.
+        apiserver_gibibytes: its memory.
+        etcd_cores: cores of etcd's leader.
         etcd_gibibytes: its quota, `--quota-backend-bytes`.
-        operator_gibibytes: of the operator's memory; it has one core, for it is one thread.
-        busy: the share of a core or of memory that is used at the most; the rest is for bursts and everything else.
-        watches: of all links: each operator and resolver has one.
-        history_seconds: for how long etcd keeps old versions: it is told to drop them every five minutes.
-        renew_deadline_seconds: after which an operator whose event loop stands still has lost its Lease.
+        operator_gibibytes: memory of the operator; it has one core because it runs one thread.
+        busy: the maximum share of a core or of memory that is used; the rest is for bursts and everything else.
+        watches: watches of all links: one for each operator and resolver.
+        history_seconds: how long etcd keeps old versions: the API server compacts every five minutes.
+        renew_deadline_seconds: how long the event loop may block before the operator loses its Lease.
         start_seconds: how long an operator or a resolver may take to read everything.
     """
 
@@ -39,19 +39,19 @@ class LinkCosts:
     """What a link, a write or an event costs. CPU times are milliseconds.
 
     Attributes:
-        apiserver_write: CPU time of the API server for a write that one watch follows.
-        apiserver_event: for each watch more.
-        etcd_write: CPU time of etcd.
-        stored: bytes in etcd of a link that was made and acknowledged.
-        stored_write: bytes in etcd that a later write adds until it is compacted.
-        apiserver_bytes: bytes alive on the API server's heap.
-        list_seconds: to list 1,000.
+        apiserver_write: CPU time of the API server for a write, with one watch.
+        apiserver_event: CPU time of the API server for each further watch.
+        etcd_write: CPU time of etcd for a write.
+        stored: bytes in etcd of a bound link.
+        stored_write: bytes in etcd that a later write adds until compaction.
+        apiserver_bytes: live bytes on the API server's heap.
+        list_seconds: seconds to list 1,000 links.
         operator_bytes: bytes of the operator's memory, at the peak of its start.
-        operator_read: CPU time to read one and to judge it.
-        operator_bind: CPU time to acknowledge one that names its pod.
-        operator_renewal: to acknowledge a renewal.
-        operator_move: to choose a pod, and to acknowledge it.
-        stall: milliseconds that the event loop stands still for each link of one route, when that is edited.
+        operator_read: CPU time to read a link and to decide it.
+        operator_bind: CPU time to bind a link that names its pod.
+        operator_renewal: CPU time to process a renewal.
+        operator_move: CPU time to choose a pod and to bind the link to it.
+        stall: milliseconds that an edit of a route blocks the event loop, for each link of the route.
     """
 
     apiserver_write: float
@@ -74,8 +74,8 @@ class Limit:
     """One limit.
 
     Attributes:
-        name: what is limited, and of what.
-        formula: how it is reckoned, in words.
+        name: the resource that sets the limit.
+        formula: how the limit is computed, in words.
         maximum: the limit.
     """
 
@@ -85,9 +85,9 @@ class Limit:
 
 
 def limits_of_links(costs: LinkCosts, installation: Installation) -> list[Limit]:
-    """How many links there may be, the lowest limit first."""
+    """Returns how many links are possible, the lowest limit first."""
     heap = installation.apiserver_gibibytes * _GIB * installation.busy / 2
-    found = [
+    limits = [
         Limit(
             "etcd's quota",
             "busy x quota / stored",
@@ -110,14 +110,14 @@ def limits_of_links(costs: LinkCosts, installation: Installation) -> list[Limit]
             installation.busy * installation.renew_deadline_seconds * 1000 / costs.stall,
         ),
     ]
-    return sorted(found, key=lambda limit: limit.maximum)
+    return sorted(limits, key=lambda limit: limit.maximum)
 
 
 def limits_of_writes(costs: LinkCosts, installation: Installation) -> list[Limit]:
-    """How many writes of links there may be in a second, the lowest limit first."""
+    """Returns how many writes of links per second are possible, the lowest limit first."""
     apiserver = costs.apiserver_write + max(0.0, costs.apiserver_event) * (installation.watches - 1)
-    kept = installation.busy * installation.etcd_gibibytes * _GIB / 2  # the other half is for the links
-    found = [
+    quota = installation.busy * installation.etcd_gibibytes * _GIB / 2  # the other half is for the links
+    limits = [
         Limit(
             "API server's CPU",
             "busy x cores / (write + watches x event)",
@@ -127,14 +127,14 @@ def limits_of_writes(costs: LinkCosts, installation: Installation) -> list[Limit
         Limit(
             "etcd's quota",
             "busy x quota / 2 / (history x bytes)",
-            kept / installation.history_seconds / costs.stored_write,
+            quota / installation.history_seconds / costs.stored_write,
         ),
     ]
-    return sorted(found, key=lambda limit: limit.maximum)
+    return sorted(limits, key=lambda limit: limit.maximum)
 
 
 def limits_of_work(costs: LinkCosts, installation: Installation) -> dict[str, list[Limit]]:
-    """How many bindings, renewals and moves there may be in a second. Each is two writes, and work of the operator."""
+    """Returns the possible bindings, renewals and moves per second. Each takes two writes and operator time."""
     writes = limits_of_writes(costs, installation)[0]
     work = {"bindings": costs.operator_bind, "renewals": costs.operator_renewal, "moves": costs.operator_move}
     return {
@@ -150,7 +150,7 @@ def limits_of_work(costs: LinkCosts, installation: Installation) -> dict[str, li
 
 
 def renewal_seconds(links: int, costs: LinkCosts, installation: Installation) -> float:
-    """How seldom so many temporary links have to be renewed, for all to be renewed in time."""
+    """Returns the shortest renewal interval in seconds that `links` temporary links can have."""
     return links / limits_of_work(costs, installation)["renewals"][0].maximum
 
 

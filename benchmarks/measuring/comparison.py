@@ -1,4 +1,4 @@
-"""Figures of the simulation beside those that were measured with as many links."""
+"""Compares the figures of the simulation with those measured on a real cluster at the same number of links."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,12 +10,12 @@ from measuring.link_expiry import REMOVAL_CPU
 from measuring.operator_start import PEAK, START_CPU
 from measuring.rounds import Figures, spreads
 
-#: The kept figures of each benchmark, by its name.
+#: The saved results of each benchmark, by its name.
 SavedResults = Mapping[str, Mapping[str, Any]]
 
 BENCHMARKS = ("apiserver", "growth", "memory", "restart", "scale")
 
-#: The simulated figure, the benchmark, its way (None: that of as many links), and its figure.
+#: The simulated figure, the benchmark, its variant (None: the variant with the same number of links), and its figure.
 _PAIRS = (
     (simulation.START, "restart", None, START_CPU),
     (simulation.PEAK, "restart", None, PEAK),
@@ -30,25 +30,25 @@ _PAIRS = (
 
 
 def load_results(folder: Path) -> SavedResults:
-    """What is kept in a folder; a benchmark may be missing."""
+    """Loads the results in a folder; a benchmark may be missing."""
     files = ((name, folder / f"{name}.json") for name in BENCHMARKS)
     return {name: json.loads(file.read_text()) for name, file in files if file.exists()}
 
 
 def compare(rounds: Mapping[str, Sequence[Figures]], measured: SavedResults) -> list[dict[str, Any]]:
-    """A row for each figure of each size that was measured with as many links: both, and their ratio."""
+    """Returns a row for each figure and size that was measured, too: both values and their ratio."""
     return [
-        {"links": size, "figure": figure, "simulated": found[figure].median, "measured": other}
-        | {"ratio": found[figure].median / other}
+        {"links": size, "figure": figure, "simulated": simulated[figure].median, "measured": measured_value}
+        | {"ratio": simulated[figure].median / measured_value}
         for size, figures in rounds.items()
-        for found in [spreads(figures)]
-        for figure, benchmark, way, name in _PAIRS
-        if figure in found and (other := _measured_median(measured.get(benchmark), size, way, name))
+        for simulated in [spreads(figures)]
+        for figure, benchmark, variant, name in _PAIRS
+        if figure in simulated and (measured_value := _measured_median(measured.get(benchmark), size, variant, name))
     ]
 
 
-def _measured_median(values: Mapping[str, Any] | None, size: str, way: str | None, name: str) -> float | None:
-    if values is None or (way is not None and f"{values['options']['links']:,} links" != size):
+def _measured_median(values: Mapping[str, Any] | None, size: str, variant: str | None, name: str) -> float | None:
+    if values is None or (variant is not None and f"{values['options']['links']:,} links" != size):
         return None
-    found = values["rounds"].get(way or size)
-    return spreads(found)[name].median if found and name in found[0] else None
+    rounds = values["rounds"].get(variant or size)
+    return spreads(rounds)[name].median if rounds and name in rounds[0] else None

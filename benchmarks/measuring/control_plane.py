@@ -1,4 +1,4 @@
-"""What the API server and etcd spend: CPU time, memory, storage."""
+"""Reads what the API server and etcd use: CPU time, memory, storage."""
 
 import asyncio
 import os
@@ -18,21 +18,21 @@ _LIVE = re.compile(r"^go_memstats_heap_alloc_bytes (\S+)$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class CpuTime:
-    """CPU seconds since they were started."""
+    """CPU seconds since the processes started."""
 
     apiserver: float
     etcd: float
 
     def milliseconds_per_operation(self, before: "CpuTime", times: int) -> tuple[float, float]:
-        """The milliseconds that each has spent since then on one of so many."""
+        """Returns the CPU milliseconds that each has used per operation since `before`."""
         return (self.apiserver - before.apiserver) * 1000 / times, (self.etcd - before.etcd) * 1000 / times
 
 
 class ControlPlane:
-    """The API server and etcd of a cluster of this process.
+    """The API server and etcd of this process's cluster.
 
     Args:
-        client: how to ask the API server for its metrics.
+        client: a client of the API server, for its metrics.
     """
 
     def __init__(self, client: Client) -> None:
@@ -41,11 +41,11 @@ class ControlPlane:
         self._apiserver, self._etcd = (Usage(cluster.part(name).pid) for name in (APISERVER, ETCD))
 
     def cpu_time(self) -> CpuTime:
-        """The CPU time until now."""
+        """Returns the CPU time used so far."""
         return CpuTime(self._apiserver.cpu_seconds, self._etcd.cpu_seconds)
 
     async def wait_idle(self, share: float = 0.3) -> None:
-        """Wait until both do less than this share of a core: what they do a while after a write is over."""
+        """Waits until both use less than `share` of a core: they work on after a write returns."""
         while True:
             before = self.cpu_time()
             await asyncio.sleep(1)
@@ -53,7 +53,7 @@ class ControlPlane:
                 return
 
     async def resource_usage(self) -> Figures:
-        """The MiB that both hold: resident, alive on the API server's heap after a collection, and stored by etcd."""
+        """Returns MiB of both: resident, live on the API server's heap after garbage collection, and stored by etcd."""
         await self._client.get("/debug/pprof/heap", {"gc": "1"})
         metrics = (await self._client.get("/metrics")).decode()
         return {
@@ -65,7 +65,7 @@ class ControlPlane:
 
 
 def _metric(pattern: re.Pattern[str], metrics: str) -> float:
-    found = pattern.search(metrics)
-    if found is None:
-        raise SystemExit(f"the API server's metrics have no {pattern.pattern}")
-    return float(found[1])
+    match = pattern.search(metrics)
+    if match is None:
+        raise SystemExit(f"the API server's metrics do not contain {pattern.pattern}")
+    return float(match[1])

@@ -1,8 +1,8 @@
-"""A process of its own that holds what an operator, a resolver or a driver holds of links, and tells how much it is.
+"""Measures the heap that an operator, a resolver or a driver needs for links, in a separate process.
 
     python -m measuring.heap operator|resolver|driver KUBECONFIG
 
-It prints two numbers: the links, and the bytes that Python's allocators have given out since before they came.
+It prints two numbers: the links, and the bytes that Python's allocators have handed out since before the links arrived.
 """
 
 import asyncio
@@ -27,30 +27,30 @@ from statefulroute.monitoring.bind_address import BindAddress
 from statefulroute.resolver.assembly import assemble
 from statefulroute.resolver.settings import Settings
 
-#: The number of links that are held.
+#: Returns the number of links in memory.
 LinkCount = Callable[[], int]
 
 
 @asynccontextmanager
 async def operator_state(client: Client) -> AsyncIterator[LinkCount]:
-    """What an operator knows: the mirror, and all that listens to its links."""
-    mirror = Informers(client)
+    """Holds what an operator knows: the informers and all listeners of its links."""
+    informers = Informers(client)
     counts, metrics = LinkCounts(), LinkMetrics(lambda: True)
-    mirror.links.cache.listen(counts.link_changed)
-    mirror.links.cache.listen(metrics.link_changed)
-    mirror.routes.cache.listen(metrics.route_changed)
-    views = RouteStore(mirror, counts.of, utc_now)
-    counts.listen_for_first_link(views.observe_first_link)
-    expiry = ExpiryController(mirror.links.cache, lambda _: None, utc_now)
-    async with mirror.run():
-        await mirror.wait_synced()
-        yield lambda: len(mirror.links.cache)
-    del expiry  # it was held until here
+    informers.links.cache.listen(counts.link_changed)
+    informers.links.cache.listen(metrics.link_changed)
+    informers.routes.cache.listen(metrics.route_changed)
+    routes = RouteStore(informers, counts.of, utc_now)
+    counts.listen_for_first_link(routes.observe_first_link)
+    expiry = ExpiryController(informers.links.cache, lambda _: None, utc_now)
+    async with informers.run():
+        await informers.wait_synced()
+        yield lambda: len(informers.links.cache)
+    del expiry  # keeps it alive until here
 
 
 @asynccontextmanager
 async def resolver_state(client: Client) -> AsyncIterator[LinkCount]:
-    """What a resolver knows."""
+    """Holds what a resolver knows."""
     parts = assemble(Settings(http_address=BindAddress("127.0.0.1", 0)), client)
     async with parts.cache.run():
         await parts.cache.wait_synced()
@@ -59,18 +59,18 @@ async def resolver_state(client: Client) -> AsyncIterator[LinkCount]:
 
 @asynccontextmanager
 async def driver_state(client: Client) -> AsyncIterator[LinkCount]:
-    """What a client driver knows that follows all links of its namespace."""
-    held = 0
+    """Holds what a client driver knows that follows all links of its namespace."""
+    number_of_links = 0
 
     def count(old: object, new: object) -> None:
-        nonlocal held
-        held += (new is not None) - (old is not None)
+        nonlocal number_of_links
+        number_of_links += (new is not None) - (old is not None)
 
     cache = LinkCache(client, NAMESPACE)
     cache.listen(count)
     async with cache:
         await cache.wait_synced()
-        yield lambda: held
+        yield lambda: number_of_links
 
 
 KINDS: dict[str, Callable[[Client], AbstractAsyncContextManager[LinkCount]]] = {
@@ -81,7 +81,7 @@ KINDS: dict[str, Callable[[Client], AbstractAsyncContextManager[LinkCount]]] = {
 
 
 async def measure_heap(kind: str, client: Client) -> tuple[int, int]:
-    """The links, and the bytes."""
+    """Returns the number of links and the heap bytes."""
     gc.collect()
     tracemalloc.start()
     try:
@@ -93,7 +93,7 @@ async def measure_heap(kind: str, client: Client) -> tuple[int, int]:
 
 
 async def measure(kind: str, kubeconfig: Path) -> tuple[int, int]:
-    """The same, of what a cluster holds."""
+    """Returns the same for the objects of a cluster."""
     async with connect(kubeconfig) as connection, Client(connection) as client:
         return await measure_heap(kind, client)
 

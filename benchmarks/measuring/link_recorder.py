@@ -1,4 +1,4 @@
-"""What has become of each link, and when, as a watch tells."""
+"""Records the history of each link from a watch."""
 
 import asyncio
 import time
@@ -12,19 +12,19 @@ from statefulroute.domain.link import Link
 
 
 class LinkRecorder:
-    """Follows links. Times are monotonic seconds; those of events are when the watch brought them here.
+    """Follows links. Times are monotonic seconds; an event counts when the watch delivers it.
 
     Args:
-        links: what the watch brings.
+        links: the cache that the watch feeds.
 
     Attributes:
-        links: those that there are, by name.
-        created_at: when each was about to be made.
-        bound_at: when each was first seen to be bound.
-        moved_at: when a bound one was seen to be bound to another pod, in the order of the moves.
-        unbound: those that were begun and were not seen to be bound yet.
-        removed_links: the last version of each that was deleted, and when that was seen, in time of day.
-        versions: how many versions of each were seen.
+        links: the existing links, by name.
+        created_at: when the creation of each link started.
+        bound_at: when each link was first seen as bound.
+        moved_at: when bound links were seen as bound to another pod, in order.
+        unbound: the links whose creation started and that have not been seen as bound.
+        removed_links: the last version of each deleted link, and when its deletion was seen (Unix time).
+        versions: how many versions of each link were seen.
     """
 
     def __init__(self, links: Cache[Link]) -> None:
@@ -39,27 +39,27 @@ class LinkRecorder:
         links.listen(self._observe)
 
     def record_creation(self, name: str) -> None:
-        """Note that a link is about to be made."""
+        """Records that the creation of a link starts."""
         self.created_at[name] = time.monotonic()
         self.unbound.add(name)
 
     def reset(self) -> None:
-        """Forget what has been; the links that there are stay."""
-        for notes in (self.created_at, self.bound_at, self.unbound, self.moved_at, self.removed_links, self.versions):
-            notes.clear()
+        """Clears the history; the existing links stay."""
+        for history in (self.created_at, self.bound_at, self.unbound, self.moved_at, self.removed_links, self.versions):
+            history.clear()
 
     def latencies(self) -> list[float]:
-        """The milliseconds from each creation to Bound, in order of length."""
+        """Returns the milliseconds from each creation to Bound, in ascending order."""
         return sorted(
             (self.bound_at[name] - self.created_at[name]) * 1000 for name in self.created_at if name in self.bound_at
         )
 
     def links_per_pod(self) -> Counter[PodKey]:
-        """How many links each pod carries."""
+        """Returns how many links each pod has."""
         return Counter(link.pod for link in self.links.values() if link.pod is not None)
 
     async def wait_until(self, holds: Callable[[], bool]) -> None:
-        """Wait until something holds of what was seen."""
+        """Waits until a condition on the history holds."""
         while not holds():
             self._change.clear()
             await self._change.wait()

@@ -1,4 +1,4 @@
-"""Look-ups and requests, at an even rate or as many as are answered; and who answers them."""
+"""Sends look-ups and requests, at a fixed rate or as fast as they are answered, and runs the servers that answer."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ _PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 _TARGETS = 20_000
 _TIME = "2026-01-01T00:00:00Z"
 _NANOSECONDS = 1e6
-"""In a millisecond."""
+"""Nanoseconds per millisecond."""
 
 _POD_SERVER = """
 pid FOLDER/pid; error_log stderr error; events { worker_connections 4096; }
@@ -39,9 +39,9 @@ http {
 """
 
 _CONNECTIONS = 32
-"""Of those who ask again as soon as they are answered."""
+"""Connections of the closed loop."""
 
-#: What wrk runs: each request is for another user.
+#: The script of wrk: each request is for a random user.
 _WRK = """
 request = function()
   return wrk.format("GET", "PATH/links/user-" .. math.random(0, LINKS - 1))
@@ -53,11 +53,11 @@ end
 
 
 class LoadGenerator:
-    """Asks for the users of a service.
+    """Sends requests for the users of a service.
 
     Args:
-        folder: where files go.
-        seconds: how long each run is.
+        folder: the folder for files.
+        seconds: how long each run takes.
         links: how many users there are.
     """
 
@@ -66,39 +66,41 @@ class LoadGenerator:
         self._folder = folder
         self._seconds = seconds
         self._links = links
-        chance = random.Random(links)
-        self._uids = [f"user-{chance.randrange(links)}" for _ in range(_TARGETS)]
+        random_numbers = random.Random(links)
+        self._uids = [f"user-{random_numbers.randrange(links)}" for _ in range(_TARGETS)]
         self.codes: dict[str, Counter[str]] = {}
-        """How often each way was answered by each status code; 0 is no answer."""
+        """How often each variant returned each status code; 0 means no response."""
 
-    async def run_at_rate(self, way: str, rate: int, targets: Sequence[str], seconds: float | None = None) -> Figures:
-        """Send each request at its time, whatever becomes of those before: a wait counts in full."""
+    async def run_at_rate(
+        self, variant: str, rate: int, targets: Sequence[str], seconds: float | None = None
+    ) -> Figures:
+        """Sends requests at a fixed rate, even while earlier ones are pending: a wait counts in full."""
         file, results = self._folder / "targets", self._folder / "results"
         file.write_text("\n".join(targets))
         attack: list[str | Path] = [self._vegeta, "attack", "-targets", file, "-output", results, "-rate", str(rate)]
         limits = ["-timeout", "5s", "-max-workers", "512", "-redirects", "-1"]
         await _run(*attack, *limits, "-duration", f"{seconds or self._seconds}s")
-        said = json.loads(await _run(self._vegeta, "report", "-type", "json", results))
-        codes = Counter[str](said["status_codes"])
-        self.codes[way] = self.codes.get(way, Counter()) + codes
-        waits = {name: said["latencies"][key] / _NANOSECONDS for name, key in ((P50, "50th"), (P99, "99th"))}
-        return {RATE: said["throughput"], **waits, FAILED: codes.total() - codes["200"]}
+        report = json.loads(await _run(self._vegeta, "report", "-type", "json", results))
+        codes = Counter[str](report["status_codes"])
+        self.codes[variant] = self.codes.get(variant, Counter()) + codes
+        waits = {name: report["latencies"][key] / _NANOSECONDS for name, key in ((P50, "50th"), (P99, "99th"))}
+        return {RATE: report["throughput"], **waits, FAILED: codes.total() - codes["200"]}
 
     async def run_closed_loop(self, url: str) -> Figures:
-        """Look users up over 32 connections, each as soon as the one before is answered."""
+        """Looks users up over 32 connections; each sends the next request when the last one is answered."""
         script = self._folder / "wrk.lua"
         script.write_text(_WRK.replace("PATH", _path()).replace("LINKS", str(self._links)))
-        pace = ["-t1", f"-c{_CONNECTIONS}", f"-d{self._seconds:g}s"]
-        output = await _run(programs.wrk(), *pace, "-s", script, url)
+        settings = ["-t1", f"-c{_CONNECTIONS}", f"-d{self._seconds:g}s"]
+        output = await _run(programs.wrk(), *settings, "-s", script, url)
         requests, microseconds, failed = map(int, output.decode().split()[-3:])
         return {RATE: requests * 1e6 / microseconds, FAILED: failed}
 
     def lookup_targets(self, url: str) -> list[str]:
-        """Targets that look users up."""
+        """Returns targets that look users up."""
         return [f"GET {url}{_path()}/links/{uid}" for uid in self._uids]
 
     def request_targets(self, url: str) -> list[str]:
-        """Targets that are users' requests through a gateway."""
+        """Returns targets that send users' requests through a gateway."""
         return [f"GET {url}/room\nx-user-id: {uid}\n" for uid in self._uids]
 
 
@@ -110,19 +112,19 @@ async def _run(*command: str | Path) -> bytes:
     process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
     output, _ = await process.communicate()
     if process.returncode:
-        raise SystemExit(f"{command[0]} ended with {process.returncode}")
+        raise SystemExit(f"{command[0]} failed with exit code {process.returncode}")
     return output
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on."""
+    """Returns a port on loopback that is not in use."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def gateway_addresses(folder: Path, resolver_port: int = 0) -> GatewayPlace:
-    """Where a gateway is that asks a resolver on this machine."""
+    """Returns the addresses of a gateway that calls a resolver on this machine."""
     return GatewayPlace(
         port=free_port(),
         admin_port=free_port(),
@@ -136,20 +138,20 @@ def gateway_addresses(folder: Path, resolver_port: int = 0) -> GatewayPlace:
 
 @contextmanager
 def pod_server(folder: Path) -> Iterator[str]:
-    """What answers in the pods and does nothing else, as long as the context lasts; gives another address of it."""
-    place = gateway_addresses(folder)
-    own = {"FOLDER": str(folder), "POD": f"{POD_IP}:{POD_PORT}", "PORT": str(place.port)}
-    text = configurations.replace_all(_POD_SERVER, own)
-    with processes.nginx(programs.nginx(PlainProgress()), text, place) as server:
+    """Runs the server that answers for all pods; yields a second address of it."""
+    addresses = gateway_addresses(folder)
+    replacements = {"FOLDER": str(folder), "POD": f"{POD_IP}:{POD_PORT}", "PORT": str(addresses.port)}
+    text = configurations.replace_all(_POD_SERVER, replacements)
+    with processes.nginx(programs.nginx(PlainProgress()), text, addresses) as server:
         yield server.url
 
 
 async def make_reachable(service: BenchService) -> None:
-    """Give the pods their address, and say of the route what an operator would say that found all well."""
+    """Sets the address of the pods, and writes the status of a healthy route as the operator would."""
     await service.edit_route(port=POD_PORT)
-    said = {"serviceState": "Ready", "routingState": "Ready", "links": 0}
-    told = [{"name": f"{ROUTE}-{pod}", "index": pod, **said} for pod in range(service.pods)]
-    status = {"routingState": "Ready", "workloadState": "Normal", "pods": told}
+    state = {"serviceState": "Ready", "routingState": "Ready", "links": 0}
+    pods = [{"name": f"{ROUTE}-{pod}", "index": pod, **state} for pod in range(service.pods)]
+    status = {"routingState": "Ready", "workloadState": "Normal", "pods": pods}
     await service.client.merge_patch(f"{NAMESPACE_PATH}/statefulroutes/{ROUTE}/status", json_body({"status": status}))
     ready = {"type": "Ready", "status": "True", "lastTransitionTime": _TIME}
     running_pod = {"phase": "Running", "podIP": POD_IP, "podIPs": [{"ip": POD_IP}], "conditions": [ready]}
@@ -159,7 +161,7 @@ async def make_reachable(service: BenchService) -> None:
 
 @asynccontextmanager
 async def running_resolver(kubeconfig: Path, http: int, grpc: int) -> AsyncIterator[MeasuredProcess]:
-    """A resolver that has read everything, as long as the context lasts."""
+    """Runs a resolver whose caches are synced."""
     addresses = ["--http-address", f"127.0.0.1:{http}", "--grpc-address", f"127.0.0.1:{grpc}"]
     command: list[str | Path] = [PROGRAM, "resolver", "--kubeconfig", kubeconfig, *addresses]
     async with running_process([*command, "--bind-address", f"127.0.0.1:{free_port()}"]) as process:
@@ -180,14 +182,14 @@ async def _wait_until_listening(port: int) -> None:
 
 @asynccontextmanager
 async def moving_links(service: BenchService, links: int) -> AsyncIterator[None]:
-    """Links are moved to other pods, 100 a second, as long as the context lasts."""
+    """Moves 100 links per second to other pods."""
 
     async def move() -> None:
         turn = 0
-        begun = time.monotonic()
+        started = time.monotonic()
         async with asyncio.TaskGroup() as group:
             while True:
-                await asyncio.sleep(max(0.0, begun + turn / CHANGES_PER_SECOND - time.monotonic()))
+                await asyncio.sleep(max(0.0, started + turn / CHANGES_PER_SECOND - time.monotonic()))
                 group.create_task(service.set_pod(f"user-{turn % links}", (turn // links + turn + 1) % service.pods))
                 turn += 1
 

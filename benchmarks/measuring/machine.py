@@ -1,4 +1,4 @@
-"""What it was measured on."""
+"""Describes the machine that runs the benchmark."""
 
 import os
 import platform
@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 
 _LOWEST_PRIORITY = 19
-"""The least of Linux's priorities."""
+"""The lowest priority on Linux."""
 
 
 def description() -> dict[str, str | int | float]:
-    """The machine and how busy it is: a figure without it says nothing."""
+    """Returns the machine's hardware and software: a figure means nothing without them."""
     processor = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
     memory = re.search(r"MemTotal:\s*(\d+)", Path("/proc/meminfo").read_text())
     return {
@@ -23,7 +23,7 @@ def description() -> dict[str, str | int | float]:
 
 
 def lower_priority(pid: int) -> None:
-    """Have a process wait while others want to run: its threads, and its session where Linux shares by sessions."""
+    """Lowers the priority of a process: of its threads, and of its session where Linux schedules by session."""
     for thread in Path(f"/proc/{pid}/task").iterdir():
         os.setpriority(os.PRIO_PROCESS, int(thread.name), _LOWEST_PRIORITY)
     session = Path(f"/proc/{pid}/autogroup")
@@ -32,5 +32,5 @@ def lower_priority(pid: int) -> None:
 
 
 def load() -> float:
-    """How many tasks ran or wanted to, over the last minute."""
+    """Returns the average number of running or runnable tasks over the last minute."""
     return os.getloadavg()[0]

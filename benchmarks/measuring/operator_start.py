@@ -1,4 +1,4 @@
-"""An operator starts where links are bound already; and what processes hold of links."""
+"""Measures the start of an operator among bound links, and the heap of each kind of process."""
 
 import asyncio
 import sys
@@ -15,7 +15,7 @@ _STARTUP_SECONDS = 3.0
 
 
 async def adopt(service: BenchService) -> None:
-    """Have an operator do once what it does for a route and its links that it has never seen."""
+    """Runs an operator once on a route and links that no operator has seen before."""
     async with running_operator(service.kubeconfig) as process:
         await process.wait_synced()
         await asyncio.sleep(_STARTUP_SECONDS)
@@ -23,15 +23,15 @@ async def adopt(service: BenchService) -> None:
 
 
 async def restart(service: BenchService) -> Figures:
-    """Start an operator, and wait until it has nothing left to do: every link was judged then."""
+    """Starts an operator and waits until it is idle, after it has decided every link."""
     before = await service.count_writes()
     async with running_operator(service.kubeconfig) as process:
         seconds = await process.wait_synced()
         await asyncio.sleep(_STARTUP_SECONDS)
         await process.wait_idle()
         settled, peak = process.mebibytes
-        found = {SYNCED: seconds, START_CPU: process.cpu_seconds, PEAK: peak, SETTLED: settled}
-    return {**found, WRITES: (await service.count_writes() - before).total()}
+        figures = {SYNCED: seconds, START_CPU: process.cpu_seconds, PEAK: peak, SETTLED: settled}
+    return {**figures, WRITES: (await service.count_writes() - before).total()}
 
 
 async def _heap_size(kind: str, kubeconfig: Path) -> tuple[int, int]:
@@ -40,11 +40,11 @@ async def _heap_size(kind: str, kubeconfig: Path) -> tuple[int, int]:
     process = await asyncio.create_subprocess_exec(*command, cwd=folder, stdout=asyncio.subprocess.PIPE)
     output, _ = await process.communicate()
     if process.returncode:
-        raise SystemExit(f"the process that holds links as the {kind} does has ended with {process.returncode}")
+        raise SystemExit(f"the process that measures the heap of the {kind} failed with exit code {process.returncode}")
     links, traced = map(int, output.split())
     return links, traced
 
 
 async def heap_sizes(service: BenchService, kinds: Iterable[str] = PROCESSES) -> dict[str, tuple[int, int]]:
-    """For each kind of process, how many links it holds and how many bytes it holds altogether."""
+    """Returns for each kind of process how many links it holds and its heap bytes in total."""
     return {kind: await _heap_size(kind, service.kubeconfig) for kind in kinds}

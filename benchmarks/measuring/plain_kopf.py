@@ -1,4 +1,4 @@
-"""An operator as kopf's documentation has it, with default settings: it acknowledges links that name their pod."""
+"""An operator in the style of kopf's documentation, with default settings: it binds links that name their pod."""
 
 from typing import Any
 
@@ -12,8 +12,8 @@ _GROUP, _VERSION = API_VERSION.split("/")
 @kopf.on.resume(_GROUP, _VERSION, "podlinks")
 @kopf.on.create(_GROUP, _VERSION, "podlinks")
 @kopf.on.update(_GROUP, _VERSION, "podlinks")
-def acknowledge(spec: kopf.Spec, meta: kopf.Meta, patch: kopf.Patch, **_: Any) -> None:  # noqa: ANN401 - kopf's own
-    """Say that the link is bound."""
+def mark_bound(spec: kopf.Spec, meta: kopf.Meta, patch: kopf.Patch, **_: Any) -> None:  # noqa: ANN401 - kopf's signature
+    """Marks the link as bound."""
     name = f"{spec['routeName']}-{spec['podIndex']}"
     patch.status["phase"] = "Bound"
     patch.status["podIndex"] = spec["podIndex"]

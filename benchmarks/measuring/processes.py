@@ -1,4 +1,4 @@
-"""Processes that are measured: their CPU time and memory, as Linux counts them."""
+"""Runs processes and measures their CPU time and memory, as Linux reports them."""
 
 import asyncio
 import os
@@ -19,18 +19,18 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _STOP_SECONDS, _START_SECONDS, _IDLE_TIMEOUT_SECONDS = 30.0, 120.0, 120.0
 _SYNCED = "the caches are synced"
 _IDLE_CORE_SHARE = 0.02
-"""Less of a core than this is nothing to do."""
+"""A process that uses less of a core than this is idle."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a process has used, by its id."""
+    """The resource usage of a process, by its id."""
 
     pid: int
 
     @property
     def cpu_seconds(self) -> float:
-        """The CPU time that it has used."""
+        """The CPU time used so far."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICKS
 
@@ -44,11 +44,11 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class MeasuredProcess:
-    """A process that runs.
+    """A running process.
 
     Attributes:
         process: the process.
-        log: where its standard error goes.
+        log: the file of its standard error.
         started: when it was started, in monotonic seconds.
     """
 
@@ -58,7 +58,7 @@ class MeasuredProcess:
 
     @property
     def cpu_seconds(self) -> float:
-        """The CPU time that it has used."""
+        """The CPU time used so far."""
         return Usage(self.process.pid).cpu_seconds
 
     @property
@@ -67,20 +67,20 @@ class MeasuredProcess:
         return Usage(self.process.pid).mebibytes
 
     async def wait_idle(self, seconds: float = 1.0) -> None:
-        """Wait until it has nothing left to do."""
+        """Waits until the process is idle."""
         end = time.monotonic() + _IDLE_TIMEOUT_SECONDS
         while time.monotonic() < end:
             before = self.cpu_seconds
             await asyncio.sleep(seconds)
             if self.cpu_seconds - before < _IDLE_CORE_SHARE * seconds:
                 return
-        raise SystemExit(f"{self.process.args!r} was still at work after {_IDLE_TIMEOUT_SECONDS:g} s")
+        raise SystemExit(f"{self.process.args!r} was still busy after {_IDLE_TIMEOUT_SECONDS:g} s")
 
     async def wait_synced(self) -> float:
-        """Wait until an operator or a resolver has read everything; gives the seconds that it took."""
+        """Waits until the caches of an operator or a resolver are synced; returns the seconds since its start."""
         while _SYNCED not in self.log.read_text():
             if self.process.poll() is not None or time.monotonic() > self.started + _START_SECONDS:
-                raise SystemExit(f"{self.process.args!r} has not begun:\n{self.log.read_text()[-2000:]}")
+                raise SystemExit(f"{self.process.args!r} did not start:\n{self.log.read_text()[-2000:]}")
             await asyncio.sleep(0.02)
         return time.monotonic() - self.started
 
@@ -95,7 +95,7 @@ def _start(
 async def running_process(
     command: Sequence[str | Path], environment: Mapping[str, str] | None = None
 ) -> AsyncIterator[MeasuredProcess]:
-    """A process that is asked to end when the context is left, if it runs then."""
+    """Runs a process and terminates it on exit if it still runs."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
         with log.open("wb") as output:
@@ -110,7 +110,7 @@ async def running_process(
 
 @asynccontextmanager
 async def running_operator(kubeconfig: Path, *options: str) -> AsyncIterator[MeasuredProcess]:
-    """An operator; it need not have begun yet. It works alone unless the options say otherwise."""
+    """Runs an operator, which may not be ready yet. It runs without leader election unless the options enable it."""
     alone = () if "--leader-elect" in options else ("--no-leader-elect",)
     command: list[str | Path] = [PROGRAM, "operator", "--kubeconfig", kubeconfig, "--log-format", "json"]
     async with running_process([*command, *alone, *options]) as process:

@@ -1,4 +1,4 @@
-"""What a benchmark says: a table, whether the goals were reached, JSON, and a plot."""
+"""Reports a benchmark: tables, whether the goals were reached, JSON, and a plot."""
 
 import argparse
 import json
@@ -12,26 +12,25 @@ from rich.console import Console
 from rich.table import Table
 
 from measuring import machine, results_page
-from measuring.numbers import format_number
-from measuring.rounds import Figures, Spread, spreads
+from measuring.rounds import Figures, Spread, format_number, spreads
 
-#: With more figures than this, a table has a row for each of them, and not for each way.
+#: With more figures than this, a table has a row for each figure instead of a row for each variant.
 _COLUMNS = 10
 
 
-#: Options that say where files are: no matter of what was measured.
+#: Options that name files, which do not affect what is measured.
 _PATH_OPTIONS = frozenset({"keep", "page", "measured"})
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What is to be reached.
+    """A goal.
 
     Attributes:
         what: the figure, in words.
-        found: what it is.
-        limit: what it is to be.
-        at_least: whether more is better.
+        found: the measured value.
+        limit: the limit of the value.
+        at_least: whether the limit is a minimum instead of a maximum.
     """
 
     what: str
@@ -41,21 +40,21 @@ class Goal:
 
     @property
     def is_reached(self) -> bool:
-        """Whether it is."""
+        """Whether the value is within the limit."""
         return self.found >= self.limit if self.at_least else self.found <= self.limit
 
 
 @dataclass(slots=True)
 class Report:
-    """What was found.
+    """The results of a benchmark.
 
     Attributes:
-        name: of the benchmark.
-        rounds: the figures of each way, round by round.
-        goals: what is to be reached.
-        options: of the program.
-        extra: what else is to be kept.
-        load_before: how busy the machine was before.
+        name: the name of the benchmark.
+        rounds: the figures of each variant, round by round.
+        goals: the goals.
+        options: the options of the program.
+        extra: further values to save.
+        load_before: the load of the machine before the benchmark.
     """
 
     name: str
@@ -66,7 +65,7 @@ class Report:
     load_before: float = field(default_factory=machine.load)
 
     def values(self) -> dict[str, Any]:
-        """All of it as JSON has it."""
+        """Returns the results as JSON values."""
         return {
             "benchmark": self.name,
             "options": {name: value for name, value in self.options.items() if name not in _PATH_OPTIONS},
@@ -77,7 +76,7 @@ class Report:
         }
 
     def show(self) -> None:
-        """Print the tables, and JSON after them."""
+        """Prints the tables, then JSON."""
         console = Console(width=None if sys.stdout.isatty() else 140)
         for table in (_rounds_table(self.rounds), _goals_table(self.goals)):
             if table.row_count:
@@ -85,8 +84,8 @@ class Report:
         sys.stdout.write(json.dumps(self.values(), default=str) + "\n")
 
     def save(self, results: Path, folder: Path) -> None:
-        """Write the JSON into a folder, and a plot and the page of all that is kept there into another one."""
-        from measuring import plots  # noqa: PLC0415 - it takes a second, and most runs keep nothing
+        """Writes the JSON into `folder`; writes a plot and the page of all results there into `plots_folder`."""
+        from measuring import plots  # noqa: PLC0415 - it takes a second, and most runs save nothing
 
         results.mkdir(parents=True, exist_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
@@ -97,28 +96,28 @@ class Report:
 
 
 def format_spread(spread: Spread) -> str:
-    """The median, and from where to where the rounds go."""
+    """Formats the median and the range of the rounds."""
     if spread.minimum == spread.maximum:
         return format_number(spread.median)
     return f"{format_number(spread.median)} ({format_number(spread.minimum)} to {format_number(spread.maximum)})"
 
 
 def _rounds_table(rounds: Mapping[str, Sequence[Figures]]) -> Table:
-    names = list(dict.fromkeys(name for figures in rounds.values() for each in figures for name in each))
-    found = {way: spreads(figures) for way, figures in rounds.items()}
+    names = list(dict.fromkeys(name for figures in rounds.values() for round_ in figures for name in round_))
+    spreads_of_variants = {variant: spreads(figures) for variant, figures in rounds.items()}
 
-    def shown(way: str, name: str) -> str:
-        return format_spread(found[way][name]) if name in found[way] else ""
+    def cell(variant: str, name: str) -> str:
+        return format_spread(spreads_of_variants[variant][name]) if name in spreads_of_variants[variant] else ""
 
-    caption = "median (from least to most) of the rounds"
+    caption = "median (minimum to maximum) of the rounds"
     if len(names) > _COLUMNS:
-        table = Table("", *found, caption=caption)
+        table = Table("", *spreads_of_variants, caption=caption)
         for name in names:
-            table.add_row(name, *(shown(way, name) for way in found))
+            table.add_row(name, *(cell(variant, name) for variant in spreads_of_variants))
         return table
     table = Table("", *names, caption=caption)
-    for way in found:
-        table.add_row(way, *(shown(way, name) for name in names))
+    for variant in spreads_of_variants:
+        table.add_row(variant, *(cell(variant, name) for name in names))
     return table
 
 
@@ -131,18 +130,21 @@ def _goals_table(goals: Sequence[Goal]) -> Table:
 
 
 def argument_parser(text: str | None, *, rounds: int = 3) -> argparse.ArgumentParser:
-    """The options that every benchmark has."""
-    made = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--rounds", type=int, default=rounds, help="of each way")
-    made.add_argument("--keep", type=Path, metavar="FOLDER", help="where the JSON is to be kept")
-    made.add_argument(
-        "--page", type=Path, metavar="FOLDER", help="where the plot and the page are to be; without it, beside the JSON"
+    """Returns a parser with the options that every benchmark has."""
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=rounds, help="of each variant")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="the folder to save the JSON in")
+    parser.add_argument(
+        "--page",
+        type=Path,
+        metavar="FOLDER",
+        help="the folder to save the plot and the page in; by default that of the JSON",
     )
-    return made
+    return parser
 
 
 def finish(report: Report, options: argparse.Namespace) -> None:
-    """Show what was found, and keep it where that is asked for."""
+    """Prints the results, and saves them if the options name a folder."""
     report.show()
     if options.keep is not None:
         report.save(options.keep, options.page or options.keep)

@@ -1,7 +1,7 @@
 """Renders a folder of results as a page: each goal with the measured value, the plots, and the machine.
 
 `python -m measuring.results_page RESULTS FOLDER` writes the page into the folder of the plots; with `--check` it fails
-where the page differs.
+if the page is out of date.
 """
 
 import argparse
@@ -11,33 +11,33 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from measuring.numbers import format_number
+from measuring.rounds import format_number
 
 _PAGE = "README.md"
 
-_HEAD = """# Figures
+_HEAD = """# Benchmark results
 
-What the benchmarks have found, each in one run; [performance.md](../performance.md) says what they measure and how.
-Each row is a goal, each mark in a plot is a round. This page is made from the JSON files in `benchmarks/results`.
+The results of one run of each benchmark; [performance.md](../performance.md) describes what they measure and how.
+Each row is a goal; each mark in a plot is a round. This page is generated from the JSON files in `benchmarks/results`.
 """
 
 
 def write_page(results: Path, folder: Path) -> None:
-    """Write the page of a folder of figures into the folder of their plots."""
+    """Writes the page of a folder of results into the folder of their plots."""
     (folder / _PAGE).write_text(render_page(results))
 
 
 def render_page(results: Path) -> str:
-    """The page of a folder of figures, as Markdown."""
-    kept = [json.loads(file.read_text()) for file in sorted(results.glob("*.json"))]
-    return "\n".join([_HEAD, *(_section(values) for values in kept)])
+    """Renders a folder of results as Markdown."""
+    saved = [json.loads(file.read_text()) for file in sorted(results.glob("*.json"))]
+    return "\n".join([_HEAD, *(_section(values) for values in saved)])
 
 
 def _section(values: Mapping[str, Any]) -> str:
     name = values["benchmark"]
     lines = [f"## {name}", "", f"{_machine(values['machine'])}; {_options(values['options'])}", ""]
     if values["goals"]:
-        lines += ["| goal | found | to be | |", "| --- | --- | --- | --- |", *map(_row, values["goals"]), ""]
+        lines += ["| goal | measured | limit | |", "| --- | --- | --- | --- |", *map(_row, values["goals"]), ""]
     return "\n".join([*lines, f"![{name}]({name}.svg)", ""])
 
 
@@ -58,23 +58,23 @@ def _options(options: Mapping[str, Any]) -> str:
     return " ".join(f"`--{name} {_option_text(value)}`" for name, value in options.items())
 
 
-def _option_text(value: Any) -> str:  # noqa: ANN401 - whatever an option can be
+def _option_text(value: Any) -> str:  # noqa: ANN401 - an option of any type
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def main() -> int:
-    """Write the page, or check it; gives the process's exit code."""
-    parser = argparse.ArgumentParser(description="Write the page of a folder of figures.")
-    parser.add_argument("results", type=Path, help="where the JSON is")
-    parser.add_argument("folder", type=Path, help="where the plots are, and the page")
+    """Writes the page, or checks it; returns the exit code."""
+    parser = argparse.ArgumentParser(description="Write the page of a folder of results.")
+    parser.add_argument("results", type=Path, help="the folder of the JSON files")
+    parser.add_argument("folder", type=Path, help="the folder of the plots and the page")
     parser.add_argument("--check", action="store_true")
-    asked = parser.parse_args()
-    if not asked.check:
-        write_page(asked.results, asked.folder)
+    options = parser.parse_args()
+    if not options.check:
+        write_page(options.results, options.folder)
         return 0
-    if (asked.folder / _PAGE).read_text() == render_page(asked.results):
+    if (options.folder / _PAGE).read_text() == render_page(options.results):
         return 0
-    sys.stderr.write(f"{asked.folder / _PAGE} is not what its figures say: run `make generate`.\n")
+    sys.stderr.write(f"{options.folder / _PAGE} is out of date: run `make generate`.\n")
     return 1
 
 

@@ -1,11 +1,11 @@
-"""Rounds in which ways to do the same take turns, and what is made of their figures."""
+"""Runs variants in turn over several rounds, and summarizes their figures."""
 
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-#: What one way has shown in one round, by name.
+#: The figures of one variant in one round, by name.
 Figures = Mapping[str, float]
 
 
@@ -14,9 +14,9 @@ class Spread:
     """A figure over all rounds.
 
     Attributes:
-        median: of the rounds.
-        minimum: the least of them.
-        maximum: the greatest.
+        median: the median of the rounds.
+        minimum: the lowest value.
+        maximum: the highest value.
     """
 
     median: float
@@ -25,30 +25,35 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Spread":
-        """That of these values; there is one at the least."""
+        """Summarizes values, of which there is at least one."""
         return cls(median(values), min(values), max(values))
 
 
 async def alternate(variants: Mapping[str, Callable[[], Awaitable[Figures]]], rounds: int) -> dict[str, list[Figures]]:
-    """Have each way run once a round, forwards and backwards by turns: whatever else happens meets all alike."""
-    found: dict[str, list[Figures]] = {name: [] for name in variants}
+    """Runs each variant once per round, in alternating order, so that disturbances affect all alike."""
+    results: dict[str, list[Figures]] = {name: [] for name in variants}
     for number in range(rounds):
         order = list(variants)
         for name in order if number % 2 == 0 else reversed(order):
-            found[name].append(await variants[name]())
-    return found
+            results[name].append(await variants[name]())
+    return results
 
 
 def spreads(rounds: Sequence[Figures]) -> dict[str, Spread]:
-    """Each figure of a way over its rounds."""
+    """Summarizes each figure of a variant over its rounds."""
     return {name: Spread.of([each[name] for each in rounds]) for name in rounds[0]}
 
 
-def ratio(mine: Sequence[Figures], baseline: Sequence[Figures], figure: str) -> Spread:
-    """How many times the baseline's a figure is, round by round."""
-    return Spread.of([each[figure] / other[figure] for each, other in zip(mine, baseline, strict=True)])
+def ratio(rounds: Sequence[Figures], baseline: Sequence[Figures], figure: str) -> Spread:
+    """Returns a figure divided by the baseline's, round by round."""
+    return Spread.of([figures[figure] / base[figure] for figures, base in zip(rounds, baseline, strict=True)])
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
-    """The least value that a share of all does not exceed; they are in order, and not none."""
+    """Returns the lowest value that is at least as high as `share` of all; `ordered` is sorted and not empty."""
     return ordered[max(0, math.ceil(len(ordered) * share) - 1)]
+
+
+def format_number(value: float) -> str:
+    """Formats a figure with three significant digits."""
+    return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"  # noqa: PLR2004 - digits

@@ -1,7 +1,7 @@
-"""An API server that is none: it holds a service and its links in this process, and answers as a Client would.
+"""A simulated API server: keeps a service and its links in this process, and has the interface of a Client.
 
-What the operator and the resolver do with an answer is real; connections, TLS and waiting are left out. Its own CPU
-time is counted apart, so that it can be taken off.
+The work of the operator and the resolver on a response is real; connections, TLS and latency are left out. The server
+counts its own CPU time, so that it can be subtracted.
 """
 
 import asyncio
@@ -25,17 +25,17 @@ def _time(moment: datetime) -> str:
 
 
 class SimulatedServer:
-    """One route with its pods and links.
+    """Serves one route with its pods and links.
 
     Args:
-        links: how many there are, all of them bound and acknowledged.
-        pods: how many there are.
-        expire_from: when the first link's time is over, with the others' after it; None makes them persistent.
+        links: how many links there are, all of them bound.
+        pods: how many pods there are.
+        expire_from: when the first link expires; the others follow. None makes the links persistent.
 
     Attributes:
-        writes: how many writes of links there were.
-        cpu_seconds: what the simulation itself has used.
-        listed_bytes: of all pages of links that were asked for.
+        writes: how many writes of links the server has received.
+        cpu_seconds: the CPU time of the simulation itself.
+        listed_bytes: the size of all pages of links that were requested.
     """
 
     def __init__(self, links: int, pods: int, expire_from: datetime | None = None) -> None:
@@ -46,12 +46,12 @@ class SimulatedServer:
         self._expire_from = expire_from
         self._version = 1_000_000_000
         self._changed: dict[str, dict[str, Any]] = {}
-        """Links that are no longer as they were at the beginning, by name."""
+        """Links that have changed since the start, by name."""
         self._watches: dict[str, asyncio.Queue[bytes]] = {}
         self._route: dict[str, Any] = {}
 
     async def get(self, path: str, params: Mapping[str, str] | None = None) -> bytes:
-        """A page of a list."""
+        """Returns a page of a list."""
         with self._excluded_from_cpu_time():
             if path.endswith("/podlinks"):
                 page = self._page(int((params or {}).get("continue", "0")), int((params or {})["limit"]))
@@ -62,17 +62,17 @@ class SimulatedServer:
 
     @asynccontextmanager
     async def watch(self, path: str, _: Mapping[str, str]) -> AsyncIterator[AsyncIterator[bytes]]:
-        """The events that are made by the other methods."""
-        news = self._watches.setdefault(path.rpartition("/")[2], asyncio.Queue())
+        """Streams the events that the other methods create."""
+        events = self._watches.setdefault(path.rpartition("/")[2], asyncio.Queue())
 
         async def lines() -> AsyncIterator[bytes]:
             while True:
-                yield await news.get()
+                yield await events.get()
 
         yield lines()
 
     async def merge_patch(self, path: str, body: bytes) -> bytes:
-        """A write of a link, told to the watch as well."""
+        """Writes a link and sends the event."""
         with self._excluded_from_cpu_time():
             self.writes += 1
             name = path.removesuffix("/status").rpartition("/")[2]
@@ -84,11 +84,11 @@ class SimulatedServer:
                 link[part] = {field: value for field, value in merged.items() if value is not None}
             link["metadata"]["generation"] += "spec" in change
             answer = self._store_and_notify("MODIFIED", name, link)
-        await asyncio.sleep(0)  # as if it took its time
+        await asyncio.sleep(0)  # yields as a real request does
         return answer
 
     async def delete(self, path: str, _: bytes) -> bytes:
-        """A removal of a link, told to the watch as well."""
+        """Removes a link and sends the event."""
         with self._excluded_from_cpu_time():
             self.writes += 1
             name = path.rpartition("/")[2]
@@ -97,11 +97,11 @@ class SimulatedServer:
         return b'{"kind":"Status","details":{"uid":"uid"}}'
 
     async def post(self, _: str, __: bytes) -> bytes:
-        """An event: it is taken, and forgotten."""
+        """Accepts an Event and discards it."""
         return b"{}"
 
     def create(self, number: int, pod: int | None) -> None:
-        """A user makes a link."""
+        """Creates a link as a user does."""
         with self._excluded_from_cpu_time():
             link = json.loads(self._bytes(number))
             link["spec"].pop("podIndex")
@@ -109,7 +109,7 @@ class SimulatedServer:
             self._store_and_notify("ADDED", link["metadata"]["name"], link)
 
     def renew(self, number: int, moment: datetime) -> None:
-        """A user renews a link."""
+        """Renews a link as a user does."""
         with self._excluded_from_cpu_time():
             name = f"{ROUTE}.user-{number}"
             link = self.link(name)
@@ -118,7 +118,7 @@ class SimulatedServer:
             self._store_and_notify("MODIFIED", name, link)
 
     def edit_route(self, spec: Mapping[str, Any]) -> None:
-        """Somebody edits the route."""
+        """Edits the route as a user does."""
         self._route = {"generation": self._route.get("generation", 1) + 1, "spec": dict(spec)}
         self._version += 1
         route = self._item("/statefulroutes", 0)
@@ -126,7 +126,7 @@ class SimulatedServer:
         self._watches["statefulroutes"].put_nowait(_event("MODIFIED", _json(route)))
 
     def link(self, name: str) -> dict[str, Any]:
-        """A link as it is now, in a copy."""
+        """Returns a copy of a link's current state."""
         if name not in self._changed:
             return dict(json.loads(self._bytes(int(name.rpartition("-")[2]))))
         return dict(json.loads(json.dumps(self._changed[name])))
@@ -145,21 +145,21 @@ class SimulatedServer:
         yield
         self.cpu_seconds += time.process_time() - before
 
-    def _page(self, begin: int, size: int) -> bytes:
-        end = min(begin + size, self._links)
-        rest = f'"continue":"{end}",' if end < self._links else ""
-        items = b",".join(map(self._bytes, range(begin, end)))
-        return b'{"metadata":{%s"resourceVersion":"%d"},"items":[%s]}' % (rest.encode(), 999_999_999, items)
+    def _page(self, start: int, size: int) -> bytes:
+        end = min(start + size, self._links)
+        token = f'"continue":"{end}",' if end < self._links else ""
+        items = b",".join(map(self._bytes, range(start, end)))
+        return b'{"metadata":{%s"resourceVersion":"%d"},"items":[%s]}' % (token.encode(), 999_999_999, items)
 
     def _bytes(self, number: int) -> bytes:
-        """A link as the API server lists it."""
+        """Encodes a link as the API server lists it."""
         pod = number % self._pods
         temporary, expires = "", ""
         if self._expire_from is not None:
             end = self._expire_from + timedelta(milliseconds=5 * number)
             temporary = f'"renewTime":"{_time(end - timedelta(seconds=TTL_SECONDS))}","ttlSeconds":{TTL_SECONDS},'
             expires = f'"expireTime":"{_time(end)}",'
-        # Written out: a million times json.dumps would take longer than all that is measured.
+        # Written by hand: a million calls of json.dumps would take longer than everything that is measured.
         return (
             f'{{"apiVersion":"{API_VERSION}","kind":"PodLink","metadata":{{"creationTimestamp":"{_CREATED}",'
             f'"generation":1,"managedFields":[{_managed(_SPEC_FIELDS, "")},{_managed(_STATUS_FIELDS, _SUBRESOURCE)}],'
@@ -194,8 +194,8 @@ class SimulatedServer:
             case "statefulsets":
                 return {"metadata": metadata, "spec": {"replicas": self._pods, "serviceName": ROUTE}}
         names = [
-            {"index": each, "name": f"{ROUTE}-{each}", "serviceState": "Ready", "routingState": "Ready"}
-            for each in range(self._pods)
+            {"index": index, "name": f"{ROUTE}-{index}", "serviceState": "Ready", "routingState": "Ready"}
+            for index in range(self._pods)
         ]
         return {"metadata": metadata, "spec": self._route.get("spec", {"port": 7777}), "status": {"pods": names}}
 
@@ -225,5 +225,5 @@ def _event(kind: str, item: bytes) -> bytes:
 
 
 def utc(seconds: float) -> datetime:
-    """A time of day that so many seconds have passed until, since 1970."""
+    """Converts a Unix time."""
     return datetime.fromtimestamp(seconds, UTC)

@@ -1,8 +1,8 @@
-"""An operator or a resolver among links that a simulated API server holds, in a process of its own.
+"""Runs an operator or a resolver against a simulated API server, in a separate process.
 
     python -m measuring.simulation operator|temporary|resolver|heap LINKS PODS
 
-It prints figures as JSON. CPU time is what the process has used without that of the simulated API server.
+It prints figures as JSON. CPU time is that of the process without the simulated API server's.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ _EXPIRY_LEAD_SECONDS = 86_400.0
 
 
 class Meter:
-    """The CPU time of this process without the simulated API server's, and how long the event loop stood still."""
+    """Measures this process's CPU time without the simulated API server's, and the longest event loop stall."""
 
     def __init__(self, server: SimulatedServer) -> None:
         self._server = server
@@ -51,15 +51,15 @@ class Meter:
         self.stall = 0.0
 
     def cpu_seconds(self) -> float:
-        """CPU seconds until now."""
+        """Returns the CPU seconds used so far."""
         return time.process_time() - self._server.cpu_seconds
 
     def peak_mebibytes(self) -> float:
-        """MiB of memory."""
+        """Returns the peak of the memory, in MiB."""
         return self._own.mebibytes[1]
 
     async def watch(self) -> None:
-        """Note the most CPU time that was used while nobody else had a turn, the simulation's own left out."""
+        """Records the most CPU time used between two turns of this task, without the simulation's."""
         while True:
             before = self.cpu_seconds()
             await asyncio.sleep(0)
@@ -68,12 +68,12 @@ class Meter:
 
 
 async def _wait_until(holds: Callable[[], bool]) -> None:
-    while not holds():  # noqa: ASYNC110 - many things are waited for, and few have an event
+    while not holds():  # noqa: ASYNC110 - the conditions have no common event
         await asyncio.sleep(_POLL_SECONDS)
 
 
 class SimulatedOperator:
-    """An operator's parts at work in this process, as its assembly makes them."""
+    """The parts of an operator, assembled and run in this process."""
 
     def __init__(self, server: SimulatedServer) -> None:
         self.server, self.meter = server, Meter(server)
@@ -82,15 +82,15 @@ class SimulatedOperator:
         self.links = self.parts.informers.links.cache
 
     async def wait_idle(self) -> None:
-        """Wait until there is nothing left to do."""
+        """Waits until the queue of links is empty."""
         await asyncio.sleep(5 * _POLL_SECONDS)
         await _wait_until(lambda: not self.parts.links.backlog().depth)
 
     @asynccontextmanager
     async def started(self) -> AsyncIterator[dict[str, float]]:
-        """From the start until all was judged; gives the figures of that."""
+        """Runs the parts until every link is decided; yields the figures of the start."""
         before, end = self.meter.cpu_seconds(), asyncio.Event()
-        looking = asyncio.create_task(self.meter.watch())
+        stall_meter = asyncio.create_task(self.meter.watch())
         async with self.parts.informers.run():
             await self.parts.informers.wait_synced()
             read = self.meter.cpu_seconds()
@@ -109,68 +109,68 @@ class SimulatedOperator:
             end.set()
             await serving
             expiring.cancel()
-        looking.cancel()
+        stall_meter.cancel()
 
-    async def for_each(self, numbers: Iterable[int], make: Callable[[int], None]) -> float:
-        """Have something happen to each of some links, a few at a time; gives the CPU ms of one until all is done."""
-        before, made = self.meter.cpu_seconds(), 0
-        for made, number in enumerate(numbers, start=1):
-            make(number)
-            if made % 16 == 0:
+    async def for_each(self, numbers: Iterable[int], apply: Callable[[int], None]) -> float:
+        """Applies `make` to numbers, a few at a time; returns the CPU ms per number until the queue is empty."""
+        before, count = self.meter.cpu_seconds(), 0
+        for count, number in enumerate(numbers, start=1):
+            apply(number)
+            if count % 16 == 0:
                 await asyncio.sleep(0)
         await self.wait_idle()
-        return (self.meter.cpu_seconds() - before) * 1000 / made
+        return (self.meter.cpu_seconds() - before) * 1000 / count
 
 
 async def operator(links: int, pods: int) -> Mapping[str, float]:
-    """Persistent links: a start, some that come, and an edit of the route after which all are judged anew."""
+    """Measures persistent links: a start, new links, and an edit of the route, which decides all links again."""
     server = SimulatedServer(links, pods)
-    at_work = SimulatedOperator(server)
-    async with at_work.started() as figures:
+    simulated = SimulatedOperator(server)
+    async with simulated.started() as figures:
         if not links:
             return figures
         figures[LISTED] = server.listed_bytes / links
         named, chosen = range(links, links + _SAMPLES), range(links + _SAMPLES, links + 2 * _SAMPLES)
-        figures[BIND] = await at_work.for_each(named, lambda number: server.create(number, number % pods))
-        figures[CHOOSE] = await at_work.for_each(chosen, lambda number: server.create(number, None))
-        _check_bound(at_work, chosen)
-        before, writes = at_work.meter.cpu_seconds(), server.writes
+        figures[BIND] = await simulated.for_each(named, lambda number: server.create(number, number % pods))
+        figures[CHOOSE] = await simulated.for_each(chosen, lambda number: server.create(number, None))
+        _check_bound(simulated, chosen)
+        before, writes = simulated.meter.cpu_seconds(), server.writes
         server.edit_route({"port": 7777, "tags": ["lobby"]})
-        await at_work.wait_idle()
-        figures[EDIT] = at_work.meter.cpu_seconds() - before
+        await simulated.wait_idle()
+        figures[EDIT] = simulated.meter.cpu_seconds() - before
         if server.writes != writes:
-            raise SystemExit(f"an edit that changes no decision has caused {server.writes - writes} writes")
-        figures[STALL] = at_work.meter.stall
+            raise SystemExit(f"an edit that changes no decision caused {server.writes - writes} writes")
+        figures[STALL] = simulated.meter.stall
     return figures
 
 
-def _check_bound(at_work: SimulatedOperator, numbers: range) -> None:
-    """That these links are bound."""
+def _check_bound(simulated: SimulatedOperator, numbers: range) -> None:
+    """Fails unless these links are bound."""
     for number in numbers:
-        link = at_work.links.get(KEY, f"{ROUTE}.user-{number}")
+        link = simulated.links.get(KEY, f"{ROUTE}.user-{number}")
         if link is None or link.status is None or link.status.pod is None:
-            raise SystemExit(f"user-{number} was not bound")
+            raise SystemExit(f"user-{number} is not bound")
 
 
 async def temporary(links: int, pods: int) -> Mapping[str, float]:
-    """Temporary links: a start, renewals, and removals of those whose time is over."""
+    """Measures temporary links: a start, renewals, and removals of expired links."""
     server = SimulatedServer(links, pods, expire_from=utc(time.time() + _EXPIRY_LEAD_SECONDS))
-    at_work = SimulatedOperator(server)
-    async with at_work.started() as started:
+    simulated = SimulatedOperator(server)
+    async with simulated.started() as started:
         figures = {PEAK_TEMPORARY: started[PEAK]}
-        tries = range(min(_SAMPLES, links // 2))
+        sample = range(min(_SAMPLES, links // 2))
         now = utc(time.time())
-        figures[RENEW] = await at_work.for_each(tries, lambda number: server.renew(number, now))
-        ended = utc(time.time()) - timedelta(days=1)
-        before = len(at_work.links)
-        figures[REMOVE] = await at_work.for_each(tries, lambda number: server.renew(number, ended))
-        if before - len(at_work.links) != len(tries):
-            raise SystemExit(f"{len(tries)} links were to be removed, and {before - len(at_work.links)} were")
+        figures[RENEW] = await simulated.for_each(sample, lambda number: server.renew(number, now))
+        expired = utc(time.time()) - timedelta(days=1)
+        before = len(simulated.links)
+        figures[REMOVE] = await simulated.for_each(sample, lambda number: server.renew(number, expired))
+        if before - len(simulated.links) != len(sample):
+            raise SystemExit(f"{len(sample)} links had to be removed, and {before - len(simulated.links)} were")
     return figures
 
 
 async def resolver(links: int, pods: int) -> Mapping[str, float]:
-    """A resolver's directory: reading all, and looking users up."""
+    """Measures a resolver: reading all links, and looking users up."""
     server = SimulatedServer(links, pods)
     meter = Meter(server)
     parts = resolver_assembly.assemble(ResolverSettings(http_address=BindAddress("127.0.0.1", 0)), cast("Any", server))
@@ -178,27 +178,27 @@ async def resolver(links: int, pods: int) -> Mapping[str, float]:
     async with directory.run():
         await directory.wait_synced()
         figures = {READ_RESOLVER: meter.cpu_seconds() - before, PEAK_RESOLVER: meter.peak_mebibytes()}
-        begun = time.process_time()
+        started = time.process_time()
         for turn in range(_LOOKUPS):
             link = directory.link(KEY, f"user-{turn * 7919 % links}")
             if link is None:
                 raise SystemExit("a link was not found")
             directory.address(link)
-        figures[LOOKUPS] = _LOOKUPS / (time.process_time() - begun)
+        figures[LOOKUPS] = _LOOKUPS / (time.process_time() - started)
     return figures
 
 
 async def heap(links: int, pods: int) -> Mapping[str, float]:
-    """The bytes of Python's heap that each kind of process takes for a link."""
-    found: dict[str, float] = {}
+    """Measures the bytes of Python's heap that each kind of process needs for a link."""
+    figures: dict[str, float] = {}
     for kind in KINDS:
         if kind == "driver" and links > MAX_LINKS:
-            continue  # it holds none then, and asks
+            continue  # with more links it caches none and sends requests
         (_, empty), (count, full) = [
             await measure_heap(kind, cast("Any", SimulatedServer(size, pods))) for size in (0, links)
         ]
-        found[f"bytes a link, {kind}"] = (full - empty) / count
-    return found
+        figures[f"bytes a link, {kind}"] = (full - empty) / count
+    return figures
 
 
 ROLES: dict[str, Callable[[int, int], Awaitable[Mapping[str, float]]]] = {
@@ -210,9 +210,9 @@ ROLES: dict[str, Callable[[int, int], Awaitable[Mapping[str, float]]]] = {
 
 
 def main() -> None:
-    """Measure, and print the figures."""
+    """Runs the simulation and prints its figures."""
     role, links, pods = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    set_up_logging(LogLevel.INFO, LogFormat.JSON)  # as the processes do that are simulated
+    set_up_logging(LogLevel.INFO, LogFormat.JSON)  # the same as in the simulated processes
 
     async def measure() -> Mapping[str, float]:
         return await ROLES[role](links, pods)

@@ -1,11 +1,11 @@
-"""The benchmarks' package, from beside its programs."""
+"""Makes the benchmarks' package importable."""
 
 import sys
 from pathlib import Path
 
 BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 
-# No longer than it takes to find it: the folder has programs of the names of folders of tests.
+# Only until the package is imported: the folder has programs with the names of test folders.
 sys.path.append(str(BENCHMARKS))
 import measuring  # noqa: E402, F401
 

@@ -1,4 +1,4 @@
-"""What an installation carries, reckoned from what a link costs."""
+"""Tests the computation of capacity from the costs of a link."""
 
 from dataclasses import replace
 
@@ -28,32 +28,32 @@ COSTS = LinkCosts(
     operator_move=0.6,
     stall=0.004,
 )
-GIVEN = Installation(apiserver_cores=4, etcd_cores=2, busy=0.5, watches=11)
+INSTALLATION = Installation(apiserver_cores=4, etcd_cores=2, busy=0.5, watches=11)
 
 
-def test_each_watch_makes_a_write_dearer_for_the_api_server() -> None:
-    limits = {limit.name: limit.maximum for limit in limits_of_writes(COSTS, GIVEN)}
+def test_each_watch_makes_a_write_more_expensive_for_the_api_server() -> None:
+    limits = {limit.name: limit.maximum for limit in limits_of_writes(COSTS, INSTALLATION)}
     assert limits["API server's CPU"] == pytest.approx(0.5 * 4 * 1000 / (2.0 + 10 * 0.1))
     assert limits["etcd's CPU"] == pytest.approx(0.5 * 2 * 1000 / 0.5)
 
 
-def test_a_difference_between_two_measurements_that_is_below_nothing_makes_no_write_cheaper() -> None:
+def test_negative_difference_between_measurements_makes_no_write_cheaper() -> None:
     noisy = replace(COSTS, apiserver_event=-0.1)
-    limits = {limit.name: limit.maximum for limit in limits_of_writes(noisy, GIVEN)}
+    limits = {limit.name: limit.maximum for limit in limits_of_writes(noisy, INSTALLATION)}
     assert limits["API server's CPU"] == pytest.approx(0.5 * 4 * 1000 / 2.0)
 
 
-def test_the_lowest_limit_comes_first() -> None:
+def test_lowest_limit_comes_first() -> None:
     for limits in (
-        limits_of_links(COSTS, GIVEN),
-        limits_of_writes(COSTS, GIVEN),
-        *limits_of_work(COSTS, GIVEN).values(),
+        limits_of_links(COSTS, INSTALLATION),
+        limits_of_writes(COSTS, INSTALLATION),
+        *limits_of_work(COSTS, INSTALLATION).values(),
     ):
         assert [limit.maximum for limit in limits] == sorted(limit.maximum for limit in limits)
 
 
 @pytest.mark.parametrize(
-    ("cost", "what"),
+    ("cost", "name"),
     [
         ("stored", "etcd's quota"),
         ("apiserver_bytes", "API server's memory"),
@@ -62,16 +62,18 @@ def test_the_lowest_limit_comes_first() -> None:
         ("stall", "links of one route: event loop and Lease"),
     ],
 )
-def test_a_link_that_costs_a_thousand_times_as_much_is_what_limits(cost: str, what: str) -> None:
-    dear = replace(COSTS, **{cost: getattr(COSTS, cost) * 1000})
-    assert limits_of_links(dear, GIVEN)[0].name == what
+def test_link_cost_that_is_a_thousand_times_higher_sets_the_limit(cost: str, name: str) -> None:
+    expensive = replace(COSTS, **{cost: getattr(COSTS, cost) * 1000})
+    assert limits_of_links(expensive, INSTALLATION)[0].name == name
 
 
-def test_a_binding_a_renewal_and_a_move_are_two_writes_each() -> None:
-    writes = limits_of_writes(COSTS, GIVEN)[0].maximum
-    for limits in limits_of_work(COSTS, GIVEN).values():
+def test_binding_renewal_and_move_are_two_writes_each() -> None:
+    writes = limits_of_writes(COSTS, INSTALLATION)[0].maximum
+    for limits in limits_of_work(COSTS, INSTALLATION).values():
         assert min(writes / 2, 0.5 * 1000 / 0.4) == pytest.approx(limits[0].maximum)
 
 
-def test_ten_times_the_temporary_links_are_renewed_ten_times_as_seldom() -> None:
-    assert renewal_seconds(100_000, COSTS, GIVEN) == pytest.approx(renewal_seconds(10_000, COSTS, GIVEN) * 10)
+def test_ten_times_as_many_temporary_links_need_ten_times_the_renewal_interval() -> None:
+    assert renewal_seconds(100_000, COSTS, INSTALLATION) == pytest.approx(
+        renewal_seconds(10_000, COSTS, INSTALLATION) * 10
+    )

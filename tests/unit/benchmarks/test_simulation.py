@@ -1,4 +1,4 @@
-"""The simulation of many links: what it simulates is what there is, and it finds what goes wrong."""
+"""Tests that the simulation matches the real API server and reports errors."""
 
 import pytest
 
@@ -11,13 +11,13 @@ from statefulroute.cluster.pager import list_metadata
 
 
 @pytest.fixture(autouse=True)
-def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is to be right needs no long measurement."""
+def short_simulation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keeps the simulation short."""
     monkeypatch.setattr(simulation, "_SAMPLES", 20)
     monkeypatch.setattr(simulation, "_LOOKUPS", 100)
 
 
-async def test_links_are_listed_page_by_page_bound_and_acknowledged() -> None:
+async def test_lists_bound_links_page_by_page() -> None:
     server = SimulatedServer(links=5, pods=2)
     first = await server.get("/podlinks", {"limit": "3"})
     second = await server.get("/podlinks", {"limit": "3", "continue": list_metadata(first).continue_token})
@@ -29,7 +29,7 @@ async def test_links_are_listed_page_by_page_bound_and_acknowledged() -> None:
     assert {link.status.phase for link in links if link.status} == {LinkPhase.BOUND}
 
 
-async def test_an_operator_starts_without_a_write_and_binds_renews_and_removes() -> None:
+async def test_operator_starts_without_a_write_and_binds_renews_and_removes() -> None:
     persistent = await simulation.operator(links=50, pods=3)
     assert persistent[simulation.WROTE] == 0
     temporary = await simulation.temporary(links=50, pods=3)
@@ -37,11 +37,11 @@ async def test_an_operator_starts_without_a_write_and_binds_renews_and_removes()
     assert all(value > 0 for name, value in figures if name not in {simulation.WROTE, simulation.STALL})
 
 
-async def test_a_resolver_finds_every_user() -> None:
+async def test_resolver_finds_every_user() -> None:
     assert (await simulation.resolver(links=50, pods=3))[simulation.LOOKUPS] > 0
 
 
-def test_figures_are_compared_where_as_many_links_were_measured_and_nowhere_else() -> None:
+def test_compares_figures_only_at_measured_sizes() -> None:
     rounds = {"10 links": [{simulation.PEAK: 90.0}], "20 links": [{simulation.PEAK: 100.0}]}
     measured = {"restart": {"options": {}, "rounds": {"10 links": [{"MiB at the peak": 100.0}]}}}
     assert compare(rounds, measured) == [
