@@ -19,7 +19,7 @@ EXPECTED = re.compile(r"exp: ?(.*?)got:", re.DOTALL)
 FOUND = re.compile(r"got: ?(.*?)(?=\n\n|\Z)", re.DOTALL)
 
 #: In a page, what each is to tell; in this order.
-SECTIONS = ["## What it means", "## What it does to people", "## How to look", "## How to mend it"]
+SECTIONS = ["## Meaning", "## Impact", "## Diagnosis", "## Mitigation"]
 
 
 PAGES = sorted(RUNBOOKS.glob("*.md"))
