@@ -79,7 +79,7 @@ def test_it_answers_tells_of_itself_and_ends_in_order(process: ResolverProcess, 
     assert is_kept(kept, f"{stub_service.path}/links/alice")
     process.terminate()
     eventually(lambda: http_get(probes, "/readyz").code == 503, "its probe says that it stops")
-    assert "[-]ping failed: it was told to stop" in http_get(probes, "/readyz").text
+    assert "[-]ping failed: the process is stopping" in http_get(probes, "/readyz").text
     assert http_get(probes, "/healthz").code == 200
     assert fetch(lookups, f"{stub_service.path}/links/alice")[0] == 200  # it answers on
     assert not is_kept(kept, f"{stub_service.path}/links/alice")  # the next request goes to another resolver

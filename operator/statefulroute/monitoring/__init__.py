@@ -1,1 +1,1 @@
-"""What a process of ours shows of itself: its health to a kubelet, its figures to Prometheus."""
+"""Health probes and metrics of a process."""

@@ -1,4 +1,4 @@
-"""Where the operator answers."""
+"""The address that a process listens on."""
 
 from typing import NamedTuple, Self
 
@@ -6,11 +6,11 @@ _LAST_PORT = 65_535
 
 
 class BindAddress(NamedTuple):
-    """An address to listen at.
+    """An address to listen on.
 
     Attributes:
-        host: a name or an IP address; None is every address of the machine.
-        port: 0 lets the system choose.
+        host: a host name or an IP address; None means all addresses of the machine.
+        port: a port number; 0 lets the operating system choose one.
     """
 
     host: str | None
@@ -18,10 +18,10 @@ class BindAddress(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read HOST:PORT; the brackets of an IPv6 address are needed.
+        """Parses HOST:PORT; an IPv6 address needs brackets.
 
         Raises:
-            ValueError: it is none; the sentence says what one looks like.
+            ValueError: the text is not HOST:PORT; the message has examples.
         """
         host, colon, port = text.rpartition(":")
         is_bracketed = host.startswith("[") and host.endswith("]")

@@ -1,4 +1,4 @@
-"""Which version runs."""
+"""The metric of the running version."""
 
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -7,15 +7,15 @@ from prometheus_client.metrics_core import InfoMetricFamily
 
 
 class BuildMetrics:
-    """Tells of the version.
+    """Exposes the version of the process.
 
     Args:
-        program: what people call the process.
+        program: the name of the program, for the help text.
     """
 
     def __init__(self, program: str) -> None:
         self._documentation = f"The version of this {program}."
 
     def collect(self) -> Iterator[InfoMetricFamily]:
-        """The family."""
+        """Yields the metric."""
         yield InfoMetricFamily("statefulroute_build", self._documentation, {"version": version("statefulroute")})

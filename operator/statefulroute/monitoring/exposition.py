@@ -1,4 +1,4 @@
-"""All metrics as Prometheus reads them."""
+"""Renders metrics in the text format of Prometheus."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -12,19 +12,20 @@ CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 
 class Exposition:
-    """Metrics that can be scraped: those that are given, and those of the process and its memory.
+    """The metrics of a process: those of the given collectors, and the standard ones of the process and its memory.
 
     Args:
-        collectors: what is exposed, each family by one of them.
+        collectors: the collectors; each metric family belongs to one of them.
     """
 
     def __init__(self, collectors: Iterable[Collector]) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # a time beside each counter, which nobody asks for
-        nowhere = CollectorRegistry()
-        self._collectors = (*collectors, ProcessCollector(registry=nowhere), GCCollector(registry=nowhere))
+        # The `_created` series of each counter double the number of series and are not used.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        unused = CollectorRegistry()
+        self._collectors = (*collectors, ProcessCollector(registry=unused), GCCollector(registry=unused))
 
     async def render(self) -> AsyncIterator[bytes]:
-        """The families, one by one: others have their turn between them, for there may be thousands of pods."""
+        """Yields one family at a time and runs other tasks in between, because there may be thousands of pods."""
         for collector in self._collectors:
             for family in collector.collect():
                 yield generate_latest(_SingleFamilyCollector(family))
@@ -32,7 +33,7 @@ class Exposition:
 
 
 class _SingleFamilyCollector:
-    """One family as a collector."""
+    """A collector of one family."""
 
     def __init__(self, family: Metric) -> None:
         self._family = family

@@ -1,4 +1,4 @@
-"""Whether the operator lives, and whether it is ready: what a kubelet asks."""
+"""Liveness and readiness checks for the kubelet's probes."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -7,17 +7,17 @@ from typing import Any, NamedTuple
 from statefulroute.cluster.reflector import Reflector
 from statefulroute.monitoring.caches import resource_of
 
-#: A watch is given up after 150 s without a word, and a list after 65 s; an attempt that fails is followed by another
-#: within half a minute. A reflector that shows no sign of life for this long will not do so without a restart.
+#: A watch times out after 150 s without data, a list after 65 s, and a failed attempt is retried within 30 s. A
+#: reflector that is inactive for longer than all of these does not recover without a restart.
 INACTIVITY_LIMIT_SECONDS = 300.0
 
 
 class HealthCheck(NamedTuple):
-    """One question, and its answer.
+    """The result of a check.
 
     Attributes:
-        name: what was asked.
-        failure: what is wrong; None where nothing is.
+        name: the name of the check.
+        failure: the reason for the failure; None if the check passed.
     """
 
     name: str
@@ -25,33 +25,33 @@ class HealthCheck(NamedTuple):
 
 
 class Health:
-    """Answers for the watches.
+    """Checks the watches of a process.
 
-    An API server that cannot be reached is no fault of this process, and a restart would only empty its caches: a
-    watch that is tried again and again is alive.
+    A watch that is retried counts as alive. An unreachable API server is not a failure of this process, and a restart
+    would only empty its caches.
 
     Args:
-        reflectors: what follows the API server.
-        clock: monotonic seconds.
+        reflectors: the reflectors to check.
+        clock: returns monotonic seconds.
     """
 
     def __init__(self, reflectors: Iterable[Reflector[Any]], clock: Callable[[], float] = time.monotonic) -> None:
         self.is_stopping = False
-        """Set before the end, where others are to be given the time to go elsewhere."""
+        """Whether the process is shutting down; it then reports not ready, so that clients move to another process."""
         self._reflectors = tuple(reflectors)
         self._clock = clock
 
     def check_liveness(self) -> Iterator[HealthCheck]:
-        """Whether this process works; that it answers at all says that its event loop does."""
+        """Yields the checks of /healthz. A response at all shows that the event loop runs."""
         yield HealthCheck("ping")
         for reflector in self._reflectors:
-            silent = self._clock() - reflector.last_activity_at
-            fault = f"no news and no attempt for {silent:.0f} s" if silent > INACTIVITY_LIMIT_SECONDS else None
-            yield HealthCheck(f"watch-{resource_of(reflector)}", fault)
+            inactive = self._clock() - reflector.last_activity_at
+            failure = f"no event and no attempt for {inactive:.0f} s" if inactive > INACTIVITY_LIMIT_SECONDS else None
+            yield HealthCheck(f"watch-{resource_of(reflector)}", failure)
 
     def check_readiness(self) -> Iterator[HealthCheck]:
-        """Whether it could work at once: its caches are filled. A standby is ready too."""
-        yield HealthCheck("ping", "it was told to stop" if self.is_stopping else None)
+        """Yields the checks of /readyz: the caches have synced. A standby is ready, too."""
+        yield HealthCheck("ping", "the process is stopping" if self.is_stopping else None)
         for reflector in self._reflectors:
-            fault = None if reflector.synced.is_set() else "the first list is not complete"
-            yield HealthCheck(f"cache-{resource_of(reflector)}", fault)
+            failure = None if reflector.synced.is_set() else "the first list is not complete"
+            yield HealthCheck(f"cache-{resource_of(reflector)}", failure)

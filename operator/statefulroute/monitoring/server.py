@@ -1,4 +1,4 @@
-"""Answers a kubelet's probes and Prometheus: /healthz, /readyz and /metrics."""
+"""Serves probes and metrics over HTTP: /healthz, /readyz and /metrics."""
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -20,27 +20,27 @@ from statefulroute.monitoring.health import Health, HealthCheck
 
 log = structlog.get_logger(__name__)
 
-#: How long an answer that is under way at the end may take.
+#: How long a request in progress may take at shutdown.
 _SHUTDOWN_TIMEOUT_SECONDS = 1.0
 
 
 class BindError(Exception):
-    """The address cannot be listened at; the sentence says why, and what to do."""
+    """The process cannot listen on the address; the message states the reason and the option to change."""
 
 
 @asynccontextmanager
 async def serve_probes_and_metrics(
     address: BindAddress | None, health: Health, collectors: Iterable[Collector] = ()
 ) -> AsyncIterator[None]:
-    """Answer while the context lasts.
+    """Serves probes and metrics while the context is open.
 
     Args:
-        address: where; None is nowhere.
-        health: what probes are told.
-        collectors: what Prometheus is told.
+        address: the address to listen on; None disables the server.
+        health: the checks of the probes.
+        collectors: the metrics.
 
     Raises:
-        NotListeningError: the address cannot be listened at.
+        BindError: the process cannot listen on the address.
     """
     if address is None:
         yield
@@ -56,11 +56,11 @@ async def serve_probes_and_metrics(
 
 @dataclass(frozen=True, slots=True)
 class RequestHandler:
-    """What answers every request itself, without aiohttp's dispatch: where that would be much of an answer's time.
+    """Handles every request without aiohttp's dispatch, which would be a large part of the time of a fast response.
 
     Attributes:
-        handle: answers a request; it must not raise.
-        max_body_bytes: a longer body is not read.
+        handle: returns the response to a request; it must not raise.
+        max_body_bytes: the maximum size of a request's body; a longer one is not read.
     """
 
     handle: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -76,17 +76,17 @@ async def serve_http(
     tls: SSLContext | None = None,
     shutdown_timeout_seconds: float = _SHUTDOWN_TIMEOUT_SECONDS,
 ) -> AsyncIterator[list[str]]:
-    """Answer HTTP while the context lasts; gives the addresses that are listened at.
+    """Serves HTTP while the context is open; the context's value is the list of addresses that the server listens on.
 
     Args:
-        application: what answers.
-        address: where.
-        option: the option by which another address can be chosen.
-        tls: how connections are made secure; None leaves them plain.
-        shutdown_timeout_seconds: how long an answer that is under way at the end may take.
+        application: the handler of the requests.
+        address: the address to listen on.
+        option: the command line option that sets the address, for the error message.
+        tls: the TLS settings; None serves plain HTTP.
+        shutdown_timeout_seconds: how long a request in progress may take at shutdown.
 
     Raises:
-        NotListeningError: the address cannot be listened at.
+        BindError: the process cannot listen on the address.
     """
     runner = _runner(application, shutdown_timeout_seconds)
     await runner.setup()
@@ -114,31 +114,34 @@ def _runner(application: web.Application | RequestHandler, shutdown_timeout_seco
 
 
 def _logger() -> logging.Logger:
-    """Where aiohttp tells of errors; what is no HTTP is the client's error, and anybody can send any amount of it."""
+    """Returns the logger for aiohttp's errors.
+
+    It drops errors about malformed HTTP: they are the client's, and any client can cause any number of them.
+    """
     logger = logging.getLogger(f"{__name__}.http")
-    logger.addFilter(_is_ours)
+    logger.addFilter(_is_server_error)
     return logger
 
 
-def _is_ours(record: logging.LogRecord) -> bool:
+def _is_server_error(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 def _health_handler(
     name: str, checks: Callable[[], Iterable[HealthCheck]]
 ) -> Callable[[web.Request], Awaitable[web.Response]]:
-    """As the API server answers: in one word, or with each check where one has failed or `?verbose` asks for it."""
+    """Returns a handler that responds like the API server: `ok`, or all checks on a failure or with `?verbose`."""
 
-    async def answer(request: web.Request) -> web.Response:
-        found = tuple(checks())
-        has_failed = any(check.failure is not None for check in found)
+    async def handle(request: web.Request) -> web.Response:
+        results = tuple(checks())
+        has_failed = any(check.failure is not None for check in results)
         if not has_failed and "verbose" not in request.query:
             return web.Response(text="ok")
         verdict = f"{name} check {'failed' if has_failed else 'passed'}"
-        text = "\n".join((*map(_format_check, found), verdict, ""))
+        text = "\n".join((*map(_format_check, results), verdict, ""))
         return web.Response(text=text, status=503 if has_failed else 200)
 
-    return answer
+    return handle
 
 
 def _format_check(check: HealthCheck) -> str:
@@ -146,19 +149,19 @@ def _format_check(check: HealthCheck) -> str:
 
 
 def _metrics_handler(exposition: Exposition) -> Callable[[web.Request], Awaitable[web.Response]]:
-    async def answer(_: web.Request) -> web.Response:
+    async def handle(_: web.Request) -> web.Response:
         body = b"".join([part async for part in exposition.render()])
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
 
-    return answer
+    return handle
 
 
 def _bind_error_message(error: OSError) -> str:
     if error.errno == EADDRINUSE:
         return "another process listens there; choose another port"
-    said = strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-    return f"{said}; choose another address"
+    reason = strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+    return f"{reason}; choose another address"
 
 
-def _format_address(name: tuple[str, int] | tuple[str, int, int, int]) -> str:
-    return str(BindAddress(name[0], name[1]))
+def _format_address(socket_name: tuple[str, int] | tuple[str, int, int, int]) -> str:
+    return str(BindAddress(socket_name[0], socket_name[1]))

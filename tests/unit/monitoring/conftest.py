@@ -1,4 +1,4 @@
-"""A fake API server, and a client of it."""
+"""Fixtures: a fake API server and a client for it."""
 
 from unit.cluster.conftest import api, client
 

@@ -1,4 +1,4 @@
-"""Where a process answers: HOST:PORT as people write it, and a sentence for what is none."""
+"""BindAddress parses HOST:PORT and refuses other text with a helpful message."""
 
 import pytest
 
@@ -14,7 +14,7 @@ from statefulroute.monitoring.bind_address import BindAddress
         (":65535", None, 65_535),
     ],
 )
-def test_an_address_is_read_and_written_in_the_same_form(text: str, host: str | None, port: int) -> None:
+def test_an_address_is_formatted_as_it_is_parsed(text: str, host: str | None, port: int) -> None:
     address = BindAddress.parse(text)
     assert address == (host, port)
     assert str(address) == text
@@ -23,11 +23,11 @@ def test_an_address_is_read_and_written_in_the_same_form(text: str, host: str | 
 @pytest.mark.parametrize(
     "text", ["8080", "127.0.0.1", "here:", "here:http", "here:-1", "here:\N{FULLWIDTH DIGIT EIGHT}", "::1:8080", ""]
 )
-def test_what_is_no_address_is_answered_by_what_one_looks_like(text: str) -> None:
+def test_text_that_is_not_an_address_is_refused_with_examples(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not HOST:PORT; for example 0\.0\.0\.0:8080, .* or \[::\]:8080$"):
         BindAddress.parse(text)
 
 
-def test_a_port_that_there_cannot_be_is_told() -> None:
+def test_a_port_above_the_maximum_is_refused() -> None:
     with pytest.raises(ValueError, match="there is no port 65536: it must be from 0 to 65535"):
         BindAddress.parse("here:65536")

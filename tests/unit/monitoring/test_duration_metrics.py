@@ -1,4 +1,4 @@
-"""What is told of answers is what the library would tell."""
+"""DurationMetrics exposes the same samples as the library's Counter and Histogram."""
 
 from typing import Any
 
@@ -9,11 +9,11 @@ from prometheus_client.exposition import generate_latest
 
 from statefulroute.monitoring.duration_metrics import DurationMetrics, MetricDescription
 
-COUNTS = MetricDescription("answers", "How many there were.", ("operation", "code"))
-DURATIONS = MetricDescription("answer_duration_seconds", "How long they took.", ("operation",))
+COUNTS = MetricDescription("requests", "The number of requests.", ("operation", "code"))
+DURATIONS = MetricDescription("request_duration_seconds", "The duration of requests.", ("operation",))
 BUCKETS = (0.001, 0.25, 1)
 
-given_answers = st.lists(
+requests_strategy = st.lists(
     st.tuples(
         st.sampled_from(["get", "post", 'a "name"\n']),
         st.sampled_from([200, 404, "unreachable"]),
@@ -22,18 +22,18 @@ given_answers = st.lists(
 )
 
 
-@given(given_answers)
-def test_it_tells_what_the_library_would(answers: list[tuple[str, Any, float | None]]) -> None:
+@given(requests_strategy)
+def test_samples_equal_those_of_the_library(requests: list[tuple[str, Any, float | None]]) -> None:
     disable_created_metrics()  # type: ignore[no-untyped-call]
-    theirs = CollectorRegistry()
-    counter = Counter(*COUNTS, registry=theirs)
-    histogram = Histogram(*DURATIONS, buckets=BUCKETS, registry=theirs)
-    ours = DurationMetrics(COUNTS, DURATIONS, BUCKETS)
-    for operation, code, seconds in answers:
-        ours.observe((operation, code), seconds)
+    expected = CollectorRegistry()
+    counter = Counter(*COUNTS, registry=expected)
+    histogram = Histogram(*DURATIONS, buckets=BUCKETS, registry=expected)
+    metrics = DurationMetrics(COUNTS, DURATIONS, BUCKETS)
+    for operation, code, seconds in requests:
+        metrics.observe((operation, code), seconds)
         counter.labels(operation, code).inc()
         if seconds is not None:
             histogram.labels(operation).observe(seconds)
     registry = CollectorRegistry()
-    registry.register(ours)
-    assert generate_latest(registry) == generate_latest(theirs)
+    registry.register(metrics)
+    assert generate_latest(registry) == generate_latest(expected)

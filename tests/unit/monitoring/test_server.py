@@ -1,4 +1,4 @@
-"""What a process answers over HTTP: in one word when all is well, check by check when it is not or when asked."""
+"""The server responds to probes with `ok`, or with all checks on a failure or on request."""
 
 import asyncio
 import socket
@@ -20,75 +20,75 @@ from statefulroute.monitoring.exposition import Exposition
 from statefulroute.monitoring.health import Health
 from statefulroute.monitoring.server import BindError, serve_probes_and_metrics
 
-Ask = Callable[[str], Awaitable[tuple[int, str]]]
+Get = Callable[[str], Awaitable[tuple[int, str]]]
 
 
 @asynccontextmanager
-async def asking(health: Health) -> AsyncIterator[Ask]:
-    """A server of this health; gives what asks it for a path."""
+async def running_server(health: Health) -> AsyncIterator[Get]:
+    """Runs a server with these health checks; its value is a function that requests a path."""
     with capture_logs() as lines:
         async with serve_probes_and_metrics(BindAddress("127.0.0.1", 0), health), ClientSession() as session:
             (address,) = lines[0]["addresses"]
 
-            async def ask(path: str) -> tuple[int, str]:
+            async def get(path: str) -> tuple[int, str]:
                 async with session.get(f"http://{address}{path}") as response:
                     return response.status, await response.text()
 
-            yield ask
+            yield get
 
 
 @pytest.fixture
 def reflectors(client: Client) -> list[Reflector[Any]]:
-    """Two that have read everything a moment ago."""
-    made: list[Reflector[Any]] = [Reflector(client, PODS), Reflector(client, NODES)]
-    for each in made:
-        each.synced.set()
-    return made
+    """Two reflectors that have just synced."""
+    synced: list[Reflector[Any]] = [Reflector(client, PODS), Reflector(client, NODES)]
+    for reflector in synced:
+        reflector.synced.set()
+    return synced
 
 
-async def test_what_is_well_is_told_in_one_word(reflectors: list[Reflector[Any]]) -> None:
-    async with asking(Health(reflectors)) as ask:
-        assert await ask("/healthz") == (200, "ok")
-        assert await ask("/readyz") == (200, "ok")
+async def test_passing_checks_are_answered_with_ok(reflectors: list[Reflector[Any]]) -> None:
+    async with running_server(Health(reflectors)) as get:
+        assert await get("/healthz") == (200, "ok")
+        assert await get("/readyz") == (200, "ok")
 
 
-async def test_who_asks_is_told_each_check(reflectors: list[Reflector[Any]]) -> None:
-    async with asking(Health(reflectors)) as ask:
-        assert await ask("/healthz?verbose") == (
+async def test_verbose_lists_each_check(reflectors: list[Reflector[Any]]) -> None:
+    async with running_server(Health(reflectors)) as get:
+        assert await get("/healthz?verbose") == (
             200,
             "[+]ping ok\n[+]watch-pods ok\n[+]watch-nodes ok\nhealthz check passed\n",
         )
-        assert await ask("/readyz?verbose=1") == (
+        assert await get("/readyz?verbose=1") == (
             200,
             "[+]ping ok\n[+]cache-pods ok\n[+]cache-nodes ok\nreadyz check passed\n",
         )
 
 
 @pytest.mark.parametrize("query", ["", "?verbose"])
-async def test_who_is_not_ready_says_why_without_being_asked_and_lives(
+async def test_a_process_that_is_not_ready_lists_each_check_and_is_alive(
     reflectors: list[Reflector[Any]], query: str
 ) -> None:
     reflectors[1].synced.clear()
-    said = "[+]ping ok\n[+]cache-pods ok\n[-]cache-nodes failed: the first list is not complete\nreadyz check failed\n"
-    async with asking(Health(reflectors)) as ask:
-        assert await ask(f"/readyz{query}") == (503, said)
-        assert await ask("/healthz") == (200, "ok")
+    body = "[+]ping ok\n[+]cache-pods ok\n[-]cache-nodes failed: the first list is not complete\nreadyz check failed\n"
+    async with running_server(Health(reflectors)) as get:
+        assert await get(f"/readyz{query}") == (503, body)
+        assert await get("/healthz") == (200, "ok")
 
 
-async def test_who_does_not_live_says_which_watch_is_silent(reflectors: list[Reflector[Any]]) -> None:
+async def test_a_process_that_is_not_alive_names_the_inactive_watch(reflectors: list[Reflector[Any]]) -> None:
     now = time.monotonic()
     reflectors[0].last_activity_at, reflectors[1].last_activity_at = now - 400, now
-    fault = "[-]watch-pods failed: no news and no attempt for 400 s"
-    async with asking(Health(reflectors, lambda: now)) as ask:
-        assert await ask("/healthz") == (503, f"[+]ping ok\n{fault}\n[+]watch-nodes ok\nhealthz check failed\n")
+    failure = "[-]watch-pods failed: no event and no attempt for 400 s"
+    async with running_server(Health(reflectors, lambda: now)) as get:
+        assert await get("/healthz") == (503, f"[+]ping ok\n{failure}\n[+]watch-nodes ok\nhealthz check failed\n")
 
 
-async def test_there_is_nothing_else_to_read() -> None:
-    async with asking(Health(())) as ask:
-        assert (await ask("/"))[0] == 404
+async def test_other_paths_are_not_found() -> None:
+    async with running_server(Health(())) as get:
+        assert (await get("/"))[0] == 404
 
 
-async def test_others_have_their_turn_while_many_metrics_are_written() -> None:
+async def test_other_tasks_run_while_metrics_are_rendered() -> None:
     turns: list[int] = []
 
     async def other() -> None:
@@ -102,13 +102,13 @@ async def test_others_have_their_turn_while_many_metrics_are_written() -> None:
     task.cancel()
 
 
-async def test_a_port_that_is_taken_is_told_with_what_to_do() -> None:
-    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
-        address = BindAddress(*taken.getsockname())
-        with pytest.raises(BindError) as told:
+async def test_a_port_in_use_is_reported_with_a_fix() -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as other_process:
+        address = BindAddress(*other_process.getsockname())
+        with pytest.raises(BindError) as raised:
             async with serve_probes_and_metrics(address, Health(())):
                 pass
-    assert str(told.value) == (
+    assert str(raised.value) == (
         f"cannot listen at {address}: another process listens there; choose another port with --bind-address"
     )
 
@@ -116,10 +116,10 @@ async def test_a_port_that_is_taken_is_told_with_what_to_do() -> None:
 @pytest.mark.parametrize(
     "address", [BindAddress("192.0.2.1", 8080), BindAddress("no-such-host.invalid", 8080)], ids=str
 )
-async def test_an_address_that_is_not_of_this_machine_is_told_with_what_to_do(address: BindAddress) -> None:
-    with pytest.raises(BindError) as told:
+async def test_an_address_of_another_machine_is_reported_with_a_fix(address: BindAddress) -> None:
+    with pytest.raises(BindError) as raised:
         async with serve_probes_and_metrics(address, Health(())):
             pass
-    assert str(told.value).startswith(f"cannot listen at {address}: ")
-    assert str(told.value).endswith("; choose another address with --bind-address")
-    assert "\n" not in str(told.value)
+    assert str(raised.value).startswith(f"cannot listen at {address}: ")
+    assert str(raised.value).endswith("; choose another address with --bind-address")
+    assert "\n" not in str(raised.value)
