@@ -15,6 +15,7 @@ from statefulroute.cluster.client import Client
 from statefulroute.cluster.clock import Clock, utc_now
 from statefulroute.cluster.errors import ClusterError
 from statefulroute.domain.events import Event
+from statefulroute.domain.rate_limiter import RateLimiter
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +57,7 @@ class EventRecorder:
         self._monotonic = monotonic
         self._queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(maxsize=_BURST)
         self._recorded: OrderedDict[tuple[Event, str], float] = OrderedDict()
-        self._tokens, self._refilled = float(_BURST), monotonic()
+        self._rate_limiter = RateLimiter(_PER_SECOND, monotonic, burst=_BURST)
         self.dropped = 0
         """How many events were dropped because there were too many."""
 
@@ -69,7 +70,7 @@ class EventRecorder:
         """
         if event is None or self._was_recorded_recently((event, uid)):
             return
-        if self._queue.full() or not self._take_token():
+        if self._queue.full() or self._rate_limiter.take():
             self.dropped += 1
             return
         self._mark_recorded((event, uid))
@@ -105,15 +106,6 @@ class EventRecorder:
         self._recorded[told] = self._monotonic()
         if len(self._recorded) > _MAX_RECORDED:
             self._recorded.popitem(last=False)
-
-    def _take_token(self) -> bool:
-        now = self._monotonic()
-        self._tokens = min(_BURST, self._tokens + (now - self._refilled) * _PER_SECOND)
-        self._refilled = now
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True
 
     def _manifest(self, event: Event, uid: str) -> dict[str, Any]:
         name = event.name

@@ -12,13 +12,15 @@ from statefulroute.cluster.client import Client
 from statefulroute.cluster.codec import LINKS
 from statefulroute.cluster.errors import APIError, ClusterError, ConflictError, NotFoundError, UnreachableError
 from statefulroute.cluster.writes import pod_patch
+from statefulroute.domain.backoff import Backoff
 from statefulroute.domain.errors import InvalidParameterError
 from statefulroute.domain.keys import RouteKey, link_name
 from statefulroute.domain.link import Link
 from statefulroute.domain.operations import Binding, Delete, Put
 from statefulroute.domain.times import format_rfc3339
 
-_INITIAL_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS, _MAX_DOUBLINGS = 0.005, 0.5, 12
+#: Spreads the retries of clients that write the same link.
+RETRY_BACKOFF = Backoff(initial_seconds=0.005, max_seconds=0.5, random=random.random)
 
 TOO_MANY_REQUESTS = 429
 _UNPROCESSABLE = 422
@@ -82,7 +84,7 @@ class LinkRequests:
             except APIError as error:
                 if error.status not in _UNAVAILABLE_STATUSES:
                     raise
-            await asyncio.sleep(backoff_seconds(attempt))
+            await asyncio.sleep(RETRY_BACKOFF.delay(attempt))
             attempt += 1
 
     async def _read_once(self, name: str) -> Link | None:
@@ -156,12 +158,6 @@ def _manifest(namespace: str, route: str, uid: str, name: str, binding: Binding)
         "metadata": {"name": name, "namespace": namespace},
         "spec": {"routeName": route, "uid": uid} | spec,
     }
-
-
-def backoff_seconds(attempt: int) -> float:
-    """Seconds before the next try, with jitter: many who lost to one do not come back at the same moment."""
-    longest = min(_INITIAL_BACKOFF_SECONDS * 2 ** min(attempt, _MAX_DOUBLINGS), _MAX_BACKOFF_SECONDS)
-    return random.uniform(longest / 2, longest)  # noqa: S311 - no secret
 
 
 def _as_parameter_error(error: APIError) -> Exception:

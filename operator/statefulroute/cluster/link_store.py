@@ -11,11 +11,11 @@ from statefulroute.cluster.client import Client
 from statefulroute.cluster.clock import Clock, utc_now
 from statefulroute.cluster.errors import APIError, ClusterError, UnreachableError
 from statefulroute.cluster.link_requests import (
+    RETRY_BACKOFF,
     TOO_MANY_REQUESTS,
     CachedLinks,
     LinkRequests,
     LinkSnapshot,
-    backoff_seconds,
 )
 from statefulroute.domain.errors import ContendedError, DeadlineExceededError
 from statefulroute.domain.keys import PodKey, link_name
@@ -247,7 +247,7 @@ class LinkStore:
                             return step.result
                         if isinstance(refusal, UnreachableError):  # it is seen later whether it was written
                             unsure, attempt, unanswered = step, attempt - 1, unanswered + 1
-                    await asyncio.sleep(backoff_seconds(attempt + unanswered - 1))
+                    await asyncio.sleep(RETRY_BACKOFF.delay(attempt + unanswered - 1))
                 seen = LinkSnapshot(await self._requests.read(name), is_fresh=True)
         if isinstance(refusal, APIError) and refusal.status == TOO_MANY_REQUESTS:
             raise refusal

@@ -15,6 +15,7 @@ from statefulroute.cluster.client import Client, Status
 from statefulroute.cluster.errors import ClusterError, GoneError
 from statefulroute.cluster.pager import list_pages
 from statefulroute.cluster.resource_type import ResourceType
+from statefulroute.domain.backoff import Backoff
 
 T = TypeVar("T", bound=Cached)
 
@@ -85,10 +86,11 @@ class Reflector(Generic[T]):
         self.restarts = 0
         self._client = client
         self._resource = resource
-        self._max_backoff_seconds = max_backoff_seconds
+        self._backoff = Backoff(_INITIAL_BACKOFF_SECONDS, max_backoff_seconds or _MAX_BACKOFF_SECONDS, random.random)
+        self._failures = 0
+        """The number of failed attempts since the last event of a watch."""
         self._resource_version = 0
         """Up to where the watch has told everything; 0 asks for a list."""
-        self._backoff = _INITIAL_BACKOFF_SECONDS
 
     def observe(self, item: T) -> None:
         """Take in the API server's answer to a write of our own, ahead of the watch.
@@ -134,8 +136,8 @@ class Reflector(Generic[T]):
                 log.exception("an unexpected error: trying again", resource=self._resource.path)
             self.restarts += 1
             self.last_activity_at = time.monotonic()
-            await asyncio.sleep(random.uniform(self._backoff / 2, self._backoff))  # noqa: S311 - no secret
-            self._backoff = min(self._backoff * 2, self._max_backoff_seconds or _MAX_BACKOFF_SECONDS)
+            await asyncio.sleep(self._backoff.delay(self._failures))
+            self._failures += 1
 
     async def _list(self) -> None:
         """Take in every object, page by page; then forget the ones that are gone."""
@@ -173,7 +175,7 @@ class Reflector(Generic[T]):
             async for line in lines:
                 self._handle_event(_event.decode(line))
                 self._record_update()
-                told, self._backoff = True, _INITIAL_BACKOFF_SECONDS
+                told, self._failures = True, 0
         return told
 
     def _record_update(self) -> None:

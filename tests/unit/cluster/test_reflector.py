@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import aiohttp
@@ -14,6 +15,7 @@ from statefulroute.cluster import reflector as reflector_module
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.codec import PODS
 from statefulroute.cluster.reflector import Reflector
+from statefulroute.domain.backoff import Backoff
 from statefulroute.domain.pod import Pod
 from unit.cluster.fake_api import TIMEOUT_SECONDS, Call, FakeAPI, Stream, eventually, status_object
 from unit.cluster.objects import bookmark, event, page, pod
@@ -381,12 +383,13 @@ async def test_watches_that_end_at_once_are_not_begun_at_once_again(
     follower: Follower, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []
+    longest_delay = Backoff.delay
 
-    def pause(_least: float, most: float) -> float:
-        pauses.append(most)
+    def record_longest(backoff: Backoff, attempt: int) -> float:
+        pauses.append(longest_delay(replace(backoff, random=lambda: 1.0), attempt))
         return 0.0
 
-    monkeypatch.setattr(reflector_module.random, "uniform", pause)
+    monkeypatch.setattr(Backoff, "delay", record_longest)
     watch = await follower.listed(pod("a", 1))
     for _ in range(4):
         watch.end()
