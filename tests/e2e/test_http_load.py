@@ -11,8 +11,7 @@ from support.independent_client import IndependentClient, PodLink
 from support.kubectl import Kubectl
 from support.load_servers import SERVER, LoadCounter, LoadServer, free_port, load_servers, pod_ip
 from support.service import NOT_READY, READY, Service, condition_of, is_bound
-from support.stillness import stays
-from support.waiting import eventually
+from support.waiting import eventually, stays
 
 pytestmark = pytest.mark.usefixtures("operator")
 

@@ -18,8 +18,7 @@ from support.kubectl import Kubectl
 from support.link_recorder import LinkRecorder
 from support.operator_process import OperatorProcess, OperatorSlot
 from support.service import NOT_READY, SHUT_DOWN, Service
-from support.stillness import stays
-from support.waiting import eventually
+from support.waiting import eventually, stays
 
 pytestmark = pytest.mark.usefixtures("quiet_cluster")
 

@@ -8,8 +8,7 @@ from pykube.objects import Pod
 from support.independent_client import IndependentClient, RequestCount
 from support.load_servers import LoadCounter, free_port, pod_ip
 from support.service import Service
-from support.stillness import stays
-from support.waiting import eventually
+from support.waiting import eventually, stays
 
 pytestmark = pytest.mark.usefixtures("operator", "quiet_cluster")
 

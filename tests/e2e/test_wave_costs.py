@@ -8,7 +8,7 @@ from support.link_recorder import LinkRecorder
 from support.operator_process import OperatorProcess
 from support.scale import scaled
 from support.service import Service
-from support.stillness import stays
+from support.waiting import stays
 
 pytestmark = pytest.mark.usefixtures("operator", "quiet_cluster")
 

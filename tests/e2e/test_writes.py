@@ -10,8 +10,7 @@ from pykube.objects import Deployment, Pod, StatefulSet
 from support.link_recorder import LinkRecorder
 from support.operator_process import OperatorProcess
 from support.service import NOT_READY, Service
-from support.stillness import stays
-from support.waiting import eventually
+from support.waiting import eventually, stays
 
 pytestmark = pytest.mark.usefixtures("operator", "quiet_cluster")
 

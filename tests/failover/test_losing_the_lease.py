@@ -8,8 +8,7 @@ import pytest
 from failover.pair import LEASE, LONG, SHORT_TIMES, STOPPED_LEADING, ElectionTimes, OperatorPair, received_after
 from localcluster import LocalCluster
 from support.service import Service
-from support.stillness import stays
-from support.waiting import eventually
+from support.waiting import eventually, stays
 
 #: Between the moment at which a leader has to end and the one at which another may lead there is time for a process
 #: that a busy machine lets wait.

@@ -1,4 +1,4 @@
-"""Waiting for what a cluster does a moment later."""
+"""Waits for conditions of a cluster and checks that conditions keep holding."""
 
 import time
 from collections.abc import Callable
@@ -8,12 +8,14 @@ T = TypeVar("T")
 
 POLL_SECONDS = 0.1
 
+_STAYS_POLL_SECONDS = 0.2
+
 
 def eventually(condition: Callable[[], object], what: str, *, seconds: float = 60.0) -> None:
-    """Wait until `holds()` is true.
+    """Waits until `condition()` is true.
 
     Raises:
-        TimeoutError: It was not true in time; the message says what was awaited.
+        TimeoutError: The condition was not true in time; the message contains `what`.
     """
     deadline = time.monotonic() + seconds
     while not condition():
@@ -23,18 +25,31 @@ def eventually(condition: Callable[[], object], what: str, *, seconds: float = 6
 
 
 def settled(read: Callable[[], T], what: str, *, seconds: float) -> T:
-    """Wait until what is seen has stayed the same for so long; gives it.
+    """Waits until `read()` has returned the same value for this many seconds, and returns the value.
 
     Raises:
-        TimeoutError: It went on changing; the message says what was awaited.
+        TimeoutError: The value kept changing; the message contains `what`.
     """
     last, since = read(), time.monotonic()
 
-    def is_still() -> bool:
+    def is_settled() -> bool:
         nonlocal last, since
         if (now := read()) != last:
             last, since = now, time.monotonic()
         return time.monotonic() - since >= seconds
 
-    eventually(is_still, what)
+    eventually(is_settled, what)
     return last
+
+
+def stays(condition: Callable[[], object], what: str, *, seconds: float = 3.0) -> None:
+    """Checks that `condition()` is true for this many seconds, the end included.
+
+    Raises:
+        AssertionError: The condition was false once; the message contains `what`.
+    """
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        assert condition(), f"it did not stay so: {what}"
+        time.sleep(_STAYS_POLL_SECONDS)
+    assert condition(), f"it did not stay so: {what}"
