@@ -10,27 +10,27 @@ PROTO := operator/statefulroute/resolver/ext_proc/extproc.proto
 HELMCHART := $(BIN)/python -m helmchart
 FIGURES := PYTHONPATH=benchmarks $(BIN)/python -m measuring.results_page benchmarks/results docs/benchmarks
 
-# `make demo ONCE=1` ends by itself; without ONCE it stays up until Ctrl-C.
+# `make demo ONCE=1` stops by itself; without ONCE it runs until Ctrl-C.
 ONCE ?=
 
-# `make bench NAME=timers OPTIONS="--routes 50"`: which benchmark, and how.
+# `make bench NAME=timers OPTIONS="--routes 50"`: the benchmark and its options.
 NAME ?= bind
 OPTIONS ?=
 
-# `make fuzz SECONDS=1800`: how long each parser is fuzzed, and which ones.
+# `make fuzz SECONDS=1800 TARGETS="uids lines"`: the seconds for each parser, and the parsers.
 SECONDS ?= 60
 TARGETS ?= uids annotations load_answers requests paths bodies envoy_messages links lines
 
-# `make chaos LONG=1 SEED=2 KEEP=folder`: half an hour instead of five minutes, what all that is random begins with, and where it goes.
+# `make chaos LONG=1 SEED=2 KEEP=folder`: run half an hour instead of five minutes, the random seed, and the output folder.
 LONG ?=
 SEED ?= 1
 KEEP ?= build/chaos
 
-# `make chart DESTINATION=dist IMAGE_REPOSITORY=registry.example/statefulroute`: where the archive goes, and where its image is; `make package` too.
+# `make chart DESTINATION=dist IMAGE_REPOSITORY=registry.example/statefulroute`: the output folder (also of `make package`), and the image's repository.
 DESTINATION ?= dist
 IMAGE_REPOSITORY ?=
 
-# `make image IMAGE=registry.example/statefulroute:0.1.0`: its name; DEBIAN_BASE=1: its base is made from Debian's packages.
+# `make image IMAGE=registry.example/statefulroute:0.1.0`: the image's name; DEBIAN_BASE=1: build the base image from Debian packages.
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 IMAGE ?= statefulroute:$(VERSION)
 DEBIAN_BASE ?=
@@ -38,25 +38,25 @@ DEBIAN_BASE ?=
 ##@ Use
 
 .PHONY: demo
-demo: setup ## Start everything on this machine and watch links bind (ONCE=1: end by itself)
+demo: setup ## Start a cluster and the operator on this machine and watch links bind (ONCE=1: stop by itself)
 	@$(BIN)/python -m demo $(if $(ONCE),--once)
 
 .PHONY: cluster-up
-cluster-up: setup ## Start a local cluster that stays (a real control plane on loopback)
+cluster-up: setup ## Start a local cluster and leave it running (a real control plane on loopback)
 	@$(BIN)/localcluster up
 
 .PHONY: cluster-down
-cluster-down: setup ## Stop the local cluster and remove all that it left
+cluster-down: setup ## Stop the local cluster and remove its files
 	@$(BIN)/localcluster down
 
 .PHONY: cluster-node
-cluster-node: setup ## Start a local cluster named `node` that stays and runs containers (as root; `localcluster down --name node` ends it)
+cluster-node: setup ## Start a local cluster named `node` with a node that runs containers (as root; stop: `localcluster down --name node`)
 	@$(BIN)/localcluster up --name node --provider node
 
 ##@ Develop
 
 .PHONY: setup
-setup: $(VENV)/.synced ## Put the environment into .venv (the other targets call it)
+setup: $(VENV)/.synced ## Install the locked environment into .venv (the other targets depend on it)
 
 $(VENV)/.synced: requirements/uv.txt requirements/dev.txt pyproject.toml tools/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; name it with: make PYTHON=python3.13 $(MAKECMDGOALS)" >&2; exit 1; }
@@ -64,6 +64,10 @@ $(VENV)/.synced: requirements/uv.txt requirements/dev.txt pyproject.toml tools/p
 	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable . --editable tools
 	@touch $@
+
+.PHONY: check
+check: setup ## Run style, types, layers, generated files and unit tests (at most a minute; for the inner loop)
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint test-unit
 
 .PHONY: lint
 lint: setup ## Check style, types, layers and generated files
@@ -77,7 +81,7 @@ lint: setup ## Check style, types, layers and generated files
 	@$(BIN)/python benchmarks/scale_tables.py --check
 
 .PHONY: audit
-audit: $(VENV)/audit/.synced ## Compare the locked versions with the published advisories (asks an advisory service)
+audit: $(VENV)/audit/.synced ## Check the locked versions for published advisories (requires an advisory service)
 	@$(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
 		-r requirements/dev.txt -r requirements/image.txt -r requirements/image-build.txt
 
@@ -87,25 +91,25 @@ $(VENV)/audit/.synced: requirements/audit.txt $(VENV)/.synced
 	@touch $@
 
 .PHONY: chart
-chart: setup ## Pack the Helm chart (DESTINATION=dist IMAGE_REPOSITORY=where/the/image/is)
+chart: setup ## Package the Helm chart (DESTINATION=dist IMAGE_REPOSITORY=registry/repository)
 	@$(BIN)/python -m helmchart.packing $(DESTINATION) $(if $(IMAGE_REPOSITORY),--image-repository $(IMAGE_REPOSITORY))
 
 .PHONY: package
-package: setup ## Build the Python package, wheel and sources (DESTINATION=dist)
+package: setup ## Build the Python wheel and source archive (DESTINATION=dist)
 	@$(UV) build --quiet --out-dir $(DESTINATION)
 
 .PHONY: image
-image: setup ## Build the image with Docker, Podman or Buildah (IMAGE=where/it/goes:tag; DEBIAN_BASE=1: from Debian's packages alone)
+image: setup ## Build the image with Docker, Podman or Buildah (IMAGE=registry/repository:tag; DEBIAN_BASE=1: base image from Debian packages)
 	@$(BIN)/localcluster image $(IMAGE) $(if $(DEBIAN_BASE),--debian-base) --build-arg VERSION=$(VERSION) \
 		--build-arg REVISION=$(shell git rev-parse HEAD) --build-arg CREATED=$(shell git log -1 --format=%cI)
 
 .PHONY: format
-format: setup ## Put the code into the one format
+format: setup ## Format the code and apply automatic fixes
 	@$(BIN)/ruff check --fix-only
 	@$(BIN)/ruff format
 
 .PHONY: generate
-generate: setup ## Write the files that are generated from the types
+generate: setup ## Generate CRDs, RBAC, policies, chart files and tables from the types
 	@$(BIN)/python -m statefulroute.api
 	@$(BIN)/python -m grpc_tools.protoc --proto_path=operator --python_out=operator --pyi_out=operator $(PROTO)
 	@$(HELMCHART)
@@ -113,7 +117,7 @@ generate: setup ## Write the files that are generated from the types
 	@$(BIN)/python benchmarks/scale_tables.py
 
 .PHONY: lock
-lock: setup ## Lock the requirements anew (versions and hashes)
+lock: setup ## Update the locked requirements (versions and hashes)
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade -o requirements/uv.txt requirements/uv.in
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade --all-extras --group dev -o requirements/dev.txt pyproject.toml tools/pyproject.toml
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --constraint requirements/dev.txt --only-group bench -o requirements/bench.txt
@@ -127,73 +131,73 @@ lock: setup ## Lock the requirements anew (versions and hashes)
 ##@ Test
 
 .PHONY: test
-test: setup lint ## Run every test: unit, API tables, local cluster, end to end
+test: setup lint ## Run the checks and every test: unit, API, end to end, chart, gateways (retries failed files once, alone)
 	@$(BIN)/localcluster build
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder || { test $$? = 1 && $(MAKE) --no-print-directory test-again; }
 	@$(MAKE) --no-print-directory test-pythons
 
 .PHONY: test-again
-test-again: setup ## Run the files of the tests that have failed last once more, without anything beside them
-	@echo "Run once more, with the machine to themselves:"
+test-again: setup ## Run the test files with failures again, one at a time
+	@echo "Running the files with failures again, one at a time:"
 	@files=$$($(BIN)/python -c 'import json; print(*sorted({test.partition("::")[0] for test in json.load(open(".pytest_cache/v/cache/lastfailed"))}))') \
 		&& test -n "$$files" && $(BIN)/pytest --maxfail 3 $$files
 
 .PHONY: test-unit
-test-unit: setup ## Run the tests that need no cluster
-	@$(BIN)/pytest tests/unit
+test-unit: setup ## Run the unit tests (no cluster)
+	@$(BIN)/pytest --quiet --numprocesses 2 tests/unit
 
 .PHONY: test-node
-test-node: setup ## Run the image, the chart and the chat on a real node; skipped, with the reason, where there can be none
+test-node: setup ## Test the image, the chart and the chat example on a real node (skipped with the reason where a node is impossible)
 	@$(BIN)/localcluster build
 	@$(BIN)/pytest tests/node
 
 .PHONY: node-packages
-node-packages: setup ## Install what a real node and its images need of Debian's packages (as root)
+node-packages: setup ## Install the Debian packages for a real node and for images (as root)
 	@apt-get update --quiet=2
 	@DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --yes --no-install-recommends \
 		$$($(BIN)/python -c 'from localcluster.node.prerequisites import DEBIAN_PACKAGES as each; print(*each)')
 
 .PHONY: test-pythons
-test-pythons: setup ## Run the unit tests on every supported Python that this machine has
+test-pythons: setup ## Run the unit tests on every supported Python version of this machine
 	@$(BIN)/python tests/pythons.py
 
 .PHONY: test-property
-test-property: setup ## Hold 10,000 random operations on links to the model, and storm 1,000 users with 5,000 claims
+test-property: setup ## Compare 10,000 random link operations with the reference model, and make 5,000 concurrent claims
 	@STATEFULROUTE_PROPERTY_OPERATIONS=10000 $(BIN)/pytest tests/property tests/links/test_claims.py -o log_cli=true -o log_cli_level=INFO
 
 .PHONY: test-waves
-test-waves: setup ## Move, expire and restart with thousands of links, where `make test` takes hundreds
+test-waves: setup ## Run the end-to-end tests with thousands of links instead of hundreds
 	@STATEFULROUTE_LONG=1 $(BIN)/pytest tests/e2e
 
 .PHONY: test-failover
-test-failover: setup ## End, freeze and starve operators that share a Lease, with the times of the chart
+test-failover: setup ## Run the failover tests with the chart's Lease durations
 	@STATEFULROUTE_LONG=1 $(BIN)/pytest tests/failover -o log_cli=true -o log_cli_level=INFO
 
 .PHONY: test-limits
-test-limits: setup ## 100,000 links under 256 MiB, 50,000 of a hostile client, and ways to the API server that are bad for long
+test-limits: setup ## Test 100,000 links in 256 MiB, a client that floods 50,000 links, and long network faults
 	@$(BIN)/localcluster build
-	@STATEFULROUTE_LONG=1 $(BIN)/pytest $(addprefix tests/chaos/test_,memory_limits.py hostile_client.py bad_ways.py) -o log_cli=true -o log_cli_level=INFO
+	@STATEFULROUTE_LONG=1 $(BIN)/pytest $(addprefix tests/chaos/test_,memory_limits.py hostile_client.py proxy_faults.py) -o log_cli=true -o log_cli_level=INFO
 
 .PHONY: chaos-packages
-chaos-packages: ## Install what setting the clock of one process needs of Debian's packages (as root)
+chaos-packages: ## Install the Debian package for clock faults of single processes (as root)
 	@apt-get update --quiet=2
 	@DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --yes --no-install-recommends libfaketime
 
 .PHONY: chaos
-chaos: setup ## Run everything under faults for five minutes and check what was recorded (LONG=1: half an hour, 200 faults; SEED=2; KEEP=folder)
+chaos: setup ## Run the system under faults for five minutes and check the record (LONG=1: 30 minutes, 200 faults; SEED=2; KEEP=folder)
 	@$(BIN)/localcluster build
 	@$(BIN)/python tests/chaos/run.py --seed $(SEED) --folder $(KEEP) $(if $(LONG),--minutes 30 --faults 200,--minutes 5)
 
 .PHONY: test-gateways
-test-gateways: setup ## Send 10,000 requests through Envoy and nginx while pods come and go, where `make test` sends 1,500
+test-gateways: setup ## Send 10,000 requests through Envoy and nginx while pods change (`make test` sends 1,500)
 	@STATEFULROUTE_LONG=1 $(BIN)/pytest tests/gateways -o log_cli=true -o log_cli_level=INFO
 
 .PHONY: test-bad-input
-test-bad-input: setup ## Throw 10,000 odd objects at the API server and the operator, where `make test` throws 200
+test-bad-input: setup ## Send 10,000 malformed objects to the API server and the operator (`make test` sends 200)
 	@STATEFULROUTE_BAD_OBJECTS=10000 $(BIN)/pytest tests/bad_input -o log_cli=true -o log_cli_level=INFO
 
 .PHONY: fuzz
-fuzz: $(VENV)/fuzz/.synced ## Fuzz every parser, two at a time (SECONDS=1800: how long each; TARGETS="uids lines": only these)
+fuzz: $(VENV)/fuzz/.synced ## Fuzz every parser, two at a time (SECONDS=1800 for each; TARGETS="uids lines": only these)
 	@printf '%s\n' $(TARGETS) | xargs -P 2 -I {} $(VENV)/fuzz/bin/python tests/fuzz/run.py {} $(SECONDS)
 
 $(VENV)/fuzz/.synced: requirements/fuzz.txt $(VENV)/.synced
@@ -202,22 +206,22 @@ $(VENV)/fuzz/.synced: requirements/fuzz.txt $(VENV)/.synced
 	@$(UV) pip install --quiet --python $(VENV)/fuzz/bin/python --no-deps --editable .
 	@touch $@
 
-# As in the image: nothing is compiled when a process starts, also where the environment forbids Python to keep bytecode.
+# Compiles all modules, as the image does, so that no process compiles at its start, even where Python may not write bytecode.
 COMPILED := $(BIN)/python -m compileall -q operator $(VENV)/lib
 
 .PHONY: bench
-bench: $(VENV)/.bench ## Measure what the hot path costs, or something else (NAME=bind, OPTIONS="--links 500 --keep FOLDER")
+bench: $(VENV)/.bench ## Run a benchmark (NAME=bind, OPTIONS="--links 500 --keep FOLDER")
 	@$(BIN)/localcluster build
 	@$(COMPILED)
 	@$(BIN)/python benchmarks/$(NAME).py $(OPTIONS)
 
 .PHONY: profile
-profile: $(VENV)/.bench ## See where the operator's time goes (NAME=bind, choose or restart; OPTIONS="--keep FOLDER")
+profile: $(VENV)/.bench ## Profile the operator with py-spy (NAME=bind, choose or restart; OPTIONS="--keep FOLDER")
 	@$(BIN)/localcluster build
 	@$(COMPILED)
 	@$(BIN)/python benchmarks/hotspots.py $(NAME) $(OPTIONS)
 
-# What draws plots and takes profiles; the environment of every day does without.
+# Installs the packages for plots and profiles, which the default environment does not need.
 $(VENV)/.bench: $(VENV)/.synced requirements/bench.txt
 	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/bench.txt
 	@touch $@
