@@ -1,4 +1,4 @@
-"""One cluster for the whole session, started when the first test asks for it."""
+"""Starts one cluster for the session, when the first test requests it, and provides the common fixtures."""
 
 import os
 import signal
@@ -27,14 +27,14 @@ _OPERATOR_SLOT = pytest.StashKey[OperatorSlot]()
 
 
 def pytest_configure() -> None:
-    """Let Ctrl-C reach the commands that tests start: a shell has its background jobs, and so theirs, ignore it."""
+    """Lets commands that tests start receive Ctrl-C: background jobs of a shell, and their children, ignore it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the test that starts the cluster the time to build it."""
+    """Gives the test that starts the cluster enough time to build it."""
     first = next((item for item in items if "cluster" in getattr(item, "fixturenames", ())), None)
     if first is not None:
         first.add_marker(pytest.mark.timeout(BUILD_SECONDS))
@@ -42,7 +42,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A test that fails shows what the operator has logged."""
+    """Adds the operator's last log lines to the report of a failed test."""
     report = yield
     operator_slot = item.config.stash.get(_OPERATOR_SLOT, None)
     if report.failed and operator_slot is not None and operator_slot.operator is not None:
@@ -52,9 +52,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[LocalCluster]:
-    """A cluster of this session's own; with STATEFULROUTE_KUBECONFIG, the one that it names.
+    """The session's cluster, or the one of STATEFULROUTE_KUBECONFIG.
 
-    Its pods get addresses of this machine, so that a test can listen on them; other sessions' pods get others.
+    Its pods have addresses of this machine, so that a test can listen on them; each session has its own range.
     """
     pod_range = f"127.{16 + os.getpid() % 200}.0.0/16"
     with LocalCluster.start(name=f"tests-{os.getpid()}", nodes=3, pod_range=pod_range) as started:
@@ -63,13 +63,13 @@ def cluster() -> Iterator[LocalCluster]:
 
 @pytest.fixture(scope="session")
 def kubectl(cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
-    """A kubectl that talks to the cluster as its administrator."""
+    """A kubectl with the rights of the cluster's administrator."""
     return Kubectl(cluster.kubectl, cluster.kubeconfig, tmp_path_factory.mktemp("kubectl-cache"))
 
 
 @pytest.fixture(scope="session")
 def installed(kubectl: Kubectl) -> Kubectl:
-    """A kubectl that talks to a cluster where the two kinds and their admission policy are in force."""
+    """A kubectl for the cluster with both kinds and their admission policies installed."""
     kubectl.run("apply", "--filename", str(ROOT / "crds")).expect_success()
     kubectl.run(
         "wait", "--for=condition=Established", "--timeout=30s", "--filename", str(ROOT / "crds")
@@ -86,32 +86,32 @@ def installed(kubectl: Kubectl) -> Kubectl:
 
 @pytest.fixture
 def namespace(installed: Kubectl) -> Iterator[str]:
-    """The name of a namespace that this test has for itself."""
+    """The name of a namespace for this test."""
     with fresh_namespace(installed) as name:
         yield name
 
 
 @pytest.fixture
 def here(installed: Kubectl, namespace: str) -> Kubectl:
-    """A kubectl in the test's own namespace."""
+    """A kubectl in the test's namespace."""
     return installed.within(namespace)
 
 
 @pytest.fixture
 def uid() -> str:
-    """A user that no other test knows."""
+    """A uid that no other test uses."""
     return next(_uids)
 
 
 @pytest.fixture(scope="session")
 def independent_client(cluster: LocalCluster) -> IndependentClient:
-    """A client that shares nothing with the product."""
+    """A client that shares no code with the product."""
     return IndependentClient(cluster.kubeconfig)
 
 
 @pytest.fixture(scope="session")
 def runs_pods(cluster: LocalCluster) -> None:
-    """A test that asks for this needs pods."""
+    """Skips the test if the cluster runs no pods."""
     if not cluster.has_controllers:
         pytest.skip("this cluster has no controllers and nodes: a StatefulSet gets no pods here")
 
@@ -120,7 +120,7 @@ def runs_pods(cluster: LocalCluster) -> None:
 def operator_slot(
     cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
 ) -> Iterator[OperatorSlot]:
-    """The one place for an operator."""
+    """Holds the only running operator."""
     pytestconfig.stash[_OPERATOR_SLOT] = made = OperatorSlot(cluster.kubeconfig, tmp_path_factory.mktemp("operators"))
     yield made
     assert not made.is_occupied
@@ -129,7 +129,7 @@ def operator_slot(
 @pytest.fixture(scope="module")
 def operator(runs_pods: None, installed: Kubectl, operator_slot: OperatorSlot) -> Iterator[OperatorProcess]:
     """An operator that serves the tests of a module."""
-    del runs_pods, installed  # the kinds must be known before it starts
+    del runs_pods, installed  # the kinds must exist before it starts
     with operator_slot.acquire() as process:
         yield process.start()
         process.stop()
@@ -138,7 +138,7 @@ def operator(runs_pods: None, installed: Kubectl, operator_slot: OperatorSlot) -
 
 @pytest.fixture
 def own_operator(runs_pods: None, installed: Kubectl, operator_slot: OperatorSlot) -> Iterator[OperatorProcess]:
-    """An operator for this test alone, to be killed and started as it likes; it serves already."""
+    """A running operator for this test only, which the test may kill and start."""
     del runs_pods, installed
     with operator_slot.acquire() as process:
         yield process.start()
@@ -146,6 +146,6 @@ def own_operator(runs_pods: None, installed: Kubectl, operator_slot: OperatorSlo
 
 @pytest.fixture(scope="module")
 def quiet_cluster(installed: Kubectl, independent_client: IndependentClient) -> None:
-    """The API server counts for the whole cluster: wait until nothing of earlier tests is left in it."""
-    del installed  # the kinds must be known
+    """Waits until no objects of earlier tests are left: the API server's metrics count for the whole cluster."""
+    del installed  # the kinds must exist
     eventually(lambda: not independent_client.leftovers(), "nothing of earlier tests is left")

@@ -1,6 +1,6 @@
-"""Runs the unit tests on every supported Python that this machine has; where one is missing, it says so.
+"""Runs the unit tests on every supported Python of this machine, and reports those that are missing.
 
-Each gets an environment of its own beside the development environment, installed from the same lock.
+Each version gets its own environment beside the development environment, installed from the same lock file.
 """
 
 import os
@@ -15,7 +15,7 @@ UV = Path(sys.executable).parent / "uv"
 
 
 def find_interpreter(version: str) -> str | None:
-    """The path of a Python of this version: on PATH, installed by uv, or installed by pyenv; None without one."""
+    """Returns the path of a Python of this version (on PATH, from uv, or from pyenv), or None."""
     command = [str(UV), "python", "find", "--no-python-downloads", "--no-project", "--system", version]
     found = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT.parent)
     if found.returncode == 0:
@@ -25,7 +25,7 @@ def find_interpreter(version: str) -> str | None:
 
 
 def create_environment(version: str, python: str) -> Path:
-    """An environment of this Python with everything that the lock names."""
+    """Creates an environment of this Python with all locked packages."""
     folder = ROOT / f".venv-{version}"
     lock = ROOT / "requirements/dev.txt"
     stamp = folder / ".synced"
@@ -40,14 +40,14 @@ def create_environment(version: str, python: str) -> Path:
 
 
 def run(*command: str) -> None:
-    """Run a command in the repository; the first that fails ends the program with its exit code."""
+    """Runs a command in the repository; exits with the command's exit code if it fails."""
     done = subprocess.run(command, check=False, cwd=ROOT, env={**os.environ, "VIRTUAL_ENV": ""})
     if done.returncode:
         sys.exit(done.returncode)
 
 
 def main() -> None:
-    """Run the unit tests on each version but the development environment's own, which `pytest` has run."""
+    """Runs the unit tests on each version except that of the development environment."""
     own = f"{sys.version_info.major}.{sys.version_info.minor}"
     for version in SUPPORTED:
         if version == own:

@@ -1,4 +1,4 @@
-"""Whether a run was as is promised, by its record alone: each rule is a function, and gives what breaks it."""
+"""Checks the record of a run: each rule is a function that yields a message for each violation."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from chaos.recovery import Recovery, bind_recoveries, removal_recoveries
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """Something that breaks a rule.
+    """A violation of a rule.
 
     Attributes:
-        rule: its name.
+        rule: the name of the rule.
         message: a sentence.
     """
 
@@ -25,18 +25,18 @@ class Violation:
 
 
 def check(record: Record) -> list[Violation]:
-    """All that is wrong."""
+    """Returns the violations of all rules."""
     return [Violation(rule.__name__.replace("_", " "), what) for rule in RULES for what in rule(record)]
 
 
 def no_user_is_on_two_pods_at_one_revision(record: Record) -> Iterator[str]:
-    """Whoever was told of a revision was told the same pod; a user has one link; a status names the link's pod."""
-    histories = LinkHistory(record)
+    """All clients observe the same pod at a revision; a user has one link; a status names its link's pod."""
+    history = LinkHistory(record)
     for operation in record.all(Operation):
         for revision, pod in operation.writes:
-            known = histories.at(operation.link, revision)
-            if known is not None and known.pod != pod:
-                yield f"{operation.link} was on {known.pod} at {revision}, and {operation.client} was told {pod}"
+            version = history.at(operation.link, revision)
+            if version is not None and version.pod != pod:
+                yield f"{operation.link} was on {version.pod} at {revision}, and {operation.client} received {pod}"
     names, keys = dict[tuple[str, str], str](), dict[str, tuple[str, str]]()
     for link in record.all(Link):
         if link.is_gone:
@@ -44,33 +44,33 @@ def no_user_is_on_two_pods_at_one_revision(record: Record) -> Iterator[str]:
             continue
         keys[link.name] = link.key
         if names.setdefault(link.key, link.name) != link.name:
-            yield f"{link.name} and {names[link.key]} are of one user at {link.revision}"
+            yield f"{link.name} and {names[link.key]} belong to one user at {link.revision}"
         if link.is_settled and link.status_pod not in {None, link.pod}:
             yield f"{link.name} is on {link.pod} at {link.revision}, and its status says {link.status_pod}"
 
 
 def no_acknowledged_operation_is_lost(record: Record) -> Iterator[str]:
-    """What was acknowledged is in the record: as that very version, or as what was true while the operation went on."""
-    histories = LinkHistory(record)
+    """Each acknowledged operation is in the record: as its revision, or as a state during the operation."""
+    history = LinkHistory(record)
     for each in record.all(Operation):
         for revision, pod in each.writes:
-            if histories.at(each.link, revision) is None:
-                yield f"{each.link} is nowhere at revision {revision}, which {each.name} was told, with pod {pod}"
+            if history.at(each.link, revision) is None:
+                yield f"{each.link} has no revision {revision}, which {each.name} received with pod {pod}"
         for revision in each.deleted:
-            version = histories.at(each.link, revision)
-            later = histories.after(version) if version is not None else None
+            version = history.at(each.link, revision)
+            later = history.after(version) if version is not None else None
             if later is None or not later.is_gone:
-                yield f"{each.link} was not deleted after revision {revision}, as {each.name} was told"
-        if not each.error and not _was_true(histories, each):
-            yield f"{each.link}: {each.name} by {each.client} was told {each.answer} at {each.ended:.3f}, untruly"
+                yield f"{each.link} was not deleted after revision {revision}, as {each.name} received"
+        if not each.error and not _was_true(history, each):
+            yield f"{each.link}: {each.name} by {each.client} received {each.answer} at {each.ended:.3f}, untrue"
 
 
-def _was_true(histories: LinkHistory, operation: Operation) -> bool:
-    """Whether an answer was true at some moment of the operation, or at most as long before it as was told."""
-    begun, ended = operation.started - operation.age - 1, operation.ended
-    present = [state.link for state in histories.states(operation.link, begun, ended)]
-    # To whoever did not know of it, a link that is over is none; whoever is late may still see it.
-    absent = None in present or any(link and histories.may_seem_expired(link, ended) for link in present)
+def _was_true(history: LinkHistory, operation: Operation) -> bool:
+    """Returns whether an answer was true during the operation, or before it by at most the reported age."""
+    started, ended = operation.started - operation.age - 1, operation.ended
+    present = [state.link for state in history.states(operation.link, started, ended)]
+    # An expired link counts as absent for a client; a late client may still observe it.
+    absent = None in present or any(link and history.may_seem_expired(link, ended) for link in present)
     if operation.has_pod and operation.answer is not None:
         return any(link and link.pod == operation.answer for link in present)
     if operation.name == "remove_if_linked_to":
@@ -81,80 +81,80 @@ def _was_true(histories: LinkHistory, operation: Operation) -> bool:
 
 
 def no_link_moves_without_a_reason(record: Record) -> Iterator[str]:
-    """A link leaves its pod because a client has asked for it, because it was over, or because its pod was lost."""
-    histories, losses = LinkHistory(record), PodLosses(record)
-    for versions in histories.versions.values():
+    """A link leaves its pod because a client requested it, because it expired, or because its pod was lost."""
+    history, losses = LinkHistory(record), PodLosses(record)
+    for versions in history.versions.values():
         for before, after in pairwise(versions):
             if before.is_gone or after.is_gone or before.pod is None or before.pod == after.pod:
                 continue
-            if _was_asked_to_move(histories, before, after):
+            if _was_asked_to_move(history, before, after):
                 continue
             if not losses.may_lose_links(before.key[0], before.pod, after.at):
                 yield (
-                    f"{after.name} went from pod {before.pod} to {after.pod} at revision {after.revision} "
-                    f"({after.at:.3f}): nobody has asked for it, and its pod was there"
+                    f"{after.name} moved from pod {before.pod} to {after.pod} at revision {after.revision} "
+                    f"({after.at:.3f}): no client requested it, and its pod was not lost"
                 )
 
 
-def _was_asked_to_move(histories: LinkHistory, before: Link, after: Link) -> bool:
-    for each in histories.operations_during(after.name, after.at):
+def _was_asked_to_move(history: LinkHistory, before: Link, after: Link) -> bool:
+    for each in history.operations_during(after.name, after.at):
         if each.requested_pod is not None and each.requested_pod == after.pod and not each.can_remove:
             return True
-        if each.requested_pod is None and histories.may_seem_expired(before, after.at):
+        if each.requested_pod is None and history.may_seem_expired(before, after.at):
             return True
     return False
 
 
 def no_link_ends_without_a_reason(record: Record) -> Iterator[str]:
-    """A link is deleted because a client has asked for it, because its time was over, or its kind went."""
-    histories = LinkHistory(record)
-    for versions in histories.versions.values():
+    """A link is deleted because a client requested it, because it expired, or because its CRD was deleted."""
+    history = LinkHistory(record)
+    for versions in history.versions.values():
         for before, after in pairwise(versions):
             if before.is_gone or not after.is_gone or before.key[1].startswith(HOSTILE_PREFIX):
                 continue
-            if histories.may_seem_expired(before, after.at) or not histories.is_defined(after.revision):
+            if history.may_seem_expired(before, after.at) or not history.is_defined(after.revision):
                 continue
-            if not any(each.can_remove for each in histories.operations_during(after.name, after.at)):
-                yield f"{after.name} was deleted at revision {after.revision} ({after.at:.3f}): nobody has asked for it"
+            if not any(each.can_remove for each in history.operations_during(after.name, after.at)):
+                yield f"{after.name} was deleted at revision {after.revision} ({after.at:.3f}): no client requested it"
 
 
-def only_who_holds_the_lease_writes(record: Record) -> Iterator[str]:
-    """No operator's write is received while another holds the Lease, or before it has the Lease itself."""
+def only_the_lease_holder_writes(record: Record) -> Iterator[str]:
+    """No write of an operator arrives while another holds the Lease, or before the operator acquires the Lease."""
     for write, process, holder in writes_without_lease(record):
         yield (
-            f"{process} has written {write.resource} {write.name} at {write.received:.3f}, "
-            f"while {holder or 'nobody'} held the Lease"
+            f"{process} wrote {write.resource} {write.name} at {write.received:.3f}, "
+            f"while {holder or 'no operator'} held the Lease"
         )
 
 
 def every_link_is_bound_soon_after_the_faults_end(record: Record) -> Iterator[str]:
-    """Each link that waits when the last fault ends, and each that comes after it, is bound within the time."""
+    """Each link that waits when the last fault ends, or that is created later, is bound within the recovery time."""
     yield from _late(record, bind_recoveries(record), "waited")
 
 
 def every_link_ends_soon_after_its_time(record: Record) -> Iterator[str]:
-    """Each link that is over when the last fault ends, or after it, is removed within the time."""
-    yield from _late(record, removal_recoveries(record), "were over and still there")
+    """Each link that is expired when the last fault ends, or later, is removed within the recovery time."""
+    yield from _late(record, removal_recoveries(record), "were expired and not removed")
 
 
-def _late(record: Record, healings: Sequence[Recovery], message: str) -> Iterator[str]:
+def _late(record: Record, recoveries: Sequence[Recovery], message: str) -> Iterator[str]:
     (run,) = record.all(Run)
-    for calm in healings:
-        if late := list(calm.exceeding(run.recovery_seconds)):
+    for recovery in recoveries:
+        if late := list(recovery.exceeding(run.recovery_seconds)):
             worst = max(seconds for _, seconds in late)
             yield (
                 f"{len(late)} links, {late[0][0]} among them, {message} for up to {worst:.1f} s "
-                f"after {' and '.join(calm.fault_kinds) or 'no fault'}, at {calm.started:.3f}"
+                f"after {' and '.join(recovery.fault_kinds) or 'no fault'}, at {recovery.started:.3f}"
             )
 
 
-def the_record_is_whole(record: Record) -> Iterator[str]:
-    """Nothing is missing, and there is something: a run in which nothing happens proves nothing."""
+def the_record_is_complete(record: Record) -> Iterator[str]:
+    """The record has no gaps and is not empty: a run without operations and faults proves nothing."""
     for gap in record.all(Gap):
-        yield f"what came before revision {gap.revision} was not recorded"
+        yield f"revisions before {gap.revision} were not recorded"
     for before, after in pairwise(record.all(Link)):
         if after.revision <= before.revision:
-            yield f"revision {after.revision} of {after.name} came after {before.revision}"
+            yield f"revision {after.revision} of {after.name} was recorded after {before.revision}"
     if not any(not each.error for each in record.all(Operation)):
         yield "no operation was acknowledged"
     if not any(each.fault_kinds for each in record.all(QuietPeriod)):
@@ -166,8 +166,8 @@ RULES: Sequence[Callable[[Record], Iterator[str]]] = (
     no_acknowledged_operation_is_lost,
     no_link_moves_without_a_reason,
     no_link_ends_without_a_reason,
-    only_who_holds_the_lease_writes,
+    only_the_lease_holder_writes,
     every_link_is_bound_soon_after_the_faults_end,
     every_link_ends_soon_after_its_time,
-    the_record_is_whole,
+    the_record_is_complete,
 )

@@ -1,24 +1,24 @@
-"""A process's own time of day, which can be set while it runs: libfaketime stands before the system's clocks."""
+"""Sets the time of day of single processes while they run, by libfaketime."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
-#: Where Debian's package `libfaketime` has its library for programs with several threads.
+#: The path of the library for multi-threaded programs in Debian's package `libfaketime`.
 _LIBRARIES = "*/faketime/libfaketimeMT.so.1"
 
 
 def unsupported_reason() -> str | None:
-    """Why clocks cannot be set here, as a sentence; None where they can."""
+    """Returns why clocks cannot be set on this machine, or None."""
     return None if _library() else "libfaketime is not there: `apt-get install libfaketime` brings it."
 
 
 class ProcessClock:
     """The time of day of the processes that are started with its environment.
 
-    Clocks that nobody can set (CLOCK_MONOTONIC, CLOCK_BOOTTIME) go on as they do.
+    CLOCK_MONOTONIC and CLOCK_BOOTTIME are not changed.
 
     Args:
-        folder: where the file is that the processes read it from; two of the same folder are one clock.
+        folder: the folder of the file that the processes read the time from; the same folder is the same clock.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -26,7 +26,7 @@ class ProcessClock:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """What a process is to be started with; nothing where clocks cannot be set."""
+        """The environment variables for a process; empty where clocks cannot be set."""
         library = _library()
         if library is None:
             return {}
@@ -40,17 +40,17 @@ class ProcessClock:
         }
 
     def shift(self, hours: int) -> None:
-        """Have it show so many hours more, or less, than the system's."""
+        """Shifts the clock by these hours relative to the system's."""
         self._write(f"{hours:+d}h")
 
     def reset(self) -> None:
-        """Have it show what the system's does."""
+        """Sets the clock to the system's."""
         self._write("+0")
 
     def _write(self, offset: str) -> None:
         new = self._file.with_suffix(".new")
         new.write_text(offset)
-        new.replace(self._file)  # nobody reads half of it
+        new.replace(self._file)  # replaces the file atomically
 
 
 def _library() -> Path | None:

@@ -1,4 +1,4 @@
-"""What a fault is: one thing that goes wrong with the system, from its start to its end."""
+"""Defines a fault: a single failure of the system, from its start to its end."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,40 +8,40 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from chaos.system import System
 
-#: What faults disturb. To lose pods or a node takes an API server that does what it is told, so neither comes together
-#: with a fault of the control plane.
+#: The parts that faults affect. Faults of pods and nodes need a working API server, so they exclude faults of the
+#: control plane.
 OPERATORS, RESOLVER, DRIVER = frozenset({"operators"}), frozenset({"resolver"}), frozenset({"driver"})
 CONTROL_PLANE, PODS = frozenset({"control plane"}), frozenset({"control plane", "pods"})
 
 
 class Fault(Protocol):
-    """One thing that goes wrong, once.
+    """A single failure.
 
-    Both methods may take some seconds. What `end` raises ends the run: a fault that cannot be put right would spoil all
-    that comes after it.
+    Both methods may take some seconds. An exception from `end` stops the run, because a fault that is not repaired
+    would spoil all later results.
     """
 
     def start(self, system: "System") -> None:
-        """Have it go wrong. Whom it hits is decided here, where it depends on the moment (who leads?)."""
+        """Injects the fault. Targets that depend on the moment (the leader) are chosen here."""
 
     def end(self, system: "System") -> int | None:
-        """Put its cause right. From the moment that this returns, the system has to heal by itself.
+        """Repairs the cause. After this returns, the system must recover without help.
 
         Returns:
-            How many requests and connections have met it; None where that is not counted.
+            The number of requests and connections that the fault affected; None if they are not counted.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class FaultKind:
-    """A kind of fault, as the schedule draws it.
+    """A kind of fault.
 
     Attributes:
-        name: as the report shows it: whom it hits and how, like `operator: kill -9`.
-        make: makes a fault of the kind; all that is random in it comes from the argument.
-        affects: what it disturbs: faults that touch the same are never there at the same time.
-        seconds: how long it lasts, at the least and at the most.
-        unsupported_reason: why this machine cannot have it, as a sentence; None where it can.
+        name: the name in the report: target and failure, like `operator: kill -9`.
+        make: creates a fault; all its random choices use the argument.
+        affects: the affected parts: faults that affect the same part never overlap.
+        seconds: the minimum and maximum duration.
+        unsupported_reason: returns why this machine does not support the fault, or None.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What others do to the cluster: the kinds' definitions are replaced, a client floods it, pods say nonsense."""
+"""Faults in cluster objects: replaced CRDs, a flood of links, malformed annotations."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,10 +17,10 @@ from support.waiting import eventually
 _CRDS = Path(__file__).parents[2] / "crds"
 _DEFINITIONS = ("podlinks.statefulroute.io", "statefulroutes.statefulroute.io")
 
-#: The API server waits a minute for links that were created while it deleted them all, and then deletes again.
+#: The API server waits a minute for links that were created during the deletion of all links, and deletes again.
 _GONE_SECONDS = 180.0
 
-#: What pods may say of themselves, for annotations are only text.
+#: Values that pods may write, because annotations are arbitrary text.
 MALFORMED_VALUES: Sequence[dict[str, str]] = (
     {"load-state": "-1", "waiting-tasks": "NaN"},
     {"load-state": "1e309", "waiting-tasks": "99999999999999999999999999"},
@@ -35,7 +35,7 @@ _flood = count()
 
 @dataclass(slots=True)
 class ReplaceDefinitions:
-    """Both kinds are deleted with all their objects, and made anew at the end, with the routes."""
+    """Deletes both CRDs with all objects, and recreates them with the routes at the end."""
 
     routes: Sequence[Object] = field(default_factory=list)
 
@@ -64,7 +64,7 @@ class ReplaceDefinitions:
 
 @dataclass(slots=True)
 class FloodLinks:
-    """A client that may create links creates as many as it can; they are removed at the end."""
+    """Creates as many links as a client can, and deletes them at the end."""
 
     number: int
     names: Sequence[str] = field(default_factory=list)
@@ -84,7 +84,7 @@ class FloodLinks:
 
 @dataclass(slots=True)
 class MalformedAnnotations:
-    """Pods annotate what cannot be read; the annotations are taken away at the end."""
+    """Writes malformed annotations to pods, and removes them at the end."""
 
     annotations: dict[int, dict[str, str]]
 
@@ -110,7 +110,7 @@ KINDS: Sequence[FaultKind] = [
     FaultKind(
         "definitions: deleted and made anew",
         ReplaceDefinitions.from_random,
-        PODS | OPERATORS | RESOLVER | DRIVER,  # whoever is away then would keep a route from being finalized
+        PODS | OPERATORS | RESOLVER | DRIVER,  # an unavailable operator could not finalize a route
         seconds=(2.0, 6.0),
     ),
     FaultKind("links: a flood", FloodLinks.from_random, PODS, seconds=(0.0, 1.0)),

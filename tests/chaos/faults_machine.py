@@ -1,4 +1,4 @@
-"""What goes wrong with the machine under one process: its clock, its memory."""
+"""Faults in the environment of one process: its clock and its memory."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,13 +12,13 @@ from chaos.memory import MemoryGroup
 from chaos.supervised_process import SupervisedProcess
 from chaos.system import System
 
-#: Less than Python and what our processes import take: they are killed while they start.
+#: Less than Python and the imports of the processes need: the processes are killed during their start.
 LIMIT_MEBIBYTES = 40
 
 
 @dataclass(slots=True)
 class ClockSkew:
-    """A process's time of day jumps, and jumps back at the end."""
+    """Shifts the clock of a process, and resets it at the end."""
 
     choose: Callable[[System], SupervisedProcess]
     hours: int
@@ -37,7 +37,7 @@ class ClockSkew:
 
 @dataclass(slots=True)
 class MemoryLimit:
-    """A process is started again with a limit that does not do, and is killed for it again and again until the end."""
+    """Restarts a process with too little memory: the kernel kills it repeatedly until the end."""
 
     choose: Callable[[System], SupervisedProcess]
     affected: list[tuple[SupervisedProcess, MemoryGroup]] = field(default_factory=list)
@@ -53,7 +53,7 @@ class MemoryLimit:
     def end(self, system: System) -> None:
         for program, group in self.affected:
             program.command_prefix = []
-            system.record.log("killed for want of memory", process=program.name, times=group.oom_kills)
+            system.record.log("killed by the memory limit", process=program.name, times=group.oom_kills)
             group.close()
 
 

@@ -1,4 +1,4 @@
-"""What goes wrong between a client and the API server, and with what lets the client in."""
+"""Faults between a client and the API server, and in the client's credentials."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from chaos.proxy import FaultProxy
 from chaos.supervised_process import SupervisedProcess
 from chaos.system import System
 
-#: What a proxy shows, by its name in the report.
+#: The faults of a proxy, by their names in the report.
 MODES: dict[str, Callable[[FaultProxy], None]] = {
     "answers are slow": lambda proxy: proxy.slow(2.0),
     "429": lambda proxy: proxy.too_many_requests(share=0.7),
@@ -27,7 +27,7 @@ MODES: dict[str, Callable[[FaultProxy], None]] = {
 
 @dataclass(slots=True)
 class NetworkFault:
-    """A client's proxy shows a fault, and is healed at the end."""
+    """Injects a fault by a client's proxy, and removes it at the end."""
 
     choose: Callable[[System], FaultProxy]
     inject: Callable[[FaultProxy], None]
@@ -48,7 +48,7 @@ class NetworkFault:
 
 @dataclass(frozen=True, slots=True)
 class RotateToken:
-    """A process's file has another token from one moment to the next, and the old one is good for nothing."""
+    """Replaces the token in a process's file; the old token is no longer accepted."""
 
     choose: Callable[[System], SupervisedProcess]
 
@@ -57,12 +57,12 @@ class RotateToken:
         program.proxy.rotate_token(program.new_token())
 
     def end(self, system: System) -> None:
-        """Nothing is to be put right: it has to find the new token by itself."""
+        """Does nothing: the process must find the new token without help."""
 
 
 @dataclass(frozen=True, slots=True)
 class RotateAuthority:
-    """Another authority has signed the certificate that a client meets, and stands in the client's file."""
+    """Replaces the certificate authority of the API server's certificate, also in the client's file."""
 
     choose: Callable[[System], FaultProxy]
 
@@ -70,7 +70,7 @@ class RotateAuthority:
         self.choose(system).rotate_authority()
 
     def end(self, system: System) -> None:
-        """Nothing is to be put right: it has to find the new authority by itself."""
+        """Does nothing: the process must find the new authority without help."""
 
 
 _PROCESSES: dict[str, tuple[Callable[[System], SupervisedProcess], frozenset[str]]] = {
@@ -85,7 +85,7 @@ def _proxy(choose: Callable[[System], SupervisedProcess], system: System) -> Fau
 
 
 _PROXIES: dict[str, tuple[Callable[[System], FaultProxy], frozenset[str]]] = {
-    **{whom: (partial(_proxy, choose), touches) for whom, (choose, touches) in _PROCESSES.items()},
+    **{target: (partial(_proxy, choose), touches) for target, (choose, touches) in _PROCESSES.items()},
     "driver": (lambda system: system.driver_proxy, DRIVER),
 }
 
@@ -109,17 +109,17 @@ def _authority(choose: Callable[[System], FaultProxy], random: Random) -> Rotate
 
 KINDS: Sequence[FaultKind] = [
     *(
-        FaultKind(f"{whom}: {how}", partial(_network_fault, choose, show), touches)
-        for whom, (choose, touches) in _PROXIES.items()
-        for how, show in MODES.items()
+        FaultKind(f"{target}: {fault}", partial(_network_fault, choose, show), touches)
+        for target, (choose, touches) in _PROXIES.items()
+        for fault, show in MODES.items()
     ),
     *(
-        # Who asks for the new token needs an API server that answers.
-        FaultKind(f"{whom}: token rotated", partial(_token, choose), touches | CONTROL_PLANE)
-        for whom, (choose, touches) in _PROCESSES.items()
+        # A new token requires an API server that responds.
+        FaultKind(f"{target}: token rotated", partial(_token, choose), touches | CONTROL_PLANE)
+        for target, (choose, touches) in _PROCESSES.items()
     ),
     *(
-        FaultKind(f"{whom}: authority rotated", partial(_authority, choose), touches)
-        for whom, (choose, touches) in _PROXIES.items()
+        FaultKind(f"{target}: authority rotated", partial(_authority, choose), touches)
+        for target, (choose, touches) in _PROXIES.items()
     ),
 ]

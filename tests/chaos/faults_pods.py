@@ -1,4 +1,4 @@
-"""Pods and nodes that are lost, and workloads that shrink and are rolled."""
+"""Faults of pods, nodes and workloads: deletion, scaling, rolling updates."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -13,20 +13,20 @@ from support.waiting import eventually
 
 _BIG, _SMALL = "game", "room"
 
-#: What kubectl says once no pod of the version before is left.
+#: kubectl's message when no pod of the previous version is left.
 _ROLLOUT_COMPLETE = "complete"
 
 
 @dataclass(slots=True)
 class DeletePods:
-    """Some pods of a service are gone from one moment to the next; until the end there is no room for new ones."""
+    """Deletes some pods of a service, with a quota that prevents new ones until the end."""
 
     pods: Sequence[int]
     quota: ExitStack = field(default_factory=ExitStack)
 
     @classmethod
     def from_random(cls, random: Random) -> "DeletePods":
-        """At least ten, and not all."""
+        """Chooses at least ten pods, but not all."""
         number = SERVICES[_BIG][0]
         return cls(random.sample(range(number), random.randint(10, number - 2)))
 
@@ -43,7 +43,7 @@ class DeletePods:
 
 @dataclass(slots=True)
 class DeleteNode:
-    """A node does not exist for a while, and its pods with it."""
+    """Deletes a node with its pods, and recreates it at the end."""
 
     number: int
     node: Object = field(default_factory=dict)
@@ -68,7 +68,7 @@ class DeleteNode:
 
 
 class ScaleToZero:
-    """A service is scaled to no pod at all, and back."""
+    """Scales a service to zero, and back at the end."""
 
     @classmethod
     def from_random(cls, random: Random) -> "ScaleToZero":
@@ -84,7 +84,7 @@ class ScaleToZero:
 
 
 class RollingUpdate:
-    """A service's pods are replaced one by one, as by a new version of it."""
+    """Replaces the pods of a service one by one, as for a new version."""
 
     @classmethod
     def from_random(cls, random: Random) -> "RollingUpdate":

@@ -1,4 +1,4 @@
-"""Processes that die, hold still and are restarted: our own, and those of the control plane."""
+"""Faults of processes: killed, suspended and restarted operators, resolver, and control plane components."""
 
 import signal
 from collections.abc import Callable, Sequence
@@ -15,14 +15,14 @@ Targets = Callable[[System], Sequence[SupervisedProcess]]
 
 @dataclass(slots=True)
 class _ProcessFault:
-    """A fault of processes of ours."""
+    """A fault of the product's processes."""
 
     choose: Targets
     affected: Sequence[SupervisedProcess] = field(default_factory=list)
 
 
 class Kill(_ProcessFault):
-    """`kill -9`, and a new start at the end."""
+    """Sends SIGKILL; starts the process again at the end."""
 
     def start(self, system: System) -> None:
         self.affected = self.choose(system)
@@ -36,7 +36,7 @@ class Kill(_ProcessFault):
 
 
 class Freeze(_ProcessFault):
-    """SIGSTOP, and SIGCONT at the end. Whoever was frozen for too long may then end."""
+    """Sends SIGSTOP; sends SIGCONT at the end. A process may exit after a long suspension."""
 
     def start(self, system: System) -> None:
         self.affected = self.choose(system)
@@ -50,7 +50,7 @@ class Freeze(_ProcessFault):
 
 
 class Restart(_ProcessFault):
-    """A stop in good order, and a new start at the end."""
+    """Stops the process gracefully; starts it again at the end."""
 
     def start(self, system: System) -> None:
         self.affected = self.choose(system)
@@ -65,7 +65,7 @@ class Restart(_ProcessFault):
 
 @dataclass(frozen=True, slots=True)
 class KillComponent:
-    """`kill -9` of a part of the control plane, and a new start at the end."""
+    """Kills a component of the control plane; starts it again at the end."""
 
     component: str
 
@@ -78,7 +78,7 @@ class KillComponent:
 
 @dataclass(frozen=True, slots=True)
 class FreezeComponent:
-    """SIGSTOP of a part of the control plane, and SIGCONT at the end."""
+    """Sends SIGSTOP to a component of the control plane; sends SIGCONT at the end."""
 
     component: str
 
@@ -92,7 +92,7 @@ class FreezeComponent:
 
 @dataclass(frozen=True, slots=True)
 class RestartComponent:
-    """A restart of a part of the control plane in good order, at the end."""
+    """Restarts a component of the control plane gracefully, at the end."""
 
     component: str
 

@@ -1,17 +1,17 @@
-"""Who held the Lease when an operator wrote, by the API server's audit log."""
+"""Finds the holder of the Lease at each write of an operator, from the API server's audit log."""
 
 from collections.abc import Iterator
 
 from chaos.record import Process, Record, Write
 
-#: What only the holder may write. Events are no state, and reviews of rights change nothing.
+#: The resources that only the holder may write. Events hold no state, and access reviews change nothing.
 _OWNED = ("podlinks", "statefulroutes", "pods", "statefulsets", "deployments", "replicasets")
 
 
 def writes_without_lease(record: Record) -> Iterator[tuple[Write, str, str]]:
-    """The writes of operators that did not hold the Lease: each with its process, and who held it then.
+    """Yields the writes of operators that did not hold the Lease, each with its process and the holder at that time.
 
-    What was refused has changed nothing, and does not count.
+    Rejected writes change nothing and do not count.
     """
     lives = {
         each.credential: f"{each.name} in life {each.start_number}"
@@ -30,7 +30,7 @@ def writes_without_lease(record: Record) -> Iterator[tuple[Write, str, str]]:
 
 
 def terms(record: Record) -> list[tuple[float, str]]:
-    """From when on each operator held the Lease."""
+    """Returns the start of each operator's terms as the holder of the Lease."""
     lives = {each.credential: each.name for each in record.all(Process)}
     found: list[tuple[float, str]] = []
     for write in sorted(record.all(Write), key=lambda each: each.received):

@@ -1,4 +1,4 @@
-"""What became of each link, and who was at it, by the record."""
+"""The history of each link and the operations on it, from the record."""
 
 from bisect import bisect_left
 from collections import defaultdict
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 from chaos.record import Definition, Link, Operation, Record
 
-#: Between a change and its place in the record; the recorder has to begin anew after the store was killed.
+#: The maximum delay between a change and its row; the recorder has to reconnect after the store was killed.
 LAG_SECONDS = 5.0
 
-#: A request of a client that has given up may still lie in a socket, or in an API server that is frozen.
+#: A request of a client that gave up may still be in a socket buffer, or in a suspended API server.
 LATE_SECONDS = 60.0
 
 LINKS = "podlinks.statefulroute.io"
 
-#: Whose links have no journal.
+#: The prefix of uids whose operations are not recorded.
 HOSTILE_PREFIX = "hostile-"
 
 _FOREVER = float("inf")
@@ -23,12 +23,12 @@ _FOREVER = float("inf")
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What was true of a link, from one time to another.
+    """A state of a link between two times.
 
     Attributes:
-        link: the version in force; None where there was none.
-        started: when it was recorded.
-        ended: when what came after it was recorded.
+        link: the version in force; None if there was none.
+        started: when the version was recorded.
+        ended: when the next version was recorded.
     """
 
     link: Link | None
@@ -40,7 +40,7 @@ class LinkHistory:
     """The versions of links, and the operations on them.
 
     Args:
-        record: has them.
+        record: the record of a run.
     """
 
     def __init__(self, record: Record) -> None:
@@ -53,20 +53,20 @@ class LinkHistory:
         self._definitions = [each for each in record.all(Definition) if each.name == LINKS]
 
     def at(self, name: str, revision: int) -> Link | None:
-        """The version of a link that has this revision."""
+        """Returns the version of a link with this revision."""
         versions = self.versions.get(name, [])
         number = bisect_left(versions, revision, key=lambda each: each.revision)
         found = versions[number] if number < len(versions) else None
         return found if found is not None and found.revision == revision else None
 
     def after(self, version: Link) -> Link | None:
-        """What came after a version."""
+        """Returns the version after another."""
         versions = self.versions[version.name]
         number = bisect_left(versions, version.revision, key=lambda each: each.revision)
         return versions[number + 1] if number + 1 < len(versions) else None
 
     def states(self, name: str, started: float, ended: float) -> Iterator[State]:
-        """What may have been true of a link at some moment between two times."""
+        """Yields the possible states of a link between two times."""
         versions = self.versions.get(name, [])
         begins = [0.0, *(each.at for each in versions)]
         ends = [*(each.at for each in versions), _FOREVER]
@@ -75,7 +75,7 @@ class LinkHistory:
                 yield State(None if link is None or link.is_gone else link, since, until)
 
     def operations_during(self, name: str, at: float) -> Sequence[Operation]:
-        """The operations on a link that may have changed it at a time."""
+        """Returns the operations that may have changed a link at a time."""
         return [
             each
             for each in self.operations.get(name, ())
@@ -83,10 +83,10 @@ class LinkHistory:
         ]
 
     def may_seem_expired(self, link: Link, at: float) -> bool:
-        """Whether somebody may have taken a link for expired at a time, whatever the clock of his machine says."""
+        """Returns whether a client may have taken a link for expired at a time, with any clock."""
         return link.expires is not None and link.expires <= at + 1
 
     def is_defined(self, revision: int) -> bool:
-        """Whether the kind of links was there at this revision."""
+        """Returns whether the CRD of links existed at this revision."""
         earlier = [each for each in self._definitions if each.revision <= revision]
         return not earlier or earlier[-1].is_defined

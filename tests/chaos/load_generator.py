@@ -1,4 +1,4 @@
-"""Clients who bind, move, release and look up users at a steady rate, and journal what they are told."""
+"""Clients that bind, move, release and look up users at a steady rate, and record the results."""
 
 import asyncio
 import random
@@ -29,16 +29,16 @@ _CONNECTIONS = 64
 _TTL_SECONDS = (5, 20)
 _RESOLVER_SECONDS = 10.0
 
-#: A TLS connection that is left in the middle of an answer is closed a moment later, while its loop still runs.
+#: A TLS connection that is closed during a response is closed a moment later, while its loop still runs.
 _CLOSING_SECONDS = 0.25
 
-#: So many operations may be under way: ten seconds' worth, which is how long each is tried.
+#: The maximum number of operations in flight: those of ten seconds, the timeout of each.
 _MAX_IN_FLIGHT = 1000
 
 
 @dataclass(slots=True)
 class AcknowledgedWrites:
-    """What one operation was told by the API server."""
+    """The versions of links that one operation received from the API server."""
 
     writes: list[tuple[int, int | None]] = field(default_factory=list)
     deleted: list[int] = field(default_factory=list)
@@ -48,37 +48,37 @@ _acknowledged_writes: ContextVar[AcknowledgedWrites] = ContextVar("told")
 
 
 class WriteObserver:
-    """Takes the place of a store's cache, and hears of every version that the operation under way was told of."""
+    """Replaces a store's cache, and records every version that the present operation receives."""
 
     def has_synced(self, route: str) -> bool:
-        """No copy is kept: every operation reads first."""
+        """Returns False: there is no cache, so every operation reads first."""
         del route
         return False
 
     def get(self, route: RouteKey, name: str) -> Link | None:
-        """Nothing is known."""
+        """Returns None: nothing is cached."""
         del route, name
         return None
 
     def observe(self, item: Link) -> None:
-        """A version was read or written."""
+        """Records a version that was read or written."""
         _acknowledged_writes.get().writes.append(
             (item.resource_version, item.pod if isinstance(item.pod, int) else None)
         )
 
     def forget(self, item: Link) -> None:
-        """A version was deleted."""
+        """Records a deleted version."""
         _acknowledged_writes.get().deleted.append(item.resource_version)
 
 
 @dataclass(frozen=True, slots=True)
 class OperationResult:
-    """What a client was told.
+    """The result of an operation.
 
     Attributes:
-        pod: that holds the uid; None for none.
-        has_pod: whether it was told who holds it.
-        age: how old that may be, in seconds.
+        pod: the pod that holds the uid; None for none.
+        has_pod: whether the response names the pod that holds the uid.
+        age: the maximum age of the answer, in seconds.
     """
 
     pod: int | None = None
@@ -87,12 +87,12 @@ class OperationResult:
 
 
 class ResolverError(Exception):
-    """The resolver has answered with an error."""
+    """The resolver responded with an error."""
 
 
 @dataclass(frozen=True, slots=True)
 class LinkClients:
-    """By what users are bound."""
+    """The clients that bind users."""
 
     store: LinkStore
     driver: ClientDriver
@@ -139,12 +139,12 @@ class LinkClients:
 
     async def _call_resolver(self, method: str, route: str, uid: str) -> OperationResult:
         async with self.resolver.request(method, self.links_url(route, uid)) as response:
-            said = await response.json(content_type=None)
-            if response.status == 404 and said["type"].endswith("not-linked"):
+            body = await response.json(content_type=None)
+            if response.status == 404 and body["type"].endswith("not-linked"):
                 return OperationResult(None, age=float(response.headers.get("Age", 0)))
             if response.status != 200:
-                raise ResolverError(said["type"].rpartition(":")[2])
-            return OperationResult(said["podIndex"], age=float(response.headers.get("Age", 0)))
+                raise ResolverError(body["type"].rpartition(":")[2])
+            return OperationResult(body["podIndex"], age=float(response.headers.get("Age", 0)))
 
 
 def _request(link: Link | None, now: Any) -> Any:
@@ -156,7 +156,7 @@ def _result(pod: int | str | None) -> OperationResult:
     return OperationResult(pod)
 
 
-#: The operations, and how often each is done; the names are those of `record.Operation`.
+#: The operations and their weights; the names are those of `record.Operation`.
 MIX: dict[str, tuple[Callable[[LinkClients, str, str, int], Awaitable[OperationResult]], int]] = {
     "set": (LinkClients.set, 10),
     "try_set": (LinkClients.try_set, 14),
@@ -174,12 +174,12 @@ MIX: dict[str, tuple[Callable[[LinkClients, str, str, int], Awaitable[OperationR
 
 @dataclass(frozen=True, slots=True)
 class LoadTarget:
-    """A service that users come to.
+    """A service with users.
 
     Attributes:
-        route: its name.
-        pods: how many pods it has when nothing is wrong.
-        users: how many different users come.
+        route: the name of its route.
+        pods: the number of its pods without faults.
+        users: the number of its users.
     """
 
     route: str
@@ -189,12 +189,12 @@ class LoadTarget:
 
 @dataclass(frozen=True, slots=True)
 class LoadSettings:
-    """Where the load goes.
+    """The targets of the load.
 
     Attributes:
-        namespace: of the services.
+        namespace: the namespace of the services.
         targets: the services.
-        kubeconfig: for the driver.
+        kubeconfig: the kubeconfig of the driver.
         resolver: HOST:PORT of the resolver's look-ups.
     """
 
@@ -205,13 +205,13 @@ class LoadSettings:
 
 
 class LoadGenerator:
-    """Begins operations at a steady rate, whatever becomes of them, from `start` to `stop`.
+    """Starts operations at a steady rate, whatever their results, from `start` to `stop`.
 
     Args:
-        settings: where they go.
-        record: the journal.
-        rate: how many are begun in a second.
-        seed: of the choice of operations, users and pods.
+        settings: the targets.
+        record: the record of the run.
+        rate: the operations per second.
+        seed: the seed of the choice of operations, users and pods.
     """
 
     def __init__(self, settings: LoadSettings, record: RecordWriter, rate: float, seed: int) -> None:
@@ -225,21 +225,21 @@ class LoadGenerator:
         self._thread = threading.Thread(target=self._run, name="load", daemon=True)
 
     def start(self) -> None:
-        """Begin; returns once the driver is connected."""
+        """Starts the load; returns once the driver is connected."""
         self._thread.start()
         while not self._has_started.wait(0.1):
             self.check()
 
     def stop(self) -> None:
-        """Begin no more, and wait until what is under way has ended."""
+        """Starts no more operations, and waits until those in flight end."""
         self._is_over.set()
         self._thread.join()
         self.check()
 
     def check(self) -> None:
-        """Raise what has ended it, if something has."""
+        """Raises the exception that stopped the load, if there is one."""
         if self._failure is not None:
-            raise AssertionError("the load has ended by itself") from self._failure
+            raise AssertionError("the load stopped because of an error") from self._failure
 
     def _run(self) -> None:
         try:
@@ -251,18 +251,18 @@ class LoadGenerator:
         async with AsyncExitStack() as stack:
             clients = await self._connect(stack)
             self._has_started.set()
-            begun, number = time.monotonic(), 0
-            under_way: set[asyncio.Task[None]] = set()
+            started, number = time.monotonic(), 0
+            in_flight: set[asyncio.Task[None]] = set()
             while not self._is_over.is_set():
                 number += 1
-                await asyncio.sleep(max(0.0, begun + number / self._rate - time.monotonic()))
-                if len(under_way) >= _MAX_IN_FLIGHT:
+                await asyncio.sleep(max(0.0, started + number / self._rate - time.monotonic()))
+                if len(in_flight) >= _MAX_IN_FLIGHT:
                     continue
                 task = asyncio.create_task(self._run_operation(clients))
-                under_way.add(task)
-                task.add_done_callback(under_way.discard)
-            if under_way:
-                await asyncio.wait(under_way)
+                in_flight.add(task)
+                task.add_done_callback(in_flight.discard)
+            if in_flight:
+                await asyncio.wait(in_flight)
         await asyncio.sleep(_CLOSING_SECONDS)
 
     async def _connect(self, stack: AsyncExitStack) -> LinkClients:
@@ -280,20 +280,22 @@ class LoadGenerator:
         )
 
     async def _run_operation(self, clients: LinkClients) -> None:
-        """One operation, and its line in the journal."""
+        """Runs one operation and records it."""
         name = self._random.choices(list(MIX), [weight for _, weight in MIX.values()])[0]
         target = self._random.choice(self._settings.targets)
         uid, pod = f"user-{self._random.randrange(target.users)}", self._random.randrange(target.pods)
-        told = AcknowledgedWrites()
-        _acknowledged_writes.set(told)
-        begun, answer, error = time.time(), OperationResult(has_pod=False), ""
+        writes = AcknowledgedWrites()
+        _acknowledged_writes.set(writes)
+        started, answer, error = time.time(), OperationResult(has_pod=False), ""
         try:
             answer = await MIX[name][0](clients, target.route, uid, pod)
-        except (StatefulRouteError, ClusterError, ResolverError, aiohttp.ClientError, TimeoutError) as failed:
-            error = str(failed) if isinstance(failed, ResolverError) else getattr(failed, "code", type(failed).__name__)
+        except (StatefulRouteError, ClusterError, ResolverError, aiohttp.ClientError, TimeoutError) as failure:
+            error = (
+                str(failure) if isinstance(failure, ResolverError) else getattr(failure, "code", type(failure).__name__)
+            )
         self._record.write(
             Operation(
-                begun,
+                started,
                 time.time(),
                 "resolver" if name in {"post", "look_up"} else "driver",
                 name,
@@ -303,8 +305,8 @@ class LoadGenerator:
                 answer=answer.pod,
                 has_pod=answer.has_pod and not error,
                 age=answer.age,
-                writes=tuple(told.writes),
-                deleted=tuple(told.deleted),
+                writes=tuple(writes.writes),
+                deleted=tuple(writes.deleted),
             )
         )
 

@@ -1,4 +1,4 @@
-"""On what it ran."""
+"""Describes the machine of a run."""
 
 import os
 import platform
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def description() -> str:
-    """The machine, in words."""
+    """Returns a short description of the machine."""
     information = Path("/proc/cpuinfo")
     named = re.search(r"model name\s*:\s*(.*)", information.read_text()) if information.exists() else None
     processor = named[1] if named else platform.machine()

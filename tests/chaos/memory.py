@@ -1,4 +1,4 @@
-"""A limit for the memory of processes, as a kubelet sets one: by a control group."""
+"""Limits the memory of processes by a control group, as a kubelet does."""
 
 import os
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ _HIERARCHY = Path("/sys/fs/cgroup/memory")
 _NO_LIMIT = -1
 _CLEANUP_SECONDS = 10.0
 
-#: Enters a group, and becomes the program that follows.
+#: Enters a group and replaces itself by the command that follows.
 _ENTER = 'echo $$ > "$0/cgroup.procs" && exec "$@"'
 
 
 def unsupported_reason() -> str | None:
-    """Why there can be no limit here, as a sentence; None where there can."""
+    """Returns why memory cannot be limited on this machine, or None."""
     if not (_HIERARCHY / "memory.limit_in_bytes").exists():
         return f"There are no control groups of version 1 for memory at {_HIERARCHY}."
     if not os.access(_HIERARCHY, os.W_OK) or os.geteuid():
@@ -25,10 +25,10 @@ def unsupported_reason() -> str | None:
 
 
 class MemoryGroup:
-    """A control group; whoever uses more than its limit is killed.
+    """A control group; the kernel kills processes that exceed its limit.
 
     Args:
-        name: of the group: nobody else's.
+        name: the unique name of the group.
         mebibytes: the limit.
     """
 
@@ -39,28 +39,28 @@ class MemoryGroup:
 
     @property
     def prefix(self) -> Sequence[str]:
-        """What starts a command in the group, when it is put before it."""
+        """The command prefix that runs a command in the group."""
         return ["/bin/sh", "-c", _ENTER, str(self._folder)]
 
     @property
     def peak_mebibytes(self) -> float:
-        """The most that was ever used, files that the system could have dropped included."""
+        """The peak usage, including reclaimable page cache."""
         return int(self._read("memory.max_usage_in_bytes")) / 2**20
 
     @property
     def used_mebibytes(self) -> float:
-        """What is used now and is no file that the system can drop."""
+        """The present usage without reclaimable page cache."""
         known = dict(line.split() for line in self._read("memory.stat").splitlines())
         return int(known["total_rss"]) / 2**20
 
     @property
     def oom_kills(self) -> int:
-        """How many processes were killed for want of memory."""
+        """The number of processes that were killed because of the limit."""
         known = dict(line.split() for line in self._read("memory.oom_control").splitlines())
         return int(known["oom_kill"])
 
     def close(self) -> None:
-        """Remove the group; its processes live on without a limit."""
+        """Removes the group; its processes continue without a limit."""
         self._limit(_NO_LIMIT)
         assert wait_until(self._is_gone, _CLEANUP_SECONDS), f"{self._folder} cannot be removed"
 
@@ -68,7 +68,7 @@ class MemoryGroup:
         for pid in self._read("cgroup.procs").split():
             with suppress(ProcessLookupError):
                 (_HIERARCHY / "cgroup.procs").write_text(pid)
-        with suppress(OSError):  # a process that has ended is still being taken away
+        with suppress(OSError):  # an exited process may still be in the group
             self._folder.rmdir()
         return not self._folder.exists()
 

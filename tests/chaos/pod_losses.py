@@ -1,4 +1,4 @@
-"""When pods were gone, by the record: what may take a link from its pod."""
+"""Finds the times when pods were lost, which may take links from them, from the record."""
 
 from bisect import bisect_right
 from collections import defaultdict
@@ -8,10 +8,10 @@ from itertools import pairwise
 
 from chaos.record import Node, Pod, Record, Route, Workload
 
-#: An operator that was frozen, or whose watch was, may act on what was true a while ago.
+#: An operator that was suspended, or whose watch was, may act on a state that is this old.
 STALE_SECONDS = 30.0
 
-#: Between a change and its place in the record.
+#: The maximum delay between a change and its row.
 LAG_SECONDS = 1.0
 
 _FOREVER = float("inf")
@@ -19,17 +19,17 @@ _FOREVER = float("inf")
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """From one time to another."""
+    """An interval between two times."""
 
     started: float
     ended: float
 
 
 class PodLosses:
-    """Answers whether a pod was lost.
+    """Decides whether a pod was lost.
 
     Args:
-        record: has the pods, nodes and workloads.
+        record: the rows of pods, nodes and workloads.
     """
 
     def __init__(self, record: Record) -> None:
@@ -46,33 +46,33 @@ class PodLosses:
         self._absences: dict[str, list[Interval]] = {}
 
     def may_lose_links(self, service: str, pod: int, at: float) -> bool:
-        """Whether links could be taken from a pod at a time: it was gone for the grace, or is not to come back."""
+        """Returns whether links could leave a pod at a time: it was absent for the grace period, or cannot return."""
         if self._is_beyond(service, pod, at):
             return True
         grace = self._routes[service].grace_seconds if service in self._routes else 0.0
         return any(
-            gone.started <= at
-            and gone.ended >= at - STALE_SECONDS
-            and min(gone.ended, at) - gone.started >= grace - LAG_SECONDS
-            for gone in self.absences(f"{service}-{pod}")
+            absence.started <= at
+            and absence.ended >= at - STALE_SECONDS
+            and min(absence.ended, at) - absence.started >= grace - LAG_SECONDS
+            for absence in self.absences(f"{service}-{pod}")
         )
 
     def absences(self, pod: str) -> Sequence[Interval]:
-        """When a pod was gone: absent, ending, or on a node that is not there or not ready.
+        """Returns the intervals when a pod was absent, terminating, or on a node that is absent or not ready.
 
-        It cannot be lost before it was there for the first time.
+        A pod cannot be lost before it exists.
         """
         if pod not in self._absences:
             self._absences[pod] = self._find_absences(pod)
         return self._absences[pod]
 
     def _is_beyond(self, service: str, pod: int, at: float) -> bool:
-        """Whether the workload was not to have the pod a short while before."""
-        asked = self._workloads.get(service, [])
-        ends = [each.at for each in asked[1:]] + [_FOREVER]
+        """Returns whether the pod was beyond the workload's replicas, now or shortly before."""
+        workloads = self._workloads.get(service, [])
+        ends = [each.at for each in workloads[1:]] + [_FOREVER]
         return any(
             each.replicas <= pod and each.at <= at and end >= at - STALE_SECONDS
-            for each, end in zip(asked, ends, strict=True)
+            for each, end in zip(workloads, ends, strict=True)
         )
 
     def _find_absences(self, pod: str) -> list[Interval]:
@@ -80,19 +80,19 @@ class PodLosses:
         moments = {each.at for each in states}
         moments |= {node.at for each in states for node in self._nodes.get(each.node, ())}
         intervals: list[Interval] = []
-        for begun, ended in pairwise([*sorted(moments), _FOREVER]):
-            if begun < states[0].at or not self._is_absent(states, begun):
+        for started, ended in pairwise([*sorted(moments), _FOREVER]):
+            if started < states[0].at or not self._is_absent(states, started):
                 continue
-            if intervals and intervals[-1].ended == begun:
+            if intervals and intervals[-1].ended == started:
                 intervals[-1] = Interval(intervals[-1].started, ended)
             else:
-                intervals.append(Interval(begun, ended))
+                intervals.append(Interval(started, ended))
         return intervals
 
     def _is_absent(self, states: Sequence[Pod], at: float) -> bool:
         number = bisect_right(states, at, key=lambda each: each.at)
         if states[number - 1].state in {"absent", "ending"}:
             return True
-        known = self._nodes.get(states[number - 1].node, [])
-        told = bisect_right(known, at, key=lambda each: each.at)
-        return bool(told) and not known[told - 1].is_ready
+        nodes = self._nodes.get(states[number - 1].node, [])
+        count = bisect_right(nodes, at, key=lambda each: each.at)
+        return bool(count) and not nodes[count - 1].is_ready

@@ -1,6 +1,6 @@
-"""The record of a run: what was seen, asked, answered and done, a line each. The checker reads nothing else.
+"""The record of a run: observations, operations and actions, one JSON object per line. The checker reads nothing else.
 
-Times are seconds since 1970 by the clock of this machine, which is also the API server's. Revisions are those of the
+Times are seconds since 1970 by the clock of this machine, which the API server uses, too. Revisions are those of the
 cluster's store: they order the versions of all objects.
 """
 
@@ -21,13 +21,13 @@ R = TypeVar("R", bound=Row)
 
 
 class Run(Row):
-    """How it was done.
+    """The settings of the run.
 
     Attributes:
-        seed: what all that is random began with.
-        rate: how many operations were begun in a second.
-        recovery_seconds: how long healing may take.
-        machine: on what it ran.
+        seed: the random seed.
+        rate: the operations per second.
+        recovery_seconds: the maximum time of a recovery.
+        machine: the description of the machine.
     """
 
     at: float
@@ -38,23 +38,23 @@ class Run(Row):
 
 
 class Link(Row):
-    """A version of a PodLink, or its end, as the store has it.
+    """A version of a PodLink in the store, or its deletion.
 
     Attributes:
-        at: when the store told of it.
-        revision: its resourceVersion, or that of its end.
-        name: of the object.
-        object: its unique id.
-        key: the route and the uid that it binds.
-        pod: the binding.
-        status_pod: the pod that its status names.
-        phase: of its status.
-        reason: of its Ready condition.
-        generation: of its spec.
-        observed: the generation that its status was made for.
-        previous: the pod that its status says it has left, and why.
-        expires: when its time is over, in seconds since 1970; None for a persistent one.
-        is_gone: it was deleted.
+        at: when the store reported it.
+        revision: its resourceVersion, or that of its deletion.
+        name: the name of the object.
+        object: the uid of the object.
+        key: the route and the uid of the user.
+        pod: the pod of the spec.
+        status_pod: the pod of the status.
+        phase: the phase of the status.
+        reason: the reason of the Ready condition.
+        generation: the generation of the spec.
+        observed: the observed generation of the status.
+        previous: the previous pod in the status, and the reason of the move.
+        expires: when it expires, in seconds since 1970; None for a persistent link.
+        is_gone: whether it was deleted.
     """
 
     at: float
@@ -74,12 +74,12 @@ class Link(Row):
 
     @property
     def is_settled(self) -> bool:
-        """Whether it is bound as its present spec asks."""
+        """Whether it is bound for its present spec."""
         return self.phase == "Bound" and self.observed == self.generation
 
 
 class Route(Row):
-    """A version of a StatefulRoute: what becomes of the links of lost pods."""
+    """A version of a StatefulRoute: the policy for links of lost pods."""
 
     at: float
     revision: int
@@ -89,7 +89,7 @@ class Route(Row):
 
 
 class Pod(Row):
-    """What became of a pod: `ready`, `unready`, `ending` (and no longer ready) or `absent`."""
+    """A change of a pod: `ready`, `unready`, `ending` (and no longer ready) or `absent`."""
 
     at: float
     revision: int
@@ -99,7 +99,7 @@ class Pod(Row):
 
 
 class Node(Row):
-    """What became of a node."""
+    """A change of a node."""
 
     at: float
     revision: int
@@ -108,7 +108,7 @@ class Node(Row):
 
 
 class Workload(Row):
-    """How many pods a StatefulSet is to have."""
+    """The replicas of a StatefulSet."""
 
     at: float
     revision: int
@@ -125,7 +125,7 @@ class Lease(Row):
 
 
 class Definition(Row):
-    """A CustomResourceDefinition came, or went."""
+    """The creation or deletion of a CustomResourceDefinition."""
 
     at: float
     revision: int
@@ -134,18 +134,18 @@ class Definition(Row):
 
 
 class Gap(Row):
-    """The recorder has missed what came before this revision."""
+    """The recorder missed the changes before this revision."""
 
     at: float
     revision: int
 
 
 class Process(Row):
-    """A process of ours has this credential from now on.
+    """A process of the product has this credential from now on.
 
     Attributes:
-        name: of the process.
-        start_number: which of its lives it is.
+        name: the name of the process.
+        start_number: the number of its start.
     """
 
     at: float
@@ -155,21 +155,21 @@ class Process(Row):
 
 
 class Operation(Row):
-    """What a client did.
+    """An operation of a client.
 
     Attributes:
         started: when it was called.
-        ended: when it was answered, or given up.
-        client: who asked, and by what.
-        name: of the operation.
+        ended: when it returned or gave up.
+        client: the client: `driver` or `resolver`.
+        name: the name of the operation.
         link: the name of the link.
-        requested_pod: the pod that it was to be bound to, where the client says it.
-        error: why it failed; empty for one that was acknowledged.
-        answer: the pod that holds the uid, as it was told; None for none.
-        has_pod: whether the answer says which pod holds the uid.
-        age: how old the answer may be, in seconds, as it was told.
-        writes: the versions of the link that were acknowledged, with the pod that each binds.
-        deleted: the versions of it whose deletion was acknowledged.
+        requested_pod: the pod to bind to, if the client names one.
+        error: the error; empty for an acknowledged operation.
+        answer: the pod that holds the uid, by the response; None for none.
+        has_pod: whether the response names the pod that holds the uid.
+        age: the maximum age of the answer, in seconds.
+        writes: the acknowledged versions of the link, each with its pod.
+        deleted: the versions of the link whose deletion was acknowledged.
     """
 
     started: float
@@ -192,14 +192,14 @@ class Operation(Row):
 
 
 class Write(Row):
-    """What an operator asked the API server to change, as its audit log has it.
+    """A write of an operator, from the API server's audit log.
 
     Attributes:
-        received: when the API server had it.
-        credential: of the process that asked.
-        resource: with its subresource.
-        name: of the object.
-        code: of the answer.
+        received: when the API server received it.
+        credential: the credential of the process.
+        resource: the resource with its subresource.
+        name: the name of the object.
+        code: the HTTP status of the response.
     """
 
     received: float
@@ -211,10 +211,10 @@ class Write(Row):
 
 
 class FaultPeriod(Row):
-    """A fault: when it began, and when its cause was put right.
+    """A fault, from its injection to the repair of its cause.
 
     Attributes:
-        hits: how many requests and connections have met it; None where that is not counted.
+        hits: the number of requests and connections that it affected; None if they are not counted.
     """
 
     started: float
@@ -224,10 +224,10 @@ class FaultPeriod(Row):
 
 
 class QuietPeriod(Row):
-    """No fault is there, from the first time to the second; those of the numbers given have just ended.
+    """A period without faults.
 
     Attributes:
-        fault_kinds: the kinds of the faults that have just ended.
+        fault_kinds: the kinds of the faults that ended before it.
     """
 
     started: float
@@ -236,7 +236,7 @@ class QuietPeriod(Row):
 
 
 class LogMessage(Row):
-    """Something else that is worth knowing."""
+    """Additional information."""
 
     at: float
     message: str
@@ -252,7 +252,7 @@ _decoder = msgspec.json.Decoder(AnyRow)
 
 
 class Record:
-    """The rows of a run, as they were written."""
+    """The rows of a run in the order of writing."""
 
     def __init__(self, rows: Iterable[Row]) -> None:
         self._rows: dict[type[Row], list[Row]] = {}
@@ -261,20 +261,20 @@ class Record:
 
     @classmethod
     def read(cls, file: Path) -> "Record":
-        """The record that is in a file."""
+        """Reads the record of a file."""
         with file.open("rb") as lines:
             return cls(map(_decoder.decode, lines))
 
     def all(self, kind: type[R]) -> list[R]:
-        """The rows of a kind, in the order in which they were written."""
+        """Returns the rows of a kind in the order of writing."""
         return self._rows.get(kind, [])  # type: ignore[return-value]
 
 
 class RecordWriter:
-    """Writes a record; may be used from many threads.
+    """Writes a record. Thread-safe.
 
     Args:
-        file: where it goes.
+        file: the path of the record.
     """
 
     def __init__(self, file: Path) -> None:
@@ -283,16 +283,16 @@ class RecordWriter:
         self._lock = threading.Lock()
 
     def write(self, row: Row) -> None:
-        """Add a row."""
+        """Writes a row."""
         line = msgspec.json.encode(row) + b"\n"
         with self._lock:
             self._out.write(line)
 
     def log(self, message: str, **fields: object) -> None:
-        """Add something else that is worth knowing."""
+        """Writes additional information."""
         self.write(LogMessage(time.time(), message, {name: str(value) for name, value in fields.items()}))
 
     def close(self) -> None:
-        """End it; what comes later is an error."""
+        """Closes the file; later writes fail."""
         with self._lock:
             self._out.close()

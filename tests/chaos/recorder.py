@@ -1,7 +1,7 @@
-"""A watch of the cluster's store that forgets nothing: every version of every link, and of what decides about links.
+"""Records every version of every link, and of the objects that decide about links, from the cluster's store.
 
-The API server's own watch would not do: one that was killed has forgotten what happened before its start, and one that
-is frozen tells nothing. The store is asked by its HTTP gateway for all revisions from the last that was seen.
+The API server's watch is not sufficient: one that was killed does not have the events before its start, and a suspended
+one sends nothing. The recorder reads all revisions since the last one from the store's HTTP gateway.
 """
 
 import threading
@@ -20,7 +20,7 @@ from chaos.store_rows import StoreKey, row_of
 _PREFIX = b"/registry/"
 _RETRY_SECONDS = 0.1
 
-#: The store tells at least every ten minutes that it is there; whoever is frozen or killed is asked anew.
+#: The store reports its progress at least every ten minutes; a suspended or killed store is queried again.
 _CONNECT_SECONDS, _SILENCE_SECONDS = 2.0, 5.0
 
 
@@ -54,12 +54,12 @@ _decoder = msgspec.json.Decoder(_Line)
 
 
 class StoreRecorder:
-    """Records from the moment it is made until `stop`.
+    """Records from its creation until `stop`.
 
     Args:
-        url: of the store's gateway.
-        record: where the rows go.
-        namespace: whose links, pods, routes and workloads are recorded.
+        url: the URL of the store's gateway.
+        record: the target of the rows.
+        namespace: the namespace of the links, pods, routes and workloads.
     """
 
     def __init__(self, url: str, record: RecordWriter, namespace: str) -> None:
@@ -68,24 +68,24 @@ class StoreRecorder:
         self._namespace = namespace
         self._next = 1
         self._states: dict[tuple[type, str], object] = {}
-        """What was recorded last of what has states and no versions that count."""
+        """The last recorded state of the kinds that are recorded by state and not by version."""
         self._unsettled: dict[str, float] = {}
-        """Since when each link that is not bound as it asks has been there; read by other threads."""
+        """The creation time of each link that is not bound for its present spec; other threads read it."""
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="recorder", daemon=True)
         self._thread.start()
 
     @property
     def revision(self) -> int:
-        """The last revision that was recorded."""
+        """The last recorded revision."""
         return self._next - 1
 
     def unsettled(self, since: float) -> list[str]:
-        """The names of the links that were there at that time, and are not bound as they ask."""
+        """Returns the names of the links that existed at that time and are not bound for their present specs."""
         return [name for name, at in list(self._unsettled.items()) if at <= since]
 
     def stop(self) -> None:
-        """Record up to what is true now, and end."""
+        """Records until the present revision, and stops."""
         last = self._current_revision()
         deadline = time.monotonic() + 30
         while self.revision < last and time.monotonic() < deadline:
@@ -131,24 +131,24 @@ class StoreRecorder:
         for event in result.events:
             revision = int(event.kv.mod_revision)
             if revision < self._next:
-                continue  # several objects may have one revision, but a watch that begins anew begins after it
+                continue  # several objects may share a revision, but a new watch starts after it
             self._record_event(event, revision, at)
         if result.events:
             self._next = max(self._next, int(result.events[-1].kv.mod_revision) + 1)
 
     def _record_event(self, event: _Event, revision: int, at: float) -> None:
-        stored = StoreKey.parse(b64decode(event.kv.key).decode())
-        if stored is None or stored.namespace not in {self._namespace, stored.shared_namespace}:
+        key = StoreKey.parse(b64decode(event.kv.key).decode())
+        if key is None or key.namespace not in {self._namespace, key.shared_namespace}:
             return
         item: dict[str, Any] | None = None if event.type == "DELETE" else msgspec.json.decode(b64decode(event.kv.value))
-        row = row_of(stored, item, revision, at)
+        row = row_of(key, item, revision, at)
         if isinstance(row, Link):
             self._update_unsettled(row)
         else:
             state = msgspec.structs.replace(row, at=0.0, revision=0)
-            if self._states.get((type(row), stored.name)) == state:
+            if self._states.get((type(row), key.name)) == state:
                 return
-            self._states[type(row), stored.name] = state
+            self._states[type(row), key.name] = state
         self._record.write(row)
 
     def _update_unsettled(self, link: Link) -> None:
@@ -160,7 +160,7 @@ class StoreRecorder:
 
 @contextmanager
 def recording(url: str, record: RecordWriter, namespace: str) -> Iterator[StoreRecorder]:
-    """A recorder for as long as the context lasts."""
+    """Records for the duration of the context."""
     recorder = StoreRecorder(url, record, namespace)
     try:
         yield recorder

@@ -1,4 +1,4 @@
-"""How long links waited to be bound, or to end, once nothing was wrong any more, by the record."""
+"""Computes how long links waited for their binding or removal after the end of faults, from the record."""
 
 import math
 from collections import defaultdict
@@ -11,12 +11,12 @@ from chaos.record import Link, QuietPeriod, Record
 
 @dataclass(frozen=True, slots=True)
 class WaitingLink:
-    """A link that was not bound as it asks, or was still there when its time was over.
+    """A link that was not bound for its spec, or not removed after it expired.
 
     Attributes:
-        name: of the link.
-        started: since when.
-        ended: until when; None for longer than the record goes.
+        name: the name of the link.
+        started: when the wait started.
+        ended: when it ended; None if the record ends first.
     """
 
     name: str
@@ -26,13 +26,13 @@ class WaitingLink:
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """A time without faults.
+    """A period without faults.
 
     Attributes:
         started: when the last fault ended.
-        ended: when the next began.
+        ended: when the next fault started.
         fault_kinds: the kinds of the faults before it.
-        waiting_links: who waited in it.
+        waiting_links: the links that waited in it.
     """
 
     started: float
@@ -42,16 +42,16 @@ class Recovery:
 
     @property
     def seconds(self) -> float | None:
-        """Until all who waited at its begin were served; None where somebody was not."""
+        """The seconds until all links that waited at its start were served; None if one was not."""
         times = [each.ended for each in self.waiting_links if each.started <= self.started]
         if None in times:
             return None
         return max((time - self.started for time in times if time is not None), default=0.0)
 
     def exceeding(self, limit: float) -> Iterator[tuple[str, float]]:
-        """Who waited for longer than that in it, and how long; without an end in the record, endlessly.
+        """Yields the links that waited longer than the limit and their seconds; infinity if the record ends first.
 
-        Who came just before its end may still wait when the next fault begins.
+        A link that was created just before the end may still wait when the next fault starts.
         """
         for each in self.waiting_links:
             since = max(self.started, each.started)
@@ -61,30 +61,30 @@ class Recovery:
 
 
 def bind_recoveries(record: Record) -> list[Recovery]:
-    """The times without faults, in their order, with who waited to be bound."""
+    """Returns the periods without faults, with the links that waited for their binding."""
     return _recoveries(record, _waits(record))
 
 
 def removal_recoveries(record: Record) -> list[Recovery]:
-    """The times without faults, in their order, with who waited to be removed, for their time was over."""
+    """Returns the periods without faults, with the expired links that waited for their removal."""
     return _recoveries(record, _overdue(record))
 
 
 def _recoveries(record: Record, waits: Mapping[str, Sequence[WaitingLink]]) -> list[Recovery]:
-    found = []
-    for calm in record.all(QuietPeriod):
+    recoveries = []
+    for period in record.all(QuietPeriod):
         inside = [
             each
-            for waitings in waits.values()
-            for each in waitings
-            if each.started <= calm.ended and (each.ended is None or each.ended > calm.started)
+            for links in waits.values()
+            for each in links
+            if each.started <= period.ended and (each.ended is None or each.ended > period.started)
         ]
-        found.append(Recovery(calm.started, calm.ended, calm.fault_kinds, inside))
-    return found
+        recoveries.append(Recovery(period.started, period.ended, period.fault_kinds, inside))
+    return recoveries
 
 
 def _waits(record: Record) -> Mapping[str, Sequence[WaitingLink]]:
-    """When each link waited. Whoever changes it while it waits does not make it wait anew."""
+    """Returns when each link waited. Changes during a wait do not restart it."""
     waits: dict[str, list[WaitingLink]] = defaultdict(list)
     since: dict[str, float] = {}
     for link in record.all(Link):
@@ -95,23 +95,23 @@ def _waits(record: Record) -> Mapping[str, Sequence[WaitingLink]]:
                 waits[link.name].append(WaitingLink(link.name, since.pop(link.name), link.at))
         else:
             since.setdefault(link.name, link.at)
-    for name, begun in since.items():
-        waits[name].append(WaitingLink(name, begun, None))
+    for name, started in since.items():
+        waits[name].append(WaitingLink(name, started, None))
     return waits
 
 
 def _overdue(record: Record) -> Mapping[str, Sequence[WaitingLink]]:
-    """When each link was there whose time was over. Whoever renews it ends that; who writes its status does not."""
+    """Returns when each link existed after it expired. A renewal ends such a wait; a write of the status does not."""
     overdue: dict[str, list[WaitingLink]] = defaultdict(list)
     expires: dict[str, float] = {}
     for link in record.all(Link):
-        over = expires.get(link.name)
-        if over is not None and (link.is_gone or link.expires != over):
+        expired_at = expires.get(link.name)
+        if expired_at is not None and (link.is_gone or link.expires != expired_at):
             del expires[link.name]
-            if over < link.at:
-                overdue[link.name].append(WaitingLink(link.name, over, link.at))
+            if expired_at < link.at:
+                overdue[link.name].append(WaitingLink(link.name, expired_at, link.at))
         if not link.is_gone and link.expires is not None:
             expires[link.name] = link.expires
-    for name, over in expires.items():
-        overdue[name].append(WaitingLink(name, over, None))
+    for name, expired_at in expires.items():
+        overdue[name].append(WaitingLink(name, expired_at, None))
     return overdue

@@ -1,4 +1,4 @@
-"""Every kind of fault that there is."""
+"""Lists every kind of fault."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The page about a run: one file, with nothing from elsewhere."""
+"""Writes the report of a run: a single HTML file without external resources."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -20,21 +20,21 @@ td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
 .columns{display:flex;flex-wrap:wrap;gap:3em;align-items:flex-start}
 """
 
-_SHOWN_FINDINGS = 200
+_SHOWN_VIOLATIONS = 200
 
 
-def write_report(record: Record, findings: Sequence[Violation], file: Path) -> None:
-    """Write it."""
+def write_report(record: Record, violations: Sequence[Violation], file: Path) -> None:
+    """Writes the report."""
     (run,) = record.all(Run)
-    began = datetime.fromtimestamp(run.at, UTC).isoformat(timespec="seconds")
+    started = datetime.fromtimestamp(run.at, UTC).isoformat(timespec="seconds")
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8>",
         f"<title>Chaos, seed {run.seed}</title><style>{_STYLE}</style>",
         f"<h1>Chaos, seed {run.seed}</h1>",
-        _verdict(findings),
-        "<h2>In short</h2>",
-        _table(("", ""), [("began", began), ("machine", run.machine), *_summary(record)]),
-        "<h2>The course of it</h2>",
+        _verdict(violations),
+        "<h2>Summary</h2>",
+        _table(("", ""), [("started", started), ("machine", run.machine), *_summary(record)]),
+        "<h2>Timeline</h2>",
         _legend(run.recovery_seconds),
         Timeline(record, run.recovery_seconds).svg(),
         "<div class=columns><div><h2>Faults</h2>",
@@ -42,7 +42,7 @@ def write_report(record: Record, findings: Sequence[Violation], file: Path) -> N
         "</div><div><h2>Operations</h2>",
         _operations(record),
         "</div><div><h2>Links</h2>",
-        _table(("what became of them", "times"), moves(record).items()),
+        _table(("change", "count"), moves(record).items()),
         "</div></div>",
     ]
     file.write_text("\n".join(parts) + "\n", encoding="utf-8")
@@ -50,36 +50,42 @@ def write_report(record: Record, findings: Sequence[Violation], file: Path) -> N
 
 def _legend(seconds: float) -> str:
     return (
-        "<p>Green is calm: no fault is there, and links that wait are to be bound within "
-        f"{seconds:g} s; red is a calm in which some were not. Bars are faults.</p>"
+        "<p>Green: no fault is active, and waiting links are bound within "
+        f"{seconds:g} s; red: some links were not. Bars are faults.</p>"
     )
 
 
-def _verdict(findings: Sequence[Violation]) -> str:
-    if not findings:
+def _verdict(violations: Sequence[Violation]) -> str:
+    if not violations:
         return "<p class='verdict green'>The checker found nothing wrong.</p>"
-    rows = [(each.rule, each.message) for each in findings[:_SHOWN_FINDINGS]]
-    return f"<p class='verdict red'>The checker has {len(findings)} findings.</p>" + _table(("rule", "finding"), rows)
+    rows = [(each.rule, each.message) for each in violations[:_SHOWN_VIOLATIONS]]
+    return f"<p class='verdict red'>The checker found {len(violations)} violations.</p>" + _table(
+        ("rule", "violation"), rows
+    )
 
 
 def _summary(record: Record) -> Iterable[tuple[str, str]]:
     operations = record.all(Operation)
-    done = [each for each in operations if not each.error]
+    acknowledged = [each for each in operations if not each.error]
     seconds = max(each.ended for each in operations) - min(each.started for each in operations) if operations else 1.0
-    healed = [calm.seconds for calm in bind_recoveries(record) if calm.fault_kinds]
-    worst = max((each for each in healed if each is not None), default=0.0)
-    unmet = sum(each.hits == 0 for each in record.all(FaultPeriod))
-    restarts = sum(each.message.startswith("it has ended") for each in record.all(LogMessage))
+    recovered = [recovery.seconds for recovery in bind_recoveries(record) if recovery.fault_kinds]
+    worst = max((each for each in recovered if each is not None), default=0.0)
+    ineffective = sum(each.hits == 0 for each in record.all(FaultPeriod))
+    minutes = seconds / 60
+    restarts = sum(each.message.startswith("exited") for each in record.all(LogMessage))
     return [
         (
             "faults",
-            f"{len(record.all(FaultPeriod))} in {len(healed)} rounds, {seconds / 60:.1f} minutes; {unmet} met nothing",
+            f"{len(record.all(FaultPeriod))} in {len(recovered)} rounds, {minutes:.1f} minutes; {ineffective} ineffective",
         ),
-        ("operations", f"{len(operations)} begun, {len(operations) / seconds:.1f} a second; {len(done)} acknowledged"),
+        (
+            "operations",
+            f"{len(operations)} started, {len(operations) / seconds:.1f} a second; {len(acknowledged)} acknowledged",
+        ),
         ("versions of links", f"{len(record.all(Link))} recorded"),
-        ("worst time to heal", "endless" if None in healed else _seconds(worst)),
+        ("longest recovery", "never" if None in recovered else _seconds(worst)),
         ("terms of leaders", str(len(terms(record)))),
-        ("lives of our processes", f"{len(record.all(Process))}, of which {restarts} after an end of their own"),
+        ("process starts", f"{len(record.all(Process))}, of which {restarts} after an unexpected exit"),
     ]
 
 
@@ -88,7 +94,7 @@ def _faults(record: Record) -> str:
         (each.kind, each.number, each.not_hit or "", _seconds(each.median_seconds), _seconds(each.worst_seconds))
         for each in faults_by_kind(record)
     ]
-    return _table(("kind", "times", "met nothing", "healed in (median)", "(worst)"), rows)
+    return _table(("kind", "count", "no effect", "recovery (median)", "(longest)"), rows)
 
 
 def _operations(record: Record) -> str:

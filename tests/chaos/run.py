@@ -2,7 +2,7 @@
 
     python tests/chaos/run.py --seed 1 --minutes 3 --folder build/chaos
 
-Ends with 1 where the checker finds something wrong; the folder then still has the record and the report.
+Exits with 1 if the checker finds violations; the folder contains the record and the report in either case.
 """
 
 import argparse
@@ -31,30 +31,30 @@ from failover.pair import SHORT_TIMES, ElectionTimes
 
 log = logging.getLogger(__name__)
 
-#: What the suite promises; a run may be given a factor for a machine that has other things to do.
+#: The recovery time that the suite promises; a run on a busy machine may set another.
 RECOVERY_SECONDS = 10.0
 
-#: A calm is at least so long, so that operations go on between faults.
+#: The minimum duration between faults, so that operations also run without faults.
 _QUIET_SECONDS = 1.0
 
 _POLL_SECONDS = 0.1
 
-#: More than any process has had.
+#: More than any process has needed.
 _STARTS_PER_MINUTE = 10
 
 
 @dataclass(frozen=True, slots=True)
 class ChaosPlan:
-    """What is to be done.
+    """The settings of a run.
 
     Attributes:
-        seed: what all that is random begins with.
-        kinds: of faults.
-        rate: how many operations are begun in a second.
-        minutes: how long faults go on, at the least.
-        faults: how many there are, at the least.
-        recovery_seconds: how long healing may take.
-        times: of the operators' Lease.
+        seed: the random seed.
+        kinds: the kinds of faults.
+        rate: the operations per second.
+        minutes: the minimum duration of the faults.
+        faults: the minimum number of faults.
+        recovery_seconds: the maximum time of a recovery.
+        times: the times of the operators' Lease.
     """
 
     seed: int
@@ -67,9 +67,9 @@ class ChaosPlan:
 
 
 def run(plan: ChaosPlan, folder: Path) -> list[Violation]:
-    """Do it; gives what the checker has found wrong. The folder then has record.jsonl and report.html.
+    """Runs a plan and returns the violations. The folder then contains record.jsonl and report.html.
 
-    It has them as well where the run breaks off, because a fault could not be put right.
+    It also contains them if the run is aborted because a fault could not be repaired.
     """
     folder.mkdir(parents=True, exist_ok=True)
     record = RecordWriter(folder / "record.jsonl")
@@ -79,9 +79,9 @@ def run(plan: ChaosPlan, folder: Path) -> list[Violation]:
     finally:
         record.close()
         written = Record.read(record.file)
-        findings = check(written)
-        write_report(written, findings, folder / "report.html")
-    return findings
+        violations = check(written)
+        write_report(written, violations, folder / "report.html")
+    return violations
 
 
 def _run(plan: ChaosPlan, folder: Path, record: RecordWriter) -> None:
@@ -95,19 +95,19 @@ def _run(plan: ChaosPlan, folder: Path, record: RecordWriter) -> None:
 
 
 def _run_rounds(system: System, plan: ChaosPlan) -> None:
-    """Have users come, and faults, round by round."""
+    """Generates load and injects faults, round by round."""
     system.load.start()
     try:
-        begun, faults = time.monotonic(), 0
+        started, faults = time.monotonic(), 0
         _await_recovery(system, plan.recovery_seconds, ())
-        for planned in _rounds(plan):
-            if faults >= plan.faults and time.monotonic() - begun > plan.minutes * 60:
+        for scheduled in _rounds(plan):
+            if faults >= plan.faults and time.monotonic() - started > plan.minutes * 60:
                 break
-            faults += len(planned)
-            log.info("%s faults: %s", faults, ", ".join(each.kind.name for each in planned))
-            _inject(system, planned)
-            healed = _await_recovery(system, plan.recovery_seconds, tuple(each.kind.name for each in planned))
-            log.info("  healed after %.1f s", healed)
+            faults += len(scheduled)
+            log.info("%s faults: %s", faults, ", ".join(each.kind.name for each in scheduled))
+            _inject(system, scheduled)
+            seconds = _await_recovery(system, plan.recovery_seconds, tuple(each.kind.name for each in scheduled))
+            log.info("  recovered after %.1f s", seconds)
             system.load.check()
     finally:
         system.load.stop()
@@ -117,19 +117,19 @@ def _run_rounds(system: System, plan: ChaosPlan) -> None:
 def _rounds(plan: ChaosPlan) -> Iterator[list[ScheduledFault]]:
     usable = []
     for kind in plan.kinds:
-        if (lacking := kind.unsupported_reason()) is None:
+        if (reason := kind.unsupported_reason()) is None:
             usable.append(kind)
         else:
-            log.warning("%s: cannot be done here: %s", kind.name, lacking)
+            log.warning("%s: not supported on this machine: %s", kind.name, reason)
     return rounds(usable, Random(plan.seed))
 
 
 def _inject(system: System, scheduled: Sequence[ScheduledFault]) -> None:
-    """Have the faults of a round begin and end, each at its time, or as soon after it as those before let it."""
+    """Injects and repairs the faults of a round, each at its time or as soon as the previous step is finished."""
     steps = [(each.start, each, True) for each in scheduled] + [(each.end, each, False) for each in scheduled]
-    begun, starts = time.monotonic(), dict[int, float]()
+    started, starts = time.monotonic(), dict[int, float]()
     for due, each, is_start in sorted(steps, key=lambda step: step[0]):
-        time.sleep(max(0.0, begun + due - time.monotonic()))
+        time.sleep(max(0.0, started + due - time.monotonic()))
         if is_start:
             starts[id(each)] = time.time()
             each.fault.start(system)
@@ -139,16 +139,16 @@ def _inject(system: System, scheduled: Sequence[ScheduledFault]) -> None:
 
 
 def _await_recovery(system: System, recovery_seconds: float, fault_kinds: tuple[str, ...]) -> float:
-    """Wait until every link is bound as it asks, but no longer than that may take; gives how long it took."""
-    begun = time.time()
-    while (left := system.recorder.unsettled(begun)) and time.time() < begun + recovery_seconds:
+    """Waits until every link is bound for its spec, or the time is over, and returns the seconds."""
+    started = time.time()
+    while (waiting := system.recorder.unsettled(started)) and time.time() < started + recovery_seconds:
         time.sleep(_POLL_SECONDS)
-    healed = time.time() - begun
-    if left:
-        log.warning("  not healed: %s links, like %s", len(left), left[:3])
-    time.sleep(max(0.0, begun + _QUIET_SECONDS - time.time()))
-    system.record.write(QuietPeriod(begun, time.time(), fault_kinds))
-    return healed
+    seconds = time.time() - started
+    if waiting:
+        log.warning("  not recovered: %s links, like %s", len(waiting), waiting[:3])
+    time.sleep(max(0.0, started + _QUIET_SECONDS - time.time()))
+    system.record.write(QuietPeriod(started, time.time(), fault_kinds))
+    return seconds
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -157,25 +157,30 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--faults", type=int, default=1)
     parser.add_argument("--rate", type=float, default=50.0)
-    parser.add_argument("--heal-seconds", type=float, default=RECOVERY_SECONDS, help="more on a machine that is busy")
-    parser.add_argument("--only", default="", help="only kinds of faults whose name has this in it")
+    parser.add_argument(
+        "--heal-seconds",
+        type=float,
+        default=RECOVERY_SECONDS,
+        help="the maximum time of a recovery; more on a busy machine",
+    )
+    parser.add_argument("--only", default="", help="only kinds of faults whose name contains this text")
     parser.add_argument("--folder", type=Path, default=Path("build/chaos"))
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The program."""
-    # What the users' driver tells of its watches is of no use here.
+    """Runs the program."""
+    # Discards the logs of the users' driver.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     options = _parse(arguments)
     kinds = [kind for kind in KINDS if options.only in kind.name]
     plan = ChaosPlan(options.seed, kinds, options.rate, options.minutes, options.faults, options.heal_seconds)
-    findings = run(plan, options.folder)
-    for finding in findings[:50]:
-        log.error("%s: %s", finding.rule, finding.message)
-    log.info("%s findings; the report is %s", len(findings), options.folder / "report.html")
-    return 1 if findings else 0
+    violations = run(plan, options.folder)
+    for violation in violations[:50]:
+        log.error("%s: %s", violation.rule, violation.message)
+    log.info("%s violations; the report is %s", len(violations), options.folder / "report.html")
+    return 1 if violations else 0
 
 
 if __name__ == "__main__":

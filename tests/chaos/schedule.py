@@ -1,4 +1,4 @@
-"""What goes wrong when: drawn from a seed, so that a run can be done again."""
+"""Schedules faults by a random seed, so that a run can be repeated."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,16 +6,16 @@ from random import Random
 
 from chaos.fault import Fault, FaultKind
 
-#: How many faults a round has, and how often.
+#: The numbers of faults in a round, and their weights.
 _SIZES, _WEIGHTS = (1, 2, 3), (2, 3, 3)
 
-#: Faults of a round begin within so many seconds.
+#: The faults of a round start within this many seconds.
 _SPREAD_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class ScheduledFault:
-    """A fault, and when it is there, in seconds from its round's begin."""
+    """A fault, with its start and end in seconds since the start of its round."""
 
     kind: FaultKind
     fault: Fault
@@ -24,11 +24,11 @@ class ScheduledFault:
 
 
 def rounds(kinds: Sequence[FaultKind], random: Random) -> Iterator[list[ScheduledFault]]:
-    """Rounds of faults that overlap, without end. No kind comes again before every other has come.
+    """Yields rounds of overlapping faults without end. No kind repeats before every other kind was used.
 
     Args:
-        kinds: what may go wrong.
-        random: decides.
+        kinds: the kinds of faults.
+        random: the source of random choices.
     """
     deck: list[FaultKind] = []
     while True:

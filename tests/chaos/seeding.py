@@ -1,4 +1,4 @@
-"""Links by the hundred thousand, put straight into the cluster's store: the API server would take minutes."""
+"""Writes links by the hundred thousand straight into the cluster's store: the API server would take minutes."""
 
 import json
 from base64 import b64encode
@@ -11,20 +11,20 @@ import requests
 from support.objects import pod_link
 from support.service import Service
 
-#: What the store takes in one transaction.
+#: The limit of operations of a transaction in the store.
 _TRANSACTION_SIZE = 128
 
 _TIMEOUT_SECONDS = 60.0
 
 
 def seed_bound_links(store_url: str, service: Service, number: int, pods: int) -> None:
-    """Put links into the store that are bound, and acknowledged as an operator would: `user-0`, `user-1` and so on.
+    """Writes bound links `user-0`, `user-1` and so on into the store, with the status that an operator would write.
 
     Args:
-        store_url: of the store's gateway.
-        service: whose links they are.
-        number: how many.
-        pods: over which they are spread, by their numbers.
+        store_url: the URL of the store's gateway.
+        service: the service of the links.
+        number: the number of links.
+        pods: the number of pods to spread them over.
     """
     with requests.Session() as session:
         for first in range(0, number, _TRANSACTION_SIZE):

@@ -1,4 +1,4 @@
-"""What a run comes to, in figures."""
+"""Computes the figures of a run."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -13,14 +13,14 @@ from chaos.recovery import Recovery, bind_recoveries
 
 @dataclass(frozen=True, slots=True)
 class FaultStatistics:
-    """What came after the faults of one kind; other faults may have been there at the same time.
+    """The recoveries after faults of one kind; other faults may have been active at the same time.
 
     Attributes:
-        kind: its name.
-        number: how many there were.
-        not_hit: how many of them no request and no connection has met.
-        median_seconds: until everything was bound again; None where it never was.
-        worst_seconds: at the worst.
+        kind: the name of the kind.
+        number: the number of faults.
+        not_hit: the number of faults that affected no request and no connection.
+        median_seconds: the median time until everything was bound again; None if that never happened.
+        worst_seconds: the longest time.
     """
 
     kind: str
@@ -32,13 +32,13 @@ class FaultStatistics:
 
 @dataclass(frozen=True, slots=True)
 class OperationStatistics:
-    """What came of one operation.
+    """The results of one operation.
 
     Attributes:
-        name: of the operation.
-        acknowledged: how many were.
-        failed: how many were not.
-        worst_seconds: how long the slowest that was acknowledged took.
+        name: the name of the operation.
+        acknowledged: the number of acknowledged operations.
+        failed: the number of failed operations.
+        worst_seconds: the duration of the slowest acknowledged operation.
     """
 
     name: str
@@ -48,56 +48,58 @@ class OperationStatistics:
 
 
 def faults_by_kind(record: Record) -> Sequence[FaultStatistics]:
-    """Each kind of fault, the slowest to heal first."""
-    healed: dict[str, list[Recovery]] = defaultdict(list)
-    for calm in bind_recoveries(record):
-        for kind in calm.fault_kinds:
-            healed[kind].append(calm)
-    troubles: dict[str, list[FaultPeriod]] = defaultdict(list)
-    for trouble in record.all(FaultPeriod):
-        troubles[trouble.kind].append(trouble)
-    rows = [_kind(kind, came, healed[kind]) for kind, came in troubles.items()]
+    """Returns the figures of each kind of fault, the slowest recovery first."""
+    recoveries: dict[str, list[Recovery]] = defaultdict(list)
+    for recovery in bind_recoveries(record):
+        for kind in recovery.fault_kinds:
+            recoveries[kind].append(recovery)
+    periods_by_kind: dict[str, list[FaultPeriod]] = defaultdict(list)
+    for period in record.all(FaultPeriod):
+        periods_by_kind[period.kind].append(period)
+    rows = [_kind(kind, periods, recoveries[kind]) for kind, periods in periods_by_kind.items()]
     return sorted(rows, key=lambda row: -(row.worst_seconds if row.worst_seconds is not None else 1e9))
 
 
-def _kind(kind: str, came: Sequence[FaultPeriod], healed: Sequence[Recovery]) -> FaultStatistics:
-    number, unmet = len(came), sum(each.hits == 0 for each in came)
-    seconds = [calm.seconds for calm in healed]
-    known = [each for each in seconds if each is not None]
-    if len(known) < len(seconds) or not known:
-        return FaultStatistics(kind, number, unmet, None, None)
-    return FaultStatistics(kind, number, unmet, median(known), max(known))
+def _kind(kind: str, periods: Sequence[FaultPeriod], recoveries: Sequence[Recovery]) -> FaultStatistics:
+    number, not_hit = len(periods), sum(each.hits == 0 for each in periods)
+    seconds = [recovery.seconds for recovery in recoveries]
+    finite = [each for each in seconds if each is not None]
+    if len(finite) < len(seconds) or not finite:
+        return FaultStatistics(kind, number, not_hit, None, None)
+    return FaultStatistics(kind, number, not_hit, median(finite), max(finite))
 
 
 def operations_by_name(record: Record) -> Sequence[OperationStatistics]:
-    """Each operation, by its name."""
+    """Returns the figures of each operation, ordered by name."""
     rows = []
     for name in sorted({each.name for each in record.all(Operation)}):
-        done = [each for each in record.all(Operation) if each.name == name]
-        good = [each.ended - each.started for each in done if not each.error]
-        rows.append(OperationStatistics(name, len(good), len(done) - len(good), max(good, default=0.0)))
+        operations = [each for each in record.all(Operation) if each.name == name]
+        durations = [each.ended - each.started for each in operations if not each.error]
+        rows.append(
+            OperationStatistics(name, len(durations), len(operations) - len(durations), max(durations, default=0.0))
+        )
     return rows
 
 
 def moves(record: Record) -> Mapping[str, int]:
-    """How often links were bound, moved and ended, by the reason."""
-    found: Counter[str] = Counter()
+    """Returns the number of bindings, moves and deletions of links by their reason."""
+    counts: Counter[str] = Counter()
     for versions in LinkHistory(record).versions.values():
         for before, after in pairwise([None, *versions]):
             assert after is not None
             if event := _event(before, after):
-                found[event] += 1
-    return dict(found.most_common())
+                counts[event] += 1
+    return dict(counts.most_common())
 
 
 def _event(before: Link | None, after: Link) -> str | None:
-    """What has become of a link between two versions, as far as it is worth counting."""
+    """Returns the change between two versions of a link; empty if it does not count."""
     if after.is_gone:
-        return "ended: its time was over" if before and before.expires and before.expires <= after.at else "removed"
+        return "deleted: expired" if before and before.expires and before.expires <= after.at else "removed"
     if before is None or before.is_gone:
         return "created, with a pod" if after.pod is not None else "created, without a pod"
     if before.pod is None and after.pod is not None:
-        return "bound to a pod that was chosen for it"
+        return "bound to a chosen pod"
     if after.previous is not None and after.previous != before.previous:
         return f"moved: {after.previous[1]}"
     return None

@@ -1,4 +1,4 @@
-"""What the cluster's store holds, as rows of the record."""
+"""Converts objects of the cluster's store to rows of the record."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any, Self
 from chaos.record import Definition, Lease, Link, Node, Pod, Route, Workload
 from failover.pair import LEASE, NAMESPACE
 
-#: An object as it is stored; None where it was deleted.
+#: An object as it is stored; None if it was deleted.
 Item = Mapping[str, Any] | None
 
 StoredRow = Link | Route | Pod | Node | Workload | Lease | Definition
@@ -16,13 +16,13 @@ StoredRow = Link | Route | Pod | Node | Workload | Lease | Definition
 
 @dataclass(frozen=True, slots=True)
 class StoreKey:
-    """Where an object is in the store, if it is of a kind that counts.
+    """The key of an object in the store.
 
     Attributes:
-        resource: its kind, as the store's keys name it.
-        namespace: its namespace; empty for what is in none.
+        resource: its kind, as in the store's keys.
+        namespace: its namespace; empty for cluster-scoped kinds.
         name: its name.
-        shared_namespace: the namespace that the kind's objects are in whatever the services' namespace is.
+        shared_namespace: the fixed namespace of its kind, independent of the namespace of the services.
     """
 
     resource: str
@@ -31,7 +31,7 @@ class StoreKey:
 
     @classmethod
     def parse(cls, key: str) -> Self | None:
-        """What a key stands for; None for what does not count."""
+        """Returns the parsed key; None for a kind that is not recorded."""
         for resource, (is_namespaced, _) in _KINDS.items():
             prefix = f"/registry/{resource}/"
             if key.startswith(prefix):
@@ -45,7 +45,7 @@ class StoreKey:
 
 
 def row_of(key: StoreKey, item: Item, revision: int, at: float) -> StoredRow:
-    """The row for a version of an object, or for its end."""
+    """Returns the row for a version of an object, or for its deletion."""
     _, make = _KINDS[key.resource]
     return make(key.name, item, revision, at)
 
@@ -75,8 +75,8 @@ def _link(name: str, item: Item, revision: int, at: float) -> Link:
 def _expires(metadata: Mapping[str, Any], spec: Mapping[str, Any]) -> float | None:
     if spec.get("ttlSeconds") is None:
         return None
-    begun = spec.get("renewTime") or metadata["creationTimestamp"]
-    return datetime.fromisoformat(begun).timestamp() + float(spec["ttlSeconds"])
+    start = spec.get("renewTime") or metadata["creationTimestamp"]
+    return datetime.fromisoformat(start).timestamp() + float(spec["ttlSeconds"])
 
 
 def _route(name: str, item: Item, revision: int, at: float) -> Route:
@@ -108,7 +108,7 @@ def _lease(name: str, item: Item, revision: int, at: float) -> Lease:
 
 
 def _definition(name: str, item: Item, revision: int, at: float) -> Definition:
-    # What is of its kind goes before it does, once its deletion was asked for.
+    # The objects of a kind are deleted before the kind, once its deletion was requested.
     return Definition(at, revision, name, is_defined=item is not None and "deletionTimestamp" not in item["metadata"])
 
 
@@ -116,7 +116,7 @@ def _condition(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
     return next((each for each in status.get("conditions", ()) if each["type"] == kind), {})
 
 
-#: The kinds that count, by what stands for them in keys: whether they are in namespaces, and how a row is made.
+#: The recorded kinds by their prefix in keys: whether they are namespaced, and the function that makes a row.
 _KINDS: dict[str, tuple[bool, Callable[[str, Item, int, float], StoredRow]]] = {
     "statefulroute.io/podlinks": (True, _link),
     "statefulroute.io/statefulroutes": (True, _route),

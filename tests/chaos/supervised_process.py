@@ -1,4 +1,4 @@
-"""A process of ours that is started again when it has ended, as a kubelet does."""
+"""Runs a process of the product and restarts it when it exits, as a kubelet does."""
 
 import threading
 import time
@@ -12,7 +12,7 @@ from support.audit import credential_of
 from support.kubectl import Object
 from support.operator_process import OperatorProcess
 
-#: How soon a kubelet starts a container again that has ended for the first time.
+#: The delay of a kubelet's first restart of a container.
 RESTART_SECONDS = 1.0
 
 _POLL_SECONDS = 0.1
@@ -23,12 +23,12 @@ _TOKEN_SECONDS = 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """As whom a process works.
+    """The ServiceAccount of a process.
 
     Attributes:
-        administrator: who gives tokens out, in the account's namespace.
-        name: of the ServiceAccount.
-        pod: to which its tokens are bound; None for none.
+        administrator: creates tokens, in the account's namespace.
+        name: the name of the ServiceAccount.
+        pod: the pod that its tokens are bound to; None for none.
     """
 
     administrator: APIUser
@@ -36,27 +36,27 @@ class Account:
     pod: Object | None = None
 
     def token(self) -> str:
-        """A new token."""
+        """Returns a new token."""
         return self.administrator.create_token(self.name, self.pod, seconds=_TOKEN_SECONDS)
 
 
 class SupervisedProcess:
-    """One process, its proxy, and who starts it again.
+    """A process, its proxy, and a thread that restarts it.
 
-    Each life has a token of its own, so that the audit log tells them apart. Tokens are asked for in advance: a
-    kubelet, too, has one at hand while the API server is away.
+    Each start has its own token, so that the audit log distinguishes the starts. Tokens are created in advance: a
+    kubelet, too, has a token while the API server is unavailable.
 
     Args:
-        name: what it is called in the record.
-        process: the process, which works with the proxy's kubeconfig.
-        proxy: between it and the API server.
-        account: as whom it works.
-        record: is told of each life.
-        starts: how many tokens are asked for; whoever lives more often has the last one again.
+        name: the name in the record.
+        process: the process, which uses the proxy's kubeconfig.
+        proxy: the proxy between the process and the API server.
+        account: the ServiceAccount.
+        record: records each start.
+        starts: the number of tokens to create; further starts reuse the last one.
 
     Attributes:
-        environment: what is in its environment besides, from its next life on.
-        command_prefix: what starts it, from its next life on.
+        environment: additional environment variables, from the next start on.
+        command_prefix: a command that runs the process, from the next start on.
     """
 
     def __init__(  # noqa: PLR0913 - each is another thing
@@ -86,65 +86,65 @@ class SupervisedProcess:
 
     @property
     def kubeconfig(self) -> Path:
-        """With what it works."""
+        """The kubeconfig of the process."""
         return self.proxy.kubeconfig
 
     @property
     def pid(self) -> int:
-        """The id of its process."""
+        """The process id."""
         return self.process.pid
 
     @property
     def is_running(self) -> bool:
-        """Whether its process lives; a frozen one does."""
+        """Whether the process exists; also true while it is suspended."""
         return self.process.is_running
 
     @property
     def log_text(self) -> str:
-        """All that it has written since it was started last."""
+        """Everything that it wrote since its last start."""
         return self.process.current_log_text
 
     def disable(self) -> None:
-        """Do not start it again, whatever becomes of it."""
+        """Stops restarting the process."""
         with self._lock:
             self._is_enabled = False
 
     def enable(self) -> None:
-        """Start it, if it does not run, and from now on whenever it has ended. Does not wait until it serves."""
+        """Starts the process if it does not run, and restarts it from now on. Does not wait until it serves."""
         with self._lock:
             self._is_enabled = True
             if not self.is_running:
                 self._launch()
 
     def kill(self) -> None:
-        """End it in a way that it cannot notice, and hold it."""
+        """Kills the process and stops restarting it."""
         with self._lock:
             self.disable()
             if self.is_running:
                 self.process.kill()
 
     def stop(self) -> int | None:
-        """Ask it to end, wait until it has, and hold it; gives its exit code, or None where it did not run."""
+        """Stops the process gracefully and stops restarting it; returns its exit code, or None if it did not run."""
         with self._lock:
             self.disable()
             return self.process.terminate() if self.is_running else None
 
     def freeze(self) -> None:
-        """Keep it from running, in a way that it cannot notice."""
+        """Suspends the process."""
         with self._lock:
             if self.is_running:
                 self.process.freeze()
 
     def thaw(self) -> None:
-        """Let it run on."""
+        """Resumes the process."""
         self.process.thaw()
 
     def new_token(self) -> str:
-        """A new token for the life that it has now."""
+        """Returns a new token for the running process."""
         return self._record_token(self._account.token())
 
     def close(self) -> None:
-        """End it for good."""
+        """Stops the process for good."""
         self._is_over.set()
         self._supervisor.join()
         self.kill()
@@ -155,14 +155,14 @@ class SupervisedProcess:
                 time.sleep(RESTART_SECONDS)
                 with self._lock:
                     if self._is_enabled and not self.is_running:
-                        self._record.log("it has ended, and is started again", process=self.name)
+                        self._record.log("exited, and is restarted", process=self.name)
                         self._launch()
 
     def _launch(self) -> None:
         self._start_number += 1
         token = self._tokens.pop(0) if len(self._tokens) > 1 else self._tokens[0]
-        person = self._account.administrator.with_token(self._record_token(token))
-        self.proxy.rewrite(person.write_kubeconfig(self.proxy.kubeconfig.with_name("direct.kubeconfig")))
+        user = self._account.administrator.with_token(self._record_token(token))
+        self.proxy.rewrite(user.write_kubeconfig(self.proxy.kubeconfig.with_name("direct.kubeconfig")))
         self.process.launch(self.environment, self.command_prefix)
 
     def _record_token(self, token: str) -> str:

@@ -1,4 +1,4 @@
-"""The whole system on a control plane of its own: two operators, a resolver, services, pods and users."""
+"""The whole system on its own control plane: two operators, a resolver, services, pods and users."""
 
 import os
 import random
@@ -32,24 +32,24 @@ _NAMESPACE = "chaos"
 _LEADER_SECONDS = 2.0
 _OPERATOR, _RESOLVER = "statefulroute-operator", "statefulroute-resolver"
 
-#: Services, with their pods, users, and how long they wait for a pod that is lost before its users are moved.
+#: The services, with their pods, users, and grace seconds for lost pods.
 SERVICES = {"game": (20, 1500, 2), "room": (5, 500, 30)}
 
-#: How long Kubernetes may take to make pods and have them ready. Now and then its own parts, and kwok, take more than
-#: a minute to come back to it after the API server was killed.
+#: The maximum time for Kubernetes to make pods ready. After the API server was killed, its controllers and kwok
+#: sometimes take more than a minute to reconnect.
 PODS_SECONDS = 180.0
 
-#: The recorder reads the store, which is to hold JSON for it.
+#: Stores objects as JSON, because the recorder reads the store.
 _STORE_FLAG = "--storage-media-type=application/json"
 
 
 @dataclass(frozen=True, slots=True)
 class UserLoad:
-    """Who come.
+    """The load of the users.
 
     Attributes:
-        rate: how many operations they begin in a second.
-        seed: of what they do.
+        rate: the operations per second.
+        seed: the random seed.
     """
 
     rate: float
@@ -58,20 +58,20 @@ class UserLoad:
 
 @dataclass(slots=True)
 class System:
-    """All that a fault may hit.
+    """The parts that faults can affect.
 
     Attributes:
         cluster: the control plane.
-        kubectl: its administrator's, in the services' namespace.
-        client: a client that shares nothing with the product, not through a proxy.
-        services: what users come to.
-        operators: both, whoever leads.
-        resolver: the one resolver.
+        kubectl: an administrator's kubectl in the services' namespace.
+        client: an independent client without a proxy.
+        services: the services.
+        operators: both operators.
+        resolver: the resolver.
         driver_proxy: the proxy of the users' driver.
-        load: the users.
-        recorder: of all versions.
-        audit: what the API server notes of the operators' writes.
-        record: of the run.
+        load: the load.
+        recorder: records all versions.
+        audit: the API server's audit log of the operators' writes.
+        record: the record of the run.
     """
 
     cluster: LocalCluster
@@ -88,7 +88,7 @@ class System:
 
     @property
     def namespace(self) -> str:
-        """Where the services are."""
+        """The namespace of the services."""
         return self.services[0].namespace
 
     @property
@@ -97,18 +97,18 @@ class System:
         return [*self.operators, self.resolver]
 
     def leader(self) -> SupervisedProcess:
-        """The operator that leads; waits for one, but not for long: the API server may be away just now."""
+        """Returns the leader; waits for one briefly, because the API server may be unavailable."""
         with suppress(TimeoutError):
             eventually(lambda: any(map(_is_leader, self.operators)), "an operator leads", seconds=_LEADER_SECONDS)
         return next(filter(_is_leader, self.operators), self.operators[0])
 
     def standby(self) -> SupervisedProcess:
-        """The other operator."""
+        """Returns the operator that does not lead."""
         leader = self.leader()
         return next(each for each in self.operators if each is not leader)
 
     def await_pods(self) -> None:
-        """Wait until each service has its pods, all of them ready."""
+        """Waits until all pods of each service are ready."""
         for service in self.services:
             wanted = str(SERVICES[service.name][0])
             shown = "--output=jsonpath={.status.readyReplicas}/{.spec.replicas}/{.status.currentReplicas}"
@@ -129,14 +129,14 @@ def _is_leader(program: SupervisedProcess) -> bool:
 def running(
     folder: Path, record: RecordWriter, users: UserLoad, *, times: ElectionTimes, starts: int
 ) -> Iterator[System]:
-    """The system, as long as the context lasts; its users have not begun to come.
+    """Runs the system for the duration of the context; the load is not started.
 
     Args:
-        folder: for its files.
-        record: of the run.
-        users: who come.
-        times: of the operators' Lease.
-        starts: how often each process of ours is going to be started, roughly.
+        folder: the folder of its files.
+        record: the record of the run.
+        users: the load.
+        times: the times of the operators' Lease.
+        starts: the approximate number of starts of each process.
     """
     audit = AuditLog(_start_cluster(folder / "audit"), only_writes=True)
     with ExitStack() as stack:
@@ -170,13 +170,13 @@ def running(
 
 
 def store_url(cluster: LocalCluster) -> str:
-    """Where the store of a cluster answers."""
+    """Returns the URL of a cluster's store."""
     command = Path(f"/proc/{cluster.part('etcd').pid}/cmdline").read_text().split("\0")
     return next(each.partition("=")[2] for each in command if each.startswith("--listen-client-urls="))
 
 
 def _reserved_port() -> int:
-    """A free port that the system gives to no outgoing connection, while its listener is not there."""
+    """Returns a free port that the kernel does not use for outgoing connections while the listener is absent."""
     for port in random.sample(range(20000, 30000), 100):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)):
@@ -190,7 +190,7 @@ def _start_cluster(folder: Path) -> Path:
 
 
 def _install(cluster: LocalCluster, folder: Path) -> Kubectl:
-    """What the chart installs, and the resolver's rights."""
+    """Installs the objects of the chart and the resolver's rights."""
     kubectl = Kubectl(cluster.kubectl, cluster.kubeconfig, folder / "kubectl-cache")
     kubectl.run("apply", "--server-side", "--kustomize", str(_BASE)).expect_success()
     kubectl.run("apply", "--filename", str(RBAC_FOLDER / "resolver.yaml")).expect_success()
@@ -210,7 +210,7 @@ def _service(kubectl: Kubectl, independent_client: IndependentClient, name: str)
 
 @dataclass(frozen=True, slots=True)
 class _Processes:
-    """Makes the processes of ours, each with a proxy of its own."""
+    """Creates the processes of the product, each with its own proxy."""
 
     admin: Kubectl
     cluster: LocalCluster
@@ -221,7 +221,7 @@ class _Processes:
     starts: int
 
     def operators(self) -> list[SupervisedProcess]:
-        """Two, as the pods of the chart's Deployment."""
+        """Creates two operators, like the pods of the chart's Deployment."""
         made = []
         for number, pod in enumerate(self.admin.within(NAMESPACE).get_json("pods")["items"]):
             name, account = f"operator-{number}", Account(self._administrator(), _OPERATOR, pod)
@@ -231,7 +231,7 @@ class _Processes:
         return made
 
     def resolver(self, port: int) -> SupervisedProcess:
-        """One, which answers look-ups on this port in all its lives."""
+        """Creates a resolver with a fixed port for look-ups."""
         here = self.admin.within(NAMESPACE)
         here.run("create", "serviceaccount", _RESOLVER).expect_success()
         whose = f"--serviceaccount={NAMESPACE}:{_RESOLVER}"

@@ -1,4 +1,4 @@
-"""A client that may create links creates as many as it can: users of other services are bound all the while."""
+"""Tests that users of other services are bound while a client creates as many links as it can."""
 
 import logging
 import time
@@ -21,10 +21,10 @@ log = logging.getLogger(__name__)
 
 NUMBER = scaled(500, 50_000)
 
-#: Within what time a user of another service is bound, also on a machine whose processors the flood takes.
+#: The maximum time to bind a user of another service, also when the flood uses all CPUs.
 BOUND_SECONDS = 10.0
 
-#: How long everything may take until the last of the flood is bound: the machine binds some hundreds in a second.
+#: The maximum time until the whole flood is bound: the machine binds some hundred links per second.
 FLOOD_SECONDS = 60.0 + NUMBER / 50
 
 pytestmark = pytest.mark.timeout(2 * FLOOD_SECONDS + 120)
@@ -39,25 +39,28 @@ def _serving(operator: OperatorProcess) -> None:
 def services(
     installed: Kubectl, operator_slot: OperatorSlot, independent_client: IndependentClient
 ) -> Iterator[tuple[Service, Service]]:
-    """One that is flooded, and another in a namespace of its own."""
+    """A service that is flooded, and another one in another namespace."""
     with (
         drained_namespace(installed, independent_client, operator_slot) as one,
         drained_namespace(installed, independent_client, operator_slot) as other,
     ):
-        made = Service(installed.within(one), independent_client), Service(installed.within(other), independent_client)
-        for each in made:
+        services = (
+            Service(installed.within(one), independent_client),
+            Service(installed.within(other), independent_client),
+        )
+        for each in services:
             each.start()
-        yield made
+        yield services
         while independent_client.all(PodLink, one):
-            with suppress(requests.RequestException):  # it takes long, and each time a part of them is done
+            with suppress(requests.RequestException):  # the deletion is slow, and each request deletes a part
                 independent_client.delete_all(PodLink, one)
 
 
-def test_users_of_other_services_are_bound_while_a_client_floods_one(services: tuple[Service, Service]) -> None:
+def test_users_of_other_services_are_bound_while_a_client_floods_one_service(services: tuple[Service, Service]) -> None:
     flooded, honest = services
     seconds: list[float] = []
     with ThreadPoolExecutor(1) as pool:
-        began = time.monotonic()
+        start = time.monotonic()
         flood = pool.submit(flooded.link_all, [f"hostile-{number}" for number in range(NUMBER)])
         while not flood.done() or len(seconds) < 5:
             since = time.monotonic()
@@ -65,14 +68,14 @@ def test_users_of_other_services_are_bound_while_a_client_floods_one(services: t
             eventually(lambda name=name: is_bound(honest.get(name)), f"{name} is bound", seconds=BOUND_SECONDS)
             seconds.append(time.monotonic() - since)
         flood.result()
-        created = time.monotonic() - began
+        created = time.monotonic() - start
     eventually(lambda: flooded.route_status()["links"] == NUMBER, "the route counts them", seconds=FLOOD_SECONDS)
     eventually(lambda: all(map(is_bound, flooded.links())), "the flood is bound, too", seconds=FLOOD_SECONDS)
     log.info(
         "%s links in %.0f s, all bound after %.0f s; %s other users bound within %.2f s, the slowest",
         NUMBER,
         created,
-        time.monotonic() - began,
+        time.monotonic() - start,
         len(seconds),
         max(seconds),
     )

@@ -1,4 +1,4 @@
-"""Operator and resolver under a limit of memory: with enough they work, with too little they say nothing wrong."""
+"""Tests operator and resolver under memory limits: with enough they work, with too little they do no harm."""
 
 import logging
 import os
@@ -32,32 +32,32 @@ log = logging.getLogger(__name__)
 NUMBER = scaled(5_000, 100_000)
 PODS = 3
 
-#: What is promised for 100,000 links.
-ENOUGH_MEBIBYTES = 256
+#: The limit that is promised for 100,000 links.
+SUFFICIENT_MEBIBYTES = 256
 
-#: What does not do for so many: whoever lists them is killed in the middle of it; for few links, while it starts.
-TOO_FEW_MEBIBYTES = scaled(40, 70)
+#: Too little: with many links, the processes are killed while they list; with few, during their start.
+INSUFFICIENT_MEBIBYTES = scaled(40, 70)
 
 START_SECONDS = 300.0
-PATIENCE_SECONDS = 10.0
+TIMEOUT_SECONDS = 10.0
 
 pytestmark = pytest.mark.timeout(1800)
 
 
 @pytest.fixture(scope="module")
 def kubectl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Kubectl, LocalCluster]]:
-    if (lacking := memory.unsupported_reason()) is not None:
-        pytest.skip(lacking)
+    if (reason := memory.unsupported_reason()) is not None:
+        pytest.skip(reason)
     if os.environ.get("STATEFULROUTE_KUBECONFIG"):
-        pytest.skip("links are put into the cluster's store: not in STATEFULROUTE_KUBECONFIG's cluster")
+        pytest.skip("writes links to the cluster's store: not possible in STATEFULROUTE_KUBECONFIG's cluster")
     with LocalCluster.start(name=f"memory-{os.getpid()}", nodes=PODS) as cluster:
         if not cluster.has_controllers:
             pytest.skip("this cluster has no controllers and nodes: a StatefulSet gets no pods here")
-        made = Kubectl(cluster.kubectl, cluster.kubeconfig, tmp_path_factory.mktemp("kubectl-cache"))
-        made.run("apply", "--filename", str(ROOT / "crds")).expect_success()
-        eventually(lambda: not made.run("get", "podlinks,statefulroutes").code, "both kinds can be listed")
-        made.run("create", "namespace", "crowded").expect_success()
-        yield made, cluster
+        kubectl = Kubectl(cluster.kubectl, cluster.kubeconfig, tmp_path_factory.mktemp("kubectl-cache"))
+        kubectl.run("apply", "--filename", str(ROOT / "crds")).expect_success()
+        eventually(lambda: not kubectl.run("get", "podlinks,statefulroutes").code, "both kinds can be listed")
+        kubectl.run("create", "namespace", "crowded").expect_success()
+        yield kubectl, cluster
 
 
 @pytest.fixture(scope="module")
@@ -75,15 +75,15 @@ def crowded(kubectl: tuple[Kubectl, LocalCluster]) -> Service:
 
 @pytest.fixture
 def limited(request: pytest.FixtureRequest) -> Iterator[Callable[[int], MemoryGroup]]:
-    """Gives groups with so many MiB."""
-    made: list[MemoryGroup] = []
+    """Creates control groups with a limit in MiB."""
+    groups: list[MemoryGroup] = []
 
     def make(mebibytes: int) -> MemoryGroup:
-        made.append(MemoryGroup(f"{request.node.originalname}-{len(made)}", mebibytes))
-        return made[-1]
+        groups.append(MemoryGroup(f"{request.node.originalname}-{len(groups)}", mebibytes))
+        return groups[-1]
 
     yield make
-    for group in made:
+    for group in groups:
         group.close()
 
 
@@ -92,40 +92,40 @@ Start = Callable[[type[OperatorProcess], MemoryGroup], Any]
 
 @pytest.fixture
 def start(kubectl: tuple[Kubectl, LocalCluster], tmp_path: Path) -> Iterator[Start]:
-    """Starts a process of ours in a group, and does not wait for it."""
-    made: list[OperatorProcess] = []
+    """Starts a process of the product in a group, without waiting."""
+    processes: list[OperatorProcess] = []
 
     def launch(kind: type[OperatorProcess], group: MemoryGroup) -> OperatorProcess:
-        made.append(kind(kubectl[1].kubeconfig, tmp_path / f"{len(made)}.log"))
-        return made[-1].launch(prefix=group.prefix)
+        processes.append(kind(kubectl[1].kubeconfig, tmp_path / f"{len(processes)}.log"))
+        return processes[-1].launch(prefix=group.prefix)
 
     yield launch
-    for process in made:
+    for process in processes:
         if process.is_running:
             process.kill()
 
 
-def say_what_it_took(process: OperatorProcess, group: MemoryGroup, began: float) -> None:
+def log_memory_usage(process: OperatorProcess, group: MemoryGroup, started: float) -> None:
     log.info(
-        "%s with %s links: %.0f MiB now, %.0f MiB at the most, after %.0f s",
+        "%s with %s links: %.0f MiB now, %.0f MiB at most, after %.0f s",
         type(process).__name__,
         NUMBER,
         group.used_mebibytes,
         group.peak_mebibytes,
-        time.monotonic() - began,
+        time.monotonic() - started,
     )
 
 
-def test_an_operator_under_the_limit_starts_and_binds(
+def test_operator_starts_and_binds_within_the_memory_limit(
     crowded: Service, limited: Callable[[int], MemoryGroup], start: Start
 ) -> None:
-    began, group = time.monotonic(), limited(ENOUGH_MEBIBYTES)
+    started, group = time.monotonic(), limited(SUFFICIENT_MEBIBYTES)
     operator = start(OperatorProcess, group)
-    eventually(lambda: "the caches are synced" in operator.text, "it serves", seconds=START_SECONDS)
+    eventually(lambda: "the caches are synced" in operator.log_text, "it serves", seconds=START_SECONDS)
     names = crowded.link_all(f"late-{number}" for number in range(200))
     for name in names:
         crowded.await_bound(name)
-    say_what_it_took(operator, group, began)
+    log_memory_usage(operator, group, started)
     assert group.oom_kills == 0
     operator.stop()
     crowded.client.in_parallel(lambda name: crowded.client.delete(PodLink, name, crowded.namespace), names)
@@ -133,19 +133,19 @@ def test_an_operator_under_the_limit_starts_and_binds(
 
 def look_up(resolver: ResolverProcess, service: Service, uid: str, method: str = "GET") -> requests.Response:
     path = f"/v1/namespaces/{service.namespace}/routes/{service.name}/links/{uid}"
-    return requests.request(method, f"http://{resolver.lookups}{path}", timeout=PATIENCE_SECONDS)
+    return requests.request(method, f"http://{resolver.lookups}{path}", timeout=TIMEOUT_SECONDS)
 
 
-def test_a_resolver_under_the_limit_starts_and_answers(
+def test_resolver_starts_and_responds_within_the_memory_limit(
     crowded: Service, limited: Callable[[int], MemoryGroup], start: Start
 ) -> None:
-    began, group = time.monotonic(), limited(ENOUGH_MEBIBYTES)
+    started, group = time.monotonic(), limited(SUFFICIENT_MEBIBYTES)
     resolver = start(ResolverProcess, group)
-    eventually(lambda: "the caches are synced" in resolver.text, "it serves", seconds=START_SECONDS)
+    eventually(lambda: "the caches are synced" in resolver.log_text, "it serves", seconds=START_SECONDS)
     for number in range(0, NUMBER, NUMBER // 100):
         assert look_up(resolver, crowded, f"user-{number}").json()["podIndex"] == number % PODS
     assert look_up(resolver, crowded, "newcomer", "POST").json()["podIndex"] in range(PODS)
-    say_what_it_took(resolver, group, began)
+    log_memory_usage(resolver, group, started)
     assert group.oom_kills == 0
     resolver.stop()
     crowded.client.delete(PodLink, "game.newcomer", crowded.namespace)
@@ -156,29 +156,29 @@ def await_killed(process: OperatorProcess) -> None:
     assert process.wait() == -signal.SIGKILL
 
 
-def test_an_operator_with_too_little_memory_is_killed_and_has_done_no_harm(
+def test_operator_with_too_little_memory_is_killed_and_changes_no_binding(
     crowded: Service, limited: Callable[[int], MemoryGroup], start: Start
 ) -> None:
     before = {link["metadata"]["name"]: link["spec"]["podIndex"] for link in crowded.links()}
-    group = limited(TOO_FEW_MEBIBYTES)
+    group = limited(INSUFFICIENT_MEBIBYTES)
     operator = start(OperatorProcess, group)
     await_killed(operator)
-    operator.launch(prefix=group.prefix)  # as a kubelet does, and in vain
+    operator.launch(prefix=group.prefix)  # like a kubelet; it is killed again
     await_killed(operator)
     assert group.oom_kills == 2
     assert {link["metadata"]["name"]: link["spec"]["podIndex"] for link in crowded.links()} == before
 
 
-def test_a_resolver_with_too_little_memory_is_killed_and_has_answered_nothing_wrong(
+def test_resolver_with_too_little_memory_is_killed_and_returns_no_wrong_answer(
     crowded: Service, limited: Callable[[int], MemoryGroup], start: Start
 ) -> None:
-    group = limited(TOO_FEW_MEBIBYTES)
+    group = limited(INSUFFICIENT_MEBIBYTES)
     resolver = start(ResolverProcess, group)
     answers: list[requests.Response] = []
 
     def is_killed() -> bool:
-        if "answering look-ups" in resolver.text:
-            with suppress(requests.RequestException):  # it is no more
+        if "answering look-ups" in resolver.log_text:
+            with suppress(requests.RequestException):  # the resolver was killed
                 answers.append(look_up(resolver, crowded, "user-1"))
         return not resolver.is_running
 

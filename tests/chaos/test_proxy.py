@@ -1,4 +1,4 @@
-"""The fault proxy, between a client that shares nothing with the product and a real API server."""
+"""Tests the fault proxy between an independent client and a real API server."""
 
 import json
 import socket
@@ -18,25 +18,25 @@ from support.api_user import APIUser
 from support.kubectl import Kubectl
 
 SECONDS = 10
-"""What is told at once is told within these, however busy the machine is."""
+"""A time limit for immediate responses, even on a busy machine."""
 
 
 class Client:
-    """Asks for ConfigMaps, as the kubeconfig says that is proxied."""
+    """Sends requests about ConfigMaps, as the proxy's kubeconfig describes."""
 
     def __init__(self, kubeconfig: Path, namespace: str) -> None:
-        known = yaml.safe_load(kubeconfig.read_text())
-        self.cluster = known["clusters"][0]["cluster"]
-        self.token_file = known["users"][0]["user"].get("tokenFile")
+        config = yaml.safe_load(kubeconfig.read_text())
+        self.cluster = config["clusters"][0]["cluster"]
+        self.token_file = config["users"][0]["user"].get("tokenFile")
         self._path = f"/api/v1/namespaces/{namespace}/configmaps"
         self.session = requests.Session()
         self.session.trust_env = False
 
-    def request(self, method: str, what: str = "", **more: Any) -> requests.Response:
+    def request(self, method: str, path: str = "", **options: Any) -> requests.Response:
         if self.token_file:
             self.session.headers["Authorization"] = f"Bearer {Path(self.token_file).read_text()}"
         self.session.verify = self.cluster["certificate-authority"]
-        return self.session.request(method, f"{self.cluster['server']}{self._path}{what}", timeout=SECONDS, **more)
+        return self.session.request(method, f"{self.cluster['server']}{self._path}{path}", timeout=SECONDS, **options)
 
     def codes(self, times: int) -> list[int]:
         return [self.request("GET").status_code for _ in range(times)]
@@ -45,7 +45,7 @@ class Client:
         return self.request("POST", json={"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}})
 
     def watch(self) -> Iterator[dict[str, Any]]:
-        """The events of a watch that has begun."""
+        """Starts a watch and returns its events."""
         response = self.request("GET", "?watch=true", stream=True)
         assert response.ok, response.text
         return map(json.loads, response.iter_lines(chunk_size=None))
@@ -53,8 +53,8 @@ class Client:
 
 @pytest.fixture
 def proxy(cluster: LocalCluster, tmp_path: Path) -> Iterator[FaultProxy]:
-    with FaultProxy(cluster.kubeconfig, tmp_path / "proxy") as made:
-        yield made
+    with FaultProxy(cluster.kubeconfig, tmp_path / "proxy") as proxy:
+        yield proxy
 
 
 @pytest.fixture
@@ -64,43 +64,43 @@ def client(new_client: Callable[[], Client]) -> Client:
 
 @pytest.fixture
 def new_client(proxy: FaultProxy, namespace: str) -> Callable[[], Client]:
-    """Makes clients, each with a connection of its own."""
+    """Creates clients, each with its own connection."""
     return lambda: Client(proxy.kubeconfig, namespace)
 
 
 @pytest.fixture
 def names(here: Kubectl) -> Any:
-    """What is there of ConfigMaps, as somebody sees it who does not go through the proxy."""
+    """Returns the names of the ConfigMaps, read without the proxy."""
     return lambda: {each["metadata"]["name"] for each in here.get_json("configmaps")["items"]}
 
 
 def next_name(events: Iterator[dict[str, Any]], name: str) -> None:
-    """Read events until one is about an object of this name."""
+    """Reads events until one is about an object of this name."""
     for event in events:
         if event["object"]["metadata"]["name"] == name:
             return
-    raise AssertionError("the watch has ended")
+    raise AssertionError("the watch ended")
 
 
-def test_a_healed_proxy_passes_everything_on(proxy: FaultProxy, client: Client, here: Kubectl) -> None:
+def test_healed_proxy_forwards_everything(proxy: FaultProxy, client: Client, here: Kubectl) -> None:
     events = client.watch()
     assert client.create("by-proxy").status_code == 201
     next_name(events, "by-proxy")
     here.run("create", "configmap", "by-another").expect_success()
-    next_name(events, "by-another")  # while the watch goes on: it is not held back
+    next_name(events, "by-another")  # during the watch: events are not held back
     assert proxy.hits == 0
 
 
-def test_a_slow_proxy_delays_each_request(proxy: FaultProxy, client: Client) -> None:
+def test_slow_proxy_delays_each_request(proxy: FaultProxy, client: Client) -> None:
     proxy.slow(0.5)
-    began = time.monotonic()
+    start = time.monotonic()
     assert client.codes(2) == [200, 200]
-    assert time.monotonic() - began >= 1.0
+    assert time.monotonic() - start >= 1.0
     assert proxy.hits == 2
 
 
 @pytest.mark.parametrize("code", [500, 504])
-def test_a_refused_write_is_not_carried_out(proxy: FaultProxy, client: Client, names: Any, code: int) -> None:
+def test_failed_write_is_not_forwarded(proxy: FaultProxy, client: Client, names: Any, code: int) -> None:
     proxy.fail(code)
     assert client.create("refused").status_code == code
     proxy.heal()
@@ -108,31 +108,29 @@ def test_a_refused_write_is_not_carried_out(proxy: FaultProxy, client: Client, n
     assert names() & {"refused", "accepted"} == {"accepted"}
 
 
-def test_too_many_requests_say_when_to_ask_again(proxy: FaultProxy, client: Client) -> None:
+def test_too_many_requests_has_a_retry_after_header(proxy: FaultProxy, client: Client) -> None:
     proxy.too_many_requests(3)
     answer = client.request("GET")
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "3")
     assert answer.json()["reason"] == "TooManyRequests"
 
 
-def test_a_share_of_the_requests_meets_the_fault(proxy: FaultProxy, client: Client) -> None:
+def test_fault_affects_a_share_of_the_requests(proxy: FaultProxy, client: Client) -> None:
     proxy.fail(500, share=0.5)
     assert set(client.codes(30)) == {200, 500}
     assert 0 < proxy.hits < 30
 
 
-def test_a_write_that_is_answered_with_a_time_out_afterwards_was_carried_out(
-    proxy: FaultProxy, client: Client, names: Any
-) -> None:
+def test_time_out_afterwards_forwards_the_write(proxy: FaultProxy, client: Client, names: Any) -> None:
     proxy.time_out_afterwards()
-    assert client.create("unsure").status_code == 504
+    assert client.create("uncertain").status_code == 504
     assert client.request("GET").status_code == 200
-    assert "unsure" in names()
+    assert "uncertain" in names()
 
 
-def test_watches_are_cut_in_the_middle_those_that_run_and_new_ones(proxy: FaultProxy, client: Client) -> None:
+def test_present_and_new_watches_are_cut_during_an_event(proxy: FaultProxy, client: Client) -> None:
     running = client.watch()
-    next(running)  # it is known to the proxy
+    next(running)  # the proxy knows the watch
     proxy.drop_watches()
     for events in (running, client.watch()):
         with pytest.raises((requests.exceptions.ChunkedEncodingError, requests.exceptions.ConnectionError)):
@@ -140,7 +138,7 @@ def test_watches_are_cut_in_the_middle_those_that_run_and_new_ones(proxy: FaultP
     assert client.request("GET").status_code == 200
 
 
-def test_a_new_watch_is_told_that_its_version_is_too_old(proxy: FaultProxy, client: Client) -> None:
+def test_new_watch_gets_an_expired_error(proxy: FaultProxy, client: Client) -> None:
     proxy.expire_watches()
     answer = client.request("GET", "?watch=true")
     assert (answer.status_code, answer.json()["reason"]) == (410, "Expired")
@@ -148,7 +146,7 @@ def test_a_new_watch_is_told_that_its_version_is_too_old(proxy: FaultProxy, clie
     assert client.request("GET").status_code == 200
 
 
-def test_a_running_watch_is_told_in_an_event_that_its_version_is_too_old(proxy: FaultProxy, client: Client) -> None:
+def test_running_watch_gets_an_expired_event(proxy: FaultProxy, client: Client) -> None:
     running = client.watch()
     next(running)
     proxy.expire_watches(as_event=True)
@@ -157,10 +155,10 @@ def test_a_running_watch_is_told_in_an_event_that_its_version_is_too_old(proxy: 
         assert (last["type"], last["object"]["code"], last["object"]["reason"]) == ("ERROR", 410, "Expired")
 
 
-def test_a_half_open_connection_gets_no_answer_and_no_end(proxy: FaultProxy, client: Client) -> None:
+def test_half_open_connection_gets_no_response_and_is_not_closed(proxy: FaultProxy, client: Client) -> None:
     assert client.codes(1) == [200]
     proxy.half_open()
-    for _ in range(2):  # by the connection that is there, and by a new one
+    for _ in range(2):  # on the existing connection and on a new one
         with pytest.raises(requests.exceptions.Timeout):
             client.session.get(
                 f"{client.cluster['server']}/version", verify=client.cluster["certificate-authority"], timeout=1
@@ -168,11 +166,11 @@ def test_a_half_open_connection_gets_no_answer_and_no_end(proxy: FaultProxy, cli
     with socket.create_connection(("127.0.0.1", proxy.port), timeout=1) as waiting:
         proxy.heal()
         with pytest.raises(TimeoutError):
-            waiting.recv(1)  # nobody has told it
+            waiting.recv(1)  # the client received no notice
     assert client.codes(1) == [200]
 
 
-def test_connections_are_refused_until_it_is_healed(proxy: FaultProxy, client: Client) -> None:
+def test_connections_are_refused_until_the_proxy_is_healed(proxy: FaultProxy, client: Client) -> None:
     events = client.watch()
     next(events)
     proxy.refuse()
@@ -184,12 +182,12 @@ def test_connections_are_refused_until_it_is_healed(proxy: FaultProxy, client: C
     assert client.codes(1) == [200]
 
 
-def test_who_comes_after_those_that_were_cut_before_they_had_greeted_is_served(
+def test_new_client_is_served_after_others_were_cut_during_their_handshake(
     proxy: FaultProxy, new_client: Callable[[], Client]
 ) -> None:
     for _ in range(3):
         silent = [socket.create_connection(("127.0.0.1", proxy.port), SECONDS) for _ in range(20)]
-        assert new_client().codes(1) == [200]  # by now they were accepted, for they came first
+        assert new_client().codes(1) == [200]  # the connections above were accepted first
         proxy.refuse()
         proxy.heal()
         assert [new_client().codes(1) for _ in range(20)] == [[200]] * 20
@@ -198,7 +196,7 @@ def test_who_comes_after_those_that_were_cut_before_they_had_greeted_is_served(
                 assert each.recv(1) == b""
 
 
-def test_another_authority_is_trusted_by_who_reads_its_file_again(proxy: FaultProxy, client: Client) -> None:
+def test_client_that_rereads_its_file_trusts_the_new_authority(proxy: FaultProxy, client: Client) -> None:
     trusted = Path(client.cluster["certificate-authority"])
     before = trusted.read_bytes()
     assert client.codes(1) == [200]
@@ -211,9 +209,7 @@ def test_another_authority_is_trusted_by_who_reads_its_file_again(proxy: FaultPr
         client.request("GET")
 
 
-def test_only_the_token_that_was_given_last_is_let_in(
-    cluster: LocalCluster, namespace: str, here: Kubectl, tmp_path: Path
-) -> None:
+def test_only_the_last_token_is_accepted(cluster: LocalCluster, namespace: str, here: Kubectl, tmp_path: Path) -> None:
     administrator = APIUser.of(cluster.kubeconfig, namespace)
     here.run(
         "create", "rolebinding", "all", "--clusterrole=admin", f"--serviceaccount={namespace}:default"

@@ -1,4 +1,4 @@
-"""The operator's way to the API server goes bad, and is good again: links are bound soon after, whatever it was."""
+"""Tests that links are bound soon after each kind of network fault between the operator and the API server."""
 
 import os
 import time
@@ -16,11 +16,11 @@ from support.operator_process import OperatorProcess, OperatorSlot
 from support.service import Service, is_bound
 from support.waiting import eventually
 
-#: How long the way is bad; the longer, the more rarely what has failed is tried again.
-BAD_SECONDS = 30.0 if os.environ.get("STATEFULROUTE_LONG") else 2.0
+#: The duration of a fault; after a longer one, retries are less frequent.
+FAULT_SECONDS = 30.0 if os.environ.get("STATEFULROUTE_LONG") else 2.0
 
-#: Within what time all is to be as it should be, also on a machine that is busy with other tests.
-HEAL_SECONDS = 10.0
+#: The maximum time of the recovery, also on a machine that runs other tests.
+RECOVERY_SECONDS = 10.0
 
 FAULTS: dict[str, Callable[[FaultProxy], None]] = {
     "slow": lambda proxy: proxy.slow(2.0),
@@ -35,14 +35,14 @@ FAULTS: dict[str, Callable[[FaultProxy], None]] = {
     "refused": FaultProxy.refuse,
 }
 
-_uids = map("sufferer-{}".format, count())
+_uids = map("affected-user-{}".format, count())
 _replicas = cycle((4, 3))
 
 
 @pytest.fixture(scope="module")
 def proxy(cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultProxy]:
-    with FaultProxy(cluster.kubeconfig, tmp_path_factory.mktemp("operator-proxy")) as made:
-        yield made
+    with FaultProxy(cluster.kubeconfig, tmp_path_factory.mktemp("operator-proxy")) as proxy:
+        yield proxy
 
 
 @pytest.fixture(scope="module")
@@ -70,20 +70,20 @@ def game(
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_links_are_bound_and_pods_are_seen_soon_after_the_way_was_bad(
+def test_links_are_bound_and_pods_are_observed_soon_after_a_fault(
     game: Service, proxy: FaultProxy, proxied_operator: OperatorProcess, fault: str
 ) -> None:
     hits, replicas = proxy.hits, next(_replicas)
     FAULTS[fault](proxy)
     names = list(game.link_all([next(_uids) for _ in range(10)]))
     game.scale(replicas)
-    time.sleep(BAD_SECONDS)
+    time.sleep(FAULT_SECONDS)
     proxy.heal()
     names += game.link_all([next(_uids) for _ in range(10)])
     eventually(
         lambda: all(is_bound(game.get(name)) for name in names) and game.route_status()["readyReplicas"] == replicas,
-        "links are bound and pods are seen",
-        seconds=HEAL_SECONDS,
+        "links are bound and pods are observed",
+        seconds=RECOVERY_SECONDS,
     )
     assert proxied_operator.is_running
     assert proxy.hits > hits

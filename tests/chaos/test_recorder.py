@@ -1,4 +1,4 @@
-"""The recorder reads the store, and misses nothing while what is between it and the API server is killed."""
+"""Tests that the recorder misses nothing while the API server or the store is killed."""
 
 import os
 import time
@@ -24,9 +24,9 @@ pytestmark = pytest.mark.timeout(1800)
 
 @pytest.fixture(scope="module")
 def killable_cluster() -> Iterator[LocalCluster]:
-    """A cluster whose parts may be killed, with links and no operator."""
+    """A cluster whose components may be killed, with links and without an operator."""
     if os.environ.get("STATEFULROUTE_KUBECONFIG"):
-        pytest.skip("the API server and its store are killed: not in STATEFULROUTE_KUBECONFIG's cluster")
+        pytest.skip("kills the API server and its store: not possible in STATEFULROUTE_KUBECONFIG's cluster")
     flags = ("--storage-media-type=application/json",)
     with LocalCluster.start(name=f"recorder-{os.getpid()}", nodes=1, apiserver_flags=flags) as started:
         yield started
@@ -42,20 +42,20 @@ def admin(killable_cluster: LocalCluster, tmp_path_factory: pytest.TempPathFacto
     return kubectl
 
 
-@pytest.mark.parametrize("part", ["apiserver", "etcd"])
-def test_every_version_is_recorded_also_those_just_before_a_part_is_killed(
-    killable_cluster: LocalCluster, admin: Kubectl, tmp_path: Path, part: str
+@pytest.mark.parametrize("component", ["apiserver", "etcd"])
+def test_every_version_is_recorded_when_a_component_is_killed(
+    killable_cluster: LocalCluster, admin: Kubectl, tmp_path: Path, component: str
 ) -> None:
     del admin
     independent_client = IndependentClient(killable_cluster.kubeconfig)
-    uid = f"{part}-user"
+    uid = f"{component}-user"
     written = RecordWriter(tmp_path / "record.jsonl")
     with recording(store_url(killable_cluster), written, "default"):
         name = independent_client.create(pod_link(uid=uid, podIndex=0), "default")["metadata"]["name"]
         for pod in range(1, 20):
             independent_client.patch(PodLink, name, "default", {"spec": {"podIndex": pod}})
-        killable_cluster.part(part).kill()
-        killable_cluster.part(part).restart()
+        killable_cluster.part(component).kill()
+        killable_cluster.part(component).restart()
         independent_client = IndependentClient(killable_cluster.kubeconfig)
         for pod in range(20, 40):
             independent_client.patch(PodLink, name, "default", {"spec": {"podIndex": pod}})
@@ -72,10 +72,10 @@ def test_every_version_is_recorded_also_those_just_before_a_part_is_killed(
     assert not record.all(Gap)
 
 
-def test_what_the_store_has_forgotten_is_told_as_a_gap(
+def test_compacted_revisions_are_recorded_as_a_gap(
     killable_cluster: LocalCluster, admin: Kubectl, tmp_path: Path
 ) -> None:
-    created = admin.create(pod_link(uid="forgotten", podIndex=0))
+    created = admin.create(pod_link(uid="compacted", podIndex=0))
     revision = int(created["metadata"]["resourceVersion"])
     answer = requests.post(
         f"{store_url(killable_cluster)}/v3/kv/compaction", json={"revision": str(revision)}, timeout=10
@@ -87,4 +87,4 @@ def test_what_the_store_has_forgotten_is_told_as_a_gap(
     written.close()
     record = Record.read(tmp_path / "record.jsonl")
     assert [gap.revision for gap in record.all(Gap)] == [revision]
-    assert [each.revision for each in record.all(Link) if each.name == "game.forgotten"] == [revision]
+    assert [each.revision for each in record.all(Link) if each.name == "game.compacted"] == [revision]

@@ -1,4 +1,4 @@
-"""A run as a picture: operations, links that wait, and faults, over the time."""
+"""Draws a run over time: operations, waiting links, and faults."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,11 +18,11 @@ _STYLE = (
 
 
 class Timeline:
-    """Draws a record.
+    """Draws a record as SVG.
 
     Args:
-        record: of the run.
-        limit: how long healing may take, in seconds.
+        record: the record of the run.
+        limit: the maximum time of a recovery, in seconds.
     """
 
     def __init__(self, record: Record, limit: float) -> None:
@@ -37,7 +37,7 @@ class Timeline:
         self._bottom = _TOP + 2 * (_PLOT + _GAP) + len(self._kinds) * _LANE + 24
 
     def svg(self) -> str:
-        """The picture."""
+        """Returns the drawing."""
         first, second = _TOP, _TOP + _PLOT + _GAP
         lanes = second + _PLOT + _GAP
         parts = [
@@ -57,21 +57,21 @@ class Timeline:
         return round(_LEFT + part * (_WIDTH - _LEFT - _RIGHT), 1)
 
     def _shades(self) -> Iterable[str]:
-        """When no fault was there; red where not all was healed in time."""
-        for calm in self._recoveries:
-            kind = "late" if any(True for _ in calm.exceeding(self._limit)) else "calm"
-            x, width = self._x(calm.started), max(1.0, self._x(calm.ended) - self._x(calm.started))
-            told = f"{_recovery_seconds(calm)} after {' and '.join(calm.fault_kinds) or 'no fault'}"
+        """Draws the periods without faults; red if a recovery exceeded the limit."""
+        for recovery in self._recoveries:
+            kind = "late" if any(True for _ in recovery.exceeding(self._limit)) else "calm"
+            x, width = self._x(recovery.started), max(1.0, self._x(recovery.ended) - self._x(recovery.started))
+            description = f"{_recovery_seconds(recovery)} after {' and '.join(recovery.fault_kinds) or 'no fault'}"
             yield (
                 f'<rect class="{kind}" x="{x}" y="{_TOP}" width="{width:.1f}" height="{self._bottom - _TOP - 20}">'
-                f"<title>{escape(told)}</title></rect>"
+                f"<title>{escape(description)}</title></rect>"
             )
 
     def _rates(self, top: int) -> Iterable[str]:
         good = Counter(int(each.ended) for each in self._operations if not each.error)
         bad = Counter(int(each.ended) for each in self._operations if each.error)
         most = max([*good.values(), *bad.values(), 1])
-        yield from self._titles(top, "operations a second:", f"acknowledged, failed; {most} at the most")
+        yield from self._titles(top, "operations a second:", f"acknowledged, failed; {most} at most")
         for name, counts in (("good", good), ("bad", bad)):
             yield f'<polyline class="{name}" points="{self._line(counts, top, most)}"/>'
 
@@ -82,7 +82,7 @@ class Timeline:
     def _waiting(self, top: int) -> Iterable[str]:
         counts = waiting(self._recoveries, self._started, self._ended)
         most = max([*counts, 1])
-        yield from self._titles(top, "links that wait in calms", f"{most} at the most")
+        yield from self._titles(top, "links waiting without faults", f"{most} at most")
         for second, number in enumerate(counts):
             if number:
                 x, height = self._x(self._started + second), _PLOT * number / most
@@ -119,16 +119,16 @@ class Timeline:
 
 
 def waiting(recoveries: Sequence[Recovery], started: float, ended: float) -> list[int]:
-    """How many links waited at each second of the time between faults."""
+    """Returns the number of waiting links at each second of the periods without faults."""
     counts = [0] * (int(ended - started) + 1)
-    for calm in recoveries:
-        for each in calm.waiting_links:
-            since, until = max(each.started, calm.started), min(each.ended or calm.ended, calm.ended)
+    for recovery in recoveries:
+        for each in recovery.waiting_links:
+            since, until = max(each.started, recovery.started), min(each.ended or recovery.ended, recovery.ended)
             for second in range(int(since - started), int(until - started) + 1):
                 if 0 <= second < len(counts):
                     counts[second] += 1
     return counts
 
 
-def _recovery_seconds(calm: Recovery) -> str:
-    return "not all healed" if calm.seconds is None else f"healed in {calm.seconds:.1f} s"
+def _recovery_seconds(recovery: Recovery) -> str:
+    return "not all recovered" if recovery.seconds is None else f"recovered in {recovery.seconds:.1f} s"

@@ -1,1 +1,1 @@
-"""What the tests stand on: kubectl as a typed object, objects to feed it, and patience."""
+"""Test support: typed kubectl, Kubernetes objects, processes of the product, and waiting."""

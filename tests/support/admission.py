@@ -1,4 +1,4 @@
-"""A cluster without its admission policy, or without the rules of a kind: as one that was set up in the wrong order."""
+"""Removes the admission policy or the CEL rules of a kind, as if a cluster had been set up in the wrong order."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ _RULES = "x-kubernetes-validations"
 
 @contextmanager
 def without_policy(game: Service, kubectl: Kubectl) -> Iterator[None]:
-    """No admission policy for as long as the context lasts."""
+    """Removes the admission policies while the context is active."""
     kubectl.run("delete", "validatingadmissionpolicybinding", "--all").expect_success()
     try:
         yield
@@ -35,7 +35,7 @@ def without_policy(game: Service, kubectl: Kubectl) -> Iterator[None]:
 
 
 def is_admitted(game: Service, link: dict[str, object]) -> bool:
-    """Whether the API server takes the link now."""
+    """Returns whether the API server accepts the link now."""
     try:
         game.client.create(link, game.namespace)
     except HTTPError as refusal:
@@ -46,7 +46,7 @@ def is_admitted(game: Service, link: dict[str, object]) -> bool:
 
 @contextmanager
 def without_rules(game: Service, kubectl: Kubectl) -> Iterator[None]:
-    """No rule of a PodLink, only its shape, for as long as the context lasts."""
+    """Removes every CEL rule of PodLink while the context is active; the schema stays."""
     broken = pod_link("misnamed", uid="zoe")
     kubectl.run("replace", "--filename=-", stdin=_without_rules(yaml.safe_load(LINKS.read_text()))).expect_success()
     try:
@@ -60,12 +60,12 @@ def without_rules(game: Service, kubectl: Kubectl) -> Iterator[None]:
 
 
 def _await_storage(game: Service) -> None:
-    """A definition that has changed gets a storage of its own; until that is filled there is no list."""
+    """Waits for the storage of a changed CRD: until it is initialized, lists fail."""
     eventually(lambda: not game.kubectl.run("get", "podlinks").code, "links can be listed")
 
 
 def _without_rules(value: Any) -> Any:
-    """A definition without any rule."""
+    """Returns a definition without its CEL rules."""
     if isinstance(value, list):
         return [_without_rules(each) for each in value]
     if isinstance(value, dict):

@@ -6,7 +6,7 @@ from typing import Any
 
 from support.kubectl import Object
 
-#: The API server adds this to an error of the schema itself (a type, an enum, a length, a field that is required).
+#: The API server adds this to an error of the schema itself (a type, an enum, a length, a required field).
 RULES_NOT_CHECKED = (
     "<nil>: Invalid value: null: some validation rules were not checked because the object was invalid; "
     "correct the existing errors to complete validation"
@@ -15,12 +15,12 @@ RULES_NOT_CHECKED = (
 
 @dataclass(frozen=True)
 class Accepted:
-    """An object that the API server takes.
+    """An object that the API server accepts.
 
     Attributes:
-        description: What is special about it.
+        description: What is special about the object.
         item: The object.
-        stored: Fields of its spec as they are stored; None for one that is not there.
+        stored: Fields of its spec as they are stored; None for a field that is absent.
     """
 
     description: str
@@ -36,9 +36,9 @@ class Refused:
     """An object that the API server refuses.
 
     Attributes:
-        description: What is wrong with it.
+        description: What is wrong with the object.
         item: The object.
-        messages: Every sentence of the answer, in full.
+        messages: Every message of the response, in full.
     """
 
     description: str
@@ -50,10 +50,10 @@ class Refused:
 
 
 def refused(what: str, item: Object, *says: str) -> Refused:
-    """A row whose every sentence is given."""
+    """Returns a row that lists every message of the response."""
     return Refused(what, item, says)
 
 
 def refused_by_schema(what: str, item: Object, *says: str) -> Refused:
-    """A row that breaks the schema itself: its sentences, and that the rules were not checked."""
+    """Returns a row that violates the schema itself: its messages, and the message that the rules were not checked."""
     return Refused(what, item, (*says, RULES_NOT_CHECKED))

@@ -1,4 +1,4 @@
-"""People with rights of their own, and what the API server answers them."""
+"""Users of the API server with their own rights, and the responses that they get."""
 
 import json
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from support.kubectl import Object
 
 TIMEOUT_SECONDS = 30
 
-#: What a PATCH can be, by the word that kubectl has for it.
+#: The content types of a PATCH, by kubectl's names for them.
 PATCH_TYPES = {
     "merge": "application/merge-patch+json",
     "strategic": "application/strategic-merge-patch+json",
@@ -23,11 +23,11 @@ PATCH_TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class APIResponse:
-    """What the API server answered.
+    """A response of the API server.
 
     Attributes:
-        code: The status of HTTP.
-        object: What it sent; nothing where it began to stream.
+        code: The HTTP status.
+        object: The body; empty for a stream.
     """
 
     code: int
@@ -35,22 +35,22 @@ class APIResponse:
 
     @property
     def error_message(self) -> str | None:
-        """Why the request was refused, in the API server's words; None for one that was not."""
+        """The API server's message for a refused request; None for a successful one."""
         return str(self.object["message"]) if self.code >= 400 else None
 
     def expect_success(self) -> Mapping[str, Any]:
-        """The object that it sent."""
+        """Returns the body of a successful request and fails for any other."""
         assert self.error_message is None, self.error_message
         return self.object
 
 
 class APIUser:
-    """Somebody who asks the API server, always about the objects of one namespace.
+    """A user who sends requests about the objects of one namespace.
 
     Args:
-        config: The cluster, and who asks.
-        namespace: Where the objects are.
-        headers: What each request says besides.
+        config: The cluster and the credentials.
+        namespace: The namespace of the objects.
+        headers: Headers that each request adds.
     """
 
     def __init__(self, config: pykube.KubeConfig, namespace: str, headers: Mapping[str, str] | None = None) -> None:
@@ -61,11 +61,11 @@ class APIUser:
 
     @classmethod
     def of(cls, kubeconfig: Path, namespace: str) -> Self:
-        """The one whose kubeconfig this is."""
+        """Returns the user of a kubeconfig."""
         return cls(pykube.KubeConfig.from_file(str(kubeconfig)), namespace)
 
     def create_token(self, account: str, pod: Object | None = None, *, seconds: int = 600) -> str:
-        """A new token of this ServiceAccount, for so long: bound to this pod, or to none."""
+        """Returns a new token of a ServiceAccount with this lifetime, bound to a pod or to none."""
         spec: dict[str, Any] = {"expirationSeconds": seconds}
         if pod is not None:
             bound = {field: pod["metadata"][field] for field in ("name", "uid")}
@@ -75,31 +75,31 @@ class APIUser:
         return str(answer["status"]["token"])
 
     def as_account(self, name: str, pod: Object | None = None) -> Self:
-        """Somebody who has a new token of this ServiceAccount: bound to this pod, or to none."""
+        """Returns a user with a new token of a ServiceAccount, bound to a pod or to none."""
         return self.with_token(self.create_token(name, pod))
 
     def with_token(self, token: str) -> Self:
-        """Whoever has this token."""
+        """Returns a user with this token."""
         known = self._config.doc
         users = [{"name": user["name"], "user": {"token": token}} for user in known["users"]]
         return type(self)(pykube.KubeConfig({**known, "users": users}, self._config.current_context), self.namespace)
 
     def write_kubeconfig(self, file: Path) -> Path:
-        """Write a kubeconfig with which a command asks as this person does, in this namespace; gives its path."""
+        """Writes a kubeconfig with this user's credentials and namespace, and returns its path."""
         known = self._config.doc
         contexts = [{**each, "context": {**each["context"], "namespace": self.namespace}} for each in known["contexts"]]
-        file.touch(mode=0o600)  # it holds credentials
+        file.touch(mode=0o600)  # the file contains credentials
         file.write_text(json.dumps({**known, "contexts": contexts}))
         return file
 
     def impersonating(self, user: str, **extra: str) -> Self:
-        """The same person in the place of a user, whose token says this of its pod (`pod_name`, `pod_uid`)."""
+        """Returns this user impersonating another, whose token names this pod (`pod_name`, `pod_uid`)."""
         kubernetes = "Impersonate-Extra-authentication.kubernetes.io%2F"
         says = {f"{kubernetes}{key.replace('_', '-')}": value for key, value in extra.items()}
         return type(self)(self._config, self.namespace, {"Impersonate-User": user, **says})
 
     def request(self, method: str, what: str, body: Any = None, *, patch: str = "merge") -> APIResponse:
-        """Ask for something of the namespace, by its path there, or by a path from the root (`/api/...`)."""
+        """Sends a request by a path in the namespace (`pods/game-0`) or from the root (`/api/...`)."""
         path = what if what.startswith("/") else f"{_base(what)}/namespaces/{self.namespace}/{what}"
         streams = "watch=true" in path
         response = self._client.session.request(
@@ -114,12 +114,12 @@ class APIUser:
             return APIResponse(response.status_code, {} if streams and response.ok else response.json())
 
     def patch(self, what: str, change: Any, patch: str = "merge") -> APIResponse:
-        """Change something."""
+        """Sends a patch."""
         return self.request("PATCH", what, change, patch=patch)
 
 
 def _base(what: str) -> str:
-    """Where a resource is: those of the core, the kinds of this group, and RBAC's."""
+    """Returns the base path of a resource of the core group, of this project's group, or of RBAC's."""
     resource = what.partition("/")[0].partition("?")[0]
     groups = {
         "podlinks": "statefulroute.io/v1alpha1",

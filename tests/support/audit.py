@@ -1,4 +1,4 @@
-"""The API server's audit log: who asked for what, when, and what came of it."""
+"""The API server's audit log: who requested what, when, and with which result."""
 
 import json
 from base64 import urlsafe_b64decode
@@ -20,18 +20,18 @@ _WRITES = ["create", "update", "patch", "delete", "deletecollection"]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A request that was answered, or a watch that has begun or ended.
+    """A request that was answered, or a watch that started or stopped.
 
     Attributes:
-        pod: the pod to which the token of whoever asked is bound; empty where it is to none.
-        verb: as RBAC has it.
-        group: the API group of what was asked for.
-        resource: what was asked for, with its subresource; a path for what is no resource.
-        namespace: where it is; empty for what is in none.
-        name: its name; empty for a collection.
-        code: the answer's status.
-        received: when the API server had the request, by its own clock.
-        credential: the token's id, as `credential_of` gives it.
+        pod: the pod that the requester's token is bound to; empty for none.
+        verb: the verb, as in RBAC.
+        group: the API group of the resource.
+        resource: the resource with its subresource; a path for a request of no resource.
+        namespace: the namespace; empty for cluster-scoped resources.
+        name: the object's name; empty for a collection.
+        code: the HTTP status of the response.
+        received: when the API server received the request, by its clock.
+        credential: the token's id, as `credential_of` returns it.
     """
 
     pod: str
@@ -46,12 +46,12 @@ class Entry:
 
     @property
     def is_write(self) -> bool:
-        """Whether something was to be changed."""
+        """Whether the verb changes objects."""
         return self.verb not in _READS
 
     @property
     def is_success(self) -> bool:
-        """Whether it was granted."""
+        """Whether the request was successful."""
         return self.code < 400
 
 
@@ -84,11 +84,11 @@ _decoder = msgspec.json.Decoder(_Event)
 
 
 class AuditLog:
-    """What ServiceAccounts have asked for; not those of the cluster's own controllers.
+    """The requests of ServiceAccounts, without those of the cluster's own controllers.
 
     Args:
-        folder: where the log and its policy are; it exists.
-        only_writes: leave out who reads.
+        folder: an existing folder for the log and its policy.
+        only_writes: omit reads.
     """
 
     def __init__(self, folder: Path, *, only_writes: bool = False) -> None:
@@ -106,11 +106,11 @@ class AuditLog:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """The API server's flags that make it write the log."""
+        """The API server's flags that enable the log."""
         return f"--audit-policy-file={self._policy}", f"--audit-log-path={self._file}", "--audit-log-maxsize=4096"
 
     def entries(self, matches: Callable[[Entry], bool] = lambda _: True) -> list[Entry]:
-        """What was answered up to now, or those entries of which something holds, in the order of arrival."""
+        """Returns the entries up to now, or those that match, in the order of arrival."""
         self._entries += self._new_lines()
         return sorted(filter(matches, self._entries), key=lambda entry: entry.received)
 
@@ -126,16 +126,16 @@ class AuditLog:
 
 def _entry(line: bytes) -> Entry:
     event = _decoder.decode(line)
-    asked = event.object_ref or _Reference(resource=event.request_uri.partition("?")[0])
+    reference = event.object_ref or _Reference(resource=event.request_uri.partition("?")[0])
     (pod,) = event.user.extra.get(_POD, ("",))
     (credential,) = event.user.extra.get(_CREDENTIAL, ("",))
     return Entry(
         pod,
         event.verb,
-        asked.api_group,
-        f"{asked.resource}/{asked.subresource}" if asked.subresource else asked.resource,
-        asked.namespace,
-        asked.name,
+        reference.api_group,
+        f"{reference.resource}/{reference.subresource}" if reference.subresource else reference.resource,
+        reference.namespace,
+        reference.name,
         event.response_status.code,
         event.request_received_timestamp,
         credential,
@@ -143,6 +143,6 @@ def _entry(line: bytes) -> Entry:
 
 
 def credential_of(token: str) -> str:
-    """What the log calls a ServiceAccount's token."""
+    """Returns the audit log's id of a ServiceAccount's token."""
     claims = token.split(".")[1]
     return f"JTI={json.loads(urlsafe_b64decode(claims + '=' * (-len(claims) % 4)))['jti']}"

@@ -1,4 +1,4 @@
-"""The example's chat as processes of this machine: servers at their pods' own addresses, and guests at a keyboard."""
+"""Runs the chat example as local processes: servers at their pods' addresses, and clients with typed input."""
 
 import asyncio
 import json
@@ -35,16 +35,16 @@ _HOLD = "example.com/hold"
 
 
 def environment(kubeconfig: Path, **variables: str) -> dict[str, str]:
-    """This process's environment with these variables: Python that does not wait with what it prints."""
+    """Returns this process's environment with these variables, with unbuffered output of Python."""
     return {**os.environ, "PYTHONUNBUFFERED": "1", "KUBECONFIG": str(kubeconfig), **variables}
 
 
 class Accounts:
-    """The accounts of the example, as kubeconfigs that hold a token and nothing else.
+    """The ServiceAccounts of the example, as kubeconfigs that contain a token only.
 
     Args:
         service: The chat.
-        folder: Where the kubeconfigs are written.
+        folder: The folder of the kubeconfigs.
     """
 
     def __init__(self, service: Service, folder: Path) -> None:
@@ -52,13 +52,13 @@ class Accounts:
         self._folder = folder
 
     def of_pod(self, pod: dict[str, Any]) -> Path:
-        """The account of a pod, with a token that is bound to it, as its kubelet would hand it to the container."""
+        """Returns the kubeconfig of a pod's account, with a token bound to the pod, as a kubelet provides it."""
         name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
         bound = ("--bound-object-kind=Pod", f"--bound-object-name={name}", f"--bound-object-uid={uid}")
         return self._written(name, pod["spec"]["serviceAccountName"], *bound)
 
     def of(self, account: str) -> Path:
-        """An account, with a token that is bound to no pod."""
+        """Returns the kubeconfig of an account, with a token that is bound to no pod."""
         return self._written(account, account)
 
     def _written(self, name: str, account: str, *options: str) -> Path:
@@ -72,14 +72,14 @@ class Accounts:
 
 
 class Container:
-    """The example's server in the place of a pod's container.
+    """A server of the example that runs instead of a pod's container.
 
     Args:
         service: The chat.
-        index: Which of its pods.
-        port: Where it listens.
-        accounts: Who gives it its token.
-        log: Where it writes, over all its lives.
+        index: The index of the pod.
+        port: The port to listen on.
+        accounts: Creates the token.
+        log: The log file of all runs.
     """
 
     def __init__(self, service: Service, index: int, port: int, accounts: Accounts, log: Path) -> None:
@@ -94,16 +94,16 @@ class Container:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Where it listens, or did."""
+        """The address that it listens on, or last listened on."""
         return self._ip, self._port
 
     @property
     def last_lines(self) -> str:
-        """The end of its log."""
+        """The last lines of its log."""
         return "\n".join(self._log.read_text(encoding="utf-8").splitlines()[-40:])
 
     def start(self) -> None:
-        """Start it for the pod that there is now, and wait until it listens."""
+        """Starts the server for the present pod and waits until it listens."""
         self._ip = pod_ip(self._service, self.pod)
         pod = self._service.client.get(Pod, self.pod, self._service.namespace)
         command = [sys.executable, str(EXAMPLE / "server.py"), "--host", self._ip, "--port", str(self._port)]
@@ -112,11 +112,11 @@ class Container:
             self._process = subprocess.Popen(command, env=variables, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def await_listening(self) -> None:
-        """Wait until it answers."""
+        """Waits until it responds."""
         eventually(lambda: self.rooms() is not None, f"the server of {self.pod} listens")
 
     def rooms(self) -> dict[str, int] | None:
-        """How many guests each of its rooms has; None where it does not answer."""
+        """Returns the number of guests in each room; None while it does not respond."""
         if self._process is None or self._process.poll() is not None:
             return None
         try:
@@ -126,16 +126,16 @@ class Container:
             return None
 
     def kill(self) -> None:
-        """End it in a way that it cannot notice."""
+        """Kills the process."""
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait(TIMEOUT_SECONDS)
 
     @contextmanager
     def ending(self) -> Iterator[None]:
-        """Its pod is deleted, as a kubelet does it: the container is asked to end, and has to end well in the context.
+        """Deletes the pod as a kubelet does, and checks in the context that the container stops cleanly.
 
-        Then the pod goes, and the next one of its name is started.
+        Then the pod is removed, and the next pod of the same name starts.
         """
         independent_client, namespace = self._service.client, self._service.namespace
         before = independent_client.get(Pod, self.pod, namespace)["metadata"]["uid"]
@@ -159,17 +159,17 @@ class Container:
 
 
 def _variables(pod: dict[str, Any]) -> dict[str, str]:
-    """The environment of a pod's container, as its manifest says."""
+    """Returns the environment of a pod's container, from its manifest."""
     fields = {f"metadata.{name}": pod["metadata"][name] for name in ("name", "namespace")}
     said = pod["spec"]["containers"][0]["env"]
     return {each["name"]: each.get("value") or fields[each["valueFrom"]["fieldRef"]["fieldPath"]] for each in said}
 
 
 class Guest:
-    """The example's client, and who sits before it.
+    """A client of the example with typed input.
 
     Attributes:
-        received: All that it has printed up to now, as far as it was waited for.
+        received: Every line that it printed, up to the last line that was awaited.
     """
 
     def __init__(self, uid: str, namespace: str, kubeconfig: Path) -> None:
@@ -189,12 +189,12 @@ class Guest:
 
     @property
     def pods(self) -> list[str]:
-        """The pods at which it was in its room, one after the other."""
+        """The pods where it joined its room, in order."""
         greeting = f"* {self.uid} is at "
         return [line.removeprefix(greeting) for line in self.received if line.startswith(greeting)]
 
     def await_line(self, text: str) -> str:
-        """The next line that begins so."""
+        """Waits for the next line with this beginning, and returns it."""
         deadline = time.monotonic() + TIMEOUT_SECONDS
         while (line := self._next(deadline, text)) is not None:
             self.received.append(line)
@@ -203,23 +203,23 @@ class Guest:
         raise AssertionError(f"{self.uid} has left, and never heard {text!r}:\n" + "\n".join(self.received))
 
     def await_joined(self) -> str:
-        """Wait until it is in its room; gives the pod."""
+        """Waits until it joined its room, and returns the pod."""
         self.await_line(f"* {self.uid} is at ")
         return self.pods[-1]
 
     def send(self, line: str) -> None:
-        """Say a line, and wait until the room has repeated it."""
+        """Sends a line and waits until the room repeats it."""
         self.write_line(line)
         self.await_line(line)
 
     def write_line(self, line: str) -> None:
-        """Type a line."""
+        """Types a line."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{line}\n")
         self._process.stdin.flush()
 
     def leave(self) -> None:
-        """End, and hold it to ending well."""
+        """Quits, and checks that it stops cleanly."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         code = self._process.wait(TIMEOUT_SECONDS)
@@ -227,7 +227,7 @@ class Guest:
         assert code == 0, f"the client of {self.uid} ended with {code}:\n" + "\n".join(self._remaining_lines())
 
     def kill(self) -> None:
-        """End it, if it has not ended."""
+        """Kills the process if it runs."""
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait(TIMEOUT_SECONDS)
@@ -259,14 +259,14 @@ class Guest:
 
 @dataclass(frozen=True, slots=True)
 class CloseFrame:
-    """How a room has sent somebody away."""
+    """The close frame by which a room disconnected a guest."""
 
     code: int
     reason: str
 
 
 def stay(address: tuple[str, int], uid: str) -> CloseFrame:
-    """Join a room at an address, whatever the links say, and stay there until one is sent away."""
+    """Joins a room at an address without reading links, and stays until the room disconnects."""
 
     async def staying(room: aiohttp.ClientWebSocketResponse) -> CloseFrame:
         while (heard := await room.receive()).type is aiohttp.WSMsgType.TEXT:
@@ -278,7 +278,7 @@ def stay(address: tuple[str, int], uid: str) -> CloseFrame:
 
 
 def visit(address: tuple[str, int], uid: str) -> str:
-    """Join a room at an address, whatever the links say, and leave at once; gives the greeting."""
+    """Joins a room at an address without reading links, leaves at once, and returns the greeting."""
     return _join(address, uid, aiohttp.ClientWebSocketResponse.receive_str)
 
 

@@ -1,4 +1,4 @@
-"""`kubectl statefulroute`, as a person would type it: the installed plugin, in a process of its own."""
+"""Runs the installed plugin `kubectl statefulroute` as a process, as a user does."""
 
 import gc
 import os
@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from statefulroute.cli.app import app
 from support.kubectl import Result
 
-#: Where the package has installed its commands, and where kubectl is.
+#: The folder of the package's commands and of kubectl.
 PROGRAMS = Path(sys.executable).parent
 
 TIMEOUT_SECONDS = 60.0
@@ -23,11 +23,11 @@ TIMEOUT_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """`kubectl statefulroute`, as somebody types it in a namespace.
+    """`kubectl statefulroute` in a namespace.
 
     Attributes:
-        kubeconfig: the cluster, and who asks.
-        namespace: where.
+        kubeconfig: the cluster and the credentials.
+        namespace: the namespace.
     """
 
     kubeconfig: Path
@@ -35,16 +35,16 @@ class Command:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment of the command: it finds the plugin, and shows no colours."""
+        """The environment of the command: the plugin is on PATH, and colours are off."""
         path = f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}"
         return {**os.environ, "PATH": path, "KUBECONFIG": str(self.kubeconfig), "NO_COLOR": "1", "COLUMNS": "120"}
 
     def line(self, *arguments: str) -> list[str]:
-        """The command line."""
+        """Returns the command line."""
         return ["kubectl", "statefulroute", *arguments, "--namespace", self.namespace]
 
     def run(self, *arguments: str, stdin: str | bytes = "") -> Result:
-        """Run a command to its end, however it ends."""
+        """Runs a command until it exits, with any exit code."""
         text = stdin.encode() if isinstance(stdin, str) else stdin
         done = subprocess.run(
             self.line(*arguments),
@@ -57,12 +57,12 @@ class Command:
         return Result(arguments, done.returncode, done.stdout.decode(), done.stderr.decode())
 
     def run_quickly(self, *arguments: str) -> Result:
-        """The same in this process, and so without the second that a process needs to start: for the many cases."""
+        """Runs a command in this process, to save the second that a process takes to start."""
         environment = {"KUBECONFIG": str(self.kubeconfig), "NO_COLOR": "1", "COLUMNS": "120"}
         with warnings.catch_warnings():
-            # The command ends before its connections have said good-bye; a process of its own would end with it.
+            # The command returns before its connections are closed; in a process, the exit would close them.
             warnings.simplefilter("ignore", ResourceWarning)
-            gc.freeze()  # to look for what the command alone has left is quick
+            gc.freeze()  # makes the collection below inspect only the objects of the command
             done = CliRunner().invoke(app, [*arguments, "--namespace", self.namespace], env=environment)
             gc.collect()
             gc.unfreeze()
@@ -71,6 +71,6 @@ class Command:
         return Result(arguments, done.exit_code, done.stdout, done.stderr)
 
     def launch(self, *arguments: str, within: Sequence[str] = (), **options: Any) -> subprocess.Popen[str]:
-        """Start a command, within another one if there is one, and do not wait for it."""
+        """Starts a command, optionally within another one, and does not wait for it."""
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
         return subprocess.Popen([*within, *self.line(*arguments)], text=True, env=self.environment, **(pipes | options))

@@ -1,4 +1,4 @@
-"""A demo that runs, and what it prints, line by line."""
+"""Runs the demo and reads its output line by line."""
 
 import os
 import queue
@@ -16,7 +16,7 @@ TIMEOUT_SECONDS = 90.0
 
 
 def demo(runtime: Path, *arguments: str) -> tuple[list[str], Mapping[str, str]]:
-    """The command that starts a demo, and its environment: without a terminal, and away from anybody's clusters."""
+    """Returns the command that starts a demo and its environment: no terminal, and separate from other clusters."""
     environment = {name: value for name, value in os.environ.items() if name not in {"FORCE_COLOR", "COLUMNS"}}
     return [sys.executable, "-m", "demo", *arguments], {
         **environment,
@@ -27,7 +27,7 @@ def demo(runtime: Path, *arguments: str) -> tuple[list[str], Mapping[str, str]]:
 
 
 class RunningDemo:
-    """A demo that stays up until it gets a signal."""
+    """A demo that runs until it receives a signal."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -36,7 +36,7 @@ class RunningDemo:
         threading.Thread(target=self._read, args=(process.stdout,), daemon=True).start()
 
     def wait_for(self, what: str) -> str:
-        """The next line that holds this text."""
+        """Waits for the next line that contains this text, and returns it."""
         deadline = time.monotonic() + TIMEOUT_SECONDS
         while (line := self._next(deadline)) is not None:
             self.lines.append(line)
@@ -45,15 +45,15 @@ class RunningDemo:
         raise AssertionError(f"the demo ended without {what!r}:\n" + "\n".join(self.lines))
 
     def send(self, number: signal.Signals) -> None:
-        """Send it a signal."""
+        """Sends a signal."""
         self._process.send_signal(number)
 
     def await_exit(self) -> int:
-        """Wait until it has ended; gives its exit code."""
+        """Waits until it exits, and returns the exit code."""
         return self._process.wait(TIMEOUT_SECONDS)
 
     def remaining_lines(self) -> list[str]:
-        """What it printed from here to its end."""
+        """Returns the lines that it prints from now to its exit."""
         return list(iter(lambda: self._next(time.monotonic() + TIMEOUT_SECONDS), None))
 
     def _next(self, deadline: float) -> str | None:
@@ -70,7 +70,7 @@ class RunningDemo:
 
 @contextmanager
 def running_demo(runtime: Path) -> Iterator[RunningDemo]:
-    """A demo that stays up; it is ended at the end, if it has not ended by itself."""
+    """Starts a demo, and stops it at the end of the context if it still runs."""
     command, environment = demo(runtime)
     with subprocess.Popen(
         command,

@@ -1,4 +1,4 @@
-"""A namespace to look at: services, pods and links in every state, with figures that stay as they are."""
+"""Example objects of a namespace: services, pods and links in every state, with fixed figures."""
 
 from typing import Any
 
@@ -13,13 +13,13 @@ _NOT_FOUND = condition(status="False", reason="WorkloadNotFound", message="State
 
 
 def create_example_objects(independent_client: IndependentClient, namespace: str) -> None:
-    """Make it. No operator is needed, and none changes it."""
+    """Creates the objects. They need no operator, and no controller changes them."""
     for make in (_routes, _links, _pod):
         make(independent_client, namespace)
 
 
 def pod_status(name: str, links: int, milli: int | None = None, **more: Any) -> dict[str, Any]:
-    """A pod, as a route's status tells of it."""
+    """Returns the status of a pod, as a route's status contains it."""
     load = {"loadState": milli // 1000, "waitingTasks": 1, "weightedLoadMilli": milli} if milli is not None else {}
     said = {"reportTime": _REPORT_TIME} if load else {}
     return {"name": name, "serviceState": "Ready", "routingState": "Ready", "links": links, **load, **said, **more}
@@ -92,7 +92,7 @@ def _link(
 
 
 def _pod(independent_client: IndependentClient, namespace: str) -> None:
-    """One that no scheduler takes, so that its address stays what it is told here."""
+    """Creates a pod that no scheduler binds, so that its address stays as it is set here."""
     ports = [{"name": "play", "containerPort": 7777}]
     container = {"name": "room", "image": "room.invalid/room", "ports": ports}
     spec = {"schedulerName": "nobody", "containers": [container]}

@@ -1,4 +1,4 @@
-"""The cluster as a client sees it that shares nothing with the product: pykube."""
+"""Accesses the cluster by pykube, a client that shares no code with the product."""
 
 import threading
 from collections import Counter
@@ -23,7 +23,7 @@ _TIMEOUT_SECONDS = 30
 
 
 class PodLink(NamespacedAPIObject):
-    """A PodLink, by what kubectl knows of it."""
+    """A PodLink, by the facts that kubectl knows of its kind."""
 
     version = API_VERSION
     kind = "PodLink"
@@ -31,7 +31,7 @@ class PodLink(NamespacedAPIObject):
 
 
 class StatefulRoute(NamespacedAPIObject):
-    """A StatefulRoute, by what kubectl knows of it."""
+    """A StatefulRoute, by the facts that kubectl knows of its kind."""
 
     version = API_VERSION
     kind = "StatefulRoute"
@@ -45,7 +45,7 @@ KINDS: dict[str, type[NamespacedAPIObject]] = {
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A kind of request, as the API server counts them."""
+    """A kind of request in the API server's metrics."""
 
     verb: str
     resource: str
@@ -54,7 +54,7 @@ class Request:
 
 
 class IndependentClient:
-    """Reads and writes a cluster on behalf of the tests; may be used from many threads."""
+    """Reads and writes the objects of a cluster for tests. Thread-safe."""
 
     def __init__(self, kubeconfig: Path) -> None:
         self._kubeconfig = kubeconfig
@@ -62,17 +62,17 @@ class IndependentClient:
 
     @property
     def http(self) -> pykube.HTTPClient:
-        """The calling thread's own connection."""
+        """The connection of the calling thread."""
         if not hasattr(self._own, "client"):
             self._own.client = self.new_http_client()
         return self._own.client
 
     def new_http_client(self, timeout: float = _TIMEOUT_SECONDS) -> pykube.HTTPClient:
-        """Another connection."""
+        """Returns a new connection."""
         return pykube.HTTPClient(pykube.KubeConfig.from_file(str(self._kubeconfig)), timeout=timeout)
 
     def create(self, item: Object, namespace: str) -> dict[str, Any]:
-        """Create an object; gives it as it was stored.
+        """Creates an object and returns it as stored.
 
         Raises:
             pykube.exceptions.HTTPError: The API server refused it.
@@ -83,27 +83,27 @@ class IndependentClient:
         return dict(made.obj)
 
     def get(self, kind: type[NamespacedAPIObject], name: str, namespace: str) -> dict[str, Any]:
-        """The object of this name."""
+        """Returns the object of this name."""
         return dict(kind.objects(self.http).filter(namespace=namespace).get_by_name(name).obj)
 
     def all(self, kind: type[NamespacedAPIObject], namespace: str) -> list[dict[str, Any]]:
-        """All objects of a kind in a namespace."""
+        """Returns all objects of a kind in a namespace."""
         return [dict(each.obj) for each in kind.objects(self.http).filter(namespace=namespace)]
 
     def patch(self, kind: type[NamespacedAPIObject], name: str, namespace: str, change: Object) -> None:
-        """Send a merge patch."""
+        """Sends a merge patch."""
         self._named(kind, name, namespace).patch(change)
 
     def patch_status(self, kind: type[NamespacedAPIObject], name: str, namespace: str, change: Object) -> None:
-        """Send a merge patch of the status."""
+        """Sends a merge patch of the status."""
         self._named(kind, name, namespace).patch({"status": change}, subresource="status")
 
     def delete(self, kind: type[NamespacedAPIObject], name: str, namespace: str) -> None:
-        """Delete the object of this name, without waiting for it to be gone."""
+        """Deletes the object of this name without waiting for its removal."""
         self._named(kind, name, namespace).delete()
 
     def delete_all(self, kind: type[NamespacedAPIObject], namespace: str) -> None:
-        """Delete all objects of a kind in a namespace, without waiting for them to be gone."""
+        """Deletes all objects of a kind in a namespace without waiting for their removal."""
         response = self.http.delete(version=kind.version, namespace=namespace, url=kind.endpoint)
         self.http.raise_for_status(response)
 
@@ -113,24 +113,24 @@ class IndependentClient:
     def in_parallel(
         self, work: Callable[[Input], Output], inputs: Iterable[Input], workers: int = WORKERS
     ) -> Sequence[Output]:
-        """Do the same with many inputs, by this many clients at the same time; the results are in order."""
+        """Calls a function for many inputs with this many threads, and returns the results in order."""
         with ThreadPoolExecutor(workers) as pool:
             return list(pool.map(work, inputs))
 
     def terminating_namespaces(self) -> list[str]:
-        """The namespaces that are being deleted."""
+        """Returns the namespaces that are being deleted."""
         return [each.name for each in pykube.Namespace.objects(self.http) if "deletionTimestamp" in each.metadata]
 
     def leftovers(self) -> list[str]:
-        """The links and routes of namespaces that are being deleted: they may still make work for an operator."""
+        """Returns the links and routes in namespaces that are being deleted: an operator may still work on them."""
         ending = set(self.terminating_namespaces())
         everywhere = [kind.objects(self.http).filter(namespace=pykube.all) for kind in (PodLink, StatefulRoute)]
         return [f"{each.namespace}/{each.name}" for found in everywhere for each in found if each.namespace in ending]
 
     def request_counts(self, *groups: str) -> Counter[Request]:
-        """How many requests the API server has answered, by its own account, for the kinds of these API groups.
+        """Returns the number of requests that the API server answered for these API groups, by its metrics.
 
-        They are those of whoever has asked; of our own group, only the operator and the tests ask.
+        They include the requests of every client; only the operator and the tests use this project's group.
         """
         response = self.http.session.get(f"{self.http.url}/metrics", timeout=_TIMEOUT_SECONDS)
         response.raise_for_status()
@@ -144,12 +144,12 @@ class IndependentClient:
         return counted
 
     def count_requests(self, *groups: str) -> "RequestCount":
-        """Count the requests that are made from now on for the kinds of our own group, or of these."""
+        """Starts to count the requests for this project's group, or for these groups."""
         return RequestCount(self, groups or (GROUP,))
 
 
 class RequestCount:
-    """The requests that were made since a moment, by the API server's own account."""
+    """The requests since a moment, by the API server's metrics."""
 
     def __init__(self, client: IndependentClient, groups: Sequence[str]) -> None:
         self._client = client
@@ -157,7 +157,7 @@ class RequestCount:
         self._before = client.request_counts(*groups)
 
     def total(self, verb: str, resource: str, subresource: str = "", code: int | None = None) -> int:
-        """How many requests of a kind there were; with any code, unless one is given."""
+        """Returns the number of requests of a kind, with any code unless one is given."""
         return sum(
             number
             for request, number in self._made().items()
@@ -166,7 +166,7 @@ class RequestCount:
         )
 
     def patches(self) -> dict[str, int]:
-        """How many patches there were of each resource and subresource, whatever came of them."""
+        """Returns the number of patches of each resource and subresource, successful or not."""
         made = Counter[str]()
         for request, number in self._made().items():
             if request.verb in {"PATCH", "PUT", "APPLY"}:
@@ -174,7 +174,7 @@ class RequestCount:
         return dict(made)
 
     def by_resource(self, *verbs: str) -> dict[str, int]:
-        """How many requests with these verbs there were of each resource and subresource, whatever came of them."""
+        """Returns the number of requests with these verbs for each resource and subresource, successful or not."""
         made = Counter[str]()
         for request, number in self._made().items():
             if request.verb in verbs:

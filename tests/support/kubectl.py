@@ -1,4 +1,4 @@
-"""kubectl, as a person would type it, with typed answers."""
+"""Runs kubectl and returns typed results."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-#: An object of Kubernetes, as it stands in JSON.
+#: A Kubernetes object as JSON.
 Object = Mapping[str, Any]
 
 TIMEOUT_SECONDS = 60.0
@@ -18,12 +18,12 @@ _INVALID = re.compile(r' "[^"]*" is invalid: (.*)', re.DOTALL)
 
 
 class KubectlError(AssertionError):
-    """kubectl failed where the test relies on it."""
+    """kubectl failed in a step that the test depends on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What kubectl answered."""
+    """A result of kubectl."""
 
     command: tuple[str, ...]
     code: int
@@ -32,12 +32,12 @@ class Result:
 
     @property
     def object(self) -> dict[str, Any]:
-        """The object that was printed as JSON."""
+        """The object that kubectl printed as JSON."""
         return dict(json.loads(self.stdout))
 
     @property
     def errors(self) -> tuple[str, ...]:
-        """What the API server found wrong with the object, sentence by sentence, as kubectl shows it."""
+        """The API server's messages about the object, one by one, as kubectl prints them."""
         found = _INVALID.search(self.stderr)
         if found is None:
             return ()
@@ -45,7 +45,7 @@ class Result:
         return tuple(said.removeprefix("* ").split("\n* "))
 
     def expect_success(self) -> Self:
-        """The same result.
+        """Returns this result if the command was successful.
 
         Raises:
             KubectlError: kubectl failed.
@@ -57,13 +57,13 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Kubectl:
-    """A kubectl that talks to one cluster, and in one namespace when it has one.
+    """A kubectl for one cluster, and optionally for one namespace.
 
     Attributes:
         program: The kubectl to run.
-        kubeconfig: The cluster and who asks.
-        cache: Where it keeps what the cluster offers; the caller's own home is left alone.
-        namespace: Where its commands look unless they say otherwise.
+        kubeconfig: The cluster and the credentials.
+        cache: The folder of the discovery cache; the user's home is not used.
+        namespace: The default namespace of its commands.
     """
 
     program: Path
@@ -72,11 +72,11 @@ class Kubectl:
     namespace: str | None = None
 
     def within(self, namespace: str) -> Self:
-        """The same kubectl in this namespace."""
+        """Returns the same kubectl for this namespace."""
         return replace(self, namespace=namespace)
 
     def run(self, *arguments: str, stdin: Object | str | None = None) -> Result:
-        """Run a command to its end, however it ends; an object on standard input goes as JSON."""
+        """Runs a command until it exits, with any exit code; sends an object to its standard input as JSON."""
         placed = ("--namespace", self.namespace) if self.namespace else ()
         text = stdin if stdin is None or isinstance(stdin, str) else json.dumps(stdin)
         done = subprocess.run(
@@ -91,23 +91,23 @@ class Kubectl:
         return Result(arguments, done.returncode, done.stdout, done.stderr)
 
     def apply(self, item: Object, *options: str) -> dict[str, Any]:
-        """Apply an object and give it as it was stored."""
+        """Applies an object and returns it as stored."""
         return self._stored("apply", options, item)
 
     def create(self, item: Object, *options: str) -> dict[str, Any]:
-        """Create an object and give it as it was stored."""
+        """Creates an object and returns it as stored."""
         return self._stored("create", options, item)
 
     def get_json(self, *arguments: str) -> dict[str, Any]:
-        """The object, or the list, that `kubectl get` finds."""
+        """Returns the object, or the list, of `kubectl get`."""
         return self.run("get", *arguments, "--output=json").expect_success().object
 
     def patch(self, kind: str, name: str, change: Object, *options: str) -> Result:
-        """Send a merge patch; with `--subresource=status` among the options, of the status."""
+        """Sends a merge patch; with the option `--subresource=status`, of the status."""
         return self.run("patch", kind, name, "--type=merge", f"--patch={json.dumps(change)}", *options)
 
     def dry_run(self, item: Object, *options: str) -> Result:
-        """Have the API server judge a new object as if it were created, and keep nothing of it."""
+        """Creates a new object with a server-side dry run, which stores nothing."""
         return self.run("create", "--dry-run=server", "--output=json", "--filename=-", *options, stdin=item)
 
     def _stored(self, verb: str, options: Sequence[str], item: Object) -> dict[str, Any]:

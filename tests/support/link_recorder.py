@@ -1,4 +1,4 @@
-"""A watch that forgets nothing: every version that every PodLink of a namespace has had."""
+"""Records every version of every PodLink in a namespace by a watch."""
 
 import threading
 import time
@@ -12,18 +12,18 @@ from typing import Any
 from support.independent_client import IndependentClient, PodLink
 from support.waiting import eventually
 
-#: Watches are short, so that the recorder ends soon after it is told to.
+#: Watches are short, so that the recorder stops soon after `stop`.
 _WATCH_SECONDS = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One version of a link, as the API server sent it to all who watch.
+    """A version of a link, as the API server sent it to watches.
 
     Attributes:
-        event: how the watch called it.
+        event: the type of the watch event.
         object: the link.
-        seen_at: when it came, in monotonic seconds: it was in force before that.
+        seen_at: when it arrived, in monotonic seconds; it was in force before that.
     """
 
     event: str
@@ -40,12 +40,12 @@ class Version:
 
     @property
     def pod(self) -> int | None:
-        """The binding."""
+        """The pod of the spec."""
         return self.object["spec"].get("podIndex")
 
     @property
     def status_pod(self) -> int | None:
-        """The pod that the status names."""
+        """The pod of the status."""
         return self.object.get("status", {}).get("podIndex")
 
     @property
@@ -54,7 +54,7 @@ class Version:
 
     @property
     def transition(self) -> str:
-        """What this version is: created, with a pod chosen for it, with the phase that its status has, or deleted."""
+        """The change: `created`, `chosen` (a pod was written), the phase of the status, or `deleted`."""
         if self.event == "DELETED":
             return "deleted"
         if self.phase is not None:
@@ -63,7 +63,7 @@ class Version:
 
 
 class LinkRecorder:
-    """Records from the moment it is made until `stop`."""
+    """Records from its creation until `stop`."""
 
     def __init__(self, client: IndependentClient, namespace: str) -> None:
         self._client = client
@@ -79,48 +79,48 @@ class LinkRecorder:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the recording."""
+        """Stops the recording."""
         self._stopped.set()
         self._thread.join()
 
     def versions(self, name: str) -> list[Version]:
-        """Every version of a link up to now, oldest first."""
+        """Returns every version of a link up to now, oldest first."""
         self._catch_up()
         return list(self._versions.get(name, ()))
 
     def all_versions(self) -> dict[str, list[Version]]:
-        """Every version of every link up to now, by its name, oldest first."""
+        """Returns every version of every link up to now by its name, oldest first."""
         self._catch_up()
         return {name: list(versions) for name, versions in self._versions.items()}
 
     def transitions(self, name: str) -> list[str]:
-        """What a link went through up to now, like `["created", "chosen", "Bound"]`."""
+        """Returns the changes of a link up to now, like `["created", "chosen", "Bound"]`."""
         return [version.transition for version in self.versions(name)]
 
     def all_transitions(self) -> dict[str, list[str]]:
-        """What every link went through up to now."""
+        """Returns the changes of every link up to now."""
         self._catch_up()
         return {name: [version.transition for version in versions] for name, versions in self._versions.items()}
 
     def pods(self, name: str) -> list[int | None]:
-        """The pods that a link has named up to now, one after the other, like `[None, 2, 0]`."""
+        """Returns the pods of a link up to now, in order, like `[None, 2, 0]`."""
         return pods_of(self.versions(name))
 
     def all_pods(self) -> dict[str, list[int | None]]:
-        """The pods that every link has named up to now."""
+        """Returns the pods of every link up to now."""
         return {name: pods_of(versions) for name, versions in self.all_versions().items()}
 
     def latest(self) -> list[Version]:
-        """The last version of every link that is there; does not wait for what is on its way."""
+        """Returns the last version of every existing link, without waiting for events in transit."""
         latest = [versions[-1] for versions in list(self._versions.values())]
         return [version for version in latest if version.event != "DELETED"]
 
     def count_in_phase(self, phase: str) -> int:
-        """How many links were in this phase when they were last seen; does not wait for what is on its way."""
+        """Returns the number of links whose last version has this phase, without waiting for events in transit."""
         return sum(versions[-1].phase == phase for versions in list(self._versions.values()))
 
     def _catch_up(self) -> None:
-        """Wait until everything that is true now was recorded."""
+        """Waits until the present state is recorded."""
         numbers = {
             item["metadata"]["name"]: int(item["metadata"]["resourceVersion"])
             for item in self._client.all(PodLink, self._namespace)
@@ -155,13 +155,13 @@ class LinkRecorder:
 
 
 def pods_of(versions: list[Version]) -> list[int | None]:
-    """The pods that these versions of a link name, one after the other."""
+    """Returns the pods of these versions of a link, in order, without repetitions."""
     return [index for index, _ in groupby(version.pod for version in versions)]
 
 
 @contextmanager
 def recording(independent_client: IndependentClient, namespace: str) -> Iterator[LinkRecorder]:
-    """A recorder for as long as the context lasts."""
+    """Records while the context is active."""
     recorder = LinkRecorder(independent_client, namespace)
     try:
         yield recorder

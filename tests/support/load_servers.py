@@ -1,4 +1,4 @@
-"""Pods that answer with their load, at the pods' own addresses: on the simulated cluster no container does it."""
+"""Serves the load of pods at the pods' addresses; no container of the simulated cluster does."""
 
 import asyncio
 import json
@@ -21,21 +21,21 @@ from pykube.objects import Pod
 from support.service import Service
 from support.waiting import eventually
 
-#: The server that the example shows.
+#: The server of the example.
 SERVER = Path(__file__).parents[2] / "examples" / "load" / "server.py"
 
 _END_SECONDS = 10.0
 
 
 def free_port() -> int:
-    """A port that nothing listens on."""
+    """Returns a port that is not in use."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def pod_ip(game: Service, pod: str) -> str:
-    """The address of a pod, if this machine can listen on it; else the test is skipped."""
+    """Returns the address of a pod; skips the test if this machine cannot listen on it."""
 
     def address() -> str:
         known = game.client.get(Pod, pod, game.namespace) if game.exists(Pod, pod) else {}
@@ -49,7 +49,7 @@ def pod_ip(game: Service, pod: str) -> str:
 
 
 def _can_listen(ip: str) -> bool:
-    """Whether this machine has the address: not every system has all of 127.0.0.0/8."""
+    """Returns whether this machine has the address: not every system has all of 127.0.0.0/8."""
     with socket.socket() as probe:
         try:
             probe.bind((ip, 0))
@@ -59,12 +59,12 @@ def _can_listen(ip: str) -> bool:
 
 
 class LoadServer:
-    """The example's server as a process of its own, in the place of a pod's container.
+    """The server of the example, as a process that runs instead of a pod's container.
 
     Args:
         ip: The pod's address.
-        port: Where it answers.
-        file: What it answers stands there.
+        port: The port.
+        file: The file with its response.
     """
 
     def __init__(self, ip: str, port: int, file: Path) -> None:
@@ -73,29 +73,29 @@ class LoadServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, and wait until it listens."""
+        """Starts it and waits until it listens."""
         ip, port = self._place
         command = [sys.executable, SERVER, "--host", ip, "--port", str(port), "--file", self._file]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         eventually(self._is_listening, f"the server of {ip} listens")
 
     def set_answer(self, **answer: Any) -> None:
-        """Have it answer this from now on."""
+        """Sets the response."""
         new = self._file.with_suffix(".new")
         new.write_text(json.dumps(answer))
         os.replace(new, self._file)  # noqa: PTH105 - whole at every moment
 
     def kill(self) -> None:
-        """End it in a way that it cannot notice; it may be started again."""
+        """Kills the process; it can be started again."""
         self._running().kill()
         self._running().wait(_END_SECONDS)
 
     def freeze(self) -> None:
-        """Have it hang: whoever connects waits."""
+        """Suspends the process: clients wait."""
         self._running().send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Have it go on."""
+        """Resumes the process."""
         self._running().send_signal(signal.SIGCONT)
 
     def _is_listening(self) -> bool:
@@ -110,7 +110,7 @@ class LoadServer:
 
 @contextmanager
 def load_servers(game: Service, pods: Iterable[str], port: int, folder: Path) -> Iterator[list[LoadServer]]:
-    """A server for each of these pods, started, as long as the context lasts."""
+    """Starts a server for each of these pods, for the duration of the context."""
     servers = [LoadServer(pod_ip(game, pod), port, folder / f"{pod}.json") for pod in pods]
     try:
         for server in servers:
@@ -122,12 +122,12 @@ def load_servers(game: Service, pods: Iterable[str], port: int, folder: Path) ->
 
 
 class LoadCounter:
-    """Answers at many addresses at once, and counts how often each was asked.
+    """Responds at many addresses and counts the requests of each.
 
     Attributes:
-        answer: The answer of each, as JSON.
-        status: The status line's code and words.
-        headers: More headers of the answer.
+        answer: The response of each, as JSON.
+        status: The code and the reason of the status line.
+        headers: Additional headers of the response.
     """
 
     def __init__(self) -> None:
@@ -137,12 +137,12 @@ class LoadCounter:
         self._counts: Counter[str] = Counter()
 
     def request_count(self, ip: str | None = None) -> int:
-        """How often an address was asked; without one, all of them."""
+        """Returns the number of requests to an address, or to all."""
         return self._counts[ip] if ip is not None else sum(self._counts.values())
 
     @contextmanager
     def listening(self, ips: Iterable[str], port: int) -> Iterator[None]:
-        """Answer at these addresses as long as the context lasts."""
+        """Listens at these addresses for the duration of the context."""
         loop = asyncio.new_event_loop()
         thread = threading.Thread(target=loop.run_forever, name="load counter", daemon=True)
         thread.start()
@@ -167,7 +167,7 @@ class LoadCounter:
             writer.write("\r\n".join(lines).encode())
             await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
-            pass  # whoever asked has gone
+            pass  # the client disconnected
         finally:
             writer.close()
 

@@ -1,4 +1,4 @@
-"""What a kubelet and Prometheus see of an operator."""
+"""Reads the probes and metrics of an operator, as a kubelet and Prometheus do."""
 
 import http.client
 from collections.abc import Iterator, Mapping
@@ -10,11 +10,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.operator_process import OperatorProcess
 from support.waiting import eventually
 
-#: As the option of the operator: the system chooses the port, and the log tells it.
+#: The operator's option: the system chooses the port, and the log contains it.
 ANY_PORT = ("--bind-address", "127.0.0.1:0")
 
-#: How long an answer may take: as long as Prometheus waits by default. A kubelet waits for a second, but its machine is
-#: not one that runs tests.
+#: The timeout of a response: Prometheus' default. A kubelet waits one second, but it does not share its machine with
+#: tests.
 TIMEOUT_SECONDS = 10.0
 
 _LISTENING_EVENT = "answering probes and Prometheus"
@@ -22,12 +22,12 @@ _LISTENING_EVENT = "answering probes and Prometheus"
 
 @dataclass(frozen=True, slots=True)
 class HTTPResponse:
-    """What was answered.
+    """A response.
 
     Attributes:
         code: the HTTP status.
         text: the body.
-        content_type: what it says that the body is.
+        content_type: the Content-Type header.
     """
 
     code: int
@@ -36,10 +36,10 @@ class HTTPResponse:
 
 
 def http_get(address: str, path: str, *, seconds: float = TIMEOUT_SECONDS) -> HTTPResponse:
-    """Ask an address for a path.
+    """Sends a GET request to an address.
 
     Raises:
-        OSError: No answer came.
+        OSError: No response arrived.
     """
     connection = http.client.HTTPConnection(address, timeout=seconds)
     try:
@@ -51,10 +51,10 @@ def http_get(address: str, path: str, *, seconds: float = TIMEOUT_SECONDS) -> HT
 
 
 class Scrape:
-    """What one scrape has brought.
+    """The result of one scrape.
 
     Attributes:
-        text: as it was sent.
+        text: the body.
         families: each metric by its name.
     """
 
@@ -63,12 +63,12 @@ class Scrape:
         self.families: Mapping[str, Metric] = {each.name: each for each in text_string_to_metric_families(text)}
 
     def value(self, sample: str, **labels: str) -> float | None:
-        """The sum of the samples of this name that have these labels, whatever others they have; None without any."""
+        """Returns the sum of the samples of this name with at least these labels; None if there is no sample."""
         found = [value for _, value in self.samples(sample, **labels)]
         return sum(found) if found else None
 
     def samples(self, sample: str, **labels: str) -> Iterator[tuple[Mapping[str, str], float]]:
-        """The labels and the value of each sample of this name that has these labels."""
+        """Yields the labels and the value of each sample of this name with at least these labels."""
         for family in self.families.values():
             for each in family.samples:
                 if each.name == sample and labels.items() <= each.labels.items():
@@ -76,10 +76,10 @@ class Scrape:
 
 
 class MonitoredOperator:
-    """An operator that answers probes and Prometheus.
+    """An operator that serves probes and metrics.
 
     Args:
-        operator: Its process, started with a `--bind-address`.
+        operator: Its process, started with `--bind-address`.
     """
 
     def __init__(self, operator: OperatorProcess) -> None:
@@ -87,36 +87,36 @@ class MonitoredOperator:
 
     @property
     def address(self) -> str:
-        """Where it answers, as its log tells; waits until it does."""
+        """The address that it serves, from its log; waits for it."""
         eventually(self._addresses, "the operator tells where it answers")
         return self._addresses()[-1]
 
     def probe(self, path: str, *, seconds: float = TIMEOUT_SECONDS) -> HTTPResponse:
-        """Ask as a kubelet does.
+        """Sends a request as a kubelet does.
 
         Raises:
-            OSError: No answer came in time.
+            OSError: No response arrived in time.
         """
         return http_get(self.address, path, seconds=seconds)
 
     def scrape(self) -> Scrape:
-        """Ask as Prometheus does."""
+        """Sends a request as Prometheus does."""
         answer = http_get(self.address, "/metrics")
         assert (answer.code, answer.content_type) == (200, "text/plain; version=0.0.4; charset=utf-8")
         return Scrape(answer.text)
 
     def await_value(self, expected: float | None, sample: str, **labels: str) -> None:
-        """Wait until the samples of a name that have these labels say this together."""
-        said: list[float | None] = [None]
+        """Waits until the samples of a name with these labels have this sum."""
+        current: list[float | None] = [None]
 
         def holds() -> bool:
-            said[0] = self.scrape().value(sample, **labels)
-            return said[0] == expected
+            current[0] = self.scrape().value(sample, **labels)
+            return current[0] == expected
 
         try:
             eventually(holds, f"{sample} {labels} is {expected}")
         except TimeoutError as late:
-            raise AssertionError(f"{late}; it is {said[0]}") from None
+            raise AssertionError(f"{late}; it is {current[0]}") from None
 
     def _addresses(self) -> list[str]:
         return [

@@ -1,4 +1,4 @@
-"""Namespaces that a test has for itself."""
+"""Namespaces for single tests."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from support.waiting import eventually
 
 @contextmanager
 def fresh_namespace(kubectl: Kubectl) -> Iterator[str]:
-    """The name of a namespace that nothing else uses; it is deleted at the end, without waiting for it."""
+    """Creates a namespace and yields its name; deletes it at the end without waiting."""
     created = kubectl.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"generateName": "test-"}})
     name = str(created["metadata"]["name"])
     try:
@@ -24,7 +24,7 @@ def fresh_namespace(kubectl: Kubectl) -> Iterator[str]:
 def drained_namespace(
     kubectl: Kubectl, independent_client: IndependentClient, operator_slot: OperatorSlot
 ) -> Iterator[str]:
-    """The name of a namespace that nothing else uses; nothing in it makes work for an operator afterwards."""
+    """Creates a namespace and yields its name; at the end, removes everything in it that an operator works on."""
     with fresh_namespace(kubectl) as name:
         yield name
         independent_client.delete_all(PodLink, name)

@@ -1,20 +1,20 @@
-"""Objects of the two kinds, valid unless a test asks for something else."""
+"""Objects of the two kinds, valid by default."""
 
 from typing import Any
 
 from statefulroute.api.group import API_VERSION
 
-#: Stands for a field that is left out.
+#: Marks a field to omit.
 ABSENT: Any = object()
 
 
 def encoded_name(route_name: str, uid: str) -> str:
-    """The name of a link whose uid cannot stand in a name."""
+    """Returns the name of a link whose uid is not valid in a name."""
     return f"{route_name}.x-{uid.encode().hex()}"
 
 
 def pod_link(name: str | None = None, **spec: Any) -> dict[str, Any]:
-    """A PodLink of alice in game; by default its name is `<routeName>.<uid>`."""
+    """Returns a PodLink of alice in game; its default name is `<routeName>.<uid>`."""
     asked = {"routeName": "game", "uid": "alice", **spec}
     return {
         "apiVersion": API_VERSION,
@@ -25,12 +25,12 @@ def pod_link(name: str | None = None, **spec: Any) -> dict[str, Any]:
 
 
 def stateful_route(name: str = "game", **spec: Any) -> dict[str, Any]:
-    """A StatefulRoute of game."""
+    """Returns a StatefulRoute named game."""
     return {"apiVersion": API_VERSION, "kind": "StatefulRoute", "metadata": {"name": name}, "spec": spec}
 
 
 def condition(**fields: Any) -> dict[str, Any]:
-    """A Ready condition."""
+    """Returns a Ready condition."""
     return {
         "type": "Ready",
         "status": "True",

@@ -1,4 +1,4 @@
-"""Prometheus' own tool, which judges metrics and rules."""
+"""Runs promtool, which checks metrics and rules."""
 
 import subprocess
 from dataclasses import dataclass
@@ -10,24 +10,24 @@ from localcluster.progress import PlainProgress
 
 @dataclass(frozen=True, slots=True)
 class Promtool:
-    """The program.
+    """The program promtool.
 
     Attributes:
-        program: where it is.
+        program: The path.
     """
 
     program: Path
 
     @classmethod
     def find(cls) -> "Promtool":
-        """The machine's own, or that of Debian's package.
+        """Returns the machine's promtool, or that of Debian's package.
 
         Raises:
-            LocalClusterError: It is not here and cannot be had.
+            LocalClusterError: It is not installed and cannot be downloaded.
         """
         return cls(debian_program("promtool", "prometheus", PlainProgress()))
 
     def run(self, *arguments: str | Path, given: str = "") -> str:
-        """What it complains of; nothing where all is well."""
+        """Returns the errors that it prints; empty for valid input."""
         done = subprocess.run([self.program, *arguments], input=given, capture_output=True, text=True, check=False)
         return "" if not done.returncode else (done.stdout + done.stderr).strip() or f"it ended with {done.returncode}"

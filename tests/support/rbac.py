@@ -1,4 +1,4 @@
-"""Roles, the shipped ones among them, and the ServiceAccounts that have them."""
+"""Applies roles, including the shipped ones, and binds ServiceAccounts to them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,36 +14,36 @@ GROUP = "rbac.authorization.k8s.io"
 
 
 def apply_role(here: Kubectl, name: str) -> str:
-    """Apply deploy/rbac/<name>.yaml, a Role, in the namespace; gives what it is bound by."""
+    """Applies the Role deploy/rbac/<name>.yaml in the namespace, and returns its `kind/name`."""
     here.run("apply", "--filename", str(RBAC_FOLDER / f"{name}.yaml")).expect_success()
     return f"Role/statefulroute-{name}"
 
 
 def apply_lease_role(here: Kubectl) -> str:
-    """Apply the Role for the operators' Lease in the namespace; gives what it is bound by."""
+    """Applies the Role for the operators' Lease in the namespace, and returns its `kind/name`."""
     return f"Role/{here.apply(_of_the_operator('Role'))['metadata']['name']}"
 
 
 @contextmanager
 def operator_role(kubectl: Kubectl, name: str) -> Iterator[str]:
-    """The operator's ClusterRole under another name, for as long as the context lasts; gives what it is bound by."""
+    """Applies the operator's ClusterRole under another name while the context is active, and yields its `kind/name`."""
     kubectl.create({**_of_the_operator("ClusterRole"), "metadata": {"name": name}})
     yield f"ClusterRole/{name}"
     kubectl.run("delete", "clusterrole", name).expect_success()
 
 
 def _of_the_operator(kind: str) -> dict[str, Any]:
-    """The role of this kind in deploy/rbac/operator.yaml."""
+    """Returns the role of this kind in deploy/rbac/operator.yaml."""
     documents = yaml.safe_load_all((RBAC_FOLDER / "operator.yaml").read_text(encoding="utf-8"))
     return next(dict(each) for each in documents if each["kind"] == kind)
 
 
 @contextmanager
 def create_account(here: Kubectl, name: str, *roles: str, cluster_wide: bool = False) -> Iterator[None]:
-    """A ServiceAccount of the namespace that has these roles there, or in the whole cluster.
+    """Creates a ServiceAccount with these roles in its namespace, or in the whole cluster.
 
-    The user of the same name, a dash and the name of the namespace has them, too. What is bound in the whole cluster is
-    let go at the end; the rest goes with the namespace.
+    The user `<name>-<namespace>` gets the same roles. Cluster-wide bindings are deleted at the end of the context; the
+    other objects are deleted with the namespace.
     """
     here.run("create", "serviceaccount", name).expect_success()
     bindings = [_binding(here, name, role, cluster_wide=cluster_wide) for role in roles]

@@ -1,4 +1,4 @@
-"""The resolver as it is installed: a process of its own, whose life is as an operator's."""
+"""Runs the installed resolver as a process, like the operator's."""
 
 from pathlib import Path
 from typing import Self
@@ -6,19 +6,19 @@ from typing import Self
 from support.operator_process import PROGRAM, OperatorProcess
 from support.waiting import eventually
 
-#: As options: the system chooses the ports, and the log tells them.
+#: Options: the system chooses the ports, and the log contains them.
 ANY_PORT = ("--http-address", "127.0.0.1:0", "--bind-address", "127.0.0.1:0")
 
 _LOOKUPS, _PICKER, _PROBES = "answering look-ups", "picking endpoints", "answering probes and Prometheus"
 
 
 class ResolverProcess(OperatorProcess):
-    """`statefulroute resolver`.
+    """A process `statefulroute resolver`.
 
     Args:
-        kubeconfig: The cluster, and as whom it works there.
-        log_file: Where its standard error goes.
-        options: More options of the command.
+        kubeconfig: The cluster and the credentials.
+        log_file: The file of its standard error.
+        options: Additional options of the command.
     """
 
     def __init__(self, kubeconfig: Path, log_file: Path, *options: str) -> None:
@@ -26,27 +26,27 @@ class ResolverProcess(OperatorProcess):
         self._command = [PROGRAM, "resolver", "--kubeconfig", kubeconfig, "--log-format", "json", *ANY_PORT, *options]
 
     def with_options(self, *options: str) -> Self:
-        """The same with more options; it has not been started yet."""
+        """Adds options before the start, and returns the process."""
         self._command += options
         return self
 
     @property
     def lookups(self) -> str:
-        """HOST:PORT of its look-ups, once it answers them."""
+        """HOST:PORT of its look-ups, once it serves them."""
         return self._address(_LOOKUPS)
 
     @property
     def picker(self) -> str:
-        """HOST:PORT of its endpoint picker, once it picks."""
+        """HOST:PORT of its endpoint picker, once it serves it."""
         return self._address(_PICKER)
 
     @property
     def probes(self) -> str:
-        """HOST:PORT of its probes, once it answers them."""
+        """HOST:PORT of its probes, once it serves them."""
         return self._address(_PROBES)
 
     def terminate(self) -> None:
-        """Tell it to stop, and do not wait for it."""
+        """Sends SIGTERM without waiting."""
         self._running().terminate()
 
     def _address(self, event: str) -> str:

@@ -1,4 +1,4 @@
-"""An account of the operator that lacks rights, and is given them when a test likes."""
+"""An operator's ServiceAccount without some of its rights, which a test can grant later."""
 
 import json
 from collections.abc import Iterator
@@ -17,52 +17,52 @@ _NAME = "operator"
 
 
 class RestrictedAccount:
-    """A ServiceAccount that has the operator's rights in the whole cluster, but for some.
+    """A ServiceAccount with the operator's rights in the whole cluster, without some.
 
     Args:
-        here: A kubectl in the account's namespace.
-        kubeconfig: Where the account's kubeconfig is written.
-        missing_rights: The rights that it has not: a verb and a resource each.
+        kubectl: A kubectl in the account's namespace.
+        kubeconfig: The path of the account's kubeconfig.
+        missing_rights: The missing rights, as `verb resource`.
     """
 
-    def __init__(self, here: Kubectl, kubeconfig: Path, missing_rights: tuple[str, ...]) -> None:
+    def __init__(self, kubectl: Kubectl, kubeconfig: Path, missing_rights: tuple[str, ...]) -> None:
         self.kubeconfig = kubeconfig
-        self._here = here
+        self._kubectl = kubectl
         self._role = {
             "apiVersion": f"{_GROUP}/v1",
             "kind": "ClusterRole",
-            "metadata": {"name": f"operator-{here.namespace}"},
+            "metadata": {"name": f"operator-{kubectl.namespace}"},
         }
-        here.run("create", "serviceaccount", _NAME).expect_success()
-        here.apply({**self._role, "rules": _rules(missing_rights)})
+        kubectl.run("create", "serviceaccount", _NAME).expect_success()
+        kubectl.apply({**self._role, "rules": _rules(missing_rights)})
         role = f"--clusterrole={self.name}"
-        account = f"--serviceaccount={here.namespace}:{_NAME}"
-        here.run("create", "clusterrolebinding", self.name, role, account).expect_success()
+        account = f"--serviceaccount={kubectl.namespace}:{_NAME}"
+        kubectl.run("create", "clusterrolebinding", self.name, role, account).expect_success()
         self._write_kubeconfig()
 
     @property
     def name(self) -> str:
-        """That of its role, and of what binds it."""
-        return f"operator-{self._here.namespace}"
+        """The name of its role and its bindings."""
+        return f"operator-{self._kubectl.namespace}"
 
     def grant_all(self) -> None:
-        """Give it all rights of the operator."""
-        self._here.apply({**self._role, "rules": _rules(())})
+        """Grants all rights of the operator."""
+        self._kubectl.apply({**self._role, "rules": _rules(())})
 
     def remove(self) -> None:
-        """Remove its role, and what binds it; the account goes with its namespace."""
-        self._here.run("delete", "clusterrole,clusterrolebinding", self.name).expect_success()
+        """Deletes its role and its bindings; the account is deleted with its namespace."""
+        self._kubectl.run("delete", "clusterrole,clusterrolebinding", self.name).expect_success()
 
     def _write_kubeconfig(self) -> None:
-        token = self._here.run("create", "token", _NAME).expect_success().stdout.strip()
-        known = self._here.run("config", "view", "--raw", "--minify", "--flatten", "--output=json").object
+        token = self._kubectl.run("create", "token", _NAME).expect_success().stdout.strip()
+        known = self._kubectl.run("config", "view", "--raw", "--minify", "--flatten", "--output=json").object
         users = [{"name": user["name"], "user": {"token": token}} for user in known["users"]]
         self.kubeconfig.touch(mode=0o600)
         self.kubeconfig.write_text(json.dumps({**known, "users": users}))
 
 
 def _rules(lacks: tuple[str, ...]) -> list[dict[str, Any]]:
-    """The rules of the shipped ClusterRole, without these rights."""
+    """Returns the rules of the shipped ClusterRole without these rights."""
     documents = yaml.safe_load_all(_ROLE.read_text(encoding="utf-8"))
     shipped = next(each for each in documents if each["kind"] == "ClusterRole")
     rules = []
@@ -74,15 +74,15 @@ def _rules(lacks: tuple[str, ...]) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def restricted_account(kubectl: Kubectl, folder: Path, *lacks: str) -> Iterator[RestrictedAccount]:
-    """Such an account, for as long as the context lasts.
+def restricted_account(kubectl: Kubectl, folder: Path, *missing_rights: str) -> Iterator[RestrictedAccount]:
+    """Creates such an account for the duration of the context.
 
     Args:
-        kubectl: Whoever may make accounts and give rights.
-        folder: Where its kubeconfig is written.
-        lacks: The rights that it has not: a verb and a resource each.
+        kubectl: A kubectl that may create accounts and grant rights.
+        folder: The folder of its kubeconfig.
+        missing_rights: The missing rights, as `verb resource`.
     """
     with fresh_namespace(kubectl) as namespace:
-        made = RestrictedAccount(kubectl.within(namespace), folder / "kubeconfig", lacks)
-        yield made
-        made.remove()
+        account = RestrictedAccount(kubectl.within(namespace), folder / "kubeconfig", missing_rights)
+        yield account
+        account.remove()

@@ -1,8 +1,8 @@
-"""How many links a test is run with: few enough for every day, or as many as it is meant for."""
+"""The number of links of a test: small by default, full with `STATEFULROUTE_LONG`."""
 
 import os
 
 
 def scaled(daily: int, full: int) -> int:
-    """The number for every day, or the full one where `STATEFULROUTE_LONG` is set."""
+    """Returns the default number, or the full one if `STATEFULROUTE_LONG` is set."""
     return full if os.environ.get("STATEFULROUTE_LONG") else daily

@@ -1,4 +1,4 @@
-"""A terminal of a given width, and whoever runs on it."""
+"""Runs a process on a pseudo-terminal of a given width."""
 
 import fcntl
 import os
@@ -15,18 +15,18 @@ from typing import Self
 _LINES = 24
 _END_SECONDS = 30.0
 
-#: What a person's environment may say of terminals: here, the test says it.
+#: The variables of an environment that describe a terminal; the test sets them.
 _TERMINAL_VARIABLES = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TERM")
 
 
 class TerminalSession:
-    """A process that has a terminal for its input and output; it is ended with the context.
+    """A process with a terminal for its input and output; the context kills it at its end.
 
     Args:
         command: the command line.
         columns: the width of the terminal.
-        environment: the environment of the process; what it says of terminals is left out.
-        more: what the environment says besides.
+        environment: the environment; its terminal variables are removed.
+        more: additional environment variables.
     """
 
     def __init__(
@@ -59,38 +59,38 @@ class TerminalSession:
 
     @property
     def screen(self) -> str:
-        """All that was written so far, with every sign that moves or colours something."""
+        """Everything that was written so far, with control sequences."""
         return self._screen.decode(errors="replace").replace("\r\n", "\n")
 
     def press(self, keys: str) -> None:
-        """Type something."""
+        """Types keys."""
         os.write(self._leader, keys.encode())
 
     def await_text(self, *texts: str, seconds: float = 30.0) -> None:
-        """Wait until each of these was written.
+        """Waits until each of these texts was written.
 
         Raises:
-            AssertionError: it was not.
+            AssertionError: A text was not written in time.
         """
         deadline = time.monotonic() + seconds
         while not all(text in self.screen for text in texts):
             assert self._read(deadline), f"not shown: {texts}; it shows: {self.screen[-2000:]!r}"
 
     def close(self) -> tuple[int, str]:
-        """Wait for its end; gives the exit code, and all that was written."""
+        """Waits until the process exits, and returns the exit code and everything that was written."""
         deadline = time.monotonic() + _END_SECONDS
         while self._read(deadline):
             pass
         return self.process.wait(_END_SECONDS), self.screen
 
     def _read(self, deadline: float) -> bool:
-        """Read on; gives whether more may come."""
+        """Reads output; returns whether more may follow."""
         ready, _, _ = select.select([self._leader], [], [], max(0.0, deadline - time.monotonic()))
         if not ready or time.monotonic() > deadline:
             return False
         try:
             data = os.read(self._leader, 65_536)
-        except OSError:  # the other side has closed it
+        except OSError:  # the process closed the terminal
             return False
         self._screen += data
         return bool(data)

@@ -1,4 +1,4 @@
-"""A receiver of traces by OTLP over HTTP, as a collector has one."""
+"""Receives traces by OTLP over HTTP, as a collector does."""
 
 import threading
 from collections.abc import Iterator, Mapping
@@ -15,19 +15,19 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 @dataclass(frozen=True)
 class ReceivedSpan:
-    """A span, as it was sent.
+    """A received span.
 
     Attributes:
-        name: what was done.
-        span_id: its own id.
-        parent_id: that of the span that it is a part of; empty where it is a part of none.
-        trace_id: the trace's.
-        attributes: what is said of it.
+        name: the operation.
+        span_id: its id.
+        parent_id: the id of its parent; empty for a root span.
+        trace_id: the id of its trace.
+        attributes: its attributes.
         has_failed: whether its status is an error.
-        message: what its status says.
-        events: the names of what has happened in it.
-        seconds: how long it took.
-        resource: what is said of the sender.
+        message: the message of its status.
+        events: the names of its events.
+        seconds: its duration.
+        resource: the attributes of the sender.
     """
 
     name: str
@@ -43,12 +43,12 @@ class ReceivedSpan:
 
 
 class TraceReceiver:
-    """What has come in.
+    """The spans that were received.
 
     Attributes:
         endpoint: the URL for OTEL_EXPORTER_OTLP_ENDPOINT.
-        answers: while it is not set, whoever sends waits.
-        raw: all bytes that were sent.
+        answers: an event; while it is not set, senders wait.
+        raw: all received bytes.
     """
 
     def __init__(self, endpoint: str) -> None:
@@ -60,19 +60,19 @@ class TraceReceiver:
 
     @property
     def spans(self) -> list[ReceivedSpan]:
-        """Every span, in the order in which they ended."""
+        """Every span, in the order of their ends."""
         return list(self._spans)
 
     def spans_named(self, name: str) -> list[ReceivedSpan]:
-        """Every span of a name."""
+        """Returns every span of a name."""
         return [span for span in self.spans if span.name == name]
 
     def children_of(self, span: ReceivedSpan) -> list[str]:
-        """The names of a span's parts."""
+        """Returns the names of a span's children."""
         return [each.name for each in self.spans if (each.trace_id, each.parent_id) == (span.trace_id, span.span_id)]
 
     def receive(self, body: bytes) -> None:
-        """Take in a request."""
+        """Stores the spans of a request."""
         self.raw += body
         for of_resource in ExportTraceServiceRequest.FromString(body).resource_spans:
             resource = _values(of_resource.resource.attributes)
@@ -101,7 +101,7 @@ def _values(attributes: Any) -> dict[str, Any]:
 
 @contextmanager
 def receiving() -> Iterator[TraceReceiver]:
-    """A receiver on loopback while the context lasts."""
+    """Runs a receiver on loopback for the duration of the context."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:

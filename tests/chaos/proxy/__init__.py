@@ -1,4 +1,4 @@
-"""A proxy of one client's own before the API server, which shows the faults that it is told to."""
+"""Runs a proxy between one client and the API server, which injects faults on command."""
 
 import subprocess
 import sys
@@ -19,19 +19,19 @@ _END_SECONDS = 10.0
 
 
 class FaultProxy:
-    """A process between one client and the API server. One fault at a time: each takes the place of the one before.
+    """A proxy process between one client and the API server. It injects one fault at a time.
 
-    Each method returns once what it says is so.
+    Each method returns once the change is in force; a new fault replaces the previous one.
 
     Args:
         kubeconfig: the client's, with a token or a certificate.
-        folder: for the proxy's files; it is made.
-        seed: of the choice of requests that meet a fault.
+        folder: the folder of the proxy's files; it is created.
+        seed: the seed of the choice of requests that are affected.
 
     Attributes:
-        port: on loopback, where it listens.
-        kubeconfig: what the client is to use: the proxy's address, with the authority to trust and the token in
-            files, as a pod has them.
+        port: the port on loopback.
+        kubeconfig: the kubeconfig for the client: the proxy's address, with the trusted authority and the token in
+            files, as in a pod.
     """
 
     def __init__(self, kubeconfig: Path, folder: Path, seed: int = 0) -> None:
@@ -43,79 +43,79 @@ class FaultProxy:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            start_new_session=True,  # Ctrl-C is ours: it ends when its input does
+            start_new_session=True,  # ignores Ctrl-C: it exits when its input is closed
         )
-        self._lock = threading.Lock()  # who starts the client anew, and who has it meet a fault, are two
+        self._lock = threading.Lock()  # the supervisor and the fault use the proxy in different threads
         self.port = self._read().port
         self.kubeconfig = self._files.write(self.port)
 
     @property
     def hits(self) -> int:
-        """How many requests and connections have met a fault."""
+        """The number of requests and connections that a fault affected."""
         return self._send(ProxyCommand()).hits
 
     def slow(self, seconds: float, *, share: float = 1.0) -> None:
-        """Pass requests on so many seconds late."""
+        """Forwards requests after this delay."""
         self._set_fault(ProxyFault(Mode.SLOW, share, seconds=seconds))
 
     def too_many_requests(self, retry_after: int = 1, *, share: float = 1.0) -> None:
-        """Answer with 429, and that the client ask again after so many seconds."""
+        """Responds with 429 and a Retry-After of this many seconds."""
         self._set_fault(ProxyFault(Mode.ERROR, share, 429, retry_after))
 
     def fail(self, code: int = 500, *, share: float = 1.0) -> None:
-        """Answer with an error, and pass nothing on."""
+        """Responds with an error without forwarding."""
         self._set_fault(ProxyFault(Mode.ERROR, share, code))
 
     def time_out_afterwards(self, *, share: float = 1.0) -> None:
-        """Have writes carried out, and answer with 504."""
+        """Forwards writes, and responds with 504."""
         self._set_fault(ProxyFault(Mode.ERROR_AFTER_WRITE, share, 504))
 
     def drop_watches(self, *, share: float = 1.0) -> None:
-        """Cut watches in the middle of an event: those that run at once, new ones after a second."""
+        """Cuts watches during an event: present ones at once, new ones after a second."""
         self._set_fault(ProxyFault(Mode.DROP_WATCHES, share))
 
     def expire_watches(self, *, as_event: bool = False, share: float = 1.0) -> None:
-        """Tell new watches and further pages of lists that their resource version is too old; cut running watches.
+        """Responds to new watches and to further pages of lists with an expired resource version; cuts present watches.
 
         Args:
-            as_event: tell it in an event within the watch, also to those that run.
-            share: of how many.
+            as_event: send the error as an event of the watch, also to present watches.
+            share: the share of the watches.
         """
         self._set_fault(ProxyFault(Mode.EXPIRE_AS_EVENT if as_event else Mode.EXPIRE, share))
 
     def half_open(self) -> None:
-        """Answer nothing and close nothing; at its end, forget the connections and do not tell their clients."""
+        """Sends no responses and closes no connections; at its end, drops the connections silently."""
         self._set_fault(ProxyFault(Mode.HALF_OPEN))
 
     def refuse(self) -> None:
-        """Cut connections and refuse new ones."""
+        """Cuts connections and refuses new ones."""
         self._set_fault(ProxyFault(Mode.REFUSE))
 
     def heal(self) -> None:
-        """Pass everything on again."""
+        """Forwards everything again."""
         self._set_fault(ProxyFault())
 
     def rotate_authority(self) -> None:
-        """Serve with a certificate of another authority, which stands in the client's file from now on."""
+        """Serves with a certificate of a new authority, and writes the authority to the client's file."""
         self._send(ProxyCommand(certificate=str(self._files.rotate_authority())))
 
     def rotate_token(self, token: str) -> None:
-        """Put another token into the client's file; any other is answered with 401 from now on."""
+        """Writes another token to the client's file; any other token gets 401 from now on."""
         self._files.rotate_token(token)
         self._send(ProxyCommand(token=token))
 
     def rewrite(self, kubeconfig: Path) -> Path:
-        """Write the client's kubeconfig anew, for a process with credentials of its own; every token is let in again.
+        """Writes the client's kubeconfig again, for a process with its own credentials; every token is accepted again.
 
         Args:
-            kubeconfig: for the same API server, with another token.
+            kubeconfig: a kubeconfig for the same API server, with another token.
         """
         self._files = self._files.of(kubeconfig)
         self._send(ProxyCommand(token=""))
         return self._files.write(self.port)
 
     def close(self) -> None:
-        """End the proxy."""
+        """Stops the proxy."""
         _pipe(self._process.stdin).close()
         try:
             code = self._process.wait(_END_SECONDS)

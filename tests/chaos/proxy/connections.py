@@ -1,4 +1,4 @@
-"""The connections of clients to a fault proxy: accepted, cut, held, forgotten."""
+"""The connections of clients to a fault proxy."""
 
 import asyncio
 import socket
@@ -7,18 +7,18 @@ import struct
 from collections.abc import Callable
 from contextlib import suppress
 
-#: <linux/tcp.h>: a socket that is closed in this state is forgotten, and its other end not told.
+#: <linux/tcp.h>: a socket that is closed in this state sends nothing to its peer.
 _TCP_REPAIR = 19
 
-#: SO_LINGER, for no second: who closes the socket resets the connection.
+#: SO_LINGER of zero seconds: closing the socket resets the connection.
 _RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 
 
 class Connections:
-    """All connections of clients, on a loopback port that stays the same.
+    """All connections of clients, on a fixed loopback port.
 
     Args:
-        protocol: makes what speaks HTTP on each.
+        protocol: creates the HTTP protocol of each connection.
     """
 
     def __init__(self, protocol: Callable[[], asyncio.Protocol]) -> None:
@@ -28,16 +28,16 @@ class Connections:
         self._accepting: asyncio.Task[None] | None = None
         self._handshakes: dict[socket.socket, asyncio.Task[None]] = {}
         self.is_silent = False
-        """Whether new connections are accepted, and left without an answer."""
+        """Whether new connections are accepted but get no responses."""
         self.port = 0
 
     def serve_with(self, certificate: str) -> None:
-        """Serve new connections with the key and the certificate of a file."""
+        """Uses the key and the certificate of a file for new connections."""
         self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self._tls.load_cert_chain(certificate)
 
     def listen(self) -> None:
-        """Accept connections, unless they are accepted already."""
+        """Accepts connections, if it does not yet."""
         if self._accepting is None:
             listener = socket.create_server(("127.0.0.1", self.port))
             listener.settimeout(0)
@@ -45,18 +45,18 @@ class Connections:
             self._accepting = asyncio.create_task(self._accept(listener))
 
     async def refuse(self) -> None:
-        """Refuse connections."""
+        """Refuses connections."""
         if self._accepting is not None:
             self._accepting.cancel()
             await asyncio.wait([self._accepting])
             self._accepting = None
 
     async def cut(self) -> int:
-        """End every connection by a reset; gives how many there were."""
+        """Resets every connection, and returns their number."""
         return await self._end_all(_reset)
 
     async def forget(self) -> int:
-        """End every connection so that its client learns nothing of it; gives how many there were."""
+        """Drops every connection without notice to its client, and returns their number."""
         return await self._end_all(_forget)
 
     async def _accept(self, listener: socket.socket) -> None:
@@ -70,9 +70,9 @@ class Connections:
                     self._handshakes[client] = asyncio.create_task(self._handshake(client))
 
     async def _handshake(self, client: socket.socket) -> None:
-        """Begin to speak TLS, and HTTP within it."""
+        """Starts TLS, and HTTP within it."""
         try:
-            with suppress(OSError):  # an SSLError is one: whoever comes without TLS, or does not trust us
+            with suppress(OSError):  # includes SSLError: the client does not use TLS, or does not trust the proxy
                 self._open[client], _ = await asyncio.get_running_loop().connect_accepted_socket(
                     self._protocol, client, ssl=self._tls
                 )
@@ -84,12 +84,12 @@ class Connections:
         for client, transport in ended.items():
             if client.fileno() < 0:
                 continue
-            with suppress(OSError):  # it has ended by itself
+            with suppress(OSError):  # it was closed already
                 prepare(client)
             if isinstance(transport, asyncio.WriteTransport):
                 transport.abort()
             elif (greeting := self._handshakes.pop(client, None)) is not None:
-                # The socket is the greeting's: closed under it, its number would be the next client's, and get none.
+                # The handshake owns the socket: if it were closed here, the next client could get its file descriptor.
                 greeting.add_done_callback(lambda _, client=client: client.close())
                 greeting.cancel()
             else:
@@ -104,7 +104,7 @@ def _reset(client: socket.socket) -> None:
 
 
 def _forget(client: socket.socket) -> None:
-    """Have a connection forgotten, or reset where that is not allowed: it takes the right to administer the network."""
+    """Closes a connection silently; resets it where that needs missing privileges (CAP_NET_ADMIN)."""
     try:
         client.setsockopt(socket.IPPROTO_TCP, _TCP_REPAIR, 1)
     except OSError:

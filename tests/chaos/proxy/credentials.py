@@ -1,4 +1,4 @@
-"""What a client is let in with at the API server, and what it takes to be let in through a proxy."""
+"""The credentials for the API server, and for the proxy in front of it."""
 
 import base64
 import json
@@ -17,7 +17,7 @@ class ProxiedKubeconfig:
 
     Args:
         kubeconfig: the client's, with one context.
-        folder: where they go; it is made.
+        folder: the folder of the files; it is created.
     """
 
     def __init__(self, kubeconfig: Path, folder: Path) -> None:
@@ -29,14 +29,14 @@ class ProxiedKubeconfig:
         self._rotations = 0
 
     def of(self, kubeconfig: Path) -> "ProxiedKubeconfig":
-        """The same files, for a client with another token."""
+        """Returns the same files for a client with another token."""
         other = ProxiedKubeconfig(kubeconfig, self._folder)
         other._rotations = self._rotations
         return other
 
     @property
     def arguments(self) -> tuple[str, str, str, str]:
-        """The proxy's: server, authority, client's certificate, own certificate."""
+        """The proxy's arguments: server, authority, client certificate, own certificate."""
         authority = self._folder / "upstream-ca.crt"
         write_private(authority, base64.b64decode(self._cluster["certificate-authority-data"]))
         client = ""
@@ -47,7 +47,7 @@ class ProxiedKubeconfig:
         return self._cluster["server"], str(authority), client, str(self.rotate_authority())
 
     def write(self, port: int) -> Path:
-        """Write the client's kubeconfig; gives its path."""
+        """Writes the client's kubeconfig, and returns its path."""
         cluster = {"server": f"https://{_ADDRESS}:{port}", "certificate-authority": str(self._folder / "ca.crt")}
         user = {}
         if token := self._user.get("token"):
@@ -60,7 +60,7 @@ class ProxiedKubeconfig:
         return path
 
     def rotate_authority(self) -> Path:
-        """Have the client trust a new authority; gives a file with a key and a certificate of it."""
+        """Lets the client trust a new authority, and returns a file with a key and a certificate of it."""
         self._rotations += 1
         authority = Authority()
         pair = authority.server((_ADDRESS,))
@@ -70,11 +70,11 @@ class ProxiedKubeconfig:
         return serving
 
     def rotate_token(self, token: str) -> None:
-        """Give the client another token."""
+        """Writes another token for the client."""
         self._replace("token", token.encode())
 
     def _replace(self, name: str, content: bytes) -> None:
-        """Put a file in another's place at once, as a kubelet does: nobody reads half of it."""
+        """Replaces a file atomically, as a kubelet does."""
         new = self._folder / f"{name}.new"
         write_private(new, content)
         new.replace(self._folder / name)

@@ -1,4 +1,4 @@
-"""What a fault proxy can do to what passes through it."""
+"""The faults of a fault proxy, and its protocol."""
 
 from enum import StrEnum
 
@@ -6,48 +6,48 @@ import msgspec
 
 
 class Mode(StrEnum):
-    """One kind of fault."""
+    """A kind of fault."""
 
     NONE = "none"
-    """Everything is passed on."""
+    """Forwards everything."""
 
     SLOW = "slow"
-    """Requests are passed on some seconds late."""
+    """Forwards requests after a delay."""
 
     ERROR = "answer"
-    """Requests are answered with an error, and not passed on."""
+    """Responds to requests with an error, without forwarding."""
 
     ERROR_AFTER_WRITE = "answer afterwards"
-    """Writes are carried out, and answered with an error: who has asked cannot know."""
+    """Forwards writes, and responds with an error: the client cannot know the result."""
 
     DROP_WATCHES = "drop watches"
-    """Watches are cut in the middle of an event, or after a second without one."""
+    """Cuts watches during an event, or after a second without one."""
 
     EXPIRE = "expire"
-    """Watches, and further pages of lists, are answered with `410 Expired`."""
+    """Responds to watches, and to further pages of lists, with `410 Expired`."""
 
     EXPIRE_AS_EVENT = "expire within"
-    """Watches begin, and tell in an event of their own that the resource version is too old."""
+    """Starts watches, and sends an error event that the resource version is too old."""
 
     HALF_OPEN = "half open"
-    """Nothing is answered any more, and nothing is closed; new connections are accepted, and get no answer either.
+    """Sends no responses and closes no connections; accepts new connections without responses.
 
-    When it ends, the connections of that time are forgotten and their clients not told, as by a machine that has
-    restarted: only who sends something learns it.
+    At its end, the connections are dropped without notice to their clients, as by a machine that restarted: a client
+    learns it only when it sends something.
     """
 
     REFUSE = "refuse"
-    """Connections are cut, and new ones are refused."""
+    """Cuts connections and refuses new ones."""
 
 
 class ProxyFault(msgspec.Struct, frozen=True):
-    """A fault that a proxy is told to show.
+    """A fault to inject.
 
     Attributes:
         mode: its kind.
-        share: of how many requests it is shown, 1 being all; half-open and refused connections are always all.
-        code: the HTTP status of an answer.
-        seconds: how late a request is passed on; in an answer, after how long to ask again.
+        share: the share of the affected requests, 1 for all; half-open and refused connections always affect all.
+        code: the HTTP status of a response.
+        seconds: the delay of a request; for a response, the Retry-After.
     """
 
     mode: Mode = Mode.NONE
@@ -57,12 +57,12 @@ class ProxyFault(msgspec.Struct, frozen=True):
 
 
 class ProxyCommand(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the proxy's process is told, a line of JSON.
+    """A command to the proxy's process, as a line of JSON.
 
     Attributes:
-        fault: the fault to show from now on.
-        certificate: a file with another key and certificate to serve with; connections are cut.
-        token: the only bearer token that is let in from now on; empty lets all in.
+        fault: the fault to inject from now on.
+        certificate: a file with another key and certificate to serve with; cuts connections.
+        token: the only bearer token to accept from now on; empty accepts all.
     """
 
     fault: ProxyFault | None = None
@@ -71,11 +71,11 @@ class ProxyCommand(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ProxyReport(msgspec.Struct, frozen=True):
-    """What the proxy's process answers to an order, a line of JSON.
+    """The response of the proxy's process to a command, as a line of JSON.
 
     Attributes:
-        port: where it listens.
-        hits: how many requests and connections have met a fault.
+        port: the port that it listens on.
+        hits: the number of requests and connections that a fault affected.
     """
 
     port: int

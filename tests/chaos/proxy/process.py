@@ -1,8 +1,9 @@
-"""A fault proxy's process: TLS and HTTP/1.1 on loopback, between one client and the API server.
+"""The process of a fault proxy: TLS and HTTP/1.1 on loopback, between one client and the API server.
 
     python -m chaos.proxy.process SERVER AUTHORITY CLIENT_CERTIFICATE CERTIFICATE SEED
 
-It takes orders from its standard input, a line each, and answers each with a line; it ends when that input does.
+It reads commands from its standard input, a line each, and responds to each with a line; it exits when the input is
+closed.
 """
 
 import asyncio
@@ -22,24 +23,24 @@ from chaos.proxy.upstream import Upstream, forwarded_headers
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
-#: What happens to a watch in the middle, beside those that are held.
+#: The modes that interrupt watches, apart from those that hold them.
 _ENDS_WATCHES = frozenset({Mode.DROP_WATCHES, Mode.EXPIRE, Mode.EXPIRE_AS_EVENT})
 
-#: How long a watch lives that is to be cut.
+#: The lifetime of a watch that is going to be cut.
 _CUT_AFTER_SECONDS = 1.0
 
 _MAX_BODY_BYTES = 2**24
 
-#: Longer than any connection lives: only a fault ends it.
+#: Longer than any connection: only a fault closes one.
 _KEEPALIVE_SECONDS = 86_400
 
 
 class Relay:
-    """Passes requests on, but for those that meet a fault.
+    """Forwards requests, except those that a fault affects.
 
     Args:
         upstream: the API server.
-        seed: of the choice of who meets one.
+        seed: the seed of the choice of affected requests.
     """
 
     def __init__(self, upstream: Upstream, seed: int) -> None:
@@ -47,7 +48,7 @@ class Relay:
         self._random = random.Random(seed)
         self._fault = ProxyFault()
         self._token = ""
-        """The only one that is let in; empty lets all in."""
+        """The only accepted token; empty accepts all."""
         self._watches: set[asyncio.Future[ProxyFault]] = set()
         self._hits = 0
         server = web.Server(
@@ -56,7 +57,7 @@ class Relay:
         self.connections = Connections(server)
 
     async def apply(self, command: ProxyCommand) -> ProxyReport:
-        """Do what was ordered."""
+        """Carries out a command."""
         if command.certificate is not None:
             self.connections.serve_with(command.certificate)
             await self.connections.cut()
@@ -84,15 +85,15 @@ class Relay:
                     watch.set_result(fault)
 
     def _should_inject(self, fault: ProxyFault) -> bool:
-        """Whether this time the fault is shown."""
-        is_met = self._random.random() < fault.share
-        self._hits += is_met
-        return is_met
+        """Decides whether the fault affects this request or connection."""
+        is_hit = self._random.random() < fault.share
+        self._hits += is_hit
+        return is_hit
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             return await self._handle_or_fail(request)
-        except aiohttp.ClientError:  # the API server has not answered: neither do we
+        except aiohttp.ClientError:  # the API server did not respond, so the proxy does not either
             return await self._abort(request)
 
     async def _handle_or_fail(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -118,18 +119,18 @@ class Relay:
         return web.Response(status=answer.status, headers=forwarded_headers(answer.headers), body=content)
 
     async def _hold_while_silent(self) -> None:
-        """Go on, unless nothing is answered any more: then this connection gets no answer until it is forgotten."""
+        """Returns at once, except in half-open mode: then this connection waits until it is dropped."""
         if self._fault.mode is Mode.HALF_OPEN:
             await asyncio.Event().wait()
 
     async def _abort(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Cut the connection instead of answering."""
+        """Cuts the connection without a response."""
         if request.transport is not None:
             request.transport.abort()
         raise asyncio.CancelledError
 
     async def _watch(self, request: web.BaseRequest, body: bytes) -> web.StreamResponse:
-        """Pass on the events of a watch as they come, until it ends or meets a fault."""
+        """Forwards the events of a watch until it ends or a fault affects it."""
         loop = asyncio.get_running_loop()
         async with self._upstream.forward(request, body) as answer:
             response = web.StreamResponse(status=answer.status, headers=forwarded_headers(answer.headers))
@@ -153,7 +154,7 @@ class Relay:
         return response
 
     async def _pass_events(self, answer: aiohttp.ClientResponse, response: web.StreamResponse) -> None:
-        """Pass whole lines on: what a fault adds comes between two events."""
+        """Forwards whole lines, so that a fault is injected between events."""
         rest = b""
         async for data in answer.content.iter_any():
             whole, newline, rest = (rest + data).rpartition(b"\n")
@@ -173,14 +174,14 @@ class Relay:
 
 
 async def main(server: str, authority: str, client: str, certificate: str, seed: int) -> None:
-    """Serve until there are no orders any more.
+    """Serves until the standard input is closed.
 
     Args:
         server: the API server's URL.
-        authority: a file with the certificates that it is trusted by.
-        client: a file with a client's key and certificate; empty where the client shows tokens.
-        certificate: a file with the proxy's own key and certificate.
-        seed: of the choice of requests that meet a fault.
+        authority: a file with the trusted certificates.
+        client: a file with the client's key and certificate; empty if the client uses tokens.
+        certificate: a file with the proxy's key and certificate.
+        seed: the seed of the choice of affected requests.
     """
     tls = ssl.create_default_context(cafile=authority)
     if client:

@@ -1,4 +1,4 @@
-"""What a fault proxy says in the API server's place."""
+"""Responses that a fault proxy sends instead of the API server."""
 
 import json
 from http import HTTPStatus
@@ -19,11 +19,11 @@ _TOO_OLD = "too old resource version: 1 (2)"
 
 
 def error_response(code: int, retry_after: float = 0) -> web.Response:
-    """An error as the API server tells it.
+    """Returns an error like the API server's.
 
     Args:
-        code: its HTTP status.
-        retry_after: after how many seconds to ask again; 0 says nothing of that.
+        code: the HTTP status.
+        retry_after: the seconds of Retry-After; 0 omits it.
     """
     headers = {"Retry-After": f"{retry_after:.0f}"} if retry_after else {}
     message = _TOO_OLD if code == HTTPStatus.GONE else "the fault proxy has answered, and not the API server"
@@ -31,7 +31,7 @@ def error_response(code: int, retry_after: float = 0) -> web.Response:
 
 
 def expired_event() -> bytes:
-    """The event by which a watch tells that its resource version is too old."""
+    """Returns the watch event for a resource version that is too old."""
     return json.dumps({"type": "ERROR", "object": _status(HTTPStatus.GONE, _TOO_OLD)}).encode() + b"\n"
 
 

@@ -1,4 +1,4 @@
-"""The API server behind a fault proxy, and how its answers are passed on."""
+"""Forwards requests of a fault proxy to the API server."""
 
 import ssl
 from collections.abc import AsyncIterator, Mapping
@@ -9,7 +9,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
-#: They belong to one connection, and not to the request (RFC 9110, 7.6.1), or are made anew.
+#: Headers of a single connection (RFC 9110, 7.6.1), or headers that are generated again.
 _HOP_BY_HOP = (
     "Connection",
     "Content-Length",
@@ -26,8 +26,8 @@ class Upstream:
     """The API server.
 
     Args:
-        server: its URL.
-        tls: whom it is to be, and the certificate by which it is to know the client.
+        server: the URL.
+        tls: the trusted certificates and the client certificate.
     """
 
     def __init__(self, server: str, tls: ssl.SSLContext) -> None:
@@ -41,7 +41,7 @@ class Upstream:
 
     @asynccontextmanager
     async def forward(self, request: web.BaseRequest, body: bytes) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Ask it what the client has asked."""
+        """Sends the client's request."""
         url = URL(self._server + request.raw_path, encoded=True)
         headers = forwarded_headers(request.headers)
         async with self._session.request(
@@ -50,12 +50,12 @@ class Upstream:
             yield response
 
     async def close(self) -> None:
-        """Close its connections."""
+        """Closes the connections."""
         await self._session.close()
 
 
 def forwarded_headers(headers: Mapping[str, str]) -> CIMultiDict[str]:
-    """The headers that are for the other end."""
+    """Returns the headers to forward."""
     passed = CIMultiDict(headers)
     for name in _HOP_BY_HOP:
         passed.popall(name, None)
