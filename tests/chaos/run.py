@@ -158,7 +158,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--faults", type=int, default=1)
     parser.add_argument("--rate", type=float, default=50.0)
     parser.add_argument(
-        "--heal-seconds",
+        "--recovery-seconds",
         type=float,
         default=RECOVERY_SECONDS,
         help="the maximum time of a recovery; more on a busy machine",
@@ -175,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     options = _parse(arguments)
     kinds = [kind for kind in KINDS if options.only in kind.name]
-    plan = ChaosPlan(options.seed, kinds, options.rate, options.minutes, options.faults, options.heal_seconds)
+    plan = ChaosPlan(options.seed, kinds, options.rate, options.minutes, options.faults, options.recovery_seconds)
     violations = run(plan, options.folder)
     for violation in violations[:50]:
         log.error("%s: %s", violation.rule, violation.message)
