@@ -70,13 +70,13 @@ def _summary(record: Record) -> Iterable[tuple[str, str]]:
     seconds = max(each.ended for each in operations) - min(each.started for each in operations) if operations else 1.0
     recovered = [recovery.seconds for recovery in bind_recoveries(record) if recovery.fault_kinds]
     worst = max((each for each in recovered if each is not None), default=0.0)
-    ineffective = sum(each.hits == 0 for each in record.all(FaultPeriod))
+    unused = sum(each.hits == 0 for each in record.all(FaultPeriod))
     minutes = seconds / 60
     restarts = sum(each.message.startswith("exited") for each in record.all(LogMessage))
     return [
         (
             "faults",
-            f"{len(record.all(FaultPeriod))} in {len(recovered)} rounds, {minutes:.1f} minutes; {ineffective} ineffective",
+            f"{len(record.all(FaultPeriod))} in {len(recovered)} rounds, {minutes:.1f} minutes; {unused} unused",
         ),
         (
             "operations",
