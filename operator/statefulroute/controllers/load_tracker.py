@@ -1,65 +1,143 @@
-"""The loads of all pods, as they were last heard of."""
+"""Load tracking: the last load of each pod of each route, and why it could not be read."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
 
+from statefulroute.api.statefulroute import PodStatus
+from statefulroute.api.vocabulary import LoadSource, RoutingState
+from statefulroute.cluster.clock import Clock
 from statefulroute.domain.keys import PodKey, RouteKey
-from statefulroute.domain.load import Load, LoadReport
+from statefulroute.domain.load import Load, LoadReport, UnreadableReport
+from statefulroute.domain.pod import Pod
+from statefulroute.domain.route import Route, RouteView
+from statefulroute.domain.route_status import count_links_at_report
+
+#: A load is checked this long after it became stale, because the clocks of timers and of the day differ a little.
+_STALE_MARGIN = timedelta(milliseconds=20)
 
 
 class LoadTracker:
-    """The load of each pod by route and pod, and why one could not be read at last; both are live views.
+    """The loads of pods, by route and pod.
 
-    Pods are told apart by their `metadata.uid` too: another pod may have the same index or name.
+    A pod is identified by its `metadata.uid` too, because another pod may have the same index or name later.
+
+    Args:
+        links_of: returns the live link counts of a route's pods.
+        clock: the time of day.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, links_of: Callable[[RouteKey], Mapping[PodKey, int]], clock: Clock) -> None:
+        self._links_of = links_of
+        self._clock = clock
         self._loads: dict[RouteKey, dict[PodKey, Load]] = {}
         self._errors: dict[RouteKey, dict[PodKey, str]] = {}
         self._uids: dict[RouteKey, dict[PodKey, str]] = {}
         self._reports: dict[RouteKey, dict[PodKey, LoadReport]] = {}
-        """The last report of each pod, as it stood there."""
+        """The last report of each pod, as the pod made it."""
+        self._statuses: dict[RouteKey, dict[str, PodStatus]] = {}
+        """By pod name, the status of the pods that have not reported to this process."""
 
     def loads_of(self, route: RouteKey) -> Mapping[PodKey, Load]:
-        """The loads of a route's pods; one that was never heard of is absent."""
+        """Returns the loads of a route's pods, as a live view. A pod that has never reported is absent."""
         return self._loads.setdefault(route, {})
 
     def errors_of(self, route: RouteKey) -> Mapping[PodKey, str]:
-        """Why the load of a route's pod could not be read at last: the end of a sentence that begins with the pod."""
+        """Returns why the loads of a route's pods could not be read, as a live view.
+
+        A message is the end of a sentence that starts with the pod.
+        """
         return self._errors.setdefault(route, {})
 
-    def is_newer(self, route: RouteKey, pod: PodKey, report: LoadReport) -> bool:
-        """Whether a report is a later one than the last, and not the same once more."""
-        before = self._loads.get(route, {}).get(pod)
-        return before is None or (before.report.time < report.time and self._reports[route][pod] != report)
+    def restore(self, route: RouteKey, statuses: Iterable[PodStatus]) -> None:
+        """Stores the status of a route's pods, from which the first report of each pod is completed."""
+        self._statuses[route] = {status.name: status for status in statuses}
 
-    def record(self, route: RouteKey, pod: PodKey, uid: str, report: LoadReport, load: Load) -> None:
-        """A pod has told its load."""
-        self._loads.setdefault(route, {})[pod] = load
-        self._reports.setdefault(route, {})[pod] = report
-        self._uids.setdefault(route, {})[pod] = uid
-        self._errors.get(route, {}).pop(pod, None)
+    def observe(self, route: Route, key: PodKey, pod: Pod, report: LoadReport, routing_state: RoutingState) -> bool:
+        """Stores the load of a pod unless it is known already.
 
-    def record_error(self, route: RouteKey, pod: PodKey, uid: str, message: str) -> None:
-        """A pod's load could not be read; what it told before stands until it is stale."""
-        self._errors.setdefault(route, {})[pod] = message
-        self._uids.setdefault(route, {})[pod] = uid
+        Returns:
+            Whether it may change a decision now. A new figure of a pod whose load is fresh does not: it counts in the
+            next decision.
+        """
+        now = self._clock()
+        previous, had_error = self.loads_of(route.key).get(key), self.clear_error(route.key, key)
+        if not self._is_newer(route.key, key, report):
+            return had_error
+        # The clock of a pod may be ahead: its report is never later than now.
+        counted = LoadReport(report.load_state, report.waiting_tasks, min(report.time, now))
+        links = self._links_of(route.key).get(key, 0)
+        status = self._statuses.get(route.key, {}).pop(pod.name, None) if previous is None else None
+        self._loads[route.key][key] = Load(counted, count_links_at_report(status, report, links), routing_state)
+        self._reports.setdefault(route.key, {})[key] = report
+        self._uids.setdefault(route.key, {})[key] = pod.uid
+        was_fresh = previous is not None and previous.is_fresh(route.spec.load.stale_after_seconds, now)
+        return had_error or previous is None or not was_fresh or previous.routing_state is not routing_state
 
-    def clear_error(self, route: RouteKey, pod: PodKey) -> bool:
-        """Nothing is wrong with what a pod says; gives whether something was."""
-        return self._errors.get(route, {}).pop(pod, None) is not None
+    def observe_error(self, route: RouteKey, key: PodKey, pod: Pod, message: str) -> bool:
+        """Stores why the load of a pod could not be read; returns whether the message is a new one.
+
+        The last load of the pod counts until it is stale.
+        """
+        if self.errors_of(route).get(key) == message:
+            return False
+        self._errors[route][key] = message
+        self._uids.setdefault(route, {})[key] = pod.uid
+        return True
+
+    def observe_annotations(self, route: Route, key: PodKey, pod: Pod) -> bool:
+        """Stores the load that a pod's annotations report, where the route reads loads from annotations.
+
+        Returns:
+            Whether it may change a decision now.
+        """
+        if route.spec.load.source is not LoadSource.REPORTED:
+            return False
+        match pod.load_report:
+            case LoadReport():
+                return self.observe(route, key, pod, pod.load_report, RoutingState.UNKNOWN)
+            case UnreadableReport(message):
+                return self.observe_error(route.key, key, pod, message)
+            case None:
+                return self.clear_error(route.key, key)
+
+    def clear_error(self, route: RouteKey, key: PodKey) -> bool:
+        """Removes the error of a pod; returns whether it had one."""
+        return self._errors.get(route, {}).pop(key, None) is not None
 
     def retain(self, route: RouteKey, uids: Mapping[PodKey, str]) -> None:
-        """Forget what was heard of any other pods than these."""
-        for pod, uid in tuple(self._uids.get(route, {}).items()):
-            if uids.get(pod) != uid:
-                self.forget(route, pod)
+        """Forgets the loads of all pods of a route but these, which are given with their uids."""
+        for key, uid in tuple(self._uids.get(route, {}).items()):
+            if uids.get(key) != uid:
+                self._drop(route, key)
 
-    def forget(self, route: RouteKey, pod: PodKey) -> None:
-        """The pod is gone; another of its name tells its own load."""
-        for kept in (self._loads, self._reports, self._uids, self._errors):
-            kept.get(route, {}).pop(pod, None)
+    def forget(self, route: RouteKey, key: PodKey, name: str) -> None:
+        """Forgets a pod, which is gone."""
+        self._drop(route, key)
+        self._statuses.get(route, {}).pop(name, None)
 
     def forget_route(self, route: RouteKey) -> None:
-        """Whatever was heard of a route's pods counts no more."""
-        for kept in (self._loads, self._reports, self._uids, self._errors):
-            kept.pop(route, None)
+        """Forgets all pods of a route."""
+        for stored in (self._loads, self._reports, self._uids, self._errors, self._statuses):
+            stored.pop(route, None)
+
+    def _is_newer(self, route: RouteKey, key: PodKey, report: LoadReport) -> bool:
+        """Returns whether a report is later than the last one, and does not repeat it."""
+        last = self.loads_of(route).get(key)
+        return last is None or (last.report.time < report.time and self._reports[route][key] != report)
+
+    def _drop(self, route: RouteKey, key: PodKey) -> None:
+        for stored in (self._loads, self._reports, self._uids, self._errors):
+            stored.get(route, {}).pop(key, None)
+
+
+def pods_with_fresh_load(view: RouteView, now: datetime) -> frozenset[PodKey]:
+    """Returns the pods of a route whose load is fresh."""
+    return frozenset(pod for pod in view.loads if view.fresh_load(pod, now) is not None)
+
+
+def next_staleness_check(view: RouteView, fresh: Iterable[PodKey], now: datetime) -> float | None:
+    """Returns the seconds until the first of the fresh loads is stale; None where none is fresh."""
+    first = min((view.loads[pod].report.time for pod in fresh), default=None)
+    if first is None:
+        return None
+    return (first + timedelta(seconds=view.route.spec.load.stale_after_seconds) + _STALE_MARGIN - now).total_seconds()

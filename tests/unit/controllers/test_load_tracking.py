@@ -255,19 +255,20 @@ async def test_a_load_that_was_reported_again_before_it_was_stale_is_not_told_of
     world.calls.clear()
     world.now += timedelta(seconds=0.02)
     world.report(5)
-    alarms = world.route_store._stale_deadlines  # noqa: SLF001 - that it rings and is set again shows nowhere else
-    alarm = alarms[GAME]
+    deadlines = world.route_store._staleness_deadlines  # noqa: SLF001 - the next check shows nowhere else
+    first = deadlines.when(GAME)
     world.now += timedelta(seconds=0.03)
-    await eventually(lambda: alarms[GAME] is not alarm)
+    await eventually(lambda: GAME in deadlines and deadlines.when(GAME) != first)
     assert world.calls == []
     world.now += timedelta(seconds=1)
     await eventually(lambda: world.calls)
 
 
 async def test_nothing_is_looked_for_after_the_route_is_gone(world: WatchedEnvironment) -> None:
-    assert world.route_store._stale_deadlines  # noqa: SLF001 - an alarm that outlives its route shows nowhere else
+    deadlines = world.route_store._staleness_deadlines  # noqa: SLF001 - a timer of a deleted route shows nowhere else
+    assert list(deadlines) == [GAME]
     world.routes.delete("games", "game", 50)
-    assert world.route_store._stale_deadlines == {}  # noqa: SLF001 - as above
+    assert not len(deadlines)
     world.routes.put(route(60))
     assert world.view.loads == {0: Load(LoadReport(5, 0, world.now), 0)}, "read anew from the pod's own annotations"
 

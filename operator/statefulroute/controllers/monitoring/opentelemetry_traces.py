@@ -1,4 +1,4 @@
-"""Traces by OpenTelemetry: a span for each link that is worked on and each timer's turn, and in it, its requests."""
+"""Traces by OpenTelemetry: a span for each reconciled link and each turn of a timer, with a child for each request."""
 
 import asyncio
 import threading
@@ -17,22 +17,22 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, set_
 from opentelemetry.util.types import AttributeValue
 
 from statefulroute.cluster.request_metrics import RequestRecord
-from statefulroute.controllers.links.controller import Reconcile
 from statefulroute.controllers.links.reconciler import ReconcileResult
+from statefulroute.controllers.links.route_queue import Reconcile
 from statefulroute.controllers.monitoring.timers import Timer
 from statefulroute.controllers.monitoring.trace_hooks import TraceHooks
 from statefulroute.domain.keys import LinkKey, RouteKey
 from statefulroute.domain.redaction import UidRedactor
 from statefulroute.monitoring.api_requests import UNREACHABLE
 
-#: How long the end waits for the last spans to be sent.
+#: How long the shutdown waits until the last spans are sent.
 _FLUSH_SECONDS = 5.0
 
 _FIRST_ERROR = 400
 
 
 class _CurrentWork:
-    """What is under way, and whether it has asked the API server for anything."""
+    """The work that is traced now, and whether it has sent requests."""
 
     __slots__ = ("context", "has_requests", "span")
 
@@ -42,18 +42,18 @@ class _CurrentWork:
         self.has_requests = False
 
 
-#: A task that is made meanwhile has it too: it is what the task is made for, or the task begins with work of its own.
-_current_work: ContextVar[_CurrentWork | None] = ContextVar("present", default=None)
+#: Inherited by the tasks that the work creates: a task belongs to that work, or starts work with a span of its own.
+_current_work: ContextVar[_CurrentWork | None] = ContextVar("current_work", default=None)
 
 
 class SpanRecorder:
-    """Makes spans.
+    """Records spans.
 
-    An error is named by its class only, for its message may hold a uid: the log has it.
+    A span names an error by its class only, because the message may contain a uid; the log has the message.
 
     Args:
-        tracer: where they begin.
-        uid_redactor: what stands for the uids of links; None shows them.
+        tracer: creates the spans.
+        uid_redactor: replaces the uids of links; None leaves them.
     """
 
     def __init__(self, tracer: Tracer, uid_redactor: UidRedactor | None) -> None:
@@ -61,30 +61,30 @@ class SpanRecorder:
         self._name_of: Callable[[str], str] = str if uid_redactor is None else uid_redactor.redact_link_name
 
     def wrap_reconcile(self, reconcile: Reconcile) -> Reconcile:
-        """The same work, each link's in a span. Most of it finds nothing to do, and is not told of."""
+        """Returns a function that reconciles a link in a span. Only spans that have sent requests are exported."""
 
         async def traced(key: LinkKey) -> ReconcileResult:
-            with self._span("reconcile link", key.route, is_told_when_idle=False) as span:
+            with self._span("reconcile link", key.route, exports_idle=False) as span:
                 span.set_attribute("statefulroute.link", self._name_of(key.name))
-                outcome = await reconcile(key)
-                span.set_attributes(_attributes(outcome))
-            return outcome
+                result = await reconcile(key)
+                span.set_attributes(_attributes(result))
+            return result
 
         return traced
 
     @contextmanager
     def timer_span(self, timer: Timer, route: RouteKey) -> Iterator[None]:
-        """The span of a timer's turn."""
-        with self._span(f"{timer} timer", route, is_told_when_idle=True):
+        """Records the span of a timer's turn, whether or not it sends requests."""
+        with self._span(f"{timer} timer", route, exports_idle=True):
             yield
 
-    def observe_request(self, exchange: RequestRecord) -> None:
-        """The span of a request that is over; what belongs to no other span is not told of."""
+    def observe_request(self, request: RequestRecord) -> None:
+        """Records the span of a finished request, unless it is a watch or belongs to no other span."""
         work = _current_work.get()
-        if work is None or exchange.verb == "watch":
+        if work is None or request.verb == "watch":
             return
         work.has_requests = True
-        verb, resource, code, seconds = exchange
+        verb, resource, code, seconds = request
         end = time.time_ns()
         span = self._tracer.start_span(
             f"{verb} {resource}",
@@ -100,8 +100,8 @@ class SpanRecorder:
         span.end(end)
 
     @contextmanager
-    def _span(self, name: str, route: RouteKey, *, is_told_when_idle: bool) -> Iterator[Span]:
-        # A span of its own, whoever has made this task: no link's work is a part of another's.
+    def _span(self, name: str, route: RouteKey, *, exports_idle: bool) -> Iterator[Span]:
+        # A root span, even in a task that other work has created: the work on a link is no part of that on another.
         attributes = {"k8s.namespace.name": route.namespace, "statefulroute.route": route.name}
         work = _CurrentWork(self._tracer.start_span(name, Context(), attributes=attributes))
         token = _current_work.set(work)
@@ -113,21 +113,21 @@ class SpanRecorder:
             raise
         finally:
             _current_work.reset(token)
-            if work.has_requests or is_told_when_idle:
-                work.span.end()  # what does not end is not sent
+            if work.has_requests or exports_idle:
+                work.span.end()  # a span that does not end is not exported
 
 
-def _attributes(outcome: ReconcileResult) -> dict[str, AttributeValue]:
-    found: dict[str, AttributeValue] = {}
-    if outcome.plan is not None:
-        found["statefulroute.plan"] = outcome.plan.__name__
-    if outcome.status is not None:
-        found |= {"statefulroute.phase": outcome.status.phase, "statefulroute.reason": outcome.status.reason}
-        if outcome.status.pod_name is not None:
-            found["k8s.pod.name"] = outcome.status.pod_name
-    if outcome.requeue_after is not None:
-        found["statefulroute.again_after_seconds"] = outcome.requeue_after
-    return found
+def _attributes(result: ReconcileResult) -> dict[str, AttributeValue]:
+    attributes: dict[str, AttributeValue] = {}
+    if result.plan is not None:
+        attributes["statefulroute.plan"] = result.plan.__name__
+    if result.status is not None:
+        attributes |= {"statefulroute.phase": result.status.phase, "statefulroute.reason": result.status.reason}
+        if result.status.pod_name is not None:
+            attributes["k8s.pod.name"] = result.status.pod_name
+    if result.requeue_after is not None:
+        attributes["statefulroute.again_after_seconds"] = result.requeue_after
+    return attributes
 
 
 def _fail(span: Span, kind: str) -> None:
@@ -137,38 +137,38 @@ def _fail(span: Span, kind: str) -> None:
 
 @asynccontextmanager
 async def export_traces(uid_redactor: UidRedactor | None) -> AsyncIterator[TraceHooks]:
-    """Send spans while the context lasts, to where OpenTelemetry's variables say.
+    """Exports spans while the context lasts, to the endpoint that OpenTelemetry's variables name.
 
     Args:
-        uid_redactor: what stands for the uids of links; None shows them.
+        uid_redactor: replaces the uids of links; None leaves them.
     """
     provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    made = SpanRecorder(provider.get_tracer("statefulroute", version("statefulroute")), uid_redactor)
+    recorder = SpanRecorder(provider.get_tracer("statefulroute", version("statefulroute")), uid_redactor)
     try:
-        yield TraceHooks(made.wrap_reconcile, made.timer_span, made.observe_request)
+        yield TraceHooks(recorder.wrap_reconcile, recorder.timer_span, recorder.observe_request)
     finally:
         await _shut_down(provider)
 
 
 def _resource() -> Resource:
-    """What sends: as the variables say, or by the name of this program."""
-    found = Resource.create({SERVICE_VERSION: version("statefulroute")})
-    if str(found.attributes[SERVICE_NAME]).startswith("unknown_service"):
-        return found.merge(Resource({SERVICE_NAME: "statefulroute-operator"}))
-    return found
+    """Returns the resource that sends the spans; its name is that of the variables or, by default, of this program."""
+    resource = Resource.create({SERVICE_VERSION: version("statefulroute")})
+    if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):
+        return resource.merge(Resource({SERVICE_NAME: "statefulroute-operator"}))
+    return resource
 
 
 async def _shut_down(provider: TracerProvider) -> None:
-    """Send what is left, for a while: a receiver that does not answer must not keep the process."""
+    """Sends the remaining spans within a timeout, so that a receiver that does not answer does not delay the exit."""
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
 
     def shut_down() -> None:
         provider.shutdown()
-        with suppress(RuntimeError):  # the loop is closed already
+        with suppress(RuntimeError):  # the event loop is already closed
             loop.call_soon_threadsafe(ended.set)
 
-    # No executor's thread, for which Python would wait at its end.
+    # Not a thread of an executor, because Python waits for these when it exits.
     threading.Thread(target=shut_down, name="last-spans", daemon=True).start()
     with suppress(TimeoutError):
         await asyncio.wait_for(ended.wait(), _FLUSH_SECONDS)

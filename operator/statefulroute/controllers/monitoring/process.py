@@ -1,18 +1,18 @@
-"""The process itself: whether it leads, and what it has to do."""
+"""The metrics of the process: whether it leads, and how much work is left."""
 
 from collections.abc import Callable, Iterator
 
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
-from statefulroute.controllers.work_queue import Backlog
+from statefulroute.controllers.work_queue.backlog import Backlog
 
 
 class ProcessMetrics:
-    """Tells of this process.
+    """Collects the metrics of this process.
 
     Args:
-        is_leader: whether it is the one that writes.
-        backlog: the links that it has to work on.
+        is_leader: returns whether this process is the one that writes.
+        backlog: returns the links that are left to reconcile.
     """
 
     def __init__(self, is_leader: Callable[[], bool], backlog: Callable[[], Backlog]) -> None:
@@ -20,14 +20,16 @@ class ProcessMetrics:
         self._backlog = backlog
 
     def collect(self) -> Iterator[Metric]:
-        """The families."""
+        """Yields the metric families."""
         backlog = self._backlog()
         yield _gauge("leader", "1 while this process is the one that writes.", self._is_leader())
-        yield _gauge("queue_depth", "Links that wait for work, are worked on, or are to be tried again.", backlog.depth)
+        yield _gauge(
+            "queue_depth", "Links that wait to be reconciled, are reconciled now, or wait for a retry.", backlog.depth
+        )
         yield _gauge(
             "queue_oldest_seconds",
-            "For how long the oldest of them has waited for its work to succeed. Links that wait for a pod do not "
-            "count, nor those whose move has its turn later.",
+            "For how long the oldest of them has waited to be reconciled with success. Links that wait for a pod do "
+            "not count, nor do links whose move waits for its turn.",
             backlog.oldest_seconds,
         )
 

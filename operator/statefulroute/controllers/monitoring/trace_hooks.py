@@ -1,11 +1,11 @@
-"""How work is traced: where nobody asks for traces, not at all."""
+"""Hooks by which work is traced; they do nothing unless tracing is enabled."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from statefulroute.cluster.request_metrics import RequestObserver, RequestRecord
-from statefulroute.controllers.links.controller import Reconcile
+from statefulroute.controllers.links.route_queue import Reconcile
 from statefulroute.controllers.monitoring.timers import Timer, no_span
 from statefulroute.domain.keys import RouteKey
 
@@ -16,26 +16,26 @@ def _untraced(reconcile: Reconcile) -> Reconcile:
 
 @dataclass(frozen=True, slots=True)
 class TraceHooks:
-    """How work is traced.
+    """The hooks of tracing.
 
     Attributes:
-        wrap_reconcile: makes of what works on a link what does so in a span.
-        timer_span: the span of a timer's turn for a route.
-        observe_request: is told of each request of that work; None where nobody needs to be.
+        wrap_reconcile: returns the function that reconciles a link in a span.
+        timer_span: returns the context that is the span of a timer's turn for a route.
+        observe_request: called with each request of that work; None unless tracing is enabled.
     """
 
     wrap_reconcile: Callable[[Reconcile], Reconcile] = _untraced
     timer_span: Callable[[Timer, RouteKey], AbstractContextManager[None]] = no_span
     observe_request: RequestObserver | None = None
 
-    def combined_with(self, observe: RequestObserver) -> RequestObserver:
-        """An observer of requests, with that of the traces where there is one."""
-        request = self.observe_request
-        if request is None:
-            return observe
+    def combined_with(self, observer: RequestObserver) -> RequestObserver:
+        """Returns an observer that calls the given one and, if tracing is enabled, the one of the traces."""
+        trace_request = self.observe_request
+        if trace_request is None:
+            return observer
 
-        def both(exchange: RequestRecord) -> None:
-            observe(exchange)
-            request(exchange)
+        def observe(request: RequestRecord) -> None:
+            observer(request)
+            trace_request(request)
 
-        return both
+        return observe

@@ -1,0 +1,1 @@
+"""A work queue, divided as in client-go: the queue, the rate limiting of retries, and the workers."""

@@ -1,0 +1,154 @@
+"""The workers: tasks that take keys from a work queue, reconcile them, and retry the ones that fail."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Hashable, Mapping
+from typing import Generic, TypeVar
+
+import structlog
+
+from statefulroute.cluster.errors import ClusterError, ConflictError, NotFoundError, is_outage
+from statefulroute.controllers.deadlines import Deadlines
+from statefulroute.controllers.work_queue.backlog import Backlog, measure_backlog
+from statefulroute.controllers.work_queue.priority_queue import Priority
+from statefulroute.controllers.work_queue.queue import WorkQueue
+from statefulroute.controllers.work_queue.rate_limiting import OutagePause, RetryBackoff
+
+K = TypeVar("K", bound=Hashable)
+
+log = structlog.get_logger(__name__)
+
+#: How many keys all workers together process before other tasks run. Most keys need no request and take tens of
+#: microseconds; a new link needs several turns of the event loop, and none of them may come late.
+_BATCH_SIZE = 64
+
+
+def _default_log_fields(key: Hashable) -> Mapping[str, object]:
+    return {"key": key}
+
+
+class WorkerPool(Generic[K]):
+    """Reconciles keys, each one at a time and several keys at the same time.
+
+    A key that fails is retried with backoff, and while the API server fails, the workers pause between keys.
+
+    Args:
+        reconcile: works on a key. It decides each time from the present state what to do, and may return the seconds
+            after which the key is reconciled once more.
+        concurrency: the largest number of keys that are reconciled at the same time.
+        log_fields: returns the log fields that name a key.
+        backoff: when failed keys are retried.
+        outage_pause: how long workers pause while the API server fails.
+        clock: returns monotonic seconds.
+    """
+
+    def __init__(  # noqa: PLR0913 - the parts are replaceable
+        self,
+        reconcile: Callable[[K], Awaitable[float | None]],
+        concurrency: int,
+        log_fields: Callable[[K], Mapping[str, object]] = _default_log_fields,
+        *,
+        backoff: RetryBackoff[K] | None = None,
+        outage_pause: OutagePause | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._reconcile = reconcile
+        self._concurrency = concurrency
+        self._log_fields = log_fields
+        self._backoff: RetryBackoff[K] = RetryBackoff() if backoff is None else backoff
+        self._outage_pause = OutagePause(concurrency) if outage_pause is None else outage_pause
+        self._clock = clock
+        self._queue: WorkQueue[K] = WorkQueue(clock)
+        self._batch_size = max(1, _BATCH_SIZE // concurrency)
+        """How many of those keys are one worker's."""
+        self._retries: Deadlines[K] = Deadlines(self.add)
+        self._failing_since: dict[K, float] = {}
+        """The keys that have failed, each with the time since which it had waited at its first failure."""
+        self._workers: set[asyncio.Task[None]] = set()
+        self._is_started = False
+
+    def __len__(self) -> int:
+        """Returns the number of keys that wait or are reconciled."""
+        return len(self._queue)
+
+    def backlog(self) -> Backlog:
+        """Returns the work that is left; a pool that is not started has none."""
+        if not self._is_started:
+            return Backlog()
+        return measure_backlog(self._queue, self._retries, self._failing_since.values(), self._clock())
+
+    def add(self, key: K, priority: Priority = Priority.HIGH) -> None:
+        """Reconciles a key soon."""
+        if self._queue.add(key, priority) and self._is_started and len(self._workers) < self._concurrency:
+            self._start_workers()
+
+    def start(self) -> None:
+        """Starts to reconcile, with the keys that were added before."""
+        self._is_started = True
+        self._queue.restart_waits()  # no worker could have reconciled them earlier
+        self._start_workers()
+
+    async def stop(self) -> None:
+        """Finishes the keys in progress, and takes no others; these wait for the next start."""
+        self._is_started = False
+        for key in tuple(self._retries):
+            self._retries.cancel(key)
+            self.add(key)
+        if self._workers:
+            await asyncio.wait(self._workers)
+
+    def _start_workers(self) -> None:
+        """Starts workers for the waiting keys; a worker stops when no key waits, so that an idle pool has no task."""
+        while len(self._workers) < min(self._concurrency, len(self._workers) + self._queue.waiting):
+            worker = asyncio.get_running_loop().create_task(self._work())
+            self._workers.add(worker)
+            worker.add_done_callback(self._workers.discard)  # for a worker that is cancelled before it starts
+            if len(self._workers) >= self._queue.waiting:
+                break
+
+    async def _work(self) -> None:
+        processed = 0
+        try:
+            while self._queue.waiting and self._is_started:
+                await self._process(self._queue.get())
+                if pause := self._outage_pause.seconds():
+                    await asyncio.sleep(pause)
+                processed += 1
+                if processed % self._batch_size == 0:
+                    await asyncio.sleep(0)
+        finally:
+            # Now, and not in a callback of the event loop: a key that arrives in between would start no worker.
+            if (worker := asyncio.current_task()) is not None:
+                self._workers.discard(worker)
+
+    async def _process(self, key: K) -> None:
+        self._retries.cancel(key)
+        try:
+            requeue_after = await self._reconcile(key)
+        except (ConflictError, NotFoundError):  # another client wrote or deleted the object; the watch delivers it
+            self._retry(key)
+        except ClusterError as error:
+            log.warning("a write failed: trying again", **self._log_fields(key), error=str(error))
+            self._retry(key, in_outage=is_outage(error))
+        except Exception:
+            # An error of one key must not stop the work on all others.
+            log.exception("an unexpected error: trying again", **self._log_fields(key))
+            self._retry(key)
+        else:
+            self._outage_pause.reset()
+            self._backoff.forget(key)
+            self._failing_since.pop(key, None)
+            if requeue_after is not None:
+                asyncio.get_running_loop().call_later(requeue_after, self.add, key, Priority.LOW)
+        finally:
+            if self._queue.done(key) and self._is_started and len(self._workers) < self._concurrency:
+                self._start_workers()
+
+    def _retry(self, key: K, *, in_outage: bool = False) -> None:
+        self._failing_since.setdefault(key, self._queue.processing_since(key))
+        if not self._is_started:
+            self._queue.add(key)  # it waits again when it is done
+            return
+        if in_outage:
+            self._outage_pause.record_failure()
+        self._retries.set(key, self._backoff.next_delay(key, in_outage=in_outage))
