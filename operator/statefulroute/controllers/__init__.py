@@ -1,1 +1,1 @@
-"""When something runs: gather what a decision needs, have the rules plan, apply the plan in one place."""
+"""Decides when something runs: gathers what a decision needs, lets the rules plan, and applies the plan."""

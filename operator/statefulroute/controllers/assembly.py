@@ -1,4 +1,4 @@
-"""What the operator is made of, and how its parts know each other."""
+"""Creates the components of the operator and connects them."""
 
 import socket
 import time
@@ -33,22 +33,22 @@ from statefulroute.controllers.state_store import RouteStore
 from statefulroute.monitoring.build import BuildMetrics
 from statefulroute.monitoring.caches import CacheMetrics
 
-#: How many links of lost pods are moved at the same time, over all routes: of an API server that is slower than the
-#: pace, the most part is left to new links.
+#: How many links of lost pods are moved at the same time, over all routes. An API server that is slower than the rate
+#: of moves keeps most of its capacity for new links.
 _MAX_MOVES_IN_FLIGHT = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """The parts that are run.
+    """The components that run.
 
     Attributes:
-        informers: the local copy of all that the operator reads.
-        links: works on links.
-        expiry: ends temporary links.
+        informers: the caches of all objects that the operator reads.
+        links: the controller of links.
+        expiry: reconciles temporary links when they expire.
         recorder: writes events.
-        routes: what kopf calls.
-        collectors: tell of them all.
+        routes: the handlers that kopf calls.
+        collectors: the metrics of all components.
     """
 
     informers: Informers
@@ -62,59 +62,67 @@ class Components:
 def assemble(
     settings: Settings, leadership: Leadership, client: Client, load_client: LoadClient, trace_hooks: TraceHooks
 ) -> Components:
-    """Make the parts; none of them runs yet.
+    """Creates the components; none of them runs yet.
 
     Args:
-        settings: how the operator runs.
+        settings: the settings of the operator.
         leadership: whether this operator leads.
-        client: how to reach the API server.
-        load_client: how to ask pods for their load.
-        trace_hooks: how their work is traced.
+        client: the client of the API server.
+        load_client: requests the load of pods.
+        trace_hooks: how work is traced.
     """
-    mirror = Informers(client, settings.namespaces)
+    informers = Informers(client, settings.namespaces)
     counts, timers, assessments = LinkCounts(), TimerMetrics(trace_hooks.timer_span), Assessments()
     metrics = LinkMetrics(lambda: leadership.is_leader)
-    mirror.links.cache.listen(counts.link_changed)
-    mirror.links.cache.listen(metrics.link_changed)
-    mirror.routes.cache.listen(metrics.route_changed)
-    views = RouteStore(mirror, counts.of, utc_now)
-    counts.listen_for_first_link(views.observe_first_link)
-    mirror.routes.cache.listen(counts.route_changed)
+    informers.links.cache.listen(counts.link_changed)
+    informers.links.cache.listen(metrics.link_changed)
+    informers.routes.cache.listen(metrics.route_changed)
+    route_store = RouteStore(informers, counts.of, utc_now)
+    counts.listen_for_first_link(route_store.observe_first_link)
+    informers.routes.cache.listen(counts.route_changed)
     recorder = EventRecorder(client, socket.gethostname())
     reconciler = LinkReconciler(
-        links=mirror.links.cache,
-        route_store=views,
+        links=informers.links.cache,
+        route_store=route_store,
         counts=counts,
-        writer=LinkWriter(client, mirror.links),
+        writer=LinkWriter(client, informers.links),
         move_limiter=MoveLimiter(settings.moves_per_second, _MAX_MOVES_IN_FLIGHT, time.monotonic),
         recorder=recorder,
         metrics=metrics,
         clock=utc_now,
     )
-    links = LinkController(mirror, views, trace_hooks.wrap_reconcile(reconciler.reconcile), settings.parallel_writes)
-    refresh = RouteRefresher(mirror, views, load_client, PodWriter(client, mirror.pods), utc_now)
-    state = StateTimer(
-        mirror, views, refresh, RouteWriter(client, mirror.routes), assessments, timers.of(Timer.STATE), utc_now
+    links = LinkController(
+        informers, route_store, trace_hooks.wrap_reconcile(reconciler.reconcile), settings.parallel_writes
     )
-    workload = WorkloadTimer(mirror, views, state, assessments, recorder, timers.of(Timer.WORKLOAD), utc_now)
+    refresher = RouteRefresher(informers, route_store, load_client, PodWriter(client, informers.pods), utc_now)
+    state = StateTimer(
+        informers,
+        route_store,
+        refresher,
+        RouteWriter(client, informers.routes),
+        assessments,
+        timers.of(Timer.STATE),
+        utc_now,
+    )
+    workload = WorkloadTimer(informers, route_store, state, assessments, recorder, timers.of(Timer.WORKLOAD), utc_now)
     routes = RouteHandlers(
-        informers=mirror,
-        route_store=views,
+        informers=informers,
+        route_store=route_store,
         links=links,
         state=state,
         workload=workload,
         assessments=assessments,
-        refresh=refresh,
+        refresher=refresher,
         clock=utc_now,
     )
     collectors: tuple[Collector, ...] = (
         BuildMetrics("operator"),
         ProcessMetrics(lambda: leadership.is_leader, links.backlog),
         metrics,
-        RouteMetrics(mirror.routes.cache, views, assessments, lambda: leadership.is_leader, utc_now),
+        RouteMetrics(informers.routes.cache, route_store, assessments, lambda: leadership.is_leader, utc_now),
         *timers.collectors,
-        CacheMetrics(mirror.reflectors),
+        CacheMetrics(informers.reflectors),
     )
     return Components(
-        mirror, links, ExpiryController(mirror.links.cache, links.add, utc_now), recorder, routes, collectors
+        informers, links, ExpiryController(informers.links.cache, links.add, utc_now), recorder, routes, collectors
     )

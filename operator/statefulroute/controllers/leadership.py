@@ -1,4 +1,4 @@
-"""Who of several operators works: the one that holds the Lease. The others stand by with warm caches."""
+"""Leader election: of several operators, the one that holds the Lease works; the others stand by with warm caches."""
 
 import asyncio
 import random
@@ -19,36 +19,36 @@ from statefulroute.cluster.request_metrics import RequestObserver
 
 log = structlog.get_logger(__name__)
 
-#: A watch of the Lease, a request for it, and one more where an earlier one still hangs.
+#: For a watch of the Lease, a request for it, and one more in case an earlier request hangs.
 _CONNECTIONS = 3
 
-#: How long the API server may take for one request about the Lease, as a part of the renew deadline.
+#: The timeout of one request for the Lease, as a fraction of the renew deadline.
 _REQUEST_TIMEOUT_FRACTION = 0.5
 
-#: How long a release may take: whoever waits for the Lease has it soon anyhow.
+#: The timeout of a release. Without a release, the Lease expires soon.
 _RELEASE_SECONDS = 5.0
 
-#: A record is looked at again this long after it was to hold nobody off any more.
+#: The Lease of another holder is checked this long after it expires.
 _EXPIRY_MARGIN_SECONDS = 0.01
 
 
 class LeadershipLostError(Exception):
-    """This operator does not lead any more, and can write nothing. It must end: what it knows may be old."""
+    """This operator does not lead any more and cannot write. It must stop, because its caches may be outdated."""
 
 
-#: What is done when leadership is lost: it ends the process.
+#: Called when leadership is lost; it ends the process.
 OnStoppedLeading = Callable[[LeadershipLostError], NoReturn]
 
 
 @dataclass(frozen=True, slots=True)
 class LeaderElectionSettings:
-    """How it is decided who leads.
+    """The settings of leader election.
 
     Attributes:
         lease: the name of the Lease.
-        namespace: the Lease's; None is the one that the connection works in.
-        times: how long things may take.
-        identity: the name of this process.
+        namespace: the namespace of the Lease; None is the namespace of the connection.
+        times: the lease duration, the renew deadline and the retry period.
+        identity: the name of this process as a holder.
     """
 
     lease: str = DEFAULT_LEASE_NAME
@@ -58,12 +58,12 @@ class LeaderElectionSettings:
 
 
 class LeaderElector:
-    """One process's attempts to take a Lease and to keep it.
+    """Acquires a Lease for this process and renews it.
 
     Args:
         lock: the Lease.
-        fence: is open for as long as the Lease is surely held.
-        times: how long things may take.
+        fence: open for as long as this process certainly holds the Lease.
+        times: the lease duration, the renew deadline and the retry period.
     """
 
     def __init__(self, lock: LeaseLock, fence: Fence, times: LeaseTimes) -> None:
@@ -72,39 +72,41 @@ class LeaderElector:
         self._times = times
 
     async def acquire(self) -> None:
-        """Wait until the Lease is held.
+        """Waits until this process holds the Lease.
 
         Raises:
-            NoLeaseNamespaceError: its namespace does not exist.
+            LeaseNamespaceNotFoundError: the namespace of the Lease does not exist.
         """
-        told: tuple[str, str] | None = None
+        logged: tuple[str, str] | None = None
         while True:
             self._lock.holder_changed.clear()
             try:
                 if await self._try_acquire_or_renew():
                     return
-                found = "another operator leads: standing by", self._lock.holder
-                if found != told and not self._lock.is_holder:
-                    log.info(found[0], holder=self._lock.holder, identity=self._lock.identity)
+                state = "another operator leads: standing by", self._lock.holder
+                if state != logged and not self._lock.is_holder:
+                    log.info(state[0], holder=self._lock.holder, identity=self._lock.identity)
             except LeaseNamespaceNotFoundError:
                 raise
             except (ClusterError, TimeoutError) as error:
-                found = "the Lease cannot be had: trying again", _message_of(error)
-                if found != told:
-                    log.warning(found[0], error=found[1])
-            told = found
-            # As client-go spreads it; but a record that stops holding others off is looked at in that moment.
+                state = "the Lease cannot be had: trying again", _message_of(error)
+                if state != logged:
+                    log.warning(state[0], error=state[1])
+            logged = state
+            # Jittered as in client-go, but a Lease that expires is checked at that moment.
             pause = self._times.retry_period_seconds * (1 + random.random() * JITTER_FACTOR)  # noqa: S311 - no secret
-            free_in = self._lock.seconds_until_free
-            await self._wait_for_lease_change(min(pause, free_in + _EXPIRY_MARGIN_SECONDS) if free_in > 0 else pause)
+            expires_in = self._lock.seconds_until_free
+            await self._wait_for_lease_change(
+                min(pause, expires_in + _EXPIRY_MARGIN_SECONDS) if expires_in > 0 else pause
+            )
 
     async def renew(self) -> None:
-        """Renew the Lease for as long as that succeeds in time.
+        """Renews the Lease for as long as each renewal succeeds in time.
 
         Raises:
-            LeadershipLostError: it is lost.
+            LeadershipLostError: the Lease is lost.
         """
-        self._lock.holder_changed.clear()  # that it was won
+        self._lock.holder_changed.clear()  # set by the acquisition
         failure = ""
         while True:
             await self._wait_for_lease_change(min(self._times.retry_period_seconds, self._fence.seconds_left))
@@ -121,7 +123,7 @@ class LeaderElector:
                 failure = _message_of(error)
 
     async def release(self) -> None:
-        """Let the Lease go, if it is held; if that fails, its time has to pass."""
+        """Releases the Lease if this process holds it. If that fails, the Lease has to expire."""
         try:
             async with asyncio.timeout(_RELEASE_SECONDS):
                 if await self._lock.release():
@@ -132,11 +134,11 @@ class LeaderElector:
             )
 
     async def _try_acquire_or_renew(self) -> bool:
-        """Take or renew the Lease; gives whether this process may write from now on.
+        """Acquires or renews the Lease; returns whether this process may write from now on.
 
         Raises:
-            ClusterError: it is not known.
-            TimeoutError: no answer came.
+            ClusterError: the API server answered with an error.
+            TimeoutError: the API server did not answer in time.
         """
         async with asyncio.timeout(self._times.renew_deadline_seconds * _REQUEST_TIMEOUT_FRACTION):
             since = await self._lock.try_acquire_or_renew()
@@ -146,8 +148,8 @@ class LeaderElector:
         if self._lock.seconds_until_free > 0:
             raise LeadershipLostError(f"{self._lock.holder} has taken it")
         if self._fence.seconds_left <= 0:
-            why = failure or "this process did not run, or the API server was too slow"
-            raise LeadershipLostError(f"not renewed within {self._times.renew_deadline_seconds:g} s: {why}")
+            cause = failure or "this process did not run, or the API server was too slow"
+            raise LeadershipLostError(f"not renewed within {self._times.renew_deadline_seconds:g} s: {cause}")
 
     async def _wait_for_lease_change(self, seconds: float) -> None:
         with suppress(TimeoutError):
@@ -163,14 +165,14 @@ class Leadership:
     """Whether this operator leads.
 
     Args:
-        connection: how to reach the API server.
-        fence: what its writes have to pass.
-        elector: by which it comes to lead; None where it is alone, and leads as soon as it wants to.
-        on_stopped_leading: is called when it leads no more; nothing can be written by then.
+        connection: the connection to the API server.
+        fence: refuses writes before this operator leads, and holds them back for good when it does not lead any more.
+        elector: acquires and renews the Lease; None where this operator runs alone and leads at once.
+        on_stopped_leading: called when this operator does not lead any more; it cannot write by then.
 
     Attributes:
-        connection: how to reach the API server; writes are refused as long as this operator does not lead.
-        elected: set when it leads; it stays set.
+        connection: the connection to the API server, whose writes pass only while this operator leads.
+        elected: set once this operator leads; it stays set.
     """
 
     def __init__(
@@ -189,25 +191,25 @@ class Leadership:
 
     @property
     def is_leader(self) -> bool:
-        """Whether it may write at this moment."""
+        """Whether this operator may write now."""
         return self.elected.is_set() and (self._fence is None or self._fence.seconds_left > 0)
 
     def start_election(self) -> asyncio.Task[None]:
-        """From now on, try to lead; the task ends only by an error."""
+        """Starts to compete for the Lease; the returned task ends only with an error."""
         if self._election is None:
             self._election = asyncio.create_task(self._run_election())
         return self._election
 
     async def stop(self) -> None:
-        """End it, and let the Lease go if it is held: all writing must have ended.
+        """Stops competing, and releases the Lease if this operator holds it. All writes must have ended.
 
         Raises:
-            NoLeaseNamespaceError: the Lease's namespace does not exist.
+            LeaseNamespaceNotFoundError: the namespace of the Lease does not exist.
         """
         if self._election is not None:
             self._election.cancel()
             await asyncio.wait([self._election])
-        # One that was lost is left to its time: what was sent last may yet be under way.
+        # A lost Lease is left to expire, because the last writes may still be in flight.
         may_release = self.is_leader or not self.elected.is_set()
         if self._fence is not None:
             self._fence.close()
@@ -239,33 +241,33 @@ async def leader_election(
     connection: Connection,
     settings: LeaderElectionSettings | None,
     on_stopped_leading: OnStoppedLeading,
-    observe: RequestObserver | None = None,
+    observer: RequestObserver | None = None,
 ) -> AsyncIterator[Leadership]:
-    """Follow the Lease as long as the context lasts; at its end, all writing must have ended.
+    """Watches the Lease while the context lasts. All writes must have ended when it is exited.
 
     Args:
-        connection: how to reach the API server.
-        settings: how it is decided who leads; None where this operator is alone.
-        on_stopped_leading: is called when this operator leads no more; nothing can be written by then.
-        observe: is told of every request about the Lease.
+        connection: the connection to the API server.
+        settings: the settings of leader election; None where this operator runs alone.
+        on_stopped_leading: called when this operator does not lead any more; it cannot write by then.
+        observer: called with every request for the Lease.
     """
     if settings is None:
-        lead = Leadership(connection)
+        leadership = Leadership(connection)
         try:
-            yield lead
+            yield leadership
         finally:
-            await lead.stop()
+            await leadership.stop()
         return
-    async with Client(connection, _CONNECTIONS, observe) as client:
+    async with Client(connection, _CONNECTIONS, observer) as client:
         namespace, times, fence = settings.namespace or connection.namespace, settings.times, Fence()
         lock = LeaseLock(client, namespace, settings.lease, times=times, identity=settings.identity)
-        following = asyncio.create_task(lock.watch())
-        lead = Leadership(connection, fence, LeaderElector(lock, fence, times), on_stopped_leading)
+        watching = asyncio.create_task(lock.watch())
+        leadership = Leadership(connection, fence, LeaderElector(lock, fence, times), on_stopped_leading)
         try:
-            yield lead
+            yield leadership
         finally:
             try:
-                await lead.stop()
+                await leadership.stop()
             finally:
-                following.cancel()
-                await asyncio.wait([following])
+                watching.cancel()
+                await asyncio.wait([watching])

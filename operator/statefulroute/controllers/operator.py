@@ -1,4 +1,4 @@
-"""The operator: one asyncio program in which kopf runs what is few and a queue runs what is many."""
+"""Runs the operator: one asyncio program, in which kopf runs the few routes and work queues the many links."""
 
 import asyncio
 import signal
@@ -26,118 +26,126 @@ from statefulroute.monitoring.server import serve_probes_and_metrics
 
 log = structlog.get_logger(__name__)
 
-#: Requests of kopf under way at the same time: kopf's own session has no limit.
+#: How many requests kopf sends at the same time; the session that kopf makes by default has no limit.
 _KOPF_CONNECTIONS = 16
 
-#: Connections beside those of the links' writes: the routes' status, notes on pods and workloads.
+#: The connections besides those for writes of links: for the status of routes, and annotations of pods and workloads.
 _OTHER_CONNECTIONS = 11
 
 
 async def run(settings: Settings, on_stopped_leading: OnStoppedLeading) -> None:
-    """Run the operator until SIGTERM or SIGINT.
+    """Runs the operator until SIGTERM or SIGINT.
 
     Args:
-        settings: how it runs.
+        settings: the settings of the operator.
         on_stopped_leading: called when this operator has lost the Lease; ends the process at once, because it may
             write nothing any more.
 
     Raises:
         NotConnectedError: no cluster is configured.
-        NotTracingError: traces are asked for and cannot be made.
-        NotListeningError: the address for probes and Prometheus cannot be listened at.
-        NoLeaseNamespaceError: the namespace that the Lease is to be in does not exist.
+        TracingUnavailableError: traces are enabled and cannot be exported.
+        NotListeningError: the address for probes and metrics cannot be bound.
+        LeaseNamespaceNotFoundError: the namespace of the Lease does not exist.
     """
     stop = asyncio.Event()
     _on_signals(stop)
     requests = APIRequestMetrics()
     connections = settings.parallel_writes + _OTHER_CONNECTIONS
     async with (
-        tracing(settings.uid_redactor) as spans,  # left last: what was done to the end is told of
+        tracing(settings.uid_redactor) as trace_hooks,  # exited last, so that all work is traced
         connect(settings.kubeconfig, settings.context) as connection,
-        leader_election(
-            connection, settings.leader_election, on_stopped_leading, requests
-        ) as lead,  # left when all writing has ended
-        Client(lead.connection, connections, spans.combined_with(requests)) as client,
-        LoadClient() as endpoints,
+        # Exited when all writes have ended.
+        leader_election(connection, settings.leader_election, on_stopped_leading, requests) as leadership,
+        Client(leadership.connection, connections, trace_hooks.combined_with(requests)) as client,
+        LoadClient() as load_client,
     ):
-        parts = assemble(settings, lead, client, endpoints, spans)
-        health, collectors = Health(parts.informers.reflectors), (*parts.collectors, requests)
-        async with serve_probes_and_metrics(settings.bind_address, health, collectors), parts.informers.run():
-            # Every task of ours is made before kopf begins: kopf ends the ones that are made later.
+        components = assemble(settings, leadership, client, load_client, trace_hooks)
+        health, collectors = Health(components.informers.reflectors), (*components.collectors, requests)
+        async with serve_probes_and_metrics(settings.bind_address, health, collectors), components.informers.run():
+            # All of these tasks are created before kopf starts, because kopf stops the tasks that are created later.
             stopping = asyncio.create_task(stop.wait())
-            await _wait_for_first(stopping, asyncio.create_task(parts.informers.wait_synced()))
+            await _wait_for_first(stopping, asyncio.create_task(components.informers.wait_synced()))
             if not stop.is_set():
-                log.info("the caches are synced", server=connection.server, links=len(parts.informers.links.cache))
-                await _wait_for_first(stopping, lead.start_election(), asyncio.create_task(lead.elected.wait()))
-            if lead.elected.is_set() and not stop.is_set():
-                await _run_as_leader(settings, lead, parts, requests, stop, stopping)
+                log.info("the caches are synced", server=connection.server, links=len(components.informers.links.cache))
+                await _wait_for_first(
+                    stopping, leadership.start_election(), asyncio.create_task(leadership.elected.wait())
+                )
+            if leadership.elected.is_set() and not stop.is_set():
+                await _run_as_leader(settings, leadership, components, requests, stop, stopping)
     log.info("stopped")
 
 
-async def _run_as_leader(  # noqa: PLR0913, PLR0917 - what is run, and how it is known when to end
+async def _run_as_leader(  # noqa: PLR0913, PLR0917 - what runs, and when it stops
     settings: Settings,
-    lead: Leadership,
-    parts: Components,
-    observe: RequestObserver,
+    leadership: Leadership,
+    components: Components,
+    observer: RequestObserver,
     stop: asyncio.Event,
     stopping: asyncio.Task[Literal[True]],
 ) -> None:
-    """Bind links and keep routes until it is time to stop; then end the work on links first, and kopf after it."""
-    parts.links.start()
-    background = [asyncio.create_task(each.run()) for each in (parts.expiry, parts.recorder)]
-    end, ready = asyncio.Event(), asyncio.Event()
-    is_ready = asyncio.create_task(ready.wait())
-    # Of kopf's own type, which it does not publish. Left to itself it asks for the user's name, which a user that a
-    # platform has made up does not have; who works is settled by our Lease anyhow.
+    """Reconciles links and routes until the operator stops; then stops the work on links first, and kopf last."""
+    components.links.start()
+    background = [asyncio.create_task(component.run()) for component in (components.expiry, components.recorder)]
+    stop_kopf, kopf_is_ready = asyncio.Event(), asyncio.Event()
+    ready = asyncio.create_task(kopf_is_ready.wait())
+    # The type is kopf's own and not public. Without an identity, kopf reads the user's name, which a user id that a
+    # platform assigns does not have; the Lease decides which operator works.
     identity: Any = new_identity()
-    ours = asyncio.all_tasks()
+    own_tasks = asyncio.all_tasks()
     tasks = await kopf.spawn_tasks(
-        registry=_registry(settings, lead.connection, parts, observe),
+        registry=_registry(settings, leadership.connection, components, observer),
         settings=kopf_settings(),
         clusterwide=not settings.namespaces,
         namespaces=settings.namespaces,
         standalone=True,
         identity=identity,
-        ready_flag=ready,
-        stop_flag=end,
+        ready_flag=kopf_is_ready,
+        stop_flag=stop_kopf,
     )
-    _on_signals(stop)  # kopf has taken the signals for itself
-    operator = asyncio.create_task(kopf.run_tasks(tasks, ignored=ours))
-    await _wait_for_first(is_ready, operator)
-    await _wait_for_first(stopping, operator, lead.start_election())
-    await parts.links.stop()
-    end.set()
-    await operator  # an error that has ended it is raised here
-    await parts.recorder.shut_down()  # the Lease is released once nothing is under way
+    _on_signals(stop)  # kopf has installed its own handlers
+    kopf_task = asyncio.create_task(kopf.run_tasks(tasks, ignored=own_tasks))
+    await _wait_for_first(ready, kopf_task)
+    await _wait_for_first(stopping, kopf_task, leadership.start_election())
+    await components.links.stop()
+    stop_kopf.set()
+    await kopf_task  # raises the error that has stopped kopf, if one has
+    await components.recorder.shut_down()  # the Lease is released when no request is in flight
     for task in background:
         task.cancel()
     await asyncio.wait(background)
 
 
 def _registry(
-    settings: Settings, connection: Connection, parts: Components, observe: RequestObserver
+    settings: Settings, connection: Connection, components: Components, observer: RequestObserver
 ) -> kopf.OperatorRegistry:
-    """What kopf is to call."""
+    """Returns the handlers that kopf calls."""
     registry = kopf.OperatorRegistry()
     connections = _KOPF_CONNECTIONS + len(settings.namespaces)
-    kopf.on.login(registry=registry)(login_with(connection, connections, observe))
-    parts.routes.register(registry)
+    kopf.on.login(registry=registry)(login_with(connection, connections, observer))
+    components.routes.register(registry)
     return registry
 
 
 def kopf_settings() -> kopf.OperatorSettings:
-    """Settings of kopf: quiet, alone, and marking a route in its status only."""
+    """Returns the settings of kopf: no events, no peering, and no mark on a route but in its status."""
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
     settings.peering.standalone = True
-    settings.scanning.disabled = True  # the kinds are known: their definitions need not be watched
+    settings.scanning.disabled = True  # the kinds are known, so their definitions are not watched
     settings.persistence.finalizer = FINALIZER
     settings.persistence.diffbase_storage = GenerationStorage()
     settings.persistence.progress_storage = NoProgressStorage()
-    settings.background.instant_exit_timeout = 2.0  # a deleted route's daemons end before its handlers go on
+    settings.background.instant_exit_timeout = 2.0  # the daemons of a deleted route stop before its handlers continue
     settings.queueing.idle_timeout = 1.0
-    settings.networking.error_backoffs = (0.1, 0.3, 1, 2, 3, *(5,) * 10)  # what lasts is asked for every five seconds
-    settings.process.ultimate_exiting_timeout = None  # never kill the process: it has work to finish
+    settings.networking.error_backoffs = (
+        0.1,
+        0.3,
+        1,
+        2,
+        3,
+        *(5,) * 10,
+    )  # a lasting error is retried every five seconds
+    settings.process.ultimate_exiting_timeout = None  # kopf does not kill the process, which finishes its work
     return settings
 
 

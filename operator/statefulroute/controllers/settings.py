@@ -1,4 +1,4 @@
-"""How the operator runs."""
+"""The settings of the operator."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,17 +10,17 @@ from statefulroute.monitoring.bind_address import BindAddress
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How the operator runs.
+    """The settings of the operator.
 
     Attributes:
-        kubeconfig: the path of a kubeconfig; None looks where kubectl looks.
-        context: the kubeconfig's context; None is its current one.
+        kubeconfig: the path of a kubeconfig; None is where kubectl finds one.
+        context: the context of the kubeconfig; None is its current one.
         parallel_writes: how many links of one route are written at the same time.
-        moves_per_second: how many links of lost pods are moved in a second, at the most.
-        namespaces: where it works; none is the whole cluster.
-        leader_election: how it is decided which of several operators works; None where this one is alone.
-        bind_address: where it answers probes and Prometheus; None is nowhere.
-        uid_redactor: what stands for the uids of links in logs and traces; None shows them.
+        moves_per_second: how many links of lost pods are moved in a second, over all routes.
+        namespaces: the namespaces that the operator works in; none is the whole cluster.
+        leader_election: the settings of leader election; None where this operator runs alone.
+        bind_address: where the operator serves probes and metrics; None is nowhere.
+        uid_redactor: replaces the uids of links in logs and traces; None leaves them.
     """
 
     kubeconfig: Path | None = None

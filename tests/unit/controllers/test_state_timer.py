@@ -60,7 +60,7 @@ async def test_the_first_status_waits_for_the_answers_of_the_pods_and_holds_them
 
 
 async def test_pods_that_are_slow_hold_up_the_first_status_for_a_while_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(state_timer, "_FIRST_READING_SECONDS", SETTLE_SECONDS)
+    monkeypatch.setattr(state_timer, "_FIRST_POLL_SECONDS", SETTLE_SECONDS)
     world = TimerEnvironment().with_http(0)
     world.load_client.unblocked.clear()
     async with running(world):

@@ -42,9 +42,9 @@ def shorten_delays(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a second of the timers be a moment."""
     monkeypatch.setattr(state_timer, "_SETTLE_SECONDS", SETTLE_SECONDS)
     monkeypatch.setattr(state_timer, "_PODS_A_SECOND", 10_000)
-    monkeypatch.setattr(state_timer, "_LOOK_AGAIN_SECONDS", SETTLE_SECONDS)
-    monkeypatch.setattr(workload_timer, "_AGAIN_SECONDS", SETTLE_SECONDS)
-    monkeypatch.setattr(workload_timer, "_NOT_YET_SECONDS", SETTLE_SECONDS)
+    monkeypatch.setattr(state_timer, "_RETRY_SECONDS", SETTLE_SECONDS)
+    monkeypatch.setattr(workload_timer, "_RETRY_SECONDS", SETTLE_SECONDS)
+    monkeypatch.setattr(workload_timer, "_FIRST_POLL_CHECK_SECONDS", SETTLE_SECONDS)
 
 
 class TimerEnvironment(Environment):

@@ -1,1 +1,1 @@
-"""PodLinks: each is gathered with its route, decided on by the rules, and written at most twice."""
+"""The controller of PodLinks: each link is gathered with its route, decided by the rules, and written twice at most."""

@@ -10,58 +10,60 @@ from statefulroute.domain.route import Route
 
 
 class LinkCounts:
-    """The number of links by route and pod, kept with every change of a link; reads cost nothing."""
+    """The number of links by route and pod, updated with every change of a link, so that a read is a lookup."""
 
     def __init__(self) -> None:
-        self._first_listeners: list[Callable[[RouteKey, PodKey], None]] = []
+        self._first_link_listeners: list[Callable[[RouteKey, PodKey], None]] = []
         self._counts: defaultdict[RouteKey, Counter[PodKey]] = defaultdict(Counter)
         self._viewed_routes: set[RouteKey] = set()
-        """Whose live view somebody may hold. Routes that are only named by links leave nothing: anybody names some."""
+        """The routes whose live view was returned. The counts of other routes, which only links name, are dropped
+        when they are empty, because links may name any number of routes."""
         self._assumed: dict[LinkKey, PodKey] = {}
 
     def __len__(self) -> int:
-        """Of how many routes something is kept."""
+        """Returns the number of routes whose counts are stored."""
         return len(self._counts)
 
     def of(self, route: RouteKey) -> Mapping[PodKey, int]:
-        """The counts of a route's pods: a live view. Pods without a link may be absent."""
+        """Returns the counts of a route's pods, as a live view. Pods without a link may be absent."""
         self._viewed_routes.add(route)
         return self._counts[route]
 
     def route_changed(self, old: Route | None, new: Route | None) -> None:
-        """Forget a route that is gone, once it has no links; a listener of the cache of routes."""
+        """Drops the counts of a deleted route when it has no links. It is a listener of the cache of routes."""
         if new is None and old is not None:
             self._viewed_routes.discard(old.key)
             self._drop_empty(old.key)
 
     def listen_for_first_link(self, listener: Callable[[RouteKey, PodKey], None]) -> None:
-        """Have a function called when a pod of a route has got its first link."""
-        self._first_listeners.append(listener)
+        """Calls a function when a pod of a route gets its first link."""
+        self._first_link_listeners.append(listener)
 
     def link_changed(self, old: Link | None, new: Link | None) -> None:
-        """Count a link's change; a listener of the cache of links."""
-        before, after = old.assigned_pod if old else None, new.assigned_pod if new else None
-        if before == after:
+        """Counts the change of a link. It is a listener of the cache of links."""
+        old_pod, new_pod = old.assigned_pod if old else None, new.assigned_pod if new else None
+        if old_pod == new_pod:
             return
         link = new or old
         if link is None:
             return
         counts = self._counts[link.route]
-        if after is not None:
-            counts[after] += 1
-        if before is not None:
-            self._subtract(link.route, before)
-        if self._assumed and self._assumed.get(link.key) == after:
+        if new_pod is not None:
+            counts[new_pod] += 1
+        if old_pod is not None:
+            self._subtract(link.route, old_pod)
+        if self._assumed and self._assumed.get(link.key) == new_pod:
             self._forget_assumed(link.key)
-        if after is not None and counts[after] == 1:
-            for listener in self._first_listeners:
-                listener(link.route, after)
+        if new_pod is not None and counts[new_pod] == 1:
+            for listener in self._first_link_listeners:
+                listener(link.route, new_pod)
 
     @contextmanager
     def assume(self, key: LinkKey, pod: PodKey) -> Iterator[None]:
-        """Count a link that is about to be bound, so that the next choice sees it before the API server answers.
+        """Counts a link that is about to be bound, so that the next choice sees it before the API server answers.
 
-        The watch may tell of the binding before the answer comes: then the link itself counts, and it does so once.
+        The watch may deliver the binding before the answer arrives. The link itself counts from then on, and the
+        assumption does not.
         """
         self._counts[key.route][pod] += 1
         self._assumed[key] = pod

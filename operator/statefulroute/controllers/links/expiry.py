@@ -1,4 +1,4 @@
-"""When temporary links end: one heap over all of them, and no task, timer or finalizer a link."""
+"""The expiry of temporary links: one heap for all of them, and no task, timer or finalizer for each link."""
 
 import asyncio
 import heapq
@@ -9,23 +9,23 @@ from statefulroute.cluster.cache import Cache
 from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.link import Link
 
-#: So many entries are kept at the least before those are looked for that count no more.
+#: The smallest number of entries at which outdated entries are dropped.
 _MIN_COMPACTION_THRESHOLD = 1024
 
-#: The clock is looked at this often: it may have jumped, and a sleep does not jump with it.
+#: How often the clock is checked. It may jump, and a sleep does not jump with it.
 _CHECK_SECONDS = 0.25
 
 
-#: When a link ends, in seconds since 1970, and which link.
+#: When a link expires, in seconds since 1970, and the link's route and name.
 _Entry = tuple[float, RouteKey, str]
 
 
 class ExpiryController:
-    """Tells of each temporary link when its time is over.
+    """Calls a function with each temporary link that has expired.
 
     Args:
-        links: the cache of links; it is listened to from the start on.
-        on_expired: called with a link that has expired.
+        links: the cache of links; the controller listens to it once it is started.
+        on_expired: called with each link that has expired.
         clock: the time of day.
     """
 
@@ -35,27 +35,27 @@ class ExpiryController:
         self._clock = clock
         self._heap: list[_Entry] = []
         self._compaction_threshold = _MIN_COMPACTION_THRESHOLD
-        """From how many entries on those are dropped that count no more: a renewal leaves one, an early end, too."""
+        """The number of entries above which outdated ones are dropped; renewals and early deletions leave them."""
 
     def __len__(self) -> int:
-        """How many ends of links are kept, those included that count no more."""
+        """Returns the number of entries, including the outdated ones."""
         return len(self._heap)
 
     def start(self) -> None:
-        """Take in the links that there are, and from now on each that changes."""
+        """Adds the existing links, and from now on each link that changes."""
         for key in self._links:
             self._link_changed(None, self._links.get(*key))
         self._links.listen(self._link_changed)
 
     async def run(self) -> None:
-        """Look for links whose time is over, until cancelled."""
+        """Checks for expired links until it is cancelled."""
         self.start()
         while True:
             self.notify_expired()
             await asyncio.sleep(_CHECK_SECONDS)
 
     def notify_expired(self) -> None:
-        """Tell of every link whose time is over."""
+        """Calls `on_expired` with every link that has expired."""
         now = self._clock()
         while self._heap and self._heap[0][0] <= now.timestamp():
             if (link := self._link_of(heapq.heappop(self._heap))) is not None:
@@ -71,7 +71,7 @@ class ExpiryController:
             self._compaction_threshold = 2 * len(self._heap) + _MIN_COMPACTION_THRESHOLD
 
     def _link_of(self, entry: _Entry) -> Link | None:
-        """The link that ends then; None where it was renewed in the meantime and has another entry, or was deleted."""
-        time, group, name = entry
-        link = self._links.get(group, name)
+        """Returns the link of an entry; None where the entry is outdated: the link was renewed or deleted."""
+        time, route, name = entry
+        link = self._links.get(route, name)
         return link if link and link.expire_time and link.expire_time.timestamp() == time else None

@@ -1,4 +1,4 @@
-"""One link: gather, plan, apply."""
+"""Reconciles one link: gather, plan, apply."""
 
 from dataclasses import dataclass
 
@@ -34,12 +34,12 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ReconcileResult:
-    """How a link's work ended.
+    """The result of reconciling a link.
 
     Attributes:
-        status: what its status says now; None where nothing was said, or the link is gone.
-        requeue_after: the seconds after which it is to be worked on again; None unless its turn is yet to come.
-        plan: what the first judgement wanted; None where there was nothing to judge.
+        status: the link's status now; None where it has none, or the link is gone.
+        requeue_after: the seconds after which the link is reconciled once more; None unless its move has to wait.
+        plan: the kind of the first plan; None where there was nothing to decide.
     """
 
     status: LinkStatus | None = None
@@ -48,9 +48,9 @@ class ReconcileResult:
 
 
 class LinkReconciler:
-    """Brings a link to where the rules want it: at most one write of its spec, then one of its status."""
+    """Brings a link to the state that the rules require: one write of its spec at most, then one of its status."""
 
-    def __init__(  # noqa: PLR0913 - what a link's work is made of
+    def __init__(  # noqa: PLR0913 - all that the work on a link needs
         self,
         *,
         links: Cache[Link],
@@ -72,58 +72,58 @@ class LinkReconciler:
         self._clock = clock
 
     async def reconcile(self, key: LinkKey) -> ReconcileResult:
-        """Do what there is to do about a link now.
+        """Gathers what the decision about a link needs, decides, and applies the plan.
 
         Raises:
-            ClusterError: a write failed; what there is to do must be judged anew.
+            ClusterError: a write failed; the link has to be reconciled again.
         """
-        outcome: ReconcileResult | None = None
+        result: ReconcileResult | None = None
         try:
-            outcome = await self._reconcile(key)
+            result = await self._reconcile(key)
         finally:
-            if outcome is None or outcome.requeue_after is None:
+            if result is None or result.requeue_after is None:
                 self._move_limiter.forget(key)
-        return outcome
+        return result
 
     async def _reconcile(self, key: LinkKey) -> ReconcileResult:
-        moved: MoveReason | None = None
+        reason: MoveReason | None = None
         first: type[Plan] | None = None
         while (link := self._links.get(*key)) is not None and not link.is_deleting:
             view = LinkView(link, self._route_store.get(key.route), self._clock())
             if view.route is not None and not view.route.is_workload_known:
-                return ReconcileResult()  # the route's worker takes every link up again when its workload was read
+                return ReconcileResult()  # all links of the route are reconciled once its workload was read
             plan = decide(view)
             first = first or type(plan)
             match plan:
                 case Bind(pod):
                     await self._bind(link, pod)
-                case Move(pod, moved):
-                    if wait := self._move_limiter.delay_for(key):
-                        return ReconcileResult(requeue_after=wait, plan=first)
+                case Move(pod, reason):
+                    if delay := self._move_limiter.delay_for(key):
+                        return ReconcileResult(requeue_after=delay, plan=first)
                     await self._bind(link, pod)
-                case Remove(reason):
-                    await self._remove(link, reason)
+                case Remove(remove_reason):
+                    await self._remove(link, remove_reason)
                     return ReconcileResult(plan=first)
-                case UpdateStatus(said):
-                    if not is_status_current(link, said):
-                        await self._update_status(link, said, moved or move_reason(view), chosen=first is Bind)
-                    return ReconcileResult(said, plan=first)
+                case UpdateStatus(status):
+                    if not is_status_current(link, status):
+                        await self._update_status(link, status, reason or move_reason(view), is_chosen=first is Bind)
+                    return ReconcileResult(status, plan=first)
         return ReconcileResult(plan=first)
 
     async def _bind(self, link: Link, pod: PodKey) -> None:
         with self._counts.assume(link.key, pod):
             await self._writer.bind(link, pod)
 
-    async def _update_status(self, link: Link, said: LinkStatus, moved: MoveReason, *, chosen: bool) -> None:
-        uid = await self._writer.update_status(link, said, moved)
-        self._record(link, events.link_status_event(link, said, moved), uid, chosen=chosen)
-        log.debug("acknowledged", link=link.name, namespace=link.route.namespace, phase=said.phase)
+    async def _update_status(self, link: Link, status: LinkStatus, reason: MoveReason, *, is_chosen: bool) -> None:
+        uid = await self._writer.update_status(link, status, reason)
+        self._record(link, events.link_status_event(link, status, reason), uid, is_chosen=is_chosen)
+        log.debug("acknowledged", link=link.name, namespace=link.route.namespace, phase=status.phase)
 
     async def _remove(self, link: Link, reason: RemoveReason) -> None:
         uid = await self._writer.delete(link)
         self._record(link, events.link_removed_event(link, reason), uid)
         log.debug("removed", link=link.name, namespace=link.route.namespace, reason=reason)
 
-    def _record(self, link: Link, event: Event | None, uid: str, *, chosen: bool = False) -> None:
+    def _record(self, link: Link, event: Event | None, uid: str, *, is_chosen: bool = False) -> None:
         self._recorder.record(event, uid)
-        self._metrics.record(link.route, event, chosen=chosen)
+        self._metrics.record(link.route, event, is_chosen=is_chosen)

@@ -1,4 +1,4 @@
-"""The links of a route that wait: for a pod, for room on one, or to leave a lost one."""
+"""The links of a route that wait: for a pod, for room on a pod, or to leave a lost pod."""
 
 import heapq
 from collections.abc import Iterable
@@ -8,58 +8,59 @@ from statefulroute.domain.link import Link, LinkStatus
 
 
 def oldest_first(link: Link) -> tuple[int, str]:
-    """The order of turns: by creation, to the second; then by name."""
+    """Returns the sort key of waiting links: the creation time, to the second, then the name."""
     return link.creation_timestamp, link.name
 
 
 class WaitingLinks:
-    """Who waits, and whose turn it is when one pod has room for one link more."""
+    """The waiting links of a route, and which of them is next when a pod has room for one more link."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, Link] = {}
         self._want_room: dict[str, tuple[int, str]] = {}
-        """Who of them would take it, with their places; whoever has had a turn is among them until judged anew."""
+        """The sort keys of the links that would take free room, by name. A link that had its turn stays among them
+        until it is reconciled."""
         self._heap: list[tuple[int, str]] = []
         self._in_heap: set[tuple[int, str]] = set()
 
     def update(self, link: Link, status: LinkStatus | None, *, wants_room: bool) -> bool:
-        """What was said of a link at last.
+        """Stores whether a link waits after it was reconciled.
 
         Args:
             link: the link.
-            status: what its status says now; None where nothing was said.
-            wants_room: whether it would take the room that another link leaves.
+            status: the link's status; None where it has none.
+            wants_room: whether the link would take the room that another link leaves.
 
         Returns:
-            Whether it has wanted room and does no more: another may have the turn that it may have had.
+            Whether the link wanted room and does not any more. It may have had a turn that another link can use.
         """
         if status is None or status.phase not in {LinkPhase.PENDING, LinkPhase.LOST}:
             return self.discard(link)
         self._waiting[link.name] = link
         if not wants_room:
             return self._no_longer_wants_room(link)
-        place = self._want_room[link.name] = oldest_first(link)
-        if place not in self._in_heap:
-            self._in_heap.add(place)
-            heapq.heappush(self._heap, place)
+        position = self._want_room[link.name] = oldest_first(link)
+        if position not in self._in_heap:
+            self._in_heap.add(position)
+            heapq.heappush(self._heap, position)
         return False
 
     def discard(self, link: Link) -> bool:
-        """The link waits no more; gives whether it has wanted room."""
+        """Removes a link that does not wait any more; returns whether it wanted room."""
         self._waiting.pop(link.name, None)
         return self._no_longer_wants_room(link)
 
     def all(self) -> Iterable[Link]:
-        """Every link that waits."""
+        """Returns every link that waits."""
         return tuple(self._waiting.values())
 
     def next_for_room(self) -> Iterable[Link]:
-        """The oldest link that waits for room, if there is one: it loses its place in the line until noted again."""
+        """Returns the oldest link that wants room, if there is one; it has no other turn until it is updated."""
         while self._heap:
-            place = heapq.heappop(self._heap)
-            self._in_heap.discard(place)
-            _, name = place
-            if self._want_room.get(name) == place:
+            position = heapq.heappop(self._heap)
+            self._in_heap.discard(position)
+            _, name = position
+            if self._want_room.get(name) == position:
                 return (self._waiting[name],)
         return ()
 

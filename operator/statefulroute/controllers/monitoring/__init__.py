@@ -1,1 +1,1 @@
-"""How the operator is watched over: metrics, probes and traces."""
+"""The operator's own metrics and traces."""

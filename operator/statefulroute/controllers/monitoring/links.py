@@ -1,4 +1,4 @@
-"""Links by phase, what happens to them, and how long a binding takes: kept with each change, read in no time."""
+"""The metrics of links: their phases, their changes and the durations of bindings, updated with each change."""
 
 import asyncio
 import time
@@ -17,10 +17,10 @@ from statefulroute.domain.route import Route
 
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 
-#: The API server tells the time of a creation to the second, and clocks differ a little.
+#: A creationTimestamp has whole seconds, and clocks differ a little.
 _CREATION_TOLERANCE_SECONDS = 2.0
 
-#: The counts of a route that is gone, and its links with it, are shown for so long.
+#: How long the counts of a route are exposed after the route and its links are deleted.
 _KEEP_SECONDS = 600.0
 
 _REJECTIONS = (LinkReason.NOT_LOCAL_NAMESPACE, LinkReason.INVALID)
@@ -30,7 +30,7 @@ _LINKS = (*_ROUTE, "phase")
 
 
 class _Tally:
-    """What is counted of one route."""
+    """The counts of one route."""
 
     __slots__ = ("bindings", "has_had_route", "moves", "phases", "removals")
 
@@ -47,12 +47,12 @@ class _Tally:
 
 
 class LinkMetrics:
-    """Counts links by route. It listens to the caches of links and routes, and is told of what was done.
+    """Counts links by route, from the caches of links and routes and from the events of the reconciler.
 
     Args:
-        is_leader: whether this process is the one that works on links: another's bindings are not timed here.
-        wall_clock: seconds since 1970.
-        monotonic: monotonic seconds.
+        is_leader: returns whether this process is the one that works on links; it does not time another's bindings.
+        wall_clock: returns seconds since 1970.
+        monotonic: returns monotonic seconds.
     """
 
     def __init__(
@@ -66,13 +66,13 @@ class LinkMetrics:
         self._monotonic = monotonic
         self._tallies: dict[RouteKey, _Tally] = {}
         self._unknown_routes: dict[str, _Tally] = {}
-        """By namespace, what has become of links whose route was never there: these may name any number of routes."""
+        """By namespace, the counts of links whose route has never existed: they may name any number of routes."""
         self._routes: set[RouteKey] = set()
         self._unbound: dict[LinkKey, float] = {}
-        """Since when each link waits for its first binding."""
+        """The time since which each link waits for its first binding."""
         self._rejections = LabelledCounter(
             "statefulroute_rejections",
-            "Links that were refused by the operator: they break a rule that the API server did not hold them to.",
+            "Links that the operator rejected, because they break a rule that the API server did not enforce.",
             ("reason",),
             registry=None,
         )
@@ -80,34 +80,34 @@ class LinkMetrics:
             self._rejections.labels(reason)
         self._durations = Histogram(
             "statefulroute_bind_duration_seconds",
-            "From a link's creation to its first Bound: since this process saw it first, or, where it was older than "
-            "two seconds then, since its creationTimestamp, which has whole seconds.",
+            "From the creation of a link until it is Bound for the first time. The creation is when this process saw "
+            "the link first or, if it was older than two seconds then, its creationTimestamp, which has whole seconds.",
             buckets=_BUCKETS,
             registry=None,
         )
 
     def link_changed(self, old: Link | None, new: Link | None) -> None:
-        """Count a link's change; a listener of the cache of links."""
-        before, after = _phase(old), _phase(new)
+        """Counts the change of a link. It is a listener of the cache of links."""
+        old_phase, new_phase = _phase(old), _phase(new)
         link = new or old
-        if before is after or link is None:
+        if old_phase is new_phase or link is None:
             return
         tally = self._tallies.get(link.route) or self._tallies.setdefault(link.route, _Tally())
-        if before is not None:
-            tally.phases[before] -= 1
-        if after is not None:
-            tally.phases[after] += 1
-        if before is None and after is not LinkPhase.BOUND:
+        if old_phase is not None:
+            tally.phases[old_phase] -= 1
+        if new_phase is not None:
+            tally.phases[new_phase] += 1
+        if old_phase is None and new_phase is not LinkPhase.BOUND:
             self._unbound[link.key] = self._waiting_since(link)
-        elif after is None or after is LinkPhase.BOUND:
+        elif new_phase is None or new_phase is LinkPhase.BOUND:
             since = self._unbound.pop(link.key, None)
-            if since is not None and after is not None and self._is_leader():
+            if since is not None and new_phase is not None and self._is_leader():
                 self._durations.observe(self._monotonic() - since)
-        if after is None:
+        if new_phase is None:
             self._forget_later(link.route, tally)
 
     def route_changed(self, old: Route | None, new: Route | None) -> None:
-        """Count a route without links too; a listener of the cache of routes."""
+        """Counts the change of a route, which may have no links. It is a listener of the cache of routes."""
         if old is None and new is not None:
             self._routes.add(new.key)
             self._tallies.setdefault(new.key, _Tally()).has_had_route = True
@@ -115,13 +115,13 @@ class LinkMetrics:
             self._routes.discard(old.key)
             self._forget_later(old.key, self._tallies[old.key])
 
-    def record(self, route: RouteKey, event: Event | None, *, chosen: bool = False) -> None:
-        """Count what was done about a link of a route.
+    def record(self, route: RouteKey, event: Event | None, *, is_chosen: bool = False) -> None:
+        """Counts an event of a link.
 
         Args:
-            route: the route.
-            event: what was done; None where it is no news.
-            chosen: whether the operator has chosen the pod, where it is a binding.
+            route: the route of the link.
+            event: the event; None is not counted.
+            is_chosen: whether the operator chose the pod, if the event is a binding.
         """
         if event is None:
             return
@@ -130,7 +130,7 @@ class LinkMetrics:
             tally = self._unknown_routes.setdefault(route.namespace, _Tally())
         match event.action:
             case EventAction.BIND:
-                tally.bindings[_CHOSEN if chosen else _NAMED] += 1
+                tally.bindings[_CHOSEN if is_chosen else _NAMED] += 1
             case EventAction.MOVE:
                 tally.moves[event.reason] += 1
             case EventAction.REMOVE:
@@ -139,12 +139,14 @@ class LinkMetrics:
                 self._rejections.labels(event.reason).inc()
 
     def collect(self) -> Iterator[Metric]:
-        """The families; the gauge is the leader's alone, so that the sum over all processes is true."""
-        links = GaugeMetricFamily("statefulroute_links", "PodLinks by phase; told by the leader.", labels=_LINKS)
+        """Yields the metric families. Only the leader exposes the gauge, so the sum over all processes is right."""
+        links = GaugeMetricFamily(
+            "statefulroute_links", "PodLinks by phase; exposed by the leader only.", labels=_LINKS
+        )
         bindings, moves, removals = _counter_families()
-        leads = self._is_leader()
+        is_leader = self._is_leader()
         for (namespace, route), tally in self._exposed_tallies():
-            if leads:
+            if is_leader:
                 for phase in LinkPhase:
                     links.add_metric((namespace, route, phase), tally.phases[phase])
             for choice in (_CHOSEN, _NAMED):
@@ -158,19 +160,19 @@ class LinkMetrics:
         yield from self._durations.collect()
 
     def _exposed_tallies(self) -> Iterator[tuple[tuple[str, str], _Tally]]:
-        """What is told of each route; and by namespace, without a name, of all routes that were never there."""
-        for stranger in self._unknown_routes.values():
-            stranger.phases.clear()
+        """Yields the counts of each route, and by namespace, without a name, those of all routes that never existed."""
+        for tally in self._unknown_routes.values():
+            tally.phases.clear()
         for key, tally in self._tallies.items():
             if tally.has_had_route:
                 yield key, tally
             else:
                 self._unknown_routes.setdefault(key.namespace, _Tally()).phases.update(tally.phases)
-        for namespace, stranger in self._unknown_routes.items():
-            yield (namespace, ""), stranger
+        for namespace, tally in self._unknown_routes.items():
+            yield (namespace, ""), tally
 
     def _waiting_since(self, link: Link) -> float:
-        """Since when a link that is seen for the first time waits, in monotonic seconds."""
+        """Returns the time since which a new link waits, in monotonic seconds."""
         now, age = self._monotonic(), self._wall_clock() - link.creation_timestamp
         return now - age if age > _CREATION_TOLERANCE_SECONDS else now
 
@@ -185,7 +187,7 @@ class LinkMetrics:
 
 
 def _phase(link: Link | None) -> LinkPhase | None:
-    """Where a link stands; one of which nothing was said yet waits."""
+    """Returns the phase of a link; a link without a status is Pending."""
     if link is None:
         return None
     return link.status.phase if link.status is not None else LinkPhase.PENDING
@@ -205,7 +207,7 @@ def _counter_families() -> tuple[CounterMetricFamily, CounterMetricFamily, Count
         ),
         CounterMetricFamily(
             "statefulroute_removals",
-            "Links that the operator deleted, as their time was over (Expired) or their pod was lost (PodLost).",
+            "Links that the operator deleted because they expired (Expired) or their pod was lost (PodLost).",
             labels=(*_ROUTE, "reason"),
         ),
     )

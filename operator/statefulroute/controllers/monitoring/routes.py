@@ -1,4 +1,4 @@
-"""Routes and their pods, as decisions see them at the moment of the question."""
+"""The metrics of routes and their pods, from the views that decisions use."""
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -21,13 +21,13 @@ _STATES = ("ready", "routable", "available", "stale")
 
 
 class RouteMetrics:
-    """Tells of routes and pods while this process leads: only then it reads their loads.
+    """Collects the metrics of routes and pods while this process leads; only then it reads loads.
 
     Args:
         routes: the cache of routes.
-        route_store: the routes as decisions see them.
+        route_store: the views of routes.
         assessments: how busy the services are.
-        is_leader: whether this process is the one that works on routes.
+        is_leader: returns whether this process is the one that works on routes.
         clock: the time of day.
     """
 
@@ -46,7 +46,7 @@ class RouteMetrics:
         self._clock = clock
 
     def collect(self) -> Iterator[Metric]:
-        """The families."""
+        """Yields the metric families."""
         families = _Families()
         if self._is_leader():
             now = self._clock()
@@ -60,37 +60,39 @@ class RouteMetrics:
 
 class _Families:
     def __init__(self) -> None:
-        self.routes = GaugeMetricFamily("statefulroute_routes", "StatefulRoutes; told by the leader.", labels=())
+        self.routes = GaugeMetricFamily(
+            "statefulroute_routes", "StatefulRoutes; exposed by the leader only.", labels=()
+        )
         self.pods = GaugeMetricFamily(
             "statefulroute_pods",
-            "Pods of a route that are ready, that serve their users (routable), that take new ones (available), and "
+            "Pods of a route that are ready, that serve their users (routable), that take new users (available), and "
             "that serve users and have no fresh load (stale); a pod counts in each state that it has.",
             labels=(*_ROUTE, "state"),
         )
         self.weighted_load = GaugeMetricFamily(
             "statefulroute_pod_weighted_load",
-            "The weighted load of a pod, as load.cpuFactorPercent weighs it; absent while there is no fresh one.",
+            "The weighted load of a pod, as load.cpuFactorPercent weighs it; absent while the load is not fresh.",
             labels=_POD,
         )
         self.links = GaugeMetricFamily("statefulroute_pod_links", "PodLinks that a pod carries.", labels=_POD)
         self.workload_load = GaugeMetricFamily(
             "statefulroute_workload_load",
-            "The mean weighted load of a route's pods when its workload timer looked last; absent where none is fresh.",
+            "The mean weighted load of a route's pods at the last turn of its workload timer; absent if none is fresh.",
             labels=_ROUTE,
         )
         self.workload_state = GaugeMetricFamily(
             "statefulroute_workload_state",
-            "How busy a route's service is: 1 for the present state, 0 for the others.",
+            "How busy a route's service is: 1 for the current state, 0 for the others.",
             labels=(*_ROUTE, "state"),
         )
 
     @property
     def all(self) -> tuple[Metric, ...]:
-        """Every family."""
+        """All metric families."""
         return self.routes, self.pods, self.weighted_load, self.links, self.workload_load, self.workload_state
 
     def add(self, view: RouteView, assessment: Assessment, now: datetime) -> None:
-        """Tell of a route and its pods."""
+        """Adds the samples of a route and its pods."""
         key, factor = view.route.key, view.route.spec.load.cpu_factor_percent
         states = dict.fromkeys(_STATES, 0)
         for pod in view.pods.values():
@@ -102,9 +104,9 @@ class _Families:
             states["routable"] += pod.is_routable
             states["available"] += pod.is_available
             states["stale"] += pod.is_routable and load is None
-        for state, number in states.items():
-            self.pods.add_metric((*key, state), number)
+        for state, count in states.items():
+            self.pods.add_metric((*key, state), count)
         if assessment.load_milli is not None:
             self.workload_load.add_metric(key, assessment.load_milli / MILLI)
-        for each in WorkloadState:
-            self.workload_state.add_metric((*key, each), each is assessment.state)
+        for workload_state in WorkloadState:
+            self.workload_state.add_metric((*key, workload_state), workload_state is assessment.state)

@@ -1,4 +1,4 @@
-"""Whether work is traced: OpenTelemetry's own variables say so, and where the traces go."""
+"""Enables tracing where OpenTelemetry's own environment variables name an endpoint."""
 
 import os
 from collections.abc import AsyncIterator
@@ -14,18 +14,18 @@ _PROTOCOL = "http/protobuf"
 
 
 class TracingUnavailableError(Exception):
-    """Traces are asked for and cannot be made; the sentence says why, and what to do."""
+    """Tracing is enabled and not possible; the message says why, and what to do."""
 
 
 @asynccontextmanager
 async def tracing(uid_redactor: UidRedactor | None) -> AsyncIterator[TraceHooks]:
-    """Trace while the context lasts, if the environment says where traces go; its end waits a little for the last.
+    """Exports traces while the context lasts, if the environment enables it; the exit waits for the last spans.
 
     Args:
-        uid_redactor: what stands for the uids of links; None shows them.
+        uid_redactor: replaces the uids of links; None leaves them.
 
     Raises:
-        NotTracingError: traces are asked for and cannot be made.
+        TracingUnavailableError: tracing is enabled and not possible.
     """
     if not _is_enabled():
         yield TraceHooks()
@@ -43,12 +43,12 @@ async def tracing(uid_redactor: UidRedactor | None) -> AsyncIterator[TraceHooks]
             f"{_ENDPOINT} is set, and what sends traces is not installed: install statefulroute[operator,tracing], or "
             "unset the variable"
         ) from error
-    async with export_traces(uid_redactor) as spans:
-        yield spans
+    async with export_traces(uid_redactor) as trace_hooks:
+        yield trace_hooks
 
 
 def _is_enabled() -> bool:
-    """By OpenTelemetry's own variables."""
+    """Returns whether OpenTelemetry's own variables enable tracing."""
     environment = os.environ
     is_off = environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
     return any(map(environment.get, _ENDPOINTS)) and not is_off and environment.get("OTEL_TRACES_EXPORTER") != "none"

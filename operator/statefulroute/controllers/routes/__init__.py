@@ -1,1 +1,1 @@
-"""StatefulRoutes: kopf runs their handlers and, for each, the daemons that serve its links and its status."""
+"""The controller of StatefulRoutes: kopf runs its handlers and, for each route, the daemons for links and status."""

@@ -1,4 +1,4 @@
-"""How busy each service was when its workload timer looked last."""
+"""The last assessment of each service: how busy it is."""
 
 from collections.abc import Callable
 
@@ -9,30 +9,30 @@ from statefulroute.domain.route import Route
 
 
 class Assessments:
-    """The last assessment of each route; before the first of this process, what the route's status says."""
+    """The last assessment of each route; before the first one of this process, the assessment in the route's status."""
 
     def __init__(self) -> None:
         self._assessments: dict[RouteKey, Assessment] = {}
         self._listeners: list[Callable[[RouteKey], None]] = []
 
     def listen(self, listener: Callable[[RouteKey], None]) -> None:
-        """Have a function called when an assessment differs from the one before."""
+        """Calls a function when an assessment differs from the previous one."""
         self._listeners.append(listener)
 
     def of(self, route: Route) -> Assessment:
-        """How busy a service was at last."""
+        """Returns the last assessment of a service."""
         if (found := self._assessments.get(route.key)) is not None:
             return found
         load = route.status.workload_load
         return Assessment(route.status.workload_state, None if load is None else load * MILLI)
 
     def put(self, route: Route, assessment: Assessment) -> None:
-        """Take in an assessment."""
+        """Stores an assessment."""
         before, self._assessments[route.key] = self.of(route), assessment
         if before != assessment:
             for listener in self._listeners:
                 listener(route.key)
 
     def forget(self, route: RouteKey) -> None:
-        """The route is gone."""
+        """Drops the assessment of a deleted route."""
         self._assessments.pop(route, None)

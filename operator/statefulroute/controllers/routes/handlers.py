@@ -23,28 +23,29 @@ from statefulroute.domain.route_status import route_status
 
 log = structlog.get_logger(__name__)
 
-#: How long a daemon that was asked to stop may take for the writes that it has under way, and then to be cancelled.
+#: How long a daemon that was asked to stop may take to finish its writes, and then to be cancelled.
 _DAEMON_END_SECONDS, _DAEMON_CANCEL_SECONDS = 5.0, 1.0
 
-#: How long a route's deletion waits for its notes to be removed from pods and workload.
+#: How long the deletion of a route waits until its annotations are removed from pods and workload.
 _RELEASE_SECONDS = 10.0
 
 
 class RouteHandlers:
-    """What kopf calls for each StatefulRoute.
+    """The handlers and daemons that kopf calls for each StatefulRoute.
 
     Args:
-        informers: the caches; what kopf brings is taken into them, so that a handler never sees less than kopf does.
-        route_store: the routes as decisions see them.
-        links: works on the links of a route.
-        state: keeps a route's status.
-        workload: assesses a route's service.
-        assessments: what it has found.
-        refresh: takes away what it has noted.
-        clock: tells the time of day.
+        informers: the caches. Each version of a route that kopf delivers is stored in them, so that a handler never
+            works with an older one.
+        route_store: the views of routes.
+        links: reconciles the links of a route.
+        state: keeps the status of a route up to date.
+        workload: assesses the service of a route.
+        assessments: the assessments of all services.
+        refresher: removes the annotations of a deleted route.
+        clock: the time of day.
     """
 
-    def __init__(  # noqa: PLR0913 - a route's whole life
+    def __init__(  # noqa: PLR0913 - all that handlers and daemons need
         self,
         *,
         informers: Informers,
@@ -53,7 +54,7 @@ class RouteHandlers:
         state: StateTimer,
         workload: WorkloadTimer,
         assessments: Assessments,
-        refresh: RouteRefresher,
+        refresher: RouteRefresher,
         clock: Clock,
     ) -> None:
         self._informers = informers
@@ -62,11 +63,11 @@ class RouteHandlers:
         self._state = state
         self._workload = workload
         self._assessments = assessments
-        self._refresh = refresh
+        self._refresher = refresher
         self._clock = clock
 
     def register(self, registry: kopf.OperatorRegistry) -> None:
-        """Put the handlers and daemons into kopf's registry."""
+        """Adds the handlers and daemons to kopf's registry."""
         kind = (GROUP, VERSION, STATEFUL_ROUTE.plural)
         for reason in (kopf.on.create, kopf.on.update, kopf.on.resume):
             reason(*kind, registry=registry, id="resolve", errors=kopf.ErrorsMode.PERMANENT)(self.resolve)
@@ -82,10 +83,10 @@ class RouteHandlers:
             )(daemon)
 
     async def resolve(self, body: kopf.Body, patch: kopf.Patch, **_: Any) -> None:  # noqa: ANN401 - kopf's own
-        """A route was created or edited: say at once what it resolves to."""
+        """Writes the status of a route that was created or edited, at once."""
         route = self._cache_route(body)
         if route.status.observed_generation == route.generation:
-            return  # the operator has started: its state timer reads the loads before it says anything
+            return  # the operator has just started: the state timer reads the loads before it writes a status
         await self._informers.workloads.refresh(route)
         view = self._route_store.get(route.key)
         if view is not None and view.is_workload_known:
@@ -100,27 +101,27 @@ class RouteHandlers:
             )
 
     async def release(self, body: kopf.Body, **_: Any) -> None:  # noqa: ANN401
-        """A route is being deleted: take away what was noted on its pods and its workload."""
+        """Removes the annotations from the pods and the workload of a route that is deleted."""
         route = self._cache_route(body)
         try:
             async with asyncio.timeout(_RELEASE_SECONDS):
-                await self._refresh.remove_annotations(route)
+                await self._refresher.remove_annotations(route)
         except TimeoutError:
             log.warning("a route is deleted before all its notes were removed", route=route.key)
         self._assessments.forget(route.key)
 
     async def reconcile_links(self, body: kopf.Body, stopped: kopf.DaemonStopped, **_: Any) -> None:  # noqa: ANN401
-        """Reconcile the links of a route for as long as it lives."""
+        """Reconciles the links of a route until it is deleted."""
         route = self._cache_route(body)
         await _unless_cancelled(stopped, self._links.run_route(route.key, until=stopped.wait))
 
     async def refresh_state(self, body: kopf.Body, stopped: kopf.DaemonStopped, **_: Any) -> None:  # noqa: ANN401
-        """Keep a route's status true: at every change, and every `statePeriodSeconds`."""
+        """Keeps the status of a route up to date: at every change, and every `statePeriodSeconds`."""
         route = self._cache_route(body)
         await _unless_cancelled(stopped, self._state.run(route.key, stopped))
 
     async def assess_workload(self, body: kopf.Body, stopped: kopf.DaemonStopped, **_: Any) -> None:  # noqa: ANN401
-        """Assess how busy a route's service is: at every edit, and every `workloadPeriodSeconds`."""
+        """Assesses how busy the service of a route is: at every edit, and every `workloadPeriodSeconds`."""
         route = self._cache_route(body)
         await _unless_cancelled(stopped, self._workload.run(route.key, stopped))
 
@@ -131,7 +132,7 @@ class RouteHandlers:
 
 
 async def _unless_cancelled(stopped: kopf.DaemonStopped, work: Awaitable[None]) -> None:
-    """Swallow the cancellation by which kopf ends a daemon that it has asked to stop: else it warns of it."""
+    """Ignores the cancellation of a daemon that kopf has asked to stop, of which kopf would warn otherwise."""
     try:
         await work
     except asyncio.CancelledError:

@@ -1,4 +1,4 @@
-"""One turn of a route's state timer: where nobody announces a change, ask; then note on the pods what has moved."""
+"""One turn of a route's state timer: polls what is not watched, and annotates the pods with what has changed."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -22,20 +22,20 @@ from statefulroute.domain.route import Route, RouteView, Workload
 
 log = structlog.get_logger(__name__)
 
-#: Pods of one route that are asked at the same time: if all of them hang, other routes are still served.
+#: How many pods of one route are polled at the same time. If all of them hang, other routes are still polled.
 _POLL_CONCURRENCY = 16
 
-#: Notes on pods of all routes that are written at the same time: nobody waits for them, and links go first.
+#: How many pods of all routes are annotated at the same time. Annotations are not urgent, and links go first.
 _ANNOTATION_CONCURRENCY = 4
 
 
 @dataclass(frozen=True, slots=True)
 class _PolledPod:
-    """That a pod was asked for its load: after an edit of where, all pods are new.
+    """A pod whose load was polled. After an edit of the endpoint, all pods are new.
 
     Attributes:
         uid: the pod's `metadata.uid`.
-        endpoint: None where pods report by themselves, and nobody was asked.
+        endpoint: where it was polled; None where pods report their load in annotations.
     """
 
     uid: str
@@ -43,19 +43,19 @@ class _PolledPod:
 
 
 def _endpoint(view: RouteView) -> HTTPLoad | None:
-    """Where each pod is asked for its load; None where pods report it by themselves."""
+    """Returns where the load of each pod is polled; None where pods report it in annotations."""
     load = view.route.spec.load
     return load.http if load.source is LoadSource.HTTP else None
 
 
 class RouteRefresher:
-    """Reads what changes without an announcement: the scale of a workload, and loads that have to be asked for.
+    """Polls what cannot be watched: the scales of workloads, and the loads of pods that serve them over HTTP.
 
     Args:
         informers: the caches.
-        route_store: the routes as decisions see them; told what was heard.
-        load_client: asks pods for their load.
-        writer: writes notes on pods.
+        route_store: the views of routes, which receive the loads.
+        load_client: requests the load of pods.
+        writer: annotates pods.
         clock: the time of day.
     """
 
@@ -68,16 +68,16 @@ class RouteRefresher:
         self._writer = writer
         self._clock = clock
         self._polled: dict[RouteKey, frozenset[_PolledPod]] = {}
-        """Of each route: who was asked, and where."""
+        """The pods of each route that were polled."""
         self._refreshed: dict[RouteKey, Route] = {}
-        """Each route as it was at its last turn."""
+        """The version of each route at its last turn."""
         self._annotation_slots = asyncio.Semaphore(_ANNOTATION_CONCURRENCY)
 
     async def refresh(self, route: Route) -> None:
-        """Read everything anew, and note on the pods what has moved."""
-        before = self._refreshed.get(route.key)
-        if before is not None and before.workload_key != route.workload_key:
-            await self.remove_annotations(before)
+        """Polls everything, and annotates the pods with what has changed."""
+        previous = self._refreshed.get(route.key)
+        if previous is not None and previous.workload_key != route.workload_key:
+            await self.remove_annotations(previous)
         self._refreshed[route.key] = route
         await self._informers.workloads.refresh(route)
         view = self._route_store.get(route.key)
@@ -91,29 +91,32 @@ class RouteRefresher:
             await self._annotate_pods(view)
 
     def needs_polling(self, route: Route) -> bool:
-        """Whether anything of a route has to be asked for: else everything is announced."""
+        """Returns whether something of a route has to be polled, because it is not watched."""
         return route.spec.load.source is LoadSource.HTTP or not self._informers.workloads.is_watched(route)
 
     async def poll_new_pods(self, route: Route) -> None:
-        """Read the workload anew where it is not watched, and ask the pods that were not asked yet."""
+        """Reads the workload again unless it is watched, and polls the pods that have not been polled."""
         await self._informers.workloads.refresh(route)
         view = self._route_store.get(route.key)
         if view is None:
             return
-        pods, asked = self._reachable_pods(view), self._polled.get(route.key, frozenset())
+        pods, polled = self._reachable_pods(view), self._polled.get(route.key, frozenset())
         self._polled[route.key] = frozenset(_PolledPod(pod.uid, _endpoint(view)) for pod in pods)
-        # Of whom nothing is known was forgotten since: the pods have reported by themselves for a while.
-        heard = {pod.pod.name for pod in view.pods.values() if pod.key in view.loads or pod.key in view.load_errors}
-        new = [pod for pod in pods if _PolledPod(pod.uid, _endpoint(view)) not in asked or pod.name not in heard]
+        # A polled pod without a load or an error was forgotten since: the route read annotations for a while.
+        known = {pod.pod.name for pod in view.pods.values() if pod.key in view.loads or pod.key in view.load_errors}
+        new = [pod for pod in pods if _PolledPod(pod.uid, _endpoint(view)) not in polled or pod.name not in known]
         await self._poll(view, new)
 
     async def remove_annotations(self, route: Route) -> None:
-        """Take the notes away from the pods and the workload that a route leaves, or is deleted from, if possible."""
+        """Removes the annotations from the pods and the workload of a route that is deleted or leaves them.
+
+        An annotation that cannot be removed is logged.
+        """
         workload = self._informers.workloads.get(route)
         if isinstance(workload, Workload) and self._can_annotate(route):
             pods = self._informers.pods.cache.in_partition(route.namespace).values()
-            noted = [pod for pod in pods if pod.annotations != PodAnnotations() and workload.owns(pod)]
-            await self._write_annotations((pod, dict.fromkeys(POD_ANNOTATIONS)) for pod in noted)
+            annotated = [pod for pod in pods if pod.annotations != PodAnnotations() and workload.owns(pod)]
+            await self._write_annotations((pod, dict.fromkeys(POD_ANNOTATIONS)) for pod in annotated)
             try:
                 await self._informers.workloads.remove_annotations(route, workload, WORKLOAD_ANNOTATIONS)
             except ClusterError as error:
@@ -126,13 +129,13 @@ class RouteRefresher:
         return is_annotator(route, self._informers.routes.cache.in_partition(route.namespace).values())
 
     def _current_pods(self, view: RouteView) -> list[Pod]:
-        """The route's pods in their present version: the view's own leave out what decides nothing."""
+        """Returns the current versions of a route's pods; a view does not follow changes that decide nothing."""
         cache = self._informers.pods.cache
-        found = (cache.get(view.route.namespace, pod.pod.name) for pod in view.pods.values())
-        return [pod for pod in found if pod is not None]
+        pods = (cache.get(view.route.namespace, pod.pod.name) for pod in view.pods.values())
+        return [pod for pod in pods if pod is not None]
 
     def _reachable_pods(self, view: RouteView) -> list[Pod]:
-        """The pods that can be asked."""
+        """Returns the pods that can be polled."""
         return [pod for pod in self._current_pods(view) if pod.is_ready and pod.ip]
 
     async def _poll(self, view: RouteView, pods: Iterable[Pod]) -> None:
@@ -143,12 +146,12 @@ class RouteRefresher:
     async def _poll_pod(self, route: RouteKey, pod: Pod, http: HTTPLoad, slots: asyncio.Semaphore) -> None:
         try:
             async with slots:
-                answer = await self._load_client.get_load(pod.ip, http)
+                response = await self._load_client.get_load(pod.ip, http)
         except LoadUnreadableError as error:
             self._route_store.observe_load_error(route, pod, str(error))
         else:
-            report = LoadReport(answer.load_state, answer.waiting_tasks, self._clock())
-            self._route_store.observe_load(route, pod, report, answer.routing_state)
+            report = LoadReport(response.load_state, response.waiting_tasks, self._clock())
+            self._route_store.observe_load(route, pod, report, response.routing_state)
 
     async def _annotate_pods(self, view: RouteView) -> None:
         if not self._can_annotate(view.route):
@@ -156,16 +159,16 @@ class RouteRefresher:
         now, pods = self._clock(), self._current_pods(view)
         by_name = {pod.pod.name: pod for pod in view.pods.values()}
         changes = ((pod, pod_annotations(view, by_name[pod.name], pod.annotations, now)) for pod in pods)
-        await self._write_annotations((pod, notes) for pod, notes in changes if notes)
+        await self._write_annotations((pod, annotations) for pod, annotations in changes if annotations)
 
     async def _write_annotations(self, changes: Iterable[tuple[Pod, Mapping[str, str | None]]]) -> None:
-        await asyncio.gather(*(self._write_pod_annotations(pod, notes) for pod, notes in changes))
+        await asyncio.gather(*(self._write_pod_annotations(pod, annotations) for pod, annotations in changes))
 
-    async def _write_pod_annotations(self, pod: Pod, notes: Mapping[str, str | None]) -> None:
+    async def _write_pod_annotations(self, pod: Pod, annotations: Mapping[str, str | None]) -> None:
         async with self._annotation_slots:
             try:
-                await self._writer.annotate(pod, notes)
+                await self._writer.annotate(pod, annotations)
             except (ConflictError, NotFoundError):
-                pass  # the pod has gone in between, and its notes with it
+                pass  # the pod is gone, and its annotations with it
             except ClusterError as error:
                 log.info("a note on a pod was not written", pod=pod.name, namespace=pod.namespace, error=str(error))

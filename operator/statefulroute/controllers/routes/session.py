@@ -1,7 +1,7 @@
-"""The HTTP session that kopf works with: nothing that the API server answers to its watch of routes ends the operator.
+"""The HTTP session of kopf: no answer of the API server to kopf's watch of routes stops the operator.
 
-kopf itself lists anew after an event that says `410`, and after a connection that broke off. Whatever else it is told,
-it takes for the end: a `410` as an answer, a `404` while the definition of the kind is away, a `500` that lasts.
+kopf lists again after an event with the code `410`, and after a broken connection. Any other error stops it: a `410` as
+the status of a response, a `404` while the CustomResourceDefinition is missing, a `500` that lasts.
 """
 
 import asyncio
@@ -20,26 +20,26 @@ from statefulroute.cluster.request_metrics import RequestObserver
 
 log = structlog.get_logger(__name__)
 
-#: How soon kopf asks again.
+#: How long kopf waits before it lists or watches again.
 _PAUSE_SECONDS = 1.0
 
 _TOO_OLD = b'{"type":"ERROR","object":{"kind":"Status","code":410}}\n'
 
 
 def login_with(
-    connection: Connection, connections: int, observe: RequestObserver
+    connection: Connection, connections: int, observer: RequestObserver
 ) -> Callable[..., Awaitable[kopf.AiohttpSession]]:
-    """The handler by which kopf gets its session.
+    """Returns the login handler that gives kopf its session.
 
     Args:
-        connection: the API server.
-        connections: how many requests, watches included, may be under way at the same time.
-        observe: is told of every request.
+        connection: the connection to the API server.
+        connections: how many requests, including watches, may be in flight at the same time.
+        observer: called with every request.
     """
 
     async def login(**_: Any) -> kopf.AiohttpSession:  # noqa: ANN401 - kopf's own
         return kopf.AiohttpSession(
-            aiohttp_session=connection.session(connections, observe, relist_after_error),
+            aiohttp_session=connection.session(connections, observer, relist_after_error),
             server=connection.server,
             default_namespace=None,
         )
@@ -50,16 +50,16 @@ def login_with(
 async def relist_after_error(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """Turn an error that answers a list or a watch of routes into one after which kopf lists anew.
+    """Turns an error response to a list or a watch of routes into an error after which kopf lists again.
 
     Raises:
-        aiohttp.ClientPayloadError: the list was answered with an error.
+        aiohttp.ClientPayloadError: the API server answered a list with an error.
     """
     response = await handler(request)
     if request.method != "GET" or not request.url.path.endswith(f"/{STATEFUL_ROUTE.plural}"):
         return response
     if response.status < HTTPStatus.BAD_REQUEST or response.status == HTTPStatus.UNAUTHORIZED:
-        return response  # after the latter, kopf logs in anew
+        return response  # kopf logs in again after an Unauthorized
     log.info("following routes failed: listing anew", status=response.status)
     await response.read()
     await asyncio.sleep(_PAUSE_SECONDS)

@@ -1,4 +1,4 @@
-"""The state timer: a route's status at every change, and at every `statePeriodSeconds` what nobody announces."""
+"""The state timer: writes the status of a route at every change, and polls what is not watched every period."""
 
 import asyncio
 import math
@@ -26,43 +26,43 @@ from statefulroute.domain.route_status import route_status
 
 log = structlog.get_logger(__name__)
 
-#: A rollout changes many pods in a moment, and a wave of users many links: after a status at once, what
-#: follows within this time goes into the next one. It grows with the pods, for their status is written as a whole.
+#: A status is written at once, and the next one at the earliest after this time: a rollout changes many pods at once,
+#: and a wave of users many links. The time grows with the number of pods, because their statuses are written together.
 _SETTLE_SECONDS = 1.0
 _PODS_A_SECOND = 100
 
-#: A workload that is not watched and was not found is looked for again after this time, then after twice of it.
-_LOOK_AGAIN_SECONDS = 1.0
+#: How soon a workload that is not watched and was not found is read again; the time doubles with each attempt.
+_RETRY_SECONDS = 1.0
 
-#: How long the handler of a new generation may take to write its status. kopf gives up one that is refused for
-#: about a minute, and comes back to it at the next edit only.
+#: How long the handler of a new generation may take to write the status. kopf gives up a write that fails for about a
+#: minute, and does not retry it before the next edit.
 _HANDLER_SECONDS = 10.0
 
-#: How long the first status waits for pods that are slow to tell their load.
-_FIRST_READING_SECONDS = 5.0
+#: How long the first status waits for pods that are slow to answer with their load.
+_FIRST_POLL_SECONDS = 5.0
 
 
 class _Unhandled(NamedTuple):
-    """A generation of a route whose handler has not written its status, and since when that is known."""
+    """A generation of a route whose handler has not written the status, and the time since which that is known."""
 
     generation: int
     since: float
 
 
 class StateTimer:
-    """Keeps the status of routes true.
+    """Keeps the status of routes up to date.
 
     Args:
-        informers: the caches; its links are listened to.
-        route_store: the routes as decisions see them.
-        refresher: reads what changes without an announcement.
-        writer: writes a route's status.
-        assessments: how busy the services are; listened to.
+        informers: the caches; the timer listens to that of links.
+        route_store: the views of routes.
+        refresher: polls what is not watched.
+        writer: writes the status of a route.
+        assessments: how busy the services are; the timer listens to them.
         meter: measures the turns.
         clock: the time of day.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what a status is made of
+    def __init__(  # noqa: PLR0913, PLR0917 - all that a status needs
         self,
         informers: Informers,
         route_store: RouteStore,
@@ -84,31 +84,31 @@ class StateTimer:
         assessments.listen(self._invalidate)
 
     async def run(self, key: RouteKey, stopped: kopf.DaemonStopped) -> None:
-        """Keep one route's status true until stopped."""
-        rounds = self._timers[key] = _RouteStateTimer(
+        """Keeps the status of one route up to date until stopped."""
+        timer = self._timers[key] = _RouteStateTimer(
             self._route_store, key, self._refresher, self._write_status, self._meter
         )
         try:
-            await rounds.run(stopped)
+            await timer.run(stopped)
         finally:
-            if self._timers.get(key) is rounds:
+            if self._timers.get(key) is timer:
                 del self._timers[key]
                 self._unhandled.pop(key, None)
 
     def has_polled(self, key: RouteKey) -> bool:
-        """Whether what nobody announces was read of a route at least once."""
-        rounds = self._timers.get(key)
-        return rounds is not None and rounds.polled.is_set()
+        """Returns whether what is not watched of a route has been polled at least once."""
+        timer = self._timers.get(key)
+        return timer is not None and timer.polled.is_set()
 
     async def _write_status(self, view: RouteView) -> bool:
-        """Write the status if it has changed; gives whether it is true now."""
+        """Writes the status of a route if it has changed; returns whether it is up to date."""
         route = view.route
         if not self._is_handled(route):
             return False
         try:
             await self._writer.update_status(route, route_status(view, self._assessments.of(route), self._clock()))
         except ConflictError:
-            return False  # somebody has changed the route: it is judged again
+            return False  # another client has changed the route; the next status is of its new version
         except ClusterError as error:
             self._meter.count_failure()
             log.warning("a route's status was not written: trying again", route=route.key, error=str(error))
@@ -116,31 +116,33 @@ class StateTimer:
         return True
 
     def _is_handled(self, route: Route) -> bool:
-        """Whether a status may be written: that of a new generation is the handler's, unless that never comes.
+        """Returns whether the timer may write a status.
 
-        kopf writes it once, together with its own mark, which is `observedGeneration`; so it takes ours for its own.
+        The handler writes the first status of a new generation, together with `observedGeneration`, by which kopf
+        knows that the generation was handled; kopf would take the timer's status for it. If the handler does not write
+        in time, the timer does.
         """
         if route.status.observed_generation == route.generation:
             self._unhandled.pop(route.key, None)
             return True
-        now, known = time.monotonic(), self._unhandled.get(route.key)
-        if known is None or known.generation != route.generation:
-            known = self._unhandled[route.key] = _Unhandled(route.generation, now)
-        return now - known.since >= _HANDLER_SECONDS
+        now, unhandled = time.monotonic(), self._unhandled.get(route.key)
+        if unhandled is None or unhandled.generation != route.generation:
+            unhandled = self._unhandled[route.key] = _Unhandled(route.generation, now)
+        return now - unhandled.since >= _HANDLER_SECONDS
 
     def _invalidate(self, key: RouteKey) -> None:
-        if (rounds := self._timers.get(key)) is not None:
-            rounds.invalidate()
+        if (timer := self._timers.get(key)) is not None:
+            timer.invalidate()
 
     def _link_changed(self, old: Link | None, new: Link | None) -> None:
-        """A pod carries more links or fewer."""
+        """Invalidates the status of a route whose pods carry more links or fewer."""
         link = new or old
         if link is not None and (old and old.assigned_pod) != (new and new.assigned_pod):
             self._invalidate(link.route)
 
 
 class _RouteStateTimer:
-    """The state timer of one route: what is due, read and said, round by round."""
+    """The state timer of one route."""
 
     def __init__(
         self,
@@ -157,21 +159,21 @@ class _RouteStateTimer:
         self._meter = meter
         self._wake = asyncio.Event()
         self._period = Period(time.monotonic, random.random)
-        self._retry_seconds = _LOOK_AGAIN_SECONDS
+        self._retry_seconds = _RETRY_SECONDS
         self._poll: asyncio.Task[None] | None = None
         self._has_new_pods, self._next_new_pod_poll = False, 0.0
         self._is_status_current, self._next_write = False, 0.0
-        self._first_write_deadline = time.monotonic() + _FIRST_READING_SECONDS
+        self._first_write_deadline = time.monotonic() + _FIRST_POLL_SECONDS
         self.polled = asyncio.Event()
-        """Set when what nobody announces was read for the first time."""
+        """Set when what is not watched has been polled for the first time."""
 
     def invalidate(self) -> None:
-        """The status may no longer be true."""
+        """Makes the timer compare and write the status soon."""
         self._is_status_current = False
         self._wake.set()
 
     async def run(self, stopped: kopf.DaemonStopped) -> None:
-        """Go on until stopped."""
+        """Polls and writes until stopped."""
         unwatch = self._route_store.watch(self._key, self._view_changed)
         end = asyncio.ensure_future(stopped.wait())
         try:
@@ -192,47 +194,47 @@ class _RouteStateTimer:
         self.invalidate()
 
     async def _run_due(self) -> float:
-        """Do what is due; gives the seconds until something else is."""
+        """Does what is due; returns the seconds until something else is due."""
         view = self._route_store.get(self._key)
         if view is None or view.route.is_deleting:
             return _SETTLE_SECONDS
         self._start_due_poll(view)
         if not self._is_status_current and self._can_write(view) and time.monotonic() >= self._next_write:
-            self._is_status_current = True  # unless touched meanwhile
+            self._is_status_current = True  # unless it is invalidated meanwhile
             if not await self._write_status(view):
                 self._is_status_current = False
             self._next_write = time.monotonic() + max(_SETTLE_SECONDS, len(view.pods) / _PODS_A_SECOND)
         return self._pause(view)
 
     def _can_write(self, view: RouteView) -> bool:
-        """Whether enough was read: the first status after a start would else leave out what is about to be heard."""
+        """Returns whether enough was read for a status: the first one after a start waits for the loads of the pods."""
         return view.is_workload_known and (self.polled.is_set() or time.monotonic() >= self._first_write_deadline)
 
     def _pause(self, view: RouteView) -> float:
         now = time.monotonic()
-        # While it reads, it is woken by the end of that.
+        # The end of a poll wakes the timer.
         pause = math.inf if self._poll else self._period.due_in(self._seconds(view))
         if not self._is_status_current and self._can_write(view):
             pause = min(pause, self._next_write - now)
         if self._has_new_pods and not self._poll:
             pause = min(pause, self._next_new_pod_poll - now)
         if not self.polled.is_set():
-            pause = min(pause, _FIRST_READING_SECONDS)
+            pause = min(pause, _FIRST_POLL_SECONDS)
         return max(0.0, min(pause, view.route.spec.state_period_seconds))
 
     def _seconds(self, view: RouteView) -> float:
-        """How long until the next turn: a workload that was not found, and is not watched, is looked for sooner."""
+        """Returns the length of the period; a workload that is not watched and was not found is read again sooner."""
         seconds = float(view.route.spec.state_period_seconds)
         return seconds if view.workload is not None else min(seconds, self._retry_seconds)
 
     def _start_due_poll(self, view: RouteView) -> None:
-        """Begin to read what is due, unless the last reading is still under way."""
+        """Starts to poll what is due, unless the last poll is still running."""
         if self._poll is not None:
             return
         seconds, now = self._seconds(view), time.monotonic()
         if not self._period.due_in(seconds):
             self._meter.observe_lag(self._period.start(seconds))
-            self._retry_seconds = _LOOK_AGAIN_SECONDS if view.workload is not None else self._retry_seconds * 2
+            self._retry_seconds = _RETRY_SECONDS if view.workload is not None else self._retry_seconds * 2
             self._start_poll(self._refresh_route(view.route))
         elif self._has_new_pods and not self._refresher.needs_polling(view.route):
             self._has_new_pods = False
@@ -244,18 +246,18 @@ class _RouteStateTimer:
         with self._meter.span(route.key):
             await self._refresher.refresh(route)
 
-    def _start_poll(self, reading: Coroutine[Any, Any, None]) -> None:
+    def _start_poll(self, poll: Coroutine[Any, Any, None]) -> None:
         self._has_new_pods = False
-        self._poll = asyncio.create_task(reading)
+        self._poll = asyncio.create_task(poll)
         self._poll.add_done_callback(self._poll_done)
 
-    def _poll_done(self, reading: asyncio.Task[None]) -> None:
+    def _poll_done(self, poll: asyncio.Task[None]) -> None:
         self._poll = None
-        if reading.cancelled():
+        if poll.cancelled():
             return
-        if (error := reading.exception()) is not None:
+        if (error := poll.exception()) is not None:
             self._meter.count_failure()
-            # One route's trouble must not end its timer.
+            # An error of one turn must not stop the timer.
             log.error("an unexpected error: trying again", route=self._key, exc_info=error)
         self.polled.set()
         self.invalidate()

@@ -1,4 +1,4 @@
-"""The workload timer: how busy a service is, every `workloadPeriodSeconds` and at every edit of its route."""
+"""The workload timer: assesses how busy a service is, every `workloadPeriodSeconds` and at every edit of its route."""
 
 import asyncio
 import random
@@ -24,27 +24,27 @@ from statefulroute.domain.route import RouteView
 
 log = structlog.get_logger(__name__)
 
-#: The time until the next try after a note that could not be written.
-_AGAIN_SECONDS = 5.0
+#: How soon a failed write of annotations is retried.
+_RETRY_SECONDS = 5.0
 
-#: How often it is looked whether the loads were read for the first time.
-_NOT_YET_SECONDS = 0.25
+#: How often the timer checks whether the loads were read for the first time.
+_FIRST_POLL_CHECK_SECONDS = 0.25
 
 
 class WorkloadTimer:
-    """Assesses services, notes it on their workloads, and tells of a change.
+    """Assesses services, writes the assessments into annotations of their workloads, and records an event of a change.
 
     Args:
         informers: the caches.
-        route_store: the routes as decisions see them.
-        state: the state timer: nothing is assessed before it has read a route's loads.
-        assessments: where the assessments go.
+        route_store: the views of routes.
+        state: the state timer; a service is assessed only after it has read the loads.
+        assessments: where the assessments are stored.
         recorder: writes events.
         meter: measures the turns.
         clock: the time of day.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what an assessment is made of
+    def __init__(  # noqa: PLR0913, PLR0917 - all that an assessment needs
         self,
         informers: Informers,
         route_store: RouteStore,
@@ -63,7 +63,7 @@ class WorkloadTimer:
         self._clock = clock
 
     async def run(self, key: RouteKey, stopped: kopf.DaemonStopped) -> None:
-        """Assess one service until stopped."""
+        """Assesses one service until stopped."""
         period, wake = Period(time.monotonic, random.random), asyncio.Event()
         unwatch = self._route_store.watch(key, wake.set)
         end = asyncio.ensure_future(stopped.wait())
@@ -71,9 +71,9 @@ class WorkloadTimer:
         try:
             while not stopped:
                 wake.clear()
-                pause, view = _AGAIN_SECONDS, self._route_store.get(key)
+                pause, view = _RETRY_SECONDS, self._route_store.get(key)
                 if view is None or view.route.is_deleting or not self._state.has_polled(key):
-                    pause = _NOT_YET_SECONDS
+                    pause = _FIRST_POLL_CHECK_SECONDS
                 else:
                     seconds = view.route.spec.workload_period_seconds
                     if not period.due_in(seconds):
@@ -92,18 +92,18 @@ class WorkloadTimer:
             unwatch()
 
     async def _assess(self, view: RouteView) -> bool:
-        """Assess a service now, and note it on its workload; gives whether nothing is left to be done."""
-        route, now = view.route, self._clock()
-        found, before = assess(view, now), self._assessments.of(view.route)
-        self._assessments.put(route, found)
-        self._recorder.record(events.workload_state_event(route, before.state, found), route.uid)
-        beside = self._informers.routes.cache.in_partition(route.namespace).values()
-        if view.workload is None or not is_annotator(route, beside):
+        """Assesses a service and annotates its workload; returns whether no retry is necessary."""
+        route, workloads, now = view.route, self._informers.workloads, self._clock()
+        assessment, previous = assess(view, now), self._assessments.of(view.route)
+        self._assessments.put(route, assessment)
+        self._recorder.record(events.workload_state_event(route, previous.state, assessment), route.uid)
+        routes = self._informers.routes.cache.in_partition(route.namespace).values()
+        if view.workload is None or not is_annotator(route, routes):
             return True
         try:
-            notes = workload_annotations(found, await self._informers.workloads.annotations(route, view.workload), now)
-            if notes:
-                await self._informers.workloads.annotate(route, notes)
+            current = await workloads.annotations(route, view.workload)
+            if changes := workload_annotations(assessment, current, now):
+                await workloads.annotate(route, changes)
         except ClusterError as error:
             self._meter.count_failure()
             log.warning("a note on a workload was not written: trying again", route=route.key, error=str(error))
