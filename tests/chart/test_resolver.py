@@ -29,7 +29,7 @@ def container(items: dict[tuple[str, str], dict[str, Any]]) -> dict[str, Any]:
 def resolver_options(helm: Helm, values: dict[str, Any]) -> dict[str, Any]:
     """The options that it understands of its command line."""
     arguments = container(rendered(helm, values))["args"]
-    command = typer.main.get_command(app).get_command(None, "resolver")  # type: ignore[attr-defined]
+    command = typer.main.get_command(app).get_command(None, "resolver").load()  # type: ignore[attr-defined]
     with command.make_context("resolver", arguments[1:]) as context:
         return dict(context.params)
 
@@ -64,7 +64,7 @@ def test_it_is_told_what_the_values_say(helm4: Helm) -> None:
 
 def test_by_default_it_is_told_the_commands_own_defaults(helm4: Helm) -> None:
     params = resolver_options(helm4, {})
-    command = typer.main.get_command(app).get_command(None, "resolver")  # type: ignore[attr-defined]
+    command = typer.main.get_command(app).get_command(None, "resolver").load()  # type: ignore[attr-defined]
     given = {
         "http_address",
         "grpc_address",

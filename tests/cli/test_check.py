@@ -91,7 +91,7 @@ def test_lost_links_are_a_problem(statefulroute: Command, game: Service) -> None
         game.await_link("game.kept", "Lost", "PodLost")
         found = problem(statefulroute)
         assert (found["check"], found["count"], found["example"]) == ("links", 1, f"{game.namespace}/game.kept")
-        assert found["message"].startswith(f"1 link is Lost (PodLost), as {game.namespace}/game.kept: ")
+        assert found["message"].startswith(f"1 link is Lost (PodLost), for example {game.namespace}/game.kept: ")
         assert "statefulroute move" in found["remedy"]
     finally:
         game.annotate(2, {"statefulroute.io/routing-state": None})
@@ -112,7 +112,7 @@ def test_routes_without_a_workload_and_overfull_pods_are_problems(statefulroute:
     by_check = {found["check"]: found for found in findings(statefulroute, code=1) if found["level"] == "problem"}
     assert by_check["routes"]["message"].startswith(f"{game.namespace}/lonely is not WorkloadFound (WorkloadNotFound)")
     assert by_check["capacity"]["message"] == (
-        f"{game.namespace}/game: 1 of its pods carry more links than maxLinksPerPod (1), as game-0 with 2"
+        f"{game.namespace}/game: 1 of its pods carry more links than maxLinksPerPod (1), for example game-0 with 2"
     )
     game.edit_route(placement=None)
     game.kubectl.run("delete", "statefulroute", "lonely").expect_success()
@@ -133,8 +133,8 @@ def test_an_operator_that_is_away_is_missed(statefulroute: Command, game: Servic
     game.link("over", ttlSeconds=1, renewTime="2020-01-01T00:00:00Z")
     found = [each for each in findings(statefulroute, code=1) if each["check"] == "operator"]
     assert [each["message"] for each in found] == [
-        f"the operator has not said a word about the present spec of 1 objects, as {game.namespace}/game.unheard",
-        f"the operator has not removed 1 link whose time is over, as {game.namespace}/game.over",
+        f"the operator has not observed the present spec of 1 object, for example {game.namespace}/game.unheard",
+        f"the operator has not removed 1 expired link, for example {game.namespace}/game.over",
     ]
     operator.start()
     game.await_bound("game.unheard")
@@ -148,7 +148,7 @@ def test_a_definition_of_another_version_is_told_by_what_differs(statefulroute: 
     try:
         found = problem(statefulroute)
         where = "schema.openAPIV3Schema.properties.spec.properties.uid.maxLength"
-        assert re.fullmatch(rf"PodLink is installed, but not as version \S+ has it: {where} differs", found["message"])
+        assert re.fullmatch(rf"PodLink is installed, but not in version \S+: {where} differs", found["message"])
         assert found["remedy"].startswith("kubectl apply -f crds")
     finally:
         installed.run("apply", "--filename", str(ROOT / "crds")).expect_success()
@@ -222,7 +222,7 @@ def test_somebody_without_rights_is_told_which_are_lacking(somebody: Command, ga
     where = f"in namespace {game.namespace!r}"
     assert f"you may not list statefulroutes {where}" in told
     assert f"you may not delete podlinks {where}: no unlink for you" in told
-    assert "PodLink is served; you have no right to see whether it is this version's" in told
+    assert "PodLink is served; you do not have the permission to check its version" in told
     refused = somebody.run_quickly("unlink", "game", "alice")
     assert (refused.code, refused.stderr.count("\n")) == (1, 1)
-    assert refused.stderr.startswith("error: you have no right to do this")
+    assert refused.stderr.startswith("error: you do not have the permission")

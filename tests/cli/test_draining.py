@@ -86,7 +86,7 @@ def test_an_undrain_tells_that_somebody_else_has_drained_the_pod(statefulroute: 
         game.await_pod(2, routingState="DenyNewCall")
         result = statefulroute.run_quickly("undrain", "game", "2")
         assert result.stdout == "game-2: was not drained by game\n"
-        assert result.stderr.startswith("note: it is DenyNewCall by another word: ")
+        assert result.stderr.startswith("note: it is DenyNewCall for another reason: ")
     finally:
         game.annotate(2, {"statefulroute.io/routing-state": None})
         game.await_pod(2, routingState="Ready")
@@ -96,7 +96,7 @@ def test_users_that_remain_at_the_end_of_the_time_are_told_of(statefulroute: Com
     users_on(game, 0, 2)
     result = statefulroute.run_quickly("drain", "game", "0", "--wait", "--timeout", "1.5")
     assert (result.code, result.stdout) == (1, "game-0: DenyNewCall\ngame-0: 2 users remain\n")
-    assert result.stderr == "error: game-0: 2 users remain after 1.5 s; the drain goes on\n"
+    assert result.stderr == "error: game-0: 2 users remain after 1.5 s; the drain continues\n"
     assert said(statefulroute, "drain", "game", "0") == "game-0: DenyNewCall already, 2 users remain"
 
 
@@ -108,7 +108,7 @@ def test_ctrl_c_leaves_the_drain_going_and_says_so(statefulroute: Command, game:
     draining.send_signal(signal.SIGINT)
     _, errors = draining.communicate(timeout=20)
     assert draining.returncode == 130
-    goes_on = "the drain goes on (take it back: statefulroute undrain game game-1)"
+    goes_on = "the drain continues (revert it: statefulroute undrain game game-1)"
     assert errors == f"game-1: 1 user remains; {goes_on}\n"
     assert game.route()["spec"]["pods"] == [{"index": 1, "routingState": "DenyNewCall"}]
 

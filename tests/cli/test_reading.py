@@ -17,8 +17,8 @@ from syrupy.assertion import SnapshotAssertion
 
 from localcluster import LocalCluster
 from statefulroute.api.vocabulary import LinkPhase
-from statefulroute.cli.commands.reading import PhaseChoice
-from statefulroute.cli.output.table import width
+from statefulroute.cli.commands.links import PhaseChoice
+from statefulroute.cli.output.terminal import width
 from statefulroute.domain.keys import link_name
 from support.command import Command
 from support.example_objects import create_example_objects
@@ -279,7 +279,7 @@ def test_what_answers_and_is_no_api_server_is_told_of(configured: Callable[..., 
         server.shutdown()
         serving.result()
     assert (result.code, result.stdout) == (1, "")
-    assert result.stderr.startswith("error: what answers is no API server (JSON is malformed")
+    assert result.stderr.startswith("error: the response is not that of an API server (JSON is malformed")
     assert result.stderr.count("\n") == 1
 
 
@@ -316,7 +316,7 @@ def test_a_cluster_without_the_two_kinds_is_told_of(
     result = command.run_quickly(*arguments.split())
     assert (result.code, result.stdout) == (1, "")
     assert result.stderr == (
-        "error: this cluster knows no PodLink and no StatefulRoute: install their definitions "
+        "error: PodLink and StatefulRoute are not installed in this cluster: install their definitions "
         "(kubectl apply -f crds), or choose another --context\n"
     )
 
@@ -329,7 +329,7 @@ def test_somebody_without_rights_is_told_which_one_is_missing(
     result = Command(configured(token=nobody), here.namespace).run_quickly(*arguments.split())
     assert (result.code, result.stdout) == (1, "")
     assert re.fullmatch(
-        r"error: you have no right to do this, so ask for it, or choose another --namespace or --context: "
+        r"error: you do not have the permission: request it, or choose another --namespace or --context: "
         r"(statefulroutes|podlinks)\.statefulroute\.io (\"game\" )?is forbidden: User .*\n",
         result.stderr,
     )
@@ -354,13 +354,13 @@ def test_without_the_right_to_read_pods_all_but_their_addresses_is_found(
         result = Command(configured(token=token), here.namespace).run_quickly("whereis", "alice", "--no-headers")
     assert result.code == 0
     assert result.stdout.splitlines()[1].split() == ["game", "game-2", "Bound", "-", "game-2.game.play.svc"]
-    assert result.stderr == "note: you have no right to read pods, so their addresses are not known\n"
+    assert result.stderr == "note: you do not have the permission to read pods: their addresses are not known\n"
 
 
 def test_somebody_whom_the_api_server_does_not_know_is_told_so(configured: Callable[..., Path]) -> None:
     stranger = Command(configured(token=base64.b64encode(b"stranger").decode()), "play")
     assert stranger.run_quickly("routes").stderr == (
-        "error: the API server does not know you: log in again, or choose another --context\n"
+        "error: the API server does not accept your credentials: log in again, or choose another --context\n"
     )
 
 

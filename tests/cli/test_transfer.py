@@ -268,13 +268,13 @@ def test_where_nothing_can_be_imported_it_stops_with_a_sentence(there: Command, 
     folder = there.run_quickly("import", str(tmp_path))
     assert (folder.code, folder.stderr) == (
         1,
-        f"error: cannot read {tmp_path}: it is a directory, and not a file of links\n",
+        f"error: cannot read {tmp_path}: it is a directory, not a file of links\n",
     )
     file = str(written(tmp_path / "links", many(50)))
     nowhere = Command(there.kubeconfig, "nowhere").run_quickly("import", file)
     assert (nowhere.code, nowhere.stdout) == (1, "")
     stopped, error = nowhere.stderr.splitlines()
-    assert stopped == "stopped: 0 created, 0 kept. Run it again: it goes on where it was"
+    assert stopped == "stopped: 0 created, 0 kept. Run it again: it continues where it stopped"
     assert error == 'error: namespaces "nowhere" not found'
 
 

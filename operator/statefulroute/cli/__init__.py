@@ -1,9 +1,9 @@
-"""What people type: the commands, and the entry points of the processes."""
+"""The command line: the `statefulroute` command, and the processes of the operator and the resolver."""
 
 import sys
 
-#: Of which extra each package is that an application does not need.
-_EXTRAS = {
+#: The extra that installs each package which an application does not need.
+_EXTRA_BY_PACKAGE = {
     "grpc": "resolver",
     "kopf": "operator",
     "prometheus_client": "resolver",
@@ -15,22 +15,22 @@ _EXTRAS = {
 
 
 def main() -> None:
-    """The `statefulroute` command."""
+    """Run the `statefulroute` command."""
     try:
-        from statefulroute.cli.app import app  # noqa: PLC0415 - an application installs none of its parts
+        from statefulroute.cli.app import app  # noqa: PLC0415 - an application does not install the packages it needs
 
         app()
-    except KeyboardInterrupt:  # before there was a command that could have taken it
+    except KeyboardInterrupt:  # before a command runs that handles it
         sys.exit(130)
     except ModuleNotFoundError as missing:
-        extra = _EXTRAS.get(missing.name or "")
+        extra = _EXTRA_BY_PACKAGE.get(missing.name or "")
         if extra is None:
             raise
         sys.exit(f"The command is not installed: pip install 'statefulroute[{extra}]'")
 
 
 def complete() -> None:
-    """The `kubectl_complete-statefulroute` command, which kubectl runs to know what it may offer at TAB."""
+    """Run the `kubectl_complete-statefulroute` command, which kubectl calls for shell completion."""
     from statefulroute.cli.app import app  # noqa: PLC0415 - as above
     from statefulroute.cli.completion import complete_for_kubectl  # noqa: PLC0415
 

@@ -1,22 +1,75 @@
-"""The commands."""
+"""The `statefulroute` application: its commands by name, each imported when it runs."""
 
+from importlib import import_module
 from importlib.metadata import version as installed_version
-from typing import Annotated
+from typing import Any
 
 import typer
+from typer.core import TyperCommand
 
-from statefulroute.api.rbac import DEFAULT_LEASE_NAME
-from statefulroute.cli.commands import changing, reading, resolver
-from statefulroute.cli.logs import LogLevel
-from statefulroute.cli.options import BindAddress, Context, Kubeconfig, LogFormatOption, LogLevelOption
+from statefulroute.cli.completion import enable_shell_completion, is_completion_request
 
-app = typer.Typer(
+#: Every command with the first sentence of its help. The module of a command is `statefulroute.cli.commands.<name>`,
+#: and the function in it has the same name; `-` becomes `_`, and a Python keyword has a `_` at its end.
+_COMMANDS = {
+    "operator": "Run the operator: bind PodLinks and keep the status of StatefulRoutes, until SIGTERM.",
+    "resolver": "Run the resolver: tell gateways the pod of a user, and bind new users, until SIGTERM.",
+    "routes": "Show services and their state.",
+    "pods": "Show the pods of a service.",
+    "links": "Show which user is bound to which pod.",
+    "whereis": "Find the pods that hold a user.",
+    "events": "Print bindings and moves as they happen.",
+    "top": "Watch pods and moves on the whole terminal.",
+    "link": "Bind a user to a pod, or to a pod that the operator chooses.",
+    "move": "Move a user who has a link to another pod; a temporary link keeps its TTL and is renewed.",
+    "unlink": "Remove the link of a user, at once or after a grace period.",
+    "export": "Write links as lines of JSON: a backup, or a move to another cluster.",
+    "import": "Create the links that `export` has written.",
+    "drain": "Stop a pod from taking new users; it keeps the users that it has.",
+    "undrain": "Let a drained pod take new users again.",
+    "set-state": "Set which users a whole service takes.",
+    "release": "Remove the finalizer and annotations of the operator before you uninstall it; links and routes stay.",
+    "check": "Find problems and how to fix them; the exit code is 1 if there are any.",
+    "completion": "Print the completion script of a shell; kubectl completes the plugin without it.",
+}
+
+_KEYWORDS = frozenset({"import"})
+
+
+class LazyCommand(TyperCommand):
+    """A command that imports its module when it runs, so that `--help` and completion start fast."""
+
+    def load(self) -> Any:  # noqa: ANN401 - typer hides the classes of the click that it contains
+        """Returns the real command, with its options."""
+        name = str(self.name)
+        function = name.replace("-", "_") + ("_" if name in _KEYWORDS else "")
+        module = import_module(f"statefulroute.cli.commands.{function}")
+        single = _new_app()
+        single.command(name)(getattr(module, function))
+        return typer.main.get_command(single)
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:  # noqa: ANN401 - as above
+        """Parse the arguments with the options of the real command, which then also runs."""
+        return self.load().make_context(info_name, args, parent, **extra)
+
+
+def _new_app(**settings: Any) -> typer.Typer:  # noqa: ANN401 - as typer takes them
+    return typer.Typer(
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,  # importing rich takes longer than the rest of a cold `--help`
+        **settings,
+    )
+
+
+def _run_by_module() -> None:
+    """The function of a lazy command: never called, because `LazyCommand` runs the one of the module."""
+
+
+app = _new_app(
     name="statefulroute",
     help="Sticky, stateful routing on Kubernetes: bindings of users to pods as API objects.",
     no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # a cold `--help` does without rich, which takes longer than all the rest
 )
 
 
@@ -26,72 +79,8 @@ def version() -> None:
     typer.echo(installed_version("statefulroute"))
 
 
-@app.command()
-def operator(  # noqa: PLR0913 - an option each
-    *,
-    kubeconfig: Kubeconfig = None,
-    context: Context = None,
-    watch_namespace: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAMESPACE", help="Serve this namespace; may be repeated. Without it, all of the cluster."
-        ),
-    ] = None,
-    parallel_writes: Annotated[
-        int, typer.Option(min=1, max=256, help="How many links of one route are written at the same time.")
-    ] = 32,
-    moves_per_second: Annotated[
-        int, typer.Option(min=1, help="How many links of lost pods are moved in a second, at the most.")
-    ] = 200,
-    bind_address: BindAddress = None,
-    leader_elect: Annotated[
-        bool, typer.Option("--leader-elect/--no-leader-elect", help="Work only while holding the Lease.")
-    ] = True,
-    lease_name: Annotated[str, typer.Option(help="The Lease's name.")] = DEFAULT_LEASE_NAME,
-    lease_namespace: Annotated[
-        str | None, typer.Option(help="The Lease's namespace; without it, the account's or the context's.")
-    ] = None,
-    lease_duration_seconds: Annotated[
-        int, typer.Option(min=1, help="For how long a holder that does not renew it any more holds the others off.")
-    ] = 15,
-    renew_deadline_seconds: Annotated[
-        float, typer.Option(help="How long after its last renewal the holder may write.")
-    ] = 10,
-    retry_period_seconds: Annotated[float, typer.Option(help="How often it is renewed, or tried for.")] = 2,
-    log_level: LogLevelOption = LogLevel.INFO,
-    log_format: LogFormatOption = None,
-    hash_uids: Annotated[
-        bool,
-        typer.Option("--hash-uids", help="Write a hash into logs and traces where there would be the uid of a link."),
-    ] = False,
-) -> None:
-    """Run the operator: bind PodLinks and keep StatefulRoutes' status, until SIGTERM."""
-    # A cold `--help` does without kopf and the Kubernetes client.
-    from statefulroute.cli.commands.operator import run_operator  # noqa: PLC0415
-    from statefulroute.cli.redaction import uid_redactor  # noqa: PLC0415
-    from statefulroute.cluster.lease import LeaseTimes  # noqa: PLC0415
-    from statefulroute.controllers.leadership import LeaderElectionSettings  # noqa: PLC0415
-    from statefulroute.controllers.settings import Settings  # noqa: PLC0415
-    from statefulroute.monitoring.bind_address import BindAddress  # noqa: PLC0415
+for _name, _help in _COMMANDS.items():
+    app.command(_name, cls=LazyCommand, help=_help)(_run_by_module)
 
-    try:
-        times = LeaseTimes(lease_duration_seconds, renew_deadline_seconds, retry_period_seconds)
-        address = None if bind_address is None else BindAddress.parse(bind_address)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-    settings = Settings(
-        kubeconfig=kubeconfig,
-        context=context,
-        parallel_writes=parallel_writes,
-        moves_per_second=moves_per_second,
-        namespaces=tuple(dict.fromkeys(watch_namespace or ())),
-        leader_election=LeaderElectionSettings(lease_name, lease_namespace, times) if leader_elect else None,
-        bind_address=address,
-        uid_redactor=uid_redactor() if hash_uids else None,
-    )
-    run_operator(settings, log_level, log_format)
-
-
-resolver.register(app)
-reading.register(app)
-changing.register(app)
+if is_completion_request():
+    enable_shell_completion()

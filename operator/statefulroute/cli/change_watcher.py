@@ -1,4 +1,4 @@
-"""Following all links and routes of a place, for as long as somebody looks."""
+"""Watches the links and routes of a namespace, or of all, and reports their changes."""
 
 import asyncio
 import time
@@ -21,51 +21,55 @@ from statefulroute.domain.route import Route
 
 T = TypeVar("T", bound=Cached)
 
-#: How often it is looked whether the operator's word on a binding is overdue.
-_LOOK_SECONDS = 0.25
+#: How often bindings whose status is overdue are reported.
+_CHECK_SECONDS = 0.25
 
 
 class ChangeWatcher:
-    """The routes of a place, and what happens there.
+    """Watches routes and links.
+
+    Args:
+        cluster: where to watch them.
+        route: the name of the only route to watch, with its links; None is all routes.
 
     Attributes:
-        routes: the routes, each under its namespace and name.
-        changes: what has happened since the watch began, to be taken from here.
+        routes: the present routes by namespace and name.
+        changes: the queue of changes since the watch started.
     """
 
     def __init__(self, cluster: Cluster, route: str | None) -> None:
-        links = f"spec.routeName={route}" if route else ""
-        self._links = Reflector(cluster.client, _scoped(LINK_STATES, cluster.namespace, links))
+        link_selector = f"spec.routeName={route}" if route else ""
+        self._links = Reflector(cluster.client, _scoped(LINK_STATES, cluster.namespace, link_selector))
         self._routes = Reflector(
             cluster.client, _scoped(ROUTES, cluster.namespace, f"metadata.name={route}" if route else "")
         )
-        self._bindings = LinkTracker()
+        self._tracker = LinkTracker()
         self.routes: dict[tuple[str, str], Route] = {}
         self.changes: asyncio.Queue[LinkChange] = asyncio.Queue()
         self._links.cache.listen(self._link_changed)
         self._routes.cache.listen(self._route_changed)
 
     async def run(self) -> None:
-        """Follow them until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._links.run())
-            group.create_task(self._routes.run())
+        """Watch until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._links.run())
+            tasks.create_task(self._routes.run())
             while True:
-                await asyncio.sleep(_LOOK_SECONDS)
-                for late in self._bindings.take_overdue(time.monotonic()):
-                    self.changes.put_nowait(late)
+                await asyncio.sleep(_CHECK_SECONDS)
+                for change in self._tracker.take_overdue(time.monotonic()):
+                    self.changes.put_nowait(change)
 
     async def wait_for_sync(self) -> None:
-        """Wait until all was read that is there: from then on everything is news."""
+        """Wait until all objects have been listed: from then on every difference is a change."""
         await self._links.synced.wait()
         await self._routes.synced.wait()
 
     def _link_changed(self, old: LinkState | None, new: LinkState | None) -> None:
         if not self._links.synced.is_set():
             return
-        happening = self._bindings.observe(old, new, time.monotonic(), utc_now())
-        if happening is not None:
-            self.changes.put_nowait(happening)
+        change = self._tracker.observe(old, new, time.monotonic(), utc_now())
+        if change is not None:
+            self.changes.put_nowait(change)
 
     def _route_changed(self, old: Route | None, new: Route | None) -> None:
         if new is not None:
@@ -73,53 +77,54 @@ class ChangeWatcher:
         elif old is not None:
             self.routes.pop((old.namespace, old.name), None)
         if self._routes.synced.is_set():
-            for happening in routing_changes(old, new):
-                self.changes.put_nowait(happening)
+            for change in routing_changes(old, new):
+                self.changes.put_nowait(change)
 
 
 @asynccontextmanager
 async def watch_changes(
     cluster: Cluster, route: str | None, on_warning: Callable[[str], None]
 ) -> AsyncIterator[ChangeWatcher]:
-    """A watch that goes on, whatever becomes of the connection, for as long as the context lasts.
+    """Returns a context in which links and routes are watched; the watch survives outages of the API server.
 
     Args:
-        cluster: where.
-        route: the only route to follow, with its links; None follows all.
-        on_warning: is told when the API server does not answer.
+        cluster: where to watch.
+        route: the only route to watch, with its links; None is all routes.
+        on_warning: is called with a message when the API server does not answer.
 
     Raises:
-        SentenceError: there is no such route.
-        ClusterError: the API server does not answer now, or may not be asked.
+        CommandError: the route does not exist.
+        ClusterError: the API server does not answer, or the user does not have the permission.
     """
     if route is not None and cluster.namespace is not None:
         await cluster.route(route)
-    for kind in (STATEFUL_ROUTE, POD_LINK):  # what cannot work is said now: the watch itself would try for ever
+    for kind in (STATEFUL_ROUTE, POD_LINK):  # fail now if it cannot work: a reflector retries without end
         await cluster.client.get(cluster.path(kind), {"limit": "1"})
     _redirect_log(on_warning)
-    watch = ChangeWatcher(cluster, route)
-    task = asyncio.create_task(watch.run())
+    watcher = ChangeWatcher(cluster, route)
+    task = asyncio.create_task(watcher.run())
     try:
-        await watch.wait_for_sync()
-        yield watch
+        await watcher.wait_for_sync()
+        yield watcher
     finally:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
 
 
-def _redirect_log(complain: Callable[[str], None]) -> None:
-    """Have the reflectors' warnings told in place of being logged: they would get in between what is shown."""
+def _redirect_log(on_warning: Callable[[str], None]) -> None:
+    """Pass the warnings of the reflectors to a function: log lines would mix with the output of the command."""
 
-    def take(_: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    def redirect(_: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         if method in {"warning", "error", "exception"}:
-            complain(f"{event.get('event')} ({event.get('error', 'no more is known')})")
+            on_warning(f"{event.get('event')} ({event.get('error', 'no details')})")
         raise structlog.DropEvent
 
-    structlog.configure(processors=[take])
+    structlog.configure(processors=[redirect])
 
 
 def _scoped(resource: ResourceType[T], namespace: str | None, fields: str) -> ResourceType[T]:
+    """Returns a resource type of one namespace or all, restricted by a field selector."""
     if namespace is not None:
         return resource.in_namespace(namespace, fields)
     scoped = copy(resource)

@@ -1,4 +1,4 @@
-"""Reading lines from a file or a pipe while other work goes on."""
+"""Reads lines from a file or a pipe without blocking the event loop."""
 
 import asyncio
 import os
@@ -6,10 +6,10 @@ import stat
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-#: No link's line is nearly as long; what is longer is not kept.
+#: The maximum length of a line, far above that of any link; longer lines are not kept in memory.
 MAX_LINE_BYTES = 65_536
 
-_BLOCK = 65_536
+_BLOCK_BYTES = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +18,8 @@ class Line:
 
     Attributes:
         number: its number, from 1.
-        text: what it says, without its end; None where it is longer than `MOST_BYTES`.
-        bytes_read: how many bytes were read by then.
+        text: its bytes, without the newline; None if it is longer than `MAX_LINE_BYTES`.
+        bytes_read: how many bytes of the file have been read so far.
     """
 
     number: int
@@ -28,25 +28,25 @@ class Line:
 
 
 async def read_lines(descriptor: int) -> AsyncIterator[Line]:
-    """Each line of an open file, the last one also where it has no end."""
-    rest, is_too_long, number, read = b"", False, 0, 0
-    while block := await _block(descriptor):
-        read += len(block)
+    """Yields each line of an open file; the last line may lack its newline."""
+    rest, is_too_long, number, bytes_read = b"", False, 0, 0
+    while block := await _read_block(descriptor):
+        bytes_read += len(block)
         *lines, rest = (rest + block).split(b"\n")
         for text in lines:
             number += 1
-            yield Line(number, None if is_too_long or len(text) > MAX_LINE_BYTES else text, read)
+            yield Line(number, None if is_too_long or len(text) > MAX_LINE_BYTES else text, bytes_read)
             is_too_long = False
         if len(rest) > MAX_LINE_BYTES:
             rest, is_too_long = b"", True
     if rest or is_too_long:
-        yield Line(number + 1, None if is_too_long else rest, read)
+        yield Line(number + 1, None if is_too_long else rest, bytes_read)
 
 
-async def _block(descriptor: int) -> bytes:
-    """The next bytes; a pipe, or a person, may let them wait for long."""
-    kind = os.fstat(descriptor).st_mode
-    if stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind) or os.isatty(descriptor):
+async def _read_block(descriptor: int) -> bytes:
+    """Returns the next bytes; waits for those of a pipe, a socket or a terminal in the event loop."""
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(descriptor):
         is_readable = asyncio.Event()
         loop = asyncio.get_running_loop()
         loop.add_reader(descriptor, is_readable.set)
@@ -54,4 +54,4 @@ async def _block(descriptor: int) -> bytes:
             await is_readable.wait()
         finally:
             loop.remove_reader(descriptor)
-    return os.read(descriptor, _BLOCK)
+    return os.read(descriptor, _BLOCK_BYTES)

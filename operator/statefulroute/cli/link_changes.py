@@ -1,4 +1,4 @@
-"""What happens to links and routes, from one version of them to the next. Pure: no clock, no cluster."""
+"""Derives changes of links and routes from their successive versions: pure, without a clock or a cluster."""
 
 from collections.abc import Hashable, Iterator
 from datetime import datetime
@@ -12,23 +12,23 @@ from statefulroute.domain.link import expire_time
 from statefulroute.domain.route import Route
 from statefulroute.domain.times import parse_time
 
-#: How long a new binding waits for the operator's word on it: its reason is told there.
+#: How long the change of a new binding waits for the status from the operator, which has the reason.
 CONFIRMATION_SECONDS = 1.0
 
-#: The pod that there is not, or the routing state of one.
+#: Stands for no pod, and for the routing state of a missing pod.
 _NOTHING = "-"
 
 
 class LinkChange(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that has happened.
+    """A change of a link's pod, or of a routing state.
 
     Attributes:
-        namespace: where.
-        route: of which service.
-        subject: to whom: a uid, `pod/<name>` or `route/<name>`.
-        before: how it stood: the pod, or the routing state.
-        after: how it stands now.
-        reason: why.
+        namespace: the namespace.
+        route: the name of the route.
+        subject: what has changed: a uid, `pod/<name>` or `route/<name>`.
+        before: the pod or the routing state before the change.
+        after: the pod or the routing state after it.
+        reason: why it has changed.
     """
 
     namespace: str
@@ -40,7 +40,7 @@ class LinkChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _JSONStruct(msgspec.Struct, rename="camel", gc=False):
-    """JSON's camelCase for Python's snake_case."""
+    """A struct with snake_case fields whose JSON has camelCase names."""
 
 
 class _Metadata(_JSONStruct, kw_only=True):
@@ -86,7 +86,7 @@ class _Link(_JSONStruct, kw_only=True):
 
 
 class LinkState(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """How a link stands: as little of it as tells one standing from the next, for there may be many links."""
+    """The part of a link in which changes are visible; small, because memory holds that of every link."""
 
     namespace: str
     name: str
@@ -94,34 +94,34 @@ class LinkState(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     route: str
     uid: str
     pod: PodKey | None
-    """The binding, as the spec has it."""
+    """The pod in the spec."""
     pod_name: str | None = None
-    """The name of that pod, where the operator has said it."""
+    """The name of that pod, if the status has it."""
     is_observed: bool = False
-    """Whether the operator has seen this spec."""
+    """Whether the status is of this spec."""
     reason: str = ""
-    """That of the Ready condition."""
+    """The reason of the Ready condition."""
     previous: PodKey | None = None
     previous_reason: str = ""
     expire_time: datetime | None = None
 
     @property
     def partition(self) -> str:
-        """The key that caches group it by."""
+        """The partition of the cache: the namespace."""
         return self.namespace
 
     @property
     def pod_label(self) -> str:
-        """The pod, for people."""
+        """The pod for the output; `#2` is the pod of index 2 whose name is not known."""
         if self.pod is None:
             return _NOTHING
         return self.pod_name or (f"#{self.pod}" if isinstance(self.pod, int) else self.pod)
 
 
-def _decode_state(wire: _Link) -> LinkState:
-    metadata, spec, status = wire.metadata, wire.spec, wire.status or _Status()
+def _decode_state(link: _Link) -> LinkState:
+    metadata, spec, status = link.metadata, link.spec, link.status or _Status()
     pod = spec.pod_name if spec.pod_index is None else spec.pod_index
-    said = status.pod_name if status.pod_index is None else status.pod_index
+    status_pod = status.pod_name if status.pod_index is None else status.pod_index
     previous = status.previous or _Previous()
     return LinkState(
         namespace=metadata.namespace,
@@ -130,7 +130,7 @@ def _decode_state(wire: _Link) -> LinkState:
         route=spec.route_name,
         uid=spec.uid,
         pod=pod,
-        pod_name=status.pod_name if pod is not None and said == pod else None,
+        pod_name=status.pod_name if pod is not None and status_pod == pod else None,
         is_observed=status.observed_generation >= metadata.generation,
         reason=next((each.reason for each in status.conditions or () if each.type == "Ready"), ""),
         previous=previous.pod_name if previous.pod_index is None else previous.pod_index,
@@ -143,43 +143,43 @@ LINK_STATES = ResourceType(f"/apis/{API_VERSION}/{POD_LINK.plural}", _Link, _dec
 
 
 class LinkTracker:
-    """Tells from the versions of links what happens to them.
+    """Derives changes from the successive versions of links.
 
-    A binding holds from the moment that it is written, and is told with the operator's word on it, which says why;
-    where no such word comes within a second, it is told without one.
+    A binding is valid as soon as it is in the spec, but its reason is in the status, which the operator writes next.
+    The change is therefore reported with the status, or after a second without it.
     """
 
     def __init__(self) -> None:
         self._unconfirmed: dict[tuple[Hashable, str], tuple[float, LinkState | None, LinkState]] = {}
-        """Until when to wait, how the link stood before, and how it stands now."""
+        """By namespace and name: the deadline, the state before the change, and the state now."""
 
     def observe(self, old: LinkState | None, new: LinkState | None, clock: float, now: datetime) -> LinkChange | None:
-        """What a change means.
+        """Returns the change between two versions of a link; None if there is none, or not yet.
 
         Args:
-            old: the version before; None where there was no link.
-            new: the version after; None where there is no link any more.
-            clock: seconds of a clock that never goes back.
-            now: the time of day.
+            old: the version before; None if the link did not exist.
+            new: the version after; None if the link was deleted.
+            clock: the seconds of a monotonic clock.
+            now: the present time.
         """
         known = new or old
         if known is None:
             return None
-        waiting = self._unconfirmed.pop((known.namespace, known.name), None)
-        before = waiting[1] if waiting else old
+        unconfirmed = self._unconfirmed.pop((known.namespace, known.name), None)
+        before = unconfirmed[1] if unconfirmed else old
         if new is None:
             return _removed(before or known, now)
         if new.is_observed:
             return _compare(before, new)
         if new.pod != (before.pod if before else None):
-            until = waiting[0] if waiting else clock + CONFIRMATION_SECONDS
-            self._unconfirmed[new.namespace, new.name] = (until, before, new)
+            deadline = unconfirmed[0] if unconfirmed else clock + CONFIRMATION_SECONDS
+            self._unconfirmed[new.namespace, new.name] = (deadline, before, new)
         return None
 
     def take_overdue(self, clock: float) -> Iterator[LinkChange]:
-        """The bindings on which no word has come in time."""
-        late = [key for key, (until, _, _) in self._unconfirmed.items() if until <= clock]
-        for key in late:
+        """Yields the bindings whose status has not arrived in time."""
+        overdue = [key for key, (deadline, _, _) in self._unconfirmed.items() if deadline <= clock]
+        for key in overdue:
             _, before, after = self._unconfirmed.pop(key)
             yield _change(after, before.pod_label if before else _NOTHING, "Moved" if _was_bound(before) else "Bound")
 
@@ -192,14 +192,15 @@ def _compare(before: LinkState | None, after: LinkState) -> LinkChange | None:
     has_moved = after.pod != (before.pod if before else None)
     if not has_moved and before is not None and before.reason == after.reason:
         return None
-    was_left = before is not None and before.pod is not None and after.previous == before.pod
-    reason = after.previous_reason if has_moved and was_left else after.reason
+    # An earlier move may have left `previous` in the status.
+    has_left = before is not None and before.pod is not None and after.previous == before.pod
+    reason = after.previous_reason if has_moved and has_left else after.reason
     return _change(after, before.pod_label if before else _NOTHING, reason or "Unknown")
 
 
 def _removed(link: LinkState, now: datetime) -> LinkChange:
-    is_over = link.expire_time is not None and link.expire_time <= now
-    removed = _change(link, link.pod_label, "Expired" if is_over else "Removed")
+    has_expired = link.expire_time is not None and link.expire_time <= now
+    removed = _change(link, link.pod_label, "Expired" if has_expired else "Removed")
     return msgspec.structs.replace(removed, after=_NOTHING)
 
 
@@ -210,26 +211,26 @@ def _change(link: LinkState, before: str, reason: str) -> LinkChange:
 
 
 def routing_changes(old: Route | None, new: Route | None) -> Iterator[LinkChange]:
-    """The services and pods that take others now than before."""
+    """Yields the changes of the routing states of a route and its pods."""
     known = new or old
     if known is None:
         return
     before, after = _routing_states(old), _routing_states(new)
     for subject in before | after:
-        left, right = before.get(subject, _NOTHING), after.get(subject, _NOTHING)
-        if left != right:
+        old_state, new_state = before.get(subject, _NOTHING), after.get(subject, _NOTHING)
+        if old_state != new_state:
             yield LinkChange(
                 namespace=known.namespace,
                 route=known.name,
                 subject=subject,
-                before=left,
-                after=right,
+                before=old_state,
+                after=new_state,
                 reason="RoutingState",
             )
 
 
 def _routing_states(route: Route | None) -> dict[str, str]:
-    """The routing state of a service and of each of its pods, as the operator has found it."""
+    """Returns the routing states in the status of a route: its own and those of its pods."""
     if route is None or route.status.routing_state is None:
         return {}
     pods: dict[str, str] = {f"pod/{pod.name}": pod.routing_state for pod in route.status.pods}

@@ -1,4 +1,4 @@
-"""Many links, page by page, and of each only what is asked about: nine tenths of an object are others' notes on it."""
+"""Lists links page by page and decodes only the needed fields: other metadata is nine tenths of an object."""
 
 from collections.abc import AsyncIterator
 from typing import Any, TypedDict
@@ -8,7 +8,7 @@ import msgspec
 from statefulroute.api.group import POD_LINK
 from statefulroute.cli.cluster import Cluster, Object
 
-_PAGE = 500
+_PAGE_SIZE = 500
 
 
 class _Metadata(TypedDict, total=False):
@@ -25,8 +25,8 @@ class _Link(TypedDict, total=False):
     status: dict[str, Any]
 
 
-class _ListMetadata(msgspec.Struct, rename={"rest": "continue"}):
-    rest: str = ""
+class _ListMetadata(msgspec.Struct, rename={"token": "continue"}):
+    token: str = ""
 
 
 class _Page(msgspec.Struct):
@@ -34,20 +34,20 @@ class _Page(msgspec.Struct):
     items: list[_Link] | None = None
 
 
-_page = msgspec.json.Decoder(_Page)
+_page_decoder = msgspec.json.Decoder(_Page)
 
 
 async def link_pages(cluster: Cluster, field_selector: str = "") -> AsyncIterator[list[Object]]:
-    """Every page of the links of the namespace, or of all; one page is held at a time.
+    """Yields every page of the links of the namespace, or of all namespaces; memory holds one page.
 
     Args:
-        cluster: where.
+        cluster: where to list them.
         field_selector: selects some of them.
     """
-    asked = {"limit": str(_PAGE)} | ({"fieldSelector": field_selector} if field_selector else {})
+    query = {"limit": str(_PAGE_SIZE)} | ({"fieldSelector": field_selector} if field_selector else {})
     while True:
-        page = _page.decode(await cluster.client.get(cluster.path(POD_LINK), asked))
+        page = _page_decoder.decode(await cluster.client.get(cluster.path(POD_LINK), query))
         yield [{**link} for link in page.items or ()]
-        if not page.metadata.rest:
+        if not page.metadata.token:
             return
-        asked["continue"] = page.metadata.rest
+        query["continue"] = page.metadata.token

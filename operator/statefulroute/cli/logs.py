@@ -1,4 +1,4 @@
-"""How a process logs: structlog, text for people and JSON for machines, libraries' own lines included."""
+"""Sets up the log of a process with structlog: text on a terminal, JSON elsewhere, also for lines of libraries."""
 
 import logging
 import sys
@@ -6,11 +6,11 @@ from collections.abc import MutableMapping
 from enum import StrEnum
 from typing import Any
 
-from statefulroute.cli.output.printable import printable
+from statefulroute.cli.output.messages import printable
 
 
 class LogLevel(StrEnum):
-    """The least level that is logged."""
+    """The lowest level that is logged."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -19,23 +19,23 @@ class LogLevel(StrEnum):
 
 
 class LogFormat(StrEnum):
-    """How lines are written."""
+    """The formats of log lines."""
 
     TEXT = "text"
     JSON = "json"
 
 
 def set_up_logging(level: LogLevel, log_format: LogFormat | None, *, hash_uids: bool = False) -> None:
-    """Send everything that is logged to the standard error, from a level on.
+    """Send log lines of at least a level to the standard error.
 
     Args:
-        level: the least level.
-        log_format: how; None is text on a terminal and JSON elsewhere.
-        hash_uids: whether a hash is to stand for each uid of a link.
+        level: the lowest level.
+        log_format: the format; None is text on a terminal and JSON elsewhere.
+        hash_uids: whether to replace the uids of links by hashes.
     """
-    import structlog  # noqa: PLC0415 - slow to import, and a cold `--help` logs nothing
+    import structlog  # noqa: PLC0415 - slow to import, and `--help` does not log
 
-    from statefulroute.cli.redaction import LogRedactor, uid_redactor  # noqa: PLC0415 - likewise
+    from statefulroute.cli.redaction import LogRedactor, uid_redactor  # noqa: PLC0415 - as above
 
     as_json = log_format is LogFormat.JSON or (log_format is None and not sys.stderr.isatty())
     shared: list[Any] = [
@@ -43,7 +43,7 @@ def set_up_logging(level: LogLevel, log_format: LogFormat | None, *, hash_uids: 
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    # Tracebacks without the values of variables: there are credentials among them, and uids.
+    # Tracebacks do not show the values of variables, which may be credentials or uids.
     traceback = structlog.tracebacks.ExceptionDictTransformer(show_locals=False) if as_json else None
     renderer: list[Any] = [
         structlog.processors.ExceptionRenderer(traceback) if traceback else structlog.processors.format_exc_info,
@@ -51,7 +51,7 @@ def set_up_logging(level: LogLevel, log_format: LogFormat | None, *, hash_uids: 
         *(
             (structlog.processors.JSONRenderer(default=str),)
             if as_json
-            else (_spell_out, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback))
+            else (_escape_unprintable, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback))
         ),
     ]
     handler = logging.StreamHandler(sys.stderr)
@@ -63,7 +63,7 @@ def set_up_logging(level: LogLevel, log_format: LogFormat | None, *, hash_uids: 
     )
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
-    logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # kopf writes several lines an object
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # kopf logs several lines per object
     logging.getLogger("kopf").setLevel(max(logging.WARNING, logging.getLogger().level))
     structlog.configure(
         processors=[
@@ -77,8 +77,8 @@ def set_up_logging(level: LogLevel, log_format: LogFormat | None, *, hash_uids: 
     )
 
 
-def _spell_out(_logger: object, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """A processor of structlog: a text for people can do nothing to their terminal; only a traceback has lines."""
+def _escape_unprintable(_logger: object, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A structlog processor that escapes unprintable characters; only a traceback keeps its newlines."""
     for field, value in line.items():
         if isinstance(value, str):
             line[field] = printable(value, keep="\n" if field == "exception" else "")

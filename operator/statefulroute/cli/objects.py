@@ -1,34 +1,50 @@
-"""Following one object while it changes."""
+"""Functions on objects as the API server returns them."""
 
-from collections.abc import AsyncIterator
-from dataclasses import replace
+from datetime import UTC, datetime
 
-from statefulroute.api.group import Kind
-from statefulroute.cli.cluster import Cluster, Object
+import msgspec
 
-
-async def watch_object(cluster: Cluster, kind: Kind, name: str) -> AsyncIterator[Object | None]:
-    """Each version of an object from now on; None where there is none (any more)."""
-    only = {"fieldSelector": f"metadata.name={name}"}
-    version = ""
-    async for page, version in cluster.pages(cluster.path(kind), only):  # noqa: B007 - of one page
-        yield page[0] if page else None
-    async for change, item in cluster.watch(cluster.path(kind), version, only):
-        yield None if change == "DELETED" else item
+from statefulroute.cli.cluster import Object
+from statefulroute.domain.link import expire_time
 
 
-def condition(item: Object, kind: str) -> dict[str, str]:
-    """A condition of an object; empty where it has none of this type."""
+def condition(item: Object, condition_type: str) -> dict[str, str]:
+    """Returns a condition of an object; empty if the object does not have it."""
     conditions = item.get("status", {}).get("conditions", ())
-    return next((each for each in conditions if each["type"] == kind), {})
+    return next((each for each in conditions if each["type"] == condition_type), {})
 
 
 def is_observed(item: Object) -> bool:
-    """Whether the object's status was made for its present spec."""
+    """Returns whether the status of an object is of the present generation of its spec."""
     observed = item.get("status", {}).get("observedGeneration", 0)
     return bool(observed >= item["metadata"]["generation"])
 
 
-def with_dry_run(cluster: Cluster, *, dry_run: bool) -> Cluster:
-    """The cluster, or with a dry run one whose writes the API server only judges."""
-    return replace(cluster, client=cluster.client.dry_run()) if dry_run else cluster
+def namespaced_name(item: Object) -> str:
+    """Returns `namespace/name` of an object."""
+    return f"{item['metadata']['namespace']}/{item['metadata']['name']}"
+
+
+def full_name(item: Object) -> str:
+    """Returns the name of an object as kubectl accepts it: `podlink.statefulroute.io/game.alice`."""
+    group = item["apiVersion"].rpartition("/")[0]
+    return f"{item['kind'].lower()}{'.' + group if group else ''}/{item['metadata']['name']}"
+
+
+def parse_zoned_time(text: object) -> datetime | None:
+    """Returns the time in an RFC 3339 text; None if it is not one, or has no time zone."""
+    if not isinstance(text, str):
+        return None
+    try:
+        time = msgspec.convert(text, datetime)
+    except msgspec.ValidationError:
+        return None
+    return time.astimezone(UTC) if time.tzinfo else None
+
+
+def link_expire_time(link: Object) -> datetime | None:
+    """Returns when a PodLink expires; None if it is persistent."""
+    creation_time = parse_zoned_time(link["metadata"]["creationTimestamp"])
+    if creation_time is None:  # not from an API server
+        return None
+    return expire_time(creation_time, parse_zoned_time(link["spec"].get("renewTime")), link["spec"].get("ttlSeconds"))

@@ -1,9 +1,10 @@
-"""How people name pods: by the index or by the name, whichever they have at hand."""
+"""Translates between the pods that a user names, by index or by name, and the pods that links name."""
 
 from dataclasses import dataclass
 from typing import Self
 
 from statefulroute.cli.cluster import CommandError, Object
+from statefulroute.cli.output.messages import print_message
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.validation import validate_pod
 
@@ -12,12 +13,12 @@ _INDEXED = ("apps/v1", "StatefulSet")
 
 @dataclass(frozen=True, slots=True)
 class PodNames:
-    """The pods of a route, as links name them and as people do.
+    """The names of the pods of a route.
 
     Attributes:
-        route: the route's name.
-        stem: what stands before the index in the pods' names; None where pods have no index, or nobody knows.
-        known: the names of the pods that the route's status tells of.
+        route: the name of the route.
+        stem: the part of a pod's name before its index; None if pods have no index, or the workload is not known.
+        known: the names of the pods in the status of the route.
     """
 
     route: str
@@ -26,29 +27,29 @@ class PodNames:
 
     @classmethod
     def from_route(cls, route: Object) -> Self:
-        """Those of a StatefulRoute."""
+        """Returns the names of the pods of a StatefulRoute."""
         name, workload = route["metadata"]["name"], route["spec"].get("workloadRef", {})
         kind = (workload.get("apiVersion", _INDEXED[0]), workload.get("kind", _INDEXED[1]))
         known = tuple(pod["name"] for pod in route.get("status", {}).get("pods", ()))
         return cls(name, workload.get("name", name) if kind == _INDEXED else None, known)
 
     def pod_key(self, pod: str) -> PodKey:
-        """How a link names the pod that somebody means.
+        """Returns the key of the pod that a user names by its name or its index.
 
         Raises:
-            SentenceError: the route can have no such pod.
-            InvalidParameterError: no pod can have this name.
+            CommandError: the route cannot have such a pod.
+            InvalidParameterError: the name is not valid for a pod.
         """
         if self.stem is None:
             return validate_pod(pod)
         index = pod.removeprefix(f"{self.stem}-")
         if not (index.isascii() and index.isdigit()):
-            some = ", ".join(self.known[:10]) or f"{self.stem}-0, {self.stem}-1, ..."
-            raise CommandError(f"{self.route!r} has no pod {pod!r}: name one of {some}, or its index")
+            examples = ", ".join(self.known[:10]) or f"{self.stem}-0, {self.stem}-1, ..."
+            raise CommandError(f"{self.route!r} has no pod {pod!r}: name one of {examples}, or its index")
         return validate_pod(int(index))
 
     def pod_name(self, pod: PodKey | None) -> str:
-        """A pod's name for people."""
+        """Returns the name of a pod for messages."""
         if pod is None:
             return "no pod yet"
         if isinstance(pod, str):
@@ -56,5 +57,18 @@ class PodNames:
         return f"pod {pod}" if self.stem is None else f"{self.stem}-{pod}"
 
     def is_missing(self, pod: PodKey) -> bool:
-        """Whether the operator knows the route's pods, and this is none of them."""
+        """Returns whether the status of the route has pods, but not this one."""
         return bool(self.known) and self.pod_name(pod) not in self.known
+
+
+def previous_binding_label(names: PodNames, pod: PodKey, previous: PodKey | None) -> str:
+    """Returns the suffix with the previous pod of a user; empty if there was none."""
+    if previous is None:
+        return ""
+    return " (already)" if previous == pod else f" (was {names.pod_name(previous)})"
+
+
+def warn_if_missing(names: PodNames, pod: PodKey, uid: str) -> None:
+    """Print a note if the pod of a new binding does not exist now."""
+    if names.is_missing(pod):
+        print_message(f"note: {names.route} has no {names.pod_name(pod)} now: {uid} waits for it", err=True)

@@ -1,4 +1,4 @@
-"""How a process of ours runs and ends."""
+"""Runs a process of the operator or the resolver: event loop, garbage collector and exit code."""
 
 import asyncio
 import gc
@@ -9,9 +9,9 @@ import structlog
 import typer
 import uvloop
 
-#: Objects until the collector looks through the young ones, and how often it does until it looks through older ones:
-#: with Python's own 700 it took a tenth of a start among 100,000 links, of which nothing is ever to be collected.
-_COLLECTED_AFTER = (20_000, 10, 10)
+#: The thresholds of the garbage collector. With Python's default of 700 objects, collections took a tenth of the start
+#: with 100,000 links, and collected nothing.
+_GC_THRESHOLDS = (20_000, 10, 10)
 
 
 def run_process(
@@ -19,17 +19,20 @@ def run_process(
     expected_errors: tuple[type[Exception], ...],
     log: structlog.stdlib.BoundLogger,
 ) -> None:
-    """Run a program until it ends; what ends it otherwise is told of, and the exit code is 1.
+    """Run a program until it returns.
 
     Args:
         main: the program.
-        expected_errors: errors whose sentence says what is to be done.
-        log: hears of any other.
+        expected_errors: errors whose message says how to fix the cause; it is printed on the standard error.
+        log: logs any other error.
+
+    Raises:
+        typer.Exit: the program failed; the exit code is 1.
     """
-    # What was imported stays: to look through it took the collector 45 ms each time, and links had to wait.
+    # Imported modules stay alive: without this, each full collection examined them for 45 ms, and links had to wait.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(*_COLLECTED_AFTER)
+    gc.set_threshold(*_GC_THRESHOLDS)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(main())
@@ -37,6 +40,6 @@ def run_process(
         typer.echo(f"statefulroute: {error}", err=True)
         raise typer.Exit(1) from error
     except Exception as error:
-        # Python would print it beside the log: in another form, and with uids that are to be hidden.
+        # Python would print it next to the log, in another format and with uids that must be redacted.
         log.exception("ended by an unexpected error")
         raise typer.Exit(1) from error

@@ -1,4 +1,4 @@
-"""Keeps the uids of links out of a log: in each line, a hash stands for every uid and in every link's name."""
+"""Redacts log lines: replaces the uids of links, also in names of links, by hashes."""
 
 import json
 import os
@@ -10,109 +10,109 @@ from urllib.parse import quote, unquote
 from statefulroute.domain.keys import uid_from_link_name
 from statefulroute.domain.redaction import UidRedactor
 
-#: The variable of the environment that holds the key of the hashes, where they are to be hard to try out.
+#: The environment variable with the key of the hashes, which protects them from being guessed.
 HASH_KEY = "STATEFULROUTE_HASH_KEY"
 
-#: Fields whose words are this program's own, or names of what is no link.
-_PLAIN = frozenset({"timestamp", "level", "logger", "namespace", "route", "resource", "phase", "reason"})
+#: Fields that hold words of this program, or names of objects other than links.
+_UNREDACTED = frozenset({"timestamp", "level", "logger", "namespace", "route", "resource", "phase", "reason"})
 
-#: The field in which a line says which link it is about.
+#: The field with the name of the link that a line is about.
 _LINK = "link"
 
-#: Ours, whose events are constants: what may be a uid is in fields.
+#: The loggers of this project, whose messages are constants: uids are only in fields.
 _OURS = "statefulroute."
 
-#: Where a link's name stands in the words of others: each has the name as its only group.
+#: Matches of a link's name in texts of other programs; the only capture group is the name.
 _NAMES = (
     re.compile(r"podlinks/(?:[-a-z0-9]+/)?([a-z0-9][-a-z0-9]*\.[\w%](?:[-.\w%]*[\w%])?)"),  # in a path
-    re.compile(r"""(?i:podlinks?(?:\.statefulroute\.io)?) \\*["']([^"'\\\s]+)"""),  # in the API server's sentences
-    re.compile(r"""(?i:events?(?:\.events\.k8s\.io)?) \\*["']([^"'\\\s]+?)(?:\.[0-9a-f]{16})?\\*["']"""),  # an event's
-    re.compile(r"""LinkKey\(route=RouteKey\([^)]*\), name=\\*["']([^"'\\\s]+)"""),  # in a key's own form
+    re.compile(r"""(?i:podlinks?(?:\.statefulroute\.io)?) \\*["']([^"'\\\s]+)"""),  # in a message of the API server
+    re.compile(r"""(?i:events?(?:\.events\.k8s\.io)?) \\*["']([^"'\\\s]+?)(?:\.[0-9a-f]{16})?\\*["']"""),  # an event
+    re.compile(r"""LinkKey\(route=RouteKey\([^)]*\), name=\\*["']([^"'\\\s]+)"""),  # the repr of a key
 )
 
-#: In an error of which nothing is known, whatever is quoted and looks like a link's name.
+#: In any other error: a quoted text that looks like a link's name.
 _QUOTED = re.compile(r"""["']([a-z0-9][-a-z0-9]*\.[-a-z0-9.]+)["']""")
 
-#: Only a word of its own is a uid; what is escaped before it is no part of the word.
-_BEGIN, _END = r"(?:(?<![^\W_])|(?<=%[0-9A-Fa-f]{2})|(?<=\\[nrt]))", r"(?![^\W_])"
+#: A uid is replaced only as a whole word; an escape sequence before it is not part of the word.
+_WORD_START, _WORD_END = r"(?:(?<![^\W_])|(?<=%[0-9A-Fa-f]{2})|(?<=\\[nrt]))", r"(?![^\W_])"
 
 
 def uid_redactor() -> UidRedactor:
-    """What stands for the uids that are hidden, with the key that the environment has."""
+    """Returns a redactor with the key in the environment."""
     return UidRedactor(os.fsencode(os.environ.get(HASH_KEY, "")))
 
 
 class LogRedactor:
-    """A processor of structlog that stands before the renderer, when tracebacks are text or values already.
+    """A structlog processor that redacts uids; it runs just before the renderer, after tracebacks are formatted.
 
     Args:
-        pseudonyms: what stands for a uid.
+        redactor: returns the hashes.
     """
 
-    def __init__(self, pseudonyms: UidRedactor) -> None:
-        self._pseudonyms = pseudonyms
+    def __init__(self, redactor: UidRedactor) -> None:
+        self._redactor = redactor
 
     def __call__(self, _logger: object, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        """Replace the uids of the links that the line names, wherever they stand in it."""
-        plain = _PLAIN | {"event"} if str(line.get("logger", "")).startswith(_OURS) else _PLAIN
-        texts = [text for field, value in line.items() if field not in plain for text in _texts(value)]
-        names = dict.fromkeys(name for text in texts for name in _named(text))
+        """Replace the uids of the links that the line names, in all fields."""
+        unredacted = _UNREDACTED | {"event"} if str(line.get("logger", "")).startswith(_OURS) else _UNREDACTED
+        texts = [text for field, value in line.items() if field not in unredacted for text in _texts(value)]
+        names = dict.fromkeys(name for text in texts for name in _link_names(text))
         if (link := line.get(_LINK)) is not None:
             names[str(link)] = None
         if "exception" in line and link is None:
             names.update(dict.fromkeys(name for text in _texts(line["exception"]) for name in _QUOTED.findall(text)))
         if names:
-            replacement = _Replacement(names, self._pseudonyms)
+            replacement = _Replacement(names, self._redactor)
             for field, value in line.items():
-                if field not in plain:
-                    line[field] = replacement.within(value)
+                if field not in unredacted:
+                    line[field] = replacement.apply(value)
         return line
 
 
 class _Replacement:
-    """Replaces the names and uids of some links in all that a line holds."""
+    """Replaces the names and uids of some links in the values of a line."""
 
-    def __init__(self, names: Iterable[str], pseudonyms: UidRedactor) -> None:
-        self._instead: dict[str, str] = {}
+    def __init__(self, names: Iterable[str], redactor: UidRedactor) -> None:
+        self._replacements: dict[str, str] = {}
         for name in names:
-            for form in _forms(name):
-                self._instead.setdefault(form, pseudonyms.redact_link_name(name))
+            for spelling in _spellings(name):
+                self._replacements.setdefault(spelling, redactor.redact_link_name(name))
             for uid in _uids(name):
-                for form in _forms(uid):
-                    self._instead.setdefault(form, pseudonyms.redact_link_name(name).partition(".")[2])
-        longest_first = sorted(filter(None, self._instead), key=len, reverse=True)
-        self._pattern = re.compile(rf"{_BEGIN}(?:{'|'.join(map(re.escape, longest_first))}){_END}")
+                for spelling in _spellings(uid):
+                    self._replacements.setdefault(spelling, redactor.redact_link_name(name).partition(".")[2])
+        longest_first = sorted(filter(None, self._replacements), key=len, reverse=True)
+        self._pattern = re.compile(rf"{_WORD_START}(?:{'|'.join(map(re.escape, longest_first))}){_WORD_END}")
 
-    def within(self, value: object) -> object:
-        """The value, with everything replaced; what is neither text nor made of it is told in its own form."""
+    def apply(self, value: object) -> object:
+        """Returns the redacted value; an object that is not made of texts becomes its string."""
         if isinstance(value, str):
-            return self._pattern.sub(lambda found: self._instead[found[0]], value)
+            return self._pattern.sub(lambda match: self._replacements[match[0]], value)
         if isinstance(value, Mapping):
-            return {key: self.within(each) for key, each in value.items()}
+            return {key: self.apply(each) for key, each in value.items()}
         if isinstance(value, list | tuple | set | frozenset):
-            return [self.within(each) for each in value]
+            return [self.apply(each) for each in value]
         if value is None or isinstance(value, bool | int | float):
             return value
-        return self.within(str(value))
+        return self.apply(str(value))
 
 
-def _named(text: str) -> Iterator[str]:
-    """The names of links that stand in a text where names stand."""
+def _link_names(text: str) -> Iterator[str]:
+    """Yields the names of links in a text."""
     for pattern in _NAMES:
         yield from map(unquote, pattern.findall(text))
 
 
 def _uids(name: str) -> Iterator[str]:
-    """The uid of a link's name, as it is and as the name has it."""
+    """Yields the uid of a link's name, as it is encoded in the name and decoded."""
     yield name.partition(".")[2]
     try:
         yield uid_from_link_name(name)
-    except ValueError:  # no name of a link
+    except ValueError:  # not the name of a link
         return
 
 
-def _forms(text: str) -> Iterator[str]:
-    """A text as it may stand within others: as it is, in a URL, in JSON or Go's quotes, in Python's."""
+def _spellings(text: str) -> Iterator[str]:
+    """Yields the spellings of a text inside other texts: plain, in a URL, in quotes of JSON and Go, and of Python."""
     yield text
     yield quote(text, safe="")
     yield quote(text)
@@ -122,7 +122,7 @@ def _forms(text: str) -> Iterator[str]:
 
 
 def _texts(value: object) -> Iterator[str]:
-    """Every text that a value is made of."""
+    """Yields every text in a value."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):

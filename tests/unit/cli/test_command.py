@@ -7,9 +7,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner, Result
 
-from statefulroute.cli.app import app
+from statefulroute.cli.app import LazyCommand, app
 
 #: Runs the command in a Python of its own, where some packages are not installed; then says what was loaded.
 RUN = """
@@ -66,6 +67,13 @@ def test_help_is_quick_for_it_loads_no_large_package(cold_help: subprocess.Compl
     loaded = cold_help.stdout.rpartition("LOADED")[2].split()
     assert "typer" in loaded
     assert package not in loaded
+
+
+@pytest.mark.parametrize("name", typer.main.get_command(app).list_commands(None))  # type: ignore[attr-defined]
+def test_the_list_of_commands_shows_the_help_of_each_command(name: str) -> None:
+    command = typer.main.get_command(app).get_command(None, name)  # type: ignore[attr-defined]
+    if isinstance(command, LazyCommand):
+        assert command.get_short_help_str(200) == command.load().get_short_help_str(200)
 
 
 def test_version_prints_the_installed_version() -> None:

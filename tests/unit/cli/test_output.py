@@ -4,8 +4,11 @@ import io
 
 import pytest
 
-from statefulroute.cli.command_options import Output
-from statefulroute.cli.output.table import Cell, ObjectWriter, Table, Terminal, full_name, width
+from statefulroute.cli.objects import full_name
+from statefulroute.cli.options import Output
+from statefulroute.cli.output.objects import ObjectWriter
+from statefulroute.cli.output.table import Cell, Table
+from statefulroute.cli.output.terminal import Terminal, width
 
 
 def terminal(columns: int = 80, *, is_terminal: bool = True) -> Terminal:

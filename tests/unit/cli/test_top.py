@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 from textual.widgets import DataTable, Static
 
-from statefulroute.cli.commands.top import ScreenState, TopApp
 from statefulroute.cli.link_changes import LinkChange
+from statefulroute.cli.output.screen import ScreenState, TopApp
 from statefulroute.cluster.codec import ROUTES
 from statefulroute.domain.route import Route
 from support.example_objects import pod_status
@@ -67,7 +67,7 @@ async def test_figures_pods_and_moves_change_while_somebody_looks(scene: ScreenS
         app.draw()
         await pilot.pause()
         assert cells(app)[0][4:] == ["5", "3"]
-        happenings = str(app.query_one("#happenings", Static).render())
+        happenings = str(app.query_one("#changes", Static).render())
         assert happenings == "12:00:00  game  alice  game-1 -> game-0  PodLost"
         assert "trying again" in str(app.query_one("#summary", Static).render())
         scene.routes = {}

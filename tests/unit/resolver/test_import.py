@@ -10,6 +10,9 @@ for name in {names}:
 import {module}
 """
 
+#: The command of the resolver, and what it imports when it runs.
+RESOLVER = "statefulroute.cli.commands.resolver, statefulroute.cli.process, statefulroute.resolver.process"
+
 
 def load(module: str, *without: str) -> subprocess.CompletedProcess[str]:
     program = _BLOCKED.format(names=without, module=module)
@@ -17,7 +20,7 @@ def load(module: str, *without: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_it_needs_nothing_of_the_operator_or_of_the_command_for_people() -> None:
-    ended = load("statefulroute.cli.resolver_process", "kopf", "textual", "grpc", "google.protobuf", "opentelemetry")
+    ended = load(RESOLVER, "kopf", "textual", "grpc", "google.protobuf", "opentelemetry")
     assert ended.returncode == 0, ended.stderr
 
 

@@ -1,1 +1,1 @@
-"""What `check` examines: the installation and the state of routes and links."""
+"""The checks of `statefulroute check`."""

@@ -1,4 +1,4 @@
-"""What `check` asks about the installation: definitions, policies, and the rights of whoever asks."""
+"""Checks of the installation: the definitions of the kinds, admission policies, and the permissions of the user."""
 
 import asyncio
 import json
@@ -28,27 +28,25 @@ _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _APPLY_CRDS = "kubectl apply -f crds, of this version of statefulroute"
 _APPLY_POLICIES = "kubectl apply -f deploy/admission, of this version of statefulroute"
 
-#: What the API server fills in where a policy leaves it out: a policy that says otherwise is not in force everywhere.
+#: Defaults of the API server; a policy with other values does not apply to all objects.
 _EVERYWHERE: dict[str, Any] = {"namespaceSelector": {}, "objectSelector": {}}
 
 
 async def check_definitions(cluster: Cluster) -> AsyncIterator[CheckResult]:
-    """Whether both kinds are installed, as this version has them."""
-    wrong = False
+    """Check whether both kinds are installed, in this version."""
+    has_results = False
     for model in (PodLink, StatefulRoute):
-        found = await _check_definition(cluster, model)
-        if found is not None:
-            wrong = True
-            yield found
-    if not wrong:
-        message = (
-            f"{POD_LINK.kind} and {STATEFUL_ROUTE.kind} are installed as version {version('statefulroute')} has them"
-        )
+        result = await _check_definition(cluster, model)
+        if result is not None:
+            has_results = True
+            yield result
+    if not has_results:
+        message = f"{POD_LINK.kind} and {STATEFUL_ROUTE.kind} are installed in version {version('statefulroute')}"
         yield CheckResult(_DEFINITIONS, Level.OK, message)
 
 
 async def _check_definition(cluster: Cluster, model: type[PodLink | StatefulRoute]) -> CheckResult | None:
-    expected, kind = _plain(custom_resource_definition(model)), model.names.kind
+    expected, kind = _to_json_types(custom_resource_definition(model)), model.names.kind
     try:
         served = await cluster.get(f"{_CRDS}/{model.names.crd_name}")
     except NotFoundError:
@@ -65,23 +63,25 @@ async def _check_definition(cluster: Cluster, model: type[PodLink | StatefulRout
             f"the API server does not serve {kind} yet",
             f"kubectl describe crd {model.names.crd_name}",
         )
-    (wanted,) = expected["spec"]["versions"]
-    there = next((each for each in served["spec"]["versions"] if each["name"] == wanted["name"]), None)
-    if there is None or not there["served"]:
+    (expected_version,) = expected["spec"]["versions"]
+    served_version = next(
+        (each for each in served["spec"]["versions"] if each["name"] == expected_version["name"]), None
+    )
+    if served_version is None or not served_version["served"]:
         return CheckResult(_DEFINITIONS, Level.PROBLEM, f"{kind} is not served as {API_VERSION}", _APPLY_CRDS)
-    where = difference(wanted, there, exact=True)
-    if where:
+    path = difference(expected_version, served_version, exact=True)
+    if path:
         return CheckResult(
             _DEFINITIONS,
             Level.PROBLEM,
-            f"{kind} is installed, but not as version {version('statefulroute')} has it: {where} differs",
+            f"{kind} is installed, but not in version {version('statefulroute')}: {path} differs",
             _APPLY_CRDS,
         )
     return None
 
 
 async def _check_discovery(cluster: Cluster, model: type[PodLink | StatefulRoute]) -> CheckResult:
-    """Whoever may not read definitions can still see which kinds are served."""
+    """Check which kinds are served, for a user without the permission to read definitions."""
     try:
         served = await cluster.get(f"/apis/{API_VERSION}")
         is_served = model.names.plural in {each["name"] for each in served["resources"]}
@@ -89,21 +89,21 @@ async def _check_discovery(cluster: Cluster, model: type[PodLink | StatefulRoute
         is_served = False
     if not is_served:
         return CheckResult(_DEFINITIONS, Level.PROBLEM, f"the kind {model.names.kind} is not installed", _APPLY_CRDS)
-    message = f"{model.names.kind} is served; you have no right to see whether it is this version's"
+    message = f"{model.names.kind} is served; you do not have the permission to check its version"
     return CheckResult(_DEFINITIONS, Level.NOTICE, message)
 
 
 async def check_policies(cluster: Cluster) -> AsyncIterator[CheckResult]:
-    """Whether both admission policies are in force."""
-    wrong = False
+    """Check whether both admission policies are in force."""
+    has_results = False
     for policy, binding in (namespace_locality(), own_pod()):
         policy["spec"]["matchConstraints"] = _EVERYWHERE | policy["spec"]["matchConstraints"]
         for part, plural in ((policy, "validatingadmissionpolicies"), (binding, "validatingadmissionpolicybindings")):
-            found = await _check_part(cluster, _plain(part), plural)
-            if found is not None:
-                wrong = True
-                yield found
-    if not wrong:
+            result = await _check_part(cluster, _to_json_types(part), plural)
+            if result is not None:
+                has_results = True
+                yield result
+    if not has_results:
         yield CheckResult(_POLICIES, Level.OK, "both admission policies are in force")
 
 
@@ -116,24 +116,24 @@ async def _check_part(cluster: Cluster, expected: Object, plural: str) -> CheckR
     except APIError as error:
         if error.status != _FORBIDDEN:
             raise
-        return CheckResult(_POLICIES, Level.NOTICE, f"you have no right to see the {kind} {name}")
+        return CheckResult(_POLICIES, Level.NOTICE, f"you do not have the permission to read the {kind} {name}")
     is_binding = "policyName" in expected["spec"]
-    where = difference(expected["spec"], served["spec"], "spec", exact=is_binding)
-    if where:
+    path = difference(expected["spec"], served["spec"], "spec", exact=is_binding)
+    if path:
         return CheckResult(
-            _POLICIES, Level.PROBLEM, f"the {kind} {name} is not this version's: {where} differs", _APPLY_POLICIES
+            _POLICIES, Level.PROBLEM, f"the {kind} {name} is not of this version: {path} differs", _APPLY_POLICIES
         )
     return None
 
 
 def difference(expected: Any, served: Any, path: str = "", *, exact: bool) -> str:  # noqa: ANN401 - JSON
-    """Where two values of JSON differ first, as a path; empty where they do not.
+    """Returns the path of the first difference of two JSON values; empty if they are equal.
 
     Args:
-        expected: how it should be.
-        served: how it is.
-        path: where the two are.
-        exact: fields that only the second one has are a difference, too; an empty object allows none in any case.
+        expected: the value as it should be.
+        served: the value as it is.
+        path: the path of the two values.
+        exact: whether additional fields of `served` are a difference; for an empty `expected` they always are.
     """
     if isinstance(expected, dict) and isinstance(served, dict):
         fields = expected.keys() | served.keys() if exact or not expected else expected.keys()
@@ -141,23 +141,23 @@ def difference(expected: Any, served: Any, path: str = "", *, exact: bool) -> st
             within = f"{path}.{field}".lstrip(".")
             if (field in expected) != (field in served):
                 return within
-            if found := difference(expected[field], served[field], within, exact=exact):
-                return found
+            if first := difference(expected[field], served[field], within, exact=exact):
+                return first
         return ""
     if isinstance(expected, list) and isinstance(served, list) and len(expected) == len(served):
         pairs = enumerate(zip(expected, served, strict=True))
-        return next((found for i, (a, b) in pairs if (found := difference(a, b, f"{path}[{i}]", exact=exact))), "")
+        return next((first for i, (a, b) in pairs if (first := difference(a, b, f"{path}[{i}]", exact=exact))), "")
     return "" if expected == served else path
 
 
-def _plain(item: object) -> Any:  # noqa: ANN401 - JSON
-    """The same without enums and tuples, as it comes back from the API server."""
+def _to_json_types(item: object) -> Any:  # noqa: ANN401 - JSON
+    """Returns a value without enums and tuples, as the API server would return it."""
     return json.loads(json.dumps(item))
 
 
 _READS = ("get", "list", "watch")
-#: Rights that commands need besides reading: what cannot be done without them.
-_CHANGES = (
+#: The permissions to write, and the commands that need them.
+_WRITES = (
     ("create", POD_LINK, "link, import"),
     ("patch", POD_LINK, "link, move"),
     ("delete", POD_LINK, "unlink"),
@@ -166,22 +166,22 @@ _CHANGES = (
 
 
 async def check_rights(cluster: Cluster) -> AsyncIterator[CheckResult]:
-    """What whoever asks may do here. Not to be allowed to look is a problem; not to be allowed to change is not."""
-    asked = [(verb, kind, "") for kind in (POD_LINK, STATEFUL_ROUTE) for verb in _READS] + [*_CHANGES]
-    answers = await asyncio.gather(*(_may(cluster, verb, kind.plural) for verb, kind, _ in asked))
+    """Check the permissions of the user: a missing permission to read is a problem, one to write is a notice."""
+    permissions = [(verb, kind, "") for kind in (POD_LINK, STATEFUL_ROUTE) for verb in _READS] + [*_WRITES]
+    answers = await asyncio.gather(*(_is_allowed(cluster, verb, kind.plural) for verb, kind, _ in permissions))
     where = f"in namespace {cluster.namespace!r}" if cluster.namespace else "in all namespaces"
-    lacking = [wish for wish, may in zip(asked, answers, strict=True) if not may]
-    for verb, kind, use in lacking:
-        if use:
-            yield CheckResult(_RIGHTS, Level.NOTICE, f"you may not {verb} {kind.plural} {where}: no {use} for you")
+    missing = [each for each, is_allowed in zip(permissions, answers, strict=True) if not is_allowed]
+    for verb, kind, commands in missing:
+        if commands:
+            yield CheckResult(_RIGHTS, Level.NOTICE, f"you may not {verb} {kind.plural} {where}: no {commands} for you")
         else:
-            remedy = f"kubectl create role ... --verb={verb} --resource={kind.plural}.{GROUP}, and bind it to you"
-            yield CheckResult(_RIGHTS, Level.PROBLEM, f"you may not {verb} {kind.plural} {where}", remedy)
-    if not lacking:
-        yield CheckResult(_RIGHTS, Level.OK, f"you may see and change links and routes {where}")
+            fix = f"kubectl create role ... --verb={verb} --resource={kind.plural}.{GROUP}, and bind it to you"
+            yield CheckResult(_RIGHTS, Level.PROBLEM, f"you may not {verb} {kind.plural} {where}", fix)
+    if not missing:
+        yield CheckResult(_RIGHTS, Level.OK, f"you may read and change links and routes {where}")
 
 
-async def _may(cluster: Cluster, verb: str, plural: str) -> bool:
+async def _is_allowed(cluster: Cluster, verb: str, plural: str) -> bool:
     attributes = {"group": GROUP, "resource": plural, "verb": verb}
     if cluster.namespace:
         attributes["namespace"] = cluster.namespace
@@ -190,5 +190,5 @@ async def _may(cluster: Cluster, verb: str, plural: str) -> bool:
         "kind": "SelfSubjectAccessReview",
         "spec": {"resourceAttributes": attributes},
     }
-    answer = msgspec.json.decode(await cluster.client.post(_REVIEWS, msgspec.json.encode(review)))
-    return bool(answer["status"]["allowed"])
+    response = msgspec.json.decode(await cluster.client.post(_REVIEWS, msgspec.json.encode(review)))
+    return bool(response["status"]["allowed"])

@@ -1,4 +1,4 @@
-"""What `check` finds, and how it is written."""
+"""The results of checks, and the report of `check`."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,82 +6,93 @@ from typing import Any
 
 import msgspec
 
-from statefulroute.cli.output.printable import printable
-from statefulroute.cli.output.table import Terminal
+from statefulroute.cli.output.messages import printable
+from statefulroute.cli.output.terminal import Terminal
 
 
 class Level(StrEnum):
-    """How a finding counts."""
+    """The severity of a result."""
 
     OK = "ok"
     """As it should be."""
     NOTICE = "notice"
-    """Worth knowing; it may be meant so, or could not be found out."""
+    """Worth knowing: it may be intended, or could not be checked."""
     PROBLEM = "problem"
-    """Users cannot be bound, served or told apart as they should: the exit code is 1."""
+    """Users cannot be bound, served or distinguished as they should: the exit code is 1."""
 
 
-_STYLE = {Level.OK: "good", Level.NOTICE: "warn", Level.PROBLEM: "bad"}
+_STYLES = {Level.OK: "good", Level.NOTICE: "warn", Level.PROBLEM: "bad"}
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One thing that a check has found.
+    """One result of a check.
 
     Attributes:
-        check: which check it was.
-        level: how it counts.
-        message: what is so, as a sentence.
-        remedy: how to put it right; empty where there is nothing to be put right.
-        count: how many objects it is about; 0 where it is about none.
+        check: the name of the check.
+        level: the severity.
+        message: what the check has found.
+        fix: how to fix it; empty if there is nothing to fix. In JSON it is `remedy`.
+        count: the number of objects that it concerns; 0 if it concerns none.
         example: one of them, as `namespace/name`.
     """
 
     check: str
     level: Level
     message: str
-    remedy: str = ""
+    fix: str = ""
     count: int = 0
     example: str = ""
 
+    def document(self) -> dict[str, Any]:
+        """Returns the result for JSON."""
+        return {
+            "check": self.check,
+            "level": self.level,
+            "message": self.message,
+            "remedy": self.fix,
+            "count": self.count,
+            "example": self.example,
+        }
+
 
 class Report:
-    """Findings, written as they come, or as one JSON object at the end.
+    """Writes results as they arrive, or as one JSON object at the end.
 
     Args:
-        terminal: where to.
-        as_json: whether for a program.
+        terminal: where to write them.
+        as_json: whether to write JSON.
     """
 
     def __init__(self, terminal: Terminal, *, as_json: bool) -> None:
         self._terminal = terminal
         self._as_json = as_json
-        self._kept: list[dict[str, Any]] = []
+        self._documents: list[dict[str, Any]] = []
         self._counts = dict.fromkeys(Level, 0)
 
     @property
     def is_healthy(self) -> bool:
-        """Whether there was no problem."""
+        """Whether no result is a problem."""
         return not self._counts[Level.PROBLEM]
 
-    def add(self, finding: CheckResult) -> None:
-        """Write a finding."""
-        self._counts[finding.level] += 1
+    def add(self, result: CheckResult) -> None:
+        """Write a result."""
+        self._counts[result.level] += 1
         if self._as_json:
-            self._kept.append({"check": finding.check, **msgspec.to_builtins(finding)})
+            self._documents.append(result.document())
             return
-        level = self._terminal.styled(f"{finding.level:<8}", _STYLE[finding.level])
-        self._terminal.write_line(f"{level} {finding.check:<12} {printable(finding.message)}")
-        if finding.remedy:
-            self._terminal.write_line(f"{'':<21} -> {printable(finding.remedy)}")
+        level = self._terminal.styled(f"{result.level:<8}", _STYLES[result.level])
+        self._terminal.write_line(f"{level} {result.check:<12} {printable(result.message)}")
+        if result.fix:
+            self._terminal.write_line(f"{'':<21} -> {printable(result.fix)}")
         self._terminal.stream.flush()
 
-    def end(self) -> None:
-        """Write the verdict."""
+    def close(self) -> None:
+        """Write the summary."""
         if self._as_json:
-            verdict = {"healthy": self.is_healthy, "findings": self._kept}
-            self._terminal.write_line(msgspec.json.format(msgspec.json.encode(verdict), indent=2).decode())
+            document = {"healthy": self.is_healthy, "findings": self._documents}
+            self._terminal.write_line(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
             return
-        found = [f"{self._counts[level]} {level}{'s' if self._counts[level] > 1 else ''}"
-                 for level in (Level.PROBLEM, Level.NOTICE) if self._counts[level]]  # fmt: skip
-        self._terminal.write_line(" and ".join(found) if found else "all is well")
+        counts = [(self._counts[level], level) for level in (Level.PROBLEM, Level.NOTICE) if self._counts[level]]
+        summary = " and ".join(f"{count} {level}{'s' if count > 1 else ''}" for count, level in counts)
+        self._terminal.write_line(summary or "no problems")

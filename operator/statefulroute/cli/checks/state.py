@@ -1,4 +1,4 @@
-"""What `check` asks about routes, links and the operator: page by page, with one example of each finding."""
+"""Checks of routes, links and the operator: page by page, with one example per result."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -6,37 +6,59 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from statefulroute.api.group import API_VERSION, POD_LINK, STATEFUL_ROUTE, Kind
-from statefulroute.api.vocabulary import ConditionType, LinkPhase, LoadSource, RouteReason
-from statefulroute.cli.checks.fixes import LINK_FIXES, ROUTE_FIXES
+from statefulroute.api.vocabulary import ConditionType, LinkPhase, LinkReason, LoadSource, RouteReason
 from statefulroute.cli.checks.results import CheckResult, Level
 from statefulroute.cli.cluster import Cluster, Object
 from statefulroute.cli.link_pages import link_pages
-from statefulroute.cli.link_records import link_expire_time
-from statefulroute.cli.objects import condition, is_observed
+from statefulroute.cli.objects import condition, is_observed, link_expire_time, namespaced_name
+from statefulroute.cli.output.messages import pluralize
 from statefulroute.cluster.clock import Clock, utc_now
 from statefulroute.cluster.errors import NotFoundError
 
 _OPERATOR, _ROUTES, _LINKS, _CAPACITY = "operator", "routes", "links", "capacity"
 
-_START_OPERATOR = "start it (statefulroute operator), or see what its log says"
+_START_OPERATOR = "start it (statefulroute operator), or read its log"
 
-#: How long the operator may take to see a change, and how often that is looked at.
-_PATIENCE_SECONDS, _LOOKS = 5.0, 5
+_ROUTE_FIXES: dict[str, str] = {
+    RouteReason.NO_ROUTABLE_POD: "find out why no pod is Ready (kubectl get pods), or revert a Shutdown",
+    RouteReason.SHUTDOWN: "if this is not intended: statefulroute set-state ROUTE Ready",
+    RouteReason.WORKLOAD_NOT_FOUND: "create the workload, or name another in spec.workloadRef",
+    RouteReason.WORKLOAD_KIND_NOT_SUPPORTED: "name a workload that has a scale subresource in spec.workloadRef",
+    RouteReason.WORKLOAD_FORBIDDEN: "give the operator the permission that the message names",
+    RouteReason.WORKLOAD_UNREADABLE: "fix the scale subresource of the workload as the message says",
+    RouteReason.LOAD_STALE: "find out why these pods do not report; until they do, they get no new users",
+    RouteReason.NO_LOAD_REPORTED: "find out why no pod reports; if users are spread by their number, none needs to",
+}
 
-#: A link is removed within a second of its end; a clock may be off.
+_LINK_FIXES: dict[str, str] = {
+    LinkReason.NO_AVAILABLE_POD: "make a pod Ready, or revert a drain: statefulroute undrain, set-state",
+    LinkReason.ROUTE_NOT_FOUND: "create the StatefulRoute, or remove the links: statefulroute unlink",
+    LinkReason.WORKLOAD_NOT_FOUND: "create the route's workload, or correct its spec.workloadRef",
+    LinkReason.POD_NOT_FOUND: "scale the workload up, or move them: statefulroute move",
+    LinkReason.POD_NOT_ROUTABLE: "make the pod Ready, or move them: statefulroute move",
+    LinkReason.POD_LOST: "restore the pod, or move them: statefulroute move",
+    LinkReason.AT_CAPACITY: "scale the workload up, or raise the route's placement.maxLinksPerPod",
+    LinkReason.NOT_LOCAL_NAMESPACE: "remove them (kubectl delete podlink), and keep the admission policies in force",
+    LinkReason.INVALID: "remove them (kubectl delete podlink), and create them again as the message says",
+}
+
+#: How long the operator may take to observe a change, and how often that is checked meanwhile.
+_OBSERVE_SECONDS, _OBSERVE_CHECKS = 5.0, 5
+
+#: The operator removes a link within a second after it expires; clocks may differ.
 _EXPIRY_SLACK = timedelta(seconds=30)
 
-_SAMPLE = 5
+_SAMPLE_SIZE = 5
 
 
 @dataclass(slots=True)
 class Occurrences:
-    """How many objects a finding is about, and the first of them.
+    """The number of objects that a result concerns, and the first of them.
 
     Attributes:
-        count: how many.
-        example: the first, as `namespace/name`.
-        message: what its condition says.
+        count: the number.
+        example: the first object, as `namespace/name`.
+        message: the message of its condition.
     """
 
     count: int = 0
@@ -44,21 +66,21 @@ class Occurrences:
     message: str = ""
 
     def add(self, item: Object, message: str = "") -> None:
-        """One more."""
+        """Count an object."""
         if not self.count:
-            self.example, self.message = _name(item), message
+            self.example, self.message = namespaced_name(item), message
         self.count += 1
 
 
 @dataclass(slots=True)
 class OperatorLag:
-    """What tells whether the operator is alive: it leaves nothing without its word, and nothing that is over.
+    """Objects that show whether the operator runs: it observes every spec, and removes expired links.
 
     Attributes:
-        unobserved: objects whose status is not of their spec.
-        sample: some of them, to be looked at once more.
-        expired: temporary links whose time has long been over.
-        object_count: how many objects there are.
+        unobserved: objects whose status is not of their present spec.
+        sample: some of them, to be checked again.
+        expired: temporary links that expired long ago.
+        object_count: the number of objects.
     """
 
     unobserved: Occurrences = field(default_factory=Occurrences)
@@ -67,67 +89,66 @@ class OperatorLag:
     object_count: int = 0
 
     def record(self, kind: Kind, item: Object) -> None:
-        """Look at one object."""
+        """Record one object."""
         self.object_count += 1
         if not is_observed(item) and not item["metadata"].get("deletionTimestamp"):
             self.unobserved.add(item)
-            if len(self.sample) < _SAMPLE:
+            if len(self.sample) < _SAMPLE_SIZE:
                 self.sample.append((kind, item))
 
 
 async def check_routes(cluster: Cluster, lag: OperatorLag) -> AsyncIterator[CheckResult]:
-    """What routes say of themselves, and which pods carry more links than they may."""
-    troubled = ready = count = 0
+    """Check the conditions of routes, and which pods carry more links than allowed."""
+    with_results = ready = count = 0
     async for route in cluster.objects(cluster.path(STATEFUL_ROUTE)):
         lag.record(STATEFUL_ROUTE, route)
         count += 1
         ready += condition(route, ConditionType.READY).get("status") == "True"
-        found = [*_conditions(route), *_overfull(route)]
-        troubled += bool(found)
-        for each in found:
-            yield each
-    if not troubled:
+        results = [*_check_conditions(route), *_check_capacity(route)]
+        with_results += bool(results)
+        for result in results:
+            yield result
+    if not with_results:
         yield CheckResult(_ROUTES, Level.OK, _tally(ready, count, "Ready"), count=count)
 
 
-def _conditions(route: Object) -> Iterator[CheckResult]:
-    """The conditions that are False; of those that follow from one another, the first."""
-    for kind in (ConditionType.WORKLOAD_FOUND, ConditionType.READY, ConditionType.LOAD_FRESH):
-        found = condition(route, kind)
-        if found.get("status") == "False":
-            reason = found["reason"]
-            level = Level.NOTICE if _may_be_meant(route, reason) else Level.PROBLEM
-            message = f"{_name(route)} is not {kind} ({reason}): {found['message']}"
-            yield CheckResult(_ROUTES, level, message, ROUTE_FIXES.get(reason, ""), 1, _name(route))
+def _check_conditions(route: Object) -> Iterator[CheckResult]:
+    """Yield the first condition that is False; the following ones are its consequences."""
+    for condition_type in (ConditionType.WORKLOAD_FOUND, ConditionType.READY, ConditionType.LOAD_FRESH):
+        false = condition(route, condition_type)
+        if false.get("status") == "False":
+            reason, name = false["reason"], namespaced_name(route)
+            level = Level.NOTICE if _may_be_intended(route, reason) else Level.PROBLEM
+            message = f"{name} is not {condition_type} ({reason}): {false['message']}"
+            yield CheckResult(_ROUTES, level, message, _ROUTE_FIXES.get(reason, ""), 1, name)
             return
 
 
-def _may_be_meant(route: Object, reason: str) -> bool:
-    """Whether somebody may want it so: a service that is shut down, or one whose pods have never told a load."""
+def _may_be_intended(route: Object, reason: str) -> bool:
+    """Returns whether a state may be intended: a service that is shut down, or whose pods have never reported."""
     if reason != RouteReason.NO_LOAD_REPORTED:
         return reason == RouteReason.SHUTDOWN
-    is_asked = route["spec"].get("load", {}).get("source") == LoadSource.HTTP
-    return not is_asked and not any("reportTime" in pod for pod in route["status"].get("pods", ()))
+    is_polled = route["spec"].get("load", {}).get("source") == LoadSource.HTTP
+    return not is_polled and not any("reportTime" in pod for pod in route["status"].get("pods", ()))
 
 
-def _overfull(route: Object) -> Iterator[CheckResult]:
-    most = route["spec"].get("placement", {}).get("maxLinksPerPod", 0)
-    over = [pod for pod in route.get("status", {}).get("pods", ()) if most and pod.get("links", 0) > most]
-    if over:
-        first = max(over, key=lambda pod: int(pod["links"]))
+def _check_capacity(route: Object) -> Iterator[CheckResult]:
+    limit = route["spec"].get("placement", {}).get("maxLinksPerPod", 0)
+    overfull = [pod for pod in route.get("status", {}).get("pods", ()) if limit and pod.get("links", 0) > limit]
+    if overfull:
+        fullest = max(overfull, key=lambda pod: int(pod["links"]))
         message = (
-            f"{_name(route)}: {len(over)} of its pods carry more links than maxLinksPerPod ({most:,}), "
-            f"as {first['name']} with {first['links']:,}"
+            f"{namespaced_name(route)}: {len(overfull)} of its pods carry more links than maxLinksPerPod ({limit:,}), "
+            f"for example {fullest['name']} with {fullest['links']:,}"
         )
-        remedy = "move users to other pods (statefulroute move), or raise placement.maxLinksPerPod"
-        yield CheckResult(
-            _CAPACITY, Level.PROBLEM, message, remedy, len(over), f"{route['metadata']['namespace']}/{first['name']}"
-        )
+        fix = "move users to other pods (statefulroute move), or raise placement.maxLinksPerPod"
+        example = f"{route['metadata']['namespace']}/{fullest['name']}"
+        yield CheckResult(_CAPACITY, Level.PROBLEM, message, fix, len(overfull), example)
 
 
 async def check_links(cluster: Cluster, lag: OperatorLag, clock: Clock = utc_now) -> AsyncIterator[CheckResult]:
-    """Which links wait, are lost or rejected, by reason."""
-    counted: dict[tuple[str, str], Occurrences] = {}
+    """Check which links are pending, lost or rejected, by reason."""
+    occurrences: dict[tuple[str, str], Occurrences] = {}
     bound = count = 0
     async for link in _links(cluster):
         if _is_expired(link, clock(), lag):
@@ -140,11 +161,14 @@ async def check_links(cluster: Cluster, lag: OperatorLag, clock: Clock = utc_now
         elif phase:
             ready = condition(link, ConditionType.READY)
             key = (phase, ready.get("reason", ""))
-            counted.setdefault(key, Occurrences()).add(link, ready.get("message", ""))
-    for (phase, reason), found in sorted(counted.items()):
-        message = f"{_all(found.count, 'link')} {phase} ({reason}), as {found.example}: {found.message}"
-        yield CheckResult(_LINKS, Level.PROBLEM, message, LINK_FIXES.get(reason, ""), found.count, found.example)
-    if not counted:
+            occurrences.setdefault(key, Occurrences()).add(link, ready.get("message", ""))
+    for (phase, reason), links in sorted(occurrences.items()):
+        verb = "is" if links.count == 1 else "are"
+        message = (
+            f"{pluralize(links.count, 'link')} {verb} {phase} ({reason}), for example {links.example}: {links.message}"
+        )
+        yield CheckResult(_LINKS, Level.PROBLEM, message, _LINK_FIXES.get(reason, ""), links.count, links.example)
+    if not occurrences:
         yield CheckResult(_LINKS, Level.OK, _tally(bound, count, "Bound"), count=count)
 
 
@@ -155,59 +179,47 @@ async def _links(cluster: Cluster) -> AsyncIterator[Object]:
 
 
 def _is_expired(link: Object, now: datetime, lag: OperatorLag) -> bool:
-    """Whether a link's time is over: it counts as absent; the operator removes it, if it is alive."""
-    ends = link_expire_time(link)
-    if ends is None or ends > now:
+    """Returns whether a link has expired, and is therefore treated as absent; records it if it expired long ago."""
+    expires = link_expire_time(link)
+    if expires is None or expires > now:
         return False
-    if ends + _EXPIRY_SLACK < now:
+    if expires + _EXPIRY_SLACK < now:
         lag.expired.add(link)
     return True
 
 
 async def check_operator(cluster: Cluster, lag: OperatorLag) -> AsyncIterator[CheckResult]:
-    """Whether the operator is alive, by what it has said."""
-    is_silent = bool(lag.sample) and await _remain_unobserved(cluster, lag)
-    if is_silent:
+    """Check whether the operator runs, by the objects that it must process."""
+    is_behind = bool(lag.sample) and await _remain_unobserved(cluster, lag)
+    if is_behind:
         count, example = lag.unobserved.count, lag.unobserved.example
-        message = f"the operator has not said a word about the present spec of {count:,} objects, as {example}"
+        message = (
+            f"the operator has not observed the present spec of {pluralize(count, 'object')}, for example {example}"
+        )
         yield CheckResult(_OPERATOR, Level.PROBLEM, message, _START_OPERATOR, count, example)
     if lag.expired.count:
         count, example = lag.expired.count, lag.expired.example
-        message = f"the operator has not removed {_some(count, 'link')} whose time is over, as {example}"
+        message = f"the operator has not removed {pluralize(count, 'expired link')}, for example {example}"
         yield CheckResult(_OPERATOR, Level.PROBLEM, message, _START_OPERATOR, count, example)
-    if not is_silent and not lag.expired.count:
-        message = "it has said its word about every object" if lag.object_count else "there is nothing to tell it by"
+    if not is_behind and not lag.expired.count:
+        message = "it has observed every object" if lag.object_count else "there are no objects that show its state"
         yield CheckResult(_OPERATOR, Level.OK, message)
 
 
 async def _remain_unobserved(cluster: Cluster, lag: OperatorLag) -> bool:
-    """Whether all of the sample are still without a word after a while."""
-    for _ in range(_LOOKS):
-        await asyncio.sleep(_PATIENCE_SECONDS / _LOOKS)
+    """Returns whether the operator observes none of the sample for a while."""
+    for _ in range(_OBSERVE_CHECKS):
+        await asyncio.sleep(_OBSERVE_SECONDS / _OBSERVE_CHECKS)
         for kind, item in lag.sample:
-            place = item["metadata"]
+            namespace, name = item["metadata"]["namespace"], item["metadata"]["name"]
             try:
-                now = await cluster.get(
-                    f"/apis/{API_VERSION}/namespaces/{place['namespace']}/{kind.plural}/{place['name']}"
-                )
+                version = await cluster.get(f"/apis/{API_VERSION}/namespaces/{namespace}/{kind.plural}/{name}")
             except NotFoundError:
                 return False
-            if is_observed(now):
+            if is_observed(version):
                 return False
     return True
 
 
-def _tally(part: int, whole: int, are: str) -> str:
-    return f"{part:,} of {whole:,} {'is' if part == 1 else 'are'} {are}" if whole else "there is none"
-
-
-def _all(count: int, what: str) -> str:
-    return f"{_some(count, what)} {'is' if count == 1 else 'are'}"
-
-
-def _some(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
-
-
-def _name(item: Object) -> str:
-    return f"{item['metadata']['namespace']}/{item['metadata']['name']}"
+def _tally(count: int, total: int, state: str) -> str:
+    return f"{count:,} of {total:,} {'is' if count == 1 else 'are'} {state}" if total else "there are none"

@@ -1,1 +1,1 @@
-"""What people type to see and to move users: `kubectl statefulroute ...`, or `statefulroute ...`."""
+"""The commands, a module each: its options and its work. `app.py` imports a module when its command runs."""

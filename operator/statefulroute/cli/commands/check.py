@@ -1,36 +1,53 @@
-"""`check`: what is wrong, and how to put it right."""
+"""`check`: finds problems, and how to fix them."""
 
 from collections.abc import AsyncIterator
 
 from statefulroute.cli.checks.installation import check_definitions, check_policies, check_rights
 from statefulroute.cli.checks.results import CheckResult, Level, Report
 from statefulroute.cli.checks.state import OperatorLag, check_links, check_operator, check_routes
-from statefulroute.cli.cluster import Cluster, error_message
-from statefulroute.cli.output.table import Terminal
+from statefulroute.cli.cluster import Cluster
+from statefulroute.cli.options import AllNamespaces, Context, Kubeconfig, Namespace, ReportOutput, ReportOutputOption
+from statefulroute.cli.output.terminal import Terminal
+from statefulroute.cli.runner import ClusterOptions, error_message, run
 from statefulroute.cluster.errors import APIError
 
 
-async def check(cluster: Cluster, *, as_json: bool) -> int:
-    """Look at everything that can be wrong; gives the exit code: 1 where something is."""
+def check(
+    *,
+    output: ReportOutputOption = ReportOutput.TABLE,
+    all_namespaces: AllNamespaces = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Find problems and how to fix them; the exit code is 1 if there are any."""
+    run(
+        ClusterOptions(kubeconfig, context, namespace, all_namespaces),
+        lambda cluster: run_checks(cluster, as_json=output is ReportOutput.JSON),
+    )
+
+
+async def run_checks(cluster: Cluster, *, as_json: bool) -> int:
+    """Run every check; returns the exit code, which is 1 if there is a problem."""
     report = Report(Terminal(), as_json=as_json)
-    heard = OperatorLag()
-    for name, findings in (
+    lag = OperatorLag()
+    for name, results in (
         ("definitions", check_definitions(cluster)),
         ("policies", check_policies(cluster)),
         ("rights", check_rights(cluster)),
-        ("routes", check_routes(cluster, heard)),
-        ("links", check_links(cluster, heard)),
-        ("operator", check_operator(cluster, heard)),
+        ("routes", check_routes(cluster, lag)),
+        ("links", check_links(cluster, lag)),
+        ("operator", check_operator(cluster, lag)),
     ):
-        await _add(report, name, findings)
-    report.end()
+        await _add_results(report, name, results)
+    report.close()
     return 0 if report.is_healthy else 1
 
 
-async def _add(report: Report, name: str, findings: AsyncIterator[CheckResult]) -> None:
-    """Add what one check finds; one that cannot look leaves the others their turn."""
+async def _add_results(report: Report, name: str, results: AsyncIterator[CheckResult]) -> None:
+    """Add the results of one check; if it fails, the other checks still run."""
     try:
-        async for finding in findings:
-            report.add(finding)
+        async for result in results:
+            report.add(result)
     except APIError as error:
-        report.add(CheckResult(name, Level.NOTICE, f"could not be looked at: {error_message(error)}"))
+        report.add(CheckResult(name, Level.NOTICE, f"could not be checked: {error_message(error)}"))

@@ -1,4 +1,4 @@
-"""`events`: bindings, moves and routing states as they change, a line each."""
+"""`events`: prints bindings, moves and changes of routing states, a line each."""
 
 from datetime import datetime
 
@@ -7,58 +7,91 @@ import msgspec
 from statefulroute.cli.change_watcher import watch_changes
 from statefulroute.cli.cluster import Cluster
 from statefulroute.cli.link_changes import LinkChange
+from statefulroute.cli.options import (
+    AllNamespaces,
+    Context,
+    Kubeconfig,
+    Namespace,
+    NoHeaders,
+    OptionalRoute,
+    ReportOutput,
+    ReportOutputOption,
+)
 from statefulroute.cli.output.messages import print_message
-from statefulroute.cli.output.table import Cell, Table, Terminal
+from statefulroute.cli.output.table import Cell, Table
+from statefulroute.cli.output.terminal import Terminal
+from statefulroute.cli.runner import ClusterOptions, run
 from statefulroute.cluster.clock import utc_now
 
 _HEADER = ("TIME", "NAMESPACE", "ROUTE", "WHO", "FROM -> TO", "REASON")
 
-#: The lines come one by one, and stand below each other as long as names are not longer than these.
+#: The minimum widths of the columns: rows arrive one by one, and stay aligned unless a name is longer.
 _WIDTHS = (20, 12, 8, 12, 20, 0)
 
 _STYLES = {"PodLost": "bad", "Removed": "dim", "Expired": "dim", "Bound": "good", "Moved": "warn"}
 
 
+def events(  # noqa: PLR0913 - an option each
+    route: OptionalRoute = None,
+    *,
+    output: ReportOutputOption = ReportOutput.TABLE,
+    no_headers: NoHeaders = False,
+    all_namespaces: AllNamespaces = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Print bindings and moves as they happen.
+
+    Changes of routing states are printed, too; Ctrl-C stops the command.
+    """
+    as_json = output is ReportOutput.JSON
+    run(
+        ClusterOptions(kubeconfig, context, namespace, all_namespaces),
+        lambda cluster: show_events(cluster, Terminal(), route, as_json=as_json, no_headers=no_headers),
+    )
+
+
 async def show_events(
     cluster: Cluster, terminal: Terminal, route: str | None, *, as_json: bool, no_headers: bool
 ) -> None:
-    """Write what happens from now on, until Ctrl-C.
+    """Write every change from now on, until Ctrl-C.
 
     Raises:
-        SentenceError: there is no such route.
+        CommandError: the route does not exist.
     """
     has_namespaces = cluster.namespace is None
     shown = [index for index, name in enumerate(_HEADER) if has_namespaces or name != "NAMESPACE"]
     header, widths = [_HEADER[index] for index in shown], [_WIDTHS[index] for index in shown]
     table = Table(terminal, header, no_header=no_headers, widths=widths)
-    async with watch_changes(cluster, route, lambda complaint: print_message(f"note: {complaint}", err=True)) as watch:
+    async with watch_changes(cluster, route, lambda warning: print_message(f"note: {warning}", err=True)) as watcher:
         if not as_json:
-            table.write([])  # the header says that the stream has begun
+            table.write([])  # the header shows that the watch has started
         while True:
-            happening = await watch.changes.get()
+            change = await watcher.changes.get()
             if as_json:
-                terminal.write(_document(happening, utc_now()))
+                terminal.write(_document(change, utc_now()))
                 terminal.stream.flush()
             else:
-                table.write([_row(happening, utc_now(), has_namespaces=has_namespaces)])
+                table.write([_row(change, utc_now(), has_namespaces=has_namespaces)])
 
 
-def _row(happening: LinkChange, now: datetime, *, has_namespaces: bool) -> list[Cell | str]:
+def _row(change: LinkChange, now: datetime, *, has_namespaces: bool) -> list[Cell | str]:
     return [
-        _time(now),
-        *((happening.namespace,) if has_namespaces else ()),
-        happening.route,
-        Cell(happening.subject, "bold"),
-        f"{happening.before} -> {happening.after}",
-        Cell(happening.reason, _STYLES.get(happening.reason, "")),
+        _format_time(now),
+        *((change.namespace,) if has_namespaces else ()),
+        change.route,
+        Cell(change.subject, "bold"),
+        f"{change.before} -> {change.after}",
+        Cell(change.reason, _STYLES.get(change.reason, "")),
     ]
 
 
-def _document(happening: LinkChange, now: datetime) -> str:
-    values = {"time": _time(now), **msgspec.to_builtins(happening)}
+def _document(change: LinkChange, now: datetime) -> str:
+    values = {"time": _format_time(now), **msgspec.to_builtins(change)}
     renamed = {{"before": "from", "after": "to"}.get(key, key): value for key, value in values.items()}
     return msgspec.json.encode(renamed).decode() + "\n"
 
 
-def _time(now: datetime) -> str:
+def _format_time(now: datetime) -> str:
     return now.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,24 +1,48 @@
-"""`export`: the links as lines of JSON, a page at a time."""
+"""`export`: writes links as lines of JSON, a page at a time."""
 
 import sys
+from typing import Annotated
 
+import typer
+
+from statefulroute.cli import completion
 from statefulroute.cli.cluster import Cluster
 from statefulroute.cli.link_pages import link_pages
 from statefulroute.cli.link_records import encode_record
+from statefulroute.cli.options import Context, Kubeconfig, Namespace
+from statefulroute.cli.runner import ClusterOptions, run
 from statefulroute.cluster.clock import utc_now
 from statefulroute.domain.validation import validate_route
 
 
+def export(
+    route: Annotated[
+        str | None,
+        typer.Argument(metavar="[ROUTE]", help="Only the links of this route.", autocompletion=completion.route_names),
+    ] = None,
+    *,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Write links as lines of JSON: a backup, or a move to another cluster."""
+    run(ClusterOptions(kubeconfig, context, namespace), lambda cluster: export_links(cluster, route))
+
+
 async def export_links(cluster: Cluster, route: str | None) -> None:
-    """Write the links of a route, or of all routes of the namespace."""
+    """Write the links of a route, or of all routes of the namespace.
+
+    Raises:
+        CommandError: the route does not exist and has no links.
+    """
     cluster.one_namespace()
-    only = f"spec.routeName={validate_route(route)}" if route is not None else ""
+    selector = f"spec.routeName={validate_route(route)}" if route is not None else ""
     has_links = False
-    async for page in link_pages(cluster, only):
+    async for page in link_pages(cluster, selector):
         now = utc_now()
         lines = [line for link in page if (line := encode_record(link, now)) is not None]
         sys.stdout.buffer.write(b"".join(lines))
-        sys.stdout.buffer.flush()  # whoever reads it need not wait for the last page
+        sys.stdout.buffer.flush()  # the reader need not wait for the last page
         has_links = has_links or bool(page)
     if route is not None and not has_links:
-        await cluster.route(route)  # nothing is right where the route has no links, and a slip where there is no route
+        await cluster.route(route)  # fails if the route does not exist: its name may be mistyped

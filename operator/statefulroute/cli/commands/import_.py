@@ -1,4 +1,4 @@
-"""`import`: lines of JSON as links. Names are keys, so that a second run makes what the first has not."""
+"""`import`: creates links from lines of JSON. Names are keys, so a second run creates only what is missing."""
 
 import asyncio
 import os
@@ -9,54 +9,85 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from statefulroute.cli.cluster import Cluster, CommandError
 from statefulroute.cli.line_reader import MAX_LINE_BYTES, Line, read_lines
 from statefulroute.cli.link_records import InvalidRecordError, LinkRecord, decode_record
-from statefulroute.cli.objects import with_dry_run
-from statefulroute.cli.output.messages import print_message
-from statefulroute.cli.output.progress import ProgressBar
+from statefulroute.cli.options import Context, DryRun, DryRunOption, Kubeconfig, Namespace
+from statefulroute.cli.output.messages import print_change, print_message
+from statefulroute.cli.output.terminal import ProgressBar
+from statefulroute.cli.runner import ClusterOptions, run
 from statefulroute.cluster.clock import utc_now
 from statefulroute.cluster.errors import APIError
 from statefulroute.cluster.link_store import LinkStore
 from statefulroute.domain.errors import DeadlineExceededError, StatefulRouteError
 from statefulroute.domain.operations import ImportResult, import_link
 
-#: Links that are written at the same time, and lines that wait for each writer.
-_WRITERS, _WAITING = 24, 32
+#: The number of concurrent writers, and the length of the queue of each.
+_WRITERS, _QUEUE_LENGTH = 24, 32
 
-#: The API server may be away for so long.
+#: How long a write waits for an API server that does not answer.
 _DEADLINE_SECONDS = 60.0
 
 _EXPIRED, _REFUSED = "expired", "refused"
 
-#: Refusals that are about one object. Others (of the user, the namespace, the API server's load) are about all.
-_ABOUT_ONE = (400, 403, 409, 413, 422)
-_FORBIDS_ALL = ("cannot create resource", "cannot get resource", "cannot patch resource", "is being terminated")
+#: The status codes of errors that concern a single link. Others (the user, the namespace, overload) concern all.
+_SINGLE_LINK_CODES = (400, 403, 409, 413, 422)
+_ALL_LINKS_MESSAGES = (
+    "cannot create resource",
+    "cannot get resource",
+    "cannot patch resource",
+    "is being terminated",
+)
 
-_MARK = b"\xef\xbb\xbf"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+def import_(  # noqa: PLR0913 - an option each
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="The output of `export`; by default, or as -, the standard input."),
+    ] = None,
+    *,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Change existing links to what the file has.")] = False,
+    dry_run: DryRunOption = DryRun.NONE,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Create the links that `export` has written. An interrupted import continues when you run it again."""
+    run(
+        ClusterOptions(kubeconfig, context, namespace),
+        lambda cluster: import_links(cluster, file, overwrite=overwrite, dry_run=dry_run is DryRun.SERVER),
+    )
 
 
 async def import_links(cluster: Cluster, file: Path | None, *, overwrite: bool, dry_run: bool) -> int:
-    """Make the links of a file, or of the standard input; gives the exit code: 1 where a line was refused."""
-    links = LinkStore(
-        with_dry_run(cluster, dry_run=dry_run).client, cluster.one_namespace(), deadline_seconds=_DEADLINE_SECONDS
-    )
-    with _opened(file) as descriptor:
-        intake = _Import(links, os.fstat(descriptor).st_size, overwrite=overwrite)
+    """Create the links of a file or the standard input; returns the exit code, which is 1 if a line was refused.
+
+    Raises:
+        CommandError: the file cannot be read.
+        APIError: no link can be written.
+    """
+    links = LinkStore(cluster.with_dry_run(dry_run).client, cluster.one_namespace(), deadline_seconds=_DEADLINE_SECONDS)
+    with _open(file) as descriptor:
+        job = _Import(links, os.fstat(descriptor).st_size, overwrite=overwrite)
         try:
-            await intake.carry_out(descriptor)
+            await job.run(descriptor)
         except BaseException:
-            intake.progress.clear()
-            print_message(f"stopped: {intake}. Run it again: it goes on where it was", err=True)
+            job.progress.clear()
+            print_message(f"stopped: {job}. Run it again: it continues where it stopped", err=True)
             raise
-    intake.progress.clear()
-    print_message(f"{intake}{' (server dry run)' if dry_run else ''}")
-    return 1 if intake.counts[_REFUSED] else 0
+    job.progress.clear()
+    print_change(f"{job}", dry_run=dry_run)
+    return 1 if job.counts[_REFUSED] else 0
 
 
 @contextmanager
-def _opened(file: Path | None) -> Iterator[int]:
+def _open(file: Path | None) -> Iterator[int]:
     if file is None or str(file) == "-":
         yield sys.stdin.fileno()
         return
@@ -66,14 +97,19 @@ def _opened(file: Path | None) -> Iterator[int]:
         raise CommandError(f"cannot read {file}: {error.strerror}") from error
     try:
         if stat.S_ISDIR(os.fstat(descriptor).st_mode):
-            raise CommandError(f"cannot read {file}: it is a directory, and not a file of links")
+            raise CommandError(f"cannot read {file}: it is a directory, not a file of links")
         yield descriptor
     finally:
         os.close(descriptor)
 
 
 class _Import:
-    """An import under way: one reader, and some writers that each have a queue."""
+    """A running import: one reader, and writers that each have a queue.
+
+    Attributes:
+        counts: the number of lines by result.
+        progress: the progress bar.
+    """
 
     def __init__(self, links: LinkStore, size: int, *, overwrite: bool) -> None:
         self.counts: Counter[str] = Counter()
@@ -84,72 +120,78 @@ class _Import:
 
     def __str__(self) -> str:
         always = (ImportResult.CREATED, ImportResult.KEPT)
-        counted = (*always, *(kind for kind in (ImportResult.OVERWRITTEN, _EXPIRED, _REFUSED) if self.counts[kind]))
-        return ", ".join(f"{self.counts[kind]:,} {kind}" for kind in counted)
+        results = (*always, *(kind for kind in (ImportResult.OVERWRITTEN, _EXPIRED, _REFUSED) if self.counts[kind]))
+        return ", ".join(f"{self.counts[kind]:,} {kind}" for kind in results)
 
-    async def carry_out(self, descriptor: int) -> None:
-        """Take in every line."""
-        queues = [asyncio.Queue[tuple[int, LinkRecord] | None](_WAITING) for _ in range(_WRITERS)]
+    async def run(self, descriptor: int) -> None:
+        """Import every line.
+
+        Raises:
+            APIError: no link can be written.
+        """
+        queues = [asyncio.Queue[tuple[int, LinkRecord] | None](_QUEUE_LENGTH) for _ in range(_WRITERS)]
         try:
-            async with asyncio.TaskGroup() as group:
+            async with asyncio.TaskGroup() as tasks:
                 for queue in queues:
-                    group.create_task(self._write(queue))
+                    tasks.create_task(self._write(queue))
                 async for line in read_lines(descriptor):
-                    link = self._read(line)
-                    if link is not None:
-                        # Of two lines about the same user, the first one is the first: they have the same writer.
-                        await queues[hash((link.route, link.uid)) % _WRITERS].put((line.number, link))
-                    self._show(line)
+                    record = self._decode(line)
+                    if record is not None:
+                        # Lines with the same user go to the same writer, and so keep their order.
+                        queue = queues[hash((record.route, record.uid)) % _WRITERS]
+                        await queue.put((line.number, record))
+                    self._show_progress(line)
                 for queue in queues:
                     await queue.put(None)
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
 
-    def _read(self, line: Line) -> LinkRecord | None:
-        """The link of a line; None where there is nothing to be made."""
+    def _decode(self, line: Line) -> LinkRecord | None:
+        """Returns the link of a line; None if there is nothing to create."""
         if line.text is None:
             self._refuse(line.number, f"is longer than {MAX_LINE_BYTES} bytes")
             return None
-        text = line.text.removeprefix(_MARK) if line.number == 1 else line.text
+        text = line.text.removeprefix(_BYTE_ORDER_MARK) if line.number == 1 else line.text
         if not text.strip():
             return None
         try:
-            link = decode_record(text)
+            record = decode_record(text)
         except InvalidRecordError as error:
             self._refuse(line.number, str(error))
             return None
-        if link.has_expired(utc_now()):
+        if record.has_expired(utc_now()):
             self.counts[_EXPIRED] += 1
             return None
-        return link
+        return record
 
     async def _write(self, queue: asyncio.Queue[tuple[int, LinkRecord] | None]) -> None:
-        is_new = True
-        while (waiting := await queue.get()) is not None:
-            number, link = waiting
-            rule = partial(import_link, binding=link.binding, overwrite=self._overwrite)
+        was_created = True
+        while (item := await queue.get()) is not None:
+            number, record = item
+            operation = partial(import_link, binding=record.binding, overwrite=self._overwrite)
             try:
-                # Where the link before this one was not there, this one will hardly be.
-                answer = await self._links.execute(link.route, link.uid, rule, expect_absent=is_new)
+                # If the previous link did not exist, this one probably does not either.
+                result = await self._links.execute(record.route, record.uid, operation, expect_absent=was_created)
             except (APIError, StatefulRouteError) as error:
-                if not _is_about_one(error):
+                if not _concerns_single_link(error):
                     raise
                 self._refuse(number, error.message if isinstance(error, APIError) else str(error))
             else:
-                is_new = answer is ImportResult.CREATED
-                self.counts[answer] += 1
+                was_created = result is ImportResult.CREATED
+                self.counts[result] += 1
 
-    def _refuse(self, number: int, why: str) -> None:
+    def _refuse(self, number: int, message: str) -> None:
         self.counts[_REFUSED] += 1
         self.progress.clear()
-        print_message(f"line {number}: {why}", err=True)
+        print_message(f"line {number}: {message}", err=True)
 
-    def _show(self, line: Line) -> None:
-        self.progress.show(line.bytes_read / self._size if self._size else 0.0, f"line {line.number:,}: {self}")
+    def _show_progress(self, line: Line) -> None:
+        fraction = line.bytes_read / self._size if self._size else 0.0
+        self.progress.show(fraction, f"line {line.number:,}: {self}")
 
 
-def _is_about_one(error: APIError | StatefulRouteError) -> bool:
-    """Whether a refusal is about this link, and another may be taken."""
+def _concerns_single_link(error: APIError | StatefulRouteError) -> bool:
+    """Returns whether an error concerns only this link, so that others can still be written."""
     if isinstance(error, StatefulRouteError):
         return not isinstance(error, DeadlineExceededError)
-    return error.status in _ABOUT_ONE and not any(words in error.message for words in _FORBIDS_ALL)
+    return error.status in _SINGLE_LINK_CODES and not any(text in error.message for text in _ALL_LINKS_MESSAGES)

@@ -1,36 +1,57 @@
-"""`links`: who is where."""
+"""`links`: shows which user is bound to which pod."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+import typer
 
 from statefulroute.api.group import POD_LINK, STATEFUL_ROUTE
-from statefulroute.api.vocabulary import LinkPhase
 from statefulroute.cli.cluster import Cluster, CommandError, Object
 from statefulroute.cli.objects import condition
+from statefulroute.cli.options import (
+    AllNamespaces,
+    Context,
+    Kubeconfig,
+    Namespace,
+    NoHeaders,
+    OptionalRoute,
+    Output,
+    OutputOption,
+    Watch,
+)
 from statefulroute.cli.output.ages import age
+from statefulroute.cli.output.links import expire_time_label, phase_cell, pod_label, previous_pod_label
 from statefulroute.cli.output.listing import Columns, ListOptions, field_selector, list_writer, print_empty, show_all
-from statefulroute.cli.output.table import EMPTY, Cell, Row, Terminal
+from statefulroute.cli.output.table import EMPTY, Row
+from statefulroute.cli.output.terminal import Terminal
 from statefulroute.cli.pod_names import PodNames
+from statefulroute.cli.runner import ClusterOptions, run
 from statefulroute.domain.keys import PodKey, link_name
-from statefulroute.domain.link import expire_time
-from statefulroute.domain.times import parse_time
 from statefulroute.domain.validation import validate_pod, validate_route, validate_uid
 
-PHASE_STYLES: Mapping[str, str] = {LinkPhase.BOUND: "good", LinkPhase.PENDING: "warn", EMPTY: ""}
+
+class PhaseChoice(StrEnum):
+    """The values of `--phase`."""
+
+    PENDING = "Pending"
+    BOUND = "Bound"
+    LOST = "Lost"
+    REJECTED = "Rejected"
 
 
 @dataclass(frozen=True, slots=True)
 class LinkFilter:
-    """Which links somebody wants to see.
+    """Selects links.
 
     Attributes:
-        route: only those of this route.
-        uid: only those of this user.
-        pod: only those on this pod: its name, or its index.
-        phase: only those that stand so.
+        route: only the links of this route.
+        uid: only the links of this user.
+        pod: only the links to this pod: its name or its index.
+        phase: only the links in this phase.
     """
 
     route: str | None = None
@@ -39,89 +60,80 @@ class LinkFilter:
     phase: str | None = None
 
 
-async def show_links(cluster: Cluster, terminal: Terminal, which: LinkFilter, view: ListOptions) -> None:
-    """Write links; only a page of them is held at a time.
+def links(  # noqa: PLR0913 - an option each
+    route: OptionalRoute = None,
+    *,
+    uid: Annotated[str | None, typer.Option(help="Only the links of this user (or room, document, session).")] = None,
+    pod: Annotated[str | None, typer.Option(help="Only the links to this pod: its name or its index.")] = None,
+    phase: Annotated[
+        PhaseChoice | None, typer.Option(help="Only the links in this phase.", case_sensitive=False)
+    ] = None,
+    output: OutputOption = Output.TABLE,
+    watch: Watch = False,
+    no_headers: NoHeaders = False,
+    all_namespaces: AllNamespaces = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Show which user is bound to which pod."""
+    options, selected = ListOptions(output, watch, no_headers), LinkFilter(route, uid, pod, phase)
+    run(
+        ClusterOptions(kubeconfig, context, namespace, all_namespaces),
+        lambda cluster: show_links(cluster, Terminal(), selected, options),
+    )
+
+
+async def show_links(cluster: Cluster, terminal: Terminal, selected: LinkFilter, options: ListOptions) -> None:
+    """Write links; memory holds one page.
 
     Raises:
-        SentenceError: there is no such route.
-        InvalidParameterError: no link can have such a uid or pod.
+        CommandError: the route does not exist.
+        InvalidParameterError: the uid or the pod is not valid.
     """
-    sheet = list_writer(cluster, terminal, COLUMNS, view)
-    selections = [field_selector(**_fields(which), **pod) for pod in await _pods(cluster, which)]
-    found = await show_all(cluster, POD_LINK, selections, view, sheet)
-    if found:
+    writer = list_writer(cluster, terminal, _COLUMNS, options)
+    selections = [field_selector(**_fields(selected), **pod) for pod in await _pod_selections(cluster, selected)]
+    if await show_all(cluster, POD_LINK, selections, options, writer):
         return
-    if which.route is not None and cluster.namespace is not None:
-        await cluster.route(which.route)  # perhaps there is no such route
-    print_empty(cluster, "links", view)
+    if selected.route is not None and cluster.namespace is not None:
+        await cluster.route(selected.route)  # fails if the route does not exist
+    print_empty(cluster, "links", options)
 
 
-def _fields(which: LinkFilter) -> dict[str, str]:
-    """The fields that the API server selects by."""
+def _fields(selected: LinkFilter) -> dict[str, str]:
+    """Returns the fields by which the API server selects."""
     fields = {}
-    if which.route is not None and which.uid is not None:  # the API server finds a name without a search
-        fields["metadata__name"] = link_name(validate_route(which.route), validate_uid(which.uid))
-    elif which.route is not None:
-        fields["spec__routeName"] = validate_route(which.route)
-    elif which.uid is not None:
-        fields["spec__uid"] = validate_uid(which.uid)
-    if which.phase is not None:
-        fields["status__phase"] = which.phase
+    if selected.route is not None and selected.uid is not None:  # the API server finds a name without a scan
+        fields["metadata__name"] = link_name(validate_route(selected.route), validate_uid(selected.uid))
+    elif selected.route is not None:
+        fields["spec__routeName"] = validate_route(selected.route)
+    elif selected.uid is not None:
+        fields["spec__uid"] = validate_uid(selected.uid)
+    if selected.phase is not None:
+        fields["status__phase"] = selected.phase
     return fields
 
 
-async def _pods(cluster: Cluster, which: LinkFilter) -> Sequence[dict[str, str]]:
-    """The fields that select by the pod: a request each, for links name some pods by an index, and others by a name."""
-    if which.pod is None:
+async def _pod_selections(cluster: Cluster, selected: LinkFilter) -> Sequence[dict[str, str]]:
+    """Returns the fields that select by the pod, a request each: links name a pod by its index or by its name."""
+    pod = selected.pod
+    if pod is None:
         return [{}]
-    if which.route is not None:
-        return [_pod_field(PodNames.from_route(await cluster.route(which.route)).pod_key(which.pod))]
-    if which.pod.isascii() and which.pod.isdigit():
-        return [_pod_field(validate_pod(int(which.pod)))]
-    fields = [_pod_field(validate_pod(which.pod))]
+    if selected.route is not None:
+        return [_pod_field(PodNames.from_route(await cluster.route(selected.route)).pod_key(pod))]
+    if pod.isascii() and pod.isdigit():
+        return [_pod_field(validate_pod(int(pod)))]
+    selections = [_pod_field(validate_pod(pod))]
     async for route in cluster.objects(cluster.path(STATEFUL_ROUTE)):
-        with suppress(CommandError):  # this route has no such pod
-            key = PodNames.from_route(route).pod_key(which.pod)
+        with suppress(CommandError):  # the route has no such pod
+            key = PodNames.from_route(route).pod_key(pod)
             if isinstance(key, int):
-                fields.append({"spec__routeName": route["metadata"]["name"], **_pod_field(key)})
-    return fields
+                selections.append({"spec__routeName": route["metadata"]["name"], **_pod_field(key)})
+    return selections
 
 
 def _pod_field(pod: PodKey) -> dict[str, str]:
     return {"spec__podIndex": str(pod)} if isinstance(pod, int) else {"spec__podName": pod}
-
-
-def pod_label(link: Object) -> str:
-    """The pod that holds the user; `#2` is that of index 2, where the operator has not named any pod yet."""
-    return _named(link["spec"], link)
-
-
-def expire_time_label(link: Object) -> str:
-    """When a temporary link ends, as RFC 3339."""
-    spec, created = link["spec"], parse_time(link["metadata"]["creationTimestamp"])
-    ends = expire_time(created, parse_time(spec.get("renewTime")), spec.get("ttlSeconds")) if created else None
-    return ends.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if ends else EMPTY
-
-
-def previous_pod_label(link: Object) -> str:
-    """The pod that held the user before."""
-    return _named(link.get("status", {}).get("previous", {}), link)
-
-
-def _named(binding: Mapping[str, Any], link: Object) -> str:
-    """The name of a pod that may be given by its index: the operator names the pods of one workload alike."""
-    if "podIndex" not in binding:
-        return str(binding.get("podName", EMPTY))
-    status = link.get("status", {})
-    known, index = status.get("podName", ""), f"-{status.get('podIndex')}"
-    stem = known.removesuffix(index) if known.endswith(index) else ""
-    return f"{stem}-{binding['podIndex']}" if stem else f"#{binding['podIndex']}"
-
-
-def phase_cell(link: Object) -> Cell:
-    """Where a link stands."""
-    phase = link.get("status", {}).get("phase", EMPTY)
-    return Cell(phase, PHASE_STYLES.get(phase, "bad"))
 
 
 def _row(link: Object, now: datetime) -> Row:
@@ -138,7 +150,7 @@ def _row(link: Object, now: datetime) -> Row:
     ]
 
 
-COLUMNS = Columns(
+_COLUMNS = Columns(
     names=("ROUTE", "UID", "POD", "PHASE", "REASON", "AGE"),
     wide=("EXPIRES", "HOST", "PREVIOUS"),
     state=3,

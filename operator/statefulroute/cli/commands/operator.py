@@ -1,31 +1,105 @@
-"""The operator's process."""
+"""`operator`: runs the operator."""
 
 import os
-from typing import NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
-import structlog
+import typer
 
+from statefulroute.api.rbac import DEFAULT_LEASE_NAME
 from statefulroute.cli.logs import LogFormat, LogLevel, set_up_logging
-from statefulroute.cli.process import run_process
-from statefulroute.cluster.errors import NotConnectedError
-from statefulroute.cluster.lease import LeaseNamespaceNotFoundError
-from statefulroute.controllers.leadership import LeadershipLostError
-from statefulroute.controllers.monitoring.tracing import TracingUnavailableError
-from statefulroute.controllers.operator import run
-from statefulroute.controllers.settings import Settings
-from statefulroute.monitoring.server import BindError
+from statefulroute.cli.options import BindAddressOption, Context, Kubeconfig, LogFormatOption, LogLevelOption
 
-log = structlog.get_logger(__name__)
+if TYPE_CHECKING:
+    from statefulroute.controllers.leadership import LeadershipLostError
+    from statefulroute.controllers.settings import Settings
+
+# Functions import what the extra `operator` installs, so that `operator --help` works without it.
 
 
-def run_operator(settings: Settings, level: LogLevel, log_format: LogFormat | None) -> None:
-    """Run the operator until it is told to stop, or must end because it does not lead any more."""
+def operator(  # noqa: PLR0913 - an option each
+    *,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    watch_namespace: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAMESPACE", help="Serve this namespace; may be repeated. By default all namespaces."),
+    ] = None,
+    parallel_writes: Annotated[
+        int, typer.Option(min=1, max=256, help="The maximum number of concurrent writes to the links of one route.")
+    ] = 32,
+    moves_per_second: Annotated[
+        int, typer.Option(min=1, help="The maximum number of links of lost pods that are moved per second.")
+    ] = 200,
+    bind_address: BindAddressOption = None,
+    leader_elect: Annotated[
+        bool, typer.Option("--leader-elect/--no-leader-elect", help="Work only while holding the Lease.")
+    ] = True,
+    lease_name: Annotated[str, typer.Option(help="The name of the Lease.")] = DEFAULT_LEASE_NAME,
+    lease_namespace: Annotated[
+        str | None,
+        typer.Option(
+            help="The namespace of the Lease; by default that of the service account or of the kubeconfig's context."
+        ),
+    ] = None,
+    lease_duration_seconds: Annotated[
+        int, typer.Option(min=1, help="How long other instances wait for a holder that no longer renews the Lease.")
+    ] = 15,
+    renew_deadline_seconds: Annotated[
+        float, typer.Option(help="How long after its last renewal the holder may write.")
+    ] = 10,
+    retry_period_seconds: Annotated[
+        float, typer.Option(help="The interval between attempts to acquire or renew the Lease.")
+    ] = 2,
+    log_level: LogLevelOption = LogLevel.INFO,
+    log_format: LogFormatOption = None,
+    hash_uids: Annotated[
+        bool, typer.Option("--hash-uids", help="Replace the uids of links by hashes in logs and traces.")
+    ] = False,
+) -> None:
+    """Run the operator: bind PodLinks and keep the status of StatefulRoutes, until SIGTERM."""
+    from statefulroute.cli.redaction import uid_redactor  # noqa: PLC0415
+    from statefulroute.cluster.lease import LeaseTimes  # noqa: PLC0415
+    from statefulroute.controllers.leadership import LeaderElectionSettings  # noqa: PLC0415
+    from statefulroute.controllers.settings import Settings  # noqa: PLC0415
+    from statefulroute.monitoring.bind_address import BindAddress  # noqa: PLC0415
+
+    try:
+        times = LeaseTimes(lease_duration_seconds, renew_deadline_seconds, retry_period_seconds)
+        address = None if bind_address is None else BindAddress.parse(bind_address)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    settings = Settings(
+        kubeconfig=kubeconfig,
+        context=context,
+        parallel_writes=parallel_writes,
+        moves_per_second=moves_per_second,
+        namespaces=tuple(dict.fromkeys(watch_namespace or ())),
+        leader_election=LeaderElectionSettings(lease_name, lease_namespace, times) if leader_elect else None,
+        bind_address=address,
+        uid_redactor=uid_redactor() if hash_uids else None,
+    )
+    run_operator(settings, log_level, log_format)
+
+
+def run_operator(settings: "Settings", level: LogLevel, log_format: LogFormat | None) -> None:
+    """Run the operator until SIGTERM, or until it is no longer the leader."""
+    import structlog  # noqa: PLC0415
+
+    from statefulroute.cli.process import run_process  # noqa: PLC0415
+    from statefulroute.cluster.errors import NotConnectedError  # noqa: PLC0415
+    from statefulroute.cluster.lease import LeaseNamespaceNotFoundError  # noqa: PLC0415
+    from statefulroute.controllers.monitoring.tracing import TracingUnavailableError  # noqa: PLC0415
+    from statefulroute.controllers.operator import run  # noqa: PLC0415
+    from statefulroute.monitoring.server import BindError  # noqa: PLC0415
+
     set_up_logging(level, log_format, hash_uids=settings.uid_redactor is not None)
-    told = (NotConnectedError, BindError, TracingUnavailableError, LeaseNamespaceNotFoundError)
-    run_process(lambda: run(settings, _abandon), told, log)
+    expected_errors = (NotConnectedError, BindError, TracingUnavailableError, LeaseNamespaceNotFoundError)
+    run_process(lambda: run(settings, _exit), expected_errors, structlog.get_logger(__name__))
 
 
-def _abandon(why: LeadershipLostError) -> NoReturn:
-    """End this process as if it were killed, and say why: everything must bear that anyhow."""
-    log.error("this operator leads no more, and ends", why=str(why))
+def _exit(error: "LeadershipLostError") -> NoReturn:
+    """Log the error and exit without cleanup, as if killed: every part must tolerate that anyway."""
+    import structlog  # noqa: PLC0415
+
+    structlog.get_logger(__name__).error("this operator leads no more, and ends", why=str(error))
     os._exit(1)

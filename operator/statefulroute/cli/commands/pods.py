@@ -1,4 +1,4 @@
-"""`pods`: the pods of a service, as its route's status tells of them."""
+"""`pods`: shows the pods of a service, from the status of its route."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -8,57 +8,76 @@ import msgspec
 from statefulroute.api.group import STATEFUL_ROUTE
 from statefulroute.api.vocabulary import ServiceState
 from statefulroute.cli.cluster import Cluster, Object
-from statefulroute.cli.command_options import Output
-from statefulroute.cli.commands.routes import STATE_STYLES, load_style, number_label, overload_threshold
-from statefulroute.cli.objects import condition, watch_object
+from statefulroute.cli.objects import condition
+from statefulroute.cli.options import Context, Kubeconfig, Namespace, NoHeaders, Output, OutputOption, Route, Watch
 from statefulroute.cli.output.listing import GONE, ListOptions, print_empty
-from statefulroute.cli.output.table import EMPTY, Cell, Row, Table, Terminal
+from statefulroute.cli.output.loads import ROUTING_STATE_STYLES, load_style, number_label, overload_threshold
+from statefulroute.cli.output.table import EMPTY, Cell, Row, Table
+from statefulroute.cli.output.terminal import Terminal
+from statefulroute.cli.runner import ClusterOptions, run
 from statefulroute.domain.annotations import format_milli
 from statefulroute.domain.load import MILLI
 
 _COLUMNS = ("POD", "STATE", "ROUTING", "LOAD", "LINKS", "FRESHNESS")
-_WIDE = ("LOAD-STATE", "WAITING", "REPORTED")
+_WIDE_COLUMNS = ("LOAD-STATE", "WAITING", "REPORTED")
 
-_SERVICE_STYLES = {
+_SERVICE_STATE_STYLES = {
     ServiceState.READY: "good",
     ServiceState.NOT_READY: "warn",
     ServiceState.PENDING: "warn",
     ServiceState.TERMINATING: "warn",
 }
 
-#: A pod, as a route's status tells of it.
+#: A pod in the status of a route, as the API server returns it.
 PodObject = dict[str, Any]
 
 
-async def show_pods(cluster: Cluster, terminal: Terminal, name: str, view: ListOptions) -> None:
-    """Write the pods of a route, and with a watch each of them whenever something is new of it.
+def pods(  # noqa: PLR0913 - an option each
+    route: Route,
+    *,
+    output: OutputOption = Output.TABLE,
+    watch: Watch = False,
+    no_headers: NoHeaders = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Show the pods of a service.
+
+    STATE is the state of the pod in Kubernetes, ROUTING which users it takes, and FRESHNESS whether its load is used.
+    """
+    options = ListOptions(output, watch, no_headers)
+    run(ClusterOptions(kubeconfig, context, namespace), lambda cluster: show_pods(cluster, Terminal(), route, options))
+
+
+async def show_pods(cluster: Cluster, terminal: Terminal, name: str, options: ListOptions) -> None:
+    """Write the pods of a route, and with a watch each pod again whenever it changes.
 
     Raises:
-        SentenceError: there is no such route.
+        CommandError: the route does not exist.
     """
     route = await cluster.route(name)
-    write = _writer(terminal, view)
-    if not view.watch:
-        write(status_pods(route), route)
-        if not status_pods(route):
-            why = condition(route, "Ready").get("message") or "the operator has not said anything yet"
-            print_empty(cluster, f"pods of {name}", view, message=why)
+    write = _TableWriter(terminal, options) if options.is_table else _DocumentWriter(terminal, options)
+    if not options.watch:
+        write(_status_pods(route), route)
+        if not _status_pods(route):
+            message = condition(route, "Ready").get("message") or "the operator has not written a status yet"
+            print_empty(cluster, f"pods of {name}", options, message=message)
         return
     known: dict[str, PodObject] = {}
-    async for version in watch_object(cluster, STATEFUL_ROUTE, name):
+    async for version in cluster.watch_object(STATEFUL_ROUTE, name):
         route = version or {**route, "status": {}}
-        if news := list(_changed_pods(known, status_pods(route))):
-            write(news, route)
+        if changed := list(_changed_pods(known, _status_pods(route))):
+            write(changed, route)
 
 
-def status_pods(route: Object) -> list[PodObject]:
-    """The pods that a route's status tells of."""
+def _status_pods(route: Object) -> list[PodObject]:
     pods: list[PodObject] = route.get("status", {}).get("pods", [])
     return pods
 
 
 def _changed_pods(known: dict[str, PodObject], pods: Sequence[PodObject]) -> Iterator[PodObject]:
-    """Those pods of which something is new; takes them in."""
+    """Yields the pods that differ from the known ones, and updates those."""
     for pod in pods:
         if known.get(pod["name"]) != pod:
             known[pod["name"]] = pod
@@ -68,34 +87,30 @@ def _changed_pods(known: dict[str, PodObject], pods: Sequence[PodObject]) -> Ite
         yield {"name": name, "serviceState": GONE}
 
 
-def _writer(terminal: Terminal, view: ListOptions) -> "_Sheet | _Documents":
-    return _Sheet(terminal, view) if view.is_table else _Documents(terminal, view)
+class _TableWriter:
+    """Writes pods as rows of a table."""
 
-
-class _Sheet:
-    """Pods as rows of a table."""
-
-    def __init__(self, terminal: Terminal, view: ListOptions) -> None:
-        header = _COLUMNS + (_WIDE if view.is_wide else ())
+    def __init__(self, terminal: Terminal, options: ListOptions) -> None:
+        header = _COLUMNS + (_WIDE_COLUMNS if options.is_wide else ())
         self._shown = len(header)
-        self._table = Table(terminal, header, no_header=view.no_headers)
+        self._table = Table(terminal, header, no_header=options.no_headers)
 
     def __call__(self, pods: Sequence[PodObject], route: Object) -> None:
         if pods:
-            self._table.write([pod_row(pod, route)[: self._shown] for pod in pods])
+            self._table.write([_row(pod, route)[: self._shown] for pod in pods])
 
 
-class _Documents:
-    """Pods as they stand in the status: one list, and in a watch one document each."""
+class _DocumentWriter:
+    """Writes pods as they are in the status: as one list, and in a watch as one document each."""
 
-    def __init__(self, terminal: Terminal, view: ListOptions) -> None:
+    def __init__(self, terminal: Terminal, options: ListOptions) -> None:
         self._terminal = terminal
-        self._view = view
+        self._options = options
 
     def __call__(self, pods: Sequence[PodObject], route: Object) -> None:
         del route
-        documents: Sequence[Any] = pods if self._view.watch else [list(pods)]
-        match self._view.output:
+        documents: Sequence[Any] = pods if self._options.watch else [list(pods)]
+        match self._options.output:
             case Output.NAME:
                 for pod in pods:
                     self._terminal.write_line(f"pod/{pod['name']}")
@@ -103,18 +118,19 @@ class _Documents:
                 for document in documents:
                     self._terminal.write_line(msgspec.json.format(msgspec.json.encode(document), indent=4).decode())
             case _:
+                separator = "---\n" if self._options.watch else ""
                 for document in documents:
-                    self._terminal.write(("---\n" if self._view.watch else "") + msgspec.yaml.encode(document).decode())
+                    self._terminal.write(separator + msgspec.yaml.encode(document).decode())
         self._terminal.stream.flush()
 
 
-def pod_row(pod: PodObject, route: Object) -> Row:
-    """The cells of a pod, the wide ones last."""
+def _row(pod: PodObject, route: Object) -> Row:
+    """Returns the cells of a pod, those of the wide columns last."""
     service_state, routing_state = pod["serviceState"], pod.get("routingState", EMPTY)
     return [
         pod["name"],
-        Cell(service_state, _SERVICE_STYLES.get(service_state, "dim" if service_state == GONE else "bad")),
-        Cell(routing_state, "" if routing_state == EMPTY else STATE_STYLES.get(routing_state, "bad")),
+        Cell(service_state, _SERVICE_STATE_STYLES.get(service_state, "dim" if service_state == GONE else "bad")),
+        Cell(routing_state, "" if routing_state == EMPTY else ROUTING_STATE_STYLES.get(routing_state, "bad")),
         _load(pod, route),
         _links(pod, route),
         _freshness(pod),
@@ -128,18 +144,18 @@ def _load(pod: PodObject, route: Object) -> Cell | str:
     milli = pod.get("weightedLoadMilli")
     if milli is None:
         return EMPTY
-    part = milli / MILLI / overload_threshold(route)
-    return Cell(format_milli(milli), "dim" if pod.get("loadStale") else load_style(part), part)
+    fraction = milli / MILLI / overload_threshold(route)
+    return Cell(format_milli(milli), "dim" if pod.get("loadStale") else load_style(fraction), fraction)
 
 
 def _links(pod: PodObject, route: Object) -> Cell:
-    """The links, with a bar against the most that a pod may carry, or against the pod that carries the most."""
+    """Returns the number of links, with a bar relative to the limit per pod, or to the pod with the most links."""
     if "links" not in pod:
         return Cell(EMPTY)
     limit = route["spec"].get("placement", {}).get("maxLinksPerPod", 0)
-    most = limit or max((each.get("links", 0) for each in status_pods(route)), default=0)
-    part = pod["links"] / max(1, most)
-    return Cell(str(pod["links"]), load_style(part) if limit else "", part)
+    maximum = limit or max((each.get("links", 0) for each in _status_pods(route)), default=0)
+    fraction = pod["links"] / max(1, maximum)
+    return Cell(str(pod["links"]), load_style(fraction) if limit else "", fraction)
 
 
 def _freshness(pod: PodObject) -> Cell | str:

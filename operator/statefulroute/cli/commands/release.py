@@ -1,27 +1,53 @@
-"""`release`: take the operator's marks off the cluster, so that it can be removed and nothing waits for it."""
+"""`release`: removes the finalizer and the annotations of the operator, so that deletions do not wait for it."""
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+import typer
 
 from statefulroute.api.annotations import POD_DELETION_COST, WEIGHTED_LOAD
 from statefulroute.api.group import FINALIZER, STATEFUL_ROUTE
 from statefulroute.cli.cluster import Cluster, CommandError, Object
-from statefulroute.cli.objects import with_dry_run
-from statefulroute.cli.output.messages import print_message
+from statefulroute.cli.options import AllNamespaces, Context, DryRun, DryRunOption, Kubeconfig, Namespace
+from statefulroute.cli.output.messages import pluralize, print_change, print_message
+from statefulroute.cli.runner import ClusterOptions, run
 from statefulroute.cluster.codec import ROUTES
 from statefulroute.cluster.errors import APIError, ConflictError, NotFoundError
 from statefulroute.cluster.scales import ScaleReader
 from statefulroute.domain.annotations import WORKLOAD_ANNOTATIONS
 from statefulroute.domain.route import Route
 
-_TRIES = 12
-_PAUSE_SECONDS = 0.5
+_MAX_ATTEMPTS = 12
+_POLL_SECONDS = 0.5
 
-#: An operator that still runs puts its finalizer back as soon as the watch tells it.
+#: A running operator adds its finalizer again as soon as its watch reports the change.
 _SETTLE_SECONDS = 1.0
+
+
+def release(  # noqa: PLR0913 - an option each
+    *,
+    operator: Annotated[
+        str | None,
+        typer.Option("--operator", metavar="NAMESPACE/NAME", help="First stop the operator of this Deployment."),
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=1, metavar="SECONDS", help="How long to wait until the operator stops.")
+    ] = 60.0,
+    dry_run: DryRunOption = DryRun.NONE,
+    all_namespaces: AllNamespaces = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Remove the finalizer and annotations of the operator before you uninstall it; links and routes stay."""
+
+    async def work(cluster: Cluster) -> int:
+        deployment = None if operator is None else Deployment.parse(operator)
+        return await release_all(cluster, deployment, timeout, dry_run=dry_run is DryRun.SERVER)
+
+    run(ClusterOptions(kubeconfig, context, namespace, all_namespaces), work)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,91 +64,90 @@ class Deployment:
 
     @classmethod
     def parse(cls, text: str) -> "Deployment":
-        """Read `NAMESPACE/NAME`.
+        """Parse `NAMESPACE/NAME`.
 
         Raises:
-            SentenceError: it is not of this form.
+            CommandError: the text does not have this form.
         """
         namespace, slash, name = text.partition("/")
         if not (namespace and slash and name) or "/" in name:
-            raise CommandError(f"{text!r} names no Deployment: write NAMESPACE/NAME")
+            raise CommandError(f"{text!r} does not name a Deployment: write NAMESPACE/NAME")
         return cls(namespace, name)
 
     @property
     def path(self) -> str:
-        """Where it is."""
+        """Its path in the API."""
         return f"/apis/apps/v1/namespaces/{self.namespace}/deployments/{self.name}"
 
 
-async def release(cluster: Cluster, operator: Deployment | None, timeout_seconds: float, *, dry_run: bool) -> int:
-    """Take the operator's finalizer off StatefulRoutes, and its notes off pods and workloads; gives the exit code.
+async def release_all(cluster: Cluster, deployment: Deployment | None, timeout_seconds: float, *, dry_run: bool) -> int:
+    """Remove the finalizer from StatefulRoutes, and annotations from pods and workloads; returns the exit code.
 
     Args:
-        cluster: where.
-        operator: whom to stop first.
-        timeout_seconds: how long the operator may take to stop.
-        dry_run: have the API server judge the writes, and keep nothing of them.
+        cluster: the cluster and the namespace.
+        deployment: the Deployment to stop first.
+        timeout_seconds: how long to wait until it stops.
+        dry_run: whether the API server only validates the writes.
 
     Raises:
-        SentenceError: the operator does not stop, or one that still runs has put its finalizer back.
+        CommandError: the operator does not stop, or one that still runs has added its finalizer again.
     """
-    writing = with_dry_run(cluster, dry_run=dry_run)
-    if operator is not None:
-        await _stop(writing, operator, 0.0 if dry_run else timeout_seconds)
+    writer = cluster.with_dry_run(dry_run)
+    if deployment is not None:
+        await _stop(writer, deployment, 0.0 if dry_run else timeout_seconds)
     items = [item async for item in cluster.objects(cluster.path(STATEFUL_ROUTE))]
     routes, pods, workloads = 0, 0, 0
     for item in items:
-        if await _release_route(writing, item):
+        if await _release_route(writer, item):
             routes += 1
-            print_message(f"statefulroute.{STATEFUL_ROUTE.plural}/{item['metadata']['name']} released{_dry(dry_run)}")
+            print_change(f"statefulroute.{STATEFUL_ROUTE.plural}/{item['metadata']['name']} released", dry_run=dry_run)
     if routes and not dry_run:
-        await _await_that_it_lasts(cluster)
-    # The notes come last: an operator that still runs would write some of them anew.
-    scales = ScaleReader(writing.client)
+        await _check_operator_stopped(cluster)
+    # The annotations are last: an operator that still runs would write some of them again.
+    scales = ScaleReader(writer.client)
     for route in map(ROUTES.convert, items):
-        workloads += await _release_workload(writing, scales, route)
-        pods += await _release_pods(writing, route)
-    told = f"{_number(routes, 'route')}, {_number(pods, 'pod')} and {_number(workloads, 'workload')}"
-    print_message(f"{told} released{_dry(dry_run)}")
+        workloads += await _release_workload(writer, scales, route)
+        pods += await _release_pods(writer, route)
+    counts = f"{pluralize(routes, 'route')}, {pluralize(pods, 'pod')} and {pluralize(workloads, 'workload')}"
+    print_change(f"{counts} released", dry_run=dry_run)
     return 0
 
 
-async def _stop(cluster: Cluster, operator: Deployment, timeout_seconds: float) -> None:
-    """Scale an operator's Deployment to nothing, and wait until none of its pods is left."""
+async def _stop(cluster: Cluster, deployment: Deployment, timeout_seconds: float) -> None:
+    """Scale the Deployment of an operator to zero, and wait until its pods are gone."""
     try:
-        found = await cluster.get(operator.path)
+        item = await cluster.get(deployment.path)
     except NotFoundError:
-        print_message(f"note: there is no Deployment {operator.namespace}/{operator.name} to stop", err=True)
+        print_message(f"note: there is no Deployment {deployment.namespace}/{deployment.name} to stop", err=True)
         return
-    await cluster.client.merge_patch(f"{operator.path}/scale", msgspec.json.encode({"spec": {"replicas": 0}}))
-    labels: dict[str, str] = found["spec"]["selector"].get("matchLabels", {})
-    # A pod that was evicted is left behind as Failed: it runs no more, and nobody deletes it.
+    await cluster.client.merge_patch(f"{deployment.path}/scale", msgspec.json.encode({"spec": {"replicas": 0}}))
+    labels: dict[str, str] = item["spec"]["selector"].get("matchLabels", {})
+    # An evicted pod remains as Failed: it does not run, and no controller deletes it.
     selection = {
         "labelSelector": ",".join(f"{name}={value}" for name, value in labels.items()),
         "fieldSelector": "status.phase!=Failed,status.phase!=Succeeded",
     }
-    pods = f"/api/v1/namespaces/{operator.namespace}/pods"
+    pods = f"/api/v1/namespaces/{deployment.namespace}/pods"
     deadline = asyncio.get_running_loop().time() + timeout_seconds
-    while timeout_seconds and (left := [pod["metadata"]["name"] async for pod in cluster.objects(pods, selection)]):
+    while timeout_seconds and (names := [pod["metadata"]["name"] async for pod in cluster.objects(pods, selection)]):
         if asyncio.get_running_loop().time() > deadline:
             raise CommandError(
-                f"the operator has not stopped within {timeout_seconds:g} s: {', '.join(left)} is still there in "
-                f"namespace {operator.namespace!r}; delete it, and run the command again"
+                f"the operator has not stopped within {timeout_seconds:g} s: {', '.join(names)} still exists in "
+                f"namespace {deployment.namespace!r}; delete it, and run the command again"
             )
-        await asyncio.sleep(_PAUSE_SECONDS)
+        await asyncio.sleep(_POLL_SECONDS)
 
 
 async def _release_route(cluster: Cluster, item: Object) -> bool:
-    """Take the finalizer off a route, if it bears it."""
+    """Remove the finalizer from a route; returns whether it had one."""
     metadata = item["metadata"]
-    within = Cluster(cluster.client, metadata["namespace"])
-    path = within.path(STATEFUL_ROUTE, metadata["name"])
-    for _ in range(_TRIES):
+    path = Cluster(cluster.client, metadata["namespace"]).path(STATEFUL_ROUTE, metadata["name"])
+    for _ in range(_MAX_ATTEMPTS):
         finalizers = metadata.get("finalizers", [])
         if FINALIZER not in finalizers:
             return False
-        rest = [each for each in finalizers if each != FINALIZER]
-        body = {"metadata": {"resourceVersion": metadata["resourceVersion"], "finalizers": rest}}
+        others = [finalizer for finalizer in finalizers if finalizer != FINALIZER]
+        body = {"metadata": {"resourceVersion": metadata["resourceVersion"], "finalizers": others}}
         try:
             await cluster.client.merge_patch(path, msgspec.json.encode(body))
         except ConflictError:
@@ -131,61 +156,54 @@ async def _release_route(cluster: Cluster, item: Object) -> bool:
             return False
         else:
             return True
-    raise CommandError(f"{metadata['name']} was changed by others {_TRIES} times in a row: try again")
+    raise CommandError(f"{metadata['name']} was changed by others {_MAX_ATTEMPTS} times in a row: try again")
 
 
 async def _release_workload(cluster: Cluster, scales: ScaleReader, route: Route) -> int:
-    """Take the notes off a route's workload; gives how many bore some."""
+    """Remove the annotations from the workload of a route; returns how many workloads had some."""
     key = route.workload_key
     try:
         path = await scales.path(key.namespace, key.api_version, key.kind, key.name)
-        return await _take_notes(cluster, path, await cluster.get(path), WORKLOAD_ANNOTATIONS)
+        return await _remove_annotations(cluster, path, await cluster.get(path), WORKLOAD_ANNOTATIONS)
     except (NotFoundError, APIError) as error:
         if not isinstance(error, NotFoundError):
-            print_message(f"note: {key.kind} {key.namespace}/{key.name} keeps its notes: {error}", err=True)
+            print_message(f"note: {key.kind} {key.namespace}/{key.name} keeps its annotations: {error}", err=True)
         return 0
 
 
 async def _release_pods(cluster: Cluster, route: Route) -> int:
-    """Take the notes off the pods that a route's status names; gives how many bore some."""
-    notes = (WEIGHTED_LOAD, POD_DELETION_COST) if route.has_deletion_cost else (WEIGHTED_LOAD,)
-    number = 0
+    """Remove the annotations from the pods in the status of a route; returns how many pods had some."""
+    annotations = (WEIGHTED_LOAD, POD_DELETION_COST) if route.has_deletion_cost else (WEIGHTED_LOAD,)
+    count = 0
     for pod in route.status.pods:
         path = f"/api/v1/namespaces/{route.namespace}/pods/{pod.name}"
         try:
-            number += await _take_notes(cluster, path, await cluster.get(path), notes)
+            count += await _remove_annotations(cluster, path, await cluster.get(path), annotations)
         except NotFoundError:
             continue
-    return number
+    return count
 
 
-async def _take_notes(cluster: Cluster, path: str, item: Object, names: tuple[str, ...]) -> int:
-    noted = item["metadata"].get("annotations", {})
-    if not any(name in noted for name in names):
+async def _remove_annotations(cluster: Cluster, path: str, item: Object, names: tuple[str, ...]) -> int:
+    """Remove annotations from an object; returns 1 if it had some, else 0."""
+    annotations = item["metadata"].get("annotations", {})
+    if not any(name in annotations for name in names):
         return 0
     body: dict[str, Any] = {"metadata": {"annotations": dict.fromkeys(names)}}
     await cluster.client.merge_patch(path, msgspec.json.encode(body))
     return 1
 
 
-async def _await_that_it_lasts(cluster: Cluster) -> None:
-    """See that no operator has put its finalizer back."""
+async def _check_operator_stopped(cluster: Cluster) -> None:
+    """Fail if a running operator has added its finalizer again."""
     await asyncio.sleep(_SETTLE_SECONDS)
-    back = [item["metadata"]["name"] async for item in cluster.objects(cluster.path(STATEFUL_ROUTE)) if _bears(item)]
-    if back:
+    names = [
+        item["metadata"]["name"]
+        async for item in cluster.objects(cluster.path(STATEFUL_ROUTE))
+        if FINALIZER in item["metadata"].get("finalizers", ())
+    ]
+    if names:
         raise CommandError(
-            f"an operator that still runs has taken {', '.join(back)} back: stop it first, or name its Deployment with "
-            "--operator NAMESPACE/NAME"
+            f"an operator that still runs has added its finalizer to {', '.join(names)} again: stop it first, or name "
+            "its Deployment with --operator NAMESPACE/NAME"
         )
-
-
-def _bears(item: Object) -> bool:
-    return FINALIZER in item["metadata"].get("finalizers", ())
-
-
-def _number(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
-def _dry(dry_run: bool) -> str:  # noqa: FBT001 - the only thing that it depends on
-    return " (server dry run)" if dry_run else ""

@@ -1,4 +1,4 @@
-"""The command `statefulroute resolver`."""
+"""`resolver`: runs the resolver."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -6,29 +6,27 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from statefulroute.cli.logs import LogLevel
-from statefulroute.cli.options import BindAddress, Context, Kubeconfig, LogFormatOption, LogLevelOption
+from statefulroute.cli.logs import LogFormat, LogLevel, set_up_logging
+from statefulroute.cli.options import BindAddressOption, Context, Kubeconfig, LogFormatOption, LogLevelOption
 from statefulroute.resolver.unlinked_uid import UnlinkedUidPolicy
 
 if TYPE_CHECKING:
     from statefulroute.domain.keys import RouteKey
+    from statefulroute.resolver.settings import Settings
 
-_WHERE_UIDS_STAND = (
-    "Where a gateway's request says whose it is: header:NAME, cookie:NAME, query:NAME, jwt:CLAIM or jwt:CLAIM@HEADER. "
-    "May be repeated; the first that has one counts."
+# Functions import what the extra `resolver` installs, so that `resolver --help` works without it.
+
+_UID_FROM_HELP = (
+    "Where the uid is in a gateway's request: header:NAME, cookie:NAME, query:NAME, jwt:CLAIM or jwt:CLAIM@HEADER. "
+    "May be repeated; the first that is present is used."
 )
 
 
 class LinkLifetime(StrEnum):
-    """How long new links live."""
+    """The lifetimes of new links."""
 
     PERSISTENT = "persistent"
     TEMPORARY = "temporary"
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(resolver)
 
 
 def resolver(  # noqa: PLR0913 - an option each
@@ -37,74 +35,73 @@ def resolver(  # noqa: PLR0913 - an option each
     context: Context = None,
     watch_namespace: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAMESPACE", help="Answer for this namespace; may be repeated. Without it, all of the cluster."
-        ),
+        typer.Option(metavar="NAMESPACE", help="Serve this namespace; may be repeated. By default all namespaces."),
     ] = None,
     http_address: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="Where to answer look-ups, Envoy's ext_authz and nginx.")
+        str, typer.Option(metavar="HOST:PORT", help="Where to serve lookups, Envoy's ext_authz and nginx.")
     ] = ":8080",
     grpc_address: Annotated[
         str | None,
-        typer.Option(metavar="HOST:PORT", help="Where to answer Envoy's ext_proc over gRPC; without it, nowhere."),
+        typer.Option(metavar="HOST:PORT", help="Where to serve Envoy's ext_proc over gRPC; not served by default."),
     ] = None,
     default_route: Annotated[
         str | None,
         typer.Option(
-            metavar="NAMESPACE/NAME", help="The StatefulRoute of ext_proc calls that name none in their metadata."
+            metavar="NAMESPACE/NAME", help="The StatefulRoute of ext_proc calls without a route in their metadata."
         ),
     ] = None,
-    bind_address: BindAddress = None,
+    bind_address: BindAddressOption = None,
     unknown_uid: Annotated[
         UnlinkedUidPolicy,
         typer.Option(
-            help="What becomes of a gateway's request whose uid is not linked: bind it, pass it to any available pod, "
-            "or refuse it."
+            help="How to handle a gateway's request whose uid has no link: bind it to a pod, pass it to any available "
+            "pod, or refuse it."
         ),
     ] = UnlinkedUidPolicy.BIND,
-    uid_from: Annotated[list[str] | None, typer.Option(metavar="PLACE", help=_WHERE_UIDS_STAND)] = None,
+    uid_from: Annotated[list[str] | None, typer.Option(metavar="PLACE", help=_UID_FROM_HELP)] = None,
     endpoint_header: Annotated[
         str | None,
-        typer.Option(help="The header that a gateway is told the endpoint in; x-gateway-destination-endpoint."),
+        typer.Option(help="The response header with the endpoint; by default x-gateway-destination-endpoint."),
     ] = None,
     new_links: Annotated[
         LinkLifetime,
-        typer.Option(help="How long new links live: until they are removed, or as long as their route says."),
+        typer.Option(help="The lifetime of new links: until they are removed, or the default TTL of the route."),
     ] = LinkLifetime.PERSISTENT,
     bindings_per_second: Annotated[
-        int, typer.Option(min=1, help="How many new links of one route are made in a second, at the most.")
+        int, typer.Option(min=1, help="The maximum number of new links of one route per second.")
     ] = 100,
     requests_per_second: Annotated[
-        int | None, typer.Option(min=1, help="How often one caller may ask in a second; without it, no limit.")
+        int | None,
+        typer.Option(min=1, help="The maximum number of requests of one caller per second; by default no limit."),
     ] = None,
     token_audience: Annotated[
         str | None,
         typer.Option(
-            metavar="AUDIENCE", help="Let in only who sends a token for this audience; without it, everybody."
+            metavar="AUDIENCE", help="Require a bearer token for this audience; by default no token is required."
         ),
     ] = None,
     allow_user: Annotated[
         list[str] | None,
-        typer.Option(metavar="USER", help="Of those, let in only this user; may be repeated."),
+        typer.Option(metavar="USER", help="Admit only tokens of this user; may be repeated."),
     ] = None,
-    tls_certificate: Annotated[Path | None, typer.Option(help="The certificate, in PEM; without it, no TLS.")] = None,
-    tls_key: Annotated[Path | None, typer.Option(help="Its key, in PEM.")] = None,
+    tls_certificate: Annotated[
+        Path | None, typer.Option(help="The server certificate, in PEM; by default no TLS.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="The key of the certificate, in PEM.")] = None,
     client_ca: Annotated[
-        Path | None, typer.Option(help="Let in only who has a certificate of these authorities, in PEM.")
+        Path | None, typer.Option(help="Require a client certificate of these authorities, in PEM.")
     ] = None,
     drain_seconds: Annotated[
         float,
-        typer.Option(min=0, help="How long to answer on when told to stop, while /readyz says so."),
+        typer.Option(min=0, help="How long to serve requests after SIGTERM, while /readyz fails."),
     ] = 0,
     log_level: LogLevelOption = LogLevel.INFO,
     log_format: LogFormatOption = None,
     hash_uids: Annotated[
-        bool, typer.Option("--hash-uids", help="Write a hash into logs where there would be the uid of a link.")
+        bool, typer.Option("--hash-uids", help="Replace the uids of links by hashes in logs.")
     ] = False,
 ) -> None:
-    """Run the resolver: tell gateways which pod holds a user, and bind who is new, until SIGTERM."""
-    # A cold `--help` does without the HTTP server and the Kubernetes client.
-    from statefulroute.cli.resolver_process import run_resolver  # noqa: PLC0415
+    """Run the resolver: tell gateways the pod of a user, and bind new users, until SIGTERM."""
     from statefulroute.monitoring.bind_address import BindAddress  # noqa: PLC0415
     from statefulroute.resolver.settings import ENDPOINT_HEADER, Settings, TlsFiles  # noqa: PLC0415
     from statefulroute.resolver.uid_sources import UidSource  # noqa: PLC0415
@@ -123,7 +120,7 @@ def resolver(  # noqa: PLR0913 - an option each
             namespaces=tuple(dict.fromkeys(watch_namespace or ())),
             http_address=BindAddress.parse(http_address),
             grpc_address=None if grpc_address is None else BindAddress.parse(grpc_address),
-            default_route=None if default_route is None else _route(default_route),
+            default_route=None if default_route is None else _parse_route(default_route),
             bind_address=None if bind_address is None else BindAddress.parse(bind_address),
             unlinked_uid=unknown_uid,
             uid_sources=sources,
@@ -141,11 +138,26 @@ def resolver(  # noqa: PLR0913 - an option each
     run_resolver(settings, log_level, log_format, hash_uids=hash_uids)
 
 
-def _route(text: str) -> "RouteKey":
-    """Read NAMESPACE/NAME."""
-    from statefulroute.domain.keys import RouteKey  # noqa: PLC0415 - as above
+def _parse_route(text: str) -> "RouteKey":
+    """Parse NAMESPACE/NAME."""
+    from statefulroute.domain.keys import RouteKey  # noqa: PLC0415
 
     namespace, _, name = text.partition("/")
     if not namespace or not name or "/" in name:
         raise ValueError(f"{text!r} is not NAMESPACE/NAME of a StatefulRoute; for example play/game")
     return RouteKey(namespace, name)
+
+
+def run_resolver(settings: "Settings", level: LogLevel, log_format: LogFormat | None, *, hash_uids: bool) -> None:
+    """Run the resolver until SIGTERM."""
+    import structlog  # noqa: PLC0415
+
+    from statefulroute.cli.process import run_process  # noqa: PLC0415
+    from statefulroute.cluster.errors import NotConnectedError  # noqa: PLC0415
+    from statefulroute.monitoring.server import BindError  # noqa: PLC0415
+    from statefulroute.resolver.process import run  # noqa: PLC0415
+    from statefulroute.resolver.tls import UnusableCertificateError  # noqa: PLC0415
+
+    set_up_logging(level, log_format, hash_uids=hash_uids)
+    expected_errors = (NotConnectedError, BindError, UnusableCertificateError)
+    run_process(lambda: run(settings), expected_errors, structlog.get_logger(__name__))

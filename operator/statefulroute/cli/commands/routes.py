@@ -1,11 +1,26 @@
-"""`routes`: the services of a namespace, with how they are."""
+"""`routes`: shows the services of a namespace and their state."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Annotated
+
+import typer
 
 from statefulroute.api.group import STATEFUL_ROUTE
 from statefulroute.api.vocabulary import RoutingState, WorkloadState
+from statefulroute.cli import completion
 from statefulroute.cli.cluster import Cluster, Object
+from statefulroute.cli.objects import condition
+from statefulroute.cli.options import (
+    AllNamespaces,
+    Context,
+    Kubeconfig,
+    Namespace,
+    NoHeaders,
+    Output,
+    OutputOption,
+    Watch,
+)
 from statefulroute.cli.output.ages import age
 from statefulroute.cli.output.listing import (
     Columns,
@@ -17,10 +32,12 @@ from statefulroute.cli.output.listing import (
     print_empty,
     show_all,
 )
-from statefulroute.cli.output.table import EMPTY, Cell, Row, Terminal
+from statefulroute.cli.output.loads import ROUTING_STATE_STYLES, load_style, number_label, overload_threshold
+from statefulroute.cli.output.table import EMPTY, Cell, Row
+from statefulroute.cli.output.terminal import Terminal
+from statefulroute.cli.runner import ClusterOptions, run
 
-STATE_STYLES: Mapping[str, str] = {RoutingState.READY: "good", RoutingState.DENY_NEW_CALL: "warn"}
-WORKLOAD_STYLES: Mapping[str, str] = {
+_WORKLOAD_STYLES: Mapping[str, str] = {
     WorkloadState.IDLE: "good",
     WorkloadState.NORMAL: "good",
     WorkloadState.HIGH: "warn",
@@ -28,77 +45,84 @@ WORKLOAD_STYLES: Mapping[str, str] = {
 }
 
 
-async def show_routes(cluster: Cluster, terminal: Terminal, names: Sequence[str], view: ListOptions) -> None:
-    """Write the routes of these names, or all.
+def routes(  # noqa: PLR0913 - an option each
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME", help="Only these StatefulRoutes.", autocompletion=completion.route_names),
+    ] = None,
+    *,
+    output: OutputOption = Output.TABLE,
+    watch: Watch = False,
+    no_headers: NoHeaders = False,
+    all_namespaces: AllNamespaces = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Show services and their state.
+
+    LOAD is the mean weighted load of the pods, and BEST the pod that gets the next user.
+    """
+    options = ListOptions(output, watch, no_headers)
+    run(
+        ClusterOptions(kubeconfig, context, namespace, all_namespaces),
+        lambda cluster: show_routes(cluster, Terminal(), names or (), options),
+    )
+
+
+async def show_routes(cluster: Cluster, terminal: Terminal, names: Sequence[str], options: ListOptions) -> None:
+    """Write the routes with these names, or all routes.
 
     Raises:
-        SentenceError: there is no route of such a name.
+        CommandError: a named route does not exist.
     """
-    sheet = list_writer(cluster, terminal, COLUMNS, view, single=len(names) == 1)
+    writer = list_writer(cluster, terminal, _COLUMNS, options, single=len(names) == 1)
     if names:
-        await _show_named(cluster, names, view, sheet)
-    elif not await show_all(cluster, STATEFUL_ROUTE, [{}], view, sheet):
-        print_empty(cluster, "routes", view)
+        await _show_named(cluster, names, options, writer)
+    elif not await show_all(cluster, STATEFUL_ROUTE, [{}], options, writer):
+        print_empty(cluster, "routes", options)
 
 
 async def _show_named(
-    cluster: Cluster, names: Sequence[str], view: ListOptions, sheet: TableWriter | DocumentWriter
+    cluster: Cluster, names: Sequence[str], options: ListOptions, writer: TableWriter | DocumentWriter
 ) -> None:
-    found = [await cluster.route(name) for name in dict.fromkeys(names)]
-    sheet.write(found)
-    if view.watch:
+    items = [await cluster.route(name) for name in dict.fromkeys(names)]
+    writer.write(items)
+    if options.watch:
         path = cluster.path(STATEFUL_ROUTE)
         watches = [
             cluster.watch(
                 path,
-                each["metadata"]["resourceVersion"],
-                {"fieldSelector": f"metadata.name={each['metadata']['name']}"},
+                item["metadata"]["resourceVersion"],
+                {"fieldSelector": f"metadata.name={item['metadata']['name']}"},
             )
-            for each in found
+            for item in items
         ]
         async for change, item in merge(*watches):
-            sheet.write([item], gone=change == "DELETED")
-    sheet.close()
+            writer.write([item], gone=change == "DELETED")
+    writer.close()
 
 
-def state_label(route: Object) -> str:
-    """Whom a service takes; where it takes nobody against its owner's will, why."""
-    said: str = route["spec"].get("routingState", RoutingState.READY)
-    conditions = route.get("status", {}).get("conditions", ())
-    ready = next((each for each in conditions if each["type"] == "Ready"), None)
-    if ready is None:
+def _state_label(route: Object) -> str:
+    """Returns the routing state of a service; or if it is not ready unintentionally, the reason."""
+    routing_state: str = route["spec"].get("routingState", RoutingState.READY)
+    ready = condition(route, "Ready")
+    if not ready:
         return "Unknown"
-    return said if ready["status"] == "True" or said == RoutingState.SHUTDOWN else ready["reason"]
-
-
-def overload_threshold(route: Object) -> int:
-    """The load at which a service, or a pod of it, counts as overloaded, and its bar is full."""
-    thresholds: Mapping[str, int] = route["spec"].get("workloadThresholds", {})
-    return max(1, thresholds.get("overloaded", 5))
-
-
-def load_style(fraction: float) -> str:
-    """How a load looks that is such a part of the one that is too much."""
-    return "bad" if fraction >= 1 else "warn" if fraction >= _HIGH else "good"
-
-
-_HIGH = 0.6
-
-
-def number_label(value: object) -> str:
-    """A number of a status, or that it has not been said."""
-    return EMPTY if value is None else str(value)
+    if ready["status"] == "True" or routing_state == RoutingState.SHUTDOWN:
+        return routing_state
+    return ready["reason"]
 
 
 def _row(route: Object, now: datetime) -> Row:
     spec, status = route["spec"], route.get("status", {})
-    stands = state_label(route)
+    state = _state_label(route)
     workload = status.get("workloadState", EMPTY)
     return [
         route["metadata"]["name"],
-        Cell(stands, STATE_STYLES.get(stands, "bad")),
+        Cell(state, ROUTING_STATE_STYLES.get(state, "bad")),
         f"{number_label(status.get('routablePods'))}/{number_label(status.get('replicas'))}",
-        Cell(workload, WORKLOAD_STYLES.get(workload, "")),
+        Cell(workload, _WORKLOAD_STYLES.get(workload, "")),
         _load(route),
         _links(route),
         status.get("bestPodName", EMPTY),
@@ -114,18 +138,18 @@ def _load(route: Object) -> Cell | str:
     load = route.get("status", {}).get("workloadLoad")
     if load is None:
         return EMPTY
-    part = load / overload_threshold(route)
-    return Cell(str(load), load_style(part), part)
+    fraction = load / overload_threshold(route)
+    return Cell(str(load), load_style(fraction), fraction)
 
 
 def _links(route: Object) -> Cell | str:
-    """The links, with a bar where their number has a limit."""
+    """Returns the number of links, with a bar if it is limited."""
     status = route.get("status", {})
-    room = route["spec"].get("placement", {}).get("maxLinksPerPod", 0) * status.get("replicas", 0)
+    limit = route["spec"].get("placement", {}).get("maxLinksPerPod", 0) * status.get("replicas", 0)
     links = status.get("links")
-    if links is None or not room:
+    if links is None or not limit:
         return number_label(links)
-    return Cell(str(links), load_style(links / room), links / room)
+    return Cell(str(links), load_style(links / limit), links / limit)
 
 
 def _workload(route: Object) -> str:
@@ -133,7 +157,7 @@ def _workload(route: Object) -> str:
     return f"{reference.get('kind', 'StatefulSet')}/{reference.get('name', route['metadata']['name'])}"
 
 
-COLUMNS = Columns(
+_COLUMNS = Columns(
     names=("NAME", "STATE", "PODS", "WORKLOAD", "LOAD", "LINKS", "BEST", "AGE"),
     wide=("TARGET", "PORT", "TAGS", "LOAD-SOURCE"),
     state=1,

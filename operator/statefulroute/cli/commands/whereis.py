@@ -1,4 +1,4 @@
-"""`whereis`: every service that holds a user, and where that pod answers. No list of links is asked for."""
+"""`whereis`: finds every service that holds a user, and the address of the pod, without listing links."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -7,12 +7,24 @@ from typing import Any
 
 from statefulroute.api.group import POD_LINK, STATEFUL_ROUTE
 from statefulroute.cli.cluster import Cluster, Object
-from statefulroute.cli.commands.links import expire_time_label, phase_cell, previous_pod_label
 from statefulroute.cli.objects import condition
+from statefulroute.cli.options import (
+    AllNamespaces,
+    Context,
+    Kubeconfig,
+    Namespace,
+    NoHeaders,
+    Output,
+    OutputOption,
+    Uid,
+)
+from statefulroute.cli.output.links import expire_time_label, phase_cell, previous_pod_label
 from statefulroute.cli.output.listing import DocumentWriter, ListOptions, print_empty
 from statefulroute.cli.output.messages import print_message
-from statefulroute.cli.output.table import EMPTY, Row, Table, Terminal
+from statefulroute.cli.output.table import EMPTY, Row, Table
+from statefulroute.cli.output.terminal import Terminal
 from statefulroute.cli.pod_names import PodNames
+from statefulroute.cli.runner import ClusterOptions, run
 from statefulroute.cluster.clock import utc_now
 from statefulroute.cluster.codec import LINKS
 from statefulroute.cluster.errors import APIError, NotFoundError
@@ -20,11 +32,32 @@ from statefulroute.domain.keys import link_name
 from statefulroute.domain.operations import active_link
 from statefulroute.domain.validation import validate_uid
 
-_AT_A_TIME = 16
+_CONCURRENCY = 16
 _FORBIDDEN = 403
 
 _COLUMNS = ("ROUTE", "POD", "PHASE", "ADDRESS", "HOST")
-_WIDE = ("REASON", "EXPIRES", "PREVIOUS", "NODE")
+_WIDE_COLUMNS = ("REASON", "EXPIRES", "PREVIOUS", "NODE")
+
+
+def whereis(  # noqa: PLR0913 - an option each
+    uid: Uid,
+    *,
+    output: OutputOption = Output.TABLE,
+    no_headers: NoHeaders = False,
+    all_namespaces: AllNamespaces = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Find the pods that hold a user.
+
+    The link is read by its name for each service, and links are not listed; ADDRESS is the present address of the pod.
+    """
+    options = ListOptions(output, no_headers=no_headers)
+    run(
+        ClusterOptions(kubeconfig, context, namespace, all_namespaces),
+        lambda cluster: show_whereis(cluster, Terminal(), uid, options),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +67,8 @@ class _Match:
     Attributes:
         route: the StatefulRoute.
         link: the PodLink.
-        pod_name: the pod; empty where there is none yet.
-        pod: the Pod as Kubernetes has it; empty where it has none, or may not be read.
+        pod_name: the name of the pod; empty if the link is not bound yet.
+        pod: the Pod; empty if it does not exist, or cannot be read.
     """
 
     route: Object
@@ -44,53 +77,55 @@ class _Match:
     pod: Object
 
 
-async def show_whereis(cluster: Cluster, terminal: Terminal, uid: str, view: ListOptions) -> None:
-    """Write where a user is: one question by name a route, however many links there are.
+async def show_whereis(cluster: Cluster, terminal: Terminal, uid: str, options: ListOptions) -> None:
+    """Write where a user is, with one read per route, independent of the number of links.
 
     Raises:
-        InvalidParameterError: no link can have such a uid.
+        InvalidParameterError: the uid is not valid.
     """
     uid = validate_uid(uid)
     search = _Search(cluster, uid)
     routes = [route async for route in cluster.objects(cluster.path(STATEFUL_ROUTE))]
-    holdings = [found for found in await asyncio.gather(*map(search.holding, routes)) if found is not None]
-    if search.is_blind:
-        print_message("note: you have no right to read pods, so their addresses are not known", err=True)
-    if not view.is_table:
-        documents = DocumentWriter(terminal, view)
-        documents.write([_document(each) for each in holdings])
-        documents.close()
-    elif holdings:
-        header = [*(("NAMESPACE",) if cluster.namespace is None else ()), *_COLUMNS, *(_WIDE if view.is_wide else ())]
-        table = Table(terminal, header, no_header=view.no_headers)
-        table.write([_row(each, has_namespace=cluster.namespace is None)[: len(header)] for each in holdings])
+    matches = [match for match in await asyncio.gather(*map(search.match, routes)) if match is not None]
+    if search.is_pod_access_forbidden:
+        print_message("note: you do not have the permission to read pods: their addresses are not known", err=True)
+    has_namespace = cluster.namespace is None
+    if not options.is_table:
+        writer = DocumentWriter(terminal, options)
+        writer.write([_document(match) for match in matches])
+        writer.close()
+    elif matches:
+        header = [*(("NAMESPACE",) if has_namespace else ()), *_COLUMNS, *(_WIDE_COLUMNS if options.is_wide else ())]
+        table = Table(terminal, header, no_header=options.no_headers)
+        table.write([_row(match, has_namespace=has_namespace)[: len(header)] for match in matches])
     else:
-        print_empty(cluster, f"links of {uid}", view)
+        print_empty(cluster, f"links of {uid}", options)
 
 
 class _Search:
     """The search for one user.
 
     Attributes:
-        is_blind: whether pods may not be read.
+        is_pod_access_forbidden: whether the API server has refused to return a pod.
     """
 
     def __init__(self, cluster: Cluster, uid: str) -> None:
-        self.is_blind = False
+        self.is_pod_access_forbidden = False
         self._cluster = cluster
         self._uid = uid
-        self._limit = asyncio.Semaphore(_AT_A_TIME)
+        self._limit = asyncio.Semaphore(_CONCURRENCY)
 
-    async def holding(self, route: Object) -> _Match | None:
-        """What a route knows of the user."""
+    async def match(self, route: Object) -> _Match | None:
+        """Returns the match if the route has an active link of the user."""
         namespace, name = route["metadata"]["namespace"], route["metadata"]["name"]
         async with self._limit:
-            link = await self._get(Cluster(self._cluster.client, namespace).path(POD_LINK, link_name(name, self._uid)))
-            known = active_link(LINKS.convert(link), utc_now()) if link else None
-            if known is None:
+            path = Cluster(self._cluster.client, namespace).path(POD_LINK, link_name(name, self._uid))
+            item = await self._get(path)
+            link = active_link(LINKS.convert(item), utc_now()) if item else None
+            if link is None:
                 return None
-            pod_name = "" if known.pod is None else _pod_name(route, link, known.pod)
-            return _Match(route, link, pod_name, await self._pod(namespace, pod_name) if pod_name else {})
+            pod_name = "" if link.pod is None else _pod_name(route, item, link.pod)
+            return _Match(route, item, pod_name, await self._pod(namespace, pod_name) if pod_name else {})
 
     async def _pod(self, namespace: str, name: str) -> Object:
         try:
@@ -98,7 +133,7 @@ class _Search:
         except APIError as error:
             if error.status != _FORBIDDEN:
                 raise
-            self.is_blind = True
+            self.is_pod_access_forbidden = True
             return {}
 
     async def _get(self, path: str) -> Object:
@@ -109,53 +144,53 @@ class _Search:
 
 
 def _pod_name(route: Object, link: Object, pod: int | str) -> str:
-    """The pod's name, which the operator may have said; else the workload's name says it."""
+    """Returns the name of a pod from the status of the link, else from the name of the workload."""
     status = link.get("status", {})
     if isinstance(pod, int) and status.get("podIndex") == pod and "podName" in status:
         return str(status["podName"])
     return PodNames.from_route(route).pod_name(pod)
 
 
-def _document(found: _Match) -> Object:
-    """The link, and what a program that asks where somebody is wants besides: the address, null where there is none."""
-    address = _address(found.route["spec"].get("port"), found.pod)
-    return {**found.link, "address": None if address == EMPTY else address}
+def _document(match: _Match) -> Object:
+    """Returns the link with the address of its pod, which is null if it is not known."""
+    address = _address(match.route["spec"].get("port"), match.pod)
+    return {**match.link, "address": None if address == EMPTY else address}
 
 
-def _row(found: _Match, *, has_namespace: bool) -> Row:
-    metadata = found.route["metadata"]
+def _row(match: _Match, *, has_namespace: bool) -> Row:
+    metadata = match.route["metadata"]
     return [
         *((metadata["namespace"],) if has_namespace else ()),
         metadata["name"],
-        found.pod_name or EMPTY,
-        phase_cell(found.link),
-        _address(found.route["spec"].get("port"), found.pod),
-        found.link.get("status", {}).get("host", EMPTY),
-        condition(found.link, "Ready").get("reason", EMPTY),
-        expire_time_label(found.link),
-        _previous(found),
-        found.pod.get("spec", {}).get("nodeName", EMPTY),
+        match.pod_name or EMPTY,
+        phase_cell(match.link),
+        _address(match.route["spec"].get("port"), match.pod),
+        match.link.get("status", {}).get("host", EMPTY),
+        condition(match.link, "Ready").get("reason", EMPTY),
+        expire_time_label(match.link),
+        _previous_pod(match),
+        match.pod.get("spec", {}).get("nodeName", EMPTY),
     ]
 
 
-def _previous(found: _Match) -> str:
-    """The pod that held the user before; a route that is there knows what its pods are called."""
-    index = found.link.get("status", {}).get("previous", {}).get("podIndex")
-    return previous_pod_label(found.link) if index is None else PodNames.from_route(found.route).pod_name(index)
+def _previous_pod(match: _Match) -> str:
+    """Returns the pod before the present one; the route gives the name of a pod with an index."""
+    index = match.link.get("status", {}).get("previous", {}).get("podIndex")
+    return previous_pod_label(match.link) if index is None else PodNames.from_route(match.route).pod_name(index)
 
 
 def _address(port: int | str | None, pod: Mapping[str, Any]) -> str:
-    """Where the pod answers now; without a port where the route names none."""
+    """Returns the address of a pod; without a port if the route does not name one."""
     ip = pod.get("status", {}).get("podIP")
     if not ip:
         return EMPTY
-    number = _port(port, pod.get("spec", {}).get("containers", ()))
+    number = _port_number(port, pod.get("spec", {}).get("containers", ()))
     if number is None:
         return str(ip)
     return f"[{ip}]:{number}" if ":" in ip else f"{ip}:{number}"
 
 
-def _port(port: int | str | None, containers: Sequence[Mapping[str, Any]]) -> int | None:
+def _port_number(port: int | str | None, containers: Sequence[Mapping[str, Any]]) -> int | None:
     if not isinstance(port, str):
         return port
     ports = (each for container in containers for each in container.get("ports", ()))

@@ -1,1 +1,1 @@
-"""How commands write: tables, objects, progress and messages."""
+"""How commands print: messages, tables, lists of objects, progress bars and the screen of `top`."""

@@ -1,4 +1,4 @@
-"""How long ago something was, as kubectl says it."""
+"""Formats ages as kubectl does."""
 
 from datetime import datetime
 
@@ -7,8 +7,8 @@ from statefulroute.domain.times import parse_time
 
 _MINUTE, _HOUR, _DAY, _YEAR = 60, 3600, 86_400, 365 * 86_400
 
-#: Below so many seconds it is told in these two units; a second unit of 0 makes it one.
-_STEPS = (
+#: The two units of an age below each limit in seconds; the second unit is 0 if there is only one.
+_UNITS = (
     (2 * _MINUTE, (1, "s"), (0, "")),
     (10 * _MINUTE, (_MINUTE, "m"), (1, "s")),
     (3 * _HOUR, (_MINUTE, "m"), (0, "")),
@@ -21,18 +21,18 @@ _STEPS = (
 
 
 def age(since: str | None, now: datetime) -> str:
-    """How long ago a time of an object was: `90s`, `5m10s`, `3d4h`.
+    """Returns the age since a time of an object: `90s`, `5m10s`, `3d4h`.
 
     Args:
-        since: the time, as RFC 3339.
-        now: the time of day.
+        since: the time, in RFC 3339.
+        now: the present time.
     """
-    began = parse_time(since)
-    if began is None:
+    start = parse_time(since)
+    if start is None:
         return EMPTY
-    seconds = max(0, int((now - began).total_seconds()))
-    for limit, (unit, letter), (part, part_letter) in _STEPS:
+    seconds = max(0, int((now - start).total_seconds()))
+    for limit, (unit, letter), (subunit, subunit_letter) in _UNITS:
         if seconds < limit:
-            rest = seconds % unit // part if part else 0
-            return f"{seconds // unit}{letter}" + (f"{rest}{part_letter}" if rest else "")
+            rest = seconds % unit // subunit if subunit else 0
+            return f"{seconds // unit}{letter}" + (f"{rest}{subunit_letter}" if rest else "")
     return f"{seconds // _YEAR}y"

@@ -1,4 +1,4 @@
-"""Lists as kubectl gives them: page by page as a table or as objects, and then every change."""
+"""Prints lists as kubectl does: page by page, as a table or as objects, and then every change."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -9,27 +9,29 @@ from typing import TypeVar
 
 from statefulroute.api.group import Kind
 from statefulroute.cli.cluster import Cluster, Object
-from statefulroute.cli.command_options import Output
+from statefulroute.cli.options import Output
 from statefulroute.cli.output.messages import print_message
-from statefulroute.cli.output.table import Cell, ObjectWriter, Row, Table, Terminal
+from statefulroute.cli.output.objects import ObjectWriter
+from statefulroute.cli.output.table import Cell, Row, Table
+from statefulroute.cli.output.terminal import Terminal
 from statefulroute.cluster.clock import utc_now
 
 T = TypeVar("T")
 
-_AS_TABLE = (Output.TABLE, Output.WIDE)
+_TABLES = (Output.TABLE, Output.WIDE)
 
-#: What a watch says of an object that is no more, or is no more among those that were asked for.
+#: The state of an object that a watch reports as deleted, or as no longer selected.
 GONE = "Gone"
 
 
 @dataclass(frozen=True, slots=True)
 class ListOptions:
-    """How somebody wants to see a list.
+    """How to print a list.
 
     Attributes:
-        output: as what.
-        watch: whether to go on with every change.
-        no_headers: whether to leave out the line with the columns' names.
+        output: the format.
+        watch: whether to continue with every change.
+        no_headers: whether to omit the header line.
     """
 
     output: Output = Output.TABLE
@@ -38,8 +40,8 @@ class ListOptions:
 
     @property
     def is_table(self) -> bool:
-        """Whether it is a table."""
-        return self.output in _AS_TABLE
+        """Whether the format is a table."""
+        return self.output in _TABLES
 
     @property
     def is_wide(self) -> bool:
@@ -52,10 +54,10 @@ class Columns:
     """The columns of a kind.
 
     Attributes:
-        names: those that are always shown.
-        wide: those that are shown besides with `-o wide`.
-        state: which one says how an object stands.
-        row: the cells of an object, the wide ones last.
+        names: the columns that are always shown.
+        wide: the additional columns of `-o wide`.
+        state: the index of the column with the state of an object.
+        row: returns the cells of an object, those of the wide columns last.
     """
 
     names: tuple[str, ...]
@@ -65,30 +67,30 @@ class Columns:
 
 
 class TableWriter:
-    """Objects as rows of a table.
+    """Writes objects as rows of a table.
 
     Args:
-        terminal: where to.
+        terminal: where to write them.
         columns: the columns.
-        view: how it is wanted.
-        has_namespaces: whether there is a column of namespaces before all others.
+        options: how to print the list.
+        has_namespaces: whether the first column is the namespace.
     """
 
-    def __init__(self, terminal: Terminal, columns: Columns, view: ListOptions, *, has_namespaces: bool) -> None:
+    def __init__(self, terminal: Terminal, columns: Columns, options: ListOptions, *, has_namespaces: bool) -> None:
         self._columns = columns
-        self._shown = len(columns.names) + (len(columns.wide) if view.is_wide else 0)
+        self._shown = len(columns.names) + (len(columns.wide) if options.is_wide else 0)
         self._has_namespaces = has_namespaces
         header = [*columns.names, *columns.wide][: self._shown]
-        before = ["NAMESPACE"] if has_namespaces else []
-        self._table = Table(terminal, before + header, no_header=view.no_headers)
+        namespace = ["NAMESPACE"] if has_namespaces else []
+        self._table = Table(terminal, namespace + header, no_header=options.no_headers)
 
     def write(self, items: Sequence[Object], *, gone: bool = False) -> None:
-        """Write some objects."""
+        """Write some objects, with the state `Gone` if they are gone."""
         now = utc_now()
         self._table.write([self._row(item, now, gone=gone) for item in items])
 
     def close(self) -> None:
-        """Write what follows the last one: nothing."""
+        """End the table: a no-op."""
 
     def _row(self, item: Object, now: datetime, *, gone: bool) -> Row:
         row = list(self._columns.row(item, now))[: self._shown]
@@ -99,97 +101,98 @@ class TableWriter:
 
 
 class DocumentWriter:
-    """Objects as they are.
+    """Writes objects as documents.
 
     Args:
-        terminal: where to.
-        view: how they are wanted.
-        single: one object is asked for, and it is no list.
+        terminal: where to write them.
+        options: how to print the list.
+        single: whether the user named one object, which is then not printed as a list.
     """
 
-    def __init__(self, terminal: Terminal, view: ListOptions, *, single: bool = False) -> None:
-        self._objects = ObjectWriter(terminal, view.output, as_list=not (view.watch or single))
+    def __init__(self, terminal: Terminal, options: ListOptions, *, single: bool = False) -> None:
+        self._objects = ObjectWriter(terminal, options.output, as_list=not (options.watch or single))
 
     def write(self, items: Sequence[Object], *, gone: bool = False) -> None:
-        """Write some objects; of one that is gone, its last version."""
+        """Write some objects; if they are gone, their last versions."""
         del gone
         self._objects.write(items)
 
     def close(self) -> None:
-        """Write what follows the last one."""
+        """End the list."""
         self._objects.close()
 
 
 def list_writer(
-    cluster: Cluster, terminal: Terminal, columns: Columns, view: ListOptions, *, single: bool = False
+    cluster: Cluster, terminal: Terminal, columns: Columns, options: ListOptions, *, single: bool = False
 ) -> TableWriter | DocumentWriter:
-    """What writes objects of a kind as somebody wants to see them."""
-    if view.is_table:
-        return TableWriter(terminal, columns, view, has_namespaces=cluster.namespace is None)
-    return DocumentWriter(terminal, view, single=single)
+    """Returns the writer for the output format."""
+    if options.is_table:
+        return TableWriter(terminal, columns, options, has_namespaces=cluster.namespace is None)
+    return DocumentWriter(terminal, options, single=single)
 
 
 async def show_all(
     cluster: Cluster,
     kind: Kind,
     selections: Sequence[Mapping[str, str]],
-    view: ListOptions,
-    sheet: TableWriter | DocumentWriter,
+    options: ListOptions,
+    writer: TableWriter | DocumentWriter,
 ) -> int:
-    """Write all objects that are selected, and with a watch every change; gives how many there were.
+    """Write all selected objects, and with a watch every change; returns the number of objects.
 
     Args:
-        cluster: where.
-        kind: which kind.
-        selections: the parameters of as many requests, no two of which select the same object.
-        view: how they are wanted.
-        sheet: what writes them.
+        cluster: where to read them.
+        kind: their kind.
+        selections: the query parameters of the requests, no two of which select the same object.
+        options: how to print the list.
+        writer: writes them.
     """
-    path, found = cluster.path(kind), 0
+    path, count = cluster.path(kind), 0
     watches = []
     for selection in selections:
-        moment = ""
-        async for page, version in cluster.pages(path, selection):
-            moment = moment or version
-            found += len(page)
+        first_version = ""
+        async for page, resource_version in cluster.pages(path, selection):
+            first_version = first_version or resource_version
+            count += len(page)
             if page:
-                sheet.write(page)
-        watches.append(cluster.watch(path, moment, selection))
-    if view.watch:
+                writer.write(page)
+        watches.append(cluster.watch(path, first_version, selection))
+    if options.watch:
         async for change, item in merge(*watches):
-            sheet.write([item], gone=change == "DELETED")
-    sheet.close()
-    return found
+            writer.write([item], gone=change == "DELETED")
+    writer.close()
+    return count
 
 
-def print_empty(cluster: Cluster, what: str, view: ListOptions, *, message: str = "") -> None:
-    """Tell people that there are none, where it does not get into a pipe; a program sees an empty list."""
-    if view.is_table and not view.watch:
-        print_message(f"No {what} found{cluster.namespace_suffix}{': ' + message if message else ''}.", err=True)
+def print_empty(cluster: Cluster, what: str, options: ListOptions, *, message: str = "") -> None:
+    """Print on the standard error that a list is empty; a program gets an empty list."""
+    if options.is_table and not options.watch:
+        namespace = "" if cluster.namespace is None else f" in {cluster.namespace} namespace"
+        print_message(f"No {what} found{namespace}{': ' + message if message else ''}.", err=True)
 
 
 def field_selector(**fields: str) -> Mapping[str, str]:
-    """The parameter that selects objects by fields, whose names have `__` for a dot.
+    """Returns the query parameter that selects objects by fields; in their names, `__` stands for a dot.
 
-    A value may hold any sign: those that have a meaning in a selector are escaped.
+    Characters in a value that have a meaning in a selector are escaped.
     """
-    escape = str.maketrans({"\\": "\\\\", ",": "\\,", "=": "\\="})
-    terms = [f"{name.replace('__', '.')}={value.translate(escape)}" for name, value in fields.items()]
+    escapes = str.maketrans({"\\": "\\\\", ",": "\\,", "=": "\\="})
+    terms = [f"{name.replace('__', '.')}={value.translate(escapes)}" for name, value in fields.items()]
     return {"fieldSelector": ",".join(terms)} if terms else {}
 
 
 async def merge(*sources: AsyncIterator[T]) -> AsyncIterator[T]:
-    """What several sources give, as it comes; an error of one ends them all."""
+    """Yields the items of several sources as they arrive; an error of one source ends all."""
     queue: asyncio.Queue[T | Exception] = asyncio.Queue(maxsize=1)
 
-    async def pump(source: AsyncIterator[T]) -> None:
+    async def forward(source: AsyncIterator[T]) -> None:
         try:
             async for item in source:
                 await queue.put(item)
-        except Exception as error:  # noqa: BLE001 - it is raised where the items are awaited
+        except Exception as error:  # noqa: BLE001 - it is raised by the consumer
             await queue.put(error)
 
-    tasks = [asyncio.create_task(pump(source)) for source in sources]
+    tasks = [asyncio.create_task(forward(source)) for source in sources]
     try:
         while True:
             item = await queue.get()

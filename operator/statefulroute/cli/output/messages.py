@@ -1,15 +1,59 @@
-"""How commands say a sentence: a uid may stand in it, and that is anybody's text."""
+"""Messages to users: one line each, without characters that control a terminal."""
+
+import logging
+import sys
 
 import typer
 
-from statefulroute.cli.output.printable import printable
+DRY_RUN_SUFFIX = " (server dry run)"
 
 
-def print_message(sentence: str, *, err: bool = False) -> None:
-    """Say a sentence, which stays one line and can do nothing else to a terminal.
+def print_message(message: str, *, err: bool = False) -> None:
+    """Print a message as one line; unprintable characters in it (for example of a uid) are escaped.
 
     Args:
-        sentence: what is said.
-        err: whether it goes to the standard error.
+        message: the message.
+        err: whether to print it on the standard error.
     """
-    typer.echo(printable(sentence), err=err)
+    typer.echo(printable(message), err=err)
+
+
+def print_change(message: str, *, dry_run: bool) -> None:
+    """Print what a command has changed, or what it would change without the dry run."""
+    print_message(message + (DRY_RUN_SUFFIX if dry_run else ""))
+
+
+def printable(text: str, *, keep: str = "") -> str:
+    """Returns a text in which unprintable characters are escaped as in Python.
+
+    Those are control characters, which can rewrite a terminal, and characters that change the direction of writing,
+    which can make a line look like another one.
+
+    Args:
+        text: a text from outside, for example a uid.
+        keep: characters that are not escaped.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() or character in keep else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
+def pluralize(count: int, noun: str) -> str:
+    """Returns a count with its noun: `1 link`, `2,000 links`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def log_to_stderr() -> None:
+    """Send warnings of the libraries to the standard error: on the standard output they would break a JSON list.
+
+    A no-op unless structlog is loaded: importing it takes longer than reading a list.
+    """
+    if (structlog := sys.modules.get("structlog")) is None:
+        return
+    structlog.configure(
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+    )

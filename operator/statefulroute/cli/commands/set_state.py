@@ -1,0 +1,49 @@
+"""`set-state`: sets which users a whole service takes."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from statefulroute.api.vocabulary import RoutingState
+from statefulroute.cli.cluster import Cluster
+from statefulroute.cli.options import Context, DryRun, DryRunOption, Kubeconfig, Namespace, Route
+from statefulroute.cli.output.messages import print_change
+from statefulroute.cli.routing_states import update_spec
+from statefulroute.cli.runner import ClusterOptions, run
+
+
+class RoutingStateChoice(StrEnum):
+    """The routing states that a service can be set to."""
+
+    READY = "Ready"
+    DENY_NEW_CALL = "DenyNewCall"
+    SHUTDOWN = "Shutdown"
+
+
+def set_state(  # noqa: PLR0913 - an option each
+    route: Route,
+    state: Annotated[
+        RoutingStateChoice,
+        typer.Argument(help="Ready: all users; DenyNewCall: only those that it has; Shutdown: no users."),
+    ],
+    *,
+    dry_run: DryRunOption = DryRun.NONE,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Set which users a whole service takes."""
+    run(
+        ClusterOptions(kubeconfig, context, namespace),
+        lambda cluster: set_route_state(cluster, route, RoutingState(state), dry_run=dry_run is DryRun.SERVER),
+    )
+
+
+async def set_route_state(cluster: Cluster, route: str, state: RoutingState, *, dry_run: bool) -> int:
+    """Set the routing state of a service; returns the exit code."""
+    update = await update_spec(cluster.with_dry_run(dry_run), route, lambda _: {"routingState": state.value})
+    previous = update.before["spec"].get("routingState", RoutingState.READY)
+    change = "already" if previous == state else f"(was {previous})"
+    print_change(f"{route}: {state} {change}", dry_run=dry_run)
+    return 0

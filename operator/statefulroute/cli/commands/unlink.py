@@ -1,0 +1,84 @@
+"""`unlink`: removes the link of a user."""
+
+from typing import Annotated
+
+import typer
+
+from statefulroute.api.group import STATEFUL_ROUTE
+from statefulroute.cli.cluster import Cluster
+from statefulroute.cli.options import (
+    MAX_SECONDS,
+    Context,
+    DryRun,
+    DryRunOption,
+    IfLinkedTo,
+    Kubeconfig,
+    Namespace,
+    Route,
+    Uid,
+)
+from statefulroute.cli.output.messages import print_change
+from statefulroute.cli.pod_names import PodNames
+from statefulroute.cli.runner import ClusterOptions, run
+from statefulroute.cluster.errors import NotFoundError
+from statefulroute.domain.validation import validate_route, validate_uid
+
+
+def unlink(  # noqa: PLR0913 - an option each
+    route: Route,
+    uid: Uid,
+    *,
+    if_linked_to: IfLinkedTo = None,
+    grace: Annotated[
+        int | None,
+        typer.Option(min=1, max=MAX_SECONDS, metavar="SECONDS", help="Keep the link for this grace period."),
+    ] = None,
+    dry_run: DryRunOption = DryRun.NONE,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Remove the link of a user, at once or after a grace period."""
+    if if_linked_to is not None and grace is not None:
+        raise typer.BadParameter("--if-linked-to and --grace exclude each other")
+    run(
+        ClusterOptions(kubeconfig, context, namespace),
+        lambda cluster: unlink_user(
+            cluster, route, uid, only_from=if_linked_to, grace_seconds=grace, dry_run=dry_run is DryRun.SERVER
+        ),
+    )
+
+
+async def unlink_user(  # noqa: PLR0913 - an option each
+    cluster: Cluster, route: str, uid: str, *, only_from: str | None, grace_seconds: int | None, dry_run: bool
+) -> int:
+    """Remove the link of a user; returns the exit code, which is 1 if the link is to another pod than `only_from`."""
+    existing_names = await _find_pod_names(cluster, route)
+    links = cluster.with_dry_run(dry_run).link_store()
+    link = await links.get(route, validate_uid(uid))
+    if link is None and existing_names is None:
+        await cluster.route(route)  # fails with a message
+    names = existing_names or PodNames(route)
+    holder = names.pod_name(link.pod) if link else ""
+    if only_from is not None:
+        origin = names.pod_key(only_from)
+        if not await links.remove_if_linked_to(route, uid, origin):
+            state = f"stays on {holder}" if link else "has no link"
+            print_change(f"{uid}: {state}, not on {names.pod_name(origin)}", dry_run=dry_run)
+            return 1
+    elif not await links.remove(route, uid, grace_seconds=grace_seconds):
+        print_change(f"{uid}: had no link in {route}", dry_run=dry_run)
+        return 0
+    end = f" (was on {holder})" if grace_seconds is None else f" in {grace_seconds} s (on {holder} until then)"
+    print_change(f"{uid}: no link any more{end}", dry_run=dry_run)
+    return 0
+
+
+async def _find_pod_names(cluster: Cluster, route: str) -> PodNames | None:
+    """Returns the names of the pods of a route; None if it does not exist: its links can still be removed."""
+    try:
+        return PodNames.from_route(await cluster.get(cluster.path(STATEFUL_ROUTE, validate_route(route))))
+    except NotFoundError as error:
+        if not error.reason or "could not find" in error.message:  # the kinds are not installed
+            raise
+        return None

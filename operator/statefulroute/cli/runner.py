@@ -1,0 +1,118 @@
+"""Runs commands against a cluster, and turns errors into one message and an exit code."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import typer
+
+from statefulroute.api.group import POD_LINK, STATEFUL_ROUTE
+from statefulroute.cli.cluster import Cluster, CommandError
+from statefulroute.cli.output.messages import log_to_stderr, print_message
+from statefulroute.cluster.client import Client
+from statefulroute.cluster.connection import connect
+from statefulroute.cluster.errors import APIError, ClusterError, NotConnectedError, NotFoundError, UnreachableError
+from statefulroute.domain.errors import StatefulRouteError
+
+_UNAUTHORIZED, _FORBIDDEN = 401, 403
+_INTERRUPTED = 130
+
+#: In the API server's message if a kind is not installed, which is a 404, too.
+_NO_RESOURCE = "could not find the requested resource"
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterOptions:
+    """The options that select the cluster and the namespace of a command.
+
+    Attributes:
+        kubeconfig: the kubeconfig; None selects the same one as kubectl.
+        context: the context of the kubeconfig; None is the current one.
+        namespace: the namespace; None is that of the context.
+        all_namespaces: whether the command works in all namespaces.
+    """
+
+    kubeconfig: Path | None = None
+    context: str | None = None
+    namespace: str | None = None
+    all_namespaces: bool = False
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Cluster]:
+        """Connect to the cluster.
+
+        Raises:
+            NotConnectedError: no cluster is configured.
+        """
+        async with connect(self.kubeconfig, self.context) as connection, Client(connection) as client:
+            yield Cluster(client, None if self.all_namespaces else self.namespace or connection.namespace)
+
+
+def run(options: ClusterOptions, work: Callable[[Cluster], Awaitable[int | None]]) -> None:
+    """Run a command; an error is printed as one message.
+
+    Args:
+        options: select the cluster and the namespace.
+        work: the work of the command, which returns the exit code; None is 0.
+
+    Raises:
+        typer.Exit: the exit code is not 0.
+    """
+
+    async def connect_and_work() -> int:
+        async with options.connect() as cluster:
+            log_to_stderr()
+            code = await work(cluster) or 0
+        sys.stdout.flush()  # a closed pipe raises here, and not at the exit of the interpreter
+        return code
+
+    try:
+        code = asyncio.run(connect_and_work())
+    except (CommandError, StatefulRouteError, ClusterError, msgspec.DecodeError) as error:
+        print_message(f"error: {error_message(error)}", err=True)
+        code = 1
+    except KeyboardInterrupt:
+        code = _INTERRUPTED
+    except BrokenPipeError:  # for example `| head` has exited
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    finally:
+        if (structlog := sys.modules.get("structlog")) is not None:
+            structlog.reset_defaults()
+    if code:
+        raise typer.Exit(code)
+
+
+def error_message(error: Exception) -> str:
+    """Returns what is wrong, and how to fix it."""
+    match error:
+        case UnreachableError():
+            return f"the API server does not answer ({error}): is the cluster up, and is this the right --context?"
+        case NotConnectedError():
+            return f"{error}, and a context of it with --context"
+        case APIError():
+            return _api_error_message(error)
+        case msgspec.DecodeError():
+            return f"the response is not that of an API server ({error}): check --context, and the server in it"
+        case _:
+            return str(error)
+
+
+def _api_error_message(error: APIError) -> str:
+    if error.status == _UNAUTHORIZED:
+        return "the API server does not accept your credentials: log in again, or choose another --context"
+    if error.status == _FORBIDDEN:
+        return (
+            f"you do not have the permission: request it, or choose another --namespace or --context: {error.message}"
+        )
+    if isinstance(error, NotFoundError) and (not error.reason or _NO_RESOURCE in error.message):
+        return (
+            f"{POD_LINK.kind} and {STATEFUL_ROUTE.kind} are not installed in this cluster: install their definitions "
+            "(kubectl apply -f crds), or choose another --context"
+        )
+    return error.message
