@@ -188,9 +188,7 @@ def test_a_pod_that_answers_nonsense_is_named_with_what_is_wrong(room: Service, 
     numbers = "loadState and waitingTasks must be whole numbers from 0 to 2147483647"
     states = "routingState one of Unknown, Ready, DenyNewCall, Shutdown"
     eventually(
-        lambda: room.condition("LoadFresh")[2].endswith(
-            f": lobby-1 answered with what is no load: {numbers}, and {states}"
-        ),
+        lambda: room.condition("LoadFresh")[2].endswith(f": lobby-1 returned an invalid load: {numbers}, and {states}"),
         "it is said what is wrong",
     )
     servers[1].set_answer(routingState="Ready")

@@ -279,7 +279,7 @@ NOT_ROUTABLE = {
     "a scale without labels": (
         "example.com/v1alpha1",
         "Crew",
-        "the scale of Crew 'game' has no label selector: which pods are its own is not known",
+        "the scale of Crew 'game' has no label selector, so its pods are not known",
     ),
 }
 

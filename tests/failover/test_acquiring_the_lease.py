@@ -42,7 +42,7 @@ def test_a_namespace_that_does_not_exist_is_named(
     assert administrators.wait() == 1
     (line,) = administrators.errors()
     assert line["event"] == (
-        f"statefulroute: namespace 'nowhere', where the Lease {LEASE!r} of the operators is to be, does not exist: "
+        f"statefulroute: namespace 'nowhere' of the operator's Lease {LEASE!r} does not exist: "
         "create it, or name another with --lease-namespace"
     )
 

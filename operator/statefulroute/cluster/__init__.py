@@ -1,1 +1,1 @@
-"""Everything that talks to Kubernetes: the connection, the client, the caches and the writes."""
+"""The Kubernetes API: connection, client, caches and writers."""

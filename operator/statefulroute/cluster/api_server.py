@@ -1,4 +1,4 @@
-"""An API server as requests need it: its address, and how to be let in. How that is found out is `connection`'s."""
+"""The address and the credentials of an API server; the module `connection` loads them."""
 
 import ssl
 from collections.abc import Iterator
@@ -15,44 +15,44 @@ from statefulroute.cluster.fence import Fence
 from statefulroute.cluster.keepalive import keepalive_socket
 from statefulroute.cluster.request_metrics import RequestObserver, observe_requests
 
-#: Names the writer in an object's `managedFields` and in the API server's log.
+#: Identifies this program in `managedFields` of objects and in the API server's log.
 _USER_AGENT = f"statefulroute/{version('statefulroute')}"
 
 _CONNECT_SECONDS = 10.0
 
 
 class Credentials(Protocol):
-    """What lets requests in."""
+    """Credentials for requests."""
 
     async def authorization(self) -> str:
-        """The value of the Authorization header, fresh for each request.
+        """Returns the value of the Authorization header for a request.
 
         Raises:
-            NotConnectedError: there is none.
+            NotConnectedError: the credentials are not available.
         """
 
     async def refresh(self) -> str:
-        """The same, found out anew: what `authorization` gave was refused.
+        """Reloads the credentials after the API server refused them, and returns the value of the header.
 
         Raises:
-            NotConnectedError: there is none.
+            NotConnectedError: the credentials are not available.
         """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
-    """An API server's address and the credentials for it.
+    """The address of an API server, and the credentials for it.
 
     Attributes:
-        server: its URL, without a slash at its end.
-        tls: which certificates are trusted, and the client's own where it has one.
-        ca_file: the file that the trusted certificates were read from; it is read again when the API server shows
-            another one. What was trusted once stays trusted until the process ends.
-        credentials: what goes into the Authorization header; None where a certificate is enough.
-        server_name: the name that its certificate is to have, where that is not the address's.
-        proxy: the URL of a proxy on the way to it.
-        namespace: the one to work in unless another is named.
-        fence: what every write has to pass before it is sent; None lets all pass.
+        server: the URL, without a trailing slash.
+        tls: the trusted CA certificates, and the client certificate if there is one.
+        ca_file: the file of the CA certificates; it is reloaded when the API server's certificate is not trusted. The
+            process trusts the earlier certificates, too, until it exits.
+        credentials: the credentials for the Authorization header; None if a client certificate is sufficient.
+        server_name: the expected name in the server's certificate; None is the name in the URL.
+        proxy: the URL of a proxy.
+        namespace: the default namespace.
+        fence: checks every write before it is sent; None allows all writes.
     """
 
     server: str
@@ -65,18 +65,18 @@ class Connection:
     fence: Fence | None = None
 
     def with_fence(self, fence: Fence | None) -> Self:
-        """The same connection, whose writes have to pass a fence."""
+        """Returns a copy of the connection whose writes the fence checks."""
         return replace(self, fence=fence)
 
     def session(
         self, max_connections: int, observer: RequestObserver | None = None, *middlewares: aiohttp.ClientMiddlewareType
     ) -> aiohttp.ClientSession:
-        """A new HTTP session to the API server, with credentials that are fresh at every request.
+        """Creates an HTTP session to the API server, with current credentials for every request.
 
         Args:
-            max_connections: how many requests, watches included, may be under way at the same time; 0 is any number.
-            observer: is told of every request: for users of the session who do not tell of them.
-            middlewares: what else each request goes through, after it was told of.
+            max_connections: the maximum number of requests in progress, including watches; 0 is unlimited.
+            observer: called with the record of every request, for users that do not record requests themselves.
+            middlewares: further middlewares, inside of the observer.
         """
         observers = () if observer is None else (observe_requests(observer, URL(self.server).raw_path.rstrip("/")),)
         return aiohttp.ClientSession(
@@ -92,7 +92,7 @@ class Connection:
         )
 
     def _middlewares(self) -> Iterator[aiohttp.ClientMiddlewareType]:
-        """Only those that are needed: with a client certificate and a plain name, a request costs nothing extra."""
+        """Yields the middlewares that this connection needs; with a client certificate, there may be none."""
         if self.credentials is not None:
             yield self._authorize
         if self.server_name is not None:
@@ -103,21 +103,21 @@ class Connection:
     async def _authorize(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        """Say who asks; if that is refused and somebody has given us another token meanwhile, say it with that."""
+        """Adds the Authorization header; retries a refused request if the credentials have changed."""
         if self.credentials is None:
             return await handler(request)
-        shown = request.headers["Authorization"] = await self.credentials.authorization()
+        header = request.headers["Authorization"] = await self.credentials.authorization()
         response = await handler(request)
-        if response.status == HTTPStatus.UNAUTHORIZED and (other := await self.credentials.refresh()) != shown:
+        if response.status == HTTPStatus.UNAUTHORIZED and (new_header := await self.credentials.refresh()) != header:
             response.release()
-            request.headers["Authorization"] = other
+            request.headers["Authorization"] = new_header
             response = await handler(request)
         return response
 
     async def _reload_ca(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        """Read whom to trust again when somebody is not trusted: nothing was sent yet."""
+        """Reloads the CA certificates and retries if the server's certificate is not trusted: no data was sent yet."""
         try:
             return await handler(request)
         except aiohttp.ClientConnectorCertificateError:
@@ -127,6 +127,6 @@ class Connection:
     async def _expect_server_name(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        """Expect in the certificate the name that the kubeconfig gives, and not the address's."""
+        """Expects the kubeconfig's server name in the certificate instead of the host name."""
         request.server_hostname = self.server_name
         return await handler(request)

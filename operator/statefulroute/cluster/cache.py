@@ -1,4 +1,4 @@
-"""A local copy of the objects of one kind, by group and name."""
+"""A local copy of the objects of one kind, indexed by partition and name."""
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from types import MappingProxyType
@@ -6,12 +6,12 @@ from typing import Any, Generic, Protocol, TypeVar
 
 
 class Cached(Protocol):
-    """What can be cached: one version of an object.
+    """One version of an object that can be cached.
 
     Attributes:
-        partition: what it is looked up by, together with its name; never changes while the object lives.
-        name: its name, unique within the group.
-        resource_version: tells an older version from a newer one.
+        partition: the first part of the object's key, for example its namespace; it never changes.
+        name: the name, unique within the partition.
+        resource_version: the resource version; a newer version of the object has a higher number.
     """
 
     @property
@@ -24,40 +24,40 @@ class Cached(Protocol):
 
 T = TypeVar("T", bound=Cached)
 
-#: Called with the version before (None: new) and the version after (None: deleted).
+#: Called with the version before (None if the object is new) and the version after (None if it was deleted).
 Listener = Callable[[T | None, T | None], None]
 
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 class Cache(Generic[T]):
-    """Objects in two levels, group and name; one version of each, and never an older one after a newer one."""
+    """Holds one version of each object by partition and name, and never replaces a version with an older one."""
 
     def __init__(self) -> None:
         self._partitions: dict[Hashable, dict[str, T]] = {}
         self._listeners: list[Listener[T]] = []
 
     def listen(self, listener: Listener[T]) -> None:
-        """Have a function called at every change, in the order of the changes. It must not raise."""
+        """Adds a listener, which the cache calls on every change, in order. It must not raise."""
         self._listeners.append(listener)
 
     def get(self, partition: Hashable, name: str) -> T | None:
-        """The object, or None."""
+        """Returns an object, or None."""
         return self._partitions.get(partition, _EMPTY).get(name)
 
     def in_partition(self, partition: Hashable) -> Mapping[str, T]:
-        """The objects of a group by name: a live view, to be copied where an await follows."""
+        """Returns the objects of a partition by name: a live view, so copy it before an await."""
         return self._partitions.get(partition, _EMPTY)
 
     def __iter__(self) -> Iterator[tuple[Hashable, str]]:
-        """Group and name of every object."""
-        return ((group, name) for group, members in self._partitions.items() for name in members)
+        """Iterates over the keys of all objects: partition and name."""
+        return ((partition, name) for partition, members in self._partitions.items() for name in members)
 
     def __len__(self) -> int:
         return sum(map(len, self._partitions.values()))
 
     def put(self, item: T) -> None:
-        """Take in a version of an object, unless it is known already or a newer one is."""
+        """Stores a version of an object, unless the cache holds this version or a newer one."""
         members = self._partitions.get(item.partition)
         if members is None:
             members = self._partitions[item.partition] = {}
@@ -69,7 +69,7 @@ class Cache(Generic[T]):
             listener(old, item)
 
     def delete(self, partition: Hashable, name: str, resource_version: int) -> None:
-        """Forget an object that was deleted at this resource version, unless a later one has taken its name."""
+        """Removes an object that was deleted at this resource version, unless the cache holds a newer object."""
         members = self._partitions.get(partition)
         old = members.get(name) if members else None
         if members is None or old is None or old.resource_version > resource_version:

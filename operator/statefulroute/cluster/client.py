@@ -1,4 +1,4 @@
-"""The one small HTTP client that the hot path uses: bounded connections, bytes in, bytes out, typed errors."""
+"""A small HTTP client for the API server: bounded connections, bytes in and out, typed errors."""
 
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -17,24 +17,23 @@ from statefulroute.cluster.request_metrics import RequestObserver, record_reques
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 
-#: One request that is no watch: the API server itself gives up after 60 s.
+#: For requests other than watches. The API server's own timeout is 60 s.
 _REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=65, sock_connect=10)
 
-#: A watch that is alive brings an event or a bookmark about once a minute; silence for longer is a dead connection.
+#: A healthy watch receives an event or a bookmark about once a minute; after this time, the connection is dead.
 _WATCH_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=150)
 
-
-#: No limit, in aiohttp's words.
+#: aiohttp's value for an unlimited number of connections.
 _UNLIMITED = 0
 
 
 class Client:
-    """Requests to one API server; leaving its context closes every connection.
+    """Sends requests to one API server; an async context manager that closes all connections on exit.
 
     Args:
-        connection: where it is and how to be let in.
-        max_connections: how many requests may be under way at the same time, watches left out.
-        observer: is told of every request.
+        connection: the address and the credentials.
+        max_connections: how many requests may be in progress at the same time, not counting watches.
+        observer: called with the record of every request.
     """
 
     def __init__(
@@ -43,23 +42,23 @@ class Client:
         self._server = connection.server
         self._observer = observer
         self._requests = connection.session(max_connections)
-        # A watch that waited behind the requests of a full queue would leave its cache stale meanwhile.
+        # A watch must not wait for a free connection: its cache would become stale.
         self._watches = connection.session(_UNLIMITED)
         for session in (self._requests, self._watches):
-            # aiohttp asks twice when a connection breaks off, also to delete: the second answer would be that there is
-            # nothing, and nobody would know that the first has deleted it.
-            session._retry_connection = False  # noqa: SLF001 - it has no other switch
+            # aiohttp repeats a request when the connection breaks off, even a DELETE. The second response would be 404,
+            # and the caller would not know that the first request deleted the object.
+            session._retry_connection = False  # noqa: SLF001 - there is no public setting
         self._is_dry_run = False
 
     def dry_run(self) -> Self:
-        """The same client, whose writes the API server only judges: it answers as if it had carried them out."""
-        rehearsal = copy(self)
-        rehearsal._is_dry_run = True  # noqa: SLF001 - of its own class
-        return rehearsal
+        """Returns a client that shares the connections and whose writes are dry runs: nothing is persisted."""
+        client = copy(self)
+        client._is_dry_run = True  # noqa: SLF001 - an object of the same class
+        return client
 
     @property
     def _write_params(self) -> Mapping[str, str] | None:
-        """The parameters of a write."""
+        """The query parameters of a write."""
         return {"dryRun": "All"} if self._is_dry_run else None
 
     async def __aenter__(self) -> Self:
@@ -70,7 +69,7 @@ class Client:
         await self._watches.close()
 
     async def get(self, path: str, params: Mapping[str, str] | None = None) -> bytes:
-        """The body of a GET.
+        """Returns the response body of a GET.
 
         Raises:
             APIError: the API server answered with an error.
@@ -81,10 +80,10 @@ class Client:
         except UnreachableError as error:
             if not isinstance(error.__cause__, aiohttp.ServerDisconnectedError | ConnectionResetError):
                 raise
-        return await self._send("GET", path, params=params)  # the connection had been closed while nobody used it
+        return await self._send("GET", path, params=params)  # the server had closed the idle connection
 
     async def merge_patch(self, path: str, body: bytes) -> bytes:
-        """The object that a JSON merge patch (RFC 7386) makes.
+        """Applies a JSON merge patch (RFC 7386) and returns the resulting object.
 
         Raises:
             ConflictError: the body's resourceVersion is no longer the object's.
@@ -95,17 +94,17 @@ class Client:
         return await self._send("PATCH", path, params=self._write_params, body=body, content_type=MERGE_PATCH)
 
     async def post(self, path: str, body: bytes) -> bytes:
-        """The object that a POST creates.
+        """Creates an object with a POST and returns it.
 
         Raises:
-            ConflictError: there is an object of that name.
+            ConflictError: an object of this name exists.
             APIError: the API server answered with another error.
             UnreachableError: it did not answer; whether the object was created is not known.
         """
         return await self._send("POST", path, params=self._write_params, body=body, content_type=JSON)
 
     async def delete(self, path: str, options: bytes) -> bytes:
-        """The API server's answer to a DELETE with these DeleteOptions.
+        """Deletes an object with these DeleteOptions and returns the API server's response.
 
         Raises:
             ConflictError: a precondition does not hold.
@@ -113,30 +112,30 @@ class Client:
             APIError: the API server answered with another error.
             UnreachableError: it did not answer; whether the object was deleted is not known.
         """
-        if self._is_dry_run:  # of a DELETE with a body, the API server reads no parameters
-            asked: dict[str, Any] = msgspec.json.decode(options)
-            options = msgspec.json.encode({**asked, "dryRun": ["All"]})
+        if self._is_dry_run:  # the API server ignores the query parameters of a DELETE with a body
+            fields: dict[str, Any] = msgspec.json.decode(options)
+            options = msgspec.json.encode({**fields, "dryRun": ["All"]})
         return await self._send("DELETE", path, body=options, content_type=JSON)
 
     @asynccontextmanager
     async def watch(self, path: str, params: Mapping[str, str]) -> AsyncIterator[AsyncIterator[bytes]]:
-        """The events of a watch, a line each, as they come.
+        """Opens a watch; the context's value yields one line per event.
 
         Raises:
             GoneError: the resource version is too old.
             APIError: the API server answered with another error.
             UnreachableError: the connection was refused or broke off.
         """
-        begun, has_begun = time.monotonic(), False
+        started, is_open = time.monotonic(), False
         try:
-            asked = {**params, "watch": "true"}
-            async with self._request(self._watches, "GET", path, _WATCH_TIMEOUT, params=asked) as response:
-                has_begun = True
-                self._record("GET", path, response.status, begun, is_watch=True)
+            watch_params = {**params, "watch": "true"}
+            async with self._request(self._watches, "GET", path, _WATCH_TIMEOUT, params=watch_params) as response:
+                is_open = True
+                self._record("GET", path, response.status, started, is_watch=True)
                 yield _lines(response)
         except (APIError, UnreachableError) as error:
-            if not has_begun:
-                self._record("GET", path, _code(error), begun, is_watch=True)
+            if not is_open:
+                self._record("GET", path, _code(error), started, is_watch=True)
             raise
 
     async def _send(
@@ -148,18 +147,18 @@ class Client:
         body: bytes | None = None,
         content_type: str | None = None,
     ) -> bytes:
-        """The body of the answer to a request that is no watch."""
-        begun = time.monotonic()
+        """Sends a request that is not a watch and returns the response body."""
+        started = time.monotonic()
         try:
             async with self._request(
                 self._requests, method, path, _REQUEST_TIMEOUT, params=params, body=body, content_type=content_type
             ) as response:
-                answer = await response.read()
+                response_body = await response.read()
         except (APIError, UnreachableError) as error:
-            self._record(method, path, _code(error), begun)
+            self._record(method, path, _code(error), started)
             raise
-        self._record(method, path, response.status, begun)
-        return answer
+        self._record(method, path, response.status, started)
+        return response_body
 
     def _record(self, method: str, path: str, code: int | None, started: float, *, is_watch: bool = False) -> None:
         if self._observer is not None:
@@ -172,14 +171,14 @@ class Client:
         session: aiohttp.ClientSession,
         method: str,
         path: str,
-        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's own kind of time-out
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's type of a timeout
         *,
         params: Mapping[str, str] | None = None,
         body: bytes | None = None,
         content_type: str | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         headers = {"Content-Type": content_type} if content_type else None
-        asked = elapsed_seconds()
+        sent_at = elapsed_seconds()
         try:
             async with session.request(
                 method,
@@ -189,8 +188,8 @@ class Client:
                 headers=headers,
                 timeout=timeout,
             ) as response:
-                observe_server_time(response.headers.get("Date"), asked)
-                if response.status >= 400:  # noqa: PLR2004 - where HTTP's errors begin
+                observe_server_time(response.headers.get("Date"), sent_at)
+                if response.status >= 400:  # noqa: PLR2004 - the first error status of HTTP
                     raise _error(response.status, await response.read())
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -202,10 +201,10 @@ def _code(error: APIError | UnreachableError) -> int | None:
 
 
 async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    """The body line by line. Lines of any length: aiohttp's own reader of lines has a limit."""
-    rest = b""
+    """Yields the lines of the body. aiohttp's reader of lines limits their length; this one does not."""
+    incomplete = b""
     async for data in response.content.iter_any():
-        *lines, rest = (rest + data).split(b"\n")
+        *lines, incomplete = (incomplete + data).split(b"\n")
         for line in lines:
             if line:
                 yield line
@@ -220,7 +219,7 @@ class _Details(msgspec.Struct):
 
 
 class Status(msgspec.Struct):
-    """The API server's answer to what it refuses, as metav1.Status."""
+    """The API server's error response: a metav1.Status."""
 
     code: int = 0
     reason: str = ""
@@ -228,7 +227,7 @@ class Status(msgspec.Struct):
     details: _Details | None = None
 
     def as_error(self, status: int = 0) -> APIError:
-        """The error to raise; `status` stands in where the answer has no code of its own."""
+        """Returns the error to raise; `status` is used if the response has no code."""
         causes = (self.details and self.details.causes) or [_Cause()]
         return api_error(self.code or status, self.reason, self.message, causes[0].field)
 
@@ -239,5 +238,5 @@ _status = msgspec.json.Decoder(Status)
 def _error(status: int, body: bytes) -> APIError:
     try:
         return _status.decode(body).as_error(status)
-    except ValueError:  # a proxy's page, not the API server's words
+    except ValueError:  # an error page of a proxy
         return api_error(status, "", body[:200].decode(errors="replace"))

@@ -1,8 +1,8 @@
-"""The time of day, as whoever needs it is given it: the API server's.
+"""The time of day, synchronized with the API server.
 
-When a temporary link ends is reckoned by many processes on many machines, and one whose clock is an hour ahead would
-take users' bindings away. So a machine's own clock is read once, at the start; from then on the time goes on by a clock
-that nobody sets, and what the API server says in each answer puts it right where it is off by more than seconds.
+Many processes on many machines compute when a temporary link expires, and a process whose clock is an hour ahead would
+remove users' bindings. So a process reads its machine's clock only once, at start. From then on, the time advances with
+a monotonic clock, and the `Date` header of the API server's responses corrects it if it is off by several seconds.
 """
 
 import time
@@ -12,29 +12,29 @@ from email.utils import parsedate_to_datetime
 
 Clock = Callable[[], datetime]
 
-#: How far a clock may be off: answers tell whole seconds, and API servers have clocks of their own.
+#: The tolerated difference: the header has whole seconds, and the clocks of several API servers differ.
 _TOLERATED_SECONDS = 5.0
 
-#: An answer that took longer may have told the time long ago.
+#: The header of a slower response may be out of date.
 _MAX_ROUND_TRIP_SECONDS = 2.0
 
-#: How often it is looked at what answers tell.
+#: The minimum time between two checks of the header.
 _CHECK_PERIOD_SECONDS = 1.0
 
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 def elapsed_seconds() -> float:
-    """Seconds since some moment. Where the system can tell, those in which the machine was suspended count too."""
+    """Returns seconds since an arbitrary moment, including the time in suspension if the system supports it."""
     return time.monotonic() if _CLOCK is None else time.clock_gettime(_CLOCK)
 
 
 class TimeOfDay:
-    """A time of day that is put right by what an API server tells.
+    """A time of day that follows the API server's clock.
 
     Args:
-        elapsed: seconds that nobody sets.
-        wall: the machine's own time of day, in seconds since 1970.
+        elapsed: returns monotonic seconds.
+        wall: returns the machine's time of day, in seconds since 1970.
     """
 
     def __init__(self, elapsed: Callable[[], float] = elapsed_seconds, wall: Callable[[], float] = time.time) -> None:
@@ -43,32 +43,32 @@ class TimeOfDay:
         self._last_checked = elapsed() - _CHECK_PERIOD_SECONDS
 
     def now(self) -> datetime:
-        """The time of day."""
+        """Returns the time of day."""
         return datetime.fromtimestamp(self._offset + self._elapsed(), UTC)
 
     def observe(self, date: str | None, sent_at: float) -> None:
-        """Take in when an answer was given.
+        """Corrects the time by a response of the API server.
 
         Args:
-            date: its `Date` header; what is none is ignored.
-            sent_at: when the question was sent, in elapsed seconds.
+            date: the `Date` header; None or a malformed date is ignored.
+            sent_at: when the request was sent, in elapsed seconds.
         """
         now = self._elapsed()
         if date is None or now - sent_at > _MAX_ROUND_TRIP_SECONDS or now - self._last_checked < _CHECK_PERIOD_SECONDS:
             return
         self._last_checked = now
         try:
-            told = parsedate_to_datetime(date).timestamp()
+            server_time = parsedate_to_datetime(date).timestamp()
         except ValueError:
             return
-        if abs(told - self._offset - now) > _TOLERATED_SECONDS:
-            self._offset = told - now
+        if abs(server_time - self._offset - now) > _TOLERATED_SECONDS:
+            self._offset = server_time - now
 
 
 _process_clock = TimeOfDay()
 
-#: The time of day.
+#: Returns the time of day of this process.
 utc_now: Clock = _process_clock.now
 
-#: Takes in when an answer of the API server was given, and when it was asked for.
+#: Corrects the time of this process by a response of the API server.
 observe_server_time = _process_clock.observe

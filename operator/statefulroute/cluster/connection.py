@@ -1,4 +1,4 @@
-"""How to reach the cluster: a kubeconfig, or the ServiceAccount of the pod that this runs in."""
+"""Loads the connection to the cluster from a kubeconfig or from the pod's ServiceAccount."""
 
 import os
 from collections.abc import AsyncIterator
@@ -13,22 +13,22 @@ from statefulroute.cluster.service_account import in_cluster_connection, is_in_c
 
 @asynccontextmanager
 async def connect(kubeconfig: Path | None = None, context: str | None = None) -> AsyncIterator[Connection]:
-    """Load the cluster's configuration as kubectl does, and keep its credentials fresh.
+    """Loads the cluster's configuration as kubectl does, and refreshes its credentials while the context is open.
 
-    The kubeconfig that is named wins, then `$KUBECONFIG`, then the pod's own ServiceAccount, then `~/.kube/config`. A
-    context that is named asks for a kubeconfig, also in a pod.
+    The order of precedence is: the argument, `$KUBECONFIG`, the pod's ServiceAccount, `~/.kube/config`. A given context
+    requires a kubeconfig, also in a pod.
 
     Args:
         kubeconfig: the path of a kubeconfig.
-        context: the context to use; the kubeconfig's current one unless given.
+        context: the context to use; None is the kubeconfig's current context.
 
     Raises:
-        NotConnectedError: there is no such configuration, or it cannot be used.
+        NotConnectedError: the configuration does not exist or is not usable.
     """
     async with AsyncExitStack() as stack:
         try:
             connection = await _load(stack, kubeconfig, context)
-        except Exception as error:  # what a garbled kubeconfig makes Kubernetes' library stumble over is of any kind
+        except Exception as error:  # the Kubernetes library raises any exception for a malformed kubeconfig
             raise NotConnectedError(
                 f"cannot load the cluster's configuration ({_one_line(error)}); "
                 "name a kubeconfig with --kubeconfig or $KUBECONFIG"
@@ -37,13 +37,13 @@ async def connect(kubeconfig: Path | None = None, context: str | None = None) ->
 
 
 async def _load(stack: AsyncExitStack, kubeconfig: Path | None, context: str | None) -> Connection:
-    named = kubeconfig or os.environ.get("KUBECONFIG") or None
-    if named is None and context is None and is_in_cluster():
+    configured = kubeconfig or os.environ.get("KUBECONFIG") or None
+    if configured is None and context is None and is_in_cluster():
         return in_cluster_connection()
-    paths = str(named or Path.home() / ".kube/config")
+    paths = str(configured or Path.home() / ".kube/config")
     if (plain := plain_connection(Path(paths), context)) is not None:
         return plain
-    # Imported where it is needed: it takes longer than most commands.
+    # This import takes longer than most commands run.
     from statefulroute.cluster.full_kubeconfig import full_connection  # noqa: PLC0415
 
     return await stack.enter_async_context(full_connection(paths, context))
@@ -51,5 +51,5 @@ async def _load(stack: AsyncExitStack, kubeconfig: Path | None, context: str | N
 
 def _one_line(error: Exception) -> str:
     if isinstance(error, AttributeError | KeyError | TypeError):
-        return "it is not of a kubeconfig's form"
+        return "it is not a kubeconfig"
     return " ".join(str(error).split()) or type(error).__name__

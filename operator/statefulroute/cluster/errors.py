@@ -1,32 +1,32 @@
-"""What can go wrong between this program and the API server."""
+"""Errors of requests to the API server."""
 
 from http import HTTPStatus
 
 
 class ClusterError(Exception):
-    """The API server did not do what it was asked for."""
+    """A request to the API server failed."""
 
 
 class NotConnectedError(ClusterError):
-    """No cluster is configured, or its configuration cannot be used."""
+    """No cluster is configured, or its configuration is not usable."""
 
 
 class UnreachableError(ClusterError):
-    """No answer came, or it was cut off."""
+    """The API server did not respond, or the response broke off."""
 
 
 class NotLeadingError(ClusterError):
-    """Nothing was sent: this process does not hold the Lease, and has never held it."""
+    """A write was not sent, because this process has never held the Lease."""
 
 
 class APIError(ClusterError):
-    """The API server answered with an error.
+    """The API server responded with an error.
 
     Attributes:
         status: the HTTP status code.
-        reason: the one-word reason of the answer's `Status`; empty where it had none.
-        message: the answer's sentence.
-        field: the path of the field that it complains of; empty where it names none.
+        reason: the reason of the response's `Status`; empty if it has none.
+        message: the message of the response.
+        field: the path of the invalid field; empty if the response names none.
     """
 
     def __init__(self, status: int, reason: str, message: str, field: str = "") -> None:
@@ -38,27 +38,27 @@ class APIError(ClusterError):
 
 
 class NotFoundError(APIError):
-    """404: the object does not exist (any more)."""
+    """404: the object does not exist."""
 
 
 class ConflictError(APIError):
-    """409: the object was changed by somebody else in between, or exists already."""
+    """409: another client has changed the object in between, or the object exists already."""
 
 
 class GoneError(APIError):
-    """410: the resource version is too old to go on from."""
+    """410: the resource version is too old to continue from."""
 
 
 _BY_STATUS: dict[int, type[APIError]] = {404: NotFoundError, 409: ConflictError, 410: GoneError}
 
 
 def api_error(status: int, reason: str, message: str, field: str = "") -> APIError:
-    """The error for an answer, of the class of its status code."""
+    """Returns the error for a response, of the class for its status code."""
     return _BY_STATUS.get(status, APIError)(status, reason, message, field)
 
 
 def is_outage(error: ClusterError) -> bool:
-    """Whether it is the API server that failed, and not what it was asked for: the same may succeed soon."""
+    """Returns whether the API server failed, and not the request: the same request may succeed later."""
     if isinstance(error, APIError):
         return error.status >= HTTPStatus.INTERNAL_SERVER_ERROR or error.status == HTTPStatus.TOO_MANY_REQUESTS
     return isinstance(error, UnreachableError)

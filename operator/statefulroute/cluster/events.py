@@ -1,4 +1,4 @@
-"""Writes events, as many as people can read: what is repeated or too much is dropped, and counted."""
+"""Records Kubernetes events; drops repeated events and limits their rate."""
 
 import asyncio
 import secrets
@@ -20,28 +20,28 @@ from statefulroute.domain.rate_limiter import RateLimiter
 log = structlog.get_logger(__name__)
 
 
-def _log_fields(regarding: Mapping[str, str]) -> Mapping[str, str]:
-    """The fields by which the log names what an event is about; a link's name may have to be hidden."""
-    about = "link" if regarding["kind"] == POD_LINK.kind else "route"
-    return {about: regarding["name"], "namespace": regarding["namespace"]}
-
-
-#: Over all links: a burst after which there are so many a second. A wave of users is told of by the route's status.
+#: The burst and the rate of all events together. For larger changes, the route's status is the source of information.
 _BURST, _PER_SECOND = 50, 5.0
 
-#: The same event is not written again within this time.
+#: The recorder drops an event that it recorded less than this time ago.
 _REPEAT_SECONDS = 600.0
 _MAX_RECORDED = 2_000
 
 
+def _log_fields(regarding: Mapping[str, str]) -> Mapping[str, str]:
+    """Returns the log fields for an event's object. The log redacts the field `link`."""
+    field = "link" if regarding["kind"] == POD_LINK.kind else "route"
+    return {field: regarding["name"], "namespace": regarding["namespace"]}
+
+
 class EventRecorder:
-    """Takes events in without waiting, and writes them in the background.
+    """Queues events without waiting, and writes them in the background.
 
     Args:
-        client: how to reach the API server.
-        instance: the name of this process, as `reportingInstance`.
-        clock: the time of day.
-        monotonic: monotonic seconds.
+        client: the client for the API server.
+        instance: the name of this process, for the field `reportingInstance`.
+        clock: returns the time of day.
+        monotonic: returns monotonic seconds.
     """
 
     def __init__(
@@ -59,14 +59,14 @@ class EventRecorder:
         self._recorded: OrderedDict[tuple[Event, str], float] = OrderedDict()
         self._rate_limiter = RateLimiter(_PER_SECOND, monotonic, burst=_BURST)
         self.dropped = 0
-        """How many events were dropped because there were too many."""
+        """The number of events that the rate limit or the full queue dropped."""
 
     def record(self, event: Event | None, uid: str) -> None:
-        """Have an event written, unless it was a moment ago or there are too many.
+        """Queues an event, unless it was recorded recently or the rate limit is exceeded.
 
         Args:
-            event: what has happened; None where nothing has.
-            uid: the `metadata.uid` of the object that it has happened to.
+            event: the event; None is ignored.
+            uid: the `metadata.uid` of the event's object.
         """
         if event is None or self._was_recorded_recently((event, uid)):
             return
@@ -77,7 +77,7 @@ class EventRecorder:
         self._queue.put_nowait(self._manifest(event, uid))
 
     async def run(self) -> None:
-        """Write events until cancelled. One that cannot be written is lost: nothing depends on it."""
+        """Writes events until cancelled. Drops an event that cannot be written: nothing depends on events."""
         while True:
             event = await self._queue.get()
             path = f"/apis/events.k8s.io/v1/namespaces/{event['metadata']['namespace']}/events"
@@ -89,21 +89,21 @@ class EventRecorder:
                 self._queue.task_done()
 
     async def shut_down(self) -> None:
-        """Drop the events that wait, and wait for the answer to the one that is under way."""
+        """Drops the queued events, and waits for the request in progress."""
         while not self._queue.empty():
             self._queue.get_nowait()
             self._queue.task_done()
             self.dropped += 1
         await self._queue.join()
 
-    def _was_recorded_recently(self, told: tuple[Event, str]) -> bool:
-        """Whether this was told of this very object lately: one that was made anew has events of its own."""
-        last = self._recorded.get(told)
+    def _was_recorded_recently(self, key: tuple[Event, str]) -> bool:
+        """Returns whether the event was recorded for this object recently. A recreated object has another uid."""
+        last = self._recorded.get(key)
         return last is not None and self._monotonic() - last < _REPEAT_SECONDS
 
-    def _mark_recorded(self, told: tuple[Event, str]) -> None:
-        self._recorded.pop(told, None)  # the latest stands last
-        self._recorded[told] = self._monotonic()
+    def _mark_recorded(self, key: tuple[Event, str]) -> None:
+        self._recorded.pop(key, None)  # so that the latest entry is the last one
+        self._recorded[key] = self._monotonic()
         if len(self._recorded) > _MAX_RECORDED:
             self._recorded.popitem(last=False)
 

@@ -1,8 +1,8 @@
-"""Keeps a process that may have lost its Lease from writing: it is asked at the last moment before a write goes out.
+"""Stops a process that may have lost its Lease from writing.
 
-Whatever has held the process up in between, the answer is right: a blocked event loop, a wait for a free connection, a
-stop by a signal, a machine that was suspended. Both asyncio and uvloop hand what is written to the system in that very
-call, as long as the system takes it.
+The fence checks the time immediately before a write is sent. So the check is correct whatever delayed the process
+before: a blocked event loop, a wait for a free connection, a stop by a signal, a suspended machine. Both asyncio and
+uvloop pass the data to the operating system in the same call, as long as the socket accepts it.
 """
 
 import asyncio
@@ -22,14 +22,14 @@ _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Fence:
-    """Whether this process may write.
+    """Decides whether this process may write.
 
-    It is shut at first, and opened for a time that may be prolonged before it is over. Once that time has passed, or it
-    was shut by hand, it stays shut for good: the process ends, and its successor has a fence of its own. Until then,
-    whoever wants to write waits, for there is nothing left to do about a write that failed.
+    A fence is closed at first. `open_until` opens it, and extends the time before it is over. After that time, or after
+    `close`, the fence stays closed: the process exits, and its successor has a new fence. Until the process exits,
+    writes wait, because a failed write could not be handled any more.
 
     Args:
-        clock: seconds that also pass while the process does not run.
+        clock: returns seconds, including the time in which the process does not run.
     """
 
     __slots__ = ("_clock", "_until")
@@ -39,7 +39,11 @@ class Fence:
         self._until: float | None = None
 
     def open_until(self, time: float) -> bool:
-        """Let writes pass until this moment of the clock; gives whether any may: the moment may have passed already."""
+        """Opens the fence until a time of the clock.
+
+        Returns:
+            Whether the fence is open: the time may have passed already.
+        """
         now = self._clock()
         if self._until is not None and now >= self._until:
             self.close()
@@ -49,19 +53,19 @@ class Fence:
         return False
 
     def close(self) -> None:
-        """Let no write pass any more, for good."""
+        """Closes the fence permanently."""
         self._until = -math.inf
 
     @property
     def seconds_left(self) -> float:
-        """For how long it is still open; 0 or less when it is shut."""
+        """The remaining seconds until the fence closes; 0 or less if it is closed."""
         return -math.inf if self._until is None else self._until - self._clock()
 
     async def admit_write(self) -> None:
-        """Let a write pass; one that comes too late waits here until the process ends.
+        """Returns if the fence is open; otherwise blocks until the process exits.
 
         Raises:
-            NotLeadingError: it was never open: nobody should try to write.
+            NotLeadingError: the fence has never been open, so the process should not try to write.
         """
         until = self._until
         if until is None:
@@ -71,25 +75,25 @@ class Fence:
             await asyncio.Event().wait()
 
     def request_class(self) -> type[aiohttp.ClientRequest]:
-        """The class of the requests of a session whose writes have to pass."""
+        """Returns the request class for a session whose writes the fence checks."""
         return type("FencedRequest", (_FencedRequest,), {"fence": self})
 
 
 class _FencedRequest(aiohttp.ClientRequest):
-    """A request that is held at the fence instead of being sent, unless it only reads.
+    """A request that the fence checks before it is sent, unless it only reads.
 
-    aiohttp makes one for each attempt, those after a redirect or a broken connection included. It calls `send` when
-    there is a connection, and `write_bytes`, on some Pythons in a task of its own, to hand the head and the body of the
-    request to the socket in one piece.
+    aiohttp creates one for each attempt, including those after a redirect or a broken connection. It calls `send` when
+    it has a connection, and `write_bytes`, in a separate task on some Python versions, to pass the headers and the body
+    to the socket in one piece.
     """
 
     fence: ClassVar[Fence]
 
     async def send(self, conn: Connection) -> ClientResponse:
-        """Send the head, or keep it for the body.
+        """Sends the headers, or buffers them until the body is sent.
 
         Raises:
-            NotLeadingError: the fence was never open.
+            NotLeadingError: the fence has never been open.
         """
         if self.method not in _READS:
             await self.fence.admit_write()
@@ -98,7 +102,7 @@ class _FencedRequest(aiohttp.ClientRequest):
     async def write_bytes(
         self, writer: AbstractStreamWriter, conn: Connection, content_length: int | None = None
     ) -> None:
-        """Send the head and the body."""
+        """Sends the headers and the body."""
         if self.method not in _READS:
             await self.fence.admit_write()
         await super().write_bytes(writer, conn, content_length)

@@ -1,4 +1,4 @@
-"""A kubeconfig as Kubernetes' own library understands it: several files, exec plugins, providers of credentials."""
+"""Loads kubeconfigs with the Kubernetes library: several files, exec plugins, auth providers."""
 
 import asyncio
 import os
@@ -22,31 +22,31 @@ _TOKEN_CHECK_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class _Credentials:
-    """Those of a configuration that the library keeps."""
+    """The credentials of a configuration of the Kubernetes library."""
 
     configuration: Configuration
 
     async def authorization(self) -> str:
-        """Asked at every request: a plugin gives another token when one has ended."""
+        """Returns the current header; the library replaces the token before it expires."""
         token = await self.configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
-        # A file that a person wrote ends with a newline, which no header may hold.
+        # A token from a file may end with a newline, which a header must not contain.
         return (token or str(self.configuration.get_basic_auth_token())).strip()
 
     async def refresh(self) -> str:
-        """A plugin is asked in time before a token ends: there is no other to be had now."""
+        """Returns the current header: the library calls a plugin before a token expires, so no newer token exists."""
         return await self.authorization()
 
 
 @asynccontextmanager
 async def full_connection(paths: str, context: str | None = None) -> AsyncIterator[Connection]:
-    """The connection that one or more kubeconfigs describe; keeps its credentials fresh.
+    """Loads the connection from one or more kubeconfigs, and refreshes its credentials while the context is open.
 
     Args:
-        paths: the files' paths, with the system's separator of paths between them.
-        context: the context to use; the current one unless given.
+        paths: the paths of the files, separated as in `$KUBECONFIG`.
+        context: the context to use; None is the current context.
 
     Raises:
-        Exception: they cannot be used; what a garbled kubeconfig makes the library stumble over is of any kind.
+        Exception: the files are not usable; for a malformed kubeconfig, the library raises any exception.
     """
     configuration = Configuration(host="")
     loader = await _load(paths, context, configuration)
@@ -74,7 +74,7 @@ def _connection(configuration: Configuration, namespace: str) -> Connection:
 
 
 async def _load(paths: str, context: str | None, configuration: Configuration) -> Any:  # noqa: ANN401 - the library has no type for it
-    """Load the kubeconfigs; gives the loader."""
+    """Loads the kubeconfigs and returns the library's loader."""
     if not _exists(paths):
         raise config.ConfigException(f"there is no file {paths}")
     loader = await config.load_kube_config(paths, context, configuration, persist_config=False)
@@ -86,8 +86,8 @@ async def _load(paths: str, context: str | None, configuration: Configuration) -
 
 
 def _expires(loader: Any) -> bool:  # noqa: ANN401 - as above
-    """Whether the credentials end, so that new ones have to be asked for."""
-    user = loader._user  # noqa: SLF001 - the library's own refresh_token() does the same, and fails without a user
+    """Returns whether the credentials expire and need a refresh."""
+    user = loader._user  # noqa: SLF001 - the library's refresh_token() does the same, but fails without a user
     return user is not None and ("exec" in user or loader.provider == "gcp")
 
 
@@ -96,7 +96,7 @@ def _exists(paths: str) -> bool:
 
 
 async def _refresh_credentials(loader: Any, configuration: Configuration) -> None:  # noqa: ANN401 - as above
-    """Ask for the next token before the one from an exec plugin ends; a plugin that fails is asked again."""
+    """Requests a new token before the current one expires; retries a plugin that fails."""
     while True:
         await asyncio.sleep(_TOKEN_CHECK_SECONDS)
         try:

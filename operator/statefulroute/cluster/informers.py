@@ -1,4 +1,4 @@
-"""The local copy of all that the operator reads."""
+"""The informers of the operator: local copies of all objects that it reads."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -13,12 +13,12 @@ from statefulroute.domain.pod import Node
 
 
 class Informers:
-    """The reflectors of the kinds that bindings depend on.
+    """The informers of the kinds that bindings depend on.
 
     Args:
-        client: how to reach the API server.
-        namespaces: where they are followed; none is the whole cluster. In namespaces, nodes are not followed: they
-            are in none, and whoever may read some namespaces may not read nodes.
+        client: the client for the API server.
+        namespaces: the namespaces to watch; none means the whole cluster. With namespaces, nodes are not watched:
+            they are cluster-scoped, and an account that may read selected namespaces may not read nodes.
     """
 
     def __init__(self, client: Client, namespaces: Sequence[str] = ()) -> None:
@@ -31,19 +31,19 @@ class Informers:
 
     @property
     def reflectors(self) -> tuple[Reflector[Any], ...]:
-        """Everything that follows the API server."""
-        feeds = (self.links, self.routes, self.pods, self.stateful_sets, self.nodes)
-        return tuple(reflector for feed in feeds if feed is not None for reflector in feed.reflectors)
+        """All reflectors."""
+        informers = (self.links, self.routes, self.pods, self.stateful_sets, self.nodes)
+        return tuple(reflector for informer in informers if informer is not None for reflector in informer.reflectors)
 
     @property
     def nodes_by_name(self) -> Mapping[str, Node] | None:
-        """The nodes by their names; None where they are not followed, and their pods alone tell of them."""
+        """The nodes by name; None if nodes are not watched and only the state of pods is known."""
         return None if self.nodes is None else self.nodes.cache.in_partition("")
 
     def run(self) -> AbstractAsyncContextManager[None]:
-        """Follow the API server while the context lasts."""
+        """Runs the informers while the context is open."""
         return run_reflectors(self.reflectors)
 
     async def wait_synced(self) -> None:
-        """Wait until every kind was listed."""
+        """Waits until the first list of every kind is complete."""
         await wait_synced(self.reflectors)

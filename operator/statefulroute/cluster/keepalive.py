@@ -1,17 +1,17 @@
-"""Sockets that notice when the other end is gone without a word: a machine that has died, a path that is cut.
+"""Sockets with TCP keepalive, which detect a dead peer or a broken network path.
 
-A watch says nothing for up to a minute, and nobody can tell its silence from that of an API server that is no more. TCP
-can: it asks, and a machine that knows nothing of the connection answers with a reset, a dead one with nothing.
+A healthy watch may be idle for a minute, so silence alone does not show that the API server is gone. TCP keepalive
+does: it sends probes; a restarted machine answers with a reset, a dead one not at all.
 """
 
 import socket
 
 import aiohttp
 
-#: After so many seconds of silence it is asked, and again after as many; so many questions may go unanswered.
+#: The idle time before the first probe and between probes, and the number of probes without an answer.
 _PROBE_SECONDS, _PROBES = 5, 4
 
-#: What systems have, by the names in which they differ; `TCP_USER_TIMEOUT`, in milliseconds, is for what was sent.
+#: The options of all operating systems; the names differ. `TCP_USER_TIMEOUT`, in milliseconds, applies to sent data.
 _OPTIONS = {
     "TCP_KEEPIDLE": _PROBE_SECONDS,
     "TCP_KEEPALIVE": _PROBE_SECONDS,
@@ -22,11 +22,11 @@ _OPTIONS = {
 
 
 def keepalive_socket(address: aiohttp.AddrInfoType) -> socket.socket:
-    """A new socket for an address, as `aiohttp.TCPConnector` asks for them."""
+    """Returns a new socket for an address; a socket factory for `aiohttp.TCPConnector`."""
     family, kind, protocol, *_ = address
-    made = socket.socket(family, kind, protocol)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    new_socket = socket.socket(family, kind, protocol)
+    new_socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in _OPTIONS.items():
         if (option := getattr(socket, name, None)) is not None:
-            made.setsockopt(socket.IPPROTO_TCP, option, value)
-    return made
+            new_socket.setsockopt(socket.IPPROTO_TCP, option, value)
+    return new_socket

@@ -1,4 +1,4 @@
-"""A Lease: who of several processes may write. By client-go's rules, so that its tools and habits fit."""
+"""Leader election with a Lease, by the rules of client-go."""
 
 import asyncio
 import secrets
@@ -18,32 +18,31 @@ from statefulroute.cluster.resource_type import ResourceType
 
 _API_VERSION = "coordination.k8s.io/v1"
 
-#: client-go spreads the tries of those who wait over up to this part of the period more.
+#: As in client-go: candidates wait up to this factor of the retry period longer before they retry.
 JITTER_FACTOR = 1.2
-
 
 _FORBIDDEN = 403
 
 
 class LeaseNamespaceNotFoundError(ClusterError):
-    """The namespace that the Lease is to be in does not exist."""
+    """The namespace of the Lease does not exist."""
 
 
 class LeaseForbiddenError(ClusterError):
-    """This process may not do to the Lease what has to be done."""
+    """This process lacks a permission for the Lease."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseTimes:
-    """How long things may take. The defaults are those of client-go's controllers.
+    """The durations of leader election. The defaults are those of client-go.
 
     Attributes:
-        duration_seconds: for how long a holder's record holds the others off after it has changed last.
-        renew_deadline_seconds: for how long after the last renewal that succeeded the holder may write.
-        retry_period_seconds: how often the holder renews, and how often the others look.
+        duration_seconds: how long candidates wait after the holder's record last changed.
+        renew_deadline_seconds: how long the holder may write after its last successful renewal.
+        retry_period_seconds: how often the holder renews the Lease, and how often candidates check it.
 
     Raises:
-        ValueError: they do not fit together.
+        ValueError: the order duration > deadline > period with jitter does not hold.
     """
 
     duration_seconds: int = 15
@@ -60,7 +59,7 @@ class LeaseTimes:
 
 
 class LeaderElectionRecord(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """What a Lease says: the spec's fields that matter here."""
+    """The fields of a Lease's spec that leader election uses."""
 
     holder_identity: str = ""
     lease_duration_seconds: int = 0
@@ -73,14 +72,13 @@ class StoredLease(msgspec.Struct, frozen=True, kw_only=True):
     """One version of a Lease."""
 
     namespace: str
-    """Its namespace."""
     name: str
     resource_version: int
     record: LeaderElectionRecord
 
     @property
     def partition(self) -> str:
-        """The key that caches group it by."""
+        """The first part of its key in a cache: the namespace."""
         return self.namespace
 
 
@@ -91,7 +89,7 @@ class _Metadata(msgspec.Struct, rename="camel"):
 
 
 class _Record(msgspec.Struct, rename="camel"):
-    """The spec on the wire, where any field may be null."""
+    """The spec in JSON, where any field may be null."""
 
     holder_identity: str | None = None
     lease_duration_seconds: int | None = None
@@ -122,37 +120,37 @@ LEASES = ResourceType(f"/apis/{_API_VERSION}/leases", _Lease, _make_lease)
 
 
 def new_identity() -> str:
-    """A name for this process that no other has, not even the one before it on the same host."""
+    """Returns a unique name for this process; a restarted process on the same host gets another name."""
     return f"{socket.gethostname()}_{secrets.token_hex(8)}"
 
 
 def _micro_time(time: datetime) -> str:
-    """A MicroTime, which has six digits of the second always."""
+    """Formats a MicroTime, which always has six fractional digits."""
     return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 class LeaseLock:
-    """A Lease as one of those sees it who want to hold it.
+    """A Lease from the point of view of one candidate.
 
-    A holder counts as dead when its record has not changed for its own lease duration since it was first
-    seen here, by the clock of this process: clocks of two machines are never compared. A Lease that is deleted counts
-    as renewed at that moment, for its holder does not know of it yet.
+    A record expires when it has not changed for its lease duration since this process first observed it, by the clock
+    of this process: clocks of two machines are never compared. A deleted Lease counts as renewed at that moment,
+    because its holder may not have observed the deletion yet.
 
     Args:
-        client: how to reach the API server. It is not to be fenced: the Lease decides who is.
-        namespace: the Lease's.
-        name: the Lease's.
-        times: how long things may take.
+        client: the client for the API server. It must not be fenced: the Lease controls the fence.
+        namespace: the namespace of the Lease.
+        name: the name of the Lease.
+        times: the durations of leader election.
         identity: the name of this process.
-        clock: seconds that also pass while this process does not run.
-        time_of_day: what is written into the Lease, for people to read.
+        clock: returns seconds, including the time in which this process does not run.
+        time_of_day: returns the time of day for the Lease's fields, which are for information only.
 
     Attributes:
         identity: the name of this process.
-        holder_changed: set when the holder has changed, or the Lease is gone.
+        holder_changed: set when the holder has changed or the Lease was deleted.
     """
 
-    def __init__(  # noqa: PLR0913 - a Lease, who wants it, and two clocks
+    def __init__(  # noqa: PLR0913 - a Lease, a candidate, and two clocks
         self,
         client: Client,
         namespace: str,
@@ -172,49 +170,49 @@ class LeaseLock:
         self._clock = clock
         self._time_of_day = time_of_day
         self._collection = LEASES.in_namespace(namespace).path
-        one = LEASES.in_namespace(namespace, f"metadata.name={name}")
-        self._reflector = Reflector(client, one, times.duration_seconds)
+        lease = LEASES.in_namespace(namespace, f"metadata.name={name}")
+        self._reflector = Reflector(client, lease, times.duration_seconds)
         self._reflector.cache.listen(self._on_lease_change)
         self._observed_record = LeaderElectionRecord()
-        """The last record; that of a Lease that was deleted since still holds others off."""
+        """The last record; it stays valid after the Lease was deleted."""
         self._observed_time = 0.0
         self._may_be_holder = False
-        """Whether it was claimed, and not let go since: the answer to a claim may be lost, and the claim still hold."""
+        """Whether this process claimed the Lease and has not released it: a claim may succeed without a response."""
         self._was_read = asyncio.Event()
 
     async def watch(self) -> None:
-        """Watch the Lease until cancelled: who waits for it has it a moment after its release."""
-        await self._was_read.wait()  # whoever may not read it is told so once, by `take`
+        """Watches the Lease until cancelled, so that a candidate acquires it as soon as it is released."""
+        await self._was_read.wait()  # a missing permission is reported once, by `try_acquire_or_renew`
         await self._reflector.run()
 
     @property
     def holder(self) -> str:
-        """Who holds the Lease, as far as is known; empty when nobody does."""
+        """The identity of the last known holder; empty if the Lease is free."""
         return self._observed_record.holder_identity
 
     @property
     def is_holder(self) -> bool:
-        """Whether this process holds the Lease, as far as is known."""
+        """Whether this process is the last known holder."""
         return self._stored is not None and self.holder == self.identity
 
     @property
     def seconds_until_free(self) -> float:
-        """The seconds until another's record stops holding this process off; 0 or less when none does."""
+        """The seconds until another holder's record expires; 0 or less if this process may acquire the Lease now."""
         if self.holder in {"", self.identity}:
             return 0.0
         return self._observed_time + self._observed_record.lease_duration_seconds - self._clock()
 
     async def try_acquire_or_renew(self) -> float | None:
-        """Take the Lease, or renew it, unless another holds it.
+        """Acquires or renews the Lease, unless another process holds it.
 
         Returns:
-            The moment of the clock from which on this process holds it: when the request was sent that was granted.
-            None when another holds it.
+            The time of the clock at which the successful request was sent: this process holds the Lease from then on.
+            None if another process holds the Lease.
 
         Raises:
-            NoLeaseNamespaceError: its namespace does not exist.
-            LeaseForbiddenError: this process may not.
-            ClusterError: it was not taken, or it is not known whether it was.
+            LeaseNamespaceNotFoundError: the namespace does not exist.
+            LeaseForbiddenError: this process lacks a permission.
+            ClusterError: the request failed, or its result is unknown.
         """
         try:
             return await self._try_acquire_or_renew()
@@ -233,18 +231,20 @@ class LeaseLock:
             return None
         try:
             return await self._write_claim()
-        except (ConflictError, NotFoundError):  # what was known is no longer so
+        except (ConflictError, NotFoundError):  # the cached Lease is out of date
             await self._read()
         return None if self.seconds_until_free > 0 else await self._write_claim()
 
     async def release(self) -> bool:
-        """Let the Lease go, if this process holds it: the next holder need not wait. All its writing must have ended.
+        """Releases the Lease if this process holds it, so that a candidate acquires it immediately.
+
+        The process must have stopped writing before.
 
         Returns:
-            Whether it was held.
+            Whether this process held the Lease.
 
         Raises:
-            ClusterError: it was not released, or it is not known whether it was.
+            ClusterError: the request failed, or its result is unknown.
         """
         if not self._may_be_holder:
             return False
@@ -252,23 +252,23 @@ class LeaseLock:
             await self._read()
         try:
             return await self._try_release()
-        except (ConflictError, NotFoundError):  # somebody has written into it, or it was a claim of our own
+        except (ConflictError, NotFoundError):  # another process has changed the Lease, or a late claim of this one
             await self._read()
             return await self._try_release()
 
     async def _try_release(self) -> bool:
-        if was_ours := self.is_holder:
+        if was_holder := self.is_holder:
             now = _micro_time(self._time_of_day())
             await self._write({"holderIdentity": "", "leaseDurationSeconds": 1, "acquireTime": now, "renewTime": now})
         self._may_be_holder = False
-        return was_ours
+        return was_holder
 
     @property
     def _stored(self) -> StoredLease | None:
         return self._reflector.get(self._namespace, self._name)
 
     async def _read(self) -> None:
-        """Read the Lease as it is now."""
+        """Reads the Lease from the API server."""
         try:
             self._observe(await self._client.get(f"{self._collection}/{self._name}"))
         except NotFoundError:
@@ -277,8 +277,8 @@ class LeaseLock:
                 self._reflector.forget(self._stored)
 
     async def _write_claim(self) -> float:
-        """Write that this process holds the Lease, if it is still as it is known; gives when that was sent."""
-        now, sent = _micro_time(self._time_of_day()), self._clock()
+        """Claims the Lease if it has not changed since it was read; returns when the request was sent."""
+        now, sent_at = _micro_time(self._time_of_day()), self._clock()
         claim = {
             "holderIdentity": self.identity,
             "leaseDurationSeconds": self._times.duration_seconds,
@@ -292,7 +292,7 @@ class LeaseLock:
         else:
             transitions = self._stored.record.lease_transitions + 1
             await self._write({**claim, "acquireTime": now, "leaseTransitions": transitions})
-        return sent
+        return sent_at
 
     async def _create(self, spec: dict[str, Any]) -> None:
         metadata = {"name": self._name, "namespace": self._namespace}
@@ -301,8 +301,8 @@ class LeaseLock:
             self._observe(await self._client.post(self._collection, msgspec.json.encode(lease)))
         except NotFoundError as error:
             raise LeaseNamespaceNotFoundError(
-                f"namespace {self._namespace!r}, where the Lease {self._name!r} of the operators is to be, does not "
-                "exist: create it, or name another with --lease-namespace"
+                f"namespace {self._namespace!r} of the operator's Lease {self._name!r} does not exist: "
+                "create it, or name another with --lease-namespace"
             ) from error
 
     async def _write(self, spec: dict[str, Any]) -> None:
@@ -312,15 +312,15 @@ class LeaseLock:
         path = f"{self._collection}/{self._name}"
         self._observe(await self._client.merge_patch(path, msgspec.json.encode(change)))
 
-    def _observe(self, answer: bytes) -> None:
+    def _observe(self, response: bytes) -> None:
         try:
-            self._reflector.observe(LEASES.decode(answer))
-        except ValueError as error:  # a proxy's page
-            raise ClusterError(f"the answer is no Lease: {error}") from error
+            self._reflector.observe(LEASES.decode(response))
+        except ValueError as error:  # an error page of a proxy
+            raise ClusterError(f"the response is not a Lease: {error}") from error
         self._was_read.set()
 
     def _on_lease_change(self, old: StoredLease | None, new: StoredLease | None) -> None:
-        """A listener of the cache, which knows of a change by the watch or by an answer, whichever comes first."""
+        """Listens to the cache, which changes by the watch or by a response, whichever arrives first."""
         if new is None or new.record != self._observed_record:
             self._observed_time = self._clock()
         if new is None or old is None or new.record.holder_identity != self.holder:

@@ -1,4 +1,4 @@
-"""One request about one link: to read it, or to write it on the condition that nothing has changed."""
+"""Single requests for one link: reads, and conditional writes."""
 
 import asyncio
 import random
@@ -25,41 +25,46 @@ RETRY_BACKOFF = Backoff(initial_seconds=0.005, max_seconds=0.5, random=random.ra
 TOO_MANY_REQUESTS = 429
 _UNPROCESSABLE = 422
 
-#: What a proxy, or an API server without its store, answers: as if nobody had.
+#: The statuses of a proxy without a backend, or of an API server without etcd: they count as unreachable.
 _UNAVAILABLE_STATUSES = (502, 503, 504)
 
 
 class CachedLinks(Protocol):
-    """A local copy of links, as a `Reflector` keeps it."""
+    """A local copy of links, for example a `Reflector`."""
 
     def has_synced(self, route: str) -> bool:
-        """Whether every link of a service is known: then one that is not known does not exist."""
+        """Returns whether the copy has every link of a route, so that a link without a copy does not exist."""
 
     def get(self, route: RouteKey, name: str) -> Link | None:
-        """A link as the copy knows it."""
+        """Returns the copy of a link, or None."""
 
     def observe(self, item: Link) -> None:
-        """Take in what a write of our own has made."""
+        """Stores the result of a write of this process."""
 
     def forget(self, item: Link) -> None:
-        """Take in what a write of our own has deleted."""
+        """Removes a link that this process deleted."""
 
 
 @dataclass(frozen=True, slots=True)
 class LinkSnapshot:
-    """A link before an operation; a cache's may be older than the operation."""
+    """A link before an operation.
+
+    Attributes:
+        link: the link; None if it does not exist.
+        is_fresh: whether it was read from the API server after the operation started; otherwise it is from a cache.
+    """
 
     link: Link | None
     is_fresh: bool
 
 
 class LinkRequests:
-    """Requests about the links of one namespace. A cache of them, where there is one, is told of what they bring.
+    """Reads and writes the links of one namespace, and updates a cache of them.
 
     Args:
-        client: how to reach the API server.
-        namespace: where the links are.
-        links: the cache.
+        client: the client for the API server.
+        namespace: the namespace of the links.
+        links: the cache; None if there is none.
     """
 
     def __init__(self, client: Client, namespace: str, links: CachedLinks | None = None) -> None:
@@ -68,13 +73,13 @@ class LinkRequests:
         self._links = links
 
     async def get(self, route: str, name: str) -> LinkSnapshot:
-        """The link as the cache knows it; where it does not, as the API server does."""
+        """Returns a link from the cache, or from the API server if the cache has not synced."""
         if self._links is None or not self._links.has_synced(route):
             return LinkSnapshot(await self.read(name), is_fresh=True)
         return LinkSnapshot(self._links.get(RouteKey(self._namespace, route), name), is_fresh=False)
 
     async def read(self, name: str) -> Link | None:
-        """The link as the API server has it; while it cannot be reached, it is asked again and again."""
+        """Reads a link from the API server, and retries while the API server is unreachable."""
         attempt = 0
         while True:
             try:
@@ -97,13 +102,23 @@ class LinkRequests:
         return link
 
     async def try_write(self, route: str, uid: str, link: Link | None, write: Put | Delete) -> ClusterError | None:
-        """Write; gives the refusal where it is worth another try. UnreachableError: it may have been written."""
+        """Writes a link.
+
+        Returns:
+            None on success, or an error after which a retry may succeed. After an UnreachableError, the write may have
+            succeeded.
+
+        Raises:
+            InvalidParameterError: the API server refused a value.
+            NotFoundError: the namespace does not exist.
+            APIError: the API server answered with another error.
+        """
         try:
             await self._write(route, uid, link, write)
         except ConflictError as error:
-            return error  # somebody was faster
+            return error  # another client was faster
         except NotFoundError as error:
-            if link is None:  # there is no namespace to create it in
+            if link is None:  # the namespace does not exist
                 raise
             return error
         except APIError as error:
@@ -127,17 +142,17 @@ class LinkRequests:
                 return
             case Put(binding) if link is None:
                 body = _manifest(self._namespace, route, uid, name, binding)
-                answer = await self._client.post(self._path(), msgspec.json.encode(body))
+                response = await self._client.post(self._path(), msgspec.json.encode(body))
             case Put(binding):
                 version = str(link.resource_version) if link else ""
                 change = {"metadata": {"resourceVersion": version}, "spec": _spec(binding)}
-                if link and link.foreign_namespace is not None:  # it binds nothing as long as it names another
+                if link and link.foreign_namespace is not None:  # a link that names another namespace binds nothing
                     change["spec"]["namespace"] = None
-                answer = await self._client.merge_patch(self._path(name), msgspec.json.encode(change))
+                response = await self._client.merge_patch(self._path(name), msgspec.json.encode(change))
             case _:
                 return
         if self._links is not None:
-            self._links.observe(LINKS.decode(answer))
+            self._links.observe(LINKS.decode(response))
 
     def _path(self, name: str | None = None) -> str:
         collection = f"/apis/{API_VERSION}/namespaces/{self._namespace}/{POD_LINK.plural}"
@@ -145,9 +160,9 @@ class LinkRequests:
 
 
 def _spec(binding: Binding) -> dict[str, Any]:
-    """A merge patch of a link's spec; null removes a field."""
-    renewed = format_rfc3339(binding.renew_time) if binding.renew_time else None
-    return {**pod_patch(binding.pod), "ttlSeconds": binding.ttl_seconds, "renewTime": renewed}
+    """Returns a merge patch of a link's spec; null removes a field."""
+    renew_time = format_rfc3339(binding.renew_time) if binding.renew_time else None
+    return {**pod_patch(binding.pod), "ttlSeconds": binding.ttl_seconds, "renewTime": renew_time}
 
 
 def _manifest(namespace: str, route: str, uid: str, name: str, binding: Binding) -> dict[str, Any]:
@@ -161,7 +176,7 @@ def _manifest(namespace: str, route: str, uid: str, name: str, binding: Binding)
 
 
 def _as_parameter_error(error: APIError) -> Exception:
-    """The API server's refusal of a value, as what it is to the caller."""
+    """Converts the refusal of a value into the error for the caller."""
     if error.status == _UNPROCESSABLE:
         return InvalidParameterError(error.field or "the link", f"was refused: {error.message}")
     return error

@@ -1,4 +1,4 @@
-"""Asking pods for their load over HTTP. A pod may answer anything: nothing that it says is trusted or passed on."""
+"""Reads the load of pods over HTTP. The responses are untrusted: their content is never logged or passed on."""
 
 import asyncio
 from importlib.metadata import version
@@ -13,7 +13,7 @@ from yarl import URL
 from statefulroute.api.statefulroute import HTTPLoad
 from statefulroute.domain.load import LoadResponse, parse_load_response
 
-#: How long an answer's body may be, in bytes; a load takes less than a hundred.
+#: The maximum size of a response body in bytes; a load takes less than a hundred.
 MAX_BODY_BYTES = 4096
 
 _OK = 200
@@ -26,28 +26,28 @@ _HEADERS = {
 
 
 class LoadUnreadableError(Exception):
-    """A pod did not answer with its load.
+    """A pod did not return its load.
 
-    The text is the end of a sentence that begins with the pod. It is the same each time for the same cause, and repeats
-    nothing of the answer.
+    The message continues a sentence that starts with the pod. It is the same for the same cause, and contains no part
+    of the response.
     """
 
 
 class LoadClient:
-    """Asks pods for their load; leaving its context closes every connection.
+    """Reads the load of pods; an async context manager that closes all connections on exit.
 
-    Its connections have nothing in common with those to the API server: no credentials, no cookies, no proxy. Each is
-    for one request: a pod is asked every half a minute or so, when it may have closed a connection that was kept, and
-    thousands of idle connections would cost more than they spare.
+    It shares nothing with the client for the API server: it sends no credentials and no cookies, and uses no proxy.
+    It opens a connection for each request. A pod is polled about every 30 seconds and may close an idle connection in
+    between, and thousands of idle connections would cost more than they save.
 
     Args:
-        max_parallel: how many pods may be asked at the same time; further ones wait.
+        max_parallel: the maximum number of requests in progress; further requests wait.
     """
 
     def __init__(self, max_parallel: int = 64) -> None:
         self._slots = asyncio.Semaphore(max_parallel)
         self._session = aiohttp.ClientSession(
-            # Within a slot there is always a connection to be had: waiting for one would count as the pod's time.
+            # The limit equals the number of slots, so no request waits for a connection: that would count as its time.
             connector=aiohttp.TCPConnector(limit=max_parallel, force_close=True),
             timeout=aiohttp.ClientTimeout(total=None),
             headers=_HEADERS,
@@ -64,14 +64,14 @@ class LoadClient:
         await self._session.close()
 
     async def get_load(self, ip: str, http: HTTPLoad) -> LoadResponse:
-        """What a pod answers.
+        """Reads the load of a pod.
 
         Args:
             ip: the pod's IPv4 or IPv6 address.
-            http: where in the pod, and how long it may take once it is asked.
+            http: the port, the path and the timeout.
 
         Raises:
-            LoadUnreadableError: it did not answer with its load.
+            LoadUnreadableError: the pod did not return its load.
         """
         url = _url(ip, http)
         async with self._slots:
@@ -85,9 +85,9 @@ class LoadClient:
         try:
             return parse_load_response(body)
         except ValueError as error:
-            raise LoadUnreadableError(f"answered with what is no load: {error}") from error
-        except RecursionError as error:  # brackets in brackets; how many are too many depends on the Python
-            raise LoadUnreadableError("answered with what is no load: it must be a JSON object") from error
+            raise LoadUnreadableError(f"returned an invalid load: {error}") from error
+        except RecursionError as error:  # deeply nested JSON; the limit depends on the Python version
+            raise LoadUnreadableError("returned an invalid load: it must be a JSON object") from error
 
     async def _body(self, url: URL) -> bytes:
         async with self._session.get(url, allow_redirects=False) as response:
@@ -97,16 +97,16 @@ class LoadClient:
             while part := await response.content.read(MAX_BODY_BYTES + 1 - len(body)):
                 body += part
                 if len(body) > MAX_BODY_BYTES:
-                    # Leaving the response closes its connection: the rest is not read.
+                    # Leaving the context closes the connection: the rest is not read.
                     raise LoadUnreadableError(f"answered with more than {MAX_BODY_BYTES} bytes")
             return bytes(body)
 
 
 def _url(ip: str, http: HTTPLoad) -> URL:
-    """Where to ask. The path is taken literally: no letter of it can lead to another host or port, or end the path."""
+    """Returns the URL. The path is quoted, so that no character of it changes the host or port, or ends the path."""
     try:
         address = ip_address(ip)
-    except ValueError as error:  # a pod that has none yet
+    except ValueError as error:  # the pod has no address yet
         raise LoadUnreadableError("has no IP address") from error
     host = f"[{address}]" if address.version == 6 else str(address)  # noqa: PLR2004 - IPv6
     path = "/" + quote(http.path.removeprefix("/"))
@@ -114,13 +114,13 @@ def _url(ip: str, http: HTTPLoad) -> URL:
 
 
 def _error_message(error: Exception) -> str:
-    """What to say of an error, of which the text may hold a part of the answer."""
+    """Returns the message for an error whose own text may contain a part of the response."""
     match error:
         case aiohttp.ClientConnectorError(os_error=ConnectionRefusedError()):
             return "refused the connection"
         case aiohttp.ClientConnectorError(os_error=OSError(errno=int(number))):
             return f"could not be connected to: {strerror(number)}"
         case aiohttp.ClientResponseError():
-            return "answered with what is no HTTP"
+            return "returned invalid HTTP"
         case _:
             return "closed the connection before its answer was complete"

@@ -1,7 +1,7 @@
-"""A kubeconfig that says all by itself: one file, and no plugin to ask for credentials.
+"""Loads self-contained kubeconfigs: one file, without plugins.
 
-Most are of this kind, and Kubernetes' own library takes longer to import than a command takes to answer. Whatever is
-not understood here in full is left to that library, its errors included.
+Most kubeconfigs are of this kind, and the Kubernetes library takes longer to import than a command takes to run. All
+other kubeconfigs, including malformed ones, are left to that library and its error messages.
 """
 
 import ssl
@@ -78,22 +78,22 @@ N = TypeVar("N", bound=_Named)
 
 
 def plain_connection(path: Path, context: str | None = None) -> Connection | None:
-    """The connection that a kubeconfig describes, or None when it takes Kubernetes' own library to understand it.
+    """Loads the connection from a kubeconfig, or returns None if the Kubernetes library must load it.
 
     Args:
-        path: the file.
-        context: the context to use; the current one unless given.
+        path: the path of the file.
+        context: the context to use; None is the current context.
     """
     try:
         return _SelectedContext.read(path.expanduser(), context).connection()
-    # What a file may hold is of any kind: broken YAML, other types, no Base64, no certificate, a file that is absent.
+    # The file may be missing, or contain invalid YAML, types, Base64 or certificates.
     except (LookupError, OSError, ValueError, yaml.YAMLError, NotConnectedError):
         return None
 
 
 @dataclass(frozen=True, slots=True)
 class _SelectedContext:
-    """What the chosen context names."""
+    """The cluster, the user and the namespace of the selected context."""
 
     directory: Path
     cluster: _Cluster
@@ -102,16 +102,16 @@ class _SelectedContext:
 
     @classmethod
     def read(cls, path: Path, context: str | None) -> "_SelectedContext":
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it was built
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C loader, if available, is ten times as fast
         content = yaml.load(path.read_text(encoding="utf-8"), loader)  # noqa: S506 - both loaders are safe
-        whole = msgspec.convert(content, _Kubeconfig)
-        chosen = _find(whole.contexts, context or whole.current_context).context
-        user = _find(whole.users or (), chosen.user).user if chosen.user else None
+        kubeconfig = msgspec.convert(content, _Kubeconfig)
+        selected = _find(kubeconfig.contexts, context or kubeconfig.current_context).context
+        user = _find(kubeconfig.users or (), selected.user).user if selected.user else None
         return cls(
             directory=path.parent,
-            cluster=_find(whole.clusters, chosen.cluster).cluster,
+            cluster=_find(kubeconfig.clusters, selected.cluster).cluster,
             user=msgspec.convert(user or {}, _User),
-            namespace=chosen.namespace or "default",
+            namespace=selected.namespace or "default",
         )
 
     def connection(self) -> Connection:
@@ -137,7 +137,7 @@ class _SelectedContext:
         certificate = self._pem(user.client_certificate, user.client_certificate_data)
         key = self._pem(user.client_key, user.client_key_data)
         if certificate:
-            with NamedTemporaryFile() as pair:  # Python's ssl takes a client's certificate from files only
+            with NamedTemporaryFile() as pair:  # Python's ssl loads a client certificate from files only
                 pair.write(certificate + b"\n" + key)
                 pair.flush()
                 tls.load_cert_chain(pair.name)
@@ -145,16 +145,16 @@ class _SelectedContext:
 
     def _ca_file(self) -> Path | None:
         cluster = self.cluster
-        named = cluster.certificate_authority if not cluster.certificate_authority_data else ""
-        return self.directory / named if named else None
+        file = cluster.certificate_authority if not cluster.certificate_authority_data else ""
+        return self.directory / file if file else None
 
     def _pem(self, file: str, data: str) -> bytes:
-        """What stands in a field's data, or else in the file that it names; paths are relative to the kubeconfig."""
+        """Returns a field's data, or the content of its file; paths are relative to the kubeconfig."""
         return b64decode(data) if data else (self.directory / file).read_bytes() if file else b""
 
     def _credentials(self) -> Credentials | None:
         user = self.user
-        if user.token_file:  # wins over the token, as kubectl says
+        if user.token_file:  # takes precedence over the token, as in kubectl
             return TokenFile(self.directory / user.token_file)
         if user.token:
             return _StaticCredentials(f"Bearer {user.token.strip()}")
@@ -166,7 +166,7 @@ class _SelectedContext:
 
 @dataclass(frozen=True, slots=True)
 class _StaticCredentials:
-    """Credentials that stay as they are."""
+    """Credentials that do not change."""
 
     header: str
 
@@ -177,8 +177,8 @@ class _StaticCredentials:
         return self.header
 
 
-def _find(among: Sequence[N], name: str) -> N:
-    found = [each for each in among if each.name == name]
-    if len(found) != 1:
+def _find(entries: Sequence[N], name: str) -> N:
+    matches = [entry for entry in entries if entry.name == name]
+    if len(matches) != 1:
         raise LookupError(name)
-    return found[0]
+    return matches[0]

@@ -1,4 +1,4 @@
-"""Keeps a cache equal to what the API server holds: list, watch, bookmarks, and deletes that a gap has hidden."""
+"""Keeps a cache up to date with the API server: lists, watches, and detects deletions missed between watches."""
 
 import asyncio
 import random
@@ -21,13 +21,13 @@ T = TypeVar("T", bound=Cached)
 
 log = structlog.get_logger(__name__)
 
-#: Objects a page: larger pages cost memory, smaller ones time.
+#: The number of objects per page: larger pages cost memory, smaller ones time.
 _PAGE_SIZE = 2_000
 
-#: How many of them are taken in before others have their turn.
+#: The number of objects that are stored before other tasks run.
 _YIELD_EVERY = 500
 
-#: The API server ends a watch after a time of our choice; spread, so that many watches do not end together.
+#: The range of the random timeout of a watch; it is random so that the watches do not all restart at once.
 _WATCH_TIMEOUT_SECONDS = (300, 600)
 
 _INITIAL_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS = 0.05, 30.0
@@ -52,24 +52,22 @@ _status = msgspec.json.Decoder(Status)
 
 
 class Reflector(Generic[T]):
-    """One kind's cache, and the task that keeps it up to date.
+    """Keeps the cache of one kind up to date.
 
     Args:
-        client: how to reach the API server.
-        resource: the kind.
-        max_backoff_seconds: how long it waits at the most before it asks an API server again that does not answer;
-            None is half a minute.
-        cache: where the objects go; several reflectors may share one, each for a namespace of its own. None is a new
-            one.
+        client: the client for the API server.
+        resource: the kind to watch.
+        max_backoff_seconds: the maximum delay before a retry; None is 30 s.
+        cache: the cache; several reflectors for different namespaces may share one. None creates a cache.
 
     Attributes:
-        cache: what the API server held a moment ago.
-        synced: set once the first list is complete.
-        path: where the API server lists the kind.
+        cache: the objects.
+        synced: set when the first list is complete.
+        path: the path of the list.
         last_update_at: when the last list, event or bookmark came, in monotonic seconds; before the first, when the
-            reflector was made.
-        last_activity_at: when it last showed that it is at work: by news, or by an attempt that failed.
-        restarts: how often a watch or a list broke off, or could not begin, and was begun anew.
+            reflector was created.
+        last_activity_at: the time of the last update or failed attempt.
+        restarts: how often a watch or a list failed and was restarted.
     """
 
     def __init__(
@@ -90,49 +88,49 @@ class Reflector(Generic[T]):
         self._failures = 0
         """The number of failed attempts since the last event of a watch."""
         self._resource_version = 0
-        """Up to where the watch has told everything; 0 asks for a list."""
+        """The resource version up to which the cache is complete; 0 requires a list."""
 
     def observe(self, item: T) -> None:
-        """Take in the API server's answer to a write of our own, ahead of the watch.
+        """Stores the result of a write of this process, ahead of the watch.
 
-        What the watch has passed already is ignored: the cache holds it, or knows that it was deleted since.
+        A version that the watch has already passed is ignored: the cache has it, or the object was deleted since.
         """
         if item.resource_version > self._resource_version:
             self.cache.put(item)
 
     def covers(self, partition: Hashable) -> bool:
-        """Whether the objects of a group are this reflector's: another's may be in the same cache."""
+        """Returns whether this reflector watches a partition: a shared cache has objects of other reflectors, too."""
         return self._resource.covers(partition)
 
     def has_synced(self, _: object) -> bool:
-        """Whether every object is known: then one that is not known does not exist."""
+        """Returns whether the first list is complete, so that an object that is not in the cache does not exist."""
         return self.synced.is_set()
 
     def get(self, partition: Hashable, name: str) -> T | None:
-        """The object as the cache knows it, or None."""
+        """Returns an object from the cache, or None."""
         return self.cache.get(partition, name)
 
     def forget(self, item: T) -> None:
-        """Take in that a version of an object was deleted by us, ahead of the watch."""
+        """Removes an object that this process deleted, ahead of the watch."""
         self.cache.delete(item.partition, item.name, item.resource_version)
 
     async def run(self) -> None:
-        """List and watch until cancelled; whatever goes wrong is logged and tried again."""
+        """Lists and watches until cancelled; logs all errors and retries."""
         while True:
             try:
                 if not self._resource_version:
                     await self._list()
                     self.synced.set()
                 if await self._watch():
-                    continue  # the API server ended the watch in its time
+                    continue  # the watch reached its timeout
                 log.info("the watch ended before it told anything: trying again", resource=self._resource.path)
             except GoneError as error:
                 log.info("the watch is too far behind: listing anew", resource=self._resource.path, error=error.message)
                 self._resource_version = 0
-            except (ClusterError, ValueError) as error:  # bytes that are no UTF-8 are a ValueError
+            except (ClusterError, ValueError) as error:  # invalid UTF-8 is a ValueError
                 log.warning("watching failed: trying again", resource=self._resource.path, error=str(error))
             except Exception:
-                # A cache that nobody keeps up to date any more would be worse, and nobody would see it.
+                # Without the retry, the cache would become stale without a sign.
                 log.exception("an unexpected error: trying again", resource=self._resource.path)
             self.restarts += 1
             self.last_activity_at = time.monotonic()
@@ -140,22 +138,23 @@ class Reflector(Generic[T]):
             self._failures += 1
 
     async def _list(self) -> None:
-        """Take in every object, page by page; then forget the ones that are gone."""
+        """Stores every object, page by page, and then removes the objects that no longer exist."""
         listed: set[tuple[Hashable, str]] = set()
-        moment = 0
+        list_version = 0
         async with aclosing(self._list_pages()) as pages:
             async for data in pages:
                 self._record_update()
                 page = self._resource.decode_page(data)
-                moment = moment or page.resource_version
+                list_version = list_version or page.resource_version
                 for number, item in enumerate(page.items, 1):
                     listed.add((item.partition, item.name))
                     self.cache.put(item)
                     if number % _YIELD_EVERY == 0:
-                        await asyncio.sleep(0)  # others have their turn
-        for group, name in [key for key in self.cache if key not in listed and self.covers(key[0])]:
-            self.cache.delete(group, name, moment)  # unless our own write made it after that moment
-        self._resource_version = moment
+                        await asyncio.sleep(0)  # lets other tasks run
+        for partition, name in [key for key in self.cache if key not in listed and self.covers(key[0])]:
+            # The version keeps an object that this process created after the list.
+            self.cache.delete(partition, name, list_version)
+        self._resource_version = list_version
 
     def _list_pages(self) -> AsyncGenerator[bytes, None]:
         params = self._resource.selector_params
@@ -163,8 +162,8 @@ class Reflector(Generic[T]):
         return list_pages(self._client, self._resource.path, params, page_size=_PAGE_SIZE, prefetch=True)
 
     async def _watch(self) -> bool:
-        """Take in events until the watch ends; gives whether there was any."""
-        told = False
+        """Handles events until the watch ends; returns whether there was any."""
+        has_events = False
         params = {
             **self._resource.selector_params,
             "allowWatchBookmarks": "true",
@@ -175,8 +174,8 @@ class Reflector(Generic[T]):
             async for line in lines:
                 self._handle_event(_event.decode(line))
                 self._record_update()
-                told, self._failures = True, 0
-        return told
+                has_events, self._failures = True, 0
+        return has_events
 
     def _record_update(self) -> None:
         self.last_update_at = self.last_activity_at = time.monotonic()

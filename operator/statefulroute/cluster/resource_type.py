@@ -1,4 +1,4 @@
-"""A kind of object as it comes over the wire: where it is listed, and how its bytes become values."""
+"""A type of Kubernetes objects: the path of their list, and the decoder from JSON to domain values."""
 
 from collections.abc import Callable, Hashable, Mapping
 from copy import copy
@@ -27,7 +27,7 @@ class Page(msgspec.Struct, Generic[T]):
 
     Attributes:
         items: the objects.
-        resource_version: the moment of which the list is.
+        resource_version: the resource version of the list.
     """
 
     items: list[T]
@@ -35,35 +35,35 @@ class Page(msgspec.Struct, Generic[T]):
 
 
 class ResourceType(Generic[T]):
-    """A kind of object.
+    """A type of objects, in all namespaces or in one.
 
     Attributes:
-        path: where the API server lists them.
-        selector_params: the parameters of a list or a watch that select some of them.
-        namespace: the one that they are in; None where they may be in any, or in none.
+        path: the path of the list.
+        selector_params: the parameters of a list or a watch that select objects.
+        namespace: the namespace of the objects; None for all namespaces, and for cluster-scoped objects.
 
     Args:
-        path: where the API server lists all of them.
-        wire: the msgspec type of those fields that are needed; other fields are skipped unread.
-        make: makes the value that the rules work with.
+        path: the path of the list of all objects.
+        object_type: the msgspec type of the needed fields; the decoder skips all others.
+        make: converts an object of that type into a domain value.
     """
 
-    def __init__(self, path: str, wire: type[W], make: Callable[[W], T]) -> None:
+    def __init__(self, path: str, object_type: type[W], make: Callable[[W], T]) -> None:
         self.path = path
         self.selector_params: Mapping[str, str] = {}
         self.namespace: str | None = None
         self._make: Callable[[Any], T] = make
-        self._wire: type[Any] = wire
-        self._object_decoder = msgspec.json.Decoder(wire)
-        self._list_decoder = msgspec.json.Decoder(_List[wire])  # type: ignore[valid-type] # a type made at run time
+        self._object_type: type[Any] = object_type
+        self._object_decoder = msgspec.json.Decoder(object_type)
+        self._list_decoder = msgspec.json.Decoder(_List[object_type])  # type: ignore[valid-type] # a type created at run time
         self._raw_list_decoder = msgspec.json.Decoder(_List[msgspec.Raw])
 
     def in_namespace(self, namespace: str, field_selector: str = "") -> Self:
-        """The same kind in one namespace.
+        """Returns the same type of objects in one namespace.
 
         Args:
             namespace: the namespace.
-            field_selector: a field selector; empty selects all.
+            field_selector: selects objects by their fields; empty selects all.
         """
         collection, _, plural = self.path.rpartition("/")
         scoped = copy(self)
@@ -73,42 +73,42 @@ class ResourceType(Generic[T]):
         return scoped
 
     def covers(self, partition: Hashable) -> bool:
-        """Whether the objects of a group of the cache may be among these: a group lies in one namespace."""
+        """Returns whether this type includes the objects of a partition of a cache: each is in one namespace."""
         return self.namespace in {None, partition.namespace if isinstance(partition, RouteKey) else partition}
 
     def decode(self, data: bytes | msgspec.Raw) -> T:
-        """One object.
+        """Decodes an object.
 
         Raises:
-            ValueError: it is not of this kind's form.
+            ValueError: the object is malformed.
         """
         return self._make(self._object_decoder.decode(data))
 
     def convert(self, body: Mapping[str, Any]) -> T:
-        """One object that is decoded already.
+        """Converts an object that is already decoded from JSON.
 
         Raises:
-            ValueError: it is not of this kind's form.
+            ValueError: the object is malformed.
         """
-        return self._make(msgspec.convert(body, self._wire))
+        return self._make(msgspec.convert(body, self._object_type))
 
     def decode_page(self, data: bytes) -> Page[T]:
-        """A page of a list. Objects that are not of this kind's form are left out, and the log says so."""
+        """Decodes a page of a list. Malformed objects are logged and left out."""
         try:
             listed = self._list_decoder.decode(data)
             items = [self._make(item) for item in listed.items or ()]
-        except (ValueError, RecursionError):  # at least one is malformed: find out which
+        except (ValueError, RecursionError):  # at least one object is malformed: decode one by one
             listed = self._raw_list_decoder.decode(data)
             items = [item for raw in listed.items or () if (item := self.decode_or_skip(raw)) is not None]
         return Page(items, int(listed.metadata.resource_version))
 
     def decode_or_skip(self, data: bytes | msgspec.Raw) -> T | None:
-        """One object, or None (and a line in the log) where it is not of this kind's form."""
+        """Decodes an object; logs a malformed object and returns None."""
         try:
             return self.decode(data)
-        except (ValueError, RecursionError) as error:  # the latter of brackets in brackets
-            named = _log_fields(self.path, data)
-            log.warning("a malformed object is ignored", resource=self.path, **named, error=str(error))
+        except (ValueError, RecursionError) as error:  # RecursionError: deeply nested JSON
+            fields = _log_fields(self.path, data)
+            log.warning("a malformed object is ignored", resource=self.path, **fields, error=str(error))
             return None
 
 
@@ -117,15 +117,15 @@ class _Metadata(msgspec.Struct):
     name: str = ""
 
 
-class _Named(msgspec.Struct):
+class _NamedObject(msgspec.Struct):
     metadata: _Metadata = msgspec.field(default_factory=_Metadata)
 
 
-_name_decoder = msgspec.json.Decoder(_Named)
+_name_decoder = msgspec.json.Decoder(_NamedObject)
 
 
 def _log_fields(path: str, data: bytes | msgspec.Raw) -> Mapping[str, str]:
-    """The fields by which the log names an object, as far as its name can be read; a link's may have to be hidden."""
+    """Returns the log fields for an object, if its name can be decoded. The log redacts the field `link`."""
     try:
         metadata = _name_decoder.decode(data).metadata
     except (ValueError, RecursionError):

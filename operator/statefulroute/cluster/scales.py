@@ -1,4 +1,4 @@
-"""Workloads of any kind, read by their scale subresource as the HorizontalPodAutoscaler does."""
+"""Reads workloads of any kind by their scale subresource, like the HorizontalPodAutoscaler."""
 
 import re
 from typing import TypeVar
@@ -19,7 +19,7 @@ _FORBIDDEN = 403
 
 
 class NotScalableError(ClusterError):
-    """A workload that cannot be read by its scale, until somebody changes something."""
+    """The workload cannot be read by its scale until a user changes something."""
 
 
 class UnsupportedKindError(NotScalableError):
@@ -27,7 +27,7 @@ class UnsupportedKindError(NotScalableError):
 
 
 class NoSelectorError(NotScalableError):
-    """The workload's scale does not say which pods are its own."""
+    """The workload's scale has no valid label selector."""
 
 
 class ForbiddenError(NotScalableError):
@@ -35,13 +35,13 @@ class ForbiddenError(NotScalableError):
 
 
 class Scale(msgspec.Struct, frozen=True):
-    """How many pods a workload asks for, and which they are.
+    """The scale of a workload.
 
     Attributes:
-        uid: the workload's own `metadata.uid`.
-        resource_version: the workload's own.
-        replicas: how many pods it asks for.
-        selector: which pods are its own, in its namespace; never empty.
+        uid: the `metadata.uid` of the workload.
+        resource_version: the resource version of the workload.
+        replicas: the desired number of pods.
+        selector: selects the workload's pods in its namespace; never empty.
     """
 
     uid: str
@@ -51,7 +51,7 @@ class Scale(msgspec.Struct, frozen=True):
 
 
 class _Kind(msgspec.Struct, frozen=True):
-    """What discovery says of a kind that can be scaled.
+    """A scalable kind, as found by discovery.
 
     Attributes:
         group: the API group; empty for the core group.
@@ -64,48 +64,48 @@ class _Kind(msgspec.Struct, frozen=True):
     plural: str
 
     def path(self, namespace: str, name: str) -> str:
-        """Where an object of this kind is."""
+        """Returns the path of an object of this kind."""
         return f"{self.root}/namespaces/{quote(namespace, safe='')}/{self.plural}/{quote(name, safe='')}"
 
 
 class ScaleReader:
-    """Reads scales. Which resource a kind is gets asked once; what cannot be used is asked anew each time."""
+    """Reads scales. It caches the discovery of a scalable kind, and repeats the discovery of other kinds each time."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._kinds: dict[tuple[str, str], _Kind] = {}
 
     async def read(self, namespace: str, api_version: str, kind: str, name: str) -> Scale:
-        """The scale of a workload.
+        """Reads the scale of a workload.
 
         Raises:
             NotFoundError: the workload does not exist.
             UnsupportedKindError: its kind is not known, is not namespaced or has no scale subresource.
-            NoSelectorError: its scale has no label selector, or one that cannot be read.
-            ForbiddenError: the operator may not read it; the sentence names the right that is missing.
+            NoSelectorError: its scale has no label selector, or an invalid one.
+            ForbiddenError: the operator may not read it; the message names the missing permission.
             APIError: the API server answered with another error.
-            UnreachableError: it did not answer, or not with a scale.
+            UnreachableError: the API server did not answer, or not with a scale.
         """
-        found = await self._find(api_version, kind)
-        path = _path(found, namespace, name)
+        scalable_kind = await self._find(api_version, kind)
+        path = _path(scalable_kind, namespace, name)
         try:
-            answer = await self._get(f"{path}/scale", f"{found.plural}/scale", found.group)
+            response = await self._get(f"{path}/scale", f"{scalable_kind.plural}/scale", scalable_kind.group)
         except NotFoundError:
-            # Is it the object that is not there, or its kind? A kind whose scale has gone answers in the same words.
+            # The API server gives the same error for a missing object and for a kind without a scale subresource.
             self._kinds.pop((api_version, kind), None)
             await self._find(api_version, kind)
             raise
-        return _scale(answer, path, f"{kind} {name!r}")
+        return _scale(response, path, f"{kind} {name!r}")
 
     async def path(self, namespace: str, api_version: str, kind: str, name: str) -> str:
-        """The path of a workload itself, as the API server knows it; whether it exists is not asked.
+        """Returns the path of a workload; it may not exist.
 
         Raises:
-            NotFoundError: no object can have this name.
+            NotFoundError: the name is not valid.
             UnsupportedKindError: its kind is not known, is not namespaced or has no scale subresource.
-            ForbiddenError: the operator may not ask which kinds there are.
+            ForbiddenError: the operator may not use discovery.
             APIError: the API server answered with another error.
-            UnreachableError: it did not answer, or not with a list of kinds.
+            UnreachableError: the API server did not answer, or not with a list of kinds.
         """
         return _path(await self._find(api_version, kind), namespace, name)
 
@@ -117,56 +117,56 @@ class ScaleReader:
 
     async def _discover(self, api_version: str, kind: str) -> _Kind:
         unknown = UnsupportedKindError(f"Kind {kind} of {api_version} is not known to the API server")
-        if not _API_VERSION.fullmatch(api_version):  # it would lead to another path
+        if not _API_VERSION.fullmatch(api_version):  # it could change the path of the request
             raise unknown
         group = api_version.rpartition("/")[0]
         root = f"/apis/{api_version}" if group else f"/api/{api_version}"
         try:
-            answer = await self._get(root, root, None)
+            response = await self._get(root, root, None)
         except NotFoundError as error:
             raise unknown from error
-        resources = _decode(_resources, answer, root, "a list of kinds").resources or ()
-        scales = {each.name.removesuffix("/scale") for each in resources if each.name.endswith("/scale")}
-        named = [each for each in resources if each.kind == kind and "/" not in each.name]
-        if not named:
+        resources = _decode(_resources, response, root, "a list of kinds").resources or ()
+        scalable = {resource.name.removesuffix("/scale") for resource in resources if resource.name.endswith("/scale")}
+        candidates = [resource for resource in resources if resource.kind == kind and "/" not in resource.name]
+        if not candidates:
             raise unknown
-        # The first that can be scaled: the same kind may stand for several resources.
-        resource = next((each for each in named if each.name in scales), named[0])
+        # Several resources may have the same kind: use the first scalable one.
+        resource = next((candidate for candidate in candidates if candidate.name in scalable), candidates[0])
         if not resource.namespaced:
             raise UnsupportedKindError(f"Kind {kind} of {api_version} is not namespaced")
-        if resource.name not in scales:
+        if resource.name not in scalable:
             raise UnsupportedKindError(f"Kind {kind} of {api_version} has no scale subresource")
         return _Kind(group, root, resource.name)
 
     async def _get(self, path: str, resource: str, group: str | None) -> bytes:
-        """A GET.
+        """Sends a GET.
 
         Args:
-            path: where.
-            resource: what to get the right for.
-            group: the resource's API group, empty for the core group; None where it is no resource but a path.
+            path: the path of the request.
+            resource: the resource to name in the error if a permission is missing.
+            group: the API group of the resource, empty for the core group; None for a path that is not a resource.
 
         Raises:
-            ForbiddenError: the operator may not.
+            ForbiddenError: the operator lacks the permission.
             APIError: the API server answered with another error.
-            UnreachableError: it did not answer.
+            UnreachableError: the API server did not answer.
         """
         try:
             return await self._client.get(path)
         except APIError as error:
             if error.status != _FORBIDDEN:
                 raise
-            place = "" if group is None else f" in group {group}" if group else " in the core group"
+            suffix = "" if group is None else f" in group {group}" if group else " in the core group"
             raise ForbiddenError(
-                f"the operator may not get {resource}{place}: allow it in a ClusterRole that is bound to the operator"
+                f"the operator may not get {resource}{suffix}: allow it in a ClusterRole that is bound to the operator"
             ) from error
 
 
 def _path(kind: _Kind, namespace: str, name: str) -> str:
-    """Where an object is.
+    """Returns the path of an object.
 
     Raises:
-        NotFoundError: no object can have this name, for it would lead to another path.
+        NotFoundError: the name is not valid: it would change the path of the request.
     """
     if name in {"", ".", ".."} or "/" in name or "%" in name:
         raise NotFoundError(404, "NotFound", f'{kind.plural} "{name}" not found')
@@ -199,7 +199,7 @@ class _Status(msgspec.Struct):
 
 
 class _Scale(msgspec.Struct):
-    """A Scale of autoscaling/v1, in which zeros and empty texts are left out."""
+    """A Scale of autoscaling/v1, which omits zeros and empty strings."""
 
     metadata: _Metadata
     spec: _Spec = msgspec.field(default_factory=_Spec)
@@ -210,23 +210,23 @@ _resources = msgspec.json.Decoder(_Resources)
 _scales = msgspec.json.Decoder(_Scale)
 
 
-def _decode(decoder: "msgspec.json.Decoder[T]", answer: bytes, path: str, what: str) -> T:
+def _decode(decoder: "msgspec.json.Decoder[T]", response: bytes, path: str, expected: str) -> T:
     try:
-        return decoder.decode(answer)
-    except ValueError as error:  # a proxy's page
-        raise UnreachableError(f"GET {path}: the answer is not {what}: {error}") from error
+        return decoder.decode(response)
+    except ValueError as error:  # an error page of a proxy
+        raise UnreachableError(f"GET {path}: the answer is not {expected}: {error}") from error
 
 
-def _scale(answer: bytes, path: str, workload: str) -> Scale:
-    wire = _decode(_scales, answer, f"{path}/scale", "a scale")
+def _scale(response: bytes, path: str, workload: str) -> Scale:
+    scale = _decode(_scales, response, f"{path}/scale", "a scale")
     try:
-        selector = Selector.parse(wire.status.selector)
+        selector = Selector.parse(scale.status.selector)
     except ValueError as error:
         raise NoSelectorError(f"the scale of {workload} has a selector that cannot be read: {error}") from error
     if selector.is_empty:
-        raise NoSelectorError(f"the scale of {workload} has no label selector: which pods are its own is not known")
+        raise NoSelectorError(f"the scale of {workload} has no label selector, so its pods are not known")
     try:
-        version = int(wire.metadata.resource_version)
+        version = int(scale.metadata.resource_version)
     except ValueError as error:
         raise UnreachableError(f"GET {path}/scale: the resource version is not a number") from error
-    return Scale(wire.metadata.uid, version, wire.spec.replicas, selector)
+    return Scale(scale.metadata.uid, version, scale.spec.replicas, selector)

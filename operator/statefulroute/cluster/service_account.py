@@ -1,4 +1,4 @@
-"""The ServiceAccount of the pod that this runs in: where the API server is, whom to trust, and a token that changes."""
+"""Loads the connection from the ServiceAccount of the pod that this process runs in."""
 
 import os
 import ssl
@@ -9,22 +9,22 @@ from pathlib import Path
 from statefulroute.cluster.api_server import Connection
 from statefulroute.cluster.errors import NotConnectedError
 
-#: Where the kubelet puts the account of a pod.
+#: Where the kubelet mounts the ServiceAccount of a pod.
 SERVICE_ACCOUNT_DIRECTORY = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
-#: The kubelet renews a token long before it ends; client-go, too, keeps one for a minute.
+#: How long a token is cached, as in client-go; the kubelet renews a token long before it expires.
 _CACHE_SECONDS = 60.0
 
 
 class TokenFile:
-    """A bearer token that stands in a file, and is another one from time to time.
+    """Credentials from a file with a bearer token, which is replaced from time to time.
 
     Args:
-        path: the file.
-        clock: seconds that only grow.
+        path: the path of the file.
+        clock: returns monotonic seconds.
 
     Raises:
-        NotConnectedError: there is no token in the file.
+        NotConnectedError: the file has no token.
     """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
@@ -33,7 +33,7 @@ class TokenFile:
         self._header, self._read_at = self._read()
 
     async def authorization(self) -> str:
-        """The header with the present token.
+        """Returns the header with the cached token, and reads the file again after a minute.
 
         Raises:
             NotConnectedError: the token cannot be read.
@@ -41,7 +41,7 @@ class TokenFile:
         return self._header if self._clock() - self._read_at < _CACHE_SECONDS else await self.refresh()
 
     async def refresh(self) -> str:
-        """The header with the token that the file holds now.
+        """Reads the file and returns the header with its token.
 
         Raises:
             NotConnectedError: the token cannot be read.
@@ -60,20 +60,20 @@ class TokenFile:
 
 
 def is_in_cluster() -> bool:
-    """Whether this runs in a pod of a cluster."""
+    """Returns whether this process runs in a pod."""
     return "KUBERNETES_SERVICE_HOST" in os.environ
 
 
 def in_cluster_connection(directory: Path | None = None) -> Connection:
-    """The API server of the cluster that this pod is in.
+    """Returns the connection to the API server of the pod's cluster.
 
     Args:
-        directory: where the account's files are; the kubelet's own unless given.
+        directory: the directory of the ServiceAccount's files; None is the kubelet's.
 
     Raises:
-        NotConnectedError: the account has no token.
-        KeyError: Kubernetes has not said the API server's port.
-        OSError: the account has no certificate to trust, or it is none.
+        NotConnectedError: the ServiceAccount has no token.
+        KeyError: the environment has no port of the API server.
+        OSError: the CA certificate is missing or malformed.
     """
     directory = directory or SERVICE_ACCOUNT_DIRECTORY
     host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]

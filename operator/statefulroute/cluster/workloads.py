@@ -1,4 +1,4 @@
-"""Where workloads are found: StatefulSets in a cache, whatever else can be scaled by its scale subresource."""
+"""Reads and annotates workloads: StatefulSets from a cache, other kinds by their scale subresource."""
 
 from collections.abc import Callable, Iterable, Mapping
 
@@ -16,12 +16,12 @@ from statefulroute.domain.route import MissingWorkload, Route, Workload, Workloa
 
 log = structlog.get_logger(__name__)
 
-#: The workload whose pods have an index: its API version and its kind.
+#: The API version and the kind of workloads whose pods have an index.
 STATEFUL_SET = ("apps/v1", "StatefulSet")
 
 _INTERNAL_ERROR = 500
 
-#: Called when something else may be found of a workload than before.
+#: Called with the key of a workload that may have changed.
 WorkloadListener = Callable[[WorkloadKey], None]
 
 
@@ -29,21 +29,21 @@ class _Metadata(msgspec.Struct):
     annotations: dict[str, str] | None = None
 
 
-class _Annotated(msgspec.Struct):
+class _AnnotatedObject(msgspec.Struct):
     metadata: _Metadata
 
 
-_annotated = msgspec.json.Decoder(_Annotated)
+_annotated_decoder = msgspec.json.Decoder(_AnnotatedObject)
 
 
 class Workloads:
     """The workloads of the routes.
 
-    StatefulSets are followed by a watch. Of any other kind nothing is known but that it can be scaled, so it is
-    read when somebody asks for that, as a HorizontalPodAutoscaler does.
+    StatefulSets are watched. The only known property of other kinds is their scale subresource, so they are read on
+    request, as a HorizontalPodAutoscaler does.
 
     Args:
-        client: how to reach the API server.
+        client: the client for the API server.
         stateful_sets: the cache of StatefulSets.
     """
 
@@ -53,86 +53,86 @@ class Workloads:
         self._scales = ScaleReader(client)
         self._read: dict[WorkloadKey, Workload | MissingWorkload] = {}
         self._annotations: dict[WorkloadKey, WorkloadAnnotations] = {}
-        """What is known to stand noted on those that are not watched."""
+        """The known annotations of workloads that are not watched."""
         self._listeners: list[WorkloadListener] = []
         stateful_sets.listen(self._stateful_set_changed)
 
     def listen(self, listener: WorkloadListener) -> None:
-        """Have a function called when something else may be found of a workload than before. It must not raise."""
+        """Adds a listener, which is called when a workload may have changed. It must not raise."""
         self._listeners.append(listener)
 
     def is_watched(self, route: Route) -> bool:
-        """Whether every change of a route's workload is announced."""
+        """Returns whether listeners are called for every change of a route's workload."""
         return _is_watched(route.workload_key)
 
     def get(self, route: Route) -> Workload | MissingWorkload | None:
-        """A route's workload, or why there is none that can be routed to; None before it was read."""
+        """Returns a route's workload, or the reason why it is not usable; None before it was read."""
         key = route.workload_key
         if _is_watched(key):
             return self._stateful_sets.get(key.namespace, key.name) or route.workload_not_found()
         return self._read.get(key)
 
     async def refresh(self, route: Route) -> None:
-        """Read a route's workload anew, unless it is watched.
+        """Reads a route's workload again, unless it is watched.
 
-        What was read before stands until the API server says that it is not there: a right that is missing for a
-        moment, or an answer that makes no sense, takes nobody's pod away. Its pods are watched all the same.
+        An earlier result stays valid until the API server reports that the workload does not exist. So a permission
+        that is missing for a moment, or a malformed response, takes no user's pod away. The pods are watched anyway.
         """
         key = route.workload_key
         if _is_watched(key):
             return
-        before = self._read.get(key)
+        previous = self._read.get(key)
         try:
-            found: Workload | MissingWorkload = await self._read_scale(key)
+            current: Workload | MissingWorkload = await self._read_scale(key)
         except NotFoundError:
-            found = route.workload_not_found()
+            current = route.workload_not_found()
         except ClusterError as error:
-            obstacle = None if isinstance(before, Workload) else _lasting_problem(key, error)
-            if obstacle is None:
+            problem = None if isinstance(previous, Workload) else _lasting_problem(key, error)
+            if problem is None:
                 log.warning("a workload was not read: trying again", workload=key, error=str(error))
                 return
-            found = obstacle
-        self._read[key] = found
-        if found != before:
+            current = problem
+        self._read[key] = current
+        if current != previous:
             self._notify(key)
 
     def forget(self, route: Route) -> None:
-        """A route is gone or has another workload now; where one is shared, it is read anew."""
+        """Drops a route's workload after the route was deleted or changed; another route may read it again."""
         self._read.pop(route.workload_key, None)
         self._annotations.pop(route.workload_key, None)
 
     async def annotations(self, route: Route, workload: Workload) -> WorkloadAnnotations:
-        """What stands noted on a route's workload.
+        """Returns the operator's annotations of a route's workload.
 
         Raises:
-            ClusterError: it could not be read.
+            ClusterError: the workload cannot be read.
         """
         key = route.workload_key
         if _is_watched(key):
             return workload.annotations
         if key not in self._annotations:
-            noted = _annotated.decode(await self._client.get(await self._path(key)))
-            self._annotations[key] = parse_workload_annotations(noted.metadata.annotations or {})
+            workload_object = _annotated_decoder.decode(await self._client.get(await self._path(key)))
+            self._annotations[key] = parse_workload_annotations(workload_object.metadata.annotations or {})
         return self._annotations[key]
 
     async def annotate(self, route: Route, annotations: Mapping[str, str | None]) -> None:
-        """Write annotations on a route's workload; None removes one.
+        """Writes annotations of a route's workload; None removes one.
 
         Raises:
-            ClusterError: they were not written, or it is not known whether they were.
+            ClusterError: the request failed, or its result is unknown.
         """
         key = route.workload_key
         self._annotations.pop(key, None)
         body = msgspec.json.encode({"metadata": {"annotations": annotations}})
-        noted = _annotated.decode(await self._client.merge_patch(await self._path(key), body))
+        workload_object = _annotated_decoder.decode(await self._client.merge_patch(await self._path(key), body))
         if not _is_watched(key):
-            self._annotations[key] = parse_workload_annotations(noted.metadata.annotations or {})
+            self._annotations[key] = parse_workload_annotations(workload_object.metadata.annotations or {})
 
     async def remove_annotations(self, route: Route, workload: Workload, names: Iterable[str]) -> None:
-        """Remove our annotations from a route's workload, if there are any.
+        """Removes the operator's annotations from a route's workload, if there are any.
 
         Raises:
-            ClusterError: they were not removed, or it is not known whether they were.
+            ClusterError: the request failed, or its result is unknown.
         """
         if await self.annotations(route, workload) != WorkloadAnnotations():
             await self.annotate(route, dict.fromkeys(names))
@@ -162,13 +162,13 @@ class Workloads:
 
 
 def _lasting_problem(key: WorkloadKey, error: ClusterError) -> MissingWorkload | None:
-    """Why a workload cannot be routed to; None where it may be otherwise next time."""
+    """Returns the reason why a workload is not usable; None if the error may be temporary."""
     if isinstance(error, ForbiddenError):
         return MissingWorkload(RouteReason.WORKLOAD_FORBIDDEN, str(error))
     if isinstance(error, NotScalableError):
         return MissingWorkload(RouteReason.WORKLOAD_KIND_NOT_SUPPORTED, str(error))
     if isinstance(error, APIError) and error.status == _INTERNAL_ERROR:
-        # So a custom resource is answered that lacks the field of its replicas.
+        # The response for a custom resource without the field for its replicas.
         return MissingWorkload(RouteReason.WORKLOAD_UNREADABLE, f"the scale of {key.kind} {key.name!r}: {error}")
     return None
 

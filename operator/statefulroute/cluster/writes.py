@@ -1,4 +1,4 @@
-"""The writes of the operator: what changes in a link or a route goes through here, and nowhere else."""
+"""Writes links, routes and pods; all writes of the operator to these kinds are in this module."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -25,8 +25,8 @@ from statefulroute.domain.times import format_rfc3339
 T = TypeVar("T", bound=Cached)
 
 
-def _second(time: datetime) -> str | None:
-    """A time as Kubernetes writes most of them: to the second."""
+def _format_seconds(time: datetime) -> str | None:
+    """Formats a time without fractional seconds, as most times of the Kubernetes API."""
     return _rfc3339(time.replace(microsecond=0))
 
 
@@ -34,18 +34,18 @@ def _rfc3339(time: datetime | None) -> str | None:
     return None if time is None else format_rfc3339(time)
 
 
-def _decode_answer(resource: ResourceType[T], answer: bytes) -> T:
-    """The object that a write has made."""
+def _decode_response(resource: ResourceType[T], response: bytes) -> T:
+    """Decodes the object in the response to a write."""
     try:
-        return resource.decode(answer)
-    except ValueError as error:  # a proxy's page: whether the API server has written is not known
-        raise UnreachableError(f"the answer to a write is no object of {resource.path}: {error}") from error
+        return resource.decode(response)
+    except ValueError as error:  # an error page of a proxy: the write may have succeeded
+        raise UnreachableError(f"the answer to a write is not an object of {resource.path}: {error}") from error
 
 
 class LinkWriter:
-    """Writes to PodLinks. Each is refused (ConflictError) when the link is no longer the version that was judged.
+    """Writes PodLinks. The API server refuses a write (ConflictError) if the link has changed since the decision.
 
-    The API server's answer is fed into the cache, so that the next decision sees it without waiting for the watch.
+    The writer stores the response in the cache, so that the next decision sees it without waiting for the watch.
     """
 
     def __init__(self, client: Client, links: Informer[Link], clock: Clock = utc_now) -> None:
@@ -54,38 +54,38 @@ class LinkWriter:
         self._clock = clock
 
     async def bind(self, link: Link, pod: PodKey) -> None:
-        """Write a chosen pod into the link's spec.
+        """Writes a chosen pod to the link's spec.
 
         Raises:
-            ClusterError: it was not written, or it is not known whether it was.
+            ClusterError: the request failed, or its result is unknown.
         """
         await self._patch(link, "", {"spec": pod_patch(pod)})
 
-    async def update_status(self, link: Link, said: LinkStatus, move_reason: MoveReason = MoveReason.MOVED) -> str:
-        """Write the link's whole status.
+    async def update_status(self, link: Link, status: LinkStatus, move_reason: MoveReason = MoveReason.MOVED) -> str:
+        """Writes the link's status.
 
         Args:
-            link: the version that was judged.
-            said: what the status is to say.
-            move_reason: why the link has moved, where it has.
+            link: the version of the link that the decision used.
+            status: the new status.
+            move_reason: the reason of the move, if the link has moved.
 
         Returns:
             The link's `metadata.uid`.
 
         Raises:
-            ClusterError: it was not written, or it is not known whether it was.
+            ClusterError: the request failed, or its result is unknown.
         """
-        status = link_status_patch(link, said, self._clock(), move_reason)
-        return _written_decoder.decode(await self._patch(link, "/status", {"status": status})).metadata.uid
+        patch = link_status_patch(link, status, self._clock(), move_reason)
+        return _written_decoder.decode(await self._patch(link, "/status", {"status": patch})).metadata.uid
 
     async def delete(self, link: Link) -> str:
-        """Delete the link, if it is still the version that was judged: a renewal that came first wins.
+        """Deletes the link if it has not changed since the decision: an earlier renewal wins.
 
         Returns:
             The link's `metadata.uid`.
 
         Raises:
-            ClusterError: it was not deleted, or it is not known whether it was.
+            ClusterError: the request failed, or its result is unknown.
         """
         preconditions = {"resourceVersion": str(link.resource_version)}
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
@@ -93,9 +93,9 @@ class LinkWriter:
 
     async def _patch(self, link: Link, subresource: str, change: dict[str, Any]) -> bytes:
         body = {"metadata": {"resourceVersion": str(link.resource_version)}} | change
-        answer = await self._client.merge_patch(_path(link) + subresource, msgspec.json.encode(body))
-        self._links.observe(_decode_answer(LINKS, answer))
-        return answer
+        response = await self._client.merge_patch(_path(link) + subresource, msgspec.json.encode(body))
+        self._links.observe(_decode_response(LINKS, response))
+        return response
 
 
 class _Identity(msgspec.Struct):
@@ -115,7 +115,7 @@ _deleted_decoder = msgspec.json.Decoder(_Deleted)
 
 
 def pod_patch(pod: PodKey | None) -> dict[str, Any]:
-    """A merge patch of the two fields that name a link's pod; null removes the one that does not."""
+    """Returns a merge patch of the two fields that name a link's pod; null removes the other one."""
     return {"podIndex": pod, "podName": None} if not isinstance(pod, str) else {"podIndex": None, "podName": pod}
 
 
@@ -124,81 +124,81 @@ def _path(link: Link) -> str:
 
 
 def link_status_patch(
-    link: Link, said: LinkStatus, now: datetime, move_reason: MoveReason = MoveReason.MOVED
+    link: Link, status: LinkStatus, now: datetime, move_reason: MoveReason = MoveReason.MOVED
 ) -> dict[str, Any]:
-    """A merge patch of a link's status that makes it say this; null removes a field that no longer applies."""
-    before = link.status
-    was_ready = before is not None and before.is_ready
-    since = link.transition_time if before is not None and was_ready == said.is_ready else None
-    status: dict[str, Any] = {
-        "phase": said.phase,
-        "podIndex": said.pod_index,
-        "podName": said.pod_name,
-        "host": said.host,
+    """Returns a merge patch to a new status of a link; null removes a field that no longer applies."""
+    previous = link.status
+    was_ready = previous is not None and previous.is_ready
+    transition_time = link.transition_time if previous is not None and was_ready == status.is_ready else None
+    patch: dict[str, Any] = {
+        "phase": status.phase,
+        "podIndex": status.pod_index,
+        "podName": status.pod_name,
+        "host": status.host,
         "expireTime": _rfc3339(link.expire_time),
         "observedGeneration": link.generation,
         "conditions": [
             {
                 "type": ConditionType.READY,
-                "status": "True" if said.is_ready else "False",
-                "reason": said.reason,
-                "message": said.message,
+                "status": "True" if status.is_ready else "False",
+                "reason": status.reason,
+                "message": status.message,
                 "observedGeneration": link.generation,
-                "lastTransitionTime": _rfc3339(since) or _second(now),
+                "lastTransitionTime": _rfc3339(transition_time) or _format_seconds(now),
             }
         ],
     }
-    came_from = link.status_pod
-    if said.phase is LinkPhase.BOUND:
-        if not was_ready or came_from != said.pod:
-            status["boundTime"] = _second(now)
-        if came_from is not None and came_from != said.pod:
-            status["previous"] = {**pod_patch(came_from), "reason": move_reason, "time": _second(now)}
-    elif said.phase is not LinkPhase.LOST:
-        status["boundTime"] = None
-    return status
+    previous_pod = link.status_pod
+    if status.phase is LinkPhase.BOUND:
+        if not was_ready or previous_pod != status.pod:
+            patch["boundTime"] = _format_seconds(now)
+        if previous_pod is not None and previous_pod != status.pod:
+            patch["previous"] = {**pod_patch(previous_pod), "reason": move_reason, "time": _format_seconds(now)}
+    elif status.phase is not LinkPhase.LOST:
+        patch["boundTime"] = None
+    return patch
 
 
 class RouteWriter:
-    """Writes to StatefulRoutes' status."""
+    """Writes the status of StatefulRoutes."""
 
     def __init__(self, client: Client, routes: Informer[Route]) -> None:
         self._client = client
         self._routes = routes
 
     async def update_status(self, route: Route, status: StatefulRouteStatus) -> None:
-        """Write what has changed in the route's status; nothing when nothing has.
+        """Writes the changed fields of the route's status; sends no request if nothing has changed.
 
         Raises:
-            ClusterError: it was not written, or it is not known whether it was.
+            ClusterError: the request failed, or its result is unknown.
         """
         change = status_patch(route.status, status)
         if not change:
             return
         path = f"/apis/{API_VERSION}/namespaces/{route.namespace}/{STATEFUL_ROUTE.plural}/{route.name}/status"
         body = {"metadata": {"resourceVersion": str(route.resource_version)}, "status": change}
-        self._routes.observe(_decode_answer(ROUTES, await self._client.merge_patch(path, msgspec.json.encode(body))))
+        self._routes.observe(_decode_response(ROUTES, await self._client.merge_patch(path, msgspec.json.encode(body))))
 
 
 class PodWriter:
-    """Writes the operator's notes on pods."""
+    """Writes the operator's annotations of pods."""
 
     def __init__(self, client: Client, pods: Informer[Pod]) -> None:
         self._client = client
         self._pods = pods
 
     async def annotate(self, pod: Pod, annotations: Mapping[str, str | None]) -> None:
-        """Write annotations on a pod, and on no other that has taken its name; None removes one.
+        """Writes annotations of a pod, but not of a new pod with the same name; None removes one.
 
         Raises:
-            ClusterError: they were not written, or it is not known whether they were.
+            ClusterError: the request failed, or its result is unknown.
         """
         body = {"metadata": {"uid": pod.uid, "annotations": annotations}}
         path = f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}"
-        self._pods.observe(_decode_answer(PODS, await self._client.merge_patch(path, msgspec.json.encode(body))))
+        self._pods.observe(_decode_response(PODS, await self._client.merge_patch(path, msgspec.json.encode(body))))
 
 
 def status_patch(before: StatefulRouteStatus, after: StatefulRouteStatus) -> dict[str, Any]:
-    """The merge patch that turns one status into the other; empty when they are equal."""
+    """Returns the merge patch from one status to the other; empty if they are equal."""
     old, new = (status.model_dump(mode="json", by_alias=True, exclude_none=True) for status in (before, after))
     return {field: new.get(field) for field in old.keys() | new.keys() if old.get(field) != new.get(field)}

@@ -213,10 +213,10 @@ async def test_what_is_no_address_is_not_asked(endpoints: LoadClient, ip: str) -
 CHUNKED = "Transfer-Encoding: chunked"
 DEEP = b'{"a":' + b"[" * (MAX_BODY_BYTES - 5)
 JUST_TOO_LONG = GOOD.partition(b"\r\n\r\n")[2].ljust(MAX_BODY_BYTES + 1)
-NO_LOAD = "answered with what is no load: "
+NO_LOAD = "returned an invalid load: "
 TOO_LONG = "answered with more than 4096 bytes"
 CUT = "closed the connection before its answer was complete"
-NO_HTTP = "answered with what is no HTTP"
+NO_HTTP = "returned invalid HTTP"
 
 ANSWERS = {
     "an error": (written(b"secret", "500 Oh No"), "answered with status 500"),

@@ -257,9 +257,9 @@ async def test_a_kind_is_remembered_when_its_object_does_not_exist(api: FakeAPI,
 
 
 SELECTORS = {
-    "none": (None, "the scale of Rollout 'game' has no label selector: which pods are its own is not known"),
-    "an empty one": ("", "the scale of Rollout 'game' has no label selector: which pods are its own is not known"),
-    "blanks": (" ", "the scale of Rollout 'game' has no label selector: which pods are its own is not known"),
+    "none": (None, "the scale of Rollout 'game' has no label selector, so its pods are not known"),
+    "an empty one": ("", "the scale of Rollout 'game' has no label selector, so its pods are not known"),
+    "blanks": (" ", "the scale of Rollout 'game' has no label selector, so its pods are not known"),
     "a bad one": (
         "a=b=c",
         (
