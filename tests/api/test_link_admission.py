@@ -58,7 +58,10 @@ POLICY = (
     ": ValidatingAdmissionPolicy 'local-namespace.podlinks.statefulroute.io' with binding "
     "'local-namespace.podlinks.statefulroute.io' denied request: only local namespace is supported"
 )
-ROUTE_NAME = "routeName must be a DNS label (lower-case letters, digits and '-'): it is the name of a StatefulRoute"
+ROUTE_NAME = (
+    "routeName must be a DNS label (lower-case letters, digits and '-', at most 63 characters): "
+    "it is the name of a StatefulRoute"
+)
 POD_INDEX = f"podIndex must be from 0 to {INT32_MAX}"
 TTL = f"ttlSeconds must be from 1 to {INT32_MAX}"
 POD_NAME = "podName must be a pod's name: lower-case letters, digits, '-' and '.'"

@@ -1,33 +1,38 @@
-"""PodLink: one uid's binding to one pod of one service."""
+"""PodLink: binds one uid to one pod of one service."""
 
 from typing import Any, ClassVar
 
 from pydantic import Field, JsonValue
 
 from statefulroute.api.group import API_VERSION, POD_LINK
-from statefulroute.api.limits import DNS_LABEL, DNS_SUBDOMAIN, INT32_MAX
+from statefulroute.api.limits import (
+    DNS_LABEL,
+    DNS_LABEL_MAX_LENGTH,
+    DNS_SUBDOMAIN,
+    DNS_SUBDOMAIN_MAX_LENGTH,
+    ENCODED_UID_MAX_BYTES,
+    ENCODED_UID_PREFIX,
+    INT32_MAX,
+    UID_MAX_LENGTH,
+)
 from statefulroute.api.model import Conditions, Generation, Model, Time, cel_string, validation_rules
 from statefulroute.api.vocabulary import RENEW_WITHOUT_TTL_MESSAGE, TWO_PODS_MESSAGE, LinkPhase, MoveReason
 
-#: The most bytes of a uid that has to be encoded: two hex digits each, after `<routeName>.x-`, in a name
-#: of at most 253 characters.
-_MAX_ENCODED_BYTES = 93
-
 
 def _is_valid_in_name(uid: str) -> str:
-    """CEL: whether this uid can stand in an object's name as it is (a DNS subdomain of RFC 1123)."""
+    """CEL: whether an object's name can contain this uid unencoded (a DNS subdomain of RFC 1123)."""
     label = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-    return rf"{uid}.matches('^{label}(\\.{label})*$') && !{uid}.startsWith('x-')"
+    return rf"{uid}.matches('^{label}(\\.{label})*$') && !{uid}.startsWith('{ENCODED_UID_PREFIX}')"
 
 
 def _expected_name(prefix: str = "") -> str:
-    """CEL: the name that the route's name and the uid demand, after a prefix.
+    """CEL: a prefix, followed by the name that the route's name and the uid require.
 
-    `format` and not `+`: joining strings is over the API server's limit on a rule's cost.
+    The expression uses `format`, because concatenation with `+` exceeds the API server's limit on the cost of a rule.
     """
-    plain, encoded = f"'{prefix}%s.%s'", f"'{prefix}%s.x-%x'"
-    chosen = f"({_is_valid_in_name('self.spec.uid')} ? {plain} : {encoded})"
-    return f"{chosen}.format([self.spec.routeName, self.spec.uid])"
+    unencoded, encoded = f"'{prefix}%s.%s'", f"'{prefix}%s.{ENCODED_UID_PREFIX}%x'"
+    template = f"({_is_valid_in_name('self.spec.uid')} ? {unencoded} : {encoded})"
+    return f"{template}.format([self.spec.routeName, self.spec.uid])"
 
 
 _SPEC_RULES: list[JsonValue] = [
@@ -45,36 +50,39 @@ _SPEC_RULES: list[JsonValue] = [
 
 
 class PodLinkSpec(Model):
-    """What is bound to what. The binding itself is `podIndex` or `podName`, as a Pod's is `spec.nodeName`."""
+    """The desired binding. `podIndex` or `podName` names the pod, as `spec.nodeName` names the node of a Pod."""
 
     route_name: str = Field(
-        description="The StatefulRoute, in this namespace, of the service that the user is bound in. Immutable.",
-        max_length=63,
+        description="The name of the StatefulRoute, in the same namespace, that the uid is bound in. Immutable.",
+        max_length=DNS_LABEL_MAX_LENGTH,
         json_schema_extra=validation_rules(
             (
                 f"self.matches('{DNS_LABEL}')",
-                "routeName must be a DNS label (lower-case letters, digits and '-'): it is the name of a StatefulRoute",
+                (
+                    "routeName must be a DNS label (lower-case letters, digits and '-', at most "
+                    f"{DNS_LABEL_MAX_LENGTH} characters): it is the name of a StatefulRoute"
+                ),
             ),
             ("self == oldSelf", "routeName is immutable: delete this PodLink and create one for the other route"),
         ),
     )
     namespace: str | None = Field(
         default=None,
-        description="The namespace of the service. May be left out; any other than the PodLink's own is refused.",
+        description="The namespace of the StatefulRoute. If set, it must be the namespace of the PodLink.",
         min_length=1,
-        max_length=63,
+        max_length=DNS_LABEL_MAX_LENGTH,
     )
     uid: str = Field(
-        description="The user (or room, document, session, agent) that is bound. Immutable.",
+        description="The ID of the user (or room, document, session, agent) that is bound. Immutable.",
         min_length=1,
-        max_length=189,
+        max_length=UID_MAX_LENGTH,
         json_schema_extra=validation_rules(
             ("self == oldSelf", "uid is immutable: delete this PodLink and create one for the other uid"),
             (
-                f"({_is_valid_in_name('self')}) || size(bytes(self)) <= {_MAX_ENCODED_BYTES}",
+                f"({_is_valid_in_name('self')}) || size(bytes(self)) <= {ENCODED_UID_MAX_BYTES}",
                 (
-                    f"uid is too long: at most {_MAX_ENCODED_BYTES} bytes when it holds anything but lower-case "
-                    "letters, digits, '-' and '.', else at most 189 characters"
+                    f"uid is too long: at most {ENCODED_UID_MAX_BYTES} bytes when it holds anything but lower-case "
+                    f"letters, digits, '-' and '.', else at most {UID_MAX_LENGTH} characters"
                 ),
             ),
             (r"!self.matches('\\p{Cc}')", "uid must not hold control characters"),
@@ -82,14 +90,14 @@ class PodLinkSpec(Model):
     )
     pod_index: int | None = Field(
         default=None,
-        description="The index of the pod that holds the user: the binding. Left out, the operator chooses a pod.",
+        description="The index of the pod that the uid is bound to. If unset, the operator chooses a pod.",
         ge=0,
         le=INT32_MAX,
     )
     pod_name: str | None = Field(
         default=None,
-        description="The same by the pod's name, where the workload's pods have no index (all but a StatefulSet's).",
-        max_length=253,
+        description="The name of the pod, for workloads whose pods have no index (all but StatefulSets).",
+        max_length=DNS_SUBDOMAIN_MAX_LENGTH,
         json_schema_extra=validation_rules(
             (
                 f"self.matches({cel_string(DNS_SUBDOMAIN)})",
@@ -99,65 +107,65 @@ class PodLinkSpec(Model):
     )
     ttl_seconds: int | None = Field(
         default=None,
-        description="How long the link lives after renewTime (or its creation), in seconds. Left out, the link "
-        "is persistent.",
+        description="Seconds from renewTime, or from the creation, until the link expires. If unset, the link is "
+        "persistent.",
         ge=1,
         le=INT32_MAX,
     )
     renew_time: Time | None = Field(
-        default=None, description="When the link was last renewed; a temporary link lives on from then."
+        default=None, description="When the link was last renewed; its TTL counts from this time."
     )
 
 
 class PreviousBinding(Model):
-    """Where a link was bound before, and why it moved."""
+    """The previous binding of a link, and why the link moved."""
 
-    pod_index: int | None = Field(default=None, description="The index of the pod that held the user before.", ge=0)
-    pod_name: str | None = Field(default=None, description="Its name, where pods have no index.")
+    pod_index: int | None = Field(default=None, description="The index of the previous pod.", ge=0)
+    pod_name: str | None = Field(default=None, description="The name of the previous pod, if pods have no index.")
     reason: MoveReason = Field(description="Why the link moved.")
     time: Time = Field(description="When it moved.")
 
 
 class PodLinkStatus(Model):
-    """What the operator says of the link: what it checked, where to connect, and what went wrong."""
+    """The observed state of a link: its pod, where to connect, and why it is not ready."""
 
-    phase: LinkPhase | None = Field(default=None, description="Where the link stands.")
+    phase: LinkPhase | None = Field(default=None, description="The phase of the link.")
     pod_index: int | None = Field(
         default=None,
-        description="The index of the pod that was checked; only on a Bound or Lost link, and where pods have one.",
+        description="The index of the pod. Set on Bound and Lost links if the workload's pods have indexes.",
         ge=0,
     )
-    pod_name: str | None = Field(default=None, description="The name of that pod.")
+    pod_name: str | None = Field(default=None, description="The name of the pod.")
     host: str | None = Field(
-        default=None, description="The pod's stable DNS name. It outlives the pod's restarts; the IP does not."
+        default=None, description="The stable DNS name of the pod. Unlike the IP, it does not change on a restart."
     )
-    bound_time: Time | None = Field(default=None, description="When the link was bound to that pod.")
-    expire_time: Time | None = Field(default=None, description="When a temporary link ends.")
+    bound_time: Time | None = Field(default=None, description="When the link was bound to the pod.")
+    expire_time: Time | None = Field(default=None, description="When a temporary link expires.")
     observed_generation: Generation | None = Field(
-        default=None, description="The generation of the spec that this status was made for."
+        default=None, description="The generation of the spec that this status is for."
     )
-    previous: PreviousBinding | None = Field(default=None, description="The binding before this one.")
+    previous: PreviousBinding | None = Field(default=None, description="The previous binding.")
     conditions: Conditions = ()
 
 
 class PodLink(Model):
     """A PodLink binds one uid to one pod of a stateful service.
 
-    Its name is its key: `<routeName>.<uid>`, or `<routeName>.x-<hex of the uid's UTF-8 bytes>` when the uid
-    cannot stand in a name. The API server so holds at most one link a uid and service.
+    Its name is its key: `<routeName>.<uid>`, or `<routeName>.x-<hex of the uid's UTF-8 bytes>` if a name cannot
+    contain the uid. The API server therefore stores at most one PodLink for each uid and service.
     """
 
     names: ClassVar = POD_LINK
     api_version: str = API_VERSION
     kind: str = POD_LINK.kind
     metadata: dict[str, Any] = Field(default_factory=dict)
-    #: Rules about the spec alone stand here and not at the root: the API server then judges them anew only when the
-    #: spec changes, and the status of a link that breaks one can say so.
+    #: Rules about the spec alone belong to the spec and not to the root: the API server then evaluates them only when
+    #: the spec changes, so the operator can still write the status of a link that violates one.
     spec: PodLinkSpec = Field(json_schema_extra={"x-kubernetes-validations": _SPEC_RULES})
     status: PodLinkStatus | None = None
 
-    #: The root's CEL rules. The name is judged at creation: routeName and uid cannot change afterwards, and
-    #: an empty uid or a bad routeName has a sentence of its own.
+    #: The CEL rules of the root. The name is validated at creation only, because routeName and uid are immutable. The
+    #: rules of these fields report an empty uid and an invalid routeName, so this rule skips them.
     validations: ClassVar[list[dict[str, Any]]] = [
         {
             "rule": (

@@ -24,11 +24,12 @@ from statefulroute.api.statefulroute import StatefulRouteSpec, StatefulRouteStat
 from statefulroute.api.vocabulary import LinkPhase, LinkReason, RoutingState
 from statefulroute.cluster.resource_type import ResourceType
 from statefulroute.domain.keys import RouteKey
-from statefulroute.domain.link import Link, LinkStatus, expire_time, find_violation
+from statefulroute.domain.link import Link, LinkStatus, expire_time
 from statefulroute.domain.load import parse_load_report
 from statefulroute.domain.pod import Endpoint, Node, Owner, Pod, PodAnnotations, ordinal, service_state
 from statefulroute.domain.route import Route, Workload, WorkloadAnnotations
 from statefulroute.domain.times import parse_time
+from statefulroute.domain.validation import find_violation
 
 
 class _CamelStruct(msgspec.Struct, rename="camel", gc=False):

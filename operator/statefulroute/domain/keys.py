@@ -1,32 +1,31 @@
-"""How things are found: a route by namespace and name, a link by its route and uid."""
+"""Keys: a route is found by namespace and name, a link by route and uid."""
 
 import re
 from typing import NamedTuple
 
-from statefulroute.api.limits import DNS_SUBDOMAIN
+from statefulroute.api.limits import DNS_SUBDOMAIN, ENCODED_UID_PREFIX
 
-_ENCODED_PREFIX = "x-"
-_VALID_IN_NAME = re.compile(DNS_SUBDOMAIN.removesuffix("$"))
+_dns_subdomain = re.compile(DNS_SUBDOMAIN.removesuffix("$"))
 
 
 PodKey = int | str
-"""How a link names a pod of its route: by its index where the workload's pods have one, else by its name."""
+"""The key of a pod within its route: its index if the workload's pods have indexes, otherwise its name."""
 
 
 class RouteKey(NamedTuple):
-    """A StatefulRoute's place in the cluster; also the group that its links are cached in."""
+    """The key of a StatefulRoute. Caches of links use it as the partition."""
 
     namespace: str
     name: str
 
 
 def pod_sort_key(pod: PodKey) -> tuple[int, str]:
-    """What pods are sorted by: their indexes, or their names."""
+    """Returns the key that sorts pods by their index or name."""
     return (pod, "") if isinstance(pod, int) else (-1, pod)
 
 
 class WorkloadKey(NamedTuple):
-    """A workload's place in the cluster."""
+    """The key of a workload."""
 
     namespace: str
     api_version: str
@@ -35,31 +34,31 @@ class WorkloadKey(NamedTuple):
 
 
 class LinkKey(NamedTuple):
-    """A PodLink's place in the cluster."""
+    """The key of a PodLink."""
 
     route: RouteKey
     name: str
 
 
 def link_name(route_name: str, uid: str) -> str:
-    """The name of the PodLink of a uid in a route: the uid itself, or its hex form where it cannot stand in a name.
+    """Returns the name of the PodLink of a uid: `<route>.<uid>`, or `<route>.x-<hex>` if a name cannot contain the uid.
 
-    The same rule as the CEL rule of the PodLink's CustomResourceDefinition.
+    The CustomResourceDefinition of the PodLink has the same rule in CEL.
     """
-    if _VALID_IN_NAME.fullmatch(uid) and not uid.startswith(_ENCODED_PREFIX):
+    if _dns_subdomain.fullmatch(uid) and not uid.startswith(ENCODED_UID_PREFIX):
         return f"{route_name}.{uid}"
-    return f"{route_name}.{_ENCODED_PREFIX}{uid.encode().hex()}"
+    return f"{route_name}.{ENCODED_UID_PREFIX}{uid.encode().hex()}"
 
 
 def uid_from_link_name(name: str) -> str:
-    """The uid that a PodLink of this name binds: the inverse of `link_name`.
+    """Returns the uid that the PodLink of this name binds: the inverse of `link_name`.
 
     Raises:
-        ValueError: the name is no PodLink's.
+        ValueError: a PodLink cannot have this name.
     """
     _route_name, dot, uid = name.partition(".")
     if not dot:
         raise ValueError(f"{name!r} is not the name of a PodLink: it has no '.'")
-    if uid.startswith(_ENCODED_PREFIX):
-        return bytes.fromhex(uid.removeprefix(_ENCODED_PREFIX)).decode()
+    if uid.startswith(ENCODED_UID_PREFIX):
+        return bytes.fromhex(uid.removeprefix(ENCODED_UID_PREFIX)).decode()
     return uid
