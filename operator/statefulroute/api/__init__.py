@@ -1,1 +1,1 @@
-"""The two kinds as types. CRDs, RBAC and admission policies are generated from what stands here."""
+"""The API types of the two kinds. CRDs, RBAC and admission policies are generated from this package."""

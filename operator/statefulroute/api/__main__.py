@@ -1,6 +1,6 @@
-"""Writes every file that is generated from the types: `python -m statefulroute.api [--check] [ROOT]`.
+"""Writes the files that are generated from the types: `python -m statefulroute.api [--check] [ROOT]`.
 
-With --check nothing is written; the exit code is 1 when a file differs from the types.
+With --check, writes nothing; the exit code is 1 if a file differs from the types.
 """
 
 import argparse
@@ -21,7 +21,7 @@ _HEADER = "# Generated from the types in operator/statefulroute/api by `make gen
 
 
 def generated_files() -> Iterator[tuple[Path, str]]:
-    """Every generated file: its path below the repository's root, and its text."""
+    """Yields the path, relative to the root of the repository, and the text of each generated file."""
     for model in (PodLink, StatefulRoute):
         yield Path("crds") / f"{model.names.plural}.yaml", _text(custom_resource_definition(model))
     yield Path("deploy/admission/namespace-locality.yaml"), _text(*namespace_locality())
@@ -41,9 +41,9 @@ def _text(*documents: dict[str, Any]) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Plain YAML: enum members as their values, and no anchors for what is written twice."""
+    """Plain YAML: writes enum members as their values, and repeated values without anchors."""
 
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ANN401, ARG002 - as the base class has it
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ANN401, ARG002 - the signature of the base class
         return True
 
 
@@ -51,10 +51,10 @@ _Dumper.add_multi_representer(str, lambda dumper, text: dumper.represent_str(str
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write the generated files, or with --check only compare them; gives the exit code."""
+    """Writes the generated files, or with --check only compares them; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m statefulroute.api", description=__doc__)
-    parser.add_argument("root", nargs="?", type=Path, default=Path.cwd(), help="the repository's root")
-    parser.add_argument("--check", action="store_true", help="write nothing; fail when a file differs")
+    parser.add_argument("root", nargs="?", type=Path, default=Path.cwd(), help="the root of the repository")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a file differs")
     options = parser.parse_args(arguments)
     stale = [(path, text) for path, text in generated_files() if _differs(options.root / path, text)]
     for path, text in stale:

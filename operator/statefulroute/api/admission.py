@@ -1,7 +1,7 @@
-"""The admission policies: what neither a CustomResourceDefinition nor RBAC can say.
+"""The ValidatingAdmissionPolicies, for rules that neither a CustomResourceDefinition nor RBAC can express.
 
-A CEL rule of a CustomResourceDefinition cannot see `metadata.namespace`, and a Role cannot say "only your own pod";
-a ValidatingAdmissionPolicy can.
+A CEL rule of a CustomResourceDefinition cannot read `metadata.namespace`, and a Role cannot restrict a server to its
+own pod.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ _REPORT_ANNOTATIONS = (LOAD_STATE, WAITING_TASKS, REPORT_TIME, ROUTING_STATE)
 
 
 def namespace_locality() -> list[dict[str, Any]]:
-    """The policy that refuses a link into another namespace at `kubectl apply`, with its binding."""
+    """Returns the policy that refuses links with a foreign namespace at `kubectl apply`, and its binding."""
     return _policy_and_binding(
         f"local-namespace.{POD_LINK.crd_name}",
         _match_constraints(GROUP, VERSION, POD_LINK.plural, ["CREATE", "UPDATE"]),
@@ -30,14 +30,14 @@ def namespace_locality() -> list[dict[str, Any]]:
 
 
 def own_pod() -> list[dict[str, Any]]:
-    """The policy that holds servers to reporting on their own pods, with its binding.
+    """Returns the policy that restricts servers to reports on their own pods, and its binding.
 
-    A server is a ServiceAccount that has the server's Role. That gives it `patch` of pods, which is more than it should
-    have, and the verb `report`, by which this policy knows it. Nobody else is touched.
+    A server is a ServiceAccount with the server Role. The Role grants `patch` on pods, which is too much, and the verb
+    `report`, by which this policy recognizes servers. The policy does not apply to other accounts.
     """
     return _policy_and_binding(
         f"own-pod.{GROUP}",
-        # Subresources (status, ephemeralcontainers, resize, ...) are resources of their own, which no server is given.
+        # Subresources (status, ephemeralcontainers, resize, ...) are separate resources, and the Role grants none.
         _match_constraints("", "v1", "pods", ["UPDATE"]),
         matchConditions=_server_match_conditions(),
         variables=[
@@ -52,30 +52,30 @@ def own_pod() -> list[dict[str, Any]]:
 
 
 def _server_match_conditions() -> list[dict[str, Any]]:
-    """Whom the policy of own pods holds: those of whom all of this is true."""
+    """Returns the match conditions of the own-pod policy: it applies to accounts that meet all of them."""
     everything = f"{_authorizer_check(GROUP, STATEFUL_ROUTE.plural, '*')} && {_authorizer_check('', 'pods', 'update')}"
     return [
         _named_expression("is-a-service-account", "request.userInfo.username.startsWith('system:serviceaccount:')"),
         _named_expression("may-report", _authorizer_check(GROUP, STATEFUL_ROUTE.plural, REPORT_VERB)),
-        # Whoever may do everything may report, too, and is no server. `*` tells them apart: it stands for all verbs,
-        # and a role that names its verbs does not give it. It alone would let a server go that was given all verbs on
-        # routes besides its Role. So it takes `update` of pods, too, which the Role does not give: whoever has that
-        # has been trusted with the pods by another role, and the policy takes nothing from them.
+        # An administrator may do everything, so may report as well, and is not a server. The verb `*` identifies
+        # administrators: a role that lists its verbs does not grant it. That alone would exempt a server with all verbs
+        # on routes from another role. So the account also needs `update` on pods, which the server Role does not grant:
+        # an account with it got access to pods from another role, and the policy must not restrict that.
         _named_expression("is-no-administrator", f"!({everything})"),
     ]
 
 
 def _own_pod_validations() -> list[dict[str, Any]]:
-    """What a server's change of a pod must satisfy. Of those that fail, the API server tells the first."""
+    """Returns the validations of a server's update of a pod. The API server reports the first one that fails."""
     return [
-        # The kubelet binds the token that a pod finds in its file system to that pod. One that was made otherwise
-        # (a Secret, `kubectl create token`) does not say whose it is: it could be good for every pod, or for none.
+        # The kubelet binds the token in a pod's file system to the pod. Another token (a Secret, `kubectl create
+        # token`) names no pod, so it cannot be restricted to one.
         _validation(
             "size(variables.pod) == 1 && size(variables.uid) == 1",
             "a server needs a token that is bound to its pod: this one is bound to none",
         ),
-        # The next pod of a StatefulSet has the name of the one before, whose token the API server still takes for
-        # good for some seconds. So the UID must be right, too.
+        # The next pod of a StatefulSet has the name of the previous one, whose token the API server accepts for a few
+        # more seconds. So the UID must match as well.
         _validation(
             "variables.pod == [oldObject.metadata.name] && variables.uid == [oldObject.metadata.uid]",
             "a server pod may annotate only itself",
@@ -85,7 +85,7 @@ def _own_pod_validations() -> list[dict[str, Any]]:
             " && variables.before.all(key, key in variables.reports || key in variables.after)",
             f"of its annotations a server pod may change only {', '.join(_REPORT_ANNOTATIONS)}",
         ),
-        # The rest of the metadata cannot be changed by anybody, or changes with every request (managedFields).
+        # The other fields of the metadata are immutable, or change with every request (managedFields).
         _validation(
             " && ".join(_is_unchanged(f"metadata.?{field}") for field in _MUTABLE_METADATA),
             "of its metadata a server pod may change only annotations",
@@ -95,17 +95,17 @@ def _own_pod_validations() -> list[dict[str, Any]]:
 
 
 _MUTABLE_METADATA = ("labels", "finalizers", "ownerReferences", "generateName", "selfLink")
-"""The fields of a pod's metadata, besides its annotations, that an update can change."""
+"""The fields of a pod's metadata that an update can change, except annotations."""
 
 
-def _token_claim(what: str) -> str:
-    """What the token of the request says about its pod: a list of one text, or of none."""
-    return f"request.userInfo.?extra[?'authentication.kubernetes.io/{what}'].orValue([])"
+def _token_claim(name: str) -> str:
+    """CEL: the value of a pod claim of the request's token, as a list of one string, or an empty list."""
+    return f"request.userInfo.?extra[?'authentication.kubernetes.io/{name}'].orValue([])"
 
 
 def _authorizer_check(group: str, resource: str, verb: str) -> str:
-    checked = f"authorizer.group({_quoted(group)}).resource({_quoted(resource)}).namespace(request.namespace)"
-    return f"{checked}.check({_quoted(verb)}).allowed()"
+    resource_check = f"authorizer.group({_quoted(group)}).resource({_quoted(resource)}).namespace(request.namespace)"
+    return f"{resource_check}.check({_quoted(verb)}).allowed()"
 
 
 def _is_unchanged(field: str) -> str:
@@ -130,7 +130,7 @@ def _validation(expression: str, message: str, reason: str = "Forbidden") -> dic
 
 
 def _policy_and_binding(name: str, constraints: dict[str, Any], **rules: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A policy that refuses whatever it cannot judge, and its binding."""
+    """Returns a policy, which refuses a request that it fails to evaluate, and its binding."""
     policy = {
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "ValidatingAdmissionPolicy",

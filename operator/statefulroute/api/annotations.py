@@ -1,30 +1,30 @@
-"""The annotations by which pods, the operator and Kubernetes speak to each other."""
+"""The annotations that pods, the operator and Kubernetes exchange."""
 
 from statefulroute.api.group import GROUP
 
-# On a pod, written by its own driver or by hand.
+# On a pod, written by its driver or by a user.
 
 ROUTING_STATE = f"{GROUP}/routing-state"
-"""Whom the pod takes: Ready, DenyNewCall or Shutdown."""
+"""Which users the pod accepts: Ready, DenyNewCall or Shutdown."""
 LOAD_STATE = f"{GROUP}/load-state"
-"""How busy the pod is, as a whole number of its own measure."""
+"""How busy the pod is, as a whole number in a unit that the application chooses."""
 WAITING_TASKS = f"{GROUP}/waiting-tasks"
-"""How many tasks wait in the pod."""
+"""The number of tasks that wait in the pod."""
 REPORT_TIME = f"{GROUP}/report-time"
-"""When the pod has reported these, as RFC 3339."""
+"""When the pod reported its load, as RFC 3339."""
 
 # On a pod, written by the operator.
 
 WEIGHTED_LOAD = f"{GROUP}/weighted-load"
-"""The pod's weighted load, as a decimal number; written when it has moved by a tenth or more."""
+"""The weighted load of the pod, as a decimal number; written when it changes by a tenth or more."""
 POD_DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
-"""How many links the pod carries, for the ReplicaSet controller: it deletes the pod of the lowest cost first."""
+"""The number of links of the pod. The ReplicaSet controller deletes the pod with the lowest cost first."""
 
 # On a workload, written by the operator.
 
 WORKLOAD_STATE = f"{GROUP}/workload-state"
 """How busy the service is: Idle, Normal, High, Overloaded or Shutdown."""
 WORKLOAD_LOAD = f"{GROUP}/workload-load"
-"""The mean weighted load of the service's pods, as a decimal number."""
+"""The mean weighted load of the pods of the service, as a decimal number."""
 WORKLOAD_TIME = f"{GROUP}/workload-time"
-"""When the two were last written."""
+"""When the workload state and load were last written."""

@@ -9,7 +9,7 @@ from statefulroute.api.statefulroute import StatefulRoute
 
 
 def custom_resource_definition(model: type[PodLink | StatefulRoute]) -> dict[str, Any]:
-    """The CustomResourceDefinition of a kind, complete and ready to be applied."""
+    """Returns the complete CustomResourceDefinition of a kind."""
     names = model.names
     version: dict[str, Any] = {
         "name": VERSION,
@@ -42,7 +42,7 @@ def custom_resource_definition(model: type[PodLink | StatefulRoute]) -> dict[str
 
 
 def _root_schema(model: type[PodLink | StatefulRoute]) -> dict[str, Any]:
-    """The schema of the whole object; the API server itself owns apiVersion, kind and metadata."""
+    """Returns the schema of the whole object. The API server validates apiVersion, kind and metadata itself."""
     schema = structural_schema(model)
     properties = schema["properties"]
     properties["apiVersion"] = {"type": "string"}

@@ -1,4 +1,4 @@
-"""The API group, its version, and the names that Kubernetes knows the two kinds by."""
+"""The API group, its version, and the names of the two kinds."""
 
 from dataclasses import dataclass, field
 
@@ -6,17 +6,17 @@ GROUP = "statefulroute.io"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 
-#: Holds a StatefulRoute until the operator has taken its notes off its pods and its workload.
+#: Keeps a StatefulRoute until the operator has removed its annotations from the pods and the workload.
 FINALIZER = f"{GROUP}/operator"
 
-#: The category that lists both kinds (`kubectl get stateful-routing`). A category named like one of
-#: the kinds would hide that kind from kubectl.
+#: The category that lists both kinds (`kubectl get stateful-routing`). It must not be the name of one of the kinds,
+#: because kubectl could not find that kind.
 CATEGORY = "stateful-routing"
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """The names of one kind, as a CustomResourceDefinition wants them."""
+    """The names of one kind in its CustomResourceDefinition."""
 
     kind: str
     plural: str
@@ -25,7 +25,7 @@ class Kind:
 
     @property
     def crd_name(self) -> str:
-        """The name of the kind's CustomResourceDefinition."""
+        """The name of the CustomResourceDefinition."""
         return f"{self.plural}.{GROUP}"
 
 

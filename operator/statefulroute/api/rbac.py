@@ -1,44 +1,43 @@
-"""What the operator, servers and clients may do in the cluster: exactly what they use."""
+"""The RBAC roles of the operator, servers, clients and resolvers. Each grants exactly what its component uses."""
 
 from typing import Any
 
 from statefulroute.api.group import GROUP, POD_LINK, STATEFUL_ROUTE
 
 REPORT_VERB = "report"
-"""A verb on StatefulRoutes that no request has: whoever may do it is a server, and reports on its own pod only."""
+"""A verb on StatefulRoutes that no request uses. It marks servers, which may report on their own pod only."""
 
 _LIST_WATCH = ["list", "watch"]
 _READ = ["get", *_LIST_WATCH]
-#: Bind users, renew, rebind and release their links.
+#: Create, renew, move and delete links.
 _MANAGE_LINKS = [*_READ, "create", "patch", "delete"]
 
-
-#: What the operator's Lease is called unless another name is given.
+#: The name of the operator's Lease, unless another is set.
 DEFAULT_LEASE_NAME = "statefulroute-operator"
 
 
 def operator_cluster_role() -> dict[str, Any]:
-    """The ClusterRole of an operator that serves the whole cluster, ready to be applied."""
-    # Nodes are in no namespace: an operator that serves some namespaces does without them.
+    """Returns the ClusterRole of an operator that serves the whole cluster."""
+    # Nodes are cluster-scoped, so an operator that serves only some namespaces does not watch them.
     return _cluster_role("statefulroute-operator", [*_operator_rules(), _policy_rule("", ["nodes"], _LIST_WATCH)])
 
 
 def operator_role() -> dict[str, Any]:
-    """The Role of an operator that serves some namespaces only, to be applied in each of them."""
+    """Returns the Role of an operator that serves only some namespaces. Each of them needs the Role."""
     return _role(
         "statefulroute-operator",
-        "For an operator that is started with --watch-namespace, in each namespace that it serves.",
+        "For an operator that runs with --watch-namespace, in each namespace that it serves.",
         _operator_rules(),
     )
 
 
 def lease_role(lease: str = DEFAULT_LEASE_NAME) -> dict[str, Any]:
-    """The Role by which operators agree who works, in the namespace of their Lease."""
+    """Returns the Role for leader election, in the namespace of the Lease."""
     return _role(
         f"{lease}-lease",
         "For operators: one of them holds the Lease and works, the others stand by.",
         [
-            # A name cannot be told apart in a request that creates.
+            # RBAC cannot restrict `create` to a name.
             _policy_rule("coordination.k8s.io", ["leases"], ["create"]),
             {**_policy_rule("coordination.k8s.io", ["leases"], [*_READ, "patch"]), "resourceNames": [lease]},
         ],
@@ -46,17 +45,19 @@ def lease_role(lease: str = DEFAULT_LEASE_NAME) -> dict[str, Any]:
 
 
 def release_cluster_role() -> dict[str, Any]:
-    """The ClusterRole of `statefulroute release`, which takes the operator's marks off the whole cluster."""
+    """Returns the ClusterRole of `statefulroute release` for all namespaces."""
     return _cluster_role("statefulroute-release", _release_rules())
 
 
 def release_role() -> dict[str, Any]:
-    """The Role of `statefulroute release` in one namespace whose routes it takes the operator's marks off."""
-    return _role("statefulroute-release", "For `statefulroute release`, where routes are.", _release_rules())
+    """Returns the Role of `statefulroute release` in one namespace."""
+    return _role(
+        "statefulroute-release", "For `statefulroute release`, in each namespace with routes.", _release_rules()
+    )
 
 
 def stop_role(operator: str) -> dict[str, Any]:
-    """The Role of `statefulroute release --operator`, in the operator's namespace.
+    """Returns the Role of `statefulroute release --operator`, in the namespace of the operator.
 
     Args:
         operator: the name of the operator's Deployment.
@@ -73,27 +74,27 @@ def stop_role(operator: str) -> dict[str, Any]:
 
 
 def _operator_rules() -> list[dict[str, Any]]:
-    """What the operator does in the namespaces that it serves."""
+    """Returns the rules of the operator in the namespaces that it serves."""
     return [
-        # The links: follow them all, bind the ones that leave the choice, move, end and acknowledge them.
+        # Watches all links; binds, moves and deletes them, and updates their statuses.
         _policy_rule(GROUP, [POD_LINK.plural], [*_LIST_WATCH, "patch", "delete"]),
         _policy_rule(GROUP, [f"{POD_LINK.plural}/status"], ["patch"]),
-        # The routes: follow them all, say their state. `patch` on the route itself is kopf's finalizer.
+        # Watches all routes and updates their statuses. kopf needs `patch` on the routes themselves for the finalizer.
         _policy_rule(GROUP, [STATEFUL_ROUTE.plural], [*_LIST_WATCH, "patch"]),
         _policy_rule(GROUP, [f"{STATEFUL_ROUTE.plural}/status"], ["patch"]),
-        # Where the users are held. `patch` is for the notes of load and workload state.
+        # Watches pods and StatefulSets. It needs `patch` for annotations with load and workload state.
         _policy_rule("", ["pods"], [*_LIST_WATCH, "patch"]),
         _policy_rule("apps", ["statefulsets"], [*_LIST_WATCH, "patch"]),
-        # Of any other workload its scale is read; other kinds than these need rights of their own.
+        # Reads the scale of other workloads. Kinds other than these need additional rules.
         _policy_rule("apps", ["deployments", "replicasets"], ["get", "patch"]),
         _policy_rule("apps", ["deployments/scale", "replicasets/scale"], ["get"]),
-        # What people read in `kubectl describe`.
+        # Creates the events that `kubectl describe` shows.
         _policy_rule("events.k8s.io", ["events"], ["create"]),
     ]
 
 
 def _release_rules() -> list[dict[str, Any]]:
-    """What `statefulroute release` does where routes are."""
+    """Returns the rules of `statefulroute release` in namespaces with routes."""
     return [
         _policy_rule(GROUP, [STATEFUL_ROUTE.plural], ["get", "list", "patch"]),
         _policy_rule("", ["pods"], ["get", "patch"]),
@@ -102,63 +103,63 @@ def _release_rules() -> list[dict[str, Any]]:
 
 
 def server_role() -> dict[str, Any]:
-    """The Role of the pods that hold users, in the namespace where it is applied."""
+    """Returns the Role of server pods in one namespace."""
     return _role(
         "statefulroute-server",
-        # Said where it can be read before it is applied: a Role alone cannot hold a server to its own pod.
-        "For the pods of a stateful service. Apply deploy/admission first: without its policy own-pod, this Role lets "
-        "every pod that has it change all pods of the namespace.",
+        # The description warns before the Role is applied: a Role alone cannot restrict a server to its own pod.
+        "For the pods of a stateful service. Apply deploy/admission first: without its policy own-pod, this Role "
+        "allows every pod that has it to change all pods of the namespace.",
         [
             _policy_rule(GROUP, [POD_LINK.plural], _MANAGE_LINKS),
             _policy_rule(GROUP, [STATEFUL_ROUTE.plural], [*_READ, REPORT_VERB]),
-            # `patch` is for the report, and held to it, and to the server's own pod, by the policy `own_pod`.
+            # `patch` is for the report. The policy `own_pod` restricts it to the report on the server's own pod.
             _policy_rule("", ["pods"], ["get", "patch"]),
         ],
     )
 
 
 def client_role() -> dict[str, Any]:
-    """The Role of an application that calls servers, in the namespace where it is applied."""
+    """Returns the Role of an application that calls servers, in one namespace."""
     return _role(
         "statefulroute-client",
         "For applications that look up, bind and release the users of the stateful services in their namespace.",
         [
             _policy_rule(GROUP, [POD_LINK.plural], _MANAGE_LINKS),
             _policy_rule(GROUP, [STATEFUL_ROUTE.plural], _READ),
-            # Where to call: a pod's address and port.
+            # Reads the addresses and ports of pods.
             _policy_rule("", ["pods"], _READ),
         ],
     )
 
 
 def resolver_cluster_role() -> dict[str, Any]:
-    """The ClusterRole of a resolver that answers for the whole cluster."""
+    """Returns the ClusterRole of a resolver that serves the whole cluster."""
     return _cluster_role("statefulroute-resolver", _resolver_rules())
 
 
 def resolver_role() -> dict[str, Any]:
-    """The Role of a resolver that answers for some namespaces only, to be applied in each of them."""
+    """Returns the Role of a resolver that serves only some namespaces. Each of them needs the Role."""
     return _role(
         "statefulroute-resolver",
-        "For a resolver that is started with --watch-namespace, in each namespace that it answers for.",
+        "For a resolver that runs with --watch-namespace, in each namespace that it serves.",
         _resolver_rules(),
     )
 
 
 def resolver_tokens_cluster_role() -> dict[str, Any]:
-    """The ClusterRole of a resolver that lets callers in by their tokens, beside the one above."""
-    # Whose token it is, the whole cluster's API server is asked: there is no Role for it.
+    """Returns the additional ClusterRole of a resolver that authenticates callers by tokens."""
+    # TokenReviews are cluster-scoped, so a Role cannot grant them.
     return _cluster_role(
         "statefulroute-resolver-tokens", [_policy_rule("authentication.k8s.io", ["tokenreviews"], ["create"])]
     )
 
 
 def _resolver_rules() -> list[dict[str, Any]]:
-    """What the resolver does in the namespaces that it answers for."""
+    """Returns the rules of the resolver in the namespaces that it serves."""
     return [
-        # The links: read them all, bind who is new, renew those in use. It releases nobody.
+        # Reads all links, creates links for new users, and renews links in use. It deletes none.
         _policy_rule(GROUP, [POD_LINK.plural], [*_READ, "create", "patch"]),
-        # Which pods there are, whom they take, and where they are.
+        # Watches the states of pods in routes, and the addresses of pods.
         _policy_rule(GROUP, [STATEFUL_ROUTE.plural], _LIST_WATCH),
         _policy_rule("", ["pods"], _LIST_WATCH),
     ]

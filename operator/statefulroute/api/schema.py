@@ -1,4 +1,4 @@
-"""From a pydantic model to the structural OpenAPI schema that a CustomResourceDefinition wants."""
+"""Converts a pydantic model to the structural OpenAPI schema that a CustomResourceDefinition requires."""
 
 import inspect
 import re
@@ -6,36 +6,36 @@ from typing import Any
 
 from statefulroute.api.model import Model
 
-#: Any JSON value. (mypy's recursive types would say no more here.)
+#: Any JSON value. (A recursive type would add nothing here.)
 JSON = Any
 
-#: JSON schema's keywords that a structural schema does not know.
+#: Keywords of JSON Schema that a structural schema does not support.
 _DROPPED_KEYWORDS = frozenset({"title", "$defs"})
 
-#: What a reader wants to see first.
+#: Keywords that come first in the output, because a reader needs them first.
 _LEADING_KEYWORDS = ("description", "type", "format", "enum", "default")
 
 _RULES = "x-kubernetes-validations"
 
 
 def structural_schema(model: type[Model]) -> dict[str, JSON]:
-    """The OpenAPI v3 structural schema of a model, with every reference resolved.
+    """Returns the OpenAPI v3 structural schema of a model, with all references resolved.
 
     Args:
         model: the type of an object or of a part of one.
 
     Returns:
-        The schema as it stands in `openAPIV3Schema`: no `$ref`, no `title`, defaults and CEL rules kept.
+        The schema for `openAPIV3Schema`: without `$ref` and `title`, with defaults and CEL rules.
     """
     schema = model.model_json_schema(by_alias=True, mode="validation")
     return _structural(schema, schema.get("$defs", {}))
 
 
 def with_validation_messages(schema: dict[str, JSON]) -> dict[str, JSON]:
-    """The same schema with its bounds as CEL rules, each with a sentence that names the field.
+    """Returns the schema with its bounds replaced by CEL rules whose messages name the field.
 
-    The API server checks no CEL rule of an object that breaks a plain bound, and says so in a second
-    error; a rule's sentence stands alone and tells how to put it right.
+    If an object violates a plain bound, the API server skips its CEL rules and adds an error about that. The message of
+    a CEL rule is the only error, and says how to fix the value.
     """
     out = dict(schema)
     if "properties" in out:
@@ -62,10 +62,10 @@ def _with_field_messages(name: str, schema: dict[str, JSON]) -> dict[str, JSON]:
 
 
 def _structural(node: dict[str, JSON], definitions: dict[str, JSON]) -> dict[str, JSON]:
-    """One schema and all schemas within it."""
+    """Converts one schema and all schemas inside it."""
     if "$ref" in node:
         referred = definitions[node["$ref"].rsplit("/", 1)[-1]]
-        # The referring field's own words (description, default, rules) win over the type's.
+        # The keywords of the referring field (description, default, rules) override those of the type.
         own = {key: value for key, value in node.items() if key != "$ref"}
         return _structural({**referred, **own}, definitions)
     if "anyOf" in node:
@@ -78,7 +78,7 @@ def _structural(node: dict[str, JSON], definitions: dict[str, JSON]) -> dict[str
 
 
 def _structural_value(key: str, value: JSON, definitions: dict[str, JSON]) -> JSON:
-    """What stands under one keyword; the names of properties are not keywords."""
+    """Converts the value of one keyword; names of properties are not keywords."""
     if key == "properties":
         return {name: _structural(schema, definitions) for name, schema in value.items()}
     if key == "items":
@@ -87,7 +87,7 @@ def _structural_value(key: str, value: JSON, definitions: dict[str, JSON]) -> JS
 
 
 def _without_any_of(node: dict[str, JSON]) -> dict[str, JSON]:
-    """`X | None` is an optional X; `int | str` is Kubernetes' own int-or-string."""
+    """Removes `anyOf`: `X | None` is an optional X, and `int | str` is the int-or-string of Kubernetes."""
     own = {key: value for key, value in node.items() if key != "anyOf"}
     if node.get("x-kubernetes-int-or-string"):
         return own
@@ -96,7 +96,7 @@ def _without_any_of(node: dict[str, JSON]) -> dict[str, JSON]:
 
 
 def _apply_kubernetes_conventions(schema: dict[str, JSON]) -> None:
-    """Formats of integers, defaults and descriptions, in place."""
+    """Sets the formats of integers, and cleans defaults and descriptions, in place."""
     if schema.get("type") == "integer":
         schema.setdefault("format", "int32")
     if "default" in schema:
@@ -108,9 +108,10 @@ def _apply_kubernetes_conventions(schema: dict[str, JSON]) -> None:
 
 
 def _without_empty(value: JSON) -> JSON:
-    """A default value without its null and empty parts: in an object they are absent fields.
+    """Returns a default value without its null and empty fields, which are absent in an object.
 
-    What remains is complete: the API server holds a default to the rules before it fills in the defaults within.
+    The other fields stay, although they have defaults: the API server validates a default before it sets the defaults
+    inside it.
     """
     if not isinstance(value, dict):
         return value
@@ -119,5 +120,5 @@ def _without_empty(value: JSON) -> JSON:
 
 
 def _paragraphs(text: str) -> str:
-    """A docstring with its lines joined; blank lines still part its paragraphs."""
+    """Returns a docstring with the lines of each paragraph joined."""
     return re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(text))

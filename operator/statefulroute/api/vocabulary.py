@@ -1,44 +1,43 @@
-"""The closed vocabularies: every state, phase, condition type and reason that an object may show.
+"""The closed vocabularies of the API: states, phases, condition types and reasons.
 
-Each member carries its meaning as a docstring-like comment, and nothing outside these enums is ever
-written into a status.
+A status contains only values of these enums. The string after each member describes it.
 """
 
 from enum import StrEnum
 
 
 class RoutingState(StrEnum):
-    """Whom a pod, or a whole service, takes."""
+    """Which users a pod, or a whole service, accepts."""
 
     UNKNOWN = "Unknown"
-    """Has not said; counts as Ready."""
+    """Not reported; counts as Ready."""
     READY = "Ready"
-    """Takes everybody."""
+    """Accepts all users."""
     DENY_NEW_CALL = "DenyNewCall"
-    """Keeps the users it has and takes no new ones."""
+    """Keeps its users and accepts no new ones."""
     SHUTDOWN = "Shutdown"
-    """Takes nobody."""
+    """Accepts no users."""
 
 
 class ServiceState(StrEnum):
-    """What Kubernetes says of a pod."""
+    """The state of a pod in Kubernetes."""
 
     UNKNOWN = "Unknown"
-    """Its node has not reported it."""
+    """The node has not reported the pod."""
     READY = "Ready"
-    """Its Ready condition is True."""
+    """The Ready condition of the pod is True."""
     NOT_READY = "NotReady"
-    """It runs, and its Ready condition is not True."""
+    """The pod runs, and its Ready condition is not True."""
     FAILED = "Failed"
-    """Its containers have ended."""
+    """The containers of the pod have terminated."""
     PENDING = "Pending"
-    """It has not started."""
+    """The pod has not started."""
     TERMINATING = "Terminating"
-    """It is being deleted."""
+    """The pod is being deleted."""
 
 
 class WorkloadState(StrEnum):
-    """How busy a service is, from the mean load of its pods."""
+    """How busy a service is, by the mean load of its pods."""
 
     IDLE = "Idle"
     """Below the `normal` threshold."""
@@ -53,124 +52,124 @@ class WorkloadState(StrEnum):
 
 
 class LinkPhase(StrEnum):
-    """Where a link stands."""
+    """The phase of a link."""
 
     PENDING = "Pending"
-    """Not bound yet; the Ready condition says what it waits for."""
+    """The link is not bound yet; the Ready condition gives the reason."""
     BOUND = "Bound"
-    """Its pod was checked and serves its user."""
+    """The pod of the link exists and serves the user."""
     LOST = "Lost"
-    """Its pod is gone and the route keeps the links of lost pods."""
+    """The pod of the link is lost, and the link stays with it or no other pod is available."""
     REJECTED = "Rejected"
-    """It breaks a rule and binds nothing."""
+    """The link violates a rule and has no effect."""
 
 
 class ConditionType(StrEnum):
-    """The conditions of the two kinds. `Ready` is always present."""
+    """The types of conditions of the two kinds. `Ready` is always present."""
 
     READY = "Ready"
-    """The object does what its spec asks for."""
+    """The link is bound, or the route serves users."""
     WORKLOAD_FOUND = "WorkloadFound"
-    """The route's workload exists and can be routed to."""
+    """The workload of the route exists, and its kind is supported."""
     LOAD_FRESH = "LoadFresh"
-    """Every pod that serves users has reported its load lately."""
+    """All pods that serve users have reported their load lately."""
 
 
 class LinkReason(StrEnum):
-    """Reasons of a link's Ready condition."""
+    """The reasons of a link's Ready condition."""
 
     BOUND = "Bound"
-    """The link's pod exists and is routable."""
+    """The pod of the link exists and is routable."""
     NO_AVAILABLE_POD = "NoAvailablePod"
-    """No pod of the route takes new users now."""
+    """No pod of the route is available for new users."""
     ROUTE_NOT_FOUND = "RouteNotFound"
-    """No StatefulRoute of that name is in the link's namespace."""
+    """The namespace of the link has no StatefulRoute with this name."""
     WORKLOAD_NOT_FOUND = "WorkloadNotFound"
-    """The route's workload does not exist."""
+    """The workload of the route does not exist or is not supported."""
     POD_NOT_FOUND = "PodNotFound"
-    """The workload has no pod of that index now."""
+    """The workload has no such pod."""
     POD_NOT_ROUTABLE = "PodNotRoutable"
-    """The pod exists and is not ready, or it is shut down."""
+    """The pod exists, and is not ready or is shut down."""
     POD_LOST = "PodLost"
-    """The pod is gone or shut down, and the link stays with it or finds no other."""
+    """The pod is gone or shut down, and the link stays with it or no other pod is available."""
     AT_CAPACITY = "AtCapacity"
-    """Every pod that takes new users carries as many links as it may."""
+    """Every available pod has the maximum number of links."""
     NOT_LOCAL_NAMESPACE = "NotLocalNamespace"
     """The link names a namespace other than its own."""
     INVALID = "Invalid"
-    """The link breaks another rule of its kind."""
+    """The link violates another validation rule."""
 
 
 class MoveReason(StrEnum):
-    """Why a link left the pod it was bound to."""
+    """Why a link moved to another pod."""
 
     MOVED = "Moved"
-    """Somebody wrote another pod into its spec."""
+    """A client set another pod in the spec."""
     POD_LOST = "PodLost"
-    """The pod was gone or shut down, and the route rebinds the links of such pods."""
+    """The pod was lost, and the route rebinds the links of lost pods."""
 
 
 class RemoveReason(StrEnum):
     """Why the operator deletes a link."""
 
     EXPIRED = "Expired"
-    """It was temporary, and its time is over."""
+    """The TTL of the link has expired."""
     POD_LOST = "PodLost"
-    """The pod was gone or shut down, and the route releases the links of such pods."""
+    """The pod was lost, and the route releases the links of lost pods."""
 
 
 class RouteReason(StrEnum):
-    """Reasons of a route's conditions, and of the events of a route."""
+    """The reasons of a route's conditions and events."""
 
     ROUTABLE = "Routable"
     """At least one pod serves users."""
     NO_ROUTABLE_POD = "NoRoutablePod"
-    """No pod of the workload serves users now."""
+    """No pod of the workload serves users."""
     SHUTDOWN = "Shutdown"
-    """The route's routing state is Shutdown."""
+    """The routing state of the route is Shutdown."""
     WORKLOAD_FOUND = "WorkloadFound"
     """The workload exists."""
     WORKLOAD_NOT_FOUND = "WorkloadNotFound"
     """The workload does not exist."""
     WORKLOAD_KIND_NOT_SUPPORTED = "WorkloadKindNotSupported"
-    """The workload's kind does not exist, or has no scale subresource that tells its pods' labels."""
+    """The kind of the workload does not exist, or has no scale subresource with a label selector."""
     WORKLOAD_FORBIDDEN = "WorkloadForbidden"
-    """The operator has no right to read the workload's scale."""
+    """The operator is not allowed to read the scale of the workload."""
     WORKLOAD_UNREADABLE = "WorkloadUnreadable"
-    """The API server cannot give the workload's scale."""
+    """The API server cannot return the scale of the workload."""
     LOAD_FRESH = "LoadFresh"
-    """Every pod that serves users has reported its load lately."""
+    """All pods that serve users have reported their load lately."""
     LOAD_STALE = "LoadStale"
-    """A pod that serves users has not reported its load lately, while others have."""
+    """Some pods that serve users have not reported their load lately."""
     NO_LOAD_REPORTED = "NoLoadReported"
     """No pod has reported its load lately."""
 
 
 class LoadSource(StrEnum):
-    """Where a pod's load comes from."""
+    """The source of the load of a pod."""
 
     REPORTED = "Reported"
-    """The driver in the pod writes it as the pod's annotations."""
+    """The driver in the pod writes the load to annotations of the pod."""
     HTTP = "HTTP"
-    """The operator asks each pod for it."""
+    """The operator polls each pod."""
 
 
 class PodLostAction(StrEnum):
-    """What becomes of the links of a pod that is gone or shut down."""
+    """What the operator does with the links of a lost pod."""
 
     KEEP = "Keep"
-    """They stay where they are, marked Lost."""
+    """Keeps them with the pod, marked Lost."""
     REBIND = "Rebind"
-    """They move to the best of the other pods."""
+    """Moves them to other pods."""
     RELEASE = "Release"
-    """They are deleted."""
+    """Deletes them."""
 
 
-#: The answer to a link that names another namespace, at admission and from the operator alike.
+#: The message for a link that names another namespace, from the admission policy and from the operator.
 FOREIGN_NAMESPACE_MESSAGE = "only local namespace is supported"
 
-#: The answer to a link that names its pod twice, at admission and from the operator alike.
+#: The message for a link that names both a pod index and a pod name, from the CEL rule and from the operator.
 TWO_PODS_MESSAGE = "podIndex and podName exclude each other: name the pod by one of them"
 
-#: Likewise, to one that is renewed and has no end.
+#: The message for a link with a renewal time and no TTL, from the CEL rule and from the operator.
 RENEW_WITHOUT_TTL_MESSAGE = "renewTime needs ttlSeconds: a persistent link is not renewed"
