@@ -48,7 +48,7 @@ def game(shared_service: Service) -> Service:
 
 
 @pytest.fixture
-def lines() -> RecordingLogger:
+def logger() -> RecordingLogger:
     """What a driver logs."""
     return RecordingLogger()
 

@@ -45,19 +45,19 @@ class RecordingClient(Client):
         self.before: Callable[[RecordedRequest], Awaitable[None]] | None = None
 
     async def get(self, path: str, params: Mapping[str, str] | None = None) -> bytes:
-        await self._record(RecordedRequest("GET", path))
+        await self._intercept(RecordedRequest("GET", path))
         return await super().get(path, params)
 
     async def post(self, path: str, body: bytes) -> bytes:
-        await self._record(RecordedRequest("POST", path, body))
+        await self._intercept(RecordedRequest("POST", path, body))
         return await super().post(path, body)
 
     async def merge_patch(self, path: str, body: bytes) -> bytes:
-        await self._record(RecordedRequest("PATCH", path, body))
+        await self._intercept(RecordedRequest("PATCH", path, body))
         return await super().merge_patch(path, body)
 
     async def delete(self, path: str, options: bytes) -> bytes:
-        await self._record(RecordedRequest("DELETE", path, options))
+        await self._intercept(RecordedRequest("DELETE", path, options))
         return await super().delete(path, options)
 
     def recorded(self, *methods: str, about: str = "") -> list[RecordedRequest]:
@@ -73,7 +73,7 @@ class RecordingClient(Client):
         finally:
             self.before = None
 
-    async def _record(self, asked: RecordedRequest) -> None:
+    async def _intercept(self, asked: RecordedRequest) -> None:
         self.requests.append(asked)
         if asked.method != "GET":
             self.written.add(asked.path)

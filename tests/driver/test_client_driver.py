@@ -93,9 +93,9 @@ def game(shared_service: Service) -> Iterator[Service]:
 async def following(
     recording_client: RecordingClient, shared_service: Service
 ) -> AsyncIterator[tuple[ClientDriver, RecordingLogger]]:
-    lines = RecordingLogger()
-    async with ClientDriver(recording_client, shared_service.namespace, logger=lines) as made:
-        yield made, lines
+    logger = RecordingLogger()
+    async with ClientDriver(recording_client, shared_service.namespace, logger=logger) as made:
+        yield made, logger
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def driver(following: tuple[ClientDriver, RecordingLogger], client: RecordingCli
 
 
 @pytest.fixture
-def lines(following: tuple[ClientDriver, RecordingLogger]) -> RecordingLogger:
+def logger(following: tuple[ClientDriver, RecordingLogger]) -> RecordingLogger:
     """What that driver logs."""
     return following[1]
 
@@ -136,7 +136,7 @@ async def test_every_method_is_known() -> None:
 
 
 async def test_a_link_is_known_without_a_request(
-    driver: ClientDriver, client: RecordingClient, lines: RecordingLogger, game: Service, uid: str
+    driver: ClientDriver, client: RecordingClient, logger: RecordingLogger, game: Service, uid: str
 ) -> None:
     assert await driver.get_linked_pod(uid, "game") is None
     await link(game, uid, podIndex=0)
@@ -144,16 +144,16 @@ async def test_a_link_is_known_without_a_request(
     assert await driver.get_linked_pod(uid, "game") == 0
     assert await driver.get_linked_pod(uid, "chat") is None
     assert client.requests == []
-    assert lines.entries == []  # reads from the cache log nothing
+    assert logger.entries == []  # reads from the cache log nothing
 
 
 async def test_a_fresh_read_asks_the_api_server_and_logs_it(
-    driver: ClientDriver, client: RecordingClient, lines: RecordingLogger, game: Service, uid: str
+    driver: ClientDriver, client: RecordingClient, logger: RecordingLogger, game: Service, uid: str
 ) -> None:
     await link(game, uid, podIndex=2)
     assert await driver.get_linked_pod(uid, "game", fresh=True) == 2
     assert [asked.method for asked in client.requests] == ["GET"]
-    (line,) = lines.entries
+    (line,) = logger.entries
     assert (line["event"], line["uid"], line["service"], line["pod"]) == ("get_linked_pod", uid, "game", 2)
     assert await driver.get_linked_pod(uid, "game") == 2  # what was read is known
     assert await driver.get_linked_pod(f"{uid}-nobody", "game", fresh=True) is None
@@ -273,14 +273,14 @@ async def test_a_temporary_link_that_is_found_is_renewed(driver: ClientDriver, g
 
 
 async def test_sixty_four_tasks_that_compute_make_one_object_and_have_one_answer(
-    driver: ClientDriver, client: RecordingClient, lines: RecordingLogger, uid: str
+    driver: ClientDriver, client: RecordingClient, logger: RecordingLogger, uid: str
 ) -> None:
     answers = await asyncio.gather(*(driver.compute_link_if_absent(uid, "game") for _ in range(64)))
     assert len(answers) == 64
     assert len(set(answers)) == 1
     assert [asked.method for asked in client.recorded("POST", "PATCH")] == ["POST"]
     assert await driver.get_linked_pod(uid, "game") == answers[0]
-    assert {line["holder"] for line in lines.of("compute_link_if_absent")} == set(answers)
+    assert {line["holder"] for line in logger.of("compute_link_if_absent")} == set(answers)
     assert await driver.compute_link_if_absent(uid, "game") == answers[0]
 
 
@@ -608,7 +608,7 @@ async def test_a_service_that_there_cannot_be_is_refused_before_any_request(
 
 
 async def test_what_the_api_server_refuses_is_an_error_of_the_one_family(
-    driver: ClientDriver, client: RecordingClient, lines: RecordingLogger, uid: str
+    driver: ClientDriver, client: RecordingClient, logger: RecordingLogger, uid: str
 ) -> None:
     async def refuse(_: object) -> None:
         raise APIError(403, "Forbidden", "you may not")
@@ -623,4 +623,4 @@ async def test_what_the_api_server_refuses_is_an_error_of_the_one_family(
             with pytest.raises(StatefulRouteError, match="you may not") as refused:
                 await call
             assert refused.value.code is ErrorCode.INTERNAL
-    assert len(lines.entries) == 4
+    assert len(logger.entries) == 4

@@ -67,7 +67,7 @@ class Outage:
         server: the driver of the pod game-0, whose operations may take long.
         caller: a client driver, whose operations may take long.
         hasty: one whose operations may take one second.
-        lines: what the server's driver logs.
+        logger: what the server's driver logs.
     """
 
     cluster: LocalCluster
@@ -75,7 +75,7 @@ class Outage:
     server: ServerDriver
     caller: ClientDriver
     hasty: ClientDriver
-    lines: RecordingLogger
+    logger: RecordingLogger
     acknowledged: dict[str, int] = field(default_factory=dict)
 
     async def kill(self) -> None:
@@ -126,7 +126,7 @@ _POD = {"containers": [{"name": "room", "image": "room.invalid/room"}]}
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def outage(killable_cluster: LocalCluster) -> AsyncIterator[Outage]:
-    lines = RecordingLogger()
+    logger = RecordingLogger()
     async with (
         connect(killable_cluster.kubeconfig) as connection,
         Client(connection) as client,
@@ -140,12 +140,12 @@ async def outage(killable_cluster: LocalCluster) -> AsyncIterator[Outage]:
             NAMESPACE,
             ServerParts(store, routes, pod, information),
             configuration=Configuration(state_period_seconds=0.5),
-            logger=lines,
+            logger=logger,
         )
         await server.start()
         await caller.link_if_absent("alice", "game", 0)
         await wait_until(lambda: hasty._cached_link("alice", "game"), "both know")  # noqa: SLF001
-        yield Outage(killable_cluster, IndependentClient(killable_cluster.kubeconfig), server, caller, hasty, lines)
+        yield Outage(killable_cluster, IndependentClient(killable_cluster.kubeconfig), server, caller, hasty, logger)
         await server.close()
     await asyncio.sleep(0.25)
 

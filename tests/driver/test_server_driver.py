@@ -78,10 +78,10 @@ def here(game: Service) -> str:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def driver(
-    servers: DriverFactory, client: RecordingClient, lines: RecordingLogger
+    servers: DriverFactory, client: RecordingClient, logger: RecordingLogger
 ) -> AsyncIterator[ServerDriver]:
     """A driver of the pod game-0 that was not started yet; what it asks for is recorded from here on."""
-    made = await servers.make(logger=lines)
+    made = await servers.make(logger=logger)
     client.requests.clear()
     yield made
     await made.close()
@@ -213,7 +213,7 @@ async def test_stop(driver: ServerDriver, servers: DriverFactory, client: Record
 
 @pytest.mark.parametrize("name", CALLS)
 async def test_another_namespace_is_refused_before_any_request(
-    driver: ServerDriver, client: RecordingClient, lines: RecordingLogger, uid: str, name: str
+    driver: ServerDriver, client: RecordingClient, logger: RecordingLogger, uid: str, name: str
 ) -> None:
     for namespace in ("kube-system", "", "Not a name"):
         with pytest.raises(NotLocalNamespaceError) as refused:
@@ -221,7 +221,7 @@ async def test_another_namespace_is_refused_before_any_request(
         assert str(refused.value) == LOCAL_ONLY
         assert refused.value.code is ErrorCode.NOT_LOCAL_NAMESPACE
     assert client.requests == []
-    assert [(line["event"], line["error"]) for line in lines.entries] == [(name, LOCAL_ONLY)] * 3
+    assert [(line["event"], line["error"]) for line in logger.entries] == [(name, LOCAL_ONLY)] * 3
 
 
 async def test_another_namespace_is_refused_even_before_the_driver_knows_who_it_is() -> None:
@@ -320,7 +320,7 @@ async def test_a_drain_of_less_than_no_time_is_refused(driver: ServerDriver, sec
 
 
 async def test_what_the_api_server_refuses_is_an_error_of_the_one_family(
-    driver: ServerDriver, client: RecordingClient, lines: RecordingLogger, here: str, uid: str
+    driver: ServerDriver, client: RecordingClient, logger: RecordingLogger, here: str, uid: str
 ) -> None:
     async def refuse(_: object) -> None:
         raise APIError(403, "Forbidden", "you may not")
@@ -331,14 +331,14 @@ async def test_what_the_api_server_refuses_is_an_error_of_the_one_family(
                 await call(driver, here, uid)
             assert type(refused.value) is InternalError
             assert refused.value.code is ErrorCode.INTERNAL
-            assert [line["code"] for line in lines.of(name)] == ["Internal"]
+            assert [line["code"] for line in logger.of(name)] == ["Internal"]
 
 
 # The log.
 
 
 async def test_each_operation_writes_one_line_with_its_arguments_and_its_answer(
-    driver: ServerDriver, lines: RecordingLogger, here: str, uid: str
+    driver: ServerDriver, logger: RecordingLogger, here: str, uid: str
 ) -> None:
     about = {"namespace": here, "uid": uid, "service": "game"}
     driver.set_load_state(7)
@@ -353,7 +353,7 @@ async def test_each_operation_writes_one_line_with_its_arguments_and_its_answer(
     await driver.init()
     await driver.start()
     await driver.stop(0)
-    said = [{key: value for key, value in line.items() if key != "milliseconds"} for line in lines.entries]
+    said = [{key: value for key, value in line.items() if key != "milliseconds"} for line in logger.entries]
     assert said[:7] == [
         {"level": "info", "event": "set_load_state", "load_state": 7},
         {"level": "info", "event": "set_waiting_tasks", "waiting_tasks": 3},
@@ -383,7 +383,7 @@ async def test_the_log_is_structlogs_own_unless_another_is_given(servers: Driver
     import structlog  # noqa: PLC0415
     from structlog.testing import capture_logs  # noqa: PLC0415
 
-    parts = (await servers.make())._parts  # noqa: SLF001
+    parts = (await servers.make())._parts.opened  # noqa: SLF001
     assert parts is not None
     with capture_logs() as captured:
         await ServerDriver(here, parts, logger=structlog.get_logger()).set_linked_pod(here, uid, "game", 0)
@@ -394,7 +394,7 @@ async def test_the_log_is_structlogs_own_unless_another_is_given(servers: Driver
 
 
 async def test_many_tasks_use_one_driver_at_the_same_time(
-    driver: ServerDriver, game: Service, lines: RecordingLogger, here: str
+    driver: ServerDriver, game: Service, logger: RecordingLogger, here: str
 ) -> None:
     async def life(number: int) -> tuple[Any, ...]:
         uid = f"many-{number}"
@@ -407,8 +407,8 @@ async def test_many_tasks_use_one_driver_at_the_same_time(
     await driver.start()
     answers = await asyncio.gather(*(life(number) for number in range(32)))
     assert answers == [(None, False, number % 3, True) for number in range(32)]
-    assert [line for line in lines.entries if line["level"] != "info"] == []
-    assert len(lines.of("set_linked_pod")) == 32
+    assert [line for line in logger.entries if line["level"] != "info"] == []
+    assert len(logger.of("set_linked_pod")) == 32
     assert await asyncio.to_thread(game.links) == []
 
 

@@ -102,7 +102,7 @@ async def test_a_routing_state_is_published_though_a_connection_has_broken(
 
 
 async def test_what_could_not_be_published_is_published_by_the_timer(
-    servers: DriverFactory, lines: RecordingLogger
+    servers: DriverFactory, logger: RecordingLogger
 ) -> None:
     refused: list[RecordedRequest] = []
 
@@ -110,14 +110,14 @@ async def test_what_could_not_be_published_is_published_by_the_timer(
         refused.append(asked)
         raise ValueError("an answer that is none")
 
-    async with servers.started(state_period_seconds=0.1, lines=lines) as driver:
+    async with servers.started(state_period_seconds=0.1, logger=logger) as driver:
         driver.set_load_state(8)
         client = servers.client
         assert isinstance(client, RecordingClient)
         async with client.before_each(refuse):
             await wait_until(lambda: refused, "the timer has failed")
         await wait_until_in_thread(lambda: servers.published().get("load-state") == "8", "the timer has gone on")
-    assert lines.of("the load was not published: trying again")
+    assert logger.of("the load was not published: trying again")
 
 
 # Where the operator asks.
@@ -178,16 +178,16 @@ async def test_a_running_driver_follows_the_route_to_the_endpoint(servers: Drive
 
 
 async def test_a_start_whose_port_is_taken_fails_and_leaves_nothing(
-    web: Service, servers: DriverFactory, lines: RecordingLogger
+    web: Service, servers: DriverFactory, logger: RecordingLogger
 ) -> None:
     ip = await asyncio.to_thread(pod_ip, web, "game-1")
     await wait_until(lambda: (route := servers.routes.get("game")) and route.spec.load.http, "the routes are known")
     async with servers.started(1, listen_host=ip):
-        second = await servers.make(1, listen_host=ip, logger=lines)
+        second = await servers.make(1, listen_host=ip, logger=logger)
         with pytest.raises(InternalError):
             await second.start()
         assert not second.is_running
-    assert [line["code"] for line in lines.of("start")] == ["Internal"]
+    assert [line["code"] for line in logger.of("start")] == ["Internal"]
     await second.start()
     await second.close()
 
@@ -200,8 +200,8 @@ async def test_the_pod_of_the_first_index_logs_the_workload_state(game: Service,
     await asyncio.to_thread(game.edit_route, workloadPeriodSeconds=1)
     periods = {"state_period_seconds": 0.2, "workload_period_seconds": 0.1}
     async with (
-        servers.started(0, lines=first, **periods) as driver,
-        servers.started(1, lines=second, **periods) as other,
+        servers.started(0, logger=first, **periods) as driver,
+        servers.started(1, logger=second, **periods) as other,
     ):
         for each in (driver, other):
             each.set_load_state(100)
@@ -227,9 +227,9 @@ async def linked(driver: ServerDriver, game: Service, uid: str, pod: int = 0) ->
 
 
 async def test_a_stop_denies_new_calls_and_ends_as_soon_as_the_users_have_left(
-    servers: DriverFactory, game: Service, lines: RecordingLogger, uid: str
+    servers: DriverFactory, game: Service, logger: RecordingLogger, uid: str
 ) -> None:
-    async with servers.started(lines=lines) as driver:
+    async with servers.started(logger=logger) as driver:
         await linked(driver, game, uid)
         await wait_until(lambda: remaining(servers), "the driver knows")
         stopping = asyncio.create_task(driver.stop(40))
@@ -241,14 +241,14 @@ async def test_a_stop_denies_new_calls_and_ends_as_soon_as_the_users_have_left(
         assert driver.is_running
         assert await seconds_of(driver.remove_linked_pod(game.namespace, uid, "game")) < SLACK_SECONDS
         assert await seconds_of(stopping) < SLACK_SECONDS
-    (line,) = lines.of("stop")
+    (line,) = logger.of("stop")
     assert (line["remaining"], line["drain_seconds"]) == (0, 40)
 
 
 async def test_a_stop_waits_for_users_no_longer_than_it_is_told(
-    servers: DriverFactory, game: Service, lines: RecordingLogger, uid: str
+    servers: DriverFactory, game: Service, logger: RecordingLogger, uid: str
 ) -> None:
-    async with servers.started(lines=lines, drain_seconds=1) as driver:
+    async with servers.started(logger=logger, drain_seconds=1) as driver:
         await linked(driver, game, uid)
         await wait_until(lambda: remaining(servers), "the driver knows")
         assert 1 <= await seconds_of(driver.stop()) < 1 + SLACK_SECONDS
@@ -256,7 +256,7 @@ async def test_a_stop_waits_for_users_no_longer_than_it_is_told(
         assert 0.3 <= await seconds_of(driver.stop(0.3)) < 0.3 + SLACK_SECONDS
         await driver.start()
         assert await seconds_of(driver.stop(0)) < SLACK_SECONDS
-    assert [line["remaining"] for line in lines.of("stop")] == [1, 1, 1]
+    assert [line["remaining"] for line in logger.of("stop")] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("grace", [6.0, 1.0, 0.0])
@@ -274,13 +274,13 @@ async def test_a_stop_never_takes_as_long_as_the_pod_may(
 
 @pytest.mark.parametrize("trouble", [hang, down])
 async def test_a_stop_ends_though_the_api_server_is_away(
-    servers: DriverFactory, client: RecordingClient, lines: RecordingLogger, trouble: Any
+    servers: DriverFactory, client: RecordingClient, logger: RecordingLogger, trouble: Any
 ) -> None:
-    async with servers.started(lines=lines) as driver:
+    async with servers.started(logger=logger) as driver:
         async with client.before_each(trouble):
             assert await seconds_of(driver.stop()) < 2 + SLACK_SECONDS
         assert not driver.is_running
-        (line,) = lines.of("stop")
+        (line,) = logger.of("stop")
         assert line["not_published"]
         await driver.start()
 
@@ -299,9 +299,9 @@ async def test_a_stop_is_shortened_that_is_still_saying_its_last_word(
 
 
 async def test_stops_at_the_same_time_share_one_and_the_shortest_counts(
-    servers: DriverFactory, client: RecordingClient, game: Service, lines: RecordingLogger, uid: str
+    servers: DriverFactory, client: RecordingClient, game: Service, logger: RecordingLogger, uid: str
 ) -> None:
-    async with servers.started(lines=lines) as driver:
+    async with servers.started(logger=logger) as driver:
         await linked(driver, game, uid)
         await wait_until(lambda: remaining(servers), "the driver knows")
         client.requests.clear()
@@ -318,7 +318,7 @@ async def test_stops_at_the_same_time_share_one_and_the_shortest_counts(
         assert await seconds_of(driver.stop(0)) < SLACK_SECONDS
         await asyncio.gather(first, second)
     assert len(publications(client)) == 1
-    assert len(lines.of("stop")) == 1
+    assert len(logger.of("stop")) == 1
 
 
 async def test_a_stop_during_the_start_ends_both(servers: DriverFactory, client: RecordingClient) -> None:
@@ -437,15 +437,15 @@ async def test_an_environment_that_does_not_say_the_namespace_is_refused_at_once
     ],
 )
 async def test_an_environment_that_is_wrong_is_an_error_of_the_one_family(
-    in_a_pod: pytest.MonkeyPatch, lines: RecordingLogger, variable: str, value: str, says: str
+    in_a_pod: pytest.MonkeyPatch, logger: RecordingLogger, variable: str, value: str, says: str
 ) -> None:
     in_a_pod.setenv(variable, value)
-    driver = ServerDriver.from_environment(logger=lines)
+    driver = ServerDriver.from_environment(logger=logger)
     for name, call in (("init", driver.init), ("start", driver.start)):
         with pytest.raises(StatefulRouteError, match=says) as refused:
             await call()
         assert refused.value.code in {ErrorCode.INTERNAL, ErrorCode.INVALID_PARAMETER}
-        assert len(lines.of(name)) == 1
+        assert len(logger.of(name)) == 1
     assert not driver.is_running
     await driver.close()
     await asyncio.sleep(0.25)

@@ -1,4 +1,4 @@
-"""The services of a namespace, followed by a watch: what drivers know of them."""
+"""Caches the StatefulRoutes of a namespace for drivers."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,20 +9,21 @@ from statefulroute.cluster.client import Client
 from statefulroute.cluster.codec import ROUTES
 from statefulroute.cluster.reflector import Reflector
 from statefulroute.domain.route import Route
+from statefulroute.driver.parts import Routes
 
-#: Applications read from these copies: after an outage they shall soon be true again.
+#: The maximal pause between tries of a watch. Short, because applications read from these caches after an outage.
 BACKOFF_SECONDS = 5.0
 
 
 class RouteCache:
-    """A copy of a namespace's StatefulRoutes, or of one of them; an async context manager. Many drivers may share one.
+    """Caches the StatefulRoutes of a namespace, or one of them, by a watch; an async context manager.
 
-    Reads go on from the copy while the API server does not answer.
+    Many drivers may share a cache. It can be read while the API server is unavailable.
 
     Args:
-        client: how to reach the API server.
-        namespace: where the routes are.
-        name: the only route to follow; None follows all.
+        client: the client of the API server.
+        namespace: the namespace of the routes.
+        name: the only route to cache; None caches all.
     """
 
     def __init__(self, client: Client, namespace: str, name: str | None = None) -> None:
@@ -47,31 +48,31 @@ class RouteCache:
             self._task = None
 
     async def wait_synced(self) -> None:
-        """Wait until the routes were read for the first time."""
+        """Waits until the routes are read for the first time."""
         await self._reflector.synced.wait()
 
     def get(self, name: str) -> Route | None:
-        """A service as it was a moment ago, or None."""
+        """Returns the cached route of a service, or None."""
         return self._reflector.cache.get(self._namespace, name)
 
     def all(self) -> list[Route]:
-        """Every service."""
+        """Returns all cached routes."""
         return list(self._reflector.cache.in_partition(self._namespace).values())
 
     def listen(self, name: str, listener: Callable[[], None]) -> Callable[[], None]:
-        """Have a function called at every change of a service; gives the function that ends it."""
+        """Calls a function at every change of a service; returns a function that removes the listener."""
         listeners = self._listeners.setdefault(name, [])
         listeners.append(listener)
 
-        def end() -> None:
+        def remove() -> None:
             listeners.remove(listener)
             if not listeners and self._listeners.get(name) is listeners:
                 del self._listeners[name]
 
-        return end
+        return remove
 
     def listen_all(self, listener: Callable[[Route | None, Route | None], None]) -> None:
-        """Have a function called at every change of any service, with the version before and the one after."""
+        """Calls a function at every change of any service, with the versions before and after."""
         self._reflector.cache.listen(listener)
 
     def _changed(self, old: Route | None, new: Route | None) -> None:
@@ -79,3 +80,16 @@ class RouteCache:
         if route is not None:
             for listener in tuple(self._listeners.get(route.name, ())):
                 listener()
+
+
+async def wait_for_route(routes: Routes, name: str, seconds: float) -> None:
+    """Waits until a service is known, or the time is over."""
+    known = asyncio.Event()
+    unlisten = routes.listen(name, known.set)
+    try:
+        if routes.get(name) is None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await known.wait()
+    finally:
+        unlisten()

@@ -1,9 +1,8 @@
-"""The driver of a server pod: it says how loaded it is and whom it takes, and binds its users to itself."""
+"""The driver of a server pod: reports the pod's load and routing state, and binds users to the pod."""
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import Self
 
@@ -19,39 +18,36 @@ from statefulroute.domain.errors import (
 )
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.operations import Attempt
-from statefulroute.domain.route import most_restrictive
-from statefulroute.domain.service import pod_key
 from statefulroute.domain.validation import validate_load, validate_route, validate_uid
 from statefulroute.driver.drain import Drain
+from statefulroute.driver.lazy_parts import LazyParts
 from statefulroute.driver.operation_log import log_operation
-from statefulroute.driver.parts import Configuration, Links, Logger, PodReport, ServerInformation, ServerParts
-from statefulroute.driver.report_publisher import ReportPublisher
+from statefulroute.driver.parts import Configuration, Links, Logger, ServerInformation, ServerParts
+from statefulroute.driver.reporter import Reporter
+from statefulroute.driver.routes import wait_for_route
 
-#: After a publication that has failed: the first wait, doubled each time up to the state period.
-_FIRST_RETRY_SECONDS = 1.0
-
-#: How much of the pod's termination grace `stop` leaves for what the application does after it.
+#: The part of the pod's termination grace period that `stop` leaves to the application.
 _GRACE_RESERVE_SECONDS = 5.0
 
-#: How long a publication may take; the last one is given at least the second.
-_PUBLISH_SECONDS, _FINAL_PUBLISH_SECONDS = 10.0, 2.0
+#: The minimal time limit of the last publication.
+_FINAL_PUBLISH_SECONDS = 2.0
 
-#: How long `start` waits to learn from the route where loads come from, before it takes the default.
+#: How long `start` waits for the route, which names the source of loads; after that it uses the default.
 _ROUTE_WAIT_SECONDS = 5.0
 
 
 class ServerDriver:
     """Runs inside each pod of a stateful service.
 
-    All methods may be called from many tasks at the same time. Every operation writes one line to the log. An
-    operation that takes too long ends with a `DeadlineExceededError`; it may be cancelled at any moment.
+    All methods may be called concurrently from many tasks. Every operation logs one line. An operation that takes too
+    long raises `DeadlineExceededError`; it may be cancelled at any time.
 
     Args:
-        namespace: its namespace; any other is refused.
-        parts: what it works with, or how to make that, once, when it is first needed.
-        configuration: how it works.
+        namespace: the pod's namespace; operations on any other raise `NotLocalNamespaceError`.
+        parts: the parts that the driver uses, or a function that opens them at their first use.
+        configuration: the periods and time limits.
         clock: the time of day.
-        logger: where its lines go.
+        logger: the driver's logger; None is structlog's.
     """
 
     def __init__(
@@ -64,25 +60,15 @@ class ServerDriver:
         logger: Logger | None = None,
     ) -> None:
         self._namespace = namespace
-        self._make_parts = parts
-        self._parts = parts if isinstance(parts, ServerParts) else None
+        self._parts = LazyParts(parts)
         self._configuration = configuration or Configuration()
-        self._clock = clock
         self._log: Logger = logger or structlog.get_logger(__name__)
-        self._stack = AsyncExitStack()
-        self._initializing = asyncio.Lock()
-        self._load_state = 0
-        self._waiting_tasks = 0
-        self._routing_state = RoutingState.READY
-        self._is_draining = False
-        """Whether it is about to stop: then it takes no new users, whatever was said."""
-        self._publisher = ReportPublisher(self._configuration.listen_host)
-        self._timers: tuple[asyncio.Task[None], ...] = ()
+        self._reporter = Reporter(self._configuration, clock, self._log)
         self._is_running = False
         self._starting: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._drain: Drain | None = None
-        """Whom a stop that is under way waits for."""
+        """The wait of a `stop` in progress for the pod's users."""
 
     @classmethod
     def from_environment(
@@ -92,20 +78,20 @@ class ServerDriver:
         logger: Logger | None = None,
         follow_links: bool = False,
     ) -> Self:
-        """A driver for the pod that this process runs in. Nothing is asked before `init`.
+        """Returns a driver for the pod that this process runs in. It sends no request before `init`.
 
-        It reads `POD_NAME` (else the host's name), `POD_NAMESPACE` (else the ServiceAccount's), and
-        `STATEFULROUTE_NAME` (else the pod's label `statefulroute.io/route`, else the name of its StatefulSet).
-        Credentials are those of the ServiceAccount, or of a kubeconfig outside of a cluster.
+        Reads `POD_NAME` (default: the host name), `POD_NAMESPACE` (default: the namespace of the ServiceAccount), and
+        `STATEFULROUTE_NAME` (default: the pod's label `statefulroute.io/route`, then the name of its StatefulSet).
+        Uses the credentials of the ServiceAccount, or outside a cluster those of a kubeconfig.
 
         Args:
             configuration: as for the class.
             logger: as for the class.
-            follow_links: keep a copy of the service's links by a watch: then to bind costs one request, not two, and
-                every pod is told of every link.
+            follow_links: whether to watch the links of the service: a binding then costs one request instead of two,
+                and every pod receives every change of a link.
 
         Raises:
-            InvalidParameterError: the environment does not say which namespace the pod is in.
+            InvalidParameterError: the environment does not name the pod's namespace.
         """
         from statefulroute.driver.environment import namespace_of_pod, server_parts  # noqa: PLC0415 - slow to import
 
@@ -117,29 +103,29 @@ class ServerDriver:
             logger=logger,
         )
 
-    # Its life.
+    # Lifecycle.
 
     async def init(self) -> ServerInformation:
-        """Find out who it is. It need not be called: whatever needs it calls it.
+        """Reads the identity of the pod. Calling it is optional: other methods call it when they need it.
 
         Raises:
-            StatefulRouteError: that cannot be found out.
+            StatefulRouteError: the identity cannot be read.
         """
         with log_operation(self._log, "init") as outcome:
-            server = (await self._get_parts()).server
+            server = (await self._parts.get()).server
             outcome.add(service=server.service, pod=server.pod_name)
             return server
 
     async def start(self) -> None:
-        """Begin to publish load and routing state, and to look at the service's workload state.
+        """Publishes load and routing state, and starts the state timer and the workload timer.
 
         Raises:
-            DriverAlreadyRunningError: it was started before and not stopped since.
-            StatefulRouteError: it cannot be found out who it is, or the first publication has failed.
+            DriverAlreadyRunningError: the driver is running.
+            StatefulRouteError: the pod's identity cannot be read, or the first publication failed.
         """
         if self._is_running:
             raise DriverAlreadyRunningError
-        self._is_running, self._is_draining = True, False
+        self._is_running, self._reporter.is_draining = True, False
         starting = self._starting = asyncio.create_task(self._start())
         starting.add_done_callback(self._start_finished)
         try:
@@ -150,13 +136,13 @@ class ServerDriver:
             raise InternalError("the driver was stopped before it had started") from None
 
     async def stop(self, drain_seconds: float | None = None) -> None:
-        """Take no new users, wait for those that are there to leave, and publish no more.
+        """Denies new users, waits until the present ones have left, and stops publishing.
 
-        Called again, it does nothing; a stopped driver may start again. It ends also where nothing can be published.
+        Has no effect on a stopped driver, which may be started again. Succeeds even if nothing can be published.
 
         Args:
-            drain_seconds: how long it waits for the users, at the most; never so long that the pod would be killed
-                before it has ended. None is the configuration's. A stop that is under way is shortened to it.
+            drain_seconds: the maximal wait for users; limited so that the driver stops before the pod is killed. None
+                is the configuration's. It also shortens a `stop` in progress.
 
         Raises:
             InvalidParameterError: the time is negative.
@@ -166,20 +152,18 @@ class ServerDriver:
         if self._starting is not None:
             self._starting.cancel()
             await asyncio.wait({self._starting})
-        if not self._is_running or self._parts is None:
+        if not self._is_running or self._parts.opened is None:
             return
         if self._stopping is None:
-            self._stopping = asyncio.create_task(self._stop(self._parts, drain_seconds))
+            self._stopping = asyncio.create_task(self._stop(self._parts.opened, drain_seconds))
         elif drain_seconds is not None and self._drain is not None:
             self._drain.shorten(drain_seconds)
-        await asyncio.shield(self._stopping)  # a caller that gives up leaves the others their stop
+        await asyncio.shield(self._stopping)  # the cancellation of one caller does not affect the others
 
     async def close(self) -> None:
-        """Stop without waiting for users, and close connections that the driver has opened itself."""
+        """Stops without waiting for users, and closes the connections that the driver has opened."""
         await self.stop(0)
-        await self._stack.aclose()
-        if not isinstance(self._make_parts, ServerParts):
-            self._parts = None
+        await self._parts.close()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -193,77 +177,77 @@ class ServerDriver:
 
     @property
     def is_running(self) -> bool:
-        """Whether it was started and not stopped since."""
+        """Whether the driver was started and not stopped since."""
         return self._is_running
 
-    # What it says of itself.
+    # The reported state of the pod.
 
     def set_load_state(self, load_state: int) -> None:
-        """Say how busy the pod is, by a measure of its own. Published by the state timer.
+        """Sets how busy the pod is, in a unit of the application. The state timer publishes it.
 
         Args:
             load_state: from 0 to 2147483647.
 
         Raises:
-            InvalidParameterError: it is no such number.
+            InvalidParameterError: the number is out of range.
         """
         with log_operation(self._log, "set_load_state", load_state=load_state):
-            self._load_state = validate_load("load_state", load_state)
+            self._reporter.load_state = validate_load("load_state", load_state)
 
     def get_load_state(self) -> int:
-        """The load state that was set last; 0 at first."""
-        return self._load_state
+        """Returns the load state that was set last; initially 0."""
+        return self._reporter.load_state
 
     def set_waiting_tasks(self, waiting_tasks: int) -> None:
-        """Say how many tasks wait in the pod. Published, limited and refused as by `set_load_state`."""
+        """Sets the number of tasks that wait in the pod. Published, limited and validated as by `set_load_state`."""
         with log_operation(self._log, "set_waiting_tasks", waiting_tasks=waiting_tasks):
-            self._waiting_tasks = validate_load("waiting_tasks", waiting_tasks)
+            self._reporter.waiting_tasks = validate_load("waiting_tasks", waiting_tasks)
 
     def get_waiting_tasks(self) -> int:
-        """The number of waiting tasks that was set last; 0 at first."""
-        return self._waiting_tasks
+        """Returns the number of waiting tasks that was set last; initially 0."""
+        return self._reporter.waiting_tasks
 
     async def set_routing_state(self, routing_state: RoutingState) -> None:
-        """Say whom the pod takes. Published at once while the driver runs, else when it starts.
+        """Sets which users the pod accepts. Published at once while the driver runs, otherwise when it starts.
 
         Raises:
-            InvalidParameterError: it is no routing state.
-            StatefulRouteError: it was not published; the state timer tries again.
+            InvalidParameterError: the value is not a routing state.
+            StatefulRouteError: the publication failed; the state timer retries it.
         """
         with log_operation(self._log, "set_routing_state", routing_state=routing_state):
             try:
-                self._routing_state = RoutingState(routing_state)
+                self._reporter.routing_state = RoutingState(routing_state)
             except ValueError:
                 raise InvalidParameterError("routing_state", f"must be one of {', '.join(RoutingState)}") from None
-            if self._is_running and self._parts is not None:
-                await self._publish(self._parts)
+            if self._is_running and self._parts.opened is not None:
+                await self._reporter.publish(self._parts.opened)
 
     def get_routing_state(self) -> RoutingState:
-        """The routing state that was set last; Ready at first."""
-        return self._routing_state
+        """Returns the routing state that was set last; initially Ready."""
+        return self._reporter.routing_state
 
-    # Whom it holds.
+    # The links of users.
 
     async def set_linked_pod(
         self, namespace: str, uid: str, service: str, pod: PodKey, *, ttl_seconds: int | None = None
     ) -> PodKey | None:
-        """Bind a uid to a pod, whatever it was bound to.
+        """Binds a uid to a pod, and replaces any other binding.
 
         Args:
-            namespace: the driver's own.
-            uid: whom to bind.
+            namespace: the driver's namespace.
+            uid: the user.
             service: the name of the StatefulRoute.
-            pod: the pod's index in a StatefulSet, else its name.
-            ttl_seconds: how long the link lives; None is persistent.
+            pod: the pod's index in a StatefulSet, otherwise its name.
+            ttl_seconds: the TTL of the link; None makes a persistent link.
 
         Returns:
-            The pod that held the uid before, or None; pod 0 is a pod.
+            The pod that held the uid before, or None. Pod 0 is a pod.
 
         Raises:
-            NotLocalNamespaceError: the namespace is another; nothing was asked for.
-            InvalidParameterError: a parameter cannot be right; nothing was asked for.
-            DeadlineExceededError: no answer came in time.
-            StatefulRouteError: the API server answered with an error.
+            NotLocalNamespaceError: the namespace is not the driver's; no request was sent.
+            InvalidParameterError: a parameter is invalid; no request was sent.
+            DeadlineExceededError: the API server did not respond in time.
+            StatefulRouteError: the API server responded with an error.
         """
         with log_operation(
             self._log, "set_linked_pod", namespace=namespace, uid=uid, service=service, pod=pod, ttl_seconds=ttl_seconds
@@ -276,10 +260,12 @@ class ServerDriver:
     async def try_set_linked_pod(
         self, namespace: str, uid: str, service: str, pod: PodKey, *, ttl_seconds: int | None = None
     ) -> Attempt:
-        """Bind a uid to a pod, unless there is a persistent link to another pod. Takes and raises as `set_linked_pod`.
+        """Binds a uid to a pod, unless it has a persistent link to another pod.
+
+        Takes the parameters of `set_linked_pod` and raises the same errors.
 
         Returns:
-            Whether it won, and the pod that holds the uid now.
+            Whether the uid is bound to the pod, and the pod that holds it now.
         """
         with log_operation(
             self._log,
@@ -298,16 +284,16 @@ class ServerDriver:
     async def remove_linked_pod(
         self, namespace: str, uid: str, service: str, *, grace_seconds: int | None = None
     ) -> bool:
-        """Remove a link, whatever pod it is to. Raises as `set_linked_pod` does.
+        """Removes a link to any pod. Raises the errors of `set_linked_pod`.
 
         Args:
-            namespace: the driver's own.
-            uid: whose link.
+            namespace: the driver's namespace.
+            uid: the user.
             service: the name of the StatefulRoute.
-            grace_seconds: how long the link lives on as a temporary one; None removes it at once.
+            grace_seconds: how long the link remains, as a temporary link; None removes it at once.
 
         Returns:
-            Whether there was one.
+            Whether there was a link.
         """
         with log_operation(
             self._log,
@@ -323,7 +309,10 @@ class ServerDriver:
             return removed
 
     async def remove_linked_pod_with_id(self, namespace: str, uid: str, service: str, pod: PodKey) -> bool:
-        """Remove a link if it is to that very pod; gives whether it was. Takes and raises as `set_linked_pod` does."""
+        """Removes a link only if it is to the given pod; returns whether it was.
+
+        Takes the parameters of `set_linked_pod` and raises the same errors.
+        """
         with log_operation(
             self._log, "remove_linked_pod_with_id", namespace=namespace, uid=uid, service=service, pod=pod
         ) as outcome:
@@ -332,133 +321,59 @@ class ServerDriver:
             outcome.add(removed=removed)
             return removed
 
-    # How it does that.
+    # Implementation.
 
     async def _start(self) -> None:
         try:
             with log_operation(self._log, "start") as outcome:
-                parts = await self._get_parts()
+                parts = await self._parts.get()
                 outcome.add(service=parts.server.service, pod=parts.server.pod_name)
-                await self._wait_for_route(parts)
-                await self._publish(parts)
+                await wait_for_route(parts.routes, parts.server.service, _ROUTE_WAIT_SECONDS)
+                await self._reporter.publish(parts)
         except BaseException:
-            await self._stop_publishing()
+            await self._reporter.close()
             raise
-        self._timers = (
-            asyncio.create_task(self._publish_regularly(parts)),
-            asyncio.create_task(self._watch_workload(parts)),
-        )
+        self._reporter.start_timers(parts)
 
     def _start_finished(self, starting: asyncio.Task[None]) -> None:
-        """Before anybody else is told how the start has ended."""
+        """Runs before the callers that await the start continue."""
         self._starting = None
         if starting.cancelled() or starting.exception() is not None:
             self._is_running = False
 
     async def _links(self, namespace: str, uid: str, service: str) -> Links:
-        """The links, once the parameters can be right: nothing is asked for before."""
+        """Validates the parameters, and returns the links. No request is sent before the validation."""
         if namespace != self._namespace:
             raise NotLocalNamespaceError
         validate_route(service)
         validate_uid(uid)
-        return (await self._get_parts()).links
-
-    async def _get_parts(self) -> ServerParts:
-        if self._parts is not None:
-            return self._parts
-        async with self._initializing:
-            if self._parts is None:
-                self._parts = await self._open_parts()
-        return self._parts
-
-    async def _open_parts(self) -> ServerParts:
-        if isinstance(self._make_parts, ServerParts):
-            return self._make_parts
-        try:
-            return await self._make_parts(self._stack)
-        except BaseException:
-            await self._stack.aclose()
-            raise
-
-    async def _wait_for_route(self, parts: ServerParts) -> None:
-        """Wait a moment for the route: it says where loads come from."""
-        known = asyncio.Event()
-        unlisten = parts.routes.listen(parts.server.service, known.set)
-        try:
-            if parts.routes.get(parts.server.service) is None:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(_ROUTE_WAIT_SECONDS):
-                        await known.wait()
-        finally:
-            unlisten()
-
-    async def _publish(self, parts: ServerParts, seconds: float = _PUBLISH_SECONDS) -> None:
-        await self._publisher.publish(parts.pod, lambda: parts.routes.get(parts.server.service), self._report, seconds)
-
-    def _report(self) -> PodReport:
-        state = self._routing_state
-        if self._is_draining:
-            state = most_restrictive(state, RoutingState.DENY_NEW_CALL)
-        return PodReport(self._load_state, self._waiting_tasks, state, self._clock())
-
-    async def _publish_regularly(self, parts: ServerParts) -> None:
-        """The state timer. Drivers that start together are spread over the period."""
-        period = self._configuration.state_period_seconds
-        pause, retry = random.uniform(0.5, 1.0) * period, _FIRST_RETRY_SECONDS  # noqa: S311 - no secret
-        while True:
-            await asyncio.sleep(pause)
-            try:
-                await self._publish(parts)
-            except Exception as error:  # noqa: BLE001 - a pod that says nothing any more would be worse
-                self._log.warning("the load was not published: trying again", error=str(error) or repr(error))
-                pause, retry = min(retry, period), retry * 2
-            else:
-                pause, retry = period, _FIRST_RETRY_SECONDS
-
-    async def _watch_workload(self, parts: ServerParts) -> None:
-        """The workload timer: the pod of the first index reads the service's workload state back."""
-        before = None
-        while True:
-            route = parts.routes.get(parts.server.service)
-            if route is not None and route.status.pods and pod_key(route.status.pods[0]) == parts.server.pod:
-                state = route.status.workload_state
-                if state is not before:
-                    self._log.info("workload state", service=route.name, before=before, state=state)
-                before = state
-            await asyncio.sleep(self._configuration.workload_period_seconds)
+        return (await self._parts.get()).links
 
     async def _stop(self, parts: ServerParts, drain_seconds: float | None) -> None:
         grace = parts.server.termination_grace_seconds
-        most = grace - min(_GRACE_RESERVE_SECONDS, grace / 2)
-        seconds = min(self._configuration.drain_seconds if drain_seconds is None else drain_seconds, most)
-        last_word = min(_FINAL_PUBLISH_SECONDS, most)
+        limit = grace - min(_GRACE_RESERVE_SECONDS, grace / 2)
+        seconds = min(self._configuration.drain_seconds if drain_seconds is None else drain_seconds, limit)
+        publish_seconds = min(_FINAL_PUBLISH_SECONDS, limit)
         try:
             with log_operation(self._log, "stop", drain_seconds=seconds) as outcome:
-                until = asyncio.get_running_loop().time() + seconds
-                self._is_draining, self._drain = True, Drain(parts.routes, parts.server, until)
-                telling = asyncio.create_task(self._publish(parts, max(seconds, last_word)))
+                deadline = asyncio.get_running_loop().time() + seconds
+                self._reporter.is_draining, self._drain = True, Drain(parts.routes, parts.server, deadline)
+                publishing = asyncio.create_task(self._reporter.publish(parts, max(seconds, publish_seconds)))
                 try:
-                    await asyncio.wait({telling}, timeout=last_word)
-                    failure = _publish_failure(telling)
+                    await asyncio.wait({publishing}, timeout=publish_seconds)
+                    failure = _publish_failure(publishing)
                     await self._drain.wait(is_published=not failure)
                     outcome.add(remaining=self._drain.remaining, **failure)
                 finally:
-                    telling.cancel()
-                    await self._stop_publishing()
+                    publishing.cancel()
+                    await self._reporter.close()
         finally:
-            self._is_running, self._is_draining, self._stopping, self._drain = False, False, None, None
-
-    async def _stop_publishing(self) -> None:
-        for timer in self._timers:
-            timer.cancel()
-        await asyncio.gather(*self._timers, return_exceptions=True)
-        self._timers = ()
-        await self._publisher.close()
+            self._is_running, self._reporter.is_draining, self._stopping, self._drain = False, False, None, None
 
 
-def _publish_failure(telling: asyncio.Task[None]) -> dict[str, str]:
-    """Why the last word was not told, for the log; Kubernetes tells of the pod's end all the same."""
-    if not telling.done():
+def _publish_failure(publishing: asyncio.Task[None]) -> dict[str, str]:
+    """Returns the log field for a failed last publication. The pod ends all the same, and Kubernetes reports that."""
+    if not publishing.done():
         return {"not_published": "the API server did not answer in time"}
-    error = telling.exception()
+    error = publishing.exception()
     return {"not_published": str(error) or repr(error)} if error is not None else {}
