@@ -1,6 +1,6 @@
 """Sticky, stateful routing on Kubernetes: bindings of users to pods as API objects.
 
-What applications import. It is loaded when it is first used: `import statefulroute` alone costs next to nothing.
+The public API for applications. Each name is loaded at its first use, so `import statefulroute` alone is cheap.
 """
 
 from importlib import import_module
@@ -70,8 +70,8 @@ _NAMES_BY_MODULE = {
 _MODULE_BY_NAME = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names}
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever is asked for
-    """Load what is asked for; errors are all in one module."""
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - the type depends on the name
+    """Loads a public name. All names that `_NAMES_BY_MODULE` does not list are errors, which share one module."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(_MODULE_BY_NAME.get(name, "statefulroute.domain.errors")), name)

@@ -1,7 +1,7 @@
-"""The drivers for programs without asyncio: the same names, each call waits for its answer.
+"""The drivers for programs without asyncio: the same classes with blocking methods.
 
-All of them share one event loop in a thread of its own; the asynchronous drivers do the work. A process that was
-forked has a loop of its own, and needs drivers of its own.
+All drivers of a process share one event loop in a background thread, in which the asynchronous drivers run. A forked
+process gets its own loop, and must make its own drivers.
 """
 
 import asyncio
@@ -28,15 +28,15 @@ __all__ = ["Address", "ClientDriver", "ServerDriver"]
 
 
 class _LoopThread:
-    """The one event loop, and its thread; both begin with the first call and end with the process."""
+    """Runs the event loop of the drivers in a thread, from the first call until the process exits."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def run(self, work: Coroutine[Any, Any, R]) -> R:
-        """Have it done there, and wait. Ctrl-C while it waits cancels it."""
-        future = asyncio.run_coroutine_threadsafe(work, self._get_loop())
+    def run(self, coroutine: Coroutine[Any, Any, R]) -> R:
+        """Runs a coroutine in the loop and returns its result. An interrupt such as Ctrl-C cancels the coroutine."""
+        future = asyncio.run_coroutine_threadsafe(coroutine, self._get_loop())
         try:
             return future.result()
         except BaseException:
@@ -51,7 +51,7 @@ class _LoopThread:
             return self._loop
 
     def reset(self) -> None:
-        """Begin anew: a thread does not live on in a process that was forked."""
+        """Discards the loop: its thread does not exist in a forked process."""
         self._lock, self._loop = threading.Lock(), None
 
 
@@ -60,7 +60,7 @@ os.register_at_fork(after_in_child=_loop.reset)
 
 
 class _Driver(Generic[D]):
-    """A driver whose work another one does, in the loop."""
+    """Wraps an asynchronous driver, which runs in the loop."""
 
     def __init__(self, driver: D) -> None:
         self._driver = driver
@@ -69,26 +69,26 @@ class _Driver(Generic[D]):
 def _blocking(
     method: Callable[Concatenate[D, P], Coroutine[Any, Any, R]],
 ) -> Callable[Concatenate[_Driver[D], P], R]:
-    """The same method, which waits for its answer."""
+    """Makes a coroutine method blocking."""
 
     @wraps(method)
-    def waiting(self: _Driver[D], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    def blocking(self: _Driver[D], /, *args: P.args, **kwargs: P.kwargs) -> R:
         return _loop.run(method(self._driver, *args, **kwargs))
 
-    return waiting
+    return blocking
 
 
 def _in_loop(method: Callable[Concatenate[D, P], R]) -> Callable[Concatenate[_Driver[D], P], R]:
-    """The same method, called in the loop: a driver is used from one thread only."""
+    """Makes a plain method run in the loop, because a driver is not thread-safe."""
 
     @wraps(method)
-    def calling(self: _Driver[D], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    def in_loop(self: _Driver[D], /, *args: P.args, **kwargs: P.kwargs) -> R:
         async def call() -> R:
             return method(self._driver, *args, **kwargs)
 
         return _loop.run(call())
 
-    return calling
+    return in_loop
 
 
 class ServerDriver(_Driver[asynchronous_server.ServerDriver]):
@@ -98,7 +98,7 @@ class ServerDriver(_Driver[asynchronous_server.ServerDriver]):
     def from_environment(
         cls, *, configuration: Configuration | None = None, logger: Logger | None = None, follow_links: bool = False
     ) -> Self:
-        """As `statefulroute.ServerDriver.from_environment`."""
+        """Returns a driver for the pod of this process, as `statefulroute.ServerDriver.from_environment` does."""
 
         async def make() -> asynchronous_server.ServerDriver:
             return asynchronous_server.ServerDriver.from_environment(
@@ -124,7 +124,7 @@ class ServerDriver(_Driver[asynchronous_server.ServerDriver]):
 
     @property
     def is_running(self) -> bool:
-        """Whether it was started and not stopped since."""
+        """Whether the driver was started and not stopped since."""
         return self._driver.is_running
 
     def __enter__(self) -> Self:
@@ -151,7 +151,7 @@ class ClientDriver(_Driver[asynchronous_client.ClientDriver]):
         max_links: int = MAX_LINKS,
         logger: Logger | None = None,
     ) -> Self:
-        """As `statefulroute.ClientDriver.connect`."""
+        """Returns a driver with its own connection, as `statefulroute.ClientDriver.connect` does."""
         return cls(
             _loop.run(
                 asynchronous_client.ClientDriver.connect(
@@ -182,7 +182,7 @@ class ClientDriver(_Driver[asynchronous_client.ClientDriver]):
     services_of_tag = _in_loop(asynchronous_client.ClientDriver.services_of_tag)
 
     def events(self) -> Iterator[Event]:
-        """Every change of a routing state or a link from now on; the iterator waits, and ends with the driver."""
+        """Returns a blocking iterator of the changes from now on, as `statefulroute.ClientDriver.events` does."""
         return _iterate(_in_loop(asynchronous_client.ClientDriver.events)(self))
 
     def __enter__(self) -> Self:
@@ -196,8 +196,8 @@ class ClientDriver(_Driver[asynchronous_client.ClientDriver]):
 
 
 def _iterate(events: AsyncIterator[Event]) -> Iterator[Event]:
-    async def following() -> Event | None:
+    async def next_event() -> Event | None:
         return await anext(events, None)
 
-    while (event := _loop.run(following())) is not None:
+    while (event := _loop.run(next_event())) is not None:
         yield event

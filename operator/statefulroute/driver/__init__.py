@@ -1,1 +1,1 @@
-"""The library that applications import: what a server pod says of itself, and what callers ask."""
+"""The library for applications: a driver for server pods, and a driver for their callers."""

@@ -1,4 +1,4 @@
-"""The driver of a caller: which pod holds a user, and which one takes the next."""
+"""The driver of a caller: finds the pod of a user, and binds new users."""
 
 import asyncio
 from collections.abc import Iterable
@@ -32,27 +32,26 @@ from statefulroute.driver.operation_log import log_operation
 from statefulroute.driver.parts import Logger
 from statefulroute.driver.routes import BACKOFF_SECONDS, RouteCache
 
-#: How long an operation may take, and `start` for the first reading.
+#: The time limit of an operation, and of the first synchronization of the caches.
 _DEADLINE_SECONDS = 10.0
 _CONNECTIONS = 32
 
 
 class ClientDriver:
-    """Runs in whatever calls a stateful service: a gateway, another service, a script.
+    """Runs in a caller of a stateful service: a gateway, another service, or a script. An async context manager.
 
-    An async context manager. Routes, links and pods are followed by watches, so most questions cost no request, and
-    are answered on while the API server is away. A write of its own is read back at once. All methods may be
-    called from many tasks at the same time. Operations that ask or write something log one line; reads from the
-    caches log nothing.
+    The driver caches routes, links and pods by watches, so most reads cost no request, and work while the API server
+    is unavailable. It sees its own writes at once. All methods may be called concurrently from many tasks. Operations
+    that send requests log one line; reads from the caches log nothing.
 
     Args:
-        client: how to reach the API server; it may be shared, and stays open.
-        namespace: where the services are.
-        services: those whose links are kept in the cache; None keeps all, an empty list none.
-        max_links: how many links the cache may hold; where there are more, each link is asked for.
-        deadline_seconds: how long an operation may take.
+        client: the client of the API server; it may be shared, and stays open.
+        namespace: the namespace of the services.
+        services: the services whose links are cached; None caches all, an empty list none.
+        max_links: the maximal number of cached links; if there are more, each link is read from the API server.
+        deadline_seconds: the time limit of an operation.
         clock: the time of day.
-        logger: where its lines go.
+        logger: the driver's logger; None is structlog's.
     """
 
     def __init__(  # noqa: PLR0913 - all but two have a default
@@ -93,20 +92,20 @@ class ClientDriver:
         max_links: int = MAX_LINKS,
         logger: Logger | None = None,
     ) -> Self:
-        """A driver with a connection of its own, for the ServiceAccount of this pod or for a kubeconfig outside.
+        """Returns a driver with its own connection, by the ServiceAccount of this pod, or by a kubeconfig outside one.
 
         Use it as a context manager: `async with await ClientDriver.connect() as client`.
 
         Args:
-            namespace: where the services are; None is the namespace of this pod.
-            kubeconfig: a kubeconfig; None looks where kubectl looks.
+            namespace: the namespace of the services; None is the namespace of this pod.
+            kubeconfig: the path of a kubeconfig; None uses the one that kubectl uses.
             context: the kubeconfig's context; None is its current one.
             services: as for the class.
             max_links: as for the class.
             logger: as for the class.
 
         Raises:
-            InvalidParameterError: no namespace is given, and this is no pod.
+            InvalidParameterError: the namespace is None, and the process does not run in a pod.
             StatefulRouteError: no cluster is configured.
         """
         from statefulroute.cluster.connection import connect  # noqa: PLC0415 - slow to import
@@ -128,8 +127,8 @@ class ClientDriver:
             self._stack.callback(self._events.end)
             await self._stack.enter_async_context(self._routes)
             await self._stack.enter_async_context(self._cache)
-            watching = asyncio.create_task(self._pods.run())
-            self._stack.push_async_callback(_cancel, watching)
+            pod_watch = asyncio.create_task(self._pods.run())
+            self._stack.push_async_callback(_cancel, pod_watch)
             with log_operation(self._log, "connect", namespace=self._namespace):
                 await self._wait_synced()
         except BaseException:
@@ -152,20 +151,20 @@ class ClientDriver:
                 f"{self._deadline_seconds:g} s: is the API server there, and may this account list them?"
             ) from error
 
-    # Who is where.
+    # Reads of links.
 
     async def get_linked_pod(self, uid: str, service: str, *, fresh: bool = False) -> PodKey | None:
-        """The pod that holds a uid, or None.
+        """Returns the pod that holds a uid, or None.
 
         Args:
             uid: the user.
             service: the name of the StatefulRoute.
-            fresh: ask the API server, and not the cache.
+            fresh: whether to read from the API server instead of the cache.
 
         Raises:
-            InvalidParameterError: a parameter cannot be right; nothing was asked for.
-            DeadlineExceededError: no answer came in time.
-            StatefulRouteError: the API server answered with an error.
+            InvalidParameterError: a parameter is invalid; no request was sent.
+            DeadlineExceededError: the API server did not respond in time.
+            StatefulRouteError: the API server responded with an error.
         """
         if not fresh and (link := self._cached_link(uid, service)) is not None:
             return link.pod
@@ -173,62 +172,66 @@ class ClientDriver:
         return link.pod if link else None
 
     async def get_linked_pod_if_persistent(self, uid: str, service: str, *, fresh: bool = False) -> PodKey | None:
-        """The pod that holds a uid by a link that does not end by itself. Takes and raises as `get_linked_pod` does."""
+        """Returns the pod that holds a uid by a persistent link, or None.
+
+        Takes the parameters of `get_linked_pod` and raises the same errors.
+        """
         link = None if fresh else self._cached_link(uid, service)
         link = link or await self._get(uid, service, fresh=fresh)
         return link.pod if link and link.ttl_seconds is None else None
 
     async def links_of(self, uid: str, among: Iterable[str] | None = None) -> dict[str, PodKey]:
-        """Where a uid is bound: the pod of each service that holds it. Raises as `get_linked_pod` does.
+        """Returns the pod that holds a uid, by service. Raises the errors of `get_linked_pod`.
 
         Args:
             uid: the user.
-            among: the services to look at; None is every one of the namespace.
+            among: the services to search; None searches all of the namespace.
         """
-        looked_at = [route.name for route in self._routes.all()] if among is None else list(among)
+        searched = [route.name for route in self._routes.all()] if among is None else list(among)
         with log_operation(self._log, "links_of", uid=uid) as outcome:
-            found = await self._store.links_of(uid, looked_at)
-            outcome.add(links=found)
-            return found
+            pods = await self._store.links_of(uid, searched)
+            outcome.add(links=pods)
+            return pods
 
     async def batch_get(self, uids: Iterable[str], service: str) -> dict[PodKey, list[str]]:
-        """Which of the uids each pod holds; those that none holds are left out. Raises as `get_linked_pod` does."""
+        """Returns the given uids by the pod that holds them; omits unlinked uids. Raises as `get_linked_pod` does."""
         uids = list(uids)
         with log_operation(self._log, "batch_get", uids=len(uids), service=service):
             return await self._store.batch_get(service, uids)
 
     async def address_of(self, uid: str, service: str) -> Address | None:
-        """Where the pod that holds a uid is reached; None where none holds it. Raises as `get_linked_pod` does.
+        """Returns the address of the pod that holds a uid, or None if no pod does.
 
         Raises:
-            PodNotFoundError: its pod does not exist now.
-            PodNotRoutableError: its pod does not serve its users now.
+            StatefulRouteError: as `get_linked_pod`.
+            PodNotFoundError: the pod does not exist at present.
+            PodNotRoutableError: the pod does not serve its users at present.
         """
         link = self._cached_link(uid, service) or await self._get(uid, service, fresh=False)
         if link is None or link.pod is None:
             return None
         route = self._route(service)
-        said = services.find_pod(route, link.pod)
-        return link_address(link, route, said, self._pods.cache.get(self._namespace, said.name))
+        pod_status = services.find_pod(route, link.pod)
+        return link_address(link, route, pod_status, self._pods.cache.get(self._namespace, pod_status.name))
 
     # Binding.
 
     async def link_if_absent(self, uid: str, service: str, pod: PodKey, *, ttl_seconds: int | None = None) -> PodKey:
-        """Bind a uid to a pod, unless it is bound. A temporary link that is found is renewed.
+        """Binds a uid to a pod, unless it is bound. Renews an existing temporary link.
 
         Args:
-            uid: whom to bind.
+            uid: the user.
             service: the name of the StatefulRoute.
-            pod: the pod's index in a StatefulSet, else its name.
-            ttl_seconds: how long the link lives; None is persistent.
+            pod: the pod's index in a StatefulSet, otherwise its name.
+            ttl_seconds: the TTL of the link; None makes a persistent link.
 
         Returns:
             The pod that holds the uid now.
 
         Raises:
-            InvalidParameterError: a parameter cannot be right; nothing was asked for.
-            DeadlineExceededError: no answer came in time.
-            StatefulRouteError: the API server answered with an error.
+            InvalidParameterError: a parameter is invalid; no request was sent.
+            DeadlineExceededError: the API server did not respond in time.
+            StatefulRouteError: the API server responded with an error.
         """
         with log_operation(
             self._log, "link_if_absent", uid=uid, service=service, pod=pod, ttl_seconds=ttl_seconds
@@ -238,22 +241,22 @@ class ClientDriver:
             return holder
 
     async def compute_link_if_absent(self, uid: str, service: str, *, ttl_seconds: int | None = None) -> PodKey:
-        """Bind a uid to the best pod, unless it is bound. Calls for the same uid and service share one flight.
+        """Binds a uid to the best pod, unless it is bound. Concurrent calls for a uid and service share one request.
 
         Args:
-            uid: whom to bind.
+            uid: the user.
             service: the name of the StatefulRoute.
-            ttl_seconds: how long the link lives; None is persistent.
+            ttl_seconds: the TTL of the link; None makes a persistent link.
 
         Returns:
             The pod that holds the uid now.
 
         Raises:
-            ServiceNotFoundError: there is no such service.
-            PodNotAvailableError: no pod of it takes new users now.
-            InvalidParameterError: a parameter cannot be right; nothing was asked for.
-            DeadlineExceededError: no answer came in time.
-            StatefulRouteError: the API server answered with an error.
+            ServiceNotFoundError: the service does not exist.
+            PodNotAvailableError: no pod of the service accepts new users at present.
+            InvalidParameterError: a parameter is invalid; no request was sent.
+            DeadlineExceededError: the API server did not respond in time.
+            StatefulRouteError: the API server responded with an error.
         """
         with log_operation(
             self._log, "compute_link_if_absent", uid=uid, service=service, ttl_seconds=ttl_seconds
@@ -267,86 +270,86 @@ class ClientDriver:
             return holder
 
     async def renew(self, uid: str, service: str) -> bool:
-        """Have a temporary link live on from now; gives whether there is a link. Raises as `get_linked_pod` does.
+        """Renews a temporary link; returns whether there is a link. Raises the errors of `get_linked_pod`.
 
-        Written only when less than half of its time is left, so it may be called at every use.
+        Writes only when less than half of the TTL is left, so it may be called at every use of the link.
         """
         with log_operation(self._log, "renew", uid=uid, service=service) as outcome:
             is_there = await self._store.renew(service, uid)
             outcome.add(is_there=is_there)
             return is_there
 
-    # The services.
+    # Services and pods.
 
     def best_pod(self, service: str) -> PodKey:
-        """The pod that takes the next user, by the operator's rule.
+        """Returns the pod for the next user, by the operator's placement rule.
 
         Raises:
-            ServiceNotFoundError: there is no such service.
-            PodNotAvailableError: no pod of it takes new users now.
+            ServiceNotFoundError: the service does not exist.
+            PodNotAvailableError: no pod of the service accepts new users at present.
         """
         return self._placements.best_pod(self._route(service), self._clock())
 
     def alive_pods(self, service: str) -> list[PodKey]:
-        """The pods that are ready. Raises `ServiceNotFoundError`."""
+        """Returns the pods that are ready. Raises `ServiceNotFoundError`."""
         return self._pods_matching(service, services.is_ready)
 
     def routable_pods(self, service: str) -> list[PodKey]:
-        """The pods that serve their own users: ready and not shut down. Raises `ServiceNotFoundError`."""
+        """Returns the pods that serve their users: ready and not shut down. Raises `ServiceNotFoundError`."""
         return self._pods_matching(service, services.is_routable)
 
     def is_routable(self, service: str, pod: PodKey) -> bool:
-        """Whether a pod serves its own users.
+        """Returns whether a pod serves its users.
 
         Raises:
-            ServiceNotFoundError: there is no such service.
-            PodNotFoundError: it has no such pod now.
+            ServiceNotFoundError: the service does not exist.
+            PodNotFoundError: the pod does not exist at present.
         """
         return services.is_routable(services.find_pod(self._route(service), pod))
 
     def is_available(self, service: str, pod: PodKey) -> bool:
-        """Whether a pod takes new users. Raises as `is_routable` does."""
+        """Returns whether a pod accepts new users. Raises the errors of `is_routable`."""
         return services.is_available(services.find_pod(self._route(service), pod))
 
     def is_workload_ready(self, service: str) -> bool:
-        """Whether a service is ready for more users: a pod takes them, and it is neither Overloaded nor Shutdown.
+        """Returns whether a service is ready for users: a pod accepts them, and it is not Overloaded or Shutdown.
 
         Raises:
-            ServiceNotFoundError: there is no such service.
+            ServiceNotFoundError: the service does not exist.
         """
         return services.is_workload_ready(self._route(service))
 
     def services_of_tag(self, tag: str) -> list[str]:
-        """The names of the services that have a tag, in their order."""
+        """Returns the sorted names of the services that have a tag."""
         return sorted(route.name for route in self._routes.all() if tag in route.spec.tags)
 
     def events(self) -> events.Subscription:
-        """Every change of a routing state, or of a link that is followed, from now on.
+        """Returns an async iterator of all changes of routing states and cached links from now on.
 
-        It is an async iterator that ends with the driver. Where there are more links than `max_links`, it says
-        `LinksNotFollowed`, and tells of routing states only.
+        It ends when the driver closes. If there are more links than `max_links`, it yields one `LinksNotFollowed`, and
+        after that only changes of routing states. If its consumer is too slow, it yields an `EventsLost`.
         """
         subscription = self._events.subscribe()
         if self._cache.is_disabled:
             subscription.put(events.LinksNotFollowed())
         return subscription
 
-    # How it does that.
+    # Implementation.
 
     def _cached_link(self, uid: str, service: str) -> Link | None:
-        """The link as the cache has it; None where it has none that counts, or the parameters are odd."""
+        """Returns the cached link; None if there is no active one, or if a parameter is invalid."""
         try:
             if uid.startswith("x-"):  # the name of another uid's link
                 return None
             key = self._keys.get(service)
-        except (AttributeError, TypeError):  # no text at all
+        except (AttributeError, TypeError):  # not a string
             return None
         if key is None:
             key = RouteKey(self._namespace, service)
         link = self._cache.get(key, f"{service}.{uid}")
         if link is None:
             return None
-        self._keys[service] = key  # only of services that have links: a caller may ask for anything
+        self._keys[service] = key  # only services with links: a caller may pass any name
         if link.expire_time is None:
             return link if link.assigned_pod is not None else None
         return active_link(link, self._clock())
@@ -365,8 +368,8 @@ class ClientDriver:
             raise ServiceNotFoundError(f"there is no service {service!r} in namespace {self._namespace!r}")
         return route
 
-    def _pods_matching(self, service: str, holds: services.PodPredicate) -> list[PodKey]:
-        return [services.pod_key(pod) for pod in self._route(service).status.pods if holds(pod)]
+    def _pods_matching(self, service: str, predicate: services.PodPredicate) -> list[PodKey]:
+        return [services.pod_key(pod) for pod in self._route(service).status.pods if predicate(pod)]
 
     def _route_changed(self, old: Route | None, new: Route | None) -> None:
         self._placements.observe_route(old, new)

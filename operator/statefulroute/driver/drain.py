@@ -1,4 +1,4 @@
-"""The users that a server pod still carries, as the operator counts them: a stop waits until they have left."""
+"""Waits until the users of a stopping server pod have left, as counted by the operator."""
 
 import asyncio
 from contextlib import suppress
@@ -12,12 +12,12 @@ _DRAINING_STATES = (RoutingState.DENY_NEW_CALL, RoutingState.SHUTDOWN)
 
 
 class Drain:
-    """The users of one pod.
+    """The wait for the users of one pod.
 
     Args:
-        routes: what is known of the services.
-        server: which pod it is.
-        deadline: how long they are waited for, in the event loop's time.
+        routes: the services.
+        server: the identity of the pod.
+        deadline: the end of the wait, in the event loop's time.
     """
 
     def __init__(self, routes: Routes, server: ServerInformation, deadline: float) -> None:
@@ -28,16 +28,16 @@ class Drain:
 
     @property
     def remaining(self) -> int:
-        """How many there are; 0 where nobody counts."""
-        said = self._pod_status()
-        return said.links if said else 0
+        """The number of users; 0 if the route's status does not list the pod."""
+        pod_status = self._pod_status()
+        return pod_status.links if pod_status else 0
 
     async def wait(self, *, is_published: bool) -> None:
-        """Wait until the pod carries nobody any more, or the time is over.
+        """Waits until the pod has no users, or until the deadline.
 
         Args:
-            is_published: whether the operator could be told that the pod takes no new users: then only a status that
-                says so counts, for an earlier one may leave out some that have just come.
+            is_published: whether the pod's report that it accepts no new users was published. Then only a status with
+                that routing state counts, because an earlier one may not yet count the latest users.
         """
         changed = asyncio.Event()
         unlisten = self._routes.listen(self._server.service, changed.set)
@@ -52,17 +52,19 @@ class Drain:
             unlisten()
 
     def shorten(self, seconds: float) -> None:
-        """Have whoever waits for the users, or will, wait no longer than so many seconds from now."""
+        """Moves the deadline of a present or future `wait` to a number of seconds from now, if that is earlier."""
         self._deadline = min(self._deadline, asyncio.get_running_loop().time() + seconds)
         if self._timeout is not None and not self._timeout.expired():
             self._timeout.reschedule(self._deadline)
 
     def _is_finished(self, *, is_published: bool) -> bool:
-        said = self._pod_status()
-        return said is None or (not said.links and (not is_published or said.routing_state in _DRAINING_STATES))
+        pod_status = self._pod_status()
+        if pod_status is None:
+            return True
+        return not pod_status.links and (not is_published or pod_status.routing_state in _DRAINING_STATES)
 
     def _pod_status(self) -> PodStatus | None:
-        """What the route's status says of the pod."""
+        """Returns the pod's entry in the route's status."""
         route = self._routes.get(self._server.service)
         pods = route.status.pods if route else ()
         return next((pod for pod in pods if pod_key(pod) == self._server.pod), None)

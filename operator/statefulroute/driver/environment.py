@@ -1,4 +1,4 @@
-"""Who this process is, and how it reaches its cluster: from the environment of its pod."""
+"""Reads the identity of a server pod from its environment and its Pod object, and opens the parts of its driver."""
 
 import os
 import socket
@@ -19,7 +19,7 @@ from statefulroute.driver.parts import ServerInformation, ServerParts
 from statefulroute.driver.publishers import AnnotationPublisher
 from statefulroute.driver.routes import RouteCache
 
-#: A label of pods that names their StatefulRoute.
+#: The label of a pod that names its StatefulRoute.
 ROUTE_LABEL = f"{GROUP}/route"
 
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -27,13 +27,13 @@ _CONNECTIONS = 16
 
 
 def namespace_of_pod(environment: Mapping[str, str] = os.environ, file: Path = _NAMESPACE_FILE) -> str:
-    """The namespace of the pod that this process runs in: `POD_NAMESPACE`, else that of its ServiceAccount.
+    """Returns the namespace of the pod that this process runs in: `POD_NAMESPACE`, or that of its ServiceAccount.
 
     Raises:
-        InvalidParameterError: neither says it.
+        InvalidParameterError: neither is set.
     """
-    if named := environment.get("POD_NAMESPACE"):
-        return named
+    if namespace := environment.get("POD_NAMESPACE"):
+        return namespace
     try:
         return file.read_text(encoding="utf-8").strip()
     except OSError:
@@ -45,11 +45,11 @@ def namespace_of_pod(environment: Mapping[str, str] = os.environ, file: Path = _
 async def server_parts(
     namespace: str, stack: AsyncExitStack, *, follow_links: bool, environment: Mapping[str, str] = os.environ
 ) -> ServerParts:
-    """What the driver of this pod works with; the stack closes it.
+    """Opens the parts of the driver of this pod; the stack closes them.
 
     Raises:
-        InvalidParameterError: the environment names no such pod, or no service for it.
-        ClusterError: the API server did not answer, or with an error.
+        InvalidParameterError: nothing names the pod's service.
+        ClusterError: the pod does not exist, or the API server did not respond, or with an error.
     """
     from statefulroute.cluster.connection import connect  # noqa: PLC0415 - slow to import
 
@@ -87,21 +87,21 @@ _pod = msgspec.json.Decoder(_Pod)
 
 
 async def read_server(client: Client, namespace: str, pod_name: str, service: str | None) -> ServerInformation:
-    """Who a server pod is, from what Kubernetes knows of it.
+    """Reads the identity of a server pod from its Pod object.
 
     Args:
-        client: how to reach the API server.
+        client: the client of the API server.
         namespace: the pod's namespace.
-        pod_name: its name.
-        service: the name of its StatefulRoute; None looks at its label and then at its StatefulSet.
+        pod_name: the pod's name.
+        service: the name of the pod's StatefulRoute; None uses the pod's label, then the name of its StatefulSet.
 
     Raises:
-        InvalidParameterError: nothing names its service.
-        ClusterError: it does not exist, or the API server did not answer.
+        InvalidParameterError: nothing names the pod's service.
+        ClusterError: the pod does not exist, or the API server did not respond.
     """
     pod = _pod.decode(await client.get(f"/api/v1/namespaces/{namespace}/pods/{pod_name}"))
     owners = pod.metadata.owner_references or ()
-    stateful_set = next((each.name for each in owners if each.controller and each.kind == "StatefulSet"), None)
+    stateful_set = next((owner.name for owner in owners if owner.controller and owner.kind == "StatefulSet"), None)
     service = service or (pod.metadata.labels or {}).get(ROUTE_LABEL) or stateful_set
     if service is None:
         raise InvalidParameterError(

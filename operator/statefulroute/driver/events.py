@@ -1,4 +1,4 @@
-"""What a client driver tells of: routing states and links that have changed."""
+"""The events of a client driver: changes of routing states and links."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -11,19 +11,19 @@ from statefulroute.domain.link import Link
 from statefulroute.domain.route import Route
 from statefulroute.domain.service import pod_key
 
-#: How many events wait for one listener; to one that is slower the oldest are lost, and it is told so.
+#: The length of a subscription's queue. When it is full, the oldest event is dropped and counted in an `EventsLost`.
 _MAX_QUEUED_EVENTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class RoutingStateChanged:
-    """A service, or one of its pods, takes others than before.
+    """The routing state of a service, or of one of its pods, has changed.
 
     Attributes:
         service: the service.
-        pod: its pod; None where it is the service as a whole.
-        before: whom it took; None where it was not known.
-        after: whom it takes; None where it is gone.
+        pod: the pod; None for the service as a whole.
+        before: the routing state before; None if it was unknown.
+        after: the routing state now; None if the service or pod is deleted.
     """
 
     service: str
@@ -34,13 +34,13 @@ class RoutingStateChanged:
 
 @dataclass(frozen=True, slots=True)
 class LinkChanged:
-    """A uid is held by another pod than before.
+    """Another pod than before holds a uid.
 
     Attributes:
         service: the service.
         uid: the uid.
-        before: the pod that held it; None where none did.
-        after: the pod that holds it; None where none does.
+        before: the pod that held the uid; None if no pod did.
+        after: the pod that holds the uid; None if no pod does.
     """
 
     service: str
@@ -51,10 +51,10 @@ class LinkChanged:
 
 @dataclass(frozen=True, slots=True)
 class EventsLost:
-    """The listener was too slow: so many events before the next one are not told.
+    """Events before the next one were dropped, because the consumer was too slow.
 
     Attributes:
-        number: how many.
+        number: the number of dropped events.
     """
 
     number: int
@@ -62,7 +62,7 @@ class EventsLost:
 
 @dataclass(frozen=True, slots=True)
 class LinksNotFollowed:
-    """There are more links than the driver may hold: from now on it tells of routing states only."""
+    """The namespace has more links than the driver may cache: only changes of routing states follow."""
 
 
 Change = RoutingStateChanged | LinkChanged | LinksNotFollowed
@@ -70,7 +70,7 @@ Event = Change | EventsLost
 
 
 def routing_state_changes(old: Route | None, new: Route | None) -> list[RoutingStateChanged]:
-    """What has changed between two versions of a service."""
+    """Returns the changes between two versions of a service."""
     route = new or old
     if route is None:
         return []
@@ -83,7 +83,7 @@ def routing_state_changes(old: Route | None, new: Route | None) -> list[RoutingS
 
 
 def link_changes(old: Link | None, new: Link | None) -> list[LinkChanged]:
-    """What has changed between two versions of a link."""
+    """Returns the changes between two versions of a link."""
     link = new or old
     before, after = old.assigned_pod if old else None, new.assigned_pod if new else None
     if link is None or before == after:
@@ -100,22 +100,22 @@ def _routing_states(route: Route | None) -> dict[PodKey | None, RoutingState]:
 
 
 class Subscription(AsyncIterator[Event]):
-    """The events of one listener, in their order; they wait from the moment that it was made, until it is ended."""
+    """The events of one consumer, in order, queued from its creation until its end."""
 
     def __init__(self, limit: int = _MAX_QUEUED_EVENTS) -> None:
         self._events: asyncio.Queue[Change | None] = asyncio.Queue(limit)
-        """None is the end."""
+        """None marks the end."""
         self._lost = 0
 
     def put(self, event: Change) -> None:
-        """Have an event wait."""
+        """Queues an event."""
         if self._events.full():
             self._events.get_nowait()
             self._lost += 1
         self._events.put_nowait(event)
 
     def end(self) -> None:
-        """Have it end after the events that wait."""
+        """Ends the iterator after the queued events."""
         if self._events.full():
             self._events.get_nowait()
             self._lost += 1
@@ -127,34 +127,34 @@ class Subscription(AsyncIterator[Event]):
             return EventsLost(lost)
         event = await self._events.get()
         if event is None:
-            self.end()  # for whoever asks again
+            self.end()  # for the next call
             raise StopAsyncIteration
         return event
 
 
 class EventBroadcaster:
-    """Events for any number of listeners; one that is no longer held by anybody is forgotten."""
+    """Publishes events to subscriptions. Holds them by weak references, so an abandoned one is removed."""
 
     def __init__(self) -> None:
         self._subscriptions: WeakSet[Subscription] = WeakSet()
         self._has_ended = False
 
     def publish(self, events: Iterable[Change]) -> None:
-        """Tell every listener."""
+        """Queues events in every subscription."""
         if self._subscriptions:
             for event in events:
                 for subscription in self._subscriptions:
                     subscription.put(event)
 
     def end(self) -> None:
-        """End what everybody listens to; what is listened to later ends at once."""
+        """Ends all subscriptions; a later subscription ends at once."""
         self._has_ended = True
         for subscription in tuple(self._subscriptions):
             subscription.end()
         self._subscriptions.clear()
 
     def subscribe(self) -> Subscription:
-        """Every event from now on."""
+        """Returns a subscription to all events from now on."""
         subscription = Subscription()
         if self._has_ended:
             subscription.end()

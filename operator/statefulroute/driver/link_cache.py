@@ -1,4 +1,4 @@
-"""The links that a client driver knows without asking: those of its namespace, or of some of its services."""
+"""Caches links of a namespace, or of some of its services, for a client driver."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -20,15 +20,16 @@ MAX_LINKS = 250_000
 
 
 class LinkCache:
-    """A copy of links, kept by watches; an async context manager.
+    """Caches links by watches; an async context manager.
 
-    Where there are more links than it may hold, it gives up and holds none: every link is then asked for.
+    If there are more links than `max_links`, the cache disables itself and drops all links: each link must then be
+    read from the API server.
 
     Args:
-        client: how to reach the API server.
-        namespace: where the links are.
-        services: the services whose links are followed; None follows all of the namespace.
-        max_links: how many it may hold.
+        client: the client of the API server.
+        namespace: the namespace of the links.
+        services: the services whose links are cached; None caches all links of the namespace.
+        max_links: the maximal number of links.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class LinkCache:
 
     @property
     def is_disabled(self) -> bool:
-        """Whether there were more links than it may hold."""
+        """Whether there were more links than `max_links`."""
         return self._disabled.is_set()
 
     @property
@@ -66,43 +67,43 @@ class LinkCache:
         return [self._all] if self._all is not None else list(self._by_service.values())
 
     async def wait_synced(self) -> None:
-        """Wait until all links were read for the first time, or it has given up."""
-        given_up = asyncio.create_task(self._disabled.wait())
+        """Waits until all links are read for the first time, or the cache is disabled."""
+        disabled = asyncio.create_task(self._disabled.wait())
         synced = [asyncio.create_task(reflector.synced.wait()) for reflector in self._reflectors]
         try:
-            for each in synced:
-                await asyncio.wait({each, given_up}, return_when=asyncio.FIRST_COMPLETED)
+            for task in synced:
+                await asyncio.wait({task, disabled}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for each in (given_up, *synced):
-                each.cancel()
+            for task in (disabled, *synced):
+                task.cancel()
 
     def has_synced(self, route: str) -> bool:
-        """Whether every link of a service is known: then one that is not known does not exist."""
+        """Whether the cache has all links of a service: then a link that it does not have does not exist."""
         reflector = self._reflector_of(route)
         return reflector is not None and reflector.synced.is_set()
 
     def get(self, route: RouteKey, name: str) -> Link | None:
-        """A link, or None."""
+        """Returns a cached link, or None."""
         reflector = self._reflector_of(route.name)
         return reflector.get(route, name) if reflector is not None else None
 
     def observe(self, item: Link) -> None:
-        """Take in what a write of our own has made."""
+        """Stores the result of the driver's own write."""
         if (reflector := self._reflector_of(item.route.name)) is not None:
             reflector.observe(item)
 
     def forget(self, item: Link) -> None:
-        """Take in what a write of our own has deleted."""
+        """Removes a link that the driver itself has deleted."""
         if (reflector := self._reflector_of(item.route.name)) is not None:
             reflector.forget(item)
 
     def listen(self, listener: Callable[[Link | None, Link | None], None]) -> None:
-        """Have a function called at every change of a link, with the version before and the one after."""
+        """Calls a function at every change of a link, with the versions before and after."""
         for reflector in self._reflectors:
             reflector.cache.listen(listener)
 
     def on_disabled(self, listener: Callable[[], None]) -> None:
-        """Have a function called when it gives up: nothing is told of links any more."""
+        """Calls a function when the cache disables itself; it then reports no more changes."""
         self._disabled_listeners.append(listener)
 
     def _reflector_of(self, service: str) -> Reflector[Link] | None:

@@ -1,4 +1,4 @@
-"""What every operation of a driver has in common: one line in the log, and errors of one family."""
+"""Logs one line for each operation of a driver, and raises its errors as `StatefulRouteError`."""
 
 import time
 from collections.abc import Iterator
@@ -13,37 +13,37 @@ from statefulroute.driver.parts import Logger
 
 
 class OperationFields:
-    """What an operation's line in the log says besides its arguments."""
+    """The results of an operation, as log fields."""
 
     def __init__(self) -> None:
         self.fields: dict[str, Any] = {}
 
-    def add(self, **said: Any) -> None:  # noqa: ANN401 - whatever is worth logging
-        """Note what came out."""
-        self.fields.update(said)
+    def add(self, **fields: Any) -> None:  # noqa: ANN401 - log fields have any type
+        """Adds log fields."""
+        self.fields.update(fields)
 
 
 @contextmanager
 def log_operation(log: Logger, name: str, **arguments: Any) -> Iterator[OperationFields]:  # noqa: ANN401 - as above
-    """Carry out one operation.
+    """Logs the operation in the context when it ends, with the duration of a success or the error of a failure.
 
     Args:
-        log: where its one line goes.
-        name: what it is called.
-        arguments: what it was called with.
+        log: the logger.
+        name: the name of the operation.
+        arguments: its arguments, as log fields.
 
     Raises:
-        StatefulRouteError: whatever stands in the way of it.
+        StatefulRouteError: the operation failed; errors of the cluster are wrapped in an `InternalError`.
     """
-    outcome, begun = OperationFields(), time.perf_counter()
+    outcome, started_at = OperationFields(), time.perf_counter()
     try:
         yield outcome
     except StatefulRouteError as error:
         log.warning(name, **arguments, code=error.code, error=str(error))
         raise
-    except (ClusterError, OSError, msgspec.MsgspecError) as error:  # no answer, no port, or no Kubernetes
+    except (ClusterError, OSError, msgspec.MsgspecError) as error:  # no response, a port in use, or an invalid response
         log.warning(name, **arguments, code=InternalError.code, error=str(error))
         raise InternalError(str(error)) from error
     else:
-        milliseconds = round((time.perf_counter() - begun) * 1000, 1)
+        milliseconds = round((time.perf_counter() - started_at) * 1000, 1)
         log.info(name, **arguments, **outcome.fields, milliseconds=milliseconds)

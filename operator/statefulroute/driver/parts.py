@@ -1,4 +1,4 @@
-"""The parts that a driver is composed of, each of which may be replaced."""
+"""The replaceable parts of a server driver, and its configuration."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from statefulroute.domain.route import Route
 
 @dataclass(frozen=True, slots=True)
 class PodReport:
-    """What a server pod tells of itself.
+    """The report of a server pod.
 
     Attributes:
-        load_state: how busy it is, by its own measure.
-        waiting_tasks: how many tasks wait in it.
-        routing_state: whom it takes.
-        time: when it says so.
+        load_state: how busy the pod is, in a unit of the application.
+        waiting_tasks: the number of tasks that wait in the pod.
+        routing_state: which users the pod accepts.
+        time: the time of the report.
     """
 
     load_state: int
@@ -30,67 +30,68 @@ class PodReport:
 
 
 class Logger(Protocol):
-    """Where a driver writes its lines: a logger of structlog, or one with the same two methods."""
+    """The logger of a driver: structlog's, or one with the same two methods."""
 
-    def info(self, event: str, **fields: Any) -> Any:  # noqa: ANN401 - structlog's own
-        """Write what was done."""
+    def info(self, event: str, **fields: Any) -> Any:  # noqa: ANN401 - structlog's own type
+        """Logs a successful operation."""
 
     def warning(self, event: str, **fields: Any) -> Any:  # noqa: ANN401
-        """Write what has failed."""
+        """Logs a failure."""
 
 
 class Links(Protocol):
-    """The links of one namespace, as `LinkStore` keeps them."""
+    """The links of one namespace; `LinkStore` implements it."""
 
     async def get(self, route: str, uid: str, *, fresh: bool = False) -> Link | None:
-        """The link of a uid in a route, or None."""
+        """Returns the link of a uid in a route, or None."""
 
     async def set(self, route: str, uid: str, pod: PodKey, *, ttl_seconds: int | None = None) -> PodKey | None:
-        """Force a binding; gives the pod before."""
+        """Binds a uid to a pod, whatever its binding is; returns the pod before."""
 
     async def try_set(self, route: str, uid: str, pod: PodKey, *, ttl_seconds: int | None = None) -> Attempt:
-        """Bind, unless there is a persistent link to another pod."""
+        """Binds a uid to a pod, unless it has a persistent link to another pod."""
 
     async def remove(self, route: str, uid: str, *, grace_seconds: int | None = None) -> bool:
-        """Remove a link; was there one?"""
+        """Removes a link; returns whether there was one."""
 
     async def remove_if_linked_to(self, route: str, uid: str, pod: PodKey) -> bool:
-        """Remove a link if it is to that very pod; was it?"""
+        """Removes a link if it is to the given pod; returns whether it was."""
 
 
 class Routes(Protocol):
-    """The source of what is known of services: their StatefulRoutes."""
+    """The StatefulRoutes of one namespace; `RouteCache` implements it."""
 
     def get(self, name: str) -> Route | None:
-        """A service as it was a moment ago, or None."""
+        """Returns the cached route of a service, or None."""
 
     def listen(self, name: str, listener: Callable[[], None]) -> Callable[[], None]:
-        """Have a function called at every change of a service; gives the function that ends it."""
+        """Calls a function at every change of a service; returns a function that removes the listener."""
 
 
 class PodPublisher(Protocol):
-    """The server's own pod, on which it writes what it says of itself."""
+    """Writes reports to the server's own pod; `AnnotationPublisher` implements it."""
 
     async def publish(self, report: PodReport) -> None:
-        """Write all of it.
+        """Writes the whole report.
 
         Raises:
-            ClusterError: it was not written, or it is not known whether it was.
+            ClusterError: the report was not written, or it is unknown whether it was.
         """
 
     async def publish_routing_state(self, routing_state: RoutingState) -> None:
-        """Write only whom the pod takes. Raises as `publish` does."""
+        """Writes only the routing state. Raises as `publish` does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
-    """How a server driver works.
+    """The configuration of a server driver.
 
     Attributes:
-        state_period_seconds: how often load and routing state are published.
-        workload_period_seconds: how often the pod of the first index looks at the service's workload state.
-        drain_seconds: how long `stop` waits for the users to leave, unless it is told.
-        listen_host: the address that the load endpoint listens on, where the route's source is HTTP; empty is all.
+        state_period_seconds: the interval between publications of load and routing state.
+        workload_period_seconds: the interval at which the pod of the first index checks the service's workload state.
+        drain_seconds: how long `stop` waits by default for the users to leave.
+        listen_host: the address that the load endpoint listens on, if the route's load source is HTTP; empty listens
+            on all addresses.
     """
 
     state_period_seconds: float = 30.0
@@ -101,14 +102,14 @@ class Configuration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerInformation:
-    """Who a server pod is.
+    """The identity of a server pod.
 
     Attributes:
-        namespace: its namespace, the only one that its driver works in.
-        service: the name of its StatefulRoute.
-        pod_name: its name.
-        pod: how links name it: its index in a StatefulSet, else its name.
-        termination_grace_seconds: how long it may take to end once Kubernetes has asked it to.
+        namespace: the pod's namespace, the only one that its driver accepts.
+        service: the name of the pod's StatefulRoute.
+        pod_name: the pod's name.
+        pod: the pod in links: its index in a StatefulSet, otherwise its name.
+        termination_grace_seconds: the pod's termination grace period.
     """
 
     namespace: str
@@ -120,13 +121,13 @@ class ServerInformation:
 
 @dataclass(frozen=True, slots=True)
 class ServerParts:
-    """What a server driver works with.
+    """The parts of a server driver.
 
     Attributes:
-        links: the links of its namespace.
-        routes: what is known of the services of its namespace.
-        pod: its own pod, to write on.
-        server: who it is.
+        links: the links of the pod's namespace.
+        routes: the services of the pod's namespace.
+        pod: writes to the server's own pod.
+        server: the identity of the pod.
     """
 
     links: Links

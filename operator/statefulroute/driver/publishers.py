@@ -1,4 +1,4 @@
-"""How a server pod tells its load: as its own annotations, or at an endpoint where the operator asks."""
+"""Publishes a server pod's load: as annotations of the pod, or at an HTTP endpoint that the operator polls."""
 
 import msgspec
 from aiohttp import web
@@ -12,11 +12,11 @@ from statefulroute.driver.parts import PodReport, ServerInformation
 
 
 class AnnotationPublisher:
-    """Writes annotations on the server's own pod.
+    """Writes the annotations of the server's own pod.
 
     Args:
-        client: how to reach the API server.
-        server: which pod it is.
+        client: the client of the API server.
+        server: the identity of the pod.
     """
 
     def __init__(self, client: Client, server: ServerInformation) -> None:
@@ -24,10 +24,10 @@ class AnnotationPublisher:
         self._path = f"/api/v1/namespaces/{server.namespace}/pods/{server.pod_name}"
 
     async def publish(self, report: PodReport) -> None:
-        """Write all of it, whatever stands there.
+        """Writes the whole report, and overwrites the previous one.
 
         Raises:
-            ClusterError: it was not written, or it is not known whether it was.
+            ClusterError: the report was not written, or it is unknown whether it was.
         """
         await self._write(
             {
@@ -39,10 +39,10 @@ class AnnotationPublisher:
         )
 
     async def publish_routing_state(self, routing_state: RoutingState) -> None:
-        """Write only whom the pod takes.
+        """Writes only the routing state.
 
         Raises:
-            ClusterError: it was not written, or it is not known whether it was.
+            ClusterError: the routing state was not written, or it is unknown whether it was.
         """
         await self._write({ROUTING_STATE: routing_state})
 
@@ -51,7 +51,7 @@ class AnnotationPublisher:
 
 
 class LoadEndpoint:
-    """Answers the operator's question at the port and path of the route's `load.http`.
+    """Serves the report to the operator, at the port and path of the route's `load.http`.
 
     Args:
         host: the address to listen on; empty is all.
@@ -65,17 +65,17 @@ class LoadEndpoint:
         self._runner: web.AppRunner | None = None
 
     async def update(self, report: PodReport) -> None:
-        """Answer this from now on.
+        """Serves this report from now on.
 
         Raises:
-            OSError: the port is taken.
+            OSError: the port is in use.
         """
         self._report = report
         if self._runner is None:
             self._runner = await self._start_server()
 
     async def close(self) -> None:
-        """Answer no more."""
+        """Stops serving."""
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -87,19 +87,19 @@ class LoadEndpoint:
         try:
             await runner.setup()
             await web.TCPSite(runner, self._host or None, self.http.port).start()
-        except BaseException:  # given up included: what does not listen is to be tried again
+        except BaseException:  # including cancellation: the next update must start the server again
             await runner.cleanup()
             raise
         return runner
 
     async def _handle(self, request: web.Request) -> web.Response:
-        said = self._report
-        if said is None or request.path != self.http.path:
+        report = self._report
+        if report is None or request.path != self.http.path:
             raise web.HTTPNotFound
         return web.json_response(
             {
-                "loadState": said.load_state,
-                "waitingTasks": said.waiting_tasks,
-                "routingState": said.routing_state,
+                "loadState": report.load_state,
+                "waitingTasks": report.waiting_tasks,
+                "routingState": report.routing_state,
             }
         )

@@ -1,4 +1,4 @@
-"""How what a server pod says of itself is told: the way that its route asks for, and again until it was told."""
+"""Publishes the reports of a server pod by the load source of its route, and retries transient errors."""
 
 import asyncio
 import random
@@ -13,15 +13,15 @@ from statefulroute.driver.publishers import LoadEndpoint
 
 _MIN_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS = 0.05, 1.0
 
-#: Too many requests, and what a proxy, or an API server without its store, answers: it passes.
+#: Too many requests, and the statuses of a proxy, or of an API server without etcd.
 _TRANSIENT_STATUSES = (429, 502, 503, 504)
 
 
 class ReportPublisher:
-    """What was told of one pod, and how. One thing is told at a time.
+    """Publishes the reports of one pod, one at a time.
 
     Args:
-        listen_host: the address that the load endpoint listens on, where the route's source is HTTP.
+        listen_host: the address that the load endpoint listens on, if the route's load source is HTTP.
     """
 
     def __init__(self, listen_host: str) -> None:
@@ -37,18 +37,18 @@ class ReportPublisher:
         get_report: Callable[[], PodReport],
         seconds: float,
     ) -> None:
-        """Tell what is so now. While the API server cannot be reached, it is tried again until the time is over.
+        """Publishes the present report. Retries while the API server is unreachable.
 
         Args:
-            pod: on whom it is written.
-            get_route: gives what is known of its service.
-            get_report: gives what is to be told, asked at the last moment.
-            seconds: how long it may take.
+            pod: writes to the pod.
+            get_route: returns the pod's service, or None.
+            get_report: returns the report; called before each try.
+            seconds: the time limit.
 
         Raises:
-            DeadlineExceededError: it took longer; whether it was told is not known.
-            ClusterError: the API server answered with an error.
-            OSError: the port of the load endpoint is taken.
+            DeadlineExceededError: the time is over; it is unknown whether the report was published.
+            ClusterError: the API server responded with an error.
+            OSError: the port of the load endpoint is in use.
         """
         wait = _MIN_BACKOFF_SECONDS
         try:
@@ -60,7 +60,7 @@ class ReportPublisher:
             raise DeadlineExceededError(f"the API server did not answer within {seconds:g} s") from error
 
     async def close(self) -> None:
-        """Answer no more; the next announcement tells everything anew."""
+        """Closes the load endpoint, and forgets what was published."""
         endpoint, self._endpoint, self._published_routing_state = self._endpoint, None, None
         if endpoint is not None:
             await endpoint.close()
@@ -88,5 +88,5 @@ class ReportPublisher:
         if self._endpoint is None:
             self._endpoint = LoadEndpoint(self._listen_host, http)
         await self._endpoint.update(report)
-        if report.routing_state is not self._published_routing_state:  # the operator asks only now and then
+        if report.routing_state is not self._published_routing_state:  # the operator polls rarely
             await pod.publish_routing_state(report.routing_state)
