@@ -77,7 +77,7 @@ def test_it_answers_tells_of_itself_and_ends_in_order(process: ResolverProcess, 
     lookups, probes = process.lookups, process.probes
     kept = HTTPConnection(lookups, timeout=10)
     assert is_kept(kept, f"{stub_service.path}/links/alice")
-    process.terminate()
+    process.request_stop()
     eventually(lambda: http_get(probes, "/readyz").code == 503, "its probe says that it stops")
     assert "[-]ping failed: the process is stopping" in http_get(probes, "/readyz").text
     assert http_get(probes, "/healthz").code == 200
@@ -125,7 +125,7 @@ def test_it_picks_endpoints_and_says_when_it_stops(process: ResolverProcess, stu
             (answer,) = call(iter([request_headers([("x-user-id", "alice")])]), timeout=10)
             assert picked_endpoint(answer) == stub_service.endpoint(1)
         assert state() == health_pb2.HealthCheckResponse.SERVING
-        process.terminate()
+        process.request_stop()
         eventually(lambda: state() == health_pb2.HealthCheckResponse.NOT_SERVING, "it says that it stops")
         (answer,) = call(iter([request_headers([("x-user-id", "alice")])]), timeout=10)
         assert picked_endpoint(answer) == stub_service.endpoint(1)
@@ -136,13 +136,13 @@ def test_it_picks_endpoints_and_says_when_it_stops(process: ResolverProcess, stu
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--uid-from", "body:uid"], "'body:uid' says not where the uid stands"),
+        (["--uid-from", "body:uid"], "'body:uid' is not a source of the uid"),
         (["--default-route", "game"], "'game' is not NAMESPACE/NAME of a StatefulRoute; for example play/game"),
         (["--http-address", "here"], "'here' is not HOST:PORT"),
         (["--tls-key", "x"], "--tls-certificate and --tls-key belong together"),
         (["--client-ca", "x"], "--client-ca needs --tls-certificate and --tls-key"),
         (["--allow-user", "x"], "--allow-user needs --token-audience"),
-        (["--tls-key", "x", "--tls-certificate", "y"], "connections cannot be made secure"),
+        (["--tls-key", "x", "--tls-certificate", "y"], "the TLS files cannot be loaded"),
         (["--kubeconfig", "/nowhere"], "cannot load the cluster's configuration"),
     ],
 )

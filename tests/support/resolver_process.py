@@ -45,7 +45,7 @@ class ResolverProcess(OperatorProcess):
         """HOST:PORT of its probes, once it serves them."""
         return self._address(_PROBES)
 
-    def terminate(self) -> None:
+    def request_stop(self) -> None:
         """Sends SIGTERM without waiting."""
         self._running().terminate()
 
