@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 from statefulroute.api.vocabulary import LoadSource, RoutingState
 from statefulroute.cluster.errors import APIError, ClusterError, UnreachableError
+from statefulroute.domain.backoff import Backoff
 from statefulroute.domain.errors import DeadlineExceededError
 from statefulroute.domain.route import Route
 from statefulroute.driver.parts import PodPublisher, PodReport
 from statefulroute.driver.publishers import LoadEndpoint
 
-_MIN_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS = 0.05, 1.0
+_BACKOFF = Backoff(initial_seconds=0.05, max_seconds=1.0, random=random.random)
 
 #: Too many requests, and the statuses of a proxy, or of an API server without etcd.
 _TRANSIENT_STATUSES = (429, 502, 503, 504)
@@ -50,12 +51,12 @@ class ReportPublisher:
             ClusterError: the API server responded with an error.
             OSError: the port of the load endpoint is in use.
         """
-        wait = _MIN_BACKOFF_SECONDS
+        failures = 0
         try:
             async with asyncio.timeout(seconds), self._lock:
                 while not await self._try_publish(pod, get_route(), get_report()):
-                    await asyncio.sleep(random.uniform(wait / 2, wait))  # noqa: S311 - no secret
-                    wait = min(2 * wait, _MAX_BACKOFF_SECONDS)
+                    await asyncio.sleep(_BACKOFF.delay(failures))
+                    failures += 1
         except TimeoutError as error:
             raise DeadlineExceededError(f"the API server did not answer within {seconds:g} s") from error
 

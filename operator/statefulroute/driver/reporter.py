@@ -5,12 +5,13 @@ import random
 
 from statefulroute.api.vocabulary import RoutingState
 from statefulroute.cluster.clock import Clock
+from statefulroute.domain.backoff import Backoff
 from statefulroute.domain.route import most_restrictive
 from statefulroute.domain.service import pod_key
 from statefulroute.driver.parts import Configuration, Logger, PodReport, ServerParts
 from statefulroute.driver.report_publisher import ReportPublisher
 
-#: The pause after the first failed publication; it doubles after each failure, up to the state period.
+#: The pause after the first failed publication by the state timer; it doubles with each failure, up to the period.
 _FIRST_RETRY_SECONDS = 1.0
 
 #: The time limit of a publication.
@@ -76,16 +77,17 @@ class Reporter:
     async def _publish_periodically(self, parts: ServerParts) -> None:
         """The state timer. A random first pause spreads drivers that start together over the period."""
         period = self._configuration.state_period_seconds
-        pause, retry = random.uniform(0.5, 1.0) * period, _FIRST_RETRY_SECONDS  # noqa: S311 - not a secret
+        backoff = Backoff(_FIRST_RETRY_SECONDS, period, random.random, jitter=0.0)
+        pause, failures = random.uniform(0.5, 1.0) * period, 0  # noqa: S311 - not a secret
         while True:
             await asyncio.sleep(pause)
             try:
                 await self.publish(parts)
             except Exception as error:  # noqa: BLE001 - the timer must survive: a pod without reports gets no users
                 self._log.warning("the load was not published: trying again", error=str(error) or repr(error))
-                pause, retry = min(retry, period), retry * 2
+                pause, failures = backoff.delay(failures), failures + 1
             else:
-                pause, retry = period, _FIRST_RETRY_SECONDS
+                pause, failures = period, 0
 
     async def _log_workload_state(self, parts: ServerParts) -> None:
         """The workload timer: the service's first pod logs changes of its workload state."""

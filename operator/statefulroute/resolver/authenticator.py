@@ -1,36 +1,37 @@
-"""Who asks, whether they may, and how often."""
+"""Authenticates the callers of the resolver, and limits their request rates."""
 
+import time
 from math import ceil
 
+from statefulroute.domain.rate_limiter import RateLimiter
 from statefulroute.resolver.problems import ProblemError, ProblemKind
-from statefulroute.resolver.rate_limiter import RateLimiter
 from statefulroute.resolver.token_reviewer import TokenReviewer
 
 
 class Authenticator:
-    """Lets callers in.
+    """Authenticates callers and limits their rates.
 
     Args:
-        token_reviewer: knows them by their tokens; None knows them by their certificate or their address.
-        requests_per_second: how often one may ask in a second; None is as often as it likes.
+        token_reviewer: authenticates callers by their tokens; None identifies them by certificate or address.
+        requests_per_second: the maximal rate of one caller; None is unlimited.
     """
 
     def __init__(self, token_reviewer: TokenReviewer | None = None, requests_per_second: float | None = None) -> None:
         self._token_reviewer = token_reviewer
-        self._rate_limiter = RateLimiter(requests_per_second) if requests_per_second else None
+        self._rate_limiter = RateLimiter(requests_per_second, time.monotonic) if requests_per_second else None
         self.is_open = token_reviewer is None and self._rate_limiter is None
-        """Whether nobody need be looked at."""
+        """Whether every request is admitted, without a check."""
 
     async def admit(self, authorization: str | None, peer: str) -> None:
-        """Let a request in.
+        """Admits a request, or raises.
 
         Args:
             authorization: the value of its Authorization header.
-            peer: who it comes from, where no token says it.
+            peer: the name in the caller's certificate, or its address.
 
         Raises:
-            ProblemError: it may not ask, or not now.
+            ProblemError: the caller is not authenticated or not allowed, or exceeds its rate.
         """
         name = peer if self._token_reviewer is None else await self._token_reviewer.authenticate(authorization, peer)
         if self._rate_limiter is not None and (wait := self._rate_limiter.take(name)) > 0:
-            raise ProblemError(ProblemKind.TOO_MANY_REQUESTS, f"{name} asks too often: wait", ceil(wait))
+            raise ProblemError(ProblemKind.TOO_MANY_REQUESTS, f"{name} sends too many requests: wait", ceil(wait))

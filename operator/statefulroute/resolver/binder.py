@@ -1,6 +1,7 @@
-"""Binds users who are new, within bounds, and has links that are in use live on."""
+"""Binds new users at a limited rate, and renews temporary links that are in use."""
 
 import asyncio
+import time
 from collections.abc import Callable, Container
 from functools import partial
 from math import ceil
@@ -16,28 +17,28 @@ from statefulroute.domain.errors import StatefulRouteError
 from statefulroute.domain.keys import PodKey, RouteKey
 from statefulroute.domain.link import Link
 from statefulroute.domain.operations import renew_link
+from statefulroute.domain.rate_limiter import RateLimiter
 from statefulroute.domain.route import Route
 from statefulroute.resolver.cache import ResolverCache
 from statefulroute.resolver.problems import ProblemError, ProblemKind
-from statefulroute.resolver.rate_limiter import RateLimiter
 
 log = structlog.get_logger(__name__)
 
-#: Renewals under way at the same time; a link whose turn does not come is renewed at a later use.
+#: The maximal number of concurrent renewals. Beyond it, a link is renewed at a later use.
 _MAX_CONCURRENT_RENEWALS = 64
 
 
 class Binder:
-    """Writes links: at the first request of a uid, and when a temporary one is used that will soon end.
+    """Creates the link of a uid at its first request, and renews a temporary link at its use.
 
     Args:
-        client: how to reach the API server.
-        cache: what is known.
-        bindings_per_second: how many new links of one route there may be in a second.
-        temporary: whether a new link is temporary where nobody says how long it lives; then the route says it.
-        deadline_seconds: how long it may take to ask or to write.
+        client: the client of the API server.
+        cache: the resolver's cache.
+        bindings_per_second: the maximal rate of new links of one route.
+        temporary: whether a new link without an explicit TTL is temporary, with the TTL of its route.
+        deadline_seconds: the time limit of a read or write.
         clock: the time of day.
-        on_result: is told of each link that is `bound`, `refused` (there are too many) or `renewed`.
+        on_result: called for each link that is `bound`, `refused` (above the rate) or `renewed`.
     """
 
     def __init__(  # noqa: PLR0913 - all but three have a default
@@ -57,44 +58,45 @@ class Binder:
         self._deadline_seconds = deadline_seconds
         self._clock = clock
         self._on_result = on_result
-        self._rate_limiter = RateLimiter(bindings_per_second)
+        self._rate_limiter = RateLimiter(bindings_per_second, time.monotonic)
         self._stores: dict[str, LinkStore] = {}
         self._placements = AssumedPlacements()
         self._renewals: dict[tuple[RouteKey, str], asyncio.Task[None]] = {}
         cache.routes.cache.listen(self._placements.observe_route)
 
     async def read(self, key: RouteKey, uid: str) -> Link | None:
-        """The link of a uid as the API server has it now, or None.
+        """Reads the link of a uid from the API server; returns None if there is none.
 
         Raises:
-            StatefulRouteError: there is no such service, the uid cannot be right, or no answer came in time.
-            ClusterError: the API server answered with an error.
+            StatefulRouteError: the service does not exist, the uid is invalid, or the API server did not respond.
+            ClusterError: the API server responded with an error.
         """
-        self._cache.route(key)  # whatever else a path may say is never sent on
+        self._cache.route(key)  # only names of known routes reach the API server
         return await self._store(key).get(key.name, uid, fresh=True)
 
     async def read_all(self, key: RouteKey, uids: list[str]) -> dict[str, Link | None]:
-        """The same for many uids. Raises as `read` does."""
+        """Reads the links of many uids. Raises the errors of `read`."""
         self._cache.route(key)
         return await self._store(key).get_all(key.name, uids, fresh=True)
 
     async def bind(
         self, key: RouteKey, uid: str, *, ttl_seconds: int | None = None, among: Container[PodKey] | None = None
     ) -> Link:
-        """Bind a uid to the best pod, unless it is bound; gives its link.
+        """Binds a uid to the best pod, unless it is bound; returns its link.
 
-        Calls at the same time share one flight; among resolvers the API server decides, and all have its answer.
+        Concurrent calls share one request. If several resolvers bind a uid, the API server accepts one link, which all
+        of them return.
 
         Args:
             key: the route.
-            uid: whom to bind.
-            ttl_seconds: how long the link lives; None is as this binder was told.
-            among: the pods that may be chosen; None leaves all.
+            uid: the user.
+            ttl_seconds: the TTL of the link; None is the binder's default.
+            among: the pods to choose from; None is all.
 
         Raises:
-            ProblemError: too many new links are made for this route.
-            StatefulRouteError: there is no such service, no pod takes the uid, or no answer came in time.
-            ClusterError: the API server answered with an error.
+            ProblemError: the rate of new links of this route is exceeded.
+            StatefulRouteError: the service does not exist, no pod is available, or the API server did not respond.
+            ClusterError: the API server responded with an error.
         """
         route = self._cache.route(key)
         if ttl_seconds is None and self._temporary:
@@ -102,26 +104,26 @@ class Binder:
         choose = partial(self._choose, route, among)
         await self._store(key).compute_if_absent(key.name, uid, choose, ttl_seconds=ttl_seconds)
         link = self._cache.link(key, uid)
-        if link is None:  # whoever has made it has deleted it, too
+        if link is None:  # deleted since
             raise ProblemError(ProblemKind.CONTENDED, "the link was deleted as soon as it was made: try again")
         return link
 
     def best_pod(self, route: Route, among: Container[PodKey] | None = None) -> PodKey:
-        """The pod that takes the next user. Raises `PodNotAvailableError`."""
+        """Returns the pod for the next user. Raises `PodNotAvailableError`."""
         return self._placements.best_pod(route, self._clock(), among)
 
     def renew_if_due(self, link: Link) -> None:
-        """Take note that a link is in use: a temporary one of which less than half of its time is left is renewed."""
+        """Starts the renewal of a link in use, if it is temporary and less than half of its TTL is left."""
         if link.expire_time is None or renew_link(link, self._clock()).write is None:
             return
-        turn = (link.route, link.uid)
-        if turn in self._renewals or len(self._renewals) >= _MAX_CONCURRENT_RENEWALS:
+        key = (link.route, link.uid)
+        if key in self._renewals or len(self._renewals) >= _MAX_CONCURRENT_RENEWALS:
             return
-        task = self._renewals[turn] = asyncio.create_task(self._renew(link))
-        task.add_done_callback(lambda _: self._renewals.pop(turn, None))
+        task = self._renewals[key] = asyncio.create_task(self._renew(link))
+        task.add_done_callback(lambda _: self._renewals.pop(key, None))
 
     async def aclose(self) -> None:
-        """Wait for what is being written."""
+        """Waits for the renewals in progress."""
         await asyncio.gather(*self._renewals.values(), return_exceptions=True)
 
     async def _choose(self, route: Route, among: Container[PodKey] | None) -> PodKey:
@@ -132,7 +134,7 @@ class Binder:
             self._on_result("refused")
             raise ProblemError(
                 ProblemKind.TOO_MANY_BINDINGS,
-                f"uids that nobody has seen come too fast in StatefulRoute {route.name!r}: try again later",
+                f"too many new uids in StatefulRoute {route.name!r}: try again later",
                 ceil(wait),
             )
         self._on_result("bound")
@@ -144,7 +146,7 @@ class Binder:
             if await self._store(link.route).renew(link.route.name, link.uid):
                 self._on_result("renewed")
         except (StatefulRouteError, ClusterError) as error:
-            # It is tried again at the next use; if there is none, it was not needed.
+            # The next use tries again.
             log.info("a link in use was not renewed", link=link.name, namespace=link.route.namespace, error=str(error))
 
     def _store(self, key: RouteKey) -> LinkStore:

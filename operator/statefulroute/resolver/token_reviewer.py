@@ -1,4 +1,4 @@
-"""Whose a bearer token is: the API server says it, and is asked seldom, whoever sends whatever."""
+"""Authenticates bearer tokens by TokenReview; caches reviews and limits their rate."""
 
 import asyncio
 import hashlib
@@ -12,27 +12,28 @@ import structlog
 
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.errors import APIError, ClusterError, UnreachableError
+from statefulroute.domain.rate_limiter import RateLimiter
 from statefulroute.resolver.problems import ProblemError, ProblemKind
-from statefulroute.resolver.rate_limiter import RateLimiter
 
 log = structlog.get_logger(__name__)
 
 _REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"
 
-#: For how long a token is let in, or not, without being reviewed again: a deleted account is let in no longer.
+#: How long the review of an accepted or refused token is cached. The first limits how long a token of a deleted
+#: account is still accepted.
 _ACCEPTED_TTL_SECONDS, _REFUSED_TTL_SECONDS = 60.0, 10.0
 
-#: For how long one is let in that cannot be reviewed, because the API server is away.
+#: How long an accepted token stays accepted while the API server is unavailable.
 _OUTAGE_TTL_SECONDS = 900.0
 
-#: How many of either kind are remembered; beyond that the oldest is forgotten.
+#: The maximal number of cached reviews of accepted, and of refused, tokens; beyond it the oldest is removed.
 _MAX_TOKENS = 10_000
 _MAX_TOKEN_BYTES = 16_384
 
-#: How many tokens that nobody has seen are reviewed for one address in a second: anybody can make them up.
+#: The maximal rate of reviews of unknown tokens from one address, because any client can invent tokens.
 _UNKNOWN_TOKENS_PER_SECOND = 20.0
 
-#: How many reviews are under way; the connections that are left are for users and watches.
+#: The maximal number of concurrent reviews; the remaining connections are for bindings and watches.
 _MAX_CONCURRENT_REVIEWS = 8
 
 
@@ -54,19 +55,24 @@ _review = msgspec.json.Decoder(_Review)
 
 
 class _CachedReview(NamedTuple):
-    """Whose a token was when it was reviewed last; None is nobody's that may ask."""
+    """The result of a token's last review.
+
+    Attributes:
+        user: the user of the token; None if the token was refused.
+        time: when the token was reviewed, in monotonic seconds.
+    """
 
     user: str | None
     time: float
 
 
 class TokenReviewer:
-    """Knows callers by their bearer tokens, which the API server reviews.
+    """Authenticates callers by their bearer tokens, by TokenReviews of the API server.
 
     Args:
-        client: how to reach the API server.
-        audience: whom the tokens must be for.
-        allowed_users: who is let in; none is everybody whom the API server knows.
+        client: the client of the API server.
+        audience: the required audience of tokens.
+        allowed_users: the accepted users; none is every authenticated user.
         clock: monotonic seconds.
     """
 
@@ -81,7 +87,7 @@ class TokenReviewer:
         self._audience = audience
         self._allowed = frozenset(allowed_users)
         self._clock = clock
-        # Apart, so that tokens that somebody makes up put none out that is good.
+        # Separate caches, so that invented tokens do not evict good ones.
         self._accepted: dict[bytes, _CachedReview] = {}
         self._refused: dict[bytes, _CachedReview] = {}
         self._unknown_tokens_limiter = RateLimiter(_UNKNOWN_TOKENS_PER_SECOND, clock)
@@ -89,14 +95,14 @@ class TokenReviewer:
         self._slots = asyncio.Semaphore(_MAX_CONCURRENT_REVIEWS)
 
     async def authenticate(self, authorization: str | None, peer: str) -> str:
-        """The user of a request.
+        """Returns the user of a request.
 
         Args:
             authorization: the value of its Authorization header.
-            peer: the address that it comes from.
+            peer: the address of the caller.
 
         Raises:
-            ProblemError: there is none that may ask, or it cannot be found out.
+            ProblemError: the token is missing, refused or not allowed, or cannot be reviewed.
         """
         scheme, _, token = (authorization or "").partition(" ")
         token = token.strip()
@@ -109,49 +115,49 @@ class TokenReviewer:
         if user is None:
             raise ProblemError(
                 ProblemKind.NOT_AUTHENTICATED,
-                f"the API server does not know this token, or not for the audience {self._audience!r}",
+                f"the API server does not accept this token for the audience {self._audience!r}",
             )
         if self._allowed and user not in self._allowed:
-            raise ProblemError(ProblemKind.NOT_ALLOWED, f"{user} is none of the users that are let in (--allow-user)")
+            raise ProblemError(ProblemKind.NOT_ALLOWED, f"{user} is not one of the allowed users (--allow-user)")
         return user
 
     async def _user_of(self, token: str, peer: str) -> str | None:
         digest, now = hashlib.sha256(token.encode()).digest(), self._clock()
-        known = self._accepted.get(digest)
-        if known is not None and now - known.time < _ACCEPTED_TTL_SECONDS:
-            return known.user
-        if known is None:
+        accepted = self._accepted.get(digest)
+        if accepted is not None and now - accepted.time < _ACCEPTED_TTL_SECONDS:
+            return accepted.user
+        if accepted is None:
             refused = self._refused.get(digest)
             if refused is not None and now - refused.time < _REFUSED_TTL_SECONDS:
                 return None
             if digest not in self._pending_reviews and (wait := self._unknown_tokens_limiter.take(peer)) > 0:
                 raise ProblemError(
-                    ProblemKind.TOO_MANY_REQUESTS, f"{peer} sends too many tokens that nobody knows: wait", ceil(wait)
+                    ProblemKind.TOO_MANY_REQUESTS, f"{peer} sends too many unknown tokens: wait", ceil(wait)
                 )
         try:
             user = await self._review_once(digest, token)
         except UnreachableError as error:
-            if known is not None and now - known.time < _OUTAGE_TTL_SECONDS:
-                return known.user
+            if accepted is not None and now - accepted.time < _OUTAGE_TTL_SECONDS:
+                return accepted.user
             raise ProblemError(
-                ProblemKind.API_SERVER_AWAY, "the API server cannot be asked whose token it is"
+                ProblemKind.API_SERVER_AWAY, "the API server is unavailable, and cannot review the token"
             ) from error
         except ClusterError as error:
             log.warning("a token cannot be reviewed: is it allowed to create tokenreviews?", error=str(error))
-            raise ProblemError(ProblemKind.REFUSED, "the API server does not say whose token it is") from error
+            raise ProblemError(ProblemKind.REFUSED, "the API server refused to review the token") from error
         self._remember(digest, _CachedReview(user, now))
         return user
 
-    def _remember(self, digest: bytes, known: _CachedReview) -> None:
+    def _remember(self, digest: bytes, review: _CachedReview) -> None:
         self._accepted.pop(digest, None)
         self._refused.pop(digest, None)
-        kind = self._refused if known.user is None else self._accepted
-        kind[digest] = known
-        if len(kind) > _MAX_TOKENS:
-            del kind[next(iter(kind))]
+        reviews = self._refused if review.user is None else self._accepted
+        reviews[digest] = review
+        if len(reviews) > _MAX_TOKENS:
+            del reviews[next(iter(reviews))]
 
     async def _review_once(self, digest: bytes, token: str) -> str | None:
-        """What a review says; requests with the same token wait for the same one."""
+        """Reviews a token; concurrent requests with the same token share one review."""
         task = self._pending_reviews.get(digest)
         if task is None:
             task = self._pending_reviews[digest] = asyncio.create_task(self._review(token))
@@ -168,9 +174,9 @@ class TokenReviewer:
             try:
                 status = _review.decode(await self._client.post(_REVIEWS, msgspec.json.encode(review))).status
             except APIError as error:
-                if error.status >= 500:  # noqa: PLR2004 - where the server's errors begin
+                if error.status >= 500:  # noqa: PLR2004 - the first status of server errors
                     raise UnreachableError(str(error)) from error
                 raise
-        # An API server that knows nothing of audiences answers none, and has then not compared any.
+        # An API server without support for audiences returns none, and has not compared them.
         is_for_us = self._audience in (status.audiences or ())
         return status.user.username if status.authenticated and is_for_us else None
