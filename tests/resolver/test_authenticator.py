@@ -118,10 +118,7 @@ async def test_only_those_are_let_in_who_are_named(
         assert reply.problem == (
             403,
             "not-allowed",
-            (
-                f"system:serviceaccount:{stub_service.namespace}:default is none of the users that are let in "
-                "(--allow-user)"
-            ),
+            (f"system:serviceaccount:{stub_service.namespace}:default is not one of the allowed users (--allow-user)"),
         )
 
 

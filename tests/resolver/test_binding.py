@@ -129,7 +129,7 @@ async def test_a_flood_of_invented_users_is_held_off(cluster: LocalCluster, stub
             (
                 429,
                 "too-many-bindings",
-                "uids that nobody has seen come too fast in StatefulRoute 'game': try again later",
+                "too many new uids in StatefulRoute 'game': try again later",
             )
         }
         assert all(int(reply.headers["Retry-After"]) >= 1 for reply in refused)

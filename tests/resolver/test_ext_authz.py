@@ -72,7 +72,7 @@ async def test_a_known_user_is_sent_to_its_pod(resolver: RunningResolver, stub_s
 async def test_a_new_user_is_bound_or_passed_on_or_refused(
     cluster: LocalCluster, stub_service: StubService, unknown: UnlinkedUidPolicy
 ) -> None:
-    async with run_resolver(cluster.kubeconfig, namespaces=(stub_service.namespace,), unknown_uid=unknown) as resolver:
+    async with run_resolver(cluster.kubeconfig, namespaces=(stub_service.namespace,), unlinked_uid=unknown) as resolver:
         replies = [await resolver.http.get(stub_service.ext_authz_path, headers={"x-user-id": "new"}) for _ in range(6)]
         stored = await in_thread(stub_service.stored_pods)
         endpoints = {reply.headers.get(HEADER) for reply in replies}
@@ -95,10 +95,10 @@ async def test_a_new_user_is_bound_or_passed_on_or_refused(
 async def test_a_request_that_says_not_whose_it_is_goes_to_any_pod_or_is_refused(
     cluster: LocalCluster, stub_service: StubService, unknown: UnlinkedUidPolicy
 ) -> None:
-    async with run_resolver(cluster.kubeconfig, namespaces=(stub_service.namespace,), unknown_uid=unknown) as resolver:
+    async with run_resolver(cluster.kubeconfig, namespaces=(stub_service.namespace,), unlinked_uid=unknown) as resolver:
         replies = [await resolver.http.get(stub_service.ext_authz_path) for _ in range(6)]
         if unknown is UnlinkedUidPolicy.REFUSE:
-            assert {reply.problem for reply in replies} == {(400, "no-uid", "the request does not say whose it is")}
+            assert {reply.problem for reply in replies} == {(400, "no-uid", "the request has no uid")}
         else:
             assert {reply.headers[HEADER] for reply in replies} == {stub_service.endpoint(pod) for pod in range(3)}
         assert await in_thread(stub_service.stored_pods) == {}
@@ -111,7 +111,7 @@ async def test_only_pods_that_take_new_users_get_those_who_are_passed_on(
     await in_thread(stub_service.patch_route_status)
     await in_thread(stub_service.patch_pod_status, 1, ready=False)
     async with run_resolver(
-        cluster.kubeconfig, namespaces=(stub_service.namespace,), unknown_uid=UnlinkedUidPolicy.ANY
+        cluster.kubeconfig, namespaces=(stub_service.namespace,), unlinked_uid=UnlinkedUidPolicy.ANY
     ) as resolver:
         replies = [await resolver.http.get(stub_service.ext_authz_path, headers={"x-user-id": "new"}) for _ in range(6)]
         assert {reply.headers[HEADER] for reply in replies} == {stub_service.endpoint(2)}
@@ -128,7 +128,7 @@ async def test_a_user_whose_pod_cannot_be_reached_is_sent_nowhere_else(
 ) -> None:
     await in_thread(stub_service.link, "alice", 0)
     await in_thread(stub_service.patch_pod_status, 0, ready=False)
-    async with run_resolver(cluster.kubeconfig, namespaces=(stub_service.namespace,), unknown_uid=unknown) as resolver:
+    async with run_resolver(cluster.kubeconfig, namespaces=(stub_service.namespace,), unlinked_uid=unknown) as resolver:
         reply = await resolver.http.get(stub_service.ext_authz_path, headers={"x-user-id": "alice"})
         assert (reply.problem[:2], reply.headers["Retry-After"]) == ((503, "pod-not-routable"), "1")
         assert HEADER not in reply.headers
@@ -178,7 +178,7 @@ async def test_the_uid_is_found_where_it_stands(
 ) -> None:
     await in_thread(stub_service.link, "alice", 2)
     sources = (UidSource.parse("header:x-other"), UidSource.parse(source))
-    settings = {"uid_sources": sources, "unknown_uid": UnlinkedUidPolicy.REFUSE}
+    settings = {"uid_sources": sources, "unlinked_uid": UnlinkedUidPolicy.REFUSE}
     async with run_resolver(cluster.kubeconfig, namespaces=(stub_service.namespace,), **settings) as resolver:
         reply = await resolver.http.get(stub_service.ext_authz_path + path, headers=headers)
         assert (reply.status, reply.headers.get(HEADER)) == (200, stub_service.endpoint(2)), reply.body
@@ -189,7 +189,7 @@ async def test_a_uid_that_stands_there_twice_is_refused(resolver: RunningResolve
     async with resolver.http.session.get(resolver.http.base + stub_service.ext_authz_path, headers=headers) as response:
         assert response.status == 400
         said = await response.json()
-    assert said["detail"] == "uid stands 2 times in the request: the header x-user-id may be there once"
+    assert said["detail"] == "uid occurs 2 times in the request: the header x-user-id may occur once"
     assert await in_thread(stub_service.stored_pods) == {}
 
 

@@ -68,7 +68,7 @@ async def test_the_route_is_the_one_that_the_call_names(cluster: LocalCluster, s
 async def test_a_new_user_is_bound_or_passed_on_or_refused(
     cluster: LocalCluster, stub_service: StubService, unknown: UnlinkedUidPolicy
 ) -> None:
-    settings = {"namespaces": (stub_service.namespace,), "unknown_uid": unknown}
+    settings = {"namespaces": (stub_service.namespace,), "unlinked_uid": unknown}
     async with run_envoy(cluster.kubeconfig, route_of(stub_service), **settings) as envoy:
         answers = [await envoy.pick([("x-user-id", "new")]) for _ in range(6)]
         stored = await in_thread(stub_service.stored_pods)

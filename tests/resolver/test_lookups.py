@@ -137,7 +137,7 @@ async def test_a_pod_that_cannot_be_reached_is_told_with_when_to_ask_again(
     await resolver.wait_for_reply(f"{links}/dave", lambda each: each.status == 503, "all are known")
     expected = {
         "carol": ("pod-not-found", "the service 'game' has no pod 9 now"),
-        "dave": ("waits-for-pod", "the uid is linked, and still waits for a pod"),
+        "dave": ("waits-for-pod", "the uid is linked, but its link waits for a pod"),
     }
     for uid, (kind, detail) in expected.items():
         reply = await resolver.http.get(f"{links}/{uid}")
@@ -392,7 +392,7 @@ async def test_a_body_is_asked_for_where_that_is_waited_for(
     reply = await resolver.http.post(f"{stub_service.path}/links:batchGet", {"uids": ["alice"]}, expect100=True)
     assert reply.status == 200
     other = await resolver.http.post(f"{stub_service.path}/links:batchGet", {"uids": []}, headers={"Expect": "a cake"})
-    assert other.problem == (400, "malformed", "Expect can only be 100-continue")
+    assert other.problem == (400, "malformed", "Expect must be 100-continue")
 
 
 async def test_an_answer_says_how_old_it_may_be(resolver: RunningResolver, stub_service: StubService) -> None:

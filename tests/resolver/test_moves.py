@@ -98,7 +98,7 @@ async def test_only_so_many_may_listen(resolver: RunningResolver, stub_service: 
     with (
         moves.subscribe(key),
         moves.subscribe(key),
-        pytest.raises(ProblemError, match="2 listen already: ask another resolver"),
+        pytest.raises(ProblemError, match="there are 2 streams already: use another resolver"),
         moves.subscribe(key),
     ):
         pass

@@ -1,1 +1,1 @@
-"""Answers gateways: which pod holds a user, and where it is; binds users who are new, where that is asked for."""
+"""The resolver: answers which pod holds a user and the pod's address, and binds new users on request."""

@@ -1,4 +1,4 @@
-"""The values that the resolver answers with, as they are written in JSON."""
+"""The JSON bodies of the resolver's HTTP API."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -16,49 +16,49 @@ from statefulroute.domain.route import Route
 from statefulroute.domain.service import is_workload_ready, pod_key
 from statefulroute.resolver.problems import Problem
 
-#: How many uids one batch may name.
+#: The maximal number of uids in a batch request.
 MAX_BATCH = 1000
 
 
 class _Answer(msgspec.Struct, frozen=True, rename="camel", gc=False):
-    """JSON's camelCase for Python's snake_case."""
+    """A response body; its fields are camelCase in JSON."""
 
 
 class LinkAnswer(_Answer, frozen=True):
-    """Which pod holds a uid, and where it is."""
+    """The pod that holds a uid, and its address."""
 
     uid: str
     pod_name: str
     pod_index: int | None
-    """Null where the workload's pods have none."""
+    """Null if the workload's pods have no index."""
     address: str
-    """IP and port as a gateway dials them; the IP alone where the route has no port."""
+    """IP and port; only the IP if the route has no port."""
     ip: str
     port: int | None
     host: str | None
     """The pod's stable DNS name; null until the operator has acknowledged the link."""
     expire_time: datetime | None
-    """When the link ends; null is a persistent one."""
+    """When the link expires; null for a persistent link."""
 
 
 class BatchRequest(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """Whom a batch is about."""
+    """The uids to look up."""
 
     uids: Annotated[list[str], msgspec.Meta(max_length=MAX_BATCH)]
 
 
 class BatchAnswer(_Answer, frozen=True):
-    """What is known of each uid of a batch: it is in one of both."""
+    """The link or the problem of each uid of a batch."""
 
     links: dict[str, LinkAnswer]
     problems: dict[str, Problem]
 
 
 class BindRequest(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """How a uid is to be bound, if it is not."""
+    """How to bind a uid that is not linked."""
 
     ttl_seconds: Annotated[float, msgspec.Meta(ge=1, le=INT32_MAX, multiple_of=1)] | None = None  # 300.0 is 300
-    """How long the link lives without being renewed; null is as the resolver was told to bind."""
+    """The TTL of the link; null uses the resolver's default."""
 
 
 class PodAnswer(_Answer, frozen=True):
@@ -70,7 +70,7 @@ class PodAnswer(_Answer, frozen=True):
     routing_state: RoutingState
     links: int
     address: str | None
-    """Null where it cannot be reached now."""
+    """Null if the pod cannot be reached at present."""
 
 
 class RouteAnswer(_Answer, frozen=True):
@@ -81,15 +81,15 @@ class RouteAnswer(_Answer, frozen=True):
     routing_state: RoutingState | None
     workload_state: WorkloadState | None
     is_ready: bool
-    """Whether a pod takes new users, and the service is neither overloaded nor shut down."""
+    """Whether a pod accepts new users, and the service is neither overloaded nor shut down."""
     links: int
     best_pod: str | None
-    """The name of the pod that takes the next user."""
+    """The name of the pod for the next user."""
     pods: list[PodAnswer]
 
 
 class MoveAnswer(_Answer, frozen=True):
-    """That a uid is held by another pod than before: its index, or its name where it has none; null is no pod."""
+    """A uid's pods before and after a change: the index, or the name of a pod without one; null is no pod."""
 
     uid: str
     before: int | str | None
@@ -97,13 +97,13 @@ class MoveAnswer(_Answer, frozen=True):
 
 
 class LossAnswer(_Answer, frozen=True):
-    """That a listener was too slow: so many moves before the next one are not told."""
+    """The number of moves that were dropped before the next one, because the client was too slow."""
 
     number: int
 
 
 def link_answer(uid: str, link: Link, address: Address) -> LinkAnswer:
-    """What is said of a link."""
+    """Returns the body for a link."""
     index = link.pod if isinstance(link.pod, int) else None
     return LinkAnswer(
         uid, address.pod, index, address.endpoint, address.ip, address.port, address.host, link.expire_time
@@ -111,27 +111,27 @@ def link_answer(uid: str, link: Link, address: Address) -> LinkAnswer:
 
 
 def route_answer(route: Route, addresses: Mapping[PodKey, Address], best: PodKey | None) -> RouteAnswer:
-    """What is said of a route.
+    """Returns the body for a route.
 
     Args:
         route: the route.
-        addresses: where those of its pods are that can be reached.
-        best: the pod that takes the next user.
+        addresses: the addresses of its reachable pods.
+        best: the pod for the next user.
     """
     pods = []
     best_name = None
-    for said in route.status.pods:
-        key = pod_key(said)
+    for pod_status in route.status.pods:
+        key = pod_key(pod_status)
         address = addresses.get(key)
         if key == best:
-            best_name = said.name
+            best_name = pod_status.name
         pods.append(
             PodAnswer(
-                said.name,
-                said.index,
-                said.service_state,
-                said.routing_state,
-                said.links,
+                pod_status.name,
+                pod_status.index,
+                pod_status.service_state,
+                pod_status.routing_state,
+                pod_status.links,
                 None if address is None else address.endpoint,
             )
         )
@@ -149,5 +149,5 @@ def route_answer(route: Route, addresses: Mapping[PodKey, Address], best: PodKey
 
 
 def entity_tag(body: bytes) -> str:
-    """What tells one state of an answer from another; weak, for its age is told beside it."""
+    """Returns the ETag of a body. It is weak, because the `Age` header differs between responses with the same body."""
     return f'W/"{blake2b(body, digest_size=9).hexdigest()}"'

@@ -1,4 +1,4 @@
-"""How the parts of the resolver are put together."""
+"""Assembles the parts of the resolver."""
 
 from dataclasses import dataclass
 
@@ -23,16 +23,16 @@ from statefulroute.resolver.token_reviewer import TokenReviewer
 
 @dataclass(frozen=True, slots=True)
 class ResolverParts:
-    """The parts that are run.
+    """The parts of the resolver.
 
     Attributes:
-        cache: what is known.
+        cache: caches links, routes and endpoints.
         binder: binds users.
         picker: picks pods for gateways.
-        authenticator: lets callers in.
-        dispatcher: answers over HTTP.
-        metrics: counts answers.
-        collectors: tell of them all.
+        authenticator: authenticates callers and limits their rates.
+        dispatcher: handles HTTP requests.
+        metrics: counts responses.
+        collectors: the metrics of all parts.
     """
 
     cache: ResolverCache
@@ -45,33 +45,33 @@ class ResolverParts:
 
 
 def assemble(settings: Settings, client: Client) -> ResolverParts:
-    """Make the parts; none of them runs yet.
+    """Makes the parts, and starts none of them.
 
     Args:
-        settings: how the resolver runs.
-        client: how to reach the API server.
+        settings: the resolver's settings.
+        client: the client of the API server.
     """
     metrics = ResolverMetrics()
-    directory = ResolverCache(client, settings.namespaces)
+    cache = ResolverCache(client, settings.namespaces)
     binder = Binder(
         client,
-        directory,
+        cache,
         settings.bindings_per_second,
         temporary=settings.temporary_links,
         on_result=metrics.count_link,
     )
-    gate = EndpointPicker(directory, binder, settings.unlinked_uid)
-    moves = MoveBroadcaster(directory.links.cache)
+    picker = EndpointPicker(cache, binder, settings.unlinked_uid)
+    moves = MoveBroadcaster(cache.links.cache)
     metrics.track_streams(lambda: len(moves))
     audience = settings.token_audience
-    tokens = None if audience is None else TokenReviewer(client, audience, settings.allowed_users)
-    callers = Authenticator(tokens, settings.requests_per_second)
+    token_reviewer = None if audience is None else TokenReviewer(client, audience, settings.allowed_users)
+    authenticator = Authenticator(token_reviewer, settings.requests_per_second)
     dispatcher = Dispatcher(
-        Lookups(directory, binder),
-        MoveStreams(directory, moves),
-        ExtAuthz(directory, gate, settings.uid_sources, settings.endpoint_header),
-        callers,
+        Lookups(cache, binder),
+        MoveStreams(cache, moves),
+        ExtAuthz(cache, picker, settings.uid_sources, settings.endpoint_header),
+        authenticator,
         metrics,
     )
-    collectors = (BuildMetrics("resolver"), *metrics.collectors, CacheMetrics(directory.reflectors))
-    return ResolverParts(directory, binder, gate, callers, dispatcher, metrics, collectors)
+    collectors = (BuildMetrics("resolver"), *metrics.collectors, CacheMetrics(cache.reflectors))
+    return ResolverParts(cache, binder, picker, authenticator, dispatcher, metrics, collectors)

@@ -1,4 +1,4 @@
-"""What a resolver knows without asking: links, routes, and where their pods are."""
+"""Caches links, routes and endpoints for look-ups."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -32,17 +32,17 @@ _NO_PODS: Mapping[PodKey, PodStatus] = MappingProxyType({})
 
 
 class ResolverCache:
-    """A copy of all that look-ups need, kept by watches; it answers on while the API server is away.
+    """Caches the objects that look-ups need, by watches. It can be read while the API server is unavailable.
 
     Args:
-        client: how to reach the API server.
-        namespaces: what is followed; none is the whole cluster.
+        client: the client of the API server.
+        namespaces: the namespaces to watch; none is the whole cluster.
         clock: the time of day.
 
     Attributes:
-        links: who is where.
-        routes: the services.
-        endpoints: their pods, and all others.
+        links: the informer of links.
+        routes: the informer of routes.
+        endpoints: the informer of pods' endpoints.
     """
 
     def __init__(self, client: Client, namespaces: Sequence[str] = (), clock: Clock = utc_now) -> None:
@@ -51,40 +51,41 @@ class ResolverCache:
         self.endpoints = Informer(client, ENDPOINTS, namespaces)
         self._clock = clock
         self._pod_statuses: dict[RouteKey, Mapping[PodKey, PodStatus]] = {}
-        """What each route's status says of its pods; a look-up does not search for one among a thousand."""
+        """The pods in each route's status by key, so that a look-up does not scan a thousand pods."""
         sources = zip(self.links.reflectors, self.routes.reflectors, self.endpoints.reflectors, strict=True)
         self._reflectors_by_namespace = dict(zip(namespaces, sources, strict=False))
-        """What tells of the objects of each namespace, where only some are followed."""
+        """The reflectors of each namespace, if only some namespaces are watched."""
         self._cluster_reflectors = (self.links.reflectors[0], self.routes.reflectors[0], self.endpoints.reflectors[0])
         self.routes.cache.listen(self._route_changed)
 
     @property
     def reflectors(self) -> tuple[Reflector[Any], ...]:
-        """Everything that follows the API server."""
+        """All reflectors of the cache."""
         return (*self.links.reflectors, *self.routes.reflectors, *self.endpoints.reflectors)
 
     def run(self) -> AbstractAsyncContextManager[None]:
-        """Follow the API server while the context lasts."""
+        """Runs the watches while the context lasts."""
         return run_reflectors(self.reflectors)
 
     async def wait_synced(self) -> None:
-        """Wait until everything was read for the first time."""
+        """Waits until everything is read for the first time."""
         await wait_synced(self.reflectors)
 
     def age(self, namespace: str) -> float:
-        """Seconds since the API server has told something last, of each kind: so old an answer may be.
+        """Returns how many seconds old a response may be.
 
-        Where nothing happens, it says so about once a minute.
+        That is the time since the last event of the kind that got none for the longest time. Without changes, the API
+        server sends a bookmark about once a minute.
         """
         links, routes, endpoints = self._reflectors_by_namespace.get(namespace, self._cluster_reflectors)
         return time.monotonic() - min(links.last_update_at, routes.last_update_at, endpoints.last_update_at)
 
     def route(self, key: RouteKey) -> Route:
-        """A service.
+        """Returns a route.
 
         Raises:
-            ProblemError: its namespace is none that is followed.
-            ServiceNotFoundError: there is none.
+            ProblemError: its namespace is not watched.
+            ServiceNotFoundError: the route does not exist.
         """
         route = self.routes.cache.get(key.namespace, key.name)
         if route is not None:
@@ -97,45 +98,45 @@ class ResolverCache:
         raise ServiceNotFoundError(f"there is no StatefulRoute {key.name!r} in namespace {key.namespace!r}")
 
     def link(self, key: RouteKey, uid: str) -> Link | None:
-        """The link of a uid, or None; an expired one is none.
+        """Returns the link of a uid, or None; an expired link is None.
 
         Raises:
-            InvalidParameterError: no link can bind such a uid.
+            InvalidParameterError: the uid is invalid.
         """
         cache = self.links.cache
-        # Most uids stand in their link's name as they are: those are found without being checked.
+        # Most uids are part of their link's name unencoded: these are looked up without a validation.
         link = None if uid.startswith("x-") else cache.get(key, f"{key.name}.{uid}")
         if link is None:
             link = cache.get(key, link_name(key.name, validate_uid(uid)))
         return active_link(link, self._clock())
 
     def address(self, link: Link) -> Address:
-        """Where the pod of a link is reached.
+        """Returns the address of a link's pod.
 
         Raises:
-            ProblemError: the link still waits for a pod.
-            ServiceNotFoundError: there is no such service any more.
-            PodNotFoundError: its pod does not exist now.
-            PodNotRoutableError: its pod does not serve its users now.
+            ProblemError: the link waits for a pod.
+            ServiceNotFoundError: the service is deleted.
+            PodNotFoundError: the pod does not exist at present.
+            PodNotRoutableError: the pod does not serve its users at present.
         """
         route = self.route(link.route)
         if link.pod is None:
-            raise ProblemError(ProblemKind.WAITS_FOR_POD, "the uid is linked, and still waits for a pod")
-        said = self._pod_statuses.get(link.route, _NO_PODS).get(link.pod)
-        if said is None:
+            raise ProblemError(ProblemKind.WAITS_FOR_POD, "the uid is linked, but its link waits for a pod")
+        pod_status = self._pod_statuses.get(link.route, _NO_PODS).get(link.pod)
+        if pod_status is None:
             raise PodNotFoundError(f"the service {route.name!r} has no pod {link.pod!r} now")
-        return link_address(link, route, said, self._endpoint(link.route, said))
+        return link_address(link, route, pod_status, self._endpoint(link.route, pod_status))
 
     def available_addresses(self, route: Route) -> Mapping[PodKey, Address]:
-        """Where the pods are reached that take new users."""
+        """Returns the addresses of the pods that accept new users."""
         pods = self._pod_statuses.get(route.key, _NO_PODS)
-        return {key: address for key, said in pods.items() if (address := self._available_address(route, said))}
+        return {key: address for key, pod in pods.items() if (address := self._available_address(route, pod))}
 
     def any_available_address(self, route: Route, turn: int) -> Address:
-        """Where one of these pods is reached; as many turns as there are pods give each its turn.
+        """Returns the address of one of these pods. Consecutive values of `turn` go through all pods.
 
         Raises:
-            PodNotAvailableError: there is none.
+            PodNotAvailableError: no pod accepts new users.
         """
         pods = list(self._pod_statuses.get(route.key, _NO_PODS).values())
         for offset in range(len(pods)):
@@ -144,9 +145,9 @@ class ResolverCache:
         raise PodNotAvailableError(f"no pod of the service {route.name!r} takes new users now")
 
     def reachable_addresses(self, route: Route) -> Mapping[PodKey, Address]:
-        """Where its pods are reached, those that take nobody new among them."""
+        """Returns the addresses of all reachable pods, including those that accept no new users."""
         pods = self._pod_statuses.get(route.key, _NO_PODS)
-        return {key: address for key, said in pods.items() if (address := self._reachable_address(route, said))}
+        return {key: address for key, pod in pods.items() if (address := self._reachable_address(route, pod))}
 
     def _available_address(self, route: Route, pod_status: PodStatus) -> Address | None:
         return self._reachable_address(route, pod_status) if service.is_available(pod_status) else None
@@ -154,7 +155,7 @@ class ResolverCache:
     def _reachable_address(self, route: Route, pod_status: PodStatus) -> Address | None:
         try:
             return pod_address(route, pod_status, self._endpoint(route.key, pod_status))
-        except (PodNotFoundError, PodNotRoutableError):  # the operator may have looked before that
+        except (PodNotFoundError, PodNotRoutableError):  # the route's status may be older than the endpoint
             return None
 
     def _endpoint(self, key: RouteKey, pod_status: PodStatus) -> Endpoint | None:

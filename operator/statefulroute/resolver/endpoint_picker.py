@@ -1,4 +1,4 @@
-"""Where a gateway sends a request: to the pod that holds its user, and what becomes of one whom none holds."""
+"""Picks the pod for a gateway's request: the pod that holds its user, or by the policy for unlinked uids."""
 
 from collections.abc import Container
 from itertools import count
@@ -16,11 +16,11 @@ from statefulroute.resolver.unlinked_uid import UnlinkedUidPolicy
 
 
 class Pick(NamedTuple):
-    """Where a request goes.
+    """The pod for a request.
 
     Attributes:
-        endpoint: IP and port of a pod.
-        is_linked: whether that pod holds the user.
+        endpoint: IP and port of the pod.
+        is_linked: whether the pod holds the user.
     """
 
     endpoint: str
@@ -31,9 +31,9 @@ class EndpointPicker:
     """Picks pods for gateways.
 
     Args:
-        cache: what is known.
-        binder: binds who is new.
-        unlinked_uid: what becomes of those who are not linked.
+        cache: the resolver's cache.
+        binder: binds new users.
+        unlinked_uid: the policy for uids that are not linked.
     """
 
     def __init__(self, cache: ResolverCache, binder: Binder, unlinked_uid: UnlinkedUidPolicy) -> None:
@@ -43,19 +43,19 @@ class EndpointPicker:
         self._counter = count()
 
     async def pick(self, key: RouteKey, uid: str | None, subset: Container[str] | None = None) -> Pick:
-        """Where a request goes.
+        """Picks the pod for a request.
 
-        A user whose pod cannot be reached is sent nowhere: the route's rules move the link, and nothing else does.
+        Never picks another pod if the user's pod is unreachable: only the route's rules move a link.
 
         Args:
             key: the service.
-            uid: whose request it is; None where it does not say.
-            subset: the endpoints that the gateway can use; None is all.
+            uid: the user; None if the request has no uid.
+            subset: the endpoints that the gateway offers; None is all.
 
         Raises:
-            ProblemError: it goes nowhere.
-            StatefulRouteError: likewise.
-            ClusterError: it was to be bound, and the API server answered with an error.
+            ProblemError: there is no pod for the request.
+            StatefulRouteError: there is no pod for the request.
+            ClusterError: the uid was to be bound, and the API server responded with an error.
         """
         link = None if uid is None else self._cache.link(key, uid)
         if uid is not None and (link is None or link.pod is None) and self._unlinked_uid is UnlinkedUidPolicy.BIND:
@@ -73,7 +73,7 @@ class EndpointPicker:
         address = self._cache.address(link)
         endpoint = _endpoint(address)
         if subset is not None and endpoint not in subset:
-            raise PodNotRoutableError(f"the pod {address.pod!r} is none that the gateway offers for this request")
+            raise PodNotRoutableError(f"the gateway does not offer the pod {address.pod!r} for this request")
         return endpoint
 
     def _candidates(self, key: RouteKey, subset: Container[str] | None) -> Container[PodKey] | None:
@@ -86,9 +86,10 @@ class EndpointPicker:
         turn = next(self._counter)
         if subset is None:
             return _endpoint(self._cache.any_available_address(route, turn))
-        offered = [each.endpoint for each in self._cache.available_addresses(route).values() if each.endpoint in subset]
+        addresses = self._cache.available_addresses(route).values()
+        offered = [address.endpoint for address in addresses if address.endpoint in subset]
         if not offered:
-            raise PodNotAvailableError(f"no pod of the service {route.name!r} that the gateway offers takes users now")
+            raise PodNotAvailableError(f"the gateway offers no pod of the service {route.name!r} that takes users now")
         return offered[turn % len(offered)]
 
 
@@ -104,5 +105,5 @@ def _endpoint(address: Address) -> str:
 
 def _refusal(route: Route, uid: str | None) -> ProblemError:
     if uid is None:
-        return ProblemError(ProblemKind.NO_UID, "the request does not say whose it is")
+        return ProblemError(ProblemKind.NO_UID, "the request has no uid")
     return not_linked(route.name, uid)

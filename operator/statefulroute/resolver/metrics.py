@@ -1,4 +1,4 @@
-"""What the resolver tells Prometheus of its work."""
+"""The resolver's Prometheus metrics."""
 
 from collections.abc import Callable, Iterable
 
@@ -17,13 +17,13 @@ _ANSWERS = MetricDescription(
 )
 _DURATIONS = MetricDescription(
     "statefulroute_resolver_answer_duration_seconds",
-    "From a request to its answer; without streams of moves.",
+    "Time from a request to its answer, without streams of moves.",
     ("operation",),
 )
 
 
 class ResolverMetrics:
-    """Counts answers and bindings."""
+    """Counts responses and bindings."""
 
     def __init__(self) -> None:
         self._answers = DurationMetrics(_ANSWERS, _DURATIONS, _BUCKETS)
@@ -34,29 +34,29 @@ class ResolverMetrics:
             ("outcome",),
             registry=None,
         )
-        self._streams = Gauge("statefulroute_resolver_streams", "Who listens to moves now.", registry=None)
+        self._streams = Gauge("statefulroute_resolver_streams", "Open streams of moves.", registry=None)
         for outcome in ("bound", "refused", "renewed"):
             self._links.labels(outcome)
 
     def observe_response(self, operation: str, code: int, seconds: float | None) -> None:
-        """Count an answer.
+        """Counts a response.
 
         Args:
-            operation: what was asked for.
+            operation: the name of the operation.
             code: the HTTP status.
-            seconds: how long it took; None is not told.
+            seconds: the duration; None is not observed.
         """
         self._answers.observe((operation, code), seconds)
 
     def count_link(self, outcome: str) -> None:
-        """Count a link that was `bound`, `refused` or `renewed`."""
+        """Counts a link that was `bound`, `refused` or `renewed`."""
         self._links.labels(outcome).inc()
 
     def track_streams(self, number: Callable[[], int]) -> None:
-        """Tell how many listen to moves, whenever that is asked for."""
+        """Sets the function that returns the number of open streams."""
         self._streams.set_function(number)
 
     @property
     def collectors(self) -> Iterable[Collector]:
-        """What is exposed."""
+        """The collectors to register."""
         return self._answers, self._links, self._streams

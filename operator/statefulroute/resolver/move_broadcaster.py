@@ -1,4 +1,4 @@
-"""Tells whoever listens of every move in a service, as the watch tells it."""
+"""Sends every move of a route to the route's subscriptions."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,11 +11,11 @@ from statefulroute.resolver.problems import ProblemError, ProblemKind
 
 
 class MoveBroadcaster:
-    """The moves of all routes, for those who listen to one of them.
+    """Sends the moves of each route to its subscriptions.
 
     Args:
-        links: the links.
-        max_subscriptions: how many may listen at the same time.
+        links: the cache of links.
+        max_subscriptions: the maximal number of subscriptions.
     """
 
     def __init__(self, links: Cache[Link], max_subscriptions: int = 256) -> None:
@@ -25,43 +25,45 @@ class MoveBroadcaster:
         links.listen(self._link_changed)
 
     def __len__(self) -> int:
-        """How many listen."""
+        """The number of subscriptions."""
         return sum(map(len, self._subscriptions.values()))
 
     @contextmanager
     def subscribe(self, route: RouteKey) -> Iterator[Subscription]:
-        """Every move in a route from now on, while the context lasts.
+        """Subscribes to the moves of a route while the context lasts.
 
         Raises:
-            ProblemError: too many listen already.
+            ProblemError: there are too many subscriptions.
         """
         if len(self) >= self._max_subscriptions:
             raise ProblemError(
-                ProblemKind.TOO_MANY_STREAMS, f"{self._max_subscriptions} listen already: ask another resolver", 5
+                ProblemKind.TOO_MANY_STREAMS,
+                f"there are {self._max_subscriptions} streams already: use another resolver",
+                5,
             )
         subscription = Subscription()
         if self._has_ended:
             subscription.end()
-        listeners = self._subscriptions.setdefault(route, [])
-        listeners.append(subscription)
+        subscriptions = self._subscriptions.setdefault(route, [])
+        subscriptions.append(subscription)
         try:
             yield subscription
         finally:
-            listeners.remove(subscription)
-            if not listeners and self._subscriptions.get(route) is listeners:
+            subscriptions.remove(subscription)
+            if not subscriptions and self._subscriptions.get(route) is subscriptions:
                 del self._subscriptions[route]
 
     def end(self) -> None:
-        """End what everybody listens to."""
+        """Ends all subscriptions; a later subscription ends at once."""
         self._has_ended = True
-        for listeners in self._subscriptions.values():
-            for subscription in listeners:
+        for subscriptions in self._subscriptions.values():
+            for subscription in subscriptions:
                 subscription.end()
 
     def _link_changed(self, old: Link | None, new: Link | None) -> None:
         link = new or old
-        listeners = self._subscriptions.get(link.route) if link is not None else None
-        if listeners:
+        subscriptions = self._subscriptions.get(link.route) if link is not None else None
+        if subscriptions:
             for event in link_changes(old, new):
-                for subscription in listeners:
+                for subscription in subscriptions:
                     subscription.put(event)

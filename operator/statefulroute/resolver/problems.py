@@ -1,4 +1,4 @@
-"""What can stand in the way of an answer, as RFC 9457 has it said."""
+"""The errors of the resolver as problem details (RFC 9457)."""
 
 from enum import Enum
 
@@ -18,40 +18,40 @@ from statefulroute.domain.errors import (
 
 CONTENT_TYPE = "application/problem+json"
 
-#: What begins the type of each problem: a URI that is nobody else's.
+#: The prefix of the type of each problem: a tag URI (RFC 4151).
 _TYPES = "tag:statefulroute.io,2026:"
 
-#: When it is worth asking again: a pod that restarts, or a link that is moved, takes about as long.
+#: The default Retry-After: a restart of a pod or a move of a link takes about as long.
 _RETRY_SECONDS = 1
 
 
 class ProblemKind(Enum):
     """A kind of problem: its HTTP status, the end of its type, and its title."""
 
-    MALFORMED = 400, "malformed", "The request cannot be read"
-    INVALID_PARAMETER = 400, "invalid-parameter", "A parameter cannot be right"
-    NO_UID = 400, "no-uid", "The request names no uid"
-    NOT_AUTHENTICATED = 401, "not-authenticated", "The caller is not known"
-    NOT_ALLOWED = 403, "not-allowed", "The caller may not ask"
+    MALFORMED = 400, "malformed", "The request is malformed"
+    INVALID_PARAMETER = 400, "invalid-parameter", "A parameter is invalid"
+    NO_UID = 400, "no-uid", "The request has no uid"
+    NOT_AUTHENTICATED = 401, "not-authenticated", "The caller is not authenticated"
+    NOT_ALLOWED = 403, "not-allowed", "The caller is not allowed"
     NOT_LINKED = 404, "not-linked", "The uid is not linked"
-    ROUTE_NOT_FOUND = 404, "route-not-found", "There is no such StatefulRoute"
-    NAMESPACE_NOT_SERVED = 404, "namespace-not-served", "The namespace is not served here"
-    NO_SUCH_PATH = 404, "no-such-path", "Nothing is answered here"
-    NO_SUCH_METHOD = 405, "no-such-method", "The path has no such method"
+    ROUTE_NOT_FOUND = 404, "route-not-found", "The StatefulRoute does not exist"
+    NAMESPACE_NOT_SERVED = 404, "namespace-not-served", "This resolver does not serve the namespace"
+    NO_SUCH_PATH = 404, "no-such-path", "The path does not exist"
+    NO_SUCH_METHOD = 405, "no-such-method", "The path does not support the method"
     TOO_LARGE = 413, "too-large", "The body is too large"
     NOT_JSON = 415, "not-json", "The body is not JSON"
-    TOO_MANY_REQUESTS = 429, "too-many-requests", "The caller asks too often"
-    TOO_MANY_BINDINGS = 429, "too-many-bindings", "New uids of the service come too fast"
-    INTERNAL = 500, "internal", "Something has gone wrong here"
-    REFUSED = 502, "refused", "The API server has refused it"
-    POD_NOT_FOUND = 503, "pod-not-found", "The pod does not exist now"
-    POD_NOT_ROUTABLE = 503, "pod-not-routable", "The pod does not serve its users now"
-    NO_AVAILABLE_POD = 503, "no-available-pod", "No pod takes new users now"
+    TOO_MANY_REQUESTS = 429, "too-many-requests", "The caller sends too many requests"
+    TOO_MANY_BINDINGS = 429, "too-many-bindings", "The service gets too many new uids"
+    INTERNAL = 500, "internal", "Internal error"
+    REFUSED = 502, "refused", "The API server refused the request"
+    POD_NOT_FOUND = 503, "pod-not-found", "The pod does not exist at present"
+    POD_NOT_ROUTABLE = 503, "pod-not-routable", "The pod does not serve its users at present"
+    NO_AVAILABLE_POD = 503, "no-available-pod", "No pod accepts new users at present"
     WAITS_FOR_POD = 503, "waits-for-pod", "The link waits for a pod"
-    NO_PORT = 503, "no-port", "The service has no port to connect to"
-    TOO_MANY_STREAMS = 503, "too-many-streams", "Too many listen to moves"
-    API_SERVER_AWAY = 503, "api-server-away", "The API server does not answer"
-    CONTENDED = 503, "contended", "Others changed the link each time"
+    NO_PORT = 503, "no-port", "The service has no port"
+    TOO_MANY_STREAMS = 503, "too-many-streams", "There are too many streams of moves"
+    API_SERVER_AWAY = 503, "api-server-away", "The API server does not respond"
+    CONTENDED = 503, "contended", "Other writers changed the link at each try"
 
     @property
     def status(self) -> int:
@@ -60,7 +60,7 @@ class ProblemKind(Enum):
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """A problem, as its details are sent (RFC 9457)."""
+    """The body of a problem response (RFC 9457)."""
 
     type: str
     title: str
@@ -69,13 +69,13 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class ProblemError(Exception):
-    """Why there is no answer.
+    """A request failed.
 
     Attributes:
-        kind: what kind of problem it is.
-        detail: the sentence about this one.
-        retry_seconds: when it is worth asking again; None where nobody knows.
-        age_seconds: how old that may be; None where it is not from memory.
+        kind: the kind of problem.
+        detail: a message about this occurrence.
+        retry_seconds: the value of Retry-After; None omits it.
+        age_seconds: the value of Age for a problem from the cache; None omits it.
     """
 
     def __init__(
@@ -91,18 +91,18 @@ class ProblemError(Exception):
 
     @property
     def problem(self) -> Problem:
-        """What is sent."""
+        """The body as a struct."""
         status, name, title = self.kind.value
         return Problem(_TYPES + name, title, status, self.detail)
 
     @property
     def body(self) -> bytes:
-        """The same as JSON."""
+        """The body as JSON."""
         return msgspec.json.encode(self.problem)
 
     @property
     def headers(self) -> dict[str, str]:
-        """What goes with it over HTTP."""
+        """The HTTP headers."""
         retry = {} if self.retry_seconds is None else {"Retry-After": str(self.retry_seconds)}
         challenge = {"WWW-Authenticate": "Bearer"} if self.kind is ProblemKind.NOT_AUTHENTICATED else {}
         age = {} if self.age_seconds is None else {"Age": str(self.age_seconds)}
@@ -113,9 +113,9 @@ _WORTH_RETRYING = (429, 503)
 
 
 def not_linked(route: str, uid: str, age_seconds: int | None = None) -> ProblemError:
-    """That nobody has bound a uid in a route, as it was so long ago."""
-    sentence = f"{uid!r} is not linked in StatefulRoute {route!r}"
-    return ProblemError(ProblemKind.NOT_LINKED, sentence, age_seconds=age_seconds)
+    """Returns the problem that a uid has no link in a route, as known `age_seconds` ago."""
+    detail = f"{uid!r} is not linked in StatefulRoute {route!r}"
+    return ProblemError(ProblemKind.NOT_LINKED, detail, age_seconds=age_seconds)
 
 
 _KINDS: dict[type[Exception], ProblemKind] = {
@@ -129,12 +129,12 @@ _KINDS: dict[type[Exception], ProblemKind] = {
     UnreachableError: ProblemKind.API_SERVER_AWAY,
 }
 
-#: What can be raised on the way to an answer and has a problem to tell of it.
+#: The errors that `problem_of` converts to a specific problem.
 EXPECTED_ERRORS: tuple[type[Exception], ...] = (ProblemError, StatefulRouteError, ClusterError)
 
 
 def problem_of(error: Exception) -> ProblemError:
-    """What is told of an error."""
+    """Converts an error to a problem."""
     if isinstance(error, ProblemError):
         return error
     kind = _KINDS.get(type(error))
@@ -142,4 +142,4 @@ def problem_of(error: Exception) -> ProblemError:
         return ProblemError(kind, str(error))
     if isinstance(error, APIError):
         return ProblemError(ProblemKind.REFUSED, error.message or str(error))
-    return ProblemError(ProblemKind.INTERNAL, "the resolver's log says more")
+    return ProblemError(ProblemKind.INTERNAL, "see the resolver's log")

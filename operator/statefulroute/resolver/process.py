@@ -1,4 +1,4 @@
-"""The resolver: one asyncio program that follows the API server and answers gateways."""
+"""Runs the resolver: syncs its caches, then serves look-ups over HTTP and gRPC until it is asked to stop."""
 
 import asyncio
 import signal
@@ -20,20 +20,20 @@ from statefulroute.resolver.tls import reloading_tls_context
 
 log = structlog.get_logger(__name__)
 
-#: Requests to the API server under way at the same time: bindings, renewals, strong reads.
+#: The maximal number of concurrent requests to the API server: bindings, renewals, strong reads.
 _CONNECTIONS = 32
 
 
 async def run(settings: Settings) -> None:
-    """Run the resolver until SIGTERM or SIGINT.
+    """Runs the resolver until SIGTERM or SIGINT.
 
     Args:
-        settings: how it runs.
+        settings: the resolver's settings.
 
     Raises:
         NotConnectedError: no cluster is configured.
-        NotListeningError: an address cannot be listened at.
-        UnusableCertificateError: connections cannot be made secure.
+        NotListeningError: a server cannot listen on its address.
+        UnusableCertificateError: the TLS files are invalid.
     """
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -50,7 +50,7 @@ async def run(settings: Settings) -> None:
         async with serve_probes_and_metrics(settings.bind_address, health, collectors), parts.cache.run():
             stopping = asyncio.create_task(stop.wait())
             synced = asyncio.create_task(parts.cache.wait_synced())
-            # Nobody is answered from half a copy: who is not in it would be bound anew.
+            # Serve no requests from partial caches: users missing in them would be bound again.
             await asyncio.wait((stopping, synced), return_when=asyncio.FIRST_COMPLETED)
             synced.cancel()
             if not stop.is_set():
@@ -67,7 +67,7 @@ async def run(settings: Settings) -> None:
 
 @asynccontextmanager
 async def serve_lookups(settings: Settings, parts: ResolverParts, tls: SSLContext | None) -> AsyncIterator[list[str]]:
-    """Answer look-ups while the context lasts; gives the addresses that are listened at."""
+    """Serves HTTP while the context lasts; yields the addresses that it listens on."""
     bare = RequestHandler(parts.dispatcher.handle, MAX_BODY_BYTES)
     async with serve_http(bare, settings.http_address, option="--http-address", tls=tls) as addresses:
         log.info("answering look-ups", addresses=addresses, tls=tls is not None)
@@ -79,11 +79,11 @@ async def serve_lookups(settings: Settings, parts: ResolverParts, tls: SSLContex
 
 @asynccontextmanager
 async def _serve_grpc(settings: Settings, parts: ResolverParts) -> AsyncIterator[Callable[[], Awaitable[None]]]:
-    """Answer Envoy's ext_proc while the context lasts, where that is asked for; gives what ends it soon."""
+    """Serves ext_proc while the context lasts, if it is enabled; yields a function that reports NOT_SERVING."""
     if settings.grpc_address is None:
         yield _do_nothing
         return
-    # Who does not ask for it needs no gRPC.
+    # gRPC is an optional dependency.
     from statefulroute.resolver.ext_proc.server import ExternalProcessor, serve_ext_proc  # noqa: PLC0415
 
     picker = ExternalProcessor(
@@ -95,4 +95,4 @@ async def _serve_grpc(settings: Settings, parts: ResolverParts) -> AsyncIterator
 
 
 async def _do_nothing() -> None:
-    """There is nothing to end."""
+    """Does nothing, because no gRPC server runs."""

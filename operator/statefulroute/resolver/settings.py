@@ -1,4 +1,4 @@
-"""How the resolver runs."""
+"""The settings of the resolver."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,18 +8,18 @@ from statefulroute.monitoring.bind_address import BindAddress
 from statefulroute.resolver.uid_sources import UidSource
 from statefulroute.resolver.unlinked_uid import UnlinkedUidPolicy
 
-#: The header that the Gateway API's endpoint pickers answer in.
+#: The header for the picked endpoint in the endpoint-picker protocol of the Gateway API.
 ENDPOINT_HEADER = "x-gateway-destination-endpoint"
 
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """The files that connections are made secure by, each in PEM.
+    """The TLS files, in PEM.
 
     Attributes:
-        certificate: the resolver's certificate, and those up to its authority.
-        key: its key.
-        client_ca: the authorities of the callers' certificates; None lets callers in without one.
+        certificate: the resolver's certificate chain.
+        key: the private key.
+        client_ca: the CA certificates for client certificates; None requires no client certificate.
     """
 
     certificate: Path
@@ -29,26 +29,26 @@ class TlsFiles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How the resolver runs.
+    """The settings of the resolver.
 
     Attributes:
-        kubeconfig: the path of a kubeconfig; None looks where kubectl looks.
+        kubeconfig: the path of a kubeconfig; None uses the one that kubectl uses.
         context: the kubeconfig's context; None is its current one.
-        namespaces: what it answers for; none is the whole cluster.
-        http_address: where it answers look-ups and gateways over HTTP.
-        grpc_address: where it answers Envoy's ext_proc; None is nowhere.
-        bind_address: where it answers probes and Prometheus; None is nowhere.
-        unlinked_uid: what becomes of a gateway's request whose uid is not linked.
-        uid_sources: where a gateway's request says whose it is, in the order in which they are looked at.
-        endpoint_header: the header that a gateway is told the endpoint in.
-        temporary_links: whether new links are temporary, and live as long as their route says.
-        bindings_per_second: how many new links of one route it makes in a second, at the most.
-        requests_per_second: how often one caller may ask in a second; None is as often as it likes.
-        token_audience: the audience that a caller's bearer token must be for; None asks for no token.
-        allowed_users: whose tokens are let in; none is everybody's whom the API server knows.
-        tls: how connections are made secure; None leaves them plain.
-        default_route: the route of ext_proc requests that name none.
-        drain_seconds: how long it answers on when it is told to stop, while its probes say so.
+        namespaces: the namespaces to serve; none is the whole cluster.
+        http_address: the address of the HTTP server for look-ups and ext_authz.
+        grpc_address: the address of the gRPC server for ext_proc; None disables it.
+        bind_address: the address of the server for probes and metrics; None disables it.
+        unlinked_uid: the policy for a gateway's request whose uid is not linked.
+        uid_sources: the sources of the uid in a gateway's request, in the order of their use.
+        endpoint_header: the response header for the endpoint.
+        temporary_links: whether new links are temporary, with the TTL of their route.
+        bindings_per_second: the maximal rate of new links of one route.
+        requests_per_second: the maximal rate of one caller's requests; None is unlimited.
+        token_audience: the required audience of callers' bearer tokens; None requires no token.
+        allowed_users: the users whose tokens are accepted; none is every authenticated user.
+        tls: the TLS files; None serves without TLS.
+        default_route: the route of ext_proc calls that name none.
+        drain_seconds: how long the resolver serves after it is asked to stop, while its probes report it.
     """
 
     http_address: BindAddress

@@ -1,4 +1,4 @@
-"""How connections to the resolver are made secure, by the certificates of the moment."""
+"""Loads the TLS certificates of the resolver, and reloads them when their files change."""
 
 import asyncio
 import ssl
@@ -11,43 +11,43 @@ from statefulroute.resolver.settings import TlsFiles
 
 log = structlog.get_logger(__name__)
 
-#: How often it is looked whether there are new certificates: they are renewed long before the old ones end.
+#: The interval between checks for new certificates, which are renewed long before the old ones expire.
 _POLL_SECONDS = 30.0
 
-#: What tells one state of the files from another.
+#: The modification times of the files, in nanoseconds.
 ModificationTimes = tuple[int, ...]
 
 
 class UnusableCertificateError(Exception):
-    """A certificate, a key or an authority cannot be read; the sentence says which."""
+    """The certificate, key or CA file is invalid; the message says why."""
 
 
 def modification_times(files: TlsFiles) -> ModificationTimes:
-    """When the files were written.
+    """Returns the modification times of the files.
 
     Raises:
-        OSError: one is not there.
+        OSError: a file does not exist.
     """
-    named = (files.certificate, files.key, *([] if files.client_ca is None else [files.client_ca]))
-    return tuple(file.stat().st_mtime_ns for file in named)
+    paths = (files.certificate, files.key, *([] if files.client_ca is None else [files.client_ca]))
+    return tuple(path.stat().st_mtime_ns for path in paths)
 
 
 def load_tls_context(files: TlsFiles) -> ssl.SSLContext:
-    """What makes connections secure.
+    """Loads a server-side TLS context.
 
     Args:
-        files: certificate and key, and whose callers are let in.
+        files: the TLS files.
 
     Raises:
-        UnusableCertificateError: they cannot be used.
+        UnusableCertificateError: a file cannot be read, or is invalid.
     """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
         _load(context, files)
-    except OSError as error:  # what is no certificate is one, too
+    except OSError as error:  # an ssl.SSLError of an invalid file is an OSError
         raise UnusableCertificateError(
-            f"connections cannot be made secure ({error}): --tls-certificate, --tls-key and --client-ca must name "
+            f"the TLS files cannot be loaded ({error}): --tls-certificate, --tls-key and --client-ca must name "
             "files in PEM"
         ) from error
     return context
@@ -57,26 +57,26 @@ def load_tls_context(files: TlsFiles) -> ssl.SSLContext:
 async def reloading_tls_context(
     files: TlsFiles | None, poll_seconds: float = _POLL_SECONDS
 ) -> AsyncIterator[ssl.SSLContext | None]:
-    """What makes new connections secure while the context lasts, also after the files have changed.
+    """Yields a TLS context, and reloads its files into it when they change.
 
     Args:
-        files: as for `secure`; None leaves connections plain.
-        poll_seconds: how often it is looked whether they have.
+        files: the TLS files; None yields None.
+        poll_seconds: the interval between checks of the files.
 
     Raises:
-        UnusableCertificateError: they cannot be used.
+        UnusableCertificateError: a file cannot be read, or is invalid.
     """
     if files is None:
         yield None
         return
     context = load_tls_context(files)
-    looking = asyncio.create_task(_reload(context, files, poll_seconds))
+    reloading = asyncio.create_task(_reload(context, files, poll_seconds))
     try:
         yield context
     finally:
-        looking.cancel()
+        reloading.cancel()
         with suppress(asyncio.CancelledError):
-            await looking
+            await reloading
 
 
 async def _reload(context: ssl.SSLContext, files: TlsFiles, poll_seconds: float) -> None:
@@ -86,7 +86,7 @@ async def _reload(context: ssl.SSLContext, files: TlsFiles, poll_seconds: float)
         try:
             if (stamp := modification_times(files)) == known:
                 continue
-            load_tls_context(files)  # of files that are being written, half would be taken
+            load_tls_context(files)  # checks all files first: some may still be being written
             _load(context, files)
         except (OSError, UnusableCertificateError) as error:
             log.warning("new certificates cannot be used: the old ones are kept", error=str(error))

@@ -1,4 +1,4 @@
-"""Where a request says whose it is: in a header, a cookie, a parameter of its query, or a claim of its token."""
+"""Finds the uid of a request: in a header, a cookie, a query parameter, or a claim of a token."""
 
 import binascii
 import re
@@ -16,49 +16,48 @@ from statefulroute.domain.validation import validate_uid
 
 _AUTHORIZATION = "authorization"
 
-#: What stands before a token: the scheme in the letters in which gateways look for it. A token that a gateway does not
-#: see is one that it has not verified.
+#: The scheme of a token, in the case that gateways expect. A gateway does not verify a token in any other form.
 _SCHEME = "Bearer "
 
-#: A signed token, RFC 7515: header, claims and signature. Nothing else may stand beside it, for the same reason.
+#: A signed token (RFC 7515): header, claims and signature, and nothing else, for the same reason.
 _TOKEN = re.compile(r"[\w-]+\.(?P<claims>[\w-]+)\.[\w-]*", re.ASCII)
 
-#: Claims alone; some gateways pad them.
+#: Only the claims of a token; some gateways pad them.
 _CLAIMS = re.compile(r"[\w-]+={0,2}", re.ASCII)
 
 
 class SourceRequest(Protocol):
-    """A request that a gateway has been sent."""
+    """A client's request to a gateway."""
 
     def header(self, name: str) -> Sequence[str]:
-        """The values of a header, in any case of its name; none where it has none."""
+        """Returns the values of a header; the name is case-insensitive."""
 
     @property
     def query(self) -> str:
-        """What follows the `?` of its URL; empty where nothing does."""
+        """The query string of the URL; empty if it has none."""
 
 
 class UidLocation(StrEnum):
-    """Where in a request a uid may stand."""
+    """The part of a request that has the uid."""
 
     HEADER = "header"
-    """A header, as it is."""
+    """The value of a header."""
     COOKIE = "cookie"
-    """A cookie, as it is."""
+    """The value of a cookie."""
     QUERY = "query"
-    """A parameter of the query, decoded."""
+    """The decoded value of a query parameter."""
     JWT = "jwt"
-    """A claim of a token that the gateway has verified: it is not verified here."""
+    """A claim of a token. The gateway must verify the token; the resolver does not."""
 
 
 @dataclass(frozen=True, slots=True)
 class UidSource:
-    """One place where a uid is looked for.
+    """A source of the uid.
 
     Attributes:
-        location: what kind of place.
-        name: of the header, cookie, parameter or claim.
-        claims_header: the header that the token or its claims are in, of a claim.
+        location: the part of the request.
+        name: the name of the header, cookie, parameter or claim.
+        claims_header: for a claim, the header with the token or its claims.
     """
 
     location: UidLocation
@@ -67,10 +66,10 @@ class UidSource:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `header:NAME`, `cookie:NAME`, `query:NAME`, `jwt:CLAIM` or `jwt:CLAIM@HEADER`.
+        """Parses `header:NAME`, `cookie:NAME`, `query:NAME`, `jwt:CLAIM` or `jwt:CLAIM@HEADER`.
 
         Raises:
-            ValueError: it is none; the sentence says what one looks like.
+            ValueError: the text has none of these forms; the message lists them.
         """
         place, _, name = text.partition(":")
         try:
@@ -79,7 +78,7 @@ class UidSource:
             kind = None
         if kind is None or not name:
             raise ValueError(
-                f"{text!r} says not where the uid stands: write header:NAME, cookie:NAME, query:NAME, jwt:CLAIM or "
+                f"{text!r} is not a source of the uid: write header:NAME, cookie:NAME, query:NAME, jwt:CLAIM or "
                 "jwt:CLAIM@HEADER; for example header:x-user-id"
             )
         claim, at, header = name.partition("@")
@@ -90,19 +89,19 @@ class UidSource:
         return cls(kind, name.lower() if kind is UidLocation.HEADER else name)
 
     def find(self, request: SourceRequest) -> str | None:
-        """The uid, or None where there is none.
+        """Returns the uid, or None if the source has none.
 
         Raises:
-            InvalidParameterError: there are several, and nobody can say which counts.
+            InvalidParameterError: the source has several values.
         """
         return _FINDERS[self.location](self, request)
 
 
 def find_uid(sources: Sequence[UidSource], request: SourceRequest) -> str | None:
-    """The uid that the first of the places has where there is one; None where there is none.
+    """Returns the uid from the first source that has one, or None.
 
     Raises:
-        InvalidParameterError: it cannot be a uid, or a place has several.
+        InvalidParameterError: the uid is invalid, or a source has several values.
     """
     for source in sources:
         if uid := source.find(request):
@@ -110,10 +109,10 @@ def find_uid(sources: Sequence[UidSource], request: SourceRequest) -> str | None
     return None
 
 
-def _single_value(values: Sequence[str], named: str) -> str | None:
-    """Two would let a client put one of its own beside the gateway's."""
+def _single_value(values: Sequence[str], source: str) -> str | None:
+    """Returns the only value. Rejects several, because one of them may be from the client instead of the gateway."""
     if len(values) > 1:
-        raise InvalidParameterError("uid", f"stands {len(values)} times in the request: {named} may be there once")
+        raise InvalidParameterError("uid", f"occurs {len(values)} times in the request: {source} may occur once")
     return values[0] if values else None
 
 
@@ -123,8 +122,8 @@ def _in_header(source: UidSource, request: SourceRequest) -> str | None:
 
 def _in_cookie(source: UidSource, request: SourceRequest) -> str | None:
     pairs = (pair.partition("=") for line in request.header("cookie") for pair in line.split(";"))
-    found = [value.strip().strip('"') for name, _, value in pairs if name.strip() == source.name]
-    return _single_value(found, f"the cookie {source.name}")
+    values = [value.strip().strip('"') for name, _, value in pairs if name.strip() == source.name]
+    return _single_value(values, f"the cookie {source.name}")
 
 
 def _in_query(source: UidSource, request: SourceRequest) -> str | None:
@@ -132,8 +131,8 @@ def _in_query(source: UidSource, request: SourceRequest) -> str | None:
 
 
 def _in_claims(source: UidSource, request: SourceRequest) -> str | None:
-    said = _single_value(request.header(source.claims_header), f"the header {source.claims_header}")
-    encoded = None if said is None else _encoded_claims(said, is_credential=source.claims_header == _AUTHORIZATION)
+    text = _single_value(request.header(source.claims_header), f"the header {source.claims_header}")
+    encoded = None if text is None else _encoded_claims(text, is_credential=source.claims_header == _AUTHORIZATION)
     if encoded is None:
         return None
     value = _claims(encoded).get(source.name)
@@ -141,7 +140,7 @@ def _in_claims(source: UidSource, request: SourceRequest) -> str | None:
 
 
 def _encoded_claims(header_value: str, *, is_credential: bool) -> str | None:
-    """The claims are the middle of a token, or a header of their own, as gateways forward them; else None."""
+    """Returns the encoded claims of a token, or of a header that has only the claims; None if the value is neither."""
     if is_credential and not header_value.startswith(_SCHEME):
         return None
     if token := _TOKEN.fullmatch(header_value.removeprefix(_SCHEME)):
@@ -154,10 +153,10 @@ def _number(value: object) -> str | None:
 
 
 def _claims(encoded: str) -> dict[str, Any]:
-    """A token's claims; none where it is no token: the gateway has let it pass, and whose request it is nobody says."""
+    """Returns the decoded claims, or none if they are invalid: the request then has no uid."""
     try:
         claims = msgspec.json.decode(urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
-    except (binascii.Error, ValueError, RecursionError):  # brackets in brackets
+    except (binascii.Error, ValueError, RecursionError):  # RecursionError: deeply nested JSON
         return {}
     return claims if isinstance(claims, dict) else {}
 

@@ -1,14 +1,14 @@
-"""What becomes of users whom nobody knows."""
+"""The policy for requests of users without a link."""
 
 from enum import StrEnum
 
 
 class UnlinkedUidPolicy(StrEnum):
-    """What becomes of the request of a uid that is not linked."""
+    """How a gateway's request is handled whose uid is not linked."""
 
     BIND = "bind"
-    """The uid is bound to the best pod; a request without a uid goes to any available pod."""
+    """Bind the uid to the best pod; send a request without a uid to any available pod."""
     ANY = "any"
-    """It goes to any available pod, and nobody is bound."""
+    """Send the request to any available pod, and bind nothing."""
     REFUSE = "refuse"
-    """It is refused."""
+    """Refuse the request."""

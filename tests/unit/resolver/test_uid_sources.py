@@ -95,7 +95,7 @@ def test_a_parameter_is_decoded(query: str, uid: str | None) -> None:
 def test_two_are_refused_for_nobody_can_say_which_counts(
     source: str, query: str, headers: Mapping[str, str], named: str
 ) -> None:
-    with pytest.raises(InvalidParameterError, match=f"^uid stands 2 times in the request: {named} may be there once$"):
+    with pytest.raises(InvalidParameterError, match=f"^uid occurs 2 times in the request: {named} may occur once$"):
         find(source, query, **headers)
 
 
@@ -114,7 +114,7 @@ def test_the_first_place_that_has_one_counts() -> None:
 
 @pytest.mark.parametrize("text", ["", "x-user", "header:", "body:uid", ":uid", "Header:uid"])
 def test_a_place_that_is_none_is_refused_with_what_one_looks_like(text: str) -> None:
-    with pytest.raises(ValueError, match="says not where the uid stands: write header:NAME, cookie:NAME, query:NAME"):
+    with pytest.raises(ValueError, match="is not a source of the uid: write header:NAME, cookie:NAME, query:NAME"):
         UidSource.parse(text)
 
 

@@ -1,1 +1,1 @@
-"""Picks endpoints for Envoy over gRPC (ext_proc), by the endpoint-picker protocol v1.0.0 of the Gateway API."""
+"""Picks endpoints over gRPC for Envoy's ext_proc filter, by the endpoint-picker protocol v1.0.0 of the Gateway API."""

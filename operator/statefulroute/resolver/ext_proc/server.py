@@ -1,4 +1,4 @@
-"""The gRPC server that Envoy's ext_proc filter asks for each request."""
+"""The gRPC server for Envoy's ext_proc filter."""
 
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -33,15 +33,15 @@ log = structlog.get_logger(__name__)
 
 SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
 
-#: In a call's metadata: NAMESPACE/NAME of the route that a gateway asks for.
+#: The key in a call's metadata with the route, as NAMESPACE/NAME.
 ROUTE_METADATA = "x-statefulroute-route"
 
 _READINESS_SERVICES = ("", "readiness", SERVICE)
-"""What answers whether it can work; `liveness` answers whether it lives."""
+"""The health services for readiness; `liveness` is the one for liveness."""
 
 _SERVING, _NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
-#: How long a call that is under way at the end may take.
+#: The time limit of calls in progress when the server stops.
 _STOP_GRACE_SECONDS = 1.0
 
 _CODES: Mapping[int, grpc.StatusCode] = {
@@ -54,14 +54,14 @@ Context = grpc.aio.ServicerContext[ProcessingRequest, bytes]
 
 
 class ExternalProcessor:
-    """Picks endpoints; it never asks for a body, and sends back each piece that it is sent.
+    """Picks endpoints by request headers. Requests no bodies, and sends back each piece that it gets.
 
     Args:
         picker: picks the pod.
-        sources: where the uid is looked for.
+        sources: the sources of the uid.
         default_route: the route of calls that name none; None refuses them.
-        authenticator: lets callers in.
-        metrics: counts answers.
+        authenticator: admits callers.
+        metrics: counts responses.
     """
 
     def __init__(
@@ -79,27 +79,27 @@ class ExternalProcessor:
         self._metrics = metrics
 
     async def process(self, requests: AsyncIterator[ProcessingRequest], context: Context) -> AsyncIterator[bytes]:
-        """Answer for one request of a client: its headers, and whatever else the gateway sends of it."""
+        """Handles the messages of one client request: its headers, and the other parts that the gateway sends."""
         metadata = {str(key): value for key, value in context.invocation_metadata() or ()}
         await self._admit(metadata, context)
         modes: ProtocolConfiguration | None = None
         async for request in requests:
             if request.HasField("protocol_config"):
                 modes = request.protocol_config
-            if request.observability_mode:  # the gateway waits for nothing
+            if request.observability_mode:  # the gateway expects no response
                 continue
             if request.WhichOneof("request") != "request_headers":
                 yield continue_response(request, modes)
                 continue
-            begun = time.perf_counter()
-            answer, status = await self._pick(request, metadata)
-            self._metrics.observe_response("pick", status, time.perf_counter() - begun)
-            yield answer
+            started_at = time.perf_counter()
+            response, status = await self._pick(request, metadata)
+            self._metrics.observe_response("pick", status, time.perf_counter() - started_at)
+            yield response
             if status != 200:  # noqa: PLR2004 - OK
                 return
 
     async def _pick(self, request: ProcessingRequest, metadata: Mapping[str, Any]) -> tuple[bytes, int]:
-        """The answer to a request's headers, and the HTTP status that it comes to."""
+        """Returns the response to a request's headers, and the corresponding HTTP status."""
         try:
             uid = find_uid(self._sources, EnvoyRequest(request.request_headers.headers))
             pick = await self._picker.pick(self._route(metadata), uid, endpoint_subset(request))
@@ -107,14 +107,14 @@ class ExternalProcessor:
             problem = problem_of(error)
         except Exception:
             log.exception("a request was not answered", operation="pick")
-            problem = ProblemError(ProblemKind.INTERNAL, "the resolver's log says more")
+            problem = ProblemError(ProblemKind.INTERNAL, "see the resolver's log")
         else:
             return endpoint_response(pick.endpoint), 200
         return problem_response(problem), problem.kind.status
 
     def _route(self, metadata: Mapping[str, Any]) -> RouteKey:
-        named = metadata.get(ROUTE_METADATA)
-        if named is None:
+        route = metadata.get(ROUTE_METADATA)
+        if route is None:
             if self._default_route is None:
                 raise ProblemError(
                     ProblemKind.ROUTE_NOT_FOUND,
@@ -122,7 +122,7 @@ class ExternalProcessor:
                     "resolver be given --default-route",
                 )
             return self._default_route
-        namespace, _, name = str(named).partition("/")
+        namespace, _, name = str(route).partition("/")
         return RouteKey(namespace, name)
 
     async def _admit(self, metadata: Mapping[str, Any], context: Context) -> None:
@@ -136,20 +136,20 @@ class ExternalProcessor:
 
 
 def _peer(context: Context) -> str:
-    """Who asks: by the certificate, where there is one, else by the address without its port."""
+    """Returns the name in the client's certificate, or its address without the port."""
     names = context.auth_context().get("x509_common_name") or ()
     return next((name.decode(errors="replace") for name in names), context.peer().rpartition(":")[0])
 
 
 class GrpcServer:
-    """A gRPC server that answers.
+    """A running gRPC server.
 
     Attributes:
-        address: where it listens.
+        address: the address that it listens on.
 
     Args:
-        address: where it listens.
-        state: what it answers to who asks for its health.
+        address: the address that it listens on.
+        state: its health service.
     """
 
     def __init__(self, address: str, state: health.HealthServicer) -> None:
@@ -157,7 +157,7 @@ class GrpcServer:
         self._state = state
 
     async def set_not_serving(self) -> None:
-        """Tell gateways to go elsewhere; it answers on."""
+        """Reports NOT_SERVING, so that gateways use another resolver; continues to serve."""
         for name in _READINESS_SERVICES:
             await self._state.set(name, _NOT_SERVING)
 
@@ -166,15 +166,15 @@ class GrpcServer:
 async def serve_ext_proc(
     address: BindAddress, processor: ExternalProcessor, tls: TlsFiles | None = None
 ) -> AsyncIterator[GrpcServer]:
-    """Answer gateways while the context lasts; and who asks for its health, from the beginning.
+    """Serves ext_proc and health checks while the context lasts.
 
     Args:
-        address: where to listen.
-        processor: picks endpoints.
-        tls: how connections are made secure; None leaves them plain.
+        address: the address to listen on.
+        processor: handles the calls.
+        tls: the TLS files; None serves without TLS.
 
     Raises:
-        NotListeningError: the address cannot be listened at.
+        NotListeningError: the server cannot listen on the address.
     """
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     handler = grpc.stream_stream_rpc_method_handler(
@@ -206,33 +206,33 @@ def _listen(server: grpc.aio.Server, address: str, tls: TlsFiles | None) -> int:
     certificates = _CertificateReloader(tls)
     credentials = grpc.dynamic_ssl_server_credentials(
         certificates.read(),
-        certificates.reload,  # type: ignore[arg-type]  # None is: as before; gRPC's stubs do not know it
+        certificates.reload,  # type: ignore[arg-type]  # None keeps the certificates; gRPC's stubs lack it
         require_client_authentication=tls.client_ca is not None,
     )
     return server.add_secure_port(address, credentials)
 
 
 class _CertificateReloader:
-    """The certificates of the moment; gRPC asks for them at each new connection."""
+    """Reloads the certificates when their files change; gRPC calls it at each new connection."""
 
     def __init__(self, files: TlsFiles) -> None:
         self._files = files
         self._known = modification_times(files)
 
     def read(self) -> grpc.ServerCertificateConfiguration:
-        """What the files hold."""
+        """Returns the certificates in the files."""
         authorities = None if self._files.client_ca is None else self._files.client_ca.read_bytes()
         return grpc.ssl_server_certificate_configuration(
             [(self._files.key.read_bytes(), self._files.certificate.read_bytes())], root_certificates=authorities
         )
 
     def reload(self) -> grpc.ServerCertificateConfiguration | None:
-        """The same, where they have changed; what cannot be read changes nothing."""
+        """Returns the certificates if the files have changed and are valid, otherwise None."""
         try:
             if (stamp := modification_times(self._files)) == self._known:
                 return None
             certificates = self.read()
-            load_tls_context(self._files)  # of files that are being written, half would be taken
+            load_tls_context(self._files)  # checks all files first: some may still be being written
         except (OSError, UnusableCertificateError):
             return None
         self._known = stamp

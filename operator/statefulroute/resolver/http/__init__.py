@@ -1,1 +1,1 @@
-"""What the resolver answers over HTTP: look-ups, bindings, moves, and whoever asks for each request (ext_authz)."""
+"""The resolver's HTTP API: look-ups, bindings, streams of moves, and ext_authz for gateways."""

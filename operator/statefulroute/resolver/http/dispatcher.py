@@ -1,4 +1,4 @@
-"""Which path and method is answered by what, and what all answers have in common."""
+"""Dispatches requests by path and method: authenticates callers, converts errors, and counts responses."""
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,7 +20,7 @@ from statefulroute.resolver.problems import EXPECTED_ERRORS, ProblemError, Probl
 
 log = structlog.get_logger(__name__)
 
-#: A thousand uids of the longest kind, and what stands around them.
+#: Enough for a batch of a thousand uids of the maximal length.
 MAX_BODY_BYTES = 2**18
 
 _KINDS = {
@@ -31,38 +31,38 @@ _KINDS = {
 
 
 class _Operation(NamedTuple):
-    """What answers a request.
+    """An operation of the API.
 
     Attributes:
-        name: what it is called in the API's document, and in metrics.
-        handle: answers.
+        name: its name in the OpenAPI document and in metrics.
+        handle: handles a request.
     """
 
     name: str
     handle: Callable[[web.BaseRequest, RequestPath], Awaitable[web.StreamResponse]]
 
 
-#: As which nginx counts it, too.
+#: The status that nginx logs for a request whose client closed the connection.
 _CLIENT_CLOSED_REQUEST = 499
 
-#: Stands for every method.
+#: Any method.
 _ANY = "*"
 
-#: What requests are counted as that ask for nothing that there is.
+#: The operation of unknown paths and methods in metrics.
 _NO_OPERATION = "none"
 
 
 class Dispatcher:
-    """Lets callers in, has their requests answered, counts the answers, and says in one form why there is none.
+    """Dispatches requests by path and method, and converts errors to problem responses.
 
-    aiohttp's own dispatch by patterns, a request's match and middlewares took an eighth of a look-up's time.
+    It replaces aiohttp's router and middlewares, which took an eighth of a look-up's time.
 
     Args:
-        lookups: answers look-ups.
-        streams: answers with streams.
-        ext_authz: answers gateways.
-        authenticator: lets callers in.
-        metrics: counts answers.
+        lookups: handles look-ups and bindings.
+        streams: handles streams of moves.
+        ext_authz: handles the checks of gateways.
+        authenticator: admits callers.
+        metrics: counts responses.
     """
 
     def __init__(
@@ -89,36 +89,36 @@ class Dispatcher:
         self._is_draining = False
 
     def drain(self) -> None:
-        """From now on, each answer is the last of its connection: who asks again asks another resolver."""
+        """Closes each connection after its next response, so that its client moves to another resolver."""
         self._is_draining = True
 
     def end_streams(self) -> None:
-        """End all streams; there are no new ones."""
+        """Ends all streams; a later one ends at once."""
         self._streams.end()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer a request, whatever it is and whatever happens."""
-        begun = time.perf_counter()
-        target = parse_path(request.rel_url.raw_path)
-        methods = _NO_METHODS if target is None else self._operations[target.kind]
+        """Handles a request; converts every error to a response."""
+        started_at = time.perf_counter()
+        path = parse_path(request.rel_url.raw_path)
+        methods = _NO_METHODS if path is None else self._operations[path.kind]
         operation = methods.get(request.method) or methods.get(_ANY)
         name = _NO_OPERATION if operation is None else operation.name
         response: web.StreamResponse
         try:
             if not self._authenticator.is_open and name != "openapi":
                 await self._authenticator.admit(request.headers.get(hdrs.AUTHORIZATION), _peer(request))
-            if target is None or operation is None:
+            if path is None or operation is None:
                 response = _no_operation_response(request.method, methods)
             else:
                 if hdrs.EXPECT in request.headers:
                     await _handle_expect(request)
-                response = await operation.handle(request, target)
-        except Exception as error:  # noqa: BLE001 - it is told, and what nobody has expected is logged
+                response = await operation.handle(request, path)
+        except Exception as error:  # noqa: BLE001 - converted to a response, and logged if unexpected
             response = _error_response(error, name)
         if self._is_draining:
             response.force_close()
         is_stream = name == "get_moves" and response.status == HTTPStatus.OK
-        self._metrics.observe_response(name, response.status, None if is_stream else time.perf_counter() - begun)
+        self._metrics.observe_response(name, response.status, None if is_stream else time.perf_counter() - started_at)
         return response
 
 
@@ -126,7 +126,7 @@ _NO_METHODS: Mapping[str, _Operation] = {}
 
 
 def _error_response(error: Exception, operation: str) -> web.Response:
-    """What is said of an error instead of an answer; only what nobody has expected is the resolver's own."""
+    """Converts an error to a response. An unexpected one is an internal error of the resolver."""
     if isinstance(error, EXPECTED_ERRORS):
         problem = problem_of(error)
         if problem.kind is ProblemKind.REFUSED:
@@ -137,9 +137,9 @@ def _error_response(error: Exception, operation: str) -> web.Response:
     if isinstance(error, web.RequestPayloadError):
         return _problem_response(ProblemError(ProblemKind.MALFORMED, f"the body cannot be read: {error}"))
     if isinstance(error, ConnectionResetError):
-        return web.Response(status=_CLIENT_CLOSED_REQUEST)  # nobody reads it
+        return web.Response(status=_CLIENT_CLOSED_REQUEST)  # only counted: the connection is closed
     log.error("a request was not answered", operation=operation, exc_info=error)
-    return _problem_response(ProblemError(ProblemKind.INTERNAL, "the resolver's log says more"))
+    return _problem_response(ProblemError(ProblemKind.INTERNAL, "see the resolver's log"))
 
 
 async def _document(_: web.BaseRequest, __: RequestPath) -> web.Response:
@@ -151,17 +151,17 @@ def _no_operation_response(method: str, methods: Mapping[str, _Operation]) -> we
 
 
 async def _handle_expect(request: web.BaseRequest) -> None:
-    """Answer `Expect` (RFC 9110, section 10.1.1): who sends it waits with the body until it is asked for."""
+    """Handles `Expect` (RFC 9110, section 10.1.1): the client sends the body only after a 100 response."""
     if request.version < HttpVersion11:
         return
     if request.headers[hdrs.EXPECT].lower() != "100-continue":
-        raise ProblemError(ProblemKind.MALFORMED, "Expect can only be 100-continue")
+        raise ProblemError(ProblemKind.MALFORMED, "Expect must be 100-continue")
     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    request.writer.output_size = 0  # the answer itself has not begun
+    request.writer.output_size = 0  # the final response has not started
 
 
 def _peer(request: web.BaseRequest) -> str:
-    """Who asks: by the certificate, where there is one, else by the address."""
+    """Returns the name in the client's certificate, or its address if it has none."""
     transport = request.transport
     certificate = transport.get_extra_info("peercert") if transport is not None else None
     if certificate:
@@ -177,7 +177,7 @@ def _problem_response(error: ProblemError) -> web.Response:
 
 
 def _http_error_response(error: web.HTTPException) -> web.Response:
-    """What aiohttp itself answers, in the same form."""
+    """Converts an error of aiohttp to a problem response."""
     kind = _KINDS.get(error.status)
     if kind is None:
         kind = ProblemKind.INTERNAL if error.status >= 500 else ProblemKind.MALFORMED  # noqa: PLR2004 - HTTP's own

@@ -1,4 +1,4 @@
-"""What a gateway asks for each request: Envoy's ext_authz over HTTP, and nginx's auth_request."""
+"""Handles the checks of gateways: Envoy's ext_authz over HTTP, and nginx's auth_request."""
 
 from collections.abc import Sequence
 
@@ -9,12 +9,12 @@ from statefulroute.resolver.endpoint_picker import EndpointPicker
 from statefulroute.resolver.http.paths import RequestPath
 from statefulroute.resolver.uid_sources import UidSource, find_uid
 
-#: Where nginx is configured to say what it was asked for; Envoy asks with the path itself.
+#: The header that nginx is configured to send the original path in; Envoy appends the path to that of the check.
 ORIGINAL_URI_HEADER = "X-Original-URI"
 
 
 class _CheckRequest:
-    """A gateway's request as a place to look for a uid in."""
+    """A gateway's check as a source of the uid."""
 
     def __init__(self, request: web.BaseRequest) -> None:
         self._request = request
@@ -29,16 +29,16 @@ class _CheckRequest:
 
 
 class ExtAuthz:
-    """Answers gateways.
+    """Handles the checks of gateways.
 
-    Every answer that lets a request pass has the endpoint's header, so that a client's own copy never survives it. Of
-    the headers that the gateway forwards, none but those are read that a uid may be in.
+    Every successful response has the endpoint header, so that it always replaces a client's own. Of the forwarded
+    headers, only those are read that are sources of the uid.
 
     Args:
-        cache: what is known.
+        cache: the resolver's cache.
         picker: picks the pod.
-        sources: where the uid is looked for.
-        endpoint_header: the header that the endpoint is told in.
+        sources: the sources of the uid.
+        endpoint_header: the response header for the endpoint.
     """
 
     def __init__(
@@ -49,8 +49,8 @@ class ExtAuthz:
         self._sources = tuple(sources)
         self._endpoint_header = endpoint_header
 
-    async def authorize(self, request: web.BaseRequest, target: RequestPath) -> web.Response:
-        """Where a request goes: an answer without a body, and the endpoint in a header."""
-        pick = await self._picker.pick(target.route, find_uid(self._sources, _CheckRequest(request)))
-        age = int(self._cache.age(target.route.namespace))
+    async def authorize(self, request: web.BaseRequest, path: RequestPath) -> web.Response:
+        """Picks the pod for a request; the response has the endpoint in a header, and no body."""
+        pick = await self._picker.pick(path.route, find_uid(self._sources, _CheckRequest(request)))
+        age = int(self._cache.age(path.route.namespace))
         return web.Response(headers={self._endpoint_header: pick.endpoint, "Age": str(age)})

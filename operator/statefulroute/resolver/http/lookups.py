@@ -1,4 +1,4 @@
-"""Look-ups and bindings: which pod holds a uid, and where it is."""
+"""Handles look-ups and bindings: which pod holds a uid, and the pod's address."""
 
 from enum import StrEnum
 from typing import TypeVar
@@ -33,29 +33,29 @@ _EMPTY_BIND_REQUEST = BindRequest()
 
 
 class Consistency(StrEnum):
-    """Who is asked where a uid is."""
+    """The source of a link."""
 
     CACHED = "cached"
-    """The resolver's copy; the answer says how old it may be."""
+    """The resolver's cache; the response has its age."""
     STRONG = "strong"
     """The API server."""
 
 
 class Lookups:
-    """Answers look-ups.
+    """Handles look-ups and bindings.
 
     Args:
-        cache: what is known.
-        binder: asks the API server, and binds.
+        cache: the resolver's cache.
+        binder: binds users, and reads links from the API server.
     """
 
     def __init__(self, cache: ResolverCache, binder: Binder) -> None:
         self._cache = cache
         self._binder = binder
 
-    async def get_link(self, request: web.BaseRequest, target: RequestPath) -> web.Response:
-        """Which pod holds a uid."""
-        key, uid = target.route, target.uid
+    async def get_link(self, request: web.BaseRequest, path: RequestPath) -> web.Response:
+        """Returns the pod that holds a uid."""
+        key, uid = path.route, path.uid
         strong = is_strong(request)
         link = await self._binder.read(key, uid) if strong else self._cache.link(key, uid)
         if link is None:
@@ -63,35 +63,35 @@ class Lookups:
         body = _encode(link_answer(uid, link, self._cache.address(link)))
         return self._json_response(request, key, body, is_fresh=strong)
 
-    async def bind_link(self, request: web.BaseRequest, target: RequestPath) -> web.Response:
-        """Bind a uid to the best pod, unless it is bound; tells which pod holds it."""
-        key, uid = target.route, target.uid
-        asked = decode_bind_request(await _read_body(request))
+    async def bind_link(self, request: web.BaseRequest, path: RequestPath) -> web.Response:
+        """Binds a uid to the best pod, unless it is bound; returns the pod that holds it."""
+        key, uid = path.route, path.uid
+        body_request = decode_bind_request(await _read_body(request))
         strong = is_strong(request)
         link = None if strong else self._cache.link(key, uid)
         if link is None or link.pod is None:
-            ttl_seconds = None if asked.ttl_seconds is None else int(asked.ttl_seconds)
+            ttl_seconds = None if body_request.ttl_seconds is None else int(body_request.ttl_seconds)
             link, strong = await self._binder.bind(key, uid, ttl_seconds=ttl_seconds), True
         else:
             self._binder.renew_if_due(link)
         body = _encode(link_answer(uid, link, self._cache.address(link)))
         return self._json_response(request, key, body, is_fresh=strong)
 
-    async def batch_get(self, request: web.BaseRequest, target: RequestPath) -> web.Response:
-        """Which pod holds each of many uids."""
-        key = target.route
-        asked = decode_batch_request(await _read_body(request))
+    async def batch_get(self, request: web.BaseRequest, path: RequestPath) -> web.Response:
+        """Returns the pods that hold each of many uids."""
+        key = path.route
+        batch = decode_batch_request(await _read_body(request))
         self._cache.route(key)
-        uids = list(dict.fromkeys(asked.uids))
+        uids = list(dict.fromkeys(batch.uids))
         strong = is_strong(request)
         problems: dict[str, Problem] = {}
-        found = await self._binder.read_all(key, _valid_uids(uids, problems)) if strong else None
+        stored = await self._binder.read_all(key, _valid_uids(uids, problems)) if strong else None
         links: dict[str, LinkAnswer] = {}
         for uid in uids:
             if uid in problems:
                 continue
             try:
-                link = self._cache.link(key, uid) if found is None else found[uid]
+                link = self._cache.link(key, uid) if stored is None else stored[uid]
                 if link is None:
                     raise self._not_linked(key, uid, is_fresh=strong)
                 links[uid] = link_answer(uid, link, self._cache.address(link))
@@ -99,9 +99,9 @@ class Lookups:
                 problems[uid] = problem_of(error).problem
         return self._json_response(request, key, _encode(BatchAnswer(links, problems)), is_fresh=strong)
 
-    async def get_route(self, request: web.BaseRequest, target: RequestPath) -> web.Response:
-        """The state of a service."""
-        key = target.route
+    async def get_route(self, request: web.BaseRequest, path: RequestPath) -> web.Response:
+        """Returns the state of a service."""
+        key = path.route
         route = self._cache.route(key)
         try:
             best = self._binder.best_pod(route)
@@ -120,33 +120,33 @@ class Lookups:
     def _json_response(
         self, request: web.BaseRequest, key: RouteKey, body: bytes, *, is_fresh: bool = False
     ) -> web.Response:
-        """The answer, with how old it may be; without its body where the caller has it."""
+        """Returns the response with its age, or 304 if the client has the body."""
         tag = entity_tag(body)
         age = str(self._age(key, is_fresh=is_fresh))
         headers = {hdrs.AGE: age, hdrs.ETAG: tag, hdrs.CACHE_CONTROL: "no-cache"}
-        known = request.headers.get(hdrs.IF_NONE_MATCH)
-        if known is not None and request.method != "POST" and (tag in known or known.strip() == "*"):
+        client_tags = request.headers.get(hdrs.IF_NONE_MATCH)
+        if client_tags is not None and request.method != "POST" and (tag in client_tags or client_tags.strip() == "*"):
             return web.Response(status=304, headers=headers)
         headers[hdrs.CONTENT_TYPE] = "application/json"
         return web.Response(body=body, headers=headers)
 
 
 def is_strong(request: web.BaseRequest) -> bool:
-    """Whether the API server is to be asked.
+    """Returns whether a request asks for strong consistency.
 
     Raises:
-        InvalidParameterError: it is asked for in a way that there is not.
+        InvalidParameterError: the query parameter has an unknown value.
     """
     if not request.query_string:
         return False
-    said = request.query.get("consistency", Consistency.CACHED)
-    if said not in tuple(Consistency):
+    consistency = request.query.get("consistency", Consistency.CACHED)
+    if consistency not in tuple(Consistency):
         raise InvalidParameterError("consistency", f"must be one of {', '.join(Consistency)}")
-    return said == Consistency.STRONG
+    return consistency == Consistency.STRONG
 
 
 def _valid_uids(uids: list[str], problems: dict[str, Problem]) -> list[str]:
-    """Those that may be asked for; notes the problems of the others."""
+    """Returns the valid uids, and adds the problems of the others."""
     valid = []
     for uid in uids:
         try:
@@ -157,7 +157,7 @@ def _valid_uids(uids: list[str], problems: dict[str, Problem]) -> list[str]:
 
 
 async def _read_body(request: web.BaseRequest) -> bytes:
-    """The body; empty where there is none."""
+    """Returns the body; empty if the request has none."""
     data = await request.read() if request.can_read_body else b""
     if data and request.content_type != "application/json":
         raise ProblemError(ProblemKind.NOT_JSON, "send the body as application/json")
@@ -165,27 +165,27 @@ async def _read_body(request: web.BaseRequest) -> bytes:
 
 
 def decode_bind_request(data: bytes) -> BindRequest:
-    """How somebody is to be bound; an empty body leaves it open.
+    """Decodes the body of a binding; an empty body uses the defaults.
 
     Raises:
-        ProblemError: it is no such thing.
+        ProblemError: the body is invalid.
     """
     return _decode(data, _bind_decoder) if data else _EMPTY_BIND_REQUEST
 
 
 def decode_batch_request(data: bytes) -> BatchRequest:
-    """Who is asked for.
+    """Decodes the body of a batch look-up.
 
     Raises:
-        ProblemError: it is no such thing.
+        ProblemError: the body is missing or invalid.
     """
     if not data:
-        raise ProblemError(ProblemKind.MALFORMED, f'the body must be {{"uids": [...]}}, of {MAX_BATCH} at the most')
+        raise ProblemError(ProblemKind.MALFORMED, f'the body must be {{"uids": [...]}}, with at most {MAX_BATCH}')
     return _decode(data, _batch_decoder)
 
 
 def _decode(data: bytes, decoder: msgspec.json.Decoder[B]) -> B:
     try:
         return decoder.decode(data)
-    except ValueError as error:  # bytes that are no UTF-8 are one, too
-        raise ProblemError(ProblemKind.MALFORMED, f"the body is not what it must be: {error}") from error
+    except ValueError as error:  # includes invalid UTF-8
+        raise ProblemError(ProblemKind.MALFORMED, f"the body is invalid: {error}") from error

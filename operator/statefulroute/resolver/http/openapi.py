@@ -1,4 +1,4 @@
-"""The API as an OpenAPI 3.1 document, made from the types of the answers."""
+"""Generates the OpenAPI 3.1 document of the API from the types of its bodies."""
 
 from functools import cache
 from importlib.metadata import version
@@ -26,18 +26,18 @@ _TYPES = (LinkAnswer, BatchRequest, BatchAnswer, BindRequest, RouteAnswer, MoveA
 _HEADERS = {
     "ETag": {"description": "Changes when the answer does.", "schema": {"type": "string"}},
     "Age": {
-        "description": "How many seconds ago the API server has told something last; the answer may be so old. Where "
-        "nothing happens, it says so about once a minute.",
+        "description": "Seconds since the last event from the API server; the response may be that old. Without "
+        "changes, the API server sends a bookmark about once a minute.",
         "schema": {"type": "integer", "minimum": 0},
     },
 }
 _AGE = {"Age": _HEADERS["Age"]}
 _RETRY = {
-    "Retry-After": {"description": "Seconds until it is worth asking again.", "schema": {"type": "integer"}},
+    "Retry-After": {"description": "Seconds until the client should retry.", "schema": {"type": "integer"}},
 }
 
 
-#: A schema cannot count bytes: of uids that have to be encoded, it has those that are short enough in any script.
+#: A schema cannot count bytes: the last pattern limits uids to a length that is short enough in any script.
 _UID: dict[str, Any] = {
     "type": "string",
     "anyOf": [
@@ -50,7 +50,7 @@ _UID: dict[str, Any] = {
 
 @cache
 def document() -> bytes:
-    """The document as JSON."""
+    """Returns the document as JSON."""
     return msgspec.json.encode(_document())
 
 
@@ -62,7 +62,7 @@ def _document() -> dict[str, Any]:
             "title": "StatefulRoute resolver",
             "version": version("statefulroute"),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
-            "description": "Which pod of a stateful service holds a user, and where it is.",
+            "description": "Returns which pod of a stateful service holds a user, and the pod's address.",
         },
         "servers": [{"url": "/"}],
         "paths": {
@@ -77,9 +77,9 @@ def _document() -> dict[str, Any]:
                 "token": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "With --token-audience: a ServiceAccount's.",
+                    "description": "With --token-audience: the token of a ServiceAccount.",
                 },
-                "certificate": {"type": "mutualTLS", "description": "With --client-ca: the caller's certificate."},
+                "certificate": {"type": "mutualTLS", "description": "With --client-ca: a client certificate."},
             },
         },
         "security": [{}, {"token": []}, {"certificate": []}],
@@ -89,7 +89,7 @@ def _document() -> dict[str, Any]:
 def _link_path() -> dict[str, Any]:
     uid = _in_path(
         "uid",
-        "Whom the link binds, percent-encoded. At most 189 characters; at most 93 bytes when it holds anything but "
+        "The user, percent-encoded. At most 189 characters; at most 93 bytes if it has characters other than "
         "lower-case letters, digits, '-' and '.'. No control characters.",
         _UID,
     )
@@ -97,7 +97,7 @@ def _link_path() -> dict[str, Any]:
         "parameters": [*_named(), uid],
         "get": _operation(
             "get_link",
-            "Look up which pod holds a uid",
+            "Look up the pod that holds a uid",
             LinkAnswer,
             parameters=[_consistency(), _if_none_match()],
             fails=(400, 404, 503),
@@ -120,7 +120,7 @@ def _batch_path() -> dict[str, Any]:
         "parameters": _named(),
         "post": _operation(
             "batch_get",
-            "Look up which pod holds each of many uids",
+            "Look up the pods that hold each of many uids",
             BatchAnswer,
             parameters=[_consistency()],
             body=BatchRequest,
@@ -134,7 +134,7 @@ def _route_path() -> dict[str, Any]:
         "parameters": _named(),
         "get": _operation(
             "get_route",
-            "The state of a service: its pods, and which one takes the next user",
+            "Read the state of a service: its pods, and the pod for the next user",
             RouteAnswer,
             parameters=[_if_none_match()],
             fails=(400, 404),
@@ -144,17 +144,17 @@ def _route_path() -> dict[str, Any]:
 
 
 def _moves_path() -> dict[str, Any]:
-    told = (
-        "A stream that does not end by itself. `event: moved` has a MoveAnswer as its data; `event: lost` has a "
-        "LossAnswer: the listener was too slow, and must look up anew whom it cares for."
+    description = (
+        "An endless stream. The data of `event: moved` is a MoveAnswer, that of `event: lost` a LossAnswer: the client "
+        "was too slow, and must look up again the users that it follows."
     )
     return {
         "parameters": _named(),
         "get": {
             "operationId": "get_moves",
-            "summary": "Every binding, move and release in a service from now on",
+            "summary": "Stream every binding, move and release of a service from now on",
             "responses": {
-                "200": {"description": told, "content": {"text/event-stream": {"schema": {"type": "string"}}}},
+                "200": {"description": description, "content": {"text/event-stream": {"schema": {"type": "string"}}}},
                 **_failures((400, 404, 503)),
             },
         },
@@ -173,39 +173,39 @@ def _operation(  # noqa: PLR0913 - the parts of an operation
     unchanged: bool = False,
 ) -> dict[str, Any]:
     responses: dict[str, Any] = {
-        "200": {"description": "The answer.", "headers": _HEADERS, "content": {_JSON: {"schema": _ref(answer)}}}
+        "200": {"description": "OK.", "headers": _HEADERS, "content": {_JSON: {"schema": _ref(answer)}}}
     }
     if unchanged:
-        responses["304"] = {"description": "It is as the caller knows it.", "headers": _HEADERS}
-    made: dict[str, Any] = {
+        responses["304"] = {"description": "Not modified.", "headers": _HEADERS}
+    operation: dict[str, Any] = {
         "operationId": name,
         "summary": summary,
         "parameters": parameters,
         "responses": responses | _failures(fails),
     }
     if body is not None:
-        made["requestBody"] = {"required": needs_body, "content": {_JSON: {"schema": _ref(body)}}}
-    return made
+        operation["requestBody"] = {"required": needs_body, "content": {_JSON: {"schema": _ref(body)}}}
+    return operation
 
 
 def _failures(codes: tuple[int, ...]) -> dict[str, Any]:
-    """What there is instead of an answer; whoever asks may be turned away everywhere."""
+    """Returns the error responses: the given ones, and those of authentication and limits, which every path has."""
     content = {CONTENT_TYPE: {"schema": _ref(Problem)}}
-    told = {
-        400: "A parameter cannot be right; the detail says how to put it right.",
-        401: "The caller is not known.",
-        403: "The caller may not ask.",
-        404: "The uid is not linked, or there is no such route.",
-        405: "The path has no such method.",
+    descriptions = {
+        400: "A parameter is invalid; the detail says how to fix it.",
+        401: "The caller is not authenticated.",
+        403: "The caller is not allowed.",
+        404: "The uid is not linked, or the route does not exist.",
+        405: "The path does not support the method.",
         413: "The body is too large.",
         415: "The body is not JSON.",
         429: "Too many requests of this caller, or too many new uids in this route.",
-        502: "The API server has refused it.",
-        503: "The pod cannot be reached now, none takes new users, or the API server is away.",
+        502: "The API server refused the request.",
+        503: "The pod is unreachable, no pod accepts new users, or the API server is unavailable.",
     }
     headers = {404: {"headers": _AGE}, 429: {"headers": _RETRY}, 503: {"headers": _RETRY}}
     return {
-        str(code): {"description": told[code], "content": content} | headers.get(code, {})
+        str(code): {"description": descriptions[code], "content": content} | headers.get(code, {})
         for code in sorted({*codes, 401, 403, 405, 429})
     }
 
@@ -226,8 +226,8 @@ def _consistency() -> dict[str, Any]:
     return {
         "name": "consistency",
         "in": "query",
-        "description": "`strong` asks the API server for the link, and not the resolver's copy; where the pod is comes "
-        "from the copy all the same.",
+        "description": "`strong` reads the link from the API server instead of the cache; the pod's address always "
+        "comes from the cache.",
         "schema": {"type": "string", "enum": ["cached", "strong"], "default": "cached"},
     }
 
@@ -236,7 +236,7 @@ def _if_none_match() -> dict[str, Any]:
     return {
         "name": "If-None-Match",
         "in": "header",
-        "description": "The ETag that the caller knows.",
+        "description": "The ETag of the body that the client has.",
         "schema": {"type": "string"},
     }
 

@@ -1,4 +1,4 @@
-"""What the path of a request names."""
+"""Parses the paths of requests."""
 
 from enum import Enum, auto
 from typing import NamedTuple
@@ -7,31 +7,31 @@ from urllib.parse import unquote
 from statefulroute.domain.errors import InvalidParameterError
 from statefulroute.domain.keys import RouteKey
 
-#: What stands in front of the namespace, the route and what is asked of it.
+#: The path of a route; the paths of its links and moves start with it.
 ROUTE_PATH = "/v1/namespaces/{namespace}/routes/{route}"
 
 
 class PathKind(Enum):
-    """A kind of thing that can be asked for."""
+    """The kind of resource that a path names."""
 
     LINK = auto()
     LINKS = auto()
-    """Many links at once."""
+    """A batch of links."""
     MOVES = auto()
     ROUTE = auto()
     EXT_AUTHZ = auto()
-    """Where a gateway's request goes, whatever its path."""
+    """The ext_authz check of a gateway's request; the path of that request follows."""
     OPENAPI = auto()
-    """The API itself, in OpenAPI."""
+    """The OpenAPI document of the API."""
 
 
 class RequestPath(NamedTuple):
-    """What a path names.
+    """A parsed path.
 
     Attributes:
-        kind: what kind of thing.
-        route: the service; empty where there is none.
-        quoted_uid: the user, as the path has it; empty where there is none.
+        kind: the kind of resource.
+        route: the route; empty if the path has none.
+        quoted_uid: the percent-encoded uid; empty if the path has none.
     """
 
     kind: PathKind
@@ -40,10 +40,10 @@ class RequestPath(NamedTuple):
 
     @property
     def uid(self) -> str:
-        """The user.
+        """The decoded uid.
 
         Raises:
-            InvalidParameterError: its bytes are no text; they would be taken for the uid of these very characters.
+            InvalidParameterError: its bytes are not UTF-8; a lenient decoding could yield another user's uid.
         """
         if "%" not in self.quoted_uid:
             return self.quoted_uid
@@ -53,16 +53,16 @@ class RequestPath(NamedTuple):
             raise InvalidParameterError("uid", "must be percent-encoded UTF-8") from error
 
 
-#: What follows the name of a route, and names no uid.
+#: The parts of a path after the name of the route, for paths without a uid.
 _ROUTE_SUBPATHS = {(): PathKind.ROUTE, ("links:batchGet",): PathKind.LINKS, ("moves",): PathKind.MOVES}
 
 
 def parse_path(path: str) -> RequestPath | None:
-    """What a path names, as it was sent; None is nothing."""
-    sent = path.split("/", 8)
-    match [unquote(part) for part in sent] if "%" in path else sent:
+    """Parses the raw path of a request; returns None for an unknown path."""
+    raw_parts = path.split("/", 8)
+    match [unquote(part) for part in raw_parts] if "%" in path else raw_parts:
         case "", "v1", "namespaces", namespace, "routes", route, "links", uid if uid:
-            return RequestPath(PathKind.LINK, RouteKey(namespace, route), sent[7])
+            return RequestPath(PathKind.LINK, RouteKey(namespace, route), raw_parts[7])
         case "", "v1", "namespaces", namespace, "routes", route, *rest if tuple(rest) in _ROUTE_SUBPATHS:
             return RequestPath(_ROUTE_SUBPATHS[tuple(rest)], RouteKey(namespace, route))
         case "", "authorize", namespace, route, *_:

@@ -1,4 +1,4 @@
-"""Server-sent events: every move in a service as it comes."""
+"""Streams the moves of a route as server-sent events."""
 
 import asyncio
 
@@ -11,22 +11,22 @@ from statefulroute.resolver.cache import ResolverCache
 from statefulroute.resolver.http.paths import RequestPath
 from statefulroute.resolver.move_broadcaster import MoveBroadcaster
 
-#: Proxies take a connection for dead on which nothing comes.
+#: Proxies close idle connections.
 _HEARTBEAT_SECONDS = 15.0
 
 _HEADERS = {
     "Content-Type": "text/event-stream",
     "Cache-Control": "no-store",
-    "X-Accel-Buffering": "no",  # nginx would keep them back
+    "X-Accel-Buffering": "no",  # otherwise nginx buffers the events
 }
 
 
 class MoveStreams:
-    """Answers with streams of events.
+    """Handles requests for streams of moves.
 
     Args:
-        cache: what is known.
-        moves: tells of moves.
+        cache: the resolver's cache.
+        moves: sends moves to subscriptions.
     """
 
     def __init__(self, cache: ResolverCache, moves: MoveBroadcaster) -> None:
@@ -34,32 +34,32 @@ class MoveStreams:
         self._moves = moves
 
     def end(self) -> None:
-        """End all streams; one that begins later ends at once."""
+        """Ends all streams; a later one ends at once."""
         self._moves.end()
 
-    async def get_moves(self, request: web.BaseRequest, target: RequestPath) -> web.StreamResponse:
-        """Every move in a service from now on, until the caller or the resolver ends it."""
-        self._cache.route(target.route)
-        with self._moves.subscribe(target.route) as moves:
+    async def get_moves(self, request: web.BaseRequest, path: RequestPath) -> web.StreamResponse:
+        """Streams every move of a route from now on, until the client or the resolver ends the stream."""
+        self._cache.route(path.route)
+        with self._moves.subscribe(path.route) as moves:
             response = web.StreamResponse(headers=_HEADERS)
-            event = asyncio.create_task(_next(moves))
+            next_event = asyncio.create_task(_next(moves))
             try:
                 await response.prepare(request)
                 await response.write(b": moves from now on\n\n")
                 while True:
-                    await asyncio.wait({event}, timeout=_HEARTBEAT_SECONDS)
-                    if not event.done():
+                    await asyncio.wait({next_event}, timeout=_HEARTBEAT_SECONDS)
+                    if not next_event.done():
                         await response.write(b":\n\n")
                         continue
-                    told = event.result()
-                    if told is None:
+                    event = next_event.result()
+                    if event is None:
                         return response
-                    await response.write(_encode_event(told))
-                    event = asyncio.create_task(_next(moves))
-            except ConnectionResetError:  # the caller has gone
+                    await response.write(_encode_event(event))
+                    next_event = asyncio.create_task(_next(moves))
+            except ConnectionResetError:  # the client has closed the connection
                 return response
             finally:
-                event.cancel()
+                next_event.cancel()
 
 
 async def _next(moves: Subscription) -> Event | None:
