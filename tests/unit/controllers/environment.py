@@ -1,4 +1,4 @@
-"""A cluster in memory: caches that are filled by hand, and a writer that notes what is written."""
+"""The test environment of the controllers: caches that tests fill, and fakes that record what is written."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -39,20 +39,20 @@ TIMEOUT_SECONDS = 10.0
 
 
 async def idle() -> None:
-    """Let everything run that is ready to."""
+    """Lets all tasks run that are ready."""
     for _ in range(20):
         await asyncio.sleep(0)
 
 
 async def eventually(condition: Callable[[], object]) -> None:
-    """Wait until something holds that no event tells of."""
+    """Waits until a condition holds that no event announces."""
     async with asyncio.timeout(TIMEOUT_SECONDS):
         while not condition():  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.001)
 
 
 def route(version: int, key: RouteKey = GAME, **more: Any) -> Route:
-    """A route of the workload of its own name."""
+    """A route to the workload of the same name."""
     fields: dict[str, Any] = {
         "generation": 1,
         "spec": StatefulRouteSpec.model_validate(more.pop("spec", {})),
@@ -89,18 +89,18 @@ def pod(version: int, index: int = 0, **more: Any) -> Pod:
 
 
 def deployment_pod(version: int, name: str = "game-a", **more: Any) -> Pod:
-    """A ready pod of the Deployment `game`, which answers at an address of its own."""
+    """A ready pod of the Deployment `game`."""
     fields: dict[str, Any] = {"index": None, "owner": None, "labels": {"app": "game"}, "uid": f"uid-of-{name}"}
     return pod(version, name=name, **fields | more)
 
 
 def link(version: int, user: str = "alice", key: RouteKey = GAME, **more: Any) -> Link:
-    """A link that leaves the choice to the operator."""
+    """A link that leaves the choice of the pod to the operator."""
     return Link(route=key, name=f"{key.name}.{user}", resource_version=version, **{"generation": 1} | more)
 
 
 class FakeScaleClient:
-    """Takes the place of the client: Deployments that can be read by their scale, and their annotations."""
+    """A fake client that serves the scales of Deployments, and the annotations of workloads."""
 
     def __init__(self) -> None:
         self.scales: dict[str, dict[str, Any]] = {}
@@ -109,7 +109,7 @@ class FakeScaleClient:
         self.failures: list[Exception] = []
 
     def put(self, version: int, name: str = "game", **more: Any) -> None:
-        """Let a Deployment exist, or change."""
+        """Creates or changes a Deployment."""
         fields = {"replicas": 3, "selector": f"app={name}", "uid": f"uid-of-{name}"} | more
         self.scales[name] = {
             "metadata": {"uid": fields["uid"], "resourceVersion": str(version)},
@@ -118,7 +118,7 @@ class FakeScaleClient:
         }
 
     async def get(self, path: str) -> bytes:
-        """Discovery, a scale, or the workload itself."""
+        """Returns the discovery document, a scale, or the workload itself."""
         self._take("GET", path)
         if path == "/apis/apps/v1":
             kinds = [("deployments", "Deployment"), ("deployments/scale", "Scale")]
@@ -133,7 +133,7 @@ class FakeScaleClient:
         return msgspec.json.encode({"metadata": {"annotations": self.annotations.get(name)}})
 
     async def merge_patch(self, path: str, body: bytes) -> bytes:
-        """Annotations of a workload."""
+        """Changes annotations of a workload."""
         self._take("PATCH", path)
         name, change = path.rpartition("/")[2], msgspec.json.decode(body)["metadata"]["annotations"]
         annotations = self.annotations.get(name, {}) | change
@@ -147,7 +147,7 @@ class FakeScaleClient:
 
 
 class FakeLinkWriter:
-    """Takes the place of the writer of links: notes each write, and the cache knows the outcome at once."""
+    """A fake writer of links that records each write and stores the result in the cache."""
 
     def __init__(self, informers: Informers) -> None:
         self.written: list[tuple[str, object]] = []
@@ -158,11 +158,11 @@ class FakeLinkWriter:
         self._informers = informers
 
     async def bind(self, link: Link, pod: int) -> None:
-        """Note the pod."""
+        """Records the pod."""
         await self._write(link, pod, {"pod": pod, "generation": link.generation + 1})
 
     async def update_status(self, link: Link, status: LinkStatus, move_reason: MoveReason = MoveReason.MOVED) -> str:
-        """Note the reason, and why the link has moved where it has."""
+        """Records the reason of the status or, if the link has moved, the reason of the move."""
         change = {
             "status": status,
             "observed_generation": link.generation,
@@ -173,12 +173,12 @@ class FakeLinkWriter:
         return "its uid"
 
     async def delete(self, link: Link) -> str:
-        """Note that it is gone."""
+        """Records the deletion."""
         await self._write(link, "removed", {})
         self._informers.links.cache.delete(link.route, link.name, link.resource_version + 2)
         return "its uid"
 
-    async def _write(self, link: Link, note: object, change: Mapping[str, Any]) -> None:
+    async def _write(self, link: Link, record: object, change: Mapping[str, Any]) -> None:
         self.in_flight += 1
         try:
             await self.unblocked.wait()
@@ -186,13 +186,13 @@ class FakeLinkWriter:
             self.in_flight -= 1
         if self.failures:
             raise self.failures.pop(0)
-        self.written.append((link.name.partition(".")[2], note))
-        later = msgspec.structs.replace(link, resource_version=link.resource_version + 1, **change)
-        self._informers.links.cache.put(later)
+        self.written.append((link.name.partition(".")[2], record))
+        new = msgspec.structs.replace(link, resource_version=link.resource_version + 1, **change)
+        self._informers.links.cache.put(new)
 
 
 class FakePodWriter:
-    """Takes the place of the writer of pods: notes each write, and the cache knows the outcome at once."""
+    """A fake writer of pods that records each write and stores the result in the cache."""
 
     def __init__(self, informers: Informers) -> None:
         self.written: list[tuple[str, dict[str, str | None]]] = []
@@ -203,26 +203,26 @@ class FakePodWriter:
         self._informers = informers
 
     async def annotate(self, pod: Pod, annotations: Mapping[str, str | None]) -> None:
-        """Note the annotations."""
+        """Records the annotations."""
         self.in_flight += 1
         await self.unblocked.wait()
         self.in_flight -= 1
         if self.failures:
             raise self.failures.pop(0)
         self.written.append((pod.name, dict(annotations)))
-        now = {
+        merged = {
             WEIGHTED_LOAD: pod.annotations.weighted_load,
             POD_DELETION_COST: pod.annotations.deletion_cost,
             **annotations,
         }
-        notes = PodAnnotations(now[WEIGHTED_LOAD], now[POD_DELETION_COST])
+        new = PodAnnotations(merged[WEIGHTED_LOAD], merged[POD_DELETION_COST])
         self._informers.pods.cache.put(
-            msgspec.structs.replace(pod, resource_version=pod.resource_version + 1, annotations=notes)
+            msgspec.structs.replace(pod, resource_version=pod.resource_version + 1, annotations=new)
         )
 
 
 class FakeRouteWriter:
-    """Takes the place of the writer of routes: notes what has changed in each status."""
+    """A fake writer of routes that records the changes of each status."""
 
     def __init__(self, informers: Informers) -> None:
         self.written: list[dict[str, Any]] = []
@@ -231,7 +231,7 @@ class FakeRouteWriter:
         self._informers = informers
 
     async def update_status(self, route: Route, status: StatefulRouteStatus) -> None:
-        """Note what has changed, if anything has."""
+        """Records the changes of the status, if there are any."""
         self.calls += 1
         if self.failures:
             raise self.failures.pop(0)
@@ -241,26 +241,26 @@ class FakeRouteWriter:
 
 
 class FakeLoadClient:
-    """Takes the place of the pods that are asked for their load, by their IP address."""
+    """A fake client that returns the loads of pods by their IP address."""
 
     def __init__(self) -> None:
-        self.answers: dict[str, LoadResponse | Exception] = {}
+        self.responses: dict[str, LoadResponse | Exception] = {}
         self.polled: list[str] = []
         self.unblocked = asyncio.Event()
         self.unblocked.set()
 
     async def get_load(self, ip: str, http: HTTPLoad) -> LoadResponse:
-        """The answer that was prepared, or that nobody listens there."""
+        """Returns or raises the prepared response, or raises that the connection was refused."""
         self.polled.append(f"{ip}:{http.port}")
         await self.unblocked.wait()
-        answer = self.answers.get(ip, LoadUnreadableError("refused the connection"))
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        response = self.responses.get(ip, LoadUnreadableError("refused the connection"))
+        if isinstance(response, Exception):
+            raise response
+        return response
 
 
 class FakeDaemonStopped:
-    """Takes the place of kopf's word on when a daemon is to end."""
+    """A fake of kopf's flag that stops a daemon."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
@@ -276,22 +276,22 @@ class FakeDaemonStopped:
 
 
 class FakeEventRecorder:
-    """Takes the place of the recorder of events."""
+    """A fake recorder of events that records their reasons."""
 
     def __init__(self) -> None:
         self.recorded: list[str] = []
 
     def record(self, event: Event | None, uid: str) -> None:
-        """Note the reason of the event, if there is one."""
+        """Records the reason of an event, if there is one."""
         assert uid == "its uid" or (event and event.kind is STATEFUL_ROUTE) or event is None
         if event is not None:
             self.recorded.append(event.reason)
 
 
 class Environment:
-    """The parts of the operator that work on links, put together as the operator does."""
+    """The controller of links and what it needs, connected as in the operator."""
 
-    def __init__(self, parallel: int = 4, moves_per_second: float = 1e6, moves_at_a_time: int = 4) -> None:
+    def __init__(self, concurrency: int = 4, moves_per_second: float = 1e6, max_moves_in_flight: int = 4) -> None:
         self.scales = FakeScaleClient()
         self.informers = Informers(cast("Client", self.scales))
         self.links = self.informers.links.cache
@@ -315,7 +315,7 @@ class Environment:
             route_store=self.route_store,
             counts=self.counts,
             writer=cast("LinkWriter", self.writer),
-            move_limiter=MoveLimiter(moves_per_second, moves_at_a_time, lambda: self.seconds),
+            move_limiter=MoveLimiter(moves_per_second, max_moves_in_flight, lambda: self.seconds),
             recorder=cast("EventRecorder", self.recorder),
             metrics=self.metrics,
             clock=lambda: self.now,
@@ -323,15 +323,15 @@ class Environment:
         self.reconciler = reconciler
         reconcile = reconciler.reconcile
 
-        async def noting(key: LinkKey) -> ReconcileResult:
+        async def recording(key: LinkKey) -> ReconcileResult:
             self.reconciled.append(key.name.partition(".")[2])
             return await reconcile(key)
 
-        reconciler.reconcile = noting  # type: ignore[method-assign]
-        self.controller = LinkController(self.informers, self.route_store, reconciler.reconcile, parallel)
+        reconciler.reconcile = recording  # type: ignore[method-assign]
+        self.controller = LinkController(self.informers, self.route_store, reconciler.reconcile, concurrency)
 
     def with_pods(self, *indices: int) -> "Environment":
-        """Let the route, its workload and ready pods of these indices exist."""
+        """Creates the route, its StatefulSet and ready pods of these indices."""
         self.routes.put(route(10))
         self.workloads.put(workload(11))
         for index in indices:
@@ -339,7 +339,7 @@ class Environment:
         return self
 
     async def with_deployment(self, *names: str, **spec: Any) -> "Environment":
-        """Let the route, a Deployment that was read, and ready pods of these names exist."""
+        """Creates the route, a Deployment that was read, and ready pods of these names."""
         self.routes.put(route(15, spec={"workloadRef": {"kind": "Deployment"}} | spec))
         self.scales.put(11)
         await self.refresh_workload()
@@ -348,22 +348,22 @@ class Environment:
         return self
 
     async def refresh_workload(self) -> None:
-        """Read the route's workload anew."""
-        (found,) = self.routes.in_partition("games").values()
-        await self.informers.workloads.refresh(found)
+        """Reads the route's workload again."""
+        (current,) = self.routes.in_partition("games").values()
+        await self.informers.workloads.refresh(current)
 
     def reason_of(self, user: str) -> str | None:
-        """The reason that the link's status gives."""
-        found = self.links.get(GAME, f"game.{user}")
-        return found.status.reason.value if found and found.status else None
+        """Returns the reason in the status of a user's link."""
+        current = self.links.get(GAME, f"game.{user}")
+        return current.status.reason.value if current and current.status else None
 
 
 @asynccontextmanager
-async def running_route(world: Environment) -> AsyncIterator[asyncio.Event]:
-    """The route's worker at work; the event ends it."""
-    end = asyncio.Event()
-    task = asyncio.create_task(world.controller.run_route(GAME, end.wait))
+async def running_route(environment: Environment) -> AsyncIterator[asyncio.Event]:
+    """Runs the queue of the route; the event stops it."""
+    stop = asyncio.Event()
+    task = asyncio.create_task(environment.controller.run_route(GAME, stop.wait))
     await idle()
-    yield end
-    end.set()
+    yield stop
+    stop.set()
     await task

@@ -26,11 +26,11 @@ def cache(counts: LinkCounts) -> Cache[Link]:
     return cache
 
 
-def test_a_route_without_links_has_no_counts(counts: LinkCounts) -> None:
+def test_route_without_links_has_no_counts(counts: LinkCounts) -> None:
     assert counts.of(GAME) == {}
 
 
-def test_counts_follow_links_as_they_come_move_and_go(counts: LinkCounts, cache: Cache[Link]) -> None:
+def test_counts_follow_links_that_are_created_moved_and_deleted(counts: LinkCounts, cache: Cache[Link]) -> None:
     live = counts.of(GAME)
     cache.put(link(1, "alice", pod=0))
     cache.put(link(1, "bob", pod=0))
@@ -47,7 +47,7 @@ def test_counts_follow_links_as_they_come_move_and_go(counts: LinkCounts, cache:
     assert counts.of(GAME) is live
 
 
-def test_a_link_into_another_namespace_is_carried_by_nobody(counts: LinkCounts, cache: Cache[Link]) -> None:
+def test_link_into_another_namespace_counts_for_no_pod(counts: LinkCounts, cache: Cache[Link]) -> None:
     cache.put(link(1, pod=0, foreign_namespace="other"))
     assert counts.of(GAME) == {}
     cache.put(link(2, pod=0))
@@ -56,14 +56,14 @@ def test_a_link_into_another_namespace_is_carried_by_nobody(counts: LinkCounts, 
     assert counts.of(GAME) == {}
 
 
-def test_each_route_has_counts_of_its_own(counts: LinkCounts, cache: Cache[Link]) -> None:
+def test_each_route_has_its_own_counts(counts: LinkCounts, cache: Cache[Link]) -> None:
     cache.put(link(1, pod=0))
     cache.put(link(1, key=CHESS, pod=0))
     cache.put(link(1, "bob", key=CHESS, pod=1))
     assert (counts.of(GAME), counts.of(CHESS)) == ({0: 1}, {0: 1, 1: 1})
 
 
-def test_a_reserved_place_counts_until_the_binding_does(counts: LinkCounts, cache: Cache[Link]) -> None:
+def test_assumed_link_counts_until_its_binding_does(counts: LinkCounts, cache: Cache[Link]) -> None:
     cache.put(link(1))
     with counts.assume(ALICE, 3):
         assert counts.of(GAME)[3] == 1
@@ -72,7 +72,7 @@ def test_a_reserved_place_counts_until_the_binding_does(counts: LinkCounts, cach
     assert counts.of(GAME)[3] == 1
 
 
-def test_a_reserved_place_is_given_back_when_the_binding_fails(counts: LinkCounts, cache: Cache[Link]) -> None:
+def test_assumed_link_does_not_count_after_its_binding_failed(counts: LinkCounts, cache: Cache[Link]) -> None:
     cache.put(link(1, pod=3))
 
     def fail() -> None:
@@ -87,7 +87,7 @@ def test_a_reserved_place_is_given_back_when_the_binding_fails(counts: LinkCount
     assert counts.of(GAME).get(3, 0) == 0
 
 
-def test_the_last_link_may_go_while_a_place_is_reserved(counts: LinkCounts, cache: Cache[Link]) -> None:
+def test_last_link_may_be_deleted_while_another_is_assumed(counts: LinkCounts, cache: Cache[Link]) -> None:
     cache.put(link(1, pod=3))
     with counts.assume(BOB, 3):
         cache.delete(GAME, "game.alice", 2)
@@ -100,7 +100,7 @@ PLACES = st.one_of(st.none(), st.integers(0, 2))
 
 
 @given(st.lists(st.tuples(USERS, st.one_of(st.just("gone"), st.tuples(PLACES, st.booleans()))), max_size=30))
-def test_after_any_changes_the_counts_are_those_of_the_links_that_are_there(
+def test_counts_equal_those_of_the_existing_links_after_any_changes(
     changes: list[tuple[str, str | tuple[int | None, bool]]],
 ) -> None:
     counts, cache = LinkCounts(), Cache[Link]()
@@ -115,7 +115,7 @@ def test_after_any_changes_the_counts_are_those_of_the_links_that_are_there(
     assert counts.of(GAME) == {index: held.count(index) for index in held if index is not None}
 
 
-def test_routes_that_links_only_name_leave_nothing(counts: LinkCounts, cache: Cache[Link]) -> None:
+def test_counts_of_routes_that_only_links_name_are_dropped(counts: LinkCounts, cache: Cache[Link]) -> None:
     for number in range(100):
         made_up = RouteKey("games", f"made-up-{number}")
         cache.put(link(1, key=made_up, pod=0))
@@ -123,7 +123,7 @@ def test_routes_that_links_only_name_leave_nothing(counts: LinkCounts, cache: Ca
     assert len(counts) == 0
 
 
-def test_a_route_that_is_gone_leaves_nothing_once_its_links_are(counts: LinkCounts, cache: Cache[Link]) -> None:
+def test_counts_of_deleted_route_are_dropped_with_its_last_link(counts: LinkCounts, cache: Cache[Link]) -> None:
     counts.of(GAME)
     cache.put(link(1, pod=0))
     counts.route_changed(route(1), None)

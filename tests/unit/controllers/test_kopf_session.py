@@ -1,4 +1,4 @@
-"""What kopf is told of errors that answer its list and its watch of routes."""
+"""What kopf receives in place of error responses to its list and its watch of routes."""
 
 import asyncio
 import ssl
@@ -24,7 +24,7 @@ async def api() -> AsyncIterator[FakeAPI]:
 
 @pytest.fixture
 async def session(api: FakeAPI, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[aiohttp.ClientSession]:
-    """What kopf works with; it does not wait before it asks again."""
+    """The session of kopf; it does not wait before the next request."""
     monkeypatch.setattr(kopf_session, "_PAUSE_SECONDS", 0.0)
     connection = Connection(server=api.server, tls=ssl.create_default_context())
     made = await kopf_session.login_with(connection, 4, lambda _: None)()
@@ -32,44 +32,44 @@ async def session(api: FakeAPI, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
         yield opened
 
 
-async def answer(api: FakeAPI, session: aiohttp.ClientSession, path: str, status: int) -> tuple[int, bytes]:
-    """What kopf gets when the API server answers with a status."""
+async def get_after_error(api: FakeAPI, session: aiohttp.ClientSession, path: str, status: int) -> tuple[int, bytes]:
+    """Returns what kopf receives when the API server responds with an error."""
 
-    async def ask() -> tuple[int, bytes]:
+    async def get() -> tuple[int, bytes]:
         async with session.get(api.server + path) as response:
-            return response.status, b"".join([each async for each in response.content.iter_chunked(2**20)])
+            return response.status, b"".join([chunk async for chunk in response.content.iter_chunked(2**20)])
 
-    asked = asyncio.create_task(ask())
+    request = asyncio.create_task(get())
     (await api.call()).respond_error(status, "Reason", "message")
-    return await asked
+    return await request
 
 
 @pytest.mark.parametrize("status", [403, 404, 410, 429, 500, 504])
-async def test_a_watch_that_is_answered_with_an_error_tells_that_its_version_is_too_old(
+async def test_error_response_to_a_watch_becomes_an_event_of_an_expired_version(
     api: FakeAPI, session: aiohttp.ClientSession, status: int
 ) -> None:
-    assert await answer(api, session, WATCH, status) == (200, TOO_OLD)
+    assert await get_after_error(api, session, WATCH, status) == (200, TOO_OLD)
 
 
 @pytest.mark.parametrize("status", [403, 404, 410, 429, 500, 504])
-async def test_a_list_that_is_answered_with_an_error_has_broken_off(
+async def test_error_response_to_a_list_becomes_a_broken_connection(
     api: FakeAPI, session: aiohttp.ClientSession, status: int
 ) -> None:
     with pytest.raises(aiohttp.ClientPayloadError, match=str(status)):
-        await answer(api, session, ROUTES, status)
+        await get_after_error(api, session, ROUTES, status)
 
 
 @pytest.mark.parametrize(("path", "status"), [(WATCH, 401), (ROUTES, 401), ("/apis/statefulroute.io/v1alpha1", 404)])
-async def test_kopf_itself_judges_all_other_answers(
+async def test_all_other_responses_are_passed_to_kopf(
     api: FakeAPI, session: aiohttp.ClientSession, path: str, status: int
 ) -> None:
-    assert (await answer(api, session, path, status))[0] == status
+    assert (await get_after_error(api, session, path, status))[0] == status
 
 
-async def test_events_are_passed_on_as_they_come(api: FakeAPI, session: aiohttp.ClientSession) -> None:
-    asked = asyncio.create_task(session.get(api.server + WATCH))
+async def test_events_are_passed_to_kopf_as_they_arrive(api: FakeAPI, session: aiohttp.ClientSession) -> None:
+    request = asyncio.create_task(session.get(api.server + WATCH))
     stream = await (await api.call()).stream({"type": "ADDED"})
-    async with await asked as response:
+    async with await request as response:
         assert await response.content.readline() == b'{"type": "ADDED"}\n'
         await stream.send({"type": "MODIFIED"})
         assert await response.content.readline() == b'{"type": "MODIFIED"}\n'

@@ -1,4 +1,4 @@
-"""Which pods are a route's own, as labels and owners come and go."""
+"""Which pods belong to a route, while labels and owners change."""
 
 from typing import Any
 
@@ -13,12 +13,12 @@ from unit.controllers.watched_environment import WatchedEnvironment
 
 
 @pytest.fixture
-async def world() -> WatchedEnvironment:
-    world = WatchedEnvironment()
-    await world.with_deployment("game-a", "game-b")
-    assert list(world.view.pods) == ["game-a", "game-b"]
-    world.calls.clear()
-    return world
+async def environment() -> WatchedEnvironment:
+    environment = WatchedEnvironment()
+    await environment.with_deployment("game-a", "game-b")
+    assert list(environment.view.pods) == ["game-a", "game-b"]
+    environment.calls.clear()
+    return environment
 
 
 @pytest.mark.parametrize(
@@ -32,62 +32,62 @@ async def world() -> WatchedEnvironment:
     ],
     ids=["a new pod", "another label", "no label", "not ready", "one label more"],
 )
-async def test_a_pod_belongs_to_the_workload_whose_labels_it_has(
-    world: WatchedEnvironment, change: Pod, keys: list[PodKey]
+async def test_pod_belongs_to_the_workload_that_selects_its_labels(
+    environment: WatchedEnvironment, change: Pod, keys: list[PodKey]
 ) -> None:
-    assert world.notifications(lambda: world.pods.put(change)) == 1
-    assert list(world.view.pods) == keys
+    assert environment.notifications(lambda: environment.pods.put(change)) == 1
+    assert list(environment.view.pods) == keys
 
 
-async def test_a_pod_that_gets_the_label_later_belongs_from_then(world: WatchedEnvironment) -> None:
-    assert world.notifications(lambda: world.pods.put(deployment_pod(50, "game-c", labels={}))) == 0
-    assert world.notifications(lambda: world.pods.put(deployment_pod(51, "game-c"))) == 1
-    assert list(world.view.pods) == ["game-a", "game-b", "game-c"]
+async def test_pod_that_gets_the_label_later_belongs_from_then_on(environment: WatchedEnvironment) -> None:
+    assert environment.notifications(lambda: environment.pods.put(deployment_pod(50, "game-c", labels={}))) == 0
+    assert environment.notifications(lambda: environment.pods.put(deployment_pod(51, "game-c"))) == 1
+    assert list(environment.view.pods) == ["game-a", "game-b", "game-c"]
 
 
-async def test_a_pod_that_loses_its_label_is_forgotten_with_its_load(world: WatchedEnvironment) -> None:
-    world.pods.put(deployment_pod(50, "game-b", load_report=LoadReport(1, 1, world.now)))
-    assert set(world.view.loads) == {"game-b"}
-    world.pods.put(deployment_pod(51, "game-b", labels={}, load_report=LoadReport(1, 1, world.now)))
-    assert world.view.loads == {}
+async def test_pod_that_loses_its_label_is_forgotten_with_its_load(environment: WatchedEnvironment) -> None:
+    environment.pods.put(deployment_pod(50, "game-b", load_report=LoadReport(1, 1, environment.now)))
+    assert set(environment.view.loads) == {"game-b"}
+    environment.pods.put(deployment_pod(51, "game-b", labels={}, load_report=LoadReport(1, 1, environment.now)))
+    assert environment.view.loads == {}
 
 
-async def test_pods_of_other_namespaces_are_passed_over(world: WatchedEnvironment) -> None:
-    assert world.notifications(lambda: world.pods.put(deployment_pod(50, "game-c", namespace="other"))) == 0
-    assert list(world.view.pods) == ["game-a", "game-b"]
+async def test_pods_of_other_namespaces_are_ignored(environment: WatchedEnvironment) -> None:
+    assert environment.notifications(lambda: environment.pods.put(deployment_pod(50, "game-c", namespace="other"))) == 0
+    assert list(environment.view.pods) == ["game-a", "game-b"]
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "notifications"),
     [({}, 0), ({"replicas": 5}, 1), ({"selector": "app=chess"}, 1), ({"uid": "another"}, 1)],
-    ids=["nothing", "replicas", "selector", "made anew"],
+    ids=["nothing", "replicas", "selector", "another uid"],
 )
-async def test_a_workload_that_is_read_anew_is_told_where_a_decision_may_change(
-    world: WatchedEnvironment, change: dict[str, Any], told: int
+async def test_workload_that_is_read_again_notifies_watchers_if_a_decision_may_change(
+    environment: WatchedEnvironment, change: dict[str, Any], notifications: int
 ) -> None:
-    world.scales.put(50, **change)
-    await world.refresh_workload()
-    assert len(world.calls) == told
-    assert world.view.workload is not None
-    assert world.view.workload.resource_version == 50
+    environment.scales.put(50, **change)
+    await environment.refresh_workload()
+    assert len(environment.calls) == notifications
+    assert environment.view.workload is not None
+    assert environment.view.workload.resource_version == 50
 
 
-async def test_a_workload_that_is_gone_and_comes_back_is_told(world: WatchedEnvironment) -> None:
-    del world.scales.scales["game"]
-    await world.refresh_workload()
-    assert world.view.missing_workload is not None
-    assert world.view.missing_workload.message == "Deployment 'game' does not exist in namespace 'games'"
-    world.scales.put(60)
-    await world.refresh_workload()
-    assert list(world.view.pods) == ["game-a", "game-b"]
-    assert len(world.calls) == 2
+async def test_workload_that_is_deleted_and_created_again_notifies_watchers(environment: WatchedEnvironment) -> None:
+    del environment.scales.scales["game"]
+    await environment.refresh_workload()
+    assert environment.view.missing_workload is not None
+    assert environment.view.missing_workload.message == "Deployment 'game' does not exist in namespace 'games'"
+    environment.scales.put(60)
+    await environment.refresh_workload()
+    assert list(environment.view.pods) == ["game-a", "game-b"]
+    assert len(environment.calls) == 2
 
 
-async def test_a_stateful_set_owns_its_pods_by_its_uid() -> None:
-    world = WatchedEnvironment()
-    world.with_pods(0)
-    assert list(world.view.pods) == [0]
-    world.put_pod(1, owner=None, labels={"app": "game"})
-    assert list(world.view.pods) == [0]
-    world.put_pod(1, owner=OWNER)
-    assert list(world.view.pods) == [0, 1]
+async def test_stateful_set_owns_its_pods_by_its_uid() -> None:
+    environment = WatchedEnvironment()
+    environment.with_pods(0)
+    assert list(environment.view.pods) == [0]
+    environment.put_pod(1, owner=None, labels={"app": "game"})
+    assert list(environment.view.pods) == [0]
+    environment.put_pod(1, owner=OWNER)
+    assert list(environment.view.pods) == [0, 1]

@@ -1,4 +1,4 @@
-"""Links of lost pods: who moves, when, and how fast; and who gets the room that becomes free."""
+"""The links of lost pods: which of them move, when, and how fast; and which link gets free room."""
 
 import asyncio
 from datetime import timedelta
@@ -20,159 +20,163 @@ from unit.controllers.environment import (
 SHORT = {"onPodLost": {"graceSeconds": 30}}
 
 
-def with_users(world: Environment, **users: int) -> Environment:
-    """Let links to these pods exist, bound before the operator saw them."""
+def with_users(environment: Environment, **users: int) -> Environment:
+    """Creates links to these pods that were bound before the operator saw them."""
     for version, (user, index) in enumerate(users.items(), start=100):
-        world.links.put(link(version, user, pod=index))
-    return world
+        environment.links.put(link(version, user, pod=index))
+    return environment
 
 
-async def test_the_links_of_a_pod_that_is_shut_down_move_at_once_and_only_those() -> None:
-    world = with_users(Environment().with_pods(0, 1), alice=0, bob=1)
-    async with running_route(world):
-        world.writer.written.clear()
-        world.pods.put(pod(50, 1, reported_routing_state=RoutingState.SHUTDOWN))
+async def test_only_links_of_a_pod_that_is_shut_down_move_and_at_once() -> None:
+    environment = with_users(Environment().with_pods(0, 1), alice=0, bob=1)
+    async with running_route(environment):
+        environment.writer.written.clear()
+        environment.pods.put(pod(50, 1, reported_routing_state=RoutingState.SHUTDOWN))
         await idle()
-        assert world.writer.written == [("bob", 0), ("bob", "PodLost")]
-        assert world.recorder.recorded[-1] == "PodLost"
+        assert environment.writer.written == [("bob", 0), ("bob", "PodLost")]
+        assert environment.recorder.recorded[-1] == "PodLost"
 
 
-async def test_a_pod_that_is_back_within_the_grace_moves_nobody() -> None:
-    world = with_users(Environment().with_pods(0, 1), alice=1)
-    async with running_route(world):
-        world.writer.written.clear()
-        world.pods.delete("games", "game-1", 50)
+async def test_pod_that_is_back_within_the_grace_period_moves_no_link() -> None:
+    environment = with_users(Environment().with_pods(0, 1), alice=1)
+    async with running_route(environment):
+        environment.writer.written.clear()
+        environment.pods.delete("games", "game-1", 50)
         await idle()
-        world.now += timedelta(seconds=29)
-        world.pods.put(pod(51, 1, service_state=ServiceState.PENDING))
-        world.pods.put(pod(52, 1))
+        environment.now += timedelta(seconds=29)
+        environment.pods.put(pod(51, 1, service_state=ServiceState.PENDING))
+        environment.pods.put(pod(52, 1))
         await idle()
-        assert world.writer.written == []
+        assert environment.writer.written == []
 
 
-async def test_the_links_of_a_pod_that_never_comes_back_move_at_once_when_it_is_gone() -> None:
-    world = await Environment().with_deployment("game-a", "game-b")
-    world.links.put(link(100, "alice", pod="game-a"))
-    world.links.put(link(101, "bob", pod="game-b"))
-    async with running_route(world):
-        world.writer.written.clear()
-        ends = deployment_pod(50, "game-a", service_state=ServiceState.TERMINATING, is_ready=True)
-        world.pods.put(ends)
+async def test_links_of_a_pod_that_never_comes_back_move_when_it_is_deleted() -> None:
+    environment = await Environment().with_deployment("game-a", "game-b")
+    environment.links.put(link(100, "alice", pod="game-a"))
+    environment.links.put(link(101, "bob", pod="game-b"))
+    async with running_route(environment):
+        environment.writer.written.clear()
+        terminating = deployment_pod(50, "game-a", service_state=ServiceState.TERMINATING, is_ready=True)
+        environment.pods.put(terminating)
         await idle()
-        assert world.writer.written == [], "it still serves"
-        world.pods.put(deployment_pod(51, "game-a", service_state=ServiceState.TERMINATING))
+        assert environment.writer.written == [], "it still serves its users"
+        environment.pods.put(deployment_pod(51, "game-a", service_state=ServiceState.TERMINATING))
         await idle()
-        assert world.writer.written == [], "it has its grace while it exists"
-        world.pods.delete("games", "game-a", 52)
+        assert environment.writer.written == [], "it has its grace period while it exists"
+        environment.pods.delete("games", "game-a", 52)
         await idle()
-        assert world.writer.written == [("alice", "game-b"), ("alice", "PodLost")]
+        assert environment.writer.written == [("alice", "game-b"), ("alice", "PodLost")]
 
 
-async def test_the_end_of_the_grace_is_noticed_without_any_event() -> None:
-    world = Environment()
-    world.routes.put(route(10, spec={"onPodLost": {"graceSeconds": 0}}))
-    world.workloads.put(workload(11))
-    world.pods.put(pod(12, 0))
-    world.pods.put(pod(13, 1))
-    with_users(world, alice=1)
-    async with running_route(world):
-        world.routes.put(route(20, generation=2, spec={"onPodLost": {"graceSeconds": 1}}))
+async def test_links_move_at_the_end_of_the_grace_period_without_any_event() -> None:
+    environment = Environment()
+    environment.routes.put(route(10, spec={"onPodLost": {"graceSeconds": 0}}))
+    environment.workloads.put(workload(11))
+    environment.pods.put(pod(12, 0))
+    environment.pods.put(pod(13, 1))
+    with_users(environment, alice=1)
+    async with running_route(environment):
+        environment.routes.put(route(20, generation=2, spec={"onPodLost": {"graceSeconds": 1}}))
         await idle()
-        world.pods.delete("games", "game-1", 50)
+        environment.pods.delete("games", "game-1", 50)
         await idle()
-        assert ("alice", 0) not in world.writer.written
-        world.now += timedelta(seconds=1)  # the alarm rings by the loop's own clock, a second from now
-        await eventually(lambda: ("alice", 0) in world.writer.written)
+        assert ("alice", 0) not in environment.writer.written
+        environment.now += timedelta(
+            seconds=1
+        )  # the deadline is reached a second from now, by the clock of the event loop
+        await eventually(lambda: ("alice", 0) in environment.writer.written)
 
 
-async def test_a_link_to_a_pod_that_never_was_there_starts_its_grace() -> None:
-    world = Environment().with_pods(0)
-    async with running_route(world):
-        world.links.put(link(100, "alice", pod=2))
+async def test_link_to_a_pod_that_never_existed_starts_the_grace_period() -> None:
+    environment = Environment().with_pods(0)
+    async with running_route(environment):
+        environment.links.put(link(100, "alice", pod=2))
         await idle()
-        assert world.reason_of("alice") == "PodNotFound"
-        world.now += timedelta(seconds=30)
-        world.pods.put(pod(60, 0, reported_routing_state=RoutingState.READY))
+        assert environment.reason_of("alice") == "PodNotFound"
+        environment.now += timedelta(seconds=30)
+        environment.pods.put(pod(60, 0, reported_routing_state=RoutingState.READY))
         await idle()
-        assert world.writer.written[-2:] == [("alice", 0), ("alice", "Bound")]
+        assert environment.writer.written[-2:] == [("alice", 0), ("alice", "Bound")]
 
 
 async def test_moves_take_turns_and_new_links_do_not_wait_for_them() -> None:
-    world = with_users(Environment(moves_per_second=1), alice=1, bob=1).with_pods(0, 1)
-    async with running_route(world):
-        world.writer.written.clear()
-        world.workloads.put(workload(50, replicas=1))
+    environment = with_users(Environment(moves_per_second=1), alice=1, bob=1).with_pods(0, 1)
+    async with running_route(environment):
+        environment.writer.written.clear()
+        environment.workloads.put(workload(50, replicas=1))
         await idle()
-        world.links.put(link(200, "new"))
+        environment.links.put(link(200, "new"))
         await idle()
-        moved = [user for user, what in world.writer.written if what == "PodLost"]
+        moved = [user for user, what in environment.writer.written if what == "PodLost"]
         assert len(moved) == 1
-        assert ("new", "Bound") in world.writer.written
+        assert ("new", "Bound") in environment.writer.written
 
 
-async def test_an_api_server_that_is_slower_than_the_pace_is_not_filled_with_moves() -> None:
+async def test_moves_in_flight_are_limited_when_the_api_server_is_slower_than_their_rate() -> None:
     users = {f"user-{number}": 1 for number in range(20)}
-    world = with_users(Environment(parallel=8, moves_per_second=100, moves_at_a_time=2), **users).with_pods(0, 1)
-    async with running_route(world):
-        world.writer.written.clear()
-        world.writer.unblocked.clear()
-        world.workloads.put(workload(50, replicas=1))
-        await eventually(lambda: world.writer.in_flight)
-        world.seconds += 60  # by now all have had their turn
+    environment = with_users(
+        Environment(concurrency=8, moves_per_second=100, max_moves_in_flight=2), **users
+    ).with_pods(0, 1)
+    async with running_route(environment):
+        environment.writer.written.clear()
+        environment.writer.unblocked.clear()
+        environment.workloads.put(workload(50, replicas=1))
+        await eventually(lambda: environment.writer.in_flight)
+        environment.seconds += 60  # the turns of all links have come by now
         await asyncio.sleep(0.3)
-        assert world.writer.in_flight == 2
-        world.links.put(link(200, "new", pod=0))
-        await eventually(lambda: world.writer.in_flight == 3)
-        world.writer.unblocked.set()
-        await eventually(lambda: ("new", "Bound") in world.writer.written)
+        assert environment.writer.in_flight == 2
+        environment.links.put(link(200, "new", pod=0))
+        await eventually(lambda: environment.writer.in_flight == 3)
+        environment.writer.unblocked.set()
+        await eventually(lambda: ("new", "Bound") in environment.writer.written)
 
 
-async def test_lost_links_that_found_no_pod_move_when_one_comes() -> None:
-    world = with_users(Environment().with_pods(1), alice=1)
-    async with running_route(world):
-        world.pods.put(pod(50, 1, reported_routing_state=RoutingState.SHUTDOWN))
+async def test_lost_links_without_a_target_move_when_a_pod_appears() -> None:
+    environment = with_users(Environment().with_pods(1), alice=1)
+    async with running_route(environment):
+        environment.pods.put(pod(50, 1, reported_routing_state=RoutingState.SHUTDOWN))
         await idle()
-        assert world.reason_of("alice") == "PodLost"
-        world.pods.put(pod(51, 0))
+        assert environment.reason_of("alice") == "PodLost"
+        environment.pods.put(pod(51, 0))
         await idle()
-        assert world.writer.written[-2:] == [("alice", 0), ("alice", "PodLost")]
+        assert environment.writer.written[-2:] == [("alice", 0), ("alice", "PodLost")]
 
 
-async def test_an_expired_link_is_removed_when_its_time_is_told() -> None:
-    world = Environment().with_pods(0)
-    world.links.put(link(100, "alice", pod=0, expire_time=world.now + timedelta(seconds=5)))
-    async with running_route(world):
-        world.now += timedelta(seconds=5)
-        (expiring,) = world.links.in_partition(GAME).values()
-        world.controller.add(expiring)
+async def test_expired_link_is_removed_when_it_is_reconciled() -> None:
+    environment = Environment().with_pods(0)
+    environment.links.put(link(100, "alice", pod=0, expire_time=environment.now + timedelta(seconds=5)))
+    async with running_route(environment):
+        environment.now += timedelta(seconds=5)
+        (expiring,) = environment.links.in_partition(GAME).values()
+        environment.controller.add(expiring)
         await idle()
-        assert world.writer.written[-1] == ("alice", "removed")
-        assert world.recorder.recorded[-1] == "Expired"
+        assert environment.writer.written[-1] == ("alice", "removed")
+        assert environment.recorder.recorded[-1] == "Expired"
 
 
-async def test_room_goes_to_the_oldest_that_waits_for_it() -> None:
-    world = Environment()
-    world.routes.put(route(10, spec={"placement": {"maxLinksPerPod": 1}}))
-    world.workloads.put(workload(11))
-    world.pods.put(pod(12, 0))
-    with_users(world, alice=0)
-    async with running_route(world):
-        world.links.put(link(200, "late", creation_timestamp=20))
-        world.links.put(link(201, "early", creation_timestamp=10))
+async def test_room_goes_to_the_oldest_waiting_link() -> None:
+    environment = Environment()
+    environment.routes.put(route(10, spec={"placement": {"maxLinksPerPod": 1}}))
+    environment.workloads.put(workload(11))
+    environment.pods.put(pod(12, 0))
+    with_users(environment, alice=0)
+    async with running_route(environment):
+        environment.links.put(link(200, "late", creation_timestamp=20))
+        environment.links.put(link(201, "early", creation_timestamp=10))
         await idle()
-        assert {world.reason_of("late"), world.reason_of("early")} == {"AtCapacity"}
-        world.links.delete(GAME, "game.alice", 300)
+        assert {environment.reason_of("late"), environment.reason_of("early")} == {"AtCapacity"}
+        environment.links.delete(GAME, "game.alice", 300)
         await idle()
-        assert (world.reason_of("early"), world.reason_of("late")) == ("Bound", "AtCapacity")
+        assert (environment.reason_of("early"), environment.reason_of("late")) == ("Bound", "AtCapacity")
 
 
-async def test_every_link_of_a_route_is_judged_after_an_edit_however_many_there_are() -> None:
+async def test_edit_of_the_route_reconciles_every_one_of_many_links() -> None:
     users = {f"user-{number}": number % 2 for number in range(5000)}
-    world = with_users(Environment(), **users).with_pods(0, 1)
-    async with running_route(world):
-        await eventually(lambda: len(world.reconciled) >= len(users))
-        await eventually(lambda: not world.controller.backlog().depth)
-        world.reconciled.clear()
-        world.routes.put(route(20, generation=2, spec={"tags": ["lobby"]}))
-        await eventually(lambda: len(world.reconciled) >= len(users))
-        assert set(world.reconciled) == set(users)
+    environment = with_users(Environment(), **users).with_pods(0, 1)
+    async with running_route(environment):
+        await eventually(lambda: len(environment.reconciled) >= len(users))
+        await eventually(lambda: not environment.controller.backlog().depth)
+        environment.reconciled.clear()
+        environment.routes.put(route(20, generation=2, spec={"tags": ["lobby"]}))
+        await eventually(lambda: len(environment.reconciled) >= len(users))
+        assert set(environment.reconciled) == set(users)

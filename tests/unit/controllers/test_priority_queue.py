@@ -11,14 +11,14 @@ def pop_all(queue: PriorityQueue[str]) -> list[str]:
     return [queue.pop()[0] for _ in range(len(queue))]
 
 
-def test_keys_of_one_priority_are_popped_in_the_order_of_their_arrival() -> None:
+def test_keys_of_one_priority_are_popped_in_order_of_arrival() -> None:
     queue: PriorityQueue[str] = PriorityQueue()
     for key in "cab":
         queue.add(key, 1.0)
     assert pop_all(queue) == ["c", "a", "b"]
 
 
-def test_the_two_priorities_are_served_in_turn() -> None:
+def test_two_priorities_are_served_in_turn() -> None:
     queue: PriorityQueue[str] = PriorityQueue()
     for key in ("low-1", "low-2", "low-3"):
         queue.add(key, 1.0, Priority.LOW)
@@ -27,7 +27,7 @@ def test_the_two_priorities_are_served_in_turn() -> None:
     assert pop_all(queue) == ["high-1", "low-1", "high-2", "low-2", "low-3"]
 
 
-def test_a_key_that_is_added_again_keeps_its_position_and_its_wait() -> None:
+def test_key_that_is_added_again_keeps_its_position_and_its_wait() -> None:
     queue: PriorityQueue[str] = PriorityQueue()
     queue.add("a", 1.0)
     queue.add("b", 2.0)
@@ -35,7 +35,7 @@ def test_a_key_that_is_added_again_keeps_its_position_and_its_wait() -> None:
     assert [queue.pop(), queue.pop()] == [("a", 1.0), ("b", 2.0)]
 
 
-def test_a_key_of_low_priority_is_promoted_and_never_demoted() -> None:
+def test_key_of_low_priority_is_promoted_and_never_demoted() -> None:
     queue: PriorityQueue[str] = PriorityQueue()
     queue.add("a", 1.0, Priority.LOW)
     queue.add("a", 2.0, Priority.HIGH)
@@ -44,7 +44,7 @@ def test_a_key_of_low_priority_is_promoted_and_never_demoted() -> None:
     assert queue.pop() == ("a", 2.0)
 
 
-def test_the_oldest_wait_is_that_of_either_priority() -> None:
+def test_oldest_wait_is_that_of_either_priority() -> None:
     queue: PriorityQueue[str] = PriorityQueue()
     assert queue.oldest() is None
     queue.add("high", 2.0)
@@ -54,7 +54,7 @@ def test_the_oldest_wait_is_that_of_either_priority() -> None:
     assert queue.oldest() == 5.0
 
 
-def test_an_empty_queue_has_no_next_key() -> None:
+def test_empty_queue_has_no_next_key() -> None:
     with pytest.raises(KeyError):
         PriorityQueue[str]().pop()
 

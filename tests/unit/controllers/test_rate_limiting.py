@@ -35,7 +35,7 @@ def test_pause_doubles_with_each_round_of_failures_of_all_workers(random: float,
             pause.record_failure()
 
 
-def test_there_is_no_pause_without_a_failure_and_after_a_success() -> None:
+def test_no_pause_without_a_failure_and_after_a_success() -> None:
     pause = OutagePause(1)
     assert pause.seconds() == 0.0
     pause.record_failure()

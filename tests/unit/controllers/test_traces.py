@@ -1,4 +1,4 @@
-"""Traces, as a receiver gets them: each link that was worked on with its requests, and nobody's uid in an error."""
+"""Traces, as a receiver gets them: each reconciled link with its requests, and no uid in an error."""
 
 import asyncio
 import sys
@@ -32,22 +32,22 @@ def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[TraceReceiver]:
         yield made
 
 
-def patched(code: int | None = 200, resource: str = "podlinks") -> RequestRecord:
+def patch_request(code: int | None = 200, resource: str = "podlinks") -> RequestRecord:
     return RequestRecord("patch", resource, code, 0.25)
 
 
-async def bind(spans: TraceHooks) -> ReconcileResult:
-    """Work on a link as its reconciler does."""
-    assert spans.observe_request is not None
-    spans.observe_request(patched())
-    spans.observe_request(patched(409, "podlinks/status"))
+async def bind(hooks: TraceHooks) -> ReconcileResult:
+    """Sends requests as the reconciler of a link does."""
+    assert hooks.observe_request is not None
+    hooks.observe_request(patch_request())
+    hooks.observe_request(patch_request(409, "podlinks/status"))
     return ReconcileResult(BOUND, plan=Bind)
 
 
-async def test_a_link_that_was_bound_is_a_span_with_its_requests_as_parts(receiver: TraceReceiver) -> None:
-    async with tracing(None) as spans:
-        outcome = await spans.wrap_reconcile(lambda _: bind(spans))(ALICE)
-    assert outcome == ReconcileResult(BOUND, plan=Bind)
+async def test_bound_link_has_a_span_with_its_requests_as_children(receiver: TraceReceiver) -> None:
+    async with tracing(None) as hooks:
+        result = await hooks.wrap_reconcile(lambda _: bind(hooks))(ALICE)
+    assert result == ReconcileResult(BOUND, plan=Bind)
     (span,) = receiver.spans_named("reconcile link")
     assert span.attributes == {
         "k8s.namespace.name": "games",
@@ -63,48 +63,48 @@ async def test_a_link_that_was_bound_is_a_span_with_its_requests_as_parts(receiv
     assert receiver.children_of(span) == ["patch podlinks", "patch podlinks/status"]
 
 
-async def test_a_request_tells_its_answer_and_how_long_it_took(receiver: TraceReceiver) -> None:
-    async with tracing(None) as spans:
-        await spans.wrap_reconcile(lambda _: bind(spans))(ALICE)
+async def test_span_of_a_request_has_its_status_code_and_duration(receiver: TraceReceiver) -> None:
+    async with tracing(None) as hooks:
+        await hooks.wrap_reconcile(lambda _: bind(hooks))(ALICE)
     (good,), (refused,) = receiver.spans_named("patch podlinks"), receiver.spans_named("patch podlinks/status")
     assert good.seconds == pytest.approx(0.25)
     assert (good.attributes["http.response.status_code"], good.has_failed) == (200, False)
     assert (refused.attributes["error.type"], refused.has_failed) == ("409", True)
 
 
-async def test_the_sender_says_who_it_is(receiver: TraceReceiver) -> None:
-    async with tracing(None) as spans:
-        await spans.wrap_reconcile(lambda _: bind(spans))(ALICE)
+async def test_spans_name_the_service_and_its_version(receiver: TraceReceiver) -> None:
+    async with tracing(None) as hooks:
+        await hooks.wrap_reconcile(lambda _: bind(hooks))(ALICE)
     assert receiver.spans[0].resource["service.name"] == "statefulroute-operator"
     assert receiver.spans[0].resource["service.version"]
 
 
-async def test_the_name_of_the_sender_can_be_chosen(receiver: TraceReceiver, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_service_name_can_be_set(receiver: TraceReceiver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.name=ours,k8s.pod.uid=1")
-    async with tracing(None) as spans:
-        await spans.wrap_reconcile(lambda _: bind(spans))(ALICE)
+    async with tracing(None) as hooks:
+        await hooks.wrap_reconcile(lambda _: bind(hooks))(ALICE)
     assert receiver.spans[0].resource["service.name"] == "ours"
     assert receiver.spans[0].resource["k8s.pod.uid"] == "1"
 
 
-async def test_a_link_about_which_nothing_was_to_do_is_not_told_of(receiver: TraceReceiver) -> None:
+async def test_link_that_needs_no_request_has_no_span(receiver: TraceReceiver) -> None:
     async def nothing(_: LinkKey) -> ReconcileResult:
         return ReconcileResult(BOUND)
 
-    async with tracing(None) as spans:
-        await spans.wrap_reconcile(nothing)(ALICE)
+    async with tracing(None) as hooks:
+        await hooks.wrap_reconcile(nothing)(ALICE)
     assert receiver.spans == []
 
 
-async def test_what_failed_is_an_error_that_says_of_which_class_and_no_more(receiver: TraceReceiver) -> None:
+async def test_failed_span_names_the_class_of_the_error_only(receiver: TraceReceiver) -> None:
     async def fails(_: LinkKey) -> ReconcileResult:
-        assert spans.observe_request is not None
-        spans.observe_request(patched(None))
+        assert hooks.observe_request is not None
+        hooks.observe_request(patch_request(None))
         raise UnreachableError("PATCH /.../podlinks/game.alice: broken")
 
-    async with tracing(UidRedactor()) as spans:
+    async with tracing(UidRedactor()) as hooks:
         with pytest.raises(UnreachableError):
-            await spans.wrap_reconcile(fails)(ALICE)
+            await hooks.wrap_reconcile(fails)(ALICE)
     (span,) = receiver.spans_named("reconcile link")
     assert span.has_failed
     assert (span.attributes["error.type"], span.message, span.events) == ("UnreachableError", "", ())
@@ -112,60 +112,60 @@ async def test_what_failed_is_an_error_that_says_of_which_class_and_no_more(rece
     assert b"alice" not in receiver.raw
 
 
-async def test_uids_are_hidden_when_that_is_asked_for(receiver: TraceReceiver) -> None:
-    async with tracing(UidRedactor(b"key")) as spans:
-        await spans.wrap_reconcile(lambda _: bind(spans))(ALICE)
+async def test_uids_are_redacted_if_configured(receiver: TraceReceiver) -> None:
+    async with tracing(UidRedactor(b"key")) as hooks:
+        await hooks.wrap_reconcile(lambda _: bind(hooks))(ALICE)
     (span,) = receiver.spans_named("reconcile link")
     assert span.attributes["statefulroute.link"] == UidRedactor(b"key").redact_link_name("game.alice")
     assert b"alice" not in receiver.raw
 
 
-async def test_a_turn_of_a_timer_is_a_span_whatever_it_does(receiver: TraceReceiver) -> None:
-    async with tracing(None) as spans:
-        with spans.timer_span(Timer.STATE, GAME):
+async def test_every_turn_of_a_timer_has_a_span(receiver: TraceReceiver) -> None:
+    async with tracing(None) as hooks:
+        with hooks.timer_span(Timer.STATE, GAME):
             pass
     (span,) = receiver.spans
     assert (span.name, span.attributes["statefulroute.route"]) == ("state timer", "game")
 
 
-async def test_a_task_that_a_turn_has_made_is_part_of_it(receiver: TraceReceiver) -> None:
-    async with tracing(None) as spans:
-        with spans.timer_span(Timer.STATE, GAME):
-            await asyncio.create_task(bind(spans))
+async def test_requests_of_a_task_that_a_turn_created_are_its_children(receiver: TraceReceiver) -> None:
+    async with tracing(None) as hooks:
+        with hooks.timer_span(Timer.STATE, GAME):
+            await asyncio.create_task(bind(hooks))
     (turn,) = receiver.spans_named("state timer")
     assert receiver.children_of(turn) == ["patch podlinks", "patch podlinks/status"]
 
 
-async def test_no_link_is_part_of_another_whose_change_has_called_for_it(receiver: TraceReceiver) -> None:
+async def test_span_of_a_link_is_no_child_of_the_span_that_queued_it(receiver: TraceReceiver) -> None:
     later: list[asyncio.Task[ReconcileResult]] = []
 
     async def calls_for(_: LinkKey) -> ReconcileResult:
-        later.append(asyncio.create_task(spans.wrap_reconcile(lambda _: bind(spans))(LinkKey(GAME, "game.bob"))))
-        return await bind(spans)
+        later.append(asyncio.create_task(hooks.wrap_reconcile(lambda _: bind(hooks))(LinkKey(GAME, "game.bob"))))
+        return await bind(hooks)
 
-    async with tracing(None) as spans:
-        await spans.wrap_reconcile(calls_for)(ALICE)
+    async with tracing(None) as hooks:
+        await hooks.wrap_reconcile(calls_for)(ALICE)
         await asyncio.gather(*later)
     assert [span.parent_id for span in receiver.spans_named("reconcile link")] == ["", ""]
     assert len({span.trace_id for span in receiver.spans}) == 2
 
 
-async def test_watches_and_requests_of_nobodys_work_are_not_told_of(receiver: TraceReceiver) -> None:
-    async with tracing(None) as spans:
-        assert spans.observe_request is not None
-        spans.observe_request(patched(resource="leases"))
-        with spans.timer_span(Timer.WORKLOAD, GAME):
-            spans.observe_request(RequestRecord("watch", "pods", 200, 0.1))
+async def test_watches_and_requests_outside_of_traced_work_have_no_span(receiver: TraceReceiver) -> None:
+    async with tracing(None) as hooks:
+        assert hooks.observe_request is not None
+        hooks.observe_request(patch_request(resource="leases"))
+        with hooks.timer_span(Timer.WORKLOAD, GAME):
+            hooks.observe_request(RequestRecord("watch", "pods", 200, 0.1))
     assert [span.name for span in receiver.spans] == ["workload timer"]
 
 
-async def test_a_receiver_that_does_not_answer_does_not_hold_up_the_end(
+async def test_receiver_that_does_not_answer_does_not_delay_the_exit(
     receiver: TraceReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(opentelemetry_traces, "_FLUSH_SECONDS", 0.05)
     receiver.answers.clear()
-    async with tracing(None) as spans:
-        await spans.wrap_reconcile(lambda _: bind(spans))(ALICE)
+    async with tracing(None) as hooks:
+        await hooks.wrap_reconcile(lambda _: bind(hooks))(ALICE)
     assert receiver.spans == []
 
 
@@ -178,7 +178,7 @@ async def test_a_receiver_that_does_not_answer_does_not_hold_up_the_end(
         {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://here:4318", "OTEL_TRACES_EXPORTER": "none"},
     ],
 )
-async def test_where_nobody_asks_for_traces_the_work_is_done_as_without_them(
+async def test_hooks_do_nothing_unless_tracing_is_enabled(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in environment.items():
@@ -188,13 +188,13 @@ async def test_where_nobody_asks_for_traces_the_work_is_done_as_without_them(
         return ReconcileResult()
 
     observed: list[RequestRecord] = []
-    async with tracing(None) as spans:
-        assert spans.wrap_reconcile(work) is work
+    async with tracing(None) as hooks:
+        assert hooks.wrap_reconcile(work) is work
         observe = observed.append
-        assert spans.combined_with(observe) is observe
+        assert hooks.combined_with(observe) is observe
 
 
-async def test_traces_without_their_packages_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_tracing_without_its_packages_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://here:4318")
     monkeypatch.delitem(sys.modules, "statefulroute.controllers.monitoring.opentelemetry_traces")
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)  # type: ignore[arg-type]  # no such module
@@ -205,7 +205,7 @@ async def test_traces_without_their_packages_are_refused(monkeypatch: pytest.Mon
             pass
 
 
-async def test_another_protocol_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_another_protocol_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://here:4317")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
     expected = "traces cannot be sent by grpc: set OTEL_EXPORTER_OTLP_TRACES_PROTOCOL=http/protobuf"

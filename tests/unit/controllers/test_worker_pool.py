@@ -17,35 +17,35 @@ PATIENCE_SECONDS = 10.0
 
 
 class Work:
-    """The work on keys, each piece of which lasts until it is let go."""
+    """A reconciler that works on each key until the test finishes it."""
 
     def __init__(self) -> None:
-        self.begun: list[str] = []
-        self.under_way: Counter[str] = Counter()
-        self.most_at_once = 0
-        self._gates: dict[str, asyncio.Event] = {}
+        self.started: list[str] = []
+        self.in_progress: Counter[str] = Counter()
+        self.max_in_progress = 0
+        self._finished: dict[str, asyncio.Event] = {}
 
-    def gate(self, key: str) -> asyncio.Event:
-        return self._gates.setdefault(key, asyncio.Event())
+    def finished(self, key: str) -> asyncio.Event:
+        return self._finished.setdefault(key, asyncio.Event())
 
-    async def handle(self, key: str) -> None:
-        self.begun.append(key)
-        self.under_way[key] += 1
-        self.most_at_once = max(self.most_at_once, self.under_way.total())
-        assert self.under_way[key] == 1, "a key is worked on twice at the same time"
+    async def reconcile(self, key: str) -> None:
+        self.started.append(key)
+        self.in_progress[key] += 1
+        self.max_in_progress = max(self.max_in_progress, self.in_progress.total())
+        assert self.in_progress[key] == 1, "a key is reconciled twice at the same time"
         try:
-            await self.gate(key).wait()
+            await self.finished(key).wait()
         finally:
-            self.under_way[key] -= 1
-            self.gate(key).clear()
+            self.in_progress[key] -= 1
+            self.finished(key).clear()
 
     def finish(self, *keys: str) -> None:
         for key in keys:
-            self.gate(key).set()
+            self.finished(key).set()
 
 
 async def idle() -> None:
-    """Let everything run that is ready to."""
+    """Lets all tasks run that are ready."""
     for _ in range(10):
         await asyncio.sleep(0)
 
@@ -56,13 +56,13 @@ async def eventually(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0)
 
 
-async def worked_off(queue: WorkerPool[str]) -> None:
-    await eventually(lambda: not len(queue))
+async def finished(pool: WorkerPool[str]) -> None:
+    await eventually(lambda: not len(pool))
 
 
 @contextmanager
 def scheduled() -> Iterator[list[float]]:
-    """Retries are noted with their delays, and happen at once."""
+    """Records the delays of retries, which happen at once."""
     loop = asyncio.get_running_loop()
     later, delays = loop.call_later, list[float]()
 
@@ -78,138 +78,138 @@ def scheduled() -> Iterator[list[float]]:
 
 
 @asynccontextmanager
-async def opened(
-    handle: Callable[[str], Awaitable[None]], parallel: int = 1, *, backoff: RetryBackoff[str] | None = None
+async def started(
+    reconcile: Callable[[str], Awaitable[None]], concurrency: int = 1, *, backoff: RetryBackoff[str] | None = None
 ) -> AsyncIterator[WorkerPool[str]]:
-    queue = WorkerPool(handle, parallel, backoff=backoff)
-    queue.start()
-    yield queue
-    await queue.stop()
+    pool = WorkerPool(reconcile, concurrency, backoff=backoff)
+    pool.start()
+    yield pool
+    await pool.stop()
 
 
-async def test_a_key_is_worked_on_once_however_often_it_was_added() -> None:
+async def test_key_is_reconciled_once_however_often_it_was_added() -> None:
     work = Work()
-    queue = WorkerPool(work.handle, 4)
+    pool = WorkerPool(work.reconcile, 4)
     for key in "abacab":
-        queue.add(key)
-    assert len(queue) == 3
-    queue.start()
+        pool.add(key)
+    assert len(pool) == 3
+    pool.start()
     await idle()
     work.finish("a", "b", "c")
-    await worked_off(queue)
-    assert work.begun == ["a", "b", "c"]
+    await finished(pool)
+    assert work.started == ["a", "b", "c"]
 
 
-async def test_nothing_is_worked_on_before_the_queue_is_open() -> None:
+async def test_nothing_is_reconciled_before_the_start() -> None:
     work = Work()
-    queue = WorkerPool(work.handle, 4)
-    queue.add("a")
+    pool = WorkerPool(work.reconcile, 4)
+    pool.add("a")
     await idle()
-    assert (work.begun, len(queue)) == ([], 1)
+    assert (work.started, len(pool)) == ([], 1)
 
 
-async def test_a_key_that_is_added_while_it_is_worked_on_is_worked_on_once_more_afterwards() -> None:
+async def test_key_that_is_added_while_it_is_reconciled_is_reconciled_once_more_afterwards() -> None:
     work = Work()
-    async with opened(work.handle, 4) as queue:
-        queue.add("a")
+    async with started(work.reconcile, 4) as pool:
+        pool.add("a")
         await idle()
         for _ in range(3):
-            queue.add("a")
+            pool.add("a")
         await idle()
-        assert work.begun == ["a"]
+        assert work.started == ["a"]
         work.finish("a")
         await idle()
-        assert work.begun == ["a", "a"]
+        assert work.started == ["a", "a"]
         work.finish("a")
-        await worked_off(queue)
-    assert work.begun == ["a", "a"]
+        await finished(pool)
+    assert work.started == ["a", "a"]
 
 
-@pytest.mark.parametrize("parallel", [1, 2, 5])
-async def test_as_many_keys_are_worked_on_at_once_as_was_asked_for_and_no_more(parallel: int) -> None:
+@pytest.mark.parametrize("concurrency", [1, 2, 5])
+async def test_concurrency_is_reached_and_not_exceeded(concurrency: int) -> None:
     work = Work()
-    async with opened(work.handle, parallel) as queue:
+    async with started(work.reconcile, concurrency) as pool:
         keys = [f"key-{number}" for number in range(12)]
         for key in keys[:6]:
-            queue.add(key)
+            pool.add(key)
         await idle()
         for key in keys[6:]:
-            queue.add(key)
+            pool.add(key)
         await idle()
-        assert work.under_way.total() == parallel
+        assert work.in_progress.total() == concurrency
         work.finish(*keys)
-        await worked_off(queue)
-        assert sorted(work.begun) == sorted(keys)
-        assert work.most_at_once == parallel
+        await finished(pool)
+        assert sorted(work.started) == sorted(keys)
+        assert work.max_in_progress == concurrency
 
 
-async def test_a_key_that_comes_while_others_are_worked_on_does_not_wait_for_them() -> None:
+async def test_key_does_not_wait_for_others_in_progress() -> None:
     work = Work()
-    async with opened(work.handle, 2) as queue:
-        queue.add("slow")
+    async with started(work.reconcile, 2) as pool:
+        pool.add("slow")
         await idle()
-        queue.add("quick")
+        pool.add("quick")
         await idle()
-        assert work.begun == ["slow", "quick"]
+        assert work.started == ["slow", "quick"]
         work.finish("slow", "quick")
 
 
-async def test_a_key_that_has_changed_does_not_wait_for_a_sweep_nor_the_sweep_for_changes() -> None:
+async def test_neither_priority_waits_for_all_keys_of_the_other() -> None:
     work = Work()
-    queue = WorkerPool(work.handle, 1)
-    for key in ("swept-1", "swept-2", "swept-3"):
-        queue.add(key, Priority.LOW)
-    for key in ("new-1", "new-2"):
-        queue.add(key)
-    work.finish("swept-1", "swept-2", "swept-3", "new-1", "new-2")
-    queue.start()
-    await worked_off(queue)
-    await queue.stop()
-    assert work.begun == ["new-1", "swept-1", "new-2", "swept-2", "swept-3"]
+    pool = WorkerPool(work.reconcile, 1)
+    for key in ("low-1", "low-2", "low-3"):
+        pool.add(key, Priority.LOW)
+    for key in ("high-1", "high-2"):
+        pool.add(key)
+    work.finish("low-1", "low-2", "low-3", "high-1", "high-2")
+    pool.start()
+    await finished(pool)
+    await pool.stop()
+    assert work.started == ["high-1", "low-1", "high-2", "low-2", "low-3"]
 
 
-async def test_a_swept_key_that_changes_is_worked_on_once_and_with_those_that_have_changed() -> None:
+async def test_key_of_low_priority_that_changes_is_reconciled_once_and_with_high_priority() -> None:
     work = Work()
-    queue = WorkerPool(work.handle, 1)
-    for key in ("swept", "both", "also"):
-        queue.add(key, Priority.LOW)
-    queue.add("both")
-    queue.add("both", Priority.LOW)
-    assert len(queue) == 3
-    work.finish("swept", "both", "also")
-    queue.start()
-    await worked_off(queue)
-    await queue.stop()
-    assert work.begun == ["both", "swept", "also"]
+    pool = WorkerPool(work.reconcile, 1)
+    for key in ("low", "both", "other"):
+        pool.add(key, Priority.LOW)
+    pool.add("both")
+    pool.add("both", Priority.LOW)
+    assert len(pool) == 3
+    work.finish("low", "both", "other")
+    pool.start()
+    await finished(pool)
+    await pool.stop()
+    assert work.started == ["both", "low", "other"]
 
 
-async def test_an_idle_queue_has_no_task() -> None:
+async def test_idle_pool_has_no_task() -> None:
     before = asyncio.all_tasks()
     work = Work()
-    async with opened(work.handle, 4) as queue:
+    async with started(work.reconcile, 4) as pool:
         assert asyncio.all_tasks() == before
-        queue.add("a")
+        pool.add("a")
         assert len(asyncio.all_tasks() - before) == 1
         await idle()
         work.finish("a")
-        await worked_off(queue)
+        await finished(pool)
         await idle()
         assert asyncio.all_tasks() == before
 
 
-@pytest.mark.parametrize("parallel", [1, 3])
-async def test_a_key_that_comes_in_the_moment_in_which_the_workers_end_is_not_forgotten(parallel: int) -> None:
-    """The workers find nothing to do; in the same turn of the loop, before they are gone, a key comes."""
+@pytest.mark.parametrize("concurrency", [1, 3])
+async def test_key_that_arrives_while_the_workers_stop_is_not_forgotten(concurrency: int) -> None:
+    """A key arrives in the turn of the event loop in which the workers find no other key and stop."""
     done: list[str] = []
 
-    async def handle(key: str) -> None:
+    async def reconcile(key: str) -> None:
         done.append(key)
 
-    async with opened(handle, parallel) as queue:
+    async with started(reconcile, concurrency) as pool:
         for number in range(50):
-            for other in range(parallel):
-                queue.add(f"first-{number}-{other}")
-            asyncio.get_running_loop().call_soon(queue.add, f"second-{number}")
+            for other in range(concurrency):
+                pool.add(f"first-{number}-{other}")
+            asyncio.get_running_loop().call_soon(pool.add, f"second-{number}")
             await idle()
             assert done[-1] == f"second-{number}"
 
@@ -223,7 +223,7 @@ async def test_a_key_that_comes_in_the_moment_in_which_the_workers_end_is_not_fo
         (APIError(429, "TooManyRequests", "later"), [5.0] * 6),
     ],
 )
-async def test_a_key_that_fails_is_tried_again_after_a_time_that_doubles_up_to_half_a_minute_and_in_an_outage_up_to_5_s(
+async def test_failed_key_is_retried_with_exponential_backoff_up_to_30_s_and_in_an_outage_up_to_5_s(
     error: ClusterError, later: list[float]
 ) -> None:
     tries = 0
@@ -235,13 +235,13 @@ async def test_a_key_that_fails_is_tried_again_after_a_time_that_doubles_up_to_h
             raise error
 
     with scheduled() as delays:
-        async with opened(fail_thirteen_times) as queue:
-            queue.add("a")
+        async with started(fail_thirteen_times) as pool:
+            pool.add("a")
             await eventually(lambda: tries == 14)
     assert delays == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, *later]
 
 
-async def test_a_key_that_fails_for_days_is_tried_again_for_days() -> None:
+async def test_key_that_fails_for_days_is_retried_for_days() -> None:
     tries = 0
 
     async def fail(_key: str) -> None:
@@ -250,38 +250,38 @@ async def test_a_key_that_fails_for_days_is_tried_again_for_days() -> None:
         raise ConflictError(409, "Conflict", "the object has been modified")
 
     with scheduled() as delays:
-        async with opened(fail) as queue:
-            queue.add("a")
+        async with started(fail) as pool:
+            pool.add("a")
             await eventually(lambda: tries == 3000)
     assert delays[-1] == 30.0
 
 
-async def test_a_success_lets_the_next_failure_be_tried_again_soon() -> None:
+async def test_success_resets_the_backoff() -> None:
     outcomes = iter([True, True, False, True, False])
     tries = 0
 
-    async def handle(_key: str) -> None:
+    async def reconcile(_key: str) -> None:
         nonlocal tries
         tries += 1
         if next(outcomes):
             raise UnreachableError("nobody answered")
 
     with scheduled() as delays:
-        async with opened(handle) as queue:
-            queue.add("a")
-            await eventually(lambda: tries == 3 and not len(queue))
-            queue.add("a")
+        async with started(reconcile) as pool:
+            pool.add("a")
+            await eventually(lambda: tries == 3 and not len(pool))
+            pool.add("a")
             await eventually(lambda: tries == 5)
     assert delays == [0.05, 0.1, 0.05]
 
 
-async def test_a_key_that_fails_waits_for_one_retry_however_often_it_was_added_meanwhile(
+async def test_failed_key_waits_for_one_retry_however_often_it_was_added_meanwhile(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     loop, handles = asyncio.get_running_loop(), list[asyncio.TimerHandle]()
     later = loop.call_later
 
-    def noting(delay: float, *arguments: object) -> asyncio.TimerHandle:
+    def recording(delay: float, *arguments: object) -> asyncio.TimerHandle:
         handle = later(delay, *arguments)  # type: ignore[arg-type]
         if delay == 3600.0:
             handles.append(handle)
@@ -295,41 +295,41 @@ async def test_a_key_that_fails_waits_for_one_retry_however_often_it_was_added_m
         raise APIError(422, "Invalid", "no")
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "call_later", noting)
-        async with opened(fail, backoff=RetryBackoff(RetryDelays(3600.0, 3600.0))) as queue:
+        patch.setattr(loop, "call_later", recording)
+        async with started(fail, backoff=RetryBackoff(RetryDelays(3600.0, 3600.0))) as pool:
             for _ in range(5):
-                queue.add("a")
+                pool.add("a")
                 await idle()
             assert tries == 5
             assert [handle.cancelled() for handle in handles] == [True, True, True, True, False]
-    assert handles[-1].cancelled(), "a closed queue waits for no retry"
-    queue.start()
+    assert handles[-1].cancelled(), "a stopped pool waits for no retry"
+    pool.start()
     await idle()
-    await queue.stop()
-    assert tries == 6, "what was to be tried again is tried when the queue is opened again"
+    await pool.stop()
+    assert tries == 6, "the key is retried when the pool starts again"
 
 
-async def test_a_key_that_fails_while_the_queue_closes_is_tried_when_it_is_opened_again() -> None:
-    gate, tries = asyncio.Event(), 0
+async def test_key_that_fails_during_the_stop_is_retried_at_the_next_start() -> None:
+    unblocked, tries = asyncio.Event(), 0
 
-    async def handle(_key: str) -> None:
+    async def reconcile(_key: str) -> None:
         nonlocal tries
         tries += 1
-        await gate.wait()
+        await unblocked.wait()
         if tries == 1:
             raise UnreachableError("nobody answered")
 
-    queue = WorkerPool(handle, 2)
-    queue.start()
-    queue.add("a")
+    pool = WorkerPool(reconcile, 2)
+    pool.start()
+    pool.add("a")
     await idle()
-    closing = asyncio.create_task(queue.stop())
+    stopping = asyncio.create_task(pool.stop())
     await idle()
-    gate.set()
-    await closing
-    assert (tries, len(queue)) == (1, 1)
-    queue.start()
-    await worked_off(queue)
+    unblocked.set()
+    await stopping
+    assert (tries, len(pool)) == (1, 1)
+    pool.start()
+    await finished(pool)
     assert tries == 2
 
 
@@ -342,13 +342,13 @@ async def test_a_key_that_fails_while_the_queue_closes_is_tried_when_it_is_opene
         (RuntimeError("a defect"), [("error", "an unexpected error: trying again")]),
     ],
 )
-async def test_a_failure_is_logged_by_its_kind_and_keeps_no_other_key_waiting(
+async def test_failure_is_logged_by_its_kind_and_delays_no_other_key(
     error: Exception, logged: list[tuple[str, str]]
 ) -> None:
     done: list[str] = []
     failed = False
 
-    async def handle(key: str) -> None:
+    async def reconcile(key: str) -> None:
         nonlocal failed
         if key == "bad" and not failed:
             failed = True
@@ -356,96 +356,96 @@ async def test_a_failure_is_logged_by_its_kind_and_keeps_no_other_key_waiting(
         done.append(key)
 
     with capture_logs() as logs, scheduled() as delays:
-        async with opened(handle) as queue:
+        async with started(reconcile) as pool:
             for key in ("first", "bad", "last"):
-                queue.add(key)
+                pool.add(key)
             await eventually(lambda: len(done) == 3)
     assert done == ["first", "last", "bad"]
     assert delays == [0.05]
     assert [(line["log_level"], line["event"]) for line in logs] == logged
 
 
-async def test_closing_finishes_what_is_under_way_and_takes_no_further_key() -> None:
+async def test_stop_finishes_keys_in_progress_and_takes_no_others() -> None:
     work = Work()
-    queue = WorkerPool(work.handle, 2)
-    queue.start()
+    pool = WorkerPool(work.reconcile, 2)
+    pool.start()
     for key in ("a", "b", "c"):
-        queue.add(key)
+        pool.add(key)
     await idle()
-    closing = asyncio.create_task(queue.stop())
-    queue.add("a")
-    queue.add("d")
+    stopping = asyncio.create_task(pool.stop())
+    pool.add("a")
+    pool.add("d")
     await idle()
-    assert not closing.done()
+    assert not stopping.done()
     work.finish("a")
     await idle()
-    assert not closing.done()
+    assert not stopping.done()
     work.finish("b", "c", "d")
-    await closing
+    await stopping
     await idle()
-    assert work.begun == ["a", "b"]
-    assert not work.under_way.total()
+    assert work.started == ["a", "b"]
+    assert not work.in_progress.total()
 
 
-async def test_a_queue_that_was_closed_goes_on_where_it_was_when_it_is_opened_again() -> None:
+async def test_pool_that_starts_again_continues_with_the_waiting_keys() -> None:
     work = Work()
-    queue = WorkerPool(work.handle, 1)
-    queue.start()
-    queue.add("a")
-    queue.add("b")
+    pool = WorkerPool(work.reconcile, 1)
+    pool.start()
+    pool.add("a")
+    pool.add("b")
     await idle()
     work.finish("a")
-    await queue.stop()
-    queue.add("c")
-    queue.start()
+    await pool.stop()
+    pool.add("c")
+    pool.start()
     await idle()
     work.finish("b", "c")
-    await worked_off(queue)
-    await queue.stop()
-    assert work.begun == ["a", "b", "c"]
+    await finished(pool)
+    await pool.stop()
+    assert work.started == ["a", "b", "c"]
 
 
-async def test_closing_an_idle_queue_is_done_at_once() -> None:
-    await WorkerPool(Work().handle, 2).stop()
+async def test_stop_of_an_idle_pool_is_immediate() -> None:
+    await WorkerPool(Work().reconcile, 2).stop()
 
 
-@pytest.mark.parametrize("parallel", [1, 16])
-async def test_keys_that_need_no_waiting_leave_others_their_turn(parallel: int) -> None:
+@pytest.mark.parametrize("concurrency", [1, 16])
+async def test_keys_that_never_wait_let_other_tasks_run(concurrency: int) -> None:
     keys, done, turns = 100_000, 0, 0
 
-    async def handle(_key: str) -> None:
+    async def reconcile(_key: str) -> None:
         nonlocal done
         done += 1
 
-    queue = WorkerPool(handle, parallel)
+    pool = WorkerPool(reconcile, concurrency)
     for number in range(keys):
-        queue.add(f"key-{number}")
-    queue.start()
+        pool.add(f"key-{number}")
+    pool.start()
     while done < keys:
         await asyncio.sleep(0)
         turns += 1
-    await queue.stop()
+    await pool.stop()
     assert turns >= 30
 
 
-async def test_an_api_server_that_fails_is_not_asked_for_every_key() -> None:
-    tries, is_out, done = 0, True, set[str]()
+async def test_failing_api_server_does_not_get_a_request_for_every_key() -> None:
+    tries, is_failing, done = 0, True, set[str]()
 
-    async def handle(key: str) -> None:
+    async def reconcile(key: str) -> None:
         nonlocal tries
         tries += 1
-        if is_out:
+        if is_failing:
             raise UnreachableError("nobody answered")
         done.add(key)
 
-    queue = WorkerPool(handle, 4, outage_pause=OutagePause(4, initial_seconds=0.01))
-    queue.start()
+    pool = WorkerPool(reconcile, 4, outage_pause=OutagePause(4, initial_seconds=0.01))
+    pool.start()
     for number in range(1000):
-        queue.add(f"key-{number}")
+        pool.add(f"key-{number}")
     await asyncio.sleep(0.5)
-    assert tries < 200  # four at a time, which pause for 0.01 s and then for up to 0.16 s
-    is_out = False
+    assert tries < 200  # four workers, which pause for 0.01 s and then for up to 0.16 s
+    is_failing = False
     async with asyncio.timeout(PATIENCE_SECONDS):
         while len(done) < 1000:  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.01)
-    await queue.stop()
+    await pool.stop()

@@ -1,7 +1,6 @@
-"""The workload timer: how busy a service is, noted and told."""
+"""The workload timer: how busy a service is, in annotations and events."""
 
 import asyncio
-from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -32,117 +31,118 @@ from unit.controllers.timer_environment import (
 
 
 @pytest.fixture(autouse=True)
-def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+def _short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
     shorten_delays(monkeypatch)
 
 
 @pytest.fixture
-async def world() -> TimerEnvironment:
+async def environment() -> TimerEnvironment:
     """A Deployment with one pod, which has reported a load of 4."""
-    world = TimerEnvironment()
-    world.routes.put(route(10, spec={"workloadRef": {"kind": "Deployment"}}, **HANDLED))
-    world.scales.put(11)
-    world.pods.put(deployment_pod(12, load_report=LoadReport(4, 4, world.now)))
-    return world
+    environment = TimerEnvironment()
+    environment.routes.put(route(10, spec={"workloadRef": {"kind": "Deployment"}}, **HANDLED))
+    environment.scales.put(11)
+    environment.pods.put(deployment_pod(12, load_report=LoadReport(4, 4, environment.now)))
+    return environment
 
 
-NOTED: dict[str, str] = {
+ANNOTATIONS: dict[str, str] = {
     WORKLOAD_STATE: "High",
     WORKLOAD_LOAD: "4",
     WORKLOAD_TIME: "2026-06-01T12:00:00Z",
 }
 
 
-async def test_a_service_is_assessed_at_once_and_its_status_and_its_workload_say_so(world: TimerEnvironment) -> None:
-    async with running(world, world.state_timer, world.workload_timer):
-        await eventually(lambda: world.last_status.workload_state)
-        assert (world.last_status.workload_state, world.last_status.workload_load) == ("High", 4)
-        await eventually(lambda: "game" in world.scales.annotations)
-    assert world.scales.annotations["game"] == NOTED
-    assert world.recorder.recorded == [], "nobody could say before"
+async def test_service_is_assessed_at_once_in_status_and_annotations(environment: TimerEnvironment) -> None:
+    async with running(environment, environment.state_timer, environment.workload_timer):
+        await eventually(lambda: environment.last_status.workload_state)
+        assert (environment.last_status.workload_state, environment.last_status.workload_load) == ("High", 4)
+        await eventually(lambda: "game" in environment.scales.annotations)
+    assert environment.scales.annotations["game"] == ANNOTATIONS
+    assert environment.recorder.recorded == [], "the state was not known before"
 
 
-async def test_nothing_is_assessed_before_the_loads_were_read(world: TimerEnvironment) -> None:
-    async with running(world, world.workload_timer):
+async def test_nothing_is_assessed_before_the_loads_were_read(environment: TimerEnvironment) -> None:
+    async with running(environment, environment.workload_timer):
         await asyncio.sleep(3 * SETTLE_SECONDS)
-        assert world.assessments.of(world.route) == Assessment()
+        assert environment.assessments.of(environment.route) == Assessment()
 
 
-async def test_an_edit_of_the_thresholds_is_assessed_at_once_and_told(world: TimerEnvironment) -> None:
-    async with running(world, world.state_timer, world.workload_timer):
-        await eventually(lambda: "game" in world.scales.annotations)
-        world.edit(500, 2, workloadThresholds={"normal": 1, "high": 2, "overloaded": 4})
-        await eventually(lambda: world.last_status.workload_state is WorkloadState.OVERLOADED)
-        await eventually(lambda: world.scales.annotations["game"][WORKLOAD_STATE] == "Overloaded")
-    assert world.recorder.recorded == ["Overloaded"]
+async def test_edit_of_the_thresholds_is_assessed_at_once_and_recorded(environment: TimerEnvironment) -> None:
+    async with running(environment, environment.state_timer, environment.workload_timer):
+        await eventually(lambda: "game" in environment.scales.annotations)
+        environment.edit(500, 2, workloadThresholds={"normal": 1, "high": 2, "overloaded": 4})
+        await eventually(lambda: environment.last_status.workload_state is WorkloadState.OVERLOADED)
+        await eventually(lambda: environment.scales.annotations["game"][WORKLOAD_STATE] == "Overloaded")
+    assert environment.recorder.recorded == ["Overloaded"]
 
 
-async def test_a_note_is_written_when_it_has_moved_and_removed_when_nobody_can_say(world: TimerEnvironment) -> None:
-    def patches() -> int:
-        return sum(each.startswith("PATCH") for each in world.scales.requests)
-
-    async with running(world, world.state_timer, world.workload_timer):
-        await eventually(lambda: patches() == 1)
-        world.edit(500, 2, tags=["other"])
-        await settled(world)
-        assert patches() == 1, "assessed, and found to be the same"
-        world.now += timedelta(seconds=100)
-        world.edit(1000, 3, tags=["another"])
-        await eventually(lambda: patches() == 2)
-    assert world.scales.annotations["game"] == {WORKLOAD_TIME: "2026-06-01T12:01:40Z"}
-
-
-async def test_a_note_that_could_not_be_written_is_written_later_and_the_event_is_not_told_twice(
-    world: TimerEnvironment,
+async def test_annotation_is_written_when_it_has_changed_and_removed_without_fresh_load(
+    environment: TimerEnvironment,
 ) -> None:
-    world.assessments.put(world.route, Assessment(WorkloadState.NORMAL, 1_000))
-    refuse: list[Callable[[], None]] = []
-    original = world.scales.merge_patch
+    def patches() -> int:
+        return sum(request.startswith("PATCH") for request in environment.scales.requests)
 
-    async def refusing(path: str, body: bytes) -> bytes:
-        if len(refuse) < 2:
-            refuse.append(lambda: None)
-            raise APIError(500, "", "no")
+    async with running(environment, environment.state_timer, environment.workload_timer):
+        await eventually(lambda: patches() == 1)
+        environment.edit(500, 2, tags=["other"])
+        await settled(environment)
+        assert patches() == 1, "assessed, with the same result"
+        environment.now += timedelta(seconds=100)
+        environment.edit(1000, 3, tags=["another"])
+        await eventually(lambda: patches() == 2)
+    assert environment.scales.annotations["game"] == {WORKLOAD_TIME: "2026-06-01T12:01:40Z"}
+
+
+async def test_failed_annotation_is_retried_and_the_event_is_recorded_once(
+    environment: TimerEnvironment,
+) -> None:
+    environment.assessments.put(environment.route, Assessment(WorkloadState.NORMAL, 1_000))
+    failures = iter([APIError(500, "", "no"), APIError(500, "", "no")])
+    original = environment.scales.merge_patch
+
+    async def fail_twice(path: str, body: bytes) -> bytes:
+        if (failure := next(failures, None)) is not None:
+            raise failure
         return await original(path, body)
 
-    world.scales.merge_patch = refusing  # type: ignore[method-assign]
+    environment.scales.merge_patch = fail_twice  # type: ignore[method-assign]
     with capture_logs():
-        async with running(world, world.state_timer, world.workload_timer):
-            await eventually(lambda: "game" in world.scales.annotations)
-    assert world.recorder.recorded == ["High"]
+        async with running(environment, environment.state_timer, environment.workload_timer):
+            await eventually(lambda: "game" in environment.scales.annotations)
+    assert environment.recorder.recorded == ["High"]
 
 
-async def test_what_was_found_before_a_restart_is_what_a_change_is_told_against(world: TimerEnvironment) -> None:
-    told = {"observedGeneration": 1, "workloadState": "Normal", "workloadLoad": 1}
-    world.routes.put(route(20, spec={"workloadRef": {"kind": "Deployment"}}, status=told))
-    async with running(world, world.state_timer, world.workload_timer):
-        await eventually(lambda: world.recorder.recorded)
-    assert world.recorder.recorded == ["High"]
+async def test_assessment_after_a_restart_is_compared_with_the_one_in_the_status(environment: TimerEnvironment) -> None:
+    status = {"observedGeneration": 1, "workloadState": "Normal", "workloadLoad": 1}
+    environment.routes.put(route(20, spec={"workloadRef": {"kind": "Deployment"}}, status=status))
+    async with running(environment, environment.state_timer, environment.workload_timer):
+        await eventually(lambda: environment.recorder.recorded)
+    assert environment.recorder.recorded == ["High"]
 
 
-async def test_a_stateful_set_is_noted_too() -> None:
-    world = TimerEnvironment()
-    world.routes.put(route(10, **HANDLED))
-    world.workloads.put(workload(11))
-    world.pods.put(pod(12, load_report=LoadReport(4, 4, world.now)))
-    async with running(world, world.state_timer, world.workload_timer):
-        await eventually(lambda: world.scales.annotations.get("game") == NOTED)
-    assert world.scales.requests[-1] == "PATCH statefulsets/game"
+async def test_stateful_set_is_annotated_too() -> None:
+    environment = TimerEnvironment()
+    environment.routes.put(route(10, **HANDLED))
+    environment.workloads.put(workload(11))
+    environment.pods.put(pod(12, load_report=LoadReport(4, 4, environment.now)))
+    async with running(environment, environment.state_timer, environment.workload_timer):
+        await eventually(lambda: environment.scales.annotations.get("game") == ANNOTATIONS)
+    assert environment.scales.requests[-1] == "PATCH statefulsets/game"
 
 
-def test_an_assessment_that_differs_is_told_and_one_that_is_the_same_is_not() -> None:
-    assessments, told = Assessments(), list[object]()
-    assessments.listen(told.append)
+def test_only_a_different_assessment_notifies_listeners() -> None:
+    assessments, notified = Assessments(), list[object]()
+    assessments.listen(notified.append)
     one = route(1, status={"workloadState": "High", "workloadLoad": 3})
     assert assessments.of(one) == Assessment(WorkloadState.HIGH, 3_000)
-    for found in (
+    for assessment in (
         Assessment(WorkloadState.HIGH, 3_000),
         Assessment(WorkloadState.HIGH, 3_100),
         Assessment(WorkloadState.HIGH, 3_100),
         Assessment(),
     ):
-        assessments.put(one, found)
-    assert told == [GAME, GAME]
+        assessments.put(one, assessment)
+    assert notified == [GAME, GAME]
     assert assessments.of(one) == Assessment()
     assessments.forget(GAME)
     assert assessments.of(one) == Assessment(WorkloadState.HIGH, 3_000)

@@ -1,4 +1,4 @@
-"""A world whose route has its two timers."""
+"""A test environment whose route has its two timers."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -32,14 +32,14 @@ from unit.controllers.environment import (
     workload,
 )
 
-#: In place of a second: what the timers do comes in the same order, and sooner.
+#: Replaces the seconds of the timers, so that everything happens in the same order, and sooner.
 SETTLE_SECONDS = 0.02
 
 HANDLED: dict[str, Any] = {"status": {"observedGeneration": 1}}
 
 
 def shorten_delays(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a second of the timers be a moment."""
+    """Shortens the seconds of the timers."""
     monkeypatch.setattr(state_timer, "_SETTLE_SECONDS", SETTLE_SECONDS)
     monkeypatch.setattr(state_timer, "_PODS_A_SECOND", 10_000)
     monkeypatch.setattr(state_timer, "_RETRY_SECONDS", SETTLE_SECONDS)
@@ -48,7 +48,7 @@ def shorten_delays(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class TimerEnvironment(Environment):
-    """A world whose route has its timers."""
+    """A test environment whose route has its timers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class TimerEnvironment(Environment):
         self.route_writer = FakeRouteWriter(self.informers)
         self.assessments = Assessments()
         timers = TimerMetrics()
-        refresh = RouteRefresher(
+        refresher = RouteRefresher(
             self.informers,
             self.route_store,
             cast("LoadClient", self.load_client),
@@ -67,7 +67,7 @@ class TimerEnvironment(Environment):
         self.state_timer = StateTimer(
             self.informers,
             self.route_store,
-            refresh,
+            refresher,
             cast("RouteWriter", self.route_writer),
             self.assessments,
             timers.of(Timer.STATE),
@@ -84,29 +84,29 @@ class TimerEnvironment(Environment):
         )
 
     def with_http(self, *indices: int, **spec: Any) -> "TimerEnvironment":
-        """Let the route, its workload and pods that are asked exist."""
-        asks = {"load": {"source": "HTTP", "http": {"port": 80}}}
-        self.routes.put(route(10, spec=asks | spec, **HANDLED))
+        """Creates the route, its workload and pods that are polled."""
+        load = {"load": {"source": "HTTP", "http": {"port": 80}}}
+        self.routes.put(route(10, spec=load | spec, **HANDLED))
         self.workloads.put(workload(11))
         for index in indices:
             self.pods.put(reachable_pod(12 + index, index))
         return self
 
     def edit(self, version: int, generation: int, **spec: Any) -> None:
-        """Edit the route; its handler has told the new generation already."""
-        before = self.route.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+        """Edits the route; its handler has already handled the new generation."""
+        previous = self.route.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
         status = {"observedGeneration": generation}
-        self.routes.put(route(version, generation=generation, spec=before | spec, status=status))
+        self.routes.put(route(version, generation=generation, spec=previous | spec, status=status))
 
     @property
     def route(self) -> Route:
-        found = self.routes.get(*GAME)
-        assert found is not None
-        return found
+        current = self.routes.get(*GAME)
+        assert current is not None
+        return current
 
     @property
     def last_status(self) -> Any:
-        """The status as it was said at last."""
+        """The last written status."""
         return self.route.status
 
 
@@ -115,20 +115,22 @@ def reachable_pod(version: int, index: int, **more: Any) -> Any:
 
 
 @asynccontextmanager
-async def running(world: TimerEnvironment, *timers: StateTimer | WorkloadTimer) -> AsyncIterator[None]:
-    """Timers at work; the state timer unless others are given."""
+async def running(environment: TimerEnvironment, *timers: StateTimer | WorkloadTimer) -> AsyncIterator[None]:
+    """Runs timers; the state timer unless others are given."""
     stopped = FakeDaemonStopped()
-    runs = [asyncio.create_task(each.run(GAME, cast("Any", stopped))) for each in timers or (world.state_timer,)]
+    runs = [
+        asyncio.create_task(timer.run(GAME, cast("Any", stopped))) for timer in timers or (environment.state_timer,)
+    ]
     try:
         yield
-        assert not any(run.done() for run in runs), "a timer ends only when it is told to"
+        assert not any(run.done() for run in runs), "a timer stops only when it is asked to"
     finally:
         stopped.set()
         await asyncio.gather(*runs)
 
 
-async def settled(world: TimerEnvironment) -> None:
-    """Wait until the status has been looked at once more."""
-    looks = world.route_writer.calls
-    await eventually(lambda: world.route_writer.calls > looks)
+async def settled(environment: TimerEnvironment) -> None:
+    """Waits until the status has been compared once more."""
+    calls = environment.route_writer.calls
+    await eventually(lambda: environment.route_writer.calls > calls)
     await idle()

@@ -1,4 +1,4 @@
-"""A world whose route somebody watches."""
+"""A test environment whose route is watched."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -10,7 +10,7 @@ from unit.controllers.environment import GAME, Environment, pod
 
 
 class WatchedEnvironment(Environment):
-    """A world whose route is watched: each call of the watcher looks at the view again, as the operator's own do."""
+    """A test environment with a watcher of its route that requests the view at each call, as the operator does."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -20,22 +20,22 @@ class WatchedEnvironment(Environment):
 
     @property
     def view(self) -> RouteView:
-        found = self.route_store.get(GAME)
-        assert found is not None
-        return found
+        view = self.route_store.get(GAME)
+        assert view is not None
+        return view
 
     def seconds_ago(self, seconds: float) -> datetime:
         return self.now - timedelta(seconds=seconds)
 
     def report(self, load_state: int, index: int = 0, *, ago: float = 0, **more: Any) -> None:
-        """Let a pod write its report into its annotations."""
+        """Makes a pod report its load in its annotations."""
         self.put_pod(index, load_report=LoadReport(load_state, 0, self.seconds_ago(ago)), **more)
 
     def put_pod(self, index: int = 0, **more: Any) -> None:
         self.pods.put(pod(next(self.versions), index, **{"uid": f"uid-{index}"} | more))
 
     def notifications(self, change: Callable[[], object]) -> int:
-        """How often the watcher is called when something changes."""
+        """Returns how often the watcher is called during a change."""
         before = len(self.calls)
         change()
         return len(self.calls) - before

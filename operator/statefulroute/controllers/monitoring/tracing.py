@@ -14,7 +14,7 @@ _PROTOCOL = "http/protobuf"
 
 
 class TracingUnavailableError(Exception):
-    """Tracing is enabled and not possible; the message says why, and what to do."""
+    """Tracing is enabled and not possible; the message explains why, and what to do."""
 
 
 @asynccontextmanager

@@ -8,8 +8,8 @@ import kopf
 class GenerationStorage(kopf.DiffBaseStorage):
     """Stores the handled generation of a route, which an edit increases and a status or a label does not.
 
-    So a handled route costs one patch of its status, the usual `observedGeneration` says which generation the status
-    describes, and a restart handles no route whose `observedGeneration` equals its generation.
+    So a handled route costs one patch of its status, the usual `observedGeneration` names the generation that the
+    status describes, and a restart handles no route whose `observedGeneration` equals its generation.
     """
 
     def build(self, *, body: kopf.Body, extra_fields: Any = None) -> kopf.BodyEssence:  # noqa: ANN401, ARG002

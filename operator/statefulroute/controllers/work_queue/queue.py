@@ -10,7 +10,7 @@ K = TypeVar("K", bound=Hashable)
 
 
 class WorkQueue(Generic[K]):
-    """A level-triggered queue of keys: a key says that its object has changed, not how.
+    """A level-triggered queue of keys: a key means that its object has changed, not how.
 
     As in client-go's work queue, a key waits once, however often it was added, and a key that is added while it is
     processed (a *dirty* key) waits again when its processing is done.

@@ -55,7 +55,7 @@ class RetryBackoff(Generic[K]):
         return delay
 
     def forget(self, key: K) -> None:
-        """Starts anew with a key, which has succeeded."""
+        """Resets the delay of a key, which has succeeded."""
         self._failures.pop(key, None)
 
 
