@@ -1,4 +1,4 @@
-"""docs/security.md: each threat is held by tests that exist."""
+"""Tests that each threat in docs/security.md is covered by existing tests."""
 
 import re
 from pathlib import Path
@@ -10,20 +10,20 @@ TEST = re.compile(r"\[`(test_\w+)`\]\(([^)]+)\)")
 
 
 def threats() -> dict[str, list[tuple[str, str]]]:
-    """The tests of each threat: their names, and where they are said to be."""
+    """Returns the name and the file of each test, by threat."""
     table = PAGE.read_text(encoding="utf-8").partition("## Threats")[2].partition("\n## ")[0]
     rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| ")]
     return {threat: TEST.findall(tests) for threat, _, tests in rows[2:]}
 
 
 @pytest.mark.parametrize("threat", threats())
-def test_a_threat_is_held_by_tests_that_exist(threat: str) -> None:
-    named = threats()[threat]
-    assert named != []
-    for name, file in named:
+def test_threat_is_covered_by_existing_tests(threat: str) -> None:
+    tests = threats()[threat]
+    assert tests != []
+    for name, file in tests:
         text = (PAGE.parent / file).resolve().read_text(encoding="utf-8")
         assert re.search(rf"^(async )?def {name}\(", text, re.MULTILINE), f"{name} in {file}"
 
 
-def test_the_table_is_read() -> None:
+def test_table_has_rows() -> None:
     assert len(threats()) >= 20
