@@ -121,9 +121,9 @@ def operator_slot(
     cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
 ) -> Iterator[OperatorSlot]:
     """Holds the only running operator."""
-    pytestconfig.stash[_OPERATOR_SLOT] = made = OperatorSlot(cluster.kubeconfig, tmp_path_factory.mktemp("operators"))
-    yield made
-    assert not made.is_occupied
+    pytestconfig.stash[_OPERATOR_SLOT] = slot = OperatorSlot(cluster.kubeconfig, tmp_path_factory.mktemp("operators"))
+    yield slot
+    assert not slot.is_occupied
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,7 @@ def no_user_is_on_two_pods_at_one_revision(record: Record) -> Iterator[str]:
         if names.setdefault(link.key, link.name) != link.name:
             yield f"{link.name} and {names[link.key]} belong to one user at {link.revision}"
         if link.is_settled and link.status_pod not in {None, link.pod}:
-            yield f"{link.name} is on {link.pod} at {link.revision}, and its status says {link.status_pod}"
+            yield f"{link.name} is on {link.pod} at {link.revision}, and its status names {link.status_pod}"
 
 
 def no_acknowledged_operation_is_lost(record: Record) -> Iterator[str]:

@@ -9,7 +9,7 @@ _LIBRARIES = "*/faketime/libfaketimeMT.so.1"
 
 def unsupported_reason() -> str | None:
     """Returns why clocks cannot be set on this machine, or None."""
-    return None if _library() else "libfaketime is not there: `apt-get install libfaketime` brings it."
+    return None if _library() else "libfaketime is not installed: run `apt-get install libfaketime`."
 
 
 class ProcessClock:

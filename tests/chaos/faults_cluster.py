@@ -52,7 +52,7 @@ class ReplaceDefinitions:
         definitions = ("get", "customresourcedefinitions", *_DEFINITIONS, "--ignore-not-found", "--output=name")
         eventually(
             lambda: not system.kubectl.run(*definitions).expect_success().stdout,
-            "both kinds are gone",
+            "both kinds are deleted",
             seconds=_GONE_SECONDS,
         )
         system.kubectl.run("apply", "--filename", str(_CRDS)).expect_success()
@@ -108,7 +108,7 @@ class MalformedAnnotations:
 
 KINDS: Sequence[FaultKind] = [
     FaultKind(
-        "definitions: deleted and made anew",
+        "definitions: deleted and recreated",
         ReplaceDefinitions.from_random,
         PODS | OPERATORS | RESOLVER | DRIVER,  # an unavailable operator could not finalize a route
         seconds=(2.0, 6.0),

@@ -32,10 +32,10 @@ def writes_without_lease(record: Record) -> Iterator[tuple[Write, str, str]]:
 def terms(record: Record) -> list[tuple[float, str]]:
     """Returns the start of each operator's terms as the holder of the Lease."""
     lives = {each.credential: each.name for each in record.all(Process)}
-    found: list[tuple[float, str]] = []
+    starts: list[tuple[float, str]] = []
     for write in sorted(record.all(Write), key=lambda each: each.received):
         if write.resource == "leases" and write.code < 400:
             name = lives.get(write.credential, "somebody")
-            if not found or found[-1][1] != name:
-                found.append((write.received, name))
-    return found
+            if not starts or starts[-1][1] != name:
+                starts.append((write.received, name))
+    return starts

@@ -56,8 +56,8 @@ class LinkHistory:
         """Returns the version of a link with this revision."""
         versions = self.versions.get(name, [])
         number = bisect_left(versions, revision, key=lambda each: each.revision)
-        found = versions[number] if number < len(versions) else None
-        return found if found is not None and found.revision == revision else None
+        version = versions[number] if number < len(versions) else None
+        return version if version is not None and version.revision == revision else None
 
     def after(self, version: Link) -> Link | None:
         """Returns the version after another."""

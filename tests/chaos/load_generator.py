@@ -44,7 +44,7 @@ class AcknowledgedWrites:
     deleted: list[int] = field(default_factory=list)
 
 
-_acknowledged_writes: ContextVar[AcknowledgedWrites] = ContextVar("told")
+_acknowledged_writes: ContextVar[AcknowledgedWrites] = ContextVar("acknowledged_writes")
 
 
 class WriteObserver:
@@ -244,7 +244,7 @@ class LoadGenerator:
     def _run(self) -> None:
         try:
             asyncio.run(self._generate())
-        except BaseException as error:  # noqa: BLE001 - whoever waits is told
+        except BaseException as error:  # noqa: BLE001 - raised by `check`
             self._failure = error
 
     async def _generate(self) -> None:
@@ -286,9 +286,9 @@ class LoadGenerator:
         uid, pod = f"user-{self._random.randrange(target.users)}", self._random.randrange(target.pods)
         writes = AcknowledgedWrites()
         _acknowledged_writes.set(writes)
-        started, answer, error = time.time(), OperationResult(has_pod=False), ""
+        started, result, error = time.time(), OperationResult(has_pod=False), ""
         try:
-            answer = await MIX[name][0](clients, target.route, uid, pod)
+            result = await MIX[name][0](clients, target.route, uid, pod)
         except (StatefulRouteError, ClusterError, ResolverError, aiohttp.ClientError, TimeoutError) as failure:
             error = (
                 str(failure) if isinstance(failure, ResolverError) else getattr(failure, "code", type(failure).__name__)
@@ -302,9 +302,9 @@ class LoadGenerator:
                 f"{target.route}.{uid}",
                 requested_pod=pod if name in {"set", "try_set", "set_if_absent", "remove_if_linked_to"} else None,
                 error=error,
-                answer=answer.pod,
-                has_pod=answer.has_pod and not error,
-                age=answer.age,
+                answer=result.pod,
+                has_pod=result.has_pod and not error,
+                age=result.age,
                 writes=tuple(writes.writes),
                 deleted=tuple(writes.deleted),
             )

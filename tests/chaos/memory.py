@@ -50,14 +50,14 @@ class MemoryGroup:
     @property
     def used_mebibytes(self) -> float:
         """The present usage without reclaimable page cache."""
-        known = dict(line.split() for line in self._read("memory.stat").splitlines())
-        return int(known["total_rss"]) / 2**20
+        statistics = dict(line.split() for line in self._read("memory.stat").splitlines())
+        return int(statistics["total_rss"]) / 2**20
 
     @property
     def oom_kills(self) -> int:
         """The number of processes that were killed because of the limit."""
-        known = dict(line.split() for line in self._read("memory.oom_control").splitlines())
-        return int(known["oom_kill"])
+        counters = dict(line.split() for line in self._read("memory.oom_control").splitlines())
+        return int(counters["oom_kill"])
 
     def close(self) -> None:
         """Removes the group; its processes continue without a limit."""

@@ -95,8 +95,8 @@ class StoreRecorder:
 
     def _current_revision(self) -> int:
         body = {"key": b64encode(_PREFIX).decode()}
-        answer = requests.post(f"{self._url}/v3/kv/range", json=body, timeout=_SILENCE_SECONDS)
-        return int(answer.json()["header"]["revision"])
+        response = requests.post(f"{self._url}/v3/kv/range", json=body, timeout=_SILENCE_SECONDS)
+        return int(response.json()["header"]["revision"])
 
     def _follow(self) -> None:
         while not self._stopped.is_set():
@@ -106,17 +106,17 @@ class StoreRecorder:
                 time.sleep(_RETRY_SECONDS)
 
     def _watch(self) -> None:
-        asked = {
+        request = {
             "key": b64encode(_PREFIX).decode(),
             "range_end": b64encode(_PREFIX[:-1] + bytes([_PREFIX[-1] + 1])).decode(),
             "start_revision": str(self._next),
         }
         timeout = (_CONNECT_SECONDS, _SILENCE_SECONDS)
         with requests.post(
-            f"{self._url}/v3/watch", json={"create_request": asked}, stream=True, timeout=timeout
-        ) as answer:
-            answer.raise_for_status()
-            for line in answer.iter_lines(chunk_size=None):  # type: ignore[call-overload]
+            f"{self._url}/v3/watch", json={"create_request": request}, stream=True, timeout=timeout
+        ) as response:
+            response.raise_for_status()
+            for line in response.iter_lines(chunk_size=None):  # type: ignore[call-overload]
                 self._record_result(_decoder.decode(line).result)
                 if self._stopped.is_set():
                     return

@@ -57,7 +57,7 @@ def _legend(seconds: float) -> str:
 
 def _verdict(violations: Sequence[Violation]) -> str:
     if not violations:
-        return "<p class='verdict green'>The checker found nothing wrong.</p>"
+        return "<p class='verdict green'>The checker found no violations.</p>"
     rows = [(each.rule, each.message) for each in violations[:_SHOWN_VIOLATIONS]]
     return f"<p class='verdict red'>The checker found {len(violations)} violations.</p>" + _table(
         ("rule", "violation"), rows

@@ -29,8 +29,8 @@ def seed_bound_links(store_url: str, service: Service, number: int, pods: int) -
     with requests.Session() as session:
         for first in range(0, number, _TRANSACTION_SIZE):
             puts = [_put(service, each, each % pods) for each in range(first, min(first + _TRANSACTION_SIZE, number))]
-            answer = session.post(f"{store_url}/v3/kv/txn", json={"success": puts}, timeout=_TIMEOUT_SECONDS)
-            answer.raise_for_status()
+            response = session.post(f"{store_url}/v3/kv/txn", json={"success": puts}, timeout=_TIMEOUT_SECONDS)
+            response.raise_for_status()
 
 
 def _put(service: Service, number: int, pod: int) -> dict[str, Any]:
@@ -60,8 +60,8 @@ def _bound(service: Service, uid: str, pod: int) -> dict[str, Any]:
         "observedGeneration": 1,
         "conditions": [ready],
     }
-    made = {"namespace": service.namespace, "uid": str(uuid4()), "generation": 1, "creationTimestamp": now}
-    return {**link, "metadata": {**link["metadata"], **made}, "status": status}
+    metadata = {"namespace": service.namespace, "uid": str(uuid4()), "generation": 1, "creationTimestamp": now}
+    return {**link, "metadata": {**link["metadata"], **metadata}, "status": status}
 
 
 def _encoded(text: str) -> str:

@@ -222,20 +222,20 @@ class _Processes:
 
     def operators(self) -> list[SupervisedProcess]:
         """Creates two operators, like the pods of the chart's Deployment."""
-        made = []
+        operators = []
         for number, pod in enumerate(self.admin.within(NAMESPACE).get_json("pods")["items"]):
             name, account = f"operator-{number}", Account(self._administrator(), _OPERATOR, pod)
             proxy = self._proxy(name, account)
             process = OperatorProcess(proxy.kubeconfig, self._log(name), "--leader-elect", *self.times.options)
-            made.append(self._process(name, process, proxy, account))
-        return made
+            operators.append(self._process(name, process, proxy, account))
+        return operators
 
     def resolver(self, port: int) -> SupervisedProcess:
         """Creates a resolver with a fixed port for look-ups."""
-        here = self.admin.within(NAMESPACE)
-        here.run("create", "serviceaccount", _RESOLVER).expect_success()
-        whose = f"--serviceaccount={NAMESPACE}:{_RESOLVER}"
-        here.run("create", "clusterrolebinding", _RESOLVER, f"--clusterrole={_RESOLVER}", whose).expect_success()
+        kubectl = self.admin.within(NAMESPACE)
+        kubectl.run("create", "serviceaccount", _RESOLVER).expect_success()
+        account = f"--serviceaccount={NAMESPACE}:{_RESOLVER}"
+        kubectl.run("create", "clusterrolebinding", _RESOLVER, f"--clusterrole={_RESOLVER}", account).expect_success()
         account = Account(self._administrator(), _RESOLVER)
         proxy = self._proxy("resolver", account)
         where = ("--http-address", f"127.0.0.1:{port}")

@@ -21,7 +21,7 @@ def page(record: Record, violations: list[Violation], folder: Path) -> str:
 
 def test_report_of_a_run_without_violations_is_green(tmp_path: Path) -> None:
     text = page(RECORD, check(RECORD), tmp_path)
-    assert "The checker found nothing wrong." in text
+    assert "The checker found no violations." in text
     assert "seed 1" in text
 
 

@@ -68,7 +68,7 @@ def bind_expire_and_move(game: Service) -> None:
     game.await_bound(chosen)
     game.await_deleted(game.link("dora", podIndex=0, ttlSeconds=1))
     game.scale(2)
-    game.await_moved(pinned, left=2)
+    game.await_moved(pinned, previous_pod=2)
     eventually(lambda: len(game.route_status()["pods"]) == 2, "the third pod is gone")
     eventually(lambda: {"Bound", "Expired", "PodLost"} <= {each["reason"] for each in game.events()}, "all is told")
 

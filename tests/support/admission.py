@@ -50,7 +50,7 @@ def without_rules(game: Service, kubectl: Kubectl) -> Iterator[None]:
     broken = pod_link("misnamed", uid="zoe")
     kubectl.run("replace", "--filename=-", stdin=_without_rules(yaml.safe_load(LINKS.read_text()))).expect_success()
     try:
-        eventually(lambda: not game.kubectl.dry_run(broken).code, "the rules are gone")
+        eventually(lambda: not game.kubectl.dry_run(broken).code, "the rules are removed")
         _await_storage(game)
         yield
     finally:

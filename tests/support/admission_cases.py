@@ -49,11 +49,11 @@ class Refused:
         return self.description
 
 
-def refused(what: str, item: Object, *says: str) -> Refused:
+def refused(description: str, item: Object, *messages: str) -> Refused:
     """Returns a row that lists every message of the response."""
-    return Refused(what, item, says)
+    return Refused(description, item, messages)
 
 
-def refused_by_schema(what: str, item: Object, *says: str) -> Refused:
+def refused_by_schema(description: str, item: Object, *messages: str) -> Refused:
     """Returns a row that violates the schema itself: its messages, and the message that the rules were not checked."""
-    return Refused(what, item, (*says, RULES_NOT_CHECKED))
+    return Refused(description, item, (*messages, RULES_NOT_CHECKED))

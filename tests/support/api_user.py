@@ -71,8 +71,8 @@ class APIUser:
             bound = {field: pod["metadata"][field] for field in ("name", "uid")}
             spec["boundObjectRef"] = {"apiVersion": "v1", "kind": "Pod", **bound}
         request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
-        answer = self.request("POST", f"serviceaccounts/{account}/token", request).expect_success()
-        return str(answer["status"]["token"])
+        response = self.request("POST", f"serviceaccounts/{account}/token", request).expect_success()
+        return str(response["status"]["token"])
 
     def as_account(self, name: str, pod: Object | None = None) -> Self:
         """Returns a user with a new token of a ServiceAccount, bound to a pod or to none."""
@@ -80,23 +80,25 @@ class APIUser:
 
     def with_token(self, token: str) -> Self:
         """Returns a user with this token."""
-        known = self._config.doc
-        users = [{"name": user["name"], "user": {"token": token}} for user in known["users"]]
-        return type(self)(pykube.KubeConfig({**known, "users": users}, self._config.current_context), self.namespace)
+        config = self._config.doc
+        users = [{"name": user["name"], "user": {"token": token}} for user in config["users"]]
+        return type(self)(pykube.KubeConfig({**config, "users": users}, self._config.current_context), self.namespace)
 
     def write_kubeconfig(self, file: Path) -> Path:
         """Writes a kubeconfig with this user's credentials and namespace, and returns its path."""
-        known = self._config.doc
-        contexts = [{**each, "context": {**each["context"], "namespace": self.namespace}} for each in known["contexts"]]
+        config = self._config.doc
+        contexts = [
+            {**each, "context": {**each["context"], "namespace": self.namespace}} for each in config["contexts"]
+        ]
         file.touch(mode=0o600)  # the file contains credentials
-        file.write_text(json.dumps({**known, "contexts": contexts}))
+        file.write_text(json.dumps({**config, "contexts": contexts}))
         return file
 
     def impersonating(self, user: str, **extra: str) -> Self:
         """Returns this user impersonating another, whose token names this pod (`pod_name`, `pod_uid`)."""
         kubernetes = "Impersonate-Extra-authentication.kubernetes.io%2F"
-        says = {f"{kubernetes}{key.replace('_', '-')}": value for key, value in extra.items()}
-        return type(self)(self._config, self.namespace, {"Impersonate-User": user, **says})
+        extra_headers = {f"{kubernetes}{key.replace('_', '-')}": value for key, value in extra.items()}
+        return type(self)(self._config, self.namespace, {"Impersonate-User": user, **extra_headers})
 
     def request(self, method: str, what: str, body: Any = None, *, patch: str = "merge") -> APIResponse:
         """Sends a request by a path in the namespace (`pods/game-0`) or from the root (`/api/...`)."""

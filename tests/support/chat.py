@@ -147,7 +147,7 @@ class Container:
         code = self._process.wait(TIMEOUT_SECONDS)
         assert code == 0, f"the server of {self.pod} ended with {code}:\n{self.last_lines}"
         independent_client.patch(Pod, self.pod, namespace, {"metadata": {"finalizers": None}})
-        eventually(lambda: self._is_replaced(before), f"there is another {self.pod}")
+        eventually(lambda: self._is_replaced(before), f"{self.pod} is replaced")
         self.start()
         self.await_listening()
 
@@ -161,8 +161,8 @@ class Container:
 def _variables(pod: dict[str, Any]) -> dict[str, str]:
     """Returns the environment of a pod's container, from its manifest."""
     fields = {f"metadata.{name}": pod["metadata"][name] for name in ("name", "namespace")}
-    said = pod["spec"]["containers"][0]["env"]
-    return {each["name"]: each.get("value") or fields[each["valueFrom"]["fieldRef"]["fieldPath"]] for each in said}
+    variables = pod["spec"]["containers"][0]["env"]
+    return {each["name"]: each.get("value") or fields[each["valueFrom"]["fieldRef"]["fieldPath"]] for each in variables}
 
 
 class Guest:
@@ -200,7 +200,7 @@ class Guest:
             self.received.append(line)
             if line.startswith(text):
                 return line
-        raise AssertionError(f"{self.uid} has left, and never heard {text!r}:\n" + "\n".join(self.received))
+        raise AssertionError(f"{self.uid} left without receiving {text!r}:\n" + "\n".join(self.received))
 
     def await_joined(self) -> str:
         """Waits until it joined its room, and returns the pod."""
@@ -248,8 +248,8 @@ class Guest:
         try:
             return self._pending_lines.get(timeout=max(0.0, deadline - time.monotonic()))
         except queue.Empty:
-            said = "\n".join(self.received)
-            raise AssertionError(f"{self.uid} does not hear {awaited!r}; heard was:\n{said}") from None
+            output = "\n".join(self.received)
+            raise AssertionError(f"{self.uid} does not receive {awaited!r}; received:\n{output}") from None
 
     def _read(self, stream: IO[str]) -> None:
         for line in stream:

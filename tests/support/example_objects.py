@@ -18,11 +18,11 @@ def create_example_objects(independent_client: IndependentClient, namespace: str
         make(independent_client, namespace)
 
 
-def pod_status(name: str, links: int, milli: int | None = None, **more: Any) -> dict[str, Any]:
+def pod_status(name: str, links: int, milli: int | None = None, **fields: Any) -> dict[str, Any]:
     """Returns the status of a pod, as a route's status contains it."""
     load = {"loadState": milli // 1000, "waitingTasks": 1, "weightedLoadMilli": milli} if milli is not None else {}
-    said = {"reportTime": _REPORT_TIME} if load else {}
-    return {"name": name, "serviceState": "Ready", "routingState": "Ready", "links": links, **load, **said, **more}
+    report = {"reportTime": _REPORT_TIME} if load else {}
+    return {"name": name, "serviceState": "Ready", "routingState": "Ready", "links": links, **load, **report, **fields}
 
 
 def _routes(independent_client: IndependentClient, namespace: str) -> None:
@@ -87,8 +87,8 @@ def _link(
 ) -> None:
     independent_client.create(link, namespace)
     ready = condition(status="True" if phase == "Bound" else "False", reason=reason)
-    said = {"phase": phase, "observedGeneration": 1, "conditions": [ready], **status}
-    independent_client.patch_status(PodLink, link["metadata"]["name"], namespace, said)
+    status_fields = {"phase": phase, "observedGeneration": 1, "conditions": [ready], **status}
+    independent_client.patch_status(PodLink, link["metadata"]["name"], namespace, status_fields)
 
 
 def _pod(independent_client: IndependentClient, namespace: str) -> None:

@@ -77,10 +77,10 @@ class IndependentClient:
         Raises:
             pykube.exceptions.HTTPError: The API server refused it.
         """
-        placed = {**item, "metadata": {**item["metadata"], "namespace": namespace}}
-        made = KINDS[str(item["kind"])](self.http, placed)
-        made.create()
-        return dict(made.obj)
+        namespaced = {**item, "metadata": {**item["metadata"], "namespace": namespace}}
+        created = KINDS[str(item["kind"])](self.http, namespaced)
+        created.create()
+        return dict(created.obj)
 
     def get(self, kind: type[NamespacedAPIObject], name: str, namespace: str) -> dict[str, Any]:
         """Returns the object of this name."""
@@ -125,7 +125,9 @@ class IndependentClient:
         """Returns the links and routes in namespaces that are being deleted: an operator may still work on them."""
         ending = set(self.terminating_namespaces())
         everywhere = [kind.objects(self.http).filter(namespace=pykube.all) for kind in (PodLink, StatefulRoute)]
-        return [f"{each.namespace}/{each.name}" for found in everywhere for each in found if each.namespace in ending]
+        return [
+            f"{each.namespace}/{each.name}" for objects in everywhere for each in objects if each.namespace in ending
+        ]
 
     def request_counts(self, *groups: str) -> Counter[Request]:
         """Returns the number of requests that the API server answered for these API groups, by its metrics.
@@ -167,19 +169,19 @@ class RequestCount:
 
     def patches(self) -> dict[str, int]:
         """Returns the number of patches of each resource and subresource, successful or not."""
-        made = Counter[str]()
+        counts = Counter[str]()
         for request, number in self._made().items():
             if request.verb in {"PATCH", "PUT", "APPLY"}:
-                made[f"{request.resource}/{request.subresource}".rstrip("/")] += number
-        return dict(made)
+                counts[f"{request.resource}/{request.subresource}".rstrip("/")] += number
+        return dict(counts)
 
     def by_resource(self, *verbs: str) -> dict[str, int]:
         """Returns the number of requests with these verbs for each resource and subresource, successful or not."""
-        made = Counter[str]()
+        counts = Counter[str]()
         for request, number in self._made().items():
             if request.verb in verbs:
-                made[f"{request.verb} {request.resource}/{request.subresource}".rstrip("/")] += number
-        return dict(made)
+                counts[f"{request.verb} {request.resource}/{request.subresource}".rstrip("/")] += number
+        return dict(counts)
 
     def _made(self) -> Counter[Request]:
         return self._client.request_counts(*self._groups) - self._before

@@ -38,11 +38,11 @@ class Result:
     @property
     def errors(self) -> tuple[str, ...]:
         """The API server's messages about the object, one by one, as kubectl prints them."""
-        found = _INVALID.search(self.stderr)
-        if found is None:
+        match = _INVALID.search(self.stderr)
+        if match is None:
             return ()
-        said = found[1].strip("\n")
-        return tuple(said.removeprefix("* ").split("\n* "))
+        text = match[1].strip("\n")
+        return tuple(text.removeprefix("* ").split("\n* "))
 
     def expect_success(self) -> Self:
         """Returns this result if the command was successful.

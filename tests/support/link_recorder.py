@@ -125,13 +125,13 @@ class LinkRecorder:
             item["metadata"]["name"]: int(item["metadata"]["resourceVersion"])
             for item in self._client.all(PodLink, self._namespace)
         }
-        eventually(lambda: self._has_recorded(numbers), "the recorder has seen the present versions")
+        eventually(lambda: self._has_recorded(numbers), "the recorder has the present versions")
 
     def _has_recorded(self, numbers: dict[str, int]) -> bool:
         if self._failure is not None:
             raise AssertionError("the recorder has lost its watch") from self._failure
-        known = {name: versions[-1].resource_version for name, versions in list(self._versions.items())}
-        return all(known.get(name, 0) >= number for name, number in numbers.items())
+        recorded = {name: versions[-1].resource_version for name, versions in list(self._versions.items())}
+        return all(recorded.get(name, 0) >= number for name, number in numbers.items())
 
     def _watch(self) -> None:
         client = self._client.new_http_client()
@@ -144,7 +144,7 @@ class LinkRecorder:
                     self._resource_version = int(event.object.obj["metadata"]["resourceVersion"])
                     if event.type != "BOOKMARK":
                         self._record(event.type, event.object.obj)
-        except BaseException as error:  # noqa: BLE001 - the test that asks is told
+        except BaseException as error:  # noqa: BLE001 - raised in the test's thread
             self._failure = error
         finally:
             client.session.close()

@@ -38,13 +38,13 @@ def pod_ip(game: Service, pod: str) -> str:
     """Returns the address of a pod; skips the test if this machine cannot listen on it."""
 
     def address() -> str:
-        known = game.client.get(Pod, pod, game.namespace) if game.exists(Pod, pod) else {}
-        return str(known.get("status", {}).get("podIP", ""))
+        pod_object = game.client.get(Pod, pod, game.namespace) if game.exists(Pod, pod) else {}
+        return str(pod_object.get("status", {}).get("podIP", ""))
 
     eventually(address, f"{pod} has an address")
     ip = address()
     if not (ip_address(ip).is_loopback and _can_listen(ip)):
-        pytest.skip(f"a test cannot answer at {ip}, the address of a pod of this cluster")
+        pytest.skip(f"this machine cannot listen at {ip}, the address of a pod of this cluster")
     return ip
 
 

@@ -64,8 +64,8 @@ class Scrape:
 
     def value(self, sample: str, **labels: str) -> float | None:
         """Returns the sum of the samples of this name with at least these labels; None if there is no sample."""
-        found = [value for _, value in self.samples(sample, **labels)]
-        return sum(found) if found else None
+        values = [value for _, value in self.samples(sample, **labels)]
+        return sum(values) if values else None
 
     def samples(self, sample: str, **labels: str) -> Iterator[tuple[Mapping[str, str], float]]:
         """Yields the labels and the value of each sample of this name with at least these labels."""
@@ -101,9 +101,9 @@ class MonitoredOperator:
 
     def scrape(self) -> Scrape:
         """Sends a request as Prometheus does."""
-        answer = http_get(self.address, "/metrics")
-        assert (answer.code, answer.content_type) == (200, "text/plain; version=0.0.4; charset=utf-8")
-        return Scrape(answer.text)
+        response = http_get(self.address, "/metrics")
+        assert (response.code, response.content_type) == (200, "text/plain; version=0.0.4; charset=utf-8")
+        return Scrape(response.text)
 
     def await_value(self, expected: float | None, sample: str, **labels: str) -> None:
         """Waits until the samples of a name with these labels have this sum."""

@@ -33,4 +33,4 @@ def drained_namespace(
             independent_client.delete(StatefulRoute, route_name, name)
             if route["metadata"].get("finalizers") and not operator_slot.is_occupied:
                 independent_client.patch(StatefulRoute, route_name, name, {"metadata": {"finalizers": None}})
-        eventually(lambda: not independent_client.all(StatefulRoute, name), "the routes are gone")
+        eventually(lambda: not independent_client.all(StatefulRoute, name), "the routes are deleted")

@@ -15,12 +15,12 @@ def encoded_name(route_name: str, uid: str) -> str:
 
 def pod_link(name: str | None = None, **spec: Any) -> dict[str, Any]:
     """Returns a PodLink of alice in game; its default name is `<routeName>.<uid>`."""
-    asked = {"routeName": "game", "uid": "alice", **spec}
+    fields = {"routeName": "game", "uid": "alice", **spec}
     return {
         "apiVersion": API_VERSION,
         "kind": "PodLink",
-        "metadata": {"name": name or f"{asked['routeName']}.{asked['uid']}"},
-        "spec": {field: value for field, value in asked.items() if value is not ABSENT},
+        "metadata": {"name": name or f"{fields['routeName']}.{fields['uid']}"},
+        "spec": {field: value for field, value in fields.items() if value is not ABSENT},
     }
 
 

@@ -29,5 +29,9 @@ class Promtool:
 
     def run(self, *arguments: str | Path, given: str = "") -> str:
         """Returns the errors that it prints; empty for valid input."""
-        done = subprocess.run([self.program, *arguments], input=given, capture_output=True, text=True, check=False)
-        return "" if not done.returncode else (done.stdout + done.stderr).strip() or f"it ended with {done.returncode}"
+        result = subprocess.run([self.program, *arguments], input=given, capture_output=True, text=True, check=False)
+        return (
+            ""
+            if not result.returncode
+            else (result.stdout + result.stderr).strip() or f"it ended with {result.returncode}"
+        )

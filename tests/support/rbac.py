@@ -13,15 +13,15 @@ RBAC_FOLDER = Path(__file__).parents[2] / "deploy" / "rbac"
 GROUP = "rbac.authorization.k8s.io"
 
 
-def apply_role(here: Kubectl, name: str) -> str:
+def apply_role(kubectl: Kubectl, name: str) -> str:
     """Applies the Role deploy/rbac/<name>.yaml in the namespace, and returns its `kind/name`."""
-    here.run("apply", "--filename", str(RBAC_FOLDER / f"{name}.yaml")).expect_success()
+    kubectl.run("apply", "--filename", str(RBAC_FOLDER / f"{name}.yaml")).expect_success()
     return f"Role/statefulroute-{name}"
 
 
-def apply_lease_role(here: Kubectl) -> str:
+def apply_lease_role(kubectl: Kubectl) -> str:
     """Applies the Role for the operators' Lease in the namespace, and returns its `kind/name`."""
-    return f"Role/{here.apply(_of_the_operator('Role'))['metadata']['name']}"
+    return f"Role/{kubectl.apply(_of_the_operator('Role'))['metadata']['name']}"
 
 
 @contextmanager
@@ -39,31 +39,31 @@ def _of_the_operator(kind: str) -> dict[str, Any]:
 
 
 @contextmanager
-def create_account(here: Kubectl, name: str, *roles: str, cluster_wide: bool = False) -> Iterator[None]:
+def create_account(kubectl: Kubectl, name: str, *roles: str, cluster_wide: bool = False) -> Iterator[None]:
     """Creates a ServiceAccount with these roles in its namespace, or in the whole cluster.
 
     The user `<name>-<namespace>` gets the same roles. Cluster-wide bindings are deleted at the end of the context; the
     other objects are deleted with the namespace.
     """
-    here.run("create", "serviceaccount", name).expect_success()
-    bindings = [_binding(here, name, role, cluster_wide=cluster_wide) for role in roles]
+    kubectl.run("create", "serviceaccount", name).expect_success()
+    bindings = [_binding(kubectl, name, role, cluster_wide=cluster_wide) for role in roles]
     yield
     if cluster_wide:
-        here.run("delete", "clusterrolebinding", *bindings).expect_success()
+        kubectl.run("delete", "clusterrolebinding", *bindings).expect_success()
 
 
-def _binding(here: Kubectl, account: str, role: str, *, cluster_wide: bool) -> str:
+def _binding(kubectl: Kubectl, account: str, role: str, *, cluster_wide: bool) -> str:
     kind, _, name = role.partition("/")
-    made = here.create(
+    binding = kubectl.create(
         {
             "apiVersion": f"{GROUP}/v1",
             "kind": "ClusterRoleBinding" if cluster_wide else "RoleBinding",
             "metadata": {"generateName": f"{account}-"},
             "roleRef": {"apiGroup": GROUP, "kind": kind, "name": name},
             "subjects": [
-                {"kind": "ServiceAccount", "name": account, "namespace": here.namespace},
-                {"kind": "User", "apiGroup": GROUP, "name": f"{account}-{here.namespace}"},
+                {"kind": "ServiceAccount", "name": account, "namespace": kubectl.namespace},
+                {"kind": "User", "apiGroup": GROUP, "name": f"{account}-{kubectl.namespace}"},
             ],
         }
     )
-    return str(made["metadata"]["name"])
+    return str(binding["metadata"]["name"])

@@ -51,5 +51,5 @@ class ResolverProcess(OperatorProcess):
 
     def _address(self, event: str) -> str:
         eventually(lambda: any(line["event"] == event for line in self.lines), f"it is {event}")
-        told = [line for line in self.lines if line["event"] == event]
-        return str(told[-1]["addresses"][0])
+        lines = [line for line in self.lines if line["event"] == event]
+        return str(lines[-1]["addresses"][0])

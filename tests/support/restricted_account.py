@@ -55,10 +55,10 @@ class RestrictedAccount:
 
     def _write_kubeconfig(self) -> None:
         token = self._kubectl.run("create", "token", _NAME).expect_success().stdout.strip()
-        known = self._kubectl.run("config", "view", "--raw", "--minify", "--flatten", "--output=json").object
-        users = [{"name": user["name"], "user": {"token": token}} for user in known["users"]]
+        config = self._kubectl.run("config", "view", "--raw", "--minify", "--flatten", "--output=json").object
+        users = [{"name": user["name"], "user": {"token": token}} for user in config["users"]]
         self.kubeconfig.touch(mode=0o600)
-        self.kubeconfig.write_text(json.dumps({**known, "users": users}))
+        self.kubeconfig.write_text(json.dumps({**config, "users": users}))
 
 
 def _rules(lacks: tuple[str, ...]) -> list[dict[str, Any]]:

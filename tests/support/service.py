@@ -221,12 +221,14 @@ class Service:
         """Waits until a link is bound, and returns its status."""
         return self.await_link(name, "Bound", "Bound")
 
-    def await_moved(self, name: str, left: int | str) -> dict[str, Any]:
+    def await_moved(self, name: str, previous_pod: int | str) -> dict[str, Any]:
         """Waits until a link moved from a lost pod to another, and returns its status."""
-        field = "podName" if isinstance(left, str) else "podIndex"
-        eventually(lambda: self.get(name)["spec"].get(field) not in {left, None}, f"{name} has left pod {left}")
+        field = "podName" if isinstance(previous_pod, str) else "podIndex"
+        eventually(
+            lambda: self.get(name)["spec"].get(field) not in {previous_pod, None}, f"{name} left pod {previous_pod}"
+        )
         status = self.await_bound(name)
-        assert (status["previous"][field], status["previous"]["reason"]) == (left, "PodLost")
+        assert (status["previous"][field], status["previous"]["reason"]) == (previous_pod, "PodLost")
         return status
 
     def await_all_bound(self, number: int, *, seconds: float = 60.0) -> None:
@@ -239,12 +241,14 @@ class Service:
 
     def await_deleted(self, *names: str) -> None:
         """Waits until none of these links exists."""
-        eventually(lambda: not any(self.exists(PodLink, name) for name in names), f"{', '.join(names)} are gone")
+        eventually(lambda: not any(self.exists(PodLink, name) for name in names), f"{', '.join(names)} are deleted")
 
-    def await_events(self, name: str, *told: tuple[str, str, str]) -> None:
+    def await_events(self, name: str, *expected: tuple[str, str, str]) -> None:
         """Waits until a link has these events."""
         self._await(
-            lambda: self.events_of(name) == [*told], f"the events of {name} are {told}", lambda: self.events_of(name)
+            lambda: self.events_of(name) == [*expected],
+            f"the events of {name} are {expected}",
+            lambda: self.events_of(name),
         )
 
     def await_observed(self) -> None:
@@ -258,29 +262,31 @@ class Service:
     def await_status(self, **fields: Any) -> None:
         """Waits until the route's status has these fields; None means that a field is absent."""
         self._await(
-            lambda: _matches(self.route_status(), fields), f"the route's status says {fields}", self.route_status
+            lambda: _matches(self.route_status(), fields), f"the route's status has {fields}", self.route_status
         )
 
     def await_pod(self, pod: int | str, **fields: Any) -> None:
         """Waits until a pod's status in the route's status has these fields; None means that a field is absent."""
         self._await(
             lambda: _matches(self.pod_status(pod), fields),
-            f"the route's status says {fields} of pod {pod}",
+            f"the route's status has {fields} for pod {pod}",
             self.route_status,
         )
 
-    def await_condition(self, kind: str, *says: str) -> None:
+    def await_condition(self, kind: str, *expected: str) -> None:
         """Waits until a condition of the route has this status, reason and message; trailing values may be omitted."""
         self._await(
-            lambda: self.condition(kind)[: len(says)] == says, f"its condition {kind} says {says}", self.route_status
+            lambda: self.condition(kind)[: len(expected)] == expected,
+            f"its condition {kind} is {expected}",
+            self.route_status,
         )
 
-    def await_annotations(self, kind: type[NamespacedAPIObject], name: str, **notes: str | None) -> None:
+    def await_annotations(self, kind: type[NamespacedAPIObject], name: str, **annotations: str | None) -> None:
         """Waits until an object has these annotations; None means that one is absent."""
-        expected = {f"statefulroute.io/{note.replace('_', '-')}": value for note, value in notes.items()}
+        expected = {f"statefulroute.io/{key.replace('_', '-')}": value for key, value in annotations.items()}
         self._await(
             lambda: _matches(self.annotations(kind, name), expected),
-            f"it is noted on {name}: {expected}",
+            f"the annotations of {name} are {expected}",
             lambda: self.annotations(kind, name),
         )
 

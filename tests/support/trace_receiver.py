@@ -106,25 +106,25 @@ def receiving() -> Iterator[TraceReceiver]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            made.answers.wait()
+            receiver.answers.wait()
             assert self.path == "/v1/traces"
-            made.receive(body)
-            answer = ExportTraceServiceResponse().SerializeToString()
+            receiver.receive(body)
+            body_bytes = ExportTraceServiceResponse().SerializeToString()
             self.send_response(200)
             self.send_header("Content-Type", "application/x-protobuf")
-            self.send_header("Content-Length", str(len(answer)))
+            self.send_header("Content-Length", str(len(body_bytes)))
             self.end_headers()
-            self.wfile.write(answer)
+            self.wfile.write(body_bytes)
 
         def log_message(self, *_: Any) -> None: ...
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        made = TraceReceiver(f"http://127.0.0.1:{server.server_address[1]}")
+        receiver = TraceReceiver(f"http://127.0.0.1:{server.server_address[1]}")
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         try:
-            yield made
+            yield receiver
         finally:
-            made.answers.set()
+            receiver.answers.set()
             server.shutdown()
             thread.join()

@@ -30,9 +30,9 @@ class ProxiedKubeconfig:
 
     def of(self, kubeconfig: Path) -> "ProxiedKubeconfig":
         """Returns the same files for a client with another token."""
-        other = ProxiedKubeconfig(kubeconfig, self._folder)
-        other._rotations = self._rotations
-        return other
+        files = ProxiedKubeconfig(kubeconfig, self._folder)
+        files._rotations = self._rotations
+        return files
 
     @property
     def arguments(self) -> tuple[str, str, str, str]:

@@ -111,12 +111,14 @@ class Relay:
                 return error_response(410)
         if is_watch:
             return await self._watch(request, body)
-        async with self._upstream.forward(request, body) as answer:
-            content = await answer.read()
+        async with self._upstream.forward(request, body) as upstream_response:
+            content = await upstream_response.read()
         await self._hold_while_silent()
         if fault.mode is Mode.ERROR_AFTER_WRITE and request.method not in _READS and self._should_inject(fault):
             return error_response(fault.code)
-        return web.Response(status=answer.status, headers=forwarded_headers(answer.headers), body=content)
+        return web.Response(
+            status=upstream_response.status, headers=forwarded_headers(upstream_response.headers), body=content
+        )
 
     async def _hold_while_silent(self) -> None:
         """Returns at once, except in half-open mode: then this connection waits until it is dropped."""
@@ -132,31 +134,33 @@ class Relay:
     async def _watch(self, request: web.BaseRequest, body: bytes) -> web.StreamResponse:
         """Forwards the events of a watch until it ends or a fault affects it."""
         loop = asyncio.get_running_loop()
-        async with self._upstream.forward(request, body) as answer:
-            response = web.StreamResponse(status=answer.status, headers=forwarded_headers(answer.headers))
+        async with self._upstream.forward(request, body) as upstream_response:
+            response = web.StreamResponse(
+                status=upstream_response.status, headers=forwarded_headers(upstream_response.headers)
+            )
             await response.prepare(request)
-            ending: asyncio.Future[ProxyFault] = loop.create_future()
-            self._watches.add(ending)
+            fault_future: asyncio.Future[ProxyFault] = loop.create_future()
+            self._watches.add(fault_future)
             if self._fault.mode in _ENDS_WATCHES and self._should_inject(self._fault):
                 loop.call_later(
-                    _CUT_AFTER_SECONDS, lambda fault: ending.done() or ending.set_result(fault), self._fault
+                    _CUT_AFTER_SECONDS, lambda fault: fault_future.done() or fault_future.set_result(fault), self._fault
                 )
-            passing = asyncio.create_task(self._pass_events(answer, response))
+            forwarding = asyncio.create_task(self._pass_events(upstream_response, response))
             try:
-                await asyncio.wait({passing, ending}, return_when=asyncio.FIRST_COMPLETED)
-                if ending.done():
-                    return await self._end_watch(request, response, ending.result())
-                passing.result()
+                await asyncio.wait({forwarding, fault_future}, return_when=asyncio.FIRST_COMPLETED)
+                if fault_future.done():
+                    return await self._end_watch(request, response, fault_future.result())
+                forwarding.result()
             finally:
-                self._watches.discard(ending)
-                passing.cancel()
-                await asyncio.wait({passing})
+                self._watches.discard(fault_future)
+                forwarding.cancel()
+                await asyncio.wait({forwarding})
         return response
 
-    async def _pass_events(self, answer: aiohttp.ClientResponse, response: web.StreamResponse) -> None:
+    async def _pass_events(self, upstream_response: aiohttp.ClientResponse, response: web.StreamResponse) -> None:
         """Forwards whole lines, so that a fault is injected between events."""
         rest = b""
-        async for data in answer.content.iter_any():
+        async for data in upstream_response.content.iter_any():
             whole, newline, rest = (rest + data).rpartition(b"\n")
             await self._hold_while_silent()
             if newline:
