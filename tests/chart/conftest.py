@@ -1,4 +1,4 @@
-"""The programs that the chart is tried with, and a cluster of its own: it brings what is there once a cluster."""
+"""The programs of the chart's tests, and a separate cluster: the chart installs cluster-wide objects."""
 
 import os
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from localcluster.progress import PlainProgress
 from support.independent_client import IndependentClient
 from support.kubectl import Kubectl
 
-#: The first test that needs a program may have to build it, and the cluster's, which takes minutes.
+#: The first test that needs a program, or the cluster, may have to build it, which takes minutes.
 BUILD_SECONDS = 1800
 
 HELMS = {"helm4": programs.helm4, "helm3": programs.helm3}
@@ -22,7 +22,7 @@ HELMS = {"helm4": programs.helm4, "helm3": programs.helm3}
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests that may have to build something the time for it."""
+    """Extends the timeout of the tests that may have to build something."""
     for item in items:
         if {"helm", "clustered", "dedicated_cluster", "actionlint"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.timeout(BUILD_SECONDS))
@@ -36,32 +36,30 @@ def helm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="session")
 def helm4(tmp_path_factory: pytest.TempPathFactory) -> Helm:
-    """Helm 4, where the version makes no difference."""
+    """Helm 4, for tests that do not depend on the version."""
     return Helm(programs.helm4(PlainProgress()), tmp_path_factory.mktemp("helm4"))
 
 
 @pytest.fixture(scope="session")
 def dedicated_cluster() -> Iterator[LocalCluster]:
-    """A cluster without anything of StatefulRoute: the chart's tests install and remove what a cluster has once."""
+    """A cluster without StatefulRoute: the chart's tests install and remove cluster-wide objects."""
     if os.environ.get("STATEFULROUTE_KUBECONFIG"):
-        pytest.skip(
-            "the chart's tests remove definitions, and so every link: not in the cluster of STATEFULROUTE_KUBECONFIG"
-        )
+        pytest.skip("the chart's tests remove the CRDs with every link: not in the cluster of STATEFULROUTE_KUBECONFIG")
     with LocalCluster.start(name=f"chart-{os.getpid()}", nodes=3) as started:
         if not started.has_controllers:
-            pytest.skip("nothing runs Deployments and Jobs in this cluster")
+            pytest.skip("no controllers run Deployments and Jobs in this cluster")
         yield started
 
 
 @pytest.fixture(scope="session")
 def admin(dedicated_cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
-    """A kubectl that talks to that cluster as its administrator."""
+    """A kubectl of that cluster's administrator."""
     return Kubectl(dedicated_cluster.kubectl, dedicated_cluster.kubeconfig, tmp_path_factory.mktemp("kubectl-cache"))
 
 
 @pytest.fixture(scope="session")
 def restricted_kubectl(admin: Kubectl) -> Kubectl:
-    """A kubectl in a namespace where Pod Security `restricted` is enforced."""
+    """A kubectl in a namespace that enforces Pod Security `restricted`."""
     labels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
     admin.create(
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": RESTRICTED_NAMESPACE, "labels": labels}}
@@ -71,13 +69,13 @@ def restricted_kubectl(admin: Kubectl) -> Kubectl:
 
 @pytest.fixture(scope="session")
 def independent_client(dedicated_cluster: LocalCluster) -> IndependentClient:
-    """Who reads and writes that cluster without the product's own client."""
+    """A client of that cluster that does not use the product's code."""
     return IndependentClient(dedicated_cluster.kubeconfig)
 
 
 @pytest.fixture
 def running(dedicated_cluster: LocalCluster, restricted_kubectl: Kubectl, tmp_path: Path) -> Iterator[Kubelet]:
-    """Who runs the pods of the release."""
+    """A simulated kubelet that runs the pods of the release."""
     with kubelet(dedicated_cluster.kubeconfig, str(restricted_kubectl.namespace), tmp_path / "kubelet") as runner:
         yield runner
 

@@ -1,4 +1,4 @@
-"""Few rows with every pair of options of any two dimensions: most mistakes are of one option, or of two together."""
+"""Generates few rows that cover every pair of options of two dimensions: most bugs need at most two options."""
 
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -7,19 +7,19 @@ from typing import Any
 
 Row = dict[str, Any]
 
-#: An option of a dimension, by its place: options may be anything, and need not be hashable.
+#: An option by its dimension and index: options need not be hashable.
 Choice = tuple[str, int]
 
 
 def covering_rows(
     dimensions: Mapping[str, Sequence[Any]], is_allowed: Callable[[Row], bool], seed: int = 0
 ) -> list[Row]:
-    """Rows of one option each for every dimension, so that every pair that may be is in some row.
+    """Returns rows with one option for every dimension, so that every allowed pair is in some row.
 
     Args:
-        dimensions: their options.
-        is_allowed: whether these options go together; asked about rows that have only some of the dimensions, too.
-        seed: makes the rows the same each time.
+        dimensions: the options of each dimension.
+        is_allowed: returns whether options may be combined; it also gets rows with only some of the dimensions.
+        seed: makes the rows reproducible.
     """
     shuffled = random.Random(seed)
     uncovered = {
@@ -46,10 +46,10 @@ def _best(
     uncovered: set[frozenset[Choice]],
     is_allowed: Callable[[Row], bool],
 ) -> int:
-    """The option that covers the most with what is chosen already."""
-    places = [i for i in range(len(dimensions[name])) if is_allowed(_row({**chosen, name: i}, dimensions))]
-    return max(places, key=lambda i: sum(frozenset(((name, i), other)) in uncovered for other in chosen.items()))
+    """Returns the option that covers the most new pairs with the chosen ones."""
+    indexes = [i for i in range(len(dimensions[name])) if is_allowed(_row({**chosen, name: i}, dimensions))]
+    return max(indexes, key=lambda i: sum(frozenset(((name, i), other)) in uncovered for other in chosen.items()))
 
 
 def _row(chosen: Mapping[str, int], dimensions: Mapping[str, Sequence[Any]]) -> Row:
-    return {name: dimensions[name][place] for name, place in chosen.items()}
+    return {name: dimensions[name][index] for name, index in chosen.items()}

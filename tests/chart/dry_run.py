@@ -1,4 +1,4 @@
-"""Has an API server judge objects as if they were applied, and keeps nothing of them."""
+"""Validates objects with the API server without storing them."""
 
 import json
 from pathlib import Path
@@ -14,10 +14,10 @@ _MANAGER = {"fieldManager": "helm", "force": "true"}
 
 
 class DryRunValidator:
-    """Applies objects by a server-side dry run; what it has judged once it does not ask about again.
+    """Applies objects by a server-side dry run, each only once.
 
     Args:
-        kubeconfig: the cluster, and who asks.
+        kubeconfig: the kubeconfig of the cluster and its user.
     """
 
     def __init__(self, kubeconfig: Path) -> None:
@@ -26,11 +26,11 @@ class DryRunValidator:
         self._passed: set[str] = set()
 
     def errors(self, item: Object) -> list[str]:
-        """What the API server has against an object: why it refuses it, or what it warns of."""
+        """Returns the errors and warnings of the API server for an object."""
         return self._once("PATCH", item)
 
     def pod_errors(self, item: Object) -> list[str]:
-        """The same of a new pod."""
+        """Returns the errors and warnings of the API server for a new pod."""
         return self._once("POST", item)
 
     def _once(self, method: str, item: Object) -> list[str]:
@@ -57,15 +57,15 @@ class DryRunValidator:
         return [f"{item['kind']} {name}: {complaint}" for complaint in [*refusals, *warnings]]
 
     def _path(self, item: Object) -> str:
-        """Where objects of this kind are."""
+        """Returns the path of the collection of an object."""
         version = str(item["apiVersion"])
         base = f"/apis/{version}" if "/" in version else f"/api/{version}"
         if version not in self._resources:
-            answer = self._client.session.get(f"{self._client.url}{base}", timeout=TIMEOUT_SECONDS)
-            answer.raise_for_status()
+            response = self._client.session.get(f"{self._client.url}{base}", timeout=TIMEOUT_SECONDS)
+            response.raise_for_status()
             self._resources[version] = {
-                each["kind"]: each for each in answer.json()["resources"] if "/" not in each["name"]
+                each["kind"]: each for each in response.json()["resources"] if "/" not in each["name"]
             }
         resource = self._resources[version][str(item["kind"])]
-        place = f"/namespaces/{item['metadata']['namespace']}" if resource["namespaced"] else ""
-        return f"{base}{place}/{resource['name']}"
+        prefix = f"/namespaces/{item['metadata']['namespace']}" if resource["namespaced"] else ""
+        return f"{base}{prefix}/{resource['name']}"

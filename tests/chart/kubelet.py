@@ -1,7 +1,8 @@
-"""Runs what is in a release's pods, where the cluster's own pods are kwok's and run nothing.
+"""Runs the containers of a release's pods, because kwok only simulates the cluster's pods.
 
-Each container becomes a process of this machine, with the container's arguments and a token that is bound to the pod.
-The operator's pods and the resolver's are Ready once their probe says so, and gone once their process has ended.
+Each container becomes a process on this machine, with the container's arguments and a token that is bound to the pod.
+The pods of the operator and the resolver become Ready when their probe succeeds, and are removed when their process has
+exited.
 """
 
 import json
@@ -28,18 +29,18 @@ COMMAND_SECONDS = 120.0
 STOP_SECONDS = 30.0
 PROBE_SECONDS = 2.0
 
-#: Every address of the machine is a container's own; here it is one port of loopback that is free.
+#: A container listens on all of its addresses; the process here listens on a free port of loopback.
 _PUBLIC, _LOOPBACK = re.compile(r"0\.0\.0\.0:\d+"), "127.0.0.1:0"
 
-#: The parts that run for ever.
+#: The components that run until they are stopped.
 _SERVERS = {"operator", "resolver"}
 
-#: Where a resolver's Service is; here one of its processes is meant.
+#: The address of a resolver's Service, which stands for one of its processes here.
 _RESOLVER = re.compile(r"//[\w-]*resolver\.[\w-]+\.svc:\d+")
 
 _ANSWERS, _IS_PROBED = "answering look-ups", "answering probes and Prometheus"
 
-#: Annotations of pods that are to be Ready only when this kubelet says so.
+#: Annotations of pods that become Ready only when this kubelet reports it.
 NOT_READY_ANNOTATION = NOT_READY
 
 _BAD = {"error", "critical"}
@@ -52,13 +53,13 @@ Pod = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class CompletedContainer:
-    """A process that has ended.
+    """A process that has exited.
 
     Attributes:
         container: the container's name.
-        arguments: its command line.
-        code: how it ended.
-        output: all that it wrote.
+        arguments: its arguments.
+        code: its exit code.
+        output: its output.
     """
 
     container: str
@@ -72,10 +73,10 @@ class Kubelet:
     """Runs the pods of one namespace.
 
     Attributes:
-        kubeconfig: the administrator's.
-        namespace: whose pods.
-        folder: where it keeps tokens and logs.
-        completed: what has ended, in order.
+        kubeconfig: the administrator's kubeconfig.
+        namespace: the namespace of the pods.
+        folder: the folder of tokens and logs.
+        completed: the processes that have exited, in order.
     """
 
     kubeconfig: Path
@@ -85,43 +86,43 @@ class Kubelet:
 
     def __post_init__(self) -> None:
         self._live_pods: set[str] = set()
-        """The unique ids of the pods that are there, and not being deleted."""
+        """The uids of the pods that exist and are not being deleted."""
         self._threads: dict[str, threading.Thread] = {}
         self._servers: dict[str, _Server] = {}
         self._done = threading.Event()
 
     @property
     def operators(self) -> int:
-        """How many operators run."""
+        """The number of running operators."""
         return len(self._running("operator"))
 
     @property
     def resolvers(self) -> int:
-        """How many resolvers run."""
+        """The number of running resolvers."""
         return len(self._running("resolver"))
 
     def errors(self) -> list[str]:
-        """What operators and resolvers have logged as an error, or as a line that is no log line at all.
+        """Returns the errors that operators and resolvers have logged, and lines that are not log lines.
 
-        Not what kopf says of a request that it tries again.
+        Excludes kopf's messages about requests that it retries.
         """
         lines = [line for file in sorted(self.folder.glob("*.log")) for line in file.read_text().splitlines()]
-        told = [json.loads(line) if line.startswith("{") else {"event": line, "level": "error"} for line in lines]
-        return [line["event"] for line in told if line["level"] in _BAD and not _RETRY.match(line["event"])]
+        log_lines = [json.loads(line) if line.startswith("{") else {"event": line, "level": "error"} for line in lines]
+        return [line["event"] for line in log_lines if line["level"] in _BAD and not _RETRY.match(line["event"])]
 
     def commands(self, container: str) -> list[CompletedContainer]:
-        """What has ended in containers of this name."""
+        """Returns the processes that have exited in containers with this name."""
         return [each for each in self.completed if each.container == container]
 
     def run(self) -> None:
-        """Look after the pods until `end`."""
+        """Runs the pods until `stop`."""
         person = self._api_user()
         while not self._done.wait(POLL_SECONDS):
-            with suppress(OSError):  # a server that is slow
+            with suppress(OSError):  # a slow server
                 self._sync_pods(person.request("GET", "pods").expect_success()["items"])
 
     def stop(self) -> None:
-        """Stop everything that runs."""
+        """Stops everything that runs."""
         self._done.set()
         for thread in list(self._threads.values()):
             thread.join()
@@ -140,36 +141,36 @@ class Kubelet:
         return [each for each in list(self._servers.values()) if each.part == part and each.process.poll() is None]
 
     def _api_user(self) -> APIUser:
-        """An administrator, for one thread."""
+        """Returns an administrator's client for one thread."""
         return APIUser.of(self.kubeconfig, self.namespace)
 
     def _environment(self, pod: Pod, person: APIUser) -> dict[str, str]:
-        """With a kubeconfig that has a token which is bound to the pod, as a kubelet asks for."""
+        """Returns the environment with a kubeconfig whose token is bound to the pod, as a kubelet requests it."""
         bound = {"apiVersion": "v1", "kind": "Pod", **{key: pod["metadata"][key] for key in ("name", "uid")}}
         request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"boundObjectRef": bound}}
         account = pod["spec"]["serviceAccountName"]
         token = person.request("POST", f"serviceaccounts/{account}/token", request).expect_success()
-        known = yaml.safe_load(self.kubeconfig.read_text())
-        for user in known["users"]:
+        config = yaml.safe_load(self.kubeconfig.read_text())
+        for user in config["users"]:
             user["user"] = {"token": token["status"]["token"]}
-        for context in known["contexts"]:
+        for context in config["contexts"]:
             context["context"]["namespace"] = self.namespace
         file = self.folder / f"{pod['metadata']['uid']}.kubeconfig"
-        file.write_text(json.dumps(known))
+        file.write_text(json.dumps(config))
         return {"KUBECONFIG": str(file), "PATH": "/usr/bin:/bin", "NO_COLOR": "1"}
 
     def _run_server(self, pod: Pod, person: APIUser) -> None:
-        """Run it for as long as the pod is there, and let the pod go then."""
+        """Runs the process as long as the pod exists, then removes the pod's finalizer."""
         path, uid = f"pods/{pod['metadata']['name']}", pod["metadata"]["uid"]
-        held = person.patch(path, {"metadata": {"uid": uid, "finalizers": [_FINALIZER]}})
-        if held.error_message is None:
+        patched = person.patch(path, {"metadata": {"uid": uid, "finalizers": [_FINALIZER]}})
+        if patched.error_message is None:
             environment = self._environment(pod, person)
             while uid in self._live_pods and not self._done.is_set():
                 self._run_once(pod, person, environment)
             person.patch(path, {"metadata": {"uid": uid, "finalizers": None}})
 
     def _run_once(self, pod: Pod, person: APIUser, environment: Mapping[str, str]) -> None:
-        """One life of a server's process: until it ends, or its pod is deleted."""
+        """Runs a server's process until it exits or its pod is deleted."""
         (container,) = pod["spec"]["containers"]
         uid, name = pod["metadata"]["uid"], pod["metadata"]["name"]
         arguments = [_PUBLIC.sub(_LOOPBACK, argument) for argument in container["args"]]
@@ -192,11 +193,11 @@ class Kubelet:
         self.completed.append(CompletedContainer(container["name"], tuple(arguments), code, ""))
 
     def _run_commands(self, pod: Pod, person: APIUser) -> None:
-        """Run init containers, then the others, until one fails; then say so in the pod's status."""
+        """Runs the init containers, then the others, until one fails; then writes the result into the pod's status."""
         code = 0
         environment = self._environment(pod, person)
         for container in [*pod["spec"].get("initContainers", ()), *pod["spec"]["containers"]]:
-            done = subprocess.run(
+            completed = subprocess.run(
                 self._command(container),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -206,21 +207,23 @@ class Kubelet:
                 timeout=COMMAND_SECONDS,
                 env=environment,
             )
-            code = done.returncode
-            self.completed.append(CompletedContainer(container["name"], tuple(container["args"]), code, done.stdout))
+            code = completed.returncode
+            self.completed.append(
+                CompletedContainer(container["name"], tuple(container["args"]), code, completed.stdout)
+            )
             if code:
                 break
-        ended = {"terminated": {"exitCode": code, "reason": "Error" if code else "Completed"}}
+        state = {"terminated": {"exitCode": code, "reason": "Error" if code else "Completed"}}
         containers = [
             {**{key: each[key] for key in ("name", "image")}, "imageID": "", "ready": False, "restartCount": 0}
-            | {"state": ended}
+            | {"state": state}
             for each in pod["spec"]["containers"]
         ]
         status = {"phase": "Failed" if code else "Succeeded", "containerStatuses": containers}
         person.patch(f"pods/{pod['metadata']['name']}/status", {"status": status})
 
     def _command(self, container: Mapping[str, Any]) -> list[str | Path]:
-        """What a container runs, with the address of a resolver in the place of its Service's."""
+        """Returns the command of a container, with a resolver's address instead of its Service's."""
         program: list[str | Path] = [PROGRAM]
         if "command" in container:
             python, *rest = container["command"]
@@ -241,15 +244,15 @@ class _Server:
 
 
 def _address(log: Path, event: str) -> str | None:
-    """Where a server can be asked, as it has logged; None as long as it has not."""
+    """Returns the address of a server from its log; None before it is logged."""
     lines = (line for line in log.read_text().splitlines() if line.startswith("{") and line.endswith("}"))
-    told = [json.loads(line) for line in lines]
-    addresses = [line["addresses"][0] for line in told if line["event"] == event]
+    log_lines = [json.loads(line) for line in lines]
+    addresses = [line["addresses"][0] for line in log_lines if line["event"] == event]
     return addresses[-1] if addresses else None
 
 
 def _is_probe_ok(log: Path, probe: str) -> bool:
-    """Whether a server answers a probe well."""
+    """Returns whether a server's probe succeeds."""
     address = _address(log, _IS_PROBED)
     if address is None:
         return False
@@ -262,7 +265,7 @@ def _is_probe_ok(log: Path, probe: str) -> bool:
 
 @contextmanager
 def kubelet(kubeconfig: Path, namespace: str, folder: Path) -> Iterator[Kubelet]:
-    """A kubelet that runs the namespace's pods as long as the context lasts."""
+    """Runs the namespace's pods until the context exits."""
     folder.mkdir(exist_ok=True)
     runner = Kubelet(kubeconfig, namespace, folder)
     thread = threading.Thread(target=runner.run)

@@ -1,4 +1,4 @@
-"""Helm, as a person types it, with a home of its own."""
+"""Runs Helm as a user does, with a separate home."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from support.kubectl import Kubectl, Result
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "statefulroute"
 
-#: A namespace where Pod Security `restricted` is enforced.
+#: A namespace that enforces Pod Security `restricted`.
 RESTRICTED_NAMESPACE = "guarded"
 
 TIMEOUT_SECONDS = 180.0
@@ -26,7 +26,7 @@ _KINDS = (
 
 
 def previous_chart() -> Path:
-    """The chart of the release before this one."""
+    """Returns the chart of the previous release."""
     (archive,) = (Path(__file__).parent / "previous").glob("statefulroute-*.tgz")
     return archive
 
@@ -37,8 +37,8 @@ class Helm:
 
     Attributes:
         program: the Helm to run.
-        home: where it keeps its files; the caller's own home is left alone.
-        kubeconfig: the cluster; None where no cluster is needed.
+        home: the folder of its files, instead of the user's home.
+        kubeconfig: the kubeconfig of the cluster; None if no cluster is needed.
     """
 
     program: Path
@@ -46,9 +46,9 @@ class Helm:
     kubeconfig: Path | None = None
 
     def run(self, *arguments: str, stdin: str = "") -> Result:
-        """Run a command to its end, however it ends."""
+        """Runs a command until it exits, with any exit code."""
         folders = {f"HELM_{what}_HOME": str(self.home / what.lower()) for what in ("CACHE", "CONFIG", "DATA")}
-        done = subprocess.run(
+        completed = subprocess.run(
             [self.program, *arguments],
             input=stdin,
             capture_output=True,
@@ -57,14 +57,14 @@ class Helm:
             timeout=TIMEOUT_SECONDS,
             env={**os.environ, **folders, "KUBECONFIG": str(self.kubeconfig or "/dev/null")},
         )
-        return Result((self.program.name, *arguments), done.returncode, done.stdout, done.stderr)
+        return Result((self.program.name, *arguments), completed.returncode, completed.stdout, completed.stderr)
 
     def within(self, kubeconfig: Path) -> Self:
-        """The same Helm for a cluster."""
+        """Returns the same Helm for a cluster."""
         return replace(self, kubeconfig=kubeconfig)
 
     def render(self, values: Mapping[str, Any] | None = None, *options: str, release: str = "statefulroute") -> Result:
-        """Render the chart with these values."""
+        """Renders the chart with the given values."""
         return self.run("template", release, str(CHART), "--values=-", *options, stdin=json.dumps(values or {}))
 
 
@@ -73,10 +73,10 @@ class Release:
     """A release, installed or not.
 
     Attributes:
-        helm: who installs it.
+        helm: the Helm that installs it.
         name: its name.
-        namespace: where.
-        values: what every installation of it has.
+        namespace: its namespace.
+        values: the values of every installation of it.
     """
 
     helm: Helm
@@ -85,34 +85,34 @@ class Release:
     values: Mapping[str, Any] = field(default_factory=dict)
 
     def install(self, *options: str, chart: Path = CHART) -> Result:
-        """Install it, and wait until its pods are Ready."""
+        """Installs it, and waits until its pods are Ready."""
         return self._with_values("install", chart, options)
 
     def upgrade(self, *options: str, chart: Path = CHART) -> Result:
-        """Upgrade it, and wait until its pods are Ready."""
+        """Upgrades it, and waits until its pods are Ready."""
         return self._with_values("upgrade", chart, options)
 
     def rollback(self, revision: int) -> Result:
-        """Go back to a revision, and wait until its pods are Ready."""
+        """Rolls back to a revision, and waits until its pods are Ready."""
         return self._run("rollback", self.name, str(revision), "--wait")
 
     def test(self) -> Result:
-        """Run the chart's own test."""
+        """Runs the chart's test."""
         return self._run("test", self.name)
 
     def uninstall(self, *options: str) -> Result:
-        """Uninstall it, and wait until it is gone."""
+        """Uninstalls it, and waits until it is gone."""
         return self._run("uninstall", self.name, "--wait", *options)
 
     def leftovers(self, kubectl: Kubectl) -> set[str]:
-        """What there is of it in its namespace and for the whole cluster, by its label."""
+        """Returns its remaining objects in its namespace and cluster-wide, by its label."""
         label = f"app.kubernetes.io/instance={self.name}"
         return set(kubectl.run("get", _KINDS, f"--selector={label}", "--output=name").expect_success().stdout.split())
 
     def _with_values(self, verb: str, chart: Path, options: tuple[str, ...]) -> Result:
-        given = json.dumps(self.values)
-        return self._run(verb, self.name, str(chart), "--wait", "--values=-", *options, stdin=given)
+        values = json.dumps(self.values)
+        return self._run(verb, self.name, str(chart), "--wait", "--values=-", *options, stdin=values)
 
     def _run(self, *arguments: str, stdin: str = "") -> Result:
-        place = ("--namespace", self.namespace, "--timeout", "120s")
-        return self.helm.run(*arguments, *place, stdin=stdin).expect_success()
+        options = ("--namespace", self.namespace, "--timeout", "120s")
+        return self.helm.run(*arguments, *options, stdin=stdin).expect_success()

@@ -1,4 +1,4 @@
-"""What each value can be: every choice of those that have some, else the default and a sample of another value."""
+"""Samples for each value: every choice of an enum, otherwise the default and another value."""
 
 from collections.abc import Iterator, Mapping
 from itertools import chain
@@ -7,7 +7,7 @@ from typing import Any
 from helmchart.fields import Value, values_of
 from helmchart.values import Values
 
-#: Of the values that the operator's pods and the resolver's have both.
+#: Samples of the values that the operator's pods and the resolver's pods share.
 _OF_PODS: dict[str, Any] = {
     "serviceAccount.name": "somebody",
     "serviceAccount.annotations": {"example.com/role": "arn:1"},
@@ -41,7 +41,7 @@ _OF_PODS: dict[str, Any] = {
     "podDisruptionBudget.maxUnavailable": "50%",
 }
 
-#: Of the values that only the resolver has.
+#: Samples of the values that only the resolver has.
 _OF_THE_RESOLVER: dict[str, Any] = {
     "replicas": 1,
     "autoscaling.minReplicas": 1,
@@ -72,7 +72,7 @@ _OF_THE_RESOLVER: dict[str, Any] = {
     "networkPolicy.egress": [{"ports": [{"port": 443, "protocol": "TCP"}]}],
 }
 
-#: Another value than the default, of each value that is no choice.
+#: Another value than the default, for each value that is not an enum.
 SAMPLES: Mapping[str, Any] = {
     **_OF_PODS,
     **{f"resolver.{path}": sample for path, sample in (_OF_PODS | _OF_THE_RESOLVER).items()},
@@ -127,10 +127,10 @@ SAMPLES: Mapping[str, Any] = {
 
 
 def dimensions(namespace: str) -> dict[str, tuple[Any, ...]]:
-    """The values of the chart by their path, each with all that it is to be tried with, the default first.
+    """Returns the values of the chart by their path, each with all values to test, the default first.
 
     Args:
-        namespace: the release's.
+        namespace: the release's namespace.
     """
     sampled_groups = {path for path in SAMPLES if any(value.is_group and _path(value) == path for value in _values())}
     return {
@@ -141,22 +141,22 @@ def dimensions(namespace: str) -> dict[str, tuple[Any, ...]]:
 
 
 def nested(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Values by their paths as the values of the chart."""
+    """Converts values by path to nested values."""
     values: dict[str, Any] = {}
     for path, value in row.items():
         *groups, key = path.split(".")
-        place = values
+        target = values
         for group in groups:
-            place = place.setdefault(group, {})
-        place[key] = value
+            target = target.setdefault(group, {})
+        target[key] = value
     return values
 
 
 def is_allowed(row: Mapping[str, Any]) -> bool:
-    """Whether the chart takes these values together."""
+    """Returns whether the chart accepts these values together."""
     has_two_writers = row.get("leaderElection.enabled") is False and row.get("replicas") == 2
     has_two_monitors = row.get("serviceMonitor.enabled") and row.get("podMonitor.enabled")
-    # Without a resolver its values say nothing: no pair is tried by such a row.
+    # Without a resolver its values have no effect: such a row tests no pair.
     has_vain_values = row.get("resolver.enabled") is False and any(
         value != DEFAULTS[path]
         for path, value in (row.get("choices", {}) | row).items()
@@ -166,7 +166,7 @@ def is_allowed(row: Mapping[str, Any]) -> bool:
 
 
 def everything_on(namespace: str) -> dict[str, Any]:
-    """The values with everything that can be switched on, and a sample of every other."""
+    """Returns values that enable everything, with a sample of every other value."""
     row = {path: options[-1] for path, options in dimensions(namespace).items()}
     switched = {path: True for path, value in row.items() if isinstance(value, bool)}
     return nested(row | switched | {"podMonitor.enabled": False})

@@ -1,4 +1,4 @@
-"""Every combination of the schema's enums, and every pair of any two values, is accepted by a real API server."""
+"""Tests that a real API server accepts every combination of the enums, and every pair of any two values."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,13 +19,13 @@ from localcluster import LocalCluster
 from localcluster.progress import PlainProgress
 from support.kubectl import Kubectl
 
-#: The values with a list of words, in one dimension: so each combination of them is in a row.
+#: All values with choices, in one dimension: each combination of them is in a row.
 CHOICES = tuple(".".join(value.path) for value in values_of(Values()) if value.choices)
 
 
 @pytest.fixture(scope="module")
 def judge(dedicated_cluster: LocalCluster, restricted_kubectl: Kubectl) -> Iterator[DryRunValidator]:
-    """Somebody who knows all kinds that the chart may use."""
+    """A validator that knows all kinds that the chart may use."""
     definitions = programs.monitoring_definitions(PlainProgress())
     monitors = [
         str(definitions / f"monitoring.coreos.com_{kind}.yaml")
@@ -37,13 +37,15 @@ def judge(dedicated_cluster: LocalCluster, restricted_kubectl: Kubectl) -> Itera
         "wait", "--for=condition=Established", "--timeout=60s", "customresourcedefinitions", "--all"
     ).expect_success()
     yield DryRunValidator(dedicated_cluster.kubeconfig)
-    restricted_kubectl.run("delete", "--filename", str(ROOT / "crds")).expect_success()  # a release is to bring its own
+    restricted_kubectl.run(
+        "delete", "--filename", str(ROOT / "crds")
+    ).expect_success()  # a release must install its own
 
 
 def rows() -> list[Row]:
     options = dimensions(RESTRICTED_NAMESPACE)
-    chosen = [dict(zip(CHOICES, each, strict=True)) for each in product(*(options.pop(path) for path in CHOICES))]
-    rows = covering_rows({"choices": chosen, **options}, is_allowed)
+    combinations = [dict(zip(CHOICES, each, strict=True)) for each in product(*(options.pop(path) for path in CHOICES))]
+    rows = covering_rows({"choices": combinations, **options}, is_allowed)
     return [{**row, **row["choices"]} for row in rows]
 
 
@@ -58,7 +60,7 @@ def complaints(helm: Helm, judge: DryRunValidator, row: Row) -> Iterator[str]:
         if item["kind"] != "Pod":
             yield from judge.errors(item)
     for spec in pod_specs(items):
-        # The account that it is to have is not there.
+        # The pod's ServiceAccount does not exist.
         pod = {
             "spec": {**spec, "serviceAccountName": "default"},
             "metadata": {"name": "x", "namespace": RESTRICTED_NAMESPACE},
@@ -66,14 +68,14 @@ def complaints(helm: Helm, judge: DryRunValidator, row: Row) -> Iterator[str]:
         yield from judge.pod_errors({"apiVersion": "v1", "kind": "Pod", **pod})
 
 
-def test_the_api_server_accepts_every_combination(helm4: Helm, judge: DryRunValidator) -> None:
-    def found(row: Row) -> list[Any]:
+def test_api_server_accepts_every_combination(helm4: Helm, judge: DryRunValidator) -> None:
+    def errors_of_row(row: Row) -> list[Any]:
         return [(complaint, row) for complaint in complaints(helm4, judge, row)]
 
-    tried = rows()
-    assert {tuple(row[path] for path in CHOICES) for row in tried} == set(
+    tested_rows = rows()
+    assert {tuple(row[path] for path in CHOICES) for row in tested_rows} == set(
         product(*map(dimensions(RESTRICTED_NAMESPACE).get, CHOICES))
     )
     with ThreadPoolExecutor(2) as pool:
-        found_wrong = dict(chain.from_iterable(pool.map(found, tried)))
-    assert not set(found_wrong), found_wrong
+        errors = dict(chain.from_iterable(pool.map(errors_of_row, tested_rows)))
+    assert not set(errors), errors

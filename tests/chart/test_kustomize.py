@@ -1,4 +1,4 @@
-"""The kustomize base: what the chart renders by default, without what belongs to Helm."""
+"""Tests the kustomize base: what the chart renders by default, without Helm's metadata."""
 
 import shutil
 import textwrap
@@ -20,12 +20,12 @@ def base(admin: Kubectl, root: Path) -> str:
     return admin.run("kustomize", str(root / BASE)).expect_success().stdout
 
 
-def test_it_is_what_the_chart_renders(helm4: Helm, root: Path) -> None:
+def test_base_is_what_the_chart_renders(helm4: Helm, root: Path) -> None:
     for path, text in kustomize_files(root, helm4.program):
         assert (root / path).read_text() == text, path
 
 
-def test_it_holds_all_that_the_chart_holds_and_bears_no_mark_of_helm(helm4: Helm, base: str) -> None:
+def test_base_contains_all_objects_of_the_chart_and_no_metadata_of_helm(helm4: Helm, base: str) -> None:
     rendered = documents(helm4.render(None, "--no-hooks", f"--namespace={NAMESPACE}").expect_success().stdout)
     keys = {(item["kind"], item["metadata"]["name"]) for item in documents(base)}
     assert keys == {(item["kind"], item["metadata"]["name"]) for item in rendered} | {("Namespace", NAMESPACE)}
@@ -33,9 +33,7 @@ def test_it_holds_all_that_the_chart_holds_and_bears_no_mark_of_helm(helm4: Helm
     assert str(CHART) not in base
 
 
-def test_an_overlay_as_docs_install_has_it_names_the_image_and_adds_an_option(
-    admin: Kubectl, root: Path, tmp_path: Path
-) -> None:
+def test_overlay_in_docs_install_sets_the_image_and_adds_an_option(admin: Kubectl, root: Path, tmp_path: Path) -> None:
     block = (root / "docs/install.md").read_text().partition("    kind: Kustomization\n")[2].partition("\n\n")[0]
     overlay = tmp_path / "overlays/mine"
     overlay.mkdir(parents=True)
@@ -47,7 +45,7 @@ def test_an_overlay_as_docs_install_has_it_names_the_image_and_adds_an_option(
     assert container["args"][-1] == "--log-level=debug"
 
 
-def test_the_api_server_accepts_it_and_pod_security_its_pods(
+def test_api_server_and_pod_security_accept_the_base(
     dedicated_cluster: LocalCluster, admin: Kubectl, base: str
 ) -> None:
     items = documents(base)

@@ -1,7 +1,7 @@
-"""A release from its installation to its end, by either Helm, in a namespace where Pod Security is `restricted`.
+"""Tests a release from installation to uninstallation, with both versions of Helm, under Pod Security `restricted`.
 
-Two operators run, and for a time two resolvers, as the processes that the chart's pods ask for, and with the rights
-that the chart gives.
+Two operators, and for a time two resolvers, run as the processes of the chart's pods, with the permissions of the
+chart.
 """
 
 import json
@@ -22,7 +22,7 @@ from support.waiting import eventually
 
 LINKS = 25
 
-#: A resolver whose pods the tests' kubelet looks after.
+#: A resolver whose pods the simulated kubelet runs.
 RESOLVER = {"resolver": {"enabled": True, "podAnnotations": NOT_READY_ANNOTATION, "drainSeconds": 0}}
 
 #: What Helm leaves.
@@ -34,25 +34,25 @@ DEFINITIONS = {
 
 @pytest.fixture
 def game(admin: Kubectl, independent_client: IndependentClient) -> Iterator[Service]:
-    """A service whose users are to be held over all that happens to the release."""
+    """A service whose users must stay linked whatever happens to the release."""
     with fresh_namespace(admin) as namespace:
         yield Service(admin.within(namespace), independent_client)
 
 
 @pytest.fixture
 def deleted_service(admin: Kubectl, independent_client: IndependentClient) -> Service:
-    """A service whose namespace the test deletes, when no operator runs any more."""
+    """A service whose namespace the test deletes when no operator runs."""
     made = admin.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"generateName": "doomed-"}})
     return Service(admin.within(made["metadata"]["name"]), independent_client)
 
 
 def versions(service: Service) -> dict[str, tuple[str, str]]:
-    """The links as they are stored: whoever rewrites one changes its version."""
+    """Returns the stored links' uids and versions: any write changes a version."""
     metadata = [link["metadata"] for link in service.links()]
     return {each["name"]: (each["uid"], each["resourceVersion"]) for each in metadata}
 
 
-def test_a_release_lives_from_installation_to_uninstallation_and_no_link_is_lost_or_rewritten(  # noqa: PLR0913, PLR0917 - whom it takes
+def test_release_lives_from_installation_to_uninstallation_without_a_lost_or_rewritten_link(  # noqa: PLR0913, PLR0917 - the fixtures it needs
     helm: Helm,
     dedicated_cluster: LocalCluster,
     restricted_kubectl: Kubectl,
@@ -87,15 +87,15 @@ def test_a_release_lives_from_installation_to_uninstallation_and_no_link_is_lost
     resolving.test()
     assert [json.loads(each.output)["uid"] for each in running.commands("look-up")] == ["helm-test"]
     release.rollback(1)
-    eventually(lambda: not running.resolvers, "no resolver runs any more")
+    eventually(lambda: not running.resolvers, "no resolver runs")
     game.await_bound(game.link("after-the-rollback"))
 
     release.uninstall()
     assert running.operators == 0
     assert [each.code for each in running.commands("release")] == [0]
-    eventually(lambda: release.leftovers(restricted_kubectl) == DEFINITIONS, "only the definitions are left of it")
+    eventually(lambda: release.leftovers(restricted_kubectl) == DEFINITIONS, "only the CRDs remain")
     restricted_kubectl.run("delete", "namespace", deleted_service.namespace, "--wait=false").expect_success()
-    eventually(lambda: not deleted_service.exists(StatefulRoute, deleted_service.name), "nothing holds its route")
+    eventually(lambda: not deleted_service.exists(StatefulRoute, deleted_service.name), "no finalizer blocks its route")
     game.link("while-no-operator-runs")
 
     release.install()
@@ -104,9 +104,10 @@ def test_a_release_lives_from_installation_to_uninstallation_and_no_link_is_lost
 
     resolving.upgrade("--set=crds.keep=false,resolver.autoscaling.enabled=true")
     release.uninstall()
-    eventually(lambda: not release.leftovers(restricted_kubectl), "the definitions are gone, too")
+    eventually(lambda: not release.leftovers(restricted_kubectl), "the CRDs are gone, too")
     eventually(
-        lambda: deleted_service.namespace not in deleted_service.client.terminating_namespaces(), "nor its namespace"
+        lambda: deleted_service.namespace not in deleted_service.client.terminating_namespaces(),
+        "its namespace is gone",
     )
     assert not running.errors()
     assert {each.code for each in running.commands("operator") + running.commands("resolver")} == {0}

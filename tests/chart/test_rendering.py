@@ -1,4 +1,4 @@
-"""What the chart renders, without a cluster."""
+"""Tests what the chart renders, without a cluster."""
 
 import json
 from importlib.metadata import version
@@ -19,7 +19,7 @@ from helmchart.observability import RUNBOOKS
 from helmchart.values import Values
 from statefulroute.cli.app import app
 
-#: The longest name that Helm takes for a release.
+#: The longest name of a release that Helm accepts.
 LONG_NAME = "r" * 53
 
 STANDARD_LABELS = {
@@ -34,7 +34,7 @@ STANDARD_LABELS = {
 
 
 class YamlSnapshot(SingleFileSnapshotExtension):
-    """A snapshot is a file of YAML, for people to read."""
+    """A snapshot as a YAML file, for review."""
 
     file_extension = "yaml"
     _write_mode = WriteMode.TEXT
@@ -44,11 +44,11 @@ def rendered(helm: Helm, values: dict[str, Any] | None = None, **options: Any) -
     return documents(helm.render(values, "--namespace=play", **options).expect_success().stdout)
 
 
-def test_the_chart_passes_helms_strict_lint(helm: Helm) -> None:
+def test_chart_passes_helms_strict_lint(helm: Helm) -> None:
     helm.run("lint", "--strict", str(CHART)).expect_success()
 
 
-def test_the_chart_passes_helms_strict_lint_with_everything_on(helm4: Helm) -> None:
+def test_chart_passes_helms_strict_lint_with_everything_enabled(helm4: Helm) -> None:
     helm4.run("lint", "--strict", str(CHART), "--values=-", stdin=json.dumps(everything_on("play"))).expect_success()
 
 
@@ -57,10 +57,10 @@ def test_both_versions_of_helm_render_the_same(helm: Helm, helm4: Helm) -> None:
 
 
 @pytest.mark.parametrize("what", ["default", "everything"])
-def test_the_rendering_is_as_it_was(helm4: Helm, snapshot: SnapshotAssertion, what: str) -> None:
+def test_rendering_matches_the_snapshot(helm4: Helm, snapshot: SnapshotAssertion, what: str) -> None:
     values = everything_on("play") if what == "everything" else {}
     text = helm4.render(values, "--namespace=play").expect_success().stdout
-    # The schemas and the copied files are their own snapshots; a new version is no change of its own.
+    # The CRDs and the copied files are their own snapshots; a new version is not a change.
     pieces = [piece for piece in text.split("\n---\n") if not _is_copied(piece)]
     assert "\n---\n".join(pieces).replace(version("statefulroute"), "0.0.0") == snapshot(extension_class=YamlSnapshot)
 
@@ -71,13 +71,13 @@ def _is_copied(piece: str) -> bool:
     )
 
 
-def test_every_value_is_tried_with_more_than_its_default() -> None:
+def test_every_value_is_tested_with_more_than_its_default() -> None:
     leaves = {".".join(value.path) for value in values_of(Values()) if not value.is_group}
-    tried = dimensions("play")
-    missing = {path for path in leaves if path not in tried and path.rpartition(".")[0] not in tried}
+    tested = dimensions("play")
+    missing = {path for path in leaves if path not in tested and path.rpartition(".")[0] not in tested}
     assert not missing
-    assert not SAMPLES.keys() - tried.keys()
-    assert all(options[0] != options[1] for options in tried.values())
+    assert not SAMPLES.keys() - tested.keys()
+    assert all(options[0] != options[1] for options in tested.values())
 
 
 @pytest.mark.parametrize("release", ["x", LONG_NAME, "a.b.c", f"{'a.' * 26}b"])
@@ -90,19 +90,19 @@ def test_no_name_or_label_is_too_long(helm4: Helm, release: str, override: str) 
         assert all(len(value) <= 63 for value in metadata["labels"].values()), metadata
 
 
-def test_names_stay_apart_however_long_the_release_is_called(helm4: Helm) -> None:
+def test_names_are_distinct_for_a_long_release_name(helm4: Helm) -> None:
     items = rendered(helm4, everything_on("play") | {"fullnameOverride": ""}, release=LONG_NAME)
     keys = [(item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"]) for item in items]
     assert len(keys) == len(set(keys))
 
 
 @pytest.mark.parametrize("what", ["default", "everything"])
-def test_every_object_bears_the_standard_labels(helm4: Helm, what: str) -> None:
+def test_every_object_has_the_standard_labels(helm4: Helm, what: str) -> None:
     for item in rendered(helm4, everything_on("play") if what == "everything" else {}):
         assert item["metadata"]["labels"].keys() >= STANDARD_LABELS, item["metadata"]
 
 
-def test_labels_of_ones_own_do_not_replace_those_that_select_the_pods(helm4: Helm) -> None:
+def test_custom_labels_do_not_replace_the_selector_labels(helm4: Helm) -> None:
     items = rendered(helm4, everything_on("play"))
     deployments = [item for item in items if item["kind"] == "Deployment" and "test" not in item["metadata"]["name"]]
     assert len(deployments) == 2
@@ -113,7 +113,7 @@ def test_labels_of_ones_own_do_not_replace_those_that_select_the_pods(helm4: Hel
         assert {"team": "games", "sidecar": "no"}.items() <= labels.items()
 
 
-def test_every_namespaced_object_says_its_namespace(helm4: Helm) -> None:
+def test_every_namespaced_object_has_its_namespace(helm4: Helm) -> None:
     for_the_cluster = {
         "ClusterRole",
         "ClusterRoleBinding",
@@ -126,7 +126,7 @@ def test_every_namespaced_object_says_its_namespace(helm4: Helm) -> None:
 
 
 @pytest.mark.parametrize("what", ["default", "everything"])
-def test_the_command_understands_every_command_line_of_the_chart(helm4: Helm, what: str) -> None:
+def test_command_accepts_every_command_line_of_the_chart(helm4: Helm, what: str) -> None:
     items = rendered(helm4, everything_on("play") if what == "everything" else {})
     command = typer.main.get_command(app)
     lines = [container["args"] for container in containers(items) if "command" not in container]
@@ -137,7 +137,7 @@ def test_the_command_understands_every_command_line_of_the_chart(helm4: Helm, wh
         subcommand.make_context(line[0], list(line[1:])).close()
 
 
-def test_without_leader_election_the_one_operator_is_stopped_before_the_next_starts(helm4: Helm) -> None:
+def test_without_leader_election_the_operator_stops_before_its_replacement_starts(helm4: Helm) -> None:
     items = rendered(helm4, {"leaderElection": {"enabled": False}, "replicas": 1})
     (deployment,) = (item for item in items if item["kind"] == "Deployment")
     assert deployment["spec"]["strategy"] == {"type": "Recreate"}
@@ -146,29 +146,29 @@ def test_without_leader_election_the_one_operator_is_stopped_before_the_next_sta
     assert not [argument for argument in container["args"] if "lease" in argument]
 
 
-def test_a_digest_wins_over_a_tag(helm4: Helm) -> None:
+def test_digest_takes_precedence_over_tag(helm4: Helm) -> None:
     digest = SAMPLES["image.digest"]
     images = {each["image"] for each in containers(rendered(helm4, {"image": {"digest": digest, "tag": "x"}}))}
     assert images == {f"statefulroute@{digest}"}
 
 
-def test_a_password_of_any_characters_reaches_the_pull_secret(helm4: Helm) -> None:
+def test_password_with_any_characters_reaches_the_pull_secret(helm4: Helm) -> None:
     import base64  # noqa: PLC0415
 
     items = rendered(helm4, {"imageCredentials": SAMPLES["imageCredentials"]})
     (secret,) = (item for item in items if item["kind"] == "Secret")
-    known = json.loads(base64.b64decode(secret["data"][".dockerconfigjson"]))["auths"]["registry.invalid"]
-    assert known["password"] == SAMPLES["imageCredentials"]["password"]
-    assert base64.b64decode(known["auth"]).decode() == f"robot:{known['password']}"
+    registry = json.loads(base64.b64decode(secret["data"][".dockerconfigjson"]))["auths"]["registry.invalid"]
+    assert registry["password"] == SAMPLES["imageCredentials"]["password"]
+    assert base64.b64decode(registry["auth"]).decode() == f"robot:{registry['password']}"
     assert all(spec["imagePullSecrets"] == [{"name": secret["metadata"]["name"]}] for spec in pod_specs(items))
 
 
-def test_the_password_is_in_no_other_object(helm4: Helm) -> None:
+def test_password_is_in_no_other_object(helm4: Helm) -> None:
     text = helm4.render({"imageCredentials": {"registry": "r", "username": "u", "password": "verysecret"}}).stdout
     assert "verysecret" not in text
 
 
-def test_uninstalling_keeps_the_definitions_unless_told_otherwise(helm4: Helm) -> None:
+def test_uninstalling_keeps_the_crds_by_default(helm4: Helm) -> None:
     def policies(keep: bool) -> set[str | None]:
         items = rendered(helm4, {"crds": {"keep": keep}})
         definitions = [item["metadata"] for item in items if item["kind"] == "CustomResourceDefinition"]
@@ -178,18 +178,18 @@ def test_uninstalling_keeps_the_definitions_unless_told_otherwise(helm4: Helm) -
     assert policies(keep=False) == {None}
 
 
-def test_what_is_empty_by_default_may_be_null(helm4: Helm) -> None:
+def test_values_that_are_empty_by_default_may_be_null(helm4: Helm) -> None:
     rendered(helm4, nested({path: None for path, options in dimensions("play").items() if options[0] in ("", [], {})}))
 
 
 def monitoring_file(root: Path, name: str) -> str:
     file = root / "deploy" / "monitoring" / name
     if not file.exists():
-        pytest.skip(f"there is no {file.relative_to(root)} yet")
+        pytest.skip(f"{file.relative_to(root)} does not exist yet")
     return file.read_text()
 
 
-def test_the_alerts_are_those_of_the_repository_with_pages_where_they_are_said_to_be(helm4: Helm, root: Path) -> None:
+def test_alerts_are_those_of_the_repository_with_the_configured_runbook_url(helm4: Helm, root: Path) -> None:
     alerts = monitoring_file(root, "alerts.yaml")
     assert RUNBOOKS in alerts
     pages = "https://wiki.invalid/"
@@ -201,12 +201,12 @@ def test_the_alerts_are_those_of_the_repository_with_pages_where_they_are_said_t
     assert rule["spec"] == yaml.safe_load(alerts.replace(RUNBOOKS, pages))
 
 
-def test_the_dashboard_is_that_of_the_repository(helm4: Helm, root: Path) -> None:
+def test_dashboard_is_that_of_the_repository(helm4: Helm, root: Path) -> None:
     dashboard = monitoring_file(root, "dashboard.json")
     items = rendered(helm4, {"grafanaDashboard": {"enabled": True}})
     (shown,) = (item for item in items if item["kind"] == "ConfigMap")
     assert json.loads(shown["data"]["statefulroute.json"]) == json.loads(dashboard)
 
 
-def test_the_chart_can_be_a_part_of_another(helm4: Helm) -> None:
+def test_chart_can_be_a_subchart(helm4: Helm) -> None:
     rendered(helm4, {"global": {"storageClass": "x"}})

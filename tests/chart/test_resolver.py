@@ -1,4 +1,4 @@
-"""What the chart renders for the resolver, without a cluster."""
+"""Tests what the chart renders for the resolver, without a cluster."""
 
 import shlex
 from pathlib import Path
@@ -16,7 +16,7 @@ COMPONENT = "app.kubernetes.io/component"
 
 
 def rendered(helm: Helm, values: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
-    """The objects by their kind and part; of several, the last."""
+    """Renders the objects by kind and component; of several, the last."""
     text = helm.render(nested({"resolver.enabled": True} | values), "--namespace=play").expect_success().stdout
     return {(item["kind"], item["metadata"]["labels"][COMPONENT]): item for item in documents(text)}
 
@@ -27,18 +27,18 @@ def container(items: dict[tuple[str, str], dict[str, Any]]) -> dict[str, Any]:
 
 
 def resolver_options(helm: Helm, values: dict[str, Any]) -> dict[str, Any]:
-    """The options that it understands of its command line."""
+    """Returns the options of its command line."""
     arguments = container(rendered(helm, values))["args"]
     command = typer.main.get_command(app).get_command(None, "resolver").load()  # type: ignore[attr-defined]
     with command.make_context("resolver", arguments[1:]) as context:
         return dict(context.params)
 
 
-def test_without_it_nothing_of_it_is_there(helm4: Helm) -> None:
+def test_disabled_resolver_renders_nothing(helm4: Helm) -> None:
     assert not [key for key in rendered(helm4, {"resolver.enabled": False}) if key[1].startswith("resolver")]
 
 
-def test_it_is_told_what_the_values_say(helm4: Helm) -> None:
+def test_options_match_the_values(helm4: Helm) -> None:
     params = resolver_options(
         helm4, {"resolver": everything_on("play")["resolver"], "watchNamespaces": ["play", "work"]}
     )
@@ -52,7 +52,7 @@ def test_it_is_told_what_the_values_say(helm4: Helm) -> None:
         "token_audience": "resolver",
         "default_route": "play/game",
         "drain_seconds": 0,
-        "bindings_per_second": 7,  # of extraArgs, which stand last
+        "bindings_per_second": 7,  # of extraArgs, which come last
     }
     assert {name: params[name] for name in expected} == expected
     assert [str(params[name]) for name in ("tls_certificate", "tls_key", "client_ca")] == [
@@ -62,10 +62,10 @@ def test_it_is_told_what_the_values_say(helm4: Helm) -> None:
     ]
 
 
-def test_by_default_it_is_told_the_commands_own_defaults(helm4: Helm) -> None:
+def test_default_options_are_the_commands_defaults(helm4: Helm) -> None:
     params = resolver_options(helm4, {})
     command = typer.main.get_command(app).get_command(None, "resolver").load()  # type: ignore[attr-defined]
-    given = {
+    overridden = {
         "http_address",
         "grpc_address",
         "bind_address",
@@ -75,10 +75,10 @@ def test_by_default_it_is_told_the_commands_own_defaults(helm4: Helm) -> None:
         "endpoint_header",
     }
     with command.make_context("resolver", []) as context:
-        assert {name for name, value in context.params.items() if params[name] != value} <= given
+        assert {name for name, value in context.params.items() if params[name] != value} <= overridden
 
 
-def test_who_is_scaled_by_the_load_is_not_scaled_by_helm(helm4: Helm) -> None:
+def test_autoscaled_deployment_has_no_replicas(helm4: Helm) -> None:
     items = rendered(helm4, {"resolver.autoscaling.enabled": True})
     deployment = items["Deployment", "resolver"]
     assert "replicas" not in deployment["spec"]
@@ -87,7 +87,7 @@ def test_who_is_scaled_by_the_load_is_not_scaled_by_helm(helm4: Helm) -> None:
 
 
 @pytest.mark.parametrize("picks", [True, False])
-def test_the_service_the_policy_and_the_monitors_name_ports_that_the_container_has(helm4: Helm, *, picks: bool) -> None:
+def test_service_network_policy_and_monitors_use_ports_of_the_container(helm4: Helm, *, picks: bool) -> None:
     for monitor, endpoints in (("ServiceMonitor", "endpoints"), ("PodMonitor", "podMetricsEndpoints")):
         switch = f"{monitor[0].lower()}{monitor[1:]}.enabled"
         items = rendered(helm4, {"resolver.picker.enabled": picks, switch: True})
@@ -99,7 +99,7 @@ def test_the_service_the_policy_and_the_monitors_name_ports_that_the_container_h
         assert [each["port"] for each in items[monitor, "resolver"]["spec"][endpoints]] == ["metrics"]
 
 
-def test_where_only_some_may_ask_the_releases_own_test_may(helm4: Helm) -> None:
+def test_restricted_resolver_accepts_the_releases_test(helm4: Helm) -> None:
     items = rendered(
         helm4,
         {
@@ -116,13 +116,13 @@ def test_where_only_some_may_ask_the_releases_own_test_may(helm4: Helm) -> None:
     assert f"--allow-user=system:serviceaccount:play:{test['spec']['serviceAccountName']}" in container(items)["args"]
 
 
-def test_the_releases_own_test_runs_the_script_of_the_chart(helm4: Helm) -> None:
+def test_releases_test_runs_the_script_of_the_chart(helm4: Helm) -> None:
     (spec,) = pod_specs([rendered(helm4, {})["Pod", "test"]])
     (look_up,) = (each for each in spec["initContainers"] if each["name"] == "look-up")
     assert look_up["command"][-1].strip() == (CHART / "files/look_up.py").read_text(encoding="utf-8").strip()
 
 
-def test_tokens_are_reviewed_by_a_right_that_is_given_for_them_alone(helm4: Helm) -> None:
+def test_token_reviews_need_a_separate_cluster_role(helm4: Helm) -> None:
     def reviewers(**values: str) -> list[str]:
         rows = rendered(helm4, {f"resolver.authentication.{name}": value for name, value in values.items()})
         return [kind for (kind, _), item in rows.items() if "tokenreviews" in str(item.get("rules"))]
@@ -131,7 +131,7 @@ def test_tokens_are_reviewed_by_a_right_that_is_given_for_them_alone(helm4: Helm
     assert reviewers(tokenAudience="resolver") == ["ClusterRole"]
 
 
-def test_a_resolver_alone_as_the_documentation_has_it_needs_no_operator_and_takes_nothing_from_another(
+def test_documented_release_with_only_a_resolver_needs_no_operator_and_no_cluster_wide_objects(
     helm4: Helm, root: Path
 ) -> None:
     page = (root / "docs/resolver.md").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A release that serves some namespaces: with rights in these alone, and from a namespace that it does not serve."""
+"""Tests a release that serves some namespaces, with permissions only there, from another namespace."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -17,13 +17,13 @@ from support.namespaces import fresh_namespace
 from support.service import Service
 from support.waiting import eventually
 
-#: What is there once a cluster is not this release's.
+#: The cluster-wide objects do not belong to this release.
 SHARED: dict[str, Any] = {"crds": {"install": False}, "admissionPolicies": {"install": False}}
 
 
 @pytest.fixture
 def games(admin: Kubectl, independent_client: IndependentClient) -> Iterator[list[Service]]:
-    """Three services, each in a namespace of its own."""
+    """Three services, each in a separate namespace."""
     with ExitStack() as stack:
         namespaces = [stack.enter_context(fresh_namespace(admin)) for _ in range(3)]
         yield [Service(admin.within(namespace), independent_client) for namespace in namespaces]
@@ -31,7 +31,7 @@ def games(admin: Kubectl, independent_client: IndependentClient) -> Iterator[lis
 
 @pytest.fixture
 def shared(admin: Kubectl) -> Iterator[None]:
-    """What is there once a cluster, brought by its administrator as docs/install.md says."""
+    """The cluster-wide objects, installed by an administrator as docs/install.md describes."""
     files = ("--filename", str(ROOT / "crds"), "--filename", str(ROOT / "deploy/admission"))
     admin.run("apply", "--server-side", *files).expect_success()
     admin.run("wait", "--for=condition=Established", "--timeout=60s", *files[:2]).expect_success()
@@ -41,24 +41,24 @@ def shared(admin: Kubectl) -> Iterator[None]:
 
 @pytest.fixture
 def tenant(dedicated_cluster: LocalCluster, restricted_kubectl: Kubectl, games: list[Service], tmp_path: Path) -> Path:
-    """The kubeconfig of somebody who may do everything in the release's namespace and in two others."""
+    """The kubeconfig of a user with all permissions in the release's namespace and in two others."""
     restricted_kubectl.run("create", "serviceaccount", "tenant").expect_success()
     for namespace in (RESTRICTED_NAMESPACE, *(game.namespace for game in games[:2])):
-        here = restricted_kubectl.within(namespace)
-        here.run("create", "role", "tenant", "--verb=*", "--resource=*.*").expect_success()
-        here.run(
+        kubectl = restricted_kubectl.within(namespace)
+        kubectl.run("create", "role", "tenant", "--verb=*", "--resource=*.*").expect_success()
+        kubectl.run(
             "create", "rolebinding", "tenant", "--role=tenant", f"--serviceaccount={RESTRICTED_NAMESPACE}:tenant"
         ).expect_success()
     token = restricted_kubectl.run("create", "token", "tenant").expect_success().stdout.strip()
-    known = yaml.safe_load(dedicated_cluster.kubeconfig.read_text())
-    known["users"] = [{"name": user["name"], "user": {"token": token}} for user in known["users"]]
+    config = yaml.safe_load(dedicated_cluster.kubeconfig.read_text())
+    config["users"] = [{"name": user["name"], "user": {"token": token}} for user in config["users"]]
     file = tmp_path / "tenant.kubeconfig"
-    file.write_text(yaml.safe_dump(known))
+    file.write_text(yaml.safe_dump(config))
     return file
 
 
 @pytest.mark.usefixtures("shared")
-def test_a_release_serves_the_namespaces_that_it_is_given_and_has_rights_in_these_alone(
+def test_release_serves_only_the_given_namespaces_with_permissions_only_there(
     helm4: Helm, tenant: Path, restricted_kubectl: Kubectl, running: Kubelet, games: list[Service]
 ) -> None:
     *served, other = games
@@ -73,16 +73,16 @@ def test_a_release_serves_the_namespaces_that_it_is_given_and_has_rights_in_thes
     release.install()
     other.create_pods(1)
     other.create_route()
-    unheard = other.link("alice")
+    unserved_link = other.link("alice")
     for game in served:
         game.start(1)
         game.await_bound(game.link("alice"))
-    assert "status" not in other.get(unheard)
+    assert "status" not in other.get(unserved_link)
     release.test()
     assert [each.code for each in running.commands("link") + running.commands("unlink")] == [0, 0]
     assert [each.code for each in running.commands("look-up")] == [0]
 
     release.uninstall()
     assert [each.code for each in running.commands("release-0") + running.commands("release")] == [0, 0]
-    eventually(lambda: not release.leftovers(restricted_kubectl), "nothing is left of it")
+    eventually(lambda: not release.leftovers(restricted_kubectl), "nothing remains of it")
     assert not running.errors()

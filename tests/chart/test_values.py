@@ -1,4 +1,4 @@
-"""Values that cannot be: one sentence says which it is, and what to write instead."""
+"""Tests that each invalid value gives one sentence that says what is wrong and what to write instead."""
 
 from typing import Any
 
@@ -48,28 +48,28 @@ BY_THE_CHART = [
     (
         {"leaderElection.enabled": False},
         (
-            "replicas is 2 and leaderElection.enabled is false: without a leader all would write; set replicas to 1, "
-            "or enable it."
+            "replicas is 2 and leaderElection.enabled is false: without a leader all replicas would write; set "
+            "replicas to 1, or enable leader election."
         ),
     ),
     (
         {"leaderElection.leaseDurationSeconds": 10},
         (
             "leaderElection.leaseDurationSeconds (10) must be more than leaderElection.renewDeadlineSeconds (10): the "
-            "leader has to stop before the next may start."
+            "leader must stop before the next one may start."
         ),
     ),
     (
         {"leaderElection.renewDeadlineSeconds": 6, "leaderElection.retryPeriodSeconds": 5},
         (
             "leaderElection.renewDeadlineSeconds (6) must be more than 1.2 times leaderElection.retryPeriodSeconds "
-            "(5): a renewal has to have a second try."
+            "(5): a failed renewal needs time for a retry."
         ),
     ),
     (
         {"serviceMonitor.enabled": True, "podMonitor.enabled": True},
         (
-            "serviceMonitor.enabled and podMonitor.enabled are both true: every figure would be counted twice; enable "
+            "serviceMonitor.enabled and podMonitor.enabled are both true: every metric would be scraped twice; enable "
             "one of them."
         ),
     ),
@@ -80,8 +80,8 @@ BY_THE_CHART = [
     (
         {"terminationGracePeriodSeconds": 60},
         (
-            "releaseOnUninstall.timeoutSeconds (60) must be more than terminationGracePeriodSeconds (60): so long the "
-            "operator may take to stop."
+            "releaseOnUninstall.timeoutSeconds (60) must be more than terminationGracePeriodSeconds (60): the operator "
+            "may take that long to stop."
         ),
     ),
     (
@@ -106,14 +106,14 @@ BY_THE_CHART = [
         {"resolver.drainSeconds": 30},
         (
             "resolver.drainSeconds (30) must be less than resolver.terminationGracePeriodSeconds (30): the kubelet "
-            "kills the pod then."
+            "kills the pod after that time."
         ),
     ),
     (
         {"resolver.authentication.allowUsers": ["system:serviceaccount:play:gateway"]},
         (
             "resolver.authentication.allowUsers is set: set resolver.authentication.tokenAudience, too; users are "
-            "known by their tokens."
+            "authenticated by their tokens."
         ),
     ),
     (
@@ -131,28 +131,28 @@ BY_THE_CHART = [
         {"resolver.enabled": True, "resolver.serviceAccount.name": "x", "serviceAccount.name": "x"},
         (
             'resolver.serviceAccount.name and serviceAccount.name are both "x": set create of one of them to false, '
-            "or give two names."
+            "or use two names."
         ),
     ),
 ]
 
 
-@pytest.mark.parametrize(("values", "sentence"), BY_THE_SCHEMA)
-def test_a_value_of_another_kind_is_refused_by_the_schema(helm4: Helm, values: dict[str, Any], sentence: str) -> None:
-    refused = helm4.render(nested(values))
-    (told,) = (line for line in refused.stderr.splitlines() if line.startswith("- "))
-    assert told.removeprefix("- ").startswith(sentence)
+@pytest.mark.parametrize(("values", "message"), BY_THE_SCHEMA)
+def test_schema_refuses_a_value_of_the_wrong_type(helm4: Helm, values: dict[str, Any], message: str) -> None:
+    result = helm4.render(nested(values))
+    (error,) = (line for line in result.stderr.splitlines() if line.startswith("- "))
+    assert error.removeprefix("- ").startswith(message)
 
 
-@pytest.mark.parametrize(("values", "sentence"), BY_THE_CHART)
-def test_a_value_of_another_form_is_refused_with_what_to_write(
-    helm4: Helm, values: dict[str, Any], sentence: str
+@pytest.mark.parametrize(("values", "message"), BY_THE_CHART)
+def test_chart_refuses_a_value_with_the_wrong_pattern_and_says_what_to_write(
+    helm4: Helm, values: dict[str, Any], message: str
 ) -> None:
-    refused = helm4.render(nested(values))
-    assert refused.code
-    assert sentence in refused.stderr.splitlines()
+    result = helm4.render(nested(values))
+    assert result.code
+    assert message in result.stderr.splitlines()
 
 
-def test_both_versions_of_helm_tell_the_sentence(helm: Helm) -> None:
-    for values, sentence in (BY_THE_SCHEMA[0], BY_THE_CHART[0]):
-        assert sentence in helm.render(nested(values)).stderr
+def test_both_versions_of_helm_print_the_error(helm: Helm) -> None:
+    for values, message in (BY_THE_SCHEMA[0], BY_THE_CHART[0]):
+        assert message in helm.render(nested(values)).stderr

@@ -1,4 +1,4 @@
-"""The workflows of GitHub Actions: actionlint finds nothing wrong, and each action is pinned."""
+"""Tests the workflows of GitHub Actions: actionlint reports no errors, and each action is pinned."""
 
 import re
 import subprocess
@@ -25,9 +25,9 @@ def workflows(root: Path) -> dict[str, dict[str, Any]]:
     return {file.stem: yaml.safe_load(file.read_text()) for file in sorted((root / ".github/workflows").glob("*.yaml"))}
 
 
-def test_actionlint_finds_nothing_wrong(actionlint: Path, root: Path) -> None:
-    done = subprocess.run([actionlint, "-no-color"], cwd=root, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+def test_actionlint_reports_no_errors(actionlint: Path, root: Path) -> None:
+    completed = subprocess.run([actionlint, "-no-color"], cwd=root, capture_output=True, text=True, check=False)
+    assert (completed.returncode, completed.stdout + completed.stderr) == (0, "")
 
 
 def test_each_action_is_pinned_to_one_version(workflows: dict[str, dict[str, Any]]) -> None:
@@ -40,7 +40,7 @@ def test_all_tests_run_on_every_supported_python(workflows: dict[str, dict[str, 
     assert tuple(workflows["ci"]["jobs"]["test"]["strategy"]["matrix"]["python"]) == SUPPORTED
 
 
-def test_no_job_may_write_to_the_repository_or_run_for_ever(workflows: dict[str, dict[str, Any]]) -> None:
+def test_no_job_may_write_to_the_repository_or_run_without_a_timeout(workflows: dict[str, dict[str, Any]]) -> None:
     for workflow in workflows.values():
         assert workflow["permissions"] == {"contents": "read"}
         assert all("timeout-minutes" in job and "permissions" not in job for job in workflow["jobs"].values())

@@ -1,4 +1,4 @@
-"""A runtime folder of the demo's own."""
+"""A separate runtime folder for the demo."""
 
 import shutil
 import tempfile
@@ -13,14 +13,14 @@ from localcluster.progress import PlainProgress
 
 @pytest.fixture(scope="session")
 def built() -> None:
-    """The control plane's programs, which the first run on a machine builds in some minutes."""
+    """Builds the control plane's programs; the first run on a machine takes some minutes."""
     build(PlainProgress())
 
 
 @pytest.fixture
-def runtime(built: None) -> Iterator[Path]:  # noqa: ARG001 - it is there for its effect
-    """Where the demo's cluster lives; empty when a test begins."""
-    # pytest's own folders have names too long for a socket.
+def runtime(built: None) -> Iterator[Path]:  # noqa: ARG001 - used for its effect
+    """The runtime folder of the demo's cluster; empty at the start of a test."""
+    # The names of pytest's folders are too long for a socket.
     folder = Path(tempfile.mkdtemp(prefix="demo-"))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The demo's verdict: a world that is not as expected is told in one sentence."""
+"""Tests the expectations of the demo: each unmet one gives one sentence."""
 
 from typing import Any
 
@@ -13,21 +13,21 @@ def ready(status: str, reason: str, message: str) -> dict[str, str]:
 
 
 def route(**status: Any) -> dict[str, Any]:
-    """The route as it must be, but for what is given."""
-    good = {
+    """A route as expected, except for the given status fields."""
+    expected_status = {
         "routablePods": 3,
         "links": 3,
         "pods": [{"index": index, "name": f"game-{index}"} for index in range(3)],
         "conditions": [ready("True", "Routable", "3 of 3 pods serve users")],
     }
-    return {"kind": "StatefulRoute", "metadata": {"name": "game"}, "spec": {}, "status": good | status}
+    return {"kind": "StatefulRoute", "metadata": {"name": "game"}, "spec": {}, "status": expected_status | status}
 
 
 def link(name: str, pod: int | None, **status: Any) -> dict[str, Any]:
-    """A bound link, but for what is given."""
+    """A bound link, except for the given status fields."""
     spec = {"uid": name.removeprefix("game.")} | ({} if pod is None else {"podIndex": pod})
-    good = {"phase": "Bound", "podName": f"game-{pod}", "conditions": [ready("True", "Bound", "bound")]}
-    return {"kind": "PodLink", "metadata": {"name": name}, "spec": spec, "status": good | status}
+    expected_status = {"phase": "Bound", "podName": f"game-{pod}", "conditions": [ready("True", "Bound", "bound")]}
+    return {"kind": "PodLink", "metadata": {"name": name}, "spec": spec, "status": expected_status | status}
 
 
 ALICE, BOB = link("game.alice", 2), link("game.bob", 0)
@@ -36,16 +36,16 @@ MALLORY = link("game.mallory", 0)
 WAITING = {"phase": "Pending", "conditions": [ready("False", "NoAvailablePod", "no pod takes new users now")]}
 
 
-def complaints(world: Snapshot) -> list[str]:
-    return [said for expected in EXPECTATIONS if (said := expected.check(world)) is not None]
+def problems(snapshot: Snapshot) -> list[str]:
+    return [problem for expectation in EXPECTATIONS if (problem := expectation.check(snapshot)) is not None]
 
 
-def test_the_world_as_it_must_be_gives_no_complaint() -> None:
-    assert complaints(snapshot_of([route(), ALICE, BOB, GUEST])) == []
+def test_snapshot_as_expected_passes_all_checks() -> None:
+    assert problems(snapshot_of([route(), ALICE, BOB, GUEST])) == []
 
 
 @pytest.mark.parametrize(
-    ("items", "complaint"),
+    ("items", "problem"),
     [
         ([route(links=2), ALICE, BOB, GUEST], "StatefulRoute game counts 2 links instead of 3."),
         (
@@ -55,7 +55,7 @@ def test_the_world_as_it_must_be_gives_no_complaint() -> None:
                 BOB,
                 GUEST,
             ],
-            "StatefulRoute game has 2 routable pods instead of 3; it says Routable: 2 of 3 pods serve users.",
+            "StatefulRoute game has 2 routable pods instead of 3; its status is Routable: 2 of 3 pods serve users.",
         ),
         ([route(), BOB, GUEST], "PodLink game.alice does not exist."),
         (
@@ -84,9 +84,9 @@ def test_the_world_as_it_must_be_gives_no_complaint() -> None:
         ),
     ],
 )
-def test_what_is_not_as_expected_is_told_in_one_sentence(items: list[dict[str, Any]], complaint: str) -> None:
-    assert complaints(snapshot_of(items)) == [complaint]
+def test_unmet_expectation_gives_one_sentence(items: list[dict[str, Any]], problem: str) -> None:
+    assert problems(snapshot_of(items)) == [problem]
 
 
-def test_without_the_route_it_is_missed() -> None:
-    assert complaints(snapshot_of([ALICE, BOB, GUEST]))[0] == "StatefulRoute game does not exist in namespace play."
+def test_missing_route_fails_first() -> None:
+    assert problems(snapshot_of([ALICE, BOB, GUEST]))[0] == "StatefulRoute game does not exist in namespace play."

@@ -8,24 +8,24 @@ from demo.interruption import Interruption
 
 @pytest.fixture
 def interruption() -> Iterator[Interruption]:
-    """Signals go to the demo's own handler, and to whoever had them before once the test is over."""
+    """Installs the demo's signal handlers and restores the previous ones after the test."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.getsignal(number) for number in numbers}
-    made = Interruption()
-    made.install()
-    yield made
+    interruption = Interruption()
+    interruption.install()
+    yield interruption
     for number, handler in before.items():
         signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.usefixtures("interruption")
-def test_a_signal_interrupts_at_once(number: signal.Signals) -> None:
+def test_signal_interrupts_at_once(number: signal.Signals) -> None:
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(number)
 
 
-def test_a_signal_amid_a_print_interrupts_after_it(interruption: Interruption) -> None:
+def test_signal_during_a_print_interrupts_after_it(interruption: Interruption) -> None:
     done: list[str] = []
 
     def print_two_lines() -> None:

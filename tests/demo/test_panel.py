@@ -1,4 +1,4 @@
-"""The route's panel: every state that a person may meet is drawn, on every width and in every encoding."""
+"""Tests the route's panel: every state, on every width and in every encoding."""
 
 import io
 from typing import Any
@@ -39,40 +39,40 @@ BOB: dict[str, Any] = {
 }
 
 
-def drawn(world: Snapshot, *, width: int = 90, encoding: str = "utf-8") -> list[str]:
-    written = io.BytesIO()
-    console = Console(file=io.TextIOWrapper(written, encoding=encoding, write_through=True), width=width)
-    console.print(panel(world, marks_for(console), console.width))
-    return written.getvalue().decode(encoding).splitlines()
+def rendered(snapshot: Snapshot, *, width: int = 90, encoding: str = "utf-8") -> list[str]:
+    buffer = io.BytesIO()
+    console = Console(file=io.TextIOWrapper(buffer, encoding=encoding, write_through=True), width=width)
+    console.print(panel(snapshot, marks_for(console), console.width))
+    return buffer.getvalue().decode(encoding).splitlines()
 
 
 def test_pods_are_rows_and_links_are_bars() -> None:
-    text = "\n".join(drawn(snapshot_of([ROUTE, ALICE, BOB])))
-    assert "● Ready  2 of 3 pods serve users, the next one goes to game-1" in text
+    text = "\n".join(rendered(snapshot_of([ROUTE, ALICE, BOB])))
+    assert "● Ready  2 of 3 pods serve users, the next user goes to game-1" in text
     rows = [" ".join(line.strip("│ ").split()) for line in text.splitlines()]
-    assert "game-0 Ready only its own 1 █ alice (until 00:05:00Z)" in rows
-    assert "game-2 Pending everybody 0" in rows
+    assert "game-0 Ready its own users 1 █ alice (until 00:05:00Z)" in rows
+    assert "game-2 Pending all users 0" in rows
     assert "bob is on no pod: Pending, PodNotRoutable, spec.podIndex 2" in rows
 
 
-def test_a_route_that_is_gone_is_said_to_be_gone() -> None:
-    assert "does not exist: its links wait" in "\n".join(drawn(snapshot_of([BOB])))
+def test_missing_route_is_shown_as_missing() -> None:
+    assert "does not exist: its links wait" in "\n".join(rendered(snapshot_of([BOB])))
 
 
-def test_an_encoding_without_blocks_and_boxes_is_enough() -> None:
-    assert any("game-0" in line and "#" in line for line in drawn(snapshot_of([ROUTE, ALICE]), encoding="ascii"))
+def test_renders_in_an_encoding_without_box_characters() -> None:
+    assert any("game-0" in line and "#" in line for line in rendered(snapshot_of([ROUTE, ALICE]), encoding="ascii"))
 
 
 @pytest.mark.parametrize("width", [30, 60, 200])
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
-    assert all(len(line) < width for line in drawn(snapshot_of([ROUTE, ALICE, BOB]), width=width))
+    assert all(len(line) < width for line in rendered(snapshot_of([ROUTE, ALICE, BOB]), width=width))
 
 
-def test_without_a_terminal_it_is_lines() -> None:
+def test_renders_lines_without_a_terminal() -> None:
     assert plain_lines(snapshot_of([ROUTE, ALICE, BOB])) == [
         "route game: Ready=True 2 of 3 pods serve users",
-        "pod game-0: Ready, takes only its own, 1 link: alice (until 00:05:00Z)",
-        "pod game-1: Ready, takes everybody, 0 links",
-        "pod game-2: Pending, takes everybody, 0 links",
+        "pod game-0: Ready, accepts its own users, 1 link: alice (until 00:05:00Z)",
+        "pod game-1: Ready, accepts all users, 0 links",
+        "pod game-2: Pending, accepts all users, 0 links",
     ]
     assert plain_lines(snapshot_of([])) == ["route game: does not exist"]

@@ -1,4 +1,4 @@
-"""Clusters for the tests, in a runtime folder of their own so that they never touch anybody's running ones."""
+"""Clusters for the tests, in a separate runtime folder so that they never touch the user's clusters."""
 
 import shutil
 import tempfile
@@ -14,7 +14,7 @@ from localcluster import LocalCluster
 
 @pytest.fixture(scope="module", autouse=True)
 def runtime() -> Iterator[Path]:
-    # pytest's own folders have names too long for a socket.
+    # The names of pytest's folders are too long for a socket.
     folder = Path(tempfile.mkdtemp(prefix="lc-"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_RUNTIME_DIR", str(folder))
@@ -33,7 +33,7 @@ def cluster(runtime: Path) -> Iterator[LocalCluster]:
 
 @pytest.fixture
 def kubectl(cluster: LocalCluster) -> Iterator[Kubectl]:
-    """A kubectl in a namespace that this test has for itself."""
+    """A kubectl in a separate namespace."""
     name = f"test-{uuid4().hex[:8]}"
     whole = Kubectl(cluster)
     whole("create", "namespace", name)

@@ -1,4 +1,4 @@
-"""How clusters start, run side by side and end; nothing may be left of them."""
+"""Tests how clusters start, run side by side and stop, without leaving anything."""
 
 import os
 import signal
@@ -33,7 +33,7 @@ time.sleep(600)
 """
 
 
-def test_two_clusters_live_side_by_side_and_share_nothing(cluster: LocalCluster) -> None:
+def test_two_clusters_run_side_by_side_and_share_nothing(cluster: LocalCluster) -> None:
     with LocalCluster.start("beside", nodes=1) as other:
         assert other.server != cluster.server
         Kubectl(other)("create", "namespace", "only-here")
@@ -41,7 +41,7 @@ def test_two_clusters_live_side_by_side_and_share_nothing(cluster: LocalCluster)
     assert cluster.is_ready()
 
 
-def test_clusters_that_start_at_the_same_moment_do_not_take_each_others_ports(runtime: Path) -> None:
+def test_clusters_that_start_at_the_same_time_use_different_ports(runtime: Path) -> None:
     owners = [python(OWNER, name) for name in ("twin-a", "twin-b")]
     try:
         assert [first_line(owner) for owner in owners] == ["ready\n", "ready\n"]
@@ -52,36 +52,36 @@ def test_clusters_that_start_at_the_same_moment_do_not_take_each_others_ports(ru
     eventually(lambda: not (runtime / "twin-a").exists() and not (runtime / "twin-b").exists())
 
 
-def test_a_name_that_is_taken_is_refused(cluster: LocalCluster) -> None:
+def test_refuses_a_name_in_use(cluster: LocalCluster) -> None:
     with pytest.raises(AlreadyRunningError, match="is running already: choose another name"):
         LocalCluster.start(cluster.name)
 
 
-def test_stopping_leaves_neither_process_nor_folder() -> None:
-    with LocalCluster.start("brief", nodes=1) as brief:
-        folder = brief.folder
+def test_stop_leaves_neither_process_nor_folder() -> None:
+    with LocalCluster.start("brief", nodes=1) as cluster:
+        folder = cluster.folder
         assert len(command_lines_naming(folder)) == 6  # five parts and their guardian
     assert command_lines_naming(folder) == []
     assert not folder.exists()
-    brief.stop()  # a second time does nothing
+    cluster.stop()  # a second call does nothing
 
 
-def test_a_part_that_was_told_to_stop_stands_still_however_busy_the_machine_is(cluster: LocalCluster) -> None:
+def test_sigstop_returns_after_the_part_has_stopped_on_a_busy_machine(cluster: LocalCluster) -> None:
     apiserver = cluster.part("apiserver")
     busy = [python("while True: pass") for _ in range(4)]
     try:
         for _ in range(20):
             apiserver.kill(signal.SIGSTOP)
-            still = is_stopped(apiserver.pid)
+            is_part_stopped = is_stopped(apiserver.pid)
             apiserver.kill(signal.SIGCONT)
-            assert still
+            assert is_part_stopped
     finally:
         for each in busy:
             killed(each)
     eventually(cluster.is_ready)
 
 
-def test_a_killed_owner_leaves_neither_process_nor_folder(runtime: Path) -> None:
+def test_killed_owner_leaves_neither_process_nor_folder(runtime: Path) -> None:
     owner = python(OWNER, "orphan")
     assert first_line(owner) == "ready\n"
     assert command_lines_naming(runtime / "orphan")
@@ -90,7 +90,7 @@ def test_a_killed_owner_leaves_neither_process_nor_folder(runtime: Path) -> None
     eventually(lambda: command_lines_naming(runtime / "orphan") == [])
 
 
-def test_an_owner_killed_while_its_cluster_starts_leaves_nothing(runtime: Path) -> None:
+def test_owner_killed_while_its_cluster_starts_leaves_nothing(runtime: Path) -> None:
     folder = runtime / "unborn"
     owner = python(OWNER, "unborn")
     eventually(lambda: "apiserver" in read_roster(folder).parts)
@@ -99,23 +99,23 @@ def test_an_owner_killed_while_its_cluster_starts_leaves_nothing(runtime: Path) 
     eventually(lambda: command_lines_naming(folder) == [])
 
 
-def test_a_killed_guardian_leaves_nothing_after_the_next_sweep() -> None:
+def test_killed_guardian_leaves_nothing_after_the_next_cleanup() -> None:
     with LocalCluster.start("unguarded", nodes=1) as unguarded:
         folder = unguarded.folder
         guardian = read_roster(folder).guardian
         assert guardian is not None
         os.kill(guardian.pid, signal.SIGKILL)
-        unguarded._process.wait()  # noqa: SLF001 - the owner would learn of it only in `stop`
+        unguarded._process.wait()  # noqa: SLF001 - the owner learns of it only in `stop`
         with pytest.raises(NotRunningError, match="localcluster down --name unguarded"):
             unguarded.part("etcd")
-        if sys.platform == "linux":  # there the kernel ends the parts; elsewhere the sweep does
+        if sys.platform == "linux":  # there the kernel kills the parts; elsewhere the cleanup does
             eventually(lambda: command_lines_naming(folder) == [])
         clean_up_leftovers()
         eventually(lambda: command_lines_naming(folder) == [])
         assert not folder.exists()
 
 
-def test_a_killed_guardian_leaves_nothing_after_stop() -> None:
+def test_killed_guardian_leaves_nothing_after_stop() -> None:
     with LocalCluster.start("unguarded", nodes=1) as unguarded:
         folder = unguarded.folder
         unguarded._process.kill()  # noqa: SLF001 - the guardian
@@ -123,11 +123,11 @@ def test_a_killed_guardian_leaves_nothing_after_stop() -> None:
     assert not folder.exists()
 
 
-def test_the_parts_are_out_of_reach_of_ctrl_c(cluster: LocalCluster) -> None:
+def test_ctrl_c_does_not_reach_the_parts(cluster: LocalCluster) -> None:
     assert os.getsid(cluster.part("apiserver").pid) != os.getsid(0)
 
 
-def test_a_killed_part_stays_down_until_it_is_restarted() -> None:
+def test_killed_part_stays_down_until_it_is_restarted() -> None:
     with LocalCluster.start("chaos", nodes=1) as chaos:
         Kubectl(chaos)("create", "namespace", "remembered")
         for name in ("apiserver", "etcd", "scheduler"):
@@ -140,18 +140,18 @@ def test_a_killed_part_stays_down_until_it_is_restarted() -> None:
         assert Kubectl(chaos).has("namespace", "remembered")
 
 
-def test_an_unknown_part_is_told_with_the_known_ones(cluster: LocalCluster) -> None:
+def test_error_for_an_unknown_part_lists_the_parts(cluster: LocalCluster) -> None:
     with pytest.raises(LocalClusterError, match="it has apiserver, controller-manager, etcd, kwok, scheduler"):
         cluster.part("kubelet")
 
 
-def test_an_api_server_that_refuses_its_flags_is_told_with_its_last_words(runtime: Path) -> None:
+def test_error_for_invalid_api_server_flags_contains_its_log(runtime: Path) -> None:
     with pytest.raises(LocalClusterError, match=r"its apiserver ended:[^$]*--no-such-flag"):
         LocalCluster.start("refused", apiserver_flags=["--no-such-flag"])
     assert not (runtime / "refused").exists()
 
 
-def test_an_existing_cluster_is_used_and_left_alone(
+def test_existing_cluster_is_used_and_left_alone(
     cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch, runtime: Path
 ) -> None:
     monkeypatch.setenv("STATEFULROUTE_KUBECONFIG", str(cluster.kubeconfig))
@@ -162,7 +162,7 @@ def test_an_existing_cluster_is_used_and_left_alone(
     assert not (runtime / "borrowed").exists()
 
 
-def test_the_binaries_of_envtest_make_a_cluster_without_pods(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_envtest_binaries_make_a_cluster_without_pods(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = build(PlainProgress()).controlplane
     for part in ("etcd", "apiserver"):
         script = tmp_path / ("kube-apiserver" if part == "apiserver" else part)
@@ -176,7 +176,7 @@ def test_the_binaries_of_envtest_make_a_cluster_without_pods(tmp_path: Path, mon
         Kubectl(assets)("run", "stored", "--image=example")
 
 
-def test_the_command_starts_shows_and_ends_a_cluster(runtime: Path) -> None:
+def test_command_starts_shows_and_stops_a_cluster(runtime: Path) -> None:
     code, output, errors = run_localcluster("up", "--name", "typed", "--nodes", "1")
     assert (code, "is ready at https://127.0.0.1:" in output) == (0, True), errors
     try:
@@ -192,7 +192,7 @@ def test_the_command_starts_shows_and_ends_a_cluster(runtime: Path) -> None:
     assert not (runtime / "typed").exists()
 
 
-def test_the_command_tells_what_is_wrong_in_a_sentence() -> None:
+def test_command_prints_errors_as_one_sentence() -> None:
     code, _, errors = run_localcluster("up", "--name", "typed", KUBEBUILDER_ASSETS="/nowhere")
     assert code == 1
     assert errors.startswith("localcluster: KUBEBUILDER_ASSETS is /nowhere, but there is no program etcd")

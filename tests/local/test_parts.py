@@ -1,4 +1,4 @@
-"""The flags of each part, the ports they get, and the certificates that they trust: nothing is started here."""
+"""Tests the flags of each part, the ports and the certificates, without starting anything."""
 
 import ipaddress
 import json
@@ -21,51 +21,51 @@ LAYOUT = Layout(Path("/run/x"), 1001, 1002, 1003)
 WHOLE = {part: (part,) for part in ("etcd", "apiserver", "controller-manager", "scheduler", "kwok")}
 
 
-def test_the_parts_find_each_other_on_loopback() -> None:
+def test_parts_find_each_other_on_loopback() -> None:
     assert LAYOUT.server == "https://127.0.0.1:1003"
     assert "--etcd-servers=http://127.0.0.1:1001" in components.apiserver(LAYOUT)
     assert "--listen-client-urls=http://127.0.0.1:1001" in components.etcd(LAYOUT)
 
 
-def test_everything_listens_on_loopback_alone() -> None:
+def test_everything_listens_only_on_loopback() -> None:
     flags = [*components.etcd(LAYOUT), *components.apiserver(LAYOUT)]
     listening = [flag for flag in flags if "listen" in flag or "bind-address" in flag]
     assert listening
     assert all("127.0.0.1" in flag for flag in listening)
 
 
-def test_all_files_of_the_parts_lie_in_the_clusters_folder() -> None:
+def test_all_files_of_the_parts_are_in_the_clusters_folder() -> None:
     flags = components.controller_manager(LAYOUT) + components.scheduler(LAYOUT)
     files = [flag.partition("=")[2] for flag in flags if "/" in flag]
     assert files
     assert all(file.startswith("/run/x/") for file in files)
 
 
-def test_flags_that_were_asked_for_come_last_and_so_win() -> None:
+def test_requested_flags_come_last_and_override_others() -> None:
     assert components.apiserver(LAYOUT, extra=["--v=4"])[-1] == "--v=4"
 
 
 @pytest.mark.parametrize(("served", "expected"), [(True, False), (False, True)])
-def test_service_accounts_are_demanded_only_where_something_makes_them(*, served: bool, expected: bool) -> None:
+def test_service_accounts_are_required_only_if_a_controller_creates_them(*, served: bool, expected: bool) -> None:
     flags = components.apiserver(LAYOUT, service_accounts=served)
     assert ("--disable-admission-plugins=ServiceAccount" in flags) is expected
 
 
 @pytest.mark.parametrize("missing", ["controller-manager", "scheduler", "kwok"])
-def test_pods_run_only_when_no_part_is_missing(missing: str) -> None:
+def test_pods_run_only_with_all_parts(missing: str) -> None:
     programs = {part: command for part, command in WHOLE.items() if part != missing}
     assert not ControlPlaneSpec("x", programs, 1, (), components.POD_RANGE).can_run_pods
     assert ControlPlaneSpec("x", WHOLE, 1, (), components.POD_RANGE).can_run_pods
 
 
-def test_kwok_gets_the_stages_and_the_range_of_the_pods() -> None:
+def test_kwok_gets_the_stages_and_the_pod_range() -> None:
     stages = PACKAGE / "kwok" / "stages.yaml"
     flags = components.kwok(Layout(Path("/run/x"), 1, 2, 3, "127.50.0.0/16"), stages)
     assert f"--config={stages}" in flags
     assert "--cidr=127.50.0.0/16" in flags
 
 
-def test_a_reserved_port_is_nobody_elses_but_a_part_can_share_it() -> None:
+def test_reserved_port_can_be_shared_only_by_a_part() -> None:
     with ports.reserve() as reservation, socket.socket() as stranger, socket.socket() as part:
         address = (ports.LOOPBACK, ports.number(reservation))
         with pytest.raises(OSError, match="in use"):
@@ -87,19 +87,19 @@ def test_reserved_ports_are_all_different() -> None:
     ("status", "taints", "ready"),
     [("True", None, True), ("False", None, False), ("True", [{"key": "node.kubernetes.io/not-ready"}], False)],
 )
-def test_a_node_is_ready_once_pods_can_be_scheduled_there(status: str, taints: list[object], *, ready: bool) -> None:
+def test_node_is_ready_when_pods_can_be_scheduled(status: str, taints: list[object], *, ready: bool) -> None:
     node = {"spec": {"taints": taints}, "status": {"conditions": [{"type": "Ready", "status": status}]}}
     assert nodes.is_ready(node) is ready
 
 
-def test_a_new_node_follows_kwoks_conventions() -> None:
+def test_new_node_follows_kwoks_conventions() -> None:
     node = nodes.manifest(7)
     assert node["metadata"]["name"] == "node-7"
     assert node["metadata"]["annotations"]["kwok.x-k8s.io/node"] == "fake"
     assert not nodes.is_ready(node)
 
 
-def test_a_clients_certificate_names_its_user_and_group_and_its_authority() -> None:
+def test_client_certificate_contains_user_group_and_issuer() -> None:
     authority = Authority()
     issued = x509.load_pem_x509_certificate(authority.client("somebody", "some:group").certificate)
     issued.verify_directly_issued_by(x509.load_pem_x509_certificate(authority.certificate))
@@ -107,7 +107,7 @@ def test_a_clients_certificate_names_its_user_and_group_and_its_authority() -> N
     assert issued.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)[0].value == "some:group"
 
 
-def test_the_servers_certificate_passes_the_strictest_check() -> None:
+def test_server_certificate_passes_strict_verification() -> None:
     authority = Authority()
     server = authority.server((ports.LOOPBACK,))
     trusted = [x509.load_pem_x509_certificate(authority.certificate)]
@@ -120,12 +120,12 @@ def test_the_servers_certificate_passes_the_strictest_check() -> None:
     assert verifier.verify(issued, [])[-1] == trusted[0]
 
 
-def test_a_private_file_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
+def test_private_file_is_readable_only_by_its_owner(tmp_path: Path) -> None:
     write_private(tmp_path / "key", b"secret")
     assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
 
 
-def test_a_kubeconfig_tells_its_server(tmp_path: Path) -> None:
+def test_reads_the_server_of_a_kubeconfig(tmp_path: Path) -> None:
     authority = Authority()
     path = tmp_path / "admin.kubeconfig"
     kubeconfigs.write(path, "x", "https://127.0.0.1:1", authority.certificate, authority.client("admin"))
@@ -135,7 +135,7 @@ def test_a_kubeconfig_tells_its_server(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content", ["", "[]", "{", '{"current-context": "a", "contexts": []}', json.dumps({"contexts": [], "clusters": []})]
 )
-def test_a_kubeconfig_without_a_current_context_is_told_with_the_way_out(tmp_path: Path, content: str) -> None:
+def test_error_for_a_kubeconfig_without_current_context_tells_how_to_choose_one(tmp_path: Path, content: str) -> None:
     path = tmp_path / "config"
     path.write_text(content)
     with pytest.raises(LocalClusterError, match="config use-context NAME"):

@@ -1,4 +1,4 @@
-"""What a started cluster does with pods."""
+"""Tests what a started cluster does with pods."""
 
 from typing import Any
 
@@ -46,23 +46,23 @@ def stateful_set(name: str, replicas: int) -> list[dict[str, Any]]:
     return [service, workload]
 
 
-def test_every_node_is_ready_when_the_cluster_is(cluster: LocalCluster) -> None:
+def test_every_node_is_ready_when_the_cluster_is_ready(cluster: LocalCluster) -> None:
     nodes = Kubectl(cluster).list("nodes")
     assert [node["metadata"]["name"] for node in nodes] == ["node-0", "node-1"]
     assert all("taints" not in node["spec"] for node in nodes)
 
 
-def test_the_cluster_tells_that_it_runs_pods_and_how_it_was_made(cluster: LocalCluster) -> None:
+def test_cluster_reports_that_it_runs_pods_and_its_provider(cluster: LocalCluster) -> None:
     assert cluster.has_controllers
     assert cluster.provider == "builtin"
     assert cluster.server.startswith("https://127.0.0.1:")
 
 
-def test_the_version_is_the_one_that_the_module_requires(cluster: LocalCluster) -> None:
+def test_version_is_that_of_the_go_module(cluster: LocalCluster) -> None:
     assert f'"gitVersion": "{cluster.version}"' in Kubectl(cluster)("get", "--raw", "/version")
 
 
-def test_a_stateful_set_becomes_ready_with_an_address_for_each_pod(kubectl: Kubectl) -> None:
+def test_stateful_set_becomes_ready_with_an_address_for_each_pod(kubectl: Kubectl) -> None:
     kubectl.apply(*stateful_set("web", 3))
     eventually(lambda: kubectl.get("statefulset", "web")["status"].get("readyReplicas") == 3)
     addresses = {item["status"]["podIP"] for item in kubectl.list("pods")}
@@ -71,7 +71,7 @@ def test_a_stateful_set_becomes_ready_with_an_address_for_each_pod(kubectl: Kube
     assert {address for each in slices for end in each["endpoints"] for address in end["addresses"]} == addresses
 
 
-def test_a_deleted_pod_of_a_stateful_set_comes_back_under_its_name(kubectl: Kubectl) -> None:
+def test_deleted_pod_of_a_stateful_set_returns_under_its_name(kubectl: Kubectl) -> None:
     kubectl.apply(*stateful_set("web", 1))
     eventually(lambda: kubectl.has_ready("web-0"))
     first = kubectl.get("pod", "web-0")["metadata"]["uid"]
@@ -80,7 +80,7 @@ def test_a_deleted_pod_of_a_stateful_set_comes_back_under_its_name(kubectl: Kube
     assert kubectl.get("pod", "web-0")["metadata"]["uid"] != first
 
 
-def test_a_held_pod_waits_without_an_address_until_it_is_let_go(kubectl: Kubectl) -> None:
+def test_held_pod_stays_pending_without_an_address_until_it_is_released(kubectl: Kubectl) -> None:
     kubectl.apply(pod("held", hold="yes"), pod("free"))
     eventually(lambda: kubectl.has_ready("free"))
     held = kubectl.get("pod", "held")["status"]
@@ -90,7 +90,7 @@ def test_a_held_pod_waits_without_an_address_until_it_is_let_go(kubectl: Kubectl
     eventually(lambda: kubectl.has_ready("held"))
 
 
-def test_a_pod_that_fails_readiness_runs_and_is_ready_once_the_annotation_goes(kubectl: Kubectl) -> None:
+def test_unready_pod_runs_and_becomes_ready_when_the_annotation_is_removed(kubectl: Kubectl) -> None:
     kubectl.apply(pod("failing", ready="false"))
     eventually(lambda: kubectl.get("pod", "failing")["status"]["phase"] == "Running")
     assert not kubectl.has_ready("failing")
@@ -98,7 +98,7 @@ def test_a_pod_that_fails_readiness_runs_and_is_ready_once_the_annotation_goes(k
     eventually(lambda: kubectl.has_ready("failing"))
 
 
-def test_a_ready_pod_becomes_unready_when_told_and_keeps_its_address(kubectl: Kubectl) -> None:
+def test_ready_pod_becomes_unready_by_annotation_and_keeps_its_address(kubectl: Kubectl) -> None:
     kubectl.apply(pod("wavering"))
     eventually(lambda: kubectl.has_ready("wavering"))
     before = kubectl.get("pod", "wavering")["status"]
@@ -112,14 +112,14 @@ def test_a_ready_pod_becomes_unready_when_told_and_keeps_its_address(kubectl: Ku
     eventually(lambda: kubectl.has_ready("wavering"))
 
 
-def test_a_deleted_pod_is_gone(kubectl: Kubectl) -> None:
+def test_deleted_pod_is_gone(kubectl: Kubectl) -> None:
     kubectl.apply(pod("short-lived"))
     eventually(lambda: kubectl.has_ready("short-lived"))
     kubectl("delete", "pod", "short-lived")
     assert not kubectl.has("pod", "short-lived")
 
 
-def test_a_validating_admission_policy_refuses_what_it_forbids(kubectl: Kubectl) -> None:
+def test_validating_admission_policy_refuses_an_object(kubectl: Kubectl) -> None:
     rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}
     validation = {"expression": "object.metadata.name != 'forbidden'", "message": "not that name"}
     api = "admissionregistration.k8s.io/v1"
@@ -144,7 +144,7 @@ def test_a_validating_admission_policy_refuses_what_it_forbids(kubectl: Kubectl)
         kubectl("delete", "validatingadmissionpolicy,validatingadmissionpolicybinding", "names")
 
 
-def test_a_node_may_not_give_itself_a_restricted_label(cluster: LocalCluster) -> None:
+def test_node_must_not_give_itself_a_restricted_label(cluster: LocalCluster) -> None:
     as_node = ("--as=system:node:node-0", "--as-group=system:nodes")
     refusal = Kubectl(cluster).run("label", "node", "node-0", "node-restriction.kubernetes.io/some=label", *as_node)
     assert "is not allowed to modify labels: node-restriction.kubernetes.io/some" in refusal.stderr

@@ -1,4 +1,4 @@
-"""Which provider is chosen, and how each refuses when something is missing."""
+"""Tests which provider is chosen, and how each refuses when something is missing."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ from localcluster.providers.envtest import find_programs
 from localcluster.providers.kind import kind_configuration
 
 FILE = Path("kubeconfig")
-THEIRS = {"STATEFULROUTE_KUBECONFIG": "/k"}
+EXISTING = {"STATEFULROUTE_KUBECONFIG": "/k"}
 ASSETS = {"KUBEBUILDER_ASSETS": "/a"}
 
 
@@ -23,31 +23,31 @@ ASSETS = {"KUBEBUILDER_ASSETS": "/a"}
     [
         (None, None, {}, ProviderName.BUILTIN),
         (None, None, ASSETS, ProviderName.ENVTEST),
-        (None, None, THEIRS | ASSETS, ProviderName.EXISTING),
+        (None, None, EXISTING | ASSETS, ProviderName.EXISTING),
         (None, FILE, ASSETS, ProviderName.EXISTING),
         ("existing", FILE, {}, ProviderName.EXISTING),
-        ("builtin", None, THEIRS | ASSETS, ProviderName.BUILTIN),
+        ("builtin", None, EXISTING | ASSETS, ProviderName.BUILTIN),
         ("kind", None, {}, ProviderName.KIND),
         (None, None, {"STATEFULROUTE_KUBECONFIG": "", "KUBEBUILDER_ASSETS": ""}, ProviderName.BUILTIN),
     ],
 )
-def test_the_provider_is_the_one_asked_for_else_the_one_that_the_environment_implies(
+def test_chooses_the_requested_provider_or_the_one_that_the_environment_implies(
     explicit: str | None, kubeconfig: Path | None, environment: dict[str, str], chosen: ProviderName
 ) -> None:
     assert choose_provider(explicit, kubeconfig, environment) is chosen
 
 
-def test_an_unknown_provider_is_told_with_the_known_ones() -> None:
+def test_error_for_an_unknown_provider_lists_the_providers() -> None:
     with pytest.raises(LocalClusterError, match="use one of builtin, envtest, existing, kind"):
         choose_provider("minikube", None, {})
 
 
-def test_a_kubeconfig_does_not_go_with_a_cluster_of_our_own() -> None:
+def test_kubeconfig_requires_the_provider_existing() -> None:
     with pytest.raises(LocalClusterError, match="belongs to the provider 'existing', not to 'builtin'"):
         choose_provider("builtin", FILE, {})
 
 
-def test_a_wrong_folder_of_envtests_binaries_is_told_and_leaves_nothing(
+def test_wrong_folder_of_envtest_binaries_is_reported_and_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, runtime: Path
 ) -> None:
     monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path))
@@ -56,37 +56,37 @@ def test_a_wrong_folder_of_envtests_binaries_is_told_and_leaves_nothing(
     assert not (runtime / "wrong").exists()
 
 
-def test_only_the_parts_that_are_there_are_taken_from_envtests_folder(tmp_path: Path) -> None:
+def test_uses_only_the_parts_in_the_envtest_folder(tmp_path: Path) -> None:
     for file in ("etcd", "kube-apiserver", "kwok"):
         (tmp_path / file).touch(mode=0o755)
-    (tmp_path / "kube-scheduler").touch(mode=0o644)  # nobody can run it
+    (tmp_path / "kube-scheduler").touch(mode=0o644)  # not executable
     assert sorted(find_programs({"KUBEBUILDER_ASSETS": str(tmp_path)})) == ["apiserver", "etcd", "kwok"]
 
 
-def test_envtest_without_its_variable_is_told_how_to_set_it() -> None:
+def test_envtest_without_its_variable_tells_how_to_set_it() -> None:
     with pytest.raises(LocalClusterError, match="setup-envtest use -p path"):
         LocalCluster.start("wrong", provider="envtest")
 
 
-def test_an_existing_cluster_must_be_named() -> None:
+def test_existing_cluster_must_be_named() -> None:
     with pytest.raises(LocalClusterError, match="set STATEFULROUTE_KUBECONFIG"):
         LocalCluster.start("wrong", provider="existing")
 
 
-def test_a_kubeconfig_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_missing_kubeconfig_is_reported(tmp_path: Path) -> None:
     with pytest.raises(LocalClusterError, match=f"There is no kubeconfig at {tmp_path}/none"):
         LocalCluster.start("wrong", kubeconfig=tmp_path / "none")
 
 
-def test_kind_without_docker_is_told_with_the_alternative(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_kind_without_docker_suggests_the_alternative(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     found = {"kind": str(tmp_path / "kind")}
     monkeypatch.setattr(shutil, "which", found.get)
     with pytest.raises(LocalClusterError, match="docker is not on PATH: install it, or use the provider 'builtin'"):
         LocalCluster.start("wrong", provider="kind")
 
 
-def test_kind_is_told_of_the_nodes_and_of_the_api_servers_flags() -> None:
-    order = ClusterSpec("x", 3, None, ["--v=4"], POD_RANGE, os.environ, PlainProgress())
-    told = kind_configuration(order)
-    assert [node["role"] for node in told["nodes"]] == ["control-plane", "worker", "worker"]
-    assert '"extraArgs": {"v": "4"}' in told["kubeadmConfigPatches"][0]
+def test_kind_configuration_contains_nodes_and_api_server_flags() -> None:
+    spec = ClusterSpec("x", 3, None, ["--v=4"], POD_RANGE, os.environ, PlainProgress())
+    configuration = kind_configuration(spec)
+    assert [node["role"] for node in configuration["nodes"]] == ["control-plane", "worker", "worker"]
+    assert '"extraArgs": {"v": "4"}' in configuration["kubeadmConfigPatches"][0]

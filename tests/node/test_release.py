@@ -1,4 +1,4 @@
-"""The operator as people run it: real pods of the image, which Helm installs, and the chat's pods around them."""
+"""Tests the operator as users run it: real pods, installed by Helm, beside the chat's pods."""
 
 import subprocess
 from pathlib import Path
@@ -17,13 +17,13 @@ from support.kubectl import Kubectl
 from support.service import Service
 from support.waiting import eventually
 
-#: Who it runs as, and whether it could write to its root.
-WHO = "import os; print(os.getuid(), os.access('/', os.W_OK), os.access('/opt/statefulroute', os.W_OK))"
+#: Prints the user id, and whether the root is writable.
+SHOW_IDENTITY = "import os; print(os.getuid(), os.access('/', os.W_OK), os.access('/opt/statefulroute', os.W_OK))"
 
 
 @pytest.fixture
 def restricted_kubectl(admin: Kubectl) -> Kubectl:
-    """A kubectl in a namespace where Pod Security `restricted` is enforced."""
+    """A kubectl in a namespace that enforces Pod Security `restricted`."""
     labels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
     admin.create(
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": RESTRICTED_NAMESPACE, "labels": labels}}
@@ -32,18 +32,18 @@ def restricted_kubectl(admin: Kubectl) -> Kubectl:
 
 
 def versions(chat: Service, *links: str) -> list[str]:
-    """The links as they are stored: whoever rewrites one changes its version."""
+    """Returns the links' versions: any write changes one."""
     return [chat.get(link)["metadata"]["resourceVersion"] for link in links]
 
 
 def leader(restricted_kubectl: Kubectl) -> str:
-    """The pod of the operator that works."""
+    """Returns the pod of the leader."""
     held = restricted_kubectl.get_json("lease", "statefulroute-operator")["spec"]["holderIdentity"]
     return str(held).partition("_")[0]
 
 
 def certificate(folder: Path) -> list[str]:
-    """The files of a certificate that is its own authority, good for servers and clients, as options of kubectl."""
+    """Creates a self-signed certificate for servers and clients; returns its files as options of kubectl."""
     issued, key = folder / "tls.crt", folder / "tls.key"
     usages = ("-addext", "keyUsage=critical,digitalSignature,keyCertSign")
     made = (
@@ -59,11 +59,11 @@ def certificate(folder: Path) -> list[str]:
         *usages,
     )
     named = ("-subj", "/CN=statefulroute-resolver", "-out", issued, "-keyout", key)
-    subprocess.run(["openssl", *made, *named], check=True, capture_output=True)  # noqa: S607 - the machine's own
+    subprocess.run(["openssl", *made, *named], check=True, capture_output=True)  # noqa: S607 - the machine's openssl
     return [f"--from-file=tls.crt={issued}", f"--from-file=tls.key={key}", f"--from-file=ca.crt={issued}"]
 
 
-def test_links_hold_in_real_pods_through_what_happens_to_these_to_the_operator_and_to_the_node(  # noqa: PLR0913, PLR0917 - whom it takes
+def test_links_survive_restarts_of_pods_operator_and_kubelet_in_a_real_node(  # noqa: PLR0913, PLR0917 - the fixtures it needs
     real: LocalCluster,
     helm: Helm,
     admin: Kubectl,
@@ -76,10 +76,10 @@ def test_links_hold_in_real_pods_through_what_happens_to_these_to_the_operator_a
     pods = independent_client.all(Pod, RESTRICTED_NAMESPACE)
     assert [pod["status"]["phase"] for pod in pods] == ["Running"] * 4
     assert all(pod["spec"]["nodeName"] == "node-0" for pod in pods)
-    asked = restricted_kubectl.run(
-        "exec", "deployment/statefulroute-operator", "--", "python3", "-c", WHO
+    result = restricted_kubectl.run(
+        "exec", "deployment/statefulroute-operator", "--", "python3", "-c", SHOW_IDENTITY
     ).expect_success()
-    assert asked.stdout.split() == ["65532", "False", "False"]
+    assert result.stdout.split() == ["65532", "False", "False"]
     release.test()
 
     chat = deploy_chat(admin, independent_client)
@@ -88,7 +88,7 @@ def test_links_hold_in_real_pods_through_what_happens_to_these_to_the_operator_a
         chat.await_bound(link)
         await_greeting(chat, link)
 
-    # A gateway asks the resolver for everybody's pod, and has a newcomer bound.
+    # A gateway asks the resolver for each user's pod, which binds a new user.
     deploy_gateway(chat)
     for link in (alice, bob, carol):
         await_greeting(chat, link, ADDRESS)
@@ -105,21 +105,21 @@ def test_links_hold_in_real_pods_through_what_happens_to_these_to_the_operator_a
     Command(real.kubeconfig, NAMESPACE).run("undrain", "chat", "0").expect_success()
     chat.await_pods(3)
 
-    # One is killed, and comes back under its name: nobody moves, and nothing is written.
+    # One pod is killed, and returns under its name: no user moves, and nothing is written.
     kill_container(real, independent_client, "chat-1", NAMESPACE)
     await_greeting(chat, bob)
     assert versions(chat, alice, bob, carol) == before
 
-    # The operator that works is killed.
+    # The leader is killed.
     kill_container(real, independent_client, leader(restricted_kubectl), RESTRICTED_NAMESPACE)
     dave = chat.link("dave")
     chat.await_bound(dave)
     await_greeting(chat, dave)
 
-    # The kubelet is killed, and started again: what ran runs on.
+    # The kubelet is killed and restarted: the containers keep running.
     containers = [container(chat, f"chat-{index}")["containerID"] for index in range(3)]
     real.part("kubelet").kill()
-    eventually(lambda: chat.kubectl.run("exec", "guest", "--", "true").code, "no kubelet answers")
+    eventually(lambda: chat.kubectl.run("exec", "guest", "--", "true").code, "the kubelet does not respond")
     erin = chat.link("erin")
     chat.await_bound(erin)
     real.part("kubelet").restart()
@@ -128,7 +128,7 @@ def test_links_hold_in_real_pods_through_what_happens_to_these_to_the_operator_a
     assert [container(chat, f"chat-{index}")["containerID"] for index in range(3)] == containers
     assert versions(chat, alice, bob, carol) == before
 
-    # The resolver lets in only who shows a token and a certificate, as the release's own test does.
+    # The resolver requires a token and a client certificate, which the release's test has.
     restricted_kubectl.run("create", "secret", "generic", "resolver-tls", *certificate(tmp_path)).expect_success()
     release.upgrade(
         "--set=resolver.authentication.tokenAudience=resolver",
@@ -136,10 +136,10 @@ def test_links_hold_in_real_pods_through_what_happens_to_these_to_the_operator_a
     )
     release.test()
 
-    # The release goes, then its namespace and the chat's: nothing holds them.
+    # The release is uninstalled, then both namespaces are deleted: no finalizer blocks them.
     assert FINALIZER in chat.route()["metadata"]["finalizers"]
     release.uninstall()
     assert len(chat.links()) == 6
     admin.run("delete", "namespace", NAMESPACE, RESTRICTED_NAMESPACE, "--wait=false").expect_success()
     eventually(lambda: not chat.exists(PodLink, alice), "the links go with their namespace")
-    eventually(lambda: not independent_client.terminating_namespaces(), "nothing holds the namespaces", seconds=120)
+    eventually(lambda: not independent_client.terminating_namespaces(), "no namespace is terminating", seconds=120)

@@ -1,4 +1,4 @@
-"""`python -m demo [--once]`: tell the story, then stay up until Ctrl-C, or with --once end with a verdict."""
+"""Runs the demo: `python -m demo [--once]`. It stays up until Ctrl-C; with --once it stops and returns a verdict."""
 
 import argparse
 import sys
@@ -20,9 +20,13 @@ LOG_LINES = 15
 
 
 def main() -> int:
-    """Run the demo; gives the exit code: 0 when everything came about as expected."""
+    """Runs the demo; returns exit code 0 if everything happened as expected."""
     parser = argparse.ArgumentParser(prog="demo", description="Start everything on this machine and watch links bind.")
-    parser.add_argument("--once", action="store_true", help="end by itself; the exit code says whether all was well")
+    parser.add_argument(
+        "--once",
+        action="store_true",
+        help="stop at the end; the exit code tells whether everything happened as expected",
+    )
     once = parser.parse_args().once
     interruption = Interruption()
     interruption.install()
@@ -37,43 +41,43 @@ def main() -> int:
 
 
 def _run(screen: Screen, *, once: bool) -> int:
-    began = time.monotonic()
-    screen.step("A Kubernetes control plane, on this machine and for this demo alone")
-    with start_environment(screen) as stage:
-        observer = Observer(stage.kubectl, screen)
+    started = time.monotonic()
+    screen.step("A Kubernetes control plane, on this machine and only for this demo")
+    with start_environment(screen) as environment:
+        observer = Observer(environment.kubectl, screen)
         try:
-            took = time.monotonic() - began
-            screen.success(f"Kubernetes {stage.cluster.version} with {NODES} Ready nodes, after {took:.1f} s")
-            Walkthrough(stage, screen, observer).run()
-            screen.info(f"everything as expected, {time.monotonic() - began:.0f} s after the start")
+            seconds = time.monotonic() - started
+            screen.success(f"Kubernetes {environment.cluster.version} with {NODES} Ready nodes, after {seconds:.1f} s")
+            Walkthrough(environment, screen, observer).run()
+            screen.info(f"everything as expected, {time.monotonic() - started:.0f} s after the start")
             if not once:
-                print_suggestions(screen, stage.kubectl)
-                _watch_until_interrupted(stage, observer)
+                print_suggestions(screen, environment.kubectl)
+                _watch_until_interrupted(environment, observer)
         except UnexpectedError:
-            _show_log(stage, screen)
+            _show_log(environment, screen)
             raise
         finally:
-            Interruption.ignore()  # the clearing away takes a few seconds, undisturbed
+            Interruption.ignore()  # the cleanup takes a few seconds and must not be interrupted
             observer.stop()
             screen.close()
             screen.info("stopping, and removing everything that was started")
     return 0
 
 
-def _watch_until_interrupted(stage: Environment, observer: Observer) -> None:
-    """Go on showing what happens until Ctrl-C."""
+def _watch_until_interrupted(environment: Environment, observer: Observer) -> None:
+    """Shows what happens until Ctrl-C."""
     try:
         while True:
             observer.process_updates(POLL_SECONDS)
-            stage.check_operator()
+            environment.check_operator()
     except KeyboardInterrupt:
         return
 
 
-def _show_log(stage: Environment, screen: Screen) -> None:
-    """The log goes with the cluster: show its end while it is there."""
-    screen.info(f"the end of {stage.operator_log}:")
-    for line in stage.cluster.guardian.log_tail("operator", LOG_LINES).splitlines():
+def _show_log(environment: Environment, screen: Screen) -> None:
+    """Shows the end of the operator's log, which is removed with the cluster."""
+    screen.info(f"the end of {environment.operator_log}:")
+    for line in environment.cluster.guardian.log_tail("operator", LOG_LINES).splitlines():
         screen.output(line)
 
 

@@ -1,4 +1,4 @@
-"""The stage: a control plane of the demo's own, and the operator beside it."""
+"""The environment of the demo: a separate control plane and the operator."""
 
 import os
 import sys
@@ -18,7 +18,7 @@ OPERATOR = "operator"
 
 
 class UnexpectedError(Exception):
-    """Something did not come about; the message says in a sentence what."""
+    """Something did not happen as expected; the message is a sentence that says what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +26,8 @@ class Environment:
     """A running control plane.
 
     Attributes:
-        cluster: The control plane; what runs in it ends with it.
-        kubectl: Talks to it as its administrator.
+        cluster: The control plane; what runs in it stops with it.
+        kubectl: A kubectl of its administrator.
     """
 
     cluster: LocalCluster
@@ -35,40 +35,40 @@ class Environment:
 
     @property
     def operator_command(self) -> list[str]:
-        """The operator, as it is started here."""
+        """The command of the operator."""
         program = Path(sys.executable).with_name("statefulroute")
         kubeconfig = f"--kubeconfig={self.cluster.kubeconfig}"
         return [str(program), "operator", kubeconfig, "--no-leader-elect", "--log-format=json"]
 
     @property
     def operator_log(self) -> Path:
-        """Where the operator's log goes."""
+        """The file of the operator's log."""
         return self.cluster.folder / f"{OPERATOR}.log"
 
     def start_operator(self) -> None:
-        """Start the operator as a process of the cluster's guardian, which ends it even if we are killed."""
+        """Starts the operator as a process of the cluster's guardian, which stops it even if this process is killed."""
         self.cluster.guardian.start(OPERATOR, self.operator_command)
 
     def end_operator(self) -> None:
-        """End the operator while the API server still answers it."""
+        """Stops the operator while the API server still responds."""
         if OPERATOR in self.cluster.guardian.parts():
             self.cluster.guardian.end(OPERATOR)
 
     def check_operator(self) -> None:
-        """Make sure that the operator runs.
+        """Checks that the operator runs.
 
         Raises:
-            UnexpectedError: It has ended.
+            UnexpectedError: It has stopped.
         """
         state = self.cluster.guardian.parts().get(OPERATOR)
         if state is not None and state.ended is not None:
             last = self.cluster.guardian.log_tail(OPERATOR, lines=1) or "it has logged nothing"
-            raise UnexpectedError(f"The operator has ended with {state.ended}: {last}")
+            raise UnexpectedError(f"The operator stopped with {state.ended}: {last}")
 
 
 @contextmanager
 def start_environment(screen: Screen) -> Iterator[Environment]:
-    """Start the control plane, and end it with all that runs in it.
+    """Starts the control plane, and stops it and everything in it on exit.
 
     Raises:
         LocalClusterError: It did not start.
@@ -76,16 +76,18 @@ def start_environment(screen: Screen) -> Iterator[Environment]:
     with screen.progress() as progress:
         started = _start(progress)
     with started as cluster:
-        stage = Environment(cluster, Kubectl(cluster.kubectl, cluster.kubeconfig, cluster.folder / "kubectl-cache"))
+        environment = Environment(
+            cluster, Kubectl(cluster.kubectl, cluster.kubeconfig, cluster.folder / "kubectl-cache")
+        )
         try:
-            yield stage
+            yield environment
         finally:
             with suppress(LocalClusterError):  # the guardian is gone, and the operator with it
-                stage.end_operator()
+                environment.end_operator()
 
 
 def _start(progress: Progress) -> LocalCluster:
     try:
         return LocalCluster.start(NAME, nodes=NODES, provider="builtin", progress=progress)
-    except AlreadyRunningError:  # another demo runs: they do not disturb each other
+    except AlreadyRunningError:  # another demo runs; the two do not affect each other
         return LocalCluster.start(f"{NAME}-{os.getpid()}", nodes=NODES, provider="builtin", progress=progress)

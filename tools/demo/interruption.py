@@ -1,4 +1,4 @@
-"""Ctrl-C and its kin: they end the demo wherever it is, but not in the midst of a print."""
+"""Handles Ctrl-C and similar signals: they stop the demo at any point, but not in the middle of a print."""
 
 import signal
 from collections.abc import Iterator
@@ -9,10 +9,10 @@ _NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interruption:
-    """Turns signals into KeyboardInterrupt, at moments at which that does no harm.
+    """Turns signals into KeyboardInterrupt at safe moments.
 
-    Rich gathers what is printed and writes it at the end of a print. One that is broken off in its first or last
-    step leaves it gathering: everything after it would be lost.
+    Rich buffers what is printed and writes it at the end of a print. An interrupt in the first or last step of a print
+    leaves it buffering, and later output is lost.
     """
 
     def __init__(self) -> None:
@@ -20,19 +20,19 @@ class Interruption:
         self._is_pending = False
 
     def install(self) -> None:
-        """From now on a signal raises KeyboardInterrupt in the main thread."""
+        """Makes signals raise KeyboardInterrupt in the main thread."""
         for number in _NUMBERS:
             signal.signal(number, self._handle)
 
     @staticmethod
     def ignore() -> None:
-        """From now on no signal interrupts anything."""
+        """Makes all signals ineffective."""
         for number in _NUMBERS:
             signal.signal(number, signal.SIG_IGN)
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Hold a signal back until the end of the context; only for the main thread."""
+        """Defers a signal until the end of the context; only for the main thread."""
         self._deferrals += 1
         try:
             yield

@@ -1,11 +1,11 @@
-"""kubectl, run from the repository's root as a reader of the README would run it."""
+"""Runs kubectl from the repository's root, as a reader of the README does."""
 
 import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-#: The repository's root: `examples/` and `crds/` are below it.
+#: The repository's root, which contains `examples/` and `crds/`.
 ROOT = Path(__file__).parents[2]
 
 TIMEOUT_SECONDS = 60.0
@@ -13,7 +13,7 @@ TIMEOUT_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What kubectl answered."""
+    """The result of a command."""
 
     code: int
     stdout: str
@@ -21,18 +21,18 @@ class Result:
 
     @property
     def lines(self) -> list[str]:
-        """All that it printed, line by line."""
+        """All lines that it printed."""
         return [*self.stdout.splitlines(), *self.stderr.splitlines()]
 
 
 @dataclass(frozen=True, slots=True)
 class Kubectl:
-    """A kubectl that talks to one cluster.
+    """A kubectl for one cluster.
 
     Attributes:
         program: The kubectl to run.
-        kubeconfig: The cluster and who asks.
-        cache: Where it keeps what the cluster offers; it goes with the cluster.
+        kubeconfig: The kubeconfig of the cluster and its user.
+        cache: The folder of the discovery cache; it is removed with the cluster.
     """
 
     program: Path
@@ -40,9 +40,9 @@ class Kubectl:
     cache: Path
 
     def run(self, *arguments: str) -> Result:
-        """Run a command to its end, however it ends."""
+        """Runs a command until it exits, with any exit code."""
         try:
-            done = subprocess.run(
+            completed = subprocess.run(
                 [self.program, *arguments],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
@@ -53,11 +53,11 @@ class Kubectl:
                 env=self._environment(),
             )
         except subprocess.TimeoutExpired:
-            return Result(1, "", f"no answer within {TIMEOUT_SECONDS:.0f} s")
-        return Result(done.returncode, done.stdout, done.stderr)
+            return Result(1, "", f"no response within {TIMEOUT_SECONDS:.0f} s")
+        return Result(completed.returncode, completed.stdout, completed.stderr)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Begin a command that goes on; its output can be read as it comes."""
+        """Starts a command that keeps running; its output can be read while it runs."""
         return subprocess.Popen(
             [self.program, *arguments],
             stdin=subprocess.DEVNULL,

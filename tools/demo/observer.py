@@ -1,4 +1,4 @@
-"""Follows the cluster by real watches and keeps the screen true."""
+"""Follows the cluster with watches and keeps the screen up to date."""
 
 import json
 import queue
@@ -11,16 +11,16 @@ from demo.screen import Screen
 from demo.snapshot import NAMESPACE, ROUTE, Object, Snapshot
 from demo.watch import Watch
 
-#: What the watches say, to be worked off by the main thread.
+#: An update from a watch, which the main thread processes.
 Update = Callable[[], None]
 
 
 class Observer:
-    """Watches the route and its links; everything that it does on the screen happens in `attend`.
+    """Watches the route and its links; only `process_updates` changes the screen.
 
     Args:
-        kubectl: Who asks.
-        screen: Where to show it.
+        kubectl: The kubectl that runs the watches.
+        screen: The screen that shows the updates.
     """
 
     def __init__(self, kubectl: Kubectl, screen: Screen) -> None:
@@ -32,11 +32,11 @@ class Observer:
 
     @property
     def snapshot(self) -> Snapshot:
-        """What was seen last."""
+        """The state after the last update."""
         return Snapshot(self._objects["statefulroutes"].get(ROUTE), dict(self._objects["podlinks"]))
 
     def follow(self) -> None:
-        """Begin to follow the objects of both kinds."""
+        """Starts to watch the objects of both kinds."""
         for kind in self._objects:
             self._watch(
                 ("--output=json", "--output-watch-events", "--namespace", NAMESPACE, kind),
@@ -44,26 +44,26 @@ class Observer:
             )
 
     def show_watch(self) -> None:
-        """Begin to print what `kubectl get podlinks --watch` prints."""
+        """Starts to print what `kubectl get podlinks --watch` prints."""
         self._watch(("podlinks", "--namespace", NAMESPACE), self._on_line)
 
     def stop(self) -> None:
-        """End all watches."""
+        """Stops all watches."""
         for watch in self._watches:
             watch.stop()
 
     def process_updates(self, seconds: float) -> None:
-        """Show what happens for so many seconds."""
+        """Shows updates for the given number of seconds."""
         deadline = time.monotonic() + seconds
-        while (left := deadline - time.monotonic()) > 0:
+        while (remaining := deadline - time.monotonic()) > 0:
             try:
-                news = self._updates.get(timeout=left)
+                update = self._updates.get(timeout=remaining)
             except queue.Empty:
                 return
-            news()
+            update()
 
-    def _watch(self, arguments: tuple[str, ...], hear: Callable[[str | None], None]) -> None:
-        watch = Watch(self._kubectl, arguments, lambda line: self._updates.put(partial(hear, line)))
+    def _watch(self, arguments: tuple[str, ...], handle: Callable[[str | None], None]) -> None:
+        watch = Watch(self._kubectl, arguments, lambda line: self._updates.put(partial(handle, line)))
         self._watches.append(watch)
         watch.start()
 

@@ -1,4 +1,4 @@
-"""The route's status in a form that people like to look at. Pure: a world in, something to print out."""
+"""Renders the route's status as a panel: a pure function of a snapshot."""
 
 from dataclasses import dataclass
 
@@ -14,16 +14,16 @@ _LONGEST_BAR = 24
 _WIDEST = 100
 
 _STATE_STYLES = {"Ready": "green", "Pending": "yellow", "NotReady": "yellow", "Terminating": "magenta"}
-_TAKES = {
-    "Ready": ("everybody", "green"),
-    "DenyNewCall": ("only its own", "yellow"),
-    "Shutdown": ("nobody", "red"),
+_ACCEPTS = {
+    "Ready": ("all users", "green"),
+    "DenyNewCall": ("its own users", "yellow"),
+    "Shutdown": ("no users", "red"),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """The signs that the screen is drawn with."""
+    """The symbols of the screen."""
 
     step: str
     good: str
@@ -34,21 +34,21 @@ class Marks:
 
 
 def marks_for(console: Console) -> Marks:
-    """Signs that the console's encoding can write."""
+    """Returns symbols that the console's encoding supports."""
     if console.options.ascii_only:
         return Marks(step=">", good="+", bad="x", watch="|", bar="#", dot="*")
     return Marks(step="▸", good="✓", bad="✗", watch="┊", bar="█", dot="●")
 
 
 def panel(snapshot: Snapshot, marks: Marks, width: int) -> RenderableType:
-    """The route as a headline, its pods as rows, their links as bars, and who waits below."""
+    """Renders the route as a headline, its pods as rows, their links as bars, and the waiting links below."""
     parts: list[RenderableType] = [_headline(snapshot, marks)]
     if any(True for _ in snapshot.pods()):
         parts.append(_pod_table(snapshot, marks))
     parts.extend(_waiting_line(link) for link in snapshot.waiting()[:_MOST_USERS])
     title = Text.assemble("StatefulRoute ", (f"{NAMESPACE}/{ROUTE}", "bold"))
     body = Group(*parts)
-    # Narrower than the terminal: the ^C that a terminal echoes after it must not break its last line.
+    # Narrower than the terminal: the ^C that a terminal echoes must not wrap the last line.
     width = min(width - 4, _WIDEST)
     return Panel(body, title=title, title_align="left", border_style="cyan", width=width, padding=(0, 1))
 
@@ -60,13 +60,15 @@ def _headline(snapshot: Snapshot, marks: Marks) -> Text:
         )
     condition = ready_condition(snapshot.route)
     style = {"True": "green", "False": "red"}.get(condition.status, "yellow")
-    said = condition.message or "the operator has not said yet"
+    message = condition.message or "no status from the operator yet"
     text = Text.assemble((f"{marks.dot} ", style), ("Ready" if condition.status == "True" else "not Ready", style))
-    text.append(f"  {said}")
-    best = snapshot.route.get("status", {}).get("bestPodIndex")
+    text.append(f"  {message}")
+    best_pod = snapshot.route.get("status", {}).get("bestPodIndex")
     if condition.status == "True":
         text.append(
-            ", no pod takes new ones" if best is None else f", the next one goes to {_pod_name(snapshot, best)}"
+            ", no pod accepts new users"
+            if best_pod is None
+            else f", the next user goes to {_pod_name(snapshot, best_pod)}"
         )
     return text
 
@@ -77,7 +79,7 @@ def _pod_name(snapshot: Snapshot, index: int) -> str:
 
 def _pod_table(snapshot: Snapshot, marks: Marks) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
-    for column in ("POD", "STATE", "TAKES", "LINKS", ""):
+    for column in ("POD", "STATE", "ACCEPTS", "LINKS", ""):
         table.add_column(column, no_wrap=column != "")
     for pod in snapshot.pods():
         table.add_row(*_pod_row(pod, snapshot.users_on(str(pod["name"])), marks))
@@ -86,12 +88,12 @@ def _pod_table(snapshot: Snapshot, marks: Marks) -> Table:
 
 def _pod_row(pod: Object, users: list[Link], marks: Marks) -> tuple[Text, ...]:
     state, links = str(pod["serviceState"]), len(users)
-    takes, style = _TAKES.get(str(pod["routingState"]), (str(pod["routingState"]), ""))
+    accepts, style = _ACCEPTS.get(str(pod["routingState"]), (str(pod["routingState"]), ""))
     bar = Text.assemble(f"{links:>3} ", (marks.bar * min(links, _LONGEST_BAR), "cyan"))
     return (
         Text(str(pod["name"]), "bold"),
         Text(state, _STATE_STYLES.get(state, "red")),
-        Text(takes, style),
+        Text(accepts, style),
         bar,
         _names(users),
     )
@@ -104,28 +106,30 @@ def _names(users: list[Link]) -> Text:
 
 
 def _clock(time: str) -> str:
-    """The time of day of an RFC 3339 time, which the API server gives in UTC."""
+    """Returns the time of day of an RFC 3339 time, which the API server writes in UTC."""
     return time[11:19] + "Z"
 
 
 def _waiting_line(link: Link) -> Text:
     condition = ready_condition(link.item)
     kept = "" if link.requested_pod is None else f", spec.podIndex {link.requested_pod}"
-    phase, reason = link.phase or "new", condition.reason or "the operator has not said yet"
+    phase, reason = link.phase or "new", condition.reason or "no status from the operator yet"
     return Text.assemble((link.uid, "bold"), f" is on no pod: {phase}, ", (reason, "yellow"), kept)
 
 
 def plain_lines(snapshot: Snapshot) -> list[str]:
-    """The same without a terminal: one line for the route and one for each pod."""
+    """Renders the same as text without a terminal: one line for the route and one for each pod."""
     condition = ready_condition(snapshot.route) if snapshot.route is not None else None
     if snapshot.route is None or condition is None:
         return [f"route {ROUTE}: does not exist"]
     lines = [f"route {ROUTE}: Ready={condition.status} {condition.message}".rstrip()]
     for pod in snapshot.pods():
         users = snapshot.users_on(str(pod["name"]))
-        takes, _ = _TAKES.get(str(pod["routingState"]), (str(pod["routingState"]), ""))
-        who = f": {_names(users)}" if users else ""
-        lines.append(f"pod {pod['name']}: {pod['serviceState']}, takes {takes}, {_count(len(users), 'link')}{who}")
+        accepts, _ = _ACCEPTS.get(str(pod["routingState"]), (str(pod["routingState"]), ""))
+        user_names = f": {_names(users)}" if users else ""
+        lines.append(
+            f"pod {pod['name']}: {pod['serviceState']}, accepts {accepts}, {_count(len(users), 'link')}{user_names}"
+        )
     return lines
 
 

@@ -1,4 +1,4 @@
-"""Where the demo shows itself: a terminal with a live panel, or plain lines for everything else."""
+"""The output of the demo: a terminal with a live panel, or plain lines elsewhere."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,11 +19,11 @@ _PHASE_STYLES = {"Bound": "green", "Pending": "yellow", "Lost": "red", "Rejected
 
 
 class Screen:
-    """Prints the story's lines and, on a terminal, keeps the route's panel below them.
+    """Prints lines and, on a terminal, keeps the route's panel below them.
 
     Args:
-        console: Where to write. Colours follow the terminal, NO_COLOR and FORCE_COLOR as rich obeys them.
-        interruption: Holds signals back while something is printed.
+        console: Where to write. Colours follow the terminal, NO_COLOR and FORCE_COLOR as in rich.
+        interruption: Defers signals while something is printed.
     """
 
     def __init__(self, console: Console, interruption: Interruption) -> None:
@@ -36,47 +36,47 @@ class Screen:
 
     @contextmanager
     def progress(self) -> Iterator[Progress]:
-        """Hears how the start of the control plane goes."""
+        """Reports the progress of the control plane's start."""
         if self._is_live:
             with spinning(self._console) as progress:
                 yield progress
         else:
             yield PlainProgress(self.info)
 
-    def step(self, sentence: str) -> None:
-        """A new part of the story begins."""
+    def step(self, message: str) -> None:
+        """Starts a new section."""
         self._print(Text())
-        self._print(Text.assemble((f"{self.marks.step} ", "bold cyan"), (sentence, "bold")))
+        self._print(Text.assemble((f"{self.marks.step} ", "bold cyan"), (message, "bold")))
 
     def command(self, line: str) -> None:
-        """What is typed."""
+        """Shows a command."""
         self._print(Text.assemble(("  $ ", "dim"), (line, "bold blue")))
 
     def output(self, line: str, style: str = "") -> None:
-        """A line of what a command printed."""
+        """Shows a line of a command's output."""
         self._print(Text(f"  {line}", style))
 
-    def info(self, sentence: str) -> None:
-        """Something said beside the story."""
-        self._print(Text(f"  {sentence}", "dim"))
+    def info(self, message: str) -> None:
+        """Shows a remark."""
+        self._print(Text(f"  {message}", "dim"))
 
-    def success(self, sentence: str) -> None:
-        """Something is as it should be."""
-        self._print(Text.assemble((f"  {self.marks.good} ", "bold green"), sentence))
+    def success(self, message: str) -> None:
+        """Shows that something is as expected."""
+        self._print(Text.assemble((f"  {self.marks.good} ", "bold green"), message))
 
-    def failure(self, sentence: str) -> None:
-        """Something is not as it should be."""
-        self._print(Text.assemble((f"{self.marks.bad} ", "bold red"), sentence))
+    def failure(self, message: str) -> None:
+        """Shows that something is not as expected."""
+        self._print(Text.assemble((f"{self.marks.bad} ", "bold red"), message))
 
     def watch_line(self, line: str) -> None:
-        """A line of the watch on the links."""
+        """Shows a line of the watch on the links."""
         text = Text.assemble((f"  {self.marks.watch} ", "magenta"), line)
         for phase, style in _PHASE_STYLES.items():
             text.highlight_regex(rf"\b{phase}\b", style)
         self._print(text)
 
     def show(self, snapshot: Snapshot) -> None:
-        """The route or a link has changed: renew the panel, or without a terminal say what is new."""
+        """Updates the panel after a change, or prints the changed lines where there is no terminal."""
         if self._live is not None:
             with self._interruption.deferred():
                 self._live.update(self._panel(snapshot), refresh=True)
@@ -88,14 +88,14 @@ class Screen:
             self._shown = lines
 
     def open_panel(self, snapshot: Snapshot) -> None:
-        """From now on keep the panel in sight."""
+        """Opens the panel and keeps it visible."""
         if self._is_live and self._live is None:
             self._live = Live(self._panel(snapshot), console=self._console, auto_refresh=False)
             with self._interruption.deferred():
                 self._live.start(refresh=True)
 
     def close(self) -> None:
-        """Leave the panel as it is and end."""
+        """Leaves the panel as it is and stops updating it."""
         if self._live is not None:
             self._live.stop()
             self._live = None

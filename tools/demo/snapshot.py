@@ -1,10 +1,10 @@
-"""What the API server holds of the demo's service, as plain values."""
+"""The state of the demo's service in the API server, as plain values."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-#: An object of Kubernetes, as it stands in JSON.
+#: A Kubernetes object as JSON.
 Object = Mapping[str, Any]
 
 NAMESPACE = "play"
@@ -13,7 +13,7 @@ ROUTE = "game"
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """The Ready condition of an object; before it has one, nothing is said."""
+    """The Ready condition of an object; the defaults stand for a missing one."""
 
     status: str = "Unknown"
     reason: str = ""
@@ -21,10 +21,10 @@ class Condition:
 
 
 def ready_condition(item: Object) -> Condition:
-    """The Ready condition of an object."""
-    for each in item.get("status", {}).get("conditions", []):
-        if each["type"] == "Ready":
-            return Condition(each["status"], each["reason"], each["message"])
+    """Returns the Ready condition of an object."""
+    for condition in item.get("status", {}).get("conditions", []):
+        if condition["type"] == "Ready":
+            return Condition(condition["status"], condition["reason"], condition["message"])
     return Condition()
 
 
@@ -36,7 +36,7 @@ class Link:
 
     @property
     def uid(self) -> str:
-        """Whom it binds."""
+        """The uid of its user."""
         return str(self.item["spec"]["uid"])
 
     @property
@@ -47,17 +47,17 @@ class Link:
 
     @property
     def phase(self) -> str:
-        """Where it stands; empty before the operator has said."""
+        """Its phase; empty before the operator has written one."""
         return str(self.item.get("status", {}).get("phase", ""))
 
     @property
     def pod_name(self) -> str | None:
-        """The pod that holds the user; None when none does."""
+        """The pod that the user is bound to; None without one."""
         return str(self.item["status"].get("podName")) if self.phase == "Bound" else None
 
     @property
     def expires(self) -> str | None:
-        """When a temporary link ends, in RFC 3339."""
+        """When a temporary link expires, in RFC 3339."""
         time = self.item.get("status", {}).get("expireTime")
         return None if time is None else str(time)
 
@@ -67,7 +67,7 @@ class Snapshot:
     """The route and its links at one moment.
 
     Attributes:
-        route: The StatefulRoute; None when there is none.
+        route: The StatefulRoute; None if it does not exist.
         links: The PodLinks by name.
     """
 
@@ -75,38 +75,38 @@ class Snapshot:
     links: Mapping[str, Object] = field(default_factory=dict)
 
     def link(self, name: str) -> Link | None:
-        """The link of this name."""
+        """Returns the link with this name."""
         return Link(self.links[name]) if name in self.links else None
 
     def all_links(self) -> list[Link]:
-        """Every link, in the order of their names."""
+        """Returns every link, sorted by name."""
         return [Link(self.links[name]) for name in sorted(self.links)]
 
     def pods(self) -> Iterator[Object]:
-        """The route's pods, as its status shows them."""
+        """Returns the route's pods from its status."""
         yield from (self.route or {}).get("status", {}).get("pods", [])
 
     @property
     def routable_pods(self) -> int:
-        """How many pods serve users, as the route's status counts them."""
+        """The number of pods that serve users, from the route's status."""
         return int((self.route or {}).get("status", {}).get("routablePods", 0))
 
     @property
     def counted_links(self) -> int:
-        """How many links are bound to its pods, as the route's status counts them."""
+        """The number of links that are bound to its pods, from the route's status."""
         return int((self.route or {}).get("status", {}).get("links", 0))
 
     def users_on(self, pod: str) -> list[Link]:
-        """The links whose users this pod holds."""
+        """Returns the links that are bound to this pod."""
         return [link for link in self.all_links() if link.pod_name == pod]
 
     def waiting(self) -> list[Link]:
-        """The links that are bound to no pod now."""
+        """Returns the links that are not bound to a pod."""
         return [link for link in self.all_links() if link.pod_name is None]
 
 
 def snapshot_of(items: list[Object]) -> Snapshot:
-    """The world of a list of objects of both kinds."""
+    """Builds a snapshot from a list of objects of both kinds."""
     routes = [item for item in items if item["kind"] == "StatefulRoute" and item["metadata"]["name"] == ROUTE]
     links = {item["metadata"]["name"]: item for item in items if item["kind"] == "PodLink"}
     return Snapshot(routes[0] if routes else None, links)

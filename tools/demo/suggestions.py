@@ -1,4 +1,4 @@
-"""What to try while the demo is up: commands for a second terminal, each with what it shows."""
+"""Commands to try in a second terminal while the demo is up, each with its effect."""
 
 import shutil
 
@@ -9,7 +9,7 @@ from demo.snapshot import NAMESPACE
 COMMANDS = (
     (
         f"kubectl -n {NAMESPACE} scale statefulset game --replicas=5",
-        "More pods: nobody moves, and the next user goes to an empty one",
+        "More pods: no user moves, and the next user goes to an empty one",
     ),
     (f"kubectl -n {NAMESPACE} delete pod game-2", "Alice's pod restarts: her link stays on it, and no link is written"),
     (
@@ -20,16 +20,16 @@ COMMANDS = (
         f"kubectl -n {NAMESPACE} delete statefulroute game",
         "Without their route all links wait; their specs keep the pods",
     ),
-    ("kubectl apply -f examples/game", "The route is back, and every user where she was"),
+    ("kubectl apply -f examples/game", "The route is back, and every user is on the same pod as before"),
     (
         f"kubectl -n {NAMESPACE} delete podlink game.bob && kubectl apply -f examples/links/chosen.yaml",
-        "Bob leaves and comes again: a pod is chosen for him anew",
+        "Bob leaves and returns: the operator chooses a pod for him again",
     ),
 )
 
 
 def shell_setup(kubectl: Kubectl) -> list[str]:
-    """What to type first in the second terminal."""
+    """Returns the commands that set up the second terminal."""
     lines = [f"cd {ROOT}", f"export KUBECONFIG={kubectl.kubeconfig}"]
     if shutil.which("kubectl") is None:
         lines.append(f"alias kubectl={kubectl.program}")
@@ -37,11 +37,11 @@ def shell_setup(kubectl: Kubectl) -> list[str]:
 
 
 def print_suggestions(screen: Screen, kubectl: Kubectl) -> None:
-    """Print it."""
+    """Prints the commands."""
     screen.step("It stays up until Ctrl-C; try this in a second terminal and watch it here")
     for line in shell_setup(kubectl):
         screen.command(line)
     screen.info("")
-    for line, sentence in COMMANDS:
-        screen.info(f"{sentence}:")
+    for line, description in COMMANDS:
+        screen.info(f"{description}:")
         screen.command(line)

@@ -1,4 +1,4 @@
-"""`kubectl get --watch`, kept running."""
+"""Keeps `kubectl get --watch` running."""
 
 import subprocess
 import threading
@@ -6,20 +6,20 @@ from collections.abc import Callable
 
 from demo.kubectl import Kubectl
 
-#: How long to wait before a watch that has ended begins anew; the API server ends each after half an hour or so.
+#: How long to wait before a watch restarts; the API server closes each after about half an hour.
 PAUSE_SECONDS = 1.0
 
-#: Hears each line of a watch; None when the watch begins, and whatever was heard before may be out of date.
+#: Receives each line of a watch, and None when the watch starts: then earlier lines may be out of date.
 Listener = Callable[[str | None], None]
 
 
 class Watch:
-    """Runs one watch until it is stopped, and hands on its lines from a thread of its own.
+    """Runs one watch until it is stopped, and passes its lines on from a separate thread.
 
     Args:
-        kubectl: Who asks.
+        kubectl: The kubectl that runs the watch.
         arguments: What follows `kubectl get --watch`.
-        listener: Is called from the watch's thread.
+        listener: Receives the lines, in the watch's thread.
     """
 
     def __init__(self, kubectl: Kubectl, arguments: tuple[str, ...], listener: Listener) -> None:
@@ -32,11 +32,11 @@ class Watch:
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Starts the watch."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End the watch and wait until it is gone."""
+        """Stops the watch and waits until it has stopped."""
         with self._lock:
             self._stopped.set()
             if self._process is not None:

@@ -1,5 +1,5 @@
-"""Generates the Helm chart in charts/statefulroute: what is typed stands here, what is YAML there.
+"""Generates the Helm chart in charts/statefulroute from typed Python; the hand-written templates are YAML there.
 
-`values` says what can be set. From it come values.yaml, values.schema.json and the chart's README; the
-CustomResourceDefinitions, rights and admission policies come from `statefulroute.api`.
+`values` defines what can be set; values.yaml, values.schema.json and the chart's README are generated from it. The
+CustomResourceDefinitions, RBAC rules and admission policies come from `statefulroute.api`.
 """

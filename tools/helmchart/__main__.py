@@ -1,7 +1,7 @@
 """Writes the generated files of the chart: `python -m helmchart [--check] [ROOT]`.
 
-The kustomize base follows, which Helm renders from the chart. With --check nothing is written; the exit code is 1
-when a file differs.
+Then Helm renders the kustomize base from the chart. With --check it writes nothing; the exit code is 1 if a file is out
+of date.
 """
 
 import argparse
@@ -17,10 +17,10 @@ from localcluster.progress import PlainProgress
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write the generated files, or with --check only compare them; gives the exit code."""
+    """Writes the generated files, or with --check only compares them; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m helmchart", description=__doc__)
     parser.add_argument("root", nargs="?", type=Path, default=Path.cwd(), help="the repository's root")
-    parser.add_argument("--check", action="store_true", help="write nothing; fail when a file differs")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a file is out of date")
     options = parser.parse_args(arguments)
     try:
         stale = _write_or_compare(generated_files(options.root), options.root, check=options.check)
@@ -33,11 +33,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _write_or_compare(files: Iterable[tuple[Path, str]], root: Path, *, check: bool) -> int:
-    """Write the files that differ, or only tell of them; gives their number."""
+    """Writes the files that differ, or only reports them; returns their number."""
     stale = [(path, text) for path, text in files if _differs(root / path, text)]
     for path, text in stale:
         if check:
-            sys.stderr.write(f"{path} differs from its source: run `make generate` and commit it\n")
+            sys.stderr.write(f"{path} is out of date: run `make generate` and commit it\n")
         else:
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             (root / path).write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Chart.yaml: what the chart is, for Helm and for Artifact Hub."""
+"""Generates Chart.yaml, the chart's metadata for Helm and Artifact Hub."""
 
 import tomllib
 from pathlib import Path
@@ -10,7 +10,7 @@ from statefulroute.api.group import API_VERSION, POD_LINK, STATEFUL_ROUTE, VERSI
 from statefulroute.api.podlink import PodLink
 from statefulroute.api.statefulroute import StatefulRoute
 
-#: Since then links can be selected by the fields of their spec and status; a version before, policies are served.
+#: The first version with selectable fields of custom resources; policies are served since the version before.
 OLDEST_KUBERNETES = "1.31"
 
 _EXAMPLES = [
@@ -30,7 +30,7 @@ _EXAMPLES = [
 
 
 def chart_file(root: Path) -> str:
-    """The file's text; versions and description are the project's own.
+    """Returns the text of the file; versions and description are the project's.
 
     Args:
         root: The repository's root.

@@ -1,4 +1,4 @@
-"""The templates of the CustomResourceDefinitions and of the admission policies, from `statefulroute.api`."""
+"""Generates the templates of the CustomResourceDefinitions and admission policies from `statefulroute.api`."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from statefulroute.api.crd import custom_resource_definition
 from statefulroute.api.podlink import PodLink
 from statefulroute.api.statefulroute import StatefulRoute
 
-#: Uninstalling must not delete links and routes, which go with their definitions.
+#: Uninstalling must not delete links and routes, which are deleted with their CRDs.
 _KEEP = """\
   {{- if .Values.crds.keep }}
   annotations:
@@ -20,7 +20,7 @@ _KEEP = """\
 
 
 def crds_and_policies() -> Iterator[tuple[Path, str]]:
-    """Each template: its path below the chart's folder, and its text."""
+    """Yields each template: its path in the chart's folder, and its text."""
     for model in (PodLink, StatefulRoute):
         objects = [custom_resource_definition(model)]
         yield Path("templates/crds") / f"{model.names.plural}.yaml", _template("crds.install", objects, _KEEP)

@@ -1,4 +1,4 @@
-"""The values one by one, as values.yaml and the README show them."""
+"""Lists the values, as values.yaml and the README show them."""
 
 import json
 from collections.abc import Iterator
@@ -18,9 +18,9 @@ class Value:
     Attributes:
         path: Its keys from the root, like `("image", "tag")`.
         description: What it means.
-        choices: What it can be, where that is a list of words.
-        default: What it is unless it is set, as JSON; of a group, all of it.
-        is_group: Whether it holds more values of the chart.
+        choices: Its possible values, if it is an enum.
+        default: Its default, as JSON; for a group, all of its defaults.
+        is_group: Whether it contains further values of the chart.
     """
 
     path: tuple[str, ...]
@@ -36,24 +36,24 @@ class Value:
 
     @property
     def default_text(self) -> str:
-        """Its default in one line."""
+        """Its default on one line."""
         return json.dumps(self.default, ensure_ascii=False)
 
 
 def values_of(group: ValueGroup, parent: tuple[str, ...] = ()) -> Iterator[Value]:
-    """The values of a group as its defaults have them, and of the groups in it, each group before what is in it."""
+    """Yields the values of a group and of the groups in it; each group comes before its values."""
     for name, field in type(group).model_fields.items():
         default = getattr(group, name)
         path, is_group = (*parent, field.alias or name), isinstance(default, ValueGroup)
-        written = default.model_dump(by_alias=True, mode="json") if is_group else plain(default)
-        yield Value(path, field.description or "", _choices(field.annotation), written, is_group)
+        default_value = default.model_dump(by_alias=True, mode="json") if is_group else plain(default)
+        yield Value(path, field.description or "", _choices(field.annotation), default_value, is_group)
         if is_group:
             yield from values_of(default, path)
 
 
-def _choices(annotation: Any) -> tuple[str, ...]:  # noqa: ANN401 - likewise
+def _choices(annotation: Any) -> tuple[str, ...]:  # noqa: ANN401 - a type annotation
     if isinstance(annotation, type) and issubclass(annotation, Enum):
         return tuple(str(member.value) for member in annotation)
     if get_origin(annotation) is UnionType:
-        return next((found for each in get_args(annotation) if (found := _choices(each))), ())
+        return next((choices for argument in get_args(annotation) if (choices := _choices(argument))), ())
     return ()

@@ -1,12 +1,12 @@
-"""All generated files of the chart."""
+"""Lists all generated files of the chart."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from helmchart.chart_file import OLDEST_KUBERNETES, chart_file
 from helmchart.crds import crds_and_policies
-from helmchart.formats import formats
 from helmchart.monitoring import monitoring_files
+from helmchart.patterns import pattern_checks
 from helmchart.rbac import rbac_rules
 from helmchart.readme import readme
 from helmchart.schema import values_schema
@@ -16,7 +16,7 @@ CHART = Path("charts/statefulroute")
 
 
 def generated_files(root: Path) -> Iterator[tuple[Path, str]]:
-    """Every generated file: its path below the repository's root, and its text."""
+    """Yields every generated file: its path in the repository, and its text."""
     for path, text in _chart_files(root):
         yield CHART / path, text
 
@@ -28,5 +28,5 @@ def _chart_files(root: Path) -> Iterator[tuple[Path, str]]:
     yield Path("values.schema.json"), values_schema()
     yield from crds_and_policies()
     yield rbac_rules()
-    yield formats()
+    yield pattern_checks()
     yield from monitoring_files(root)

@@ -1,4 +1,4 @@
-"""The kustomize base: what the chart renders by default, in files of its own."""
+"""Generates the kustomize base: what the chart renders by default, in separate files."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,10 +15,10 @@ NAMESPACE = "statefulroute-system"
 
 _HEADER = "# Rendered from charts/statefulroute by `make generate`. Do not edit.\n"
 
-#: Labels and annotations that are true only where Helm has installed the object.
+#: Labels and annotations that apply only to objects that Helm installed.
 _HELM_METADATA = ("helm.sh/", "app.kubernetes.io/managed-by")
 
-#: What is for the whole cluster, and what is for the operator: a cluster's administrator may want to apply them apart.
+#: The files by kind, cluster-wide objects apart from the operator's: a cluster administrator may apply them separately.
 _FILES = {
     "CustomResourceDefinition": "definitions.yaml",
     "ValidatingAdmissionPolicy": "admission.yaml",
@@ -28,7 +28,7 @@ _DEFAULT_FILE = "operator.yaml"
 
 
 def kustomize_files(root: Path, helm: Path) -> Iterator[tuple[Path, str]]:
-    """Every generated file of the base: its path below the repository's root, and its text."""
+    """Yields every generated file of the base: its path in the repository, and its text."""
     files: dict[str, list[dict[str, Any]]] = {}
     for item in yaml.safe_load_all(render(helm, root / CHART, "statefulroute", NAMESPACE, "--no-hooks")):
         files.setdefault(_FILES.get(item["kind"], _DEFAULT_FILE), []).append(_without_helm(item))
@@ -37,10 +37,10 @@ def kustomize_files(root: Path, helm: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _without_helm(value: Any) -> Any:  # noqa: ANN401 - JSON
-    """The same without what is true only of objects that Helm has installed."""
+    """Removes what applies only to objects that Helm installed."""
     if isinstance(value, list):
-        return [_without_helm(each) for each in value]
+        return [_without_helm(item) for item in value]
     if not isinstance(value, dict):
         return value
-    kept = {key: _without_helm(each) for key, each in value.items() if not key.startswith(_HELM_METADATA)}
-    return {key: each for key, each in kept.items() if key != "annotations" or each}
+    fields = {key: _without_helm(item) for key, item in value.items() if not key.startswith(_HELM_METADATA)}
+    return {key: item for key, item in fields.items() if key != "annotations" or item}

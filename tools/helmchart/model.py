@@ -1,4 +1,4 @@
-"""What every part of the chart's values shares."""
+"""Types that all values share."""
 
 from enum import StrEnum
 from typing import Annotated, Any
@@ -8,7 +8,7 @@ from pydantic.alias_generators import to_camel
 
 
 class ValueGroup(BaseModel):
-    """A group of values: camelCase in YAML; a key that it does not have is a mistake."""
+    """A group of values: camelCase in YAML; unknown keys are errors."""
 
     model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, frozen=True, extra="forbid")
 
@@ -21,40 +21,40 @@ class PullPolicy(StrEnum):
     NEVER = "Never"
 
 
-def text_pattern(pattern: str, fix: str) -> Any:  # noqa: ANN401 - it goes among Field's arguments
-    """The form of a text, for `Field(**...)`. The chart checks it, for Helm would only quote the expression.
+def text_pattern(pattern: str, fix: str) -> Any:  # noqa: ANN401 - for the arguments of Field
+    """Returns the pattern of a text, for `Field(**...)`. The chart checks it, because Helm's error would only quote it.
 
     Args:
-        pattern: a regular expression of RE2, without anchors; what may be empty matches nothing, too.
-        fix: what is to be written, after "write".
+        pattern: an RE2 regular expression without anchors; it must match the empty text if that is allowed.
+        fix: what to write instead, after "write".
     """
     return {"json_schema_extra": {PATTERN_KEY: pattern, FIX_KEY: fix}}
 
 
-#: Where `written` puts the two.
-PATTERN_KEY, FIX_KEY = "form", "remedy"
+#: The keys under which `text_pattern` stores both.
+PATTERN_KEY, FIX_KEY = "check-pattern", "check-fix"
 
 _LABEL = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 _LABEL_FIX = "at most 63 of a-z, 0-9 and -, with a letter or digit at both ends"
 
-#: A name of Kubernetes that is at most one DNS label.
+#: The name of a Kubernetes object that is at most one DNS label.
 Name = Annotated[str, Field(**text_pattern(_LABEL, _LABEL_FIX))]
 
-#: The same, or nothing: then the chart has a name of its own.
+#: The same, or empty for the chart's default name.
 OptionalName = Annotated[str, Field(**text_pattern(f"({_LABEL})?", f"{_LABEL_FIX}, or nothing"))]
 
 #: Labels or annotations.
 StringMap = dict[str, str]
 
-#: A piece of a Kubernetes object: the API server knows its fields.
+#: A part of a Kubernetes object, which the API server validates.
 Object = dict[str, Any]
 
 _INTERVAL = "([0-9]+(ms|[smhdwy]))+"
 
-#: A time as Prometheus writes it.
+#: A duration in Prometheus' format.
 Interval = Annotated[str, Field(**text_pattern(_INTERVAL, "a number and a unit, like 30s"))]
 
 OptionalInterval = Annotated[str, Field(**text_pattern(f"({_INTERVAL})?", "a number and a unit, like 10s, or nothing"))]
 
-#: At most a day. Helm writes numbers of a million and more as `1e+06`, which no Kubernetes object may have.
+#: At most a day. Helm writes numbers from a million on as `1e+06`, which Kubernetes rejects.
 Seconds = Annotated[int, Field(ge=1, le=86400)]

@@ -1,4 +1,4 @@
-"""The alerts and the dashboard: copied as they are, for a chart can only read files of its own."""
+"""Copies the alerts and the dashboard into the chart, which can only read its own files."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +7,7 @@ FILES = ("alerts.yaml", "dashboard.json")
 
 
 def monitoring_files(root: Path) -> Iterator[tuple[Path, str]]:
-    """Each file: its path below the chart's folder, and its text.
+    """Yields each file: its path in the chart's folder, and its text.
 
     Args:
         root: The repository's root.

@@ -1,4 +1,4 @@
-"""The values of what watches the operator and the resolver: metrics, alerts, the dashboard, traces."""
+"""The values of monitoring: metrics, alerts, the dashboard, traces."""
 
 from pydantic import Field
 
@@ -10,21 +10,22 @@ class Tracing(ValueGroup):
 
     endpoint: str = Field(
         "",
-        description="The collector, as `OTEL_EXPORTER_OTLP_ENDPOINT` has it (`http://collector:4318`); empty is none.",
+        description="The collector, in the format of `OTEL_EXPORTER_OTLP_ENDPOINT` "
+        "(`http://collector:4318`); empty disables traces.",
         **text_pattern("(https?://[^/].*)?", "a URL like http://collector:4318, or nothing"),
     )
 
 
 class _Monitor(ValueGroup):
     enabled: bool = Field(
-        default=False, description="Whether there is one; its CustomResourceDefinition must be there."
+        default=False, description="Whether to create it; its CustomResourceDefinition must be installed."
     )
-    namespace: OptionalName = Field("", description="Where; empty is the release's namespace.")
-    labels: StringMap = Field({}, description="Labels by which Prometheus finds it.")
-    interval: Interval = Field("30s", description="How often the metrics are read.")
-    scrape_timeout: OptionalInterval = Field("", description="How long that may take; empty is Prometheus' own.")
-    relabelings: list[Object] = Field([], description="Changes of the target's labels.")
-    metric_relabelings: list[Object] = Field([], description="Changes of the metrics' labels.")
+    namespace: OptionalName = Field("", description="Its namespace; empty is the release's namespace.")
+    labels: StringMap = Field({}, description="Labels by which Prometheus selects it.")
+    interval: Interval = Field("30s", description="The interval between scrapes.")
+    scrape_timeout: OptionalInterval = Field("", description="The timeout of a scrape; empty is Prometheus' default.")
+    relabelings: list[Object] = Field([], description="Relabelings of the target.")
+    metric_relabelings: list[Object] = Field([], description="Relabelings of the metrics.")
 
 
 class ServiceMonitor(_Monitor):
@@ -35,7 +36,7 @@ class PodMonitor(_Monitor):
     """A PodMonitor of the Prometheus operator."""
 
 
-#: Where the alerts of deploy/monitoring say that their pages are.
+#: The location of the runbooks in the alerts of deploy/monitoring.
 RUNBOOKS = "https://statefulroute.io/docs/runbooks/"
 
 
@@ -43,13 +44,13 @@ class PrometheusRule(ValueGroup):
     """A PrometheusRule of the Prometheus operator."""
 
     enabled: bool = Field(
-        default=False, description="Whether there is one; its CustomResourceDefinition must be there."
+        default=False, description="Whether to create it; its CustomResourceDefinition must be installed."
     )
-    namespace: OptionalName = Field("", description="Where; empty is the release's namespace.")
-    labels: StringMap = Field({}, description="Labels by which Prometheus finds it.")
+    namespace: OptionalName = Field("", description="Its namespace; empty is the release's namespace.")
+    labels: StringMap = Field({}, description="Labels by which Prometheus selects it.")
     runbook_url: str = Field(
         RUNBOOKS,
-        description="Where your copy of docs/runbooks is: what stands before the name of an alert's page.",
+        description="The URL of your copy of docs/runbooks, to which the name of an alert's page is appended.",
         **text_pattern("https?://.+/", f"a URL that ends with a slash, like {RUNBOOKS}"),
     )
 
@@ -57,7 +58,7 @@ class PrometheusRule(ValueGroup):
 class GrafanaDashboard(ValueGroup):
     """The ConfigMap of the dashboard."""
 
-    enabled: bool = Field(default=False, description="Whether there is one.")
-    namespace: OptionalName = Field("", description="Where; empty is the release's namespace.")
+    enabled: bool = Field(default=False, description="Whether to create it.")
+    namespace: OptionalName = Field("", description="Its namespace; empty is the release's namespace.")
     labels: StringMap = Field({"grafana_dashboard": "1"}, description="Labels by which Grafana's sidecar finds it.")
     annotations: StringMap = Field({}, description="Its annotations, such as the folder in Grafana.")

@@ -1,6 +1,6 @@
 """Packs the chart: `python -m helmchart.packing DESTINATION [--image-repository REPOSITORY]`.
 
-Where the image is differs from registry to registry, so that is said when the chart is released.
+The image's repository differs between registries, so it is set when the chart is released.
 """
 
 import argparse
@@ -20,7 +20,7 @@ _DEFAULT_REPOSITORY = Values().image.repository
 
 
 def pack_with_image(root: Path, helm: Path, destination: Path, repository: str) -> Path:
-    """Pack the chart with another default for `image.repository`; gives the archive."""
+    """Packs the chart with another default of `image.repository`; returns the archive."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / CHART.name
         shutil.copytree(root / CHART, copy)
@@ -32,15 +32,17 @@ def pack_with_image(root: Path, helm: Path, destination: Path, repository: str) 
 def _replace(file: Path, old: str, new: str) -> None:
     text = file.read_text(encoding="utf-8")
     if text.count(old) != 1:
-        raise LocalClusterError(f"{file.name} must have {old.strip()!r} once: run `make generate`.")
+        raise LocalClusterError(f"{file.name} must contain {old.strip()!r} once: run `make generate`.")
     file.write_text(text.replace(old, new), encoding="utf-8")
 
 
 def main() -> None:
-    """Pack the chart, and print where the archive is."""
+    """Packs the chart, and prints the path of the archive."""
     parser = argparse.ArgumentParser(prog="python -m helmchart.packing", description=__doc__)
-    parser.add_argument("destination", type=Path, help="the folder that the archive is written to")
-    parser.add_argument("--image-repository", default=_DEFAULT_REPOSITORY, help="where the image is, without a tag")
+    parser.add_argument("destination", type=Path, help="the folder of the archive")
+    parser.add_argument(
+        "--image-repository", default=_DEFAULT_REPOSITORY, help="the repository of the image, without a tag"
+    )
     options = parser.parse_args()
     try:
         print(pack_with_image(Path.cwd(), helm4(PlainProgress()), options.destination, options.image_repository))

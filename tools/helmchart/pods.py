@@ -1,4 +1,4 @@
-"""The values that shape the operator's pods and what stands around them."""
+"""The values of the operator's pods and the objects around them."""
 
 from typing import Annotated
 
@@ -6,20 +6,20 @@ from pydantic import Field
 
 from helmchart.model import Object, OptionalName, Seconds, StringMap, ValueGroup, text_pattern
 
-#: The user of the image.
+#: The user id in the image.
 USER = 65532
 
-#: The port that probes and Prometheus ask.
+#: The port of probes and metrics.
 PORT = 8080
 
 
 def resources() -> Object:
-    """What the operator's container asks for: room for the 170 MiB that 100,000 links take."""
+    """Resources of the operator's container, with room for the 170 MiB that 100,000 links take."""
     return {"requests": {"cpu": "100m", "memory": "192Mi"}, "limits": {"memory": "512Mi"}}
 
 
 def pod_security() -> Object:
-    """What Pod Security `restricted` demands of a pod."""
+    """The security context of a pod that passes Pod Security `restricted`."""
     return {
         "runAsNonRoot": True,
         "runAsUser": USER,
@@ -30,7 +30,7 @@ def pod_security() -> Object:
 
 
 def container_security() -> Object:
-    """What Pod Security `restricted` demands of a container, and a file system that nobody writes to."""
+    """The security context of a container that passes Pod Security `restricted`, with a read-only file system."""
     return {
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,
@@ -41,36 +41,38 @@ def container_security() -> Object:
 class ServiceAccount(ValueGroup):
     """The operator's ServiceAccount."""
 
-    create: bool = Field(default=True, description="Whether the chart makes it.")
+    create: bool = Field(default=True, description="Whether the chart creates it.")
     name: OptionalName = Field(
-        "", description="Its name; empty is the Deployment's, or `default` where it is not made."
+        "", description="Its name; empty is the Deployment's name, or `default` if the chart does not create it."
     )
     annotations: StringMap = Field({}, description="Its annotations.")
 
 
 class Probe(ValueGroup):
-    """How often the kubelet asks."""
+    """The settings of a probe."""
 
-    period_seconds: Seconds = Field(10, description="How often.")
-    timeout_seconds: Seconds = Field(5, description="How long an answer may take.")
-    failure_threshold: Annotated[int, Field(ge=1, le=1000)] = Field(3, description="How many failures in a row count.")
+    period_seconds: Seconds = Field(10, description="Seconds between two probes.")
+    timeout_seconds: Seconds = Field(5, description="The timeout of a probe in seconds.")
+    failure_threshold: Annotated[int, Field(ge=1, le=1000)] = Field(
+        3, description="How many failures in a row make the probe fail."
+    )
 
 
 class Service(ValueGroup):
     """The Service of the metrics."""
 
     port: Annotated[int, Field(ge=1, le=65535)] = Field(PORT, description="Its port.")
-    labels: StringMap = Field({}, description="More labels.")
+    labels: StringMap = Field({}, description="Additional labels.")
     annotations: StringMap = Field({}, description="Its annotations.")
 
 
 class PodDisruptionBudget(ValueGroup):
     """The PodDisruptionBudget."""
 
-    enabled: bool = Field(default=True, description="Whether there is one.")
+    enabled: bool = Field(default=True, description="Whether to create it.")
     max_unavailable: int | str = Field(
         1,
-        description="How many pods may be missing: a number or a percentage.",
+        description="How many pods may be unavailable: a number or a percentage.",
         **text_pattern("[0-9]{1,5}|(100|[1-9]?[0-9])%", "a number like 1, or a percentage like 50%"),
     )
 
@@ -79,13 +81,14 @@ class NetworkPolicy(ValueGroup):
     """The NetworkPolicy."""
 
     enabled: bool = Field(
-        default=True, description="Whether there is one: nothing but the metrics' port can be reached."
+        default=True, description="Whether to create it: it allows connections only to the metrics port."
     )
     ingress_from: list[Object] = Field(
-        [], description="Who may reach that port, as the `from` of a NetworkPolicy; empty is everybody."
+        [], description="The allowed clients of that port, as the `from` of a NetworkPolicy; empty allows all."
     )
     egress: list[Object] = Field(
         [],
-        description="Whom the operator may reach, as the `egress` of a NetworkPolicy; empty is everybody. It needs the "
-        "API server, DNS, pods whose load it asks for over HTTP, and the collector of traces.",
+        description="The allowed destinations of the operator, as the `egress` of a NetworkPolicy; "
+        "empty allows all. It needs the "
+        "API server, DNS, the pods whose load it polls over HTTP, and the trace collector.",
     )

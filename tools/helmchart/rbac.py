@@ -1,4 +1,4 @@
-"""The rules of the chart's roles, from `statefulroute.api`: named pieces that its RBAC templates include."""
+"""Generates the rules of the chart's roles from `statefulroute.api`, as named templates."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,16 +7,16 @@ from typing import Any
 from helmchart.text import TEMPLATE_HEADER, template_text
 from statefulroute.api import rbac
 
-#: Names that only the installation knows, and the template of each.
+#: Placeholders of names that depend on the installation, and their templates.
 _LEASE, _OPERATOR = "name-of-the-lease", "name-of-the-operator"
 _NAMES = {
     _LEASE: '{{ include "statefulroute.leaseName" . }}',
-    _OPERATOR: '{{ include "statefulroute.partname" (list . "operator") }}',
+    _OPERATOR: '{{ include "statefulroute.componentName" (list . "operator") }}',
 }
 
 
 def rbac_rules() -> tuple[Path, str]:
-    """The template: its path below the chart's folder, and its text."""
+    """Returns the template: its path in the chart's folder, and its text."""
     pieces = "".join(
         f'\n{{{{- define "statefulroute.rules.{name}" -}}}}\n'
         f"{_with_names(template_text(role['rules']))}{{{{- end }}}}\n"

@@ -1,4 +1,4 @@
-"""The chart's README: how it is installed, and a table of all values."""
+"""Generates the chart's README: how to install it, and a table of all values."""
 
 from collections.abc import Iterator
 
@@ -8,35 +8,36 @@ from helmchart.values import Values
 _INTRODUCTION = """\
 <!-- Generated from the types in tools/helmchart by `make generate`. Do not edit. -->
 
-# The chart of StatefulRoute
+# Helm chart of StatefulRoute
 
-Sticky, stateful routing on Kubernetes: bindings of users to pods as API objects. The chart installs the two kinds,
-their admission policies and the operator, and with `resolver.enabled` what tells gateways where a user is.
+Sticky, stateful routing on Kubernetes: bindings of users to pods as API objects. The chart installs the CRDs of both
+kinds, their admission policies and the operator, and with `resolver.enabled` the resolver, which gives gateways the pod
+of a user.
 
     helm install statefulroute charts/statefulroute --namespace statefulroute-system --create-namespace --wait
     helm test statefulroute --namespace statefulroute-system
 
-Kubernetes {oldest} or later; Helm 3.17 or later, or Helm 4. The image has to be where the nodes find it:
-`--set image.repository=...`.
+The chart needs Kubernetes {oldest} or later, and Helm 3.17 or later or Helm 4. The nodes must be able to pull the
+image: set `image.repository`.
 
-What is kept over upgrades and the uninstallation, how to serve some namespaces only, and how to monitor it:
-[docs/install.md](../../docs/install.md).
+[docs/install.md](../../docs/install.md) describes upgrades, uninstallation, serving only some namespaces, and
+monitoring.
 
 ## Values
 
-Kubernetes objects ("as a container has them") are judged by the API server; everything else by `values.schema.json`,
-before anything is sent.
+The API server validates values that are Kubernetes objects ("in the format of a container"). `values.schema.json`
+validates everything else before anything is sent.
 
-| value | default | what it is |
+| value | default | description |
 | --- | --- | --- |
 """
 
 
 def readme(oldest_kubernetes: str) -> str:
-    """The file's text.
+    """Returns the text of the file.
 
     Args:
-        oldest_kubernetes: The oldest version that the chart can be installed on.
+        oldest_kubernetes: The oldest supported version of Kubernetes.
     """
     rows = "".join(f"| {' | '.join(_row(value))} |\n" for value in values_of(Values()) if not value.is_group)
     return _INTRODUCTION.format(oldest=oldest_kubernetes) + rows

@@ -1,4 +1,4 @@
-"""The values of the resolver: what it answers, to whom, and the pods that it runs in."""
+"""The values of the resolver: its responses, its clients, and its pods."""
 
 from typing import Annotated
 
@@ -14,7 +14,7 @@ HTTP_PORT, GRPC_PORT, METRICS_PORT = 8080, 9002, 8081
 
 _NAME = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 
-#: Where a uid stands in a request.
+#: The location of a uid in a request.
 UidSource = Annotated[
     str,
     Field(
@@ -35,18 +35,20 @@ Rate = Annotated[int, Field(ge=1, le=100_000)]
 class Autoscaling(ValueGroup):
     """The HorizontalPodAutoscaler, of `autoscaling/v2`."""
 
-    enabled: bool = Field(default=False, description="Whether there is one; it wins over `resolver.replicas`.")
-    min_replicas: Count = Field(2, description="How many pods at least.")
-    max_replicas: Count = Field(10, description="How many at the most.")
+    enabled: bool = Field(
+        default=False, description="Whether to create it; it takes precedence over `resolver.replicas`."
+    )
+    min_replicas: Count = Field(2, description="The minimum number of pods.")
+    max_replicas: Count = Field(10, description="The maximum number of pods.")
     target_cpu_utilization_percentage: Count = Field(
         70,
         alias="targetCPUUtilizationPercentage",
-        description="The CPU time that they should use, of what `resolver.resources` asks for.",
+        description="The target CPU utilization, in percent of the request in `resolver.resources`.",
     )
     metrics: list[Object] = Field(
-        [], description="What to scale by instead, as the `metrics` of a HorizontalPodAutoscaler; empty is the CPU."
+        [], description="Metrics to scale by instead, as the `metrics` of a HorizontalPodAutoscaler; empty is the CPU."
     )
-    behavior: Object = Field({}, description="How fast, as the `behavior` of a HorizontalPodAutoscaler.")
+    behavior: Object = Field({}, description="How fast it scales, as the `behavior` of a HorizontalPodAutoscaler.")
 
 
 class ResolverService(ValueGroup):
@@ -54,20 +56,21 @@ class ResolverService(ValueGroup):
 
     headless: bool = Field(
         default=False,
-        description="Whether its name leads to each pod, and not to one address: Envoy keeps one gRPC connection to an "
-        "address, and with it to one pod.",
+        description="Whether its DNS name resolves to each pod instead of one address: Envoy keeps "
+        "one gRPC connection per "
+        "address, and so uses one pod.",
     )
     http_port: Port = Field(HTTP_PORT, description="For look-ups, ext_authz and auth_request.")
     grpc_port: Port = Field(GRPC_PORT, description="For ext_proc.")
     metrics_port: Port = Field(METRICS_PORT, description="For Prometheus.")
-    labels: StringMap = Field({}, description="More labels.")
+    labels: StringMap = Field({}, description="Additional labels.")
     annotations: StringMap = Field({}, description="Its annotations.")
 
 
 class Picker(ValueGroup):
     """The endpoint picker: Envoy's ext_proc over gRPC."""
 
-    enabled: bool = Field(default=True, description="Whether it is answered.")
+    enabled: bool = Field(default=True, description="Whether it is served.")
     default_route: str = Field(
         "",
         description="The StatefulRoute of calls that name none, as `NAMESPACE/NAME`; empty refuses them.",
@@ -76,113 +79,122 @@ class Picker(ValueGroup):
 
 
 class Authentication(ValueGroup):
-    """Who may ask."""
+    """The authentication of clients."""
 
     token_audience: str = Field(
         "",
-        description="Let in only who sends a ServiceAccount's token for this audience; empty is everybody. It needs a "
-        "ClusterRole, also where `watchNamespaces` is set: the API server reviews the tokens.",
+        description="Accept only ServiceAccount tokens with this audience; empty accepts all clients. It needs a "
+        "ClusterRole, even if `watchNamespaces` is set: the API server reviews the tokens.",
     )
     allow_users: list[str] = Field(
         [],
-        description="Of these, only the named users (`system:serviceaccount:play:gateway`) and the account of "
-        "`helm test`; empty is each that the API server knows.",
+        description="Accept only tokens of these users (`system:serviceaccount:play:gateway`) and of the account of "
+        "`helm test`; empty accepts every user whom the API server authenticates.",
     )
 
 
 class ResolverTls(ValueGroup):
-    """How connections to the resolver are made secure."""
+    """The TLS settings of the resolver."""
 
     secret_name: str = Field(
-        "", description="A Secret with `tls.crt` and `tls.key`; empty is no TLS. Renewed ones need no restart."
+        "",
+        description="A Secret with `tls.crt` and `tls.key`; empty disables TLS. Renewed certificates need no restart.",
     )
     client_certificates: bool = Field(
         default=False,
-        description="Whether callers need a certificate of the authority in the Secret's `ca.crt`. `helm test` shows "
-        "the Secret's own, which must be good for clients, too.",
+        description="Whether clients need a certificate of the authority in the Secret's `ca.crt`. "
+        "`helm test` presents "
+        "the Secret's own certificate, which must be valid for clients, too.",
     )
 
 
 class ResolverNetworkPolicy(ValueGroup):
     """The resolver's NetworkPolicy."""
 
-    enabled: bool = Field(default=True, description="Whether there is one: nothing but its ports can be reached.")
+    enabled: bool = Field(
+        default=True, description="Whether to create it: it allows connections only to the resolver's ports."
+    )
     ingress_from: list[Object] = Field(
         [],
-        description="Who may ask it, as the `from` of a NetworkPolicy, with `helm test`; empty is everybody.",
+        description="The allowed clients, as the `from` of a NetworkPolicy, besides `helm test`; empty allows all.",
     )
-    metrics_from: list[Object] = Field([], description="Who may reach the metrics' port; empty is everybody.")
+    metrics_from: list[Object] = Field([], description="The allowed clients of the metrics port; empty allows all.")
     egress: list[Object] = Field(
         [],
-        description="Whom it may reach, as the `egress` of a NetworkPolicy; empty is everybody. It needs the API "
+        description="The allowed destinations, as the `egress` of a NetworkPolicy; empty allows all. It needs the API "
         "server and DNS.",
     )
 
 
 class Resolver(ValueGroup):
-    """The resolver: it tells gateways which pod holds a user."""
+    """The resolver, which gives gateways the pod of a user."""
 
-    enabled: bool = Field(default=False, description="Whether it runs; `docs/resolver.md` says what it does.")
-    replicas: Annotated[int, Field(ge=0, le=1000)] = Field(2, description="Its pods; each answers everything.")
-    autoscaling: Autoscaling = Field(Autoscaling(), description="Pods as the load needs them.")
+    enabled: bool = Field(default=False, description="Whether to run it; see `docs/resolver.md`.")
+    replicas: Annotated[int, Field(ge=0, le=1000)] = Field(
+        2, description="The number of pods; each answers every request."
+    )
+    autoscaling: Autoscaling = Field(Autoscaling(), description="Scales the pods with the load.")
     unknown_uid: UnlinkedUidPolicy = Field(
         UnlinkedUidPolicy.BIND,
-        description="What becomes of a gateway's request whose uid is not linked: bind it to the best pod, pass it to "
+        description="What happens to a gateway's request whose uid is not linked: bind it to the best pod, pass it to "
         "any available pod, or refuse it.",
     )
     uid_from: list[UidSource] = Field(
         ["header:x-user-id"],
         min_length=1,
-        description="Where a gateway's request says whose it is, the first place that has it: `header:NAME`, "
+        description="Where a gateway's request contains the uid; the first match counts: `header:NAME`, "
         "`cookie:NAME`, `query:NAME`, `jwt:CLAIM` or `jwt:CLAIM@HEADER`.",
     )
     endpoint_header: str = Field(
         ENDPOINT_HEADER,
-        description="The header that a gateway is told the pod's address in.",
+        description="The header that carries the pod's address to the gateway.",
         **text_pattern("[A-Za-z0-9_-]+", "the name of a header, like x-gateway-destination-endpoint"),
     )
     temporary_links: bool = Field(
         default=False,
-        description="Whether links that it makes live as long as the route's `links.temporarySeconds` says; else until "
+        description="Whether its new links expire after the route's `links.temporarySeconds`; "
+        "otherwise they stay until "
         "they are removed.",
     )
     bindings_per_second: Rate = Field(
-        100, description="How many new links of one route each pod makes in a second, at the most."
+        100, description="The maximum number of new links per route, second and pod of the resolver."
     )
     requests_per_second: Annotated[int, Field(ge=0, le=100_000)] = Field(
-        0, description="How often one caller may ask a pod in a second; 0 is as often as it likes."
+        0, description="The maximum number of requests per client, second and pod of the resolver; 0 is unlimited."
     )
     drain_seconds: Annotated[int, Field(ge=0, le=3600)] = Field(
         10,
-        description="How long a pod that is told to stop answers on, for gateways that do not know yet. Less than "
+        description="How long a terminating pod keeps answering, for gateways that have not noticed yet. Less than "
         "`resolver.terminationGracePeriodSeconds`.",
     )
     picker: Picker = Field(Picker(), description="The endpoint picker, for Envoy's ext_proc over gRPC.")
-    authentication: Authentication = Field(Authentication(), description="Who may ask, by their tokens.")
-    tls: ResolverTls = Field(ResolverTls(), description="TLS, and who may ask by their certificates.")
-    service: ResolverService = Field(ResolverService(), description="The Service that gateways ask.")
-    service_account: ServiceAccount = Field(ServiceAccount(), description="Whom it is.")
-    extra_args: list[str] = Field([], description="More options of `statefulroute resolver`.")
-    extra_env: list[Object] = Field([], description="More environment variables, as a container has them.")
-    extra_env_from: list[Object] = Field([], description="Secrets and ConfigMaps of them, as a container has them.")
-    pod_labels: StringMap = Field({}, description="More labels of its pods.")
+    authentication: Authentication = Field(Authentication(), description="The authentication of clients by tokens.")
+    tls: ResolverTls = Field(ResolverTls(), description="TLS, and the authentication of clients by certificates.")
+    service: ResolverService = Field(ResolverService(), description="The Service that gateways call.")
+    service_account: ServiceAccount = Field(ServiceAccount(), description="The ServiceAccount of its pods.")
+    extra_args: list[str] = Field([], description="Additional options of `statefulroute resolver`.")
+    extra_env: list[Object] = Field([], description="Additional environment variables, in the format of a container.")
+    extra_env_from: list[Object] = Field(
+        [], description="Secrets and ConfigMaps with environment variables, in the format of a container."
+    )
+    pod_labels: StringMap = Field({}, description="Additional labels of its pods.")
     pod_annotations: StringMap = Field({}, description="Annotations of its pods.")
     resources: Object = Field(
-        resources(), description="Of its container. It has every link in memory, as the operator has."
+        resources(), description="Resources of its container. It keeps every link in memory, like the operator."
     )
-    priority_class_name: str = Field("", description="The priority of its pods: users wait while there is none.")
+    priority_class_name: str = Field("", description="The priority class of its pods: users wait while none runs.")
     affinity: Object = Field({}, description="The affinity of its pods.")
     topology_spread_constraints: list[Object] = Field(
-        [], description="How its pods are spread; empty is over nodes and over zones, as far as there are any."
+        [], description="The spread of its pods; by default over nodes and zones, as far as possible."
     )
     termination_grace_period_seconds: Seconds = Field(30, description="How long it may take to stop.")
-    liveness_probe: Probe = Field(Probe(), description="Whether its event loop and watches are alive (`/healthz`).")
+    liveness_probe: Probe = Field(Probe(), description="Whether its event loop and watches work (`/healthz`).")
     readiness_probe: Probe = Field(
         Probe(period_seconds=5), description="Whether its caches are synced, and it is not stopping (`/readyz`)."
     )
     pod_disruption_budget: PodDisruptionBudget = Field(
-        PodDisruptionBudget(), description="How many pods a drain of nodes may take."
+        PodDisruptionBudget(), description="How many pods may be unavailable while nodes are drained."
     )
     network_policy: ResolverNetworkPolicy = Field(
-        ResolverNetworkPolicy(), description="Who may reach it, and whom it may."
+        ResolverNetworkPolicy(), description="The allowed connections to it and from it."
     )

@@ -1,4 +1,4 @@
-"""values.schema.json: Helm holds every installation to it (JSON Schema, draft 7)."""
+"""Generates values.schema.json, which Helm validates every installation against (JSON Schema, draft 7)."""
 
 import json
 from typing import Any
@@ -10,22 +10,22 @@ DRAFT = "http://json-schema.org/draft-07/schema#"
 
 
 def values_schema() -> str:
-    """The schema of the values as text."""
+    """Returns the schema of the values as text."""
     schema = _without_patterns(schema_with_patterns())
-    # Helm puts the values of all charts there, where this one is a part of another.
+    # Helm sets it to the values of all charts if this one is a subchart.
     schema["properties"]["global"] = {"type": "object", "description": "The values of all charts of an installation."}
     return json.dumps({"$schema": DRAFT, **schema}, indent=2, ensure_ascii=False) + "\n"
 
 
 def schema_with_patterns() -> dict[str, Any]:
-    """The schema as a value, in one piece, and with the forms of texts, which are checked elsewhere."""
+    """Returns the schema without references, with the patterns of texts, which the chart checks itself."""
     schema = Values.model_json_schema(by_alias=True)
     inlined: dict[str, Any] = _inlined(schema, schema.pop("$defs"))
     return inlined
 
 
 def _inlined(node: Any, definitions: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
-    """The same without references: draft 7 ignores what stands beside one, and Helm's messages name what they hold."""
+    """Replaces references: draft 7 ignores their siblings, and Helm's messages quote them."""
     if isinstance(node, list):
         return [_inlined(each, definitions) for each in node]
     if not isinstance(node, dict):
@@ -34,11 +34,11 @@ def _inlined(node: Any, definitions: dict[str, Any]) -> Any:  # noqa: ANN401 - J
     reference = node.pop("$ref", None)
     if reference is not None:
         node = definitions[reference.rpartition("/")[2]] | node
-    if "anyOf" in node:  # of several types: Helm would complain of each of them
+    if "anyOf" in node:  # of several types: Helm would report an error for each of them
         node["type"] = [each["type"] for each in node.pop("anyOf")]
     if "properties" in node:
         node["required"] = [name for name, inner in node["properties"].items() if _is_required(inner)]
-    # `title` repeats the key; the default stands in values.yaml, and a property may well be called so.
+    # `title` repeats the key; values.yaml has the defaults. A property may have either name.
     return {
         key: {name: _inlined(each, definitions) for name, each in value.items()}
         if key == "properties"
@@ -49,7 +49,7 @@ def _inlined(node: Any, definitions: dict[str, Any]) -> Any:  # noqa: ANN401 - J
 
 
 def _is_required(node: dict[str, Any]) -> bool:
-    """Whether null, by which Helm takes a default away, leaves nothing to work with: of groups, numbers and words."""
+    """Returns whether null, which removes a default in Helm, is invalid: for groups, numbers and enums."""
     if "$ref" in node:
         return True
     return node.get("type") != "object" and node.get("default") not in ("", [])

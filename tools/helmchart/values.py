@@ -1,4 +1,4 @@
-"""Everything that can be set when the chart is installed: one typed model, and its only description."""
+"""The values of the chart as one typed model, with their descriptions."""
 
 from typing import Annotated
 
@@ -21,86 +21,89 @@ from statefulroute.cli.logs import LogFormat, LogLevel
 
 
 class Image(ValueGroup):
-    """The image that every pod of the chart runs."""
+    """The image of all pods of the chart."""
 
-    repository: str = Field("statefulroute", min_length=1, description="Where it is, without a tag.")
-    tag: str = Field("", description="Which one; empty is the chart's `appVersion`.")
+    repository: str = Field("statefulroute", min_length=1, description="Its repository, without a tag.")
+    tag: str = Field("", description="Its tag; empty is the chart's `appVersion`.")
     digest: str = Field(
         "",
-        description="Its digest (`sha256:...`), which wins over the tag.",
+        description="Its digest (`sha256:...`), which takes precedence over the tag.",
         **text_pattern("(sha256:[0-9a-f]{64})?", "sha256: and 64 of 0-9 and a-f, or nothing"),
     )
     pull_policy: PullPolicy = Field(PullPolicy.IF_NOT_PRESENT, description="When a node pulls it.")
 
 
 class PullSecret(ValueGroup):
-    """A Secret that is there already."""
+    """An existing Secret."""
 
     name: str = Field(min_length=1, description="Its name, in the release's namespace.")
 
 
 class ImageCredentials(ValueGroup):
-    """An account of the image's registry; with it the chart makes a pull Secret of its own."""
+    """Credentials of the image's registry, for which the chart creates a pull Secret."""
 
-    registry: str = Field("", description="The registry's host; empty makes no Secret.")
-    username: str = Field("", description="Who pulls.")
+    registry: str = Field("", description="The registry's host; empty creates no Secret.")
+    username: str = Field("", description="The user name.")
     password: str = Field("", description="The password or token.")
 
 
 class CustomResourceDefinitions(ValueGroup):
-    """The CustomResourceDefinitions of PodLink and StatefulRoute: one set a cluster."""
+    """The CustomResourceDefinitions of PodLink and StatefulRoute, once per cluster."""
 
     install: bool = Field(
-        default=True, description="Whether this release brings them and upgrades them. Exactly one release should."
+        default=True, description="Whether this release installs and upgrades them. Exactly one release should."
     )
     keep: bool = Field(
         default=True,
-        description="Whether they, and with them every link and route, stay when the release is uninstalled. "
+        description="Whether they, with every link and route, stay when the release is uninstalled. "
         "false deletes all links and routes with the release.",
     )
 
 
 class AdmissionPolicies(ValueGroup):
-    """The ValidatingAdmissionPolicies: one set a cluster."""
+    """The ValidatingAdmissionPolicies, once per cluster."""
 
     install: bool = Field(
         default=True,
-        description="Whether this release brings them: one refuses links into another namespace, one holds server "
-        "pods to reporting on themselves. Exactly one release should.",
+        description="Whether this release installs them: one refuses links to another namespace, one allows a server's "
+        "pod to annotate only itself. Exactly one release should.",
     )
 
 
 class LeaderElection(ValueGroup):
-    """How the replicas settle which of them writes: by a Lease, with the rules of client-go."""
+    """The election of the replica that writes: by a Lease, with the rules of client-go."""
 
     enabled: bool = Field(
-        default=True, description="false needs `replicas: 1`, and replaces the pod by stopping it first."
+        default=True, description="false requires `replicas: 1`, and stops the pod before its replacement starts."
     )
-    lease_name: OptionalName = Field("", description="The Lease's name; empty is the Deployment's.")
+    lease_name: OptionalName = Field("", description="The name of the Lease; empty is the Deployment's name.")
     lease_duration_seconds: Seconds = Field(
-        15, description="How long the others wait for a leader that says nothing. More than `renewDeadlineSeconds`."
+        15,
+        description="How long the other replicas wait for a leader that does not renew. More than "
+        "`renewDeadlineSeconds`.",
     )
     renew_deadline_seconds: Seconds = Field(
         10,
-        description="After how long without a renewal the leader stops writing. More than 1.2 times "
+        description="How long after its last renewal the leader stops writing. More than 1.2 times "
         "`retryPeriodSeconds`.",
     )
-    retry_period_seconds: Seconds = Field(2, description="How often the Lease is renewed, or tried for.")
+    retry_period_seconds: Seconds = Field(2, description="The interval between attempts to renew or acquire the Lease.")
 
 
 class Rbac(ValueGroup):
-    """What RBAC objects the chart makes."""
+    """The RBAC objects of the chart."""
 
-    create: bool = Field(default=True, description="Whether the operator is given the rights that it uses.")
+    create: bool = Field(default=True, description="Whether to create the operator's roles.")
     application_roles: bool = Field(
         default=True,
-        description="Whether roles for applications come with it (`...-server` for pods that hold users, `...-client` "
-        "for those that call them): ClusterRoles to be bound in a namespace, or Roles in each of `watchNamespaces`.",
+        description="Whether to create roles for applications, too (`...-server` for pods that serve "
+        "users, `...-client` "
+        "for their clients): ClusterRoles to bind in a namespace, or Roles in each of `watchNamespaces`.",
     )
 
 
 class Release(ValueGroup):
-    """A Job before the uninstallation: it takes the operator's finalizers and annotations off, so nothing hangs."""
+    """A Job before the uninstallation that removes the operator's finalizers, so that no deletion hangs."""
 
     enabled: bool = Field(
         default=True,
@@ -108,93 +111,103 @@ class Release(ValueGroup):
     )
     timeout_seconds: Seconds = Field(
         60,
-        description="How long the operator may take to stop; the uninstallation fails then. More than "
+        description="How long the operator may take to stop before the uninstallation fails. More than "
         "`terminationGracePeriodSeconds`.",
     )
 
 
 class Test(ValueGroup):
-    """What `helm test` does: it has the operator bind a user, asks the resolver for the pod, and removes the link."""
+    """The test of `helm test`: it links a user, looks up the pod through the resolver, and removes the link."""
 
-    timeout_seconds: Seconds = Field(60, description="How long the operator may take, and then the resolver.")
+    timeout_seconds: Seconds = Field(60, description="How long the operator, and then the resolver, may take.")
 
 
 class Values(ValueGroup):
-    """Everything that can be set."""
+    """The values of the chart."""
 
     name_override: OptionalName = Field("", description="Replaces `statefulroute` in names and labels.")
-    fullname_override: OptionalName = Field("", description="Replaces the beginning of all names.")
+    fullname_override: OptionalName = Field("", description="Replaces the prefix of all names.")
     common_labels: StringMap = Field({}, description="Labels of every object.")
     image: Image = Field(Image(), description="The image of all pods.")
-    image_pull_secrets: list[PullSecret] = Field([], description="Secrets for pulling the image, as `- name: ...`.")
+    image_pull_secrets: list[PullSecret] = Field([], description="Pull Secrets of the image, as `- name: ...`.")
     image_credentials: ImageCredentials = Field(
-        ImageCredentials(), description="An account for pulling the image; the chart makes the Secret."
+        ImageCredentials(), description="Credentials for the image's registry; the chart creates the pull Secret."
     )
     replicas: int = Field(
-        2, ge=0, le=100, description="Pods of the operator: one works, the others stand by with warm caches."
+        2, ge=0, le=100, description="Pods of the operator: one leads, the others stand by with synced caches."
     )
     watch_namespaces: list[Name] = Field(
         [],
         json_schema_extra={"uniqueItems": True},
-        description="The namespaces that are served, with rights in these alone; empty is the whole cluster.",
+        description="The namespaces to serve, with roles only in these; empty serves the whole cluster.",
     )
     crds: CustomResourceDefinitions = Field(
-        CustomResourceDefinitions(), description="The definitions of the two kinds."
+        CustomResourceDefinitions(), description="The CustomResourceDefinitions of both kinds."
     )
-    admission_policies: AdmissionPolicies = Field(AdmissionPolicies(), description="What the API server refuses.")
+    admission_policies: AdmissionPolicies = Field(AdmissionPolicies(), description="The admission policies.")
     rbac: Rbac = Field(Rbac(), description="Roles and their bindings.")
-    service_account: ServiceAccount = Field(ServiceAccount(), description="Whom the operator is.")
-    leader_election: LeaderElection = Field(LeaderElection(), description="Who of the replicas writes.")
+    service_account: ServiceAccount = Field(ServiceAccount(), description="The ServiceAccount of the operator.")
+    leader_election: LeaderElection = Field(LeaderElection(), description="The election of the replica that writes.")
     parallel_writes: Annotated[int, Field(ge=1, le=256)] = Field(
-        32, description="How many links of one route are written at the same time."
+        32, description="How many links of one route are written concurrently."
     )
     moves_per_second: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        200, description="How many links of lost pods are moved in a second, at the most."
+        200, description="The maximum number of links of lost pods that are moved per second."
     )
-    log_level: LogLevel = Field(LogLevel.INFO, description="The least level that is logged.")
-    log_format: LogFormat = Field(LogFormat.JSON, description="How lines are logged.")
+    log_level: LogLevel = Field(LogLevel.INFO, description="The minimum level of log lines.")
+    log_format: LogFormat = Field(LogFormat.JSON, description="The format of log lines.")
     hash_uids: bool = Field(
-        default=False, description="Whether logs and traces have a hash in the place of each user's id."
+        default=False, description="Whether logs and traces contain a hash instead of each user's uid."
     )
     tracing: Tracing = Field(Tracing(), description="Traces by OpenTelemetry.")
-    extra_args: list[str] = Field([], description="More options of `statefulroute operator`.")
-    extra_env: list[Object] = Field([], description="More environment variables, as a container has them.")
-    extra_env_from: list[Object] = Field([], description="Secrets and ConfigMaps of them, as a container has them.")
-    pod_labels: StringMap = Field({}, description="More labels of the operator's pods.")
+    extra_args: list[str] = Field([], description="Additional options of `statefulroute operator`.")
+    extra_env: list[Object] = Field([], description="Additional environment variables, in the format of a container.")
+    extra_env_from: list[Object] = Field(
+        [], description="Secrets and ConfigMaps with environment variables, in the format of a container."
+    )
+    pod_labels: StringMap = Field({}, description="Additional labels of the operator's pods.")
     pod_annotations: StringMap = Field({}, description="Annotations of the operator's pods.")
     resources: Object = Field(
-        resources(), description="Of the operator's container. With 100,000 links it was seen to use 170 MiB."
+        resources(), description="Resources of the operator's container. It used 170 MiB with 100,000 links."
     )
-    pod_security_context: Object = Field(pod_security(), description="Of every pod; passes Pod Security `restricted`.")
+    pod_security_context: Object = Field(
+        pod_security(), description="The security context of every pod; passes Pod Security `restricted`."
+    )
     security_context: Object = Field(
-        container_security(), description="Of every container; passes Pod Security `restricted`."
+        container_security(), description="The security context of every container; passes Pod Security `restricted`."
     )
-    priority_class_name: str = Field("", description="The priority of the operator's pods.")
-    node_selector: StringMap = Field({}, description="The labels of nodes that pods may run on.")
-    tolerations: list[Object] = Field([], description="Taints of nodes that pods bear.")
+    priority_class_name: str = Field("", description="The priority class of the operator's pods.")
+    node_selector: StringMap = Field({}, description="Labels of the nodes that pods may run on.")
+    tolerations: list[Object] = Field([], description="Tolerations of all pods.")
     affinity: Object = Field({}, description="The affinity of the operator's pods.")
     topology_spread_constraints: list[Object] = Field(
         [],
-        description="How the operator's pods are spread; empty is over nodes and over zones, as far as there are any.",
+        description="The spread of the operator's pods; by default over nodes and zones, as far as possible.",
     )
     termination_grace_period_seconds: Annotated[int, Field(ge=0, le=86400)] = Field(
-        30, description="How long the operator may take to stop; it releases its Lease then."
+        30, description="How long the operator may take to stop; it releases its Lease."
     )
-    liveness_probe: Probe = Field(Probe(), description="Whether its event loop and watches are alive (`/healthz`).")
+    liveness_probe: Probe = Field(Probe(), description="Whether its event loop and watches work (`/healthz`).")
     readiness_probe: Probe = Field(Probe(period_seconds=5), description="Whether its caches are synced (`/readyz`).")
     service: Service = Field(Service(), description="The Service of the metrics.")
     pod_disruption_budget: PodDisruptionBudget = Field(
-        PodDisruptionBudget(), description="How many pods a drain of nodes may take."
+        PodDisruptionBudget(), description="How many pods may be unavailable while nodes are drained."
     )
-    network_policy: NetworkPolicy = Field(NetworkPolicy(), description="Who may reach the operator, and whom it may.")
+    network_policy: NetworkPolicy = Field(
+        NetworkPolicy(), description="The allowed connections to the operator and from it."
+    )
     service_monitor: ServiceMonitor = Field(
-        ServiceMonitor(), description="For the Prometheus operator; the resolver's is like the operator's."
+        ServiceMonitor(), description="The ServiceMonitor of the Prometheus operator; the resolver gets one, too."
     )
-    pod_monitor: PodMonitor = Field(PodMonitor(), description="The same without a Service; one of the two is enough.")
-    prometheus_rule: PrometheusRule = Field(PrometheusRule(), description="The alerts.")
+    pod_monitor: PodMonitor = Field(
+        PodMonitor(), description="The PodMonitor, which needs no Service; use one of the two."
+    )
+    prometheus_rule: PrometheusRule = Field(PrometheusRule(), description="The alerts, as a PrometheusRule.")
     grafana_dashboard: GrafanaDashboard = Field(
         GrafanaDashboard(), description="The dashboard, as a ConfigMap that Grafana's sidecar finds."
     )
-    resolver: Resolver = Field(Resolver(), description="Tells gateways which pod holds a user.")
-    release_on_uninstall: Release = Field(Release(), description="What runs before `helm uninstall` deletes anything.")
-    test: Test = Field(Test(), description="What `helm test` runs.")
+    resolver: Resolver = Field(Resolver(), description="The resolver, which gives gateways the pod of a user.")
+    release_on_uninstall: Release = Field(
+        Release(), description="The Job that runs before `helm uninstall` deletes anything."
+    )
+    test: Test = Field(Test(), description="The Pod of `helm test`.")

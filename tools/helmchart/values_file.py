@@ -1,4 +1,4 @@
-"""values.yaml: every value with its default, and above it what it means."""
+"""Generates values.yaml: every value with its default, and its description above it."""
 
 import textwrap
 from collections.abc import Iterator
@@ -11,17 +11,17 @@ WIDTH = 110
 
 
 def values_file() -> str:
-    """The file's text."""
+    """Returns the text of the file."""
     return HEADER + "".join(_entry(value) for value in values_of(Values()))
 
 
 def _entry(value: Value) -> str:
     depth = len(value.path) - 1
     lines = "".join(f"# {line}\n" for line in _comment(value, WIDTH - 2 * depth))
-    written = f"{value.key}:\n" if value.is_group else yaml_text({value.key: value.default})
-    return ("\n" if depth == 0 else "") + indent(lines + written, 2 * depth)
+    text = f"{value.key}:\n" if value.is_group else yaml_text({value.key: value.default})
+    return ("\n" if depth == 0 else "") + indent(lines + text, 2 * depth)
 
 
 def _comment(value: Value, width: int) -> Iterator[str]:
-    chosen = f" One of: {', '.join(value.choices)}." if value.choices else ""
-    yield from textwrap.wrap(value.description + chosen, width - 2, break_long_words=False, break_on_hyphens=False)
+    choices = f" One of: {', '.join(value.choices)}." if value.choices else ""
+    yield from textwrap.wrap(value.description + choices, width - 2, break_long_words=False, break_on_hyphens=False)

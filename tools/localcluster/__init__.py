@@ -1,12 +1,12 @@
-"""A real Kubernetes control plane on loopback, started in seconds.
+"""Starts a real Kubernetes control plane on loopback in seconds.
 
     from localcluster import LocalCluster
 
     with LocalCluster.start(name="e2e", nodes=3) as cluster:
         subprocess.run([cluster.kubectl, "--kubeconfig", cluster.kubeconfig, "get", "nodes"])
 
-The names below are loaded when they are first used: the guardian process imports this package too, and must
-start in a few milliseconds with the standard library alone.
+The exported names are loaded when they are first used: the guardian process imports this package, too, and must start
+in a few milliseconds with only the standard library.
 """
 
 from importlib import import_module
@@ -20,7 +20,7 @@ __all__ = ["AlreadyRunningError", "LocalCluster", "LocalClusterError", "NotRunni
 
 
 def __getattr__(name: str) -> object:
-    """Load an exported name from the module that holds it (PEP 562)."""
+    """Loads an exported name from its module (PEP 562)."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     home = "localcluster.errors" if name.endswith("Error") else "localcluster.cluster"

@@ -1,6 +1,6 @@
-"""The keys and certificates of one cluster: an authority, the API server's certificate, one for each client.
+"""Creates the keys and certificates of one cluster: an authority, and certificates for the API server and clients.
 
-They live as long as the cluster's folder and are worth nothing outside it.
+They exist as long as the cluster's folder and are useless outside the cluster.
 """
 
 import ipaddress
@@ -27,7 +27,7 @@ class KeyPair:
 
 
 class Authority:
-    """A certificate authority that exists for one cluster."""
+    """A certificate authority for one cluster."""
 
     def __init__(self) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -46,7 +46,7 @@ class Authority:
         return self._certificate.public_bytes(serialization.Encoding.PEM)
 
     def server(self, addresses: tuple[str, ...]) -> KeyPair:
-        """A certificate for the API server under the names it always has, and under IP addresses."""
+        """Issues a certificate for the API server with its standard names and the given IP addresses."""
         names = [x509.DNSName(name) for name in SERVER_NAMES]
         ips = [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
         return self._issue(
@@ -56,7 +56,7 @@ class Authority:
         )
 
     def client(self, user: str, group: str | None = None) -> KeyPair:
-        """A certificate that makes its holder a user of Kubernetes, in a group."""
+        """Issues a certificate that authenticates a Kubernetes user in a group."""
         return self._issue(_name(user, group), ExtendedKeyUsageOID.CLIENT_AUTH)
 
     def _issue(
@@ -81,14 +81,14 @@ class Authority:
 
 
 def signing_pair() -> tuple[bytes, bytes]:
-    """A private key and its public key, as PEM: they sign and prove the tokens of service accounts."""
+    """Creates a private key and its public key, as PEM, which sign and verify the tokens of service accounts."""
     key = ec.generate_private_key(ec.SECP256R1())
     public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     return _private(key), public
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner can read."""
+    """Writes a file that only its owner can read."""
     path.touch(mode=0o600)
     path.write_bytes(content)
 
@@ -114,7 +114,7 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicK
 
 
 def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
-    """What a key is for; Python 3.13 and later trust no authority that does not say so (RFC 5280)."""
+    """Returns the key usage; Python 3.13 and later require it of an authority (RFC 5280)."""
     return x509.KeyUsage(
         digital_signature=True,
         content_commitment=False,

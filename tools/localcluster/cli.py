@@ -30,11 +30,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-ClusterName = Annotated[str, typer.Option(help="The cluster's name: several can run side by side.")]
+ClusterName = Annotated[str, typer.Option(help="The cluster's name: several clusters can run at the same time.")]
 
 
 class Output(StrEnum):
-    """How `status` is written."""
+    """The output format of `status`."""
 
     TABLE = "table"
     JSON = "json"
@@ -45,15 +45,15 @@ def up(
     name: ClusterName = "default",
     nodes: Annotated[
         int | None,
-        typer.Option(min=1, help="How many nodes it shall have; by default 3, or 1 real one."),
+        typer.Option(min=1, help="The number of nodes; by default 3, or 1 real one."),
     ] = None,
     provider: Annotated[
         providers.ProviderName | None,
-        typer.Option(help="Where it comes from; by default what the environment implies."),
+        typer.Option(help="The provider; by default the one that the environment implies."),
     ] = None,
-    kubeconfig: Annotated[Path | None, typer.Option(help="The kubeconfig of a cluster that is there already.")] = None,
+    kubeconfig: Annotated[Path | None, typer.Option(help="The kubeconfig of an existing cluster.")] = None,
 ) -> None:
-    """Start a cluster that runs until `down`; one that runs already is left as it is."""
+    """Start a cluster that runs until `down`; a running one is left as it is."""
     try:
         cluster = LocalCluster.start(name, nodes=nodes, provider=provider, kubeconfig=kubeconfig, progress=_progress())
     except AlreadyRunningError:
@@ -71,29 +71,29 @@ def up(
 @app.command()
 def down(
     name: ClusterName = "default",
-    every: Annotated[bool, typer.Option("--all", help="End every cluster.")] = False,  # noqa: FBT002 - a flag
+    every: Annotated[bool, typer.Option("--all", help="Stop every cluster.")] = False,  # noqa: FBT002 - a flag
 ) -> None:
-    """End a cluster and remove everything that it left; an existing cluster is only let go."""
+    """Stop a cluster and remove everything it left; an existing cluster is only released."""
     names = [folder.name for folder in folders()] if every else [name]
-    ended = [each for each in names if stop_named(each)]
-    for each in ended:
-        typer.echo(f"Cluster {each} is gone.")
-    if not ended:
+    stopped = [cluster for cluster in names if stop_named(cluster)]
+    for cluster in stopped:
+        typer.echo(f"Cluster {cluster} is gone.")
+    if not stopped:
         typer.echo("No cluster is running." if every else f"No cluster named {name} is running.")
 
 
 @app.command("status")
 def show_status(
-    output: Annotated[Output, typer.Option("--output", "-o", help="How it is written.")] = Output.TABLE,
+    output: Annotated[Output, typer.Option("--output", "-o", help="The output format.")] = Output.TABLE,
 ) -> None:
-    """Show every cluster, and clear away what dead ones left."""
-    found = status.all_clusters()
+    """Show every cluster, and clean up what crashed ones left."""
+    clusters = status.all_clusters()
     if output is Output.JSON:
-        typer.echo(json.dumps([asdict(each) for each in found], indent=2))
-    elif not found:
+        typer.echo(json.dumps([asdict(cluster) for cluster in clusters], indent=2))
+    elif not clusters:
         typer.echo("No cluster is running: start one with `localcluster up`.")
     else:
-        Console().print(_table(found))
+        Console().print(_table(clusters))
 
 
 @app.command()
@@ -107,7 +107,7 @@ def load(
     archives: Annotated[list[Path], typer.Argument(help="Archives of images, as `docker save` writes them.")],
     name: ClusterName = "default",
 ) -> None:
-    """Put images into the node of a cluster of the provider 'node'."""
+    """Load images into the node of a cluster of the provider 'node'."""
     cluster = LocalCluster.attach(name)
     for archive in archives:
         cluster.load_image(archive.absolute())
@@ -115,7 +115,7 @@ def load(
 
 @app.command()
 def build() -> None:
-    """Build the programs, those of a real node where there can be one, and print where they are kept."""
+    """Build the programs, and those of a real node if this machine supports one, and print their paths."""
     progress = _progress()
     programs = build_programs(progress)
     built = [programs.controlplane, programs.kwok]
@@ -130,15 +130,15 @@ def build() -> None:
 def image(
     tag: Annotated[str, typer.Argument(help="The image's name and tag.")],
     file: Annotated[Path, typer.Option(help="Its Dockerfile.")] = Path("Dockerfile"),
-    build_arg: Annotated[list[str] | None, typer.Option(help="An argument of the build, as NAME=VALUE.")] = None,
+    build_arg: Annotated[list[str] | None, typer.Option(help="A build argument, as NAME=VALUE.")] = None,
     debian_base: Annotated[  # noqa: FBT002 - a flag
         bool, typer.Option("--debian-base", help="Make the base image from Debian's packages, without a registry.")
     ] = False,
-    archive: Annotated[Path | None, typer.Option(help="Write it into this file, too.")] = None,
+    archive: Annotated[Path | None, typer.Option(help="Also write the image into this file.")] = None,
 ) -> None:
-    """Build an image of the working folder with Docker, Podman or Buildah, whichever is here."""
+    """Build an image of the working folder with Docker, Podman or Buildah, whichever is installed."""
     builder, progress = images.find_builder(), _progress()
-    arguments = dict(each.partition("=")[::2] for each in build_arg or ())
+    arguments = dict(argument.partition("=")[::2] for argument in build_arg or ())
     if debian_base:
         arguments["BASE_IMAGE"] = images.debian_base(builder, progress)
     images.build(builder, images.ImageBuild(Path(), file, tag, arguments), progress)
@@ -148,7 +148,7 @@ def image(
 
 
 def main() -> None:
-    """Run the command; what goes wrong is told in a sentence."""
+    """Runs the command; prints errors as one sentence."""
     try:
         app()
     except LocalClusterError as error:
@@ -163,19 +163,19 @@ def _progress() -> Progress:
     return PlainProgress(lambda line: typer.echo(line, err=True))
 
 
-def _table(found: list[status.Status]) -> Table:
+def _table(clusters: list[status.Status]) -> Table:
     table = Table("NAME", "PROVIDER", "STATE", "NODES", "AGE", "ADDRESS", "PARTS", box=None)
-    for each in found:
-        fallen = [f"{part} {state}" for part, state in (each.parts or {}).items() if state != "running"]
-        running = f"{len(each.parts or {})} running" if each.parts else "-"
+    for cluster in clusters:
+        ended = [f"{part} {state}" for part, state in (cluster.parts or {}).items() if state != "running"]
+        running = f"{len(cluster.parts or {})} running" if cluster.parts else "-"
         table.add_row(
-            each.name,
-            each.provider or "-",
-            each.state,
-            f"{each.nodes_ready}/{each.nodes}",
-            _age(each.age_seconds),
-            each.server or "-",
-            ", ".join(fallen) or running,
+            cluster.name,
+            cluster.provider or "-",
+            cluster.state,
+            f"{cluster.nodes_ready}/{cluster.nodes}",
+            _age(cluster.age_seconds),
+            cluster.server or "-",
+            ", ".join(ended) or running,
         )
     return table
 

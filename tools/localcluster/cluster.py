@@ -1,4 +1,4 @@
-"""A local cluster, as tests and the demo use it."""
+"""A local cluster for tests, benchmarks and the demo."""
 
 import os
 import signal
@@ -44,24 +44,24 @@ class Part:
 
     @property
     def pid(self) -> int:
-        """Its process id; that of its last process when it does not run."""
+        """Its process id; that of its last process if it does not run."""
         return self._cluster.guardian.parts()[self.name].pid
 
     @property
     def is_running(self) -> bool:
-        """Whether its process lives (a stopped one does)."""
+        """Whether its process is alive (a stopped one is)."""
         return self._cluster.guardian.parts()[self.name].ended is None
 
     def kill(self, number: int = signal.SIGKILL) -> None:
-        """Send it a signal and return: after SIGSTOP once it stands still. Nothing starts it again but `restart`."""
+        """Sends a signal; after SIGSTOP waits until the process has stopped. Only `restart` starts it again."""
         self._cluster.guardian.signal(self.name, number)
 
     def end(self) -> None:
-        """End it in good order and wait until it is gone."""
+        """Terminates it gracefully and waits until it has exited."""
         self._cluster.guardian.end(self.name)
 
     def restart(self) -> None:
-        """Start it again as it was, ending it first if it runs, and wait until the API server answers."""
+        """Starts it again with the same command, stopping it first if it runs, and waits for the API server."""
         self._cluster.guardian.restart(self.name)
         self._cluster.wait_ready()
 
@@ -69,7 +69,8 @@ class Part:
 class LocalCluster:
     """A running cluster.
 
-    One that this process started ends with it, however it ends: use it as a context manager, or call `stop`.
+    A cluster that this process started stops with the process, even if the process is killed: use it as a context
+    manager, or call `stop`.
     """
 
     def __init__(self, record: Record, guardian: subprocess.Popen[bytes] | None) -> None:
@@ -79,7 +80,7 @@ class LocalCluster:
         self.guardian = GuardianClient(self._folder)
 
     @classmethod
-    def start(  # noqa: PLR0913 - each has a default, and none belongs to another
+    def start(  # noqa: PLR0913 - each has a default, and they are independent
         cls,
         name: str = "default",
         *,
@@ -90,56 +91,55 @@ class LocalCluster:
         pod_range: str = POD_RANGE,
         progress: Progress | None = None,
     ) -> Self:
-        """Start a cluster and return when pods can be made in it.
+        """Starts a cluster and returns when pods can be created in it.
 
         Args:
-            name: Tells clusters apart that run side by side.
-            nodes: How many nodes it shall have; by default what is usual for the provider.
-            provider: One of `localcluster.providers.Name`; by default what the arguments and the environment imply.
+            name: Distinguishes clusters that run at the same time.
+            nodes: The number of nodes; by default the provider's default.
+            provider: One of `localcluster.providers.ProviderName`; by default what the arguments and the environment
+                imply.
             kubeconfig: The kubeconfig of an existing cluster.
-            apiserver_flags: Flags that the API server gets besides; later ones win over ours.
-            pod_range: The addresses that pods get, as a CIDR; in 127.0.0.0/8 a test can listen on them.
-            progress: Hears how it goes; by default the logger `localcluster` does.
+            apiserver_flags: Additional flags of the API server; they override ours.
+            pod_range: The addresses of pods, as a CIDR; in 127.0.0.0/8 a test can listen on them.
+            progress: Reports the progress; by default to the logger `localcluster`.
 
         Raises:
-            AlreadyRunningError: The name is taken.
-            LocalClusterError: Anything else that stands in the way, as a sentence.
+            AlreadyRunningError: The name is in use.
+            LocalClusterError: The cluster cannot start; the message is a sentence that says why.
         """
-        chosen = providers.choose_provider(provider, kubeconfig, os.environ)
-        provide = providers.provider_function(chosen)
-        count = nodes or providers.default_node_count(chosen)
-        order = ClusterSpec(
-            name, count, kubeconfig, apiserver_flags, pod_range, os.environ, progress or PlainProgress()
-        )
-        taken = claim(name)
-        process = _spawn(taken)
+        chosen_provider = providers.choose_provider(provider, kubeconfig, os.environ)
+        provide = providers.provider_function(chosen_provider)
+        count = nodes or providers.default_node_count(chosen_provider)
+        spec = ClusterSpec(name, count, kubeconfig, apiserver_flags, pod_range, os.environ, progress or PlainProgress())
+        claimed = claim(name)
+        process = _spawn(claimed)
         try:
-            client = GuardianClient(taken.folder)
-            client.parts()  # it answers, so it holds the lock too
-            taken.release()
-            delivered = provide(order, taken.folder, client)
+            client = GuardianClient(claimed.folder)
+            client.parts()  # it responds, so it shares the lock
+            claimed.release()
+            provided = provide(spec, claimed.folder, client)
             record = Record(
                 name=name,
-                provider=chosen.value,
-                server=delivered.server,
-                kubeconfig=str(delivered.kubeconfig),
-                kubectl=str(delivered.kubectl),
-                version=delivered.version,
-                has_controllers=delivered.has_controllers,
+                provider=chosen_provider.value,
+                server=provided.server,
+                kubeconfig=str(provided.kubeconfig),
+                kubectl=str(provided.kubectl),
+                version=provided.version,
+                has_controllers=provided.has_controllers,
                 created=datetime.now(UTC).isoformat(timespec="seconds"),
             )
-            write_record(taken.folder, record)
+            write_record(claimed.folder, record)
         except BaseException:
-            _end(process, taken.folder)
+            _end(process, claimed.folder)
             raise
         return cls(record, process)
 
     @classmethod
     def attach(cls, name: str = "default") -> Self:
-        """A cluster that somebody else started.
+        """Returns a cluster that another process started.
 
         Raises:
-            NotRunningError: None of that name is ready.
+            NotRunningError: No cluster with this name is ready.
         """
         record = read_record(cluster_folder(name))
         if record is None:
@@ -150,12 +150,12 @@ class LocalCluster:
 
     @property
     def name(self) -> str:
-        """The name it was started under."""
+        """The name of the cluster."""
         return self._record.name
 
     @property
     def provider(self) -> str:
-        """Which provider started it."""
+        """The provider that started it."""
         return self._record.provider
 
     @property
@@ -175,12 +175,12 @@ class LocalCluster:
 
     @property
     def kubectl(self) -> Path:
-        """A kubectl that fits the server's version."""
+        """A kubectl that matches the server's version."""
         return Path(self._record.kubectl)
 
     @property
     def has_controllers(self) -> bool:
-        """Whether controllers, a scheduler and nodes are there, so that pods run."""
+        """Whether controllers, a scheduler and nodes run, so that pods run."""
         return self._record.has_controllers
 
     @property
@@ -189,30 +189,30 @@ class LocalCluster:
         return self._folder
 
     def part(self, name: str) -> Part:
-        """One of its processes.
+        """Returns one of its processes.
 
         Raises:
-            LocalClusterError: It has no such part, like every cluster that we did not start ourselves.
+            LocalClusterError: It has no such part, as any cluster that localcluster did not start itself.
         """
-        known = self.guardian.parts()
-        if name not in known:
-            raise LocalClusterError(f"Cluster {self.name!r} has no part {name!r}: it has {', '.join(known) or 'none'}.")
+        parts = self.guardian.parts()
+        if name not in parts:
+            raise LocalClusterError(f"Cluster {self.name!r} has no part {name!r}: it has {', '.join(parts) or 'none'}.")
         return Part(name, self)
 
     def load_image(self, archive: Path) -> None:
-        """Put the images of an archive into its node, under the names that pods give them.
+        """Loads the images of an archive into its node, under the names that pods use.
 
         Raises:
-            LocalClusterError: It has no node of ours that runs containers, or the archive is none.
+            LocalClusterError: It has no node that runs containers, or the file is not an archive of images.
         """
         node_images.load(self.folder, archive)
 
     def is_ready(self) -> bool:
-        """Whether its API server says that it is ready."""
+        """Returns whether its API server reports that it is ready."""
         return run_kubectl(self.kubectl, self.kubeconfig, "get", "--raw", "/readyz") is not None
 
     def wait_ready(self, timeout: float = READY_SECONDS) -> None:
-        """Wait until the API server is ready, for at most `timeout` seconds.
+        """Waits until the API server is ready, for at most `timeout` seconds.
 
         Raises:
             LocalClusterError: It was not ready in time.
@@ -221,14 +221,14 @@ class LocalCluster:
             raise LocalClusterError(f"The API server of cluster {self.name!r} was not ready after {timeout:.0f} s.")
 
     def outlive_owner(self) -> None:
-        """Let it live on when this process ends, until `stop` or `localcluster down`."""
+        """Keeps it running when this process exits, until `stop` or `localcluster down`."""
         self.guardian.outlive_owner()
         if self._process is not None:
-            self._process.returncode = 0  # it is meant to outlive us, so Popen need not warn about it
+            self._process.returncode = 0  # it is meant to outlive this process, so Popen need not warn about it
         self._process = None
 
     def stop(self) -> None:
-        """End it and remove everything that it left; a second call does nothing."""
+        """Stops it and removes everything it left; a second call does nothing."""
         _end(self._process, self.folder)
 
     def __enter__(self) -> Self:
@@ -241,10 +241,10 @@ class LocalCluster:
 
 
 def stop_named(name: str) -> bool:
-    """End the cluster of this name, whoever started it and however far it has come; False when there is none.
+    """Stops the cluster with this name, whichever process started it; returns False if none exists.
 
     Raises:
-        LocalClusterError: It is still there afterwards, because it is only just being started.
+        LocalClusterError: It still exists afterwards, because it is just being started.
     """
     folder = cluster_folder(name)
     if not folder.exists():
@@ -255,11 +255,11 @@ def stop_named(name: str) -> bool:
     return True
 
 
-def _spawn(taken: Claim) -> subprocess.Popen[bytes]:
+def _spawn(claimed: Claim) -> subprocess.Popen[bytes]:
     try:
-        return spawn(taken)
+        return spawn(claimed)
     except BaseException:
-        taken.remove()
+        claimed.remove()
         raise
 
 
@@ -275,7 +275,7 @@ def _end(process: subprocess.Popen[bytes] | None, folder: Path) -> None:
             process.wait()
         if process.stdin is not None:
             process.stdin.close()
-    # A guardian that ended in good order has removed the folder; one that was killed has not.
+    # A guardian that stopped gracefully has removed the folder; one that was killed has not.
     with suppress(FileNotFoundError):
         leftover = try_claim(folder)
         if leftover is not None:

@@ -1,4 +1,4 @@
-"""The flags of every part of the control plane: pure functions from a layout to a command's arguments."""
+"""The flags of the control plane's parts: pure functions from a layout to a command's arguments."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,24 +7,24 @@ from pathlib import Path
 from localcluster.ports import LOOPBACK
 
 SERVICE_RANGE = "10.96.0.0/16"
-SERVICE_ADDRESS = "10.96.0.1"  # the first of the range: the `kubernetes` Service
+SERVICE_ADDRESS = "10.96.0.1"  # the first address of the range: the `kubernetes` Service
 POD_RANGE = "10.244.0.0/16"
-# There is one of each, and nobody to share the API server with: waiting for a lease, or for one's turn, only costs
-# time. With the usual 20 requests a second the controller manager starts 5 s later.
+# Each component has one instance, and no other client uses the API server: waiting for a lease, or for client-side rate
+# limits, only costs time. With the usual 20 requests per second the controller manager starts 5 s later.
 SINGLE_INSTANCE_FLAGS = ("--leader-elect=false", "--kube-api-qps=1000", "--kube-api-burst=2000")
 ETCD_QUOTA_BYTES = 8 * 1024**3
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where the parts of one cluster find each other and their files.
+    """The ports and files of one cluster.
 
     Attributes:
         folder: The cluster's private folder.
-        etcd_port: Where etcd answers the API server.
-        etcd_peer_port: Where etcd would answer other members; it insists on one.
-        apiserver_port: Where the API server answers.
-        pod_range: The addresses that pods get, as a CIDR.
+        etcd_port: The port of etcd for clients.
+        etcd_peer_port: The port of etcd for other members, which etcd requires.
+        apiserver_port: The port of the API server.
+        pod_range: The addresses of pods, as a CIDR.
     """
 
     folder: Path
@@ -39,12 +39,12 @@ class Layout:
         return f"https://{LOOPBACK}:{self.apiserver_port}"
 
     def path(self, file: str) -> str:
-        """A file of the cluster's folder."""
+        """Returns the path of a file in the cluster's folder."""
         return str(self.folder / file)
 
 
 def etcd(layout: Layout) -> list[str]:
-    """One member of its own; a crash of the machine may cost its data, which nobody wants to keep."""
+    """Returns the flags of a single etcd member; a crash of the machine may lose its data, which is disposable."""
     client = f"http://{LOOPBACK}:{layout.etcd_port}"
     peer = f"http://{LOOPBACK}:{layout.etcd_peer_port}"
     return [
@@ -55,27 +55,27 @@ def etcd(layout: Layout) -> list[str]:
         f"--listen-peer-urls={peer}",
         f"--initial-advertise-peer-urls={peer}",
         f"--initial-cluster=default={peer}",
-        "--socket-reuse-port",  # our reservation holds the port too
+        "--socket-reuse-port",  # our reservation holds the port, too
         f"--quota-backend-bytes={ETCD_QUOTA_BYTES}",
         "--log-level=warn",
     ]
 
 
 def apiserver(layout: Layout, *, service_accounts: bool = True, extra: Sequence[str] = ()) -> list[str]:
-    """The API server, with the authorization and admission of a cluster made by kubeadm.
+    """Returns the flags of the API server, with the authorization and admission of a kubeadm cluster.
 
     Args:
-        layout: Where everything lies.
-        service_accounts: Whether a controller manager makes a ServiceAccount in every namespace; where there is
-            none, no pod could ever be admitted while one is demanded.
-        extra: Flags that come last and so win.
+        layout: The ports and files of the cluster.
+        service_accounts: Whether a controller manager creates a ServiceAccount in every namespace; without one, the
+            ServiceAccount admission plugin would reject every pod.
+        extra: Flags that come last and so override others.
     """
     return [
         f"--etcd-servers=http://{LOOPBACK}:{layout.etcd_port}",
         f"--bind-address={LOOPBACK}",
         f"--advertise-address={LOOPBACK}",
         f"--secure-port={layout.apiserver_port}",
-        "--permit-port-sharing",  # our reservation holds the port too
+        "--permit-port-sharing",  # our reservation holds the port, too
         f"--tls-cert-file={layout.path('apiserver.crt')}",
         f"--tls-private-key-file={layout.path('apiserver.key')}",
         f"--client-ca-file={layout.path('ca.crt')}",
@@ -86,7 +86,7 @@ def apiserver(layout: Layout, *, service_accounts: bool = True, extra: Sequence[
         "--authorization-mode=Node,RBAC",
         "--enable-admission-plugins=NodeRestriction",
         *([] if service_accounts else ["--disable-admission-plugins=ServiceAccount"]),
-        # Loopback is no address that an EndpointSlice may hold, so the server must not publish its own.
+        # An EndpointSlice must not contain a loopback address, so the server must not publish its own.
         "--endpoint-reconciler-type=none",
         "--kubelet-preferred-address-types=InternalIP",
         "--allow-privileged",
@@ -95,7 +95,7 @@ def apiserver(layout: Layout, *, service_accounts: bool = True, extra: Sequence[
 
 
 def controller_manager(layout: Layout) -> list[str]:
-    """All controllers, each with its own service account, and no wait for a leader's lease."""
+    """Returns the flags of the controller manager: all controllers, with separate service accounts."""
     return [
         f"--kubeconfig={layout.path('controller-manager.kubeconfig')}",
         f"--service-account-private-key-file={layout.path('service-account.key')}",
@@ -107,7 +107,7 @@ def controller_manager(layout: Layout) -> list[str]:
 
 
 def scheduler(layout: Layout) -> list[str]:
-    """The default scheduler, with no wait for a leader's lease."""
+    """Returns the flags of the default scheduler."""
     return [
         f"--kubeconfig={layout.path('scheduler.kubeconfig')}",
         *SINGLE_INSTANCE_FLAGS,
@@ -116,7 +116,7 @@ def scheduler(layout: Layout) -> list[str]:
 
 
 def kwok(layout: Layout, stages: Path) -> list[str]:
-    """Fake kubelets for all nodes; `stages` says how nodes and pods live."""
+    """Returns the flags of kwok, which simulates all kubelets; `stages` defines the life of nodes and pods."""
     return [
         f"--kubeconfig={layout.path('kwok.kubeconfig')}",
         f"--config={stages}",

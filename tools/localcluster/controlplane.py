@@ -1,4 +1,4 @@
-"""Starts a control plane's parts under a guardian and waits until it can be used."""
+"""Starts the parts of a control plane under a guardian and waits until it is ready."""
 
 import json
 import time
@@ -19,7 +19,7 @@ from localcluster.processes import wait_until
 
 READY_SECONDS = 90.0
 ADMINISTRATORS = "system:masters"
-# Each client's user and group, by the kubeconfig that it gets.
+# The user and group of each client, by the name of its kubeconfig.
 CLIENTS = {
     "admin": ("localcluster-admin", ADMINISTRATORS),
     "controller-manager": ("system:kube-controller-manager", None),
@@ -31,14 +31,14 @@ PARTS_FOR_PODS = ("controller-manager", "scheduler", "kwok")
 
 @dataclass(frozen=True, slots=True)
 class ControlPlaneSpec:
-    """What is wanted of a control plane.
+    """The specification of a control plane.
 
     Attributes:
         name: The cluster's name.
-        programs: The command that runs each part; parts that are missing are not started.
-        node_count: How many nodes it shall have.
-        apiserver_flags: Flags that the API server gets besides.
-        clients: Each client's user and group, by the kubeconfig that it gets.
+        programs: The command of each part; parts without a command are not started.
+        node_count: The number of nodes.
+        apiserver_flags: Additional flags of the API server.
+        clients: The user and group of each client, by the name of its kubeconfig.
     """
 
     name: str
@@ -49,19 +49,19 @@ class ControlPlaneSpec:
 
     @property
     def can_run_pods(self) -> bool:
-        """Whether everything is there that makes pods run."""
+        """Whether all parts that pods need are included."""
         return all(part in self.programs for part in PARTS_FOR_PODS)
 
 
 @dataclass(frozen=True, slots=True)
 class ControlPlane:
-    """A control plane that can be used.
+    """A control plane that is ready.
 
     Attributes:
         server: The API server's URL.
         kubeconfig: The administrator's kubeconfig.
         version: The API server's version.
-        api: The API server, asked as the administrator.
+        api: A client of the API server, as the administrator.
     """
 
     server: str
@@ -71,19 +71,19 @@ class ControlPlane:
 
 
 def create_layout(folder: Path, guardian: GuardianClient, pod_range: str) -> Layout:
-    """Reserve the ports of a control plane whose files are in `folder`."""
+    """Reserves the ports of a control plane with its files in `folder`."""
     with ExitStack() as reservations:
-        held = [reservations.enter_context(ports.reserve()) for _ in range(3)]
-        guardian.keep_open(held)
-        etcd, peer, server = map(ports.number, held)
+        reserved = [reservations.enter_context(ports.reserve()) for _ in range(3)]
+        guardian.keep_open(reserved)
+        etcd, peer, server = map(ports.number, reserved)
     return Layout(folder, etcd, peer, server, pod_range)
 
 
 def start(spec: ControlPlaneSpec, layout: Layout, guardian: GuardianClient) -> ControlPlane:
-    """Start a control plane and wait until pods can be made in it.
+    """Starts a control plane and waits until pods can be created in it.
 
     Raises:
-        LocalClusterError: A part ended, or something was not ready in time; the message has the part's last words.
+        LocalClusterError: A part stopped, or something was not ready in time; the message ends with the part's log.
     """
     guardian.start("etcd", [*spec.programs["etcd"], *components.etcd(layout)])
     _issue_certificates(layout, spec)
@@ -109,29 +109,29 @@ def start(spec: ControlPlaneSpec, layout: Layout, guardian: GuardianClient) -> C
 
 
 class ReadinessWaiter:
-    """Waits for a starting cluster, as long as none of its parts ends."""
+    """Waits for a starting cluster as long as all of its parts run."""
 
     def __init__(self, guardian: GuardianClient) -> None:
         self._guardian = guardian
         self._deadline = time.monotonic() + READY_SECONDS
 
     def wait(self, what: str, condition: Callable[[], bool]) -> None:
-        """Wait for something.
+        """Waits until a condition holds.
 
         Raises:
-            LocalClusterError: A part ended, or it took too long.
+            LocalClusterError: A part stopped, or it took too long.
         """
 
-        def settled() -> bool:
+        def is_finished() -> bool:
             return condition() or self._ended_part() is not None
 
-        ready = wait_until(settled, self._deadline - time.monotonic())
-        fallen = self._ended_part()
-        if fallen is not None:
+        is_ready = wait_until(is_finished, self._deadline - time.monotonic())
+        ended = self._ended_part()
+        if ended is not None:
             raise LocalClusterError(
-                f"The cluster cannot start, because its {fallen} ended:\n{self._guardian.log_tail(fallen)}"
+                f"The cluster cannot start, because its {ended} ended:\n{self._guardian.log_tail(ended)}"
             )
-        if not ready:
+        if not is_ready:
             raise LocalClusterError(
                 f"The cluster cannot start: {what} was not ready after {READY_SECONDS:.0f} s.\n"
                 f"{self._guardian.log_tail('apiserver')}"
@@ -166,9 +166,9 @@ def _issue_certificates(layout: Layout, spec: ControlPlaneSpec) -> None:
 
 def _create_nodes(api: ApiClient, spec: ControlPlaneSpec) -> None:
     for number in range(spec.node_count if "kwok" in spec.programs else 0):
-        answer = api.create("/api/v1/nodes", nodes.manifest(number))
-        if not answer.is_success:
-            raise LocalClusterError(f"The API server refused a node: {json.dumps(answer.body)}")
+        response = api.create("/api/v1/nodes", nodes.manifest(number))
+        if not response.is_success:
+            raise LocalClusterError(f"The API server refused a node: {json.dumps(response.body)}")
 
 
 def _wait_until_pods_can_run(api: ApiClient, spec: ControlPlaneSpec, waiter: ReadinessWaiter) -> None:
@@ -182,6 +182,10 @@ def _wait_until_pods_can_run(api: ApiClient, spec: ControlPlaneSpec, waiter: Rea
 
 
 def are_nodes_ready(api: ApiClient, count: int) -> bool:
-    """Whether there are so many nodes, and pods can be scheduled to each."""
-    answer = api.get("/api/v1/nodes")
-    return answer.is_success and len(answer.body["items"]) == count and all(map(nodes.is_ready, answer.body["items"]))
+    """Returns whether there are `count` nodes, and pods can be scheduled to each."""
+    response = api.get("/api/v1/nodes")
+    return (
+        response.is_success
+        and len(response.body["items"]) == count
+        and all(map(nodes.is_ready, response.body["items"]))
+    )

@@ -1,4 +1,4 @@
-"""Programs of Debian's packages, for tests that need one: unpacked into the user's cache, and not installed."""
+"""Provides programs of Debian packages to tests: unpacks them into the user's cache without installing them."""
 
 import os
 import shutil
@@ -13,20 +13,20 @@ from localcluster.toolchain import run_with_progress
 
 
 def debian_program(name: str, package: str, progress: Progress) -> Path:
-    """A program: the machine's own, or the one of a Debian package, which has to do without the package's relations.
+    """Returns a program: that of the machine, or that of a Debian package, without the package's dependencies.
 
-    No right is needed for that, and no service is started.
+    It needs no privileges, and no service is started.
 
     Args:
         name: The program's name.
-        package: The package that has it in `/usr/bin` or `/usr/sbin`.
-        progress: Hears how it goes.
+        package: The package that contains it in `/usr/bin` or `/usr/sbin`.
+        progress: Reports the progress.
 
     Raises:
-        LocalClusterError: It is not here and cannot be had.
+        LocalClusterError: It is not installed and cannot be downloaded.
     """
-    if (found := shutil.which(name)) is not None:
-        return Path(found)
+    if (program_on_path := shutil.which(name)) is not None:
+        return Path(program_on_path)
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
         raise LocalClusterError(f"There is no {name} on PATH: install it; Debian has it in the package {package}.")
     folder = cache_folder() / "packages" / package
@@ -37,37 +37,37 @@ def debian_program(name: str, package: str, progress: Progress) -> Path:
             _unpack(package, folder, progress)
             program = _program_in(folder, name)
     if program is None:
-        raise LocalClusterError(f"Debian's package {package} has no {name}: install it and put it on PATH.")
+        raise LocalClusterError(f"Debian's package {package} does not contain {name}: install it and put it on PATH.")
     return program
 
 
 def _program_in(folder: Path, name: str) -> Path | None:
-    programs = (folder / "usr" / place / name for place in ("bin", "sbin"))
+    programs = (folder / "usr" / directory / name for directory in ("bin", "sbin"))
     return next((program for program in programs if program.exists()), None)
 
 
 def _unpack(package: str, folder: Path, progress: Progress) -> None:
-    draft = folder.with_name(f"{package}.new")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    failure = _download(package, draft, progress)
-    if failure is not None and os.geteuid() == 0:  # the lists of a fresh machine are empty or old
-        run_with_progress(["apt-get", "update"], "Reading the lists of Debian's packages", progress)
-        failure = _download(package, draft, progress)
+    partial = folder.with_name(f"{package}.new")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    failure = _download(package, partial, progress)
+    if failure is not None and os.geteuid() == 0:  # the package lists of a new machine are empty or old
+        run_with_progress(["apt-get", "update"], "Updating the lists of Debian's packages", progress)
+        failure = _download(package, partial, progress)
     if failure is not None:
         raise LocalClusterError(f"`apt-get download {package}` failed: see the message below.\n{failure}")
-    (archive,) = draft.glob("*.deb")
-    done = subprocess.run(
-        ["dpkg-deb", "--extract", archive, draft],  # noqa: S607 - it was looked for
+    (archive,) = partial.glob("*.deb")
+    completed = subprocess.run(
+        ["dpkg-deb", "--extract", archive, partial],  # noqa: S607 - it was found on PATH
         capture_output=True,
         text=True,
         check=False,
     )
-    if done.returncode:
-        raise LocalClusterError(f"{archive.name} cannot be unpacked: {done.stderr.strip()}")
+    if completed.returncode:
+        raise LocalClusterError(f"{archive.name} cannot be unpacked: {completed.stderr.strip()}")
     archive.unlink()
     shutil.rmtree(folder, ignore_errors=True)
-    draft.replace(folder)
+    partial.replace(folder)
 
 
 def _download(package: str, folder: Path, progress: Progress) -> str | None:

@@ -1,13 +1,13 @@
-"""What can go wrong, each as one sentence that a person can act on."""
+"""The errors; each message is a sentence that says how to fix the problem."""
 
 
 class LocalClusterError(Exception):
-    """A local cluster could not do what was asked; the message says why and what helps."""
+    """A local cluster could not do what was requested; the message says why and how to fix it."""
 
 
 class AlreadyRunningError(LocalClusterError):
-    """The name belongs to a cluster that runs, starts or stops already."""
+    """A cluster with this name already runs, starts or stops."""
 
 
 class NotRunningError(LocalClusterError):
-    """No cluster of that name runs."""
+    """No cluster with this name runs."""

@@ -1,23 +1,23 @@
-"""The guardian: a small process that starts a cluster's parts and ends them, whatever becomes of its owner.
+"""The guardian: a small process that starts a cluster's parts and stops them, even if its owner is killed.
 
-It leads a session of its own, so that Ctrl-C in a terminal reaches the owner alone, and it is the parts' parent, so
-that the kernel ends them if the guardian itself is killed (on Linux). It goes, and takes everything with it, when
+It leads a separate session, so that Ctrl-C in a terminal reaches only the owner. It is the parts' parent, so that the
+kernel stops them if the guardian itself is killed (on Linux). It stops, with everything it started, when
 
-- its standard input closes: only the owner holds the other end, so the owner has died or is done;
-- it gets SIGTERM.
+- its standard input closes: only the owner holds the other end, so the owner has exited;
+- it receives SIGTERM.
 
-It takes its orders as lines of JSON over a socket in the cluster's folder:
+It accepts requests as lines of JSON over a socket in the cluster's folder:
 
-    {"order": "start", "part": "etcd", "command": [...]}    start a part; its output goes to <part>.log
-    {"order": "signal", "part": "etcd", "number": 9}        send a part a signal; SIGSTOP: wait until it stands still
-    {"order": "end", "part": "etcd"}                        end a part and wait until it is gone
-    {"order": "restart", "part": "etcd"}                    end a part if it runs, and start it as before
-    {"order": "parts"}                                      tell each part's pid and how it ended
-    {"order": "hold"}                                       keep the file descriptors that come with the order
-    {"order": "farewell", "command": [...]}                 run a command once all parts are gone
-    {"order": "outlive"}                                    from now on outlive the owner
+    {"request": "start", "part": "etcd", "command": [...]}   start a part; its output goes to <part>.log
+    {"request": "signal", "part": "etcd", "number": 9}       send a signal to a part; SIGSTOP: wait until it has stopped
+    {"request": "end", "part": "etcd"}                       terminate a part and wait until it has exited
+    {"request": "restart", "part": "etcd"}                   terminate a part if it runs, and start it as before
+    {"request": "parts"}                                     return each part's pid and exit code
+    {"request": "hold"}                                      keep the file descriptors that come with the request
+    {"request": "cleanup", "command": [...]}                 run a command after all parts have exited
+    {"request": "outlive"}                                   no longer stop with the owner
 
-It must stay single-threaded (see `processes.dying_with`) and needs the standard library alone, to start quickly.
+It must stay single-threaded (see `processes.die_with_parent`) and needs only the standard library, to start quickly.
 """
 
 import contextlib
@@ -43,11 +43,11 @@ MAX_DESCRIPTORS = 16
 
 
 class Guardian:
-    """Starts, watches and ends the parts of one cluster.
+    """Starts, watches and stops the parts of one cluster.
 
     Args:
-        folder: The cluster's folder, which goes with the guardian.
-        listener: The socket on which orders come.
+        folder: The cluster's folder, which is removed with the guardian.
+        listener: The socket for requests.
     """
 
     def __init__(self, folder: Path, listener: socket.socket) -> None:
@@ -60,7 +60,7 @@ class Guardian:
         self._is_stopping = False
 
     def run(self) -> None:
-        """Obey until the end, then clear everything away."""
+        """Serves requests until it has to stop, then cleans everything up."""
         with selectors.DefaultSelector() as selector:
             selector.register(self._listener, selectors.EVENT_READ, self._serve)
             selector.register(sys.stdin.fileno(), selectors.EVENT_READ, self._on_owner_exit)
@@ -96,25 +96,25 @@ class Guardian:
     def _respond(self, message: bytes) -> dict[str, Any]:
         try:
             self._execute(json.loads(message))
-        except (KeyError, OSError, ValueError) as error:  # a bad order must not end the cluster
+        except (KeyError, OSError, ValueError) as error:  # a bad request must not stop the cluster
             return {"refused": f"{type(error).__name__}: {error}"}
         return {"parts": {name: {"pid": part.pid, "ended": part.poll()} for name, part in sorted(self._parts.items())}}
 
-    def _execute(self, order: dict[str, Any]) -> None:
-        name = order.get("part", "")
-        match order["order"]:
+    def _execute(self, request: dict[str, Any]) -> None:
+        name = request.get("part", "")
+        match request["request"]:
             case "start":
-                self._commands[name] = order["command"]
+                self._commands[name] = request["command"]
                 self._start(name)
             case "signal":
-                _send(self._parts[name], order["number"])
+                _send(self._parts[name], request["number"])
             case "end":
                 _end([self._parts[name]], GRACE_SECONDS)
             case "restart":
                 _end([self._parts[name]], GRACE_SECONDS)
                 self._start(name)
-            case "farewell":
-                self._cleanup_commands.append(order["command"])
+            case "cleanup":
+                self._cleanup_commands.append(request["command"])
                 self._record()
             case "outlive":
                 self._ends_with_owner = False
@@ -137,7 +137,7 @@ class Guardian:
         write_roster(self._folder, Roster(identify(os.getpid()), parts, self._cleanup_commands))
 
     def _end_all(self) -> None:
-        # etcd goes last: the others end faster while it still answers them.
+        # etcd stops last: the others stop faster while it still responds.
         _end([part for name, part in self._parts.items() if name != "etcd"], GRACE_SECONDS)
         _end(list(self._parts.values()), LAST_GRACE_SECONDS)
         run_cleanup_commands(self._cleanup_commands)
@@ -145,14 +145,14 @@ class Guardian:
 
 
 def main() -> None:
-    """Run a guardian: `guardian FOLDER LISTENER`, where LISTENER is an inherited, listening socket."""
+    """Runs a guardian: `guardian FOLDER LISTENER`, where LISTENER is an inherited, listening socket."""
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     Guardian(Path(sys.argv[1]), socket.socket(fileno=int(sys.argv[2]))).run()
 
 
-def _signal_socket(on_termination: Any) -> socket.socket:  # noqa: ANN401 - a signal handler of any kind
-    """A socket that becomes readable when a signal comes, so that a selector wakes up for it."""
+def _signal_socket(on_termination: Any) -> socket.socket:  # noqa: ANN401 - a signal handler of any type
+    """Returns a socket that becomes readable when a signal arrives, which wakes up a selector."""
     arrivals, wakeup = socket.socketpair()
     wakeup.setblocking(False)  # noqa: FBT003 - takes no keyword
     signal.set_wakeup_fd(wakeup.detach())
@@ -165,14 +165,14 @@ def _drain(arrivals: socket.socket) -> None:
 
 
 def _send(part: subprocess.Popen[bytes], number: int) -> None:
-    """Send a signal, and on a busy machine wait until one that stops has been heeded."""
+    """Sends a signal; after SIGSTOP waits until the process has stopped, which takes time on a busy machine."""
     part.send_signal(number)
     if number == signal.SIGSTOP:
         wait_until(lambda: part.poll() is not None or is_stopped(part.pid), LAST_GRACE_SECONDS)
 
 
 def _end(parts: list[subprocess.Popen[bytes]], grace: float) -> None:
-    """End parts: the API server now and then outlives SIGTERM, and a stopped process never sees it."""
+    """Terminates parts: the API server sometimes ignores SIGTERM, and a stopped process never receives it."""
     for part in parts:
         part.terminate()
         part.send_signal(signal.SIGCONT)

@@ -1,4 +1,4 @@
-"""The owner's side of a guardian: starts one and gives it orders."""
+"""The owner's side of a guardian: starts one and sends it requests."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from localcluster.processes import end
 from localcluster.state import Claim, read_roster
 
 SOCKET = "guardian.sock"
-MAX_SOCKET_PATH = 103  # macOS allows 104 bytes with the closing zero, Linux 108
+MAX_SOCKET_PATH = 103  # macOS allows 104 bytes with the terminating zero, Linux 108
 RESPONSE_SECONDS = 20.0
 END_SECONDS = 30.0
 STDERR_FILE = "guardian.log"
@@ -23,11 +23,11 @@ STDERR_FILE = "guardian.log"
 
 @dataclass(frozen=True, slots=True)
 class PartState:
-    """A part as the guardian sees it.
+    """The state of a part.
 
     Attributes:
         pid: Its process id.
-        ended: None while it runs; then its exit code, or the negative number of the signal that ended it.
+        ended: None while it runs; then its exit code, or the negative number of the signal that killed it.
     """
 
     pid: int
@@ -35,77 +35,77 @@ class PartState:
 
 
 class GuardianClient:
-    """Gives orders to the guardian of the cluster in `folder`."""
+    """Sends requests to the guardian of the cluster in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def start(self, part: str, command: Sequence[str]) -> None:
-        """Start a part; its output goes to `<part>.log` in the cluster's folder."""
+        """Starts a part; its output goes to `<part>.log` in the cluster's folder."""
         self._request("start", part=part, command=[*command])
 
     def signal(self, part: str, number: int) -> None:
-        """Send a part a signal."""
+        """Sends a signal to a part."""
         self._request("signal", part=part, number=number)
 
     def end(self, part: str) -> None:
-        """End a part and wait until it is gone."""
+        """Terminates a part and waits until it has exited."""
         self._request("end", part=part)
 
     def restart(self, part: str) -> None:
-        """End a part if it runs, and start it as it was started before."""
+        """Terminates a part if it runs, and starts it with the same command."""
         self._request("restart", part=part)
 
     def parts(self) -> dict[str, PartState]:
-        """All parts that were ever started, by name."""
+        """Returns all parts that were ever started, by name."""
         return {name: PartState(**state) for name, state in self._request("parts")["parts"].items()}
 
     def keep_open(self, sockets: Sequence[socket.socket]) -> None:
-        """Let the guardian keep sockets open for as long as it lives."""
+        """Keeps sockets open as long as the guardian runs."""
         self._request("hold", descriptors=[each.fileno() for each in sockets])
 
     def add_cleanup(self, command: Sequence[str]) -> None:
-        """Have a command run once everything has ended."""
-        self._request("farewell", command=[*command])
+        """Runs a command after everything has stopped."""
+        self._request("cleanup", command=[*command])
 
     def outlive_owner(self) -> None:
-        """Let the cluster live on after its owner, until it is told to end."""
+        """Keeps the cluster running after its owner exits, until it is stopped."""
         self._request("outlive")
 
     def log_tail(self, part: str, lines: int = 8) -> str:
-        """The last lines that a part has written."""
+        """Returns the last lines that a part has written."""
         try:
             text = (self._folder / f"{part}.log").read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return ""
         return "\n".join(text.splitlines()[-lines:])
 
-    def _request(self, order: str, *, descriptors: Sequence[int] = (), **details: object) -> dict[str, Any]:
-        message = json.dumps({"order": order, **details}).encode() + b"\n"
+    def _request(self, request: str, *, descriptors: Sequence[int] = (), **details: object) -> dict[str, Any]:
+        message = json.dumps({"request": request, **details}).encode() + b"\n"
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
                 connection.settimeout(RESPONSE_SECONDS)
                 connection.connect(str(self._folder / SOCKET))
-                sent = socket.send_fds(connection, [message], descriptors)
-                if sent < len(message):
-                    connection.sendall(message[sent:])
-                answer: dict[str, Any] = json.loads(connection.makefile("rb").readline())
+                sent_bytes = socket.send_fds(connection, [message], descriptors)
+                if sent_bytes < len(message):
+                    connection.sendall(message[sent_bytes:])
+                response: dict[str, Any] = json.loads(connection.makefile("rb").readline())
         except (OSError, ValueError) as error:
-            complaint = self.log_tail(STDERR_FILE.removesuffix(".log"))
+            log = self.log_tail(STDERR_FILE.removesuffix(".log"))
             raise NotRunningError(
-                f"The guardian of cluster {self._folder.name!r} does not answer ({error}): "
-                f"clear up with `localcluster down --name {self._folder.name}`. {complaint}".rstrip()
+                f"The guardian of cluster {self._folder.name!r} does not respond ({error}): "
+                f"clean up with `localcluster down --name {self._folder.name}`. {log}".rstrip()
             ) from error
-        if "refused" in answer:
-            raise LocalClusterError(f"The guardian of cluster {self._folder.name!r} refused: {answer['refused']}.")
-        return answer
+        if "refused" in response:
+            raise LocalClusterError(f"The guardian of cluster {self._folder.name!r} refused: {response['refused']}.")
+        return response
 
 
 def spawn(claim: Claim) -> subprocess.Popen[bytes]:
-    """Start a guardian, which shares our lock on the folder from then on.
+    """Starts a guardian, which then shares our lock on the folder.
 
-    Its standard input is the lifeline: when the pipe's writing end, which only this process holds, is closed or
-    this process dies, the guardian ends the cluster.
+    Its standard input is the lifeline: when the pipe's writing end, which only this process holds, is closed or this
+    process dies, the guardian stops the cluster.
     """
     address = str(claim.folder / SOCKET)
     if len(address.encode()) > MAX_SOCKET_PATH:
@@ -132,7 +132,7 @@ def spawn(claim: Claim) -> subprocess.Popen[bytes]:
 
 
 def end_guardian(folder: Path) -> None:
-    """Tell the guardian of a folder to end its cluster, and wait until it is gone; kill it if it does not go."""
+    """Terminates the guardian of a folder and waits until it has exited; kills it if it does not exit."""
     guardian = read_roster(folder).guardian
     if guardian is not None:
         end([guardian], END_SECONDS)

@@ -1,6 +1,6 @@
 """Builds container images with the builder that the machine has: Docker, Podman or Buildah.
 
-Where no registry of images can be reached, the base image is made from Debian's packages (`debian_base`).
+If no image registry is reachable, `debian_base` makes the base image from Debian's packages.
 """
 
 import os
@@ -27,7 +27,7 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Builder(StrEnum):
-    """The programs that build images, in the order in which they are looked for."""
+    """The programs that build images, in the order in which they are tried."""
 
     DOCKER = "docker"
     PODMAN = "podman"
@@ -36,13 +36,13 @@ class Builder(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ImageBuild:
-    """What is to be built.
+    """An image to build.
 
     Attributes:
         context: The folder that the Dockerfile copies from.
         dockerfile: The Dockerfile.
         tag: The image's name and tag.
-        arguments: The build's arguments, such as `BASE_IMAGE`.
+        arguments: The build arguments, such as `BASE_IMAGE`.
     """
 
     context: Path
@@ -52,27 +52,27 @@ class ImageBuild:
 
 
 def find_builder() -> Builder:
-    """The first builder that answers.
+    """Returns the first builder that works.
 
     Raises:
-        LocalClusterError: There is none.
+        LocalClusterError: None works.
     """
-    found = next(filter(_is_available, Builder), None)
-    if found is None:
+    builder = next(filter(_is_available, Builder), None)
+    if builder is None:
         raise LocalClusterError(
-            "Building an image needs Docker (running), Podman or Buildah, and none is here: install one of them "
+            "Building an image needs Docker (running), Podman or Buildah, and none of them is installed: install one "
             "(Debian: `apt-get install buildah`)."
         )
-    return found
+    return builder
 
 
 def build(builder: Builder, image: ImageBuild, progress: Progress) -> None:
-    """Build an image; layers that have not changed are taken from the last build.
+    """Builds an image; unchanged layers come from the cache.
 
-    The authorities of SSL_CERT_FILE, where it is set, are those of the build's downloads, too.
+    If SSL_CERT_FILE is set, the build's downloads trust its certificates, too.
 
     Raises:
-        LocalClusterError: It cannot be built; the message has the builder's last words.
+        LocalClusterError: The build fails; the message ends with the builder's output.
     """
     arguments = [f"--build-arg={name}={value}" for name, value in image.arguments.items()]
     names = ["--file", str(image.dockerfile), "--tag", image.tag]
@@ -83,21 +83,21 @@ def build(builder: Builder, image: ImageBuild, progress: Progress) -> None:
 
 
 def save(builder: Builder, tag: str, archive: Path) -> None:
-    """Write an image into an archive that containerd, Docker and Podman import under the name that pods give it.
+    """Writes an image into an archive that containerd, Docker and Podman import under the name that pods use.
 
     Raises:
-        LocalClusterError: There is no such image.
+        LocalClusterError: The image does not exist.
     """
     archive.unlink(missing_ok=True)
     if builder is Builder.DOCKER:
         command = [builder, "save", "--output", str(archive), tag]
-    else:  # by the name in the archive, and not by their own, which begins with `localhost/`
+    else:  # under the name in the archive instead of their own, which starts with `localhost/`
         command = [builder, "push", "--quiet", tag, f"docker-archive:{archive}:{tag}"]
     _run(command)
 
 
 def debian_base(builder: Builder, progress: Progress) -> str:
-    """The name of a base image from Debian's packages, made by mmdebstrap unless it is there already.
+    """Returns the name of a base image from Debian's packages; mmdebstrap makes it if it does not exist.
 
     Raises:
         LocalClusterError: It cannot be made.
@@ -128,7 +128,7 @@ def _make_debian_base(builder: Builder, progress: Progress) -> None:
 
 
 def _import(builder: Builder, tree: Path) -> None:
-    """Make an image of a file system's tree."""
+    """Imports an image from the tar of a file system."""
     if builder is not Builder.BUILDAH:
         _run([builder, "import", f"--change=ENV PATH={DEFAULT_PATH}", str(tree), DEBIAN_BASE])
         return
@@ -142,7 +142,7 @@ def _import(builder: Builder, tree: Path) -> None:
 
 
 def _options(builder: Builder) -> Sequence[str]:
-    """What makes a builder keep layers, and need no rights but root's."""
+    """Returns options that make a builder keep layers and need only root privileges."""
     if builder is Builder.BUILDAH:
         return ("--layers", "--isolation=chroot", "--network=host", "--pull=missing")
     return ()
@@ -162,10 +162,10 @@ def _has_image(builder: Builder, image: str) -> bool:
 
 
 def _run(command: Sequence[str]) -> str:
-    done = _call(command)
-    if done.returncode:
-        raise LocalClusterError(f"`{' '.join(command)}` failed: {done.stderr.strip() or done.stdout.strip()}")
-    return done.stdout
+    completed = _call(command)
+    if completed.returncode:
+        raise LocalClusterError(f"`{' '.join(command)}` failed: {completed.stderr.strip() or completed.stdout.strip()}")
+    return completed.stdout
 
 
 def _call(command: Sequence[str]) -> subprocess.CompletedProcess[str]:

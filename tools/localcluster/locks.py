@@ -1,4 +1,4 @@
-"""A lock between processes that the kernel frees when its holder dies."""
+"""A lock between processes, which the kernel releases when its holder dies."""
 
 import fcntl
 import time
@@ -11,7 +11,7 @@ POLL_SECONDS = 0.2
 
 @contextmanager
 def exclusive(path: Path, waiting: Callable[[float], None]) -> Iterator[None]:
-    """Hold the lock file at `path`; while somebody else does, call `waiting` with the seconds waited so far."""
+    """Holds the lock file at `path`; while another process holds it, calls `waiting` with the seconds waited so far."""
     path.parent.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     with path.open("a") as lock:

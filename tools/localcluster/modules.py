@@ -1,4 +1,4 @@
-"""Go modules of which files are read, and nothing is built."""
+"""Downloads Go modules to read files from them, without building anything."""
 
 import json
 import subprocess
@@ -12,37 +12,37 @@ from localcluster.toolchain import find_go
 
 
 def download_modules(names: Iterable[str], required_by: Path, progress: Progress) -> dict[str, Path]:
-    """Where the files of modules are, by the modules' names; they are downloaded if need be.
+    """Returns the folders of modules by module name; downloads them if needed.
 
     Args:
         names: The modules.
-        required_by: The folder of the go.mod that says their versions.
-        progress: Hears how it goes.
+        required_by: The folder of the go.mod that contains their versions.
+        progress: Reports the progress.
 
     Raises:
-        LocalClusterError: One cannot be had.
+        LocalClusterError: A module cannot be downloaded.
     """
-    go, wanted = find_go(progress), [*names]
-    done = subprocess.run(
-        [go.program, "mod", "download", "-json", *wanted],
+    go, modules = find_go(progress), [*names]
+    completed = subprocess.run(
+        [go.program, "mod", "download", "-json", *modules],
         cwd=required_by,
         env=go.environment,
         capture_output=True,
         text=True,
         check=False,
     )
-    if done.returncode:
+    if completed.returncode:
         raise LocalClusterError(
-            f"{', '.join(wanted)} could not be had: check that Go's module proxy can be reached.\n"
-            f"{done.stdout}{done.stderr}"
+            f"{', '.join(modules)} could not be downloaded: check that Go's module proxy can be reached.\n"
+            f"{completed.stdout}{completed.stderr}"
         )
-    return {said["Path"]: Path(said["Dir"]) for said in _values(done.stdout)}
+    return {module["Path"]: Path(module["Dir"]) for module in _values(completed.stdout)}
 
 
 def _values(text: str) -> Iterator[dict[str, Any]]:
-    """The JSON values that stand one after the other."""
-    decoder, rest = json.JSONDecoder(), text.lstrip()
-    while rest:
-        value, end = decoder.raw_decode(rest)
+    """Decodes a sequence of JSON values."""
+    decoder, remaining = json.JSONDecoder(), text.lstrip()
+    while remaining:
+        value, end = decoder.raw_decode(remaining)
         yield value
-        rest = rest[end:].lstrip()
+        remaining = remaining[end:].lstrip()

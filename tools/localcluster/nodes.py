@@ -6,7 +6,7 @@ CAPACITY = {"cpu": "256", "memory": "1Ti", "ephemeral-storage": "1Ti", "pods": "
 
 
 def manifest(number: int) -> dict[str, Any]:
-    """The node of this number, by kwok's conventions."""
+    """Returns the node with this number, by kwok's conventions."""
     name = f"node-{number}"
     return {
         "apiVersion": "v1",
@@ -29,7 +29,7 @@ def manifest(number: int) -> dict[str, Any]:
 
 
 def is_ready(node: dict[str, Any]) -> bool:
-    """Whether pods can be scheduled there: the node is Ready, and the taint of its first moments is gone."""
+    """Returns whether pods can be scheduled there: the node is Ready, and its initial taint is gone."""
     conditions = node.get("status", {}).get("conditions", [])
-    ready = any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+    ready = any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
     return ready and not node.get("spec", {}).get("taints")

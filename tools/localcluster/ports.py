@@ -1,10 +1,9 @@
-"""Free ports on loopback that stay ours, however many clusters start at once.
+"""Reserves free ports on loopback, without races between clusters that start at the same time.
 
-Picking a free port and freeing it again for a program to bind is a race that another process can win. Here the
-port stays bound, with SO_REUSEPORT, for as long as the cluster lives: the kernel gives it to nobody who asks for
-"any free port", while etcd and the API server may share it because they are told to set the same option. It is
-never listened on, so connections reach the part alone, and are refused while the part is down. A part that is
-restarted finds its port as it left it.
+To pick a free port and close it again for a program to bind is a race that another process can win. Here the port stays
+bound, with SO_REUSEPORT, as long as the cluster runs: the kernel gives it to no process that requests "any free port",
+while etcd and the API server may share it because they set the same option. The reservation never listens, so only the
+part receives connections, and they are refused while the part is down. A restarted part finds its port free.
 """
 
 import socket
@@ -13,7 +12,7 @@ LOOPBACK = "127.0.0.1"
 
 
 def reserve() -> socket.socket:
-    """Bind a free port on loopback without listening; it is reserved until the socket is closed."""
+    """Binds a free port on loopback without listening; it is reserved until the socket is closed."""
     reservation = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     reservation.bind((LOOPBACK, 0))
@@ -21,6 +20,6 @@ def reserve() -> socket.socket:
 
 
 def number(reservation: socket.socket) -> int:
-    """The port that a reservation holds."""
+    """Returns the port of a reservation."""
     port: int = reservation.getsockname()[1]
     return port

@@ -1,7 +1,7 @@
-"""Processes as the system knows them: who they are, whether they live, and how to end exactly them.
+"""Identifies, signals and terminates processes safely.
 
-A process is known by its id *and* its start time, because the system gives an id away again once its process
-is gone. Only the standard library is used: the guardian imports this module.
+A process is identified by its id *and* its start time, because the system reuses ids. The module uses only the standard
+library: the guardian imports it.
 """
 
 import ctypes
@@ -19,11 +19,11 @@ POLL_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One process, told apart from any later one that is given the same id.
+    """One process, distinct from any later one with the same id.
 
     Attributes:
         pid: The process id.
-        started: When it started, in words that only this system and this boot need to understand.
+        started: When it started, in a format of this system and this boot.
     """
 
     pid: int
@@ -31,18 +31,18 @@ class Process:
 
 
 def identify(pid: int) -> Process | None:
-    """The process that has this id now, or None where there is none or only its unreaped remains."""
+    """Returns the process with this id, or None if it does not exist or is a zombie."""
     started = _started_on_linux(pid) if sys.platform == "linux" else _started_by_ps(pid)
     return Process(pid, started) if started else None
 
 
 def is_alive(process: Process) -> bool:
-    """Whether this very process still runs."""
+    """Returns whether this process still runs."""
     return identify(process.pid) == process
 
 
 def send(process: Process, number: int) -> bool:
-    """Send a signal to this very process; False when it is gone, whoever has its id now."""
+    """Sends a signal to this process; returns False if it is gone, even if its id is in use again."""
     if sys.platform == "linux":
         return _send_on_linux(process, number)
     if not is_alive(process):
@@ -52,7 +52,7 @@ def send(process: Process, number: int) -> bool:
 
 
 def end(processes: Iterable[Process], grace: float) -> None:
-    """Ask processes to end, and kill after `grace` seconds those that have not."""
+    """Terminates processes, and kills after `grace` seconds those that still run."""
     living = [process for process in processes if send(process, signal.SIGTERM)]
     if not wait_until(lambda: not any(map(is_alive, living)), grace):
         for process in living:
@@ -61,7 +61,7 @@ def end(processes: Iterable[Process], grace: float) -> None:
 
 
 def is_stopped(pid: int) -> bool:
-    """Whether a process stands still, all of its threads: SIGSTOP reaches it only when it is its turn to run."""
+    """Returns whether all threads of a process are stopped: SIGSTOP takes effect only when a thread is scheduled."""
     if sys.platform != "linux":
         return _shown_by_ps(pid, "state=").startswith("T")
     states = {_stat_fields(thread)[0] for thread in Path(f"/proc/{pid}/task").glob("*/stat")}
@@ -69,7 +69,7 @@ def is_stopped(pid: int) -> bool:
 
 
 def wait_until(condition: Callable[[], bool], timeout: float) -> bool:
-    """Look again and again until a condition holds; False when `timeout` seconds did not bring it."""
+    """Polls until a condition holds; returns False after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:
@@ -79,11 +79,11 @@ def wait_until(condition: Callable[[], bool], timeout: float) -> bool:
 
 
 def die_with_parent(parent: int) -> Callable[[], None]:
-    """What a child runs between fork and exec so that it dies when `parent` does, however that happens.
+    """Returns a function that a child runs between fork and exec so that it dies when `parent` does.
 
-    The kernel sends the signal when the *thread* that forked ends, so only a process with a single thread
-    should use this: then it is also safe to run Python code after the fork. Elsewhere than on Linux it does
-    nothing, and leftovers wait for the next sweep.
+    The kernel sends the signal when the *thread* that forked exits, so only a single-threaded process should use this;
+    then it is also safe to run Python code after the fork. On systems other than Linux it does nothing, and the next
+    cleanup removes leftovers.
     """
     if sys.platform != "linux":
         return lambda: None
@@ -92,19 +92,19 @@ def die_with_parent(parent: int) -> Callable[[], None]:
 
     def prepare() -> None:
         prctl(set_parent_death_signal, signal.SIGKILL)
-        if os.getppid() != parent:  # the parent died before the kernel was told
+        if os.getppid() != parent:  # the parent died before the call of prctl
             os.kill(os.getpid(), signal.SIGKILL)
 
     return prepare
 
 
 def _stat_fields(stat: Path) -> list[str]:
-    """The fields of proc_pid_stat(5) from the third on, the state; one that is dead ("X") has no others."""
+    """Returns the fields of proc_pid_stat(5) from the third on, the state; a dead process ("X") has no others."""
     try:
         line = stat.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ["X"]
-    # The second field is the program's name in brackets and may hold anything.
+    # The second field is the program's name in brackets and may contain anything.
     return line.rpartition(")")[2].split()
 
 
@@ -118,7 +118,7 @@ def _started_on_linux(pid: int) -> str | None:
 
 def _shown_by_ps(pid: int, fields: str) -> str:
     return subprocess.run(
-        ["ps", "-o", fields, "-p", str(pid)],  # noqa: S607 - where ps lies differs between systems
+        ["ps", "-o", fields, "-p", str(pid)],  # noqa: S607 - the path of ps differs between systems
         capture_output=True,
         text=True,
         check=False,
@@ -132,10 +132,10 @@ def _started_by_ps(pid: int) -> str | None:
 
 
 def _send_on_linux(process: Process, number: int) -> bool:
-    if sys.platform != "linux":  # tells the type checker what only Linux has
+    if sys.platform != "linux":  # tells the type checker that the rest needs Linux
         return False
     try:
-        # The handle pins the process: its id cannot pass to another between the look and the signal.
+        # The handle pins the process: its id cannot pass to another between the check and the signal.
         handle = os.pidfd_open(process.pid)
     except ProcessLookupError:
         return False

@@ -29,8 +29,8 @@ class Recipe:
     Attributes:
         name: The program's name.
         module: The folder of its Go module.
-        package: The package to build, as seen from the module.
-        linker_flags: What the linker is told, the version above all.
+        package: The package to build, relative to the module.
+        linker_flags: The flags of the linker, which set the version.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Recipe:
         return ("-trimpath", "-ldflags", self.linker_flags)
 
     def key(self, go_version: str) -> str:
-        """What tells this build from any other: its sources, flags and toolchain."""
+        """Returns a key of this build: of its sources, flags and toolchain."""
         digest = hashlib.sha256()
         for pattern in SOURCES:
             for file in sorted(self.module.glob(pattern)):
@@ -73,12 +73,12 @@ class NodePrograms:
 
 
 def kubernetes_version(sources: Path | None = None) -> str:
-    """The version of Kubernetes that the control plane is built from, like `v1.37.2`."""
+    """Returns the version of Kubernetes that the control plane is built from, like `v1.37.2`."""
     return _kubernetes(sources or sources_folder())[1]
 
 
 def recipes(sources: Path) -> tuple[Recipe, Recipe]:
-    """How the control plane and kwok are built."""
+    """Returns how the control plane and kwok are built."""
     return (
         Recipe("controlplane", sources / "controlplane", ".", _version_flags(sources)),
         Recipe("kwok", sources / "kwok", "sigs.k8s.io/kwok/cmd/kwok", "-s -w"),
@@ -86,7 +86,7 @@ def recipes(sources: Path) -> tuple[Recipe, Recipe]:
 
 
 def node_recipes(sources: Path) -> tuple[Recipe, Recipe, Recipe]:
-    """How the programs of a real node are built."""
+    """Returns how the programs of a real node are built."""
     return (
         Recipe("node", sources / "node", ".", _version_flags(sources)),
         Recipe("coredns", sources / "coredns", ".", "-s -w"),
@@ -95,7 +95,7 @@ def node_recipes(sources: Path) -> tuple[Recipe, Recipe, Recipe]:
 
 
 def build(progress: Progress) -> Programs:
-    """The programs, built now unless they have been built before.
+    """Builds the programs unless they exist.
 
     Raises:
         LocalClusterError: There is no Go, or the build fails.
@@ -106,7 +106,7 @@ def build(progress: Progress) -> Programs:
 
 
 def build_node(progress: Progress) -> NodePrograms:
-    """The programs of a real node, built now unless they have been built before.
+    """Builds the programs of a real node unless they exist.
 
     Raises:
         LocalClusterError: There is no Go, or the build fails.
@@ -117,7 +117,7 @@ def build_node(progress: Progress) -> NodePrograms:
 
 
 def prune(program: str, folder: Path, now: float) -> None:
-    """Remove builds of a program beyond the last few that were used, unless one may still be in use."""
+    """Removes all but the most recently used builds of a program, unless one may still be in use."""
     builds = sorted(folder.glob(f"{program}-*"), key=lambda path: path.stat().st_mtime, reverse=True)
     for build_folder in builds[RETAINED_BUILDS:]:
         if now - build_folder.stat().st_mtime > RETAINED_SECONDS:
@@ -125,7 +125,7 @@ def prune(program: str, folder: Path, now: float) -> None:
 
 
 def ensure_built(recipe: Recipe, go: Go, progress: Progress) -> Path:
-    """One program, built now unless it has been built before.
+    """Builds one program unless it exists.
 
     Raises:
         LocalClusterError: The build fails.
@@ -147,11 +147,11 @@ def _go_build(recipe: Recipe, go: Go, program: Path, progress: Progress) -> None
     program.parent.mkdir(parents=True, exist_ok=True)
     for abandoned in program.parent.glob(f"{program.name}.*"):
         abandoned.unlink(missing_ok=True)
-    # A build whose starter was killed may still be running: it must not write into ours.
-    draft = program.with_name(f"{program.name}.{os.getpid()}")
+    # A build whose parent was killed may still run: it must not write into ours.
+    partial = program.with_name(f"{program.name}.{os.getpid()}")
     if recipe.name == "controlplane":
         progress.info("The first build of the control plane takes some minutes; later starts take seconds.")
-    command = [str(go.program), "build", *recipe.flags, "-o", str(draft), recipe.package]
+    command = [str(go.program), "build", *recipe.flags, "-o", str(partial), recipe.package]
     failure = run_with_progress(
         command,
         f"Building {recipe.name} with {go.version}",
@@ -160,28 +160,28 @@ def _go_build(recipe: Recipe, go: Go, program: Path, progress: Progress) -> None
         environment=go.environment,
     )
     if failure is not None:
-        draft.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise LocalClusterError(
             f"{recipe.name} could not be built in {recipe.module}: see the message below, and check that Go's "
             f"module proxy can be reached.\n{failure}"
         )
-    draft.replace(program)
+    partial.replace(program)
 
 
 def _version_flags(sources: Path) -> str:
-    """What the linker is told of Kubernetes' version: its programs tell it to each other."""
-    found = _kubernetes(sources)
+    """Returns the linker flags that set Kubernetes' version, which its programs report to each other."""
+    match = _kubernetes(sources)
     stamps = {
-        "gitVersion": found[1],
-        "gitMajor": found[2],
-        "gitMinor": found[3],
+        "gitVersion": match[1],
+        "gitMajor": match[2],
+        "gitMinor": match[3],
         "gitTreeState": "clean",
     }
     return " ".join(["-s -w", *(f"-X {VERSION_PACKAGE}.{name}={value}" for name, value in stamps.items())])
 
 
 def _kubernetes(sources: Path) -> re.Match[str]:
-    found = KUBERNETES.search((sources / "controlplane" / "go.mod").read_text(encoding="utf-8"))
-    if found is None:
-        raise LocalClusterError("controlplane/go.mod does not say which k8s.io/kubernetes it needs.")
-    return found
+    match = KUBERNETES.search((sources / "controlplane" / "go.mod").read_text(encoding="utf-8"))
+    if match is None:
+        raise LocalClusterError("controlplane/go.mod does not require k8s.io/kubernetes with a version.")
+    return match

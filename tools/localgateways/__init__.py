@@ -1,1 +1,1 @@
-"""Real gateways on this machine, by the configurations of deploy/gateways: for tests and benchmarks."""
+"""Runs real gateways on this machine with the configurations of deploy/gateways, for tests and benchmarks."""

@@ -1,4 +1,4 @@
-"""The configurations of deploy/gateways, put on this machine: the same text, with this machine's addresses in it."""
+"""Adapts the configurations of deploy/gateways to this machine: the same text with local addresses."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import yaml
 
 CONFIGURATIONS = Path(__file__).parents[2] / "deploy" / "gateways"
 
-#: What the configurations call what is the reader's own.
+#: The placeholders in the configurations.
 _PODS = "game-pods.play.svc.cluster.local"
 _RESOLVER = "statefulroute-resolver.statefulroute-system.svc.cluster.local"
 _PATH = "/authorize/play/game"
@@ -18,18 +18,18 @@ _PATH = "/authorize/play/game"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayAddresses:
-    """Where a gateway and what is behind it are on this machine.
+    """The addresses of a gateway and of what is behind it.
 
     Attributes:
-        port: where the gateway listens, on loopback.
-        admin_port: where Envoy tells of itself.
-        folder: what nginx writes goes there.
-        namespace: the service's namespace.
-        pods: the DNS name of the pods, or the address of the only one.
-        pod_range: the first number of the pods' addresses.
-        pod_port: where the pods listen.
-        resolvers: HOST:PORT of each resolver, as the gateway asks it.
-        dns_port: where names are asked for, on loopback; None asks the system.
+        port: The gateway's port, on loopback.
+        admin_port: The port of Envoy's admin interface.
+        folder: The folder for nginx's files.
+        namespace: The service's namespace.
+        pods: The DNS name of the pods, or the address of the only one.
+        pod_range: The first number of the pods' addresses.
+        pod_port: The port of the pods.
+        resolvers: HOST:PORT of each resolver.
+        dns_port: The port of the DNS server on loopback; None uses the system's.
     """
 
     port: int
@@ -44,59 +44,59 @@ class GatewayAddresses:
 
 
 def envoy(name: str, addresses: GatewayAddresses, changes: Mapping[str, str] = MappingProxyType({})) -> str:
-    """One of the configurations of Envoy.
+    """Returns a configuration of Envoy with local addresses.
 
     Args:
-        name: of its file.
-        addresses: what stands in it for the reader's own.
-        changes: what else is replaced by what.
+        name: The name of its file.
+        addresses: The local addresses.
+        changes: Further replacements.
 
     Raises:
-        ValueError: something that is to be replaced is not there.
+        ValueError: A text to replace is missing.
     """
-    own = {_PODS: addresses.pods, "play/game": f"{addresses.namespace}/game", **changes}
-    text = replace_all((CONFIGURATIONS / name).read_text(), own)
-    said = yaml.safe_load(text)
-    said["admin"]["address"] = _socket_address("127.0.0.1", addresses.admin_port)
-    resources = said["static_resources"]
+    replacements = {_PODS: addresses.pods, "play/game": f"{addresses.namespace}/game", **changes}
+    text = replace_all((CONFIGURATIONS / name).read_text(), replacements)
+    configuration = yaml.safe_load(text)
+    configuration["admin"]["address"] = _socket_address("127.0.0.1", addresses.admin_port)
+    resources = configuration["static_resources"]
     resources["listeners"][0]["address"] = _socket_address("127.0.0.1", addresses.port)
     clusters = {cluster["name"]: cluster for cluster in resources["clusters"]}
     (pods,) = clusters["pods"]["load_assignment"]["endpoints"][0]["lb_endpoints"]
     pods["endpoint"]["address"]["socket_address"]["port_value"] = addresses.pod_port
     if addresses.dns_port is not None:
-        found_by_dns = clusters["pods"]["cluster_type"]["typed_config"]
-        found_by_dns["typed_dns_resolver_config"] = _dns_resolver(addresses.dns_port)
-    resolvers = [each.rpartition(":") for each in addresses.resolvers]
+        dns_cluster = clusters["pods"]["cluster_type"]["typed_config"]
+        dns_cluster["typed_dns_resolver_config"] = _dns_resolver(addresses.dns_port)
+    resolvers = [resolver.rpartition(":") for resolver in addresses.resolvers]
     clusters["resolver"]["load_assignment"]["endpoints"][0]["lb_endpoints"] = [
         {"endpoint": {"address": _socket_address(host, int(port))}} for host, _, port in resolvers
     ]
-    return yaml.safe_dump(said)
+    return yaml.safe_dump(configuration)
 
 
 def nginx(name: str, addresses: GatewayAddresses) -> str:
-    """One of the configurations of nginx, by the name of its file. Raises as `envoy` does."""
+    """Returns a configuration of nginx, by the name of its file. Raises the same errors as `envoy`."""
     servers = "; server ".join(addresses.resolvers)
-    own = {
+    replacements = {
         f"{_RESOLVER}:8080": servers,
         _PATH: f"/authorize/{addresses.namespace}/game",
         "^10\\.": f"^{addresses.pod_range}\\.",
         ":7777": f":{addresses.pod_port}",
         "listen 8000": f"listen 127.0.0.1:{addresses.port}",
-        "/tmp/": f"{addresses.folder}/",  # noqa: S108 - it is taken away
+        "/tmp/": f"{addresses.folder}/",  # noqa: S108 - it is replaced
     }
-    return replace_all((CONFIGURATIONS / name).read_text(), own)
+    return replace_all((CONFIGURATIONS / name).read_text(), replacements)
 
 
-def replace_all(text: str, own: Mapping[str, str]) -> str:
-    """The text with the reader's own in it.
+def replace_all(text: str, replacements: Mapping[str, str]) -> str:
+    """Replaces each key with its value.
 
     Raises:
-        ValueError: something that is to be replaced is not there: the text has changed.
+        ValueError: A key is missing: the text has changed.
     """
-    for named, mine in own.items():
-        if named not in text:
-            raise ValueError(f"the configuration has no {named!r} any more")
-        text = text.replace(named, mine)
+    for placeholder, value in replacements.items():
+        if placeholder not in text:
+            raise ValueError(f"the configuration does not contain {placeholder!r} any more")
+        text = text.replace(placeholder, value)
     return text
 
 

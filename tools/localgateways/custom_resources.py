@@ -1,4 +1,4 @@
-"""The definitions of the gateways' own kinds, as their Go modules have them."""
+"""Reads the CustomResourceDefinitions of the gateways' kinds from their Go modules."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from localcluster.progress import Progress
 
 MODULES = Path(__file__).parent / "definitions"
 
-#: The kinds that deploy/gateways uses, by the module that defines them: where in the module, and their plural names.
+#: The kinds that deploy/gateways uses, by their module: the folder in the module, and their plural names.
 _MODULE_CRDS = {
     "sigs.k8s.io/gateway-api": ("config/crd/standard", ("gateways", "httproutes", "referencegrants")),
     "sigs.k8s.io/gateway-api-inference-extension": (
@@ -27,10 +27,10 @@ _MODULE_CRDS = {
 
 
 def gateway_crds(progress: Progress) -> list[dict[str, Any]]:
-    """The CustomResourceDefinitions of the kinds that deploy/gateways uses.
+    """Returns the CustomResourceDefinitions of the kinds that deploy/gateways uses.
 
     Raises:
-        LocalClusterError: A module cannot be had, or defines one of them no more.
+        LocalClusterError: A module cannot be downloaded, or no longer defines one of them.
     """
     folders = download_modules(_MODULE_CRDS, MODULES, progress)
     return [
@@ -43,12 +43,12 @@ def gateway_crds(progress: Progress) -> list[dict[str, Any]]:
 def _find_definition(folder: Path, name: str) -> dict[str, Any]:
     for file in sorted(folder.glob("*.yaml")):
         text = file.read_text(encoding="utf-8")
-        # Helm's own lines stand around a definition, and never in it.
+        # Helm's actions stand before and after a definition, never inside it.
         plain = "\n".join(line for line in text.splitlines() if not line.startswith("{{"))
         for item in yaml.load_all(plain, Loader=yaml.CSafeLoader):
             if item and item["kind"] == "CustomResourceDefinition" and _is_named(item["metadata"]["name"], name):
                 return dict(item)
-    raise LocalClusterError(f"{folder} defines no {name}: this version of the module is another one.")
+    raise LocalClusterError(f"{folder} does not define {name}: check the version of the module.")
 
 
 def _is_named(full: str, name: str) -> bool:

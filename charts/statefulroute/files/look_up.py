@@ -1,7 +1,7 @@
-# ruff: noqa: INP001 - Helm hands it to Python as text
-"""Asks the resolver for a link until it is told one: look_up.py URL SECONDS. `helm test` runs it.
+# ruff: noqa: INP001 - Helm passes it to Python as text
+"""Looks up a link through the resolver, with retries: look_up.py URL SECONDS. `helm test` runs it.
 
-What the resolver wants of its callers lies in /token and /tls, where the chart has put it.
+The chart mounts the token and the certificates that the resolver requires in /token and /tls.
 """
 
 import ssl
@@ -16,19 +16,19 @@ CERTIFICATE, KEY, AUTHORITY = (Path("/tls", name) for name in ("tls.crt", "tls.k
 
 
 def look_up(url: str, seconds: float) -> int:
-    """Print the answer, or after so many seconds what came instead; gives the exit code."""
+    """Prints the response, or the last error after `seconds` seconds; returns the exit code."""
     end = time.monotonic() + seconds
     while True:
         try:
-            with urlopen(_request(url), timeout=5, context=_security()) as answer:  # noqa: S310 - the chart's own URL
-                sys.stdout.write(f"{answer.read().decode()}\n")
+            with urlopen(_request(url), timeout=5, context=_tls_context()) as response:  # noqa: S310 - the URL of the chart
+                sys.stdout.write(f"{response.read().decode()}\n")
                 return 0
-        except HTTPError as refusal:
-            said = f"{refusal}: {refusal.read().decode()}"
+        except HTTPError as error:
+            failure = f"{error}: {error.read().decode()}"
         except OSError as error:
-            said = str(error)
+            failure = str(error)
         if time.monotonic() > end:
-            sys.stdout.write(f"{url}: {said}\n")
+            sys.stdout.write(f"{url}: {failure}\n")
             return 1
         time.sleep(1)
 
@@ -38,9 +38,9 @@ def _request(url: str) -> Request:
     return Request(url, headers=token)  # noqa: S310 - likewise
 
 
-def _security() -> ssl.SSLContext:
+def _tls_context() -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=AUTHORITY if AUTHORITY.exists() else None)
-    # The certificate has the name that gateways know the resolver by, which may be another.
+    # The certificate is for the name that gateways use, which may differ from the Service's.
     context.check_hostname = False
     if not AUTHORITY.exists():
         context.verify_mode = ssl.CERT_NONE

@@ -1,5 +1,5 @@
 {{/*
-The command line of the operator. `statefulroute operator --help` has its meaning.
+The arguments of the operator; `statefulroute operator --help` explains them.
 */}}
 {{- define "statefulroute.operatorArguments" -}}
 - operator
@@ -22,7 +22,7 @@ The command line of the operator. `statefulroute operator --help` has its meanin
 {{- end -}}
 
 {{/*
-The command line of the resolver. `statefulroute resolver --help` has its meaning.
+The arguments of the resolver; `statefulroute resolver --help` explains them.
 */}}
 {{- define "statefulroute.resolverArguments" -}}
 - resolver
@@ -72,7 +72,7 @@ The command line of the resolver. `statefulroute resolver --help` has its meanin
 {{- end -}}
 
 {{/*
-What both are told.
+The arguments that both have.
 */}}
 {{- define "statefulroute.sharedArguments" -}}
 - --log-level={{ .Values.logLevel }}

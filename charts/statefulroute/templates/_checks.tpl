@@ -1,7 +1,8 @@
 {{/*
-Takes the name of a value, the value, the form that it must have, and what to write instead.
+Fails if a value does not match its pattern. Arguments: the name of the value, the value, the pattern, and what to write
+instead.
 */}}
-{{- define "statefulroute.form" -}}
+{{- define "statefulroute.checkPattern" -}}
 {{- $text := kindIs "invalid" (index . 1) | ternary "" (toString (index . 1)) -}}
 {{- if not (regexMatch (printf "^(%s)$" (index . 2)) $text) -}}
 {{- fail (printf "\n\n%s is %q: write %s." (first .) $text (last .)) -}}
@@ -9,26 +10,26 @@ Takes the name of a value, the value, the form that it must have, and what to wr
 {{- end -}}
 
 {{/*
-What values.schema.json cannot say, because it is about several values.
+Checks that values.schema.json cannot express, because they concern several values.
 */}}
 {{- define "statefulroute.checks" -}}
-{{- include "statefulroute.formats" . -}}
+{{- include "statefulroute.patterns" . -}}
 {{- with .Values.leaderElection -}}
 {{- if and (not .enabled) (gt (int $.Values.replicas) 1) -}}
-{{- fail (printf "\n\nreplicas is %d and leaderElection.enabled is false: without a leader all would write; set replicas to 1, or enable it." (int $.Values.replicas)) -}}
+{{- fail (printf "\n\nreplicas is %d and leaderElection.enabled is false: without a leader all replicas would write; set replicas to 1, or enable leader election." (int $.Values.replicas)) -}}
 {{- end -}}
 {{- if le (int .leaseDurationSeconds) (int .renewDeadlineSeconds) -}}
-{{- fail (printf "\n\nleaderElection.leaseDurationSeconds (%d) must be more than leaderElection.renewDeadlineSeconds (%d): the leader has to stop before the next may start." (int .leaseDurationSeconds) (int .renewDeadlineSeconds)) -}}
+{{- fail (printf "\n\nleaderElection.leaseDurationSeconds (%d) must be more than leaderElection.renewDeadlineSeconds (%d): the leader must stop before the next one may start." (int .leaseDurationSeconds) (int .renewDeadlineSeconds)) -}}
 {{- end -}}
 {{- if le (mul 10 .renewDeadlineSeconds) (mul 12 .retryPeriodSeconds) -}}
-{{- fail (printf "\n\nleaderElection.renewDeadlineSeconds (%d) must be more than 1.2 times leaderElection.retryPeriodSeconds (%d): a renewal has to have a second try." (int .renewDeadlineSeconds) (int .retryPeriodSeconds)) -}}
+{{- fail (printf "\n\nleaderElection.renewDeadlineSeconds (%d) must be more than 1.2 times leaderElection.retryPeriodSeconds (%d): a failed renewal needs time for a retry." (int .renewDeadlineSeconds) (int .retryPeriodSeconds)) -}}
 {{- end -}}
 {{- end -}}
 {{- if le (int .Values.releaseOnUninstall.timeoutSeconds) (int .Values.terminationGracePeriodSeconds) -}}
-{{- fail (printf "\n\nreleaseOnUninstall.timeoutSeconds (%d) must be more than terminationGracePeriodSeconds (%d): so long the operator may take to stop." (int .Values.releaseOnUninstall.timeoutSeconds) (int .Values.terminationGracePeriodSeconds)) -}}
+{{- fail (printf "\n\nreleaseOnUninstall.timeoutSeconds (%d) must be more than terminationGracePeriodSeconds (%d): the operator may take that long to stop." (int .Values.releaseOnUninstall.timeoutSeconds) (int .Values.terminationGracePeriodSeconds)) -}}
 {{- end -}}
 {{- if and .Values.serviceMonitor.enabled .Values.podMonitor.enabled -}}
-{{- fail "\n\nserviceMonitor.enabled and podMonitor.enabled are both true: every figure would be counted twice; enable one of them." -}}
+{{- fail "\n\nserviceMonitor.enabled and podMonitor.enabled are both true: every metric would be scraped twice; enable one of them." -}}
 {{- end -}}
 {{- with .Values.imageCredentials -}}
 {{- if and .registry (not (and .username .password)) -}}
@@ -38,16 +39,16 @@ What values.schema.json cannot say, because it is about several values.
 {{- with .Values.resolver -}}
 {{- $account := include "statefulroute.accountName" (list $ "resolver" .) -}}
 {{- if and .enabled .serviceAccount.create $.Values.serviceAccount.create (eq $account (include "statefulroute.serviceAccountName" $)) -}}
-{{- fail (printf "\n\nresolver.serviceAccount.name and serviceAccount.name are both %q: set create of one of them to false, or give two names." $account) -}}
+{{- fail (printf "\n\nresolver.serviceAccount.name and serviceAccount.name are both %q: set create of one of them to false, or use two names." $account) -}}
 {{- end -}}
 {{- if gt (int .autoscaling.minReplicas) (int .autoscaling.maxReplicas) -}}
 {{- fail (printf "\n\nresolver.autoscaling.minReplicas (%d) must not be more than resolver.autoscaling.maxReplicas (%d)." (int .autoscaling.minReplicas) (int .autoscaling.maxReplicas)) -}}
 {{- end -}}
 {{- if ge (int .drainSeconds) (int .terminationGracePeriodSeconds) -}}
-{{- fail (printf "\n\nresolver.drainSeconds (%d) must be less than resolver.terminationGracePeriodSeconds (%d): the kubelet kills the pod then." (int .drainSeconds) (int .terminationGracePeriodSeconds)) -}}
+{{- fail (printf "\n\nresolver.drainSeconds (%d) must be less than resolver.terminationGracePeriodSeconds (%d): the kubelet kills the pod after that time." (int .drainSeconds) (int .terminationGracePeriodSeconds)) -}}
 {{- end -}}
 {{- if and .authentication.allowUsers (not .authentication.tokenAudience) -}}
-{{- fail "\n\nresolver.authentication.allowUsers is set: set resolver.authentication.tokenAudience, too; users are known by their tokens." -}}
+{{- fail "\n\nresolver.authentication.allowUsers is set: set resolver.authentication.tokenAudience, too; users are authenticated by their tokens." -}}
 {{- end -}}
 {{- if and .tls.clientCertificates (not .tls.secretName) -}}
 {{- fail "\n\nresolver.tls.clientCertificates is true: set resolver.tls.secretName to a Secret with tls.crt, tls.key and ca.crt." -}}

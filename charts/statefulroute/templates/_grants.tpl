@@ -1,12 +1,12 @@
 {{/*
-A role and its binding to an account of the release's namespace. Takes
-  root       the root
-  part       the part that they belong to
+A role and its binding to an account of the release's namespace. Arguments:
+  root       the root context
+  component  the component that they belong to
   name       the name of both
-  namespace  where they are; without it, both are for the whole cluster
+  namespace  their namespace; without it, both are cluster-wide
   rules      the named rules of _rules.tpl
   account    the ServiceAccount's name
-  hook       the event, where they are there for a hook only
+  hook       the hook event, if they exist only for a hook
 */}}
 {{- define "statefulroute.grant" -}}
 {{- $kind := empty .namespace | ternary "ClusterRole" "Role" -}}
@@ -38,7 +38,7 @@ name: {{ .name }}
 {{- with .namespace }}
 namespace: {{ . }}
 {{- end }}
-labels: {{- include "statefulroute.labels" (list .root .part) | nindent 2 }}
+labels: {{- include "statefulroute.labels" (list .root .component) | nindent 2 }}
 {{- with .hook }}
 annotations: {{- include "statefulroute.hook" (list . $weight) | nindent 2 }}
 {{- end }}
@@ -46,7 +46,7 @@ annotations: {{- include "statefulroute.hook" (list . $weight) | nindent 2 }}
 {{- end -}}
 
 {{/*
-A role that is to be bound by those who need it. Takes the same, without account and hook.
+A role for applications, which bind it themselves. The same arguments, without account and hook.
 */}}
 {{- define "statefulroute.role" -}}
 apiVersion: rbac.authorization.k8s.io/v1

@@ -1,5 +1,5 @@
 {{/*
-The annotations of a hook. Takes the event and the weight: the lightest is made first.
+The annotations of a hook. Arguments: the event and the weight; the lightest is created first.
 */}}
 {{- define "statefulroute.hook" -}}
 helm.sh/hook: {{ first . }}
@@ -8,16 +8,16 @@ helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end -}}
 
 {{/*
-The name of the account that a hook's command has: one of its own, unless the chart is to make none. Takes the root and
-the part.
+The name of the ServiceAccount of a hook: a separate one, unless the chart creates none. Arguments: the root and the
+component.
 */}}
 {{- define "statefulroute.commandAccountName" -}}
 {{- $root := first . -}}
-{{- $root.Values.serviceAccount.create | ternary (include "statefulroute.partname" .) (include "statefulroute.serviceAccountName" $root) -}}
+{{- $root.Values.serviceAccount.create | ternary (include "statefulroute.componentName" .) (include "statefulroute.serviceAccountName" $root) -}}
 {{- end -}}
 
 {{/*
-That account. Takes the root, the part and the event.
+That ServiceAccount. Arguments: the root, the component and the event.
 */}}
 {{- define "statefulroute.commandAccount" -}}
 {{- $root := first . -}}
@@ -26,7 +26,7 @@ That account. Takes the root, the part and the event.
 apiVersion: v1
 kind: ServiceAccount
 metadata:
-  name: {{ include "statefulroute.partname" (list $root (index . 1)) }}
+  name: {{ include "statefulroute.componentName" (list $root (index . 1)) }}
   namespace: {{ $root.Release.Namespace }}
   labels: {{- include "statefulroute.labels" (list $root (index . 1)) | nindent 4 }}
   annotations: {{- include "statefulroute.hook" (list (last .) "-3") | nindent 4 }}
@@ -35,14 +35,14 @@ automountServiceAccountToken: false
 {{- end -}}
 
 {{/*
-A container that runs `statefulroute release`. Takes the root, and where.
+A container that runs `statefulroute release`. Arguments: the root, and the option for the namespace.
 */}}
 {{- define "statefulroute.releaseContainer" -}}
 {{- $root := first . -}}
 {{- include "statefulroute.container" $root }}
 args:
   - release
-  - --operator={{ $root.Release.Namespace }}/{{ include "statefulroute.partname" (list $root "operator") }}
+  - --operator={{ $root.Release.Namespace }}/{{ include "statefulroute.componentName" (list $root "operator") }}
   - --timeout={{ int $root.Values.releaseOnUninstall.timeoutSeconds }}
   - {{ last . }}
 resources: {{- include "statefulroute.commandResources" $root | nindent 2 }}

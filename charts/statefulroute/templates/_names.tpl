@@ -1,6 +1,6 @@
 {{/*
-The beginning of all names: the release's, with the chart's unless it is in it already. A release's name may have
-dots, which a Service's may not.
+The prefix of all names: the release's name, with the chart's name unless it contains it. A release's name may contain
+dots, which the name of a Service must not.
 */}}
 {{- define "statefulroute.fullname" -}}
 {{- $name := include "statefulroute.name" . -}}
@@ -18,12 +18,12 @@ dots, which a Service's may not.
 {{- end -}}
 
 {{/*
-The name of one part, at most 63 characters. Takes the root and the part: (list . "operator").
+The name of a component, at most 63 characters. Arguments: the root and the component, as in (list . "operator").
 */}}
-{{- define "statefulroute.partname" -}}
-{{- $part := last . -}}
+{{- define "statefulroute.componentName" -}}
+{{- $component := last . -}}
 {{- $fullname := include "statefulroute.fullname" (first .) -}}
-{{- printf "%s-%s" ($fullname | trunc (int (sub 62 (len $part))) | trimSuffix "-") $part -}}
+{{- printf "%s-%s" ($fullname | trunc (int (sub 62 (len $component))) | trimSuffix "-") $component -}}
 {{- end -}}
 
 {{- define "statefulroute.serviceAccountName" -}}
@@ -31,11 +31,11 @@ The name of one part, at most 63 characters. Takes the root and the part: (list 
 {{- end -}}
 
 {{- define "statefulroute.leaseName" -}}
-{{- .Values.leaderElection.leaseName | default (include "statefulroute.partname" (list . "operator")) -}}
+{{- .Values.leaderElection.leaseName | default (include "statefulroute.componentName" (list . "operator")) -}}
 {{- end -}}
 
 {{/*
-What tells the objects of one part from all others. Takes the root and the part.
+The labels that select the objects of one component. Arguments: the root and the component.
 */}}
 {{- define "statefulroute.selectorLabels" -}}
 {{- $root := first . -}}
@@ -45,12 +45,12 @@ app.kubernetes.io/component: {{ last . }}
 {{- end -}}
 
 {{/*
-The labels of an object. Takes the root, the part, and more labels if there are any; the chart's own win.
+The labels of an object. Arguments: the root, the component, and optional labels; the chart's labels take precedence.
 */}}
 {{- define "statefulroute.labels" -}}
 {{- $root := first . -}}
-{{- $part := index . 1 -}}
-{{- $own := include "statefulroute.selectorLabels" (list $root $part) | fromYaml -}}
+{{- $component := index . 1 -}}
+{{- $own := include "statefulroute.selectorLabels" (list $root $component) | fromYaml -}}
 {{- $_ := set $own "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") -}}
 {{- $_ := set $own "app.kubernetes.io/version" ($root.Chart.AppVersion | replace "+" "_" | trunc 63 | trimSuffix "-") -}}
 {{- $_ := set $own "app.kubernetes.io/part-of" "statefulroute" -}}

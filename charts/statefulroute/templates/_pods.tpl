@@ -9,12 +9,12 @@
 {{- end -}}
 
 {{/*
-What the spec of every pod of the chart begins with.
+The start of the spec of every pod.
 */}}
 {{- define "statefulroute.pod" -}}
 {{- $secrets := .Values.imagePullSecrets -}}
 {{- if .Values.imageCredentials.registry -}}
-{{- $secrets = append $secrets (dict "name" (include "statefulroute.partname" (list . "pull"))) -}}
+{{- $secrets = append $secrets (dict "name" (include "statefulroute.componentName" (list . "pull"))) -}}
 {{- end -}}
 securityContext:
   {{- toYaml .Values.podSecurityContext | nindent 2 }}
@@ -33,7 +33,7 @@ tolerations:
 {{- end -}}
 
 {{/*
-What every container of the chart begins with.
+The start of every container.
 */}}
 {{- define "statefulroute.container" -}}
 image: {{ include "statefulroute.image" . | quote }}
@@ -43,7 +43,7 @@ securityContext:
 {{- end -}}
 
 {{/*
-The resources of a container that runs one command and ends.
+The resources of a container that runs one command.
 */}}
 {{- define "statefulroute.commandResources" -}}
 requests: {cpu: 50m, memory: 96Mi}

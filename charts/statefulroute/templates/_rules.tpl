@@ -200,7 +200,7 @@
   verbs:
     - get
   resourceNames:
-    - {{ include "statefulroute.partname" (list . "operator") }}
+    - {{ include "statefulroute.componentName" (list . "operator") }}
 - apiGroups:
     - apps
   resources:
@@ -208,7 +208,7 @@
   verbs:
     - patch
   resourceNames:
-    - {{ include "statefulroute.partname" (list . "operator") }}
+    - {{ include "statefulroute.componentName" (list . "operator") }}
 - apiGroups:
     - ''
   resources:

@@ -1,6 +1,6 @@
-"""A real node: kubelet, kube-proxy, containerd and CoreDNS in namespaces of their own, so that pods really run.
+"""A real node: kubelet, kube-proxy, containerd and CoreDNS in separate namespaces, so that pods really run.
 
-The node's *machine* is a process that is the first of its own network, mount, pid, IPC and UTS namespaces. Everything
-else enters them: when the machine ends, the kernel ends every process in them, and the mounts and interfaces with
-them. Only control groups have to be removed by hand.
+The node's *machine* is a process that is the first in its network, mount, pid, IPC and UTS namespaces. Everything else
+enters them: when the machine exits, the kernel kills every process in them, and removes the mounts and interfaces. Only
+control groups have to be removed explicitly.
 """

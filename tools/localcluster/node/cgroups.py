@@ -1,6 +1,6 @@
-"""The node's control groups: the one thing that the kernel does not remove with the machine.
+"""Manages the node's control groups: the one thing that the kernel does not remove with the machine.
 
-`python -m localcluster.node.cgroups NAME` removes those of a node, whoever made them.
+`python -m localcluster.node.cgroups NAME` removes those of a node, whichever process created them.
 """
 
 import hashlib
@@ -17,12 +17,12 @@ EMPTY_SECONDS = 10.0
 
 
 def name_for(folder: Path) -> str:
-    """The name of the control group of a cluster: nobody else's, whatever the cluster is called."""
+    """Returns the unique name of a cluster's control group."""
     return f"localcluster-{folder.name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
 
 
 def create(name: str) -> None:
-    """Make the node's group in every hierarchy, with all processors and memory."""
+    """Creates the node's group in every hierarchy, with all processors and memory."""
     for hierarchy in _hierarchies():
         group = hierarchy / name
         group.mkdir(exist_ok=True)
@@ -32,12 +32,12 @@ def create(name: str) -> None:
 
 
 def remove(name: str) -> bool:
-    """Remove the node's groups, once their processes are gone; False where they do not go."""
+    """Removes the node's groups once their processes have exited; returns False if they remain."""
     return wait_until(lambda: all(_remove_tree(hierarchy / name) for hierarchy in _hierarchies()), EMPTY_SECONDS)
 
 
 def remaining(name: str) -> list[Path]:
-    """The node's groups that are there."""
+    """Returns the node's existing groups."""
     return [hierarchy / name for hierarchy in _hierarchies() if (hierarchy / name).exists()]
 
 

@@ -1,4 +1,4 @@
-"""The settings of the node's programs: pure functions from where things are to files and flags."""
+"""The configuration of the node's programs: pure functions from a layout to files and flags."""
 
 import json
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ STATUS_SECONDS = "2s"
 
 @dataclass(frozen=True, slots=True)
 class NodeConfiguration:
-    """What the settings depend on.
+    """The inputs of the configuration.
 
     Attributes:
-        layout: Where the cluster's files and the API server are.
-        control_group: The group that all pods are in.
-        plugins: The folder of CNI's plugins.
+        layout: The files of the cluster and the address of the API server.
+        control_group: The control group of all pods.
+        plugins: The folder of the CNI plugins.
     """
 
     layout: Layout
@@ -32,7 +32,7 @@ class NodeConfiguration:
     plugins: Path
 
     def files(self) -> dict[str, str]:
-        """The programs' files of settings, by name; each lies in the cluster's folder."""
+        """Returns the programs' configuration files by name; each lies in the cluster's folder."""
         return {
             "containerd.toml": _containerd(self.plugins, self.layout.path(NETWORKS)),
             "kubelet.json": json.dumps(_kubelet(self), indent=2),
@@ -43,7 +43,7 @@ class NodeConfiguration:
         }
 
     def flags(self) -> dict[str, list[str]]:
-        """The flags of each program, in the order in which they are started."""
+        """Returns the flags of each program, in starting order."""
         path = self.layout.path
         return {
             "containerd": [f"--config={path('containerd.toml')}"],
@@ -60,7 +60,7 @@ class NodeConfiguration:
 
 
 def apiserver_flags(layout: Layout) -> list[str]:
-    """What the API server is told besides where there is a real node: pods reach it, and it reaches the kubelet."""
+    """Returns additional flags of the API server for a real node: pods reach it, and it reaches the kubelet."""
     return [
         "--bind-address=0.0.0.0",
         f"--advertise-address={ADDRESS}",
@@ -81,7 +81,7 @@ state = "/run/containerd"
 [{cri}]
   sandbox_image = "{PAUSE_IMAGE}"
   disable_apparmor = true
-  # Without CAP_SYS_RESOURCE, nobody may be made safer from the kernel's out-of-memory killer than containerd itself.
+  # Without CAP_SYS_RESOURCE, no process may get a lower OOM score than containerd itself.
   restrict_oom_score_adj = true
   [{cri}.containerd]
     snapshotter = "overlayfs"
@@ -113,8 +113,8 @@ def _kubelet(node: NodeConfiguration) -> dict[str, Any]:
         "evictionHard": {"memory.available": "100Mi"},
         "failCgroupV1": False,
         "failSwapOn": False,
-        "imageGCHighThresholdPercent": 100,  # an image that is gone could not be had again
-        "localStorageCapacityIsolation": False,  # what is in memory is not accounted for as disk
+        "imageGCHighThresholdPercent": 100,  # a removed image could not be pulled again
+        "localStorageCapacityIsolation": False,  # files in memory do not count as disk usage
         "makeIPTablesUtilChains": False,
         "nodeStatusUpdateFrequency": STATUS_SECONDS,
         "resolvConf": node.layout.path("resolv.conf"),
@@ -130,7 +130,7 @@ def _kube_proxy(node: NodeConfiguration) -> dict[str, Any]:
         "bindAddress": ADDRESS,
         "clientConnection": {"kubeconfig": node.layout.path("kube-proxy.kubeconfig")},
         "clusterCIDR": node.layout.pod_range,
-        # The limits are those of the whole machine, and not ours to set.
+        # The limits apply to the whole machine, so the node must not set them.
         "conntrack": {"maxPerCore": 0, "min": 0, "tcpCloseWaitTimeout": "0s", "tcpEstablishedTimeout": "0s"},
         "hostnameOverride": HOSTNAME,
         "mode": "nftables",

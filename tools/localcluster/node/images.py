@@ -1,4 +1,4 @@
-"""Images for the node: there is no registry that it could pull from, so they are put into it."""
+"""Loads images into the node, which has no registry to pull from."""
 
 import hashlib
 import io
@@ -17,23 +17,23 @@ ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def load(folder: Path, archive: Path) -> None:
-    """Put the images of an archive (of `docker save`, or OCI's) into the node of the cluster in `folder`.
+    """Loads the images of an archive (of `docker save`, or an OCI archive) into the node of the cluster in `folder`.
 
     Raises:
-        LocalClusterError: The cluster has no node of ours, or containerd refuses the archive.
+        LocalClusterError: The cluster has no real node, or containerd rejects the archive.
     """
-    done = _ctr(folder, "images", "import", str(archive))
-    if done.returncode:
-        raise LocalClusterError(f"{archive} cannot be put into the node: {done.stderr.strip()}")
+    completed = _ctr(folder, "images", "import", str(archive))
+    if completed.returncode:
+        raise LocalClusterError(f"{archive} cannot be loaded into the node: {completed.stderr.strip()}")
 
 
 def is_ready(folder: Path) -> bool:
-    """Whether the node's containerd answers."""
+    """Returns whether the node's containerd responds."""
     return not _ctr(folder, "version").returncode
 
 
 def write_pause_archive(program: Path, archive: Path) -> None:
-    """Write the image that every pod begins with: one program, and nothing else."""
+    """Writes the pause image, which every pod starts with: it contains only one program."""
     layer = _tar({"pause": program.read_bytes()}, EXECUTABLE)
     config = {
         "architecture": ARCHITECTURES.get(platform.machine(), platform.machine()),
@@ -51,10 +51,10 @@ def _ctr(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def _tar(files: dict[str, bytes], mode: int = 0o644) -> bytes:
-    written = io.BytesIO()
-    with tarfile.open(fileobj=written, mode="w") as tar:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
         for name, content in files.items():
             entry = tarfile.TarInfo(name)
             entry.size, entry.mode = len(content), mode
             tar.addfile(entry, io.BytesIO(content))
-    return written.getvalue()
+    return buffer.getvalue()

@@ -1,7 +1,7 @@
-"""The machine: the first process of a node's namespaces, `python -m localcluster.node.machine FOLDER`.
+"""The machine: the first process in a node's namespaces, `python -m localcluster.node.machine FOLDER`.
 
-It lays private folders over those that the node's programs write to by their nature, gives the node an address, and
-then reaps whatever loses its parent, until it is told to end.
+It mounts private folders over those that the node's programs write to, gives the node an address, and then reaps
+orphaned processes until it is stopped.
 """
 
 import os
@@ -18,8 +18,8 @@ from localcluster.state import write_atomically
 HOSTNAME = "node-0"
 ADDRESS = "10.88.0.1"
 INTERFACE = "node0"
-GATEWAY = "10.88.0.254"  # nobody: there only has to be a default route
-#: What containerd, the kubelet and CNI's plugins write to, wherever their own settings point.
+GATEWAY = "10.88.0.254"  # no host: only a default route is needed
+#: What containerd, the kubelet and the CNI plugins write to, whatever their configuration says.
 PRIVATE_FOLDERS = ("/run", "/var/lib", "/var/log")
 FOLDERS = ("/run/containerd", "/run/netns", "/var/lib/kubelet", "/var/lib/containerd", "/var/log/pods")
 PID_FILE = "machine.pid"
@@ -36,13 +36,13 @@ NETWORK = (
 
 
 def main() -> None:
-    """Be the machine."""
+    """Runs the machine."""
     folder = Path(sys.argv[1])
     os.environ["PATH"] = search_path(os.environ)
     kernel.unshare()
     kernel.fork_forwarding_signals()
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-    pid = Path("/proc/self").readlink().name  # as those outside know it: /proc is still theirs
+    pid = Path("/proc/self").readlink().name  # its pid outside of the namespace: /proc is not mounted again yet
     _separate_mounts(folder)
     for command in NETWORK:
         _run(*command.split())
@@ -53,17 +53,24 @@ def main() -> None:
 
 
 def _separate_mounts(folder: Path) -> None:
-    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     _run("mount", "--make-rprivate", "/")
-    for place in PRIVATE_FOLDERS:
-        _run("mount", "--types", "tmpfs", "--options", "mode=755", "localcluster", place)
-    if not folder.is_dir():  # it is below one of them
+    for private_folder in PRIVATE_FOLDERS:
+        _run("mount", "--types", "tmpfs", "--options", "mode=755", "localcluster", private_folder)
+    if not folder.is_dir():  # it is below one of the private folders
         folder.mkdir(parents=True)
-        _run("mount", "--no-canonicalize", "--bind", f"/proc/self/fd/{held}", str(folder), descriptors=(held,))
-    for each in FOLDERS:
-        Path(each).mkdir(parents=True, exist_ok=True)
+        _run(
+            "mount",
+            "--no-canonicalize",
+            "--bind",
+            f"/proc/self/fd/{descriptor}",
+            str(folder),
+            descriptors=(descriptor,),
+        )
+    for subfolder in FOLDERS:
+        Path(subfolder).mkdir(parents=True, exist_ok=True)
     _run("mount", "--types", "proc", "proc", "/proc")
-    _run("mount", "--make-rshared", "/")  # the kubelet's mounts have to reach containers, among these mounts alone
+    _run("mount", "--make-rshared", "/")  # the kubelet's mounts must propagate to containers, but not outside
 
 
 def _run(*command: str, descriptors: tuple[int, ...] = ()) -> None:

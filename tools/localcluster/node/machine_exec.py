@@ -9,7 +9,7 @@ from localcluster.node.machine import PID_FILE
 
 
 def enter_command(folder: Path) -> list[str]:
-    """What stands before a command that is to run on the machine of the cluster in `folder`.
+    """Returns the prefix that runs a command on the machine of the cluster in `folder`.
 
     Raises:
         LocalClusterError: The cluster has no machine.
@@ -24,7 +24,7 @@ def enter_command(folder: Path) -> list[str]:
 
 
 def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    """Run a command on the machine of the cluster in `folder` to its end, however it ends."""
+    """Runs a command on the machine of the cluster in `folder` until it exits, with any exit code."""
     return subprocess.run(
         [*enter_command(folder), *command], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )

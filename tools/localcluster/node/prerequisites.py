@@ -1,4 +1,4 @@
-"""What a machine must have to be a real node, and what this one lacks of it, a sentence each."""
+"""Checks what a machine needs for a real node; each missing thing is one sentence."""
 
 import os
 import shutil
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-#: What Debian calls the packages, for `make node-packages`.
+#: The Debian packages that `make node-packages` installs.
 DEBIAN_PACKAGES = (
     "buildah",
     "containerd",
@@ -32,7 +32,7 @@ CONTROL_GROUPS = Path("/sys/fs/cgroup")
 CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "pids", "freezer", "blkio", "devices")
 SYSTEM_PATH = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
-#: Tried in namespaces that nobody else sees, one after the other.
+#: Commands that are tried in order in new namespaces.
 KERNEL_PROBES = (
     ("ip link add probe type veth peer name probe-end", "pairs of virtual interfaces (veth)"),
     ("ip link add probe-bridge type bridge", "bridges"),
@@ -41,7 +41,7 @@ KERNEL_PROBES = (
         "nft add chain ip probe nat { type nat hook prerouting priority 0 ; }",
         "address translation by nftables (nft_nat)",
     ),
-    ("mount -t tmpfs tmpfs /mnt", "mounts in a namespace of one's own"),
+    ("mount -t tmpfs tmpfs /mnt", "mounts in a separate namespace"),
     ("mkdir /mnt/a /mnt/b /mnt/c", "writing to such a mount"),
     ("mount -t overlay -o lowerdir=/mnt/a,upperdir=/mnt/b,workdir=/mnt/c overlay /mnt/a", "overlay file systems"),
 )
@@ -58,17 +58,17 @@ for command, what in zip(sys.argv[1::2], sys.argv[2::2]):
 
 
 def search_path(environment: Mapping[str, str]) -> str:
-    """PATH, with the folders of the system's own programs, which a user's may lack."""
+    """Returns PATH with the folders of system programs, which a user's PATH may lack."""
     return os.pathsep.join((environment.get("PATH", os.defpath), *SYSTEM_PATH))
 
 
 def plugins_folder() -> Path:
-    """Where CNI's plugins are; the first place where they should be, if they are nowhere."""
+    """Returns the folder of the CNI plugins; the first candidate if none contains them."""
     return next(filter(_has_plugins, PLUGIN_FOLDERS), PLUGIN_FOLDERS[0])
 
 
 def missing_prerequisites() -> list[str]:
-    """What stands in the way of a real node here: sentences, none where nothing does."""
+    """Returns what prevents a real node on this machine, as sentences."""
     if sys.platform != "linux":
         return ["A real node needs Linux: use the provider 'kind' elsewhere."]
     if os.geteuid() != 0:
@@ -94,17 +94,17 @@ def _missing_programs() -> Iterator[str]:
 
 
 def _missing_control_groups() -> Iterator[str]:
-    lacking = [name for name in CONTROLLERS if not (CONTROL_GROUPS / name / "tasks").exists()]
-    if lacking:
+    missing = [name for name in CONTROLLERS if not (CONTROL_GROUPS / name / "tasks").exists()]
+    if missing:
         yield (
-            f"Control groups of version 1 are needed, and {CONTROL_GROUPS} has none for {', '.join(lacking)}: "
-            "where there are only those of version 2, use the provider 'kind'."
+            f"Control groups of version 1 are needed, and {CONTROL_GROUPS} has none for {', '.join(missing)}: "
+            "on a machine with only version 2, use the provider 'kind'."
         )
 
 
 def _missing_kernel_features() -> Iterator[str]:
     package = Path(__file__).parents[2]
-    tried = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", PROBE, *(word for pair in KERNEL_PROBES for word in pair)],
         env={**os.environ, "PATH": search_path(os.environ), "PYTHONPATH": str(package)},
         stdin=subprocess.DEVNULL,
@@ -112,8 +112,8 @@ def _missing_kernel_features() -> Iterator[str]:
         text=True,
         check=False,
     )
-    if tried.returncode:
-        last = (tried.stderr.strip().splitlines() or ["no word of why"])[-1]
-        yield f"Namespaces of one's own cannot be had here ({last}): run it outside of a container, or privileged."
-    for what in tried.stdout.splitlines():
-        yield f"The kernel does not allow {what}: run it outside of a container, or load the module."
+    if completed.returncode:
+        last = (completed.stderr.strip().splitlines() or ["without a message"])[-1]
+        yield f"Namespaces cannot be created here ({last}): run it outside of a container, or privileged."
+    for feature in completed.stdout.splitlines():
+        yield f"The kernel does not allow {feature}: run it outside of a container, or load the module."

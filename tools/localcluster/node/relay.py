@@ -1,7 +1,7 @@
-"""Lets the API server be reached from outside: `python -m localcluster.node.relay PID PORT`.
+"""Makes the API server reachable from outside: `python -m localcluster.node.relay PID PORT`.
 
-It listens on loopback outside of the machine's network, then enters that network, and passes each connection on to the
-same port of the loopback there. A socket stays in the network that it was made in.
+It listens on loopback outside of the machine's network namespace, then enters that namespace, and forwards each
+connection to the same port on loopback there. A socket stays in the namespace in which it was created.
 """
 
 import asyncio
@@ -14,19 +14,19 @@ CHUNK = 1 << 16
 
 
 async def relay(pid: int, port: int) -> None:
-    """Pass connections on until the end."""
+    """Forwards connections until it is stopped."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            there = await asyncio.open_connection(LOOPBACK, port)
-        except OSError:  # the API server is not there at the moment: whoever asked sees the same
+            upstream = await asyncio.open_connection(LOOPBACK, port)
+        except OSError:  # the API server is down: the client sees the same
             writer.transport.abort()
             return
         try:
-            await asyncio.gather(_pump(reader, there[1]), _pump(there[0], writer))
+            await asyncio.gather(_pump(reader, upstream[1]), _pump(upstream[0], writer))
         finally:
             writer.close()
-            there[1].close()
+            upstream[1].close()
 
     # The port is reserved by a socket that does not listen: see `ports`.
     server = await asyncio.start_server(serve, LOOPBACK, port, reuse_port=True)
@@ -41,7 +41,7 @@ async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> Non
             sink.write(chunk)
             await sink.drain()
         sink.write_eof()
-    except OSError:  # one side is gone: then so is the other
+    except OSError:  # one side is closed: close the other
         sink.transport.abort()
 
 

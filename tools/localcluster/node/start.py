@@ -1,4 +1,4 @@
-"""Starts a control plane and a real node in namespaces of their own, under a guardian."""
+"""Starts a control plane and a real node in separate namespaces, under a guardian."""
 
 import sys
 from collections.abc import Sequence
@@ -23,13 +23,13 @@ CLIENTS = {name: controlplane.CLIENTS[name] for name in ("admin", "controller-ma
 
 @dataclass(frozen=True, slots=True)
 class NodeClusterSpec:
-    """What is wanted of a cluster with a real node.
+    """The specification of a cluster with a real node.
 
     Attributes:
         name: The cluster's name.
         control: The programs of the control plane.
         node: The programs of the node.
-        apiserver_flags: Flags that the API server gets besides.
+        apiserver_flags: Additional flags of the API server.
     """
 
     name: str
@@ -38,24 +38,24 @@ class NodeClusterSpec:
     apiserver_flags: Sequence[str]
 
     def commands(self) -> dict[str, Sequence[str]]:
-        """What runs each program, before its flags."""
+        """Returns the command of each program, without its flags."""
         control = {part: (str(self.control.controlplane), part) for part in CONTROL_PLANE}
         kubernetes = {part: (str(self.node.node), part) for part in ("kubelet", "kube-proxy")}
         return {**control, **kubernetes, "containerd": ("containerd",), "coredns": (str(self.node.coredns),)}
 
 
 def start(spec: NodeClusterSpec, layout: Layout, guardian: GuardianClient) -> ControlPlane:
-    """Start everything, and wait until pods can be made.
+    """Starts everything, and waits until pods can be created.
 
     Raises:
-        LocalClusterError: A part ended, or something was not ready in time; the message has the part's last words.
+        LocalClusterError: A part stopped, or something was not ready in time; the message ends with the part's log.
     """
     patience = ReadinessWaiter(guardian)
     group = cgroups.name_for(layout.folder)
     guardian.add_cleanup([sys.executable, "-m", "localcluster.node.cgroups", group])
     cgroups.create(group)
-    entering = _start_machine(layout, guardian, patience)
-    commands = {part: (*entering, *command) for part, command in spec.commands().items()}
+    prefix = _start_machine(layout, guardian, patience)
+    commands = {part: (*prefix, *command) for part, command in spec.commands().items()}
     node = components.NodeConfiguration(layout, group, prerequisites.plugins_folder())
     for name, content in node.files().items():
         (layout.folder / name).parent.mkdir(exist_ok=True)
@@ -64,14 +64,14 @@ def start(spec: NodeClusterSpec, layout: Layout, guardian: GuardianClient) -> Co
     guardian.start("containerd", [*commands["containerd"], *flags.pop("containerd")])
     started = controlplane.start(_control_plane(spec, layout, commands), layout, guardian)
     _load_pause(spec, layout, patience)
-    for part, given in flags.items():
-        guardian.start(part, [*commands[part], *given])
+    for part, component_flags in flags.items():
+        guardian.start(part, [*commands[part], *component_flags])
     patience.wait("the node", lambda: controlplane.are_nodes_ready(started.api, 1))
     return started
 
 
 def _start_machine(layout: Layout, guardian: GuardianClient, waiter: ReadinessWaiter) -> list[str]:
-    """Start the machine, and the way into its API server; gives what runs a command there."""
+    """Starts the machine and the relay to its API server; returns the prefix that runs a command there."""
     guardian.start("machine", [sys.executable, "-m", "localcluster.node.machine", str(layout.folder)])
     pid_file = layout.folder / PID_FILE
     waiter.wait("the node's machine", pid_file.exists)

@@ -1,7 +1,7 @@
-"""The ways to come by a cluster, one module each, and the choice between them.
+"""The providers of clusters, one module each, and the choice between them.
 
-A provider is one function: it is given an `Order`, the cluster's own folder and the guardian of that folder, and
-returns once the cluster can be used. What must be removed in the end, it tells the guardian before it makes it.
+A provider is one function: it receives a `ClusterSpec`, the cluster's folder and the guardian of that folder, and
+returns when the cluster is ready. It registers what must be removed at the end with the guardian before it creates it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -32,16 +32,16 @@ class ProviderName(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ClusterSpec:
-    """What is wanted of a provider.
+    """The specification of a cluster.
 
     Attributes:
         name: The cluster's name.
-        node_count: How many nodes it shall have.
-        kubeconfig: The kubeconfig of a cluster that is there already.
-        apiserver_flags: Flags that the API server gets besides.
-        pod_range: The addresses that pods get, as a CIDR.
+        node_count: The number of nodes.
+        kubeconfig: The kubeconfig of an existing cluster.
+        apiserver_flags: Additional flags of the API server.
+        pod_range: The addresses of pods, as a CIDR.
         environment: The environment variables.
-        progress: Hears how it goes.
+        progress: Reports the progress.
     """
 
     name: str
@@ -55,7 +55,7 @@ class ClusterSpec:
 
 @dataclass(frozen=True, slots=True)
 class ProvidedCluster:
-    """A cluster that can be used; the attributes are those of `state.Record`."""
+    """A cluster that is ready; the attributes are those of `state.Record`."""
 
     server: str
     kubeconfig: Path
@@ -68,10 +68,10 @@ Provider = Callable[[ClusterSpec, Path, GuardianClient], ProvidedCluster]
 
 
 def choose_provider(explicit: str | None, kubeconfig: Path | None, environment: Mapping[str, str]) -> ProviderName:
-    """The provider: the one that was asked for, else the one that the environment implies, else ours.
+    """Returns the explicit provider, else the one that the environment implies, else the built-in one.
 
     Raises:
-        LocalClusterError: There is no provider of that name, or it cannot use a kubeconfig.
+        LocalClusterError: There is no provider with this name, or it cannot use a kubeconfig.
     """
     if explicit is not None and explicit not in list(ProviderName):
         raise LocalClusterError(f"There is no provider {explicit!r}: use one of {', '.join(ProviderName)}.")
@@ -87,7 +87,7 @@ def choose_provider(explicit: str | None, kubeconfig: Path | None, environment: 
 
 
 def provider_function(name: ProviderName) -> Provider:
-    """What the provider of this name does."""
+    """Returns the function of a provider."""
     from localcluster.providers import builtin, envtest, existing, kind, node  # noqa: PLC0415 - they import this module
 
     return {
@@ -100,5 +100,5 @@ def provider_function(name: ProviderName) -> Provider:
 
 
 def default_node_count(name: ProviderName) -> int:
-    """How many nodes a cluster of this provider has where nobody says."""
+    """Returns the default number of nodes of a provider."""
     return 1 if name is ProviderName.NODE else DEFAULT_NODE_COUNT

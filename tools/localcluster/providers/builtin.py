@@ -1,4 +1,4 @@
-"""Our own: etcd, API server, controller manager and scheduler as one program built here, and kwok for nodes."""
+"""The built-in provider: etcd, API server, controller manager and scheduler as one program, and kwok for nodes."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ PARTS = ("etcd", "apiserver", "controller-manager", "scheduler")
 
 
 def provide(spec: ClusterSpec, folder: Path, guardian: GuardianClient) -> ProvidedCluster:
-    """Build the programs if need be, and start a whole control plane."""
+    """Builds the programs if needed, and starts a whole control plane."""
     kubectl = find_kubectl(kubernetes_version())
     programs = build(spec.progress)
     commands = {part: (str(programs.controlplane), part) for part in PARTS}

@@ -1,7 +1,7 @@
-"""The binaries of controller-runtime's envtest, from the folder that KUBEBUILDER_ASSETS names.
+"""Runs the binaries of controller-runtime's envtest, from the folder in KUBEBUILDER_ASSETS.
 
-That folder holds etcd and kube-apiserver, and often nothing else: then objects can be stored and validated but no
-pod ever runs, and `has_controllers` says so. Whatever other parts lie there are started too.
+That folder contains etcd and kube-apiserver, and often nothing else: then objects can be stored and validated but no
+pod runs, and `has_controllers` is False. Other parts in the folder are started, too.
 """
 
 import os
@@ -25,7 +25,7 @@ REQUIRED_PARTS = ("etcd", "apiserver")
 
 
 def provide(spec: ClusterSpec, folder: Path, guardian: GuardianClient) -> ProvidedCluster:
-    """Start the parts that the folder has."""
+    """Starts the parts in the folder."""
     request = controlplane.ControlPlaneSpec(
         spec.name,
         {part: (str(program),) for part, program in find_programs(spec.environment).items()},
@@ -41,22 +41,22 @@ def provide(spec: ClusterSpec, folder: Path, guardian: GuardianClient) -> Provid
 
 
 def find_programs(environment: Mapping[str, str]) -> dict[str, Path]:
-    """The parts whose programs lie in the folder of envtest's binaries.
+    """Returns the programs of the parts in the folder of envtest's binaries.
 
     Raises:
-        LocalClusterError: No folder is named, or etcd or kube-apiserver is not in it.
+        LocalClusterError: The variable is not set, or etcd or kube-apiserver is missing.
     """
-    named = environment.get(ASSETS_VARIABLE)
-    if not named:
+    folder = environment.get(ASSETS_VARIABLE)
+    if not folder:
         raise LocalClusterError(
             f"The provider 'envtest' needs {ASSETS_VARIABLE}: set it to what `setup-envtest use -p path` prints."
         )
-    found = {part: Path(named).absolute() / file for part, file in FILES.items()}
+    found = {part: Path(folder).absolute() / file for part, file in FILES.items()}
     programs = {part: path for part, path in found.items() if os.access(path, os.X_OK) and path.is_file()}
     missing = [FILES[part] for part in REQUIRED_PARTS if part not in programs]
     if missing:
         raise LocalClusterError(
-            f"{ASSETS_VARIABLE} is {named}, but there is no program {' and no '.join(missing)} in it: set it to what "
+            f"{ASSETS_VARIABLE} is {folder}, but there is no program {' and no '.join(missing)} in it: set it to what "
             "`setup-envtest use -p path` prints, or unset it."
         )
     return programs

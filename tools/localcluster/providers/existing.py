@@ -1,4 +1,4 @@
-"""A cluster that is there already: it is used as it is, and left alone in the end."""
+"""Uses an existing cluster as it is, and leaves it alone at the end."""
 
 from pathlib import Path
 
@@ -10,15 +10,15 @@ from localcluster.providers import KUBECONFIG_VARIABLE, ClusterSpec, ProvidedClu
 
 
 def provide(spec: ClusterSpec, folder: Path, guardian: GuardianClient) -> ProvidedCluster:
-    """Check that the cluster answers."""
+    """Checks that the cluster responds."""
     del folder, guardian  # nothing is started here
-    named = spec.kubeconfig or spec.environment.get(KUBECONFIG_VARIABLE)
-    if not named:
+    path = spec.kubeconfig or spec.environment.get(KUBECONFIG_VARIABLE)
+    if not path:
         raise LocalClusterError(
             "The provider 'existing' needs to know the cluster: give --kubeconfig, or set "
             f"{KUBECONFIG_VARIABLE} to a kubeconfig's path."
         )
-    kubeconfig = Path(named).expanduser().absolute()
+    kubeconfig = Path(path).expanduser().absolute()
     server = server_of(kubeconfig)
     any_kubectl = next(iter(candidates()), None)
     if any_kubectl is None:
@@ -26,6 +26,7 @@ def provide(spec: ClusterSpec, folder: Path, guardian: GuardianClient) -> Provid
     version = server_version(any_kubectl, kubeconfig)
     if version is None:
         raise LocalClusterError(
-            f"The cluster at {server} does not answer to {kubeconfig}: try `kubectl --kubeconfig {kubeconfig} version`."
+            f"The cluster at {server} does not respond to {kubeconfig}: "
+            f"try `kubectl --kubeconfig {kubeconfig} version`."
         )
     return ProvidedCluster(server, kubeconfig, find_kubectl(version, skew=1), version, has_controllers=True)

@@ -1,4 +1,4 @@
-"""Kubernetes in Docker, for people who have Docker and kind: real nodes that pull and run real images."""
+"""Runs Kubernetes in Docker, if Docker and kind are installed: real nodes that pull and run real images."""
 
 import json
 import shutil
@@ -17,11 +17,11 @@ READY = "180s"
 
 
 def provide(spec: ClusterSpec, folder: Path, guardian: GuardianClient) -> ProvidedCluster:
-    """Create a kind cluster; the guardian deletes it in the end."""
+    """Creates a kind cluster; the guardian deletes it at the end."""
     kind = _require("kind")
     _require("docker")
     if subprocess.run(["docker", "info"], capture_output=True, check=False).returncode != 0:  # noqa: S607
-        raise LocalClusterError("Docker is installed but does not answer: start it, or use the provider 'builtin'.")
+        raise LocalClusterError("Docker is installed but does not respond: start it, or use the provider 'builtin'.")
     cluster = f"statefulroute-{spec.name}"
     guardian.add_cleanup([kind, "delete", "cluster", "--name", cluster])
     kubeconfig, config = folder / "admin.kubeconfig", folder / "kind.json"
@@ -34,13 +34,13 @@ def provide(spec: ClusterSpec, folder: Path, guardian: GuardianClient) -> Provid
     any_kubectl = next(iter(candidates()), None)
     version = server_version(any_kubectl, kubeconfig) if any_kubectl else None
     if version is None:
-        raise LocalClusterError("The kind cluster does not answer to kubectl: is kubectl on PATH?")
+        raise LocalClusterError("The kind cluster does not respond to kubectl: is kubectl on PATH?")
     kubectl = find_kubectl(version, skew=1)
     return ProvidedCluster(server_of(kubeconfig), kubeconfig, kubectl, version, has_controllers=True)
 
 
 def kind_configuration(spec: ClusterSpec) -> dict[str, Any]:
-    """What kind is told: one control-plane node, the rest workers, and the API server's flags."""
+    """Returns kind's configuration: one control-plane node, the rest workers, and the API server's flags."""
     workers = [{"role": "worker"} for _ in range(spec.node_count - 1)]
     flags = dict(flag.removeprefix("--").partition("=")[::2] for flag in spec.apiserver_flags)
     patch = {"kind": "ClusterConfiguration", "apiServer": {"extraArgs": flags}}

@@ -1,4 +1,4 @@
-"""A real node: our control plane, and kubelet, containerd and CoreDNS in namespaces of their own, as root on Linux."""
+"""Runs a real node: our control plane with kubelet, containerd and CoreDNS in separate namespaces, as root."""
 
 from pathlib import Path
 
@@ -11,12 +11,12 @@ from localcluster.providers import ClusterSpec, ProvidedCluster
 
 
 def provide(spec: ClusterSpec, folder: Path, guardian: GuardianClient) -> ProvidedCluster:
-    """Build the programs if need be, and start a control plane with one node that runs containers."""
+    """Builds the programs if needed, and starts a control plane with one node that runs containers."""
     missing = prerequisites.missing_prerequisites()
     if missing:
         raise LocalClusterError(" ".join(missing))
     if spec.node_count != 1:
-        raise LocalClusterError(f"The provider 'node' has one node, and {spec.node_count} were asked for.")
+        raise LocalClusterError(f"The provider 'node' has one node, and {spec.node_count} were requested.")
     kubectl = find_kubectl(programs.kubernetes_version())
     control, node = programs.build(spec.progress), programs.build_node(spec.progress)
     layout = controlplane.create_layout(folder, guardian, spec.pod_range)

@@ -1,25 +1,26 @@
 {{/*
-What the operator and the resolver have in common: each is a Deployment with an account, a budget and monitors of its own.
+Templates for the components, operator and resolver: each is a Deployment with an account, a PodDisruptionBudget and
+monitors.
 */}}
 
 {{/*
-The template of a part's pods. Takes
-  root         the root
-  part         the part
-  values       the values of its pods: the chart's, or a group of these
+The template of a component's pods. Arguments:
+  root         the root context
+  component    the component
+  values       the values of its pods: those of the chart, or a group of them
   account      the ServiceAccount's name
-  arguments    the command line
-  environment  variables of it, before those of the values
-  ports        the container's ports: their numbers by their names
+  arguments    the arguments of its command
+  environment  environment variables before those of the values
+  ports        the container's ports: numbers by name
   probed       the name of the port that answers probes
   secrets      Secrets that it reads: their names by the folder
 */}}
 {{- define "statefulroute.podTemplate" -}}
-{{- $part := . -}}
+{{- $component := . -}}
 metadata:
-  labels: {{- include "statefulroute.labels" (list .root .part .values.podLabels) | nindent 4 }}
+  labels: {{- include "statefulroute.labels" (list .root .component .values.podLabels) | nindent 4 }}
   annotations:
-    kubectl.kubernetes.io/default-container: {{ .part }}
+    kubectl.kubernetes.io/default-container: {{ .component }}
     {{- with .values.podAnnotations }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
@@ -44,13 +45,13 @@ spec:
       topologyKey: {{ . }}
       whenUnsatisfiable: ScheduleAnyway
       labelSelector:
-        matchLabels: {{- include "statefulroute.selectorLabels" (list $part.root $part.part) | nindent 10 }}
+        matchLabels: {{- include "statefulroute.selectorLabels" (list $component.root $component.component) | nindent 10 }}
       matchLabelKeys:
         - pod-template-hash
     {{- end }}
     {{- end }}
   containers:
-    - name: {{ .part }}
+    - name: {{ .component }}
       {{- include "statefulroute.container" .root | nindent 6 }}
       args:
         {{- .arguments | nindent 8 }}
@@ -102,18 +103,18 @@ spec:
 {{- end -}}
 
 {{/*
-The ServiceAccount of a part. Takes the root, the part and its values.
+The ServiceAccount of a component. Arguments: the root, the component and its values.
 */}}
 {{- define "statefulroute.account" -}}
 {{- $root := first . -}}
-{{- $part := index . 1 -}}
+{{- $component := index . 1 -}}
 {{- with (last .).serviceAccount -}}
 apiVersion: v1
 kind: ServiceAccount
 metadata:
   name: {{ include "statefulroute.accountName" $ }}
   namespace: {{ $root.Release.Namespace }}
-  labels: {{- include "statefulroute.labels" (list $root $part) | nindent 4 }}
+  labels: {{- include "statefulroute.labels" (list $root $component) | nindent 4 }}
   {{- with .annotations }}
   annotations:
     {{- toYaml . | nindent 4 }}
@@ -124,53 +125,53 @@ automountServiceAccountToken: false
 {{- end -}}
 
 {{/*
-Its name. Takes the same.
+The name of that ServiceAccount. The same arguments.
 */}}
 {{- define "statefulroute.accountName" -}}
 {{- with (last .).serviceAccount -}}
-{{- .name | default (.create | ternary (include "statefulroute.partname" (list (first $) (index $ 1))) "default") -}}
+{{- .name | default (.create | ternary (include "statefulroute.componentName" (list (first $) (index $ 1))) "default") -}}
 {{- end -}}
 {{- end -}}
 
 {{/*
-The PodDisruptionBudget of a part. Takes the same.
+The PodDisruptionBudget of a component. The same arguments.
 */}}
 {{- define "statefulroute.disruptionBudget" -}}
-{{- $part := list (first .) (index . 1) -}}
+{{- $component := list (first .) (index . 1) -}}
 apiVersion: policy/v1
 kind: PodDisruptionBudget
 metadata:
-  name: {{ include "statefulroute.partname" $part }}
+  name: {{ include "statefulroute.componentName" $component }}
   namespace: {{ (first .).Release.Namespace }}
-  labels: {{- include "statefulroute.labels" $part | nindent 4 }}
+  labels: {{- include "statefulroute.labels" $component | nindent 4 }}
 spec:
   maxUnavailable: {{ (last .).podDisruptionBudget.maxUnavailable }}
   # A pod that is not ready protects nobody.
   unhealthyPodEvictionPolicy: AlwaysAllow
   selector:
-    matchLabels: {{- include "statefulroute.selectorLabels" $part | nindent 6 }}
+    matchLabels: {{- include "statefulroute.selectorLabels" $component | nindent 6 }}
 {{- end -}}
 
 {{/*
-A ServiceMonitor or PodMonitor of a part. Takes the root, the part, the name of its port, the kind, the key of its endpoints,
-and the values of the kind.
+A ServiceMonitor or PodMonitor of a component. Arguments: the root, the component, the name of its port, the kind, the
+key of its endpoints, and the values of the kind.
 */}}
 {{- define "statefulroute.monitor" -}}
 {{- $root := first . -}}
-{{- $part := list $root (index . 1) -}}
+{{- $component := list $root (index . 1) -}}
 {{- with last . -}}
 apiVersion: monitoring.coreos.com/v1
 kind: {{ index $ 3 }}
 metadata:
-  name: {{ include "statefulroute.partname" $part }}
+  name: {{ include "statefulroute.componentName" $component }}
   namespace: {{ .namespace | default $root.Release.Namespace }}
-  labels: {{- include "statefulroute.labels" (append $part .labels) | nindent 4 }}
+  labels: {{- include "statefulroute.labels" (append $component .labels) | nindent 4 }}
 spec:
   namespaceSelector:
     matchNames:
       - {{ $root.Release.Namespace }}
   selector:
-    matchLabels: {{- include "statefulroute.selectorLabels" $part | nindent 6 }}
+    matchLabels: {{- include "statefulroute.selectorLabels" $component | nindent 6 }}
   {{ index $ 4 }}:
     - port: {{ index $ 2 }}
       path: /metrics

@@ -1,4 +1,4 @@
-"""The forms of texts, as a named template: it says in a sentence what is wrong and what to write instead."""
+"""Generates a named template that checks the patterns of texts; its errors say what is wrong and what to write."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,15 +9,15 @@ from helmchart.schema import schema_with_patterns
 from helmchart.text import TEMPLATE_HEADER
 
 
-def formats() -> tuple[Path, str]:
-    """The template: its path below the chart's folder, and its text."""
+def pattern_checks() -> tuple[Path, str]:
+    """Returns the template: its path in the chart's folder, and its text."""
     checks = "".join(_checks(schema_with_patterns(), ""))
-    text = f'{TEMPLATE_HEADER}\n{{{{- define "statefulroute.formats" -}}}}\n{checks}{{{{- end -}}}}\n'
-    return Path("templates/_formats.tpl"), text
+    text = f'{TEMPLATE_HEADER}\n{{{{- define "statefulroute.patterns" -}}}}\n{checks}{{{{- end -}}}}\n'
+    return Path("templates/_patterns.tpl"), text
 
 
 def _checks(node: dict[str, Any], path: str) -> Iterator[str]:
-    """The checks of a value and of all that is in it."""
+    """Yields the checks of a value and of everything in it."""
     name = path.lstrip(".")
     if PATTERN_KEY in node:
         yield _check(node, f"$.Values{path}", name)
@@ -30,4 +30,5 @@ def _checks(node: dict[str, Any], path: str) -> Iterator[str]:
 
 
 def _check(node: dict[str, Any], value: str, name: str) -> str:
-    return f'{{{{- include "statefulroute.form" (list "{name}" {value} `{node[PATTERN_KEY]}` "{node[FIX_KEY]}") -}}}}\n'
+    arguments = f'"{name}" {value} `{node[PATTERN_KEY]}` "{node[FIX_KEY]}"'
+    return f'{{{{- include "statefulroute.checkPattern" (list {arguments}) -}}}}\n'
