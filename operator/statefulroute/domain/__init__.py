@@ -1,1 +1,1 @@
-"""The rules: pure functions over values. No input or output, no clock, no Kubernetes client, no kopf."""
+"""The rules, as pure functions of values: without input and output, clocks, Kubernetes clients and kopf."""

@@ -1,4 +1,4 @@
-"""Where a user's pod is reached."""
+"""Addresses of pods."""
 
 from dataclasses import dataclass
 
@@ -12,13 +12,13 @@ from statefulroute.domain.route import Route
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a user's pod is reached.
+    """The address of a pod.
 
     Attributes:
         pod: the name of the pod.
-        ip: its present address; it changes when the pod restarts.
-        host: its stable DNS name; None where it has none, or the operator has not acknowledged the link yet.
-        port: the route's port at the pod; None where the route has none, or the pod has no port of that name.
+        ip: the current IP; it changes when the pod restarts.
+        host: the stable DNS name; None if the pod has none, or if the operator has not written the link's status yet.
+        port: the port of the route; None if the route has none, or if the pod has no port of that name.
     """
 
     pod: str
@@ -28,31 +28,30 @@ class Address:
 
     @property
     def endpoint(self) -> str:
-        """IP and port as a gateway writes them; the IP alone where there is no port."""
+        """The IP and the port as `ip:port`, with an IPv6 address in brackets; only the IP if there is no port."""
         ip = f"[{self.ip}]" if ":" in self.ip else self.ip
         return ip if self.port is None else f"{ip}:{self.port}"
 
 
 def link_address(link: Link, route: Route, pod_status: PodStatus, endpoint: Endpoint | None) -> Address:
-    """Where the pod of a link is reached.
+    """Returns the address of the pod of a link.
 
     Args:
-        link: the link; its pod is the one that `pod_status` is about.
-        route: its route.
-        pod_status: what the route's status says of the pod.
-        endpoint: the pod itself, where it is there.
+        link: the link.
+        route: the route of the link.
+        pod_status: the status of the link's pod in the status of the route.
+        endpoint: the pod, if it exists.
 
     Raises:
-        PodNotFoundError: the pod does not exist now, or has no address yet.
-        PodNotRoutableError: it does not serve its users now.
+        PodNotFoundError: the pod does not exist, or has no IP yet.
+        PodNotRoutableError: the pod does not serve its users.
     """
-    acknowledged = link.status
-    host = acknowledged.host if acknowledged and acknowledged.pod == link.pod else None
+    host = link.status.host if link.status and link.status.pod == link.pod else None
     return pod_address(route, pod_status, endpoint, host)
 
 
 def pod_address(route: Route, pod_status: PodStatus, endpoint: Endpoint | None, host: str | None = None) -> Address:
-    """Where a pod is reached that no link need name. Takes and raises as `address_of` does."""
+    """Returns the address of a pod. The arguments and errors are those of `link_address`."""
     if endpoint is None or not endpoint.ip:
         raise PodNotFoundError(f"the pod {pod_status.name!r} of the service {route.name!r} is not there now")
     if not endpoint.is_ready or pod_status.routing_state is RoutingState.SHUTDOWN:

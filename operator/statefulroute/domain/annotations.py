@@ -1,4 +1,4 @@
-"""What the operator notes on pods and workloads, and when a note is worth a write."""
+"""The annotations that the operator writes on pods and workloads, and when they are worth a write."""
 
 import re
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ from statefulroute.domain.pod import PodAnnotations
 from statefulroute.domain.route import PodView, Route, RouteView, WorkloadAnnotations
 from statefulroute.domain.times import format_rfc3339
 
-#: What is noted on a pod, and on a workload: all of it goes when the route goes.
+#: The annotations that the operator removes when a route is deleted.
 POD_ANNOTATIONS = (WEIGHTED_LOAD, POD_DELETION_COST)
 WORKLOAD_ANNOTATIONS = (WORKLOAD_STATE, WORKLOAD_LOAD, WORKLOAD_TIME)
 
@@ -26,11 +26,11 @@ _DECIMAL = re.compile(r"[0-9]{1,10}(\.[0-9]{1,3})?")
 
 
 def is_annotator(route: Route, others: Iterable[Route]) -> bool:
-    """Whether a route is the one that notes on its pods and its workload: of several with one workload, the first.
+    """Returns whether a route annotates its workload and pods: only the first route of a workload by name does.
 
     Args:
         route: the route.
-        others: the routes of its namespace.
+        others: the routes of the namespace.
     """
     return not any(
         other.name < route.name and not other.is_deleting and other.workload_key == route.workload_key
@@ -39,35 +39,38 @@ def is_annotator(route: Route, others: Iterable[Route]) -> bool:
 
 
 def pod_annotations(view: RouteView, pod: PodView, current: PodAnnotations, now: datetime) -> dict[str, str]:
-    """The annotations to write on a pod; empty when none has moved by a tenth or more.
+    """Returns the annotations to write on a pod; empty if no value changed by a tenth or more.
 
-    The weighted load is noted while it is fresh. The cost of a deletion is the number of users that it would move.
+    The weighted load is written only while it is fresh. The deletion cost is the number of links of the pod.
 
     Args:
         view: the route.
-        pod: one of its pods.
-        current: what stands on the pod now.
-        now: the time of day.
+        pod: a pod of the route.
+        current: the stored annotations of the pod.
+        now: the current time.
     """
-    notes: dict[str, str] = {}
+    annotations: dict[str, str] = {}
     if (load := view.fresh_load(pod.key, now)) is not None:
         weighted = load.weighted_milli(view.route.spec.load.cpu_factor_percent)
         if has_changed_significantly(_parse_milli(current.weighted_load), weighted):
-            notes[WEIGHTED_LOAD] = format_milli(weighted)
+            annotations[WEIGHTED_LOAD] = format_milli(weighted)
     if view.route.has_deletion_cost:
         links = min(view.link_count(pod.key), INT32_MAX)
         if has_changed_significantly(_parse_milli(current.deletion_cost or "0"), links * MILLI):
-            notes[POD_DELETION_COST] = str(links)
-    return notes
+            annotations[POD_DELETION_COST] = str(links)
+    return annotations
 
 
 def workload_annotations(assessment: Assessment, current: WorkloadAnnotations, now: datetime) -> dict[str, str | None]:
-    """The annotations to write on a workload; empty when its state is the same and its load moved by less than a tenth.
+    """Returns the annotations to write on a workload.
 
-    None removes one: nobody can say any more.
+    The result is empty if the state is the same and the load changed by less than a tenth. None removes an annotation
+    whose value is no longer known.
     """
-    load, before = assessment.load_milli, _parse_milli(current.load)
-    is_same_load = load is None if before is None else load is not None and not has_changed_significantly(before, load)
+    load, old_load = assessment.load_milli, _parse_milli(current.load)
+    is_same_load = (
+        load is None if old_load is None else load is not None and not has_changed_significantly(old_load, load)
+    )
     if current.state == assessment.state and is_same_load:
         return {}
     return {
@@ -78,13 +81,13 @@ def workload_annotations(assessment: Assessment, current: WorkloadAnnotations, n
 
 
 def format_milli(milli: int) -> str:
-    """Thousandths as a decimal number, as short as can be: 3700 is `3.7`."""
+    """Returns thousandths as the shortest decimal number: 3700 is `3.7`."""
     whole, rest = divmod(milli, MILLI)
     return f"{whole}.{rest:03}".rstrip("0") if rest else str(whole)
 
 
 def _parse_milli(text: str | None) -> int | None:
-    """What `decimal` has written; None for anything else, for anybody may write an annotation."""
+    """Parses the output of `format_milli`; returns None for other text, because any client may write an annotation."""
     if text is None or not _DECIMAL.fullmatch(text):
         return None
     whole, _, rest = text.partition(".")

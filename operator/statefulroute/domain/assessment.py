@@ -1,4 +1,4 @@
-"""How busy a service is."""
+"""Assesses how busy a service is."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,11 +10,11 @@ from statefulroute.domain.route import RouteView
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """What the workload timer has found.
+    """How busy a service is.
 
     Attributes:
-        state: how busy the service is; None where nobody can say.
-        load_milli: the mean weighted load of its fresh pods, in thousandths; None where no pod has fresh load.
+        state: the workload state; None if no pod has fresh load.
+        load_milli: the mean weighted load of the pods with fresh load, in thousandths; None if there are none.
     """
 
     state: WorkloadState | None = None
@@ -22,7 +22,7 @@ class Assessment:
 
 
 def assess(view: RouteView, now: datetime) -> Assessment:
-    """How busy the service is now, from the pods that serve users and whose load is fresh."""
+    """Returns how busy the service is, from the pods that serve users and have fresh load."""
     spec = view.route.spec
     loads = [
         load.weighted_milli(spec.load.cpu_factor_percent)

@@ -1,4 +1,4 @@
-"""Conditions: how one is made so that its transition time is honest."""
+"""Creates conditions with correct transition times."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -7,7 +7,7 @@ from statefulroute.api.model import Condition
 from statefulroute.api.vocabulary import ConditionType
 
 
-def condition(  # noqa: PLR0913 - a condition has as many parts
+def condition(  # noqa: PLR0913 - the fields of a condition
     condition_type: ConditionType,
     *,
     is_true: bool,
@@ -17,14 +17,14 @@ def condition(  # noqa: PLR0913 - a condition has as many parts
     previous: Iterable[Condition],
     now: datetime,
 ) -> Condition:
-    """A condition as it stands now; its transition time stays where its status is what it was before."""
+    """Returns a condition. It keeps the transition time of the previous condition with the same type and status."""
     status = "True" if is_true else "False"
-    before = next((each for each in previous if each.type is condition_type and each.status == status), None)
+    unchanged = next((old for old in previous if old.type is condition_type and old.status == status), None)
     return Condition(
         type=condition_type,
         status=status,
         reason=reason,
         message=message,
         observed_generation=generation,
-        last_transition_time=before.last_transition_time if before else now.replace(microsecond=0),
+        last_transition_time=unchanged.last_transition_time if unchanged else now.replace(microsecond=0),
     )

@@ -1,4 +1,4 @@
-"""What to do about a link: a list of questions, each with a name, a reason and one place to change it."""
+"""Decides what to do with a link: an ordered list of small checks, the first of which that applies returns the plan."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from statefulroute.domain.route import PodView, RouteView
 
 @dataclass(frozen=True, slots=True)
 class LinkView:
-    """All that a decision about one link may depend on, frozen at one moment."""
+    """All that a decision about one link may depend on, at one moment."""
 
     link: Link
     route: RouteView | None
@@ -31,14 +31,14 @@ class LinkView:
 
 @dataclass(frozen=True, slots=True)
 class Bind:
-    """Write the chosen pod into the spec of a link that leaves the choice."""
+    """Write the chosen pod to the spec of a link that names none."""
 
     pod: PodKey
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Write another pod into the link's spec."""
+    """Write another pod to the spec of the link."""
 
     pod: PodKey
     reason: MoveReason
@@ -53,7 +53,7 @@ class Remove:
 
 @dataclass(frozen=True, slots=True)
 class UpdateStatus:
-    """Say this in the link's status, unless it says so already."""
+    """Write the status of the link, unless it is current."""
 
     status: LinkStatus
 
@@ -63,15 +63,15 @@ Check = Callable[[LinkView], Plan | None]
 
 
 def decide(view: LinkView) -> Plan:
-    """What to do about this link now. Pure and total: the first question that applies answers."""
-    for question in CHECKS:
-        if (plan := question(view)) is not None:
+    """Returns the plan for a link: that of the first check that applies."""
+    for check in CHECKS:
+        if (plan := check(view)) is not None:
             return plan
-    raise AssertionError("the last question answers for every link")
+    raise AssertionError("the last check applies to every link")
 
 
 def is_status_current(link: Link, status: LinkStatus) -> bool:
-    """Whether the link's status already says this of the link's present spec."""
+    """Returns whether the link already has this status for the current generation and expiry of its spec."""
     return (
         link.status == status
         and link.observed_generation == link.generation
@@ -80,46 +80,47 @@ def is_status_current(link: Link, status: LinkStatus) -> bool:
 
 
 def move_reason(view: LinkView) -> MoveReason:
-    """Why the link's spec names another pod than its status, as far as can be seen afterwards.
+    """Returns why the spec of the link names another pod than its status, as far as the current state shows.
 
-    An operator that was killed between the two writes of a move leaves nothing else to tell it by.
+    If an operator stops between the two writes of a move, the next one has no other information.
     """
-    route, left = view.route, view.link.status_pod
-    if route is None or left is None or route.route.spec.on_pod_lost.action is not PodLostAction.REBIND:
+    route, old_pod = view.route, view.link.status_pod
+    if route is None or old_pod is None or route.route.spec.on_pod_lost.action is not PodLostAction.REBIND:
         return MoveReason.MOVED
-    # A pod that carries nobody any more and is not there is judged by nobody either.
-    return MoveReason.POD_LOST if is_permanently_gone(route, left) or left in route.lost else MoveReason.MOVED
+    # `route.lost` has no entry for a missing pod without links.
+    is_lost = is_permanently_gone(route, old_pod) or old_pod in route.lost
+    return MoveReason.POD_LOST if is_lost else MoveReason.MOVED
 
 
 def is_waiting_for_room(route: RouteView | None, status: LinkStatus) -> bool:
-    """Whether a link of which this is said would take the room that another link leaves on a pod."""
+    """Returns whether a link with this status waits for a pod with room for another link."""
     if status.reason is LinkReason.AT_CAPACITY:
         return True
-    rebinds = route is not None and route.route.spec.on_pod_lost.action is PodLostAction.REBIND
-    return status.reason is LinkReason.POD_LOST and rebinds
+    is_rebound = route is not None and route.route.spec.on_pod_lost.action is PodLostAction.REBIND
+    return status.reason is LinkReason.POD_LOST and is_rebound
 
 
 def check_expiry(view: LinkView) -> Plan | None:
-    """A temporary link ends when its time is over, whatever else is the matter with it."""
+    """Removes an expired link, whatever its other state."""
     return Remove(RemoveReason.EXPIRED) if view.link.has_expired(view.now) else None
 
 
 def check_namespace(view: LinkView) -> Plan | None:
-    """A link may name only its own namespace, as the server driver demands."""
+    """Rejects a link that names a namespace other than its own."""
     if view.link.foreign_namespace is None:
         return None
     return UpdateStatus(LinkStatus(LinkPhase.REJECTED, LinkReason.NOT_LOCAL_NAMESPACE, FOREIGN_NAMESPACE_MESSAGE))
 
 
 def check_rules(view: LinkView) -> Plan | None:
-    """A link that was stored before its kind's rules were there is held to them all the same."""
+    """Rejects a link that violates a validation rule: it was stored before the rule existed."""
     if view.link.violation is None:
         return None
     return UpdateStatus(LinkStatus(LinkPhase.REJECTED, LinkReason.INVALID, view.link.violation))
 
 
 def check_route_exists(view: LinkView) -> Plan | None:
-    """Without its route a link waits, whatever it was bound to; its spec keeps the pod."""
+    """Keeps a link pending while its route does not exist. Its spec keeps the pod."""
     if view.route is not None:
         return None
     namespace, name = view.link.route
@@ -127,45 +128,42 @@ def check_route_exists(view: LinkView) -> Plan | None:
 
 
 def check_pod_lost(view: LinkView) -> Plan | None:
-    """The links of a lost pod go where the route's `onPodLost` says.
+    """Applies the route's `onPodLost` to a link whose pod is lost.
 
-    One that was never bound to it waits for it first: its pod may be about to be made.
+    A link that was never bound to the pod waits until the grace period is over, because the pod may be about to start.
     """
-    route, left = _route(view), view.link.pod
-    loss = None if left is None else route.lost.get(left)
-    if left is None or loss is None or not (loss.is_grace_over or view.link.status_pod == left):
+    route, pod = _route(view), view.link.pod
+    loss = None if pod is None else route.lost.get(pod)
+    if pod is None or loss is None or not (loss.is_grace_over or view.link.status_pod == pod):
         return None
     match route.route.spec.on_pod_lost.action:
         case PodLostAction.RELEASE:
             return Remove(RemoveReason.POD_LOST)
         case PodLostAction.REBIND:
-            pod = best_pod(route, view.now)
-            return (
-                Move(pod.key, MoveReason.POD_LOST)
-                if pod
-                else _lost_status(route, left, ", and no other takes new users")
-            )
+            if (new_pod := best_pod(route, view.now)) is not None:
+                return Move(new_pod.key, MoveReason.POD_LOST)
+            return _lost_status(route, pod, ", and no other takes new users")
         case PodLostAction.KEEP:
-            return _lost_status(route, left, "")
+            return _lost_status(route, pod, "")
 
 
 def check_already_bound(view: LinkView) -> Plan | None:
-    """A bound link stays bound while its pod restarts: what was acknowledged once is not taken back."""
-    link, acknowledged = view.link, view.link.status
-    if acknowledged is None or acknowledged.phase is not LinkPhase.BOUND or acknowledged.pod != link.pod:
+    """Keeps a bound link bound while its pod restarts."""
+    status = view.link.status
+    if status is None or status.phase is not LinkPhase.BOUND or status.pod != view.link.pod:
         return None
     pod = _pod_view(view)
-    return UpdateStatus(acknowledged if pod is None else _bound_status(pod))
+    return UpdateStatus(status if pod is None else _bound_status(pod))
 
 
 def check_workload_exists(view: LinkView) -> Plan | None:
-    """Without a workload there is no pod to check."""
+    """Keeps a link pending while the workload of its route does not exist."""
     missing = _route(view).missing_workload
     return None if missing is None else _pending(LinkReason.WORKLOAD_NOT_FOUND, missing.message)
 
 
 def check_pod_chosen(view: LinkView) -> Plan | None:
-    """A link that leaves the choice gets the best pod."""
+    """Binds a link that names no pod to the best pod."""
     if view.link.pod is not None:
         return None
     route = _route(view)
@@ -179,24 +177,24 @@ def check_pod_chosen(view: LinkView) -> Plan | None:
 
 
 def check_pod_exists(view: LinkView) -> Plan | None:
-    """A link to a pod that does not exist waits for it, until it counts as lost."""
+    """Keeps a link pending while its pod does not exist and is not lost."""
     if _pod_view(view) is not None:
         return None
     return _pending(LinkReason.POD_NOT_FOUND, _pod_not_found_message(_route(view), view.link.pod))
 
 
 def check_pod_routable(view: LinkView) -> Plan | None:
-    """A link is accepted while its pod is routable, DenyNewCall included: a server says whom it holds."""
+    """Keeps a link pending while its pod is not routable. DenyNewCall is routable: servers report their own users."""
     pod = _pod_view(view)
     if pod is None or pod.is_routable:
         return None
-    # The message names no passing state of the pod: a pod on its way to Ready rewrites no waiting link.
+    # The message omits transient states of the pod, so a starting pod causes no writes of pending links.
     why = "is shut down" if pod.routing_state is RoutingState.SHUTDOWN else "is not ready"
     return _pending(LinkReason.POD_NOT_ROUTABLE, f"pod {pod.pod.name!r} {why}")
 
 
 def accept(view: LinkView) -> Plan | None:
-    """Nothing stands against it."""
+    """Binds the link: no other check applies."""
     pod = _pod_view(view)
     return None if pod is None else UpdateStatus(_bound_status(pod))
 
@@ -206,7 +204,7 @@ CHECKS: tuple[Check, ...] = (
     check_namespace,  # -> Rejected(NotLocalNamespace)
     check_rules,  # -> Rejected(Invalid)
     check_route_exists,  # -> Pending(RouteNotFound)
-    check_pod_lost,  # -> Move | Remove | Lost(PodLost), as the route's onPodLost says
+    check_pod_lost,  # -> Move | Remove | Lost(PodLost), by the route's onPodLost
     check_already_bound,  # -> Bound, as before
     check_workload_exists,  # -> Pending(WorkloadNotFound)
     check_pod_chosen,  # -> Bind(best pod) | Pending(NoAvailablePod | AtCapacity)
@@ -217,33 +215,33 @@ CHECKS: tuple[Check, ...] = (
 
 
 def _route(view: LinkView) -> RouteView:
-    """The route, for the questions after `has_no_route`."""
+    """Returns the route, for the checks after `check_route_exists`."""
     if view.route is None:
-        raise AssertionError("has_no_route answers first")
+        raise AssertionError("check_route_exists applies first")
     return view.route
 
 
 def _pod_view(view: LinkView) -> PodView | None:
-    named = view.link.pod
-    return None if view.route is None or named is None else view.route.pods.get(named)
+    pod = view.link.pod
+    return None if view.route is None or pod is None else view.route.pods.get(pod)
 
 
 def _pending(reason: LinkReason, message: str) -> UpdateStatus:
     return UpdateStatus(LinkStatus(LinkPhase.PENDING, reason, message))
 
 
-def _pod_not_found_message(route: RouteView, named: PodKey | None) -> str:
+def _pod_not_found_message(route: RouteView, pod: PodKey | None) -> str:
     name = route.route.name
     is_indexed = route.workload is not None and route.workload.is_indexed
-    if isinstance(named, str):
+    if isinstance(pod, str):
         hint = ": its pods are named by podIndex" if is_indexed else ""
-        return f"StatefulRoute {name!r} has no pod of name {named!r} now{hint}"
+        return f"StatefulRoute {name!r} has no pod of name {pod!r} now{hint}"
     hint = "" if is_indexed else ": its pods are named by podName"
-    return f"StatefulRoute {name!r} has no pod of index {named} now{hint}"
+    return f"StatefulRoute {name!r} has no pod of index {pod} now{hint}"
 
 
 def _lost_status(route: RouteView, pod: PodKey, suffix: str) -> UpdateStatus:
-    """Lost, and still naming the pod: it is bound there again when the pod comes back."""
+    """Returns the Lost status. It names the pod, to which the link is bound again if the pod returns."""
     message = f"pod {pod!r} of StatefulRoute {route.route.name!r} {route.lost[pod].message}{suffix}"
     index, name = (pod, None) if isinstance(pod, int) else (None, pod)
     return UpdateStatus(LinkStatus(LinkPhase.LOST, LinkReason.POD_LOST, message, index, name))

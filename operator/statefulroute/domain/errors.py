@@ -1,4 +1,4 @@
-"""What can be wrong with an operation on links, each kind with a code of its own (the server driver's kinds)."""
+"""The errors of operations on links. Each kind has a code."""
 
 from enum import StrEnum
 from typing import ClassVar
@@ -7,44 +7,44 @@ from statefulroute.api.vocabulary import FOREIGN_NAMESPACE_MESSAGE
 
 
 class ErrorCode(StrEnum):
-    """What kind of error it is."""
+    """The kind of an error."""
 
     INTERNAL = "Internal"
-    """Something that the caller can do nothing about."""
+    """An error that the caller cannot fix."""
     INVALID_PARAMETER = "InvalidParameter"
-    """A parameter cannot be right."""
+    """A parameter is invalid."""
     NOT_LOCAL_NAMESPACE = "NotLocalNamespace"
-    """Another namespace was named than the driver's own."""
+    """The operation names a namespace other than that of the driver."""
     DRIVER_ALREADY_RUNNING = "DriverAlreadyRunning"
-    """The driver was started before and not stopped since."""
+    """The driver is already running."""
     SERVICE_NOT_FOUND = "ServiceNotFound"
-    """There is no StatefulRoute of that name."""
+    """The StatefulRoute does not exist."""
     POD_NOT_FOUND = "PodNotFound"
-    """The service has no such pod now."""
+    """The service has no such pod."""
     POD_NOT_AVAILABLE = "PodNotAvailable"
-    """No pod takes new users now."""
+    """No pod accepts new users."""
     POD_NOT_ROUTABLE = "PodNotRoutable"
-    """The pod does not serve its users now."""
+    """The pod does not serve its users."""
     TIMEOUT = "Timeout"
-    """It took longer than it was given."""
+    """The operation exceeded its deadline."""
 
 
 class StatefulRouteError(Exception):
-    """An operation was not carried out; nothing was changed unless the error's own text says otherwise.
+    """An operation failed. It changed nothing, unless the description of the error states otherwise.
 
     Attributes:
-        code: what kind of error it is.
+        code: the kind of the error.
     """
 
     code: ClassVar[ErrorCode] = ErrorCode.INTERNAL
 
 
 class InternalError(StatefulRouteError):
-    """The API server answered with an error that the caller can do nothing about."""
+    """The API server returned an error that the caller cannot fix."""
 
 
 class NotLocalNamespaceError(StatefulRouteError):
-    """Another namespace was named than the driver's own."""
+    """The operation names a namespace other than that of the driver."""
 
     code = ErrorCode.NOT_LOCAL_NAMESPACE
 
@@ -53,7 +53,7 @@ class NotLocalNamespaceError(StatefulRouteError):
 
 
 class DriverAlreadyRunningError(StatefulRouteError):
-    """The driver was started before and not stopped since."""
+    """The driver is already running."""
 
     code = ErrorCode.DRIVER_ALREADY_RUNNING
 
@@ -62,28 +62,28 @@ class DriverAlreadyRunningError(StatefulRouteError):
 
 
 class ServiceNotFoundError(StatefulRouteError):
-    """There is no StatefulRoute of that name."""
+    """The StatefulRoute does not exist."""
 
     code = ErrorCode.SERVICE_NOT_FOUND
 
 
 class PodNotFoundError(StatefulRouteError):
-    """The service has no such pod now."""
+    """The service has no such pod."""
 
     code = ErrorCode.POD_NOT_FOUND
 
 
 class PodNotRoutableError(StatefulRouteError):
-    """The pod does not serve its users now: it is not ready, or it is shut down."""
+    """The pod does not serve its users: it is not ready, or it is shut down."""
 
     code = ErrorCode.POD_NOT_ROUTABLE
 
 
 class InvalidParameterError(StatefulRouteError):
-    """A parameter cannot be right, whatever the cluster's state.
+    """A parameter is invalid, whatever the state of the cluster.
 
     Attributes:
-        field: the name of the parameter, or the path of the object's field.
+        field: the name of the parameter, or the path of the field of the object.
     """
 
     code = ErrorCode.INVALID_PARAMETER
@@ -94,16 +94,16 @@ class InvalidParameterError(StatefulRouteError):
 
 
 class PodNotAvailableError(StatefulRouteError):
-    """No pod takes new users now."""
+    """No pod accepts new users."""
 
     code = ErrorCode.POD_NOT_AVAILABLE
 
 
 class DeadlineExceededError(StatefulRouteError):
-    """The operation took longer than it was given; whether it was carried out is not known."""
+    """The operation exceeded its deadline. It may have taken effect."""
 
     code = ErrorCode.TIMEOUT
 
 
 class ContendedError(StatefulRouteError):
-    """Others changed the link each time before this operation could; it may be tried again."""
+    """Other clients changed the link at each attempt of the operation. The caller may retry."""

@@ -1,4 +1,4 @@
-"""What happens to a link or a route, as people read it in `kubectl describe` and `kubectl events`."""
+"""Kubernetes events of links and routes, as `kubectl describe` and `kubectl events` show them."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,39 +12,39 @@ from statefulroute.domain.route import Route
 
 
 class EventType(StrEnum):
-    """Whether somebody should look at it."""
+    """The type of an event."""
 
     NORMAL = "Normal"
     WARNING = "Warning"
 
 
 class EventAction(StrEnum):
-    """What the operator did."""
+    """The action of an event."""
 
     BIND = "Bind"
-    """A link is Bound that was bound nowhere."""
+    """A link was bound."""
     MOVE = "Move"
-    """A link is Bound to another pod than before."""
+    """A link was bound to another pod than before."""
     ACKNOWLEDGE = "Acknowledge"
-    """A link was lost or rejected, and its status says so."""
+    """A link was marked Lost or Rejected."""
     REMOVE = "Remove"
     """A link was deleted."""
     ASSESS = "Assess"
-    """A service was found to be busier or less busy than before."""
+    """The workload state of a service changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that has happened to a link or to a route.
+    """An event of a link or a route.
 
     Attributes:
-        kind: of which kind the object is.
-        namespace: where it is.
-        name: its name.
-        type: whether somebody should look at it.
+        kind: the kind of the object.
+        namespace: the namespace of the object.
+        name: the name of the object.
+        type: the type of the event.
         action: what the operator did.
-        reason: why, as one word.
-        note: what happened, as a sentence.
+        reason: the reason, as a CamelCase word.
+        note: a message that describes the event.
     """
 
     kind: Kind
@@ -57,13 +57,13 @@ class Event:
 
 
 def link_status_event(link: Link, status: LinkStatus, move_reason: MoveReason) -> Event | None:
-    """The event of a new status; None where it is no news: a link that waits says so in its status."""
-    came_from = link.status_pod
+    """Returns the event of a new status; None if it needs none. A pending link has no event, only its status."""
+    old_pod = link.status_pod
     match status.phase:
-        case LinkPhase.BOUND if came_from is not None and came_from != status.pod:
+        case LinkPhase.BOUND if old_pod is not None and old_pod != status.pod:
             kind = EventType.WARNING if move_reason is MoveReason.POD_LOST else EventType.NORMAL
             return _link_event(
-                link, kind, EventAction.MOVE, move_reason, f"moved from pod {came_from!r} to pod {status.pod_name!r}"
+                link, kind, EventAction.MOVE, move_reason, f"moved from pod {old_pod!r} to pod {status.pod_name!r}"
             )
         case LinkPhase.BOUND if link.status is None or not link.status.is_ready:
             return _link_event(link, EventType.NORMAL, EventAction.BIND, status.reason, status.message)
@@ -74,7 +74,7 @@ def link_status_event(link: Link, status: LinkStatus, move_reason: MoveReason) -
 
 
 def workload_state_event(route: Route, previous: WorkloadState | None, assessment: Assessment) -> Event | None:
-    """The event of a service that has become busier or less busy; None where nobody could say before, or can now."""
+    """Returns the event of a changed workload state; None if it is unchanged, or was or is unknown."""
     if assessment.state is None or previous is None or assessment.state is previous:
         return None
     kind = EventType.WARNING if assessment.state is WorkloadState.OVERLOADED else EventType.NORMAL
@@ -92,7 +92,7 @@ def _link_event(link: Link, kind: EventType, action: EventAction, reason: str, n
 
 
 def link_removed_event(link: Link, reason: RemoveReason) -> Event:
-    """The event of a link that the operator has deleted."""
+    """Returns the event of a link that the operator deleted."""
     match reason:
         case RemoveReason.EXPIRED:
             return _link_event(link, EventType.NORMAL, EventAction.REMOVE, reason, "its time was over")

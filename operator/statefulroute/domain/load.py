@@ -1,4 +1,4 @@
-"""A pod's load: how it is read and weighed, when it counts, and how busy it makes its service."""
+"""The load of pods: parsing, weighting, freshness, and the workload state that follows from it."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -11,18 +11,18 @@ from statefulroute.api.limits import INT32_MAX
 from statefulroute.api.statefulroute import WorkloadThresholds
 from statefulroute.api.vocabulary import RoutingState, WorkloadState
 
-#: Thousandths of a unit of load: a weighted load has two decimals at the most.
+#: Thousandths of a unit of load. A weighted load has at most two decimals.
 MILLI = 1000
 _PERCENT = 100
 
 
 class LoadReport(msgspec.Struct, frozen=True):
-    """What a pod says of its load.
+    """The load that a pod reports.
 
     Attributes:
-        load_state: a measure of how busy it is, of its own choice.
-        waiting_tasks: how many tasks wait in it.
-        time: when it has said so.
+        load_state: how busy the pod is, in a unit that the application chooses.
+        waiting_tasks: the number of tasks that wait in the pod.
+        time: the time of the report.
     """
 
     load_state: int
@@ -31,17 +31,17 @@ class LoadReport(msgspec.Struct, frozen=True):
 
 
 class UnreadableReport(msgspec.Struct, frozen=True):
-    """A report that cannot be read.
+    """An invalid load report.
 
     Attributes:
-        message: the end of a sentence that begins with the pod.
+        message: the rest of a sentence that starts with the pod.
     """
 
     message: str
 
 
 class LoadResponse(msgspec.Struct, frozen=True):
-    """What a pod answers when it is asked for its load."""
+    """The response of a pod to the operator's poll of its load."""
 
     load_state: int = 0
     waiting_tasks: int = 0
@@ -49,12 +49,12 @@ class LoadResponse(msgspec.Struct, frozen=True):
 
 
 class Load(msgspec.Struct, frozen=True):
-    """A pod's load as it was last reported.
+    """The last reported load of a pod.
 
     Attributes:
-        report: what the pod said; its time is not later than when the operator learnt of it.
-        links_at_report: how many links the pod carried when the operator learnt of it.
-        routing_state: the routing state that came with it, in an answer.
+        report: the report; its time is not later than when the operator received it.
+        links_at_report: the number of links of the pod when the operator received the report.
+        routing_state: the routing state in the response to a poll.
     """
 
     report: LoadReport
@@ -62,7 +62,7 @@ class Load(msgspec.Struct, frozen=True):
     routing_state: RoutingState = RoutingState.UNKNOWN
 
     def weighted_milli(self, factor_percent: int) -> int:
-        """The weighted load in thousandths: f * waitingTasks + (1 - f) * loadState.
+        """Returns the weighted load in thousandths: f * waitingTasks + (1 - f) * loadState.
 
         Args:
             factor_percent: f, the weight of the waiting tasks, in percent.
@@ -72,7 +72,7 @@ class Load(msgspec.Struct, frozen=True):
         return weighted * MILLI // _PERCENT
 
     def is_fresh(self, stale_after_seconds: int, now: datetime) -> bool:
-        """Whether it counts: it does until it is older than so many seconds."""
+        """Returns whether the load is at most `stale_after_seconds` old."""
         return now - self.report.time <= timedelta(seconds=stale_after_seconds)
 
 
@@ -86,29 +86,29 @@ _response_decoder = msgspec.json.Decoder(_LoadResponseBody)
 
 
 def parse_load_response(body: bytes) -> LoadResponse:
-    """A pod's answer: `{"loadState": n, "waitingTasks": n, "routingState": s}`, of which one number may be left out.
+    """Parses the response of a pod: `{"loadState": n, "waitingTasks": n, "routingState": s}`. One number is required.
 
     Raises:
-        ValueError: it is anything else; the sentence says what, and repeats nothing of the answer.
+        ValueError: the response is invalid. The message contains nothing of the response.
     """
     try:
-        said = _response_decoder.decode(body)
+        response = _response_decoder.decode(body)
     except msgspec.ValidationError:
         raise ValueError(
             "loadState and waitingTasks must be whole numbers from 0 to "
             f"{INT32_MAX}, and routingState one of {', '.join(RoutingState)}"
         ) from None
-    except (ValueError, RecursionError):  # brackets without end
+    except (ValueError, RecursionError):  # RecursionError: too many nested brackets
         raise ValueError("it must be a JSON object") from None
-    if said.load_state is None and said.waiting_tasks is None:
+    if response.load_state is None and response.waiting_tasks is None:
         raise ValueError("it has neither loadState nor waitingTasks")
-    return LoadResponse(said.load_state or 0, said.waiting_tasks or 0, said.routing_state)
+    return LoadResponse(response.load_state or 0, response.waiting_tasks or 0, response.routing_state)
 
 
 def parse_load_report(annotations: Mapping[str, str]) -> LoadReport | UnreadableReport | None:
-    """What a pod's annotations say of its load; None where they say nothing.
+    """Parses the load report in the annotations of a pod; returns None without any.
 
-    A report needs its time: without one nobody could tell a report of now from one of last week.
+    A report requires its time, because its age is unknown without it.
     """
     if not annotations.keys() & {LOAD_STATE, WAITING_TASKS, REPORT_TIME}:
         return None
@@ -143,32 +143,29 @@ def _parse_whole_number(text: str) -> int | None:
 def workload_state(
     mean_milli: int | None, thresholds: WorkloadThresholds, routing_state: RoutingState
 ) -> WorkloadState | None:
-    """How busy a service is.
+    """Returns how busy a service is; None if it is not known.
 
     Args:
-        mean_milli: the mean weighted load of its fresh pods, in thousandths; None where no pod has fresh load.
-        thresholds: from which load it counts as what.
+        mean_milli: the mean weighted load of the pods with fresh load, in thousandths; None if there are none.
+        thresholds: the lower bounds of the states.
         routing_state: the routing state of the service.
-
-    Returns:
-        None where nobody can say.
     """
     if routing_state is RoutingState.SHUTDOWN:
         return WorkloadState.SHUTDOWN
     if mean_milli is None:
         return None
-    for least, state in (
+    for threshold, state in (
         (thresholds.overloaded, WorkloadState.OVERLOADED),
         (thresholds.high, WorkloadState.HIGH),
         (thresholds.normal, WorkloadState.NORMAL),
     ):
-        if mean_milli >= least * MILLI:
+        if mean_milli >= threshold * MILLI:
             return state
     return WorkloadState.IDLE
 
 
 def has_changed_significantly(previous: int | None, current: int) -> bool:
-    """Whether a figure has moved by a tenth or more of what it was, and so is worth a write."""
+    """Returns whether a value changed by a tenth or more of its previous value, so that it is worth a write."""
     if previous is None:
         return True
     return previous != current and abs(current - previous) * 10 >= abs(previous)

@@ -1,4 +1,4 @@
-"""When a pod is lost: gone for longer than its route's grace, or never to come back, or shut down."""
+"""Decides which pods are lost: gone for longer than the grace period, permanently gone, or shut down."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from statefulroute.domain.route import PodLoss, RouteView
 
 
 class Absence(StrEnum):
-    """Why a pod does not serve its users, as the end of a sentence about the pod."""
+    """Why a pod is absent, as the rest of a sentence that starts with the pod."""
 
     BEYOND_REPLICAS = "is beyond the workload's replicas"
     PERMANENTLY_GONE = "is gone, and none comes back under its name"
     SHUT_DOWN = "is shut down"
     GONE = "is gone"
     NO_WORKLOAD = "has no workload"
-    """Apart from GONE: a workload that is made anew takes its pods over one by one, and moves nobody meanwhile."""
+    """Differs from GONE, because a recreated workload adopts its pods one by one, and no link moves in the meantime."""
 
 
 _LOST_IMMEDIATELY = (Absence.BEYOND_REPLICAS, Absence.PERMANENTLY_GONE, Absence.SHUT_DOWN)
@@ -26,7 +26,7 @@ _LOST_IMMEDIATELY = (Absence.BEYOND_REPLICAS, Absence.PERMANENTLY_GONE, Absence.
 
 @dataclass(frozen=True, slots=True)
 class AbsentPod:
-    """A pod that is away: why, and since when for that reason."""
+    """An absent pod: the reason, and since when the pod is absent for this reason."""
 
     absence: Absence
     since: datetime
@@ -34,31 +34,32 @@ class AbsentPod:
 
 @dataclass(frozen=True, slots=True)
 class PodLosses:
-    """Which pods are away now, which of them are lost, and when the next of them has been away for the grace."""
+    """The absent pods, the lost pods, and when the next grace period ends."""
 
     absent: Mapping[PodKey, AbsentPod]
     lost: Mapping[PodKey, PodLoss]
     next_deadline: datetime | None
-    """None when nothing will be judged otherwise in time."""
+    """None if no grace period is running."""
 
 
 def find_losses(
     view: RouteView, linked_pods: Iterable[PodKey], previous: Mapping[PodKey, AbsentPod], now: datetime
 ) -> PodLosses:
-    """Which of the pods that carry links are lost.
+    """Finds the lost pods of a route.
 
-    One that never comes back or is shut down is lost at once, one that is gone after the grace. A pod that
-    is away for another reason than before begins its grace anew. While the workload cannot be read, nothing changes.
+    A pod that is permanently gone or shut down is lost immediately; a pod that is gone is lost after the grace period.
+    The grace period restarts when the reason of the absence changes. While the workload cannot be read, nothing
+    changes.
 
     Args:
         view: the route.
-        linked_pods: the pods that carry links.
-        previous: which pods were away at the last judgement.
-        now: the time of day.
+        linked_pods: the pods that have links.
+        previous: the absent pods of the previous call.
+        now: the current time.
     """
     seconds = view.route.spec.on_pod_lost.grace_seconds
     grace, linked_pods = timedelta(seconds=seconds), set(linked_pods)
-    away: dict[PodKey, AbsentPod] = {}
+    absent: dict[PodKey, AbsentPod] = {}
     lost: dict[PodKey, PodLoss] = {}
     if view.workload is None and not view.is_workload_gone:
         return PodLosses(previous, lost, None)
@@ -66,21 +67,19 @@ def find_losses(
         absence = _absence(view, key)
         if absence is None:
             continue
-        known = previous.get(key)
-        away[key] = known if known and known.absence is absence else AbsentPod(absence, now)
-        is_over = now >= away[key].since + grace
+        before = previous.get(key)
+        absent[key] = before if before and before.absence is absence else AbsentPod(absence, now)
+        is_grace_over = now >= absent[key].since + grace
         if absence in _LOST_IMMEDIATELY:
-            lost[key] = PodLoss(absence, is_over)
-        elif is_over:
-            lost[key] = PodLoss(f"has been gone for more than {seconds} s", is_over)
-    due = (
-        away[key].since + grace for key in linked_pods & away.keys() if key not in lost or not lost[key].is_grace_over
-    )
-    return PodLosses(away, lost, min(due, default=None))
+            lost[key] = PodLoss(absence, is_grace_over)
+        elif is_grace_over:
+            lost[key] = PodLoss(f"has been gone for more than {seconds} s", is_grace_over)
+    running = (key for key in linked_pods & absent.keys() if key not in lost or not lost[key].is_grace_over)
+    return PodLosses(absent, lost, min((absent[key].since + grace for key in running), default=None))
 
 
 def is_permanently_gone(view: RouteView, key: PodKey) -> bool:
-    """Whether the workload will not have a pod of this key any more, as far as can be seen now."""
+    """Returns whether the workload, in its current state, will not create a pod with this key."""
     if view.workload is None:
         return False
     return not view.workload.can_create(key) and (view.workload.is_indexed or key not in view.pods)
@@ -91,9 +90,8 @@ def _absence(view: RouteView, key: PodKey) -> Absence | None:
     if view.workload is None:
         return Absence.NO_WORKLOAD
     if is_permanently_gone(view, key):
-        return (
-            Absence.BEYOND_REPLICAS if view.workload.is_indexed and isinstance(key, int) else Absence.PERMANENTLY_GONE
-        )
+        is_indexed = view.workload.is_indexed and isinstance(key, int)
+        return Absence.BEYOND_REPLICAS if is_indexed else Absence.PERMANENTLY_GONE
     if pod is None or not pod.is_present:
         return Absence.GONE
     return Absence.SHUT_DOWN if pod.routing_state is RoutingState.SHUTDOWN else None

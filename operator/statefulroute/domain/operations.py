@@ -1,7 +1,7 @@
-"""The operations on one link, as pure rules: what is to be written, given what there is, and what the answer is.
+"""The operations on one link as pure rules: from the current link, each returns what to write and the result.
 
-Each follows the server driver's method of the same meaning. Whoever carries a step out writes on the
-condition that the link is still what the rule was shown; if it is not, the rule is asked again.
+The caller writes on the condition that the link has not changed since the rule read it. If it has changed, the caller
+applies the rule to the new version.
 """
 
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ ResultT = TypeVar("ResultT")
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """What a link's spec is to say.
+    """The desired spec of a link.
 
     Attributes:
-        pod: the pod; None leaves the choice to the operator.
-        ttl_seconds: how long it lives after `renew_time` or its creation; None is persistent.
-        renew_time: when it was last renewed; None where it is persistent, or just being created.
+        pod: the pod; None lets the operator choose one.
+        ttl_seconds: seconds from `renew_time`, or from the creation, to the expiry; None for a persistent link.
+        renew_time: when the link was last renewed; None if it is persistent, or not renewed yet.
     """
 
     pod: PodKey | None
@@ -44,11 +44,11 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Step(Generic[ResultT]):
-    """What one operation does.
+    """The outcome of a rule.
 
     Attributes:
-        write: what is to be written; None when everything is as it should be.
-        result: the operation's answer, once that is written.
+        write: what to write; None if nothing needs to change.
+        result: the result of the operation after the write.
     """
 
     write: Put | Delete | None
@@ -57,11 +57,11 @@ class Step(Generic[ResultT]):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """The answer of `try_set`.
+    """The result of `try_set`.
 
     Attributes:
-        won: whether the link is now bound as asked.
-        holder: the pod that it is bound to.
+        won: whether the link is now bound to the requested pod.
+        holder: the pod that the link is bound to.
     """
 
     won: bool
@@ -70,12 +70,12 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class MoveResult:
-    """The answer of `move_link`.
+    """The result of `move_link`.
 
     Attributes:
-        won: whether the link is now bound as asked.
-        had_link: whether there was a link to move.
-        previous: the pod that held the uid before; None where none did.
+        won: whether the link is now bound to the requested pod.
+        had_link: whether a link existed.
+        previous: the pod that the link was bound to before; None if there was none.
     """
 
     won: bool
@@ -87,22 +87,22 @@ class ImportResult(StrEnum):
     """The answer of `take_in_link`."""
 
     CREATED = "created"
-    """There was no link."""
+    """No link existed."""
     KEPT = "kept"
-    """There was one, and it is as it was."""
+    """A link exists and is unchanged."""
     OVERWRITTEN = "overwritten"
-    """There was one, and it is now as was asked."""
+    """A link existed and now has the requested binding."""
 
 
 def active_link(link: Link | None, now: datetime) -> Link | None:
-    """The link, if it counts: an expired one is absent for everybody, and so is one that binds nothing."""
+    """Returns the link if it counts. An expired or invalid link counts as absent."""
     if link is None or link.foreign_namespace is not None or link.violation is not None or link.has_expired(now):
         return None
     return link
 
 
 def set_link(link: Link | None, now: datetime, *, pod: PodKey, ttl_seconds: int | None) -> Step[PodKey | None]:
-    """Force the binding. The answer is the pod that held the uid before, or None; pod 0 is a pod."""
+    """Binds to the pod, whatever the current binding. The result is the previous pod, or None. Pod 0 is a pod."""
     held = active_link(link, now)
     previous = held.pod if held else None
     if held and (held.pod, held.ttl_seconds) == (pod, ttl_seconds) and _has_requested_lifetime(held, now):
@@ -111,7 +111,7 @@ def set_link(link: Link | None, now: datetime, *, pod: PodKey, ttl_seconds: int 
 
 
 def try_set_link(link: Link | None, now: datetime, *, pod: PodKey, ttl_seconds: int | None) -> Step[Attempt]:
-    """Bind, unless there is a persistent link to another pod: only to that does it lose."""
+    """Binds to the pod, unless a persistent link to another pod exists."""
     held = active_link(link, now)
     if held and held.ttl_seconds is None and held.pod is not None and held.pod != pod:
         return Step(None, Attempt(won=False, holder=held.pod))
@@ -119,17 +119,17 @@ def try_set_link(link: Link | None, now: datetime, *, pod: PodKey, ttl_seconds: 
 
 
 def set_link_if_absent(link: Link | None, now: datetime, *, pod: PodKey, ttl_seconds: int | None) -> Step[PodKey]:
-    """Bind, unless there is a link. The answer is the pod that holds the uid then; a temporary link is renewed."""
+    """Binds to the pod if no link exists; otherwise renews a temporary link. The result is the pod of the link."""
     held = active_link(link, now)
     if held is None:
         return Step(_put_binding(pod, ttl_seconds, now), pod)
-    if held.pod is None:  # it waits for a choice: this is one
+    if held.pod is None:  # the link waits for a pod, and this is one
         return Step(_put_binding(pod, held.ttl_seconds, now), pod)
     return Step(_renewal(held, now), held.pod)
 
 
 def find_holder(link: Link | None, now: datetime) -> Step[PodKey | None]:
-    """The pod that holds the uid, or None; a temporary link that has one is renewed, as by `set_link_if_absent`."""
+    """Renews a temporary link that names a pod. The result is the pod of the link, or None."""
     held = active_link(link, now)
     if held is None or held.pod is None:
         return Step(None, None)
@@ -137,7 +137,7 @@ def find_holder(link: Link | None, now: datetime) -> Step[PodKey | None]:
 
 
 def request_pod(link: Link | None, now: datetime, *, ttl_seconds: int | None) -> Step[PodKey | None]:
-    """Leave the choice of a pod to the operator, unless there is a link. The answer is the pod that holds the uid."""
+    """Creates a link for which the operator chooses a pod, unless a link exists. The result is its pod, or None."""
     held = active_link(link, now)
     if held is None:
         return Step(_put_binding(None, ttl_seconds, now), None)
@@ -147,9 +147,14 @@ def request_pod(link: Link | None, now: datetime, *, ttl_seconds: int | None) ->
 def move_link(
     link: Link | None, now: datetime, *, pod: PodKey, only_from: PodKey | None, ttl_seconds: int | None
 ) -> Step[MoveResult]:
-    """Bind a link that there is to another pod, if it is on that very one; a temporary one is renewed by it.
+    """Moves an existing link to another pod, and renews it if it is temporary.
 
-    Without a TTL of its own, the move leaves the link the one that it has.
+    Args:
+        link: the current link, if any.
+        now: the current time.
+        pod: the new pod.
+        only_from: moves the link only if it is bound to this pod; None moves it from any pod.
+        ttl_seconds: the new TTL; None keeps the current one.
     """
     held = active_link(link, now)
     if held is None or only_from not in (None, held.pod):
@@ -162,7 +167,7 @@ def move_link(
 
 
 def import_link(link: Link | None, now: datetime, *, binding: Binding, overwrite: bool) -> Step[ImportResult]:
-    """Make a link as another cluster, or an earlier time, had it; one that there is gives way only if it may."""
+    """Creates a link with a binding from a backup or another cluster. `overwrite` replaces an existing link."""
     held = active_link(link, now)
     if held is None:
         return Step(Put(binding), ImportResult.CREATED)
@@ -174,7 +179,7 @@ def import_link(link: Link | None, now: datetime, *, binding: Binding, overwrite
 
 
 def remove_link(link: Link | None, now: datetime, *, grace_seconds: int | None) -> Step[bool]:
-    """Remove the link: at once, or after a grace in which it lives on as a temporary one. Was there one?"""
+    """Deletes the link, or makes it expire after the grace period. The result is whether a link existed."""
     held = active_link(link, now)
     if held is None:
         return Step(None, result=False)
@@ -184,7 +189,7 @@ def remove_link(link: Link | None, now: datetime, *, grace_seconds: int | None) 
 
 
 def remove_link_if_bound_to(link: Link | None, now: datetime, *, pod: PodKey) -> Step[bool]:
-    """Remove the link if it is bound to that very pod. Was it?"""
+    """Deletes the link if it is bound to the pod. The result is whether it was."""
     held = active_link(link, now)
     if held is None or held.pod != pod:
         return Step(None, result=False)
@@ -192,7 +197,7 @@ def remove_link_if_bound_to(link: Link | None, now: datetime, *, pod: PodKey) ->
 
 
 def renew_link(link: Link | None, now: datetime) -> Step[bool]:
-    """Have a temporary link live on from now. Is there a link? A persistent one needs no renewal."""
+    """Renews a temporary link. The result is whether a link exists. A persistent link needs no renewal."""
     held = active_link(link, now)
     return Step(_renewal(held, now) if held else None, result=held is not None)
 
@@ -206,14 +211,14 @@ def _renewal(held: Link, now: datetime) -> Put | None:
 
 
 def _has_requested_lifetime(held: Link, now: datetime) -> bool:
-    """Whether to set it anew would change nothing that counts: not due, and not renewed from ahead of this clock."""
+    """Returns whether the link needs no write: no renewal is due, and the last one is not in the future."""
     if held.ttl_seconds is None or held.expire_time is None:
         return True
     return not _is_renewal_due(held, now) and held.expire_time - now <= timedelta(seconds=held.ttl_seconds)
 
 
 def _is_renewal_due(held: Link, now: datetime) -> bool:
-    """Renewals are coalesced: one is written only when less than half of the time is left."""
+    """Returns whether less than half of the TTL is left. Earlier renewals are skipped to save writes."""
     if held.ttl_seconds is None or held.expire_time is None:
         return False
     return held.expire_time - now < timedelta(seconds=held.ttl_seconds) / 2

@@ -1,4 +1,4 @@
-"""A pod as the rules see it."""
+"""Pods and nodes: the fields that the rules use."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -10,7 +10,7 @@ from statefulroute.domain.load import LoadReport, UnreadableReport
 
 
 class Owner(msgspec.Struct, frozen=True):
-    """The controller that a pod belongs to."""
+    """The controller of a pod."""
 
     kind: str
     name: str
@@ -18,11 +18,11 @@ class Owner(msgspec.Struct, frozen=True):
 
 
 class PodAnnotations(msgspec.Struct, frozen=True):
-    """What the operator has noted on a pod, as the annotations stand there.
+    """The operator's annotations on a pod, as stored.
 
     Attributes:
         weighted_load: the weighted load.
-        deletion_cost: what its deletion costs.
+        deletion_cost: the deletion cost.
     """
 
     weighted_load: str | None = None
@@ -30,77 +30,75 @@ class PodAnnotations(msgspec.Struct, frozen=True):
 
 
 class Pod(msgspec.Struct, frozen=True, kw_only=True):
-    """One version of a pod: the fields that something may depend on."""
+    """One version of a pod."""
 
     namespace: str
-    """Its namespace."""
     name: str
     uid: str = ""
     resource_version: int
     service_state: ServiceState
     is_ready: bool = False
-    """Whether its Ready condition is True; so it may still be while it ends."""
+    """Whether the Ready condition is True. It may be True while the pod terminates."""
     reported_routing_state: RoutingState = RoutingState.UNKNOWN
-    """The routing state that its annotation says."""
+    """The routing state in the annotation of the pod."""
     index: int | None = None
-    """The ordinal at the end of its name, where there is one."""
+    """The ordinal at the end of the name, if it has one."""
     owner: Owner | None = None
     labels: Mapping[str, str] = MappingProxyType({})
     node_name: str = ""
-    """The node that it runs on; empty before it is scheduled."""
+    """The node of the pod; empty before the pod is scheduled."""
     ip: str = ""
-    """Where it answers; empty before it has started. It changes with a restart, so no decision depends on it."""
+    """The IP of the pod; empty before it starts. It changes on a restart, so no decision depends on it."""
     load_report: LoadReport | UnreadableReport | None = None
-    """What its annotations say of its load."""
+    """The load report in the annotations of the pod."""
     annotations: PodAnnotations = PodAnnotations()
 
     @property
     def partition(self) -> str:
-        """The key that caches group it by."""
+        """The key by which caches partition objects."""
         return self.namespace
 
     @property
     def decision_inputs(self) -> "Pod":
-        """The pod without what changes from report to report: two versions of equal bearings are decided alike."""
+        """The pod without the fields that no decision depends on: its version, IP, report and annotations."""
         return msgspec.structs.replace(self, resource_version=0, ip="", load_report=None, annotations=PodAnnotations())
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """One version of a pod: where it can be reached."""
+    """One version of a pod: its address."""
 
     namespace: str
-    """Its namespace."""
     name: str
     resource_version: int
     ip: str = ""
-    """Empty before it has started."""
+    """The IP of the pod; empty before it starts."""
     is_ready: bool = False
     ports: Mapping[str, int] = MappingProxyType({})
-    """The container ports that have a name."""
+    """The named container ports."""
 
     @property
     def partition(self) -> str:
-        """The key that caches group it by."""
+        """The key by which caches partition objects."""
         return self.namespace
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):
-    """One version of a node: whether the pods on it can be reached."""
+    """One version of a node."""
 
     name: str
     resource_version: int
     is_ready: bool
     namespace: str = ""
-    """Nodes are in no namespace."""
+    """Always empty: nodes are cluster-scoped."""
 
     @property
     def partition(self) -> str:
-        """The key that caches group it by."""
+        """The key by which caches partition objects."""
         return self.namespace
 
 
 def service_state(*, phase: str, is_ready: bool, is_terminating: bool) -> ServiceState:
-    """What Kubernetes says of a pod, from its phase, its Ready condition and its deletion."""
+    """Returns the service state of a pod from its phase, its Ready condition and its deletion."""
     if is_terminating:
         return ServiceState.TERMINATING
     match phase:
@@ -115,6 +113,6 @@ def service_state(*, phase: str, is_ready: bool, is_terminating: bool) -> Servic
 
 
 def ordinal(name: str) -> int | None:
-    """The index at the end of a StatefulSet's pod's name (`game-2`); None where there is none."""
+    """Returns the ordinal at the end of the name of a StatefulSet's pod (`game-2`); None if there is none."""
     _, dash, digits = name.rpartition("-")
     return int(digits) if dash and digits.isascii() and digits.isdigit() else None

@@ -1,35 +1,36 @@
-"""What stands in a log or a trace for a user whose uid is not to be read there."""
+"""Redacts uids in logs and traces."""
 
 import hashlib
 import hmac
 
 from statefulroute.domain.keys import uid_from_link_name
 
-#: Hexadecimal digits of a hash: with a million users, two of them share one once in 37 million logs.
+#: The hexadecimal digits of a hash. With a million users, two of them share a hash with a probability of
+#: 1 in 37 million.
 _DIGITS = 16
 
-#: Marks a hash. It stands in no Kubernetes name, so that a name with a hash in it is taken for no other name.
+#: Starts a hash. Kubernetes names do not contain it, so a redacted name never equals the name of an object.
 _MARK = "~"
 
 
 class UidRedactor:
-    """A name for each uid, the same in every process that has the same key.
+    """Replaces uids by hashes. All processes with the same key use the same hashes.
 
     Args:
-        key: keeps those who do not have it from trying uids out; empty is no key, and the plain SHA-256.
+        key: the key of the HMAC-SHA256, which prevents guessing uids without the key; empty for plain SHA-256.
     """
 
     def __init__(self, key: bytes = b"") -> None:
         self._key = key
 
     def redact_uid(self, uid: str) -> str:
-        """What stands for a uid: a mark and the beginning of its HMAC-SHA256, or SHA-256 where there is no key."""
+        """Returns the redacted uid: `~` and the first digits of its hash."""
         data = uid.encode(errors="surrogatepass")
         digest = hmac.new(self._key, data, hashlib.sha256) if self._key else hashlib.sha256(data)
         return _MARK + digest.hexdigest()[:_DIGITS]
 
     def redact_link_name(self, name: str) -> str:
-        """What stands for a link's name: its route's name, and what stands for its uid."""
+        """Returns the name of a link with its uid redacted."""
         route, dot, rest = name.partition(".")
         return f"{route}{dot}{self.redact_uid(_uid_or_rest(name, rest))}" if dot else self.redact_uid(name)
 
@@ -37,5 +38,5 @@ class UidRedactor:
 def _uid_or_rest(name: str, rest: str) -> str:
     try:
         return uid_from_link_name(name)
-    except ValueError:  # no name of a link
+    except ValueError:  # not the name of a link
         return rest

@@ -1,4 +1,4 @@
-"""A StatefulRoute, its workload and its pods as the rules see them, and whom each pod takes."""
+"""A StatefulRoute, its workload and its pods, and the routing state of each pod."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -11,7 +11,7 @@ from statefulroute.domain.load import Load
 from statefulroute.domain.pod import Node, Pod
 from statefulroute.domain.selector import Selector
 
-#: The workloads whose controller asks what the deletion of a pod costs.
+#: The workloads whose controller uses the pod-deletion-cost annotation.
 _DELETION_COST_KINDS = {("apps/v1", "Deployment"), ("apps/v1", "ReplicaSet")}
 
 
@@ -20,7 +20,6 @@ class Route:
     """One version of a StatefulRoute."""
 
     namespace: str
-    """Its namespace."""
     name: str
     uid: str = ""
     resource_version: int
@@ -31,45 +30,45 @@ class Route:
 
     @property
     def partition(self) -> str:
-        """The key that caches group it by."""
+        """The key by which caches partition objects."""
         return self.namespace
 
     @property
     def key(self) -> RouteKey:
-        """Where it is."""
+        """The key of the route."""
         return RouteKey(self.namespace, self.name)
 
     @property
     def workload_name(self) -> str:
-        """The name of its workload: its own name unless it says otherwise."""
+        """The name of the workload; the name of the route by default."""
         return self.spec.workload_ref.name or self.name
 
     @property
     def workload_key(self) -> WorkloadKey:
-        """Where its workload is."""
+        """The key of the workload."""
         reference = self.spec.workload_ref
         return WorkloadKey(self.namespace, reference.api_version, reference.kind, self.workload_name)
 
     @property
     def has_deletion_cost(self) -> bool:
-        """Whether its workload's controller asks what the deletion of a pod costs."""
+        """Returns whether the controller of the workload uses the deletion costs of pods."""
         return (self.spec.workload_ref.api_version, self.spec.workload_ref.kind) in _DELETION_COST_KINDS
 
     def workload_not_found(self) -> "MissingWorkload":
-        """That its workload does not exist."""
-        named = f"{self.spec.workload_ref.kind} {self.workload_name!r}"
+        """Returns the reason and message for a workload that does not exist."""
+        workload = f"{self.spec.workload_ref.kind} {self.workload_name!r}"
         return MissingWorkload(
-            RouteReason.WORKLOAD_NOT_FOUND, f"{named} does not exist in namespace {self.namespace!r}"
+            RouteReason.WORKLOAD_NOT_FOUND, f"{workload} does not exist in namespace {self.namespace!r}"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class WorkloadAnnotations:
-    """What the operator has noted on a workload, as the annotations stand there.
+    """The operator's annotations on a workload, as stored.
 
     Attributes:
-        state: how busy the service is.
-        load: the mean weighted load of its pods.
+        state: the workload state.
+        load: the mean weighted load of the pods.
     """
 
     state: str | None = None
@@ -78,65 +77,64 @@ class WorkloadAnnotations:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """One version of a workload: a StatefulSet, or whatever else can be scaled."""
+    """One version of a workload: a StatefulSet, or another object with a scale subresource."""
 
     namespace: str
-    """Its namespace."""
     name: str
     resource_version: int
     uid: str
     replicas: int
     first_index: int | None = None
-    """The index of its first pod; None where its pods have no index, and none ever comes back under its name."""
+    """The index of the first pod; None if pods have no index, so that no new pod gets the name of an old one."""
     selector: Selector | None = None
-    """The labels of its pods; None where its pods are those that name it as their controller."""
+    """Selects the pods by label; None if the pods are those with this workload as their controller."""
     annotations: WorkloadAnnotations = WorkloadAnnotations()
     service_name: str = ""
-    """The headless Service that gives its pods their DNS names; empty where it has none."""
+    """The headless Service that provides the DNS names of the pods; empty if the workload has none."""
 
     @property
     def partition(self) -> str:
-        """The key that caches group it by."""
+        """The key by which caches partition objects."""
         return self.namespace
 
     @property
     def decision_inputs(self) -> "Workload":
-        """The workload without what decides nothing: its version and our own notes on it."""
+        """The workload without the fields that no decision depends on: its version and the operator's annotations."""
         return replace(self, resource_version=0, annotations=WorkloadAnnotations())
 
     def owns(self, pod: Pod) -> bool:
-        """Whether the pod is one of this workload's, and not of an earlier one of the same name."""
+        """Returns whether the pod belongs to this workload, and not to an earlier one of the same name."""
         if self.selector is not None:
             return self.selector.matches(pod.labels)
         return pod.owner is not None and pod.owner.uid == self.uid and pod.index is not None
 
     @property
     def is_indexed(self) -> bool:
-        """Whether its pods are named by their index."""
+        """Returns whether links refer to the pods by index."""
         return self.first_index is not None
 
     def pod_key(self, pod: Pod) -> PodKey:
-        """How links name one of its pods."""
+        """Returns the key by which links refer to a pod of the workload."""
         return pod.name if self.first_index is None or pod.index is None else pod.index
 
     def can_create(self, pod: PodKey) -> bool:
-        """Whether a pod of this key that is not there may yet come: one within its replicas does."""
+        """Returns whether the workload may create a missing pod: one whose index is within its replicas."""
         if self.first_index is None or isinstance(pod, str):
             return False
         return self.first_index <= pod < self.first_index + self.replicas
 
     def host(self, pod: Pod) -> str | None:
-        """The stable DNS name of one of its pods; None where there is no headless Service."""
+        """Returns the stable DNS name of a pod; None without a headless Service."""
         return f"{pod.name}.{self.service_name}.{self.namespace}.svc" if self.service_name else None
 
 
 @dataclass(frozen=True, slots=True)
 class MissingWorkload:
-    """That a route has no workload that can be routed to.
+    """A workload that does not exist or cannot be routed to.
 
     Attributes:
-        reason: why, as one word.
-        message: the same as a sentence.
+        reason: the reason, for conditions.
+        message: a message that explains the reason.
     """
 
     reason: RouteReason
@@ -145,7 +143,7 @@ class MissingWorkload:
 
 @dataclass(frozen=True, slots=True)
 class PodView:
-    """A pod of a route, with whom it takes when everything that was said is counted."""
+    """A pod of a route, with its effective routing state."""
 
     pod: Pod
     key: PodKey
@@ -155,35 +153,35 @@ class PodView:
 
     @property
     def index(self) -> int | None:
-        """Its index; None where its workload's pods have none."""
+        """The index of the pod; None if the workload's pods have none."""
         return self.key if isinstance(self.key, int) else None
 
     @property
     def is_present(self) -> bool:
-        """Whether it exists or is on its way: not ended, not on a lost node, and if it ends, it still serves."""
+        """Returns whether the pod runs or is starting: not failed, not on a lost node, and ready if it terminates."""
         if self.is_on_lost_node or self.pod.service_state is ServiceState.FAILED:
             return False
         return self.pod.is_ready or self.pod.service_state is not ServiceState.TERMINATING
 
     @property
     def is_routable(self) -> bool:
-        """Whether it serves its own users: ready and not shut down. So may a pod that ends, until it has ended."""
+        """Returns whether the pod serves its users: ready and not shut down. A terminating pod may be ready."""
         return self.pod.is_ready and self.routing_state is not RoutingState.SHUTDOWN
 
     @property
     def is_available(self) -> bool:
-        """Whether it takes new users: ready, and its routing state is Ready."""
+        """Returns whether the pod accepts new users: ready, and its routing state is Ready."""
         return self.pod.is_ready and self.routing_state is RoutingState.READY
 
 
 @dataclass(frozen=True, slots=True)
 class PodLoss:
-    """That a pod is lost.
+    """The loss of a pod.
 
     Attributes:
-        message: the end of a sentence that begins with the pod.
-        is_grace_over: whether the route's grace period is over too; until then the pod is lost only to links that were
-            bound to it, and a link that was never bound waits for it.
+        message: the rest of a sentence that starts with the pod.
+        is_grace_over: whether the route's grace period is over. Until then the pod is lost only for links that were
+            bound to it, and a link that was never bound waits for the pod.
     """
 
     message: str
@@ -192,39 +190,39 @@ class PodLoss:
 
 @dataclass(frozen=True, slots=True)
 class RouteView:
-    """A route with all that belongs to it, frozen at one moment; only its links' counts and its loads go on moving."""
+    """A route, its workload and its pods at one moment. Only the link counts and the loads are live."""
 
     route: Route
     workload: Workload | None
     missing_workload: MissingWorkload | None
-    """Why there is no workload. Where there is neither, the workload was not read yet, and nothing can be decided."""
+    """Why the workload is missing. If `workload` is None as well, it was not read yet, and no decision is possible."""
     pods: Mapping[PodKey, PodView]
-    """The workload's pods, in their order."""
+    """The pods of the workload, sorted."""
     link_counts: Mapping[PodKey, int]
-    """How many links each pod carries; a pod that is not named carries none."""
+    """The number of links of each pod; a pod without an entry has none."""
     loads: Mapping[PodKey, Load] = field(default_factory=dict)
-    """The load of each pod that has reported one, be it fresh or stale."""
+    """The load of each pod that reported one, fresh or stale."""
     load_errors: Mapping[PodKey, str] = field(default_factory=dict)
-    """Why a pod's load could not be read at last: the end of a sentence that begins with the pod."""
+    """Why the last read of a pod's load failed: the rest of a sentence that starts with the pod."""
     lost: Mapping[PodKey, PodLoss] = field(default_factory=dict)
-    """The pods that are lost."""
+    """The lost pods."""
 
     @property
     def is_workload_known(self) -> bool:
-        """Whether its workload was read, or is known not to be there."""
+        """Returns whether the workload was read, or is known to be missing."""
         return self.workload is not None or self.missing_workload is not None
 
     @property
     def is_workload_gone(self) -> bool:
-        """Whether its workload is known not to be there; one that cannot be read may well be."""
+        """Returns whether the workload is known not to exist. A workload that cannot be read may exist."""
         return self.missing_workload is not None and self.missing_workload.reason is RouteReason.WORKLOAD_NOT_FOUND
 
     def link_count(self, pod: PodKey) -> int:
-        """How many links a pod carries."""
+        """Returns the number of links of a pod."""
         return self.link_counts.get(pod, 0)
 
     def fresh_load(self, pod: PodKey, now: datetime) -> Load | None:
-        """The load of a pod, if it counts at this moment."""
+        """Returns the load of a pod if it is fresh."""
         load = self.loads.get(pod)
         stale_after = self.route.spec.load.stale_after_seconds
         return load if load is not None and load.is_fresh(stale_after, now) else None
@@ -237,9 +235,9 @@ _BY_RESTRICTION = list[RoutingState](
 
 
 def most_restrictive(*states: RoutingState) -> RoutingState:
-    """The one of several routing states that holds: Shutdown before DenyNewCall before Ready.
+    """Returns the most restrictive of routing states: Shutdown before DenyNewCall before Ready.
 
-    Where nobody has said anything (Unknown), a pod takes everybody.
+    Unknown counts as Ready.
     """
     return max((RoutingState.READY, *states), key=_BY_RESTRICTION.index)
 
@@ -253,11 +251,11 @@ def build_route_view(  # noqa: PLR0913, PLR0917 - what belongs to a route
     loads: Mapping[PodKey, Load],
     load_errors: Mapping[PodKey, str],
 ) -> RouteView:
-    """Put a route together with its workload and the workload's pods.
+    """Builds the view of a route from its workload and the workload's pods.
 
-    What is said of a pod by its route, by the route's word on this pod, by the pod's annotation, by its answer to
-    the question for its load, and by its deletion (DenyNewCall) is taken together: the most restrictive counts.
-    Where nodes are not known (None), none is lost.
+    The routing state of a pod is the most restrictive of those from the route, from the route's override for the pod,
+    from the pod's annotation, from the response to the operator's poll of the load, and from the deletion of the pod
+    (DenyNewCall). If the nodes are not known (None), no node counts as lost.
     """
     if workload is None or isinstance(workload, MissingWorkload):
         return RouteView(route, None, workload, {}, link_counts, loads, load_errors)
@@ -266,22 +264,22 @@ def build_route_view(  # noqa: PLR0913, PLR0917 - what belongs to a route
     views: dict[PodKey, PodView] = {}
     for pod in pods:
         key = workload.pod_key(pod)
-        said = [route.spec.routing_state, pod.reported_routing_state, by_name.get(pod.name, RoutingState.UNKNOWN)]
+        states = [route.spec.routing_state, pod.reported_routing_state, by_name.get(pod.name, RoutingState.UNKNOWN)]
         if isinstance(key, int):
-            said.append(by_index.get(key, RoutingState.UNKNOWN))
+            states.append(by_index.get(key, RoutingState.UNKNOWN))
         if (load := loads.get(key)) is not None:
-            said.append(load.routing_state)
+            states.append(load.routing_state)
         if pod.service_state is ServiceState.TERMINATING:
-            said.append(RoutingState.DENY_NEW_CALL)
+            states.append(RoutingState.DENY_NEW_CALL)
         views[key] = PodView(
-            pod, key, most_restrictive(*said), workload.host(pod), is_on_lost_node=_is_on_lost_node(pod, nodes)
+            pod, key, most_restrictive(*states), workload.host(pod), is_on_lost_node=_is_on_lost_node(pod, nodes)
         )
-    ordered = {key: views[key] for key in sorted(views, key=pod_sort_key)}
-    return RouteView(route, workload, None, ordered, link_counts, loads, load_errors)
+    sorted_views = {key: views[key] for key in sorted(views, key=pod_sort_key)}
+    return RouteView(route, workload, None, sorted_views, link_counts, loads, load_errors)
 
 
 def _is_on_lost_node(pod: Pod, nodes: Mapping[str, Node] | None) -> bool:
-    """Whether the node that a pod runs on is gone or cannot be reached."""
+    """Returns whether the node of a pod is gone or not ready."""
     if nodes is None or not pod.node_name:
         return False
     node = nodes.get(pod.node_name)

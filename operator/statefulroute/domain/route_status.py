@@ -1,4 +1,4 @@
-"""What a StatefulRoute's status says."""
+"""Builds the status of a StatefulRoute."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -12,19 +12,19 @@ from statefulroute.domain.load import MILLI, LoadReport
 from statefulroute.domain.placement import best_pod
 from statefulroute.domain.route import PodView, RouteView
 
-#: How many pods a condition's message names.
+#: The number of pods that the message of a condition names.
 _MAX_NAMED_PODS = 3
 
 
 def route_status(view: RouteView, assessment: Assessment, now: datetime) -> StatefulRouteStatus:
-    """The status of a route as it should be now.
+    """Returns the current status of a route.
 
     Args:
         view: the route.
-        assessment: how busy the service was when the workload timer looked last.
-        now: the time of day.
+        assessment: the last assessment by the workload timer.
+        now: the current time.
     """
-    before = {pod.name: pod for pod in view.route.status.pods}
+    previous = {pod.name: pod for pod in view.route.status.pods}
     route, pods = view.route, tuple(view.pods.values())
     best = best_pod(view, now)
     return route.status.model_copy(
@@ -39,19 +39,19 @@ def route_status(view: RouteView, assessment: Assessment, now: datetime) -> Stat
             "best_pod_name": best.pod.name if best else None,
             "workload_state": assessment.state,
             "workload_load": None if assessment.load_milli is None else assessment.load_milli // MILLI,
-            "pods": tuple(_pod_status(view, pod, before.get(pod.pod.name), now) for pod in pods),
+            "pods": tuple(_pod_status(view, pod, previous.get(pod.pod.name), now) for pod in pods),
             "conditions": tuple(_conditions(view, now)),
         }
     )
 
 
 def count_links_at_report(pod_status: PodStatus | None, report: LoadReport, links: int) -> int:
-    """How many links a pod carried when it made a report that the operator hears of for the first time.
+    """Returns the number of links of a pod at the time of a report that the operator receives for the first time.
 
     Args:
-        pod_status: what the route's status says of the pod: after a restart, it remembers.
+        pod_status: the pod in the status of the route. It contains the number if the operator has restarted since.
         report: the report.
-        links: how many it carries now.
+        links: the current number of links.
     """
     if pod_status is None or (pod_status.load_state, pod_status.waiting_tasks) != (
         report.load_state,
@@ -63,7 +63,7 @@ def count_links_at_report(pod_status: PodStatus | None, report: LoadReport, link
 
 def _pod_status(view: RouteView, pod: PodView, previous: PodStatus | None, now: datetime) -> PodStatus:
     load = view.loads.get(pod.key)
-    said = PodStatus(
+    status = PodStatus(
         index=pod.index,
         name=pod.pod.name,
         service_state=pod.pod.service_state,
@@ -71,11 +71,11 @@ def _pod_status(view: RouteView, pod: PodView, previous: PodStatus | None, now: 
         links=view.link_count(pod.key),
     )
     if load is None:
-        return said
+        return status
     figures = (load.report.load_state, load.report.waiting_tasks)
     is_same = previous is not None and (previous.load_state, previous.waiting_tasks) == figures
     first_reported = previous.report_time if previous and is_same else None
-    return said.model_copy(
+    return status.model_copy(
         update={
             "load_state": load.report.load_state,
             "waiting_tasks": load.report.waiting_tasks,
@@ -104,12 +104,12 @@ def _conditions(view: RouteView, now: datetime) -> Iterable[Condition]:
         )
 
 
-#: Whether a condition holds, its reason and its message.
+#: Whether a condition is true, its reason and its message.
 ConditionState = tuple[bool, RouteReason, str]
 
 
 def _readiness(view: RouteView) -> ConditionState:
-    """Ready: users are served."""
+    """Ready: the route serves users."""
     found, reason, message = _workload_found(view)
     if not found:
         return False, reason, message
@@ -122,7 +122,7 @@ def _readiness(view: RouteView) -> ConditionState:
 
 
 def _workload_found(view: RouteView) -> ConditionState:
-    """WorkloadFound: there are pods to route to, or there will be."""
+    """WorkloadFound: the workload exists and is supported."""
     if view.missing_workload is not None:
         return False, view.missing_workload.reason, view.missing_workload.message
     route = view.route
@@ -130,7 +130,7 @@ def _workload_found(view: RouteView) -> ConditionState:
 
 
 def _load_freshness(view: RouteView, now: datetime) -> ConditionState:
-    """LoadFresh: new users are placed by what the pods have said lately."""
+    """LoadFresh: all pods that serve users have fresh load."""
     serving = [pod for pod in view.pods.values() if pod.is_routable]
     stale = [pod for pod in serving if view.fresh_load(pod.key, now) is None]
     if not serving:
@@ -140,14 +140,14 @@ def _load_freshness(view: RouteView, now: datetime) -> ConditionState:
     names = ", ".join(_stale_pod_message(view, pod) for pod in stale[:_MAX_NAMED_PODS])
     more = f" and {len(stale) - _MAX_NAMED_PODS} more" if len(stale) > _MAX_NAMED_PODS else ""
     if len(stale) == len(serving):
-        why = "no pod has reported its load lately, so new users are placed by the links that pods carry"
-        return False, RouteReason.NO_LOAD_REPORTED, f"{why}: {names}{more}"
-    why = f"{len(stale)} of {len(serving)} pods that serve users take no new ones, for their load is not known"
-    return False, RouteReason.LOAD_STALE, f"{why}: {names}{more}"
+        message = "no pod has reported its load lately, so new users are placed by the links that pods carry"
+        return False, RouteReason.NO_LOAD_REPORTED, f"{message}: {names}{more}"
+    message = f"{len(stale)} of {len(serving)} pods that serve users take no new ones, for their load is not known"
+    return False, RouteReason.LOAD_STALE, f"{message}: {names}{more}"
 
 
 def _stale_pod_message(view: RouteView, pod: PodView) -> str:
-    """A pod without fresh load, and what is known of the reason. It must not change from look to look."""
+    """Returns a pod without fresh load and the reason. The text is stable, so an unchanged state causes no write."""
     seconds = view.route.spec.load.stale_after_seconds
-    unheard = "has not reported its load" if pod.key not in view.loads else f"was last heard more than {seconds} s ago"
-    return f"{pod.pod.name} {view.load_errors.get(pod.key, unheard)}"
+    default = "has not reported its load" if pod.key not in view.loads else f"was last heard more than {seconds} s ago"
+    return f"{pod.pod.name} {view.load_errors.get(pod.key, default)}"

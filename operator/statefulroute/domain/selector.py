@@ -1,6 +1,6 @@
-"""Label selectors as text, such as `app=game,tier in (a,b),!canary`: read and matched as by Kubernetes' `labels.Parse`.
+"""Parses and matches label selectors such as `app=game,tier in (a,b),!canary`, as `labels.Parse` of Kubernetes does.
 
-A Scale (autoscaling/v1) holds its selector in this form.
+A Scale (autoscaling/v1) contains its selector in this form.
 """
 
 import re
@@ -12,7 +12,7 @@ import msgspec
 _TOKEN = re.compile(r"!=|==|[=!(),<>]|[^=!(),<> \t\r\n]+")
 _SYMBOLS = frozenset({"!=", "==", "=", "!", "(", ")", ",", "<", ">"})
 
-#: Stands behind the last token; no token is empty.
+#: Follows the last token; no token is empty.
 _END = ""
 
 _WORD = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
@@ -25,7 +25,7 @@ _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 
 
 class _Membership(NamedTuple):
-    """The label's value is among these, or is not; None stands for a label that is absent."""
+    """Requires that the value of a label is in a set, or is not; None in the set is an absent label."""
 
     key: str
     values: frozenset[str | None]
@@ -33,7 +33,7 @@ class _Membership(NamedTuple):
 
 
 class _Comparison(NamedTuple):
-    """The label's value is a number above the bound, or below it."""
+    """Requires that the value of a label is a number above or below a bound."""
 
     key: str
     bound: int
@@ -41,20 +41,20 @@ class _Comparison(NamedTuple):
 
 
 class Selector(msgspec.Struct, frozen=True):
-    """Which objects are meant, by their labels. Selectors that are written differently and ask the same are equal."""
+    """Selects objects by label. Selectors with the same requirements are equal, even if their texts differ."""
 
     _memberships: frozenset[_Membership] = frozenset()
     _comparisons: frozenset[_Comparison] = frozenset()
 
     @classmethod
     def parse(cls, text: str) -> "Selector":
-        """Read a selector: requirements that are separated by commas, all of which must hold.
+        """Parses a selector: requirements that are separated by commas, all of which an object must meet.
 
-        They are `key=value`, `key==value`, `key!=value`, `key in (a,b)`, `key notin (a,b)`, `key` (it is present),
-        `!key` (it is absent), `key>1` and `key<1`. White space between the parts does not count.
+        The requirements are `key=value`, `key==value`, `key!=value`, `key in (a,b)`, `key notin (a,b)`, `key` (the
+        label exists), `!key` (the label does not exist), `key>1` and `key<1`. White space between tokens is ignored.
 
         Raises:
-            ValueError: it is no selector; the sentence says what is wrong.
+            ValueError: the text is not a selector; the message explains why.
         """
         requirements = _Parser(text).requirements()
         return cls(
@@ -64,11 +64,11 @@ class Selector(msgspec.Struct, frozen=True):
 
     @property
     def is_empty(self) -> bool:
-        """Whether it asks for nothing, and so selects everything."""
+        """Returns whether the selector has no requirements, so that it selects all objects."""
         return not (self._memberships or self._comparisons)
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Whether an object with these labels is meant. `!=` and `notin` also hold where the label is absent."""
+        """Returns whether labels meet all requirements. An absent label meets `!=` and `notin`."""
         for key, values, wanted in self._memberships:
             if (labels.get(key) in values) is not wanted:
                 return False
@@ -80,7 +80,7 @@ class Selector(msgspec.Struct, frozen=True):
 
 
 class _Parser:
-    """Reads one selector, token by token."""
+    """A recursive descent parser of one selector."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -88,17 +88,17 @@ class _Parser:
         self._next = 0
 
     def requirements(self) -> list[_Membership | _Comparison]:
-        """All of them; none of an empty text, but nothing is not one of several."""
-        found: list[_Membership | _Comparison] = []
+        """Parses all requirements. An empty text has none, but an empty requirement between commas is an error."""
+        requirements: list[_Membership | _Comparison] = []
         if self._current == _END:
-            return found
-        found.append(self._requirement())
+            return requirements
+        requirements.append(self._requirement())
         while self._current == ",":
             self._take()
-            found.append(self._requirement())
+            requirements.append(self._requirement())
         if self._current != _END:
             raise self._unexpected("',' or the end")
-        return found
+        return requirements
 
     def _requirement(self) -> _Membership | _Comparison:
         absent = self._current == "!"
@@ -127,7 +127,7 @@ class _Parser:
         return key
 
     def _optional_value(self) -> str:
-        """One value, which may be empty."""
+        """Parses a value that may be empty."""
         if not self._is_at_word:
             if self._current in {",", _END}:
                 return ""
@@ -141,7 +141,7 @@ class _Parser:
         return value
 
     def _values(self) -> frozenset[str]:
-        """A list of values in parentheses, each of which may be empty."""
+        """Parses a list of values in parentheses, each of which may be empty."""
         if self._current != "(":
             raise self._unexpected("'('")
         values: set[str] = set()
@@ -187,8 +187,8 @@ def _is_word(text: str) -> bool:
 
 
 def _int64(text: str) -> int | None:
-    """The number, as Go's `strconv.ParseInt` reads it; None where it is none."""
-    # int() refuses thousands of digits, which no label has.
+    """Parses a 64-bit integer as `strconv.ParseInt` of Go does; returns None for other text."""
+    # int() raises an error for thousands of digits, which a label cannot have.
     if len(text) > _WORD_LENGTH or not _INTEGER.fullmatch(text):
         return None
     return number if _INT64_MIN <= (number := int(text)) <= _INT64_MAX else None

@@ -1,4 +1,4 @@
-"""A service as its callers see it: by what the operator says of it in the route's status."""
+"""The state of a service as its clients see it: from the status of the route."""
 
 from collections.abc import Callable, Container, Mapping
 from datetime import datetime
@@ -12,62 +12,62 @@ from statefulroute.domain.placement import best_pod
 from statefulroute.domain.pod import Pod
 from statefulroute.domain.route import PodView, Route, RouteView
 
-#: Services so busy that they count as not ready for more.
+#: The workload states of services that are too busy for more users.
 _BUSY_STATES = (WorkloadState.OVERLOADED, WorkloadState.SHUTDOWN)
 
 
-#: Whether a pod is in some state.
+#: A condition on the status of a pod.
 PodPredicate = Callable[[PodStatus], bool]
 
 
 def pod_key(pod: PodStatus) -> PodKey:
-    """How links name a pod."""
+    """Returns the key by which links refer to a pod."""
     return pod.name if pod.index is None else pod.index
 
 
 def is_ready(pod: PodStatus) -> bool:
-    """Whether the pod is ready."""
+    """Returns whether the pod is ready."""
     return pod.service_state is ServiceState.READY
 
 
 def is_routable(pod: PodStatus) -> bool:
-    """Whether the pod serves its own users: ready and not shut down."""
+    """Returns whether the pod serves its users: ready and not shut down."""
     return is_ready(pod) and pod.routing_state is not RoutingState.SHUTDOWN
 
 
 def is_available(pod: PodStatus) -> bool:
-    """Whether the pod takes new users: ready, and its routing state is Ready."""
+    """Returns whether the pod accepts new users: ready, and its routing state is Ready."""
     return is_ready(pod) and pod.routing_state is RoutingState.READY
 
 
 def is_workload_ready(route: Route) -> bool:
-    """Whether the service is ready for more users: a pod takes them, and it is neither overloaded nor shut down."""
+    """Returns whether a pod of the service is available, and the service is neither overloaded nor shut down."""
     status = route.status
     return status.workload_state not in _BUSY_STATES and any(is_available(pod) for pod in status.pods)
 
 
 def find_pod(route: Route, pod: PodKey) -> PodStatus:
-    """A pod of a service.
+    """Returns the status of a pod of a service.
 
     Raises:
-        PodNotFoundError: the service has no such pod now.
+        PodNotFoundError: the service has no such pod.
     """
-    found = next((each for each in route.status.pods if pod_key(each) == pod), None)
-    if found is None:
+    status = next((status for status in route.status.pods if pod_key(status) == pod), None)
+    if status is None:
         raise PodNotFoundError(f"the service {route.name!r} has no pod {pod!r} now")
-    return found
+    return status
 
 
 def choose_pod(
     route: Route, assumed: Mapping[PodKey, int], now: datetime, candidates: Container[PodKey] | None = None
 ) -> PodKey | None:
-    """The pod that takes the next user, by the same rule as the operator's; None where none does.
+    """Returns the pod for the next user, by the placement rule of the operator; None if no pod is available.
 
     Args:
         route: the service.
-        assumed: how many links the caller has bound to each pod since the status was written.
-        now: the time of day.
-        candidates: the pods that may be chosen; None leaves all.
+        assumed: the number of links that the caller bound to each pod since the status was written.
+        now: the current time.
+        candidates: the pods to choose from; None allows all.
     """
     best = best_pod(_route_view(route, assumed, now, candidates), now)
     return best.key if best else None
@@ -76,25 +76,25 @@ def choose_pod(
 def _route_view(
     route: Route, bound_since: Mapping[PodKey, int], now: datetime, among: Container[PodKey] | None
 ) -> RouteView:
-    """The view of a route that its status gives."""
+    """Builds the view of a route from its status."""
     pods: dict[PodKey, PodView] = {}
     loads: dict[PodKey, Load] = {}
     counts: dict[PodKey, int] = {}
-    for said in route.status.pods:
-        key = pod_key(said)
+    for status in route.status.pods:
+        key = pod_key(status)
         if among is not None and key not in among:
             continue
         pod = Pod(
             namespace=route.namespace,
-            name=said.name,
+            name=status.name,
             resource_version=route.resource_version,
-            service_state=said.service_state,
-            is_ready=is_ready(said),
-            index=said.index,
+            service_state=status.service_state,
+            is_ready=is_ready(status),
+            index=status.index,
         )
-        pods[key] = PodView(pod, key, said.routing_state, None)
-        counts[key] = said.links + bound_since.get(key, 0)
-        if said.load_state is not None and not said.load_stale:
-            then = said.links - (said.new_links or 0)
-            loads[key] = Load(LoadReport(said.load_state, said.waiting_tasks or 0, now), then)
+        pods[key] = PodView(pod, key, status.routing_state, None)
+        counts[key] = status.links + bound_since.get(key, 0)
+        if status.load_state is not None and not status.load_stale:
+            links_at_report = status.links - (status.new_links or 0)
+            loads[key] = Load(LoadReport(status.load_state, status.waiting_tasks or 0, now), links_at_report)
     return RouteView(route, None, None, pods, counts, loads)

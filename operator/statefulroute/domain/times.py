@@ -1,4 +1,4 @@
-"""Times as Kubernetes writes them, and as anybody may have written them."""
+"""Formats and parses the times of objects."""
 
 from datetime import UTC, datetime
 
@@ -6,12 +6,12 @@ import msgspec
 
 
 def format_rfc3339(time: datetime) -> str:
-    """A time as Kubernetes writes it."""
+    """Returns a time in the format of Kubernetes."""
     return time.isoformat().replace("+00:00", "Z")
 
 
 def parse_time(text: str | None) -> datetime | None:
-    """A time of an object; None where it is none: the API server's own check lets some through that are none."""
+    """Parses a time of an object; returns None if it is invalid, which the API server does not fully prevent."""
     if text is None:
         return None
     try:
