@@ -132,7 +132,7 @@ def test_a_pod_that_no_longer_answers_takes_no_new_users_and_keeps_its_own(
     silence(servers[0])
     try:
         room.await_pod(0, loadStale=True)
-        said = "1 of 3 pods that serve users take no new ones, for their load is not known"
+        said = "1 of 3 pods that serve users take no new ones, because their load is not known"
         room.await_condition("LoadFresh", "False", "LoadStale", f"{said}: lobby-0 {why}")
         room.await_status(workloadLoad=1, workloadState="Normal", routablePods=3)
         assert room.pod_status(0)["loadState"] == 1

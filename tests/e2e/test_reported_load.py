@@ -132,7 +132,7 @@ def test_a_pod_that_is_full_takes_nobody_however_idle_it_is(game: Service) -> No
 
 UNREADABLE: dict[str, dict[str, str]] = {
     "has no annotation statefulroute.io/report-time: add the time of its report, as RFC 3339": {"load-state": "1.5"},
-    "has an annotation statefulroute.io/load-state that is no whole number from 0 to 2147483647": {
+    "has an annotation statefulroute.io/load-state that is not a whole number from 0 to 2147483647": {
         "report-time": "2026-01-01T00:00:00Z"
     },
 }
@@ -143,7 +143,7 @@ def test_a_report_that_cannot_be_read_is_named_with_what_is_wrong(game: Service)
     replace_pod(game, 2)
     for why, annotations in UNREADABLE.items():
         game.annotate(2, {f"statefulroute.io/{name}": value for name, value in annotations.items()})
-        said = "1 of 3 pods that serve users take no new ones, for their load is not known"
+        said = "1 of 3 pods that serve users take no new ones, because their load is not known"
         game.await_condition("LoadFresh", "False", "LoadStale", f"{said}: game-2 {why}")
     assert "loadState" not in game.pod_status(2)
     assert 2 not in burst(game, 4)
@@ -163,8 +163,8 @@ def test_a_load_becomes_stale_by_itself_and_fresh_by_the_next_report(game: Servi
     game.await_condition("LoadFresh", "False")
     for index in (1, 2):
         game.report(index, 5, 5)
-    said = "1 of 3 pods that serve users take no new ones, for their load is not known"
-    game.await_condition("LoadFresh", "False", "LoadStale", f"{said}: game-0 was last heard more than 5 s ago")
+    said = "1 of 3 pods that serve users take no new ones, because their load is not known"
+    game.await_condition("LoadFresh", "False", "LoadStale", f"{said}: game-0 last reported its load more than 5 s ago")
     assert game.get(own)["metadata"]["resourceVersion"] == version
     assert 0 not in burst(game, 4)
     game.report(0, 1, 1)

@@ -116,13 +116,13 @@ def parse_load_report(annotations: Mapping[str, str]) -> LoadReport | Unreadable
         return UnreadableReport(f"has no annotation {REPORT_TIME}: add the time of its report, as RFC 3339")
     time = _parse_time(annotations[REPORT_TIME])
     if time is None:
-        return UnreadableReport(f"has an annotation {REPORT_TIME} that is no RFC 3339 time")
+        return UnreadableReport(f"has an annotation {REPORT_TIME} that is not an RFC 3339 time")
     load_state, waiting_tasks = (
         _parse_whole_number(annotations.get(name, "0")) for name in (LOAD_STATE, WAITING_TASKS)
     )
     if load_state is None or waiting_tasks is None:
         name = LOAD_STATE if load_state is None else WAITING_TASKS
-        return UnreadableReport(f"has an annotation {name} that is no whole number from 0 to {INT32_MAX}")
+        return UnreadableReport(f"has an annotation {name} that is not a whole number from 0 to {INT32_MAX}")
     return LoadReport(load_state, waiting_tasks, time)
 
 

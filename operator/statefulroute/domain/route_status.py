@@ -114,7 +114,7 @@ def _readiness(view: RouteView) -> ConditionState:
     if not found:
         return False, reason, message
     if view.route.spec.routing_state is RoutingState.SHUTDOWN:
-        return False, RouteReason.SHUTDOWN, "the route's routingState is Shutdown: it takes nobody"
+        return False, RouteReason.SHUTDOWN, "the route's routingState is Shutdown: it accepts no users"
     routable = sum(pod.is_routable for pod in view.pods.values())
     if not routable:
         return False, RouteReason.NO_ROUTABLE_POD, "no pod of the workload is ready and takes users"
@@ -142,12 +142,16 @@ def _load_freshness(view: RouteView, now: datetime) -> ConditionState:
     if len(stale) == len(serving):
         message = "no pod has reported its load lately, so new users are placed by the links that pods carry"
         return False, RouteReason.NO_LOAD_REPORTED, f"{message}: {names}{more}"
-    message = f"{len(stale)} of {len(serving)} pods that serve users take no new ones, for their load is not known"
+    message = f"{len(stale)} of {len(serving)} pods that serve users take no new ones, because their load is not known"
     return False, RouteReason.LOAD_STALE, f"{message}: {names}{more}"
 
 
 def _stale_pod_message(view: RouteView, pod: PodView) -> str:
     """Returns a pod without fresh load and the reason. The text is stable, so an unchanged state causes no write."""
     seconds = view.route.spec.load.stale_after_seconds
-    default = "has not reported its load" if pod.key not in view.loads else f"was last heard more than {seconds} s ago"
+    default = (
+        "has not reported its load"
+        if pod.key not in view.loads
+        else f"last reported its load more than {seconds} s ago"
+    )
     return f"{pod.pod.name} {view.load_errors.get(pod.key, default)}"

@@ -119,11 +119,11 @@ class _Parser:
 
     def _key(self) -> str:
         if not self._is_at_word:
-            raise self._unexpected("a label's key")
+            raise self._unexpected("a label key")
         key = self._take()
         prefix, slash, name = key.rpartition("/")
         if not _is_word(name) or (slash and not (len(prefix) <= _PREFIX_LENGTH and _PREFIX.fullmatch(prefix))):
-            raise self._error(f"{key!r} is no label's key")
+            raise self._error(f"{key!r} is not a valid label key")
         return key
 
     def _optional_value(self) -> str:
@@ -131,13 +131,13 @@ class _Parser:
         if not self._is_at_word:
             if self._current in {",", _END}:
                 return ""
-            raise self._unexpected("a label's value")
+            raise self._unexpected("a label value")
         return self._value()
 
     def _value(self) -> str:
         value = self._take()
         if not _is_word(value):
-            raise self._error(f"{value!r} is no label's value")
+            raise self._error(f"{value!r} is not a valid label value")
         return value
 
     def _values(self) -> frozenset[str]:
@@ -179,7 +179,7 @@ class _Parser:
         return self._error(f"{expected} is expected instead of {found}")
 
     def _error(self, problem: str) -> ValueError:
-        return ValueError(f"{self._text!r} is no label selector: {problem}")
+        return ValueError(f"{self._text!r} is not a label selector: {problem}")
 
 
 def _is_word(text: str) -> bool:

@@ -74,7 +74,7 @@ def choose_pod(
 
 
 def _route_view(
-    route: Route, bound_since: Mapping[PodKey, int], now: datetime, among: Container[PodKey] | None
+    route: Route, assumed: Mapping[PodKey, int], now: datetime, candidates: Container[PodKey] | None
 ) -> RouteView:
     """Builds the view of a route from its status."""
     pods: dict[PodKey, PodView] = {}
@@ -82,7 +82,7 @@ def _route_view(
     counts: dict[PodKey, int] = {}
     for status in route.status.pods:
         key = pod_key(status)
-        if among is not None and key not in among:
+        if candidates is not None and key not in candidates:
             continue
         pod = Pod(
             namespace=route.namespace,
@@ -93,7 +93,7 @@ def _route_view(
             index=status.index,
         )
         pods[key] = PodView(pod, key, status.routing_state, None)
-        counts[key] = status.links + bound_since.get(key, 0)
+        counts[key] = status.links + assumed.get(key, 0)
         if status.load_state is not None and not status.load_stale:
             links_at_report = status.links - (status.new_links or 0)
             loads[key] = Load(LoadReport(status.load_state, status.waiting_tasks or 0, now), links_at_report)

@@ -264,7 +264,7 @@ SELECTORS = {
         "a=b=c",
         (
             "the scale of Rollout 'game' has a selector that cannot be read: "
-            "'a=b=c' is no label selector: ',' or the end is expected instead of '='"
+            "'a=b=c' is not a label selector: ',' or the end is expected instead of '='"
         ),
     ),
 }

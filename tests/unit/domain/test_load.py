@@ -288,9 +288,9 @@ def test_a_report_is_read_from_a_pods_annotations(annotations: dict[str, str], r
 
 
 NO_TIME = "has no annotation statefulroute.io/report-time: add the time of its report, as RFC 3339"
-BAD_TIME = "has an annotation statefulroute.io/report-time that is no RFC 3339 time"
-BAD_LOAD = "has an annotation statefulroute.io/load-state that is no whole number from 0 to 2147483647"
-BAD_TASKS = "has an annotation statefulroute.io/waiting-tasks that is no whole number from 0 to 2147483647"
+BAD_TIME = "has an annotation statefulroute.io/report-time that is not an RFC 3339 time"
+BAD_LOAD = "has an annotation statefulroute.io/load-state that is not a whole number from 0 to 2147483647"
+BAD_TASKS = "has an annotation statefulroute.io/waiting-tasks that is not a whole number from 0 to 2147483647"
 
 
 @pytest.mark.parametrize(

@@ -173,9 +173,9 @@ def test_a_status_says_the_same_at_the_next_look_while_nothing_but_the_report_ti
 
 FRESH, OLD = load(1, 1), load(1, 1, age=STALE)
 NOTHING_HEARD = "no pod has reported its load lately, so new users are placed by the links that pods carry"
-TAKE_NONE = "pods that serve users take no new ones, for their load is not known"
+TAKE_NONE = "pods that serve users take no new ones, because their load is not known"
 SILENT = "has not reported its load"
-LATE = "was last heard more than 90 s ago"
+LATE = "last reported its load more than 90 s ago"
 
 
 @pytest.mark.parametrize(
