@@ -1,8 +1,7 @@
-# What every pod of StatefulRoute runs: `statefulroute`, with the operator, the resolver, and the commands of the chart's
-# hooks and test.
+# The image of all pods: `statefulroute`, with the operator, the resolver, and the commands of the chart's hooks and test.
 #
-# docker, podman and buildah build it, with the tag and the labels by `make image`. Where the registries of images and of
-# packages are known by authorities of your own, hand them over: --secret id=ca-certificates,src=/path/to/bundle.crt
+# docker, podman and buildah build it; `make image` sets the tag and the labels. If the registries of images and packages
+# need custom CA certificates, pass them: --secret id=ca-certificates,src=/path/to/bundle.crt
 ARG BASE_IMAGE=python:3.13-slim
 
 FROM ${BASE_IMAGE} AS build
@@ -33,7 +32,7 @@ RUN /tools/bin/hatchling build --target wheel --directory /wheel \
 
 FROM ${BASE_IMAGE}
 COPY --from=build /opt/statefulroute /opt/statefulroute
-# Its bytecode is there already, and its root may be read-only.
+# The bytecode is compiled above, and the root file system may be read-only.
 ENV PATH=/opt/statefulroute/bin:${PATH} \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1

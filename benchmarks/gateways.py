@@ -37,8 +37,8 @@ from measuring.rounds import Spread, alternate, spreads
 
 AUTHZ_PER_SECOND, PROC_PER_SECOND = 1_000, 500
 LIMIT_STEPS = (1_000, 1_500, 2_000, 2_500, 3_000, 4_000)
-AUTHZ, AUTHZ_PLAIN = "ext_authz", "nobody asked, beside ext_authz"
-PROC, PROC_PLAIN = "ext_proc", "nobody asked, beside ext_proc"
+AUTHZ, AUTHZ_PLAIN = "ext_authz", "without resolver, beside ext_authz"
+PROC, PROC_PLAIN = "ext_proc", "without resolver, beside ext_proc"
 LIMIT_ADDED_P50, LIMIT_P99 = 1.0, 5.0
 _WARM_SECONDS = 3.0
 

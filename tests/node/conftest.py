@@ -24,19 +24,19 @@ BUILD_SECONDS = 1800
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Extends the timeout of the tests that may have to build something."""
     for item in items:
-        if {"possible", "real"} & set(getattr(item, "fixturenames", ())):
+        if {"node_prerequisites", "real_cluster"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.timeout(BUILD_SECONDS))
 
 
 @pytest.fixture(scope="session")
-def possible() -> None:
+def node_prerequisites() -> None:
     """Skips the tests, with the reason, on a machine that does not support a real node."""
     if missing := prerequisites.missing_prerequisites():
         pytest.skip(" ".join(missing))
 
 
 @pytest.fixture(scope="session")
-def archives(possible: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Path]]:  # noqa: ARG001
+def archives(node_prerequisites: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Path]]:  # noqa: ARG001
     """Builds archives of the operator's image, the chat's and Envoy's."""
     for program in ("buildah", "mmdebstrap"):
         if shutil.which(program) is None:
@@ -47,7 +47,7 @@ def archives(possible: None, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @pytest.fixture(scope="session")
-def real(archives: list[Path]) -> Iterator[LocalCluster]:
+def real_cluster(archives: list[Path]) -> Iterator[LocalCluster]:
     """A cluster whose node runs containers, with the images loaded."""
     with LocalCluster.start(name=f"real-{os.getpid()}", provider="node") as started:
         for archive in archives:
@@ -56,18 +56,18 @@ def real(archives: list[Path]) -> Iterator[LocalCluster]:
 
 
 @pytest.fixture(scope="session")
-def admin(real: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
+def admin(real_cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
     """A kubectl of that cluster's administrator."""
-    return Kubectl(real.kubectl, real.kubeconfig, tmp_path_factory.mktemp("kubectl-cache"))
+    return Kubectl(real_cluster.kubectl, real_cluster.kubeconfig, tmp_path_factory.mktemp("kubectl-cache"))
 
 
 @pytest.fixture(scope="session")
-def independent_client(real: LocalCluster) -> IndependentClient:
+def independent_client(real_cluster: LocalCluster) -> IndependentClient:
     """A client of that cluster that does not use the product's code."""
-    return IndependentClient(real.kubeconfig)
+    return IndependentClient(real_cluster.kubeconfig)
 
 
 @pytest.fixture(scope="session")
-def helm(real: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Helm:
+def helm(real_cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Helm:
     """Helm 4 for that cluster."""
-    return Helm(programs.helm4(PlainProgress()), tmp_path_factory.mktemp("helm"), real.kubeconfig)
+    return Helm(programs.helm4(PlainProgress()), tmp_path_factory.mktemp("helm"), real_cluster.kubeconfig)

@@ -21,7 +21,7 @@ from support.waiting import eventually
 
 T = TypeVar("T")
 
-pytestmark = pytest.mark.usefixtures("possible")
+pytestmark = pytest.mark.usefixtures("node_prerequisites")
 
 PAUSE = {"name": "pause", "image": PAUSE_IMAGE, "imagePullPolicy": "Never"}
 POD = {

@@ -64,7 +64,7 @@ def certificate(folder: Path) -> list[str]:
 
 
 def test_links_survive_restarts_of_pods_operator_and_kubelet_in_a_real_node(  # noqa: PLR0913, PLR0917 - the fixtures it needs
-    real: LocalCluster,
+    real_cluster: LocalCluster,
     helm: Helm,
     admin: Kubectl,
     restricted_kubectl: Kubectl,
@@ -96,33 +96,33 @@ def test_links_survive_restarts_of_pods_operator_and_kubelet_in_a_real_node(  # 
     await_greeting(chat, "chat.frank", ADDRESS)
 
     # One pod is drained, and deleted.
-    Command(real.kubeconfig, NAMESPACE).run("drain", "chat", "0", "--shutdown").expect_success()
+    Command(real_cluster.kubeconfig, NAMESPACE).run("drain", "chat", "0", "--shutdown").expect_success()
     chat.await_moved(alice, 0)
     await_greeting(chat, alice)
     await_greeting(chat, alice, ADDRESS)
     before = versions(chat, alice, bob, carol)
     chat.kubectl.run("delete", "pod", "chat-0", "--timeout=50s").expect_success()
-    Command(real.kubeconfig, NAMESPACE).run("undrain", "chat", "0").expect_success()
+    Command(real_cluster.kubeconfig, NAMESPACE).run("undrain", "chat", "0").expect_success()
     chat.await_pods(3)
 
     # One pod is killed, and returns under its name: no user moves, and nothing is written.
-    kill_container(real, independent_client, "chat-1", NAMESPACE)
+    kill_container(real_cluster, independent_client, "chat-1", NAMESPACE)
     await_greeting(chat, bob)
     assert versions(chat, alice, bob, carol) == before
 
     # The leader is killed.
-    kill_container(real, independent_client, leader(restricted_kubectl), RESTRICTED_NAMESPACE)
+    kill_container(real_cluster, independent_client, leader(restricted_kubectl), RESTRICTED_NAMESPACE)
     dave = chat.link("dave")
     chat.await_bound(dave)
     await_greeting(chat, dave)
 
     # The kubelet is killed and restarted: the containers keep running.
     containers = [container(chat, f"chat-{index}")["containerID"] for index in range(3)]
-    real.part("kubelet").kill()
+    real_cluster.part("kubelet").kill()
     eventually(lambda: chat.kubectl.run("exec", "guest", "--", "true").code, "the kubelet does not respond")
     erin = chat.link("erin")
     chat.await_bound(erin)
-    real.part("kubelet").restart()
+    real_cluster.part("kubelet").restart()
     await_greeting(chat, erin)
     release.test()
     assert [container(chat, f"chat-{index}")["containerID"] for index in range(3)] == containers

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from helmchart.chart_file import OLDEST_KUBERNETES, chart_file
 from helmchart.crds import crds_and_policies
-from helmchart.monitoring import monitoring_files
 from helmchart.patterns import pattern_checks
 from helmchart.rbac import rbac_rules
 from helmchart.readme import readme
@@ -13,6 +12,9 @@ from helmchart.schema import values_schema
 from helmchart.values_file import values_file
 
 CHART = Path("charts/statefulroute")
+
+#: Copied into the chart, which can only read its own files.
+_MONITORING_FILES = ("alerts.yaml", "dashboard.json")
 
 
 def generated_files(root: Path) -> Iterator[tuple[Path, str]]:
@@ -29,4 +31,16 @@ def _chart_files(root: Path) -> Iterator[tuple[Path, str]]:
     yield from crds_and_policies()
     yield rbac_rules()
     yield pattern_checks()
-    yield from monitoring_files(root)
+    yield from _monitoring_files(root)
+
+
+def _monitoring_files(root: Path) -> Iterator[tuple[Path, str]]:
+    """Yields each file: its path in the chart's folder, and its text.
+
+    Args:
+        root: The repository's root.
+    """
+    for name in _MONITORING_FILES:
+        if not (root / "deploy" / "monitoring" / name).exists():
+            continue
+        yield Path("files") / name, (root / "deploy" / "monitoring" / name).read_text(encoding="utf-8")

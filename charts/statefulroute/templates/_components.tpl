@@ -12,8 +12,8 @@ The template of a component's pods. Arguments:
   arguments    the arguments of its command
   environment  environment variables before those of the values
   ports        the container's ports: numbers by name
-  probed       the name of the port that answers probes
-  secrets      Secrets that it reads: their names by the folder
+  probed       the name of the port of its probes
+  secrets      mounted Secrets: names by folder
 */}}
 {{- define "statefulroute.podTemplate" -}}
 {{- $component := . -}}
@@ -146,7 +146,7 @@ metadata:
   labels: {{- include "statefulroute.labels" $component | nindent 4 }}
 spec:
   maxUnavailable: {{ (last .).podDisruptionBudget.maxUnavailable }}
-  # A pod that is not ready protects nobody.
+  # A pod that is not ready does not count as available.
   unhealthyPodEvictionPolicy: AlwaysAllow
   selector:
     matchLabels: {{- include "statefulroute.selectorLabels" $component | nindent 6 }}
