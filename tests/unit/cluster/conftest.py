@@ -1,4 +1,4 @@
-"""A fake API server and a client of it, connected as the operator connects."""
+"""Fixtures: a fake API server, and a client that connects as the operator does."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""An API server that a test plays by hand: each request becomes a call, which the test answers when it likes."""
+"""A fake API server: each request becomes a call, and the test decides when and how to respond."""
 
 import asyncio
 import json
@@ -9,35 +9,35 @@ from typing import Any
 
 from aiohttp import web
 
-#: How long a test waits for what must come; nothing passes because it took this long.
+#: The maximum time that a test waits for an expected event.
 TIMEOUT_SECONDS = 10.0
 
 
 def as_bytes(body: object) -> bytes:
-    """A body as it goes over the wire: bytes and text as they are, anything else as JSON."""
+    """Encodes a body: bytes stay, text is encoded, any other value becomes JSON."""
     if isinstance(body, bytes):
         return body
     return body.encode() if isinstance(body, str) else json.dumps(body).encode()
 
 
 class Stream:
-    """The answer to a watch, written piece by piece."""
+    """The response to a watch, written piece by piece."""
 
     def __init__(self, call: "Call", response: web.StreamResponse) -> None:
         self._call = call
         self._response = response
 
     async def send(self, *events: object) -> None:
-        """Write events, a line each."""
+        """Writes events, one per line."""
         for event in events:
             await self.write(as_bytes(event) + b"\n")
 
     async def write(self, data: bytes) -> None:
-        """Write bytes as they are."""
+        """Writes bytes."""
         await self._response.write(data)
 
     def end(self) -> None:
-        """End the answer as the API server does when the watch's time is over."""
+        """Ends the response as the API server does at the watch's timeout."""
         self._call.response.set_result(self._response)
 
     @property
@@ -46,12 +46,12 @@ class Stream:
         return self._call.is_disconnected
 
     def disconnect(self) -> None:
-        """Break the connection off."""
+        """Closes the connection."""
         self._call.disconnect()
 
 
 class Call:
-    """One request that waits for its answer."""
+    """A request that waits for its response."""
 
     def __init__(self, request: web.Request, body: bytes) -> None:
         self.method = request.method
@@ -64,28 +64,28 @@ class Call:
 
     @property
     def is_watch(self) -> bool:
-        """Whether it asks for events, and not for a list."""
+        """Whether the request is a watch, and not a list."""
         return self.query.get("watch") == "true"
 
     @property
     def json(self) -> Any:
-        """The body, decoded."""
+        """The body, decoded from JSON."""
         return json.loads(self.body)
 
     def respond(self, body: object = b"", status: int = 200, content_type: str = "application/json") -> None:
-        """Answer, and be done."""
+        """Sends a complete response."""
         self.response.set_result(web.Response(body=as_bytes(body), status=status, content_type=content_type))
 
     def redirect(self, path: str) -> None:
-        """Answer that it is to be asked for elsewhere, by the same method."""
+        """Responds with a redirect that keeps the method."""
         self.response.set_result(web.Response(status=307, headers={"Location": path}))
 
     def respond_error(self, status: int, reason: str = "", message: str = "") -> None:
-        """Answer with an error, as the API server does."""
+        """Responds with an error, as the API server does."""
         self.respond(status_object(status, reason, message), status)
 
     async def stream(self, *events: object) -> Stream:
-        """Begin an answer that goes on, with some events."""
+        """Starts a streaming response with some events."""
         response = web.StreamResponse()
         response.content_type = "application/json"
         await response.prepare(self._request)
@@ -99,14 +99,14 @@ class Call:
         return self._request.transport is None or self._request.transport.is_closing()
 
     def disconnect(self) -> None:
-        """Close the connection without an answer, or in the middle of one."""
+        """Closes the connection without a response, or in the middle of one."""
         if self._request.transport is not None:
             self._request.transport.close()
         self.response.cancel()
 
 
 class FakeAPI:
-    """The calls of one server, in the order in which they came."""
+    """The calls of a server, in the order of their arrival."""
 
     def __init__(self) -> None:
         self.server = ""
@@ -114,13 +114,13 @@ class FakeAPI:
         self._open: list[Call] = []
 
     async def call(self) -> Call:
-        """The next request."""
+        """Returns the next request."""
         async with asyncio.timeout(TIMEOUT_SECONDS):
             return await self._calls.get()
 
     @property
     def has_no_calls(self) -> bool:
-        """Whether every request was taken up by the test."""
+        """Whether the test has received every request."""
         return self._calls.empty()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -130,14 +130,14 @@ class FakeAPI:
         return await call.response
 
     def close(self) -> None:
-        """Leave nobody waiting."""
+        """Cancels all open calls."""
         for call in self._open:
             call.response.cancel()
 
 
 @asynccontextmanager
 async def run_fake_api(tls: ssl.SSLContext | None = None) -> AsyncIterator[FakeAPI]:
-    """A server on a port of its own, with TLS where a context for it is given."""
+    """Runs a server on a free port, with TLS if a context is given."""
     api = FakeAPI()
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", api.handle)
@@ -154,14 +154,14 @@ async def run_fake_api(tls: ssl.SSLContext | None = None) -> AsyncIterator[FakeA
 
 
 async def eventually(condition: Callable[[], object]) -> None:
-    """Wait until something holds that no event tells of."""
+    """Waits until a condition holds."""
     async with asyncio.timeout(TIMEOUT_SECONDS):
-        while not condition():  # noqa: ASYNC110 - there is no event to wait for
+        while not condition():  # noqa: ASYNC110 - the condition has no event
             await asyncio.sleep(0.001)
 
 
 def status_object(code: int, reason: str, message: str) -> dict[str, Any]:
-    """An error as the API server says it."""
+    """Returns an error of the API server."""
     return {
         "kind": "Status",
         "apiVersion": "v1",

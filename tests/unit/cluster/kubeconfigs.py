@@ -1,4 +1,4 @@
-"""Kubeconfigs, right and wrong."""
+"""Kubeconfigs for tests."""
 
 import json
 from pathlib import Path
@@ -6,20 +6,20 @@ from typing import Any
 
 
 def kubeconfig(server: str, user: dict[str, Any] | None = None, **cluster: Any) -> dict[str, Any]:
-    """A kubeconfig of one context, `here`; without a user unless one is given."""
-    whom = {} if user is None else {"user": "me"}
+    """Returns a kubeconfig with one context, `here`; without a user if none is given."""
+    user_reference = {} if user is None else {"user": "me"}
     return {
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": "here",
-        "contexts": [{"name": "here", "context": {"cluster": "there", **whom}}],
+        "contexts": [{"name": "here", "context": {"cluster": "there", **user_reference}}],
         "clusters": [{"name": "there", "cluster": {"server": server, **cluster}}],
         "users": [] if user is None else [{"name": "me", "user": user}],
     }
 
 
 def write_kubeconfig(path: Path, server: str, user: dict[str, Any] | None = None, **cluster: Any) -> Path:
-    """Write such a kubeconfig; JSON is YAML as well."""
+    """Writes such a kubeconfig; JSON is valid YAML."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(kubeconfig(server, user, **cluster)))
     return path

@@ -1,4 +1,4 @@
-"""Kubernetes objects as they come over the wire, and the lists and events that carry them."""
+"""Kubernetes objects in JSON, lists and watch events."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ CREATED = "2026-01-01T00:00:00Z"
 
 
 def metadata(name: str, version: int = 1, **more: Any) -> dict[str, Any]:
-    """The metadata of an object, with fields that nobody here reads."""
+    """Returns the metadata of an object, with fields that the decoders skip."""
     return {
         "name": name,
         "namespace": "games",
@@ -20,30 +20,30 @@ def metadata(name: str, version: int = 1, **more: Any) -> dict[str, Any]:
 
 
 def pod(name: str, version: int = 1, phase: str = "Running", **more: Any) -> dict[str, Any]:
-    """A pod."""
+    """Returns a pod."""
     return {"metadata": metadata(name, version, **more), "spec": {"containers": []}, "status": {"phase": phase}}
 
 
 def link(name: str = "game.alice", version: int = 1, **spec: Any) -> dict[str, Any]:
-    """A PodLink of the route `game`."""
+    """Returns a PodLink of the route `game`."""
     return {"metadata": metadata(name, version), "spec": {"routeName": "game", "uid": "alice", **spec}}
 
 
 def route(name: str = "game", version: int = 1, **spec: Any) -> dict[str, Any]:
-    """A StatefulRoute."""
+    """Returns a StatefulRoute."""
     return {"metadata": metadata(name, version), "spec": spec}
 
 
 def page(items: list[Any], version: int, next_page: str = "") -> dict[str, Any]:
-    """A page of a list."""
+    """Returns a page of a list."""
     return {"kind": "List", "metadata": {"resourceVersion": str(version), "continue": next_page}, "items": items}
 
 
 def event(kind: str, item: object) -> dict[str, Any]:
-    """An event of a watch."""
+    """Returns an event of a watch."""
     return {"type": kind, "object": item}
 
 
 def bookmark(version: int) -> dict[str, Any]:
-    """The event that says only how far the watch is."""
+    """Returns a bookmark event."""
     return event("BOOKMARK", {"kind": "Pod", "metadata": {"resourceVersion": str(version)}})

@@ -1,4 +1,4 @@
-"""Whatever the order in which lists, events, faults and answers to our own writes come: in the end, the truth."""
+"""The cache converges for any order of lists, events, failures and responses to writes of this process."""
 
 import asyncio
 import json
@@ -24,38 +24,38 @@ Line = dict[str, Any] | Exception | None
 
 
 class Server:
-    """The truth, its history, and what the one client is waiting for; it answers only when it is told to."""
+    """A fake server with its objects, its history and the open request of its client; it responds only on command."""
 
     def __init__(self) -> None:
         self.version = 1
-        self.held: dict[str, int] = {}
+        self.versions: dict[str, int] = {}
         self.history: list[tuple[int, str, str]] = []
-        self.forgotten = 0
+        self.compacted_version = 0
         self.listing: asyncio.Future[bytes] | None = None
-        self.listing_rest = ""
+        self.continue_token = ""
         self.snapshot: tuple[int, list[tuple[str, int]]] = (0, [])
         self.opening: asyncio.Future[None] | None = None
-        self.watched_from = 0
+        self.sent_version = 0
         self.lines: asyncio.Queue[Line] | None = None
 
     def write(self, name: str) -> int:
         self.version += 1
-        self.history.append((self.version, "MODIFIED" if name in self.held else "ADDED", name))
-        self.held[name] = self.version
+        self.history.append((self.version, "MODIFIED" if name in self.versions else "ADDED", name))
+        self.versions[name] = self.version
         return self.version
 
     def delete(self, name: str) -> None:
         self.version += 1
         self.history.append((self.version, "DELETED", name))
-        del self.held[name]
+        del self.versions[name]
 
-    def untold(self) -> list[tuple[int, str, str]]:
-        """The events that the watch has not told yet."""
-        return [entry for entry in self.history if entry[0] > self.watched_from]
+    def unsent(self) -> list[tuple[int, str, str]]:
+        """Returns the events that the watch has not sent yet."""
+        return [entry for entry in self.history if entry[0] > self.sent_version]
 
     async def get(self, _path: str, params: Mapping[str, str]) -> bytes:
-        """The client's request for a page, as the reflector calls it."""
-        self.listing_rest = params.get("continue", "")
+        """Waits for the response to a request for a page; the reflector calls this method of its client."""
+        self.continue_token = params.get("continue", "")
         self.listing = asyncio.get_running_loop().create_future()
         try:
             return await self.listing
@@ -64,8 +64,8 @@ class Server:
 
     @asynccontextmanager
     async def watch(self, _path: str, params: Mapping[str, str]) -> AsyncIterator[AsyncIterator[bytes]]:
-        """The client's watch, as the reflector opens it."""
-        self.watched_from = int(params["resourceVersion"])
+        """Opens a watch; the reflector calls this method of its client."""
+        self.sent_version = int(params["resourceVersion"])
         self.opening = asyncio.get_running_loop().create_future()
         try:
             await self.opening
@@ -73,38 +73,38 @@ class Server:
             self.opening = None
         self.lines = asyncio.Queue()
         try:
-            yield self._told(self.lines)
+            yield self._events(self.lines)
         finally:
             self.lines = None
 
     @staticmethod
-    async def _told(lines: asyncio.Queue[Line]) -> AsyncIterator[bytes]:
+    async def _events(lines: asyncio.Queue[Line]) -> AsyncIterator[bytes]:
         while (line := await lines.get()) is not None:
             if isinstance(line, Exception):
                 raise line
             yield json.dumps(line).encode()
 
-    def answer_the_list(self, size: int) -> None:
-        """Give the next page; all pages are of the moment of the first."""
+    def respond_to_list(self, size: int) -> None:
+        """Responds with the next page; all pages represent the version of the first."""
         assert self.listing is not None
-        if not self.listing_rest:
-            self.snapshot = self.version, sorted(self.held.items())
-        moment, items = self.snapshot
-        start = int(self.listing_rest or 0)
-        rest = str(start + size) if start + size < len(items) else ""
-        body = page([pod(name, version) for name, version in items[start : start + size]], moment, rest)
+        if not self.continue_token:
+            self.snapshot = self.version, sorted(self.versions.items())
+        list_version, items = self.snapshot
+        start = int(self.continue_token or 0)
+        token = str(start + size) if start + size < len(items) else ""
+        body = page([pod(name, version) for name, version in items[start : start + size]], list_version, token)
         self.listing.set_result(json.dumps(body).encode())
 
-    def tell(self, count: int) -> None:
-        """Tell the next events."""
+    def send_events(self, count: int) -> None:
+        """Sends the next events."""
         assert self.lines is not None
-        for version, kind, name in self.untold()[:count]:
-            self.watched_from = version
+        for version, kind, name in self.unsent()[:count]:
+            self.sent_version = version
             self.lines.put_nowait(event(kind, pod(name, version)))
 
 
 class AnyInterleaving(RuleBasedStateMachine):
-    """The reflector between a server and somebody who writes through it."""
+    """A reflector, its server, and clients that write."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -113,24 +113,24 @@ class AnyInterleaving(RuleBasedStateMachine):
         self.patch.setattr(reflector_module, "_MAX_BACKOFF_SECONDS", 0.0)
         self.loop = asyncio.new_event_loop()
         self.server = Server()
-        self.answers: list[tuple[str, int]] = []
-        self.told: dict[str, int] = {}
-        self.lies: list[str] = []
-        """What the listener was told wrongly; raised where the reflector does not take it for a fault."""
-        self.reflector: Reflector[Pod] = Reflector(self.server, PODS)  # type: ignore[arg-type] # it answers like one
-        self.reflector.cache.listen(self.note)
+        self.responses: list[tuple[str, int]] = []
+        self.observed: dict[str, int] = {}
+        self.errors: list[str] = []
+        """Wrong calls of the listener; they are asserted later, because the reflector catches exceptions."""
+        self.reflector: Reflector[Pod] = Reflector(self.server, PODS)  # type: ignore[arg-type] # it has the needed methods of a client
+        self.reflector.cache.listen(self.record)
         self.task = self.loop.create_task(self.reflector.run())
 
-    def note(self, old: Pod | None, new: Pod | None) -> None:
+    def record(self, old: Pod | None, new: Pod | None) -> None:
         name = (new or old).name  # type: ignore[union-attr] # one of the two exists
-        if self.told.get(name) != (old and old.resource_version):
-            self.lies.append(f"{name} was not {old}")
+        if self.observed.get(name) != (old and old.resource_version):
+            self.errors.append(f"{name} was not {old}")
         if old is not None and new is not None and new.resource_version <= old.resource_version:
-            self.lies.append(f"{name} goes back from {old.resource_version} to {new.resource_version}")
+            self.errors.append(f"{name} goes back from {old.resource_version} to {new.resource_version}")
         if new is None:
-            self.told.pop(name, None)
+            self.observed.pop(name, None)
         else:
-            self.told[name] = new.resource_version
+            self.observed[name] = new.resource_version
 
     def settle(self) -> None:
         async def idle() -> None:
@@ -141,40 +141,44 @@ class AnyInterleaving(RuleBasedStateMachine):
         assert not self.task.done()
 
     @initialize(names=st.sets(NAMES), watching=st.booleans())
-    def begin(self, names: set[str], *, watching: bool) -> None:
+    def start(self, names: set[str], *, watching: bool) -> None:
         for name in sorted(names):
             self.server.write(name)
         self.settle()
         if watching:
-            self.bring_to_the_end()
+            self.complete()
 
     @rule(name=NAMES)
-    def somebody_writes(self, name: str) -> None:
+    def another_client_writes(self, name: str) -> None:
         self.server.write(name)
 
-    @precondition(lambda self: self.server.held)
+    @precondition(lambda self: self.server.versions)
     @rule(data=st.data())
-    def somebody_deletes(self, data: st.DataObject) -> None:
-        self.server.delete(data.draw(st.sampled_from(sorted(self.server.held))))
+    def another_client_deletes(self, data: st.DataObject) -> None:
+        self.server.delete(data.draw(st.sampled_from(sorted(self.server.versions))))
 
     @rule(name=NAMES)
-    def we_write(self, name: str) -> None:
-        self.answers.append((name, self.server.write(name)))
+    def this_process_writes(self, name: str) -> None:
+        self.responses.append((name, self.server.write(name)))
 
-    @precondition(lambda self: self.answers)
+    @precondition(lambda self: self.responses)
     @rule(data=st.data())
-    def an_answer_arrives(self, data: st.DataObject) -> None:
-        name, version = self.answers.pop(data.draw(st.integers(0, len(self.answers) - 1)))
+    def a_response_to_a_write_arrives(self, data: st.DataObject) -> None:
+        name, version = self.responses.pop(data.draw(st.integers(0, len(self.responses) - 1)))
         self.reflector.observe(PODS.decode(json.dumps(pod(name, version)).encode()))
 
     @precondition(lambda self: self.server.listing)
     @rule(size=st.integers(1, 3))
     def a_page_arrives(self, size: int) -> None:
-        self.server.answer_the_list(size)
+        self.server.respond_to_list(size)
         self.settle()
 
     @precondition(lambda self: self.server.listing)
-    @rule(error=st.sampled_from([APIError(500, "", ""), GoneError(410, "Expired", ""), UnreachableError("cut")]))
+    @rule(
+        error=st.sampled_from(
+            [APIError(500, "", ""), GoneError(410, "Expired", ""), UnreachableError("connection lost")]
+        )
+    )
     def a_list_fails(self, error: Exception) -> None:
         assert self.server.listing is not None
         self.server.listing.set_exception(error)
@@ -182,25 +186,25 @@ class AnyInterleaving(RuleBasedStateMachine):
 
     @precondition(lambda self: self.server.opening)
     @rule()
-    def a_watch_begins(self) -> None:
+    def a_watch_starts(self) -> None:
         assert self.server.opening is not None
-        if self.server.watched_from < self.server.forgotten:
+        if self.server.sent_version < self.server.compacted_version:
             self.server.opening.set_exception(GoneError(410, "Expired", "too old resource version"))
         else:
             self.server.opening.set_result(None)
         self.settle()
 
-    @precondition(lambda self: self.server.lines and self.server.untold())
+    @precondition(lambda self: self.server.lines and self.server.unsent())
     @rule(count=st.integers(1, 4))
     def events_arrive(self, count: int) -> None:
-        self.server.tell(count)
+        self.server.send_events(count)
         self.settle()
 
-    @precondition(lambda self: self.server.lines and not self.server.untold())
+    @precondition(lambda self: self.server.lines and not self.server.unsent())
     @rule()
     def a_bookmark_arrives(self) -> None:
         assert self.server.lines is not None
-        self.server.watched_from = self.server.version
+        self.server.sent_version = self.server.version
         self.server.lines.put_nowait(bookmark(self.server.version))
         self.settle()
 
@@ -209,9 +213,9 @@ class AnyInterleaving(RuleBasedStateMachine):
         line=st.sampled_from(
             [
                 None,
-                UnreachableError("cut"),
+                UnreachableError("connection lost"),
                 event("ERROR", {"code": 410, "reason": "Expired", "message": "too old"}),
-                event("ERROR", {"code": 500, "reason": "InternalError", "message": "etcd is away"}),
+                event("ERROR", {"code": 500, "reason": "InternalError", "message": "etcd is unavailable"}),
             ]
         )
     )
@@ -221,43 +225,43 @@ class AnyInterleaving(RuleBasedStateMachine):
         self.settle()
 
     @rule()
-    def the_server_forgets_its_history(self) -> None:
-        self.server.forgotten = self.server.version
+    def the_history_is_compacted(self) -> None:
+        self.server.compacted_version = self.server.version
 
     @invariant()
-    def the_listeners_know_what_the_cache_holds(self) -> None:
-        held = self.reflector.cache.in_partition("games")
-        assert self.lies == []
-        assert self.told == {name: item.resource_version for name, item in held.items()}
+    def the_listener_and_the_cache_agree(self) -> None:
+        cached = self.reflector.cache.in_partition("games")
+        assert self.errors == []
+        assert self.observed == {name: item.resource_version for name, item in cached.items()}
 
     def teardown(self) -> None:
         try:
-            self.bring_to_the_end()
-            assert self.lies == []
-            assert self.told == self.server.held
-            while self.answers:
-                name, version = self.answers.pop()
+            self.complete()
+            assert self.errors == []
+            assert self.observed == self.server.versions
+            while self.responses:
+                name, version = self.responses.pop()
                 self.reflector.observe(PODS.decode(json.dumps(pod(name, version)).encode()))
-            assert self.told == self.server.held, "an answer that comes last changes nothing"
+            assert self.observed == self.server.versions, "a late response changes nothing"
         finally:
             self.task.cancel()
             self.loop.run_until_complete(asyncio.wait([self.task]))
             self.loop.close()
             self.patch.undo()
 
-    def bring_to_the_end(self) -> None:
-        """No more faults: every page, and then every event."""
+    def complete(self) -> None:
+        """Sends all pages and then all events, without failures."""
         self.settle()
         for _ in range(50):
             if self.server.listing:
                 self.a_page_arrives(2)
             elif self.server.opening:
-                self.a_watch_begins()
-            elif self.server.untold():
+                self.a_watch_starts()
+            elif self.server.unsent():
                 self.events_arrive(4)
             else:
                 return
-        pytest.fail("the reflector does not come to an end")
+        pytest.fail("the reflector does not converge")
 
 
 AnyInterleaving.TestCase.settings = settings(max_examples=100, stateful_step_count=60, deadline=None)

@@ -1,4 +1,4 @@
-"""The cache: one version of each object, and never an older one after a newer one."""
+"""The cache holds one version of each object, and never replaces a version with an older one."""
 
 from dataclasses import dataclass, replace
 
@@ -8,54 +8,54 @@ from statefulroute.cluster.cache import Cache
 
 
 @dataclass(frozen=True)
-class Thing:
+class Item:
     partition: str
     name: str
     resource_version: int
 
 
-A1 = Thing("north", "a", 1)
-B2 = Thing("north", "b", 2)
-C3 = Thing("south", "c", 3)
+A1 = Item("north", "a", 1)
+B2 = Item("north", "b", 2)
+C3 = Item("south", "c", 3)
 
-Told = list[tuple[Thing | None, Thing | None]]
+Changes = list[tuple[Item | None, Item | None]]
 
 
 @pytest.fixture
-def cache() -> Cache[Thing]:
+def cache() -> Cache[Item]:
     return Cache()
 
 
 @pytest.fixture
-def told(cache: Cache[Thing]) -> Told:
-    told: Told = []
-    cache.listen(lambda old, new: told.append((old, new)))
-    return told
+def changes(cache: Cache[Item]) -> Changes:
+    changes: Changes = []
+    cache.listen(lambda old, new: changes.append((old, new)))
+    return changes
 
 
-def test_an_empty_cache_holds_nothing(cache: Cache[Thing]) -> None:
+def test_an_empty_cache_has_no_objects(cache: Cache[Item]) -> None:
     assert (len(cache), list(cache)) == (0, [])
     assert cache.get("north", "a") is None
     assert dict(cache.in_partition("north")) == {}
 
 
-def test_objects_are_found_by_group_and_name(cache: Cache[Thing]) -> None:
-    for thing in (A1, B2, C3):
-        cache.put(thing)
+def test_objects_are_found_by_partition_and_name(cache: Cache[Item]) -> None:
+    for item in (A1, B2, C3):
+        cache.put(item)
     assert len(cache) == 3
     assert set(cache) == {("north", "a"), ("north", "b"), ("south", "c")}
     assert (cache.get("north", "b"), cache.get("south", "b")) == (B2, None)
     assert dict(cache.in_partition("north")) == {"a": A1, "b": B2}
 
 
-def test_the_same_name_in_two_groups_is_two_objects(cache: Cache[Thing]) -> None:
+def test_the_same_name_in_two_partitions_is_two_objects(cache: Cache[Item]) -> None:
     cache.put(A1)
     cache.put(replace(A1, partition="south", resource_version=9))
     cache.delete("south", "a", 9)
     assert list(cache) == [("north", "a")]
 
 
-def test_a_group_is_a_live_view_and_cannot_be_changed_where_it_is_empty(cache: Cache[Thing]) -> None:
+def test_a_partition_is_a_live_view_and_is_read_only_if_empty(cache: Cache[Item]) -> None:
     cache.put(A1)
     view = cache.in_partition("north")
     cache.put(B2)
@@ -64,55 +64,53 @@ def test_a_group_is_a_live_view_and_cannot_be_changed_where_it_is_empty(cache: C
         cache.in_partition("south")["c"] = C3  # type: ignore[index]
 
 
-def test_a_group_without_objects_vanishes(cache: Cache[Thing]) -> None:
+def test_an_empty_partition_is_removed(cache: Cache[Item]) -> None:
     cache.put(A1)
     cache.delete("north", "a", 1)
     assert (len(cache), list(cache)) == (0, [])
-    assert not cache._partitions  # noqa: SLF001 - a hundred thousand routes that came and went must cost nothing
+    assert not cache._partitions  # noqa: SLF001 - deleted routes must not cost memory
     cache.put(replace(A1, resource_version=5))
     assert list(cache) == [("north", "a")]
 
 
-@pytest.mark.parametrize(("version", "held"), [(4, 5), (5, 5), (6, 6)])
-def test_only_a_newer_version_is_taken_in(cache: Cache[Thing], told: Told, version: int, held: int) -> None:
+@pytest.mark.parametrize(("version", "expected"), [(4, 5), (5, 5), (6, 6)])
+def test_only_a_newer_version_is_stored(cache: Cache[Item], changes: Changes, version: int, expected: int) -> None:
     old, new = replace(A1, resource_version=5), replace(A1, resource_version=version)
     cache.put(old)
     cache.put(new)
-    found = cache.get("north", "a")
-    assert found is not None
-    assert found.resource_version == held
-    assert told == [(None, old)] + ([(old, new)] if held == version != 5 else [])
+    cached = cache.get("north", "a")
+    assert cached is not None
+    assert cached.resource_version == expected
+    assert changes == [(None, old)] + ([(old, new)] if expected == version != 5 else [])
 
 
-@pytest.mark.parametrize(("version", "remains"), [(4, True), (5, False), (6, False)])
-def test_only_a_deletion_that_is_no_older_is_believed(
-    cache: Cache[Thing], told: Told, version: int, *, remains: bool
-) -> None:
-    thing = replace(A1, resource_version=5)
-    cache.put(thing)
+@pytest.mark.parametrize(("version", "is_kept"), [(4, True), (5, False), (6, False)])
+def test_an_older_deletion_is_ignored(cache: Cache[Item], changes: Changes, version: int, *, is_kept: bool) -> None:
+    item = replace(A1, resource_version=5)
+    cache.put(item)
     cache.delete("north", "a", version)
-    assert (cache.get("north", "a") is not None) is remains
-    assert told == [(None, thing)] + ([] if remains else [(thing, None)])
+    assert (cache.get("north", "a") is not None) is is_kept
+    assert changes == [(None, item)] + ([] if is_kept else [(item, None)])
 
 
 @pytest.mark.parametrize(("partition", "name"), [("north", "z"), ("nowhere", "a")])
-def test_the_deletion_of_an_unknown_object_is_nothing(
-    cache: Cache[Thing], told: Told, partition: str, name: str
+def test_the_deletion_of_an_unknown_object_is_ignored(
+    cache: Cache[Item], changes: Changes, partition: str, name: str
 ) -> None:
     cache.put(A1)
     cache.delete(partition, name, 100)
-    assert (list(cache), told) == ([("north", "a")], [(None, A1)])
+    assert (list(cache), changes) == ([("north", "a")], [(None, A1)])
 
 
-def test_listeners_are_called_in_the_order_in_which_they_came_and_see_the_change(cache: Cache[Thing]) -> None:
-    seen: list[tuple[str, Thing | None, Thing | None, Thing | None]] = []
+def test_listeners_are_called_in_the_order_of_registration_and_see_the_change(cache: Cache[Item]) -> None:
+    calls: list[tuple[str, Item | None, Item | None, Item | None]] = []
     for name in ("first", "second"):
-        cache.listen(lambda old, new, name=name: seen.append((name, old, new, cache.get("north", "a"))))  # type: ignore[misc]
+        cache.listen(lambda old, new, name=name: calls.append((name, old, new, cache.get("north", "a"))))  # type: ignore[misc]
     later = replace(A1, resource_version=7)
     cache.put(A1)
     cache.put(later)
     cache.delete("north", "a", 7)
-    assert seen == [
+    assert calls == [
         ("first", None, A1, A1),
         ("second", None, A1, A1),
         ("first", A1, later, later),
@@ -122,8 +120,8 @@ def test_listeners_are_called_in_the_order_in_which_they_came_and_see_the_change
     ]
 
 
-def test_a_listener_is_not_told_of_what_was_before_it_came(cache: Cache[Thing]) -> None:
+def test_a_listener_is_not_called_for_earlier_changes(cache: Cache[Item]) -> None:
     cache.put(A1)
-    told: Told = []
-    cache.listen(lambda old, new: told.append((old, new)))
-    assert told == []
+    changes: Changes = []
+    cache.listen(lambda old, new: changes.append((old, new)))
+    assert changes == []

@@ -1,4 +1,4 @@
-"""The client: bytes in, bytes out, and an error of a type for everything that goes wrong."""
+"""The client sends and receives bytes, and raises a typed error for every failure."""
 
 import asyncio
 from importlib.metadata import version
@@ -15,14 +15,14 @@ from unit.cluster.fake_api import Call, FakeAPI, status_object
 from unit.cluster.kubeconfigs import write_kubeconfig
 
 
-async def asked(api: FakeAPI, client: Client) -> tuple[Call, "asyncio.Task[bytes]"]:
-    """A GET that waits for its answer."""
+async def started_get(api: FakeAPI, client: Client) -> tuple[Call, "asyncio.Task[bytes]"]:
+    """Starts a GET and returns its call and task."""
     task = asyncio.create_task(client.get("/api/v1/pods", {"limit": "2"}))
     return await api.call(), task
 
 
-async def test_a_get_asks_for_a_path_with_parameters_and_says_who_asks(api: FakeAPI, client: Client) -> None:
-    call, task = await asked(api, client)
+async def test_get_sends_the_path_the_parameters_and_the_user_agent(api: FakeAPI, client: Client) -> None:
+    call, task = await started_get(api, client)
     assert (call.method, call.path, call.query) == ("GET", "/api/v1/pods", {"limit": "2"})
     assert call.headers["User-Agent"] == f"statefulroute/{version('statefulroute')}"
     assert "gzip" in call.headers["Accept-Encoding"]
@@ -30,7 +30,7 @@ async def test_a_get_asks_for_a_path_with_parameters_and_says_who_asks(api: Fake
     assert await task == b"the body"
 
 
-async def test_a_patch_is_a_merge_patch_and_gives_the_object_that_it_makes(api: FakeAPI, client: Client) -> None:
+async def test_merge_patch_returns_the_resulting_object(api: FakeAPI, client: Client) -> None:
     task = asyncio.create_task(client.merge_patch("/api/v1/pods/a", b'{"a":null}'))
     call = await api.call()
     assert (call.method, call.path, call.json) == ("PATCH", "/api/v1/pods/a", {"a": None})
@@ -40,7 +40,7 @@ async def test_a_patch_is_a_merge_patch_and_gives_the_object_that_it_makes(api: 
 
 
 @pytest.mark.parametrize(
-    ("status", "kind", "reason"),
+    ("status", "error_type", "reason"),
     [
         (400, APIError, "BadRequest"),
         (401, APIError, "Unauthorized"),
@@ -54,23 +54,23 @@ async def test_a_patch_is_a_merge_patch_and_gives_the_object_that_it_makes(api: 
         (503, APIError, "ServiceUnavailable"),
     ],
 )
-async def test_a_refusal_is_an_error_of_its_own_type_with_the_servers_words(
-    api: FakeAPI, client: Client, status: int, kind: type[APIError], reason: str
+async def test_an_error_response_raises_the_error_of_its_status_with_the_servers_message(
+    api: FakeAPI, client: Client, status: int, error_type: type[APIError], reason: str
 ) -> None:
-    call, task = await asked(api, client)
-    call.respond_error(status, reason, "the server's sentence")
-    with pytest.raises(APIError) as refused:
+    call, task = await started_get(api, client)
+    call.respond_error(status, reason, "the server's message")
+    with pytest.raises(APIError) as raised:
         await task
-    assert type(refused.value) is kind
-    assert (refused.value.status, refused.value.reason) == (status, reason)
-    assert (refused.value.message, str(refused.value)) == (
-        "the server's sentence",
-        f"{status} {reason}: the server's sentence",
+    assert type(raised.value) is error_type
+    assert (raised.value.status, raised.value.reason) == (status, reason)
+    assert (raised.value.message, str(raised.value)) == (
+        "the server's message",
+        f"{status} {reason}: the server's message",
     )
 
 
 @pytest.mark.parametrize(
-    ("body", "words"),
+    ("body", "message"),
     [
         ("<html>Bad Gateway</html>", "502: <html>Bad Gateway</html>"),
         (b"\xff\xfe" + b"x" * 1000, "502: \ufffd\ufffd" + "x" * 198),
@@ -82,49 +82,47 @@ async def test_a_refusal_is_an_error_of_its_own_type_with_the_servers_words(
         ("", "502: "),
     ],
 )
-async def test_a_proxys_page_is_an_error_as_well(
-    api: FakeAPI, client: Client, body: str | bytes, words: str | None
+async def test_an_error_page_of_a_proxy_raises_an_api_error(
+    api: FakeAPI, client: Client, body: str | bytes, message: str | None
 ) -> None:
-    call, task = await asked(api, client)
+    call, task = await started_get(api, client)
     call.respond(body, 502, "text/html")
-    with pytest.raises(APIError) as refused:
+    with pytest.raises(APIError) as raised:
         await task
-    assert refused.value.status == 502
-    assert words is None or str(refused.value) == words
+    assert raised.value.status == 502
+    assert message is None or str(raised.value) == message
 
 
-async def test_a_status_without_a_code_has_that_of_the_answer(api: FakeAPI, client: Client) -> None:
-    call, task = await asked(api, client)
-    call.respond(status_object(0, "Conflict", "somebody was faster"), 409)
+async def test_a_status_without_a_code_has_the_code_of_the_response(api: FakeAPI, client: Client) -> None:
+    call, task = await started_get(api, client)
+    call.respond(status_object(0, "Conflict", "another client was faster"), 409)
     with pytest.raises(ConflictError):
         await task
 
 
-async def test_an_answer_that_does_not_come_is_unreachable(
-    api: FakeAPI, client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_timeout_raises_unreachable(api: FakeAPI, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "_REQUEST_TIMEOUT", aiohttp.ClientTimeout(total=0.25))
-    call, task = await asked(api, client)
+    call, task = await started_get(api, client)
     with pytest.raises(UnreachableError, match=r"GET /api/v1/pods: ."):
         await task
     assert not call.response.done()
 
 
-async def asked_and_answered(api: FakeAPI, client: Client) -> None:
+async def get_and_respond(api: FakeAPI, client: Client) -> None:
     task = asyncio.create_task(client.get("/before"))
     (await api.call()).respond(b"{}")
     await task
 
 
-async def test_a_connection_that_breaks_before_the_answer_is_unreachable(api: FakeAPI, client: Client) -> None:
+async def test_a_connection_that_breaks_before_the_response_raises_unreachable(api: FakeAPI, client: Client) -> None:
     task = asyncio.create_task(client.merge_patch("/a", b"{}"))
     (await api.call()).disconnect()
     with pytest.raises(UnreachableError, match=r"PATCH /a: ."):
         await task
 
 
-async def test_a_delete_is_not_asked_for_again_when_its_answer_does_not_come(api: FakeAPI, client: Client) -> None:
-    (await asked_and_answered(api, client))  # the connection is kept
+async def test_delete_is_not_repeated_without_a_response(api: FakeAPI, client: Client) -> None:
+    await get_and_respond(api, client)  # keeps the connection open
     task = asyncio.create_task(client.delete("/a", b"{}"))
     (await api.call()).disconnect()
     with pytest.raises(UnreachableError):
@@ -132,15 +130,15 @@ async def test_a_delete_is_not_asked_for_again_when_its_answer_does_not_come(api
     assert api.has_no_calls
 
 
-async def test_a_get_is_asked_for_once_more_when_its_answer_does_not_come(api: FakeAPI, client: Client) -> None:
+async def test_get_is_repeated_once_without_a_response(api: FakeAPI, client: Client) -> None:
     task = asyncio.create_task(client.get("/a"))
     (await api.call()).disconnect()
     (await api.call()).respond(b"{}")
     assert await task == b"{}"
 
 
-async def test_a_connection_that_breaks_within_the_answer_is_unreachable(api: FakeAPI, client: Client) -> None:
-    call, task = await asked(api, client)
+async def test_a_connection_that_breaks_within_the_response_raises_unreachable(api: FakeAPI, client: Client) -> None:
+    call, task = await started_get(api, client)
     stream = await call.stream()
     await stream.write(b'{"items": [')
     stream.disconnect()
@@ -148,7 +146,7 @@ async def test_a_connection_that_breaks_within_the_answer_is_unreachable(api: Fa
         await task
 
 
-async def test_a_port_where_nobody_listens_is_unreachable(tmp_path: Path) -> None:
+async def test_a_closed_port_raises_unreachable(tmp_path: Path) -> None:
     path = write_kubeconfig(tmp_path / "kubeconfig", "http://127.0.0.1:1")
     async with connect(path) as connection, Client(connection) as client:
         with pytest.raises(UnreachableError, match="GET /version: "):
@@ -158,7 +156,7 @@ async def test_a_port_where_nobody_listens_is_unreachable(tmp_path: Path) -> Non
                 pass
 
 
-async def test_a_watch_gives_lines_as_they_come(api: FakeAPI, client: Client) -> None:
+async def test_a_watch_yields_lines_as_they_arrive(api: FakeAPI, client: Client) -> None:
     lines: asyncio.Queue[bytes] = asyncio.Queue()
 
     async def watch() -> None:
@@ -180,9 +178,7 @@ async def test_a_watch_gives_lines_as_they_come(api: FakeAPI, client: Client) ->
     assert lines.empty()
 
 
-async def test_a_watch_that_falls_silent_is_unreachable(
-    api: FakeAPI, client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_idle_watch_raises_unreachable(api: FakeAPI, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "_WATCH_TIMEOUT", aiohttp.ClientTimeout(total=None, sock_read=0.25))
 
     async def watch() -> list[bytes]:
@@ -195,10 +191,10 @@ async def test_a_watch_that_falls_silent_is_unreachable(
         await task
 
 
-async def test_a_watch_that_is_refused_is_an_error_of_its_own_type(api: FakeAPI, client: Client) -> None:
+async def test_a_refused_watch_raises_the_error_of_its_status(api: FakeAPI, client: Client) -> None:
     async def watch() -> None:
         async with client.watch("/api/v1/pods", {}):
-            pytest.fail("it was refused")
+            pytest.fail("the watch was not raised")
 
     task = asyncio.create_task(watch())
     (await api.call()).respond_error(410, "Expired", "too old resource version")
@@ -206,7 +202,7 @@ async def test_a_watch_that_is_refused_is_an_error_of_its_own_type(api: FakeAPI,
         await task
 
 
-async def test_no_more_requests_are_under_way_than_was_asked_for(api: FakeAPI, tmp_path: Path) -> None:
+async def test_the_number_of_requests_in_progress_is_limited(api: FakeAPI, tmp_path: Path) -> None:
     path = write_kubeconfig(tmp_path / "kubeconfig", api.server)
     async with connect(path) as connection, Client(connection, max_connections=2) as client:
         tasks = [asyncio.create_task(client.get("/version")) for _ in range(3)]
@@ -219,17 +215,17 @@ async def test_no_more_requests_are_under_way_than_was_asked_for(api: FakeAPI, t
         assert await asyncio.gather(*tasks) == [b"", b"", b""]
 
 
-async def test_a_watch_waits_for_no_request(api: FakeAPI, tmp_path: Path) -> None:
+async def test_a_watch_does_not_wait_for_requests(api: FakeAPI, tmp_path: Path) -> None:
     path = write_kubeconfig(tmp_path / "kubeconfig", api.server)
     async with connect(path) as connection, Client(connection, max_connections=1) as client:
         task = asyncio.create_task(client.get("/version"))
-        slow = await api.call()
+        slow_call = await api.call()
         waiting = asyncio.create_task(client.get("/version"))
         async with asyncio.TaskGroup() as group:
             watching = group.create_task(first_line(client))
             await (await api.call()).stream("a line")
             assert await watching == b"a line"
-        slow.respond()
+        slow_call.respond()
         (await api.call()).respond()
         await asyncio.gather(task, waiting)
 
@@ -239,7 +235,7 @@ async def first_line(client: Client) -> bytes:
         return await anext(events)
 
 
-async def test_a_client_that_was_closed_asks_nothing_more(api: FakeAPI, tmp_path: Path) -> None:
+async def test_a_closed_client_sends_no_requests(api: FakeAPI, tmp_path: Path) -> None:
     path = write_kubeconfig(tmp_path / "kubeconfig", api.server)
     async with connect(path) as connection:
         async with Client(connection) as client:

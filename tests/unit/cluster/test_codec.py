@@ -1,4 +1,4 @@
-"""From bytes to the values that the rules work with: every field, and everything odd that may stand there."""
+"""The codec decodes every field of an object, and handles malformed values."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -32,7 +32,7 @@ CREATION = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def ready(**fields: Any) -> dict[str, Any]:
-    """The Ready condition of a bound link."""
+    """Returns the Ready condition of a bound link."""
     return {
         "type": "Ready",
         "status": "True",
@@ -56,11 +56,11 @@ BOUND = {
 
 
 def as_link(spec: dict[str, Any] | None = None, status: Any = None, **more: Any) -> Link:
-    made = link(**(spec or {}))
-    made["metadata"] |= more
+    body = link(**(spec or {}))
+    body["metadata"] |= more
     if status is not None:
-        made["status"] = status
-    return LINKS.decode(json.dumps(made).encode())
+        body["status"] = status
+    return LINKS.decode(json.dumps(body).encode())
 
 
 def as_pod(body: dict[str, Any]) -> Pod:
@@ -77,7 +77,7 @@ def test_kinds_are_listed_in_all_namespaces() -> None:
     ]
 
 
-def test_every_field_of_a_link_arrives() -> None:
+def test_every_field_of_a_link_is_decoded() -> None:
     decoded = as_link(
         {"podIndex": 2, "ttlSeconds": 3600, "namespace": "other"},
         BOUND,
@@ -106,21 +106,21 @@ def test_every_field_of_a_link_arrives() -> None:
 
 
 def test_a_link_may_name_its_pod_by_name() -> None:
-    said = BOUND | {"podIndex": None, "podName": "game-7f9c-x2x"}
-    decoded = as_link({"podName": "game-7f9c-x2x"}, said)
+    status = BOUND | {"podIndex": None, "podName": "game-7f9c-x2x"}
+    decoded = as_link({"podName": "game-7f9c-x2x"}, status)
     assert (decoded.pod, decoded.violation, decoded.status_pod) == ("game-7f9c-x2x", None, "game-7f9c-x2x")
     assert decoded.assigned_pod == "game-7f9c-x2x"
 
 
 @pytest.mark.parametrize("index", [0, 2])
-def test_a_link_that_names_its_pod_twice_binds_nothing(index: int) -> None:
+def test_a_link_with_two_pod_fields_binds_nothing(index: int) -> None:
     decoded = as_link({"podIndex": index, "podName": "game-2"})
     assert decoded.violation == "podIndex and podName exclude each other: name the pod by one of them"
     assert decoded.assigned_pod is None
 
 
 @pytest.mark.parametrize("status", [None, {}, {"conditions": []}, {"conditions": None}])
-def test_a_link_of_which_nothing_was_said_has_no_acknowledgement(status: Any) -> None:
+def test_a_link_without_a_status_has_none(status: Any) -> None:
     assert as_link(status=status) == Link(
         route=RouteKey("games", "game"),
         name="game.alice",
@@ -140,17 +140,17 @@ def test_a_link_of_which_nothing_was_said_has_no_acknowledgement(status: Any) ->
         BOUND | {"phase": ""},
     ],
 )
-def test_the_words_of_another_version_count_as_not_said(status: dict[str, Any]) -> None:
+def test_a_link_status_of_another_version_is_ignored(status: dict[str, Any]) -> None:
     decoded = as_link(status=status)
     assert decoded.status is None
     assert decoded.observed_generation == 3
 
 
 @pytest.mark.parametrize(
-    ("named", "foreign"), [(None, None), ("games", None), ("other", "other"), ("Games", "Games"), ("", "")]
+    ("namespace", "foreign"), [(None, None), ("games", None), ("other", "other"), ("Games", "Games"), ("", "")]
 )
-def test_only_a_namespace_other_than_its_own_is_foreign(named: str | None, foreign: str | None) -> None:
-    assert as_link({"namespace": named}).foreign_namespace == foreign
+def test_only_a_namespace_other_than_its_own_is_foreign(namespace: str | None, foreign: str | None) -> None:
+    assert as_link({"namespace": namespace}).foreign_namespace == foreign
 
 
 RENEWALS: dict[str | None, datetime | None] = {
@@ -164,7 +164,7 @@ RENEWALS: dict[str | None, datetime | None] = {
     "2026-02-03T04:05:06.123456789Z": datetime(2026, 2, 3, 4, 5, 6, 123_457, tzinfo=UTC),
     "2026-02-03T04:05:06+02:00": datetime(2026, 2, 3, 2, 5, 6, tzinfo=UTC),
     "2026-02-03T04:05:06-00:30": datetime(2026, 2, 3, 4, 35, 6, tzinfo=UTC),
-    # What is no time counts from the creation.
+    # With a malformed time, the TTL counts from the creation.
     "": None,
     "yesterday": None,
     "2026-02-03": None,
@@ -177,18 +177,20 @@ RENEWALS: dict[str | None, datetime | None] = {
 }
 
 
-@pytest.mark.parametrize(("renewed", "time"), RENEWALS.items())
-def test_a_link_ends_its_ttl_after_the_renewal_or_else_the_creation(renewed: str | None, time: datetime | None) -> None:
-    decoded = as_link({"ttlSeconds": 60, "renewTime": renewed})
+@pytest.mark.parametrize(("renew_time", "time"), RENEWALS.items())
+def test_a_link_expires_its_ttl_after_the_renewal_or_else_the_creation(
+    renew_time: str | None, time: datetime | None
+) -> None:
+    decoded = as_link({"ttlSeconds": 60, "renewTime": renew_time})
     assert decoded.expire_time == (time or CREATION) + timedelta(minutes=1)
 
 
-def test_a_link_without_a_ttl_never_ends() -> None:
+def test_a_link_without_a_ttl_never_expires() -> None:
     assert as_link({"renewTime": "2026-02-03T04:05:06Z"}).expire_time is None
 
 
 @pytest.mark.parametrize(
-    ("renewed", "ttl"),
+    ("renew_time", "ttl"),
     [
         ("9999-12-31T23:59:59Z", 1),
         ("9999-12-31T23:59:59.999999Z", 2**31 - 1),
@@ -197,29 +199,29 @@ def test_a_link_without_a_ttl_never_ends() -> None:
         (CREATED, 2**62),
     ],
 )
-def test_a_link_that_outlives_the_calendar_ends_with_it(renewed: str, ttl: int) -> None:
-    assert as_link({"renewTime": renewed, "ttlSeconds": ttl}).expire_time == datetime.max.replace(tzinfo=UTC)
+def test_an_expiry_after_the_maximum_date_is_the_maximum_date(renew_time: str, ttl: int) -> None:
+    assert as_link({"renewTime": renew_time, "ttlSeconds": ttl}).expire_time == datetime.max.replace(tzinfo=UTC)
 
 
-def test_a_renewal_in_the_calendars_first_hours_is_compared_as_any_other() -> None:
+def test_a_renewal_in_the_first_hours_of_year_1_is_comparable() -> None:
     decoded = as_link({"renewTime": "0001-01-01T00:00:00+14:00", "ttlSeconds": 1})
     assert decoded.expire_time is not None
     assert decoded.expire_time < CREATION
 
 
-@pytest.mark.parametrize("said", ["", "soon", None])
-def test_a_time_in_the_status_that_is_none_counts_as_not_said(said: str | None) -> None:
-    decoded = as_link(status=BOUND | {"expireTime": said, "conditions": [ready(lastTransitionTime=said or "")]})
+@pytest.mark.parametrize("time", ["", "soon", None])
+def test_a_malformed_time_in_the_status_is_ignored(time: str | None) -> None:
+    decoded = as_link(status=BOUND | {"expireTime": time, "conditions": [ready(lastTransitionTime=time or "")]})
     assert (decoded.status_expire_time, decoded.transition_time) == (None, None)
 
 
-def test_links_that_say_the_same_share_what_they_say_and_their_route() -> None:
-    one = as_link(status=BOUND, name="game.alice")
-    two = as_link(status=BOUND | {"observedGeneration": 9}, name="game.bob", resourceVersion="8")
+def test_links_with_equal_status_share_the_status_and_the_route() -> None:
+    first = as_link(status=BOUND, name="game.alice")
+    second = as_link(status=BOUND | {"observedGeneration": 9}, name="game.bob", resourceVersion="8")
     other = as_link(status=BOUND | {"podIndex": 3})
-    assert one.status is two.status
-    assert one.route is two.route
-    assert one.status is not other.status
+    assert first.status is second.status
+    assert first.route is second.route
+    assert first.status is not other.status
 
 
 @pytest.mark.parametrize(
@@ -233,7 +235,7 @@ def test_links_that_say_the_same_share_what_they_say_and_their_route() -> None:
         [],
     ],
 )
-def test_a_malformed_link_is_a_value_error(broken: Any) -> None:
+def test_a_malformed_link_raises_value_error(broken: Any) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         LINKS.decode(json.dumps(broken).encode())
 
@@ -253,22 +255,22 @@ STATES = {
 }
 
 
-@pytest.mark.parametrize("terminating", [True, False])
+@pytest.mark.parametrize("is_terminating", [True, False])
 @pytest.mark.parametrize(("phase", "condition"), STATES)
-def test_a_pods_service_state_follows_its_phase_its_readiness_and_its_deletion(
-    phase: str, condition: str | None, *, terminating: bool
+def test_a_pods_service_state_depends_on_phase_readiness_and_deletion(
+    phase: str, condition: str | None, *, is_terminating: bool
 ) -> None:
     body = pod("game-2", phase=phase)
     body["status"]["conditions"] = [{"type": "Initialized", "status": "True"}]
     if condition is not None:
         body["status"]["conditions"].append({"type": "Ready", "status": condition})
-    if terminating:
+    if is_terminating:
         body["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:09Z"
-    expected = ServiceState.TERMINATING if terminating else STATES[phase, condition]
+    expected = ServiceState.TERMINATING if is_terminating else STATES[phase, condition]
     assert as_pod(body).service_state is expected
 
 
-def test_every_field_of_a_pod_arrives() -> None:
+def test_every_field_of_a_pod_is_decoded() -> None:
     owners = [
         {"kind": "Gadget", "name": "first", "uid": "no controller"},
         {"kind": "Gadget", "name": "second", "uid": "neither", "controller": False},
@@ -304,20 +306,20 @@ def test_every_field_of_a_pod_arrives() -> None:
     )
 
 
-@pytest.mark.parametrize("terminating", [True, False])
+@pytest.mark.parametrize("is_terminating", [True, False])
 @pytest.mark.parametrize(("phase", "condition"), STATES)
-def test_a_pod_that_ends_is_ready_for_as_long_as_its_condition_says_so(
-    phase: str, condition: str | None, *, terminating: bool
+def test_a_terminating_pod_is_ready_while_its_condition_is_true(
+    phase: str, condition: str | None, *, is_terminating: bool
 ) -> None:
     body = pod("game-2", phase=phase)
     body["status"]["conditions"] = [{"type": "Ready", "status": condition}] if condition else None
-    if terminating:
+    if is_terminating:
         body["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:09Z"
     assert as_pod(body).is_ready is ((phase, condition) == ("Running", "True"))
 
 
 @pytest.mark.parametrize(
-    ("annotations", "report", "notes"),
+    ("annotations", "report", "operator_annotations"),
     [
         (None, None, PodAnnotations()),
         ({"other": "x"}, None, PodAnnotations()),
@@ -330,11 +332,11 @@ def test_a_pod_that_ends_is_ready_for_as_long_as_its_condition_says_so(
         ),
     ],
 )
-def test_a_pods_report_and_the_operators_notes_are_told_apart(
-    annotations: Any, report: UnreadableReport | None, notes: PodAnnotations
+def test_a_pods_load_report_and_the_operators_annotations_are_separate(
+    annotations: Any, report: UnreadableReport | None, operator_annotations: PodAnnotations
 ) -> None:
     decoded = as_pod(pod("game-2", annotations=annotations))
-    assert (decoded.load_report, decoded.annotations) == (report, notes)
+    assert (decoded.load_report, decoded.annotations) == (report, operator_annotations)
 
 
 @pytest.mark.parametrize("labels", [None, {}])
@@ -350,14 +352,14 @@ def test_a_pod_without_labels_has_none(labels: Any) -> None:
         {"metadata": {"annotations": {WEIGHTED_LOAD: "1"}}},
         {"metadata": {"annotations": {LOAD_STATE: "1", REPORT_TIME: CREATED}}},
     ],
-    ids=["a version", "an address", "a note", "a report"],
+    ids=["a version", "an address", "an annotation", "a report"],
 )
-def test_what_changes_from_report_to_report_is_no_bearing(change: dict[str, Any]) -> None:
-    body, later = pod("game-2"), pod("game-2")
+def test_fields_that_change_with_each_report_are_not_decision_inputs(change: dict[str, Any]) -> None:
+    body, changed = pod("game-2"), pod("game-2")
     for part, fields in change.items():
-        later[part] |= fields
-    assert as_pod(later) != as_pod(body)
-    assert as_pod(later).decision_inputs == as_pod(body).decision_inputs
+        changed[part] |= fields
+    assert as_pod(changed) != as_pod(body)
+    assert as_pod(changed).decision_inputs == as_pod(body).decision_inputs
 
 
 @pytest.mark.parametrize("owners", [None, [], [{"kind": "Gadget", "name": "a", "uid": "b"}]])
@@ -370,7 +372,7 @@ def test_a_pod_without_a_status_is_in_an_unknown_state() -> None:
 
 
 @pytest.mark.parametrize(
-    ("annotations", "said"),
+    ("annotations", "state"),
     [
         (None, RoutingState.UNKNOWN),
         ({}, RoutingState.UNKNOWN),
@@ -381,8 +383,8 @@ def test_a_pod_without_a_status_is_in_an_unknown_state() -> None:
         ({"routing-state": "Shutdown"}, RoutingState.UNKNOWN),
     ],
 )
-def test_a_pod_says_its_routing_state_in_an_annotation(annotations: Any, said: RoutingState) -> None:
-    assert as_pod(pod("game-2", annotations=annotations)).reported_routing_state is said
+def test_a_pod_reports_its_routing_state_in_an_annotation(annotations: Any, state: RoutingState) -> None:
+    assert as_pod(pod("game-2", annotations=annotations)).reported_routing_state is state
 
 
 @pytest.mark.parametrize(
@@ -399,11 +401,11 @@ def test_a_pod_says_its_routing_state_in_an_annotation(annotations: Any, said: R
         ("game-" + "9" * 200, int("9" * 200)),
     ],
 )
-def test_a_pods_index_stands_at_the_end_of_its_name(name: str, index: int | None) -> None:
+def test_a_pods_index_is_the_suffix_of_its_name(name: str, index: int | None) -> None:
     assert as_pod(pod(name)).index == index
 
 
-def test_every_field_of_a_stateful_set_arrives() -> None:
+def test_every_field_of_a_stateful_set_is_decoded() -> None:
     annotations = {WORKLOAD_STATE: "High", WORKLOAD_LOAD: "3.7", "other": "x"}
     spec = {"replicas": 0, "serviceName": "heads", "template": {}, "ordinals": {"start": 5}}
     body = {"metadata": metadata("game", 8, annotations=annotations), "spec": spec}
@@ -419,13 +421,13 @@ def test_every_field_of_a_stateful_set_arrives() -> None:
     )
 
 
-def test_a_stateful_set_has_one_replica_and_no_service_unless_it_says_so() -> None:
+def test_a_stateful_set_defaults_to_one_replica_and_no_service() -> None:
     workload = STATEFUL_SETS.decode(json.dumps({"metadata": metadata("game"), "spec": {}}).encode())
     assert (workload.replicas, workload.service_name, workload.first_index) == (1, "", 0)
     assert (workload.selector, workload.annotations) == (None, WorkloadAnnotations())
 
 
-def test_every_field_of_a_route_arrives() -> None:
+def test_every_field_of_a_route_is_decoded() -> None:
     body = route("game", 9, workloadRef={"name": "games"}, pods=[{"index": 1, "routingState": "Shutdown"}])
     body["metadata"] |= {"generation": 4, "deletionTimestamp": "2026-01-01T00:00:09Z"}
     body["status"] = {"observedGeneration": 4, "links": 12, "conditions": [ready(reason="Routable")]}
@@ -443,17 +445,17 @@ def test_every_field_of_a_route_arrives() -> None:
     "status",
     [None, {}, {"routingState": "Dancing"}, {"conditions": [ready(type="Dancing")]}, {"links": -1}, {"pods": "none"}],
 )
-def test_a_routes_status_in_the_words_of_another_version_counts_as_not_said(status: Any) -> None:
+def test_a_route_status_of_another_version_is_ignored(status: Any) -> None:
     body = route() if status is None else route() | {"status": status}
     assert ROUTES.decode(json.dumps(body).encode()).status == StatefulRouteStatus()
 
 
-def test_fields_of_a_later_version_are_passed_over() -> None:
+def test_fields_of_a_later_version_are_ignored() -> None:
     body = route(melody="waltz") | {"status": {"links": 1, "tempo": 3}}
     assert ROUTES.decode(json.dumps(body).encode()).status.links == 1
 
 
-def test_a_route_with_a_spec_that_is_none_is_a_value_error() -> None:
+def test_a_route_with_an_invalid_spec_raises_value_error() -> None:
     with pytest.raises(ValueError, match="routingState"):
         ROUTES.decode(json.dumps(route(routingState="Dancing")).encode())
 
@@ -463,7 +465,7 @@ def test_a_route_with_a_spec_that_is_none_is_a_value_error() -> None:
     [(LINKS, link()), (ROUTES, route()), (PODS, pod("game-1"))],
     ids=["link", "route", "pod"],
 )
-def test_an_object_that_is_decoded_already_gives_the_same(resource: ResourceType[Any], body: dict[str, Any]) -> None:
+def test_convert_and_decode_return_the_same_object(resource: ResourceType[Any], body: dict[str, Any]) -> None:
     assert resource.convert(body) == resource.decode(json.dumps(body).encode())
 
 

@@ -1,4 +1,4 @@
-"""Where the cluster's address and credentials come from, and what is said when they cannot be had."""
+"""The connection loads the cluster's address and credentials, and reports unusable configurations."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ from unit.cluster.kubeconfigs import kubeconfig, write_kubeconfig
 
 @pytest.fixture
 def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """The home of somebody who has no kubeconfig yet, and works outside of any cluster."""
+    """A home directory without a kubeconfig, outside of a cluster."""
     for name in ("KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -35,19 +35,19 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def account(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of a pod's ServiceAccount, in a pod."""
-    folder = home / "serviceaccount"
-    folder.mkdir()
-    monkeypatch.setattr(service_account, "SERVICE_ACCOUNT_DIRECTORY", folder)
+    """The directory of the ServiceAccount of the pod that the test runs in."""
+    directory = home / "serviceaccount"
+    directory.mkdir()
+    monkeypatch.setattr(service_account, "SERVICE_ACCOUNT_DIRECTORY", directory)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "6443")
-    (folder / "token").write_text("of-the-pod")
-    (folder / "ca.crt").write_bytes(Authority().certificate)
-    return folder
+    (directory / "token").write_text("of-the-pod")
+    (directory / "ca.crt").write_bytes(Authority().certificate)
+    return directory
 
 
 def tls(authority: Authority, folder: Path, *addresses: str) -> ssl.SSLContext:
-    """A server's context with a certificate for `kubernetes`, and for addresses."""
+    """Returns the TLS context of a server with a certificate for `kubernetes` and for addresses."""
     pair = authority.server(addresses)
     (folder / "server.pem").write_bytes(pair.key + pair.certificate)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -56,16 +56,16 @@ def tls(authority: Authority, folder: Path, *addresses: str) -> ssl.SSLContext:
 
 
 async def one_call(api: FakeAPI, client: Client) -> Call:
-    """A request of the client, as the server got it."""
-    asked = asyncio.create_task(client.get("/version"))
+    """Sends a request and returns it as the server received it."""
+    request = asyncio.create_task(client.get("/version"))
     call = await api.call()
     call.respond({})
-    await asked
+    await request
     return call
 
 
 @pytest.mark.usefixtures("account")
-async def test_a_named_kubeconfig_wins_over_all_others(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_kubeconfig_argument_takes_precedence(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBECONFIG", str(write_kubeconfig(home / "environment", "http://environment")))
     write_kubeconfig(home / ".kube/config", "http://home")
     async with connect(write_kubeconfig(home / "named", "http://named")) as connection:
@@ -73,7 +73,7 @@ async def test_a_named_kubeconfig_wins_over_all_others(home: Path, monkeypatch: 
 
 
 @pytest.mark.usefixtures("account")
-async def test_the_environments_kubeconfig_wins_over_the_pods_account(
+async def test_the_kubeconfig_of_the_environment_takes_precedence_over_the_service_account(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", str(write_kubeconfig(home / "environment", "http://environment")))
@@ -83,7 +83,7 @@ async def test_the_environments_kubeconfig_wins_over_the_pods_account(
 
 @pytest.mark.usefixtures("account")
 @pytest.mark.parametrize("empty", [True, False])
-async def test_the_pods_account_wins_over_the_home_folder(
+async def test_the_service_account_takes_precedence_over_the_home_directory(
     home: Path, monkeypatch: pytest.MonkeyPatch, *, empty: bool
 ) -> None:
     if empty:
@@ -93,13 +93,13 @@ async def test_the_pods_account_wins_over_the_home_folder(
         assert connection.server == "https://127.0.0.1:6443"
 
 
-async def test_the_home_folder_is_looked_at_last(home: Path) -> None:
+async def test_the_kubeconfig_in_the_home_directory_is_the_last_choice(home: Path) -> None:
     write_kubeconfig(home / ".kube/config", "http://home/")
     async with connect() as connection:
         assert connection.server == "http://home"
 
 
-async def test_several_kubeconfigs_are_merged_and_absent_ones_are_passed_over(
+async def test_several_kubeconfigs_are_merged_and_missing_ones_are_ignored(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = write_kubeconfig(home / "b", "http://b")
@@ -109,13 +109,13 @@ async def test_several_kubeconfigs_are_merged_and_absent_ones_are_passed_over(
 
 
 @pytest.mark.usefixtures("account")
-async def test_in_a_pod_a_named_context_asks_for_a_kubeconfig(home: Path) -> None:
+async def test_a_context_argument_requires_a_kubeconfig_even_in_a_pod(home: Path) -> None:
     path = write_kubeconfig(home / ".kube/config", "http://home")
     async with connect(context=json.loads(path.read_text())["current-context"]) as connection:
         assert connection.server == "http://home"
 
 
-async def test_another_context_of_the_kubeconfig_can_be_named(home: Path) -> None:
+async def test_the_context_argument_selects_another_context(home: Path) -> None:
     both = kubeconfig("http://here")
     both["contexts"].append({"name": "elsewhere", "context": {"cluster": "far"}})
     both["clusters"].append({"name": "far", "cluster": {"server": "http://far"}})
@@ -125,7 +125,7 @@ async def test_another_context_of_the_kubeconfig_can_be_named(home: Path) -> Non
 
 
 def with_certificates(folder: Path) -> dict[str, dict[str, str]]:
-    """Kubeconfigs' fields of a cluster and of a user, with certificates in files and in the kubeconfig itself."""
+    """Returns the fields of clusters and users with certificates in files and in the kubeconfig."""
     authority = Authority()
     pair = authority.client("me")
     files = {"ca.crt": authority.certificate, "me.crt": pair.certificate, "me.key": pair.key}
@@ -140,19 +140,19 @@ def with_certificates(folder: Path) -> dict[str, dict[str, str]]:
     }
 
 
-async def described(connection: Connection) -> tuple[Any, ...]:
-    """All that can be seen of a connection."""
+async def describe(connection: Connection) -> tuple[Any, ...]:
+    """Returns the visible properties of a connection."""
     tls, credentials = connection.tls, connection.credentials
     header = credentials and await credentials.authorization()
-    seen = (connection.server, connection.server_name, connection.proxy, connection.namespace, header)
-    return (*seen, tls.verify_mode, tls.check_hostname, tls.verify_flags, sorted(tls.get_ca_certs(), key=str))
+    fields = (connection.server, connection.server_name, connection.proxy, connection.namespace, header)
+    return (*fields, tls.verify_mode, tls.check_hostname, tls.verify_flags, sorted(tls.get_ca_certs(), key=str))
 
 
-async def test_a_plain_kubeconfig_is_understood_as_by_kubernetes_own_library(home: Path) -> None:
+async def test_a_plain_kubeconfig_is_loaded_as_by_the_kubernetes_library(home: Path) -> None:
     certificates = with_certificates(home)
     (home / "token").write_text("of-the-file\n")
     users: list[dict[str, Any]] = [
-        {},  # without any user the library understands no https
+        {},  # without any user, the library does not support https
         {"token": "secret"},
         {"tokenFile": "token"},
         {"username": "me", "password": "pass:word"},
@@ -170,45 +170,45 @@ async def test_a_plain_kubeconfig_is_understood_as_by_kubernetes_own_library(hom
     for user, cluster, namespace in product(users, clusters, [None, "play"]):
         path = write_kubeconfig(home / "kubeconfig", "https://there:6443/", user, **cluster)
         if namespace:
-            whole = json.loads(path.read_text())
-            whole["contexts"][0]["context"]["namespace"] = namespace
-            path.write_text(json.dumps(whole))
+            config = json.loads(path.read_text())
+            config["contexts"][0]["context"]["namespace"] = namespace
+            path.write_text(json.dumps(config))
         plain = plain_connection(path)
         assert plain is not None, (user, cluster)
         async with full_kubeconfig.full_connection(str(path)) as full:
-            assert await described(plain) == await described(full), (user, cluster)
+            assert await describe(plain) == await describe(full), (user, cluster)
 
 
 @pytest.mark.parametrize(
     "user", [{"exec": {"command": "cat"}}, {"auth-provider": {"name": "oidc"}}, {"as": "somebody"}]
 )
-def test_what_only_the_library_understands_is_left_to_it(home: Path, user: dict[str, Any]) -> None:
+def test_a_kubeconfig_with_plugins_is_left_to_the_kubernetes_library(home: Path, user: dict[str, Any]) -> None:
     assert plain_connection(write_kubeconfig(home / "kubeconfig", "https://there:6443", user)) is None
 
 
-def test_a_plain_kubeconfig_does_without_the_library_that_takes_long_to_import() -> None:
+def test_a_plain_kubeconfig_does_not_import_the_kubernetes_library() -> None:
     program = "import sys; import statefulroute.cluster.connection; assert 'kubernetes' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def without(path: str, whole: dict[str, Any] | None = None) -> str:
-    """A kubeconfig that lacks one thing."""
-    whole = whole or kubeconfig("http://there")
+def without(path: str, config: dict[str, Any] | None = None) -> str:
+    """Returns a kubeconfig without one field."""
+    config = config or kubeconfig("http://there")
     *parents, last = path.split("/")
-    node: Any = whole
+    node: Any = config
     for parent in parents:
         node = node[int(parent) if parent.isdigit() else parent]
     del node[last]
-    return json.dumps(whole)
+    return json.dumps(config)
 
 
-WRONG = {
+UNUSABLE = {
     "empty": "",
-    "no mapping": "- a\n- b\n",
+    "not a mapping": "- a\n- b\n",
     "a word": "hello",
-    "no YAML": "clusters: [\n",
+    "invalid YAML": "clusters: [\n",
     "a control character": "clusters: \x00",
-    "bytes that are no text": b"\xff\xfe\xfa",
+    "invalid UTF-8": b"\xff\xfe\xfa",
     "no current context": without("current-context"),
     "no contexts": without("contexts"),
     "a context without a cluster": without("contexts/0/context/cluster"),
@@ -217,43 +217,45 @@ WRONG = {
     "no clusters": without("clusters"),
     "a cluster without its content": without("clusters/0/cluster"),
     "a cluster without a server": without("clusters/0/cluster/server"),
-    "contexts of the wrong kind": json.dumps(kubeconfig("http://there") | {"contexts": 5}),
-    "no certificate in the data": json.dumps(kubeconfig("https://there", {}, **{"certificate-authority-data": "AAAA"})),
-    "no Base64 in the data": json.dumps(kubeconfig("https://there", {}, **{"certificate-authority-data": "A"})),
-    "a certificate's file that is absent": json.dumps(
+    "contexts of the wrong type": json.dumps(kubeconfig("http://there") | {"contexts": 5}),
+    "an invalid certificate in the data": json.dumps(
+        kubeconfig("https://there", {}, **{"certificate-authority-data": "AAAA"})
+    ),
+    "invalid Base64 in the data": json.dumps(kubeconfig("https://there", {}, **{"certificate-authority-data": "A"})),
+    "a missing certificate file": json.dumps(
         kubeconfig("https://there", {}, **{"certificate-authority": "absent.pem"})
     ),
-    "a plugin that is not installed": json.dumps(
+    "a missing plugin": json.dumps(
         kubeconfig("http://there", {"exec": {"command": "/absent/plugin", "apiVersion": "v1"}})
     ),
 }
 
 
-@pytest.mark.parametrize("content", WRONG.values(), ids=WRONG)
-async def test_a_kubeconfig_that_cannot_be_used_is_answered_with_one_sentence(home: Path, content: str | bytes) -> None:
-    wrong = home / "wrong"
-    wrong.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(NotConnectedError) as refused:
-        await connect(wrong).__aenter__()
-    assert str(refused.value).startswith("cannot load the cluster's configuration (")
-    assert str(refused.value).endswith("; name a kubeconfig with --kubeconfig or $KUBECONFIG")
-    assert "\n" not in str(refused.value)
+@pytest.mark.parametrize("content", UNUSABLE.values(), ids=UNUSABLE)
+async def test_an_unusable_kubeconfig_is_reported_in_one_sentence(home: Path, content: str | bytes) -> None:
+    path = home / "kubeconfig"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(NotConnectedError) as raised:
+        await connect(path).__aenter__()
+    assert str(raised.value).startswith("cannot load the cluster's configuration (")
+    assert str(raised.value).endswith("; name a kubeconfig with --kubeconfig or $KUBECONFIG")
+    assert "\n" not in str(raised.value)
 
 
-async def test_an_absent_kubeconfig_is_named(home: Path) -> None:
+async def test_a_missing_kubeconfig_is_named_in_the_error(home: Path) -> None:
     with pytest.raises(NotConnectedError, match=f"there is no file {home / 'absent'}"):
         await connect(home / "absent").__aenter__()
     with pytest.raises(NotConnectedError, match=f"there is no file {home / '.kube/config'}"):
         await connect().__aenter__()
 
 
-async def test_an_unknown_context_is_named(home: Path) -> None:
-    with pytest.raises(NotConnectedError, match="unheard-of"):
-        await connect(write_kubeconfig(home / "named", "http://named"), "unheard-of").__aenter__()
+async def test_an_unknown_context_is_named_in_the_error(home: Path) -> None:
+    with pytest.raises(NotConnectedError, match="no-such-context"):
+        await connect(write_kubeconfig(home / "named", "http://named"), "no-such-context").__aenter__()
 
 
 @pytest.mark.parametrize(("file", "content"), [("token", None), ("token", ""), ("ca.crt", None), ("ca.crt", "no PEM")])
-async def test_a_broken_account_of_the_pod_is_answered_with_one_sentence(
+async def test_a_broken_service_account_is_reported_in_one_sentence(
     account: Path, file: str, content: str | None
 ) -> None:
     if content is None:
@@ -275,23 +277,21 @@ async def in_cluster(account: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
 
 
 @pytest.fixture
-def rotating(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A token that was read is read again at the next request."""
+def no_token_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Disables the cache of the token, so that every request reads the file."""
     monkeypatch.setattr(service_account, "_CACHE_SECONDS", 0.0)
 
 
-@pytest.mark.usefixtures("rotating")
-async def test_a_token_that_kubernetes_has_rotated_is_used_by_the_next_request(
-    in_cluster: FakeAPI, account: Path
-) -> None:
+@pytest.mark.usefixtures("no_token_cache")
+async def test_the_next_request_uses_a_rotated_token(in_cluster: FakeAPI, account: Path) -> None:
     async with connect() as connection, Client(connection) as client:
         assert (await one_call(in_cluster, client)).headers["Authorization"] == "Bearer of-the-pod"
         (account / "token").write_text("of-the-next-hour\n")
         assert (await one_call(in_cluster, client)).headers["Authorization"] == "Bearer of-the-next-hour"
 
 
-@pytest.mark.usefixtures("rotating")
-async def test_a_token_that_cannot_be_read_is_an_error_of_the_connection_until_it_can(
+@pytest.mark.usefixtures("no_token_cache")
+async def test_an_unreadable_token_raises_not_connected_until_it_is_readable(
     in_cluster: FakeAPI, account: Path
 ) -> None:
     async with connect() as connection, Client(connection) as client:
@@ -305,34 +305,32 @@ async def test_a_token_that_cannot_be_read_is_an_error_of_the_connection_until_i
         assert (await one_call(in_cluster, client)).headers["Authorization"] == "Bearer again"
 
 
-async def test_a_token_that_is_refused_is_replaced_by_the_one_that_the_file_holds_by_now(
-    in_cluster: FakeAPI, account: Path
-) -> None:
+async def test_a_refused_token_is_replaced_by_the_new_token_in_the_file(in_cluster: FakeAPI, account: Path) -> None:
     async with connect() as connection, Client(connection) as client:
         await one_call(in_cluster, client)
         (account / "token").write_text("of-the-next-hour")
-        asked = asyncio.create_task(client.post("/api", b"what is written"))
+        request = asyncio.create_task(client.post("/api", b"body"))
         (await in_cluster.call()).respond_error(401, "Unauthorized")
-        again = await in_cluster.call()
-        again.respond({})
-        await asked
-        assert again.headers["Authorization"] == "Bearer of-the-next-hour"
-        assert again.body == b"what is written"
+        retry = await in_cluster.call()
+        retry.respond({})
+        await request
+        assert retry.headers["Authorization"] == "Bearer of-the-next-hour"
+        assert retry.body == b"body"
         assert (await one_call(in_cluster, client)).headers["Authorization"] == "Bearer of-the-next-hour"
 
 
-async def test_who_is_refused_and_has_no_other_token_is_told_so(in_cluster: FakeAPI) -> None:
+async def test_a_refused_token_without_a_replacement_raises_the_error(in_cluster: FakeAPI) -> None:
     async with connect() as connection, Client(connection) as client:
-        asked = asyncio.create_task(client.get("/version"))
+        request = asyncio.create_task(client.get("/version"))
         (await in_cluster.call()).respond_error(401, "Unauthorized")
         with pytest.raises(APIError, match="401 Unauthorized"):
-            await asked
+            await request
         assert in_cluster.has_no_calls
 
 
 @pytest.mark.usefixtures("in_cluster")
 @pytest.mark.parametrize("is_kubeconfig", [True, False])
-async def test_an_authority_that_came_into_the_file_later_is_trusted_from_then_on(
+async def test_a_ca_certificate_added_to_the_file_later_is_trusted(
     account: Path, monkeypatch: pytest.MonkeyPatch, *, is_kubeconfig: bool
 ) -> None:
     other = Authority()
@@ -350,7 +348,7 @@ async def test_an_authority_that_came_into_the_file_later_is_trusted_from_then_o
 
 
 def write_credential(path: Path, token: str) -> None:
-    """What an exec plugin prints: a token that has ended already, so that it is asked again at once."""
+    """Writes the output of an exec plugin: an expired token, so that the plugin is called again immediately."""
     path.write_text(
         json.dumps(
             {
@@ -362,7 +360,7 @@ def write_credential(path: Path, token: str) -> None:
     )
 
 
-async def test_an_exec_plugin_is_asked_again_before_its_token_ends(
+async def test_an_exec_plugin_is_called_again_before_its_token_expires(
     api: FakeAPI, home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(full_kubeconfig, "_TOKEN_CHECK_SECONDS", 0.001)
@@ -372,7 +370,7 @@ async def test_an_exec_plugin_is_asked_again_before_its_token_ends(
     path = write_kubeconfig(home / "kubeconfig", api.server, {"exec": plugin})
     async with connect(path) as connection, Client(connection) as client:
         assert (await one_call(api, client)).headers["Authorization"] == "Bearer first"
-        credential.write_text("the plugin fails for once")
+        credential.write_text("not a credential")
         await eventually(lambda: "failed to decode" in caplog.text)
         assert (await one_call(api, client)).headers["Authorization"] == "Bearer first"
         write_credential(credential, "second")
@@ -389,7 +387,7 @@ async def test_an_exec_plugin_is_asked_again_before_its_token_ends(
         ({"username": "me", "password": "secret"}, "Basic bWU6c2VjcmV0"),
     ],
 )
-async def test_a_request_carries_the_users_credentials(
+async def test_a_request_has_the_users_credentials(
     api: FakeAPI, home: Path, user: dict[str, Any] | None, header: str | None
 ) -> None:
     path = write_kubeconfig(home / "kubeconfig", api.server, user)
@@ -397,7 +395,7 @@ async def test_a_request_carries_the_users_credentials(
         assert (await one_call(api, client)).headers.get("Authorization") == header
 
 
-async def test_the_certificate_is_expected_to_bear_the_name_that_the_kubeconfig_gives(home: Path) -> None:
+async def test_the_certificate_must_have_the_server_name_of_the_kubeconfig(home: Path) -> None:
     authority = Authority()
     (home / "ca.crt").write_bytes(authority.certificate)
     async with run_fake_api(tls(authority, home)) as api:
@@ -425,13 +423,13 @@ async def test_the_proxy_of_the_kubeconfig_is_used(api: FakeAPI, home: Path) -> 
         assert (await one_call(api, client)).headers["Host"] == "cluster.invalid"
 
 
-async def test_nothing_is_left_running_after_the_connection(api: FakeAPI, home: Path) -> None:
+async def test_no_task_runs_after_the_connection_is_closed(api: FakeAPI, home: Path) -> None:
     before = asyncio.all_tasks()
     plugin = {"command": "echo", "args": ["{}"], "apiVersion": "v1"}
     with pytest.raises(NotConnectedError, match="gave no credentials"):
-        await connect(write_kubeconfig(home / "silent", api.server, {"exec": plugin})).__aenter__()
+        await connect(write_kubeconfig(home / "without-credentials", api.server, {"exec": plugin})).__aenter__()
     write_credential(home / "credential", "token")
     plugin |= {"command": "cat", "args": [str(home / "credential")], "apiVersion": "client.authentication.k8s.io/v1"}
-    async with connect(write_kubeconfig(home / "speaking", api.server, {"exec": plugin})):
+    async with connect(write_kubeconfig(home / "with-credentials", api.server, {"exec": plugin})):
         assert len(asyncio.all_tasks() - before) == 1
     assert asyncio.all_tasks() == before

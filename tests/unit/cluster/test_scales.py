@@ -1,4 +1,4 @@
-"""Scales: which requests are made, what is remembered, and what each obstacle is called."""
+"""The scale reader discovers kinds, caches them, and raises a specific error for each problem."""
 
 import asyncio
 import json
@@ -58,28 +58,28 @@ def scales(client: Client) -> ScaleReader:
     return ScaleReader(client)
 
 
-async def discovering(api: FakeAPI, reading: Reading, *resources: dict[str, Any]) -> Reading:
-    """Answer a reader that asks which kinds there are."""
+async def respond_to_discovery(api: FakeAPI, reading: Reading, *resources: dict[str, Any]) -> Reading:
+    """Responds to the discovery of a reader."""
     call = await api.call()
     assert (call.method, call.path) == ("GET", ROOT)
     call.respond(resource_list(*(resources or ROLLOUTS)))
     return reading
 
 
-async def a_read(api: FakeAPI, scales: ScaleReader) -> Reading:
-    """A first read that has discovered its kind, and waits for the scale."""
-    return await discovering(api, asyncio.create_task(scales.read(*ROLLOUT)))
+async def start_read(api: FakeAPI, scales: ScaleReader) -> Reading:
+    """Starts a first read, and responds to its discovery."""
+    return await respond_to_discovery(api, asyncio.create_task(scales.read(*ROLLOUT)))
 
 
 async def test_a_workload_is_read_by_its_scale(api: FakeAPI, scales: ScaleReader) -> None:
-    reading = await a_read(api, scales)
+    reading = await start_read(api, scales)
     call = await api.call()
     assert (call.method, call.path) == ("GET", f"{PATH}/scale")
     call.respond(scale())
     assert await reading == Scale("u-1", 41, 3, Selector.parse("app=game"))
 
 
-async def test_a_kind_of_the_core_group_has_another_root(api: FakeAPI, scales: ScaleReader) -> None:
+async def test_a_kind_of_the_core_group_has_another_path(api: FakeAPI, scales: ScaleReader) -> None:
     reading = asyncio.create_task(scales.read("games", "v1", "ReplicationController", "game"))
     call = await api.call()
     assert call.path == "/api/v1"
@@ -96,43 +96,43 @@ async def test_a_kind_of_the_core_group_has_another_root(api: FakeAPI, scales: S
         await reading
 
 
-async def test_replicas_that_are_left_out_are_none(api: FakeAPI, scales: ScaleReader) -> None:
-    reading = await a_read(api, scales)
+async def test_missing_replicas_are_zero(api: FakeAPI, scales: ScaleReader) -> None:
+    reading = await start_read(api, scales)
     (await api.call()).respond(scale(replicas=None))
     assert (await reading).replicas == 0
 
 
-async def test_a_kind_is_asked_for_once(api: FakeAPI, scales: ScaleReader) -> None:
-    reading = await a_read(api, scales)
+async def test_the_discovery_of_a_kind_is_cached(api: FakeAPI, scales: ScaleReader) -> None:
+    reading = await start_read(api, scales)
     (await api.call()).respond(scale())
     await reading
     assert await scales.path(*ROLLOUT) == PATH
-    again = asyncio.create_task(scales.read(*ROLLOUT))
+    second_read = asyncio.create_task(scales.read(*ROLLOUT))
     call = await api.call()
     assert call.path == f"{PATH}/scale"
     call.respond(scale(replicas=4))
-    assert (await again).replicas == 4
+    assert (await second_read).replicas == 4
     assert api.has_no_calls
 
 
-async def test_a_workloads_own_path_is_found_without_asking_for_its_scale(api: FakeAPI, scales: ScaleReader) -> None:
-    asking = asyncio.create_task(scales.path(*ROLLOUT))
+async def test_path_does_not_read_the_scale(api: FakeAPI, scales: ScaleReader) -> None:
+    request = asyncio.create_task(scales.path(*ROLLOUT))
     (await api.call()).respond(resource_list(*ROLLOUTS))
-    assert await asking == PATH
+    assert await request == PATH
     assert api.has_no_calls
 
 
-async def test_of_two_resources_of_a_kind_the_one_that_scales_is_meant(api: FakeAPI, scales: ScaleReader) -> None:
-    asking = asyncio.create_task(scales.path(*ROLLOUT))
+async def test_of_two_resources_of_a_kind_the_scalable_one_is_used(api: FakeAPI, scales: ScaleReader) -> None:
+    request = asyncio.create_task(scales.path(*ROLLOUT))
     (await api.call()).respond(resource_list(resource("previews", "Rollout"), *ROLLOUTS))
-    assert await asking == PATH
+    assert await request == PATH
 
 
 UNSUPPORTED = {
     "another kind": (ROLLOUTS[:1], "Kind Rollout of argoproj.io/v1alpha1 is not known to the API server"),
     "only a subresource": (ROLLOUTS[:2], "Kind Rollout of argoproj.io/v1alpha1 is not known to the API server"),
     "no scale": ([ROLLOUTS[3]], "Kind Rollout of argoproj.io/v1alpha1 has no scale subresource"),
-    "the scale of another": (
+    "the scale of another resource": (
         [ROLLOUTS[3], resource("others/scale", "Scale")],
         "Kind Rollout of argoproj.io/v1alpha1 has no scale subresource",
     ),
@@ -143,21 +143,21 @@ UNSUPPORTED = {
 }
 
 
-@pytest.mark.parametrize(("resources", "sentence"), UNSUPPORTED.values(), ids=UNSUPPORTED)
-async def test_a_kind_that_cannot_be_used_is_named_and_asked_for_anew(
-    api: FakeAPI, scales: ScaleReader, resources: list[dict[str, Any]], sentence: str
+@pytest.mark.parametrize(("resources", "message"), UNSUPPORTED.values(), ids=UNSUPPORTED)
+async def test_an_unsupported_kind_is_named_and_discovered_again(
+    api: FakeAPI, scales: ScaleReader, resources: list[dict[str, Any]], message: str
 ) -> None:
-    reading = await discovering(api, asyncio.create_task(scales.read(*ROLLOUT)), *resources)
-    with pytest.raises(UnsupportedKindError) as refused:
+    reading = await respond_to_discovery(api, asyncio.create_task(scales.read(*ROLLOUT)), *resources)
+    with pytest.raises(UnsupportedKindError) as raised:
         await reading
-    assert str(refused.value) == sentence
-    reading = await a_read(api, scales)
+    assert str(raised.value) == message
+    reading = await start_read(api, scales)
     (await api.call()).respond(scale())
     await reading
 
 
 @pytest.mark.parametrize("resources", [None, []])
-async def test_an_api_version_without_resources_knows_no_kind(
+async def test_an_api_version_without_resources_has_no_kinds(
     api: FakeAPI, scales: ScaleReader, resources: list[Any] | None
 ) -> None:
     reading = asyncio.create_task(scales.read(*ROLLOUT))
@@ -166,10 +166,10 @@ async def test_an_api_version_without_resources_knows_no_kind(
         await reading
 
 
-@pytest.mark.parametrize("words", [b"404 page not found\n", b"{}"])
-async def test_an_unknown_api_version_is_named(api: FakeAPI, scales: ScaleReader, words: bytes) -> None:
+@pytest.mark.parametrize("body", [b"404 page not found\n", b"{}"])
+async def test_an_unknown_api_version_is_named_in_the_error(api: FakeAPI, scales: ScaleReader, body: bytes) -> None:
     reading = asyncio.create_task(scales.read(*ROLLOUT))
-    (await api.call()).respond(words, 404, "text/plain")
+    (await api.call()).respond(body, 404, "text/plain")
     with pytest.raises(UnsupportedKindError, match=r"Kind Rollout of .* is not known"):
         await reading
 
@@ -191,29 +191,27 @@ async def test_an_unknown_api_version_is_named(api: FakeAPI, scales: ScaleReader
         "Apps/v1",
     ],
 )
-async def test_an_api_version_that_would_lead_elsewhere_is_not_asked_for(
-    api: FakeAPI, scales: ScaleReader, api_version: str
-) -> None:
-    with pytest.raises(UnsupportedKindError) as refused:
+async def test_an_invalid_api_version_is_not_requested(api: FakeAPI, scales: ScaleReader, api_version: str) -> None:
+    with pytest.raises(UnsupportedKindError) as raised:
         await scales.read("games", api_version, "Rollout", "game")
-    assert str(refused.value) == f"Kind Rollout of {api_version} is not known to the API server"
+    assert str(raised.value) == f"Kind Rollout of {api_version} is not known to the API server"
     assert api.has_no_calls
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../secrets/game", "a/b", "a%2fb"])
-async def test_a_name_that_would_lead_elsewhere_is_nobodys(api: FakeAPI, scales: ScaleReader, name: str) -> None:
+async def test_an_invalid_name_is_not_found(api: FakeAPI, scales: ScaleReader, name: str) -> None:
     reading = asyncio.create_task(scales.read(*ROLLOUT[:3], name))
-    await discovering(api, reading)
-    with pytest.raises(NotFoundError) as refused:
+    await respond_to_discovery(api, reading)
+    with pytest.raises(NotFoundError) as raised:
         await reading
-    assert refused.value.message == f'rollouts "{name}" not found'
+    assert raised.value.message == f'rollouts "{name}" not found'
     with pytest.raises(NotFoundError):
         await scales.path(*ROLLOUT[:3], name)
     assert api.has_no_calls
 
 
-async def test_a_name_is_one_part_of_the_path(api: FakeAPI, scales: ScaleReader) -> None:
-    reading = await discovering(api, asyncio.create_task(scales.read(*ROLLOUT[:3], "a?b#c d")))
+async def test_a_name_is_one_segment_of_the_path(api: FakeAPI, scales: ScaleReader) -> None:
+    reading = await respond_to_discovery(api, asyncio.create_task(scales.read(*ROLLOUT[:3], "a?b#c d")))
     call = await api.call()
     assert (call.path, call.query) == (f"{ROOT}/namespaces/games/rollouts/a?b#c d/scale", {})
     call.respond(scale())
@@ -221,35 +219,35 @@ async def test_a_name_is_one_part_of_the_path(api: FakeAPI, scales: ScaleReader)
 
 
 @pytest.mark.parametrize(
-    "words", ['rollouts.argoproj.io "game" not found', "the server could not find the requested resource"]
+    "message", ['rollouts.argoproj.io "game" not found', "the server could not find the requested resource"]
 )
 @pytest.mark.parametrize(
-    ("left", "error", "sentence"),
+    ("remaining", "error", "expected"),
     [
         (ROLLOUTS[:1], UnsupportedKindError, "is not known to the API server"),
         (ROLLOUTS[3:], UnsupportedKindError, "has no scale subresource"),
         (ROLLOUTS, NotFoundError, None),
     ],
 )
-async def test_where_nothing_is_found_its_kind_is_looked_for_again(  # noqa: PLR0913, PLR0917 - four columns
+async def test_the_kind_is_discovered_again_if_the_object_is_not_found(  # noqa: PLR0913, PLR0917 - four columns
     api: FakeAPI,
     scales: ScaleReader,
-    left: list[dict[str, Any]],
+    remaining: list[dict[str, Any]],
     error: type[ClusterError],
-    sentence: str | None,
-    words: str,
+    expected: str | None,
+    message: str,
 ) -> None:
-    reading = await a_read(api, scales)
-    (await api.call()).respond_error(404, "NotFound", words)
-    await discovering(api, reading, *left)
-    with pytest.raises(error, match=sentence or words):
+    reading = await start_read(api, scales)
+    (await api.call()).respond_error(404, "NotFound", message)
+    await respond_to_discovery(api, reading, *remaining)
+    with pytest.raises(error, match=expected or message):
         await reading
 
 
-async def test_a_kind_is_remembered_when_its_object_does_not_exist(api: FakeAPI, scales: ScaleReader) -> None:
-    reading = await a_read(api, scales)
+async def test_the_kind_of_a_missing_object_is_cached(api: FakeAPI, scales: ScaleReader) -> None:
+    reading = await start_read(api, scales)
     (await api.call()).respond_error(404, "NotFound", "not found")
-    await discovering(api, reading)
+    await respond_to_discovery(api, reading)
     with pytest.raises(NotFoundError):
         await reading
     assert await scales.path(*ROLLOUT) == PATH
@@ -257,10 +255,10 @@ async def test_a_kind_is_remembered_when_its_object_does_not_exist(api: FakeAPI,
 
 
 SELECTORS = {
-    "none": (None, "the scale of Rollout 'game' has no label selector, so its pods are not known"),
-    "an empty one": ("", "the scale of Rollout 'game' has no label selector, so its pods are not known"),
-    "blanks": (" ", "the scale of Rollout 'game' has no label selector, so its pods are not known"),
-    "a bad one": (
+    "missing": (None, "the scale of Rollout 'game' has no label selector, so its pods are not known"),
+    "empty": ("", "the scale of Rollout 'game' has no label selector, so its pods are not known"),
+    "blank": (" ", "the scale of Rollout 'game' has no label selector, so its pods are not known"),
+    "malformed": (
         "a=b=c",
         (
             "the scale of Rollout 'game' has a selector that cannot be read: "
@@ -270,42 +268,42 @@ SELECTORS = {
 }
 
 
-@pytest.mark.parametrize(("selector", "sentence"), SELECTORS.values(), ids=SELECTORS)
-async def test_a_scale_must_say_which_pods_are_its_own(
-    api: FakeAPI, scales: ScaleReader, selector: str | None, sentence: str
+@pytest.mark.parametrize(("selector", "message"), SELECTORS.values(), ids=SELECTORS)
+async def test_a_scale_must_have_a_valid_selector(
+    api: FakeAPI, scales: ScaleReader, selector: str | None, message: str
 ) -> None:
-    reading = await a_read(api, scales)
+    reading = await start_read(api, scales)
     (await api.call()).respond(scale(selector))
-    with pytest.raises(NoSelectorError) as refused:
+    with pytest.raises(NoSelectorError) as raised:
         await reading
-    assert str(refused.value) == sentence
+    assert str(raised.value) == message
 
 
-async def test_a_missing_right_to_a_scale_is_named(api: FakeAPI, scales: ScaleReader) -> None:
-    reading = await a_read(api, scales)
+async def test_a_missing_permission_for_a_scale_is_named_in_the_error(api: FakeAPI, scales: ScaleReader) -> None:
+    reading = await start_read(api, scales)
     (await api.call()).respond_error(403, "Forbidden", 'rollouts.argoproj.io "game" is forbidden: User "me" cannot get')
-    with pytest.raises(ForbiddenError) as refused:
+    with pytest.raises(ForbiddenError) as raised:
         await reading
-    assert str(refused.value) == (
+    assert str(raised.value) == (
         "the operator may not get rollouts/scale in group argoproj.io: "
         "allow it in a ClusterRole that is bound to the operator"
     )
     assert await scales.path(*ROLLOUT) == PATH
 
 
-async def test_a_missing_right_to_discovery_is_named(api: FakeAPI, scales: ScaleReader) -> None:
+async def test_a_missing_permission_for_discovery_is_named_in_the_error(api: FakeAPI, scales: ScaleReader) -> None:
     reading = asyncio.create_task(scales.read(*ROLLOUT))
     (await api.call()).respond_error(403, "Forbidden", "no")
-    with pytest.raises(ForbiddenError) as refused:
+    with pytest.raises(ForbiddenError) as raised:
         await reading
-    assert str(refused.value) == (
+    assert str(raised.value) == (
         "the operator may not get /apis/argoproj.io/v1alpha1: allow it in a ClusterRole that is bound to the operator"
     )
 
 
-async def test_other_errors_are_the_clients_own(api: FakeAPI, scales: ScaleReader) -> None:
+async def test_other_errors_of_the_client_are_raised(api: FakeAPI, scales: ScaleReader) -> None:
     reading = asyncio.create_task(scales.read(*ROLLOUT))
-    for _ in range(2):  # aiohttp asks once more by itself
+    for _ in range(2):  # the client repeats a GET once
         (await api.call()).disconnect()
     with pytest.raises(UnreachableError):
         await reading
@@ -313,28 +311,28 @@ async def test_other_errors_are_the_clients_own(api: FakeAPI, scales: ScaleReade
     (await api.call()).respond_error(503, "ServiceUnavailable", "no endpoints")
     with pytest.raises(APIError, match="503"):
         await reading
-    reading = await a_read(api, scales)
+    reading = await start_read(api, scales)
     (await api.call()).respond_error(500, "InternalError", "no replicas")
     with pytest.raises(APIError, match="500"):
         await reading
 
 
 @pytest.mark.parametrize("page", ["<html>a proxy</html>", "", "[]", "{}", json.dumps(scale(version="new"))])
-async def test_an_answer_that_is_no_scale_is_a_lost_one(api: FakeAPI, scales: ScaleReader, page: str) -> None:
-    reading = await a_read(api, scales)
+async def test_a_response_that_is_not_a_scale_raises_unreachable(api: FakeAPI, scales: ScaleReader, page: str) -> None:
+    reading = await start_read(api, scales)
     (await api.call()).respond(page)
     with pytest.raises(UnreachableError, match=f"GET {PATH}/scale: the "):
         await reading
 
 
-async def test_an_answer_that_is_no_list_of_kinds_is_a_lost_one(api: FakeAPI, scales: ScaleReader) -> None:
+async def test_a_response_that_is_not_a_list_of_kinds_raises_unreachable(api: FakeAPI, scales: ScaleReader) -> None:
     reading = asyncio.create_task(scales.read(*ROLLOUT))
     (await api.call()).respond("<html>a proxy</html>")
     with pytest.raises(UnreachableError, match=f"GET {ROOT}: the answer is not a list of kinds"):
         await reading
 
 
-def test_what_cannot_be_used_until_somebody_changes_something_is_one_class() -> None:
+def test_lasting_errors_have_a_common_base_class() -> None:
     assert {UnsupportedKindError, NoSelectorError, ForbiddenError} == set(NotScalableError.__subclasses__())
     assert issubclass(NotScalableError, ClusterError)
     assert not issubclass(NotScalableError, APIError)

@@ -1,4 +1,4 @@
-"""Workloads: StatefulSets from their cache, all others by their scale; and what is noted on them."""
+"""StatefulSets are read from their cache, other workloads by their scale; both can be annotated."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ from unit.cluster.objects import metadata
 LIST = "/apis/apps/v1"
 DEPLOYMENT = f"{LIST}/namespaces/games/deployments/game"
 STATEFUL_SET = f"{LIST}/namespaces/games/statefulsets/game"
-NOTES = {WORKLOAD_STATE: "High", WORKLOAD_LOAD: "3.7", WORKLOAD_TIME: "2026-06-01T12:00:00Z"}
+ANNOTATIONS = {WORKLOAD_STATE: "High", WORKLOAD_LOAD: "3.7", WORKLOAD_TIME: "2026-06-01T12:00:00Z"}
 
 
 def route(kind: str = "StatefulSet", name: str | None = None, api_version: str = "apps/v1") -> Route:
@@ -39,7 +39,7 @@ def route(kind: str = "StatefulSet", name: str | None = None, api_version: str =
     )
 
 
-OF_SET, OF_DEPLOYMENT = route(), route("Deployment")
+SET_ROUTE, DEPLOYMENT_ROUTE = route(), route("Deployment")
 KEY = WorkloadKey("games", "apps/v1", "Deployment", "game")
 
 
@@ -56,7 +56,7 @@ def scale(version: int = 41, replicas: int = 3, selector: str = "app=game") -> d
     }
 
 
-def found(version: int = 41, replicas: int = 3) -> Workload:
+def deployment(version: int = 41, replicas: int = 3) -> Workload:
     selector = Selector.parse("app=game")
     return Workload(
         namespace="games", name="game", resource_version=version, uid="u-1", replicas=replicas, selector=selector
@@ -68,17 +68,17 @@ def annotated(**annotations: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def mirror(client: Client) -> Informers:
+def informers(client: Client) -> Informers:
     return Informers(client)
 
 
 @pytest.fixture
-def workloads(mirror: Informers) -> Workloads:
-    return mirror.workloads
+def workloads(informers: Informers) -> Workloads:
+    return informers.workloads
 
 
-async def answered(api: FakeAPI, path: str, method: str = "GET") -> Call:
-    """The next request, once the API server has said which kinds there are, if that is asked first."""
+async def next_call(api: FakeAPI, path: str, method: str = "GET") -> Call:
+    """Returns the next request, after responding to discovery if it comes first."""
     call = await api.call()
     if call.path == LIST:
         kinds = [("deployments", "Deployment"), ("deployments/scale", "Scale")]
@@ -91,47 +91,45 @@ async def answered(api: FakeAPI, path: str, method: str = "GET") -> Call:
 
 
 async def read(api: FakeAPI, workloads: Workloads, answer: dict[str, Any]) -> None:
-    """Read the Deployment's scale."""
-    reading = asyncio.create_task(workloads.refresh(OF_DEPLOYMENT))
-    (await answered(api, f"{DEPLOYMENT}/scale")).respond(answer)
+    """Reads the scale of the Deployment."""
+    reading = asyncio.create_task(workloads.refresh(DEPLOYMENT_ROUTE))
+    (await next_call(api, f"{DEPLOYMENT}/scale")).respond(answer)
     await reading
 
 
-async def test_a_stateful_set_is_found_in_its_cache_and_never_asked_for(
-    api: FakeAPI, mirror: Informers, workloads: Workloads
-) -> None:
-    told: list[WorkloadKey] = []
-    workloads.listen(told.append)
-    assert workloads.is_watched(OF_SET)
-    missing = workloads.get(OF_SET)
+async def test_a_stateful_set_is_read_from_the_cache(api: FakeAPI, informers: Informers, workloads: Workloads) -> None:
+    notified: list[WorkloadKey] = []
+    workloads.listen(notified.append)
+    assert workloads.is_watched(SET_ROUTE)
+    missing = workloads.get(SET_ROUTE)
     assert missing == MissingWorkload(
         RouteReason.WORKLOAD_NOT_FOUND, "StatefulSet 'game' does not exist in namespace 'games'"
     )
-    mirror.stateful_sets.cache.put(stateful_set())
-    assert workloads.get(OF_SET) == stateful_set()
+    informers.stateful_sets.cache.put(stateful_set())
+    assert workloads.get(SET_ROUTE) == stateful_set()
     assert workloads.get(route(name="other")) is not None
-    mirror.stateful_sets.cache.delete("games", "game", 9)
-    assert workloads.get(OF_SET) == missing
-    await workloads.refresh(OF_SET)
-    assert told == [WorkloadKey("games", "apps/v1", "StatefulSet", "game")] * 2
+    informers.stateful_sets.cache.delete("games", "game", 9)
+    assert workloads.get(SET_ROUTE) == missing
+    await workloads.refresh(SET_ROUTE)
+    assert notified == [WorkloadKey("games", "apps/v1", "StatefulSet", "game")] * 2
     assert api.has_no_calls
 
 
-async def test_any_other_workload_is_read_by_its_scale_and_told_when_it_has_changed(
+async def test_another_workload_is_read_by_its_scale_and_listeners_are_called_on_changes(
     api: FakeAPI, workloads: Workloads
 ) -> None:
-    told: list[WorkloadKey] = []
-    workloads.listen(told.append)
-    assert not workloads.is_watched(OF_DEPLOYMENT)
-    assert workloads.get(OF_DEPLOYMENT) is None
+    notified: list[WorkloadKey] = []
+    workloads.listen(notified.append)
+    assert not workloads.is_watched(DEPLOYMENT_ROUTE)
+    assert workloads.get(DEPLOYMENT_ROUTE) is None
     await read(api, workloads, scale())
-    assert workloads.get(OF_DEPLOYMENT) == found()
-    assert told == [KEY]
+    assert workloads.get(DEPLOYMENT_ROUTE) == deployment()
+    assert notified == [KEY]
     await read(api, workloads, scale())
-    assert told == [KEY]
+    assert notified == [KEY]
     await read(api, workloads, scale(42, replicas=5))
-    assert workloads.get(OF_DEPLOYMENT) == found(42, replicas=5)
-    assert told == [KEY, KEY]
+    assert workloads.get(DEPLOYMENT_ROUTE) == deployment(42, replicas=5)
+    assert notified == [KEY, KEY]
 
 
 @pytest.mark.parametrize(
@@ -139,7 +137,7 @@ async def test_any_other_workload_is_read_by_its_scale_and_told_when_it_has_chan
     [route("Deployment", "chess"), route("ReplicaSet"), route("Deployment", api_version="example.com/v1")],
     ids=["name", "kind", "group"],
 )
-async def test_what_was_read_of_one_workload_says_nothing_of_another(
+async def test_the_result_for_one_workload_does_not_apply_to_another(
     api: FakeAPI, workloads: Workloads, other: Route
 ) -> None:
     await read(api, workloads, scale())
@@ -148,8 +146,8 @@ async def test_what_was_read_of_one_workload_says_nothing_of_another(
 
 ALLOW_IT = "allow it in a ClusterRole that is bound to the operator"
 
-OBSTACLES: dict[str, tuple[int, RouteReason, str]] = {
-    "gone": (404, RouteReason.WORKLOAD_NOT_FOUND, "Deployment 'game' does not exist in namespace 'games'"),
+PROBLEMS: dict[str, tuple[int, RouteReason, str]] = {
+    "deleted": (404, RouteReason.WORKLOAD_NOT_FOUND, "Deployment 'game' does not exist in namespace 'games'"),
     "forbidden": (
         403,
         RouteReason.WORKLOAD_FORBIDDEN,
@@ -158,133 +156,133 @@ OBSTACLES: dict[str, tuple[int, RouteReason, str]] = {
 }
 
 
-@pytest.mark.parametrize(("status", "reason", "why"), OBSTACLES.values(), ids=OBSTACLES)
-async def test_a_workload_that_cannot_be_routed_to_says_why(
-    api: FakeAPI, workloads: Workloads, status: int, reason: RouteReason, why: str
+@pytest.mark.parametrize(("status", "reason", "message"), PROBLEMS.values(), ids=PROBLEMS)
+async def test_an_unusable_workload_has_a_reason(
+    api: FakeAPI, workloads: Workloads, status: int, reason: RouteReason, message: str
 ) -> None:
-    reading = asyncio.create_task(workloads.refresh(OF_DEPLOYMENT))
-    (await answered(api, f"{DEPLOYMENT}/scale")).respond_error(status, "Refused", "secret")
-    if status == 404:  # is its kind still there?
+    reading = asyncio.create_task(workloads.refresh(DEPLOYMENT_ROUTE))
+    (await next_call(api, f"{DEPLOYMENT}/scale")).respond_error(status, "Refused", "secret")
+    if status == 404:  # the discovery of its kind
         call = await api.call()
         assert call.path == LIST
         kinds = [("deployments", "Deployment"), ("deployments/scale", "Scale")]
         call.respond({"resources": [{"name": name, "kind": kind, "namespaced": True} for name, kind in kinds]})
     await reading
-    assert workloads.get(OF_DEPLOYMENT) == MissingWorkload(reason, why)
+    assert workloads.get(DEPLOYMENT_ROUTE) == MissingWorkload(reason, message)
 
 
 async def test_a_scale_without_a_selector_and_a_kind_without_a_scale_are_not_supported(
     api: FakeAPI, workloads: Workloads
 ) -> None:
     await read(api, workloads, scale(selector=""))
-    no_selector = workloads.get(OF_DEPLOYMENT)
+    no_selector = workloads.get(DEPLOYMENT_ROUTE)
     assert isinstance(no_selector, MissingWorkload)
     assert no_selector.reason is RouteReason.WORKLOAD_KIND_NOT_SUPPORTED
-    of_job = route("CronJob", api_version="batch/v1")
-    reading = asyncio.create_task(workloads.refresh(of_job))
+    job_route = route("CronJob", api_version="batch/v1")
+    reading = asyncio.create_task(workloads.refresh(job_route))
     (await api.call()).respond({"resources": [{"name": "cronjobs", "kind": "CronJob", "namespaced": True}]})
     await reading
-    assert workloads.get(of_job) == MissingWorkload(
+    assert workloads.get(job_route) == MissingWorkload(
         RouteReason.WORKLOAD_KIND_NOT_SUPPORTED, "Kind CronJob of batch/v1 has no scale subresource"
     )
 
 
-@pytest.mark.parametrize("trouble", [403, 500, 503, 429])
-async def test_what_was_read_stands_while_the_api_server_does_not_answer_as_it_should(
-    api: FakeAPI, workloads: Workloads, trouble: int
+@pytest.mark.parametrize("status", [403, 500, 503, 429])
+async def test_an_earlier_result_is_kept_on_errors_of_the_api_server(
+    api: FakeAPI, workloads: Workloads, status: int
 ) -> None:
     await read(api, workloads, scale())
-    told: list[WorkloadKey] = []
-    workloads.listen(told.append)
+    notified: list[WorkloadKey] = []
+    workloads.listen(notified.append)
     with capture_logs() as logs:
-        reading = asyncio.create_task(workloads.refresh(OF_DEPLOYMENT))
-        (await answered(api, f"{DEPLOYMENT}/scale")).respond_error(trouble, "Trouble", "no")
+        reading = asyncio.create_task(workloads.refresh(DEPLOYMENT_ROUTE))
+        (await next_call(api, f"{DEPLOYMENT}/scale")).respond_error(status, "Error", "no")
         await reading
-    assert workloads.get(OF_DEPLOYMENT) == found()
-    assert (told, len(logs)) == ([], 1)
+    assert workloads.get(DEPLOYMENT_ROUTE) == deployment()
+    assert (notified, len(logs)) == ([], 1)
 
 
-async def test_a_workload_that_was_read_stands_where_its_selector_or_its_right_is_missing_and_not_where_it_is_gone(
+async def test_an_earlier_result_is_kept_without_a_selector_and_dropped_when_the_workload_is_deleted(
     api: FakeAPI, workloads: Workloads
 ) -> None:
     await read(api, workloads, scale())
     await read(api, workloads, scale(selector=""))
-    assert workloads.get(OF_DEPLOYMENT) == found()
-    reading = asyncio.create_task(workloads.refresh(OF_DEPLOYMENT))
-    (await answered(api, f"{DEPLOYMENT}/scale")).respond_error(404, "NotFound", "no")
+    assert workloads.get(DEPLOYMENT_ROUTE) == deployment()
+    reading = asyncio.create_task(workloads.refresh(DEPLOYMENT_ROUTE))
+    (await next_call(api, f"{DEPLOYMENT}/scale")).respond_error(404, "NotFound", "no")
     call = await api.call()
     kinds = [("deployments", "Deployment"), ("deployments/scale", "Scale")]
     call.respond({"resources": [{"name": name, "kind": kind, "namespaced": True} for name, kind in kinds]})
     await reading
-    assert workloads.get(OF_DEPLOYMENT) == OF_DEPLOYMENT.workload_not_found()
+    assert workloads.get(DEPLOYMENT_ROUTE) == DEPLOYMENT_ROUTE.workload_not_found()
 
 
-async def test_a_workload_that_was_forgotten_is_unknown_until_it_is_read_anew(
-    api: FakeAPI, workloads: Workloads
-) -> None:
+async def test_a_forgotten_workload_is_unknown_until_it_is_read_again(api: FakeAPI, workloads: Workloads) -> None:
     await read(api, workloads, scale())
-    workloads.forget(OF_DEPLOYMENT)
-    assert workloads.get(OF_DEPLOYMENT) is None
+    workloads.forget(DEPLOYMENT_ROUTE)
+    assert workloads.get(DEPLOYMENT_ROUTE) is None
     await read(api, workloads, scale())
-    assert workloads.get(OF_DEPLOYMENT) == found()
+    assert workloads.get(DEPLOYMENT_ROUTE) == deployment()
 
 
-async def test_what_stands_noted_on_a_stateful_set_is_known(api: FakeAPI, workloads: Workloads) -> None:
-    noted = stateful_set(8, **{WORKLOAD_STATE: "High", WORKLOAD_LOAD: "3.7"})
-    assert await workloads.annotations(OF_SET, noted) == WorkloadAnnotations("High", "3.7")
+async def test_the_annotations_of_a_stateful_set_are_cached(api: FakeAPI, workloads: Workloads) -> None:
+    annotated_set = stateful_set(8, **{WORKLOAD_STATE: "High", WORKLOAD_LOAD: "3.7"})
+    assert await workloads.annotations(SET_ROUTE, annotated_set) == WorkloadAnnotations("High", "3.7")
     assert api.has_no_calls
 
 
-async def test_what_stands_noted_on_another_workload_is_asked_once(api: FakeAPI, workloads: Workloads) -> None:
-    asking = asyncio.create_task(workloads.annotations(OF_DEPLOYMENT, found()))
-    (await answered(api, DEPLOYMENT)).respond(annotated(**NOTES))
-    assert await asking == WorkloadAnnotations("High", "3.7")
-    assert await workloads.annotations(OF_DEPLOYMENT, found()) == WorkloadAnnotations("High", "3.7")
+async def test_the_annotations_of_another_workload_are_read_once(api: FakeAPI, workloads: Workloads) -> None:
+    request = asyncio.create_task(workloads.annotations(DEPLOYMENT_ROUTE, deployment()))
+    (await next_call(api, DEPLOYMENT)).respond(annotated(**ANNOTATIONS))
+    assert await request == WorkloadAnnotations("High", "3.7")
+    assert await workloads.annotations(DEPLOYMENT_ROUTE, deployment()) == WorkloadAnnotations("High", "3.7")
     assert api.has_no_calls
-    workloads.forget(OF_DEPLOYMENT)
-    again = asyncio.create_task(workloads.annotations(OF_DEPLOYMENT, found()))
-    (await answered(api, DEPLOYMENT)).respond({"metadata": metadata("game")})
-    assert await again == WorkloadAnnotations()
+    workloads.forget(DEPLOYMENT_ROUTE)
+    second_request = asyncio.create_task(workloads.annotations(DEPLOYMENT_ROUTE, deployment()))
+    (await next_call(api, DEPLOYMENT)).respond({"metadata": metadata("game")})
+    assert await second_request == WorkloadAnnotations()
 
 
-@pytest.mark.parametrize(("of", "path"), [(OF_SET, STATEFUL_SET), (OF_DEPLOYMENT, DEPLOYMENT)], ids=["set", "other"])
-async def test_a_note_is_written_as_annotations_of_the_workload_and_nothing_else(
-    api: FakeAPI, workloads: Workloads, of: Route, path: str
+@pytest.mark.parametrize(
+    ("route_of", "path"), [(SET_ROUTE, STATEFUL_SET), (DEPLOYMENT_ROUTE, DEPLOYMENT)], ids=["set", "other"]
+)
+async def test_annotate_patches_only_the_annotations(
+    api: FakeAPI, workloads: Workloads, route_of: Route, path: str
 ) -> None:
-    writing = asyncio.create_task(workloads.annotate(of, {WORKLOAD_STATE: "High", WORKLOAD_LOAD: None}))
-    call = await answered(api, path, "PATCH")
+    writing = asyncio.create_task(workloads.annotate(route_of, {WORKLOAD_STATE: "High", WORKLOAD_LOAD: None}))
+    call = await next_call(api, path, "PATCH")
     assert call.json == {"metadata": {"annotations": {WORKLOAD_STATE: "High", WORKLOAD_LOAD: None}}}
     call.respond(annotated(**{WORKLOAD_STATE: "High"}))
     await writing
 
 
-async def test_the_answer_to_a_note_is_what_stands_there_then(api: FakeAPI, workloads: Workloads) -> None:
-    writing = asyncio.create_task(workloads.annotate(OF_DEPLOYMENT, {WORKLOAD_STATE: "High"}))
-    (await answered(api, DEPLOYMENT, "PATCH")).respond(annotated(**{WORKLOAD_STATE: "High", WORKLOAD_LOAD: "9"}))
+async def test_the_response_to_annotate_updates_the_known_annotations(api: FakeAPI, workloads: Workloads) -> None:
+    writing = asyncio.create_task(workloads.annotate(DEPLOYMENT_ROUTE, {WORKLOAD_STATE: "High"}))
+    (await next_call(api, DEPLOYMENT, "PATCH")).respond(annotated(**{WORKLOAD_STATE: "High", WORKLOAD_LOAD: "9"}))
     await writing
-    assert await workloads.annotations(OF_DEPLOYMENT, found()) == WorkloadAnnotations("High", "9")
+    assert await workloads.annotations(DEPLOYMENT_ROUTE, deployment()) == WorkloadAnnotations("High", "9")
     assert api.has_no_calls
 
 
-async def test_after_a_note_that_failed_it_is_asked_what_stands_there(api: FakeAPI, workloads: Workloads) -> None:
-    known = asyncio.create_task(workloads.annotations(OF_DEPLOYMENT, found()))
-    (await answered(api, DEPLOYMENT)).respond(annotated())
+async def test_the_annotations_are_read_again_after_a_failed_write(api: FakeAPI, workloads: Workloads) -> None:
+    known = asyncio.create_task(workloads.annotations(DEPLOYMENT_ROUTE, deployment()))
+    (await next_call(api, DEPLOYMENT)).respond(annotated())
     assert await known == WorkloadAnnotations()
-    writing = asyncio.create_task(workloads.annotate(OF_DEPLOYMENT, {WORKLOAD_STATE: "High"}))
-    (await answered(api, DEPLOYMENT, "PATCH")).respond_error(403, "Forbidden", "no")
+    writing = asyncio.create_task(workloads.annotate(DEPLOYMENT_ROUTE, {WORKLOAD_STATE: "High"}))
+    (await next_call(api, DEPLOYMENT, "PATCH")).respond_error(403, "Forbidden", "no")
     with pytest.raises(APIError):
         await writing
-    asking = asyncio.create_task(workloads.annotations(OF_DEPLOYMENT, found()))
-    (await answered(api, DEPLOYMENT)).respond(annotated(**NOTES))
-    assert await asking == WorkloadAnnotations("High", "3.7")
+    request = asyncio.create_task(workloads.annotations(DEPLOYMENT_ROUTE, deployment()))
+    (await next_call(api, DEPLOYMENT)).respond(annotated(**ANNOTATIONS))
+    assert await request == WorkloadAnnotations("High", "3.7")
 
 
-async def test_notes_are_removed_where_there_are_any(api: FakeAPI, workloads: Workloads) -> None:
-    await workloads.remove_annotations(OF_SET, stateful_set(), NOTES)
+async def test_annotations_are_removed_if_there_are_any(api: FakeAPI, workloads: Workloads) -> None:
+    await workloads.remove_annotations(SET_ROUTE, stateful_set(), ANNOTATIONS)
     assert api.has_no_calls
-    noted = stateful_set(8, **{WORKLOAD_STATE: "High"})
-    releasing = asyncio.create_task(workloads.remove_annotations(OF_SET, noted, NOTES))
-    call = await answered(api, STATEFUL_SET, "PATCH")
-    assert call.json == {"metadata": {"annotations": dict.fromkeys(NOTES)}}
+    annotated_set = stateful_set(8, **{WORKLOAD_STATE: "High"})
+    removal = asyncio.create_task(workloads.remove_annotations(SET_ROUTE, annotated_set, ANNOTATIONS))
+    call = await next_call(api, STATEFUL_SET, "PATCH")
+    assert call.json == {"metadata": {"annotations": dict.fromkeys(ANNOTATIONS)}}
     call.respond(annotated())
-    await releasing
+    await removal

@@ -1,4 +1,4 @@
-"""The writes: what a status patch holds, and that the server's answer is known at once."""
+"""Writers send minimal conditional patches, and update the cache with the response."""
 
 import asyncio
 import json
@@ -30,68 +30,68 @@ ON_2 = LinkStatus(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-2'", 2,
 ON_3 = LinkStatus(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-3'", 3, "game-3", None)
 ON_2_ELSEWHERE = LinkStatus(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-2'", 2, "game-2", "elsewhere")
 LOST_ON_2 = LinkStatus(LinkPhase.LOST, LinkReason.POD_LOST, "pod 2 is gone", pod_index=2)
-WAITS = LinkStatus(LinkPhase.PENDING, LinkReason.POD_NOT_FOUND, "no pod of index 2 now")
-WAITS_ON = LinkStatus(LinkPhase.PENDING, LinkReason.ROUTE_NOT_FOUND, "no route")
+PENDING = LinkStatus(LinkPhase.PENDING, LinkReason.POD_NOT_FOUND, "no pod of index 2 now")
+PENDING_FOR_ROUTE = LinkStatus(LinkPhase.PENDING, LinkReason.ROUTE_NOT_FOUND, "no route")
 REJECTED = LinkStatus(LinkPhase.REJECTED, LinkReason.NOT_LOCAL_NAMESPACE, "only local namespace is supported")
 
 
-def a_link(said: LinkStatus | None = None, **more: Any) -> Link:
+def a_link(status: LinkStatus | None = None, **more: Any) -> Link:
     fields: dict[str, Any] = {
         "route": RouteKey("games", "game"),
         "name": "game.alice",
         "resource_version": 41,
         "generation": 3,
-        "status": said,
-        "transition_time": EARLIER if said else None,
+        "status": status,
+        "transition_time": EARLIER if status else None,
     }
     return Link(**fields | more)
 
 
-UNTOUCHED = object()
+UNCHANGED = object()
 
 
 @pytest.mark.parametrize(
     ("before", "after", "transition", "bound"),
     [
-        (None, WAITS, NOW, None),
+        (None, PENDING, NOW, None),
         (None, ON_2, NOW, NOW),
-        (WAITS, ON_2, NOW, NOW),
+        (PENDING, ON_2, NOW, NOW),
         (REJECTED, ON_2, NOW, NOW),
-        (ON_2, ON_2, EARLIER, UNTOUCHED),
-        (ON_2, ON_2_ELSEWHERE, EARLIER, UNTOUCHED),
+        (ON_2, ON_2, EARLIER, UNCHANGED),
+        (ON_2, ON_2_ELSEWHERE, EARLIER, UNCHANGED),
         (ON_2, ON_3, EARLIER, NOW),
-        (ON_2, WAITS, NOW, None),
-        (WAITS, WAITS_ON, EARLIER, None),
-        (WAITS, REJECTED, EARLIER, None),
+        (ON_2, PENDING, NOW, None),
+        (PENDING, PENDING_FOR_ROUTE, EARLIER, None),
+        (PENDING, REJECTED, EARLIER, None),
         (ON_2, REJECTED, NOW, None),
     ],
     ids=[
-        "waits at first",
-        "bound at first",
-        "waited, is bound",
-        "was rejected, is bound",
-        "stays",
-        "stays under another name",
-        "moves",
-        "is lost",
-        "waits for something else",
-        "is rejected",
-        "was bound, is rejected",
+        "new, pending",
+        "new, bound",
+        "pending, bound",
+        "rejected, bound",
+        "unchanged",
+        "another host",
+        "another pod",
+        "bound, pending",
+        "pending for another reason",
+        "pending, rejected",
+        "bound, rejected",
     ],
 )
-def test_the_times_of_a_links_status_are_honest(
+def test_the_times_of_a_links_status_follow_its_transitions(
     before: LinkStatus | None, after: LinkStatus, transition: datetime, bound: object
 ) -> None:
     status = link_status_patch(a_link(before), after, NOW)
-    as_text = {NOW: "2026-06-01T12:00:00Z", EARLIER: "2026-06-01T11:00:00Z", None: None}
+    formatted = {NOW: "2026-06-01T12:00:00Z", EARLIER: "2026-06-01T11:00:00Z", None: None}
     (condition,) = status["conditions"]
-    assert condition["lastTransitionTime"] == as_text[transition]
-    assert status.get("boundTime", UNTOUCHED) == (UNTOUCHED if bound is UNTOUCHED else as_text[bound])  # type: ignore[index]
+    assert condition["lastTransitionTime"] == formatted[transition]
+    assert status.get("boundTime", UNCHANGED) == (UNCHANGED if bound is UNCHANGED else formatted[bound])  # type: ignore[index]
 
 
-def test_a_bound_links_status_says_all_that_a_gateway_asks() -> None:
-    ends = datetime(2026, 6, 2, 0, 0, 0, 500_000, tzinfo=UTC)
-    assert json.loads(json.dumps(link_status_patch(a_link(expire_time=ends), ON_2, NOW))) == {
+def test_a_bound_links_status_has_every_field() -> None:
+    expire_time = datetime(2026, 6, 2, 0, 0, 0, 500_000, tzinfo=UTC)
+    assert json.loads(json.dumps(link_status_patch(a_link(expire_time=expire_time), ON_2, NOW))) == {
         "phase": "Bound",
         "podIndex": 2,
         "podName": "game-2",
@@ -112,8 +112,8 @@ def test_a_bound_links_status_says_all_that_a_gateway_asks() -> None:
     }
 
 
-def test_what_no_longer_applies_is_removed() -> None:
-    status = link_status_patch(a_link(ON_2), WAITS, NOW)
+def test_fields_that_no_longer_apply_are_removed() -> None:
+    status = link_status_patch(a_link(ON_2), PENDING, NOW)
     assert {field for field, value in status.items() if value is None} == {
         "podIndex",
         "podName",
@@ -133,9 +133,9 @@ def test_a_transition_without_a_time_is_now() -> None:
     "expires",
     [None, NOW, NOW.replace(microsecond=1), datetime.max.replace(tzinfo=UTC), datetime(1, 1, 1, 0, 0, 1, tzinfo=UTC)],
 )
-def test_a_time_that_was_written_reads_as_the_same_time(expires: datetime | None) -> None:
-    made = link() | {"status": link_status_patch(a_link(expire_time=expires), ON_2, NOW)}
-    decoded = LINKS.decode(json.dumps(made).encode())
+def test_a_written_time_is_decoded_as_the_same_time(expires: datetime | None) -> None:
+    body = link() | {"status": link_status_patch(a_link(expire_time=expires), ON_2, NOW)}
+    decoded = LINKS.decode(json.dumps(body).encode())
     assert (decoded.status, decoded.status_expire_time) == (ON_2, expires)
     assert decoded.transition_time == NOW
 
@@ -144,7 +144,7 @@ def test_the_time_of_day_is_in_utc() -> None:
     assert utc_now().tzinfo == UTC
 
 
-def test_a_status_tells_its_times_to_the_second() -> None:
+def test_a_status_has_times_in_whole_seconds() -> None:
     status = link_status_patch(a_link(), ON_2, NOW + timedelta(microseconds=123_456))
     assert status["boundTime"] == status["conditions"][0]["lastTransitionTime"] == "2026-06-01T12:00:00Z"
 
@@ -152,20 +152,20 @@ def test_a_status_tells_its_times_to_the_second() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "previous"),
     [
-        (None, ON_2, UNTOUCHED),
-        (ON_2, ON_2, UNTOUCHED),
+        (None, ON_2, UNCHANGED),
+        (ON_2, ON_2, UNCHANGED),
         (ON_2, ON_3, {"podIndex": 2, "podName": None, "reason": "PodLost", "time": "2026-06-01T12:00:00Z"}),
         (LOST_ON_2, ON_3, {"podIndex": 2, "podName": None, "reason": "PodLost", "time": "2026-06-01T12:00:00Z"}),
-        (LOST_ON_2, ON_2, UNTOUCHED),
-        (ON_2, LOST_ON_2, UNTOUCHED),
-        (ON_2, WAITS, UNTOUCHED),
+        (LOST_ON_2, ON_2, UNCHANGED),
+        (ON_2, LOST_ON_2, UNCHANGED),
+        (ON_2, PENDING, UNCHANGED),
     ],
 )
-def test_a_link_that_moved_says_where_it_was_before_and_why(
+def test_a_moved_link_has_its_previous_pod_and_the_reason(
     before: LinkStatus | None, after: LinkStatus, previous: object
 ) -> None:
     status = link_status_patch(a_link(before), after, NOW, MoveReason.POD_LOST)
-    assert status.get("previous", UNTOUCHED) == previous
+    assert status.get("previous", UNCHANGED) == previous
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_a_link_that_moved_says_where_it_was_before_and_why(
         ("game-a", {"podIndex": None, "podName": "game-a"}),
     ],
 )
-def test_a_pod_is_written_into_one_of_two_fields_and_the_other_is_removed(
+def test_a_pod_is_written_to_one_of_two_fields_and_the_other_is_removed(
     pod: PodKey | None, fields: dict[str, Any]
 ) -> None:
     assert pod_patch(pod) == fields
@@ -188,21 +188,21 @@ ON_B = LinkStatus(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-b'", No
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "was"),
+    ("before", "after", "previous"),
     [
         (ON_A, ON_B, {"podIndex": None, "podName": "game-a"}),
         (ON_2, ON_A, {"podIndex": 2, "podName": None}),
         (ON_A, ON_2, {"podIndex": None, "podName": "game-a"}),
         (ON_A, ON_A, None),
     ],
-    ids=["from name to name", "from index to name", "from name to index", "nowhere"],
+    ids=["from name to name", "from index to name", "from name to index", "unchanged"],
 )
-def test_a_link_that_moved_names_the_pod_before_as_that_was_named(
-    before: LinkStatus, after: LinkStatus, was: dict[str, Any] | None
+def test_the_previous_pod_keeps_its_form_of_name(
+    before: LinkStatus, after: LinkStatus, previous: dict[str, Any] | None
 ) -> None:
     status = link_status_patch(a_link(before), after, NOW)
     times = {"reason": "Moved", "time": "2026-06-01T12:00:00Z"}
-    assert status.get("previous") == (was and was | times)
+    assert status.get("previous") == (previous and previous | times)
     assert (status["podIndex"], status["podName"]) == (after.pod_index, after.pod_name)
 
 
@@ -230,53 +230,53 @@ def status_of(**fields: Any) -> StatefulRouteStatus:
         ({"routingState": "Ready"}, {"routingState": "Shutdown"}, {"routingState": "Shutdown"}),
     ],
 )
-def test_a_patch_of_a_routes_status_holds_what_has_changed(
+def test_a_patch_of_a_routes_status_has_the_changed_fields(
     before: dict[str, Any], after: dict[str, Any], patch: dict[str, Any]
 ) -> None:
     assert status_patch(status_of(**before), status_of(**after)) == patch
 
 
 @pytest.fixture
-def mirror(client: Client) -> Informers:
+def informers(client: Client) -> Informers:
     return Informers(client)
 
 
 @pytest.fixture
-def known(mirror: Informers) -> Link:
-    """A link as the cache knows it."""
-    known = LINKS.decode(json.dumps(link(version=41)).encode())
-    mirror.links.cache.put(known)
-    return known
+def known(informers: Informers) -> Link:
+    """A link in the cache."""
+    cached = LINKS.decode(json.dumps(link(version=41)).encode())
+    informers.links.cache.put(cached)
+    return cached
 
 
-async def test_a_binding_is_written_on_the_version_that_was_judged_and_its_answer_is_known_at_once(
-    api: FakeAPI, client: Client, mirror: Informers, known: Link
+async def test_a_binding_is_conditional_on_the_version_and_updates_the_cache(
+    api: FakeAPI, client: Client, informers: Informers, known: Link
 ) -> None:
-    told: list[tuple[int | None, int | None]] = []
-    mirror.links.cache.listen(lambda _, new: told.append((new and new.resource_version, new and new.pod)))
-    task = asyncio.create_task(LinkWriter(client, mirror.links).bind(known, 2))
+    changes: list[tuple[int | None, int | None]] = []
+    informers.links.cache.listen(lambda _, new: changes.append((new and new.resource_version, new and new.pod)))
+    task = asyncio.create_task(LinkWriter(client, informers.links).bind(known, 2))
     call = await api.call()
     assert (call.method, call.path) == (
         "PATCH",
         "/apis/statefulroute.io/v1alpha1/namespaces/games/podlinks/game.alice",
     )
     assert call.json == {"metadata": {"resourceVersion": "41"}, "spec": {"podIndex": 2, "podName": None}}
-    assert told == []
+    assert changes == []
     call.respond(link(version=42, podIndex=2))
     await task
-    assert told == [(42, 2)]
+    assert changes == [(42, 2)]
 
 
-async def test_an_acknowledgement_is_written_into_the_status_alone(
-    api: FakeAPI, client: Client, mirror: Informers, known: Link
+async def test_a_status_update_patches_only_the_status(
+    api: FakeAPI, client: Client, informers: Informers, known: Link
 ) -> None:
-    task = asyncio.create_task(LinkWriter(client, mirror.links, lambda: NOW).update_status(known, ON_2))
+    task = asyncio.create_task(LinkWriter(client, informers.links, lambda: NOW).update_status(known, ON_2))
     call = await api.call()
     assert call.path == "/apis/statefulroute.io/v1alpha1/namespaces/games/podlinks/game.alice/status"
     assert call.json == {"metadata": {"resourceVersion": "41"}, "status": link_status_patch(known, ON_2, NOW)}
     call.respond(link(version=42) | {"status": call.json["status"]})
     await task
-    cached = mirror.links.cache.get(known.route, known.name)
+    cached = informers.links.cache.get(known.route, known.name)
     assert cached is not None
     assert (cached.resource_version, cached.status) == (42, ON_2)
 
@@ -284,46 +284,48 @@ async def test_an_acknowledgement_is_written_into_the_status_alone(
 @pytest.mark.parametrize(
     "refusal", [(404, NotFoundError), (409, ConflictError), (422, APIError), (500, APIError)], ids=str
 )
-async def test_a_write_that_is_refused_changes_nothing_here(
-    api: FakeAPI, client: Client, mirror: Informers, known: Link, refusal: tuple[int, type[APIError]]
+async def test_a_refused_write_does_not_change_the_cache(
+    api: FakeAPI, client: Client, informers: Informers, known: Link, refusal: tuple[int, type[APIError]]
 ) -> None:
-    status, kind = refusal
-    task = asyncio.create_task(LinkWriter(client, mirror.links).bind(known, 2))
+    status, error_type = refusal
+    task = asyncio.create_task(LinkWriter(client, informers.links).bind(known, 2))
     (await api.call()).respond_error(status, "Refused", "no")
-    with pytest.raises(kind):
+    with pytest.raises(error_type):
         await task
-    assert mirror.links.cache.get(known.route, known.name) is known
+    assert informers.links.cache.get(known.route, known.name) is known
 
 
-async def test_a_write_whose_answer_is_lost_changes_nothing_here(
-    api: FakeAPI, client: Client, mirror: Informers, known: Link
+async def test_a_write_without_a_response_does_not_change_the_cache(
+    api: FakeAPI, client: Client, informers: Informers, known: Link
 ) -> None:
-    task = asyncio.create_task(LinkWriter(client, mirror.links).bind(known, 2))
+    task = asyncio.create_task(LinkWriter(client, informers.links).bind(known, 2))
     (await api.call()).disconnect()
     with pytest.raises(UnreachableError):
         await task
-    assert mirror.links.cache.get(known.route, known.name) is known
+    assert informers.links.cache.get(known.route, known.name) is known
 
 
-@pytest.mark.parametrize("words", ["<html>a proxy</html>", "", "{}", b'{"metadata": "\xff"}'])
-async def test_an_answer_to_a_write_that_is_no_object_leaves_it_unknown(
-    api: FakeAPI, client: Client, mirror: Informers, known: Link, words: str | bytes
+@pytest.mark.parametrize("body", ["<html>a proxy</html>", "", "{}", b'{"metadata": "\xff"}'])
+async def test_a_malformed_response_to_a_write_raises_unreachable(
+    api: FakeAPI, client: Client, informers: Informers, known: Link, body: str | bytes
 ) -> None:
-    task = asyncio.create_task(LinkWriter(client, mirror.links).bind(known, 2))
-    (await api.call()).respond(words)
+    task = asyncio.create_task(LinkWriter(client, informers.links).bind(known, 2))
+    (await api.call()).respond(body)
     with pytest.raises(UnreachableError, match="podlinks"):
         await task
-    assert mirror.links.cache.get(known.route, known.name) is known
+    assert informers.links.cache.get(known.route, known.name) is known
 
 
 def a_route(**status: Any) -> Route:
     return ROUTES.decode(json.dumps(route(version=7) | {"status": status}).encode())
 
 
-async def test_a_routes_status_is_written_where_it_has_changed(api: FakeAPI, client: Client, mirror: Informers) -> None:
+async def test_only_changed_fields_of_a_routes_status_are_written(
+    api: FakeAPI, client: Client, informers: Informers
+) -> None:
     before = a_route(links=3, bestPodIndex=1)
-    mirror.routes.cache.put(before)
-    task = asyncio.create_task(RouteWriter(client, mirror.routes).update_status(before, status_of(links=4)))
+    informers.routes.cache.put(before)
+    task = asyncio.create_task(RouteWriter(client, informers.routes).update_status(before, status_of(links=4)))
     call = await api.call()
     assert (call.method, call.path) == (
         "PATCH",
@@ -332,15 +334,13 @@ async def test_a_routes_status_is_written_where_it_has_changed(api: FakeAPI, cli
     assert call.json == {"metadata": {"resourceVersion": "7"}, "status": {"links": 4, "bestPodIndex": None}}
     call.respond({"metadata": metadata("game", 8), "status": {"links": 4}})
     await task
-    cached = mirror.routes.cache.get("games", "game")
+    cached = informers.routes.cache.get("games", "game")
     assert cached is not None
     assert (cached.resource_version, cached.status) == (8, status_of(links=4))
 
 
-async def test_a_routes_status_that_says_it_all_already_is_not_written(
-    api: FakeAPI, client: Client, mirror: Informers
-) -> None:
-    await RouteWriter(client, mirror.routes).update_status(a_route(links=3), status_of(links=3))
+async def test_an_unchanged_route_status_is_not_written(api: FakeAPI, client: Client, informers: Informers) -> None:
+    await RouteWriter(client, informers.routes).update_status(a_route(links=3), status_of(links=3))
     assert api.has_no_calls
 
 
@@ -348,32 +348,32 @@ def a_pod(version: int, **annotations: str) -> Pod:
     return PODS.decode(json.dumps(pod("game-a", version, annotations=annotations)).encode())
 
 
-async def test_a_note_is_written_on_that_very_pod_and_known_at_once(
-    api: FakeAPI, client: Client, mirror: Informers
+async def test_annotations_are_written_to_this_pod_only_and_update_the_cache(
+    api: FakeAPI, client: Client, informers: Informers
 ) -> None:
     known = a_pod(41)
-    mirror.pods.cache.put(known)
-    notes = {WEIGHTED_LOAD: "3.7", POD_DELETION_COST: None}
-    task = asyncio.create_task(PodWriter(client, mirror.pods).annotate(known, notes))
+    informers.pods.cache.put(known)
+    annotations = {WEIGHTED_LOAD: "3.7", POD_DELETION_COST: None}
+    task = asyncio.create_task(PodWriter(client, informers.pods).annotate(known, annotations))
     call = await api.call()
     assert (call.method, call.path) == ("PATCH", "/api/v1/namespaces/games/pods/game-a")
-    assert call.json == {"metadata": {"uid": "uid-of-game-a", "annotations": notes}}
+    assert call.json == {"metadata": {"uid": "uid-of-game-a", "annotations": annotations}}
     call.respond(pod("game-a", 42, annotations={WEIGHTED_LOAD: "3.7"}))
     await task
-    cached = mirror.pods.cache.get("games", "game-a")
+    cached = informers.pods.cache.get("games", "game-a")
     assert cached is not None
     assert (cached.resource_version, cached.annotations) == (42, PodAnnotations("3.7", None))
 
 
 @pytest.mark.parametrize("refusal", [(404, NotFoundError), (409, ConflictError), (403, APIError)], ids=str)
-async def test_a_note_that_is_refused_changes_nothing_here(
-    api: FakeAPI, client: Client, mirror: Informers, refusal: tuple[int, type[APIError]]
+async def test_a_refused_annotation_does_not_change_the_cache(
+    api: FakeAPI, client: Client, informers: Informers, refusal: tuple[int, type[APIError]]
 ) -> None:
     known = a_pod(41)
-    mirror.pods.cache.put(known)
-    status, kind = refusal
-    task = asyncio.create_task(PodWriter(client, mirror.pods).annotate(known, {WEIGHTED_LOAD: "1"}))
+    informers.pods.cache.put(known)
+    status, error_type = refusal
+    task = asyncio.create_task(PodWriter(client, informers.pods).annotate(known, {WEIGHTED_LOAD: "1"}))
     (await api.call()).respond_error(status, "Refused", "no")
-    with pytest.raises(kind):
+    with pytest.raises(error_type):
         await task
-    assert mirror.pods.cache.get("games", "game-a") is known
+    assert informers.pods.cache.get("games", "game-a") is known
