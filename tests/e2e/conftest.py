@@ -19,7 +19,7 @@ def _runs_pods(runs_pods: None) -> None:
 
 @pytest.fixture
 def namespace(installed: Kubectl, operator_slot: OperatorSlot, independent_client: IndependentClient) -> Iterator[str]:
-    """The name of a namespace that this test has for itself; nothing in it makes work for the operator afterwards."""
+    """The name of a namespace for this test; it is emptied afterwards, so that it makes no work for the operator."""
     with drained_namespace(installed, independent_client, operator_slot) as name:
         yield name
 
@@ -28,15 +28,15 @@ def namespace(installed: Kubectl, operator_slot: OperatorSlot, independent_clien
 def shared_kubectl(
     installed: Kubectl, operator: OperatorProcess, operator_slot: OperatorSlot, independent_client: IndependentClient
 ) -> Iterator[Kubectl]:
-    """A kubectl in a namespace that a module has for itself, while the operator serves."""
-    del operator  # it has to serve
+    """A kubectl in a namespace for a module, while the operator serves."""
+    del operator  # it must serve
     with drained_namespace(installed, independent_client, operator_slot) as name:
         yield installed.within(name)
 
 
 @pytest.fixture(scope="module")
 def shared_service(shared_kubectl: Kubectl, independent_client: IndependentClient) -> Service:
-    """A service with three pods for all tests of a module: each leaves the pods and the route as it found them."""
+    """A service with three pods for all tests of a module; each test restores the pods and the route."""
     service = Service(shared_kubectl, independent_client)
     service.start()
     return service
@@ -44,9 +44,9 @@ def shared_service(shared_kubectl: Kubectl, independent_client: IndependentClien
 
 @pytest.fixture
 def history(independent_client: IndependentClient, shared_service: Service) -> Iterator[LinkRecorder]:
-    """Records every version of every link of the standing service."""
-    with recording(independent_client, shared_service.namespace) as made:
-        yield made
+    """Records every version of every link of the shared service."""
+    with recording(independent_client, shared_service.namespace) as link_recorder:
+        yield link_recorder
 
 
 @pytest.fixture
@@ -65,5 +65,5 @@ def game(service: Service) -> Service:
 @pytest.fixture
 def recorder(independent_client: IndependentClient, namespace: str) -> Iterator[LinkRecorder]:
     """Records every version of every link of the test's namespace."""
-    with recording(independent_client, namespace) as made:
-        yield made
+    with recording(independent_client, namespace) as link_recorder:
+        yield link_recorder

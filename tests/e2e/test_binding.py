@@ -1,4 +1,4 @@
-"""A link is bound: by the one who made it, or by the operator, which chooses."""
+"""Links are bound to the pod that they name, or to one that the operator chooses."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -15,11 +15,11 @@ pytestmark = pytest.mark.usefixtures("operator")
 
 
 def at(text: str) -> datetime:
-    """A time as Kubernetes writes it."""
+    """Parses a time of Kubernetes."""
     return datetime.fromisoformat(text)
 
 
-def test_a_link_that_names_its_pod_is_bound_there(game: Service) -> None:
+def test_link_that_names_its_pod_is_bound_there(game: Service) -> None:
     name = game.link("alice", podIndex=2)
     game.await_bound(name)
     link = game.get(name)
@@ -47,7 +47,7 @@ def test_a_link_that_names_its_pod_is_bound_there(game: Service) -> None:
     }
 
 
-def test_a_link_that_leaves_the_choice_gets_a_pod(game: Service) -> None:
+def test_link_that_leaves_the_choice_gets_a_pod(game: Service) -> None:
     name = game.link("alice")
     status = game.await_bound(name)
     link = game.get(name)
@@ -65,14 +65,14 @@ def test_kubectl_waits_for_a_link_and_lists_it(game: Service) -> None:
     assert shown[:5] == ["game.alice", "game", "alice", "game-1", "Bound"]
 
 
-def test_a_temporary_link_ends_its_ttl_after_its_creation(game: Service) -> None:
+def test_temporary_link_expires_its_ttl_after_its_creation(game: Service) -> None:
     name = game.link("alice", podIndex=0, ttlSeconds=300)
     status = game.await_bound(name)
     created = at(game.get(name)["metadata"]["creationTimestamp"])
     assert at(status["expireTime"]) == created + timedelta(seconds=300)
 
 
-def test_a_temporary_link_that_is_renewed_ends_its_ttl_after_its_renewal(game: Service) -> None:
+def test_renewed_temporary_link_expires_its_ttl_after_its_renewal(game: Service) -> None:
     name = game.link("alice", podIndex=0, ttlSeconds=300)
     game.await_bound(name)
     renewed = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=7)
@@ -81,7 +81,7 @@ def test_a_temporary_link_that_is_renewed_ends_its_ttl_after_its_renewal(game: S
     assert game.await_bound(name)["podIndex"] == 0
 
 
-def test_a_link_that_is_moved_is_bound_to_its_other_pod(game: Service) -> None:
+def test_moved_link_is_bound_to_its_new_pod(game: Service) -> None:
     name = game.link("alice", podIndex=0)
     before = game.await_bound(name)
     game.kubectl.patch("podlink", name, {"spec": {"podIndex": 2}}).expect_success()
@@ -98,7 +98,7 @@ def test_links_that_leave_the_choice_are_spread_evenly(game: Service) -> None:
     assert [pod["links"] for pod in game.route_status()["pods"]] == [10, 10, 10]
 
 
-def test_links_that_leave_the_choice_make_up_for_an_uneven_past(game: Service) -> None:
+def test_links_that_leave_the_choice_even_out_an_uneven_distribution(game: Service) -> None:
     game.link_all((f"pinned-{number}" for number in range(12)), podIndex=1)
     game.await_all_bound(12)
     game.link_all(f"chosen-{number}" for number in range(12))
@@ -106,15 +106,15 @@ def test_links_that_leave_the_choice_make_up_for_an_uneven_past(game: Service) -
     assert game.links_by_pod() == {0: 6, 1: 12, 2: 6}
 
 
-def test_a_status_that_somebody_has_overwritten_is_put_right(game: Service) -> None:
+def test_status_that_another_client_has_overwritten_is_restored(game: Service) -> None:
     name = game.link("alice", podIndex=2)
     before = game.await_bound(name)
     game.client.patch_status(PodLink, name, game.namespace, {"podName": "game-0", "host": "elsewhere.invalid"})
-    eventually(lambda: game.get(name)["status"].get("host") == before["host"], "its host is right again")
+    eventually(lambda: game.get(name)["status"].get("host") == before["host"], "its host is restored")
     assert game.await_bound(name)["podName"] == "game-2"
 
 
-def test_two_services_of_one_namespace_do_not_mix(game: Service) -> None:
+def test_two_services_of_one_namespace_are_independent(game: Service) -> None:
     other = Service(game.kubectl, game.client, "chat")
     other.start(replicas=1)
     mine, theirs = game.link("alice", podIndex=2), other.link("alice")
@@ -124,11 +124,9 @@ def test_two_services_of_one_namespace_do_not_mix(game: Service) -> None:
     other.await_status(links=1)
 
 
-def test_a_link_into_another_namespace_that_got_in_is_rejected_and_binds_nothing(
-    game: Service, installed: Kubectl
-) -> None:
+def test_stored_link_into_another_namespace_is_rejected_and_binds_nothing(game: Service, installed: Kubectl) -> None:
     with without_policy(game, installed):
-        eventually(lambda: is_admitted(game, pod_link(namespace="kube-system", podIndex=1)), "it gets in")
+        eventually(lambda: is_admitted(game, pod_link(namespace="kube-system", podIndex=1)), "the link is stored")
         game.link("bob", namespace=game.namespace, podIndex=1)
     game.await_link("game.alice", "Rejected", "NotLocalNamespace")
     link = game.get("game.alice")
@@ -140,16 +138,16 @@ def test_a_link_into_another_namespace_that_got_in_is_rejected_and_binds_nothing
     assert game.pod_status(1)["links"] == 1
 
 
-def test_a_rejected_link_that_leaves_the_choice_gets_no_pod(game: Service, installed: Kubectl) -> None:
+def test_rejected_link_that_leaves_the_choice_gets_no_pod(game: Service, installed: Kubectl) -> None:
     with without_policy(game, installed):
-        eventually(lambda: is_admitted(game, pod_link(namespace="kube-system")), "it gets in")
+        eventually(lambda: is_admitted(game, pod_link(namespace="kube-system")), "the link is stored")
     game.await_link("game.alice", "Rejected", "NotLocalNamespace")
     assert "podIndex" not in game.get("game.alice")["spec"]
 
 
-def test_a_rejected_link_that_comes_home_is_bound(game: Service, installed: Kubectl) -> None:
+def test_rejected_link_is_bound_once_it_names_its_own_namespace(game: Service, installed: Kubectl) -> None:
     with without_policy(game, installed):
-        eventually(lambda: is_admitted(game, pod_link(namespace="kube-system")), "it gets in")
+        eventually(lambda: is_admitted(game, pod_link(namespace="kube-system")), "the link is stored")
     game.await_link("game.alice", "Rejected", "NotLocalNamespace")
     game.kubectl.patch("podlink", "game.alice", {"spec": {"namespace": game.namespace}}).expect_success()
     game.await_bound("game.alice")

@@ -1,4 +1,4 @@
-"""A pod carries no more links than its route allows, unless somebody puts them there by name."""
+"""A pod carries no more links than its route allows, unless links name it."""
 
 from collections import Counter
 from itertools import chain
@@ -17,7 +17,7 @@ LIMIT = 5
 
 @pytest.fixture
 def full(service: Service) -> Service:
-    """A service whose three pods carry as many links as they may, `user-0` to `user-14`."""
+    """A service with three pods that carry as many links as they may, `user-0` to `user-14`."""
     service.start(placement={"maxLinksPerPod": LIMIT})
     service.link_all(f"user-{number}" for number in range(3 * LIMIT))
     service.await_all_bound(3 * LIMIT)
@@ -26,24 +26,24 @@ def full(service: Service) -> Service:
 
 
 def create_waiting_links(service: Service, number: int) -> list[str]:
-    """Links that come too late, in the order of their coming."""
-    names = [service.link(f"waits-{each}") for each in range(number)]
+    """Creates links that find no room, one after another."""
+    names = [service.link(f"waits-{index}") for index in range(number)]
     for name in names:
         service.await_link(name, "Pending", "AtCapacity")
     return names
 
 
-def one_on(service: Service, index: int) -> str:
-    """The name of a link that is bound to the pod of this index."""
+def link_on(service: Service, index: int) -> str:
+    """Returns the name of a link that is bound to the pod of this index."""
     return next(link["metadata"]["name"] for link in service.links() if link["spec"].get("podIndex") == index)
 
 
-def one_leaves(service: Service, index: int) -> None:
-    """Somebody on the pod of this index is there no more."""
-    service.client.delete(PodLink, one_on(service, index), service.namespace)
+def delete_one(service: Service, index: int) -> None:
+    """Deletes a link that is bound to the pod of this index."""
+    service.client.delete(PodLink, link_on(service, index), service.namespace)
 
 
-def test_who_comes_when_all_pods_are_full_waits_and_the_first_to_come_is_the_first_to_go_in(
+def test_links_that_wait_for_room_are_bound_in_the_order_of_their_creation(
     full: Service, recorder: LinkRecorder
 ) -> None:
     names = create_waiting_links(full, 5)
@@ -59,53 +59,53 @@ def test_who_comes_when_all_pods_are_full_waits_and_the_first_to_come_is_the_fir
     assert full.links_by_pod() == {0: LIMIT, 1: LIMIT, 2: LIMIT, None: 2}
     full.edit_route(placement={"maxLinksPerPod": LIMIT + 1})
     full.await_all_bound(3 * LIMIT + 2)
-    assert most_at_a_time(recorder) == LIMIT + 1
+    assert max_links_at_a_time(recorder) == LIMIT + 1
 
 
-def test_a_link_that_is_put_on_a_full_pod_by_name_is_accepted(full: Service) -> None:
+def test_link_that_names_a_full_pod_is_accepted(full: Service) -> None:
     create_waiting_links(full, 1)
     assert full.await_bound(full.link("guest", podIndex=1))["podIndex"] == 1
     assert full.links_by_pod() == {0: LIMIT, 1: LIMIT + 1, 2: LIMIT, None: 1}
-    one_leaves(full, index=1)
+    delete_one(full, index=1)
     full.await_status(links=3 * LIMIT)
-    one_leaves(full, index=0)
+    delete_one(full, index=0)
     assert full.await_bound("game.waits-0")["podIndex"] == 0
     assert full.links_by_pod() == {0: LIMIT, 1: LIMIT, 2: LIMIT}
 
 
-def test_a_link_that_is_moved_away_makes_room(full: Service) -> None:
+def test_link_that_is_moved_away_makes_room(full: Service) -> None:
     names = create_waiting_links(full, 1)
-    full.kubectl.patch("podlink", one_on(full, 0), {"spec": {"podIndex": 2}}).expect_success()
+    full.kubectl.patch("podlink", link_on(full, 0), {"spec": {"podIndex": 2}}).expect_success()
     assert full.await_bound(names[0])["podIndex"] == 0
 
 
-def test_another_pod_makes_room(full: Service) -> None:
+def test_new_pod_makes_room(full: Service) -> None:
     names = create_waiting_links(full, 2)
     full.scale(4)
     assert [full.await_bound(name)["podIndex"] for name in names] == [3, 3]
 
 
-def test_the_links_of_a_lost_pod_wait_for_room_on_the_others(full: Service, recorder: LinkRecorder) -> None:
+def test_links_of_a_lost_pod_wait_for_room_on_the_others(full: Service, recorder: LinkRecorder) -> None:
     full.annotate(2, SHUT_DOWN)
     lost = [link["metadata"]["name"] for link in full.links() if link["spec"]["podIndex"] == 2]
     for name in lost:
         full.await_link(name, "Lost", "PodLost")
-    one_leaves(full, index=0)
+    delete_one(full, index=0)
     eventually(lambda: full.links_by_pod() == {0: LIMIT, 1: LIMIT, 2: LIMIT - 1}, "one of them has moved")
-    assert most_at_a_time(recorder) == LIMIT
+    assert max_links_at_a_time(recorder) == LIMIT
 
 
-def test_one_who_waits_and_gives_up_does_not_waste_the_room(full: Service) -> None:
+def test_waiting_link_that_gives_up_leaves_the_room_to_the_next(full: Service) -> None:
     names = create_waiting_links(full, 4)
     full.client.patch(PodLink, names[0], full.namespace, {"spec": {"podIndex": 1}})
     full.client.patch(PodLink, names[1], full.namespace, {"spec": {"ttlSeconds": 1}})
     full.client.delete(PodLink, names[2], full.namespace)
     full.await_deleted(*names[1:3])
-    one_leaves(full, index=0)
+    delete_one(full, index=0)
     assert full.await_bound(names[3])["podIndex"] == 0
 
 
-def test_however_many_come_and_go_at_the_same_time_no_choice_exceeds_the_limit(
+def test_no_choice_exceeds_the_limit_while_links_are_created_and_deleted_concurrently(
     service: Service, recorder: LinkRecorder
 ) -> None:
     service.start(placement={"maxLinksPerPod": 20})
@@ -114,21 +114,21 @@ def test_however_many_come_and_go_at_the_same_time_no_choice_exceeds_the_limit(
     eventually(
         lambda: sum(has_status(link, "Pending", "AtCapacity") for link in service.links()) == 20, "the others wait"
     )
-    assert most_at_a_time(recorder) == 20
+    assert max_links_at_a_time(recorder) == 20
 
 
 def link_and_unlink(service: Service, number: int) -> None:
-    """A user comes; of every second, the link is deleted at once, whether it was bound or not."""
+    """Creates a link, and deletes every second one at once, whether it is bound or not."""
     name = service.link(f"user-{number}")
     if number % 2:
         service.client.delete(PodLink, name, service.namespace)
 
 
-def most_at_a_time(recorder: LinkRecorder) -> int:
-    """The most links that a pod has ever carried, by the record of all versions in their order."""
-    at: dict[str, int | None] = {}
-    most = 0
+def max_links_at_a_time(recorder: LinkRecorder) -> int:
+    """Returns the largest number of links that a pod ever carried, from all versions in their order."""
+    pods: dict[str, int | None] = {}
+    largest = 0
     for version in sorted(chain(*recorder.all_versions().values()), key=lambda version: version.resource_version):
-        at[version.name] = None if version.event == "DELETED" else version.pod
-        most = max(most, *Counter(index for index in at.values() if index is not None).values(), 0)
-    return most
+        pods[version.name] = None if version.event == "DELETED" else version.pod
+        largest = max(largest, *Counter(index for index in pods.values() if index is not None).values(), 0)
+    return largest

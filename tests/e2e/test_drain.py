@@ -1,6 +1,6 @@
-"""Pods that are drained: by their route, by a word on single pods, by themselves, and by their deletion.
+"""Pods are drained by their route, by an override of the route, by themselves, and by their deletion.
 
-The period is a day all the time: whatever is said takes effect at once.
+The periods are a day, so that every change has to take effect at once.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,20 +22,20 @@ _numbers = count()
 
 
 @pytest.fixture(scope="module")
-def patient(shared_service: Service) -> Service:
-    """The standing service, which looks at nothing but once a day, and gives a pod a day to come back."""
+def rarely_polled(shared_service: Service) -> Service:
+    """The shared service with periods of a day and a grace period of a day."""
     shared_service.edit_route(statePeriodSeconds=A_DAY, workloadPeriodSeconds=A_DAY, onPodLost={"graceSeconds": A_DAY})
     shared_service.await_observed()
     return shared_service
 
 
 @pytest.fixture
-def game(patient: Service) -> Iterator[Service]:
-    """The service; its users leave at the end of each test."""
-    yield patient
-    patient.client.delete_all(PodLink, patient.namespace)
-    eventually(lambda: not patient.links(), "the users have gone")
-    patient.await_status(links=0, routablePods=3, readyReplicas=3, bestPodIndex=0)
+def game(rarely_polled: Service) -> Iterator[Service]:
+    """The service; its links are deleted after each test."""
+    yield rarely_polled
+    rarely_polled.client.delete_all(PodLink, rarely_polled.namespace)
+    eventually(lambda: not rarely_polled.links(), "the links are gone")
+    rarely_polled.await_status(links=0, routablePods=3, readyReplicas=3, bestPodIndex=0)
 
 
 @contextmanager
@@ -61,7 +61,7 @@ def by_annotation(game: Service, state: str) -> Iterator[None]:
 
 @contextmanager
 def by_deletion(game: Service, _state: str) -> Iterator[None]:
-    """Deleted, and Ready until its grace is over."""
+    """Deletes the pod, which is Ready until its grace period is over."""
     game.client.patch(Pod, "game-1", game.namespace, {"metadata": {"finalizers": ["example.com/hold"]}})
     game.client.delete(Pod, "game-1", game.namespace)
     yield
@@ -69,25 +69,25 @@ def by_deletion(game: Service, _state: str) -> Iterator[None]:
 
 
 DrainMethod = Callable[[Service, str], AbstractContextManager[None]]
-WORDS: tuple[DrainMethod, ...] = (by_override_of_index, by_override_of_name, by_annotation)
+ROUTING_STATES: tuple[DrainMethod, ...] = (by_override_of_index, by_override_of_name, by_annotation)
 
 
-@pytest.mark.parametrize("way", [*WORDS, by_deletion], ids=lambda way: way.__name__)
-def test_a_pod_that_is_drained_keeps_its_users_and_takes_no_new_ones(way: DrainMethod, game: Service) -> None:
+@pytest.mark.parametrize("drain", [*ROUTING_STATES, by_deletion], ids=lambda drain: drain.__name__)
+def test_drained_pod_keeps_its_users_and_takes_no_new_ones(drain: DrainMethod, game: Service) -> None:
     own, leaving = [game.link(f"own-{next(_numbers)}", podIndex=1) for _ in range(2)]
     game.await_all_bound(2)
     versions = {name: game.get(name)["metadata"]["resourceVersion"] for name in (own, leaving)}
-    with way(game, "DenyNewCall"):
+    with drain(game, "DenyNewCall"):
         game.await_pod(1, routingState="DenyNewCall", links=2)
         game.await_status(routablePods=3)
         names = game.link_all(f"new-{next(_numbers)}" for _ in range(6))
         assert {game.await_bound(name)["podIndex"] for name in names} == {0, 2}
         assert {name: game.get(name)["metadata"]["resourceVersion"] for name in versions} == versions
-        knows_whom_it_holds = game.link(f"named-{next(_numbers)}", podIndex=1)
-        game.await_bound(knows_whom_it_holds)
-        for name, left in ((leaving, 2), (knows_whom_it_holds, 1), (own, 0)):
+        named = game.link(f"named-{next(_numbers)}", podIndex=1)
+        game.await_bound(named)
+        for name, left in ((leaving, 2), (named, 1), (own, 0)):
             game.client.delete(PodLink, name, game.namespace)
-            if left != 1:  # a status a second is enough
+            if left != 1:  # two statuses are not written within one second
                 game.await_pod(1, links=left)
 
 
@@ -102,18 +102,18 @@ def test_kubectl_waits_until_the_last_user_of_a_pod_has_left(game: Service) -> N
         game.kubectl.run(*wait, "--timeout=20s").expect_success()
 
 
-@pytest.mark.parametrize("way", WORDS, ids=lambda way: way.__name__)
-def test_a_pod_that_is_shut_down_loses_its_users_at_once(way: DrainMethod, game: Service) -> None:
+@pytest.mark.parametrize("drain", ROUTING_STATES, ids=lambda drain: drain.__name__)
+def test_shut_down_pod_loses_its_users_at_once(drain: DrainMethod, game: Service) -> None:
     names = [game.link(f"own-{next(_numbers)}", podIndex=1) for _ in range(4)]
     game.await_all_bound(4)
-    with way(game, "Shutdown"):
+    with drain(game, "Shutdown"):
         moved = [game.await_moved(name, 1)["podIndex"] for name in names]
         assert sorted(moved) == [0, 0, 2, 2]
         game.await_pod(1, routingState="Shutdown", links=0)
         game.await_status(routablePods=2)
 
 
-def test_a_service_that_denies_new_calls_keeps_everybody_and_one_that_is_shut_down_nobody(game: Service) -> None:
+def test_service_keeps_its_users_while_it_denies_new_calls_and_loses_them_when_shut_down(game: Service) -> None:
     own = game.link("own", podIndex=2)
     game.await_bound(own)
     game.edit_route(routingState="DenyNewCall")
@@ -129,7 +129,7 @@ def test_a_service_that_denies_new_calls_keeps_everybody_and_one_that_is_shut_do
     game.await_bound(waiting)
 
 
-def test_of_all_that_is_said_the_strictest_word_counts(game: Service) -> None:
+def test_most_restrictive_routing_state_counts(game: Service) -> None:
     own = game.link("own", podIndex=1)
     game.await_bound(own)
     with by_annotation(game, "Ready"), by_override_of_index(game, "DenyNewCall"):
@@ -149,7 +149,7 @@ def test_of_all_that_is_said_the_strictest_word_counts(game: Service) -> None:
         game.await_pod(1, routingState="DenyNewCall")
 
 
-def test_a_pod_that_is_deleted_and_no_longer_ready_has_gone_and_its_grace_begins(game: Service) -> None:
+def test_grace_period_starts_when_a_deleted_pod_is_not_ready_any_more(game: Service) -> None:
     own = game.link("own", podIndex=1)
     game.await_bound(own)
     game.edit_route(onPodLost={"graceSeconds": 0})

@@ -1,4 +1,4 @@
-"""What happens to a link is told in events, once, where people look for it."""
+"""Events of links: one for each change, shown by kubectl."""
 
 import pytest
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("operator")
 BOUND = ("Normal", "Bound", "bound to pod 'game-0'")
 
 
-def test_people_see_a_links_life_where_they_look_for_it(shared_service: Service) -> None:
+def test_kubectl_shows_the_events_of_a_link(shared_service: Service) -> None:
     shared_service.set_on_pod_lost("Rebind")
     name = shared_service.link("alice", podIndex=0)
     shared_service.await_bound(name)
@@ -23,23 +23,23 @@ def test_people_see_a_links_life_where_they_look_for_it(shared_service: Service)
     shared_service.annotate(2, SHUT_DOWN)
     eventually(lambda: shared_service.get(name)["spec"]["podIndex"] != 2, "it is moved")
     last = shared_service.await_bound(name)["podName"]
-    told = [
+    events = [
         ("Normal", "Bound", "bound to pod 'game-0'"),
         ("Normal", "Moved", "moved from pod 0 to pod 'game-2'"),
         ("Warning", "PodLost", f"moved from pod 2 to pod '{last}'"),
     ]
-    shared_service.await_events(name, *told)
+    shared_service.await_events(name, *events)
     shared_service.annotate(2, NO_ROUTING_STATE)
     for command in (("events", "--for", f"podlink/{name}"), ("describe", "podlink", name)):
         shown = shared_service.kubectl.run(*command).expect_success().stdout
-        assert [line for line in told if not is_shown(line, shown)] == [], shown
+        assert [event for event in events if not is_shown(event, shown)] == [], shown
 
 
-def test_an_event_says_who_tells_it_of_what(shared_service: Service) -> None:
+def test_event_names_its_reporter_and_its_object(shared_service: Service) -> None:
     name = shared_service.link("bob", podIndex=0)
     shared_service.await_bound(name)
-    eventually(lambda: shared_service.events_of(name), "it is told")
-    event = next(each for each in shared_service.events() if each["regarding"]["name"] == name)
+    eventually(lambda: shared_service.events_of(name), "the event is recorded")
+    event = next(event for event in shared_service.events() if event["regarding"]["name"] == name)
     assert event["reportingController"] == "statefulroute.io/operator"
     assert event["reportingInstance"]
     assert event["action"] == "Bind"
@@ -52,14 +52,16 @@ def test_an_event_says_who_tells_it_of_what(shared_service: Service) -> None:
     }
 
 
-def test_a_refusal_is_told(shared_service: Service, installed: Kubectl) -> None:
+def test_rejection_is_an_event(shared_service: Service, installed: Kubectl) -> None:
     with without_policy(shared_service, installed):
-        eventually(lambda: is_admitted(shared_service, pod_link(uid="carol", namespace="kube-system")), "it gets in")
+        eventually(
+            lambda: is_admitted(shared_service, pod_link(uid="carol", namespace="kube-system")), "the link is stored"
+        )
     shared_service.await_link("game.carol", "Rejected", "NotLocalNamespace")
     shared_service.await_events("game.carol", ("Warning", "NotLocalNamespace", "only local namespace is supported"))
 
 
-def test_a_link_that_waits_is_no_news_and_one_that_is_bound_then_is(shared_service: Service) -> None:
+def test_waiting_link_has_no_event_until_it_is_bound(shared_service: Service) -> None:
     shared_service.annotate(2, {"localcluster/ready": "false"})
     shared_service.await_pod(2, serviceState="NotReady")
     name = shared_service.link("dora", podIndex=2)
@@ -69,7 +71,7 @@ def test_a_link_that_waits_is_no_news_and_one_that_is_bound_then_is(shared_servi
     shared_service.await_events(name, ("Normal", "Bound", "bound to pod 'game-2'"))
 
 
-def test_the_same_is_not_told_twice(shared_service: Service) -> None:
+def test_event_is_not_repeated(shared_service: Service) -> None:
     shared_service.set_on_pod_lost("Keep")
     name = shared_service.link("eve", podIndex=2)
     shared_service.await_bound(name)
@@ -79,7 +81,7 @@ def test_the_same_is_not_told_twice(shared_service: Service) -> None:
         shared_service.annotate(2, NO_ROUTING_STATE)
         shared_service.await_bound(name)
     shared_service.client.patch_status(PodLink, name, shared_service.namespace, {"host": "elsewhere.invalid"})
-    eventually(lambda: shared_service.get(name)["status"]["host"] != "elsewhere.invalid", "its host is right again")
+    eventually(lambda: shared_service.get(name)["status"]["host"] != "elsewhere.invalid", "its host is restored")
     later = shared_service.link("after-eve", podIndex=0)
     shared_service.await_events(later, BOUND)
     assert shared_service.events_of(name) == [
@@ -88,7 +90,7 @@ def test_the_same_is_not_told_twice(shared_service: Service) -> None:
     ]
 
 
-def test_a_link_that_is_made_anew_has_events_of_its_own(shared_service: Service) -> None:
+def test_link_that_is_created_again_has_its_own_events(shared_service: Service) -> None:
     name = shared_service.link("fay", podIndex=0)
     shared_service.await_bound(name)
     shared_service.await_events(name, BOUND)
@@ -100,7 +102,7 @@ def test_a_link_that_is_made_anew_has_events_of_its_own(shared_service: Service)
     assert shared_service.events_of(name) == [BOUND, BOUND]
 
 
-def is_shown(told: tuple[str, str, str], text: str) -> bool:
-    """Whether a line of kubectl's table holds the type, the reason and the note."""
-    kind, reason, note = told
+def is_shown(event: tuple[str, str, str], text: str) -> bool:
+    """Returns whether a line of kubectl's table contains the type, the reason and the note of an event."""
+    kind, reason, note = event
     return any({kind, reason} <= {*line.split()} and line.endswith(note) for line in text.splitlines())

@@ -1,4 +1,4 @@
-"""Pods that are asked for their load: three servers of the example answer at the addresses of three pods."""
+"""Polled loads: three servers of the example answer at the addresses of three pods."""
 
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("operator")
 STALE_AFTER_SECONDS = 3
 A_DAY = 86_400
 
-#: How many links each burst has.
+#: The number of links of a burst.
 BURST = 6
 
 _numbers = count()
@@ -26,7 +26,7 @@ _numbers = count()
 
 @pytest.fixture(scope="module")
 def port() -> int:
-    """Where the pods answer."""
+    """The port of the pods."""
     return free_port()
 
 
@@ -34,7 +34,7 @@ def port() -> int:
 def lobby(
     shared_kubectl: Kubectl, independent_client: IndependentClient, port: int, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Service, list[LoadServer]]]:
-    """The example as it stands, in a namespace of its own, and its pods' servers."""
+    """The unchanged example in its own namespace, and the servers of its pods."""
     service = Service(shared_kubectl, independent_client, "lobby")
     for manifest in sorted(SERVER.parent.glob("*.yaml")):
         item = yaml.safe_load(manifest.read_text(encoding="utf-8"))
@@ -53,22 +53,22 @@ def lobby(
 
 @pytest.fixture
 def room(lobby: tuple[Service, list[LoadServer]]) -> Iterator[Service]:
-    """The service; its users leave at the end of each test, and its pods go on saying what they said at last."""
+    """The service; its links are deleted after each test, and its pods keep their last loads."""
     service, _ = lobby
     yield service
     service.client.delete_all(PodLink, service.namespace)
-    eventually(lambda: not service.links(), "the users have gone")
+    eventually(lambda: not service.links(), "the links are gone")
 
 
 @pytest.fixture
 def servers(lobby: tuple[Service, list[LoadServer]], room: Service) -> list[LoadServer]:
-    """The servers of its pods, by their indexes."""
+    """The servers of its pods, by index."""
     del room
     return lobby[1]
 
 
-def let_them_say(room: Service, servers: list[LoadServer], *loads: int) -> None:
-    """Each pod says this load, and the operator has heard it."""
+def set_loads(room: Service, servers: list[LoadServer], *loads: int) -> None:
+    """Sets the load of each pod, and waits until the operator has polled it."""
     for server, load in zip(servers, loads, strict=True):
         server.set_answer(loadState=load)
     for index, load in enumerate(loads):
@@ -76,15 +76,15 @@ def let_them_say(room: Service, servers: list[LoadServer], *loads: int) -> None:
 
 
 def burst(room: Service, number: int = BURST) -> dict[int | None, int]:
-    """Some users come at the same time; gives how many of them each pod has got."""
+    """Creates links at the same time; returns how many of them each pod got."""
     names = set(room.link_all(f"user-{next(_numbers)}" for _ in range(number)))
     for name in names:
         room.await_bound(name)
-    got = [link["spec"]["podIndex"] for link in room.links() if link["metadata"]["name"] in names]
-    return {index: got.count(index) for index in sorted(set(got))}
+    pods = [link["spec"]["podIndex"] for link in room.links() if link["metadata"]["name"] in names]
+    return {index: pods.count(index) for index in sorted(set(pods))}
 
 
-def test_what_pods_answer_is_told_weighed_and_noted(room: Service, servers: list[LoadServer]) -> None:
+def test_polled_loads_are_weighed_in_status_and_annotations(room: Service, servers: list[LoadServer]) -> None:
     for server, load, tasks in zip(servers, (9, 1, 4), (2, 0, 4), strict=True):
         server.set_answer(loadState=load, waitingTasks=tasks)
     room.await_pod(0, loadState=9, waitingTasks=2, weightedLoadMilli=4100, loadStale=None)
@@ -96,35 +96,35 @@ def test_what_pods_answer_is_told_weighed_and_noted(room: Service, servers: list
     room.await_annotations(Pod, "lobby-1", weighted_load="0.3")
     room.await_annotations(Pod, "lobby-2", weighted_load="4")
     room.await_annotations(StatefulSet, "lobby", workload_state="Normal", workload_load="2.8")
-    said = ("True", "LoadFresh", "all of 3 pods that serve users have reported their load")
-    assert room.condition("LoadFresh") == said
+    expected = ("True", "LoadFresh", "all of 3 pods that serve users have reported their load")
+    assert room.condition("LoadFresh") == expected
 
 
-def test_everything_follows_when_loads_change(room: Service, servers: list[LoadServer]) -> None:
-    let_them_say(room, servers, 1, 30, 20)
+def test_status_annotations_and_placement_follow_changed_loads(room: Service, servers: list[LoadServer]) -> None:
+    set_loads(room, servers, 1, 30, 20)
     room.await_status(bestPodIndex=0, workloadState="Overloaded", workloadLoad=5)
     room.await_annotations(StatefulSet, "lobby", workload_state="Overloaded", workload_load="5.1")
     assert burst(room) == {0: BURST}
-    let_them_say(room, servers, 0, 0, 0)
+    set_loads(room, servers, 0, 0, 0)
     room.await_status(workloadState="Idle", workloadLoad=0)
     room.await_annotations(StatefulSet, "lobby", workload_state="Idle", workload_load="0")
 
 
 @pytest.mark.parametrize(
-    ("silence", "revive", "why"),
+    ("silence", "revive", "cause"),
     [
         pytest.param(LoadServer.kill, LoadServer.start, "refused the connection", id="killed"),
         pytest.param(LoadServer.freeze, LoadServer.thaw, "did not answer within 1 s", id="hanging"),
     ],
 )
-def test_a_pod_that_no_longer_answers_takes_no_new_users_and_keeps_its_own(
+def test_pod_that_stops_answering_takes_no_new_users_and_keeps_its_own(
     silence: Callable[[LoadServer], None],
     revive: Callable[[LoadServer], None],
-    why: str,
+    cause: str,
     room: Service,
     servers: list[LoadServer],
 ) -> None:
-    let_them_say(room, servers, 1, 4, 4)
+    set_loads(room, servers, 1, 4, 4)
     room.await_status(bestPodIndex=0)
     own = room.link(f"own-{next(_numbers)}")
     assert room.await_bound(own)["podIndex"] == 0
@@ -132,8 +132,8 @@ def test_a_pod_that_no_longer_answers_takes_no_new_users_and_keeps_its_own(
     silence(servers[0])
     try:
         room.await_pod(0, loadStale=True)
-        said = "1 of 3 pods that serve users take no new ones, because their load is not known"
-        room.await_condition("LoadFresh", "False", "LoadStale", f"{said}: lobby-0 {why}")
+        message = "1 of 3 pods that serve users take no new ones, because their load is not known"
+        room.await_condition("LoadFresh", "False", "LoadStale", f"{message}: lobby-0 {cause}")
         room.await_status(workloadLoad=1, workloadState="Normal", routablePods=3)
         assert room.pod_status(0)["loadState"] == 1
         assert 0 not in burst(room)
@@ -147,16 +147,16 @@ def test_a_pod_that_no_longer_answers_takes_no_new_users_and_keeps_its_own(
     assert room.await_bound(room.link(f"late-{next(_numbers)}"))["podIndex"] == 0
 
 
-def test_while_no_pod_answers_users_are_placed_by_links_alone(room: Service, servers: list[LoadServer]) -> None:
-    let_them_say(room, servers, 0, 1, 2)
+def test_users_are_placed_by_links_alone_while_no_pod_answers(room: Service, servers: list[LoadServer]) -> None:
+    set_loads(room, servers, 0, 1, 2)
     assert burst(room, 2) == {0: 2}
     for server in servers:
         server.kill()
     try:
         room.await_condition("LoadFresh", "False", "NoLoadReported")
-        said = "no pod has reported its load lately, so new users are placed by the links that pods carry"
+        message = "no pod has reported its load lately, so new users are placed by the links that pods carry"
         pods = ", ".join(f"lobby-{index} refused the connection" for index in range(3))
-        room.await_condition("LoadFresh", "False", "NoLoadReported", f"{said}: {pods}")
+        room.await_condition("LoadFresh", "False", "NoLoadReported", f"{message}: {pods}")
         assert burst(room, 7) == {0: 1, 1: 3, 2: 3}
         room.await_status(workloadState=None, workloadLoad=None)
         room.await_annotations(StatefulSet, "lobby", workload_state=None, workload_load=None)
@@ -165,8 +165,8 @@ def test_while_no_pod_answers_users_are_placed_by_links_alone(room: Service, ser
             server.start()
 
 
-def test_an_answer_may_drain_its_pod(room: Service, servers: list[LoadServer]) -> None:
-    let_them_say(room, servers, 0, 0, 0)
+def test_response_may_drain_its_pod(room: Service, servers: list[LoadServer]) -> None:
+    set_loads(room, servers, 0, 0, 0)
     own = room.link(f"own-{next(_numbers)}", podIndex=0)
     room.await_bound(own)
     servers[0].set_answer(loadState=0, routingState="DenyNewCall")
@@ -182,23 +182,24 @@ def test_an_answer_may_drain_its_pod(room: Service, servers: list[LoadServer]) -
     assert burst(room, 1) == {0: 1}
 
 
-def test_a_pod_that_answers_nonsense_is_named_with_what_is_wrong(room: Service, servers: list[LoadServer]) -> None:
-    let_them_say(room, servers, 0, 0, 0)
+def test_condition_names_a_pod_with_an_invalid_response_and_the_error(room: Service, servers: list[LoadServer]) -> None:
+    set_loads(room, servers, 0, 0, 0)
     servers[1].set_answer(loadState="high <script>")
     numbers = "loadState and waitingTasks must be whole numbers from 0 to 2147483647"
     states = "routingState one of Unknown, Ready, DenyNewCall, Shutdown"
     eventually(
         lambda: room.condition("LoadFresh")[2].endswith(f": lobby-1 returned an invalid load: {numbers}, and {states}"),
-        "it is said what is wrong",
+        "the condition explains it",
     )
     servers[1].set_answer(routingState="Ready")
     eventually(
-        lambda: room.condition("LoadFresh")[2].endswith("it has neither loadState nor waitingTasks"), "it is said"
+        lambda: room.condition("LoadFresh")[2].endswith("it has neither loadState nor waitingTasks"),
+        "the condition explains it",
     )
     servers[1].set_answer(loadState=0)
 
 
-def test_a_redirection_is_not_followed(service: Service) -> None:
+def test_redirect_is_not_followed(service: Service) -> None:
     port = free_port()
     service.create_pods(1)
     pod, elsewhere = LoadCounter(), LoadCounter()
@@ -208,24 +209,25 @@ def test_a_redirection_is_not_followed(service: Service) -> None:
         service.create_route(load={"source": "HTTP", "http": {"port": port}}, statePeriodSeconds=1)
         service.await_pods(1)
         eventually(
-            lambda: service.condition("LoadFresh")[2].endswith(": game-0 answered with status 302"), "it is said"
+            lambda: service.condition("LoadFresh")[2].endswith(": game-0 answered with status 302"),
+            "the condition explains it",
         )
-        asked = pod.request_count()
-        eventually(lambda: pod.request_count() > asked, "it is asked again")
+        requests = pod.request_count()
+        eventually(lambda: pod.request_count() > requests, "the pod is polled again")
     assert elsewhere.request_count() == 0
 
 
 def is_ready(service: Service, pod: str) -> bool:
-    """Whether the pod itself says that it is Ready."""
+    """Returns whether the pod's own status is Ready."""
     return condition_of(service.client.get(Pod, pod, service.namespace)).get("status") == "True"
 
 
-def test_a_pod_that_becomes_ready_is_asked_at_once_however_long_the_period_is(service: Service) -> None:
+def test_pod_that_becomes_ready_is_polled_at_once_with_a_long_period(service: Service) -> None:
     port = free_port()
     service.create_pods(2)
     pods, ips = LoadCounter(), [pod_ip(service, f"game-{index}") for index in range(2)]
     service.annotate(1, NOT_READY)
-    eventually(lambda: not is_ready(service, "game-1"), "it is not Ready before there is a route")
+    eventually(lambda: not is_ready(service, "game-1"), "the pod is not Ready before the route exists")
     with pods.listening(ips, port):
         service.create_route(load={"source": "HTTP", "http": {"port": port}}, statePeriodSeconds=A_DAY)
         service.await_status(replicas=2, readyReplicas=1)
@@ -235,13 +237,13 @@ def test_a_pod_that_becomes_ready_is_asked_at_once_however_long_the_period_is(se
         service.await_pod(1, serviceState="Ready", loadState=1)
         stays(
             lambda: (pods.request_count(ips[0]), pods.request_count(ips[1])) == (1, 1),
-            "each was asked once",
+            "each pod was polled once",
             seconds=2.0,
         )
         assert service.condition("LoadFresh")[0] == "True"
 
 
-def test_an_edit_of_where_loads_come_from_takes_effect_at_once_however_long_the_period_is(service: Service) -> None:
+def test_edit_of_the_load_source_takes_effect_at_once_with_a_long_period(service: Service) -> None:
     port, other, pods, others = free_port(), free_port(), LoadCounter(), LoadCounter()
     others.answer = {"loadState": 5}
     service.create_pods(2)

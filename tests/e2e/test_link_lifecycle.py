@@ -1,4 +1,4 @@
-"""The operator is killed, stopped and restarted while links expire and move; the links are none the worse for it."""
+"""The operator is killed, stopped and restarted while links expire and move, without harm to any link."""
 
 import signal
 import time
@@ -24,13 +24,13 @@ pytestmark = pytest.mark.usefixtures("quiet_cluster")
 
 PATIENCE = 60.0
 
-#: Later than any test runs.
+#: Later than the end of any test.
 RENEWED = "2100-01-01T00:00:00Z"
 
 
 @pytest.fixture
 def wide_operator(installed: Kubectl, operator_slot: OperatorSlot) -> Iterator[OperatorProcess]:
-    """An operator that writes many links at the same time."""
+    """An operator with many parallel writes."""
     del installed
     with operator_slot.acquire(None, "--parallel-writes", "64") as process:
         yield process.start()
@@ -40,7 +40,7 @@ def test_links_that_expired_while_no_operator_ran_are_deleted_at_its_start(
     own_operator: OperatorProcess, game: Service
 ) -> None:
     kept = game.link("kept", podIndex=0)
-    names = [*game.link_all((f"guest-{each}" for each in range(5)), podIndex=0, ttlSeconds=600), kept]
+    names = [*game.link_all((f"guest-{index}" for index in range(5)), podIndex=0, ttlSeconds=600), kept]
     orphan = Service(game.kubectl, game.client, "nowhere").link("alice", ttlSeconds=600)
     for name in names:
         game.await_bound(name)
@@ -56,34 +56,34 @@ def test_links_that_expired_while_no_operator_ran_are_deleted_at_its_start(
     assert own_operator.errors() == []
 
 
-def test_a_renewal_at_the_last_moment_wins_or_is_told_that_it_came_too_late(
+def test_renewal_at_the_last_moment_wins_or_is_refused(
     wide_operator: OperatorProcess, game: Service, cluster: LocalCluster, recorder: LinkRecorder
 ) -> None:
-    """The API server holds still while links expire: the operator's deletes and the users' renewals arrive together."""
+    """The API server is frozen while links expire: the operator's deletes and the users' renewals arrive together."""
     if cluster.provider not in {"builtin", "envtest"}:
-        pytest.skip("this cluster's API server is not ours to hold still")
+        pytest.skip("this cluster's API server cannot be frozen by the test")
     count = game.client.count_requests()
-    met = 0
+    refused_deletes = 0
     for round_ in range(5):
-        names = game.link_all((f"guest-{round_}-{each}" for each in range(50)), podIndex=1, ttlSeconds=3600)
+        names = game.link_all((f"guest-{round_}-{index}" for index in range(50)), podIndex=1, ttlSeconds=3600)
         for name in names:
             game.await_bound(name)
         outcomes = race(game, cluster.part("apiserver"), names)
         left = {name for name, has_won in outcomes.items() if has_won}
-        eventually(lambda names=names, left=left: existing(game, names) == left, "who has won stays, who has lost goes")
-        stays(lambda names=names, left=left: existing(game, names) == left, "it stays so", seconds=1.0)
+        eventually(lambda names=names, left=left: existing(game, names) == left, "exactly the renewed links remain")
+        stays(lambda names=names, left=left: existing(game, names) == left, "they remain", seconds=1.0)
         for name in left:
             assert game.get(name)["spec"]["renewTime"] == RENEWED, name
         assert {name for name in names if "deleted" in recorder.transitions(name)} == {*names} - left
-        if met := count.total("DELETE", "podlinks", code=409):
+        if refused_deletes := count.total("DELETE", "podlinks", code=409):
             break
-    assert met, "no delete was refused for a renewal that came first: they have never met"
+    assert refused_deletes, "no delete was refused because of an earlier renewal: they never arrived together"
     wide_operator.stop()
     assert wide_operator.errors() == []
 
 
 def race(game: Service, server: Part, names: Sequence[str]) -> dict[str, bool]:
-    """Have links expire, and each be renewed at the same moment; gives whether the renewal was accepted."""
+    """Renews links at the moment when they expire; returns for each link whether the renewal was accepted."""
     end = datetime.now(UTC) + timedelta(seconds=5)
     renewal = (end - timedelta(hours=1)).isoformat()
     game.client.in_parallel(
@@ -93,17 +93,17 @@ def race(game: Service, server: Part, names: Sequence[str]) -> dict[str, bool]:
         game.await_bound(name)
     early, late = Barrier(len(names) // 2 + 1), Barrier(len(names) // 2 + 1)
     with ThreadPoolExecutor(len(names)) as pool:
-        renewals = [pool.submit(renew, game, name, (early, late)[each % 2]) for each, name in enumerate(names)]
+        renewals = [pool.submit(renew, game, name, (early, late)[index % 2]) for index, name in enumerate(names)]
         sleep_until(end - timedelta(seconds=0.5))
-        with held_still(server):
+        with frozen(server):
             early.wait(PATIENCE)
-            sleep_until(end + timedelta(seconds=1))  # by now the operator's requests are on their way
+            sleep_until(end + timedelta(seconds=1))  # the operator has sent its requests by now
         late.wait(PATIENCE)
-        return {name: each.result() for name, each in zip(names, renewals, strict=True)}
+        return {name: renewal.result() for name, renewal in zip(names, renewals, strict=True)}
 
 
 def renew(game: Service, name: str, start: Barrier) -> bool:
-    """Renew the version of a link that is there now as soon as the start is given; gives whether it was accepted."""
+    """Renews the current version of a link when the barrier opens; returns whether the renewal was accepted."""
     version = game.get(name)["metadata"]["resourceVersion"]
     start.wait(PATIENCE)
     change = {"metadata": {"resourceVersion": version}, "spec": {"renewTime": RENEWED}}
@@ -115,12 +115,12 @@ def renew(game: Service, name: str, start: Barrier) -> bool:
     return True
 
 
-def test_killed_in_the_middle_of_moving_links_it_moves_each_once(
+def test_operator_that_is_killed_during_moves_moves_each_link_once(
     own_operator: OperatorProcess, service: Service, recorder: LinkRecorder
 ) -> None:
     service.start(replicas=4, onPodLost={"action": "Rebind", "graceSeconds": 3600})
-    moving = service.link_all((f"user-{each}" for each in range(300)), podIndex=3)
-    staying = service.link_all((f"other-{each}" for each in range(30)), podIndex=0)
+    moving = service.link_all((f"user-{index}" for index in range(300)), podIndex=3)
+    staying = service.link_all((f"other-{index}" for index in range(30)), podIndex=0)
     service.await_all_bound(330)
     service.annotate(3, SHUT_DOWN)
     for number in (60, 160):
@@ -142,11 +142,11 @@ def test_killed_in_the_middle_of_moving_links_it_moves_each_once(
     assert own_operator.errors() == []
 
 
-def test_a_move_that_a_kill_has_cut_in_half_is_remembered_for_what_it_was(
+def test_move_that_a_kill_interrupts_keeps_its_reason(
     own_operator: OperatorProcess, service: Service, recorder: LinkRecorder
 ) -> None:
     service.start(replicas=4, onPodLost={"action": "Rebind", "graceSeconds": 3600})
-    names = service.link_all((f"user-{each}" for each in range(20)), podIndex=3)
+    names = service.link_all((f"user-{index}" for index in range(20)), podIndex=3)
     service.await_all_bound(20)
     own_operator.stop()
     service.annotate(3, SHUT_DOWN)
@@ -158,14 +158,14 @@ def test_a_move_that_a_kill_has_cut_in_half_is_remembered_for_what_it_was(
     assert {len(recorder.pods(name)) for name in names} == {2}
 
 
-def test_a_restart_writes_nothing_whatever_the_links_state(
+def test_restart_writes_nothing_for_links_of_any_state(
     own_operator: OperatorProcess, service: Service, recorder: LinkRecorder
 ) -> None:
     service.start(onPodLost={"action": "Keep", "graceSeconds": 3600}, placement={"maxLinksPerPod": 400})
-    service.link_all((f"guest-{each}" for each in range(200)), podIndex=0, ttlSeconds=3600)
-    service.link_all((f"user-{each}" for each in range(100)), podIndex=1)
-    service.link_all(f"chosen-{each}" for each in range(100))
-    lost = service.link_all((f"lost-{each}" for each in range(50)), podIndex=2)
+    service.link_all((f"guest-{index}" for index in range(200)), podIndex=0, ttlSeconds=3600)
+    service.link_all((f"user-{index}" for index in range(100)), podIndex=1)
+    service.link_all(f"chosen-{index}" for index in range(100))
+    lost = service.link_all((f"lost-{index}" for index in range(50)), podIndex=2)
     service.await_all_bound(450)
     service.kubectl.patch("podlink", "game.user-0", {"spec": {"podIndex": 0}}).expect_success()
     service.await_bound("game.user-0")
@@ -176,20 +176,20 @@ def test_a_restart_writes_nothing_whatever_the_links_state(
     service.annotate(0, NOT_READY)
     service.await_status(routablePods=1)
     eventually(
-        lambda: recorder.count_in_phase("Bound") + recorder.count_in_phase("Lost") == 450, "all have their answer"
+        lambda: recorder.count_in_phase("Bound") + recorder.count_in_phase("Lost") == 450, "all links have a status"
     )
-    before, told = recorder.all_transitions(), len(service.events())
+    transitions, events = recorder.all_transitions(), len(service.events())
     count = service.client.count_requests()
     own_operator.restart()
     stays(lambda: count.patches() == {}, "nothing is written after a restart")
     assert count.total("DELETE", "podlinks") == 0
-    assert recorder.all_transitions() == before
-    assert len(service.events()) == told
+    assert recorder.all_transitions() == transitions
+    assert len(service.events()) == events
 
 
 @contextmanager
-def held_still(part: Part) -> Iterator[None]:
-    """A part of the cluster does nothing as long as the context lasts; what it is asked meanwhile waits."""
+def frozen(part: Part) -> Iterator[None]:
+    """Freezes a part of the cluster while the context lasts; requests to it wait."""
     part.kill(signal.SIGSTOP)
     try:
         yield
@@ -198,15 +198,15 @@ def held_still(part: Part) -> Iterator[None]:
 
 
 def sleep_until(moment: datetime) -> None:
-    """Let time pass."""
+    """Sleeps until a time."""
     time.sleep(max(0.0, (moment - datetime.now(UTC)).total_seconds()))
 
 
 def has_left(recorder: LinkRecorder, index: int) -> int:
-    """How many links were moved away from a pod; does not wait for what is on its way."""
+    """Returns the number of links that were moved away from a pod, without waiting for events in flight."""
     return sum(version.pod != index and version.name.startswith("game.user") for version in recorder.latest())
 
 
 def existing(game: Service, names: Sequence[str]) -> set[str]:
-    """Those of these links that are there."""
+    """Returns those of the links that exist."""
     return {link["metadata"]["name"] for link in game.links()} & {*names}

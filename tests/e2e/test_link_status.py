@@ -1,4 +1,4 @@
-"""A link's status says where it stands, where it was, and since when, in words of a closed list."""
+"""The status of a link: its phase, its pod, its previous pod and its times, with reasons of a closed vocabulary."""
 
 import re
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ def deny_by_route(game: Service) -> None:
     game.edit_route(routingState="DenyNewCall")
 
 
-def admit_again(game: Service) -> None:
+def allow_new_calls(game: Service) -> None:
     for index in range(3):
         game.annotate(index, NO_ROUTING_STATE)
     game.edit_route(pods=None, routingState="Ready")
@@ -56,13 +56,13 @@ def test_pods_that_deny_new_calls_keep_their_users_and_take_no_new_ones(
     wait = ("wait", "--for=condition=Ready", "--timeout=2s")
     shared_service.kubectl.run(*wait, f"podlink/{holds}").expect_success()
     assert "timed out" in shared_service.kubectl.run(*wait, f"podlink/{waits}").stderr
-    admit_again(shared_service)
+    allow_new_calls(shared_service)
     shared_service.kubectl.run("wait", "--for=condition=Ready", "--timeout=50s", f"podlink/{waits}").expect_success()
     eventually(lambda: "bestPodIndex" in shared_service.route_status(), "the route takes new users again")
     assert history.transitions(holds) == ["created", "Bound"]
 
 
-def test_every_status_is_of_the_closed_list_and_of_the_present_generation(shared_service: Service) -> None:
+def test_every_status_has_known_values_and_the_current_generation(shared_service: Service) -> None:
     shared_service.set_on_pod_lost("Keep")
     names = [
         shared_service.link("bound", podIndex=0),
@@ -72,8 +72,8 @@ def test_every_status_is_of_the_closed_list_and_of_the_present_generation(shared
         Service(shared_service.kubectl, shared_service.client, "nowhere").link("alice"),
     ]
     for name in names:
-        eventually(lambda name=name: shared_service.get(name).get("status"), f"{name} is answered")
-        eventually(lambda name=name: is_settled(shared_service.get(name)), f"{name} is settled")
+        eventually(lambda name=name: shared_service.get(name).get("status"), f"{name} has a status")
+        eventually(lambda name=name: is_current(shared_service.get(name)), f"the status of {name} is current")
     for name in names:
         link = shared_service.get(name)
         assert link["status"]["phase"] in {*LinkPhase}
@@ -83,7 +83,7 @@ def test_every_status_is_of_the_closed_list_and_of_the_present_generation(shared
         assert condition["observedGeneration"] == link["metadata"]["generation"]
 
 
-def test_a_users_move_is_remembered(shared_service: Service, history: LinkRecorder) -> None:
+def test_status_records_a_move_by_the_user(shared_service: Service, history: LinkRecorder) -> None:
     name = shared_service.link("mover", podIndex=0)
     shared_service.await_bound(name)
     shared_service.kubectl.patch("podlink", name, {"spec": {"podIndex": 2}}).expect_success()
@@ -96,16 +96,16 @@ def test_a_users_move_is_remembered(shared_service: Service, history: LinkRecord
     assert history.transitions(name) == ["created", "Bound", "Bound", "Bound", "Bound", "Bound"]
 
 
-def test_the_time_of_binding_changes_with_the_pod_and_with_nothing_else(shared_service: Service) -> None:
+def test_bound_time_changes_with_the_pod_only(shared_service: Service) -> None:
     shared_service.set_on_pod_lost("Keep")
     name = shared_service.link("steady", podIndex=2)
     bound_time = shared_service.await_bound(name)["boundTime"]
     wait_a_second(shared_service)
     shared_service.kubectl.patch("podlink", name, {"spec": {"ttlSeconds": 600}}).expect_success()
-    eventually(lambda: "expireTime" in shared_service.get(name)["status"], "its time is told")
+    eventually(lambda: "expireTime" in shared_service.get(name)["status"], "its status has the expire time")
     assert shared_service.await_bound(name)["boundTime"] == bound_time
     shared_service.client.patch_status(PodLink, name, shared_service.namespace, {"host": "elsewhere.invalid"})
-    eventually(lambda: shared_service.get(name)["status"]["host"] != "elsewhere.invalid", "its host is right again")
+    eventually(lambda: shared_service.get(name)["status"]["host"] != "elsewhere.invalid", "its host is restored")
     assert shared_service.await_bound(name)["boundTime"] == bound_time
     shared_service.annotate(2, SHUT_DOWN)
     lost = shared_service.await_link(name, "Lost", "PodLost")
@@ -118,12 +118,12 @@ def test_the_time_of_binding_changes_with_the_pod_and_with_nothing_else(shared_s
     assert shared_service.await_bound(name)["boundTime"] > again["boundTime"]
 
 
-def test_a_link_that_got_in_without_the_rule_of_names_is_invalid_and_binds_nothing(
+def test_stored_link_with_a_wrong_name_is_invalid_and_binds_nothing(
     shared_service: Service, installed: Kubectl
 ) -> None:
     misnamed = pod_link("misnamed", uid="zoe", podIndex=1)
     with without_rules(installed):
-        eventually(lambda: gets_in(shared_service, misnamed), "it gets in")
+        eventually(lambda: is_stored(shared_service, misnamed), "the link is stored")
     shared_service.await_link("misnamed", "Rejected", "Invalid")
     link = shared_service.get("misnamed")
     assert condition_of(link)["message"] == "metadata.name must be game.zoe"
@@ -134,7 +134,7 @@ def test_a_link_that_got_in_without_the_rule_of_names_is_invalid_and_binds_nothi
 
 @contextmanager
 def without_rules(kubectl: Kubectl) -> Iterator[None]:
-    """The kind without the rules about its whole, for as long as the context lasts."""
+    """Removes the validation rules of the whole object from the kind while the context lasts."""
     definition = yaml.safe_load(DEFINITION.read_text())
     schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     assert schema.pop("x-kubernetes-validations")
@@ -143,36 +143,37 @@ def without_rules(kubectl: Kubectl) -> Iterator[None]:
         yield
     finally:
         kubectl.run("replace", "--filename", str(DEFINITION)).expect_success()
-        there = kubectl.within("default")
+        default = kubectl.within("default")
         eventually(
-            lambda: "must be game.zoe" in there.dry_run(pod_link("misnamed", uid="zoe")).stderr, "the rules are back"
+            lambda: "must be game.zoe" in default.dry_run(pod_link("misnamed", uid="zoe")).stderr,
+            "the rules are enforced again",
         )
 
 
-def gets_in(game: Service, link: dict[str, Any]) -> bool:
-    """Whether the API server takes the link now."""
+def is_stored(game: Service, link: dict[str, Any]) -> bool:
+    """Returns whether the API server stores the link now."""
     try:
         game.client.create(link, game.namespace)
     except HTTPError as refusal:
-        assert re.search(r"metadata.name must be|not found", str(refusal))  # noqa: PT017 - others are failures
+        assert re.search(r"metadata.name must be|not found", str(refusal))  # noqa: PT017 - any other refusal is a failure
         return False
     return True
 
 
-def is_settled(link: dict[str, Any]) -> bool:
-    """Whether the operator has answered the link's present spec."""
+def is_current(link: dict[str, Any]) -> bool:
+    """Returns whether the status describes the current spec."""
     return bool(link["status"].get("observedGeneration") == link["metadata"]["generation"])
 
 
 def wait_a_second(game: Service) -> None:
-    """Times of a status are to the second: wait until the API server's clock has gone on by one."""
+    """Waits until the API server's clock has advanced by a second, because times of a status have whole seconds."""
     first = game.client.create(pod_link("clock.a", routeName="clock", uid="a"), game.namespace)
     name = first["metadata"]["name"]
 
-    def has_gone_on() -> bool:
+    def has_advanced() -> bool:
         game.client.delete(PodLink, name, game.namespace)
-        again = game.client.create(pod_link(name, routeName="clock", uid="a"), game.namespace)
-        return bool(again["metadata"]["creationTimestamp"] > first["metadata"]["creationTimestamp"])
+        second = game.client.create(pod_link(name, routeName="clock", uid="a"), game.namespace)
+        return bool(second["metadata"]["creationTimestamp"] > first["metadata"]["creationTimestamp"])
 
-    eventually(has_gone_on, "a second has gone by")
+    eventually(has_advanced, "a second has passed")
     game.client.delete(PodLink, name, game.namespace)

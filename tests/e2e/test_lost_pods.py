@@ -1,4 +1,4 @@
-"""The links of a pod that is lost go where their route says; nobody else's are touched."""
+"""The links of a lost pod are handled by `onPodLost` of their route; other links are untouched."""
 
 import json
 import signal
@@ -17,7 +17,7 @@ from support.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("operator", "quiet_cluster")
 
-#: The pod that is lost: the last of three.
+#: The index of the lost pod, the last of three.
 LAST = 2
 
 Cause = Callable[[Service, LocalCluster], AbstractContextManager[None]]
@@ -45,8 +45,8 @@ def is_shut_down_by_the_route(game: Service, _: LocalCluster) -> Iterator[None]:
 
 
 @contextmanager
-def does_not_end(game: Service, _: LocalCluster | None = None) -> Iterator[None]:
-    """Deleted, and held at its end, when it serves no longer: nothing takes its place."""
+def hangs_while_terminating(game: Service, _: LocalCluster | None = None) -> Iterator[None]:
+    """Deletes the pod and holds it by a finalizer while it is not Ready, so that nothing replaces it."""
     pod = f"game-{LAST}"
     game.client.patch(Pod, pod, game.namespace, {"metadata": {"finalizers": ["example.com/hold"]}})
     game.client.delete(Pod, pod, game.namespace)
@@ -56,8 +56,8 @@ def does_not_end(game: Service, _: LocalCluster | None = None) -> Iterator[None]
 
 
 @contextmanager
-def is_not_made_again(game: Service, _: LocalCluster) -> Iterator[None]:
-    """Deleted, and its namespace has no room for another."""
+def is_not_recreated(game: Service, _: LocalCluster) -> Iterator[None]:
+    """Deletes the pod in a namespace whose quota allows no other."""
     with game.pod_quota(LAST):
         game.client.delete(Pod, f"game-{LAST}", game.namespace)
         yield
@@ -65,36 +65,36 @@ def is_not_made_again(game: Service, _: LocalCluster) -> Iterator[None]:
 
 @contextmanager
 def is_on_a_node_that_is_deleted(game: Service, cluster: LocalCluster) -> Iterator[None]:
-    node = node_of_its_own(game, cluster)
-    known = game.kubectl.get_json("node", node)
-    again = {key: known[key] for key in ("apiVersion", "kind", "status")}
-    kept = {key: known["metadata"][key] for key in ("name", "labels", "annotations")}
+    node = dedicated_node(game, cluster)
+    current = game.kubectl.get_json("node", node)
+    manifest = {key: current[key] for key in ("apiVersion", "kind", "status")}
+    metadata = {key: current["metadata"][key] for key in ("name", "labels", "annotations")}
     game.kubectl.run("delete", "node", node).expect_success()
     yield
-    game.kubectl.create({**again, "metadata": kept})
+    game.kubectl.create({**manifest, "metadata": metadata})
     game.kubectl.run("wait", "--for=condition=Ready", "--timeout=50s", f"node/{node}").expect_success()
 
 
 @contextmanager
 def is_on_a_node_that_is_not_ready(game: Service, cluster: LocalCluster) -> Iterator[None]:
-    """The nodes' keeper holds still, or it would put the node right at once."""
-    node = node_of_its_own(game, cluster)
-    keeper = cluster.part("kwok")
-    keeper.kill(signal.SIGSTOP)
+    """Makes the node not ready while kwok is frozen, which would restore the node at once."""
+    node = dedicated_node(game, cluster)
+    kwok = cluster.part("kwok")
+    kwok.kill(signal.SIGSTOP)
     try:
         change = {"status": {"conditions": [{"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown"}]}}
         options = ("--type=strategic", f"--patch={json.dumps(change)}", "--subresource=status")
         game.kubectl.run("patch", "node", node, *options).expect_success()
         yield
     finally:
-        keeper.kill(signal.SIGCONT)
+        kwok.kill(signal.SIGCONT)
     game.kubectl.run("wait", "--for=condition=Ready", "--timeout=50s", f"node/{node}").expect_success()
 
 
-AT_ONCE: tuple[Cause, ...] = (is_beyond_the_replicas, is_annotated_shutdown, is_shut_down_by_the_route)
-AFTER_THE_GRACE: tuple[Cause, ...] = (
-    does_not_end,
-    is_not_made_again,
+LOST_AT_ONCE: tuple[Cause, ...] = (is_beyond_the_replicas, is_annotated_shutdown, is_shut_down_by_the_route)
+LOST_AFTER_GRACE: tuple[Cause, ...] = (
+    hangs_while_terminating,
+    is_not_recreated,
     is_on_a_node_that_is_deleted,
     is_on_a_node_that_is_not_ready,
 )
@@ -102,21 +102,21 @@ AFTER_THE_GRACE: tuple[Cause, ...] = (
 
 @pytest.mark.parametrize(
     ("cause", "grace"),
-    [*((cause, 3600) for cause in AT_ONCE), *((cause, 1) for cause in AFTER_THE_GRACE)],
+    [*((cause, 3600) for cause in LOST_AT_ONCE), *((cause, 1) for cause in LOST_AFTER_GRACE)],
     ids=lambda value: getattr(value, "__name__", None),
 )
-def test_the_links_of_a_pod_move_when_it(
+def test_links_move_when_their_pod(
     cause: Cause, grace: int, shared_service: Service, cluster: LocalCluster, history: LinkRecorder
 ) -> None:
     shared_service.set_on_pod_lost("Rebind", grace)
     uid = cause.__name__.replace("_", "-")
     neighbours = [shared_service.link(f"{uid}-{index}", podIndex=index) for index in range(LAST)]
     name = shared_service.link(uid, podIndex=LAST)
-    for each in (*neighbours, name):
-        shared_service.await_bound(each)
+    for link in (*neighbours, name):
+        shared_service.await_bound(link)
     bound_time = shared_service.get(name)["status"]["boundTime"]
     with cause(shared_service, cluster):
-        eventually(lambda: shared_service.get(name)["spec"]["podIndex"] != LAST, "it is moved")
+        eventually(lambda: shared_service.get(name)["spec"]["podIndex"] != LAST, "the link is moved")
         status = shared_service.await_bound(name)
         shared_service.await_events(
             name,
@@ -127,24 +127,22 @@ def test_the_links_of_a_pod_move_when_it(
     assert (status["previous"]["podIndex"], status["previous"]["reason"]) == (LAST, "PodLost")
     assert at(bound_time) <= at(status["previous"]["time"]) == at(status["boundTime"])
     assert history.pods(name) == [LAST, status["podIndex"]]
-    assert [history.transitions(each) for each in neighbours] == [["created", "Bound"]] * LAST
+    assert [history.transitions(link) for link in neighbours] == [["created", "Bound"]] * LAST
 
 
-def test_a_route_that_keeps_the_links_of_lost_pods_marks_them_until_the_pod_is_back(
-    shared_service: Service, history: LinkRecorder
-) -> None:
+def test_keep_marks_links_of_lost_pods_until_the_pod_is_back(shared_service: Service, history: LinkRecorder) -> None:
     shared_service.set_on_pod_lost("Keep")
     name = shared_service.link("kept", podIndex=LAST)
     shared_service.await_bound(name)
     with is_annotated_shutdown(shared_service):
         status = shared_service.await_link(name, "Lost", "PodLost")
         condition = condition_of(shared_service.get(name))
-        said = f"pod {LAST} of StatefulRoute 'game' is shut down"
-        assert (condition["status"], condition["message"]) == ("False", said)
+        message = f"pod {LAST} of StatefulRoute 'game' is shut down"
+        assert (condition["status"], condition["message"]) == ("False", message)
         assert status["podIndex"] == LAST
         assert "host" not in status
         shared_service.await_events(
-            name, ("Normal", "Bound", f"bound to pod 'game-{LAST}'"), ("Warning", "PodLost", said)
+            name, ("Normal", "Bound", f"bound to pod 'game-{LAST}'"), ("Warning", "PodLost", message)
         )
     status = shared_service.await_bound(name)
     assert "previous" not in status
@@ -152,13 +150,11 @@ def test_a_route_that_keeps_the_links_of_lost_pods_marks_them_until_the_pod_is_b
     assert history.transitions(name) == ["created", "Bound", "Lost", "Bound"]
 
 
-def test_a_route_that_releases_the_links_of_lost_pods_deletes_them(
-    shared_service: Service, history: LinkRecorder
-) -> None:
+def test_release_deletes_links_of_lost_pods(shared_service: Service, history: LinkRecorder) -> None:
     shared_service.set_on_pod_lost("Release")
     names = [shared_service.link(f"released-{index}", podIndex=index) for index in range(LAST + 1)]
-    for each in names:
-        shared_service.await_bound(each)
+    for link in names:
+        shared_service.await_bound(link)
     with is_annotated_shutdown(shared_service):
         shared_service.await_deleted(names[LAST])
         shared_service.await_events(
@@ -166,11 +162,11 @@ def test_a_route_that_releases_the_links_of_lost_pods_deletes_them(
             ("Normal", "Bound", f"bound to pod 'game-{LAST}'"),
             ("Warning", "PodLost", f"pod {LAST} is lost"),
         )
-    assert [history.transitions(each) for each in names[:LAST]] == [["created", "Bound"]] * LAST
+    assert [history.transitions(link) for link in names[:LAST]] == [["created", "Bound"]] * LAST
     assert history.transitions(names[LAST]) == ["created", "Bound", "deleted"]
 
 
-def test_a_move_costs_two_writes_and_nobody_else_any(shared_service: Service, history: LinkRecorder) -> None:
+def test_move_costs_two_writes_and_other_links_none(shared_service: Service, history: LinkRecorder) -> None:
     shared_service.set_on_pod_lost("Rebind")
     shared_service.client.delete_all(PodLink, shared_service.namespace)
     moved = [shared_service.link(f"user-{number}", podIndex=LAST) for number in range(20)]
@@ -178,27 +174,29 @@ def test_a_move_costs_two_writes_and_nobody_else_any(shared_service: Service, hi
     shared_service.await_all_bound(40)
     count = shared_service.client.count_requests()
     with is_annotated_shutdown(shared_service):
-        eventually(lambda: shared_service.links_by_pod() == {0: 20, 1: 20}, "all are moved, and evenly")
+        eventually(lambda: shared_service.links_by_pod() == {0: 20, 1: 20}, "all links are moved evenly")
         shared_service.await_all_bound(40)
     patches = count.patches()
     assert (patches["podlinks"], patches["podlinks/status"]) == (20, 20)
     for name in moved:
-        story = history.versions(name)
-        there = story[-1].pod
-        assert [(version.pod, version.status_pod) for version in story] == [
+        versions = history.versions(name)
+        target = versions[-1].pod
+        assert [(version.pod, version.status_pod) for version in versions] == [
             (LAST, None),
             (LAST, LAST),
-            (there, LAST),
-            (there, there),
+            (target, LAST),
+            (target, target),
         ]
     assert [history.transitions(name) for name in others] == [["created", "Bound"]] * 20
 
 
-def test_a_pod_that_is_back_within_its_grace_has_lost_nobody(shared_service: Service, history: LinkRecorder) -> None:
+def test_pod_that_is_back_within_its_grace_period_keeps_its_links(
+    shared_service: Service, history: LinkRecorder
+) -> None:
     shared_service.set_on_pod_lost("Rebind")
     name = shared_service.link("patient", podIndex=LAST)
     shared_service.await_bound(name)
-    with does_not_end(shared_service):
+    with hangs_while_terminating(shared_service):
         shared_service.await_pod(LAST, serviceState="Terminating")
         shared_service.await_bound(shared_service.link("meanwhile", podIndex=0))
     shared_service.await_pods(LAST + 1)
@@ -206,21 +204,21 @@ def test_a_pod_that_is_back_within_its_grace_has_lost_nobody(shared_service: Ser
     assert history.transitions(name) == ["created", "Bound"]
 
 
-def test_a_shorter_grace_takes_effect_on_a_pod_that_is_gone_already(
+def test_shorter_grace_period_applies_to_a_pod_that_is_already_absent(
     shared_service: Service, history: LinkRecorder
 ) -> None:
     shared_service.set_on_pod_lost("Rebind")
     name = shared_service.link("edited", podIndex=LAST)
     shared_service.await_bound(name)
-    with does_not_end(shared_service):
+    with hangs_while_terminating(shared_service):
         shared_service.await_pod(LAST, serviceState="Terminating")
         assert history.pods(name) == [LAST]
         shared_service.set_on_pod_lost("Rebind", 1)
-        eventually(lambda: shared_service.get(name)["spec"]["podIndex"] != LAST, "it is moved")
+        eventually(lambda: shared_service.get(name)["spec"]["podIndex"] != LAST, "the link is moved")
     shared_service.await_pods(LAST + 1)
 
 
-def test_an_action_that_is_edited_takes_effect_on_links_that_are_lost_already(shared_service: Service) -> None:
+def test_edited_action_applies_to_links_that_are_already_lost(shared_service: Service) -> None:
     shared_service.set_on_pod_lost("Keep")
     name = shared_service.link("reprieved", podIndex=LAST)
     shared_service.await_bound(name)
@@ -232,9 +230,7 @@ def test_an_action_that_is_edited_takes_effect_on_links_that_are_lost_already(sh
     assert status["previous"]["podIndex"] == LAST
 
 
-def test_while_no_pod_takes_new_users_the_links_of_a_lost_pod_wait_for_one(
-    shared_service: Service, history: LinkRecorder
-) -> None:
+def test_links_of_a_lost_pod_wait_while_no_pod_takes_new_users(shared_service: Service, history: LinkRecorder) -> None:
     shared_service.set_on_pod_lost("Rebind")
     for index in range(LAST):
         shared_service.annotate(index, DENY_NEW_CALLS)
@@ -243,8 +239,8 @@ def test_while_no_pod_takes_new_users_the_links_of_a_lost_pod_wait_for_one(
     shared_service.await_bound(name)
     with is_annotated_shutdown(shared_service):
         shared_service.await_link(name, "Lost", "PodLost")
-        said = f"pod {LAST} of StatefulRoute 'game' is shut down, and no other takes new users"
-        assert condition_of(shared_service.get(name))["message"] == said
+        message = f"pod {LAST} of StatefulRoute 'game' is shut down, and no other takes new users"
+        assert condition_of(shared_service.get(name))["message"] == message
         newcomer = shared_service.link("newcomer")
         shared_service.await_link(newcomer, "Pending", "NoAvailablePod")
         shared_service.annotate(0, NO_ROUTING_STATE)
@@ -254,7 +250,7 @@ def test_while_no_pod_takes_new_users_the_links_of_a_lost_pod_wait_for_one(
     assert history.pods(name) == [LAST, 0]
 
 
-def test_a_service_that_is_scaled_to_0_and_back_has_lost_nobody(shared_service: Service, history: LinkRecorder) -> None:
+def test_service_that_is_scaled_to_0_and_back_keeps_its_links(shared_service: Service, history: LinkRecorder) -> None:
     shared_service.set_on_pod_lost("Rebind")
     names = {f"game.sleeper-{number}": number % 3 for number in range(9)}
     for name, index in names.items():
@@ -273,26 +269,24 @@ def test_a_service_that_is_scaled_to_0_and_back_has_lost_nobody(shared_service: 
         assert history.pods(name) == [index]
 
 
-def test_a_statefulset_that_is_made_anew_around_its_pods_gets_its_users_back(
-    game: Service, recorder: LinkRecorder
-) -> None:
+def test_recreated_stateful_set_that_adopts_its_pods_gets_its_users_back(game: Service, recorder: LinkRecorder) -> None:
     game.set_on_pod_lost("Rebind", 3)
     names = [game.link(f"user-{index}", podIndex=index) for index in range(LAST + 1)]
     game.await_all_bound(3)
     game.kubectl.run("delete", "statefulset", "game", "--cascade=orphan").expect_success()
     for index, name in enumerate(names):
         game.await_link(name, "Lost", "PodLost")
-        said = f"pod {index} of StatefulRoute 'game' has been gone for more than 3 s, and no other takes new users"
-        assert condition_of(game.get(name))["message"] == said
+        message = f"pod {index} of StatefulRoute 'game' has been gone for more than 3 s, and no other takes new users"
+        assert condition_of(game.get(name))["message"] == message
     game.create_stateful_set()
     game.await_all_bound(3)
     assert [recorder.pods(name) for name in names] == [[0], [1], [2]]
 
 
-def node_of_its_own(game: Service, cluster: LocalCluster) -> str:
-    """The node of the last pod, on which no other pod of the service is."""
+def dedicated_node(game: Service, cluster: LocalCluster) -> str:
+    """Returns the node of the last pod, which no other pod of the service uses."""
     if cluster.provider not in {"builtin", "envtest"}:
-        pytest.skip("this cluster's nodes are not ours to lose")
+        pytest.skip("this cluster's nodes cannot be removed by the test")
     nodes = {pod["metadata"]["name"]: pod["spec"]["nodeName"] for pod in game.client.all(Pod, game.namespace)}
     node = str(nodes.pop(f"game-{LAST}"))
     assert node not in nodes.values()
@@ -300,5 +294,5 @@ def node_of_its_own(game: Service, cluster: LocalCluster) -> str:
 
 
 def at(text: str) -> datetime:
-    """A time as Kubernetes writes it."""
+    """Parses a time of Kubernetes."""
     return datetime.fromisoformat(text)

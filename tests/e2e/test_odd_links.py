@@ -1,4 +1,4 @@
-"""Links that are odd, or hostile, and got past the API server: each has its answer, and the others theirs."""
+"""Odd or hostile links that the API server has stored: each gets its status, and the others get theirs."""
 
 import pytest
 from pykube.exceptions import HTTPError
@@ -43,7 +43,7 @@ TIMES = [
 ]
 
 
-def test_a_uid_may_be_any_text(game: Service) -> None:
+def test_uid_may_be_any_text(game: Service) -> None:
     names = [game.link_encoded(uid, podIndex=1) for uid in UIDS]
     for name, uid in zip(names, UIDS, strict=True):
         assert game.await_bound(name)["host"] == f"game-1.game.{game.namespace}.svc"
@@ -51,11 +51,13 @@ def test_a_uid_may_be_any_text(game: Service) -> None:
     game.await_status(links=len(UIDS))
 
 
-def test_a_uid_may_be_as_long_as_a_name_allows(game: Service) -> None:
+def test_uid_may_be_as_long_as_a_name_allows(game: Service) -> None:
     game.await_bound(game.link("a" * 189))
 
 
-def test_any_time_of_renewal_that_the_api_server_takes_is_dealt_with(game: Service, operator: OperatorProcess) -> None:
+def test_operator_handles_every_renew_time_that_the_api_server_accepts(
+    game: Service, operator: OperatorProcess
+) -> None:
     accepted = []
     for number, (time, ttl) in enumerate((time, ttl) for time in TIMES for ttl in (1_000, 2**31 - 1)):
         try:
@@ -64,22 +66,22 @@ def test_any_time_of_renewal_that_the_api_server_takes_is_dealt_with(game: Servi
             assert "date-time" in str(refusal)  # noqa: PT017 - any other refusal is a failure
     assert len(accepted) >= 10
     game.await_bound(game.link("afterwards", podIndex=0))
-    eventually(lambda: all(is_bound(link) for link in game.links()), "each is bound, or over")
-    there = {link["metadata"]["name"] for link in game.links()}
-    assert "game.user-0" not in there  # renewed for the last time on the first of January
-    assert "game.user-1" in there  # and good for 68 years
+    eventually(lambda: all(is_bound(link) for link in game.links()), "each link is bound or expired")
+    existing = {link["metadata"]["name"] for link in game.links()}
+    assert "game.user-0" not in existing  # renewed on the first of January
+    assert "game.user-1" in existing  # valid for 68 years
     assert operator.errors() == []
 
 
-def test_links_that_nobody_can_bind_hold_nobody_up(game: Service) -> None:
+def test_links_that_cannot_be_bound_delay_no_others(game: Service) -> None:
     game.set_on_pod_lost("Rebind")
     game.link_all((f"far-{number}" for number in range(100)), podIndex=2**31 - 1)
     game.await_bound(game.link("alice"))
-    waits = ("Pending", "PodNotFound")
-    eventually(lambda: sum(has_status(link, *waits) for link in game.links()) == 100, "the others wait")
+    expected = ("Pending", "PodNotFound")
+    eventually(lambda: sum(has_status(link, *expected) for link in game.links()) == 100, "the others wait")
 
 
-def test_a_link_that_is_deleted_and_made_anew_again_and_again_ends_as_it_is_now(game: Service) -> None:
+def test_link_that_is_recreated_repeatedly_ends_in_its_last_state(game: Service) -> None:
     for round_ in range(30):
         game.link("alice", podIndex=round_ % 3)
         if round_ % 4 == 0:
@@ -90,7 +92,7 @@ def test_a_link_that_is_deleted_and_made_anew_again_and_again_ends_as_it_is_now(
     game.await_status(links=1)
 
 
-def test_a_link_that_is_moved_again_and_again_ends_where_it_was_moved_last(game: Service) -> None:
+def test_link_that_is_moved_repeatedly_ends_on_its_last_pod(game: Service) -> None:
     name = game.link("alice", podIndex=0)
     for round_ in range(40):
         game.client.patch(PodLink, name, game.namespace, {"spec": {"podIndex": round_ % 3}})
@@ -100,7 +102,7 @@ def test_a_link_that_is_moved_again_and_again_ends_where_it_was_moved_last(game:
     game.await_status(links=1)
 
 
-def test_a_link_whose_pod_is_taken_back_gets_one_again(game: Service) -> None:
+def test_link_whose_pod_is_removed_from_its_spec_gets_a_pod_again(game: Service) -> None:
     name = game.link("alice", podIndex=0)
     game.await_bound(name)
     game.client.patch(PodLink, name, game.namespace, {"spec": {"podIndex": None}})
@@ -108,12 +110,12 @@ def test_a_link_whose_pod_is_taken_back_gets_one_again(game: Service) -> None:
     assert game.get(name)["spec"]["podIndex"] in {0, 1, 2}
 
 
-def test_a_link_that_somebody_else_holds_with_a_finalizer_is_left_alone(game: Service) -> None:
+def test_deleted_link_with_a_foreign_finalizer_is_left_alone(game: Service) -> None:
     name = game.link("alice", podIndex=0)
     game.await_bound(name)
     game.client.patch(PodLink, name, game.namespace, {"metadata": {"finalizers": ["example.com/hold"]}})
     game.client.delete(PodLink, name, game.namespace)
     game.await_bound(game.link("bob", podIndex=0))
     game.client.patch(PodLink, name, game.namespace, {"metadata": {"finalizers": None}})
-    eventually(lambda: not game.exists(PodLink, name), "it is gone")
+    eventually(lambda: not game.exists(PodLink, name), "the link is gone")
     game.await_status(links=1)

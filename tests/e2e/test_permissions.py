@@ -1,4 +1,4 @@
-"""The operator needs no more than the role that is shipped with it."""
+"""The operator needs no other rights than those of its role."""
 
 import json
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ NAME = "statefulroute-operator"
 
 @pytest.fixture(scope="module")
 def account(installed: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The kubeconfig of a ServiceAccount that has the operator's role and no other."""
+    """The kubeconfig of a ServiceAccount with the operator's role and no other."""
     if installed.run("get", "--raw", "/apis/rbac.authorization.k8s.io/v1").code:
         pytest.skip("this cluster has no RBAC")
     here = installed.within("default")
@@ -43,13 +43,13 @@ def account(installed: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture(scope="module")
 def operator(account: Path, operator_slot: OperatorSlot) -> Iterator[OperatorProcess]:
-    """An operator that works as that account."""
+    """An operator with the rights of that account."""
     with operator_slot.acquire(account) as process:
         yield process.start()
         process.stop()
 
 
-def test_the_account_may_do_nothing_else(account: Path, installed: Kubectl) -> None:
+def test_account_has_no_other_rights(account: Path, installed: Kubectl) -> None:
     restricted = Kubectl(installed.program, account, installed.cache, "default")
     for allowed in (
         "patch podlinks",
@@ -76,7 +76,7 @@ def test_the_account_may_do_nothing_else(account: Path, installed: Kubectl) -> N
         assert restricted.run("auth", "can-i", *forbidden.split()).stdout == "no\n", forbidden
 
 
-def test_with_that_role_alone_the_operator_does_all_that_it_does(operator: OperatorProcess, game: Service) -> None:
+def test_role_is_sufficient_for_all_work_on_links_and_routes(operator: OperatorProcess, game: Service) -> None:
     pinned, chosen = game.link("alice", podIndex=2, ttlSeconds=300), game.link("bob")
     game.await_bound(pinned)
     game.await_bound(chosen)
@@ -91,7 +91,10 @@ def test_with_that_role_alone_the_operator_does_all_that_it_does(operator: Opera
     game.await_deleted(game.link("dora", podIndex=0, ttlSeconds=1))
     game.scale(2)
     eventually(lambda: game.get(pinned)["spec"]["podIndex"] != 2, "it is moved")
-    eventually(lambda: {"Bound", "Expired", "PodLost"} <= {each["reason"] for each in game.events()}, "all is told")
+    eventually(
+        lambda: {"Bound", "Expired", "PodLost"} <= {event["reason"] for event in game.events()},
+        "all events are recorded",
+    )
     assert game.route()["metadata"]["finalizers"] == ["statefulroute.io/operator"]
     game.kubectl.run("delete", "statefulroute", "game", "--timeout=30s").expect_success()
     eventually(lambda: not game.exists(StatefulRoute, "game"), "the route is gone")
@@ -101,7 +104,7 @@ def test_with_that_role_alone_the_operator_does_all_that_it_does(operator: Opera
 
 
 @pytest.mark.parametrize("kind", [StatefulSet, Deployment, ReplicaSet], ids=lambda kind: kind.kind)
-def test_with_that_role_alone_loads_are_noted_and_the_notes_removed(
+def test_role_is_sufficient_to_write_and_remove_annotations(
     kind: type[NamespacedAPIObject], operator: OperatorProcess, service: Service
 ) -> None:
     service.create_workload(kind.kind)
@@ -114,7 +117,10 @@ def test_with_that_role_alone_loads_are_noted_and_the_notes_removed(
         service.await_annotations(Pod, pod["name"], weighted_load="4")
     service.await_bound(service.link("alice"))
     service.edit_route(workloadThresholds={"overloaded": 4})
-    eventually(lambda: [each["reason"] for each in service.events("StatefulRoute")] == ["Overloaded"], "it is told")
+    eventually(
+        lambda: [event["reason"] for event in service.events("StatefulRoute")] == ["Overloaded"],
+        "the event is recorded",
+    )
     service.kubectl.run("delete", "statefulroute", "game", "--timeout=30s").expect_success()
     service.await_annotations(kind, "game", workload_state=None)
     for pod in service.client.all(Pod, service.namespace):
@@ -123,7 +129,7 @@ def test_with_that_role_alone_loads_are_noted_and_the_notes_removed(
 
 
 @pytest.mark.usefixtures("operator")
-def test_a_right_that_is_missing_for_another_kind_is_named_and_takes_effect_when_it_is_given(
+def test_missing_right_for_another_kind_is_reported_and_takes_effect_when_granted(
     service: Service, installed: Kubectl
 ) -> None:
     controller = {

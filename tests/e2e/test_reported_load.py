@@ -1,4 +1,4 @@
-"""Pods that report their load as annotations: what is told of it, and where new users go."""
+"""Loads that pods report in annotations: status, annotations and events, and where new users go."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ _numbers = count()
 
 @pytest.fixture(scope="module")
 def reporting(shared_service: Service) -> Service:
-    """The standing service, by whose own settings a report is weighed and noted within a second."""
+    """The shared service with periods of one second, so that reports are weighed and annotated within a second."""
     shared_service.edit_route(
         statePeriodSeconds=1, workloadPeriodSeconds=1, load={"cpuFactorPercent": 50, "staleAfterSeconds": A_DAY}
     )
@@ -31,7 +31,7 @@ def reporting(shared_service: Service) -> Service:
 
 @pytest.fixture
 def game(reporting: Service) -> Iterator[Service]:
-    """The service; its users leave at the end of each test, and its settings are put right."""
+    """The service; its links are deleted and its settings are restored after each test."""
     yield reporting
     reporting.client.delete_all(PodLink, reporting.namespace)
     reporting.edit_route(
@@ -41,11 +41,11 @@ def game(reporting: Service) -> Iterator[Service]:
         load={"cpuFactorPercent": 50, "staleAfterSeconds": A_DAY},
     )
     reporting.await_observed()
-    eventually(lambda: not reporting.links(), "the users have gone")
+    eventually(lambda: not reporting.links(), "the links are gone")
 
 
-def reports(game: Service, *loads: int) -> None:
-    """Each pod reports this load, and the operator has heard it."""
+def report(game: Service, *loads: int) -> None:
+    """Reports the load of each pod, and waits until the operator has read it."""
     for index, load in enumerate(loads):
         game.report(index, load, load)
     for index, load in enumerate(loads):
@@ -53,15 +53,15 @@ def reports(game: Service, *loads: int) -> None:
 
 
 def burst(game: Service, number: int) -> dict[int, int]:
-    """So many users come at the same time; gives how many of them each pod has got."""
+    """Creates links at the same time; returns how many of them each pod got."""
     names = set(game.link_all(f"user-{next(_numbers)}" for _ in range(number)))
     for name in names:
         game.await_bound(name)
-    got = [link["spec"]["podIndex"] for link in game.links() if link["metadata"]["name"] in names]
-    return {index: got.count(index) for index in sorted(set(got))}
+    pods = [link["spec"]["podIndex"] for link in game.links() if link["metadata"]["name"] in names]
+    return {index: pods.count(index) for index in sorted(set(pods))}
 
 
-def test_what_pods_report_is_told_weighed_and_noted(game: Service) -> None:
+def test_reported_loads_are_weighed_in_status_and_annotations(game: Service) -> None:
     game.report(0, 8, 5)
     game.report(1, 1, 0)
     game.report(2, 4, 4)
@@ -71,8 +71,8 @@ def test_what_pods_report_is_told_weighed_and_noted(game: Service) -> None:
     for index, weighted in enumerate(("6.5", "0.5", "4")):
         game.await_annotations(Pod, f"game-{index}", weighted_load=weighted)
     game.await_annotations(StatefulSet, "game", workload_state="High", workload_load="3.666")
-    told = datetime.fromisoformat(game.annotations(StatefulSet, "game")["statefulroute.io/workload-time"])
-    assert abs((datetime.now(UTC) - told).total_seconds()) < 300
+    workload_time = datetime.fromisoformat(game.annotations(StatefulSet, "game")["statefulroute.io/workload-time"])
+    assert abs((datetime.now(UTC) - workload_time).total_seconds()) < 300
     assert game.condition("LoadFresh") == (
         "True",
         "LoadFresh",
@@ -83,37 +83,37 @@ def test_what_pods_report_is_told_weighed_and_noted(game: Service) -> None:
     game.await_annotations(Pod, "game-0", weighted_load="8")
 
 
-def test_a_load_is_noted_anew_when_it_has_moved_by_a_tenth(game: Service) -> None:
-    reports(game, 100, 50, 100)
+def test_load_annotation_is_updated_when_the_load_changes_by_a_tenth(game: Service) -> None:
+    report(game, 100, 50, 100)
     game.await_annotations(Pod, "game-0", weighted_load="100")
-    reports(game, 109, 50, 100)
+    report(game, 109, 50, 100)
     assert game.annotations(Pod, "game-0")["statefulroute.io/weighted-load"] == "100"
-    reports(game, 110, 50, 100)
+    report(game, 110, 50, 100)
     game.await_annotations(Pod, "game-0", weighted_load="110")
-    reports(game, 99, 50, 100)
+    report(game, 99, 50, 100)
     game.await_annotations(Pod, "game-0", weighted_load="99")
     assert game.annotations(Pod, "game-1")["statefulroute.io/weighted-load"] == "50"
 
 
-def test_new_users_go_to_the_least_loaded_pod_until_they_have_made_it_as_busy_as_others(game: Service) -> None:
+def test_new_users_go_to_the_least_loaded_pod_until_it_is_as_busy_as_others(game: Service) -> None:
     game.link_each({f"old-{number}": {"podIndex": number % 3} for number in range(30)})
     game.await_all_bound(30)
     game.await_status(links=30)
-    reports(game, 10, 20, 30)
-    # The 30 users that they have make a load of 60: so each who comes counts 2 until the next report.
+    report(game, 10, 20, 30)
+    # The 30 users of the pods make a load of 60, so each new user counts 2 until the next report.
     assert burst(game, 5) == {0: 5}
     assert burst(game, 10) == {0: 5, 1: 5}
     assert burst(game, 6) == {0: 2, 1: 2, 2: 2}
 
 
-def test_a_burst_over_pods_of_equal_load_is_even(game: Service) -> None:
-    reports(game, 3, 3, 3)
+def test_burst_over_pods_of_equal_load_is_even(game: Service) -> None:
+    report(game, 3, 3, 3)
     assert burst(game, 60) == {0: 20, 1: 20, 2: 20}
 
 
 def test_pods_within_the_range_of_the_best_share_the_new_users(game: Service) -> None:
     game.edit_route(placement={"range": 2})
-    reports(game, 4, 6, 7)
+    report(game, 4, 6, 7)
     game.await_observed()
     assert burst(game, 20) == {0: 10, 1: 10}
     game.edit_route(placement={"range": 1})
@@ -121,9 +121,9 @@ def test_pods_within_the_range_of_the_best_share_the_new_users(game: Service) ->
     assert burst(game, 5) == {0: 5}
 
 
-def test_a_pod_that_is_full_takes_nobody_however_idle_it_is(game: Service) -> None:
+def test_full_pod_takes_no_users_even_if_idle(game: Service) -> None:
     game.edit_route(placement={"maxLinksPerPod": 4})
-    reports(game, 1, 5, 9)
+    report(game, 1, 5, 9)
     game.await_observed()
     assert burst(game, 6) == {0: 4, 1: 2}
     assert burst(game, 6) == {1: 2, 2: 4}
@@ -138,33 +138,33 @@ UNREADABLE: dict[str, dict[str, str]] = {
 }
 
 
-def test_a_report_that_cannot_be_read_is_named_with_what_is_wrong(game: Service) -> None:
-    reports(game, 1, 1, 1)
+def test_condition_names_a_pod_with_an_invalid_report_and_the_error(game: Service) -> None:
+    report(game, 1, 1, 1)
     replace_pod(game, 2)
-    for why, annotations in UNREADABLE.items():
+    for cause, annotations in UNREADABLE.items():
         game.annotate(2, {f"statefulroute.io/{name}": value for name, value in annotations.items()})
-        said = "1 of 3 pods that serve users take no new ones, because their load is not known"
-        game.await_condition("LoadFresh", "False", "LoadStale", f"{said}: game-2 {why}")
+        message = "1 of 3 pods that serve users take no new ones, because their load is not known"
+        game.await_condition("LoadFresh", "False", "LoadStale", f"{message}: game-2 {cause}")
     assert "loadState" not in game.pod_status(2)
     assert 2 not in burst(game, 4)
 
 
-def test_a_load_becomes_stale_by_itself_and_fresh_by_the_next_report(game: Service) -> None:
+def test_load_becomes_stale_without_an_event_and_fresh_with_the_next_report(game: Service) -> None:
     game.edit_route(load={"staleAfterSeconds": 5})
-    reports(game, 1, 5, 5)
+    report(game, 1, 5, 5)
     game.await_observed()
     own = game.link("own")
     assert game.await_bound(own)["podIndex"] == 0
     version = game.get(own)["metadata"]["resourceVersion"]
     for index in (1, 2):
-        game.report(index, 5, 5, age_seconds=-3600)  # a clock that is ahead makes nothing fresher than now
+        game.report(index, 5, 5, age_seconds=-3600)  # a report from a clock that is ahead counts as of now
     game.report(0, 1, 1, age_seconds=3)
     game.await_pod(0, loadStale=True)
     game.await_condition("LoadFresh", "False")
     for index in (1, 2):
         game.report(index, 5, 5)
-    said = "1 of 3 pods that serve users take no new ones, because their load is not known"
-    game.await_condition("LoadFresh", "False", "LoadStale", f"{said}: game-0 last reported its load more than 5 s ago")
+    message = "1 of 3 pods that serve users take no new ones, because their load is not known"
+    game.await_condition("LoadFresh", "False", "LoadStale", f"{message}: game-0 last reported its load more than 5 s ago")
     assert game.get(own)["metadata"]["resourceVersion"] == version
     assert 0 not in burst(game, 4)
     game.report(0, 1, 1)
@@ -172,28 +172,28 @@ def test_a_load_becomes_stale_by_itself_and_fresh_by_the_next_report(game: Servi
     assert burst(game, 1) == {0: 1}
 
 
-def test_how_busy_the_service_is_is_told_where_people_look(game: Service) -> None:
-    reports(game, 0, 0, 0)
+def test_workload_state_is_in_status_annotations_and_events(game: Service) -> None:
+    report(game, 0, 0, 0)
     game.await_status(workloadState="Idle", workloadLoad=0)
     for load, state in ((3, "High"), (5, "Overloaded"), (1, "Normal")):
         for index in range(3):
             game.report(index, load, load + 1)
         game.await_status(workloadState=state, workloadLoad=load)
         game.await_annotations(StatefulSet, "game", workload_state=state, workload_load=f"{load}.5")
-    told = [
+    events = [
         ("Normal", "High", "the service was Idle and is High: the mean weighted load of its pods is 3.5"),
         ("Warning", "Overloaded", "the service was High and is Overloaded: the mean weighted load of its pods is 5.5"),
         ("Normal", "Normal", "the service was Overloaded and is Normal: the mean weighted load of its pods is 1.5"),
     ]
-    eventually(lambda: assessments(game)[-3:] == told, f"these are its events: {told}")
+    eventually(lambda: assessments(game)[-3:] == events, f"these are its events: {events}")
     shown = game.kubectl.run("describe", "statefulroute", "game").expect_success().stdout
     assert "the service was High and is Overloaded: the mean weighted load of its pods is 5.5" in shown
     listed = game.kubectl.run("get", "statefulroute", "game", "--no-headers").expect_success().stdout.split()
     assert listed[:4] == ["game", "True", "Ready", "Normal"]
 
 
-def test_a_service_that_is_shut_down_says_so_at_once_and_again_how_busy_it_is(game: Service) -> None:
-    reports(game, 1, 1, 1)
+def test_workload_state_follows_a_shutdown_of_the_service_at_once(game: Service) -> None:
+    report(game, 1, 1, 1)
     game.edit_route(workloadPeriodSeconds=A_DAY)
     game.await_status(workloadState="Normal")
     game.edit_route(routingState="Shutdown")
@@ -204,7 +204,7 @@ def test_a_service_that_is_shut_down_says_so_at_once_and_again_how_busy_it_is(ga
     game.await_annotations(StatefulSet, "game", workload_state="Normal", workload_load="1")
 
 
-def test_all_notes_go_with_the_route(service: Service, operator: OperatorProcess) -> None:
+def test_annotations_are_removed_with_the_route(service: Service, operator: OperatorProcess) -> None:
     del operator
     service.start(statePeriodSeconds=1, workloadPeriodSeconds=1)
     for index in range(3):
@@ -219,18 +219,18 @@ def test_all_notes_go_with_the_route(service: Service, operator: OperatorProcess
 
 
 def replace_pod(game: Service, index: int) -> None:
-    """Have a pod replaced by one that has not said anything."""
+    """Replaces a pod by a new one, which has not reported a load."""
     name = game.pod_name(index)
     before = game.client.get(Pod, name, game.namespace)["metadata"]["uid"]
     game.kubectl.run("delete", "pod", name).expect_success()
     eventually(
         lambda: game.exists(Pod, name) and game.client.get(Pod, name, game.namespace)["metadata"]["uid"] != before,
-        "another pod is there",
+        "the new pod exists",
     )
     game.await_pods(3)
     game.await_pod(index, serviceState="Ready", loadState=None)
 
 
 def assessments(game: Service) -> list[tuple[str, str, str]]:
-    """The events of the route: type, reason and note of each."""
-    return [(each["type"], each["reason"], each["note"]) for each in game.events("StatefulRoute")]
+    """Returns the type, the reason and the note of each event of the route."""
+    return [(event["type"], event["reason"], event["note"]) for event in game.events("StatefulRoute")]

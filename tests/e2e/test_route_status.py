@@ -1,4 +1,4 @@
-"""A route's status tells what is true: of its workload, its pods and its links."""
+"""The status of a route: its workload, its pods and its links."""
 
 from typing import Any
 
@@ -14,12 +14,12 @@ pytestmark = pytest.mark.usefixtures("operator")
 
 
 def condition_fields(route: dict[str, Any], kind: str) -> tuple[str, str, str]:
-    """What a condition says."""
+    """Returns the status, the reason and the message of a condition."""
     condition = condition_of(route, kind)
     return condition["status"], condition["reason"], condition["message"]
 
 
-def test_a_route_tells_its_pods_and_their_links(game: Service) -> None:
+def test_status_lists_pods_and_their_links(game: Service) -> None:
     for uid, index in (("alice", 0), ("bob", 0), ("carol", 1)):
         game.link(uid, podIndex=index)
     game.await_status(links=3, bestPodIndex=2)
@@ -50,10 +50,10 @@ def test_a_route_tells_its_pods_and_their_links(game: Service) -> None:
     }
 
 
-def test_every_condition_names_the_generation_it_was_made_for(game: Service) -> None:
+def test_every_condition_has_the_observed_generation(game: Service) -> None:
     game.edit_route(tags=["lobby"])
     game.await_status(observedGeneration=2)
-    assert {each["observedGeneration"] for each in game.route_status()["conditions"]} == {2}
+    assert {condition["observedGeneration"] for condition in game.route_status()["conditions"]} == {2}
 
 
 def test_kubectl_waits_for_a_route_and_lists_it(game: Service) -> None:
@@ -62,7 +62,7 @@ def test_kubectl_waits_for_a_route_and_lists_it(game: Service) -> None:
     assert shown[:3] == ["game", "True", "Ready"]
 
 
-def test_a_route_follows_its_workload_up_and_down(game: Service) -> None:
+def test_status_follows_the_scale_of_the_workload(game: Service) -> None:
     game.scale(5)
     game.await_status(replicas=5, readyReplicas=5, routablePods=5)
     assert [pod["name"] for pod in game.route_status()["pods"]] == [f"game-{index}" for index in range(5)]
@@ -79,7 +79,7 @@ def test_a_route_follows_its_workload_up_and_down(game: Service) -> None:
     assert condition_fields(game.route(), "WorkloadFound")[0] == "True"
 
 
-def test_a_route_follows_the_readiness_of_its_pods(game: Service) -> None:
+def test_status_follows_the_readiness_of_pods(game: Service) -> None:
     game.annotate(0, NOT_READY)
     game.await_status(readyReplicas=2, routablePods=2, bestPodIndex=1)
     assert game.pod_status(0)["serviceState"] == "NotReady"
@@ -87,7 +87,7 @@ def test_a_route_follows_the_readiness_of_its_pods(game: Service) -> None:
     game.await_status(readyReplicas=3, routablePods=3, bestPodIndex=0)
 
 
-def test_a_route_follows_what_its_pods_say(game: Service) -> None:
+def test_status_follows_the_routing_state_that_pods_report(game: Service) -> None:
     game.annotate(0, SHUT_DOWN)
     game.await_status(readyReplicas=3, routablePods=2, bestPodIndex=1)
     assert game.pod_status(0)["routingState"] == "Shutdown"
@@ -95,7 +95,7 @@ def test_a_route_follows_what_its_pods_say(game: Service) -> None:
     game.await_status(readyReplicas=3, routablePods=3, bestPodIndex=0)
 
 
-def test_a_route_that_is_shut_down_is_not_ready(game: Service) -> None:
+def test_shut_down_route_is_not_ready(game: Service) -> None:
     game.edit_route(routingState="Shutdown")
     game.await_status(routingState="Shutdown", routablePods=0, bestPodIndex=None)
     assert condition_fields(game.route(), "Ready")[:2] == ("False", "Shutdown")
@@ -104,15 +104,15 @@ def test_a_route_that_is_shut_down_is_not_ready(game: Service) -> None:
     assert condition_fields(game.route(), "Ready")[:2] == ("True", "Routable")
 
 
-def test_a_new_period_is_taken_up(game: Service) -> None:
+def test_new_state_period_takes_effect(game: Service) -> None:
     game.edit_route(statePeriodSeconds=1)
     game.await_status(observedGeneration=2)
-    # Only the period's own round notices this: nothing that the route depends on has changed.
+    # Only a turn of the timer notices this, because nothing that the route depends on has changed.
     game.client.patch_status(StatefulRoute, "game", game.namespace, {"readyReplicas": 77})
     game.await_status(readyReplicas=3)
 
 
-def test_a_route_without_its_workload_says_so_and_recovers(service: Service) -> None:
+def test_route_without_its_workload_is_not_ready_and_recovers(service: Service) -> None:
     service.create_route()
     service.await_status(observedGeneration=1, links=0)
     missing = ("False", "WorkloadNotFound", f"StatefulSet 'game' does not exist in namespace '{service.namespace}'")
@@ -123,14 +123,14 @@ def test_a_route_without_its_workload_says_so_and_recovers(service: Service) -> 
     assert condition_fields(service.route(), "Ready")[0] == "True"
 
 
-def test_a_route_notices_that_its_workload_is_gone(game: Service) -> None:
+def test_status_shows_that_the_workload_was_deleted(game: Service) -> None:
     game.kubectl.run("delete", "statefulset", "game").expect_success()
-    eventually(lambda: condition_fields(game.route(), "Ready")[1] == "WorkloadNotFound", "it says so")
+    eventually(lambda: condition_fields(game.route(), "Ready")[1] == "WorkloadNotFound", "the condition names it")
     eventually(lambda: not game.client.all(Pod, game.namespace), "the pods are gone")
     game.await_status(replicas=None, readyReplicas=0, pods=[])
 
 
-def test_a_route_may_be_pointed_at_another_workload(game: Service) -> None:
+def test_route_may_be_changed_to_another_workload(game: Service) -> None:
     other = Service(game.kubectl, game.client, "other")
     other.create_pods(replicas=2)
     game.edit_route(workloadRef={"name": "other"})
@@ -138,21 +138,21 @@ def test_a_route_may_be_pointed_at_another_workload(game: Service) -> None:
     assert [pod["name"] for pod in game.route_status()["pods"]] == ["other-0", "other-1"]
 
 
-def test_an_unsupported_kind_of_workload_is_told(service: Service) -> None:
+def test_condition_names_an_unsupported_kind_of_workload(service: Service) -> None:
     service.create_pods()
     service.create_route(workloadRef={"kind": "DaemonSet"})
     service.await_status(observedGeneration=1)
-    told = ("False", "WorkloadKindNotSupported", "Kind DaemonSet of apps/v1 has no scale subresource")
-    assert condition_fields(service.route(), "Ready") == condition_fields(service.route(), "WorkloadFound") == told
+    expected = ("False", "WorkloadKindNotSupported", "Kind DaemonSet of apps/v1 has no scale subresource")
+    assert condition_fields(service.route(), "Ready") == condition_fields(service.route(), "WorkloadFound") == expected
 
 
-def test_a_route_bears_no_mark_but_the_finalizer(game: Service) -> None:
+def test_operator_adds_only_its_finalizer_to_the_metadata_of_a_route(game: Service) -> None:
     metadata = game.route()["metadata"]
     assert metadata["finalizers"] == ["statefulroute.io/operator"]
     assert not metadata.keys() & {"annotations", "labels"}
 
 
-def test_a_deleted_route_is_gone_at_once_and_can_be_made_anew(game: Service) -> None:
+def test_deleted_route_is_gone_at_once_and_can_be_created_again(game: Service) -> None:
     for _ in range(3):
         game.kubectl.run("delete", "statefulroute", "game", "--timeout=30s").expect_success()
         assert not game.exists(StatefulRoute, "game")
@@ -160,7 +160,7 @@ def test_a_deleted_route_is_gone_at_once_and_can_be_made_anew(game: Service) -> 
         game.await_pods(3)
 
 
-def test_a_namespace_with_routes_and_links_can_be_deleted(
+def test_namespace_with_routes_and_links_can_be_deleted(
     installed: Kubectl, independent_client: IndependentClient
 ) -> None:
     new = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"generateName": "test-"}}

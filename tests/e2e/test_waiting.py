@@ -1,4 +1,4 @@
-"""A link waits, and says for what; it is bound as soon as that appears."""
+"""Pending links: the reason says what they wait for, and they are bound as soon as it exists."""
 
 import pytest
 from pykube.objects import Pod
@@ -10,30 +10,30 @@ from support.waiting import eventually
 pytestmark = pytest.mark.usefixtures("operator")
 
 
-def test_a_link_without_its_route_waits_for_it(service: Service) -> None:
-    pinned, chosen = service.link("alice", podIndex=1), service.link("bob")
-    for name in (pinned, chosen):
+def test_link_waits_for_its_route(service: Service) -> None:
+    named, chosen = service.link("alice", podIndex=1), service.link("bob")
+    for name in (named, chosen):
         status = service.await_link(name, "Pending", "RouteNotFound")
         assert status.keys() == {"phase", "conditions", "observedGeneration"}
-    assert condition_of(service.get(pinned))["message"] == (
+    assert condition_of(service.get(named))["message"] == (
         f"StatefulRoute 'game' does not exist in namespace '{service.namespace}'"
     )
     service.start()
-    assert service.await_bound(pinned)["podName"] == "game-1"
+    assert service.await_bound(named)["podName"] == "game-1"
     service.await_bound(chosen)
 
 
-def test_a_link_without_its_workload_waits_for_it(service: Service) -> None:
+def test_link_waits_for_its_workload(service: Service) -> None:
     service.create_route()
-    pinned, chosen = service.link("alice", podIndex=1), service.link("bob")
-    for name in (pinned, chosen):
+    named, chosen = service.link("alice", podIndex=1), service.link("bob")
+    for name in (named, chosen):
         service.await_link(name, "Pending", "WorkloadNotFound")
     service.create_pods()
-    assert service.await_bound(pinned)["podName"] == "game-1"
+    assert service.await_bound(named)["podName"] == "game-1"
     service.await_bound(chosen)
 
 
-def test_a_link_to_a_pod_that_does_not_exist_yet_waits_for_it(service: Service) -> None:
+def test_link_waits_for_a_pod_that_does_not_exist_yet(service: Service) -> None:
     service.start(replicas=2)
     with service.pod_quota(2):
         service.scale(3)
@@ -43,7 +43,7 @@ def test_a_link_to_a_pod_that_does_not_exist_yet_waits_for_it(service: Service) 
     assert service.await_bound(name)["podName"] == "game-2"
 
 
-def test_a_link_to_a_pod_that_is_not_asked_for_yet_waits_for_it(game: Service) -> None:
+def test_link_waits_for_a_pod_beyond_the_replicas(game: Service) -> None:
     game.set_on_pod_lost("Rebind")
     name = game.link("alice", podIndex=4)
     game.await_link(name, "Pending", "PodNotFound")
@@ -51,14 +51,14 @@ def test_a_link_to_a_pod_that_is_not_asked_for_yet_waits_for_it(game: Service) -
     assert game.await_bound(name)["podName"] == "game-4"
 
 
-def test_a_link_to_a_pod_that_is_not_asked_for_within_the_grace_is_moved(game: Service) -> None:
+def test_link_to_a_pod_that_stays_beyond_the_replicas_is_moved_after_the_grace_period(game: Service) -> None:
     game.set_on_pod_lost("Rebind", 1)
     name = game.link("alice", podIndex=4)
-    eventually(lambda: game.get(name)["spec"]["podIndex"] != 4, "it is moved")
+    eventually(lambda: game.get(name)["spec"]["podIndex"] != 4, "the link is moved")
     assert game.await_bound(name)["podIndex"] in {0, 1, 2}
 
 
-def test_a_link_to_a_pod_that_is_not_ready_waits_for_it(game: Service) -> None:
+def test_link_waits_until_its_pod_is_ready(game: Service) -> None:
     game.annotate(1, NOT_READY)
     game.await_pod(1, serviceState="NotReady")
     name = game.link("alice", podIndex=1)
@@ -67,7 +67,7 @@ def test_a_link_to_a_pod_that_is_not_ready_waits_for_it(game: Service) -> None:
     game.await_bound(name)
 
 
-def test_a_link_to_a_pod_that_is_shut_down_waits_for_it(game: Service) -> None:
+def test_link_waits_while_its_pod_is_shut_down(game: Service) -> None:
     game.set_on_pod_lost("Rebind")
     game.annotate(1, SHUT_DOWN)
     game.await_pod(1, routingState="Shutdown")
@@ -77,7 +77,7 @@ def test_a_link_to_a_pod_that_is_shut_down_waits_for_it(game: Service) -> None:
     game.await_bound(name)
 
 
-def test_a_link_that_leaves_the_choice_waits_while_every_pod_denies_new_calls(game: Service) -> None:
+def test_link_that_leaves_the_choice_waits_while_every_pod_denies_new_calls(game: Service) -> None:
     for index in range(3):
         game.annotate(index, DENY_NEW_CALLS)
     game.await_status(bestPodIndex=None)
@@ -88,7 +88,7 @@ def test_a_link_that_leaves_the_choice_waits_while_every_pod_denies_new_calls(ga
     assert game.await_bound(name)["podName"] == "game-2"
 
 
-def test_a_link_that_leaves_the_choice_waits_while_the_route_denies_new_calls(service: Service) -> None:
+def test_link_that_leaves_the_choice_waits_while_the_route_denies_new_calls(service: Service) -> None:
     service.start(routingState="DenyNewCall")
     name = service.link("alice")
     service.await_link(name, "Pending", "NoAvailablePod")
@@ -96,31 +96,31 @@ def test_a_link_that_leaves_the_choice_waits_while_the_route_denies_new_calls(se
     service.await_bound(name)
 
 
-def test_a_link_that_names_a_pod_which_denies_new_calls_is_bound(game: Service) -> None:
+def test_link_that_names_a_pod_that_denies_new_calls_is_bound(game: Service) -> None:
     game.annotate(1, DENY_NEW_CALLS)
     game.await_pod(1, routingState="DenyNewCall")
     assert game.await_bound(game.link("alice", podIndex=1))["podName"] == "game-1"
 
 
-def test_an_operators_word_on_a_pod_keeps_new_users_from_it(service: Service) -> None:
+def test_routing_state_of_a_pod_in_the_route_keeps_new_users_away(service: Service) -> None:
     service.start(pods=[{"index": 0, "routingState": "DenyNewCall"}, {"index": 2, "routingState": "Shutdown"}])
     service.link_all(f"user-{number}" for number in range(5))
     service.await_all_bound(5)
     assert service.links_by_pod() == {1: 5}
 
 
-def test_a_link_that_is_deleted_while_it_waits_holds_nobody_up(game: Service) -> None:
+def test_waiting_link_that_is_deleted_delays_no_others(game: Service) -> None:
     game.set_on_pod_lost("Rebind")
-    doomed = game.link_all((f"doomed-{number}" for number in range(20)), podIndex=7)
-    for name in doomed:
+    deleted = game.link_all((f"deleted-{number}" for number in range(20)), podIndex=7)
+    for name in deleted:
         game.await_link(name, "Pending", "PodNotFound")
-    game.client.in_parallel(lambda name: game.client.delete(PodLink, name, game.namespace), doomed)
+    game.client.in_parallel(lambda name: game.client.delete(PodLink, name, game.namespace), deleted)
     game.scale(8)
     assert game.await_bound(game.link("alice", podIndex=7))["podName"] == "game-7"
     assert [link["metadata"]["name"] for link in game.links()] == ["game.alice"]
 
 
-def test_links_outlive_their_route_and_are_bound_to_the_same_pods_again(game: Service) -> None:
+def test_links_survive_their_route_and_are_bound_to_the_same_pods_again(game: Service) -> None:
     names = [game.link("alice", podIndex=2), game.link("bob"), game.link("carol")]
     before = {name: game.await_bound(name)["podName"] for name in names}
     game.kubectl.run("delete", "statefulroute", "game", "--timeout=30s").expect_success()
@@ -131,23 +131,23 @@ def test_links_outlive_their_route_and_are_bound_to_the_same_pods_again(game: Se
     assert {name: game.await_bound(name)["podName"] for name in names} == before
 
 
-def test_a_route_may_name_a_workload_of_another_name(service: Service) -> None:
+def test_route_may_name_a_workload_of_another_name(service: Service) -> None:
     service.create_pods()
     service.create_route("lobby", workloadRef={"name": "game"})
     lobby = Service(service.kubectl, service.client, "lobby")
     assert lobby.await_bound(lobby.link("alice", podIndex=1))["host"] == f"game-1.game.{service.namespace}.svc"
 
 
-def test_a_link_to_a_kind_of_workload_that_is_not_supported_waits(service: Service) -> None:
+def test_link_to_an_unsupported_kind_of_workload_waits(service: Service) -> None:
     service.create_pods()
     service.create_route(workloadRef={"kind": "DaemonSet"})
-    name, why = service.link("alice", podIndex=1), "Kind DaemonSet of apps/v1 has no scale subresource"
+    name, message = service.link("alice", podIndex=1), "Kind DaemonSet of apps/v1 has no scale subresource"
     service.await_link(name, "Pending", "WorkloadNotFound")
-    assert condition_of(service.get(name))["message"] == why
-    service.await_condition("WorkloadFound", "False", "WorkloadKindNotSupported", why)
+    assert condition_of(service.get(name))["message"] == message
+    service.await_condition("WorkloadFound", "False", "WorkloadKindNotSupported", message)
 
 
-def test_a_statefulset_that_was_made_anew_takes_the_links_that_wait(game: Service) -> None:
+def test_recreated_stateful_set_takes_the_waiting_links(game: Service) -> None:
     game.kubectl.run("delete", "statefulset", "game").expect_success()
     eventually(lambda: not game.client.all(Pod, game.namespace), "the pods are gone")
     name = game.link("alice", podIndex=1)

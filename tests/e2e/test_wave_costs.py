@@ -1,4 +1,4 @@
-"""A wave of links costs what its links cost one by one: writes, events and duplicates are counted, nothing is timed."""
+"""A wave of links costs as much as its links one by one: writes, events and duplicates are counted, not timed."""
 
 from collections import Counter
 
@@ -13,61 +13,64 @@ from support.waiting import stays
 pytestmark = pytest.mark.usefixtures("operator", "quiet_cluster")
 
 WAVE = scaled(400, 5000)
-OURS, EVENTS = "statefulroute.io", "events.k8s.io"
+OWN_GROUP, EVENTS = "statefulroute.io", "events.k8s.io"
 
-PINNED, CHOSEN = ["created", "Bound"], ["created", "chosen", "Bound"]
+NAMED, CHOSEN = ["created", "Bound"], ["created", "chosen", "Bound"]
 
-#: What the wave's users do: the rest is the operator's.
+#: The requests of the users; all others are the operator's.
 CREATED = {"POST podlinks": WAVE}
 
 
-def test_a_wave_that_names_its_pods_costs_a_write_and_at_most_an_event_each(
+def test_wave_of_links_that_name_their_pods_costs_one_write_and_one_event_at_most_each(
     game: Service, recorder: LinkRecorder
 ) -> None:
-    count = game.client.count_requests(OURS)
+    count = game.client.count_requests(OWN_GROUP)
     names = game.link_each({f"user-{number}": {"podIndex": number % 3} for number in range(WAVE)})
     game.await_all_bound(WAVE)
     game.await_status(links=WAVE)
-    assert of_links(count.by_resource("POST", "PATCH", "PUT")) == {**CREATED, "PATCH podlinks/status": WAVE}
-    assert recorder.all_transitions() == dict.fromkeys(names, PINNED)
-    assert reported_repeatedly(game) == []
+    assert link_requests(count.by_resource("POST", "PATCH", "PUT")) == {**CREATED, "PATCH podlinks/status": WAVE}
+    assert recorder.all_transitions() == dict.fromkeys(names, NAMED)
+    assert repeated_events(game) == []
 
 
-def test_a_wave_that_leaves_the_choice_costs_two_writes_and_at_most_an_event_each(
+def test_wave_of_links_that_leave_the_choice_costs_two_writes_and_one_event_at_most_each(
     game: Service, recorder: LinkRecorder
 ) -> None:
-    count = game.client.count_requests(OURS)
+    count = game.client.count_requests(OWN_GROUP)
     names = game.link_all(f"user-{number}" for number in range(WAVE))
     game.await_all_bound(WAVE)
     game.await_status(links=WAVE)
-    made = of_links(count.by_resource("POST", "PATCH", "PUT"))
-    assert made == {**CREATED, "PATCH podlinks": WAVE, "PATCH podlinks/status": WAVE}
+    requests = link_requests(count.by_resource("POST", "PATCH", "PUT"))
+    assert requests == {**CREATED, "PATCH podlinks": WAVE, "PATCH podlinks/status": WAVE}
     assert recorder.all_transitions() == dict.fromkeys(names, CHOSEN)
-    assert reported_repeatedly(game) == []
+    assert repeated_events(game) == []
     assert max(game.links_by_pod().values()) <= 1.1 * WAVE / 3
 
 
-def test_a_restart_among_a_wave_writes_and_tells_nothing(
+def test_restart_after_a_wave_writes_nothing_and_records_no_event(
     game: Service, operator: OperatorProcess, recorder: LinkRecorder
 ) -> None:
     game.link_all(f"user-{number}" for number in range(WAVE))
     game.await_all_bound(WAVE)
     game.await_status(links=WAVE)
     operator.stop()
-    before, count = recorder.all_transitions(), game.client.count_requests(OURS, EVENTS)
+    before, count = recorder.all_transitions(), game.client.count_requests(OWN_GROUP, EVENTS)
     operator.start()
-    stays(lambda: count.by_resource("POST", "PATCH", "PUT") == {}, "nothing is written or told after a restart")
+    stays(
+        lambda: count.by_resource("POST", "PATCH", "PUT") == {},
+        "nothing is written and no event is recorded after a restart",
+    )
     assert recorder.all_transitions() == before
 
 
-def of_links(requests: dict[str, int]) -> dict[str, int]:
-    """Those that were about links."""
+def link_requests(requests: dict[str, int]) -> dict[str, int]:
+    """Returns the requests for links."""
     return {request: number for request, number in requests.items() if "podlinks" in request}
 
 
-def reported_repeatedly(game: Service) -> list[tuple[str, str]]:
-    """The links of which the same was told again; a wave tells of some, for events have a budget."""
+def repeated_events(game: Service) -> list[tuple[str, str]]:
+    """Returns the repeated events of links. Only some links of a wave have events, because events are rate-limited."""
     events = game.events()
-    assert events, "nothing was told at all"
-    told = Counter((each["regarding"]["name"], each["reason"]) for each in events)
-    return [what for what, number in told.items() if number > 1]
+    assert events, "no event was recorded"
+    counts = Counter((event["regarding"]["name"], event["reason"]) for event in events)
+    return [event for event, number in counts.items() if number > 1]

@@ -1,4 +1,4 @@
-"""Routes to other workloads than a StatefulSet that counts from 0: whatever can be scaled can be routed to."""
+"""Routes to workloads other than a StatefulSet with ordinals from 0: everything that can be scaled can be routed to."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -22,19 +22,19 @@ KINDS = {"Deployment": Deployment, "ReplicaSet": ReplicaSet}
 
 @pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest) -> str:
-    """The kind of workload that has pods of no index."""
+    """The kind of a workload with pods without an index."""
     return str(request.param)
 
 
 @pytest.fixture
 def fleet(service: Service, kind: str) -> Service:
-    """The service with three pods of no index, and its route, which takes a day to forgive a pod."""
+    """The service with three pods without an index, and its route with a grace period of a day."""
     start(service, kind)
     return service
 
 
 def start(service: Service, kind: str, **route: Any) -> None:
-    """Make a workload of three pods and its route, and wait until the operator has seen all pods Ready."""
+    """Creates a workload of three pods and its route, and waits until the operator observes that all pods are Ready."""
     service.create_workload(kind)
     settings = {"statePeriodSeconds": 1, "workloadPeriodSeconds": 1, "onPodLost": {"graceSeconds": A_DAY}}
     service.create_route(workloadRef={"kind": kind}, **settings | route)
@@ -42,13 +42,13 @@ def start(service: Service, kind: str, **route: Any) -> None:
 
 
 def pods_of(service: Service) -> list[str]:
-    """The names of the pods that the route tells of."""
+    """Returns the names of the pods in the route's status."""
     return [pod["name"] for pod in service.route_status()["pods"]]
 
 
-def test_links_name_the_pods_of_such_a_workload(fleet: Service, kind: str) -> None:
+def test_links_name_pods_without_an_index(fleet: Service, kind: str) -> None:
     pods = pods_of(fleet)
-    assert pods == sorted(each["metadata"]["name"] for each in fleet.client.all(Pod, fleet.namespace))
+    assert pods == sorted(pod["metadata"]["name"] for pod in fleet.client.all(Pod, fleet.namespace))
     named, chosen = fleet.link("named", podName=pods[0]), fleet.link("chosen")
     status = fleet.await_bound(named)
     assert status["podName"] == pods[0]
@@ -63,7 +63,7 @@ def test_links_name_the_pods_of_such_a_workload(fleet: Service, kind: str) -> No
     fleet.await_status(links=2, bestPodIndex=None, bestPodName=free)
 
 
-def test_a_scale_down_takes_the_pod_with_the_fewest_users_and_they_move_at_once(
+def test_scale_down_deletes_the_pod_with_the_fewest_users_and_they_move_at_once(
     fleet: Service, recorder: LinkRecorder
 ) -> None:
     full, emptiest, middle = pods_of(fleet)
@@ -81,13 +81,13 @@ def test_a_scale_down_takes_the_pod_with_the_fewest_users_and_they_move_at_once(
     status = fleet.await_moved(moved, emptiest)
     assert status["podName"] == middle
     assert "podIndex" not in status["previous"]
-    told = ("Warning", "PodLost", f"moved from pod '{emptiest}' to pod '{middle}'")
-    fleet.await_events(moved, ("Normal", "Bound", f"bound to pod '{emptiest}'"), told)
-    stories = {name: story for name, story in recorder.all_transitions().items() if name != moved}
-    assert all(story == ["created", "Bound"] for story in stories.values())
+    event = ("Warning", "PodLost", f"moved from pod '{emptiest}' to pod '{middle}'")
+    fleet.await_events(moved, ("Normal", "Bound", f"bound to pod '{emptiest}'"), event)
+    transitions = {name: history for name, history in recorder.all_transitions().items() if name != moved}
+    assert all(history == ["created", "Bound"] for history in transitions.values())
 
 
-def test_what_is_noted_on_such_a_workload_goes_with_its_route(fleet: Service, kind: str) -> None:
+def test_annotations_of_the_workload_are_removed_with_its_route(fleet: Service, kind: str) -> None:
     pods = pods_of(fleet)
     fleet.link("alice", podName=pods[0])
     for pod in pods:
@@ -104,7 +104,7 @@ def test_what_is_noted_on_such_a_workload_goes_with_its_route(fleet: Service, ki
         assert COST not in fleet.annotations(Pod, pod)
 
 
-def test_a_pod_that_is_named_may_be_drained_by_its_name(service: Service) -> None:
+def test_pod_without_an_index_may_be_drained_by_its_name(service: Service) -> None:
     start(service, "Deployment")
     drained, *others = pods_of(service)
     own = service.link("own", podName=drained)
@@ -118,7 +118,7 @@ def test_a_pod_that_is_named_may_be_drained_by_its_name(service: Service) -> Non
     assert service.await_moved(own, drained)["podName"] in others
 
 
-def test_after_a_rollout_everybody_is_on_a_pod_that_is_there(service: Service) -> None:
+def test_every_link_is_on_an_existing_pod_after_a_rollout(service: Service) -> None:
     start(service, "Deployment")
     before = set(pods_of(service))
     names = service.link_all(f"user-{number}" for number in range(12))
@@ -134,12 +134,12 @@ def test_after_a_rollout_everybody_is_on_a_pod_that_is_there(service: Service) -
     assert {service.get(name)["status"]["previous"]["reason"] for name in names} == {"PodLost"}
 
 
-def test_a_link_that_names_its_pod_in_the_wrong_way_waits_and_says_the_right_one(service: Service) -> None:
+def test_link_that_names_its_pod_in_the_wrong_way_waits_and_explains_the_right_one(service: Service) -> None:
     start(service, "Deployment")
     by_index = service.link("by-index", podIndex=0)
     service.await_link(by_index, "Pending", "PodNotFound")
-    said = "StatefulRoute 'game' has no pod of index 0 now: its pods are named by podName"
-    assert condition_of(service.get(by_index))["message"] == said
+    message = "StatefulRoute 'game' has no pod of index 0 now: its pods are named by podName"
+    assert condition_of(service.get(by_index))["message"] == message
     change = {"spec": {"podIndex": None, "podName": pods_of(service)[1]}}
     service.client.patch(PodLink, by_index, service.namespace, change)
     assert service.await_bound(by_index)["podName"] == pods_of(service)[1]
@@ -147,11 +147,11 @@ def test_a_link_that_names_its_pod_in_the_wrong_way_waits_and_says_the_right_one
     other.start(1, onPodLost={"graceSeconds": A_DAY})
     by_name = other.link("by-name", podName="other-0")
     other.await_link(by_name, "Pending", "PodNotFound")
-    said = "StatefulRoute 'other' has no pod of name 'other-0' now: its pods are named by podIndex"
-    assert condition_of(other.get(by_name))["message"] == said
+    message = "StatefulRoute 'other' has no pod of name 'other-0' now: its pods are named by podIndex"
+    assert condition_of(other.get(by_name))["message"] == message
 
 
-def test_a_workload_that_is_made_after_its_route_is_found_however_long_the_period_is(service: Service) -> None:
+def test_workload_that_is_created_after_its_route_is_found_with_a_long_period(service: Service) -> None:
     service.create_route(workloadRef={"kind": "Deployment"}, statePeriodSeconds=A_DAY)
     missing = f"Deployment 'game' does not exist in namespace '{service.namespace}'"
     service.await_condition("WorkloadFound", "False", "WorkloadNotFound", missing)
@@ -164,7 +164,7 @@ def test_a_workload_that_is_made_after_its_route_is_found_however_long_the_perio
     service.await_condition("WorkloadFound", "False", "WorkloadNotFound", missing)
 
 
-def test_a_stateful_set_may_count_from_another_number(service: Service) -> None:
+def test_stateful_set_may_start_at_another_ordinal(service: Service) -> None:
     service.create_pods(3, ordinals={"start": 5})
     service.create_route(onPodLost={"graceSeconds": A_DAY})
     service.await_pods(3)
@@ -178,7 +178,7 @@ def test_a_stateful_set_may_count_from_another_number(service: Service) -> None:
 
 
 class Crew(pykube.objects.NamespacedAPIObject):
-    """A workload of a kind that nobody else knows."""
+    """A workload of a custom kind."""
 
     version = "example.com/v1"
     kind = "Crew"
@@ -187,7 +187,7 @@ class Crew(pykube.objects.NamespacedAPIObject):
 
 @pytest.fixture(scope="module")
 def crews(installed: Kubectl) -> Iterator[Kubectl]:
-    """The API server knows the kind Crew; in its version `v1alpha1` a Crew does not tell its pods' labels."""
+    """A kubectl for the cluster with the kind Crew; its version `v1alpha1` has no selector in its scale."""
     whole = {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"}
     schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
     names = {"plural": "crews", "singular": "crew", "kind": "Crew", "listKind": "CrewList"}
@@ -232,7 +232,7 @@ def make_member(service: Service, name: str, tier: str = "front") -> None:
 
 
 @pytest.mark.usefixtures("crews")
-def test_a_kind_of_ones_own_is_routed_to_by_its_scale(service: Service) -> None:
+def test_custom_resource_with_a_scale_is_routed_to(service: Service) -> None:
     reference = {"apiVersion": "example.com/v1", "kind": "Crew"}
     make_crew(service, 2)
     for name, tier in (("ann", "front"), ("ben", "back"), ("zoe", "outside")):
@@ -285,7 +285,7 @@ NOT_ROUTABLE = {
 
 
 @pytest.mark.usefixtures("crews")
-def test_what_cannot_be_routed_to_is_told_with_the_reason(service: Service) -> None:
+def test_condition_explains_why_a_workload_cannot_be_routed_to(service: Service) -> None:
     make_crew(service, 1)
     service.create_route()
     waiting = service.link("alice")

@@ -1,4 +1,4 @@
-"""What a binding costs: the API server counts the requests, and a watch records every version of every link."""
+"""The cost of a binding: the API server counts the requests, and a watch records every version of every link."""
 
 import random
 from collections import Counter
@@ -19,7 +19,7 @@ CHOSEN = ["created", "chosen", "Bound"]
 DELETED = [*PINNED, "deleted"]
 
 
-def test_a_link_that_names_its_pod_costs_one_write(game: Service, recorder: LinkRecorder) -> None:
+def test_link_that_names_its_pod_costs_one_write(game: Service, recorder: LinkRecorder) -> None:
     game.await_bound(game.link("first", podIndex=0))
     count = game.client.count_requests()
     names = game.link_all((f"user-{number}" for number in range(50)), podIndex=1)
@@ -29,7 +29,7 @@ def test_a_link_that_names_its_pod_costs_one_write(game: Service, recorder: Link
     assert podlink_patches(count.patches()) == {"podlinks/status": 50}
 
 
-def test_a_link_that_leaves_the_choice_costs_two_writes(game: Service, recorder: LinkRecorder) -> None:
+def test_link_that_leaves_the_choice_costs_two_writes(game: Service, recorder: LinkRecorder) -> None:
     count = game.client.count_requests()
     names = game.link_all(f"user-{number}" for number in range(50))
     game.await_all_bound(50)
@@ -39,7 +39,7 @@ def test_a_link_that_leaves_the_choice_costs_two_writes(game: Service, recorder:
     assert podlink_patches(count.patches()) == {"podlinks": 50, "podlinks/status": 50}
 
 
-def test_a_link_that_waits_costs_one_write_until_it_is_bound(game: Service, recorder: LinkRecorder) -> None:
+def test_waiting_link_costs_one_write_until_it_is_bound(game: Service, recorder: LinkRecorder) -> None:
     with game.pod_quota(3):
         game.scale(4)
         game.await_status(replicas=4)
@@ -48,23 +48,23 @@ def test_a_link_that_waits_costs_one_write_until_it_is_bound(game: Service, reco
             game.await_link(name, "Pending", "PodNotFound")
         count = game.client.count_requests()
     game.await_all_bound(20)
-    stories = recorder.all_transitions()
+    transitions = recorder.all_transitions()
     # The pod is seen once before it is Ready, unless it becomes Ready in the same moment.
     assert all(
-        story in (["created", "Pending", "Bound"], ["created", "Pending", "Pending", "Bound"])
-        for story in stories.values()
+        history in (["created", "Pending", "Bound"], ["created", "Pending", "Pending", "Bound"])
+        for history in transitions.values()
     )
-    assert podlink_patches(count.patches()) == {"podlinks/status": sum(map(len, stories.values())) - 40}
+    assert podlink_patches(count.patches()) == {"podlinks/status": sum(map(len, transitions.values())) - 40}
 
 
-def test_a_link_bears_no_mark_of_the_operator(game: Service) -> None:
+def test_operator_adds_nothing_to_the_metadata_of_a_link(game: Service) -> None:
     for name in (game.link("alice", podIndex=1), game.link("bob")):
         game.await_bound(name)
         metadata = game.get(name)["metadata"]
         assert not metadata.keys() & {"finalizers", "annotations", "labels", "ownerReferences"}
 
 
-def test_a_link_is_gone_as_soon_as_it_is_deleted_and_costs_no_write(game: Service, recorder: LinkRecorder) -> None:
+def test_deleted_link_is_gone_at_once_and_costs_no_write(game: Service, recorder: LinkRecorder) -> None:
     names = game.link_all((f"user-{number}" for number in range(20)), podIndex=1)
     game.await_all_bound(20)
     count = game.client.count_requests()
@@ -74,7 +74,7 @@ def test_a_link_is_gone_as_soon_as_it_is_deleted_and_costs_no_write(game: Servic
     assert {name: recorder.transitions(name) for name in names} == dict.fromkeys(names, DELETED)
 
 
-def test_a_pods_restart_rewrites_no_link(game: Service, recorder: LinkRecorder) -> None:
+def test_restart_of_a_pod_rewrites_no_link(game: Service, recorder: LinkRecorder) -> None:
     names = game.link_all(f"user-{number}" for number in range(30))
     game.await_all_bound(30)
     count = game.client.count_requests()
@@ -84,7 +84,7 @@ def test_a_pods_restart_rewrites_no_link(game: Service, recorder: LinkRecorder) 
     assert {name: recorder.transitions(name) for name in names} == dict.fromkeys(names, CHOSEN)
 
 
-def test_a_rolling_restart_rewrites_no_link(game: Service, recorder: LinkRecorder) -> None:
+def test_rolling_restart_rewrites_no_link(game: Service, recorder: LinkRecorder) -> None:
     names = game.link_all(f"user-{number}" for number in range(30))
     game.await_all_bound(30)
     before = game.pod_ids()
@@ -97,7 +97,7 @@ def test_a_rolling_restart_rewrites_no_link(game: Service, recorder: LinkRecorde
     assert {name: recorder.transitions(name) for name in names} == dict.fromkeys(names, CHOSEN)
 
 
-def test_of_many_who_create_the_same_links_one_each_wins(game: Service, recorder: LinkRecorder) -> None:
+def test_one_of_many_clients_that_create_the_same_link_wins(game: Service, recorder: LinkRecorder) -> None:
     uids = [f"user-{number}" for number in range(100)]
     attempts = random.sample(uids * 5, k=500)
     count = game.client.count_requests()
@@ -110,7 +110,7 @@ def test_of_many_who_create_the_same_links_one_each_wins(game: Service, recorder
     assert sorted(game.links_by_pod().values()) == [33, 33, 34]
 
 
-def test_a_restart_of_the_operator_writes_nothing(
+def test_restart_of_the_operator_writes_nothing(
     game: Service, operator: OperatorProcess, recorder: LinkRecorder
 ) -> None:
     chat = Service(game.kubectl, game.client, "chat")
@@ -151,7 +151,7 @@ def test_a_restart_of_the_operator_writes_nothing(
     game.await_bound(game.link("afterwards", podIndex=0))
 
 
-def test_an_idle_operator_writes_nothing(service: Service) -> None:
+def test_idle_operator_writes_nothing(service: Service) -> None:
     service.start(statePeriodSeconds=1)
     service.link_all(f"user-{number}" for number in range(10))
     service.await_all_bound(10)
@@ -162,19 +162,19 @@ def test_an_idle_operator_writes_nothing(service: Service) -> None:
 
 
 def versions(game: Service) -> dict[str, str]:
-    """The versions of the pods and workloads of a namespace."""
+    """Returns the resource versions of the pods and workloads of a namespace."""
     kinds = (Pod, StatefulSet, Deployment)
-    found = [each for kind in kinds for each in game.client.all(kind, game.namespace)]
-    return {each["metadata"]["uid"]: each["metadata"]["resourceVersion"] for each in found}
+    objects = [item for kind in kinds for item in game.client.all(kind, game.namespace)]
+    return {item["metadata"]["uid"]: item["metadata"]["resourceVersion"] for item in objects}
 
 
 def podlink_patches(patches: dict[str, int]) -> dict[str, int]:
-    """Those of links."""
+    """Returns the patches of links."""
     return {resource: number for resource, number in patches.items() if resource.startswith("podlinks")}
 
 
 def create(game: Service, uid: str) -> int:
-    """Try to create the link of a user; gives the API server's code."""
+    """Tries to create the link of a user; returns the status code of the API server."""
     try:
         game.link(uid)
     except HTTPError as refusal:
@@ -184,7 +184,7 @@ def create(game: Service, uid: str) -> int:
 
 
 def replace_pod(game: Service, index: int) -> None:
-    """Delete a pod, and wait until the operator has seen that there is none and that there is another."""
+    """Deletes a pod, and waits until the operator has observed its absence and its successor."""
     before = game.pod_ids()
     game.kubectl.run("delete", "pod", f"game-{index}").expect_success()
     eventually(lambda: len(game.pod_ids() - before) == 1, "another pod is there")

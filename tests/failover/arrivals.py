@@ -1,4 +1,4 @@
-"""Users who come at a steady rate, whatever the operators do."""
+"""Users who arrive at a steady rate, independent of the operators."""
 
 import threading
 import time
@@ -12,45 +12,45 @@ from support.service import Service
 
 
 class Arrivals:
-    """Creates links that leave the choice of the pod, from the moment it is made until `stop`.
+    """Creates links that leave the choice of the pod, from its creation until `stop`.
 
     Args:
-        service: whose users come.
-        rate: how many in a second.
+        service: The service of the users.
+        rate: The number of users in a second.
     """
 
     def __init__(self, service: Service, rate: float) -> None:
         self._service = service
         self._rate = rate
-        self._made: list[Future[str]] = []
+        self._links: list[Future[str]] = []
         self._done = threading.Event()
-        self._begun = time.monotonic()
-        self._thread = threading.Thread(target=self._arrive, name="arrivals")
+        self._started = time.monotonic()
+        self._thread = threading.Thread(target=self._create_links, name="arrivals")
         self._thread.start()
 
     def stop(self) -> Sequence[str]:
-        """Let no more come, and give the names of the links of all who did."""
+        """Stops creating links, and returns the names of all links."""
         self._done.set()
         self._thread.join()
-        return [each.result() for each in self._made]
+        return [link.result() for link in self._links]
 
     @property
     def rate(self) -> float:
-        """How many links were created in a second up to now."""
-        return sum(each.done() for each in self._made) / (time.monotonic() - self._begun)
+        """The number of links that were created in a second so far."""
+        return sum(link.done() for link in self._links) / (time.monotonic() - self._started)
 
-    def _arrive(self) -> None:
+    def _create_links(self) -> None:
         with ThreadPoolExecutor(WORKERS) as clients:
             for number in count():
-                due = self._begun + number / self._rate
+                due = self._started + number / self._rate
                 if self._done.wait(max(0.0, due - time.monotonic())):
                     return
-                self._made.append(clients.submit(self._service.link, f"user-{number}"))
+                self._links.append(clients.submit(self._service.link, f"user-{number}"))
 
 
 @contextmanager
 def arriving(service: Service, rate: float) -> Iterator[Arrivals]:
-    """Users arrive for as long as the context lasts."""
+    """Lets users arrive while the context lasts."""
     arrivals = Arrivals(service, rate)
     try:
         yield arrivals

@@ -1,4 +1,4 @@
-"""A cluster of these tests' own, which writes down what operators ask for, and the chart's account for them."""
+"""A separate cluster with an audit log of the operators' requests, and the account of the chart."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ from support.namespaces import fresh_namespace
 from support.service import Service
 from support.waiting import eventually
 
-#: What the chart installs by default.
+#: The manifests that the chart renders by default.
 BASE = Path(__file__).parents[2] / "deploy" / "kustomize"
 
 ACCOUNT = "statefulroute-operator"
@@ -29,7 +29,7 @@ BUILD_SECONDS = 1800
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the test that starts the cluster the time to build it."""
+    """Gives the test that starts the cluster enough time to build it."""
     first = next((item for item in items if "audited_cluster" in getattr(item, "fixturenames", ())), None)
     if first is not None:
         first.add_marker(pytest.mark.timeout(BUILD_SECONDS))
@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def audit(tmp_path_factory: pytest.TempPathFactory) -> AuditLog:
-    """What operators have asked the API server for."""
+    """The requests of operators to the API server."""
     return AuditLog(tmp_path_factory.mktemp("audit"))
 
 
@@ -54,7 +54,7 @@ def audited_cluster(audit: AuditLog) -> Iterator[LocalCluster]:
 
 @pytest.fixture(scope="session")
 def admin(audited_cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
-    """A kubectl that talks to that cluster as its administrator; what the chart installs is in it."""
+    """A kubectl with the rights of that cluster's administrator; the chart's manifests are installed."""
     kubectl = Kubectl(audited_cluster.kubectl, audited_cluster.kubeconfig, tmp_path_factory.mktemp("kubectl-cache"))
     kubectl.run("apply", "--server-side", "--kustomize", str(BASE)).expect_success()
     eventually(lambda: not kubectl.run("get", "podlinks,statefulroutes").code, "both kinds can be listed")
@@ -63,56 +63,56 @@ def admin(audited_cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="session")
 def independent_client(audited_cluster: LocalCluster) -> IndependentClient:
-    """A client that shares nothing with the product."""
+    """A client that shares no code with the product."""
     return IndependentClient(audited_cluster.kubeconfig)
 
 
 @pytest.fixture
 def pair(audited_cluster: LocalCluster, admin: Kubectl, audit: AuditLog, tmp_path: Path) -> Iterator[OperatorPair]:
-    """The operators of the two pods of the chart's Deployment, not started yet; their tokens are bound to these."""
+    """The operators of the two pods of the chart's Deployment, not started yet, with tokens bound to these pods."""
     here, administrator = admin.within(NAMESPACE), APIUser.of(audited_cluster.kubeconfig, NAMESPACE)
     here.run("rollout", "status", f"deployment/{ACCOUNT}", "--timeout=60s").expect_success()
     pods = {pod["metadata"]["name"]: pod for pod in here.get_json("pods")["items"]}
-    tokens = {name: administrator.as_account(ACCOUNT, pod) for name, pod in pods.items()}
-    made = OperatorPair(
+    accounts = {name: administrator.as_account(ACCOUNT, pod) for name, pod in pods.items()}
+    operators = OperatorPair(
         here,
         audit,
         tmp_path,
-        {name: who.write_kubeconfig(tmp_path / f"{name}.kubeconfig") for name, who in tokens.items()},
+        {name: account.write_kubeconfig(tmp_path / f"{name}.kubeconfig") for name, account in accounts.items()},
     )
-    yield made
-    made.stop()
+    yield operators
+    operators.stop()
 
 
 @pytest.fixture
 def new_game(
     admin: Kubectl, independent_client: IndependentClient, pair: OperatorPair
 ) -> Iterator[Callable[[], Service]]:
-    """Gives services of which nothing exists yet, each in a namespace of its own."""
-    made: list[Service] = []
+    """Returns services of which nothing exists yet, each in its own namespace."""
+    services: list[Service] = []
     with ExitStack() as stack:
 
-        def make() -> Service:
-            made.append(Service(admin.within(stack.enter_context(fresh_namespace(admin))), independent_client))
-            return made[-1]
+        def create() -> Service:
+            services.append(Service(admin.within(stack.enter_context(fresh_namespace(admin))), independent_client))
+            return services[-1]
 
-        yield make
-        pair.stop()  # nobody works on what is removed
-        for each in made:
-            for route in independent_client.all(StatefulRoute, each.namespace):
+        yield create
+        pair.stop()  # no operator works on the objects that are removed
+        for service in services:
+            for route in independent_client.all(StatefulRoute, service.namespace):
                 independent_client.patch(
-                    StatefulRoute, route["metadata"]["name"], each.namespace, {"metadata": {"finalizers": None}}
+                    StatefulRoute, route["metadata"]["name"], service.namespace, {"metadata": {"finalizers": None}}
                 )
 
 
 @pytest.fixture
 def game(new_game: Callable[[], Service]) -> Service:
-    """One such service."""
+    """A service of which nothing exists yet."""
     return new_game()
 
 
 @pytest.fixture
 def recorder(independent_client: IndependentClient, game: Service) -> Iterator[LinkRecorder]:
     """Records every version of every link of the service."""
-    with recording(independent_client, game.namespace) as made:
-        yield made
+    with recording(independent_client, game.namespace) as link_recorder:
+        yield link_recorder

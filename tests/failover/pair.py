@@ -1,4 +1,4 @@
-"""Two operators that share a Lease, each as one of the pods of the chart's Deployment."""
+"""Two operators that share a Lease, each with the identity of a pod of the chart's Deployment."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -11,12 +11,12 @@ from support.kubectl import Kubectl
 from support.operator_process import OperatorProcess
 from support.waiting import eventually
 
-#: Where the chart's pods are, and their Lease.
+#: The namespace of the chart's pods and their Lease.
 NAMESPACE = "statefulroute-system"
 
 LEASE = "statefulroute-operator"
 
-#: Whether everything is to be tried, with the times of the chart.
+#: Whether all cases run, with the times of the chart.
 LONG = bool(os.environ.get("STATEFULROUTE_LONG"))
 
 STARTED_LEADING = "this operator leads"
@@ -25,7 +25,7 @@ STOPPED_LEADING = "this operator leads no more, and ends"
 
 @dataclass(frozen=True, slots=True)
 class ElectionTimes:
-    """How long a Lease lasts, in seconds."""
+    """The times of leader election, in seconds."""
 
     duration: int
     deadline: float
@@ -33,7 +33,7 @@ class ElectionTimes:
 
     @property
     def options(self) -> tuple[str, ...]:
-        """The operator's options for them."""
+        """The options of the operator for these times."""
         return (
             f"--lease-duration-seconds={self.duration}",
             f"--renew-deadline-seconds={self.deadline}",
@@ -41,22 +41,22 @@ class ElectionTimes:
         )
 
 
-#: Those of the chart, and of client-go.
+#: The times of the chart, and of client-go.
 DEFAULT_TIMES = ElectionTimes(15, 10, 2)
 
-#: For what is as true of a Lease that is over soon.
+#: For tests that hold for a short Lease as well.
 SHORT_TIMES = ElectionTimes(4, 2.5, 0.5)
 
 
 class Replica:
-    """One operator, and what the API server knows of it.
+    """One operator, and its requests in the audit log.
 
     Args:
-        pod: the pod to which its token is bound.
-        kubeconfig: which has that token.
-        log_file: where it logs to.
-        audit: what it has asked for.
-        options: more options of the command.
+        pod: The pod that its token is bound to.
+        kubeconfig: The kubeconfig with that token.
+        log_file: The file of its log.
+        audit: The audit log.
+        options: Additional options of the command.
     """
 
     def __init__(self, pod: str, kubeconfig: Path, log_file: Path, audit: AuditLog, *options: str) -> None:
@@ -64,59 +64,59 @@ class Replica:
         self.operator = OperatorProcess(kubeconfig, log_file, "--leader-elect", *options)
         self._audit = audit
         self._created = datetime.now(UTC)
-        """When: what an earlier operator of the same pod has asked for does not count."""
+        """When it was created: the requests of an earlier operator of the same pod do not count."""
 
     @property
     def is_leader(self) -> bool:
-        """Whether it has come to lead."""
+        """Whether it has started to lead."""
         return STARTED_LEADING in self.operator.log_text
 
     def await_leading(self) -> None:
-        """Wait until it leads."""
+        """Waits until it leads."""
         eventually(lambda: self.is_leader, f"{self.pod} leads")
 
     def errors(self) -> list[tuple[str, str]]:
-        """What it has logged as an error, and the reason that it gives."""
+        """Returns the errors of its log, each with its reason."""
         return [(line["event"], line.get("why", "")) for line in self.operator.errors()]
 
     def warnings(self) -> list[tuple[str, str]]:
-        """What it has logged as a warning, and the error that it gives."""
+        """Returns the warnings of its log, each with its error."""
         return [(line["event"], line.get("error", "")) for line in self.operator.lines if line["level"] == "warning"]
 
-    def entries(self, holds: Callable[[Entry], bool] = lambda _: True) -> list[Entry]:
-        """What it has asked for, or those entries of which something holds, in order."""
+    def entries(self, matches: Callable[[Entry], bool] = lambda _: True) -> list[Entry]:
+        """Returns its requests that match, in order."""
         return self._audit.entries(
-            lambda entry: entry.pod == self.pod and entry.received > self._created and holds(entry)
+            lambda entry: entry.pod == self.pod and entry.received > self._created and matches(entry)
         )
 
     def writes(self, resource: str | None = None) -> list[Entry]:
-        """What it has changed or tried to, in order; of every resource unless one is given."""
+        """Returns its writes and attempted writes, in order; of every resource unless one is given."""
         return self.entries(lambda entry: entry.is_write and resource in {None, entry.resource})
 
     def lease_writes(self) -> list[Entry]:
-        """When it took, renewed or released the Lease."""
+        """Returns the writes by which it acquired, renewed or released the Lease."""
         return [entry for entry in self.writes("leases") if entry.is_success]
 
     def bindings(self) -> list[Entry]:
-        """The links that it has bound, in order."""
+        """Returns the writes by which it bound links, in order."""
         return [entry for entry in self.writes("podlinks") if entry.verb == "patch" and entry.is_success]
 
     def await_binding(self, after: datetime) -> datetime:
-        """Wait until it has bound a link after some moment; gives when that was."""
+        """Waits until it has bound a link after a time; returns when that was."""
         eventually(lambda: self.bindings() and self.bindings()[-1].received > after, f"{self.pod} binds links")
         return next(entry.received for entry in self.bindings() if entry.received > after)
 
 
 @dataclass(slots=True)
 class OperatorPair:
-    """Two operators, of which at most one works.
+    """Two operators, of which one at most works.
 
     Attributes:
-        admin: an administrator in the namespace of their Lease.
-        audit: what they have asked for.
-        folder: where they log to.
-        kubeconfigs: with what each pod works.
-        replicas: who was started.
+        admin: A kubectl with an administrator's rights in the namespace of their Lease.
+        audit: The audit log.
+        folder: The folder of their logs.
+        kubeconfigs: The kubeconfig of each pod.
+        replicas: The operators that were created.
     """
 
     admin: Kubectl
@@ -126,35 +126,35 @@ class OperatorPair:
     replicas: list[Replica] = field(default_factory=list)
 
     def start(self, times: ElectionTimes, *options: str) -> tuple[Replica, Replica]:
-        """Start both; gives the one that has come to lead, and the one that stands by."""
+        """Starts both; returns the leader and the standby."""
         both = [self.replica(pod, *times.options, *options) for pod in self.kubeconfigs]
-        for each in both:
-            each.operator.launch()
-        for each in both:
-            each.operator.await_serving()
-        eventually(lambda: any(each.is_leader for each in both), "one of them leads")
-        leader, standby = sorted(both, key=lambda each: not each.is_leader)
+        for replica in both:
+            replica.operator.launch()
+        for replica in both:
+            replica.operator.await_serving()
+        eventually(lambda: any(replica.is_leader for replica in both), "one of them leads")
+        leader, standby = sorted(both, key=lambda replica: not replica.is_leader)
         return leader, standby
 
     def replica(self, pod: str, *options: str) -> Replica:
-        """An operator of one of the pods, not started yet."""
-        made = Replica(pod, self.kubeconfigs[pod], self.folder / f"{pod}.log", self.audit, *options)
-        self.replicas.append(made)
-        return made
+        """Returns an operator of one of the pods, not started yet."""
+        replica = Replica(pod, self.kubeconfigs[pod], self.folder / f"{pod}.log", self.audit, *options)
+        self.replicas.append(replica)
+        return replica
 
     def holder(self) -> str:
-        """Who holds the Lease; empty when nobody does."""
-        found = self.admin.run("get", "lease", LEASE, "--ignore-not-found", "--output=jsonpath={.spec.holderIdentity}")
-        return found.expect_success().stdout
+        """Returns the holder of the Lease; empty without a holder."""
+        result = self.admin.run("get", "lease", LEASE, "--ignore-not-found", "--output=jsonpath={.spec.holderIdentity}")
+        return result.expect_success().stdout
 
     def stop(self) -> None:
-        """Kill what runs, and leave no Lease."""
-        for each in self.replicas:
-            if each.operator.is_running:
-                each.operator.kill()
+        """Kills the operators that run, and deletes the Lease."""
+        for replica in self.replicas:
+            if replica.operator.is_running:
+                replica.operator.kill()
         self.admin.run("delete", "lease", LEASE, "--ignore-not-found").expect_success()
 
 
-def received_after(writes: Sequence[Entry], moment: datetime) -> list[Entry]:
-    """Those that the API server received after a moment."""
-    return [entry for entry in writes if entry.received > moment]
+def received_after(writes: Sequence[Entry], time: datetime) -> list[Entry]:
+    """Returns the writes that the API server received after a time."""
+    return [entry for entry in writes if entry.received > time]

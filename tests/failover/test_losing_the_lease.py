@@ -1,4 +1,4 @@
-"""A leader that loses its Lease, or may have lost it, ends before another may write."""
+"""A leader that has lost its Lease, or may have, exits before another operator may write."""
 
 import signal
 from datetime import UTC, datetime, timedelta
@@ -10,20 +10,20 @@ from localcluster import LocalCluster
 from support.service import Service
 from support.waiting import eventually, stays
 
-#: Between the moment at which a leader has to end and the one at which another may lead there is time for a process
-#: that a busy machine lets wait.
+#: Leaves time between the exit of a leader and the moment at which another may lead, for a process that is delayed on
+#: a busy machine.
 ROOMY = ElectionTimes(6, 2.5, 0.5)
 
-#: How the API server goes away.
-WAYS = {"frozen": signal.SIGSTOP} | ({"dead": signal.SIGKILL} if LONG else {})
+#: How the API server becomes unavailable.
+OUTAGES = {"frozen": signal.SIGSTOP} | ({"dead": signal.SIGKILL} if LONG else {})
 
 
-def test_a_lease_that_is_deleted_is_made_anew_by_the_leader(pair: OperatorPair, game: Service) -> None:
+def test_leader_recreates_a_deleted_lease(pair: OperatorPair, game: Service) -> None:
     leader, standby = pair.start(SHORT_TIMES)
     game.start()
     holder = pair.holder()
     pair.admin.run("delete", "lease", LEASE).expect_success()
-    eventually(lambda: pair.holder() == holder, "the leader holds it again")
+    eventually(lambda: pair.holder() == holder, "the leader holds the Lease again")
     game.await_bound(game.link("alice"))
     stays(lambda: not standby.is_leader, "the other stands by", seconds=SHORT_TIMES.duration + 1)
     assert leader.operator.is_running
@@ -31,7 +31,7 @@ def test_a_lease_that_is_deleted_is_made_anew_by_the_leader(pair: OperatorPair, 
     assert not standby.writes("leases")
 
 
-def test_a_leader_whose_lease_somebody_else_takes_ends_and_says_who(pair: OperatorPair, game: Service) -> None:
+def test_leader_whose_lease_another_holder_takes_exits_and_names_it(pair: OperatorPair, game: Service) -> None:
     leader, standby = pair.start(SHORT_TIMES)
     game.start()
     renewed = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
@@ -39,14 +39,14 @@ def test_a_leader_whose_lease_somebody_else_takes_ends_and_says_who(pair: Operat
     pair.admin.patch("lease", LEASE, {"spec": taken}).expect_success()
     assert leader.operator.wait() == 1
     assert leader.errors() == [(STOPPED_LEADING, "a-stranger has taken it")]
-    # The stranger does not renew it, so it is free once its own second has passed.
+    # The other holder does not renew the Lease, so it is free after its duration of one second.
     standby.await_leading()
     game.await_bound(game.link("alice"))
     assert not standby.errors()
 
 
-@pytest.mark.parametrize("number", WAYS.values(), ids=WAYS)
-def test_while_the_api_server_is_away_the_leader_ends_before_another_may_lead(
+@pytest.mark.parametrize("number", OUTAGES.values(), ids=OUTAGES)
+def test_leader_exits_before_another_may_lead_during_an_outage_of_the_api_server(
     audited_cluster: LocalCluster, pair: OperatorPair, game: Service, number: signal.Signals
 ) -> None:
     leader, standby = pair.start(ROOMY)
@@ -55,7 +55,7 @@ def test_while_the_api_server_is_away_the_leader_ends_before_another_may_lead(
     server.kill(number)
     try:
         assert leader.operator.wait() == 1
-        ended = datetime.now(UTC)
+        exited = datetime.now(UTC)
     finally:
         if number == signal.SIGSTOP:
             server.kill(signal.SIGCONT)
@@ -66,10 +66,10 @@ def test_while_the_api_server_is_away_the_leader_ends_before_another_may_lead(
     assert why.startswith(f"not renewed within {ROOMY.deadline:g} s: "), why
     standby.await_leading()
     game.await_bound(game.link("alice"))
-    renewed = [each.received for each in leader.lease_writes() if each.received < ended]
-    assert ended - renewed[-1] < timedelta(seconds=ROOMY.duration), "another could have led already"
+    renewed = [write.received for write in leader.lease_writes() if write.received < exited]
+    assert exited - renewed[-1] < timedelta(seconds=ROOMY.duration), "another could have led already"
     assert standby.operator.is_running
-    # What lay in the sockets of the frozen server reaches it when it goes on, after the leader's end: nothing can call
-    # that back, but it comes before the request by which another takes the Lease.
-    taken = next(each.received for each in standby.lease_writes() if each.received > renewed[-1])
+    # Requests in the sockets of the frozen server reach it when it resumes, after the exit of the leader. They cannot
+    # be called back, but they come before the request by which another operator takes the Lease.
+    taken = next(write.received for write in standby.lease_writes() if write.received > renewed[-1])
     assert not received_after(leader.writes(), taken)

@@ -1,4 +1,4 @@
-"""The rights of an operator's account are what it uses: nothing that it asks for is refused, and none is to spare."""
+"""The account of an operator has exactly the rights that it uses: no request is refused, and no right is unused."""
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -29,7 +29,7 @@ OTHER_KINDS = (Deployment, ReplicaSet)
 
 
 def rights(role: Mapping[str, Any]) -> set[Right]:
-    """What a Role or a ClusterRole allows."""
+    """Returns the rights that a Role or a ClusterRole grants."""
     return {
         (group, resource, verb)
         for rule in role["rules"]
@@ -40,26 +40,26 @@ def rights(role: Mapping[str, Any]) -> set[Right]:
 
 
 def used(entries: list[Entry]) -> set[Right]:
-    """The rights that these requests have needed, whatever came of them."""
+    """Returns the rights that requests needed, whatever their result."""
     return {(entry.group, entry.resource, entry.verb) for entry in entries}
 
 
 def refused(entries: list[Entry]) -> list[Entry]:
-    """The requests for which rights were lacking."""
+    """Returns the requests that were refused because of a missing right."""
     return [entry for entry in entries if entry.code == 403]
 
 
 def exercise(game: Service) -> None:
-    """Have an operator do all that it does."""
+    """Makes an operator do everything that it can do."""
     game.start(statePeriodSeconds=1, workloadPeriodSeconds=1)
     bind_expire_and_move(game)
-    note_loads(game, StatefulSet)
+    annotate_loads(game, StatefulSet)
     for kind in OTHER_KINDS:
         other = Service(game.kubectl, game.client, kind.kind.lower())
         other.create_workload(kind.kind)
         other.create_route(workloadRef={"kind": kind.kind}, statePeriodSeconds=1, workloadPeriodSeconds=1)
         other.await_pods(3)
-        note_loads(other, kind)
+        annotate_loads(other, kind)
 
 
 def bind_expire_and_move(game: Service) -> None:
@@ -70,11 +70,14 @@ def bind_expire_and_move(game: Service) -> None:
     game.scale(2)
     game.await_moved(pinned, previous_pod=2)
     eventually(lambda: len(game.route_status()["pods"]) == 2, "the third pod is gone")
-    eventually(lambda: {"Bound", "Expired", "PodLost"} <= {each["reason"] for each in game.events()}, "all is told")
+    eventually(
+        lambda: {"Bound", "Expired", "PodLost"} <= {event["reason"] for event in game.events()},
+        "all events are recorded",
+    )
 
 
-def note_loads(service: Service, kind: type[NamespacedAPIObject]) -> None:
-    """Have loads noted on pods and their workload, and the notes removed with the route."""
+def annotate_loads(service: Service, kind: type[NamespacedAPIObject]) -> None:
+    """Makes an operator annotate pods and their workload with loads, and remove the annotations with the route."""
     pods = [pod["name"] for pod in service.route_status()["pods"]]
     for pod in pods:
         service.report(pod, 4, 4)
@@ -88,7 +91,7 @@ def note_loads(service: Service, kind: type[NamespacedAPIObject]) -> None:
     assert not service.exists(StatefulRoute, service.name)
 
 
-def test_the_charts_account_has_the_rights_that_two_operators_use_and_no_others(
+def test_account_of_the_chart_has_exactly_the_rights_that_two_operators_use(
     pair: OperatorPair, game: Service, admin: Kubectl
 ) -> None:
     leader, standby = pair.start(SHORT_TIMES)
@@ -103,23 +106,23 @@ def test_the_charts_account_has_the_rights_that_two_operators_use_and_no_others(
     assert not leader.errors() + standby.errors()
 
 
-# An operator of a tenant, which serves one namespace and lives in another.
+# An operator of a tenant, which serves one namespace and runs in another.
 
 
 @pytest.fixture
 def home(admin: Kubectl) -> Iterator[Kubectl]:
-    """A kubectl in the namespace where the tenant's operator lives."""
+    """A kubectl in the namespace where the tenant's operator runs."""
     with fresh_namespace(admin) as name:
         yield admin.within(name)
 
 
 @pytest.fixture
-def tenants(home: Kubectl, game: Service, audit: AuditLog, tmp_path: Path) -> Iterator[Replica]:
-    """The tenant's operator: not started yet, and with rights in the service's namespace and on its Lease alone."""
+def tenant(home: Kubectl, game: Service, audit: AuditLog, tmp_path: Path) -> Iterator[Replica]:
+    """The tenant's operator, not started yet, with rights in the service's namespace and for its Lease only."""
     with create_account(home, TENANT, apply_lease_role(home)):
         game.kubectl.run("apply", "--filename", str(RBAC_FOLDER / "operator-in-namespace.yaml")).expect_success()
-        whose = f"--serviceaccount={home.namespace}:{TENANT}"
-        game.kubectl.run("create", "rolebinding", TENANT, f"--role={ROLE}", whose).expect_success()
+        subject = f"--serviceaccount={home.namespace}:{TENANT}"
+        game.kubectl.run("create", "rolebinding", TENANT, f"--role={ROLE}", subject).expect_success()
         pod = home.create(
             {
                 "apiVersion": "v1",
@@ -128,48 +131,48 @@ def tenants(home: Kubectl, game: Service, audit: AuditLog, tmp_path: Path) -> It
                 "spec": {"serviceAccountName": TENANT, "containers": [{"name": "operator", "image": "x.invalid/x"}]},
             }
         )
-        person = APIUser.of(home.kubeconfig, str(home.namespace)).as_account(TENANT, pod)
+        user = APIUser.of(home.kubeconfig, str(home.namespace)).as_account(TENANT, pod)
         links = f"/apis/{API_VERSION}/namespaces/{game.namespace}/podlinks"
         lease = f"/apis/coordination.k8s.io/v1/namespaces/{home.namespace}/leases/{LEASE}"
         eventually(
-            lambda: {person.request("GET", each).code for each in (links, lease)} == {200, 404}, "it has its rights"
+            lambda: {user.request("GET", path).code for path in (links, lease)} == {200, 404}, "it has its rights"
         )
         served = f"--watch-namespace={game.namespace}"
-        kubeconfig = person.write_kubeconfig(tmp_path / "tenant.kubeconfig")
-        made = Replica(TENANT, kubeconfig, tmp_path / "tenant.log", audit, served)
-        yield made
-        if made.operator.is_running:
-            made.operator.kill()
+        kubeconfig = user.write_kubeconfig(tmp_path / "tenant.kubeconfig")
+        replica = Replica(TENANT, kubeconfig, tmp_path / "tenant.log", audit, served)
+        yield replica
+        if replica.operator.is_running:
+            replica.operator.kill()
 
 
-def test_the_role_for_a_namespace_has_the_rights_that_an_operator_uses_there_and_no_others(
-    tenants: Replica, game: Service, home: Kubectl
+def test_role_for_a_namespace_has_exactly_the_rights_that_an_operator_uses_there(
+    tenant: Replica, game: Service, home: Kubectl
 ) -> None:
-    tenants.operator.start()
+    tenant.operator.start()
     exercise(game)
-    tenants.operator.stop()
+    tenant.operator.stop()
     roles = game.kubectl.get_json("role", ROLE), home.get_json("role", f"{LEASE}-lease")
-    assert set().union(*map(rights, roles)) - used(tenants.entries()) == set()
-    assert refused(tenants.entries()) == []
-    assert not tenants.errors()
+    assert set().union(*map(rights, roles)) - used(tenant.entries()) == set()
+    assert refused(tenant.entries()) == []
+    assert not tenant.errors()
 
 
-def test_an_operator_that_serves_a_namespace_asks_for_nothing_elsewhere(
-    tenants: Replica, game: Service, home: Kubectl, new_game: Callable[[], Service]
+def test_operator_of_a_namespace_sends_no_request_for_others(
+    tenant: Replica, game: Service, home: Kubectl, new_game: Callable[[], Service]
 ) -> None:
     other = new_game()
     other.create_pods()
     other.create_route()
-    unheard = other.link("alice")
-    tenants.operator.start()
+    unserved = other.link("alice")
+    tenant.operator.start()
     game.start()
     game.await_bound(game.link("alice"))
     other.edit_route(routingState="DenyNewCall")
     other.link("bob")
     game.await_bound(game.link("bob"))
-    tenants.operator.stop()
-    asked = tenants.entries(lambda entry: not entry.resource.startswith("/"))  # all but what kinds there are
-    assert {entry.namespace for entry in asked} == {game.namespace, home.namespace}
-    assert {entry.resource for entry in asked if entry.namespace == home.namespace} == {"leases"}
-    assert "status" not in other.get(unheard)
+    tenant.operator.stop()
+    requests = tenant.entries(lambda entry: not entry.resource.startswith("/"))  # all but discovery
+    assert {entry.namespace for entry in requests} == {game.namespace, home.namespace}
+    assert {entry.resource for entry in requests if entry.namespace == home.namespace} == {"leases"}
+    assert "status" not in other.get(unserved)
     assert not {"status", "finalizers"} & {*other.route(), *other.route()["metadata"]}
