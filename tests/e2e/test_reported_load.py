@@ -164,7 +164,8 @@ def test_load_becomes_stale_without_an_event_and_fresh_with_the_next_report(game
     for index in (1, 2):
         game.report(index, 5, 5)
     message = "1 of 3 pods that serve users take no new ones, because their load is not known"
-    game.await_condition("LoadFresh", "False", "LoadStale", f"{message}: game-0 last reported its load more than 5 s ago")
+    cause = "game-0 last reported its load more than 5 s ago"
+    game.await_condition("LoadFresh", "False", "LoadStale", f"{message}: {cause}")
     assert game.get(own)["metadata"]["resourceVersion"] == version
     assert 0 not in burst(game, 4)
     game.report(0, 1, 1)
