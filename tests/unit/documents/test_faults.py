@@ -1,0 +1,29 @@
+"""Tests that each fault in docs/faults.md is covered by existing tests."""
+
+import re
+from pathlib import Path
+
+PAGE = Path(__file__).parents[3] / "docs" / "faults.md"
+TEST = re.compile(r"\[`(test_\w+)`\]\(([^)]+)\)")
+
+
+def rows() -> list[list[str]]:
+    """Returns the cells of each row of the table, without its header."""
+    lines = PAGE.read_text(encoding="utf-8").splitlines()
+    return [line.removeprefix("| ").removesuffix(" |").split(" | ") for line in lines if line.startswith("| ")][2:]
+
+
+def test_every_row_has_four_cells() -> None:
+    assert [row for row in rows() if len(row) != 4 or not all(row)] == []
+
+
+def test_every_fault_names_existing_tests() -> None:
+    tests = {row[0]: TEST.findall(row[-1]) for row in rows()}
+    assert [fault for fault, named in tests.items() if not named] == []
+    assert [name for named in tests.values() for name, file in named if not _is_defined(name, file)] == []
+
+
+def _is_defined(name: str, file: str) -> bool:
+    path = (PAGE.parent / file).resolve()
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    return re.search(rf"^(async )?def {name}\(", text, re.MULTILINE) is not None
