@@ -1,4 +1,4 @@
-"""An operator that is watched over, against a real API server."""
+"""Fixtures: a monitored operator and a service on a real API server."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ from support.service import Service
 
 @pytest.fixture(scope="session")
 def promtool() -> Promtool:
-    """Prometheus' own tool."""
+    """Prometheus' promtool."""
     try:
         return Promtool.find()
     except LocalClusterError as error:
@@ -25,8 +25,8 @@ def promtool() -> Promtool:
 
 @pytest.fixture(scope="module")
 def monitored_operator(runs_pods: None, installed: Kubectl, operator_slot: OperatorSlot) -> Iterator[MonitoredOperator]:
-    """The operator of a module's tests; it has complained of nothing at the end."""
-    del runs_pods, installed  # the kinds must be known before it starts
+    """The operator for the tests of a module; asserts at the end that it logged no errors."""
+    del runs_pods, installed  # the CustomResourceDefinitions must exist before the operator starts
     with operator_slot.acquire(None, *ANY_PORT) as process:
         yield MonitoredOperator(process.start())
         process.stop()
@@ -40,8 +40,8 @@ def game(
     independent_client: IndependentClient,
     operator_slot: OperatorSlot,
 ) -> Iterator[Service]:
-    """A service with three pods for all tests of a module, whose timers have a turn each second."""
-    del monitored_operator  # it has to serve
+    """A service with three pods for the tests of a module; its timers run every second."""
+    del monitored_operator  # the operator must run
     with drained_namespace(installed, independent_client, operator_slot) as name:
         service = Service(installed.within(name), independent_client)
         service.start(statePeriodSeconds=1, workloadPeriodSeconds=1)

@@ -1,4 +1,4 @@
-"""The alerts and the dashboard as they are shipped, and what they ask Prometheus for."""
+"""Reads the alerts and the dashboard from `deploy/monitoring`, and their Prometheus queries."""
 
 import json
 from collections.abc import Iterator
@@ -18,19 +18,19 @@ DASHBOARD: dict[str, Any] = json.loads((DIRECTORY / "dashboard.json").read_text(
 
 
 def panel_queries() -> Iterator[str]:
-    """What the dashboard asks for, with a value for each of its variables."""
+    """Yields the queries of the panels, with values for their variables."""
     for panel in DASHBOARD["panels"]:
         for target in panel.get("targets", []):
             yield _with_values(target["expr"])
 
 
 def alert_queries() -> Iterator[str]:
-    """What each alert asks for."""
+    """Yields the query of each alert."""
     return (rule["expr"] for rule in RULES)
 
 
 def variable_queries() -> Iterator[str]:
-    """What the dashboard's variables ask Grafana for."""
+    """Yields the queries of the dashboard's variables."""
     for variable in DASHBOARD["templating"]["list"]:
         if variable["type"] == "query":
             yield _with_values(variable["query"]["query"])
