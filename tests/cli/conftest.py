@@ -1,4 +1,4 @@
-"""The commands as people run them: the installed plugin through kubectl, against a real API server."""
+"""Commands as users run them: the installed kubectl plugin, against a real API server."""
 
 from collections.abc import Iterator
 
@@ -15,27 +15,27 @@ from support.service import Service
 
 @pytest.fixture(scope="module")
 def namespace(installed: Kubectl, operator_slot: OperatorSlot, independent_client: IndependentClient) -> Iterator[str]:
-    """The name of a namespace that the tests of a module share: each has users of its own."""
+    """The name of a namespace that the tests of a module share; each test has its own users."""
     with drained_namespace(installed, independent_client, operator_slot) as name:
         yield name
 
 
 @pytest.fixture(scope="module")
-def here(installed: Kubectl, namespace: str) -> Kubectl:
-    """A kubectl in the module's namespace."""
+def namespaced_kubectl(installed: Kubectl, namespace: str) -> Kubectl:
+    """A kubectl in the namespace of the module."""
     return installed.within(namespace)
 
 
 @pytest.fixture(scope="module")
-def game(operator: OperatorProcess, here: Kubectl, independent_client: IndependentClient) -> Service:
-    """A service with three pods that are Ready, and its route, while the operator serves."""
-    del operator  # it has to serve
-    service = Service(here, independent_client)
+def game(operator: OperatorProcess, namespaced_kubectl: Kubectl, independent_client: IndependentClient) -> Service:
+    """A service with three Ready pods and its route, while the operator runs."""
+    del operator  # it must run
+    service = Service(namespaced_kubectl, independent_client)
     service.start()
     return service
 
 
 @pytest.fixture(scope="module")
 def statefulroute(cluster: LocalCluster, namespace: str) -> Command:
-    """`kubectl statefulroute` in the module's namespace."""
+    """`kubectl statefulroute` in the namespace of the module."""
     return Command(cluster.kubeconfig, namespace)

@@ -1,4 +1,4 @@
-"""`check`: what is wrong, and how to put it right."""
+"""`check`: problems and how to fix them."""
 
 import json
 import os
@@ -26,14 +26,14 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
-def _as_found(game: Service) -> Iterator[None]:
-    """Each test leaves the route as it found it, and no link."""
+def _cleanup(game: Service) -> Iterator[None]:
+    """Delete all links after each test."""
     yield
-    eventually(lambda: _is_emptied(game), "no link is left")
+    eventually(lambda: _delete_links(game), "no link is left")
 
 
-def _is_emptied(game: Service) -> bool:
-    """Whether no link is left; while the API server takes in another definition, it refuses whatever it is asked."""
+def _delete_links(game: Service) -> bool:
+    """Delete all links; returns whether none is left. Requests fail while the API server loads a definition."""
     try:
         game.client.delete_all(PodLink, game.namespace)
         return not game.links()
@@ -41,36 +41,38 @@ def _is_emptied(game: Service) -> bool:
         return False
 
 
-def findings(command: Command, *arguments: str, code: int) -> list[dict[str, Any]]:
-    """What `check` finds, all that is well left out."""
+def results_of(command: Command, *arguments: str, code: int) -> list[dict[str, Any]]:
+    """Returns the results of `check` that are not ok."""
     result = command.run_quickly("check", "--output=json", *arguments)
     assert (result.code, result.stderr) == (code, "")
-    said = json.loads(result.stdout)
-    assert said["healthy"] is (code == 0)
-    return [found for found in said["findings"] if found["level"] != "ok"]
+    report = json.loads(result.stdout)
+    assert report["healthy"] is (code == 0)
+    return [each for each in report["findings"] if each["level"] != "ok"]
 
 
 def problem(command: Command) -> dict[str, Any]:
-    """The only problem that `check` finds."""
-    (found,) = (each for each in findings(command, code=1) if each["level"] == "problem")
+    """Returns the only problem that `check` finds."""
+    (found,) = (each for each in results_of(command, code=1) if each["level"] == "problem")
     return dict(found)
 
 
-def test_all_is_well_through_kubectl(statefulroute: Command, game: Service, snapshot: SnapshotAssertion) -> None:
+def test_check_finds_no_problem_in_a_healthy_service(
+    statefulroute: Command, game: Service, snapshot: SnapshotAssertion
+) -> None:
     game.await_bound(game.link("alice"))
     result = statefulroute.run("check").expect_success()
-    # A service whose pods report no load is well: that is a notice.
+    # Pods that do not report a load are a notice.
     assert result.stdout.replace(game.namespace, "NAMESPACE") == snapshot
 
 
-def test_a_cluster_where_nothing_is_installed_is_told_what_it_lacks(snapshot: SnapshotAssertion) -> None:
+def test_check_reports_what_is_missing_in_an_empty_cluster(snapshot: SnapshotAssertion) -> None:
     with LocalCluster.start(name=f"bare-{os.getpid()}", nodes=0) as bare:
         result = Command(bare.kubeconfig, "default").run_quickly("check")
     assert (result.code, result.stderr) == (1, "")
     assert result.stdout == snapshot
 
 
-def test_links_that_wait_are_counted_by_their_reasons(
+def test_check_counts_pending_links_by_reason(
     statefulroute: Command, game: Service, snapshot: SnapshotAssertion
 ) -> None:
     for uid in ("first", "second"):
@@ -83,7 +85,7 @@ def test_links_that_wait_are_counted_by_their_reasons(
     assert result.stdout.replace(game.namespace, "NAMESPACE") == snapshot
 
 
-def test_lost_links_are_a_problem(statefulroute: Command, game: Service) -> None:
+def test_check_reports_lost_links_as_a_problem(statefulroute: Command, game: Service) -> None:
     game.await_bound(game.link("kept", podIndex=2))
     game.set_on_pod_lost("Keep")
     game.annotate(2, {"statefulroute.io/routing-state": "Shutdown"})
@@ -99,17 +101,18 @@ def test_lost_links_are_a_problem(statefulroute: Command, game: Service) -> None
         game.await_pod(2, routingState="Ready")
 
 
-def test_routes_without_a_workload_and_overfull_pods_are_problems(statefulroute: Command, game: Service) -> None:
+def test_check_reports_missing_workloads_and_overfull_pods_as_problems(statefulroute: Command, game: Service) -> None:
     for uid in ("one", "two"):
         game.link(uid, podIndex=0)
     game.await_all_bound(2)
     game.edit_route(placement={"maxLinksPerPod": 1})
     game.create_route("lonely")
     eventually(
-        lambda: condition_of(game.route("lonely"), "WorkloadFound").get("status") == "False", "the route says so"
+        lambda: condition_of(game.route("lonely"), "WorkloadFound").get("status") == "False",
+        "the route has the condition",
     )
     game.await_pod(0, links=2)
-    by_check = {found["check"]: found for found in findings(statefulroute, code=1) if found["level"] == "problem"}
+    by_check = {found["check"]: found for found in results_of(statefulroute, code=1) if found["level"] == "problem"}
     assert by_check["routes"]["message"].startswith(f"{game.namespace}/lonely is not WorkloadFound (WorkloadNotFound)")
     assert by_check["capacity"]["message"] == (
         f"{game.namespace}/game: 1 of its pods carry more links than maxLinksPerPod (1), for example game-0 with 2"
@@ -118,29 +121,31 @@ def test_routes_without_a_workload_and_overfull_pods_are_problems(statefulroute:
     game.kubectl.run("delete", "statefulroute", "lonely").expect_success()
 
 
-def test_a_service_that_is_shut_down_may_be_meant_so(statefulroute: Command, game: Service) -> None:
+def test_check_reports_a_shut_down_service_as_a_notice(statefulroute: Command, game: Service) -> None:
     game.edit_route(routingState="Shutdown")
     game.await_condition("Ready", "False", "Shutdown")
-    reasons = [found["message"] for found in findings(statefulroute, code=0)]
+    reasons = [found["message"] for found in results_of(statefulroute, code=0)]
     assert any("is not Ready (Shutdown)" in reason for reason in reasons)
     game.edit_route(routingState="Ready")
     game.await_condition("Ready", "True")
 
 
-def test_an_operator_that_is_away_is_missed(statefulroute: Command, game: Service, operator: OperatorProcess) -> None:
+def test_check_reports_a_stopped_operator(statefulroute: Command, game: Service, operator: OperatorProcess) -> None:
     operator.stop()
-    game.link("unheard")
+    game.link("unobserved")
     game.link("over", ttlSeconds=1, renewTime="2020-01-01T00:00:00Z")
-    found = [each for each in findings(statefulroute, code=1) if each["check"] == "operator"]
+    found = [each for each in results_of(statefulroute, code=1) if each["check"] == "operator"]
     assert [each["message"] for each in found] == [
-        f"the operator has not observed the present spec of 1 object, for example {game.namespace}/game.unheard",
+        f"the operator has not observed the present spec of 1 object, for example {game.namespace}/game.unobserved",
         f"the operator has not removed 1 expired link, for example {game.namespace}/game.over",
     ]
     operator.start()
-    game.await_bound("game.unheard")
+    game.await_bound("game.unobserved")
 
 
-def test_a_definition_of_another_version_is_told_by_what_differs(statefulroute: Command, installed: Kubectl) -> None:
+def test_check_names_the_difference_of_a_definition_of_another_version(
+    statefulroute: Command, installed: Kubectl
+) -> None:
     name = "podlinks.statefulroute.io"
     path = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/uid/maxLength"
     change = [{"op": "replace", "path": path, "value": 100}]
@@ -157,12 +162,12 @@ def test_a_definition_of_another_version_is_told_by_what_differs(statefulroute: 
 
 @contextmanager
 def changed(installed: Kubectl, kind: str, name: str, change: dict[str, Any]) -> Iterator[None]:
-    """An admission policy, or its binding, that says something else as long as the context lasts."""
+    """Returns a context in which an admission policy, or its binding, is changed."""
     installed.patch(kind, name, change).expect_success()
     try:
         yield
     finally:
-        # `apply` takes back only what it has set itself.
+        # `apply` reverts only the fields that it has set itself.
         installed.run("replace", "--filename", str(ROOT / "deploy/admission")).expect_success()
 
 
@@ -184,15 +189,15 @@ def changed(installed: Kubectl, kind: str, name: str, change: dict[str, Any]) ->
     ],
     ids=["audit", "some-namespaces", "ignore", "policy-of-some-namespaces"],
 )
-def test_a_policy_that_is_not_in_force_everywhere_is_a_problem(
+def test_check_reports_a_policy_that_does_not_apply_to_all_objects(
     kind: str, change: dict[str, Any], where: str, statefulroute: Command, installed: Kubectl
 ) -> None:
     with changed(installed, kind, "local-namespace.podlinks.statefulroute.io", {"spec": change}):
         assert f": {where} differs" in problem(statefulroute)["message"]
-    assert not [found for found in findings(statefulroute, code=0) if found["check"] == "policies"]
+    assert not [found for found in results_of(statefulroute, code=0) if found["check"] == "policies"]
 
 
-def test_a_policy_that_is_missing_is_a_problem(statefulroute: Command, installed: Kubectl) -> None:
+def test_check_reports_a_missing_policy(statefulroute: Command, installed: Kubectl) -> None:
     installed.run("delete", "validatingadmissionpolicybinding", "own-pod.statefulroute.io").expect_success()
     try:
         found = problem(statefulroute)
@@ -202,13 +207,13 @@ def test_a_policy_that_is_missing_is_a_problem(statefulroute: Command, installed
 
 
 @pytest.fixture
-def somebody(statefulroute: Command, here: Kubectl, tmp_path: Path) -> Iterator[Command]:
-    """The command of somebody who may only look at links."""
-    here.run(
-        "create", "role", "looks", "--verb=get,list,watch", "--resource=podlinks.statefulroute.io"
+def reader(statefulroute: Command, namespaced_kubectl: Kubectl, tmp_path: Path) -> Iterator[Command]:
+    """The command of a user who may only read links."""
+    namespaced_kubectl.run(
+        "create", "role", "reads-links", "--verb=get,list,watch", "--resource=podlinks.statefulroute.io"
     ).expect_success()
-    with create_account(here, "somebody", "Role/looks"):
-        token = here.run("create", "token", "somebody").expect_success().stdout.strip()
+    with create_account(namespaced_kubectl, "reader", "Role/reads-links"):
+        token = namespaced_kubectl.run("create", "token", "reader").expect_success().stdout.strip()
         config = yaml.safe_load(statefulroute.kubeconfig.read_text())
         config["users"] = [{"name": user["name"], "user": {"token": token}} for user in config["users"]]
         path = tmp_path / "kubeconfig"
@@ -216,13 +221,13 @@ def somebody(statefulroute: Command, here: Kubectl, tmp_path: Path) -> Iterator[
         yield Command(path, statefulroute.namespace)
 
 
-def test_somebody_without_rights_is_told_which_are_lacking(somebody: Command, game: Service) -> None:
-    found = findings(somebody, code=1)
-    told = {each["message"] for each in found}
+def test_check_names_the_missing_permissions_of_a_user(reader: Command, game: Service) -> None:
+    found = results_of(reader, code=1)
+    messages = {each["message"] for each in found}
     where = f"in namespace {game.namespace!r}"
-    assert f"you may not list statefulroutes {where}" in told
-    assert f"you may not delete podlinks {where}: no unlink for you" in told
-    assert "PodLink is served; you do not have the permission to check its version" in told
-    refused = somebody.run_quickly("unlink", "game", "alice")
+    assert f"you may not list statefulroutes {where}" in messages
+    assert f"you may not delete podlinks {where}: no unlink for you" in messages
+    assert "PodLink is served; you do not have the permission to check its version" in messages
+    refused = reader.run_quickly("unlink", "game", "alice")
     assert (refused.code, refused.stderr.count("\n")) == (1, 1)
     assert refused.stderr.startswith("error: you do not have the permission")

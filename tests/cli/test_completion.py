@@ -1,4 +1,4 @@
-"""What a shell, and kubectl, offer at TAB."""
+"""Completion in shells and in kubectl."""
 
 import gc
 import shutil
@@ -21,43 +21,43 @@ from support.terminal import TerminalSession
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _game(namespace: str, independent_client: IndependentClient) -> None:
-    """A route with three pods, as the operator would have told of it."""
+def _game_route(namespace: str, independent_client: IndependentClient) -> None:
+    """A route with a status of three pods."""
     independent_client.create(stateful_route(), namespace)
     pods = [{"index": n, "name": f"game-{n}", "serviceState": "Ready", "routingState": "Ready"} for n in range(3)]
     independent_client.patch_status(StatefulRoute, "game", namespace, {"pods": pods})
 
 
-#: The names that are offered, and what kubectl is told besides.
-Offer = tuple[list[str], str]
+#: The completions, and the directive to kubectl.
+Completions = tuple[list[str], str]
 
 
-def _offer(output: str) -> Offer:
+def _parse(output: str) -> Completions:
     *names, directive = output.splitlines()
     return [name.partition("\t")[0] for name in names], directive
 
 
-def ask_kubectl(command: Command, *words: str) -> Offer:
-    """What kubectl would offer, and what it would offer besides."""
-    asked = [PROGRAMS / "kubectl", "__complete", "statefulroute", *words]
-    done = subprocess.run(asked, capture_output=True, text=True, check=True, env=command.environment)
-    return _offer(done.stdout)
+def complete_in_kubectl(command: Command, *words: str) -> Completions:
+    """Returns the completions of kubectl."""
+    line = [PROGRAMS / "kubectl", "__complete", "statefulroute", *words]
+    done = subprocess.run(line, capture_output=True, text=True, check=True, env=command.environment)
+    return _parse(done.stdout)
 
 
-def ask_shell(command: Command, **asked: str) -> list[str]:
-    """What the command answers a shell that has read its script."""
+def request_completions(command: Command, **variables: str) -> list[str]:
+    """Returns the output of the command when the script of a shell requests completions."""
     done = subprocess.run(
-        [PROGRAMS / "statefulroute"], capture_output=True, text=True, check=False, env=command.environment | asked
+        [PROGRAMS / "statefulroute"], capture_output=True, text=True, check=False, env=command.environment | variables
     )
     return done.stdout.split()
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_each_shell_has_a_script_to_read(shell: str, snapshot: SnapshotAssertion) -> None:
+def test_completion_prints_a_script_for_each_shell(shell: str, snapshot: SnapshotAssertion) -> None:
     assert CliRunner().invoke(app, ["completion", shell]).stdout == snapshot
 
 
-def test_bash_offers_routes_by_their_names(statefulroute: Command) -> None:
+def test_bash_completes_names_of_routes(statefulroute: Command) -> None:
     script = """
         source <(statefulroute completion bash)
         COMP_WORDS=(statefulroute drain --namespace "$1" "") COMP_CWORD=4
@@ -75,14 +75,14 @@ def test_bash_offers_routes_by_their_names(statefulroute: Command) -> None:
 
 
 def _installed(shell: str) -> str:
-    """The path of a shell; without it, the test is skipped and says so."""
+    """Returns the path of a shell; skips the test without it."""
     path = shutil.which(shell)
     if path is None:
         pytest.skip(f"there is no {shell} on this machine")
     return path
 
 
-def test_fish_offers_routes_by_their_names(statefulroute: Command) -> None:
+def test_fish_completes_names_of_routes(statefulroute: Command) -> None:
     script = (
         "statefulroute completion fish | source; "
         f"complete --do-complete 'statefulroute drain --namespace {statefulroute.namespace} '"
@@ -97,7 +97,7 @@ def test_fish_offers_routes_by_their_names(statefulroute: Command) -> None:
     assert (done.stdout, done.stderr) == ("game\n", "")
 
 
-def test_zsh_offers_routes_by_their_names(statefulroute: Command, tmp_path: Path) -> None:
+def test_zsh_completes_names_of_routes(statefulroute: Command, tmp_path: Path) -> None:
     line = [_installed("zsh"), "--no-rcs", "--interactive"]
     more = {"PS1": "ready> ", "ZDOTDIR": str(tmp_path)}
     with TerminalSession(line, 120, statefulroute.environment, more) as zsh:
@@ -106,25 +106,27 @@ def test_zsh_offers_routes_by_their_names(statefulroute: Command, tmp_path: Path
             "autoload -U compinit; compinit -u -D; source <(statefulroute completion zsh); echo all-is-$((6 * 7))\n"
         )
         zsh.await_text("all-is-42")
-        # The only name that fits is put in at once.
+        # The shell inserts the only match.
         zsh.press(f"statefulroute drain --namespace {statefulroute.namespace} \t")
         zsh.await_text(f"--namespace {statefulroute.namespace} game")
 
 
-def test_zsh_and_fish_offer_commands_that_begin_so(statefulroute: Command) -> None:
-    asked = {"_TYPER_COMPLETE_ARGS": "statefulroute un"}
-    zsh = ask_shell(statefulroute, _STATEFULROUTE_COMPLETE="complete_zsh", **asked)
+def test_zsh_and_fish_complete_commands(statefulroute: Command) -> None:
+    variables = {"_TYPER_COMPLETE_ARGS": "statefulroute un"}
+    zsh = request_completions(statefulroute, _STATEFULROUTE_COMPLETE="complete_zsh", **variables)
     assert [word for word in zsh if "unlink" in word or "undrain" in word]
     actions = {"_TYPER_COMPLETE_FISH_ACTION": "get-args"}
-    fish = ask_shell(statefulroute, _STATEFULROUTE_COMPLETE="complete_fish", **asked, **actions)
+    fish = request_completions(statefulroute, _STATEFULROUTE_COMPLETE="complete_fish", **variables, **actions)
     assert {"unlink", "undrain"} <= set(fish)
 
 
 @pytest.fixture
-def answered(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Offer]:
-    """What kubectl is answered, in this process; what is said besides is an error."""
+def complete_for_kubectl(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Completions]:
+    """Returns the completions for kubectl, in this process; fails on other output."""
 
-    def answer(kubeconfig: Path, *words: str) -> Offer:
+    def run(kubeconfig: Path, *words: str) -> Completions:
         monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
         monkeypatch.setattr(sys, "argv", ["kubectl_complete-statefulroute", *words])
         with warnings.catch_warnings():
@@ -133,9 +135,9 @@ def answered(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
             gc.collect()
         output, errors = capsys.readouterr()
         assert not errors
-        return _offer(output)
+        return _parse(output)
 
-    return answer
+    return run
 
 
 @pytest.mark.parametrize(
@@ -150,17 +152,17 @@ def answered(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ],
     ids=["commands", "routes", "pods", "states", "namespaces", "files"],
 )
-def test_kubectl_is_answered(
-    words: tuple[str, ...], offer: Offer, statefulroute: Command, answered: Callable[..., Offer]
+def test_kubectl_plugin_returns_completions(
+    words: tuple[str, ...], offer: Completions, statefulroute: Command, complete_for_kubectl: Callable[..., Completions]
 ) -> None:
-    told = (word.format(statefulroute.namespace) for word in words)
-    assert answered(statefulroute.kubeconfig, *told) == offer
+    formatted = (word.format(statefulroute.namespace) for word in words)
+    assert complete_for_kubectl(statefulroute.kubeconfig, *formatted) == offer
 
 
-def test_where_there_is_no_cluster_nothing_is_offered_and_nothing_is_said(answered: Callable[..., Offer]) -> None:
-    assert answered(Path("/nowhere"), "link", "") == ([], ":0")
+def test_completion_without_a_cluster_is_empty_and_silent(complete_for_kubectl: Callable[..., Completions]) -> None:
+    assert complete_for_kubectl(Path("/nowhere"), "link", "") == ([], ":0")
 
 
-def test_kubectl_offers_what_it_is_answered(statefulroute: Command) -> None:
-    asked = ("link", "--namespace", statefulroute.namespace, "game", "alice", "")
-    assert ask_kubectl(statefulroute, *asked) == (["game-0", "game-1", "game-2"], ":4")
+def test_kubectl_shows_the_completions_of_the_plugin(statefulroute: Command) -> None:
+    words = ("link", "--namespace", statefulroute.namespace, "game", "alice", "")
+    assert complete_in_kubectl(statefulroute, *words) == (["game-0", "game-1", "game-2"], ":4")

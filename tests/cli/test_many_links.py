@@ -1,4 +1,4 @@
-"""`links` with a great many links: the first row comes at once, and only a page of them is held."""
+"""`links` with many links: it prints the first row at once, and holds one page in memory."""
 
 import asyncio
 import subprocess
@@ -20,20 +20,20 @@ from support.scale import scaled
 
 NUMBER = scaled(daily=2_000, full=100_000)
 
-MOST_BYTES = 150 * 2**20
+MAX_BYTES = 150 * 2**20
 
 _CLIENTS = 32
 
 
 @pytest.fixture(scope="module")
 def crowded(cluster: LocalCluster, installed: Kubectl) -> Iterator[Command]:
-    """`kubectl statefulroute` in a namespace with so many links."""
+    """`kubectl statefulroute` in a namespace with many links."""
     with fresh_namespace(installed) as namespace:
-        asyncio.run(_crowd(cluster, namespace))
+        asyncio.run(_create_links(cluster, namespace))
         yield Command(cluster.kubeconfig, namespace)
 
 
-async def _crowd(cluster: LocalCluster, namespace: str) -> None:
+async def _create_links(cluster: LocalCluster, namespace: str) -> None:
     numbers = iter(range(NUMBER))
     async with connect(cluster.kubeconfig) as connection, Client(connection, _CLIENTS) as client:
 
@@ -46,8 +46,8 @@ async def _crowd(cluster: LocalCluster, namespace: str) -> None:
         await asyncio.gather(*(create() for _ in range(_CLIENTS)))
 
 
-#: Runs a command, and then tells its CPU seconds and its greatest memory: those of a process that the tests start
-#: themselves would count the tests' own memory, which it has until it becomes the command.
+#: Runs a command and prints its CPU seconds and its peak memory. A direct child of the tests would count their memory,
+#: which it has until it executes the command.
 _MEASURE = """
 import resource, subprocess, sys
 code = subprocess.call(sys.argv[1:])
@@ -58,39 +58,39 @@ sys.exit(code)
 
 
 @pytest.mark.timeout(1800)
-def test_a_great_many_links_are_listed_in_little_memory_and_the_first_comes_at_once(crowded: Command) -> None:
+def test_links_prints_the_first_row_at_once_and_holds_one_page_in_memory(crowded: Command) -> None:
     line = [sys.executable, "-c", _MEASURE, *crowded.line("links", "--no-headers")]
-    began = time.monotonic()
+    start = time.monotonic()
     with subprocess.Popen(
         line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=crowded.environment
     ) as listing:
         assert listing.stdout is not None
         assert listing.stderr is not None
         first = listing.stdout.readline()
-        first_seconds = time.monotonic() - began
+        first_seconds = time.monotonic() - start
         rows = 1 + sum(1 for _ in listing.stdout)
-        all_seconds = time.monotonic() - began
+        all_seconds = time.monotonic() - start
         cpu_seconds, peak = map(float, listing.stderr.read().split())
     peak *= 1 if sys.platform == "darwin" else 1024
-    print(  # noqa: T201 - for whoever wants to know: pytest -s
+    print(  # noqa: T201 - shown with pytest -s
         f"\n{rows} links: the first row after {first_seconds:.2f} s, all after {all_seconds:.2f} s, "
-        f"{cpu_seconds:.2f} s of CPU, {peak / 2**20:.0f} MiB at the most"
+        f"{cpu_seconds:.2f} s of CPU, {peak / 2**20:.0f} MiB at most"
     )
     assert (listing.returncode, rows) == (0, NUMBER)
     assert first.split()[:3] == ["game", "user-000000", "#0"]
-    assert peak < MOST_BYTES
+    assert peak < MAX_BYTES
 
 
 @pytest.mark.parametrize(
     ("options", "expected"),
     [("--uid user-000123", 1), ("game --uid user-000123", 1), ("--pod 3", NUMBER // 10)],
 )
-def test_some_of_many_links_are_picked_out_by_the_api_server(crowded: Command, options: str, expected: int) -> None:
+def test_links_are_selected_by_the_api_server(crowded: Command, options: str, expected: int) -> None:
     result = crowded.run_quickly("links", *options.split(), "-o", "name").expect_success()
     assert len(result.stdout.splitlines()) == expected
 
 
-def test_a_pipe_that_has_seen_enough_ends_the_list_quietly(crowded: Command) -> None:
+def test_links_exits_quietly_if_the_pipe_is_closed(crowded: Command) -> None:
     line = f"{' '.join(crowded.line('links'))} | head -1"
     done = subprocess.run(
         ["/bin/sh", "-c", line], env=crowded.environment, capture_output=True, text=True, check=False, timeout=60

@@ -1,4 +1,4 @@
-"""`release`: the operator's marks are taken off, and nothing waits for an operator that is no more."""
+"""`release`: removes the finalizers and annotations of the operator."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -19,34 +19,37 @@ ON_WORKLOAD = {f"statefulroute.io/workload-{each}" for each in ("state", "load",
 
 
 @pytest.fixture(scope="module")
-def web(operator: OperatorProcess, here: Kubectl, independent_client: IndependentClient) -> Service:
-    """A service of a Deployment, whose pods bear a cost of their deletion."""
-    del operator  # it has to serve
-    service = Service(here, independent_client, "web")
+def web(operator: OperatorProcess, namespaced_kubectl: Kubectl, independent_client: IndependentClient) -> Service:
+    """A service of a Deployment, whose pods have a deletion cost."""
+    del operator  # it must run
+    service = Service(namespaced_kubectl, independent_client, "web")
     service.create_workload("Deployment", 2)
     workload = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
     service.create_route(workloadRef=workload, statePeriodSeconds=1, workloadPeriodSeconds=1)
     service.await_pods(2)
-    eventually(lambda: len(service.route().get("status", {}).get("pods", ())) == 2, "the route knows its pods")
+    eventually(lambda: len(service.route().get("status", {}).get("pods", ())) == 2, "the status has the pods")
     return service
 
 
 @pytest.fixture(scope="module")
-def marked(game: Service, web: Service) -> None:
-    """Both services bear every mark that the operator leaves."""
+def annotated(game: Service, web: Service) -> None:
+    """Both services have every annotation and finalizer of the operator."""
     game.edit_route(statePeriodSeconds=1, workloadPeriodSeconds=1)
     for pod in range(3):
         game.report(pod, 30)
     for pod in web.route()["status"]["pods"]:
         web.report(pod["name"], 30)
     web.await_bound(web.link("walter"))
-    eventually(lambda: len(marks(game, ON_POD)) == 3, "the game's pods bear notes")
-    eventually(lambda: marks(web, ON_POD), "the pods of the Deployment bear notes")
-    eventually(lambda: noted(game, StatefulSet) and noted(web, Deployment), "the workloads bear notes")
+    eventually(lambda: len(annotated_pods(game, ON_POD)) == 3, "the pods of game are annotated")
+    eventually(lambda: annotated_pods(web, ON_POD), "the pods of the Deployment are annotated")
+    eventually(
+        lambda: workload_annotations(game, StatefulSet) and workload_annotations(web, Deployment),
+        "the workloads are annotated",
+    )
 
 
-def marks(service: Service, names: set[str]) -> dict[str, set[str]]:
-    """The pods of a service that bear notes of these names."""
+def annotated_pods(service: Service, names: set[str]) -> dict[str, set[str]]:
+    """Returns the pods of a service with annotations of these names."""
     pods = [pod["metadata"] for pod in service.client.all(Pod, service.namespace)]
     own = {
         pod["name"]: names & pod.get("annotations", {}).keys() for pod in pods if pod["labels"]["app"] == service.name
@@ -54,50 +57,50 @@ def marks(service: Service, names: set[str]) -> dict[str, set[str]]:
     return {name: found for name, found in own.items() if found}
 
 
-def noted(service: Service, kind: Any) -> set[str]:
-    """The notes on a workload."""
+def workload_annotations(service: Service, kind: Any) -> set[str]:
+    """Returns the annotations of a workload."""
     return ON_WORKLOAD & service.annotations(kind, service.name).keys()
 
 
 def finalizers(service: Service) -> list[str]:
-    """What holds a route."""
+    """Returns the finalizers of the route."""
     return list(service.route()["metadata"].get("finalizers", []))
 
 
 @pytest.fixture(scope="module")
-def foreign(marked: None, game: Service) -> str:
-    """A finalizer that somebody else has put on a route."""
-    del marked
+def foreign_finalizer(annotated: None, game: Service) -> str:
+    """A finalizer of another controller on a route."""
+    del annotated
     name = "example.com/kept"
     body = {"metadata": {"finalizers": [*finalizers(game), name]}}
     game.client.patch(StatefulRoute, "game", game.namespace, body)
     return name
 
 
-def test_an_operator_that_still_runs_is_told_of(foreign: str, statefulroute: Command) -> None:
-    del foreign
+def test_release_fails_while_the_operator_runs(foreign_finalizer: str, statefulroute: Command) -> None:
+    del foreign_finalizer
     result = statefulroute.run_quickly("release")
     assert result.code == 1
     error = "error: an operator that still runs has added its finalizer to game, web again: stop it first, or name its"
     assert error in result.stderr
 
 
-def test_all_marks_are_taken_off_and_what_others_have_put_there_stays(
-    foreign: str, operator: OperatorProcess, statefulroute: Command, game: Service, web: Service
+def test_release_removes_finalizers_and_annotations_of_the_operator_only(
+    foreign_finalizer: str, operator: OperatorProcess, statefulroute: Command, game: Service, web: Service
 ) -> None:
     operator.stop()
     links = game.links()
-    rehearsed = statefulroute.run_quickly("release", "--dry-run=server").expect_success()
+    dry_run = statefulroute.run_quickly("release", "--dry-run=server").expect_success()
     assert len(finalizers(game)) == 2
     result = statefulroute.run_quickly("release").expect_success()
     *routes, summary = result.stdout.splitlines()
     assert routes == [f"statefulroute.statefulroutes/{name} released" for name in ("game", "web")]
     assert summary.endswith("pods and 2 workloads released")
-    assert rehearsed.stdout == "".join(f"{line} (server dry run)\n" for line in result.stdout.splitlines())
-    assert (finalizers(game), finalizers(web)) == ([foreign], [])
-    assert not any(marks(service, ON_POD) for service in (game, web))
-    assert not noted(game, StatefulSet)
-    assert not noted(web, Deployment)
+    assert dry_run.stdout == "".join(f"{line} (server dry run)\n" for line in result.stdout.splitlines())
+    assert (finalizers(game), finalizers(web)) == ([foreign_finalizer], [])
+    assert not any(annotated_pods(service, ON_POD) for service in (game, web))
+    assert not workload_annotations(game, StatefulSet)
+    assert not workload_annotations(web, Deployment)
     assert game.links() == links
     assert statefulroute.run_quickly("release").stdout == "0 routes, 0 pods and 0 workloads released\n"
 
@@ -106,7 +109,7 @@ def test_all_marks_are_taken_off_and_what_others_have_put_there_stays(
 def deployed(
     installed: Kubectl, independent_client: IndependentClient, operator_slot: OperatorSlot
 ) -> Iterator[Service]:
-    """A Deployment that stands for an operator's, in a namespace of its own."""
+    """A Deployment in place of an operator, in its own namespace."""
     assert not operator_slot.is_occupied
     with fresh_namespace(installed) as namespace:
         service = Service(installed.within(namespace), independent_client, "operator")
@@ -115,13 +118,13 @@ def deployed(
         yield service
 
 
-def test_the_operator_is_stopped_first_where_its_deployment_is_named(statefulroute: Command, deployed: Service) -> None:
+def test_release_stops_the_named_deployment_first(statefulroute: Command, deployed: Service) -> None:
     statefulroute.run_quickly("release", "--operator", f"{deployed.namespace}/operator").expect_success()
     assert not deployed.pod_ids()
     assert deployed.client.get(Deployment, "operator", deployed.namespace)["spec"]["replicas"] == 0
 
 
-def test_a_pod_of_the_operator_that_was_evicted_is_not_waited_for(statefulroute: Command, deployed: Service) -> None:
+def test_release_does_not_wait_for_an_evicted_pod(statefulroute: Command, deployed: Service) -> None:
     (pod, *_) = deployed.client.all(Pod, deployed.namespace)
     name, evicted = pod["metadata"]["name"], {"status": {"phase": "Failed", "reason": "Evicted"}}
     deployed.kubectl.patch("pod", name, evicted, "--subresource=status").expect_success()
@@ -131,7 +134,7 @@ def test_a_pod_of_the_operator_that_was_evicted_is_not_waited_for(statefulroute:
     assert [each["metadata"]["name"] for each in deployed.client.all(Pod, deployed.namespace)] == [name]
 
 
-def test_an_operator_that_does_not_stop_is_told_of(statefulroute: Command, deployed: Service) -> None:
+def test_release_reports_an_operator_that_does_not_stop(statefulroute: Command, deployed: Service) -> None:
     (pod, *_) = deployed.client.all(Pod, deployed.namespace)
     name = pod["metadata"]["name"]
     held = {"metadata": {"finalizers": ["example.com/kept"]}}
@@ -143,11 +146,11 @@ def test_an_operator_that_does_not_stop_is_told_of(statefulroute: Command, deplo
 
 
 @pytest.mark.parametrize("named", ["operator", "a/b/c", "/operator"])
-def test_a_deployment_is_named_with_its_namespace(statefulroute: Command, named: str) -> None:
+def test_release_rejects_a_deployment_without_a_namespace(statefulroute: Command, named: str) -> None:
     result = statefulroute.run_quickly("release", "--operator", named)
     assert (result.code, result.stderr) == (1, f"error: {named!r} does not name a Deployment: write NAMESPACE/NAME\n")
 
 
-def test_a_deployment_that_is_not_there_is_told_of(statefulroute: Command) -> None:
+def test_release_reports_a_missing_deployment(statefulroute: Command) -> None:
     result = statefulroute.run_quickly("release", "--operator", "default/nothing").expect_success()
     assert result.stderr == "note: there is no Deployment default/nothing to stop\n"

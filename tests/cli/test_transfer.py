@@ -1,4 +1,4 @@
-"""`export` and `import`: a backup, and a move to another cluster."""
+"""`export` and `import`: a backup, or a move to another cluster."""
 
 import json
 import logging
@@ -28,7 +28,7 @@ LATER = "2099-01-01T00:00:00Z"
 
 NO_GUESTS = "guests are not linked here"
 
-#: Runs a command and writes its peak of memory. The tests' own process is large, and a child begins as its copy.
+#: Runs a command and prints its peak memory. A direct child of the tests would start as a copy of their large process.
 MEASURED = """
 import resource, subprocess, sys
 code = subprocess.call(sys.argv[1:])
@@ -42,20 +42,20 @@ Spec = dict[str, Any]
 
 
 @pytest.fixture
-def place(installed: Kubectl) -> Iterator[str]:
-    """The name of a namespace that this test has for itself; no operator looks at it."""
+def own_namespace(installed: Kubectl) -> Iterator[str]:
+    """The name of a namespace for one test, which no operator watches."""
     with fresh_namespace(installed) as name:
         yield name
 
 
 @pytest.fixture
-def there(statefulroute: Command, place: str) -> Command:
-    """`kubectl statefulroute` in that namespace."""
-    return Command(statefulroute.kubeconfig, place)
+def command(statefulroute: Command, own_namespace: str) -> Command:
+    """`kubectl statefulroute` in the namespace of the test."""
+    return Command(statefulroute.kubeconfig, own_namespace)
 
 
 def specs(independent_client: IndependentClient, namespace: str) -> dict[str, Spec]:
-    """The specs of all links, by their names."""
+    """Returns the specs of all links by name."""
     return {link["metadata"]["name"]: link["spec"] for link in independent_client.all(PodLink, namespace)}
 
 
@@ -63,8 +63,8 @@ def line(**fields: Any) -> str:
     return json.dumps(fields)
 
 
-def many(number: int) -> list[Spec]:
-    """The links of many users on three pods, every tenth of them temporary."""
+def make_specs(number: int) -> list[Spec]:
+    """Returns the links of many users on three pods; every tenth link is temporary."""
     return [
         {"routeName": "game", "uid": f"user-{n}", "podIndex": n % 3}
         | ({"ttlSeconds": 600, "renewTime": LATER} if n % 10 == 0 else {})
@@ -72,23 +72,23 @@ def many(number: int) -> list[Spec]:
     ]
 
 
-def written(path: Path, lines: list[Spec]) -> Path:
+def write_lines(path: Path, lines: list[Spec]) -> Path:
     path.write_text("".join(json.dumps(each) + "\n" for each in lines))
     return path
 
 
-def test_what_is_exported_here_is_imported_there_as_it_was(
-    there: Command, independent_client: IndependentClient, installed: Kubectl
+def test_export_and_import_keep_every_field_of_a_spec(
+    command: Command, independent_client: IndependentClient, installed: Kubectl
 ) -> None:
-    independent_client.create(pod_link(podIndex=0), there.namespace)
+    independent_client.create(pod_link(podIndex=0), command.namespace)
     independent_client.create(
-        pod_link(encoded_name("game", "Guest 7"), uid="Guest 7", podName="game-x"), there.namespace
+        pod_link(encoded_name("game", "Guest 7"), uid="Guest 7", podName="game-x"), command.namespace
     )
-    independent_client.create(pod_link(uid="open"), there.namespace)
-    independent_client.create(pod_link(uid="for-now", podIndex=2, ttlSeconds=60, renewTime=LATER), there.namespace)
-    independent_client.create(pod_link(uid="over", ttlSeconds=1, renewTime="2020-01-01T00:00:00Z"), there.namespace)
-    independent_client.create(pod_link(routeName="chat", podIndex=1), there.namespace)
-    exported = there.run("export").expect_success().stdout
+    independent_client.create(pod_link(uid="open"), command.namespace)
+    independent_client.create(pod_link(uid="for-now", podIndex=2, ttlSeconds=60, renewTime=LATER), command.namespace)
+    independent_client.create(pod_link(uid="over", ttlSeconds=1, renewTime="2020-01-01T00:00:00Z"), command.namespace)
+    independent_client.create(pod_link(routeName="chat", podIndex=1), command.namespace)
+    exported = command.run("export").expect_success().stdout
     assert [json.loads(each) for each in sorted(exported.splitlines())] == [
         {"routeName": "chat", "uid": "alice", "podIndex": 1},
         {"routeName": "game", "uid": "Guest 7", "podName": "game-x"},
@@ -97,52 +97,52 @@ def test_what_is_exported_here_is_imported_there_as_it_was(
         {"routeName": "game", "uid": "open"},
     ]
     with fresh_namespace(installed) as other:
-        elsewhere = Command(there.kubeconfig, other)
+        elsewhere = Command(command.kubeconfig, other)
         result = elsewhere.run("import", stdin=exported).expect_success()
         assert (result.stdout, result.stderr) == ("5 created, 0 kept\n", "")
-        before = specs(independent_client, there.namespace)
-        del before["game.over"]  # it counts as absent
+        before = specs(independent_client, command.namespace)
+        del before["game.over"]  # it has expired
         assert specs(independent_client, other) == before
 
 
-def test_a_route_can_be_exported_by_itself_and_a_slip_in_its_name_is_told(
-    there: Command, independent_client: IndependentClient
+def test_export_of_one_route_reports_a_mistyped_name(command: Command, independent_client: IndependentClient) -> None:
+    independent_client.create(pod_link(podIndex=0), command.namespace)
+    independent_client.create(pod_link(routeName="chat", podIndex=1), command.namespace)
+    assert command.run_quickly("export", "chat").stdout == '{"routeName":"chat","uid":"alice","podIndex":1}\n'
+    mistyped = command.run_quickly("export", "caht")
+    assert (mistyped.code, mistyped.stdout) == (1, "")
+    assert mistyped.stderr.startswith("error: StatefulRoute 'caht' does not exist in namespace ")
+
+
+def test_export_keeps_the_expiry_of_a_temporary_link(command: Command, independent_client: IndependentClient) -> None:
+    creation_time = independent_client.create(pod_link(ttlSeconds=3600), command.namespace)["metadata"][
+        "creationTimestamp"
+    ]
+    assert json.loads(command.run_quickly("export").stdout)["renewTime"] == creation_time
+
+
+def test_import_keeps_existing_links_unless_overwrite_is_set(
+    command: Command, independent_client: IndependentClient, tmp_path: Path
 ) -> None:
-    independent_client.create(pod_link(podIndex=0), there.namespace)
-    independent_client.create(pod_link(routeName="chat", podIndex=1), there.namespace)
-    assert there.run_quickly("export", "chat").stdout == '{"routeName":"chat","uid":"alice","podIndex":1}\n'
-    slip = there.run_quickly("export", "caht")
-    assert (slip.code, slip.stdout) == (1, "")
-    assert slip.stderr.startswith("error: StatefulRoute 'caht' does not exist in namespace ")
-
-
-def test_the_end_of_a_temporary_link_stays_what_it_was(there: Command, independent_client: IndependentClient) -> None:
-    made = independent_client.create(pod_link(ttlSeconds=3600), there.namespace)["metadata"]["creationTimestamp"]
-    assert json.loads(there.run_quickly("export").stdout)["renewTime"] == made
-
-
-def test_links_that_are_there_are_kept_unless_they_may_be_overwritten(
-    there: Command, independent_client: IndependentClient, tmp_path: Path
-) -> None:
-    independent_client.create(pod_link(podIndex=2), there.namespace)
-    independent_client.create(pod_link(uid="same", podIndex=1), there.namespace)
+    independent_client.create(pod_link(podIndex=2), command.namespace)
+    independent_client.create(pod_link(uid="same", podIndex=1), command.namespace)
     wanted = [{"routeName": "game", "uid": uid, "podIndex": 1} for uid in ("alice", "same", "new")]
-    file = str(written(tmp_path / "links", wanted))
-    assert there.run_quickly("import", file).stdout == "1 created, 2 kept\n"
-    assert specs(independent_client, there.namespace)["game.alice"]["podIndex"] == 2
-    rehearsed = there.run_quickly("import", file, "--overwrite", "--dry-run=server")
-    assert rehearsed.stdout == "0 created, 2 kept, 1 overwritten (server dry run)\n"
-    assert specs(independent_client, there.namespace)["game.alice"]["podIndex"] == 2
-    assert there.run_quickly("import", file, "--overwrite").stdout == "0 created, 2 kept, 1 overwritten\n"
-    assert specs(independent_client, there.namespace)["game.alice"]["podIndex"] == 1
+    file = str(write_lines(tmp_path / "links", wanted))
+    assert command.run_quickly("import", file).stdout == "1 created, 2 kept\n"
+    assert specs(independent_client, command.namespace)["game.alice"]["podIndex"] == 2
+    dry_run = command.run_quickly("import", file, "--overwrite", "--dry-run=server")
+    assert dry_run.stdout == "0 created, 2 kept, 1 overwritten (server dry run)\n"
+    assert specs(independent_client, command.namespace)["game.alice"]["podIndex"] == 2
+    assert command.run_quickly("import", file, "--overwrite").stdout == "0 created, 2 kept, 1 overwritten\n"
+    assert specs(independent_client, command.namespace)["game.alice"]["podIndex"] == 1
 
 
-def test_of_two_lines_about_a_user_the_first_one_counts(
-    there: Command, independent_client: IndependentClient, tmp_path: Path
+def test_import_uses_the_first_of_two_lines_with_the_same_user(
+    command: Command, independent_client: IndependentClient, tmp_path: Path
 ) -> None:
     twice = [{"routeName": "game", "uid": f"user-{n}", "podIndex": pod} for n in range(20) for pod in (0, 1, 2)]
-    assert there.run_quickly("import", str(written(tmp_path / "links", twice))).stdout == "20 created, 40 kept\n"
-    assert {spec["podIndex"] for spec in specs(independent_client, there.namespace).values()} == {0}
+    assert command.run_quickly("import", str(write_lines(tmp_path / "links", twice))).stdout == "20 created, 40 kept\n"
+    assert {spec["podIndex"] for spec in specs(independent_client, command.namespace).values()} == {0}
 
 
 GOOD = {"routeName": "game", "uid": "good"}
@@ -182,36 +182,37 @@ BAD_LINES = [
 ]
 
 
-def test_bad_lines_are_told_by_number_and_reason_and_cost_no_good_one(
-    there: Command, independent_client: IndependentClient, snapshot: SnapshotAssertion
+def test_import_reports_invalid_lines_and_imports_all_others(
+    command: Command, independent_client: IndependentClient, snapshot: SnapshotAssertion
 ) -> None:
     good = [line(routeName="game", uid=f"user-{n}", podIndex=n % 3).encode() for n in range(len(BAD_LINES) + 1)]
     between = [each for pair in zip(good, BAD_LINES, strict=False) for each in pair]
-    result = there.run("import", "-", stdin=b"\xef\xbb\xbf" + b"\n".join([*between, b"", good[-1]]))  # no end of line
+    text = b"\xef\xbb\xbf" + b"\n".join([*between, b"", good[-1]])  # without a newline at the end
+    result = command.run("import", "-", stdin=text)
     assert (result.code, result.stdout) == (1, f"{len(good)} created, 0 kept, {len(BAD_LINES)} refused\n")
-    assert sorted(specs(independent_client, there.namespace)) == sorted(f"game.user-{n}" for n in range(len(good)))
-    assert sorted(result.stderr.splitlines(), key=_number) == snapshot
+    assert sorted(specs(independent_client, command.namespace)) == sorted(f"game.user-{n}" for n in range(len(good)))
+    assert sorted(result.stderr.splitlines(), key=_line_number) == snapshot
 
 
-def _number(complaint: str) -> int:
-    return int(complaint.removeprefix("line ").partition(":")[0])
+def _line_number(message: str) -> int:
+    return int(message.removeprefix("line ").partition(":")[0])
 
 
-def test_what_the_api_server_refuses_costs_no_good_line(
-    there: Command, here: Kubectl, independent_client: IndependentClient, tmp_path: Path
+def test_import_continues_after_a_link_that_the_api_server_rejects(
+    command: Command, namespaced_kubectl: Kubectl, independent_client: IndependentClient, tmp_path: Path
 ) -> None:
     text = "".join(line(routeName="game", uid=f"{kind}-{n}") + "\n" for n in range(2) for kind in ("guest", "member"))
     (tmp_path / "links").write_text(text)
-    with _without_guests(here.within(there.namespace)):
-        result = there.run_quickly("import", str(tmp_path / "links"))
+    with _without_guests(namespaced_kubectl.within(command.namespace)):
+        result = command.run_quickly("import", str(tmp_path / "links"))
     assert (result.code, result.stdout) == (1, "2 created, 0 kept, 2 refused\n"), result
     assert result.stderr.count(NO_GUESTS) == 2
-    assert sorted(specs(independent_client, there.namespace)) == ["game.member-0", "game.member-1"]
+    assert sorted(specs(independent_client, command.namespace)) == ["game.member-0", "game.member-1"]
 
 
 @contextmanager
 def _without_guests(kubectl: Kubectl) -> Iterator[None]:
-    """A policy of the namespace's own, which refuses links of guests, as long as the context lasts."""
+    """Returns a context in which a policy of the namespace rejects links of guests."""
     name = f"no-guests.{kubectl.namespace}"
     rule = {"apiGroups": [GROUP], "apiVersions": ["*"], "operations": ["CREATE"], "resources": ["podlinks"]}
     policy = {
@@ -224,7 +225,7 @@ def _without_guests(kubectl: Kubectl) -> Iterator[None]:
         head = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": {"name": name}}
         kubectl.create({**head, "spec": spec})
     try:
-        _until(lambda: NO_GUESTS in kubectl.dry_run(pod_link(uid="guest", namespace=kubectl.namespace)).stderr)
+        _wait_until(lambda: NO_GUESTS in kubectl.dry_run(pod_link(uid="guest", namespace=kubectl.namespace)).stderr)
         yield
     finally:
         for kind in ("validatingadmissionpolicybinding", "validatingadmissionpolicy"):
@@ -232,26 +233,26 @@ def _without_guests(kubectl: Kubectl) -> Iterator[None]:
 
 
 @pytest.mark.timeout(900)
-def test_an_import_that_was_killed_half_way_ends_with_exactly_the_same_links(
-    there: Command, independent_client: IndependentClient, tmp_path: Path
+def test_import_that_was_killed_creates_the_rest_when_run_again(
+    command: Command, independent_client: IndependentClient, tmp_path: Path
 ) -> None:
-    wanted = many(scaled(500, 10_000))
-    file = str(written(tmp_path / "links", wanted))
-    first = there.launch("import", file, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _until(lambda: _count(independent_client, there.namespace) > len(wanted) // 3)
+    wanted = make_specs(scaled(500, 10_000))
+    file = str(write_lines(tmp_path / "links", wanted))
+    first = command.launch("import", file, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _wait_until(lambda: _count(independent_client, command.namespace) > len(wanted) // 3)
     first.send_signal(signal.SIGKILL)
     assert first.wait(20) == -signal.SIGKILL
-    made = _settled_count(independent_client, there.namespace)
-    assert 0 < made < len(wanted)
-    second = there.run_quickly("import", file).expect_success()
-    assert second.stdout == f"{len(wanted) - made:,} created, {made:,} kept\n"
-    assert specs(independent_client, there.namespace) == {f"game.{each['uid']}": each for each in wanted}
-    assert there.run_quickly("import", file).stdout == f"0 created, {len(wanted):,} kept\n"
+    created = _settled_count(independent_client, command.namespace)
+    assert 0 < created < len(wanted)
+    second = command.run_quickly("import", file).expect_success()
+    assert second.stdout == f"{len(wanted) - created:,} created, {created:,} kept\n"
+    assert specs(independent_client, command.namespace) == {f"game.{each['uid']}": each for each in wanted}
+    assert command.run_quickly("import", file).stdout == f"0 created, {len(wanted):,} kept\n"
 
 
-def test_on_a_terminal_an_import_shows_how_far_it_is(there: Command, tmp_path: Path) -> None:
-    file = str(written(tmp_path / "links", many(300)))
-    with TerminalSession(there.line("import", file), 100, there.environment, {"NO_COLOR": "1"}) as terminal:
+def test_import_shows_its_progress_on_a_terminal(command: Command, tmp_path: Path) -> None:
+    file = str(write_lines(tmp_path / "links", make_specs(300)))
+    with TerminalSession(command.line("import", file), 100, command.environment, {"NO_COLOR": "1"}) as terminal:
         code, shown = terminal.close()
     assert code == 0
     *steps, end = shown.split("\r\x1b[K")
@@ -259,19 +260,19 @@ def test_on_a_terminal_an_import_shows_how_far_it_is(there: Command, tmp_path: P
     assert end == "300 created, 0 kept\n"
 
 
-def test_where_nothing_can_be_imported_it_stops_with_a_sentence(there: Command, tmp_path: Path) -> None:
-    missing = there.run_quickly("import", str(tmp_path / "nothing"))
+def test_import_stops_with_a_message_if_no_link_can_be_written(command: Command, tmp_path: Path) -> None:
+    missing = command.run_quickly("import", str(tmp_path / "nothing"))
     assert (missing.code, missing.stderr) == (
         1,
         f"error: cannot read {tmp_path / 'nothing'}: No such file or directory\n",
     )
-    folder = there.run_quickly("import", str(tmp_path))
-    assert (folder.code, folder.stderr) == (
+    directory = command.run_quickly("import", str(tmp_path))
+    assert (directory.code, directory.stderr) == (
         1,
         f"error: cannot read {tmp_path}: it is a directory, not a file of links\n",
     )
-    file = str(written(tmp_path / "links", many(50)))
-    nowhere = Command(there.kubeconfig, "nowhere").run_quickly("import", file)
+    file = str(write_lines(tmp_path / "links", make_specs(50)))
+    nowhere = Command(command.kubeconfig, "nowhere").run_quickly("import", file)
     assert (nowhere.code, nowhere.stdout) == (1, "")
     stopped, error = nowhere.stderr.splitlines()
     assert stopped == "stopped: 0 created, 0 kept. Run it again: it continues where it stopped"
@@ -279,33 +280,33 @@ def test_where_nothing_can_be_imported_it_stops_with_a_sentence(there: Command, 
 
 
 @pytest.mark.timeout(1800)
-def test_an_export_is_a_page_at_a_time_however_many_links_there_are(there: Command, tmp_path: Path) -> None:
+def test_export_holds_one_page_in_memory(command: Command, tmp_path: Path) -> None:
     number = scaled(700, 100_000)
-    file = str(written(tmp_path / "links", many(number)))
-    there.run_quickly("import", file).expect_success()
-    begun = time.monotonic()
+    file = str(write_lines(tmp_path / "links", make_specs(number)))
+    command.run_quickly("import", file).expect_success()
+    start = time.monotonic()
     with (tmp_path / "out").open("wb") as out:
-        exporting = there.launch("export", within=[sys.executable, "-c", MEASURED], stdout=out)
-        _until(lambda: (tmp_path / "out").stat().st_size > 0, pause=0.01)
-        first = time.monotonic() - begun
+        exporting = command.launch("export", within=[sys.executable, "-c", MEASURED], stdout=out)
+        _wait_until(lambda: (tmp_path / "out").stat().st_size > 0, pause=0.01)
+        first = time.monotonic() - start
         _, peak_kib = exporting.communicate(timeout=300)
-    total, peak = time.monotonic() - begun, int(peak_kib) / 1024
+    total, peak = time.monotonic() - start, int(peak_kib) / 1024
     log.info("%d links: the first after %.2f s, all after %.1f s, %.0f MiB", number, first, total, peak)
     assert exporting.returncode == 0
     assert len((tmp_path / "out").read_bytes().splitlines()) == number
     assert peak < 150
-    assert first < 10  # most of it is Python's start
+    assert first < 10  # mostly the start of Python
 
 
 def _settled_count(independent_client: IndependentClient, namespace: str) -> int:
-    """How many there are once the API server has done what it had been asked for."""
+    """Returns the number of links once the API server has finished all requests."""
     counts = [-1]
 
     def is_settled() -> bool:
         counts.append(_count(independent_client, namespace))
         return counts[-1] == counts[-2]
 
-    _until(is_settled, pause=1)
+    _wait_until(is_settled, pause=1)
     return counts[-1]
 
 
@@ -313,7 +314,7 @@ def _count(independent_client: IndependentClient, namespace: str) -> int:
     return sum(1 for _ in PodLink.objects(independent_client.http).filter(namespace=namespace))
 
 
-def _until(holds: Any, pause: float = 0.05) -> None:
+def _wait_until(holds: Any, pause: float = 0.05) -> None:
     deadline = time.monotonic() + 60
     while not holds():
         assert time.monotonic() < deadline

@@ -1,4 +1,4 @@
-"""`--watch`, `events` and `top`: what goes on until somebody has seen enough."""
+"""`--watch`, `events` and `top`."""
 
 import json
 import select
@@ -18,8 +18,8 @@ from support.waiting import eventually
 
 
 @pytest.fixture(autouse=True)
-def _as_found(game: Service) -> Iterator[None]:
-    """Each test leaves the route as it found it, and no link."""
+def _cleanup(game: Service) -> Iterator[None]:
+    """Restore the route and delete all links after each test."""
     yield
     game.edit_route(routingState="Ready", pods=None)
     game.client.delete_all(PodLink, game.namespace)
@@ -30,25 +30,25 @@ def _as_found(game: Service) -> Iterator[None]:
 
 @contextmanager
 def on_a_terminal(command: Command, *arguments: str, columns: int = 160) -> Iterator[TerminalSession]:
-    """A command that goes on, with a terminal that shows no colours."""
+    """Returns a running command on a terminal without colors."""
     with TerminalSession(command.line(*arguments), columns, command.environment, {"NO_COLOR": "1"}) as session:
         yield session
 
 
 def interrupt(session: TerminalSession) -> None:
-    """End it as Ctrl-C does, and hold it to ending quietly."""
+    """Stop a command with Ctrl-C; it must exit without errors."""
     session.process.send_signal(signal.SIGINT)
     code, shown = session.close()
     assert code == 130
     assert not any(word in shown for word in ("Traceback", "Aborted", "error", "Unclosed"))
 
 
-def told(shown: str) -> list[str]:
-    """The lines of a table, with single spaces."""
+def rows_of(shown: str) -> list[str]:
+    """Returns the lines of a table, with single spaces."""
     return [" ".join(line.split()) for line in shown.splitlines()]
 
 
-def test_a_watch_goes_on_with_every_change_and_ctrl_c_ends_it_quietly(statefulroute: Command, game: Service) -> None:
+def test_watch_prints_every_change_until_ctrl_c(statefulroute: Command, game: Service) -> None:
     game.await_bound(game.link("alice", podIndex=0))
     game.await_pod(0, links=1)
     commands = (["links", "game"], ["pods", "game"], ["routes", "game", "-o", "yaml"])
@@ -56,8 +56,8 @@ def test_a_watch_goes_on_with_every_change_and_ctrl_c_ends_it_quietly(statefulro
         links, pods, routes = (
             stack.enter_context(on_a_terminal(statefulroute, *command, "--watch")) for command in commands
         )
-        for session, begun in ((links, "alice"), (pods, "game-2"), (routes, "workloadRef")):
-            session.await_text(begun)
+        for session, text in ((links, "alice"), (pods, "game-2"), (routes, "workloadRef")):
+            session.await_text(text)
         game.await_bound(game.link("zoe", podIndex=1))
         game.await_pod(1, links=1)
         game.client.delete(PodLink, "game.zoe", game.namespace)
@@ -66,17 +66,15 @@ def test_a_watch_goes_on_with_every_change_and_ctrl_c_ends_it_quietly(statefulro
         routes.await_text("---\n", "links: 1\n")
         for session in (links, pods, routes):
             interrupt(session)
-    rows = [row.rsplit(maxsplit=1)[0] for row in told(links.screen)[1:]]
+    rows = [row.rsplit(maxsplit=1)[0] for row in rows_of(links.screen)[1:]]
     assert rows[0] == "game alice game-0 Bound Bound"
     assert rows[-1] == "game zoe game-1 Gone Bound"
     assert "game zoe game-1 Bound Bound" in rows
-    bars = [row for row in told(pods.screen) if row.startswith("game-1 ")]
+    bars = [row for row in rows_of(pods.screen) if row.startswith("game-1 ")]
     assert [row.split()[4] for row in bars] == ["0", "1", "0"]
 
 
-def test_events_tell_of_bindings_moves_and_routing_states_with_their_reasons(
-    statefulroute: Command, game: Service
-) -> None:
+def test_events_prints_bindings_moves_and_routing_states_with_reasons(statefulroute: Command, game: Service) -> None:
     with on_a_terminal(statefulroute, "events") as events, subprocess_of(statefulroute) as documents:
         events.await_text("REASON")
         document = first_document(documents, game)
@@ -95,10 +93,10 @@ def test_events_tell_of_bindings_moves_and_routing_states_with_their_reasons(
         game.edit_route(routingState="Shutdown")
         events.await_text("route/game")
         interrupt(events)
-    rows = told(events.screen)
+    rows = rows_of(events.screen)
     assert rows[0] == "TIME ROUTE WHO FROM -> TO REASON"
-    happened = [row.split(maxsplit=1)[1] for row in rows[1:]]
-    assert [each for each in happened if each.startswith(("game alice ", "game bob "))] == [
+    changes = [row.split(maxsplit=1)[1] for row in rows[1:]]
+    assert [each for each in changes if each.startswith(("game alice ", "game bob "))] == [
         f"game alice - -> game-{first} Bound",
         f"game alice game-{first} -> game-{second} Moved",
         f"game alice game-{second} -> game-{third} PodLost",
@@ -110,13 +108,13 @@ def test_events_tell_of_bindings_moves_and_routing_states_with_their_reasons(
         f"game pod/game-{first} Ready -> DenyNewCall RoutingState",
         f"game pod/game-{second} Ready -> Shutdown RoutingState",
         "game route/game Ready -> Shutdown RoutingState",
-    } <= {*happened}
+    } <= {*changes}
     assert [*document] == ["time", "namespace", "route", "subject", "from", "to", "reason"]
     assert (document["namespace"], document["route"]) == (game.namespace, "game")
 
 
 def first_document(documents: "subprocess.Popen[str]", game: Service) -> dict[str, Any]:
-    """The first thing that is told: users come until the program has begun to listen and tells of one."""
+    """Returns the first change; links users until the command has started to watch and prints one."""
     assert documents.stdout is not None
     for number in range(120):
         game.link(f"carol-{number}", podIndex=0)
@@ -124,12 +122,12 @@ def first_document(documents: "subprocess.Popen[str]", game: Service) -> dict[st
             document: dict[str, Any] = json.loads(documents.stdout.readline())
             documents.terminate()
             return document
-    raise TimeoutError("nothing was told of 120 users")
+    raise TimeoutError("no change was printed for 120 users")
 
 
 @contextmanager
 def subprocess_of(command: Command) -> Iterator["subprocess.Popen[str]"]:
-    """`events -o json`, for a program."""
+    """Returns a running `events -o json`."""
     with command.launch("events", "game", "-o", "json") as process:
         try:
             yield process
@@ -137,7 +135,7 @@ def subprocess_of(command: Command) -> Iterator["subprocess.Popen[str]"]:
             process.kill()
 
 
-def test_top_shows_pods_and_moves_live_and_q_ends_it(statefulroute: Command, game: Service) -> None:
+def test_top_shows_pods_and_moves_until_q(statefulroute: Command, game: Service) -> None:
     with on_a_terminal(statefulroute, "top", "game", columns=80) as top:
         top.await_text("game-0", "game-1", "game-2", "1 route, 3 pods, 0 links")
         game.link("dora", podIndex=1)

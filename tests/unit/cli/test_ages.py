@@ -1,4 +1,4 @@
-"""How long ago something was."""
+"""Ages."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -12,7 +12,7 @@ _HOUR, _DAY = 3600, 86_400
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "expected"),
     [
         (-5, "0s"),
         (0, "0s"),
@@ -30,15 +30,15 @@ _HOUR, _DAY = 3600, 86_400
         (9 * 365 * _DAY, "9y"),
     ],
 )
-def test_an_age_is_said_as_kubectl_says_it(seconds: int, said: str) -> None:
+def test_age_has_the_format_of_kubectl(seconds: int, expected: str) -> None:
     since = (NOW - timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z")
-    assert age(since, NOW) == said
+    assert age(since, NOW) == expected
 
 
 @pytest.mark.parametrize("since", [None, "", "yesterday", "2026-13-01T00:00:00Z"])
-def test_what_has_no_time_has_no_age(since: str | None) -> None:
+def test_age_of_a_missing_or_invalid_time_is_a_dash(since: str | None) -> None:
     assert age(since, NOW) == "-"
 
 
-def test_a_time_without_a_zone_is_one_of_utc() -> None:
+def test_time_without_a_zone_is_in_utc() -> None:
     assert parse_time("2026-01-10T00:00:00") == parse_time("2026-01-10T01:00:00+01:00") == NOW

@@ -1,4 +1,4 @@
-"""The `statefulroute` command: what it prints, what it loads, and what it says when it cannot run."""
+"""The `statefulroute` command: its output, its imports, and its errors."""
 
 import re
 import subprocess
@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from statefulroute.cli.app import LazyCommand, app
 
-#: Runs the command in a Python of its own, where some packages are not installed; then says what was loaded.
+#: Runs the command in a new interpreter in which some packages are missing; then prints the imported modules.
 RUN = """
 import sys
 absent, sys.argv[1:] = sys.argv[1].split(","), sys.argv[2:]
@@ -32,19 +32,19 @@ finally:
 
 
 def run(*arguments: str, absent: str = "", env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """The command in a process of its own."""
+    """Run the command in a new process."""
     return subprocess.run(
         [sys.executable, "-c", RUN, absent, *arguments], capture_output=True, text=True, check=False, env=env
     )
 
 
 def invoke(*arguments: str) -> Result:
-    """The command in this process."""
+    """Run the command in this process."""
     return CliRunner().invoke(app, arguments, prog_name="statefulroute")
 
 
 def plain(output: str) -> str:
-    """What was printed, without colours, frames and the wrapping of lines."""
+    """Returns the output without colors, frames and line breaks."""
     return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", output).replace("│", " ").split())
 
 
@@ -53,7 +53,7 @@ def cold_help() -> subprocess.CompletedProcess[str]:
     return run("--help")
 
 
-def test_help_names_every_command_with_what_it_does(cold_help: subprocess.CompletedProcess[str]) -> None:
+def test_help_describes_every_command(cold_help: subprocess.CompletedProcess[str]) -> None:
     assert cold_help.returncode == 0
     assert "Sticky, stateful routing on Kubernetes" in cold_help.stdout
     assert "Print the version." in cold_help.stdout
@@ -63,14 +63,14 @@ def test_help_names_every_command_with_what_it_does(cold_help: subprocess.Comple
 @pytest.mark.parametrize(
     "package", ["kopf", "kubernetes", "aiohttp", "uvloop", "pydantic", "rich", "structlog", "textual"]
 )
-def test_help_is_quick_for_it_loads_no_large_package(cold_help: subprocess.CompletedProcess[str], package: str) -> None:
+def test_help_does_not_import_a_large_package(cold_help: subprocess.CompletedProcess[str], package: str) -> None:
     loaded = cold_help.stdout.rpartition("LOADED")[2].split()
     assert "typer" in loaded
     assert package not in loaded
 
 
 @pytest.mark.parametrize("name", typer.main.get_command(app).list_commands(None))  # type: ignore[attr-defined]
-def test_the_list_of_commands_shows_the_help_of_each_command(name: str) -> None:
+def test_list_of_commands_shows_the_help_of_each_command(name: str) -> None:
     command = typer.main.get_command(app).get_command(None, name)  # type: ignore[attr-defined]
     if isinstance(command, LazyCommand):
         assert command.get_short_help_str(200) == command.load().get_short_help_str(200)
@@ -81,7 +81,7 @@ def test_version_prints_the_installed_version() -> None:
     assert (result.exit_code, result.output) == (0, f"{version('statefulroute')}\n")
 
 
-def test_without_a_command_help_is_printed() -> None:
+def test_prints_help_without_a_command() -> None:
     result = invoke()
     assert result.exit_code == 2
     assert "Usage: statefulroute" in plain(result.output)
@@ -102,7 +102,7 @@ def test_without_a_command_help_is_printed() -> None:
     ],
     ids=str,
 )
-def test_what_is_not_understood_is_named_and_ends_with_2(arguments: list[str], words: str) -> None:
+def test_names_an_invalid_argument_and_exits_with_2(arguments: list[str], words: str) -> None:
     result = invoke(*arguments)
     assert result.exit_code == 2
     assert words in plain(result.output)
@@ -112,7 +112,7 @@ def test_what_is_not_understood_is_named_and_ends_with_2(arguments: list[str], w
     ("option", "duration", "deadline"),
     [("--lease-duration-seconds=10", "10", "10"), ("--renew-deadline-seconds=2.4", "15", "2.4")],
 )
-def test_times_of_a_lease_with_which_two_could_write_are_refused(option: str, duration: str, deadline: str) -> None:
+def test_rejects_lease_times_with_which_two_operators_could_write(option: str, duration: str, deadline: str) -> None:
     result = invoke("operator", option)
     assert result.exit_code == 2
     assert (
@@ -121,7 +121,7 @@ def test_times_of_a_lease_with_which_two_could_write_are_refused(option: str, du
     ) in plain(result.output)
 
 
-def test_every_option_of_the_operator_is_explained() -> None:
+def test_operator_help_describes_its_options() -> None:
     result = invoke("operator", "--help")
     assert result.exit_code == 0
     for option in ("--kubeconfig", "--context", "--parallel-writes", "--log-level", "--log-format"):
@@ -129,13 +129,13 @@ def test_every_option_of_the_operator_is_explained() -> None:
 
 
 @pytest.mark.parametrize(("package", "extra"), [("typer", "cli"), ("kopf", "operator"), ("uvloop", "operator")])
-def test_an_application_that_installs_no_command_is_told_how_to(package: str, extra: str) -> None:
+def test_names_the_extra_of_a_missing_package(package: str, extra: str) -> None:
     result = run("operator", absent=package)
-    told = f"The command is not installed: pip install 'statefulroute[{extra}]'\n"
-    assert (result.returncode, result.stderr) == (1, told)
+    message = f"The command is not installed: pip install 'statefulroute[{extra}]'\n"
+    assert (result.returncode, result.stderr) == (1, message)
 
 
-def test_a_broken_installation_is_not_taken_for_one_without_the_operator() -> None:
+def test_shows_the_import_error_of_a_broken_installation() -> None:
     result = run("operator", absent="structlog")
     assert result.returncode == 1
     assert "No module named 'structlog'" in result.stderr
@@ -143,16 +143,16 @@ def test_a_broken_installation_is_not_taken_for_one_without_the_operator() -> No
 
 
 @pytest.fixture
-def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The home of somebody who has no cluster."""
+def without_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home directory of a user without a cluster."""
     for name in ("KUBECONFIG", "KUBERNETES_SERVICE_HOST"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     return tmp_path
 
 
-@pytest.mark.usefixtures("nobody")
-def test_an_operator_without_a_cluster_says_what_to_do_and_ends_with_1() -> None:
+@pytest.mark.usefixtures("without_cluster")
+def test_operator_without_a_cluster_prints_the_fix_and_exits_with_1() -> None:
     result = run("operator")
     assert result.returncode == 1
     (line,) = result.stderr.splitlines()

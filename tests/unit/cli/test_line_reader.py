@@ -1,4 +1,4 @@
-"""Lines as they come from a file or a pipe, in blocks that end anywhere."""
+"""Reading lines from blocks that end anywhere."""
 
 import asyncio
 import os
@@ -10,7 +10,7 @@ from statefulroute.cli.line_reader import MAX_LINE_BYTES, read_lines
 
 
 async def read(*blocks: bytes) -> list[tuple[int, bytes | None]]:
-    """The lines of a pipe into which these blocks are written, one after the other."""
+    """Returns the lines of a pipe into which these blocks are written, one after the other."""
     reading, writing = os.pipe()
 
     def write() -> None:
@@ -42,13 +42,13 @@ async def read(*blocks: bytes) -> list[tuple[int, bytes | None]]:
     ],
     ids=["empty", "one", "no-end", "parted", "blank", "long", "very-long", "long-end", "longest"],
 )
-async def test_lines_are_whole_numbered_and_bounded(
+async def test_reads_complete_numbered_lines_of_bounded_length(
     blocks: tuple[bytes, ...], lines: list[tuple[int, bytes | None]]
 ) -> None:
     assert await read(*blocks) == lines
 
 
-async def test_a_pipe_that_is_silent_holds_nothing_else_up() -> None:
+async def test_silent_pipe_does_not_block_the_event_loop() -> None:
     reading, writing = os.pipe()
     try:
         waiting = asyncio.ensure_future(anext(read_lines(reading)))

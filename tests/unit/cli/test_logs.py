@@ -1,4 +1,4 @@
-"""The log: text for people, JSON for machines, libraries' own lines included; all of it on the standard error."""
+"""The log on the standard error: text or JSON, also for lines of libraries."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-#: Sets the log up in a Python of its own, for it is the process's; then something happens.
+#: Sets up the log in a new interpreter, because it is global to a process; then logs some events.
 SCRIPT = """
 import logging, sys
 import structlog
@@ -28,10 +28,10 @@ try:
     raise RuntimeError("a defect")
 except RuntimeError:
     log.exception("a failure")
-print("the standard output is nobody's", end="")
+print("only on the standard output", end="")
 """
 
-#: Likewise, and what is logged is hostile: it clears the screen, begins a line of its own, and turns it.
+#: As above, with hostile texts that clear the screen, start a new line, and change the direction of writing.
 HOSTILE = """
 import logging, sys
 import structlog
@@ -47,18 +47,18 @@ try:
     raise RuntimeError(uid)
 except RuntimeError:
     log.exception("a failure")
-print("the standard output is nobody's", end="")
+print("only on the standard output", end="")
 """
 
-#: What the renderer itself writes.
-COLOUR = re.compile(r"\x1b\[\d+m")
+#: The colors that the renderer writes.
+COLOR = re.compile(r"\x1b\[\d+m")
 
 
 def lines(level: str, log_format: str, script: str = SCRIPT) -> list[str]:
     result = subprocess.run(
         [sys.executable, "-c", script, level, log_format], capture_output=True, text=True, check=True
     )
-    assert result.stdout == "the standard output is nobody's"
+    assert result.stdout == "only on the standard output"
     return result.stderr.splitlines()
 
 
@@ -67,7 +67,7 @@ def as_json() -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines("info", "json")]
 
 
-def test_each_line_of_json_is_one_event_of_ours_or_of_a_library(as_json: list[dict[str, Any]]) -> None:
+def test_each_json_line_is_one_event_of_the_program_or_a_library(as_json: list[dict[str, Any]]) -> None:
     assert [(line["level"], line["logger"], line["event"]) for line in as_json] == [
         ("info", "ours", "an event"),
         ("warning", "ours", "a problem"),
@@ -77,19 +77,19 @@ def test_each_line_of_json_is_one_event_of_ours_or_of_a_library(as_json: list[di
     ]
 
 
-def test_json_has_the_time_in_utc_and_the_events_own_fields(as_json: list[dict[str, Any]]) -> None:
+def test_json_has_the_time_in_utc_and_the_fields_of_the_event(as_json: list[dict[str, Any]]) -> None:
     event = as_json[0]
     assert event["timestamp"].endswith("Z")
     assert (event["links"], event["key"]) == (3, ["games", "game"])
     assert all("timestamp" in line for line in as_json)
 
 
-def test_a_traceback_in_json_is_structured(as_json: list[dict[str, Any]]) -> None:
+def test_traceback_in_json_is_structured(as_json: list[dict[str, Any]]) -> None:
     (failure,) = as_json[-1]["exception"]
     assert (failure["exc_type"], failure["exc_value"]) == ("RuntimeError", "a defect")
 
 
-def test_json_is_written_where_nobody_looks_on() -> None:
+def test_default_format_without_a_terminal_is_json() -> None:
     written = [json.loads(line)["event"] for line in lines("warning", "")]
     assert written == ["a problem", "a word of kopf", "a failure"]
 
@@ -101,11 +101,11 @@ def test_json_is_written_where_nobody_looks_on() -> None:
         ("error", ["a failure"]),
     ],
 )
-def test_only_what_is_important_enough_is_written(level: str, events: list[str]) -> None:
+def test_lines_below_the_level_are_not_written(level: str, events: list[str]) -> None:
     assert [json.loads(line)["event"] for line in lines(level, "json")] == events
 
 
-def test_text_is_for_people() -> None:
+def test_text_format_is_readable() -> None:
     written = lines("info", "text")
     assert "an event" in written[0]
     assert "links" in written[0]
@@ -113,9 +113,9 @@ def test_text_is_for_people() -> None:
     assert any("RuntimeError" in line for line in written)
 
 
-def test_no_text_can_move_the_cursor_or_turn_the_line_of_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_log_escapes_unprintable_characters(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONUTF8", "1")
-    text = [COLOUR.sub("", line) for line in lines("info", "text", HOSTILE)]
+    text = [COLOR.sub("", line) for line in lines("info", "text", HOSTILE)]
     assert [line for line in (*text, *lines("info", "json", HOSTILE)) if not line.isprintable()] == []
     first, second, third, *traceback = text
     assert ("an event" in first, "a failure" in third) == (True, True)
@@ -123,6 +123,6 @@ def test_no_text_can_move_the_cursor_or_turn_the_line_of_a_log(monkeypatch: pyte
     assert traceback[0] == "Traceback (most recent call last):"
 
 
-def test_a_hostile_text_is_whole_in_json() -> None:
+def test_json_keeps_a_hostile_text() -> None:
     written = [json.loads(line) for line in lines("info", "json", HOSTILE)]
     assert written[0]["uid"] == "a\u202e\x1b[2J\n\x9b2Jb"

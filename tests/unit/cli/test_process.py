@@ -1,4 +1,4 @@
-"""How a process of ours runs."""
+"""Running a process."""
 
 import gc
 from collections.abc import Iterator
@@ -10,20 +10,20 @@ from statefulroute.cli.process import run_process
 
 
 @pytest.fixture(autouse=True)
-def thawed() -> Iterator[None]:
-    """Leave the collector as it was."""
+def _restored_garbage_collector() -> Iterator[None]:
+    """Restore the garbage collector after the test."""
     threshold = gc.get_threshold()
     yield
     gc.unfreeze()
     gc.set_threshold(*threshold)
 
 
-def test_the_collector_does_not_look_through_what_was_imported() -> None:
-    left: list[int] = []
+def test_garbage_collector_does_not_examine_imported_modules() -> None:
+    object_counts: list[int] = []
 
     async def main() -> None:
-        left.append(len(gc.get_objects()))
+        object_counts.append(len(gc.get_objects()))
 
     before = len(gc.get_objects())
     run_process(main, (), structlog.get_logger())
-    assert left[0] < before / 10
+    assert object_counts[0] < before / 10

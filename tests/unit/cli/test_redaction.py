@@ -1,4 +1,4 @@
-"""`--hash-uids`: whoever reads the log learns no uid, and can still follow one user through it."""
+"""`--hash-uids`: the log has no uid, but one user can still be followed through it."""
 
 import hashlib
 import hmac
@@ -18,29 +18,29 @@ ALICE = "~" + hashlib.sha256(b"alice").hexdigest()[:16]
 PATH = "/apis/statefulroute.io/v1alpha1/namespaces/games/podlinks"
 
 
-def hidden(**line: Any) -> dict[str, Any]:
-    """A line of the log after it went through the processor."""
+def redacted(**line: Any) -> dict[str, Any]:
+    """Returns a log line after the processor."""
     return dict(LogRedactor(UidRedactor())(None, "info", {"logger": "statefulroute.x", "event": "a test", **line}))
 
 
-def test_a_link_is_named_by_its_route_and_the_hash_of_its_uid() -> None:
-    assert hidden(link="game.alice")["link"] == f"game.{ALICE}"
+def test_link_name_becomes_its_route_and_the_hash_of_its_uid() -> None:
+    assert redacted(link="game.alice")["link"] == f"game.{ALICE}"
 
 
-def test_the_hash_can_be_made_by_hand() -> None:
+def test_hash_equals_that_of_sha256sum() -> None:
     command = "printf %s alice | sha256sum | cut -c1-16"
     shown = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=True).stdout
     assert shown.strip() == ALICE.removeprefix("~")
 
 
-def test_a_key_makes_other_hashes_which_can_be_made_by_hand_too() -> None:
+def test_hash_with_a_key_is_an_hmac() -> None:
     expected = hmac.new(b"secret", b"alice", hashlib.sha256).hexdigest()[:16]
     assert UidRedactor(b"secret").redact_link_name("game.alice") == f"game.~{expected}" != f"game.{ALICE}"
 
 
-def test_a_uid_that_stands_in_a_name_as_hex_has_the_hash_of_the_uid() -> None:
+def test_encoded_uid_has_the_hash_of_the_decoded_uid() -> None:
     name = link_name("game", "Alice Müller")
-    assert hidden(link=name)["link"] == f"game.~{hashlib.sha256('Alice Müller'.encode()).hexdigest()[:16]}"
+    assert redacted(link=name)["link"] == f"game.~{hashlib.sha256('Alice Müller'.encode()).hexdigest()[:16]}"
 
 
 @pytest.mark.parametrize(
@@ -58,8 +58,8 @@ def test_a_uid_that_stands_in_a_name_as_hex_has_the_hash_of_the_uid() -> None:
     ],
 )
 @pytest.mark.parametrize("field", ["error", "event"])
-def test_what_others_say_of_a_link_that_the_line_does_not_name_holds_no_uid(error: str, field: str) -> None:
-    line = hidden(**{"logger": "asyncio", field: error})
+def test_redacts_link_names_in_errors_of_other_programs(error: str, field: str) -> None:
+    line = redacted(**{"logger": "asyncio", field: error})
     assert "alice" not in line[field]
     assert ALICE in line[field]
 
@@ -68,40 +68,41 @@ def test_what_others_say_of_a_link_that_the_line_does_not_name_holds_no_uid(erro
     "uid", ["alice", "Alice Müller", 'a "quoted" uid', "back\\slash", "line\nbreak", "a/b?c=d&e", "x-61", "日本", "1"]
 )
 @pytest.mark.parametrize(
-    "said", ["{}", "uid {} is taken", "{!r} is taken", "GET /podlinks?fieldSelector=spec.uid%3D{}", "[{}]", "uid={};"]
+    "template",
+    ["{}", "uid {} is taken", "{!r} is taken", "GET /podlinks?fieldSelector=spec.uid%3D{}", "[{}]", "uid={};"],
 )
-def test_a_uid_is_found_in_whatever_is_said_of_its_link(uid: str, said: str) -> None:
+def test_redacts_every_spelling_of_a_uid(uid: str, template: str) -> None:
     name = link_name("game", uid)
-    line = hidden(link=name, error=said.format(uid), more=[json.dumps({"uid": uid}), {"name": f"<{name}>"}])
+    line = redacted(link=name, error=template.format(uid), more=[json.dumps({"uid": uid}), {"name": f"<{name}>"}])
     text = json.dumps(line, ensure_ascii=False)
-    for form in (uid, name, name.removeprefix("game."), json.dumps(uid)[1:-1], repr(uid)[1:-1]):
-        assert len(form) == 1 or form not in text
+    for spelling in (uid, name, name.removeprefix("game."), json.dumps(uid)[1:-1], repr(uid)[1:-1]):
+        assert len(spelling) == 1 or spelling not in text
     assert text.count(UidRedactor().redact_uid(uid)) == 4
 
 
-def test_only_a_word_of_its_own_is_a_uid() -> None:
-    assert hidden(link="game.a", error="a capital: a")["error"].count("~") == 2
-    assert "c~" not in hidden(link="game.a", error="a capital: a")["error"]
+def test_redacts_only_whole_words() -> None:
+    assert redacted(link="game.a", error="a capital: a")["error"].count("~") == 2
+    assert "c~" not in redacted(link="game.a", error="a capital: a")["error"]
 
 
-def test_words_of_this_program_stay_though_somebody_is_called_so() -> None:
-    line = hidden(link="game.test", namespace="test", reason="test")
+def test_keeps_words_of_the_program_that_equal_a_uid() -> None:
+    line = redacted(link="game.test", namespace="test", reason="test")
     assert (line["event"], line["namespace"], line["reason"]) == ("a test", "test", "test")
 
 
-def test_a_line_that_is_about_no_link_stays_as_it_is() -> None:
+def test_keeps_a_line_without_a_link() -> None:
     line = {"resource": f"{PATH}", "links": 3, "error": "403 Forbidden: podlinks.statefulroute.io is forbidden"}
-    assert hidden(**line) == {"logger": "statefulroute.x", "event": "a test", **line}
+    assert redacted(**line) == {"logger": "statefulroute.x", "event": "a test", **line}
 
 
-def test_values_that_are_no_text_are_looked_through_too() -> None:
-    line = hidden(link="game.alice", cause=ValueError("alice?"), pair=("alice", 1), count=5, known=True, nothing=None)
+def test_redacts_values_that_are_not_strings() -> None:
+    line = redacted(link="game.alice", cause=ValueError("alice?"), pair=("alice", 1), count=5, known=True, nothing=None)
     assert line["cause"] == f"{ALICE}?"
     assert line["pair"] == [ALICE, 1]
     assert (line["count"], line["known"], line["nothing"]) == (5, True, None)
 
 
-#: Sets the log up in a Python of its own, for it is the process's; then things go wrong.
+#: Sets up the log in a new interpreter, because it is global to a process; then causes errors.
 SCRIPT = """
 import asyncio, gc, logging, sys, warnings
 import structlog
@@ -131,11 +132,11 @@ except KeyError:
 logging.getLogger("aiohttp.client").error("Unclosed response: %s", f"<ClientResponse(https://x{PATH}) [200 OK]>")
 warnings.warn(f"never closed: {PATH}", stacklevel=1)
 
-async def forgotten():
+async def unawaited():
     fail("game.alice")
 
 async def main():
-    task = asyncio.create_task(forgotten())
+    task = asyncio.create_task(unawaited())
     await asyncio.wait([task])
     del task
     gc.collect()
@@ -145,18 +146,18 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("log_format", ["json", "text"])
-def test_no_line_of_ours_or_of_a_library_holds_a_uid_or_the_value_of_a_variable(log_format: str) -> None:
+def test_no_log_line_has_a_uid_or_the_value_of_a_variable(log_format: str) -> None:
     command = [sys.executable, "-W", "always", "-c", SCRIPT, log_format]
     result = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | {HASH_KEY: ""})
-    # A traceback shows the code, and this script is none that Python could show.
-    for told in ("a detail", "a failure", "a defect", "Unclosed response", "never closed", "never retrieved"):
-        assert told in result.stderr
+    # A traceback has no source lines of this script, because it is not in a file.
+    for message in ("a detail", "a failure", "a defect", "Unclosed response", "never closed", "never retrieved"):
+        assert message in result.stderr
     assert "alice" not in result.stderr
     assert "s3cret" not in result.stderr
     assert result.stderr.count(ALICE) >= 8
 
 
-def test_the_key_comes_from_the_environment() -> None:
+def test_key_is_read_from_the_environment() -> None:
     command = [sys.executable, "-c", SCRIPT, "json"]
     result = subprocess.run(
         command, capture_output=True, text=True, check=True, env=os.environ | {HASH_KEY: "a secret"}

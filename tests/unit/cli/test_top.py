@@ -1,4 +1,4 @@
-"""The screen of `top`, on a model that does not change unless the test changes it."""
+"""The screen of `top`, with a state that only the test changes."""
 
 from datetime import UTC, datetime
 
@@ -16,22 +16,22 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 def route(*pods: dict[str, object]) -> Route:
-    made = stateful_route()
-    made["metadata"] |= {"namespace": "play", "resourceVersion": "1", "creationTimestamp": "2026-01-01T00:00:00Z"}
-    made["status"] = {"bestPodName": "game-0", "links": 12, "pods": pods}
-    return ROUTES.convert(made)
+    item = stateful_route()
+    item["metadata"] |= {"namespace": "play", "resourceVersion": "1", "creationTimestamp": "2026-01-01T00:00:00Z"}
+    item["status"] = {"bestPodName": "game-0", "links": 12, "pods": pods}
+    return ROUTES.convert(item)
 
 
 GAME = (pod_status("game-0", 2, 600, index=0), pod_status("game-1", 10, 4800, index=1, routingState="DenyNewCall"))
 
 
 @pytest.fixture
-def scene() -> ScreenState:
+def state() -> ScreenState:
     return ScreenState("play", {("play", "game"): route(*GAME)})
 
 
 def cells(app: TopApp) -> list[list[str]]:
-    """The texts of the table, without spaces at their ends."""
+    """Returns the texts of the table, without spaces at their ends."""
     table = app.query_one("#pods", DataTable)
     return [[cell.plain.strip() for cell in table.get_row_at(index)] for index in range(table.row_count)]
 
@@ -43,10 +43,10 @@ def cells(app: TopApp) -> list[list[str]]:
         (60, ["0.6", "4.8"], ["2", "10"]),
     ],
 )
-async def test_pods_are_rows_with_bars_that_have_room(
-    scene: ScreenState, columns: int, loads: list[str], links: list[str]
+async def test_pods_are_rows_with_bars_if_they_fit(
+    state: ScreenState, columns: int, loads: list[str], links: list[str]
 ) -> None:
-    app = TopApp(scene)
+    app = TopApp(state)
     async with app.run_test(size=(columns, 24)):
         assert cells(app) == [
             ["game", "game-0", "Ready", "Ready", loads[0], links[0]],
@@ -55,28 +55,28 @@ async def test_pods_are_rows_with_bars_that_have_room(
         assert str(app.query_one("#summary", Static).render()) == "play: 1 route, 2 pods, 12 links"
 
 
-async def test_figures_pods_and_moves_change_while_somebody_looks(scene: ScreenState) -> None:
-    app = TopApp(scene)
+async def test_screen_shows_changed_numbers_pods_and_changes(state: ScreenState) -> None:
+    app = TopApp(state)
     async with app.run_test(size=(60, 24)) as pilot:
-        scene.routes = {("play", "game"): route(pod_status("game-0", 3, 5000, index=0), GAME[1])}
+        state.routes = {("play", "game"): route(pod_status("game-0", 3, 5000, index=0), GAME[1])}
         moved = LinkChange(
             namespace="play", route="game", subject="alice", before="game-1", after="game-0", reason="PodLost"
         )
-        scene.changes.append((NOON, moved))
-        scene.warning = "watching failed: trying again"
+        state.changes.append((NOON, moved))
+        state.warning = "watching failed: trying again"
         app.draw()
         await pilot.pause()
         assert cells(app)[0][4:] == ["5", "3"]
-        happenings = str(app.query_one("#changes", Static).render())
-        assert happenings == "12:00:00  game  alice  game-1 -> game-0  PodLost"
+        changes = str(app.query_one("#changes", Static).render())
+        assert changes == "12:00:00  game  alice  game-1 -> game-0  PodLost"
         assert "trying again" in str(app.query_one("#summary", Static).render())
-        scene.routes = {}
+        state.routes = {}
         app.draw()
         assert cells(app) == []
 
 
-async def test_q_quits(scene: ScreenState) -> None:
-    app = TopApp(scene)
+async def test_q_quits(state: ScreenState) -> None:
+    app = TopApp(state)
     async with app.run_test() as pilot:
         await pilot.press("q")
     assert app.return_code == 0

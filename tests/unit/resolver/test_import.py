@@ -19,10 +19,10 @@ def load(module: str, *without: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
 
 
-def test_it_needs_nothing_of_the_operator_or_of_the_command_for_people() -> None:
+def test_resolver_imports_no_package_of_other_extras() -> None:
     ended = load(RESOLVER, "kopf", "textual", "grpc", "google.protobuf", "opentelemetry")
     assert ended.returncode == 0, ended.stderr
 
 
-def test_what_is_blocked_is_blocked() -> None:
+def test_blocked_package_cannot_be_imported() -> None:
     assert "grpc" in load("statefulroute.resolver.ext_proc.server", "grpc").stderr
