@@ -6,6 +6,8 @@ from datetime import datetime
 import msgspec
 
 from statefulroute.api.group import API_VERSION, POD_LINK
+from statefulroute.api.vocabulary import ConditionType
+from statefulroute.cluster.codec import PodLinkObject, PodLinkStatusObject, find_condition
 from statefulroute.cluster.resource_type import ResourceType
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.link import expire_time
@@ -39,49 +41,17 @@ class LinkChange(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class _JSONStruct(msgspec.Struct, rename="camel", gc=False):
-    """A struct with snake_case fields whose JSON has camelCase names."""
-
-
-class _Metadata(_JSONStruct, kw_only=True):
-    name: str
-    namespace: str
-    resource_version: str
-    generation: int = 0
-    creation_timestamp: datetime
-
-
-class _Spec(_JSONStruct, kw_only=True):
-    route_name: str
-    uid: str
-    pod_index: int | None = None
-    pod_name: str | None = None
-    ttl_seconds: int | None = None
-    renew_time: str | None = None
-
-
-class _Previous(_JSONStruct):
+class _Previous(msgspec.Struct, rename="camel", gc=False):
     pod_index: int | None = None
     pod_name: str | None = None
     reason: str = ""
 
 
-class _Condition(_JSONStruct):
-    type: str = ""
-    reason: str = ""
-
-
-class _Status(_JSONStruct):
-    pod_index: int | None = None
-    pod_name: str | None = None
-    observed_generation: int = 0
+class _Status(PodLinkStatusObject):
     previous: _Previous | None = None
-    conditions: list[_Condition] | None = None
 
 
-class _Link(_JSONStruct, kw_only=True):
-    metadata: _Metadata
-    spec: _Spec
+class _Link(PodLinkObject, kw_only=True):
     status: _Status | None = None
 
 
@@ -123,6 +93,7 @@ def _decode_state(link: _Link) -> LinkState:
     pod = spec.pod_name if spec.pod_index is None else spec.pod_index
     status_pod = status.pod_name if status.pod_index is None else status.pod_index
     previous = status.previous or _Previous()
+    ready = find_condition(ConditionType.READY, status.conditions)
     return LinkState(
         namespace=metadata.namespace,
         name=metadata.name,
@@ -132,7 +103,7 @@ def _decode_state(link: _Link) -> LinkState:
         pod=pod,
         pod_name=status.pod_name if pod is not None and status_pod == pod else None,
         is_observed=status.observed_generation >= metadata.generation,
-        reason=next((each.reason for each in status.conditions or () if each.type == "Ready"), ""),
+        reason=ready.reason if ready else "",
         previous=previous.pod_name if previous.pod_index is None else previous.pod_index,
         previous_reason=previous.reason,
         expire_time=expire_time(metadata.creation_timestamp, parse_time(spec.renew_time), spec.ttl_seconds),

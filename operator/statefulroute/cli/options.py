@@ -6,11 +6,9 @@ from typing import Annotated
 
 import typer
 
+from statefulroute.api.limits import INT32_MAX
 from statefulroute.cli import completion
 from statefulroute.cli.logs import LogFormat, LogLevel
-
-#: The largest value of a field with a time in seconds.
-MAX_SECONDS = 2**31 - 1
 
 
 class Output(StrEnum):
@@ -89,7 +87,7 @@ Pod = Annotated[
 # Of changes.
 Ttl = Annotated[
     int | None,
-    typer.Option("--ttl", min=1, max=MAX_SECONDS, metavar="SECONDS", help="Make the link temporary, with this TTL."),
+    typer.Option("--ttl", min=1, max=INT32_MAX, metavar="SECONDS", help="Make the link temporary, with this TTL."),
 ]
 IfLinkedTo = Annotated[
     str | None,

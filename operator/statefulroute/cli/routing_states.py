@@ -13,13 +13,14 @@ from statefulroute.api.vocabulary import RoutingState
 from statefulroute.cli.cluster import Cluster, CommandError, Object
 from statefulroute.cli.pod_names import PodNames
 from statefulroute.cluster.errors import ConflictError
+from statefulroute.domain.backoff import Backoff
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.validation import validate_route
 
 #: The operator writes the status at most once a second: with this many attempts, one succeeds.
 MAX_ATTEMPTS = 12
 
-_RETRY_SECONDS = 0.2
+_BACKOFF = Backoff(initial_seconds=0.2, max_seconds=0.2, random=random.random, jitter=1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ async def update_spec(cluster: Cluster, route: str, change: Callable[[Object], d
     Raises:
         CommandError: the route does not exist, or was changed by others at each attempt.
     """
-    for _ in range(MAX_ATTEMPTS):
+    for attempt in range(MAX_ATTEMPTS):
         before = await cluster.route(validate_route(route))
         body = {
             "metadata": {"resourceVersion": before["metadata"]["resourceVersion"]},
@@ -66,7 +67,7 @@ async def update_spec(cluster: Cluster, route: str, change: Callable[[Object], d
         try:
             after = await cluster.client.merge_patch(cluster.path(STATEFUL_ROUTE, route), msgspec.json.encode(body))
         except ConflictError:
-            await asyncio.sleep(random.uniform(0, _RETRY_SECONDS))  # noqa: S311 - not security-relevant
+            await asyncio.sleep(_BACKOFF.delay(attempt))
         else:
             return RouteUpdate(before, msgspec.json.decode(after))
     raise CommandError(f"{route} was changed by others {MAX_ATTEMPTS} times in a row: try again")

@@ -9,7 +9,6 @@ from statefulroute.api.group import API_VERSION, POD_LINK, STATEFUL_ROUTE, Kind
 from statefulroute.api.vocabulary import ConditionType, LinkPhase, LinkReason, LoadSource, RouteReason
 from statefulroute.cli.checks.results import CheckResult, Level
 from statefulroute.cli.cluster import Cluster, Object
-from statefulroute.cli.link_pages import link_pages
 from statefulroute.cli.objects import condition, is_observed, link_expire_time, namespaced_name
 from statefulroute.cli.output.messages import pluralize
 from statefulroute.cluster.clock import Clock, utc_now
@@ -173,7 +172,7 @@ async def check_links(cluster: Cluster, lag: OperatorLag, clock: Clock = utc_now
 
 
 async def _links(cluster: Cluster) -> AsyncIterator[Object]:
-    async for page in link_pages(cluster):
+    async for page in cluster.link_pages():
         for link in page:
             yield link
 

@@ -7,7 +7,6 @@ import typer
 
 from statefulroute.cli import completion
 from statefulroute.cli.cluster import Cluster
-from statefulroute.cli.link_pages import link_pages
 from statefulroute.cli.link_records import encode_record
 from statefulroute.cli.options import Context, Kubeconfig, Namespace
 from statefulroute.cli.runner import ClusterOptions, run
@@ -38,7 +37,7 @@ async def export_links(cluster: Cluster, route: str | None) -> None:
     cluster.one_namespace()
     selector = f"spec.routeName={validate_route(route)}" if route is not None else ""
     has_links = False
-    async for page in link_pages(cluster, selector):
+    async for page in cluster.link_pages(selector):
         now = utc_now()
         lines = [line for link in page if (line := encode_record(link, now)) is not None]
         sys.stdout.buffer.write(b"".join(lines))

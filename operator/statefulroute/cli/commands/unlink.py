@@ -5,9 +5,9 @@ from typing import Annotated
 import typer
 
 from statefulroute.api.group import STATEFUL_ROUTE
+from statefulroute.api.limits import INT32_MAX
 from statefulroute.cli.cluster import Cluster
 from statefulroute.cli.options import (
-    MAX_SECONDS,
     Context,
     DryRun,
     DryRunOption,
@@ -31,7 +31,7 @@ def unlink(  # noqa: PLR0913 - an option each
     if_linked_to: IfLinkedTo = None,
     grace: Annotated[
         int | None,
-        typer.Option(min=1, max=MAX_SECONDS, metavar="SECONDS", help="Keep the link for this grace period."),
+        typer.Option(min=1, max=INT32_MAX, metavar="SECONDS", help="Keep the link for this grace period."),
     ] = None,
     dry_run: DryRunOption = DryRun.NONE,
     namespace: Namespace = None,
