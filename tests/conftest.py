@@ -17,6 +17,8 @@ from support.objects import pod_link
 from support.operator_process import OperatorProcess, OperatorSlot
 from support.waiting import eventually
 
+pytest_plugins = ("support.fixtures",)
+
 ROOT = Path(__file__).parents[1]
 
 #: The first test that needs the cluster may have to build its programs, which takes minutes.

@@ -1,6 +1,5 @@
-"""Drivers on a real API server, beside an operator that is a process of its own."""
+"""Fixtures for drivers on a real API server, with an operator in its own process."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -8,83 +7,44 @@ import pytest_asyncio
 
 from driver.driver_factory import NO_REPORT, DriverFactory
 from driver.recording import RecordingClient, RecordingLogger
-from localcluster import LocalCluster
 from statefulroute.cluster.api_server import Connection
 from statefulroute.cluster.client import Client
-from statefulroute.cluster.connection import connect
 from statefulroute.driver.routes import RouteCache
-from support.independent_client import IndependentClient, PodLink
-from support.kubectl import Kubectl
-from support.namespaces import drained_namespace
-from support.operator_process import OperatorProcess, OperatorSlot
+from support.clients import open_client
+from support.independent_client import PodLink
 from support.service import Service
-
-#: A TLS connection that is left in the middle of an answer is closed a moment later, while its loop still runs.
-CLOSING_SECONDS = 0.25
-
-
-@pytest.fixture(scope="module")
-def shared_kubectl(
-    installed: Kubectl, operator: OperatorProcess, independent_client: IndependentClient, operator_slot: OperatorSlot
-) -> Iterator[Kubectl]:
-    """A kubectl in a namespace that the tests of a module share, while the operator serves."""
-    del operator  # it has to serve
-    with drained_namespace(installed, independent_client, operator_slot) as name:
-        yield installed.within(name)
-
-
-@pytest.fixture(scope="module")
-def shared_service(shared_kubectl: Kubectl, independent_client: IndependentClient) -> Service:
-    """A service with three pods for all tests of a module."""
-    service = Service(shared_kubectl, independent_client)
-    service.start()
-    return service
 
 
 @pytest.fixture
 def game(shared_service: Service) -> Service:
-    """The service."""
+    """The service that the module shares."""
     return shared_service
 
 
 @pytest.fixture
 def logger() -> RecordingLogger:
-    """What a driver logs."""
+    """A logger for drivers that keeps its entries."""
     return RecordingLogger()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def connection(cluster: LocalCluster) -> AsyncIterator[Connection]:
-    async with connect(cluster.kubeconfig) as made:
-        yield made
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared_client(connection: Connection) -> AsyncIterator[Client]:
-    """Who follows the routes: its requests are not those of a test."""
-    async with Client(connection) as made:
-        yield made
-    await asyncio.sleep(CLOSING_SECONDS)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def routes(shared_client: Client, shared_service: Service) -> AsyncIterator[RouteCache]:
-    """What is known of the services of the namespace."""
-    async with RouteCache(shared_client, shared_service.namespace) as made:
-        await made.wait_synced()
-        yield made
+    """The synced cache of the namespace's services. Its client is not the recorded one."""
+    async with RouteCache(shared_client, shared_service.namespace) as cache:
+        await cache.wait_synced()
+        yield cache
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def recording_client(connection: Connection) -> AsyncIterator[RecordingClient]:
-    async with RecordingClient(connection) as made:
-        yield made
-    await asyncio.sleep(CLOSING_SECONDS)
+    """A client of the API server that records its requests."""
+    async with open_client(RecordingClient, connection) as client:
+        yield client
 
 
 @pytest.fixture
 def client(recording_client: RecordingClient) -> RecordingClient:
-    """The drivers' client; it knows what they have asked for in this test."""
+    """The drivers' client, which records the requests of this test."""
     recording_client.requests.clear()
     recording_client.written.clear()
     return recording_client
@@ -92,7 +52,7 @@ def client(recording_client: RecordingClient) -> RecordingClient:
 
 @pytest.fixture
 def servers(client: RecordingClient, game: Service, routes: RouteCache) -> Iterator[DriverFactory]:
-    """Makes the drivers of the service's pods; at the end of the test its users leave, and the pods say nothing."""
+    """Makes drivers of the service's pods. After the test, removes the links and annotations that were written."""
     yield DriverFactory(client, game, routes)
     if any("/podlinks" in path for path in client.written):
         game.client.delete_all(PodLink, game.namespace)

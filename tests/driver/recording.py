@@ -9,10 +9,6 @@ from typing import Any
 from statefulroute.cluster.api_server import Connection
 from statefulroute.cluster.client import Client
 
-#: How long a test waits for what must come; nothing passes because it took this long.
-TIMEOUT_SECONDS = 20.0
-_POLL_SECONDS = 0.02
-
 
 @dataclass(frozen=True, slots=True)
 class RecordedRequest:
@@ -101,31 +97,3 @@ class RecordingLogger:
     def of(self, event: str) -> list[dict[str, Any]]:
         """The lines of one operation."""
         return [line for line in self.entries if line["event"] == event]
-
-
-async def wait_until(condition: Callable[[], object], what: str, seconds: float = TIMEOUT_SECONDS) -> None:
-    """Wait until something holds that this program knows by itself.
-
-    Raises:
-        TimeoutError: it did not hold in time; the message says what was awaited.
-    """
-    loop = asyncio.get_running_loop()
-    end = loop.time() + seconds
-    while not condition():
-        if loop.time() > end:
-            raise TimeoutError(f"after {seconds:g} s still not: {what}")
-        await asyncio.sleep(_POLL_SECONDS)
-
-
-async def wait_until_in_thread(condition: Callable[[], object], what: str, seconds: float = TIMEOUT_SECONDS) -> None:
-    """Wait until something holds that others are asked for: in a thread, so that drivers go on meanwhile.
-
-    Raises:
-        TimeoutError: it did not hold in time; the message says what was awaited.
-    """
-    loop = asyncio.get_running_loop()
-    end = loop.time() + seconds
-    while not await asyncio.to_thread(condition):
-        if loop.time() > end:
-            raise TimeoutError(f"after {seconds:g} s still not: {what}")
-        await asyncio.sleep(_POLL_SECONDS)

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from pykube.objects import Pod
 
-from driver.recording import RecordingClient, RecordingLogger, wait_until
+from driver.recording import RecordingClient, RecordingLogger
 from statefulroute import (
     Address,
     ClientDriver,
@@ -33,6 +33,7 @@ from support.independent_client import IndependentClient, PodLink
 from support.kubectl import Kubectl
 from support.objects import encoded_name
 from support.service import NOT_READY, READY, Service
+from support.waiting import wait_until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

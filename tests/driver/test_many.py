@@ -13,7 +13,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from driver.recording import RecordingClient, RecordingLogger, wait_until
+from driver.recording import RecordingClient, RecordingLogger
 from localcluster import LocalCluster
 from statefulroute import Configuration, ServerDriver, ServerInformation, ServerParts
 from statefulroute.api.group import API_VERSION
@@ -24,6 +24,7 @@ from statefulroute.driver.routes import RouteCache
 from support.kubectl import Kubectl
 from support.namespaces import fresh_namespace
 from support.scale import scaled as sized
+from support.waiting import wait_until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 from pykube.objects import Pod
 
-from driver.recording import RecordingLogger, wait_until, wait_until_in_thread
+from driver.recording import RecordingLogger
 from localcluster import LocalCluster
 from statefulroute import (
     ClientDriver,
@@ -33,7 +33,7 @@ from statefulroute.driver.routes import RouteCache
 from support.independent_client import IndependentClient, PodLink, StatefulRoute
 from support.kubectl import Kubectl
 from support.objects import stateful_route
-from support.waiting import eventually
+from support.waiting import eventually, wait_until, wait_until_in_thread
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -100,7 +100,7 @@ class Outage:
             link["spec"]["uid"]: link["spec"]["podIndex"] for link in self.independent_client.all(PodLink, NAMESPACE)
         }
 
-    def logged_events(self) -> dict[str, str]:
+    def published(self) -> dict[str, str]:
         pod = self.independent_client.get(Pod, "game-0", NAMESPACE)
         return dict(pod["metadata"].get("annotations", {}))
 
@@ -187,10 +187,10 @@ async def recovers(outage: Outage, uid: str) -> None:
     """See that all is as before, and nobody was asked to do anything."""
     await asyncio.to_thread(outage.cluster.wait_ready)
     assert await outage.caller.link_if_absent(uid, "game", 2) == 2
-    await wait_until(lambda: outage.hasty._cached_link(uid, "game"), "the watches go on", RECOVERY_SECONDS)  # noqa: SLF001
+    await wait_until(lambda: outage.hasty._cached_link(uid, "game"), "the watches go on", seconds=RECOVERY_SECONDS)  # noqa: SLF001
     outage.server.set_load_state(load := outage.server.get_load_state() + 1)
     await wait_until_in_thread(
-        lambda: outage.logged_events().get("statefulroute.io/load-state") == str(load), "the load is published again"
+        lambda: outage.published().get("statefulroute.io/load-state") == str(load), "the load is published again"
     )
     stored = await asyncio.to_thread(outage.stored)
     assert {uid: pod for uid, pod in outage.acknowledged.items() if stored.get(uid) != pod} == {}

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from driver.driver_factory import DriverFactory
-from driver.recording import RecordingClient, RecordingLogger, wait_until
+from driver.recording import RecordingClient, RecordingLogger
 from statefulroute import (
     Attempt,
     DriverAlreadyRunningError,
@@ -24,7 +24,7 @@ from statefulroute import (
 from statefulroute.cluster.errors import APIError
 from support.independent_client import PodLink
 from support.service import Service
-from support.waiting import eventually
+from support.waiting import eventually, wait_until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

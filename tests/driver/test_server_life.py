@@ -11,7 +11,7 @@ import pytest_asyncio
 from pykube.objects import Pod
 
 from driver.driver_factory import NO_REPORT, DriverFactory
-from driver.recording import RecordedRequest, RecordingClient, RecordingLogger, hang, wait_until, wait_until_in_thread
+from driver.recording import RecordedRequest, RecordingClient, RecordingLogger, hang
 from localcluster import LocalCluster
 from statefulroute import (
     Configuration,
@@ -25,6 +25,7 @@ from statefulroute import (
 from statefulroute.cluster.errors import UnreachableError
 from support.load_servers import free_port, pod_ip
 from support.service import Service
+from support.waiting import wait_until, wait_until_in_thread
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

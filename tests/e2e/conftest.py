@@ -8,7 +8,7 @@ from support.independent_client import IndependentClient
 from support.kubectl import Kubectl
 from support.link_recorder import LinkRecorder, recording
 from support.namespaces import drained_namespace
-from support.operator_process import OperatorProcess, OperatorSlot
+from support.operator_process import OperatorSlot
 from support.service import Service
 
 
@@ -22,24 +22,6 @@ def namespace(installed: Kubectl, operator_slot: OperatorSlot, independent_clien
     """The name of a namespace for this test; it is emptied afterwards, so that it makes no work for the operator."""
     with drained_namespace(installed, independent_client, operator_slot) as name:
         yield name
-
-
-@pytest.fixture(scope="module")
-def shared_kubectl(
-    installed: Kubectl, operator: OperatorProcess, operator_slot: OperatorSlot, independent_client: IndependentClient
-) -> Iterator[Kubectl]:
-    """A kubectl in a namespace for a module, while the operator serves."""
-    del operator  # it must serve
-    with drained_namespace(installed, independent_client, operator_slot) as name:
-        yield installed.within(name)
-
-
-@pytest.fixture(scope="module")
-def shared_service(shared_kubectl: Kubectl, independent_client: IndependentClient) -> Service:
-    """A service with three pods for all tests of a module; each test restores the pods and the route."""
-    service = Service(shared_kubectl, independent_client)
-    service.start()
-    return service
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ from statefulroute.domain.link import Link
 from statefulroute.domain.operations import Attempt
 from support.independent_client import PodLink
 from support.link_recorder import recording
+from support.waiting import wait_until
 from unit.cluster.fake_api import run_fake_api, status_object
 from unit.cluster.kubeconfigs import write_kubeconfig
 
@@ -119,7 +120,7 @@ async def test_an_operation_that_is_cancelled_has_happened_as_a_whole_or_not_at_
     await cancelled(task)
     if operation is EVERY_OPERATION["compute_if_absent"]:
         gate.opened.set()  # the flight goes on without its caller
-        await eventually(lambda: stored_links.get_spec(uid) == after)
+        await wait_until(lambda: stored_links.get_spec(uid) == after, "the operation took effect", seconds=10)
     assert stored_links.get_spec(uid) == (
         before if moment == "before its write" and not gate.opened.is_set() else after
     )
@@ -144,7 +145,7 @@ async def test_an_operation_ends_at_its_deadline_when_the_server_does_not_answer
 async def test_a_write_that_is_not_answered_ends_at_the_deadline(make_store: Make, tmp_path: Path) -> None:
     async with stalled(tmp_path) as (client, api):
         task = asyncio.ensure_future(make_store(client, deadline_seconds=1.5).set("game", "alice", 1))
-        (await api.call()).refuse(404, "NotFound", "there is none")
+        (await api.call()).respond_error(404, "NotFound", "there is none")
         assert (await api.call()).method == "POST"
         with pytest.raises(DeadlineExceededError):
             await task
@@ -157,7 +158,7 @@ async def test_a_flight_ends_at_the_deadline_for_all_who_share_it(make_store: Ma
         answers = await asyncio.gather(*callers, return_exceptions=True)
         assert {type(answer) for answer in answers} == {DeadlineExceededError}
         await api.call()
-        assert api.is_quiet
+        assert api.has_no_calls
 
 
 async def test_a_callers_own_time_limit_is_its_own(make_store: Make, tmp_path: Path) -> None:
@@ -170,10 +171,10 @@ async def test_a_callers_own_time_limit_is_its_own(make_store: Make, tmp_path: P
 async def test_a_server_that_is_busy_is_asked_again(make_store: Make, tmp_path: Path) -> None:
     async with stalled(tmp_path) as (client, api):
         task = asyncio.ensure_future(make_store(client).set("game", "alice", 1))
-        (await api.call()).refuse(404, "NotFound", "there is none")
-        (await api.call()).refuse(429, "TooManyRequests", "later")
-        (await api.call()).refuse(404, "NotFound", "there is none")
-        (await api.call()).refuse(403, "Forbidden", "not you")
+        (await api.call()).respond_error(404, "NotFound", "there is none")
+        (await api.call()).respond_error(429, "TooManyRequests", "later")
+        (await api.call()).respond_error(404, "NotFound", "there is none")
+        (await api.call()).respond_error(403, "Forbidden", "not you")
         with pytest.raises(APIError, match="not you"):
             await task
 
@@ -192,9 +193,9 @@ async def refuse_all(api: Any) -> None:
     while True:
         call = await api.call()
         if call.method == "GET":
-            call.refuse(404, "NotFound", "there is none")
+            call.respond_error(404, "NotFound", "there is none")
         else:
-            call.refuse(429, "TooManyRequests", "later")
+            call.respond_error(429, "TooManyRequests", "later")
 
 
 async def test_a_namespace_that_does_not_exist_is_said_at_once(client: Client, uid: str) -> None:
@@ -207,9 +208,9 @@ async def test_a_namespace_that_does_not_exist_is_said_at_once(client: Client, u
 async def test_a_value_that_only_the_server_refuses_is_told_by_its_field(make_store: Make, tmp_path: Path) -> None:
     async with stalled(tmp_path) as (client, api):
         task = asyncio.ensure_future(make_store(client).set("game", "alice", 1))
-        (await api.call()).refuse(404, "NotFound", "there is none")
+        (await api.call()).respond_error(404, "NotFound", "there is none")
         refusal = status_object(422, "Invalid", "must be even")
-        (await api.call()).answer(refusal | {"details": {"causes": [{"field": "spec.podIndex"}]}}, 422)
+        (await api.call()).respond(refusal | {"details": {"causes": [{"field": "spec.podIndex"}]}}, 422)
         with pytest.raises(InvalidParameterError, match="must be even") as refused:
             await task
         assert refused.value.field == "spec.podIndex"
@@ -447,15 +448,9 @@ async def test_a_batch_asks_for_every_uid_once_and_some_at_a_time(client: Client
 async def test_a_batch_that_fails_gives_the_error_itself(make_store: Make, tmp_path: Path) -> None:
     async with stalled(tmp_path) as (client, api):
         task = asyncio.ensure_future(make_store(client).batch_get("game", ["alice", "bob"]))
-        (await api.call()).refuse(403, "Forbidden", "not you")
+        (await api.call()).respond_error(403, "Forbidden", "not you")
         with pytest.raises(APIError, match="not you"):
             await task
-
-
-async def eventually(holds: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
-        while not holds():  # noqa: ASYNC110 - there is no event to wait for
-            await asyncio.sleep(0.01)
 
 
 class stalled:  # noqa: N801 - a context manager

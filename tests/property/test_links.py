@@ -28,6 +28,7 @@ from statefulroute.cluster.connection import connect
 from statefulroute.cluster.link_store import LinkStore
 from statefulroute.cluster.reflector import Reflector
 from statefulroute.domain.link import Link
+from support.clients import CLOSING_SECONDS
 from support.independent_client import PodLink
 from support.objects import encoded_name, pod_link
 from support.operator_process import OperatorProcess
@@ -93,8 +94,7 @@ class Environment:
         self._runner.close()
 
     async def _connect(self) -> None:
-        # A TLS connection that is left in the middle of an answer is closed a moment later, while its loop still runs.
-        self._stack.push_async_callback(asyncio.sleep, 0.25)
+        self._stack.push_async_callback(asyncio.sleep, CLOSING_SECONDS)
         kubeconfig = self.game.kubectl.kubeconfig
         connection = await self._stack.enter_async_context(connect(kubeconfig))
         for number in range(CLIENTS):

@@ -22,12 +22,11 @@ from statefulroute.resolver.process import serve_lookups
 from statefulroute.resolver.settings import Settings
 from statefulroute.resolver.tls import reloading_tls_context
 from statefulroute.resolver.uid_sources import UidSource
+from support.clients import CLOSING_SECONDS
+from support.waiting import wait_until
 
 TIMEOUT_SECONDS = 60.0
-_PAUSE_SECONDS = 0.02
-
-#: A TLS connection that is left in the middle of an answer is closed a moment later, while its loop still runs.
-_CLOSING_SECONDS = 0.25
+_POLL_SECONDS = 0.02
 
 ANY_PORT = BindAddress("127.0.0.1", 0)
 
@@ -103,31 +102,26 @@ class RunningResolver:
     http: HTTPClient
     client: Client
 
-    async def wait_until(self, holds: Callable[[], object], what: str) -> None:
-        """Wait until its copy is so.
+    async def wait_until(self, condition: Callable[[], object], what: str) -> None:
+        """Waits until a condition on the resolver's cache is true.
 
         Raises:
-            TimeoutError: it was not in time.
+            TimeoutError: the condition was not true in time.
         """
-        loop = asyncio.get_running_loop()
-        end = loop.time() + TIMEOUT_SECONDS
-        while not holds():
-            if loop.time() > end:
-                raise TimeoutError(f"after {TIMEOUT_SECONDS:g} s still not: {what}")
-            await asyncio.sleep(_PAUSE_SECONDS)
+        await wait_until(condition, what, seconds=TIMEOUT_SECONDS)
 
-    async def wait_for_reply(self, path: str, holds: Callable[[Reply], object], what: str, **options: Any) -> Reply:
-        """Ask until the answer is so; gives it.
+    async def wait_for_reply(self, path: str, condition: Callable[[Reply], object], what: str, **options: Any) -> Reply:
+        """Sends GET requests until a condition on the reply is true; returns the reply.
 
         Raises:
-            TimeoutError: it was not in time.
+            TimeoutError: the condition was not true in time.
         """
         loop = asyncio.get_running_loop()
-        end = loop.time() + TIMEOUT_SECONDS
-        while not holds(reply := await self.http.get(path, **options)):
-            if loop.time() > end:
+        deadline = loop.time() + TIMEOUT_SECONDS
+        while not condition(reply := await self.http.get(path, **options)):
+            if loop.time() > deadline:
                 raise TimeoutError(f"after {TIMEOUT_SECONDS:g} s still not: {what}; it is {reply}")
-            await asyncio.sleep(_PAUSE_SECONDS)
+            await asyncio.sleep(_POLL_SECONDS)
         return reply
 
 
@@ -151,7 +145,7 @@ async def run_resolver(
                 ):
                     yield RunningResolver(parts, HTTPClient(f"{scheme}://{addresses[0]}", session), client)
                 await parts.binder.aclose()
-        await asyncio.sleep(_CLOSING_SECONDS)
+        await asyncio.sleep(CLOSING_SECONDS)
 
 
 def quote_uid(uid: str) -> str:

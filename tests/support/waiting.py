@@ -1,5 +1,6 @@
 """Waits for conditions of a cluster and checks that conditions keep holding."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -9,6 +10,7 @@ T = TypeVar("T")
 POLL_SECONDS = 0.1
 
 _STAYS_POLL_SECONDS = 0.2
+_ASYNC_POLL_SECONDS = 0.02
 
 
 def eventually(condition: Callable[[], object], what: str, *, seconds: float = 60.0) -> None:
@@ -22,6 +24,32 @@ def eventually(condition: Callable[[], object], what: str, *, seconds: float = 6
         if time.monotonic() > deadline:
             raise TimeoutError(f"after {seconds:.0f} s still not: {what}")
         time.sleep(POLL_SECONDS)
+
+
+async def wait_until(condition: Callable[[], object], what: str, *, seconds: float = 20.0) -> None:
+    """Waits until `condition()` is true, while the event loop runs. The condition must not block.
+
+    Raises:
+        TimeoutError: The condition was not true in time; the message contains `what`.
+    """
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"after {seconds:g} s still not: {what}")
+        await asyncio.sleep(_ASYNC_POLL_SECONDS)
+
+
+async def wait_until_in_thread(condition: Callable[[], object], what: str, *, seconds: float = 20.0) -> None:
+    """Waits until `condition()` is true, and calls it in a thread, because it blocks.
+
+    Raises:
+        TimeoutError: The condition was not true in time; the message contains `what`.
+    """
+    deadline = time.monotonic() + seconds
+    while not await asyncio.to_thread(condition):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"after {seconds:g} s still not: {what}")
+        await asyncio.sleep(_ASYNC_POLL_SECONDS)
 
 
 def settled(read: Callable[[], T], what: str, *, seconds: float) -> T:

@@ -1,0 +1,49 @@
+"""Fixtures that several folders of tests use: a service that a module shares, and clients of the API server."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import pytest_asyncio
+
+from localcluster import LocalCluster
+from statefulroute.cluster.api_server import Connection
+from statefulroute.cluster.client import Client
+from statefulroute.cluster.connection import connect
+from support.clients import open_client
+from support.independent_client import IndependentClient
+from support.kubectl import Kubectl
+from support.namespaces import drained_namespace
+from support.operator_process import OperatorProcess, OperatorSlot
+from support.service import Service
+
+
+@pytest.fixture(scope="module")
+def shared_kubectl(
+    installed: Kubectl, operator: OperatorProcess, independent_client: IndependentClient, operator_slot: OperatorSlot
+) -> Iterator[Kubectl]:
+    """A kubectl in a namespace that the tests of a module share, while the operator serves."""
+    del operator  # it must serve
+    with drained_namespace(installed, independent_client, operator_slot) as name:
+        yield installed.within(name)
+
+
+@pytest.fixture(scope="module")
+def shared_service(shared_kubectl: Kubectl, independent_client: IndependentClient) -> Service:
+    """A service with three pods that the tests of a module share; each leaves its pods and route as it finds them."""
+    service = Service(shared_kubectl, independent_client)
+    service.start()
+    return service
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def connection(cluster: LocalCluster) -> AsyncIterator[Connection]:
+    """A connection to the API server that the tests of a module share."""
+    async with connect(cluster.kubeconfig) as connection:
+        yield connection
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_client(connection: Connection) -> AsyncIterator[Client]:
+    """A client of the API server that the tests of a module share."""
+    async with open_client(Client, connection) as client:
+        yield client
