@@ -1,4 +1,4 @@
-"""The drivers of a service's pods, as their containers would run them."""
+"""Makes server drivers for the pods of a service, as their containers would."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -16,12 +16,12 @@ from statefulroute.driver.publishers import AnnotationPublisher
 from statefulroute.driver.routes import RouteCache
 from support.service import Service
 
-#: What a driver writes on its pod.
+#: The fields of a report in the annotations of a pod.
 REPORT_FIELDS = ("load-state", "waiting-tasks", "routing-state", "report-time")
 
 NO_REPORT: Mapping[str, None] = {f"statefulroute.io/{each}": None for each in REPORT_FIELDS}
 
-#: Longer than any test: what a timer does is not to be mistaken for what an operation does.
+#: A timer period longer than any test, so that only operations publish.
 NEVER = 3600.0
 
 
@@ -30,9 +30,9 @@ class DriverFactory:
     """Makes drivers.
 
     Attributes:
-        client: how they reach the API server.
-        service: the service whose pods they are in.
-        routes: what is known of the services of the namespace.
+        client: the drivers' client.
+        service: the service of their pods.
+        routes: the cached services of the namespace.
     """
 
     client: Client
@@ -42,13 +42,13 @@ class DriverFactory:
     async def make(
         self, pod: int = 0, *, grace: float = 60.0, logger: RecordingLogger | None = None, **configuration: Any
     ) -> ServerDriver:
-        """A driver that is not started.
+        """Makes a driver and does not start it.
 
         Args:
             pod: the index of its pod.
-            grace: how long its pod may take to end; the test's own pods are given one second only.
+            grace: the termination grace period in seconds; that of the real pods is only one second.
             logger: where it logs.
-            configuration: fields of its configuration, other than timers that never run.
+            configuration: fields of its configuration; by default its timers do not run.
         """
         name = self.service.pod_name(pod)
         server = await read_server(self.client, self.service.namespace, name, None)
@@ -65,7 +65,7 @@ class DriverFactory:
 
     @asynccontextmanager
     async def started(self, pod: int = 0, **options: Any) -> AsyncIterator[ServerDriver]:
-        """A driver that runs as long as the context lasts."""
+        """Runs a driver while the context lasts."""
         driver = await self.make(pod, **options)
         await driver.start()
         try:
@@ -74,7 +74,7 @@ class DriverFactory:
             await driver.close()
 
     def published(self, pod: int = 0) -> dict[str, str]:
-        """What a pod's annotations say of it, by the ends of their names."""
+        """Returns the report in a pod's annotations, by field."""
         item = self.service.client.get(Pod, self.service.pod_name(pod), self.service.namespace)
         annotations = item["metadata"].get("annotations", {})
         names = {f"statefulroute.io/{each}": each for each in REPORT_FIELDS}

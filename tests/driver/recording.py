@@ -1,4 +1,4 @@
-"""What a driver asks for and says, as a test sees it."""
+"""A client and a logger that record what a driver sends and logs."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -16,8 +16,8 @@ class RecordedRequest:
 
     Attributes:
         method: GET, POST, PATCH or DELETE.
-        path: where.
-        body: what was sent; None where nothing was.
+        path: the path.
+        body: the body; None if the request had none.
     """
 
     method: str
@@ -26,12 +26,12 @@ class RecordedRequest:
 
 
 class RecordingClient(Client):
-    """A client that keeps a list of its requests, watches left out, and can have them hang or fail.
+    """A client that records its requests, except watches, and can delay or fail them.
 
     Attributes:
-        requests: the requests up to now; a test may clear it.
-        written: the paths of all that was ever written.
-        before: called before each request; a test holds it, or raises what the request is to end with.
+        requests: the requests so far; a test may clear the list.
+        written: the paths of all writes.
+        before: called before each request; it may delay the request, or raise its error.
     """
 
     def __init__(self, connection: Connection, connections: int = 32) -> None:
@@ -57,33 +57,35 @@ class RecordingClient(Client):
         return await super().delete(path, options)
 
     def recorded(self, *methods: str, about: str = "") -> list[RecordedRequest]:
-        """The requests with these methods, or with any, whose path has this in it."""
-        return [each for each in self.requests if (not methods or each.method in methods) and about in each.path]
+        """Returns the requests with one of the methods (default: any) whose path contains a text."""
+        return [
+            request for request in self.requests if (not methods or request.method in methods) and about in request.path
+        ]
 
     @asynccontextmanager
     async def before_each(self, before: Callable[[RecordedRequest], Awaitable[None]]) -> AsyncIterator[None]:
-        """Have something done before each request as long as the context lasts."""
+        """Calls a function before each request while the context lasts."""
         self.before = before
         try:
             yield
         finally:
             self.before = None
 
-    async def _intercept(self, asked: RecordedRequest) -> None:
-        self.requests.append(asked)
-        if asked.method != "GET":
-            self.written.add(asked.path)
+    async def _intercept(self, request: RecordedRequest) -> None:
+        self.requests.append(request)
+        if request.method != "GET":
+            self.written.add(request.path)
         if self.before is not None:
-            await self.before(asked)
+            await self.before(request)
 
 
 async def hang(_: RecordedRequest) -> None:
-    """Have a request wait for ever."""
+    """Delays a request forever."""
     await asyncio.Event().wait()
 
 
 class RecordingLogger:
-    """A logger that keeps its lines."""
+    """A logger that keeps its entries."""
 
     def __init__(self) -> None:
         self.entries: list[dict[str, Any]] = []
@@ -95,5 +97,5 @@ class RecordingLogger:
         self.entries.append({"level": "warning", "event": event, **fields})
 
     def of(self, event: str) -> list[dict[str, Any]]:
-        """The lines of one operation."""
-        return [line for line in self.entries if line["event"] == event]
+        """Returns the entries of one operation."""
+        return [entry for entry in self.entries if entry["event"] == event]

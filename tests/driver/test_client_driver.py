@@ -1,4 +1,4 @@
-"""What callers ask and bind, against a real API server and an operator."""
+"""Tests the client driver against a real API server and an operator."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -40,7 +40,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 PORT = 7777
 NAMED_PORT = "play"
 
-#: Each method of the client driver; what is asked of the API server at least has a test here.
+#: The methods of the client driver; each that sends requests has a test here.
 METHODS = {
     "get_linked_pod",
     "get_linked_pod_if_persistent",
@@ -62,7 +62,7 @@ METHODS = {
 
 
 class Game(Service):
-    """A service whose container has ports with names."""
+    """A service whose container has a named port."""
 
     def pod_template(self) -> dict[str, Any]:
         template = super().pod_template()
@@ -85,7 +85,7 @@ def shared_service(shared_kubectl: Kubectl, independent_client: IndependentClien
 
 @pytest.fixture
 def game(shared_service: Service) -> Iterator[Service]:
-    """The service; its users leave at the end of each test."""
+    """The service; its links are deleted after each test."""
     yield shared_service
     shared_service.client.delete_all(PodLink, shared_service.namespace)
 
@@ -95,13 +95,13 @@ async def following(
     recording_client: RecordingClient, shared_service: Service
 ) -> AsyncIterator[tuple[ClientDriver, RecordingLogger]]:
     logger = RecordingLogger()
-    async with ClientDriver(recording_client, shared_service.namespace, logger=logger) as made:
-        yield made, logger
+    async with ClientDriver(recording_client, shared_service.namespace, logger=logger) as driver:
+        yield driver, logger
 
 
 @pytest.fixture
 def driver(following: tuple[ClientDriver, RecordingLogger], client: RecordingClient, game: Service) -> ClientDriver:
-    """A driver that follows everything, beside its client, which knows what it asks for."""
+    """A driver that caches all services. `client` records its requests."""
     del client, game
     following[1].entries.clear()
     return following[0]
@@ -109,34 +109,34 @@ def driver(following: tuple[ClientDriver, RecordingLogger], client: RecordingCli
 
 @pytest.fixture
 def logger(following: tuple[ClientDriver, RecordingLogger]) -> RecordingLogger:
-    """What that driver logs."""
+    """The logger of that driver."""
     return following[1]
 
 
 async def link(game: Service, uid: str, **spec: Any) -> None:
-    """Have an outsider bind a user."""
+    """Creates a link with the independent client."""
     await asyncio.to_thread(game.link, uid, **spec)
 
 
 async def knows(driver: ClientDriver, uid: str, pod: int | None, service: str = "game") -> None:
-    """Wait until the driver has heard of a link, without asking for it."""
-    await wait_until(lambda: _held(driver, uid, service) == pod, f"it knows that {uid} is at {pod}")
+    """Waits until the driver's cache has the link of a uid to a pod."""
+    await wait_until(lambda: _held(driver, uid, service) == pod, f"the cache has the link of {uid} to {pod}")
 
 
 def _held(driver: ClientDriver, uid: str, service: str) -> Any:
-    found = driver._cached_link(uid, service)  # noqa: SLF001 - to ask would be no proof
-    return found.pod if found else None
+    cached = driver._cached_link(uid, service)  # noqa: SLF001 - the public method may send a request
+    return cached.pod if cached else None
 
 
-async def test_every_method_is_known() -> None:
+async def test_every_public_method_is_listed() -> None:
     public = {name for name in vars(ClientDriver) if not name.startswith("_")}
     assert public == METHODS | {"connect"}
 
 
-# Reading.
+# Reads.
 
 
-async def test_a_link_is_known_without_a_request(
+async def test_reads_a_link_from_the_cache(
     driver: ClientDriver, client: RecordingClient, logger: RecordingLogger, game: Service, uid: str
 ) -> None:
     assert await driver.get_linked_pod(uid, "game") is None
@@ -148,21 +148,19 @@ async def test_a_link_is_known_without_a_request(
     assert logger.entries == []  # reads from the cache log nothing
 
 
-async def test_a_fresh_read_asks_the_api_server_and_logs_it(
+async def test_fresh_read_requests_the_link_and_logs_it(
     driver: ClientDriver, client: RecordingClient, logger: RecordingLogger, game: Service, uid: str
 ) -> None:
     await link(game, uid, podIndex=2)
     assert await driver.get_linked_pod(uid, "game", fresh=True) == 2
-    assert [asked.method for asked in client.requests] == ["GET"]
+    assert [request.method for request in client.requests] == ["GET"]
     (line,) = logger.entries
     assert (line["event"], line["uid"], line["service"], line["pod"]) == ("get_linked_pod", uid, "game", 2)
-    assert await driver.get_linked_pod(uid, "game") == 2  # what was read is known
+    assert await driver.get_linked_pod(uid, "game") == 2  # the read updated the cache
     assert await driver.get_linked_pod(f"{uid}-nobody", "game", fresh=True) is None
 
 
-async def test_only_a_persistent_link_is_given_where_only_that_is_asked_for(
-    driver: ClientDriver, game: Service, uid: str
-) -> None:
+async def test_reads_only_persistent_links_on_request(driver: ClientDriver, game: Service, uid: str) -> None:
     await link(game, uid, podIndex=0)
     await link(game, f"{uid}-t", podIndex=1, ttlSeconds=600)
     for fresh in (True, False):
@@ -172,34 +170,34 @@ async def test_only_a_persistent_link_is_given_where_only_that_is_asked_for(
         assert await driver.get_linked_pod(f"{uid}-t", "game", fresh=fresh) == 1
 
 
-async def test_an_expired_link_is_absent_at_once(driver: ClientDriver, game: Service, uid: str) -> None:
-    # Renewed so long ago that it ends in a second; the operator deletes it some time after that.
+async def test_expired_link_is_absent_at_once(driver: ClientDriver, game: Service, uid: str) -> None:
+    # It expires in one second; the operator deletes it some time after that.
     renewed = datetime.now(UTC) - timedelta(seconds=599)
     await link(game, uid, podIndex=0, ttlSeconds=600, renewTime=renewed.isoformat())
     await knows(driver, uid, 0)
-    ends = renewed + timedelta(seconds=600)
-    seen = []
-    while datetime.now(UTC) < ends + timedelta(seconds=0.1):
-        asked = datetime.now(UTC)
-        seen.append((await driver.get_linked_pod(uid, "game"), asked < ends))
+    expiry = renewed + timedelta(seconds=600)
+    answers = []
+    while datetime.now(UTC) < expiry + timedelta(seconds=0.1):
+        before = datetime.now(UTC)
+        answers.append((await driver.get_linked_pod(uid, "game"), before < expiry))
         await asyncio.sleep(0.001)
-    assert {is_before for _, is_before in seen} == {True, False}
-    assert [pod for pod, is_before in seen if not is_before and pod is not None] == []
-    assert seen[0] == (0, True)
+    assert {is_before for _, is_before in answers} == {True, False}
+    assert [pod for pod, is_before in answers if not is_before and pod is not None] == []
+    assert answers[0] == (0, True)
 
 
 @pytest.mark.parametrize(
     "uid", ["Guest 7", "GÜNTHER", "日本語", "x-ray", "x-47756573742037", "a_b", ".dot", "-dash", "UPPER"]
 )
-async def test_a_uid_that_cannot_stand_in_a_name_is_found(
+async def test_finds_uids_that_are_encoded_in_names(
     driver: ClientDriver, client: RecordingClient, game: Service, uid: str
 ) -> None:
     await asyncio.to_thread(game.link_encoded, uid, podIndex=1)
     name = encoded_name("game", uid)
-    links = driver._cache._all  # type: ignore[union-attr]  # noqa: SLF001 - a link whose name is no uid's is seen nowhere else
+    links = driver._cache._all  # type: ignore[union-attr]  # noqa: SLF001 - no public method reads the cache by the encoded name
     await wait_until(
         lambda: any(link.uid == uid for link in links.cache.in_partition((game.namespace, "game")).values()),
-        f"it has heard of {name}",
+        f"the cache has {name}",
     )
     client.requests.clear()
     assert await driver.get_linked_pod(uid, "game") == 1
@@ -210,14 +208,14 @@ async def test_a_uid_that_cannot_stand_in_a_name_is_found(
     assert await driver.link_if_absent(uid, "game", 2) == 1
 
 
-async def test_the_name_of_another_users_link_is_nobodys_uid(driver: ClientDriver, game: Service, uid: str) -> None:
-    odd = f"{uid} Ü"
-    await asyncio.to_thread(game.link_encoded, odd, podIndex=1)
-    await driver.get_linked_pod(odd, "game", fresh=True)
-    assert await driver.get_linked_pod(f"x-{odd.encode().hex()}", "game") is None
+async def test_encoded_name_of_another_uid_is_not_a_uid(driver: ClientDriver, game: Service, uid: str) -> None:
+    encoded = f"{uid} Ü"
+    await asyncio.to_thread(game.link_encoded, encoded, podIndex=1)
+    await driver.get_linked_pod(encoded, "game", fresh=True)
+    assert await driver.get_linked_pod(f"x-{encoded.encode().hex()}", "game") is None
 
 
-async def test_the_links_of_a_user_are_told_by_service(
+async def test_reads_the_links_of_a_user_by_service(
     driver: ClientDriver, client: RecordingClient, game: Service, uid: str
 ) -> None:
     assert await driver.links_of(uid) == {}
@@ -233,35 +231,33 @@ async def test_the_links_of_a_user_are_told_by_service(
     assert client.requests == []
 
 
-async def test_many_users_are_asked_for_at_once(
-    driver: ClientDriver, client: RecordingClient, game: Service, uid: str
-) -> None:
+async def test_reads_many_users_at_once(driver: ClientDriver, client: RecordingClient, game: Service, uid: str) -> None:
     uids = [f"{uid}-{number}" for number in range(9)]
-    await asyncio.to_thread(game.link_each, {each: {"podIndex": n % 3} for n, each in enumerate(uids)})
-    for number, each in enumerate(uids):
-        await knows(driver, each, number % 3)
+    await asyncio.to_thread(game.link_each, {name: {"podIndex": n % 3} for n, name in enumerate(uids)})
+    for number, name in enumerate(uids):
+        await knows(driver, name, number % 3)
     client.requests.clear()
-    asked = [*uids, f"{uid}-nobody"]
-    assert await driver.batch_get(iter(asked), "game") == {0: uids[0::3], 1: uids[1::3], 2: uids[2::3]}
+    batch = [*uids, f"{uid}-nobody"]
+    assert await driver.batch_get(iter(batch), "game") == {0: uids[0::3], 1: uids[1::3], 2: uids[2::3]}
     assert await driver.batch_get([], "game") == {}
     assert client.requests == []
 
 
-# Binding.
+# Bindings.
 
 
-async def test_a_link_is_made_only_where_there_is_none(
+async def test_links_only_an_unlinked_uid(
     driver: ClientDriver, client: RecordingClient, game: Service, uid: str
 ) -> None:
     assert await driver.link_if_absent(uid, "game", 0) == 0
     client.requests.clear()
-    assert await driver.get_linked_pod(uid, "game") == 0  # its own write is known at once
+    assert await driver.get_linked_pod(uid, "game") == 0  # the driver sees its own write at once
     assert client.requests == []
     assert await driver.link_if_absent(uid, "game", 1) == 0  # pod 0 is a pod
     assert (await asyncio.to_thread(game.get, f"game.{uid}"))["spec"]["podIndex"] == 0
 
 
-async def test_a_temporary_link_that_is_found_is_renewed(driver: ClientDriver, game: Service, uid: str) -> None:
+async def test_renews_an_existing_temporary_link(driver: ClientDriver, game: Service, uid: str) -> None:
     renewed = datetime.now(UTC) - timedelta(seconds=400)
     await link(game, uid, podIndex=1, ttlSeconds=600, renewTime=renewed.isoformat())
     assert await driver.link_if_absent(uid, "game", 0, ttl_seconds=60) == 1
@@ -273,7 +269,7 @@ async def test_a_temporary_link_that_is_found_is_renewed(driver: ClientDriver, g
     assert (await asyncio.to_thread(game.get, f"game.{uid}"))["spec"]["renewTime"] == spec["renewTime"]  # not yet due
 
 
-async def test_sixty_four_tasks_that_compute_make_one_object_and_have_one_answer(
+async def test_sixty_four_concurrent_tasks_create_one_link_and_get_one_answer(
     driver: ClientDriver, client: RecordingClient, logger: RecordingLogger, uid: str
 ) -> None:
     answers = await asyncio.gather(*(driver.compute_link_if_absent(uid, "game") for _ in range(64)))
@@ -285,7 +281,7 @@ async def test_sixty_four_tasks_that_compute_make_one_object_and_have_one_answer
     assert await driver.compute_link_if_absent(uid, "game") == answers[0]
 
 
-async def test_two_drivers_that_compute_have_one_answer(
+async def test_two_concurrent_drivers_get_one_answer(
     driver: ClientDriver, client: RecordingClient, game: Service, uid: str
 ) -> None:
     async with ClientDriver(client, game.namespace, logger=RecordingLogger()) as other:
@@ -300,16 +296,14 @@ async def test_two_drivers_that_compute_have_one_answer(
     assert spec["ttlSeconds"] == 600
 
 
-async def test_a_wave_of_new_users_is_spread_over_the_pods(driver: ClientDriver, uid: str) -> None:
+async def test_spreads_a_wave_of_new_users_over_the_pods(driver: ClientDriver, uid: str) -> None:
     await wait_until(lambda: not driver._routes.get("game").status.links, "the users of other tests are gone")  # type: ignore[union-attr] # noqa: SLF001
     uids = [f"{uid}-{number}" for number in range(30)]
     answers = await asyncio.gather(*(driver.compute_link_if_absent(each, "game") for each in uids))
     assert sorted(answers.count(pod) for pod in (0, 1, 2)) == [10, 10, 10]
 
 
-async def test_its_own_writes_are_known_at_once_in_any_order(
-    driver: ClientDriver, client: RecordingClient, game: Service
-) -> None:
+async def test_sees_its_own_writes_at_once(driver: ClientDriver, client: RecordingClient, game: Service) -> None:
     async with ClientDriver(client, game.namespace, logger=RecordingLogger()) as other:
 
         async def life(uid: str) -> None:
@@ -323,57 +317,57 @@ async def test_its_own_writes_are_known_at_once_in_any_order(
         await asyncio.gather(*(life(f"own-{number}") for number in range(20)))
 
 
-# The services.
+# Services and pods.
 
 
-async def test_it_knows_the_pods_and_whom_they_take(driver: ClientDriver, game: Service) -> None:
-    everybody = [0, 1, 2]
-    assert driver.alive_pods("game") == driver.routable_pods("game") == everybody
-    assert driver.best_pod("game") in everybody
+async def test_reads_the_states_of_pods(driver: ClientDriver, game: Service) -> None:
+    pods = [0, 1, 2]
+    assert driver.alive_pods("game") == driver.routable_pods("game") == pods
+    assert driver.best_pod("game") in pods
     assert driver.is_workload_ready("game")
     try:
         await asyncio.to_thread(
             game.edit_route,
             pods=[{"index": 0, "routingState": "Shutdown"}, {"index": 1, "routingState": "DenyNewCall"}],
         )
-        await wait_until(lambda: driver.routable_pods("game") == [1, 2], "it knows")
-        assert driver.alive_pods("game") == everybody
-        assert [driver.is_routable("game", pod) for pod in everybody] == [False, True, True]
-        assert [driver.is_available("game", pod) for pod in everybody] == [False, False, True]
+        await wait_until(lambda: driver.routable_pods("game") == [1, 2], "the cache has the change")
+        assert driver.alive_pods("game") == pods
+        assert [driver.is_routable("game", pod) for pod in pods] == [False, True, True]
+        assert [driver.is_available("game", pod) for pod in pods] == [False, False, True]
         assert driver.best_pod("game") == 2
         assert driver.is_workload_ready("game")
         await asyncio.to_thread(game.edit_route, routingState="DenyNewCall")
-        await wait_until(lambda: not driver.is_available("game", 2), "it knows")
+        await wait_until(lambda: not driver.is_available("game", 2), "the cache has the change")
         assert not driver.is_workload_ready("game")
         with pytest.raises(PodNotAvailableError) as refused:
             driver.best_pod("game")
         assert refused.value.code is ErrorCode.POD_NOT_AVAILABLE
         with pytest.raises(PodNotAvailableError):
-            await driver.compute_link_if_absent("nobody-takes-me", "game")
+            await driver.compute_link_if_absent("no-pod-accepts-me", "game")
     finally:
         await asyncio.to_thread(game.edit_route, pods=None, routingState="Ready")
-    await wait_until(lambda: driver.is_available("game", 0), "it knows")
+    await wait_until(lambda: driver.is_available("game", 0), "the cache has the change")
     with pytest.raises(PodNotFoundError) as missing:
         driver.is_routable("game", 3)
     assert missing.value.code is ErrorCode.POD_NOT_FOUND
     with pytest.raises(PodNotFoundError):
-        driver.is_available("game", "game-0")  # this service's pods have indexes
+        driver.is_available("game", "game-0")  # the pods of this service have indexes
 
 
-async def test_a_service_that_there_is_not_is_an_error(driver: ClientDriver, uid: str) -> None:
+async def test_missing_service_raises(driver: ClientDriver, uid: str) -> None:
     for call in (driver.best_pod, driver.alive_pods, driver.routable_pods, driver.is_workload_ready):
         with pytest.raises(ServiceNotFoundError) as refused:
             call("lobby")
         assert refused.value.code is ErrorCode.SERVICE_NOT_FOUND
-    for ask in (driver.is_routable, driver.is_available):
+    for check in (driver.is_routable, driver.is_available):
         with pytest.raises(ServiceNotFoundError):
-            ask("lobby", 0)
+            check("lobby", 0)
     with pytest.raises(ServiceNotFoundError):
         await driver.compute_link_if_absent(uid, "lobby")
     assert await driver.get_linked_pod(uid, "lobby") is None
 
 
-async def test_services_are_found_by_their_tags(driver: ClientDriver) -> None:
+async def test_finds_services_by_tag(driver: ClientDriver) -> None:
     assert driver.services_of_tag("all") == ["chat", "game"]
     assert driver.services_of_tag("talk") == ["chat"]
     assert driver.services_of_tag("nothing") == []
@@ -382,22 +376,22 @@ async def test_services_are_found_by_their_tags(driver: ClientDriver) -> None:
 # Addresses.
 
 
-async def test_a_user_is_reached_where_its_pod_is(driver: ClientDriver, game: Service, uid: str) -> None:
+async def test_reads_the_address_of_a_users_pod(driver: ClientDriver, game: Service, uid: str) -> None:
     assert await driver.address_of(uid, "game") is None
     await driver.link_if_absent(uid, "game", 1)
     await asyncio.to_thread(game.await_bound, f"game.{uid}")
     pod = await asyncio.to_thread(game.client.get, Pod, "game-1", game.namespace)
     expected = Address("game-1", pod["status"]["podIP"], f"game-1.game.{game.namespace}.svc", PORT)
-    await wait_until(lambda: _host(driver, uid) is not None, "it knows that the link was acknowledged")
+    await wait_until(lambda: _host(driver, uid) is not None, "the cache has the status of the link")
     assert await driver.address_of(uid, "game") == expected
 
     await driver.link_if_absent(uid, "chat", 0)
     address = await driver.address_of(uid, "chat")
     assert address is not None
-    assert (address.pod, address.port) == ("chat-0", 9000)  # the number of the port of that name
+    assert (address.pod, address.port) == ("chat-0", 9000)  # the number of the named port
     try:
         await asyncio.to_thread(game.edit_route, port=None)
-        await wait_until(lambda: (route := driver._routes.get("game")) and route.spec.port is None, "it knows")  # noqa: SLF001
+        await wait_until(lambda: (route := driver._routes.get("game")) and route.spec.port is None, "the port is gone")  # noqa: SLF001
         without = await driver.address_of(uid, "game")
         assert without is not None
         assert without.port is None
@@ -406,13 +400,11 @@ async def test_a_user_is_reached_where_its_pod_is(driver: ClientDriver, game: Se
 
 
 def _host(driver: ClientDriver, uid: str) -> str | None:
-    found = driver._cached_link(uid, "game")  # noqa: SLF001
-    return found.status.host if found and found.status else None
+    cached = driver._cached_link(uid, "game")  # noqa: SLF001
+    return cached.status.host if cached and cached.status else None
 
 
-async def test_a_pod_that_is_not_there_or_does_not_serve_has_no_address(
-    driver: ClientDriver, game: Service, uid: str
-) -> None:
+async def test_missing_or_unroutable_pod_has_no_address(driver: ClientDriver, game: Service, uid: str) -> None:
     await driver.link_if_absent(uid, "game", 7)
     with pytest.raises(PodNotFoundError) as missing:
         await driver.address_of(uid, "game")
@@ -420,19 +412,19 @@ async def test_a_pod_that_is_not_there_or_does_not_serve_has_no_address(
     await driver.link_if_absent(f"{uid}-2", "game", 2)
     try:
         await asyncio.to_thread(game.annotate, 2, NOT_READY)
-        await wait_until(lambda: 2 not in driver.alive_pods("game"), "it knows")
+        await wait_until(lambda: 2 not in driver.alive_pods("game"), "the cache has the change")
         with pytest.raises(PodNotRoutableError) as unroutable:
             await driver.address_of(f"{uid}-2", "game")
         assert unroutable.value.code is ErrorCode.POD_NOT_ROUTABLE
     finally:
         await asyncio.to_thread(game.annotate, 2, READY)
-    await wait_until(lambda: 2 in driver.alive_pods("game"), "it knows")
+    await wait_until(lambda: 2 in driver.alive_pods("game"), "the cache has the change")
     await asyncio.to_thread(game.edit_route, pods=[{"index": 2, "routingState": "Shutdown"}])
-    await wait_until(lambda: not driver.is_routable("game", 2), "it knows")
+    await wait_until(lambda: not driver.is_routable("game", 2), "the cache has the change")
     with pytest.raises(PodNotRoutableError):
         await driver.address_of(f"{uid}-2", "game")
     await asyncio.to_thread(game.edit_route, pods=None)
-    await wait_until(lambda: driver.is_routable("game", 2), "it knows")
+    await wait_until(lambda: driver.is_routable("game", 2), "the cache has the change")
     await driver.link_if_absent(f"{uid}-l", "lobby", 0)
     with pytest.raises(ServiceNotFoundError):
         await driver.address_of(f"{uid}-l", "lobby")
@@ -441,35 +433,37 @@ async def test_a_pod_that_is_not_there_or_does_not_serve_has_no_address(
 # Events.
 
 
-async def test_changes_of_routing_states_and_links_are_told(driver: ClientDriver, game: Service, uid: str) -> None:
-    told: list[Any] = []
+async def test_events_contain_changes_of_routing_states_and_links(
+    driver: ClientDriver, game: Service, uid: str
+) -> None:
+    received: list[Any] = []
 
     async def listen() -> None:
-        async for event in heard:
-            told.append(event)  # noqa: PERF401 - it never ends
+        async for event in events:
+            received.append(event)  # noqa: PERF401 - the loop is endless
 
-    heard = driver.events()
+    events = driver.events()
     listening = asyncio.create_task(listen())
     await link(game, uid, podIndex=0)
-    await wait_until(lambda: LinkChanged("game", uid, None, 0) in told, "the link is told")
+    await wait_until(lambda: LinkChanged("game", uid, None, 0) in received, "the event of the link")
     await asyncio.to_thread(game.client.patch, PodLink, f"game.{uid}", game.namespace, {"spec": {"podIndex": 1}})
-    await wait_until(lambda: LinkChanged("game", uid, 0, 1) in told, "the move is told")
+    await wait_until(lambda: LinkChanged("game", uid, 0, 1) in received, "the event of the move")
     await asyncio.to_thread(game.client.delete, PodLink, f"game.{uid}", game.namespace)
-    await wait_until(lambda: LinkChanged("game", uid, 1, None) in told, "the end is told")
+    await wait_until(lambda: LinkChanged("game", uid, 1, None) in received, "the event of the deletion")
     ready, deny = RoutingState.READY, RoutingState.DENY_NEW_CALL
     await asyncio.to_thread(game.edit_route, pods=[{"index": 1, "routingState": "DenyNewCall"}])
-    await wait_until(lambda: RoutingStateChanged("game", 1, ready, deny) in told, "the pod is told")
+    await wait_until(lambda: RoutingStateChanged("game", 1, ready, deny) in received, "the event of the pod")
     await asyncio.to_thread(game.edit_route, pods=None, routingState="DenyNewCall")
-    await wait_until(lambda: RoutingStateChanged("game", None, ready, deny) in told, "the service is told")
+    await wait_until(lambda: RoutingStateChanged("game", None, ready, deny) in received, "the event of the service")
     await asyncio.to_thread(game.edit_route, routingState="Ready")
-    await wait_until(lambda: RoutingStateChanged("game", None, deny, ready) in told, "the service is told")
+    await wait_until(lambda: RoutingStateChanged("game", None, deny, ready) in received, "the event of the service")
     listening.cancel()
-    mine = [event for event in told if isinstance(event, LinkChanged) and event.uid == uid]
-    assert len(mine) == 3  # nothing twice
-    await wait_until(lambda: driver.is_available("game", 1), "it is as it was")
+    changes = [event for event in received if isinstance(event, LinkChanged) and event.uid == uid]
+    assert len(changes) == 3  # each once
+    await wait_until(lambda: driver.is_available("game", 1), "the pod is available again")
 
 
-async def test_a_listener_that_is_too_slow_is_told_how_much_it_has_missed(
+async def test_slow_consumer_gets_the_number_of_lost_events(
     driver: ClientDriver, monkeypatch: pytest.MonkeyPatch, uid: str
 ) -> None:
     monkeypatch.setattr(events_module.Subscription.__init__, "__defaults__", (4,))
@@ -482,24 +476,22 @@ async def test_a_listener_that_is_too_slow_is_told_how_much_it_has_missed(
     ]
 
 
-async def test_what_is_listened_to_ends_with_the_driver(client: RecordingClient, game: Service) -> None:
+async def test_events_end_when_the_driver_closes(client: RecordingClient, game: Service) -> None:
     async with ClientDriver(client, game.namespace, services=[], logger=RecordingLogger()) as short:
-        heard = short.events()
+        events = short.events()
         waiting = asyncio.create_task(anext(short.events(), None))
         await asyncio.sleep(0)
-    assert [event async for event in heard] == []
-    assert [event async for event in heard] == []
+    assert [event async for event in events] == []
+    assert [event async for event in events] == []
     assert [event async for event in short.events()] == []
     async with asyncio.timeout(5):
         assert await waiting is None
 
 
-# What it holds.
+# The limits of the cache.
 
 
-async def test_links_of_services_that_are_not_followed_are_asked_for(
-    client: RecordingClient, game: Service, uid: str
-) -> None:
+async def test_requests_links_of_uncached_services(client: RecordingClient, game: Service, uid: str) -> None:
     async with ClientDriver(client, game.namespace, services=["chat"], logger=RecordingLogger()) as narrow:
         await link(game, uid, podIndex=1)
         client.requests.clear()
@@ -518,50 +510,50 @@ async def test_links_of_services_that_are_not_followed_are_asked_for(
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["from the start", "later"])
-async def test_where_there_are_more_links_than_it_may_hold_each_is_asked_for(
+async def test_requests_each_link_above_the_limit_of_the_cache(
     client: RecordingClient, game: Service, uid: str, before: bool
 ) -> None:
     uids = [f"{uid}-{number}" for number in range(6)]
-    specs: dict[str, Any] = {each: {"podIndex": n % 3} for n, each in enumerate(uids)}
+    specs: dict[str, Any] = {name: {"podIndex": n % 3} for n, name in enumerate(uids)}
     if before:
         await asyncio.to_thread(game.link_each, specs)
     async with ClientDriver(client, game.namespace, max_links=4, logger=RecordingLogger()) as small:
         if not before:
             assert await small.get_linked_pod(uids[0], "game") is None
-            heard = small.events()
+            events = small.events()
             await asyncio.to_thread(game.link_each, specs)
             async with asyncio.timeout(30):
-                while await anext(heard) != LinksNotFollowed():
+                while await anext(events) != LinksNotFollowed():
                     pass
-        await wait_until(lambda: small._cache.is_disabled, "it has given up")  # noqa: SLF001
+        await wait_until(lambda: small._cache.is_disabled, "the cache is disabled")  # noqa: SLF001
         assert await anext(small.events()) == LinksNotFollowed()
         client.requests.clear()
-        assert [await small.get_linked_pod(each, "game") for each in uids] == [0, 1, 2, 0, 1, 2]
+        assert [await small.get_linked_pod(name, "game") for name in uids] == [0, 1, 2, 0, 1, 2]
         assert len(client.recorded("GET")) == 6
         assert await small.link_if_absent(uids[0], "game", 2) == 0
         assert await small.compute_link_if_absent(uids[1], "game") == 1
         assert small.alive_pods("game") == [0, 1, 2]
 
 
-# Its life, and errors.
+# Connections and errors.
 
 
-async def test_it_connects_by_a_kubeconfig(cluster: Any, game: Service, uid: str, monkeypatch: Any) -> None:
+async def test_connects_by_a_kubeconfig(cluster: Any, game: Service, uid: str, monkeypatch: Any) -> None:
     monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
     monkeypatch.setenv("POD_NAMESPACE", game.namespace)
     await link(game, uid, podIndex=1)
-    async with await ClientDriver.connect(logger=RecordingLogger()) as made:
-        assert await made.get_linked_pod(uid, "game") == 1
+    async with await ClientDriver.connect(logger=RecordingLogger()) as driver:
+        assert await driver.get_linked_pod(uid, "game") == 1
     await asyncio.sleep(0.25)
     monkeypatch.delenv("KUBECONFIG")
     async with await ClientDriver.connect(
         game.namespace, kubeconfig=cluster.kubeconfig, logger=RecordingLogger()
-    ) as made:
-        assert await made.get_linked_pod(uid, "game") == 1
+    ) as driver:
+        assert await driver.get_linked_pod(uid, "game") == 1
     await asyncio.sleep(0.25)
 
 
-async def test_where_it_cannot_connect_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_failed_connection_raises_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBECONFIG", "/nowhere/kubeconfig")
     monkeypatch.delenv("POD_NAMESPACE", raising=False)
     with pytest.raises(InvalidParameterError, match="POD_NAMESPACE"):
@@ -571,9 +563,7 @@ async def test_where_it_cannot_connect_it_says_so(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("uid", ["", "a\0b", "a" * 190, None, 7, ["alice"]])
-async def test_a_uid_that_no_link_can_bind_is_refused_before_any_request(
-    driver: ClientDriver, client: RecordingClient, uid: Any
-) -> None:
+async def test_rejects_invalid_uid_before_any_request(driver: ClientDriver, client: RecordingClient, uid: Any) -> None:
     for call in (
         driver.get_linked_pod(uid, "game"),
         driver.get_linked_pod(uid, "game", fresh=True),
@@ -592,7 +582,7 @@ async def test_a_uid_that_no_link_can_bind_is_refused_before_any_request(
 
 
 @pytest.mark.parametrize("service", ["", "Game", "a.b", None, ["game"]])
-async def test_a_service_that_there_cannot_be_is_refused_before_any_request(
+async def test_rejects_invalid_service_before_any_request(
     driver: ClientDriver, client: RecordingClient, uid: str, service: Any
 ) -> None:
     for call in (
@@ -608,7 +598,7 @@ async def test_a_service_that_there_cannot_be_is_refused_before_any_request(
     assert client.requests == []
 
 
-async def test_what_the_api_server_refuses_is_an_error_of_the_one_family(
+async def test_errors_of_the_api_server_are_stateful_route_errors(
     driver: ClientDriver, client: RecordingClient, logger: RecordingLogger, uid: str
 ) -> None:
     async def refuse(_: object) -> None:

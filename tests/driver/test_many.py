@@ -1,4 +1,4 @@
-"""Many drivers in one process: what they cost, with one client and one copy of the routes for all of them."""
+"""Measures many drivers in one process, with one client and one cache of routes."""
 
 import asyncio
 import gc
@@ -28,10 +28,10 @@ from support.waiting import wait_until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-#: How many drivers, each of a pod of its own; a thousand with STATEFULROUTE_LONG.
+#: The number of drivers, each with its own pod; a thousand with STATEFULROUTE_LONG.
 DRIVERS = sized(100, 1000)
 
-#: How long their state periods are, and how many are measured.
+#: The state period, and the number of measured periods.
 PERIOD_SECONDS = sized(1, 10)
 PERIODS = 3
 
@@ -42,16 +42,16 @@ log = logging.getLogger(__name__)
 
 
 def memory_mib() -> float:
-    """What this process holds in memory now."""
+    """Returns the memory of this process."""
     gc.collect()
-    found = re.search(r"VmRSS:\s+(\d+)", Path("/proc/self/status").read_text(encoding="utf-8"))
-    assert found is not None
-    return int(found[1]) / 1024
+    result = re.search(r"VmRSS:\s+(\d+)", Path("/proc/self/status").read_text(encoding="utf-8"))
+    assert result is not None
+    return int(result[1]) / 1024
 
 
 @dataclass(frozen=True, slots=True)
 class ManyDrivers:
-    """Drivers of pods that are only objects.
+    """Drivers of pods that exist only as objects.
 
     Attributes:
         drivers: the drivers; none is started.
@@ -64,13 +64,13 @@ class ManyDrivers:
     namespace: str
 
     def publications(self) -> Counter[str]:
-        """How often each pod was written on."""
-        return Counter(asked.path for asked in self.client.recorded("PATCH", about="/pods/"))
+        """Returns the number of writes to each pod, by path."""
+        return Counter(request.path for request in self.client.recorded("PATCH", about="/pods/"))
 
 
 @pytest.fixture
-def crowded(installed: Kubectl) -> Iterator[str]:
-    """A namespace in which no controller and no node looks after pods."""
+def empty_namespace(installed: Kubectl) -> Iterator[str]:
+    """A namespace in which no controller or node manages the pods."""
     with fresh_namespace(installed) as name:
         installed.within(name).create(
             {"apiVersion": API_VERSION, "kind": "StatefulRoute", "metadata": {"name": "game"}}
@@ -80,28 +80,30 @@ def crowded(installed: Kubectl) -> Iterator[str]:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def crowd(cluster: LocalCluster, crowded: str) -> AsyncIterator[ManyDrivers]:
+async def many_drivers(cluster: LocalCluster, empty_namespace: str) -> AsyncIterator[ManyDrivers]:
     async with (
         connect(cluster.kubeconfig) as connection,
         RecordingClient(connection) as client,
-        RouteCache(client, crowded) as routes,
+        RouteCache(client, empty_namespace) as routes,
     ):
         await routes.wait_synced()
-        await make_pods(client, crowded)
-        links = LinkStore(client, crowded)
+        await make_pods(client, empty_namespace)
+        links = LinkStore(client, empty_namespace)
         settings = Configuration(state_period_seconds=PERIOD_SECONDS, workload_period_seconds=PERIOD_SECONDS)
         drivers = []
         for index in range(DRIVERS):
-            server = ServerInformation(namespace=crowded, service="game", pod_name=f"game-{index}", pod=index)
+            server = ServerInformation(namespace=empty_namespace, service="game", pod_name=f"game-{index}", pod=index)
             parts = ServerParts(links, routes, AnnotationPublisher(client, server), server)
-            drivers.append(ServerDriver(crowded, parts, configuration=settings, logger=RecordingLogger()))
-        yield ManyDrivers(drivers, client, crowded)
-        await client.delete(f"/api/v1/namespaces/{crowded}/pods", msgspec.json.encode({"gracePeriodSeconds": 0}))
+            drivers.append(ServerDriver(empty_namespace, parts, configuration=settings, logger=RecordingLogger()))
+        yield ManyDrivers(drivers, client, empty_namespace)
+        await client.delete(
+            f"/api/v1/namespaces/{empty_namespace}/pods", msgspec.json.encode({"gracePeriodSeconds": 0})
+        )
     await asyncio.sleep(0.25)
 
 
 async def make_pods(client: RecordingClient, namespace: str) -> None:
-    """Make the pods, on a node that there is not."""
+    """Creates the pods, on a node that does not exist."""
     slots = asyncio.Semaphore(_AT_A_TIME)
     await until_possible(client, namespace)
 
@@ -115,7 +117,7 @@ async def make_pods(client: RecordingClient, namespace: str) -> None:
 
 
 async def until_possible(client: RecordingClient, namespace: str) -> None:
-    """Wait until the namespace has the account that pods need."""
+    """Waits until the namespace has the ServiceAccount that pods need."""
 
     async def accounts() -> int:
         listed = await client.get(f"/api/v1/namespaces/{namespace}/serviceaccounts")
@@ -127,43 +129,45 @@ async def until_possible(client: RecordingClient, namespace: str) -> None:
 
 
 @pytest.mark.timeout(300)
-async def test_many_drivers_publish_once_a_period_each_and_need_little(crowd: ManyDrivers) -> None:
-    assert len(crowd.client.recorded("GET", about="/statefulroutes")) == 1  # the routes are read once for all of them
+async def test_many_drivers_publish_once_a_period_within_the_memory_limit(many_drivers: ManyDrivers) -> None:
+    assert (
+        len(many_drivers.client.recorded("GET", about="/statefulroutes")) == 1
+    )  # all drivers share one read of the routes
     before = memory_mib()
     loop = asyncio.get_running_loop()
-    crowd.client.requests.clear()
-    begun = loop.time()
-    await asyncio.gather(*(driver.start() for driver in crowd.drivers))
-    started = loop.time() - begun
-    # Each tells all once; where all starts together take longer than that, the first timers have their turn already.
-    assert set(crowd.publications().values()) <= set(range(1, 2 + int(started / (PERIOD_SECONDS / 2))))
-    assert len(crowd.publications()) == DRIVERS
-    assert len(crowd.client.requests) == crowd.publications().total()
+    many_drivers.client.requests.clear()
+    started_at = loop.time()
+    await asyncio.gather(*(driver.start() for driver in many_drivers.drivers))
+    started = loop.time() - started_at
+    # Each driver publishes once at its start; if the starts take long, the first timers publish, too.
+    assert set(many_drivers.publications().values()) <= set(range(1, 2 + int(started / (PERIOD_SECONDS / 2))))
+    assert len(many_drivers.publications()) == DRIVERS
+    assert len(many_drivers.client.requests) == many_drivers.publications().total()
 
-    crowd.client.requests.clear()
-    begun = loop.time()
+    many_drivers.client.requests.clear()
+    started_at = loop.time()
     await asyncio.sleep(PERIODS * PERIOD_SECONDS)
-    passed, published = loop.time() - begun, crowd.publications()
-    # The first pause is half a period at the least; a slow machine publishes less often, but nobody more often.
+    passed, published = loop.time() - started_at, many_drivers.publications()
+    # The first pause is at least half a period; on a slow machine drivers publish less often, never more often.
     assert len(published) == DRIVERS
     assert max(published.values()) <= passed / PERIOD_SECONDS + 1
-    assert len(crowd.client.requests) == published.total()  # and nothing else is asked for
+    assert len(many_drivers.client.requests) == published.total()  # no other requests
     held = memory_mib()
 
-    crowd.client.requests.clear()
-    for number, driver in enumerate(crowd.drivers):
+    many_drivers.client.requests.clear()
+    for number, driver in enumerate(many_drivers.drivers):
         driver.set_load_state(number)
-    assert len(crowd.client.requests) == 0
-    begun = loop.time()
-    await asyncio.gather(*(driver.stop(0) for driver in crowd.drivers))
-    stopped = loop.time() - begun
-    assert {driver.is_running for driver in crowd.drivers} == {False}
-    crowd.client.requests.clear()
-    await wait_until(lambda: len(asyncio.all_tasks()) < DRIVERS, "their tasks are gone")
+    assert len(many_drivers.client.requests) == 0
+    started_at = loop.time()
+    await asyncio.gather(*(driver.stop(0) for driver in many_drivers.drivers))
+    stopped = loop.time() - started_at
+    assert {driver.is_running for driver in many_drivers.drivers} == {False}
+    many_drivers.client.requests.clear()
+    await wait_until(lambda: len(asyncio.all_tasks()) < DRIVERS, "their tasks have ended")
     await asyncio.sleep(min(PERIOD_SECONDS, 2))
-    assert crowd.client.requests == []
+    assert many_drivers.client.requests == []
 
-    found = {
+    result = {
         "drivers": DRIVERS,
         "periodSeconds": PERIOD_SECONDS,
         "startSeconds": round(started, 2),
@@ -172,5 +176,5 @@ async def test_many_drivers_publish_once_a_period_each_and_need_little(crowd: Ma
         "memoryMiB": round(held, 1),
         "memoryOfDriversMiB": round(held - before, 1),
     }
-    log.info("many drivers: %s", found)
-    assert held - before < MOST_MEMORY_MIB, found
+    log.info("many drivers: %s", result)
+    assert held - before < MOST_MEMORY_MIB, result

@@ -1,4 +1,4 @@
-"""Drivers while the API server is away: it is killed or frozen, in a cluster of this module's own."""
+"""Tests drivers while the API server is killed or frozen, in a cluster of this module."""
 
 import asyncio
 import os
@@ -39,16 +39,16 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ROOT = Path(__file__).parents[2]
 
-#: How long the API server is away, at the least.
+#: The minimal duration of an outage.
 AWAY_SECONDS = 20.0 if os.environ.get("STATEFULROUTE_LONG") else 2.0
 
-#: The deadline of operations that are to end while it is away, and what they may take besides.
+#: The deadline of operations that fail during an outage, and the tolerance.
 DEADLINE_SECONDS, SLACK_SECONDS = 1.0, 1.0
 
 NAMESPACE = "outage"
 WRITERS = 4
 
-#: How long the drivers may take to be as before: a watch is tried again after 30 s at the most.
+#: The time limit of the recovery: a watch is retried after at most 30 s.
 RECOVERY_SECONDS = 40.0
 
 STATUS = {
@@ -59,15 +59,15 @@ STATUS = {
 
 @dataclass
 class Outage:
-    """A cluster without an operator, and drivers there.
+    """A cluster without an operator, and its drivers.
 
     Attributes:
         cluster: the cluster.
-        witness: a client that shares nothing with the product.
-        server: the driver of the pod game-0, whose operations may take long.
-        caller: a client driver, whose operations may take long.
-        hasty: one whose operations may take one second.
-        logger: what the server's driver logs.
+        independent_client: a client that shares no code with the product.
+        server: the driver of the pod game-0, with long deadlines.
+        caller: a client driver with long deadlines.
+        hasty: a client driver with deadlines of one second.
+        logger: the logger of the server's driver.
     """
 
     cluster: LocalCluster
@@ -88,7 +88,7 @@ class Outage:
         self.cluster.guardian.signal("apiserver", number)
 
     async def write(self, number: int) -> None:
-        """Bind users one after the other, and note who was."""
+        """Binds users one after the other, and records the acknowledged ones."""
         user = 0
         while True:
             uid, user = f"w{number}-{user}", user + 1
@@ -107,7 +107,7 @@ class Outage:
 
 @pytest.fixture(scope="module")
 def killable_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
-    """A cluster whose API server may be killed."""
+    """A cluster whose API server the tests kill."""
     with LocalCluster.start(name=f"outage-{os.getpid()}", nodes=0) as started:
         kubectl = Kubectl(started.kubectl, started.kubeconfig, tmp_path_factory.mktemp("kubectl-cache"))
         kubectl.run("apply", "--filename", str(ROOT / "crds")).expect_success()
@@ -144,26 +144,26 @@ async def outage(killable_cluster: LocalCluster) -> AsyncIterator[Outage]:
         )
         await server.start()
         await caller.link_if_absent("alice", "game", 0)
-        await wait_until(lambda: hasty._cached_link("alice", "game"), "both know")  # noqa: SLF001
+        await wait_until(lambda: hasty._cached_link("alice", "game"), "both drivers have the link")  # noqa: SLF001
         yield Outage(killable_cluster, IndependentClient(killable_cluster.kubeconfig), server, caller, hasty, logger)
         await server.close()
     await asyncio.sleep(0.25)
 
 
 async def fails_in_time(work: Any) -> None:
-    """See that an operation ends with a time-out, when its deadline is over."""
+    """Checks that an operation times out at its deadline."""
     loop = asyncio.get_running_loop()
-    begun = loop.time()
+    started_at = loop.time()
     with pytest.raises(
         DeadlineExceededError, match=f"^the API server did not answer within {DEADLINE_SECONDS:g} s$"
     ) as late:
         await work
     assert late.value.code is ErrorCode.TIMEOUT
-    assert DEADLINE_SECONDS * 0.9 <= loop.time() - begun < DEADLINE_SECONDS + SLACK_SECONDS
+    assert DEADLINE_SECONDS * 0.9 <= loop.time() - started_at < DEADLINE_SECONDS + SLACK_SECONDS
 
 
 async def reads_go_on(outage: Outage) -> None:
-    """See that what is known is answered."""
+    """Checks that reads from the caches work."""
     assert await outage.hasty.get_linked_pod("alice", "game") == 0
     assert await outage.hasty.get_linked_pod("nobody", "game") is None
     assert await outage.hasty.links_of("alice") == {"game": 0}
@@ -174,7 +174,7 @@ async def reads_go_on(outage: Outage) -> None:
 
 
 async def writes_fail(outage: Outage) -> None:
-    """See that what has to be asked for or written fails in time."""
+    """Checks that operations with requests fail at their deadline."""
     await asyncio.gather(
         fails_in_time(outage.hasty.link_if_absent("bob", "game", 1)),
         fails_in_time(outage.hasty.compute_link_if_absent("carol", "game")),
@@ -184,10 +184,10 @@ async def writes_fail(outage: Outage) -> None:
 
 
 async def recovers(outage: Outage, uid: str) -> None:
-    """See that all is as before, and nobody was asked to do anything."""
+    """Checks that everything works again without an intervention."""
     await asyncio.to_thread(outage.cluster.wait_ready)
     assert await outage.caller.link_if_absent(uid, "game", 2) == 2
-    await wait_until(lambda: outage.hasty._cached_link(uid, "game"), "the watches go on", seconds=RECOVERY_SECONDS)  # noqa: SLF001
+    await wait_until(lambda: outage.hasty._cached_link(uid, "game"), "the watches work again", seconds=RECOVERY_SECONDS)  # noqa: SLF001
     outage.server.set_load_state(load := outage.server.get_load_state() + 1)
     await wait_until_in_thread(
         lambda: outage.published().get("statefulroute.io/load-state") == str(load), "the load is published again"
@@ -196,11 +196,11 @@ async def recovers(outage: Outage, uid: str) -> None:
     assert {uid: pod for uid, pod in outage.acknowledged.items() if stored.get(uid) != pod} == {}
 
 
-async def test_reads_go_on_while_the_api_server_is_dead_and_nothing_acknowledged_is_lost(outage: Outage) -> None:
+async def test_reads_work_while_the_api_server_is_dead_and_no_acknowledged_link_is_lost(outage: Outage) -> None:
     writers = [asyncio.create_task(outage.write(number)) for number in range(WRITERS)]
     await wait_until(lambda: len(outage.acknowledged) > 50, "users are bound")
     await outage.kill()
-    gone = asyncio.get_running_loop().time()
+    outage_started_at = asyncio.get_running_loop().time()
     await reads_go_on(outage)
     await writes_fail(outage)
     under_way = [
@@ -209,12 +209,12 @@ async def test_reads_go_on_while_the_api_server_is_dead_and_nothing_acknowledged
         asyncio.create_task(outage.server.set_linked_pod(NAMESPACE, "frank", "game", 2)),
         asyncio.create_task(outage.server.set_routing_state(RoutingState.DENY_NEW_CALL)),
     ]
-    await asyncio.sleep(max(0.0, AWAY_SECONDS - (asyncio.get_running_loop().time() - gone)))
+    await asyncio.sleep(max(0.0, AWAY_SECONDS - (asyncio.get_running_loop().time() - outage_started_at)))
     await reads_go_on(outage)
     before = len(outage.acknowledged)
     await outage.restart()
     answers = await asyncio.gather(*under_way, return_exceptions=True)
-    if AWAY_SECONDS < 5:  # the server's own operations may take ten seconds
+    if AWAY_SECONDS < 5:  # the deadline of the server's operations is ten seconds
         assert answers == [1, 0, None, None]
     else:
         assert answers[:2] == [1, 0]
@@ -227,15 +227,15 @@ async def test_reads_go_on_while_the_api_server_is_dead_and_nothing_acknowledged
     assert (await asyncio.to_thread(outage.logged_events))["statefulroute.io/routing-state"] == "DenyNewCall"
 
 
-async def test_reads_go_on_while_the_api_server_hangs_and_a_stop_ends(outage: Outage) -> None:
+async def test_reads_work_and_stop_returns_while_the_api_server_hangs(outage: Outage) -> None:
     loop = asyncio.get_running_loop()
     outage.send(signal.SIGSTOP)
     try:
         await reads_go_on(outage)
         await writes_fail(outage)
-        begun = loop.time()
+        started_at = loop.time()
         await outage.server.stop()
-        assert loop.time() - begun < 5
+        assert loop.time() - started_at < 5
         assert not outage.server.is_running
     finally:
         outage.send(signal.SIGCONT)

@@ -1,4 +1,4 @@
-"""Each method of the original's server driver, by its name, against a real API server."""
+"""Tests each method of the original's server driver, by its name, against a real API server."""
 
 import asyncio
 import re
@@ -28,7 +28,7 @@ from support.waiting import eventually, wait_until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-#: The methods of the original's server driver; each has a test here that is named after it.
+#: The methods of the original's server driver; each has a test of its name here.
 ORIGINAL = (
     "SetLoadState",
     "GetLoadState",
@@ -43,12 +43,12 @@ ORIGINAL = (
     "Stop",
 )
 
-#: What this one has besides: the second figure of load, and what Python and Kubernetes bring with them.
+#: Additional methods: the second measure of load, and those for Python and Kubernetes.
 ADDED = {"set_waiting_tasks", "get_waiting_tasks", "from_environment", "close", "is_running"}
 
 LOCAL_ONLY = "only local namespace is supported"
 
-#: An operation on a link, given the driver, the namespace that is named, and the uid.
+#: An operation on a link, called with the driver, the namespace and the uid.
 Call = Callable[[ServerDriver, str, str], Awaitable[Any]]
 
 CALLS: dict[str, Call] = {
@@ -62,7 +62,7 @@ CALLS: dict[str, Call] = {
 
 
 def in_python(method: str) -> str:
-    """A method's name as Python spells it."""
+    """Returns the Python name of a method."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", method).lower()
 
 
@@ -80,14 +80,14 @@ def here(game: Service) -> str:
 async def driver(
     servers: DriverFactory, client: RecordingClient, logger: RecordingLogger
 ) -> AsyncIterator[ServerDriver]:
-    """A driver of the pod game-0 that was not started yet; what it asks for is recorded from here on."""
-    made = await servers.make(logger=logger)
+    """A driver of the pod game-0 that is not started; its requests are recorded from here on."""
+    driver = await servers.make(logger=logger)
     client.requests.clear()
-    yield made
-    await made.close()
+    yield driver
+    await driver.close()
 
 
-async def test_every_method_of_the_original_is_there_and_has_a_test_by_its_name() -> None:
+async def test_every_method_of_the_original_exists_and_has_a_test_of_its_name() -> None:
     named = [in_python(method) for method in ORIGINAL]
     assert [name for name in named if not callable(getattr(ServerDriver, name, None))] == []
     assert [name for name in named if f"test_{name}" not in globals()] == []
@@ -111,7 +111,7 @@ async def test_get_load_state(driver: ServerDriver) -> None:
 
 async def test_set_routing_state(driver: ServerDriver, servers: DriverFactory) -> None:
     await driver.set_routing_state(RoutingState.DENY_NEW_CALL)
-    assert "routing-state" not in await asyncio.to_thread(servers.published)  # it was not started
+    assert "routing-state" not in await asyncio.to_thread(servers.published)  # the driver is not started
     await driver.start()
     assert (await asyncio.to_thread(servers.published))["routing-state"] == "DenyNewCall"
     for state in (RoutingState.SHUTDOWN, RoutingState.UNKNOWN, RoutingState.READY):
@@ -138,7 +138,9 @@ async def test_set_linked_pod(driver: ServerDriver, game: Service, here: str, ui
 
 async def test_try_set_linked_pod(driver: ServerDriver, here: str, uid: str) -> None:
     assert await driver.try_set_linked_pod(here, uid, "game", 0, ttl_seconds=600) == Attempt(won=True, holder=0)
-    assert await driver.try_set_linked_pod(here, uid, "game", 1) == Attempt(won=True, holder=1)  # that was temporary
+    assert await driver.try_set_linked_pod(here, uid, "game", 1) == Attempt(
+        won=True, holder=1
+    )  # the link was temporary
     assert await driver.try_set_linked_pod(here, uid, "game", 1) == Attempt(won=True, holder=1)
     assert await driver.try_set_linked_pod(here, uid, "game", 0) == Attempt(won=False, holder=1)
     assert await driver.set_linked_pod(here, uid, "game", 0) == 1
@@ -154,7 +156,7 @@ async def test_remove_linked_pod(driver: ServerDriver, game: Service, here: str,
     await driver.set_linked_pod(here, uid, "game", 0)
     assert await driver.remove_linked_pod(here, uid, "game", grace_seconds=2)
     spec = (await asyncio.to_thread(game.get, f"game.{uid}"))["spec"]
-    assert (spec["podIndex"], spec["ttlSeconds"]) == (0, 2)  # it lives on as a temporary one
+    assert (spec["podIndex"], spec["ttlSeconds"]) == (0, 2)  # it remains as a temporary link
     await asyncio.to_thread(
         eventually, lambda: not game.exists(PodLink, f"game.{uid}"), "the operator has removed it after its grace"
     )
@@ -194,7 +196,7 @@ async def test_start(driver: ServerDriver, servers: DriverFactory, client: Recor
 
 
 async def test_stop(driver: ServerDriver, servers: DriverFactory, client: RecordingClient) -> None:
-    await driver.stop()  # it was never started
+    await driver.stop()  # the driver was never started
     assert client.requests == []
     await driver.start()
     await driver.stop()
@@ -212,7 +214,7 @@ async def test_stop(driver: ServerDriver, servers: DriverFactory, client: Record
 
 
 @pytest.mark.parametrize("name", CALLS)
-async def test_another_namespace_is_refused_before_any_request(
+async def test_rejects_other_namespace_before_any_request(
     driver: ServerDriver, client: RecordingClient, logger: RecordingLogger, uid: str, name: str
 ) -> None:
     for namespace in ("kube-system", "", "Not a name"):
@@ -224,9 +226,9 @@ async def test_another_namespace_is_refused_before_any_request(
     assert [(line["event"], line["error"]) for line in logger.entries] == [(name, LOCAL_ONLY)] * 3
 
 
-async def test_another_namespace_is_refused_even_before_the_driver_knows_who_it_is() -> None:
+async def test_rejects_other_namespace_before_it_reads_its_identity() -> None:
     async def make(_: object) -> Any:
-        raise AssertionError("it was asked who it is")
+        raise AssertionError("the identity was read")
 
     driver = ServerDriver("here", make, logger=RecordingLogger())
     for call in CALLS.values():
@@ -236,7 +238,7 @@ async def test_another_namespace_is_refused_even_before_the_driver_knows_who_it_
 
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.parametrize("uid", ["", "a\0b", "a" * 190, "Ü" * 47, None, 7])
-async def test_a_uid_that_no_link_can_bind_is_refused_before_any_request(
+async def test_rejects_invalid_uid_before_any_request(
     driver: ServerDriver, client: RecordingClient, here: str, name: str, uid: Any
 ) -> None:
     with pytest.raises(InvalidParameterError, match=r"^uid ") as refused:
@@ -246,7 +248,7 @@ async def test_a_uid_that_no_link_can_bind_is_refused_before_any_request(
 
 
 @pytest.mark.parametrize("pod", [-1, 2**31, True, 1.0, None, "", "Game-0", "a" * 254])
-async def test_a_pod_that_there_cannot_be_is_refused_before_any_request(
+async def test_rejects_invalid_pod_before_any_request(
     driver: ServerDriver, client: RecordingClient, here: str, uid: str, pod: Any
 ) -> None:
     for call in (
@@ -261,7 +263,7 @@ async def test_a_pod_that_there_cannot_be_is_refused_before_any_request(
 
 
 @pytest.mark.parametrize("seconds", [0, -1, 2**31, 1.5, True, "60"])
-async def test_a_time_that_no_link_can_have_is_refused_before_any_request(
+async def test_rejects_invalid_ttl_or_grace_before_any_request(
     driver: ServerDriver, client: RecordingClient, here: str, uid: str, seconds: Any
 ) -> None:
     for field, call in (
@@ -276,7 +278,7 @@ async def test_a_time_that_no_link_can_have_is_refused_before_any_request(
 
 
 @pytest.mark.parametrize("service", ["", "Game", "game.x", "a" * 64, None])
-async def test_a_service_that_there_cannot_be_is_refused_before_any_request(
+async def test_rejects_invalid_service_before_any_request(
     driver: ServerDriver, client: RecordingClient, here: str, uid: str, service: Any
 ) -> None:
     with pytest.raises(InvalidParameterError) as refused:
@@ -286,7 +288,7 @@ async def test_a_service_that_there_cannot_be_is_refused_before_any_request(
 
 
 @pytest.mark.parametrize("load", [-1, 2**31, 1.5, True, "3", None])
-async def test_a_load_that_no_pod_can_have_is_refused_and_changes_nothing(load: Any) -> None:
+async def test_rejects_invalid_load_and_keeps_the_old_one(load: Any) -> None:
     driver = ServerDriver("here", _nobody, logger=RecordingLogger())
     driver.set_load_state(1)
     driver.set_waiting_tasks(2)
@@ -298,7 +300,7 @@ async def test_a_load_that_no_pod_can_have_is_refused_and_changes_nothing(load: 
 
 
 @pytest.mark.parametrize("state", ["ready", "", None, 1, ["Ready"]])
-async def test_a_routing_state_that_there_is_not_is_refused_and_changes_nothing(
+async def test_rejects_unknown_routing_state_and_keeps_the_old_one(
     driver: ServerDriver, client: RecordingClient, state: Any
 ) -> None:
     await driver.start()
@@ -311,7 +313,7 @@ async def test_a_routing_state_that_there_is_not_is_refused_and_changes_nothing(
 
 
 @pytest.mark.parametrize("seconds", [-1, float("nan")])
-async def test_a_drain_of_less_than_no_time_is_refused(driver: ServerDriver, seconds: float) -> None:
+async def test_rejects_negative_drain_time(driver: ServerDriver, seconds: float) -> None:
     await driver.start()
     with pytest.raises(InvalidParameterError, match=r"^drain_seconds ") as refused:
         await driver.stop(seconds)
@@ -319,7 +321,7 @@ async def test_a_drain_of_less_than_no_time_is_refused(driver: ServerDriver, sec
     assert driver.is_running
 
 
-async def test_what_the_api_server_refuses_is_an_error_of_the_one_family(
+async def test_errors_of_the_api_server_are_stateful_route_errors(
     driver: ServerDriver, client: RecordingClient, logger: RecordingLogger, here: str, uid: str
 ) -> None:
     async def refuse(_: object) -> None:
@@ -337,7 +339,7 @@ async def test_what_the_api_server_refuses_is_an_error_of_the_one_family(
 # The log.
 
 
-async def test_each_operation_writes_one_line_with_its_arguments_and_its_answer(
+async def test_each_operation_logs_one_line_with_arguments_and_result(
     driver: ServerDriver, logger: RecordingLogger, here: str, uid: str
 ) -> None:
     about = {"namespace": here, "uid": uid, "service": "game"}
@@ -353,8 +355,8 @@ async def test_each_operation_writes_one_line_with_its_arguments_and_its_answer(
     await driver.init()
     await driver.start()
     await driver.stop(0)
-    said = [{key: value for key, value in line.items() if key != "milliseconds"} for line in logger.entries]
-    assert said[:7] == [
+    logged = [{key: value for key, value in line.items() if key != "milliseconds"} for line in logger.entries]
+    assert logged[:7] == [
         {"level": "info", "event": "set_load_state", "load_state": 7},
         {"level": "info", "event": "set_waiting_tasks", "waiting_tasks": 3},
         {"level": "info", "event": "set_routing_state", "routing_state": "Ready"},
@@ -371,15 +373,19 @@ async def test_each_operation_writes_one_line_with_its_arguments_and_its_answer(
         {"level": "info", "event": "remove_linked_pod_with_id", **about, "pod": 1, "removed": False},
         {"level": "info", "event": "remove_linked_pod", **about, "grace_seconds": 60, "removed": True},
     ]
-    assert (said[7]["level"], said[7]["event"], said[7]["code"]) == ("warning", "set_linked_pod", "InvalidParameter")
-    assert said[8:10] == [
+    assert (logged[7]["level"], logged[7]["event"], logged[7]["code"]) == (
+        "warning",
+        "set_linked_pod",
+        "InvalidParameter",
+    )
+    assert logged[8:10] == [
         {"level": "info", "event": "init", "service": "game", "pod": "game-0"},
         {"level": "info", "event": "start", "service": "game", "pod": "game-0"},
     ]
-    assert [line["event"] for line in said[10:] if line["event"] != "workload state"] == ["stop"]
+    assert [line["event"] for line in logged[10:] if line["event"] != "workload state"] == ["stop"]
 
 
-async def test_the_log_is_structlogs_own_unless_another_is_given(servers: DriverFactory, here: str, uid: str) -> None:
+async def test_logs_by_structlog_by_default(servers: DriverFactory, here: str, uid: str) -> None:
     import structlog  # noqa: PLC0415
     from structlog.testing import capture_logs  # noqa: PLC0415
 
@@ -390,10 +396,10 @@ async def test_the_log_is_structlogs_own_unless_another_is_given(servers: Driver
     assert [(line["event"], line["log_level"], line["uid"]) for line in captured] == [("set_linked_pod", "info", uid)]
 
 
-# Many at once.
+# Concurrency.
 
 
-async def test_many_tasks_use_one_driver_at_the_same_time(
+async def test_many_tasks_use_one_driver_concurrently(
     driver: ServerDriver, game: Service, logger: RecordingLogger, here: str
 ) -> None:
     async def life(number: int) -> tuple[Any, ...]:
@@ -412,7 +418,7 @@ async def test_many_tasks_use_one_driver_at_the_same_time(
     assert await asyncio.to_thread(game.links) == []
 
 
-async def test_tasks_that_claim_one_user_have_one_winner(driver: ServerDriver, here: str, uid: str) -> None:
+async def test_concurrent_claims_of_one_user_have_one_winner(driver: ServerDriver, here: str, uid: str) -> None:
     claims = [driver.try_set_linked_pod(here, uid, "game", pod) for pod in range(12)]
     attempts = await asyncio.gather(*claims)
     holders = {attempt.holder for attempt in attempts}
@@ -421,10 +427,10 @@ async def test_tasks_that_claim_one_user_have_one_winner(driver: ServerDriver, h
 
 
 async def _nobody(_: object) -> Any:
-    raise AssertionError("it was asked who it is")
+    raise AssertionError("the identity was read")
 
 
-async def test_starts_at_the_same_time_have_one_winner(driver: ServerDriver) -> None:
+async def test_concurrent_starts_have_one_winner(driver: ServerDriver) -> None:
     answers = await asyncio.gather(*(driver.start() for _ in range(5)), return_exceptions=True)
     assert sorted(type(answer).__name__ for answer in answers) == ["DriverAlreadyRunningError"] * 4 + ["NoneType"]
-    await wait_until(lambda: driver.is_running, "it runs")
+    await wait_until(lambda: driver.is_running, "the driver runs")

@@ -1,4 +1,4 @@
-"""What server drivers publish, when, and how they end."""
+"""Tests what server drivers publish and when, how they stop, and how they read their identity."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -29,58 +29,58 @@ from support.waiting import wait_until, wait_until_in_thread
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-#: What a stop may take besides what it waits for.
+#: The tolerance of the duration of a stop.
 SLACK_SECONDS = 3.0
 
 
 async def seconds_of(work: Any) -> float:
-    begun = asyncio.get_running_loop().time()
+    started_at = asyncio.get_running_loop().time()
     await work
-    return asyncio.get_running_loop().time() - begun
+    return asyncio.get_running_loop().time() - started_at
 
 
-async def down(asked: RecordedRequest) -> None:
-    raise UnreachableError(f"{asked.method} {asked.path}: there is nobody")
+async def down(request: RecordedRequest) -> None:
+    raise UnreachableError(f"{request.method} {request.path}: the connection is broken")
 
 
 def publications(client: RecordingClient) -> list[RecordedRequest]:
     return client.recorded("PATCH", about="/pods/")
 
 
-# What it says.
+# Reports.
 
 
-async def test_load_and_the_time_of_the_report_are_published_every_period(servers: DriverFactory) -> None:
+async def test_publishes_load_and_report_time_every_period(servers: DriverFactory) -> None:
     before = datetime.now(UTC)
     async with servers.started(state_period_seconds=0.2) as driver:
         driver.set_load_state(7)
         driver.set_waiting_tasks(3)
         await wait_until_in_thread(lambda: servers.published().get("load-state") == "7", "its load is on the pod")
-        said = await asyncio.to_thread(servers.published)
-        assert (said["waiting-tasks"], said["routing-state"]) == ("3", "Ready")
-        first = datetime.fromisoformat(said["report-time"])
+        report = await asyncio.to_thread(servers.published)
+        assert (report["waiting-tasks"], report["routing-state"]) == ("3", "Ready")
+        first = datetime.fromisoformat(report["report-time"])
         assert before - timedelta(seconds=1) <= first <= datetime.now(UTC)
         await wait_until_in_thread(
             lambda: datetime.fromisoformat(servers.published()["report-time"]) > first + timedelta(seconds=1),
             "it reports again and again",
         )
         await wait_until_in_thread(
-            lambda: servers.service.pod_status(0).get("loadState") == 7, "the operator has read it from there"
+            lambda: servers.service.pod_status(0).get("loadState") == 7, "the operator has read it"
         )
 
 
-async def test_the_routing_state_takes_effect_at_once_and_the_load_with_the_next_report(servers: DriverFactory) -> None:
+async def test_publishes_routing_state_at_once_and_load_with_the_next_report(servers: DriverFactory) -> None:
     async with servers.started() as driver:
         driver.set_load_state(9)
         await driver.set_routing_state(RoutingState.DENY_NEW_CALL)
-        said = await asyncio.to_thread(servers.published)
-        assert (said["routing-state"], said["load-state"]) == ("DenyNewCall", "9")
+        report = await asyncio.to_thread(servers.published)
+        assert (report["routing-state"], report["load-state"]) == ("DenyNewCall", "9")
         await wait_until_in_thread(
-            lambda: servers.service.pod_status(0).get("routingState") == "DenyNewCall", "the operator knows"
+            lambda: servers.service.pod_status(0).get("routingState") == "DenyNewCall", "the operator has read it"
         )
 
 
-async def test_routing_states_that_are_set_at_the_same_time_end_with_the_last_one(servers: DriverFactory) -> None:
+async def test_last_of_concurrent_routing_states_wins(servers: DriverFactory) -> None:
     states = [RoutingState.DENY_NEW_CALL, RoutingState.SHUTDOWN, RoutingState.READY, RoutingState.DENY_NEW_CALL]
     async with servers.started() as driver:
         await asyncio.gather(*(driver.set_routing_state(state) for state in states))
@@ -88,27 +88,25 @@ async def test_routing_states_that_are_set_at_the_same_time_end_with_the_last_on
         assert (await asyncio.to_thread(servers.published))["routing-state"] == states[-1]
 
 
-async def test_a_routing_state_is_published_though_a_connection_has_broken(
+async def test_publishes_routing_state_after_broken_connections(
     servers: DriverFactory, client: RecordingClient
 ) -> None:
     broken = iter([True, True, False])
 
-    async def break_twice(asked: RecordedRequest) -> None:
+    async def break_twice(request: RecordedRequest) -> None:
         if next(broken, False):
-            await down(asked)
+            await down(request)
 
     async with servers.started() as driver, client.before_each(break_twice):
         await driver.set_routing_state(RoutingState.DENY_NEW_CALL)
     assert len(publications(client)) >= 3
 
 
-async def test_what_could_not_be_published_is_published_by_the_timer(
-    servers: DriverFactory, logger: RecordingLogger
-) -> None:
+async def test_timer_retries_a_failed_publication(servers: DriverFactory, logger: RecordingLogger) -> None:
     refused: list[RecordedRequest] = []
 
-    async def refuse(asked: RecordedRequest) -> None:
-        refused.append(asked)
+    async def refuse(request: RecordedRequest) -> None:
+        refused.append(request)
         raise ValueError("an answer that is none")
 
     async with servers.started(state_period_seconds=0.1, logger=logger) as driver:
@@ -117,16 +115,18 @@ async def test_what_could_not_be_published_is_published_by_the_timer(
         assert isinstance(client, RecordingClient)
         async with client.before_each(refuse):
             await wait_until(lambda: refused, "the timer has failed")
-        await wait_until_in_thread(lambda: servers.published().get("load-state") == "8", "the timer has gone on")
+        await wait_until_in_thread(
+            lambda: servers.published().get("load-state") == "8", "the timer has published the load"
+        )
     assert logger.of("the load was not published: trying again")
 
 
-# Where the operator asks.
+# The load endpoint.
 
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def web(game: Service) -> AsyncIterator[Service]:
-    """The service, whose operator asks for load; afterwards it reads annotations again."""
+    """The service with HTTP as its load source; afterwards its source is the annotations again."""
     port = free_port()
     load = {"source": "HTTP", "http": {"path": "/load", "port": port, "timeoutSeconds": 1}}
     await asyncio.to_thread(game.edit_route, load=load, statePeriodSeconds=1)
@@ -138,7 +138,7 @@ async def web(game: Service) -> AsyncIterator[Service]:
     await asyncio.to_thread(game.await_observed)
 
 
-async def test_the_driver_answers_where_the_operator_asks(web: Service, servers: DriverFactory) -> None:
+async def test_serves_load_at_the_polled_endpoint(web: Service, servers: DriverFactory) -> None:
     ip = await asyncio.to_thread(pod_ip, web, "game-1")
     await wait_until(lambda: (route := servers.routes.get("game")) and route.spec.load.http, "the routes are known")
     async with servers.started(1, listen_host=ip, state_period_seconds=0.2) as driver:
@@ -146,19 +146,19 @@ async def test_the_driver_answers_where_the_operator_asks(web: Service, servers:
         assert (await asyncio.to_thread(servers.published, 1))["routing-state"] == "Ready"
         driver.set_load_state(11)
         driver.set_waiting_tasks(2)
-        await wait_until_in_thread(
-            lambda: web.pod_status(1).get("loadState") == 11, "the operator has asked for its load"
-        )
+        await wait_until_in_thread(lambda: web.pod_status(1).get("loadState") == 11, "the operator has polled its load")
         assert (await asyncio.to_thread(web.pod_status, 1))["waitingTasks"] == 2
         await driver.set_routing_state(RoutingState.DENY_NEW_CALL)
-        assert (await asyncio.to_thread(servers.published, 1))["routing-state"] == "DenyNewCall"  # it is told at once
-        await wait_until_in_thread(lambda: web.pod_status(1).get("routingState") == "DenyNewCall", "the operator knows")
+        assert (await asyncio.to_thread(servers.published, 1))["routing-state"] == "DenyNewCall"  # published at once
+        await wait_until_in_thread(
+            lambda: web.pod_status(1).get("routingState") == "DenyNewCall", "the operator has read it"
+        )
         await driver.stop()
-        await driver.start()  # its port is free again
+        await driver.start()  # the port is free again
         assert driver.is_running
 
 
-async def test_a_running_driver_follows_the_route_to_the_endpoint(servers: DriverFactory, game: Service) -> None:
+async def test_running_driver_follows_changes_of_the_load_source(servers: DriverFactory, game: Service) -> None:
     ip, port = await asyncio.to_thread(pod_ip, game, "game-2"), free_port()
 
     def listens() -> bool:
@@ -172,13 +172,13 @@ async def test_a_running_driver_follows_the_route_to_the_endpoint(servers: Drive
         load = {"source": "HTTP", "http": {"path": "/load", "port": port}}
         await asyncio.to_thread(game.edit_route, load=load)
         try:
-            await wait_until_in_thread(listens, "it answers there")
+            await wait_until_in_thread(listens, "the endpoint responds")
         finally:
             await asyncio.to_thread(game.edit_route, load={"source": "Reported", "http": None})
-        await wait_until_in_thread(lambda: not listens(), "it answers there no more")
+        await wait_until_in_thread(lambda: not listens(), "the endpoint is closed")
 
 
-async def test_a_start_whose_port_is_taken_fails_and_leaves_nothing(
+async def test_start_with_a_port_in_use_fails_and_can_be_retried(
     web: Service, servers: DriverFactory, logger: RecordingLogger
 ) -> None:
     ip = await asyncio.to_thread(pod_ip, web, "game-1")
@@ -196,7 +196,7 @@ async def test_a_start_whose_port_is_taken_fails_and_leaves_nothing(
 # The workload state.
 
 
-async def test_the_pod_of_the_first_index_logs_the_workload_state(game: Service, servers: DriverFactory) -> None:
+async def test_pod_of_the_first_index_logs_the_workload_state(game: Service, servers: DriverFactory) -> None:
     first, second = RecordingLogger(), RecordingLogger()
     await asyncio.to_thread(game.edit_route, workloadPeriodSeconds=1)
     periods = {"state_period_seconds": 0.2, "workload_period_seconds": 0.1}
@@ -204,35 +204,35 @@ async def test_the_pod_of_the_first_index_logs_the_workload_state(game: Service,
         servers.started(0, logger=first, **periods) as driver,
         servers.started(1, logger=second, **periods) as other,
     ):
-        for each in (driver, other):
-            each.set_load_state(100)
-            each.set_waiting_tasks(100)
+        for running in (driver, other):
+            running.set_load_state(100)
+            running.set_waiting_tasks(100)
         await wait_until(
             lambda: any(line["state"] == "Overloaded" for line in first.of("workload state")), "it tells of the load"
         )
         line = first.of("workload state")[-1]
         assert (line["service"], line["state"]) == ("game", "Overloaded")
-        told = len(first.of("workload state"))
+        logged = len(first.of("workload state"))
         await asyncio.sleep(0.5)
-        assert len(first.of("workload state")) == told  # only changes are told
+        assert len(first.of("workload state")) == logged  # only changes are logged
         assert second.of("workload state") == []
 
 
-# How it ends.
+# Stops.
 
 
 async def linked(driver: ServerDriver, game: Service, uid: str, pod: int = 0) -> None:
-    """Bind a user to a pod, and wait until the operator counts it."""
+    """Binds a user to a pod, and waits until the operator counts it."""
     await driver.set_linked_pod(game.namespace, uid, "game", pod)
     await wait_until_in_thread(lambda: game.pod_status(pod).get("links"), "the operator counts the user")
 
 
-async def test_a_stop_denies_new_calls_and_ends_as_soon_as_the_users_have_left(
+async def test_stop_denies_new_calls_and_returns_when_the_users_have_left(
     servers: DriverFactory, game: Service, logger: RecordingLogger, uid: str
 ) -> None:
     async with servers.started(logger=logger) as driver:
         await linked(driver, game, uid)
-        await wait_until(lambda: remaining(servers), "the driver knows")
+        await wait_until(lambda: remaining(servers), "the driver has the count")
         stopping = asyncio.create_task(driver.stop(40))
         await wait_until_in_thread(
             lambda: servers.published()["routing-state"] == "DenyNewCall", "it takes no new users"
@@ -246,12 +246,12 @@ async def test_a_stop_denies_new_calls_and_ends_as_soon_as_the_users_have_left(
     assert (line["remaining"], line["drain_seconds"]) == (0, 40)
 
 
-async def test_a_stop_waits_for_users_no_longer_than_it_is_told(
+async def test_stop_waits_at_most_the_given_time(
     servers: DriverFactory, game: Service, logger: RecordingLogger, uid: str
 ) -> None:
     async with servers.started(logger=logger, drain_seconds=1) as driver:
         await linked(driver, game, uid)
-        await wait_until(lambda: remaining(servers), "the driver knows")
+        await wait_until(lambda: remaining(servers), "the driver has the count")
         assert 1 <= await seconds_of(driver.stop()) < 1 + SLACK_SECONDS
         await driver.start()
         assert 0.3 <= await seconds_of(driver.stop(0.3)) < 0.3 + SLACK_SECONDS
@@ -261,20 +261,20 @@ async def test_a_stop_waits_for_users_no_longer_than_it_is_told(
 
 
 @pytest.mark.parametrize("grace", [6.0, 1.0, 0.0])
-async def test_a_stop_never_takes_as_long_as_the_pod_may(
+async def test_stop_returns_within_the_termination_grace_period(
     servers: DriverFactory, client: RecordingClient, game: Service, uid: str, grace: float
 ) -> None:
-    most = grace / 2  # of more than ten seconds, five are left
+    most = grace / 2  # of more than ten seconds, five are reserved
     async with servers.started(grace=grace) as driver:
         await linked(driver, game, uid)
-        await wait_until(lambda: remaining(servers), "the driver knows")
+        await wait_until(lambda: remaining(servers), "the driver has the count")
         async with client.before_each(hang):
             assert most <= await seconds_of(driver.stop(600)) < most + (grace - most) / 2 + 0.2
         assert not driver.is_running
 
 
 @pytest.mark.parametrize("trouble", [hang, down])
-async def test_a_stop_ends_though_the_api_server_is_away(
+async def test_stop_returns_while_the_api_server_is_unavailable(
     servers: DriverFactory, client: RecordingClient, logger: RecordingLogger, trouble: Any
 ) -> None:
     async with servers.started(logger=logger) as driver:
@@ -286,29 +286,29 @@ async def test_a_stop_ends_though_the_api_server_is_away(
         await driver.start()
 
 
-async def test_a_stop_is_shortened_that_is_still_saying_its_last_word(
+async def test_stop_is_shortened_during_its_last_publication(
     servers: DriverFactory, client: RecordingClient, game: Service, uid: str
 ) -> None:
     async with servers.started() as driver:
         await linked(driver, game, uid)
-        await wait_until(lambda: remaining(servers), "the driver knows")
+        await wait_until(lambda: remaining(servers), "the driver has the count")
         async with client.before_each(hang):
             long = asyncio.create_task(driver.stop(50))
-            await wait_until(lambda: driver._drain, "it has begun")  # noqa: SLF001
+            await wait_until(lambda: driver._drain, "the drain has started")  # noqa: SLF001
             assert await seconds_of(driver.stop(0)) < 2 + SLACK_SECONDS
             await long
 
 
-async def test_stops_at_the_same_time_share_one_and_the_shortest_counts(
+async def test_concurrent_stops_share_one_and_the_shortest_wait_applies(
     servers: DriverFactory, client: RecordingClient, game: Service, logger: RecordingLogger, uid: str
 ) -> None:
     async with servers.started(logger=logger) as driver:
         await linked(driver, game, uid)
-        await wait_until(lambda: remaining(servers), "the driver knows")
+        await wait_until(lambda: remaining(servers), "the driver has the count")
         client.requests.clear()
         first = asyncio.create_task(driver.stop(50))
         second = asyncio.create_task(driver.stop(50))
-        await wait_until(lambda: publications(client), "it says its last word")
+        await wait_until(lambda: publications(client), "the last publication has started")
         await asyncio.sleep(0.3)
         given_up = asyncio.create_task(driver.stop())
         await asyncio.sleep(0)
@@ -322,12 +322,12 @@ async def test_stops_at_the_same_time_share_one_and_the_shortest_counts(
     assert len(logger.of("stop")) == 1
 
 
-async def test_a_stop_during_the_start_ends_both(servers: DriverFactory, client: RecordingClient) -> None:
+async def test_stop_during_start_ends_both(servers: DriverFactory, client: RecordingClient) -> None:
     driver = await servers.make()
     async with client.before_each(hang):
         client.requests.clear()
         starting = asyncio.create_task(driver.start())
-        await wait_until(lambda: publications(client), "it starts")
+        await wait_until(lambda: publications(client), "the start publishes")
         assert await seconds_of(driver.stop()) < SLACK_SECONDS
         with pytest.raises(StatefulRouteError, match="stopped before it had started"):
             await starting
@@ -336,7 +336,7 @@ async def test_a_stop_during_the_start_ends_both(servers: DriverFactory, client:
     await driver.close()
 
 
-async def test_a_start_that_is_given_up_can_be_tried_again(servers: DriverFactory, client: RecordingClient) -> None:
+async def test_cancelled_start_can_be_retried(servers: DriverFactory, client: RecordingClient) -> None:
     driver = await servers.make()
     async with client.before_each(hang):
         with pytest.raises(TimeoutError):
@@ -348,16 +348,16 @@ async def test_a_start_that_is_given_up_can_be_tried_again(servers: DriverFactor
     await driver.close()
 
 
-async def test_a_stopped_driver_says_nothing_more(servers: DriverFactory, client: RecordingClient) -> None:
+async def test_stopped_driver_publishes_nothing(servers: DriverFactory, client: RecordingClient) -> None:
     async with servers.started(state_period_seconds=0.05) as driver:
-        await wait_until(lambda: len(publications(client)) > 3, "it reports")
+        await wait_until(lambda: len(publications(client)) > 3, "the timer publishes")
         await driver.stop()
         client.requests.clear()
         await asyncio.sleep(0.4)
         assert client.requests == []
 
 
-async def test_as_a_context_it_starts_and_stops(servers: DriverFactory) -> None:
+async def test_context_manager_starts_and_stops(servers: DriverFactory) -> None:
     driver = await servers.make()
     async with driver as entered:
         assert entered is driver
@@ -366,12 +366,12 @@ async def test_as_a_context_it_starts_and_stops(servers: DriverFactory) -> None:
     assert (await asyncio.to_thread(servers.published))["routing-state"] == "DenyNewCall"
 
 
-# Who it is.
+# Identity.
 
 
 @pytest.fixture
 def in_a_pod(monkeypatch: pytest.MonkeyPatch, cluster: LocalCluster, game: Service) -> pytest.MonkeyPatch:
-    """The environment of the pod game-0, outside of it."""
+    """The environment of the pod game-0, in the process of the test."""
     for name in ("STATEFULROUTE_NAME", "KUBERNETES_SERVICE_HOST"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
@@ -380,7 +380,7 @@ def in_a_pod(monkeypatch: pytest.MonkeyPatch, cluster: LocalCluster, game: Servi
     return monkeypatch
 
 
-async def test_its_environment_says_who_it_is(
+async def test_reads_its_identity_from_the_environment(
     in_a_pod: pytest.MonkeyPatch, game: Service, servers: DriverFactory
 ) -> None:
     del in_a_pod
@@ -404,7 +404,7 @@ async def test_its_environment_says_who_it_is(
     [(None, None, "game"), (None, "labelled", "labelled"), ("named", "labelled", "named")],
     ids=["the StatefulSet", "the label", "the variable"],
 )
-async def test_its_service_is_named_by_a_variable_else_a_label_else_its_stateful_set(
+async def test_reads_its_service_from_variable_then_label_then_stateful_set(
     in_a_pod: pytest.MonkeyPatch, game: Service, variable: str | None, label: str | None, service: str
 ) -> None:
     if variable:
@@ -421,7 +421,7 @@ async def test_its_service_is_named_by_a_variable_else_a_label_else_its_stateful
         await asyncio.to_thread(game.client.patch, Pod, "game-0", game.namespace, nothing)
 
 
-async def test_an_environment_that_does_not_say_the_namespace_is_refused_at_once(
+async def test_rejects_environment_without_namespace(
     in_a_pod: pytest.MonkeyPatch,
 ) -> None:
     in_a_pod.delenv("POD_NAMESPACE")
@@ -437,13 +437,13 @@ async def test_an_environment_that_does_not_say_the_namespace_is_refused_at_once
         ("STATEFULROUTE_NAME", "No Name", "must be a DNS label"),
     ],
 )
-async def test_an_environment_that_is_wrong_is_an_error_of_the_one_family(
-    in_a_pod: pytest.MonkeyPatch, logger: RecordingLogger, variable: str, value: str, says: str
+async def test_wrong_environment_raises_a_stateful_route_error(
+    in_a_pod: pytest.MonkeyPatch, logger: RecordingLogger, variable: str, value: str, message: str
 ) -> None:
     in_a_pod.setenv(variable, value)
     driver = ServerDriver.from_environment(logger=logger)
     for name, call in (("init", driver.init), ("start", driver.start)):
-        with pytest.raises(StatefulRouteError, match=says) as refused:
+        with pytest.raises(StatefulRouteError, match=message) as refused:
             await call()
         assert refused.value.code in {ErrorCode.INTERNAL, ErrorCode.INVALID_PARAMETER}
         assert len(logger.of(name)) == 1
@@ -453,6 +453,6 @@ async def test_an_environment_that_is_wrong_is_an_error_of_the_one_family(
 
 
 def remaining(servers: DriverFactory) -> int:
-    """How many users the operator counts on game-0, as the drivers know it."""
+    """Returns the number of users of game-0 in the drivers' cache."""
     route = servers.routes.get("game")
     return route.status.pods[0].links if route and route.status.pods else 0

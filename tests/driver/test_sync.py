@@ -1,4 +1,4 @@
-"""The drivers for threads: the same names, which wait."""
+"""Tests the blocking drivers."""
 
 import asyncio
 import inspect
@@ -32,7 +32,7 @@ def public(kind: type) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_every_public_name_of_a_driver_is_there_for_threads(name: str) -> None:
+def test_sync_drivers_have_every_public_name(name: str) -> None:
     asynchronous, waiting = getattr(statefulroute, name), getattr(sync, name)
     assert public(asynchronous).keys() == public(waiting).keys()
     for method, member in public(waiting).items():
@@ -47,7 +47,7 @@ def test_every_public_name_of_a_driver_is_there_for_threads(name: str) -> None:
 def server(
     monkeypatch: pytest.MonkeyPatch, cluster: LocalCluster, shared_service: Service
 ) -> Iterator[sync.ServerDriver]:
-    """The driver of game-0, running."""
+    """The running driver of game-0."""
     monkeypatch.delenv("STATEFULROUTE_NAME", raising=False)
     monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
     monkeypatch.setenv("POD_NAME", "game-0")
@@ -61,7 +61,7 @@ def server(
 
 @pytest.fixture
 def caller(cluster: LocalCluster, shared_service: Service) -> Iterator[sync.ClientDriver]:
-    """A driver that follows everything."""
+    """A client driver that caches all services."""
     with sync.ClientDriver.connect(
         shared_service.namespace, kubeconfig=cluster.kubeconfig, logger=RecordingLogger()
     ) as driver:
@@ -69,7 +69,7 @@ def caller(cluster: LocalCluster, shared_service: Service) -> Iterator[sync.Clie
     shared_service.client.delete_all(PodLink, shared_service.namespace)
 
 
-def test_a_server_uses_it_from_eight_threads_at_once(server: sync.ServerDriver, shared_service: Service) -> None:
+def test_server_driver_is_used_from_eight_threads(server: sync.ServerDriver, shared_service: Service) -> None:
     here = shared_service.namespace
     assert server.init().pod == 0
     with pytest.raises(DriverAlreadyRunningError):
@@ -100,7 +100,7 @@ def test_a_server_uses_it_from_eight_threads_at_once(server: sync.ServerDriver, 
     server.start()
 
 
-def test_a_caller_uses_it_from_eight_threads_at_once(caller: sync.ClientDriver) -> None:
+def test_client_driver_is_used_from_eight_threads(caller: sync.ClientDriver) -> None:
     assert caller.alive_pods("game") == caller.routable_pods("game") == [0, 1, 2]
     assert caller.services_of_tag("nothing") == []
 
@@ -126,23 +126,21 @@ def test_a_caller_uses_it_from_eight_threads_at_once(caller: sync.ClientDriver) 
     assert answers == [answers[0]] * THREADS
 
 
-def test_events_are_iterated_over_by_a_thread_until_the_driver_ends(
-    cluster: LocalCluster, shared_service: Service
-) -> None:
-    told: list[Any] = []
+def test_thread_iterates_events_until_the_driver_closes(cluster: LocalCluster, shared_service: Service) -> None:
+    received: list[Any] = []
     with sync.ClientDriver.connect(
         shared_service.namespace, kubeconfig=cluster.kubeconfig, logger=RecordingLogger()
     ) as driver:
         events = driver.events()
-        thread = threading.Thread(target=lambda: told.extend(events))
+        thread = threading.Thread(target=lambda: received.extend(events))
         thread.start()
-        driver.link_if_absent("heard", "game", 2)
+        driver.link_if_absent("carol", "game", 2)
     thread.join(10)
     assert not thread.is_alive()
-    assert LinkChanged("game", "heard", None, 2) in told
+    assert LinkChanged("game", "carol", None, 2) in received
 
 
-def test_it_can_be_used_beside_a_loop_of_the_applications_own(caller: sync.ClientDriver) -> None:
+def test_works_beside_an_event_loop_of_the_application(caller: sync.ClientDriver) -> None:
     async def ask() -> Any:
         return await asyncio.to_thread(caller.get_linked_pod, "nobody", "game")
 
@@ -164,6 +162,6 @@ raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
 
-def test_a_process_that_was_forked_has_a_loop_of_its_own() -> None:
-    """Web servers fork their workers; a thread does not survive that."""
+def test_forked_process_has_its_own_loop() -> None:
+    """Web servers fork their workers, and threads do not survive a fork."""
     subprocess.run([sys.executable, "-W", "ignore", "-c", FORKING], check=True, timeout=20)

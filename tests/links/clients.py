@@ -1,24 +1,24 @@
-"""Clients that do what `Client` does, and let a test see or hold their requests."""
+"""Wraps a client, so that a test can observe and delay its requests."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 from statefulroute.cluster.client import Client
 
-#: How long a test waits for what must come; nothing passes because it took this long.
+#: The time limit of a wait; no test passes because of it.
 TIMEOUT_SECONDS = 10.0
 
-#: Called before a request goes out, with its method and its path.
+#: Called before a request is sent, with its method and its path.
 Before = Callable[[str, str], Awaitable[None]]
 
 
 class ObservedClient:
-    """A client that keeps a list of its requests, and waits for the test before each of them and after.
+    """A client that records its requests, and calls functions of the test before and after each.
 
     Args:
-        client: carries the requests out.
+        client: sends the requests.
         before: called before each request.
-        after: called when its answer is there.
+        after: called after each response.
     """
 
     def __init__(self, client: Client, before: Before | None = None, after: Before | None = None) -> None:
@@ -29,7 +29,7 @@ class ObservedClient:
 
     @property
     def methods(self) -> str:
-        """The methods of the requests up to now, like `GET PATCH`."""
+        """The methods of the requests so far, for example `GET PATCH`."""
         return " ".join(self.requests)
 
     async def get(self, path: str, params: Mapping[str, str] | None = None) -> bytes:
@@ -56,7 +56,7 @@ class ObservedClient:
 
 
 class RequestBarrier:
-    """Holds the first request of one method until the test opens it; later ones pass."""
+    """Delays the first request of one method until the test sets `opened`; later requests pass."""
 
     def __init__(self, method: str) -> None:
         self._method = method
@@ -64,7 +64,7 @@ class RequestBarrier:
         self.opened = asyncio.Event()
 
     async def reached(self) -> None:
-        """Wait for that request."""
+        """Waits for that request."""
         async with asyncio.timeout(TIMEOUT_SECONDS):
             await self._reached.wait()
 

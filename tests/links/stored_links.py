@@ -1,4 +1,4 @@
-"""Links as an outsider makes and sees them, by a client that is not the product's."""
+"""Reads and writes links with the independent client."""
 
 import asyncio
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ from statefulroute.domain.keys import PodKey
 from support.independent_client import IndependentClient, PodLink
 from support.objects import pod_link
 
-#: The TTL of the temporary links in the tables, in seconds.
+#: The TTL in seconds of the temporary links in the tests.
 TTL = 600
 
 
 @dataclass(frozen=True, slots=True)
 class StoredSpec:
-    """What a link's spec says.
+    """The spec of a stored link.
 
     Attributes:
-        pod: the index or the name of its pod; None leaves the choice.
+        pod: the index or the name of its pod; None leaves the choice to the operator.
         ttl: its TTL in seconds; None is persistent.
-        age: the seconds since it was renewed; None where it never was.
+        age: the seconds since its renewal; None if it was never renewed.
     """
 
     pod: PodKey | None
@@ -32,39 +32,39 @@ class StoredSpec:
 
 @dataclass(frozen=True, slots=True)
 class StoredLinks:
-    """One namespace at one moment."""
+    """The links of one namespace at one time."""
 
     independent_client: IndependentClient
     namespace: str
     now: datetime
 
     def create(self, uid: str, stored: StoredSpec, **spec: Any) -> int:
-        """Create a link; gives its resource version."""
+        """Creates a link; returns its resource version."""
         field = "podName" if isinstance(stored.pod, str) else "podIndex"
         fields: dict[str, Any] = {field: stored.pod, "ttlSeconds": stored.ttl}
         if stored.age is not None:
             fields["renewTime"] = (self.now - timedelta(seconds=stored.age)).isoformat()
-        given = {field: value for field, value in fields.items() if value is not None}
-        made = self.independent_client.create(pod_link(uid=uid, **given, **spec), self.namespace)
-        return int(made["metadata"]["resourceVersion"])
+        set_fields = {name: value for name, value in fields.items() if value is not None}
+        created = self.independent_client.create(pod_link(uid=uid, **set_fields, **spec), self.namespace)
+        return int(created["metadata"]["resourceVersion"])
 
     def patch_spec(self, uid: str, **spec: Any) -> None:
-        """Write fields of a link's spec."""
+        """Patches fields of a link's spec."""
         self.independent_client.patch(PodLink, f"game.{uid}", self.namespace, {"spec": spec})
 
     def delete(self, uid: str) -> None:
-        """Delete a link."""
+        """Deletes a link."""
         self.independent_client.delete(PodLink, f"game.{uid}", self.namespace)
 
     def get(self, uid: str) -> dict[str, Any] | None:
-        """A link as it is now."""
+        """Returns a stored link, or None."""
         try:
             return self.independent_client.get(PodLink, f"game.{uid}", self.namespace)
         except ObjectDoesNotExist:
             return None
 
     def get_spec(self, uid: str) -> StoredSpec | None:
-        """What a link's spec says now."""
+        """Returns the spec of a stored link, or None."""
         link = self.get(uid)
         if link is None:
             return None
@@ -75,7 +75,7 @@ class StoredLinks:
 
 
 async def wait_until_cached(cache: Any, stored_links: StoredLinks, uid: str, version: int) -> None:
-    """Wait until a cache has seen a link in a version."""
+    """Waits until a cache has a link in at least a version."""
     async with asyncio.timeout(10):
         while True:
             link = cache.cache.get((stored_links.namespace, "game"), f"game.{uid}")

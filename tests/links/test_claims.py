@@ -67,7 +67,7 @@ class Claim:
 
 
 @pytest.mark.timeout(600)
-async def test_no_uid_ever_has_two_pods_while_the_operator_is_killed(
+async def test_no_uid_has_two_pods_while_the_operator_is_killed(
     own_operator: OperatorProcess,
     installed: Kubectl,
     independent_client: IndependentClient,

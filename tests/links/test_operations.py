@@ -256,7 +256,7 @@ def in_sentences(row: Row) -> str:
 
 
 @pytest.mark.parametrize("row", TABLE, ids=in_sentences)
-async def test_without_a_cache(
+async def test_operation_without_cache(
     row: Row, client: Client, make_store: Callable[..., LinkStore], stored_links: StoredLinks, uid: str
 ) -> None:
     if row.link is not None:
@@ -267,7 +267,7 @@ async def test_without_a_cache(
 
 
 @pytest.mark.parametrize("row", TABLE, ids=in_sentences)
-async def test_with_a_cache(  # noqa: PLR0913, PLR0917 - fixtures
+async def test_operation_with_cache(  # noqa: PLR0913, PLR0917 - fixtures
     row: Row,
     client: Client,
     cache: Reflector[Link],
@@ -283,7 +283,7 @@ async def test_with_a_cache(  # noqa: PLR0913, PLR0917 - fixtures
 
 
 @pytest.mark.parametrize("row", [row for row in TABLE if row.cached], ids=in_sentences)
-async def test_a_cache_that_is_behind_costs_requests_and_never_the_right_answer(
+async def test_stale_cache_costs_requests_but_answers_are_right(
     row: Row, client: Client, make_store: Callable[..., LinkStore], stored_links: StoredLinks, uid: str
 ) -> None:
     for number, stale in enumerate((NO_LINK, PERSISTENT, POD_0, DUE, EXPIRED, WAITING)):
@@ -318,7 +318,7 @@ FOREIGN_TABLE = [
 ]
 
 
-async def test_a_link_into_another_namespace_is_no_link(
+async def test_link_into_another_namespace_is_ignored(
     installed: Kubectl, client: Client, make_store: Callable[..., LinkStore], stored_links: StoredLinks, uid: str
 ) -> None:
     with unguarded(installed, stored_links):

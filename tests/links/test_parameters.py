@@ -122,7 +122,7 @@ _TAKES = {name: operation.__code__.co_varnames for name, operation in OPERATIONS
     ("field", "bad"),
     [pytest.param(field, bad, id=f"{field}: {what}") for field, values in BAD.items() for what, bad in values.items()],
 )
-async def test_what_cannot_be_right_is_refused_by_name_before_any_request(
+async def test_rejects_invalid_parameter_by_name_before_any_request(
     field: str, bad: Any, client: Client, make_store: Callable[..., LinkStore]
 ) -> None:
     observed = ObservedClient(client)
@@ -138,7 +138,7 @@ async def test_what_cannot_be_right_is_refused_by_name_before_any_request(
 
 
 @pytest.mark.parametrize("bad", [0, -1, math.nan, True], ids=repr)
-async def test_a_caller_that_joins_a_flight_is_refused_all_the_same(
+async def test_rejects_invalid_parameter_of_a_caller_that_joins_a_request(
     bad: Any, client: Client, make_store: Callable[..., LinkStore], uid: str
 ) -> None:
     store = make_store(client)
@@ -155,7 +155,7 @@ async def test_a_caller_that_joins_a_flight_is_refused_all_the_same(
 
 
 @pytest.mark.parametrize("chosen", [-1, True, 1.0, 2**31, None, "Game-1"], ids=repr)
-async def test_a_choice_that_is_no_pod_is_refused_and_binds_nothing(
+async def test_rejects_a_choice_that_is_not_a_pod(
     chosen: Any, store: LinkStore, stored_links: StoredLinks, uid: str
 ) -> None:
     async def choose_badly() -> Any:
@@ -201,7 +201,7 @@ async def test_a_choice_that_is_no_pod_is_refused_and_binds_nothing(
     ],
     ids=ascii,
 )
-async def test_every_other_uid_is_bound_and_found_again(uid: str, store: LinkStore) -> None:
+async def test_binds_and_reads_every_valid_uid(uid: str, store: LinkStore) -> None:
     assert await store.set("game", uid, 0) is None
     link = await store.get("game", uid)
     assert link is not None
@@ -215,7 +215,7 @@ async def test_every_other_uid_is_bound_and_found_again(uid: str, store: LinkSto
 
 
 @pytest.mark.parametrize("ahead", ["9999-12-31T23:59:59Z", "2900-01-01T00:00:00+14:00"])
-async def test_a_link_renewed_far_ahead_by_hand_lives_on_until_it_is_set_anew(
+async def test_link_with_a_renew_time_in_the_future_lives_until_it_is_set_again(
     ahead: str, client: Client, make_store: Callable[..., LinkStore], stored_links: StoredLinks, uid: str
 ) -> None:
     stored_links.create(uid, StoredSpec(1, TTL), renewTime=ahead)
@@ -228,7 +228,7 @@ async def test_a_link_renewed_far_ahead_by_hand_lives_on_until_it_is_set_anew(
     assert stored_links.get_spec(uid) == StoredSpec(1, TTL, 0)  # it would have lived longer than it was asked to
 
 
-async def test_a_temporary_link_that_was_never_renewed_counts_from_its_creation(
+async def test_ttl_of_a_link_without_renew_time_counts_from_its_creation(
     client: Client, make_store: Callable[..., LinkStore], stored_links: StoredLinks, uid: str
 ) -> None:
     stored_links.create(uid, StoredSpec(1, TTL))

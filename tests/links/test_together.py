@@ -99,7 +99,7 @@ async def cancelled(task: asyncio.Task[Any]) -> None:
 
 @pytest.mark.parametrize(("operation", "before", "method", "after", "again"), WRITES)
 @pytest.mark.parametrize("moment", ["before its write", "after its write"])
-async def test_an_operation_that_is_cancelled_has_happened_as_a_whole_or_not_at_all(  # noqa: PLR0913, PLR0917
+async def test_cancelled_operation_takes_effect_completely_or_not_at_all(  # noqa: PLR0913, PLR0917
     operation: Callable[[LinkStore, str], Awaitable[Any]],
     before: StoredSpec | None,
     method: str,
@@ -133,7 +133,7 @@ async def test_an_operation_that_is_cancelled_has_happened_as_a_whole_or_not_at_
 
 
 @pytest.mark.parametrize("name", EVERY_OPERATION)
-async def test_an_operation_ends_at_its_deadline_when_the_server_does_not_answer(
+async def test_operation_ends_at_its_deadline_if_the_server_does_not_respond(
     name: str, make_store: Make, tmp_path: Path
 ) -> None:
     async with stalled(tmp_path) as (client, _):
@@ -142,7 +142,7 @@ async def test_an_operation_ends_at_its_deadline_when_the_server_does_not_answer
             await EVERY_OPERATION[name](store, "alice")
 
 
-async def test_a_write_that_is_not_answered_ends_at_the_deadline(make_store: Make, tmp_path: Path) -> None:
+async def test_write_without_response_ends_at_the_deadline(make_store: Make, tmp_path: Path) -> None:
     async with stalled(tmp_path) as (client, api):
         task = asyncio.ensure_future(make_store(client, deadline_seconds=1.5).set("game", "alice", 1))
         (await api.call()).respond_error(404, "NotFound", "there is none")
@@ -151,7 +151,7 @@ async def test_a_write_that_is_not_answered_ends_at_the_deadline(make_store: Mak
             await task
 
 
-async def test_a_flight_ends_at_the_deadline_for_all_who_share_it(make_store: Make, tmp_path: Path) -> None:
+async def test_shared_request_ends_at_the_deadline_for_all_callers(make_store: Make, tmp_path: Path) -> None:
     async with stalled(tmp_path) as (client, api):
         store = make_store(client, deadline_seconds=1.0)
         callers = [store.compute_if_absent("game", "alice", chooses(1)) for _ in range(8)]
@@ -161,14 +161,14 @@ async def test_a_flight_ends_at_the_deadline_for_all_who_share_it(make_store: Ma
         assert api.has_no_calls
 
 
-async def test_a_callers_own_time_limit_is_its_own(make_store: Make, tmp_path: Path) -> None:
+async def test_time_limit_of_a_caller_applies_only_to_it(make_store: Make, tmp_path: Path) -> None:
     async with stalled(tmp_path) as (client, _):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
                 await make_store(client).set("game", "alice", 1)
 
 
-async def test_a_server_that_is_busy_is_asked_again(make_store: Make, tmp_path: Path) -> None:
+async def test_retries_a_request_after_too_many_requests(make_store: Make, tmp_path: Path) -> None:
     async with stalled(tmp_path) as (client, api):
         task = asyncio.ensure_future(make_store(client).set("game", "alice", 1))
         (await api.call()).respond_error(404, "NotFound", "there is none")
@@ -179,7 +179,7 @@ async def test_a_server_that_is_busy_is_asked_again(make_store: Make, tmp_path: 
             await task
 
 
-async def test_a_server_that_stays_busy_is_what_is_told(make_store: Make, tmp_path: Path) -> None:
+async def test_deadline_error_names_the_busy_server(make_store: Make, tmp_path: Path) -> None:
     async with stalled(tmp_path) as (client, api):
         task = asyncio.ensure_future(make_store(client).set("game", "alice", 1))
         answering = asyncio.create_task(refuse_all(api))
@@ -198,14 +198,14 @@ async def refuse_all(api: Any) -> None:
             call.respond_error(429, "TooManyRequests", "later")
 
 
-async def test_a_namespace_that_does_not_exist_is_said_at_once(client: Client, uid: str) -> None:
+async def test_missing_namespace_is_reported_at_once(client: Client, uid: str) -> None:
     observed = ObservedClient(client)
     with pytest.raises(NotFoundError, match="namespaces"):
         await LinkStore(observed, "no-such-namespace").set("game", uid, 1)  # type: ignore[arg-type]
     assert observed.methods == "GET POST"
 
 
-async def test_a_value_that_only_the_server_refuses_is_told_by_its_field(make_store: Make, tmp_path: Path) -> None:
+async def test_error_names_the_field_that_only_the_server_rejects(make_store: Make, tmp_path: Path) -> None:
     async with stalled(tmp_path) as (client, api):
         task = asyncio.ensure_future(make_store(client).set("game", "alice", 1))
         (await api.call()).respond_error(404, "NotFound", "there is none")
@@ -216,7 +216,7 @@ async def test_a_value_that_only_the_server_refuses_is_told_by_its_field(make_st
         assert refused.value.field == "spec.podIndex"
 
 
-async def test_a_link_that_is_on_its_way_out_is_awaited_and_not_written_into(
+async def test_waits_for_a_link_that_is_being_deleted(
     client: Client, make_store: Make, stored_links: StoredLinks, uid: str
 ) -> None:
     stored_links.create(uid, StoredSpec(1))
@@ -242,7 +242,7 @@ async def test_a_link_that_is_on_its_way_out_is_awaited_and_not_written_into(
     assert stored_links.get_spec(uid) == StoredSpec(2)
 
 
-async def test_who_is_overtaken_between_reading_and_writing_asks_the_rule_again(
+async def test_write_after_a_concurrent_change_applies_the_rule_again(
     client: Client, store: LinkStore, make_store: Make, stored_links: StoredLinks, uid: str
 ) -> None:
     gate = RequestBarrier("POST")
@@ -254,7 +254,7 @@ async def test_who_is_overtaken_between_reading_and_writing_asks_the_rule_again(
     assert stored_links.get_spec(uid) == StoredSpec(2)
 
 
-async def test_a_removal_that_is_overtaken_spares_the_other_pods_link(
+async def test_removal_after_a_concurrent_change_keeps_the_other_pods_link(
     client: Client, store: LinkStore, make_store: Make, stored_links: StoredLinks, uid: str
 ) -> None:
     stored_links.create(uid, StoredSpec(1))
@@ -267,7 +267,7 @@ async def test_a_removal_that_is_overtaken_spares_the_other_pods_link(
     assert stored_links.get_spec(uid) == StoredSpec(2)
 
 
-async def test_two_that_move_a_link_in_turn_each_tell_the_pod_before(
+async def test_two_alternating_movers_get_the_pod_before(
     client: Client, make_store: Make, stored_links: StoredLinks, uid: str
 ) -> None:
     stored_links.create(uid, StoredSpec(9))
@@ -284,7 +284,7 @@ async def test_two_that_move_a_link_in_turn_each_tell_the_pod_before(
     assert sorted((before, after) for one in moves for before, after in one) == sorted(pairwise(held))
 
 
-async def test_who_is_overtaken_every_time_gives_up_and_says_so(
+async def test_contention_at_every_try_raises(
     client: Client, make_store: Make, stored_links: StoredLinks, uid: str
 ) -> None:
     stored_links.create(uid, StoredSpec(0))
@@ -302,7 +302,7 @@ async def test_who_is_overtaken_every_time_gives_up_and_says_so(
     assert stored_links.get_spec(uid) == StoredSpec(12)
 
 
-async def test_64_clients_that_compute_at_once_make_one_link_by_one_write(
+async def test_64_concurrent_clients_create_one_link_by_one_write(
     connection: Connection, make_store: Make, stored_links: StoredLinks, uid: str
 ) -> None:
     async with AsyncExitStack() as stack:
@@ -324,7 +324,7 @@ async def test_64_clients_that_compute_at_once_make_one_link_by_one_write(
     assert {method for each in observed for method in each.requests} <= {"GET", "POST"}
 
 
-async def test_64_callers_of_one_store_share_one_flight(
+async def test_64_callers_of_one_store_share_one_request(
     client: Client, make_store: Make, stored_links: StoredLinks, uid: str
 ) -> None:
     observed, asked = ObservedClient(client), 0
@@ -343,7 +343,7 @@ async def test_64_callers_of_one_store_share_one_flight(
     assert await store.compute_if_absent("game", uid, choose) == 2  # a flight that is over answers nobody
 
 
-async def test_flights_of_other_uids_and_routes_are_their_own(store: LinkStore, uid: str) -> None:
+async def test_requests_of_other_uids_and_routes_are_separate(store: LinkStore, uid: str) -> None:
     answers = await asyncio.gather(
         store.compute_if_absent("game", uid, chooses(1)),
         store.compute_if_absent("chat", uid, chooses(2)),
@@ -355,7 +355,7 @@ async def test_flights_of_other_uids_and_routes_are_their_own(store: LinkStore, 
 
 
 @pytest.mark.parametrize("who", ["the first", "another", "all but one"])
-async def test_a_caller_that_gives_up_leaves_the_others_their_answer(
+async def test_cancelled_caller_does_not_affect_the_others(
     who: str, client: Client, make_store: Make, uid: str
 ) -> None:
     gate = RequestBarrier("POST")
@@ -369,7 +369,7 @@ async def test_a_caller_that_gives_up_leaves_the_others_their_answer(
     assert {await caller for caller in callers if caller not in leaving} == {0}
 
 
-async def test_a_choice_that_fails_fails_for_all_who_share_it_and_for_nobody_later(store: LinkStore, uid: str) -> None:
+async def test_failed_choice_fails_for_all_present_callers_only(store: LinkStore, uid: str) -> None:
     async def fail() -> int:
         await asyncio.sleep(0)
         raise PodNotAvailableError("no pod takes new users now")
@@ -381,7 +381,7 @@ async def test_a_choice_that_fails_fails_for_all_who_share_it_and_for_nobody_lat
     assert await store.compute_if_absent("game", uid, chooses(1)) == 1
 
 
-async def test_a_flight_that_fails_after_all_have_given_up_complains_to_nobody(store: LinkStore, uid: str) -> None:
+async def test_failure_after_all_callers_are_cancelled_is_silent(store: LinkStore, uid: str) -> None:
     complaints: list[dict[str, Any]] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: complaints.append(context))
@@ -403,7 +403,7 @@ async def test_a_flight_that_fails_after_all_have_given_up_complains_to_nobody(s
     assert await store.compute_if_absent("game", uid, chooses(1)) == 1
 
 
-async def test_a_store_with_a_cache_sees_its_own_writes_at_once(
+async def test_store_with_cache_sees_its_own_writes_at_once(
     client: Client, make_store: Make, cache: Reflector[Link], uid: str
 ) -> None:
     observed = ObservedClient(client)
@@ -424,7 +424,9 @@ async def test_a_store_with_a_cache_sees_its_own_writes_at_once(
     assert observed.methods == "POST PATCH DELETE POST"
 
 
-async def test_a_batch_asks_for_every_uid_once_and_some_at_a_time(client: Client, make_store: Make, uid: str) -> None:
+async def test_batch_requests_every_uid_once_with_limited_concurrency(
+    client: Client, make_store: Make, uid: str
+) -> None:
     under_way = most = 0
 
     async def begin(method: str, path: str) -> None:
@@ -445,7 +447,7 @@ async def test_a_batch_asks_for_every_uid_once_and_some_at_a_time(client: Client
     assert (len(observed.requests), most) == (100, 16)
 
 
-async def test_a_batch_that_fails_gives_the_error_itself(make_store: Make, tmp_path: Path) -> None:
+async def test_failed_batch_raises_the_error(make_store: Make, tmp_path: Path) -> None:
     async with stalled(tmp_path) as (client, api):
         task = asyncio.ensure_future(make_store(client).batch_get("game", ["alice", "bob"]))
         (await api.call()).respond_error(403, "Forbidden", "not you")

@@ -1,4 +1,4 @@
-"""Where a driver finds the namespace of its pod."""
+"""Tests where a driver reads the namespace of its pod."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from statefulroute.domain.errors import ErrorCode, InvalidParameterError
 from statefulroute.driver.environment import namespace_of_pod
 
 
-def test_the_variable_comes_before_the_service_account(tmp_path: Path) -> None:
+def test_variable_takes_precedence_over_the_service_account(tmp_path: Path) -> None:
     file = tmp_path / "namespace"
     file.write_text("mounted\n", encoding="utf-8")
     assert namespace_of_pod({"POD_NAMESPACE": "named"}, file) == "named"
@@ -16,7 +16,7 @@ def test_the_variable_comes_before_the_service_account(tmp_path: Path) -> None:
     assert namespace_of_pod({"POD_NAMESPACE": ""}, file) == "mounted"
 
 
-def test_where_neither_is_there_it_says_what_is_to_be_set(tmp_path: Path) -> None:
+def test_error_names_the_variable_to_set(tmp_path: Path) -> None:
     with pytest.raises(InvalidParameterError, match=r"^POD_NAMESPACE must be set outside of a pod") as refused:
         namespace_of_pod({}, tmp_path / "namespace")
     assert refused.value.code is ErrorCode.INVALID_PARAMETER

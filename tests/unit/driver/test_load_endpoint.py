@@ -1,4 +1,4 @@
-"""Where a server's load is answered: a port that is taken is no port, until it is free."""
+"""Tests the load endpoint with a port that is in use."""
 
 import socket
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ from statefulroute.driver.publishers import LoadEndpoint
 SAID = PodReport(3, 1, RoutingState.READY, datetime(2026, 1, 1, tzinfo=UTC))
 
 
-async def test_a_port_that_is_taken_is_told_of_each_time_and_tried_again() -> None:
+async def test_port_in_use_fails_each_time_and_is_retried() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         endpoint = LoadEndpoint("127.0.0.1", HTTPLoad(port=port, path="/load"))

@@ -1,4 +1,4 @@
-"""Writes of which nobody knows whether they were carried out: the link says so afterwards."""
+"""Tests writes without a response: the store reads the link to find out whether they succeeded."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -40,16 +40,16 @@ def link(version: int, **spec: Any) -> dict[str, Any]:
     return {"metadata": metadata, "spec": {"routeName": "game", "uid": "alice", **spec}}
 
 
-async def test_a_create_that_was_carried_out_unheard_is_not_done_twice(api: FakeAPI, store: LinkStore) -> None:
+async def test_create_that_succeeded_without_response_is_not_repeated(api: FakeAPI, store: LinkStore) -> None:
     work = asyncio.create_task(store.set("game", "alice", 1))
     (await api.call()).respond_error(404, "NotFound")
     (await api.call()).disconnect()
     (await api.call()).respond(link(7, podIndex=1))
-    assert await work is None  # nobody held alice before
+    assert await work is None  # no pod held alice before
     assert api.has_no_calls
 
 
-async def test_a_create_that_was_not_carried_out_is_done_again(api: FakeAPI, store: LinkStore) -> None:
+async def test_create_that_failed_without_response_is_repeated(api: FakeAPI, store: LinkStore) -> None:
     work = asyncio.create_task(store.try_set("game", "alice", 1))
     (await api.call()).respond_error(404, "NotFound")
     (await api.call()).disconnect()
@@ -60,7 +60,7 @@ async def test_a_create_that_was_not_carried_out_is_done_again(api: FakeAPI, sto
     assert (await work).won
 
 
-async def test_a_create_that_lost_to_another_gives_way_to_it(api: FakeAPI, store: LinkStore) -> None:
+async def test_create_that_lost_to_another_writer_keeps_its_link(api: FakeAPI, store: LinkStore) -> None:
     work = asyncio.create_task(store.try_set("game", "alice", 1))
     (await api.call()).respond_error(404, "NotFound")
     (await api.call()).disconnect()
@@ -69,17 +69,15 @@ async def test_a_create_that_lost_to_another_gives_way_to_it(api: FakeAPI, store
     assert (attempt.won, attempt.holder) == (False, 2)
 
 
-async def test_a_change_that_was_carried_out_unheard_answers_who_held_the_uid_before(
-    api: FakeAPI, store: LinkStore
-) -> None:
+async def test_change_that_succeeded_without_response_returns_the_pod_before(api: FakeAPI, store: LinkStore) -> None:
     work = asyncio.create_task(store.set("game", "alice", 1))
     (await api.call()).respond(link(3, podIndex=0))
     (await api.call()).respond_error(503, "ServiceUnavailable", "no store")
     (await api.call()).respond(link(4, podIndex=1))
-    assert await work == 0  # pod 0 is a pod, and not the one that this very write has made
+    assert await work == 0  # pod 0, and not the pod of this write
 
 
-async def test_a_removal_that_was_carried_out_unheard_has_removed(api: FakeAPI, store: LinkStore) -> None:
+async def test_removal_that_succeeded_without_response_returns_true(api: FakeAPI, store: LinkStore) -> None:
     work = asyncio.create_task(store.remove("game", "alice"))
     (await api.call()).respond(link(3, podIndex=0))
     (await api.call()).respond_error(504, "Timeout", "no answer of the store")
@@ -87,7 +85,7 @@ async def test_a_removal_that_was_carried_out_unheard_has_removed(api: FakeAPI, 
     assert await work
 
 
-async def test_a_store_that_is_read_and_not_written_is_asked_ever_more_rarely(api: FakeAPI, tmp_path: Path) -> None:
+async def test_read_only_api_server_is_retried_with_growing_delays(api: FakeAPI, tmp_path: Path) -> None:
     path = write_kubeconfig(tmp_path / "kubeconfig", server=api.server)
     writes = 0
 
