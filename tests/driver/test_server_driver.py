@@ -122,7 +122,7 @@ async def test_set_routing_state(driver: ServerDriver, servers: DriverFactory) -
 
 async def test_get_routing_state(driver: ServerDriver) -> None:
     assert driver.get_routing_state() is RoutingState.READY
-    await driver.set_routing_state("DenyNewCall")  # type: ignore[arg-type] # as it stands in a configuration
+    await driver.set_routing_state("DenyNewCall")  # type: ignore[arg-type] # a string from a configuration
     assert driver.get_routing_state() is RoutingState.DENY_NEW_CALL
 
 
@@ -289,7 +289,7 @@ async def test_rejects_invalid_service_before_any_request(
 
 @pytest.mark.parametrize("load", [-1, 2**31, 1.5, True, "3", None])
 async def test_rejects_invalid_load_and_keeps_the_old_one(load: Any) -> None:
-    driver = ServerDriver("here", _nobody, logger=RecordingLogger())
+    driver = ServerDriver("here", _fail_to_open, logger=RecordingLogger())
     driver.set_load_state(1)
     driver.set_waiting_tasks(2)
     for field, call in (("load_state", driver.set_load_state), ("waiting_tasks", driver.set_waiting_tasks)):
@@ -426,7 +426,7 @@ async def test_concurrent_claims_of_one_user_have_one_winner(driver: ServerDrive
     assert [attempt.won for attempt in attempts] == [pod in holders for pod in range(12)]
 
 
-async def _nobody(_: object) -> Any:
+async def _fail_to_open(_: object) -> Any:
     raise AssertionError("the identity was read")
 
 

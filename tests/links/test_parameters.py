@@ -1,4 +1,4 @@
-"""What cannot be right is refused by the name of its parameter, before any request."""
+"""Tests that invalid parameters are rejected by name, before any request."""
 
 import math
 from collections.abc import Awaitable, Callable
@@ -22,7 +22,7 @@ async def choose() -> int:
     return 1
 
 
-#: Every operation, by name: what is given stands in for the parameters that are right.
+#: Every operation by name, with valid parameters that keyword arguments replace.
 OPERATIONS: dict[str, Operation] = {
     "get": lambda store, route="game", uid="alice": store.get(route, uid),
     "fresh get": lambda store, route="game", uid="alice": store.get(route, uid, fresh=True),
@@ -142,16 +142,16 @@ async def test_rejects_invalid_parameter_of_a_caller_that_joins_a_request(
     bad: Any, client: Client, make_store: Callable[..., LinkStore], uid: str
 ) -> None:
     store = make_store(client)
-    asked = []
+    fields = []
 
     async def ask_again() -> int:
         with pytest.raises(InvalidParameterError) as refusal:
             await store.compute_if_absent("game", uid, choose, ttl_seconds=bad)
-        asked.append(refusal.value.field)
+        fields.append(refusal.value.field)
         return 1
 
     assert await store.compute_if_absent("game", uid, ask_again) == 1
-    assert asked == ["ttl_seconds"]
+    assert fields == ["ttl_seconds"]
 
 
 @pytest.mark.parametrize("chosen", [-1, True, 1.0, 2**31, None, "Game-1"], ids=repr)
@@ -225,7 +225,7 @@ async def test_link_with_a_renew_time_in_the_future_lives_until_it_is_set_again(
         assert await store.set_if_absent("game", uid, 2) == 1
     assert stored_links.get_spec(uid) != StoredSpec(1, TTL, 0)
     assert await make_store(client).set("game", uid, 1, ttl_seconds=TTL) == 1
-    assert stored_links.get_spec(uid) == StoredSpec(1, TTL, 0)  # it would have lived longer than it was asked to
+    assert stored_links.get_spec(uid) == StoredSpec(1, TTL, 0)  # the old renew time would have extended the TTL
 
 
 async def test_ttl_of_a_link_without_renew_time_counts_from_its_creation(

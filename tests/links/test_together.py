@@ -1,4 +1,4 @@
-"""Many at once: contention, cancellation, deadlines, and calls that share one flight."""
+"""Tests concurrent operations: contention, cancellation, deadlines, and calls that share one request."""
 
 import asyncio
 import gc
@@ -59,7 +59,7 @@ EVERY_OPERATION: dict[str, Callable[[LinkStore, str], Awaitable[Any]]] = {
     "batch_get": lambda store, uid: store.batch_get("game", [uid]),
 }
 
-#: Operations, the link that each finds, its method, what it leaves behind, and its answer when it is called again.
+#: Operations, with the link before each, its method, the link after it, and the answer of a second call.
 WRITES: list[Any] = [
     pytest.param(EVERY_OPERATION["set"], None, "POST", StoredSpec(2), 2, id="set creates"),
     pytest.param(EVERY_OPERATION["set"], StoredSpec(1), "PATCH", StoredSpec(2), 2, id="set moves"),
@@ -113,18 +113,18 @@ async def test_cancelled_operation_takes_effect_completely_or_not_at_all(  # noq
 ) -> None:
     if before is not None:
         stored_links.create(uid, before)
-    gate = RequestBarrier(method)
-    store = make_store(ObservedClient(client, **{"before" if moment == "before its write" else "after": gate}))
+    barrier = RequestBarrier(method)
+    store = make_store(ObservedClient(client, **{"before" if moment == "before its write" else "after": barrier}))
     task = asyncio.ensure_future(operation(store, uid))
-    await gate.reached()
+    await barrier.reached()
     await cancelled(task)
     if operation is EVERY_OPERATION["compute_if_absent"]:
-        gate.opened.set()  # the flight goes on without its caller
+        barrier.opened.set()  # the shared request continues without its caller
         await wait_until(lambda: stored_links.get_spec(uid) == after, "the operation took effect", seconds=10)
     assert stored_links.get_spec(uid) == (
-        before if moment == "before its write" and not gate.opened.is_set() else after
+        before if moment == "before its write" and not barrier.opened.is_set() else after
     )
-    gate.opened.set()
+    barrier.opened.set()
     if moment == "after its write":
         assert await operation(store, uid) == again
     else:
@@ -145,7 +145,7 @@ async def test_operation_ends_at_its_deadline_if_the_server_does_not_respond(
 async def test_write_without_response_ends_at_the_deadline(make_store: Make, tmp_path: Path) -> None:
     async with stalled(tmp_path) as (client, api):
         task = asyncio.ensure_future(make_store(client, deadline_seconds=1.5).set("game", "alice", 1))
-        (await api.call()).respond_error(404, "NotFound", "there is none")
+        (await api.call()).respond_error(404, "NotFound", "not found")
         assert (await api.call()).method == "POST"
         with pytest.raises(DeadlineExceededError):
             await task
@@ -171,9 +171,9 @@ async def test_time_limit_of_a_caller_applies_only_to_it(make_store: Make, tmp_p
 async def test_retries_a_request_after_too_many_requests(make_store: Make, tmp_path: Path) -> None:
     async with stalled(tmp_path) as (client, api):
         task = asyncio.ensure_future(make_store(client).set("game", "alice", 1))
-        (await api.call()).respond_error(404, "NotFound", "there is none")
+        (await api.call()).respond_error(404, "NotFound", "not found")
         (await api.call()).respond_error(429, "TooManyRequests", "later")
-        (await api.call()).respond_error(404, "NotFound", "there is none")
+        (await api.call()).respond_error(404, "NotFound", "not found")
         (await api.call()).respond_error(403, "Forbidden", "not you")
         with pytest.raises(APIError, match="not you"):
             await task
@@ -189,11 +189,11 @@ async def test_deadline_error_names_the_busy_server(make_store: Make, tmp_path: 
 
 
 async def refuse_all(api: Any) -> None:
-    """Say that there is no link, and that none can be made now."""
+    """Responds that there is no link, and that none can be created now."""
     while True:
         call = await api.call()
         if call.method == "GET":
-            call.respond_error(404, "NotFound", "there is none")
+            call.respond_error(404, "NotFound", "not found")
         else:
             call.respond_error(429, "TooManyRequests", "later")
 
@@ -208,7 +208,7 @@ async def test_missing_namespace_is_reported_at_once(client: Client, uid: str) -
 async def test_error_names_the_field_that_only_the_server_rejects(make_store: Make, tmp_path: Path) -> None:
     async with stalled(tmp_path) as (client, api):
         task = asyncio.ensure_future(make_store(client).set("game", "alice", 1))
-        (await api.call()).respond_error(404, "NotFound", "there is none")
+        (await api.call()).respond_error(404, "NotFound", "not found")
         refusal = status_object(422, "Invalid", "must be even")
         (await api.call()).respond(refusal | {"details": {"causes": [{"field": "spec.podIndex"}]}}, 422)
         with pytest.raises(InvalidParameterError, match="must be even") as refused:
@@ -245,11 +245,11 @@ async def test_waits_for_a_link_that_is_being_deleted(
 async def test_write_after_a_concurrent_change_applies_the_rule_again(
     client: Client, store: LinkStore, make_store: Make, stored_links: StoredLinks, uid: str
 ) -> None:
-    gate = RequestBarrier("POST")
-    slow = asyncio.create_task(make_store(ObservedClient(client, before=gate)).set_if_absent("game", uid, 1))
-    await gate.reached()
+    barrier = RequestBarrier("POST")
+    slow = asyncio.create_task(make_store(ObservedClient(client, before=barrier)).set_if_absent("game", uid, 1))
+    await barrier.reached()
     assert await store.set_if_absent("game", uid, 2) == 2
-    gate.opened.set()
+    barrier.opened.set()
     assert await slow == 2
     assert stored_links.get_spec(uid) == StoredSpec(2)
 
@@ -258,11 +258,11 @@ async def test_removal_after_a_concurrent_change_keeps_the_other_pods_link(
     client: Client, store: LinkStore, make_store: Make, stored_links: StoredLinks, uid: str
 ) -> None:
     stored_links.create(uid, StoredSpec(1))
-    gate = RequestBarrier("DELETE")
-    slow = asyncio.create_task(make_store(ObservedClient(client, before=gate)).remove_if_linked_to("game", uid, 1))
-    await gate.reached()
+    barrier = RequestBarrier("DELETE")
+    slow = asyncio.create_task(make_store(ObservedClient(client, before=barrier)).remove_if_linked_to("game", uid, 1))
+    await barrier.reached()
     assert await store.set("game", uid, 2) == 1
-    gate.opened.set()
+    barrier.opened.set()
     assert await slow is False
     assert stored_links.get_spec(uid) == StoredSpec(2)
 
@@ -280,7 +280,7 @@ async def test_two_alternating_movers_get_the_pod_before(
             move(make_store(client), range(100, 125)), move(make_store(client), range(200, 225))
         )
         held = [version.pod for version in recorder.versions(f"game.{uid}")]
-    # What each was told is what the record shows: every pod follows the one that its mover was told of.
+    # The answers agree with the recorded versions: each pod follows the one that its mover got as the answer.
     assert sorted((before, after) for one in moves for before, after in one) == sorted(pairwise(held))
 
 
@@ -327,20 +327,20 @@ async def test_64_concurrent_clients_create_one_link_by_one_write(
 async def test_64_callers_of_one_store_share_one_request(
     client: Client, make_store: Make, stored_links: StoredLinks, uid: str
 ) -> None:
-    observed, asked = ObservedClient(client), 0
+    observed, choices = ObservedClient(client), 0
 
     async def choose() -> int:
-        nonlocal asked
-        asked += 1
+        nonlocal choices
+        choices += 1
         await asyncio.sleep(0.01)
-        return asked
+        return choices
 
     store = make_store(observed)
     answers = await asyncio.gather(*(store.compute_if_absent("game", uid, choose) for _ in range(64)))
-    assert (set(answers), asked, observed.methods) == ({1}, 1, "GET POST")
+    assert (set(answers), choices, observed.methods) == ({1}, 1, "GET POST")
     assert stored_links.get_spec(uid) == StoredSpec(1)
     await store.remove("game", uid)
-    assert await store.compute_if_absent("game", uid, choose) == 2  # a flight that is over answers nobody
+    assert await store.compute_if_absent("game", uid, choose) == 2  # a finished request is not shared
 
 
 async def test_requests_of_other_uids_and_routes_are_separate(store: LinkStore, uid: str) -> None:
@@ -358,14 +358,14 @@ async def test_requests_of_other_uids_and_routes_are_separate(store: LinkStore, 
 async def test_cancelled_caller_does_not_affect_the_others(
     who: str, client: Client, make_store: Make, uid: str
 ) -> None:
-    gate = RequestBarrier("POST")
-    store = make_store(ObservedClient(client, before=gate))
+    barrier = RequestBarrier("POST")
+    store = make_store(ObservedClient(client, before=barrier))
     callers = [asyncio.create_task(store.compute_if_absent("game", uid, chooses(n))) for n in range(8)]
-    await gate.reached()
+    await barrier.reached()
     leaving = {"the first": callers[:1], "another": callers[3:4], "all but one": callers[:7]}[who]
     for caller in leaving:
         await cancelled(caller)
-    gate.opened.set()
+    barrier.opened.set()
     assert {await caller for caller in callers if caller not in leaving} == {0}
 
 
@@ -456,7 +456,7 @@ async def test_failed_batch_raises_the_error(make_store: Make, tmp_path: Path) -
 
 
 class stalled:  # noqa: N801 - a context manager
-    """A client of a server that answers nothing by itself, and that server."""
+    """A client of a fake API server that responds only as the test directs, and that server."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

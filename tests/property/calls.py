@@ -1,4 +1,4 @@
-"""Calls of a LinkStore's operations: as Hypothesis draws them, as a store carries them out, and as the model does."""
+"""Calls of a LinkStore's operations: drawn by Hypothesis, and applied to a store and to the model."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,19 +8,19 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from property.model import Binding, Model, Moment, User
+from property.model import Binding, Model, Time, User
 from statefulroute.cluster.link_store import LinkStore
 from statefulroute.domain.link import Link
 
 PODS = (0, 1, 2)
 SECONDS = (600, 1200)
 
-#: `game` has a StatefulRoute and three pods. `lounge` has none: a link that leaves the choice waits there for ever.
+#: `game` has a StatefulRoute and three pods. `lounge` has none: there, a link without a pod waits forever.
 ROUTES = ("game", "lounge")
 UIDS = ("alice", "bob", "Zoë 😀")
 
 CLIENTS = 4
-"""The stores that calls are made with; the odd ones have a cache."""
+"""The number of stores; those with odd numbers have a cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +28,11 @@ class Call:
     """One call of an operation.
 
     Attributes:
-        client: the number of the store that makes it.
-        operation: the method's name.
-        user: whom it is about; `links_of` takes only the uid, and `batch_get` only the route.
-        pod: the pod's index, where it takes one.
-        seconds: the TTL or the grace, where it takes one; None is persistent, or at once.
+        client: the number of the store.
+        operation: the name of the method.
+        user: the user; `links_of` uses only the uid, and `batch_get` only the route.
+        pod: the index of the pod, if the operation takes one.
+        seconds: the TTL or the grace period, if the operation takes one; None is persistent, or at once.
     """
 
     client: int
@@ -41,8 +41,8 @@ class Call:
     pod: int = 0
     seconds: int | None = None
 
-    def effect(self, model: Model, now: Moment) -> Any:  # noqa: PLR0911 - one for each operation
-        """Carry it out on the model; gives the answer."""
+    def effect(self, model: Model, now: Time) -> Any:  # noqa: PLR0911 - one for each operation
+        """Applies the call to the model; returns the answer."""
         match self.operation:
             case "get":
                 return model.find(self.user, now)
@@ -63,12 +63,12 @@ class Call:
     async def make(  # noqa: PLR0911 - one for each operation
         self, store: LinkStore, names: Callable[[str], str], start: datetime
     ) -> Any:
-        """Make it with a store; gives the answer in the model's words.
+        """Applies the call to a store; returns the answer in the types of the model.
 
         Args:
-            store: the client.
-            names: the uid that stands for one of the model's in the cluster.
-            start: the model's moment 0.
+            store: the store.
+            names: converts a uid of the model to one in the cluster.
+            start: the model's time 0.
         """
         route, uid = self.user.route, names(self.user.uid)
         match self.operation:
@@ -103,7 +103,7 @@ class Call:
 
 
 def as_binding(link: Link | None, start: datetime) -> Binding | None:
-    """A link in the model's words."""
+    """Converts a link to the type of the model."""
     if link is None:
         return None
     if link.ttl_seconds is None or link.expire_time is None:
@@ -121,11 +121,11 @@ _clients, _pods = st.integers(0, CLIENTS - 1), st.sampled_from(PODS)
 
 
 def calls(user: st.SearchStrategy[User], *, reads: bool) -> st.SearchStrategy[Call]:
-    """Calls about some users.
+    """Returns a strategy for calls.
 
     Args:
-        user: whom they may be about.
-        reads: whether they may be reads that a cache answers.
+        user: a strategy for the users.
+        reads: whether to include the reads that a cache answers.
     """
     return st.one_of(
         *[st.builds(Call, _clients, st.sampled_from(READS), user)] * reads,

@@ -1,4 +1,4 @@
-"""A cluster with an operator, and several clients of different kinds on it."""
+"""Fixtures for property tests: an operator and a service for one test."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ from support.waiting import eventually
 
 @pytest.fixture
 def operator(runs_pods: None, installed: Kubectl, operator_slot: OperatorSlot) -> Iterator[OperatorProcess]:
-    """An operator for this test alone; it serves already, and has complained of nothing at the end."""
+    """A running operator for this test only. After the test, its log must have no errors."""
     del runs_pods, installed
     with operator_slot.acquire() as process:
         yield process.start()
@@ -26,7 +26,7 @@ def operator(runs_pods: None, installed: Kubectl, operator_slot: OperatorSlot) -
 
 @pytest.fixture
 def game(operator: OperatorProcess, installed: Kubectl, independent_client: IndependentClient) -> Iterator[Service]:
-    """A service with three pods that are Ready, in a namespace of its own; its links stay where they are."""
+    """A service with three ready pods in its own namespace; it keeps the links of lost pods."""
     with fresh_namespace(installed) as name:
         service = Service(installed.within(name), independent_client)
         service.start(onPodLost={"action": "Keep"})

@@ -1,19 +1,19 @@
-"""What the operations on links promise, in as few words as possible: the model that a real cluster is compared with.
+"""A reference model of the operations on links, which the tests compare with a real cluster.
 
-Written after the promises of the server driver, and not after the code that keeps them. It knows nothing of
-requests, versions, caches or conflicts: each operation happens in one moment.
+It follows the documentation of the server driver, not its code. It has no requests, versions, caches or conflicts:
+each operation is atomic.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-#: A moment, in seconds.
-Moment = float
+#: A time in seconds.
+Time = float
 
 
 class User(NamedTuple):
-    """Whom a link binds, and in which service."""
+    """A user of a service."""
 
     route: str
     uid: str
@@ -24,76 +24,76 @@ class Binding:
     """A link.
 
     Attributes:
-        pod: the index of its pod; None while the choice is left to somebody else.
-        ttl: the seconds that it lives after it was renewed; None is persistent.
-        renewed: when it was renewed last; None where it is persistent.
+        pod: the index of its pod; None while the operator has not chosen one.
+        ttl: the TTL in seconds, from the last renewal; None is persistent.
+        renewed: the time of the last renewal; None if it is persistent.
     """
 
     pod: int | None
     ttl: int | None = None
-    renewed: Moment | None = None
+    renewed: Time | None = None
 
-    def is_over(self, now: Moment) -> bool:
-        """Whether it is absent for everybody: from the very moment that its time is over."""
+    def is_expired(self, now: Time) -> bool:
+        """Returns whether the link is expired, and so absent."""
         return self.ttl is not None and self.renewed is not None and now >= self.renewed + self.ttl
 
-    def is_half_over(self, now: Moment) -> bool:
-        """Whether less than half of its time is left: only then is a renewal written."""
+    def is_renewal_due(self, now: Time) -> bool:
+        """Returns whether less than half of the TTL is left: only then is a renewal written."""
         return self.ttl is not None and self.renewed is not None and self.renewed + self.ttl - now < self.ttl / 2
 
 
-def bound(pod: int | None, ttl: int | None, now: Moment) -> Binding:
-    """A binding that is made now."""
+def bound(pod: int | None, ttl: int | None, now: Time) -> Binding:
+    """Returns a binding that is made now."""
     return Binding(pod, ttl, None if ttl is None else now)
 
 
 class Model:
-    """All links there are."""
+    """The links of all users."""
 
     def __init__(self, links: Mapping[User, Binding] | None = None) -> None:
         self._links = dict(links or {})
 
     def copy(self) -> "Model":
-        """Another model that holds the same."""
+        """Returns a copy of the model."""
         return Model(self._links)
 
-    def links(self, now: Moment) -> dict[User, Binding]:
-        """Everything that is there."""
-        return {user: link for user, link in self._links.items() if not link.is_over(now)}
+    def links(self, now: Time) -> dict[User, Binding]:
+        """Returns the active links."""
+        return {user: link for user, link in self._links.items() if not link.is_expired(now)}
 
     def put(self, user: User, link: Binding | None) -> None:
-        """What somebody else does to a link, by hand."""
+        """Sets or removes a link, as another client does."""
         self._links.pop(user, None)
         if link is not None:
             self._links[user] = link
 
-    def find(self, user: User, now: Moment) -> Binding | None:
-        """The link of a user."""
+    def find(self, user: User, now: Time) -> Binding | None:
+        """Returns the active link of a user, or None."""
         return self.links(now).get(user)
 
-    def holder(self, user: User, now: Moment) -> int | None:
-        """The pod that holds a user."""
+    def holder(self, user: User, now: Time) -> int | None:
+        """Returns the pod that holds a user, or None."""
         link = self.find(user, now)
         return None if link is None else link.pod
 
-    def set(self, user: User, pod: int, ttl: int | None, now: Moment) -> int | None:
-        """Force the binding; gives the pod before. What is set already is only renewed, if that is due."""
+    def set(self, user: User, pod: int, ttl: int | None, now: Time) -> int | None:
+        """Forces a binding; returns the pod before. An equal binding is only renewed, if that is due."""
         before = self.find(user, now)
         is_set = before is not None and (before.pod, before.ttl) == (pod, ttl)
-        if not (is_set and before is not None and not before.is_half_over(now)):
+        if not (is_set and before is not None and not before.is_renewal_due(now)):
             self._links[user] = bound(pod, ttl, now)
         return None if before is None else before.pod
 
-    def try_set(self, user: User, pod: int, ttl: int | None, now: Moment) -> tuple[bool, int]:
-        """Bind, unless a persistent link to another pod is there; gives whether it is bound so, and the holder."""
+    def try_set(self, user: User, pod: int, ttl: int | None, now: Time) -> tuple[bool, int]:
+        """Binds, unless there is a persistent link to another pod; returns whether it did, and the holder."""
         link = self.find(user, now)
         if link is not None and link.ttl is None and link.pod is not None and link.pod != pod:
             return False, link.pod
         self.set(user, pod, ttl, now)
         return True, pod
 
-    def set_if_absent(self, user: User, pod: int, ttl: int | None, now: Moment) -> int:
-        """Bind a user whom no pod holds; gives the holder. A temporary link is renewed, if that is due."""
+    def set_if_absent(self, user: User, pod: int, ttl: int | None, now: Time) -> int:
+        """Binds a user without a pod; returns the holder. Renews a temporary link, if that is due."""
         link = self.find(user, now)
         if link is None:
             self._links[user] = bound(pod, ttl, now)
@@ -104,64 +104,64 @@ class Model:
         self.renew(user, now)
         return link.pod
 
-    def compute_if_absent(self, user: User, pod: int, ttl: int | None, now: Moment) -> int:
-        """The same, where the pod is a choice that is made when it is needed."""
+    def compute_if_absent(self, user: User, pod: int, ttl: int | None, now: Time) -> int:
+        """Does the same as `set_if_absent`, with a pod that is chosen when it is needed."""
         return self.set_if_absent(user, pod, ttl, now)
 
-    def remove(self, user: User, grace: int | None, now: Moment) -> bool:
-        """Remove, at once or after a grace; gives whether there was a link."""
+    def remove(self, user: User, grace: int | None, now: Time) -> bool:
+        """Removes a link, at once or after a grace period; returns whether there was one."""
         link = self.find(user, now)
         if link is None:
             return False
         self.put(user, None if grace is None else bound(link.pod, grace, now))
         return True
 
-    def remove_if_linked_to(self, user: User, pod: int, now: Moment) -> bool:
-        """Remove a link to that very pod; gives whether it was one."""
+    def remove_if_linked_to(self, user: User, pod: int, now: Time) -> bool:
+        """Removes a link if it is to the given pod; returns whether it was."""
         link = self.find(user, now)
         if link is None or link.pod is None or link.pod != pod:
             return False
         self.put(user, None)
         return True
 
-    def renew(self, user: User, now: Moment) -> bool:
-        """Have a temporary link live on, if that is due; gives whether there is a link."""
+    def renew(self, user: User, now: Time) -> bool:
+        """Renews a temporary link, if that is due; returns whether there is a link."""
         link = self.find(user, now)
-        if link is not None and link.is_half_over(now):
+        if link is not None and link.is_renewal_due(now):
             self._links[user] = bound(link.pod, link.ttl, now)
         return link is not None
 
-    def links_of(self, uid: str, routes: Iterable[str], now: Moment) -> dict[str, int]:
-        """The pods that hold a user, by service."""
+    def links_of(self, uid: str, routes: Iterable[str], now: Time) -> dict[str, int]:
+        """Returns the pods that hold a user, by service."""
         held = {route: self.holder(User(route, uid), now) for route in routes}
         return {route: pod for route, pod in held.items() if pod is not None}
 
-    def batch_get(self, route: str, uids: Iterable[str], now: Moment) -> dict[int, frozenset[str]]:
-        """Those of some users whom each pod of a service holds."""
+    def batch_get(self, route: str, uids: Iterable[str], now: Time) -> dict[int, frozenset[str]]:
+        """Returns the given users by the pod of a service that holds them."""
         held = {uid: self.holder(User(route, uid), now) for uid in uids}
         return {pod: frozenset(uid for uid in held if held[uid] == pod) for pod in held.values() if pod is not None}
 
 
-#: One operation as the model carries it out at a moment; gives its answer.
-Effect = Callable[[Model, Moment], Any]
+#: An operation: applies itself to the model at a time, and returns the answer.
+Effect = Callable[[Model, Time], Any]
 
 
-def outcomes(model: Model, effects: list[tuple[Effect, Any]], now: Moment) -> list[Model]:
-    """Every state that operations at the same time can leave behind, given their answers: one for each order.
+def outcomes(model: Model, effects: list[tuple[Effect, Any]], now: Time) -> list[Model]:
+    """Returns the possible states after concurrent operations with known answers: one for each consistent order.
 
     Args:
-        model: what was there before.
-        effects: the operations and the answers that were given.
-        now: when they happened.
+        model: the state before.
+        effects: the operations and their answers.
+        now: the time of the operations.
 
     Returns:
-        The states; none when the answers fit no order.
+        The states; empty if no order of the operations gives the answers.
     """
     if not effects:
         return [model]
-    found: list[Model] = []
+    states: list[Model] = []
     for index, (effect, answer) in enumerate(effects):
         after = model.copy()
         if effect(after, now) == answer:
-            found += outcomes(after, effects[:index] + effects[index + 1 :], now)
-    return found
+            states += outcomes(after, effects[:index] + effects[index + 1 :], now)
+    return states

@@ -1,7 +1,7 @@
-"""Links that really expire, by the clock on the wall, while an operator that is killed removes them.
+"""Tests links that expire by the real clock, while the operator that removes them is killed.
 
-Nothing here depends on how fast the machine is: what is expected of an answer follows from the time before the
-question and the time after the answer, and where the link ends between the two, either answer is right.
+The tests do not depend on the speed of the machine: the expected answer follows from the times before and after a
+call, and if the link expires between the two, both answers are right.
 """
 
 import asyncio
@@ -19,62 +19,62 @@ from support.operator_process import OperatorProcess
 from support.service import Service
 from support.waiting import eventually
 
-#: With STATEFULROUTE_PROPERTY_OPERATIONS, the long form.
+#: The environment variable STATEFULROUTE_PROPERTY_OPERATIONS selects the long form.
 USERS = 240 if "STATEFULROUTE_PROPERTY_OPERATIONS" in os.environ else 48
 TTL = 2
 FIRST, SECOND = 1, 2
 
 
 class TemporaryLink:
-    """One user's temporary link, from its creation to what follows on its end."""
+    """One user's temporary link, from its creation until another link replaces it."""
 
     def __init__(self, store: LinkStore, uid: str, chance: random.Random) -> None:
         self._store = store
         self.uid = uid
         self._renewals = chance.randrange(4)
-        self._successor = chance.choice(("nobody", "set_if_absent", "try_set", "compute_if_absent"))
+        self._successor = chance.choice(("none", "set_if_absent", "try_set", "compute_if_absent"))
         self._pauses = [chance.uniform(0.1, 1.2) for _ in range(self._renewals)]
 
     @property
-    def ends_bound(self) -> bool:
-        """Whether somebody takes the link over."""
-        return self._successor != "nobody"
+    def is_replaced(self) -> bool:
+        """Whether another link replaces the expired one."""
+        return self._successor != "none"
 
-    async def live(self) -> None:
-        """Live, and hold every answer to what can be known of it."""
+    async def run(self) -> None:
+        """Creates, renews, reads and replaces the link, and checks every answer."""
         before = utc_now()
         assert await self._store.set("game", self.uid, FIRST, ttl_seconds=TTL) is None
-        ends = before + timedelta(seconds=TTL), utc_now() + timedelta(seconds=TTL)
+        expiry = before + timedelta(seconds=TTL), utc_now() + timedelta(seconds=TTL)
         for pause in self._pauses:
             await asyncio.sleep(pause)
-            ends = await self._renew(*ends)
-            await self._look(*ends)
-        while utc_now() < ends[1]:
-            await self._look(*ends)
+            expiry = await self._renew(*expiry)
+            await self._check(*expiry)
+        while utc_now() < expiry[1]:
+            await self._check(*expiry)
             await asyncio.sleep(0.25)
-        await self._look(*ends)
-        await self._succeed()
+        await self._check(*expiry)
+        await self._replace()
 
     async def _renew(self, first: datetime, last: datetime) -> tuple[datetime, datetime]:
-        """Renew; gives the earliest and the latest moment at which the link may end then."""
+        """Renews the link; returns the earliest and the latest time of its expiry."""
         before = utc_now()
         is_there = await self._store.renew("game", self.uid)
         after = utc_now()
-        assert is_there or after >= first, "a link that lives was not renewed"
-        assert not is_there or before < last, "a link whose time was over was renewed"
+        assert is_there or after >= first, "an active link was not renewed"
+        assert not is_there or before < last, "an expired link was renewed"
         if not is_there:
             return first, last
         return max(first, before + timedelta(seconds=TTL / 2)), max(last, after + timedelta(seconds=TTL))
 
-    async def _look(self, first: datetime, last: datetime) -> None:
+    async def _check(self, first: datetime, last: datetime) -> None:
         before = utc_now()
         link = await self._store.get("game", self.uid)
         after = utc_now()
-        assert link is not None or after >= first, "a link that lives was not found"
-        assert link is None or before < last, "a link whose time was over was found"
+        assert link is not None or after >= first, "an active link was not found"
+        assert link is None or before < last, "an expired link was found"
 
-    async def _succeed(self) -> None:
-        """Take the link over: whether or not it was removed, it is absent."""
+    async def _replace(self) -> None:
+        """Replaces the expired link, which is absent for the store even if it is not removed yet."""
 
         async def choose() -> int:
             await asyncio.sleep(0)
@@ -90,38 +90,38 @@ class TemporaryLink:
 
 
 @pytest.mark.timeout(300)
-async def test_a_link_lives_until_its_time_is_over_and_is_removed_then(
-    game: Service, operator: OperatorProcess
-) -> None:
+async def test_temporary_link_expires_at_its_time_and_is_removed(game: Service, operator: OperatorProcess) -> None:
     chance = random.Random(7)
     async with connect(game.kubectl.kubeconfig) as connection, Client(connection) as client:
         store = LinkStore(client, game.namespace, deadline_seconds=60)
-        lives = [TemporaryLink(store, f"user-{number}", chance) for number in range(USERS)]
+        links = [TemporaryLink(store, f"user-{number}", chance) for number in range(USERS)]
         async with asyncio.TaskGroup() as group:
-            for life in lives:
-                group.create_task(life.live())
+            for link in links:
+                group.create_task(link.run())
             for pause in (1.0, 1.5):
                 await asyncio.sleep(pause)
                 await asyncio.to_thread(operator.kill)
                 await asyncio.to_thread(operator.launch)
-    expected = {life.uid: SECOND for life in lives if life.ends_bound}
+    expected = {link.uid: SECOND for link in links if link.is_replaced}
     await asyncio.to_thread(
-        eventually, lambda: pods_of(game).keys() == expected.keys(), "what has expired is removed", seconds=60
+        eventually, lambda: pods_of(game).keys() == expected.keys(), "the expired links are removed", seconds=60
     )
     assert pods_of(game) == expected
 
 
 def pods_of(game: Service) -> dict[str, int]:
-    """The pod of every link that there is."""
+    """Returns the pod of each stored link, by uid."""
     return {link["spec"]["uid"]: link["spec"]["podIndex"] for link in game.links()}
 
 
-def test_an_operator_that_was_away_removes_what_has_expired_meanwhile(game: Service, operator: OperatorProcess) -> None:
+def test_restarted_operator_removes_links_that_expired_while_it_was_stopped(
+    game: Service, operator: OperatorProcess
+) -> None:
     operator.kill()
     game.link_all((f"short-{number}" for number in range(20)), podIndex=1, ttlSeconds=1)
     game.link_all((f"long-{number}" for number in range(20)), podIndex=1, ttlSeconds=3600)
     created = [datetime.fromisoformat(link["metadata"]["creationTimestamp"]) for link in game.links()]
-    eventually(lambda: datetime.now(UTC) > max(created) + timedelta(seconds=2), "their time is over")
+    eventually(lambda: datetime.now(UTC) > max(created) + timedelta(seconds=2), "they have expired")
     assert len(game.links()) == 40
     operator.start()
     eventually(lambda: len(game.links()) == 20, "they are removed")

@@ -1,8 +1,8 @@
-"""Whatever is done to links, by whomever, in whatever order: the cluster says what the model says.
+"""Compares random operations on links in a real cluster with a reference model.
 
-A real API server, an operator that is killed and started in between, four clients of which two have a cache, and
-a clock that the clients share with the model. It runs an hour ahead of the operator's: what the tests let expire
-is still there, so that every operation meets links whose time is over and that nobody has removed.
+The operator is killed and started in between. Two of the four clients have a cache. The clients and the model share a
+clock, which is an hour ahead of the operator's: the operator does not remove links that expire for the clients, so
+every operation is also tested with expired links.
 """
 
 import asyncio
@@ -39,13 +39,13 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-#: How many operations are made, at the least; `make test-property` asks for 10,000.
+#: The minimal number of operations; `make test-property` sets 10,000.
 OPERATIONS = int(os.environ.get("STATEFULROUTE_PROPERTY_OPERATIONS", "300"))
 
-#: From here on, every operation must have had different answers, and the operator must have died.
+#: With at least this many, every operation must have had different answers, and the operator must have been killed.
 MANY = 1000
 
-#: Which sequences are drawn. When it is given, a failure is shrunk to the shortest that fails, which takes a while.
+#: The seed of the sequences. If it is set, a failure is shrunk to the shortest failing sequence, which takes a while.
 SEED = os.environ.get("STATEFULROUTE_PROPERTY_SEED")
 
 SETTINGS = settings(
@@ -58,14 +58,14 @@ SETTINGS = settings(
 )
 
 
-#: A user, and calls about this one: a cache has no time to hear of what was done to the link before them.
+#: A user, and calls about it right after another client's change, which the caches may not have received yet.
 users_and_calls = users.flatmap(
     lambda user: st.tuples(st.just(user), st.lists(calls(st.just(user), reads=False), max_size=2))
 )
 
 
 class Environment:
-    """What all sequences of a run share: the cluster, its operator, the clients, and the time."""
+    """The state that all sequences of a run share: the service, the operator, the stores and the time."""
 
     def __init__(self, game: Service, operator: OperatorProcess) -> None:
         self.game = game
@@ -74,16 +74,16 @@ class Environment:
         self.moment = 0
         self.operations = 0
         self.answers: defaultdict[str, set[str]] = defaultdict(set)
-        self.deaths = 0
+        self.kills = 0
         self.sequences = count()
         self.stores: list[LinkStore] = []
         self.caches: dict[int, Reflector[Link]] = {}
         self._runner = asyncio.Runner()
         self._stack = AsyncExitStack()
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do something in the clients' loop; their caches follow the API server only in the meantime."""
-        return self._runner.run(work)
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Runs a coroutine in the clients' loop. Their caches are updated only during it."""
+        return self._runner.run(coroutine)
 
     def __enter__(self) -> Self:
         self.run(self._connect())
@@ -103,19 +103,19 @@ class Environment:
             if number % 2:
                 watcher = await self._stack.enter_async_context(Client(connection, max_connections=1))
                 self.caches[number] = links = Reflector(watcher, LINKS)
-                following = asyncio.create_task(links.run())
-                self._stack.callback(following.cancel)
+                watching = asyncio.create_task(links.run())
+                self._stack.callback(watching.cancel)
                 await links.synced.wait()
             self.stores.append(LinkStore(client, self.game.namespace, links=links, clock=lambda: self.now))
 
     @property
     def now(self) -> datetime:
-        """The time of the clients and the model."""
+        """The time of the clients and of the model."""
         return self.start + timedelta(seconds=self.moment)
 
 
 class LinkOperationsMachine(RuleBasedStateMachine):
-    """One sequence: it has users of its own."""
+    """One sequence of operations, with its own users."""
 
     environment: ClassVar[Environment]
 
@@ -125,41 +125,41 @@ class LinkOperationsMachine(RuleBasedStateMachine):
         self.trace: list[str] = []
         self.number = next(self.environment.sequences)
 
-    # What clients do.
+    # Operations of the stores.
 
-    @rule(made=st.lists(calls(users, reads=True), min_size=1, max_size=6))
-    def one_after_the_other(self, made: list[Call]) -> None:
-        for call in made:
+    @rule(drawn=st.lists(calls(users, reads=True), min_size=1, max_size=6))
+    def consecutive_calls(self, drawn: list[Call]) -> None:
+        for call in drawn:
             answer = self.environment.run(self._make(call))
             self._expect(call, answer)
 
-    @rule(made=st.lists(calls(users, reads=False), min_size=2, max_size=6, unique_by=lambda call: call.user))
-    def at_once_for_different_users(self, made: list[Call]) -> None:
-        for call, answer in zip(made, self.environment.run(self._make_all(made)), strict=True):
+    @rule(drawn=st.lists(calls(users, reads=False), min_size=2, max_size=6, unique_by=lambda call: call.user))
+    def concurrent_calls_for_different_users(self, drawn: list[Call]) -> None:
+        for call, answer in zip(drawn, self.environment.run(self._make_all(drawn)), strict=True):
             self._expect(call, answer)
 
     @rule(
-        made=users.flatmap(
+        drawn=users.flatmap(
             lambda user: st.lists(calls(st.just(user), reads=False), min_size=2, max_size=4),
         )
     )
-    def at_once_for_one_user(self, made: list[Call]) -> None:
-        answers = self.environment.run(self._make_all(made))
-        effects = [(call.effect, answer) for call, answer in zip(made, answers, strict=True)]
+    def concurrent_calls_for_one_user(self, drawn: list[Call]) -> None:
+        answers = self.environment.run(self._make_all(drawn))
+        effects = [(call.effect, answer) for call, answer in zip(drawn, answers, strict=True)]
         states = [state for state in outcomes(self.model, effects, self.environment.moment) if self._agrees(state)]
         if not states:
-            self._fail(f"these answers, and what is there now, fit no order: {made}: {answers}; {self._stored()}")
+            self._fail(f"no order of the calls gives these answers and links: {drawn}: {answers}; {self._stored()}")
         self.model = states[0]
 
-    # What others do.
+    # Changes by other clients, and of the operator.
 
     @rule(user=users, seconds=lasting)
-    def somebody_leaves_the_choice(self, user: User, seconds: int | None) -> None:
+    def other_client_leaves_the_choice(self, user: User, seconds: int | None) -> None:
         self._delete(user)
         binding = bound(None, seconds, self.environment.moment)
         self._create(user, binding)
         if user.route == "game":
-            self._have_the_operator()
+            self._ensure_operator()
             eventually(lambda: self._stored()[user].pod is not None, "the operator has chosen", seconds=60)
             pod = self._stored()[user].pod
             assert pod in PODS
@@ -167,43 +167,43 @@ class LinkOperationsMachine(RuleBasedStateMachine):
         self.model.put(user, binding)
 
     @rule(about=users_and_calls, pod=st.sampled_from(PODS), seconds=lasting)
-    def somebody_binds(self, about: tuple[User, list[Call]], pod: int, seconds: int | None) -> None:
+    def other_client_binds(self, about: tuple[User, list[Call]], pod: int, seconds: int | None) -> None:
         user, then = about
         self._delete(user)
         binding = bound(pod, seconds, self.environment.moment)
         self._create(user, binding)
         self.model.put(user, binding)
-        self.one_after_the_other(then)
+        self.consecutive_calls(then)
 
     @rule(about=users_and_calls)
-    def somebody_deletes(self, about: tuple[User, list[Call]]) -> None:
+    def other_client_deletes(self, about: tuple[User, list[Call]]) -> None:
         user, then = about
         self._delete(user)
         self.model.put(user, None)
-        self.one_after_the_other(then)
+        self.consecutive_calls(then)
 
     @rule(seconds=st.sampled_from((1, 299, 300, 301, 599, 600)), then=st.lists(calls(users, reads=True), max_size=3))
     def time_passes(self, seconds: int, then: list[Call]) -> None:
         self.environment.moment += seconds
-        self.one_after_the_other(then)
+        self.consecutive_calls(then)
 
     @rule(chance=st.integers(0, 4))
-    def the_operator_is_killed_or_started(self, chance: int) -> None:
-        if chance:  # seldom: a start costs a second of work
+    def stop_or_start_operator(self, chance: int) -> None:
+        if chance:  # rarely: a start takes a second of CPU
             return
         if self.environment.operator.is_running:
             self.environment.operator.kill()
-            self.environment.deaths += 1
+            self.environment.kills += 1
         else:
             self.environment.operator.launch()
 
-    # What is compared.
+    # Comparisons.
 
     @invariant()
-    def the_cluster_holds_what_the_model_holds(self) -> None:
+    def links_agree_with_the_model(self) -> None:
         stored, expected = self._stored(), self.model.links(self.environment.moment)
         if stored != expected:
-            self._fail(f"the cluster holds {stored}, the model {expected}")
+            self._fail(f"the cluster has {stored}, the model {expected}")
 
     def teardown(self) -> None:
         self.environment.game.client.delete_all(PodLink, self.environment.game.namespace)
@@ -214,10 +214,10 @@ class LinkOperationsMachine(RuleBasedStateMachine):
     def _expect(self, call: Call, answer: Any) -> None:
         expected = call.effect(self.model, self.environment.moment)
         if answer != expected:
-            self._fail(f"{call}: the cluster says {answer!r}, the model {expected!r}")
+            self._fail(f"{call}: the cluster answers {answer!r}, the model {expected!r}")
 
     def _fail(self, message: str) -> NoReturn:
-        """Fail, and log how it came to that: what races is not the same when it is done again."""
+        """Fails, and logs the sequence, because races are not reproducible."""
         log.error("%s, after:\n%s", message, "\n".join(self.trace))
         raise AssertionError(message)
 
@@ -230,19 +230,19 @@ class LinkOperationsMachine(RuleBasedStateMachine):
         self.trace.append(f"moment {self.environment.moment}: {call} -> {answer!r}")
         return answer
 
-    async def _make_all(self, made: list[Call]) -> list[Any]:
-        return list(await asyncio.gather(*map(self._make, made)))
+    async def _make_all(self, drawn: list[Call]) -> list[Any]:
+        return list(await asyncio.gather(*map(self._make, drawn)))
 
     async def _catch_up(self, links: Reflector[Link]) -> None:
-        """Wait until a cache knows what is there: what it answers before that may be older."""
+        """Waits until a cache has the stored links, because its answers may be older before that."""
         objects = {item["metadata"]["name"]: int(item["metadata"]["resourceVersion"]) for item in self._objects()}
         async with asyncio.timeout(30):
             for user in (User(route, uid) for route in ROUTES for uid in UIDS):
-                group, name = (self.environment.game.namespace, user.route), self._name(user)
-                while not is_known(links.cache.get(group, name), objects.get(name)):  # noqa: ASYNC110 - no event
+                route, name = (self.environment.game.namespace, user.route), self._name(user)
+                while not is_cached(links.cache.get(route, name), objects.get(name)):  # noqa: ASYNC110 - no event
                     await asyncio.sleep(0.002)
 
-    # The cluster as an outsider sees and changes it.
+    # The stored links, by the independent client.
 
     def _uid(self, uid: str) -> str:
         return f"{uid}-{self.number}"
@@ -252,11 +252,11 @@ class LinkOperationsMachine(RuleBasedStateMachine):
         return f"{user.route}.{uid}" if uid.isascii() else encoded_name(user.route, uid)
 
     def _objects(self) -> list[dict[str, Any]]:
-        mine = {self._uid(uid) for uid in UIDS}
-        return [item for item in self.environment.game.links() if item["spec"]["uid"] in mine]
+        uids = {self._uid(uid) for uid in UIDS}
+        return [item for item in self.environment.game.links() if item["spec"]["uid"] in uids]
 
     def _stored(self) -> dict[User, Binding]:
-        """The links that are there, but for those whose time is over."""
+        """Returns the stored links that are not expired."""
         uids = {self._uid(uid): uid for uid in UIDS}
         stored = {}
         for item in self._objects():
@@ -264,7 +264,7 @@ class LinkOperationsMachine(RuleBasedStateMachine):
             renewed = spec.get("renewTime")
             moment = renewed and (datetime.fromisoformat(renewed) - self.environment.start).total_seconds()
             link = Binding(spec.get("podIndex"), spec.get("ttlSeconds"), moment)
-            if not link.is_over(self.environment.moment):
+            if not link.is_expired(self.environment.moment):
                 stored[User(spec["routeName"], uids[spec["uid"]])] = link
         return stored
 
@@ -272,46 +272,46 @@ class LinkOperationsMachine(RuleBasedStateMachine):
         spec: dict[str, Any] = {"podIndex": binding.pod, "ttlSeconds": binding.ttl}
         if binding.ttl is not None:
             spec["renewTime"] = self.environment.now.isoformat()
-        given = {field: value for field, value in spec.items() if value is not None}
-        item = pod_link(self._name(user), routeName=user.route, uid=self._uid(user.uid), **given)
+        set_fields = {field: value for field, value in spec.items() if value is not None}
+        item = pod_link(self._name(user), routeName=user.route, uid=self._uid(user.uid), **set_fields)
         self.environment.game.client.create(item, self.environment.game.namespace)
-        self.trace.append(f"moment {self.environment.moment}: somebody creates {user}: {binding}")
+        self.trace.append(f"moment {self.environment.moment}: another client creates {user}: {binding}")
 
     def _delete(self, user: User) -> None:
-        """Whether or not it is there, or its time is over."""
+        """Deletes a user's link if it is stored, even if it is expired."""
         if any(item["metadata"]["name"] == self._name(user) for item in self._objects()):
             self.environment.game.client.delete(PodLink, self._name(user), self.environment.game.namespace)
-            self.trace.append(f"moment {self.environment.moment}: somebody deletes {user}")
+            self.trace.append(f"moment {self.environment.moment}: another client deletes {user}")
 
-    def _have_the_operator(self) -> None:
+    def _ensure_operator(self) -> None:
         if not self.environment.operator.is_running:
             self.environment.operator.launch()
 
 
-def is_known(cached: Link | None, resource_version: int | None) -> bool:
-    """Whether a cache knows a link in this version, or that there is none."""
+def is_cached(cached: Link | None, resource_version: int | None) -> bool:
+    """Returns whether a cached link has at least this version; None stands for no link."""
     if cached is None or resource_version is None:
         return cached is None and resource_version is None
     return cached.resource_version >= resource_version
 
 
 @pytest.mark.timeout(60 + OPERATIONS)
-def test_the_cluster_says_what_the_model_says(game: Service, operator: OperatorProcess) -> None:
-    with Environment(game, operator) as world:
-        LinkOperationsMachine.environment = world
+def test_cluster_agrees_with_the_model(game: Service, operator: OperatorProcess) -> None:
+    with Environment(game, operator) as environment:
+        LinkOperationsMachine.environment = environment
         for number in count(int(SEED or "1")):
             try:
                 run_state_machine_as_test(seed(number)(LinkOperationsMachine), settings=SETTINGS)
             except BaseException as error:
-                error.add_note(f"to have it again, and shrunk: STATEFULROUTE_PROPERTY_SEED={number}")
+                error.add_note(f"to reproduce and shrink it: STATEFULROUTE_PROPERTY_SEED={number}")
                 raise
-            if world.operations >= OPERATIONS:
+            if environment.operations >= OPERATIONS:
                 break
         if OPERATIONS >= MANY:
-            assert {operation: answers for operation, answers in world.answers.items() if len(answers) < 2} == {}
-            assert world.deaths, "the operator was never killed"
-        log.info("%s operations, %s deaths of the operator", world.operations, world.deaths)
+            assert {operation: answers for operation, answers in environment.answers.items() if len(answers) < 2} == {}
+            assert environment.kills, "the operator was never killed"
+        log.info("%s operations, %s kills of the operator", environment.operations, environment.kills)
         if not operator.is_running:
             operator.start()
         game.link_all(f"last-{number}" for number in range(3))
-        eventually(lambda: all(is_bound(link) for link in game.links()), "the operator serves still")
+        eventually(lambda: all(is_bound(link) for link in game.links()), "the operator still serves")
