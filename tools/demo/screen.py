@@ -7,14 +7,15 @@ from typing import Self
 
 from rich.console import Console, RenderableType
 from rich.live import Live
+from rich.status import Status
 from rich.text import Text
 
 from demo.interruption import Interruption
 from demo.panel import Marks, marks_for, panel, plain_lines
-from demo.progress import spinning
 from demo.snapshot import Snapshot
 from localcluster.progress import PlainProgress, Progress
 
+_STARTING = "Starting etcd, the API server, its controllers, the scheduler and the nodes"
 _PHASE_STYLES = {"Bound": "green", "Pending": "yellow", "Lost": "red", "Rejected": "red"}
 
 
@@ -38,7 +39,7 @@ class Screen:
     def progress(self) -> Iterator[Progress]:
         """Reports the progress of the control plane's start."""
         if self._is_live:
-            with spinning(self._console) as progress:
+            with _spinner(self._console) as progress:
                 yield progress
         else:
             yield PlainProgress(self.info)
@@ -114,3 +115,30 @@ class Screen:
     def _print(self, text: Text) -> None:
         with self._interruption.deferred():
             self._console.print(text, soft_wrap=True, highlight=False)
+
+
+@contextmanager
+def _spinner(console: Console) -> Iterator[Progress]:
+    """Shows a spinner while the control plane starts; a build before the first start shows its duration in it."""
+    with console.status(_STARTING) as status:
+        yield _Spinner(console, status)
+
+
+class _Spinner:
+    """Shows the progress of the current step in the spinner."""
+
+    def __init__(self, console: Console, status: Status) -> None:
+        self._console = console
+        self._status = status
+
+    def info(self, message: str) -> None:
+        """Prints the message above the spinner."""
+        self._console.print(f"  {message}", style="dim", highlight=False, markup=False)
+
+    def tick(self, what: str, elapsed: float) -> None:
+        """Shows the current step and its duration."""
+        self._status.update(f"{what} ({elapsed:.0f}s)")
+
+    def done(self) -> None:
+        """Shows the start of the control plane again."""
+        self._status.update(_STARTING)
