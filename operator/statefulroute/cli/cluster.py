@@ -9,12 +9,12 @@ import msgspec
 
 from statefulroute.api.group import API_VERSION, POD_LINK, STATEFUL_ROUTE, Kind
 from statefulroute.cli.output.messages import log_to_stderr, print_message
-from statefulroute.cluster.client import Client
 from statefulroute.cluster.errors import ClusterError, GoneError, NotFoundError, is_outage
 from statefulroute.cluster.pager import ListMetadata, list_pages
 from statefulroute.domain.validation import validate_route
 
 if TYPE_CHECKING:
+    from statefulroute.cluster.client import Client
     from statefulroute.cluster.link_store import LinkStore
 
 #: Objects per page: the first rows are printed soon, and memory holds one page.
@@ -75,7 +75,7 @@ class Cluster:
         namespace: the namespace; None is all namespaces.
     """
 
-    client: Client
+    client: "Client"
     namespace: str | None
 
     def with_dry_run(self, dry_run: bool) -> "Cluster":  # noqa: FBT001 - the name of the method says it

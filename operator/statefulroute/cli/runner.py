@@ -14,8 +14,6 @@ import typer
 from statefulroute.api.group import POD_LINK, STATEFUL_ROUTE
 from statefulroute.cli.cluster import Cluster, CommandError
 from statefulroute.cli.output.messages import log_to_stderr, print_message
-from statefulroute.cluster.client import Client
-from statefulroute.cluster.connection import connect
 from statefulroute.cluster.errors import APIError, ClusterError, NotConnectedError, NotFoundError, UnreachableError
 from statefulroute.domain.errors import StatefulRouteError
 
@@ -49,6 +47,10 @@ class ClusterOptions:
         Raises:
             NotConnectedError: no cluster is configured.
         """
+        # aiohttp takes half of the start of a command, and `--help` and completion of options do without it.
+        from statefulroute.cluster.client import Client  # noqa: PLC0415
+        from statefulroute.cluster.connection import connect  # noqa: PLC0415
+
         async with connect(self.kubeconfig, self.context) as connection, Client(connection) as client:
             yield Cluster(client, None if self.all_namespaces else self.namespace or connection.namespace)
 

@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from statefulroute.cluster.client import Client
+if TYPE_CHECKING:
+    from statefulroute.cluster.client import Client
 
 
 class ListMetadata(msgspec.Struct, rename={"resource_version": "resourceVersion", "continue_token": "continue"}):
@@ -37,7 +39,7 @@ def list_metadata(page: bytes) -> ListMetadata:
 
 
 async def list_pages(
-    client: Client, path: str, params: Mapping[str, str] | None = None, *, page_size: int, prefetch: bool = False
+    client: "Client", path: str, params: Mapping[str, str] | None = None, *, page_size: int, prefetch: bool = False
 ) -> AsyncGenerator[bytes, None]:
     """Yields the pages of a list as the API server sends them.
 

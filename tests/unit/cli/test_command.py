@@ -69,6 +69,15 @@ def test_help_does_not_import_a_large_package(cold_help: subprocess.CompletedPro
     assert package not in loaded
 
 
+@pytest.mark.parametrize("command", ["routes", "link", "export", "check", "top"])
+def test_help_of_a_command_imports_neither_the_http_client_nor_the_screen(command: str) -> None:
+    result = run(command, "--help")
+    loaded = result.stdout.rpartition("LOADED")[2].split()
+    assert result.returncode == 0
+    assert f"statefulroute.cli.commands.{command}" in loaded
+    assert not {"aiohttp", "textual", "kopf"} & {*loaded}
+
+
 @pytest.mark.parametrize("name", typer.main.get_command(app).list_commands(None))  # type: ignore[attr-defined]
 def test_list_of_commands_shows_the_help_of_each_command(name: str) -> None:
     command = typer.main.get_command(app).get_command(None, name)  # type: ignore[attr-defined]

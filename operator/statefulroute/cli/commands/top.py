@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-from statefulroute.cli.change_watcher import ChangeWatcher, watch_changes
 from statefulroute.cli.cluster import Cluster, CommandError
 from statefulroute.cli.options import AllNamespaces, Context, Kubeconfig, Namespace, OptionalRoute
 from statefulroute.cli.output.terminal import Terminal
@@ -10,6 +9,7 @@ from statefulroute.cli.runner import ClusterOptions, run
 from statefulroute.cluster.clock import utc_now
 
 if TYPE_CHECKING:
+    from statefulroute.cli.change_watcher import ChangeWatcher
     from statefulroute.cli.output.screen import ScreenState
 
 
@@ -36,7 +36,9 @@ async def show_top(cluster: Cluster, terminal: Terminal, route: str | None) -> N
     """
     if not terminal.is_terminal:
         raise CommandError("top needs a terminal: use `pods --watch` or `events` without one")
-    from statefulroute.cli.output.screen import ScreenState, TopApp  # noqa: PLC0415 - textual is slow to import
+    # Imported here because `top --help` needs neither the HTTP client nor textual.
+    from statefulroute.cli.change_watcher import watch_changes  # noqa: PLC0415
+    from statefulroute.cli.output.screen import ScreenState, TopApp  # noqa: PLC0415
 
     state = ScreenState(cluster.namespace or "all namespaces", {})
 
@@ -48,7 +50,7 @@ async def show_top(cluster: Cluster, terminal: Terminal, route: str | None) -> N
         await TopApp(state, lambda: _collect_changes(watcher, state)).run_async()
 
 
-async def _collect_changes(watcher: ChangeWatcher, state: "ScreenState") -> None:
+async def _collect_changes(watcher: "ChangeWatcher", state: "ScreenState") -> None:
     while True:
         change = await watcher.changes.get()
         state.changes.append((utc_now(), change))
