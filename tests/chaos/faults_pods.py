@@ -9,6 +9,7 @@ from typing import Any
 from chaos.fault import PODS, FaultKind
 from chaos.system import PODS_SECONDS, SERVICES, System
 from support.kubectl import Object
+from support.service import Service
 from support.waiting import eventually
 
 _BIG, _SMALL = "game", "room"
@@ -32,7 +33,7 @@ class DeletePods:
 
     def start(self, system: System) -> None:
         all_pods = sum(pods for pods, _, _ in SERVICES.values())
-        self.quota.enter_context(_service(system, _BIG).only_pods(all_pods - len(self.pods)))
+        self.quota.enter_context(_service(system, _BIG).pod_quota(all_pods - len(self.pods)))
         names = [f"{_BIG}-{pod}" for pod in self.pods]
         system.kubectl.run("delete", "pod", *names, "--force", "--grace-period=0", "--wait=false").expect_success()
 
@@ -104,7 +105,7 @@ class RollingUpdate:
         system.await_pods()
 
 
-def _service(system: System, name: str) -> Any:
+def _service(system: System, name: str) -> Service:
     return next(each for each in system.services if each.name == name)
 
 
