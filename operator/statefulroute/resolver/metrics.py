@@ -29,8 +29,8 @@ class ResolverMetrics:
         self._answers = DurationMetrics(_ANSWERS, _DURATIONS, _BUCKETS)
         self._links = Counter(
             "statefulroute_resolver_links",
-            "Links by what was done with them: bound (a new uid was given a pod), refused (new uids came too fast), "
-            "renewed (a temporary link in use lives on).",
+            "Links by outcome: bound (a new uid was bound to a pod), refused (the rate limit refused a new "
+            "uid), renewed (a temporary link in use was renewed).",
             ("outcome",),
             registry=None,
         )

@@ -22,14 +22,14 @@ class ProcessMetrics:
     def collect(self) -> Iterator[Metric]:
         """Yields the metric families."""
         backlog = self._backlog()
-        yield _gauge("leader", "1 while this process is the one that writes.", self._is_leader())
+        yield _gauge("leader", "1 while this process is the leader.", self._is_leader())
         yield _gauge(
             "queue_depth", "Links that wait to be reconciled, are reconciled now, or wait for a retry.", backlog.depth
         )
         yield _gauge(
             "queue_oldest_seconds",
-            "For how long the oldest of them has waited to be reconciled with success. Links that wait for a pod do "
-            "not count, nor do links whose move waits for its turn.",
+            "How long the oldest of them has waited to be reconciled successfully. Links that wait for a pod do "
+            "not count, nor do links whose move the rate limit delays.",
             backlog.oldest_seconds,
         )
 

@@ -74,10 +74,10 @@ class _Families:
             "The weighted load of a pod, as load.cpuFactorPercent weighs it; absent while the load is not fresh.",
             labels=_POD,
         )
-        self.links = GaugeMetricFamily("statefulroute_pod_links", "PodLinks that a pod carries.", labels=_POD)
+        self.links = GaugeMetricFamily("statefulroute_pod_links", "PodLinks on a pod.", labels=_POD)
         self.workload_load = GaugeMetricFamily(
             "statefulroute_workload_load",
-            "The mean weighted load of a route's pods at the last turn of its workload timer; absent if none is fresh.",
+            "The mean weighted load of a route's pods at the last run of its workload timer; absent if none is fresh.",
             labels=_ROUTE,
         )
         self.workload_state = GaugeMetricFamily(

@@ -49,14 +49,14 @@ class TimerMetrics:
     def __init__(self, span: Callable[[Timer, RouteKey], AbstractContextManager[None]] = no_span) -> None:
         self._lag = Histogram(
             "statefulroute_timer_lag_seconds",
-            "By how long a turn of a route was late; each turn of each route counts.",
+            "How late the run for a route started; each run for each route counts.",
             ("timer",),
             buckets=_BUCKETS,
             registry=None,
         )
         self._failures = Counter(
             "statefulroute_timer_failures",
-            "Turns in which a status or an annotation could not be written, or that failed with an unexpected error.",
+            "Runs in which a status or an annotation could not be written, or that failed with an unexpected error.",
             ("timer",),
             registry=None,
         )
