@@ -1,4 +1,4 @@
-"""The two kinds as Kubernetes gets to know them: names, vocabularies, the policies and the roles."""
+"""The CRDs, admission policies and RBAC roles."""
 
 from enum import StrEnum
 from typing import Any
@@ -26,7 +26,7 @@ CRDS = {plural: custom_resource_definition(model) for plural, model in KINDS.ite
 
 
 def field(plural: str, path: str) -> dict[str, Any]:
-    """The schema at a path like `status.pods[].routingState`."""
+    """Returns the schema at a path such as `status.pods[].routingState`."""
     (version,) = CRDS[plural]["spec"]["versions"]
     schema: dict[str, Any] = version["schema"]["openAPIV3Schema"]
     for name in path.split("."):
@@ -50,20 +50,18 @@ def field(plural: str, path: str) -> dict[str, Any]:
         ("statefulroutes", "status.conditions[].type", ConditionType),
     ],
 )
-def test_a_field_takes_every_word_of_its_vocabulary_and_no_other(
-    plural: str, path: str, vocabulary: type[StrEnum]
-) -> None:
-    assert field(plural, path)["enum"] == [str(word) for word in vocabulary]
+def test_enum_of_a_field_is_its_vocabulary(plural: str, path: str, vocabulary: type[StrEnum]) -> None:
+    assert field(plural, path)["enum"] == [str(member) for member in vocabulary]
 
 
 @pytest.mark.parametrize("path", ["spec.routingState", "spec.pods[].routingState"])
-def test_a_person_can_say_every_routing_state_but_unknown(path: str) -> None:
-    said = [str(state) for state in RoutingState if state is not RoutingState.UNKNOWN]
-    assert field("statefulroutes", path)["enum"] == said
+def test_users_can_set_all_routing_states_except_unknown(path: str) -> None:
+    settable = [str(state) for state in RoutingState if state is not RoutingState.UNKNOWN]
+    assert field("statefulroutes", path)["enum"] == settable
 
 
 @pytest.mark.parametrize("plural", KINDS)
-def test_a_definition_is_named_by_its_plural_and_group(plural: str) -> None:
+def test_name_of_a_crd_is_plural_and_group(plural: str) -> None:
     definition = CRDS[plural]
     spec = definition["spec"]
     assert (
@@ -72,17 +70,17 @@ def test_a_definition_is_named_by_its_plural_and_group(plural: str) -> None:
     assert spec["names"]["kind"] == KINDS[plural].__name__
 
 
-def test_no_name_belongs_to_both_kinds_or_to_the_category() -> None:
-    taken: list[str] = []
+def test_names_of_kinds_and_category_are_unique() -> None:
+    all_names: list[str] = []
     for definition in CRDS.values():
         names = definition["spec"]["names"]
-        taken += [names["plural"], names["singular"], *names["shortNames"]]
+        all_names += [names["plural"], names["singular"], *names["shortNames"]]
         assert names["categories"] == ["stateful-routing"]
-    assert len({*taken, "stateful-routing"}) == len(taken) + 1
+    assert len({*all_names, "stateful-routing"}) == len(all_names) + 1
 
 
 @pytest.mark.parametrize("plural", KINDS)
-def test_columns_and_selectors_point_at_fields_that_are_there(plural: str) -> None:
+def test_printer_columns_and_selectable_fields_exist_in_the_schema(plural: str) -> None:
     (version,) = CRDS[plural]["spec"]["versions"]
     paths = [column["jsonPath"] for column in version["additionalPrinterColumns"]]
     paths += [selector["jsonPath"] for selector in version.get("selectableFields", [])]
@@ -92,12 +90,12 @@ def test_columns_and_selectors_point_at_fields_that_are_there(plural: str) -> No
 
 
 @pytest.mark.parametrize("plural", KINDS)
-def test_the_status_is_written_at_an_address_of_its_own(plural: str) -> None:
+def test_status_is_a_subresource(plural: str) -> None:
     (version,) = CRDS[plural]["spec"]["versions"]
     assert version["subresources"] == {"status": {}}
 
 
-def test_the_policy_denies_with_the_sentence_that_the_operator_uses_too() -> None:
+def test_namespace_policy_denies_with_the_message_of_the_operator() -> None:
     policy, binding = namespace_locality()
     (validation,) = policy["spec"]["validations"]
     assert validation["message"] == FOREIGN_NAMESPACE_MESSAGE == "only local namespace is supported"
@@ -105,7 +103,7 @@ def test_the_policy_denies_with_the_sentence_that_the_operator_uses_too() -> Non
     assert binding["spec"] == {"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]}
 
 
-def test_the_policy_judges_creations_and_updates_of_links_alone() -> None:
+def test_namespace_policy_matches_only_creations_and_updates_of_links() -> None:
     policy, _ = namespace_locality()
     assert policy["spec"]["matchConstraints"]["resourceRules"] == [
         {
@@ -117,7 +115,7 @@ def test_the_policy_judges_creations_and_updates_of_links_alone() -> None:
     ]
 
 
-def test_the_policy_of_own_pods_judges_updates_of_pods_alone_and_refuses_what_it_cannot_judge() -> None:
+def test_own_pod_policy_matches_only_updates_of_pods_and_fails_closed() -> None:
     policy, binding = own_pod()
     assert policy["spec"]["matchConstraints"]["resourceRules"] == [
         {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["pods"]}
@@ -126,7 +124,7 @@ def test_the_policy_of_own_pods_judges_updates_of_pods_alone_and_refuses_what_it
     assert binding["spec"] == {"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]}
 
 
-def test_the_policy_of_own_pods_forbids_and_has_a_sentence_for_each_demand() -> None:
+def test_own_pod_policy_forbids_with_a_message_for_each_validation() -> None:
     validations = own_pod()[0]["spec"]["validations"]
     assert {each["reason"] for each in validations} == {"Forbidden"}
     assert len({each["message"] for each in validations}) == len(validations) == 5
@@ -135,64 +133,66 @@ def test_the_policy_of_own_pods_forbids_and_has_a_sentence_for_each_demand() -> 
 ROLES = {
     "operator": rbac.operator_cluster_role(),
     "operator in a namespace": rbac.operator_role(),
-    "holder of the Lease": rbac.lease_role(),
+    "Lease": rbac.lease_role(),
     "release": rbac.release_cluster_role(),
     "stop": rbac.stop_role("statefulroute-operator"),
     "server": rbac.server_role(),
     "client": rbac.client_role(),
     "resolver": rbac.resolver_cluster_role(),
     "resolver in a namespace": rbac.resolver_role(),
-    "resolver that knows callers by tokens": rbac.resolver_tokens_cluster_role(),
+    "resolver with tokens": rbac.resolver_tokens_cluster_role(),
 }
 
 
-def verbs(who: str, resource: str) -> set[str]:
-    """All that a role allows to be done with a resource."""
-    return {verb for rule in ROLES[who]["rules"] if resource in rule["resources"] for verb in rule["verbs"]}
+def verbs(component: str, resource: str) -> set[str]:
+    """Returns the verbs that a role grants on a resource."""
+    return {verb for rule in ROLES[component]["rules"] if resource in rule["resources"] for verb in rule["verbs"]}
 
 
-@pytest.mark.parametrize("who", ROLES)
-def test_nobody_may_do_anything_to_everything(who: str) -> None:
-    for rule in ROLES[who]["rules"]:
+@pytest.mark.parametrize("component", ROLES)
+def test_roles_contain_no_wildcards(component: str) -> None:
+    for rule in ROLES[component]["rules"]:
         assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
 
 
-@pytest.mark.parametrize("who", ROLES)
-def test_nobody_can_read_secrets(who: str) -> None:
-    assert not verbs(who, "secrets")
+@pytest.mark.parametrize("component", ROLES)
+def test_roles_grant_no_access_to_secrets(component: str) -> None:
+    assert not verbs(component, "secrets")
 
 
-@pytest.mark.parametrize("who", ["server", "client"])
-def test_a_role_of_a_driver_is_good_in_any_namespace(who: str) -> None:
-    assert ROLES[who]["kind"] == "Role"
-    assert ROLES[who]["metadata"]["name"] == f"statefulroute-{who}"
-    assert "namespace" not in ROLES[who]["metadata"]
+@pytest.mark.parametrize("component", ["server", "client"])
+def test_roles_of_drivers_name_no_namespace(component: str) -> None:
+    assert ROLES[component]["kind"] == "Role"
+    assert ROLES[component]["metadata"]["name"] == f"statefulroute-{component}"
+    assert "namespace" not in ROLES[component]["metadata"]
 
 
-def test_an_operator_needs_the_same_rights_in_a_namespace_except_to_nodes_which_are_in_none() -> None:
-    everywhere = ROLES["operator"]["rules"]
-    assert [rule for rule in everywhere if rule["resources"] != ["nodes"]] == ROLES["operator in a namespace"]["rules"]
+def test_namespaced_operator_role_has_all_rules_except_nodes() -> None:
+    cluster_rules = ROLES["operator"]["rules"]
+    assert [rule for rule in cluster_rules if rule["resources"] != ["nodes"]] == ROLES["operator in a namespace"][
+        "rules"
+    ]
 
 
-def test_operators_change_no_lease_but_their_own() -> None:
-    named = [rule for rule in rbac.lease_role("ours")["rules"] if rule["verbs"] != ["create"]]
-    assert [rule.get("resourceNames") for rule in named] == [["ours"]]
+def test_lease_role_is_restricted_to_one_lease() -> None:
+    named_rules = [rule for rule in rbac.lease_role("ours")["rules"] if rule["verbs"] != ["create"]]
+    assert [rule.get("resourceNames") for rule in named_rules] == [["ours"]]
 
 
-def test_a_release_may_stop_one_operator_and_no_other_deployment() -> None:
+def test_stop_role_is_restricted_to_one_deployment() -> None:
     rules = [rule for rule in rbac.stop_role("ours")["rules"] if rule["apiGroups"] == ["apps"]]
     assert {name for rule in rules for name in rule.get("resourceNames", ["*"])} == {"ours"}
 
 
-def test_only_servers_are_marked_as_such() -> None:
-    assert [who for who in ROLES if "report" in verbs(who, "statefulroutes")] == ["server"]
+def test_only_the_server_role_grants_report() -> None:
+    assert [component for component in ROLES if "report" in verbs(component, "statefulroutes")] == ["server"]
 
 
-def test_a_server_may_not_update_pods_by_which_the_policy_knows_those_that_it_leaves_alone() -> None:
+def test_server_role_does_not_grant_update_of_pods() -> None:
     assert verbs("server", "pods") == {"get", "patch"}
 
 
-def test_a_client_changes_links_and_nothing_else() -> None:
+def test_client_role_grants_writes_of_links_only() -> None:
     changed = {
         resource
         for rule in rbac.client_role()["rules"]
@@ -202,11 +202,11 @@ def test_a_client_changes_links_and_nothing_else() -> None:
     assert changed == {"podlinks"}
 
 
-def test_a_resolver_binds_and_renews_and_releases_nobody() -> None:
+def test_resolver_role_grants_create_and_patch_but_not_delete_of_links() -> None:
     assert verbs("resolver", "podlinks") == {"get", "list", "watch", "create", "patch"}
     assert verbs("resolver", "statefulroutes") == verbs("resolver", "pods") == {"list", "watch"}
     assert ROLES["resolver"]["rules"] == ROLES["resolver in a namespace"]["rules"]
 
 
-def test_a_resolver_asks_whose_token_it_is_only_where_that_is_wanted() -> None:
-    assert [who for who in ROLES if verbs(who, "tokenreviews")] == ["resolver that knows callers by tokens"]
+def test_only_the_token_role_of_the_resolver_grants_token_reviews() -> None:
+    assert [component for component in ROLES if verbs(component, "tokenreviews")] == ["resolver with tokens"]

@@ -1,4 +1,4 @@
-"""The files made from the types: what is committed is what the types say, and a stale one is found."""
+"""The generated files, and the command that writes and checks them."""
 
 import subprocess
 import sys
@@ -15,30 +15,30 @@ FILES = dict(generated_files())
 
 @pytest.fixture
 def written(tmp_path: Path) -> Path:
-    """A folder with every generated file, fresh."""
+    """A directory with all generated files."""
     assert main([str(tmp_path)]) == 0
     return tmp_path
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)
-def test_the_committed_file_is_what_the_types_say(path: Path) -> None:
+def test_committed_file_equals_the_generated_text(path: Path) -> None:
     assert (ROOT / path).read_text(encoding="utf-8") == FILES[path]
 
 
-@pytest.mark.parametrize("folder", ["crds", "deploy/admission", "deploy/rbac"])
-def test_nothing_else_lies_in_a_folder_that_is_applied_as_a_whole(folder: str) -> None:
-    assert {path.name for path in (ROOT / folder).iterdir()} == {
-        path.name for path in FILES if path.parent == Path(folder)
+@pytest.mark.parametrize("directory", ["crds", "deploy/admission", "deploy/rbac"])
+def test_directory_contains_only_generated_files(directory: str) -> None:
+    assert {path.name for path in (ROOT / directory).iterdir()} == {
+        path.name for path in FILES if path.parent == Path(directory)
     }
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)
-def test_a_file_says_that_it_is_generated(path: Path) -> None:
+def test_file_starts_with_the_generated_header(path: Path) -> None:
     assert FILES[path].startswith("# Generated from the types in operator/statefulroute/api by `make generate`.")
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)
-def test_a_file_is_plain_yaml(path: Path) -> None:
+def test_file_is_plain_yaml(path: Path) -> None:
     documents = list(yaml.safe_load_all(FILES[path]))
     assert documents
     assert all({"apiVersion", "kind", "metadata"} <= set(document) for document in documents)
@@ -46,13 +46,13 @@ def test_a_file_is_plain_yaml(path: Path) -> None:
     assert not any(token in FILES[path] for token in ("&id", "*id"))
 
 
-def test_what_was_just_written_is_not_stale(written: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_passes_after_writing(written: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     assert main(["--check", str(written)]) == 0
     assert capsys.readouterr() == ("", "")
 
 
-def test_only_what_differs_is_written(written: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_changed_files_are_written(written: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (written / "crds/podlinks.yaml").write_text("old", encoding="utf-8")
     capsys.readouterr()
     assert main([str(written)]) == 0
@@ -61,7 +61,9 @@ def test_only_what_differs_is_written(written: Path, capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)
-def test_a_stale_file_is_named_and_left_alone(written: Path, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_names_a_stale_file_and_does_not_change_it(
+    written: Path, path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     stale = FILES[path] + "# edited by hand\n"
     (written / path).write_text(stale, encoding="utf-8")
     assert main(["--check", str(written)]) == 1
@@ -69,16 +71,16 @@ def test_a_stale_file_is_named_and_left_alone(written: Path, path: Path, capsys:
     assert (written / path).read_text(encoding="utf-8") == stale
 
 
-def test_a_missing_file_is_named(written: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_names_a_missing_file(written: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (written / "crds/statefulroutes.yaml").unlink()
     assert main(["--check", str(written)]) == 1
     assert "crds/statefulroutes.yaml differs from the types" in capsys.readouterr().err
     assert not (written / "crds/statefulroutes.yaml").exists()
 
 
-def test_the_command_exits_with_1_on_a_stale_file(tmp_path: Path) -> None:
-    done = subprocess.run(
+def test_command_exits_with_1_on_a_stale_file(tmp_path: Path) -> None:
+    process = subprocess.run(
         [sys.executable, "-m", "statefulroute.api", "--check", tmp_path], capture_output=True, text=True, check=False
     )
-    assert done.returncode == 1
-    assert done.stderr.count("differs from the types") == len(FILES)
+    assert process.returncode == 1
+    assert process.stderr.count("differs from the types") == len(FILES)

@@ -1,4 +1,4 @@
-"""From types to structural schemas: what Kubernetes can hold, and sentences in place of bounds."""
+"""Structural schemas, and the rules that replace bounds."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -57,11 +57,11 @@ def bicycle() -> dict[str, Any]:
     return structural_schema(Bicycle)
 
 
-def test_fields_are_spelt_as_in_json(bicycle: dict[str, Any]) -> None:
+def test_fields_are_in_camel_case(bicycle: dict[str, Any]) -> None:
     assert "sizeInches" in bicycle["properties"]["front"]["properties"]
 
 
-def test_a_reference_becomes_what_it_refers_to(bicycle: dict[str, Any]) -> None:
+def test_references_are_resolved(bicycle: dict[str, Any]) -> None:
     assert bicycle["properties"]["front"]["properties"]["colour"] == {
         "description": "What it looks like.",
         "type": "string",
@@ -70,21 +70,21 @@ def test_a_reference_becomes_what_it_refers_to(bicycle: dict[str, Any]) -> None:
     }
 
 
-def test_the_fields_own_words_win_over_its_types(bicycle: dict[str, Any]) -> None:
+def test_keywords_of_a_field_override_those_of_its_type(bicycle: dict[str, Any]) -> None:
     assert bicycle["properties"]["front"]["description"] == "The wheel in front."
 
 
-def test_an_optional_field_is_one_that_may_be_left_out(bicycle: dict[str, Any]) -> None:
+def test_optional_field_is_not_required(bicycle: dict[str, Any]) -> None:
     assert bicycle["properties"]["spare"]["type"] == "object"
     assert "default" not in bicycle["properties"]["spare"]
     assert bicycle["required"] == ["rider", "gears"]
 
 
-def test_a_number_or_a_name_is_kubernetes_own_type(bicycle: dict[str, Any]) -> None:
+def test_int_or_string_has_the_kubernetes_extension(bicycle: dict[str, Any]) -> None:
     assert bicycle["properties"]["bell"] == {"description": "Which bell.", "x-kubernetes-int-or-string": True}
 
 
-def test_a_moment_is_a_string_in_a_format(bicycle: dict[str, Any]) -> None:
+def test_time_is_a_string_with_a_format(bicycle: dict[str, Any]) -> None:
     assert bicycle["properties"]["bought"] == {
         "description": "When it was bought.",
         "type": "string",
@@ -92,21 +92,21 @@ def test_a_moment_is_a_string_in_a_format(bicycle: dict[str, Any]) -> None:
     }
 
 
-def test_a_list_says_what_tells_its_entries_apart(bicycle: dict[str, Any]) -> None:
+def test_map_list_has_its_keys(bicycle: dict[str, Any]) -> None:
     wheels = bicycle["properties"]["wheels"]
     assert (wheels["x-kubernetes-list-type"], wheels["x-kubernetes-list-map-keys"]) == ("map", ["colour"])
     assert "default" not in wheels
 
 
-def test_a_default_is_complete_but_for_what_is_absent(bicycle: dict[str, Any]) -> None:
+def test_default_contains_all_fields_with_values(bicycle: dict[str, Any]) -> None:
     assert bicycle["properties"]["front"]["default"] == {"sizeInches": 20, "colour": "Red"}
 
 
-def test_the_lines_of_a_paragraph_are_joined() -> None:
+def test_lines_of_a_paragraph_are_joined() -> None:
     assert structural_schema(Wheel)["description"] == "A wheel.\n\nIt is round and it turns."
 
 
-def test_bounds_become_sentences_that_name_the_field(bicycle: dict[str, Any]) -> None:
+def test_bounds_become_rules_with_messages_that_name_the_field(bicycle: dict[str, Any]) -> None:
     size = with_validation_messages(bicycle)["properties"]["front"]["properties"]["sizeInches"]
     assert size == {
         "description": "How wide it is.",
@@ -117,12 +117,12 @@ def test_bounds_become_sentences_that_name_the_field(bicycle: dict[str, Any]) ->
     }
 
 
-def test_bounds_of_a_lists_entries_become_sentences(bicycle: dict[str, Any]) -> None:
+def test_bounds_of_list_items_become_rules(bicycle: dict[str, Any]) -> None:
     entry = with_validation_messages(bicycle)["properties"]["wheels"]["items"]["properties"]
     assert entry["sizeInches"]["x-kubernetes-validations"][0]["message"] == "sizeInches must be from 1 to 99"
 
 
-def test_an_empty_string_is_answered_with_a_sentence_before_all_others(bicycle: dict[str, Any]) -> None:
+def test_rule_against_an_empty_string_comes_first(bicycle: dict[str, Any]) -> None:
     rider = with_validation_messages(bicycle)["properties"]["rider"]
     assert "minLength" not in rider
     assert rider["x-kubernetes-validations"] == [
@@ -131,11 +131,11 @@ def test_an_empty_string_is_answered_with_a_sentence_before_all_others(bicycle: 
     ]
 
 
-def test_a_bound_on_one_side_only_stays_a_bound(bicycle: dict[str, Any]) -> None:
+def test_one_sided_bound_stays_a_bound(bicycle: dict[str, Any]) -> None:
     assert with_validation_messages(bicycle)["properties"]["gears"]["minimum"] == 0
 
 
-def test_the_schema_that_sentences_are_made_from_is_left_alone(bicycle: dict[str, Any]) -> None:
+def test_input_schema_is_not_changed(bicycle: dict[str, Any]) -> None:
     with_validation_messages(bicycle)
     assert bicycle["properties"]["front"]["properties"]["sizeInches"]["maximum"] == 99
 
@@ -147,7 +147,7 @@ def root(model: type[PodLink | StatefulRoute]) -> dict[str, Any]:
 
 
 def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every schema within a schema, itself included, with its path."""
+    """Yields a schema and all schemas inside it, each with its path."""
     yield path, schema
     for name, field in schema.get("properties", {}).items():
         yield from nodes(field, f"{path}.{name}")
@@ -155,7 +155,7 @@ def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[st
         yield from nodes(schema["items"], f"{path}[]")
 
 
-#: What Kubernetes lets stand in a structural schema, and we use.
+#: The keywords of structural schemas that this project uses.
 STRUCTURAL = {
     "default",
     "description",
@@ -178,19 +178,19 @@ STRUCTURAL = {
 
 
 @pytest.mark.parametrize("model", KINDS)
-def test_nothing_is_left_that_a_structural_schema_does_not_know(model: type[PodLink | StatefulRoute]) -> None:
+def test_schema_contains_only_structural_keywords(model: type[PodLink | StatefulRoute]) -> None:
     unknown = {path: set(schema) - STRUCTURAL for path, schema in nodes(root(model)) if set(schema) - STRUCTURAL}
     assert unknown == {}
 
 
 @pytest.mark.parametrize("model", KINDS)
-def test_every_schema_has_a_type(model: type[PodLink | StatefulRoute]) -> None:
-    typeless = [
+def test_each_schema_has_a_type(model: type[PodLink | StatefulRoute]) -> None:
+    without_type = [
         path
         for path, schema in nodes(root(model))
         if "type" not in schema and not schema.get("x-kubernetes-int-or-string")
     ]
-    assert typeless == []
+    assert without_type == []
 
 
 @pytest.mark.parametrize("model", KINDS)
@@ -199,29 +199,29 @@ def test_no_field_is_a_float(model: type[PodLink | StatefulRoute]) -> None:
 
 
 @pytest.mark.parametrize("model", KINDS)
-def test_every_field_is_described(model: type[PodLink | StatefulRoute]) -> None:
-    of_kubernetes = {".apiVersion", ".kind", ".metadata"}
-    silent = [
+def test_each_field_has_a_description(model: type[PodLink | StatefulRoute]) -> None:
+    builtin = {".apiVersion", ".kind", ".metadata"}
+    without_text = [
         path
         for path, schema in nodes(root(model))
-        if not path.endswith("[]") and path not in of_kubernetes and not schema.get("description", "").strip()
+        if not path.endswith("[]") and path not in builtin and not schema.get("description", "").strip()
     ]
-    assert silent == []
+    assert without_text == []
 
 
 @pytest.mark.parametrize("model", KINDS)
-def test_no_bound_of_a_number_in_the_spec_is_without_a_sentence(model: type[PodLink | StatefulRoute]) -> None:
-    bare = [
+def test_spec_has_no_bounds_without_messages(model: type[PodLink | StatefulRoute]) -> None:
+    without_message = [
         path
         for path, schema in nodes(root(model)["properties"]["spec"])
         if {"minimum", "maximum", "minLength", "pattern"} & set(schema)
         or (schema.get("type") == "integer" and "x-kubernetes-validations" not in schema)
     ]
-    assert bare == []
+    assert without_message == []
 
 
 @pytest.mark.parametrize("model", KINDS)
-def test_every_string_and_list_that_a_rule_reads_is_bounded(model: type[PodLink | StatefulRoute]) -> None:
+def test_strings_with_rules_and_lists_have_maximum_lengths(model: type[PodLink | StatefulRoute]) -> None:
     spec = root(model)["properties"]["spec"]
     unbounded = [
         path
@@ -237,28 +237,28 @@ def test_every_string_and_list_that_a_rule_reads_is_bounded(model: type[PodLink 
 
 
 @pytest.mark.parametrize("model", KINDS)
-def test_every_rule_has_a_sentence(model: type[PodLink | StatefulRoute]) -> None:
-    silent = [
+def test_each_rule_has_a_message(model: type[PodLink | StatefulRoute]) -> None:
+    without_text = [
         (path, rule["rule"])
         for path, schema in nodes(root(model))
         for rule in schema.get("x-kubernetes-validations", [])
         if not (rule.get("message") or rule.get("messageExpression"))
     ]
-    assert silent == []
+    assert without_text == []
 
 
 @pytest.mark.parametrize("model", KINDS)
-def test_every_condition_list_is_a_map_by_type(model: type[PodLink | StatefulRoute]) -> None:
+def test_conditions_are_a_map_list_by_type(model: type[PodLink | StatefulRoute]) -> None:
     conditions = root(model)["properties"]["status"]["properties"]["conditions"]
     assert (conditions["x-kubernetes-list-type"], conditions["x-kubernetes-list-map-keys"]) == ("map", ["type"])
 
 
-def test_the_default_of_every_part_is_made_of_the_defaults_within() -> None:
-    """The API server does not fill a default in; where one stands for a whole part, it must say it all."""
-    wrong = {}
+def test_default_of_an_object_contains_the_defaults_of_its_fields() -> None:
+    """The API server does not complete a default, so the default of an object must contain those of its fields."""
+    incomplete = {}
     for path, schema in nodes(root(StatefulRoute)):
         if "default" in schema and "properties" in schema:
-            within = {name: field["default"] for name, field in schema["properties"].items() if "default" in field}
-            if schema["default"] != within:
-                wrong[path] = schema["default"]
-    assert wrong == {}
+            defaults = {name: field["default"] for name, field in schema["properties"].items() if "default" in field}
+            if schema["default"] != defaults:
+                incomplete[path] = schema["default"]
+    assert incomplete == {}

@@ -1,4 +1,4 @@
-"""The kinds as Python types: they read what the API server stores, and write what it takes."""
+"""The API types in Python."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -11,7 +11,7 @@ from statefulroute.api.statefulroute import StatefulRoute, StatefulRouteSpec
 from statefulroute.api.vocabulary import LinkPhase, PodLostAction, RoutingState
 
 
-def test_a_link_is_read_as_it_is_stored() -> None:
+def test_stored_link_is_parsed() -> None:
     link = PodLink.model_validate(
         {
             "apiVersion": API_VERSION,
@@ -26,39 +26,39 @@ def test_a_link_is_read_as_it_is_stored() -> None:
     assert link.status.phase is LinkPhase.BOUND
 
 
-def test_a_link_is_written_in_camel_case() -> None:
+def test_link_is_serialized_in_camel_case() -> None:
     spec = PodLinkSpec(route_name="game", uid="alice", pod_index=2)
     assert spec.model_dump(by_alias=True, exclude_none=True) == {"routeName": "game", "uid": "alice", "podIndex": 2}
 
 
-def test_a_route_that_says_nothing_has_the_defaults_of_its_definition() -> None:
+def test_empty_route_has_the_defaults_of_the_crd() -> None:
     spec = StatefulRoute.model_validate({"spec": {}}).spec
     assert spec == StatefulRouteSpec() == StatefulRoute().spec
     assert (spec.routing_state, spec.on_pod_lost.action) == (RoutingState.READY, PodLostAction.REBIND)
 
 
-def test_fields_of_a_later_version_are_passed_over() -> None:
+def test_unknown_fields_are_ignored() -> None:
     spec = PodLinkSpec.model_validate({"routeName": "game", "uid": "alice", "colour": "red"})
     assert spec == PodLinkSpec(route_name="game", uid="alice")
 
 
-def test_a_part_of_an_object_cannot_be_changed_in_place() -> None:
+def test_types_are_immutable() -> None:
     spec = PodLinkSpec(route_name="game", uid="alice")
     with pytest.raises(ValidationError, match="frozen"):
-        spec.pod_index = 1  # type: ignore[misc]  # that it is refused is the point
+        spec.pod_index = 1  # type: ignore[misc]  # the test asserts that it fails
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "invalid_fields",
     [{"podIndex": -1}, {"podIndex": 2**31}, {"ttlSeconds": 0}, {"uid": ""}, {"renewTime": "yesterday"}],
     ids=str,
 )
-def test_a_value_that_the_api_server_refuses_is_refused_here_too(wrong: dict[str, object]) -> None:
+def test_values_that_the_api_server_rejects_are_rejected(invalid_fields: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
-        PodLinkSpec.model_validate({"routeName": "game", "uid": "alice", **wrong})
+        PodLinkSpec.model_validate({"routeName": "game", "uid": "alice", **invalid_fields})
 
 
-def test_a_moment_keeps_its_microseconds() -> None:
-    moment = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(microseconds=123456)
-    written = PodLinkSpec(route_name="game", uid="alice", ttl_seconds=1, renew_time=moment).model_dump_json()
-    assert PodLinkSpec.model_validate_json(written).renew_time == moment
+def test_time_keeps_its_microseconds() -> None:
+    time = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(microseconds=123456)
+    serialized = PodLinkSpec(route_name="game", uid="alice", ttl_seconds=1, renew_time=time).model_dump_json()
+    assert PodLinkSpec.model_validate_json(serialized).renew_time == time

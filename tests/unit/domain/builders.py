@@ -1,4 +1,4 @@
-"""Short ways to say a link, a pod and a route in a test."""
+"""Builders of links, pods, routes and views for tests."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -21,7 +21,7 @@ def link(pod: PodKey | None = None, **fields: Any) -> Link:
     return Link(route=RouteKey("play", "game"), pod=pod, **{**values, **fields})
 
 
-def pod(  # noqa: PLR0913 - the fields that most tests are about
+def pod(  # noqa: PLR0913 - the fields that most tests set
     index: int | None,
     state: ServiceState = ServiceState.READY,
     reported_routing_state: RoutingState = RoutingState.UNKNOWN,
@@ -31,7 +31,7 @@ def pod(  # noqa: PLR0913 - the fields that most tests are about
     is_ready: bool | None = None,
     **more: Any,
 ) -> Pod:
-    """A pod of the StatefulSet `game`; ready as its state says, unless it ends and still serves."""
+    """Returns a pod of the StatefulSet `game`. It is ready if its state is Ready, unless `is_ready` is set."""
     fields: dict[str, Any] = {"name": f"game-{index}", "owner": Owner("StatefulSet", "game", owner)}
     return Pod(
         namespace="play",
@@ -46,7 +46,7 @@ def pod(  # noqa: PLR0913 - the fields that most tests are about
 
 
 def named_pod(name: str, state: ServiceState = ServiceState.READY, **more: Any) -> Pod:
-    """A pod of the Deployment `game`."""
+    """Returns a pod of the Deployment `game`."""
     return pod(ordinal(name), state, name=name, labels={"app": "game"}, **more)
 
 
@@ -74,7 +74,7 @@ def workload(replicas: int = 3, service_name: str = "game", first_index: int = 0
 
 
 def deployment(replicas: int = 3) -> Workload:
-    """A workload whose pods have no index: they are found by their labels."""
+    """Returns a workload whose pods have no index and are selected by label."""
     return Workload(
         namespace="play",
         name="game",
@@ -85,7 +85,7 @@ def deployment(replicas: int = 3) -> Workload:
     )
 
 
-def load(  # noqa: PLR0913 - a report, and what came with it
+def load(  # noqa: PLR0913 - a report and its context
     load_state: int = 0,
     waiting_tasks: int = 0,
     *,
@@ -94,27 +94,29 @@ def load(  # noqa: PLR0913 - a report, and what came with it
     routing_state: RoutingState = RoutingState.UNKNOWN,
     now: datetime = NOON,
 ) -> Load:
-    """A load that was reported so many seconds before noon."""
+    """Returns a load that was reported `age` seconds before `now`."""
     report = LoadReport(load_state, waiting_tasks, now - timedelta(seconds=age))
     return Load(report, links, routing_state)
 
 
 STALE = 90.000001
-"""An age at which no load counts any more, unless the route says otherwise."""
+"""An age in seconds at which a load is stale by default."""
 
 
-def view(  # noqa: PLR0913 - what belongs to a route
+def view(  # noqa: PLR0913 - the parts of a view
     *pods: Pod,
-    counts: dict[PodKey, int] | None = None,
-    of: Route | None = None,
+    link_counts: dict[PodKey, int] | None = None,
+    route: Route = route(),  # noqa: B008 - a value
     workload: Workload | MissingWorkload | None = workload(),  # noqa: B008 - a value
     nodes: dict[str, Node] | None = None,
     lost: dict[PodKey, PodLoss] | None = None,
     loads: dict[PodKey, Load] | None = None,
-    faults: dict[PodKey, str] | None = None,
+    load_errors: dict[PodKey, str] | None = None,
 ) -> RouteView:
-    route_ = of or route()
-    workload_ = workload or route_.workload_not_found()
-    members = [each for each in pods if isinstance(workload_, Workload) and workload_.owns(each)]
-    seen = build_route_view(route_, workload_, members, nodes or {}, counts or {}, loads or {}, faults or {})
-    return replace(seen, lost=lost or {})
+    """Returns the view of a route; a workload of None does not exist."""
+    workload = workload or route.workload_not_found()
+    owned = [pod for pod in pods if isinstance(workload, Workload) and workload.owns(pod)]
+    route_view = build_route_view(
+        route, workload, owned, nodes or {}, link_counts or {}, loads or {}, load_errors or {}
+    )
+    return replace(route_view, lost=lost or {})

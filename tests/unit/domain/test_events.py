@@ -1,3 +1,5 @@
+"""The events of links and routes."""
+
 import pytest
 
 from statefulroute.api.vocabulary import LinkPhase, LinkReason, MoveReason, RemoveReason, WorkloadState
@@ -13,7 +15,7 @@ REJECTED = LinkStatus(LinkPhase.REJECTED, LinkReason.NOT_LOCAL_NAMESPACE, "only 
 
 
 @pytest.mark.parametrize(
-    ("before", "said", "moved", "told"),
+    ("previous", "status", "moved", "expected"),
     [
         (None, BOUND, MoveReason.MOVED, "Normal Bound: bound to pod 'game-2'"),
         (WAITS, BOUND, MoveReason.MOVED, "Normal Bound: bound to pod 'game-2'"),
@@ -26,30 +28,30 @@ REJECTED = LinkStatus(LinkPhase.REJECTED, LinkReason.NOT_LOCAL_NAMESPACE, "only 
         (None, WAITS, MoveReason.MOVED, None),
     ],
 )
-def test_a_new_status_is_told_of_where_it_is_news(
-    before: LinkStatus | None, said: LinkStatus, moved: MoveReason, told: str | None
+def test_significant_status_changes_have_events(
+    previous: LinkStatus | None, status: LinkStatus, moved: MoveReason, expected: str | None
 ) -> None:
-    event = link_status_event(link(2, status=before), said, moved)
-    assert (event and f"{event.type} {event.reason}: {event.note}") == told
+    event = link_status_event(link(2, status=previous), status, moved)
+    assert (event and f"{event.type} {event.reason}: {event.note}") == expected
 
 
 @pytest.mark.parametrize(
-    ("reason", "told"),
+    ("reason", "expected"),
     [
         (RemoveReason.EXPIRED, "Normal Expired: its time was over"),
         (RemoveReason.POD_LOST, "Warning PodLost: pod 2 is lost"),
     ],
 )
-def test_a_removed_link_is_told_of(reason: RemoveReason, told: str) -> None:
+def test_removed_link_has_an_event(reason: RemoveReason, expected: str) -> None:
     event = link_removed_event(link(2), reason)
-    assert f"{event.type} {event.reason}: {event.note}" == told
+    assert f"{event.type} {event.reason}: {event.note}" == expected
 
 
 HIGH, NORMAL, OVERLOADED = WorkloadState.HIGH, WorkloadState.NORMAL, WorkloadState.OVERLOADED
 
 
 @pytest.mark.parametrize(
-    ("before", "found", "told"),
+    ("previous", "assessment", "expected"),
     [
         (
             NORMAL,
@@ -72,11 +74,11 @@ HIGH, NORMAL, OVERLOADED = WorkloadState.HIGH, WorkloadState.NORMAL, WorkloadSta
         (OVERLOADED, Assessment(), None),
     ],
 )
-def test_a_service_that_has_become_busier_or_less_busy_is_told_of(
-    before: WorkloadState | None, found: Assessment, told: str | None
+def test_change_of_the_workload_state_has_an_event(
+    previous: WorkloadState | None, assessment: Assessment, expected: str | None
 ) -> None:
-    event = workload_state_event(route(), before, found)
-    assert (event and f"{event.type} {event.reason}: {event.note}") == told
+    event = workload_state_event(route(), previous, assessment)
+    assert (event and f"{event.type} {event.reason}: {event.note}") == expected
     if event is not None:
         assert (event.kind.kind, event.namespace, event.name, event.action) == (
             "StatefulRoute",
@@ -86,10 +88,10 @@ def test_a_service_that_has_become_busier_or_less_busy_is_told_of(
         )
 
 
-def test_the_events_of_links_name_their_link_and_pods_by_name_or_index() -> None:
+def test_events_of_links_contain_the_link_and_the_pods() -> None:
     moved = LinkStatus(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-b'", None, "game-b")
-    was = LinkStatus(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-a'", None, "game-a")
-    event = link_status_event(link("game-b", status=was), moved, MoveReason.MOVED)
+    old_status = LinkStatus(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-a'", None, "game-a")
+    event = link_status_event(link("game-b", status=old_status), moved, MoveReason.MOVED)
     assert event is not None
     assert (event.kind.kind, event.namespace, event.name) == ("PodLink", "play", "game.alice")
     assert event.note == "moved from pod 'game-a' to pod 'game-b'"

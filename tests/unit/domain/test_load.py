@@ -1,4 +1,4 @@
-"""Loads: how they are weighed, when they count, how busy they make a service, and what is no load at all."""
+"""The load of pods: weighting, freshness, workload state and parsing."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -41,19 +41,15 @@ from unit.domain.builders import NOON, STALE, load, pod, route, view
         (50, INT32_MAX, INT32_MAX, INT32_MAX * 1_000),
     ],
 )
-def test_a_load_is_weighed_exactly_in_thousandths(
-    percent: int, load_state: int, waiting_tasks: int, milli: int
-) -> None:
+def test_weighted_load_is_exact_in_thousandths(percent: int, load_state: int, waiting_tasks: int, milli: int) -> None:
     assert load(load_state, waiting_tasks).weighted_milli(percent) == milli
 
 
-figures = st.integers(0, INT32_MAX)
+numbers = st.integers(0, INT32_MAX)
 
 
-@given(st.integers(0, 100), figures, figures)
-def test_the_weighted_load_is_the_formula_without_any_rounding(
-    percent: int, load_state: int, waiting_tasks: int
-) -> None:
+@given(st.integers(0, 100), numbers, numbers)
+def test_weighted_load_equals_the_formula_without_rounding(percent: int, load_state: int, waiting_tasks: int) -> None:
     factor = Decimal(percent) / 100
     weighted = factor * waiting_tasks + (1 - factor) * load_state
     assert load(load_state, waiting_tasks).weighted_milli(percent) == weighted * 1000
@@ -61,7 +57,7 @@ def test_the_weighted_load_is_the_formula_without_any_rounding(
 
 @pytest.mark.parametrize("stale_after", [1, 90, 86_400])
 @pytest.mark.parametrize(
-    ("beyond", "fresh"),
+    ("past_limit", "is_fresh"),
     [
         (timedelta(seconds=-1), True),
         (timedelta(0), True),
@@ -69,12 +65,12 @@ def test_the_weighted_load_is_the_formula_without_any_rounding(
         (timedelta(days=1), False),
     ],
 )
-def test_a_load_counts_until_it_is_older_than_so_many_seconds(stale_after: int, beyond: timedelta, fresh: bool) -> None:
-    then = NOON + timedelta(seconds=stale_after) + beyond
-    assert load().is_fresh(stale_after, then) is fresh
+def test_load_is_fresh_until_it_is_too_old(stale_after: int, past_limit: timedelta, is_fresh: bool) -> None:
+    then = NOON + timedelta(seconds=stale_after) + past_limit
+    assert load().is_fresh(stale_after, then) is is_fresh
 
 
-def test_a_load_of_the_future_counts() -> None:
+def test_load_from_the_future_is_fresh() -> None:
     assert load(age=-3600).is_fresh(1, NOON)
 
 
@@ -106,7 +102,7 @@ IDLE, NORMAL, HIGH, OVERLOADED = (
         (CUSTOM, 1_000_000, OVERLOADED),
     ],
 )
-def test_a_service_is_as_busy_as_the_highest_threshold_that_its_load_reaches(
+def test_workload_state_is_that_of_the_highest_threshold_reached(
     thresholds: WorkloadThresholds, milli: int, state: WorkloadState
 ) -> None:
     for routing_state in (RoutingState.READY, RoutingState.DENY_NEW_CALL):
@@ -114,11 +110,11 @@ def test_a_service_is_as_busy_as_the_highest_threshold_that_its_load_reaches(
 
 
 @pytest.mark.parametrize("milli", [None, 0, 9_000])
-def test_a_service_that_is_shut_down_says_so_whatever_its_load(milli: int | None) -> None:
+def test_workload_state_of_a_shut_down_service_is_shutdown(milli: int | None) -> None:
     assert workload_state(milli, DEFAULT, RoutingState.SHUTDOWN) is WorkloadState.SHUTDOWN
 
 
-def test_nobody_can_say_how_busy_a_service_is_of_which_nothing_is_fresh() -> None:
+def test_workload_state_without_fresh_load_is_unknown() -> None:
     assert workload_state(None, DEFAULT, RoutingState.READY) is None
 
 
@@ -127,7 +123,7 @@ SHUT, DENIES = RoutingState.SHUTDOWN, RoutingState.DENY_NEW_CALL
 
 
 @pytest.mark.parametrize(
-    ("pods", "loads", "found"),
+    ("pods", "loads", "assessment"),
     [
         ((pod(0), pod(1)), {0: POD_OF_2, 1: POD_OF_5}, Assessment(HIGH, 3_500)),
         ((pod(0), pod(1)), {0: POD_OF_2, 1: load(9, 9, age=STALE)}, Assessment(NORMAL, 2_000)),
@@ -141,35 +137,35 @@ SHUT, DENIES = RoutingState.SHUTDOWN, RoutingState.DENY_NEW_CALL
         ((), {0: POD_OF_9}, Assessment()),
     ],
     ids=[
-        "the mean",
-        "a stale pod does not count",
-        "nor does a silent one",
-        "one that takes no new users does",
-        "one that is shut down does not",
-        "nor does one that is not ready",
-        "the mean is rounded down",
-        "all are stale",
-        "all are silent",
-        "a pod that is gone",
+        "mean",
+        "stale pod excluded",
+        "pod without report excluded",
+        "pod that denies new calls included",
+        "shut down pod excluded",
+        "pod that is not ready excluded",
+        "mean rounded down",
+        "all stale",
+        "no reports",
+        "missing pod",
     ],
 )
-def test_a_service_is_as_busy_as_its_serving_fresh_pods_are_on_the_average(
-    pods: tuple[Pod, ...], loads: dict[Any, Any], found: Assessment
+def test_assessment_is_the_mean_of_routable_pods_with_fresh_load(
+    pods: tuple[Pod, ...], loads: dict[Any, Any], assessment: Assessment
 ) -> None:
-    assert assess(view(*pods, loads=loads), NOON) == found
+    assert assess(view(*pods, loads=loads), NOON) == assessment
 
 
-def test_an_assessment_uses_the_routes_own_factor_thresholds_and_age() -> None:
-    of = route(
+def test_assessment_uses_factor_thresholds_and_maximum_age_of_the_route() -> None:
+    custom_route = route(
         load={"cpuFactorPercent": 0, "staleAfterSeconds": 10},
         workloadThresholds={"normal": 10, "high": 20, "overloaded": 30},
     )
     loads = {0: load(19, 99, age=10), 1: load(99, 99, age=11)}
-    assert assess(view(pod(0), pod(1), of=of, loads=loads), NOON) == Assessment(NORMAL, 19_000)  # type: ignore[arg-type]
+    assert assess(view(pod(0), pod(1), route=custom_route, loads=loads), NOON) == Assessment(NORMAL, 19_000)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("before", "now", "moved"),
+    ("previous", "current", "is_significant"),
     [
         (None, 0, True),
         (None, 5, True),
@@ -187,17 +183,15 @@ def test_an_assessment_uses_the_routes_own_factor_thresholds_and_age() -> None:
         (10, 11, True),
     ],
 )
-def test_a_figure_has_moved_when_it_differs_by_a_tenth_of_what_it_was(
-    before: int | None, now: int, moved: bool
-) -> None:
-    assert has_changed_significantly(before, now) is moved
+def test_change_by_a_tenth_is_significant(previous: int | None, current: int, is_significant: bool) -> None:
+    assert has_changed_significantly(previous, current) is is_significant
 
 
 def body(**fields: Any) -> bytes:
     return json.dumps(fields).encode()
 
 
-GOOD_ANSWERS: dict[bytes, LoadResponse] = {
+VALID_RESPONSES: dict[bytes, LoadResponse] = {
     body(loadState=3, waitingTasks=5, routingState="DenyNewCall"): LoadResponse(3, 5, RoutingState.DENY_NEW_CALL),
     body(loadState=3): LoadResponse(3, 0),
     body(waitingTasks=5): LoadResponse(0, 5),
@@ -210,61 +204,61 @@ GOOD_ANSWERS: dict[bytes, LoadResponse] = {
 }
 
 
-@pytest.mark.parametrize(("said", "answer"), GOOD_ANSWERS.items(), ids=map(str, GOOD_ANSWERS))
-def test_an_answer_is_read(said: bytes, answer: LoadResponse) -> None:
-    assert parse_load_response(said) == answer
+@pytest.mark.parametrize(("response_body", "response"), VALID_RESPONSES.items(), ids=map(str, VALID_RESPONSES))
+def test_valid_response_is_parsed(response_body: bytes, response: LoadResponse) -> None:
+    assert parse_load_response(response_body) == response
 
 
-FIGURES = (
+NUMBERS = (
     "loadState and waitingTasks must be whole numbers from 0 to 2147483647, "
     "and routingState one of Unknown, Ready, DenyNewCall, Shutdown"
 )
 NO_OBJECT = "it must be a JSON object"
 NEITHER = "it has neither loadState nor waitingTasks"
 
-BAD_ANSWERS: dict[bytes, str] = {
+INVALID_RESPONSES: dict[bytes, str] = {
     b"": NO_OBJECT,
     b"secret": NO_OBJECT,
     b'{"loadState": 1': NO_OBJECT,
     b'{"loadState": 1} secret': NO_OBJECT,
     b"\xff\xfe": NO_OBJECT,
     b'{"loadState": NaN}': NO_OBJECT,
-    b"[]": FIGURES,
-    b"7": FIGURES,
-    b"null": FIGURES,
+    b"[]": NUMBERS,
+    b"7": NUMBERS,
+    b"null": NUMBERS,
     body(): NEITHER,
     body(routingState="Ready"): NEITHER,
     body(loadState=None, waitingTasks=None): NEITHER,
-    body(loadState=True): FIGURES,
-    body(waitingTasks=False): FIGURES,
-    body(loadState=1.5): FIGURES,
-    body(loadState="1"): FIGURES,
-    body(loadState=-1): FIGURES,
-    body(waitingTasks=-1, loadState=1): FIGURES,
-    body(loadState=INT32_MAX + 1): FIGURES,
-    body(loadState=10**30): FIGURES,
-    body(waitingTasks=INT32_MAX + 1, loadState=1): FIGURES,
-    body(loadState=[]): FIGURES,
-    body(loadState=1, routingState="secret"): FIGURES,
-    body(loadState=1, routingState="ready"): FIGURES,
-    body(loadState=1, routingState=""): FIGURES,
-    body(loadState=1, routingState=None): FIGURES,
+    body(loadState=True): NUMBERS,
+    body(waitingTasks=False): NUMBERS,
+    body(loadState=1.5): NUMBERS,
+    body(loadState="1"): NUMBERS,
+    body(loadState=-1): NUMBERS,
+    body(waitingTasks=-1, loadState=1): NUMBERS,
+    body(loadState=INT32_MAX + 1): NUMBERS,
+    body(loadState=10**30): NUMBERS,
+    body(waitingTasks=INT32_MAX + 1, loadState=1): NUMBERS,
+    body(loadState=[]): NUMBERS,
+    body(loadState=1, routingState="secret"): NUMBERS,
+    body(loadState=1, routingState="ready"): NUMBERS,
+    body(loadState=1, routingState=""): NUMBERS,
+    body(loadState=1, routingState=None): NUMBERS,
     body(colour="secret"): NEITHER,
 }
 
 
-@pytest.mark.parametrize(("said", "sentence"), BAD_ANSWERS.items(), ids=map(str, BAD_ANSWERS))
-def test_what_is_no_answer_is_told_by_a_sentence_that_repeats_nothing_of_it(said: bytes, sentence: str) -> None:
-    with pytest.raises(ValueError, match=r"\w") as refused:
-        parse_load_response(said)
-    assert str(refused.value) == sentence
-    assert refused.value.__cause__ is None
+@pytest.mark.parametrize(("response_body", "message"), INVALID_RESPONSES.items(), ids=map(str, INVALID_RESPONSES))
+def test_error_of_an_invalid_response_contains_nothing_of_it(response_body: bytes, message: str) -> None:
+    with pytest.raises(ValueError, match=r"\w") as error:
+        parse_load_response(response_body)
+    assert str(error.value) == message
+    assert error.value.__cause__ is None
 
 
 AT = "2026-01-01T12:00:00Z"
 
 
-def said(**fields: str) -> dict[str, str]:
+def report_annotations(**fields: str) -> dict[str, str]:
     names = {"time": REPORT_TIME, "load": LOAD_STATE, "tasks": WAITING_TASKS}
     return {names[field]: value for field, value in fields.items()}
 
@@ -274,16 +268,22 @@ def said(**fields: str) -> dict[str, str]:
     [
         ({}, None),
         ({"other": "1", ROUTING_STATE: "Ready"}, None),
-        (said(time=AT, load="3", tasks="5"), LoadReport(3, 5, NOON)),
-        (said(time=AT, load="3"), LoadReport(3, 0, NOON)),
-        (said(time=AT, tasks="5"), LoadReport(0, 5, NOON)),
-        (said(time=AT), LoadReport(0, 0, NOON)),
-        (said(time=AT, load="007"), LoadReport(7, 0, NOON)),
-        (said(time=AT, load=str(INT32_MAX), tasks=str(INT32_MAX)), LoadReport(INT32_MAX, INT32_MAX, NOON)),
-        (said(time="2026-01-01T14:00:00.000001+02:00"), LoadReport(0, 0, NOON + timedelta(microseconds=1))),
+        (report_annotations(time=AT, load="3", tasks="5"), LoadReport(3, 5, NOON)),
+        (report_annotations(time=AT, load="3"), LoadReport(3, 0, NOON)),
+        (report_annotations(time=AT, tasks="5"), LoadReport(0, 5, NOON)),
+        (report_annotations(time=AT), LoadReport(0, 0, NOON)),
+        (report_annotations(time=AT, load="007"), LoadReport(7, 0, NOON)),
+        (
+            report_annotations(time=AT, load=str(INT32_MAX), tasks=str(INT32_MAX)),
+            LoadReport(INT32_MAX, INT32_MAX, NOON),
+        ),
+        (
+            report_annotations(time="2026-01-01T14:00:00.000001+02:00"),
+            LoadReport(0, 0, NOON + timedelta(microseconds=1)),
+        ),
     ],
 )
-def test_a_report_is_read_from_a_pods_annotations(annotations: dict[str, str], report: LoadReport | None) -> None:
+def test_load_report_is_parsed_from_annotations(annotations: dict[str, str], report: LoadReport | None) -> None:
     assert parse_load_report(annotations) == report
 
 
@@ -294,33 +294,36 @@ BAD_TASKS = "has an annotation statefulroute.io/waiting-tasks that is not a whol
 
 
 @pytest.mark.parametrize(
-    ("annotations", "why"),
+    ("annotations", "message"),
     [
-        (said(load="3", tasks="5"), NO_TIME),
-        (said(load="secret"), NO_TIME),
-        (said(time="", load="3"), BAD_TIME),
-        (said(time="secret", load="3"), BAD_TIME),
-        (said(time="2026-01-01T12:00:00", load="3"), BAD_TIME),
-        (said(time="2026-01-01", load="3"), BAD_TIME),
-        (said(time="1767268800", load="3"), BAD_TIME),
-        (said(time="2026-02-30T12:00:00Z", load="3"), BAD_TIME),
-        *((said(time=AT, load=each), BAD_LOAD) for each in ("", "-1", "+1", " 1", "1.0", "1e3", "0x1", "1_0", "true")),
-        (said(time=AT, load="²"), BAD_LOAD),
-        (said(time=AT, load="٣"), BAD_LOAD),
-        (said(time=AT, load=str(INT32_MAX + 1)), BAD_LOAD),
-        (said(time=AT, load="9" * 10_000), BAD_LOAD),
-        (said(time=AT, load="secret", tasks="secret"), BAD_LOAD),
-        (said(time=AT, load="1", tasks="secret"), BAD_TASKS),
-        (said(time=AT, tasks=str(INT32_MAX + 1)), BAD_TASKS),
+        (report_annotations(load="3", tasks="5"), NO_TIME),
+        (report_annotations(load="secret"), NO_TIME),
+        (report_annotations(time="", load="3"), BAD_TIME),
+        (report_annotations(time="secret", load="3"), BAD_TIME),
+        (report_annotations(time="2026-01-01T12:00:00", load="3"), BAD_TIME),
+        (report_annotations(time="2026-01-01", load="3"), BAD_TIME),
+        (report_annotations(time="1767268800", load="3"), BAD_TIME),
+        (report_annotations(time="2026-02-30T12:00:00Z", load="3"), BAD_TIME),
+        *(
+            (report_annotations(time=AT, load=number), BAD_LOAD)
+            for number in ("", "-1", "+1", " 1", "1.0", "1e3", "0x1", "1_0", "true")
+        ),
+        (report_annotations(time=AT, load="²"), BAD_LOAD),
+        (report_annotations(time=AT, load="٣"), BAD_LOAD),
+        (report_annotations(time=AT, load=str(INT32_MAX + 1)), BAD_LOAD),
+        (report_annotations(time=AT, load="9" * 10_000), BAD_LOAD),
+        (report_annotations(time=AT, load="secret", tasks="secret"), BAD_LOAD),
+        (report_annotations(time=AT, load="1", tasks="secret"), BAD_TASKS),
+        (report_annotations(time=AT, tasks=str(INT32_MAX + 1)), BAD_TASKS),
     ],
 )
-def test_a_report_that_cannot_be_read_says_which_annotation_is_wrong_and_repeats_nothing_of_it(
-    annotations: dict[str, str], why: str
+def test_error_of_an_invalid_report_names_the_annotation_and_contains_nothing_of_it(
+    annotations: dict[str, str], message: str
 ) -> None:
-    assert parse_load_report(annotations) == UnreadableReport(why)
+    assert parse_load_report(annotations) == UnreadableReport(message)
 
 
-@given(figures, figures, st.datetimes(timezones=st.just(UTC)))
-def test_whatever_a_driver_writes_is_read_as_it_was_meant(load_state: int, waiting_tasks: int, time: datetime) -> None:
-    annotations = said(time=time.isoformat(), load=str(load_state), tasks=str(waiting_tasks))
+@given(numbers, numbers, st.datetimes(timezones=st.just(UTC)))
+def test_report_of_a_driver_is_parsed_exactly(load_state: int, waiting_tasks: int, time: datetime) -> None:
+    annotations = report_annotations(time=time.isoformat(), load=str(load_state), tasks=str(waiting_tasks))
     assert parse_load_report(annotations) == LoadReport(load_state, waiting_tasks, time)

@@ -1,3 +1,5 @@
+"""The loss of pods."""
+
 from datetime import datetime, timedelta
 
 import pytest
@@ -12,50 +14,50 @@ from unit.domain.builders import NOON, deployment, named_pod, pod, route, view, 
 GRACE = timedelta(seconds=30)
 
 
-def lost(seen: RouteView, *carrying: int, away: dict[int, AbsentPod] | None = None) -> dict[int, PodLoss]:
-    return dict(find_losses(seen, carrying, away or {}, NOON).lost)
+def lost(route_view: RouteView, *linked_pods: int, absent: dict[int, AbsentPod] | None = None) -> dict[int, PodLoss]:
+    return dict(find_losses(route_view, linked_pods, absent or {}, NOON).lost)
 
 
-def gone(since: datetime) -> dict[int, AbsentPod]:
+def gone_since(since: datetime) -> dict[int, AbsentPod]:
     return {1: AbsentPod(Absence.GONE, since)}
 
 
 @pytest.mark.parametrize(
     "pods",
     [(), (pod(1, ServiceState.TERMINATING),), (pod(1, ServiceState.FAILED),)],
-    ids=["absent", "terminating", "ended"],
+    ids=["deleted", "terminating", "failed"],
 )
 @pytest.mark.parametrize(
-    ("before", "is_lost"),
-    [({}, False), (gone(NOON - GRACE + timedelta(microseconds=1)), False), (gone(NOON - GRACE), True)],
-    ids=["just now", "within the grace", "for the whole grace"],
+    ("previous", "is_lost"),
+    [({}, False), (gone_since(NOON - GRACE + timedelta(microseconds=1)), False), (gone_since(NOON - GRACE), True)],
+    ids=["just now", "within the grace period", "for the whole grace period"],
 )
-def test_a_pod_is_lost_when_it_has_been_gone_for_the_grace(
-    pods: tuple[object, ...], before: dict[int, AbsentPod], is_lost: bool
+def test_gone_pod_is_lost_after_the_grace_period(
+    pods: tuple[object, ...], previous: dict[int, AbsentPod], is_lost: bool
 ) -> None:
     expected = {1: PodLoss("has been gone for more than 30 s", is_grace_over=True)} if is_lost else {}
-    assert lost(view(*pods), 1, away=before) == expected  # type: ignore[arg-type]
+    assert lost(view(*pods), 1, absent=previous) == expected  # type: ignore[arg-type]
 
 
-def test_a_pod_that_came_back_in_time_starts_its_grace_anew() -> None:
-    assert find_losses(view(pod(1)), [1], gone(NOON - GRACE), NOON).absent == {}
+def test_grace_period_is_reset_when_the_pod_returns() -> None:
+    assert find_losses(view(pod(1)), [1], gone_since(NOON - GRACE), NOON).absent == {}
 
 
 @pytest.mark.parametrize("state", [ServiceState.PENDING, ServiceState.NOT_READY, ServiceState.UNKNOWN])
-def test_a_pod_that_is_there_and_not_ready_is_not_lost(state: ServiceState) -> None:
-    assert lost(view(pod(1, state)), 1, away=gone(NOON - 2 * GRACE)) == {}
+def test_existing_pod_that_is_not_ready_is_not_lost(state: ServiceState) -> None:
+    assert lost(view(pod(1, state)), 1, absent=gone_since(NOON - 2 * GRACE)) == {}
 
 
-def test_a_pod_that_ends_is_not_gone_before_it_stops_serving_and_its_grace_begins_then() -> None:
+def test_grace_period_of_a_terminating_pod_starts_when_it_stops_serving() -> None:
     serving = find_losses(view(pod(1, ServiceState.TERMINATING, is_ready=True)), [1], {}, NOON - GRACE)
     assert (serving.absent, serving.lost, serving.next_deadline) == ({}, {}, None)
-    ended = find_losses(view(pod(1, ServiceState.TERMINATING)), [1], serving.absent, NOON)
-    assert (ended.absent, ended.lost, ended.next_deadline) == (gone(NOON), {}, NOON + GRACE)
-    assert 1 in find_losses(view(), [1], ended.absent, NOON + GRACE).lost
+    stopped = find_losses(view(pod(1, ServiceState.TERMINATING)), [1], serving.absent, NOON)
+    assert (stopped.absent, stopped.lost, stopped.next_deadline) == (gone_since(NOON), {}, NOON + GRACE)
+    assert 1 in find_losses(view(), [1], stopped.absent, NOON + GRACE).lost
 
 
 @pytest.mark.parametrize(
-    ("nodes", "is_away"),
+    ("nodes", "is_absent"),
     [
         ({"n": Node(name="n", resource_version=1, is_ready=True)}, False),
         ({"n": Node(name="n", resource_version=1, is_ready=False)}, True),
@@ -63,22 +65,22 @@ def test_a_pod_that_ends_is_not_gone_before_it_stops_serving_and_its_grace_begin
     ],
     ids=["ready", "not ready", "deleted"],
 )
-def test_a_pod_is_gone_when_its_node_is(nodes: dict[str, Node], is_away: bool) -> None:
-    seen = view(pod(1, node_name="n"), nodes=nodes)
-    assert (1 in find_losses(seen, [1], {}, NOON).absent) is is_away
+def test_pod_is_gone_if_its_node_is_lost(nodes: dict[str, Node], is_absent: bool) -> None:
+    route_view = view(pod(1, node_name="n"), nodes=nodes)
+    assert (1 in find_losses(route_view, [1], {}, NOON).absent) is is_absent
 
 
 @pytest.mark.parametrize(
     ("replicas", "first", "index", "is_lost"), [(3, 0, 2, False), (3, 0, 3, True), (3, 5, 7, False), (3, 5, 4, True)]
 )
-def test_a_pod_beyond_the_replicas_is_lost_at_once(replicas: int, first: int, index: int, is_lost: bool) -> None:
-    seen = view(workload=workload(replicas, first_index=first))
-    assert lost(seen, index) == (
+def test_pod_beyond_the_replicas_is_lost_immediately(replicas: int, first: int, index: int, is_lost: bool) -> None:
+    route_view = view(workload=workload(replicas, first_index=first))
+    assert lost(route_view, index) == (
         {index: PodLoss("is beyond the workload's replicas", is_grace_over=False)} if is_lost else {}
     )
 
 
-def test_a_pod_that_is_shut_down_is_lost_at_once() -> None:
+def test_shut_down_pod_is_lost_immediately() -> None:
     assert lost(view(pod(1, reported_routing_state=RoutingState.SHUTDOWN)), 1) == {
         1: PodLoss("is shut down", is_grace_over=False)
     }
@@ -86,73 +88,73 @@ def test_a_pod_that_is_shut_down_is_lost_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seen", "index"),
+    ("route_view", "index"),
     [(view(workload=workload(1)), 2), (view(pod(2, reported_routing_state=RoutingState.SHUTDOWN)), 2)],
-    ids=["beyond", "shut down"],
+    ids=["beyond the replicas", "shut down"],
 )
-def test_the_grace_of_a_pod_that_is_lost_at_once_runs_all_the_same(seen: RouteView, index: int) -> None:
-    first = find_losses(seen, [index], {}, NOON)
+def test_grace_period_of_an_immediately_lost_pod_still_runs(route_view: RouteView, index: int) -> None:
+    first = find_losses(route_view, [index], {}, NOON)
     assert first.next_deadline == NOON + GRACE
-    later = find_losses(seen, [index], first.absent, NOON + GRACE)
+    later = find_losses(route_view, [index], first.absent, NOON + GRACE)
     assert later.lost[index].is_grace_over
     assert later.next_deadline is None
 
 
-def test_a_pod_that_is_asked_for_again_has_its_whole_grace() -> None:
-    beyond = find_losses(view(workload=workload(1)), [2], {}, NOON - 2 * GRACE)
-    assert lost(view(), 2, away=dict(beyond.absent)) == {}
+def test_pod_within_the_replicas_again_has_the_full_grace_period() -> None:
+    first_losses = find_losses(view(workload=workload(1)), [2], {}, NOON - 2 * GRACE)
+    assert lost(view(), 2, absent=dict(first_losses.absent)) == {}
 
 
-def test_without_a_workload_its_pods_are_gone_and_lost_after_the_grace() -> None:
-    before = find_losses(view(workload=None), [1], {}, NOON - GRACE)
-    assert before.lost == {}
-    assert 1 in lost(view(workload=None), 1, away=dict(before.absent))
+def test_pods_of_a_missing_workload_are_lost_after_the_grace_period() -> None:
+    previous = find_losses(view(workload=None), [1], {}, NOON - GRACE)
+    assert previous.lost == {}
+    assert 1 in lost(view(workload=None), 1, absent=dict(previous.absent))
 
 
 @pytest.mark.parametrize(
     "reason",
     [RouteReason.WORKLOAD_FORBIDDEN, RouteReason.WORKLOAD_KIND_NOT_SUPPORTED, RouteReason.WORKLOAD_UNREADABLE],
 )
-def test_a_workload_that_cannot_be_read_loses_nobody(reason: RouteReason) -> None:
+def test_pods_of_an_unreadable_workload_are_not_lost(reason: RouteReason) -> None:
     unreadable = view(workload=MissingWorkload(reason, "the operator may not get it"))
-    before = gone(NOON - 2 * GRACE)
-    assert find_losses(unreadable, [1], before, NOON) == PodLosses(before, {}, None)
+    previous = gone_since(NOON - 2 * GRACE)
+    assert find_losses(unreadable, [1], previous, NOON) == PodLosses(previous, {}, None)
 
 
-def test_a_grace_of_0_loses_a_pod_as_soon_as_it_is_gone() -> None:
-    assert 1 in lost(view(of=route(onPodLost={"graceSeconds": 0})), 1)
+def test_gone_pod_is_lost_immediately_with_a_grace_period_of_0() -> None:
+    assert 1 in lost(view(route=route(onPodLost={"graceSeconds": 0})), 1)
 
 
-def test_the_next_loss_is_foretold() -> None:
-    losses = find_losses(view(), [0, 1], gone(NOON - timedelta(seconds=10)), NOON)
+def test_next_deadline_is_the_end_of_the_next_grace_period() -> None:
+    losses = find_losses(view(), [0, 1], gone_since(NOON - timedelta(seconds=10)), NOON)
     assert losses.next_deadline == NOON + timedelta(seconds=20)
     assert find_losses(view(pod(0)), [0], {}, NOON).next_deadline is None
 
 
-def test_a_pod_that_carries_nobody_and_is_not_there_concerns_nobody() -> None:
+def test_missing_pod_without_links_is_ignored() -> None:
     assert find_losses(view(), [], {}, NOON).absent == {}
 
 
-def test_a_workload_that_is_made_anew_has_the_whole_grace_to_take_its_pods_over() -> None:
-    before = find_losses(view(workload=None), [1], {}, NOON - GRACE).absent
-    assert set(find_losses(view(workload=None), [1], before, NOON).lost) == {1}
-    assert set(find_losses(view(), [1], before, NOON).lost) == set()
+def test_recreated_workload_has_the_full_grace_period_to_adopt_its_pods() -> None:
+    previous = find_losses(view(workload=None), [1], {}, NOON - GRACE).absent
+    assert set(find_losses(view(workload=None), [1], previous, NOON).lost) == {1}
+    assert set(find_losses(view(), [1], previous, NOON).lost) == set()
 
 
-NEVER_BACK = "is gone, and none comes back under its name"
+PERMANENTLY_GONE = "is gone, and none comes back under its name"
 
 
-def test_a_pod_that_is_named_by_its_name_is_lost_as_soon_as_it_does_not_exist() -> None:
-    seen = view(named_pod("game-a"), workload=deployment())
-    first = find_losses(seen, ["game-b"], {}, NOON)
-    assert first.lost == {"game-b": PodLoss(NEVER_BACK, is_grace_over=False)}
+def test_named_pod_is_lost_as_soon_as_it_does_not_exist() -> None:
+    route_view = view(named_pod("game-a"), workload=deployment())
+    first = find_losses(route_view, ["game-b"], {}, NOON)
+    assert first.lost == {"game-b": PodLoss(PERMANENTLY_GONE, is_grace_over=False)}
     assert first.next_deadline == NOON + GRACE
-    later = find_losses(seen, ["game-b"], first.absent, NOON + GRACE)
-    assert later.lost == {"game-b": PodLoss(NEVER_BACK, is_grace_over=True)}
+    later = find_losses(route_view, ["game-b"], first.absent, NOON + GRACE)
+    assert later.lost == {"game-b": PodLoss(PERMANENTLY_GONE, is_grace_over=True)}
 
 
 @pytest.mark.parametrize(
-    ("state", "is_ready", "is_away"),
+    ("state", "is_ready", "is_absent"),
     [
         (ServiceState.READY, True, False),
         (ServiceState.NOT_READY, False, False),
@@ -162,30 +164,28 @@ def test_a_pod_that_is_named_by_its_name_is_lost_as_soon_as_it_does_not_exist() 
         (ServiceState.FAILED, False, True),
     ],
 )
-def test_a_pod_that_is_named_by_its_name_has_its_grace_while_it_exists(
-    state: ServiceState, is_ready: bool, is_away: bool
-) -> None:
+def test_named_pod_has_the_grace_period_while_it_exists(state: ServiceState, is_ready: bool, is_absent: bool) -> None:
     losses = find_losses(
         view(named_pod("game-a", state, is_ready=is_ready), workload=deployment()), ["game-a"], {}, NOON
     )
     assert losses.lost == {}
-    assert ("game-a" in losses.absent) is is_away
+    assert ("game-a" in losses.absent) is is_absent
 
 
 @pytest.mark.parametrize(
-    ("seen", "key", "why"),
+    ("route_view", "key", "message"),
     [
-        (view(pod(0)), "game-0", NEVER_BACK),
-        (view(named_pod("game-0"), workload=deployment()), 0, NEVER_BACK),
+        (view(pod(0)), "game-0", PERMANENTLY_GONE),
+        (view(named_pod("game-0"), workload=deployment()), 0, PERMANENTLY_GONE),
         (view(pod(0)), 3, "is beyond the workload's replicas"),
     ],
-    ids=["by name, and they have an index", "by index, and they have none", "beyond"],
+    ids=["name of an indexed pod", "index of a named pod", "beyond the replicas"],
 )
-def test_a_pod_that_the_workload_cannot_have_is_lost_at_once(seen: RouteView, key: PodKey, why: str) -> None:
-    assert find_losses(seen, [key], {}, NOON).lost == {key: PodLoss(why, is_grace_over=False)}
+def test_pod_with_an_impossible_key_is_lost_immediately(route_view: RouteView, key: PodKey, message: str) -> None:
+    assert find_losses(route_view, [key], {}, NOON).lost == {key: PodLoss(message, is_grace_over=False)}
 
 
-def test_a_route_whose_workload_was_not_read_yet_loses_and_forgets_nothing() -> None:
-    unread = build_route_view(route(), None, [], {}, {1: 1}, {}, {})
-    long_gone = gone(NOON - 2 * GRACE)
-    assert find_losses(unread, [1], long_gone, NOON) == PodLosses(long_gone, {}, None)
+def test_losses_are_unchanged_before_the_workload_was_read() -> None:
+    unread_view = build_route_view(route(), None, [], {}, {1: 1}, {}, {})
+    long_gone = gone_since(NOON - 2 * GRACE)
+    assert find_losses(unread_view, [1], long_gone, NOON) == PodLosses(long_gone, {}, None)

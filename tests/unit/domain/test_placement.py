@@ -1,4 +1,4 @@
-"""Which pod takes a new user: by its load where that is known, by its links where it is not."""
+"""The placement of new users: by load if it is known, otherwise by links."""
 
 from collections import Counter
 from dataclasses import replace
@@ -21,10 +21,10 @@ from unit.domain.builders import NOON, STALE, deployment, link, load, named_pod,
 THREE = (pod(0), pod(1), pod(2))
 
 
-def placed(*pods: Pod, **more: Any) -> PodKey | None:
-    """The pod that takes a new user at noon."""
-    found = best_pod(view(*pods, **more), NOON)
-    return found and found.key
+def best_key(*pods: Pod, **fields: Any) -> PodKey | None:
+    """Returns the key of the best pod at noon."""
+    best = best_pod(view(*pods, **fields), NOON)
+    return best and best.key
 
 
 def placement(**settings: int) -> Any:
@@ -49,138 +49,135 @@ OLD = {"age": STALE}
         ({0: load(age=-60), 1: load(1, 1)}, {}, 0),
     ],
     ids=[
-        "the least loaded",
-        "also if it carries more links",
-        "waiting tasks weigh more",
-        "a stale pod takes nobody while a fresh one is there",
-        "whatever that one carries",
-        "a pod that says nothing takes nobody either",
-        "all are stale: the fewest links",
-        "all are silent: the fewest links",
-        "among equals the first",
-        "a load of the future counts",
+        "lowest load",
+        "lowest load with more links",
+        "waiting tasks have more weight",
+        "stale pod excluded while another is fresh",
+        "fresh pod with many links",
+        "pods without reports excluded",
+        "all stale: fewest links",
+        "no reports: fewest links",
+        "equal: first",
+        "load from the future",
     ],
 )
-def test_a_new_user_gets_the_pod_that_has_reported_the_least_load(
-    loads: dict[PodKey, Load], counts: dict[PodKey, int], key: int
-) -> None:
-    assert placed(*THREE, loads=loads, counts=counts) == key
+def test_best_pod_has_the_lowest_reported_load(loads: dict[PodKey, Load], counts: dict[PodKey, int], key: int) -> None:
+    assert best_key(*THREE, loads=loads, link_counts=counts) == key
 
 
 @pytest.mark.parametrize(("age", "key"), [(10, 1), (10.000001, 0)])
-def test_a_load_counts_for_as_long_as_the_route_says(age: float, key: int) -> None:
+def test_load_is_stale_after_the_time_of_the_route(age: float, key: int) -> None:
     loads = {0: load(9, 9), 1: load(1, 1, age=age)}
-    assert placed(pod(0), pod(1), loads=loads, of=route(load={"staleAfterSeconds": 10})) == key
+    assert best_key(pod(0), pod(1), loads=loads, route=route(load={"staleAfterSeconds": 10})) == key
 
 
-def test_a_load_is_weighed_as_the_route_says() -> None:
+def test_load_is_weighted_by_the_factor_of_the_route() -> None:
     loads = {0: load(0, 7), 1: load(6, 0)}
     assert [
-        placed(pod(0), pod(1), loads=loads, of=route(load={"cpuFactorPercent": percent})) for percent in (0, 46, 47)
+        best_key(pod(0), pod(1), loads=loads, route=route(load={"cpuFactorPercent": percent}))
+        for percent in (0, 46, 47)
     ] == [0, 0, 1]
 
 
 @pytest.mark.parametrize(("width", "keys"), [(0, [1]), (1, [1]), (2, [0, 1]), (3, [0, 1, 2]), (2**31 - 1, [0, 1, 2])])
-def test_the_pods_whose_load_is_within_the_range_of_the_best_share_the_new_users(width: int, keys: list[int]) -> None:
+def test_good_set_contains_the_pods_within_the_range(width: int, keys: list[int]) -> None:
     loads = {0: load(5, 5), 1: load(3, 3), 2: load(6, 6)}
-    seen = view(*THREE, loads=loads, of=placement(range=width))
-    assert [each.key for each in good_set(seen, NOON)] == keys
+    route_view = view(*THREE, loads=loads, route=placement(range=width))
+    assert [pod_view.key for pod_view in good_set(route_view, NOON)] == keys
 
 
 @pytest.mark.parametrize(("load_state", "is_in"), [(6, True), (7, False)])
-def test_the_range_is_of_weighted_load(load_state: int, is_in: bool) -> None:
+def test_range_applies_to_weighted_load(load_state: int, is_in: bool) -> None:
     loads = {0: load(0, 0), 1: load(load_state, 0)}  # 1.8 or 2.1 of weighted load
-    seen = view(pod(0), pod(1), loads=loads, of=placement(range=2))
-    assert (len(good_set(seen, NOON)) == 2) is is_in
+    route_view = view(pod(0), pod(1), loads=loads, route=placement(range=2))
+    assert (len(good_set(route_view, NOON)) == 2) is is_in
 
 
 @pytest.mark.parametrize(
     ("counts", "key"), [({0: 10, 1: 4, 2: 7}, 0), ({0: 12, 1: 5, 2: 8}, 1), ({0: 12, 1: 6, 2: 8}, 2)]
 )
-def test_among_pods_of_one_load_the_next_is_the_one_with_the_fewest_links_since_its_report(
-    counts: dict[PodKey, int], key: int
-) -> None:
+def test_best_of_pods_with_equal_load_has_the_fewest_new_links(counts: dict[PodKey, int], key: int) -> None:
     loads = {0: load(links=10), 1: load(links=4), 2: load(links=7)}
-    assert placed(*THREE, loads=loads, counts=counts) == key
+    assert best_key(*THREE, loads=loads, link_counts=counts) == key
 
 
-def test_a_pod_that_has_got_links_since_its_report_is_expected_to_be_busier() -> None:
+def test_new_links_increase_the_expected_load() -> None:
     loads = {0: load(5, 5, links=10), 1: load(6, 6, links=10)}
-    chosen = [placed(pod(0), pod(1), loads=loads, counts={0: links, 1: 12}) for links in (10, 13, 14)]
-    assert chosen == [0, 0, 1], "a link weighs 0.55: 5 + 3 * 0.55 is less than 6 + 2 * 0.55, 5 + 4 * 0.55 more"
+    best = [best_key(pod(0), pod(1), loads=loads, link_counts={0: links, 1: 12}) for links in (10, 13, 14)]
+    assert best == [0, 0, 1], "a link counts as 0.55: 5 + 3 * 0.55 is less than 6 + 2 * 0.55, 5 + 4 * 0.55 more"
 
 
-def test_a_pod_that_has_lost_links_since_its_report_is_expected_to_be_less_busy() -> None:
+def test_removed_links_decrease_the_expected_load() -> None:
     loads = {0: load(5, 5, links=10), 1: load(4, 4, links=10)}
-    assert placed(pod(0), pod(1), loads=loads, counts={0: 7, 1: 10}) == 0
+    assert best_key(pod(0), pod(1), loads=loads, link_counts={0: 7, 1: 10}) == 0
 
 
 @pytest.mark.parametrize(
-    ("links", "most", "room"), [(0, 0, True), (9, 0, True), (0, 1, True), (1, 1, False), (2, 1, False)]
+    ("links", "limit", "room"), [(0, 0, True), (9, 0, True), (0, 1, True), (1, 1, False), (2, 1, False)]
 )
-def test_a_pod_has_room_while_it_carries_less_than_the_most(links: int, most: int, room: bool) -> None:
-    seen = view(pod(0), counts={0: links}, of=placement(maxLinksPerPod=most))
-    assert has_room(seen, seen.pods[0]) is room
+def test_pod_has_room_below_the_maximum_number_of_links(links: int, limit: int, room: bool) -> None:
+    route_view = view(pod(0), link_counts={0: links}, route=placement(maxLinksPerPod=limit))
+    assert has_room(route_view, route_view.pods[0]) is room
 
 
-def test_a_full_pod_is_passed_over_for_a_busier_one() -> None:
+def test_full_pod_is_skipped_for_a_busier_one() -> None:
     loads = {0: load(1, 1), 1: load(9, 9)}
-    assert placed(pod(0), pod(1), loads=loads, counts={0: 5}, of=placement(maxLinksPerPod=5)) == 1
+    assert best_key(pod(0), pod(1), loads=loads, link_counts={0: 5}, route=placement(maxLinksPerPod=5)) == 1
 
 
-def test_a_full_pod_does_not_set_the_range() -> None:
+def test_full_pod_does_not_count_for_the_range() -> None:
     loads = {0: load(0, 0), 1: load(8, 8), 2: load(9, 9)}
-    seen = view(*THREE, loads=loads, counts={0: 5, 1: 1}, of=placement(maxLinksPerPod=5, range=1))
-    assert [each.key for each in good_set(seen, NOON)] == [1, 2]
+    route_view = view(*THREE, loads=loads, link_counts={0: 5, 1: 1}, route=placement(maxLinksPerPod=5, range=1))
+    assert [pod_view.key for pod_view in good_set(route_view, NOON)] == [1, 2]
 
 
-def test_a_stale_pod_takes_nobody_although_every_fresh_one_is_full() -> None:
-    seen = view(pod(0), pod(1), loads={0: load(1, 1)}, counts={0: 1}, of=placement(maxLinksPerPod=1))
-    assert best_pod(seen, NOON) is None
-    plan = decide(LinkView(link(), seen, NOON))
+def test_stale_pod_is_excluded_although_all_fresh_pods_are_full() -> None:
+    route_view = view(pod(0), pod(1), loads={0: load(1, 1)}, link_counts={0: 1}, route=placement(maxLinksPerPod=1))
+    assert best_pod(route_view, NOON) is None
+    plan = decide(LinkView(link(), route_view, NOON))
     assert isinstance(plan, UpdateStatus)
     assert plan.status.reason is LinkReason.AT_CAPACITY
-    a_bit_later = NOON + timedelta(seconds=STALE)
-    assert decide(LinkView(link(), seen, a_bit_later)) == Bind(1), (
-        "when nothing is fresh any more, the links are counted"
-    )
+    later = NOON + timedelta(seconds=STALE)
+    assert decide(LinkView(link(), route_view, later)) == Bind(1), "if no load is fresh, the number of links decides"
 
 
 UNAVAILABLE: dict[str, tuple[Pod, dict[PodKey, PodLoss]]] = {
-    "denies": (pod(0, reported_routing_state=RoutingState.DENY_NEW_CALL), {}),
+    "denies new calls": (pod(0, reported_routing_state=RoutingState.DENY_NEW_CALL), {}),
     "shut down": (pod(0, reported_routing_state=RoutingState.SHUTDOWN), {}),
-    "ends, and still serves": (pod(0, ServiceState.TERMINATING, is_ready=True), {}),
-    "ends": (pod(0, ServiceState.TERMINATING), {}),
+    "terminating and ready": (pod(0, ServiceState.TERMINATING, is_ready=True), {}),
+    "terminating": (pod(0, ServiceState.TERMINATING), {}),
     "not ready": (pod(0, ServiceState.NOT_READY), {}),
     "lost": (pod(0), {0: PodLoss("is gone", is_grace_over=False)}),
 }
 
 
-@pytest.mark.parametrize(("other", "lost"), UNAVAILABLE.values(), ids=UNAVAILABLE)
+@pytest.mark.parametrize(("unavailable_pod", "lost"), UNAVAILABLE.values(), ids=UNAVAILABLE)
 @pytest.mark.parametrize("loads", [{0: load(0, 0), 1: load(9, 9)}, {0: load(0, 0)}, {}], ids=["fresh", "alone", "none"])
-def test_a_pod_that_takes_no_new_users_gets_none_however_idle_it_is(
-    other: Pod, lost: dict[PodKey, PodLoss], loads: dict[PodKey, Load]
+def test_unavailable_pod_is_not_chosen_however_low_its_load(
+    unavailable_pod: Pod, lost: dict[PodKey, PodLoss], loads: dict[PodKey, Load]
 ) -> None:
-    assert placed(other, pod(1), lost=lost, loads=loads, counts={1: 900}) == 1
-    assert placed(other, lost=lost, loads=loads) is None
+    assert best_key(unavailable_pod, pod(1), lost=lost, loads=loads, link_counts={1: 900}) == 1
+    assert best_key(unavailable_pod, lost=lost, loads=loads) is None
 
 
-def test_a_pod_without_an_index_is_chosen_by_the_same_rules() -> None:
+def test_pods_without_an_index_are_chosen_by_the_same_rules() -> None:
     pods = [named_pod(f"game-{name}") for name in ("c", "a", "b")]
-    assert placed(*pods, workload=deployment()) == "game-a"
-    assert placed(*pods, workload=deployment(), counts={"game-a": 1, "game-b": 1}) == "game-c"
+    assert best_key(*pods, workload=deployment()) == "game-a"
+    assert best_key(*pods, workload=deployment(), link_counts={"game-a": 1, "game-b": 1}) == "game-c"
     loads: dict[PodKey, Load] = {"game-a": load(5, 5), "game-b": load(4, 4)}
-    assert placed(*pods, workload=deployment(), loads=loads) == "game-b"
+    assert best_key(*pods, workload=deployment(), loads=loads) == "game-b"
 
 
 @given(st.permutations([0, 2, 10, 1]))
-def test_the_first_among_equals_is_that_of_the_lowest_index_in_whatever_order_they_come(order: list[int]) -> None:
-    assert placed(*map(pod, order[1:])) == min(order[1:])
+def test_lowest_index_of_equal_pods_is_chosen_in_any_order(order: list[int]) -> None:
+    assert best_key(*map(pod, order[1:])) == min(order[1:])
 
 
 keys = st.integers(0, 5)
 pods = st.builds(
-    lambda index, state, said, serves: pod(index, state, said, is_ready=serves and state in _MAY_BE_READY),
+    lambda index, state, routing_state, is_ready: pod(
+        index, state, routing_state, is_ready=is_ready and state in _MAY_BE_READY
+    ),
     keys,
     st.sampled_from(ServiceState),
     st.sampled_from(RoutingState),
@@ -189,7 +186,9 @@ pods = st.builds(
 _MAY_BE_READY = (ServiceState.READY, ServiceState.TERMINATING)
 ages = st.sampled_from([0.0, 30.0, 90.0, STALE, 1000.0, -5.0])
 loads = st.builds(
-    lambda load_state, tasks, links, age, said: load(load_state, tasks, links=links, age=age, routing_state=said),
+    lambda load_state, tasks, links, age, routing_state: load(
+        load_state, tasks, links=links, age=age, routing_state=routing_state
+    ),
     st.integers(0, 9),
     st.integers(0, 9),
     st.integers(0, 9),
@@ -197,10 +196,10 @@ loads = st.builds(
     st.sampled_from([RoutingState.UNKNOWN, RoutingState.UNKNOWN, RoutingState.DENY_NEW_CALL]),
 )
 views = st.builds(
-    lambda some, counts, reported, lost, width, most, percent: view(
-        *some,
-        of=route(placement={"range": width, "maxLinksPerPod": most}, load={"cpuFactorPercent": percent}),
-        counts=counts,
+    lambda some_pods, counts, reported, lost, width, limit, percent: view(
+        *some_pods,
+        route=route(placement={"range": width, "maxLinksPerPod": limit}, load={"cpuFactorPercent": percent}),
+        link_counts=counts,
         loads=reported,
         lost=dict.fromkeys(lost, PodLoss("is gone", is_grace_over=True)),
     ),
@@ -216,103 +215,107 @@ views = st.builds(
 
 @given(views)
 @settings(max_examples=500)
-def test_no_choice_falls_on_a_pod_that_is_unavailable_lost_full_or_stale_beside_a_fresh_one(seen: RouteView) -> None:
-    chosen = best_pod(seen, NOON)
-    allowed = [
-        each
-        for each in seen.pods.values()
-        if each.pod.is_ready and each.routing_state is RoutingState.READY and each.key not in seen.lost
+def test_best_pod_is_available_has_room_and_is_fresh_if_any_is(route_view: RouteView) -> None:
+    best = best_pod(route_view, NOON)
+    available = [
+        pod_view
+        for pod_view in route_view.pods.values()
+        if pod_view.pod.is_ready
+        and pod_view.routing_state is RoutingState.READY
+        and pod_view.key not in route_view.lost
     ]
-    assert available_pods(seen) == allowed
-    fresh = [each for each in allowed if seen.fresh_load(each.key, NOON) is not None]
-    most = seen.route.spec.placement.max_links_per_pod
-    with_room = [each for each in fresh or allowed if not most or seen.link_count(each.key) < most]
-    assert (chosen is None) == (not with_room)
-    if chosen is not None:
-        assert chosen in with_room
+    assert available_pods(route_view) == available
+    fresh = [pod_view for pod_view in available if route_view.fresh_load(pod_view.key, NOON) is not None]
+    limit = route_view.route.spec.placement.max_links_per_pod
+    with_room = [
+        pod_view for pod_view in fresh or available if not limit or route_view.link_count(pod_view.key) < limit
+    ]
+    assert (best is None) == (not with_room)
+    if best is not None:
+        assert best in with_room
 
 
 @given(views)
 @settings(max_examples=500)
-def test_no_other_pod_would_be_a_better_choice(seen: RouteView) -> None:
-    chosen = best_pod(seen, NOON)
-    if chosen is None:
+def test_best_pod_is_within_the_range_or_has_the_fewest_links(route_view: RouteView) -> None:
+    best = best_pod(route_view, NOON)
+    if best is None:
         return
-    rivals = [each for each in available_pods(seen) if has_room(seen, each)]
-    expected = expected_loads(seen, NOON)
-    known = {each.key: expected[each.key] for each in rivals if each.key in expected}
+    candidates = [pod_view for pod_view in available_pods(route_view) if has_room(route_view, pod_view)]
+    expected = expected_loads(route_view, NOON)
+    known = {pod_view.key: expected[pod_view.key] for pod_view in candidates if pod_view.key in expected}
     if known:
-        assert known[chosen.key] - min(known.values()) <= seen.route.spec.placement.range * 1000
+        assert known[best.key] - min(known.values()) <= route_view.route.spec.placement.range * 1000
     else:
-        assert seen.link_count(chosen.key) == min(seen.link_count(each.key) for each in rivals)
+        assert route_view.link_count(best.key) == min(route_view.link_count(pod_view.key) for pod_view in candidates)
 
 
-def burst(seen: RouteView, users: int) -> Counter[PodKey]:
-    """Place so many users one after the other, each counted before the next; gives how many each pod has got."""
-    counts = Counter(seen.link_counts)
-    seen = replace(seen, link_counts=counts)
+def burst(route_view: RouteView, users: int) -> Counter[PodKey]:
+    """Places users one by one, each counted before the next; returns the number of users of each pod."""
+    counts = Counter(route_view.link_counts)
+    route_view = replace(route_view, link_counts=counts)
     before = counts.copy()
     for _ in range(users):
-        chosen = best_pod(seen, NOON)
-        assert chosen is not None
-        counts[chosen.key] += 1
+        best = best_pod(route_view, NOON)
+        assert best is not None
+        counts[best.key] += 1
     return counts - before
 
 
 EQUAL: dict[str, tuple[int, dict[PodKey, Load], dict[PodKey, int]]] = {
-    "nobody has reported": (0, {}, {}),
-    "all are stale": (0, {key: load(key, key, links=key, age=STALE) for key in range(7)}, {}),
+    "no reports": (0, {}, {}),
+    "all stale": (0, {key: load(key, key, links=key, age=STALE) for key in range(7)}, {}),
     "equal loads of idle pods": (0, {key: load() for key in range(7)}, {}),
     "equal loads without links": (0, {key: load(5, 5) for key in range(7)}, {}),
-    "equal loads of pods of other links": (
+    "equal loads with different links": (
         0,
         {key: load(5, 5, links=key) for key in range(7)},
         {key: key for key in range(7)},
     ),
     "equal loads and links": (0, {key: load(5, 5, links=3) for key in range(7)}, dict.fromkeys(range(7), 3)),
-    "idle pods of other links": (0, {key: load(links=key) for key in range(7)}, {key: key for key in range(7)}),
+    "idle pods with different links": (0, {key: load(links=key) for key in range(7)}, {key: key for key in range(7)}),
     "loads within the range": (6, {key: load(key, key) for key in range(7)}, {}),
 }
 
 
 @pytest.mark.parametrize(("width", "loads", "counts"), EQUAL.values(), ids=EQUAL)
-def test_of_a_burst_of_10_000_users_the_fullest_of_equal_pods_gets_at_most_a_tenth_more_than_the_mean(
+def test_burst_of_10_000_users_is_spread_evenly_over_equal_pods(
     width: int, loads: dict[PodKey, Load], counts: dict[PodKey, int]
 ) -> None:
-    got = burst(view(*map(pod, range(7)), of=placement(range=width), loads=loads, counts=counts), 10_000)
-    assert max(got.values()) <= 1.1 * 10_000 / 7
-    assert len(got) == 7
+    received = burst(view(*map(pod, range(7)), route=placement(range=width), loads=loads, link_counts=counts), 10_000)
+    assert max(received.values()) <= 1.1 * 10_000 / 7
+    assert len(received) == 7
 
 
 @given(st.integers(1, 9), st.integers(0, 100), st.integers(0, 9), st.integers(0, 9), st.integers(1, 400))
 @settings(max_examples=50)
-def test_equal_pods_get_equally_many_of_any_burst(
+def test_equal_pods_receive_equal_parts_of_a_burst(
     pods: int, links: int, load_state: int, waiting_tasks: int, users: int
 ) -> None:
     reported: dict[PodKey, Load] = {key: load(load_state, waiting_tasks, links=links) for key in range(pods)}
-    seen = view(*map(pod, range(pods)), loads=reported, counts=dict.fromkeys(range(pods), links))
-    got = burst(seen, users)
-    assert max(got[key] for key in range(pods)) - min(got[key] for key in range(pods)) <= 1
+    route_view = view(*map(pod, range(pods)), loads=reported, link_counts=dict.fromkeys(range(pods), links))
+    received = burst(route_view, users)
+    assert max(received[key] for key in range(pods)) - min(received[key] for key in range(pods)) <= 1
 
 
-def test_a_burst_goes_to_busy_and_idle_pods_until_they_are_expected_to_be_equally_busy() -> None:
+def test_burst_equalizes_the_expected_loads() -> None:
     loads: dict[PodKey, Load] = {0: load(1, 1, links=10), 1: load(4, 4, links=10)}
-    seen = view(pod(0), pod(1), loads=loads, counts={0: 10, 1: 10})
-    after = replace(seen, link_counts=Counter({0: 10, 1: 10}) + burst(seen, 1000))
+    route_view = view(pod(0), pod(1), loads=loads, link_counts={0: 10, 1: 10})
+    after = replace(route_view, link_counts=Counter({0: 10, 1: 10}) + burst(route_view, 1000))
     expected = expected_loads(after, NOON)
     assert abs(expected[0] - expected[1]) <= 500
 
 
 @pytest.mark.parametrize(("links", "users"), [(0, 1000), (1, 1000)])
-def test_a_pod_that_has_just_come_gets_its_part_of_a_burst_and_no_more(links: int, users: int) -> None:
+def test_new_pod_receives_only_its_part_of_a_burst(links: int, users: int) -> None:
     loads: dict[PodKey, Load] = {0: load(5, 5, links=100), 1: load(5, 5, links=100), 2: load(4, 4, links=links)}
-    got = burst(view(*THREE, loads=loads, counts={0: 100, 1: 100, 2: links}), users)
-    assert got[2] - got[0] in range(10, 30)
-    assert abs(got[0] - got[1]) <= 1
+    received = burst(view(*THREE, loads=loads, link_counts={0: 100, 1: 100, 2: links}), users)
+    assert received[2] - received[0] in range(10, 30)
+    assert abs(received[0] - received[1]) <= 1
 
 
 @pytest.mark.parametrize(
-    ("then", "now", "expected"),
+    ("at_report", "now", "expected"),
     [
         ((10, 10), (10, 10), (6_000, 2_000)),
         ((10, 10), (11, 10), (6_400, 2_000)),
@@ -320,11 +323,11 @@ def test_a_pod_that_has_just_come_gets_its_part_of_a_burst_and_no_more(links: in
         ((20, 0), (20, 5), (6_000, 4_000)),
         ((0, 0), (9, 9), (6_000, 2_000)),
     ],
-    ids=["none since", "one more", "three less", "one had none", "none had any"],
+    ids=["no change", "one more", "three less", "one had no links", "none had links"],
 )
-def test_each_link_since_the_reports_weighs_as_much_as_the_links_did_on_the_average(
-    then: tuple[int, int], now: tuple[int, int], expected: tuple[int, int]
+def test_each_new_link_counts_as_much_as_the_average_link(
+    at_report: tuple[int, int], now: tuple[int, int], expected: tuple[int, int]
 ) -> None:
-    loads: dict[PodKey, Load] = {0: load(6, 6, links=then[0]), 1: load(2, 2, links=then[1])}
-    seen = view(pod(0), pod(1), loads=loads, counts=dict(enumerate(now)))
-    assert tuple(expected_loads(seen, NOON).values()) == expected
+    loads: dict[PodKey, Load] = {0: load(6, 6, links=at_report[0]), 1: load(2, 2, links=at_report[1])}
+    route_view = view(pod(0), pod(1), loads=loads, link_counts=dict(enumerate(now)))
+    assert tuple(expected_loads(route_view, NOON).values()) == expected

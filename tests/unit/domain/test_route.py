@@ -13,7 +13,7 @@ UNKNOWN, READY, DENY, SHUTDOWN = RoutingState
 
 
 @pytest.mark.parametrize(
-    ("said", "holds"),
+    ("states", "expected"),
     [
         ((), READY),
         ((UNKNOWN,), READY),
@@ -23,51 +23,51 @@ UNKNOWN, READY, DENY, SHUTDOWN = RoutingState
         ((SHUTDOWN, DENY), SHUTDOWN),
     ],
 )
-def test_the_most_restrictive_of_what_was_said_holds(said: tuple[RoutingState, ...], holds: RoutingState) -> None:
-    assert most_restrictive(*said) is holds
+def test_most_restrictive_routing_state(states: tuple[RoutingState, ...], expected: RoutingState) -> None:
+    assert most_restrictive(*states) is expected
 
 
-#: By how much each word restricts; nobody's word (None) counts as Unknown does.
-RESTRICTS = {None: 0, UNKNOWN: 0, READY: 0, DENY: 1, SHUTDOWN: 2}
-WORDS = [None, READY, DENY, SHUTDOWN]
+#: The rank of each routing state by restriction; an absent one (None) counts as Unknown.
+RESTRICTION = {None: 0, UNKNOWN: 0, READY: 0, DENY: 1, SHUTDOWN: 2}
+OVERRIDES = [None, READY, DENY, SHUTDOWN]
 
 
-@pytest.mark.parametrize("own", list(RoutingState))
-@pytest.mark.parametrize("answer", [None, *RoutingState])
-@pytest.mark.parametrize("whole", [READY, DENY, SHUTDOWN])
-def test_of_all_that_is_said_of_a_pod_the_most_restrictive_counts(
-    whole: RoutingState, own: RoutingState, answer: RoutingState | None
+@pytest.mark.parametrize("annotation", list(RoutingState))
+@pytest.mark.parametrize("response", [None, *RoutingState])
+@pytest.mark.parametrize("route_state", [READY, DENY, SHUTDOWN])
+def test_routing_state_of_a_pod_is_the_most_restrictive_of_all_sources(
+    route_state: RoutingState, annotation: RoutingState, response: RoutingState | None
 ) -> None:
-    loads = {} if answer is None else {0: load(age=STALE, routing_state=answer)}
-    for by_index, by_name, ends in product(WORDS, WORDS, [False, True]):
-        of = route(
-            routingState=whole,
+    loads = {} if response is None else {0: load(age=STALE, routing_state=response)}
+    for by_index, by_name, is_terminating in product(OVERRIDES, OVERRIDES, [False, True]):
+        custom_route = route(
+            routingState=route_state,
             pods=[{"index": 0, "routingState": by_index}] if by_index else [],
             namedPods=[{"name": "game-0", "routingState": by_name}] if by_name else [],
         )
-        state = ServiceState.TERMINATING if ends else ServiceState.READY
-        (seen,) = view(pod(0, state, own, is_ready=True), of=of, loads=loads).pods.values()  # type: ignore[arg-type]
-        said = [whole, own, answer, by_index, by_name, DENY if ends else None]
-        assert RESTRICTS[seen.routing_state] == max(RESTRICTS[word] for word in said), said
-        assert seen.routing_state is not UNKNOWN
+        state = ServiceState.TERMINATING if is_terminating else ServiceState.READY
+        (pod_view,) = view(pod(0, state, annotation, is_ready=True), route=custom_route, loads=loads).pods.values()  # type: ignore[arg-type]
+        sources = [route_state, annotation, response, by_index, by_name, DENY if is_terminating else None]
+        assert RESTRICTION[pod_view.routing_state] == max(RESTRICTION[state] for state in sources), sources
+        assert pod_view.routing_state is not UNKNOWN
 
 
-def test_a_word_on_one_pod_concerns_no_other() -> None:
-    of = route(
+def test_override_applies_to_one_pod_only() -> None:
+    custom_route = route(
         pods=[{"index": 0, "routingState": "Shutdown"}], namedPods=[{"name": "game-1", "routingState": "DenyNewCall"}]
     )
-    seen = view(pod(0), pod(1), pod(2), of=of, loads={9: load(routing_state=SHUTDOWN)})
-    assert [each.routing_state for each in seen.pods.values()] == [SHUTDOWN, DENY, READY]
+    route_view = view(pod(0), pod(1), pod(2), route=custom_route, loads={9: load(routing_state=SHUTDOWN)})
+    assert [pod_view.routing_state for pod_view in route_view.pods.values()] == [SHUTDOWN, DENY, READY]
 
 
-def test_a_word_on_an_index_does_not_concern_a_pod_that_is_named_by_its_name() -> None:
-    of = route(pods=[{"index": 7, "routingState": "Shutdown"}])
-    (seen,) = view(named_pod("game-7"), of=of, workload=deployment()).pods.values()
-    assert (seen.key, seen.index, seen.routing_state) == ("game-7", None, READY)
+def test_override_by_index_does_not_apply_to_a_named_pod() -> None:
+    custom_route = route(pods=[{"index": 7, "routingState": "Shutdown"}])
+    (pod_view,) = view(named_pod("game-7"), route=custom_route, workload=deployment()).pods.values()
+    assert (pod_view.key, pod_view.index, pod_view.routing_state) == ("game-7", None, READY)
 
 
 @pytest.mark.parametrize(
-    ("service", "said", "routable", "available"),
+    ("service", "reported", "is_routable", "is_available"),
     [
         (ServiceState.READY, READY, True, True),
         (ServiceState.READY, UNKNOWN, True, True),
@@ -80,35 +80,35 @@ def test_a_word_on_an_index_does_not_concern_a_pod_that_is_named_by_its_name() -
         (ServiceState.UNKNOWN, READY, False, False),
     ],
 )
-def test_routable_serves_its_own_users_and_available_takes_new_ones(
+def test_routable_and_available_depend_on_service_and_routing_state(
     service: ServiceState,
-    said: RoutingState,
-    routable: bool,
-    available: bool,
+    reported: RoutingState,
+    is_routable: bool,
+    is_available: bool,
 ) -> None:
-    (seen,) = view(pod(0, service, said)).pods.values()
-    assert (seen.is_routable, seen.is_available) == (routable, available)
+    (pod_view,) = view(pod(0, service, reported)).pods.values()
+    assert (pod_view.is_routable, pod_view.is_available) == (is_routable, is_available)
 
 
 @pytest.mark.parametrize(
-    ("is_ready", "said", "routable", "present"),
+    ("is_ready", "reported", "is_routable", "is_present"),
     [
         (True, UNKNOWN, True, True),
         (True, SHUTDOWN, False, True),
         (False, UNKNOWN, False, False),
     ],
-    ids=["serves on", "serves on, and is shut down", "has ended"],
+    ids=["is_ready", "ready and shut down", "not ready"],
 )
-def test_a_pod_that_ends_serves_its_users_while_it_is_ready_and_takes_no_new_ones(
-    is_ready: bool, said: RoutingState, routable: bool, present: bool
+def test_terminating_pod_is_routable_while_it_is_ready_and_never_available(
+    is_ready: bool, reported: RoutingState, is_routable: bool, is_present: bool
 ) -> None:
-    (seen,) = view(pod(0, ServiceState.TERMINATING, said, is_ready=is_ready)).pods.values()
-    assert (seen.is_routable, seen.is_present, seen.is_available) == (routable, present, False)
-    assert seen.routing_state is most_restrictive(said, DENY)
+    (pod_view,) = view(pod(0, ServiceState.TERMINATING, reported, is_ready=is_ready)).pods.values()
+    assert (pod_view.is_routable, pod_view.is_present, pod_view.is_available) == (is_routable, is_present, False)
+    assert pod_view.routing_state is most_restrictive(reported, DENY)
 
 
 @pytest.mark.parametrize("is_ready", [True, False])
-def test_a_pod_whose_containers_have_ended_or_whose_node_is_lost_is_not_present(is_ready: bool) -> None:
+def test_failed_pod_and_pod_on_a_lost_node_are_not_present(is_ready: bool) -> None:
     (failed,) = view(pod(0, ServiceState.FAILED, is_ready=is_ready)).pods.values()
     (unreachable,) = view(pod(0, node_name="lost", is_ready=is_ready)).pods.values()
     assert not failed.is_present
@@ -116,7 +116,7 @@ def test_a_pod_whose_containers_have_ended_or_whose_node_is_lost_is_not_present(
 
 
 @pytest.mark.parametrize(
-    ("phase", "ready", "terminating", "state"),
+    ("phase", "is_ready", "is_terminating", "state"),
     [
         ("Running", True, False, ServiceState.READY),
         ("Running", False, False, ServiceState.NOT_READY),
@@ -128,24 +128,24 @@ def test_a_pod_whose_containers_have_ended_or_whose_node_is_lost_is_not_present(
         ("", False, False, ServiceState.UNKNOWN),
     ],
 )
-def test_a_pods_service_state_is_what_kubernetes_says_of_it(
+def test_service_state_follows_phase_readiness_and_deletion(
     phase: str,
-    ready: bool,
-    terminating: bool,
+    is_ready: bool,
+    is_terminating: bool,
     state: ServiceState,
 ) -> None:
-    assert service_state(phase=phase, is_ready=ready, is_terminating=terminating) is state
+    assert service_state(phase=phase, is_ready=is_ready, is_terminating=is_terminating) is state
 
 
 @pytest.mark.parametrize(
     ("name", "index"), [("game-0", 0), ("game-12", 12), ("game", None), ("game-x", None), ("a-²", None)]
 )
-def test_a_pods_index_is_the_number_at_the_end_of_its_name(name: str, index: int | None) -> None:
+def test_ordinal_is_the_number_at_the_end_of_the_name(name: str, index: int | None) -> None:
     assert ordinal(name) == index
 
 
 @pytest.mark.parametrize(
-    ("renewed", "ttl", "ends"),
+    ("renewed", "ttl", "expected"),
     [
         (None, None, None),
         (NOON, None, None),
@@ -154,7 +154,7 @@ def test_a_pods_index_is_the_number_at_the_end_of_its_name(name: str, index: int
         (datetime(9999, 12, 31, tzinfo=UTC), 2**31 - 1, datetime.max.replace(tzinfo=UTC)),
     ],
 )
-def test_a_temporary_link_ends_its_ttl_after_its_renewal_or_its_creation(
-    renewed: datetime | None, ttl: int | None, ends: datetime | None
+def test_temporary_link_expires_after_its_renewal_or_creation(
+    renewed: datetime | None, ttl: int | None, expected: datetime | None
 ) -> None:
-    assert expire_time(NOON, renewed, ttl) == ends
+    assert expire_time(NOON, renewed, ttl) == expected

@@ -1,4 +1,4 @@
-"""Label selectors: what is read, whom they match, and what is none. The cases are those of Kubernetes' own rules."""
+"""Label selectors: parsing, matching and errors. The cases follow the rules of Kubernetes."""
 
 from collections.abc import Mapping
 
@@ -78,11 +78,11 @@ MATCHES: list[tuple[str, Mapping[str, str], bool]] = [
 
 
 @pytest.mark.parametrize(("text", "labels", "expected"), MATCHES)
-def test_a_selector_matches_as_in_kubernetes(text: str, labels: Mapping[str, str], expected: bool) -> None:
+def test_selector_matches_as_in_kubernetes(text: str, labels: Mapping[str, str], expected: bool) -> None:
     assert Selector.parse(text).matches(labels) is expected
 
 
-BAD = {
+INVALID = {
     ",": "a label key is expected instead of ','",
     "a,": "a label key is expected instead of the end",
     ",a": "a label key is expected instead of ','",
@@ -135,22 +135,22 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("text", "problem"), BAD.items(), ids=map(repr, BAD))
-def test_what_is_no_selector_is_refused_with_a_sentence(text: str, problem: str) -> None:
-    with pytest.raises(ValueError, match="is not a label selector: ") as refused:
+@pytest.mark.parametrize(("text", "problem"), INVALID.items(), ids=map(repr, INVALID))
+def test_error_explains_an_invalid_selector(text: str, problem: str) -> None:
+    with pytest.raises(ValueError, match="is not a label selector: ") as error:
         Selector.parse(text)
-    assert str(refused.value) == f"{text!r} is not a label selector: {problem}"
+    assert str(error.value) == f"{text!r} is not a label selector: {problem}"
 
 
 @pytest.mark.parametrize(
     ("text", "expected"), [("", True), ("  ", True), ("a", False), ("!a", False), ("a>1", False), ("a!=b", False)]
 )
-def test_only_what_asks_for_nothing_is_empty(text: str, expected: bool) -> None:
+def test_only_a_selector_without_requirements_is_empty(text: str, expected: bool) -> None:
     assert Selector.parse(text).is_empty is expected
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "expected"),
+    ("first", "second", "expected"),
     [
         ("a=b,c in (x,y)", "c in (y,x,y) , a == b", True),
         ("a=b", "a in (b)", True),
@@ -160,8 +160,8 @@ def test_only_what_asks_for_nothing_is_empty(text: str, expected: bool) -> None:
         ("a>1", "a>01", True),
     ],
 )
-def test_selectors_that_ask_the_same_are_equal(one: str, other: str, expected: bool) -> None:
-    assert (Selector.parse(one) == Selector.parse(other)) is expected
+def test_selectors_with_the_same_requirements_are_equal(first: str, second: str, expected: bool) -> None:
+    assert (Selector.parse(first) == Selector.parse(second)) is expected
 
 
 KEYS = st.sampled_from(["a", "b", "in", "notin", "example.com/a"])
@@ -172,9 +172,9 @@ BLANKS = st.text(" \t\r\n", max_size=2)
 
 @st.composite
 def one_requirement(draw: st.DrawFn) -> tuple[str, Mapping[str, frozenset[str | None]]]:
-    """A requirement as text, and for its key the values, or the absence, that it lets through of those in VALUES."""
+    """Returns a requirement as text, and the values of VALUES, or None for absence, that it allows for its key."""
     key, values = draw(KEYS), draw(st.lists(VALUES, min_size=1, max_size=3))
-    every: frozenset[str | None] = frozenset({None, "", "x", "y", "in", "7"})
+    all_values: frozenset[str | None] = frozenset({None, "", "x", "y", "in", "7"})
     first = frozenset(values[:1])
     before, between, after = draw(BLANKS), draw(BLANKS), draw(BLANKS)
     listed = f"{between}({after}{f'{before},{after}'.join(values)}{before})"
@@ -183,10 +183,10 @@ def one_requirement(draw: st.DrawFn) -> tuple[str, Mapping[str, frozenset[str | 
             [
                 (f"{key}{between}={after}{values[0]}", first),
                 (f"{key}{between}=={after}{values[0]}", first),
-                (f"{key}{between}!={after}{values[0]}", every - first),
+                (f"{key}{between}!={after}{values[0]}", all_values - first),
                 (f"{key} in{listed}", frozenset(values)),
-                (f"{key}\tnotin{listed}", every - frozenset(values)),
-                (key, every - {None}),
+                (f"{key}\tnotin{listed}", all_values - frozenset(values)),
+                (key, all_values - {None}),
                 (f"!{between}{key}", frozenset({None})),
             ]
         )
@@ -195,18 +195,18 @@ def one_requirement(draw: st.DrawFn) -> tuple[str, Mapping[str, frozenset[str | 
 
 
 @given(st.lists(one_requirement(), max_size=4), LABELS)
-def test_all_of_the_requirements_must_hold(
+def test_selector_matches_if_all_requirements_are_met(
     requirements: list[tuple[str, Mapping[str, frozenset[str | None]]]], labels: dict[str, str]
 ) -> None:
     selector = Selector.parse(",".join(text for text, _ in requirements))
-    expected = all(labels.get(key) in allowed for _, each in requirements for key, allowed in each.items())
+    expected = all(labels.get(key) in allowed for _, constraint in requirements for key, allowed in constraint.items())
     assert selector.matches(labels) is expected
     assert selector.is_empty is (not requirements)
 
 
 @given(st.lists(st.sampled_from([*"ab=!(),<> \t1-./", "in", "notin"]), max_size=20).map("".join))
-def test_any_text_is_a_selector_or_is_refused(text: str) -> None:
+def test_any_text_is_a_selector_or_an_error(text: str) -> None:
     try:
         Selector.parse(text).matches({"a": "b"})
     except ValueError as error:
-        assert "is not a label selector" in str(error)  # noqa: PT017 - most texts are none, some are
+        assert "is not a label selector" in str(error)  # noqa: PT017 - some texts are selectors

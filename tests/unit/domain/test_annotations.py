@@ -1,4 +1,4 @@
-"""What is noted on pods and workloads, and when a note is worth a write."""
+"""The annotations on pods and workloads."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -28,18 +28,23 @@ from unit.domain.builders import NOON, STALE, deployment, load, named_pod, route
 DEPLOYMENT = route(workloadRef={"kind": "Deployment"})
 
 
-def noted(
-    of: Route, notes: PodAnnotations, *, links: int = 0, reported: Load | None = None, now: datetime = NOON
+def annotations_for(
+    annotated_route: Route,
+    current: PodAnnotations,
+    *,
+    links: int = 0,
+    reported: Load | None = None,
+    now: datetime = NOON,
 ) -> dict[str, str]:
-    """What is to be written on the only pod of a route."""
-    seen = view(
+    """Returns the annotations to write on the only pod of a route."""
+    route_view = view(
         named_pod("game-x"),
-        of=of,
+        route=annotated_route,
         workload=deployment(),
-        counts={"game-x": links},
+        link_counts={"game-x": links},
         loads={"game-x": reported} if reported else {},
     )
-    return pod_annotations(seen, seen.pods["game-x"], notes, now)
+    return pod_annotations(route_view, route_view.pods["game-x"], current, now)
 
 
 @pytest.mark.parametrize(
@@ -56,19 +61,19 @@ def noted(
         (INT32_MAX * 1_000, str(INT32_MAX)),
     ],
 )
-def test_thousandths_are_written_as_a_decimal_number_as_short_as_can_be(milli: int, text: str) -> None:
+def test_thousandths_are_formatted_as_the_shortest_decimal_number(milli: int, text: str) -> None:
     assert format_milli(milli) == text
 
 
 @given(st.integers(0, INT32_MAX * 1_000))
-def test_a_decimal_number_means_the_thousandths_that_it_was_made_of_and_is_recognised_again(milli: int) -> None:
+def test_formatted_thousandths_are_parsed_exactly(milli: int) -> None:
     assert Decimal(format_milli(milli)) * 1_000 == milli
-    found = Assessment(WorkloadState.HIGH, milli)
-    assert workload_annotations(found, WorkloadAnnotations("High", format_milli(milli)), NOON) == {}
+    assessment = Assessment(WorkloadState.HIGH, milli)
+    assert workload_annotations(assessment, WorkloadAnnotations("High", format_milli(milli)), NOON) == {}
 
 
 @pytest.mark.parametrize(
-    ("before", "reported", "written"),
+    ("previous", "reported", "written"),
     [
         (None, None, None),
         (None, load(0, 0), "0"),
@@ -83,28 +88,28 @@ def test_a_decimal_number_means_the_thousandths_that_it_was_made_of_and_is_recog
         ("0.3", None, None),
     ],
     ids=[
-        "nothing is known",
-        "the first, of an idle pod",
-        "the first",
-        "the same",
+        "no load",
+        "first load of an idle pod",
+        "first load",
+        "same",
         "a tenth more",
         "less than a tenth less",
         "a tenth less",
-        "from nothing",
-        "to nothing",
+        "from 0",
+        "to 0",
         "stale",
-        "forgotten",
+        "load dropped",
     ],
 )
-def test_a_pods_weighted_load_is_noted_while_it_is_fresh_and_when_it_has_moved(
-    before: str | None, reported: Load | None, written: str | None
+def test_weighted_load_is_annotated_if_fresh_and_significantly_changed(
+    previous: str | None, reported: Load | None, written: str | None
 ) -> None:
-    notes = noted(route(), PodAnnotations(weighted_load=before), reported=reported)
-    assert notes == ({} if written is None else {WEIGHTED_LOAD: written})
+    annotations = annotations_for(route(), PodAnnotations(weighted_load=previous), reported=reported)
+    assert annotations == ({} if written is None else {WEIGHTED_LOAD: written})
 
 
 @pytest.mark.parametrize(
-    ("before", "links", "written"),
+    ("previous", "links", "written"),
     [
         (None, 0, None),
         (None, 1, "1"),
@@ -120,13 +125,13 @@ def test_a_pods_weighted_load_is_noted_while_it_is_fresh_and_when_it_has_moved(
         (str(INT32_MAX), 10**12, None),
     ],
 )
-def test_a_pods_deletion_costs_as_many_links_as_it_carries(before: str | None, links: int, written: str | None) -> None:
-    notes = noted(DEPLOYMENT, PodAnnotations(deletion_cost=before), links=links)
-    assert notes == ({} if written is None else {POD_DELETION_COST: written})
+def test_deletion_cost_of_a_pod_is_its_number_of_links(previous: str | None, links: int, written: str | None) -> None:
+    annotations = annotations_for(DEPLOYMENT, PodAnnotations(deletion_cost=previous), links=links)
+    assert annotations == ({} if written is None else {POD_DELETION_COST: written})
 
 
 @pytest.mark.parametrize(
-    ("reference", "heeds"),
+    ("reference", "is_annotated"),
     [
         ({}, False),
         ({"kind": "Deployment"}, True),
@@ -138,13 +143,15 @@ def test_a_pods_deletion_costs_as_many_links_as_it_carries(before: str | None, l
     ],
     ids=str,
 )
-def test_only_where_a_controller_asks_for_it_is_the_cost_of_a_deletion_noted(
-    reference: dict[str, Any], heeds: bool
+def test_deletion_cost_is_annotated_only_for_workloads_that_use_it(
+    reference: dict[str, Any], is_annotated: bool
 ) -> None:
-    assert noted(route(workloadRef=reference), PodAnnotations(), links=7) == ({POD_DELETION_COST: "7"} if heeds else {})
+    assert annotations_for(route(workloadRef=reference), PodAnnotations(), links=7) == (
+        {POD_DELETION_COST: "7"} if is_annotated else {}
+    )
 
 
-NO_NUMBERS = [
+NOT_NUMBERS = [
     "",
     "many",
     " 5",
@@ -162,25 +169,25 @@ NO_NUMBERS = [
 ]
 
 
-@pytest.mark.parametrize("words", NO_NUMBERS, ids=lambda words: repr(words[:12]))
-def test_what_somebody_else_has_noted_is_replaced(words: str) -> None:
-    assert noted(DEPLOYMENT, PodAnnotations(words, words), links=3, reported=load(5, 5)) == {
+@pytest.mark.parametrize("text", NOT_NUMBERS, ids=lambda text: repr(text[:12]))
+def test_annotations_of_other_clients_are_replaced(text: str) -> None:
+    assert annotations_for(DEPLOYMENT, PodAnnotations(text, text), links=3, reported=load(5, 5)) == {
         WEIGHTED_LOAD: "5",
         POD_DELETION_COST: "3",
     }
-    found = Assessment(WorkloadState.HIGH, 4_000)
-    assert workload_annotations(found, WorkloadAnnotations("High", words), NOON)[WORKLOAD_LOAD] == "4"
+    assessment = Assessment(WorkloadState.HIGH, 4_000)
+    assert workload_annotations(assessment, WorkloadAnnotations("High", text), NOON)[WORKLOAD_LOAD] == "4"
 
 
 HIGH, NORMAL = WorkloadState.HIGH, WorkloadState.NORMAL
 
 
-def written(state: str | None, figure: str | None) -> dict[str, str | None]:
-    return {WORKLOAD_STATE: state, WORKLOAD_LOAD: figure, WORKLOAD_TIME: "2026-01-01T12:00:00Z"}
+def written(state: str | None, load_text: str | None) -> dict[str, str | None]:
+    return {WORKLOAD_STATE: state, WORKLOAD_LOAD: load_text, WORKLOAD_TIME: "2026-01-01T12:00:00Z"}
 
 
 @pytest.mark.parametrize(
-    ("found", "before", "notes"),
+    ("assessment", "previous", "annotations"),
     [
         (Assessment(), (None, None), {}),
         (Assessment(HIGH, 3_000), (None, None), written("High", "3")),
@@ -198,21 +205,21 @@ def written(state: str | None, figure: str | None) -> dict[str, str | None]:
         (Assessment(WorkloadState.SHUTDOWN), ("Shutdown", None), {}),
     ],
 )
-def test_a_workloads_notes_are_written_when_its_state_changes_or_its_load_moves_and_removed_when_nobody_can_say(
-    found: Assessment, before: tuple[str | None, str | None], notes: dict[str, str | None]
+def test_workload_annotations_are_written_on_significant_changes_and_removed_if_unknown(
+    assessment: Assessment, previous: tuple[str | None, str | None], annotations: dict[str, str | None]
 ) -> None:
-    assert workload_annotations(found, WorkloadAnnotations(*before), NOON) == notes
+    assert workload_annotations(assessment, WorkloadAnnotations(*previous), NOON) == annotations
 
 
-def test_a_workloads_notes_tell_their_time_to_the_second_in_utc() -> None:
+def test_workload_time_is_utc_with_seconds() -> None:
     then = datetime(2026, 6, 1, 12, 30, 15, 999_999, tzinfo=UTC) + timedelta(0)
     assert workload_annotations(Assessment(HIGH), WorkloadAnnotations(), then)[WORKLOAD_TIME] == "2026-06-01T12:30:15Z"
 
 
-def test_of_several_routes_to_one_workload_only_the_first_by_name_notes() -> None:
+def test_only_the_first_route_of_a_workload_annotates_it() -> None:
     same = {"workloadRef": {"name": "game"}}
     first, second = replace(route(**same), name="arena"), replace(route(**same), name="lobby")
     other = replace(route(workloadRef={"name": "chat"}), name="aaa")
-    every = [second, other, first]
-    assert [is_annotator(each, every) for each in every] == [False, True, True]
+    routes = [second, other, first]
+    assert [is_annotator(candidate, routes) for candidate in routes] == [False, True, True]
     assert is_annotator(second, [second, other, replace(first, is_deleting=True)])
