@@ -1,4 +1,4 @@
-"""The judge of the tables: a real API server that keeps nothing of what it is shown."""
+"""A fixture for tests of admission: an API server that stores nothing."""
 
 from collections.abc import Iterator
 
@@ -10,6 +10,6 @@ from support.namespaces import fresh_namespace
 
 @pytest.fixture(scope="session")
 def judge(installed: Kubectl) -> Iterator[Kubectl]:
-    """A kubectl in a namespace that stays empty: tables of cases only try objects out in it."""
+    """Returns a kubectl in an empty namespace. Tests only send dry-run requests to it."""
     with fresh_namespace(installed) as name:
         yield installed.within(name)

@@ -1,4 +1,4 @@
-"""What servers and clients may do in their namespace, asked with tokens of their own; and what the others still may."""
+"""The permissions of servers and clients, with their tokens, and the effect of the policies on other accounts."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -28,10 +28,10 @@ REPORT = {
     "statefulroute.io/report-time": "2026-01-01T00:00:00Z",
     "statefulroute.io/routing-state": "DenyNewCall",
 }
-#: What the pods of the tests are annotated with by others.
-OF_OTHERS = {"example.com/owner": "us", "statefulroute.io/weighted-load": "1"}
+#: Annotations of other clients on the pods of the tests.
+OTHER_ANNOTATIONS = {"example.com/owner": "us", "statefulroute.io/weighted-load": "1"}
 
-ITSELF = "a server pod may annotate only itself"
+OWN_POD_ONLY = "a server pod may annotate only itself"
 UNBOUND = "a server needs a token that is bound to its pod: this one is bound to none"
 ANNOTATIONS = (
     "of its annotations a server pod may change only statefulroute.io/load-state, statefulroute.io/waiting-tasks, "
@@ -43,14 +43,14 @@ SPEC = "a server pod may not change its spec"
 
 @dataclass(frozen=True)
 class Identities:
-    """A namespace with two pods of one ServiceAccount, and everybody who asks for something there.
+    """The accounts of a namespace with two pods of one ServiceAccount.
 
     Attributes:
-        administrator: Who made it all.
-        server: Has the token of the pod game-0.
-        unbound_server: Has a token of the same account that is bound to no pod.
-        client: An application.
-        others: Who has other rights besides, or only others, by the name of the account.
+        administrator: created the objects.
+        server: has the token of the pod game-0.
+        unbound_server: has a token of the same account that is bound to no pod.
+        client: has the client Role.
+        others: have other permissions, by the name of the account.
     """
 
     administrator: APIUser
@@ -65,11 +65,11 @@ class Identities:
 
 
 def report_change(**values: str | None) -> dict[str, Any]:
-    """A change of annotations of this group."""
-    return annotated({f"statefulroute.io/{name.replace('_', '-')}": value for name, value in values.items()})
+    """Returns a patch of annotations of this API group."""
+    return annotation_patch({f"statefulroute.io/{name.replace('_', '-')}": value for name, value in values.items()})
 
 
-def annotated(annotations: Mapping[str, str | None] | None) -> dict[str, Any]:
+def annotation_patch(annotations: Mapping[str, str | None] | None) -> dict[str, Any]:
     return {"metadata": {"annotations": annotations}}
 
 
@@ -77,7 +77,7 @@ def pod(name: str, **spec: Any) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": name, "labels": {"app": "game"}, "annotations": OF_OTHERS},
+        "metadata": {"name": name, "labels": {"app": "game"}, "annotations": OTHER_ANNOTATIONS},
         "spec": {
             "serviceAccountName": "server",
             "containers": [{"name": "room", "image": "room.invalid/room"}],
@@ -86,20 +86,20 @@ def pod(name: str, **spec: Any) -> dict[str, Any]:
     }
 
 
-def denied(name: str, sentence: str) -> str:
-    """The API server's whole answer to a change of a pod that the policy refuses."""
+def denied(name: str, message: str) -> str:
+    """Returns the error of the API server for a change of a pod that the policy denies."""
     policy = "own-pod.statefulroute.io"
     return (
         f'pods "{name}" is forbidden: '
-        f"ValidatingAdmissionPolicy '{policy}' with binding '{policy}' denied request: {sentence}"
+        f"ValidatingAdmissionPolicy '{policy}' with binding '{policy}' denied request: {message}"
     )
 
 
-# The place.
+# The fixture.
 
 
 @pytest.fixture(scope="module")
-def place(installed: Kubectl, cluster: LocalCluster) -> Iterator[Identities]:
+def identities(installed: Kubectl, cluster: LocalCluster) -> Iterator[Identities]:
     if installed.run("get", "--raw", "/apis/rbac.authorization.k8s.io/v1").code:
         pytest.skip("this cluster has no RBAC")
     with ExitStack() as stack:
@@ -111,48 +111,53 @@ def place(installed: Kubectl, cluster: LocalCluster) -> Iterator[Identities]:
         for granted in (
             create_account(here, "server", server),
             create_account(here, "client", client),
-            create_account(here, "spoiled", "Role/everything-with-routes", server),
+            create_account(here, "server-with-routes", "Role/everything-with-routes", server),
             create_account(here, "team", "Role/everything-with-routes", "ClusterRole/edit"),
             create_account(here, "operator", operator, cluster_wide=True),
-            create_account(here, "chief", "ClusterRole/cluster-admin", cluster_wide=True),
+            create_account(here, "cluster-admin", "ClusterRole/cluster-admin", cluster_wide=True),
         ):
             stack.enter_context(granted)
         administrator = APIUser.of(cluster.kubeconfig, namespace)
         administrator.request("POST", "statefulroutes", stateful_route()).expect_success()
         game = administrator.request("POST", "pods", pod("game-0")).expect_success()
         administrator.request("POST", "pods", pod("game-1")).expect_success()
-        others = {name: administrator.as_account(name) for name in ("spoiled", "team", "operator", "chief")}
-        made = Identities(
+        others = {
+            name: administrator.as_account(name) for name in ("server-with-routes", "team", "operator", "cluster-admin")
+        }
+        identities = Identities(
             administrator,
             server=administrator.as_account("server", game),
             unbound_server=administrator.as_account("server"),
             client=administrator.as_account("client"),
             others={**others, "administrator": administrator},
         )
-        _await_all_in_force(made)
-        yield made
+        _await_permissions(identities)
+        yield identities
 
 
-def _await_all_in_force(place: Identities) -> None:
-    """Wait until everybody has all the rights that they were given, and servers are held by the policy."""
-    last_given = {
-        "spoiled": ("DELETE", "statefulroutes?labelSelector=no=such"),
+def _await_permissions(identities: Identities) -> None:
+    """Waits until the permissions and the policy are in force."""
+    last_permissions = {
+        "server-with-routes": ("DELETE", "statefulroutes?labelSelector=no=such"),
         "team": ("GET", "pods"),
         "operator": ("GET", "/api/v1/nodes"),
-        "chief": ("GET", "secrets"),
+        "cluster-admin": ("GET", "secrets"),
     }
-    for name, request in last_given.items():
+    for name, request in last_permissions.items():
         eventually(
-            lambda who=place.others[name], what=request: not who.request(*what).error_message, f"{name} has its rights"
+            lambda account=identities.others[name], path=request: not account.request(*path).error_message,
+            f"the permissions of {name} are in force",
         )
-    eventually(lambda: not place.client.request("GET", "pods").error_message, "the client has its rights")
+    eventually(
+        lambda: not identities.client.request("GET", "pods").error_message, "the permissions of the client are in force"
+    )
     foreign = "pods/game-1?dryRun=All"
-    for person, sentence in ((place.server, ITSELF), (place.others["spoiled"], UNBOUND)):
+    for user, message in ((identities.server, OWN_POD_ONLY), (identities.others["server-with-routes"], UNBOUND)):
         eventually(
-            lambda who=person, says=sentence: (
-                who.patch(foreign, annotated(REPORT)).error_message == denied("game-1", says)
+            lambda account=user, message=message: (
+                account.patch(foreign, annotation_patch(REPORT)).error_message == denied("game-1", message)
             ),
-            "the policy holds servers",
+            "the policy is in force",
         )
 
 
@@ -160,41 +165,44 @@ def _await_all_in_force(place: Identities) -> None:
 
 
 @pytest.mark.parametrize("name", REPORT)
-def test_a_server_reports_on_its_own_pod_and_takes_it_back(place: Identities, name: str) -> None:
-    told = place.server.patch("pods/game-0", annotated({name: REPORT[name]})).expect_success()
-    assert told["metadata"]["annotations"] == {**OF_OTHERS, name: REPORT[name]}
-    told = place.server.patch("pods/game-0", annotated({name: None})).expect_success()
-    assert told["metadata"]["annotations"] == OF_OTHERS
+def test_server_sets_and_removes_the_report_of_its_pod(identities: Identities, name: str) -> None:
+    pod_object = identities.server.patch("pods/game-0", annotation_patch({name: REPORT[name]})).expect_success()
+    assert pod_object["metadata"]["annotations"] == {**OTHER_ANNOTATIONS, name: REPORT[name]}
+    pod_object = identities.server.patch("pods/game-0", annotation_patch({name: None})).expect_success()
+    assert pod_object["metadata"]["annotations"] == OTHER_ANNOTATIONS
 
 
 @pytest.mark.parametrize("patch", ["merge", "strategic", "apply"])
-def test_a_server_reports_with_any_kind_of_patch(place: Identities, patch: str) -> None:
+def test_server_reports_with_each_type_of_patch(identities: Identities, patch: str) -> None:
     options = "?fieldManager=driver" if patch == "apply" else ""
-    change = {"apiVersion": "v1", "kind": "Pod", **annotated(REPORT)}
-    told = place.server.patch(f"pods/game-0{options}", change, patch).expect_success()
-    assert told["metadata"]["annotations"] == {**OF_OTHERS, **REPORT}
-    place.server.patch("pods/game-0", annotated(dict.fromkeys(REPORT))).expect_success()
+    change = {"apiVersion": "v1", "kind": "Pod", **annotation_patch(REPORT)}
+    pod_object = identities.server.patch(f"pods/game-0{options}", change, patch).expect_success()
+    assert pod_object["metadata"]["annotations"] == {**OTHER_ANNOTATIONS, **REPORT}
+    identities.server.patch("pods/game-0", annotation_patch(dict.fromkeys(REPORT))).expect_success()
 
 
-def test_a_pod_that_others_have_annotated_thousandfold_can_still_report(place: Identities) -> None:
+def test_pod_with_thousands_of_annotations_can_report(identities: Identities) -> None:
     many = {f"example.com/{number:04}": "x" * 80 for number in range(2000)}
-    busy = place.administrator.request("POST", "pods", pod("busy")).expect_success()
-    place.administrator.patch("pods/busy", annotated(many)).expect_success()
-    place.administrator.as_account("server", busy).patch("pods/busy", annotated(REPORT)).expect_success()
+    busy = identities.administrator.request("POST", "pods", pod("busy")).expect_success()
+    identities.administrator.patch("pods/busy", annotation_patch(many)).expect_success()
+    identities.administrator.as_account("server", busy).patch("pods/busy", annotation_patch(REPORT)).expect_success()
 
 
 OWNER = {"apiVersion": "v1", "kind": "Pod", "name": "game-1", "uid": "7d3fba28-0000-4000-8000-000000000000"}
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
-    "an annotation of others is added": (annotated({"example.com/more": "1"}), ANNOTATIONS),
-    "an annotation of others is changed": (annotated({"example.com/owner": "me"}), ANNOTATIONS),
-    "an annotation of others is removed": (annotated({"example.com/owner": None}), ANNOTATIONS),
-    "a note of the operator is changed": (report_change(weighted_load="0"), ANNOTATIONS),
-    "a note of the operator is removed": (report_change(weighted_load=None), ANNOTATIONS),
-    "the deletion cost is set": (annotated({"controller.kubernetes.io/pod-deletion-cost": "9"}), ANNOTATIONS),
-    "an annotation that is hardly its own": (report_change(load_states="1"), ANNOTATIONS),
-    "all annotations are removed": (annotated(None), ANNOTATIONS),
-    "an annotation of others along with the report": (annotated({**REPORT, "example.com/more": "1"}), ANNOTATIONS),
+    "an annotation of others is added": (annotation_patch({"example.com/more": "1"}), ANNOTATIONS),
+    "an annotation of others is changed": (annotation_patch({"example.com/owner": "me"}), ANNOTATIONS),
+    "an annotation of others is removed": (annotation_patch({"example.com/owner": None}), ANNOTATIONS),
+    "an annotation of the operator is changed": (report_change(weighted_load="0"), ANNOTATIONS),
+    "an annotation of the operator is removed": (report_change(weighted_load=None), ANNOTATIONS),
+    "the deletion cost is set": (annotation_patch({"controller.kubernetes.io/pod-deletion-cost": "9"}), ANNOTATIONS),
+    "an annotation with a similar name": (report_change(load_states="1"), ANNOTATIONS),
+    "all annotations are removed": (annotation_patch(None), ANNOTATIONS),
+    "an annotation of others along with the report": (
+        annotation_patch({**REPORT, "example.com/more": "1"}),
+        ANNOTATIONS,
+    ),
     "a label is added": ({"metadata": {"labels": {"role": "main"}}}, METADATA),
     "a label is changed": ({"metadata": {"labels": {"app": "chat"}}}, METADATA),
     "the labels are removed": ({"metadata": {"labels": None}}, METADATA),
@@ -205,125 +213,133 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a selfLink": ({"metadata": {"selfLink": "/here"}}, METADATA),
     "the image": ({"spec": {"containers": [{"name": "room", "image": "evil.invalid/room"}]}}, SPEC),
     "a deadline": ({"spec": {"activeDeadlineSeconds": 1}}, SPEC),
-    "a deadline along with the report": ({"spec": {"activeDeadlineSeconds": 1}, **annotated(REPORT)}, SPEC),
+    "a deadline along with the report": ({"spec": {"activeDeadlineSeconds": 1}, **annotation_patch(REPORT)}, SPEC),
 }
 
 
-@pytest.mark.parametrize(("change", "sentence"), REFUSED.values(), ids=REFUSED)
-def test_a_server_may_change_nothing_else_of_its_pod(place: Identities, change: dict[str, Any], sentence: str) -> None:
-    answer = place.server.patch("pods/game-0", change, "strategic")
-    assert (answer.code, answer.object.get("reason")) == (403, "Forbidden")
-    assert answer.error_message == denied("game-0", sentence)
+@pytest.mark.parametrize(("change", "message"), REFUSED.values(), ids=REFUSED)
+def test_server_can_change_nothing_else_of_its_pod(
+    identities: Identities, change: dict[str, Any], message: str
+) -> None:
+    response = identities.server.patch("pods/game-0", change, "strategic")
+    assert (response.code, response.object.get("reason")) == (403, "Forbidden")
+    assert response.error_message == denied("game-0", message)
 
 
 @pytest.mark.parametrize(
     ("patch", "change"),
     [
         ("json", [{"op": "remove", "path": "/metadata/annotations/example.com~1owner"}]),
-        ("merge", annotated({"example.com/owner": None})),
-        ("apply", {"apiVersion": "v1", "kind": "Pod", **annotated({"example.com/owner": "me"})}),
+        ("merge", annotation_patch({"example.com/owner": None})),
+        ("apply", {"apiVersion": "v1", "kind": "Pod", **annotation_patch({"example.com/owner": "me"})}),
     ],
 )
-def test_no_kind_of_patch_is_a_way_around(place: Identities, patch: str, change: Any) -> None:
+def test_each_type_of_patch_is_restricted(identities: Identities, patch: str, change: Any) -> None:
     options = "?fieldManager=driver&force=true" if patch == "apply" else ""
-    assert place.server.patch(f"pods/game-0{options}", change, patch).error_message == denied("game-0", ANNOTATIONS)
+    assert identities.server.patch(f"pods/game-0{options}", change, patch).error_message == denied(
+        "game-0", ANNOTATIONS
+    )
 
 
-@pytest.mark.parametrize("change", [annotated(REPORT), {"metadata": {"labels": {"app": "chat"}}}])
-def test_a_server_may_not_annotate_another_pod_of_its_own_account(place: Identities, change: dict[str, Any]) -> None:
-    answer = place.server.patch("pods/game-1", change)
-    assert (answer.code, answer.error_message) == (403, denied("game-1", ITSELF))
+@pytest.mark.parametrize("change", [annotation_patch(REPORT), {"metadata": {"labels": {"app": "chat"}}}])
+def test_server_cannot_annotate_another_pod_of_its_account(identities: Identities, change: dict[str, Any]) -> None:
+    response = identities.server.patch("pods/game-1", change)
+    assert (response.code, response.error_message) == (403, denied("game-1", OWN_POD_ONLY))
 
 
 @pytest.mark.parametrize("name", ["game-0", "game-1"])
-def test_a_servers_token_that_is_bound_to_no_pod_may_annotate_none(place: Identities, name: str) -> None:
-    answer = place.unbound_server.patch(f"pods/{name}", annotated(REPORT))
-    assert (answer.code, answer.error_message) == (403, denied(name, UNBOUND))
+def test_unbound_token_cannot_annotate_any_pod(identities: Identities, name: str) -> None:
+    response = identities.unbound_server.patch(f"pods/{name}", annotation_patch(REPORT))
+    assert (response.code, response.error_message) == (403, denied(name, UNBOUND))
 
 
-def test_the_token_of_a_pod_that_has_gone_is_not_good_for_the_next_one_of_its_name(place: Identities) -> None:
-    # Nothing runs it, so nothing but this test deletes it.
-    waiting = pod("again", schedulingGates=[{"name": "example.com/never"}])
-    first = place.administrator.request("POST", "pods", waiting).expect_success()
-    token = place.administrator.as_account("server", first)
-    token.patch("pods/again", annotated(REPORT)).expect_success()
-    place.administrator.request("DELETE", "pods/again").expect_success()
-    place.administrator.request("POST", "pods", waiting).expect_success()
-    answer = token.patch("pods/again", annotated(REPORT))
-    # The API server takes it for good for some seconds more. On a slow machine they may be over.
-    assert answer.error_message in {denied("again", ITSELF), "Unauthorized"}
+def test_token_of_a_deleted_pod_cannot_annotate_the_next_pod_of_the_same_name(identities: Identities) -> None:
+    # The pod is not scheduled, so only this test deletes it.
+    unscheduled_pod = pod("again", schedulingGates=[{"name": "example.com/never"}])
+    first = identities.administrator.request("POST", "pods", unscheduled_pod).expect_success()
+    token = identities.administrator.as_account("server", first)
+    token.patch("pods/again", annotation_patch(REPORT)).expect_success()
+    identities.administrator.request("DELETE", "pods/again").expect_success()
+    identities.administrator.request("POST", "pods", unscheduled_pod).expect_success()
+    response = token.patch("pods/again", annotation_patch(REPORT))
+    # The API server accepts the token for a few more seconds, which a slow machine may exceed.
+    assert response.error_message in {denied("again", OWN_POD_ONLY), "Unauthorized"}
 
 
 @pytest.mark.parametrize(
-    ("name", "uid", "sentence"),
+    ("name", "uid", "message"),
     [
         (True, True, None),
-        (True, False, ITSELF),
-        (False, True, ITSELF),
+        (True, False, OWN_POD_ONLY),
+        (False, True, OWN_POD_ONLY),
         (True, None, UNBOUND),
         (None, True, UNBOUND),
     ],
-    ids=["both", "the UID is another's", "the name is another's", "no UID", "no name"],
+    ids=["both", "another UID", "another name", "no UID", "no name"],
 )
-def test_the_name_and_the_uid_that_a_token_says_must_be_the_pods(
-    place: Identities, name: bool | None, uid: bool | None, sentence: str | None
+def test_token_must_contain_the_name_and_the_uid_of_the_pod(
+    identities: Identities, name: bool | None, uid: bool | None, message: str | None
 ) -> None:
-    own = place.administrator.request("GET", "pods/game-0").expect_success()["metadata"]
-    says = {"pod_name": own["name"] if name else "game-1", "pod_uid": own["uid"] if uid else OWNER["uid"]}
-    said = {key: value for (key, value), given in zip(says.items(), (name, uid), strict=True) if given is not None}
-    person = place.administrator.impersonating(f"system:serviceaccount:{place.namespace}:server", **said)
-    answer = person.patch("pods/game-0?dryRun=All", annotated(REPORT))
-    assert answer.error_message == (sentence and denied("game-0", sentence))
+    own = identities.administrator.request("GET", "pods/game-0").expect_success()["metadata"]
+    values = {"pod_name": own["name"] if name else "game-1", "pod_uid": own["uid"] if uid else OWNER["uid"]}
+    claims = {
+        key: value for (key, value), included in zip(values.items(), (name, uid), strict=True) if included is not None
+    }
+    user = identities.administrator.impersonating(f"system:serviceaccount:{identities.namespace}:server", **claims)
+    response = user.patch("pods/game-0?dryRun=All", annotation_patch(REPORT))
+    assert response.error_message == (message and denied("game-0", message))
 
 
-# Everybody else.
+# Other accounts.
 
-FREE = {
-    "the operator notes a load": ("operator", report_change(weighted_load="2.5")),
-    "the operator notes the deletion cost": (
+UNRESTRICTED = {
+    "operator annotates the load": ("operator", report_change(weighted_load="2.5")),
+    "operator annotates the deletion cost": (
         "operator",
-        annotated({"controller.kubernetes.io/pod-deletion-cost": "7"}),
+        annotation_patch({"controller.kubernetes.io/pod-deletion-cost": "7"}),
     ),
-    "the administrator labels": ("administrator", {"metadata": {"labels": {"app": "chat"}}}),
-    "the administrator drains by hand": ("administrator", report_change(routing_state="Shutdown")),
-    "an account that may do everything labels": ("chief", {"metadata": {"labels": {"app": "chat"}}}),
-    "an account that may do everything annotates": ("chief", annotated({"example.com/owner": "me"})),
-    "an account that has both routes and pods in its hands labels": ("team", {"metadata": {"labels": {"app": "chat"}}}),
+    "administrator labels": ("administrator", {"metadata": {"labels": {"app": "chat"}}}),
+    "administrator drains": ("administrator", report_change(routing_state="Shutdown")),
+    "cluster admin labels": ("cluster-admin", {"metadata": {"labels": {"app": "chat"}}}),
+    "cluster admin annotates": ("cluster-admin", annotation_patch({"example.com/owner": "me"})),
+    "account with all verbs on routes and pods labels": ("team", {"metadata": {"labels": {"app": "chat"}}}),
 }
 
 
-@pytest.mark.parametrize(("who", "change"), FREE.values(), ids=FREE)
-def test_who_is_no_server_is_not_touched(place: Identities, who: str, change: dict[str, Any]) -> None:
-    place.others[who].patch("pods/game-0?dryRun=All", change).expect_success()
+@pytest.mark.parametrize(("account", "change"), UNRESTRICTED.values(), ids=UNRESTRICTED)
+def test_accounts_other_than_servers_are_not_restricted(
+    identities: Identities, account: str, change: dict[str, Any]
+) -> None:
+    identities.others[account].patch("pods/game-0?dryRun=All", change).expect_success()
 
 
-def test_a_person_with_the_servers_role_is_not_touched(place: Identities) -> None:
-    ann = place.administrator.impersonating(f"server-{place.namespace}")
-    ann.patch("pods/game-1?dryRun=All", annotated({"example.com/owner": "me"})).expect_success()
+def test_user_with_the_server_role_is_not_restricted(identities: Identities) -> None:
+    user = identities.administrator.impersonating(f"server-{identities.namespace}")
+    user.patch("pods/game-1?dryRun=All", annotation_patch({"example.com/owner": "me"})).expect_success()
 
 
-def test_a_server_that_may_do_everything_with_routes_is_held_all_the_same(place: Identities) -> None:
-    answer = place.others["spoiled"].patch("pods/game-1", annotated(REPORT))
-    assert answer.error_message == denied("game-1", UNBOUND)
+def test_server_with_all_verbs_on_routes_is_restricted(identities: Identities) -> None:
+    response = identities.others["server-with-routes"].patch("pods/game-1", annotation_patch(REPORT))
+    assert response.error_message == denied("game-1", UNBOUND)
 
 
 # The roles.
 
 
-@pytest.mark.parametrize("who", ["server", "client"])
-def test_servers_and_clients_bind_renew_rebind_and_release(place: Identities, who: str) -> None:
-    person: APIUser = getattr(place, who)
-    link = f"podlinks/game.{who}"
-    person.request("POST", "podlinks", pod_link(uid=who, podIndex=0, ttlSeconds=300)).expect_success()
-    person.patch(link, {"spec": {"renewTime": "2026-01-01T00:00:00Z"}}).expect_success()
-    person.patch(link, {"spec": {"podIndex": 1}}).expect_success()
-    assert person.request("GET", link).expect_success()["spec"]["podIndex"] == 1
-    listed = person.request("GET", "podlinks").expect_success()["items"]
-    assert f"game.{who}" in [each["metadata"]["name"] for each in listed]
-    person.request("DELETE", link).expect_success()
+@pytest.mark.parametrize("account", ["server", "client"])
+def test_servers_and_clients_create_renew_move_and_delete_links(identities: Identities, account: str) -> None:
+    user: APIUser = getattr(identities, account)
+    link = f"podlinks/game.{account}"
+    user.request("POST", "podlinks", pod_link(uid=account, podIndex=0, ttlSeconds=300)).expect_success()
+    user.patch(link, {"spec": {"renewTime": "2026-01-01T00:00:00Z"}}).expect_success()
+    user.patch(link, {"spec": {"podIndex": 1}}).expect_success()
+    assert user.request("GET", link).expect_success()["spec"]["podIndex"] == 1
+    listed = user.request("GET", "podlinks").expect_success()["items"]
+    assert f"game.{account}" in [each["metadata"]["name"] for each in listed]
+    user.request("DELETE", link).expect_success()
 
 
-MAY_READ = {
+READABLE = {
     "server": [
         "pods/game-0",
         "statefulroutes/game",
@@ -338,14 +354,16 @@ MAY_READ = {
 }
 
 
-@pytest.mark.parametrize(("who", "what"), [(who, what) for who, paths in MAY_READ.items() for what in paths])
-def test_servers_and_clients_read_what_they_need(place: Identities, who: str, what: str) -> None:
-    getattr(place, who).ask("GET", what).expect_success()
+@pytest.mark.parametrize(
+    ("account", "path"), [(account, path) for account, paths in READABLE.items() for path in paths]
+)
+def test_servers_and_clients_can_read_granted_resources(identities: Identities, account: str, path: str) -> None:
+    getattr(identities, account).request("GET", path).expect_success()
 
 
 LINKS, ROUTES = ('"podlinks" in API group "statefulroute.io"', '"statefulroutes" in API group "statefulroute.io"')
 KINDS, ELSEWHERE = "/apis/statefulroute.io/v1alpha1", "namespaces/kube-system"
-NEITHER_MAY = {
+FORBIDDEN_FOR_BOTH = {
     "GET secrets": 'list resource "secrets" in API group ""',
     "GET secrets/token": 'get resource "secrets" in API group ""',
     "GET configmaps": 'list resource "configmaps" in API group ""',
@@ -374,34 +392,38 @@ NEITHER_MAY = {
     f"POST {KINDS}/{ELSEWHERE}/podlinks": f'create resource {LINKS} in the namespace "kube-system"',
     f"GET {KINDS}/statefulroutes": f"list resource {ROUTES} at the cluster scope",
 }
-MAY_NOT = [
-    *((who, request, cannot) for who in ("server", "client") for request, cannot in NEITHER_MAY.items()),
+FORBIDDEN = [
+    *((account, request, cannot) for account in ("server", "client") for request, cannot in FORBIDDEN_FOR_BOTH.items()),
     ("server", "GET pods", 'list resource "pods" in API group ""'),
     ("server", "GET pods?watch=true", 'watch resource "pods" in API group ""'),
     ("client", "PATCH pods/game-0", 'patch resource "pods" in API group ""'),
 ]
 
 
-@pytest.mark.parametrize(("who", "request_", "cannot"), MAY_NOT, ids=[f"{who} {what}" for who, what, _ in MAY_NOT])
-def test_servers_and_clients_may_do_nothing_else(place: Identities, who: str, request_: str, cannot: str) -> None:
-    method, what = request_.split()
+@pytest.mark.parametrize(
+    ("account", "request_", "cannot"), FORBIDDEN, ids=[f"{account} {path}" for account, path, _ in FORBIDDEN]
+)
+def test_servers_and_clients_can_do_nothing_else(
+    identities: Identities, account: str, request_: str, cannot: str
+) -> None:
+    method, path = request_.split()
     body = {} if method in {"POST", "PUT", "PATCH"} else None
-    answer = getattr(place, who).ask(method, what, body)
-    assert answer.code == 403
-    assert f'User "system:serviceaccount:{place.namespace}:{who}" cannot {cannot}' in str(answer.refusal)
+    response = getattr(identities, account).request(method, path, body)
+    assert response.code == 403
+    assert f'User "system:serviceaccount:{identities.namespace}:{account}" cannot {cannot}' in str(response.error_message)
 
 
 # The policies themselves.
 
 
 @pytest.mark.parametrize("name", ["own-pod.statefulroute.io", "local-namespace.podlinks.statefulroute.io"])
-def test_the_api_server_has_nothing_to_say_about_a_policy(installed: Kubectl, cluster: LocalCluster, name: str) -> None:
+def test_policy_passes_the_type_checks_of_the_api_server(installed: Kubectl, cluster: LocalCluster, name: str) -> None:
     if not cluster.has_controllers:
-        pytest.skip("nothing checks the types of a policy in this cluster")
+        pytest.skip("this cluster does not check the types of policies")
 
     def is_checked() -> bool:
         policy = installed.get_json("validatingadmissionpolicy", name)
         return bool(policy.get("status", {}).get("observedGeneration") == policy["metadata"]["generation"])
 
-    eventually(is_checked, "the types of the policy have been checked")
+    eventually(is_checked, "the types of the policy are checked")
     assert installed.get_json("validatingadmissionpolicy", name)["status"]["typeChecking"] == {}

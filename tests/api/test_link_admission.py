@@ -1,4 +1,4 @@
-"""Which PodLinks the API server takes and keeps, and what it answers to the others."""
+"""Admission of PodLinks: accepted objects, and the errors of rejected ones."""
 
 import pytest
 
@@ -9,48 +9,48 @@ from support.objects import ABSENT, pod_link
 INT32_MAX = 2**31 - 1
 
 ACCEPTED = [
-    Accepted("the least that a link says", pod_link(), {"podIndex": None, "namespace": None, "ttlSeconds": None}),
-    Accepted("the first pod", pod_link(podIndex=0), {"podIndex": 0}),
-    Accepted("the last pod that there can be", pod_link(podIndex=INT32_MAX), {"podIndex": INT32_MAX}),
-    Accepted("a pod as a whole float", pod_link(podIndex=1.0), {"podIndex": 1}),
-    Accepted("no pod, said as null", pod_link(podIndex=None), {"podIndex": None}),
-    Accepted("a pod by its name", pod_link(podName="game-5d8f-x2"), {"podName": "game-5d8f-x2", "podIndex": None}),
-    Accepted("a pod by a name with dots", pod_link(podName="game.blue.0"), {"podName": "game.blue.0"}),
-    Accepted("a pod by the longest name", pod_link(podName="p" * 253), {"podName": "p" * 253}),
-    Accepted("no pod's name, said as null", pod_link(podName=None), {"podName": None}),
-    Accepted("the shortest life", pod_link(ttlSeconds=1), {"ttlSeconds": 1}),
-    Accepted("the longest life", pod_link(ttlSeconds=INT32_MAX), {"ttlSeconds": INT32_MAX}),
+    Accepted("required fields only", pod_link(), {"podIndex": None, "namespace": None, "ttlSeconds": None}),
+    Accepted("lowest pod index", pod_link(podIndex=0), {"podIndex": 0}),
+    Accepted("highest pod index", pod_link(podIndex=INT32_MAX), {"podIndex": INT32_MAX}),
+    Accepted("pod index as a whole float", pod_link(podIndex=1.0), {"podIndex": 1}),
+    Accepted("pod index null", pod_link(podIndex=None), {"podIndex": None}),
+    Accepted("pod name", pod_link(podName="game-5d8f-x2"), {"podName": "game-5d8f-x2", "podIndex": None}),
+    Accepted("pod name with dots", pod_link(podName="game.blue.0"), {"podName": "game.blue.0"}),
+    Accepted("longest pod name", pod_link(podName="p" * 253), {"podName": "p" * 253}),
+    Accepted("pod name null", pod_link(podName=None), {"podName": None}),
+    Accepted("shortest TTL", pod_link(ttlSeconds=1), {"ttlSeconds": 1}),
+    Accepted("longest TTL", pod_link(ttlSeconds=INT32_MAX), {"ttlSeconds": INT32_MAX}),
     Accepted(
-        "a renewal in UTC",
+        "renewal in UTC",
         pod_link(ttlSeconds=60, renewTime="2026-01-01T00:00:00Z"),
         {"renewTime": "2026-01-01T00:00:00Z"},
     ),
     Accepted(
-        "a renewal to the microsecond",
+        "renewal with microseconds",
         pod_link(ttlSeconds=60, renewTime="2026-01-01T00:00:00.123456Z"),
         {"renewTime": "2026-01-01T00:00:00.123456Z"},
     ),
     Accepted(
-        "a renewal in another time zone",
+        "renewal in another time zone",
         pod_link(ttlSeconds=60, renewTime="2026-01-01T02:00:00+02:00"),
         {"renewTime": "2026-01-01T02:00:00+02:00"},
     ),
-    Accepted("no namespace, said as null", pod_link(namespace=None), {"namespace": None}),
+    Accepted("namespace null", pod_link(namespace=None), {"namespace": None}),
 ]
 
 
 @pytest.mark.parametrize("case", ACCEPTED, ids=str)
-def test_it_is_accepted(judge: Kubectl, case: Accepted) -> None:
+def test_valid_object_is_accepted(judge: Kubectl, case: Accepted) -> None:
     spec = judge.dry_run(case.item).expect_success().object["spec"]
     assert {field: spec.get(field) for field in case.stored} == case.stored
 
 
-def test_its_own_namespace_is_accepted(judge: Kubectl) -> None:
+def test_own_namespace_is_accepted(judge: Kubectl) -> None:
     spec = judge.dry_run(pod_link(namespace=judge.namespace)).expect_success().object["spec"]
     assert spec == {"routeName": "game", "uid": "alice", "namespace": judge.namespace}
 
 
-def test_nothing_is_added_to_what_was_said(judge: Kubectl) -> None:
+def test_no_defaults_are_added_to_a_link(judge: Kubectl) -> None:
     assert judge.dry_run(pod_link()).expect_success().object["spec"] == {"routeName": "game", "uid": "alice"}
 
 
@@ -72,14 +72,14 @@ REFUSED = [
     # The namespace.
     refused("another namespace", pod_link(namespace="kube-system"), POLICY),
     refused("a namespace that does not exist", pod_link(namespace="no-such-namespace"), POLICY),
-    refused("its own namespace in other letters", pod_link(namespace="Default"), POLICY),
+    refused("own namespace in upper case", pod_link(namespace="Default"), POLICY),
     refused(
         "an empty namespace",
         pod_link(namespace=""),
         'spec.namespace: Invalid value: "": namespace must not be empty',
     ),
     refused_by_schema(
-        "a namespace longer than any",
+        "namespace that is too long",
         pod_link(namespace="n" * 64),
         "spec.namespace: Too long: may not be more than 63 bytes",
     ),
@@ -153,31 +153,31 @@ REFUSED = [
         f'spec.uid: Invalid value: "alice\\n": {CONTROL}',
     ),
     # The pod.
-    refused("a pod before the first", pod_link(podIndex=-1), f"spec.podIndex: Invalid value: -1: {POD_INDEX}"),
+    refused("negative pod index", pod_link(podIndex=-1), f"spec.podIndex: Invalid value: -1: {POD_INDEX}"),
     refused(
-        "a pod past the last",
+        "pod index that is too large",
         pod_link(podIndex=2**31),
         '<nil>: Invalid value: "": Checked value must be of type integer with format int32 in spec.podIndex',
         f"spec.podIndex: Invalid value: 2147483648: {POD_INDEX}",
     ),
     refused_by_schema(
-        "a pod as a string",
+        "pod index as a string",
         pod_link(podIndex="2"),
         'spec.podIndex: Invalid value: "string": spec.podIndex in body must be of type integer: "string"',
     ),
     refused_by_schema(
-        "a pod as a fraction",
+        "pod index as a fraction",
         pod_link(podIndex=1.5),
         'spec.podIndex: Invalid value: "float64": spec.podIndex in body must be of type int32: "float64"',
         '<nil>: Invalid value: "": Checked value must be of type integer with format int32 in spec.podIndex',
     ),
     refused_by_schema(
-        "a pod as a truth",
+        "pod index as a boolean",
         pod_link(podIndex=True),
         'spec.podIndex: Invalid value: "": spec.podIndex in body must be of type int32: ""',
     ),
     refused_by_schema(
-        "several pods",
+        "several pod indexes",
         pod_link(podIndex=[1, 2]),
         'spec.podIndex: Invalid value: "array": spec.podIndex in body must be of type integer: "array"',
     ),
@@ -196,7 +196,7 @@ REFUSED = [
         ]
     ),
     refused_by_schema(
-        "a podName longer than any",
+        "podName that is too long",
         pod_link(podName="p" * 254),
         "spec.podName: Too long: may not be more than 253 bytes",
     ),
@@ -206,21 +206,21 @@ REFUSED = [
         'spec.podName: Invalid value: "integer": spec.podName in body must be of type string: "integer"',
     ),
     refused(
-        "a pod by its index and by its name",
+        "pod index and pod name",
         pod_link(podIndex=0, podName="game-0"),
         f"spec.podName: Invalid value: {ONE_POD}",
     ),
-    # The life of a temporary link.
-    refused("no life at all", pod_link(ttlSeconds=0), f"spec.ttlSeconds: Invalid value: 0: {TTL}"),
-    refused("a life that has ended", pod_link(ttlSeconds=-1), f"spec.ttlSeconds: Invalid value: -1: {TTL}"),
+    # The TTL.
+    refused("TTL of 0", pod_link(ttlSeconds=0), f"spec.ttlSeconds: Invalid value: 0: {TTL}"),
+    refused("negative TTL", pod_link(ttlSeconds=-1), f"spec.ttlSeconds: Invalid value: -1: {TTL}"),
     refused(
-        "a life longer than 68 years",
+        "TTL that is too long",
         pod_link(ttlSeconds=2**31),
         '<nil>: Invalid value: "": Checked value must be of type integer with format int32 in spec.ttlSeconds',
         f"spec.ttlSeconds: Invalid value: 2147483648: {TTL}",
     ),
     refused_by_schema(
-        "a life with a unit",
+        "TTL with a unit",
         pod_link(ttlSeconds="5m"),
         'spec.ttlSeconds: Invalid value: "string": spec.ttlSeconds in body must be of type integer: "string"',
     ),
@@ -231,11 +231,11 @@ REFUSED = [
     ),
     *(
         refused_by_schema(
-            f"a renewal at {moment!r}",
-            pod_link(ttlSeconds=60, renewTime=moment),
+            f"renewal at {time!r}",
+            pod_link(ttlSeconds=60, renewTime=time),
             f'spec.renewTime: Invalid value: "{shown}": spec.renewTime in body must be of type date-time: "{shown}"',
         )
-        for moment, shown in [
+        for time, shown in [
             ("", ""),
             ("yesterday", "yesterday"),
             ("2026-01-01", "2026-01-01"),
@@ -245,7 +245,7 @@ REFUSED = [
             (1767225600, "int64"),
         ]
     ),
-    # The whole.
+    # The whole object.
     refused_by_schema("no spec", {**pod_link("game.alice"), "spec": None}, "spec: Required value"),
     refused_by_schema(
         "an empty spec",
@@ -254,7 +254,7 @@ REFUSED = [
         "spec.uid: Required value",
     ),
     refused(
-        "two things wrong at once, each with its sentence",
+        "two errors, each with its message",
         pod_link(podIndex=-1, ttlSeconds=0),
         f"spec.podIndex: Invalid value: -1: {POD_INDEX}",
         f"spec.ttlSeconds: Invalid value: 0: {TTL}",
@@ -263,5 +263,5 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("case", REFUSED, ids=str)
-def test_it_is_refused_with_the_reason(judge: Kubectl, case: Refused) -> None:
+def test_invalid_object_is_rejected_with_messages(judge: Kubectl, case: Refused) -> None:
     assert sorted(judge.dry_run(case.item).errors) == sorted(case.messages)

@@ -1,4 +1,4 @@
-"""Which StatefulRoutes the API server takes, what it adds to them, and what it answers to the others."""
+"""Admission of StatefulRoutes: accepted objects, their defaults, and the errors of rejected ones."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from support.objects import stateful_route
 INT32_MAX = 2**31 - 1
 DAY = 86_400
 
-#: What a route is that says nothing at all.
+#: The spec of a route without any field set.
 DEFAULTS = {
     "workloadRef": {"apiVersion": "apps/v1", "kind": "StatefulSet"},
     "routingState": "Ready",
@@ -41,19 +41,19 @@ def without_spec() -> dict[str, Any]:
             stateful_route(
                 workloadRef={}, load={}, workloadThresholds={}, placement={}, links={}, onPodLost={}, routingState=None
             ),
-            id="a spec of empty parts",
+            id="a spec of empty objects",
         ),
     ],
 )
-def test_what_is_not_said_has_defaults(judge: Kubectl, route: dict[str, Any]) -> None:
+def test_missing_fields_have_defaults(judge: Kubectl, route: dict[str, Any]) -> None:
     assert judge.dry_run(route).expect_success().object["spec"] == DEFAULTS
 
 
-def rest_of(part: str, **said: Any) -> dict[str, Any]:
-    """A part of a route as it is stored: what was said, and the defaults of the rest."""
-    defaults = DEFAULTS[part]
+def with_defaults(field: str, **fields: Any) -> dict[str, Any]:
+    """Returns a stored object field of a route: the given fields, and the defaults of the others."""
+    defaults = DEFAULTS[field]
     assert isinstance(defaults, dict)
-    return {part: {**defaults, **said}}
+    return {field: {**defaults, **fields}}
 
 
 HTTP = {"path": "/load", "port": 8080, "timeoutSeconds": 1}
@@ -65,85 +65,85 @@ NAMED_PODS = [
 TAGS = ["lobby", "eu-1", "0", "t" * 63]
 
 ACCEPTED = [
-    Accepted("a port by its number", stateful_route(port=7777), {"port": 7777}),
+    Accepted("port number", stateful_route(port=7777), {"port": 7777}),
     Accepted("the first port", stateful_route(port=1), {"port": 1}),
     Accepted("the last port", stateful_route(port=65535), {"port": 65535}),
-    Accepted("a port by its name", stateful_route(port="game"), {"port": "game"}),
-    Accepted("a port by a name of one letter", stateful_route(port="g"), {"port": "g"}),
-    Accepted("a port by a name with dashes and digits", stateful_route(port="8-game-tcp"), {"port": "8-game-tcp"}),
-    Accepted("a port by the longest name", stateful_route(port="abcdefghijklmno"), {"port": "abcdefghijklmno"}),
+    Accepted("port name", stateful_route(port="game"), {"port": "game"}),
+    Accepted("port name of one letter", stateful_route(port="g"), {"port": "g"}),
+    Accepted("port name with dashes and digits", stateful_route(port="8-game-tcp"), {"port": "8-game-tcp"}),
+    Accepted("longest port name", stateful_route(port="abcdefghijklmno"), {"port": "abcdefghijklmno"}),
     Accepted("no port", stateful_route(port=None), {"port": None}),
     Accepted("a service that drains", stateful_route(routingState="DenyNewCall"), {"routingState": "DenyNewCall"}),
     Accepted("a service that is shut down", stateful_route(routingState="Shutdown"), {"routingState": "Shutdown"}),
-    Accepted("words on the first and the last pod", stateful_route(pods=POD_OVERRIDES), {"pods": POD_OVERRIDES}),
-    Accepted("words on pods by their names", stateful_route(namedPods=NAMED_PODS), {"namedPods": NAMED_PODS}),
+    Accepted("overrides of the first and the last pod", stateful_route(pods=POD_OVERRIDES), {"pods": POD_OVERRIDES}),
+    Accepted("overrides of named pods", stateful_route(namedPods=NAMED_PODS), {"namedPods": NAMED_PODS}),
     Accepted("no pods", stateful_route(pods=[]), {"pods": []}),
     Accepted("tags", stateful_route(tags=TAGS), {"tags": TAGS}),
-    Accepted("as many tags as may be", stateful_route(tags=[f"t{n}" for n in range(16)]), {}),
+    Accepted("maximum number of tags", stateful_route(tags=[f"t{n}" for n in range(16)]), {}),
     Accepted(
         "a workload of another name",
         stateful_route(workloadRef={"name": "game.blue"}),
-        rest_of("workloadRef", name="game.blue"),
+        with_defaults("workloadRef", name="game.blue"),
     ),
     Accepted(
         "a workload of another kind",
         stateful_route(workloadRef={"apiVersion": "example.com/v1", "kind": "GameServerSet"}),
-        rest_of("workloadRef", apiVersion="example.com/v1", kind="GameServerSet"),
+        with_defaults("workloadRef", apiVersion="example.com/v1", kind="GameServerSet"),
     ),
     Accepted(
-        "load over HTTP, its path and timeout left out",
+        "load over HTTP without path and timeout",
         stateful_route(load={"source": "HTTP", "http": {"port": 8080}}),
-        rest_of("load", source="HTTP", http=HTTP),
+        with_defaults("load", source="HTTP", http=HTTP),
     ),
     Accepted(
-        "load over HTTP, all said",
+        "load over HTTP with all fields",
         stateful_route(load={"source": "HTTP", "http": {"path": "/", "port": 65535, "timeoutSeconds": 60}}),
-        rest_of("load", source="HTTP", http={"path": "/", "port": 65535, "timeoutSeconds": 60}),
+        with_defaults("load", source="HTTP", http={"path": "/", "port": 65535, "timeoutSeconds": 60}),
     ),
     Accepted(
         "HTTP settings kept while the load is reported",
         stateful_route(load={"http": {"port": 8080}}),
-        rest_of("load", http=HTTP),
+        with_defaults("load", http=HTTP),
     ),
+    Accepted("loadState only", stateful_route(load={"cpuFactorPercent": 0}), with_defaults("load", cpuFactorPercent=0)),
     Accepted(
-        "nothing but loadState", stateful_route(load={"cpuFactorPercent": 0}), rest_of("load", cpuFactorPercent=0)
-    ),
-    Accepted(
-        "nothing but waitingTasks",
+        "waitingTasks only",
         stateful_route(load={"cpuFactorPercent": 100}),
-        rest_of("load", cpuFactorPercent=100),
+        with_defaults("load", cpuFactorPercent=100),
     ),
     Accepted(
         "the shortest periods",
         stateful_route(statePeriodSeconds=1, workloadPeriodSeconds=1, load={"staleAfterSeconds": 1}),
-        {"statePeriodSeconds": 1, "workloadPeriodSeconds": 1, **rest_of("load", staleAfterSeconds=1)},
+        {"statePeriodSeconds": 1, "workloadPeriodSeconds": 1, **with_defaults("load", staleAfterSeconds=1)},
     ),
     Accepted(
         "the longest periods",
         stateful_route(statePeriodSeconds=DAY, workloadPeriodSeconds=DAY, load={"staleAfterSeconds": DAY}),
-        {"statePeriodSeconds": DAY, "workloadPeriodSeconds": DAY, **rest_of("load", staleAfterSeconds=DAY)},
+        {"statePeriodSeconds": DAY, "workloadPeriodSeconds": DAY, **with_defaults("load", staleAfterSeconds=DAY)},
     ),
     Accepted(
         "thresholds that rise by one",
         stateful_route(workloadThresholds={"normal": 0, "high": 1, "overloaded": 2}),
-        rest_of("workloadThresholds", normal=0, high=1, overloaded=2),
+        with_defaults("workloadThresholds", normal=0, high=1, overloaded=2),
     ),
     Accepted(
         "one threshold between the defaults of the others",
         stateful_route(workloadThresholds={"high": 4}),
-        rest_of("workloadThresholds", high=4),
+        with_defaults("workloadThresholds", high=4),
     ),
     Accepted(
         "a wide good set and a limit",
         stateful_route(placement={"range": INT32_MAX, "maxLinksPerPod": INT32_MAX}),
-        rest_of("placement", range=INT32_MAX, maxLinksPerPod=INT32_MAX),
+        with_defaults("placement", range=INT32_MAX, maxLinksPerPod=INT32_MAX),
     ),
-    Accepted("a short life", stateful_route(links={"temporarySeconds": 1}), rest_of("links", temporarySeconds=1)),
-    Accepted("lost links stay", stateful_route(onPodLost={"action": "Keep"}), rest_of("onPodLost", action="Keep")),
+    Accepted("shortest TTL", stateful_route(links={"temporarySeconds": 1}), with_defaults("links", temporarySeconds=1)),
     Accepted(
-        "lost links go at once",
+        "keep lost links", stateful_route(onPodLost={"action": "Keep"}), with_defaults("onPodLost", action="Keep")
+    ),
+    Accepted(
+        "release lost links immediately",
         stateful_route(onPodLost={"action": "Release", "graceSeconds": 0}),
-        rest_of("onPodLost", action="Release", graceSeconds=0),
+        with_defaults("onPodLost", action="Release", graceSeconds=0),
     ),
     Accepted("a name of one digit", stateful_route("0"), DEFAULTS),
     Accepted("the longest name", stateful_route("r" * 63), DEFAULTS),
@@ -151,7 +151,7 @@ ACCEPTED = [
 
 
 @pytest.mark.parametrize("case", ACCEPTED, ids=str)
-def test_it_is_accepted(judge: Kubectl, case: Accepted) -> None:
+def test_valid_object_is_accepted(judge: Kubectl, case: Accepted) -> None:
     spec = judge.dry_run(case.item).expect_success().object["spec"]
     assert {field: spec.get(field) for field in case.stored} == case.stored
 
@@ -168,19 +168,21 @@ TAG = "a tag must be a DNS label (lower-case letters, digits and '-')"
 RISE = "spec.workloadThresholds: Invalid value: workloadThresholds must rise: normal < high < overloaded, not"
 
 
-def out_of_bounds(least: int, most: int, *path: str) -> list[Refused]:
-    """The numbers just outside the bounds of a field, each with the sentence that says them."""
+def out_of_bounds(minimum: int, maximum: int, *path: str) -> list[Refused]:
+    """Returns cases for the numbers just outside the bounds of a field."""
     field = path[-1]
     rows = []
-    for number in (least - 1, most + 1):
+    for number in (minimum - 1, maximum + 1):
         spec: Any = number
         for name in reversed(path):
             spec = {name: spec}
         where = ".".join(("spec", *path))
-        says = [f"{where}: Invalid value: {number}: {field} must be from {least} to {most}"]
+        messages = [f"{where}: Invalid value: {number}: {field} must be from {minimum} to {maximum}"]
         if number > INT32_MAX:
-            says.append(f'<nil>: Invalid value: "": Checked value must be of type integer with format int32 in {where}')
-        rows.append(refused(f"{'.'.join(path)} {number}", stateful_route(**spec), *says))
+            messages.append(
+                f'<nil>: Invalid value: "": Checked value must be of type integer with format int32 in {where}'
+            )
+        rows.append(refused(f"{'.'.join(path)} {number}", stateful_route(**spec), *messages))
     return rows
 
 
@@ -230,9 +232,9 @@ REFUSED = [
         stateful_route(pods=[{"index": 0, "routingState": "Unknown"}]),
         'spec.pods[0].routingState: Unsupported value: "Unknown": supported values: "Ready", "DenyNewCall", "Shutdown"',
     ),
-    # The words on single pods.
+    # The overrides of single pods.
     refused(
-        "two words on one pod",
+        "two overrides of one pod",
         stateful_route(pods=[{"index": 2, "routingState": "Ready"}, {"index": 2, "routingState": "Shutdown"}]),
         'spec.pods[1]: Duplicate value: {"index":2}',
     ),
@@ -247,7 +249,7 @@ REFUSED = [
         "spec.pods[0].index: Required value",
     ),
     refused(
-        "a pod before the first",
+        "negative pod index",
         stateful_route(pods=[{"index": -1, "routingState": "Ready"}]),
         f"spec.pods[0].index: Invalid value: -1: index must be from 0 to {INT32_MAX}",
     ),
@@ -257,13 +259,13 @@ REFUSED = [
         'spec.pods: Invalid value: "object": spec.pods in body must be of type array: "object"',
     ),
     refused_by_schema(
-        "words on more pods than may be",
+        "too many overrides",
         stateful_route(pods=[{"index": n, "routingState": "Ready"} for n in range(1001)]),
         "spec.pods: Too many: 1001: must have at most 1000 items",
     ),
-    # The words on single pods by their names.
+    # The overrides of named pods.
     refused(
-        "two words on one pod by its name",
+        "two overrides of one named pod",
         stateful_route(namedPods=[{"name": "a", "routingState": "Ready"}, {"name": "a", "routingState": "Shutdown"}]),
         'spec.namedPods[1]: Duplicate value: {"name":"a"}',
     ),
@@ -285,7 +287,7 @@ REFUSED = [
     ),
     *(
         refused(
-            f"a named pod of the name {name!r}",
+            f"named pod {name!r}",
             stateful_route(namedPods=[{"name": name, "routingState": "Ready"}]),
             f'spec.namedPods[0].name: Invalid value: "{name}": '
             "name must be a pod's name: lower-case letters, digits, '-' and '.'",
@@ -293,17 +295,17 @@ REFUSED = [
         for name in ("", "Game-a", "game_a", "-game", "game/a")
     ),
     refused_by_schema(
-        "a named pod of a name longer than any",
+        "named pod with a name that is too long",
         stateful_route(namedPods=[{"name": "p" * 254, "routingState": "Ready"}]),
         "spec.namedPods[0].name: Too long: may not be more than 253 bytes",
     ),
     refused_by_schema(
-        "words on more named pods than may be",
+        "too many overrides of named pods",
         stateful_route(namedPods=[{"name": f"p{n}", "routingState": "Ready"} for n in range(1001)]),
         "spec.namedPods: Too many: 1001: must have at most 1000 items",
     ),
     # The tags.
-    refused("a tag twice", stateful_route(tags=["eu", "eu"]), 'spec.tags[1]: Duplicate value: "eu"'),
+    refused("duplicate tag", stateful_route(tags=["eu", "eu"]), 'spec.tags[1]: Duplicate value: "eu"'),
     *(
         refused(f"tag {tag!r}", stateful_route(tags=["eu", tag]), f'spec.tags[1]: Invalid value: "{tag}": {TAG}')
         for tag in ("", "EU", "eu.west", "eu west", "-eu", "eu-", "eu_1")
@@ -319,7 +321,7 @@ REFUSED = [
         'spec.tags[0]: Invalid value: "null": spec.tags[0] in body must be of type string: "null"',
     ),
     refused_by_schema(
-        "one tag too many",
+        "too many tags",
         stateful_route(tags=[f"t{n}" for n in range(17)]),
         "spec.tags: Too many: 17: must have at most 16 items",
     ),
@@ -333,24 +335,24 @@ REFUSED = [
         for field in ("apiVersion", "kind", "name")
     ),
     refused_by_schema(
-        "a workload's name longer than any",
+        "workload name that is too long",
         stateful_route(workloadRef={"name": "w" * 254}),
         "spec.workloadRef.name: Too long: may not be more than 253 bytes",
     ),
     # The load.
     refused(
-        "load over HTTP, from nowhere",
+        "load over HTTP without an endpoint",
         stateful_route(load={"source": "HTTP"}),
         "spec.load: Invalid value: load.http is required when load.source is HTTP: "
-        "say on which port each pod answers with its load",
+        "set the port on which each pod returns its load",
     ),
     refused_by_schema(
-        "load over HTTP, without a port",
+        "load over HTTP without a port",
         stateful_route(load={"source": "HTTP", "http": {"path": "/load"}}),
         "spec.load.http.port: Required value",
     ),
     refused_by_schema(
-        "load.http.port by its name",
+        "load.http.port as a name",
         http_load(port="http"),
         'spec.load.http.port: Invalid value: "string": spec.load.http.port in body must be of type integer: "string"',
     ),
@@ -358,17 +360,17 @@ REFUSED = [
         refused(
             f"load.http.path {path!r}",
             http_load(path=path),
-            f"spec.load.http.path: Invalid value: \"{path}\": path must begin with '/'",
+            f"spec.load.http.path: Invalid value: \"{path}\": path must start with '/'",
         )
         for path in ("", "load", "http://game/load")
     ),
     refused_by_schema(
-        "a load.http.path longer than any",
+        "load.http.path that is too long",
         http_load(path="/" + "p" * 1024),
         "spec.load.http.path: Too long: may not be more than 1024 bytes",
     ),
     refused_by_schema(
-        "load from elsewhere",
+        "unknown load source",
         stateful_route(load={"source": "Prometheus"}),
         'spec.load.source: Unsupported value: "Prometheus": supported values: "Reported", "HTTP"',
     ),
@@ -390,11 +392,11 @@ REFUSED = [
     ),
     # The lost pods.
     refused_by_schema(
-        "another way with lost links",
+        "unknown action for lost links",
         stateful_route(onPodLost={"action": "Delete"}),
         'spec.onPodLost.action: Unsupported value: "Delete": supported values: "Keep", "Rebind", "Release"',
     ),
-    # Every number.
+    # Numbers.
     *out_of_bounds(1, 65535, "load", "http", "port"),
     *out_of_bounds(0, 100, "load", "cpuFactorPercent"),
     *out_of_bounds(1, DAY, "load", "staleAfterSeconds"),
@@ -436,11 +438,11 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("case", REFUSED, ids=str)
-def test_it_is_refused_with_the_reason(judge: Kubectl, case: Refused) -> None:
+def test_invalid_object_is_rejected_with_messages(judge: Kubectl, case: Refused) -> None:
     assert sorted(judge.dry_run(case.item).errors) == sorted(case.messages)
 
 
-def test_a_name_in_capitals_is_refused_by_kubernetes_itself_too(judge: Kubectl) -> None:
+def test_upper_case_name_is_rejected_by_kubernetes_and_by_the_rule(judge: Kubectl) -> None:
     dns, ours = judge.dry_run(stateful_route("Game")).errors
     assert dns.startswith('metadata.name: Invalid value: "Game": a lowercase RFC 1123 subdomain must consist of')
     assert ours == NAME

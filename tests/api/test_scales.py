@@ -1,4 +1,4 @@
-"""Workloads as they are read by their scale: Kubernetes' own kinds and those of others, against a real API server."""
+"""Reads scales of built-in and custom kinds from a real API server."""
 
 import json
 from collections.abc import AsyncIterator, Iterator
@@ -27,7 +27,7 @@ SCALE = {
 
 
 def definition(kind: str, *, scale: bool = True, scope: str = "Namespaced") -> dict[str, Any]:
-    """A kind of our own."""
+    """Returns the CRD of a test kind."""
     integer = {"type": "integer"}
     spec = {"type": "object", "properties": {"replicas": integer}}
     status = {"type": "object", "properties": {"replicas": integer, "selector": {"type": "string"}}}
@@ -56,21 +56,21 @@ def definition(kind: str, *, scale: bool = True, scope: str = "Namespaced") -> d
 
 
 def in_discovery(kubectl: Kubectl) -> set[str]:
-    """The resources that the API server says the group has."""
-    said = kubectl.run("get", "--raw", f"/apis/{VERSION}")
-    return set() if said.code else {each["name"] for each in said.object["resources"]}
+    """Returns the resources of the test group in the discovery of the API server."""
+    response = kubectl.run("get", "--raw", f"/apis/{VERSION}")
+    return set() if response.code else {each["name"] for each in response.object["resources"]}
 
 
 @pytest.fixture(scope="module")
 def kinds(installed: Kubectl) -> Iterator[Kubectl]:
-    """A cluster that knows Halls, which scale, and Sheds and Towns, which cannot be used."""
-    made = [definition("Hall"), definition("Shed", scale=False), definition("Town", scope="Cluster")]
-    for each in made:
+    """Creates Halls, which have a scale, and Sheds and Towns, which are not supported."""
+    created = [definition("Hall"), definition("Shed", scale=False), definition("Town", scope="Cluster")]
+    for each in created:
         installed.create(each)
     expected = {"halls/scale", "halls", "sheds", "towns", "towns/scale"}
     eventually(lambda: expected <= in_discovery(installed), "discovery knows the kinds")
     yield installed
-    for each in made:
+    for each in created:
         installed.run("delete", "crd", each["metadata"]["name"]).expect_success()
 
 
@@ -81,15 +81,15 @@ async def scales(cluster: LocalCluster) -> AsyncIterator[ScaleReader]:
 
 
 def make_hall(here: Kubectl, selector: str | None, kind: str = "Hall", **spec: Any) -> dict[str, Any]:
-    made = here.create({"apiVersion": VERSION, "kind": kind, "metadata": {"name": "game"}, "spec": spec})
+    created = here.create({"apiVersion": VERSION, "kind": kind, "metadata": {"name": "game"}, "spec": spec})
     if selector is None:
-        return made
+        return created
     change = {"status": {"selector": selector, "replicas": 1}}
     here.patch(kind, "game", change, "--subresource=status").expect_success()
     return here.get_json(kind, "game")
 
 
-async def test_a_custom_resource_is_read_by_its_scale(
+async def test_scale_of_a_custom_resource_is_read(
     kinds: Kubectl, here: Kubectl, namespace: str, scales: ScaleReader
 ) -> None:
     del kinds
@@ -101,10 +101,10 @@ async def test_a_custom_resource_is_read_by_its_scale(
     assert scale.selector == Selector.parse("tier in (a,b),app=game")
 
 
-async def test_its_path_is_that_of_the_object_itself(kinds: Kubectl, here: Kubectl, scales: ScaleReader) -> None:
-    made = make_hall(here, None, replicas=1)
-    path = await scales.path(made["metadata"]["namespace"], VERSION, "Hall", "game")
-    assert kinds.run("get", "--raw", path).expect_success().object["metadata"]["uid"] == made["metadata"]["uid"]
+async def test_path_is_that_of_the_object(kinds: Kubectl, here: Kubectl, scales: ScaleReader) -> None:
+    created = make_hall(here, None, replicas=1)
+    path = await scales.path(created["metadata"]["namespace"], VERSION, "Hall", "game")
+    assert kinds.run("get", "--raw", path).expect_success().object["metadata"]["uid"] == created["metadata"]["uid"]
 
 
 SELECTOR = {"matchLabels": {"app": "game"}, "matchExpressions": [{"key": "x", "operator": "NotIn", "values": ["y"]}]}
@@ -119,7 +119,7 @@ SELECTOR = {"matchLabels": {"app": "game"}, "matchExpressions": [{"key": "x", "o
         ("v1", "ReplicationController", {"app": "game"}, "app=game"),
     ],
 )
-async def test_kubernetes_own_workloads_are_read_by_their_scale(  # noqa: PLR0913, PLR0917 - four columns
+async def test_scales_of_kubernetes_workloads_are_read(  # noqa: PLR0913, PLR0917 - fixtures and parameters
     here: Kubectl,
     namespace: str,
     scales: ScaleReader,
@@ -133,9 +133,9 @@ async def test_kubernetes_own_workloads_are_read_by_their_scale(  # noqa: PLR091
         "spec": {"containers": [{"name": "game", "image": "game"}]},
     }
     spec = {"replicas": 0, "selector": selector, "template": pod}
-    made = here.create({"apiVersion": api_version, "kind": kind, "metadata": {"name": "game"}, "spec": spec})
+    created = here.create({"apiVersion": api_version, "kind": kind, "metadata": {"name": "game"}, "spec": spec})
     scale = await scales.read(namespace, api_version, kind, "game")
-    assert (scale.uid, scale.replicas, scale.selector) == (made["metadata"]["uid"], 0, Selector.parse(expected))
+    assert (scale.uid, scale.replicas, scale.selector) == (created["metadata"]["uid"], 0, Selector.parse(expected))
     here.patch(kind, "game", {"spec": {"replicas": 2}}).expect_success()
     later = await scales.read(namespace, api_version, kind, "game")
     assert later.replicas == 2
@@ -148,51 +148,51 @@ UNSUPPORTED = {
     "an unknown kind": (VERSION, "House", f"Kind House of {VERSION} is not known to the API server"),
     "the plural of a kind": (VERSION, "halls", f"Kind halls of {VERSION} is not known to the API server"),
     "an unknown version": (f"{GROUP}/v2", "Hall", f"Kind Hall of {GROUP}/v2 is not known to the API server"),
-    "an unknown group": ("nobody.io/v1", "Hall", "Kind Hall of nobody.io/v1 is not known to the API server"),
+    "an unknown group": ("unknown.io/v1", "Hall", "Kind Hall of unknown.io/v1 is not known to the API server"),
     "a workload in the core group": ("v1", "Deployment", "Kind Deployment of v1 is not known to the API server"),
     "a daemon set": ("apps/v1", "DaemonSet", "Kind DaemonSet of apps/v1 has no scale subresource"),
     "a pod": ("v1", "Pod", "Kind Pod of v1 has no scale subresource"),
 }
 
 
-@pytest.mark.parametrize(("api_version", "kind", "sentence"), UNSUPPORTED.values(), ids=UNSUPPORTED)
-async def test_a_kind_that_cannot_be_used_is_told(
-    kinds: Kubectl, scales: ScaleReader, api_version: str, kind: str, sentence: str
+@pytest.mark.parametrize(("api_version", "kind", "message"), UNSUPPORTED.values(), ids=UNSUPPORTED)
+async def test_unsupported_kind_is_an_error(
+    kinds: Kubectl, scales: ScaleReader, api_version: str, kind: str, message: str
 ) -> None:
     del kinds
-    with pytest.raises(UnsupportedKindError) as refused:
+    with pytest.raises(UnsupportedKindError) as error:
         await scales.read("default", api_version, kind, "game")
-    assert str(refused.value) == sentence
+    assert str(error.value) == message
 
 
 @pytest.mark.parametrize(("api_version", "kind"), [(VERSION, "Hall"), ("apps/v1", "Deployment")])
-async def test_a_workload_that_does_not_exist_is_not_found(
+async def test_missing_workload_is_not_found(
     kinds: Kubectl, namespace: str, scales: ScaleReader, api_version: str, kind: str
 ) -> None:
     del kinds
-    for place in (namespace, "no-such-namespace"):
+    for searched_namespace in (namespace, "no-such-namespace"):
         with pytest.raises(NotFoundError, match='"game" not found'):
-            await scales.read(place, api_version, kind, "game")
+            await scales.read(searched_namespace, api_version, kind, "game")
 
 
 @pytest.mark.parametrize(
-    ("selector", "sentence"),
+    ("selector", "message"),
     [
         (None, "the scale of Hall 'game' has no label selector"),
         ("", "the scale of Hall 'game' has no label selector"),
         ("a=b=c", "the scale of Hall 'game' has a selector that cannot be read"),
     ],
 )
-async def test_a_scale_that_does_not_say_which_pods_are_its_own_is_refused(  # noqa: PLR0913, PLR0917 - two columns
-    kinds: Kubectl, here: Kubectl, namespace: str, scales: ScaleReader, selector: str | None, sentence: str
+async def test_scale_without_a_valid_selector_is_an_error(  # noqa: PLR0913, PLR0917 - fixtures and parameters
+    kinds: Kubectl, here: Kubectl, namespace: str, scales: ScaleReader, selector: str | None, message: str
 ) -> None:
     del kinds
     make_hall(here, selector, replicas=1)
-    with pytest.raises(NoSelectorError, match=sentence):
+    with pytest.raises(NoSelectorError, match=message):
         await scales.read(namespace, VERSION, "Hall", "game")
 
 
-async def test_a_workload_that_does_not_say_how_many_it_wants_is_the_api_servers_error(
+async def test_workload_without_replicas_is_an_error_of_the_api_server(
     kinds: Kubectl, here: Kubectl, namespace: str, scales: ScaleReader
 ) -> None:
     del kinds
@@ -201,7 +201,7 @@ async def test_a_workload_that_does_not_say_how_many_it_wants_is_the_api_servers
         await scales.read(namespace, VERSION, "Hall", "game")
 
 
-async def test_a_kind_that_goes_away_is_noticed(
+async def test_changed_and_deleted_kinds_are_discovered(
     installed: Kubectl, here: Kubectl, namespace: str, scales: ScaleReader
 ) -> None:
     kind = definition("Tent")
@@ -212,52 +212,52 @@ async def test_a_kind_that_goes_away_is_noticed(
     assert (await scales.read(namespace, VERSION, "Tent", "game")).replicas == 1
 
     installed.run("replace", "--filename=-", stdin=_changed(installed, name)).expect_success()
-    eventually(lambda: "tents/scale" not in in_discovery(installed), "its scale has gone")
+    eventually(lambda: "tents/scale" not in in_discovery(installed), "the scale is gone")
     with pytest.raises(UnsupportedKindError, match=r"Kind Tent of .* has no scale subresource"):
         await scales.read(namespace, VERSION, "Tent", "game")
 
     installed.run("delete", "crd", name).expect_success()
-    eventually(lambda: "tents" not in in_discovery(installed), "the kind has gone")
+    eventually(lambda: "tents" not in in_discovery(installed), "the kind is gone")
     with pytest.raises(UnsupportedKindError, match=r"Kind Tent of .* is not known to the API server"):
         await scales.read(namespace, VERSION, "Tent", "game")
 
 
 def _changed(kubectl: Kubectl, name: str) -> dict[str, Any]:
-    """A definition without its scale subresource."""
+    """Returns a stored CRD without its scale subresource."""
     stored = kubectl.get_json("crd", name)
     del stored["spec"]["versions"][0]["subresources"]["scale"]
     return stored
 
 
 @pytest.fixture
-def nobody(here: Kubectl, tmp_path: Path) -> Path:
-    """The kubeconfig of a ServiceAccount that has no rights but to ask which kinds there are."""
+def kubeconfig_without_permissions(here: Kubectl, tmp_path: Path) -> Path:
+    """Returns the kubeconfig of a ServiceAccount that can only use discovery."""
     if here.run("get", "--raw", "/apis/rbac.authorization.k8s.io/v1").code:
         pytest.skip("this cluster has no RBAC")
-    here.run("create", "serviceaccount", "nobody").expect_success()
-    token = here.run("create", "token", "nobody").expect_success().stdout
-    known = here.run("config", "view", "--raw", "--minify", "--flatten", "--output=json").expect_success().object
+    here.run("create", "serviceaccount", "no-permissions").expect_success()
+    token = here.run("create", "token", "no-permissions").expect_success().stdout
+    config = here.run("config", "view", "--raw", "--minify", "--flatten", "--output=json").expect_success().object
     path = tmp_path / "kubeconfig"
     path.touch(mode=0o600)
-    path.write_text(json.dumps({**known, "users": [{"name": known["users"][0]["name"], "user": {"token": token}}]}))
+    path.write_text(json.dumps({**config, "users": [{"name": config["users"][0]["name"], "user": {"token": token}}]}))
     return path
 
 
 @pytest.mark.parametrize(
-    ("api_version", "kind", "right"),
+    ("api_version", "kind", "permission"),
     [
         (VERSION, "Hall", f"halls/scale in group {GROUP}"),
         ("apps/v1", "Deployment", "deployments/scale in group apps"),
         ("v1", "ReplicationController", "replicationcontrollers/scale in the core group"),
     ],
 )
-async def test_a_right_that_is_missing_is_named(  # noqa: PLR0913, PLR0917 - three columns
-    kinds: Kubectl, nobody: Path, namespace: str, api_version: str, kind: str, right: str
+async def test_error_names_the_missing_permission(  # noqa: PLR0913, PLR0917 - fixtures and parameters
+    kinds: Kubectl, kubeconfig_without_permissions: Path, namespace: str, api_version: str, kind: str, permission: str
 ) -> None:
     del kinds
-    async with connect(nobody) as connection, Client(connection) as client:
-        with pytest.raises(ForbiddenError) as refused:
+    async with connect(kubeconfig_without_permissions) as connection, Client(connection) as client:
+        with pytest.raises(ForbiddenError) as error:
             await ScaleReader(client).read(namespace, api_version, kind, "game")
-    assert str(refused.value) == (
-        f"the operator may not get {right}: allow it in a ClusterRole that is bound to the operator"
+    assert str(error.value) == (
+        f"the operator may not get {permission}: allow it in a ClusterRole that is bound to the operator"
     )

@@ -1,4 +1,4 @@
-"""The status belongs to the operator: it is written at its own address, by closed vocabularies."""
+"""The status subresource and its validation."""
 
 from typing import Any
 
@@ -57,7 +57,7 @@ BOTH = [
 
 
 @pytest.mark.parametrize(("item", "status"), BOTH)
-def test_a_status_written_with_the_object_is_ignored(
+def test_status_in_a_write_of_the_object_is_ignored(
     here: Kubectl, item: dict[str, Any], status: dict[str, Any]
 ) -> None:
     assert "status" not in here.create({**item, "status": status})
@@ -66,7 +66,7 @@ def test_a_status_written_with_the_object_is_ignored(
 
 
 @pytest.mark.parametrize(("item", "status"), BOTH)
-def test_every_field_of_a_status_is_kept(here: Kubectl, item: dict[str, Any], status: dict[str, Any]) -> None:
+def test_all_fields_of_a_status_are_stored(here: Kubectl, item: dict[str, Any], status: dict[str, Any]) -> None:
     before = here.create(item)
     here.patch(item["kind"], item["metadata"]["name"], {"status": status}, "--subresource=status").expect_success()
     after = here.get_json(item["kind"], item["metadata"]["name"])
@@ -74,7 +74,7 @@ def test_every_field_of_a_status_is_kept(here: Kubectl, item: dict[str, Any], st
     assert after["metadata"]["generation"] == before["metadata"]["generation"]
 
 
-def test_a_spec_written_with_the_status_is_ignored(here: Kubectl) -> None:
+def test_spec_in_a_write_of_the_status_is_ignored(here: Kubectl) -> None:
     here.create(pod_link(podIndex=1))
     change = {"spec": {"podIndex": 2, "uid": "bob"}, "status": {"phase": "Pending"}}
     here.patch("podlink", "game.alice", change, "--subresource=status").expect_success()
@@ -82,14 +82,14 @@ def test_a_spec_written_with_the_status_is_ignored(here: Kubectl) -> None:
     assert (after["spec"], after["status"]) == (pod_link(podIndex=1)["spec"], {"phase": "Pending"})
 
 
-def test_a_pods_links_are_none_until_they_are_counted(here: Kubectl) -> None:
+def test_number_of_links_of_a_pod_defaults_to_0(here: Kubectl) -> None:
     here.create(stateful_route())
     pod = {"index": 0, "name": "game-0", "serviceState": "Pending", "routingState": "Unknown"}
     here.patch("sr", "game", {"status": {"pods": [pod]}}, "--subresource=status").expect_success()
     assert here.get_json("sr", "game")["status"]["pods"] == [{**pod, "links": 0}]
 
 
-def test_pods_of_no_index_are_told_by_their_names(here: Kubectl) -> None:
+def test_status_accepts_pods_without_an_index(here: Kubectl) -> None:
     here.create(stateful_route())
     state = {"serviceState": "Ready", "routingState": "Ready", "links": 1}
     pods = [{"name": name, **state} for name in ("game-5d8f-x2", "game-5d8f-b7")]
@@ -98,12 +98,12 @@ def test_pods_of_no_index_are_told_by_their_names(here: Kubectl) -> None:
     assert here.get_json("sr", "game")["status"] == change["status"]
 
 
-CONDITIONS_REFUSED = {
+INVALID_CONDITIONS = {
     "two conditions of one type": (
         [condition(), condition(status="False")],
         ('status.conditions[1]: Duplicate value: {"type":"Ready"}',),
     ),
-    "a condition that is not in the vocabulary": (
+    "unknown condition type": (
         [condition(type="Happy")],
         (
             (
@@ -113,14 +113,14 @@ CONDITIONS_REFUSED = {
             RULES_NOT_CHECKED,
         ),
     ),
-    "a condition that is neither true nor false nor unknown": (
+    "invalid condition status": (
         [condition(status="Maybe")],
         (
             'status.conditions[0].status: Unsupported value: "Maybe": supported values: "True", "False", "Unknown"',
             RULES_NOT_CHECKED,
         ),
     ),
-    "a condition whose reason is a sentence": (
+    "reason that is a sentence": (
         [condition(reason="It is bound")],
         (
             (
@@ -129,11 +129,11 @@ CONDITIONS_REFUSED = {
             ),
         ),
     ),
-    "a condition without a moment": (
+    "condition without a transition time": (
         [{field: text for field, text in condition().items() if field != "lastTransitionTime"}],
         ("status.conditions[0].lastTransitionTime: Required value", RULES_NOT_CHECKED),
     ),
-    "a condition whose reason is too long": (
+    "reason that is too long": (
         [condition(reason="R" * 1025)],
         ("status.conditions[0].reason: Too long: may not be more than 1024 bytes", RULES_NOT_CHECKED),
     ),
@@ -141,18 +141,18 @@ CONDITIONS_REFUSED = {
 
 
 @pytest.mark.parametrize("item", [pod_link(), stateful_route()], ids=["PodLink", "StatefulRoute"])
-@pytest.mark.parametrize(("conditions", "says"), CONDITIONS_REFUSED.values(), ids=CONDITIONS_REFUSED)
-def test_conditions_are_refused_with_the_reason(
-    here: Kubectl, item: dict[str, Any], conditions: list[dict[str, Any]], says: tuple[str, ...]
+@pytest.mark.parametrize(("conditions", "messages"), INVALID_CONDITIONS.values(), ids=INVALID_CONDITIONS)
+def test_invalid_conditions_are_rejected_with_messages(
+    here: Kubectl, item: dict[str, Any], conditions: list[dict[str, Any]], messages: tuple[str, ...]
 ) -> None:
     here.create(item)
     change = {"status": {"conditions": conditions}}
-    answer = here.patch(item["kind"], item["metadata"]["name"], change, "--subresource=status")
-    assert sorted(answer.errors) == sorted(says)
+    response = here.patch(item["kind"], item["metadata"]["name"], change, "--subresource=status")
+    assert sorted(response.errors) == sorted(messages)
 
 
-REFUSED = {
-    "a phase that is not in the vocabulary": (
+INVALID_STATUSES = {
+    "unknown phase": (
         pod_link(),
         {"phase": "Released"},
         (
@@ -165,7 +165,7 @@ REFUSED = {
         {"previous": {"podIndex": 1, "time": "2026-01-01T00:00:00Z"}},
         ("status.previous.reason: Required value", RULES_NOT_CHECKED),
     ),
-    "a workload state that is not in the vocabulary": (
+    "unknown workload state": (
         stateful_route(),
         {"workloadState": "Busy"},
         (
@@ -184,16 +184,16 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("item", "status", "says"), REFUSED.values(), ids=REFUSED)
-def test_a_status_is_refused_with_the_reason(
-    here: Kubectl, item: dict[str, Any], status: dict[str, Any], says: tuple[str, ...]
+@pytest.mark.parametrize(("item", "status", "messages"), INVALID_STATUSES.values(), ids=INVALID_STATUSES)
+def test_invalid_status_is_rejected_with_messages(
+    here: Kubectl, item: dict[str, Any], status: dict[str, Any], messages: tuple[str, ...]
 ) -> None:
     here.create(item)
-    answer = here.patch(item["kind"], item["metadata"]["name"], {"status": status}, "--subresource=status")
-    assert sorted(answer.errors) == sorted(says)
+    response = here.patch(item["kind"], item["metadata"]["name"], {"status": status}, "--subresource=status")
+    assert sorted(response.errors) == sorted(messages)
 
 
-ALL_WRONG = {
+ALL_INVALID = {
     "PodLink": (
         pod_link(),
         {
@@ -264,10 +264,10 @@ ALL_WRONG = {
 }
 
 
-@pytest.mark.parametrize(("item", "status", "paths"), ALL_WRONG.values(), ids=ALL_WRONG)
-def test_every_wrong_field_of_a_status_is_named(
+@pytest.mark.parametrize(("item", "status", "paths"), ALL_INVALID.values(), ids=ALL_INVALID)
+def test_errors_name_each_invalid_field_of_a_status(
     here: Kubectl, item: dict[str, Any], status: dict[str, Any], paths: set[str]
 ) -> None:
     here.create(item)
-    answer = here.patch(item["kind"], item["metadata"]["name"], {"status": status}, "--subresource=status")
-    assert {complaint.split(": ")[0] for complaint in answer.errors} == paths | {"<nil>"}
+    response = here.patch(item["kind"], item["metadata"]["name"], {"status": status}, "--subresource=status")
+    assert {error.split(": ")[0] for error in response.errors} == paths | {"<nil>"}

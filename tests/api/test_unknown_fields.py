@@ -1,4 +1,4 @@
-"""A field that neither kind has: people are told, and the API server keeps none of it."""
+"""Unknown fields: the API server reports them and does not store them."""
 
 from typing import Any
 
@@ -9,18 +9,18 @@ from support.objects import pod_link, stateful_route
 
 UNKNOWN = {
     "a misspelt field of a link": (pod_link(podindex=2), "spec.podindex"),
-    "a field of a link as it is spelt in Python": (pod_link(ttl_seconds=60), "spec.ttl_seconds"),
-    "a field beside a link's spec": ({**pod_link(), "specs": {}}, "specs"),
+    "a field of a link in snake case": (pod_link(ttl_seconds=60), "spec.ttl_seconds"),
+    "a field next to the spec": ({**pod_link(), "specs": {}}, "specs"),
     "a misspelt field of a route": (stateful_route(routingstate="Ready"), "spec.routingstate"),
-    "a field deep in a route": (
+    "a nested field of a route": (
         stateful_route(load={"http": {"port": 80, "timeout": 3}}),
         "spec.load.http.timeout",
     ),
-    "a field of a list's entry": (
+    "a field of a list item": (
         stateful_route(pods=[{"index": 0, "routingState": "Ready", "name": "game-0"}]),
         "spec.pods[0].name",
     ),
-    "a field of another list's entry": (
+    "a field of an item of another list": (
         stateful_route(namedPods=[{"name": "game-0", "routingState": "Ready", "index": 0}]),
         "spec.namedPods[0].index",
     ),
@@ -28,7 +28,7 @@ UNKNOWN = {
 
 
 @pytest.mark.parametrize(("item", "path"), UNKNOWN.values(), ids=UNKNOWN)
-def test_kubectl_refuses_it_and_names_it(judge: Kubectl, item: dict[str, Any], path: str) -> None:
+def test_kubectl_rejects_and_names_an_unknown_field(judge: Kubectl, item: dict[str, Any], path: str) -> None:
     kind = item["kind"]
     assert judge.dry_run(item).stderr == (
         f'Error from server (BadRequest): error when creating "STDIN": {kind} in version "v1alpha1" '
@@ -37,27 +37,27 @@ def test_kubectl_refuses_it_and_names_it(judge: Kubectl, item: dict[str, Any], p
 
 
 @pytest.mark.parametrize(("item", "path"), UNKNOWN.values(), ids=UNKNOWN)
-def test_the_server_keeps_nothing_of_it(judge: Kubectl, item: dict[str, Any], path: str) -> None:
+def test_api_server_does_not_store_an_unknown_field(judge: Kubectl, item: dict[str, Any], path: str) -> None:
     stored = judge.dry_run(item, "--validate=false").expect_success().object
-    assert holds(item, path)
-    assert not holds(stored, path)
+    assert has_field(item, path)
+    assert not has_field(stored, path)
 
 
-def holds(item: dict[str, Any], path: str) -> bool:
-    """Whether the object has a field at this path, which looks into the first entry of a list."""
-    found: Any = item
+def has_field(item: dict[str, Any], path: str) -> bool:
+    """Returns whether the object has a field at a path; `[0]` is the first item of a list."""
+    value: Any = item
     for name in path.replace("[0]", ".0").split("."):
-        if isinstance(found, list):
-            found = found[int(name)]
-        elif name in found:
-            found = found[name]
+        if isinstance(value, list):
+            value = value[int(name)]
+        elif name in value:
+            value = value[name]
         else:
             return False
     return True
 
 
-def test_a_patch_says_what_it_did_not_know(here: Kubectl) -> None:
+def test_patch_warns_of_an_unknown_field(here: Kubectl) -> None:
     here.create(pod_link())
-    answer = here.patch("podlink", "game.alice", {"spec": {"pod": 3}}).expect_success()
-    assert answer.stderr == 'Warning: unknown field "spec.pod"\n'
+    response = here.patch("podlink", "game.alice", {"spec": {"pod": 3}}).expect_success()
+    assert response.stderr == 'Warning: unknown field "spec.pod"\n'
     assert here.get_json("podlink", "game.alice")["spec"] == pod_link()["spec"]

@@ -1,4 +1,4 @@
-"""An operator, a service that goes on serving, and the two kinds as they are defined."""
+"""A service with an operator, for tests with invalid objects."""
 
 from collections.abc import Iterator
 
@@ -18,7 +18,7 @@ def game(
     operator_slot: OperatorSlot,
     independent_client: IndependentClient,
 ) -> Iterator[Service]:
-    """A service with three pods that are Ready, in a namespace of its own, while an operator serves."""
+    """Starts a service with three Ready pods in its own namespace, while an operator runs."""
     del own_operator
     with drained_namespace(installed, independent_client, operator_slot) as name:
         service = Service(installed.within(name), independent_client)

@@ -1,4 +1,4 @@
-"""Objects that are thrown at the API server, and what it says to them."""
+"""Submits invalid objects to the API server."""
 
 import json
 import os
@@ -16,21 +16,21 @@ from support.service import Service
 
 CRDS = Path(__file__).parents[2] / "crds"
 
-#: How many objects each test throws.
+#: The number of objects that each test submits.
 OBJECT_COUNT = int(os.environ.get("STATEFULROUTE_BAD_OBJECTS", "200"))
 
-#: How many are there at the same time.
+#: The number of objects that exist at the same time.
 BATCH_SIZE = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What the API server has said to an object.
+    """The response of the API server to an object.
 
     Attributes:
         item: the object.
         code: the HTTP status.
-        response: the answer: the object as it was stored, or a Status.
+        response: the stored object, or a Status.
     """
 
     item: dict[str, Any]
@@ -39,47 +39,49 @@ class Submission:
 
     @property
     def name(self) -> str:
-        """The name that the object was stored under."""
+        """The name of the stored object."""
         return str(self.response["metadata"]["name"])
 
 
 def schema_of(plural: str) -> Schema:
-    """The schema of a kind, as it is shipped."""
+    """Returns the schema of a kind in its CRD."""
     definition = yaml.safe_load((CRDS / f"{plural}.yaml").read_text(encoding="utf-8"))
     (version,) = definition["spec"]["versions"]
     return dict(version["schema"]["openAPIV3Schema"])
 
 
 def named(kind: str, spec: Any, name: object) -> dict[str, Any]:
-    """An object of ours."""
+    """Returns an object of one of the two kinds."""
     return {"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": name}, "spec": spec}
 
 
-def nearly_valid(right: st.SearchStrategy[dict[str, Any]], other: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Specs that are right but for two fields at the most."""
-    fields = other.filter(lambda made: isinstance(made, dict)).map(lambda made: dict(list(made.items())[:2]))
-    return st.builds(lambda good, odd: {**good, **odd}, right, st.one_of(st.just({}), fields))
+def nearly_valid(
+    valid: st.SearchStrategy[dict[str, Any]], replacements: st.SearchStrategy[Any]
+) -> st.SearchStrategy[Any]:
+    """Returns valid specs in which at most two fields are replaced."""
+    fields = replacements.filter(lambda value: isinstance(value, dict)).map(lambda value: dict(list(value.items())[:2]))
+    return st.builds(lambda spec, fields: {**spec, **fields}, valid, st.one_of(st.just({}), fields))
 
 
 def valid_links() -> st.SearchStrategy[dict[str, Any]]:
-    """Specs of links that break no rule."""
+    """Returns valid specs of links."""
     required = {"routeName": st.just("game"), "uid": st.from_regex(r"[a-z]{8}", fullmatch=True)}
     index, ttl = st.integers(0, 5), st.integers(60, 6000)
     return st.fixed_dictionaries(required, optional={"podIndex": index, "ttlSeconds": ttl})
 
 
 def link_names(spec: Any) -> st.SearchStrategy[str]:
-    """Names for a link: mostly the one that its spec demands, else any that an object can have."""
+    """Returns names for a link: mostly the required one, otherwise any valid object name."""
     route, uid = (str(spec.get(field)) if isinstance(spec, dict) else "" for field in ("routeName", "uid"))
-    right = st.sampled_from((f"{route}.{uid}", encoded_name(route, uid)))
-    return st.one_of(right, right, st.from_regex(r"[a-z0-9]{8}(\.[a-z0-9]{1,4})?", fullmatch=True))
+    valid = st.sampled_from((f"{route}.{uid}", encoded_name(route, uid)))
+    return st.one_of(valid, valid, st.from_regex(r"[a-z0-9]{8}(\.[a-z0-9]{1,4})?", fullmatch=True))
 
 
 def submit(game: Service, plural: str, item: Any, *, dry_run: bool = False) -> Submission:
-    """Send an object as it is."""
+    """Creates an object as it is."""
     client = game.client.http
     url = f"{client.url}/apis/{API_VERSION}/namespaces/{game.namespace}/{plural}{'?dryRun=All' if dry_run else ''}"
-    answer = client.session.post(
+    response = client.session.post(
         url, data=json.dumps(item).encode(), headers={"Content-Type": "application/json"}, timeout=60
     )
-    return Submission(item, answer.status_code, answer.json())
+    return Submission(item, response.status_code, response.json())

@@ -1,4 +1,4 @@
-"""Whatever is thrown at the API server is taken or refused with a sentence, and the operator goes on."""
+"""The API server accepts or rejects any object with a message, and the operator continues."""
 
 import logging
 
@@ -24,23 +24,23 @@ from support.waiting import eventually
 
 log = logging.getLogger(__name__)
 
-#: What the API server may say to an object that it does not take: that it is wrong, or there already.
+#: The status codes for rejected objects: invalid, or already existing.
 REFUSALS = {400, 403, 409, 413, 422}
 
 
 def bad_links() -> st.SearchStrategy[object]:
-    """Links of which most are nearly right."""
+    """Returns links, most of which are nearly valid."""
     spec = schema_of("podlinks")["properties"]["spec"]
     specs = st.one_of(
         violating_schema(spec),
         nearly_valid(valid_links(), matching_schema(spec)),
         nearly_valid(valid_links(), violating_schema(spec)),
     )
-    return specs.flatmap(lambda made: st.builds(named, st.just("PodLink"), st.just(made), link_names(made)))
+    return specs.flatmap(lambda spec: st.builds(named, st.just("PodLink"), st.just(spec), link_names(spec)))
 
 
 def bad_routes() -> st.SearchStrategy[object]:
-    """Routes of which most are nearly right."""
+    """Returns routes, most of which are nearly valid."""
     spec = schema_of("statefulroutes")["properties"]["spec"]
     names = st.one_of(st.from_regex(r"[a-z]{1,8}", fullmatch=True), st.text(max_size=8))
     return st.builds(
@@ -51,16 +51,16 @@ def bad_routes() -> st.SearchStrategy[object]:
     )
 
 
-def is_answered(verdict: Submission) -> bool:
-    """Whether the API server has taken the object, or said what is wrong with it."""
-    if verdict.code == 201:
+def has_valid_response(submission: Submission) -> bool:
+    """Returns whether the API server accepted the object, or rejected it with a reason and a message."""
+    if submission.code == 201:
         return True
-    said = verdict.response
-    return verdict.code in REFUSALS and said["kind"] == "Status" and bool(said["reason"] and said["message"])
+    status = submission.response
+    return submission.code in REFUSALS and status["kind"] == "Status" and bool(status["reason"] and status["message"])
 
 
 def has_condition(item: dict[str, object], status_of: str) -> bool:
-    """Whether the operator has told of an object where it stands, and why."""
+    """Returns whether the operator has written the status of an object."""
     ready = condition_of(item)
     return bool(ready.get("reason")) and (status_of != "PodLink" or "phase" in dict(item["status"]))  # type: ignore[call-overload]
 
@@ -69,24 +69,24 @@ def has_condition(item: dict[str, object], status_of: str) -> bool:
 @pytest.mark.parametrize(
     ("plural", "strategy"), [("podlinks", bad_links()), ("statefulroutes", bad_routes())], ids=["links", "routes"]
 )
-def test_it_is_taken_or_refused_with_a_sentence_and_nobody_is_held_up(
+def test_objects_are_accepted_or_rejected_with_a_message_and_the_operator_continues(
     plural: str, strategy: st.SearchStrategy[object], game: Service, own_operator: OperatorProcess
 ) -> None:
     kind = {"podlinks": PodLink, "statefulroutes": StatefulRoute}[plural]
     codes: list[int] = []
     for start in range(0, OBJECT_COUNT, BATCH_SIZE):
         items = generated(strategy, min(BATCH_SIZE, OBJECT_COUNT - start), start)
-        verdicts = game.client.in_parallel(lambda item: submit(game, plural, item), items)
-        assert [verdict for verdict in verdicts if not is_answered(verdict)] == []
-        codes += [verdict.code for verdict in verdicts]
+        submissions = game.client.in_parallel(lambda item: submit(game, plural, item), items)
+        assert [submission for submission in submissions if not has_valid_response(submission)] == []
+        codes += [submission.code for submission in submissions]
         eventually(
             lambda: all(has_condition(item, kind.kind) for item in game.client.all(kind, game.namespace)),
-            f"the operator has told of all of them, up to the {start + len(items)}th",
+            f"the operator has written the status of all objects up to number {start + len(items)}",
         )
         for name in {item["metadata"]["name"] for item in game.client.all(kind, game.namespace)} - {game.name}:
             game.client.delete(kind, name, game.namespace)
-        eventually(lambda: len(game.client.all(kind, game.namespace)) <= 1, "they are gone")
-    log.info("of %s %s %s were taken", len(codes), plural, codes.count(201))
-    assert OBJECT_COUNT * 0.02 < codes.count(201) < OBJECT_COUNT * 0.9  # else there is nothing to be learnt
+        eventually(lambda: len(game.client.all(kind, game.namespace)) <= 1, "the objects are deleted")
+    log.info("of %s %s, the API server accepted %s", len(codes), plural, codes.count(201))
+    assert OBJECT_COUNT * 0.02 < codes.count(201) < OBJECT_COUNT * 0.9  # otherwise the test checks nothing
     game.await_bound(game.link("afterwards"))
     assert own_operator.errors() == []

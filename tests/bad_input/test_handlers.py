@@ -1,4 +1,4 @@
-"""Links that got in before the rules and the policy were there: the operator holds them to both, all the same."""
+"""Links that were stored before the rules and the policy existed. The operator applies the rules to them."""
 
 import logging
 
@@ -28,49 +28,51 @@ REJECTIONS = {"NotLocalNamespace", "Invalid"}
 
 
 def links() -> st.SearchStrategy[dict[str, object]]:
-    """Links of the shape that a link has: most break a rule."""
-    odd = matching_schema(schema_of("podlinks")["properties"]["spec"])
-    specs = st.one_of(odd, nearly_valid(valid_links(), odd))
-    return specs.flatmap(lambda made: st.builds(named, st.just("PodLink"), st.just(made), link_names(made)))
+    """Returns links that match the schema, most of which violate a rule."""
+    matching = matching_schema(schema_of("podlinks")["properties"]["spec"])
+    specs = st.one_of(matching, nearly_valid(valid_links(), matching))
+    return specs.flatmap(lambda spec: st.builds(named, st.just("PodLink"), st.just(spec), link_names(spec)))
 
 
 def admitted_links(game: Service, kubectl: Kubectl) -> dict[str, Submission]:
-    """Throw links while neither rules nor policy are there; gives those that got in, by their names."""
-    made = generated(links(), OBJECT_COUNT)
+    """Creates links while neither rules nor policy exist; returns the accepted ones by name."""
+    items = generated(links(), OBJECT_COUNT)
     with without_policy(game, kubectl), without_rules(game, kubectl):
-        verdicts = game.client.in_parallel(lambda item: submit(game, "podlinks", item), made)
-    assert {verdict.code for verdict in verdicts} <= {201, 409, 422}
-    return {verdict.name: verdict for verdict in verdicts if verdict.code == 201}
+        submissions = game.client.in_parallel(lambda item: submit(game, "podlinks", item), items)
+    assert {submission.code for submission in submissions} <= {201, 409, 422}
+    return {submission.name: submission for submission in submissions if submission.code == 201}
 
 
 def is_rejected(link: dict[str, object]) -> bool:
-    """Whether the operator has rejected a link, and said why."""
+    """Returns whether the operator rejected a link with a reason and a message."""
     ready = condition_of(link)
     return dict(link["status"])["phase"] == "Rejected" and ready["reason"] in REJECTIONS and bool(ready["message"])  # type: ignore[call-overload]
 
 
 @pytest.mark.timeout(180 + OBJECT_COUNT)
 @pytest.mark.usefixtures("quiet_cluster")
-def test_whoever_breaks_a_rule_is_rejected_once_with_a_reason_and_nobody_else_is(
+def test_exactly_the_invalid_links_are_rejected_once_with_a_reason(
     game: Service, installed: Kubectl, own_operator: OperatorProcess
 ) -> None:
-    written = game.client.count_requests()
-    entered = admitted_links(game, installed)
-    assert len(entered) > OBJECT_COUNT / 4
-    settled = lambda: all("phase" in link.get("status", {}) for link in game.links())  # noqa: E731
-    eventually(settled, "each has its status")
-    there = {link["metadata"]["name"]: link for link in game.links()}
-    judged = game.client.in_parallel(lambda name: submit(game, "podlinks", entered[name].item, dry_run=True), there)
-    # What is right is there already, or has expired meanwhile.
-    broken = {name for name, verdict in zip(there, judged, strict=True) if verdict.code not in {201, 409}}
-    assert {name for name, link in there.items() if is_rejected(link)} == broken
-    # Of those that are gone, each had a time that was over, and broke no rule.
-    gone = [verdict.item["spec"] for name, verdict in entered.items() if name not in there]
-    assert [spec for spec in gone if spec.get("ttlSeconds", 0) < 1] == []
-    assert len(there) <= written.total("PATCH", "podlinks", "status") <= len(entered)  # each once, and none in vain
-    log.info("%s got in, %s break a rule, %s have expired", len(entered), len(broken), len(gone))
+    requests = game.client.count_requests()
+    accepted = admitted_links(game, installed)
+    assert len(accepted) > OBJECT_COUNT / 4
+    have_status = lambda: all("phase" in link.get("status", {}) for link in game.links())  # noqa: E731
+    eventually(have_status, "all links have a status")
+    stored = {link["metadata"]["name"]: link for link in game.links()}
+    resubmitted = game.client.in_parallel(
+        lambda name: submit(game, "podlinks", accepted[name].item, dry_run=True), stored
+    )
+    # A valid link exists already, or has expired in the meantime.
+    invalid = {name for name, submission in zip(stored, resubmitted, strict=True) if submission.code not in {201, 409}}
+    assert {name for name, link in stored.items() if is_rejected(link)} == invalid
+    # The deleted links were valid and had expired.
+    deleted = [submission.item["spec"] for name, submission in accepted.items() if name not in stored]
+    assert [spec for spec in deleted if spec.get("ttlSeconds", 0) < 1] == []
+    assert len(stored) <= requests.total("PATCH", "podlinks", "status") <= len(accepted)  # one write for each link
+    log.info("%s links were accepted, %s violate a rule, %s have expired", len(accepted), len(invalid), len(deleted))
     own_operator.stop()
     own_operator.start()
     game.await_bound(game.link("afterwards"))
-    assert written.total("PATCH", "podlinks", "status") <= len(entered) + 1
+    assert requests.total("PATCH", "podlinks", "status") <= len(accepted) + 1
     assert own_operator.errors() == []

@@ -1,4 +1,4 @@
-"""Fuzzes one target by Atheris: `run.py TARGET SECONDS`. What leads somewhere new is added to the target's corpus."""
+"""Fuzzes one target with Atheris: `run.py TARGET SECONDS`. Adds inputs with new coverage to the corpus."""
 
 import logging
 import subprocess
@@ -15,9 +15,9 @@ from fuzz.archives import add, archive_of, unpack  # noqa: E402
 
 
 def main(name: str, seconds: str) -> int:
-    """Fuzz a target in a process of its own, which Atheris ends; any other exit code than 0 means a finding.
+    """Fuzzes a target in a subprocess, which Atheris stops. An exit code other than 0 means a crash.
 
-    A finding is added to the corpus, too.
+    The input of a crash is added to the corpus, too.
     """
     archive = archive_of(name)
     with tempfile.TemporaryDirectory(prefix=f"fuzz-{name}-") as made:
@@ -31,17 +31,19 @@ def main(name: str, seconds: str) -> int:
 
 
 def fuzz(name: str, seconds: str, folder: str) -> None:
-    """Fuzz a target with the cases of a folder, and write new ones into it; it does not return."""
+    """Fuzzes a target with the cases of a folder, and writes new cases to it. It does not return."""
     with atheris.instrument_imports(include=["statefulroute", "fuzz"]):
-        from fuzz.targets import TARGETS  # noqa: PLC0415 - it is instrumented while it is imported
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))  # millions of lines
+        from fuzz.targets import TARGETS  # noqa: PLC0415 - Atheris instruments it during the import
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL)
+    )  # otherwise it logs millions of lines
     options = [f"-max_total_time={seconds}", "-max_len=4096", "-timeout=10", "-print_final_stats=1"]
     atheris.Setup([sys.argv[0], folder, f"-artifact_prefix={folder}/finding-", *options], TARGETS[name])
     atheris.Fuzz()
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 3:  # with a folder: the process that fuzzes
+    if len(sys.argv) > 3:  # with a folder: the subprocess
         fuzz(*sys.argv[1:])
     else:
         sys.exit(main(*sys.argv[1:]))

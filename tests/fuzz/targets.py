@@ -1,6 +1,6 @@
-"""What is fuzzed: each parser of what others have written, with what must hold of it whatever it is given.
+"""The fuzz targets: each parser of untrusted input, with assertions that must hold for any input.
 
-A parser may refuse, in the one way that its caller expects; anything else that it raises is a finding.
+A parser may reject input with the error that its callers expect. Any other exception is a bug.
 """
 
 import json
@@ -28,25 +28,25 @@ _SOURCES = [
     UidSource.parse(text) for text in ("header:x-user", "cookie:uid", "query:uid", "jwt:sub", "jwt:sub@x-claims")
 ]
 
-#: What a request is made of, one a line: headers of these names, and its query.
+#: The headers of a request; the input has one value on each line, and the query on the last.
 _HEADERS = ("x-user", "cookie", "authorization", "x-claims")
 
 _ANNOTATIONS = (LOAD_STATE, WAITING_TASKS, REPORT_TIME, ROUTING_STATE)
 
 
 class _Request:
-    """A request of which every part may be anything."""
+    """A request with arbitrary headers and an arbitrary query."""
 
     def __init__(self, text: str) -> None:
         *self._values, self.query = text.split("\n", len(_HEADERS))
 
     def header(self, name: str) -> Sequence[str]:
-        named = zip(_HEADERS, self._values, strict=False)
-        return [part for each, value in named if each == name for part in value.split("\r")]
+        pairs = zip(_HEADERS, self._values, strict=False)
+        return [part for header_name, value in pairs if header_name == name for part in value.split("\r")]
 
 
 def uids(data: bytes) -> None:
-    """A uid's name gives the uid back, and no name is taken for a uid that no link can have."""
+    """The name of a link is decoded to its uid, and a name that decodes to no valid uid is rejected."""
     text = data.decode(errors="replace")
     with suppress(ValueError):
         uid_from_link_name(text)
@@ -58,37 +58,37 @@ def uids(data: bytes) -> None:
 
 
 def annotations(data: bytes) -> None:
-    """A pod that has written anything on itself is a pod all the same."""
+    """A pod with arbitrary annotations is decoded."""
     values = data.decode(errors="replace").split("\n")
-    said = dict(zip(_ANNOTATIONS, values, strict=False))
-    parse_load_report(said)
-    metadata = {"name": "game-0", "namespace": "play", "resourceVersion": "1", "annotations": said}
+    values_by_name = dict(zip(_ANNOTATIONS, values, strict=False))
+    parse_load_report(values_by_name)
+    metadata = {"name": "game-0", "namespace": "play", "resourceVersion": "1", "annotations": values_by_name}
     pod = {"metadata": {**metadata, "creationTimestamp": "2026-01-01T00:00:00Z"}}
     assert PODS.decode(json.dumps(pod).encode()).name == "game-0"
 
 
 def load_answers(data: bytes) -> None:
-    """What a pod answers is a load, or is refused by a sentence that repeats nothing of it."""
-    refusal = ""
+    """A response of a pod is parsed, or rejected with a short, printable message."""
+    message = ""
     try:
-        answer = parse_load_response(data)
+        response = parse_load_response(data)
     except ValueError as error:
-        refusal, answer = str(error), LoadResponse()
-    assert refusal.isprintable()
-    assert len(refusal) < 200
-    assert 0 <= answer.load_state < 2**31
-    assert 0 <= answer.waiting_tasks < 2**31
+        message, response = str(error), LoadResponse()
+    assert message.isprintable()
+    assert len(message) < 200
+    assert 0 <= response.load_state < 2**31
+    assert 0 <= response.waiting_tasks < 2**31
 
 
 def requests(data: bytes) -> None:
-    """A uid that is found in a request is one that a link can have."""
+    """A uid that is found in a request is valid."""
     with suppress(InvalidParameterError):
         uid = find_uid(_SOURCES, _Request(data.decode(errors="surrogateescape")))
         assert uid is None or validate_uid(uid) == uid
 
 
 def paths(data: bytes) -> None:
-    """A path names something or nothing, and that of a user names just this user."""
+    """Any path is parsed or rejected, and the path of a uid is parsed to this uid."""
     text = data.decode(errors="replace")
     target = parse_path(text)
     if target is not None:
@@ -100,14 +100,14 @@ def paths(data: bytes) -> None:
 
 
 def bodies(data: bytes) -> None:
-    """A body that is sent to the resolver is read, or refused as malformed."""
-    for read in (decode_batch_request, decode_bind_request):
+    """A request body of the resolver is decoded, or rejected as malformed."""
+    for decode in (decode_batch_request, decode_bind_request):
         with suppress(ProblemError):
-            read(data)
+            decode(data)
 
 
 def envoy_messages(data: bytes) -> None:
-    """Whatever Envoy sends is answered."""
+    """Any message of Envoy has a response."""
     with suppress(DecodeError):
         request = ProcessingRequest.FromString(data)
         endpoint_subset(request)
@@ -118,13 +118,13 @@ def envoy_messages(data: bytes) -> None:
 
 
 def links(data: bytes) -> None:
-    """Bytes that are a link make one, and others are left out."""
+    """Bytes are decoded to a link, or skipped."""
     link = LINKS.decode_or_skip(data)
     assert link is None or link.violation is not None or link.uid
 
 
 def lines(data: bytes) -> None:
-    """A line of an import is a link, or is refused by a sentence."""
+    """A line of an import is decoded to a link, or rejected with a message."""
     with suppress(InvalidRecordError):
         assert validate_uid(decode_record(data).uid)
 

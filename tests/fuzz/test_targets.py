@@ -1,4 +1,4 @@
-"""The short form of `make fuzz`: what was found once is tried each time, and some hundred new inputs besides."""
+"""The short form of `make fuzz`: runs the corpus and some hundred new inputs."""
 
 from base64 import urlsafe_b64encode
 from pathlib import Path
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fuzz.archives import add, archive_of, read_cases, unpack, write_cases
 from fuzz.targets import TARGETS
 
-#: What most parsers are written in.
+#: Tokens that most parsers treat specially.
 PIECES = [
     b"{",
     b"[",
@@ -34,20 +34,20 @@ inputs = st.one_of(st.binary(max_size=512), st.text().map(str.encode), st.lists(
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_whatever_a_parser_is_given_it_reads_or_refuses(target: str) -> None:
+def test_parser_accepts_or_rejects_any_input(target: str) -> None:
     @settings(max_examples=300, deadline=None)
     @given(inputs)
-    def feed(data: bytes) -> None:
+    def run_target(data: bytes) -> None:
         TARGETS[target](data)
 
-    feed()
+    run_target()
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_what_has_led_somewhere_once_is_read_or_refused(target: str) -> None:
-    kept = read_cases(archive_of(target))
-    assert kept != {}
-    for data in kept.values():
+def test_parser_accepts_or_rejects_the_corpus(target: str) -> None:
+    cases = read_cases(archive_of(target))
+    assert cases != {}
+    for data in cases.values():
         TARGETS[target](data)
 
 
@@ -65,12 +65,12 @@ def test_only_new_cases_are_added_to_a_corpus(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("opening", [b"[", b'{"a":', b"\n\n\n"])
-def test_brackets_without_end_end_nothing(target: str, opening: bytes) -> None:
-    TARGETS[target](opening * 20_000)
+@pytest.mark.parametrize("prefix", [b"[", b'{"a":', b"\n\n\n"])
+def test_parser_survives_deep_nesting(target: str, prefix: bytes) -> None:
+    TARGETS[target](prefix * 20_000)
 
 
-@pytest.mark.parametrize("opening", [b"[", b'{"a":', b'{"sub":'])
-@pytest.mark.parametrize("place", ["\n\nBearer e30.{}.c2ln\n\n", "\n\n\n{}\n"])
-def test_nor_do_they_in_a_token(place: str, opening: bytes) -> None:
-    TARGETS["requests"](place.format(urlsafe_b64encode(opening * 3_000).decode()).encode())
+@pytest.mark.parametrize("prefix", [b"[", b'{"a":', b'{"sub":'])
+@pytest.mark.parametrize("template", ["\n\nBearer e30.{}.c2ln\n\n", "\n\n\n{}\n"])
+def test_token_parser_survives_deep_nesting(template: str, prefix: bytes) -> None:
+    TARGETS["requests"](template.format(urlsafe_b64encode(prefix * 3_000).decode()).encode())

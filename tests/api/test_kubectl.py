@@ -1,4 +1,4 @@
-"""How the two kinds show themselves to people: short names, columns, selectors, and `kubectl explain`."""
+"""The two kinds in kubectl: resource names, columns, field selectors, and `kubectl explain`."""
 
 import json
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ LINKS = ("fleet.alice", "game.alice", "game.carol", "game.x-426f62")
 
 @pytest.fixture(scope="module")
 def play(installed: Kubectl) -> Iterator[Kubectl]:
-    """A kubectl in a namespace with a route and three links: two bound, one not yet; and a link of another route."""
+    """Returns a kubectl in a namespace with a route, two bound links, a pending one, and a link of another route."""
     with fresh_namespace(installed) as name:
         here = installed.within(name)
         here.create(stateful_route())
@@ -24,9 +24,11 @@ def play(installed: Kubectl) -> Iterator[Kubectl]:
         here.create(pod_link(encoded_name("game", "Bob"), uid="Bob", podIndex=1))
         here.create(pod_link(uid="carol"))
         here.create(pod_link(routeName="fleet", podName="fleet-5d8f-x2"))
-        mark(here, "podlink", "game.alice", phase="Bound", podIndex=2, podName="game-2", host="game-2.game.play.svc")
-        mark(here, "podlink", "game.carol", phase="Pending", conditions=[condition(reason="NoAvailablePod")])
-        mark(
+        set_status(
+            here, "podlink", "game.alice", phase="Bound", podIndex=2, podName="game-2", host="game-2.game.play.svc"
+        )
+        set_status(here, "podlink", "game.carol", phase="Pending", conditions=[condition(reason="NoAvailablePod")])
+        set_status(
             here,
             "sr",
             "game",
@@ -41,33 +43,33 @@ def play(installed: Kubectl) -> Iterator[Kubectl]:
         yield here
 
 
-def mark(here: Kubectl, kind: str, name: str, **status: Any) -> None:
+def set_status(here: Kubectl, kind: str, name: str, **status: Any) -> None:
     here.patch(kind, name, {"status": status}, "--subresource=status").expect_success()
 
 
 @pytest.mark.parametrize("alias", ["pl", "podlink", "podlinks", "podlinks.v1alpha1.statefulroute.io"])
-def test_links_are_found_under_every_name(play: Kubectl, alias: str) -> None:
-    found = play.run("get", alias, "--output=name").expect_success().stdout.split()
-    assert found == [f"podlink.statefulroute.io/{name}" for name in LINKS]
+def test_links_are_listed_by_each_resource_name(play: Kubectl, alias: str) -> None:
+    names = play.run("get", alias, "--output=name").expect_success().stdout.split()
+    assert names == [f"podlink.statefulroute.io/{name}" for name in LINKS]
 
 
 @pytest.mark.parametrize("alias", ["sr", "statefulroute", "statefulroutes"])
-def test_routes_are_found_under_every_name(play: Kubectl, alias: str) -> None:
-    found = play.run("get", alias, "--output=name").expect_success().stdout.split()
-    assert found == ["statefulroute.statefulroute.io/game"]
+def test_routes_are_listed_by_each_resource_name(play: Kubectl, alias: str) -> None:
+    names = play.run("get", alias, "--output=name").expect_success().stdout.split()
+    assert names == ["statefulroute.statefulroute.io/game"]
 
 
-def test_the_category_lists_both_kinds(play: Kubectl) -> None:
-    found = play.run("get", "stateful-routing", "--output=name").expect_success().stdout.split()
-    assert {name.split(".")[0] for name in found} == {"podlink", "statefulroute"}
+def test_category_lists_both_kinds(play: Kubectl) -> None:
+    names = play.run("get", "stateful-routing", "--output=name").expect_success().stdout.split()
+    assert {name.split(".")[0] for name in names} == {"podlink", "statefulroute"}
 
 
 @pytest.mark.parametrize(
-    ("selector", "found"),
+    ("selector", "names"),
     [
         ("spec.uid=alice", ["fleet.alice", "game.alice"]),
         ("spec.uid=Bob", ["game.x-426f62"]),
-        ("spec.uid=nobody", []),
+        ("spec.uid=no-user", []),
         ("spec.routeName=game", ["game.alice", "game.carol", "game.x-426f62"]),
         ("spec.routeName!=game", ["fleet.alice"]),
         ("spec.podIndex=2", ["game.alice"]),
@@ -77,9 +79,9 @@ def test_the_category_lists_both_kinds(play: Kubectl) -> None:
         ("status.phase=Bound,spec.routeName=game", ["game.alice"]),
     ],
 )
-def test_links_are_selected_by_their_fields(play: Kubectl, selector: str, found: list[str]) -> None:
+def test_links_are_selected_by_field_selectors(play: Kubectl, selector: str, names: list[str]) -> None:
     items = play.get_json("podlinks", f"--field-selector={selector}")["items"]
-    assert [item["metadata"]["name"] for item in items] == found
+    assert [item["metadata"]["name"] for item in items] == names
 
 
 @pytest.mark.parametrize(
@@ -91,7 +93,7 @@ def test_links_are_selected_by_their_fields(play: Kubectl, selector: str, found:
         ("get sr -o wide", "NAME READY ROUTING WORKLOAD REPLICAS ROUTABLE LINKS BEST REASON AGE"),
     ],
 )
-def test_these_columns_are_shown(play: Kubectl, command: str, columns: str) -> None:
+def test_printer_columns(play: Kubectl, command: str, columns: str) -> None:
     assert play.run(*command.split()).expect_success().stdout.splitlines()[0].split() == columns.split()
 
 
@@ -103,28 +105,28 @@ def test_these_columns_are_shown(play: Kubectl, command: str, columns: str) -> N
         ("get sr -o wide", "game True Ready Idle 3 2 2 game-0 Routable"),
     ],
 )
-def test_the_columns_are_filled(play: Kubectl, command: str, cells: str) -> None:
+def test_values_of_printer_columns(play: Kubectl, command: str, cells: str) -> None:
     *shown, _age = play.run(*command.split(), "--no-headers").expect_success().stdout.split()
     assert shown == cells.split()
 
 
 @pytest.fixture(scope="module")
 def published(installed: Kubectl) -> dict[str, dict[str, Any]]:
-    """The schemas by kind as the API server publishes them, which it does a moment after the kinds are established."""
-    found: dict[str, dict[str, Any]] = {}
+    """Returns the published schemas by kind. The API server publishes them shortly after it establishes the CRDs."""
+    schemas_by_kind: dict[str, dict[str, Any]] = {}
 
-    def both() -> bool:
-        answer = installed.run("get", "--raw", "/openapi/v3/apis/statefulroute.io/v1alpha1")
-        schemas = json.loads(answer.stdout)["components"]["schemas"] if answer.code == 0 else {}
-        found.update({name.rsplit(".", 1)[-1]: schema for name, schema in schemas.items()})
-        return {"PodLink", "StatefulRoute"} <= found.keys()
+    def are_published() -> bool:
+        response = installed.run("get", "--raw", "/openapi/v3/apis/statefulroute.io/v1alpha1")
+        schemas = json.loads(response.stdout)["components"]["schemas"] if response.code == 0 else {}
+        schemas_by_kind.update({name.rsplit(".", 1)[-1]: schema for name, schema in schemas.items()})
+        return {"PodLink", "StatefulRoute"} <= schemas_by_kind.keys()
 
-    eventually(both, "the API server publishes both kinds")
-    return found
+    eventually(are_published, "the API server publishes both kinds")
+    return schemas_by_kind
 
 
 def properties(schema: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every field below a schema, with its path."""
+    """Yields all fields below a schema, each with its path."""
     for name, field in schema.get("properties", {}).items():
         yield f"{path}.{name}", field
         if name != "metadata":
@@ -133,7 +135,7 @@ def properties(schema: dict[str, Any], path: str) -> Iterator[tuple[str, dict[st
 
 
 @pytest.mark.parametrize("kind", ["PodLink", "StatefulRoute"])
-def test_every_published_field_is_described(published: dict[str, dict[str, Any]], kind: str) -> None:
+def test_each_published_field_has_a_description(published: dict[str, dict[str, Any]], kind: str) -> None:
     fields = dict(properties(published[kind], kind))
     assert f"{kind}.status.conditions.message" in fields
     assert [path for path, field in fields.items() if not field.get("description")] == []
@@ -141,19 +143,19 @@ def test_every_published_field_is_described(published: dict[str, dict[str, Any]]
 
 @pytest.mark.usefixtures("published")
 @pytest.mark.parametrize(
-    ("path", "says"),
+    ("path", "text"),
     [
         ("podlink", "A PodLink binds one uid to one pod of a stateful service."),
-        ("podlink.spec.podIndex", "The index of the pod that holds the user: the binding."),
-        ("podlink.spec.podName", "The same by the pod's name, where the workload's pods have no index"),
-        ("podlink.status.host", "The pod's stable DNS name."),
-        ("statefulroute", "A StatefulRoute holds the routing state of one stateful service"),
-        ("sr.spec.load.http", "Where each pod answers, when the source is HTTP."),
-        ("sr.spec.namedPods", "The same for pods that have no index, by their names."),
+        ("podlink.spec.podIndex", "The index of the pod that the uid is bound to."),
+        ("podlink.spec.podName", "The name of the pod, for workloads whose pods have no index"),
+        ("podlink.status.host", "The stable DNS name of the pod."),
+        ("statefulroute", "A StatefulRoute routes the users of one stateful service"),
+        ("sr.spec.load.http", "The endpoint that the operator polls if the source is HTTP."),
+        ("sr.spec.namedPods", "Overrides the routing state of pods without an index."),
         ("sr.spec.onPodLost.action", "Keep marks the links Lost"),
         ("sr.status.pods.weightedLoadMilli", "The weighted load, in thousandths."),
     ],
 )
-def test_kubectl_explains_it(installed: Kubectl, path: str, says: str) -> None:
+def test_kubectl_explain_shows_the_description(installed: Kubectl, path: str, text: str) -> None:
     explained = installed.run("explain", path).expect_success().stdout
-    assert says in " ".join(explained.split())
+    assert text in " ".join(explained.split())
