@@ -410,7 +410,8 @@ def test_servers_and_clients_can_do_nothing_else(
     body = {} if method in {"POST", "PUT", "PATCH"} else None
     response = getattr(identities, account).request(method, path, body)
     assert response.code == 403
-    assert f'User "system:serviceaccount:{identities.namespace}:{account}" cannot {cannot}' in str(response.error_message)
+    user = f"system:serviceaccount:{identities.namespace}:{account}"
+    assert f'User "{user}" cannot {cannot}' in str(response.error_message)
 
 
 # The policies themselves.
