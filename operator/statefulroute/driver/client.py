@@ -8,6 +8,7 @@ from typing import Self
 
 import structlog
 
+from statefulroute.api.limits import ENCODED_UID_PREFIX
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.clock import Clock, utc_now
 from statefulroute.cluster.codec import ENDPOINTS
@@ -339,7 +340,7 @@ class ClientDriver:
     def _cached_link(self, uid: str, service: str) -> Link | None:
         """Returns the cached link; None if there is no active one, or if a parameter is invalid."""
         try:
-            if uid.startswith("x-"):  # the name of another uid's link
+            if uid.startswith(ENCODED_UID_PREFIX):  # the name of another uid's link
                 return None
             key = self._keys.get(service)
         except (AttributeError, TypeError):  # not a string

@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from types import MappingProxyType
 from typing import Any
 
+from statefulroute.api.limits import ENCODED_UID_PREFIX
 from statefulroute.api.statefulroute import PodStatus
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.clock import Clock, utc_now
@@ -105,7 +106,7 @@ class ResolverCache:
         """
         cache = self.links.cache
         # Most uids are part of their link's name unencoded: these are looked up without a validation.
-        link = None if uid.startswith("x-") else cache.get(key, f"{key.name}.{uid}")
+        link = None if uid.startswith(ENCODED_UID_PREFIX) else cache.get(key, f"{key.name}.{uid}")
         if link is None:
             link = cache.get(key, link_name(key.name, validate_uid(uid)))
         return active_link(link, self._clock())

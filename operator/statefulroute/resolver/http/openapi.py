@@ -6,7 +6,14 @@ from typing import Any
 
 import msgspec
 
-from statefulroute.api.limits import DNS_LABEL, DNS_SUBDOMAIN
+from statefulroute.api.limits import (
+    DNS_LABEL,
+    DNS_LABEL_MAX_LENGTH,
+    DNS_SUBDOMAIN,
+    ENCODED_UID_MAX_BYTES,
+    ENCODED_UID_PREFIX,
+    UID_MAX_LENGTH,
+)
 from statefulroute.resolver.answers import (
     BatchAnswer,
     BatchRequest,
@@ -41,8 +48,8 @@ _RETRY = {
 _UID: dict[str, Any] = {
     "type": "string",
     "anyOf": [
-        {"pattern": DNS_SUBDOMAIN, "maxLength": 189, "not": {"pattern": "^x-"}},
-        {"pattern": r"^[\x20-\x7e]+$", "maxLength": 93},
+        {"pattern": DNS_SUBDOMAIN, "maxLength": UID_MAX_LENGTH, "not": {"pattern": f"^{ENCODED_UID_PREFIX}"}},
+        {"pattern": r"^[\x20-\x7e]+$", "maxLength": ENCODED_UID_MAX_BYTES},
         {"pattern": r"^[^\x00-\x1f\x7f-\x9f]+$", "maxLength": 23},
     ],
 }
@@ -89,8 +96,8 @@ def _document() -> dict[str, Any]:
 def _link_path() -> dict[str, Any]:
     uid = _in_path(
         "uid",
-        "The user, percent-encoded. At most 189 characters; at most 93 bytes if it has characters other than "
-        "lower-case letters, digits, '-' and '.'. No control characters.",
+        f"The user, percent-encoded. At most {UID_MAX_LENGTH} characters; at most {ENCODED_UID_MAX_BYTES} bytes if it "
+        "has characters other than lower-case letters, digits, '-' and '.'. No control characters.",
         _UID,
     )
     return {
@@ -211,7 +218,7 @@ def _failures(codes: tuple[int, ...]) -> dict[str, Any]:
 
 
 def _named() -> list[dict[str, Any]]:
-    label = {"type": "string", "pattern": DNS_LABEL, "minLength": 1, "maxLength": 63}
+    label = {"type": "string", "pattern": DNS_LABEL, "minLength": 1, "maxLength": DNS_LABEL_MAX_LENGTH}
     return [
         _in_path("namespace", "The namespace of the service.", label),
         _in_path("route", "The name of its StatefulRoute.", label),
