@@ -103,45 +103,45 @@ def active_link(link: Link | None, now: datetime) -> Link | None:
 
 def set_link(link: Link | None, now: datetime, *, pod: PodKey, ttl_seconds: int | None) -> Step[PodKey | None]:
     """Binds to the pod, whatever the current binding. The result is the previous pod, or None. Pod 0 is a pod."""
-    held = active_link(link, now)
-    previous = held.pod if held else None
-    if held and (held.pod, held.ttl_seconds) == (pod, ttl_seconds) and _has_requested_lifetime(held, now):
+    current = active_link(link, now)
+    previous = current.pod if current else None
+    if current and (current.pod, current.ttl_seconds) == (pod, ttl_seconds) and _has_requested_lifetime(current, now):
         return Step(None, previous)
     return Step(_put_binding(pod, ttl_seconds, now), previous)
 
 
 def try_set_link(link: Link | None, now: datetime, *, pod: PodKey, ttl_seconds: int | None) -> Step[Attempt]:
     """Binds to the pod, unless a persistent link to another pod exists."""
-    held = active_link(link, now)
-    if held and held.ttl_seconds is None and held.pod is not None and held.pod != pod:
-        return Step(None, Attempt(won=False, holder=held.pod))
+    current = active_link(link, now)
+    if current and current.ttl_seconds is None and current.pod is not None and current.pod != pod:
+        return Step(None, Attempt(won=False, holder=current.pod))
     return Step(set_link(link, now, pod=pod, ttl_seconds=ttl_seconds).write, Attempt(won=True, holder=pod))
 
 
 def set_link_if_absent(link: Link | None, now: datetime, *, pod: PodKey, ttl_seconds: int | None) -> Step[PodKey]:
     """Binds to the pod if no link exists; otherwise renews a temporary link. The result is the pod of the link."""
-    held = active_link(link, now)
-    if held is None:
+    current = active_link(link, now)
+    if current is None:
         return Step(_put_binding(pod, ttl_seconds, now), pod)
-    if held.pod is None:  # the link waits for a pod, and this is one
-        return Step(_put_binding(pod, held.ttl_seconds, now), pod)
-    return Step(_renewal(held, now), held.pod)
+    if current.pod is None:  # the link waits for a pod, and this is one
+        return Step(_put_binding(pod, current.ttl_seconds, now), pod)
+    return Step(_renewal(current, now), current.pod)
 
 
 def find_holder(link: Link | None, now: datetime) -> Step[PodKey | None]:
     """Renews a temporary link that names a pod. The result is the pod of the link, or None."""
-    held = active_link(link, now)
-    if held is None or held.pod is None:
+    current = active_link(link, now)
+    if current is None or current.pod is None:
         return Step(None, None)
-    return Step(_renewal(held, now), held.pod)
+    return Step(_renewal(current, now), current.pod)
 
 
 def request_pod(link: Link | None, now: datetime, *, ttl_seconds: int | None) -> Step[PodKey | None]:
     """Creates a link for which the operator chooses a pod, unless a link exists. The result is its pod, or None."""
-    held = active_link(link, now)
-    if held is None:
+    current = active_link(link, now)
+    if current is None:
         return Step(_put_binding(None, ttl_seconds, now), None)
-    return Step(_renewal(held, now), held.pod)
+    return Step(_renewal(current, now), current.pod)
 
 
 def move_link(
@@ -156,23 +156,25 @@ def move_link(
         only_from: moves the link only if it is bound to this pod; None moves it from any pod.
         ttl_seconds: the new TTL; None keeps the current one.
     """
-    held = active_link(link, now)
-    if held is None or only_from not in (None, held.pod):
-        return Step(None, MoveResult(won=False, had_link=held is not None, previous=held.pod if held else None))
-    ttl_seconds = held.ttl_seconds if ttl_seconds is None else ttl_seconds
+    current = active_link(link, now)
+    if current is None or only_from not in (None, current.pod):
+        return Step(
+            None, MoveResult(won=False, had_link=current is not None, previous=current.pod if current else None)
+        )
+    ttl_seconds = current.ttl_seconds if ttl_seconds is None else ttl_seconds
     return Step(
         set_link(link, now, pod=pod, ttl_seconds=ttl_seconds).write,
-        MoveResult(won=True, had_link=True, previous=held.pod),
+        MoveResult(won=True, had_link=True, previous=current.pod),
     )
 
 
 def import_link(link: Link | None, now: datetime, *, binding: Binding, overwrite: bool) -> Step[ImportResult]:
     """Creates a link with a binding from a backup or another cluster. `overwrite` replaces an existing link."""
-    held = active_link(link, now)
-    if held is None:
+    current = active_link(link, now)
+    if current is None:
         return Step(Put(binding), ImportResult.CREATED)
     ends = expire_time(now, binding.renew_time, binding.ttl_seconds)
-    is_same = (held.pod, held.ttl_seconds, held.expire_time) == (binding.pod, binding.ttl_seconds, ends)
+    is_same = (current.pod, current.ttl_seconds, current.expire_time) == (binding.pod, binding.ttl_seconds, ends)
     if is_same or not overwrite:
         return Step(None, ImportResult.KEPT)
     return Step(Put(binding), ImportResult.OVERWRITTEN)
@@ -180,45 +182,45 @@ def import_link(link: Link | None, now: datetime, *, binding: Binding, overwrite
 
 def remove_link(link: Link | None, now: datetime, *, grace_seconds: int | None) -> Step[bool]:
     """Deletes the link, or makes it expire after the grace period. The result is whether a link existed."""
-    held = active_link(link, now)
-    if held is None:
+    current = active_link(link, now)
+    if current is None:
         return Step(None, result=False)
     if grace_seconds is None:
         return Step(Delete(), result=True)
-    return Step(_put_binding(held.pod, grace_seconds, now), result=True)
+    return Step(_put_binding(current.pod, grace_seconds, now), result=True)
 
 
 def remove_link_if_bound_to(link: Link | None, now: datetime, *, pod: PodKey) -> Step[bool]:
     """Deletes the link if it is bound to the pod. The result is whether it was."""
-    held = active_link(link, now)
-    if held is None or held.pod != pod:
+    current = active_link(link, now)
+    if current is None or current.pod != pod:
         return Step(None, result=False)
     return Step(Delete(), result=True)
 
 
 def renew_link(link: Link | None, now: datetime) -> Step[bool]:
     """Renews a temporary link. The result is whether a link exists. A persistent link needs no renewal."""
-    held = active_link(link, now)
-    return Step(_renewal(held, now) if held else None, result=held is not None)
+    current = active_link(link, now)
+    return Step(_renewal(current, now) if current else None, result=current is not None)
 
 
 def _put_binding(pod: PodKey | None, ttl_seconds: int | None, now: datetime) -> Put:
     return Put(Binding(pod, ttl_seconds, now if ttl_seconds is not None else None))
 
 
-def _renewal(held: Link, now: datetime) -> Put | None:
-    return _put_binding(held.pod, held.ttl_seconds, now) if _is_renewal_due(held, now) else None
+def _renewal(current: Link, now: datetime) -> Put | None:
+    return _put_binding(current.pod, current.ttl_seconds, now) if _is_renewal_due(current, now) else None
 
 
-def _has_requested_lifetime(held: Link, now: datetime) -> bool:
+def _has_requested_lifetime(current: Link, now: datetime) -> bool:
     """Returns whether the link needs no write: no renewal is due, and the last one is not in the future."""
-    if held.ttl_seconds is None or held.expire_time is None:
+    if current.ttl_seconds is None or current.expire_time is None:
         return True
-    return not _is_renewal_due(held, now) and held.expire_time - now <= timedelta(seconds=held.ttl_seconds)
+    return not _is_renewal_due(current, now) and current.expire_time - now <= timedelta(seconds=current.ttl_seconds)
 
 
-def _is_renewal_due(held: Link, now: datetime) -> bool:
+def _is_renewal_due(current: Link, now: datetime) -> bool:
     """Returns whether less than half of the TTL is left. Earlier renewals are skipped to save writes."""
-    if held.ttl_seconds is None or held.expire_time is None:
+    if current.ttl_seconds is None or current.expire_time is None:
         return False
-    return held.expire_time - now < timedelta(seconds=held.ttl_seconds) / 2
+    return current.expire_time - now < timedelta(seconds=current.ttl_seconds) / 2
