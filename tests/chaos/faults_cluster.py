@@ -1,6 +1,6 @@
 """Faults in cluster objects: replaced CRDs, a flood of links, malformed annotations."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -97,12 +97,12 @@ class MalformedAnnotations:
         self._annotate(system, self.annotations)
 
     def end(self, system: System) -> None:
-        self._annotate(system, {pod: dict.fromkeys(notes) for pod, notes in self.annotations.items()})
+        self._annotate(system, {pod: dict.fromkeys(names) for pod, names in self.annotations.items()})
 
     @staticmethod
-    def _annotate(system: System, annotations: dict[int, dict[str, str]] | dict[int, dict[str, None]]) -> None:
-        for pod, notes in annotations.items():
-            annotations = {f"statefulroute.io/{name}": value for name, value in notes.items()}
+    def _annotate(system: System, values_by_pod: Mapping[int, Mapping[str, str | None]]) -> None:
+        for pod, values in values_by_pod.items():
+            annotations = {f"statefulroute.io/{name}": value for name, value in values.items()}
             system.client.patch(Pod, f"game-{pod}", system.namespace, {"metadata": {"annotations": annotations}})
 
 
@@ -114,5 +114,5 @@ KINDS: Sequence[FaultKind] = [
         seconds=(2.0, 6.0),
     ),
     FaultKind("links: a flood", FloodLinks.from_random, PODS, seconds=(0.0, 1.0)),
-    FaultKind("pods: nonsense in annotations", MalformedAnnotations.from_random, PODS),
+    FaultKind("pods: malformed annotations", MalformedAnnotations.from_random, PODS),
 ]
