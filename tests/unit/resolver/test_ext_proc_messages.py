@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from grpc_tools import protoc
+import pytest
+
+protoc = pytest.importorskip("grpc_tools.protoc", reason="grpcio-tools generates the messages in development only")
 
 ROOT = Path(__file__).parents[3] / "operator"
 FOLDER = Path("statefulroute/resolver/ext_proc")
