@@ -49,12 +49,12 @@ def verdict(kubectl: Kubectl, file: Path) -> str:
 
 
 @pytest.mark.parametrize("name", MANIFESTS)
-def test_a_manifest_is_what_its_kinds_allow(learned: Kubectl, name: str) -> None:
+def test_manifest_is_valid(learned: Kubectl, name: str) -> None:
     assert verdict(learned, CONFIGURATIONS / name) == ""
 
 
 @pytest.mark.parametrize("name", MANIFESTS)
-def test_none_of_their_fields_could_be_misspelt(learned: Kubectl, name: str, tmp_path: Path) -> None:
+def test_misspelt_field_is_rejected(learned: Kubectl, name: str, tmp_path: Path) -> None:
     for item in yaml.safe_load_all((CONFIGURATIONS / name).read_text()):
         field = next(iter(item["spec"]))
         item["spec"][f"{field}X"] = item["spec"].pop(field)
@@ -63,6 +63,6 @@ def test_none_of_their_fields_could_be_misspelt(learned: Kubectl, name: str, tmp
         assert f"{field}X" in verdict(learned, file), item
 
 
-def test_every_configuration_is_tried() -> None:
+def test_every_configuration_is_tested() -> None:
     tried = {*MANIFESTS, "envoy-ext-authz.yaml", "envoy-ext-proc.yaml", "nginx.conf", "README.md"}
     assert {each.name for each in CONFIGURATIONS.iterdir()} == tried

@@ -86,7 +86,7 @@ def reached(url: str) -> dict[str, tuple[int, str]]:
     return {uid: (answer.status, answer.pod) for uid, answer in answers.items()}
 
 
-def test_known_users_reach_their_pods_while_the_api_server_is_away(
+def test_linked_users_reach_their_pods_during_an_outage(
     killable_cluster: LocalCluster, gateways: dict[str, Gateway]
 ) -> None:
     killable_cluster.part("apiserver").kill()
@@ -103,7 +103,7 @@ def test_known_users_reach_their_pods_while_the_api_server_is_away(
         eventually(lambda: send_request(gateway.url, [("x-user-id", "new")]).status == 200, "new users are bound")  # noqa: B023
 
 
-def test_users_reach_their_pods_by_the_other_resolver_when_one_is_killed(
+def test_users_reach_their_pods_after_one_resolver_is_killed(
     resolvers: list[ResolverProcess], gateways: dict[str, Gateway]
 ) -> None:
     resolvers[0].kill()
@@ -113,7 +113,7 @@ def test_users_reach_their_pods_by_the_other_resolver_when_one_is_killed(
         assert [reached(gateway.url) for _ in range(3)] == [EXPECTED] * 3, name
 
 
-def test_resolvers_that_stand_still_for_a_moment_are_waited_for(
+def test_gateways_wait_for_briefly_frozen_resolvers(
     resolvers: list[ResolverProcess], gateways: dict[str, Gateway]
 ) -> None:
     for resolver in resolvers:

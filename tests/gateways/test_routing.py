@@ -104,7 +104,7 @@ def index(pod: str) -> int:
     return int(pod.rpartition("-")[2])
 
 
-def test_a_user_reaches_its_pod_through_every_gateway(environment: Environment, uid: str) -> None:
+def test_user_reaches_its_pod_through_every_gateway(environment: Environment, uid: str) -> None:
     pods = {bound(environment, each.url, uid) for each in environment.gateways.values() for _ in range(4)}
     assert len(pods) == 1
     for gateway in environment.gateways.values():
@@ -114,17 +114,17 @@ def test_a_user_reaches_its_pod_through_every_gateway(environment: Environment, 
             assert set(answer.echoed_headers(HEADER)) <= {environment.kubelet.endpoint(index(answer.pod))}
 
 
-def test_users_spread_over_the_pods(environment: Environment, gateway: str, uid: str) -> None:
+def test_new_users_are_spread_over_the_pods(environment: Environment, gateway: str, uid: str) -> None:
     assert {bound(environment, gateway, f"{uid}-{each}") for each in range(9)} == {"game-0", "game-1", "game-2"}
 
 
-def test_a_request_that_says_not_whose_it_is_goes_to_any_pod(gateway: str) -> None:
+def test_request_without_uid_goes_to_any_pod(gateway: str) -> None:
     answers = [send_request(gateway) for _ in range(12)]
     assert {each.status for each in answers} == {200}
     assert {each.pod for each in answers} == {"game-0", "game-1", "game-2"}
 
 
-def test_a_user_who_moves_reaches_the_new_pod(environment: Environment, gateway: str, uid: str) -> None:
+def test_moved_user_reaches_the_new_pod(environment: Environment, gateway: str, uid: str) -> None:
     pod = index(bound(environment, gateway, uid))
     for left, new in ((pod, (pod + 1) % 3), ((pod + 1) % 3, pod)):
         environment.service.client.patch(
@@ -134,15 +134,13 @@ def test_a_user_who_moves_reaches_the_new_pod(environment: Environment, gateway:
         assert {send_request(gateway, [("x-user-id", uid)]).pod for _ in range(6)} == {f"game-{new}"}
 
 
-def test_what_the_resolver_refuses_reaches_the_client(gateway: str) -> None:
+def test_refusal_of_the_resolver_reaches_the_client(gateway: str) -> None:
     answer = send_request(gateway, [("x-user-id", "x" * 1000)])
     assert (answer.status, answer.pod) == (400, "")
 
 
 @pytest.mark.parametrize("name", [EXT_AUTHZ, EXT_PROC, DUPLEX])
-def test_while_envoy_does_not_know_a_pod_its_users_are_sent_to_no_other(
-    environment: Environment, name: str, uid: str
-) -> None:
+def test_users_of_a_pod_unknown_to_envoy_reach_no_other_pod(environment: Environment, name: str, uid: str) -> None:
     url = environment.gateways[name].url
     pod = index(bound(environment, url, uid))
     seen = set()
@@ -163,7 +161,7 @@ def test_while_envoy_does_not_know_a_pod_its_users_are_sent_to_no_other(
     assert seen == {(200, f"game-{pod}"), (503, "")}
 
 
-def test_a_web_socket_stays_with_its_pod(environment: Environment, gateway: str, uid: str) -> None:
+def test_web_socket_stays_with_its_pod(environment: Environment, gateway: str, uid: str) -> None:
     pod = bound(environment, gateway, uid)
 
     async def talk() -> list[str]:
@@ -175,7 +173,7 @@ def test_a_web_socket_stays_with_its_pod(environment: Environment, gateway: str,
 
 
 @pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED)
-def test_a_forged_endpoint_is_never_followed(
+def test_forged_endpoint_is_never_used(
     environment: Environment, gateway: str, trap: Trap, uid: str, forged: list[tuple[str, str]]
 ) -> None:
     pod = bound(environment, gateway, uid)

@@ -82,7 +82,7 @@ def wait_until_unlinked(service: Service, *pods: int) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_every_request_reaches_the_pod_that_holds_its_user_while_pods_come_and_go(
+def test_every_request_reaches_its_users_pod_while_pods_change(
     environment: Environment, independent_client: IndependentClient
 ) -> None:
     crowd = Traffic([each.url for each in environment.gateways.values()], USERS, REQUESTS, PER_SECOND)

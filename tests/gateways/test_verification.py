@@ -22,7 +22,7 @@ def request(sent: float, status: int = 200) -> SentRequest:
     return SentRequest("1", "alice", "", sent, sent + 0.1, status, "")
 
 
-def test_a_link_has_been_at_a_pod_from_before_it_was_seen_there_until_it_was_seen_elsewhere() -> None:
+def test_interval_starts_before_the_first_version_with_the_pod_and_ends_at_the_next_one() -> None:
     versions = [version(None, 1.0, "ADDED"), version(0, 2.0), version(0, 3.0), version(2, 4.0)]
     assert binding_intervals(versions) == [BindingInterval(0, 1.0, 4.0), BindingInterval(2, 3.0, inf)]
     assert binding_intervals([*versions, version(2, 5.0, "DELETED")])[-1] == BindingInterval(2, 3.0, 5.0)
@@ -39,13 +39,13 @@ def test_a_link_has_been_at_a_pod_from_before_it_was_seen_there_until_it_was_see
         (2, 10.0 - LATER, True),  # it has not come yet
     ],
 )
-def test_a_request_is_astray_at_a_pod_that_does_not_hold_its_user_then(pod: int, sent: float, is_astray: bool) -> None:
+def test_request_is_misrouted_at_a_pod_that_does_not_hold_its_user(pod: int, sent: float, is_astray: bool) -> None:
     record = {"alice": [BindingInterval(0, -inf, 20.0), BindingInterval(2, 19.0, inf)]}
     found = misrouted([Arrival(pod, sent + 0.05, "1", "alice")], {"1": request(sent)}, record)
     assert bool(found) is is_astray
 
 
-def test_an_error_is_excused_only_at_a_pod_that_is_not_at_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_is_covered_only_by_a_disruption_of_its_pod(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter((10.0, 12.0))
     monkeypatch.setattr("gateways.verification.monotonic", lambda: next(now))
     unrest = Disruptions()

@@ -1,4 +1,4 @@
-"""Resolvers on a real API server; where an operator is needed, it is a process of its own."""
+"""Fixtures for resolvers on a real API server, which run in the process of the tests."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -21,14 +21,14 @@ def independent_client(cluster: LocalCluster) -> IndependentClient:
 
 @pytest.fixture(scope="module")
 def module_namespace(installed: Kubectl) -> Iterator[str]:
-    """The name of a namespace that the tests of a module use one after the other."""
+    """The name of a namespace that the tests of a module share."""
     with fresh_namespace(installed) as name:
         yield name
 
 
 @pytest.fixture
 def stub_service(module_namespace: str, independent_client: IndependentClient) -> Iterator[StubService]:
-    """A service with three pods for this test alone."""
+    """A service with three pods for this test only."""
     made = StubService(independent_client, module_namespace)
     made.create()
     yield made
@@ -37,6 +37,6 @@ def stub_service(module_namespace: str, independent_client: IndependentClient) -
 
 @pytest_asyncio.fixture
 async def resolver(cluster: LocalCluster, stub_service: StubService) -> AsyncIterator[RunningResolver]:
-    """A resolver of the namespace, as it is by default."""
+    """A resolver of the namespace with default settings."""
     async with run_resolver(cluster.kubeconfig, namespaces=(stub_service.namespace,)) as made:
         yield made

@@ -1,4 +1,4 @@
-"""Envoy's side of ext_proc: one call for each request of a client."""
+"""An ext_proc client that acts as Envoy: one call for each request of a client."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -30,9 +30,9 @@ class Envoy:
     """A gateway.
 
     Attributes:
-        channel: to the picker.
-        resolver: the resolver that the picker belongs to.
-        server: the picker's server.
+        channel: the channel to the gRPC server.
+        resolver: the resolver.
+        server: the resolver's gRPC server.
     """
 
     channel: grpc.aio.Channel
@@ -42,7 +42,7 @@ class Envoy:
     async def call(
         self, *messages: ProcessingRequest, metadata: Mapping[str, str] | None = None
     ) -> list[ProcessingResponse]:
-        """Send messages of one request; gives the answers."""
+        """Sends the messages of one request; returns the responses."""
         method = self.channel.stream_stream(
             f"/{SERVICE}/Process",
             request_serializer=ProcessingRequest.SerializeToString,
@@ -54,19 +54,19 @@ class Envoy:
     async def pick(
         self, headers: Headers = (), subset: Any = None, metadata: Mapping[str, str] | None = None
     ) -> ProcessingResponse:
-        """The answer to the headers of one request."""
+        """Returns the response to the headers of one request."""
         (answer,) = await self.call(request_headers(headers, subset), metadata=metadata)
         return answer
 
     async def health(self, service: str) -> str:
-        """What the picker answers to who asks for its health."""
+        """Returns the status of a health service."""
         stub = health_pb2_grpc.HealthStub(self.channel)
         answer = await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=20)
         return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
 
 
 def request_headers(headers: Headers, subset: Any = None, *, ends: bool = True) -> ProcessingRequest:
-    """A request's headers, and the endpoints that the gateway offers."""
+    """Returns the message with a request's headers, and the endpoints that the gateway offers."""
     request = ProcessingRequest()
     request.request_headers.end_of_stream = ends
     for name, value in ((":method", "GET"), (":path", "/rooms?uid=query"), *headers):
@@ -78,7 +78,7 @@ def request_headers(headers: Headers, subset: Any = None, *, ends: bool = True) 
 
 
 def picked_endpoint(answer: ProcessingResponse) -> str:
-    """Where a request is sent: header and metadata must say the same, and the header takes any other's place."""
+    """Returns the picked endpoint. Header and metadata must agree, and the header must overwrite any other."""
     assert answer.WhichOneof("response") == "request_headers", answer
     (option,) = answer.request_headers.response.header_mutation.set_headers
     assert (option.header.key, option.append_action) == (HEADER, option.OVERWRITE_IF_EXISTS_OR_ADD)
@@ -88,12 +88,12 @@ def picked_endpoint(answer: ProcessingResponse) -> str:
 
 
 def refusal(answer: ProcessingResponse) -> tuple[int, str, dict[str, str]]:
-    """The status of a refusal, its kind, and its headers."""
+    """Returns the status, the kind and the headers of a refusal."""
     assert answer.WhichOneof("response") == "immediate_response", answer
-    told = answer.immediate_response
-    headers = {each.header.key: each.header.raw_value.decode() for each in told.headers.set_headers}
+    response = answer.immediate_response
+    headers = {each.header.key: each.header.raw_value.decode() for each in response.headers.set_headers}
     assert headers["content-type"] == "application/problem+json"
-    return told.status.code, told.details, headers
+    return response.status.code, response.details, headers
 
 
 @asynccontextmanager
@@ -104,7 +104,7 @@ async def run_envoy(
     picker_tls: TlsFiles | None = None,
     **settings: Any,
 ) -> AsyncIterator[Envoy]:
-    """A gateway beside a picker, as long as the context lasts."""
+    """Runs a resolver with a gRPC server, and yields a client of it."""
     sources = settings.pop("uid_sources", (UidSource.parse("header:x-user-id"),))
     async with run_resolver(kubeconfig, **settings) as resolver:
         callers = Authenticator(None if audience is None else TokenReviewer(resolver.client, audience))

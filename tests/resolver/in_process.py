@@ -1,4 +1,4 @@
-"""A resolver in the process of a test, and somebody who asks it."""
+"""Runs a resolver in the process of a test, with an HTTP client for it."""
 
 import asyncio
 import json
@@ -33,7 +33,7 @@ ANY_PORT = BindAddress("127.0.0.1", 0)
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What was answered.
+    """An HTTP response.
 
     Attributes:
         status: the HTTP status.
@@ -47,26 +47,26 @@ class Reply:
 
     @property
     def json(self) -> dict[str, Any]:
-        """The body as a value."""
+        """The decoded body."""
         return dict(json.loads(self.body))
 
     @property
     def problem(self) -> tuple[int, str, str]:
-        """The status, the end of the problem's type, and its sentence."""
+        """The status, the end of the problem's type, and its detail."""
         assert self.headers["Content-Type"].partition(";")[0] == "application/problem+json", self.body
-        said = self.json
-        assert said["status"] == self.status
-        assert said.keys() == {"type", "title", "status", "detail"}
-        return self.status, said["type"].rpartition(":")[2], said["detail"]
+        problem = self.json
+        assert problem["status"] == self.status
+        assert problem.keys() == {"type", "title", "status", "detail"}
+        return self.status, problem["type"].rpartition(":")[2], problem["detail"]
 
 
 class HTTPClient:
-    """Asks one resolver.
+    """An HTTP client of one resolver.
 
     Args:
-        base: its URL.
-        session: how it is asked.
-        headers: what each request says.
+        base: the URL of the resolver.
+        session: sends the requests.
+        headers: the headers of each request.
     """
 
     def __init__(self, base: str, session: aiohttp.ClientSession, headers: Mapping[str, str] | None = None) -> None:
@@ -75,7 +75,7 @@ class HTTPClient:
         self._headers = dict(headers or {})
 
     async def request(self, method: str, path: str, **options: Any) -> Reply:
-        """Send a request; the path is sent as it is."""
+        """Sends a request; the path is already encoded."""
         headers = {**self._headers, **options.pop("headers", {})}
         url = URL(self.base + path, encoded=True)
         async with self.session.request(method, url, headers=headers, allow_redirects=False, **options) as response:
@@ -90,12 +90,12 @@ class HTTPClient:
 
 @dataclass(frozen=True, slots=True)
 class RunningResolver:
-    """A resolver that answers.
+    """A running resolver.
 
     Attributes:
-        parts: what it is made of.
-        http: who asks it.
-        client: how it reaches the API server.
+        parts: its parts.
+        http: an HTTP client of the resolver.
+        client: its client of the API server.
     """
 
     parts: ResolverParts
@@ -129,18 +129,18 @@ class RunningResolver:
 async def run_resolver(
     kubeconfig: Path, client_type: type[Client] = Client, **settings: Any
 ) -> AsyncIterator[RunningResolver]:
-    """A resolver that answers as long as the context lasts."""
-    known = {"http_address": ANY_PORT, "uid_sources": (UidSource.parse("header:x-user-id"),)}
-    made = Settings(**{**known, **settings})
-    scheme = "http" if made.tls is None else "https"
-    async with reloading_tls_context(made.tls, 0.05) as tls, connect(kubeconfig) as connection:
+    """Runs a resolver while the context lasts."""
+    defaults = {"http_address": ANY_PORT, "uid_sources": (UidSource.parse("header:x-user-id"),)}
+    resolver_settings = Settings(**{**defaults, **settings})
+    scheme = "http" if resolver_settings.tls is None else "https"
+    async with reloading_tls_context(resolver_settings.tls, 0.05) as tls, connect(kubeconfig) as connection:
         async with client_type(connection, 48) as client:
-            parts = assemble(made, client)
+            parts = assemble(resolver_settings, client)
             async with parts.cache.run():
                 async with asyncio.timeout(TIMEOUT_SECONDS):
                     await parts.cache.wait_synced()
                 async with (
-                    serve_lookups(made, parts, tls) as addresses,
+                    serve_lookups(resolver_settings, parts, tls) as addresses,
                     aiohttp.ClientSession() as session,
                 ):
                     yield RunningResolver(parts, HTTPClient(f"{scheme}://{addresses[0]}", session), client)
@@ -149,25 +149,25 @@ async def run_resolver(
 
 
 def quote_uid(uid: str) -> str:
-    """A uid as it stands in a path."""
+    """Percent-encodes a uid for a path."""
     return quote(uid, safe="")
 
 
 @contextmanager
 def run_resolver_in_thread(kubeconfig: Path, **settings: Any) -> Iterator[str]:
-    """The URL of a resolver that answers while whoever asks waits."""
+    """Runs a resolver in a thread, for tests that block; yields its URL."""
     urls: Future[str] = Future()
 
-    async def answer() -> None:
+    async def serve() -> None:
         loop, end = asyncio.get_running_loop(), asyncio.Event()
         ends.append(lambda: loop.call_soon_threadsafe(end.set))
-        async with run_resolver(kubeconfig, **settings) as made:
-            urls.set_result(made.http.base)
+        async with run_resolver(kubeconfig, **settings) as resolver:
+            urls.set_result(resolver.http.base)
             await end.wait()
 
     ends: list[Callable[[], object]] = []
     with ThreadPoolExecutor(1) as pool:
-        work = pool.submit(asyncio.run, answer())
+        work = pool.submit(asyncio.run, serve())
         work.add_done_callback(lambda done: urls.done() or urls.set_exception(done.exception() or RuntimeError()))
         try:
             yield urls.result(TIMEOUT_SECONDS)

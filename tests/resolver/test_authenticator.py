@@ -1,4 +1,4 @@
-"""Who may ask, and how often."""
+"""Tests authentication by tokens and certificates, and the rate limits of callers."""
 
 import asyncio
 import shutil
@@ -14,8 +14,7 @@ import grpc
 import pytest
 
 from localcluster import LocalCluster
-from resolver.envoy import picked_endpoint
-from resolver.envoy import run_envoy as gateway_beside
+from resolver.envoy import picked_endpoint, run_envoy
 from resolver.in_process import HTTPClient, run_resolver
 from resolver.stub_service import StubService, in_thread, uids
 from statefulroute.cluster.client import Client
@@ -29,19 +28,19 @@ AUDIENCE = "statefulroute-resolver"
 
 
 def token_of(cluster: LocalCluster, stub_service: StubService, account: str, audience: str = AUDIENCE) -> str:
-    """A new token of a ServiceAccount for an audience."""
+    """Creates a token of a ServiceAccount for an audience."""
     request = {
         "apiVersion": "authentication.k8s.io/v1",
         "kind": "TokenRequest",
         "spec": {"audiences": [audience], "expirationSeconds": 600},
     }
-    person = APIUser.of(cluster.kubeconfig, stub_service.namespace)
-    answer = person.request("POST", f"serviceaccounts/{account}/token", request).expect_success()
+    api_user = APIUser.of(cluster.kubeconfig, stub_service.namespace)
+    answer = api_user.request("POST", f"serviceaccounts/{account}/token", request).expect_success()
     return str(answer["status"]["token"])
 
 
 class CountingClient(Client):
-    """A client that counts the reviews of tokens."""
+    """A client that counts TokenReviews."""
 
     reviews = 0
 
@@ -56,14 +55,14 @@ def bearer_headers(token: str) -> Mapping[str, str]:
 
 @pytest.fixture
 def gateway(installed: Kubectl, stub_service: StubService) -> Iterator[str]:
-    """The user of a ServiceAccount of its own."""
-    here = installed.within(stub_service.namespace)
-    here.run("create", "serviceaccount", "gateway").expect_success()
+    """The user name of a new ServiceAccount."""
+    namespaced = installed.within(stub_service.namespace)
+    namespaced.run("create", "serviceaccount", "gateway").expect_success()
     yield f"system:serviceaccount:{stub_service.namespace}:gateway"
-    here.run("delete", "serviceaccount", "gateway").expect_success()
+    namespaced.run("delete", "serviceaccount", "gateway").expect_success()
 
 
-async def test_only_who_is_known_by_a_token_for_the_resolver_is_let_in(
+async def test_only_tokens_for_the_audience_are_accepted(
     cluster: LocalCluster, stub_service: StubService, gateway: str
 ) -> None:
     assert gateway
@@ -88,12 +87,10 @@ async def test_only_who_is_known_by_a_token_for_the_resolver_is_let_in(
         assert await in_thread(stub_service.stored_pods) == {"alice": 0}
         reply = await resolver.http.get(f"{stub_service.path}/links/alice", headers=bearer_headers(good))
         assert (reply.status, reply.json["podName"]) == (200, "game-0")
-        assert (await resolver.http.get("/openapi.json")).status == 200  # it tells nothing of anybody
+        assert (await resolver.http.get("/openapi.json")).status == 200  # it has no data
 
 
-async def test_a_token_is_reviewed_once_and_not_at_every_request(
-    cluster: LocalCluster, stub_service: StubService, gateway: str
-) -> None:
+async def test_token_is_reviewed_once(cluster: LocalCluster, stub_service: StubService, gateway: str) -> None:
     assert gateway
     token = await in_thread(token_of, cluster, stub_service, "gateway")
     async with run_resolver(
@@ -106,9 +103,7 @@ async def test_a_token_is_reviewed_once_and_not_at_every_request(
         assert resolver.client.reviews == 2
 
 
-async def test_only_those_are_let_in_who_are_named(
-    cluster: LocalCluster, stub_service: StubService, gateway: str
-) -> None:
+async def test_only_allowed_users_are_accepted(cluster: LocalCluster, stub_service: StubService, gateway: str) -> None:
     good, other = [await in_thread(token_of, cluster, stub_service, account) for account in ("gateway", "default")]
     async with run_resolver(
         cluster.kubeconfig, namespaces=(stub_service.namespace,), token_audience=AUDIENCE, allowed_users=(gateway,)
@@ -122,7 +117,9 @@ async def test_only_those_are_let_in_who_are_named(
         )
 
 
-async def test_each_caller_may_ask_so_often(cluster: LocalCluster, stub_service: StubService, gateway: str) -> None:
+async def test_request_rate_of_each_caller_is_limited(
+    cluster: LocalCluster, stub_service: StubService, gateway: str
+) -> None:
     assert gateway
     tokens = [await in_thread(token_of, cluster, stub_service, account) for account in ("gateway", "default")]
     async with run_resolver(
@@ -130,16 +127,16 @@ async def test_each_caller_may_ask_so_often(cluster: LocalCluster, stub_service:
     ) as resolver:
         one, other = (HTTPClient(resolver.http.base, resolver.http.session, bearer_headers(token)) for token in tokens)
         replies = await asyncio.gather(*(one.get(f"{stub_service.path}/links/{uid}") for uid in uids("u", 40)))
-        turned_away = [reply for reply in replies if reply.status == 429]
-        assert len(turned_away) > 20
-        assert turned_away[0].problem[1] == "too-many-requests"
-        assert int(turned_away[0].headers["Retry-After"]) >= 1
-        assert (await other.get(stub_service.path)).status == 200  # another caller has turns of its own
+        limited = [reply for reply in replies if reply.status == 429]
+        assert len(limited) > 20
+        assert limited[0].problem[1] == "too-many-requests"
+        assert int(limited[0].headers["Retry-After"]) >= 1
+        assert (await other.get(stub_service.path)).status == 200  # other callers are not affected
 
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with an authority, a certificate of the resolver, one of a gateway, and a stranger's."""
+    """A folder with an authority, certificates of the resolver and of a gateway, and one of another authority."""
     folder = tmp_path_factory.mktemp("certificates")
     issue(folder, "ca")
     issue(folder, "strangers")
@@ -149,7 +146,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def issue(folder: Path, name: str, authority: str | None = None) -> None:
-    """Make a certificate that an authority vouches for; None is an authority."""
+    """Creates a certificate signed by an authority; None creates an authority."""
     program = shutil.which("openssl")
     if program is None:
         pytest.skip("openssl is not installed: nobody makes certificates here")
@@ -167,7 +164,7 @@ def _as(folder: Path, name: str | None) -> ssl.SSLContext:
     return context
 
 
-async def test_only_who_has_a_certificate_of_the_authority_is_let_in(
+async def test_only_client_certificates_of_the_authority_are_accepted(
     cluster: LocalCluster, stub_service: StubService, certificates: Path
 ) -> None:
     tls = TlsFiles(certificates / "server.crt", certificates / "server.key", certificates / "ca.crt")
@@ -181,12 +178,12 @@ async def test_only_who_has_a_certificate_of_the_authority_is_let_in(
                     await response.read()
 
 
-def test_files_that_are_no_certificates_are_told(certificates: Path) -> None:
+def test_invalid_certificate_files_raise(certificates: Path) -> None:
     with pytest.raises(UnusableCertificateError, match="--tls-certificate, --tls-key and --client-ca must name files"):
         load_tls_context(TlsFiles(certificates / "server.key", certificates / "nowhere"))
 
 
-async def test_a_certificate_that_is_renewed_is_in_use_without_a_restart(
+async def test_renewed_certificate_is_used_without_a_restart(
     cluster: LocalCluster, stub_service: StubService, certificates: Path
 ) -> None:
     issue(certificates, "renewed", "ca")
@@ -194,7 +191,7 @@ async def test_a_certificate_that_is_renewed_is_in_use_without_a_restart(
     async with run_resolver(cluster.kubeconfig, namespaces=(stub_service.namespace,), tls=files) as resolver:
         address = resolver.http.base.removeprefix("https://")
         before = await serial_of(address, certificates)
-        files.certificate.write_text("half a file")  # is no certificate, and changes nothing
+        files.certificate.write_text("half a file")  # an invalid file has no effect
         await asyncio.sleep(0.3)
         assert await serial_of(address, certificates) == before
         await asyncio.to_thread(issue, certificates, "renewed", "ca")
@@ -203,16 +200,14 @@ async def test_a_certificate_that_is_renewed_is_in_use_without_a_restart(
                 await asyncio.sleep(0.05)
 
 
-async def test_a_picker_lets_in_who_has_a_certificate_and_renews_its_own(
+async def test_grpc_server_requires_client_certificates_and_reloads_its_own(
     cluster: LocalCluster, stub_service: StubService, certificates: Path
 ) -> None:
     await in_thread(stub_service.link, "alice", 1)
     issue(certificates, "picker", "ca")
     files = TlsFiles(certificates / "picker.crt", certificates / "picker.key", certificates / "ca.crt")
     route = RouteKey(stub_service.namespace, stub_service.name)
-    async with gateway_beside(
-        cluster.kubeconfig, route, namespaces=(stub_service.namespace,), picker_tls=files
-    ) as envoy:
+    async with run_envoy(cluster.kubeconfig, route, namespaces=(stub_service.namespace,), picker_tls=files) as envoy:
         address = envoy.server.address
 
         async def asked_as(name: str) -> str:
@@ -232,7 +227,7 @@ async def test_a_picker_lets_in_who_has_a_certificate_and_renews_its_own(
 
 
 async def serial_of(address: str, folder: Path) -> str:
-    """The number of the certificate that an address shows to a gateway."""
+    """Returns the serial number of the certificate that a server presents."""
     host, _, port = address.rpartition(":")
     context = _as(folder, "gateway")
     context.set_alpn_protocols(["h2", "http/1.1"])

@@ -1,4 +1,4 @@
-"""Users who are new: bound once, to the best pod, and not too many of them."""
+"""Tests the binding of new users: once, to the best pod, at a limited rate."""
 
 import asyncio
 from collections import Counter
@@ -11,13 +11,13 @@ from resolver.in_process import Reply, RunningResolver, run_resolver
 from resolver.stub_service import StubService, in_thread, uids
 
 
-async def test_a_new_user_is_bound_to_the_best_pod_and_known_at_once(
+async def test_new_user_is_bound_to_the_best_pod_and_cached_at_once(
     resolver: RunningResolver, stub_service: StubService
 ) -> None:
     stub_service.pods[0]["links"] = stub_service.pods[2]["links"] = 5
     await in_thread(stub_service.patch_route_status)
     await resolver.wait_for_reply(
-        stub_service.path, lambda each: each.json["bestPod"] == "game-1", "the status is known"
+        stub_service.path, lambda reply: reply.json["bestPod"] == "game-1", "the status is known"
     )
     reply = await resolver.http.post(f"{stub_service.path}/links/alice")
     assert (reply.status, reply.json["podName"], reply.headers["Age"]) == (200, "game-1", "0")
@@ -25,68 +25,64 @@ async def test_a_new_user_is_bound_to_the_best_pod_and_known_at_once(
     assert await in_thread(stub_service.spec_of, "alice") == {"routeName": "game", "uid": "alice", "podIndex": 1}
 
 
-async def test_to_bind_again_changes_nothing(resolver: RunningResolver, stub_service: StubService) -> None:
+async def test_binding_is_idempotent(resolver: RunningResolver, stub_service: StubService) -> None:
     first = await resolver.http.post(f"{stub_service.path}/links/alice")
-    stub_service.pods[first.json["podIndex"]]["links"] = 99  # another pod would be chosen now
+    stub_service.pods[first.json["podIndex"]]["links"] = 99  # another pod would now be chosen
     await in_thread(stub_service.patch_route_status)
-    await resolver.wait_for_reply(stub_service.path, lambda each: "99" in str(each.json), "the status is known")
+    await resolver.wait_for_reply(stub_service.path, lambda reply: "99" in str(reply.json), "the status is known")
     for path in (f"{stub_service.path}/links/alice", f"{stub_service.path}/links/alice?consistency=strong"):
         assert (await resolver.http.post(path, {"ttlSeconds": 60})).json == first.json
     assert await in_thread(stub_service.stored_pods) == {"alice": first.json["podIndex"]}
 
 
-async def test_a_link_lives_as_long_as_was_asked(resolver: RunningResolver, stub_service: StubService) -> None:
+async def test_binds_with_the_requested_ttl(resolver: RunningResolver, stub_service: StubService) -> None:
     before = datetime.now(UTC)
     reply = await resolver.http.post(f"{stub_service.path}/links/alice", {"ttlSeconds": 600})
-    ends = datetime.fromisoformat(reply.json["expireTime"])
-    assert timedelta(seconds=598) < ends - before < timedelta(seconds=660)
+    expiry = datetime.fromisoformat(reply.json["expireTime"])
+    assert timedelta(seconds=598) < expiry - before < timedelta(seconds=660)
     assert (await resolver.http.post(f"{stub_service.path}/links/bob", {"ttlSeconds": None})).json["expireTime"] is None
 
 
 @pytest.mark.parametrize("ttl", [0, -1, 2**31, "5", 1.5])
-async def test_a_time_that_no_link_can_live_is_refused(
-    resolver: RunningResolver, stub_service: StubService, ttl: object
-) -> None:
+async def test_rejects_invalid_ttl(resolver: RunningResolver, stub_service: StubService, ttl: object) -> None:
     reply = await resolver.http.post(f"{stub_service.path}/links/alice", {"ttlSeconds": ttl})
     assert reply.problem[:2] == (400, "malformed")
     assert "ttlSeconds" in reply.problem[2]
 
 
-async def test_a_resolver_can_make_temporary_links_that_live_as_long_as_their_route_says(
-    cluster: LocalCluster, stub_service: StubService
-) -> None:
+async def test_temporary_links_have_the_ttl_of_their_route(cluster: LocalCluster, stub_service: StubService) -> None:
     async with run_resolver(cluster.kubeconfig, namespaces=(stub_service.namespace,), temporary_links=True) as resolver:
         await resolver.http.post(f"{stub_service.path}/links/alice")
         assert (await in_thread(stub_service.spec_of, "alice"))["ttlSeconds"] == 300
 
 
-async def test_a_user_whose_link_waits_for_a_pod_is_bound(resolver: RunningResolver, stub_service: StubService) -> None:
+async def test_binds_a_user_whose_link_waits_for_a_pod(resolver: RunningResolver, stub_service: StubService) -> None:
     await in_thread(stub_service.link, "alice", None)
-    await resolver.wait_for_reply(f"{stub_service.path}/links/alice", lambda each: each.status == 503, "alice is known")
+    await resolver.wait_for_reply(
+        f"{stub_service.path}/links/alice", lambda reply: reply.status == 503, "alice is known"
+    )
     reply = await resolver.http.post(f"{stub_service.path}/links/alice")
     assert (reply.status, await in_thread(stub_service.stored_pods)) == (200, {"alice": reply.json["podIndex"]})
 
 
-async def test_new_users_are_spread_before_the_operator_has_counted_them(
+async def test_spreads_new_users_before_the_operator_has_counted_them(
     resolver: RunningResolver, stub_service: StubService
 ) -> None:
     replies = await asyncio.gather(*(resolver.http.post(f"{stub_service.path}/links/{uid}") for uid in uids("u", 30)))
     assert Counter(reply.json["podIndex"] for reply in replies) == {0: 10, 1: 10, 2: 10}
 
 
-async def test_nobody_is_bound_to_a_pod_that_takes_nobody_new(
-    resolver: RunningResolver, stub_service: StubService
-) -> None:
+async def test_binds_no_user_to_an_unavailable_pod(resolver: RunningResolver, stub_service: StubService) -> None:
     stub_service.pods[0]["routingState"] = "DenyNewCall"
     stub_service.pods[1]["serviceState"] = "NotReady"
     await in_thread(stub_service.patch_route_status)
-    await resolver.wait_for_reply(stub_service.path, lambda each: "NotReady" in str(each.json), "the status is known")
+    await resolver.wait_for_reply(stub_service.path, lambda reply: "NotReady" in str(reply.json), "the status is known")
     for uid in uids("u", 4):
         assert (await resolver.http.post(f"{stub_service.path}/links/{uid}")).json["podIndex"] == 2
-    # The pod itself is known earlier than the operator's word about it.
+    # The resolver knows the state of the pod before the operator updates the route's status.
     await in_thread(stub_service.patch_pod_status, 2, ready=False)
     await resolver.wait_for_reply(
-        f"{stub_service.path}/links/u-0", lambda each: each.status == 503, "the pod is not ready"
+        f"{stub_service.path}/links/u-0", lambda reply: reply.status == 503, "the pod is not ready"
     )
     reply = await resolver.http.post(f"{stub_service.path}/links/late")
     assert reply.problem == (503, "no-available-pod", "no pod of the service 'game' takes new users now")
@@ -95,28 +91,28 @@ async def test_nobody_is_bound_to_a_pod_that_takes_nobody_new(
 
 
 async def test_two_resolvers_bind_a_new_user_once(cluster: LocalCluster, stub_service: StubService) -> None:
-    only_here = {"namespaces": (stub_service.namespace,), "bindings_per_second": 1000}
+    settings = {"namespaces": (stub_service.namespace,), "bindings_per_second": 1000}
     async with (
-        run_resolver(cluster.kubeconfig, **only_here) as one,
-        run_resolver(cluster.kubeconfig, **only_here) as other,
+        run_resolver(cluster.kubeconfig, **settings) as one,
+        run_resolver(cluster.kubeconfig, **settings) as other,
     ):
-        # They choose differently: one has sent somebody somewhere, whom the operator has not counted yet.
+        # They choose differently: one has bound a user that the operator has not counted yet.
         assert (await one.http.post(f"{stub_service.path}/links/before")).json["podIndex"] == 0
         new = uids("u", 40)
 
         async def first(uid: str) -> set[int]:
-            asked = (each.http.post(f"{stub_service.path}/links/{uid}") for each in (one, other) for _ in range(3))
-            replies: list[Reply] = await asyncio.gather(*asked)
+            requests = (each.http.post(f"{stub_service.path}/links/{uid}") for each in (one, other) for _ in range(3))
+            replies: list[Reply] = await asyncio.gather(*requests)
             assert {reply.status for reply in replies} == {200}, [reply.body for reply in replies]
             return {reply.json["podIndex"] for reply in replies}
 
-        told = dict(zip(new, await asyncio.gather(*map(first, new)), strict=True))
+        answers = dict(zip(new, await asyncio.gather(*map(first, new)), strict=True))
     stored = {**await in_thread(stub_service.stored_pods)}
     assert stored.pop("before") == 0
-    assert told == {uid: {pod} for uid, pod in stored.items()}
+    assert answers == {uid: {pod} for uid, pod in stored.items()}
 
 
-async def test_a_flood_of_invented_users_is_held_off(cluster: LocalCluster, stub_service: StubService) -> None:
+async def test_limits_the_rate_of_new_users(cluster: LocalCluster, stub_service: StubService) -> None:
     async with run_resolver(
         cluster.kubeconfig, namespaces=(stub_service.namespace,), bindings_per_second=5
     ) as resolver:
@@ -136,19 +132,21 @@ async def test_a_flood_of_invented_users_is_held_off(cluster: LocalCluster, stub
         stored = await in_thread(stub_service.stored_pods)
         assert len(stored) == 61 - len(refused)
         assert len(refused) > 30
-        assert (await resolver.http.post(f"{stub_service.path}/links/alice")).status == 200  # who is known is let in
+        assert (
+            await resolver.http.post(f"{stub_service.path}/links/alice")
+        ).status == 200  # linked users are not limited
 
 
-async def test_a_temporary_link_in_use_is_renewed(resolver: RunningResolver, stub_service: StubService) -> None:
+async def test_renews_a_temporary_link_in_use(resolver: RunningResolver, stub_service: StubService) -> None:
     renewed = datetime.now(UTC) - timedelta(seconds=400)
     await in_thread(stub_service.link, "alice", 0, ttlSeconds=600, renewTime=renewed.isoformat())
     path = f"{stub_service.path}/links/alice"
-    reply = await resolver.wait_for_reply(path, lambda each: each.status == 200, "alice is known")
+    reply = await resolver.wait_for_reply(path, lambda reply: reply.status == 200, "alice is known")
     before = reply.json["expireTime"]
     assert (await resolver.http.post(path)).status == 200
-    reply = await resolver.wait_for_reply(path, lambda each: each.json["expireTime"] != before, "the link is renewed")
+    reply = await resolver.wait_for_reply(path, lambda reply: reply.json["expireTime"] != before, "the link is renewed")
     assert datetime.fromisoformat(reply.json["expireTime"]) > datetime.now(UTC) + timedelta(seconds=500)
-    before_that = await in_thread(stub_service.get, "alice")
-    assert (await resolver.http.post(path)).status == 200  # more than half of its time is left
+    stored = await in_thread(stub_service.get, "alice")
+    assert (await resolver.http.post(path)).status == 200  # more than half of the TTL is left
     await resolver.parts.binder.aclose()
-    assert await in_thread(stub_service.get, "alice") == before_that
+    assert await in_thread(stub_service.get, "alice") == stored

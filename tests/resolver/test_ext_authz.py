@@ -1,4 +1,4 @@
-"""What a gateway asks for each request: Envoy's ext_authz over HTTP, and nginx's auth_request."""
+"""Tests the checks of gateways: Envoy's ext_authz over HTTP, and nginx's auth_request."""
 
 import asyncio
 import base64
@@ -17,9 +17,9 @@ from support.independent_client import StatefulRoute
 
 HEADER = "x-gateway-destination-endpoint"
 
-#: What a client may send in the hope to be sent elsewhere: names, values.
+#: Headers by which a client may try to select the endpoint.
 FORGED: Mapping[str, list[tuple[str, str]]] = {
-    "as it is": [(HEADER, "10.9.0.3:7777")],
+    "exact": [(HEADER, "10.9.0.3:7777")],
     "in capitals": [(HEADER.upper(), "10.9.0.3:7777")],
     "in mixed case": [("X-Gateway-Destination-Endpoint", "10.9.0.3:7777")],
     "twice": [(HEADER, "10.9.0.3:7777"), (HEADER, "10.9.0.2:7777")],
@@ -38,21 +38,23 @@ FORGED: Mapping[str, list[tuple[str, str]]] = {
     "empty": [(HEADER, "")],
     "a URL": [(HEADER, "http://10.9.0.3:7777/")],
     "octal": [(HEADER, "0251.0376.0251.0376:80")],
-    "beside a hop's": [("Connection", HEADER), (HEADER, "10.9.0.3:7777")],
+    "as a hop-by-hop header": [("Connection", HEADER), (HEADER, "10.9.0.3:7777")],
     "underscores": [(HEADER.replace("-", "_"), "10.9.0.3:7777")],
     "what proxies add": [("X-Forwarded-For", "10.9.0.3"), ("X-Original-Host", "10.9.0.3:7777"), ("Host", "10.9.0.3")],
 }
 
 
 def token(claims: Any, *, parts: int = 3) -> str:
-    """A token with these claims, or the claims alone, as a gateway forwards them."""
+    """Returns a token with these claims, or only the encoded claims, as a gateway forwards them."""
     encoded = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
     return f"e30.{encoded}.c2ln" if parts == 3 else encoded
 
 
-async def test_a_known_user_is_sent_to_its_pod(resolver: RunningResolver, stub_service: StubService) -> None:
+async def test_linked_user_is_sent_to_its_pod(resolver: RunningResolver, stub_service: StubService) -> None:
     await in_thread(stub_service.link, "alice", 2)
-    await resolver.wait_for_reply(f"{stub_service.path}/links/alice", lambda each: each.status == 200, "alice is known")
+    await resolver.wait_for_reply(
+        f"{stub_service.path}/links/alice", lambda reply: reply.status == 200, "alice is known"
+    )
     for method in ("GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"):
         for path in (
             stub_service.ext_authz_path,
@@ -69,7 +71,7 @@ async def test_a_known_user_is_sent_to_its_pod(resolver: RunningResolver, stub_s
 
 
 @pytest.mark.parametrize("unknown", UnlinkedUidPolicy)
-async def test_a_new_user_is_bound_or_passed_on_or_refused(
+async def test_new_user_is_handled_by_the_policy(
     cluster: LocalCluster, stub_service: StubService, unknown: UnlinkedUidPolicy
 ) -> None:
     async with run_resolver(cluster.kubeconfig, namespaces=(stub_service.namespace,), unlinked_uid=unknown) as resolver:
@@ -92,7 +94,7 @@ async def test_a_new_user_is_bound_or_passed_on_or_refused(
 
 
 @pytest.mark.parametrize("unknown", UnlinkedUidPolicy)
-async def test_a_request_that_says_not_whose_it_is_goes_to_any_pod_or_is_refused(
+async def test_request_without_uid_goes_to_any_pod_or_is_refused(
     cluster: LocalCluster, stub_service: StubService, unknown: UnlinkedUidPolicy
 ) -> None:
     async with run_resolver(cluster.kubeconfig, namespaces=(stub_service.namespace,), unlinked_uid=unknown) as resolver:
@@ -104,9 +106,7 @@ async def test_a_request_that_says_not_whose_it_is_goes_to_any_pod_or_is_refused
         assert await in_thread(stub_service.stored_pods) == {}
 
 
-async def test_only_pods_that_take_new_users_get_those_who_are_passed_on(
-    cluster: LocalCluster, stub_service: StubService
-) -> None:
+async def test_unbound_users_are_sent_only_to_available_pods(cluster: LocalCluster, stub_service: StubService) -> None:
     stub_service.pods[0]["routingState"] = "DenyNewCall"
     await in_thread(stub_service.patch_route_status)
     await in_thread(stub_service.patch_pod_status, 1, ready=False)
@@ -117,13 +117,13 @@ async def test_only_pods_that_take_new_users_get_those_who_are_passed_on(
         assert {reply.headers[HEADER] for reply in replies} == {stub_service.endpoint(2)}
         await in_thread(stub_service.patch_pod_status, 2, ready=False)
         reply = await resolver.wait_for_reply(
-            stub_service.ext_authz_path, lambda each: each.status != 200, "no pod is left"
+            stub_service.ext_authz_path, lambda reply: reply.status != 200, "no pod is left"
         )
         assert reply.problem[:2] == (503, "no-available-pod")
 
 
 @pytest.mark.parametrize("unknown", UnlinkedUidPolicy)
-async def test_a_user_whose_pod_cannot_be_reached_is_sent_nowhere_else(
+async def test_user_of_an_unreachable_pod_is_sent_to_no_other_pod(
     cluster: LocalCluster, stub_service: StubService, unknown: UnlinkedUidPolicy
 ) -> None:
     await in_thread(stub_service.link, "alice", 0)
@@ -133,11 +133,11 @@ async def test_a_user_whose_pod_cannot_be_reached_is_sent_nowhere_else(
         assert (reply.problem[:2], reply.headers["Retry-After"]) == ((503, "pod-not-routable"), "1")
         assert HEADER not in reply.headers
         assert await in_thread(stub_service.stored_pods) == {"alice": 0}
-        # The route's rules move the link: from then on it is the new pod.
+        # After a move of the link, the user is sent to the new pod.
         await in_thread(stub_service.move, "alice", 1)
         reply = await resolver.wait_for_reply(
             stub_service.ext_authz_path,
-            lambda each: each.status == 200,
+            lambda reply: reply.status == 200,
             "alice has moved",
             headers={"x-user-id": "alice"},
         )
@@ -145,35 +145,37 @@ async def test_a_user_whose_pod_cannot_be_reached_is_sent_nowhere_else(
 
 
 @pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED)
-async def test_a_forged_endpoint_is_never_followed(
+async def test_forged_endpoint_is_never_used(
     resolver: RunningResolver, stub_service: StubService, forged: list[tuple[str, str]]
 ) -> None:
     await in_thread(stub_service.link, "alice", 0)
-    await resolver.wait_for_reply(f"{stub_service.path}/links/alice", lambda each: each.status == 200, "alice is known")
+    await resolver.wait_for_reply(
+        f"{stub_service.path}/links/alice", lambda reply: reply.status == 200, "alice is known"
+    )
     own = {stub_service.endpoint(pod) for pod in range(3)}
     for headers in ([("x-user-id", "alice"), *forged], [("x-user-id", "new"), *forged], forged):
         async with resolver.http.session.get(
             resolver.http.base + stub_service.ext_authz_path, headers=headers
         ) as response:
             assert response.status == 200
-            told = response.headers.getall(HEADER)
-        assert len(told) == 1  # it takes the place of the client's own, whoever reads it
-        assert told[0] in ({stub_service.endpoint(0)} if ("x-user-id", "alice") in headers else own)
+            endpoints = response.headers.getall(HEADER)
+        assert len(endpoints) == 1  # it replaces the client's own
+        assert endpoints[0] in ({stub_service.endpoint(0)} if ("x-user-id", "alice") in headers else own)
 
 
 SOURCES: Mapping[str, tuple[str, str, dict[str, str]]] = {
     "a header": ("header:X-Room", "", {"x-room": "alice"}),
     "a cookie": ("cookie:uid", "", {"Cookie": "a=b; uid=alice; c=d"}),
     "a quoted cookie": ("cookie:uid", "", {"Cookie": 'uid="alice"'}),
-    "the query, as Envoy asks": ("query:uid", "/x?a=1&uid=al%69ce", {}),
-    "the query, as nginx asks": ("query:uid", "", {"X-Original-URI": "/x?uid=alice"}),
+    "the query, with Envoy": ("query:uid", "/x?a=1&uid=al%69ce", {}),
+    "the query, with nginx": ("query:uid", "", {"X-Original-URI": "/x?uid=alice"}),
     "a token's claim": ("jwt:sub", "", {"Authorization": f"Bearer {token({'sub': 'alice'})}"}),
     "claims that the gateway forwards": ("jwt:sub@X-Claims", "", {"x-claims": token({"sub": "alice"}, parts=1)}),
 }
 
 
 @pytest.mark.parametrize(("source", "path", "headers"), SOURCES.values(), ids=SOURCES)
-async def test_the_uid_is_found_where_it_stands(
+async def test_uid_is_read_from_each_source(
     cluster: LocalCluster, stub_service: StubService, source: str, path: str, headers: dict[str, str]
 ) -> None:
     await in_thread(stub_service.link, "alice", 2)
@@ -184,31 +186,34 @@ async def test_the_uid_is_found_where_it_stands(
         assert (reply.status, reply.headers.get(HEADER)) == (200, stub_service.endpoint(2)), reply.body
 
 
-async def test_a_uid_that_stands_there_twice_is_refused(resolver: RunningResolver, stub_service: StubService) -> None:
+async def test_rejects_request_with_two_uids(resolver: RunningResolver, stub_service: StubService) -> None:
     headers = [("x-user-id", "alice"), ("x-user-id", "bob")]
     async with resolver.http.session.get(resolver.http.base + stub_service.ext_authz_path, headers=headers) as response:
         assert response.status == 400
-        said = await response.json()
-    assert said["detail"] == "uid occurs 2 times in the request: the header x-user-id may occur once"
+        problem = await response.json()
+    assert problem["detail"] == "uid occurs 2 times in the request: the header x-user-id may occur once"
     assert await in_thread(stub_service.stored_pods) == {}
 
 
-async def test_a_service_without_a_port_can_be_sent_nothing(
-    resolver: RunningResolver, stub_service: StubService
-) -> None:
+async def test_service_without_port_gets_no_requests(resolver: RunningResolver, stub_service: StubService) -> None:
     await in_thread(
         stub_service.independent_client.patch, StatefulRoute, "game", stub_service.namespace, {"spec": {"port": None}}
     )
     await in_thread(stub_service.link, "alice", 0)
-    await resolver.wait_for_reply(f"{stub_service.path}/links/alice", lambda each: each.status == 200, "alice is known")
+    await resolver.wait_for_reply(
+        f"{stub_service.path}/links/alice", lambda reply: reply.status == 200, "alice is known"
+    )
     reply = await resolver.wait_for_reply(
-        stub_service.ext_authz_path, lambda each: each.status != 200, "there is no port", headers={"x-user-id": "alice"}
+        stub_service.ext_authz_path,
+        lambda reply: reply.status != 200,
+        "there is no port",
+        headers={"x-user-id": "alice"},
     )
     assert reply.problem[:2] == (503, "no-port")
     assert reply.problem[2].startswith("spec.port of the StatefulRoute must be a number, or the name of a port")
 
 
-async def test_the_endpoint_can_be_told_in_another_header(cluster: LocalCluster, stub_service: StubService) -> None:
+async def test_endpoint_header_is_configurable(cluster: LocalCluster, stub_service: StubService) -> None:
     await in_thread(stub_service.link, "alice", 1)
     async with run_resolver(
         cluster.kubeconfig, namespaces=(stub_service.namespace,), endpoint_header="x-pod"
@@ -219,24 +224,24 @@ async def test_the_endpoint_can_be_told_in_another_header(cluster: LocalCluster,
         assert (reply.headers["x-pod"], HEADER in reply.headers) == (stub_service.endpoint(1), False)
 
 
-async def test_a_gateway_of_a_service_that_there_is_not_is_told_so(
-    resolver: RunningResolver, stub_service: StubService
-) -> None:
+async def test_missing_service_is_reported_to_the_gateway(resolver: RunningResolver, stub_service: StubService) -> None:
     reply = await resolver.http.get(f"/authorize/{stub_service.namespace}/chess", headers={"x-user-id": "alice"})
     assert reply.problem[:2] == (404, "route-not-found")
 
 
 @pytest.mark.parametrize("path", ["/../chess/x", "/../../other/chess", "/%2e%2e/chess/x", "/..%2Fchess", "//x", "/./x"])
-async def test_a_client_s_path_leads_to_no_other_service(
+async def test_path_of_a_client_cannot_select_another_service(
     resolver: RunningResolver, stub_service: StubService, path: str
 ) -> None:
     other = StubService(stub_service.independent_client, stub_service.namespace, "chess")
     await in_thread(other.create, 0)
     await in_thread(stub_service.link, "alice", 1)
-    await resolver.wait_for_reply(f"{stub_service.path}/links/alice", lambda each: each.status == 200, "alice is known")
+    await resolver.wait_for_reply(
+        f"{stub_service.path}/links/alice", lambda reply: reply.status == 200, "alice is known"
+    )
     host, _, port = resolver.http.base.removeprefix("http://").rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
-    # Written by hand, for clients put such paths in order.
+    # A raw request, because HTTP clients normalize such paths.
     writer.write(
         (
             f"GET {stub_service.ext_authz_path}{path} HTTP/1.1\r\n"

@@ -1,4 +1,4 @@
-"""The endpoint picker: what Envoy's ext_proc filter asks for each request, and what it is answered."""
+"""Tests the endpoint picker by the messages of Envoy's ext_proc filter."""
 
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -37,24 +37,24 @@ def route_of(stub_service: StubService) -> RouteKey:
 
 @pytest_asyncio.fixture
 async def envoy(cluster: LocalCluster, stub_service: StubService) -> AsyncIterator[Envoy]:
-    """A gateway; alice is linked to pod 2."""
+    """An ext_proc client; alice is linked to pod 2."""
     await in_thread(stub_service.link, "alice", 2)
-    async with run_envoy(cluster.kubeconfig, route_of(stub_service), namespaces=(stub_service.namespace,)) as made:
-        yield made
+    async with run_envoy(cluster.kubeconfig, route_of(stub_service), namespaces=(stub_service.namespace,)) as envoy:
+        yield envoy
 
 
-async def test_a_known_user_is_sent_to_its_pod(envoy: Envoy, stub_service: StubService) -> None:
+async def test_linked_user_is_sent_to_its_pod(envoy: Envoy, stub_service: StubService) -> None:
     assert picked_endpoint(await envoy.pick(ALICE)) == stub_service.endpoint(2)
 
 
-async def test_a_user_who_moves_is_sent_after(envoy: Envoy, stub_service: StubService) -> None:
+async def test_moved_user_is_sent_to_the_new_pod(envoy: Envoy, stub_service: StubService) -> None:
     await in_thread(stub_service.move, "alice", 0)
     path = f"{stub_service.path}/links/alice"
-    await envoy.resolver.wait_for_reply(path, lambda each: each.json["podIndex"] == 0, "alice has moved")
+    await envoy.resolver.wait_for_reply(path, lambda reply: reply.json["podIndex"] == 0, "alice has moved")
     assert picked_endpoint(await envoy.pick(ALICE)) == stub_service.endpoint(0)
 
 
-async def test_the_route_is_the_one_that_the_call_names(cluster: LocalCluster, stub_service: StubService) -> None:
+async def test_metadata_of_the_call_names_the_route(cluster: LocalCluster, stub_service: StubService) -> None:
     await in_thread(stub_service.link, "alice", 1)
     named = {ROUTE_METADATA: f"{stub_service.namespace}/{stub_service.name}"}
     async with run_envoy(cluster.kubeconfig, None, namespaces=(stub_service.namespace,)) as envoy:
@@ -65,7 +65,7 @@ async def test_the_route_is_the_one_that_the_call_names(cluster: LocalCluster, s
 
 
 @pytest.mark.parametrize("unknown", UnlinkedUidPolicy)
-async def test_a_new_user_is_bound_or_passed_on_or_refused(
+async def test_new_user_is_handled_by_the_policy(
     cluster: LocalCluster, stub_service: StubService, unknown: UnlinkedUidPolicy
 ) -> None:
     settings = {"namespaces": (stub_service.namespace,), "unlinked_uid": unknown}
@@ -85,10 +85,10 @@ async def test_a_new_user_is_bound_or_passed_on_or_refused(
 
 
 @pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED)
-async def test_a_forged_endpoint_is_never_followed(
+async def test_forged_endpoint_is_never_used(
     envoy: Envoy, stub_service: StubService, forged: list[tuple[str, str]]
 ) -> None:
-    lower = [(name.lower(), value) for name, value in forged]  # as Envoy writes names
+    lower = [(name.lower(), value) for name, value in forged]  # as Envoy sends names
     own = {stub_service.endpoint(pod) for pod in range(3)}
     assert picked_endpoint(await envoy.pick([*ALICE, *lower])) == stub_service.endpoint(2)
     assert picked_endpoint(await envoy.pick([("x-user-id", "new"), *lower])) in own
@@ -98,13 +98,13 @@ async def test_a_forged_endpoint_is_never_followed(
 SUBSETS: Mapping[str, tuple[Any, set[int]]] = {
     "a list": ([0, 2], {0, 2}),
     "one": ([1], {1}),
-    "with others that there are not": ([1, "169.254.169.254:80", "10.9.0.1:22"], {1}),
-    "as a text": ("0,2", {0, 2}),
+    "with unknown endpoints": ([1, "169.254.169.254:80", "10.9.0.1:22"], {1}),
+    "as a string": ("0,2", {0, 2}),
 }
 
 
 @pytest.mark.parametrize(("subset", "expected"), SUBSETS.values(), ids=SUBSETS)
-async def test_only_endpoints_are_picked_that_the_gateway_offers(
+async def test_picks_only_offered_endpoints(
     envoy: Envoy, stub_service: StubService, subset: Any, expected: set[int]
 ) -> None:
     if isinstance(subset, str):
@@ -113,29 +113,31 @@ async def test_only_endpoints_are_picked_that_the_gateway_offers(
         offered = [stub_service.endpoint(pod) if isinstance(pod, int) else pod for pod in subset]
     picked = {picked_endpoint(await envoy.pick([("x-user-id", f"new-{each}")], offered)) for each in range(6)}
     assert picked == {stub_service.endpoint(pod) for pod in expected}
-    if 2 not in expected:  # a user is not sent to another pod than its own
+    if 2 not in expected:  # a linked user is sent to no other pod
         assert refusal(await envoy.pick(ALICE, offered))[:2] == (503, "pod_not_routable")
     else:
         assert picked_endpoint(await envoy.pick(ALICE, offered)) == stub_service.endpoint(2)
 
 
-@pytest.mark.parametrize("subset", [[], "", ["10.0.0.1:1"]], ids=["an empty list", "an empty text", "another's"])
-async def test_where_the_gateway_offers_none_of_the_pods_there_is_no_endpoint(envoy: Envoy, subset: Any) -> None:
+@pytest.mark.parametrize(
+    "subset", [[], "", ["10.0.0.1:1"]], ids=["an empty list", "an empty string", "unknown endpoints"]
+)
+async def test_no_endpoint_if_the_gateway_offers_no_pod(envoy: Envoy, subset: Any) -> None:
     for headers in (ALICE, [("x-user-id", "new")], []):
-        status, _, told = refusal(await envoy.pick(headers, subset))
-        assert (status, told["retry-after"]) == (503, "1")
+        status, _, refusal_headers = refusal(await envoy.pick(headers, subset))
+        assert (status, refusal_headers["retry-after"]) == (503, "1")
 
 
-async def test_there_is_no_endpoint_while_the_pod_cannot_be_reached(envoy: Envoy, stub_service: StubService) -> None:
+async def test_no_endpoint_while_the_pod_is_unreachable(envoy: Envoy, stub_service: StubService) -> None:
     await in_thread(stub_service.patch_pod_status, 2, ready=False)
     await envoy.resolver.wait_for_reply(
-        f"{stub_service.path}/links/alice", lambda each: each.status == 503, "it is not ready"
+        f"{stub_service.path}/links/alice", lambda reply: reply.status == 503, "it is not ready"
     )
-    status, kind, told = refusal(await envoy.pick(ALICE))
-    assert (status, kind, told["retry-after"]) == (503, "pod_not_routable", "1")
+    status, kind, headers = refusal(await envoy.pick(ALICE))
+    assert (status, kind, headers["retry-after"]) == (503, "pod_not_routable", "1")
 
 
-async def test_new_users_who_come_too_fast_are_shed(cluster: LocalCluster, stub_service: StubService) -> None:
+async def test_rate_of_new_users_is_limited(cluster: LocalCluster, stub_service: StubService) -> None:
     settings = {"namespaces": (stub_service.namespace,), "bindings_per_second": 2}
     async with run_envoy(cluster.kubeconfig, route_of(stub_service), **settings) as envoy:
         answers = [await envoy.pick([("x-user-id", f"u{each}")]) for each in range(30)]
@@ -144,9 +146,7 @@ async def test_new_users_who_come_too_fast_are_shed(cluster: LocalCluster, stub_
         assert len(shed) == 30 - len(await in_thread(stub_service.stored_pods)) > 10
 
 
-async def test_the_uid_is_found_wherever_it_stands_in_a_request(
-    cluster: LocalCluster, stub_service: StubService
-) -> None:
+async def test_uid_is_read_from_cookie_and_query(cluster: LocalCluster, stub_service: StubService) -> None:
     await in_thread(stub_service.link, "alice", 2)
     await in_thread(stub_service.link, "query", 1)
     sources = tuple(map(UidSource.parse, ("cookie:uid", "query:uid")))
@@ -157,7 +157,7 @@ async def test_the_uid_is_found_wherever_it_stands_in_a_request(
         assert picked_endpoint(await envoy.pick()) == stub_service.endpoint(1)
 
 
-async def test_a_uid_that_no_link_can_have_is_refused(envoy: Envoy) -> None:
+async def test_rejects_invalid_uid(envoy: Envoy) -> None:
     request = request_headers([])
     request.request_headers.headers.headers.add(key="x-user-id", raw_value=b"\xff\xfe")
     (answer,) = await envoy.call(request)
@@ -172,12 +172,12 @@ def body(data: bytes, *, ends: bool, of_response: bool = False) -> ProcessingReq
     return request
 
 
-@pytest.mark.parametrize("says_so", [True, False], ids=["it says so", "it says nothing"])
-async def test_in_full_duplex_each_piece_of_a_body_is_sent_back(
-    envoy: Envoy, stub_service: StubService, *, says_so: bool
+@pytest.mark.parametrize("is_declared", [True, False], ids=["declared mode", "undeclared mode"])
+async def test_full_duplex_bodies_are_sent_back_piece_by_piece(
+    envoy: Envoy, stub_service: StubService, *, is_declared: bool
 ) -> None:
     first = request_headers(ALICE, ends=False)
-    if says_so:
+    if is_declared:
         first.protocol_config.request_body_mode = FULL_DUPLEX
         first.protocol_config.response_body_mode = FULL_DUPLEX
     trailers, response, ended = ProcessingRequest(), ProcessingRequest(), ProcessingRequest()
@@ -207,7 +207,7 @@ async def test_in_full_duplex_each_piece_of_a_body_is_sent_back(
 
 
 @pytest.mark.parametrize("mode", [NONE, STREAMED])
-async def test_in_other_modes_a_body_is_left_as_it_is(envoy: Envoy, mode: int) -> None:
+async def test_bodies_are_unchanged_in_other_modes(envoy: Envoy, mode: int) -> None:
     first = request_headers(ALICE, ends=False)
     first.protocol_config.request_body_mode = mode  # type: ignore[assignment]
     _, answer = await envoy.call(first, body(b"a", ends=True))
@@ -215,13 +215,13 @@ async def test_in_other_modes_a_body_is_left_as_it_is(envoy: Envoy, mode: int) -
     assert not answer.request_body.response.HasField("body_mutation")
 
 
-async def test_a_gateway_that_only_shows_what_it_does_is_answered_nothing(envoy: Envoy) -> None:
+async def test_observability_mode_gets_no_response(envoy: Envoy) -> None:
     request = request_headers(ALICE)
     request.observability_mode = True
     assert await envoy.call(request) == []
 
 
-async def test_its_health_is_told_and_gateways_are_sent_elsewhere_before_the_end(envoy: Envoy) -> None:
+async def test_health_services_report_not_serving_before_the_stop(envoy: Envoy) -> None:
     names = ("", "liveness", "readiness", SERVICE)
     assert {name: await envoy.health(name) for name in names} == dict.fromkeys(names, "SERVING")
     await envoy.server.set_not_serving()
@@ -229,17 +229,17 @@ async def test_its_health_is_told_and_gateways_are_sent_elsewhere_before_the_end
         **dict.fromkeys(names, "NOT_SERVING"),
         "liveness": "SERVING",
     }
-    picked_endpoint(await envoy.pick(ALICE))  # it answers on
+    picked_endpoint(await envoy.pick(ALICE))  # it continues to serve
     with pytest.raises(grpc.aio.AioRpcError) as error:
         await envoy.health("another")
     assert error.value.code() is grpc.StatusCode.NOT_FOUND
 
 
-async def test_only_who_is_known_by_a_token_is_let_in(cluster: LocalCluster, stub_service: StubService) -> None:
+async def test_grpc_calls_need_a_valid_token(cluster: LocalCluster, stub_service: StubService) -> None:
     await in_thread(stub_service.link, "alice", 2)
-    person = APIUser.of(cluster.kubeconfig, stub_service.namespace)
+    api_user = APIUser.of(cluster.kubeconfig, stub_service.namespace)
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"audiences": ["picker"]}}
-    answer = await in_thread(person.request, "POST", "serviceaccounts/default/token", request)
+    answer = await in_thread(api_user.request, "POST", "serviceaccounts/default/token", request)
     token = answer.expect_success()["status"]["token"]
     async with run_envoy(
         cluster.kubeconfig, route_of(stub_service), "picker", namespaces=(stub_service.namespace,)
@@ -252,7 +252,7 @@ async def test_only_who_is_known_by_a_token_is_let_in(cluster: LocalCluster, stu
         assert picked_endpoint(await envoy.pick(ALICE, metadata=known)) == stub_service.endpoint(2)
 
 
-async def test_the_answers_are_counted(envoy: Envoy) -> None:
+async def test_responses_are_counted(envoy: Envoy) -> None:
     await envoy.pick(ALICE)
     families = [family for each in envoy.resolver.parts.metrics.collectors for family in each.collect()]
     samples = {(sample.name, *sample.labels.values()): sample.value for each in families for sample in each.samples}

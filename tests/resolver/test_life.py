@@ -1,4 +1,4 @@
-"""What becomes of users beside a real operator: their pods are drained, shut down, killed or scaled away."""
+"""Tests the resolver with a real operator, while pods are drained, shut down, not ready or removed."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -22,7 +22,7 @@ HEADER = "x-gateway-destination-endpoint"
 def operator(
     cluster: LocalCluster, installed: Kubectl, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[OperatorProcess]:
-    """An operator that serves."""
+    """A running operator."""
     del installed
     if not cluster.has_controllers:
         pytest.skip("this cluster has no controllers and nodes: a StatefulSet gets no pods here")
@@ -49,7 +49,7 @@ def shared_service(
 
 @pytest.fixture
 def game(shared_service: Service) -> Iterator[Service]:
-    """The service; its users leave at the end."""
+    """The service; its links are deleted after each test."""
     yield shared_service
     shared_service.client.delete_all(PodLink, shared_service.namespace)
     for pod in range(3):
@@ -60,8 +60,8 @@ def game(shared_service: Service) -> Iterator[Service]:
 @pytest_asyncio.fixture
 async def resolver(cluster: LocalCluster, game: Service) -> AsyncIterator[RunningResolver]:
     """A resolver of the namespace."""
-    async with run_resolver(cluster.kubeconfig, namespaces=(game.namespace,)) as made:
-        yield made
+    async with run_resolver(cluster.kubeconfig, namespaces=(game.namespace,)) as resolver:
+        yield resolver
 
 
 def path_of(game: Service, uid: str) -> str:
@@ -69,24 +69,24 @@ def path_of(game: Service, uid: str) -> str:
 
 
 async def bound(resolver: RunningResolver, game: Service, uid: str) -> int:
-    """Bind a user by a gateway's first request; gives the pod."""
+    """Binds a user by a gateway's first request; returns the pod."""
     reply = await resolver.http.get(f"/authorize/{game.namespace}/game", headers={"x-user-id": uid})
-    told = await resolver.wait_for_reply(path_of(game, uid), lambda each: each.json["host"], f"{uid} is acknowledged")
-    pod = int(told.json["podIndex"])
-    assert told.json["host"] == f"game-{pod}.game.{game.namespace}.svc"
-    assert reply.headers[HEADER] == told.json["address"] == f"{told.json['ip']}:7777"
+    link = await resolver.wait_for_reply(path_of(game, uid), lambda reply: reply.json["host"], f"{uid} has a host")
+    pod = int(link.json["podIndex"])
+    assert link.json["host"] == f"game-{pod}.game.{game.namespace}.svc"
+    assert reply.headers[HEADER] == link.json["address"] == f"{link.json['ip']}:7777"
     return pod
 
 
 async def moved(resolver: RunningResolver, game: Service, uid: str, left: int) -> None:
-    """See that a user is sent to no other pod than the one that it is linked to, until it is linked to another."""
+    """Checks that a user is sent to another pod only once it is linked to that pod."""
     gateway = f"/authorize/{game.namespace}/game"
     endpoints = {}
     for pod in (await resolver.http.get(path_of(game, "x").rpartition("/links")[0])).json["pods"]:
         endpoints[pod["address"]] = pod["index"]
     reply = await resolver.wait_for_reply(
         gateway,
-        lambda each: each.status == 200 and endpoints.get(each.headers[HEADER]) not in {None, left},
+        lambda reply: reply.status == 200 and endpoints.get(reply.headers[HEADER]) not in {None, left},
         f"{uid} is sent to another pod",
         headers={"x-user-id": uid},
     )
@@ -94,42 +94,40 @@ async def moved(resolver: RunningResolver, game: Service, uid: str, left: int) -
     assert link["spec"]["podIndex"] == endpoints[reply.headers[HEADER]]
 
 
-async def test_a_draining_pod_keeps_its_users_and_gets_no_new_ones(resolver: RunningResolver, game: Service) -> None:
+async def test_draining_pod_keeps_its_users_and_gets_no_new_ones(resolver: RunningResolver, game: Service) -> None:
     pod = await bound(resolver, game, "alice")
     await asyncio.to_thread(game.annotate, pod, DENY_NEW_CALLS)
     await asyncio.to_thread(game.await_pod, pod, routingState="DenyNewCall")
     await resolver.wait_for_reply(
-        path_of(game, "x").rpartition("/links")[0], lambda each: "DenyNewCall" in str(each.json), "it is known"
+        path_of(game, "x").rpartition("/links")[0],
+        lambda reply: "DenyNewCall" in str(reply.json),
+        "the change is cached",
     )
-    assert {await bound(resolver, game, f"u{each}") for each in range(6)} == {0, 1, 2} - {pod}
+    assert {await bound(resolver, game, f"u{number}") for number in range(6)} == {0, 1, 2} - {pod}
     assert (await resolver.http.get(path_of(game, "alice"))).json["podIndex"] == pod
 
 
-async def test_the_users_of_a_pod_that_is_shut_down_are_sent_where_they_are_moved(
-    resolver: RunningResolver, game: Service
-) -> None:
+async def test_users_of_a_shut_down_pod_are_sent_to_their_new_pods(resolver: RunningResolver, game: Service) -> None:
     pod = await bound(resolver, game, "alice")
     await asyncio.to_thread(game.annotate, pod, SHUT_DOWN)
     await moved(resolver, game, "alice", pod)
 
 
-async def test_the_users_of_a_pod_that_is_not_ready_wait_for_it(resolver: RunningResolver, game: Service) -> None:
+async def test_users_of_a_pod_that_is_not_ready_wait_for_it(resolver: RunningResolver, game: Service) -> None:
     pod = await bound(resolver, game, "alice")
     await asyncio.to_thread(game.annotate, pod, NOT_READY)
-    gateway, asked = f"/authorize/{game.namespace}/game", {"x-user-id": "alice"}
+    gateway, headers = f"/authorize/{game.namespace}/game", {"x-user-id": "alice"}
     reply = await resolver.wait_for_reply(
-        gateway, lambda each: each.status == 503, "its pod is not ready", headers=asked
+        gateway, lambda reply: reply.status == 503, "its pod is not ready", headers=headers
     )
     assert reply.problem[1] == "pod-not-routable"
     await asyncio.to_thread(game.annotate, pod, READY)
-    await resolver.wait_for_reply(gateway, lambda each: each.status == 200, "its pod is ready", headers=asked)
+    await resolver.wait_for_reply(gateway, lambda reply: reply.status == 200, "its pod is ready", headers=headers)
     assert (await resolver.http.get(path_of(game, "alice"))).json["podIndex"] == pod
 
 
-async def test_the_users_of_a_pod_that_is_scaled_away_are_sent_where_they_are_moved(
-    resolver: RunningResolver, game: Service
-) -> None:
-    users = [f"u{each}" for each in range(9)]
+async def test_users_of_a_removed_pod_are_sent_to_their_new_pods(resolver: RunningResolver, game: Service) -> None:
+    users = [f"u{number}" for number in range(9)]
     pods = {uid: await bound(resolver, game, uid) for uid in users}
     assert set(pods.values()) == {0, 1, 2}
     await asyncio.to_thread(game.scale, 2)

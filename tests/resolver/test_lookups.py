@@ -1,4 +1,4 @@
-"""What is looked up: each answer, and each reason why there is none."""
+"""Tests look-ups: the response for each case, and each problem."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -10,16 +10,27 @@ from resolver.in_process import RunningResolver, quote_uid, run_resolver
 from resolver.stub_service import NAMED_PORT, PORT, StubService, in_thread
 from support.independent_client import PodLink, StatefulRoute
 
-ODD_UIDS = ["Guest 7", "GÜNTHER", "日本語", "x-ray", "x-47756573742037", "a_b", "a/b", "a%b", "..", "?", "UPPER", "a+b"]
-ODD_UIDS += ["{a}", "a{b", "*"]
+ENCODED_UIDS = [
+    "Guest 7",
+    "GÜNTHER",
+    "日本語",
+    "x-ray",
+    "x-47756573742037",
+    "a_b",
+    "a/b",
+    "a%b",
+    "..",
+    "?",
+    "UPPER",
+    "a+b",
+]
+ENCODED_UIDS += ["{a}", "a{b", "*"]
 
 
-async def test_a_link_is_told_with_all_that_it_takes_to_connect(
-    resolver: RunningResolver, stub_service: StubService
-) -> None:
+async def test_link_has_everything_to_connect(resolver: RunningResolver, stub_service: StubService) -> None:
     await in_thread(stub_service.link, "alice", 2)
     reply = await resolver.wait_for_reply(
-        f"{stub_service.path}/links/alice", lambda each: each.status == 200, "alice is known"
+        f"{stub_service.path}/links/alice", lambda reply: reply.status == 200, "alice is cached"
     )
     assert reply.json == {
         "uid": "alice",
@@ -34,34 +45,34 @@ async def test_a_link_is_told_with_all_that_it_takes_to_connect(
     assert reply.headers["Content-Type"] == "application/json"
     await in_thread(stub_service.patch_link_status, "alice", 2, "game-2.game.play.svc")
     reply = await resolver.wait_for_reply(
-        f"{stub_service.path}/links/alice", lambda each: each.json["host"], "its host is known"
+        f"{stub_service.path}/links/alice", lambda reply: reply.json["host"], "its host is cached"
     )
     assert reply.json["host"] == "game-2.game.play.svc"
 
 
-async def test_a_temporary_link_tells_its_end_and_is_absent_from_then_on(
+async def test_temporary_link_has_its_expiry_and_is_absent_after_it(
     resolver: RunningResolver, stub_service: StubService
 ) -> None:
     renewed = datetime.now(UTC) - timedelta(seconds=597)
     await in_thread(stub_service.link, "bob", 1, ttlSeconds=600, renewTime=renewed.isoformat())
     path = f"{stub_service.path}/links/bob"
-    reply = await resolver.wait_for_reply(path, lambda each: each.status == 200, "bob is known")
-    ends = renewed + timedelta(seconds=600)
-    assert datetime.fromisoformat(reply.json["expireTime"]) == ends
-    await resolver.wait_for_reply(path, lambda each: each.status == 404, "bob's time is over")
-    assert datetime.now(UTC) >= ends
-    assert await in_thread(stub_service.stored_pods) == {"bob": 1}  # nobody has deleted it
+    reply = await resolver.wait_for_reply(path, lambda reply: reply.status == 200, "bob is cached")
+    expiry = renewed + timedelta(seconds=600)
+    assert datetime.fromisoformat(reply.json["expireTime"]) == expiry
+    await resolver.wait_for_reply(path, lambda reply: reply.status == 404, "bob's link has expired")
+    assert datetime.now(UTC) >= expiry
+    assert await in_thread(stub_service.stored_pods) == {"bob": 1}  # not deleted
 
 
-@pytest.mark.parametrize("uid", ODD_UIDS)
-async def test_any_uid_is_found(resolver: RunningResolver, stub_service: StubService, uid: str) -> None:
+@pytest.mark.parametrize("uid", ENCODED_UIDS)
+async def test_finds_every_valid_uid(resolver: RunningResolver, stub_service: StubService, uid: str) -> None:
     await in_thread(stub_service.link, uid, 1)
     path = f"{stub_service.path}/links/{quote_uid(uid)}"
-    reply = await resolver.wait_for_reply(path, lambda each: each.status == 200, f"{uid} is known")
+    reply = await resolver.wait_for_reply(path, lambda reply: reply.status == 200, f"{uid} is cached")
     assert (reply.json["uid"], reply.json["podIndex"]) == (uid, 1)
 
 
-async def test_who_is_not_linked_is_told_so(resolver: RunningResolver, stub_service: StubService) -> None:
+async def test_missing_link_or_route_is_reported(resolver: RunningResolver, stub_service: StubService) -> None:
     path = stub_service.path
     assert (await resolver.http.get(f"{path}/links/nobody")).problem == (
         404,
@@ -82,12 +93,12 @@ async def test_who_is_not_linked_is_told_so(resolver: RunningResolver, stub_serv
 
 
 @pytest.mark.parametrize(
-    ("uid", "sentence"),
+    ("uid", "message"),
     [("a" * 190, "uid is too long"), ("Ä" * 47, "uid is too long"), ("a\nb", "uid must not hold control characters")],
     ids=["too long", "too long when encoded", "control characters"],
 )
-async def test_a_uid_that_no_link_can_have_is_refused(
-    resolver: RunningResolver, stub_service: StubService, uid: str, sentence: str
+async def test_rejects_invalid_uid(
+    resolver: RunningResolver, stub_service: StubService, uid: str, message: str
 ) -> None:
     for reply in (
         await resolver.http.get(f"{stub_service.path}/links/{quote_uid(uid)}"),
@@ -96,45 +107,41 @@ async def test_a_uid_that_no_link_can_have_is_refused(
     ):
         status, kind, detail = reply.problem
         assert (status, kind) == (400, "invalid-parameter")
-        assert detail.startswith(sentence)
+        assert detail.startswith(message)
 
 
-async def test_bytes_that_are_no_text_are_not_taken_for_another_uid(
-    resolver: RunningResolver, stub_service: StubService
-) -> None:
+async def test_invalid_utf8_is_not_read_as_another_uid(resolver: RunningResolver, stub_service: StubService) -> None:
     await in_thread(stub_service.link, "%FF", 1)
     path = f"{stub_service.path}/links"
-    await resolver.wait_for_reply(f"{path}/%25FF", lambda each: each.status == 200, "it is known")
+    await resolver.wait_for_reply(f"{path}/%25FF", lambda reply: reply.status == 200, "it is cached")
     for method in ("GET", "POST"):
         reply = await resolver.http.request(method, f"{path}/%FF")
         assert reply.problem == (400, "invalid-parameter", "uid must be percent-encoded UTF-8")
     assert (await in_thread(stub_service.stored_pods)).keys() == {"%FF"}
 
 
-async def test_a_uid_of_markup_is_data_wherever_it_is_answered(
-    resolver: RunningResolver, stub_service: StubService
-) -> None:
+async def test_uid_with_markup_is_returned_as_data(resolver: RunningResolver, stub_service: StubService) -> None:
     uid = "<script>alert(1)</script>"
     path, gateway = f"{stub_service.path}/links/{quote_uid(uid)}", {"x-user-id": uid}
     absent = await resolver.http.get(path)
     assert absent.headers["Content-Type"].partition(";")[0] == "application/problem+json"
     assert uid in absent.problem[2]
     await in_thread(stub_service.link, uid, 1)
-    found = await resolver.wait_for_reply(path, lambda each: each.status == 200, "it is known")
-    assert found.headers["Content-Type"].partition(";")[0] == "application/json"
+    link = await resolver.wait_for_reply(path, lambda reply: reply.status == 200, "it is cached")
+    assert link.headers["Content-Type"].partition(";")[0] == "application/json"
     passed = await resolver.http.get(stub_service.ext_authz_path, headers=gateway)
     assert (passed.status, passed.body) == (200, b"")
     assert uid not in str(dict(passed.headers))
 
 
-async def test_a_pod_that_cannot_be_reached_is_told_with_when_to_ask_again(
+async def test_unreachable_pod_is_reported_with_retry_after(
     resolver: RunningResolver, stub_service: StubService
 ) -> None:
     for uid in ("alice", "bob", "carol"):
         await in_thread(stub_service.link, uid, {"alice": 0, "bob": 1, "carol": 9}[uid])
     await in_thread(stub_service.link, "dave", None)
     links = f"{stub_service.path}/links"
-    await resolver.wait_for_reply(f"{links}/dave", lambda each: each.status == 503, "all are known")
+    await resolver.wait_for_reply(f"{links}/dave", lambda reply: reply.status == 503, "all are cached")
     expected = {
         "carol": ("pod-not-found", "the service 'game' has no pod 9 now"),
         "dave": ("waits-for-pod", "the uid is linked, but its link waits for a pod"),
@@ -145,67 +152,65 @@ async def test_a_pod_that_cannot_be_reached_is_told_with_when_to_ask_again(
         assert reply.headers["Retry-After"] == "1"
 
     await in_thread(stub_service.patch_pod_status, 0, ready=False)
-    reply = await resolver.wait_for_reply(f"{links}/alice", lambda each: each.status == 503, "it is not ready")
+    reply = await resolver.wait_for_reply(f"{links}/alice", lambda reply: reply.status == 503, "it is not ready")
     assert reply.problem[1:] == ("pod-not-routable", "the pod 'game-0' of the service 'game' does not serve users now")
     await in_thread(stub_service.independent_client.delete, Pod, "game-0", stub_service.namespace)
     reply = await resolver.wait_for_reply(
-        f"{links}/alice", lambda each: "is not there" in each.problem[2], "it is gone"
+        f"{links}/alice", lambda reply: "is not there" in reply.problem[2], "it is gone"
     )
     assert reply.problem[1:] == ("pod-not-found", "the pod 'game-0' of the service 'game' is not there now")
 
     stub_service.pods[1]["routingState"] = "DenyNewCall"
     await in_thread(stub_service.patch_route_status)
-    await resolver.wait_for_reply(stub_service.path, lambda each: "DenyNewCall" in str(each.json), "it is draining")
-    assert (await resolver.http.get(f"{links}/bob")).json["podName"] == "game-1"  # it keeps its users
+    await resolver.wait_for_reply(stub_service.path, lambda reply: "DenyNewCall" in str(reply.json), "it is draining")
+    assert (await resolver.http.get(f"{links}/bob")).json["podName"] == "game-1"  # a draining pod keeps its users
     stub_service.pods[1]["routingState"] = "Shutdown"
     await in_thread(stub_service.patch_route_status)
-    reply = await resolver.wait_for_reply(f"{links}/bob", lambda each: each.status == 503, "it is shut down")
+    reply = await resolver.wait_for_reply(f"{links}/bob", lambda reply: reply.status == 503, "it is shut down")
     assert reply.problem[1] == "pod-not-routable"
 
 
-async def test_a_pod_that_comes_back_is_told_with_its_new_address(
-    resolver: RunningResolver, stub_service: StubService
-) -> None:
+async def test_recreated_pod_has_its_new_address(resolver: RunningResolver, stub_service: StubService) -> None:
     await in_thread(stub_service.link, "alice", 0)
     path = f"{stub_service.path}/links/alice"
-    await resolver.wait_for_reply(path, lambda each: each.status == 200, "alice is known")
+    await resolver.wait_for_reply(path, lambda reply: reply.status == 200, "alice is cached")
     await in_thread(stub_service.independent_client.delete, Pod, "game-0", stub_service.namespace)
-    await resolver.wait_for_reply(path, lambda each: each.status == 503, "the pod is gone")
+    await resolver.wait_for_reply(path, lambda reply: reply.status == 503, "the pod is gone")
     await in_thread(stub_service.create_pod, 0)
     await in_thread(stub_service.patch_pod_status, 0, ip="10.9.1.77")
     await resolver.wait_for_reply(
-        path, lambda each: each.status == 200 and each.json["ip"] == "10.9.1.77", "it is told where it is now"
+        path, lambda reply: reply.status == 200 and reply.json["ip"] == "10.9.1.77", "it has its new address"
     )
 
 
-async def test_an_answer_that_is_known_is_not_sent_again(resolver: RunningResolver, stub_service: StubService) -> None:
+async def test_unchanged_response_is_not_sent_again(resolver: RunningResolver, stub_service: StubService) -> None:
     await in_thread(stub_service.link, "alice", 0)
     path = f"{stub_service.path}/links/alice"
-    first = await resolver.wait_for_reply(path, lambda each: each.status == 200, "alice is known")
+    first = await resolver.wait_for_reply(path, lambda reply: reply.status == 200, "alice is cached")
     tag = first.headers["ETag"]
-    for known in (tag, f'"other", {tag}', "*"):
-        again = await resolver.http.get(path, headers={"If-None-Match": known})
+    for client_tags in (tag, f'"other", {tag}', "*"):
+        again = await resolver.http.get(path, headers={"If-None-Match": client_tags})
         assert (again.status, again.body, again.headers["ETag"]) == (304, b"", tag)
         assert "Age" in again.headers
     assert (await resolver.http.get(path, headers={"If-None-Match": '"other"'})).status == 200
     await in_thread(stub_service.move, "alice", 1)
     moved = await resolver.wait_for_reply(
-        path, lambda each: each.status == 200, "alice has moved", headers={"If-None-Match": tag}
+        path, lambda reply: reply.status == 200, "alice has moved", headers={"If-None-Match": tag}
     )
     assert (moved.json["podIndex"], moved.headers["ETag"] == tag) == (1, False)
 
 
 def ignore(_: object) -> None:
-    """What a watch that is cut off does."""
+    """Drops an update, as a watch without a connection does."""
 
 
-async def test_the_api_server_is_asked_where_that_is_wanted(cluster: LocalCluster, stub_service: StubService) -> None:
+async def test_strong_consistency_reads_from_the_api_server(cluster: LocalCluster, stub_service: StubService) -> None:
     async with run_resolver(cluster.kubeconfig, namespaces=(stub_service.namespace,)) as resolver:
         links = resolver.parts.cache.links.cache
-        # A resolver whose watch tells it nothing any more.
+        # A resolver whose watch gets no more events.
         await in_thread(stub_service.link, "alice", 0)
         await resolver.wait_for_reply(
-            f"{stub_service.path}/links/alice", lambda each: each.status == 200, "alice is known"
+            f"{stub_service.path}/links/alice", lambda reply: reply.status == 200, "alice is cached"
         )
         links.put = ignore  # type: ignore[method-assign]
         await in_thread(stub_service.move, "alice", 1)
@@ -224,28 +229,32 @@ async def test_the_api_server_is_asked_where_that_is_wanted(cluster: LocalCluste
         )
 
 
-async def test_a_path_cannot_lead_to_another_object_of_the_api_server(
+async def test_path_cannot_select_another_object_of_the_api_server(
     resolver: RunningResolver, stub_service: StubService
 ) -> None:
-    for odd in ("..%2F..%2F..%2Fapi%2Fv1%2Fnodes", "%2E%2E", "play%3Fx=1", "Game", "a.b"):
+    for name in ("..%2F..%2F..%2Fapi%2Fv1%2Fnodes", "%2E%2E", "play%3Fx=1", "Game", "a.b"):
         for path in (
-            f"/v1/namespaces/{odd}/routes/game/links/a",
-            f"/v1/namespaces/{stub_service.namespace}/routes/{odd}/links/a",
+            f"/v1/namespaces/{name}/routes/game/links/a",
+            f"/v1/namespaces/{stub_service.namespace}/routes/{name}/links/a",
         ):
             assert (await resolver.http.get(f"{path}?consistency=strong")).status == 404
             assert (await resolver.http.post(path)).status == 404
 
 
-async def test_many_are_looked_up_at_once(resolver: RunningResolver, stub_service: StubService) -> None:
+async def test_looks_up_a_batch(resolver: RunningResolver, stub_service: StubService) -> None:
     await in_thread(stub_service.link, "alice", 0)
     await in_thread(stub_service.link, "Bob B", 1)
     await in_thread(stub_service.link, "carol", 9)
     batch = f"{stub_service.path}/links:batchGet"
-    await resolver.wait_for_reply(f"{stub_service.path}/links/carol", lambda each: each.status == 503, "all are known")
-    asked = ["alice", "Bob B", "carol", "nobody", "alice", "x" * 200]
-    told = (await resolver.http.post(batch, {"uids": asked})).json
-    assert {uid: link["podIndex"] for uid, link in told["links"].items()} == {"alice": 0, "Bob B": 1}
-    assert {uid: (each["status"], each["type"].rpartition(":")[2]) for uid, each in told["problems"].items()} == {
+    await resolver.wait_for_reply(
+        f"{stub_service.path}/links/carol", lambda reply: reply.status == 503, "all are cached"
+    )
+    batch_uids = ["alice", "Bob B", "carol", "nobody", "alice", "x" * 200]
+    answer = (await resolver.http.post(batch, {"uids": batch_uids})).json
+    assert {uid: link["podIndex"] for uid, link in answer["links"].items()} == {"alice": 0, "Bob B": 1}
+    assert {
+        uid: (problem["status"], problem["type"].rpartition(":")[2]) for uid, problem in answer["problems"].items()
+    } == {
         "carol": (503, "pod-not-found"),
         "nobody": (404, "not-linked"),
         "x" * 200: (400, "invalid-parameter"),
@@ -265,7 +274,7 @@ async def test_many_are_looked_up_at_once(resolver: RunningResolver, stub_servic
         (b'{"uids": ["' + b"u" * 300_000 + b'"]}', 413, "too-large"),
     ],
 )
-async def test_a_body_that_cannot_be_right_is_refused(
+async def test_rejects_invalid_body(
     resolver: RunningResolver, stub_service: StubService, body: bytes, status: int, kind: str
 ) -> None:
     headers = {"Content-Type": "application/json"}
@@ -273,7 +282,7 @@ async def test_a_body_that_cannot_be_right_is_refused(
     assert reply.problem[:2] == (status, kind)
 
 
-async def test_a_body_that_is_not_packed_as_it_says_is_refused(
+async def test_rejects_body_with_the_wrong_content_encoding(
     resolver: RunningResolver, stub_service: StubService
 ) -> None:
     headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
@@ -283,28 +292,24 @@ async def test_a_body_that_is_not_packed_as_it_says_is_refused(
     assert reply.problem[:2] == (400, "malformed")
 
 
-async def test_a_body_that_says_not_that_it_is_json_is_refused(
-    resolver: RunningResolver, stub_service: StubService
-) -> None:
+async def test_rejects_body_without_the_json_content_type(resolver: RunningResolver, stub_service: StubService) -> None:
     reply = await resolver.http.request(
         "POST", f"{stub_service.path}/links/alice", data=b"{}", headers={"Content-Type": "text/plain"}
     )
     assert reply.problem == (415, "not-json", "send the body as application/json")
 
 
-async def test_a_service_is_told_with_its_pods_and_the_next_one(
-    resolver: RunningResolver, stub_service: StubService
-) -> None:
+async def test_route_has_its_pods_and_the_best_pod(resolver: RunningResolver, stub_service: StubService) -> None:
     stub_service.pods[0]["links"] = 5
     stub_service.pods[2]["routingState"] = "DenyNewCall"
     await in_thread(stub_service.patch_route_status, links=5)
     reply = await resolver.wait_for_reply(
-        stub_service.path, lambda each: each.json["links"] == 5, "the status is known"
+        stub_service.path, lambda reply: reply.json["links"] == 5, "the status is cached"
     )
-    told = reply.json
-    assert told["bestPod"] == "game-1"
-    assert (told["routingState"], told["workloadState"], told["isReady"]) == ("Ready", "Normal", True)
-    assert told["pods"][2] == {
+    route = reply.json
+    assert route["bestPod"] == "game-1"
+    assert (route["routingState"], route["workloadState"], route["isReady"]) == ("Ready", "Normal", True)
+    assert route["pods"][2] == {
         "name": "game-2",
         "index": 2,
         "serviceState": "Ready",
@@ -317,26 +322,24 @@ async def test_a_service_is_told_with_its_pods_and_the_next_one(
         pod["routingState"] = "Shutdown"
     await in_thread(stub_service.patch_route_status, routingState="Shutdown", workloadState="Shutdown")
     reply = await resolver.wait_for_reply(
-        stub_service.path, lambda each: each.json["routingState"] == "Shutdown", "it is shut down"
+        stub_service.path, lambda reply: reply.json["routingState"] == "Shutdown", "it is shut down"
     )
     assert (reply.json["bestPod"], reply.json["isReady"]) == (None, False)
     assert [pod["address"] for pod in reply.json["pods"]] == [None] * 3
 
 
-async def test_a_port_that_has_a_name_is_looked_up_in_the_pod(
-    resolver: RunningResolver, stub_service: StubService
-) -> None:
+async def test_named_port_is_looked_up_in_the_pod(resolver: RunningResolver, stub_service: StubService) -> None:
     await in_thread(stub_service.link, "alice", 0)
     path = f"{stub_service.path}/links/alice"
-    await resolver.wait_for_reply(path, lambda each: each.status == 200, "alice is known")
+    await resolver.wait_for_reply(path, lambda reply: reply.status == 200, "alice is cached")
     await in_thread(
         stub_service.independent_client.patch, StatefulRoute, "game", stub_service.namespace, {"spec": {"port": "play"}}
     )
-    await resolver.wait_for_reply(path, lambda each: each.json["port"] == NAMED_PORT, "the port is known")
+    await resolver.wait_for_reply(path, lambda reply: reply.json["port"] == NAMED_PORT, "the port is cached")
     await in_thread(
         stub_service.independent_client.patch, StatefulRoute, "game", stub_service.namespace, {"spec": {"port": None}}
     )
-    reply = await resolver.wait_for_reply(path, lambda each: each.json["port"] is None, "there is no port")
+    reply = await resolver.wait_for_reply(path, lambda reply: reply.json["port"] is None, "there is no port")
     assert reply.json["address"] == "10.9.0.1"
 
 
@@ -353,7 +356,7 @@ async def test_a_port_that_has_a_name_is_looked_up_in_the_pod(
         ("GET", "/authorize/a", 404, "no-such-path"),
     ],
 )
-async def test_what_is_not_answered_is_told_in_the_same_form(
+async def test_unknown_paths_and_methods_get_problem_details(
     resolver: RunningResolver, method: str, path: str, status: int, kind: str
 ) -> None:
     reply = await resolver.http.request(method, path)
@@ -361,10 +364,10 @@ async def test_what_is_not_answered_is_told_in_the_same_form(
     assert ("Allow" in reply.headers) is (status == 405)
 
 
-async def test_head_tells_what_get_would_without_its_body(resolver: RunningResolver, stub_service: StubService) -> None:
+async def test_head_returns_the_headers_of_get(resolver: RunningResolver, stub_service: StubService) -> None:
     await in_thread(stub_service.link, "alice", 0)
     for path in (f"{stub_service.path}/links/alice", stub_service.path, "/openapi.json"):
-        whole = await resolver.wait_for_reply(path, lambda each: each.status == 200, "alice is known")
+        whole = await resolver.wait_for_reply(path, lambda reply: reply.status == 200, "alice is cached")
         head = await resolver.http.request("HEAD", path)
         assert (head.status, head.body) == (200, b"")
         assert head.headers["Content-Length"] == str(len(whole.body))
@@ -373,12 +376,10 @@ async def test_head_tells_what_get_would_without_its_body(resolver: RunningResol
     assert (stream.status, stream.headers["Allow"]) == (405, "GET")
 
 
-async def test_a_path_may_be_written_in_any_way_that_means_the_same(
-    resolver: RunningResolver, stub_service: StubService
-) -> None:
+async def test_path_may_be_percent_encoded(resolver: RunningResolver, stub_service: StubService) -> None:
     await in_thread(stub_service.link, "alice", 0)
     path = f"{stub_service.path}/links/alice"
-    await resolver.wait_for_reply(path, lambda each: each.status == 200, "alice is known")
+    await resolver.wait_for_reply(path, lambda reply: reply.status == 200, "alice is cached")
     for plain, quoted in (("game", "g%61me"), ("alice", "%61lice"), ("/links/", "/link%73/")):
         same = path.replace(plain, quoted)
         assert (await resolver.http.get(same)).json["uid"] == "alice"
@@ -386,19 +387,17 @@ async def test_a_path_may_be_written_in_any_way_that_means_the_same(
     assert batch.json["links"].keys() == {"alice"}
 
 
-async def test_a_body_is_asked_for_where_that_is_waited_for(
-    resolver: RunningResolver, stub_service: StubService
-) -> None:
+async def test_expect_header_gets_a_100_response(resolver: RunningResolver, stub_service: StubService) -> None:
     reply = await resolver.http.post(f"{stub_service.path}/links:batchGet", {"uids": ["alice"]}, expect100=True)
     assert reply.status == 200
     other = await resolver.http.post(f"{stub_service.path}/links:batchGet", {"uids": []}, headers={"Expect": "a cake"})
     assert other.problem == (400, "malformed", "Expect must be 100-continue")
 
 
-async def test_an_answer_says_how_old_it_may_be(resolver: RunningResolver, stub_service: StubService) -> None:
+async def test_response_has_its_age(resolver: RunningResolver, stub_service: StubService) -> None:
     await in_thread(stub_service.link, "alice", 0)
     path = f"{stub_service.path}/links/alice"
-    reply = await resolver.wait_for_reply(path, lambda each: each.status == 200, "alice is known")
+    reply = await resolver.wait_for_reply(path, lambda reply: reply.status == 200, "alice is cached")
     assert int(reply.headers["Age"]) < 60
     for reflector in resolver.parts.cache.reflectors:
         reflector.last_update_at -= 1000
@@ -409,14 +408,14 @@ async def test_an_answer_says_how_old_it_may_be(resolver: RunningResolver, stub_
     fresh = await resolver.http.get(f"{stub_service.path}/links/nobody?consistency=strong")
     assert (fresh.status, fresh.headers["Age"]) == (404, "0")
     await in_thread(stub_service.move, "alice", 1)
-    await resolver.wait_for_reply(path, lambda each: each.json["podIndex"] == 1, "alice has moved")
-    # The oldest of what the answer is made of counts.
+    await resolver.wait_for_reply(path, lambda reply: reply.json["podIndex"] == 1, "alice has moved")
+    # The age is that of the least recently updated kind.
     assert int((await resolver.http.get(path)).headers["Age"]) >= 1000
 
 
-async def test_a_link_that_binds_nothing_is_none(resolver: RunningResolver, stub_service: StubService) -> None:
+async def test_link_that_binds_nothing_is_absent(resolver: RunningResolver, stub_service: StubService) -> None:
     await in_thread(stub_service.link, "alice", 0)
     path = f"{stub_service.path}/links/alice"
-    await resolver.wait_for_reply(path, lambda each: each.status == 200, "alice is known")
+    await resolver.wait_for_reply(path, lambda reply: reply.status == 200, "alice is cached")
     await in_thread(stub_service.independent_client.delete, PodLink, "game.alice", stub_service.namespace)
-    await resolver.wait_for_reply(path, lambda each: each.status == 404, "alice is released")
+    await resolver.wait_for_reply(path, lambda reply: reply.status == 404, "alice is released")

@@ -1,4 +1,4 @@
-"""Every move is told to whoever listens, as it comes."""
+"""Tests the streams of moves."""
 
 import asyncio
 import json
@@ -17,13 +17,13 @@ from statefulroute.resolver.problems import ProblemError
 
 
 class Stream:
-    """A stream of events, read one by one."""
+    """Reads a stream of server-sent events."""
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
 
     async def next(self) -> tuple[str, dict[str, Any]] | None:
-        """The next event and its data; None at the end."""
+        """Returns the next event and its data, or None at the end."""
         kind = ""
         async with asyncio.timeout(TIMEOUT_SECONDS):
             while line := await self._response.content.readline():
@@ -36,8 +36,8 @@ class Stream:
 
 
 @asynccontextmanager
-async def listening(resolver: RunningResolver, stub_service: StubService) -> AsyncIterator[Stream]:
-    """Listen to the moves of a service."""
+async def open_stream(resolver: RunningResolver, stub_service: StubService) -> AsyncIterator[Stream]:
+    """Opens the stream of a service's moves."""
     async with resolver.http.session.get(f"{resolver.http.base}{stub_service.path}/moves") as response:
         assert (response.status, response.headers["Content-Type"]) == (200, "text/event-stream")
         assert (await response.content.readline()).startswith(b":")
@@ -48,51 +48,51 @@ def moved(uid: str, before: int | None, after: int | None) -> tuple[str, dict[st
     return "moved", {"uid": uid, "before": before, "after": after}
 
 
-async def test_a_binding_a_move_and_a_release_are_told_to_all_who_listen(
+async def test_all_streams_get_bindings_moves_and_releases(
     resolver: RunningResolver, stub_service: StubService
 ) -> None:
-    async with listening(resolver, stub_service) as one, listening(resolver, stub_service) as other:
+    async with open_stream(resolver, stub_service) as one, open_stream(resolver, stub_service) as other:
         await in_thread(stub_service.link, "alice", 0)
         for stream in (one, other):
             assert await stream.next() == moved("alice", None, 0)
-        await in_thread(stub_service.patch_link_status, "alice", 0, "game-0.game")  # moves nobody
+        await in_thread(stub_service.patch_link_status, "alice", 0, "game-0.game")  # not a move
         await in_thread(stub_service.move, "alice", 2)
         await in_thread(stub_service.unlink, "alice")
         for stream in (one, other):
             assert [await stream.next() for _ in range(2)] == [moved("alice", 0, 2), moved("alice", 2, None)]
 
 
-async def test_another_service_is_not_told_of(resolver: RunningResolver, stub_service: StubService) -> None:
+async def test_stream_has_only_moves_of_its_service(resolver: RunningResolver, stub_service: StubService) -> None:
     other = StubService(stub_service.independent_client, stub_service.namespace, "chat")
     await in_thread(other.create, 0)
-    async with listening(resolver, stub_service) as stream:
+    async with open_stream(resolver, stub_service) as stream:
         await in_thread(other.link, "bob", 1)
         await in_thread(stub_service.link, "alice", 0)
         assert await stream.next() == moved("alice", None, 0)
 
 
-async def test_a_stream_ends_with_the_resolver(resolver: RunningResolver, stub_service: StubService) -> None:
-    async with listening(resolver, stub_service) as stream:
+async def test_stream_ends_when_the_resolver_stops(resolver: RunningResolver, stub_service: StubService) -> None:
+    async with open_stream(resolver, stub_service) as stream:
         resolver.parts.dispatcher.end_streams()
         assert await stream.next() is None
 
 
-async def test_who_has_gone_is_forgotten(
+async def test_closed_stream_is_removed(
     resolver: RunningResolver, stub_service: StubService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("statefulroute.resolver.http.streams._HEARTBEAT_SECONDS", 0.02)
     metrics = resolver.parts.metrics
-    async with listening(resolver, stub_service):
-        await resolver.wait_until(lambda: _streams(metrics.collectors) == 1, "one listens")
-    await resolver.wait_until(lambda: _streams(metrics.collectors) == 0, "nobody listens")
+    async with open_stream(resolver, stub_service):
+        await resolver.wait_until(lambda: _streams(metrics.collectors) == 1, "one stream is open")
+    await resolver.wait_until(lambda: _streams(metrics.collectors) == 0, "no stream is open")
 
 
 def _streams(collectors: Any) -> float:
     families = [family for collector in collectors for family in collector.collect()]
-    return next(each.samples[0].value for each in families if each.name == "statefulroute_resolver_streams")
+    return next(family.samples[0].value for family in families if family.name == "statefulroute_resolver_streams")
 
 
-async def test_only_so_many_may_listen(resolver: RunningResolver, stub_service: StubService) -> None:
+async def test_number_of_streams_is_limited(resolver: RunningResolver, stub_service: StubService) -> None:
     moves = MoveBroadcaster(resolver.parts.cache.links.cache, max_subscriptions=2)
     key = RouteKey(stub_service.namespace, "game")
     with (
@@ -106,8 +106,6 @@ async def test_only_so_many_may_listen(resolver: RunningResolver, stub_service: 
         assert len(moves) == 1
 
 
-async def test_the_moves_of_a_service_that_there_is_not_are_not_told(
-    resolver: RunningResolver, stub_service: StubService
-) -> None:
+async def test_missing_service_has_no_stream(resolver: RunningResolver, stub_service: StubService) -> None:
     path = f"/v1/namespaces/{stub_service.namespace}/routes/chess/moves"
     assert (await resolver.http.get(path)).problem[:2] == (404, "route-not-found")

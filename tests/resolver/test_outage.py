@@ -1,4 +1,4 @@
-"""Look-ups while the API server is away: it is killed or frozen, in a cluster of this module's own."""
+"""Tests look-ups while the API server is killed or frozen, in a cluster of this module."""
 
 import asyncio
 import os
@@ -17,10 +17,10 @@ from support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 
-#: How long the API server is away, at the least.
+#: The minimal duration of the outage.
 AWAY_SECONDS = 60.0 if os.environ.get("STATEFULROUTE_LONG") else 3.0
 
-#: What a binding may take that cannot be written: the deadline of two seconds, and this machine's own slowness.
+#: The time limit of a failing binding: its deadline of two seconds, and a tolerance for slow machines.
 REFUSAL_SECONDS = 10.0
 
 NAMESPACE = "outage"
@@ -28,7 +28,7 @@ NAMESPACE = "outage"
 
 @pytest.fixture(scope="module")
 def killable_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
-    """A cluster whose API server may be killed."""
+    """A cluster whose API server the tests kill."""
     with LocalCluster.start(name=f"resolver-outage-{os.getpid()}", nodes=0) as started:
         kubectl = Kubectl(started.kubectl, started.kubeconfig, tmp_path_factory.mktemp("kubectl-cache"))
         kubectl.run("apply", "--filename", str(ROOT / "crds")).expect_success()
@@ -41,16 +41,16 @@ def killable_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local
 @pytest.fixture
 def stub_service(killable_cluster: LocalCluster) -> Iterator[StubService]:
     """A service with twenty users."""
-    made = StubService(IndependentClient(killable_cluster.kubeconfig), NAMESPACE)
-    made.create()
+    service = StubService(IndependentClient(killable_cluster.kubeconfig), NAMESPACE)
+    service.create()
     for number, uid in enumerate(uids("user", 20)):
-        made.link(uid, number % 3)
-    yield made
-    made.delete()
+        service.link(uid, number % 3)
+    yield service
+    service.delete()
 
 
-async def known_users_are_answered(resolver: RunningResolver, stub_service: StubService, least_age: float) -> None:
-    """See that each user is found where it is, by every way of asking, and that the answer says its age."""
+async def linked_users_are_answered(resolver: RunningResolver, stub_service: StubService, least_age: float) -> None:
+    """Checks that each user is found by every kind of request, with the age of the response."""
     for number, uid in enumerate(uids("user", 20)):
         link = await resolver.http.get(f"{stub_service.path}/links/{uid}")
         gateway = await resolver.http.get(stub_service.ext_authz_path, headers={"x-user-id": uid})
@@ -64,8 +64,8 @@ async def known_users_are_answered(resolver: RunningResolver, stub_service: Stub
     assert (await resolver.http.get(f"{stub_service.path}/links/nobody")).status == 404
 
 
-async def what_must_be_asked_for_is_refused(resolver: RunningResolver, stub_service: StubService) -> None:
-    """See that whoever cannot be answered is told so soon."""
+async def requests_to_the_api_server_fail(resolver: RunningResolver, stub_service: StubService) -> None:
+    """Checks that requests that need the API server fail in time."""
     async with asyncio.timeout(REFUSAL_SECONDS):
         replies = await asyncio.gather(
             resolver.http.post(f"{stub_service.path}/links/new"),
@@ -78,26 +78,26 @@ async def what_must_be_asked_for_is_refused(resolver: RunningResolver, stub_serv
 
 
 @pytest.mark.parametrize("how", ["killed", "frozen"])
-async def test_known_users_are_answered_with_their_age_while_the_api_server_is_away(
+async def test_linked_users_are_answered_with_age_during_an_outage(
     killable_cluster: LocalCluster, stub_service: StubService, how: str
 ) -> None:
     async with run_resolver(killable_cluster.kubeconfig) as resolver:
         loop = asyncio.get_running_loop()
         await resolver.wait_for_reply(
-            f"{stub_service.path}/links/user-19", lambda each: each.status == 200, "all are known"
+            f"{stub_service.path}/links/user-19", lambda reply: reply.status == 200, "all are cached"
         )
         if how == "killed":
             await in_thread(killable_cluster.part("apiserver").kill)
         else:
             killable_cluster.guardian.signal("apiserver", signal.SIGSTOP)
-        gone = loop.time()
+        started_at = loop.time()
         try:
-            await known_users_are_answered(resolver, stub_service, 0)
-            await what_must_be_asked_for_is_refused(resolver, stub_service)
-            while (away := loop.time() - gone) < AWAY_SECONDS:
-                await known_users_are_answered(resolver, stub_service, away)
+            await linked_users_are_answered(resolver, stub_service, 0)
+            await requests_to_the_api_server_fail(resolver, stub_service)
+            while (away := loop.time() - started_at) < AWAY_SECONDS:
+                await linked_users_are_answered(resolver, stub_service, away)
                 await asyncio.sleep(0.2)
-            await known_users_are_answered(resolver, stub_service, AWAY_SECONDS)
+            await linked_users_are_answered(resolver, stub_service, AWAY_SECONDS)
         finally:
             if how == "killed":
                 await in_thread(killable_cluster.part("apiserver").restart)
@@ -106,7 +106,7 @@ async def test_known_users_are_answered_with_their_age_while_the_api_server_is_a
         await in_thread(killable_cluster.wait_ready)
         await in_thread(stub_service.move, "user-0", 2)
         await resolver.wait_for_reply(
-            f"{stub_service.path}/links/user-0", lambda each: each.json["podIndex"] == 2, "the watches go on"
+            f"{stub_service.path}/links/user-0", lambda reply: reply.json["podIndex"] == 2, "the watches work again"
         )
         reply = await resolver.http.post(f"{stub_service.path}/links/later-{how}")
         assert reply.status == 200, reply.body

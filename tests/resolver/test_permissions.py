@@ -1,4 +1,4 @@
-"""The resolver needs no more than the roles that are shipped with it."""
+"""Tests that the shipped roles suffice for the resolver, and grant nothing else."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,38 +18,38 @@ from support.resolver_process import ResolverProcess
 
 @pytest.fixture
 def restricted(cluster: LocalCluster, installed: Kubectl, stub_service: StubService, tmp_path: Path) -> Iterator[Path]:
-    """The kubeconfig of an account that has the resolver's Role, and may review tokens."""
+    """The kubeconfig of an account with the resolver's Role and the permission to review tokens."""
     if installed.run("get", "--raw", "/apis/rbac.authorization.k8s.io/v1").code:
         pytest.skip("this cluster has no RBAC")
-    here = installed.within(stub_service.namespace)
-    own = apply_role(here, "resolver-in-namespace").replace("-in-namespace", "")
+    namespaced = installed.within(stub_service.namespace)
+    own = apply_role(namespaced, "resolver-in-namespace").replace("-in-namespace", "")
     reviews = yaml.safe_load((RBAC_FOLDER / "resolver-tokens.yaml").read_text(encoding="utf-8"))
     name = f"reviews-{stub_service.namespace}"
     installed.create({**reviews, "metadata": {"name": name}})
     reviewing = ("create", "clusterrolebinding", name, f"--clusterrole={name}")
-    with create_account(here, "resolver", own):
+    with create_account(namespaced, "resolver", own):
         installed.run(*reviewing, f"--serviceaccount={stub_service.namespace}:resolver").expect_success()
-        person = APIUser.of(cluster.kubeconfig, stub_service.namespace).as_account("resolver")
-        yield person.write_kubeconfig(tmp_path / "kubeconfig")
+        api_user = APIUser.of(cluster.kubeconfig, stub_service.namespace).as_account("resolver")
+        yield api_user.write_kubeconfig(tmp_path / "kubeconfig")
     installed.run("delete", "clusterrole,clusterrolebinding", name).expect_success()
-    here.run("delete", "serviceaccount", "resolver").expect_success()
+    namespaced.run("delete", "serviceaccount", "resolver").expect_success()
 
 
-def test_with_those_roles_alone_it_does_all_that_it_does(
+def test_roles_suffice_for_all_operations(
     cluster: LocalCluster, restricted: Path, stub_service: StubService, tmp_path: Path
 ) -> None:
     options = ("--watch-namespace", stub_service.namespace, "--token-audience", "resolver")
     process = ResolverProcess(restricted, tmp_path / "log", *options)
-    bearing = {"Authorization": f"Bearer {token_of(cluster, stub_service, 'default', 'resolver')}"}
+    headers = {"Authorization": f"Bearer {token_of(cluster, stub_service, 'default', 'resolver')}"}
     stub_service.link("alice", 1)
     process.start()
     links = f"{stub_service.path}/links"
     assert fetch(process.lookups, f"{links}/alice")[0] == 401
-    assert fetch(process.lookups, f"{links}/alice", headers=bearing)[1]["podName"] == "game-1"
-    assert fetch(process.lookups, f"{links}/alice?consistency=strong", headers=bearing)[0] == 200
-    assert fetch(process.lookups, f"{links}/bob", "POST", bearing)[0] == 200
-    stub_service.link("carol", None)  # a link that is there and waits is patched
-    assert fetch(process.lookups, f"{links}/carol", "POST", bearing)[0] == 200
+    assert fetch(process.lookups, f"{links}/alice", headers=headers)[1]["podName"] == "game-1"
+    assert fetch(process.lookups, f"{links}/alice?consistency=strong", headers=headers)[0] == 200
+    assert fetch(process.lookups, f"{links}/bob", "POST", headers)[0] == 200
+    stub_service.link("carol", None)  # a waiting link is patched
+    assert fetch(process.lookups, f"{links}/carol", "POST", headers)[0] == 200
     assert stub_service.stored_pods().keys() == {"alice", "bob", "carol"}
     process.stop()
     assert [line for line in process.lines if "forbidden" in str(line)] == []
@@ -57,9 +57,9 @@ def test_with_those_roles_alone_it_does_all_that_it_does(
 
 
 def test_the_account_may_do_nothing_else(installed: Kubectl, restricted: Path, stub_service: StubService) -> None:
-    asker = Kubectl(installed.program, restricted, installed.cache, stub_service.namespace)
+    kubectl = Kubectl(installed.program, restricted, installed.cache, stub_service.namespace)
     for allowed in ("create podlinks", "patch podlinks", "watch podlinks", "list pods", "watch statefulroutes"):
-        assert asker.run("auth", "can-i", *allowed.split()).stdout == "yes\n", allowed
+        assert kubectl.run("auth", "can-i", *allowed.split()).stdout == "yes\n", allowed
     for forbidden in (
         "delete podlinks",
         "update podlinks",
@@ -71,4 +71,4 @@ def test_the_account_may_do_nothing_else(installed: Kubectl, restricted: Path, s
         "get secrets",
         "list podlinks --all-namespaces",
     ):
-        assert asker.run("auth", "can-i", *forbidden.split()).stdout == "no\n", forbidden
+        assert kubectl.run("auth", "can-i", *forbidden.split()).stdout == "no\n", forbidden

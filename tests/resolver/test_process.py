@@ -1,4 +1,4 @@
-"""The resolver as it is installed."""
+"""Tests the resolver as an installed process."""
 
 import json
 import socket
@@ -27,13 +27,13 @@ from support.waiting import eventually
 
 @pytest.fixture
 def process(cluster: LocalCluster, stub_service: StubService, tmp_path: Path) -> Iterator[ResolverProcess]:
-    """A resolver that has not been started yet, and answers on for a while when it is told to stop."""
-    made = ResolverProcess(
+    """A resolver that is not started, with a drain period."""
+    resolver = ResolverProcess(
         cluster.kubeconfig, tmp_path / "log", "--watch-namespace", stub_service.namespace, "--drain-seconds", "3"
     )
-    yield made
-    if made.is_running:
-        made.kill()
+    yield resolver
+    if resolver.is_running:
+        resolver.kill()
 
 
 def fetch(
@@ -49,7 +49,7 @@ def fetch(
 
 
 def is_kept(connection: HTTPConnection, path: str) -> bool:
-    """Ask for somebody who is linked; gives whether the connection may be used again."""
+    """Sends a successful look-up; returns whether the connection stays open."""
     connection.request("GET", path)
     with connection.getresponse() as response:
         response.read()
@@ -57,14 +57,14 @@ def is_kept(connection: HTTPConnection, path: str) -> bool:
         return not response.will_close
 
 
-def test_it_answers_tells_of_itself_and_ends_in_order(process: ResolverProcess, stub_service: StubService) -> None:
+def test_process_serves_exposes_metrics_and_drains(process: ResolverProcess, stub_service: StubService) -> None:
     stub_service.link("alice", 1)
     process.start()
     assert fetch(process.lookups, f"{stub_service.path}/links/alice")[1]["podName"] == "game-1"
     assert fetch(process.lookups, f"{stub_service.path}/links/bob", "POST")[0] == 200
     assert fetch(process.lookups, f"{stub_service.path}/links/nobody")[0] == 404
     assert [http_get(process.probes, path).code for path in ("/healthz", "/readyz")] == [200, 200]
-    said = http_get(process.probes, "/metrics", seconds=10).text
+    metrics = http_get(process.probes, "/metrics", seconds=10).text
     for line in (
         'statefulroute_resolver_answers_total{code="200",operation="get_link"} 1.0',
         'statefulroute_resolver_answers_total{code="404",operation="get_link"} 1.0',
@@ -73,21 +73,21 @@ def test_it_answers_tells_of_itself_and_ends_in_order(process: ResolverProcess, 
         'statefulroute_cache_objects{resource="podlinks"} 2.0',
         'statefulroute_api_requests_total{code="201",resource="podlinks",verb="create"} 1.0',
     ):
-        assert line in said, said
+        assert line in metrics, metrics
     lookups, probes = process.lookups, process.probes
     kept = HTTPConnection(lookups, timeout=10)
     assert is_kept(kept, f"{stub_service.path}/links/alice")
     process.request_stop()
-    eventually(lambda: http_get(probes, "/readyz").code == 503, "its probe says that it stops")
+    eventually(lambda: http_get(probes, "/readyz").code == 503, "its probe fails")
     assert "[-]ping failed: the process is stopping" in http_get(probes, "/readyz").text
     assert http_get(probes, "/healthz").code == 200
-    assert fetch(lookups, f"{stub_service.path}/links/alice")[0] == 200  # it answers on
-    assert not is_kept(kept, f"{stub_service.path}/links/alice")  # the next request goes to another resolver
+    assert fetch(lookups, f"{stub_service.path}/links/alice")[0] == 200  # it continues to serve
+    assert not is_kept(kept, f"{stub_service.path}/links/alice")  # the connection is closed after the response
     process.stop()
     assert process.errors() == []
 
 
-def test_what_is_no_http_is_refused_and_fills_no_log(process: ResolverProcess, stub_service: StubService) -> None:
+def test_invalid_http_is_rejected_and_not_logged(process: ResolverProcess, stub_service: StubService) -> None:
     process.start()
     host, _, port = process.lookups.rpartition(":")
     before = process.log_text
@@ -105,7 +105,7 @@ def test_what_is_no_http_is_refused_and_fills_no_log(process: ResolverProcess, s
     process.stop()
 
 
-def test_it_picks_endpoints_and_says_when_it_stops(process: ResolverProcess, stub_service: StubService) -> None:
+def test_process_picks_endpoints_and_reports_its_stop(process: ResolverProcess, stub_service: StubService) -> None:
     stub_service.link("alice", 1)
     process.with_options(
         "--grpc-address", "127.0.0.1:0", "--default-route", f"{stub_service.namespace}/{stub_service.name}"
@@ -126,7 +126,7 @@ def test_it_picks_endpoints_and_says_when_it_stops(process: ResolverProcess, stu
             assert picked_endpoint(answer) == stub_service.endpoint(1)
         assert state() == health_pb2.HealthCheckResponse.SERVING
         process.request_stop()
-        eventually(lambda: state() == health_pb2.HealthCheckResponse.NOT_SERVING, "it says that it stops")
+        eventually(lambda: state() == health_pb2.HealthCheckResponse.NOT_SERVING, "it reports its stop")
         (answer,) = call(iter([request_headers([("x-user-id", "alice")])]), timeout=10)
         assert picked_endpoint(answer) == stub_service.endpoint(1)
     process.stop()
@@ -134,7 +134,7 @@ def test_it_picks_endpoints_and_says_when_it_stops(process: ResolverProcess, stu
 
 
 @pytest.mark.parametrize(
-    ("options", "sentence"),
+    ("options", "message"),
     [
         (["--uid-from", "body:uid"], "'body:uid' is not a source of the uid"),
         (["--default-route", "game"], "'game' is not NAMESPACE/NAME of a StatefulRoute; for example play/game"),
@@ -146,17 +146,15 @@ def test_it_picks_endpoints_and_says_when_it_stops(process: ResolverProcess, stu
         (["--kubeconfig", "/nowhere"], "cannot load the cluster's configuration"),
     ],
 )
-def test_an_option_that_cannot_be_right_ends_it_with_a_sentence(
-    cluster: LocalCluster, options: list[str], sentence: str
-) -> None:
+def test_invalid_option_exits_with_a_message(cluster: LocalCluster, options: list[str], message: str) -> None:
     command = [PROGRAM, "resolver", "--kubeconfig", cluster.kubeconfig, *ANY_PORT, *options]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert ended.returncode != 0
-    assert sentence in " ".join(ended.stderr.replace("│", " ").split())
-    assert "Traceback" not in ended.stderr
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert result.returncode != 0
+    assert message in " ".join(result.stderr.replace("│", " ").split())
+    assert "Traceback" not in result.stderr
 
 
-def test_an_address_where_another_listens_ends_it_with_a_sentence(
+def test_http_address_in_use_exits_with_a_message(
     cluster: LocalCluster, process: ResolverProcess, tmp_path: Path
 ) -> None:
     process.start()
@@ -168,7 +166,7 @@ def test_an_address_where_another_listens_ends_it_with_a_sentence(
     ) in other.log_text
 
 
-def test_an_address_where_another_picks_ends_it_with_a_sentence(
+def test_grpc_address_in_use_exits_with_a_message(
     cluster: LocalCluster, process: ResolverProcess, tmp_path: Path
 ) -> None:
     process.with_options("--grpc-address", "127.0.0.1:0").start()

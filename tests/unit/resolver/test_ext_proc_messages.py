@@ -1,4 +1,4 @@
-"""Envoy's messages are generated from their definition."""
+"""Tests that Envoy's messages are generated from their definition."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[3] / "operator"
 FOLDER = Path("statefulroute/resolver/ext_proc")
 
 
-def test_the_messages_are_those_of_the_definition(tmp_path: Path) -> None:
+def test_generated_messages_match_the_definition(tmp_path: Path) -> None:
     googles = Path(protoc.__file__).parent / "_proto"
     command = [
         "protoc",
@@ -21,5 +21,5 @@ def test_the_messages_are_those_of_the_definition(tmp_path: Path) -> None:
     ]
     assert protoc.main([*command, str(ROOT / FOLDER / "extproc.proto")]) == 0
     for name in ("extproc_pb2.py", "extproc_pb2.pyi"):
-        made, kept = (folder / FOLDER / name for folder in (tmp_path, ROOT))
-        assert made.read_text() == kept.read_text(), f"{name} differs from extproc.proto: run `make generate`"
+        generated, stored = (folder / FOLDER / name for folder in (tmp_path, ROOT))
+        assert generated.read_text() == stored.read_text(), f"{name} differs from extproc.proto: run `make generate`"

@@ -1,4 +1,4 @@
-"""What the resolver is made of comes with the extra of its name, and gRPC only where it is asked for."""
+"""Tests that the resolver imports only packages of its extra, and gRPC only if it is enabled."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Where a request says whose it is."""
+"""Tests the sources of the uid of a request."""
 
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from statefulroute.resolver.uid_sources import UidSource, find_uid
 
 @dataclass
 class Request:
-    """A request that a gateway was sent."""
+    """A request to a gateway."""
 
     headers: Mapping[str, Sequence[str]] = field(default_factory=dict)
     query: str = ""
@@ -30,8 +30,8 @@ def token(text: str) -> str:
 
 
 def find(source: str, query: str = "", **headers: str | Sequence[str]) -> str | None:
-    asked = {name.replace("_", "-"): (value,) if isinstance(value, str) else value for name, value in headers.items()}
-    return find_uid([UidSource.parse(source)], Request(asked, query))
+    values = {name.replace("_", "-"): (value,) if isinstance(value, str) else value for name, value in headers.items()}
+    return find_uid([UidSource.parse(source)], Request(values, query))
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def find(source: str, query: str = "", **headers: str | Sequence[str]) -> str | 
         ("jwt:sub", {"authorization": "Bearer e30.gICA.c2ln"}, None),
         ("jwt:sub", {"authorization": token('{"sub":' * 5_000)}, None),
         ("jwt:sub", {}, None),
-        # A gateway looks for `Bearer ` and verifies what follows; what it does not see, anybody may have written.
+        # A gateway verifies only what follows `Bearer `; the client may have written anything else.
         ("jwt:sub", {"authorization": token('{"sub": "alice"}').replace("Bearer", "bearer")}, None),
         ("jwt:sub", {"authorization": token('{"sub": "alice"}').removeprefix("Bearer ")}, None),
         ("jwt:sub", {"authorization": "Basic " + claims('{"sub": "alice"}')}, None),
@@ -71,7 +71,7 @@ def find(source: str, query: str = "", **headers: str | Sequence[str]) -> str | 
         ("jwt:email@X-Claims", {"x_claims": claims('{"email": "a@b"}')}, "a@b"),
     ],
 )
-def test_a_uid_is_found_or_not(source: str, headers: Mapping[str, str], uid: str | None) -> None:
+def test_uid_of_each_source(source: str, headers: Mapping[str, str], uid: str | None) -> None:
     assert find(source, **headers) == uid
 
 
@@ -79,7 +79,7 @@ def test_a_uid_is_found_or_not(source: str, headers: Mapping[str, str], uid: str
     ("query", "uid"),
     [("uid=alice", "alice"), ("a=1&uid=G%20%2B+7", "G + 7"), ("uid=", None), ("", None), ("UID=alice", None)],
 )
-def test_a_parameter_is_decoded(query: str, uid: str | None) -> None:
+def test_query_parameter_is_decoded(query: str, uid: str | None) -> None:
     assert find("query:uid", query) == uid
 
 
@@ -92,19 +92,17 @@ def test_a_parameter_is_decoded(query: str, uid: str | None) -> None:
         ("jwt:sub", "", {"authorization": ["Bearer a.b.c", "Bearer d.e.f"]}, "the header authorization"),
     ],
 )
-def test_two_are_refused_for_nobody_can_say_which_counts(
-    source: str, query: str, headers: Mapping[str, str], named: str
-) -> None:
+def test_rejects_two_values_of_a_source(source: str, query: str, headers: Mapping[str, str], named: str) -> None:
     with pytest.raises(InvalidParameterError, match=f"^uid occurs 2 times in the request: {named} may occur once$"):
         find(source, query, **headers)
 
 
-def test_what_no_link_can_bind_is_refused() -> None:
+def test_rejects_uid_that_no_link_can_have() -> None:
     with pytest.raises(InvalidParameterError, match="uid must not hold control characters"):
         find("query:uid", "uid=a%0Ab")
 
 
-def test_the_first_place_that_has_one_counts() -> None:
+def test_first_source_with_a_value_is_used() -> None:
     sources = [UidSource.parse(each) for each in ("header:x-user", "cookie:uid", "query:uid")]
     request = Request({"cookie": ["uid=bob"]}, "uid=carol")
     assert find_uid(sources, request) == "bob"
@@ -113,12 +111,12 @@ def test_the_first_place_that_has_one_counts() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "x-user", "header:", "body:uid", ":uid", "Header:uid"])
-def test_a_place_that_is_none_is_refused_with_what_one_looks_like(text: str) -> None:
+def test_rejects_unknown_source_with_the_valid_forms(text: str) -> None:
     with pytest.raises(ValueError, match="is not a source of the uid: write header:NAME, cookie:NAME, query:NAME"):
         UidSource.parse(text)
 
 
 @pytest.mark.parametrize("text", ["jwt:@x", "jwt:sub@"])
-def test_a_claim_needs_a_name_and_a_header(text: str) -> None:
+def test_claim_needs_a_name_and_a_header(text: str) -> None:
     with pytest.raises(ValueError, match="must name a claim and the header of its token, as jwt:CLAIM@HEADER"):
         UidSource.parse(text)
