@@ -1,4 +1,4 @@
-"""What runs in a pod: says who it is, and notes every request before it answers it.
+"""The server in a pod: logs every request to a file, and echoes it with the name of the pod.
 
 python backend.py IP PORT NAME FILE
 """
@@ -10,7 +10,7 @@ from typing import TextIO
 
 from aiohttp import web
 
-#: A request's own number, so that what its client says of it can be held to what the pod says.
+#: The header with the number of a request, which identifies it in the logs of client and pod.
 NUMBER = "x-number"
 
 
@@ -18,39 +18,39 @@ class EchoServer:
     """The application.
 
     Args:
-        name: the pod's.
-        notes: where every request is noted: the moment, its number, its user.
+        name: the name of the pod.
+        log: the file for the requests: time, number and user of each.
     """
 
-    def __init__(self, name: str, notes: TextIO) -> None:
+    def __init__(self, name: str, log: TextIO) -> None:
         self._name = name
-        self._notes = notes
+        self._log = log
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         headers = request.headers
-        noted = (f"{time.monotonic():.6f}", headers.get(NUMBER, "-"), headers.get("x-user-id", "-"))
-        self._notes.write("\t".join(noted) + "\n")
-        self._notes.flush()
+        entry = (f"{time.monotonic():.6f}", headers.get(NUMBER, "-"), headers.get("x-user-id", "-"))
+        self._log.write("\t".join(entry) + "\n")
+        self._log.flush()
         if headers.get("upgrade", "").lower() == "websocket":
             return await self._echo_websocket(request)
-        told = [[name.lower(), value] for name, value in headers.items()]
-        said = {"pod": self._name, "headers": told, "bytes": len(await request.read())}
-        return web.json_response(said, headers={"x-pod": self._name})
+        received = [[name.lower(), value] for name, value in headers.items()]
+        echo = {"pod": self._name, "headers": received, "bytes": len(await request.read())}
+        return web.json_response(echo, headers={"x-pod": self._name})
 
     async def _echo_websocket(self, request: web.Request) -> web.StreamResponse:
-        room = web.WebSocketResponse()
-        await room.prepare(request)
-        await room.send_str(self._name)
-        async for message in room:
-            await room.send_str(message.data)
-        return room
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        await socket.send_str(self._name)
+        async for message in socket:
+            await socket.send_str(message.data)
+        return socket
 
 
 def main() -> None:
     ip, port, name, file = sys.argv[1:]
-    with Path(file).open("a", encoding="utf-8") as notes:
+    with Path(file).open("a", encoding="utf-8") as log:
         application = web.Application(client_max_size=2**26)
-        application.router.add_route("*", "/{path:.*}", EchoServer(name, notes).handle)
+        application.router.add_route("*", "/{path:.*}", EchoServer(name, log).handle)
         web.run_app(application, host=ip, port=int(port), print=None, access_log=None)
 
 

@@ -1,4 +1,4 @@
-"""Envoy and nginx before real pods, with two resolvers and an operator."""
+"""Fixtures for Envoy and nginx in front of real pods, with two resolvers and an operator."""
 
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -33,25 +33,25 @@ EXT_AUTHZ, EXT_PROC, DUPLEX, NGINX = GATEWAYS = (
     "nginx",
 )
 
-#: How gateways with endpoint pickers send bodies, whatever the picker needs.
+#: The processing mode of gateways with endpoint pickers, which always send bodies in full duplex.
 FULL_DUPLEX = {
     "request_body_mode: NONE": "request_body_mode: FULL_DUPLEX_STREAMED",
     "request_trailer_mode: SKIP": "request_trailer_mode: SEND",
 }
 
-#: As options of a resolver: a picker, too.
-PICKING = ("--grpc-address", "127.0.0.1:0")
+#: Options of a resolver that enable the endpoint picker.
+PICKER_OPTIONS = ("--grpc-address", "127.0.0.1:0")
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """A service behind gateways of each kind, each of which asks two resolvers.
+    """A service behind gateways of each kind, which call two resolvers.
 
     Attributes:
         service: the service.
         kubelet: runs its pods' containers.
-        resolvers: both.
-        gateways: each by its name.
+        resolvers: the two resolvers.
+        gateways: the gateways by name.
     """
 
     service: Service
@@ -65,7 +65,7 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """The gateways' programs."""
+    """The programs of the gateways."""
 
     envoy: Path
     nginx: Path
@@ -73,29 +73,29 @@ class Programs:
 
 @pytest.fixture(scope="session")
 def gateway_programs() -> Programs:
-    """Real gateways; where one of them cannot be had, their tests are skipped."""
+    """The programs of real gateways; skips the tests if one is not available."""
     try:
         return Programs(programs.envoy(PlainProgress()), programs.nginx(PlainProgress()))
     except LocalClusterError as error:
-        pytest.skip(f"a gateway cannot be had here: {error}")
+        pytest.skip(f"a gateway is not available: {error}")
 
 
 @contextmanager
 def run_gateways(
-    found: Programs,
+    gateway_programs: Programs,
     folder: Path,
     namespace: str,
     addresses: Callable[[], Collection[str]],
     resolvers: Sequence[ResolverProcess],
 ) -> Iterator[dict[str, Gateway]]:
-    """A gateway of each kind before the pods of `game`, as long as the context lasts.
+    """Runs a gateway of each kind in front of the pods of `game` while the context lasts.
 
     Args:
-        found: the programs.
-        folder: what they write goes there.
-        namespace: the service's.
-        addresses: its pods'.
-        resolvers: whom they ask.
+        gateway_programs: the programs.
+        folder: the folder for their files.
+        namespace: the namespace of the service.
+        addresses: returns the addresses of its pods.
+        resolvers: the resolvers that they call.
     """
     with ExitStack() as stack:
         dns_port = stack.enter_context(dns.serve_dns(addresses))
@@ -118,10 +118,12 @@ def run_gateways(
 
         def envoy(name: str, file: str, asked: Sequence[str], changes: Mapping[str, str]) -> Gateway:
             here = place(name, asked)
-            return stack.enter_context(processes.envoy(found.envoy, configurations.envoy(file, here, changes), here))
+            return stack.enter_context(
+                processes.envoy(gateway_programs.envoy, configurations.envoy(file, here, changes), here)
+            )
 
         here = place("nginx", lookups)
-        by_auth_request = processes.nginx(found.nginx, configurations.nginx("nginx.conf", here), here)
+        by_auth_request = processes.nginx(gateway_programs.nginx, configurations.nginx("nginx.conf", here), here)
         yield {
             EXT_AUTHZ: envoy("ext-authz", "envoy-ext-authz.yaml", lookups, {}),
             EXT_PROC: envoy("ext-proc", "envoy-ext-proc.yaml", pickers, {}),
@@ -132,7 +134,7 @@ def run_gateways(
 
 @pytest.fixture(scope="session")
 def killable_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
-    """A cluster whose API server may be killed, and taught other kinds."""
+    """A cluster whose API server the tests kill, and in which they install other CRDs."""
     with LocalCluster.start(name=f"gateways-{os.getpid()}", nodes=0) as started:
         kubectl = Kubectl(started.kubectl, started.kubeconfig, tmp_path_factory.mktemp("kubectl-cache"))
         kubectl.run("apply", "--filename", str(ROOT / "crds")).expect_success()
@@ -144,28 +146,30 @@ def killable_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local
 def service(
     operator: OperatorProcess, installed: Kubectl, operator_slot: OperatorSlot, independent_client: IndependentClient
 ) -> Iterator[Service]:
-    """A service with three pods that wait for their kubelet, while an operator serves."""
-    del operator  # it has to serve
+    """A service with three pods that wait for their kubelet, while the operator serves."""
+    del operator  # it must serve
     with drained_namespace(installed, independent_client, operator_slot) as name:
-        made = Service(installed.within(name), independent_client)
-        kubelets.create_service(made, 3)
-        yield made
+        service = Service(installed.within(name), independent_client)
+        kubelets.create_service(service, 3)
+        yield service
 
 
 @pytest.fixture(scope="module")
 def kubelet(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeKubelet]:
-    """Runs the pods' containers."""
-    made = FakeKubelet(service, tmp_path_factory.mktemp("pods"))
-    with made.running():
-        made.await_ready(3)
+    """Runs the containers of the pods."""
+    kubelet = FakeKubelet(service, tmp_path_factory.mktemp("pods"))
+    with kubelet.running():
+        kubelet.await_ready(3)
         service.await_pods(3)
-        yield made
+        yield kubelet
 
 
 @contextmanager
 def two_resolvers(kubeconfig: Path, folder: Path, *options: str) -> Iterator[list[ResolverProcess]]:
-    """Two resolvers that serve while the context lasts; a test may end one itself."""
-    made = [ResolverProcess(kubeconfig, folder / f"resolver-{each}.log", *options, *PICKING) for each in range(2)]
+    """Runs two resolvers while the context lasts; a test may stop one itself."""
+    made = [
+        ResolverProcess(kubeconfig, folder / f"resolver-{each}.log", *options, *PICKER_OPTIONS) for each in range(2)
+    ]
     try:
         for resolver in made:
             resolver.launch()
@@ -197,7 +201,7 @@ def environment(
     gateway_programs: Programs,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Environment]:
-    """The gateways, as deploy/gateways configures them."""
+    """The gateways, with the configurations of deploy/gateways."""
     folder = tmp_path_factory.mktemp("gateways")
     with run_gateways(gateway_programs, folder, service.namespace, kubelet.addresses, resolvers) as gateways:
         yield Environment(service, kubelet, resolvers, gateways)

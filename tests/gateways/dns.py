@@ -1,4 +1,4 @@
-"""The cluster's DNS, as far as a gateway asks it: the addresses of a headless Service."""
+"""A DNS server that returns the addresses of a headless Service."""
 
 import socketserver
 import struct
@@ -12,20 +12,20 @@ _ANSWERS, _A, _IN = 0x8180, 1, 1
 
 
 def dns_reply(query: bytes, addresses: Collection[str]) -> bytes:
-    """The answer to one question for addresses: these, if IPv4 is asked for."""
+    """Returns the response to a DNS query: the addresses for an A query, and none for any other."""
     number, *_ = _HEADER.unpack_from(query)
     end = query.index(b"\0", _HEADER.size) + 1
     question = query[_HEADER.size : end + 4]
     (kind,) = struct.unpack_from("!H", query, end)
-    told = addresses if kind == _A else ()
-    # 0xC00C points at the name of the question; each address may be kept for no time at all.
-    records = [struct.pack("!HHHIH", 0xC00C, _A, _IN, 0, 4) + IPv4Address(each).packed for each in told]
+    answers = addresses if kind == _A else ()
+    # 0xC00C points to the name in the question; the TTL is 0.
+    records = [struct.pack("!HHHIH", 0xC00C, _A, _IN, 0, 4) + IPv4Address(address).packed for address in answers]
     return _HEADER.pack(number, _ANSWERS, 1, len(records), 0, 0) + question + b"".join(records)
 
 
 @contextmanager
 def serve_dns(addresses: Callable[[], Collection[str]]) -> Iterator[int]:
-    """Answer every question with what the addresses are then, as long as the context lasts; gives the port."""
+    """Serves DNS with the current addresses while the context lasts; yields the port."""
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:

@@ -1,4 +1,4 @@
-"""Runs the containers of a service's pods as processes of this machine, at the pods' own addresses."""
+"""Runs the containers of a service's pods as local processes, at the addresses of the pods."""
 
 import socket
 import subprocess
@@ -26,13 +26,13 @@ _PAUSE_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A request as the pod has noted it that it reached.
+    """A request in the log of a pod.
 
     Attributes:
-        pod: the pod's index.
-        at: when, in monotonic seconds.
-        number: the request's own.
-        uid: whose it is.
+        pod: the index of the pod.
+        at: the time, in monotonic seconds.
+        number: the number of the request.
+        uid: the user.
     """
 
     pod: int
@@ -51,16 +51,16 @@ class _Container:
 
 
 class FakeKubelet:
-    """Starts a container for each pod that has an address, says when it is ready, and ends it when the pod is gone.
+    """Starts a container for each pod with an address, marks the pod ready, and stops the container with the pod.
 
-    The pods' template holds them back from being ready until then.
+    The pods' template keeps them unready until then.
 
     Args:
         service: the service.
-        folder: where the containers note their requests.
+        folder: the folder for the containers' request logs.
 
     Attributes:
-        unpublished: the pods that DNS does not know yet.
+        unpublished: the pods that are missing in DNS.
     """
 
     def __init__(self, service: Service, folder: Path) -> None:
@@ -73,29 +73,29 @@ class FakeKubelet:
         self._failure: BaseException | None = None
 
     def addresses(self) -> list[str]:
-        """The addresses of all pods that there are, ready or not, as a headless Service publishes them."""
+        """Returns the addresses of all pods, ready or not, as a headless Service publishes them."""
         return sorted(each.ip for each in list(self._containers.values()) if each.index not in self.unpublished)
 
     def endpoint(self, pod: int) -> str:
-        """Where a pod is reached."""
+        """Returns the IP and port of a pod."""
         return next(f"{each.ip}:{PORT}" for each in list(self._containers.values()) if each.index == pod)
 
     def arrivals(self) -> list[Arrival]:
-        """All requests that have reached a pod."""
-        found = []
-        for file in self._folder.glob("*.notes"):
+        """Returns all requests that reached a pod."""
+        arrivals = []
+        for file in self._folder.glob("*.log"):
             pod = int(file.name.partition(".")[0])
             lines = (line.split("\t") for line in file.read_text(encoding="utf-8").splitlines())
-            found += [Arrival(pod, float(at), number, uid) for at, number, uid in lines]
-        return sorted(found, key=lambda each: each.at)
+            arrivals += [Arrival(pod, float(at), number, uid) for at, number, uid in lines]
+        return sorted(arrivals, key=lambda arrival: arrival.at)
 
     def clear_arrivals(self) -> None:
-        """Forget what has been noted up to now."""
-        for file in self._folder.glob("*.notes"):
+        """Clears the request logs."""
+        for file in self._folder.glob("*.log"):
             file.write_bytes(b"")
 
     def kill(self, pod: int) -> None:
-        """End a pod's container in a way that it cannot notice, say so, and start it again."""
+        """Kills a pod's container, marks the pod unready, and starts the container again."""
         with self._lock:
             container = next(each for each in self._containers.values() if each.index == pod)
             container.process.kill()
@@ -105,7 +105,7 @@ class FakeKubelet:
             container.process = self._start(pod, container.ip)
 
     def await_ready(self, pods: int) -> None:
-        """Wait until so many containers are ready."""
+        """Waits until a number of containers are ready."""
 
         def are_ready() -> bool:
             if self._failure is not None:
@@ -116,7 +116,7 @@ class FakeKubelet:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Do its work while the context lasts."""
+        """Runs the kubelet in a thread while the context lasts."""
         thread = threading.Thread(target=self._run, name="kubelet", daemon=True)
         thread.start()
         try:
@@ -133,16 +133,16 @@ class FakeKubelet:
             while not self._stopped.wait(_PAUSE_SECONDS):
                 with self._lock:
                     self._sync_pods()
-        except BaseException as error:  # noqa: BLE001 - whoever waits is told
+        except BaseException as error:  # noqa: BLE001 - raised by `await_ready`
             self._failure = error
 
     def _sync_pods(self) -> None:
         independent_client, namespace = self._service.client, self._service.namespace
         pods = {each["metadata"]["uid"]: each for each in independent_client.all(Pod, namespace)}
         for uid in self._containers.keys() - pods.keys():
-            ended = self._containers.pop(uid)
-            ended.process.terminate()
-            ended.process.wait()
+            container = self._containers.pop(uid)
+            container.process.terminate()
+            container.process.wait()
         for uid, pod in pods.items():
             if uid not in self._containers and (ip := pod.get("status", {}).get("podIP")):
                 index = int(pod["metadata"]["name"].rpartition("-")[2])
@@ -155,16 +155,16 @@ class FakeKubelet:
         try:
             self._service.annotate(container.index, READY)
         except (HTTPError, ObjectDoesNotExist):
-            return  # its pod has just gone
+            return  # the pod is deleted
         container.is_ready, container.ready_at = True, time.monotonic()
 
     def _start(self, index: int, ip: str) -> "subprocess.Popen[bytes]":
-        arguments = [ip, str(PORT), self._service.pod_name(index), str(self._folder / f"{index}.notes")]
+        arguments = [ip, str(PORT), self._service.pod_name(index), str(self._folder / f"{index}.log")]
         return subprocess.Popen([sys.executable, str(_BACKEND), *arguments], stdin=subprocess.DEVNULL)
 
 
 def create_service(service: Service, replicas: int) -> None:
-    """Make a service whose pods wait for their kubelet; a test whose machine lacks their addresses is skipped."""
+    """Creates a service whose pods wait for their kubelet. Skips the test if the machine lacks their addresses."""
     template: dict[str, Any] = service.pod_template()
     template["metadata"]["annotations"] = NOT_READY
     service.create_pods(replicas, template=template)

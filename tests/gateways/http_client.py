@@ -1,4 +1,4 @@
-"""Users who ask through a gateway."""
+"""Sends requests of users through a gateway."""
 
 import http.client
 import json
@@ -12,7 +12,7 @@ _SECONDS = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a user was answered.
+    """An HTTP response.
 
     Attributes:
         status: the HTTP status.
@@ -26,25 +26,25 @@ class Reply:
 
     @property
     def pod(self) -> str:
-        """The pod that has answered."""
+        """The pod that sent the response."""
         return self.headers.get("x-pod", "")
 
     @property
     def echoed(self) -> dict[str, Any]:
-        """What the pod says of the request."""
+        """The request as the pod received it."""
         return dict(json.loads(self.body))
 
     def echoed_headers(self, name: str) -> list[str]:
-        """The values of a header as it has reached the pod."""
+        """Returns the values of a header as the pod received it."""
         return [value for known, value in self.echoed["headers"] if known == name]
 
 
 def send_request(
     url: str, headers: Sequence[tuple[str, str]] = (), *, path: str = "/", method: str = "GET", body: bytes = b""
 ) -> Reply:
-    """Send a request, its headers as they are: those that come twice, those that no client would send."""
-    place = urlsplit(url)
-    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=_SECONDS)
+    """Sends a request with exactly these headers, including repeated and unusual ones."""
+    address = urlsplit(url)
+    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=_SECONDS)
     try:
         connection.putrequest(method, path, skip_host=any(name.lower() == "host" for name, _ in headers))
         for name, value in headers:
@@ -53,7 +53,7 @@ def send_request(
             connection.putheader("Content-Length", str(len(body)))
         connection.endheaders(body or None)
         with connection.getresponse() as response:
-            told = {name.lower(): value for name, value in response.getheaders()}
-            return Reply(response.status, told, response.read())
+            response_headers = {name.lower(): value for name, value in response.getheaders()}
+            return Reply(response.status, response_headers, response.read())
     finally:
         connection.close()

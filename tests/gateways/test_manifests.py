@@ -1,6 +1,6 @@
-"""The manifests for gateways of others, judged by a real API server that knows their kinds.
+"""Validates the manifests for third-party gateways by a real API server with their CRDs.
 
-Whether those gateways then do as their kinds say is theirs to test: they run in clusters with nodes.
+The gateways themselves are not run, because they need clusters with nodes.
 """
 
 from collections.abc import Iterator
@@ -21,12 +21,12 @@ MANIFESTS = ["service.yaml", "envoy-gateway.yaml", "istio.yaml", "kgateway.yaml"
 
 
 @pytest.fixture(scope="module")
-def learned(killable_cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
-    """A kubectl that talks to a cluster that knows all these kinds."""
+def gateway_kubectl(killable_cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
+    """A kubectl of a cluster with the CRDs of all gateways."""
     try:
         definitions = custom_resources.gateway_crds(PlainProgress())
     except LocalClusterError as error:
-        pytest.skip(f"the gateways' definitions cannot be had here: {error}")
+        pytest.skip(f"the CRDs of the gateways are not available: {error}")
     folder = tmp_path_factory.mktemp("definitions")
     for definition in definitions:
         (folder / f"{definition['metadata']['name']}.yaml").write_text(yaml.safe_dump(definition))
@@ -43,26 +43,26 @@ def learned(killable_cluster: LocalCluster, tmp_path_factory: pytest.TempPathFac
     kubectl.run("delete", "--wait=false", "--filename", str(folder)).expect_success()
 
 
-def verdict(kubectl: Kubectl, file: Path) -> str:
-    """What the API server says against a manifest."""
+def validation_errors(kubectl: Kubectl, file: Path) -> str:
+    """Returns the errors of the API server for a manifest."""
     return kubectl.run("apply", "--server-side", "--dry-run=server", "--filename", str(file)).stderr
 
 
 @pytest.mark.parametrize("name", MANIFESTS)
-def test_manifest_is_valid(learned: Kubectl, name: str) -> None:
-    assert verdict(learned, CONFIGURATIONS / name) == ""
+def test_manifest_is_valid(gateway_kubectl: Kubectl, name: str) -> None:
+    assert validation_errors(gateway_kubectl, CONFIGURATIONS / name) == ""
 
 
 @pytest.mark.parametrize("name", MANIFESTS)
-def test_misspelt_field_is_rejected(learned: Kubectl, name: str, tmp_path: Path) -> None:
+def test_misspelt_field_is_rejected(gateway_kubectl: Kubectl, name: str, tmp_path: Path) -> None:
     for item in yaml.safe_load_all((CONFIGURATIONS / name).read_text()):
         field = next(iter(item["spec"]))
         item["spec"][f"{field}X"] = item["spec"].pop(field)
         file = tmp_path / name
         file.write_text(yaml.safe_dump(item))
-        assert f"{field}X" in verdict(learned, file), item
+        assert f"{field}X" in validation_errors(gateway_kubectl, file), item
 
 
 def test_every_configuration_is_tested() -> None:
-    tried = {*MANIFESTS, "envoy-ext-authz.yaml", "envoy-ext-proc.yaml", "nginx.conf", "README.md"}
-    assert {each.name for each in CONFIGURATIONS.iterdir()} == tried
+    tested = {*MANIFESTS, "envoy-ext-authz.yaml", "envoy-ext-proc.yaml", "nginx.conf", "README.md"}
+    assert {each.name for each in CONFIGURATIONS.iterdir()} == tested

@@ -1,4 +1,4 @@
-"""Users go on reaching their pods while the API server is away, and when a resolver is killed."""
+"""Tests that users reach their pods during an outage of the API server, and after a resolver is killed."""
 
 import os
 import subprocess
@@ -24,64 +24,64 @@ from support.waiting import eventually
 
 BACKEND = Path(__file__).with_name("backend.py")
 NAMESPACE = "outage"
-AWAY_SECONDS = scaled(2, 60)
+OUTAGE_SECONDS = scaled(2, 60)
 
-#: Longer than a pause of a busy machine, and shorter than a gateway waits.
-STILL_SECONDS = 0.7
+#: How long the resolvers are frozen: longer than a pause of a busy machine, shorter than the timeouts of the gateways.
+FROZEN_SECONDS = 0.7
 
 #: The users, and the pod of each.
-USERS = {f"user-{each}": each % 3 for each in range(20)}
+USERS = {f"user-{number}": number % 3 for number in range(20)}
 EXPECTED = {uid: (200, f"game-{pod}") for uid, pod in USERS.items()}
 
 
 @pytest.fixture
 def addresses(tmp_path: Path) -> Iterator[list[str]]:
-    """The addresses of three pods that run."""
-    found = [f"127.{16 + os.getpid() % 200}.254.{pod + 1}" for pod in range(3)]
+    """The addresses of three running pods."""
+    ips = [f"127.{16 + os.getpid() % 200}.254.{pod + 1}" for pod in range(3)]
     with ExitStack() as stack:
-        for pod, ip in enumerate(found):
-            command = [sys.executable, BACKEND, ip, str(PORT), f"game-{pod}", tmp_path / f"{pod}.notes"]
+        for pod, ip in enumerate(ips):
+            command = [sys.executable, BACKEND, ip, str(PORT), f"game-{pod}", tmp_path / f"{pod}.log"]
             process = stack.enter_context(subprocess.Popen(command, stdin=subprocess.DEVNULL))
             stack.callback(process.terminate)
-        yield found
+        yield ips
 
 
 @pytest.fixture
-def users_at(killable_cluster: LocalCluster, addresses: list[str], tmp_path: Path) -> Iterator[None]:
-    """Twenty users, linked to these pods."""
+def linked_users(killable_cluster: LocalCluster, addresses: list[str], tmp_path: Path) -> Iterator[None]:
+    """Twenty users that are linked to these pods."""
     kubectl = Kubectl(killable_cluster.kubectl, killable_cluster.kubeconfig, tmp_path / "kubectl-cache")
-    kubectl.run("create", "namespace", NAMESPACE)  # it may be there already
-    place = StubService(IndependentClient(killable_cluster.kubeconfig), NAMESPACE)
-    place.create()
+    kubectl.run("create", "namespace", NAMESPACE)  # it may exist
+    service = StubService(IndependentClient(killable_cluster.kubeconfig), NAMESPACE)
+    service.create()
     for pod, ip in enumerate(addresses):
-        place.patch_pod_status(pod, ip=ip)
+        service.patch_pod_status(pod, ip=ip)
     for uid, pod in USERS.items():
-        place.link(uid, pod)
+        service.link(uid, pod)
     yield
-    place.delete()
+    service.delete()
 
 
 @pytest.fixture
-def resolvers(users_at: None, killable_cluster: LocalCluster, tmp_path: Path) -> Iterator[list[ResolverProcess]]:
-    """Two resolvers that know them."""
-    del users_at
-    with two_resolvers(killable_cluster.kubeconfig, tmp_path) as made:
-        yield made
+def resolvers(linked_users: None, killable_cluster: LocalCluster, tmp_path: Path) -> Iterator[list[ResolverProcess]]:
+    """Two resolvers with these users in their caches."""
+    del linked_users
+    with two_resolvers(killable_cluster.kubeconfig, tmp_path) as both:
+        yield both
 
 
 @pytest.fixture
 def gateways(
     gateway_programs: Programs, resolvers: list[ResolverProcess], addresses: list[str], tmp_path: Path
 ) -> Iterator[dict[str, Gateway]]:
-    """Gateways before their pods that ask both."""
-    with run_gateways(gateway_programs, tmp_path, NAMESPACE, lambda: addresses, resolvers) as made:
-        for gateway in made.values():
+    """Gateways in front of the pods, which call both resolvers."""
+    with run_gateways(gateway_programs, tmp_path, NAMESPACE, lambda: addresses, resolvers) as running:
+        for gateway in running.values():
             eventually(lambda: reached(gateway.url) == EXPECTED, "all reach their pods")  # noqa: B023
-        yield made
+        yield running
 
 
 def reached(url: str) -> dict[str, tuple[int, str]]:
-    """What each user is answered, and by which pod."""
+    """Returns the status and the pod of a response to each user."""
     answers = {uid: send_request(url, [("x-user-id", uid)]) for uid in USERS}
     return {uid: (answer.status, answer.pod) for uid, answer in answers.items()}
 
@@ -90,11 +90,11 @@ def test_linked_users_reach_their_pods_during_an_outage(
     killable_cluster: LocalCluster, gateways: dict[str, Gateway]
 ) -> None:
     killable_cluster.part("apiserver").kill()
-    end = time.monotonic() + AWAY_SECONDS
+    end = time.monotonic() + OUTAGE_SECONDS
     while time.monotonic() < end:
         for gateway in gateways.values():
             assert reached(gateway.url) == EXPECTED
-    # Nobody can say where a new one belongs: it is told to come again, and reaches no pod.
+    # A new user cannot be bound: it gets 503, and reaches no pod.
     with ThreadPoolExecutor() as pool:
         new = list(pool.map(lambda gateway: send_request(gateway.url, [("x-user-id", "new")]), gateways.values()))
     assert {(answer.status, answer.pod) for answer in new} == {(503, "")}
@@ -108,7 +108,7 @@ def test_users_reach_their_pods_after_one_resolver_is_killed(
 ) -> None:
     resolvers[0].kill()
     for name, gateway in gateways.items():
-        if name in (EXT_PROC, DUPLEX):  # its health is asked for each second
+        if name in (EXT_PROC, DUPLEX):  # the gateway checks the health of the resolvers each second
             eventually(lambda: reached(gateway.url) == EXPECTED, "all reach their pods")  # noqa: B023
         assert [reached(gateway.url) for _ in range(3)] == [EXPECTED] * 3, name
 
@@ -120,7 +120,7 @@ def test_gateways_wait_for_briefly_frozen_resolvers(
         resolver.freeze()
     with ThreadPoolExecutor(len(GATEWAYS)) as pool:
         answers = [pool.submit(send_request, gateway.url, [("x-user-id", "user-0")]) for gateway in gateways.values()]
-        time.sleep(STILL_SECONDS)
+        time.sleep(FROZEN_SECONDS)
         for resolver in resolvers:
             resolver.thaw()
         assert [(answer.result().status, answer.result().pod) for answer in answers] == [EXPECTED["user-0"]] * len(

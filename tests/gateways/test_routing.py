@@ -1,4 +1,4 @@
-"""Users reach the pod that holds them, and no other, whatever they send."""
+"""Tests that users reach the pod that holds them, and no other pod, for any headers."""
 
 import asyncio
 import threading
@@ -15,12 +15,12 @@ from support.waiting import eventually
 
 HEADER = "x-gateway-destination-endpoint"
 
-#: Stands for the endpoint of a pod that does not hold the user, and for one that nobody should ever reach.
+#: Placeholders for the endpoint of a pod that does not hold the user, and for an endpoint that no request may reach.
 OTHER, TRAP = "OTHER", "TRAP"
 
-#: What a client may send in the hope to be sent elsewhere: names, values.
+#: Headers by which a client may try to select the endpoint.
 FORGED: Mapping[str, list[tuple[str, str]]] = {
-    "as it is": [(HEADER, OTHER)],
+    "exact": [(HEADER, OTHER)],
     "in capitals": [(HEADER.upper(), OTHER)],
     "in mixed case": [("X-Gateway-Destination-Endpoint", OTHER)],
     "twice": [(HEADER, OTHER), (HEADER, TRAP)],
@@ -42,7 +42,7 @@ FORGED: Mapping[str, list[tuple[str, str]]] = {
     "octal": [(HEADER, "0177.0.0.1:80")],
     "named by Connection": [("Connection", HEADER), (HEADER, OTHER)],
     "underscores": [(HEADER.replace("-", "_"), OTHER)],
-    "underscores, and as it is": [("x_gateway-destination_endpoint", OTHER), (HEADER, OTHER)],
+    "underscores and exact": [("x_gateway-destination_endpoint", OTHER), (HEADER, OTHER)],
     "what proxies add": [("X-Forwarded-Host", OTHER), ("X-Original-URI", f"/?{HEADER}={OTHER}"), ("Host", OTHER)],
     "what Envoy reads": [("x-envoy-original-dst-host", OTHER), ("x-envoy-retry-on", "5xx,retriable-4xx")],
     "what the resolver reads": [("x-envoy-original-path", "/authorize/play/other"), ("X-Original-Method", "GET")],
@@ -57,14 +57,14 @@ def gateway(request: pytest.FixtureRequest, environment: Environment) -> str:
 
 @pytest.fixture(scope="module")
 def trap() -> Iterator["Trap"]:
-    """A place on this machine that nobody should be sent to."""
-    with_trap = Trap()
-    yield with_trap
-    with_trap.end()
+    """A server on this machine that no request may reach."""
+    server = Trap()
+    yield server
+    server.end()
 
 
 class Trap:
-    """Counts who connects."""
+    """Counts connections."""
 
     def __init__(self) -> None:
         self.port = free_port()
@@ -91,7 +91,7 @@ class Trap:
 
 
 def bound(environment: Environment, url: str, uid: str) -> str:
-    """Ask for the first time; gives the pod that the user is linked to."""
+    """Sends a request of a user; returns the pod that the user is linked to."""
     answer = send_request(url, [("x-user-id", uid)])
     assert answer.status == 200, answer
     link = environment.service.get(f"game.{uid}")
@@ -100,7 +100,7 @@ def bound(environment: Environment, url: str, uid: str) -> str:
 
 
 def index(pod: str) -> int:
-    """The index of a pod."""
+    """Returns the index of a pod."""
     return int(pod.rpartition("-")[2])
 
 
@@ -115,7 +115,7 @@ def test_user_reaches_its_pod_through_every_gateway(environment: Environment, ui
 
 
 def test_new_users_are_spread_over_the_pods(environment: Environment, gateway: str, uid: str) -> None:
-    assert {bound(environment, gateway, f"{uid}-{each}") for each in range(9)} == {"game-0", "game-1", "game-2"}
+    assert {bound(environment, gateway, f"{uid}-{number}") for number in range(9)} == {"game-0", "game-1", "game-2"}
 
 
 def test_request_without_uid_goes_to_any_pod(gateway: str) -> None:
@@ -143,11 +143,11 @@ def test_refusal_of_the_resolver_reaches_the_client(gateway: str) -> None:
 def test_users_of_a_pod_unknown_to_envoy_reach_no_other_pod(environment: Environment, name: str, uid: str) -> None:
     url = environment.gateways[name].url
     pod = index(bound(environment, url, uid))
-    seen = set()
+    responses = set()
 
     def answers(status: int) -> bool:
         answer = send_request(url, [("x-user-id", uid)])
-        seen.add((answer.status, answer.pod))
+        responses.add((answer.status, answer.pod))
         return answer.status == status
 
     environment.kubelet.unpublished.add(pod)
@@ -158,16 +158,16 @@ def test_users_of_a_pod_unknown_to_envoy_reach_no_other_pod(environment: Environ
     finally:
         environment.kubelet.unpublished.clear()
     eventually(lambda: answers(200), "Envoy knows the pod again")
-    assert seen == {(200, f"game-{pod}"), (503, "")}
+    assert responses == {(200, f"game-{pod}"), (503, "")}
 
 
 def test_web_socket_stays_with_its_pod(environment: Environment, gateway: str, uid: str) -> None:
     pod = bound(environment, gateway, uid)
 
     async def talk() -> list[str]:
-        async with aiohttp.ClientSession() as http, http.ws_connect(gateway, headers={"x-user-id": uid}) as room:
-            await room.send_str("hello")
-            return [await room.receive_str() for _ in range(2)]
+        async with aiohttp.ClientSession() as http, http.ws_connect(gateway, headers={"x-user-id": uid}) as socket:
+            await socket.send_str("hello")
+            return [await socket.receive_str() for _ in range(2)]
 
     assert asyncio.run(talk()) == [pod, "hello"]
 
@@ -179,10 +179,10 @@ def test_forged_endpoint_is_never_used(
     pod = bound(environment, gateway, uid)
     other = environment.kubelet.endpoint((index(pod) + 1) % 3)
     admin = next(each.admin or gateway for each in environment.gateways.values()).rpartition("/")[2]
-    places = {OTHER: other, TRAP: f"127.0.0.1:{trap.port}", "ADMIN": admin}
+    endpoints = {OTHER: other, TRAP: f"127.0.0.1:{trap.port}", "ADMIN": admin}
 
     def filled(value: str) -> str:
-        for name, endpoint in places.items():
+        for name, endpoint in endpoints.items():
             value = value.replace(name, endpoint)
         return value
 
@@ -191,10 +191,10 @@ def test_forged_endpoint_is_never_used(
     assert {(each.status, each.pod) for each in known} == {(200, pod)}
     for each in known:
         assert set(each.echoed_headers(HEADER)) <= {environment.kubelet.endpoint(index(pod))}
-    # Who is new, and who does not say who it is, is sent where the resolver says, and not where it wants to go.
+    # New users, and requests without a uid, go to the pod that the resolver picks.
     new = send_request(gateway, [("x-user-id", f"{uid}-new"), *sent])
     assert (new.status, new.pod) == (200, f"game-{environment.service.get(f'game.{uid}-new')['spec']['podIndex']}")
-    nobody = [send_request(gateway, sent) for _ in range(6)]
-    assert {each.status for each in nobody} == {200}
-    assert {each.pod for each in nobody} == {"game-0", "game-1", "game-2"}
+    without_uid = [send_request(gateway, sent) for _ in range(6)]
+    assert {each.status for each in without_uid} == {200}
+    assert {each.pod for each in without_uid} == {"game-0", "game-1", "game-2"}
     assert trap.visits == 0

@@ -1,4 +1,4 @@
-"""The judge of the storm convicts: each of these would be a defect of a gateway or a resolver."""
+"""Tests that the verification of requests detects misrouted requests and unexpected errors."""
 
 from math import inf
 
@@ -9,7 +9,7 @@ from gateways.traffic import SentRequest
 from gateways.verification import LAG_SECONDS, BindingInterval, Disruptions, binding_intervals, misrouted
 from support.link_recorder import Version
 
-#: Long enough that nobody can say that word was still on its way.
+#: Longer than the maximal delay of a watch.
 LATER = 3 * LAG_SECONDS
 
 
@@ -29,30 +29,30 @@ def test_interval_starts_before_the_first_version_with_the_pod_and_ends_at_the_n
 
 
 @pytest.mark.parametrize(
-    ("pod", "sent", "is_astray"),
+    ("pod", "sent", "is_misrouted"),
     [
         (0, 10.0, False),
         (1, 10.0, True),
-        (0, 20.0 + LATER, True),  # it has left long ago
-        (0, 20.0 + LAG_SECONDS / 2, False),  # word of that may be on its way
+        (0, 20.0 + LATER, True),  # long after the link left the pod
+        (0, 20.0 + LAG_SECONDS / 2, False),  # within the delay of a watch
         (2, 20.0 + LATER, False),
-        (2, 10.0 - LATER, True),  # it has not come yet
+        (2, 10.0 - LATER, True),  # long before the link was to the pod
     ],
 )
-def test_request_is_misrouted_at_a_pod_that_does_not_hold_its_user(pod: int, sent: float, is_astray: bool) -> None:
+def test_request_is_misrouted_at_a_pod_that_does_not_hold_its_user(pod: int, sent: float, is_misrouted: bool) -> None:
     record = {"alice": [BindingInterval(0, -inf, 20.0), BindingInterval(2, 19.0, inf)]}
-    found = misrouted([Arrival(pod, sent + 0.05, "1", "alice")], {"1": request(sent)}, record)
-    assert bool(found) is is_astray
+    messages = misrouted([Arrival(pod, sent + 0.05, "1", "alice")], {"1": request(sent)}, record)
+    assert bool(messages) is is_misrouted
 
 
 def test_error_is_covered_only_by_a_disruption_of_its_pod(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter((10.0, 12.0))
     monkeypatch.setattr("gateways.verification.monotonic", lambda: next(now))
-    unrest = Disruptions()
-    with unrest.during(1):
+    disruptions = Disruptions()
+    with disruptions.during(1):
         pass
-    mine, other = [BindingInterval(1, -inf, inf)], [BindingInterval(0, -inf, inf)]
-    assert unrest.covers(request(11.0, 503), mine)
-    assert not unrest.covers(request(11.0, 503), other)
-    assert not unrest.covers(request(12.0 + LATER, 503), mine)
-    assert not unrest.covers(request(5.0, 503), mine)
+    affected, other = [BindingInterval(1, -inf, inf)], [BindingInterval(0, -inf, inf)]
+    assert disruptions.covers(request(11.0, 503), affected)
+    assert not disruptions.covers(request(11.0, 503), other)
+    assert not disruptions.covers(request(12.0 + LATER, 503), affected)
+    assert not disruptions.covers(request(5.0, 503), affected)

@@ -1,4 +1,4 @@
-"""Many users who ask through several gateways, at an even rate, and what becomes of each request."""
+"""Sends requests of many users through several gateways at a constant rate, and records the responses."""
 
 import asyncio
 import random
@@ -15,16 +15,16 @@ _SECONDS = 20.0
 
 @dataclass(frozen=True, slots=True)
 class SentRequest:
-    """A request and its answer, as its user has it.
+    """A request and its response.
 
     Attributes:
-        number: its own.
-        uid: whose it is.
-        gateway: the gateway's URL.
-        sent: when it was sent, in monotonic seconds.
-        done: when the answer had come.
+        number: the number of the request.
+        uid: the user.
+        gateway: the URL of the gateway.
+        sent: the time of the request, in monotonic seconds.
+        done: the time of the response.
         status: the HTTP status.
-        pod: the pod that has answered; empty where none has.
+        pod: the pod that responded; empty if none did.
     """
 
     number: str
@@ -37,15 +37,15 @@ class SentRequest:
 
 
 class Traffic:
-    """Sends requests, each of a user and through a gateway that chance chooses.
+    """Sends requests, each of a random user through a random gateway.
 
-    The users come one after the other: at each moment so many of them are known as requests have been sent.
+    The number of different users grows in proportion to the number of sent requests.
 
     Args:
-        gateways: the URLs.
-        users: how many there are in the end.
-        requests: how many requests there are in the end.
-        per_second: how many are sent in a second.
+        gateways: the URLs of the gateways.
+        users: the total number of users.
+        requests: the total number of requests.
+        per_second: the number of requests per second.
     """
 
     def __init__(self, gateways: Sequence[str], users: int, requests: int, per_second: float) -> None:
@@ -57,31 +57,31 @@ class Traffic:
         self.requests: list[SentRequest] = []
 
     def uids(self) -> list[str]:
-        """All users."""
-        return [f"user-{each}" for each in range(self._users)]
+        """Returns all uids."""
+        return [f"user-{number}" for number in range(self._users)]
 
     async def send_all(self) -> None:
-        """Send all of it, and wait for the answers."""
+        """Sends all requests, and waits for the responses."""
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(_SECONDS)) as http, asyncio.TaskGroup() as group:
-            begun = time.monotonic()
+            started_at = time.monotonic()
             for number in range(self._number):
-                await asyncio.sleep(max(0.0, begun + number / self._per_second - time.monotonic()))
+                await asyncio.sleep(max(0.0, started_at + number / self._per_second - time.monotonic()))
                 known = max(1, self._users * (number + 1) // self._number)
                 uid, gateway = f"user-{self._chance.randrange(known)}", self._chance.choice(self._gateways)
                 group.create_task(self._send(http, str(number), uid, gateway))
 
     async def send_once_each(self) -> list[SentRequest]:
-        """Have every user ask once through every gateway; gives the answers."""
+        """Sends one request of every user through every gateway; returns these requests."""
         before = len(self.requests)
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(_SECONDS)) as http:
             for uid in self.uids():
-                last = (self._send(http, f"last-{uid}-{gateway}", uid, gateway) for gateway in self._gateways)
-                await asyncio.gather(*last)
+                requests = (self._send(http, f"last-{uid}-{gateway}", uid, gateway) for gateway in self._gateways)
+                await asyncio.gather(*requests)
         return self.requests[before:]
 
     async def _send(self, http: aiohttp.ClientSession, number: str, uid: str, gateway: str) -> None:
         sent = time.monotonic()
         async with http.get(f"{gateway}/", headers={"x-user-id": uid, NUMBER: number}) as response:
             await response.read()
-            told = response.status, response.headers.get("x-pod", "")
-        self.requests.append(SentRequest(number, uid, gateway, sent, time.monotonic(), *told))
+            status, pod = response.status, response.headers.get("x-pod", "")
+        self.requests.append(SentRequest(number, uid, gateway, sent, time.monotonic(), status, pod))

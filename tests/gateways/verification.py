@@ -1,4 +1,4 @@
-"""Holds what users and pods have seen to the record of every version of every link."""
+"""Compares the requests at clients and pods with the recorded versions of the links."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,19 +10,19 @@ from gateways.fake_kubelet import Arrival
 from gateways.traffic import SentRequest
 from support.link_recorder import Version
 
-#: How much later than the recorder a resolver may hear of a change, on a machine that does much else. Without load it
-#: is some milliseconds; a resolver that does not follow would be late for ever.
+#: The maximal delay of a resolver's watch relative to the recorder's, on a busy machine. Without load it is some
+#: milliseconds; the delay of a resolver with a broken watch would be unlimited.
 LAG_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class BindingInterval:
-    """A time in which a link named a pod.
+    """A time in which a link was to one pod.
 
     Attributes:
-        pod: the pod's index.
-        since: when it was not in force yet, in monotonic seconds.
-        until: when it was not in force any more.
+        pod: the index of the pod.
+        since: the last known time before the link was to the pod, in monotonic seconds.
+        until: the first known time at which it no longer was.
     """
 
     pod: int
@@ -31,35 +31,35 @@ class BindingInterval:
 
 
 def binding_intervals(versions: Sequence[Version]) -> list[BindingInterval]:
-    """The times of a link, one after the other."""
-    found: list[BindingInterval] = []
-    begun = -math.inf
+    """Returns the intervals of a link, in order."""
+    intervals: list[BindingInterval] = []
+    previous_seen_at = -math.inf
     for version, following in zip(versions, [*versions[1:], None], strict=True):
-        ends = math.inf if following is None else following.seen_at
+        until = math.inf if following is None else following.seen_at
         if version.event != "DELETED" and version.pod is not None:
-            if found and found[-1].pod == version.pod and found[-1].until == version.seen_at:
-                found[-1] = BindingInterval(version.pod, found[-1].since, ends)
+            if intervals and intervals[-1].pod == version.pod and intervals[-1].until == version.seen_at:
+                intervals[-1] = BindingInterval(version.pod, intervals[-1].since, until)
             else:
-                found.append(BindingInterval(version.pod, begun, ends))
-        begun = version.seen_at
-    return found
+                intervals.append(BindingInterval(version.pod, previous_seen_at, until))
+        previous_seen_at = version.seen_at
+    return intervals
 
 
 @dataclass
 class Disruptions:
-    """When the users of which pods may be answered with an error."""
+    """The times in which errors for users of certain pods are allowed."""
 
     intervals: list[tuple[frozenset[int], float, float]] = field(default_factory=list)
 
     @contextmanager
     def during(self, *pods: int) -> Iterator[None]:
-        """While the context lasts, and until all have heard of its end."""
+        """Allows errors for users of these pods while the context lasts, and for the maximal watch delay after it."""
         since = monotonic()
         yield
         self.intervals.append((frozenset(pods), since, monotonic() + LAG_SECONDS))
 
     def covers(self, request: SentRequest, tenures: Iterable[BindingInterval]) -> bool:
-        """Whether a request's pod was one of them at that time."""
+        """Returns whether an error of a request is allowed, because a disruption affected its user's pod."""
         pods = {each.pod for each in tenures if _overlaps(each, request.sent - LAG_SECONDS, request.done + LAG_SECONDS)}
         return any(pods & of and since <= request.done and request.sent <= until for of, since, until in self.intervals)
 
@@ -67,29 +67,29 @@ class Disruptions:
 def misrouted(
     arrivals: Iterable[Arrival], requests: Mapping[str, SentRequest], record: Mapping[str, Sequence[BindingInterval]]
 ) -> list[str]:
-    """A sentence for each request that has reached a pod to which its user was not linked at any time of it."""
-    found = []
+    """Returns a message for each request that reached a pod to which its user was not linked during the request."""
+    messages = []
     for arrival in arrivals:
-        request, known = requests[arrival.number], record[arrival.uid]
+        request, intervals = requests[arrival.number], record[arrival.uid]
         if not any(
             each.pod == arrival.pod and _overlaps(each, request.sent - LAG_SECONDS, arrival.at + LAG_SECONDS)
-            for each in known
+            for each in intervals
         ):
-            found.append(f"{request} reached pod {arrival.pod} at {arrival.at}; the link was {known}")
-    return found
+            messages.append(f"{request} reached pod {arrival.pod} at {arrival.at}; the link was {intervals}")
+    return messages
 
 
 def lateness(
     arrivals: Iterable[Arrival], requests: Mapping[str, SentRequest], record: Mapping[str, Sequence[BindingInterval]]
 ) -> list[float]:
-    """By how many seconds requests were sent after the recorder had seen that their user had left that pod."""
-    found = []
+    """Returns the delays in seconds of requests that reached a pod after their user's link had left it."""
+    delays = []
     for arrival in arrivals:
         sent = requests[arrival.number].sent
-        late = min((sent - each.until for each in record[arrival.uid] if each.pod == arrival.pod), default=math.inf)
-        if late > 0:
-            found.append(late)
-    return sorted(found)
+        delay = min((sent - each.until for each in record[arrival.uid] if each.pod == arrival.pod), default=math.inf)
+        if delay > 0:
+            delays.append(delay)
+    return sorted(delays)
 
 
 def _overlaps(tenure: BindingInterval, since: float, until: float) -> bool:
