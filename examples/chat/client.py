@@ -1,4 +1,4 @@
-"""A chat client: it joins a room by its uid, and follows the room from pod to pod.
+"""A chat client: joins a room by its uid, and follows the room from pod to pod.
 
 python client.py alice
 """
@@ -19,33 +19,33 @@ from statefulroute import ClientDriver, StatefulRouteError
 
 SERVICE = "chat"
 
-#: A pod that has gone without a word answers nothing: after this time it is asked again where the room is.
-PATIENCE = aiohttp.ClientTimeout(total=None, sock_connect=3)
+#: A killed pod does not refuse connections: after this time the client looks the room up again.
+TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=3)
 PAUSE_SECONDS = 0.5
 
 
-# What StatefulRoute is used for.
+# The use of StatefulRoute.
 
 
 async def main(uid: str) -> None:
-    """Be in the room, wherever it goes, until there is no more to say."""
+    """Stays in the room, at any pod, until the input ends."""
     lines = await typed_lines()
     async with (
         await ClientDriver.connect(services=[SERVICE]) as driver,
-        aiohttp.ClientSession(timeout=PATIENCE) as http,
+        aiohttp.ClientSession(timeout=TIMEOUT) as http,
     ):
         while not lines.at_eof():
             try:
                 pod = await driver.compute_link_if_absent(uid, SERVICE)  # the pod of the room, else the best one
                 async with http.ws_connect(await url_of(driver, uid), heartbeat=10) as room:
-                    await first(hear(room), speak(room, lines), leaves(driver, uid, pod))
+                    await first_of(print_messages(room), send_lines(room, lines), wait_until_moved(driver, uid, pod))
             except (StatefulRouteError, aiohttp.ClientError, LookupError) as error:
                 print(f"* not now: {error}")
             await asyncio.sleep(PAUSE_SECONDS)
 
 
 async def url_of(driver: ClientDriver, uid: str) -> URL:
-    """Where the room is."""
+    """Returns the URL of the room."""
     address = await driver.address_of(uid, SERVICE)
     if address is None or address.port is None:
         raise LookupError("the room has just gone" if address is None else "the StatefulRoute names no port")
@@ -53,39 +53,39 @@ async def url_of(driver: ClientDriver, uid: str) -> URL:
     return URL.build(scheme="ws", host=address.ip, port=address.port, path=path, encoded=True)
 
 
-async def leaves(driver: ClientDriver, uid: str, pod: int | str) -> None:
-    """Wait until the room is no longer at a pod."""
+async def wait_until_moved(driver: ClientDriver, uid: str, pod: int | str) -> None:
+    """Waits until the room is no longer at a pod."""
     changes = driver.events()
     while await driver.get_linked_pod(uid, SERVICE) == pod:
         await anext(changes)
 
 
-# What any chat client does.
+# The chat client itself.
 
 
-async def hear(room: aiohttp.ClientWebSocketResponse) -> None:
-    """Print what is said until the room closes."""
-    while (heard := await room.receive()).type is aiohttp.WSMsgType.TEXT:
-        print(heard.data)
-    print("* the room has closed:", heard.extra or "the connection broke off")
+async def print_messages(room: aiohttp.ClientWebSocketResponse) -> None:
+    """Prints messages until the room closes."""
+    while (message := await room.receive()).type is aiohttp.WSMsgType.TEXT:
+        print(message.data)
+    print("* the room has closed:", message.extra or "the connection broke off")
 
 
-async def speak(room: aiohttp.ClientWebSocketResponse, lines: asyncio.StreamReader) -> None:
-    """Say what is typed."""
+async def send_lines(room: aiohttp.ClientWebSocketResponse, lines: asyncio.StreamReader) -> None:
+    """Sends the typed lines."""
     while line := await lines.readline():
         await room.send_str(line.decode().strip())
 
 
 async def typed_lines() -> asyncio.StreamReader:
-    """What is typed, from a terminal or a pipe."""
+    """Returns the lines from a terminal or a pipe."""
     lines = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     return lines
 
 
-async def first(*coroutines: Coroutine[Any, Any, None]) -> None:
-    """Wait for the first of them to end, and end the others."""
-    tasks = [asyncio.create_task(each) for each in coroutines]
+async def first_of(*coroutines: Coroutine[Any, Any, None]) -> None:
+    """Runs coroutines until the first one ends, and cancels the others."""
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
     done, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in others:
         task.cancel()
@@ -94,7 +94,7 @@ async def first(*coroutines: Coroutine[Any, Any, None]) -> None:
 
 
 if __name__ == "__main__":
-    # The driver writes a line about everything that it does: to a terminal, only what goes wrong.
+    # The driver logs every operation; show only errors on a terminal.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     with suppress(KeyboardInterrupt):
         asyncio.run(main(sys.argv[1]))

@@ -1,6 +1,6 @@
-"""A pod's load endpoint: it answers what stands in a small file, so that a pod's load can be changed by hand.
+"""A load endpoint that serves the contents of a file, so that a pod's load can be changed by hand.
 
-Your own server would count instead: its users, its games, the tasks in its queue.
+A real server counts its users, its games, or the tasks in its queue.
 """
 
 import argparse
@@ -13,19 +13,19 @@ options = argparse.ArgumentParser()
 options.add_argument("--host", default="")
 options.add_argument("--port", type=int, default=8080)
 options.add_argument("--file", type=Path, default="load.json")
-asked = options.parse_args()
+arguments = options.parse_args()
 
 
 class Load(BaseHTTPRequestHandler):
-    """GET /load answers with the load, and GET of anything else with 404."""
+    """Serves the load at /load, and 404 at any other path."""
 
     def do_GET(self) -> None:
-        """Answer."""
+        """Handles a GET request."""
         self.send_response(200 if self.path == "/load" else 404)
         self.send_header("Content-Type", "application/json")
         self.end_headers()
         if self.path == "/load":
-            self.wfile.write(asked.file.read_bytes() if asked.file.exists() else IDLE)
+            self.wfile.write(arguments.file.read_bytes() if arguments.file.exists() else IDLE)
 
 
-ThreadingHTTPServer((asked.host, asked.port), Load).serve_forever()
+ThreadingHTTPServer((arguments.host, arguments.port), Load).serve_forever()
