@@ -430,7 +430,7 @@ async def test_rejects_environment_without_namespace(
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "says"),
+    ("variable", "value", "message"),
     [
         ("POD_NAME", "game-7", "not found"),
         ("KUBECONFIG", "/nowhere/kubeconfig", "cannot load the cluster's configuration"),
