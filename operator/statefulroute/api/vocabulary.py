@@ -118,6 +118,29 @@ class RemoveReason(StrEnum):
     """The pod was lost, and the route releases the links of lost pods."""
 
 
+class LossCause(StrEnum):
+    """Why a pod is lost."""
+
+    POD_DELETED = "PodDeleted"
+    """The pod was deleted."""
+    POD_FAILED = "PodFailed"
+    """The containers of the pod have terminated."""
+    POD_EVICTED = "PodEvicted"
+    """The pod was evicted, for example because its node was drained."""
+    SCALED_DOWN = "ScaledDown"
+    """The workload was scaled down."""
+    NODE_NOT_READY = "NodeNotReady"
+    """The node of the pod is not Ready."""
+    NODE_GONE = "NodeGone"
+    """The node of the pod was deleted."""
+    NOT_READY = "NotReady"
+    """The pod exists, and has not been Ready for too long."""
+    SHUTDOWN = "Shutdown"
+    """The routing state of the pod is Shutdown."""
+    WORKLOAD_GONE = "WorkloadGone"
+    """The workload was deleted."""
+
+
 class RouteReason(StrEnum):
     """The reasons of a route's conditions and events."""
 

@@ -1,5 +1,6 @@
 """The state store: the view of every route that is in use, built once and kept until something changes."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -30,14 +31,20 @@ class RouteStore:
         informers: the caches of routes, workloads, pods and nodes.
         links_of: returns the live link counts of a route's pods.
         clock: the time of day.
+        monotonic: returns monotonic seconds, by which the grace periods of lost pods run.
     """
 
     def __init__(
-        self, informers: Informers, links_of: Callable[[RouteKey], Mapping[PodKey, int]], clock: Clock
+        self,
+        informers: Informers,
+        links_of: Callable[[RouteKey], Mapping[PodKey, int]],
+        clock: Clock,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._informers = informers
         self._links_of = links_of
         self._clock = clock
+        self._monotonic = monotonic
         self._loads = LoadTracker(links_of, clock)
         self._entries = RouteEntries()
         self._absent: dict[RouteKey, Mapping[PodKey, AbsentPod]] = {}
@@ -137,18 +144,18 @@ class RouteStore:
         )
         entry.fresh = pods_with_fresh_load(view, now)
         self._schedule_staleness_check(view, entry.fresh, now)
-        return self._with_losses(view, now)
+        return self._with_losses(view)
 
-    def _with_losses(self, view: RouteView, now: datetime) -> RouteView:
+    def _with_losses(self, view: RouteView) -> RouteView:
         """Finds the lost pods, and invalidates the view when the next pod will be lost."""
-        key = view.route.key
+        key, now = view.route.key, self._monotonic()
         linked_pods = [pod for pod, links in view.link_counts.items() if links]
         losses = find_losses(view, linked_pods, self._absent.get(key, {}), now)
         self._absent[key] = losses.absent
         if losses.next_deadline is None:
             self._loss_deadlines.cancel(key)
         else:
-            self._loss_deadlines.set(key, (losses.next_deadline - now).total_seconds())
+            self._loss_deadlines.set(key, losses.next_deadline - now)
         return replace(view, lost=losses.lost)
 
     def _schedule_staleness_check(self, view: RouteView, fresh: frozenset[PodKey], now: datetime) -> None:

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from enum import StrEnum
 
-from statefulroute.api.vocabulary import RoutingState
+from statefulroute.api.vocabulary import LossCause, RoutingState, ServiceState
 from statefulroute.domain.keys import PodKey, pod_sort_key
 from statefulroute.domain.route import PodLoss, RouteView
 
@@ -26,10 +25,17 @@ _LOST_IMMEDIATELY = (Absence.BEYOND_REPLICAS, Absence.PERMANENTLY_GONE, Absence.
 
 @dataclass(frozen=True, slots=True)
 class AbsentPod:
-    """An absent pod: the reason, and since when the pod is absent for this reason."""
+    """An absent pod.
+
+    Attributes:
+        absence: the reason.
+        cause: what has made the pod absent, as far as it was visible when the absence began.
+        since: since when the pod is absent for this reason, in seconds of a monotonic clock.
+    """
 
     absence: Absence
-    since: datetime
+    cause: LossCause
+    since: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +44,12 @@ class PodLosses:
 
     absent: Mapping[PodKey, AbsentPod]
     lost: Mapping[PodKey, PodLoss]
-    next_deadline: datetime | None
-    """None if no grace period is running."""
+    next_deadline: float | None
+    """In seconds of the same clock; None if no grace period is running."""
 
 
 def find_losses(
-    view: RouteView, linked_pods: Iterable[PodKey], previous: Mapping[PodKey, AbsentPod], now: datetime
+    view: RouteView, linked_pods: Iterable[PodKey], previous: Mapping[PodKey, AbsentPod], now: float
 ) -> PodLosses:
     """Finds the lost pods of a route.
 
@@ -55,10 +61,9 @@ def find_losses(
         view: the route.
         linked_pods: the pods that have links.
         previous: the absent pods of the previous call.
-        now: the current time.
+        now: the seconds of a monotonic clock: a grace period must not depend on a time of day, which may jump.
     """
-    seconds = view.route.spec.on_pod_lost.grace_seconds
-    grace, linked_pods = timedelta(seconds=seconds), set(linked_pods)
+    grace, linked_pods = view.route.spec.on_pod_lost.grace_seconds, set(linked_pods)
     absent: dict[PodKey, AbsentPod] = {}
     lost: dict[PodKey, PodLoss] = {}
     if view.workload is None and not view.is_workload_gone:
@@ -68,12 +73,13 @@ def find_losses(
         if absence is None:
             continue
         before = previous.get(key)
-        absent[key] = before if before and before.absence is absence else AbsentPod(absence, now)
+        is_same = before is not None and before.absence is absence
+        absent[key] = before if before and is_same else AbsentPod(absence, _cause(view, key, absence), now)
         is_grace_over = now >= absent[key].since + grace
         if absence in _LOST_IMMEDIATELY:
-            lost[key] = PodLoss(absence, is_grace_over)
+            lost[key] = PodLoss(absent[key].cause, absence, is_grace_over)
         elif is_grace_over:
-            lost[key] = PodLoss(f"has been gone for more than {seconds} s", is_grace_over)
+            lost[key] = PodLoss(absent[key].cause, f"has been gone for more than {grace} s", is_grace_over)
     running = (key for key in linked_pods & absent.keys() if key not in lost or not lost[key].is_grace_over)
     return PodLosses(absent, lost, min((absent[key].since + grace for key in running), default=None))
 
@@ -95,3 +101,20 @@ def _absence(view: RouteView, key: PodKey) -> Absence | None:
     if pod is None or not pod.is_present:
         return Absence.GONE
     return Absence.SHUT_DOWN if pod.routing_state is RoutingState.SHUTDOWN else None
+
+
+def _cause(view: RouteView, key: PodKey, absence: Absence) -> LossCause:
+    """Returns the cause of an absence that begins now."""
+    pod = view.pods.get(key)
+    match absence:
+        case Absence.BEYOND_REPLICAS:
+            return LossCause.SCALED_DOWN
+        case Absence.SHUT_DOWN:
+            return LossCause.SHUTDOWN
+        case Absence.NO_WORKLOAD:
+            return LossCause.WORKLOAD_GONE
+        case Absence.PERMANENTLY_GONE | Absence.GONE:
+            if pod is not None and pod.is_on_lost_node:
+                return LossCause.NODE_NOT_READY
+            is_failed = pod is not None and pod.pod.service_state is ServiceState.FAILED
+            return LossCause.POD_FAILED if is_failed else LossCause.POD_DELETED

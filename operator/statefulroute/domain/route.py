@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from statefulroute.api.statefulroute import StatefulRouteSpec, StatefulRouteStatus
-from statefulroute.api.vocabulary import RouteReason, RoutingState, ServiceState
+from statefulroute.api.vocabulary import LossCause, RouteReason, RoutingState, ServiceState
 from statefulroute.domain.keys import PodKey, RouteKey, WorkloadKey, pod_sort_key
 from statefulroute.domain.load import Load
 from statefulroute.domain.pod import Node, Pod
@@ -179,11 +179,13 @@ class PodLoss:
     """The loss of a pod.
 
     Attributes:
+        cause: the cause.
         message: the rest of a sentence that starts with the pod.
         is_grace_over: whether the route's grace period is over. Until then the pod is lost only for links that were
             bound to it, and a link that was never bound waits for the pod.
     """
 
+    cause: LossCause
     message: str
     is_grace_over: bool
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import msgspec
@@ -301,8 +301,10 @@ class Environment:
         self.counts = LinkCounts()
         self.links.listen(self.counts.link_changed)
         self.now = datetime(2026, 6, 1, 12, tzinfo=UTC)
+        self.skew = timedelta()
+        """How far the time of day is wrong."""
         self.seconds = 0.0
-        self.route_store = RouteStore(self.informers, self.counts.of, lambda: self.now)
+        self.route_store = RouteStore(self.informers, self.counts.of, lambda: self.now + self.skew, self._elapsed)
         self.counts.listen_for_first_link(self.route_store.observe_first_link)
         self.routes.listen(self.counts.route_changed)
         self.recorder = FakeEventRecorder()
@@ -329,6 +331,9 @@ class Environment:
 
         reconciler.reconcile = recording  # type: ignore[method-assign]
         self.controller = LinkController(self.informers, self.route_store, reconciler.reconcile, concurrency)
+
+    def _elapsed(self) -> float:
+        return self.now.timestamp()
 
     def with_pods(self, *indices: int) -> "Environment":
         """Creates the route, its StatefulSet and ready pods of these indices."""

@@ -50,6 +50,18 @@ async def test_pod_that_is_back_within_the_grace_period_moves_no_link() -> None:
         assert environment.writer.written == []
 
 
+async def test_time_of_day_that_jumps_ends_no_grace_period() -> None:
+    environment = with_users(Environment().with_pods(0, 1), alice=1)
+    async with running_route(environment):
+        environment.writer.written.clear()
+        environment.pods.delete("games", "game-1", 50)
+        await idle()
+        environment.skew = timedelta(hours=1)
+        environment.pods.put(pod(51, 0, uid="another"))
+        await idle()
+        assert environment.writer.written == []
+
+
 async def test_links_of_a_pod_that_never_comes_back_move_when_it_is_deleted() -> None:
     environment = await Environment().with_deployment("game-a", "game-b")
     environment.links.put(link(100, "alice", pod="game-a"))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from statefulroute.api.vocabulary import (
     LinkPhase,
     LinkReason,
+    LossCause,
     MoveReason,
     RemoveReason,
     RouteReason,
@@ -209,8 +210,8 @@ def test_expired_link_is_removed_whatever_its_state(
     assert (plan == Remove(RemoveReason.EXPIRED)) is expired
 
 
-LOST = {2: PodLoss("is beyond the workload's replicas", is_grace_over=True)}
-LOST_WITHIN_GRACE_PERIOD = {2: PodLoss("is beyond the workload's replicas", is_grace_over=False)}
+LOST = {2: PodLoss(LossCause.SCALED_DOWN, "is beyond the workload's replicas", is_grace_over=True)}
+LOST_WITHIN_GRACE_PERIOD = {2: PodLoss(LossCause.SCALED_DOWN, "is beyond the workload's replicas", is_grace_over=False)}
 
 
 def with_lost_pod(action: str, *pods: Pod, **fields: Any) -> RouteView:

@@ -1,25 +1,24 @@
 """The loss of pods."""
 
-from datetime import datetime, timedelta
-
 import pytest
 
-from statefulroute.api.vocabulary import RouteReason, RoutingState, ServiceState
+from statefulroute.api.vocabulary import LossCause, RouteReason, RoutingState, ServiceState
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.loss import Absence, AbsentPod, PodLosses, find_losses
 from statefulroute.domain.pod import Node
 from statefulroute.domain.route import MissingWorkload, PodLoss, RouteView, build_route_view
-from unit.domain.builders import NOON, deployment, named_pod, pod, route, view, workload
+from unit.domain.builders import deployment, named_pod, pod, route, view, workload
 
-GRACE = timedelta(seconds=30)
+#: The present time, and the grace period, in seconds of a monotonic clock.
+NOW, GRACE = 1000.0, 30.0
 
 
 def lost(route_view: RouteView, *linked_pods: int, absent: dict[int, AbsentPod] | None = None) -> dict[int, PodLoss]:
-    return dict(find_losses(route_view, linked_pods, absent or {}, NOON).lost)
+    return dict(find_losses(route_view, linked_pods, absent or {}, NOW).lost)
 
 
-def gone_since(since: datetime) -> dict[int, AbsentPod]:
-    return {1: AbsentPod(Absence.GONE, since)}
+def gone_since(since: float) -> dict[int, AbsentPod]:
+    return {1: AbsentPod(Absence.GONE, LossCause.POD_DELETED, since)}
 
 
 @pytest.mark.parametrize(
@@ -29,31 +28,33 @@ def gone_since(since: datetime) -> dict[int, AbsentPod]:
 )
 @pytest.mark.parametrize(
     ("previous", "is_lost"),
-    [({}, False), (gone_since(NOON - GRACE + timedelta(microseconds=1)), False), (gone_since(NOON - GRACE), True)],
+    [({}, False), (gone_since(NOW - GRACE + 1e-6), False), (gone_since(NOW - GRACE), True)],
     ids=["just now", "within the grace period", "for the whole grace period"],
 )
 def test_gone_pod_is_lost_after_the_grace_period(
     pods: tuple[object, ...], previous: dict[int, AbsentPod], is_lost: bool
 ) -> None:
-    expected = {1: PodLoss("has been gone for more than 30 s", is_grace_over=True)} if is_lost else {}
+    expected = (
+        {1: PodLoss(LossCause.POD_DELETED, "has been gone for more than 30 s", is_grace_over=True)} if is_lost else {}
+    )
     assert lost(view(*pods), 1, absent=previous) == expected  # type: ignore[arg-type]
 
 
 def test_grace_period_is_reset_when_the_pod_returns() -> None:
-    assert find_losses(view(pod(1)), [1], gone_since(NOON - GRACE), NOON).absent == {}
+    assert find_losses(view(pod(1)), [1], gone_since(NOW - GRACE), NOW).absent == {}
 
 
 @pytest.mark.parametrize("state", [ServiceState.PENDING, ServiceState.NOT_READY, ServiceState.UNKNOWN])
 def test_existing_pod_that_is_not_ready_is_not_lost(state: ServiceState) -> None:
-    assert lost(view(pod(1, state)), 1, absent=gone_since(NOON - 2 * GRACE)) == {}
+    assert lost(view(pod(1, state)), 1, absent=gone_since(NOW - 2 * GRACE)) == {}
 
 
 def test_grace_period_of_a_terminating_pod_starts_when_it_stops_serving() -> None:
-    serving = find_losses(view(pod(1, ServiceState.TERMINATING, is_ready=True)), [1], {}, NOON - GRACE)
+    serving = find_losses(view(pod(1, ServiceState.TERMINATING, is_ready=True)), [1], {}, NOW - GRACE)
     assert (serving.absent, serving.lost, serving.next_deadline) == ({}, {}, None)
-    stopped = find_losses(view(pod(1, ServiceState.TERMINATING)), [1], serving.absent, NOON)
-    assert (stopped.absent, stopped.lost, stopped.next_deadline) == (gone_since(NOON), {}, NOON + GRACE)
-    assert 1 in find_losses(view(), [1], stopped.absent, NOON + GRACE).lost
+    stopped = find_losses(view(pod(1, ServiceState.TERMINATING)), [1], serving.absent, NOW)
+    assert (stopped.absent, stopped.lost, stopped.next_deadline) == (gone_since(NOW), {}, NOW + GRACE)
+    assert 1 in find_losses(view(), [1], stopped.absent, NOW + GRACE).lost
 
 
 @pytest.mark.parametrize(
@@ -67,7 +68,7 @@ def test_grace_period_of_a_terminating_pod_starts_when_it_stops_serving() -> Non
 )
 def test_pod_is_gone_if_its_node_is_lost(nodes: dict[str, Node], is_absent: bool) -> None:
     route_view = view(pod(1, node_name="n"), nodes=nodes)
-    assert (1 in find_losses(route_view, [1], {}, NOON).absent) is is_absent
+    assert (1 in find_losses(route_view, [1], {}, NOW).absent) is is_absent
 
 
 @pytest.mark.parametrize(
@@ -76,13 +77,15 @@ def test_pod_is_gone_if_its_node_is_lost(nodes: dict[str, Node], is_absent: bool
 def test_pod_beyond_the_replicas_is_lost_immediately(replicas: int, first: int, index: int, is_lost: bool) -> None:
     route_view = view(workload=workload(replicas, first_index=first))
     assert lost(route_view, index) == (
-        {index: PodLoss("is beyond the workload's replicas", is_grace_over=False)} if is_lost else {}
+        {index: PodLoss(LossCause.SCALED_DOWN, "is beyond the workload's replicas", is_grace_over=False)}
+        if is_lost
+        else {}
     )
 
 
 def test_shut_down_pod_is_lost_immediately() -> None:
     assert lost(view(pod(1, reported_routing_state=RoutingState.SHUTDOWN)), 1) == {
-        1: PodLoss("is shut down", is_grace_over=False)
+        1: PodLoss(LossCause.SHUTDOWN, "is shut down", is_grace_over=False)
     }
     assert lost(view(pod(1, reported_routing_state=RoutingState.DENY_NEW_CALL)), 1) == {}
 
@@ -93,20 +96,20 @@ def test_shut_down_pod_is_lost_immediately() -> None:
     ids=["beyond the replicas", "shut down"],
 )
 def test_grace_period_of_an_immediately_lost_pod_still_runs(route_view: RouteView, index: int) -> None:
-    first = find_losses(route_view, [index], {}, NOON)
-    assert first.next_deadline == NOON + GRACE
-    later = find_losses(route_view, [index], first.absent, NOON + GRACE)
+    first = find_losses(route_view, [index], {}, NOW)
+    assert first.next_deadline == NOW + GRACE
+    later = find_losses(route_view, [index], first.absent, NOW + GRACE)
     assert later.lost[index].is_grace_over
     assert later.next_deadline is None
 
 
 def test_pod_within_the_replicas_again_has_the_full_grace_period() -> None:
-    first_losses = find_losses(view(workload=workload(1)), [2], {}, NOON - 2 * GRACE)
+    first_losses = find_losses(view(workload=workload(1)), [2], {}, NOW - 2 * GRACE)
     assert lost(view(), 2, absent=dict(first_losses.absent)) == {}
 
 
 def test_pods_of_a_missing_workload_are_lost_after_the_grace_period() -> None:
-    previous = find_losses(view(workload=None), [1], {}, NOON - GRACE)
+    previous = find_losses(view(workload=None), [1], {}, NOW - GRACE)
     assert previous.lost == {}
     assert 1 in lost(view(workload=None), 1, absent=dict(previous.absent))
 
@@ -117,8 +120,8 @@ def test_pods_of_a_missing_workload_are_lost_after_the_grace_period() -> None:
 )
 def test_pods_of_an_unreadable_workload_are_not_lost(reason: RouteReason) -> None:
     unreadable = view(workload=MissingWorkload(reason, "the operator may not get it"))
-    previous = gone_since(NOON - 2 * GRACE)
-    assert find_losses(unreadable, [1], previous, NOON) == PodLosses(previous, {}, None)
+    previous = gone_since(NOW - 2 * GRACE)
+    assert find_losses(unreadable, [1], previous, NOW) == PodLosses(previous, {}, None)
 
 
 def test_gone_pod_is_lost_immediately_with_a_grace_period_of_0() -> None:
@@ -126,19 +129,19 @@ def test_gone_pod_is_lost_immediately_with_a_grace_period_of_0() -> None:
 
 
 def test_next_deadline_is_the_end_of_the_next_grace_period() -> None:
-    losses = find_losses(view(), [0, 1], gone_since(NOON - timedelta(seconds=10)), NOON)
-    assert losses.next_deadline == NOON + timedelta(seconds=20)
-    assert find_losses(view(pod(0)), [0], {}, NOON).next_deadline is None
+    losses = find_losses(view(), [0, 1], gone_since(NOW - 10), NOW)
+    assert losses.next_deadline == NOW + 20
+    assert find_losses(view(pod(0)), [0], {}, NOW).next_deadline is None
 
 
 def test_missing_pod_without_links_is_ignored() -> None:
-    assert find_losses(view(), [], {}, NOON).absent == {}
+    assert find_losses(view(), [], {}, NOW).absent == {}
 
 
 def test_recreated_workload_has_the_full_grace_period_to_adopt_its_pods() -> None:
-    previous = find_losses(view(workload=None), [1], {}, NOON - GRACE).absent
-    assert set(find_losses(view(workload=None), [1], previous, NOON).lost) == {1}
-    assert set(find_losses(view(), [1], previous, NOON).lost) == set()
+    previous = find_losses(view(workload=None), [1], {}, NOW - GRACE).absent
+    assert set(find_losses(view(workload=None), [1], previous, NOW).lost) == {1}
+    assert set(find_losses(view(), [1], previous, NOW).lost) == set()
 
 
 PERMANENTLY_GONE = "is gone, and none comes back under its name"
@@ -146,11 +149,11 @@ PERMANENTLY_GONE = "is gone, and none comes back under its name"
 
 def test_named_pod_is_lost_as_soon_as_it_does_not_exist() -> None:
     route_view = view(named_pod("game-a"), workload=deployment())
-    first = find_losses(route_view, ["game-b"], {}, NOON)
-    assert first.lost == {"game-b": PodLoss(PERMANENTLY_GONE, is_grace_over=False)}
-    assert first.next_deadline == NOON + GRACE
-    later = find_losses(route_view, ["game-b"], first.absent, NOON + GRACE)
-    assert later.lost == {"game-b": PodLoss(PERMANENTLY_GONE, is_grace_over=True)}
+    first = find_losses(route_view, ["game-b"], {}, NOW)
+    assert first.lost == {"game-b": PodLoss(LossCause.POD_DELETED, PERMANENTLY_GONE, is_grace_over=False)}
+    assert first.next_deadline == NOW + GRACE
+    later = find_losses(route_view, ["game-b"], first.absent, NOW + GRACE)
+    assert later.lost == {"game-b": PodLoss(LossCause.POD_DELETED, PERMANENTLY_GONE, is_grace_over=True)}
 
 
 @pytest.mark.parametrize(
@@ -166,26 +169,28 @@ def test_named_pod_is_lost_as_soon_as_it_does_not_exist() -> None:
 )
 def test_named_pod_has_the_grace_period_while_it_exists(state: ServiceState, is_ready: bool, is_absent: bool) -> None:
     losses = find_losses(
-        view(named_pod("game-a", state, is_ready=is_ready), workload=deployment()), ["game-a"], {}, NOON
+        view(named_pod("game-a", state, is_ready=is_ready), workload=deployment()), ["game-a"], {}, NOW
     )
     assert losses.lost == {}
     assert ("game-a" in losses.absent) is is_absent
 
 
 @pytest.mark.parametrize(
-    ("route_view", "key", "message"),
+    ("route_view", "key", "cause", "message"),
     [
-        (view(pod(0)), "game-0", PERMANENTLY_GONE),
-        (view(named_pod("game-0"), workload=deployment()), 0, PERMANENTLY_GONE),
-        (view(pod(0)), 3, "is beyond the workload's replicas"),
+        (view(pod(0)), "game-0", LossCause.POD_DELETED, PERMANENTLY_GONE),
+        (view(named_pod("game-0"), workload=deployment()), 0, LossCause.POD_DELETED, PERMANENTLY_GONE),
+        (view(pod(0)), 3, LossCause.SCALED_DOWN, "is beyond the workload's replicas"),
     ],
     ids=["name of an indexed pod", "index of a named pod", "beyond the replicas"],
 )
-def test_pod_with_an_impossible_key_is_lost_immediately(route_view: RouteView, key: PodKey, message: str) -> None:
-    assert find_losses(route_view, [key], {}, NOON).lost == {key: PodLoss(message, is_grace_over=False)}
+def test_pod_with_an_impossible_key_is_lost_immediately(
+    route_view: RouteView, key: PodKey, cause: LossCause, message: str
+) -> None:
+    assert find_losses(route_view, [key], {}, NOW).lost == {key: PodLoss(cause, message, is_grace_over=False)}
 
 
 def test_losses_are_unchanged_before_the_workload_was_read() -> None:
     unread_view = build_route_view(route(), None, [], {}, {1: 1}, {}, {})
-    long_gone = gone_since(NOON - 2 * GRACE)
-    assert find_losses(unread_view, [1], long_gone, NOON) == PodLosses(long_gone, {}, None)
+    long_gone = gone_since(NOW - 2 * GRACE)
+    assert find_losses(unread_view, [1], long_gone, NOW) == PodLosses(long_gone, {}, None)

@@ -5,7 +5,15 @@ from typing import Any
 import pytest
 
 from statefulroute.api.statefulroute import StatefulRouteStatus
-from statefulroute.api.vocabulary import LinkPhase, LinkReason, MoveReason, RemoveReason, RoutingState, ServiceState
+from statefulroute.api.vocabulary import (
+    LinkPhase,
+    LinkReason,
+    LossCause,
+    MoveReason,
+    RemoveReason,
+    RoutingState,
+    ServiceState,
+)
 from statefulroute.domain.assessment import Assessment
 from statefulroute.domain.decision import Bind, LinkView, Move, Remove, UpdateStatus, decide, move_reason
 from statefulroute.domain.keys import PodKey
@@ -63,8 +71,10 @@ def test_message_for_a_missing_pod_explains_the_kind_of_key(key: PodKey, route_v
     )
 
 
-GONE = {"game-a": PodLoss("is gone, and none comes back under its name", is_grace_over=False)}
-LONG_GONE = {"game-a": PodLoss("is gone, and none comes back under its name", is_grace_over=True)}
+GONE = {"game-a": PodLoss(LossCause.POD_DELETED, "is gone, and none comes back under its name", is_grace_over=False)}
+LONG_GONE = {
+    "game-a": PodLoss(LossCause.POD_DELETED, "is gone, and none comes back under its name", is_grace_over=True)
+}
 
 
 @pytest.mark.parametrize(

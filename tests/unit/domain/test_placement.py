@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from statefulroute.api.vocabulary import LinkReason, RoutingState, ServiceState
+from statefulroute.api.vocabulary import LinkReason, LossCause, RoutingState, ServiceState
 from statefulroute.domain.decision import Bind, LinkView, UpdateStatus, decide
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.load import Load
@@ -147,7 +147,7 @@ UNAVAILABLE: dict[str, tuple[Pod, dict[PodKey, PodLoss]]] = {
     "terminating and ready": (pod(0, ServiceState.TERMINATING, is_ready=True), {}),
     "terminating": (pod(0, ServiceState.TERMINATING), {}),
     "not ready": (pod(0, ServiceState.NOT_READY), {}),
-    "lost": (pod(0), {0: PodLoss("is gone", is_grace_over=False)}),
+    "lost": (pod(0), {0: PodLoss(LossCause.POD_DELETED, "is gone", is_grace_over=False)}),
 }
 
 
@@ -201,7 +201,7 @@ views = st.builds(
         route=route(placement={"range": width, "maxLinksPerPod": limit}, load={"cpuFactorPercent": percent}),
         link_counts=counts,
         loads=reported,
-        lost=dict.fromkeys(lost, PodLoss("is gone", is_grace_over=True)),
+        lost=dict.fromkeys(lost, PodLoss(LossCause.POD_DELETED, "is gone", is_grace_over=True)),
     ),
     st.lists(pods, max_size=6),
     st.dictionaries(keys, st.integers(0, 9)),
