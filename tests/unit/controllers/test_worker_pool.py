@@ -218,7 +218,7 @@ async def test_key_that_arrives_while_the_workers_stop_is_not_forgotten(concurre
     ("error", "later"),
     [
         (APIError(422, "Invalid", "it cannot be so"), [6.4, 12.8, 25.6, 30.0, 30.0, 30.0]),
-        (UnreachableError("PATCH /a: nobody answered"), [5.0] * 6),
+        (UnreachableError("PATCH /a: no answer"), [5.0] * 6),
         (APIError(500, "InternalError", "out of order"), [5.0] * 6),
         (APIError(429, "TooManyRequests", "later"), [5.0] * 6),
     ],
@@ -264,7 +264,7 @@ async def test_success_resets_the_backoff() -> None:
         nonlocal tries
         tries += 1
         if next(outcomes):
-            raise UnreachableError("nobody answered")
+            raise UnreachableError("no answer")
 
     with scheduled() as delays:
         async with started(reconcile) as pool:
@@ -317,7 +317,7 @@ async def test_key_that_fails_during_the_stop_is_retried_at_the_next_start() -> 
         tries += 1
         await unblocked.wait()
         if tries == 1:
-            raise UnreachableError("nobody answered")
+            raise UnreachableError("no answer")
 
     pool = WorkerPool(reconcile, 2)
     pool.start()
@@ -338,7 +338,7 @@ async def test_key_that_fails_during_the_stop_is_retried_at_the_next_start() -> 
     [
         (ConflictError(409, "Conflict", "the object has been modified"), []),
         (NotFoundError(404, "NotFound", "the object was deleted"), []),
-        (UnreachableError("nobody answered"), [("warning", "a write failed: trying again")]),
+        (UnreachableError("no answer"), [("warning", "a write failed: trying again")]),
         (RuntimeError("a defect"), [("error", "an unexpected error: trying again")]),
     ],
 )
@@ -435,7 +435,7 @@ async def test_failing_api_server_does_not_get_a_request_for_every_key() -> None
         nonlocal tries
         tries += 1
         if is_failing:
-            raise UnreachableError("nobody answered")
+            raise UnreachableError("no answer")
         done.add(key)
 
     pool = WorkerPool(reconcile, 4, outage_pause=OutagePause(4, initial_seconds=0.01))
