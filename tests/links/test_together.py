@@ -427,24 +427,24 @@ async def test_store_with_cache_sees_its_own_writes_at_once(
 async def test_batch_requests_every_uid_once_with_limited_concurrency(
     client: Client, make_store: Make, uid: str
 ) -> None:
-    under_way = most = 0
+    concurrent = max_concurrent = 0
 
-    async def begin(method: str, path: str) -> None:
-        nonlocal under_way, most
+    async def before(method: str, path: str) -> None:
+        nonlocal concurrent, max_concurrent
         del method, path
-        under_way += 1
-        most = max(most, under_way)
+        concurrent += 1
+        max_concurrent = max(max_concurrent, concurrent)
 
-    async def end(method: str, path: str) -> None:
-        nonlocal under_way
+    async def after(method: str, path: str) -> None:
+        nonlocal concurrent
         del method, path
-        under_way -= 1
+        concurrent -= 1
 
-    observed = ObservedClient(client, begin, end)
+    observed = ObservedClient(client, before, after)
     uids = [f"{uid}-{number}" for number in range(100)]
     await make_store(client).set("game", uids[7], 0)
     assert await make_store(observed).batch_get("game", uids) == {0: [uids[7]]}
-    assert (len(observed.requests), most) == (100, 16)
+    assert (len(observed.requests), max_concurrent) == (100, 16)
 
 
 async def test_failed_batch_raises_the_error(make_store: Make, tmp_path: Path) -> None:

@@ -107,8 +107,8 @@ async def run_envoy(
     """Runs a resolver with a gRPC server, and yields a client of it."""
     sources = settings.pop("uid_sources", (UidSource.parse("header:x-user-id"),))
     async with run_resolver(kubeconfig, **settings) as resolver:
-        callers = Authenticator(None if audience is None else TokenReviewer(resolver.client, audience))
-        picker = ExternalProcessor(resolver.parts.picker, sources, default_route, callers, resolver.parts.metrics)
+        authenticator = Authenticator(None if audience is None else TokenReviewer(resolver.client, audience))
+        picker = ExternalProcessor(resolver.parts.picker, sources, default_route, authenticator, resolver.parts.metrics)
         async with (
             serve_ext_proc(ANY_PORT, picker, picker_tls) as serving,
             grpc.aio.insecure_channel(serving.address) as channel,

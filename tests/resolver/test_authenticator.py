@@ -149,7 +149,7 @@ def issue(folder: Path, name: str, authority: str | None = None) -> None:
     """Creates a certificate signed by an authority; None creates an authority."""
     program = shutil.which("openssl")
     if program is None:
-        pytest.skip("openssl is not installed: nobody makes certificates here")
+        pytest.skip("openssl is not installed, and the tests need certificates")
     key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", f"{name}.key")
     asked = ("req", "-x509", *key, "-days", "2", "-subj", f"/CN={name}", "-out", f"{name}.crt")
     leaf = ("-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE")
@@ -196,7 +196,7 @@ async def test_renewed_certificate_is_used_without_a_restart(
         assert await serial_of(address, certificates) == before
         await asyncio.to_thread(issue, certificates, "renewed", "ca")
         async with asyncio.timeout(20):
-            while await serial_of(address, certificates) == before:  # noqa: ASYNC110 - whoever connects is not told
+            while await serial_of(address, certificates) == before:  # noqa: ASYNC110 - the reload has no event
                 await asyncio.sleep(0.05)
 
 

@@ -70,15 +70,15 @@ async def test_linked_user_is_sent_to_its_pod(resolver: RunningResolver, stub_se
             assert int(reply.headers["Age"]) < 60
 
 
-@pytest.mark.parametrize("unknown", UnlinkedUidPolicy)
+@pytest.mark.parametrize("policy", UnlinkedUidPolicy)
 async def test_new_user_is_handled_by_the_policy(
-    cluster: LocalCluster, stub_service: StubService, unknown: UnlinkedUidPolicy
+    cluster: LocalCluster, stub_service: StubService, policy: UnlinkedUidPolicy
 ) -> None:
-    async with run_resolver(cluster.kubeconfig, namespaces=(stub_service.namespace,), unlinked_uid=unknown) as resolver:
+    async with run_resolver(cluster.kubeconfig, namespaces=(stub_service.namespace,), unlinked_uid=policy) as resolver:
         replies = [await resolver.http.get(stub_service.ext_authz_path, headers={"x-user-id": "new"}) for _ in range(6)]
         stored = await in_thread(stub_service.stored_pods)
         endpoints = {reply.headers.get(HEADER) for reply in replies}
-        match unknown:
+        match policy:
             case UnlinkedUidPolicy.BIND:
                 assert endpoints == {stub_service.endpoint(stored["new"] or 0)}
                 assert stored.keys() == {"new"}
@@ -93,13 +93,13 @@ async def test_new_user_is_handled_by_the_policy(
                 assert stored == {}
 
 
-@pytest.mark.parametrize("unknown", UnlinkedUidPolicy)
+@pytest.mark.parametrize("policy", UnlinkedUidPolicy)
 async def test_request_without_uid_goes_to_any_pod_or_is_refused(
-    cluster: LocalCluster, stub_service: StubService, unknown: UnlinkedUidPolicy
+    cluster: LocalCluster, stub_service: StubService, policy: UnlinkedUidPolicy
 ) -> None:
-    async with run_resolver(cluster.kubeconfig, namespaces=(stub_service.namespace,), unlinked_uid=unknown) as resolver:
+    async with run_resolver(cluster.kubeconfig, namespaces=(stub_service.namespace,), unlinked_uid=policy) as resolver:
         replies = [await resolver.http.get(stub_service.ext_authz_path) for _ in range(6)]
-        if unknown is UnlinkedUidPolicy.REFUSE:
+        if policy is UnlinkedUidPolicy.REFUSE:
             assert {reply.problem for reply in replies} == {(400, "no-uid", "the request has no uid")}
         else:
             assert {reply.headers[HEADER] for reply in replies} == {stub_service.endpoint(pod) for pod in range(3)}
@@ -122,13 +122,13 @@ async def test_unbound_users_are_sent_only_to_available_pods(cluster: LocalClust
         assert reply.problem[:2] == (503, "no-available-pod")
 
 
-@pytest.mark.parametrize("unknown", UnlinkedUidPolicy)
+@pytest.mark.parametrize("policy", UnlinkedUidPolicy)
 async def test_user_of_an_unreachable_pod_is_sent_to_no_other_pod(
-    cluster: LocalCluster, stub_service: StubService, unknown: UnlinkedUidPolicy
+    cluster: LocalCluster, stub_service: StubService, policy: UnlinkedUidPolicy
 ) -> None:
     await in_thread(stub_service.link, "alice", 0)
     await in_thread(stub_service.patch_pod_status, 0, ready=False)
-    async with run_resolver(cluster.kubeconfig, namespaces=(stub_service.namespace,), unlinked_uid=unknown) as resolver:
+    async with run_resolver(cluster.kubeconfig, namespaces=(stub_service.namespace,), unlinked_uid=policy) as resolver:
         reply = await resolver.http.get(stub_service.ext_authz_path, headers={"x-user-id": "alice"})
         assert (reply.problem[:2], reply.headers["Retry-After"]) == ((503, "pod-not-routable"), "1")
         assert HEADER not in reply.headers

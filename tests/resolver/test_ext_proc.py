@@ -64,15 +64,15 @@ async def test_metadata_of_the_call_names_the_route(cluster: LocalCluster, stub_
             assert refusal(await envoy.pick(ALICE, metadata={ROUTE_METADATA: odd}))[0] == 404
 
 
-@pytest.mark.parametrize("unknown", UnlinkedUidPolicy)
+@pytest.mark.parametrize("policy", UnlinkedUidPolicy)
 async def test_new_user_is_handled_by_the_policy(
-    cluster: LocalCluster, stub_service: StubService, unknown: UnlinkedUidPolicy
+    cluster: LocalCluster, stub_service: StubService, policy: UnlinkedUidPolicy
 ) -> None:
-    settings = {"namespaces": (stub_service.namespace,), "unlinked_uid": unknown}
+    settings = {"namespaces": (stub_service.namespace,), "unlinked_uid": policy}
     async with run_envoy(cluster.kubeconfig, route_of(stub_service), **settings) as envoy:
         answers = [await envoy.pick([("x-user-id", "new")]) for _ in range(6)]
         stored = await in_thread(stub_service.stored_pods)
-        match unknown:
+        match policy:
             case UnlinkedUidPolicy.BIND:
                 assert {picked_endpoint(answer) for answer in answers} == {stub_service.endpoint(stored["new"] or 0)}
             case UnlinkedUidPolicy.ANY:

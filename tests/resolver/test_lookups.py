@@ -403,8 +403,8 @@ async def test_response_has_its_age(resolver: RunningResolver, stub_service: Stu
         reflector.last_update_at -= 1000
     assert int((await resolver.http.get(path)).headers["Age"]) >= 1000
     assert int((await resolver.http.get(stub_service.path)).headers["Age"]) >= 1000
-    nobody = await resolver.http.get(f"{stub_service.path}/links/nobody")
-    assert (nobody.status, int(nobody.headers["Age"]) >= 1000) == (404, True), "not to be linked is an answer, too"
+    absent = await resolver.http.get(f"{stub_service.path}/links/nobody")
+    assert (absent.status, int(absent.headers["Age"]) >= 1000) == (404, True), "a 404 has its age, too"
     fresh = await resolver.http.get(f"{stub_service.path}/links/nobody?consistency=strong")
     assert (fresh.status, fresh.headers["Age"]) == (404, "0")
     await in_thread(stub_service.move, "alice", 1)
