@@ -40,7 +40,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 ROOT = Path(__file__).parents[2]
 
 #: The minimal duration of an outage.
-AWAY_SECONDS = 20.0 if os.environ.get("STATEFULROUTE_LONG") else 2.0
+OUTAGE_SECONDS = 20.0 if os.environ.get("STATEFULROUTE_LONG") else 2.0
 
 #: The deadline of operations that fail during an outage, and the tolerance.
 DEADLINE_SECONDS, SLACK_SECONDS = 1.0, 1.0
@@ -162,7 +162,7 @@ async def fails_in_time(work: Any) -> None:
     assert DEADLINE_SECONDS * 0.9 <= loop.time() - started_at < DEADLINE_SECONDS + SLACK_SECONDS
 
 
-async def reads_go_on(outage: Outage) -> None:
+async def reads_work(outage: Outage) -> None:
     """Checks that reads from the caches work."""
     assert await outage.hasty.get_linked_pod("alice", "game") == 0
     assert await outage.hasty.get_linked_pod("nobody", "game") is None
@@ -201,20 +201,20 @@ async def test_reads_work_while_the_api_server_is_dead_and_no_acknowledged_link_
     await wait_until(lambda: len(outage.acknowledged) > 50, "users are bound")
     await outage.kill()
     outage_started_at = asyncio.get_running_loop().time()
-    await reads_go_on(outage)
+    await reads_work(outage)
     await writes_fail(outage)
-    under_way = [
+    pending = [
         asyncio.create_task(outage.caller.link_if_absent("dave", "game", 1)),
         asyncio.create_task(outage.caller.compute_link_if_absent("erin", "game")),
         asyncio.create_task(outage.server.set_linked_pod(NAMESPACE, "frank", "game", 2)),
         asyncio.create_task(outage.server.set_routing_state(RoutingState.DENY_NEW_CALL)),
     ]
-    await asyncio.sleep(max(0.0, AWAY_SECONDS - (asyncio.get_running_loop().time() - outage_started_at)))
-    await reads_go_on(outage)
+    await asyncio.sleep(max(0.0, OUTAGE_SECONDS - (asyncio.get_running_loop().time() - outage_started_at)))
+    await reads_work(outage)
     before = len(outage.acknowledged)
     await outage.restart()
-    answers = await asyncio.gather(*under_way, return_exceptions=True)
-    if AWAY_SECONDS < 5:  # the deadline of the server's operations is ten seconds
+    answers = await asyncio.gather(*pending, return_exceptions=True)
+    if OUTAGE_SECONDS < 5:  # the deadline of the server's operations is ten seconds
         assert answers == [1, 0, None, None]
     else:
         assert answers[:2] == [1, 0]
@@ -224,14 +224,14 @@ async def test_reads_work_while_the_api_server_is_dead_and_no_acknowledged_link_
         writer.cancel()
     await asyncio.gather(*writers, return_exceptions=True)
     await recovers(outage, "grace")
-    assert (await asyncio.to_thread(outage.logged_events))["statefulroute.io/routing-state"] == "DenyNewCall"
+    assert (await asyncio.to_thread(outage.published))["statefulroute.io/routing-state"] == "DenyNewCall"
 
 
 async def test_reads_work_and_stop_returns_while_the_api_server_hangs(outage: Outage) -> None:
     loop = asyncio.get_running_loop()
     outage.send(signal.SIGSTOP)
     try:
-        await reads_go_on(outage)
+        await reads_work(outage)
         await writes_fail(outage)
         started_at = loop.time()
         await outage.server.stop()
