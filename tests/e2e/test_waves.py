@@ -10,7 +10,7 @@ from support.kubectl import Kubectl
 from support.link_recorder import LinkRecorder
 from support.operator_process import OperatorProcess, OperatorSlot
 from support.scale import scaled
-from support.service import SHUT_DOWN, Service, is_bound
+from support.service import NO_ROUTING_STATE, SHUT_DOWN, Service, condition_of, is_bound
 from support.waiting import eventually, settled
 
 pytestmark = [pytest.mark.usefixtures("quiet_cluster"), pytest.mark.timeout(900)]
@@ -138,10 +138,37 @@ def test_link_that_waits_for_its_move_stays_if_its_pod_comes_back_first(game: Se
     game.await_all_bound(200)
     game.annotate(2, SHUT_DOWN)
     eventually(lambda: game.links_by_pod().get(2, 0) < 200, "some links are moved")
-    game.annotate(2, {"statefulroute.io/routing-state": None})
+    game.annotate(2, NO_ROUTING_STATE)
     game.await_pod(2, routingState="Ready")
     game.await_bound(game.link("afterwards", podIndex=2))
     spread = settled(game.links_by_pod, "no link is moved any more", seconds=2.0)  # enough time for 40 more moves
     assert spread[2] > 1
     game.await_all_bound(201)
     assert game.links_by_pod() == spread
+
+
+@pytest.mark.usefixtures("slow_mover")
+def test_moves_that_are_called_off_do_not_delay_the_links_of_the_next_lost_pod(game: Service) -> None:
+    game.set_on_pod_lost("Rebind")
+    game.link_all((f"user-{index}" for index in range(400)), podIndex=2)
+    name = game.link("neighbour", podIndex=1)
+    game.await_all_bound(401)
+    game.annotate(2, SHUT_DOWN)
+    eventually(lambda: game.links_by_pod().get(2, 0) < 400, "some links are moved")
+    game.annotate(1, SHUT_DOWN)
+    game.await_pod(1, routingState="Shutdown")
+    game.annotate(2, NO_ROUTING_STATE)
+    eventually(lambda: game.get(name)["spec"]["podIndex"] != 1, "the neighbour is moved", seconds=8.0)  # not 20 s
+    assert game.links_by_pod()[2] > 200
+
+
+@pytest.mark.usefixtures("slow_mover")
+def test_marks_of_links_of_a_lost_pod_take_turns(game: Service) -> None:
+    game.set_on_pod_lost("Keep")
+    names = game.link_all((f"user-{index}" for index in range(100)), podIndex=2)
+    game.await_all_bound(100)
+    game.annotate(2, SHUT_DOWN)
+    for name in names:
+        game.await_link(name, "Lost", "PodLost")
+    times = [datetime.fromisoformat(condition_of(link)["lastTransitionTime"]) for link in game.links()]
+    assert max(times) - min(times) >= timedelta(seconds=3)

@@ -152,7 +152,7 @@ class Values(ValueGroup):
         32, description="How many links of one route are written concurrently."
     )
     moves_per_second: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        200, description="The maximum number of links of lost pods that are moved per second."
+        200, description="The maximum number of links of lost pods that are moved, deleted or marked per second."
     )
     log_level: LogLevel = Field(LogLevel.INFO, description="The minimum level of log lines.")
     log_format: LogFormat = Field(LogFormat.JSON, description="The format of log lines.")

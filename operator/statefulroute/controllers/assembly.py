@@ -1,7 +1,6 @@
 """Creates the components of the operator and connects them."""
 
 import socket
-import time
 from dataclasses import dataclass
 
 from prometheus_client.registry import Collector
@@ -33,7 +32,7 @@ from statefulroute.controllers.state_store import RouteStore
 from statefulroute.monitoring.build import BuildMetrics
 from statefulroute.monitoring.caches import CacheMetrics
 
-#: How many links of lost pods are moved at the same time, over all routes. An API server that is slower than the rate
+#: How many links of lost pods are written at the same time, over all routes. An API server that is slower than the rate
 #: of moves keeps most of its capacity for new links.
 _MAX_MOVES_IN_FLIGHT = 4
 
@@ -81,12 +80,13 @@ def assemble(
     counts.listen_for_first_link(route_store.observe_first_link)
     informers.routes.cache.listen(counts.route_changed)
     recorder = EventRecorder(client, socket.gethostname())
+    move_limiter = MoveLimiter(settings.moves_per_second, _MAX_MOVES_IN_FLIGHT)
     reconciler = LinkReconciler(
         links=informers.links.cache,
         route_store=route_store,
         counts=counts,
         writer=LinkWriter(client, informers.links),
-        move_limiter=MoveLimiter(settings.moves_per_second, _MAX_MOVES_IN_FLIGHT, time.monotonic),
+        move_limiter=move_limiter,
         recorder=recorder,
         metrics=metrics,
         clock=utc_now,
@@ -94,6 +94,7 @@ def assemble(
     links = LinkController(
         informers, route_store, trace_hooks.wrap_reconcile(reconciler.reconcile), settings.parallel_writes
     )
+    move_limiter.listen(links.resume)
     refresher = RouteRefresher(informers, route_store, load_client, PodWriter(client, informers.pods), utc_now)
     state = StateTimer(
         informers,

@@ -16,7 +16,7 @@ class Settings:
         kubeconfig: the path of a kubeconfig; None is where kubectl finds one.
         context: the context of the kubeconfig; None is its current one.
         parallel_writes: how many links of one route are written at the same time.
-        moves_per_second: how many links of lost pods are moved in a second, over all routes.
+        moves_per_second: how many links of lost pods are moved, deleted or marked in a second, over all routes.
         namespaces: the namespaces that the operator works in; none is the whole cluster.
         leader_election: the settings of leader election; None where this operator runs alone.
         bind_address: where the operator serves probes and metrics; None is nowhere.

@@ -79,6 +79,22 @@ def is_status_current(link: Link, status: LinkStatus) -> bool:
     )
 
 
+def needs_turn(link: Link, plan: Plan) -> bool:
+    """Returns whether the write of a plan is paced: it moves, deletes or marks a link because its pod is lost.
+
+    So the loss of many pods neither overruns the other pods nor delays new links, and can still be stopped.
+    """
+    match plan:
+        case Move():
+            return True
+        case Remove(reason):
+            return reason is RemoveReason.POD_LOST
+        case UpdateStatus(status):
+            return status.phase is LinkPhase.LOST and not is_status_current(link, status)
+        case Bind():
+            return False
+
+
 def move_reason(view: LinkView) -> MoveReason:
     """Returns why the spec of the link names another pod than its status, as far as the current state shows.
 

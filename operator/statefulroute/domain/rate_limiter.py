@@ -51,20 +51,17 @@ class RateLimiter:
         self._store(key, full_at + self._interval, now)
         return 0.0
 
-    def reserve(self, key: Hashable = None, *, delay: float = 0.0) -> float:
-        """Takes the next free token, which may become available only later.
-
-        Args:
-            key: the key whose bucket is used; a limiter of one bucket needs none.
-            delay: the token is to become available no earlier than in this many seconds.
-
-        Returns:
-            The seconds until the token is available; the caller waits for as long before it acts.
-        """
+    def delay(self, key: Hashable = None) -> float:
+        """Returns the seconds until a token is available, and takes none."""
         now = self._clock()
-        full_at = max(self._full_at.get(key, now), now + delay)
-        self._store(key, full_at + self._interval, now)
-        return max(full_at - now - self._tolerance, delay)
+        full_at = max(self._full_at.get(key, now), now)
+        wait = full_at - now - self._tolerance
+        return wait if wait > _ROUNDING_SECONDS else 0.0
+
+    def give_back(self, key: Hashable = None) -> None:
+        """Puts back a token that was taken and not used."""
+        if key in self._full_at:
+            self._full_at[key] -= self._interval
 
     def _store(self, key: Hashable, full_at: float, now: float) -> None:
         if len(self._full_at) >= self._max_keys and key not in self._full_at:

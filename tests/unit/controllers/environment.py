@@ -291,7 +291,13 @@ class FakeEventRecorder:
 class Environment:
     """The controller of links and what it needs, connected as in the operator."""
 
-    def __init__(self, concurrency: int = 4, moves_per_second: float = 1e6, max_moves_in_flight: int = 4) -> None:
+    def __init__(
+        self,
+        concurrency: int = 4,
+        moves_per_second: float = 1e9,
+        max_moves_in_flight: int = 4,
+        monotonic: Callable[[], float] | None = None,
+    ) -> None:
         self.scales = FakeScaleClient()
         self.informers = Informers(cast("Client", self.scales))
         self.links = self.informers.links.cache
@@ -312,12 +318,13 @@ class Environment:
         self.links.listen(self.metrics.link_changed)
         self.writer = FakeLinkWriter(self.informers)
         self.reconciled: list[str] = []
+        move_limiter = MoveLimiter(moves_per_second, max_moves_in_flight, monotonic or (lambda: self.seconds))
         reconciler = LinkReconciler(
             links=self.links,
             route_store=self.route_store,
             counts=self.counts,
             writer=cast("LinkWriter", self.writer),
-            move_limiter=MoveLimiter(moves_per_second, max_moves_in_flight, lambda: self.seconds),
+            move_limiter=move_limiter,
             recorder=cast("EventRecorder", self.recorder),
             metrics=self.metrics,
             clock=lambda: self.now,
@@ -331,6 +338,7 @@ class Environment:
 
         reconciler.reconcile = recording  # type: ignore[method-assign]
         self.controller = LinkController(self.informers, self.route_store, reconciler.reconcile, concurrency)
+        move_limiter.listen(self.controller.resume)
 
     def _elapsed(self) -> float:
         return self.now.timestamp()

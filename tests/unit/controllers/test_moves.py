@@ -1,7 +1,10 @@
 """The links of lost pods: which of them move, when, and how fast; and which link gets free room."""
 
 import asyncio
+import time
 from datetime import timedelta
+
+import pytest
 
 from statefulroute.api.vocabulary import RoutingState, ServiceState
 from unit.controllers.environment import (
@@ -141,6 +144,50 @@ async def test_moves_in_flight_are_limited_when_the_api_server_is_slower_than_th
         await eventually(lambda: environment.writer.in_flight == 3)
         environment.writer.unblocked.set()
         await eventually(lambda: ("new", "Bound") in environment.writer.written)
+
+
+async def test_moves_that_are_called_off_do_not_delay_the_links_of_the_next_lost_pod() -> None:
+    users = {f"user-{number}": 1 for number in range(500)}
+    environment = with_users(Environment(moves_per_second=10, monotonic=time.monotonic), **users, bob=2, carol=0)
+    environment.with_pods(0, 1, 2)
+    async with running_route(environment):
+        await eventually(lambda: not environment.controller.backlog().depth)
+        environment.writer.written.clear()
+        environment.pods.put(pod(50, 1, reported_routing_state=RoutingState.SHUTDOWN))
+        await eventually(lambda: len(environment.reconciled) >= 2 * len(users))
+        environment.pods.put(pod(51, 2, reported_routing_state=RoutingState.SHUTDOWN))
+        await idle()
+        environment.pods.put(pod(52, 1))
+        async with asyncio.timeout(5):  # 500 turns are 50 seconds
+            await eventually(lambda: ("bob", "PodLost") in environment.writer.written)
+            environment.pods.put(pod(53, 0, reported_routing_state=RoutingState.SHUTDOWN))
+            await eventually(lambda: ("carol", "PodLost") in environment.writer.written)
+
+
+@pytest.mark.parametrize("action", ["Keep", "Release"])
+async def test_marks_and_deletions_of_links_of_lost_pods_are_paced_as_moves(action: str) -> None:
+    environment = with_users(Environment(moves_per_second=1).with_pods(0), alice=0, bob=0)
+    environment.routes.put(route(20, generation=2, spec={"onPodLost": {"action": action}}))
+    async with running_route(environment):
+        environment.writer.written.clear()
+        environment.pods.put(pod(50, 0, reported_routing_state=RoutingState.SHUTDOWN))
+        await idle()
+        assert len(environment.writer.written) == 1
+        environment.seconds += 1
+        await eventually(lambda: len(environment.writer.written) == 2)
+
+
+async def test_link_that_is_marked_already_needs_no_turn() -> None:
+    environment = with_users(Environment(moves_per_second=1).with_pods(0), alice=0, bob=0)
+    environment.routes.put(route(20, generation=2, spec={"onPodLost": {"action": "Keep"}}))
+    async with running_route(environment):
+        environment.pods.put(pod(50, 0, reported_routing_state=RoutingState.SHUTDOWN))
+        await eventually(lambda: environment.reason_of("alice") == "PodLost")
+        environment.seconds += 1
+        for alice in environment.links.in_partition(GAME).values():
+            if alice.uid == "alice":
+                environment.controller.add(alice)
+        await eventually(lambda: environment.reason_of("bob") == "PodLost")
 
 
 async def test_lost_links_without_a_target_move_when_a_pod_appears() -> None:

@@ -80,24 +80,30 @@ def test_keys_with_full_buckets_are_dropped() -> None:
     assert len(limiter) == 2  # b and d: the buckets of the others are full again
 
 
-def test_reserved_tokens_follow_each_other_at_the_rate() -> None:
+def test_delay_is_the_time_until_the_next_token_and_takes_none() -> None:
     clock = Clock()
     limiter = RateLimiter(10, clock, burst=1)
-    assert [limiter.reserve() for _ in range(4)] == pytest.approx([0, 0.1, 0.2, 0.3])
-    clock.now += 0.15
-    assert limiter.reserve() == pytest.approx(0.25)
+    assert [limiter.delay(), limiter.delay(), limiter.take()] == [0.0, 0.0, 0.0]
+    assert limiter.delay() == pytest.approx(0.1)
+    clock.now += 0.1
+    assert limiter.delay() == 0.0
+
+
+def test_token_that_is_given_back_is_available_again() -> None:
+    clock = Clock()
+    limiter = RateLimiter(1, clock, burst=2)
+    assert [limiter.take("a"), limiter.take("a")] == [0.0, 0.0]
+    limiter.give_back("a")
+    assert limiter.take("a") == 0.0
+    assert limiter.take("a") == pytest.approx(1)
+
+
+def test_bucket_never_holds_more_than_its_burst() -> None:
+    clock = Clock()
+    limiter = RateLimiter(1, clock, burst=1)
+    limiter.take()
     clock.now += 60
-    assert [limiter.reserve() for _ in range(2)] == pytest.approx([0, 0.1])
-
-
-def test_reserved_tokens_use_up_the_burst_first() -> None:
-    limiter = RateLimiter(10, Clock(), burst=3)
-    assert [limiter.reserve() for _ in range(5)] == pytest.approx([0, 0, 0, 0.1, 0.2])
-
-
-def test_reserved_token_is_not_available_before_its_delay() -> None:
-    clock = Clock()
-    limiter = RateLimiter(10, clock, burst=1)
-    assert limiter.reserve(delay=0.1) == pytest.approx(0.1)
-    assert limiter.reserve(delay=0.1) == pytest.approx(0.2)
-    assert limiter.reserve() == pytest.approx(0.3)
+    limiter.give_back()
+    limiter.give_back("unknown")
+    assert limiter.take() == 0.0
+    assert limiter.take() == pytest.approx(1)

@@ -28,7 +28,10 @@ def operator(  # noqa: PLR0913 - an option each
         int, typer.Option(min=1, max=256, help="The maximum number of concurrent writes to the links of one route.")
     ] = 32,
     moves_per_second: Annotated[
-        int, typer.Option(min=1, help="The maximum number of links of lost pods that are moved per second.")
+        int,
+        typer.Option(
+            min=1, help="The maximum number of links of lost pods that are moved, deleted or marked per second."
+        ),
     ] = 200,
     bind_address: BindAddressOption = None,
     leader_elect: Annotated[

@@ -65,11 +65,15 @@ class LinkController:
 
     def add(self, link: Link) -> None:
         """Reconciles a link that has not changed itself, for example one whose time is over."""
-        queue = self._queues.get(link.route)
-        if queue is not None:
-            queue.add(link)
-        else:
+        if not self.resume(link.key):
             self._add_orphan(link)
+
+    def resume(self, key: LinkKey) -> bool:
+        """Reconciles a link whose turn has come; returns False if its route has no queue any more."""
+        queue = self._queues.get(key.route)
+        if queue is not None:
+            queue.add(key)
+        return queue is not None
 
     def backlog(self) -> Backlog:
         """Returns the links that are left to reconcile, those of all routes and those without a route."""
@@ -100,8 +104,7 @@ class LinkController:
         if self._is_started:
             self._orphans.add(link.key)
 
-    async def _reconcile_orphan(self, key: LinkKey) -> float | None:
+    async def _reconcile_orphan(self, key: LinkKey) -> None:
         """Reconciles a link unless its route exists by now: then the route's queue has the link."""
-        if key.route in self._queues or self._informers.routes.cache.get(*key.route) is not None:
-            return None
-        return (await self._reconcile(key)).requeue_after
+        if key.route not in self._queues and self._informers.routes.cache.get(*key.route) is None:
+            await self._reconcile(key)

@@ -1,49 +1,69 @@
-"""The rate at which links are moved: even, so that neither the target pods nor new links are overrun."""
+"""The rate at which the links of lost pods are written: even, so that neither pods nor new links are overrun."""
 
-from collections.abc import Callable, Hashable
+import asyncio
+import time
+from collections.abc import Callable
 
-from statefulroute.domain.rate_limiter import RateLimiter
+from statefulroute.domain.keys import LinkKey
+from statefulroute.domain.turn_queue import TurnQueue
+
+#: Reconciles a link whose turn has come; returns whether it will.
+TurnListener = Callable[[LinkKey], bool]
 
 
 class MoveLimiter:
-    """Gives each key a turn of its own, at a fixed rate and while few enough keys are in flight.
+    """Gives turns to the links of lost pods, over all routes, with one timer for all of them.
 
     Args:
         per_second: the number of turns in a second.
-        max_in_flight: the largest number of keys that use their turn at the same time.
+        max_in_flight: the largest number of links that use their turn at the same time.
         clock: returns monotonic seconds.
     """
 
-    def __init__(self, per_second: float, max_in_flight: int, clock: Callable[[], float]) -> None:
-        self._rate_limiter = RateLimiter(per_second, clock, burst=1)
-        self._interval = 1 / per_second
-        self._max_in_flight = max_in_flight
-        self._clock = clock
-        self._turns: dict[Hashable, float] = {}
-        """When the turn of each waiting key starts."""
-        self._in_flight: set[Hashable] = set()
+    def __init__(self, per_second: float, max_in_flight: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._turns: TurnQueue[LinkKey] = TurnQueue(per_second, max_in_flight, clock)
+        self._listener: TurnListener = lambda _: False
+        self._timer: asyncio.TimerHandle | None = None
 
-    def delay_for(self, key: Hashable) -> float:
-        """Returns the seconds until a key's turn; 0 where it has come, and then it lasts until `forget`.
+    def listen(self, listener: TurnListener) -> None:
+        """Sets the function that is called with each waiting link whose turn has come.
 
-        The first call for a key reserves the next free turn, and later calls keep that turn. If too many other keys
-        are in flight when the turn comes, the key gets another turn after all reserved ones, so that the moves that a
-        slow API server delays do not follow in a burst.
+        It reconciles the link, which asks for its turn again, and returns True. If it returns False, the link's turn
+        is given back.
         """
-        now = self._clock()
-        self._in_flight.discard(key)
-        turn = self._turns.pop(key, None)
-        if turn is None:
-            turn = now + self._rate_limiter.reserve()
-        if turn <= now:
-            if len(self._in_flight) < self._max_in_flight:
-                self._in_flight.add(key)
-                return 0.0
-            turn = now + self._rate_limiter.reserve(delay=self._interval)
-        self._turns[key] = turn
-        return turn - now
+        self._listener = listener
 
-    def forget(self, key: Hashable) -> None:
-        """Ends the turn of a key, or drops the turn that it does not need any more."""
-        self._turns.pop(key, None)
-        self._in_flight.discard(key)
+    def take_turn(self, key: LinkKey) -> bool:
+        """Returns whether a link may be written now; its turn lasts until `release`. Otherwise, the link waits."""
+        has_turn = self._turns.take_turn(key)
+        self._set_timer()
+        return has_turn
+
+    def release(self, key: LinkKey) -> None:
+        """Ends the turn of a link, or gives back the turn that it does not need any more."""
+        self._turns.release(key)
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        seconds = self._turns.seconds_until_next()
+        if seconds is None:
+            self._cancel_timer()
+            return
+        loop = asyncio.get_running_loop()
+        if self._timer is not None:
+            if self._timer.when() <= loop.time() + seconds:
+                return  # it is set again when it fires
+            self._timer.cancel()
+        self._timer = loop.call_later(seconds, self._call_waiting)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _call_waiting(self) -> None:
+        self._timer = None
+        while (key := self._turns.call_next()) is not None:
+            if not self._listener(key):
+                self._turns.release(key)
+        self._set_timer()

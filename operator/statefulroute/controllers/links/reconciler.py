@@ -24,6 +24,7 @@ from statefulroute.domain.decision import (
     decide,
     is_status_current,
     move_reason,
+    needs_turn,
 )
 from statefulroute.domain.events import Event
 from statefulroute.domain.keys import LinkKey, PodKey
@@ -38,12 +39,12 @@ class ReconcileResult:
 
     Attributes:
         status: the link's status now; None where it has none, or the link is gone.
-        requeue_after: the seconds after which the link is reconciled once more; None unless its move has to wait.
+        waits_for_turn: whether the link waits for its turn to be moved, deleted or marked, because its pod is lost.
         plan: the kind of the first plan; None where there was nothing to decide.
     """
 
     status: LinkStatus | None = None
-    requeue_after: float | None = None
+    waits_for_turn: bool = False
     plan: type[Plan] | None = None
 
 
@@ -81,8 +82,8 @@ class LinkReconciler:
         try:
             result = await self._reconcile(key)
         finally:
-            if result is None or result.requeue_after is None:
-                self._move_limiter.forget(key)
+            if result is None or not result.waits_for_turn:
+                self._move_limiter.release(key)
         return result
 
     async def _reconcile(self, key: LinkKey) -> ReconcileResult:
@@ -94,12 +95,12 @@ class LinkReconciler:
                 return ReconcileResult()  # all links of the route are reconciled once its workload was read
             plan = decide(view)
             first = first or type(plan)
+            if needs_turn(link, plan) and not self._move_limiter.take_turn(key):
+                return ReconcileResult(plan=first, waits_for_turn=True)
             match plan:
                 case Bind(pod):
                     await self._bind(link, pod)
                 case Move(pod, reason):
-                    if delay := self._move_limiter.delay_for(key):
-                        return ReconcileResult(requeue_after=delay, plan=first)
                     await self._bind(link, pod)
                 case Remove(remove_reason):
                     await self._remove(link, remove_reason)

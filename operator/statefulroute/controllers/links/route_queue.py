@@ -105,11 +105,11 @@ class RouteLinkQueue:
         if stopped_waiting or has_left:
             self._add_all(self._waiting.next_for_room())
 
-    def add(self, link: Link) -> None:
+    def add(self, key: LinkKey) -> None:
         """Reconciles a link that has not changed."""
-        self._workers.add(link.key, Priority.LOW)
+        self._workers.add(key, Priority.LOW)
 
-    async def _reconcile_link(self, key: LinkKey) -> float | None:
+    async def _reconcile_link(self, key: LinkKey) -> None:
         result = await self._reconcile(key)
         link = self._links.get(*key)
         if link is not None:
@@ -118,7 +118,6 @@ class RouteLinkQueue:
             )
             if self._waiting.update(link, result.status, wants_room=wants_room):
                 self._add_all(self._waiting.next_for_room())  # it may have had its turn, and left the room to others
-        return result.requeue_after
 
     def _route_changed(self) -> None:
         """Checks the route once after the changes of many pods, which a watch delivers together."""

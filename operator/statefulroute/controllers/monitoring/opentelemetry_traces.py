@@ -125,8 +125,8 @@ def _attributes(result: ReconcileResult) -> dict[str, AttributeValue]:
         attributes |= {"statefulroute.phase": result.status.phase, "statefulroute.reason": result.status.reason}
         if result.status.pod_name is not None:
             attributes["k8s.pod.name"] = result.status.pod_name
-    if result.requeue_after is not None:
-        attributes["statefulroute.again_after_seconds"] = result.requeue_after
+    if result.waits_for_turn:
+        attributes["statefulroute.waits_for_turn"] = True
     return attributes
 
 

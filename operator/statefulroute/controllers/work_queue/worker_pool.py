@@ -33,8 +33,7 @@ class WorkerPool(Generic[K]):
     A key that fails is retried with backoff, and while the API server fails, the workers pause between keys.
 
     Args:
-        reconcile: works on a key. It decides each time from the present state what to do, and may return the seconds
-            after which the key is reconciled once more.
+        reconcile: works on a key. It decides each time from the present state what to do.
         concurrency: the largest number of keys that are reconciled at the same time.
         log_fields: returns the log fields that name a key.
         backoff: when failed keys are retried.
@@ -44,7 +43,7 @@ class WorkerPool(Generic[K]):
 
     def __init__(  # noqa: PLR0913 - the parts are replaceable
         self,
-        reconcile: Callable[[K], Awaitable[float | None]],
+        reconcile: Callable[[K], Awaitable[object]],
         concurrency: int,
         log_fields: Callable[[K], Mapping[str, object]] = _default_log_fields,
         *,
@@ -124,7 +123,7 @@ class WorkerPool(Generic[K]):
     async def _process(self, key: K) -> None:
         self._retries.cancel(key)
         try:
-            requeue_after = await self._reconcile(key)
+            await self._reconcile(key)
         except (ConflictError, NotFoundError):  # another client wrote or deleted the object; the watch delivers it
             self._retry(key)
         except ClusterError as error:
@@ -138,8 +137,6 @@ class WorkerPool(Generic[K]):
             self._outage_pause.reset()
             self._backoff.forget(key)
             self._failing_since.pop(key, None)
-            if requeue_after is not None:
-                asyncio.get_running_loop().call_later(requeue_after, self.add, key, Priority.LOW)
         finally:
             if self._queue.done(key) and self._is_started and len(self._workers) < self._concurrency:
                 self._start_workers()

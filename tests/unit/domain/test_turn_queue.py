@@ -1,0 +1,182 @@
+"""The queue of turns: their order, their rate, and the keys in flight."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from statefulroute.domain.turn_queue import TurnQueue
+
+
+class Clock:
+    """Monotonic seconds that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def call_all(queue: TurnQueue[str]) -> list[str]:
+    """Calls every key whose turn has come."""
+    called: list[str] = []
+    while (key := queue.call_next()) is not None:
+        called.append(key)
+    return called
+
+
+def test_first_key_has_its_turn_at_once_and_the_others_are_called_in_order() -> None:
+    clock = Clock()
+    queue = TurnQueue[str](10, 9, clock)
+    assert [queue.take_turn(key) for key in "abc"] == [True, False, False]
+    assert call_all(queue) == []
+    clock.now += 0.1
+    assert call_all(queue) == ["b"]
+    assert queue.take_turn("b")
+    clock.now += 0.1
+    assert call_all(queue) == ["c"]
+
+
+def test_key_that_waits_keeps_its_place() -> None:
+    clock = Clock()
+    queue = TurnQueue[str](10, 9, clock)
+    for key in "abcb":
+        queue.take_turn(key)
+    clock.now += 0.1
+    assert call_all(queue) == ["b"]
+
+
+def test_new_key_does_not_overtake_waiting_ones() -> None:
+    clock = Clock()
+    queue = TurnQueue[str](10, 9, clock)
+    for key in "ab":
+        queue.take_turn(key)
+    clock.now += 60
+    assert not queue.take_turn("c")
+    assert call_all(queue)[0] == "b"
+
+
+def test_idle_time_does_not_accumulate_turns() -> None:
+    clock = Clock()
+    queue = TurnQueue[str](10, 9, clock)
+    clock.now += 3600
+    assert [queue.take_turn(key) for key in "abc"] == [True, False, False]
+    assert queue.seconds_until_next() == pytest.approx(0.05)
+
+
+def test_late_call_does_not_lower_the_rate() -> None:
+    clock = Clock()
+    queue = TurnQueue[str](10, 99, clock)
+    for number in range(101):
+        queue.take_turn(str(number))
+    called = 0
+    for _ in range(100):
+        clock.now += (queue.seconds_until_next() or 0) + 0.04
+        called += len(call_all(queue))
+        if clock.now >= 105:
+            break
+    assert called >= 49
+
+
+def test_turn_of_a_waiting_key_that_is_released_goes_to_the_next_one() -> None:
+    clock = Clock()
+    queue = TurnQueue[str](10, 9, clock)
+    for key in "abcd":
+        queue.take_turn(key)
+    queue.release("b")
+    queue.release("c")
+    assert len(queue) == 1
+    clock.now += 0.1
+    assert call_all(queue) == ["d"]
+
+
+def test_called_key_that_is_released_gives_its_turn_back() -> None:
+    clock = Clock()
+    queue = TurnQueue[str](1, 9, clock)
+    for key in "abc":
+        queue.take_turn(key)
+    clock.now += 1
+    assert call_all(queue) == ["b"]
+    assert queue.seconds_until_next() == pytest.approx(0.5)
+    queue.release("b")
+    assert call_all(queue) == ["c"]
+
+
+def test_waiting_key_is_not_called_while_too_many_keys_are_in_flight() -> None:
+    clock = Clock()
+    queue = TurnQueue[str](10, 1, clock)
+    queue.take_turn("a")
+    clock.now += 60
+    assert not queue.take_turn("b")
+    assert queue.seconds_until_next() is None
+    assert call_all(queue) == []
+    queue.release("a")
+    assert call_all(queue) == ["b"]
+    assert queue.take_turn("b")
+
+
+def test_called_keys_that_find_no_free_slot_wait_in_front_and_give_their_turns_back() -> None:
+    clock = Clock()
+    queue = TurnQueue[str](10, 1, clock)
+    queue.take_turn("a")
+    queue.release("a")
+    for key in "bcd":
+        queue.take_turn(key)
+    clock.now += 0.1
+    assert call_all(queue) == ["b"]
+    clock.now += 0.1
+    assert call_all(queue) == ["c"]
+    assert [queue.take_turn("b"), queue.take_turn("c")] == [True, False]
+    queue.release("b")
+    assert call_all(queue) == ["c"]
+
+
+def test_key_that_asks_during_its_turn_needs_another() -> None:
+    clock = Clock()
+    queue = TurnQueue[str](10, 1, clock)
+    assert [queue.take_turn("a"), queue.take_turn("a")] == [True, False]
+    clock.now += 60
+    assert call_all(queue) == ["a"]
+
+
+def test_key_that_is_called_and_never_asks_again_holds_up_no_other() -> None:
+    clock = Clock()
+    queue = TurnQueue[str](10, 1, clock)
+    for key in "abc":
+        queue.take_turn(key)
+    queue.release("a")
+    clock.now += 0.2
+    assert "b" in call_all(queue)
+    assert not queue.take_turn("new")
+    clock.now += 0.2
+    assert call_all(queue)
+    assert queue.take_turn("c")
+
+
+@given(st.integers(1, 4), st.lists(st.tuples(st.integers(0, 20), st.floats(0, 0.3), st.booleans()), max_size=200))
+def test_turns_exceed_neither_the_rate_nor_the_keys_in_flight(
+    max_in_flight: int, calls: list[tuple[int, float, bool]]
+) -> None:
+    clock = Clock()
+    queue = TurnQueue[int](10, max_in_flight, clock)
+    turns: list[float] = []
+    in_flight: set[int] = set()
+
+    def take(key: int) -> None:
+        in_flight.discard(key)
+        if queue.take_turn(key):
+            turns.append(clock.now)
+            in_flight.add(key)
+
+    for key, seconds, is_released in calls:
+        clock.now += seconds
+        if is_released:
+            queue.release(key)
+            in_flight.discard(key)
+        else:
+            take(key)
+        if (called := queue.call_next()) is not None:
+            take(called)
+        assert len(in_flight) <= max_in_flight
+    elapsed = clock.now - 100.0
+    assert len(turns) <= elapsed * 10 + 1.5 + 1e-6
