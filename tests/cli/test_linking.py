@@ -121,6 +121,23 @@ def test_unlink_with_grace_makes_the_link_temporary_and_move_keeps_its_ttl(
     assert spec_of(game, "leaving") == {"podIndex": 0, "ttlSeconds": 900}
 
 
+def test_unlink_with_a_grace_of_0_is_at_once(statefulroute: Command, game: Service) -> None:
+    output_of(statefulroute, "link", "game", "leaving", "1")
+    answer = output_of(statefulroute, "unlink", "game", "leaving", "--grace", "0")
+    assert answer == "leaving: no link any more (was on game-1)"
+    assert not game.exists(PodLink, "game.leaving")
+
+
+def test_unlink_with_grace_and_if_linked_to_leaves_a_user_on_another_pod(statefulroute: Command, game: Service) -> None:
+    output_of(statefulroute, "link", "game", "leaving", "1")
+    unlink = ("unlink", "game", "leaving", "--grace", "600", "--if-linked-to")
+    assert output_of(statefulroute, *unlink, "0", code=1) == "leaving: stays on game-1, not on game-0"
+    assert spec_of(game, "leaving") == {"podIndex": 1}
+    answer = output_of(statefulroute, *unlink, "game-1")
+    assert answer == "leaving: no link any more in 600 s (on game-1 until then)"
+    assert spec_of(game, "leaving") == {"podIndex": 1, "ttlSeconds": 600}
+
+
 def test_link_move_and_unlink_with_dry_run_change_nothing(statefulroute: Command, game: Service) -> None:
     dry = "--dry-run=server"
     assert output_of(statefulroute, "link", "game", "ghost", "1", dry) == f"ghost: game-1{DRY_RUN}"
@@ -179,7 +196,7 @@ def test_impossible_request_prints_one_error_message(
     [
         ("link", "game", "alice", "--try"),
         ("link", "game", "alice", "0", "--ttl", "0"),
-        ("unlink", "game", "alice", "--grace", "1", "--if-linked-to", "0"),
+        ("unlink", "game", "alice", "--grace", "-1"),
         ("move", "game", "alice"),
     ],
     ids=" ".join,

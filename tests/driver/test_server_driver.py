@@ -163,6 +163,26 @@ async def test_remove_linked_pod(driver: ServerDriver, game: Service, here: str,
     assert not await driver.remove_linked_pod(here, uid, "game")
 
 
+async def test_grace_of_0_removes_a_link_at_once(driver: ServerDriver, game: Service, here: str, uid: str) -> None:
+    await driver.set_linked_pod(here, uid, "game", 0)
+    assert await driver.remove_linked_pod(here, uid, "game", grace_seconds=0)
+    assert not await asyncio.to_thread(game.exists, PodLink, f"game.{uid}")
+    await driver.set_linked_pod(here, uid, "game", 0)
+    assert await driver.remove_linked_pod_with_id(here, uid, "game", 0, grace_seconds=0)
+    assert not await asyncio.to_thread(game.exists, PodLink, f"game.{uid}")
+
+
+async def test_remove_linked_pod_with_id_takes_a_grace(
+    driver: ServerDriver, game: Service, here: str, uid: str
+) -> None:
+    await driver.set_linked_pod(here, uid, "game", 1)
+    assert not await driver.remove_linked_pod_with_id(here, uid, "game", 0, grace_seconds=600)
+    assert "ttlSeconds" not in (await asyncio.to_thread(game.get, f"game.{uid}"))["spec"]
+    assert await driver.remove_linked_pod_with_id(here, uid, "game", 1, grace_seconds=600)
+    spec = (await asyncio.to_thread(game.get, f"game.{uid}"))["spec"]
+    assert (spec["podIndex"], spec["ttlSeconds"]) == (1, 600)
+
+
 async def test_remove_linked_pod_with_id(driver: ServerDriver, here: str, uid: str) -> None:
     assert not await driver.remove_linked_pod_with_id(here, uid, "game", 0)
     await driver.set_linked_pod(here, uid, "game", 1)
@@ -262,7 +282,7 @@ async def test_rejects_invalid_pod_before_any_request(
     assert client.requests == []
 
 
-@pytest.mark.parametrize("seconds", [0, -1, 2**31, 1.5, True, "60"])
+@pytest.mark.parametrize("seconds", [-1, 2**31, 1.5, True, "60"])
 async def test_rejects_invalid_ttl_or_grace_before_any_request(
     driver: ServerDriver, client: RecordingClient, here: str, uid: str, seconds: Any
 ) -> None:
@@ -270,6 +290,7 @@ async def test_rejects_invalid_ttl_or_grace_before_any_request(
         ("ttl_seconds", driver.set_linked_pod(here, uid, "game", 0, ttl_seconds=seconds)),
         ("ttl_seconds", driver.try_set_linked_pod(here, uid, "game", 0, ttl_seconds=seconds)),
         ("grace_seconds", driver.remove_linked_pod(here, uid, "game", grace_seconds=seconds)),
+        ("grace_seconds", driver.remove_linked_pod_with_id(here, uid, "game", 0, grace_seconds=seconds)),
     ):
         with pytest.raises(InvalidParameterError, match=f"^{field} ") as refused:
             await call
@@ -370,7 +391,14 @@ async def test_each_operation_logs_one_line_with_arguments_and_result(
             "won": True,
             "holder": 0,
         },
-        {"level": "info", "event": "remove_linked_pod_with_id", **about, "pod": 1, "removed": False},
+        {
+            "level": "info",
+            "event": "remove_linked_pod_with_id",
+            **about,
+            "pod": 1,
+            "grace_seconds": None,
+            "removed": False,
+        },
         {"level": "info", "event": "remove_linked_pod", **about, "grace_seconds": 60, "removed": True},
     ]
     assert (logged[7]["level"], logged[7]["event"], logged[7]["code"]) == (

@@ -86,7 +86,7 @@ def test_server_driver_is_used_from_eight_threads(server: sync.ServerDriver, sha
             assert server.set_linked_pod(here, uid, "game", 0) is None
             assert server.try_set_linked_pod(here, uid, "game", 1) == Attempt(won=False, holder=0)
             assert not server.remove_linked_pod_with_id(here, uid, "game", 1)
-            assert server.remove_linked_pod_with_id(here, uid, "game", 0)
+            assert server.remove_linked_pod_with_id(here, uid, "game", 0, grace_seconds=0)
             assert not server.remove_linked_pod(here, uid, "game", grace_seconds=5)
         server.set_routing_state(RoutingState.DENY_NEW_CALL)
 

@@ -104,8 +104,8 @@ def remove(grace: int | None = None) -> Operation:
     return lambda store, uid: store.remove("game", uid, grace_seconds=grace)
 
 
-def remove_if(pod: PodKey) -> Operation:
-    return lambda store, uid: store.remove_if_linked_to("game", uid, pod)
+def remove_if(pod: PodKey, grace: int | None = None) -> Operation:
+    return lambda store, uid: store.remove_if_linked_to("game", uid, pod, grace_seconds=grace)
 
 
 def renew() -> Operation:
@@ -193,6 +193,7 @@ TABLE = [
     Row("remove deletes a temporary link", remove(), LAST, YES, GONE, "GET DELETE", "DELETE"),
     Row("remove ignores an expired link", remove(), EXPIRED, NO, EXPIRED, "GET", "GET"),
     Row("remove deletes a waiting link", remove(), WAITING, YES, GONE, "GET DELETE", "DELETE"),
+    Row("remove with a grace of 0 deletes", remove(0), PERSISTENT, YES, GONE, "GET DELETE", "DELETE"),
     Row("remove with a grace finds no link", remove(30), NO_LINK, NO, None, "GET", "GET"),
     Row("remove with a grace", remove(30), PERSISTENT, YES, StoredSpec(1, 30, 0), "GET PATCH", "PATCH"),
     Row("remove with a grace from pod 0", remove(30), POD_0, YES, StoredSpec(0, 30, 0), "GET PATCH", "PATCH"),
@@ -218,6 +219,17 @@ TABLE = [
     Row("remove_if_linked_to pod 0 keeps a waiting link", remove_if(0), WAITING, NO, WAITING, "GET", "GET"),
     Row("remove_if_linked_to deletes a temporary link", remove_if(1), LAST, YES, GONE, "GET DELETE", "DELETE"),
     Row("remove_if_linked_to finds an expired link", remove_if(1), EXPIRED, NO, EXPIRED, "GET", "GET"),
+    Row("remove_if_linked_to with a grace of 0", remove_if(1, 0), PERSISTENT, YES, GONE, "GET DELETE", "DELETE"),
+    Row(
+        "remove_if_linked_to with a grace",
+        remove_if(1, 30),
+        PERSISTENT,
+        YES,
+        StoredSpec(1, 30, 0),
+        "GET PATCH",
+        "PATCH",
+    ),
+    Row("remove_if_linked_to with a grace leaves another pod's", remove_if(1, 30), POD_0, NO, POD_0, "GET", "GET"),
     # renew: extends a temporary link.
     Row("renew finds no link", renew(), NO_LINK, NO, None, "GET", "GET"),
     Row("renew leaves a persistent link", renew(), PERSISTENT, YES, PERSISTENT, "GET", "GET"),

@@ -41,7 +41,9 @@ OPERATIONS: dict[str, Operation] = {
     "remove": lambda store, route="game", uid="alice", grace_seconds=None: store.remove(
         route, uid, grace_seconds=grace_seconds
     ),
-    "remove_if_linked_to": lambda store, route="game", uid="alice", pod=1: store.remove_if_linked_to(route, uid, pod),
+    "remove_if_linked_to": lambda store, route="game", uid="alice", pod=1, grace_seconds=None: (
+        store.remove_if_linked_to(route, uid, pod, grace_seconds=grace_seconds)
+    ),
     "renew": lambda store, route="game", uid="alice": store.renew(route, uid),
     "links_of": lambda store, route="game", uid="alice": store.links_of(uid, ["lobby", route]),
     "batch_get": lambda store, route="game", uid="alice": store.batch_get(route, ["bob", uid]),
@@ -106,13 +108,13 @@ PODS = NO_NUMBERS | {
     "a name of 254 characters": "a" * 254,
     "a name with a lone surrogate": "\ud800",
 }
-SECONDS = NO_NUMBERS | {"zero": 0, "negative": -1}
+SECONDS = NO_NUMBERS | {"negative": -1}
 
 BAD: dict[str, dict[str, Any]] = {
     "uid": UIDS,
     "route": ROUTES,
     "pod": PODS,
-    "ttl_seconds": SECONDS,
+    "ttl_seconds": SECONDS | {"zero": 0},
     "grace_seconds": SECONDS,
 }
 _TAKES = {name: operation.__code__.co_varnames for name, operation in OPERATIONS.items()}  # type: ignore[attr-defined]

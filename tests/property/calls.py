@@ -51,7 +51,7 @@ class Call:
             case "remove":
                 return model.remove(self.user, self.seconds, now)
             case "remove_if_linked_to":
-                return model.remove_if_linked_to(self.user, self.pod, now)
+                return model.remove_if_linked_to(self.user, self.pod, self.seconds, now)
             case "renew":
                 return model.renew(self.user, now)
             case "links_of":
@@ -84,7 +84,7 @@ class Call:
             case "remove":
                 return await store.remove(route, uid, grace_seconds=self.seconds)
             case "remove_if_linked_to":
-                return await store.remove_if_linked_to(route, uid, self.pod)
+                return await store.remove_if_linked_to(route, uid, self.pod, grace_seconds=self.seconds)
             case "renew":
                 return await store.renew(route, uid)
             case "links_of":
@@ -118,6 +118,7 @@ READS = ("links_of", "batch_get")
 users = st.builds(User, st.sampled_from(ROUTES), st.sampled_from(UIDS))
 lasting = st.none() | st.sampled_from(SECONDS)
 _clients, _pods = st.integers(0, CLIENTS - 1), st.sampled_from(PODS)
+_graces = lasting | st.just(0)
 
 
 def calls(user: st.SearchStrategy[User], *, reads: bool) -> st.SearchStrategy[Call]:
@@ -130,7 +131,7 @@ def calls(user: st.SearchStrategy[User], *, reads: bool) -> st.SearchStrategy[Ca
     return st.one_of(
         *[st.builds(Call, _clients, st.sampled_from(READS), user)] * reads,
         st.builds(Call, _clients, st.sampled_from(TAKES_POD_AND_SECONDS), user, _pods, lasting),
-        st.builds(Call, _clients, st.just("remove_if_linked_to"), user, _pods),
-        st.builds(Call, _clients, st.just("remove"), user, seconds=lasting),
+        st.builds(Call, _clients, st.just("remove_if_linked_to"), user, _pods, _graces),
+        st.builds(Call, _clients, st.just("remove"), user, seconds=_graces),
         st.builds(Call, _clients, st.sampled_from(("get", "renew")), user),
     )

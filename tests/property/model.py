@@ -113,16 +113,15 @@ class Model:
         link = self.find(user, now)
         if link is None:
             return False
-        self.put(user, None if grace is None else bound(link.pod, grace, now))
+        self.put(user, bound(link.pod, grace, now) if grace else None)
         return True
 
-    def remove_if_linked_to(self, user: User, pod: int, now: Time) -> bool:
-        """Removes a link if it is to the given pod; returns whether it was."""
+    def remove_if_linked_to(self, user: User, pod: int, grace: int | None, now: Time) -> bool:
+        """Removes a link if it is to the given pod, at once or after a grace period; returns whether it was."""
         link = self.find(user, now)
         if link is None or link.pod is None or link.pod != pod:
             return False
-        self.put(user, None)
-        return True
+        return self.remove(user, grace, now)
 
     def renew(self, user: User, now: Time) -> bool:
         """Renews a temporary link, if that is due; returns whether there is a link."""

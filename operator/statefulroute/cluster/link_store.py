@@ -160,9 +160,12 @@ class LinkStore:
             route, uid, partial(remove_link, grace_seconds=validate_grace_seconds(grace_seconds))
         )
 
-    async def remove_if_linked_to(self, route: str, uid: str, pod: PodKey) -> bool:
-        """Removes a link if it is bound to this pod; returns whether it was. Raises as `get` does."""
-        return await self._execute(route, uid, partial(remove_link_if_bound_to, pod=validate_pod(pod)))
+    async def remove_if_linked_to(self, route: str, uid: str, pod: PodKey, *, grace_seconds: int | None = None) -> bool:
+        """Does the same as `remove` if the link is bound to this pod; returns whether it was. Raises as `get` does."""
+        rule = partial(
+            remove_link_if_bound_to, pod=validate_pod(pod), grace_seconds=validate_grace_seconds(grace_seconds)
+        )
+        return await self._execute(route, uid, rule)
 
     async def execute(
         self,

@@ -181,21 +181,24 @@ def import_link(link: Link | None, now: datetime, *, binding: Binding, overwrite
 
 
 def remove_link(link: Link | None, now: datetime, *, grace_seconds: int | None) -> Step[bool]:
-    """Deletes the link, or makes it expire after the grace period. The result is whether a link existed."""
+    """Deletes the link, or makes it expire after the grace period. The result is whether a link existed.
+
+    Without a grace period, or with one of 0 s, the link is deleted at once.
+    """
     current = active_link(link, now)
     if current is None:
         return Step(None, result=False)
-    if grace_seconds is None:
+    if not grace_seconds:
         return Step(Delete(), result=True)
     return Step(_put_binding(current.pod, grace_seconds, now), result=True)
 
 
-def remove_link_if_bound_to(link: Link | None, now: datetime, *, pod: PodKey) -> Step[bool]:
-    """Deletes the link if it is bound to the pod. The result is whether it was."""
+def remove_link_if_bound_to(link: Link | None, now: datetime, *, pod: PodKey, grace_seconds: int | None) -> Step[bool]:
+    """Does the same as `remove_link` if the link is bound to the pod. The result is whether it was."""
     current = active_link(link, now)
     if current is None or current.pod != pod:
         return Step(None, result=False)
-    return Step(Delete(), result=True)
+    return remove_link(current, now, grace_seconds=grace_seconds)
 
 
 def renew_link(link: Link | None, now: datetime) -> Step[bool]:

@@ -108,12 +108,12 @@ def validate_ttl_seconds(ttl_seconds: object) -> int | None:
 
 
 def validate_grace_seconds(grace_seconds: object) -> int | None:
-    """Returns the grace period in seconds after which a removed link ends; None removes it immediately.
+    """Returns the grace period in seconds after which a removed link ends; None and 0 remove it immediately.
 
     Raises:
-        InvalidParameterError: the period is not an integer, is below 1 or too large.
+        InvalidParameterError: the period is not an integer, is negative or too large.
     """
-    return None if grace_seconds is None else _validate_whole_number("grace_seconds", grace_seconds, 1)
+    return None if grace_seconds is None else _validate_whole_number("grace_seconds", grace_seconds, 0)
 
 
 def _validate_whole_number(field: str, value: object, minimum: int) -> int:

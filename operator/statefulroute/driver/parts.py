@@ -52,10 +52,10 @@ class Links(Protocol):
         """Binds a uid to a pod, unless it has a persistent link to another pod."""
 
     async def remove(self, route: str, uid: str, *, grace_seconds: int | None = None) -> bool:
-        """Removes a link; returns whether there was one."""
+        """Removes a link, at once or after a grace period; returns whether there was one."""
 
-    async def remove_if_linked_to(self, route: str, uid: str, pod: PodKey) -> bool:
-        """Removes a link if it is to the given pod; returns whether it was."""
+    async def remove_if_linked_to(self, route: str, uid: str, pod: PodKey, *, grace_seconds: int | None = None) -> bool:
+        """Does the same as `remove` if the link is to the given pod; returns whether it was."""
 
 
 class Routes(Protocol):

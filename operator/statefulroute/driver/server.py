@@ -290,7 +290,7 @@ class ServerDriver:
             namespace: the driver's namespace.
             uid: the user.
             service: the name of the StatefulRoute.
-            grace_seconds: how long the link remains, as a temporary link; None removes it at once.
+            grace_seconds: how long the link remains, as a temporary link; None and 0 remove it at once.
 
         Returns:
             Whether there was a link.
@@ -308,16 +308,32 @@ class ServerDriver:
             outcome.add(removed=removed)
             return removed
 
-    async def remove_linked_pod_with_id(self, namespace: str, uid: str, service: str, pod: PodKey) -> bool:
-        """Removes a link only if it is to the given pod; returns whether it was.
+    async def remove_linked_pod_with_id(
+        self, namespace: str, uid: str, service: str, pod: PodKey, *, grace_seconds: int | None = None
+    ) -> bool:
+        """Removes a link only if it is to the given pod. Raises the errors of `set_linked_pod`.
 
-        Takes the parameters of `set_linked_pod` and raises the same errors.
+        Args:
+            namespace: the driver's namespace.
+            uid: the user.
+            service: the name of the StatefulRoute.
+            pod: the pod's index in a StatefulSet, otherwise its name.
+            grace_seconds: how long the link remains, as a temporary link; None and 0 remove it at once.
+
+        Returns:
+            Whether the link was to the pod.
         """
         with log_operation(
-            self._log, "remove_linked_pod_with_id", namespace=namespace, uid=uid, service=service, pod=pod
+            self._log,
+            "remove_linked_pod_with_id",
+            namespace=namespace,
+            uid=uid,
+            service=service,
+            pod=pod,
+            grace_seconds=grace_seconds,
         ) as outcome:
             links = await self._links(namespace, uid, service)
-            removed = await links.remove_if_linked_to(service, uid, pod)
+            removed = await links.remove_if_linked_to(service, uid, pod, grace_seconds=grace_seconds)
             outcome.add(removed=removed)
             return removed
 

@@ -31,7 +31,7 @@ def unlink(  # noqa: PLR0913 - an option each
     if_linked_to: IfLinkedTo = None,
     grace: Annotated[
         int | None,
-        typer.Option(min=1, max=INT32_MAX, metavar="SECONDS", help="Keep the link for this grace period."),
+        typer.Option(min=0, max=INT32_MAX, metavar="SECONDS", help="Keep the link for so long; 0 is at once."),
     ] = None,
     dry_run: DryRunOption = DryRun.NONE,
     namespace: Namespace = None,
@@ -39,8 +39,6 @@ def unlink(  # noqa: PLR0913 - an option each
     kubeconfig: Kubeconfig = None,
 ) -> None:
     """Remove the link of a user, at once or after a grace period."""
-    if if_linked_to is not None and grace is not None:
-        raise typer.BadParameter("--if-linked-to and --grace exclude each other")
     run(
         ClusterOptions(kubeconfig, context, namespace),
         lambda cluster: unlink_user(
@@ -62,14 +60,14 @@ async def unlink_user(  # noqa: PLR0913 - an option each
     holder = names.pod_name(link.pod) if link else ""
     if only_from is not None:
         origin = names.pod_key(only_from)
-        if not await links.remove_if_linked_to(route, uid, origin):
+        if not await links.remove_if_linked_to(route, uid, origin, grace_seconds=grace_seconds):
             state = f"stays on {holder}" if link else "has no link"
             print_change(f"{uid}: {state}, not on {names.pod_name(origin)}", dry_run=dry_run)
             return 1
     elif not await links.remove(route, uid, grace_seconds=grace_seconds):
         print_change(f"{uid}: had no link in {route}", dry_run=dry_run)
         return 0
-    end = f" (was on {holder})" if grace_seconds is None else f" in {grace_seconds} s (on {holder} until then)"
+    end = f" in {grace_seconds} s (on {holder} until then)" if grace_seconds else f" (was on {holder})"
     print_change(f"{uid}: no link any more{end}", dry_run=dry_run)
     return 0
 
