@@ -19,7 +19,9 @@ MODES: dict[str, Callable[[FaultProxy], None]] = {
     "504 after the write": lambda proxy: proxy.time_out_afterwards(share=0.7),
     "watches are dropped": lambda proxy: proxy.drop_watches(),
     "410 instead of a watch": lambda proxy: proxy.expire_watches(),
-    "410 within a watch": lambda proxy: proxy.expire_watches(as_event=True),
+    "410 within a watch": lambda proxy: proxy.fail_watches(410),
+    "500 within a watch": lambda proxy: proxy.fail_watches(500),
+    "429 within a watch": lambda proxy: proxy.fail_watches(429),
     "connections are half open": lambda proxy: proxy.half_open(),
     "connections are refused": lambda proxy: proxy.refuse(),
 }

@@ -146,13 +146,14 @@ def test_new_watch_gets_an_expired_error(proxy: FaultProxy, client: Client) -> N
     assert client.request("GET").status_code == 200
 
 
-def test_running_watch_gets_an_expired_event(proxy: FaultProxy, client: Client) -> None:
+@pytest.mark.parametrize(("code", "reason"), [(410, "Expired"), (429, "TooManyRequests"), (500, "InternalError")])
+def test_running_watch_gets_an_error_event(proxy: FaultProxy, client: Client, code: int, reason: str) -> None:
     running = client.watch()
     next(running)
-    proxy.expire_watches(as_event=True)
+    proxy.fail_watches(code)
     for events in (running, client.watch()):
         *_, last = events
-        assert (last["type"], last["object"]["code"], last["object"]["reason"]) == ("ERROR", 410, "Expired")
+        assert (last["type"], last["object"]["code"], last["object"]["reason"]) == ("ERROR", code, reason)
 
 
 def test_half_open_connection_gets_no_response_and_is_not_closed(proxy: FaultProxy, client: Client) -> None:

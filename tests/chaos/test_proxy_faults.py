@@ -30,7 +30,9 @@ FAULTS: dict[str, Callable[[FaultProxy], None]] = {
     "504 afterwards": FaultProxy.time_out_afterwards,
     "watches cut": FaultProxy.drop_watches,
     "410": FaultProxy.expire_watches,
-    "410 as an event": lambda proxy: proxy.expire_watches(as_event=True),
+    "410 as an event": lambda proxy: proxy.fail_watches(410),
+    "429 as an event": lambda proxy: proxy.fail_watches(429),
+    "500 as an event": lambda proxy: proxy.fail_watches(500),
     "half open": FaultProxy.half_open,
     "refused": FaultProxy.refuse,
 }

@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import AsyncGenerator, Hashable
 from contextlib import aclosing
+from http import HTTPStatus
 from typing import Generic, TypeVar
 
 import msgspec
@@ -12,7 +13,7 @@ import structlog
 
 from statefulroute.cluster.cache import Cache, Cached
 from statefulroute.cluster.client import Client, Status
-from statefulroute.cluster.errors import ClusterError, GoneError
+from statefulroute.cluster.errors import APIError, ClusterError, GoneError
 from statefulroute.cluster.pager import list_pages
 from statefulroute.cluster.resource_type import ResourceType
 from statefulroute.domain.backoff import Backoff
@@ -31,6 +32,9 @@ _YIELD_EVERY = 500
 _WATCH_TIMEOUT_SECONDS = (300, 600)
 
 _INITIAL_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS = 0.05, 30.0
+
+#: After this many unusable events in a row, the reflector lists: the API server cannot send what follows the version.
+_MAX_UNUSABLE_EVENTS = 3
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -87,6 +91,8 @@ class Reflector(Generic[T]):
         self._backoff = Backoff(_INITIAL_BACKOFF_SECONDS, max_backoff_seconds or _MAX_BACKOFF_SECONDS, random.random)
         self._failures = 0
         """The number of failed attempts since the last event of a watch."""
+        self._unusable_events = 0
+        """The number of watches in a row that have failed with an error event or a malformed event."""
         self._resource_version = 0
         """The resource version up to which the cache is complete; 0 requires a list."""
 
@@ -129,6 +135,8 @@ class Reflector(Generic[T]):
                 self._resource_version = 0
             except (ClusterError, ValueError) as error:  # invalid UTF-8 is a ValueError
                 log.warning("watching failed: trying again", resource=self._resource.path, error=str(error))
+                if self._unusable_events >= _MAX_UNUSABLE_EVENTS:
+                    self._unusable_events = self._resource_version = 0
             except Exception:
                 # Without the retry, the cache would become stale without a sign.
                 log.exception("an unexpected error: trying again", resource=self._resource.path)
@@ -172,9 +180,14 @@ class Reflector(Generic[T]):
         }
         async with self._client.watch(self._resource.path, params) as lines:
             async for line in lines:
-                self._handle_event(_event.decode(line))
+                try:
+                    self._handle_event(_event.decode(line))
+                except (APIError, ValueError) as error:
+                    # As in client-go: a server that is too busy for a watch is not asked for a list.
+                    self._unusable_events += getattr(error, "status", None) != HTTPStatus.TOO_MANY_REQUESTS
+                    raise
                 self._record_update()
-                has_events, self._failures = True, 0
+                has_events, self._failures, self._unusable_events = True, 0, 0
         return has_events
 
     def _record_update(self) -> None:

@@ -74,14 +74,13 @@ class FaultProxy:
         """Cuts watches during an event: present ones at once, new ones after a second."""
         self._set_fault(ProxyFault(Mode.DROP_WATCHES, share))
 
-    def expire_watches(self, *, as_event: bool = False, share: float = 1.0) -> None:
-        """Responds to new watches and to further pages of lists with an expired resource version; cuts present watches.
+    def expire_watches(self, *, share: float = 1.0) -> None:
+        """Responds to new watches and to further pages of lists with an expired version; cuts present watches."""
+        self._set_fault(ProxyFault(Mode.EXPIRE, share))
 
-        Args:
-            as_event: send the error as an event of the watch, also to present watches.
-            share: the share of the watches.
-        """
-        self._set_fault(ProxyFault(Mode.EXPIRE_AS_EVENT if as_event else Mode.EXPIRE, share))
+    def fail_watches(self, code: int = 500, *, share: float = 1.0) -> None:
+        """Ends present watches with an error event at once, and new ones after a second."""
+        self._set_fault(ProxyFault(Mode.ERROR_EVENT, share, code))
 
     def half_open(self) -> None:
         """Sends no responses and closes no connections; at its end, drops the connections silently."""

@@ -26,8 +26,8 @@ class Mode(StrEnum):
     EXPIRE = "expire"
     """Responds to watches, and to further pages of lists, with `410 Expired`."""
 
-    EXPIRE_AS_EVENT = "expire within"
-    """Starts watches, and sends an error event that the resource version is too old."""
+    ERROR_EVENT = "error within"
+    """Starts watches, and ends them with an error event."""
 
     HALF_OPEN = "half open"
     """Sends no responses and closes no connections; accepts new connections without responses.
@@ -46,7 +46,7 @@ class ProxyFault(msgspec.Struct, frozen=True):
     Attributes:
         mode: its kind.
         share: the share of the affected requests, 1 for all; half-open and refused connections always affect all.
-        code: the HTTP status of a response.
+        code: the HTTP status of a response, or the code of an error event.
         seconds: the delay of a request; for a response, the Retry-After.
     """
 

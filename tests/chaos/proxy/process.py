@@ -18,13 +18,13 @@ from aiohttp import web
 
 from chaos.proxy.connections import Connections
 from chaos.proxy.modes import Mode, ProxyCommand, ProxyFault, ProxyReport
-from chaos.proxy.responses import error_response, expired_event
+from chaos.proxy.responses import error_event, error_response
 from chaos.proxy.upstream import Upstream, forwarded_headers
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 #: The modes that interrupt watches, apart from those that hold them.
-_ENDS_WATCHES = frozenset({Mode.DROP_WATCHES, Mode.EXPIRE, Mode.EXPIRE_AS_EVENT})
+_ENDS_WATCHES = frozenset({Mode.DROP_WATCHES, Mode.EXPIRE, Mode.ERROR_EVENT})
 
 #: The lifetime of a watch that is going to be cut.
 _CUT_AFTER_SECONDS = 1.0
@@ -170,8 +170,8 @@ class Relay:
     async def _end_watch(
         self, request: web.BaseRequest, response: web.StreamResponse, fault: ProxyFault
     ) -> web.StreamResponse:
-        if fault.mode is Mode.EXPIRE_AS_EVENT:
-            await response.write(expired_event())
+        if fault.mode is Mode.ERROR_EVENT:
+            await response.write(error_event(fault.code))
             return response
         await response.write(b'{"type":"MODIFIED","object":{"kind":')
         return await self._abort(request)

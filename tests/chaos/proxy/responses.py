@@ -26,16 +26,16 @@ def error_response(code: int, retry_after: float = 0) -> web.Response:
         retry_after: the seconds of Retry-After; 0 omits it.
     """
     headers = {"Retry-After": f"{retry_after:.0f}"} if retry_after else {}
+    return web.json_response(_status(code), status=code, headers=headers)
+
+
+def error_event(code: int) -> bytes:
+    """Returns a watch event for an error."""
+    return json.dumps({"type": "ERROR", "object": _status(code)}).encode() + b"\n"
+
+
+def _status(code: int) -> dict[str, Any]:
     message = _TOO_OLD if code == HTTPStatus.GONE else "the fault proxy has answered, and not the API server"
-    return web.json_response(_status(code, message), status=code, headers=headers)
-
-
-def expired_event() -> bytes:
-    """Returns the watch event for a resource version that is too old."""
-    return json.dumps({"type": "ERROR", "object": _status(HTTPStatus.GONE, _TOO_OLD)}).encode() + b"\n"
-
-
-def _status(code: int, message: str) -> dict[str, Any]:
     return {
         "kind": "Status",
         "apiVersion": "v1",

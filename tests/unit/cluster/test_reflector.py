@@ -280,6 +280,35 @@ async def test_a_failing_server_is_retried(running: RunningReflector, status: in
     assert await running.change() == ("b", None, 11)
 
 
+def error_event(status: int) -> dict[str, Any]:
+    return event("ERROR", status_object(status, "Reason", "etcd is unavailable"))
+
+
+@pytest.mark.parametrize("unusable", [error_event(500), error_event(403), b"<html>a proxy</html>"], ids=str)
+async def test_a_version_that_cannot_be_watched_is_listed_after_some_attempts(
+    running: RunningReflector, unusable: object
+) -> None:
+    watch = await running.listed(pod("a", 1), pod("b", 2))
+    for _ in range(2):
+        await watch.send(unusable)
+        watch = await running.watching(10)
+    await watch.send(event("ADDED", pod("c", 11)))  # the attempts count from here
+    for _ in range(2):
+        await watch.send(unusable)
+        watch = await running.watching(11)
+    await watch.send(unusable)
+    (await running.listing()).respond(page([pod("a", 1)], 20))
+    await running.watching(20)
+    assert running.versions == {"a": 1}
+
+
+async def test_a_throttled_watch_is_not_replaced_by_a_list(running: RunningReflector) -> None:
+    watch = await running.listed(pod("a", 1))
+    for _ in range(6):
+        await watch.send(error_event(429))
+        watch = await running.watching(10)
+
+
 @pytest.mark.parametrize(
     "data",
     [

@@ -1,15 +1,18 @@
-"""What kopf receives in place of error responses to its list and its watch of routes."""
+"""What kopf receives in place of errors of its list and its watch of routes."""
 
 import asyncio
+import json
 import ssl
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
+from structlog.testing import capture_logs
 
 from statefulroute.cluster.api_server import Connection
 from statefulroute.controllers.routes import session as kopf_session
-from unit.cluster.fake_api import FakeAPI, run_fake_api
+from unit.cluster.fake_api import FakeAPI, Stream, run_fake_api, status_object
 
 ROUTES = "/apis/statefulroute.io/v1alpha1/statefulroutes"
 WATCH = f"{ROUTES}?watch=true&resourceVersion=7"
@@ -66,11 +69,72 @@ async def test_all_other_responses_are_passed_to_kopf(
     assert (await get_after_error(api, session, path, status))[0] == status
 
 
-async def test_events_are_passed_to_kopf_as_they_arrive(api: FakeAPI, session: aiohttp.ClientSession) -> None:
+@asynccontextmanager
+async def watching(api: FakeAPI, session: aiohttp.ClientSession) -> AsyncIterator[tuple[Stream, AsyncIterator[bytes]]]:
+    """Yields the API server's side of a watch, and the data that kopf receives."""
     request = asyncio.create_task(session.get(api.server + WATCH))
-    stream = await (await api.call()).stream({"type": "ADDED"})
+    stream = await (await api.call()).stream()
     async with await request as response:
-        assert await response.content.readline() == b'{"type": "ADDED"}\n'
-        await stream.send({"type": "MODIFIED"})
-        assert await response.content.readline() == b'{"type": "MODIFIED"}\n'
+        yield stream, response.content.iter_chunked(2**20)
+
+
+async def test_events_are_passed_to_kopf_as_they_arrive(api: FakeAPI, session: aiohttp.ClientSession) -> None:
+    async with watching(api, session) as (stream, received):
+        for change in ("ADDED", "MODIFIED", "DELETED", "BOOKMARK"):
+            event = {"type": change, "object": {"metadata": {"resourceVersion": "8"}}}
+            await stream.send(event)
+            assert json.loads(await anext(received)) == event
         stream.end()
+        assert [data async for data in received] == []
+
+
+async def test_an_event_that_arrives_in_pieces_is_passed_as_a_whole(
+    api: FakeAPI, session: aiohttp.ClientSession
+) -> None:
+    line = b'{"type": "ADDED", "object": {"metadata": {"name": "game"}}}\n'
+    async with watching(api, session) as (stream, received):
+        await stream.write(line[:20])
+        await stream.write(line[20:] + line[:20])
+        assert await anext(received) == line
+        stream.disconnect()
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await anext(received)
+
+
+async def test_an_incomplete_event_at_the_end_is_dropped(api: FakeAPI, session: aiohttp.ClientSession) -> None:
+    async with watching(api, session) as (stream, received):
+        await stream.write(b'{"type": "ADDED", "object": {')
+        stream.end()
+        assert [data async for data in received] == []
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        *({"type": "ERROR", "object": status_object(code, "Reason", "message")} for code in (400, 403, 410, 429, 500)),
+        {"type": "ERROR", "object": "data"},
+        {"type": "ADDED", "object": {"metadata": None}},
+        {"type": "ADDED", "object": {}},
+        {"object": {"metadata": {}}},
+        b"<html>a proxy</html>",
+        b"\xff",
+    ],
+    ids=str,
+)
+async def test_any_error_within_a_watch_becomes_an_event_of_an_expired_version(
+    api: FakeAPI, session: aiohttp.ClientSession, failure: object
+) -> None:
+    async with watching(api, session) as (stream, received):
+        await stream.send(failure, {"type": "ADDED", "object": {"metadata": {}}})
+        assert [data async for data in received] == [TOO_OLD]
+
+
+async def test_an_error_within_a_watch_is_logged_unless_its_version_is_too_old(
+    api: FakeAPI, session: aiohttp.ClientSession
+) -> None:
+    with capture_logs() as logs:
+        for code in (410, 500):
+            async with watching(api, session) as (stream, received):
+                await stream.send({"type": "ERROR", "object": status_object(code, "Reason", "message")})
+                await anext(received)
+    assert [(line["log_level"], line["error"]) for line in logs] == [("warning", "500 Reason: message")]

@@ -1,21 +1,25 @@
 """The HTTP session of kopf: no answer of the API server to kopf's watch of routes stops the operator.
 
-kopf lists again after an event with the code `410`, and after a broken connection. Any other error stops it: a `410` as
-the status of a response, a `404` while the CustomResourceDefinition is missing, a `500` that lasts.
+kopf lists again after an event with the code `410`, and after a broken connection. Any other error stops it: an event
+with another error, a malformed event, a `410` as the status of a response, a `404` while the CustomResourceDefinition
+is missing, a `500` that lasts.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import kopf
+import msgspec
 import structlog
 from aiohttp.base_protocol import BaseProtocol
 
 from statefulroute.api.group import STATEFUL_ROUTE
 from statefulroute.cluster.api_server import Connection
+from statefulroute.cluster.client import Status
+from statefulroute.cluster.errors import APIError, GoneError
 from statefulroute.cluster.request_metrics import RequestObserver
 
 log = structlog.get_logger(__name__)
@@ -50,7 +54,7 @@ def login_with(
 async def relist_after_error(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """Turns an error response to a list or a watch of routes into an error after which kopf lists again.
+    """Turns every error of a list or a watch of routes into one after which kopf lists again.
 
     Raises:
         aiohttp.ClientPayloadError: the API server answered a list with an error.
@@ -58,12 +62,17 @@ async def relist_after_error(
     response = await handler(request)
     if request.method != "GET" or not request.url.path.endswith(f"/{STATEFUL_ROUTE.plural}"):
         return response
-    if response.status < HTTPStatus.BAD_REQUEST or response.status == HTTPStatus.UNAUTHORIZED:
-        return response  # kopf logs in again after an Unauthorized
+    is_watch = "watch" in request.url.query
+    if response.status < HTTPStatus.BAD_REQUEST:
+        if is_watch:
+            response.content = cast("aiohttp.StreamReader", _RouteEvents(response.content))
+        return response
+    if response.status == HTTPStatus.UNAUTHORIZED:
+        return response  # kopf logs in again
     log.info("following routes failed: listing anew", status=response.status)
     await response.read()
     await asyncio.sleep(_PAUSE_SECONDS)
-    if "watch" not in request.url.query:
+    if not is_watch:
         raise aiohttp.ClientPayloadError(f"the list of routes was answered with {response.status}")
     response.status, response.content = HTTPStatus.OK, _stream(_TOO_OLD)
     return response
@@ -75,3 +84,61 @@ def _stream(content: bytes) -> aiohttp.StreamReader:
     stream.feed_data(content)
     stream.feed_eof()
     return stream
+
+
+class _Object(msgspec.Struct):
+    metadata: dict[str, Any]
+
+
+class _Event(msgspec.Struct):
+    type: str
+    object: msgspec.Raw
+
+
+_event_decoder = msgspec.json.Decoder(_Event)
+_object_decoder = msgspec.json.Decoder(_Object)
+_status_decoder = msgspec.json.Decoder(Status)
+
+
+class _RouteEvents:
+    """The events of a watch, as whole lines; an error ends them with an event of a version that is too old.
+
+    kopf reads the content of a watch with `iter_chunked` only.
+
+    Args:
+        content: the content of the API server's response.
+    """
+
+    def __init__(self, content: aiohttp.StreamReader) -> None:
+        self._content = content
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any attribute
+        """Returns an attribute of the content: aiohttp sets an error when it closes the response."""
+        return getattr(self._content, name)
+
+    async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
+        """Yields the events of each piece of data, and drops an incomplete line at the end."""
+        incomplete = b""
+        async for data in self._content.iter_chunked(size):
+            *lines, incomplete = (incomplete + data).split(b"\n")
+            for line in filter(None, lines):
+                if (failure := _failure(line)) is None:
+                    yield line + b"\n"
+                    continue
+                if not isinstance(failure, GoneError):  # which is normal after a long time without a change
+                    log.warning("following routes failed: listing anew", error=str(failure))
+                    await asyncio.sleep(_PAUSE_SECONDS)
+                yield _TOO_OLD
+                return
+
+
+def _failure(line: bytes) -> APIError | ValueError | None:
+    """Returns why an event ends the watch; None if kopf can handle it."""
+    try:
+        event = _event_decoder.decode(line)
+        if event.type == "ERROR":
+            return _status_decoder.decode(event.object).as_error()
+        _object_decoder.decode(event.object)
+    except ValueError as error:  # includes invalid UTF-8
+        return error
+    return None
