@@ -83,6 +83,14 @@ def test_reported_loads_are_weighed_in_status_and_annotations(game: Service) -> 
     game.await_annotations(Pod, "game-0", weighted_load="8")
 
 
+def test_report_of_the_same_second_with_another_value_counts(game: Service) -> None:
+    second = datetime.now(UTC).replace(microsecond=0).isoformat()
+    for load in (1, 9, 4):
+        figures = {"load-state": str(load), "waiting-tasks": str(load), "report-time": second}
+        game.annotate(0, {f"statefulroute.io/{name}": value for name, value in figures.items()})
+        game.await_pod(0, loadState=load, waitingTasks=load)
+
+
 def test_load_annotation_is_updated_when_the_load_changes_by_a_tenth(game: Service) -> None:
     report(game, 100, 50, 100)
     game.await_annotations(Pod, "game-0", weighted_load="100")

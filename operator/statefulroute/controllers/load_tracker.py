@@ -53,7 +53,10 @@ class LoadTracker:
         self._statuses[route] = {status.name: status for status in statuses}
 
     def observe(self, route: Route, key: PodKey, pod: Pod, report: LoadReport, routing_state: RoutingState) -> bool:
-        """Stores the load of a pod unless it is known already.
+        """Stores the load of a pod unless it is the known one.
+
+        The present report counts whatever its time is: a pod may report twice in a second, and its clock may be set
+        back.
 
         Returns:
             Whether it may change a decision now. A new figure of a pod whose load is fresh does not: it counts in the
@@ -61,7 +64,7 @@ class LoadTracker:
         """
         now = self._clock()
         previous, had_error = self.loads_of(route.key).get(key), self.clear_error(route.key, key)
-        if not self._is_newer(route.key, key, report):
+        if previous is not None and self._reports[route.key][key] == report:
             return had_error
         # The clock of a pod may be ahead: its report is never later than now.
         counted = LoadReport(report.load_state, report.waiting_tasks, min(report.time, now))
@@ -70,8 +73,10 @@ class LoadTracker:
         self._loads[route.key][key] = Load(counted, count_links_at_report(status, report, links), routing_state)
         self._reports.setdefault(route.key, {})[key] = report
         self._uids.setdefault(route.key, {})[key] = pod.uid
-        was_fresh = previous is not None and previous.is_fresh(route.spec.load.stale_after_seconds, now)
-        return had_error or previous is None or not was_fresh or previous.routing_state is not routing_state
+        if previous is None or had_error or previous.routing_state is not routing_state:
+            return True
+        was_fresh = previous.is_fresh(route.spec.load.stale_after_seconds, now)
+        return not was_fresh or counted.time < previous.report.time  # an earlier time becomes stale sooner
 
     def observe_error(self, route: RouteKey, key: PodKey, pod: Pod, message: str) -> bool:
         """Stores why the load of a pod could not be read; returns whether the message is a new one.
@@ -119,11 +124,6 @@ class LoadTracker:
         """Forgets all pods of a route."""
         for stored in (self._loads, self._reports, self._uids, self._errors, self._statuses):
             stored.pop(route, None)
-
-    def _is_newer(self, route: RouteKey, key: PodKey, report: LoadReport) -> bool:
-        """Returns whether a report is later than the last one, and does not repeat it."""
-        last = self.loads_of(route).get(key)
-        return last is None or (last.report.time < report.time and self._reports[route][key] != report)
 
     def _drop(self, route: RouteKey, key: PodKey) -> None:
         for stored in (self._loads, self._reports, self._uids, self._errors):

@@ -100,9 +100,22 @@ async def test_report_after_a_restart_counts_the_links_in_the_status() -> None:
     assert environment.view.loads[0].links_at_report == 3
 
 
-async def test_older_report_changes_nothing(environment: WatchedEnvironment) -> None:
-    assert environment.notifications(lambda: environment.report(9, ago=1)) == 0
-    assert load_of(environment) == Load(LoadReport(5, 0, environment.now), 0)
+async def test_report_of_the_same_second_with_another_value_counts(environment: WatchedEnvironment) -> None:
+    environment.links.put(link(30, "alice", pod=0))
+    environment.report(9)
+    assert load_of(environment) == Load(LoadReport(9, 0, environment.now), links_at_report=1)
+    environment.report(5)
+    assert load_of(environment) == Load(LoadReport(5, 0, environment.now), links_at_report=1)
+
+
+async def test_report_of_an_earlier_time_counts_from_that_time(environment: WatchedEnvironment) -> None:
+    """The clock of the pod was set back: what the pod reports now counts, and becomes stale accordingly."""
+    assert environment.notifications(lambda: environment.report(9, ago=80)) == 1
+    assert load_of(environment) == Load(LoadReport(9, 0, environment.seconds_ago(80)), 0)
+    environment.now += timedelta(seconds=10.01)
+    await eventually(lambda: environment.view.fresh_load(0, environment.now) is None)
+    assert environment.notifications(lambda: environment.report(9, ago=91)) == 1
+    assert environment.view.fresh_load(0, environment.now) is None
 
 
 async def test_report_from_the_future_counts_as_of_now(environment: WatchedEnvironment) -> None:
