@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
+import msgspec
+
 from statefulroute.api.vocabulary import RoutingState
 from statefulroute.cluster.clock import Clock
 from statefulroute.cluster.informers import Informers
@@ -16,6 +18,9 @@ from statefulroute.domain.load import LoadReport
 from statefulroute.domain.loss import AbsentPod, find_losses
 from statefulroute.domain.pod import Node, Pod
 from statefulroute.domain.route import Route, RouteView, Workload, build_route_view
+
+#: How many deleted nodes are remembered. Kubernetes deletes the pods of a deleted node within minutes.
+_MAX_DELETED_NODES = 1_000
 
 #: Called when a route, its workload or one of its pods has changed in a way that may change a decision.
 Watcher = Callable[[], None]
@@ -49,6 +54,8 @@ class RouteStore:
         self._entries = RouteEntries()
         self._absent: dict[RouteKey, Mapping[PodKey, AbsentPod]] = {}
         """The pods of each route that do not serve their users, why, and since when."""
+        self._deleted_nodes: dict[str, Node] = {}
+        """The nodes that were deleted while the operator ran, the latest last."""
         self._loss_deadlines: Deadlines[RouteKey] = Deadlines(self._invalidate)
         """When the next pod of a route will have been absent for the grace period."""
         self._staleness_deadlines: Deadlines[RouteKey] = Deadlines(self._check_staleness)
@@ -137,7 +144,7 @@ class RouteStore:
             entry.route,
             entry.workload,
             entry.pods.values(),
-            self._informers.nodes_by_name,
+            self._nodes_of(entry),
             self._links_of(key),
             self._loads.loads_of(key),
             self._loads.errors_of(key),
@@ -145,6 +152,14 @@ class RouteStore:
         entry.fresh = pods_with_fresh_load(view, now)
         self._schedule_staleness_check(view, entry.fresh, now)
         return self._with_losses(view)
+
+    def _nodes_of(self, entry: RouteEntry) -> Mapping[str, Node] | None:
+        """Returns the known nodes of a route's pods, with those that were deleted; None if nodes are not watched."""
+        nodes = self._informers.nodes_by_name
+        if nodes is None:
+            return None
+        names = {pod.node_name for pod in entry.pods.values()}
+        return {name: node for name in names if (node := nodes.get(name) or self._deleted_nodes.get(name))}
 
     def _with_losses(self, view: RouteView) -> RouteView:
         """Finds the lost pods, and invalidates the view when the next pod will be lost."""
@@ -237,6 +252,11 @@ class RouteStore:
         node = new or old
         if node is None or (old and new and old.is_ready == new.is_ready):
             return
+        self._deleted_nodes.pop(node.name, None)
+        if new is None:
+            self._deleted_nodes[node.name] = msgspec.structs.replace(node, is_deleted=True)
+            if len(self._deleted_nodes) > _MAX_DELETED_NODES:
+                del self._deleted_nodes[next(iter(self._deleted_nodes))]
         for entry in self._entries.on_node(node.name):
             self._invalidate(entry.route.key)
 

@@ -85,10 +85,15 @@ def find_losses(
 
 
 def is_permanently_gone(view: RouteView, key: PodKey) -> bool:
-    """Returns whether the workload, in its current state, will not create a pod with this key."""
-    if view.workload is None:
+    """Returns whether a pod does not exist, and the workload, in its current state, will not create it.
+
+    A pod beyond the replicas of a StatefulSet is also gone when it has ended: it will not be replaced. It serves its
+    users until then, because a scale-down deletes such pods one by one.
+    """
+    if view.workload is None or view.workload.can_create(key):
         return False
-    return not view.workload.can_create(key) and (view.workload.is_indexed or key not in view.pods)
+    pod = view.pods.get(key)
+    return pod is None or (view.workload.is_indexed and pod.has_ended)
 
 
 def _absence(view: RouteView, key: PodKey) -> Absence | None:
@@ -114,7 +119,7 @@ def _cause(view: RouteView, key: PodKey, absence: Absence) -> LossCause:
         case Absence.NO_WORKLOAD:
             return LossCause.WORKLOAD_GONE
         case Absence.PERMANENTLY_GONE | Absence.GONE:
-            if pod is not None and pod.is_on_lost_node:
-                return LossCause.NODE_NOT_READY
+            if pod is not None and pod.node_loss is not None:
+                return pod.node_loss
             is_failed = pod is not None and pod.pod.service_state is ServiceState.FAILED
             return LossCause.POD_FAILED if is_failed else LossCause.POD_DELETED

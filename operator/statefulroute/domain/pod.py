@@ -88,6 +88,8 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     resource_version: int
     is_ready: bool
+    is_deleted: bool = False
+    """Whether the node was deleted. Its pods remain for a while, and fail."""
     namespace: str = ""
     """Always empty: nodes are cluster-scoped."""
 

@@ -149,7 +149,8 @@ class PodView:
     key: PodKey
     routing_state: RoutingState
     host: str | None
-    is_on_lost_node: bool = False
+    node_loss: LossCause | None = None
+    """Why the node of the pod is lost: NodeNotReady or NodeGone; None if it is not."""
 
     @property
     def index(self) -> int | None:
@@ -157,11 +158,16 @@ class PodView:
         return self.key if isinstance(self.key, int) else None
 
     @property
+    def has_ended(self) -> bool:
+        """Returns whether the pod has ended: failed, or terminating and no longer ready."""
+        if self.pod.service_state is ServiceState.FAILED:
+            return True
+        return self.pod.service_state is ServiceState.TERMINATING and not self.pod.is_ready
+
+    @property
     def is_present(self) -> bool:
-        """Returns whether the pod runs or is starting: not failed, not on a lost node, and ready if it terminates."""
-        if self.is_on_lost_node or self.pod.service_state is ServiceState.FAILED:
-            return False
-        return self.pod.is_ready or self.pod.service_state is not ServiceState.TERMINATING
+        """Returns whether the pod runs or is starting: it has not ended, and is not on a lost node."""
+        return self.node_loss is None and not self.has_ended
 
     @property
     def is_routable(self) -> bool:
@@ -256,8 +262,8 @@ def build_route_view(  # noqa: PLR0913, PLR0917 - what belongs to a route
     """Builds the view of a route from its workload and the workload's pods.
 
     The routing state of a pod is the most restrictive of those from the route, from the route's override for the pod,
-    from the pod's annotation, from the response to the operator's poll of the load, and from the deletion of the pod
-    (DenyNewCall). If the nodes are not known (None), no node counts as lost.
+    from the pod's annotation, from the response to the operator's poll of the load, and from the deletion of the pod,
+    or its index beyond the replicas (DenyNewCall). If the nodes are not known (None), no node counts as lost.
     """
     if workload is None or isinstance(workload, MissingWorkload):
         return RouteView(route, None, workload, {}, link_counts, loads, load_errors)
@@ -271,18 +277,19 @@ def build_route_view(  # noqa: PLR0913, PLR0917 - what belongs to a route
             states.append(by_index.get(key, RoutingState.UNKNOWN))
         if (load := loads.get(key)) is not None:
             states.append(load.routing_state)
-        if pod.service_state is ServiceState.TERMINATING:
+        if pod.service_state is ServiceState.TERMINATING or (workload.is_indexed and not workload.can_create(key)):
             states.append(RoutingState.DENY_NEW_CALL)
-        views[key] = PodView(
-            pod, key, most_restrictive(*states), workload.host(pod), is_on_lost_node=_is_on_lost_node(pod, nodes)
-        )
+        views[key] = PodView(pod, key, most_restrictive(*states), workload.host(pod), node_loss=_node_loss(pod, nodes))
     sorted_views = {key: views[key] for key in sorted(views, key=pod_sort_key)}
     return RouteView(route, workload, None, sorted_views, link_counts, loads, load_errors)
 
 
-def _is_on_lost_node(pod: Pod, nodes: Mapping[str, Node] | None) -> bool:
-    """Returns whether the node of a pod is gone or not ready."""
-    if nodes is None or not pod.node_name:
-        return False
-    node = nodes.get(pod.node_name)
-    return node is None or not node.is_ready
+def _node_loss(pod: Pod, nodes: Mapping[str, Node] | None) -> LossCause | None:
+    """Returns why the node of a pod is lost; None if it is not.
+
+    An unknown node is not lost: pods and nodes are watched separately, so a pod may be seen before its new node.
+    """
+    node = nodes.get(pod.node_name) if nodes is not None else None
+    if node is None or (node.is_ready and not node.is_deleted):
+        return None
+    return LossCause.NODE_GONE if node.is_deleted else LossCause.NODE_NOT_READY

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from statefulroute.api.vocabulary import RoutingState, ServiceState
+from statefulroute.domain.pod import Node
 from unit.controllers.environment import (
     GAME,
     Environment,
@@ -28,6 +29,12 @@ def with_users(environment: Environment, **users: int) -> Environment:
     for version, (user, index) in enumerate(users.items(), start=100):
         environment.links.put(link(version, user, pod=index))
     return environment
+
+
+def scale_down(environment: Environment, replicas: int) -> None:
+    """Removes the pod with this index, the last one."""
+    environment.workloads.put(workload(50, replicas=replicas))
+    environment.pods.delete("games", f"game-{replicas}", 51)
 
 
 async def test_only_links_of_a_pod_that_is_shut_down_move_and_at_once() -> None:
@@ -118,7 +125,7 @@ async def test_moves_take_turns_and_new_links_do_not_wait_for_them() -> None:
     environment = with_users(Environment(moves_per_second=1), alice=1, bob=1).with_pods(0, 1)
     async with running_route(environment):
         environment.writer.written.clear()
-        environment.workloads.put(workload(50, replicas=1))
+        scale_down(environment, 1)
         await idle()
         environment.links.put(link(200, "new"))
         await idle()
@@ -135,7 +142,7 @@ async def test_moves_in_flight_are_limited_when_the_api_server_is_slower_than_th
     async with running_route(environment):
         environment.writer.written.clear()
         environment.writer.unblocked.clear()
-        environment.workloads.put(workload(50, replicas=1))
+        scale_down(environment, 1)
         await eventually(lambda: environment.writer.in_flight)
         environment.seconds += 60  # the turns of all links have come by now
         await asyncio.sleep(0.3)
@@ -188,6 +195,36 @@ async def test_link_that_is_marked_already_needs_no_turn() -> None:
             if alice.uid == "alice":
                 environment.controller.add(alice)
         await eventually(lambda: environment.reason_of("bob") == "PodLost")
+
+
+async def test_links_of_a_pod_that_is_scaled_down_move_when_it_no_longer_serves_them() -> None:
+    environment = with_users(Environment().with_pods(0, 1), alice=1)
+    async with running_route(environment):
+        environment.writer.written.clear()
+        environment.workloads.put(workload(50, replicas=1))
+        environment.pods.put(pod(51, 1, service_state=ServiceState.TERMINATING, is_ready=True))
+        await idle()
+        assert environment.writer.written == []
+        environment.pods.put(pod(52, 1, service_state=ServiceState.TERMINATING))
+        await idle()
+        assert environment.writer.written == [("alice", 0), ("alice", "PodLost")]
+
+
+async def test_links_move_from_a_node_that_was_deleted_and_not_from_one_that_was_not_seen_yet() -> None:
+    environment = Environment().with_pods(0)
+    environment.routes.put(route(20, generation=2, spec={"onPodLost": {"graceSeconds": 0}}))
+    environment.pods.put(pod(21, 1, node_name="new"))
+    with_users(environment, alice=1)
+    nodes = environment.informers.nodes
+    assert nodes is not None
+    async with running_route(environment):
+        environment.writer.written.clear()
+        nodes.cache.put(Node(name="new", resource_version=30, is_ready=True))
+        await idle()
+        assert environment.writer.written == []
+        nodes.cache.delete("", "new", 31)
+        await idle()
+        assert environment.writer.written == [("alice", 0), ("alice", "PodLost")]
 
 
 async def test_lost_links_without_a_target_move_when_a_pod_appears() -> None:

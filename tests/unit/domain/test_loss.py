@@ -62,13 +62,25 @@ def test_grace_period_of_a_terminating_pod_starts_when_it_stops_serving() -> Non
     [
         ({"n": Node(name="n", resource_version=1, is_ready=True)}, False),
         ({"n": Node(name="n", resource_version=1, is_ready=False)}, True),
-        ({}, True),
+        ({"n": Node(name="n", resource_version=1, is_ready=True, is_deleted=True)}, True),
+        ({"other": Node(name="other", resource_version=1, is_ready=False)}, False),
     ],
-    ids=["ready", "not ready", "deleted"],
+    ids=["ready", "not ready", "deleted", "not seen yet"],
 )
 def test_pod_is_gone_if_its_node_is_lost(nodes: dict[str, Node], is_absent: bool) -> None:
     route_view = view(pod(1, node_name="n"), nodes=nodes)
     assert (1 in find_losses(route_view, [1], {}, NOW).absent) is is_absent
+
+
+@pytest.mark.parametrize(
+    ("is_deleted", "cause"),
+    [(False, LossCause.NODE_NOT_READY), (True, LossCause.NODE_GONE)],
+    ids=["not ready", "deleted"],
+)
+def test_loss_of_a_node_is_the_cause_of_the_loss_of_its_pods(is_deleted: bool, cause: LossCause) -> None:
+    node = Node(name="n", resource_version=1, is_ready=False, is_deleted=is_deleted)
+    route_view = view(pod(1, node_name="n"), route=route(onPodLost={"graceSeconds": 0}), nodes={"n": node})
+    assert lost(route_view, 1)[1].cause is cause
 
 
 @pytest.mark.parametrize(
@@ -81,6 +93,29 @@ def test_pod_beyond_the_replicas_is_lost_immediately(replicas: int, first: int, 
         if is_lost
         else {}
     )
+
+
+@pytest.mark.parametrize(
+    ("state", "is_ready", "is_lost"),
+    [
+        (ServiceState.READY, True, False),
+        (ServiceState.NOT_READY, False, False),
+        (ServiceState.TERMINATING, True, False),
+        (ServiceState.TERMINATING, False, True),
+        (ServiceState.FAILED, False, True),
+    ],
+)
+def test_existing_pod_beyond_the_replicas_is_lost_when_it_has_ended(
+    state: ServiceState, is_ready: bool, is_lost: bool
+) -> None:
+    route_view = view(pod(2, state, is_ready=is_ready), workload=workload(2))
+    assert (2 in lost(route_view, 2)) is is_lost
+
+
+def test_pod_beyond_the_replicas_on_a_lost_node_has_the_grace_period() -> None:
+    nodes = {"n": Node(name="n", resource_version=1, is_ready=False)}
+    losses = find_losses(view(pod(2, node_name="n"), workload=workload(2), nodes=nodes), [2], {}, NOW)
+    assert (losses.lost, losses.next_deadline) == ({}, NOW + GRACE)
 
 
 def test_shut_down_pod_is_lost_immediately() -> None:

@@ -16,7 +16,7 @@ from statefulroute.domain.load import Load
 from statefulroute.domain.placement import available_pods, best_pod, expected_loads, good_set, has_room
 from statefulroute.domain.pod import Pod
 from statefulroute.domain.route import PodLoss, RouteView
-from unit.domain.builders import NOON, STALE, deployment, link, load, named_pod, pod, route, view
+from unit.domain.builders import NOON, STALE, deployment, link, load, named_pod, pod, route, view, workload
 
 THREE = (pod(0), pod(1), pod(2))
 
@@ -282,7 +282,9 @@ EQUAL: dict[str, tuple[int, dict[PodKey, Load], dict[PodKey, int]]] = {
 def test_burst_of_10_000_users_is_spread_evenly_over_equal_pods(
     width: int, loads: dict[PodKey, Load], counts: dict[PodKey, int]
 ) -> None:
-    received = burst(view(*map(pod, range(7)), route=placement(range=width), loads=loads, link_counts=counts), 10_000)
+    pods, seven = map(pod, range(7)), workload(7)
+    route_view = view(*pods, route=placement(range=width), workload=seven, loads=loads, link_counts=counts)
+    received = burst(route_view, 10_000)
     assert max(received.values()) <= 1.1 * 10_000 / 7
     assert len(received) == 7
 
@@ -293,7 +295,8 @@ def test_equal_pods_receive_equal_parts_of_a_burst(
     pods: int, links: int, load_state: int, waiting_tasks: int, users: int
 ) -> None:
     reported: dict[PodKey, Load] = {key: load(load_state, waiting_tasks, links=links) for key in range(pods)}
-    route_view = view(*map(pod, range(pods)), loads=reported, link_counts=dict.fromkeys(range(pods), links))
+    counts = dict.fromkeys(range(pods), links)
+    route_view = view(*map(pod, range(pods)), workload=workload(pods), loads=reported, link_counts=counts)
     received = burst(route_view, users)
     assert max(received[key] for key in range(pods)) - min(received[key] for key in range(pods)) <= 1
 

@@ -5,9 +5,9 @@ import pytest
 
 from statefulroute.api.vocabulary import RoutingState, ServiceState
 from statefulroute.domain.link import expire_time
-from statefulroute.domain.pod import ordinal, service_state
+from statefulroute.domain.pod import Node, ordinal, service_state
 from statefulroute.domain.route import most_restrictive
-from unit.domain.builders import NOON, STALE, deployment, load, named_pod, pod, route, view
+from unit.domain.builders import NOON, STALE, deployment, load, named_pod, pod, route, view, workload
 
 UNKNOWN, READY, DENY, SHUTDOWN = RoutingState
 
@@ -90,6 +90,11 @@ def test_routable_and_available_depend_on_service_and_routing_state(
     assert (pod_view.is_routable, pod_view.is_available) == (is_routable, is_available)
 
 
+def test_pod_beyond_the_replicas_takes_no_new_users() -> None:
+    states = [each.routing_state for each in view(pod(0), pod(1), workload=workload(1)).pods.values()]
+    assert states == [READY, DENY]
+
+
 @pytest.mark.parametrize(
     ("is_ready", "reported", "is_routable", "is_present"),
     [
@@ -110,7 +115,8 @@ def test_terminating_pod_is_routable_while_it_is_ready_and_never_available(
 @pytest.mark.parametrize("is_ready", [True, False])
 def test_failed_pod_and_pod_on_a_lost_node_are_not_present(is_ready: bool) -> None:
     (failed,) = view(pod(0, ServiceState.FAILED, is_ready=is_ready)).pods.values()
-    (unreachable,) = view(pod(0, node_name="lost", is_ready=is_ready)).pods.values()
+    nodes = {"lost": Node(name="lost", resource_version=1, is_ready=False)}
+    (unreachable,) = view(pod(0, node_name="lost", is_ready=is_ready), nodes=nodes).pods.values()
     assert not failed.is_present
     assert not unreachable.is_present
 
