@@ -84,7 +84,7 @@ class Report:
         sys.stdout.write(json.dumps(self.values(), default=str) + "\n")
 
     def save(self, results: Path, folder: Path) -> None:
-        """Writes the JSON into `folder`; writes a plot and the page of all results there into `plots_folder`."""
+        """Writes the JSON into the folder `results`; writes the plot, and the page of all results, into `folder`."""
         from measuring import plots  # noqa: PLC0415 - it takes a second, and most runs save nothing
 
         results.mkdir(parents=True, exist_ok=True)

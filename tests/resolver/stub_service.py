@@ -33,7 +33,7 @@ class StubService:
     """A StatefulRoute and its pods.
 
     Attributes:
-        witness: a client that shares nothing with the product.
+        independent_client: a client that shares nothing with the product.
         namespace: the namespace of the route.
         name: the name of the route.
         pods: the pods in the route's status, by index.

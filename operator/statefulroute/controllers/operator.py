@@ -44,7 +44,7 @@ async def run(settings: Settings, on_stopped_leading: OnStoppedLeading) -> None:
     Raises:
         NotConnectedError: no cluster is configured.
         TracingUnavailableError: traces are enabled and cannot be exported.
-        NotListeningError: the address for probes and metrics cannot be bound.
+        BindError: the address for probes and metrics cannot be bound.
         LeaseNamespaceNotFoundError: the namespace of the Lease does not exist.
     """
     stop = asyncio.Event()

@@ -84,7 +84,7 @@ class MoveResult:
 
 
 class ImportResult(StrEnum):
-    """The answer of `take_in_link`."""
+    """The result of `import_link`."""
 
     CREATED = "created"
     """No link existed."""

@@ -32,7 +32,7 @@ async def run(settings: Settings) -> None:
 
     Raises:
         NotConnectedError: no cluster is configured.
-        NotListeningError: a server cannot listen on its address.
+        BindError: a server cannot listen on its address.
         UnusableCertificateError: the TLS files are invalid.
     """
     stop = asyncio.Event()

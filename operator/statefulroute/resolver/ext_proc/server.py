@@ -174,7 +174,7 @@ async def serve_ext_proc(
         tls: the TLS files; None serves without TLS.
 
     Raises:
-        NotListeningError: the server cannot listen on the address.
+        BindError: the server cannot listen on the address.
     """
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     handler = grpc.stream_stream_rpc_method_handler(
