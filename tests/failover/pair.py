@@ -19,8 +19,8 @@ LEASE = "statefulroute-operator"
 #: Whether all cases run, with the times of the chart.
 LONG = bool(os.environ.get("STATEFULROUTE_LONG"))
 
-STARTED_LEADING = "this operator leads"
-STOPPED_LEADING = "this operator leads no more, and ends"
+STARTED_LEADING = "acquired the Lease"
+STOPPED_LEADING = "lost the Lease: exiting"
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ def test_missing_role_is_named_and_takes_effect_when_granted(
     operator.operator.start()
     eventually(operator.warnings, "it logs what is missing")
     ((event, error),) = operator.warnings()
-    assert event == "the Lease cannot be had: trying again"
+    assert event == "the Lease was not acquired: trying again"
     missing = f"this operator may not use the Lease {LEASE!r} in namespace {NAMESPACE!r}: "
     assert error.startswith(f"{missing}bind the Role {LEASE}-lease there to its account (leases.coordination.k8s.io")
     assert not operator.is_leader

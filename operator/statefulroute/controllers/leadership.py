@@ -83,13 +83,13 @@ class LeaderElector:
             try:
                 if await self._try_acquire_or_renew():
                     return
-                state = "another operator leads: standing by", self._lock.holder
+                state = "another operator holds the Lease: waiting", self._lock.holder
                 if state != logged and not self._lock.is_holder:
                     log.info(state[0], holder=self._lock.holder, identity=self._lock.identity)
             except LeaseNamespaceNotFoundError:
                 raise
             except (ClusterError, TimeoutError) as error:
-                state = "the Lease cannot be had: trying again", _message_of(error)
+                state = "the Lease was not acquired: trying again", _message_of(error)
                 if state != logged:
                     log.warning(state[0], error=state[1])
             logged = state
@@ -130,7 +130,7 @@ class LeaderElector:
                     log.info("the Lease is released", identity=self._lock.identity)
         except (ClusterError, TimeoutError) as error:
             log.warning(
-                "the Lease was not released: the next holder waits until its time is over", error=_message_of(error)
+                "the Lease was not released: the next holder waits until it expires", error=_message_of(error)
             )
 
     async def _try_acquire_or_renew(self) -> bool:
@@ -224,7 +224,7 @@ class Leadership:
             await asyncio.Event().wait()
             return
         await self._elector.acquire()
-        log.info("this operator leads")
+        log.info("acquired the Lease")
         self.elected.set()
         try:
             await self._elector.renew()

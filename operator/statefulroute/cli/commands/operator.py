@@ -104,5 +104,5 @@ def _exit(error: "LeadershipLostError") -> NoReturn:
     """Log the error and exit without cleanup, as if killed: every part must tolerate that anyway."""
     import structlog  # noqa: PLC0415
 
-    structlog.get_logger(__name__).error("this operator leads no more, and ends", why=str(error))
+    structlog.get_logger(__name__).error("lost the Lease: exiting", why=str(error))
     os._exit(1)
