@@ -107,7 +107,7 @@ class RouteHandlers:
             async with asyncio.timeout(_RELEASE_SECONDS):
                 await self._refresher.remove_annotations(route)
         except TimeoutError:
-            log.warning("a route is deleted before all its notes were removed", route=route.key)
+            log.warning("a route is deleted before all its annotations were removed", route=route.key)
         self._assessments.forget(route.key)
 
     async def reconcile_links(self, body: kopf.Body, stopped: kopf.DaemonStopped, **_: Any) -> None:  # noqa: ANN401

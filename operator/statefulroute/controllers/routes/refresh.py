@@ -120,7 +120,7 @@ class RouteRefresher:
             try:
                 await self._informers.workloads.remove_annotations(route, workload, WORKLOAD_ANNOTATIONS)
             except ClusterError as error:
-                log.info("the notes on a workload were not removed", route=route.key, error=str(error))
+                log.info("the annotations of a workload were not removed", route=route.key, error=str(error))
         self._informers.workloads.forget(route)
         self._polled.pop(route.key, None)
         self._refreshed.pop(route.key, None)
@@ -171,4 +171,4 @@ class RouteRefresher:
             except (ConflictError, NotFoundError):
                 pass  # the pod is gone, and its annotations with it
             except ClusterError as error:
-                log.info("a note on a pod was not written", pod=pod.name, namespace=pod.namespace, error=str(error))
+                log.info("the annotations of a pod were not written", pod=pod.name, namespace=pod.namespace, error=str(error))

@@ -106,6 +106,6 @@ class WorkloadTimer:
                 await workloads.annotate(route, changes)
         except ClusterError as error:
             self._meter.count_failure()
-            log.warning("a note on a workload was not written: trying again", route=route.key, error=str(error))
+            log.warning("the annotations of a workload were not written: trying again", route=route.key, error=str(error))
             return False
         return True
