@@ -177,7 +177,7 @@ def test_resolver_with_too_little_memory_is_killed_and_returns_no_wrong_answer(
     answers: list[requests.Response] = []
 
     def is_killed() -> bool:
-        if "answering look-ups" in resolver.log_text:
+        if "serving look-ups" in resolver.log_text:
             with suppress(requests.RequestException):  # the resolver was killed
                 answers.append(look_up(resolver, crowded, "user-1"))
         return not resolver.is_running

@@ -38,7 +38,7 @@ _SERVERS = {"operator", "resolver"}
 #: The address of a resolver's Service, which stands for one of its processes here.
 _RESOLVER = re.compile(r"//[\w-]*resolver\.[\w-]+\.svc:\d+")
 
-_ANSWERS, _IS_PROBED = "answering look-ups", "answering probes and Prometheus"
+_ANSWERS, _IS_PROBED = "serving look-ups", "serving probes and metrics"
 
 #: Annotations of pods that become Ready only when this kubelet reports it.
 NOT_READY_ANNOTATION = NOT_READY

@@ -17,7 +17,7 @@ ANY_PORT = ("--bind-address", "127.0.0.1:0")
 #: tests.
 TIMEOUT_SECONDS = 10.0
 
-_LISTENING_EVENT = "answering probes and Prometheus"
+_LISTENING_EVENT = "serving probes and metrics"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class MonitoredOperator:
     @property
     def address(self) -> str:
         """The address that it serves, from its log; waits for it."""
-        eventually(self._addresses, "the operator tells where it answers")
+        eventually(self._addresses, "the operator logs where it listens")
         return self._addresses()[-1]
 
     def probe(self, path: str, *, seconds: float = TIMEOUT_SECONDS) -> HTTPResponse:

@@ -50,7 +50,7 @@ async def serve_probes_and_metrics(
     application.router.add_get("/readyz", _health_handler("readyz", health.check_readiness))
     application.router.add_get("/metrics", _metrics_handler(Exposition(collectors)))
     async with serve_http(application, address) as addresses:
-        log.info("answering probes and Prometheus", addresses=addresses)
+        log.info("serving probes and metrics", addresses=addresses)
         yield
 
 

@@ -70,7 +70,7 @@ async def serve_lookups(settings: Settings, parts: ResolverParts, tls: SSLContex
     """Serves HTTP while the context lasts; yields the addresses that it listens on."""
     bare = RequestHandler(parts.dispatcher.handle, MAX_BODY_BYTES)
     async with serve_http(bare, settings.http_address, option="--http-address", tls=tls) as addresses:
-        log.info("answering look-ups", addresses=addresses, tls=tls is not None)
+        log.info("serving look-ups", addresses=addresses, tls=tls is not None)
         try:
             yield addresses
         finally:
@@ -90,7 +90,7 @@ async def _serve_grpc(settings: Settings, parts: ResolverParts) -> AsyncIterator
         parts.picker, settings.uid_sources, settings.default_route, parts.authenticator, parts.metrics
     )
     async with serve_ext_proc(settings.grpc_address, picker, settings.tls) as serving_grpc:
-        log.info("picking endpoints", addresses=[serving_grpc.address], tls=settings.tls is not None)
+        log.info("serving ext_proc", addresses=[serving_grpc.address], tls=settings.tls is not None)
         yield serving_grpc.set_not_serving
 
 
