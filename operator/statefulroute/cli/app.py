@@ -13,7 +13,7 @@ from statefulroute.cli.completion import enable_shell_completion, is_completion_
 #: and the function in it has the same name; `-` becomes `_`, and a Python keyword has a `_` at its end.
 _COMMANDS = {
     "operator": "Run the operator: bind PodLinks and keep the status of StatefulRoutes, until SIGTERM.",
-    "resolver": "Run the resolver: tell gateways the pod of a user, and bind new users, until SIGTERM.",
+    "resolver": "Run the resolver: look up users' pods for gateways, and bind new users, until SIGTERM.",
     "routes": "Show services and their state.",
     "pods": "Show the pods of a service.",
     "links": "Show which user is bound to which pod.",

@@ -41,5 +41,5 @@ def run_process(
         raise typer.Exit(1) from error
     except Exception as error:
         # Python would print it next to the log, in another format and with uids that must be redacted.
-        log.exception("ended by an unexpected error")
+        log.exception("exiting after an unexpected error")
         raise typer.Exit(1) from error

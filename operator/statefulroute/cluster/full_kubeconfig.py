@@ -102,6 +102,6 @@ async def _refresh_credentials(loader: Any, configuration: Configuration) -> Non
         try:
             await (loader.load_gcp_token() if loader.provider == "gcp" else loader.load_from_exec_plugin())
         except Exception:
-            log.exception("the next token was not given: trying again")
+            log.exception("the token was not refreshed: trying again")
         if token := getattr(loader, "token", None):
             configuration.api_key["BearerToken"] = token

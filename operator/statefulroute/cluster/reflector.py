@@ -129,9 +129,9 @@ class Reflector(Generic[T]):
                     self.synced.set()
                 if await self._watch():
                     continue  # the watch reached its timeout
-                log.info("the watch ended before it told anything: trying again", resource=self._resource.path)
+                log.info("the watch ended without an event: trying again", resource=self._resource.path)
             except GoneError as error:
-                log.info("the watch is too far behind: listing anew", resource=self._resource.path, error=error.message)
+                log.info("the watch is too far behind: listing again", resource=self._resource.path, error=error.message)
                 self._resource_version = 0
             except (ClusterError, ValueError) as error:  # invalid UTF-8 is a ValueError
                 log.warning("watching failed: trying again", resource=self._resource.path, error=str(error))

@@ -113,7 +113,7 @@ class LinkCache:
         self._size += (new is not None) - (old is not None)
         if self._size > self._max_links and not self.is_disabled:
             self._disabled.set()
-            log.warning("there are more links than the cache may hold: each is asked for", max_links=self._max_links)
+            log.warning("there are too many links: the cache is disabled", max_links=self._max_links)
             for task in self._tasks:
                 task.cancel()
             self._all, self._by_service = None, {}

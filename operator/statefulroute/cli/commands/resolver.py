@@ -101,7 +101,7 @@ def resolver(  # noqa: PLR0913 - an option each
         bool, typer.Option("--hash-uids", help="Replace the uids of links by hashes in logs.")
     ] = False,
 ) -> None:
-    """Run the resolver: tell gateways the pod of a user, and bind new users, until SIGTERM."""
+    """Run the resolver: look up users' pods for gateways, and bind new users, until SIGTERM."""
     from statefulroute.monitoring.bind_address import BindAddress  # noqa: PLC0415
     from statefulroute.resolver.settings import ENDPOINT_HEADER, Settings, TlsFiles  # noqa: PLC0415
     from statefulroute.resolver.uid_sources import UidSource  # noqa: PLC0415

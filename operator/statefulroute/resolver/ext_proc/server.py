@@ -106,7 +106,7 @@ class ExternalProcessor:
         except EXPECTED_ERRORS as error:
             problem = problem_of(error)
         except Exception:
-            log.exception("a request was not answered", operation="pick")
+            log.exception("a request failed with an unexpected error", operation="pick")
             problem = ProblemError(ProblemKind.INTERNAL, "see the resolver's log")
         else:
             return endpoint_response(pick.endpoint), 200

@@ -130,7 +130,7 @@ def _error_response(error: Exception, operation: str) -> web.Response:
     if isinstance(error, EXPECTED_ERRORS):
         problem = problem_of(error)
         if problem.kind is ProblemKind.REFUSED:
-            log.warning("the API server has refused what was asked", operation=operation, error=str(error))
+            log.warning("the API server refused a request", operation=operation, error=str(error))
         return _problem_response(problem)
     if isinstance(error, web.HTTPException):
         return _http_error_response(error)
@@ -138,7 +138,7 @@ def _error_response(error: Exception, operation: str) -> web.Response:
         return _problem_response(ProblemError(ProblemKind.MALFORMED, f"the body cannot be read: {error}"))
     if isinstance(error, ConnectionResetError):
         return web.Response(status=_CLIENT_CLOSED_REQUEST)  # only counted: the connection is closed
-    log.error("a request was not answered", operation=operation, exc_info=error)
+    log.error("a request failed with an unexpected error", operation=operation, exc_info=error)
     return _problem_response(ProblemError(ProblemKind.INTERNAL, "see the resolver's log"))
 
 
