@@ -132,8 +132,8 @@ async def test_requests_of_a_task_that_a_turn_created_are_its_children(receiver:
     async with tracing(None) as hooks:
         with hooks.timer_span(Timer.STATE, GAME):
             await asyncio.create_task(bind(hooks))
-    (turn,) = receiver.spans_named("state timer")
-    assert receiver.children_of(turn) == ["patch podlinks", "patch podlinks/status"]
+    (run,) = receiver.spans_named("state timer")
+    assert receiver.children_of(run) == ["patch podlinks", "patch podlinks/status"]
 
 
 async def test_span_of_a_link_is_no_child_of_the_span_that_queued_it(receiver: TraceReceiver) -> None:

@@ -1,4 +1,4 @@
-"""Traces by OpenTelemetry: a span for each reconciled link and each turn of a timer, with a child for each request."""
+"""Traces by OpenTelemetry: a span for each reconciled link and each run of a timer, with a child for each request."""
 
 import asyncio
 import threading
@@ -74,7 +74,7 @@ class SpanRecorder:
 
     @contextmanager
     def timer_span(self, timer: Timer, route: RouteKey) -> Iterator[None]:
-        """Records the span of a timer's turn, whether or not it sends requests."""
+        """Records the span of a timer's run, whether or not it sends requests."""
         with self._span(f"{timer} timer", route, exports_idle=True):
             yield
 

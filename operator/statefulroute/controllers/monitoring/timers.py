@@ -1,4 +1,4 @@
-"""The metrics of the routes' timers: whether turns are on time, and whether they succeed."""
+"""The metrics of the routes' timers: whether runs are on time, and whether they succeed."""
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
@@ -21,29 +21,29 @@ class Timer(StrEnum):
 
 
 class TimerMeter:
-    """Measures the turns of one timer, for all routes together."""
+    """Measures the runs of one timer, for all routes together."""
 
     def __init__(
         self, lag: Histogram, failures: Counter, span: Callable[[RouteKey], AbstractContextManager[None]]
     ) -> None:
         self.observe_lag = lag.observe
-        """Called with the seconds by which a turn was late."""
+        """Called with the seconds by which a run was late."""
         self.count_failure = failures.inc
         """Counts a read or a write that failed."""
         self.span = span
-        """Returns the context of a turn for a route."""
+        """Returns the context of a run for a route."""
 
 
 def no_span(_timer: Timer, _route: RouteKey) -> AbstractContextManager[None]:
-    """Returns the context of a turn that is not traced."""
+    """Returns the context of a run that is not traced."""
     return nullcontext()
 
 
 class TimerMetrics:
-    """Measures the turns of all timers.
+    """Measures the runs of all timers.
 
     Args:
-        span: returns the context of a timer's turn for a route.
+        span: returns the context of a timer's run for a route.
     """
 
     def __init__(self, span: Callable[[Timer, RouteKey], AbstractContextManager[None]] = no_span) -> None:

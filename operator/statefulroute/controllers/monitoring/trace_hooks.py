@@ -20,7 +20,7 @@ class TraceHooks:
 
     Attributes:
         wrap_reconcile: returns the function that reconciles a link in a span.
-        timer_span: returns the context that is the span of a timer's turn for a route.
+        timer_span: returns the context that is the span of a timer's run for a route.
         observe_request: called with each request of that work; None unless tracing is enabled.
     """
 
