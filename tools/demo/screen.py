@@ -77,7 +77,7 @@ class Screen:
         self._print(text)
 
     def show(self, snapshot: Snapshot) -> None:
-        """Updates the panel after a change, or prints the changed lines where there is no terminal."""
+        """Updates the panel after a change, or prints the changed lines if there is no terminal."""
         if self._live is not None:
             with self._interruption.deferred():
                 self._live.update(self._panel(snapshot), refresh=True)

@@ -131,7 +131,7 @@ class Reflector(Generic[T]):
                     continue  # the watch reached its timeout
                 log.info("the watch ended without an event: trying again", resource=self._resource.path)
             except GoneError as error:
-                log.info("the watch is too far behind: listing again", resource=self._resource.path, error=error.message)
+                log.info("the watch is too far behind: relisting", resource=self._resource.path, error=error.message)
                 self._resource_version = 0
             except (ClusterError, ValueError) as error:  # invalid UTF-8 is a ValueError
                 log.warning("watching failed: trying again", resource=self._resource.path, error=str(error))

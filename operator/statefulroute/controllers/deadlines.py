@@ -28,7 +28,7 @@ class Deadlines(Generic[K]):
         return key in self._timers
 
     def when(self, key: K) -> float | None:
-        """Returns when a key's deadline is reached, by the clock of the event loop; None where it has none."""
+        """Returns when a key's deadline is reached, by the clock of the event loop; None if it has none."""
         timer = self._timers.get(key)
         return None if timer is None else timer.when()
 

@@ -129,9 +129,7 @@ class LeaderElector:
                 if await self._lock.release():
                     log.info("the Lease is released", identity=self._lock.identity)
         except (ClusterError, TimeoutError) as error:
-            log.warning(
-                "the Lease was not released: the next holder waits until it expires", error=_message_of(error)
-            )
+            log.warning("the Lease was not released: the next holder waits until it expires", error=_message_of(error))
 
     async def _try_acquire_or_renew(self) -> bool:
         """Acquires or renews the Lease; returns whether this process may write from now on.
@@ -167,7 +165,7 @@ class Leadership:
     Args:
         connection: the connection to the API server.
         fence: refuses writes before this operator leads, and holds them back for good when it does not lead any more.
-        elector: acquires and renews the Lease; None where this operator runs alone and leads at once.
+        elector: acquires and renews the Lease; None if this operator runs alone and leads at once.
         on_stopped_leading: called when this operator does not lead any more; it cannot write by then.
 
     Attributes:
@@ -195,7 +193,7 @@ class Leadership:
         return self.elected.is_set() and (self._fence is None or self._fence.seconds_left > 0)
 
     def start_election(self) -> asyncio.Task[None]:
-        """Starts to compete for the Lease; the returned task ends only with an error."""
+        """Starts competing for the Lease; the returned task ends only with an error."""
         if self._election is None:
             self._election = asyncio.create_task(self._run_election())
         return self._election
@@ -247,7 +245,7 @@ async def leader_election(
 
     Args:
         connection: the connection to the API server.
-        settings: the settings of leader election; None where this operator runs alone.
+        settings: the settings of leader election; None if this operator runs alone.
         on_stopped_leading: called when this operator does not lead any more; it cannot write by then.
         observer: called with every request for the Lease.
     """

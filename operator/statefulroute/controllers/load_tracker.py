@@ -90,7 +90,7 @@ class LoadTracker:
         return True
 
     def observe_annotations(self, route: Route, key: PodKey, pod: Pod) -> bool:
-        """Stores the load that a pod's annotations report, where the route reads loads from annotations.
+        """Stores the load that a pod's annotations report, if the route reads loads from annotations.
 
         Returns:
             Whether it may change a decision now.
@@ -136,7 +136,7 @@ def pods_with_fresh_load(view: RouteView, now: datetime) -> frozenset[PodKey]:
 
 
 def next_staleness_check(view: RouteView, fresh: Iterable[PodKey], now: datetime) -> float | None:
-    """Returns the seconds until the first of the fresh loads is stale; None where none is fresh."""
+    """Returns the seconds until the first of the fresh loads is stale; None if none is fresh."""
     first = min((view.loads[pod].report.time for pod in fresh), default=None)
     if first is None:
         return None

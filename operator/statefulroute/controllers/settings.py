@@ -18,7 +18,7 @@ class Settings:
         parallel_writes: how many links of one route are written at the same time.
         moves_per_second: how many links of lost pods are moved, deleted or marked in a second, over all routes.
         namespaces: the namespaces that the operator works in; none is the whole cluster.
-        leader_election: the settings of leader election; None where this operator runs alone.
+        leader_election: the settings of leader election; None if this operator runs alone.
         bind_address: where the operator serves probes and metrics; None is nowhere.
         uid_redactor: replaces the uids of links in logs and traces; None leaves them.
     """

@@ -37,7 +37,7 @@ class LinkController:
         informers.routes.cache.listen(self._route_changed)
 
     def start(self) -> None:
-        """Starts to reconcile the links whose route does not exist; all caches must be synced."""
+        """Starts reconciling the links whose route does not exist; all caches must be synced."""
         # Earlier changes are not queued: an operator that stands by for days would queue every link that ever existed.
         self._is_started = True
         links = self._informers.links.cache
@@ -47,7 +47,7 @@ class LinkController:
         self._orphans.start()
 
     async def stop(self) -> None:
-        """Stops to reconcile the links without a route."""
+        """Stops reconciling the links without a route."""
         await self._orphans.stop()
 
     async def run_route(self, route: RouteKey, until: Callable[[], Awaitable[object]]) -> None:

@@ -17,7 +17,7 @@ class GenerationStorage(kopf.DiffBaseStorage):
         return _essence(body.metadata.get("generation"))
 
     def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:
-        """Returns what was handled last; None where nothing was."""
+        """Returns what was handled last; None if nothing was."""
         generation = (body.get("status") or {}).get("observedGeneration")
         return None if generation is None else _essence(generation)
 

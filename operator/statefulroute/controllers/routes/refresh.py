@@ -1,4 +1,4 @@
-"""One turn of a route's state timer: polls what is not watched, and annotates the pods with what has changed."""
+"""One run of a route's state timer: polls what is not watched, and annotates the pods with what has changed."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -35,7 +35,7 @@ class _PolledPod:
 
     Attributes:
         uid: the pod's `metadata.uid`.
-        endpoint: where it was polled; None where pods report their load in annotations.
+        endpoint: where it was polled; None if pods report their load in annotations.
     """
 
     uid: str
@@ -43,7 +43,7 @@ class _PolledPod:
 
 
 def _endpoint(view: RouteView) -> HTTPLoad | None:
-    """Returns where the load of each pod is polled; None where pods report it in annotations."""
+    """Returns where the load of each pod is polled; None if pods report it in annotations."""
     load = view.route.spec.load
     return load.http if load.source is LoadSource.HTTP else None
 
@@ -70,7 +70,7 @@ class RouteRefresher:
         self._polled: dict[RouteKey, frozenset[_PolledPod]] = {}
         """The pods of each route that were polled."""
         self._refreshed: dict[RouteKey, Route] = {}
-        """The version of each route at its last turn."""
+        """The version of each route at its last run."""
         self._annotation_slots = asyncio.Semaphore(_ANNOTATION_CONCURRENCY)
 
     async def refresh(self, route: Route) -> None:
@@ -171,4 +171,6 @@ class RouteRefresher:
             except (ConflictError, NotFoundError):
                 pass  # the pod is gone, and its annotations with it
             except ClusterError as error:
-                log.info("the annotations of a pod were not written", pod=pod.name, namespace=pod.namespace, error=str(error))
+                log.info(
+                    "the annotations of a pod were not written", pod=pod.name, namespace=pod.namespace, error=str(error)
+                )

@@ -58,7 +58,7 @@ class StateTimer:
         refresher: polls what is not watched.
         writer: writes the status of a route.
         assessments: how busy the services are; the timer listens to them.
-        meter: measures the turns.
+        meter: measures the runs.
         clock: the time of day.
     """
 
@@ -228,7 +228,7 @@ class _RouteStateTimer:
         return seconds if view.workload is not None else min(seconds, self._retry_seconds)
 
     def _start_due_poll(self, view: RouteView) -> None:
-        """Starts to poll what is due, unless the last poll is still running."""
+        """Starts polling what is due, unless the last poll is still running."""
         if self._poll is not None:
             return
         seconds, now = self._seconds(view), time.monotonic()
@@ -257,7 +257,7 @@ class _RouteStateTimer:
             return
         if (error := poll.exception()) is not None:
             self._meter.count_failure()
-            # An error of one turn must not stop the timer.
+            # An error of one run must not stop the timer.
             log.error("an unexpected error: trying again", route=self._key, exc_info=error)
         self.polled.set()
         self.invalidate()

@@ -40,7 +40,7 @@ class WorkloadTimer:
         state: the state timer; a service is assessed only after it has read the loads.
         assessments: where the assessments are stored.
         recorder: writes events.
-        meter: measures the turns.
+        meter: measures the runs.
         clock: the time of day.
     """
 
@@ -106,6 +106,8 @@ class WorkloadTimer:
                 await workloads.annotate(route, changes)
         except ClusterError as error:
             self._meter.count_failure()
-            log.warning("the annotations of a workload were not written: trying again", route=route.key, error=str(error))
+            log.warning(
+                "the annotations of a workload were not written: trying again", route=route.key, error=str(error)
+            )
             return False
         return True

@@ -13,7 +13,7 @@ class Backlog(NamedTuple):
 
     Attributes:
         depth: how many keys wait, are processed, or wait for a retry.
-        oldest_seconds: for how long the oldest of them has waited for its work to succeed; 0 where none is left.
+        oldest_seconds: for how long the oldest of them has waited for its work to succeed; 0 if none is left.
     """
 
     depth: int = 0

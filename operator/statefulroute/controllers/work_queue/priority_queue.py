@@ -55,7 +55,7 @@ class PriorityQueue(Generic[K]):
         return (self._served_last or self._served_next).popitem(last=False)
 
     def oldest(self) -> float | None:
-        """Returns the time since which the oldest key waits; None where the queue is empty."""
+        """Returns the time since which the oldest key waits; None if the queue is empty."""
         return min((next(iter(queue.values())) for queue in (self._high, self._low) if queue), default=None)
 
     def restart_waits(self, now: float) -> None:

@@ -74,6 +74,6 @@ class WorkQueue(Generic[K]):
         self._waiting.restart_waits(self._clock())
 
     def oldest(self) -> float | None:
-        """Returns the time since which the oldest key waits or had waited; None where the queue is empty."""
+        """Returns the time since which the oldest key waits or had waited; None if the queue is empty."""
         waiting = self._waiting.oldest()
         return min((*(() if waiting is None else (waiting,)), *self._processing.values()), default=None)

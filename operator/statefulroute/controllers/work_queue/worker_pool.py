@@ -82,7 +82,7 @@ class WorkerPool(Generic[K]):
             self._start_workers()
 
     def start(self) -> None:
-        """Starts to reconcile, with the keys that were added before."""
+        """Starts reconciling, with the keys that were added before."""
         self._is_started = True
         self._queue.restart_waits()  # no worker could have reconciled them earlier
         self._start_workers()
