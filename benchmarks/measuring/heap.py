@@ -51,10 +51,10 @@ async def operator_state(client: Client) -> AsyncIterator[LinkCount]:
 @asynccontextmanager
 async def resolver_state(client: Client) -> AsyncIterator[LinkCount]:
     """Holds what a resolver knows."""
-    parts = assemble(Settings(http_address=BindAddress("127.0.0.1", 0)), client)
-    async with parts.cache.run():
-        await parts.cache.wait_synced()
-        yield lambda: len(parts.cache.links.cache)
+    components = assemble(Settings(http_address=BindAddress("127.0.0.1", 0)), client)
+    async with components.cache.run():
+        await components.cache.wait_synced()
+        yield lambda: len(components.cache.links.cache)
 
 
 @asynccontextmanager

@@ -73,30 +73,30 @@ async def _wait_until(holds: Callable[[], bool]) -> None:
 
 
 class SimulatedOperator:
-    """The parts of an operator, assembled and run in this process."""
+    """The components of an operator, assembled and run in this process."""
 
     def __init__(self, server: SimulatedServer) -> None:
         self.server, self.meter = server, Meter(server)
         lead: Any = SimpleNamespace(is_leader=True)
-        self.parts: Components = assemble(Settings(), lead, cast("Any", server), cast("Any", None), TraceHooks())
-        self.links = self.parts.informers.links.cache
+        self.components: Components = assemble(Settings(), lead, cast("Any", server), cast("Any", None), TraceHooks())
+        self.links = self.components.informers.links.cache
 
     async def wait_idle(self) -> None:
         """Waits until the queue of links is empty."""
         await asyncio.sleep(5 * _POLL_SECONDS)
-        await _wait_until(lambda: not self.parts.links.backlog().depth)
+        await _wait_until(lambda: not self.components.links.backlog().depth)
 
     @asynccontextmanager
     async def started(self) -> AsyncIterator[dict[str, float]]:
-        """Runs the parts until every link is decided; yields the figures of the start."""
+        """Runs the components until every link is decided; yields the figures of the start."""
         before, end = self.meter.cpu_seconds(), asyncio.Event()
         stall_meter = asyncio.create_task(self.meter.watch())
-        async with self.parts.informers.run():
-            await self.parts.informers.wait_synced()
+        async with self.components.informers.run():
+            await self.components.informers.wait_synced()
             read = self.meter.cpu_seconds()
-            self.parts.links.start()
-            serving = asyncio.create_task(self.parts.links.run_route(KEY, end.wait))
-            expiring = asyncio.create_task(self.parts.expiry.run())
+            self.components.links.start()
+            serving = asyncio.create_task(self.components.links.run_route(KEY, end.wait))
+            expiring = asyncio.create_task(self.components.expiry.run())
             await self.wait_idle()
             judged = self.meter.cpu_seconds()
             yield {
@@ -173,8 +173,10 @@ async def resolver(links: int, pods: int) -> Mapping[str, float]:
     """Measures a resolver: reading all links, and looking users up."""
     server = SimulatedServer(links, pods)
     meter = Meter(server)
-    parts = resolver_assembly.assemble(ResolverSettings(http_address=BindAddress("127.0.0.1", 0)), cast("Any", server))
-    directory, before = parts.cache, meter.cpu_seconds()
+    components = resolver_assembly.assemble(
+        ResolverSettings(http_address=BindAddress("127.0.0.1", 0)), cast("Any", server)
+    )
+    directory, before = components.cache, meter.cpu_seconds()
     async with directory.run():
         await directory.wait_synced()
         figures = {READ_RESOLVER: meter.cpu_seconds() - before, PEAK_RESOLVER: meter.peak_mebibytes()}

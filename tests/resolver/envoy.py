@@ -108,7 +108,9 @@ async def run_envoy(
     sources = settings.pop("uid_sources", (UidSource.parse("header:x-user-id"),))
     async with run_resolver(kubeconfig, **settings) as resolver:
         authenticator = Authenticator(None if audience is None else TokenReviewer(resolver.client, audience))
-        picker = ExternalProcessor(resolver.parts.picker, sources, default_route, authenticator, resolver.parts.metrics)
+        picker = ExternalProcessor(
+            resolver.components.picker, sources, default_route, authenticator, resolver.components.metrics
+        )
         async with (
             serve_ext_proc(ANY_PORT, picker, picker_tls) as serving,
             grpc.aio.insecure_channel(serving.address) as channel,

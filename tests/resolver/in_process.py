@@ -17,7 +17,7 @@ from yarl import URL
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.connection import connect
 from statefulroute.monitoring.bind_address import BindAddress
-from statefulroute.resolver.assembly import ResolverParts, assemble
+from statefulroute.resolver.assembly import ResolverComponents, assemble
 from statefulroute.resolver.process import serve_lookups
 from statefulroute.resolver.settings import Settings
 from statefulroute.resolver.tls import reloading_tls_context
@@ -93,12 +93,12 @@ class RunningResolver:
     """A running resolver.
 
     Attributes:
-        parts: its parts.
+        components: its components.
         http: an HTTP client of the resolver.
         client: its client of the API server.
     """
 
-    parts: ResolverParts
+    components: ResolverComponents
     http: HTTPClient
     client: Client
 
@@ -135,16 +135,16 @@ async def run_resolver(
     scheme = "http" if resolver_settings.tls is None else "https"
     async with reloading_tls_context(resolver_settings.tls, 0.05) as tls, connect(kubeconfig) as connection:
         async with client_type(connection, 48) as client:
-            parts = assemble(resolver_settings, client)
-            async with parts.cache.run():
+            components = assemble(resolver_settings, client)
+            async with components.cache.run():
                 async with asyncio.timeout(TIMEOUT_SECONDS):
-                    await parts.cache.wait_synced()
+                    await components.cache.wait_synced()
                 async with (
-                    serve_lookups(resolver_settings, parts, tls) as addresses,
+                    serve_lookups(resolver_settings, components, tls) as addresses,
                     aiohttp.ClientSession() as session,
                 ):
-                    yield RunningResolver(parts, HTTPClient(f"{scheme}://{addresses[0]}", session), client)
-                await parts.binder.aclose()
+                    yield RunningResolver(components, HTTPClient(f"{scheme}://{addresses[0]}", session), client)
+                await components.binder.aclose()
         await asyncio.sleep(CLOSING_SECONDS)
 
 

@@ -148,5 +148,5 @@ async def test_renews_a_temporary_link_in_use(resolver: RunningResolver, stub_se
     assert datetime.fromisoformat(reply.json["expireTime"]) > datetime.now(UTC) + timedelta(seconds=500)
     stored = await in_thread(stub_service.get, "alice")
     assert (await resolver.http.post(path)).status == 200  # more than half of the TTL is left
-    await resolver.parts.binder.aclose()
+    await resolver.components.binder.aclose()
     assert await in_thread(stub_service.get, "alice") == stored

@@ -254,7 +254,7 @@ async def test_grpc_calls_need_a_valid_token(cluster: LocalCluster, stub_service
 
 async def test_responses_are_counted(envoy: Envoy) -> None:
     await envoy.pick(ALICE)
-    families = [family for each in envoy.resolver.parts.metrics.collectors for family in each.collect()]
+    families = [family for each in envoy.resolver.components.metrics.collectors for family in each.collect()]
     samples = {(sample.name, *sample.labels.values()): sample.value for each in families for sample in each.samples}
     assert samples["statefulroute_resolver_answers_total", "pick", "200"] == 1
     assert HEADER == "x-gateway-destination-endpoint"

@@ -206,7 +206,7 @@ def ignore(_: object) -> None:
 
 async def test_strong_consistency_reads_from_the_api_server(cluster: LocalCluster, stub_service: StubService) -> None:
     async with run_resolver(cluster.kubeconfig, namespaces=(stub_service.namespace,)) as resolver:
-        links = resolver.parts.cache.links.cache
+        links = resolver.components.cache.links.cache
         # A resolver whose watch gets no more events.
         await in_thread(stub_service.link, "alice", 0)
         await resolver.wait_for_reply(
@@ -399,7 +399,7 @@ async def test_response_has_its_age(resolver: RunningResolver, stub_service: Stu
     path = f"{stub_service.path}/links/alice"
     reply = await resolver.wait_for_reply(path, lambda reply: reply.status == 200, "alice is cached")
     assert int(reply.headers["Age"]) < 60
-    for reflector in resolver.parts.cache.reflectors:
+    for reflector in resolver.components.cache.reflectors:
         reflector.last_update_at -= 1000
     assert int((await resolver.http.get(path)).headers["Age"]) >= 1000
     assert int((await resolver.http.get(stub_service.path)).headers["Age"]) >= 1000

@@ -73,7 +73,7 @@ async def test_stream_has_only_moves_of_its_service(resolver: RunningResolver, s
 
 async def test_stream_ends_when_the_resolver_stops(resolver: RunningResolver, stub_service: StubService) -> None:
     async with open_stream(resolver, stub_service) as stream:
-        resolver.parts.dispatcher.end_streams()
+        resolver.components.dispatcher.end_streams()
         assert await stream.next() is None
 
 
@@ -81,7 +81,7 @@ async def test_closed_stream_is_removed(
     resolver: RunningResolver, stub_service: StubService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("statefulroute.resolver.http.streams._HEARTBEAT_SECONDS", 0.02)
-    metrics = resolver.parts.metrics
+    metrics = resolver.components.metrics
     async with open_stream(resolver, stub_service):
         await resolver.wait_until(lambda: _streams(metrics.collectors) == 1, "one stream is open")
     await resolver.wait_until(lambda: _streams(metrics.collectors) == 0, "no stream is open")
@@ -93,7 +93,7 @@ def _streams(collectors: Any) -> float:
 
 
 async def test_number_of_streams_is_limited(resolver: RunningResolver, stub_service: StubService) -> None:
-    moves = MoveBroadcaster(resolver.parts.cache.links.cache, max_subscriptions=2)
+    moves = MoveBroadcaster(resolver.components.cache.links.cache, max_subscriptions=2)
     key = RouteKey(stub_service.namespace, "game")
     with (
         moves.subscribe(key),

@@ -1,4 +1,4 @@
-"""Assembles the parts of the resolver."""
+"""Assembles the components of the resolver."""
 
 from dataclasses import dataclass
 
@@ -22,8 +22,8 @@ from statefulroute.resolver.token_reviewer import TokenReviewer
 
 
 @dataclass(frozen=True, slots=True)
-class ResolverParts:
-    """The parts of the resolver.
+class ResolverComponents:
+    """The components of the resolver.
 
     Attributes:
         cache: caches links, routes and endpoints.
@@ -32,7 +32,7 @@ class ResolverParts:
         authenticator: authenticates callers and limits their rates.
         dispatcher: handles HTTP requests.
         metrics: counts responses.
-        collectors: the metrics of all parts.
+        collectors: the metrics of all components.
     """
 
     cache: ResolverCache
@@ -44,8 +44,8 @@ class ResolverParts:
     collectors: tuple[Collector, ...]
 
 
-def assemble(settings: Settings, client: Client) -> ResolverParts:
-    """Makes the parts, and starts none of them.
+def assemble(settings: Settings, client: Client) -> ResolverComponents:
+    """Creates the components, and starts none of them.
 
     Args:
         settings: the resolver's settings.
@@ -74,4 +74,4 @@ def assemble(settings: Settings, client: Client) -> ResolverParts:
         metrics,
     )
     collectors = (BuildMetrics("resolver"), *metrics.collectors, CacheMetrics(cache.reflectors))
-    return ResolverParts(cache, binder, picker, authenticator, dispatcher, metrics, collectors)
+    return ResolverComponents(cache, binder, picker, authenticator, dispatcher, metrics, collectors)

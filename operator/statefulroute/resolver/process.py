@@ -13,7 +13,7 @@ from statefulroute.cluster.connection import connect
 from statefulroute.monitoring.api_requests import APIRequestMetrics
 from statefulroute.monitoring.health import Health
 from statefulroute.monitoring.server import RequestHandler, serve_http, serve_probes_and_metrics
-from statefulroute.resolver.assembly import ResolverParts, assemble
+from statefulroute.resolver.assembly import ResolverComponents, assemble
 from statefulroute.resolver.http.dispatcher import MAX_BODY_BYTES
 from statefulroute.resolver.settings import Settings
 from statefulroute.resolver.tls import reloading_tls_context
@@ -44,41 +44,45 @@ async def run(settings: Settings) -> None:
         connect(settings.kubeconfig, settings.context) as connection,
         Client(connection, _CONNECTIONS, requests) as client,
     ):
-        parts = assemble(settings, client)
-        health = Health(parts.cache.reflectors)
-        collectors = (*parts.collectors, requests)
-        async with serve_probes_and_metrics(settings.bind_address, health, collectors), parts.cache.run():
+        components = assemble(settings, client)
+        health = Health(components.cache.reflectors)
+        collectors = (*components.collectors, requests)
+        async with serve_probes_and_metrics(settings.bind_address, health, collectors), components.cache.run():
             stopping = asyncio.create_task(stop.wait())
-            synced = asyncio.create_task(parts.cache.wait_synced())
+            synced = asyncio.create_task(components.cache.wait_synced())
             # Serve no requests from partial caches: users missing in them would be bound again.
             await asyncio.wait((stopping, synced), return_when=asyncio.FIRST_COMPLETED)
             synced.cancel()
             if not stop.is_set():
-                log.info("the caches are synced", server=connection.server, links=len(parts.cache.links.cache))
-                async with serve_lookups(settings, parts, tls), _serve_grpc(settings, parts) as stop_picking:
+                log.info("the caches are synced", server=connection.server, links=len(components.cache.links.cache))
+                async with serve_lookups(settings, components, tls), _serve_grpc(settings, components) as stop_picking:
                     await stopping
                     health.is_stopping = True
-                    parts.dispatcher.drain()
+                    components.dispatcher.drain()
                     await stop_picking()
                     await asyncio.sleep(settings.drain_seconds)
-                await parts.binder.aclose()
+                await components.binder.aclose()
     log.info("stopped")
 
 
 @asynccontextmanager
-async def serve_lookups(settings: Settings, parts: ResolverParts, tls: SSLContext | None) -> AsyncIterator[list[str]]:
+async def serve_lookups(
+    settings: Settings, components: ResolverComponents, tls: SSLContext | None
+) -> AsyncIterator[list[str]]:
     """Serves HTTP while the context lasts; yields the addresses that it listens on."""
-    bare = RequestHandler(parts.dispatcher.handle, MAX_BODY_BYTES)
+    bare = RequestHandler(components.dispatcher.handle, MAX_BODY_BYTES)
     async with serve_http(bare, settings.http_address, option="--http-address", tls=tls) as addresses:
         log.info("serving look-ups", addresses=addresses, tls=tls is not None)
         try:
             yield addresses
         finally:
-            parts.dispatcher.end_streams()
+            components.dispatcher.end_streams()
 
 
 @asynccontextmanager
-async def _serve_grpc(settings: Settings, parts: ResolverParts) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+async def _serve_grpc(
+    settings: Settings, components: ResolverComponents
+) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     """Serves ext_proc while the context lasts, if it is enabled; yields a function that reports NOT_SERVING."""
     if settings.grpc_address is None:
         yield _do_nothing
@@ -87,7 +91,7 @@ async def _serve_grpc(settings: Settings, parts: ResolverParts) -> AsyncIterator
     from statefulroute.resolver.ext_proc.server import ExternalProcessor, serve_ext_proc  # noqa: PLC0415
 
     picker = ExternalProcessor(
-        parts.picker, settings.uid_sources, settings.default_route, parts.authenticator, parts.metrics
+        components.picker, settings.uid_sources, settings.default_route, components.authenticator, components.metrics
     )
     async with serve_ext_proc(settings.grpc_address, picker, settings.tls) as serving_grpc:
         log.info("serving ext_proc", addresses=[serving_grpc.address], tls=settings.tls is not None)
