@@ -36,7 +36,7 @@ class LinkAnswer(_Answer, frozen=True):
     ip: str
     port: int | None
     host: str | None
-    """The pod's stable DNS name; null until the operator has acknowledged the link."""
+    """The pod's stable DNS name; null until the operator has bound the link."""
     expire_time: datetime | None
     """When the link expires; null for a persistent link."""
 
