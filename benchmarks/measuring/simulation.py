@@ -176,16 +176,16 @@ async def resolver(links: int, pods: int) -> Mapping[str, float]:
     components = resolver_assembly.assemble(
         ResolverSettings(http_address=BindAddress("127.0.0.1", 0)), cast("Any", server)
     )
-    directory, before = components.cache, meter.cpu_seconds()
-    async with directory.run():
-        await directory.wait_synced()
+    cache, before = components.cache, meter.cpu_seconds()
+    async with cache.run():
+        await cache.wait_synced()
         figures = {READ_RESOLVER: meter.cpu_seconds() - before, PEAK_RESOLVER: meter.peak_mebibytes()}
         started = time.process_time()
         for turn in range(_LOOKUPS):
-            link = directory.link(KEY, f"user-{turn * 7919 % links}")
+            link = cache.link(KEY, f"user-{turn * 7919 % links}")
             if link is None:
                 raise SystemExit("a link was not found")
-            directory.address(link)
+            cache.address(link)
         figures[LOOKUPS] = _LOOKUPS / (time.process_time() - started)
     return figures
 

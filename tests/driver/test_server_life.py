@@ -208,7 +208,8 @@ async def test_pod_of_the_first_index_logs_the_workload_state(game: Service, ser
             running.set_load_state(100)
             running.set_waiting_tasks(100)
         await wait_until(
-            lambda: any(line["state"] == "Overloaded" for line in first.of("workload state")), "it tells of the load"
+            lambda: any(line["state"] == "Overloaded" for line in first.of("workload state")),
+            "it logs the workload state",
         )
         line = first.of("workload state")[-1]
         assert (line["service"], line["state"]) == ("game", "Overloaded")

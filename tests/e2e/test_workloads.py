@@ -128,7 +128,7 @@ def test_every_link_is_on_an_existing_pod_after_a_rollout(service: Service) -> N
     eventually(lambda: not before & {link["spec"]["podName"] for link in service.links()}, "all have moved")
     service.await_all_bound(12)
     eventually(
-        lambda: len(pods_of(service)) == 3 and not before & set(pods_of(service)), "the route tells the new pods"
+        lambda: len(pods_of(service)) == 3 and not before & set(pods_of(service)), "the route lists the new pods"
     )
     assert {service.get(name)["status"]["podName"] for name in names} <= set(pods_of(service))
     assert {service.get(name)["status"]["previous"]["reason"] for name in names} == {"PodLost"}
@@ -293,4 +293,4 @@ def test_condition_explains_why_a_workload_cannot_be_routed_to(service: Service)
         service.edit_route(workloadRef={"apiVersion": api_version, "kind": kind})
         service.await_condition("WorkloadFound", "False", "WorkloadKindNotSupported", why)
         assert service.condition("Ready") == ("False", "WorkloadKindNotSupported", why)
-        eventually(lambda why=why: condition_of(service.get(waiting)).get("message") == why, "the link says so too")
+        eventually(lambda why=why: condition_of(service.get(waiting)).get("message") == why, "the link reports it, too")

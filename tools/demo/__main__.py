@@ -1,4 +1,4 @@
-"""Runs the demo: `python -m demo [--once]`. It stays up until Ctrl-C; with --once it stops and returns a verdict."""
+"""Runs the demo: `python -m demo [--once]`. It stays up until Ctrl-C; with --once it checks the result and stops."""
 
 import argparse
 import sys
@@ -25,7 +25,7 @@ def main() -> int:
     parser.add_argument(
         "--once",
         action="store_true",
-        help="stop at the end; the exit code tells whether everything happened as expected",
+        help="stop at the end; the exit code is 0 if everything happened as expected",
     )
     once = parser.parse_args().once
     interruption = Interruption()

@@ -1,6 +1,6 @@
 """The state of clusters on disk: a private folder per cluster, which is locked as long as the cluster runs.
 
-The lock, not a file, tells whether a name is in use. The process that starts the cluster holds it first and passes it
+The lock, not a file, shows whether a name is in use. The process that starts the cluster holds it first and passes it
 to the guardian; the kernel releases it when its last holder has exited, even after a crash. An unlocked folder is a
 leftover: its recorded processes are terminated and it is removed.
 

@@ -1,5 +1,5 @@
 // Command pause is the first process of every pod: it holds the namespaces
-// that the containers share, reaps their orphans, and ends when it is told to.
+// that the containers share, reaps their orphans, and exits on a signal.
 package main
 
 import (

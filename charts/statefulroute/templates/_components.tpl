@@ -175,7 +175,7 @@ spec:
   {{ index $ 4 }}:
     - port: {{ index $ 2 }}
       path: /metrics
-      # The labels `namespace` and `pod` of a figure are those of the links, not those of the pod that tells it.
+      # Keep the metrics' labels `namespace` and `pod`: they name the pod of the links, not the scraped pod.
       honorLabels: true
       interval: {{ .interval }}
       {{- with .scrapeTimeout }}
