@@ -417,7 +417,10 @@ def test_servers_and_clients_can_do_nothing_else(
 # The policies themselves.
 
 
-@pytest.mark.parametrize("name", ["own-pod.statefulroute.io", "local-namespace.podlinks.statefulroute.io"])
+@pytest.mark.parametrize(
+    "name",
+    ["own-pod.statefulroute.io", "local-namespace.podlinks.statefulroute.io", "operator-writes.statefulroute.io"],
+)
 def test_policy_passes_the_type_checks_of_the_api_server(installed: Kubectl, cluster: LocalCluster, name: str) -> None:
     if not cluster.has_controllers:
         pytest.skip("this cluster does not check the types of policies")

@@ -146,6 +146,31 @@ def test_without_leader_election_the_operator_stops_before_its_replacement_start
     assert not [argument for argument in container["args"] if "lease" in argument]
 
 
+def patched_resources(items: list[dict[str, Any]], name: str) -> set[str]:
+    """Returns the resources that the roles with a name may patch, without those of this project."""
+    return {
+        resource
+        for item in items
+        if item["kind"] in {"ClusterRole", "Role"} and item["metadata"]["name"] == name
+        for rule in item["rules"]
+        if "patch" in rule["verbs"] and rule["apiGroups"] != ["statefulroute.io"]
+        for resource in rule["resources"]
+    }
+
+
+@pytest.mark.parametrize("namespaces", [[], ["play", "work"]], ids=["all namespaces", "some namespaces"])
+@pytest.mark.parametrize("account", ["statefulroute-operator", "statefulroute-release"])
+def test_without_annotations_pods_and_workloads_may_not_be_patched(
+    helm4: Helm, account: str, namespaces: list[str]
+) -> None:
+    items = rendered(helm4, {"watchNamespaces": namespaces})
+    assert patched_resources(items, account) == {"pods", "statefulsets", "deployments", "replicasets"}
+    items = rendered(helm4, {"watchNamespaces": namespaces, "writeAnnotations": False})
+    assert patched_resources(items, account) == set()
+    (operator,) = (container["args"] for container in containers(items) if container["args"][0] == "operator")
+    assert "--no-annotate" in operator
+
+
 def test_digest_takes_precedence_over_tag(helm4: Helm) -> None:
     digest = SAMPLES["image.digest"]
     images = {each["image"] for each in containers(rendered(helm4, {"image": {"digest": digest, "tag": "x"}}))}

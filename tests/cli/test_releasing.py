@@ -1,16 +1,20 @@
 """`release`: removes the finalizers and annotations of the operator."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pykube.objects import Deployment, Pod, StatefulSet
 
+from statefulroute.api import rbac
+from support.api_user import APIUser
 from support.command import Command
 from support.independent_client import IndependentClient, StatefulRoute
 from support.kubectl import Kubectl
 from support.namespaces import fresh_namespace
 from support.operator_process import OperatorProcess, OperatorSlot
+from support.rbac import create_account
 from support.service import Service
 from support.waiting import eventually
 
@@ -103,6 +107,26 @@ def test_release_removes_finalizers_and_annotations_of_the_operator_only(
     assert not workload_annotations(web, Deployment)
     assert game.links() == links
     assert statefulroute.run_quickly("release").stdout == "0 routes, 0 pods and 0 workloads released\n"
+
+
+def test_release_reports_annotations_that_it_may_not_remove(
+    statefulroute: Command, namespaced_kubectl: Kubectl, game: Service, tmp_path: Path
+) -> None:
+    for pod in (0, 1):
+        game.annotate(pod, {"statefulroute.io/weighted-load": "1"})
+    game.kubectl.run("annotate", "statefulset", "game", "statefulroute.io/workload-state=High").expect_success()
+    role = rbac.release_role(annotates=False)
+    namespaced_kubectl.create(role)
+    with create_account(namespaced_kubectl, "release", f"Role/{role['metadata']['name']}"):
+        user = APIUser.of(statefulroute.kubeconfig, game.namespace).as_account("release")
+        eventually(lambda: not user.request("GET", "statefulroutes").error_message, "it has its rights")
+        restricted = Command(user.write_kubeconfig(tmp_path / "kubeconfig"), game.namespace)
+        result = restricted.run_quickly("release").expect_success()
+    workload, pods = result.stderr.splitlines()
+    assert workload.startswith(f"note: StatefulSet {game.namespace}/game keeps its annotations: ")
+    assert pods.startswith(f"note: pods of the StatefulRoute {game.namespace}/game keep their annotations: ")
+    assert result.stdout == "0 routes, 0 pods and 0 workloads released\n"
+    assert annotated_pods(game, ON_POD).keys() == {"game-0", "game-1"}
 
 
 @pytest.fixture

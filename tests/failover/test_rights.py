@@ -9,6 +9,7 @@ from pykube.objects import Deployment, NamespacedAPIObject, Pod, ReplicaSet, Sta
 
 from failover.pair import LEASE, SHORT_TIMES, OperatorPair, Replica
 from statefulroute.api.group import API_VERSION
+from statefulroute.api.rbac import OPERATOR_MARK
 from support.api_user import APIUser
 from support.audit import AuditLog, Entry
 from support.independent_client import StatefulRoute
@@ -101,9 +102,29 @@ def test_account_of_the_chart_has_exactly_the_rights_that_two_operators_use(
     standby.operator.stop()
     granted = rights(admin.get_json("clusterrole", LEASE)) | rights(pair.admin.get_json("role", f"{LEASE}-lease"))
     entries = leader.entries() + standby.entries()
-    assert granted - used(entries) == set()
+    assert granted - used(entries) == {OPERATOR_MARK}
     assert refused(entries) == []
     assert not leader.errors() + standby.errors()
+
+
+@pytest.mark.parametrize("resource", ["pods/game-0", "statefulsets/game"])
+def test_account_of_the_chart_may_change_only_its_annotations(pair: OperatorPair, game: Service, resource: str) -> None:
+    game.create_pods(1)
+    eventually(game.pod_ids, "the pod exists")
+    operator = APIUser.of(next(iter(pair.kubeconfigs.values())), game.namespace)
+    assert_restricted(operator, f"/{'api/v1' if resource.startswith('pods') else 'apis/apps/v1'}", resource)
+
+
+def assert_restricted(operator: APIUser, api: str, resource: str) -> None:
+    """Asserts that an account of an operator may change nothing of an object but its annotations."""
+    path = f"{api}/namespaces/{operator.namespace}/{resource}"
+    container = {"containers": [{"name": "room", "image": "evil.invalid/room"}]}
+    spec = container if resource.startswith("pods") else {"template": {"spec": container}}
+    name = "weighted-load" if resource.startswith("pods") else "workload-load"
+    for change in ({"spec": spec}, {"metadata": {"labels": {"app": "evil"}}}):
+        response = operator.patch(path, change, "strategic")
+        assert "ValidatingAdmissionPolicy 'operator-writes.statefulroute.io'" in str(response.error_message)
+    operator.patch(path, {"metadata": {"annotations": {f"statefulroute.io/{name}": "1"}}}).expect_success()
 
 
 # An operator of a tenant, which serves one namespace and runs in another.
@@ -152,9 +173,20 @@ def test_role_for_a_namespace_has_exactly_the_rights_that_an_operator_uses_there
     exercise(game)
     tenant.operator.stop()
     roles = game.kubectl.get_json("role", ROLE), home.get_json("role", f"{LEASE}-lease")
-    assert set().union(*map(rights, roles)) - used(tenant.entries()) == set()
+    assert set().union(*map(rights, roles)) - used(tenant.entries()) == {OPERATOR_MARK}
     assert refused(tenant.entries()) == []
     assert not tenant.errors()
+
+
+@pytest.mark.parametrize("resource", ["pods/game-0", "statefulsets/game"])
+def test_operator_of_a_namespace_may_change_only_its_annotations(
+    tenant: Replica, game: Service, resource: str, tmp_path: Path
+) -> None:
+    del tenant  # its account is all that is needed
+    game.create_pods(1)
+    eventually(game.pod_ids, "the pod exists")
+    operator = APIUser.of(tmp_path / "tenant.kubeconfig", game.namespace)
+    assert_restricted(operator, f"/{'api/v1' if resource.startswith('pods') else 'apis/apps/v1'}", resource)
 
 
 def test_operator_of_a_namespace_sends_no_request_for_others(

@@ -21,20 +21,33 @@ def apply_role(kubectl: Kubectl, name: str) -> str:
 
 def apply_lease_role(kubectl: Kubectl) -> str:
     """Applies the Role for the operators' Lease in the namespace, and returns its `kind/name`."""
-    return f"Role/{kubectl.apply(_of_the_operator('Role'))['metadata']['name']}"
+    return f"Role/{kubectl.apply(_shipped('operator', 'Role'))['metadata']['name']}"
 
 
 @contextmanager
 def operator_role(kubectl: Kubectl, name: str) -> Iterator[str]:
     """Applies the operator's ClusterRole under another name while the context is active, and yields its `kind/name`."""
-    kubectl.create({**_of_the_operator("ClusterRole"), "metadata": {"name": name}})
+    with _renamed(kubectl, _shipped("operator", "ClusterRole"), name) as role:
+        yield role
+
+
+@contextmanager
+def release_role(kubectl: Kubectl, name: str) -> Iterator[str]:
+    """Applies the ClusterRole of `release` under another name while the context is active; yields its `kind/name`."""
+    with _renamed(kubectl, _shipped("release", "ClusterRole"), name) as role:
+        yield role
+
+
+@contextmanager
+def _renamed(kubectl: Kubectl, role: dict[str, Any], name: str) -> Iterator[str]:
+    kubectl.create({**role, "metadata": {"name": name}})
     yield f"ClusterRole/{name}"
     kubectl.run("delete", "clusterrole", name).expect_success()
 
 
-def _of_the_operator(kind: str) -> dict[str, Any]:
-    """Returns the role of this kind in deploy/rbac/operator.yaml."""
-    documents = yaml.safe_load_all((RBAC_FOLDER / "operator.yaml").read_text(encoding="utf-8"))
+def _shipped(file: str, kind: str) -> dict[str, Any]:
+    """Returns the role of this kind in deploy/rbac/<file>.yaml."""
+    documents = yaml.safe_load_all((RBAC_FOLDER / f"{file}.yaml").read_text(encoding="utf-8"))
     return next(dict(each) for each in documents if each["kind"] == kind)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from helmchart.text import TEMPLATE_HEADER, template_text
-from statefulroute.api.admission import namespace_locality, own_pod
+from statefulroute.api.admission import POLICIES
 from statefulroute.api.crd import custom_resource_definition
 from statefulroute.api.podlink import PodLink
 from statefulroute.api.statefulroute import StatefulRoute
@@ -24,8 +24,8 @@ def crds_and_policies() -> Iterator[tuple[Path, str]]:
     for model in (PodLink, StatefulRoute):
         objects = [custom_resource_definition(model)]
         yield Path("templates/crds") / f"{model.names.plural}.yaml", _template("crds.install", objects, _KEEP)
-    for name, policy in (("namespace-locality", namespace_locality()), ("own-pod", own_pod())):
-        yield Path("templates/admission") / f"{name}.yaml", _template("admissionPolicies.install", policy)
+    for name, policy in POLICIES.items():
+        yield Path("templates/admission") / f"{name}.yaml", _template("admissionPolicies.install", policy())
 
 
 def _template(condition: str, objects: Sequence[dict[str, Any]], more_metadata: str = "") -> str:

@@ -26,10 +26,11 @@ def rbac_rules() -> tuple[Path, str]:
 
 
 def _roles() -> Iterator[tuple[str, dict[str, Any]]]:
-    yield "operator", rbac.operator_cluster_role()
-    yield "operatorInNamespace", rbac.operator_role()
+    yield "operator", rbac.operator_cluster_role(annotates=False)
+    yield "operatorInNamespace", rbac.operator_role(annotates=False)
+    yield "annotations", {"rules": rbac.annotation_rules()}
     yield "lease", rbac.lease_role(_LEASE)
-    yield "release", rbac.release_role()
+    yield "release", rbac.release_role(annotates=False)
     yield "stop", rbac.stop_role(_OPERATOR)
     yield "server", rbac.server_role()
     yield "client", rbac.client_role()

@@ -66,7 +66,8 @@ class AdmissionPolicies(ValueGroup):
     install: bool = Field(
         default=True,
         description="Whether this release installs them: one refuses links to another namespace, one allows a server's "
-        "pod to annotate only itself. Exactly one release should.",
+        "pod to annotate only itself, one allows the operator to change only its annotations of pods and workloads. "
+        "Exactly one release should.",
     )
 
 
@@ -153,6 +154,11 @@ class Values(ValueGroup):
     )
     moves_per_second: Annotated[int, Field(ge=1, le=100_000)] = Field(
         200, description="The maximum number of links of lost pods that are moved, deleted or marked per second."
+    )
+    write_annotations: bool = Field(
+        default=True,
+        description="Whether the operator annotates pods and workloads with their load and state, and pods of "
+        "Deployments with their deletion cost. false grants it no right to patch them.",
     )
     log_level: LogLevel = Field(LogLevel.INFO, description="The minimum level of log lines.")
     log_format: LogFormat = Field(LogFormat.JSON, description="The format of log lines.")

@@ -16,6 +16,9 @@ The arguments of the operator; `statefulroute operator --help` explains them.
 {{ include "statefulroute.sharedArguments" . }}
 - --parallel-writes={{ int .Values.parallelWrites }}
 - --moves-per-second={{ int .Values.movesPerSecond }}
+{{- if not .Values.writeAnnotations }}
+- --no-annotate
+{{- end }}
 {{- with .Values.extraArgs }}
 {{ toYaml . }}
 {{- end }}

@@ -5,6 +5,7 @@ A role and its binding to an account of the release's namespace. Arguments:
   name       the name of both
   namespace  their namespace; without it, both are cluster-wide
   rules      the named rules of _rules.tpl
+  annotates  whether the account annotates pods and workloads, too
   account    the ServiceAccount's name
   hook       the hook event, if they exist only for a hook
 */}}
@@ -16,6 +17,9 @@ metadata:
   {{- include "statefulroute.grantMetadata" (list . "-2") | nindent 2 }}
 rules:
   {{- include (printf "statefulroute.rules.%s" .rules) .root | nindent 2 }}
+  {{- if .annotates }}
+  {{- include "statefulroute.rules.annotations" .root | nindent 2 }}
+  {{- end }}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: {{ $kind }}Binding

@@ -37,7 +37,6 @@
   verbs:
     - list
     - watch
-    - patch
 - apiGroups:
     - apps
   resources:
@@ -45,15 +44,6 @@
   verbs:
     - list
     - watch
-    - patch
-- apiGroups:
-    - apps
-  resources:
-    - deployments
-    - replicasets
-  verbs:
-    - get
-    - patch
 - apiGroups:
     - apps
   resources:
@@ -113,7 +103,6 @@
   verbs:
     - list
     - watch
-    - patch
 - apiGroups:
     - apps
   resources:
@@ -121,15 +110,6 @@
   verbs:
     - list
     - watch
-    - patch
-- apiGroups:
-    - apps
-  resources:
-    - deployments
-    - replicasets
-  verbs:
-    - get
-    - patch
 - apiGroups:
     - apps
   resources:
@@ -143,6 +123,35 @@
     - events
   verbs:
     - create
+{{- end }}
+
+{{- define "statefulroute.rules.annotations" -}}
+- apiGroups:
+    - policy.statefulroute.io
+  resources:
+    - operatorwrites
+  verbs:
+    - use
+- apiGroups:
+    - ''
+  resources:
+    - pods
+  verbs:
+    - patch
+- apiGroups:
+    - apps
+  resources:
+    - statefulsets
+  verbs:
+    - patch
+- apiGroups:
+    - apps
+  resources:
+    - deployments
+    - replicasets
+  verbs:
+    - get
+    - patch
 {{- end }}
 
 {{- define "statefulroute.rules.lease" -}}
@@ -180,7 +189,6 @@
     - pods
   verbs:
     - get
-    - patch
 - apiGroups:
     - apps
   resources:
@@ -189,7 +197,6 @@
     - replicasets
   verbs:
     - get
-    - patch
 {{- end }}
 
 {{- define "statefulroute.rules.stop" -}}

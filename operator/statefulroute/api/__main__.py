@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from statefulroute.api import rbac
-from statefulroute.api.admission import namespace_locality, own_pod
+from statefulroute.api.admission import POLICIES
 from statefulroute.api.crd import custom_resource_definition
 from statefulroute.api.podlink import PodLink
 from statefulroute.api.statefulroute import StatefulRoute
@@ -24,8 +24,8 @@ def generated_files() -> Iterator[tuple[Path, str]]:
     """Yields the path, relative to the root of the repository, and the text of each generated file."""
     for model in (PodLink, StatefulRoute):
         yield Path("crds") / f"{model.names.plural}.yaml", _text(custom_resource_definition(model))
-    yield Path("deploy/admission/namespace-locality.yaml"), _text(*namespace_locality())
-    yield Path("deploy/admission/own-pod.yaml"), _text(*own_pod())
+    for name, policy in POLICIES.items():
+        yield Path("deploy/admission") / f"{name}.yaml", _text(*policy())
     yield Path("deploy/rbac/operator.yaml"), _text(rbac.operator_cluster_role(), rbac.lease_role())
     yield Path("deploy/rbac/operator-in-namespace.yaml"), _text(rbac.operator_role())
     yield Path("deploy/rbac/release.yaml"), _text(rbac.release_cluster_role())

@@ -28,3 +28,9 @@ WORKLOAD_LOAD = f"{GROUP}/workload-load"
 """The mean weighted load of the pods of the service, as a decimal number."""
 WORKLOAD_TIME = f"{GROUP}/workload-time"
 """When the workload state and load were last written."""
+
+# All that the operator writes on pods and workloads. The admission policy `operator_writes` allows nothing else.
+
+POD_ANNOTATIONS = (WEIGHTED_LOAD, POD_DELETION_COST)
+WORKLOAD_ANNOTATIONS = (WORKLOAD_STATE, WORKLOAD_LOAD, WORKLOAD_TIME)
+POD_LABELS: tuple[str, ...] = ()

@@ -7,6 +7,14 @@ from statefulroute.api.group import GROUP, POD_LINK, STATEFUL_ROUTE
 REPORT_VERB = "report"
 """A verb on StatefulRoutes that no request uses. It marks servers, which may report on their own pod only."""
 
+OPERATOR_MARK = ("policy.statefulroute.io", "operatorwrites", "use")
+"""The group, resource and verb of a right that no request uses. It marks operators, which may change only their own
+annotations and labels of pods and workloads. A role with all verbs on links and routes does not grant it.
+"""
+
+#: The kinds of workloads that the operator may annotate; other kinds need additional rules.
+WORKLOAD_RESOURCES = ("statefulsets", "deployments", "replicasets")
+
 _LIST_WATCH = ["list", "watch"]
 _READ = ["get", *_LIST_WATCH]
 #: Create, renew, move and delete links.
@@ -16,18 +24,29 @@ _MANAGE_LINKS = [*_READ, "create", "patch", "delete"]
 DEFAULT_LEASE_NAME = "statefulroute-operator"
 
 
-def operator_cluster_role() -> dict[str, Any]:
-    """Returns the ClusterRole of an operator that serves the whole cluster."""
+def operator_cluster_role(*, annotates: bool = True) -> dict[str, Any]:
+    """Returns the ClusterRole of an operator that serves the whole cluster.
+
+    Args:
+        annotates: whether the operator writes annotations on pods and workloads.
+    """
     # Nodes are cluster-scoped, so an operator that serves only some namespaces does not watch them.
-    return _cluster_role("statefulroute-operator", [*_operator_rules(), _policy_rule("", ["nodes"], _LIST_WATCH)])
+    rules = [*_operator_rules(), _policy_rule("", ["nodes"], _LIST_WATCH)]
+    return _cluster_role("statefulroute-operator", [*rules, *(annotation_rules() if annotates else ())])
 
 
-def operator_role() -> dict[str, Any]:
-    """Returns the Role of an operator that serves only some namespaces. Each of them needs the Role."""
+def operator_role(*, annotates: bool = True) -> dict[str, Any]:
+    """Returns the Role of an operator that serves only some namespaces. Each of them needs the Role.
+
+    Args:
+        annotates: whether the operator writes annotations on pods and workloads.
+    """
     return _role(
         "statefulroute-operator",
-        "For an operator that runs with --watch-namespace, in each namespace that it serves.",
-        _operator_rules(),
+        "For an operator that runs with --watch-namespace, in each namespace that it serves. Apply deploy/admission "
+        "first: without its policy operator-writes, this Role allows the operator to change all of these pods and "
+        "workloads.",
+        [*_operator_rules(), *(annotation_rules() if annotates else ())],
     )
 
 
@@ -46,14 +65,35 @@ def lease_role(lease: str = DEFAULT_LEASE_NAME) -> dict[str, Any]:
 
 def release_cluster_role() -> dict[str, Any]:
     """Returns the ClusterRole of `statefulroute release` for all namespaces."""
-    return _cluster_role("statefulroute-release", _release_rules())
+    return _cluster_role("statefulroute-release", [*_release_rules(), *annotation_rules()])
 
 
-def release_role() -> dict[str, Any]:
-    """Returns the Role of `statefulroute release` in one namespace."""
+def release_role(*, annotates: bool = True) -> dict[str, Any]:
+    """Returns the Role of `statefulroute release` in one namespace.
+
+    Args:
+        annotates: whether the operator writes annotations on pods and workloads, which are to be removed.
+    """
     return _role(
-        "statefulroute-release", "For `statefulroute release`, in each namespace with routes.", _release_rules()
+        "statefulroute-release",
+        "For `statefulroute release`, in each namespace with routes.",
+        [*_release_rules(), *(annotation_rules() if annotates else ())],
     )
+
+
+def annotation_rules() -> list[dict[str, Any]]:
+    """Returns the rules to annotate pods and workloads, for the operator and `statefulroute release`.
+
+    The policy `operator_writes` restricts these patches to annotations and labels of the operator.
+    """
+    group, resource, verb = OPERATOR_MARK
+    return [
+        _policy_rule(group, [resource], [verb]),
+        _policy_rule("", ["pods"], ["patch"]),
+        _policy_rule("apps", ["statefulsets"], ["patch"]),
+        # Other workloads are not watched: their annotations are read before they are written.
+        _policy_rule("apps", ["deployments", "replicasets"], ["get", "patch"]),
+    ]
 
 
 def stop_role(operator: str) -> dict[str, Any]:
@@ -82,11 +122,9 @@ def _operator_rules() -> list[dict[str, Any]]:
         # Watches all routes and updates their statuses. kopf needs `patch` on the routes themselves for the finalizer.
         _policy_rule(GROUP, [STATEFUL_ROUTE.plural], [*_LIST_WATCH, "patch"]),
         _policy_rule(GROUP, [f"{STATEFUL_ROUTE.plural}/status"], ["patch"]),
-        # Watches pods and StatefulSets. It needs `patch` for annotations with load and workload state.
-        _policy_rule("", ["pods"], [*_LIST_WATCH, "patch"]),
-        _policy_rule("apps", ["statefulsets"], [*_LIST_WATCH, "patch"]),
+        _policy_rule("", ["pods"], _LIST_WATCH),
+        _policy_rule("apps", ["statefulsets"], _LIST_WATCH),
         # Reads the scale of other workloads. Kinds other than these need additional rules.
-        _policy_rule("apps", ["deployments", "replicasets"], ["get", "patch"]),
         _policy_rule("apps", ["deployments/scale", "replicasets/scale"], ["get"]),
         # Creates the events that `kubectl describe` shows.
         _policy_rule("events.k8s.io", ["events"], ["create"]),
@@ -97,8 +135,9 @@ def _release_rules() -> list[dict[str, Any]]:
     """Returns the rules of `statefulroute release` in namespaces with routes."""
     return [
         _policy_rule(GROUP, [STATEFUL_ROUTE.plural], ["get", "list", "patch"]),
-        _policy_rule("", ["pods"], ["get", "patch"]),
-        _policy_rule("apps", ["statefulsets", "deployments", "replicasets"], ["get", "patch"]),
+        # Reads the annotations that are left.
+        _policy_rule("", ["pods"], ["get"]),
+        _policy_rule("apps", [*WORKLOAD_RESOURCES], ["get"]),
     ]
 
 

@@ -95,7 +95,14 @@ def assemble(
         informers, route_store, trace_hooks.wrap_reconcile(reconciler.reconcile), settings.parallel_writes
     )
     move_limiter.listen(links.resume)
-    refresher = RouteRefresher(informers, route_store, load_client, PodWriter(client, informers.pods), utc_now)
+    refresher = RouteRefresher(
+        informers,
+        route_store,
+        load_client,
+        PodWriter(client, informers.pods),
+        utc_now,
+        annotates=settings.annotates,
+    )
     state = StateTimer(
         informers,
         route_store,
@@ -105,7 +112,16 @@ def assemble(
         timers.of(Timer.STATE),
         utc_now,
     )
-    workload = WorkloadTimer(informers, route_store, state, assessments, recorder, timers.of(Timer.WORKLOAD), utc_now)
+    workload = WorkloadTimer(
+        informers,
+        route_store,
+        state,
+        assessments,
+        recorder,
+        timers.of(Timer.WORKLOAD),
+        utc_now,
+        annotates=settings.annotates,
+    )
     routes = RouteHandlers(
         informers=informers,
         route_store=route_store,

@@ -17,6 +17,7 @@ class Settings:
         context: the context of the kubeconfig; None is its current one.
         parallel_writes: how many links of one route are written at the same time.
         moves_per_second: how many links of lost pods are moved, deleted or marked in a second, over all routes.
+        annotates: whether the operator annotates pods and workloads, with their load and state.
         namespaces: the namespaces that the operator works in; none is the whole cluster.
         leader_election: the settings of leader election; None if this operator runs alone.
         bind_address: where the operator serves probes and metrics; None is nowhere.
@@ -27,6 +28,7 @@ class Settings:
     context: str | None = None
     parallel_writes: int = 32
     moves_per_second: int = 200
+    annotates: bool = True
     namespaces: tuple[str, ...] = ()
     leader_election: LeaderElectionSettings | None = None
     bind_address: BindAddress | None = None

@@ -18,10 +18,6 @@ from statefulroute.domain.pod import PodAnnotations
 from statefulroute.domain.route import PodView, Route, RouteView, WorkloadAnnotations
 from statefulroute.domain.times import format_rfc3339
 
-#: The annotations that the operator removes when a route is deleted.
-POD_ANNOTATIONS = (WEIGHTED_LOAD, POD_DELETION_COST)
-WORKLOAD_ANNOTATIONS = (WORKLOAD_STATE, WORKLOAD_LOAD, WORKLOAD_TIME)
-
 _DECIMAL = re.compile(r"[0-9]{1,10}(\.[0-9]{1,3})?")
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from statefulroute.api import rbac
-from statefulroute.api.admission import namespace_locality, own_pod
+from statefulroute.api import admission, rbac
+from statefulroute.api.admission import namespace_locality, operator_writes, own_pod
 from statefulroute.api.crd import custom_resource_definition
 from statefulroute.api.podlink import PodLink
 from statefulroute.api.statefulroute import StatefulRoute
@@ -128,6 +128,33 @@ def test_own_pod_policy_forbids_with_a_message_for_each_validation() -> None:
     validations = own_pod()[0]["spec"]["validations"]
     assert {each["reason"] for each in validations} == {"Forbidden"}
     assert len({each["message"] for each in validations}) == len(validations) == 5
+
+
+def test_policy_of_operator_writes_judges_updates_of_pods_and_annotated_workloads() -> None:
+    policy, binding = operator_writes()
+    rules = policy["spec"]["matchConstraints"]["resourceRules"]
+    assert [operation for rule in rules for operation in rule["operations"]] == ["UPDATE", "UPDATE"]
+    judged = {(group, name) for rule in rules for group in rule["apiGroups"] for name in rule["resources"]}
+    patched = {
+        (group, name)
+        for rule in rbac.annotation_rules()
+        if "patch" in rule["verbs"]
+        for group in rule["apiGroups"]
+        for name in rule["resources"]
+    }
+    assert judged == patched
+    assert policy["spec"]["failurePolicy"] == "Fail"
+    assert binding["spec"] == {"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]}
+    assert len({validation["message"] for validation in policy["spec"]["validations"]}) == 4
+
+
+def test_policy_of_operator_writes_allows_the_labels_of_pods_that_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "POD_LABELS", ("example.com/label",))
+    spec = operator_writes()[0]["spec"]
+    (labels,) = (variable["expression"] for variable in spec["variables"] if variable["name"] == "labels")
+    assert labels == "variables.isPod ? ['example.com/label'] : []"
+    messages = [validation["message"] for validation in spec["validations"]]
+    assert "the operator may change only these labels: example.com/label of pods" in messages
 
 
 ROLES = {

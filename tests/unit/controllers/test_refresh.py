@@ -48,7 +48,7 @@ def reachable_pod(index: int, version: int = 20, **more: Any) -> Pod:
 class RefresherEnvironment(Environment):
     """A test environment with the refresher of its route."""
 
-    def __init__(self, spec: dict[str, Any] | None = None) -> None:
+    def __init__(self, spec: dict[str, Any] | None = None, *, annotates: bool = True) -> None:
         super().__init__()
         self.load_client = FakeLoadClient()
         self.pod_writer = FakePodWriter(self.informers)
@@ -58,6 +58,7 @@ class RefresherEnvironment(Environment):
             cast("LoadClient", self.load_client),
             cast("PodWriter", self.pod_writer),
             lambda: self.now,
+            annotates=annotates,
         )
         self.routes.put(route(10, spec=http() if spec is None else spec))
         self.workloads.put(workload(11))
@@ -258,6 +259,23 @@ async def test_deleted_route_without_annotations_writes_nothing() -> None:
     await environment.refresher.remove_annotations(environment.route)
     assert environment.pod_writer.written == []
     assert environment.scales.requests == ["GET deployments/game"]
+
+
+async def test_nothing_is_annotated_if_annotations_are_switched_off() -> None:
+    environment = RefresherEnvironment({}, annotates=False)
+    await environment.with_deployment("game-a")
+    environment.links.put(link(30, pod="game-a"))
+    environment.pods.put(
+        deployment_pod(
+            50, "game-a", load_report=LoadReport(10, 0, environment.now), annotations=PodAnnotations("1", None)
+        )
+    )
+    environment.scales.annotations["game"] = {WORKLOAD_STATE: "High"}
+    environment.scales.requests.clear()
+    await environment.turn()
+    await environment.refresher.remove_annotations(environment.route)
+    assert environment.pod_writer.written == []
+    assert set(environment.scales.requests) == {"GET deployments/game/scale"}
 
 
 async def test_workload_that_cannot_be_written_does_not_delay_a_deletion() -> None:

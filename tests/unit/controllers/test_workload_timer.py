@@ -130,6 +130,17 @@ async def test_stateful_set_is_annotated_too() -> None:
     assert environment.scales.requests[-1] == "PATCH statefulsets/game"
 
 
+async def test_service_is_assessed_without_annotations_if_they_are_switched_off() -> None:
+    environment = TimerEnvironment(annotates=False)
+    environment.routes.put(route(10, spec={"workloadRef": {"kind": "Deployment"}}, **HANDLED))
+    environment.scales.put(11)
+    environment.pods.put(deployment_pod(12, load_report=LoadReport(4, 4, environment.now)))
+    async with running(environment, environment.state_timer, environment.workload_timer):
+        await eventually(lambda: environment.last_status.workload_state is WorkloadState.HIGH)
+        await asyncio.sleep(3 * SETTLE_SECONDS)
+    assert not [request for request in environment.scales.requests if request.endswith("deployments/game")]
+
+
 def test_only_a_different_assessment_notifies_listeners() -> None:
     assessments, notified = Assessments(), list[object]()
     assessments.listen(notified.append)

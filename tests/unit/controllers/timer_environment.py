@@ -50,7 +50,7 @@ def shorten_delays(monkeypatch: pytest.MonkeyPatch) -> None:
 class TimerEnvironment(Environment):
     """A test environment whose route has its timers."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, annotates: bool = True) -> None:
         super().__init__()
         self.load_client = FakeLoadClient()
         self.pod_writer = FakePodWriter(self.informers)
@@ -63,6 +63,7 @@ class TimerEnvironment(Environment):
             cast("LoadClient", self.load_client),
             cast("PodWriter", self.pod_writer),
             lambda: self.now,
+            annotates=annotates,
         )
         self.state_timer = StateTimer(
             self.informers,
@@ -81,6 +82,7 @@ class TimerEnvironment(Environment):
             cast("EventRecorder", self.recorder),
             timers.of(Timer.WORKLOAD),
             lambda: self.now,
+            annotates=annotates,
         )
 
     def with_http(self, *indices: int, **spec: Any) -> "TimerEnvironment":

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from statefulroute.api.admission import namespace_locality, own_pod
+from statefulroute.api.admission import POLICIES
 from statefulroute.api.crd import custom_resource_definition
 from statefulroute.api.group import API_VERSION, GROUP, POD_LINK, STATEFUL_ROUTE
 from statefulroute.api.podlink import PodLink
@@ -94,9 +94,9 @@ async def _check_discovery(cluster: Cluster, model: type[PodLink | StatefulRoute
 
 
 async def check_policies(cluster: Cluster) -> AsyncIterator[CheckResult]:
-    """Check whether both admission policies are in force."""
+    """Check whether all admission policies are in force."""
     has_results = False
-    for policy, binding in (namespace_locality(), own_pod()):
+    for policy, binding in (create() for create in POLICIES.values()):
         policy["spec"]["matchConstraints"] = _EVERYWHERE | policy["spec"]["matchConstraints"]
         for part, plural in ((policy, "validatingadmissionpolicies"), (binding, "validatingadmissionpolicybindings")):
             result = await _check_part(cluster, _to_json_types(part), plural)
@@ -104,7 +104,7 @@ async def check_policies(cluster: Cluster) -> AsyncIterator[CheckResult]:
                 has_results = True
                 yield result
     if not has_results:
-        yield CheckResult(_POLICIES, Level.OK, "both admission policies are in force")
+        yield CheckResult(_POLICIES, Level.OK, "all admission policies are in force")
 
 
 async def _check_part(cluster: Cluster, expected: Object, plural: str) -> CheckResult | None:

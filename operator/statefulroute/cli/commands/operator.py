@@ -33,6 +33,10 @@ def operator(  # noqa: PLR0913 - an option each
             min=1, help="The maximum number of links of lost pods that are moved, deleted or marked per second."
         ),
     ] = 200,
+    annotate: Annotated[
+        bool,
+        typer.Option("--annotate/--no-annotate", help="Annotate pods and workloads with their load and state."),
+    ] = True,
     bind_address: BindAddressOption = None,
     leader_elect: Annotated[
         bool, typer.Option("--leader-elect/--no-leader-elect", help="Work only while holding the Lease.")
@@ -76,6 +80,7 @@ def operator(  # noqa: PLR0913 - an option each
         context=context,
         parallel_writes=parallel_writes,
         moves_per_second=moves_per_second,
+        annotates=annotate,
         namespaces=tuple(dict.fromkeys(watch_namespace or ())),
         leader_election=LeaderElectionSettings(lease_name, lease_namespace, times) if leader_elect else None,
         bind_address=address,

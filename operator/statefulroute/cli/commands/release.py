@@ -2,12 +2,13 @@
 
 import asyncio
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Annotated, Any
 
 import msgspec
 import typer
 
-from statefulroute.api.annotations import POD_DELETION_COST, WEIGHTED_LOAD
+from statefulroute.api.annotations import POD_ANNOTATIONS, WEIGHTED_LOAD, WORKLOAD_ANNOTATIONS
 from statefulroute.api.group import FINALIZER, STATEFUL_ROUTE
 from statefulroute.cli.cluster import Cluster, CommandError, Object
 from statefulroute.cli.options import AllNamespaces, Context, DryRun, DryRunOption, Kubeconfig, Namespace
@@ -16,7 +17,6 @@ from statefulroute.cli.runner import ClusterOptions, run
 from statefulroute.cluster.codec import ROUTES
 from statefulroute.cluster.errors import APIError, ConflictError, NotFoundError
 from statefulroute.cluster.scales import ScaleReader
-from statefulroute.domain.annotations import WORKLOAD_ANNOTATIONS
 from statefulroute.domain.route import Route
 
 _MAX_ATTEMPTS = 12
@@ -173,7 +173,7 @@ async def _release_workload(cluster: Cluster, scales: ScaleReader, route: Route)
 
 async def _release_pods(cluster: Cluster, route: Route) -> int:
     """Remove the annotations from the pods in the status of a route; returns how many pods had some."""
-    annotations = (WEIGHTED_LOAD, POD_DELETION_COST) if route.has_deletion_cost else (WEIGHTED_LOAD,)
+    annotations = POD_ANNOTATIONS if route.has_deletion_cost else (WEIGHTED_LOAD,)
     count = 0
     for pod in route.status.pods:
         path = f"/api/v1/namespaces/{route.namespace}/pods/{pod.name}"
@@ -181,6 +181,12 @@ async def _release_pods(cluster: Cluster, route: Route) -> int:
             count += await _remove_annotations(cluster, path, await cluster.get(path), annotations)
         except NotFoundError:
             continue
+        except APIError as error:
+            if error.status != HTTPStatus.FORBIDDEN:
+                raise
+            pods = f"pods of the StatefulRoute {route.namespace}/{route.name}"
+            print_message(f"note: {pods} keep their annotations: {error}", err=True)
+            break
     return count
 
 

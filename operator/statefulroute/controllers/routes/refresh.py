@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from statefulroute.api.annotations import POD_ANNOTATIONS, WORKLOAD_ANNOTATIONS
 from statefulroute.api.statefulroute import HTTPLoad
 from statefulroute.api.vocabulary import LoadSource
 from statefulroute.cluster.clock import Clock
@@ -14,7 +15,7 @@ from statefulroute.cluster.informers import Informers
 from statefulroute.cluster.load_client import LoadClient, LoadUnreadableError
 from statefulroute.cluster.writes import PodWriter
 from statefulroute.controllers.state_store import RouteStore
-from statefulroute.domain.annotations import POD_ANNOTATIONS, WORKLOAD_ANNOTATIONS, is_annotator, pod_annotations
+from statefulroute.domain.annotations import is_annotator, pod_annotations
 from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.load import LoadReport
 from statefulroute.domain.pod import Pod, PodAnnotations
@@ -57,16 +58,25 @@ class RouteRefresher:
         load_client: requests the load of pods.
         writer: annotates pods.
         clock: the time of day.
+        annotates: whether pods and workloads are annotated.
     """
 
-    def __init__(
-        self, informers: Informers, route_store: RouteStore, load_client: LoadClient, writer: PodWriter, clock: Clock
+    def __init__(  # noqa: PLR0913 - all that a turn needs
+        self,
+        informers: Informers,
+        route_store: RouteStore,
+        load_client: LoadClient,
+        writer: PodWriter,
+        clock: Clock,
+        *,
+        annotates: bool = True,
     ) -> None:
         self._informers = informers
         self._route_store = route_store
         self._load_client = load_client
         self._writer = writer
         self._clock = clock
+        self._annotates = annotates
         self._polled: dict[RouteKey, frozenset[_PolledPod]] = {}
         """The pods of each route that were polled."""
         self._refreshed: dict[RouteKey, Route] = {}
@@ -126,7 +136,8 @@ class RouteRefresher:
         self._refreshed.pop(route.key, None)
 
     def _can_annotate(self, route: Route) -> bool:
-        return is_annotator(route, self._informers.routes.cache.in_partition(route.namespace).values())
+        routes = self._informers.routes.cache.in_partition(route.namespace).values()
+        return self._annotates and is_annotator(route, routes)
 
     def _current_pods(self, view: RouteView) -> list[Pod]:
         """Returns the current versions of a route's pods; a view does not follow changes that decide nothing."""

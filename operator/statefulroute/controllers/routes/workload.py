@@ -42,6 +42,7 @@ class WorkloadTimer:
         recorder: writes events.
         meter: measures the runs.
         clock: the time of day.
+        annotates: whether workloads are annotated.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - all that an assessment needs
@@ -53,6 +54,8 @@ class WorkloadTimer:
         recorder: EventRecorder,
         meter: TimerMeter,
         clock: Clock,
+        *,
+        annotates: bool = True,
     ) -> None:
         self._informers = informers
         self._route_store = route_store
@@ -61,6 +64,7 @@ class WorkloadTimer:
         self._recorder = recorder
         self._meter = meter
         self._clock = clock
+        self._annotates = annotates
 
     async def run(self, key: RouteKey, stopped: kopf.DaemonStopped) -> None:
         """Assesses one service until stopped."""
@@ -98,7 +102,7 @@ class WorkloadTimer:
         self._assessments.put(route, assessment)
         self._recorder.record(events.workload_state_event(route, previous.state, assessment), route.uid)
         routes = self._informers.routes.cache.in_partition(route.namespace).values()
-        if view.workload is None or not is_annotator(route, routes):
+        if view.workload is None or not self._annotates or not is_annotator(route, routes):
             return True
         try:
             current = await workloads.annotations(route, view.workload)
