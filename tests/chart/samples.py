@@ -92,6 +92,7 @@ SAMPLES: Mapping[str, Any] = {
     "leaderElection.retryPeriodSeconds": 3,
     "parallelWrites": 4,
     "movesPerSecond": 1,
+    "workloadKinds": [{"apiGroup": "argoproj.io", "resource": "rollouts"}, {"apiGroup": "", "resource": "others"}],
     "tracing.endpoint": "http://collector:4318",
     "extraArgs": ["--parallel-writes=7"],
     "podSecurityContext": {"runAsUser": 1000, "supplementalGroups": [1]},

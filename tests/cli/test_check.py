@@ -197,6 +197,19 @@ def test_check_reports_a_policy_that_does_not_apply_to_all_objects(
     assert not [found for found in results_of(statefulroute, code=0) if found["check"] == "policies"]
 
 
+def test_check_accepts_a_policy_that_covers_more_resources(statefulroute: Command, installed: Kubectl) -> None:
+    name = "operator-writes.statefulroute.io"
+    constraints = installed.get_json("validatingadmissionpolicy", name)["spec"]["matchConstraints"]
+    crews = {"apiGroups": ["example.com"], "apiVersions": ["*"], "operations": ["UPDATE"], "resources": ["crews"]}
+    change = {"spec": {"matchConstraints": {"resourceRules": [*constraints["resourceRules"], crews]}}}
+    with changed(installed, "validatingadmissionpolicy", name, change):
+        policies = [found for found in results_of(statefulroute, code=0) if found["check"] == "policies"]
+        assert [found["level"] for found in policies] in ([], ["ok"])
+    change = {"spec": {"matchConstraints": {"resourceRules": [*constraints["resourceRules"][1:], crews]}}}
+    with changed(installed, "validatingadmissionpolicy", name, change):
+        assert ": spec.matchConstraints.resourceRules[0]" in problem(statefulroute)["message"]
+
+
 def test_check_reports_a_missing_policy(statefulroute: Command, installed: Kubectl) -> None:
     installed.run("delete", "validatingadmissionpolicybinding", "own-pod.statefulroute.io").expect_success()
     try:

@@ -18,6 +18,20 @@ _KEEP = """\
   {{- end }}
 """
 
+#: The resources of the value `workloadKinds`, at the end of the resources that the operator may annotate.
+_WORKLOAD_KINDS = """\
+      {{- range .Values.workloadKinds }}
+      - apiGroups:
+          - {{ .apiGroup | quote }}
+        apiVersions:
+          - '*'
+        operations:
+          - UPDATE
+        resources:
+          - {{ .resource }}
+      {{- end }}
+"""
+
 
 def crds_and_policies() -> Iterator[tuple[Path, str]]:
     """Yields each template: its path in the chart's folder, and its text."""
@@ -25,7 +39,10 @@ def crds_and_policies() -> Iterator[tuple[Path, str]]:
         objects = [custom_resource_definition(model)]
         yield Path("templates/crds") / f"{model.names.plural}.yaml", _template("crds.install", objects, _KEEP)
     for name, policy in POLICIES.items():
-        yield Path("templates/admission") / f"{name}.yaml", _template("admissionPolicies.install", policy())
+        text = _template("admissionPolicies.install", policy())
+        if name == "operator-writes":
+            text = text.replace("  matchConditions:\n", f"{_WORKLOAD_KINDS}  matchConditions:\n", 1)
+        yield Path("templates/admission") / f"{name}.yaml", text
 
 
 def _template(condition: str, objects: Sequence[dict[str, Any]], more_metadata: str = "") -> str:

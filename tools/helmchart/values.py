@@ -47,6 +47,13 @@ class ImageCredentials(ValueGroup):
     password: str = Field("", description="The password or token.")
 
 
+class WorkloadKind(ValueGroup):
+    """A kind of workloads with a scale subresource."""
+
+    api_group: str = Field(description="Its API group, such as `argoproj.io`.")
+    resource: str = Field(min_length=1, description="The plural name of its resource, such as `rollouts`.")
+
+
 class CustomResourceDefinitions(ValueGroup):
     """The CustomResourceDefinitions of PodLink and StatefulRoute, once per cluster."""
 
@@ -159,6 +166,12 @@ class Values(ValueGroup):
         default=True,
         description="Whether the operator annotates pods and workloads with their load and state, and pods of "
         "Deployments with their deletion cost. false grants it no right to patch them.",
+    )
+    workload_kinds: list[WorkloadKind] = Field(
+        [],
+        description="Kinds of workloads that routes may refer to besides StatefulSets, Deployments and ReplicaSets, as "
+        "`- apiGroup: argoproj.io` and `resource: rollouts`. The operator gets the rights it needs for them, and the "
+        "admission policy restricts these, too.",
     )
     log_level: LogLevel = Field(LogLevel.INFO, description="The minimum level of log lines.")
     log_format: LogFormat = Field(LogFormat.JSON, description="The format of log lines.")

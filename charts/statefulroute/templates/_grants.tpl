@@ -5,7 +5,7 @@ A role and its binding to an account of the release's namespace. Arguments:
   name       the name of both
   namespace  their namespace; without it, both are cluster-wide
   rules      the named rules of _rules.tpl
-  annotates  whether the account annotates pods and workloads, too
+  workloads  whether the account works with workloads, which may be of other kinds, and annotates them
   account    the ServiceAccount's name
   hook       the hook event, if they exist only for a hook
 */}}
@@ -17,8 +17,13 @@ metadata:
   {{- include "statefulroute.grantMetadata" (list . "-2") | nindent 2 }}
 rules:
   {{- include (printf "statefulroute.rules.%s" .rules) .root | nindent 2 }}
-  {{- if .annotates }}
+  {{- if .workloads }}
+  {{- if .root.Values.writeAnnotations }}
   {{- include "statefulroute.rules.annotations" .root | nindent 2 }}
+  {{- end }}
+  {{- with include "statefulroute.workloadKindRules" (list .root .component) | trim }}
+  {{- . | nindent 2 }}
+  {{- end }}
   {{- end }}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
@@ -33,6 +38,37 @@ subjects:
   - kind: ServiceAccount
     name: {{ .account }}
     namespace: {{ .root.Release.Namespace }}
+{{- end -}}
+
+{{/*
+The rules for the kinds of `workloadKinds`: the operator reads their scales, and annotates them; `release` removes the
+annotations. Arguments: the root and the component.
+*/}}
+{{- define "statefulroute.workloadKindRules" -}}
+{{- $root := first . -}}
+{{- $annotates := $root.Values.writeAnnotations -}}
+{{- $isOperator := eq (last .) "operator" -}}
+{{- range $root.Values.workloadKinds }}
+{{- if $isOperator }}
+- apiGroups:
+    - {{ .apiGroup | quote }}
+  resources:
+    - {{ .resource }}/scale
+  verbs:
+    - get
+{{- end }}
+{{- if or $annotates (not $isOperator) }}
+- apiGroups:
+    - {{ .apiGroup | quote }}
+  resources:
+    - {{ .resource }}
+  verbs:
+    - get
+    {{- if $annotates }}
+    - patch
+    {{- end }}
+{{- end }}
+{{- end }}
 {{- end -}}
 
 {{- define "statefulroute.grantMetadata" -}}
