@@ -162,7 +162,7 @@ class LinkSettings(Model):
 
 
 class OnPodLost(Model):
-    """What the operator does with the links of a pod that is gone or shut down."""
+    """What the operator does with the links of a pod that is gone, shut down, or not Ready for too long."""
 
     action: PodLostAction = Field(
         default=PodLostAction.REBIND,
@@ -171,6 +171,13 @@ class OnPodLost(Model):
     grace_seconds: int = Field(
         default=30,
         description="How long a pod may be gone before it counts as lost. Use more than the time that a restart takes.",
+        ge=0,
+        le=_DAY_SECONDS,
+    )
+    not_ready_seconds: int = Field(
+        default=300,
+        description="How long a pod that exists may be not Ready before it counts as lost; 0 is without end. Use more "
+        "than the time that a pod takes to become Ready.",
         ge=0,
         le=_DAY_SECONDS,
     )
@@ -254,7 +261,7 @@ class StatefulRouteSpec(Model):
     placement: Placement = Field(default=Placement(), description="How new users are distributed over the pods.")
     links: LinkSettings = Field(default=LinkSettings(), description="Settings of all links of the route.")
     on_pod_lost: OnPodLost = Field(
-        default=OnPodLost(), description="What the operator does with the links of a pod that is gone or shut down."
+        default=OnPodLost(), description="What the operator does with the links of a lost pod."
     )
 
 

@@ -92,6 +92,8 @@ class LinkReason(StrEnum):
     """The pod exists, and is not ready or is shut down."""
     POD_LOST = "PodLost"
     """The pod is gone or shut down, and the link stays with it or no other pod is available."""
+    POD_NOT_READY = "PodNotReady"
+    """The pod exists and has not been Ready for too long, and the link stays with it or no other pod is available."""
     AT_CAPACITY = "AtCapacity"
     """Every available pod has the maximum number of links."""
     NOT_LOCAL_NAMESPACE = "NotLocalNamespace"

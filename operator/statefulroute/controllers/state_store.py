@@ -102,8 +102,7 @@ class RouteStore:
         entry = self._entries.get(key)
         if entry is None or entry.view is None:
             return
-        pod_view = entry.view.pods.get(pod)
-        if pod_view is None or not pod_view.is_present or pod in entry.view.lost:
+        if pod not in entry.view.pods or pod in self._absent.get(key, {}):
             self._invalidate(key)
 
     def observe_load(

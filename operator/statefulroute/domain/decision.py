@@ -8,6 +8,7 @@ from statefulroute.api.vocabulary import (
     FOREIGN_NAMESPACE_MESSAGE,
     LinkPhase,
     LinkReason,
+    LossCause,
     MoveReason,
     PodLostAction,
     RemoveReason,
@@ -113,7 +114,7 @@ def is_waiting_for_room(route: RouteView | None, status: LinkStatus) -> bool:
     if status.reason is LinkReason.AT_CAPACITY:
         return True
     is_rebound = route is not None and route.route.spec.on_pod_lost.action is PodLostAction.REBIND
-    return status.reason is LinkReason.POD_LOST and is_rebound
+    return status.reason in {LinkReason.POD_LOST, LinkReason.POD_NOT_READY} and is_rebound
 
 
 def check_expiry(view: LinkView) -> Plan | None:
@@ -220,7 +221,7 @@ CHECKS: tuple[Check, ...] = (
     check_namespace,  # -> Rejected(NotLocalNamespace)
     check_rules,  # -> Rejected(Invalid)
     check_route_exists,  # -> Pending(RouteNotFound)
-    check_pod_lost,  # -> Move | Remove | Lost(PodLost), by the route's onPodLost
+    check_pod_lost,  # -> Move | Remove | Lost(PodLost | PodNotReady), by the route's onPodLost
     check_already_bound,  # -> Bound, as before
     check_workload_exists,  # -> Pending(WorkloadNotFound)
     check_pod_chosen,  # -> Bind(best pod) | Pending(NoAvailablePod | AtCapacity)
@@ -260,7 +261,8 @@ def _lost_status(route: RouteView, pod: PodKey, suffix: str) -> UpdateStatus:
     """Returns the Lost status. It names the pod, to which the link is bound again if the pod returns."""
     message = f"pod {pod!r} of StatefulRoute {route.route.name!r} {route.lost[pod].message}{suffix}"
     index, name = (pod, None) if isinstance(pod, int) else (None, pod)
-    return UpdateStatus(LinkStatus(LinkPhase.LOST, LinkReason.POD_LOST, message, index, name))
+    reason = LinkReason.POD_NOT_READY if route.lost[pod].cause is LossCause.NOT_READY else LinkReason.POD_LOST
+    return UpdateStatus(LinkStatus(LinkPhase.LOST, reason, message, index, name))
 
 
 def _bound_status(pod: PodView) -> LinkStatus:

@@ -1,21 +1,23 @@
-"""Decides which pods are lost: gone for longer than the grace period, permanently gone, or shut down."""
+"""Decides which pods are lost: gone or not ready for too long, permanently gone, or shut down."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from statefulroute.api.statefulroute import OnPodLost
 from statefulroute.api.vocabulary import LossCause, RoutingState, ServiceState
 from statefulroute.domain.keys import PodKey, pod_sort_key
 from statefulroute.domain.route import PodLoss, RouteView
 
 
 class Absence(StrEnum):
-    """Why a pod is absent, as the rest of a sentence that starts with the pod."""
+    """Why a pod is absent, that is, does not serve its users: the rest of a sentence that starts with the pod."""
 
     BEYOND_REPLICAS = "is beyond the workload's replicas"
     PERMANENTLY_GONE = "is gone, and none comes back under its name"
     SHUT_DOWN = "is shut down"
     GONE = "is gone"
+    NOT_READY = "is not Ready"
     NO_WORKLOAD = "has no workload"
     """Differs from GONE, because a recreated workload adopts its pods one by one, and no link moves in the meantime."""
 
@@ -31,11 +33,14 @@ class AbsentPod:
         absence: the reason.
         cause: what has made the pod absent, as far as it was visible when the absence began.
         since: since when the pod is absent for this reason, in seconds of a monotonic clock.
+        not_ready_since: when the pod was first not ready after it was last ready, by the same clock; None if it was not
+            seen so. A pod that is deleted and created again and again does not start anew.
     """
 
     absence: Absence
     cause: LossCause
     since: float
+    not_ready_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,7 @@ class PodLosses:
     absent: Mapping[PodKey, AbsentPod]
     lost: Mapping[PodKey, PodLoss]
     next_deadline: float | None
-    """In seconds of the same clock; None if no grace period is running."""
+    """In seconds of the same clock; None if no period is running."""
 
 
 def find_losses(
@@ -53,9 +58,9 @@ def find_losses(
 ) -> PodLosses:
     """Finds the lost pods of a route.
 
-    A pod that is permanently gone or shut down is lost immediately; a pod that is gone is lost after the grace period.
-    The grace period restarts when the reason of the absence changes. While the workload cannot be read, nothing
-    changes.
+    A pod that is permanently gone or shut down is lost immediately, a pod that is gone after `graceSeconds`, and a pod
+    that exists and is not ready after `notReadySeconds`. Each period restarts when the reason of the absence changes.
+    While the workload cannot be read, nothing changes.
 
     Args:
         view: the route.
@@ -63,7 +68,7 @@ def find_losses(
         previous: the absent pods of the previous call.
         now: the seconds of a monotonic clock: a grace period must not depend on a time of day, which may jump.
     """
-    grace, linked_pods = view.route.spec.on_pod_lost.grace_seconds, set(linked_pods)
+    settings, linked_pods = view.route.spec.on_pod_lost, set(linked_pods)
     absent: dict[PodKey, AbsentPod] = {}
     lost: dict[PodKey, PodLoss] = {}
     if view.workload is None and not view.is_workload_gone:
@@ -72,16 +77,45 @@ def find_losses(
         absence = _absence(view, key)
         if absence is None:
             continue
-        before = previous.get(key)
-        is_same = before is not None and before.absence is absence
-        absent[key] = before if before and is_same else AbsentPod(absence, _cause(view, key, absence), now)
-        is_grace_over = now >= absent[key].since + grace
-        if absence in _LOST_IMMEDIATELY:
-            lost[key] = PodLoss(absent[key].cause, absence, is_grace_over)
-        elif is_grace_over:
-            lost[key] = PodLoss(absent[key].cause, f"has been gone for more than {grace} s", is_grace_over)
+        absent[key] = _absent_pod(view, key, absence, previous.get(key), now)
+        if (loss := _loss(absent[key], settings, now)) is not None:
+            lost[key] = loss
     running = (key for key in linked_pods & absent.keys() if key not in lost or not lost[key].is_grace_over)
-    return PodLosses(absent, lost, min((absent[key].since + grace for key in running), default=None))
+    deadlines = (_deadline(absent[key], settings) for key in running)
+    return PodLosses(absent, lost, min((each for each in deadlines if each is not None), default=None))
+
+
+def _absent_pod(view: RouteView, key: PodKey, absence: Absence, before: AbsentPod | None, now: float) -> AbsentPod:
+    """Returns the absence of a pod, which may have begun before."""
+    if before is not None and before.absence is absence:
+        return before
+    pod = view.pods.get(key)
+    is_ready = pod is not None and pod.pod.is_ready
+    not_ready_since = None if before is None or is_ready else before.not_ready_since
+    since = now
+    if absence is Absence.NOT_READY:
+        since = not_ready_since = now if not_ready_since is None else not_ready_since
+    return AbsentPod(absence, _cause(view, key, absence), since, not_ready_since)
+
+
+def _deadline(pod: AbsentPod, settings: OnPodLost) -> float | None:
+    """Returns when the period of an absent pod ends; None if it has no end."""
+    if pod.absence is not Absence.NOT_READY:
+        return pod.since + settings.grace_seconds
+    return pod.since + settings.not_ready_seconds if settings.not_ready_seconds else None
+
+
+def _loss(pod: AbsentPod, settings: OnPodLost, now: float) -> PodLoss | None:
+    """Returns the loss of an absent pod; None if it is not lost yet."""
+    deadline = _deadline(pod, settings)
+    is_over = deadline is not None and now >= deadline
+    if pod.absence in _LOST_IMMEDIATELY:
+        return PodLoss(pod.cause, pod.absence, is_over)
+    if not is_over:
+        return None
+    if pod.absence is Absence.NOT_READY:
+        return PodLoss(pod.cause, f"has not been Ready for more than {settings.not_ready_seconds} s", is_over)
+    return PodLoss(pod.cause, f"has been gone for more than {settings.grace_seconds} s", is_over)
 
 
 def is_permanently_gone(view: RouteView, key: PodKey) -> bool:
@@ -105,7 +139,9 @@ def _absence(view: RouteView, key: PodKey) -> Absence | None:
         return Absence.BEYOND_REPLICAS if is_indexed else Absence.PERMANENTLY_GONE
     if pod is None or not pod.is_present:
         return Absence.GONE
-    return Absence.SHUT_DOWN if pod.routing_state is RoutingState.SHUTDOWN else None
+    if pod.routing_state is RoutingState.SHUTDOWN:
+        return Absence.SHUT_DOWN
+    return None if pod.pod.is_ready else Absence.NOT_READY
 
 
 def _cause(view: RouteView, key: PodKey, absence: Absence) -> LossCause:
@@ -118,6 +154,8 @@ def _cause(view: RouteView, key: PodKey, absence: Absence) -> LossCause:
             return LossCause.SHUTDOWN
         case Absence.NO_WORKLOAD:
             return LossCause.WORKLOAD_GONE
+        case Absence.NOT_READY:
+            return LossCause.NOT_READY
         case Absence.PERMANENTLY_GONE | Absence.GONE:
             if pod is not None and pod.node_loss is not None:
                 return pod.node_loss

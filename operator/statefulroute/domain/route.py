@@ -158,6 +158,11 @@ class PodView:
         return self.key if isinstance(self.key, int) else None
 
     @property
+    def is_on_lost_node(self) -> bool:
+        """Returns whether the node of the pod is not ready, or was deleted."""
+        return self.node_loss is not None
+
+    @property
     def has_ended(self) -> bool:
         """Returns whether the pod has ended: failed, or terminating and no longer ready."""
         if self.pod.service_state is ServiceState.FAILED:
@@ -167,7 +172,7 @@ class PodView:
     @property
     def is_present(self) -> bool:
         """Returns whether the pod runs or is starting: it has not ended, and is not on a lost node."""
-        return self.node_loss is None and not self.has_ended
+        return not self.is_on_lost_node and not self.has_ended
 
     @property
     def is_routable(self) -> bool:

@@ -25,8 +25,10 @@ from statefulroute.domain.decision import (
     UpdateStatus,
     decide,
     is_status_current,
+    is_waiting_for_room,
     move_reason,
 )
+from statefulroute.domain.keys import PodKey
 from statefulroute.domain.link import Link, LinkStatus
 from statefulroute.domain.pod import Pod
 from statefulroute.domain.route import MissingWorkload, PodLoss, RouteView
@@ -259,6 +261,17 @@ def test_lost_link_without_another_available_pod_stays_lost() -> None:
     assert status_of(link(2), with_lost_pod("Rebind", pod(2))).message == (
         "pod 2 of StatefulRoute 'game' is beyond the workload's replicas, and no other takes new users"
     )
+
+
+def test_links_of_a_pod_that_is_not_ready_have_their_own_reason_and_message() -> None:
+    losses: dict[PodKey, PodLoss] = {
+        2: PodLoss(LossCause.NOT_READY, "has not been Ready for more than 300 s", is_grace_over=True)
+    }
+    route_view = view(pod(2, ServiceState.PENDING), route=route(onPodLost={"action": "Keep"}), lost=losses)
+    message = "pod 2 of StatefulRoute 'game' has not been Ready for more than 300 s"
+    expected = LinkStatus(LinkPhase.LOST, LinkReason.POD_NOT_READY, message, pod_index=2)
+    assert status_of(link(2, status=BOUND_TO_2), route_view) == expected
+    assert is_waiting_for_room(view(pod(2)), expected), "it takes the next room, unless its pod returns before"
 
 
 def test_lost_link_is_bound_again_when_its_pod_returns() -> None:

@@ -44,9 +44,47 @@ def test_grace_period_is_reset_when_the_pod_returns() -> None:
     assert find_losses(view(pod(1)), [1], gone_since(NOW - GRACE), NOW).absent == {}
 
 
-@pytest.mark.parametrize("state", [ServiceState.PENDING, ServiceState.NOT_READY, ServiceState.UNKNOWN])
-def test_existing_pod_that_is_not_ready_is_not_lost(state: ServiceState) -> None:
+NOT_READY_STATES = (ServiceState.PENDING, ServiceState.NOT_READY, ServiceState.UNKNOWN)
+
+
+@pytest.mark.parametrize("state", NOT_READY_STATES)
+def test_existing_pod_that_is_not_ready_is_not_gone(state: ServiceState) -> None:
     assert lost(view(pod(1, state)), 1, absent=gone_since(NOW - 2 * GRACE)) == {}
+
+
+@pytest.mark.parametrize("state", NOT_READY_STATES)
+def test_pod_that_is_not_ready_for_too_long_is_lost_for_that_reason(state: ServiceState) -> None:
+    first = find_losses(view(pod(1, state)), [1], {}, NOW)
+    assert (first.lost, first.next_deadline) == ({}, NOW + 300)
+    later = find_losses(view(pod(1, state)), [1], first.absent, NOW + 300)
+    message = "has not been Ready for more than 300 s"
+    assert (later.lost, later.next_deadline) == ({1: PodLoss(LossCause.NOT_READY, message, is_grace_over=True)}, None)
+
+
+def test_pod_that_is_not_ready_is_never_lost_without_a_limit() -> None:
+    route_view = view(pod(1, ServiceState.PENDING), route=route(onPodLost={"notReadySeconds": 0}))
+    first = find_losses(route_view, [1], {}, NOW)
+    later = find_losses(route_view, [1], first.absent, NOW + 1e6)
+    assert (first.next_deadline, later.lost, later.next_deadline) == (None, {}, None)
+
+
+def test_pod_that_was_ready_in_between_starts_anew() -> None:
+    first = find_losses(view(pod(1, ServiceState.NOT_READY)), [1], {}, NOW)
+    ready = find_losses(view(pod(1)), [1], first.absent, NOW + 200)
+    again = find_losses(view(pod(1, ServiceState.NOT_READY)), [1], ready.absent, NOW + 201)
+    assert again.next_deadline == NOW + 501
+
+
+def test_pod_that_is_created_again_and_again_and_never_ready_does_not_start_anew() -> None:
+    absent = dict(find_losses(view(pod(1, ServiceState.PENDING)), [1], {}, NOW).absent)
+    for route_view in (view(pod(1, ServiceState.FAILED)), view(), view(pod(1, ServiceState.PENDING))):
+        absent = dict(find_losses(route_view, [1], absent, NOW + 299).absent)
+    assert 1 in find_losses(view(pod(1, ServiceState.PENDING)), [1], absent, NOW + 300).lost
+
+
+def test_pod_that_is_created_again_has_its_whole_time_to_become_ready() -> None:
+    gone = find_losses(view(), [1], {}, NOW)
+    assert find_losses(view(pod(1, ServiceState.PENDING)), [1], gone.absent, NOW + 20).next_deadline == NOW + 320
 
 
 def test_grace_period_of_a_terminating_pod_starts_when_it_stops_serving() -> None:
@@ -192,7 +230,7 @@ def test_named_pod_is_lost_as_soon_as_it_does_not_exist() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "is_ready", "is_absent"),
+    ("state", "is_ready", "is_gone"),
     [
         (ServiceState.READY, True, False),
         (ServiceState.NOT_READY, False, False),
@@ -202,12 +240,13 @@ def test_named_pod_is_lost_as_soon_as_it_does_not_exist() -> None:
         (ServiceState.FAILED, False, True),
     ],
 )
-def test_named_pod_has_the_grace_period_while_it_exists(state: ServiceState, is_ready: bool, is_absent: bool) -> None:
+def test_named_pod_has_the_grace_period_while_it_exists(state: ServiceState, is_ready: bool, is_gone: bool) -> None:
     losses = find_losses(
         view(named_pod("game-a", state, is_ready=is_ready), workload=deployment()), ["game-a"], {}, NOW
     )
     assert losses.lost == {}
-    assert ("game-a" in losses.absent) is is_absent
+    absence = losses.absent["game-a"].absence if "game-a" in losses.absent else None
+    assert (absence is Absence.GONE) is is_gone
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ _LINK_FIXES: dict[str, str] = {
     LinkReason.POD_NOT_FOUND: "scale the workload up, or move them: statefulroute move",
     LinkReason.POD_NOT_ROUTABLE: "make the pod Ready, or move them: statefulroute move",
     LinkReason.POD_LOST: "restore the pod, or move them: statefulroute move",
+    LinkReason.POD_NOT_READY: "make the pod Ready (kubectl describe pod), or move them: statefulroute move",
     LinkReason.AT_CAPACITY: "scale the workload up, or raise the route's placement.maxLinksPerPod",
     LinkReason.NOT_LOCAL_NAMESPACE: "remove them (kubectl delete podlink), and keep the admission policies in force",
     LinkReason.INVALID: "remove them (kubectl delete podlink), and create them again as the message says",
