@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,18 @@ def test_connections_are_refused_until_the_proxy_is_healed(proxy: FaultProxy, cl
         socket.create_connection(("127.0.0.1", proxy.port), timeout=SECONDS)
     proxy.heal()
     assert client.codes(1) == [200]
+
+
+@pytest.mark.parametrize("seconds", [3600, -3600])
+def test_date_of_responses_and_watches_is_skewed(proxy: FaultProxy, client: Client, seconds: int) -> None:
+    proxy.skew_date(seconds)
+    for answer in (client.request("GET"), client.request("GET", "?watch=true", stream=True)):
+        date = parsedate_to_datetime(answer.headers["Date"]).timestamp()
+        assert date - time.time() == pytest.approx(seconds, abs=SECONDS)
+    assert proxy.hits == 2
+    proxy.heal()
+    date = parsedate_to_datetime(client.request("GET").headers["Date"]).timestamp()
+    assert date == pytest.approx(time.time(), abs=SECONDS)
 
 
 def test_new_client_is_served_after_others_were_cut_during_their_handshake(

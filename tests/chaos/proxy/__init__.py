@@ -90,6 +90,10 @@ class FaultProxy:
         """Cuts connections and refuses new ones."""
         self._set_fault(ProxyFault(Mode.REFUSE))
 
+    def skew_date(self, seconds: float, *, share: float = 1.0) -> None:
+        """Adds seconds to the `Date` of responses: positive is a clock that is ahead."""
+        self._set_fault(ProxyFault(Mode.SKEW_DATE, share, seconds=seconds))
+
     def heal(self) -> None:
         """Forwards everything again."""
         self._set_fault(ProxyFault())

@@ -39,6 +39,9 @@ class Mode(StrEnum):
     REFUSE = "refuse"
     """Cuts connections and refuses new ones."""
 
+    SKEW_DATE = "skew date"
+    """Changes the `Date` header of responses, as an API server or a proxy with a wrong clock does."""
+
 
 class ProxyFault(msgspec.Struct, frozen=True):
     """A fault to inject.
@@ -47,7 +50,7 @@ class ProxyFault(msgspec.Struct, frozen=True):
         mode: its kind.
         share: the share of the affected requests, 1 for all; half-open and refused connections always affect all.
         code: the HTTP status of a response, or the code of an error event.
-        seconds: the delay of a request; for a response, the Retry-After.
+        seconds: the delay of a request; for a response, the Retry-After; for a skewed date, the difference.
     """
 
     mode: Mode = Mode.NONE

@@ -15,10 +15,11 @@ from contextlib import suppress
 import aiohttp
 import msgspec
 from aiohttp import web
+from multidict import CIMultiDict
 
 from chaos.proxy.connections import Connections
 from chaos.proxy.modes import Mode, ProxyCommand, ProxyFault, ProxyReport
-from chaos.proxy.responses import error_event, error_response
+from chaos.proxy.responses import error_event, error_response, skewed_date
 from chaos.proxy.upstream import Upstream, forwarded_headers
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -116,9 +117,15 @@ class Relay:
         await self._hold_while_silent()
         if fault.mode is Mode.ERROR_AFTER_WRITE and request.method not in _READS and self._should_inject(fault):
             return error_response(fault.code)
-        return web.Response(
-            status=upstream_response.status, headers=forwarded_headers(upstream_response.headers), body=content
-        )
+        headers = self._response_headers(upstream_response, fault)
+        return web.Response(status=upstream_response.status, headers=headers, body=content)
+
+    def _response_headers(self, response: aiohttp.ClientResponse, fault: ProxyFault) -> CIMultiDict[str]:
+        """Returns the headers to forward, with another date if the fault skews it."""
+        headers = forwarded_headers(response.headers)
+        if fault.mode is Mode.SKEW_DATE and self._should_inject(fault):
+            headers["Date"] = skewed_date(headers["Date"], fault.seconds)
+        return headers
 
     async def _hold_while_silent(self) -> None:
         """Returns at once, except in half-open mode: then this connection waits until it is dropped."""
@@ -135,9 +142,8 @@ class Relay:
         """Forwards the events of a watch until it ends or a fault affects it."""
         loop = asyncio.get_running_loop()
         async with self._upstream.forward(request, body) as upstream_response:
-            response = web.StreamResponse(
-                status=upstream_response.status, headers=forwarded_headers(upstream_response.headers)
-            )
+            headers = self._response_headers(upstream_response, self._fault)
+            response = web.StreamResponse(status=upstream_response.status, headers=headers)
             await response.prepare(request)
             fault_future: asyncio.Future[ProxyFault] = loop.create_future()
             self._watches.add(fault_future)

@@ -1,6 +1,8 @@
-"""Responses that a fault proxy sends instead of the API server."""
+"""Responses, and parts of them, that a fault proxy sends instead of the API server's."""
 
 import json
+from datetime import timedelta
+from email.utils import format_datetime, parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -32,6 +34,11 @@ def error_response(code: int, retry_after: float = 0) -> web.Response:
 def error_event(code: int) -> bytes:
     """Returns a watch event for an error."""
     return json.dumps({"type": "ERROR", "object": _status(code)}).encode() + b"\n"
+
+
+def skewed_date(date: str, seconds: float) -> str:
+    """Returns a `Date` header with these seconds added."""
+    return format_datetime(parsedate_to_datetime(date) + timedelta(seconds=seconds), usegmt=True)
 
 
 def _status(code: int) -> dict[str, Any]:
