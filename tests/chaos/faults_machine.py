@@ -18,21 +18,28 @@ LIMIT_MEBIBYTES = 40
 
 @dataclass(slots=True)
 class ClockSkew:
-    """Shifts the clock of a process, and resets it at the end."""
+    """Shifts the clock of a process, and resets it at the end.
+
+    A process that started in the meantime is started again, as the runbook of the alert says: it reads the clock once.
+    """
 
     choose: Callable[[System], SupervisedProcess]
     hours: int
-    affected: list[ProcessClock] = field(default_factory=list)
+    affected: list[tuple[SupervisedProcess, int, ProcessClock]] = field(default_factory=list)
 
     def start(self, system: System) -> None:
-        self.affected = [ProcessClock(self.choose(system).kubeconfig.parent)]
-        for each in self.affected:
-            each.shift(self.hours)
+        program = self.choose(system)
+        process_clock = ProcessClock(program.kubeconfig.parent)
+        self.affected = [(program, program.start_number, process_clock)]
+        process_clock.shift(60 * self.hours)
 
     def end(self, system: System) -> None:
         del system
-        for each in self.affected:
-            each.reset()
+        for program, start_number, process_clock in self.affected:
+            process_clock.reset()
+            if program.start_number != start_number:
+                program.kill()
+                program.enable()
 
 
 @dataclass(slots=True)

@@ -24,6 +24,7 @@ MODES: dict[str, Callable[[FaultProxy], None]] = {
     "429 within a watch": lambda proxy: proxy.fail_watches(429),
     "connections are half open": lambda proxy: proxy.half_open(),
     "connections are refused": lambda proxy: proxy.refuse(),
+    "the date is an hour ahead": lambda proxy: proxy.skew_date(3600, share=0.7),
 }
 
 

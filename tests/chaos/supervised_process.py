@@ -77,7 +77,8 @@ class SupervisedProcess:
         self._account = account
         self._record = record
         self._tokens = [account.token() for _ in range(starts)]
-        self._start_number = 0
+        self.start_number = 0
+        """The number of starts so far."""
         self._is_enabled = False
         self._is_over = threading.Event()
         self._lock = threading.RLock()
@@ -159,12 +160,12 @@ class SupervisedProcess:
                         self._launch()
 
     def _launch(self) -> None:
-        self._start_number += 1
+        self.start_number += 1
         token = self._tokens.pop(0) if len(self._tokens) > 1 else self._tokens[0]
         user = self._account.administrator.with_token(self._record_token(token))
         self.proxy.rewrite(user.write_kubeconfig(self.proxy.kubeconfig.with_name("direct.kubeconfig")))
         self.process.launch(self.environment, self.command_prefix)
 
     def _record_token(self, token: str) -> str:
-        self._record.write(Process(time.time(), self.name, credential_of(token), self._start_number))
+        self._record.write(Process(time.time(), self.name, credential_of(token), self.start_number))
         return token
