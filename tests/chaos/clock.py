@@ -39,9 +39,9 @@ class ProcessClock:
             "FAKETIME_NO_CACHE": "1",
         }
 
-    def shift(self, hours: int) -> None:
-        """Shifts the clock by these hours relative to the system's."""
-        self._write(f"{hours:+d}h")
+    def shift(self, minutes: int) -> None:
+        """Shifts the clock by these minutes relative to the system's."""
+        self._write(f"{minutes:+d}m")
 
     def reset(self) -> None:
         """Sets the clock to the system's."""

@@ -15,6 +15,7 @@ from statefulroute.cluster.informer import run_reflectors
 from statefulroute.cluster.link_store import LinkStore
 from statefulroute.cluster.reflector import Reflector
 from statefulroute.domain.link import Link
+from statefulroute.domain.times import TimeInterval
 from support.clients import open_client
 from support.independent_client import IndependentClient
 from support.kubectl import Kubectl
@@ -62,7 +63,7 @@ def make_store(namespace: str, now: datetime) -> Callable[..., LinkStore]:
     """Makes a store for the test's namespace and time."""
 
     def make(client: Any, **options: Any) -> LinkStore:
-        return LinkStore(client, namespace, **{"clock": lambda: now, **options})
+        return LinkStore(client, namespace, **{"clock": lambda: TimeInterval.at(now), **options})
 
     return make
 

@@ -12,6 +12,7 @@ from links.stored_links import TTL, StoredLinks, StoredSpec
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.link_store import LinkStore
 from statefulroute.domain.errors import InvalidParameterError
+from statefulroute.domain.times import TimeInterval
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -221,7 +222,7 @@ async def test_link_with_a_renew_time_in_the_future_lives_until_it_is_set_again(
     ahead: str, client: Client, make_store: Callable[..., LinkStore], stored_links: StoredLinks, uid: str
 ) -> None:
     stored_links.create(uid, StoredSpec(1, TTL), renewTime=ahead)
-    later = make_store(client, clock=lambda: datetime(2899, 1, 1, tzinfo=UTC))
+    later = make_store(client, clock=lambda: TimeInterval.at(datetime(2899, 1, 1, tzinfo=UTC)))
     for store in (make_store(client), later):
         assert await store.renew("game", uid)
         assert await store.set_if_absent("game", uid, 2) == 1
@@ -237,5 +238,8 @@ async def test_ttl_of_a_link_without_renew_time_counts_from_its_creation(
     link = stored_links.get(uid)
     assert link is not None
     end = datetime.fromisoformat(link["metadata"]["creationTimestamp"]) + timedelta(seconds=TTL)
-    assert await make_store(client, clock=lambda: end - timedelta(microseconds=1)).get("game", uid) is not None
-    assert await make_store(client, clock=lambda: end).get("game", uid) is None
+    assert (
+        await make_store(client, clock=lambda: TimeInterval.at(end - timedelta(microseconds=1))).get("game", uid)
+        is not None
+    )
+    assert await make_store(client, clock=lambda: TimeInterval.at(end)).get("game", uid) is None

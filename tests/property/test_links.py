@@ -28,6 +28,7 @@ from statefulroute.cluster.connection import connect
 from statefulroute.cluster.link_store import LinkStore
 from statefulroute.cluster.reflector import Reflector
 from statefulroute.domain.link import Link
+from statefulroute.domain.times import TimeInterval
 from support.clients import CLOSING_SECONDS
 from support.independent_client import PodLink
 from support.objects import encoded_name, pod_link
@@ -106,7 +107,9 @@ class Environment:
                 watching = asyncio.create_task(links.run())
                 self._stack.callback(watching.cancel)
                 await links.synced.wait()
-            self.stores.append(LinkStore(client, self.game.namespace, links=links, clock=lambda: self.now))
+            self.stores.append(
+                LinkStore(client, self.game.namespace, links=links, clock=lambda: TimeInterval.at(self.now))
+            )
 
     @property
     def now(self) -> datetime:

@@ -69,6 +69,7 @@ def run(options: ClusterOptions, work: Callable[[Cluster], Awaitable[int | None]
     async def connect_and_work() -> int:
         async with options.connect() as cluster:
             log_to_stderr()
+            _warn_of_other_clocks()
             code = await work(cluster) or 0
         sys.stdout.flush()  # a closed pipe raises here, and not at the exit of the interpreter
         return code
@@ -88,6 +89,21 @@ def run(options: ClusterOptions, work: Callable[[Cluster], Awaitable[int | None]
             structlog.reset_defaults()
     if code:
         raise typer.Exit(code)
+
+
+def _warn_of_other_clocks() -> None:
+    """Prints a warning if this machine's clock and the API server's differ."""
+    from statefulroute.cluster.clock import process_clock  # noqa: PLC0415 - as in `connect`
+
+    def warn(seconds: float) -> None:
+        direction = "behind" if seconds > 0 else "ahead of"
+        print_message(
+            f"warning: the clock of this machine is {abs(seconds):,.0f} s {direction} the API server's: temporary "
+            "links end when they have ended by both",
+            err=True,
+        )
+
+    process_clock.on_difference = warn
 
 
 def error_message(error: Exception) -> str:

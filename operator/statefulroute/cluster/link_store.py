@@ -3,12 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
 from statefulroute.cluster.client import Client
-from statefulroute.cluster.clock import Clock, utc_now
+from statefulroute.cluster.clock import IntervalClock, utc_interval
 from statefulroute.cluster.errors import APIError, ClusterError, UnreachableError
 from statefulroute.cluster.link_requests import (
     RETRY_BACKOFF,
@@ -34,6 +33,7 @@ from statefulroute.domain.operations import (
     set_link_if_absent,
     try_set_link,
 )
+from statefulroute.domain.times import TimeInterval
 from statefulroute.domain.validation import (
     validate_grace_seconds,
     validate_pod,
@@ -62,7 +62,7 @@ class LinkStore:
         client: the client for the API server.
         namespace: the namespace of the links.
         links: a cache of the links; with it, writes need no read before, and `get` needs no request.
-        clock: returns the time of day.
+        clock: returns the time of day by both clocks.
         deadline_seconds: the maximum duration of an operation.
     """
 
@@ -72,7 +72,7 @@ class LinkStore:
         namespace: str,
         *,
         links: CachedLinks | None = None,
-        clock: Clock = utc_now,
+        clock: IntervalClock = utc_interval,
         deadline_seconds: float = 10.0,
     ) -> None:
         self._requests = LinkRequests(client, namespace, links)
@@ -96,7 +96,7 @@ class LinkStore:
         name = _checked_link_name(route, uid)
         async with self._deadline():
             link = await self._requests.read(name) if fresh else (await self._requests.get(route, name)).link
-            return active_link(link, self._clock())
+            return active_link(link, self._clock().earliest)
 
     async def set(self, route: str, uid: str, pod: PodKey, *, ttl_seconds: int | None = None) -> PodKey | None:
         """Binds a uid to a pod unconditionally; returns its previous pod, or None. Raises as `get` does."""
@@ -171,7 +171,7 @@ class LinkStore:
         self,
         route: str,
         uid: str,
-        rule: Callable[[Link | None, datetime], Step[ResultT]],
+        rule: Callable[[Link | None, TimeInterval], Step[ResultT]],
         *,
         expect_absent: bool = False,
     ) -> ResultT:
@@ -231,7 +231,7 @@ class LinkStore:
         self,
         route: str,
         uid: str,
-        rule: Callable[[Link | None, datetime], Step[ResultT]],
+        rule: Callable[[Link | None, TimeInterval], Step[ResultT]],
         snapshot: LinkSnapshot | None = None,
     ) -> ResultT:
         """Executes a rule, writes its result if the link has not changed, and otherwise starts again.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from prometheus_client.registry import Collector
 
 from statefulroute.cluster.client import Client
-from statefulroute.cluster.clock import utc_now
+from statefulroute.cluster.clock import process_clock, utc_now
 from statefulroute.cluster.events import EventRecorder
 from statefulroute.cluster.informers import Informers
 from statefulroute.cluster.load_client import LoadClient
@@ -31,6 +31,7 @@ from statefulroute.controllers.settings import Settings
 from statefulroute.controllers.state_store import RouteStore
 from statefulroute.monitoring.build import BuildMetrics
 from statefulroute.monitoring.caches import CacheMetrics
+from statefulroute.monitoring.clock import ClockMetrics
 
 #: How many links of lost pods are written at the same time, over all routes. An API server that is slower than the rate
 #: of moves keeps most of its capacity for new links.
@@ -139,6 +140,7 @@ def assemble(
         RouteMetrics(informers.routes.cache, route_store, assessments, lambda: leadership.is_leader, utc_now),
         *timers.collectors,
         CacheMetrics(informers.reflectors),
+        ClockMetrics(process_clock),
     )
     return Components(
         informers, links, ExpiryController(informers.links.cache, links.add, utc_now), recorder, routes, collectors

@@ -1,7 +1,8 @@
 """The operations on one link as pure rules: from the current link, each returns what to write and the result.
 
 The caller writes on the condition that the link has not changed since the rule read it. If it has changed, the caller
-applies the rule to the new version.
+applies the rule to the new version. A link has expired if it has by both clocks, and is renewed at the time of the
+later one.
 """
 
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Generic, TypeVar
 
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.link import Link, expire_time
+from statefulroute.domain.times import TimeInterval
 
 ResultT = TypeVar("ResultT")
 
@@ -101,26 +103,26 @@ def active_link(link: Link | None, now: datetime) -> Link | None:
     return link
 
 
-def set_link(link: Link | None, now: datetime, *, pod: PodKey, ttl_seconds: int | None) -> Step[PodKey | None]:
+def set_link(link: Link | None, now: TimeInterval, *, pod: PodKey, ttl_seconds: int | None) -> Step[PodKey | None]:
     """Binds to the pod, whatever the current binding. The result is the previous pod, or None. Pod 0 is a pod."""
-    current = active_link(link, now)
+    current = active_link(link, now.earliest)
     previous = current.pod if current else None
     if current and (current.pod, current.ttl_seconds) == (pod, ttl_seconds) and _has_requested_lifetime(current, now):
         return Step(None, previous)
     return Step(_put_binding(pod, ttl_seconds, now), previous)
 
 
-def try_set_link(link: Link | None, now: datetime, *, pod: PodKey, ttl_seconds: int | None) -> Step[Attempt]:
+def try_set_link(link: Link | None, now: TimeInterval, *, pod: PodKey, ttl_seconds: int | None) -> Step[Attempt]:
     """Binds to the pod, unless a persistent link to another pod exists."""
-    current = active_link(link, now)
+    current = active_link(link, now.earliest)
     if current and current.ttl_seconds is None and current.pod is not None and current.pod != pod:
         return Step(None, Attempt(won=False, holder=current.pod))
     return Step(set_link(link, now, pod=pod, ttl_seconds=ttl_seconds).write, Attempt(won=True, holder=pod))
 
 
-def set_link_if_absent(link: Link | None, now: datetime, *, pod: PodKey, ttl_seconds: int | None) -> Step[PodKey]:
+def set_link_if_absent(link: Link | None, now: TimeInterval, *, pod: PodKey, ttl_seconds: int | None) -> Step[PodKey]:
     """Binds to the pod if no link exists; otherwise renews a temporary link. The result is the pod of the link."""
-    current = active_link(link, now)
+    current = active_link(link, now.earliest)
     if current is None:
         return Step(_put_binding(pod, ttl_seconds, now), pod)
     if current.pod is None:  # the link waits for a pod, and this is one
@@ -128,35 +130,35 @@ def set_link_if_absent(link: Link | None, now: datetime, *, pod: PodKey, ttl_sec
     return Step(_renewal(current, now), current.pod)
 
 
-def find_holder(link: Link | None, now: datetime) -> Step[PodKey | None]:
+def find_holder(link: Link | None, now: TimeInterval) -> Step[PodKey | None]:
     """Renews a temporary link that names a pod. The result is the pod of the link, or None."""
-    current = active_link(link, now)
+    current = active_link(link, now.earliest)
     if current is None or current.pod is None:
         return Step(None, None)
     return Step(_renewal(current, now), current.pod)
 
 
-def request_pod(link: Link | None, now: datetime, *, ttl_seconds: int | None) -> Step[PodKey | None]:
+def request_pod(link: Link | None, now: TimeInterval, *, ttl_seconds: int | None) -> Step[PodKey | None]:
     """Creates a link for which the operator chooses a pod, unless a link exists. The result is its pod, or None."""
-    current = active_link(link, now)
+    current = active_link(link, now.earliest)
     if current is None:
         return Step(_put_binding(None, ttl_seconds, now), None)
     return Step(_renewal(current, now), current.pod)
 
 
 def move_link(
-    link: Link | None, now: datetime, *, pod: PodKey, only_from: PodKey | None, ttl_seconds: int | None
+    link: Link | None, now: TimeInterval, *, pod: PodKey, only_from: PodKey | None, ttl_seconds: int | None
 ) -> Step[MoveResult]:
     """Moves an existing link to another pod, and renews it if it is temporary.
 
     Args:
         link: the current link, if any.
-        now: the current time.
+        now: the current time, by both clocks.
         pod: the new pod.
         only_from: moves the link only if it is bound to this pod; None moves it from any pod.
         ttl_seconds: the new TTL; None keeps the current one.
     """
-    current = active_link(link, now)
+    current = active_link(link, now.earliest)
     if current is None or only_from not in (None, current.pod):
         return Step(
             None, MoveResult(won=False, had_link=current is not None, previous=current.pod if current else None)
@@ -168,24 +170,24 @@ def move_link(
     )
 
 
-def import_link(link: Link | None, now: datetime, *, binding: Binding, overwrite: bool) -> Step[ImportResult]:
+def import_link(link: Link | None, now: TimeInterval, *, binding: Binding, overwrite: bool) -> Step[ImportResult]:
     """Creates a link with a binding from a backup or another cluster. `overwrite` replaces an existing link."""
-    current = active_link(link, now)
+    current = active_link(link, now.earliest)
     if current is None:
         return Step(Put(binding), ImportResult.CREATED)
-    ends = expire_time(now, binding.renew_time, binding.ttl_seconds)
+    ends = expire_time(now.latest, binding.renew_time, binding.ttl_seconds)
     is_same = (current.pod, current.ttl_seconds, current.expire_time) == (binding.pod, binding.ttl_seconds, ends)
     if is_same or not overwrite:
         return Step(None, ImportResult.KEPT)
     return Step(Put(binding), ImportResult.OVERWRITTEN)
 
 
-def remove_link(link: Link | None, now: datetime, *, grace_seconds: int | None) -> Step[bool]:
+def remove_link(link: Link | None, now: TimeInterval, *, grace_seconds: int | None) -> Step[bool]:
     """Deletes the link, or makes it expire after the grace period. The result is whether a link existed.
 
     Without a grace period, or with one of 0 s, the link is deleted at once.
     """
-    current = active_link(link, now)
+    current = active_link(link, now.earliest)
     if current is None:
         return Step(None, result=False)
     if not grace_seconds:
@@ -193,37 +195,41 @@ def remove_link(link: Link | None, now: datetime, *, grace_seconds: int | None) 
     return Step(_put_binding(current.pod, grace_seconds, now), result=True)
 
 
-def remove_link_if_bound_to(link: Link | None, now: datetime, *, pod: PodKey, grace_seconds: int | None) -> Step[bool]:
+def remove_link_if_bound_to(
+    link: Link | None, now: TimeInterval, *, pod: PodKey, grace_seconds: int | None
+) -> Step[bool]:
     """Does the same as `remove_link` if the link is bound to the pod. The result is whether it was."""
-    current = active_link(link, now)
+    current = active_link(link, now.earliest)
     if current is None or current.pod != pod:
         return Step(None, result=False)
     return remove_link(current, now, grace_seconds=grace_seconds)
 
 
-def renew_link(link: Link | None, now: datetime) -> Step[bool]:
+def renew_link(link: Link | None, now: TimeInterval) -> Step[bool]:
     """Renews a temporary link. The result is whether a link exists. A persistent link needs no renewal."""
-    current = active_link(link, now)
+    current = active_link(link, now.earliest)
     return Step(_renewal(current, now) if current else None, result=current is not None)
 
 
-def _put_binding(pod: PodKey | None, ttl_seconds: int | None, now: datetime) -> Put:
-    return Put(Binding(pod, ttl_seconds, now if ttl_seconds is not None else None))
+def _put_binding(pod: PodKey | None, ttl_seconds: int | None, now: TimeInterval) -> Put:
+    return Put(Binding(pod, ttl_seconds, now.latest if ttl_seconds is not None else None))
 
 
-def _renewal(current: Link, now: datetime) -> Put | None:
+def _renewal(current: Link, now: TimeInterval) -> Put | None:
     return _put_binding(current.pod, current.ttl_seconds, now) if _is_renewal_due(current, now) else None
 
 
-def _has_requested_lifetime(current: Link, now: datetime) -> bool:
+def _has_requested_lifetime(current: Link, now: TimeInterval) -> bool:
     """Returns whether the link needs no write: no renewal is due, and the last one is not in the future."""
     if current.ttl_seconds is None or current.expire_time is None:
         return True
-    return not _is_renewal_due(current, now) and current.expire_time - now <= timedelta(seconds=current.ttl_seconds)
+    return not _is_renewal_due(current, now) and current.expire_time - now.latest <= timedelta(
+        seconds=current.ttl_seconds
+    )
 
 
-def _is_renewal_due(current: Link, now: datetime) -> bool:
+def _is_renewal_due(current: Link, now: TimeInterval) -> bool:
     """Returns whether less than half of the TTL is left. Earlier renewals are skipped to save writes."""
     if current.ttl_seconds is None or current.expire_time is None:
         return False
-    return current.expire_time - now < timedelta(seconds=current.ttl_seconds) / 2
+    return current.expire_time - now.latest < timedelta(seconds=current.ttl_seconds) / 2

@@ -1,8 +1,29 @@
 """Formats and parses the times of objects."""
 
 from datetime import UTC, datetime
+from typing import NamedTuple, Self
 
 import msgspec
+
+
+class TimeInterval(NamedTuple):
+    """The time now by two clocks that may differ.
+
+    What ends has ended when the earlier clock reaches its end, and what starts now starts at the time of the later one.
+    So a wrong clock can make things last longer, but never shorter.
+
+    Attributes:
+        earliest: the time of the clock that is behind.
+        latest: the time of the clock that is ahead.
+    """
+
+    earliest: datetime
+    latest: datetime
+
+    @classmethod
+    def at(cls, time: datetime) -> Self:
+        """Returns the time of two clocks that agree."""
+        return cls(time, time)
 
 
 def format_rfc3339(time: datetime) -> str:

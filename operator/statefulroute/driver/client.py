@@ -10,7 +10,7 @@ import structlog
 
 from statefulroute.api.limits import ENCODED_UID_PREFIX
 from statefulroute.cluster.client import Client
-from statefulroute.cluster.clock import Clock, utc_now
+from statefulroute.cluster.clock import IntervalClock, utc_interval
 from statefulroute.cluster.codec import ENDPOINTS
 from statefulroute.cluster.errors import ClusterError
 from statefulroute.cluster.link_store import LinkStore
@@ -51,7 +51,7 @@ class ClientDriver:
         services: the services whose links are cached; None caches all, an empty list none.
         max_links: the maximal number of cached links; if there are more, each link is read from the API server.
         deadline_seconds: the time limit of an operation.
-        clock: the time of day.
+        clock: the time of day by both clocks.
         logger: the driver's logger; None is structlog's.
     """
 
@@ -63,7 +63,7 @@ class ClientDriver:
         services: Iterable[str] | None = None,
         max_links: int = MAX_LINKS,
         deadline_seconds: float = _DEADLINE_SECONDS,
-        clock: Clock = utc_now,
+        clock: IntervalClock = utc_interval,
         logger: Logger | None = None,
     ) -> None:
         self._namespace = namespace
@@ -264,7 +264,7 @@ class ClientDriver:
         ) as outcome:
 
             async def choose() -> PodKey:
-                return self._placements.assume_best_pod(self._route(service), self._clock())
+                return self._placements.assume_best_pod(self._route(service), self._clock().earliest)
 
             holder = await self._store.compute_if_absent(service, uid, choose, ttl_seconds=ttl_seconds)
             outcome.add(holder=holder)
@@ -289,7 +289,7 @@ class ClientDriver:
             ServiceNotFoundError: the service does not exist.
             PodNotAvailableError: no pod of the service accepts new users at present.
         """
-        return self._placements.best_pod(self._route(service), self._clock())
+        return self._placements.best_pod(self._route(service), self._clock().earliest)
 
     def alive_pods(self, service: str) -> list[PodKey]:
         """Returns the pods that are ready. Raises `ServiceNotFoundError`."""
@@ -353,7 +353,7 @@ class ClientDriver:
         self._keys[service] = key  # only services with links: a caller may pass any name
         if link.expire_time is None:
             return link if link.assigned_pod is not None else None
-        return active_link(link, self._clock())
+        return active_link(link, self._clock().earliest)
 
     async def _get(self, uid: str, service: str, *, fresh: bool) -> Link | None:
         if self._cache.has_synced(service) and not fresh:

@@ -9,7 +9,7 @@ from typing import Self
 import structlog
 
 from statefulroute.api.vocabulary import RoutingState
-from statefulroute.cluster.clock import Clock, utc_now
+from statefulroute.cluster.clock import IntervalClock, utc_interval
 from statefulroute.domain.errors import (
     DriverAlreadyRunningError,
     InternalError,
@@ -46,7 +46,7 @@ class ServerDriver:
         namespace: the pod's namespace; operations on any other raise `NotLocalNamespaceError`.
         parts: the parts that the driver uses, or a function that opens them at their first use.
         configuration: the periods and time limits.
-        clock: the time of day.
+        clock: the time of day by both clocks.
         logger: the driver's logger; None is structlog's.
     """
 
@@ -56,14 +56,15 @@ class ServerDriver:
         parts: ServerParts | Callable[[AsyncExitStack], Awaitable[ServerParts]],
         *,
         configuration: Configuration | None = None,
-        clock: Clock = utc_now,
+        clock: IntervalClock = utc_interval,
         logger: Logger | None = None,
     ) -> None:
         self._namespace = namespace
         self._parts = LazyParts(parts)
         self._configuration = configuration or Configuration()
         self._log: Logger = logger or structlog.get_logger(__name__)
-        self._reporter = Reporter(self._configuration, clock, self._log)
+        # By a clock that is behind, the load would be stale when it arrives.
+        self._reporter = Reporter(self._configuration, lambda: clock().latest, self._log)
         self._is_running = False
         self._starting: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from prometheus_client.registry import Collector
 
 from statefulroute.cluster.client import Client
+from statefulroute.cluster.clock import process_clock
 from statefulroute.monitoring.build import BuildMetrics
 from statefulroute.monitoring.caches import CacheMetrics
+from statefulroute.monitoring.clock import ClockMetrics
 from statefulroute.resolver.authenticator import Authenticator
 from statefulroute.resolver.binder import Binder
 from statefulroute.resolver.cache import ResolverCache
@@ -73,5 +75,10 @@ def assemble(settings: Settings, client: Client) -> ResolverComponents:
         authenticator,
         metrics,
     )
-    collectors = (BuildMetrics("resolver"), *metrics.collectors, CacheMetrics(cache.reflectors))
+    collectors = (
+        BuildMetrics("resolver"),
+        *metrics.collectors,
+        CacheMetrics(cache.reflectors),
+        ClockMetrics(process_clock),
+    )
     return ResolverComponents(cache, binder, picker, authenticator, dispatcher, metrics, collectors)

@@ -9,7 +9,7 @@ from math import ceil
 import structlog
 
 from statefulroute.cluster.client import Client
-from statefulroute.cluster.clock import Clock, utc_now
+from statefulroute.cluster.clock import IntervalClock, utc_interval
 from statefulroute.cluster.errors import ClusterError
 from statefulroute.cluster.link_store import LinkStore
 from statefulroute.domain.assumed_placements import AssumedPlacements
@@ -37,7 +37,7 @@ class Binder:
         bindings_per_second: the maximal rate of new links of one route.
         temporary: whether a new link without an explicit TTL is temporary, with the TTL of its route.
         deadline_seconds: the time limit of a read or write.
-        clock: the time of day.
+        clock: the time of day by both clocks.
         on_result: called for each link that is `bound`, `refused` (above the rate) or `renewed`.
     """
 
@@ -49,7 +49,7 @@ class Binder:
         *,
         temporary: bool = False,
         deadline_seconds: float = 2.0,
-        clock: Clock = utc_now,
+        clock: IntervalClock = utc_interval,
         on_result: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._client = client
@@ -110,7 +110,7 @@ class Binder:
 
     def best_pod(self, route: Route, among: Container[PodKey] | None = None) -> PodKey:
         """Returns the pod for the next user. Raises `PodNotAvailableError`."""
-        return self._placements.best_pod(route, self._clock(), among)
+        return self._placements.best_pod(route, self._clock().earliest, among)
 
     def renew_if_due(self, link: Link) -> None:
         """Starts the renewal of a link in use, if it is temporary and less than half of its TTL is left."""
@@ -129,7 +129,7 @@ class Binder:
     async def _choose(self, route: Route, among: Container[PodKey] | None) -> PodKey:
         available = self._cache.available_addresses(route)
         allowed = available.keys() if among is None else {pod for pod in available if pod in among}
-        pod = self._placements.best_pod(route, self._clock(), allowed)
+        pod = self._placements.best_pod(route, self._clock().earliest, allowed)
         if (wait := self._rate_limiter.take(route.key)) > 0:
             self._on_result("refused")
             raise ProblemError(

@@ -1,6 +1,8 @@
-"""Operations of the commands: moves, requests of a pod, and imports."""
+"""Operations of the commands (moves, requests of a pod, imports), and all operations with clocks that differ."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -8,16 +10,25 @@ import pytest
 from statefulroute.domain.link import Link
 from statefulroute.domain.operations import (
     Binding,
+    Delete,
     ImportResult,
     MoveResult,
     Put,
     Step,
+    find_holder,
     import_link,
     move_link,
+    remove_link,
+    remove_link_if_bound_to,
+    renew_link,
     request_pod,
+    set_link,
+    set_link_if_absent,
 )
+from statefulroute.domain.times import TimeInterval
 from unit.domain.builders import NOON, link
 
+NOW = TimeInterval.at(NOON)
 LATER = NOON + timedelta(seconds=600)
 PAST = NOON - timedelta(seconds=1)
 
@@ -29,7 +40,7 @@ def temporary(pod: int | None = 0, expires: datetime = LATER) -> Link:
 def move(
     current: Link | None, pod: int = 2, only_from: int | None = None, ttl_seconds: int | None = None
 ) -> Step[MoveResult]:
-    return move_link(current, NOON, pod=pod, only_from=only_from, ttl_seconds=ttl_seconds)
+    return move_link(current, NOW, pod=pod, only_from=only_from, ttl_seconds=ttl_seconds)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +92,7 @@ def test_move_requires_an_existing_link(
     ids=["none", "expired", "pending", "bound", "renewed"],
 )
 def test_request_creates_a_link_only_if_none_exists(current: Link | None, step: Step[int | None]) -> None:
-    assert request_pod(current, NOON, ttl_seconds=600) == step
+    assert request_pod(current, NOW, ttl_seconds=600) == step
 
 
 TEMPORARY = Binding(1, 600, NOON)
@@ -102,4 +113,40 @@ TEMPORARY = Binding(1, 600, NOON)
 def test_import_overwrites_an_existing_link_only_if_requested(
     current: Link | None, *, overwrite: bool, step: Step[ImportResult]
 ) -> None:
-    assert import_link(current, NOON, binding=TEMPORARY, overwrite=overwrite) == step
+    assert import_link(current, NOW, binding=TEMPORARY, overwrite=overwrite) == step
+
+
+class TestClocksDiffer:
+    """A link has expired if it has by both clocks, and lives from the later one on."""
+
+    NOW = TimeInterval(NOON - timedelta(hours=1), NOON)
+
+    @pytest.mark.parametrize(
+        "rule",
+        [
+            find_holder,
+            partial(request_pod, ttl_seconds=60),
+            partial(set_link_if_absent, pod=2, ttl_seconds=60),
+            partial(set_link, pod=2, ttl_seconds=60),
+        ],
+        ids=["find", "request", "set if absent", "set"],
+    )
+    def test_link_that_has_ended_by_one_clock_exists(self, rule: Callable[..., Step[int | None]]) -> None:
+        assert rule(temporary(1, PAST), self.NOW).result == 1
+        ended = rule(temporary(1, self.NOW.earliest), self.NOW)
+        assert ended.result != 1
+
+    def test_link_that_has_ended_by_one_clock_can_be_moved_and_removed(self) -> None:
+        move_result = move_link(temporary(1, PAST), self.NOW, pod=2, only_from=1, ttl_seconds=None).result
+        assert move_result == MoveResult(won=True, had_link=True, previous=1)
+        assert remove_link(temporary(1, PAST), self.NOW, grace_seconds=None) == Step(Delete(), result=True)
+        removal = remove_link_if_bound_to(temporary(1, PAST), self.NOW, pod=1, grace_seconds=None)
+        assert removal == Step(Delete(), result=True)
+
+    def test_renewal_is_written_and_due_by_the_later_clock(self) -> None:
+        due = temporary(1, NOON + timedelta(seconds=299))
+        assert renew_link(due, self.NOW) == Step(Put(Binding(1, 600, NOON)), result=True)
+        assert renew_link(temporary(1, NOON + timedelta(seconds=300)), self.NOW) == Step(None, result=True)
+
+    def test_repeated_set_writes_nothing(self) -> None:
+        assert set_link(temporary(1), self.NOW, pod=1, ttl_seconds=600) == Step(None, 1)
