@@ -134,6 +134,12 @@ def test_pods_are_printed_as_in_the_status(statefulroute: Command, namespaced_ku
     assert statefulroute.run_quickly("pods", "game", "-o", "name").stdout.split()[:2] == ["pod/game-0", "pod/game-1"]
 
 
+def test_pods_show_the_links_of_other_routes_to_them(statefulroute: Command) -> None:
+    shown = statefulroute.run_quickly("pods", "chat").stdout
+    assert [" (" in line for line in shown.splitlines()[1:]] == [False, True]
+    assert "4 (6 in all)" in shown
+
+
 GUEST, JAPAN = link_name("game", "Guest 7"), link_name("game", "日本")
 
 

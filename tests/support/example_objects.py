@@ -40,7 +40,7 @@ def _routes(independent_client: IndependentClient, namespace: str) -> None:
         stateful_route(port="play", tags=["rooms", "eu"]),
         {**status, **best, "links": 183, "pods": pods, "conditions": [_ROUTABLE]},
     )
-    pods = [pod_status("chat-5d8f-x2", 9, 5200), pod_status("chat-5d8f-zz", 4, 5100)]
+    pods = [pod_status("chat-5d8f-x2", 9, 5200), pod_status("chat-5d8f-zz", 4, 5100, totalLinks=6)]
     status = {"routingState": "DenyNewCall", "workloadState": "Overloaded", "workloadLoad": 5}
     _route(
         independent_client,

@@ -285,10 +285,16 @@ class PodStatus(Model):
         default=None,
         description="True if the load is older than load.staleAfterSeconds.",
     )
-    links: int = Field(default=0, description="The number of links of the pod.", ge=0)
+    links: int = Field(default=0, description="The number of links of the pod in this route.", ge=0)
+    total_links: int | None = Field(
+        default=None,
+        description="The number of links of the pod in all routes to its workload; absent if all are in this route.",
+        ge=0,
+    )
     new_links: int | None = Field(
         default=None,
-        description="The change of the number of links since the load was reported; absent if it did not change.",
+        description="The change of the number of links, in all routes to the workload, since the load was reported; "
+        "absent if it did not change.",
     )
     report_time: Time | None = Field(
         default=None,

@@ -22,12 +22,12 @@ class LoadTracker:
     A pod is identified by its `metadata.uid` too, because another pod may have the same index or name later.
 
     Args:
-        links_of: returns the live link counts of a route's pods.
+        count_links: returns the current number of links of a route's pod, in all routes to its workload.
         clock: the time of day.
     """
 
-    def __init__(self, links_of: Callable[[RouteKey], Mapping[PodKey, int]], clock: Clock) -> None:
-        self._links_of = links_of
+    def __init__(self, count_links: Callable[[RouteKey, PodKey], int], clock: Clock) -> None:
+        self._count_links = count_links
         self._clock = clock
         self._loads: dict[RouteKey, dict[PodKey, Load]] = {}
         self._errors: dict[RouteKey, dict[PodKey, str]] = {}
@@ -68,7 +68,7 @@ class LoadTracker:
             return had_error
         # The clock of a pod may be ahead: its report is never later than now.
         counted = LoadReport(report.load_state, report.waiting_tasks, min(report.time, now))
-        links = self._links_of(route.key).get(key, 0)
+        links = self._count_links(route.key, key)
         status = self._statuses.get(route.key, {}).pop(pod.name, None) if previous is None else None
         self._loads[route.key][key] = Load(counted, count_links_at_report(status, report, links), routing_state)
         self._reports.setdefault(route.key, {})[key] = report

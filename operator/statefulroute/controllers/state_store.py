@@ -13,6 +13,7 @@ from statefulroute.cluster.informers import Informers
 from statefulroute.controllers.deadlines import Deadlines
 from statefulroute.controllers.load_tracker import LoadTracker, next_staleness_check, pods_with_fresh_load
 from statefulroute.controllers.route_entries import RouteEntries, RouteEntry
+from statefulroute.controllers.workload_routes import WorkloadRoutes
 from statefulroute.domain.keys import PodKey, RouteKey, WorkloadKey
 from statefulroute.domain.load import LoadReport
 from statefulroute.domain.loss import AbsentPod, find_losses
@@ -50,7 +51,8 @@ class RouteStore:
         self._links_of = links_of
         self._clock = clock
         self._monotonic = monotonic
-        self._loads = LoadTracker(links_of, clock)
+        self._workload_routes = WorkloadRoutes()
+        self._loads = LoadTracker(self._count_links, clock)
         self._entries = RouteEntries()
         self._absent: dict[RouteKey, Mapping[PodKey, AbsentPod]] = {}
         """The pods of each route that do not serve their users, why, and since when."""
@@ -96,6 +98,10 @@ class RouteStore:
                 del self._watchers[key]
 
         return unwatch
+
+    def others(self, key: RouteKey) -> tuple[RouteKey, ...]:
+        """Returns the other routes to the workload of a route."""
+        return self._workload_routes.others(key)
 
     def observe_first_link(self, key: RouteKey, pod: PodKey) -> None:
         """Handles the first link of a pod: if the pod is absent, its loss has to be noticed from now on."""
@@ -147,6 +153,7 @@ class RouteStore:
             self._links_of(key),
             self._loads.loads_of(key),
             self._loads.errors_of(key),
+            [self._links_of(other) for other in self.others(key)],
         )
         entry.fresh = pods_with_fresh_load(view, now)
         self._schedule_staleness_check(view, entry.fresh, now)
@@ -159,6 +166,10 @@ class RouteStore:
             return None
         names = {pod.node_name for pod in entry.pods.values()}
         return {name: node for name in names if (node := nodes.get(name) or self._deleted_nodes.get(name))}
+
+    def _count_links(self, route: RouteKey, pod: PodKey) -> int:
+        """Returns the number of links of a pod in all routes to its workload."""
+        return sum(self._links_of(key).get(pod, 0) for key in (route, *self.others(route)))
 
     def _with_losses(self, view: RouteView) -> RouteView:
         """Finds the lost pods, and invalidates the view when the next pod will be lost."""
@@ -195,6 +206,8 @@ class RouteStore:
         route = new or old
         if route is None:
             return
+        for other in self._workload_routes.update(old, new):
+            self._invalidate(other)
         entry = self._entries.get(route.key)
         if old and new and _decision_inputs(old) == _decision_inputs(new):
             if entry is not None:  # a status changes no decision

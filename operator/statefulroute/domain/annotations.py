@@ -37,7 +37,8 @@ def is_annotator(route: Route, others: Iterable[Route]) -> bool:
 def pod_annotations(view: RouteView, pod: PodView, current: PodAnnotations, now: datetime) -> dict[str, str]:
     """Returns the annotations to write on a pod; empty if no value changed by a tenth or more.
 
-    The weighted load is written only while it is fresh. The deletion cost is the number of links of the pod.
+    The weighted load is written only while it is fresh. The deletion cost is the number of links of the pod
+    in all routes to its workload.
 
     Args:
         view: the route.
@@ -51,7 +52,7 @@ def pod_annotations(view: RouteView, pod: PodView, current: PodAnnotations, now:
         if has_changed_significantly(_parse_milli(current.weighted_load), weighted):
             annotations[WEIGHTED_LOAD] = format_milli(weighted)
     if view.route.has_deletion_cost:
-        links = min(view.link_count(pod.key), INT32_MAX)
+        links = min(view.total_link_count(pod.key), INT32_MAX)
         if has_changed_significantly(_parse_milli(current.deletion_cost or "0"), links * MILLI):
             annotations[POD_DELETION_COST] = str(links)
     return annotations

@@ -53,7 +53,8 @@ class Load(msgspec.Struct, frozen=True):
 
     Attributes:
         report: the report; its time is not later than when the operator received it.
-        links_at_report: the number of links of the pod when the operator received the report.
+        links_at_report: the number of links of the pod, in all routes to its workload, when the operator received the
+            report.
         routing_state: the routing state in the response to a poll.
     """
 

@@ -15,7 +15,7 @@ def available_pods(view: RouteView) -> list[PodView]:
 def has_room(view: RouteView, pod: PodView) -> bool:
     """Returns whether the pod may have another link."""
     limit = view.route.spec.placement.max_links_per_pod
-    return not limit or view.link_count(pod.key) < limit
+    return not limit or view.total_link_count(pod.key) < limit
 
 
 def expected_loads(view: RouteView, now: datetime) -> dict[PodKey, int]:
@@ -33,7 +33,7 @@ def expected_loads(view: RouteView, now: datetime) -> dict[PodKey, int]:
         return reported
     total = sum(reported.values())
     return {
-        key: reported[key] + (view.link_count(key) - load.links_at_report) * total // links
+        key: reported[key] + (view.total_link_count(key) - load.links_at_report) * total // links
         for key, load in fresh.items()
     }
 
@@ -61,6 +61,6 @@ def best_pod(view: RouteView, now: datetime) -> PodView | None:
 
     def rank(pod: PodView) -> tuple[int, tuple[int, str]]:
         load = view.fresh_load(pod.key, now)
-        return view.link_count(pod.key) - (load.links_at_report if load else 0), pod_sort_key(pod.key)
+        return view.total_link_count(pod.key) - (load.links_at_report if load else 0), pod_sort_key(pod.key)
 
     return min(good_set(view, now), key=rank, default=None)

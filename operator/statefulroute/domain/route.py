@@ -1,6 +1,6 @@
 """A StatefulRoute, its workload and its pods, and the routing state of each pod."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -219,6 +219,8 @@ class RouteView:
     """Why the last read of a pod's load failed: the rest of a sentence that starts with the pod."""
     lost: Mapping[PodKey, PodLoss] = field(default_factory=dict)
     """The lost pods."""
+    other_link_counts: Sequence[Mapping[PodKey, int]] = ()
+    """The number of links of each pod in each of the other routes to the workload."""
 
     @property
     def is_workload_known(self) -> bool:
@@ -231,8 +233,13 @@ class RouteView:
         return self.missing_workload is not None and self.missing_workload.reason is RouteReason.WORKLOAD_NOT_FOUND
 
     def link_count(self, pod: PodKey) -> int:
-        """Returns the number of links of a pod."""
+        """Returns the number of links of a pod in this route."""
         return self.link_counts.get(pod, 0)
+
+    def total_link_count(self, pod: PodKey) -> int:
+        """Returns the number of links of a pod in all routes to its workload: all users that the pod serves."""
+        links = self.link_counts.get(pod, 0)
+        return links + sum(counts.get(pod, 0) for counts in self.other_link_counts) if self.other_link_counts else links
 
     def fresh_load(self, pod: PodKey, now: datetime) -> Load | None:
         """Returns the load of a pod if it is fresh."""
@@ -263,6 +270,7 @@ def build_route_view(  # noqa: PLR0913, PLR0917 - what belongs to a route
     link_counts: Mapping[PodKey, int],
     loads: Mapping[PodKey, Load],
     load_errors: Mapping[PodKey, str],
+    other_link_counts: Sequence[Mapping[PodKey, int]] = (),
 ) -> RouteView:
     """Builds the view of a route from its workload and the workload's pods.
 
@@ -271,7 +279,9 @@ def build_route_view(  # noqa: PLR0913, PLR0917 - what belongs to a route
     or its index beyond the replicas (DenyNewCall). If the nodes are not known (None), no node counts as lost.
     """
     if workload is None or isinstance(workload, MissingWorkload):
-        return RouteView(route, None, workload, {}, link_counts, loads, load_errors)
+        return RouteView(
+            route, None, workload, {}, link_counts, loads, load_errors, other_link_counts=other_link_counts
+        )
     by_index = {override.index: override.routing_state for override in route.spec.pods}
     by_name = {override.name: override.routing_state for override in route.spec.named_pods}
     views: dict[PodKey, PodView] = {}
@@ -286,7 +296,9 @@ def build_route_view(  # noqa: PLR0913, PLR0917 - what belongs to a route
             states.append(RoutingState.DENY_NEW_CALL)
         views[key] = PodView(pod, key, most_restrictive(*states), workload.host(pod), node_loss=_node_loss(pod, nodes))
     sorted_views = {key: views[key] for key in sorted(views, key=pod_sort_key)}
-    return RouteView(route, workload, None, sorted_views, link_counts, loads, load_errors)
+    return RouteView(
+        route, workload, None, sorted_views, link_counts, loads, load_errors, other_link_counts=other_link_counts
+    )
 
 
 def _node_loss(pod: Pod, nodes: Mapping[str, Node] | None) -> LossCause | None:

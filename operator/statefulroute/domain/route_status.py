@@ -11,6 +11,7 @@ from statefulroute.domain.conditions import condition
 from statefulroute.domain.load import MILLI, LoadReport
 from statefulroute.domain.placement import best_pod
 from statefulroute.domain.route import PodView, RouteView
+from statefulroute.domain.service import total_links
 
 #: The number of pods that the message of a condition names.
 _MAX_NAMED_PODS = 3
@@ -46,29 +47,31 @@ def route_status(view: RouteView, assessment: Assessment, now: datetime) -> Stat
 
 
 def count_links_at_report(pod_status: PodStatus | None, report: LoadReport, links: int) -> int:
-    """Returns the number of links of a pod at the time of a report that the operator receives for the first time.
+    """Returns the number of links of a pod, in all routes, when it made a report that the operator has just received.
 
     Args:
         pod_status: the pod in the status of the route. It contains the number if the operator has restarted since.
         report: the report.
-        links: the current number of links.
+        links: the current number of links of the pod in all routes to its workload.
     """
     if pod_status is None or (pod_status.load_state, pod_status.waiting_tasks) != (
         report.load_state,
         report.waiting_tasks,
     ):
         return links
-    return pod_status.links - (pod_status.new_links or 0)
+    return total_links(pod_status) - (pod_status.new_links or 0)
 
 
 def _pod_status(view: RouteView, pod: PodView, previous: PodStatus | None, now: datetime) -> PodStatus:
     load = view.loads.get(pod.key)
+    links, all_links = view.link_count(pod.key), view.total_link_count(pod.key)
     status = PodStatus(
         index=pod.index,
         name=pod.pod.name,
         service_state=pod.pod.service_state,
         routing_state=pod.routing_state,
-        links=view.link_count(pod.key),
+        links=links,
+        total_links=all_links if all_links != links else None,
     )
     if load is None:
         return status
@@ -80,7 +83,7 @@ def _pod_status(view: RouteView, pod: PodView, previous: PodStatus | None, now: 
             "load_state": load.report.load_state,
             "waiting_tasks": load.report.waiting_tasks,
             "weighted_load_milli": load.weighted_milli(view.route.spec.load.cpu_factor_percent),
-            "new_links": (view.link_count(pod.key) - load.links_at_report) or None,
+            "new_links": (all_links - load.links_at_report) or None,
             "load_stale": None if view.fresh_load(pod.key, now) else True,
             "report_time": first_reported or load.report.time.replace(microsecond=0),
         }

@@ -46,6 +46,11 @@ def is_workload_ready(route: Route) -> bool:
     return status.workload_state not in _BUSY_STATES and any(is_available(pod) for pod in status.pods)
 
 
+def total_links(pod: PodStatus) -> int:
+    """Returns the number of links of the pod in all routes to its workload."""
+    return pod.links if pod.total_links is None else pod.total_links
+
+
 def find_pod(route: Route, pod: PodKey) -> PodStatus:
     """Returns the status of a pod of a service.
 
@@ -93,8 +98,8 @@ def _route_view(
             index=status.index,
         )
         pods[key] = PodView(pod, key, status.routing_state, None)
-        counts[key] = status.links + assumed.get(key, 0)
+        counts[key] = total_links(status) + assumed.get(key, 0)
         if status.load_state is not None and not status.load_stale:
-            links_at_report = status.links - (status.new_links or 0)
+            links_at_report = total_links(status) - (status.new_links or 0)
             loads[key] = Load(LoadReport(status.load_state, status.waiting_tasks or 0, now), links_at_report)
     return RouteView(route, None, None, pods, counts, loads)

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from statefulroute.api.statefulroute import PodStatus
 from statefulroute.api.vocabulary import RoutingState
-from statefulroute.domain.service import pod_key
+from statefulroute.domain.service import pod_key, total_links
 from statefulroute.driver.parts import Routes, ServerInformation
 
 _DRAINING_STATES = (RoutingState.DENY_NEW_CALL, RoutingState.SHUTDOWN)
@@ -28,9 +28,9 @@ class Drain:
 
     @property
     def remaining(self) -> int:
-        """The number of users; 0 if the route's status does not list the pod."""
+        """The number of users, in all routes to the pod; 0 if the route's status does not list the pod."""
         pod_status = self._pod_status()
-        return pod_status.links if pod_status else 0
+        return total_links(pod_status) if pod_status else 0
 
     async def wait(self, *, is_published: bool) -> None:
         """Waits until the pod has no users, or until the deadline.
@@ -61,7 +61,7 @@ class Drain:
         pod_status = self._pod_status()
         if pod_status is None:
             return True
-        return not pod_status.links and (not is_published or pod_status.routing_state in _DRAINING_STATES)
+        return not total_links(pod_status) and (not is_published or pod_status.routing_state in _DRAINING_STATES)
 
     def _pod_status(self) -> PodStatus | None:
         """Returns the pod's entry in the route's status."""

@@ -75,6 +75,13 @@ async def test_screen_shows_changed_numbers_pods_and_changes(state: ScreenState)
         assert cells(app) == []
 
 
+async def test_links_of_other_routes_to_a_pod_are_shown(state: ScreenState) -> None:
+    state.routes = {("play", "game"): route(pod_status("game-0", 2, 600, index=0, totalLinks=7))}
+    app = TopApp(state)
+    async with app.run_test(size=(60, 24)):
+        assert cells(app)[0][5] == "2 (7 in all)"
+
+
 async def test_q_quits(state: ScreenState) -> None:
     app = TopApp(state)
     async with app.run_test() as pilot:

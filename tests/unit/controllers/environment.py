@@ -365,17 +365,17 @@ class Environment:
         (current,) = self.routes.in_partition("games").values()
         await self.informers.workloads.refresh(current)
 
-    def reason_of(self, user: str) -> str | None:
+    def reason_of(self, user: str, key: RouteKey = GAME) -> str | None:
         """Returns the reason in the status of a user's link."""
-        current = self.links.get(GAME, f"game.{user}")
+        current = self.links.get(key, f"{key.name}.{user}")
         return current.status.reason.value if current and current.status else None
 
 
 @asynccontextmanager
-async def running_route(environment: Environment) -> AsyncIterator[asyncio.Event]:
-    """Runs the queue of the route; the event stops it."""
+async def running_route(environment: Environment, key: RouteKey = GAME) -> AsyncIterator[asyncio.Event]:
+    """Runs the queue of a route; the event stops it."""
     stop = asyncio.Event()
-    task = asyncio.create_task(environment.controller.run_route(GAME, stop.wait))
+    task = asyncio.create_task(environment.controller.run_route(key, stop.wait))
     await idle()
     yield stop
     stop.set()

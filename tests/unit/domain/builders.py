@@ -1,5 +1,6 @@
 """Builders of links, pods, routes and views for tests."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -112,11 +113,12 @@ def view(  # noqa: PLR0913 - the parts of a view
     lost: dict[PodKey, PodLoss] | None = None,
     loads: dict[PodKey, Load] | None = None,
     load_errors: dict[PodKey, str] | None = None,
+    other_link_counts: Sequence[Mapping[PodKey, int]] = (),
 ) -> RouteView:
     """Returns the view of a route; a workload of None does not exist."""
     workload = workload or route.workload_not_found()
     owned = [pod for pod in pods if isinstance(workload, Workload) and workload.owns(pod)]
     route_view = build_route_view(
-        route, workload, owned, nodes or {}, link_counts or {}, loads or {}, load_errors or {}
+        route, workload, owned, nodes or {}, link_counts or {}, loads or {}, load_errors or {}, other_link_counts
     )
     return replace(route_view, lost=lost or {})

@@ -130,6 +130,18 @@ def test_deletion_cost_of_a_pod_is_its_number_of_links(previous: str | None, lin
     assert annotations == ({} if written is None else {POD_DELETION_COST: written})
 
 
+def test_deletion_cost_counts_the_links_of_all_routes_to_the_workload() -> None:
+    route_view = view(
+        named_pod("game-x"),
+        route=DEPLOYMENT,
+        workload=deployment(),
+        link_counts={"game-x": 2},
+        other_link_counts=[{"game-x": 3}, {"game-y": 9}],
+    )
+    annotations = pod_annotations(route_view, route_view.pods["game-x"], PodAnnotations(), NOON)
+    assert annotations == {POD_DELETION_COST: "5"}
+
+
 @pytest.mark.parametrize(
     ("reference", "is_annotated"),
     [

@@ -120,6 +120,23 @@ def test_pod_has_room_below_the_maximum_number_of_links(links: int, limit: int, 
     assert has_room(route_view, route_view.pods[0]) is room
 
 
+def test_limit_counts_the_links_of_all_routes_to_the_workload() -> None:
+    route_view = view(
+        *THREE, link_counts={0: 1}, other_link_counts=[{0: 1, 2: 1}, {2: 1}], route=placement(maxLinksPerPod=2)
+    )
+    assert [has_room(route_view, pod_view) for pod_view in route_view.pods.values()] == [False, True, False]
+
+
+def test_placement_counts_the_links_of_all_routes_to_the_workload() -> None:
+    assert best_key(*THREE, link_counts={1: 1}, other_link_counts=[{0: 2}, {2: 3}]) == 1
+    loads = {0: load(4, 4, links=10), 1: load(4, 4, links=10)}
+    more = [
+        best_key(*THREE[:2], loads=loads, link_counts={0: 5, 1: 5}, other_link_counts=[{0: links, 1: 5}])
+        for links in (5, 6)
+    ]
+    assert more == [0, 1], "links that other routes have added since the report"
+
+
 def test_full_pod_is_skipped_for_a_busier_one() -> None:
     loads = {0: load(1, 1), 1: load(9, 9)}
     assert best_key(pod(0), pod(1), loads=loads, link_counts={0: 5}, route=placement(maxLinksPerPod=5)) == 1

@@ -10,7 +10,7 @@ from statefulroute.api.statefulroute import PodStatus, StatefulRouteStatus
 from statefulroute.api.vocabulary import ConditionType, RouteReason, RoutingState, ServiceState, WorkloadState
 from statefulroute.domain.assessment import Assessment
 from statefulroute.domain.keys import PodKey
-from statefulroute.domain.load import Load
+from statefulroute.domain.load import Load, LoadReport
 from statefulroute.domain.pod import Pod
 from statefulroute.domain.route import MissingWorkload, RouteView
 from statefulroute.domain.route_status import count_links_at_report, route_status
@@ -46,6 +46,15 @@ def test_route_status_counts_pods_and_links() -> None:
         (1, ServiceState.READY, DENY, 1),
         (2, ServiceState.NOT_READY, RoutingState.READY, 0),
     ]
+
+
+def test_pod_status_contains_the_links_of_all_routes_if_they_are_more() -> None:
+    loads = {0: load(links=3)}
+    status = status_of(view(pod(0), pod(1), link_counts={0: 1, 1: 2}, loads=loads, other_link_counts=[{0: 4}]))
+    assert status.links == 3
+    assert [(item.links, item.total_links, item.new_links) for item in status.pods] == [(1, 5, 2), (2, None, None)]
+    (first, _) = status.pods
+    assert count_links_at_report(first, LoadReport(0, 0, NOON), 5) == 3
 
 
 @pytest.mark.parametrize(

@@ -38,11 +38,15 @@ VIEWS: dict[str, tuple[dict[PodKey, Load], dict[PodKey, int]]] = {
 
 
 @pytest.mark.parametrize(("loads", "counts"), VIEWS.values(), ids=VIEWS)
-def test_client_chooses_the_same_pods_as_the_operator(loads: dict[PodKey, Load], counts: dict[PodKey, int]) -> None:
-    client_route, assumed = with_status(view(*THREE, loads=loads, link_counts=counts)), Counter[PodKey]()
+@pytest.mark.parametrize("others", [(), ({0: 9, 2: 1}, {1: 3})], ids=["one route", "three routes"])
+def test_client_chooses_the_same_pods_as_the_operator(
+    loads: dict[PodKey, Load], counts: dict[PodKey, int], others: tuple[dict[PodKey, int], ...]
+) -> None:
+    client_route = with_status(view(*THREE, loads=loads, link_counts=counts, other_link_counts=others))
+    assumed = Counter[PodKey]()
     for _ in range(30):
         current_counts = Counter(counts) + assumed
-        best = best_pod(view(*THREE, loads=loads, link_counts=current_counts), NOON)
+        best = best_pod(view(*THREE, loads=loads, link_counts=current_counts, other_link_counts=others), NOON)
         assert best is not None
         assert choose_pod(client_route, assumed, NOON) == best.key
         assumed[best.key] += 1

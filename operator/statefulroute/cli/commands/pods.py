@@ -11,7 +11,13 @@ from statefulroute.cli.cluster import Cluster, Object
 from statefulroute.cli.objects import condition
 from statefulroute.cli.options import Context, Kubeconfig, Namespace, NoHeaders, Output, OutputOption, Route, Watch
 from statefulroute.cli.output.listing import GONE, ListOptions, print_empty
-from statefulroute.cli.output.loads import ROUTING_STATE_STYLES, load_style, number_label, overload_threshold
+from statefulroute.cli.output.loads import (
+    ROUTING_STATE_STYLES,
+    links_label,
+    load_style,
+    number_label,
+    overload_threshold,
+)
 from statefulroute.cli.output.table import EMPTY, Cell, Row, Table
 from statefulroute.cli.output.terminal import Terminal
 from statefulroute.cli.runner import ClusterOptions, run
@@ -153,9 +159,17 @@ def _links(pod: PodObject, route: Object) -> Cell:
     if "links" not in pod:
         return Cell(EMPTY)
     limit = route["spec"].get("placement", {}).get("maxLinksPerPod", 0)
-    maximum = limit or max((each.get("links", 0) for each in _status_pods(route)), default=0)
-    fraction = pod["links"] / max(1, maximum)
-    return Cell(str(pod["links"]), load_style(fraction) if limit else "", fraction)
+    maximum = limit or max(map(_total_links, _status_pods(route)), default=0)
+    total = _total_links(pod)
+    fraction = total / max(1, maximum)
+    return Cell(links_label(pod["links"], total), load_style(fraction) if limit else "", fraction)
+
+
+def _total_links(pod: PodObject) -> int:
+    """Returns the number of links of a pod in all routes to its workload."""
+    links: int = pod.get("links", 0)
+    total: int = pod.get("totalLinks", links)
+    return total
 
 
 def _freshness(pod: PodObject) -> Cell | str:

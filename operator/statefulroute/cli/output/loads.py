@@ -28,3 +28,8 @@ def load_style(fraction: float) -> str:
 def number_label(value: object) -> str:
     """Returns the text of a number in a status, which may be absent."""
     return EMPTY if value is None else str(value)
+
+
+def links_label(links: int, total: int) -> str:
+    """Returns the text of a pod's number of links in a route, and in all routes to its workload if that is another."""
+    return str(links) if links == total else f"{links} ({total} in all)"

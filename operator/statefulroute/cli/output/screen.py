@@ -13,13 +13,14 @@ from textual.widgets import DataTable, Static
 
 from statefulroute.api.statefulroute import PodStatus
 from statefulroute.cli.link_changes import LinkChange
-from statefulroute.cli.output.loads import load_style
+from statefulroute.cli.output.loads import links_label, load_style
 from statefulroute.cli.output.messages import printable
 from statefulroute.cli.output.table import EMPTY
 from statefulroute.cli.output.terminal import bar
 from statefulroute.domain.annotations import format_milli
 from statefulroute.domain.load import MILLI
 from statefulroute.domain.route import Route
+from statefulroute.domain.service import total_links
 
 #: How many of the latest changes are kept.
 _MAX_CHANGES = 200
@@ -148,8 +149,9 @@ def _bar_width(screen: int, pods: Sequence[tuple[Route, PodStatus]]) -> int:
 
 def _row(route: Route, pod: PodStatus, width: int) -> tuple[Text, ...]:
     limit = route.spec.placement.max_links_per_pod
-    maximum = limit or max(each.links for each in route.status.pods)
-    fraction = pod.links / max(1, maximum)
+    maximum = limit or max(total_links(each) for each in route.status.pods)
+    links = total_links(pod)
+    fraction = links / max(1, maximum)
     is_best = route.status.best_pod_name == pod.name
     return (
         Text(route.name),
@@ -157,7 +159,9 @@ def _row(route: Route, pod: PodStatus, width: int) -> tuple[Text, ...]:
         Text(pod.service_state, _STATE_COLORS.get(pod.service_state, "red")),
         Text(pod.routing_state, _STATE_COLORS.get(pod.routing_state, "red")),
         _load(route, pod, width),
-        _number_with_bar(str(pod.links), fraction, _COLORS[load_style(fraction)] if limit else "cyan", width),
+        _number_with_bar(
+            links_label(pod.links, links), fraction, _COLORS[load_style(fraction)] if limit else "cyan", width
+        ),
     )
 
 

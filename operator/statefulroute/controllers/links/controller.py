@@ -52,7 +52,14 @@ class LinkController:
 
     async def run_route(self, route: RouteKey, until: Callable[[], Awaitable[object]]) -> None:
         """Reconciles the links of a route until the given wait is over, and finishes the links in progress."""
-        queue = RouteLinkQueue(route, self._informers, self._route_store, self._reconcile, self._concurrency)
+        queue = RouteLinkQueue(
+            route,
+            self._informers,
+            self._route_store,
+            self._reconcile,
+            self._concurrency,
+            lambda: self._offer_room(route),
+        )
         self._queues[route] = queue
         queue.start()
         try:
@@ -91,6 +98,14 @@ class LinkController:
             queue.link_changed(old, new)
         elif new is not None:
             self._add_orphan(new)
+        if old is not None and old.assigned_pod not in {None, new and new.assigned_pod}:
+            self._offer_room(link.route)
+
+    def _offer_room(self, route: RouteKey) -> None:
+        """Offers room on a pod to the oldest waiting link of the route, and of each other route to its workload."""
+        for key in (route, *self._route_store.others(route)):
+            if (queue := self._queues.get(key)) is not None:
+                queue.take_room()
 
     def _route_changed(self, old: Route | None, new: Route | None) -> None:
         if old is not None and new is None:

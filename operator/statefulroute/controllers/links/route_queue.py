@@ -54,15 +54,31 @@ class _RouteInputs(NamedTuple):
 
 
 class RouteLinkQueue:
-    """Reconciles the links of one route while the route's daemon runs."""
+    """Reconciles the links of one route while the route's daemon runs.
 
-    def __init__(
-        self, route: RouteKey, informers: Informers, route_store: RouteStore, reconcile: Reconcile, concurrency: int
+    Args:
+        route: the key of the route.
+        informers: the caches.
+        route_store: the views of routes.
+        reconcile: reconciles one link.
+        concurrency: how many links are written at the same time.
+        offer_room: called when a pod may have room that a link of the route has not taken.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - all that the queue needs
+        self,
+        route: RouteKey,
+        informers: Informers,
+        route_store: RouteStore,
+        reconcile: Reconcile,
+        concurrency: int,
+        offer_room: Callable[[], None],
     ) -> None:
         self._route = route
         self._links = informers.links.cache
         self._route_store = route_store
         self._reconcile = reconcile
+        self._offer_room = offer_room
         self._workers: WorkerPool[LinkKey] = WorkerPool(self._reconcile_link, concurrency, link_log_fields)
         self._waiting = WaitingLinks()
         self._inputs = _RouteInputs()
@@ -90,20 +106,15 @@ class RouteLinkQueue:
         return self._workers.backlog()
 
     def link_changed(self, old: Link | None, new: Link | None) -> None:
-        """Reconciles a link of the route that has changed.
-
-        If a link has left its pod, the oldest link that waits for room is reconciled, too.
-        """
-        stopped_waiting = False
+        """Reconciles a link of the route that has changed."""
         if new is not None:
             self._workers.add(new.key)
-        elif old is not None:
-            stopped_waiting = self._waiting.discard(old)
-        has_left = (
-            old is not None and old.assigned_pod is not None and (new is None or new.assigned_pod != old.assigned_pod)
-        )
-        if stopped_waiting or has_left:
-            self._add_all(self._waiting.next_for_room())
+        elif old is not None and self._waiting.discard(old):
+            self._offer_room()  # it may have had its turn, and left the room to others
+
+    def take_room(self) -> None:
+        """Reconciles the oldest link that waits for room, because a pod may have room for it."""
+        self._add_all(self._waiting.next_for_room())
 
     def add(self, key: LinkKey) -> None:
         """Reconciles a link that has not changed."""
@@ -112,12 +123,14 @@ class RouteLinkQueue:
     async def _reconcile_link(self, key: LinkKey) -> None:
         result = await self._reconcile(key)
         link = self._links.get(*key)
-        if link is not None:
+        if link is None:
+            self._offer_room()  # the link was deleted, and its pod was assumed until now
+        else:
             wants_room = result.status is not None and is_waiting_for_room(
                 self._route_store.get(self._route), result.status
             )
             if self._waiting.update(link, result.status, wants_room=wants_room):
-                self._add_all(self._waiting.next_for_room())  # it may have had its turn, and left the room to others
+                self._offer_room()
 
     def _route_changed(self) -> None:
         """Checks the route once after the changes of many pods, which a watch delivers together."""

@@ -135,10 +135,11 @@ class StateTimer:
             timer.invalidate()
 
     def _link_changed(self, old: Link | None, new: Link | None) -> None:
-        """Invalidates the status of a route whose pods carry more links or fewer."""
+        """Invalidates the status of a route whose pods carry more links or fewer, and of the routes that share them."""
         link = new or old
         if link is not None and (old and old.assigned_pod) != (new and new.assigned_pod):
-            self._invalidate(link.route)
+            for key in (link.route, *self._route_store.others(link.route)):
+                self._invalidate(key)
 
 
 class _RouteStateTimer:

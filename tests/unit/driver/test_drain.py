@@ -1,0 +1,47 @@
+"""The wait of a stopping server pod for its users."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+
+from statefulroute.api.statefulroute import StatefulRouteStatus
+from statefulroute.domain.route import Route
+from statefulroute.driver.drain import Drain
+from statefulroute.driver.parts import ServerInformation
+from unit.domain.builders import route
+
+SERVER = ServerInformation(namespace="play", service="game", pod=0, pod_name="game-0")
+
+
+class FakeRoutes:
+    """One route, whose status the test sets."""
+
+    def __init__(self, **pod: object) -> None:
+        self.listeners: list[Callable[[], None]] = []
+        self.route = route()
+        self.put(**pod)
+
+    def put(self, **pod: object) -> None:
+        state = {"name": "game-0", "index": 0, "serviceState": "Terminating", "routingState": "DenyNewCall"} | pod
+        self.route = replace(self.route, status=StatefulRouteStatus.model_validate({"pods": [state]}))
+        for listener in self.listeners:
+            listener()
+
+    def get(self, name: str) -> Route | None:
+        return self.route if name == "game" else None
+
+    def listen(self, name: str, listener: Callable[[], None]) -> Callable[[], None]:
+        assert name == "game"
+        self.listeners.append(listener)
+        return lambda: self.listeners.remove(listener)
+
+
+async def test_drain_waits_for_the_users_of_all_routes_to_the_pod() -> None:
+    routes = FakeRoutes(links=0, totalLinks=2)
+    drain = Drain(routes, SERVER, asyncio.get_running_loop().time() + 60)
+    waiting = asyncio.create_task(drain.wait(is_published=True))
+    await asyncio.sleep(0)
+    assert (drain.remaining, waiting.done()) == (2, False)
+    routes.put(links=0)
+    await waiting
+    assert drain.remaining == 0
