@@ -28,6 +28,7 @@ POD_STATUS = {
     "waitingTasks": 5,
     "weightedLoadMilli": 2**40,
     "loadStale": True,
+    "notServingReason": "Unschedulable",
     "links": 7,
     "reportTime": "2026-01-01T00:00:00Z",
 }
@@ -40,6 +41,7 @@ ROUTE_STATUS = {
     "readyReplicas": 1,
     "routablePods": 1,
     "links": 7,
+    "unservedLinks": 3,
     "bestPodIndex": 0,
     "bestPodName": "game-0",
     "pods": [POD_STATUS],
@@ -47,6 +49,7 @@ ROUTE_STATUS = {
         condition(reason="Routable"),
         condition(type="WorkloadFound", reason="WorkloadFound"),
         condition(type="LoadFresh", status="Unknown", reason="Unknown"),
+        condition(type="LinksServed", status="False", reason="PodsNotServing"),
     ],
 }
 
@@ -108,7 +111,7 @@ INVALID_CONDITIONS = {
         (
             (
                 'status.conditions[0].type: Unsupported value: "Happy": '
-                'supported values: "Ready", "WorkloadFound", "LoadFresh"'
+                'supported values: "Ready", "WorkloadFound", "LoadFresh", "LinksServed"'
             ),
             RULES_NOT_CHECKED,
         ),

@@ -31,6 +31,9 @@ TABLES = ("routes", "pods game", "links", "whereis alice")
 NO_TERMINAL = 0
 """A width that stands for no terminal."""
 
+#: The tables with bars, and the widths of terminals on which they fit.
+BARS = {("routes", 160), ("pods game", 80), ("pods game", 160)}
+
 CASES = [
     *((table, columns, "") for table in TABLES for columns in (80, 160, NO_TERMINAL)),
     ("pods game", 80, "NO_COLOR=1"),
@@ -86,7 +89,7 @@ def test_table_matches_the_snapshot(
         assert max(map(width, plain.splitlines())) <= columns
     if columns == NO_TERMINAL or variable:
         assert plain == shown
-    assert ("█" in plain) == (arguments in {"routes", "pods game"} and columns != NO_TERMINAL)
+    assert ("█" in plain) == ((arguments, columns) in BARS)
 
 
 @pytest.mark.parametrize("arguments", ["routes", "pods game", "links", "whereis alice"])
@@ -183,14 +186,18 @@ def test_whereis_reads_one_link_per_route_and_lists_none(
     assert count.total("LIST", "podlinks") == 0
 
 
-def test_whereis_json_has_the_address_beside_the_link(statefulroute: Command, namespaced_kubectl: Kubectl) -> None:
+def test_whereis_json_has_the_address_and_whether_the_pod_serves_beside_the_link(
+    statefulroute: Command, namespaced_kubectl: Kubectl
+) -> None:
     chat, game = statefulroute.run_quickly("whereis", "alice", "-o", "json").object["items"]
-    assert (
-        game.pop("address")
-        == statefulroute.run_quickly("whereis", "alice", "--no-headers").stdout.splitlines()[1].split()[3]
-    )
+    (guest,) = statefulroute.run_quickly("whereis", "Guest 7", "-o", "json").object["items"]
+    added = [{field: item.pop(field) for field in ("address", "served", "notServingReason")} for item in (chat, game)]
+    assert added == [
+        {"address": "10.1.2.4:7777", "served": True, "notServingReason": None},
+        {"address": None, "served": False, "notServingReason": "Shutdown"},
+    ]
+    assert guest["address"] == "10.1.2.1:7777"  # by the name of its port
     assert game == namespaced_kubectl.get_json("podlink", "game.alice")
-    assert "address" in chat
 
 
 @pytest.mark.parametrize(("uid", "lines"), [("Guest 7", 2), ("日本", 2), ("dave", 0)])
@@ -363,7 +370,9 @@ def test_whereis_without_permission_to_read_pods_prints_no_addresses(
             "whereis", "alice", "--no-headers"
         )
     assert result.code == 0
-    assert result.stdout.splitlines()[1].split() == ["game", "game-2", "Bound", "-", "game-2.game.play.svc"]
+    chat, game = (line.split() for line in result.stdout.splitlines())
+    assert chat == ["chat", "chat-5d8f-x2", "Bound", "Yes", "-", "-"]
+    assert game == ["game", "game-2", "Bound", "Shutdown", "-", "game-2.game.play.svc"]
     assert result.stderr == "note: you do not have the permission to read pods: their addresses are not known\n"
 
 

@@ -35,6 +35,7 @@ def test_status_lists_pods_and_their_links(game: Service) -> None:
         "readyReplicas": 3,
         "routablePods": 3,
         "links": 3,
+        "unservedLinks": 0,
         "bestPodIndex": 2,
         "bestPodName": "game-2",
         "pods": [

@@ -11,7 +11,7 @@ from support.independent_client import PodLink, StatefulRoute
 from support.metrics import MonitoredOperator, Scrape
 from support.objects import pod_link
 from support.promtool import Promtool
-from support.service import DENY_NEW_CALLS, NO_ROUTING_STATE, SHUT_DOWN, Service
+from support.service import DENY_NEW_CALLS, NO_ROUTING_STATE, NOT_READY, READY, SHUT_DOWN, Service
 from support.waiting import eventually
 
 #: The index of the pod that the tests lose.
@@ -235,3 +235,17 @@ def test_a_deleted_pod_has_no_metrics(monitored_operator: MonitoredOperator, gam
     game.scale(3)
     monitored_operator.await_value(0, "statefulroute_pod_links", **labels_of(game), pod="game-2")
     eventually(lambda: game.exists(Pod, "game-2"), "the pod exists again")
+
+
+def test_links_of_a_pod_that_does_not_serve_are_counted(monitored_operator: MonitoredOperator, game: Service) -> None:
+    metric, labels = "statefulroute_unserved_links", labels_of(game)
+    game.await_bound(game.link("alice", podIndex=LAST))
+    monitored_operator.await_value(0, metric, **labels, pod=f"game-{LAST}")
+    game.annotate(LAST, NOT_READY)
+    monitored_operator.await_value(1, metric, **labels, pod=f"game-{LAST}")
+    monitored_operator.await_value(0, metric, **labels, pod="game-0")
+    monitored_operator.await_value(1, "statefulroute_links", **labels, phase="Bound")
+    game.await_link(game.link("bob", podIndex=7), "Pending", "PodNotFound")
+    monitored_operator.await_value(1, metric, **labels, pod="")
+    game.annotate(LAST, READY)
+    monitored_operator.await_value(0, metric, **labels, pod=f"game-{LAST}")

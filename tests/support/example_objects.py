@@ -14,7 +14,7 @@ _NOT_FOUND = condition(status="False", reason="WorkloadNotFound", message="State
 
 def create_example_objects(independent_client: IndependentClient, namespace: str) -> None:
     """Creates the objects. They need no operator, and no controller changes them."""
-    for make in (_routes, _links, _pod):
+    for make in (_routes, _links, _pods):
         make(independent_client, namespace)
 
 
@@ -29,8 +29,8 @@ def _routes(independent_client: IndependentClient, namespace: str) -> None:
     pods = [
         pod_status("game-0", 120, 600, index=0),
         pod_status("game-1", 60, 3700, index=1, routingState="DenyNewCall"),
-        pod_status("game-2", 3, 6000, index=2, routingState="Shutdown", loadStale=True),
-        pod_status("game-3", 0, index=3, serviceState="Pending"),
+        pod_status("game-2", 3, 6000, index=2, routingState="Shutdown", loadStale=True, notServingReason="Shutdown"),
+        pod_status("game-3", 0, index=3, serviceState="Pending", notServingReason="Unschedulable"),
     ]
     status = {"routingState": "Ready", "workloadState": "High", "workloadLoad": 3, "replicas": 4, "routablePods": 2}
     best = {"bestPodIndex": 0, "bestPodName": "game-0"}
@@ -38,7 +38,7 @@ def _routes(independent_client: IndependentClient, namespace: str) -> None:
         independent_client,
         namespace,
         stateful_route(port="play", tags=["rooms", "eu"]),
-        {**status, **best, "links": 183, "pods": pods, "conditions": [_ROUTABLE]},
+        {**status, **best, "links": 183, "unservedLinks": 3, "pods": pods, "conditions": [_ROUTABLE]},
     )
     pods = [pod_status("chat-5d8f-x2", 9, 5200), pod_status("chat-5d8f-zz", 4, 5100, totalLinks=6)]
     status = {"routingState": "DenyNewCall", "workloadState": "Overloaded", "workloadLoad": 5}
@@ -52,7 +52,15 @@ def _routes(independent_client: IndependentClient, namespace: str) -> None:
             placement={"maxLinksPerPod": 10},
             port=7777,
         ),
-        {**status, "replicas": 2, "routablePods": 2, "links": 13, "pods": pods, "conditions": [_ROUTABLE]},
+        {
+            **status,
+            "replicas": 2,
+            "routablePods": 2,
+            "links": 13,
+            "unservedLinks": 0,
+            "pods": pods,
+            "conditions": [_ROUTABLE],
+        },
     )
     _route(independent_client, namespace, stateful_route("lobby"), {"conditions": [_NOT_FOUND]})
 
@@ -91,13 +99,13 @@ def _link(
     independent_client.patch_status(PodLink, link["metadata"]["name"], namespace, status_fields)
 
 
-def _pod(independent_client: IndependentClient, namespace: str) -> None:
-    """Creates a pod that no scheduler binds, so that its address stays as it is set here."""
+def _pods(independent_client: IndependentClient, namespace: str) -> None:
+    """Creates Ready pods that no scheduler binds, so that their addresses stay as they are set here."""
     ports = [{"name": "play", "containerPort": 7777}]
     container = {"name": "room", "image": "room.invalid/room", "ports": ports}
     spec = {"schedulerName": "nobody", "containers": [container]}
-    independent_client.create(
-        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "game-2"}, "spec": spec},
-        namespace,
-    )
-    independent_client.patch_status(Pod, "game-2", namespace, {"podIP": "10.1.2.3", "podIPs": [{"ip": "10.1.2.3"}]})
+    ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+    for name, ip in (("game-0", "10.1.2.1"), ("game-2", "10.1.2.3"), ("chat-5d8f-x2", "10.1.2.4")):
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+        independent_client.create(pod, namespace)
+        independent_client.patch_status(Pod, name, namespace, {**ready, "podIP": ip, "podIPs": [{"ip": ip}]})

@@ -285,6 +285,11 @@ class PodStatus(Model):
         default=None,
         description="True if the load is older than load.staleAfterSeconds.",
     )
+    not_serving_reason: str | None = Field(
+        default=None,
+        description="Why the pod does not serve its users, for example Unschedulable, CrashLoopBackOff or Shutdown; "
+        "absent if it serves them.",
+    )
     links: int = Field(default=0, description="The number of links of the pod in this route.", ge=0)
     total_links: int | None = Field(
         default=None,
@@ -319,6 +324,11 @@ class StatefulRouteStatus(Model):
     ready_replicas: int | None = Field(default=None, description="The number of ready pods.", ge=0)
     routable_pods: int | None = Field(default=None, description="The number of pods that serve users.", ge=0)
     links: int | None = Field(default=None, description="The number of links of the route.", ge=0)
+    unserved_links: int | None = Field(
+        default=None,
+        description="The number of links whose pod does not serve users now, whatever their phase.",
+        ge=0,
+    )
     best_pod_index: int | None = Field(
         default=None,
         description="The index of the pod that the next user is bound to; absent if no pod is available, or if pods "
@@ -364,6 +374,7 @@ class StatefulRoute(Model):
         {"name": "Replicas", "type": "integer", "jsonPath": ".status.replicas"},
         {"name": "Routable", "type": "integer", "jsonPath": ".status.routablePods"},
         {"name": "Links", "type": "integer", "jsonPath": ".status.links"},
+        {"name": "Unserved", "type": "integer", "jsonPath": ".status.unservedLinks"},
         {"name": "Best", "type": "string", "jsonPath": ".status.bestPodName"},
         {
             "name": "Reason",

@@ -57,7 +57,7 @@ class LinkPhase(StrEnum):
     PENDING = "Pending"
     """The link is not bound yet; the Ready condition gives the reason."""
     BOUND = "Bound"
-    """The pod of the link exists and serves the user."""
+    """The link is bound to its pod. The condition LinksServed of the route tells whether the pod serves users now."""
     LOST = "Lost"
     """The pod of the link is lost, and the link stays with it or no other pod is available."""
     REJECTED = "Rejected"
@@ -73,13 +73,34 @@ class ConditionType(StrEnum):
     """The workload of the route exists, and its kind is supported."""
     LOAD_FRESH = "LoadFresh"
     """All pods that serve users have reported their load lately."""
+    LINKS_SERVED = "LinksServed"
+    """The pods of all links of the route serve their users."""
+
+
+class NotServingReason(StrEnum):
+    """Why a pod does not serve its users, unless Kubernetes gives a reason (Unschedulable, ...) or its node is lost."""
+
+    POD_NOT_FOUND = "PodNotFound"
+    """The workload has no such pod."""
+    SHUTDOWN = "Shutdown"
+    """The routing state of the pod is Shutdown."""
+    PENDING = "Pending"
+    """The pod has not started."""
+    NOT_READY = "NotReady"
+    """The pod runs, and its Ready condition is not True."""
+    TERMINATING = "Terminating"
+    """The pod is being deleted, and is not ready any more."""
+    FAILED = "Failed"
+    """The containers of the pod have terminated."""
+    UNKNOWN = "Unknown"
+    """The node has not reported the pod."""
 
 
 class LinkReason(StrEnum):
     """The reasons of a link's Ready condition."""
 
     BOUND = "Bound"
-    """The pod of the link exists and is routable."""
+    """The link is bound to its pod, which may be restarting."""
     NO_AVAILABLE_POD = "NoAvailablePod"
     """No pod of the route is available for new users."""
     ROUTE_NOT_FOUND = "RouteNotFound"
@@ -168,6 +189,10 @@ class RouteReason(StrEnum):
     """Some pods that serve users have not reported their load lately."""
     NO_LOAD_REPORTED = "NoLoadReported"
     """No pod has reported its load lately."""
+    LINKS_SERVED = "LinksServed"
+    """The pods of all links serve their users."""
+    PODS_NOT_SERVING = "PodsNotServing"
+    """Some links are bound to pods that do not serve their users."""
 
 
 class LoadSource(StrEnum):

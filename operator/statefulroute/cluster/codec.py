@@ -171,6 +171,25 @@ class _PodStatus(_CamelStruct):
     conditions: list[ConditionObject] | None = None
 
 
+class _ContainerStateDetails(_CamelStruct):
+    reason: str = ""
+
+
+class _ContainerState(_CamelStruct):
+    waiting: _ContainerStateDetails | None = None
+    terminated: _ContainerStateDetails | None = None
+
+
+class _ContainerStatus(_CamelStruct):
+    state: _ContainerState = msgspec.field(default_factory=_ContainerState)
+
+
+class _DetailedPodStatus(_PodStatus):
+    reason: str = ""
+    init_container_statuses: list[_ContainerStatus] | None = None
+    container_statuses: list[_ContainerStatus] | None = None
+
+
 class _PodSpec(_CamelStruct):
     node_name: str = ""
 
@@ -178,11 +197,17 @@ class _PodSpec(_CamelStruct):
 class _Pod(_CamelStruct, kw_only=True):
     metadata: _Metadata
     spec: _PodSpec = msgspec.field(default_factory=_PodSpec)
-    status: _PodStatus = msgspec.field(default_factory=_PodStatus)
+    status: _DetailedPodStatus = msgspec.field(default_factory=_DetailedPodStatus)
 
 
 _EMPTY: Mapping[str, str] = MappingProxyType({})
 _NO_ANNOTATIONS = PodAnnotations()
+
+#: The reasons of containers that have not failed: they are starting, or have ended as they should.
+_USUAL_REASONS = frozenset({"ContainerCreating", "PodInitializing", "Completed"})
+
+#: Kubernetes' own reasons are much shorter.
+_MAX_REASON_LENGTH = 128
 
 
 def _routing_state(annotations: Mapping[str, str]) -> RoutingState:
@@ -207,6 +232,7 @@ def _make_pod(pod: _Pod) -> Pod:
             phase=pod.status.phase, is_ready=is_ready, is_terminating=metadata.deletion_timestamp is not None
         ),
         is_ready=is_ready,
+        not_ready_reason="" if is_ready else _not_ready_reason(pod.status),
         reported_routing_state=_routing_state(annotations),
         index=ordinal(metadata.name),
         owner=Owner(controller.kind, controller.name, controller.uid) if controller else None,
@@ -216,6 +242,18 @@ def _make_pod(pod: _Pod) -> Pod:
         load_report=parse_load_report(annotations),
         annotations=_parse_pod_annotations(annotations),
     )
+
+
+def _not_ready_reason(status: _DetailedPodStatus) -> str:
+    """Returns the reason that explains best why a pod is not ready, as `kubectl get pods` does; empty if none does."""
+    scheduled, ready = (find_condition(kind, status.conditions) for kind in ("PodScheduled", "Ready"))
+    unscheduled = scheduled.reason if scheduled and scheduled.status == "False" else ""
+    containers = (*(status.init_container_statuses or ()), *(status.container_statuses or ()))
+    waiting = [each.state.waiting.reason for each in containers if each.state.waiting]
+    terminated = [each.state.terminated.reason for each in containers if each.state.terminated]
+    failures = (each for each in (*waiting, *terminated) if each not in _USUAL_REASONS)
+    reasons = (status.reason, unscheduled, *failures, *waiting, ready.reason if ready else "")
+    return next(filter(None, reasons), "")[:_MAX_REASON_LENGTH]
 
 
 def _parse_pod_annotations(annotations: Mapping[str, str]) -> PodAnnotations:

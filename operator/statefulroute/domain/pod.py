@@ -39,6 +39,8 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True):
     service_state: ServiceState
     is_ready: bool = False
     """Whether the Ready condition is True. It may be True while the pod terminates."""
+    not_ready_reason: str = ""
+    """Why the pod is not ready, as Kubernetes names it: Unschedulable, CrashLoopBackOff, ...; empty if it does not."""
     reported_routing_state: RoutingState = RoutingState.UNKNOWN
     """The routing state in the annotation of the pod."""
     index: int | None = None

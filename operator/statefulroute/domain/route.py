@@ -241,6 +241,12 @@ class RouteView:
         links = self.link_counts.get(pod, 0)
         return links + sum(counts.get(pod, 0) for counts in self.other_link_counts) if self.other_link_counts else links
 
+    def pod_name(self, pod: PodKey) -> str:
+        """Returns the name of a pod, which does not have to exist."""
+        if (pod_view := self.pods.get(pod)) is not None:
+            return pod_view.pod.name
+        return pod if isinstance(pod, str) else f"{self.route.workload_name}-{pod}"
+
     def fresh_load(self, pod: PodKey, now: datetime) -> Load | None:
         """Returns the load of a pod if it is fresh."""
         load = self.loads.get(pod)

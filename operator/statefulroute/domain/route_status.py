@@ -2,16 +2,19 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from heapq import nsmallest
 
 from statefulroute.api.model import Condition
 from statefulroute.api.statefulroute import PodStatus, StatefulRouteStatus
 from statefulroute.api.vocabulary import ConditionType, RouteReason, RoutingState, ServiceState
 from statefulroute.domain.assessment import Assessment
 from statefulroute.domain.conditions import condition
+from statefulroute.domain.keys import pod_sort_key
 from statefulroute.domain.load import MILLI, LoadReport
 from statefulroute.domain.placement import best_pod
 from statefulroute.domain.route import PodView, RouteView
 from statefulroute.domain.service import total_links
+from statefulroute.domain.serving import not_serving_reason, unserved_links
 
 #: The number of pods that the message of a condition names.
 _MAX_NAMED_PODS = 3
@@ -36,6 +39,7 @@ def route_status(view: RouteView, assessment: Assessment, now: datetime) -> Stat
             "ready_replicas": sum(pod.pod.service_state is ServiceState.READY for pod in pods),
             "routable_pods": sum(pod.is_routable for pod in pods),
             "links": sum(view.link_counts.values()),
+            "unserved_links": sum(unserved_links(view).values()),
             "best_pod_index": best.index if best else None,
             "best_pod_name": best.pod.name if best else None,
             "workload_state": assessment.state,
@@ -70,6 +74,7 @@ def _pod_status(view: RouteView, pod: PodView, previous: PodStatus | None, now: 
         name=pod.pod.name,
         service_state=pod.pod.service_state,
         routing_state=pod.routing_state,
+        not_serving_reason=not_serving_reason(view, pod.key),
         links=links,
         total_links=all_links if all_links != links else None,
     )
@@ -95,6 +100,7 @@ def _conditions(view: RouteView, now: datetime) -> Iterable[Condition]:
         (ConditionType.READY, _readiness(view)),
         (ConditionType.WORKLOAD_FOUND, _workload_found(view)),
         (ConditionType.LOAD_FRESH, _load_freshness(view, now)),
+        (ConditionType.LINKS_SERVED, _links_served(view)),
     ):
         yield condition(
             kind,
@@ -147,6 +153,19 @@ def _load_freshness(view: RouteView, now: datetime) -> ConditionState:
         return False, RouteReason.NO_LOAD_REPORTED, f"{message}: {names}{more}"
     message = f"{len(stale)} of {len(serving)} pods that serve users take no new ones, because their load is not known"
     return False, RouteReason.LOAD_STALE, f"{message}: {names}{more}"
+
+
+def _links_served(view: RouteView) -> ConditionState:
+    """LinksServed: the pods of all links serve their users."""
+    unserved, total = unserved_links(view), sum(view.link_counts.values())
+    if not unserved:
+        message = f"the pods of all {total} links serve their users" if total else "the route has no links"
+        return True, RouteReason.LINKS_SERVED, message
+    pods = nsmallest(_MAX_NAMED_PODS, unserved, key=pod_sort_key)
+    names = ", ".join(f"{unserved[key]} on {view.pod_name(key)} ({not_serving_reason(view, key)})" for key in pods)
+    more = f" and {len(unserved) - len(pods)} more pods" if len(unserved) > len(pods) else ""
+    message = f"{sum(unserved.values())} of {total} links are not served now: {names}{more}"
+    return False, RouteReason.PODS_NOT_SERVING, message
 
 
 def _stale_pod_message(view: RouteView, pod: PodView) -> str:

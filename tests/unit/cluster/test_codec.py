@@ -306,6 +306,62 @@ def test_every_field_of_a_pod_is_decoded() -> None:
     )
 
 
+def waiting(reason: str) -> dict[str, Any]:
+    return {"name": "room", "state": {"waiting": {"reason": reason, "message": "x"}}}
+
+
+def terminated(reason: str) -> dict[str, Any]:
+    return {"name": "room", "state": {"terminated": {"reason": reason, "exitCode": 1}}}
+
+
+RUNNING = {"name": "room", "state": {"running": {"startedAt": CREATED}}}
+UNSCHEDULABLE = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
+SCHEDULED = {"type": "PodScheduled", "status": "True"}
+CONTAINERS_NOT_READY = {"type": "Ready", "status": "False", "reason": "ContainersNotReady"}
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        ({}, ""),
+        ({"conditions": None, "containerStatuses": None, "initContainerStatuses": None}, ""),
+        ({"conditions": [UNSCHEDULABLE]}, "Unschedulable"),
+        ({"conditions": [SCHEDULED]}, ""),
+        ({"containerStatuses": [{"name": "room"}, {"name": "room", "state": {}}]}, ""),
+        ({"containerStatuses": [waiting("ContainerCreating")]}, "ContainerCreating"),
+        ({"conditions": [CONTAINERS_NOT_READY], "containerStatuses": [RUNNING]}, "ContainersNotReady"),
+        (
+            {"conditions": [CONTAINERS_NOT_READY], "containerStatuses": [RUNNING, waiting("CrashLoopBackOff")]},
+            "CrashLoopBackOff",
+        ),
+        (
+            {"conditions": [CONTAINERS_NOT_READY], "containerStatuses": [waiting("ContainerCreating")]},
+            "ContainerCreating",
+        ),
+        ({"containerStatuses": [waiting("ContainerCreating"), terminated("OOMKilled")]}, "OOMKilled"),
+        (
+            {
+                "initContainerStatuses": [terminated("Completed"), waiting("ImagePullBackOff")],
+                "containerStatuses": [waiting("PodInitializing")],
+            },
+            "ImagePullBackOff",
+        ),
+        ({"reason": "Evicted", "containerStatuses": [terminated("Error")]}, "Evicted"),
+        ({"reason": "x" * 10_000}, "x" * 128),
+    ],
+)
+def test_a_pod_that_is_not_ready_has_the_reason_of_kubernetes(status: dict[str, Any], reason: str) -> None:
+    body = pod("game-2")
+    body["status"] |= status
+    assert as_pod(body).not_ready_reason == reason
+
+
+def test_a_ready_pod_has_no_reason() -> None:
+    body = pod("game-2")
+    body["status"] |= {"conditions": [{"type": "Ready", "status": "True", "reason": "Fine"}], "reason": "Odd"}
+    assert as_pod(body).not_ready_reason == ""
+
+
 @pytest.mark.parametrize("is_terminating", [True, False])
 @pytest.mark.parametrize(("phase", "condition"), STATES)
 def test_a_terminating_pod_is_ready_while_its_condition_is_true(

@@ -76,6 +76,7 @@ RELEVANT: dict[str, Change] = {
     "another workload of the same name": changed_set(uid="uid-of-the-next"),
     "the workload's deletion": lambda environment: environment.workloads.delete("games", "game", 50),
     "a pod that is no longer ready": changed_pod(service_state=ServiceState.NOT_READY),
+    "a pod with the reason why it is not ready": changed_pod(not_ready_reason="Unschedulable"),
     "a pod that terminates and is still ready": changed_pod(service_state=ServiceState.TERMINATING, is_ready=True),
     "a pod that was created again": changed_pod(uid="another"),
     "a pod that takes no new users": changed_pod(reported_routing_state=RoutingState.DENY_NEW_CALL),

@@ -308,3 +308,39 @@ def test_links_at_a_known_report_are_restored_from_the_status(expected: Load | N
     if previous is not None:
         previous = status_of(view(pod(0), link_counts={0: 6}, loads={0: expected} if expected else {})).pods[0]
     assert count_links_at_report(previous, load(3, 7).report, 9) == links
+
+
+@pytest.mark.parametrize(
+    ("route_view", "expected"),
+    [
+        (view(pod(0)), ("True", "LinksServed", "the route has no links")),
+        (view(pod(0), link_counts={0: 2}), ("True", "LinksServed", "the pods of all 2 links serve their users")),
+        (
+            view(pod(0), pod(1, ServiceState.PENDING, not_ready_reason="Unschedulable"), link_counts={0: 2, 1: 3}),
+            ("False", "PodsNotServing", "3 of 5 links are not served now: 3 on game-1 (Unschedulable)"),
+        ),
+        (
+            view(pod(0), link_counts={0: 2, 9: 1, 4: 1, 5: 2, 12: 3, 6: 1}),
+            (
+                "False",
+                "PodsNotServing",
+                (
+                    "8 of 10 links are not served now: 1 on game-4 (PodNotFound), 2 on game-5 (PodNotFound), "
+                    "1 on game-6 (PodNotFound) and 2 more pods"
+                ),
+            ),
+        ),
+    ],
+)
+def test_links_served_condition_names_pods_that_do_not_serve(
+    route_view: RouteView, expected: tuple[str, str, str]
+) -> None:
+    result = condition(status_of(route_view), ConditionType.LINKS_SERVED)
+    assert (result.status, result.reason, result.message) == expected
+
+
+def test_unserved_links_are_counted_and_each_pod_has_its_reason() -> None:
+    pods = (pod(0), pod(1, ServiceState.NOT_READY), pod(2, reported_routing_state=SHUTDOWN))
+    status = status_of(view(*pods, link_counts={0: 4, 1: 2, 9: 1}))
+    assert status.unserved_links == 3
+    assert [item.not_serving_reason for item in status.pods] == [None, "NotReady", "Shutdown"]

@@ -6,13 +6,21 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from statefulroute.api.group import API_VERSION, POD_LINK, STATEFUL_ROUTE, Kind
-from statefulroute.api.vocabulary import ConditionType, LinkPhase, LinkReason, LoadSource, RouteReason
+from statefulroute.api.vocabulary import (
+    ConditionType,
+    LinkPhase,
+    LinkReason,
+    LoadSource,
+    NotServingReason,
+    RouteReason,
+)
 from statefulroute.cli.checks.results import CheckResult, Level
 from statefulroute.cli.cluster import Cluster, Object
 from statefulroute.cli.objects import condition, is_observed, link_expire_time, namespaced_name
 from statefulroute.cli.output.messages import pluralize
 from statefulroute.cluster.clock import Clock, utc_now
 from statefulroute.cluster.errors import NotFoundError
+from statefulroute.domain.keys import PodKey
 
 _OPERATOR, _ROUTES, _LINKS, _CAPACITY = "operator", "routes", "links", "capacity"
 
@@ -41,6 +49,8 @@ _LINK_FIXES: dict[str, str] = {
     LinkReason.NOT_LOCAL_NAMESPACE: "remove them (kubectl delete podlink), and keep the admission policies in force",
     LinkReason.INVALID: "remove them (kubectl delete podlink), and create them again as the message says",
 }
+
+_UNSERVED_FIX = "find out why the pod does not serve (kubectl describe pod), or move them: statefulroute move"
 
 #: How long the operator may take to observe a change, and how often that is checked meanwhile.
 _OBSERVE_SECONDS, _OBSERVE_CHECKS = 5.0, 5
@@ -97,11 +107,36 @@ class OperatorLag:
                 self.sample.append((kind, item))
 
 
-async def check_routes(cluster: Cluster, lag: OperatorLag) -> AsyncIterator[CheckResult]:
+@dataclass(slots=True)
+class ServingPods:
+    """Which pods serve their users, from the statuses of the routes."""
+
+    _reasons: dict[tuple[str, str], dict[PodKey, str]] = field(default_factory=dict)
+    """By namespace and name of each route, why its pods do not serve; empty for pods that do."""
+
+    def record(self, route: Object) -> None:
+        """Record the pods of a route."""
+        status, metadata = route.get("status", {}), route["metadata"]
+        if "observedGeneration" in status:
+            self._reasons[metadata["namespace"], metadata["name"]] = {
+                pod.get("index", pod["name"]): pod.get("notServingReason", "") for pod in status.get("pods", ())
+            }
+
+    def not_serving_reason(self, link: Object) -> str:
+        """Returns why the pod of a link does not serve; empty if it serves, or if nothing is known of it."""
+        spec = link["spec"]
+        pods = self._reasons.get((link["metadata"]["namespace"], spec["routeName"]))
+        if pods is None:
+            return ""
+        return pods.get(spec.get("podIndex", spec.get("podName")), NotServingReason.POD_NOT_FOUND)
+
+
+async def check_routes(cluster: Cluster, lag: OperatorLag, serving: ServingPods) -> AsyncIterator[CheckResult]:
     """Check the conditions of routes, and which pods carry more links than allowed."""
     with_results = ready = count = 0
     async for route in cluster.objects(cluster.path(STATEFUL_ROUTE)):
         lag.record(STATEFUL_ROUTE, route)
+        serving.record(route)
         count += 1
         ready += condition(route, ConditionType.READY).get("status") == "True"
         results = [*_check_conditions(route), *_check_capacity(route)]
@@ -113,7 +148,10 @@ async def check_routes(cluster: Cluster, lag: OperatorLag) -> AsyncIterator[Chec
 
 
 def _check_conditions(route: Object) -> Iterator[CheckResult]:
-    """Yield the first condition that is False; the following ones are its consequences."""
+    """Yield the first condition that is False; the following ones are its consequences.
+
+    `check_links` reports the links that are not served.
+    """
     for condition_type in (ConditionType.WORKLOAD_FOUND, ConditionType.READY, ConditionType.LOAD_FRESH):
         false = condition(route, condition_type)
         if false.get("status") == "False":
@@ -146,9 +184,12 @@ def _check_capacity(route: Object) -> Iterator[CheckResult]:
         yield CheckResult(_CAPACITY, Level.PROBLEM, message, fix, len(overfull), example)
 
 
-async def check_links(cluster: Cluster, lag: OperatorLag, clock: Clock = utc_now) -> AsyncIterator[CheckResult]:
-    """Check which links are pending, lost or rejected, by reason."""
+async def check_links(
+    cluster: Cluster, lag: OperatorLag, serving: ServingPods, clock: Clock = utc_now
+) -> AsyncIterator[CheckResult]:
+    """Check which links are pending, lost or rejected, by reason, and which are bound to pods that do not serve."""
     occurrences: dict[tuple[str, str], Occurrences] = {}
+    unserved: dict[str, Occurrences] = {}
     bound = count = 0
     async for link in _links(cluster):
         if _is_expired(link, clock(), lag):
@@ -158,6 +199,8 @@ async def check_links(cluster: Cluster, lag: OperatorLag, clock: Clock = utc_now
         phase = link.get("status", {}).get("phase", "")
         if phase == LinkPhase.BOUND:
             bound += 1
+            if reason := serving.not_serving_reason(link):
+                unserved.setdefault(reason, Occurrences()).add(link, f"pod {link['status'].get('podName')!r}")
         elif phase:
             ready = condition(link, ConditionType.READY)
             key = (phase, ready.get("reason", ""))
@@ -168,7 +211,13 @@ async def check_links(cluster: Cluster, lag: OperatorLag, clock: Clock = utc_now
             f"{pluralize(links.count, 'link')} {verb} {phase} ({reason}), for example {links.example}: {links.message}"
         )
         yield CheckResult(_LINKS, Level.PROBLEM, message, _LINK_FIXES.get(reason, ""), links.count, links.example)
-    if not occurrences:
+    for reason, links in sorted(unserved.items()):
+        message = (
+            f"{pluralize(links.count, 'link')} {'is' if links.count == 1 else 'are'} Bound and not served now "
+            f"({reason}), for example {links.example} by {links.message}"
+        )
+        yield CheckResult(_LINKS, Level.PROBLEM, message, _UNSERVED_FIX, links.count, links.example)
+    if not occurrences and not unserved:
         yield CheckResult(_LINKS, Level.OK, _tally(bound, count, "Bound"), count=count)
 
 

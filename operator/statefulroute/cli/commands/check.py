@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 from statefulroute.cli.checks.installation import check_definitions, check_policies, check_rights
 from statefulroute.cli.checks.results import CheckResult, Level, Report
-from statefulroute.cli.checks.state import OperatorLag, check_links, check_operator, check_routes
+from statefulroute.cli.checks.state import OperatorLag, ServingPods, check_links, check_operator, check_routes
 from statefulroute.cli.cluster import Cluster
 from statefulroute.cli.options import AllNamespaces, Context, Kubeconfig, Namespace, ReportOutput, ReportOutputOption
 from statefulroute.cli.output.terminal import Terminal
@@ -30,13 +30,13 @@ def check(
 async def run_checks(cluster: Cluster, *, as_json: bool) -> int:
     """Run every check; returns the exit code, which is 1 if there is a problem."""
     report = Report(Terminal(), as_json=as_json)
-    lag = OperatorLag()
+    lag, serving = OperatorLag(), ServingPods()
     for name, results in (
         ("definitions", check_definitions(cluster)),
         ("policies", check_policies(cluster)),
         ("rights", check_rights(cluster)),
-        ("routes", check_routes(cluster, lag)),
-        ("links", check_links(cluster, lag)),
+        ("routes", check_routes(cluster, lag, serving)),
+        ("links", check_links(cluster, lag, serving)),
         ("operator", check_operator(cluster, lag)),
     ):
         await _add_results(report, name, results)

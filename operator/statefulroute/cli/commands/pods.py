@@ -25,7 +25,7 @@ from statefulroute.domain.annotations import format_milli
 from statefulroute.domain.load import MILLI
 
 _COLUMNS = ("POD", "STATE", "ROUTING", "LOAD", "LINKS", "FRESHNESS")
-_WIDE_COLUMNS = ("LOAD-STATE", "WAITING", "REPORTED")
+_WIDE_COLUMNS = ("NOT-SERVING", "LOAD-STATE", "WAITING", "REPORTED")
 
 _SERVICE_STATE_STYLES = {
     ServiceState.READY: "good",
@@ -140,6 +140,7 @@ def _row(pod: PodObject, route: Object) -> Row:
         _load(pod, route),
         _links(pod, route),
         _freshness(pod),
+        pod.get("notServingReason", EMPTY),
         number_label(pod.get("loadState")),
         number_label(pod.get("waitingTasks")),
         pod.get("reportTime", EMPTY),

@@ -61,7 +61,8 @@ def routes(  # noqa: PLR0913 - an option each
 ) -> None:
     """Show services and their state.
 
-    LOAD is the mean weighted load of the pods, and BEST the pod that gets the next user.
+    LOAD is the mean weighted load of the pods, LINKS how many links are served now of all links, and BEST the pod that
+    gets the next user.
     """
     options = ListOptions(output, watch, no_headers)
     run(
@@ -143,13 +144,14 @@ def _load(route: Object) -> Cell | str:
 
 
 def _links(route: Object) -> Cell | str:
-    """Returns the number of links, with a bar if it is limited."""
+    """Returns the number of links that are served of all links, with a bar for these if they are limited."""
     status = route.get("status", {})
     limit = route["spec"].get("placement", {}).get("maxLinksPerPod", 0) * status.get("replicas", 0)
-    links = status.get("links")
-    if links is None or not limit:
-        return number_label(links)
-    return Cell(str(links), load_style(links / limit), links / limit)
+    links, unserved = status.get("links"), status.get("unservedLinks", 0)
+    if links is None:
+        return EMPTY
+    label, style = f"{links - unserved}/{links}", "bad" if unserved else ""
+    return Cell(label, style or load_style(links / limit), links / limit) if limit else Cell(label, style)
 
 
 def _workload(route: Object) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from statefulroute.api.group import POD_LINK, STATEFUL_ROUTE
+from statefulroute.api.vocabulary import ConditionType, LinkPhase, NotServingReason, RoutingState
 from statefulroute.cli.cluster import Cluster, Object
 from statefulroute.cli.objects import condition
 from statefulroute.cli.options import (
@@ -21,21 +22,22 @@ from statefulroute.cli.options import (
 from statefulroute.cli.output.links import expire_time_label, phase_cell, previous_pod_label
 from statefulroute.cli.output.listing import DocumentWriter, ListOptions, print_empty
 from statefulroute.cli.output.messages import print_message
-from statefulroute.cli.output.table import EMPTY, Row, Table
+from statefulroute.cli.output.table import EMPTY, Cell, Row, Table
 from statefulroute.cli.output.terminal import Terminal
 from statefulroute.cli.pod_names import PodNames
 from statefulroute.cli.runner import ClusterOptions, run
 from statefulroute.cluster.clock import utc_now
-from statefulroute.cluster.codec import LINKS
+from statefulroute.cluster.codec import LINKS, PODS
 from statefulroute.cluster.errors import APIError, NotFoundError
-from statefulroute.domain.keys import link_name
+from statefulroute.domain.keys import PodKey, link_name
 from statefulroute.domain.operations import active_link
+from statefulroute.domain.serving import pod_not_serving_reason
 from statefulroute.domain.validation import validate_uid
 
 _CONCURRENCY = 16
 _FORBIDDEN = 403
 
-_COLUMNS = ("ROUTE", "POD", "PHASE", "ADDRESS", "HOST")
+_COLUMNS = ("ROUTE", "POD", "PHASE", "SERVED", "ADDRESS", "HOST")
 _WIDE_COLUMNS = ("REASON", "EXPIRES", "PREVIOUS", "NODE")
 
 
@@ -51,7 +53,8 @@ def whereis(  # noqa: PLR0913 - an option each
 ) -> None:
     """Find the pods that hold a user.
 
-    The link is read by its name for each service, and links are not listed; ADDRESS is the present address of the pod.
+    The link is read by its name for each service, and links are not listed. SERVED is Yes if the pod serves its users
+    now, and otherwise the reason why not; ADDRESS is its present address, if it serves them.
     """
     options = ListOptions(output, no_headers=no_headers)
     run(
@@ -69,12 +72,14 @@ class _Match:
         link: the PodLink.
         pod_name: the name of the pod; empty if the link is not bound yet.
         pod: the Pod; empty if it does not exist, or cannot be read.
+        not_serving_reason: why the pod does not serve its users now; empty if it does.
     """
 
     route: Object
     link: Object
     pod_name: str
     pod: Object
+    not_serving_reason: str
 
 
 async def show_whereis(cluster: Cluster, terminal: Terminal, uid: str, options: ListOptions) -> None:
@@ -124,17 +129,21 @@ class _Search:
             link = active_link(LINKS.convert(item), utc_now()) if item else None
             if link is None:
                 return None
-            pod_name = "" if link.pod is None else _pod_name(route, item, link.pod)
-            return _Match(route, item, pod_name, await self._pod(namespace, pod_name) if pod_name else {})
+            if link.pod is None:
+                return _Match(route, item, "", {}, condition(item, "Ready").get("reason") or LinkPhase.PENDING)
+            pod_name = _pod_name(route, item, link.pod)
+            pod = await self._pod(namespace, pod_name)
+            return _Match(route, item, pod_name, pod or {}, _not_serving_reason(route, link.pod, pod))
 
-    async def _pod(self, namespace: str, name: str) -> Object:
+    async def _pod(self, namespace: str, name: str) -> Object | None:
+        """Returns a pod; empty if it does not exist, and None if it cannot be read."""
         try:
             return await self._get(f"/api/v1/namespaces/{namespace}/pods/{name}")
         except APIError as error:
             if error.status != _FORBIDDEN:
                 raise
             self.is_pod_access_forbidden = True
-            return {}
+            return None
 
     async def _get(self, path: str) -> Object:
         try:
@@ -151,10 +160,35 @@ def _pod_name(route: Object, link: Object, pod: int | str) -> str:
     return PodNames.from_route(route).pod_name(pod)
 
 
+def _not_serving_reason(route: Object, key: PodKey, pod: Object | None) -> str:
+    """Returns why a pod does not serve its users now, by the rule of the resolver; empty if it does.
+
+    Args:
+        route: the StatefulRoute. Its status has the routing state of the pod.
+        key: the key of the pod.
+        pod: the Pod; empty if it does not exist, and None if only the status of the route is known.
+    """
+    statuses = route.get("status", {}).get("pods", ())
+    status = next((each for each in statuses if each.get("index", each["name"]) == key), None)
+    if status is None or pod == {}:
+        workload = condition(route, ConditionType.WORKLOAD_FOUND)
+        return workload["reason"] if workload.get("status") == "False" else NotServingReason.POD_NOT_FOUND
+    if pod is None:
+        return str(status.get("notServingReason", ""))
+    is_shut_down = status["routingState"] == RoutingState.SHUTDOWN
+    routing_state = RoutingState.SHUTDOWN if is_shut_down else RoutingState.READY
+    return pod_not_serving_reason(PODS.convert(pod), routing_state) or ""
+
+
 def _document(match: _Match) -> Object:
-    """Returns the link with the address of its pod, which is null if it is not known."""
-    address = _address(match.route["spec"].get("port"), match.pod)
-    return {**match.link, "address": None if address == EMPTY else address}
+    """Returns the link with the address of its pod, which is null if it is not known or the pod does not serve."""
+    address, reason = _present_address(match), match.not_serving_reason
+    return {
+        **match.link,
+        "address": None if address == EMPTY else address,
+        "served": not reason,
+        "notServingReason": reason or None,
+    }
 
 
 def _row(match: _Match, *, has_namespace: bool) -> Row:
@@ -164,7 +198,8 @@ def _row(match: _Match, *, has_namespace: bool) -> Row:
         metadata["name"],
         match.pod_name or EMPTY,
         phase_cell(match.link),
-        _address(match.route["spec"].get("port"), match.pod),
+        Cell(match.not_serving_reason, "bad") if match.not_serving_reason else Cell("Yes", "good"),
+        _present_address(match),
         match.link.get("status", {}).get("host", EMPTY),
         condition(match.link, "Ready").get("reason", EMPTY),
         expire_time_label(match.link),
@@ -177,6 +212,10 @@ def _previous_pod(match: _Match) -> str:
     """Returns the pod before the present one; the route gives the name of a pod with an index."""
     index = match.link.get("status", {}).get("previous", {}).get("podIndex")
     return previous_pod_label(match.link) if index is None else PodNames.from_route(match.route).pod_name(index)
+
+
+def _present_address(match: _Match) -> str:
+    return EMPTY if match.not_serving_reason else _address(match.route["spec"].get("port"), match.pod)
 
 
 def _address(port: int | str | None, pod: Mapping[str, Any]) -> str:

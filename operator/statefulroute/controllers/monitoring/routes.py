@@ -14,6 +14,7 @@ from statefulroute.domain.assessment import Assessment
 from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.load import MILLI
 from statefulroute.domain.route import Route, RouteView
+from statefulroute.domain.serving import unserved_links
 
 _ROUTE = ("namespace", "route")
 _POD = (*_ROUTE, "pod")
@@ -75,6 +76,12 @@ class _Families:
             labels=_POD,
         )
         self.links = GaugeMetricFamily("statefulroute_pod_links", "PodLinks on a pod.", labels=_POD)
+        self.unserved_links = GaugeMetricFamily(
+            "statefulroute_unserved_links",
+            "PodLinks whose pod does not serve users now, whatever their phase; pod is empty for pods that do not "
+            "exist.",
+            labels=_POD,
+        )
         self.workload_load = GaugeMetricFamily(
             "statefulroute_workload_load",
             "The mean weighted load of a route's pods at the last run of its workload timer; absent if none is fresh.",
@@ -89,21 +96,33 @@ class _Families:
     @property
     def all(self) -> tuple[Metric, ...]:
         """All metric families."""
-        return self.routes, self.pods, self.weighted_load, self.links, self.workload_load, self.workload_state
+        return (
+            self.routes,
+            self.pods,
+            self.weighted_load,
+            self.links,
+            self.unserved_links,
+            self.workload_load,
+            self.workload_state,
+        )
 
     def add(self, view: RouteView, assessment: Assessment, now: datetime) -> None:
         """Adds the samples of a route and its pods."""
         key, factor = view.route.key, view.route.spec.load.cpu_factor_percent
-        states = dict.fromkeys(_STATES, 0)
+        states, unserved = dict.fromkeys(_STATES, 0), unserved_links(view)
         for pod in view.pods.values():
             labels, load = (*key, pod.pod.name), view.fresh_load(pod.key, now)
             self.links.add_metric(labels, view.link_count(pod.key))
+            self.unserved_links.add_metric(labels, unserved.get(pod.key, 0))
             if load is not None:
                 self.weighted_load.add_metric(labels, load.weighted_milli(factor) / MILLI)
             states["ready"] += pod.pod.is_ready
             states["routable"] += pod.is_routable
             states["available"] += pod.is_available
             states["stale"] += pod.is_routable and load is None
+        # Links may name any number of pods that do not exist, and must not create as many series.
+        missing = sum(links for pod_key, links in unserved.items() if pod_key not in view.pods)
+        self.unserved_links.add_metric((*key, ""), missing)
         for state, count in states.items():
             self.pods.add_metric((*key, state), count)
         if assessment.load_milli is not None:
