@@ -14,7 +14,7 @@ from chaos.proxy import FaultProxy
 from chaos.record import RecordWriter
 from chaos.recorder import StoreRecorder
 from chaos.supervised_process import Account, SupervisedProcess
-from failover.pair import NAMESPACE, STARTED_LEADING, ElectionTimes
+from failover.pair import NAMESPACE, STARTED_LEADING, STOPPED_LEADING, ElectionTimes
 from localcluster import LocalCluster
 from support.api_user import APIUser
 from support.audit import AuditLog
@@ -122,7 +122,8 @@ class System:
 
 
 def _is_leader(program: SupervisedProcess) -> bool:
-    return program.is_running and STARTED_LEADING in program.log_text
+    text = program.log_text
+    return program.is_running and text.rfind(f'"{STARTED_LEADING}"') > text.rfind(f'"{STOPPED_LEADING}"')
 
 
 @contextmanager

@@ -20,7 +20,7 @@ LEASE = "statefulroute-operator"
 LONG = bool(os.environ.get("STATEFULROUTE_LONG"))
 
 STARTED_LEADING = "acquired the Lease"
-STOPPED_LEADING = "lost the Lease: exiting"
+STOPPED_LEADING = "lost the Lease: standing by"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +67,14 @@ class Replica:
         """When it was created: the requests of an earlier operator of the same pod do not count."""
 
     @property
+    def terms(self) -> int:
+        """How often it has started to lead."""
+        return sum(line["event"] == STARTED_LEADING for line in self.operator.lines)
+
+    @property
     def is_leader(self) -> bool:
         """Whether it has started to lead."""
-        return STARTED_LEADING in self.operator.log_text
+        return self.terms > 0
 
     def await_leading(self) -> None:
         """Waits until it leads."""
@@ -82,6 +87,12 @@ class Replica:
     def warnings(self) -> list[tuple[str, str]]:
         """Returns the warnings of its log, each with its error."""
         return [(line["event"], line.get("error", "")) for line in self.operator.lines if line["level"] == "warning"]
+
+    def await_losing(self) -> tuple[datetime, str]:
+        """Waits until it has lost the Lease; returns when that was, and the logged reason."""
+        eventually(lambda: STOPPED_LEADING in self.operator.log_text, f"{self.pod} leads no more", seconds=60)
+        line = next(line for line in self.operator.lines if line["event"] == STOPPED_LEADING)
+        return datetime.fromisoformat(line["timestamp"]), line["why"]
 
     def entries(self, matches: Callable[[Entry], bool] = lambda _: True) -> list[Entry]:
         """Returns its requests that match, in order."""

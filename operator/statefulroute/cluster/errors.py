@@ -16,7 +16,7 @@ class UnreachableError(ClusterError):
 
 
 class NotLeadingError(ClusterError):
-    """A write was not sent, because this process has never held the Lease."""
+    """A write was not sent, because this process does not hold the Lease."""
 
 
 class APIError(ClusterError):

@@ -135,7 +135,7 @@ def assemble(
     )
     collectors: tuple[Collector, ...] = (
         BuildMetrics("operator"),
-        ProcessMetrics(lambda: leadership.is_leader, links.backlog),
+        ProcessMetrics(lambda: leadership.is_leader, lambda: leadership.losses, links.backlog),
         metrics,
         RouteMetrics(informers.routes.cache, route_store, assessments, lambda: leadership.is_leader, utc_now),
         *timers.collectors,

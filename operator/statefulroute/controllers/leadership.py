@@ -2,10 +2,9 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import NoReturn
 
 import structlog
 
@@ -33,11 +32,7 @@ _EXPIRY_MARGIN_SECONDS = 0.01
 
 
 class LeadershipLostError(Exception):
-    """This operator does not lead any more and cannot write. It must stop, because its caches may be outdated."""
-
-
-#: Called when leadership is lost; it ends the process.
-OnStoppedLeading = Callable[[LeadershipLostError], NoReturn]
+    """This operator does not lead any more and cannot write. Its work must end before it leads again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,108 +159,99 @@ class Leadership:
 
     Args:
         connection: the connection to the API server.
-        fence: refuses writes before this operator leads, and holds them back for good when it does not lead any more.
+        fence: refuses writes while this operator does not lead.
         elector: acquires and renews the Lease; None if this operator runs alone and leads at once.
-        on_stopped_leading: called when this operator does not lead any more; it cannot write by then.
 
     Attributes:
         connection: the connection to the API server, whose writes pass only while this operator leads.
-        elected: set once this operator leads; it stays set.
+        losses: how often this operator has lost the Lease, or has given it up because its work had failed.
     """
 
     def __init__(
-        self,
-        connection: Connection,
-        fence: Fence | None = None,
-        elector: LeaderElector | None = None,
-        on_stopped_leading: OnStoppedLeading | None = None,
+        self, connection: Connection, fence: Fence | None = None, elector: LeaderElector | None = None
     ) -> None:
         self.connection = connection.with_fence(fence)
-        self.elected = asyncio.Event()
+        self.losses = 0
         self._fence = fence
         self._elector = elector
-        self._on_stopped_leading = on_stopped_leading
-        self._election: asyncio.Task[None] | None = None
+        self._is_acquired = self._is_lost = False
 
     @property
     def is_leader(self) -> bool:
         """Whether this operator may write now."""
-        return self.elected.is_set() and (self._fence is None or self._fence.seconds_left > 0)
+        return self._is_acquired and (self._fence is None or self._fence.seconds_left > 0)
 
-    def start_election(self) -> asyncio.Task[None]:
-        """Starts competing for the Lease; the returned task ends only with an error."""
-        if self._election is None:
-            self._election = asyncio.create_task(self._run_election())
-        return self._election
-
-    async def stop(self) -> None:
-        """Stops competing, and releases the Lease if this operator holds it. All writes must have ended.
+    async def acquire(self) -> None:
+        """Waits until this operator leads.
 
         Raises:
             LeaseNamespaceNotFoundError: the namespace of the Lease does not exist.
         """
-        if self._election is not None:
-            self._election.cancel()
-            await asyncio.wait([self._election])
-        # A lost Lease is left to expire, because the last writes may still be in flight.
-        may_release = self.is_leader or not self.elected.is_set()
-        if self._fence is not None:
-            self._fence.close()
-        if may_release and self._elector is not None:
-            await self._elector.release()
-        if self._election is not None and not self._election.cancelled():
-            self._election.result()
+        if self._elector is not None:
+            await self._elector.acquire()
+        self._is_acquired, self._is_lost = True, False
+        log.info("acquired the Lease")
 
-    async def _run_election(self) -> None:
+    async def renew(self) -> None:
+        """Renews the Lease until it is lost. Its requests that may write have failed by then, and new ones fail.
+
+        Raises:
+            LeadershipLostError: the Lease is lost.
+        """
         if self._elector is None:
-            self.elected.set()
             await asyncio.Event().wait()
             return
-        await self._elector.acquire()
-        log.info("acquired the Lease")
-        self.elected.set()
         try:
             await self._elector.renew()
-        except LeadershipLostError as error:
-            if self._fence is not None:
-                self._fence.close()
-            if self._on_stopped_leading is not None:
-                self._on_stopped_leading(error)
+        except Exception:
+            self.losses += 1
+            self._is_lost = True
+            self._end()
             raise
+
+    async def resign(self) -> None:
+        """Releases the Lease because the work has failed: another operator may succeed. All writes must have ended."""
+        self.losses += 1
+        await self.release()
+
+    async def release(self) -> None:
+        """Releases the Lease if this operator holds it. All writes must have ended."""
+        # A lost Lease is left to expire, because the last writes may still be in flight.
+        may_release = self.is_leader or not (self._is_acquired or self._is_lost)
+        self._end()
+        if may_release and self._elector is not None:
+            await self._elector.release()
+
+    def _end(self) -> None:
+        self._is_acquired = False
+        if self._fence is not None:
+            self._fence.close()
 
 
 @asynccontextmanager
 async def leader_election(
-    connection: Connection,
-    settings: LeaderElectionSettings | None,
-    on_stopped_leading: OnStoppedLeading,
-    observer: RequestObserver | None = None,
+    connection: Connection, settings: LeaderElectionSettings | None, observer: RequestObserver | None = None
 ) -> AsyncIterator[Leadership]:
     """Watches the Lease while the context lasts. All writes must have ended when it is exited.
 
     Args:
         connection: the connection to the API server.
         settings: the settings of leader election; None if this operator runs alone.
-        on_stopped_leading: called when this operator does not lead any more; it cannot write by then.
         observer: called with every request for the Lease.
     """
     if settings is None:
-        leadership = Leadership(connection)
-        try:
-            yield leadership
-        finally:
-            await leadership.stop()
+        yield Leadership(connection)
         return
     async with Client(connection, _CONNECTIONS, observer) as client:
         namespace, times, fence = settings.namespace or connection.namespace, settings.times, Fence()
         lock = LeaseLock(client, namespace, settings.lease, times=times, identity=settings.identity)
         watching = asyncio.create_task(lock.watch())
-        leadership = Leadership(connection, fence, LeaderElector(lock, fence, times), on_stopped_leading)
+        leadership = Leadership(connection, fence, LeaderElector(lock, fence, times))
         try:
             yield leadership
         finally:
             try:
-                await leadership.stop()
+                await leadership.release()
             finally:
                 watching.cancel()
                 await asyncio.wait([watching])

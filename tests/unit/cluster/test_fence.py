@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import ssl
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,7 +19,7 @@ from statefulroute.cluster.api_server import Connection
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.clock import elapsed_seconds
 from statefulroute.cluster.connection import connect
-from statefulroute.cluster.errors import NotLeadingError
+from statefulroute.cluster.errors import NotLeadingError, UnreachableError
 from statefulroute.cluster.fence import Fence
 from unit.cluster.fake_api import TIMEOUT_SECONDS, FakeAPI
 from unit.cluster.kubeconfigs import write_kubeconfig
@@ -98,11 +99,102 @@ async def test_writes_pass_while_the_fence_is_open_and_block_afterwards(fenced: 
 
 
 @every_write
-async def test_writes_block_after_the_fence_was_closed(fenced: Fenced, write: Write) -> None:
+async def test_a_write_that_waits_after_the_time_fails_when_the_fence_is_closed(fenced: Fenced, write: Write) -> None:
+    assert fenced.fence.open_until(110.0)
+    async with Client(fenced.connection) as client:
+        fenced.clock.now = 111.0
+        task = asyncio.ensure_future(write(client))
+        await asyncio.sleep(0.05)
+        assert not task.done()
+        fenced.fence.close()
+        with pytest.raises(NotLeadingError, match=r"^nothing was written: this process holds the Lease no longer$"):
+            await task
+    assert fenced.api.has_no_calls
+
+
+@every_write
+async def test_writes_fail_after_the_fence_was_closed_and_pass_in_the_next_term(fenced: Fenced, write: Write) -> None:
     assert fenced.fence.open_until(110.0)
     fenced.fence.close()
     async with Client(fenced.connection) as client:
-        assert await fenced.is_blocked(write(client))
+        with pytest.raises(NotLeadingError):
+            await write(client)
+        assert fenced.api.has_no_calls
+        assert fenced.fence.open_until(120.0)
+        task = asyncio.ensure_future(write(client))
+        (await fenced.api.call()).respond(b"written")
+        assert await task == b"written"
+
+
+@every_write
+async def test_a_write_of_an_earlier_term_is_never_sent(fenced: Fenced, write: Write) -> None:
+    """It waits for a connection while the Lease is lost and acquired again."""
+    assert fenced.fence.open_until(110.0)
+    async with Client(fenced.connection, max_connections=1) as client:
+        reading = asyncio.create_task(client.get("/version"))
+        call = await fenced.api.call()
+        writing = asyncio.ensure_future(write(client))
+        await asyncio.sleep(0.05)
+        fenced.fence.close()
+        assert fenced.fence.open_until(120.0)
+        call.respond(b"read")
+        assert await reading == b"read"
+        with pytest.raises(NotLeadingError):
+            await writing
+    assert fenced.api.has_no_calls
+
+
+@every_write
+async def test_a_write_without_an_answer_fails_at_once_when_the_fence_is_closed(fenced: Fenced, write: Write) -> None:
+    assert fenced.fence.open_until(110.0)
+    async with Client(fenced.connection) as client:
+        writing, reading = asyncio.ensure_future(write(client)), asyncio.create_task(client.get("/version"))
+        calls = [await fenced.api.call(), await fenced.api.call()]
+        fenced.fence.close()
+        with pytest.raises(UnreachableError):
+            await writing
+        for call in calls:
+            if call.method == "GET":
+                call.respond(b"read")
+        assert await reading == b"read"
+
+
+@pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
+@pytest.mark.parametrize("new_event_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_data_that_the_operating_system_has_not_accepted_is_dropped_when_the_fence_is_closed(
+    new_event_loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    """Otherwise the rest of a write could be sent when another process may already be the leader."""
+    size = 2**24  # more than the buffers of two sockets
+    with socket.create_server(("127.0.0.1", 0)) as listener, asyncio.Runner(loop_factory=new_event_loop) as runner:
+        received = runner.run(_close_during_a_write(listener, size))
+    assert 0 < received < size
+
+
+async def _close_during_a_write(listener: socket.socket, size: int) -> int:
+    """Returns how much of a write a server receives that reads only after the fence was closed."""
+    fence = Fence()
+    fence.open_until(elapsed_seconds() + 1000)
+    connection = Connection(
+        server=f"http://127.0.0.1:{listener.getsockname()[1]}", tls=ssl.create_default_context()
+    ).with_fence(fence)
+    async with Client(connection) as client:
+        writing = asyncio.create_task(client.post("/api/v1/things", bytes(size)))
+        accepted, _ = await asyncio.to_thread(listener.accept)
+        await asyncio.sleep(0.1)
+        fence.close()
+        with pytest.raises(UnreachableError):
+            await writing
+        with accepted:
+            return await asyncio.to_thread(_count_bytes, accepted)
+
+
+def _count_bytes(connection: socket.socket) -> int:
+    count = 0
+    with suppress(ConnectionResetError):
+        while data := connection.recv(2**20):
+            count += len(data)
+    return count
 
 
 async def test_a_write_that_waits_for_a_connection_is_checked_when_it_has_one(fenced: Fenced) -> None:
@@ -120,9 +212,9 @@ async def test_a_write_that_waits_for_a_connection_is_checked_when_it_has_one(fe
 
 async def test_a_write_is_checked_again_between_its_headers_and_its_body(fenced: Fenced) -> None:
     """Some Python versions write the body in a separate task; no data of the request is sent until then."""
-    times = iter([100.0, 111.0, 111.0])
+    times = iter([100.0, 100.0, 111.0, 111.0])
     fence = Fence(lambda: next(times))
-    fence._until = 110.0  # noqa: SLF001 - opens the fence without reading the clock
+    assert fence.open_until(110.0)
     async with Client(fenced.connection.with_fence(fence)) as client:
         assert await fenced.is_blocked(client.merge_patch("/api/v1/things/a", b"{}"))
     assert list(times) == [111.0]
@@ -172,11 +264,23 @@ def test_an_open_fence_can_be_extended_and_an_expired_one_cannot() -> None:
     assert not fence.open_until(129.0)
 
 
-def test_a_fence_closed_before_it_was_open_stays_closed() -> None:
+def test_an_expired_fence_can_be_opened_again_after_it_was_closed() -> None:
+    clock = Clock()
+    fence = Fence(clock)
+    assert fence.open_until(110.0)
+    clock.now = 111.0
+    assert not fence.open_until(120.0)
+    fence.close()
+    assert fence.seconds_left < 0
+    assert fence.open_until(120.0)
+    assert fence.seconds_left == 9.0
+
+
+def test_closing_a_fence_that_was_never_open_changes_nothing() -> None:
     fence = Fence(Clock())
     fence.close()
-    assert not fence.open_until(110.0)
     assert fence.seconds_left < 0
+    assert fence.open_until(110.0)
 
 
 def test_a_time_in_the_past_does_not_open_the_fence() -> None:

@@ -10,7 +10,6 @@ from statefulroute.cli.logs import LogFormat, LogLevel, set_up_logging
 from statefulroute.cli.options import BindAddressOption, Context, Kubeconfig, LogFormatOption, LogLevelOption
 
 if TYPE_CHECKING:
-    from statefulroute.controllers.leadership import LeadershipLostError
     from statefulroute.controllers.settings import Settings
 
 # Functions import what the extra `operator` installs, so that `operator --help` works without it.
@@ -90,7 +89,7 @@ def operator(  # noqa: PLR0913 - an option each
 
 
 def run_operator(settings: "Settings", level: LogLevel, log_format: LogFormat | None) -> None:
-    """Run the operator until SIGTERM, or until it is no longer the leader."""
+    """Run the operator until SIGTERM."""
     import structlog  # noqa: PLC0415
 
     from statefulroute.cli.process import run_process  # noqa: PLC0415
@@ -102,12 +101,12 @@ def run_operator(settings: "Settings", level: LogLevel, log_format: LogFormat | 
 
     set_up_logging(level, log_format, hash_uids=settings.uid_redactor is not None)
     expected_errors = (NotConnectedError, BindError, TracingUnavailableError, LeaseNamespaceNotFoundError)
-    run_process(lambda: run(settings, _exit), expected_errors, structlog.get_logger(__name__))
+    run_process(lambda: run(settings, _kill), expected_errors, structlog.get_logger(__name__))
 
 
-def _exit(error: "LeadershipLostError") -> NoReturn:
-    """Log the error and exit without cleanup, as if killed: every part must tolerate that anyway."""
+def _kill() -> NoReturn:
+    """Exit without cleanup, as if killed: every part must tolerate that anyway."""
     import structlog  # noqa: PLC0415
 
-    structlog.get_logger(__name__).error("lost the Lease: exiting", why=str(error))
+    structlog.get_logger(__name__).error("the work has not ended after the Lease was lost: exiting")
     os._exit(1)

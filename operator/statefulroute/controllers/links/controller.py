@@ -48,6 +48,7 @@ class LinkController:
 
     async def stop(self) -> None:
         """Stops reconciling the links without a route."""
+        self._is_started = False
         await self._orphans.stop()
 
     async def run_route(self, route: RouteKey, until: Callable[[], Awaitable[object]]) -> None:

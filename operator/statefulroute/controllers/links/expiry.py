@@ -34,6 +34,7 @@ class ExpiryController:
         self._on_expired = on_expired
         self._clock = clock
         self._heap: list[_Entry] = []
+        self._is_listening = False
         self._compaction_threshold = _MIN_COMPACTION_THRESHOLD
         """The number of entries above which outdated ones are dropped; renewals and early deletions leave them."""
 
@@ -42,10 +43,13 @@ class ExpiryController:
         return len(self._heap)
 
     def start(self) -> None:
-        """Adds the existing links, and from now on each link that changes."""
+        """Adds the existing links, and from now on each link that changes; it may be started again."""
+        self._heap.clear()
         for key in self._links:
             self._link_changed(None, self._links.get(*key))
-        self._links.listen(self._link_changed)
+        if not self._is_listening:
+            self._is_listening = True
+            self._links.listen(self._link_changed)
 
     async def run(self) -> None:
         """Checks for expired links until it is cancelled."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from statefulroute.controllers.work_queue.backlog import Backlog
 
@@ -12,17 +12,27 @@ class ProcessMetrics:
 
     Args:
         is_leader: returns whether this process is the one that writes.
+        losses: returns how often this process has lost the Lease, or has given it up.
         backlog: returns the links that are left to reconcile.
     """
 
-    def __init__(self, is_leader: Callable[[], bool], backlog: Callable[[], Backlog]) -> None:
+    def __init__(
+        self, is_leader: Callable[[], bool], losses: Callable[[], int], backlog: Callable[[], Backlog]
+    ) -> None:
         self._is_leader = is_leader
+        self._losses = losses
         self._backlog = backlog
 
     def collect(self) -> Iterator[Metric]:
         """Yields the metric families."""
         backlog = self._backlog()
         yield _gauge("leader", "1 while this process is the leader.", self._is_leader())
+        losses = CounterMetricFamily(
+            "statefulroute_leadership_losses",
+            "How often this process has lost the Lease, or has given it up because its work had failed.",
+        )
+        losses.add_metric((), self._losses())
+        yield losses
         yield _gauge(
             "queue_depth", "Links that wait to be reconciled, are reconciled now, or wait for a retry.", backlog.depth
         )

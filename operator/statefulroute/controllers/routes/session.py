@@ -19,7 +19,7 @@ from aiohttp.base_protocol import BaseProtocol
 from statefulroute.api.group import STATEFUL_ROUTE
 from statefulroute.cluster.api_server import Connection
 from statefulroute.cluster.client import Status
-from statefulroute.cluster.errors import APIError, GoneError
+from statefulroute.cluster.errors import APIError, GoneError, NotLeadingError
 from statefulroute.cluster.request_metrics import RequestObserver
 
 log = structlog.get_logger(__name__)
@@ -43,7 +43,7 @@ def login_with(
 
     async def login(**_: Any) -> kopf.AiohttpSession:  # noqa: ANN401 - kopf's own
         return kopf.AiohttpSession(
-            aiohttp_session=connection.session(connections, observer, relist_after_error),
+            aiohttp_session=connection.session(connections, observer, relist_after_error, hold_after_leading),
             server=connection.server,
             default_namespace=None,
         )
@@ -76,6 +76,20 @@ async def relist_after_error(
         raise aiohttp.ClientPayloadError(f"the list of routes was answered with {response.status}")
     response.status, response.content = HTTPStatus.OK, _stream(_TOO_OLD)
     return response
+
+
+async def hold_after_leading(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Holds a write that was not sent because this process leads no more, until kopf is stopped for that reason.
+
+    kopf would report the failure as an error of its own.
+    """
+    try:
+        return await handler(request)
+    except NotLeadingError:
+        await asyncio.Event().wait()
+        raise
 
 
 def _stream(content: bytes) -> aiohttp.StreamReader:

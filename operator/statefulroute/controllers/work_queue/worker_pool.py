@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from statefulroute.cluster.errors import ClusterError, ConflictError, NotFoundError, is_outage
+from statefulroute.cluster.errors import ClusterError, ConflictError, NotFoundError, NotLeadingError, is_outage
 from statefulroute.controllers.deadlines import Deadlines
 from statefulroute.controllers.work_queue.backlog import Backlog, measure_backlog
 from statefulroute.controllers.work_queue.priority_queue import Priority
@@ -88,13 +88,21 @@ class WorkerPool(Generic[K]):
         self._start_workers()
 
     async def stop(self) -> None:
-        """Finishes the keys in progress, and takes no others; these wait for the next start."""
+        """Finishes the keys in progress, and takes no others; these wait for the next start.
+
+        If it is cancelled, it cancels the work in progress, too.
+        """
         self._is_started = False
         for key in tuple(self._retries):
             self._retries.cancel(key)
             self.add(key)
-        if self._workers:
-            await asyncio.wait(self._workers)
+        workers = tuple(self._workers)
+        try:
+            if workers:
+                await asyncio.wait(workers)
+        finally:
+            for worker in workers:
+                worker.cancel()  # no-op for a worker that has ended
 
     def _start_workers(self) -> None:
         """Starts workers for the waiting keys; a worker stops when no key waits, so that an idle pool has no task."""
@@ -125,6 +133,8 @@ class WorkerPool(Generic[K]):
         try:
             await self._reconcile(key)
         except (ConflictError, NotFoundError):  # another client wrote or deleted the object; the watch delivers it
+            self._retry(key)
+        except NotLeadingError:  # the pool is stopped in a moment
             self._retry(key)
         except ClusterError as error:
             log.warning("a write failed: trying again", **self._log_fields(key), error=str(error))
