@@ -8,7 +8,14 @@ from contextlib import asynccontextmanager, contextmanager
 import pytest
 from structlog.testing import capture_logs
 
-from statefulroute.cluster.errors import APIError, ClusterError, ConflictError, NotFoundError, UnreachableError
+from statefulroute.cluster.errors import (
+    APIError,
+    ClusterError,
+    ConflictError,
+    NotFoundError,
+    NotLeadingError,
+    UnreachableError,
+)
 from statefulroute.controllers.work_queue.priority_queue import Priority
 from statefulroute.controllers.work_queue.rate_limiting import OutagePause, RetryBackoff, RetryDelays
 from statefulroute.controllers.work_queue.worker_pool import WorkerPool
@@ -338,6 +345,7 @@ async def test_key_that_fails_during_the_stop_is_retried_at_the_next_start() -> 
     [
         (ConflictError(409, "Conflict", "the object has been modified"), []),
         (NotFoundError(404, "NotFound", "the object was deleted"), []),
+        (NotLeadingError("the Lease is lost"), []),
         (UnreachableError("no answer"), [("warning", "a write failed: trying again")]),
         (RuntimeError("a defect"), [("error", "an unexpected error: trying again")]),
     ],
@@ -385,6 +393,26 @@ async def test_stop_finishes_keys_in_progress_and_takes_no_others() -> None:
     await idle()
     assert work.started == ["a", "b"]
     assert not work.in_progress.total()
+
+
+async def test_cancelled_stop_cancels_the_keys_in_progress_and_the_next_start_takes_the_others() -> None:
+    work = Work()
+    pool = WorkerPool(work.reconcile, 1)
+    pool.start()
+    pool.add("a")
+    pool.add("b")
+    await idle()
+    stopping = asyncio.create_task(pool.stop())
+    await idle()
+    stopping.cancel()
+    await idle()
+    assert stopping.cancelled()
+    assert not work.in_progress.total()
+    pool.start()
+    await idle()
+    work.finish("b")
+    await finished(pool)
+    assert work.started == ["a", "b"]
 
 
 async def test_pool_that_starts_again_continues_with_the_waiting_keys() -> None:
