@@ -11,6 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from statefulroute.cluster.api_server import Connection
+from statefulroute.cluster.fence import Fence
 from statefulroute.controllers.routes import session as kopf_session
 from unit.cluster.fake_api import FakeAPI, Stream, run_fake_api, status_object
 
@@ -138,3 +139,36 @@ async def test_an_error_within_a_watch_is_logged_unless_its_version_is_too_old(
                 await stream.send({"type": "ERROR", "object": status_object(code, "Reason", "message")})
                 await anext(received)
     assert [(line["log_level"], line["error"]) for line in logs] == [("warning", "500 Reason: message")]
+
+
+async def test_write_that_fails_after_the_lease_was_lost_is_held_until_kopf_stops(api: FakeAPI) -> None:
+    fence = Fence(lambda: 0.0)
+    assert fence.open_until(1.0)
+    connection = Connection(server=api.server, tls=ssl.create_default_context()).with_fence(fence)
+    made = await kopf_session.login_with(connection, 4, lambda _: None)()
+    async with made.aiohttp_session as session:
+
+        async def write() -> None:
+            await session.patch(f"{api.server}{ROUTES}/game", json={})
+
+        unanswered = asyncio.create_task(write())
+        await api.call()
+        fence.close()
+        _, pending = await asyncio.wait({unanswered, asyncio.create_task(write())}, timeout=0.1)
+        assert len(pending) == 2
+        assert api.has_no_calls
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending)
+
+
+async def test_write_that_fails_while_this_operator_leads_is_left_to_kopf(api: FakeAPI) -> None:
+    fence = Fence(lambda: 0.0)
+    assert fence.open_until(1.0)
+    connection = Connection(server=api.server, tls=ssl.create_default_context()).with_fence(fence)
+    made = await kopf_session.login_with(connection, 4, lambda _: None)()
+    async with made.aiohttp_session as session:
+        writing = asyncio.create_task(session.patch(f"{api.server}{ROUTES}/game", json={}))
+        (await api.call()).disconnect()
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await writing

@@ -20,6 +20,7 @@ from statefulroute.api.group import STATEFUL_ROUTE
 from statefulroute.cluster.api_server import Connection
 from statefulroute.cluster.client import Status
 from statefulroute.cluster.errors import APIError, GoneError, NotLeadingError
+from statefulroute.cluster.fence import Fence
 from statefulroute.cluster.request_metrics import RequestObserver
 
 log = structlog.get_logger(__name__)
@@ -43,7 +44,9 @@ def login_with(
 
     async def login(**_: Any) -> kopf.AiohttpSession:  # noqa: ANN401 - kopf's own
         return kopf.AiohttpSession(
-            aiohttp_session=connection.session(connections, observer, relist_after_error, hold_after_leading),
+            aiohttp_session=connection.session(
+                connections, observer, relist_after_error, hold_after_leading(connection.fence)
+            ),
             server=connection.server,
             default_namespace=None,
         )
@@ -78,18 +81,24 @@ async def relist_after_error(
     return response
 
 
-async def hold_after_leading(
-    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    """Holds a write that was not sent because this process leads no more, until kopf is stopped for that reason.
+def hold_after_leading(fence: Fence | None) -> aiohttp.ClientMiddlewareType:
+    """Returns a middleware that holds a request that fails after the Lease was lost, until kopf is stopped.
 
-    kopf would report the failure as an error of its own.
+    kopf would report the failure as an error of its own, and retry.
+
+    Args:
+        fence: closed when the Lease is lost; None if this operator runs alone.
     """
-    try:
-        return await handler(request)
-    except NotLeadingError:
-        await asyncio.Event().wait()
-        raise
+
+    async def hold(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        try:
+            return await handler(request)
+        except (NotLeadingError, aiohttp.ClientError):
+            if fence is not None and fence.seconds_left <= 0:
+                await asyncio.Event().wait()
+            raise
+
+    return hold
 
 
 def _stream(content: bytes) -> aiohttp.StreamReader:
