@@ -4,6 +4,7 @@ import asyncio
 import time
 
 import pytest
+import uvloop
 
 from statefulroute.controllers.links.move_limiter import MoveLimiter
 from statefulroute.domain.keys import LinkKey
@@ -81,3 +82,20 @@ async def test_timer_stops_when_no_link_waits() -> None:
     limiter.release(key(0))
     limiter.release(key(1))
     assert limiter._timer is None  # noqa: SLF001 - an idle limiter wakes nobody
+
+
+def test_links_take_turns_on_the_event_loop_of_the_operator() -> None:
+    async def move() -> list[LinkKey]:
+        limiter, called = MoveLimiter(1e4, 1), list[LinkKey]()
+        limiter.listen(lambda link: called.append(link) is None)
+        limiter.take_turn(key(0))
+        for number in range(1, 4):
+            limiter.take_turn(key(number))
+        await asyncio.sleep(0.01)
+        limiter.release(key(0))
+        limiter.release(key(9))
+        await eventually(lambda: len(called) == 3)
+        return called
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(move()) == [key(1), key(2), key(3)]

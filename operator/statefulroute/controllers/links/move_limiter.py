@@ -24,6 +24,8 @@ class MoveLimiter:
         self._turns: TurnQueue[LinkKey] = TurnQueue(per_second, max_in_flight, clock)
         self._listener: TurnListener = lambda _: False
         self._timer: asyncio.TimerHandle | None = None
+        self._calls_at = 0.0
+        """When the timer fires. Some event loops do not know that of a timer without a delay."""
 
     def listen(self, listener: TurnListener) -> None:
         """Sets the function that is called with each waiting link whose turn has come.
@@ -50,11 +52,13 @@ class MoveLimiter:
             self._cancel_timer()
             return
         loop = asyncio.get_running_loop()
-        if self._timer is not None:
-            if self._timer.when() <= loop.time() + seconds:
-                return  # it is set again when it fires
-            self._timer.cancel()
-        self._timer = loop.call_later(seconds, self._call_waiting)
+        calls_at = loop.time() + seconds
+        if (
+            self._timer is None or self._calls_at > calls_at
+        ):  # a later timer than the present one is set when that fires
+            self._cancel_timer()
+            self._calls_at = calls_at
+            self._timer = loop.call_later(seconds, self._call_waiting)
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:
