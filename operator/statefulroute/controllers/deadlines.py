@@ -16,7 +16,8 @@ class Deadlines(Generic[K]):
 
     def __init__(self, callback: Callable[[K], object]) -> None:
         self._callback = callback
-        self._timers: dict[K, asyncio.TimerHandle] = {}
+        self._timers: dict[K, tuple[float, asyncio.TimerHandle]] = {}
+        """The time of the event loop, and the timer. uvloop's timers do not know their time if it is now."""
 
     def __len__(self) -> int:
         return len(self._timers)
@@ -29,18 +30,19 @@ class Deadlines(Generic[K]):
 
     def when(self, key: K) -> float | None:
         """Returns when a key's deadline is reached, by the clock of the event loop; None if it has none."""
-        timer = self._timers.get(key)
-        return None if timer is None else timer.when()
+        entry = self._timers.get(key)
+        return None if entry is None else entry[0]
 
     def set(self, key: K, seconds: float) -> None:
         """Sets the deadline of a key, in place of the one that it has."""
         self.cancel(key)
-        self._timers[key] = asyncio.get_running_loop().call_later(seconds, self._expire, key)
+        loop = asyncio.get_running_loop()
+        self._timers[key] = (loop.time() + seconds, loop.call_later(seconds, self._expire, key))
 
     def cancel(self, key: K) -> None:
         """Removes the deadline of a key, if it has one."""
-        if (timer := self._timers.pop(key, None)) is not None:
-            timer.cancel()
+        if (entry := self._timers.pop(key, None)) is not None:
+            entry[1].cancel()
 
     def _expire(self, key: K) -> None:
         del self._timers[key]
