@@ -57,7 +57,8 @@ def main() -> None:
             print(f"Python {version}: skipped, this machine has none")  # noqa: T201
             continue
         print(f"Python {version}: the unit tests", flush=True)  # noqa: T201
-        run(str(create_environment(version, python) / "bin/python"), "-m", "pytest", "-q", "--numprocesses", "2", "tests/unit")
+        interpreter = str(create_environment(version, python) / "bin/python")
+        run(interpreter, "-m", "pytest", "-q", "--numprocesses", "2", "tests/unit")
 
 
 if __name__ == "__main__":
