@@ -89,8 +89,8 @@ def test_links_are_selected_by_field_selectors(play: Kubectl, selector: str, nam
     [
         ("get pl", "NAME ROUTE UID POD PHASE REASON AGE"),
         ("get pl -o wide", "NAME ROUTE UID POD PHASE REASON EXPIRES HOST AGE"),
-        ("get sr", "NAME READY ROUTING WORKLOAD REPLICAS ROUTABLE LINKS BEST AGE"),
-        ("get sr -o wide", "NAME READY ROUTING WORKLOAD REPLICAS ROUTABLE LINKS BEST REASON AGE"),
+        ("get sr", "NAME READY ROUTING WORKLOAD REPLICAS ROUTABLE LINKS UNSERVED BEST AGE"),
+        ("get sr -o wide", "NAME READY ROUTING WORKLOAD REPLICAS ROUTABLE LINKS UNSERVED BEST REASON AGE"),
     ],
 )
 def test_printer_columns(play: Kubectl, command: str, columns: str) -> None:
