@@ -21,7 +21,7 @@ DEFAULTS = {
     "workloadThresholds": {"normal": 1, "high": 3, "overloaded": 5},
     "placement": {"range": 0, "maxLinksPerPod": 0},
     "links": {"temporarySeconds": 300},
-    "onPodLost": {"action": "Rebind", "graceSeconds": 30},
+    "onPodLost": {"action": "Rebind", "graceSeconds": 30, "notReadySeconds": 300},
 }
 
 
