@@ -132,8 +132,8 @@ def test_pod_that_stops_answering_takes_no_new_users_and_keeps_its_own(
     silence(servers[0])
     try:
         room.await_pod(0, loadStale=True)
-        message = "1 of 3 pods that serve users take no new ones, because their load is not known"
-        room.await_condition("LoadFresh", "False", "LoadStale", f"{message}: lobby-0 {cause}")
+        message = "no fresh load from 1 of 3 pods that serve users: lobby-0 (takes no new users)"
+        room.await_condition("LoadFresh", "False", "LoadStale", f"{message} {cause}")
         room.await_status(workloadLoad=1, workloadState="Normal", routablePods=3)
         assert room.pod_status(0)["loadState"] == 1
         assert 0 not in burst(room)
@@ -187,10 +187,8 @@ def test_condition_names_a_pod_with_an_invalid_response_and_the_error(room: Serv
     servers[1].set_answer(loadState="high <script>")
     numbers = "loadState and waitingTasks must be whole numbers from 0 to 2147483647"
     states = "routingState one of Unknown, Ready, DenyNewCall, Shutdown"
-    eventually(
-        lambda: room.condition("LoadFresh")[2].endswith(f": lobby-1 returned an invalid load: {numbers}, and {states}"),
-        "the condition explains it",
-    )
+    cause = f"lobby-1 (takes no new users) returned an invalid load: {numbers}, and {states}"
+    eventually(lambda: room.condition("LoadFresh")[2].endswith(f": {cause}"), "the condition explains it")
     servers[1].set_answer(routingState="Ready")
     eventually(
         lambda: room.condition("LoadFresh")[2].endswith("it has neither loadState nor waitingTasks"),

@@ -123,10 +123,18 @@ class LoadSettings(Model):
     )
     stale_after_seconds: int = Field(
         default=90,
-        description="Load older than this is stale. A pod with stale load takes no new users while a pod with fresh "
-        "load is available.",
+        description="Load older than this is stale. A pod with stale load takes no new users while enough pods have "
+        "fresh load (minFreshPercent).",
         ge=1,
         le=_DAY_SECONDS,
+    )
+    min_fresh_percent: int = Field(
+        default=50,
+        description="A pod with stale load takes no new users, because it may be hanging, while at least this "
+        "percentage of the available pods that have ever reported have fresh load. If fewer have, the reports fail and "
+        "not the pods: pods with stale load are then compared by their links. 0 is any fresh load, 100 is never.",
+        ge=0,
+        le=100,
     )
 
 

@@ -52,6 +52,21 @@ class LoadTracker:
         """Stores the status of a route's pods, from which the first report of each pod is completed."""
         self._statuses[route] = {status.name: status for status in statuses}
 
+    def restore_stale(self, route: RouteKey, key: PodKey, pod: Pod) -> None:
+        """Stores the stale load that the status of a route has for a pod which has not reported to this process.
+
+        A pod that does not answer polls is thus still known to have stopped to after the operator has restarted.
+        """
+        status = self._statuses.get(route, {}).get(pod.name)
+        if key in self.loads_of(route) or status is None or not status.load_stale:
+            return
+        if status.load_state is None or status.report_time is None:
+            return
+        report = LoadReport(status.load_state, status.waiting_tasks or 0, status.report_time)
+        self._loads[route][key] = Load(report, count_links_at_report(status, report, 0))
+        self._reports.setdefault(route, {})[key] = report
+        self._uids.setdefault(route, {})[key] = pod.uid
+
     def observe(self, route: Route, key: PodKey, pod: Pod, report: LoadReport, routing_state: RoutingState) -> bool:
         """Stores the load of a pod unless it is the known one.
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import msgspec
 
-from statefulroute.api.vocabulary import RoutingState
+from statefulroute.api.vocabulary import LoadSource, RoutingState
 from statefulroute.cluster.clock import Clock
 from statefulroute.cluster.informers import Informers
 from statefulroute.controllers.deadlines import Deadlines
@@ -140,7 +140,10 @@ class RouteStore:
             entry.pods = {pod.name: pod for pod in pods if workload.owns(pod)}
             self._loads.retain(route.key, {workload.pod_key(pod): pod.uid for pod in entry.pods.values()})
             for pod in entry.pods.values():
-                self._loads.observe_annotations(route, workload.pod_key(pod), pod)
+                pod_key = workload.pod_key(pod)
+                self._loads.observe_annotations(route, pod_key, pod)
+                if route.spec.load.source is LoadSource.HTTP:
+                    self._loads.restore_stale(route.key, pod_key, pod)
         return entry
 
     def _build_view(self, entry: RouteEntry) -> RouteView:

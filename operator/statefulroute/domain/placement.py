@@ -1,10 +1,13 @@
 """Chooses the pod for a new user."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from statefulroute.domain.keys import PodKey, pod_sort_key
-from statefulroute.domain.load import MILLI
+from statefulroute.domain.load import MILLI, Load
 from statefulroute.domain.route import PodView, RouteView
+
+_PERCENT = 100
 
 
 def available_pods(view: RouteView) -> list[PodView]:
@@ -18,49 +21,91 @@ def has_room(view: RouteView, pod: PodView) -> bool:
     return not limit or view.total_link_count(pod.key) < limit
 
 
-def expected_loads(view: RouteView, now: datetime) -> dict[PodKey, int]:
-    """Estimates the current weighted load, in thousandths, of each available pod with fresh load.
+def silent_pods(view: RouteView, now: datetime) -> frozenset[PodKey]:
+    """Returns the available pods that have stopped to report their load. They take no new users: they may be hanging.
 
-    Until a pod reports again, each link added or removed since the report counts as much as the average link of these
-    pods did at the report. Otherwise all users who arrive between two reports would be placed on the pod with the
-    lowest load. If the pods had no links at the report, no estimate is possible, and the reported loads are used.
+    This is only assumed while enough pods report: at least `load.minFreshPercent` of the available pods that ever
+    have. If fewer do, the reports fail and not the pods. A pod that has never reported is not silent.
     """
-    factor = view.route.spec.load.cpu_factor_percent
-    fresh = {pod.key: load for pod in available_pods(view) if (load := view.fresh_load(pod.key, now)) is not None}
-    reported = {key: load.weighted_milli(factor) for key, load in fresh.items()}
-    links = sum(load.links_at_report for load in fresh.values())
-    if not links:
-        return reported
-    total = sum(reported.values())
-    return {
-        key: reported[key] + (view.total_link_count(key) - load.links_at_report) * total // links
-        for key, load in fresh.items()
-    }
+    pods = available_pods(view)
+    return _silent_pods(view, pods, _fresh_loads(view, pods, now))
+
+
+def expected_loads(view: RouteView, now: datetime) -> dict[PodKey, int]:
+    """Estimates the current weighted load, in thousandths, of each pod that may take new users.
+
+    Until a pod reports again, each link added or removed since the report counts as much as the average link of the
+    pods with fresh load did at their reports. Otherwise all users who arrive between two reports would be placed on the
+    pod with the lowest load. All links of a pod without fresh load count that much.
+
+    If the pods had no load or no links at their reports, no estimate is possible. Then these are the reported loads;
+    if a pod has no fresh load, the result is empty, and only the links can be compared.
+    """
+    candidates, fresh = _candidates(view, now)
+    return _expected_loads(view, candidates, fresh)
 
 
 def good_set(view: RouteView, now: datetime) -> list[PodView]:
     """Returns the pods that share the new users: those whose load exceeds the lowest by at most `placement.range`.
 
-    While an available pod has fresh load, even a full one, a pod without fresh load is excluded: it may be hanging. If
-    no pod has fresh load, all available pods with room are in the set.
+    Silent pods are excluded, even if all other pods are full. If no load can be compared, all available pods with room
+    are in the set.
     """
-    with_room = [pod for pod in available_pods(view) if has_room(view, pod)]
-    expected = expected_loads(view, now)
-    if not expected:
-        return with_room
-    loads = {pod.key: expected[pod.key] for pod in with_room if pod.key in expected}
-    limit = min(loads.values(), default=0) + view.route.spec.placement.range * MILLI
-    return [pod for pod in with_room if pod.key in loads and loads[pod.key] <= limit]
+    return _good_set(view, *_candidates(view, now))
 
 
 def best_pod(view: RouteView, now: datetime) -> PodView | None:
     """Returns the pod of the good set with the fewest links added since its report; None if the set is empty.
 
-    If no pod has fresh load, this is the pod with the fewest links. Of equal pods, it is the first.
+    If one of these pods has no fresh load, this is the pod with the fewest links. Of equal pods, it is the first.
     """
+    candidates, fresh = _candidates(view, now)
+    pods = _good_set(view, candidates, fresh)
+    by_links = any(pod.key not in fresh for pod in pods)
 
     def rank(pod: PodView) -> tuple[int, tuple[int, str]]:
-        load = view.fresh_load(pod.key, now)
-        return view.total_link_count(pod.key) - (load.links_at_report if load else 0), pod_sort_key(pod.key)
+        counted = 0 if by_links else fresh[pod.key].links_at_report
+        return view.total_link_count(pod.key) - counted, pod_sort_key(pod.key)
 
-    return min(good_set(view, now), key=rank, default=None)
+    return min(pods, key=rank, default=None)
+
+
+def _candidates(view: RouteView, now: datetime) -> tuple[Sequence[PodView], Mapping[PodKey, Load]]:
+    """Returns the pods that may take new users if they have room, and the load of those whose load is fresh."""
+    pods = available_pods(view)
+    fresh = _fresh_loads(view, pods, now)
+    silent = _silent_pods(view, pods, fresh)
+    return [pod for pod in pods if pod.key not in silent] if silent else pods, fresh
+
+
+def _fresh_loads(view: RouteView, pods: Iterable[PodView], now: datetime) -> dict[PodKey, Load]:
+    return {pod.key: load for pod in pods if (load := view.fresh_load(pod.key, now)) is not None}
+
+
+def _silent_pods(view: RouteView, pods: Iterable[PodView], fresh: Mapping[PodKey, Load]) -> frozenset[PodKey]:
+    stale = frozenset(pod.key for pod in pods if pod.key in view.loads and pod.key not in fresh)
+    is_enough = len(fresh) * _PERCENT >= view.route.spec.load.min_fresh_percent * (len(fresh) + len(stale))
+    return stale if fresh and is_enough else frozenset()
+
+
+def _expected_loads(view: RouteView, candidates: Sequence[PodView], fresh: Mapping[PodKey, Load]) -> dict[PodKey, int]:
+    factor = view.route.spec.load.cpu_factor_percent
+    reported = {key: load.weighted_milli(factor) for key, load in fresh.items()}
+    links, total = sum(load.links_at_report for load in fresh.values()), sum(reported.values())
+    if not links or not total:
+        return reported if len(fresh) == len(candidates) else {}
+    expected = {}
+    for pod in candidates:
+        load = fresh.get(pod.key)
+        counted = load.links_at_report if load else 0
+        expected[pod.key] = reported.get(pod.key, 0) + (view.total_link_count(pod.key) - counted) * total // links
+    return expected
+
+
+def _good_set(view: RouteView, candidates: Sequence[PodView], fresh: Mapping[PodKey, Load]) -> list[PodView]:
+    with_room = [pod for pod in candidates if has_room(view, pod)]
+    expected = _expected_loads(view, candidates, fresh)
+    if not expected:
+        return with_room
+    limit = min((expected[pod.key] for pod in with_room), default=0) + view.route.spec.placement.range * MILLI
+    return [pod for pod in with_room if expected[pod.key] <= limit]

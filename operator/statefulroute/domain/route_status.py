@@ -1,6 +1,6 @@
 """Builds the status of a StatefulRoute."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from datetime import datetime
 from heapq import nsmallest
 
@@ -9,9 +9,9 @@ from statefulroute.api.statefulroute import PodStatus, StatefulRouteStatus
 from statefulroute.api.vocabulary import ConditionType, RouteReason, RoutingState, ServiceState
 from statefulroute.domain.assessment import Assessment
 from statefulroute.domain.conditions import condition
-from statefulroute.domain.keys import pod_sort_key
+from statefulroute.domain.keys import PodKey, pod_sort_key
 from statefulroute.domain.load import MILLI, LoadReport
-from statefulroute.domain.placement import best_pod
+from statefulroute.domain.placement import best_pod, silent_pods
 from statefulroute.domain.route import PodView, RouteView
 from statefulroute.domain.service import total_links
 from statefulroute.domain.serving import not_serving_reason, unserved_links
@@ -146,12 +146,14 @@ def _load_freshness(view: RouteView, now: datetime) -> ConditionState:
         return False, RouteReason.NO_ROUTABLE_POD, "no pod of the workload is ready and takes users"
     if not stale:
         return True, RouteReason.LOAD_FRESH, f"all of {len(serving)} pods that serve users have reported their load"
-    names = ", ".join(_stale_pod_message(view, pod) for pod in stale[:_MAX_NAMED_PODS])
     more = f" and {len(stale) - _MAX_NAMED_PODS} more" if len(stale) > _MAX_NAMED_PODS else ""
     if len(stale) == len(serving):
+        names = ", ".join(f"{pod.pod.name} {_stale_cause(view, pod)}" for pod in stale[:_MAX_NAMED_PODS])
         message = "no pod has reported its load lately, so new users are placed by the links that pods carry"
         return False, RouteReason.NO_LOAD_REPORTED, f"{message}: {names}{more}"
-    message = f"{len(stale)} of {len(serving)} pods that serve users take no new ones, because their load is not known"
+    silent = silent_pods(view, now)
+    names = ", ".join(_stale_pod_message(view, pod, silent) for pod in stale[:_MAX_NAMED_PODS])
+    message = f"no fresh load from {len(stale)} of {len(serving)} pods that serve users"
     return False, RouteReason.LOAD_STALE, f"{message}: {names}{more}"
 
 
@@ -168,12 +170,20 @@ def _links_served(view: RouteView) -> ConditionState:
     return False, RouteReason.PODS_NOT_SERVING, message
 
 
-def _stale_pod_message(view: RouteView, pod: PodView) -> str:
-    """Returns a pod without fresh load and the reason. The text is stable, so an unchanged state causes no write."""
+def _stale_pod_message(view: RouteView, pod: PodView, silent: Container[PodKey]) -> str:
+    """Returns a pod without fresh load, what this means for new users, and the cause."""
+    effect = ""
+    if pod.is_available:
+        effect = " (takes no new users)" if pod.key in silent else " (compared by its links)"
+    return f"{pod.pod.name}{effect} {_stale_cause(view, pod)}"
+
+
+def _stale_cause(view: RouteView, pod: PodView) -> str:
+    """Returns why a pod has no fresh load. The text is stable, so an unchanged state causes no write."""
     seconds = view.route.spec.load.stale_after_seconds
     default = (
         "has not reported its load"
         if pod.key not in view.loads
         else f"last reported its load more than {seconds} s ago"
     )
-    return f"{pod.pod.name} {view.load_errors.get(pod.key, default)}"
+    return view.load_errors.get(pod.key, default)

@@ -1,7 +1,7 @@
 """The state of a service as its clients see it: from the status of the route."""
 
 from collections.abc import Callable, Container, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from statefulroute.api.statefulroute import PodStatus
 from statefulroute.api.vocabulary import RoutingState, ServiceState, WorkloadState
@@ -85,6 +85,7 @@ def _route_view(
     pods: dict[PodKey, PodView] = {}
     loads: dict[PodKey, Load] = {}
     counts: dict[PodKey, int] = {}
+    stale_age = timedelta(seconds=route.spec.load.stale_after_seconds + 1)
     for status in route.status.pods:
         key = pod_key(status)
         if candidates is not None and key not in candidates:
@@ -99,7 +100,8 @@ def _route_view(
         )
         pods[key] = PodView(pod, key, status.routing_state, None)
         counts[key] = total_links(status) + assumed.get(key, 0)
-        if status.load_state is not None and not status.load_stale:
+        if status.load_state is not None:
             links_at_report = total_links(status) - (status.new_links or 0)
-            loads[key] = Load(LoadReport(status.load_state, status.waiting_tasks or 0, now), links_at_report)
+            time = now - stale_age if status.load_stale else now
+            loads[key] = Load(LoadReport(status.load_state, status.waiting_tasks or 0, time), links_at_report)
     return RouteView(route, None, None, pods, counts, loads)

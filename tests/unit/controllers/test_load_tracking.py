@@ -100,6 +100,27 @@ async def test_report_after_a_restart_counts_the_links_in_the_status() -> None:
     assert environment.view.loads[0].links_at_report == 3
 
 
+async def test_pod_whose_load_was_stale_before_a_restart_is_known_to_be_silent() -> None:
+    environment = WatchedEnvironment()
+    state = {"index": 0, "serviceState": "Ready", "routingState": "Ready", "waitingTasks": 0}
+    reported = {"name": "game-0", "links": 3, "newLinks": 1, "loadState": 5, "reportTime": "2026-06-01T09:00:00Z"}
+    fresh = {"name": "game-1", "links": 3, "loadState": 5, "reportTime": "2026-06-01T09:00:00Z"}
+    pods = [state | reported | {"loadStale": True}, state | fresh | {"index": 1}]
+    for index in (0, 1, 2):
+        environment.put_pod(index)
+    environment.workloads.put(workload(11))
+    environment.routes.put(route(12, spec=HTTP, status={"pods": pods}))
+    assert list(environment.view.loads) == [0], "the others answer soon, or never have"
+    stale = environment.view.loads[0]
+    assert (stale.report.load_state, stale.links_at_report) == (5, 2)
+    assert environment.view.fresh_load(0, environment.now) is None
+    member = environment.view.pods[0].pod
+    environment.route_store.observe_load_error(GAME, member, "did not answer within 1 s")
+    assert environment.view.loads[0] is stale
+    environment.route_store.observe_load(GAME, member, LoadReport(5, 0, environment.now))
+    assert environment.view.fresh_load(0, environment.now) is not None
+
+
 async def test_report_of_the_same_second_with_another_value_counts(environment: WatchedEnvironment) -> None:
     environment.links.put(link(30, "alice", pod=0))
     environment.report(9)

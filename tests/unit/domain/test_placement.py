@@ -13,7 +13,7 @@ from statefulroute.api.vocabulary import LinkReason, LossCause, RoutingState, Se
 from statefulroute.domain.decision import Bind, LinkView, UpdateStatus, decide
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.load import Load
-from statefulroute.domain.placement import available_pods, best_pod, expected_loads, good_set, has_room
+from statefulroute.domain.placement import available_pods, best_pod, expected_loads, good_set, has_room, silent_pods
 from statefulroute.domain.pod import Pod
 from statefulroute.domain.route import PodLoss, RouteView
 from unit.domain.builders import NOON, STALE, deployment, link, load, named_pod, pod, route, view, workload
@@ -41,8 +41,9 @@ OLD = {"age": STALE}
         ({0: load(5, 5), 1: load(3, 3), 2: load(4, 4)}, {0: 1, 1: 900, 2: 1}, 1),
         ({0: load(7, 0), 1: load(0, 4), 2: load(6, 6)}, {}, 0),
         ({0: load(5, 5), 1: load(3, 3, **OLD), 2: load(4, 4)}, {}, 2),
-        ({0: load(5, 5), 1: load(3, 3, **OLD), 2: load(4, 4, **OLD)}, {0: 900}, 0),
-        ({0: load(5, 5)}, {0: 900}, 0),
+        ({0: load(5, 5), 1: load(3, 3, **OLD), 2: load(4, 4, **OLD)}, {0: 900}, 1),
+        ({0: load(5, 5), 1: load(4, 4), 2: load(9, 9, **OLD)}, {1: 900}, 1),
+        ({0: load(5, 5)}, {0: 900}, 1),
         ({0: load(5, 5, **OLD), 1: load(3, 3, **OLD), 2: load(4, 4, **OLD)}, {0: 2, 1: 3, 2: 1}, 2),
         ({}, {0: 2, 1: 1, 2: 3}, 1),
         ({}, {}, 0),
@@ -53,8 +54,9 @@ OLD = {"age": STALE}
         "lowest load with more links",
         "waiting tasks have more weight",
         "stale pod excluded while another is fresh",
-        "fresh pod with many links",
-        "pods without reports excluded",
+        "most stale: fewest links",
+        "stale pod excluded although a fresh one has many links",
+        "one report: fewest links",
         "all stale: fewest links",
         "no reports: fewest links",
         "equal: first",
@@ -149,13 +151,66 @@ def test_full_pod_does_not_count_for_the_range() -> None:
 
 
 def test_stale_pod_is_excluded_although_all_fresh_pods_are_full() -> None:
-    route_view = view(pod(0), pod(1), loads={0: load(1, 1)}, link_counts={0: 1}, route=placement(maxLinksPerPod=1))
+    loads = {0: load(1, 1), 1: load(1, 1, **OLD)}
+    route_view = view(pod(0), pod(1), loads=loads, link_counts={0: 1}, route=placement(maxLinksPerPod=1))
     assert best_pod(route_view, NOON) is None
     plan = decide(LinkView(link(), route_view, NOON))
     assert isinstance(plan, UpdateStatus)
     assert plan.status.reason is LinkReason.AT_CAPACITY
     later = NOON + timedelta(seconds=STALE)
     assert decide(LinkView(link(), route_view, later)) == Bind(1), "if no load is fresh, the number of links decides"
+
+
+@pytest.mark.parametrize(
+    ("percent", "fresh", "stale", "is_silent"),
+    [
+        (50, 0, 2, False),
+        (50, 1, 1, True),
+        (50, 1, 2, False),
+        (50, 2, 2, True),
+        (51, 2, 2, False),
+        (0, 1, 9, True),
+        (0, 0, 9, False),
+        (100, 9, 1, False),
+    ],
+)
+def test_pods_with_stale_load_are_silent_while_enough_pods_report(
+    percent: int, fresh: int, stale: int, is_silent: bool
+) -> None:
+    loads = {key: load(**OLD) if key >= fresh else load() for key in range(fresh + stale)}
+    pods = map(pod, range(fresh + stale + 3))  # three have never reported
+    denies = pod(99, reported_routing_state=RoutingState.DENY_NEW_CALL)
+    route_view = view(
+        *pods,
+        denies,
+        loads=loads | {99: load(**OLD)},
+        route=route(load={"minFreshPercent": percent}),
+        workload=workload(replicas=100),
+    )
+    assert silent_pods(route_view, NOON) == (set(range(fresh, fresh + stale)) if is_silent else set())
+
+
+def test_pod_without_fresh_load_is_compared_by_its_links() -> None:
+    loads = {0: load(6, 6, links=20), 1: load(2, 2, links=20)}
+    route_view = view(*THREE, loads=loads, link_counts={0: 20, 1: 22, 2: 30})
+    assert expected_loads(route_view, NOON) == {0: 6_000, 1: 2_400, 2: 6_000}, "an average link has a load of 0.2"
+    assert best_key(*THREE, loads=loads, link_counts={0: 20, 1: 22, 2: 13}) == 1
+    assert best_key(*THREE, loads=loads, link_counts={0: 20, 1: 22, 2: 12}) == 2, "of equal load, and fewer links"
+
+
+@pytest.mark.parametrize("reported", [load(links=20), load(9, 9)], ids=["no load", "no links at the report"])
+def test_pods_are_compared_by_links_if_the_load_of_a_link_is_not_known(reported: Load) -> None:
+    route_view = view(pod(0), pod(1), loads={0: reported}, link_counts={0: 20, 1: 10})
+    assert expected_loads(route_view, NOON) == {}
+    assert burst(route_view, 12) == {0: 1, 1: 11}
+
+
+@pytest.mark.parametrize("width", [0, 5])
+def test_first_pod_that_reports_gets_no_users_while_others_carry_fewer(width: int) -> None:
+    loads = {0: load(4, 4, links=20)}
+    route_view = view(*THREE, loads=loads, link_counts={0: 20, 1: 10, 2: 10}, route=placement(range=width))
+    assert burst(route_view, 20) == {1: 10, 2: 10}
+    assert burst(route_view, 50) == {0: 10, 1: 20, 2: 20}
 
 
 UNAVAILABLE: dict[str, tuple[Pod, dict[PodKey, PodLoss]]] = {
@@ -181,7 +236,7 @@ def test_pods_without_an_index_are_chosen_by_the_same_rules() -> None:
     pods = [named_pod(f"game-{name}") for name in ("c", "a", "b")]
     assert best_key(*pods, workload=deployment()) == "game-a"
     assert best_key(*pods, workload=deployment(), link_counts={"game-a": 1, "game-b": 1}) == "game-c"
-    loads: dict[PodKey, Load] = {"game-a": load(5, 5), "game-b": load(4, 4)}
+    loads: dict[PodKey, Load] = {"game-a": load(5, 5), "game-b": load(4, 4), "game-c": load(5, 5)}
     assert best_key(*pods, workload=deployment(), loads=loads) == "game-b"
 
 
@@ -232,7 +287,7 @@ views = st.builds(
 
 @given(views)
 @settings(max_examples=500)
-def test_best_pod_is_available_has_room_and_is_fresh_if_any_is(route_view: RouteView) -> None:
+def test_best_pod_is_available_has_room_and_is_not_silent(route_view: RouteView) -> None:
     best = best_pod(route_view, NOON)
     available = [
         pod_view
@@ -242,10 +297,15 @@ def test_best_pod_is_available_has_room_and_is_fresh_if_any_is(route_view: Route
         and pod_view.key not in route_view.lost
     ]
     assert available_pods(route_view) == available
-    fresh = [pod_view for pod_view in available if route_view.fresh_load(pod_view.key, NOON) is not None]
+    silent = silent_pods(route_view, NOON)
+    fresh = {pod_view.key for pod_view in available if route_view.fresh_load(pod_view.key, NOON) is not None}
+    stale = {pod_view.key for pod_view in available if pod_view.key in route_view.loads} - fresh
+    assert silent == (stale if fresh and len(fresh) >= len(stale) else set())
     limit = route_view.route.spec.placement.max_links_per_pod
     with_room = [
-        pod_view for pod_view in fresh or available if not limit or route_view.link_count(pod_view.key) < limit
+        pod_view
+        for pod_view in available
+        if pod_view.key not in silent and (not limit or route_view.link_count(pod_view.key) < limit)
     ]
     assert (best is None) == (not with_room)
     if best is not None:
@@ -258,9 +318,14 @@ def test_best_pod_is_within_the_range_or_has_the_fewest_links(route_view: RouteV
     best = best_pod(route_view, NOON)
     if best is None:
         return
-    candidates = [pod_view for pod_view in available_pods(route_view) if has_room(route_view, pod_view)]
+    silent = silent_pods(route_view, NOON)
+    candidates = [
+        pod_view
+        for pod_view in available_pods(route_view)
+        if pod_view.key not in silent and has_room(route_view, pod_view)
+    ]
     expected = expected_loads(route_view, NOON)
-    known = {pod_view.key: expected[pod_view.key] for pod_view in candidates if pod_view.key in expected}
+    known = {pod_view.key: expected[pod_view.key] for pod_view in candidates if expected}
     if known:
         assert known[best.key] - min(known.values()) <= route_view.route.spec.placement.range * 1000
     else:

@@ -182,7 +182,8 @@ def test_status_is_unchanged_if_only_the_report_times_change() -> None:
 
 FRESH, STALE_LOAD = load(1, 1), load(1, 1, age=STALE)
 NONE_REPORTED = "no pod has reported its load lately, so new users are placed by the links that pods carry"
-TAKE_NO_USERS = "pods that serve users take no new ones, because their load is not known"
+SERVING = "pods that serve users"
+SILENT, BY_LINKS = "(takes no new users)", "(compared by its links)"
 NOT_REPORTED = "has not reported its load"
 REPORTED_LATE = "last reported its load more than 90 s ago"
 
@@ -206,19 +207,39 @@ REPORTED_LATE = "last reported its load more than 90 s ago"
             (pod(0), pod(1, reported_routing_state=DENY)),
             {0: FRESH},
             {},
-            ("False", "LoadStale", f"1 of 2 {TAKE_NO_USERS}: game-1 {NOT_REPORTED}"),
+            ("False", "LoadStale", f"no fresh load from 1 of 2 {SERVING}: game-1 {NOT_REPORTED}"),
         ),
         (
             (pod(0), pod(1)),
             {0: STALE_LOAD, 1: FRESH},
             {},
-            ("False", "LoadStale", f"1 of 2 {TAKE_NO_USERS}: game-0 {REPORTED_LATE}"),
+            ("False", "LoadStale", f"no fresh load from 1 of 2 {SERVING}: game-0 {SILENT} {REPORTED_LATE}"),
         ),
         (
             (pod(0), pod(1), pod(2)),
             {0: FRESH, 1: STALE_LOAD},
             {1: "did not answer within 1 s", 0: "is ignored"},
-            ("False", "LoadStale", f"2 of 3 {TAKE_NO_USERS}: game-1 did not answer within 1 s, game-2 {NOT_REPORTED}"),
+            (
+                "False",
+                "LoadStale",
+                (
+                    f"no fresh load from 2 of 3 {SERVING}: game-1 {SILENT} did not answer within 1 s, "
+                    f"game-2 {BY_LINKS} {NOT_REPORTED}"
+                ),
+            ),
+        ),
+        (
+            (pod(0), pod(1), pod(2)),
+            {0: FRESH, 1: STALE_LOAD, 2: STALE_LOAD},
+            {},
+            (
+                "False",
+                "LoadStale",
+                (
+                    f"no fresh load from 2 of 3 {SERVING}: game-1 {BY_LINKS} {REPORTED_LATE}, "
+                    f"game-2 {BY_LINKS} {REPORTED_LATE}"
+                ),
+            ),
         ),
         (
             tuple(map(pod, range(6))),
@@ -228,8 +249,8 @@ REPORTED_LATE = "last reported its load more than 90 s ago"
                 "False",
                 "LoadStale",
                 (
-                    f"5 of 6 {TAKE_NO_USERS}: game-1 {NOT_REPORTED}, game-2 {NOT_REPORTED}, game-3 {NOT_REPORTED} "
-                    "and 2 more"
+                    f"no fresh load from 5 of 6 {SERVING}: game-1 {BY_LINKS} {NOT_REPORTED}, "
+                    f"game-2 {BY_LINKS} {NOT_REPORTED}, game-3 {NOT_REPORTED} and 2 more"
                 ),
             ),
         ),
@@ -267,6 +288,7 @@ REPORTED_LATE = "last reported its load more than 90 s ago"
         "one not reported",
         "one stale",
         "with the error",
+        "most stale",
         "many not reported",
         "none reported",
         "none reported lately",

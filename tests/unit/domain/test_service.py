@@ -34,6 +34,8 @@ VIEWS: dict[str, tuple[dict[PodKey, Load], dict[PodKey, int]]] = {
         {0: 10, 1: 4, 2: 9},
     ),
     "one stale": ({0: load(age=STALE), 1: load(3, 3), 2: load(4, 4)}, {}),
+    "most stale": ({0: load(1, 1, links=4), 1: load(9, 9, age=STALE), 2: load(9, 9, age=STALE)}, {0: 4, 1: 2, 2: 3}),
+    "one report": ({0: load(4, 4, links=20)}, {0: 20, 1: 10, 2: 10}),
 }
 
 

@@ -33,7 +33,7 @@ _ROUTE_FIXES: dict[str, str] = {
     RouteReason.WORKLOAD_KIND_NOT_SUPPORTED: "name a workload that has a scale subresource in spec.workloadRef",
     RouteReason.WORKLOAD_FORBIDDEN: "give the operator the permission that the message names",
     RouteReason.WORKLOAD_UNREADABLE: "fix the scale subresource of the workload as the message says",
-    RouteReason.LOAD_STALE: "find out why these pods do not report; until they do, they get no new users",
+    RouteReason.LOAD_STALE: "find out why these pods do not report: their log, or for HTTP their endpoint",
     RouteReason.NO_LOAD_REPORTED: "find out why no pod reports; if users are spread by their number, none needs to",
 }
 
