@@ -7,7 +7,7 @@ import pytest
 
 from support.independent_client import PodLink
 from support.link_recorder import LinkRecorder
-from support.service import SHUT_DOWN, Service, condition_of, has_status
+from support.service import NOT_READY, SHUT_DOWN, Service, condition_of, has_status
 from support.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("operator")
@@ -48,7 +48,8 @@ def test_links_that_wait_for_room_are_bound_in_the_order_of_their_creation(
 ) -> None:
     names = create_waiting_links(full, 5)
     assert condition_of(full.get(names[0]))["message"] == (
-        f"every available pod of StatefulRoute 'game' carries {LIMIT} links"
+        f"no pod of StatefulRoute 'game' takes new users now: every pod is at the limit of {LIMIT} links "
+        "(placement.maxLinksPerPod)"
     )
     assert "podIndex" not in full.get(names[0])["spec"]
     for number, name in enumerate(names[:3]):
@@ -60,6 +61,40 @@ def test_links_that_wait_for_room_are_bound_in_the_order_of_their_creation(
     full.edit_route(placement={"maxLinksPerPod": LIMIT + 1})
     full.await_all_bound(3 * LIMIT + 2)
     assert max_links_at_a_time(recorder) == LIMIT + 1
+
+
+def test_message_of_a_waiting_link_names_the_reason_of_each_pod(service: Service) -> None:
+    service.start(
+        placement={"maxLinksPerPod": 2},
+        load={"staleAfterSeconds": 3600},
+        pods=[{"index": 2, "routingState": "DenyNewCall"}],
+    )
+    service.report(0, 1, 1)
+    service.report(1, 1, 1, age_seconds=7200)
+    service.await_pod(1, loadStale=True)
+    for user in ("alice", "bob"):
+        service.await_bound(service.link(user, podIndex=0))
+    service.await_link(service.link("carol"), "Pending", "AtCapacity")
+    full, silent = "at the limit of 2 links (placement.maxLinksPerPod)", "without a load report for more than 3600 s"
+    assert condition_of(service.get("game.carol"))["message"] == (
+        f"no pod of StatefulRoute 'game' takes new users now: game-0: {full}; game-1: {silent}; "
+        "game-2: in the routing state DenyNewCall"
+    )
+    service.set_on_pod_lost("Keep")
+    service.annotate(1, NOT_READY)
+    service.await_pod(1, serviceState="NotReady")
+    service.annotate(0, SHUT_DOWN)
+    service.await_link("game.carol", "Pending", "NoAvailablePod")
+    eventually(
+        lambda: (
+            condition_of(service.get("game.carol"))["message"]
+            == (
+                "no pod of StatefulRoute 'game' takes new users now: game-0: lost (Shutdown); game-1: not Ready; "
+                "game-2: in the routing state DenyNewCall"
+            )
+        ),
+        "the message names the present reasons",
+    )
 
 
 def test_link_that_names_a_full_pod_is_accepted(full: Service) -> None:

@@ -17,6 +17,7 @@ from statefulroute.api.vocabulary import (
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.link import Link, LinkStatus
 from statefulroute.domain.loss import is_permanently_gone
+from statefulroute.domain.no_pod import explain_no_pod
 from statefulroute.domain.placement import available_pods, best_pod
 from statefulroute.domain.route import PodView, RouteView
 
@@ -186,11 +187,9 @@ def check_pod_chosen(view: LinkView) -> Plan | None:
     route = _route(view)
     if (pod := best_pod(route, view.now)) is not None:
         return Bind(pod.key)
-    name = route.route.name
-    if available_pods(route):
-        most = route.route.spec.placement.max_links_per_pod
-        return _pending(LinkReason.AT_CAPACITY, f"every available pod of StatefulRoute {name!r} carries {most} links")
-    return _pending(LinkReason.NO_AVAILABLE_POD, f"no pod of StatefulRoute {name!r} takes new users now")
+    # If a pod is available and none is chosen, at least one is full; the others may be silent.
+    reason = LinkReason.AT_CAPACITY if available_pods(route) else LinkReason.NO_AVAILABLE_POD
+    return _pending(reason, explain_no_pod(route, view.now))
 
 
 def check_pod_exists(view: LinkView) -> Plan | None:

@@ -134,7 +134,8 @@ def test_link_with_a_foreign_namespace_is_rejected_and_assigned_to_no_pod(index:
             link(),
             view(pod(0, reported_routing_state=RoutingState.DENY_NEW_CALL), pod(1, ServiceState.PENDING)),
             LinkReason.NO_AVAILABLE_POD,
-            "no pod of StatefulRoute 'game' takes new users now",
+            "no pod of StatefulRoute 'game' takes new users now: game-0: in the routing state DenyNewCall; "
+            "game-1: not Ready",
             id="no available pod",
         ),
     ],
@@ -316,7 +317,10 @@ def test_full_pod_is_not_chosen() -> None:
 
 def test_link_is_pending_while_all_pods_are_full() -> None:
     assert status_of(link(), with_limit(5, pod(0), pod(1), link_counts={0: 5, 1: 7})) == LinkStatus(
-        LinkPhase.PENDING, LinkReason.AT_CAPACITY, "every available pod of StatefulRoute 'game' carries 5 links"
+        LinkPhase.PENDING,
+        LinkReason.AT_CAPACITY,
+        "no pod of StatefulRoute 'game' takes new users now: every pod is at the limit of 5 links "
+        "(placement.maxLinksPerPod)",
     )
 
 

@@ -38,14 +38,16 @@ _ROUTE_FIXES: dict[str, str] = {
 }
 
 _LINK_FIXES: dict[str, str] = {
-    LinkReason.NO_AVAILABLE_POD: "make a pod Ready, or revert a drain: statefulroute undrain, set-state",
+    LinkReason.NO_AVAILABLE_POD: "remove the cause that the message names: make a pod Ready, or revert a drain "
+    "(statefulroute undrain, set-state)",
     LinkReason.ROUTE_NOT_FOUND: "create the StatefulRoute, or remove the links: statefulroute unlink",
     LinkReason.WORKLOAD_NOT_FOUND: "create the route's workload, or correct its spec.workloadRef",
     LinkReason.POD_NOT_FOUND: "scale the workload up, or move them: statefulroute move",
     LinkReason.POD_NOT_ROUTABLE: "make the pod Ready, or move them: statefulroute move",
     LinkReason.POD_LOST: "restore the pod, or move them: statefulroute move",
     LinkReason.POD_NOT_READY: "make the pod Ready (kubectl describe pod), or move them: statefulroute move",
-    LinkReason.AT_CAPACITY: "scale the workload up, or raise the route's placement.maxLinksPerPod",
+    LinkReason.AT_CAPACITY: "scale the workload up, raise the route's placement.maxLinksPerPod, or repair the pods "
+    "that take no users for another cause that the message names",
     LinkReason.NOT_LOCAL_NAMESPACE: "remove them (kubectl delete podlink), and keep the admission policies in force",
     LinkReason.INVALID: "remove them (kubectl delete podlink), and create them again as the message says",
 }
@@ -172,16 +174,24 @@ def _may_be_intended(route: Object, reason: str) -> bool:
 
 def _check_capacity(route: Object) -> Iterator[CheckResult]:
     limit = route["spec"].get("placement", {}).get("maxLinksPerPod", 0)
-    overfull = [pod for pod in route.get("status", {}).get("pods", ()) if limit and pod.get("links", 0) > limit]
+    pods = route.get("status", {}).get("pods", ()) if limit else ()
+    overfull = [pod for pod in pods if _total_links(pod) > limit]
     if overfull:
-        fullest = max(overfull, key=lambda pod: int(pod["links"]))
+        fullest = max(overfull, key=_total_links)
         message = (
             f"{namespaced_name(route)}: {len(overfull)} of its pods carry more links than maxLinksPerPod ({limit:,}), "
-            f"for example {fullest['name']} with {fullest['links']:,}"
+            f"for example {fullest['name']} with {_total_links(fullest):,}"
         )
         fix = "move users to other pods (statefulroute move), or raise placement.maxLinksPerPod"
         example = f"{route['metadata']['namespace']}/{fullest['name']}"
         yield CheckResult(_CAPACITY, Level.PROBLEM, message, fix, len(overfull), example)
+
+
+def _total_links(pod: Object) -> int:
+    """Returns the number of links of a pod in all routes to its workload."""
+    links: int = pod.get("links", 0)
+    total: int = pod.get("totalLinks", links)
+    return total
 
 
 async def check_links(
