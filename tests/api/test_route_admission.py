@@ -15,7 +15,7 @@ DAY = 86_400
 DEFAULTS = {
     "workloadRef": {"apiVersion": "apps/v1", "kind": "StatefulSet"},
     "routingState": "Ready",
-    "load": {"source": "Reported", "cpuFactorPercent": 70, "staleAfterSeconds": 90},
+    "load": {"source": "Reported", "cpuFactorPercent": 70, "staleAfterSeconds": 90, "minFreshPercent": 50},
     "statePeriodSeconds": 30,
     "workloadPeriodSeconds": 60,
     "workloadThresholds": {"normal": 1, "high": 3, "overloaded": 5},
@@ -400,6 +400,7 @@ REFUSED = [
     *out_of_bounds(1, 65535, "load", "http", "port"),
     *out_of_bounds(0, 100, "load", "cpuFactorPercent"),
     *out_of_bounds(1, DAY, "load", "staleAfterSeconds"),
+    *out_of_bounds(0, 100, "load", "minFreshPercent"),
     *out_of_bounds(1, DAY, "statePeriodSeconds"),
     *out_of_bounds(1, DAY, "workloadPeriodSeconds"),
     *out_of_bounds(0, INT32_MAX, "placement", "range"),
