@@ -13,9 +13,10 @@ from statefulroute.cluster.cache import Cached
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.clock import Clock, utc_now
 from statefulroute.cluster.codec import LINKS, PODS, ROUTES
-from statefulroute.cluster.errors import UnreachableError
+from statefulroute.cluster.errors import APIError, UnreachableError
 from statefulroute.cluster.informer import Informer
 from statefulroute.cluster.resource_type import ResourceType
+from statefulroute.cluster.served_definition import ServedDefinition
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.link import Link, LinkStatus
 from statefulroute.domain.pod import Pod
@@ -160,11 +161,16 @@ def link_status_patch(
 
 
 class RouteWriter:
-    """Writes the status of StatefulRoutes."""
+    """Writes the status of StatefulRoutes.
+
+    Attributes:
+        definition: the conditions that the API server accepts.
+    """
 
     def __init__(self, client: Client, routes: Informer[Route]) -> None:
         self._client = client
         self._routes = routes
+        self.definition = ServedDefinition()
 
     async def update_status(self, route: Route, status: StatefulRouteStatus) -> None:
         """Writes the changed fields of the route's status; sends no request if nothing has changed.
@@ -172,9 +178,18 @@ class RouteWriter:
         Raises:
             ClusterError: the request failed, or its result is unknown.
         """
-        change = status_patch(route.status, status)
-        if not change:
-            return
+        self.definition.forget_expired()
+        while change := status_patch(route.status, accepted := self.definition.accepted_part(status)):
+            try:
+                await self._patch_status(route, change)
+            except APIError as error:
+                if not self.definition.status_refused(accepted, error):
+                    raise
+            else:
+                self.definition.status_accepted()
+                return
+
+    async def _patch_status(self, route: Route, change: dict[str, Any]) -> None:
         path = f"/apis/{API_VERSION}/namespaces/{route.namespace}/{STATEFUL_ROUTE.plural}/{route.name}/status"
         body = {"metadata": {"resourceVersion": str(route.resource_version)}, "status": change}
         self._routes.observe(_decode_response(ROUTES, await self._client.merge_patch(path, msgspec.json.encode(body))))

@@ -104,11 +104,12 @@ def assemble(
         utc_now,
         annotates=settings.annotates,
     )
+    route_writer = RouteWriter(client, informers.routes)
     state = StateTimer(
         informers,
         route_store,
         refresher,
-        RouteWriter(client, informers.routes),
+        route_writer,
         assessments,
         timers.of(Timer.STATE),
         utc_now,
@@ -131,6 +132,7 @@ def assemble(
         workload=workload,
         assessments=assessments,
         refresher=refresher,
+        writer=route_writer,
         clock=utc_now,
     )
     collectors: tuple[Collector, ...] = (

@@ -20,7 +20,7 @@ from statefulroute.domain.keys import PodKey, RouteKey
 from statefulroute.domain.link import Link, LinkStatus
 from statefulroute.domain.pod import Pod, PodAnnotations
 from statefulroute.domain.route import Route
-from unit.cluster.fake_api import FakeAPI
+from unit.cluster.fake_api import FakeAPI, status_object
 from unit.cluster.objects import link, metadata, pod, route
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -342,6 +342,34 @@ async def test_only_changed_fields_of_a_routes_status_are_written(
 async def test_an_unchanged_route_status_is_not_written(api: FakeAPI, client: Client, informers: Informers) -> None:
     await RouteWriter(client, informers.routes).update_status(a_route(links=3), status_of(links=3))
     assert api.has_no_calls
+
+
+async def test_a_condition_that_an_older_definition_refuses_is_left_out_of_the_status(
+    api: FakeAPI, client: Client, informers: Informers
+) -> None:
+    served, found = (
+        {"type": each, "status": "True", "reason": "Fine", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+        for each in ("LinksServed", "WorkloadFound")
+    )
+    writer, before = RouteWriter(client, informers.routes), a_route()
+    task = asyncio.create_task(writer.update_status(before, status_of(conditions=[served, found])))
+    details = {"causes": [{"reason": "FieldValueNotSupported", "field": "status.conditions[0].type"}]}
+    (await api.call()).respond(status_object(422, "Invalid", "unsupported") | {"details": details}, 422)
+    call = await api.call()
+    assert call.json["status"] == {"conditions": [found]}
+    call.respond({"metadata": metadata("game", 8), "status": {"conditions": [found]}})
+    await task
+    await writer.update_status(a_route(conditions=[found]), status_of(conditions=[served, found]))
+    assert api.has_no_calls
+
+
+async def test_a_status_that_is_refused_for_another_reason_raises_the_error(
+    api: FakeAPI, client: Client, informers: Informers
+) -> None:
+    task = asyncio.create_task(RouteWriter(client, informers.routes).update_status(a_route(), status_of(links=4)))
+    (await api.call()).respond_error(422, "Invalid", "unsupported")
+    with pytest.raises(APIError, match="unsupported"):
+        await task
 
 
 def a_pod(version: int, **annotations: str) -> Pod:

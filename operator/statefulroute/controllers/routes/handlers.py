@@ -8,10 +8,12 @@ import kopf
 import structlog
 
 from statefulroute.api.group import GROUP, STATEFUL_ROUTE, VERSION
+from statefulroute.api.statefulroute import StatefulRouteStatus
 from statefulroute.cluster.clock import Clock
 from statefulroute.cluster.codec import ROUTES
+from statefulroute.cluster.errors import ClusterError
 from statefulroute.cluster.informers import Informers
-from statefulroute.cluster.writes import status_patch
+from statefulroute.cluster.writes import RouteWriter, status_patch
 from statefulroute.controllers.links.controller import LinkController
 from statefulroute.controllers.routes.assessments import Assessments
 from statefulroute.controllers.routes.refresh import RouteRefresher
@@ -42,6 +44,7 @@ class RouteHandlers:
         workload: assesses the service of a route.
         assessments: the assessments of all services.
         refresher: removes the annotations of a deleted route.
+        writer: writes the status of a route.
         clock: the time of day.
     """
 
@@ -55,6 +58,7 @@ class RouteHandlers:
         workload: WorkloadTimer,
         assessments: Assessments,
         refresher: RouteRefresher,
+        writer: RouteWriter,
         clock: Clock,
     ) -> None:
         self._informers = informers
@@ -64,6 +68,7 @@ class RouteHandlers:
         self._workload = workload
         self._assessments = assessments
         self._refresher = refresher
+        self._writer = writer
         self._clock = clock
 
     def register(self, registry: kopf.OperatorRegistry) -> None:
@@ -91,7 +96,7 @@ class RouteHandlers:
         view = self._route_store.get(route.key)
         if view is not None and view.is_workload_known:
             status = route_status(view, self._assessments.of(route), self._clock())
-            patch.status.update(status_patch(route.status, status))
+            await self._write_status(route, status, patch)
             log.info(
                 "route resolved",
                 route=route.name,
@@ -99,6 +104,21 @@ class RouteHandlers:
                 replicas=status.replicas,
                 links=status.links,
             )
+
+    async def _write_status(self, route: Route, status: StatefulRouteStatus, patch: kopf.Patch) -> None:
+        """Writes the status with kopf's patch, which kopf sends after the handler.
+
+        The first status after a start is written apart: if the CustomResourceDefinition is older than this operator,
+        the API server refuses some conditions, and kopf would only retry the same patch.
+        """
+        definition = self._writer.definition
+        if definition.is_checked:
+            patch.status.update(status_patch(route.status, definition.accepted_part(status)))
+            return
+        try:
+            await self._writer.update_status(route, status)
+        except ClusterError as error:
+            log.warning("a route's status was not written: trying again", route=route.key, error=str(error))
 
     async def release(self, body: kopf.Body, **_: Any) -> None:  # noqa: ANN401
         """Removes the annotations from the pods and the workload of a route that is deleted."""
