@@ -16,7 +16,13 @@ LINK_STATUS = {
     "boundTime": "2026-01-01T00:00:00Z",
     "expireTime": "2026-01-01T00:05:00Z",
     "observedGeneration": 2**40,
-    "previous": {"podIndex": 1, "podName": "game-1", "reason": "PodLost", "time": "2026-01-01T00:00:00Z"},
+    "previous": {
+        "podIndex": 1,
+        "podName": "game-1",
+        "reason": "PodLost",
+        "cause": "NodeNotReady",
+        "time": "2026-01-01T00:00:00Z",
+    },
     "conditions": [condition(observedGeneration=1)],
 }
 POD_STATUS = {
@@ -204,7 +210,7 @@ ALL_INVALID = {
             "boundTime": "now",
             "expireTime": "now",
             "observedGeneration": -1,
-            "previous": {"podIndex": -1, "reason": "PodNotFound", "time": "now"},
+            "previous": {"podIndex": -1, "reason": "PodNotFound", "cause": "Lost", "time": "now"},
             "conditions": [
                 condition(lastTransitionTime="now", observedGeneration=-1, reason="R" * 1025, message="m" * 32769)
             ],
@@ -216,6 +222,7 @@ ALL_INVALID = {
             "status.observedGeneration",
             "status.previous.podIndex",
             "status.previous.reason",
+            "status.previous.cause",
             "status.previous.time",
             "status.conditions[0].lastTransitionTime",
             "status.conditions[0].observedGeneration",

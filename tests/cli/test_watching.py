@@ -99,7 +99,7 @@ def test_events_prints_bindings_moves_and_routing_states_with_reasons(statefulro
     assert [each for each in changes if each.startswith(("game alice ", "game bob "))] == [
         f"game alice - -> game-{first} Bound",
         f"game alice game-{first} -> game-{second} Moved",
-        f"game alice game-{second} -> game-{third} PodLost",
+        f"game alice game-{second} -> game-{third} PodLost (Shutdown)",
         f"game alice game-{third} -> - Removed",
         f"game bob - -> game-{third} Bound",
         f"game bob game-{third} -> - Expired",

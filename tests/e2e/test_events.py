@@ -25,8 +25,8 @@ def test_kubectl_shows_the_events_of_a_link(shared_service: Service) -> None:
     last = shared_service.await_bound(name)["podName"]
     events = [
         ("Normal", "Bound", "bound to pod 'game-0'"),
-        ("Normal", "Moved", "moved from pod 0 to pod 'game-2'"),
-        ("Warning", "PodLost", f"moved from pod 2 to pod '{last}'"),
+        ("Normal", "Moved", "moved from pod 'game-0' to pod 'game-2'"),
+        ("Warning", "PodLost", f"moved from pod 'game-2' to pod '{last}': Shutdown"),
     ]
     shared_service.await_events(name, *events)
     shared_service.annotate(2, NO_ROUTING_STATE)
@@ -86,7 +86,7 @@ def test_event_is_not_repeated(shared_service: Service) -> None:
     shared_service.await_events(later, BOUND)
     assert shared_service.events_of(name) == [
         ("Normal", "Bound", "bound to pod 'game-2'"),
-        ("Warning", "PodLost", "pod 2 of StatefulRoute 'game' is shut down"),
+        ("Warning", "PodLost", "pod 'game-2' of StatefulRoute 'game' is shut down (Shutdown)"),
     ]
 
 

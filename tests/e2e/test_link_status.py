@@ -90,7 +90,7 @@ def test_status_records_a_move_by_the_user(shared_service: Service, history: Lin
     status = shared_service.await_bound(name)
     assert status["podIndex"] == 2
     previous = status["previous"]
-    assert previous == {"podIndex": 0, "reason": "Moved", "time": status["boundTime"]}
+    assert previous == {"podIndex": 0, "podName": "game-0", "reason": "Moved", "time": status["boundTime"]}
     shared_service.kubectl.patch("podlink", name, {"spec": {"podIndex": 1}}).expect_success()
     assert shared_service.await_bound(name)["previous"]["podIndex"] == 2
     assert history.transitions(name) == ["created", "Bound", "Bound", "Bound", "Bound", "Bound"]

@@ -91,23 +91,46 @@ def is_on_a_node_that_is_not_ready(game: Service, cluster: LocalCluster) -> Iter
     game.kubectl.run("wait", "--for=condition=Ready", "--timeout=50s", f"node/{node}").expect_success()
 
 
-LOST_AT_ONCE: tuple[Cause, ...] = (is_beyond_the_replicas, is_annotated_shutdown, is_shut_down_by_the_route)
-LOST_AFTER_GRACE: tuple[Cause, ...] = (
-    hangs_while_terminating,
-    is_not_recreated,
-    is_on_a_node_that_is_deleted,
-    is_on_a_node_that_is_not_ready,
-)
+@contextmanager
+def is_evicted(game: Service, _: LocalCluster) -> Iterator[None]:
+    """Evicts the pod, as `kubectl drain` does, in a namespace whose quota allows no other."""
+    pod = f"game-{LAST}"
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}}
+    path = f"/api/v1/namespaces/{game.namespace}/pods/{pod}/eviction"
+    with game.pod_quota(LAST):
+        game.kubectl.run("create", "--raw", path, "--filename", "-", stdin=eviction).expect_success()
+        yield
 
 
-@pytest.mark.parametrize(
-    ("cause", "grace"),
-    [*((cause, 3600) for cause in LOST_AT_ONCE), *((cause, 1) for cause in LOST_AFTER_GRACE)],
-    ids=lambda value: getattr(value, "__name__", None),
-)
+@contextmanager
+def has_failed(game: Service, _: LocalCluster) -> Iterator[None]:
+    """Makes the pod fail in a namespace whose quota allows no other; its controller deletes it."""
+    pod = f"game-{LAST}"
+    with game.pod_quota(LAST):
+        game.client.patch_status(Pod, pod, game.namespace, {"phase": "Failed"})
+        yield
+
+
+#: The causes in the status, and whether the pod is lost at once.
+CAUSES: dict[Cause, tuple[str, bool]] = {
+    is_beyond_the_replicas: ("ScaledDown", True),
+    is_annotated_shutdown: ("Shutdown", True),
+    is_shut_down_by_the_route: ("Shutdown", True),
+    hangs_while_terminating: ("PodDeleted", False),
+    is_not_recreated: ("PodDeleted", False),
+    is_evicted: ("PodEvicted", False),
+    has_failed: ("PodFailed", False),
+    is_on_a_node_that_is_deleted: ("NodeGone", False),
+    is_on_a_node_that_is_not_ready: ("NodeNotReady", False),
+}
+
+
+@pytest.mark.parametrize("cause", CAUSES, ids=lambda cause: cause.__name__)
 def test_links_move_when_their_pod(
-    cause: Cause, grace: int, shared_service: Service, cluster: LocalCluster, history: LinkRecorder
+    cause: Cause, shared_service: Service, cluster: LocalCluster, history: LinkRecorder
 ) -> None:
+    reason, is_lost_at_once = CAUSES[cause]
+    grace = 3600 if is_lost_at_once else 1
     shared_service.set_on_pod_lost("Rebind", grace)
     uid = cause.__name__.replace("_", "-")
     neighbours = [shared_service.link(f"{uid}-{index}", podIndex=index) for index in range(LAST)]
@@ -121,10 +144,11 @@ def test_links_move_when_their_pod(
         shared_service.await_events(
             name,
             ("Normal", "Bound", f"bound to pod 'game-{LAST}'"),
-            ("Warning", "PodLost", f"moved from pod {LAST} to pod '{status['podName']}'"),
+            ("Warning", "PodLost", f"moved from pod 'game-{LAST}' to pod '{status['podName']}': {reason}"),
         )
     shared_service.await_pods(LAST + 1)
-    assert (status["previous"]["podIndex"], status["previous"]["reason"]) == (LAST, "PodLost")
+    previous = {key: value for key, value in status["previous"].items() if key != "time"}
+    assert previous == {"podIndex": LAST, "podName": f"game-{LAST}", "reason": "PodLost", "cause": reason}
     assert at(bound_time) <= at(status["previous"]["time"]) == at(status["boundTime"])
     assert history.pods(name) == [LAST, status["podIndex"]]
     assert [history.transitions(link) for link in neighbours] == [["created", "Bound"]] * LAST
@@ -137,7 +161,7 @@ def test_keep_marks_links_of_lost_pods_until_the_pod_is_back(shared_service: Ser
     with is_annotated_shutdown(shared_service):
         status = shared_service.await_link(name, "Lost", "PodLost")
         condition = condition_of(shared_service.get(name))
-        message = f"pod {LAST} of StatefulRoute 'game' is shut down"
+        message = f"pod 'game-{LAST}' of StatefulRoute 'game' is shut down (Shutdown)"
         assert (condition["status"], condition["message"]) == ("False", message)
         assert status["podIndex"] == LAST
         assert "host" not in status
@@ -160,7 +184,7 @@ def test_release_deletes_links_of_lost_pods(shared_service: Service, history: Li
         shared_service.await_events(
             names[LAST],
             ("Normal", "Bound", f"bound to pod 'game-{LAST}'"),
-            ("Warning", "PodLost", f"pod {LAST} is lost"),
+            ("Warning", "PodLost", f"pod 'game-{LAST}' is lost: Shutdown"),
         )
     assert [history.transitions(link) for link in names[:LAST]] == [["created", "Bound"]] * LAST
     assert history.transitions(names[LAST]) == ["created", "Bound", "deleted"]
@@ -239,7 +263,7 @@ def test_links_of_a_lost_pod_wait_while_no_pod_takes_new_users(shared_service: S
     shared_service.await_bound(name)
     with is_annotated_shutdown(shared_service):
         shared_service.await_link(name, "Lost", "PodLost")
-        message = f"pod {LAST} of StatefulRoute 'game' is shut down, and no other takes new users"
+        message = f"pod 'game-{LAST}' of StatefulRoute 'game' is shut down (Shutdown), and no other takes new users"
         assert condition_of(shared_service.get(name))["message"] == message
         newcomer = shared_service.link("newcomer")
         shared_service.await_link(newcomer, "Pending", "NoAvailablePod")
@@ -276,7 +300,8 @@ def test_recreated_stateful_set_that_adopts_its_pods_gets_its_users_back(game: S
     game.kubectl.run("delete", "statefulset", "game", "--cascade=orphan").expect_success()
     for index, name in enumerate(names):
         game.await_link(name, "Lost", "PodLost")
-        message = f"pod {index} of StatefulRoute 'game' has been gone for more than 3 s, and no other takes new users"
+        pod = f"pod 'game-{index}' of StatefulRoute 'game'"
+        message = f"{pod} has been gone for more than 3 s (WorkloadGone), and no other takes new users"
         assert condition_of(game.get(name))["message"] == message
     game.create_stateful_set()
     game.await_all_bound(3)

@@ -81,7 +81,7 @@ def test_scale_down_deletes_the_pod_with_the_fewest_users_and_they_move_at_once(
     status = fleet.await_moved(moved, emptiest)
     assert status["podName"] == middle
     assert "podIndex" not in status["previous"]
-    event = ("Warning", "PodLost", f"moved from pod '{emptiest}' to pod '{middle}'")
+    event = ("Warning", "PodLost", f"moved from pod '{emptiest}' to pod '{middle}': PodDeleted")
     fleet.await_events(moved, ("Normal", "Bound", f"bound to pod '{emptiest}'"), event)
     transitions = {name: history for name, history in recorder.all_transitions().items() if name != moved}
     assert all(history == ["created", "Bound"] for history in transitions.values())

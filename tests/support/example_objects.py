@@ -74,7 +74,8 @@ def _route(
 
 def _links(independent_client: IndependentClient, namespace: str) -> None:
     on_2 = {"podIndex": 2, "podName": "game-2", "host": "game-2.game.play.svc"}
-    moved = {"podIndex": 1, "reason": "PodLost", "time": "2026-01-01T00:00:00Z"}
+    moved = {"podIndex": 1, "podName": "game-1", "reason": "PodLost", "cause": "NodeNotReady"}
+    moved["time"] = "2026-01-01T00:00:00Z"
     _link(independent_client, namespace, pod_link(podIndex=2), "Bound", "Bound", **on_2, previous=moved)
     temporary = pod_link(
         encoded_name("game", "Guest 7"), uid="Guest 7", podIndex=0, ttlSeconds=60, renewTime="2099-01-01T00:00:00Z"

@@ -16,7 +16,7 @@ from statefulroute.api.limits import (
     UID_MAX_LENGTH,
 )
 from statefulroute.api.model import Conditions, Generation, Model, Time, cel_string, validation_rules
-from statefulroute.api.vocabulary import RENEW_WITHOUT_TTL_MESSAGE, TWO_PODS_MESSAGE, LinkPhase, MoveReason
+from statefulroute.api.vocabulary import RENEW_WITHOUT_TTL_MESSAGE, TWO_PODS_MESSAGE, LinkPhase, LossCause, MoveReason
 
 
 def _is_valid_in_name(uid: str) -> str:
@@ -118,11 +118,14 @@ class PodLinkSpec(Model):
 
 
 class PreviousBinding(Model):
-    """The previous binding of a link, and why the link moved."""
+    """The previous binding of a link, and why the link moved. `status.podName` is the pod to which it moved."""
 
-    pod_index: int | None = Field(default=None, description="The index of the previous pod.", ge=0)
-    pod_name: str | None = Field(default=None, description="The name of the previous pod, if pods have no index.")
+    pod_index: int | None = Field(
+        default=None, description="The index of the previous pod; absent if pods have no index.", ge=0
+    )
+    pod_name: str | None = Field(default=None, description="The name of the previous pod.")
     reason: MoveReason = Field(description="Why the link moved.")
+    cause: LossCause | None = Field(default=None, description="Why the previous pod was lost, if it was.")
     time: Time = Field(description="When it moved.")
 
 

@@ -145,11 +145,11 @@ class LossCause(StrEnum):
     """Why a pod is lost."""
 
     POD_DELETED = "PodDeleted"
-    """The pod was deleted."""
+    """The pod was deleted, and it is not known why."""
     POD_FAILED = "PodFailed"
     """The containers of the pod have terminated."""
     POD_EVICTED = "PodEvicted"
-    """The pod was evicted, for example because its node was drained."""
+    """The pod was evicted: its node was drained or short of resources, or a pod with a higher priority needed room."""
     SCALED_DOWN = "ScaledDown"
     """The workload was scaled down."""
     NODE_NOT_READY = "NodeNotReady"

@@ -31,6 +31,7 @@ class LinkChange(msgspec.Struct, frozen=True, kw_only=True):
         before: the pod or the routing state before the change.
         after: the pod or the routing state after it.
         reason: why it has changed.
+        cause: why the pod before the change was lost, if that is the reason.
     """
 
     namespace: str
@@ -39,12 +40,14 @@ class LinkChange(msgspec.Struct, frozen=True, kw_only=True):
     before: str
     after: str
     reason: str
+    cause: str | None = None
 
 
 class _Previous(msgspec.Struct, rename="camel", gc=False):
     pod_index: int | None = None
     pod_name: str | None = None
     reason: str = ""
+    cause: str | None = None
 
 
 class _Status(PodLinkStatusObject):
@@ -73,6 +76,7 @@ class LinkState(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """The reason of the Ready condition."""
     previous: PodKey | None = None
     previous_reason: str = ""
+    previous_cause: str | None = None
     expire_time: datetime | None = None
 
     @property
@@ -106,6 +110,7 @@ def _decode_state(link: _Link) -> LinkState:
         reason=ready.reason if ready else "",
         previous=previous.pod_name if previous.pod_index is None else previous.pod_index,
         previous_reason=previous.reason,
+        previous_cause=previous.cause,
         expire_time=expire_time(metadata.creation_timestamp, parse_time(spec.renew_time), spec.ttl_seconds),
     )
 
@@ -165,8 +170,10 @@ def _compare(before: LinkState | None, after: LinkState) -> LinkChange | None:
         return None
     # An earlier move may have left `previous` in the status.
     has_left = before is not None and before.pod is not None and after.previous == before.pod
-    reason = after.previous_reason if has_moved and has_left else after.reason
-    return _change(after, before.pod_label if before else _NOTHING, reason or "Unknown")
+    old_pod = before.pod_label if before else _NOTHING
+    if has_moved and has_left:
+        return _change(after, old_pod, after.previous_reason or "Unknown", after.previous_cause)
+    return _change(after, old_pod, after.reason or "Unknown")
 
 
 def _removed(link: LinkState, now: datetime) -> LinkChange:
@@ -175,9 +182,15 @@ def _removed(link: LinkState, now: datetime) -> LinkChange:
     return msgspec.structs.replace(removed, after=_NOTHING)
 
 
-def _change(link: LinkState, before: str, reason: str) -> LinkChange:
+def _change(link: LinkState, before: str, reason: str, cause: str | None = None) -> LinkChange:
     return LinkChange(
-        namespace=link.namespace, route=link.route, subject=link.uid, before=before, after=link.pod_label, reason=reason
+        namespace=link.namespace,
+        route=link.route,
+        subject=link.uid,
+        before=before,
+        after=link.pod_label,
+        reason=reason,
+        cause=cause,
     )
 
 

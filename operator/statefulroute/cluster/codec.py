@@ -223,6 +223,7 @@ def _make_pod(pod: _Pod) -> Pod:
     controller = next((owner for owner in metadata.owner_references or () if owner.controller), None)
     condition = find_condition("Ready", pod.status.conditions)
     is_ready = pod.status.phase == "Running" and condition is not None and condition.status == "True"
+    disruption = find_condition("DisruptionTarget", pod.status.conditions)
     return Pod(
         namespace=metadata.namespace,
         name=metadata.name,
@@ -241,6 +242,7 @@ def _make_pod(pod: _Pod) -> Pod:
         ip=pod.status.pod_ip,
         load_report=parse_load_report(annotations),
         annotations=_parse_pod_annotations(annotations),
+        disruption=disruption.reason if disruption is not None and disruption.status == "True" else None,
     )
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from statefulroute.api.group import API_VERSION, POD_LINK, STATEFUL_ROUTE
 from statefulroute.api.statefulroute import StatefulRouteStatus
-from statefulroute.api.vocabulary import ConditionType, LinkPhase, MoveReason
+from statefulroute.api.vocabulary import ConditionType, LinkPhase, LossCause, MoveReason
 from statefulroute.cluster.cache import Cached
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.clock import Clock, utc_now
@@ -62,13 +62,13 @@ class LinkWriter:
         """
         await self._patch(link, "", {"spec": pod_patch(pod)})
 
-    async def update_status(self, link: Link, status: LinkStatus, move_reason: MoveReason = MoveReason.MOVED) -> str:
+    async def update_status(self, link: Link, status: LinkStatus, cause: LossCause | None = None) -> str:
         """Writes the link's status.
 
         Args:
             link: the version of the link that the decision used.
             status: the new status.
-            move_reason: the reason of the move, if the link has moved.
+            cause: why the previous pod was lost, if the link has moved for this reason.
 
         Returns:
             The link's `metadata.uid`.
@@ -76,7 +76,7 @@ class LinkWriter:
         Raises:
             ClusterError: the request failed, or its result is unknown.
         """
-        patch = link_status_patch(link, status, self._clock(), move_reason)
+        patch = link_status_patch(link, status, self._clock(), cause)
         return _written_decoder.decode(await self._patch(link, "/status", {"status": patch})).metadata.uid
 
     async def delete(self, link: Link) -> str:
@@ -124,9 +124,7 @@ def _path(link: Link) -> str:
     return f"/apis/{API_VERSION}/namespaces/{link.route.namespace}/{POD_LINK.plural}/{link.name}"
 
 
-def link_status_patch(
-    link: Link, status: LinkStatus, now: datetime, move_reason: MoveReason = MoveReason.MOVED
-) -> dict[str, Any]:
+def link_status_patch(link: Link, status: LinkStatus, now: datetime, cause: LossCause | None = None) -> dict[str, Any]:
     """Returns a merge patch to a new status of a link; null removes a field that no longer applies."""
     previous = link.status
     was_ready = previous is not None and previous.is_ready
@@ -154,10 +152,21 @@ def link_status_patch(
         if not was_ready or previous_pod != status.pod:
             patch["boundTime"] = _format_seconds(now)
         if previous_pod is not None and previous_pod != status.pod:
-            patch["previous"] = {**pod_patch(previous_pod), "reason": move_reason, "time": _format_seconds(now)}
+            patch["previous"] = _previous_binding(previous, now, cause)
     elif status.phase is not LinkPhase.LOST:
         patch["boundTime"] = None
     return patch
+
+
+def _previous_binding(previous: LinkStatus | None, now: datetime, cause: LossCause | None) -> dict[str, Any]:
+    """Returns a merge patch of the previous binding, which keeps nothing of an earlier one."""
+    return {
+        "podIndex": previous and previous.pod_index,
+        "podName": previous and previous.pod_name,
+        "reason": MoveReason.MOVED if cause is None else MoveReason.POD_LOST,
+        "cause": cause,
+        "time": _format_seconds(now),
+    }
 
 
 class RouteWriter:

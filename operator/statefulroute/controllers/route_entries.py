@@ -1,8 +1,9 @@
 """The index of the state store: the routes in use, each with what belongs to it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from statefulroute.api.vocabulary import LossCause
 from statefulroute.domain.keys import PodKey, RouteKey, WorkloadKey
 from statefulroute.domain.pod import Pod
 from statefulroute.domain.route import MissingWorkload, Route, RouteView, Workload
@@ -18,6 +19,7 @@ class RouteEntry:
         pods: the workload's pods by name.
         view: the view that decisions use; None where it has to be built.
         fresh: the pods whose load was fresh when the view was built.
+        end_causes: why pods end or have ended; those that were deleted and not replaced remain while they have links.
     """
 
     route: Route
@@ -25,6 +27,7 @@ class RouteEntry:
     pods: dict[str, Pod]
     view: RouteView | None = None
     fresh: frozenset[PodKey] = frozenset()
+    end_causes: dict[PodKey, LossCause] = field(default_factory=dict)
 
     def key_of(self, pod: Pod) -> PodKey | None:
         """Returns the key of a pod; None unless exactly this pod, by its uid, is one of the route's."""

@@ -16,7 +16,7 @@ from statefulroute.controllers.route_entries import RouteEntries, RouteEntry
 from statefulroute.controllers.workload_routes import WorkloadRoutes
 from statefulroute.domain.keys import PodKey, RouteKey, WorkloadKey
 from statefulroute.domain.load import LoadReport
-from statefulroute.domain.loss import AbsentPod, find_losses
+from statefulroute.domain.loss import AbsentPod, end_cause, find_losses
 from statefulroute.domain.pod import Node, Pod
 from statefulroute.domain.route import Route, RouteView, Workload, build_route_view
 
@@ -160,7 +160,10 @@ class RouteStore:
         )
         entry.fresh = pods_with_fresh_load(view, now)
         self._schedule_staleness_check(view, entry.fresh, now)
-        return self._with_losses(view)
+        entry.end_causes = {
+            pod: cause for pod, cause in entry.end_causes.items() if pod in view.pods or view.link_count(pod)
+        }
+        return self._with_losses(replace(view, end_causes=entry.end_causes))
 
     def _nodes_of(self, entry: RouteEntry) -> Mapping[str, Node] | None:
         """Returns the known nodes of a route's pods, with those that were deleted; None if nodes are not watched."""
@@ -258,6 +261,10 @@ class RouteStore:
             del entry.pods[pod.name]
             return True
         entry.pods[pod.name] = new
+        if not was_member or old is None or old.uid != new.uid:
+            entry.end_causes.pop(pod_key, None)
+        if (cause := end_cause(new)) is not None:
+            entry.end_causes.setdefault(pod_key, cause)
         if not was_member or old is None or old.decision_inputs != new.decision_inputs:
             self._loads.observe_annotations(entry.route, pod_key, new)
             return True

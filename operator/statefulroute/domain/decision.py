@@ -9,14 +9,13 @@ from statefulroute.api.vocabulary import (
     LinkPhase,
     LinkReason,
     LossCause,
-    MoveReason,
     PodLostAction,
     RemoveReason,
     RoutingState,
 )
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.link import Link, LinkStatus
-from statefulroute.domain.loss import is_permanently_gone
+from statefulroute.domain.loss import current_cause, is_permanently_gone
 from statefulroute.domain.no_pod import explain_no_pod
 from statefulroute.domain.placement import available_pods, best_pod
 from statefulroute.domain.route import PodView, RouteView
@@ -40,17 +39,23 @@ class Bind:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Write another pod to the spec of the link."""
+    """Write another pod to the spec of the link, because its pod is lost."""
 
     pod: PodKey
-    reason: MoveReason
+    cause: LossCause
 
 
 @dataclass(frozen=True, slots=True)
 class Remove:
-    """Delete the link."""
+    """Delete the link.
+
+    Attributes:
+        reason: why.
+        cause: why the pod of the link is lost, if that is the reason.
+    """
 
     reason: RemoveReason
+    cause: LossCause | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +94,7 @@ def needs_turn(link: Link, plan: Plan) -> bool:
     match plan:
         case Move():
             return True
-        case Remove(reason):
+        case Remove(reason, _):
             return reason is RemoveReason.POD_LOST
         case UpdateStatus(status):
             return status.phase is LinkPhase.LOST and not is_status_current(link, status)
@@ -97,17 +102,19 @@ def needs_turn(link: Link, plan: Plan) -> bool:
             return False
 
 
-def move_reason(view: LinkView) -> MoveReason:
-    """Returns why the spec of the link names another pod than its status, as far as the current state shows.
+def move_cause(view: LinkView) -> LossCause | None:
+    """Returns the loss that made the spec of the link name another pod than its status; None if a client changed it.
 
-    If an operator stops between the two writes of a move, the next one has no other information.
+    The result depends on the current state only: if an operator stops between the two writes of a move, the next one
+    has no other information.
     """
     route, old_pod = view.route, view.link.status_pod
     if route is None or old_pod is None or route.route.spec.on_pod_lost.action is not PodLostAction.REBIND:
-        return MoveReason.MOVED
+        return None
+    if (loss := route.lost.get(old_pod)) is not None:
+        return loss.cause
     # `route.lost` has no entry for a missing pod without links.
-    is_lost = is_permanently_gone(route, old_pod) or old_pod in route.lost
-    return MoveReason.POD_LOST if is_lost else MoveReason.MOVED
+    return current_cause(route, old_pod) if is_permanently_gone(route, old_pod) else None
 
 
 def is_waiting_for_room(route: RouteView | None, status: LinkStatus) -> bool:
@@ -156,10 +163,10 @@ def check_pod_lost(view: LinkView) -> Plan | None:
         return None
     match route.route.spec.on_pod_lost.action:
         case PodLostAction.RELEASE:
-            return Remove(RemoveReason.POD_LOST)
+            return Remove(RemoveReason.POD_LOST, loss.cause)
         case PodLostAction.REBIND:
             if (new_pod := best_pod(route, view.now)) is not None:
-                return Move(new_pod.key, MoveReason.POD_LOST)
+                return Move(new_pod.key, loss.cause)
             return _lost_status(route, pod, ", and no other takes new users")
         case PodLostAction.KEEP:
             return _lost_status(route, pod, "")
@@ -258,9 +265,10 @@ def _pod_not_found_message(route: RouteView, pod: PodKey | None) -> str:
 
 def _lost_status(route: RouteView, pod: PodKey, suffix: str) -> UpdateStatus:
     """Returns the Lost status. It names the pod, to which the link is bound again if the pod returns."""
-    message = f"pod {pod!r} of StatefulRoute {route.route.name!r} {route.lost[pod].message}{suffix}"
-    index, name = (pod, None) if isinstance(pod, int) else (None, pod)
-    reason = LinkReason.POD_NOT_READY if route.lost[pod].cause is LossCause.NOT_READY else LinkReason.POD_LOST
+    loss, name = route.lost[pod], route.pod_name(pod)
+    message = f"pod {name!r} of StatefulRoute {route.route.name!r} {loss.message} ({loss.cause}){suffix}"
+    index = pod if isinstance(pod, int) else None
+    reason = LinkReason.POD_NOT_READY if loss.cause is LossCause.NOT_READY else LinkReason.POD_LOST
     return UpdateStatus(LinkStatus(LinkPhase.LOST, reason, message, index, name))
 
 

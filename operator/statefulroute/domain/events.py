@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from statefulroute.api.group import POD_LINK, STATEFUL_ROUTE, Kind
-from statefulroute.api.vocabulary import LinkPhase, MoveReason, RemoveReason, WorkloadState
+from statefulroute.api.vocabulary import LinkPhase, LossCause, MoveReason, RemoveReason, WorkloadState
 from statefulroute.domain.annotations import format_milli
 from statefulroute.domain.assessment import Assessment
 from statefulroute.domain.link import Link, LinkStatus
@@ -56,15 +56,20 @@ class Event:
     note: str
 
 
-def link_status_event(link: Link, status: LinkStatus, move_reason: MoveReason) -> Event | None:
-    """Returns the event of a new status; None if it needs none. A pending link has no event, only its status."""
-    old_pod = link.status_pod
+def link_status_event(link: Link, status: LinkStatus, cause: LossCause | None) -> Event | None:
+    """Returns the event of a new status; None if it needs none. A pending link has no event, only its status.
+
+    Args:
+        link: the link with its previous status.
+        status: the new status.
+        cause: why the previous pod was lost; None if a client moved the link.
+    """
     match status.phase:
-        case LinkPhase.BOUND if old_pod is not None and old_pod != status.pod:
-            kind = EventType.WARNING if move_reason is MoveReason.POD_LOST else EventType.NORMAL
-            return _link_event(
-                link, kind, EventAction.MOVE, move_reason, f"moved from pod {old_pod!r} to pod {status.pod_name!r}"
-            )
+        case LinkPhase.BOUND if link.status_pod is not None and link.status_pod != status.pod:
+            note = f"moved from pod {_pod_label(link.status)} to pod {_pod_label(status)}"
+            if cause is None:
+                return _link_event(link, EventType.NORMAL, EventAction.MOVE, MoveReason.MOVED, note)
+            return _link_event(link, EventType.WARNING, EventAction.MOVE, MoveReason.POD_LOST, f"{note}: {cause}")
         case LinkPhase.BOUND if link.status is None or not link.status.is_ready:
             return _link_event(link, EventType.NORMAL, EventAction.BIND, status.reason, status.message)
         case LinkPhase.LOST | LinkPhase.REJECTED if link.status != status:
@@ -91,10 +96,22 @@ def _link_event(link: Link, kind: EventType, action: EventAction, reason: str, n
     return Event(POD_LINK, link.route.namespace, link.name, kind, action, reason, note)
 
 
-def link_removed_event(link: Link, reason: RemoveReason) -> Event:
-    """Returns the event of a link that the operator deleted."""
+def _pod_label(status: LinkStatus | None) -> str:
+    """Returns the pod of a status: its name, or its index if an earlier version did not write the name."""
+    return repr(status and (status.pod_name or status.pod))
+
+
+def link_removed_event(link: Link, reason: RemoveReason, cause: LossCause | None = None) -> Event:
+    """Returns the event of a link that the operator deleted.
+
+    Args:
+        link: the link as it was.
+        reason: why it was deleted.
+        cause: why its pod is lost, if that is the reason.
+    """
     match reason:
         case RemoveReason.EXPIRED:
             return _link_event(link, EventType.NORMAL, EventAction.REMOVE, reason, "its time was over")
         case RemoveReason.POD_LOST:
-            return _link_event(link, EventType.WARNING, EventAction.REMOVE, reason, f"pod {link.pod!r} is lost")
+            pod = _pod_label(link.status) if link.status_pod == link.pod else repr(link.pod)
+            return _link_event(link, EventType.WARNING, EventAction.REMOVE, reason, f"pod {pod} is lost: {cause}")

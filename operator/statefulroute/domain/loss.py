@@ -7,6 +7,7 @@ from enum import StrEnum
 from statefulroute.api.statefulroute import OnPodLost
 from statefulroute.api.vocabulary import LossCause, RoutingState, ServiceState
 from statefulroute.domain.keys import PodKey, pod_sort_key
+from statefulroute.domain.pod import Pod
 from statefulroute.domain.route import PodLoss, RouteView
 
 
@@ -95,7 +96,7 @@ def _absent_pod(view: RouteView, key: PodKey, absence: Absence, before: AbsentPo
     since = now
     if absence is Absence.NOT_READY:
         since = not_ready_since = now if not_ready_since is None else not_ready_since
-    return AbsentPod(absence, _cause(view, key, absence), since, not_ready_since)
+    return AbsentPod(absence, _cause(view, key, absence, before), since, not_ready_since)
 
 
 def _deadline(pod: AbsentPod, settings: OnPodLost) -> float | None:
@@ -144,9 +145,13 @@ def _absence(view: RouteView, key: PodKey) -> Absence | None:
     return None if pod.pod.is_ready else Absence.NOT_READY
 
 
-def _cause(view: RouteView, key: PodKey, absence: Absence) -> LossCause:
-    """Returns the cause of an absence that begins now."""
-    pod = view.pods.get(key)
+def current_cause(view: RouteView, key: PodKey) -> LossCause:
+    """Returns why an absent pod is absent, as far as it is visible now."""
+    return _cause(view, key, _absence(view, key) or Absence.GONE, None)
+
+
+def _cause(view: RouteView, key: PodKey, absence: Absence, before: AbsentPod | None) -> LossCause:
+    """Returns the cause of an absence that begins now; `before` is the absence of the pod until now."""
     match absence:
         case Absence.BEYOND_REPLICAS:
             return LossCause.SCALED_DOWN
@@ -157,7 +162,30 @@ def _cause(view: RouteView, key: PodKey, absence: Absence) -> LossCause:
         case Absence.NOT_READY:
             return LossCause.NOT_READY
         case Absence.PERMANENTLY_GONE | Absence.GONE:
-            if pod is not None and pod.node_loss is not None:
-                return pod.node_loss
-            is_failed = pod is not None and pod.pod.service_state is ServiceState.FAILED
-            return LossCause.POD_FAILED if is_failed else LossCause.POD_DELETED
+            return _gone_cause(view, key, before)
+
+
+def _gone_cause(view: RouteView, key: PodKey, before: AbsentPod | None) -> LossCause:
+    pod = view.pods.get(key)
+    if pod is not None and pod.node_loss is not None:
+        return pod.node_loss
+    if pod is None and before is not None and before.absence is Absence.GONE:
+        return before.cause  # the pod that was absent is deleted at last
+    return view.end_causes.get(key) or (pod and end_cause(pod.pod)) or LossCause.POD_DELETED
+
+
+#: What each reason of the condition DisruptionTarget means; every other reason is an eviction.
+_DISRUPTIONS = {
+    "DeletionByTaintManager": LossCause.NODE_NOT_READY,
+    "DeletionByPodGC": LossCause.NODE_GONE,
+}
+
+
+def end_cause(pod: Pod) -> LossCause | None:
+    """Returns why a pod ends or has ended, as far as this version of it shows; None if it shows nothing.
+
+    The containers of a pod that is being deleted terminate, too, so its phase shows nothing.
+    """
+    if pod.disruption is not None:
+        return _DISRUPTIONS.get(pod.disruption, LossCause.POD_EVICTED)
+    return LossCause.POD_FAILED if pod.service_state is ServiceState.FAILED else None

@@ -54,6 +54,8 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True):
     load_report: LoadReport | UnreadableReport | None = None
     """The load report in the annotations of the pod."""
     annotations: PodAnnotations = PodAnnotations()
+    disruption: str | None = None
+    """The reason of the condition DisruptionTarget if it is True: the pod is evicted, or deleted with its node."""
 
     @property
     def partition(self) -> str:

@@ -217,6 +217,8 @@ class RouteView:
     """The load of each pod that reported one, fresh or stale."""
     load_errors: Mapping[PodKey, str] = field(default_factory=dict)
     """Why the last read of a pod's load failed: the rest of a sentence that starts with the pod."""
+    end_causes: Mapping[PodKey, LossCause] = field(default_factory=dict)
+    """Why pods end or have ended, as far as an earlier version of them showed it. They may be deleted by now."""
     lost: Mapping[PodKey, PodLoss] = field(default_factory=dict)
     """The lost pods."""
     other_link_counts: Sequence[Mapping[PodKey, int]] = ()

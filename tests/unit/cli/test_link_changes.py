@@ -43,6 +43,12 @@ def test_move_is_reported_with_the_reason_in_the_status() -> None:
     assert changes_of(link_state(1), moved) == [("game-1", "game-2", "PodLost")]
 
 
+def test_move_from_a_lost_pod_is_reported_with_its_cause() -> None:
+    moved = link_state(2, previous=1, previous_reason="PodLost", previous_cause="NodeNotReady")
+    causes = [LinkTracker().observe(old, moved, 0.0, NOW) for old in (link_state(1), link_state(0), None)]
+    assert [change and change.cause for change in causes] == ["NodeNotReady", None, None]
+
+
 def test_reason_of_an_earlier_move_is_not_repeated() -> None:
     earlier = {"previous": 0, "previous_reason": "PodLost"}
     assert changes_of(link_state(1, **earlier), link_state(2, **earlier)) == [("game-1", "game-2", "Bound")]
@@ -96,9 +102,10 @@ def test_link_state_is_decoded_from_json() -> None:
         "podIndex": 2,
         "podName": "game-2",
         "observedGeneration": 3,
-        "previous": {"podIndex": 1, "reason": "PodLost", "time": "2026-01-01T00:00:00Z"},
+        "previous": {"podIndex": 1, "reason": "PodLost", "cause": "PodFailed", "time": "2026-01-01T00:00:00Z"},
         "conditions": [condition(reason="Bound")],
     }
     state = LINK_STATES.decode(msgspec.json.encode(link))
     assert (state.pod_label, state.is_observed, state.reason) == ("game-2", True, "Bound")
-    assert (state.previous, state.previous_reason, state.expire_time) == (1, "PodLost", NOW + timedelta(seconds=60))
+    assert (state.previous, state.previous_reason, state.previous_cause) == (1, "PodLost", "PodFailed")
+    assert state.expire_time == NOW + timedelta(seconds=60)

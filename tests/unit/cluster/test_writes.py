@@ -9,7 +9,7 @@ import pytest
 
 from statefulroute.api.annotations import POD_DELETION_COST, WEIGHTED_LOAD
 from statefulroute.api.statefulroute import PodStatus, StatefulRouteStatus
-from statefulroute.api.vocabulary import LinkPhase, LinkReason, MoveReason, RoutingState, ServiceState
+from statefulroute.api.vocabulary import LinkPhase, LinkReason, LossCause, RoutingState, ServiceState
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.clock import utc_now
 from statefulroute.cluster.codec import LINKS, PODS, ROUTES
@@ -29,7 +29,7 @@ EARLIER = NOW - timedelta(hours=1)
 ON_2 = LinkStatus(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-2'", 2, "game-2", "game-2.game")
 ON_3 = LinkStatus(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-3'", 3, "game-3", None)
 ON_2_ELSEWHERE = LinkStatus(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-2'", 2, "game-2", "elsewhere")
-LOST_ON_2 = LinkStatus(LinkPhase.LOST, LinkReason.POD_LOST, "pod 2 is gone", pod_index=2)
+LOST_ON_2 = LinkStatus(LinkPhase.LOST, LinkReason.POD_LOST, "pod 2 is gone", 2, "game-2")
 PENDING = LinkStatus(LinkPhase.PENDING, LinkReason.POD_NOT_FOUND, "no pod of index 2 now")
 PENDING_FOR_ROUTE = LinkStatus(LinkPhase.PENDING, LinkReason.ROUTE_NOT_FOUND, "no route")
 REJECTED = LinkStatus(LinkPhase.REJECTED, LinkReason.NOT_LOCAL_NAMESPACE, "only local namespace is supported")
@@ -149,23 +149,37 @@ def test_a_status_has_times_in_whole_seconds() -> None:
     assert status["boundTime"] == status["conditions"][0]["lastTransitionTime"] == "2026-06-01T12:00:00Z"
 
 
+MOVED_FROM_2 = {
+    "podIndex": 2,
+    "podName": "game-2",
+    "reason": "PodLost",
+    "cause": "NodeNotReady",
+    "time": "2026-06-01T12:00:00Z",
+}
+
+
 @pytest.mark.parametrize(
     ("before", "after", "previous"),
     [
         (None, ON_2, UNCHANGED),
         (ON_2, ON_2, UNCHANGED),
-        (ON_2, ON_3, {"podIndex": 2, "podName": None, "reason": "PodLost", "time": "2026-06-01T12:00:00Z"}),
-        (LOST_ON_2, ON_3, {"podIndex": 2, "podName": None, "reason": "PodLost", "time": "2026-06-01T12:00:00Z"}),
+        (ON_2, ON_3, MOVED_FROM_2),
+        (LOST_ON_2, ON_3, MOVED_FROM_2),
         (LOST_ON_2, ON_2, UNCHANGED),
         (ON_2, LOST_ON_2, UNCHANGED),
         (ON_2, PENDING, UNCHANGED),
     ],
 )
-def test_a_moved_link_has_its_previous_pod_and_the_reason(
+def test_a_moved_link_has_its_previous_pod_and_why_that_was_lost(
     before: LinkStatus | None, after: LinkStatus, previous: object
 ) -> None:
-    status = link_status_patch(a_link(before), after, NOW, MoveReason.POD_LOST)
+    status = link_status_patch(a_link(before), after, NOW, LossCause.NODE_NOT_READY)
     assert status.get("previous", UNCHANGED) == previous
+
+
+def test_a_link_that_a_client_moved_has_no_cause_of_an_earlier_loss() -> None:
+    status = link_status_patch(a_link(ON_2), ON_3, NOW)
+    assert status["previous"] == {**MOVED_FROM_2, "reason": "Moved", "cause": None}
 
 
 @pytest.mark.parametrize(
@@ -191,7 +205,7 @@ ON_B = LinkStatus(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-b'", No
     ("before", "after", "previous"),
     [
         (ON_A, ON_B, {"podIndex": None, "podName": "game-a"}),
-        (ON_2, ON_A, {"podIndex": 2, "podName": None}),
+        (ON_2, ON_A, {"podIndex": 2, "podName": "game-2"}),
         (ON_A, ON_2, {"podIndex": None, "podName": "game-a"}),
         (ON_A, ON_A, None),
     ],
@@ -201,7 +215,7 @@ def test_the_previous_pod_keeps_its_form_of_name(
     before: LinkStatus, after: LinkStatus, previous: dict[str, Any] | None
 ) -> None:
     status = link_status_patch(a_link(before), after, NOW)
-    times = {"reason": "Moved", "time": "2026-06-01T12:00:00Z"}
+    times = {"reason": "Moved", "cause": None, "time": "2026-06-01T12:00:00Z"}
     assert status.get("previous") == (previous and previous | times)
     assert (status["podIndex"], status["podName"]) == (after.pod_index, after.pod_name)
 

@@ -12,7 +12,7 @@ import msgspec
 from statefulroute.api.annotations import POD_DELETION_COST, WEIGHTED_LOAD
 from statefulroute.api.group import STATEFUL_ROUTE
 from statefulroute.api.statefulroute import HTTPLoad, StatefulRouteSpec, StatefulRouteStatus
-from statefulroute.api.vocabulary import MoveReason, RoutingState, ServiceState
+from statefulroute.api.vocabulary import LossCause, RoutingState, ServiceState
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.errors import ClusterError, NotFoundError
 from statefulroute.cluster.events import EventRecorder
@@ -151,6 +151,7 @@ class FakeLinkWriter:
 
     def __init__(self, informers: Informers) -> None:
         self.written: list[tuple[str, object]] = []
+        self.causes: list[LossCause | None] = []
         self.failures: list[ClusterError] = []
         self.unblocked = asyncio.Event()
         self.unblocked.set()
@@ -161,15 +162,19 @@ class FakeLinkWriter:
         """Records the pod."""
         await self._write(link, pod, {"pod": pod, "generation": link.generation + 1})
 
-    async def update_status(self, link: Link, status: LinkStatus, move_reason: MoveReason = MoveReason.MOVED) -> str:
-        """Records the reason of the status or, if the link has moved, the reason of the move."""
+    async def update_status(self, link: Link, status: LinkStatus, cause: LossCause | None = None) -> str:
+        """Records the reason of the status or, if the link has moved, the reason and the cause of the move."""
         change = {
             "status": status,
             "observed_generation": link.generation,
             "status_expire_time": link.expire_time,
         }
         has_moved = link.status_pod is not None and status.pod not in {None, link.status_pod}
-        await self._write(link, move_reason.value if has_moved else status.reason.value, change)
+        if not has_moved:
+            await self._write(link, status.reason.value, change)
+            return "its uid"
+        await self._write(link, "Moved" if cause is None else "PodLost", change)
+        self.causes.append(cause)
         return "its uid"
 
     async def delete(self, link: Link) -> str:

@@ -6,7 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from statefulroute.api.vocabulary import RoutingState, ServiceState
+from statefulroute.api.vocabulary import LossCause, RoutingState, ServiceState
+from statefulroute.cluster.errors import ClusterError, ConflictError, UnreachableError
+from statefulroute.domain.link import Link, LinkStatus
 from statefulroute.domain.pod import Node
 from unit.controllers.environment import (
     GAME,
@@ -45,6 +47,67 @@ async def test_only_links_of_a_pod_that_is_shut_down_move_and_at_once() -> None:
         await idle()
         assert environment.writer.written == [("bob", 0), ("bob", "PodLost")]
         assert environment.recorder.recorded[-1] == "PodLost"
+
+
+async def test_links_of_a_pod_that_was_evicted_have_that_as_the_cause_of_their_moves() -> None:
+    environment = with_users(Environment().with_pods(0, 1), alice=1)
+    environment.routes.put(route(20, generation=2, spec={"onPodLost": {"graceSeconds": 0}}))
+    async with running_route(environment):
+        evicted = {"service_state": ServiceState.TERMINATING, "disruption": "EvictionByEvictionAPI"}
+        environment.pods.put(pod(50, 1, is_ready=True, **evicted))
+        await idle()
+        environment.pods.delete("games", "game-1", 51)
+        await idle()
+        assert environment.writer.causes == [LossCause.POD_EVICTED]
+
+
+async def test_pod_that_fails_and_is_deleted_at_once_has_failed() -> None:
+    environment = with_users(Environment().with_pods(0, 1), alice=1)
+    environment.routes.put(route(20, generation=2, spec={"onPodLost": {"graceSeconds": 0}}))
+    async with running_route(environment):
+        environment.pods.put(pod(50, 1, service_state=ServiceState.FAILED))
+        environment.pods.put(pod(51, 1, service_state=ServiceState.TERMINATING))
+        environment.pods.delete("games", "game-1", 52)
+        await idle()
+        assert environment.writer.causes == [LossCause.POD_FAILED]
+
+
+async def test_replaced_pod_has_no_cause_of_its_predecessor() -> None:
+    environment = with_users(Environment().with_pods(0, 1), alice=1)
+    environment.routes.put(route(20, generation=2, spec={"onPodLost": {"graceSeconds": 0}}))
+    async with running_route(environment):
+        evicted = {"service_state": ServiceState.TERMINATING, "disruption": "EvictionByEvictionAPI"}
+        environment.pods.put(pod(50, 1, is_ready=True, **evicted))
+        environment.pods.delete("games", "game-1", 51)
+        environment.pods.put(pod(52, 1))
+        await idle()
+        assert environment.writer.causes == []
+        environment.pods.delete("games", "game-1", 53)
+        await idle()
+        assert environment.writer.causes == [LossCause.POD_DELETED]
+
+
+@pytest.mark.parametrize("failure", [ConflictError(409, "Conflict", "changed"), UnreachableError("no answer")])
+async def test_cause_of_a_move_survives_a_failed_write_of_the_status(failure: ClusterError) -> None:
+    environment = with_users(Environment().with_pods(0, 1), alice=1)
+    environment.routes.put(route(20, generation=2, spec={"onPodLost": {"graceSeconds": 0}}))
+    update_status, failures = environment.writer.update_status, [failure]
+
+    async def failing(link: Link, status: LinkStatus, cause: LossCause | None = None) -> str:
+        if link.pod == 0 and failures:
+            # The next view does not show the loss: no link is left on the pod.
+            environment.pods.put(pod(60, 0, reported_routing_state=RoutingState.READY))
+            raise failures.pop()
+        return await update_status(link, status, cause)
+
+    environment.writer.update_status = failing  # type: ignore[method-assign]
+    async with running_route(environment):
+        environment.writer.written.clear()
+        environment.pods.delete("games", "game-1", 50)
+        await eventually(lambda: environment.writer.causes)
+        assert not failures
+        assert environment.writer.written == [("alice", 0), ("alice", "PodLost")]
+        assert environment.writer.causes == [LossCause.POD_DELETED]
 
 
 async def test_pod_that_is_back_within_the_grace_period_moves_no_link() -> None:

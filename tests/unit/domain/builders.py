@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from statefulroute.api.statefulroute import StatefulRouteSpec, StatefulRouteStatus
-from statefulroute.api.vocabulary import RoutingState, ServiceState
+from statefulroute.api.vocabulary import LossCause, RoutingState, ServiceState
 from statefulroute.domain.keys import PodKey, RouteKey
 from statefulroute.domain.link import Link
 from statefulroute.domain.load import Load, LoadReport
@@ -114,6 +114,7 @@ def view(  # noqa: PLR0913 - the parts of a view
     loads: dict[PodKey, Load] | None = None,
     load_errors: dict[PodKey, str] | None = None,
     other_link_counts: Sequence[Mapping[PodKey, int]] = (),
+    end_causes: dict[PodKey, LossCause] | None = None,
 ) -> RouteView:
     """Returns the view of a route; a workload of None does not exist."""
     workload = workload or route.workload_not_found()
@@ -121,4 +122,4 @@ def view(  # noqa: PLR0913 - the parts of a view
     route_view = build_route_view(
         route, workload, owned, nodes or {}, link_counts or {}, loads or {}, load_errors or {}, other_link_counts
     )
-    return replace(route_view, lost=lost or {})
+    return replace(route_view, lost=lost or {}, end_causes=end_causes or {})

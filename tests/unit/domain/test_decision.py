@@ -1,5 +1,6 @@
 """Decisions about links."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,7 +12,6 @@ from statefulroute.api.vocabulary import (
     LinkPhase,
     LinkReason,
     LossCause,
-    MoveReason,
     RemoveReason,
     RouteReason,
     RoutingState,
@@ -21,12 +21,14 @@ from statefulroute.domain.decision import (
     Bind,
     LinkView,
     Move,
+    Plan,
     Remove,
     UpdateStatus,
     decide,
     is_status_current,
     is_waiting_for_room,
-    move_reason,
+    move_cause,
+    needs_turn,
 )
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.link import Link, LinkStatus
@@ -227,20 +229,23 @@ def test_links_of_a_lost_pod_follow_on_pod_lost(old_status: LinkStatus | None) -
     lost_status = LinkStatus(
         LinkPhase.LOST,
         LinkReason.POD_LOST,
-        "pod 2 of StatefulRoute 'game' is beyond the workload's replicas",
-        pod_index=2,
+        "pod 'game-2' of StatefulRoute 'game' is beyond the workload's replicas (ScaledDown)",
+        2,
+        "game-2",
     )
     assert decide(LinkView(tested_link, with_lost_pod("Rebind", pod(0), pod(1), link_counts={0: 1}), NOON)) == Move(
-        1, MoveReason.POD_LOST
+        1, LossCause.SCALED_DOWN
     )
-    assert decide(LinkView(tested_link, with_lost_pod("Release", pod(0)), NOON)) == Remove(RemoveReason.POD_LOST)
+    assert decide(LinkView(tested_link, with_lost_pod("Release", pod(0)), NOON)) == Remove(
+        RemoveReason.POD_LOST, LossCause.SCALED_DOWN
+    )
     assert status_of(tested_link, with_lost_pod("Keep", pod(0))) == lost_status
 
 
 @pytest.mark.parametrize(
     ("old_status", "plan"),
     [
-        (BOUND_TO_2, Move(0, MoveReason.POD_LOST)),
+        (BOUND_TO_2, Move(0, LossCause.SCALED_DOWN)),
         (
             None,
             UpdateStatus(
@@ -260,7 +265,8 @@ def test_pod_is_lost_only_for_bound_links_within_the_grace_period(old_status: Li
 
 def test_lost_link_without_another_available_pod_stays_lost() -> None:
     assert status_of(link(2), with_lost_pod("Rebind", pod(2))).message == (
-        "pod 2 of StatefulRoute 'game' is beyond the workload's replicas, and no other takes new users"
+        "pod 'game-2' of StatefulRoute 'game' is beyond the workload's replicas (ScaledDown), "
+        "and no other takes new users"
     )
 
 
@@ -269,8 +275,8 @@ def test_links_of_a_pod_that_is_not_ready_have_their_own_reason_and_message() ->
         2: PodLoss(LossCause.NOT_READY, "has not been Ready for more than 300 s", is_grace_over=True)
     }
     route_view = view(pod(2, ServiceState.PENDING), route=route(onPodLost={"action": "Keep"}), lost=losses)
-    message = "pod 2 of StatefulRoute 'game' has not been Ready for more than 300 s"
-    expected = LinkStatus(LinkPhase.LOST, LinkReason.POD_NOT_READY, message, pod_index=2)
+    message = "pod 'game-2' of StatefulRoute 'game' has not been Ready for more than 300 s (NotReady)"
+    expected = LinkStatus(LinkPhase.LOST, LinkReason.POD_NOT_READY, message, 2, "game-2")
     assert status_of(link(2, status=BOUND_TO_2), route_view) == expected
     assert is_waiting_for_room(view(pod(2)), expected), "it takes the next room, unless its pod returns before"
 
@@ -285,26 +291,47 @@ def test_links_of_other_pods_do_not_move() -> None:
 
 
 @pytest.mark.parametrize(
-    ("action", "old_pod", "reason"),
+    ("action", "old_pod", "cause"),
     [
-        ("Rebind", 2, MoveReason.POD_LOST),
-        ("Rebind", 7, MoveReason.POD_LOST),
-        ("Rebind", 1, MoveReason.MOVED),
-        ("Rebind", None, MoveReason.MOVED),
-        ("Keep", 2, MoveReason.MOVED),
+        ("Rebind", 2, LossCause.SHUTDOWN),
+        ("Rebind", 7, LossCause.SCALED_DOWN),
+        ("Rebind", 1, None),
+        ("Rebind", None, None),
+        ("Keep", 2, None),
     ],
     ids=["lost", "lost long ago", "present", "no pod", "Keep"],
 )
-def test_half_finished_move_from_a_lost_pod_has_the_reason_pod_lost(
-    action: str, old_pod: int | None, reason: MoveReason
+def test_half_finished_move_from_a_lost_pod_has_the_cause_of_the_loss(
+    action: str, old_pod: int | None, cause: LossCause | None
 ) -> None:
     old_status = LinkStatus(LinkPhase.BOUND, LinkReason.BOUND, "as it was", pod_index=old_pod)
-    route_view = with_lost_pod(action, pod(0), pod(1))
-    assert move_reason(LinkView(link(pod=0, status=old_status), route_view, NOON)) is reason
+    lost: dict[PodKey, PodLoss] = {2: PodLoss(LossCause.SHUTDOWN, "is shut down", is_grace_over=False)}
+    route_view = replace(with_lost_pod(action, pod(0), pod(1)), lost=lost)
+    assert move_cause(LinkView(link(pod=0, status=old_status), route_view, NOON)) is cause
 
 
-def test_move_without_a_route_has_the_reason_moved() -> None:
-    assert move_reason(LinkView(link(pod=0), None, NOON)) is MoveReason.MOVED
+def test_move_without_a_route_has_no_cause() -> None:
+    assert move_cause(LinkView(link(pod=0), None, NOON)) is None
+
+
+@pytest.mark.parametrize(
+    ("plan", "is_paced"),
+    [
+        (Bind(1), False),
+        (Move(1, LossCause.POD_DELETED), True),
+        (Remove(RemoveReason.EXPIRED), False),
+        (Remove(RemoveReason.POD_LOST, LossCause.POD_DELETED), True),
+        (UpdateStatus(BOUND_TO_2), False),
+        (UpdateStatus(LinkStatus(LinkPhase.LOST, LinkReason.POD_LOST, "gone", 2)), True),
+    ],
+)
+def test_writes_for_links_of_lost_pods_are_paced(plan: Plan, is_paced: bool) -> None:
+    assert needs_turn(link(2, status=BOUND_TO_2), plan) is is_paced
+
+
+def test_status_that_is_lost_already_is_not_paced() -> None:
+    lost = LinkStatus(LinkPhase.LOST, LinkReason.POD_LOST, "gone", 2)
+    assert not needs_turn(link(2, status=lost, observed_generation=1), UpdateStatus(lost))
 
 
 def with_limit(limit: int, *pods: Pod, link_counts: dict[int, int]) -> RouteView:

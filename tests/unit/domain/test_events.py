@@ -2,7 +2,7 @@
 
 import pytest
 
-from statefulroute.api.vocabulary import LinkPhase, LinkReason, MoveReason, RemoveReason, WorkloadState
+from statefulroute.api.vocabulary import LinkPhase, LinkReason, LossCause, RemoveReason, WorkloadState
 from statefulroute.domain.assessment import Assessment
 from statefulroute.domain.events import link_removed_event, link_status_event, workload_state_event
 from statefulroute.domain.link import LinkStatus
@@ -10,40 +10,57 @@ from unit.domain.builders import link, route
 
 BOUND = LinkStatus(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-2'", 2, "game-2")
 WAITS = LinkStatus(LinkPhase.PENDING, LinkReason.ROUTE_NOT_FOUND, "no route")
-LOST = LinkStatus(LinkPhase.LOST, LinkReason.POD_LOST, "pod 1 is gone", pod_index=1)
+ON_1 = LinkStatus(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-1'", 1, "game-1")
+LOST = LinkStatus(LinkPhase.LOST, LinkReason.POD_LOST, "pod 1 is gone (PodFailed)", 1, "game-1")
+LOST_BEFORE_NAMES = LinkStatus(LinkPhase.LOST, LinkReason.POD_LOST, "pod 1 is gone", pod_index=1)
 REJECTED = LinkStatus(LinkPhase.REJECTED, LinkReason.NOT_LOCAL_NAMESPACE, "only local namespace is supported")
 
 
 @pytest.mark.parametrize(
-    ("previous", "status", "moved", "expected"),
+    ("previous", "status", "cause", "expected"),
     [
-        (None, BOUND, MoveReason.MOVED, "Normal Bound: bound to pod 'game-2'"),
-        (WAITS, BOUND, MoveReason.MOVED, "Normal Bound: bound to pod 'game-2'"),
-        (BOUND, BOUND, MoveReason.MOVED, None),
-        (LOST, BOUND, MoveReason.POD_LOST, "Warning PodLost: moved from pod 1 to pod 'game-2'"),
-        (LOST, BOUND, MoveReason.MOVED, "Normal Moved: moved from pod 1 to pod 'game-2'"),
-        (BOUND, LOST, MoveReason.MOVED, "Warning PodLost: pod 1 is gone"),
-        (LOST, LOST, MoveReason.MOVED, None),
-        (None, REJECTED, MoveReason.MOVED, "Warning NotLocalNamespace: only local namespace is supported"),
-        (None, WAITS, MoveReason.MOVED, None),
+        (None, BOUND, None, "Normal Bound: bound to pod 'game-2'"),
+        (WAITS, BOUND, None, "Normal Bound: bound to pod 'game-2'"),
+        (BOUND, BOUND, None, None),
+        (
+            ON_1,
+            BOUND,
+            LossCause.NODE_NOT_READY,
+            "Warning PodLost: moved from pod 'game-1' to pod 'game-2': NodeNotReady",
+        ),
+        (LOST, BOUND, LossCause.POD_FAILED, "Warning PodLost: moved from pod 'game-1' to pod 'game-2': PodFailed"),
+        (
+            LOST_BEFORE_NAMES,
+            BOUND,
+            LossCause.SCALED_DOWN,
+            "Warning PodLost: moved from pod 1 to pod 'game-2': ScaledDown",
+        ),
+        (LOST, BOUND, None, "Normal Moved: moved from pod 'game-1' to pod 'game-2'"),
+        (BOUND, LOST, None, "Warning PodLost: pod 1 is gone (PodFailed)"),
+        (LOST, LOST, None, None),
+        (None, REJECTED, None, "Warning NotLocalNamespace: only local namespace is supported"),
+        (None, WAITS, None, None),
     ],
 )
 def test_significant_status_changes_have_events(
-    previous: LinkStatus | None, status: LinkStatus, moved: MoveReason, expected: str | None
+    previous: LinkStatus | None, status: LinkStatus, cause: LossCause | None, expected: str | None
 ) -> None:
-    event = link_status_event(link(2, status=previous), status, moved)
+    event = link_status_event(link(2, status=previous), status, cause)
     assert (event and f"{event.type} {event.reason}: {event.note}") == expected
 
 
 @pytest.mark.parametrize(
-    ("reason", "expected"),
+    ("reason", "status", "expected"),
     [
-        (RemoveReason.EXPIRED, "Normal Expired: its time was over"),
-        (RemoveReason.POD_LOST, "Warning PodLost: pod 2 is lost"),
+        (RemoveReason.EXPIRED, BOUND, "Normal Expired: its time was over"),
+        (RemoveReason.POD_LOST, BOUND, "Warning PodLost: pod 'game-2' is lost: PodEvicted"),
+        (RemoveReason.POD_LOST, ON_1, "Warning PodLost: pod 2 is lost: PodEvicted"),
+        (RemoveReason.POD_LOST, None, "Warning PodLost: pod 2 is lost: PodEvicted"),
     ],
 )
-def test_removed_link_has_an_event(reason: RemoveReason, expected: str) -> None:
-    event = link_removed_event(link(2), reason)
+def test_removed_link_has_an_event(reason: RemoveReason, status: LinkStatus | None, expected: str) -> None:
+    cause = LossCause.POD_EVICTED if reason is RemoveReason.POD_LOST else None
+    event = link_removed_event(link(2, status=status), reason, cause)
     assert f"{event.type} {event.reason}: {event.note}" == expected
 
 
@@ -91,8 +108,8 @@ def test_change_of_the_workload_state_has_an_event(
 def test_events_of_links_contain_the_link_and_the_pods() -> None:
     moved = LinkStatus(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-b'", None, "game-b")
     old_status = LinkStatus(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-a'", None, "game-a")
-    event = link_status_event(link("game-b", status=old_status), moved, MoveReason.MOVED)
+    event = link_status_event(link("game-b", status=old_status), moved, None)
     assert event is not None
     assert (event.kind.kind, event.namespace, event.name) == ("PodLink", "play", "game.alice")
     assert event.note == "moved from pod 'game-a' to pod 'game-b'"
-    assert link_status_event(link("game-b", status=moved), moved, MoveReason.MOVED) is None
+    assert link_status_event(link("game-b", status=moved), moved, None) is None

@@ -9,13 +9,12 @@ from statefulroute.api.vocabulary import (
     LinkPhase,
     LinkReason,
     LossCause,
-    MoveReason,
     RemoveReason,
     RoutingState,
     ServiceState,
 )
 from statefulroute.domain.assessment import Assessment
-from statefulroute.domain.decision import Bind, LinkView, Move, Remove, UpdateStatus, decide, move_reason
+from statefulroute.domain.decision import Bind, LinkView, Move, Remove, UpdateStatus, decide, move_cause
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.link import Link, LinkStatus
 from statefulroute.domain.route import PodLoss, RouteView
@@ -80,15 +79,15 @@ LONG_GONE = {
 @pytest.mark.parametrize(
     ("action", "plan"),
     [
-        ("Rebind", Move("game-b", MoveReason.POD_LOST)),
-        ("Release", Remove(RemoveReason.POD_LOST)),
+        ("Rebind", Move("game-b", LossCause.POD_DELETED)),
+        ("Release", Remove(RemoveReason.POD_LOST, LossCause.POD_DELETED)),
         (
             "Keep",
             UpdateStatus(
                 LinkStatus(
                     LinkPhase.LOST,
                     LinkReason.POD_LOST,
-                    "pod 'game-a' of StatefulRoute 'game' is gone, and none comes back under its name",
+                    "pod 'game-a' of StatefulRoute 'game' is gone, and none comes back under its name (PodDeleted)",
                     pod_name="game-a",
                 )
             ),
@@ -108,17 +107,19 @@ def test_lost_link_without_another_pod_keeps_its_pod_name() -> None:
     assert (lost.phase, lost.pod, lost.message) == (
         LinkPhase.LOST,
         "game-a",
-        f"pod 'game-a' of StatefulRoute 'game' {GONE['game-a'].message}, and no other takes new users",
+        f"pod 'game-a' of StatefulRoute 'game' {GONE['game-a'].message} (PodDeleted), and no other takes new users",
     )
 
 
 @pytest.mark.parametrize(
-    ("route_view", "reason"),
-    [(deployment_view("game-b"), MoveReason.POD_LOST), (deployment_view("game-a", "game-b"), MoveReason.MOVED)],
+    ("route_view", "cause"),
+    [(deployment_view("game-b"), LossCause.POD_DELETED), (deployment_view("game-a", "game-b"), None)],
     ids=["gone", "present"],
 )
-def test_half_finished_move_from_a_gone_pod_has_the_reason_pod_lost(route_view: RouteView, reason: MoveReason) -> None:
-    assert move_reason(LinkView(link("game-b", status=BOUND_TO_A), route_view, NOON)) is reason
+def test_half_finished_move_from_a_gone_pod_has_the_cause_of_the_loss(
+    route_view: RouteView, cause: LossCause | None
+) -> None:
+    assert move_cause(LinkView(link("game-b", status=BOUND_TO_A), route_view, NOON)) is cause
 
 
 def test_bound_link_stays_bound_while_its_pod_is_not_ready() -> None:

@@ -83,13 +83,17 @@ def _row(change: LinkChange, now: datetime, *, has_namespaces: bool) -> list[Cel
         change.route,
         Cell(change.subject, "bold"),
         f"{change.before} -> {change.after}",
-        Cell(change.reason, _STYLES.get(change.reason, "")),
+        Cell(
+            change.reason if change.cause is None else f"{change.reason} ({change.cause})",
+            _STYLES.get(change.reason, ""),
+        ),
     ]
 
 
 def _document(change: LinkChange, now: datetime) -> str:
     values = {"time": _format_time(now), **msgspec.to_builtins(change)}
-    renamed = {{"before": "from", "after": "to"}.get(key, key): value for key, value in values.items()}
+    names = {"before": "from", "after": "to"}
+    renamed = {names.get(key, key): value for key, value in values.items() if value is not None}
     return msgspec.json.encode(renamed).decode() + "\n"
 
 

@@ -209,9 +209,11 @@ def _row(match: _Match, *, has_namespace: bool) -> Row:
 
 
 def _previous_pod(match: _Match) -> str:
-    """Returns the pod before the present one; the route gives the name of a pod with an index."""
-    index = match.link.get("status", {}).get("previous", {}).get("podIndex")
-    return previous_pod_label(match.link) if index is None else PodNames.from_route(match.route).pod_name(index)
+    """Returns the pod before the present one, and why it was lost; the route gives the name of a pod with an index."""
+    previous = match.link.get("status", {}).get("previous", {})
+    index, cause = previous.get("podIndex"), previous.get("cause")
+    name = previous_pod_label(match.link) if index is None else PodNames.from_route(match.route).pod_name(index)
+    return f"{name} ({cause})" if cause else name
 
 
 def _present_address(match: _Match) -> str:

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import structlog
 
-from statefulroute.api.vocabulary import MoveReason, RemoveReason
+from statefulroute.api.vocabulary import LossCause, RemoveReason
 from statefulroute.cluster.cache import Cache
 from statefulroute.cluster.clock import Clock
+from statefulroute.cluster.errors import ConflictError, NotFoundError
 from statefulroute.cluster.events import EventRecorder
 from statefulroute.cluster.writes import LinkWriter
 from statefulroute.controllers.links.counts import LinkCounts
@@ -23,7 +24,7 @@ from statefulroute.domain.decision import (
     UpdateStatus,
     decide,
     is_status_current,
-    move_reason,
+    move_cause,
     needs_turn,
 )
 from statefulroute.domain.events import Event
@@ -71,6 +72,8 @@ class LinkReconciler:
         self._recorder = recorder
         self._metrics = metrics
         self._clock = clock
+        self._causes: dict[LinkKey, LossCause] = {}
+        """The links that were moved, or may have been, and whose status does not say so yet; each with the cause."""
 
     async def reconcile(self, key: LinkKey) -> ReconcileResult:
         """Gathers what the decision about a link needs, decides, and applies the plan.
@@ -84,10 +87,11 @@ class LinkReconciler:
         finally:
             if result is None or not result.waits_for_turn:
                 self._move_limiter.release(key)
+            if result is not None and not result.waits_for_turn:
+                self._causes.pop(key, None)
         return result
 
     async def _reconcile(self, key: LinkKey) -> ReconcileResult:
-        reason: MoveReason | None = None
         first: type[Plan] | None = None
         while (link := self._links.get(*key)) is not None and not link.is_deleting:
             view = LinkView(link, self._route_store.get(key.route), self._clock())
@@ -100,14 +104,15 @@ class LinkReconciler:
             match plan:
                 case Bind(pod):
                     await self._bind(link, pod)
-                case Move(pod, reason):
-                    await self._bind(link, pod)
-                case Remove(remove_reason):
-                    await self._remove(link, remove_reason)
+                case Move(pod, cause):
+                    await self._move(link, pod, cause)
+                case Remove(reason, cause):
+                    await self._remove(link, reason, cause)
                     return ReconcileResult(plan=first)
                 case UpdateStatus(status):
                     if not is_status_current(link, status):
-                        await self._update_status(link, status, reason or move_reason(view), is_chosen=first is Bind)
+                        cause = self._causes.get(key) or move_cause(view)
+                        await self._update_status(link, status, cause, is_chosen=first is Bind)
                     return ReconcileResult(status, plan=first)
         return ReconcileResult(plan=first)
 
@@ -115,14 +120,22 @@ class LinkReconciler:
         with self._counts.assume(link.key, pod):
             await self._writer.bind(link, pod)
 
-    async def _update_status(self, link: Link, status: LinkStatus, reason: MoveReason, *, is_chosen: bool) -> None:
-        uid = await self._writer.update_status(link, status, reason)
-        self._record(link, events.link_status_event(link, status, reason), uid, is_chosen=is_chosen)
+    async def _move(self, link: Link, pod: PodKey, cause: LossCause) -> None:
+        self._causes[link.key] = cause
+        try:
+            await self._bind(link, pod)
+        except (ConflictError, NotFoundError):  # the link was not moved
+            del self._causes[link.key]
+            raise
+
+    async def _update_status(self, link: Link, status: LinkStatus, cause: LossCause | None, *, is_chosen: bool) -> None:
+        uid = await self._writer.update_status(link, status, cause)
+        self._record(link, events.link_status_event(link, status, cause), uid, is_chosen=is_chosen)
         log.debug("acknowledged", link=link.name, namespace=link.route.namespace, phase=status.phase)
 
-    async def _remove(self, link: Link, reason: RemoveReason) -> None:
+    async def _remove(self, link: Link, reason: RemoveReason, cause: LossCause | None) -> None:
         uid = await self._writer.delete(link)
-        self._record(link, events.link_removed_event(link, reason), uid)
+        self._record(link, events.link_removed_event(link, reason, cause), uid)
         log.debug("removed", link=link.name, namespace=link.route.namespace, reason=reason)
 
     def _record(self, link: Link, event: Event | None, uid: str, *, is_chosen: bool = False) -> None:
