@@ -149,6 +149,7 @@ def test_each_published_field_has_a_description(published: dict[str, dict[str, A
         ("podlink.spec.podIndex", "The index of the pod that the uid is bound to."),
         ("podlink.spec.podName", "The name of the pod, for workloads whose pods have no index"),
         ("podlink.status.host", "The stable DNS name of the pod."),
+        ("podlink.status.phase", "One of Pending, Bound, Lost, Rejected, or a value of a later version."),
         ("statefulroute", "A StatefulRoute routes the users of one stateful service"),
         ("sr.spec.load.http", "The endpoint that the operator polls if the source is HTTP."),
         ("sr.spec.namedPods", "Overrides the routing state of pods without an index."),

@@ -92,6 +92,10 @@ class StubService:
         status = {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}], "conditions": [condition]}
         self.independent_client.patch_status(Pod, f"{self.name}-{pod}", self.namespace, status)
 
+    def patch_route(self, **spec: Any) -> None:
+        """Changes fields of the route's spec."""
+        self.independent_client.patch(StatefulRoute, self.name, self.namespace, {"spec": spec})
+
     def patch_route_status(self, **fields: Any) -> None:
         """Writes `pods` and the given fields to the route's status, as the operator does."""
         status = {"routingState": "Ready", "workloadState": "Normal", "links": 0, "pods": list(self.pods.values())}

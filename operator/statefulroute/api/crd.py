@@ -4,7 +4,7 @@ from typing import Any
 
 from statefulroute.api.group import CATEGORY, GROUP, VERSION
 from statefulroute.api.podlink import PodLink
-from statefulroute.api.schema import structural_schema, with_validation_messages
+from statefulroute.api.schema import structural_schema, with_open_enums, with_validation_messages
 from statefulroute.api.statefulroute import StatefulRoute
 
 
@@ -49,5 +49,6 @@ def _root_schema(model: type[PodLink | StatefulRoute]) -> dict[str, Any]:
     properties["kind"] = {"type": "string"}
     properties["metadata"] = {"type": "object"}
     properties["spec"] = with_validation_messages(properties["spec"])
+    properties["status"] = with_open_enums(properties["status"])
     schema["x-kubernetes-validations"] = model.validations
     return schema

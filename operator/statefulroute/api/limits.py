@@ -13,6 +13,10 @@ DNS_LABEL_MAX_LENGTH = 63
 DNS_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 DNS_SUBDOMAIN_MAX_LENGTH = 253
 
+#: A regular expression for a value of an enum in a status, as Kubernetes' API conventions require.
+CAMEL_CASE = "^[A-Z][A-Za-z0-9]*$"
+CAMEL_CASE_MAX_LENGTH = 128
+
 PORT_MAX = 65_535
 #: The length of a container port's name (IANA service name, RFC 6335).
 PORT_NAME_MAX_LENGTH = 15

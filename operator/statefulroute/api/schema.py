@@ -4,6 +4,7 @@ import inspect
 import re
 from typing import Any
 
+from statefulroute.api.limits import CAMEL_CASE, CAMEL_CASE_MAX_LENGTH
 from statefulroute.api.model import Model
 
 #: Any JSON value. (A recursive type would add nothing here.)
@@ -16,6 +17,8 @@ _DROPPED_KEYWORDS = frozenset({"title", "$defs"})
 _LEADING_KEYWORDS = ("description", "type", "format", "enum", "default")
 
 _RULES = "x-kubernetes-validations"
+
+_CONDITION_STATUSES = ["True", "False", "Unknown"]
 
 
 def structural_schema(model: type[Model]) -> dict[str, JSON]:
@@ -42,6 +45,25 @@ def with_validation_messages(schema: dict[str, JSON]) -> dict[str, JSON]:
         out["properties"] = {name: _with_field_messages(name, child) for name, child in out["properties"].items()}
     if "items" in out:
         out["items"] = with_validation_messages(out["items"])
+    return out
+
+
+def with_open_enums(schema: dict[str, JSON]) -> dict[str, JSON]:
+    """Returns the schema of a status with its enums opened: any CamelCase word is valid, and the enum is described.
+
+    The definitions and the operator are not upgraded at the same moment. If an enum of a status were closed, older
+    definitions would refuse the statuses of a newer operator. The status of a condition stays closed: Kubernetes' own
+    type closes it.
+    """
+    out = dict(schema)
+    if "enum" in out and out["enum"] != _CONDITION_STATUSES:
+        values = ", ".join(out.pop("enum"))
+        out["description"] = f"{out['description']} One of {values}, or a value of a later version."
+        out["pattern"], out["maxLength"] = CAMEL_CASE, CAMEL_CASE_MAX_LENGTH
+    if "properties" in out:
+        out["properties"] = {name: with_open_enums(child) for name, child in out["properties"].items()}
+    if "items" in out:
+        out["items"] = with_open_enums(out["items"])
     return out
 
 

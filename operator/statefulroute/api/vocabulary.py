@@ -4,13 +4,36 @@ A status contains only values of these enums. The string after each member descr
 """
 
 from enum import StrEnum
+from typing import Any, Self
 
 
-class RoutingState(StrEnum):
+class OpenEnum(StrEnum):
+    """An enum that reads each value that it does not know as UNKNOWN, like the open enums of Protocol Buffers.
+
+    Operators, resolvers, drivers and definitions of two versions meet during every upgrade and rollback. A value that
+    only the newer version knows must not hide the rest of an object from the older one.
+    """
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        return cls["UNKNOWN"] if isinstance(value, str) else None
+
+    @classmethod
+    def known(cls) -> tuple[Self, ...]:
+        """Returns the values that objects may have in this version."""
+        return tuple(member for member in cls if member is not cls["UNKNOWN"])
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> dict[str, Any]:  # noqa: ANN401 - pydantic's types
+        """Returns the schema, which allows only these values. In a status, the definitions allow others, too."""
+        return {**handler(core_schema), "enum": [str(member) for member in cls.known()]}
+
+
+class RoutingState(OpenEnum):
     """Which users a pod, or a whole service, accepts."""
 
     UNKNOWN = "Unknown"
-    """Not reported; counts as Ready."""
+    """Not reported, or a value of another version; counts as Ready."""
     READY = "Ready"
     """Accepts all users."""
     DENY_NEW_CALL = "DenyNewCall"
@@ -18,12 +41,17 @@ class RoutingState(StrEnum):
     SHUTDOWN = "Shutdown"
     """Accepts no users."""
 
+    @classmethod
+    def known(cls) -> tuple[Self, ...]:
+        """Returns the values that objects may have in this version."""
+        return tuple(cls)
 
-class ServiceState(StrEnum):
+
+class ServiceState(OpenEnum):
     """The state of a pod in Kubernetes."""
 
     UNKNOWN = "Unknown"
-    """The node has not reported the pod."""
+    """The node has not reported the pod, or a value of another version."""
     READY = "Ready"
     """The Ready condition of the pod is True."""
     NOT_READY = "NotReady"
@@ -35,10 +63,17 @@ class ServiceState(StrEnum):
     TERMINATING = "Terminating"
     """The pod is being deleted."""
 
+    @classmethod
+    def known(cls) -> tuple[Self, ...]:
+        """Returns the values that objects may have in this version."""
+        return tuple(cls)
 
-class WorkloadState(StrEnum):
+
+class WorkloadState(OpenEnum):
     """How busy a service is, by the mean load of its pods."""
 
+    UNKNOWN = "Unknown"
+    """A value of another version."""
     IDLE = "Idle"
     """Below the `normal` threshold."""
     NORMAL = "Normal"
@@ -51,9 +86,11 @@ class WorkloadState(StrEnum):
     """The service's routing state is Shutdown."""
 
 
-class LinkPhase(StrEnum):
+class LinkPhase(OpenEnum):
     """The phase of a link."""
 
+    UNKNOWN = "Unknown"
+    """A value of another version."""
     PENDING = "Pending"
     """The link is not bound yet; the Ready condition gives the reason."""
     BOUND = "Bound"
@@ -64,9 +101,11 @@ class LinkPhase(StrEnum):
     """The link violates a rule and has no effect."""
 
 
-class ConditionType(StrEnum):
+class ConditionType(OpenEnum):
     """The types of conditions of the two kinds. `Ready` is always present."""
 
+    UNKNOWN = "Unknown"
+    """A value of another version."""
     READY = "Ready"
     """The link is bound, or the route serves users."""
     WORKLOAD_FOUND = "WorkloadFound"
@@ -96,9 +135,11 @@ class NotServingReason(StrEnum):
     """The node has not reported the pod."""
 
 
-class LinkReason(StrEnum):
+class LinkReason(OpenEnum):
     """The reasons of a link's Ready condition."""
 
+    UNKNOWN = "Unknown"
+    """A value of another version."""
     BOUND = "Bound"
     """The link is bound to its pod, which may be restarting."""
     NO_AVAILABLE_POD = "NoAvailablePod"
@@ -123,9 +164,11 @@ class LinkReason(StrEnum):
     """The link violates another validation rule."""
 
 
-class MoveReason(StrEnum):
+class MoveReason(OpenEnum):
     """Why a link moved to another pod."""
 
+    UNKNOWN = "Unknown"
+    """A value of another version."""
     MOVED = "Moved"
     """A client set another pod in the spec."""
     POD_LOST = "PodLost"
@@ -141,9 +184,11 @@ class RemoveReason(StrEnum):
     """The pod was lost, and the route releases the links of lost pods."""
 
 
-class LossCause(StrEnum):
+class LossCause(OpenEnum):
     """Why a pod is lost."""
 
+    UNKNOWN = "Unknown"
+    """A value of another version."""
     POD_DELETED = "PodDeleted"
     """The pod was deleted, and it is not known why."""
     POD_FAILED = "PodFailed"
@@ -195,18 +240,22 @@ class RouteReason(StrEnum):
     """Some links are bound to pods that do not serve their users."""
 
 
-class LoadSource(StrEnum):
+class LoadSource(OpenEnum):
     """The source of the load of a pod."""
 
+    UNKNOWN = "Unknown"
+    """A value of another version."""
     REPORTED = "Reported"
     """The driver in the pod writes the load to annotations of the pod."""
     HTTP = "HTTP"
     """The operator polls each pod."""
 
 
-class PodLostAction(StrEnum):
+class PodLostAction(OpenEnum):
     """What the operator does with the links of a lost pod."""
 
+    UNKNOWN = "Unknown"
+    """A value of another version, which is handled as Keep."""
     KEEP = "Keep"
     """Keeps them with the pod, marked Lost."""
     REBIND = "Rebind"

@@ -3,14 +3,14 @@
 Only the fields that the domain needs are decoded. msgspec skips all other fields, which are nine tenths of a Pod.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
 import msgspec
-from pydantic import ValidationError
+import structlog
 
 from statefulroute.api.annotations import (
     POD_DELETION_COST,
@@ -21,7 +21,8 @@ from statefulroute.api.annotations import (
 )
 from statefulroute.api.group import API_VERSION, POD_LINK, STATEFUL_ROUTE
 from statefulroute.api.statefulroute import StatefulRouteSpec, StatefulRouteStatus
-from statefulroute.api.vocabulary import LinkPhase, LinkReason, RoutingState
+from statefulroute.api.vocabulary import LinkPhase, LinkReason, LoadSource, PodLostAction, RoutingState
+from statefulroute.cluster.model_reader import read_model
 from statefulroute.cluster.resource_type import ResourceType
 from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.link import Link, LinkStatus, expire_time
@@ -30,6 +31,8 @@ from statefulroute.domain.pod import Endpoint, Node, Owner, Pod, PodAnnotations,
 from statefulroute.domain.route import Route, Workload, WorkloadAnnotations
 from statefulroute.domain.times import parse_time
 from statefulroute.domain.validation import find_violation
+
+log = structlog.get_logger(__name__)
 
 
 class _CamelStruct(msgspec.Struct, rename="camel", gc=False):
@@ -114,14 +117,10 @@ _route_key = lru_cache(maxsize=4096)(RouteKey)
 def _link_status(  # noqa: PLR0913, PLR0917 - the fields of a status
     phase: str, reason: str, message: str, pod_index: int | None, pod_name: str | None, host: str | None
 ) -> LinkStatus | None:
-    """Returns the status of a link, or None if another version wrote a phase or reason that this one does not know.
-
-    All links with the same status share one object.
-    """
-    try:
-        return LinkStatus(LinkPhase(phase), LinkReason(reason), message, pod_index, pod_name, host)
-    except ValueError:
+    """Returns the status of a link, or None if it has none. All links with the same status share one object."""
+    if not phase:
         return None
+    return LinkStatus(LinkPhase(phase), LinkReason(reason), message, pod_index, pod_name, host)
 
 
 def find_condition(condition_type: str, conditions: list[ConditionObject] | None) -> ConditionObject | None:
@@ -212,10 +211,7 @@ _MAX_REASON_LENGTH = 128
 
 def _routing_state(annotations: Mapping[str, str]) -> RoutingState:
     """Returns the routing state that a pod reports; UNKNOWN if it reports none or an invalid one."""
-    try:
-        return RoutingState(annotations.get(ROUTING_STATE, RoutingState.UNKNOWN))
-    except ValueError:
-        return RoutingState.UNKNOWN
+    return RoutingState(annotations.get(ROUTING_STATE, RoutingState.UNKNOWN))
 
 
 def _make_pod(pod: _Pod) -> Pod:
@@ -356,19 +352,41 @@ class _Route(_CamelStruct, kw_only=True):
 
 def _make_route(route: _Route) -> Route:
     metadata = route.metadata
-    try:
-        status = StatefulRouteStatus.model_validate(route.status)
-    except ValidationError:  # another version wrote it; the next status update replaces it
-        status = StatefulRouteStatus()
+    status, _ = read_model(StatefulRouteStatus, route.status)  # the next status update replaces what is left out
+    spec, left_out = read_model(StatefulRouteSpec, route.spec, required=frozenset({"workloadRef"}))
+    if unknown := (*left_out, *_unknown_settings(spec)):
+        _log_unknown(metadata.namespace, metadata.name, metadata.generation, unknown)
     return Route(
         namespace=metadata.namespace,
         name=metadata.name,
         uid=metadata.uid,
         resource_version=int(metadata.resource_version),
         generation=metadata.generation,
-        spec=StatefulRouteSpec.model_validate(route.spec),
+        spec=spec,
         status=status,
         is_deleting=metadata.deletion_timestamp is not None,
+    )
+
+
+def _unknown_settings(spec: StatefulRouteSpec) -> Iterator[str]:
+    """Yields the fields whose value this version does not know."""
+    if spec.routing_state is RoutingState.UNKNOWN:
+        yield "routingState"
+    if spec.load.source is LoadSource.UNKNOWN:
+        yield "load.source"
+    if spec.on_pod_lost.action is PodLostAction.UNKNOWN:
+        yield "onPodLost.action"
+
+
+@lru_cache(maxsize=1024)
+def _log_unknown(namespace: str, name: str, generation: int, fields: tuple[str, ...]) -> None:
+    """Logs the fields of a route that this version does not understand, once for each generation."""
+    log.warning(
+        "a route has values that this version does not know",
+        namespace=namespace,
+        name=name,
+        generation=generation,
+        fields=fields,
     )
 
 

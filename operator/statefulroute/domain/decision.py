@@ -168,16 +168,17 @@ def check_pod_lost(view: LinkView) -> Plan | None:
             if (new_pod := best_pod(route, view.now)) is not None:
                 return Move(new_pod.key, loss.cause)
             return _lost_status(route, pod, ", and no other takes new users")
-        case PodLostAction.KEEP:
+        case PodLostAction.KEEP | PodLostAction.UNKNOWN:
             return _lost_status(route, pod, "")
 
 
 def check_already_bound(view: LinkView) -> Plan | None:
-    """Keeps a bound link bound while its pod restarts."""
-    status = view.link.status
-    if status is None or status.phase is not LinkPhase.BOUND or status.pod != view.link.pod:
+    """Keeps a bound link bound while its pod restarts, also one with a phase of another version."""
+    status, pod = view.link.status, _pod_view(view)
+    if status is None or status.phase not in {LinkPhase.BOUND, LinkPhase.UNKNOWN}:
         return None
-    pod = _pod_view(view)
+    if status.pod is None or status.pod != view.link.pod:
+        return None
     return UpdateStatus(status if pod is None else _bound_status(pod))
 
 

@@ -70,6 +70,8 @@ def link_status_event(link: Link, status: LinkStatus, cause: LossCause | None) -
             if cause is None:
                 return _link_event(link, EventType.NORMAL, EventAction.MOVE, MoveReason.MOVED, note)
             return _link_event(link, EventType.WARNING, EventAction.MOVE, MoveReason.POD_LOST, f"{note}: {cause}")
+        case LinkPhase.BOUND if link.status_pod is not None and link.status and link.status.phase is LinkPhase.UNKNOWN:
+            return None  # the link is on the pod that another version has bound it to
         case LinkPhase.BOUND if link.status is None or not link.status.is_ready:
             return _link_event(link, EventType.NORMAL, EventAction.BIND, status.reason, status.message)
         case LinkPhase.LOST | LinkPhase.REJECTED if link.status != status:

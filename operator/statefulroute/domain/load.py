@@ -80,10 +80,15 @@ class Load(msgspec.Struct, frozen=True):
 class _LoadResponseBody(msgspec.Struct, rename="camel"):
     load_state: Annotated[int, msgspec.Meta(ge=0, le=INT32_MAX)] | None = None
     waiting_tasks: Annotated[int, msgspec.Meta(ge=0, le=INT32_MAX)] | None = None
-    routing_state: RoutingState = RoutingState.UNKNOWN
+    routing_state: str = RoutingState.UNKNOWN
 
 
 _response_decoder = msgspec.json.Decoder(_LoadResponseBody)
+
+_INVALID_RESPONSE = (
+    f"loadState and waitingTasks must be whole numbers from 0 to {INT32_MAX}, "
+    f"and routingState one of {', '.join(RoutingState)}"
+)
 
 
 def parse_load_response(body: bytes) -> LoadResponse:
@@ -95,15 +100,15 @@ def parse_load_response(body: bytes) -> LoadResponse:
     try:
         response = _response_decoder.decode(body)
     except msgspec.ValidationError:
-        raise ValueError(
-            "loadState and waitingTasks must be whole numbers from 0 to "
-            f"{INT32_MAX}, and routingState one of {', '.join(RoutingState)}"
-        ) from None
+        raise ValueError(_INVALID_RESPONSE) from None
     except (ValueError, RecursionError):  # RecursionError: too many nested brackets
         raise ValueError("it must be a JSON object") from None
+    # Applications write it, not other versions of StatefulRoute: a value that is not known is a mistake.
+    if response.routing_state not in tuple(RoutingState):
+        raise ValueError(_INVALID_RESPONSE)
     if response.load_state is None and response.waiting_tasks is None:
         raise ValueError("it has neither loadState nor waitingTasks")
-    return LoadResponse(response.load_state or 0, response.waiting_tasks or 0, response.routing_state)
+    return LoadResponse(response.load_state or 0, response.waiting_tasks or 0, RoutingState(response.routing_state))
 
 
 def parse_load_report(annotations: Mapping[str, str]) -> LoadReport | UnreadableReport | None:

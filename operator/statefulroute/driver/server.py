@@ -216,10 +216,9 @@ class ServerDriver:
             StatefulRouteError: the publication failed; the state timer retries it.
         """
         with log_operation(self._log, "set_routing_state", routing_state=routing_state):
-            try:
-                self._reporter.routing_state = RoutingState(routing_state)
-            except ValueError:
-                raise InvalidParameterError("routing_state", f"must be one of {', '.join(RoutingState)}") from None
+            if routing_state not in tuple(RoutingState):
+                raise InvalidParameterError("routing_state", f"must be one of {', '.join(RoutingState)}")
+            self._reporter.routing_state = RoutingState(routing_state)
             if self._is_running and self._parts.opened is not None:
                 await self._reporter.publish(self._parts.opened)
 

@@ -1,6 +1,5 @@
 """The CRDs, admission policies and RBAC roles."""
 
-from enum import StrEnum
 from typing import Any
 
 import pytest
@@ -15,6 +14,8 @@ from statefulroute.api.vocabulary import (
     ConditionType,
     LinkPhase,
     LoadSource,
+    MoveReason,
+    OpenEnum,
     PodLostAction,
     RoutingState,
     ServiceState,
@@ -39,10 +40,20 @@ def field(plural: str, path: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("plural", "path", "vocabulary"),
     [
-        ("podlinks", "status.phase", LinkPhase),
-        ("podlinks", "status.conditions[].type", ConditionType),
         ("statefulroutes", "spec.load.source", LoadSource),
         ("statefulroutes", "spec.onPodLost.action", PodLostAction),
+    ],
+)
+def test_enum_of_a_setting_is_its_vocabulary(plural: str, path: str, vocabulary: type[OpenEnum]) -> None:
+    assert field(plural, path)["enum"] == [str(member) for member in vocabulary.known()]
+
+
+@pytest.mark.parametrize(
+    ("plural", "path", "vocabulary"),
+    [
+        ("podlinks", "status.phase", LinkPhase),
+        ("podlinks", "status.previous.reason", MoveReason),
+        ("podlinks", "status.conditions[].type", ConditionType),
         ("statefulroutes", "status.routingState", RoutingState),
         ("statefulroutes", "status.workloadState", WorkloadState),
         ("statefulroutes", "status.pods[].serviceState", ServiceState),
@@ -50,8 +61,24 @@ def field(plural: str, path: str) -> dict[str, Any]:
         ("statefulroutes", "status.conditions[].type", ConditionType),
     ],
 )
-def test_enum_of_a_field_is_its_vocabulary(plural: str, path: str, vocabulary: type[StrEnum]) -> None:
-    assert field(plural, path)["enum"] == [str(member) for member in vocabulary]
+def test_status_may_have_values_of_later_versions(plural: str, path: str, vocabulary: type[OpenEnum]) -> None:
+    schema = field(plural, path)
+    assert f"One of {', '.join(vocabulary.known())}, or a value of a later version." in schema["description"]
+    assert (schema["type"], schema["pattern"], schema["maxLength"]) == ("string", "^[A-Z][A-Za-z0-9]*$", 128)
+    assert "enum" not in schema
+
+
+@pytest.mark.parametrize("plural", KINDS)
+def test_only_the_status_of_a_condition_is_a_closed_enum_in_a_status(plural: str) -> None:
+    (version,) = CRDS[plural]["spec"]["versions"]
+    status = version["schema"]["openAPIV3Schema"]["properties"]["status"]
+    assert enums(status) == [["True", "False", "Unknown"]]
+
+
+def enums(schema: dict[str, Any]) -> list[list[str]]:
+    """Returns all enums inside a schema."""
+    inner = [*schema.get("properties", {}).values(), *([schema["items"]] if "items" in schema else [])]
+    return [*([schema["enum"]] if "enum" in schema else []), *(enum for each in inner for enum in enums(each))]
 
 
 @pytest.mark.parametrize("path", ["spec.routingState", "spec.pods[].routingState"])

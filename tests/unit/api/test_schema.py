@@ -11,7 +11,7 @@ from pydantic import Field
 from statefulroute.api.crd import custom_resource_definition
 from statefulroute.api.model import Model, list_type_map, validation_rules
 from statefulroute.api.podlink import PodLink
-from statefulroute.api.schema import structural_schema, with_validation_messages
+from statefulroute.api.schema import structural_schema, with_open_enums, with_validation_messages
 from statefulroute.api.statefulroute import StatefulRoute
 
 KINDS: list[type[PodLink | StatefulRoute]] = [PodLink, StatefulRoute]
@@ -135,9 +135,23 @@ def test_one_sided_bound_stays_a_bound(bicycle: dict[str, Any]) -> None:
     assert with_validation_messages(bicycle)["properties"]["gears"]["minimum"] == 0
 
 
+def test_open_enum_is_a_camel_case_word_whose_values_are_described(bicycle: dict[str, Any]) -> None:
+    opened = with_open_enums(bicycle)["properties"]
+    for colour in (opened["front"]["properties"]["colour"], opened["wheels"]["items"]["properties"]["colour"]):
+        assert colour == {
+            "description": "What it looks like. One of Red, Blue, or a value of a later version.",
+            "type": "string",
+            "default": "Red",
+            "pattern": "^[A-Z][A-Za-z0-9]*$",
+            "maxLength": 128,
+        }
+
+
 def test_input_schema_is_not_changed(bicycle: dict[str, Any]) -> None:
     with_validation_messages(bicycle)
-    assert bicycle["properties"]["front"]["properties"]["sizeInches"]["maximum"] == 99
+    with_open_enums(bicycle)
+    front = bicycle["properties"]["front"]["properties"]
+    assert (front["sizeInches"]["maximum"], front["colour"]["enum"]) == (99, ["Red", "Blue"])
 
 
 def root(model: type[PodLink | StatefulRoute]) -> dict[str, Any]:

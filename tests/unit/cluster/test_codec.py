@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from statefulroute.api.annotations import (
     LOAD_STATE,
@@ -17,7 +18,16 @@ from statefulroute.api.annotations import (
     WORKLOAD_STATE,
 )
 from statefulroute.api.statefulroute import StatefulRouteStatus
-from statefulroute.api.vocabulary import LinkPhase, LinkReason, RoutingState, ServiceState
+from statefulroute.api.vocabulary import (
+    ConditionType,
+    LinkPhase,
+    LinkReason,
+    LoadSource,
+    PodLostAction,
+    RoutingState,
+    ServiceState,
+    WorkloadState,
+)
 from statefulroute.cluster.codec import LINKS, PODS, ROUTES, STATEFUL_SETS
 from statefulroute.cluster.pager import list_metadata
 from statefulroute.cluster.resource_type import ResourceType
@@ -131,19 +141,26 @@ def test_a_link_without_a_status_has_none(status: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "status",
+    ("status", "phase", "reason"),
     [
-        BOUND | {"phase": "Dancing"},
-        BOUND | {"conditions": [ready(reason="Dancing")]},
-        BOUND | {"conditions": []},
-        BOUND | {"conditions": [{"type": "Other", "reason": "Bound"}]},
-        BOUND | {"phase": ""},
+        (BOUND | {"phase": "Dancing"}, LinkPhase.UNKNOWN, LinkReason.BOUND),
+        (BOUND | {"conditions": [ready(reason="Dancing")]}, LinkPhase.BOUND, LinkReason.UNKNOWN),
+        (BOUND | {"conditions": []}, LinkPhase.BOUND, LinkReason.UNKNOWN),
+        (BOUND | {"conditions": [{"type": "Dancing", "reason": "Bound"}]}, LinkPhase.BOUND, LinkReason.UNKNOWN),
     ],
 )
-def test_a_link_status_of_another_version_is_ignored(status: dict[str, Any]) -> None:
+def test_a_value_of_another_version_hides_nothing_else_of_a_link_status(
+    status: dict[str, Any], phase: LinkPhase, reason: LinkReason
+) -> None:
     decoded = as_link(status=status)
-    assert decoded.status is None
+    assert decoded.status is not None
+    assert (decoded.status.phase, decoded.status.reason) == (phase, reason)
+    assert (decoded.status_pod, decoded.status.host) == (2, "game-2.game.games.svc")
     assert decoded.observed_generation == 3
+
+
+def test_a_link_without_a_phase_has_no_status() -> None:
+    assert as_link(status=BOUND | {"phase": ""}).status is None
 
 
 @pytest.mark.parametrize(
@@ -497,13 +514,66 @@ def test_every_field_of_a_route_is_decoded() -> None:
     assert decoded.status.conditions[0].last_transition_time == CREATION + timedelta(seconds=5)
 
 
-@pytest.mark.parametrize(
-    "status",
-    [None, {}, {"routingState": "Dancing"}, {"conditions": [ready(type="Dancing")]}, {"links": -1}, {"pods": "none"}],
-)
-def test_a_route_status_of_another_version_is_ignored(status: Any) -> None:
-    body = route() if status is None else route() | {"status": status}
-    assert ROUTES.decode(json.dumps(body).encode()).status == StatefulRouteStatus()
+def as_route(spec: dict[str, Any] | None = None, status: Any = None) -> Route:
+    body = route(**(spec or {})) | ({} if status is None else {"status": status})
+    return ROUTES.decode(json.dumps(body).encode())
+
+
+@pytest.mark.parametrize("status", [None, {}, {"links": "many"}, {"pods": "none"}])
+def test_a_status_without_a_valid_field_is_empty(status: Any) -> None:
+    assert as_route(status=status).status == StatefulRouteStatus()
+
+
+def test_values_of_another_version_hide_nothing_else_of_a_route_status() -> None:
+    pod_status = {"name": "game-0", "index": 0, "serviceState": "Ready", "routingState": "Ready", "links": 4}
+    status = as_route(
+        status={
+            "routingState": "Dancing",
+            "workloadState": "Dancing",
+            "links": 7,
+            "bestPodIndex": -1,
+            "pods": [pod_status | {"serviceState": "Dancing"}, pod_status | {"routingState": "Dancing"}, {"name": "x"}],
+            "conditions": [ready(type="Dancing"), ready(status="Dancing"), ready()],
+        }
+    ).status
+    assert (status.routing_state, status.workload_state) == (RoutingState.UNKNOWN, WorkloadState.UNKNOWN)
+    assert (status.links, status.best_pod_index) == (7, 0)
+    assert [(pod.name, pod.service_state, pod.routing_state, pod.links) for pod in status.pods] == [
+        ("game-0", ServiceState.UNKNOWN, RoutingState.READY, 4),
+        ("game-0", ServiceState.READY, RoutingState.UNKNOWN, 4),
+    ]
+    assert [(each.type, each.reason) for each in status.conditions] == [
+        (ConditionType.UNKNOWN, "Bound"),
+        (ConditionType.READY, "Bound"),
+    ]
+
+
+def test_values_of_another_version_hide_nothing_else_of_a_route_spec() -> None:
+    with capture_logs() as lines:
+        spec = as_route(
+            {
+                "workloadRef": {"name": "games"},
+                "routingState": "Dancing",
+                "pods": [{"index": 0, "routingState": "Shutdown"}, {"index": 1, "routingState": "Dancing"}],
+                "load": {"source": "Dancing", "staleAfterSeconds": 10**6},
+                "onPodLost": {"action": "Dancing", "graceSeconds": 300},
+            }
+        ).spec
+    assert (spec.workload_ref.name, spec.routing_state) == ("games", RoutingState.UNKNOWN)
+    assert [each.routing_state for each in spec.pods] == [RoutingState.SHUTDOWN, RoutingState.UNKNOWN]
+    assert (spec.load.source, spec.load.stale_after_seconds) == (LoadSource.UNKNOWN, 86_400)
+    assert (spec.on_pod_lost.action, spec.on_pod_lost.grace_seconds) == (PodLostAction.UNKNOWN, 300)
+    fields = ("load.staleAfterSeconds", "routingState", "load.source", "onPodLost.action")
+    assert [(line["log_level"], line["name"], line["fields"]) for line in lines] == [("warning", "game", fields)]
+
+
+def test_a_route_of_another_version_is_logged_once_for_each_generation() -> None:
+    body = route(routingState="Dancing")
+    body["metadata"] |= {"name": "logged"}
+    with capture_logs() as lines:
+        for _ in range(3):
+            ROUTES.decode(json.dumps(body).encode())
+    assert len(lines) == 1
 
 
 def test_fields_of_a_later_version_are_ignored() -> None:
@@ -511,9 +581,9 @@ def test_fields_of_a_later_version_are_ignored() -> None:
     assert ROUTES.decode(json.dumps(body).encode()).status.links == 1
 
 
-def test_a_route_with_an_invalid_spec_raises_value_error() -> None:
-    with pytest.raises(ValueError, match="routingState"):
-        ROUTES.decode(json.dumps(route(routingState="Dancing")).encode())
+def test_a_route_whose_workload_cannot_be_read_raises_value_error() -> None:
+    with pytest.raises(ValueError, match="workloadRef"):
+        as_route({"workloadRef": {"kind": ""}})
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,6 +38,7 @@ from statefulroute.domain.route import MissingWorkload, PodLoss, RouteView
 from unit.domain.builders import NOON, link, pod, route, view, workload
 
 BOUND_TO_2 = LinkStatus(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-2'", 2, "game-2", "game-2.game.play.svc")
+BOUND_BY_NEWER_VERSION = msgspec.structs.replace(BOUND_TO_2, phase=LinkPhase.UNKNOWN, reason=LinkReason.UNKNOWN)
 
 
 def status_of(tested_link: Link, route_view: RouteView | None) -> LinkStatus:
@@ -165,6 +167,18 @@ def test_bound_link_keeps_its_status_while_its_pod_restarts(pods: tuple[object, 
     assert is_status_current(bound, status_of(bound, view(*pods)))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("pods", [(), (pod(2, ServiceState.PENDING),)], ids=["gone", "starting again"])
+def test_link_that_a_newer_version_has_bound_stays_with_its_pod_while_it_restarts(pods: tuple[Pod, ...]) -> None:
+    bound = link(2, status=BOUND_BY_NEWER_VERSION, observed_generation=1)
+    assert status_of(bound, view(*pods)) == (BOUND_TO_2 if pods else BOUND_BY_NEWER_VERSION)
+
+
+def test_link_that_waits_with_a_phase_of_a_newer_version_is_decided_again() -> None:
+    waits = LinkStatus(LinkPhase.UNKNOWN, LinkReason.UNKNOWN, "")
+    assert decide(LinkView(link(None, status=waits), view(pod(2)), NOON)) == Bind(2)
+    assert status_of(link(2, status=waits), view(pod(2))) == BOUND_TO_2
+
+
 def test_link_with_another_pod_in_its_spec_is_checked_again() -> None:
     assert status_of(link(1, status=BOUND_TO_2), view(pod(2))).reason is LinkReason.POD_NOT_FOUND
 
@@ -240,12 +254,14 @@ def test_links_of_a_lost_pod_follow_on_pod_lost(old_status: LinkStatus | None) -
         RemoveReason.POD_LOST, LossCause.SCALED_DOWN
     )
     assert status_of(tested_link, with_lost_pod("Keep", pod(0))) == lost_status
+    assert status_of(tested_link, with_lost_pod("OfAnotherVersion", pod(0))) == lost_status
 
 
 @pytest.mark.parametrize(
     ("old_status", "plan"),
     [
         (BOUND_TO_2, Move(0, LossCause.SCALED_DOWN)),
+        (BOUND_BY_NEWER_VERSION, Move(0, LossCause.SCALED_DOWN)),
         (
             None,
             UpdateStatus(
@@ -257,7 +273,7 @@ def test_links_of_a_lost_pod_follow_on_pod_lost(old_status: LinkStatus | None) -
             ),
         ),
     ],
-    ids=["bound", "never bound"],
+    ids=["bound", "bound by a newer version", "never bound"],
 )
 def test_pod_is_lost_only_for_bound_links_within_the_grace_period(old_status: LinkStatus | None, plan: object) -> None:
     assert decide(LinkView(link(2, status=old_status), view(pod(0), lost=LOST_WITHIN_GRACE_PERIOD), NOON)) == plan

@@ -10,6 +10,8 @@ from unit.domain.builders import link, route
 
 BOUND = LinkStatus(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-2'", 2, "game-2")
 WAITS = LinkStatus(LinkPhase.PENDING, LinkReason.ROUTE_NOT_FOUND, "no route")
+NEWER_BOUND = LinkStatus(LinkPhase.UNKNOWN, LinkReason.UNKNOWN, "", 2, "game-2")
+NEWER_WAITS = LinkStatus(LinkPhase.UNKNOWN, LinkReason.UNKNOWN, "")
 ON_1 = LinkStatus(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-1'", 1, "game-1")
 LOST = LinkStatus(LinkPhase.LOST, LinkReason.POD_LOST, "pod 1 is gone (PodFailed)", 1, "game-1")
 LOST_BEFORE_NAMES = LinkStatus(LinkPhase.LOST, LinkReason.POD_LOST, "pod 1 is gone", pod_index=1)
@@ -22,6 +24,8 @@ REJECTED = LinkStatus(LinkPhase.REJECTED, LinkReason.NOT_LOCAL_NAMESPACE, "only 
         (None, BOUND, None, "Normal Bound: bound to pod 'game-2'"),
         (WAITS, BOUND, None, "Normal Bound: bound to pod 'game-2'"),
         (BOUND, BOUND, None, None),
+        (NEWER_BOUND, BOUND, None, None),
+        (NEWER_WAITS, BOUND, None, "Normal Bound: bound to pod 'game-2'"),
         (
             ON_1,
             BOUND,

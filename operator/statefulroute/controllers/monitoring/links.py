@@ -147,11 +147,11 @@ class LinkMetrics:
         is_leader = self._is_leader()
         for (namespace, route), tally in self._exposed_tallies():
             if is_leader:
-                for phase in LinkPhase:
+                for phase in LinkPhase.known():
                     links.add_metric((namespace, route, phase), tally.phases[phase])
             for choice in (_CHOSEN, _NAMED):
                 bindings.add_metric((namespace, route, choice), tally.bindings[choice])
-            for move in MoveReason:
+            for move in MoveReason.known():
                 moves.add_metric((namespace, route, move), tally.moves[move])
             for removal in RemoveReason:
                 removals.add_metric((namespace, route, removal), tally.removals[removal])
@@ -187,10 +187,12 @@ class LinkMetrics:
 
 
 def _phase(link: Link | None) -> LinkPhase | None:
-    """Returns the phase of a link; a link without a status is Pending."""
+    """Returns the phase of a link; a link without a status, or with the phase of another version, is Pending."""
     if link is None:
         return None
-    return link.status.phase if link.status is not None else LinkPhase.PENDING
+    if link.status is None or link.status.phase is LinkPhase.UNKNOWN:
+        return LinkPhase.PENDING
+    return link.status.phase
 
 
 def _counter_families() -> tuple[CounterMetricFamily, CounterMetricFamily, CounterMetricFamily]:

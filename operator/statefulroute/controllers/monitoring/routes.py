@@ -127,5 +127,5 @@ class _Families:
             self.pods.add_metric((*key, state), count)
         if assessment.load_milli is not None:
             self.workload_load.add_metric(key, assessment.load_milli / MILLI)
-        for workload_state in WorkloadState:
+        for workload_state in WorkloadState.known():
             self.workload_state.add_metric((*key, workload_state), workload_state is assessment.state)
