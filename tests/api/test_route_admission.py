@@ -407,6 +407,7 @@ REFUSED = [
     *out_of_bounds(0, INT32_MAX, "placement", "maxLinksPerPod"),
     *out_of_bounds(1, INT32_MAX, "links", "temporarySeconds"),
     *out_of_bounds(0, DAY, "onPodLost", "graceSeconds"),
+    *out_of_bounds(0, DAY, "onPodLost", "notReadySeconds"),
     refused(
         "workloadThresholds.normal -1",
         stateful_route(workloadThresholds={"normal": -1}),
