@@ -33,6 +33,9 @@ _MAX_ROUND_TRIP_SECONDS = 2.0
 #: The minimum time between two checks of the header.
 _CHECK_PERIOD_SECONDS = 1.0
 
+#: The range of years of a plausible date: every time that is computed from it exists, too.
+_MIN_YEAR, _MAX_YEAR = 1970, 8999
+
 #: The minimum time between two warnings. The clocks of the API servers behind one address may differ, too.
 _WARNING_PERIOD_SECONDS = 600.0
 
@@ -103,9 +106,7 @@ class TimeOfDay:
         if date is None or now - self._last_checked < _CHECK_PERIOD_SECONDS:
             return
         self._last_checked = now
-        try:
-            server_time = parsedate_to_datetime(date).timestamp()
-        except ValueError:
+        if (server_time := _parse_date(date)) is None:
             return
         # The API server wrote the header between the request and the response.
         lowest, highest = server_time - now, server_time + _HEADER_RESOLUTION_SECONDS - sent_at
@@ -118,6 +119,15 @@ class TimeOfDay:
         if now - self._last_warned >= _WARNING_PERIOD_SECONDS:
             self._last_warned = now
             self.on_difference(self.difference_seconds)
+
+
+def _parse_date(text: str) -> float | None:
+    """Parses a `Date` header to seconds since 1970; returns None if it is malformed or implausible."""
+    try:
+        date = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return date.timestamp() if _MIN_YEAR <= date.year <= _MAX_YEAR else None
 
 
 def _utc(seconds: float) -> datetime:

@@ -120,11 +120,22 @@ def test_responses_are_checked_once_a_second() -> None:
     assert machine.time.interval().latest > NOON + HOUR
 
 
-@pytest.mark.parametrize("date", [None, "", "yesterday"])
-def test_a_malformed_date_is_ignored(date: str | None) -> None:
+@pytest.mark.parametrize(
+    "date",
+    [
+        None,
+        "",
+        "yesterday",
+        "Thu, 01 Jan 1969 00:00:00 GMT",
+        "Fri, 31 Dec 9999 23:59:59 GMT",
+        "Fri, 31 Dec 99999999999 23:59:59 GMT",
+    ],
+)
+def test_a_malformed_or_implausible_date_is_ignored(date: str | None) -> None:
     machine = Machine()
     machine.time.observe(date, machine.elapsed)
-    assert machine.time.interval() == TimeInterval.at(NOON)
+    machine.advance(1)
+    assert machine.time.interval() == TimeInterval.at(NOON + SECOND)
 
 
 def test_the_difference_is_reported_while_it_lasts() -> None:
