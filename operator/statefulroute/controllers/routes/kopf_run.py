@@ -10,9 +10,16 @@ from statefulroute.api.group import FINALIZER
 from statefulroute.cluster.lease import new_identity
 from statefulroute.controllers.routes.persistence import GenerationStorage, NoProgressStorage
 
+#: How kopf names the tasks that its own tasks start: watches of routes and their pauses, handlers of one route, and
+#: daemons.
+_CHILDREN = ("watcher for ", "pause-waiter for ", "worker for ", "runner of ")
+
+#: How long such a task may take to end after it was cancelled, before it is cancelled again.
+_CHILD_SECONDS = 5.0
+
 
 class KopfRun:
-    """One run of kopf.
+    """One run of kopf. When it has ended, all tasks of kopf have.
 
     `kopf.run_tasks` would at its end also cancel the tasks of the event loop that kopf has not created, for example
     those of reflectors.
@@ -62,9 +69,22 @@ class KopfRun:
         for task in tasks:
             task.cancel()  # no-op for a task that has ended
         await asyncio.wait(tasks)
+        await _end_children()
         for task in tasks:
             if not task.cancelled():
                 task.result()
+
+
+async def _end_children() -> None:
+    """Ends the tasks that kopf's own tasks have left behind.
+
+    A route that is handled while kopf ends gets daemons that kopf does not stop, and after an error in one namespace,
+    the watches of the others go on.
+    """
+    while children := [task for task in asyncio.all_tasks() if task.get_name().startswith(_CHILDREN)]:
+        for child in children:
+            child.cancel()
+        await asyncio.wait(children, timeout=_CHILD_SECONDS)
 
 
 def kopf_settings() -> kopf.OperatorSettings:
