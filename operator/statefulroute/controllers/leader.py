@@ -64,6 +64,8 @@ class Leader:
         renewing.cancel()
         await asyncio.wait([renewing])
         if is_lost:
+            if failure is not None:
+                log.warning("the work has ended with an error after the Lease was lost", exc_info=failure)
             return
         if failure is None:
             await self._leadership.release()

@@ -184,6 +184,14 @@ async def test_operator_that_loses_the_lease_ends_its_work_and_stands_by(environ
     assert not environment.is_killed
 
 
+async def test_error_of_work_that_ends_after_a_loss_is_logged(environment: Environment) -> None:
+    environment.failure = RuntimeError("kopf has failed")
+    with capture_logs() as logs:
+        environment.lock.take("another")
+        await environment.await_events(*ENDED)
+    assert [line["exc_info"] for line in logs if "exc_info" in line] == [environment.failure]
+
+
 async def test_operator_that_cannot_renew_stands_by_and_leads_again(environment: Environment) -> None:
     environment.lock.error = UnreachableError("the API server is too slow")
     await environment.await_events(*ENDED)
