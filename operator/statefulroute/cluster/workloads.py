@@ -101,6 +101,11 @@ class Workloads:
         self._read.pop(route.workload_key, None)
         self._annotations.pop(route.workload_key, None)
 
+    def clear(self) -> None:
+        """Drops all workloads that are not watched; no listener is called."""
+        self._read.clear()
+        self._annotations.clear()
+
     async def annotations(self, route: Route, workload: Workload) -> WorkloadAnnotations:
         """Returns the operator's annotations of a route's workload.
 

@@ -140,6 +140,11 @@ class LoadTracker:
         for stored in (self._loads, self._reports, self._uids, self._errors, self._statuses):
             stored.pop(route, None)
 
+    def clear(self) -> None:
+        """Forgets all pods of all routes."""
+        for stored in (self._loads, self._reports, self._uids, self._errors, self._statuses):
+            stored.clear()
+
     def _drop(self, route: RouteKey, key: PodKey) -> None:
         for stored in (self._loads, self._reports, self._uids, self._errors):
             stored.get(route, {}).pop(key, None)

@@ -61,6 +61,10 @@ class RouteEntries:
         if not in_namespace:
             self._by_namespace.pop(key.namespace, None)
 
+    def routes(self) -> Iterator[RouteKey]:
+        """Returns the keys of all routes in use."""
+        return iter([entry.route.key for entries in self._by_namespace.values() for entry in entries.values()])
+
     def in_namespace(self, namespace: str) -> Iterator[RouteEntry]:
         """Returns the entries of a namespace."""
         return iter(tuple(self._by_namespace.get(namespace, {}).values()))

@@ -99,6 +99,18 @@ class RouteStore:
 
         return unwatch
 
+    def start_anew(self) -> None:
+        """Forgets what was observed of routes, as a new process: nothing has followed it since this operator last led.
+
+        A pod may have come back and gone again since then, and what was polled may have changed.
+        """
+        self._absent.clear()
+        self._loads.clear()
+        self._informers.workloads.clear()
+        for key in self._entries.routes():
+            self._remove_entry(key)
+            self._notify(key)
+
     def others(self, key: RouteKey) -> tuple[RouteKey, ...]:
         """Returns the other routes to the workload of a route."""
         return self._workload_routes.others(key)

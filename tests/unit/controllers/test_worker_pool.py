@@ -340,6 +340,24 @@ async def test_key_that_fails_during_the_stop_is_retried_at_the_next_start() -> 
     assert tries == 2
 
 
+async def test_key_that_failed_before_a_stop_has_not_waited_since_then() -> None:
+    seconds = 0.0
+
+    async def fail(_key: str) -> None:
+        raise UnreachableError("no answer")
+
+    pool = WorkerPool(fail, 1, clock=lambda: seconds)
+    pool.start()
+    pool.add("a")
+    await idle()
+    await pool.stop()
+    seconds = 3600.0
+    pool.start()
+    await idle()
+    assert pool.backlog().oldest_seconds == 0
+    await pool.stop()
+
+
 @pytest.mark.parametrize(
     ("error", "logged"),
     [

@@ -34,5 +34,5 @@ class Assessments:
                 listener(route.key)
 
     def forget(self, route: RouteKey) -> None:
-        """Drops the assessment of a deleted route."""
+        """Drops the assessment of a route that is deleted, or that this operator assesses no longer."""
         self._assessments.pop(route, None)

@@ -132,8 +132,12 @@ class RouteRefresher:
             except ClusterError as error:
                 log.info("the annotations of a workload were not removed", route=route.key, error=str(error))
         self._informers.workloads.forget(route)
-        self._polled.pop(route.key, None)
-        self._refreshed.pop(route.key, None)
+        self.forget(route.key)
+
+    def forget(self, route: RouteKey) -> None:
+        """Forgets the last run of a route. Another operator may continue."""
+        self._polled.pop(route, None)
+        self._refreshed.pop(route, None)
 
     def _can_annotate(self, route: Route) -> bool:
         routes = self._informers.routes.cache.in_partition(route.namespace).values()

@@ -94,6 +94,7 @@ class StateTimer:
             if self._timers.get(key) is timer:
                 del self._timers[key]
                 self._unhandled.pop(key, None)
+                self._refresher.forget(key)
 
     def has_polled(self, key: RouteKey) -> bool:
         """Returns whether what is not watched of a route has been polled at least once."""

@@ -94,6 +94,7 @@ class WorkloadTimer:
         finally:
             end.cancel()
             unwatch()
+            self._assessments.forget(key)  # if this operator leads again, the status has the assessment of another one
 
     async def _assess(self, view: RouteView) -> bool:
         """Assesses a service and annotates its workload; returns whether no retry is necessary."""

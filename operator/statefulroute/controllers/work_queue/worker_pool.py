@@ -85,6 +85,7 @@ class WorkerPool(Generic[K]):
         """Starts reconciling, with the keys that were added before."""
         self._is_started = True
         self._queue.restart_waits()  # no worker could have reconciled them earlier
+        self._failing_since.clear()
         self._start_workers()
 
     async def stop(self) -> None:
