@@ -38,6 +38,13 @@ POD_STATUS = {
     "links": 7,
     "reportTime": "2026-01-01T00:00:00Z",
 }
+LOST_POD = {
+    "index": 2,
+    "name": "game-2",
+    "cause": "NodeNotReady",
+    "links": 3,
+    "lostTime": "2026-01-01T00:00:00Z",
+}
 ROUTE_STATUS = {
     "observedGeneration": 1,
     "routingState": "Ready",
@@ -51,6 +58,7 @@ ROUTE_STATUS = {
     "bestPodIndex": 0,
     "bestPodName": "game-0",
     "pods": [POD_STATUS],
+    "lostPods": [LOST_POD],
     "conditions": [
         condition(reason="Routable"),
         condition(type="WorkloadFound", reason="WorkloadFound"),
@@ -263,6 +271,7 @@ ALL_INVALID = {
                     "reportTime": "now",
                 }
             ],
+            "lostPods": [{**LOST_POD, "index": -1, "links": -1, "lostTime": "now"}],
             "conditions": [condition(lastTransitionTime="now", observedGeneration=-1, reason="", message="m" * 32769)],
         },
         {
@@ -278,6 +287,9 @@ ALL_INVALID = {
             "status.pods[0].routingState",
             "status.pods[0].links",
             "status.pods[0].reportTime",
+            "status.lostPods[0].index",
+            "status.lostPods[0].links",
+            "status.lostPods[0].lostTime",
             "status.conditions[0].lastTransitionTime",
             "status.conditions[0].observedGeneration",
             "status.conditions[0].reason",

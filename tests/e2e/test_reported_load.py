@@ -241,5 +241,6 @@ def replace_pod(game: Service, index: int) -> None:
 
 
 def assessments(game: Service) -> list[tuple[str, str, str]]:
-    """Returns the type, the reason and the note of each event of the route."""
-    return [(event["type"], event["reason"], event["note"]) for event in game.events("StatefulRoute")]
+    """Returns the type, the reason and the note of each event of the service's load."""
+    events = [event for event in game.events("StatefulRoute") if event["action"] == "Assess"]
+    return [(event["type"], event["reason"], event["note"]) for event in events]

@@ -17,6 +17,9 @@ DNS_SUBDOMAIN_MAX_LENGTH = 253
 CAMEL_CASE = "^[A-Z][A-Za-z0-9]*$"
 CAMEL_CASE_MAX_LENGTH = 128
 
+#: A route can have any number of lost pods: links may name pods that do not exist.
+LOST_PODS_MAX = 100
+
 PORT_MAX = 65_535
 #: The length of a container port's name (IANA service name, RFC 6335).
 PORT_NAME_MAX_LENGTH = 15

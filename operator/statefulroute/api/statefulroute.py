@@ -11,6 +11,7 @@ from statefulroute.api.limits import (
     DNS_SUBDOMAIN,
     DNS_SUBDOMAIN_MAX_LENGTH,
     INT32_MAX,
+    LOST_PODS_MAX,
     PORT_MAX,
     PORT_NAME_MAX_LENGTH,
 )
@@ -26,6 +27,7 @@ from statefulroute.api.model import (
 )
 from statefulroute.api.vocabulary import (
     LoadSource,
+    LossCause,
     PodLostAction,
     RoutingState,
     ServiceState,
@@ -315,6 +317,18 @@ class PodStatus(Model):
     )
 
 
+class LostPodStatus(Model):
+    """A lost pod that has links."""
+
+    index: int | None = Field(
+        default=None, description="The index of the pod; absent if the workload's pods have no index.", ge=0
+    )
+    name: str = Field(description="The name of the pod.")
+    cause: LossCause = Field(description="Why the pod is lost.")
+    links: int = Field(description="The number of links of the pod in this route when it was lost.", ge=0)
+    lost_time: Time = Field(description="When it was lost.")
+
+
 class StatefulRouteStatus(Model):
     """The observed state of a route."""
 
@@ -348,6 +362,11 @@ class StatefulRouteStatus(Model):
     )
     pods: Annotated[tuple[PodStatus, ...], Field(json_schema_extra=LIST_TYPE_ATOMIC)] = Field(
         default=(), description="The pods of the route."
+    )
+    lost_pods: Annotated[tuple[LostPodStatus, ...], Field(json_schema_extra=LIST_TYPE_ATOMIC)] = Field(
+        default=(),
+        description="The lost pods, until they serve their users again or have no links any more; at most "
+        f"{LOST_PODS_MAX}.",
     )
     conditions: Conditions = ()
 

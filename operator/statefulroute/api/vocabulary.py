@@ -240,6 +240,19 @@ class RouteReason(StrEnum):
     """Some links are bound to pods that do not serve their users."""
 
 
+class RouteEventReason(StrEnum):
+    """The reasons of a route's events, besides its workload states and the reasons of its Ready condition."""
+
+    DRAIN_STARTED = "DrainStarted"
+    """The routing state of the route has changed to DenyNewCall or Shutdown."""
+    DRAIN_ENDED = "DrainEnded"
+    """The routing state of the route is no longer DenyNewCall or Shutdown."""
+    LOSS_STARTED = "LossStarted"
+    """Pods with links are lost."""
+    LOSS_ENDED = "LossEnded"
+    """Lost pods serve their users again, or have no links any more."""
+
+
 class LoadSource(OpenEnum):
     """The source of the load of a pod."""
 

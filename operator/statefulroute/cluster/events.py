@@ -3,14 +3,14 @@
 import asyncio
 import secrets
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 import structlog
 
-from statefulroute.api.group import API_VERSION, GROUP, POD_LINK
+from statefulroute.api.group import API_VERSION, GROUP, POD_LINK, Kind
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.clock import Clock, utc_now
 from statefulroute.cluster.errors import ClusterError
@@ -20,7 +20,8 @@ from statefulroute.domain.rate_limiter import RateLimiter
 log = structlog.get_logger(__name__)
 
 
-#: The burst and the rate of all events together. For larger changes, the route's status is the source of information.
+#: The burst and the rate of the events of all links, and of those of all routes. For larger changes, the route's status
+#: is the source of information.
 _BURST, _PER_SECOND = 50, 5.0
 
 #: The recorder drops an event that it recorded less than this time ago.
@@ -55,7 +56,8 @@ class EventRecorder:
         self._instance = instance
         self._clock = clock
         self._monotonic = monotonic
-        self._queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(maxsize=_BURST)
+        self._queue: asyncio.Queue[tuple[Kind, dict[str, Any]]] = asyncio.Queue()
+        self._queued: Counter[Kind] = Counter()
         self._recorded: OrderedDict[tuple[Event, str], float] = OrderedDict()
         self._rate_limiter = RateLimiter(_PER_SECOND, monotonic, burst=_BURST)
         self.dropped = 0
@@ -70,16 +72,18 @@ class EventRecorder:
         """
         if event is None or self._was_recorded_recently((event, uid)):
             return
-        if self._queue.full() or self._rate_limiter.take():
+        if self._queued[event.kind] >= _BURST or self._rate_limiter.take(event.kind):
             self.dropped += 1
             return
         self._mark_recorded((event, uid))
-        self._queue.put_nowait(self._manifest(event, uid))
+        self._queued[event.kind] += 1
+        self._queue.put_nowait((event.kind, self._manifest(event, uid)))
 
     async def run(self) -> None:
         """Writes events until cancelled. Drops an event that cannot be written: nothing depends on events."""
         while True:
-            event = await self._queue.get()
+            kind, event = await self._queue.get()
+            self._queued[kind] -= 1
             path = f"/apis/events.k8s.io/v1/namespaces/{event['metadata']['namespace']}/events"
             try:
                 await self._client.post(path, msgspec.json.encode(event))
@@ -91,7 +95,8 @@ class EventRecorder:
     async def shut_down(self) -> None:
         """Drops the queued events, and waits for the request in progress."""
         while not self._queue.empty():
-            self._queue.get_nowait()
+            kind, _ = self._queue.get_nowait()
+            self._queued[kind] -= 1
             self._queue.task_done()
             self.dropped += 1
         await self._queue.join()

@@ -24,8 +24,10 @@ from statefulroute.controllers.monitoring.timers import Timer, TimerMetrics
 from statefulroute.controllers.monitoring.trace_hooks import TraceHooks
 from statefulroute.controllers.routes.assessments import Assessments
 from statefulroute.controllers.routes.handlers import RouteHandlers
+from statefulroute.controllers.routes.lost_pods import LostPodTracker
 from statefulroute.controllers.routes.refresh import RouteRefresher
 from statefulroute.controllers.routes.state import StateTimer
+from statefulroute.controllers.routes.statuses import RouteStatuses
 from statefulroute.controllers.routes.workload import WorkloadTimer
 from statefulroute.controllers.settings import Settings
 from statefulroute.controllers.state_store import RouteStore
@@ -81,6 +83,9 @@ def assemble(
     counts.listen_for_first_link(route_store.observe_first_link)
     informers.routes.cache.listen(counts.route_changed)
     recorder = EventRecorder(client, socket.gethostname())
+    lost_pods = LostPodTracker(recorder, utc_now)
+    route_store.listen(lost_pods.observe)
+    statuses = RouteStatuses(assessments, lost_pods, recorder, utc_now)
     move_limiter = MoveLimiter(settings.moves_per_second, _MAX_MOVES_IN_FLIGHT)
     reconciler = LinkReconciler(
         links=informers.links.cache,
@@ -112,7 +117,8 @@ def assemble(
         route_writer,
         assessments,
         timers.of(Timer.STATE),
-        utc_now,
+        statuses,
+        lost_pods,
     )
     workload = WorkloadTimer(
         informers,
@@ -133,7 +139,7 @@ def assemble(
         assessments=assessments,
         refresher=refresher,
         writer=route_writer,
-        clock=utc_now,
+        statuses=statuses,
     )
     collectors: tuple[Collector, ...] = (
         BuildMetrics("operator"),

@@ -17,6 +17,7 @@ from statefulroute.controllers.workload_routes import WorkloadRoutes
 from statefulroute.domain.keys import PodKey, RouteKey, WorkloadKey
 from statefulroute.domain.load import LoadReport
 from statefulroute.domain.loss import AbsentPod, end_cause, find_losses
+from statefulroute.domain.lost_pods import lost_pod_causes
 from statefulroute.domain.pod import Node, Pod
 from statefulroute.domain.route import Route, RouteView, Workload, build_route_view
 
@@ -63,6 +64,7 @@ class RouteStore:
         self._staleness_deadlines: Deadlines[RouteKey] = Deadlines(self._check_staleness)
         """When the next load of a route may be stale."""
         self._watchers: dict[RouteKey, list[Watcher]] = {}
+        self._listeners: list[Callable[[RouteView], object]] = []
         informers.routes.cache.listen(self._route_changed)
         informers.workloads.listen(self._workload_changed)
         informers.pods.cache.listen(self._pod_changed)
@@ -111,6 +113,10 @@ class RouteStore:
             self._remove_entry(key)
             self._notify(key)
 
+    def listen(self, listener: Callable[[RouteView], object]) -> None:
+        """Calls a function with each new view of every route, before anything is decided by it."""
+        self._listeners.append(listener)
+
     def others(self, key: RouteKey) -> tuple[RouteKey, ...]:
         """Returns the other routes to the workload of a route."""
         return self._workload_routes.others(key)
@@ -156,6 +162,9 @@ class RouteStore:
                 self._loads.observe_annotations(route, pod_key, pod)
                 if route.spec.load.source is LoadSource.HTTP:
                     self._loads.restore_stale(route.key, pod_key, pod)
+            present = {workload.pod_key(pod) for pod in entry.pods.values()}
+            causes = lost_pod_causes(route.status)
+            entry.end_causes = {pod_key: cause for pod_key, cause in causes.items() if pod_key not in present}
         return entry
 
     def _build_view(self, entry: RouteEntry) -> RouteView:
@@ -175,7 +184,10 @@ class RouteStore:
         entry.end_causes = {
             pod: cause for pod, cause in entry.end_causes.items() if pod in view.pods or view.link_count(pod)
         }
-        return self._with_losses(replace(view, end_causes=entry.end_causes))
+        view = self._with_losses(replace(view, end_causes=entry.end_causes))
+        for listener in self._listeners:
+            listener(view)
+        return view
 
     def _nodes_of(self, entry: RouteEntry) -> Mapping[str, Node] | None:
         """Returns the known nodes of a route's pods, with those that were deleted; None if nodes are not watched."""

@@ -1,14 +1,28 @@
 """Kubernetes events of links and routes, as `kubectl describe` and `kubectl events` show them."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from statefulroute.api.group import POD_LINK, STATEFUL_ROUTE, Kind
-from statefulroute.api.vocabulary import LinkPhase, LossCause, MoveReason, RemoveReason, WorkloadState
+from statefulroute.api.model import Condition
+from statefulroute.api.statefulroute import LostPodStatus, StatefulRouteStatus
+from statefulroute.api.vocabulary import (
+    ConditionType,
+    LinkPhase,
+    LossCause,
+    MoveReason,
+    RemoveReason,
+    RouteEventReason,
+    RouteReason,
+    RoutingState,
+    WorkloadState,
+)
 from statefulroute.domain.annotations import format_milli
 from statefulroute.domain.assessment import Assessment
 from statefulroute.domain.link import Link, LinkStatus
-from statefulroute.domain.route import Route
+from statefulroute.domain.lost_pods import LostPods
+from statefulroute.domain.route import Route, RouteView
 
 
 class EventType(StrEnum):
@@ -31,6 +45,8 @@ class EventAction(StrEnum):
     """A link was deleted."""
     ASSESS = "Assess"
     """The workload state of a service changed."""
+    OBSERVE = "Observe"
+    """The routing state or the readiness of a route changed, or the loss of pods began or ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +108,77 @@ def workload_state_event(route: Route, previous: WorkloadState | None, assessmen
     )
     note = f"the service was {previous} and is {assessment.state}{load}"
     return Event(STATEFUL_ROUTE, route.namespace, route.name, kind, EventAction.ASSESS, assessment.state, note)
+
+
+def route_status_events(route: Route, status: StatefulRouteStatus) -> Iterator[Event]:
+    """Yields the events of a new status: a drain began or ended, or the route became Ready or not Ready.
+
+    The first status of a route has none.
+
+    Args:
+        route: the route with its previous status.
+        status: the new status.
+    """
+    before, after = route.status.routing_state, status.routing_state
+    if before is not None and after is not None and before is not after and {before, after} & _DRAINED.keys():
+        reason = RouteEventReason.DRAIN_STARTED if after in _DRAINED else RouteEventReason.DRAIN_ENDED
+        effect = _DRAINED.get(after, "the pods take new users")
+        note = f"routingState changed from {before} to {after} (generation {route.generation}): {effect}"
+        yield _route_event(route, EventType.NORMAL, reason, note)
+    was_ready, ready = _ready(route.status), _ready(status)
+    if was_ready is not None and ready is not None and was_ready.status != ready.status:
+        is_expected = ready.status == "True" or ready.reason == RouteReason.SHUTDOWN
+        kind = EventType.NORMAL if is_expected else EventType.WARNING
+        yield _route_event(route, kind, ready.reason, ready.message)
+
+
+#: The routing states of a route that is drained, with their effect.
+_DRAINED = {
+    RoutingState.DENY_NEW_CALL: "the pods keep their users and take no new ones",
+    RoutingState.SHUTDOWN: "the pods serve no users",
+}
+
+
+def _ready(status: StatefulRouteStatus) -> Condition | None:
+    return next((condition for condition in status.conditions if condition.type is ConditionType.READY), None)
+
+
+def lost_pods_events(view: RouteView, before: LostPods, after: LostPods) -> Iterator[Event]:
+    """Yields the events of changed lost pods of a route: at most one for each cause, and two for losses that are over.
+
+    Args:
+        view: the route.
+        before: the lost pods that have links, as before.
+        after: the same, as they are now.
+    """
+    started = [pod for key, pod in after.items() if key not in before]
+    for cause in sorted({pod.cause for pod in started}):
+        pods = [pod for pod in started if pod.cause == cause]
+        links = sum(pod.links for pod in pods)
+        note = f"{_named(pods)} lost with {links} link{'' if links == 1 else 's'}: {cause}"
+        yield _route_event(view.route, EventType.WARNING, RouteEventReason.LOSS_STARTED, note)
+    ended = {key: pod for key, pod in before.items() if key not in after}
+    if back := [pod for key, pod in ended.items() if view.link_count(key)]:
+        note = f"{_named(back)} back, and users are served again"
+        yield _route_event(view.route, EventType.NORMAL, RouteEventReason.LOSS_ENDED, note)
+    if left := [pod for key, pod in ended.items() if not view.link_count(key)]:
+        note = f"{_named(left)} without links: all have moved or were deleted"
+        yield _route_event(view.route, EventType.NORMAL, RouteEventReason.LOSS_ENDED, note)
+
+
+#: The number of pods that an event names.
+_MAX_NAMED_PODS = 3
+
+
+def _named(pods: Sequence[LostPodStatus]) -> str:
+    """Returns the start of a sentence about pods: their names and the verb."""
+    names = ", ".join(repr(pod.name) for pod in pods[:_MAX_NAMED_PODS])
+    more = f" and {len(pods) - _MAX_NAMED_PODS} more" if len(pods) > _MAX_NAMED_PODS else ""
+    return f"pod {names} is" if len(pods) == 1 else f"pods {names}{more} are"
+
+
+def _route_event(route: Route, kind: EventType, reason: str, note: str) -> Event:
+    return Event(STATEFUL_ROUTE, route.namespace, route.name, kind, EventAction.OBSERVE, reason, note)
 
 
 def _link_event(link: Link, kind: EventType, action: EventAction, reason: str, note: str) -> Event:

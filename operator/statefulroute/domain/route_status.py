@@ -3,7 +3,9 @@
 from collections.abc import Container, Iterable
 from datetime import datetime
 from heapq import nsmallest
+from itertools import islice
 
+from statefulroute.api.limits import LOST_PODS_MAX
 from statefulroute.api.model import Condition
 from statefulroute.api.statefulroute import PodStatus, StatefulRouteStatus
 from statefulroute.api.vocabulary import ConditionType, RouteReason, RoutingState, ServiceState
@@ -11,6 +13,7 @@ from statefulroute.domain.assessment import Assessment
 from statefulroute.domain.conditions import condition
 from statefulroute.domain.keys import PodKey, pod_sort_key
 from statefulroute.domain.load import MILLI, LoadReport
+from statefulroute.domain.lost_pods import LostPods
 from statefulroute.domain.placement import best_pod, silent_pods
 from statefulroute.domain.route import PodView, RouteView
 from statefulroute.domain.service import total_links
@@ -20,13 +23,16 @@ from statefulroute.domain.serving import not_serving_reason, unserved_links
 _MAX_NAMED_PODS = 3
 
 
-def route_status(view: RouteView, assessment: Assessment, now: datetime) -> StatefulRouteStatus:
+def route_status(
+    view: RouteView, assessment: Assessment, now: datetime, lost_pods: LostPods | None = None
+) -> StatefulRouteStatus:
     """Returns the current status of a route.
 
     Args:
         view: the route.
         assessment: the last assessment by the workload timer.
         now: the current time.
+        lost_pods: the lost pods that have links.
     """
     previous = {pod.name: pod for pod in view.route.status.pods}
     route, pods = view.route, tuple(view.pods.values())
@@ -45,6 +51,7 @@ def route_status(view: RouteView, assessment: Assessment, now: datetime) -> Stat
             "workload_state": assessment.state,
             "workload_load": None if assessment.load_milli is None else assessment.load_milli // MILLI,
             "pods": tuple(_pod_status(view, pod, previous.get(pod.pod.name), now) for pod in pods),
+            "lost_pods": tuple(islice((lost_pods or {}).values(), LOST_PODS_MAX)),
             "conditions": tuple(_conditions(view, now)),
         }
     )

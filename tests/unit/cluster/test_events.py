@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import msgspec
 
-from statefulroute.api.group import POD_LINK
+from statefulroute.api.group import POD_LINK, STATEFUL_ROUTE
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.errors import UnreachableError
 from statefulroute.cluster.events import EventRecorder
@@ -97,6 +97,24 @@ async def test_events_above_the_rate_limit_are_dropped_and_counted() -> None:
     for number in range(500, 600):
         events.recorder.record(event(f"bound {number}"), "its-uid")
     assert len(await events.settle()) == 60
+
+
+async def test_events_of_routes_are_not_dropped_because_of_a_wave_of_events_of_links() -> None:
+    events = EventClient()
+    for number in range(500):
+        events.recorder.record(event(f"bound {number}"), "its-uid")
+    for note in ("lost", "back"):
+        events.recorder.record(Event(STATEFUL_ROUTE, "play", "game", EventType.NORMAL, "Observe", "-", note), "uid")
+    assert (await events.settle())[50:] == ["lost", "back"]
+
+
+async def test_queued_events_are_limited() -> None:
+    events = EventClient()
+    for seconds in range(20):
+        events.seconds = float(seconds)
+        for number in range(10):
+            events.recorder.record(event(f"bound {seconds}.{number}"), "its-uid")
+    assert len(await events.settle()) == 50
 
 
 async def test_a_dropped_event_may_be_recorded_later() -> None:

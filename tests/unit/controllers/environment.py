@@ -285,12 +285,16 @@ class FakeEventRecorder:
 
     def __init__(self) -> None:
         self.recorded: list[str] = []
+        self.notes: list[str] = []
+        """The reasons and notes of the events of routes."""
 
     def record(self, event: Event | None, uid: str) -> None:
         """Records the reason of an event, if there is one."""
         assert uid == "its uid" or (event and event.kind is STATEFUL_ROUTE) or event is None
         if event is not None:
             self.recorded.append(event.reason)
+            if event.kind is STATEFUL_ROUTE:
+                self.notes.append(f"{event.reason}: {event.note}")
 
 
 class Environment:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from statefulroute.api.vocabulary import LossCause, RoutingState, ServiceState
+from statefulroute.api.vocabulary import LinkPhase, LinkReason, LossCause, RoutingState, ServiceState
 from statefulroute.cluster.errors import ClusterError, ConflictError, UnreachableError
 from statefulroute.domain.link import Link, LinkStatus
 from statefulroute.domain.pod import Node
@@ -59,6 +59,31 @@ async def test_links_of_a_pod_that_was_evicted_have_that_as_the_cause_of_their_m
         environment.pods.delete("games", "game-1", 51)
         await idle()
         assert environment.writer.causes == [LossCause.POD_EVICTED]
+
+
+async def test_cause_in_the_status_of_the_route_survives_a_restart() -> None:
+    lost = {"index": 1, "name": "game-1", "cause": "PodEvicted", "links": 1, "lostTime": "2026-01-01T00:00:00Z"}
+    environment = Environment().with_pods(0)
+    status = LinkStatus(LinkPhase.LOST, LinkReason.POD_LOST, "lost before the restart", 1, "game-1")
+    environment.links.put(link(15, "alice", pod=1, status=status))
+    environment.routes.put(
+        route(20, generation=2, spec={"onPodLost": {"graceSeconds": 0}}, status={"lostPods": [lost]})
+    )
+    async with running_route(environment):
+        await eventually(lambda: environment.writer.causes)
+        assert environment.writer.causes == [LossCause.POD_EVICTED]
+
+
+async def test_cause_in_the_status_of_the_route_is_not_that_of_a_pod_that_is_back() -> None:
+    lost = {"index": 1, "name": "game-1", "cause": "PodEvicted", "links": 1, "lostTime": "2026-01-01T00:00:00Z"}
+    environment = with_users(Environment().with_pods(0, 1), alice=1)
+    environment.routes.put(
+        route(20, generation=2, spec={"onPodLost": {"graceSeconds": 0}}, status={"lostPods": [lost]})
+    )
+    async with running_route(environment):
+        environment.pods.delete("games", "game-1", 50)
+        await eventually(lambda: environment.writer.causes)
+        assert environment.writer.causes == [LossCause.POD_DELETED]
 
 
 async def test_pod_that_fails_and_is_deleted_at_once_has_failed() -> None:

@@ -14,8 +14,10 @@ from statefulroute.controllers.monitoring.timers import Timer, TimerMetrics
 from statefulroute.controllers.routes import state as state_timer
 from statefulroute.controllers.routes import workload as workload_timer
 from statefulroute.controllers.routes.assessments import Assessments
+from statefulroute.controllers.routes.lost_pods import LostPodTracker
 from statefulroute.controllers.routes.refresh import RouteRefresher
 from statefulroute.controllers.routes.state import StateTimer
+from statefulroute.controllers.routes.statuses import RouteStatuses
 from statefulroute.controllers.routes.workload import WorkloadTimer
 from statefulroute.domain.route import Route
 from unit.controllers.environment import (
@@ -56,6 +58,9 @@ class TimerEnvironment(Environment):
         self.pod_writer = FakePodWriter(self.informers)
         self.route_writer = FakeRouteWriter(self.informers)
         self.assessments = Assessments()
+        recorder = cast("EventRecorder", self.recorder)
+        lost_pods = LostPodTracker(recorder, lambda: self.now)
+        self.route_store.listen(lost_pods.observe)
         timers = TimerMetrics()
         refresher = RouteRefresher(
             self.informers,
@@ -72,14 +77,15 @@ class TimerEnvironment(Environment):
             cast("RouteWriter", self.route_writer),
             self.assessments,
             timers.of(Timer.STATE),
-            lambda: self.now,
+            RouteStatuses(self.assessments, lost_pods, recorder, lambda: self.now),
+            lost_pods,
         )
         self.workload_timer = WorkloadTimer(
             self.informers,
             self.route_store,
             self.state_timer,
             self.assessments,
-            cast("EventRecorder", self.recorder),
+            recorder,
             timers.of(Timer.WORKLOAD),
             lambda: self.now,
             annotates=annotates,

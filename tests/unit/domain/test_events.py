@@ -2,11 +2,28 @@
 
 import pytest
 
-from statefulroute.api.vocabulary import LinkPhase, LinkReason, LossCause, RemoveReason, WorkloadState
+from statefulroute.api.statefulroute import LostPodStatus, StatefulRouteStatus
+from statefulroute.api.vocabulary import (
+    ConditionType,
+    LinkPhase,
+    LinkReason,
+    LossCause,
+    RemoveReason,
+    RoutingState,
+    WorkloadState,
+)
 from statefulroute.domain.assessment import Assessment
-from statefulroute.domain.events import link_removed_event, link_status_event, workload_state_event
+from statefulroute.domain.conditions import condition
+from statefulroute.domain.events import (
+    link_removed_event,
+    link_status_event,
+    lost_pods_events,
+    route_status_events,
+    workload_state_event,
+)
+from statefulroute.domain.keys import PodKey
 from statefulroute.domain.link import LinkStatus
-from unit.domain.builders import link, route
+from unit.domain.builders import NOON, link, route, view
 
 BOUND = LinkStatus(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-2'", 2, "game-2")
 WAITS = LinkStatus(LinkPhase.PENDING, LinkReason.ROUTE_NOT_FOUND, "no route")
@@ -117,3 +134,115 @@ def test_events_of_links_contain_the_link_and_the_pods() -> None:
     assert (event.kind.kind, event.namespace, event.name) == ("PodLink", "play", "game.alice")
     assert event.note == "moved from pod 'game-a' to pod 'game-b'"
     assert link_status_event(link("game-b", status=moved), moved, None) is None
+
+
+READY, DENY_NEW_CALL, SHUTDOWN = RoutingState.READY, RoutingState.DENY_NEW_CALL, RoutingState.SHUTDOWN
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (READY, DENY_NEW_CALL, ["DrainStarted (generation 1): the pods keep their users and take no new ones"]),
+        (READY, SHUTDOWN, ["DrainStarted (generation 1): the pods serve no users"]),
+        (DENY_NEW_CALL, SHUTDOWN, ["DrainStarted (generation 1): the pods serve no users"]),
+        (SHUTDOWN, READY, ["DrainEnded (generation 1): the pods take new users"]),
+        (RoutingState.UNKNOWN, READY, []),
+        (SHUTDOWN, SHUTDOWN, []),
+        (None, SHUTDOWN, []),
+        (SHUTDOWN, None, []),
+    ],
+)
+def test_drain_of_a_route_has_an_event_when_it_begins_and_ends(
+    before: RoutingState | None, after: RoutingState | None, expected: list[str]
+) -> None:
+    previous = route(StatefulRouteStatus(routing_state=before))
+    events = list(route_status_events(previous, StatefulRouteStatus(routing_state=after)))
+    change = f"routingState changed from {before} to {after} "
+    assert [f"{event.reason} {event.note.removeprefix(change)}" for event in events] == expected
+    assert {event.type for event in events} <= {"Normal"}
+    assert {(event.kind.kind, event.name, event.action) for event in events} <= {("StatefulRoute", "game", "Observe")}
+
+
+def with_ready(reason: str | None) -> StatefulRouteStatus:
+    """Returns a status whose Ready condition has this reason; None is a status without conditions."""
+    if reason is None:
+        return StatefulRouteStatus()
+    message, is_true = f"it is {reason}", reason == "Routable"
+    ready = condition(
+        ConditionType.READY, is_true=is_true, reason=reason, message=message, generation=1, previous=(), now=NOON
+    )
+    return StatefulRouteStatus(conditions=(ready,))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ("Routable", "NoRoutablePod", ["Warning NoRoutablePod: it is NoRoutablePod"]),
+        ("Routable", "WorkloadNotFound", ["Warning WorkloadNotFound: it is WorkloadNotFound"]),
+        ("Routable", "Shutdown", ["Normal Shutdown: it is Shutdown"]),
+        ("NoRoutablePod", "Routable", ["Normal Routable: it is Routable"]),
+        ("NoRoutablePod", "WorkloadNotFound", []),
+        ("Routable", "Routable", []),
+        (None, "NoRoutablePod", []),
+        ("Routable", None, []),
+    ],
+)
+def test_readiness_of_a_route_has_an_event_when_it_changes(
+    before: str | None, after: str | None, expected: list[str]
+) -> None:
+    events = route_status_events(route(with_ready(before)), with_ready(after))
+    assert [f"{event.type} {event.reason}: {event.note}" for event in events] == expected
+
+
+def lost_pods(*names: str, cause: LossCause = LossCause.NODE_NOT_READY, links: int = 4) -> dict[PodKey, LostPodStatus]:
+    return {name: LostPodStatus(name=name, cause=cause, links=links, lost_time=NOON) for name in names}
+
+
+MANY = lost_pods("a", "b", "c", "d", "e")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "link_counts", "expected"),
+    [
+        ({}, lost_pods("a", links=1), {"a": 1}, ["Warning LossStarted: pod 'a' is lost with 1 link: NodeNotReady"]),
+        (
+            lost_pods("b"),
+            MANY,
+            {},
+            ["Warning LossStarted: pods 'a', 'c', 'd' and 1 more are lost with 16 links: NodeNotReady"],
+        ),
+        (
+            {},
+            {**lost_pods("a"), **lost_pods("b", cause=LossCause.SHUTDOWN), **lost_pods("c")},
+            {},
+            [
+                "Warning LossStarted: pods 'a', 'c' are lost with 8 links: NodeNotReady",
+                "Warning LossStarted: pod 'b' is lost with 4 links: Shutdown",
+            ],
+        ),
+        (
+            MANY,
+            lost_pods("e"),
+            {"a": 4, "b": 2},
+            [
+                "Normal LossEnded: pods 'a', 'b' are back, and users are served again",
+                "Normal LossEnded: pods 'c', 'd' are without links: all have moved or were deleted",
+            ],
+        ),
+        (MANY, MANY, {}, []),
+    ],
+)
+def test_losses_of_pods_have_an_event_when_they_begin_and_end(
+    before: dict[PodKey, LostPodStatus],
+    after: dict[PodKey, LostPodStatus],
+    link_counts: dict[PodKey, int],
+    expected: list[str],
+) -> None:
+    events = lost_pods_events(view(link_counts=link_counts), before, after)
+    assert [f"{event.type} {event.reason}: {event.note}" for event in events] == expected
+
+
+def test_event_of_many_lost_pods_fits_into_the_note_of_an_event() -> None:
+    names = [f"{'a' * 250}-{number:02}" for number in range(50)]
+    (event,) = lost_pods_events(view(), {}, lost_pods(*names))
+    assert len(event.note) <= 1024

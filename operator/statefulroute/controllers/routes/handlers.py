@@ -9,7 +9,6 @@ import structlog
 
 from statefulroute.api.group import GROUP, STATEFUL_ROUTE, VERSION
 from statefulroute.api.statefulroute import StatefulRouteStatus
-from statefulroute.cluster.clock import Clock
 from statefulroute.cluster.codec import ROUTES
 from statefulroute.cluster.errors import ClusterError
 from statefulroute.cluster.informers import Informers
@@ -18,10 +17,10 @@ from statefulroute.controllers.links.controller import LinkController
 from statefulroute.controllers.routes.assessments import Assessments
 from statefulroute.controllers.routes.refresh import RouteRefresher
 from statefulroute.controllers.routes.state import StateTimer
+from statefulroute.controllers.routes.statuses import RouteStatuses
 from statefulroute.controllers.routes.workload import WorkloadTimer
 from statefulroute.controllers.state_store import RouteStore
 from statefulroute.domain.route import Route
-from statefulroute.domain.route_status import route_status
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +44,7 @@ class RouteHandlers:
         assessments: the assessments of all services.
         refresher: removes the annotations of a deleted route.
         writer: writes the status of a route.
-        clock: the time of day.
+        statuses: builds the statuses of routes.
     """
 
     def __init__(  # noqa: PLR0913 - all that handlers and daemons need
@@ -59,7 +58,7 @@ class RouteHandlers:
         assessments: Assessments,
         refresher: RouteRefresher,
         writer: RouteWriter,
-        clock: Clock,
+        statuses: RouteStatuses,
     ) -> None:
         self._informers = informers
         self._route_store = route_store
@@ -69,7 +68,7 @@ class RouteHandlers:
         self._assessments = assessments
         self._refresher = refresher
         self._writer = writer
-        self._clock = clock
+        self._statuses = statuses
 
     def register(self, registry: kopf.OperatorRegistry) -> None:
         """Adds the handlers and daemons to kopf's registry."""
@@ -95,7 +94,7 @@ class RouteHandlers:
         await self._informers.workloads.refresh(route)
         view = self._route_store.get(route.key)
         if view is not None and view.is_workload_known:
-            status = route_status(view, self._assessments.of(route), self._clock())
+            status = self._statuses.build(view)
             await self._write_status(route, status, patch)
             log.info(
                 "route resolved",
@@ -114,11 +113,13 @@ class RouteHandlers:
         definition = self._writer.definition
         if definition.is_checked:
             patch.status.update(status_patch(route.status, definition.accepted_part(status)))
-            return
-        try:
-            await self._writer.update_status(route, status)
-        except ClusterError as error:
-            log.warning("a route's status was not written: trying again", route=route.key, error=str(error))
+        else:
+            try:
+                await self._writer.update_status(route, status)
+            except ClusterError as error:
+                log.warning("a route's status was not written: trying again", route=route.key, error=str(error))
+                return
+        self._statuses.record_changes(route, status)
 
     async def release(self, body: kopf.Body, **_: Any) -> None:  # noqa: ANN401
         """Removes the annotations from the pods and the workload of a route that is deleted."""

@@ -10,19 +10,19 @@ from typing import Any, NamedTuple
 import kopf
 import structlog
 
-from statefulroute.cluster.clock import Clock
 from statefulroute.cluster.errors import ClusterError, ConflictError
 from statefulroute.cluster.informers import Informers
 from statefulroute.cluster.writes import RouteWriter
 from statefulroute.controllers.monitoring.timers import TimerMeter
 from statefulroute.controllers.routes.assessments import Assessments
+from statefulroute.controllers.routes.lost_pods import LostPodTracker
 from statefulroute.controllers.routes.period import Period
 from statefulroute.controllers.routes.refresh import RouteRefresher
+from statefulroute.controllers.routes.statuses import RouteStatuses
 from statefulroute.controllers.state_store import RouteStore
 from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.link import Link
 from statefulroute.domain.route import Route, RouteView
-from statefulroute.domain.route_status import route_status
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +59,8 @@ class StateTimer:
         writer: writes the status of a route.
         assessments: how busy the services are; the timer listens to them.
         meter: measures the runs.
-        clock: the time of day.
+        statuses: builds the statuses of routes.
+        lost_pods: the lost pods of the routes that this operator leads.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - all that a status needs
@@ -70,14 +71,15 @@ class StateTimer:
         writer: RouteWriter,
         assessments: Assessments,
         meter: TimerMeter,
-        clock: Clock,
+        statuses: RouteStatuses,
+        lost_pods: LostPodTracker,
     ) -> None:
         self._route_store = route_store
         self._refresher = refresher
         self._writer = writer
-        self._assessments = assessments
         self._meter = meter
-        self._clock = clock
+        self._statuses = statuses
+        self._lost_pods = lost_pods
         self._timers: dict[RouteKey, _RouteStateTimer] = {}
         self._unhandled: dict[RouteKey, _Unhandled] = {}
         informers.links.cache.listen(self._link_changed)
@@ -95,6 +97,7 @@ class StateTimer:
                 del self._timers[key]
                 self._unhandled.pop(key, None)
                 self._refresher.forget(key)
+                self._lost_pods.forget(key)
 
     def has_polled(self, key: RouteKey) -> bool:
         """Returns whether what is not watched of a route has been polled at least once."""
@@ -107,13 +110,15 @@ class StateTimer:
         if not self._is_handled(route):
             return False
         try:
-            await self._writer.update_status(route, route_status(view, self._assessments.of(route), self._clock()))
+            status = self._statuses.build(view)
+            await self._writer.update_status(route, status)
         except ConflictError:
             return False  # another client has changed the route; the next status is of its new version
         except ClusterError as error:
             self._meter.count_failure()
             log.warning("a route's status was not written: trying again", route=route.key, error=str(error))
             return False
+        self._statuses.record_changes(route, status)
         return True
 
     def _is_handled(self, route: Route) -> bool:
