@@ -10,7 +10,7 @@ import msgspec
 from statefulroute.api.group import API_VERSION, POD_LINK, STATEFUL_ROUTE, Kind
 from statefulroute.cli.output.messages import log_to_stderr, print_message
 from statefulroute.cluster.errors import ClusterError, GoneError, NotFoundError, is_outage
-from statefulroute.cluster.pager import ListMetadata, list_pages
+from statefulroute.cluster.pager import ListMetadata, collection_version, list_pages
 from statefulroute.domain.validation import validate_route
 
 if TYPE_CHECKING:
@@ -163,12 +163,15 @@ class Cluster:
         While the API server does not answer, or is overloaded, the watch is retried.
 
         Raises:
-            CommandError: the API server no longer has all changes since the resource version.
+            CommandError: the API server no longer has all changes since the resource version, or never had it.
         """
-        is_outage_reported = False
+        is_outage_reported = is_reconnecting = False
         while True:
             query = {**(params or {}), "resourceVersion": resource_version, "allowWatchBookmarks": "true"}
             try:
+                if is_reconnecting and await collection_version(self.client, path, params) < int(resource_version):
+                    raise CommandError(_RESTORED)
+                is_reconnecting = True
                 async with self.client.watch(path, query) as lines:
                     is_outage_reported = False
                     async for line in lines:
@@ -198,6 +201,7 @@ class Cluster:
             yield None if change == "DELETED" else item
 
 
+_RESTORED = "etcd was restored from a backup, so the output above is out of date: run the command again"
 _EXPIRED = "more has changed than the API server remembers: run the command again"
 
 

@@ -31,7 +31,11 @@ _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 class Cache(Generic[T]):
-    """Holds one version of each object by partition and name, and never replaces a version with an older one."""
+    """Holds one version of each object by partition and name.
+
+    Only a list replaces a version with an older one: after etcd was restored from a backup, the versions of the lost
+    time are void.
+    """
 
     def __init__(self) -> None:
         self._partitions: dict[Hashable, dict[str, T]] = {}
@@ -58,17 +62,27 @@ class Cache(Generic[T]):
 
     def put(self, item: T) -> None:
         """Stores a version of an object, unless the cache holds this version or a newer one."""
-        members = self._partitions.get(item.partition)
-        if members is None:
-            members = self._partitions[item.partition] = {}
-        old = members.get(item.name)
-        if old is not None and old.resource_version >= item.resource_version:
-            return
-        members[item.name] = item
+        old = self.get(item.partition, item.name)
+        if old is None or old.resource_version < item.resource_version:
+            self._store(old, item)
+
+    def put_listed(self, item: T, list_version: float) -> None:
+        """Stores a version of an object from a list, unless the cache holds this version, or one newer than the list.
+
+        Args:
+            item: the version of the object.
+            list_version: the resource version of the list; infinite if every version in the cache is void.
+        """
+        old = self.get(item.partition, item.name)
+        if old is None or (old.resource_version <= list_version and old != item):
+            self._store(old, item)
+
+    def _store(self, old: T | None, item: T) -> None:
+        self._partitions.setdefault(item.partition, {})[item.name] = item
         for listener in self._listeners:
             listener(old, item)
 
-    def delete(self, partition: Hashable, name: str, resource_version: int) -> None:
+    def delete(self, partition: Hashable, name: str, resource_version: float) -> None:
         """Removes an object that was deleted at this resource version, unless the cache holds a newer object."""
         members = self._partitions.get(partition)
         old = members.get(name) if members else None

@@ -11,7 +11,7 @@ import msgspec
 
 from statefulroute.cluster.api_server import Connection
 from statefulroute.cluster.clock import elapsed_seconds, observe_server_time
-from statefulroute.cluster.errors import APIError, UnreachableError, api_error
+from statefulroute.cluster.errors import APIError, GoneError, UnreachableError, api_error
 from statefulroute.cluster.request_metrics import RequestObserver, record_request
 
 JSON = "application/json"
@@ -218,6 +218,10 @@ class _Details(msgspec.Struct):
     causes: list[_Cause] | None = None
 
 
+class _Metadata(msgspec.Struct, rename={"continue_token": "continue"}):
+    continue_token: str = ""
+
+
 class Status(msgspec.Struct):
     """The API server's error response: a metav1.Status."""
 
@@ -225,11 +229,15 @@ class Status(msgspec.Struct):
     reason: str = ""
     message: str = ""
     details: _Details | None = None
+    metadata: _Metadata | None = None
 
     def as_error(self, status: int = 0) -> APIError:
         """Returns the error to raise; `status` is used if the response has no code."""
         causes = (self.details and self.details.causes) or [_Cause()]
-        return api_error(self.code or status, self.reason, self.message, causes[0].field)
+        error = api_error(self.code or status, self.reason, self.message, causes[0].field)
+        if isinstance(error, GoneError) and self.metadata is not None:
+            error.continue_token = self.metadata.continue_token
+        return error
 
 
 _status = msgspec.json.Decoder(Status)

@@ -46,7 +46,13 @@ class ConflictError(APIError):
 
 
 class GoneError(APIError):
-    """410: the resource version is too old to continue from."""
+    """410: the resource version is too old to continue from.
+
+    Attributes:
+        continue_token: continues an expired list with the objects of the present version; empty if there is none.
+    """
+
+    continue_token: str = ""
 
 
 _BY_STATUS: dict[int, type[APIError]] = {404: NotFoundError, 409: ConflictError, 410: GoneError}

@@ -39,6 +39,20 @@ class Informer(Generic[T]):
         """Returns the reflector that watches a partition, or None."""
         return next((reflector for reflector in self.reflectors if reflector.covers(partition)), None)
 
+    async def wait_replaced(self) -> None:
+        """Waits until an older list has replaced objects of the cache, because etcd was restored from a backup."""
+        waiting = [asyncio.create_task(reflector.replaced.wait()) for reflector in self.reflectors]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
+
+    def clear_replaced(self) -> None:
+        """Starts to wait for the next replacement."""
+        for reflector in self.reflectors:
+            reflector.replaced.clear()
+
     def observe(self, item: T) -> None:
         """Stores the result of a write of this process, ahead of the watch."""
         if (reflector := self.reflector_of(item.partition)) is not None:

@@ -1,9 +1,10 @@
 """Keeps a cache up to date with the API server: lists, watches, and detects deletions missed between watches."""
 
 import asyncio
+import math
 import random
 import time
-from collections.abc import AsyncGenerator, Hashable
+from collections.abc import AsyncGenerator, Callable, Hashable
 from contextlib import aclosing
 from http import HTTPStatus
 from typing import Generic, TypeVar
@@ -13,8 +14,8 @@ import structlog
 
 from statefulroute.cluster.cache import Cache, Cached
 from statefulroute.cluster.client import Client, Status
-from statefulroute.cluster.errors import APIError, ClusterError, GoneError
-from statefulroute.cluster.pager import list_pages
+from statefulroute.cluster.errors import APIError, ClusterError, GoneError, UnreachableError
+from statefulroute.cluster.pager import collection_version, list_pages
 from statefulroute.cluster.resource_type import ResourceType
 from statefulroute.domain.backoff import Backoff
 
@@ -30,6 +31,9 @@ _YIELD_EVERY = 500
 
 #: The range of the random timeout of a watch; it is random so that the watches do not all restart at once.
 _WATCH_TIMEOUT_SECONDS = (300, 600)
+
+#: A watch that ends this long before its timeout was disconnected: the API server has stopped, for example.
+_TIMEOUT_MARGIN_SECONDS = 1.0
 
 _INITIAL_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS = 0.05, 30.0
 
@@ -67,6 +71,8 @@ class Reflector(Generic[T]):
     Attributes:
         cache: the objects.
         synced: set when the first list is complete.
+        replaced: set when an older list has replaced the cache, because etcd was restored from a backup. The consumer
+            clears it.
         path: the path of the list.
         last_update_at: when the last list, event or bookmark came, in monotonic seconds; before the first, when the
             reflector was created.
@@ -83,6 +89,7 @@ class Reflector(Generic[T]):
     ) -> None:
         self.cache: Cache[T] = Cache() if cache is None else cache
         self.synced = asyncio.Event()
+        self.replaced = asyncio.Event()
         self.path = resource.path
         self.last_update_at = self.last_activity_at = time.monotonic()
         self.restarts = 0
@@ -94,7 +101,12 @@ class Reflector(Generic[T]):
         self._unusable_events = 0
         """The number of watches in a row that have failed with an error event or a malformed event."""
         self._resource_version = 0
-        """The resource version up to which the cache is complete; 0 requires a list."""
+        """The resource version up to which the cache is complete."""
+        self._observed_version = 0
+        """The newest resource version of `observe`, and of a list that may be incomplete."""
+        self._needs_list = True
+        self._was_disconnected = False
+        """Whether the connection of a watch was lost: etcd may have been restored since."""
 
     def observe(self, item: T) -> None:
         """Stores the result of a write of this process, ahead of the watch.
@@ -102,6 +114,7 @@ class Reflector(Generic[T]):
         A version that the watch has already passed is ignored: the cache has it, or the object was deleted since.
         """
         if item.resource_version > self._resource_version:
+            self._observed_version = max(self._observed_version, item.resource_version)
             self.cache.put(item)
 
     def covers(self, partition: Hashable) -> bool:
@@ -124,7 +137,9 @@ class Reflector(Generic[T]):
         """Lists and watches until cancelled; logs all errors and retries."""
         while True:
             try:
-                if not self._resource_version:
+                if self._was_disconnected and not self._needs_list:
+                    await self._check_version()
+                if self._needs_list:
                     await self._list()
                     self.synced.set()
                 if await self._watch():
@@ -132,11 +147,11 @@ class Reflector(Generic[T]):
                 log.info("the watch ended without an event: trying again", resource=self._resource.path)
             except GoneError as error:
                 log.info("the watch is too far behind: relisting", resource=self._resource.path, error=error.message)
-                self._resource_version = 0
+                self._needs_list = True
             except (ClusterError, ValueError) as error:  # invalid UTF-8 is a ValueError
                 log.warning("watching failed: trying again", resource=self._resource.path, error=str(error))
                 if self._unusable_events >= _MAX_UNUSABLE_EVENTS:
-                    self._unusable_events = self._resource_version = 0
+                    self._unusable_events, self._needs_list = 0, True
             except Exception:
                 # Without the retry, the cache would become stale without a sign.
                 log.exception("an unexpected error: trying again", resource=self._resource.path)
@@ -145,50 +160,93 @@ class Reflector(Generic[T]):
             await asyncio.sleep(self._backoff.delay(self._failures))
             self._failures += 1
 
+    @property
+    def _newest_version(self) -> int:
+        """The newest resource version that this process knows: no list is older, unless etcd was restored."""
+        return max(self._resource_version, self._observed_version)
+
+    async def _check_version(self) -> None:
+        """Requires a list if the API server is behind the cache, because etcd was restored from a backup."""
+        newest_version = self._newest_version  # before the request, because a write may be newer than its response
+        version = await collection_version(self._client, self._resource.path, self._resource.selector_params)
+        self._needs_list, self._was_disconnected = version < newest_version, False
+
     async def _list(self) -> None:
-        """Stores every object, page by page, and then removes the objects that no longer exist."""
+        """Stores every object, page by page, and then removes the objects that no longer exist.
+
+        The list replaces all versions up to its own. If it is older than the cache, etcd was restored from a backup:
+        the list replaces all versions, and the watch repeats what this process has written in the meantime.
+        """
         listed: set[tuple[Hashable, str]] = set()
-        list_version = 0
-        async with aclosing(self._list_pages()) as pages:
+        newest_version, list_version, replaced_version = self._newest_version, 0, 0.0
+
+        def restart() -> None:
+            nonlocal list_version
+            listed.clear()
+            list_version = 0
+
+        async with aclosing(self._list_pages(restart)) as pages:
             async for data in pages:
                 self._record_update()
                 page = self._resource.decode_page(data)
                 list_version = list_version or page.resource_version
+                self._observed_version = max(self._observed_version, list_version)
+                replaced_version = list_version if list_version >= newest_version else math.inf
                 for number, item in enumerate(page.items, 1):
                     listed.add((item.partition, item.name))
-                    self.cache.put(item)
+                    self.cache.put_listed(item, replaced_version)
                     if number % _YIELD_EVERY == 0:
                         await asyncio.sleep(0)  # lets other tasks run
         for partition, name in [key for key in self.cache if key not in listed and self.covers(key[0])]:
             # The version keeps an object that this process created after the list.
-            self.cache.delete(partition, name, list_version)
+            self.cache.delete(partition, name, replaced_version)
         self._resource_version = list_version
+        self._needs_list = self._was_disconnected = False
+        if list_version < newest_version:
+            self._observed_version = 0
+            self.replaced.set()
+            log.warning(
+                "etcd was restored from a backup: older objects have replaced the cache",
+                resource=self._resource.path,
+                list_version=list_version,
+                cached_version=newest_version,
+            )
 
-    def _list_pages(self) -> AsyncGenerator[bytes, None]:
-        params = self._resource.selector_params
+    def _list_pages(self, restart: Callable[[], None]) -> AsyncGenerator[bytes, None]:
+        path, params = self._resource.path, self._resource.selector_params
         # The API server needs longer to produce a page than this process to decode one.
-        return list_pages(self._client, self._resource.path, params, page_size=_PAGE_SIZE, prefetch=True)
+        return list_pages(self._client, path, params, page_size=_PAGE_SIZE, prefetch=True, restart=restart)
 
     async def _watch(self) -> bool:
         """Handles events until the watch ends; returns whether there was any."""
         has_events = False
+        timeout_seconds = random.randint(*_WATCH_TIMEOUT_SECONDS)  # noqa: S311 - no secret
         params = {
             **self._resource.selector_params,
             "allowWatchBookmarks": "true",
             "resourceVersion": str(self._resource_version),
-            "timeoutSeconds": str(random.randint(*_WATCH_TIMEOUT_SECONDS)),  # noqa: S311 - no secret
+            "timeoutSeconds": str(timeout_seconds),
         }
-        async with self._client.watch(self._resource.path, params) as lines:
-            async for line in lines:
-                try:
-                    self._handle_event(_event.decode(line))
-                except (APIError, ValueError) as error:
-                    # As in client-go: a server that is too busy for a watch is not asked for a list.
-                    self._unusable_events += getattr(error, "status", None) != HTTPStatus.TOO_MANY_REQUESTS
-                    raise
-                self._record_update()
-                has_events, self._failures, self._unusable_events = True, 0, 0
+        started = time.monotonic()
+        try:
+            async with self._client.watch(self._resource.path, params) as lines:
+                async for line in lines:
+                    self._handle_line(line)
+                    self._record_update()
+                    has_events, self._failures, self._unusable_events = True, 0, 0
+        except UnreachableError:
+            self._was_disconnected = True
+            raise
+        self._was_disconnected = time.monotonic() - started < timeout_seconds - _TIMEOUT_MARGIN_SECONDS
         return has_events
+
+    def _handle_line(self, line: bytes) -> None:
+        try:
+            self._handle_event(_event.decode(line))
+        except (APIError, ValueError) as error:
+            # As in client-go: a server that is too busy for a watch is not asked for a list.
+            self._unusable_events += getattr(error, "status", None) != HTTPStatus.TOO_MANY_REQUESTS
+            raise
 
     def _record_update(self) -> None:
         self.last_update_at = self.last_activity_at = time.monotonic()

@@ -57,9 +57,14 @@ class Leader:
         self._kill = kill
 
     async def work(self, stop: StopSignal) -> None:
-        """Works until the operator is stopped, the Lease is lost or the work fails. Then, all work has ended."""
+        """Works until the operator is stopped, the Lease is lost or the work fails. Then, all work has ended.
+
+        The work starts again when etcd was restored from a backup: kopf would not see the routes of another past.
+        """
         renewing = asyncio.create_task(self._renew())
-        failure = await self._work(stop, renewing)
+        is_replaced, failure = await self._work(stop, renewing)
+        while is_replaced and not renewing.done():
+            is_replaced, failure = await self._work(stop, renewing)
         is_lost = renewing.done()
         renewing.cancel()
         await asyncio.wait([renewing])
@@ -81,20 +86,24 @@ class Leader:
         except LeadershipLostError as error:
             log.warning("lost the Lease: standing by", why=str(error))
 
-    async def _work(self, stop: StopSignal, renewing: asyncio.Task[None]) -> BaseException | None:
+    async def _work(self, stop: StopSignal, renewing: asyncio.Task[None]) -> tuple[bool, BaseException | None]:
         """Reconciles links and routes until the end; then stops the work on links first, and kopf last.
 
         Returns:
-            The error that has ended the work; None if it has not failed.
+            Whether the work has ended because the cached routes were replaced, and the error that has ended it, if any.
         """
+        routes = self._components.informers.routes
+        routes.clear_replaced()
         links, recorder, expiry = self._components.links, self._components.recorder, self._components.expiry
         links.start()
         kopf_run = KopfRun(self._registry(), self._settings.namespaces, on_start=stop.listen)
         parts = (kopf_run.run(), expiry.run(), recorder.run())
         kopf_task, *background = working = [asyncio.create_task(part) for part in parts]
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({*working, renewing, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
+        stopping, replacing = asyncio.create_task(stop.wait()), asyncio.create_task(routes.wait_replaced())
+        await asyncio.wait({*working, renewing, stopping, replacing}, return_when=asyncio.FIRST_COMPLETED)
+        is_replaced = replacing.done() and not stopping.done()
+        for waiting in (stopping, replacing):
+            waiting.cancel()
         deadline = asyncio.get_running_loop().call_later(_END_SECONDS, self._kill) if renewing.done() else None
         await links.stop()
         kopf_run.stop()
@@ -105,7 +114,8 @@ class Leader:
         await asyncio.wait(background)
         if deadline is not None:
             deadline.cancel()
-        return next((error for task in working if not task.cancelled() and (error := task.exception())), None)
+        failure = next((error for task in working if not task.cancelled() and (error := task.exception())), None)
+        return is_replaced and failure is None, failure
 
     def _registry(self) -> kopf.OperatorRegistry:
         """Returns the handlers that kopf calls."""

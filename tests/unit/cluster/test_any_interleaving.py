@@ -1,4 +1,4 @@
-"""The cache converges for any order of lists, events, failures and responses to writes of this process."""
+"""The cache converges for any order of lists, events, failures, restored backups and responses to writes."""
 
 import asyncio
 import json
@@ -32,11 +32,12 @@ class Server:
         self.history: list[tuple[int, str, str]] = []
         self.compacted_version = 0
         self.listing: asyncio.Future[bytes] | None = None
-        self.continue_token = ""
+        self.continue_token, self.is_small = "", False
         self.snapshot: tuple[int, list[tuple[str, int]]] = (0, [])
         self.opening: asyncio.Future[None] | None = None
         self.sent_version = 0
         self.lines: asyncio.Queue[Line] | None = None
+        self.backup: tuple[int, dict[str, int]] = (1, {})
 
     def write(self, name: str) -> int:
         self.version += 1
@@ -49,13 +50,31 @@ class Server:
         self.history.append((self.version, "DELETED", name))
         del self.versions[name]
 
+    def back_up(self) -> None:
+        """Saves all objects."""
+        self.backup = self.version, dict(self.versions)
+
+    def restore(self) -> None:
+        """Restores all objects and their versions, and drops all connections: the server was restarted."""
+        self.version, versions = self.backup
+        self.versions = dict(versions)
+        self.history = [entry for entry in self.history if entry[0] <= self.version]
+        self.compacted_version = min(self.compacted_version, self.version)
+        lost = UnreachableError("connection lost")
+        if self.listing is not None:
+            self.listing.set_exception(lost)
+        if self.opening is not None:
+            self.opening.set_exception(lost)
+        if self.lines is not None:
+            self.lines.put_nowait(lost)
+
     def unsent(self) -> list[tuple[int, str, str]]:
         """Returns the events that the watch has not sent yet."""
         return [entry for entry in self.history if entry[0] > self.sent_version]
 
     async def get(self, _path: str, params: Mapping[str, str]) -> bytes:
         """Waits for the response to a request for a page; the reflector calls this method of its client."""
-        self.continue_token = params.get("continue", "")
+        self.continue_token, self.is_small = params.get("continue", ""), params.get("limit") == "1"
         self.listing = asyncio.get_running_loop().create_future()
         try:
             return await self.listing
@@ -87,6 +106,9 @@ class Server:
     def respond_to_list(self, size: int) -> None:
         """Responds with the next page; all pages represent the version of the first."""
         assert self.listing is not None
+        if self.is_small:
+            self.listing.set_result(json.dumps(page([], self.version)).encode())
+            return
         if not self.continue_token:
             self.snapshot = self.version, sorted(self.versions.items())
         list_version, items = self.snapshot
@@ -115,6 +137,7 @@ class AnyInterleaving(RuleBasedStateMachine):
         self.server = Server()
         self.responses: list[tuple[str, int]] = []
         self.observed: dict[str, int] = {}
+        self.has_restored = False
         self.errors: list[str] = []
         """Wrong calls of the listener; they are asserted later, because the reflector catches exceptions."""
         self.reflector: Reflector[Pod] = Reflector(self.server, PODS)  # type: ignore[arg-type] # it has the needed methods of a client
@@ -125,7 +148,8 @@ class AnyInterleaving(RuleBasedStateMachine):
         name = (new or old).name  # type: ignore[union-attr] # one of the two exists
         if self.observed.get(name) != (old and old.resource_version):
             self.errors.append(f"{name} was not {old}")
-        if old is not None and new is not None and new.resource_version <= old.resource_version:
+        goes_back = old is not None and new is not None and new.resource_version <= old.resource_version
+        if goes_back and not self.has_restored:
             self.errors.append(f"{name} goes back from {old.resource_version} to {new.resource_version}")
         if new is None:
             self.observed.pop(name, None)
@@ -227,6 +251,24 @@ class AnyInterleaving(RuleBasedStateMachine):
     @rule()
     def the_history_is_compacted(self) -> None:
         self.server.compacted_version = self.server.version
+
+    @rule()
+    def a_backup_is_made(self) -> None:
+        self.server.back_up()
+
+    @precondition(lambda self: self.reflector._newest_version > self.server.backup[0])  # noqa: SLF001 - else unknown
+    @rule()
+    def the_backup_is_restored(self) -> None:
+        self.has_restored = True
+        self.responses.clear()
+        self.server.restore()
+        self.settle()
+        while self.reflector._newest_version > self.server.version:  # noqa: SLF001 - it has not reconnected
+            if self.server.opening:
+                self.a_watch_starts()
+                self.a_watch_ends(None)
+            else:
+                self.a_page_arrives(3)
 
     @invariant()
     def the_listener_and_the_cache_agree(self) -> None:

@@ -1,5 +1,6 @@
-"""The cache holds one version of each object, and never replaces a version with an older one."""
+"""The cache holds one version of each object, and only a list replaces a version with an older one."""
 
+import math
 from dataclasses import dataclass, replace
 
 import pytest
@@ -81,6 +82,20 @@ def test_only_a_newer_version_is_stored(cache: Cache[Item], changes: Changes, ve
     cached = cache.get("north", "a")
     assert cached is not None
     assert cached.resource_version == expected
+    assert changes == [(None, old)] + ([(old, new)] if expected == version != 5 else [])
+
+
+@pytest.mark.parametrize(
+    ("version", "list_version", "expected"),
+    [(4, 4, 5), (4, 5, 4), (4, 9, 4), (6, 9, 6), (6, 4, 5), (5, 9, 5), (4, math.inf, 4)],
+)
+def test_a_list_replaces_versions_up_to_its_own(
+    cache: Cache[Item], changes: Changes, version: int, list_version: float, expected: int
+) -> None:
+    old, new = replace(A1, resource_version=5), replace(A1, resource_version=version)
+    cache.put(old)
+    cache.put_listed(new, list_version)
+    assert cache.get("north", "a") == replace(A1, resource_version=expected)
     assert changes == [(None, old)] + ([(old, new)] if expected == version != 5 else [])
 
 

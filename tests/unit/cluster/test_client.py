@@ -202,6 +202,17 @@ async def test_a_refused_watch_raises_the_error_of_its_status(api: FakeAPI, clie
         await task
 
 
+@pytest.mark.parametrize(("metadata", "token"), [({"continue": "rest"}, "rest"), ({}, ""), (None, "")])
+async def test_an_expired_list_names_the_token_of_the_rest(
+    api: FakeAPI, client: Client, metadata: object, token: str
+) -> None:
+    call, task = await started_get(api, client)
+    call.respond({**status_object(410, "Expired", "too old"), "metadata": metadata}, 410)
+    with pytest.raises(GoneError) as raised:
+        await task
+    assert raised.value.continue_token == token
+
+
 async def test_the_number_of_requests_in_progress_is_limited(api: FakeAPI, tmp_path: Path) -> None:
     path = write_kubeconfig(tmp_path / "kubeconfig", api.server)
     async with connect(path) as connection, Client(connection, max_connections=2) as client:

@@ -7,7 +7,8 @@ from typing import cast
 import pytest
 
 from statefulroute.cluster.client import Client
-from statefulroute.cluster.pager import list_metadata, list_pages
+from statefulroute.cluster.errors import GoneError
+from statefulroute.cluster.pager import collection_version, list_metadata, list_pages
 from unit.cluster.objects import page, pod
 
 
@@ -46,6 +47,76 @@ async def test_prefetch_requests_the_next_page_before_it_yields_one(*, prefetch:
     server = PagedServer()
     pages = list_pages(cast("Client", server), "/pods", page_size=1, prefetch=prefetch)
     assert [len(server.requests) async for _ in pages] == requested
+
+
+class ForgetfulServer(PagedServer):
+    """A paged server that compacts the version of a list before its second page is requested.
+
+    Args:
+        token: the token in the response to an expired one.
+        is_compacted_again: whether the next version is compacted, too.
+    """
+
+    def __init__(self, token: str = "", *, is_compacted_again: bool = False) -> None:
+        super().__init__()
+        self._token = token
+        self._is_compacted_again = is_compacted_again
+
+    async def get(self, path: str, params: Mapping[str, str]) -> bytes:
+        if params.get("continue") == "1" or (self._is_compacted_again and self.requests[1:]):
+            self.requests.append(params)
+            error = GoneError(410, "Expired", "The provided continue parameter is too old")
+            error.continue_token = self._token
+            raise error
+        if "resourceVersion" in params:
+            self.requests.append(params)
+            return json.dumps(page([pod("pod-0"), pod("pod-9")], 30)).encode()
+        return await super().get(path, params)
+
+
+def names(pages: list[bytes]) -> list[list[str]]:
+    return [[item["metadata"]["name"] for item in json.loads(each)["items"]] for each in pages]
+
+
+@pytest.mark.parametrize("prefetch", [False, True])
+async def test_an_expired_list_ends_with_one_page_that_is_not_older(*, prefetch: bool) -> None:
+    server, pages = ForgetfulServer("2"), list[bytes]()
+    params = {"fieldSelector": "spec.nodeName=a"}
+    async for each in list_pages(
+        cast("Client", server), "/pods", params, page_size=1, prefetch=prefetch, restart=pages.clear
+    ):
+        pages.append(each)
+    assert names(pages) == [["pod-0", "pod-9"]]
+    assert server.requests[2:] == [params | {"resourceVersion": "10", "resourceVersionMatch": "NotOlderThan"}]
+
+
+@pytest.mark.parametrize("prefetch", [False, True])
+async def test_an_expired_list_may_continue_with_the_rest_of_a_later_version(*, prefetch: bool) -> None:
+    server = ForgetfulServer("2")
+    pages = [each async for each in list_pages(cast("Client", server), "/pods", page_size=1, prefetch=prefetch)]
+    assert names(pages) == [["pod-0"], ["pod-2"]]
+    assert server.requests[2:] == [{"limit": "1", "continue": "2"}]
+
+
+@pytest.mark.parametrize(
+    ("server", "can_restart"),
+    [(ForgetfulServer(), False), (ForgetfulServer("2", is_compacted_again=True), True)],
+    ids=["no token", "compacted again"],
+)
+async def test_a_list_that_cannot_continue_is_an_error(server: ForgetfulServer, *, can_restart: bool) -> None:
+    pages = list[bytes]()
+    restart = pages.clear if can_restart else None
+    remaining = list_pages(cast("Client", server), "/pods", page_size=1, restart=restart)
+    pages.append(await anext(remaining))
+    with pytest.raises(GoneError):
+        await anext(remaining)
+    assert len(server.requests) == (3 if can_restart else 2)
+
+
+async def test_the_version_of_a_collection_costs_a_list_of_one_object() -> None:
+    server = PagedServer()
+    assert await collection_version(cast("Client", server), "/pods", {"fieldSelector": "spec.nodeName=a"}) == 10
+    assert server.requests == [{"fieldSelector": "spec.nodeName=a", "limit": "1"}]
 
 
 def test_list_metadata_has_the_version_and_the_token_of_the_next_page() -> None:

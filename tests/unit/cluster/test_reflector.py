@@ -64,6 +64,17 @@ class RunningReflector:
         assert call.query["resourceVersion"] == str(version)
         return await call.stream()
 
+    async def reconnecting(self, version: int, present_version: int | None = None) -> Stream:
+        """Responds to the request for the collection's version, and returns the stream of the watch that follows."""
+        await self.checking(version if present_version is None else present_version)
+        return await self.watching(version)
+
+    async def checking(self, present_version: int) -> None:
+        """Asserts that the next request is for the collection's version, and responds with one."""
+        call = await self.listing()
+        assert call.query == {"limit": "1"}
+        call.respond(page([pod("any", 1)], present_version, next_page="more"))
+
     async def listing(self, continue_token: str | None = None) -> Call:
         """Asserts that the next request is a list, or its next page, and returns the call."""
         call = await self.api.call()
@@ -170,12 +181,13 @@ async def test_the_next_watch_continues_where_the_last_one_ended(
     watch = await running.listed(pod("a", 1))
     await watch.send(*events)
     watch.end()
-    await running.watching(version)
+    await running.reconnecting(version)
     assert running.versions["a"] == 1
 
 
 async def expire_before_the_watch(running: RunningReflector, watch: Stream) -> None:
     watch.end()
+    await running.checking(20)
     (await running.api.call()).respond_error(410, "Expired", "too old resource version: 10 (20)")
 
 
@@ -207,6 +219,106 @@ async def test_objects_deleted_while_the_watch_was_expired_are_removed(
     assert changes[:2] == [("c", 3, 25), ("d", None, 26)]
     assert set(changes[2:]) - {("also deleted", 20, None)} == {("b", 2, None)}
     assert running.has_no_changes
+
+
+async def test_a_list_that_expires_before_its_last_page_ends_with_one_request(running: RunningReflector) -> None:
+    (await running.listing()).respond(page([pod("a", 1), pod("b", 2)], 10, next_page="more"))
+    (await running.listing("more")).respond_error(410, "Expired", "the continue parameter is too old")
+    whole = await running.listing()
+    assert whole.query == {"resourceVersion": "10", "resourceVersionMatch": "NotOlderThan"}
+    whole.respond(page([pod("a", 1), pod("c", 25)], 30))
+    await running.watching(30)
+    assert running.versions == {"a": 1, "c": 25}
+    assert running.reflector.restarts == 0
+
+
+async def test_a_disconnected_watch_costs_one_small_request(running: RunningReflector) -> None:
+    watch = await running.listed(pod("a", 1))
+    watch.disconnect()
+    (await running.listing()).respond_error(503)
+    watch = await running.reconnecting(10, 30)
+    await watch.send(error_event(500))
+    watch = await running.watching(10)
+    await watch.send(event("ADDED", pod("b", 31)))
+    assert await running.change() == ("b", None, 31)
+
+
+async def test_a_watch_that_reaches_its_timeout_costs_no_further_request(
+    running: RunningReflector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reflector_module, "_WATCH_TIMEOUT_SECONDS", (1, 1))
+    (await running.listing()).respond(page([], 10))
+    watch = await running.watching(10)
+    await watch.send(bookmark(11))
+    watch.end()
+    await running.watching(11)
+
+
+async def test_objects_of_a_restored_etcd_replace_newer_ones(running: RunningReflector) -> None:
+    watch = await running.listed(pod("changed", 50), pod("same", 20), pod("lost", 60), version=100)
+    await watch.send(event("ADDED", pod("late", 101)))
+    assert await running.change() == ("late", None, 101)
+    watch.disconnect()
+    with capture_logs() as logs:
+        await running.checking(40)
+        (await running.listing()).respond(page([pod("changed", 30), pod("same", 20)], 40, next_page="more"))
+        (await running.listing("more")).respond(page([pod("deleted since", 10)], 40))
+        watch = await running.watching(40)
+    assert running.versions == {"changed": 30, "same": 20, "deleted since": 10}
+    changes = [await running.change() for _ in range(4)]
+    assert changes[:2] == [("changed", 50, 30), ("deleted since", None, 10)]
+    assert set(changes[2:]) == {("lost", 60, None), ("late", 101, None)}
+    assert running.reflector.replaced.is_set()
+    assert [line["cached_version"] for line in logs if line["event"].startswith("etcd was restored")] == [101]
+    running.observe("changed", 41)
+    await watch.send(event("MODIFIED", pod("same", 42)))
+    assert [await running.change(), await running.change()] == [("changed", 30, 41), ("same", 20, 42)]
+
+
+async def test_an_object_with_the_same_version_in_another_past_is_replaced(running: RunningReflector) -> None:
+    watch = await running.listed(pod("a", 30), version=100)
+    watch.end()
+    await running.checking(99)
+    (await running.listing()).respond(page([pod("a", 30, phase="Failed")], 99))
+    await running.watching(99)
+    assert running.cache.get("games", "a").service_state == "Failed"  # type: ignore[union-attr]
+
+
+async def test_a_write_ahead_of_the_watch_shows_that_etcd_was_restored(running: RunningReflector) -> None:
+    watch = await running.listed(pod("a", 1), version=100)
+    running.observe("a", 105)
+    watch.disconnect()
+    await running.checking(102)
+    (await running.listing()).respond(page([pod("a", 1)], 102))
+    await running.watching(102)
+    assert running.versions == {"a": 1}
+
+
+async def test_a_write_after_the_request_for_the_version_requires_no_list(running: RunningReflector) -> None:
+    watch = await running.listed(pod("a", 1), version=100)
+    watch.disconnect()
+    call = await running.listing()
+    running.observe("a", 105)
+    call.respond(page([], 100))
+    await running.watching(100)
+    assert running.versions == {"a": 105}
+
+
+async def test_objects_of_a_restored_etcd_replace_those_of_an_incomplete_list(running: RunningReflector) -> None:
+    (await running.listing()).respond(page([pod("a", 90), pod("lost", 95)], 100, next_page="more"))
+    (await running.listing("more")).respond_error(503)
+    (await running.listing()).respond(page([pod("a", 20)], 40))
+    await running.watching(40)
+    assert running.versions == {"a": 20}
+
+
+async def test_objects_of_an_etcd_restored_to_a_later_revision_replace_newer_ones(running: RunningReflector) -> None:
+    watch = await running.listed(pod("a", 50), pod("lost", 60), version=100)
+    running.observe("a", 104)
+    await expire_within_the_watch(running, watch)
+    (await running.listing()).respond(page([pod("a", 30)], 1_000_000))
+    await running.watching(1_000_000)
+    assert running.versions == {"a": 30}
 
 
 async def test_an_object_written_after_the_lists_version_is_kept(running: RunningReflector) -> None:
@@ -257,7 +369,7 @@ async def test_a_watch_continues_after_a_broken_connection(running: RunningRefle
     assert await running.change() == ("z", None, 20)
     await watch.write(incomplete.encode())
     watch.disconnect()
-    watch = await running.watching(20)
+    watch = await running.reconnecting(20)
     await watch.send(event("ADDED", pod("b", 21)))
     assert await running.change() == ("b", None, 21)
     assert running.versions == {"a": 1, "b": 21, "z": 20}
@@ -269,6 +381,7 @@ async def test_a_failing_server_is_retried(running: RunningReflector, status: in
         (await running.listing()).respond_error(status)
     watch = await running.listed(pod("a", 1))
     watch.end()
+    await running.checking(10)
     for _ in range(3):
         call = await running.api.call()
         assert call.query["resourceVersion"] == "10"
@@ -400,8 +513,7 @@ async def test_an_idle_watch_is_restarted(running: RunningReflector, monkeypatch
     monkeypatch.setattr(client_module, "_WATCH_TIMEOUT", aiohttp.ClientTimeout(total=None, sock_read=0.25))
     watch = await running.listed(pod("a", 1))
     await watch.send(bookmark(15))
-    call = await running.api.call()
-    assert call.query["resourceVersion"] == "15"
+    await running.reconnecting(15)
 
 
 async def test_watches_that_end_immediately_are_restarted_with_backoff(
@@ -418,14 +530,14 @@ async def test_watches_that_end_immediately_are_restarted_with_backoff(
     watch = await running.listed(pod("a", 1))
     for _ in range(4):
         watch.end()
-        watch = await running.watching(10)
+        watch = await running.reconnecting(10)
     assert pauses == [0.0005, 0.001, 0.002, 0.002]
     await watch.send(bookmark(11))
     watch.end()
-    watch = await running.watching(11)
+    watch = await running.reconnecting(11)
     assert len(pauses) == 4
     watch.disconnect()
-    await running.watching(11)
+    await running.reconnecting(11)
     assert pauses[4:] == [0.0005]
 
 

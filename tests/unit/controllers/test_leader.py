@@ -68,6 +68,7 @@ class Environment:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.lock = FakeLock()
+        self.routes = FakeInformer()
         self.fence = Fence(self.lock.clock)
         elector = LeaderElector(cast("LeaseLock", self.lock), self.fence, TIMES)
         connection = Connection(server="https://nowhere.invalid", tls=ssl.create_default_context())
@@ -83,7 +84,11 @@ class Environment:
         monkeypatch.setattr(leader_module, "KopfRun", lambda *_, **__: FakeKopf(self))
         monkeypatch.setattr(leader_module, "_PAUSE_SECONDS", 0.05)
         components: Any = SimpleNamespace(
-            links=FakeLinks(self), recorder=FakeRecorder(self), expiry=FakeExpiry(), routes=FakeRoutes()
+            links=FakeLinks(self),
+            recorder=FakeRecorder(self),
+            expiry=FakeExpiry(),
+            routes=FakeRoutes(),
+            informers=SimpleNamespace(routes=self.routes),
         )
         leader = Leader(
             Settings(), self.leadership, components, lambda _: None, cast("Callable[[], NoReturn]", self._kill)
@@ -137,6 +142,17 @@ class FakeKopf:
         self._environment.events.append("kopf stopped")
         if self._environment.failure is not None:
             raise self._environment.failure
+
+
+class FakeInformer:
+    def __init__(self) -> None:
+        self.replaced = asyncio.Event()
+
+    async def wait_replaced(self) -> None:
+        await self.replaced.wait()
+
+    def clear_replaced(self) -> None:
+        self.replaced.clear()
 
 
 class FakeExpiry:
@@ -212,6 +228,18 @@ async def test_operator_whose_work_fails_gives_the_lease_up_and_leads_again(envi
     assert environment.lock.releases == 1
     environment.failure = None
     await environment.await_leading()
+
+
+async def test_work_starts_again_with_the_same_lease_after_etcd_was_restored(environment: Environment) -> None:
+    for _ in range(2):
+        environment.routes.replaced.set()
+        await environment.await_events(*ENDED[:-1], "links started", "kopf started")
+    assert environment.leadership.is_leader
+    assert (environment.leadership.losses, environment.lock.releases) == (0, 0)
+    environment.routes.replaced.set()
+    environment.stop._is_set.set()  # noqa: SLF001 - as a signal does
+    await environment.await_events(*ENDED)
+    await environment.task
 
 
 async def test_operator_that_is_stopped_ends_its_work_and_releases_the_lease(environment: Environment) -> None:

@@ -1,0 +1,55 @@
+"""A watching command continues after a lost connection, unless etcd was restored from a backup in between."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import cast
+
+import pytest
+
+from statefulroute.cli import cluster as cluster_module
+from statefulroute.cli.cluster import Cluster, CommandError
+from statefulroute.cluster.client import Client
+
+
+class FakeClient:
+    """A client whose watches end after one event.
+
+    Args:
+        present_version: the version of the collection after the first watch.
+    """
+
+    def __init__(self, present_version: int) -> None:
+        self._present_version = present_version
+        self.requests: list[Mapping[str, str]] = []
+
+    async def get(self, _: str, params: Mapping[str, str]) -> bytes:
+        self.requests.append(params)
+        return json.dumps({"metadata": {"resourceVersion": str(self._present_version)}}).encode()
+
+    @asynccontextmanager
+    async def watch(self, _: str, params: Mapping[str, str]) -> AsyncIterator[AsyncIterator[bytes]]:
+        version = int(params["resourceVersion"]) + 1
+
+        async def lines() -> AsyncIterator[bytes]:
+            changed = {"metadata": {"name": "a", "resourceVersion": str(version)}}
+            yield json.dumps({"type": "MODIFIED", "object": changed}).encode()
+
+        yield lines()
+
+
+@pytest.mark.parametrize(("present_version", "has_failed"), [(11, False), (50, False), (10, True)])
+async def test_a_watch_is_not_continued_in_another_past(
+    monkeypatch: pytest.MonkeyPatch, present_version: int, *, has_failed: bool
+) -> None:
+    monkeypatch.setattr(cluster_module, "_RETRY_SECONDS", 0.0)
+    client = FakeClient(present_version)
+    changes = Cluster(cast("Client", client), "games").watch("/links", "10", {"fieldSelector": "a=b"})
+    assert (await anext(changes))[1]["metadata"]["resourceVersion"] == "11"
+    assert client.requests == []
+    if has_failed:
+        with pytest.raises(CommandError, match="etcd was restored from a backup"):
+            await anext(changes)
+    else:
+        assert (await anext(changes))[1]["metadata"]["resourceVersion"] == "12"
+    assert client.requests == [{"fieldSelector": "a=b", "limit": "1"}]
