@@ -16,6 +16,7 @@ LINK_STATUS = {
     "boundTime": "2026-01-01T00:00:00Z",
     "expireTime": "2026-01-01T00:05:00Z",
     "observedGeneration": 2**40,
+    "factsHash": "0123456789abcdef",
     "previous": {
         "podIndex": 1,
         "podName": "game-1",

@@ -160,7 +160,9 @@ class Values(ValueGroup):
         32, description="How many links of one route are written concurrently."
     )
     moves_per_second: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        200, description="The maximum number of links of lost pods that are moved, deleted or marked per second."
+        200,
+        description="The maximum number of links of lost pods that are moved, deleted or marked per second. A tenth of "
+        "it is the maximum number of statuses that are rewritten in other words per second.",
     )
     write_annotations: bool = Field(
         default=True,

@@ -148,6 +148,13 @@ class PodLinkStatus(Model):
         default=None, description="The generation of the spec that this status is for."
     )
     previous: PreviousBinding | None = Field(default=None, description="The previous binding.")
+    facts_hash: str | None = Field(
+        default=None,
+        description="A hash of what the message of the Ready condition states beyond the other fields; absent if it "
+        "states no more. The operator rewrites the status when what it states changes, and not when only the wording "
+        "of its messages does.",
+        max_length=64,
+    )
     conditions: Conditions = ()
 
 

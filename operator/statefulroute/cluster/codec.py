@@ -98,6 +98,7 @@ class PodLinkStatusObject(_CamelStruct):
     host: str | None = None
     expire_time: str | None = None
     observed_generation: int = 0
+    facts_hash: str | None = None
     conditions: list[ConditionObject] | None = None
 
 
@@ -115,12 +116,18 @@ _route_key = lru_cache(maxsize=4096)(RouteKey)
 
 @lru_cache(maxsize=65_536)
 def _link_status(  # noqa: PLR0913, PLR0917 - the fields of a status
-    phase: str, reason: str, message: str, pod_index: int | None, pod_name: str | None, host: str | None
+    phase: str,
+    reason: str,
+    message: str,
+    pod_index: int | None,
+    pod_name: str | None,
+    host: str | None,
+    facts_hash: str | None,
 ) -> LinkStatus | None:
     """Returns the status of a link, or None if it has none. All links with the same status share one object."""
     if not phase:
         return None
-    return LinkStatus(LinkPhase(phase), LinkReason(reason), message, pod_index, pod_name, host)
+    return LinkStatus(LinkPhase(phase), LinkReason(reason), message, pod_index, pod_name, host, facts_hash)
 
 
 def find_condition(condition_type: str, conditions: list[ConditionObject] | None) -> ConditionObject | None:
@@ -157,7 +164,15 @@ def make_link(link: PodLinkObject) -> Link:
             spec.ttl_seconds,
             spec.renew_time,
         ),
-        status=_link_status(status.phase, ready.reason, ready.message, status.pod_index, status.pod_name, status.host),
+        status=_link_status(
+            status.phase,
+            ready.reason,
+            ready.message,
+            status.pod_index,
+            status.pod_name,
+            status.host,
+            status.facts_hash,
+        ),
         observed_generation=status.observed_generation,
         status_expire_time=parse_time(status.expire_time),
         transition_time=parse_time(ready.last_transition_time),

@@ -147,6 +147,8 @@ def link_status_patch(link: Link, status: LinkStatus, now: datetime, cause: Loss
             }
         ],
     }
+    if status.facts_hash is not None or (previous is not None and previous.facts_hash is not None):
+        patch["factsHash"] = status.facts_hash
     previous_pod = link.status_pod
     if status.phase is LinkPhase.BOUND:
         if not was_ready or previous_pod != status.pod:

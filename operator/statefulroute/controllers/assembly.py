@@ -15,8 +15,8 @@ from statefulroute.controllers.leadership import Leadership
 from statefulroute.controllers.links.controller import LinkController
 from statefulroute.controllers.links.counts import LinkCounts
 from statefulroute.controllers.links.expiry import ExpiryController
-from statefulroute.controllers.links.move_limiter import MoveLimiter
 from statefulroute.controllers.links.reconciler import LinkReconciler
+from statefulroute.controllers.links.turn_limiter import TurnLimiter
 from statefulroute.controllers.monitoring.links import LinkMetrics
 from statefulroute.controllers.monitoring.process import ProcessMetrics
 from statefulroute.controllers.monitoring.routes import RouteMetrics
@@ -38,6 +38,10 @@ from statefulroute.monitoring.clock import ClockMetrics
 #: How many links of lost pods are written at the same time, over all routes. An API server that is slower than the rate
 #: of moves keeps most of its capacity for new links.
 _MAX_MOVES_IN_FLIGHT = 4
+
+#: How many moves there may be for each status that is rewritten although nothing has changed that clients depend on.
+#: Such statuses are written one at a time.
+_MOVES_PER_REWRITE = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +90,15 @@ def assemble(
     lost_pods = LostPodTracker(recorder, utc_now)
     route_store.listen(lost_pods.observe)
     statuses = RouteStatuses(assessments, lost_pods, recorder, utc_now)
-    move_limiter = MoveLimiter(settings.moves_per_second, _MAX_MOVES_IN_FLIGHT)
+    move_limiter = TurnLimiter(settings.moves_per_second, _MAX_MOVES_IN_FLIGHT)
+    rewrite_limiter = TurnLimiter(settings.moves_per_second / _MOVES_PER_REWRITE, max_in_flight=1)
     reconciler = LinkReconciler(
         links=informers.links.cache,
         route_store=route_store,
         counts=counts,
         writer=LinkWriter(client, informers.links),
         move_limiter=move_limiter,
+        rewrite_limiter=rewrite_limiter,
         recorder=recorder,
         metrics=metrics,
         clock=utc_now,
@@ -101,6 +107,7 @@ def assemble(
         informers, route_store, trace_hooks.wrap_reconcile(reconciler.reconcile), settings.parallel_writes
     )
     move_limiter.listen(links.resume)
+    rewrite_limiter.listen(links.resume_rewrite)
     refresher = RouteRefresher(
         informers,
         route_store,

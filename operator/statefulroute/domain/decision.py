@@ -13,6 +13,7 @@ from statefulroute.api.vocabulary import (
     RemoveReason,
     RoutingState,
 )
+from statefulroute.domain.explanation import Explanation, Facts, hash_facts
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.link import Link, LinkStatus
 from statefulroute.domain.loss import current_cause, is_permanently_gone
@@ -78,12 +79,30 @@ def decide(view: LinkView) -> Plan:
 
 
 def is_status_current(link: Link, status: LinkStatus) -> bool:
-    """Returns whether the link already has this status for the current generation and expiry of its spec."""
+    """Returns whether the link already has this status for the current generation and expiry of its spec.
+
+    The wording of its message does not count: otherwise an upgrade that changes a message would write every link.
+    """
     return (
-        link.status == status
+        status.states_the_same(link.status)
         and link.observed_generation == link.generation
         and link.status_expire_time == link.expire_time
     )
+
+
+def is_rewrite(link: Link, plan: Plan) -> bool:
+    """Returns whether a plan changes only the message of a status, or values of another version in it.
+
+    Nothing changes that clients depend on, so these writes are paced behind all others.
+    """
+    if not isinstance(plan, UpdateStatus) or is_status_current(link, plan.status):
+        return False
+    old, status = link.status, plan.status
+    if old is None or (link.observed_generation, link.status_expire_time) != (link.generation, link.expire_time):
+        return False
+    if (old.pod, old.host) != (status.pod, status.host):
+        return False
+    return old.phase in {status.phase, LinkPhase.UNKNOWN} and old.reason in {status.reason, LinkReason.UNKNOWN}
 
 
 def needs_turn(link: Link, plan: Plan) -> bool:
@@ -167,9 +186,9 @@ def check_pod_lost(view: LinkView) -> Plan | None:
         case PodLostAction.REBIND:
             if (new_pod := best_pod(route, view.now)) is not None:
                 return Move(new_pod.key, loss.cause)
-            return _lost_status(route, pod, ", and no other takes new users")
+            return _lost_status(route, pod, is_stuck=True)
         case PodLostAction.KEEP | PodLostAction.UNKNOWN:
-            return _lost_status(route, pod, "")
+            return _lost_status(route, pod, is_stuck=False)
 
 
 def check_already_bound(view: LinkView) -> Plan | None:
@@ -185,7 +204,11 @@ def check_already_bound(view: LinkView) -> Plan | None:
 def check_workload_exists(view: LinkView) -> Plan | None:
     """Keeps a link pending while the workload of its route does not exist."""
     missing = _route(view).missing_workload
-    return None if missing is None else _pending(LinkReason.WORKLOAD_NOT_FOUND, missing.message)
+    if missing is None:
+        return None
+    reference, name = _route(view).route.spec.workload_ref, _route(view).route.workload_name
+    facts = (missing.reason, reference.api_version, reference.kind, name)
+    return _pending(LinkReason.WORKLOAD_NOT_FOUND, missing.message, facts)
 
 
 def check_pod_chosen(view: LinkView) -> Plan | None:
@@ -197,14 +220,14 @@ def check_pod_chosen(view: LinkView) -> Plan | None:
         return Bind(pod.key)
     # If a pod is available and none is chosen, at least one is full; the others may be silent.
     reason = LinkReason.AT_CAPACITY if available_pods(route) else LinkReason.NO_AVAILABLE_POD
-    return _pending(reason, explain_no_pod(route, view.now))
+    return _pending(reason, *explain_no_pod(route, view.now))
 
 
 def check_pod_exists(view: LinkView) -> Plan | None:
     """Keeps a link pending while its pod does not exist and is not lost."""
     if _pod_view(view) is not None:
         return None
-    return _pending(LinkReason.POD_NOT_FOUND, _pod_not_found_message(_route(view), view.link.pod))
+    return _pending(LinkReason.POD_NOT_FOUND, *_explain_pod_not_found(_route(view), view.link.pod))
 
 
 def check_pod_routable(view: LinkView) -> Plan | None:
@@ -213,8 +236,9 @@ def check_pod_routable(view: LinkView) -> Plan | None:
     if pod is None or pod.is_routable:
         return None
     # The message omits transient states of the pod, so a starting pod causes no writes of pending links.
-    why = "is shut down" if pod.routing_state is RoutingState.SHUTDOWN else "is not ready"
-    return _pending(LinkReason.POD_NOT_ROUTABLE, f"pod {pod.pod.name!r} {why}")
+    is_shut_down = pod.routing_state is RoutingState.SHUTDOWN
+    message = f"pod {pod.pod.name!r} {'is shut down' if is_shut_down else 'is not ready'}"
+    return _pending(LinkReason.POD_NOT_ROUTABLE, message, (pod.pod.name, is_shut_down))
 
 
 def accept(view: LinkView) -> Plan | None:
@@ -250,27 +274,37 @@ def _pod_view(view: LinkView) -> PodView | None:
     return None if view.route is None or pod is None else view.route.pods.get(pod)
 
 
-def _pending(reason: LinkReason, message: str) -> UpdateStatus:
-    return UpdateStatus(LinkStatus(LinkPhase.PENDING, reason, message))
+def _pending(reason: LinkReason, message: str, facts: Facts = ()) -> UpdateStatus:
+    """Returns the Pending status. The facts are those that the message states beyond the reason and the link's spec."""
+    facts_hash = hash_facts(facts) if facts else None
+    return UpdateStatus(LinkStatus(LinkPhase.PENDING, reason, message, facts_hash=facts_hash))
 
 
-def _pod_not_found_message(route: RouteView, pod: PodKey | None) -> str:
+def _explain_pod_not_found(route: RouteView, pod: PodKey | None) -> Explanation:
     name = route.route.name
     is_indexed = route.workload is not None and route.workload.is_indexed
     if isinstance(pod, str):
         hint = ": its pods are named by podIndex" if is_indexed else ""
-        return f"StatefulRoute {name!r} has no pod of name {pod!r} now{hint}"
+        return Explanation(f"StatefulRoute {name!r} has no pod of name {pod!r} now{hint}", (is_indexed,))
     hint = "" if is_indexed else ": its pods are named by podName"
-    return f"StatefulRoute {name!r} has no pod of index {pod} now{hint}"
+    return Explanation(f"StatefulRoute {name!r} has no pod of index {pod} now{hint}", (is_indexed,))
 
 
-def _lost_status(route: RouteView, pod: PodKey, suffix: str) -> UpdateStatus:
-    """Returns the Lost status. It names the pod, to which the link is bound again if the pod returns."""
+def _lost_status(route: RouteView, pod: PodKey, *, is_stuck: bool) -> UpdateStatus:
+    """Returns the Lost status. It names the pod, to which the link is bound again if the pod returns.
+
+    Args:
+        route: the route.
+        pod: the lost pod.
+        is_stuck: whether the link would move if another pod took new users.
+    """
     loss, name = route.lost[pod], route.pod_name(pod)
+    suffix = ", and no other takes new users" if is_stuck else ""
     message = f"pod {name!r} of StatefulRoute {route.route.name!r} {loss.message} ({loss.cause}){suffix}"
+    facts = (loss.cause, loss.after_seconds, is_stuck)
     index = pod if isinstance(pod, int) else None
     reason = LinkReason.POD_NOT_READY if loss.cause is LossCause.NOT_READY else LinkReason.POD_LOST
-    return UpdateStatus(LinkStatus(LinkPhase.LOST, reason, message, index, name))
+    return UpdateStatus(LinkStatus(LinkPhase.LOST, reason, message, index, name, facts_hash=hash_facts(facts)))
 
 
 def _bound_status(pod: PodView) -> LinkStatus:

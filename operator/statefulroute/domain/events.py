@@ -90,7 +90,7 @@ def link_status_event(link: Link, status: LinkStatus, cause: LossCause | None) -
             return None  # the link is on the pod that another version has bound it to
         case LinkPhase.BOUND if link.status is None or not link.status.is_ready:
             return _link_event(link, EventType.NORMAL, EventAction.BIND, status.reason, status.message)
-        case LinkPhase.LOST | LinkPhase.REJECTED if link.status != status:
+        case LinkPhase.LOST | LinkPhase.REJECTED if not status.states_the_same(link.status):
             return _link_event(link, EventType.WARNING, EventAction.ACKNOWLEDGE, status.reason, status.message)
         case _:
             return None

@@ -20,6 +20,9 @@ class LinkStatus(msgspec.Struct, frozen=True, gc=False):
     pod_index: int | None = None
     pod_name: str | None = None
     host: str | None = None
+    facts_hash: str | None = None
+    """A hash of what the message states beyond the other fields; None if it states no more, or is of a version that
+    wrote no hash."""
 
     @property
     def pod(self) -> PodKey | None:
@@ -30,6 +33,27 @@ class LinkStatus(msgspec.Struct, frozen=True, gc=False):
     def is_ready(self) -> bool:
         """Returns whether the link's Ready condition is True."""
         return self.phase is LinkPhase.BOUND
+
+    def states_the_same(self, written: "LinkStatus | None") -> bool:
+        """Returns whether a status that was written states the same as this one, perhaps in other words.
+
+        If the written status has no hash of its facts, its message must be equal.
+        """
+        if written is None or self == written:
+            return written is not None
+        if (self.phase, self.reason, self.pod, self.pod_name, self.host) != (
+            written.phase,
+            written.reason,
+            written.pod,
+            written.pod_name,
+            written.host,
+        ):
+            return False
+        if self.facts_hash is None:
+            return True
+        if written.facts_hash is None:
+            return self.message == written.message
+        return self.facts_hash == written.facts_hash
 
 
 class Link(msgspec.Struct, frozen=True, gc=False, kw_only=True):

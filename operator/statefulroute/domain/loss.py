@@ -115,8 +115,10 @@ def _loss(pod: AbsentPod, settings: OnPodLost, now: float) -> PodLoss | None:
     if not is_over:
         return None
     if pod.absence is Absence.NOT_READY:
-        return PodLoss(pod.cause, f"has not been Ready for more than {settings.not_ready_seconds} s", is_over)
-    return PodLoss(pod.cause, f"has been gone for more than {settings.grace_seconds} s", is_over)
+        seconds, message = settings.not_ready_seconds, "has not been Ready"
+    else:
+        seconds, message = settings.grace_seconds, "has been gone"
+    return PodLoss(pod.cause, f"{message} for more than {seconds} s", is_over, seconds)
 
 
 def is_permanently_gone(view: RouteView, key: PodKey) -> bool:

@@ -194,11 +194,13 @@ class PodLoss:
         message: the rest of a sentence that starts with the pod.
         is_grace_over: whether the route's grace period is over. Until then the pod is lost only for links that were
             bound to it, and a link that was never bound waits for the pod.
+        after_seconds: the period after which the pod was lost; None if it was lost immediately.
     """
 
     cause: LossCause
     message: str
     is_grace_over: bool
+    after_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ ON_3 = LinkStatus(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-3'", 3,
 ON_2_ELSEWHERE = LinkStatus(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-2'", 2, "game-2", "elsewhere")
 LOST_ON_2 = LinkStatus(LinkPhase.LOST, LinkReason.POD_LOST, "pod 2 is gone", 2, "game-2")
 PENDING = LinkStatus(LinkPhase.PENDING, LinkReason.POD_NOT_FOUND, "no pod of index 2 now")
+FULL = LinkStatus(LinkPhase.PENDING, LinkReason.AT_CAPACITY, "all pods are full", facts_hash="f00d")
 PENDING_FOR_ROUTE = LinkStatus(LinkPhase.PENDING, LinkReason.ROUTE_NOT_FOUND, "no route")
 REJECTED = LinkStatus(LinkPhase.REJECTED, LinkReason.NOT_LOCAL_NAMESPACE, "only local namespace is supported")
 
@@ -122,6 +123,19 @@ def test_fields_that_no_longer_apply_are_removed() -> None:
         "boundTime",
     }
     assert (status["phase"], status["conditions"][0]["status"]) == ("Pending", "False")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "written"),
+    [(None, ON_2, "absent"), (None, FULL, "f00d"), (FULL, ON_2, None), (FULL, PENDING, None), (PENDING, FULL, "f00d")],
+)
+def test_hash_of_facts_is_written_and_removed(
+    before: LinkStatus | None, after: LinkStatus, written: str | None
+) -> None:
+    patch = link_status_patch(a_link(before), after, NOW)
+    assert patch.get("factsHash", "absent") == written
+    if written:
+        assert LINKS.decode(json.dumps(link() | {"status": patch}).encode()).status == after
 
 
 def test_a_transition_without_a_time_is_now() -> None:

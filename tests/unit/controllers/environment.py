@@ -21,8 +21,8 @@ from statefulroute.cluster.load_client import LoadUnreadableError
 from statefulroute.cluster.writes import LinkWriter, status_patch
 from statefulroute.controllers.links.controller import LinkController
 from statefulroute.controllers.links.counts import LinkCounts
-from statefulroute.controllers.links.move_limiter import MoveLimiter
 from statefulroute.controllers.links.reconciler import LinkReconciler, ReconcileResult
+from statefulroute.controllers.links.turn_limiter import TurnLimiter
 from statefulroute.controllers.monitoring.links import LinkMetrics
 from statefulroute.controllers.state_store import RouteStore
 from statefulroute.domain.events import Event
@@ -305,6 +305,7 @@ class Environment:
         concurrency: int = 4,
         moves_per_second: float = 1e9,
         max_moves_in_flight: int = 4,
+        rewrites_per_second: float = 1e9,
         monotonic: Callable[[], float] | None = None,
     ) -> None:
         self.scales = FakeScaleClient()
@@ -327,13 +328,15 @@ class Environment:
         self.links.listen(self.metrics.link_changed)
         self.writer = FakeLinkWriter(self.informers)
         self.reconciled: list[str] = []
-        move_limiter = MoveLimiter(moves_per_second, max_moves_in_flight, monotonic or (lambda: self.seconds))
+        move_limiter = TurnLimiter(moves_per_second, max_moves_in_flight, monotonic or (lambda: self.seconds))
+        rewrite_limiter = TurnLimiter(rewrites_per_second, 1, monotonic or (lambda: self.seconds))
         reconciler = LinkReconciler(
             links=self.links,
             route_store=self.route_store,
             counts=self.counts,
             writer=cast("LinkWriter", self.writer),
             move_limiter=move_limiter,
+            rewrite_limiter=rewrite_limiter,
             recorder=cast("EventRecorder", self.recorder),
             metrics=self.metrics,
             clock=lambda: self.now,
@@ -348,6 +351,7 @@ class Environment:
         reconciler.reconcile = recording  # type: ignore[method-assign]
         self.controller = LinkController(self.informers, self.route_store, reconciler.reconcile, concurrency)
         move_limiter.listen(self.controller.resume)
+        rewrite_limiter.listen(self.controller.resume_rewrite)
 
     def _elapsed(self) -> float:
         return self.now.timestamp()

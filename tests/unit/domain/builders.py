@@ -5,8 +5,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
+
 from statefulroute.api.statefulroute import StatefulRouteSpec, StatefulRouteStatus
 from statefulroute.api.vocabulary import LossCause, RoutingState, ServiceState
+from statefulroute.domain.decision import LinkView, Plan, UpdateStatus, decide
 from statefulroute.domain.keys import PodKey, RouteKey
 from statefulroute.domain.link import Link
 from statefulroute.domain.load import Load, LoadReport
@@ -43,6 +46,14 @@ def pod(  # noqa: PLR0913 - the fields that most tests set
         index=index,
         node_name=node_name,
         **fields | more,
+    )
+
+
+def plan_of(link: Link, route_view: RouteView | None) -> Plan:
+    """Returns the plan for a link at noon, without the hash of facts, which test_explanation.py tests."""
+    plan = decide(LinkView(link, route_view, NOON))
+    return (
+        UpdateStatus(msgspec.structs.replace(plan.status, facts_hash=None)) if isinstance(plan, UpdateStatus) else plan
     )
 
 

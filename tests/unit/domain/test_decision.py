@@ -25,7 +25,6 @@ from statefulroute.domain.decision import (
     Plan,
     Remove,
     UpdateStatus,
-    decide,
     is_status_current,
     is_waiting_for_room,
     move_cause,
@@ -35,14 +34,14 @@ from statefulroute.domain.keys import PodKey
 from statefulroute.domain.link import Link, LinkStatus
 from statefulroute.domain.pod import Pod
 from statefulroute.domain.route import MissingWorkload, PodLoss, RouteView
-from unit.domain.builders import NOON, link, pod, route, view, workload
+from unit.domain.builders import NOON, link, plan_of, pod, route, view, workload
 
 BOUND_TO_2 = LinkStatus(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-2'", 2, "game-2", "game-2.game.play.svc")
 BOUND_BY_NEWER_VERSION = msgspec.structs.replace(BOUND_TO_2, phase=LinkPhase.UNKNOWN, reason=LinkReason.UNKNOWN)
 
 
 def status_of(tested_link: Link, route_view: RouteView | None) -> LinkStatus:
-    plan = decide(LinkView(tested_link, route_view, NOON))
+    plan = plan_of(tested_link, route_view)
     assert isinstance(plan, UpdateStatus)
     return plan.status
 
@@ -175,7 +174,7 @@ def test_link_that_a_newer_version_has_bound_stays_with_its_pod_while_it_restart
 
 def test_link_that_waits_with_a_phase_of_a_newer_version_is_decided_again() -> None:
     waits = LinkStatus(LinkPhase.UNKNOWN, LinkReason.UNKNOWN, "")
-    assert decide(LinkView(link(None, status=waits), view(pod(2)), NOON)) == Bind(2)
+    assert plan_of(link(None, status=waits), view(pod(2))) == Bind(2)
     assert status_of(link(2, status=waits), view(pod(2))) == BOUND_TO_2
 
 
@@ -187,11 +186,11 @@ def test_link_without_a_pod_is_bound_to_the_available_pod_with_the_fewest_links(
     route_view = view(
         pod(0), pod(1), pod(2, reported_routing_state=RoutingState.DENY_NEW_CALL), link_counts={0: 5, 1: 4}
     )
-    assert decide(LinkView(link(), route_view, NOON)) == Bind(1)
+    assert plan_of(link(), route_view) == Bind(1)
 
 
 def test_lowest_index_of_equal_pods_is_chosen() -> None:
-    assert decide(LinkView(link(), view(pod(2), pod(1)), NOON)) == Bind(1)
+    assert plan_of(link(), view(pod(2), pod(1))) == Bind(1)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +224,7 @@ def test_status_is_current_for_the_same_generation_and_expiry(fields: dict[str, 
 def test_expired_link_is_removed_whatever_its_state(
     expire_time: datetime | None, expired: bool, fields: dict[str, object], route_view: RouteView | None
 ) -> None:
-    plan = decide(LinkView(link(2, expire_time=expire_time, **fields), route_view, NOON))
+    plan = plan_of(link(2, expire_time=expire_time, **fields), route_view)
     assert (plan == Remove(RemoveReason.EXPIRED)) is expired
 
 
@@ -247,10 +246,10 @@ def test_links_of_a_lost_pod_follow_on_pod_lost(old_status: LinkStatus | None) -
         2,
         "game-2",
     )
-    assert decide(LinkView(tested_link, with_lost_pod("Rebind", pod(0), pod(1), link_counts={0: 1}), NOON)) == Move(
+    assert plan_of(tested_link, with_lost_pod("Rebind", pod(0), pod(1), link_counts={0: 1})) == Move(
         1, LossCause.SCALED_DOWN
     )
-    assert decide(LinkView(tested_link, with_lost_pod("Release", pod(0)), NOON)) == Remove(
+    assert plan_of(tested_link, with_lost_pod("Release", pod(0))) == Remove(
         RemoveReason.POD_LOST, LossCause.SCALED_DOWN
     )
     assert status_of(tested_link, with_lost_pod("Keep", pod(0))) == lost_status
@@ -276,7 +275,7 @@ def test_links_of_a_lost_pod_follow_on_pod_lost(old_status: LinkStatus | None) -
     ids=["bound", "bound by a newer version", "never bound"],
 )
 def test_pod_is_lost_only_for_bound_links_within_the_grace_period(old_status: LinkStatus | None, plan: object) -> None:
-    assert decide(LinkView(link(2, status=old_status), view(pod(0), lost=LOST_WITHIN_GRACE_PERIOD), NOON)) == plan
+    assert plan_of(link(2, status=old_status), view(pod(0), lost=LOST_WITHIN_GRACE_PERIOD)) == plan
 
 
 def test_lost_link_without_another_available_pod_stays_lost() -> None:
@@ -355,7 +354,7 @@ def with_limit(limit: int, *pods: Pod, link_counts: dict[int, int]) -> RouteView
 
 
 def test_full_pod_is_not_chosen() -> None:
-    assert decide(LinkView(link(), with_limit(5, pod(0), pod(1), link_counts={0: 4, 1: 5}), NOON)) == Bind(0)
+    assert plan_of(link(), with_limit(5, pod(0), pod(1), link_counts={0: 4, 1: 5})) == Bind(0)
 
 
 def test_link_is_pending_while_all_pods_are_full() -> None:
@@ -395,7 +394,7 @@ def test_each_link_has_a_plan_and_only_available_pods_are_chosen(
     tested_link: Link, some_pods: list[object], routing_state: RoutingState, counts: dict[int, int]
 ) -> None:
     route_view = view(*some_pods, route=route(routingState=routing_state), link_counts=counts)  # type: ignore[arg-type]
-    plan = decide(LinkView(tested_link, route_view, NOON))
+    plan = plan_of(tested_link, route_view)
     if isinstance(plan, Bind):
         assert route_view.pods[plan.pod].is_available
         fewest = min(

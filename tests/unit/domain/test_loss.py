@@ -35,7 +35,9 @@ def test_gone_pod_is_lost_after_the_grace_period(
     pods: tuple[object, ...], previous: dict[int, AbsentPod], is_lost: bool
 ) -> None:
     expected = (
-        {1: PodLoss(LossCause.POD_DELETED, "has been gone for more than 30 s", is_grace_over=True)} if is_lost else {}
+        {1: PodLoss(LossCause.POD_DELETED, "has been gone for more than 30 s", is_grace_over=True, after_seconds=30)}
+        if is_lost
+        else {}
     )
     assert lost(view(*pods), 1, absent=previous) == expected  # type: ignore[arg-type]
 
@@ -58,7 +60,10 @@ def test_pod_that_is_not_ready_for_too_long_is_lost_for_that_reason(state: Servi
     assert (first.lost, first.next_deadline) == ({}, NOW + 300)
     later = find_losses(view(pod(1, state)), [1], first.absent, NOW + 300)
     message = "has not been Ready for more than 300 s"
-    assert (later.lost, later.next_deadline) == ({1: PodLoss(LossCause.NOT_READY, message, is_grace_over=True)}, None)
+    assert (later.lost, later.next_deadline) == (
+        {1: PodLoss(LossCause.NOT_READY, message, is_grace_over=True, after_seconds=300)},
+        None,
+    )
 
 
 def test_pod_that_is_not_ready_is_never_lost_without_a_limit() -> None:

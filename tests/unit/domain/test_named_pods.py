@@ -14,12 +14,12 @@ from statefulroute.api.vocabulary import (
     ServiceState,
 )
 from statefulroute.domain.assessment import Assessment
-from statefulroute.domain.decision import Bind, LinkView, Move, Remove, UpdateStatus, decide, move_cause
+from statefulroute.domain.decision import Bind, LinkView, Move, Remove, UpdateStatus, move_cause
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.link import Link, LinkStatus
 from statefulroute.domain.route import PodLoss, RouteView
 from statefulroute.domain.route_status import route_status
-from unit.domain.builders import NOON, deployment, link, named_pod, pod, route, view
+from unit.domain.builders import NOON, deployment, link, named_pod, plan_of, pod, route, view
 
 BOUND_TO_A = LinkStatus(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-a'", None, "game-a")
 
@@ -29,7 +29,7 @@ def deployment_view(*names: str, **fields: Any) -> RouteView:
 
 
 def status_of(tested_link: Link, route_view: RouteView) -> LinkStatus:
-    plan = decide(LinkView(tested_link, route_view, NOON))
+    plan = plan_of(tested_link, route_view)
     assert isinstance(plan, UpdateStatus)
     return plan.status
 
@@ -49,9 +49,7 @@ def test_bound_link_to_a_named_pod_has_no_index_and_no_host() -> None:
 
 
 def test_link_without_a_pod_is_bound_by_name() -> None:
-    assert decide(LinkView(link(), deployment_view("game-b", "game-a", link_counts={"game-a": 1}), NOON)) == Bind(
-        "game-b"
-    )
+    assert plan_of(link(), deployment_view("game-b", "game-a", link_counts={"game-a": 1})) == Bind("game-b")
 
 
 @pytest.mark.parametrize(
@@ -96,10 +94,10 @@ LONG_GONE = {
 )
 def test_link_of_a_deleted_named_pod_is_lost_immediately_only_if_it_was_bound(action: str, plan: object) -> None:
     route_view = deployment_view("game-b", route=route(onPodLost={"action": action}), lost=GONE)
-    assert decide(LinkView(link("game-a", status=BOUND_TO_A), route_view, NOON)) == plan
+    assert plan_of(link("game-a", status=BOUND_TO_A), route_view) == plan
     assert status_of(link("game-a"), route_view).reason is LinkReason.POD_NOT_FOUND
     later = deployment_view("game-b", route=route(onPodLost={"action": action}), lost=LONG_GONE)
-    assert decide(LinkView(link("game-a"), later, NOON)) == plan
+    assert plan_of(link("game-a"), later) == plan
 
 
 def test_lost_link_without_another_pod_keeps_its_pod_name() -> None:
@@ -132,7 +130,7 @@ def test_override_of_a_named_pod_applies() -> None:
         "game-a", "game-b", route=route(namedPods=[{"name": "game-a", "routingState": "DenyNewCall"}])
     )
     assert route_view.pods["game-a"].routing_state is RoutingState.DENY_NEW_CALL
-    assert decide(LinkView(link(), route_view, NOON)) == Bind("game-b")
+    assert plan_of(link(), route_view) == Bind("game-b")
 
 
 def test_status_contains_the_names_of_pods_without_an_index() -> None:

@@ -70,4 +70,4 @@ def limited(*pods: Any, **fields: Any) -> RouteView:
 )
 def test_message_names_the_reason_of_each_pod(route_view: RouteView, message: str) -> None:
     assert best_pod(route_view, NOON) is None
-    assert explain_no_pod(route_view, NOON) == START + message
+    assert explain_no_pod(route_view, NOON).message == START + message

@@ -29,7 +29,9 @@ def operator(  # noqa: PLR0913 - an option each
     moves_per_second: Annotated[
         int,
         typer.Option(
-            min=1, help="The maximum number of links of lost pods that are moved, deleted or marked per second."
+            min=1,
+            help="The maximum number of links of lost pods that are moved, deleted or marked per second. A tenth of it "
+            "is the maximum number of statuses that are rewritten in other words per second.",
         ),
     ] = 200,
     annotate: Annotated[

@@ -6,6 +6,7 @@ from statefulroute.cluster.informers import Informers
 from statefulroute.controllers.links.route_queue import Reconcile, RouteLinkQueue, link_log_fields
 from statefulroute.controllers.state_store import RouteStore
 from statefulroute.controllers.work_queue.backlog import Backlog
+from statefulroute.controllers.work_queue.priority_queue import Priority
 from statefulroute.controllers.work_queue.worker_pool import WorkerPool
 from statefulroute.domain.keys import LinkKey, RouteKey
 from statefulroute.domain.link import Link
@@ -83,6 +84,14 @@ class LinkController:
         if queue is not None:
             queue.add(key)
         return queue is not None
+
+    def resume_rewrite(self, key: LinkKey) -> bool:
+        """Reconciles a link whose turn to be rewritten has come, also without a route; returns False after a stop."""
+        if self.resume(key):
+            return True
+        if self._is_started:
+            self._orphans.add(key, Priority.LOW)
+        return self._is_started
 
     def backlog(self) -> Backlog:
         """Returns the links that are left to reconcile, those of all routes and those without a route."""

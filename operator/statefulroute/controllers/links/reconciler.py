@@ -11,7 +11,7 @@ from statefulroute.cluster.errors import ConflictError, NotFoundError
 from statefulroute.cluster.events import EventRecorder
 from statefulroute.cluster.writes import LinkWriter
 from statefulroute.controllers.links.counts import LinkCounts
-from statefulroute.controllers.links.move_limiter import MoveLimiter
+from statefulroute.controllers.links.turn_limiter import TurnLimiter
 from statefulroute.controllers.monitoring.links import LinkMetrics
 from statefulroute.controllers.state_store import RouteStore
 from statefulroute.domain import events
@@ -23,6 +23,7 @@ from statefulroute.domain.decision import (
     Remove,
     UpdateStatus,
     decide,
+    is_rewrite,
     is_status_current,
     move_cause,
     needs_turn,
@@ -39,8 +40,9 @@ class ReconcileResult:
     """The result of reconciling a link.
 
     Attributes:
-        status: the link's status now; None where it has none, or the link is gone.
-        waits_for_turn: whether the link waits for its turn to be moved, deleted or marked, because its pod is lost.
+        status: the link's status now, whose message may still be another; None where it has none, or the link is gone.
+        waits_for_turn: whether the link waits for its turn to be moved, deleted or marked, because its pod is lost, or
+            to have its status rewritten.
         plan: the kind of the first plan; None where there was nothing to decide.
     """
 
@@ -59,7 +61,8 @@ class LinkReconciler:
         route_store: RouteStore,
         counts: LinkCounts,
         writer: LinkWriter,
-        move_limiter: MoveLimiter,
+        move_limiter: TurnLimiter,
+        rewrite_limiter: TurnLimiter,
         recorder: EventRecorder,
         metrics: LinkMetrics,
         clock: Clock,
@@ -69,6 +72,7 @@ class LinkReconciler:
         self._counts = counts
         self._writer = writer
         self._move_limiter = move_limiter
+        self._rewrite_limiter = rewrite_limiter
         self._recorder = recorder
         self._metrics = metrics
         self._clock = clock
@@ -87,6 +91,7 @@ class LinkReconciler:
         finally:
             if result is None or not result.waits_for_turn:
                 self._move_limiter.release(key)
+                self._rewrite_limiter.release(key)
             if result is not None and not result.waits_for_turn:
                 self._causes.pop(key, None)
         return result
@@ -99,8 +104,9 @@ class LinkReconciler:
                 return ReconcileResult()  # all links of the route are reconciled once its workload was read
             plan = decide(view)
             first = first or type(plan)
-            if needs_turn(link, plan) and not self._move_limiter.take_turn(key):
-                return ReconcileResult(plan=first, waits_for_turn=True)
+            if not self._has_turn(link, plan):
+                status = plan.status if isinstance(plan, UpdateStatus) and is_rewrite(link, plan) else None
+                return ReconcileResult(status, plan=first, waits_for_turn=True)
             match plan:
                 case Bind(pod):
                     await self._bind(link, pod)
@@ -115,6 +121,16 @@ class LinkReconciler:
                         await self._update_status(link, status, cause, is_chosen=first is Bind)
                     return ReconcileResult(status, plan=first)
         return ReconcileResult(plan=first)
+
+    def _has_turn(self, link: Link, plan: Plan) -> bool:
+        """Returns whether a plan may be applied now. Otherwise, the link waits for its turn."""
+        if is_rewrite(link, plan):
+            self._move_limiter.release(link.key)
+            return self._rewrite_limiter.take_turn(link.key)
+        if needs_turn(link, plan):
+            self._rewrite_limiter.release(link.key)
+            return self._move_limiter.take_turn(link.key)
+        return True
 
     async def _bind(self, link: Link, pod: PodKey) -> None:
         with self._counts.assume(link.key, pod):

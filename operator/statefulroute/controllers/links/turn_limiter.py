@@ -1,4 +1,4 @@
-"""The rate at which the links of lost pods are written: even, so that neither pods nor new links are overrun."""
+"""The rate at which many links are written: even, so that neither pods nor new links are overrun."""
 
 import asyncio
 import time
@@ -11,8 +11,8 @@ from statefulroute.domain.turn_queue import TurnQueue
 TurnListener = Callable[[LinkKey], bool]
 
 
-class MoveLimiter:
-    """Gives turns to the links of lost pods, over all routes, with one timer for all of them.
+class TurnLimiter:
+    """Gives turns to links, over all routes, with one timer for all of them.
 
     Args:
         per_second: the number of turns in a second.

@@ -6,7 +6,7 @@ import time
 import pytest
 import uvloop
 
-from statefulroute.controllers.links.move_limiter import MoveLimiter
+from statefulroute.controllers.links.turn_limiter import TurnLimiter
 from statefulroute.domain.keys import LinkKey
 from unit.controllers.environment import GAME, eventually
 
@@ -16,7 +16,7 @@ def key(number: int) -> LinkKey:
 
 
 async def test_waiting_links_are_called_at_the_rate_one_after_another() -> None:
-    limiter, called, started = MoveLimiter(50, 4), list[LinkKey](), time.monotonic()
+    limiter, called, started = TurnLimiter(50, 4), list[LinkKey](), time.monotonic()
 
     def resume(link: LinkKey) -> bool:
         called.append(link)
@@ -34,7 +34,7 @@ async def test_waiting_links_are_called_at_the_rate_one_after_another() -> None:
 
 
 async def test_waiting_links_are_called_when_a_slot_is_free() -> None:
-    limiter, called = MoveLimiter(1e6, 1), list[LinkKey]()
+    limiter, called = TurnLimiter(1e6, 1), list[LinkKey]()
     limiter.listen(lambda link: called.append(link) is None)
     assert limiter.take_turn(key(0))
     assert not limiter.take_turn(key(1))
@@ -45,7 +45,7 @@ async def test_waiting_links_are_called_when_a_slot_is_free() -> None:
 
 
 async def test_turn_that_a_link_does_not_need_any_more_is_given_to_the_next_one_at_once() -> None:
-    limiter, called = MoveLimiter(1, 4), list[LinkKey]()
+    limiter, called = TurnLimiter(1, 4), list[LinkKey]()
 
     def resume(link: LinkKey) -> bool:
         called.append(link)
@@ -62,7 +62,7 @@ async def test_turn_that_a_link_does_not_need_any_more_is_given_to_the_next_one_
 
 @pytest.mark.parametrize("has_queue", [True, False])
 async def test_turn_of_a_link_that_is_not_reconciled_any_more_is_given_back(has_queue: bool) -> None:
-    limiter, called = MoveLimiter(2, 4), list[LinkKey]()
+    limiter, called = TurnLimiter(2, 4), list[LinkKey]()
 
     def resume(link: LinkKey) -> bool:
         called.append(link)
@@ -76,7 +76,7 @@ async def test_turn_of_a_link_that_is_not_reconciled_any_more_is_given_back(has_
 
 
 async def test_timer_stops_when_no_link_waits() -> None:
-    limiter = MoveLimiter(1, 1)
+    limiter = TurnLimiter(1, 1)
     limiter.take_turn(key(0))
     limiter.take_turn(key(1))
     limiter.release(key(0))
@@ -86,7 +86,7 @@ async def test_timer_stops_when_no_link_waits() -> None:
 
 def test_links_take_turns_on_the_event_loop_of_the_operator() -> None:
     async def move() -> list[LinkKey]:
-        limiter, called = MoveLimiter(1e4, 1), list[LinkKey]()
+        limiter, called = TurnLimiter(1e4, 1), list[LinkKey]()
         limiter.listen(lambda link: called.append(link) is None)
         limiter.take_turn(key(0))
         for number in range(1, 4):
