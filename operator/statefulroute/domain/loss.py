@@ -124,13 +124,13 @@ def _loss(pod: AbsentPod, settings: OnPodLost, now: float) -> PodLoss | None:
 def is_permanently_gone(view: RouteView, key: PodKey) -> bool:
     """Returns whether a pod does not exist, and the workload, in its current state, will not create it.
 
-    A pod beyond the replicas of a StatefulSet is also gone when it has ended: it will not be replaced. It serves its
-    users until then, because a scale-down deletes such pods one by one.
+    A pod beyond the replicas of a StatefulSet is also gone when it is no longer ready: it will not be replaced. It
+    serves its users until then, because a scale-down deletes such pods one by one.
     """
     if view.workload is None or view.workload.can_create(key):
         return False
     pod = view.pods.get(key)
-    return pod is None or (view.workload.is_indexed and pod.has_ended)
+    return pod is None or (view.workload.is_indexed and (pod.has_ended or not pod.pod.is_ready))
 
 
 def _absence(view: RouteView, key: PodKey) -> Absence | None:

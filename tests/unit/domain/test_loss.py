@@ -142,13 +142,14 @@ def test_pod_beyond_the_replicas_is_lost_immediately(replicas: int, first: int, 
     ("state", "is_ready", "is_lost"),
     [
         (ServiceState.READY, True, False),
-        (ServiceState.NOT_READY, False, False),
+        (ServiceState.NOT_READY, False, True),
+        (ServiceState.PENDING, False, True),
         (ServiceState.TERMINATING, True, False),
         (ServiceState.TERMINATING, False, True),
         (ServiceState.FAILED, False, True),
     ],
 )
-def test_existing_pod_beyond_the_replicas_is_lost_when_it_has_ended(
+def test_existing_pod_beyond_the_replicas_is_lost_when_it_is_no_longer_ready(
     state: ServiceState, is_ready: bool, is_lost: bool
 ) -> None:
     route_view = view(pod(2, state, is_ready=is_ready), workload=workload(2))
