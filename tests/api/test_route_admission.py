@@ -21,7 +21,12 @@ DEFAULTS = {
     "workloadThresholds": {"normal": 1, "high": 3, "overloaded": 5},
     "placement": {"range": 0, "maxLinksPerPod": 0},
     "links": {"temporarySeconds": 300},
-    "onPodLost": {"action": "Rebind", "graceSeconds": 30, "notReadySeconds": 300},
+    "onPodLost": {
+        "action": "Rebind",
+        "graceSeconds": 30,
+        "notReadySeconds": 300,
+        "suspend": {"nodesPercent": 55, "podsPercent": 50, "minimum": 3},
+    },
 }
 
 
@@ -144,6 +149,11 @@ ACCEPTED = [
         "release lost links immediately",
         stateful_route(onPodLost={"action": "Release", "graceSeconds": 0}),
         with_defaults("onPodLost", action="Release", graceSeconds=0),
+    ),
+    Accepted(
+        "suspend no losses",
+        stateful_route(onPodLost={"suspend": {"nodesPercent": 0, "podsPercent": 0}}),
+        with_defaults("onPodLost", suspend={"nodesPercent": 0, "podsPercent": 0, "minimum": 3}),
     ),
     Accepted("a name of one digit", stateful_route("0"), DEFAULTS),
     Accepted("the longest name", stateful_route("r" * 63), DEFAULTS),
@@ -408,6 +418,9 @@ REFUSED = [
     *out_of_bounds(1, INT32_MAX, "links", "temporarySeconds"),
     *out_of_bounds(0, DAY, "onPodLost", "graceSeconds"),
     *out_of_bounds(0, DAY, "onPodLost", "notReadySeconds"),
+    *out_of_bounds(0, 100, "onPodLost", "suspend", "nodesPercent"),
+    *out_of_bounds(0, 100, "onPodLost", "suspend", "podsPercent"),
+    *out_of_bounds(1, INT32_MAX, "onPodLost", "suspend", "minimum"),
     refused(
         "workloadThresholds.normal -1",
         stateful_route(workloadThresholds={"normal": -1}),

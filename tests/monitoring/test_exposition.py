@@ -20,7 +20,7 @@ PREFIX = "statefulroute_"
 RESOLVER_PREFIX = f"{PREFIX}resolver_"
 
 #: The number is independent of the number of links.
-SERIES_OF_A_ROUTE = 21
+SERIES_OF_A_ROUTE = 22
 
 #: Labels that Prometheus adds to samples.
 SCRAPE_LABELS = frozenset({"job", "instance", "namespace", "pod"})

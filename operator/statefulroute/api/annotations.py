@@ -20,6 +20,11 @@ WEIGHTED_LOAD = f"{GROUP}/weighted-load"
 POD_DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 """The number of links of the pod. The ReplicaSet controller deletes the pod with the lowest cost first."""
 
+# On a StatefulRoute, written by a user.
+
+LOSS_CONFIRMED_AT = f"{GROUP}/loss-confirmed-at"
+"""When a user confirmed the losses of pods, as RFC 3339. Losses that began by then are not suspended."""
+
 # On a workload, written by the operator.
 
 WORKLOAD_STATE = f"{GROUP}/workload-state"

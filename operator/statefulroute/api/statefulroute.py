@@ -171,6 +171,31 @@ class LinkSettings(Model):
     temporary_seconds: int = Field(default=300, description="The default TTL of a temporary link.", ge=1, le=INT32_MAX)
 
 
+class SuspendLosses(Model):
+    """When so many nodes or pods look lost at once that the operator does not act on it: a fault is more likely."""
+
+    nodes_percent: int = Field(
+        default=55,
+        description="Losses are suspended while more than this part of the nodes with pods of the route is lost; 0 is "
+        "never.",
+        ge=0,
+        le=100,
+    )
+    pods_percent: int = Field(
+        default=50,
+        description="Losses are suspended while more than this part of the pods looks lost and was not scaled down; 0 "
+        "is never.",
+        ge=0,
+        le=100,
+    )
+    minimum: int = Field(
+        default=3,
+        description="The number of lost nodes, or of lost pods, from which losses are suspended.",
+        ge=1,
+        le=INT32_MAX,
+    )
+
+
 class OnPodLost(Model):
     """What the operator does with the links of a pod that is gone, shut down, or not Ready for too long."""
 
@@ -190,6 +215,10 @@ class OnPodLost(Model):
         "than the time that a pod takes to become Ready.",
         ge=0,
         le=_DAY_SECONDS,
+    )
+    suspend: SuspendLosses = Field(
+        default=SuspendLosses(),
+        description="When so many pods look lost at once that their links are not moved, deleted or marked.",
     )
 
 

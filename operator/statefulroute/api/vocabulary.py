@@ -114,6 +114,8 @@ class ConditionType(OpenEnum):
     """All pods that serve users have reported their load lately."""
     LINKS_SERVED = "LinksServed"
     """The pods of all links of the route serve their users."""
+    LOSS_SUSPENDED = "LossSuspended"
+    """So many nodes or pods look lost at once that the operator does not act on it."""
 
 
 class NotServingReason(StrEnum):
@@ -238,6 +240,12 @@ class RouteReason(StrEnum):
     """The pods of all links serve their users."""
     PODS_NOT_SERVING = "PodsNotServing"
     """Some links are bound to pods that do not serve their users."""
+    NODES_LOST = "NodesLost"
+    """Too many nodes that carry pods of the route are lost."""
+    PODS_LOST = "PodsLost"
+    """Too many pods of the route look lost."""
+    NO_LOSS_SUSPENDED = "NoLossSuspended"
+    """The operator acts on lost pods."""
 
 
 class RouteEventReason(StrEnum):
@@ -251,6 +259,10 @@ class RouteEventReason(StrEnum):
     """Pods with links are lost."""
     LOSS_ENDED = "LossEnded"
     """Lost pods serve their users again, or have no links any more."""
+    LOSS_SUSPENDED = "LossSuspended"
+    """So many nodes or pods look lost at once that the operator does not act on it."""
+    LOSS_RESUMED = "LossResumed"
+    """The operator acts on lost pods again."""
 
 
 class LoadSource(OpenEnum):

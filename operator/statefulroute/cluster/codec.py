@@ -13,6 +13,7 @@ import msgspec
 import structlog
 
 from statefulroute.api.annotations import (
+    LOSS_CONFIRMED_AT,
     POD_DELETION_COST,
     ROUTING_STATE,
     WEIGHTED_LOAD,
@@ -380,6 +381,7 @@ def _make_route(route: _Route) -> Route:
         spec=spec,
         status=status,
         is_deleting=metadata.deletion_timestamp is not None,
+        loss_confirmed_at=parse_time((metadata.annotations or _EMPTY).get(LOSS_CONFIRMED_AT)),
     )
 
 

@@ -12,11 +12,12 @@ from statefulroute.cluster.clock import Clock
 from statefulroute.cluster.informers import Informers
 from statefulroute.controllers.deadlines import Deadlines
 from statefulroute.controllers.load_tracker import LoadTracker, next_staleness_check, pods_with_fresh_load
+from statefulroute.controllers.loss_tracker import LossTracker
 from statefulroute.controllers.route_entries import RouteEntries, RouteEntry
 from statefulroute.controllers.workload_routes import WorkloadRoutes
 from statefulroute.domain.keys import PodKey, RouteKey, WorkloadKey
 from statefulroute.domain.load import LoadReport
-from statefulroute.domain.loss import AbsentPod, end_cause, find_losses
+from statefulroute.domain.loss import end_cause
 from statefulroute.domain.lost_pods import lost_pod_causes
 from statefulroute.domain.pod import Node, Pod
 from statefulroute.domain.route import Route, RouteView, Workload, build_route_view
@@ -51,16 +52,12 @@ class RouteStore:
         self._informers = informers
         self._links_of = links_of
         self._clock = clock
-        self._monotonic = monotonic
         self._workload_routes = WorkloadRoutes()
         self._loads = LoadTracker(self._count_links, clock)
         self._entries = RouteEntries()
-        self._absent: dict[RouteKey, Mapping[PodKey, AbsentPod]] = {}
-        """The pods of each route that do not serve their users, why, and since when."""
+        self._losses = LossTracker(self._invalidate, clock, monotonic)
         self._deleted_nodes: dict[str, Node] = {}
         """The nodes that were deleted while the operator ran, the latest last."""
-        self._loss_deadlines: Deadlines[RouteKey] = Deadlines(self._invalidate)
-        """When the next pod of a route will have been absent for the grace period."""
         self._staleness_deadlines: Deadlines[RouteKey] = Deadlines(self._check_staleness)
         """When the next load of a route may be stale."""
         self._watchers: dict[RouteKey, list[Watcher]] = {}
@@ -106,7 +103,7 @@ class RouteStore:
 
         A pod may have come back and gone again since then, and what was polled may have changed.
         """
-        self._absent.clear()
+        self._losses.clear()
         self._loads.clear()
         self._informers.workloads.clear()
         for key in self._entries.routes():
@@ -126,7 +123,7 @@ class RouteStore:
         entry = self._entries.get(key)
         if entry is None or entry.view is None:
             return
-        if pod not in entry.view.pods or pod in self._absent.get(key, {}):
+        if pod not in entry.view.pods or self._losses.is_absent(key, pod):
             self._invalidate(key)
 
     def observe_load(
@@ -184,7 +181,7 @@ class RouteStore:
         entry.end_causes = {
             pod: cause for pod, cause in entry.end_causes.items() if pod in view.pods or view.link_count(pod)
         }
-        view = self._with_losses(replace(view, end_causes=entry.end_causes))
+        view = self._losses.evaluate(replace(view, end_causes=entry.end_causes))
         for listener in self._listeners:
             listener(view)
         return view
@@ -200,18 +197,6 @@ class RouteStore:
     def _count_links(self, route: RouteKey, pod: PodKey) -> int:
         """Returns the number of links of a pod in all routes to its workload."""
         return sum(self._links_of(key).get(pod, 0) for key in (route, *self.others(route)))
-
-    def _with_losses(self, view: RouteView) -> RouteView:
-        """Finds the lost pods, and invalidates the view when the next pod will be lost."""
-        key, now = view.route.key, self._monotonic()
-        linked_pods = [pod for pod, links in view.link_counts.items() if links]
-        losses = find_losses(view, linked_pods, self._absent.get(key, {}), now)
-        self._absent[key] = losses.absent
-        if losses.next_deadline is None:
-            self._loss_deadlines.cancel(key)
-        else:
-            self._loss_deadlines.set(key, losses.next_deadline - now)
-        return replace(view, lost=losses.lost)
 
     def _schedule_staleness_check(self, view: RouteView, fresh: frozenset[PodKey], now: datetime) -> None:
         """Checks the loads when the first of them may be stale; most pods will have reported again by then."""
@@ -244,8 +229,10 @@ class RouteStore:
                 entry.route = new
                 entry.view = entry.view and replace(entry.view, route=new)
             return
+        if old and new:
+            self._losses.observe_confirmation(old, new)
         if new is None:
-            self._absent.pop(route.key, None)
+            self._losses.forget(route.key)
         if new is None or (old and old.spec.load.source is not new.spec.load.source):
             self._loads.forget_route(route.key)
         self._remove_entry(route.key)
@@ -308,7 +295,7 @@ class RouteStore:
 
     def _remove_entry(self, key: RouteKey) -> None:
         self._entries.remove(key)
-        self._loss_deadlines.cancel(key)
+        self._losses.cancel(key)
         self._staleness_deadlines.cancel(key)
 
     def _invalidate(self, key: RouteKey) -> None:
@@ -328,4 +315,4 @@ def _decision_inputs(route: Route) -> tuple[object, ...]:
 
     The generation alone is not enough: a route that was deleted and created again may have the same.
     """
-    return route.generation, route.spec, route.is_deleting
+    return route.generation, route.spec, route.is_deleting, route.loss_confirmed_at

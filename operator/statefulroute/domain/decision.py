@@ -130,7 +130,7 @@ def move_cause(view: LinkView) -> LossCause | None:
     route, old_pod = view.route, view.link.status_pod
     if route is None or old_pod is None or route.route.spec.on_pod_lost.action is not PodLostAction.REBIND:
         return None
-    if (loss := route.lost.get(old_pod)) is not None:
+    if (loss := route.lost.get(old_pod) or route.withheld_losses.get(old_pod)) is not None:
         return loss.cause
     # `route.lost` has no entry for a missing pod without links.
     return current_cause(route, old_pod) if is_permanently_gone(route, old_pod) else None
@@ -169,6 +169,13 @@ def check_route_exists(view: LinkView) -> Plan | None:
         return None
     namespace, name = view.link.route
     return _pending(LinkReason.ROUTE_NOT_FOUND, f"StatefulRoute {name!r} does not exist in namespace {namespace!r}")
+
+
+def check_loss_withheld(view: LinkView) -> Plan | None:
+    """Keeps the status of a link whose pod looks lost while the loss does not count, also that of a lost link."""
+    status, pod = view.link.status, view.link.pod
+    is_withheld = pod is not None and pod in _route(view).withheld_losses
+    return UpdateStatus(status) if is_withheld and status is not None and status.pod == pod else None
 
 
 def check_pod_lost(view: LinkView) -> Plan | None:
@@ -252,6 +259,7 @@ CHECKS: tuple[Check, ...] = (
     check_namespace,  # -> Rejected(NotLocalNamespace)
     check_rules,  # -> Rejected(Invalid)
     check_route_exists,  # -> Pending(RouteNotFound)
+    check_loss_withheld,  # -> as before, while losses are suspended or not verified
     check_pod_lost,  # -> Move | Remove | Lost(PodLost | PodNotReady), by the route's onPodLost
     check_already_bound,  # -> Bound, as before
     check_workload_exists,  # -> Pending(WorkloadNotFound)

@@ -111,9 +111,9 @@ def workload_state_event(route: Route, previous: WorkloadState | None, assessmen
 
 
 def route_status_events(route: Route, status: StatefulRouteStatus) -> Iterator[Event]:
-    """Yields the events of a new status: a drain began or ended, or the route became Ready or not Ready.
+    """Yields the events of a new status: a drain, a suspension of losses, or a change of the Ready condition.
 
-    The first status of a route has none.
+    The first status of a route has none, except for a suspension.
 
     Args:
         route: the route with its previous status.
@@ -125,7 +125,13 @@ def route_status_events(route: Route, status: StatefulRouteStatus) -> Iterator[E
         effect = _DRAINED.get(after, "the pods take new users")
         note = f"routingState changed from {before} to {after} (generation {route.generation}): {effect}"
         yield _route_event(route, EventType.NORMAL, reason, note)
-    was_ready, ready = _ready(route.status), _ready(status)
+    was_suspended, suspension = (_condition(each, ConditionType.LOSS_SUSPENDED) for each in (route.status, status))
+    if suspension is not None and _is_true(was_suspended) != _is_true(suspension):
+        if _is_true(suspension):
+            yield _route_event(route, EventType.WARNING, RouteEventReason.LOSS_SUSPENDED, suspension.message)
+        else:
+            yield _route_event(route, EventType.NORMAL, RouteEventReason.LOSS_RESUMED, suspension.message)
+    was_ready, ready = (_condition(each, ConditionType.READY) for each in (route.status, status))
     if was_ready is not None and ready is not None and was_ready.status != ready.status:
         is_expected = ready.status == "True" or ready.reason == RouteReason.SHUTDOWN
         kind = EventType.NORMAL if is_expected else EventType.WARNING
@@ -139,8 +145,12 @@ _DRAINED = {
 }
 
 
-def _ready(status: StatefulRouteStatus) -> Condition | None:
-    return next((condition for condition in status.conditions if condition.type is ConditionType.READY), None)
+def _condition(status: StatefulRouteStatus, condition_type: ConditionType) -> Condition | None:
+    return next((condition for condition in status.conditions if condition.type is condition_type), None)
+
+
+def _is_true(condition: Condition | None) -> bool:
+    return condition is not None and condition.status == "True"
 
 
 def lost_pods_events(view: RouteView, before: LostPods, after: LostPods) -> Iterator[Event]:

@@ -75,7 +75,7 @@ def find_losses(
     if view.workload is None and not view.is_workload_gone:
         return PodLosses(previous, lost, None)
     for key in sorted(linked_pods | set(view.pods), key=pod_sort_key):
-        absence = _absence(view, key)
+        absence = find_absence(view, key)
         if absence is None:
             continue
         absent[key] = _absent_pod(view, key, absence, previous.get(key), now)
@@ -133,7 +133,8 @@ def is_permanently_gone(view: RouteView, key: PodKey) -> bool:
     return pod is None or (view.workload.is_indexed and (pod.has_ended or not pod.pod.is_ready))
 
 
-def _absence(view: RouteView, key: PodKey) -> Absence | None:
+def find_absence(view: RouteView, key: PodKey) -> Absence | None:
+    """Returns why a pod is absent now; None if it serves its users, or may soon."""
     pod = view.pods.get(key)
     if view.workload is None:
         return Absence.NO_WORKLOAD
@@ -149,7 +150,7 @@ def _absence(view: RouteView, key: PodKey) -> Absence | None:
 
 def current_cause(view: RouteView, key: PodKey) -> LossCause:
     """Returns why an absent pod is absent, as far as it is visible now."""
-    return _cause(view, key, _absence(view, key) or Absence.GONE, None)
+    return _cause(view, key, find_absence(view, key) or Absence.GONE, None)
 
 
 def _cause(view: RouteView, key: PodKey, absence: Absence, before: AbsentPod | None) -> LossCause:

@@ -11,8 +11,12 @@ _PERCENT = 100
 
 
 def available_pods(view: RouteView) -> list[PodView]:
-    """Returns the pods that accept new users: ready, not denying new calls, and not lost. They may be full."""
-    return [pod for pod in view.pods.values() if pod.is_available and pod.key not in view.lost]
+    """Returns the pods that accept new users: ready, not denying new calls, and not lost. They may be full.
+
+    A pod whose loss is withheld is one of them only if all of them are such pods.
+    """
+    pods = [pod for pod in view.pods.values() if pod.is_available and pod.key not in view.lost]
+    return [pod for pod in pods if pod.key not in view.withheld_losses] or pods
 
 
 def has_room(view: RouteView, pod: PodView) -> bool:

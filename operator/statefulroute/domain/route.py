@@ -27,6 +27,8 @@ class Route:
     spec: StatefulRouteSpec
     status: StatefulRouteStatus
     is_deleting: bool = False
+    loss_confirmed_at: datetime | None = None
+    """When somebody confirmed the losses of pods that had begun by then."""
 
     @property
     def partition(self) -> str:
@@ -123,6 +125,10 @@ class Workload:
             return False
         return self.first_index <= pod < self.first_index + self.replicas
 
+    def wants(self, pod: PodKey) -> bool:
+        """Returns whether an existing pod is not surplus: its index, if it has one, is within the replicas."""
+        return not self.is_indexed or self.can_create(pod)
+
     def host(self, pod: Pod) -> str | None:
         """Returns the stable DNS name of a pod; None without a headless Service."""
         return f"{pod.name}.{self.service_name}.{self.namespace}.svc" if self.service_name else None
@@ -151,6 +157,8 @@ class PodView:
     host: str | None
     node_loss: LossCause | None = None
     """Why the node of the pod is lost: NodeNotReady or NodeGone; None if it is not."""
+    is_shut_down_by_route: bool = False
+    """Whether the spec of the route sets the routing state to Shutdown."""
 
     @property
     def index(self) -> int | None:
@@ -161,6 +169,11 @@ class PodView:
     def is_on_lost_node(self) -> bool:
         """Returns whether the node of the pod is not ready, or was deleted."""
         return self.node_loss is not None
+
+    @property
+    def is_ending(self) -> bool:
+        """Returns whether the pod has failed, or terminates."""
+        return self.pod.service_state in {ServiceState.FAILED, ServiceState.TERMINATING}
 
     @property
     def has_ended(self) -> bool:
@@ -204,6 +217,23 @@ class PodLoss:
 
 
 @dataclass(frozen=True, slots=True)
+class LossSuspension:
+    """Why the operator does not act on lost pods.
+
+    Attributes:
+        reason: whether too many nodes or too many pods look lost.
+        lost: how many look lost.
+        total: of how many.
+        percent: the part that must not be exceeded, in percent.
+    """
+
+    reason: RouteReason
+    lost: int
+    total: int
+    percent: int
+
+
+@dataclass(frozen=True, slots=True)
 class RouteView:
     """A route, its workload and its pods at one moment. Only the link counts and the loads are live."""
 
@@ -225,6 +255,10 @@ class RouteView:
     """The lost pods."""
     other_link_counts: Sequence[Mapping[PodKey, int]] = ()
     """The number of links of each pod in each of the other routes to the workload."""
+    withheld_losses: Mapping[PodKey, PodLoss] = field(default_factory=dict)
+    """The pods that look lost, and whose loss does not count: losses are suspended, or it is not verified yet."""
+    loss_suspension: LossSuspension | None = None
+    """Why losses are suspended; None if they are not."""
 
     @property
     def is_workload_known(self) -> bool:
@@ -297,14 +331,23 @@ def build_route_view(  # noqa: PLR0913, PLR0917 - what belongs to a route
     views: dict[PodKey, PodView] = {}
     for pod in pods:
         key = workload.pod_key(pod)
-        states = [route.spec.routing_state, pod.reported_routing_state, by_name.get(pod.name, RoutingState.UNKNOWN)]
+        states = [route.spec.routing_state, by_name.get(pod.name, RoutingState.UNKNOWN)]
         if isinstance(key, int):
             states.append(by_index.get(key, RoutingState.UNKNOWN))
+        is_shut_down_by_route = RoutingState.SHUTDOWN in states
+        states.append(pod.reported_routing_state)
         if (load := loads.get(key)) is not None:
             states.append(load.routing_state)
-        if pod.service_state is ServiceState.TERMINATING or (workload.is_indexed and not workload.can_create(key)):
+        if pod.service_state is ServiceState.TERMINATING or not workload.wants(key):
             states.append(RoutingState.DENY_NEW_CALL)
-        views[key] = PodView(pod, key, most_restrictive(*states), workload.host(pod), node_loss=_node_loss(pod, nodes))
+        views[key] = PodView(
+            pod,
+            key,
+            most_restrictive(*states),
+            workload.host(pod),
+            node_loss=_node_loss(pod, nodes),
+            is_shut_down_by_route=is_shut_down_by_route,
+        )
     sorted_views = {key: views[key] for key in sorted(views, key=pod_sort_key)}
     return RouteView(
         route, workload, None, sorted_views, link_counts, loads, load_errors, other_link_counts=other_link_counts

@@ -108,6 +108,7 @@ def _conditions(view: RouteView, now: datetime) -> Iterable[Condition]:
         (ConditionType.WORKLOAD_FOUND, _workload_found(view)),
         (ConditionType.LOAD_FRESH, _load_freshness(view, now)),
         (ConditionType.LINKS_SERVED, _links_served(view)),
+        (ConditionType.LOSS_SUSPENDED, _loss_suspended(view)),
     ):
         yield condition(
             kind,
@@ -175,6 +176,20 @@ def _links_served(view: RouteView) -> ConditionState:
     more = f" and {len(unserved) - len(pods)} more pods" if len(unserved) > len(pods) else ""
     message = f"{sum(unserved.values())} of {total} links are not served now: {names}{more}"
     return False, RouteReason.PODS_NOT_SERVING, message
+
+
+def _loss_suspended(view: RouteView) -> ConditionState:
+    """LossSuspended: so many nodes or pods look lost at once that the operator does not act on it."""
+    suspension = view.loss_suspension
+    if suspension is None:
+        return False, RouteReason.NO_LOSS_SUSPENDED, "the operator acts on lost pods"
+    what = "nodes with its pods are" if suspension.reason is RouteReason.NODES_LOST else "pods look"
+    message = (
+        f"{suspension.lost} of {suspension.total} {what} lost, more than {suspension.percent} %: no link is moved, "
+        "deleted or marked until fewer are, or until somebody confirms the loss (kubectl statefulroute confirm-loss "
+        f"{view.route.name})"
+    )
+    return True, suspension.reason, message
 
 
 def _stale_pod_message(view: RouteView, pod: PodView, silent: Container[PodKey]) -> str:

@@ -587,6 +587,24 @@ def test_a_route_whose_workload_cannot_be_read_raises_value_error() -> None:
 
 
 @pytest.mark.parametrize(
+    ("annotations", "expected"),
+    [
+        (None, None),
+        ({}, None),
+        ({"statefulroute.io/loss-confirmed-at": "2026-01-01T00:00:05Z"}, CREATION + timedelta(seconds=5)),
+        ({"statefulroute.io/loss-confirmed-at": "now"}, None),
+    ],
+    ids=["none", "no such annotation", "confirmed", "malformed"],
+)
+def test_route_has_the_time_at_which_its_losses_were_confirmed(
+    annotations: dict[str, str] | None, expected: datetime | None
+) -> None:
+    body = route()
+    body["metadata"]["annotations"] = annotations
+    assert ROUTES.decode(json.dumps(body).encode()).loss_confirmed_at == expected
+
+
+@pytest.mark.parametrize(
     ("resource", "body"),
     [(LINKS, link()), (ROUTES, route()), (PODS, pod("game-1"))],
     ids=["link", "route", "pod"],

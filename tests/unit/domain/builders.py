@@ -126,6 +126,7 @@ def view(  # noqa: PLR0913 - the parts of a view
     load_errors: dict[PodKey, str] | None = None,
     other_link_counts: Sequence[Mapping[PodKey, int]] = (),
     end_causes: dict[PodKey, LossCause] | None = None,
+    **fields: Any,
 ) -> RouteView:
     """Returns the view of a route; a workload of None does not exist."""
     workload = workload or route.workload_not_found()
@@ -133,4 +134,4 @@ def view(  # noqa: PLR0913 - the parts of a view
     route_view = build_route_view(
         route, workload, owned, nodes or {}, link_counts or {}, loads or {}, load_errors or {}, other_link_counts
     )
-    return replace(route_view, lost=lost or {}, end_causes=end_causes or {})
+    return replace(route_view, lost=lost or {}, end_causes=end_causes or {}, **fields)

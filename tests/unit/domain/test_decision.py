@@ -278,6 +278,21 @@ def test_pod_is_lost_only_for_bound_links_within_the_grace_period(old_status: Li
     assert plan_of(link(2, status=old_status), view(pod(0), lost=LOST_WITHIN_GRACE_PERIOD)) == plan
 
 
+@pytest.mark.parametrize("action", ["Rebind", "Release", "Keep"])
+@pytest.mark.parametrize(
+    "old_status",
+    [BOUND_TO_2, LinkStatus(LinkPhase.LOST, LinkReason.POD_LOST, "gone", pod_index=2, pod_name="game-2")],
+    ids=["bound", "lost"],
+)
+def test_link_whose_loss_is_withheld_keeps_its_status(old_status: LinkStatus, action: str) -> None:
+    route_view = view(pod(0), route=route(onPodLost={"action": action}), withheld_losses=LOST)
+    assert status_of(link(2, status=old_status), route_view) == old_status
+
+
+def test_new_link_to_a_pod_whose_loss_is_withheld_waits_for_it() -> None:
+    assert status_of(link(2), view(pod(0), withheld_losses=LOST)).reason is LinkReason.POD_NOT_FOUND
+
+
 def test_lost_link_without_another_available_pod_stays_lost() -> None:
     assert status_of(link(2), with_lost_pod("Rebind", pod(2))).message == (
         "pod 'game-2' of StatefulRoute 'game' is beyond the workload's replicas (ScaledDown), "
@@ -323,6 +338,13 @@ def test_half_finished_move_from_a_lost_pod_has_the_cause_of_the_loss(
     lost: dict[PodKey, PodLoss] = {2: PodLoss(LossCause.SHUTDOWN, "is shut down", is_grace_over=False)}
     route_view = replace(with_lost_pod(action, pod(0), pod(1)), lost=lost)
     assert move_cause(LinkView(link(pod=0, status=old_status), route_view, NOON)) is cause
+
+
+def test_half_finished_move_from_a_pod_whose_loss_is_withheld_has_its_cause() -> None:
+    old_status = LinkStatus(LinkPhase.BOUND, LinkReason.BOUND, "as it was", pod_index=2)
+    withheld: dict[PodKey, PodLoss] = {2: PodLoss(LossCause.NODE_NOT_READY, "has been gone", is_grace_over=True)}
+    route_view = view(pod(0), withheld_losses=withheld)
+    assert move_cause(LinkView(link(pod=0, status=old_status), route_view, NOON)) is LossCause.NODE_NOT_READY
 
 
 def test_move_without_a_route_has_no_cause() -> None:

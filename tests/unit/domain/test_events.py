@@ -9,6 +9,7 @@ from statefulroute.api.vocabulary import (
     LinkReason,
     LossCause,
     RemoveReason,
+    RouteReason,
     RoutingState,
     WorkloadState,
 )
@@ -23,7 +24,9 @@ from statefulroute.domain.events import (
 )
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.link import LinkStatus
-from unit.domain.builders import NOON, link, route, view
+from statefulroute.domain.route import LossSuspension
+from statefulroute.domain.route_status import route_status
+from unit.domain.builders import NOON, link, pod, route, view
 
 BOUND = LinkStatus(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-2'", 2, "game-2")
 WAITS = LinkStatus(LinkPhase.PENDING, LinkReason.ROUTE_NOT_FOUND, "no route")
@@ -192,6 +195,37 @@ def test_readiness_of_a_route_has_an_event_when_it_changes(
 ) -> None:
     events = route_status_events(route(with_ready(before)), with_ready(after))
     assert [f"{event.type} {event.reason}: {event.note}" for event in events] == expected
+
+
+def with_suspension(*, lost: int) -> StatefulRouteStatus:
+    """Returns the status of a route; its losses are suspended if there are lost pods."""
+    suspension = LossSuspension(RouteReason.PODS_LOST, lost, 5, 50) if lost else None
+    return route_status(view(pod(0), loss_suspension=suspension), Assessment(), NOON)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (with_suspension(lost=0), with_suspension(lost=3), [("Warning", "LossSuspended", "3 of 5 pods look lost")]),
+        (
+            with_suspension(lost=3),
+            with_suspension(lost=0),
+            [("Normal", "LossResumed", "the operator acts on lost pods")],
+        ),
+        (StatefulRouteStatus(), with_suspension(lost=3), [("Warning", "LossSuspended", "3 of 5 pods look lost")]),
+        (StatefulRouteStatus(), with_suspension(lost=0), []),
+        (with_suspension(lost=3), with_suspension(lost=4), []),
+        (with_suspension(lost=0), with_suspension(lost=0), []),
+    ],
+    ids=["begins", "ends", "is the first status", "is not in the first status", "goes on", "is none"],
+)
+def test_suspension_of_losses_has_an_event_when_it(
+    before: StatefulRouteStatus, after: StatefulRouteStatus, expected: list[tuple[str, str, str]]
+) -> None:
+    events = [
+        (event.type, event.reason, event.note.partition(",")[0]) for event in route_status_events(route(before), after)
+    ]
+    assert events == expected
 
 
 def lost_pods(*names: str, cause: LossCause = LossCause.NODE_NOT_READY, links: int = 4) -> dict[PodKey, LostPodStatus]:

@@ -223,6 +223,12 @@ UNAVAILABLE: dict[str, tuple[Pod, dict[PodKey, PodLoss]]] = {
 }
 
 
+def test_pod_whose_loss_is_withheld_is_chosen_only_if_there_is_no_other() -> None:
+    withheld = {0: PodLoss(LossCause.POD_DELETED, "is gone", is_grace_over=True)}
+    assert best_key(pod(0), pod(1), withheld_losses=withheld, link_counts={1: 900}) == 1
+    assert best_key(pod(0), withheld_losses=withheld) == 0
+
+
 @pytest.mark.parametrize(("unavailable_pod", "lost"), UNAVAILABLE.values(), ids=UNAVAILABLE)
 @pytest.mark.parametrize("loads", [{0: load(0, 0), 1: load(9, 9)}, {0: load(0, 0)}, {}], ids=["fresh", "alone", "none"])
 def test_unavailable_pod_is_not_chosen_however_low_its_load(

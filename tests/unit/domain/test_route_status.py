@@ -12,7 +12,7 @@ from statefulroute.domain.assessment import Assessment
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.load import Load, LoadReport
 from statefulroute.domain.pod import Pod
-from statefulroute.domain.route import MissingWorkload, RouteView
+from statefulroute.domain.route import LossSuspension, MissingWorkload, RouteView
 from statefulroute.domain.route_status import count_links_at_report, route_status
 from unit.domain.builders import NOON, STALE, load, pod, route, view
 
@@ -359,6 +359,29 @@ def test_links_served_condition_names_pods_that_do_not_serve(
 ) -> None:
     result = condition(status_of(route_view), ConditionType.LINKS_SERVED)
     assert (result.status, result.reason, result.message) == expected
+
+
+@pytest.mark.parametrize(
+    ("suspension", "expected"),
+    [
+        (None, ("False", "NoLossSuspended", "the operator acts on lost pods")),
+        (
+            LossSuspension(RouteReason.NODES_LOST, 6, 10, 55),
+            ("True", "NodesLost", "6 of 10 nodes with its pods are lost, more than 55 %"),
+        ),
+        (
+            LossSuspension(RouteReason.PODS_LOST, 3, 5, 50),
+            ("True", "PodsLost", "3 of 5 pods look lost, more than 50 %"),
+        ),
+    ],
+    ids=["none", "nodes", "pods"],
+)
+def test_loss_suspended_condition_has_the_figures(
+    suspension: LossSuspension | None, expected: tuple[str, str, str]
+) -> None:
+    status = status_of(view(pod(0), loss_suspension=suspension))
+    result = condition(status, ConditionType.LOSS_SUSPENDED)
+    assert (result.status, result.reason, result.message.partition(":")[0]) == expected
 
 
 def test_unserved_links_are_counted_and_each_pod_has_its_reason() -> None:

@@ -172,7 +172,7 @@ _WRITES = (
     ("create", POD_LINK, "link, import"),
     ("patch", POD_LINK, "link, move"),
     ("delete", POD_LINK, "unlink"),
-    ("patch", STATEFUL_ROUTE, "drain, undrain, set-state"),
+    ("patch", STATEFUL_ROUTE, "drain, undrain, set-state, confirm-loss"),
 )
 
 

@@ -33,6 +33,8 @@ _ROUTE_FIXES: dict[str, str] = {
     RouteReason.WORKLOAD_KIND_NOT_SUPPORTED: "name a workload that has a scale subresource in spec.workloadRef",
     RouteReason.WORKLOAD_FORBIDDEN: "give the operator the permission that the message names",
     RouteReason.WORKLOAD_UNREADABLE: "fix the scale subresource of the workload as the message says",
+    RouteReason.NODES_LOST: "make the nodes Ready, or confirm the loss: statefulroute confirm-loss ROUTE",
+    RouteReason.PODS_LOST: "bring the pods back, or confirm the loss: statefulroute confirm-loss ROUTE",
     RouteReason.LOAD_STALE: "find out why these pods do not report: their log, or for HTTP their endpoint",
     RouteReason.NO_LOAD_REPORTED: "find out why no pod reports; if users are spread by their number, none needs to",
 }
@@ -141,7 +143,7 @@ async def check_routes(cluster: Cluster, lag: OperatorLag, serving: ServingPods)
         serving.record(route)
         count += 1
         ready += condition(route, ConditionType.READY).get("status") == "True"
-        results = [*_check_conditions(route), *_check_capacity(route)]
+        results = [*_check_conditions(route), *_check_suspension(route), *_check_capacity(route)]
         with_results += bool(results)
         for result in results:
             yield result
@@ -162,6 +164,14 @@ def _check_conditions(route: Object) -> Iterator[CheckResult]:
             message = f"{name} is not {condition_type} ({reason}): {false['message']}"
             yield CheckResult(_ROUTES, level, message, _ROUTE_FIXES.get(reason, ""), 1, name)
             return
+
+
+def _check_suspension(route: Object) -> Iterator[CheckResult]:
+    suspended = condition(route, ConditionType.LOSS_SUSPENDED)
+    if suspended.get("status") == "True":
+        reason, name = suspended["reason"], namespaced_name(route)
+        message = f"{name} is {ConditionType.LOSS_SUSPENDED} ({reason}): {suspended['message']}"
+        yield CheckResult(_ROUTES, Level.PROBLEM, message, _ROUTE_FIXES.get(reason, ""), 1, name)
 
 
 def _may_be_intended(route: Object, reason: str) -> bool:

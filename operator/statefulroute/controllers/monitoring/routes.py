@@ -82,6 +82,11 @@ class _Families:
             "exist.",
             labels=_POD,
         )
+        self.loss_suspended = GaugeMetricFamily(
+            "statefulroute_loss_suspended",
+            "1 while so many nodes or pods of a route look lost at once that the operator does not act on it.",
+            labels=_ROUTE,
+        )
         self.workload_load = GaugeMetricFamily(
             "statefulroute_workload_load",
             "The mean weighted load of a route's pods at the last run of its workload timer; absent if none is fresh.",
@@ -102,6 +107,7 @@ class _Families:
             self.weighted_load,
             self.links,
             self.unserved_links,
+            self.loss_suspended,
             self.workload_load,
             self.workload_state,
         )
@@ -125,6 +131,7 @@ class _Families:
         self.unserved_links.add_metric((*key, ""), missing)
         for state, count in states.items():
             self.pods.add_metric((*key, state), count)
+        self.loss_suspended.add_metric(key, view.loss_suspension is not None)
         if assessment.load_milli is not None:
             self.workload_load.add_metric(key, assessment.load_milli / MILLI)
         for workload_state in WorkloadState.known():

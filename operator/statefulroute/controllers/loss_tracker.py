@@ -1,0 +1,78 @@
+"""The losses of the pods of all routes: since when pods are absent, and which losses are confirmed."""
+
+from collections.abc import Callable
+
+from statefulroute.cluster.clock import Clock
+from statefulroute.controllers.deadlines import Deadlines
+from statefulroute.domain.keys import PodKey, RouteKey
+from statefulroute.domain.loss_suspension import LossState, evaluate_losses
+from statefulroute.domain.route import Route, RouteView
+
+#: While losses are suspended, how often their share is computed again: links that leave such pods announce no change.
+_SUSPENSION_CHECK_SECONDS = 30.0
+
+
+class LossTracker:
+    """Finds the losses of each route.
+
+    Args:
+        expire: called when a loss of a route may begin or its suspension may end without any change.
+        clock: the time of day.
+        monotonic: returns monotonic seconds, by which the grace periods of lost pods run.
+    """
+
+    def __init__(self, expire: Callable[[RouteKey], None], clock: Clock, monotonic: Callable[[], float]) -> None:
+        self._clock = clock
+        self._monotonic = monotonic
+        self._states: dict[RouteKey, LossState] = {}
+        """The pods of each route that do not serve their users, why, and since when."""
+        self._confirmed_before: dict[RouteKey, float] = {}
+        """Until when the absences of each route's pods began that a person confirmed, in monotonic seconds."""
+        self._deadlines: Deadlines[RouteKey] = Deadlines(expire)
+
+    def evaluate(self, view: RouteView) -> RouteView:
+        """Returns a route with its losses, and sets the deadline of the next one."""
+        key, now = view.route.key, self._monotonic()
+        linked_pods = {pod for pod, links in view.link_counts.items() if links}
+        previous, confirmed_before = self._states.get(key), self._confirmed_before.get(key)
+        view, state = evaluate_losses(view, linked_pods, previous, now, confirmed_before)
+        if state is None:
+            return view
+        self._states[key] = state
+        self._set_deadline(key, state, now)
+        return view
+
+    def is_absent(self, key: RouteKey, pod: PodKey) -> bool:
+        """Returns whether a pod was absent when its route was last evaluated."""
+        state = self._states.get(key)
+        return state is not None and pod in state.absent
+
+    def observe_confirmation(self, old: Route, new: Route) -> None:
+        """Confirms the losses that began before the time in a changed annotation, and none that begins from now on."""
+        if new.loss_confirmed_at is None or new.loss_confirmed_at == old.loss_confirmed_at:
+            return
+        age = (self._clock() - new.loss_confirmed_at).total_seconds()
+        self._confirmed_before[new.key] = self._monotonic() - max(0.0, age)
+
+    def cancel(self, key: RouteKey) -> None:
+        """Removes the deadline of a route."""
+        self._deadlines.cancel(key)
+
+    def clear(self) -> None:
+        """Forgets all routes."""
+        for known in (self._states, self._confirmed_before):
+            known.clear()
+
+    def forget(self, key: RouteKey) -> None:
+        """Forgets a route that was deleted."""
+        for known in (self._states, self._confirmed_before):
+            known.pop(key, None)
+
+    def _set_deadline(self, key: RouteKey, state: LossState, now: float) -> None:
+        deadlines = [] if state.next_deadline is None else [state.next_deadline - now]
+        if state.suspension is not None:
+            deadlines.append(_SUSPENSION_CHECK_SECONDS)
+        if deadlines:
+            self._deadlines.set(key, min(deadlines))
+        else:
+            self._deadlines.cancel(key)

@@ -1,0 +1,164 @@
+"""Suspends losses while a large part of a service looks lost at once.
+
+A fault of the observation is then more likely than the loss of so many pods, and moving or deleting the links of all
+users does more harm than waiting. The node controller of Kubernetes stops evicting pods in the same case.
+"""
+
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
+from itertools import islice
+
+from statefulroute.api.vocabulary import ConditionType, RouteReason, ServiceState
+from statefulroute.domain.keys import PodKey
+from statefulroute.domain.loss import Absence, AbsentPod, PodLosses, find_absence, find_losses
+from statefulroute.domain.route import LossSuspension, RouteView
+
+
+@dataclass(frozen=True, slots=True)
+class LossState:
+    """What the next evaluation of a route's losses depends on.
+
+    Attributes:
+        absent: the absent pods.
+        former: the absent pods that have lost their last link since they are absent, and since when they are absent.
+        suspension: why losses are suspended; None if they are not.
+        next_deadline: when the next period of an absent pod ends, in seconds of a monotonic clock; None if none runs.
+    """
+
+    absent: Mapping[PodKey, AbsentPod] = field(default_factory=dict)
+    former: Mapping[PodKey, float] = field(default_factory=dict)
+    suspension: LossSuspension | None = None
+    next_deadline: float | None = None
+
+
+def evaluate_losses(
+    view: RouteView,
+    linked_pods: AbstractSet[PodKey],
+    previous: LossState | None,
+    now: float,
+    confirmed_before: float | None = None,
+) -> tuple[RouteView, LossState | None]:
+    """Finds the lost pods of a route, or suspends their losses if too many nodes or pods look lost.
+
+    A pod with links looks lost as soon as it is absent, so the losses of pods that leave one after the other are
+    suspended, too. It counts until it is back, also when its links are gone: otherwise the losses of the next pods
+    would never be suspended. Losses that the scale or the deletion of the workload or the spec of the route explains,
+    and confirmed ones, are neither counted nor suspended. When a suspension ends, the periods of the absent pods start
+    again: nodes return one after the other, and those that are not back yet must not be lost at once. While the
+    workload cannot be read, nothing changes.
+
+    Args:
+        view: the route.
+        linked_pods: the pods that have links.
+        previous: the result of the previous call; None if this is the first one, then the status of the route
+            shows whether losses were suspended before the operator started.
+        now: the seconds of a monotonic clock.
+        confirmed_before: until when the confirmed absences began, by the same clock; None if none is confirmed.
+    """
+    if view.workload is None and not view.is_workload_gone:
+        return replace(view, loss_suspension=previous.suspension if previous else None), previous
+    losses = find_losses(view, linked_pods, previous.absent if previous else {}, now)
+    absent = losses.absent
+    confirmed = {key for key, pod in absent.items() if confirmed_before is not None and pod.since <= confirmed_before}
+    apparent = {key for key in linked_pods & absent.keys() - confirmed if not _is_explained(view, key)}
+    former = _former_pods(view, linked_pods, previous, confirmed_before)
+    was_suspended = previous.suspension is not None if previous else _is_suspended_by_status(view)
+    suspension = None
+    if apparent and (was_suspended or apparent & losses.lost.keys()):
+        looks_lost = apparent | former.keys()
+        suspension = _suspension_by_nodes(view, confirmed) or _suspension_by_pods(view, looks_lost, absent)
+    if suspension is None and was_suspended:
+        again = {key: replace(absent[key], since=now, not_ready_since=None) for key in apparent}
+        losses = find_losses(view, linked_pods, {**absent, **again}, now)
+    former |= {key: losses.absent[key].since for key in apparent}
+    return _with_losses(view, losses, suspension, apparent, former)
+
+
+def _with_losses(
+    view: RouteView,
+    losses: PodLosses,
+    suspension: LossSuspension | None,
+    apparent: AbstractSet[PodKey],
+    former: Mapping[PodKey, float],
+) -> tuple[RouteView, LossState]:
+    state = LossState(losses.absent, former, suspension, losses.next_deadline)
+    if suspension is None:
+        return replace(view, lost=losses.lost), state
+    withheld = {key: loss for key, loss in losses.lost.items() if key in apparent}
+    lost = {key: loss for key, loss in losses.lost.items() if key not in apparent}
+    return replace(view, lost=lost, withheld_losses=withheld, loss_suspension=suspension), state
+
+
+def _is_suspended_by_status(view: RouteView) -> bool:
+    """Returns whether losses are suspended by the status, so that a restart of the operator does not end it."""
+    conditions = view.route.status.conditions
+    return any(each.type is ConditionType.LOSS_SUSPENDED and each.status == "True" for each in conditions)
+
+
+def _former_pods(
+    view: RouteView, linked_pods: AbstractSet[PodKey], previous: LossState | None, confirmed_before: float | None
+) -> dict[PodKey, float]:
+    """Returns the pods that looked lost, are not back and have no links any more, and since when they are absent."""
+    if previous is None:
+        return {}
+    former = {
+        key: since
+        for key, since in previous.former.items()
+        if key not in linked_pods
+        and (confirmed_before is None or since > confirmed_before)
+        and find_absence(view, key) is not None
+        and not _is_explained(view, key)
+    }
+    if view.workload is None or view.workload.is_indexed:
+        return former
+    # Pods without an index do not come back, but are replaced.
+    missing = max(0, view.workload.replicas - sum(pod.pod.is_ready for pod in view.pods.values()))
+    return dict(islice(former.items(), max(0, len(former) - missing), None))
+
+
+def _is_explained(view: RouteView, key: PodKey) -> bool:
+    """Returns whether a person is the reason that a pod is absent.
+
+    The workload was scaled down or deleted, or the route shuts the pod down.
+    """
+    match find_absence(view, key):
+        case Absence.BEYOND_REPLICAS | Absence.NO_WORKLOAD:
+            return True
+        case Absence.SHUT_DOWN:
+            return key in view.pods and view.pods[key].is_shut_down_by_route
+        case Absence.PERMANENTLY_GONE:  # a key that this workload cannot have, or a named pod
+            return view.workload is None or view.workload.is_indexed or isinstance(key, int)
+        case _:
+            return False
+
+
+def _suspension_by_nodes(view: RouteView, confirmed: AbstractSet[PodKey]) -> LossSuspension | None:
+    """Counts the nodes that carry pods of the route."""
+    is_lost: dict[str, bool] = {}
+    for key, pod in view.pods.items():
+        node = pod.pod.node_name
+        if node and key not in confirmed and pod.pod.service_state is not ServiceState.FAILED:
+            is_lost[node] = is_lost.get(node, False) or pod.is_on_lost_node
+    percent = view.route.spec.on_pod_lost.suspend.nodes_percent
+    return _suspension(view, RouteReason.NODES_LOST, sum(is_lost.values()), len(is_lost), percent)
+
+
+def _suspension_by_pods(
+    view: RouteView, apparent: AbstractSet[PodKey], absent: Mapping[PodKey, AbsentPod]
+) -> LossSuspension | None:
+    """Counts the pods that look lost among those that have or had links, or serve users."""
+    workload, percent = view.workload, view.route.spec.on_pod_lost.suspend.pods_percent
+    serving = sum(key not in absent and (workload is None or workload.wants(key)) for key in view.pods)
+    lost = len(apparent)
+    if workload is not None and not workload.is_indexed:
+        ended = sum(key not in view.pods or view.pods[key].is_ending for key in apparent)
+        # The others were replaced by a rollout, or removed by a scale-down.
+        missing = max(0, workload.replicas - serving - (lost - ended))
+        lost = lost - ended + min(ended, missing)
+    return _suspension(view, RouteReason.PODS_LOST, lost, lost + serving, percent)
+
+
+def _suspension(view: RouteView, reason: RouteReason, lost: int, total: int, percent: int) -> LossSuspension | None:
+    is_exceeded = percent and lost * 100 > total * percent and lost >= view.route.spec.on_pod_lost.suspend.minimum
+    return LossSuspension(reason, lost, total, percent) if is_exceeded else None
