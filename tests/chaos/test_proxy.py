@@ -17,6 +17,7 @@ from chaos.proxy import FaultProxy
 from localcluster import LocalCluster
 from support.api_user import APIUser
 from support.kubectl import Kubectl
+from support.waiting import eventually
 
 SECONDS = 10
 """A time limit for immediate responses, even on a busy machine."""
@@ -137,6 +138,17 @@ def test_present_and_new_watches_are_cut_during_an_event(proxy: FaultProxy, clie
         with pytest.raises((requests.exceptions.ChunkedEncodingError, requests.exceptions.ConnectionError)):
             list(events)
     assert client.request("GET").status_code == 200
+
+
+def test_held_watches_get_their_events_at_the_end(proxy: FaultProxy, client: Client, here: Kubectl) -> None:
+    running = client.watch()
+    next(running)
+    proxy.hold_watches()
+    here.run("create", "configmap", "held-back").expect_success()
+    eventually(lambda: proxy.hits == 1, "the event is held back")
+    assert client.request("GET").status_code == 200
+    proxy.heal()
+    next_name(running, "held-back")
 
 
 def test_new_watch_gets_an_expired_error(proxy: FaultProxy, client: Client) -> None:

@@ -28,6 +28,7 @@ FAULTS: dict[str, Callable[[FaultProxy], None]] = {
     "500": lambda proxy: proxy.fail(500),
     "504": lambda proxy: proxy.fail(504),
     "504 afterwards": FaultProxy.time_out_afterwards,
+    "watches held": FaultProxy.hold_watches,
     "watches cut": FaultProxy.drop_watches,
     "410": FaultProxy.expire_watches,
     "410 as an event": lambda proxy: proxy.fail_watches(410),

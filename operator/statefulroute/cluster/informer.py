@@ -58,6 +58,19 @@ class Informer(Generic[T]):
         if (reflector := self.reflector_of(item.partition)) is not None:
             reflector.observe(item)
 
+    async def read(self, partition: Hashable, name: str) -> T | None:
+        """Reads an object from the API server into the cache, ahead of the watch.
+
+        Returns:
+            The object; None if it does not exist, or is not watched.
+
+        Raises:
+            ClusterError: the request failed.
+            ValueError: the object is malformed.
+        """
+        reflector = self.reflector_of(partition)
+        return None if reflector is None else await reflector.read(partition, name)
+
 
 async def wait_synced(reflectors: Iterable[Reflector[Any]]) -> None:
     """Waits until the first list of every reflector is complete."""

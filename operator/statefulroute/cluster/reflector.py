@@ -133,6 +133,31 @@ class Reflector(Generic[T]):
         """Removes an object that this process deleted, ahead of the watch."""
         self.cache.delete(item.partition, item.name, item.resource_version)
 
+    async def read(self, partition: Hashable, name: str) -> T | None:
+        """Reads an object from the API server into the cache, ahead of the watch.
+
+        A list of one name is read and not the object, because it needs no other permission than the reflector.
+
+        Returns:
+            The object; None if it does not exist.
+
+        Raises:
+            ClusterError: the request failed, or the response is older than the cache.
+            ValueError: the object is malformed.
+        """
+        path, newest_version = self._resource.path, self._newest_version
+        if partition != "" and self._resource.namespace is None:
+            path = self._resource.in_namespace(str(partition)).path
+        data = await self._client.get(path, {"fieldSelector": f"metadata.name={name}"})
+        item, list_version = self._resource.decode_only(data)
+        if list_version < newest_version:
+            raise ClusterError(f"a read of {name!r} is older than the cache: etcd was restored from a backup")
+        if item is None:
+            self.cache.delete(partition, name, list_version)
+        else:
+            self.observe(item)
+        return item
+
     async def run(self) -> None:
         """Lists and watches until cancelled; logs all errors and retries."""
         while True:

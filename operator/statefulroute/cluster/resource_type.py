@@ -102,6 +102,16 @@ class ResourceType(Generic[T]):
             items = [item for raw in listed.items or () if (item := self.decode_or_skip(raw)) is not None]
         return Page(items, int(listed.metadata.resource_version))
 
+    def decode_only(self, data: bytes) -> tuple[T | None, int]:
+        """Decodes a list of at most one object; returns the object and the resource version of the list.
+
+        Raises:
+            ValueError: the object is malformed.
+        """
+        listed = self._list_decoder.decode(data)
+        item: T | None = next(map(self._make, listed.items or ()), None)
+        return item, int(listed.metadata.resource_version)
+
     def decode_or_skip(self, data: bytes | msgspec.Raw) -> T | None:
         """Decodes an object; logs a malformed object and returns None."""
         try:

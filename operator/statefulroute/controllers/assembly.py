@@ -17,6 +17,7 @@ from statefulroute.controllers.links.counts import LinkCounts
 from statefulroute.controllers.links.expiry import ExpiryController
 from statefulroute.controllers.links.reconciler import LinkReconciler
 from statefulroute.controllers.links.turn_limiter import TurnLimiter
+from statefulroute.controllers.loss_verifier import LossVerifier
 from statefulroute.controllers.monitoring.links import LinkMetrics
 from statefulroute.controllers.monitoring.process import ProcessMetrics
 from statefulroute.controllers.monitoring.routes import RouteMetrics
@@ -51,6 +52,7 @@ class Components:
     Attributes:
         informers: the caches of all objects that the operator reads.
         links: the controller of links.
+        losses: verifies losses of pods.
         expiry: reconciles temporary links when they expire.
         recorder: writes events.
         routes: the handlers that kopf calls.
@@ -59,6 +61,7 @@ class Components:
 
     informers: Informers
     links: LinkController
+    losses: LossVerifier
     expiry: ExpiryController
     recorder: EventRecorder
     routes: RouteHandlers
@@ -158,5 +161,11 @@ def assemble(
         ClockMetrics(process_clock),
     )
     return Components(
-        informers, links, ExpiryController(informers.links.cache, links.add, utc_now), recorder, routes, collectors
+        informers,
+        links,
+        LossVerifier(informers, route_store),
+        ExpiryController(informers.links.cache, links.add, utc_now),
+        recorder,
+        routes,
+        collectors,
     )

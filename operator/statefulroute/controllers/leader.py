@@ -96,6 +96,7 @@ class Leader:
         routes.clear_replaced()
         links, recorder, expiry = self._components.links, self._components.recorder, self._components.expiry
         links.start()
+        self._components.losses.start()
         kopf_run = KopfRun(self._registry(), self._settings.namespaces, on_start=stop.listen)
         parts = (kopf_run.run(), expiry.run(), recorder.run())
         kopf_task, *background = working = [asyncio.create_task(part) for part in parts]
@@ -106,6 +107,7 @@ class Leader:
             waiting.cancel()
         deadline = asyncio.get_running_loop().call_later(_END_SECONDS, self._kill) if renewing.done() else None
         await links.stop()
+        await self._components.losses.stop()
         kopf_run.stop()
         await asyncio.wait([kopf_task])
         await recorder.shut_down()  # the Lease is released when no request is in flight

@@ -1,7 +1,7 @@
 """The state store: the view of every route that is in use, built once and kept until something changes."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -12,12 +12,12 @@ from statefulroute.cluster.clock import Clock
 from statefulroute.cluster.informers import Informers
 from statefulroute.controllers.deadlines import Deadlines
 from statefulroute.controllers.load_tracker import LoadTracker, next_staleness_check, pods_with_fresh_load
-from statefulroute.controllers.loss_tracker import LossTracker
+from statefulroute.controllers.loss_tracker import LossTracker, UnverifiedListener
 from statefulroute.controllers.route_entries import RouteEntries, RouteEntry
 from statefulroute.controllers.workload_routes import WorkloadRoutes
 from statefulroute.domain.keys import PodKey, RouteKey, WorkloadKey
 from statefulroute.domain.load import LoadReport
-from statefulroute.domain.loss import end_cause
+from statefulroute.domain.loss import AbsentPod, end_cause
 from statefulroute.domain.lost_pods import lost_pod_causes
 from statefulroute.domain.pod import Node, Pod
 from statefulroute.domain.route import Route, RouteView, Workload, build_route_view
@@ -125,6 +125,26 @@ class RouteStore:
             return
         if pod not in entry.view.pods or self._losses.is_absent(key, pod):
             self._invalidate(key)
+
+    def listen_for_losses(self, listener: UnverifiedListener) -> None:
+        """Sets the listener for losses to verify: from now on, no loss of a pod with links counts before."""
+        self._losses.listen(listener)
+
+    def unverified_losses(self, key: RouteKey) -> Mapping[PodKey, AbsentPod]:
+        """Returns the absences of a route's pods to verify."""
+        return self._losses.unverified(key)
+
+    def verify_losses(self, key: RouteKey, absences: Mapping[PodKey, AbsentPod]) -> Collection[PodKey]:
+        """Lets the losses of pods count that were read from the API server and are still absent for the same reason.
+
+        Returns:
+            The pods that are not.
+        """
+        self.get(key)  # finds the losses in what was read
+        verified = self._losses.verify(key, absences)
+        if verified:
+            self._invalidate(key)
+        return absences.keys() - verified
 
     def observe_load(
         self, key: RouteKey, pod: Pod, report: LoadReport, routing_state: RoutingState = RoutingState.UNKNOWN

@@ -74,6 +74,10 @@ class FaultProxy:
         """Cuts watches during an event: present ones at once, new ones after a second."""
         self._set_fault(ProxyFault(Mode.DROP_WATCHES, share))
 
+    def hold_watches(self) -> None:
+        """Holds the events of all watches back until the fault ends; forwards other requests."""
+        self._set_fault(ProxyFault(Mode.HOLD_WATCHES))
+
     def expire_watches(self, *, share: float = 1.0) -> None:
         """Responds to new watches and to further pages of lists with an expired version; cuts present watches."""
         self._set_fault(ProxyFault(Mode.EXPIRE, share))

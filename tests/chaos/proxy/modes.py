@@ -23,6 +23,9 @@ class Mode(StrEnum):
     DROP_WATCHES = "drop watches"
     """Cuts watches during an event, or after a second without one."""
 
+    HOLD_WATCHES = "hold watches"
+    """Holds the events of watches back, and forwards them at the end of the fault; other requests pass."""
+
     EXPIRE = "expire"
     """Responds to watches, and to further pages of lists, with `410 Expired`."""
 

@@ -52,6 +52,9 @@ class Relay:
         """The only accepted token; empty accepts all."""
         self._watches: set[asyncio.Future[ProxyFault]] = set()
         self._hits = 0
+        self._watches_flow = asyncio.Event()
+        """Not set while the events of watches are held back."""
+        self._watches_flow.set()
         server = web.Server(
             self._handle, handler_cancellation=True, keepalive_timeout=_KEEPALIVE_SECONDS, access_log=None
         )
@@ -80,6 +83,10 @@ class Relay:
             self._hits += cut
         else:
             self.connections.listen()
+        if fault.mode is Mode.HOLD_WATCHES:
+            self._watches_flow.clear()
+        else:
+            self._watches_flow.set()
         if fault.mode in _ENDS_WATCHES:
             for watch in self._watches:
                 if self._should_inject(fault):
@@ -169,6 +176,9 @@ class Relay:
         async for data in upstream_response.content.iter_any():
             whole, newline, rest = (rest + data).rpartition(b"\n")
             await self._hold_while_silent()
+            if not self._watches_flow.is_set():
+                self._hits += 1
+                await self._watches_flow.wait()
             if newline:
                 await response.write(whole + newline)
         await response.write(rest)

@@ -14,6 +14,7 @@ from statefulroute.cluster import client as client_module
 from statefulroute.cluster import reflector as reflector_module
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.codec import PODS
+from statefulroute.cluster.errors import APIError, ClusterError
 from statefulroute.cluster.reflector import Reflector
 from statefulroute.domain.backoff import Backoff
 from statefulroute.domain.pod import Pod
@@ -572,3 +573,67 @@ async def test_a_listener_that_raises_does_not_stop_the_reflector(running: Runni
         await running.watching(11)
     assert [line["log_level"] for line in logs] == ["error"]
     assert running.versions == {"a": 1, "b": 11}
+
+
+async def reading(running: RunningReflector, name: str) -> tuple[asyncio.Task[Pod | None], Call]:
+    """Starts to read a pod, and returns the task and the request."""
+    task = asyncio.create_task(running.reflector.read("games", name))
+    return task, await running.listing()
+
+
+async def test_object_that_is_read_is_stored_ahead_of_the_watch(running: RunningReflector) -> None:
+    await running.listed(pod("a", 1))
+    task, call = await reading(running, "a")
+    assert (call.path, call.query) == ("/api/v1/namespaces/games/pods", {"fieldSelector": "metadata.name=a"})
+    call.respond(page([pod("a", 12)], 13))
+    read = await task
+    assert (read and read.resource_version, running.versions) == (12, {"a": 12})
+
+
+async def test_object_that_does_not_exist_is_removed_ahead_of_the_watch(running: RunningReflector) -> None:
+    await running.listed(pod("a", 1), pod("b", 2))
+    task, call = await reading(running, "a")
+    call.respond(page([], 13))
+    assert (await task, running.versions) == (None, {"b": 2})
+
+
+async def test_object_that_was_created_after_the_read_is_kept(running: RunningReflector) -> None:
+    await running.listed()
+    task, call = await reading(running, "a")
+    running.observe("a", 14)
+    call.respond(page([], 13))
+    assert (await task, running.versions) == (None, {"a": 14})
+
+
+async def test_object_that_was_deleted_after_the_read_is_not_stored(running: RunningReflector) -> None:
+    watch = await running.listed(pod("a", 1))
+    task, call = await reading(running, "a")
+    await watch.send(event("DELETED", pod("a", 14)))
+    await running.change()
+    call.respond(page([pod("a", 1)], 13))
+    await task
+    assert not running.versions
+
+
+@pytest.mark.parametrize("pods", [[], [pod("a", 1)]], ids=["deleted", "exists"])
+async def test_read_that_is_older_than_the_cache_fails(running: RunningReflector, pods: list[dict[str, Any]]) -> None:
+    await running.listed(pod("a", 7))
+    task, call = await reading(running, "a")
+    call.respond(page(pods, 5))
+    with pytest.raises(ClusterError, match="older than the cache"):
+        await task
+    assert running.versions == {"a": 7}
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "error"), [({"code": 500}, 500, APIError), (page([{"metadata": {}}], 13), 200, ValueError)]
+)
+async def test_failed_read_changes_nothing(
+    running: RunningReflector, body: object, status: int, error: type[Exception]
+) -> None:
+    await running.listed(pod("a", 1))
+    task, call = await reading(running, "a")
+    call.respond(body, status)
+    with pytest.raises(error):
+        await task
+    assert running.versions == {"a": 1}

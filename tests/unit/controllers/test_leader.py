@@ -85,6 +85,7 @@ class Environment:
         monkeypatch.setattr(leader_module, "_PAUSE_SECONDS", 0.05)
         components: Any = SimpleNamespace(
             links=FakeLinks(self),
+            losses=FakeLosses(),
             recorder=FakeRecorder(self),
             expiry=FakeExpiry(),
             routes=FakeRoutes(),
@@ -113,6 +114,14 @@ class Environment:
     async def await_leading(self) -> None:
         await self.await_events("links started", "kopf started")
         assert self.leadership.is_leader
+
+
+class FakeLosses:
+    def start(self) -> None:
+        pass
+
+    async def stop(self) -> None:
+        pass
 
 
 class FakeLinks:

@@ -36,6 +36,7 @@ class WorkerPool(Generic[K]):
         reconcile: works on a key. It decides each time from the present state what to do.
         concurrency: the largest number of keys that are reconciled at the same time.
         log_fields: returns the log fields that name a key.
+        failure: the log message for a key whose request failed.
         backoff: when failed keys are retried.
         outage_pause: how long workers pause while the API server fails.
         clock: returns monotonic seconds.
@@ -47,6 +48,7 @@ class WorkerPool(Generic[K]):
         concurrency: int,
         log_fields: Callable[[K], Mapping[str, object]] = _default_log_fields,
         *,
+        failure: str = "a write failed: trying again",
         backoff: RetryBackoff[K] | None = None,
         outage_pause: OutagePause | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -54,6 +56,7 @@ class WorkerPool(Generic[K]):
         self._reconcile = reconcile
         self._concurrency = concurrency
         self._log_fields = log_fields
+        self._failure = failure
         self._backoff: RetryBackoff[K] = RetryBackoff() if backoff is None else backoff
         self._outage_pause = OutagePause(concurrency) if outage_pause is None else outage_pause
         self._clock = clock
@@ -138,7 +141,7 @@ class WorkerPool(Generic[K]):
         except NotLeadingError:  # the pool is stopped in a moment
             self._retry(key)
         except ClusterError as error:
-            log.warning("a write failed: trying again", **self._log_fields(key), error=str(error))
+            log.warning(self._failure, **self._log_fields(key), error=str(error))
             self._retry(key, in_outage=is_outage(error))
         except Exception:
             # An error of one key must not stop the work on all others.

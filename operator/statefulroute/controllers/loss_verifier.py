@@ -1,0 +1,90 @@
+"""Verifies losses of pods: reads the pods from the API server before their first link moves, goes or is marked."""
+
+import asyncio
+
+import structlog
+
+from statefulroute.cluster.informers import Informers
+from statefulroute.controllers.state_store import RouteStore
+from statefulroute.controllers.work_queue.worker_pool import WorkerPool
+from statefulroute.domain.keys import PodKey, RouteKey
+from statefulroute.domain.route import RouteView
+
+log = structlog.get_logger(__name__)
+
+#: How many routes are verified at the same time, and how many pods of each: links of other routes go first.
+_CONCURRENCY = 4
+
+
+class LossVerifier:
+    """Reads what the losses of a route depend on from the API server into the caches, each object once.
+
+    A loss counts if the pod is still absent for the same reason afterwards. If a read fails, it is repeated, and the
+    links of the pod stay until then.
+
+    Args:
+        informers: the caches.
+        route_store: the views of routes, whose losses do not count from now on before they are verified.
+    """
+
+    def __init__(self, informers: Informers, route_store: RouteStore) -> None:
+        self._informers = informers
+        self._route_store = route_store
+        self._workers: WorkerPool[RouteKey] = WorkerPool(
+            self._verify, _CONCURRENCY, lambda key: {"route": key}, failure="a lost pod was not read: trying again"
+        )
+        self._unverified: set[RouteKey] = set()
+        """The routes with losses to verify."""
+        route_store.listen_for_losses(self._add)
+
+    def start(self) -> None:
+        """Starts to verify the losses that were found until now and from now on."""
+        for key in self._unverified:
+            self._workers.add(key)
+        self._workers.start()
+
+    async def stop(self) -> None:
+        """Cancels the reads in progress, and starts no others."""
+        stopping = asyncio.create_task(self._workers.stop())
+        await asyncio.sleep(0)
+        stopping.cancel()
+        await asyncio.wait([stopping])
+
+    def _add(self, key: RouteKey) -> None:
+        self._unverified.add(key)
+        self._workers.add(key)
+
+    async def _verify(self, key: RouteKey) -> None:
+        """Verifies the losses of a route.
+
+        Raises:
+            ClusterError: an object was not read.
+            ValueError: an object is malformed.
+        """
+        view, absences = self._route_store.get(key), self._route_store.unverified_losses(key)
+        if view is None or not absences:
+            self._unverified.discard(key)
+            return
+        await self._read_route(view)
+        slots = asyncio.Semaphore(_CONCURRENCY)
+        results = await asyncio.gather(*(self._read_pod(view, pod, slots) for pod in absences), return_exceptions=True)
+        failures = {pod: each for pod, each in zip(absences, results, strict=True) if each is not None}
+        read = {pod: absence for pod, absence in absences.items() if pod not in failures}
+        for pod in self._route_store.verify_losses(key, read):
+            log.warning("a pod that looked lost is not: the cache may be stale", route=key, pod=view.pod_name(pod))
+        if failures:
+            raise next(iter(failures.values()))
+
+    async def _read_route(self, view: RouteView) -> None:
+        route, workloads = view.route, self._informers.workloads
+        await self._informers.routes.read(route.namespace, route.name)
+        if workloads.is_watched(route):
+            await self._informers.stateful_sets.read(route.namespace, route.workload_name)
+        else:
+            await workloads.refresh(route)
+
+    async def _read_pod(self, view: RouteView, key: PodKey, slots: asyncio.Semaphore) -> None:
+        async with slots:
+            pod = await self._informers.pods.read(view.route.namespace, view.pod_name(key))
+            if pod is not None and pod.node_name and self._informers.nodes is not None:
+                await self._informers.nodes.read("", pod.node_name)
