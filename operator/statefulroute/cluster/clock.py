@@ -95,6 +95,10 @@ class TimeOfDay:
         """Returns the time of day by which things end: that of the clock that is behind."""
         return self.interval().earliest
 
+    def own(self) -> datetime:
+        """Returns the time of day by the process's own clock, which never stands still: that of `now` may."""
+        return _utc(self._elapsed() + self._own_offset)
+
     def observe(self, date: str | None, sent_at: float) -> None:
         """Takes the time of the API servers from a response.
 
@@ -139,6 +143,9 @@ process_clock = TimeOfDay()
 
 #: Returns the time of day by which things end in this process: that of the clock that is behind.
 utc_now: Clock = process_clock.now
+
+#: Returns the time of day by the process's own clock.
+own_time: Clock = process_clock.own
 
 #: Returns the time of day of this process by both clocks.
 utc_interval: IntervalClock = process_clock.interval

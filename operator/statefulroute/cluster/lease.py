@@ -5,13 +5,13 @@ import secrets
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
 from statefulroute.cluster.client import Client
-from statefulroute.cluster.clock import Clock, elapsed_seconds, utc_now
+from statefulroute.cluster.clock import Clock, elapsed_seconds, own_time
 from statefulroute.cluster.errors import APIError, ClusterError, ConflictError, NotFoundError
 from statefulroute.cluster.reflector import Reflector
 from statefulroute.cluster.resource_type import ResourceType
@@ -159,7 +159,7 @@ class LeaseLock:
         times: LeaseTimes,
         identity: str,
         clock: Callable[[], float] = elapsed_seconds,
-        time_of_day: Clock = utc_now,
+        time_of_day: Clock = own_time,
     ) -> None:
         self.identity = identity
         self.holder_changed = asyncio.Event()
@@ -278,7 +278,7 @@ class LeaseLock:
 
     async def _write_claim(self) -> float:
         """Claims the Lease if it has not changed since it was read; returns when the request was sent."""
-        now, sent_at = _micro_time(self._time_of_day()), self._clock()
+        now, sent_at = self._renew_time(), self._clock()
         claim = {
             "holderIdentity": self.identity,
             "leaseDurationSeconds": self._times.duration_seconds,
@@ -293,6 +293,16 @@ class LeaseLock:
             transitions = self._stored.record.lease_transitions + 1
             await self._write({**claim, "acquireTime": now, "leaseTransitions": transitions})
         return sent_at
+
+    def _renew_time(self) -> str:
+        """Returns the time of a renewal, which differs from the stored one even if the time of day stands still.
+
+        Otherwise the renewal would change nothing, and another candidate would take the record for expired.
+        """
+        time = self._time_of_day()
+        if self._observed_record.renew_time == _micro_time(time):
+            time += timedelta(microseconds=1)
+        return _micro_time(time)
 
     async def _create(self, spec: dict[str, Any]) -> None:
         metadata = {"name": self._name, "namespace": self._namespace}

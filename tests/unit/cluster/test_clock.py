@@ -110,6 +110,17 @@ def test_a_slow_response_shows_a_difference_but_not_that_the_clocks_agree() -> N
     assert machine.time.now() == NOON - timedelta(seconds=29)
 
 
+def test_the_own_time_runs_on_while_the_time_stands_still_because_the_api_server_was_set_back() -> None:
+    machine = Machine()
+    machine.observe(NOON)
+    machine.advance(10)
+    assert machine.time.now() == machine.time.own() == NOON + timedelta(seconds=10)
+    machine.observe(NOON - HOUR)
+    machine.advance(60)
+    assert machine.time.now() == NOON + timedelta(seconds=10)
+    assert machine.time.own() == NOON + timedelta(seconds=70)
+
+
 def test_responses_are_checked_once_a_second() -> None:
     machine = Machine()
     machine.observe(NOON)
