@@ -28,6 +28,7 @@ def test_status_lists_pods_and_their_links(game: Service) -> None:
     assert condition_fields(route, "WorkloadFound") == ("True", "WorkloadFound", "StatefulSet 'game' exists")
     status = route["status"]
     assert status.pop("conditions")
+    assert status.pop("operator")
     assert status == {
         "observedGeneration": 1,
         "routingState": "Ready",
@@ -36,6 +37,7 @@ def test_status_lists_pods_and_their_links(game: Service) -> None:
         "routablePods": 3,
         "links": 3,
         "unservedLinks": 0,
+        "workload": {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "game"},
         "bestPodIndex": 2,
         "bestPodName": "game-2",
         "pods": [

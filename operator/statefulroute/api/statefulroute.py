@@ -358,6 +358,14 @@ class LostPodStatus(Model):
     lost_time: Time = Field(description="When it was lost.")
 
 
+class ObservedWorkload(Model):
+    """The workload that a status describes."""
+
+    api_version: str = Field(description="The API version of the workload.")
+    kind: str = Field(description="The kind of the workload.")
+    name: str = Field(description="The name of the workload.")
+
+
 class StatefulRouteStatus(Model):
     """The observed state of a route."""
 
@@ -396,6 +404,15 @@ class StatefulRouteStatus(Model):
         default=(),
         description="The lost pods, until they serve their users again or have no links any more; at most "
         f"{LOST_PODS_MAX}.",
+    )
+    workload: ObservedWorkload | None = Field(
+        default=None,
+        description="The workload that the operator annotates. If spec.workloadRef names another, the operator removes "
+        "its annotations from this one and its pods.",
+    )
+    operator: str | None = Field(
+        default=None,
+        description="The operator that has written this status: the holder in its Lease.",
     )
     conditions: Conditions = ()
 

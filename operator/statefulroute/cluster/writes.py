@@ -174,13 +174,20 @@ def _previous_binding(previous: LinkStatus | None, now: datetime, cause: LossCau
 class RouteWriter:
     """Writes the status of StatefulRoutes.
 
+    Args:
+        client: the client for the API server.
+        routes: the informer of routes, which receives the responses.
+        operator: the name of this operator, which each status contains.
+
     Attributes:
+        operator: the name of this operator.
         definition: the conditions that the API server accepts.
     """
 
-    def __init__(self, client: Client, routes: Informer[Route]) -> None:
+    def __init__(self, client: Client, routes: Informer[Route], operator: str = "") -> None:
         self._client = client
         self._routes = routes
+        self.operator = operator
         self.definition = ServedDefinition()
 
     async def update_status(self, route: Route, status: StatefulRouteStatus) -> None:
@@ -190,7 +197,7 @@ class RouteWriter:
             ClusterError: the request failed, or its result is unknown.
         """
         self.definition.forget_expired()
-        while change := status_patch(route.status, accepted := self.definition.accepted_part(status)):
+        while change := status_patch(route.status, accepted := self.definition.accepted_part(status), self.operator):
             try:
                 await self._patch_status(route, change)
             except APIError as error:
@@ -224,7 +231,20 @@ class PodWriter:
         self._pods.observe(_decode_response(PODS, await self._client.merge_patch(path, msgspec.json.encode(body))))
 
 
-def status_patch(before: StatefulRouteStatus, after: StatefulRouteStatus) -> dict[str, Any]:
-    """Returns the merge patch from one status to the other; empty if they are equal."""
+def status_patch(before: StatefulRouteStatus, after: StatefulRouteStatus, operator: str = "") -> dict[str, Any]:
+    """Returns the merge patch from one status to the other; empty if they are equal.
+
+    A new writer alone is no reason for a write. Nor is a workload that the status did not name before: a definition of
+    an earlier version drops both fields, and would cause a write each time.
+
+    Args:
+        before: the stored status.
+        after: the new status.
+        operator: the name of this operator; empty leaves the name in the status.
+    """
     old, new = (status.model_dump(mode="json", by_alias=True, exclude_none=True) for status in (before, after))
-    return {field: new.get(field) for field in old.keys() | new.keys() if old.get(field) != new.get(field)}
+    if operator:
+        new["operator"] = operator
+    change = {field: new.get(field) for field in old.keys() | new.keys() if old.get(field) != new.get(field)}
+    additions = {"operator"} if before.workload is not None else {"operator", "workload"}
+    return change if change.keys() - additions else {}

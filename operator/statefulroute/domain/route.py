@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from statefulroute.api.statefulroute import StatefulRouteSpec, StatefulRouteStatus
+from statefulroute.api.statefulroute import ObservedWorkload, StatefulRouteSpec, StatefulRouteStatus, WorkloadRef
 from statefulroute.api.vocabulary import LossCause, RouteReason, RoutingState, ServiceState
 from statefulroute.domain.keys import PodKey, RouteKey, WorkloadKey, pod_sort_key
 from statefulroute.domain.load import Load
@@ -50,6 +50,24 @@ class Route:
         """The key of the workload."""
         reference = self.spec.workload_ref
         return WorkloadKey(self.namespace, reference.api_version, reference.kind, self.workload_name)
+
+    @property
+    def observed_workload(self) -> ObservedWorkload:
+        """The workload of the spec, as the status names it."""
+        key = self.workload_key
+        return ObservedWorkload(api_version=key.api_version, kind=key.kind, name=key.name)
+
+    def with_observed_workload(self) -> "Route | None":
+        """Returns the route with the workload of its status; None if that is the workload of its spec, or unknown.
+
+        The workload of the spec may have been edited while no operator ran. Then the annotations of the operator are
+        still on the workload of the status.
+        """
+        observed = self.status.workload
+        if observed is None or observed == self.observed_workload:
+            return None
+        reference = WorkloadRef(api_version=observed.api_version, kind=observed.kind, name=observed.name)
+        return replace(self, spec=self.spec.model_copy(update={"workload_ref": reference}))
 
     @property
     def has_deletion_cost(self) -> bool:

@@ -50,6 +50,8 @@ def route_status(
             "best_pod_name": best.pod.name if best else None,
             "workload_state": assessment.state,
             "workload_load": None if assessment.load_milli is None else assessment.load_milli // MILLI,
+            # An operator that has removed its annotations from a former workload names the present one.
+            "workload": route.status.workload or route.observed_workload,
             "pods": tuple(_pod_status(view, pod, previous.get(pod.pod.name), now) for pod in pods),
             "lost_pods": tuple(islice((lost_pods or {}).values(), LOST_PODS_MAX)),
             "conditions": tuple(_conditions(view, now)),

@@ -264,6 +264,37 @@ def test_a_patch_of_a_routes_status_has_the_changed_fields(
     assert status_patch(status_of(**before), status_of(**after)) == patch
 
 
+GAME = {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "game"}
+CHAT = GAME | {"name": "chat"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "patch"),
+    [
+        ({}, {"links": 1}, {"links": 1, "operator": "me"}),
+        ({"operator": "other"}, {"operator": "other", "links": 1}, {"links": 1, "operator": "me"}),
+        ({"operator": "me"}, {"operator": "me", "links": 1}, {"links": 1}),
+        ({"operator": "other"}, {"operator": "other"}, {}),
+        ({}, {"workload": GAME}, {}),
+        ({}, {"workload": GAME, "links": 1}, {"workload": GAME, "links": 1, "operator": "me"}),
+        ({"workload": GAME}, {"workload": CHAT}, {"workload": CHAT, "operator": "me"}),
+    ],
+    ids=[
+        "first write",
+        "after another operator",
+        "same operator",
+        "nothing has changed",
+        "definition without the fields",
+        "first workload",
+        "other workload",
+    ],
+)
+def test_writer_of_a_routes_status_is_written_with_other_changes_only(
+    before: dict[str, Any], after: dict[str, Any], patch: dict[str, Any]
+) -> None:
+    assert status_patch(status_of(**before), status_of(**after), "me") == patch
+
+
 @pytest.fixture
 def informers(client: Client) -> Informers:
     return Informers(client)
