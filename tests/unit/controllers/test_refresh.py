@@ -15,7 +15,7 @@ from statefulroute.api.annotations import (
     WORKLOAD_STATE,
 )
 from statefulroute.api.vocabulary import RoutingState, ServiceState
-from statefulroute.cluster.errors import APIError, ConflictError, NotFoundError
+from statefulroute.cluster.errors import APIError, ConflictError, NotFoundError, UnreachableError
 from statefulroute.cluster.load_client import LoadClient, LoadUnreadableError
 from statefulroute.cluster.writes import PodWriter
 from statefulroute.controllers.routes.refresh import RouteRefresher
@@ -302,6 +302,50 @@ async def test_route_with_another_workload_removes_its_annotations_from_the_prev
     environment.pod_writer.written.clear()
     await environment.refresher.refresh(environment.route)
     assert environment.pod_writer.written == []
+
+
+CHESS = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "chess"}
+CHAT = CHESS | {"name": "chat"}
+
+
+def moved_environment() -> RefresherEnvironment:
+    """An environment whose route got the workload `chess` while no operator ran; before, it had `chat`."""
+    environment = RefresherEnvironment({})
+    environment.scales.put(40, "chat")
+    environment.scales.put(41, "chess")
+    environment.scales.annotations["chat"] = {WORKLOAD_STATE: "High", "other": "x"}
+    environment.pods.put(deployment_pod(42, "chat-a", labels={"app": "chat"}, annotations=PodAnnotations("3", None)))
+    environment.routes.put(route(43, generation=2, spec={"workloadRef": CHESS}, status={"workload": CHAT}))
+    return environment
+
+
+async def test_workload_that_was_left_while_no_operator_ran_loses_its_annotations() -> None:
+    environment = moved_environment()
+    assert environment.refresher.annotated_workload(environment.route) == environment.route.status.workload
+    await environment.refresher.refresh(environment.route)
+    assert environment.pod_writer.written == [("chat-a", {WEIGHTED_LOAD: None, POD_DELETION_COST: None})]
+    assert environment.scales.annotations["chat"] == {"other": "x"}
+    assert environment.refresher.annotated_workload(environment.route) == environment.route.observed_workload
+
+
+async def test_workload_is_left_again_until_it_could_be_read() -> None:
+    environment = moved_environment()
+    environment.scales.failures = [UnreachableError("no answer")] * 2
+    with capture_logs():
+        await environment.refresher.refresh(environment.route)
+    assert environment.pod_writer.written == []
+    assert environment.refresher.annotated_workload(environment.route) == environment.route.status.workload
+    await environment.refresher.refresh(environment.route)
+    assert environment.scales.annotations["chat"] == {"other": "x"}
+    assert environment.refresher.annotated_workload(environment.route) == environment.route.observed_workload
+
+
+async def test_route_that_was_changed_and_deleted_removes_its_annotations_from_both_workloads() -> None:
+    environment = moved_environment()
+    environment.scales.annotations["chess"] = {WORKLOAD_STATE: "Idle"}
+    await environment.informers.workloads.refresh(environment.route)
+    await environment.refresher.remove_annotations(environment.route)
+    assert (environment.scales.annotations["chat"], environment.scales.annotations["chess"]) == ({"other": "x"}, {})
 
 
 async def test_turn_of_a_deleted_route_polls_and_writes_nothing() -> None:

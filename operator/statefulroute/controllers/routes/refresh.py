@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import structlog
 
 from statefulroute.api.annotations import POD_ANNOTATIONS, WORKLOAD_ANNOTATIONS
-from statefulroute.api.statefulroute import HTTPLoad
+from statefulroute.api.statefulroute import HTTPLoad, ObservedWorkload
 from statefulroute.api.vocabulary import LoadSource
 from statefulroute.cluster.clock import Clock
 from statefulroute.cluster.errors import ClusterError, ConflictError, NotFoundError
@@ -85,10 +85,9 @@ class RouteRefresher:
 
     async def refresh(self, route: Route) -> None:
         """Polls everything, and annotates the pods with what has changed."""
-        previous = self._refreshed.get(route.key)
-        if previous is not None and previous.workload_key != route.workload_key:
-            await self.remove_annotations(previous)
-        self._refreshed[route.key] = route
+        previous = route.with_observed_workload() or self._refreshed.get(route.key)
+        if previous is None or previous.workload_key == route.workload_key or await self._leave_workload(previous):
+            self._refreshed[route.key] = route
         await self._informers.workloads.refresh(route)
         view = self._route_store.get(route.key)
         if view is None:
@@ -117,11 +116,30 @@ class RouteRefresher:
         new = [pod for pod in pods if _PolledPod(pod.uid, _endpoint(view)) not in polled or pod.name not in known]
         await self._poll(view, new)
 
-    async def remove_annotations(self, route: Route) -> None:
-        """Removes the annotations from the pods and the workload of a route that is deleted or leaves them.
+    def annotated_workload(self, route: Route) -> ObservedWorkload | None:
+        """Returns the workload that carries the annotations of a route, for its status.
 
-        An annotation that cannot be removed is logged.
+        It is the previous one until the annotations there are removed.
         """
+        refreshed = self._refreshed.get(route.key)
+        return route.status.workload if refreshed is None else refreshed.observed_workload
+
+    async def remove_annotations(self, route: Route) -> None:
+        """Removes the annotations from the pods and the workload of a route that is deleted."""
+        if (previous := route.with_observed_workload()) is not None:
+            await self._leave_workload(previous)
+        await self._remove_annotations(route)
+
+    async def _leave_workload(self, route: Route) -> bool:
+        """Removes the annotations from a former workload and its pods; returns whether that workload is known."""
+        await self._informers.workloads.refresh(route)
+        if self._informers.workloads.get(route) is None:
+            return False
+        await self._remove_annotations(route)
+        return True
+
+    async def _remove_annotations(self, route: Route) -> None:
+        """Removes the annotations from pods and the workload. An annotation that cannot be removed is logged."""
         workload = self._informers.workloads.get(route)
         if isinstance(workload, Workload) and self._can_annotate(route):
             pods = self._informers.pods.cache.in_partition(route.namespace).values()

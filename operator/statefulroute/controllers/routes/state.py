@@ -111,6 +111,8 @@ class StateTimer:
             return False
         try:
             status = self._statuses.build(view)
+            workload = self._refresher.annotated_workload(route) or status.workload
+            status = status.model_copy(update={"workload": workload})
             await self._writer.update_status(route, status)
         except ConflictError:
             return False  # another client has changed the route; the next status is of its new version
