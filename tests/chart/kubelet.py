@@ -157,7 +157,8 @@ class Kubelet:
             context["context"]["namespace"] = self.namespace
         file = self.folder / f"{pod['metadata']['uid']}.kubeconfig"
         file.write_text(json.dumps(config))
-        return {"KUBECONFIG": str(file), "PATH": "/usr/bin:/bin", "NO_COLOR": "1"}
+        in_pod = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "443"}
+        return {"KUBECONFIG": str(file), "PATH": "/usr/bin:/bin", "NO_COLOR": "1", **in_pod}
 
     def _run_server(self, pod: Pod, person: APIUser) -> None:
         """Runs the process as long as the pod exists, then removes the pod's finalizer."""

@@ -8,6 +8,7 @@ import pytest
 from pykube.objects import Deployment, Pod, StatefulSet
 
 from statefulroute.api import rbac
+from statefulroute.api.group import FINALIZER
 from support.api_user import APIUser
 from support.command import Command
 from support.independent_client import IndependentClient, StatefulRoute
@@ -107,6 +108,15 @@ def test_release_removes_finalizers_and_annotations_of_the_operator_only(
     assert not workload_annotations(web, Deployment)
     assert game.links() == links
     assert statefulroute.run_quickly("release").stdout == "0 routes, 0 pods and 0 workloads released\n"
+
+
+def test_release_leaves_out_namespaces_that_are_served(statefulroute: Command, web: Service) -> None:
+    web.client.patch(StatefulRoute, "web", web.namespace, {"metadata": {"finalizers": [FINALIZER]}})
+    everywhere, line = ("release", "--all-namespaces", "--dry-run=server"), "statefulroute.statefulroutes/web released"
+    assert line in statefulroute.run_quickly(*everywhere).expect_success().stdout
+    served = ("--except-namespace", "elsewhere", "--except-namespace", web.namespace)
+    assert line not in statefulroute.run_quickly(*everywhere, *served).expect_success().stdout
+    web.client.patch(StatefulRoute, "web", web.namespace, {"metadata": {"finalizers": None}})
 
 
 def test_release_reports_annotations_that_it_may_not_remove(

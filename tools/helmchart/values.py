@@ -229,6 +229,8 @@ class Values(ValueGroup):
     )
     resolver: Resolver = Field(Resolver(), description="The resolver, which gives gateways the pod of a user.")
     release_on_uninstall: Release = Field(
-        Release(), description="The Job that runs before `helm uninstall` deletes anything."
+        Release(),
+        description="The Job that runs before `helm uninstall` deletes anything, and after `helm upgrade` for the "
+        "namespaces that left `watchNamespaces`.",
     )
     test: Test = Field(Test(), description="The Pod of `helm test`.")

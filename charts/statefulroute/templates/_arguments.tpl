@@ -7,6 +7,7 @@ The arguments of the operator; `statefulroute operator --help` explains them.
 {{- if .Values.leaderElection.enabled }}
 - --leader-elect
 - --lease-name={{ include "statefulroute.leaseName" . }}
+- --lease-namespace={{ .Release.Namespace }}
 - --lease-duration-seconds={{ int .Values.leaderElection.leaseDurationSeconds }}
 - --renew-deadline-seconds={{ int .Values.leaderElection.renewDeadlineSeconds }}
 - --retry-period-seconds={{ int .Values.leaderElection.retryPeriodSeconds }}
@@ -22,6 +23,20 @@ The arguments of the operator; `statefulroute operator --help` explains them.
 {{- with .Values.extraArgs }}
 {{ toYaml . }}
 {{- end }}
+{{- end -}}
+
+{{/*
+The namespaces that an operator with these arguments serves, as JSON; an empty list is the whole cluster. The argument is a
+list of arguments.
+*/}}
+{{- define "statefulroute.servedNamespaces" -}}
+{{- $namespaces := list -}}
+{{- range . -}}
+{{- if hasPrefix "--watch-namespace=" (toString .) -}}
+{{- $namespaces = append $namespaces (trimPrefix "--watch-namespace=" .) -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $namespaces -}}
 {{- end -}}
 
 {{/*

@@ -47,3 +47,48 @@ args:
   - {{ last . }}
 resources: {{- include "statefulroute.commandResources" $root | nindent 2 }}
 {{- end -}}
+
+{{/*
+What the installed operator serves and the upgraded one does not, as JSON: a list of namespaces, or `["*"]` if the installed
+one serves the whole cluster. Without access to the cluster (`helm template`), nothing.
+*/}}
+{{- define "statefulroute.removedNamespaces" -}}
+{{- $name := include "statefulroute.componentName" (list . "operator") -}}
+{{- $served := include "statefulroute.operatorArguments" . | fromYamlArray | include "statefulroute.servedNamespaces" | fromJsonArray -}}
+{{- $removed := list -}}
+{{- if and .Release.IsUpgrade $served -}}
+{{- with lookup "apps/v1" "Deployment" .Release.Namespace $name -}}
+{{- $installed := (first .spec.template.spec.containers).args | include "statefulroute.servedNamespaces" | fromJsonArray -}}
+{{- if not $installed -}}
+{{- $removed = list "*" -}}
+{{- end -}}
+{{- range $installed -}}
+{{- /* A namespace without the operator's Role was deleted, and takes no other Role either. */ -}}
+{{- if and (not (has . $served)) (or (not $.Values.rbac.create) (lookup "rbac.authorization.k8s.io/v1" "Role" . $name)) -}}
+{{- $removed = append $removed . -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $removed -}}
+{{- end -}}
+
+{{/*
+A container that runs `statefulroute release` for namespaces that are no longer served. Arguments: the root, and a namespace
+or `*`.
+*/}}
+{{- define "statefulroute.releaseRemovedContainer" -}}
+{{- $root := first . -}}
+{{- include "statefulroute.container" $root }}
+args:
+  - release
+  {{- if eq (last .) "*" }}
+  - --all-namespaces
+  {{- range $root.Values.watchNamespaces }}
+  - --except-namespace={{ . }}
+  {{- end }}
+  {{- else }}
+  - --namespace={{ last . }}
+  {{- end }}
+resources: {{- include "statefulroute.commandResources" $root | nindent 2 }}
+{{- end -}}

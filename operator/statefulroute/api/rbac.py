@@ -23,6 +23,12 @@ _MANAGE_LINKS = [*_READ, "create", "patch", "delete"]
 #: The name of the operator's Lease, unless another is set.
 DEFAULT_LEASE_NAME = "statefulroute-operator"
 
+#: The namespace of the operator's Lease, unless the operator runs in a pod or another is set.
+DEFAULT_LEASE_NAMESPACE = "statefulroute-system"
+
+#: The labels of every Lease of operators, by which `statefulroute check` finds them.
+LEASE_LABELS = {"app.kubernetes.io/name": "statefulroute", "app.kubernetes.io/component": "operator"}
+
 
 def operator_cluster_role(*, annotates: bool = True) -> dict[str, Any]:
     """Returns the ClusterRole of an operator that serves the whole cluster.

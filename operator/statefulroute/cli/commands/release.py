@@ -1,6 +1,7 @@
 """`release`: removes the finalizer and the annotations of the operator, so that deletions do not wait for it."""
 
 import asyncio
+from collections.abc import Container
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -35,17 +36,29 @@ def release(  # noqa: PLR0913 - an option each
     timeout: Annotated[
         float, typer.Option("--timeout", min=1, metavar="SECONDS", help="How long to wait until the operator stops.")
     ] = 60.0,
+    except_namespace: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--except-namespace",
+            metavar="NAMESPACE",
+            help="With --all-namespaces, leave out this namespace, because an operator serves it; may be repeated.",
+        ),
+    ] = None,
     dry_run: DryRunOption = DryRun.NONE,
     all_namespaces: AllNamespaces = False,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Remove the finalizer and annotations of the operator before you uninstall it; links and routes stay."""
+    """Remove the finalizer and annotations of the operator before you uninstall it; links and routes stay.
+
+    Run it for namespaces that the operator no longer serves, too.
+    """
 
     async def work(cluster: Cluster) -> int:
         deployment = None if operator is None else Deployment.parse(operator)
-        return await release_all(cluster, deployment, timeout, dry_run=dry_run is DryRun.SERVER)
+        served = frozenset(except_namespace or ())
+        return await release_all(cluster, deployment, timeout, served=served, dry_run=dry_run is DryRun.SERVER)
 
     run(ClusterOptions(kubeconfig, context, namespace, all_namespaces), work)
 
@@ -80,13 +93,21 @@ class Deployment:
         return f"/apis/apps/v1/namespaces/{self.namespace}/deployments/{self.name}"
 
 
-async def release_all(cluster: Cluster, deployment: Deployment | None, timeout_seconds: float, *, dry_run: bool) -> int:
+async def release_all(
+    cluster: Cluster,
+    deployment: Deployment | None,
+    timeout_seconds: float,
+    *,
+    served: Container[str] = (),
+    dry_run: bool,
+) -> int:
     """Remove the finalizer from StatefulRoutes, and annotations from pods and workloads; returns the exit code.
 
     Args:
         cluster: the cluster and the namespace.
         deployment: the Deployment to stop first.
         timeout_seconds: how long to wait until it stops.
+        served: the namespaces that are left out, because an operator serves them.
         dry_run: whether the API server only validates the writes.
 
     Raises:
@@ -95,22 +116,29 @@ async def release_all(cluster: Cluster, deployment: Deployment | None, timeout_s
     writer = cluster.with_dry_run(dry_run)
     if deployment is not None:
         await _stop(writer, deployment, 0.0 if dry_run else timeout_seconds)
-    items = [item async for item in cluster.objects(cluster.path(STATEFUL_ROUTE))]
+    items = await _routes(cluster, served)
     routes, pods, workloads = 0, 0, 0
     for item in items:
         if await _release_route(writer, item):
             routes += 1
             print_change(f"statefulroute.{STATEFUL_ROUTE.plural}/{item['metadata']['name']} released", dry_run=dry_run)
     if routes and not dry_run:
-        await _check_operator_stopped(cluster)
+        await _check_operator_stopped(cluster, served)
     # The annotations are last: an operator that still runs would write some of them again.
     scales = ScaleReader(writer.client)
     for route in map(ROUTES.convert, items):
-        workloads += await _release_workload(writer, scales, route)
+        for each in (route.with_observed_workload(), route):
+            workloads += 0 if each is None else await _release_workload(writer, scales, each)
         pods += await _release_pods(writer, route)
     counts = f"{pluralize(routes, 'route')}, {pluralize(pods, 'pod')} and {pluralize(workloads, 'workload')}"
     print_change(f"{counts} released", dry_run=dry_run)
     return 0
+
+
+async def _routes(cluster: Cluster, served: Container[str]) -> list[Object]:
+    """Returns the routes in all but some namespaces."""
+    routes = cluster.objects(cluster.path(STATEFUL_ROUTE))
+    return [route async for route in routes if route["metadata"]["namespace"] not in served]
 
 
 async def _stop(cluster: Cluster, deployment: Deployment, timeout_seconds: float) -> None:
@@ -200,14 +228,11 @@ async def _remove_annotations(cluster: Cluster, path: str, item: Object, names: 
     return 1
 
 
-async def _check_operator_stopped(cluster: Cluster) -> None:
+async def _check_operator_stopped(cluster: Cluster, served: Container[str]) -> None:
     """Fail if a running operator has added its finalizer again."""
     await asyncio.sleep(_SETTLE_SECONDS)
-    names = [
-        item["metadata"]["name"]
-        async for item in cluster.objects(cluster.path(STATEFUL_ROUTE))
-        if FINALIZER in item["metadata"].get("finalizers", ())
-    ]
+    routes = await _routes(cluster, served)
+    names = [route["metadata"]["name"] for route in routes if FINALIZER in route["metadata"].get("finalizers", ())]
     if names:
         raise CommandError(
             f"an operator that still runs has added its finalizer to {', '.join(names)} again: stop it first, or name "
