@@ -1,11 +1,24 @@
 """Functions on objects as the API server returns them."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from statefulroute.api.group import FINALIZER
 from statefulroute.cli.cluster import Object
 from statefulroute.domain.link import expire_time
+
+#: How long the operator may take to remove its finalizer from a route that is deleted.
+_FINALIZER_SECONDS = timedelta(seconds=30)
+
+
+def is_deletion_blocked(route: Object, now: datetime) -> bool:
+    """Returns whether the deletion of a route waits for an operator that does not remove its finalizer."""
+    metadata = route["metadata"]
+    deleted = parse_zoned_time(metadata.get("deletionTimestamp"))
+    if deleted is None or FINALIZER not in metadata.get("finalizers", ()):
+        return False
+    return now > deleted + _FINALIZER_SECONDS
 
 
 def condition(item: Object, condition_type: str) -> dict[str, str]:

@@ -16,7 +16,14 @@ from statefulroute.api.vocabulary import (
 )
 from statefulroute.cli.checks.results import CheckResult, Level
 from statefulroute.cli.cluster import Cluster, Object
-from statefulroute.cli.objects import condition, is_observed, link_expire_time, namespaced_name
+from statefulroute.cli.objects import (
+    condition,
+    is_deletion_blocked,
+    is_observed,
+    link_expire_time,
+    namespaced_name,
+)
+from statefulroute.cli.output.ages import age
 from statefulroute.cli.output.messages import pluralize
 from statefulroute.cluster.clock import Clock, utc_now
 from statefulroute.cluster.errors import NotFoundError
@@ -135,20 +142,39 @@ class ServingPods:
         return pods.get(spec.get("podIndex", spec.get("podName")), NotServingReason.POD_NOT_FOUND)
 
 
-async def check_routes(cluster: Cluster, lag: OperatorLag, serving: ServingPods) -> AsyncIterator[CheckResult]:
-    """Check the conditions of routes, and which pods carry more links than allowed."""
+async def check_routes(
+    cluster: Cluster, lag: OperatorLag, serving: ServingPods, clock: Clock = utc_now
+) -> AsyncIterator[CheckResult]:
+    """Check the conditions and deletions of routes, and which pods carry more links than allowed."""
     with_results = ready = count = 0
     async for route in cluster.objects(cluster.path(STATEFUL_ROUTE)):
         lag.record(STATEFUL_ROUTE, route)
         serving.record(route)
         count += 1
         ready += condition(route, ConditionType.READY).get("status") == "True"
-        results = [*_check_conditions(route), *_check_suspension(route), *_check_capacity(route)]
+        results = [
+            *_check_deletion(route, clock()),
+            *_check_conditions(route),
+            *_check_suspension(route),
+            *_check_capacity(route),
+        ]
         with_results += bool(results)
         for result in results:
             yield result
     if not with_results:
         yield CheckResult(_ROUTES, Level.OK, _tally(ready, count, "Ready"), count=count)
+
+
+def _check_deletion(route: Object, now: datetime) -> Iterator[CheckResult]:
+    """Yield a deletion that waits for the finalizer of the operator; the namespace of the route waits as well."""
+    if is_deletion_blocked(route, now):
+        name, namespace = namespaced_name(route), route["metadata"]["namespace"]
+        message = (
+            f"{name} was deleted {age(route['metadata']['deletionTimestamp'], now)} ago and still exists: no operator "
+            "removes its finalizer"
+        )
+        fix = f"start the operator for this namespace, or without one: statefulroute release --namespace {namespace}"
+        yield CheckResult(_ROUTES, Level.PROBLEM, message, fix, 1, name)
 
 
 def _check_conditions(route: Object) -> Iterator[CheckResult]:

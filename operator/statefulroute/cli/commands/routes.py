@@ -10,7 +10,7 @@ from statefulroute.api.group import STATEFUL_ROUTE
 from statefulroute.api.vocabulary import RoutingState, WorkloadState
 from statefulroute.cli import completion
 from statefulroute.cli.cluster import Cluster, Object
-from statefulroute.cli.objects import condition
+from statefulroute.cli.objects import condition, is_deletion_blocked
 from statefulroute.cli.options import (
     AllNamespaces,
     Context,
@@ -61,6 +61,7 @@ def routes(  # noqa: PLR0913 - an option each
 ) -> None:
     """Show services and their state.
 
+    STATE is DeletionBlocked if the deletion waits for an operator that does not run.
     LOAD is the mean weighted load of the pods, LINKS how many links are served now of all links, and BEST the pod that
     gets the next user.
     """
@@ -104,8 +105,10 @@ async def _show_named(
     writer.close()
 
 
-def _state_label(route: Object) -> str:
-    """Returns the routing state of a service; or if it is not ready unintentionally, the reason."""
+def _state_label(route: Object, now: datetime) -> str:
+    """Returns the routing state of a service; if it is deleted or not ready unintentionally, the reason."""
+    if "deletionTimestamp" in route["metadata"]:
+        return "DeletionBlocked" if is_deletion_blocked(route, now) else "Deleting"
     routing_state: str = route["spec"].get("routingState", RoutingState.READY)
     ready = condition(route, "Ready")
     if not ready:
@@ -117,7 +120,7 @@ def _state_label(route: Object) -> str:
 
 def _row(route: Object, now: datetime) -> Row:
     spec, status = route["spec"], route.get("status", {})
-    state = _state_label(route)
+    state = _state_label(route, now)
     workload = status.get("workloadState", EMPTY)
     return [
         route["metadata"]["name"],

@@ -8,7 +8,7 @@ from typing import Any
 from statefulroute.api.group import POD_LINK, STATEFUL_ROUTE
 from statefulroute.api.vocabulary import ConditionType, LinkPhase, NotServingReason, RoutingState
 from statefulroute.cli.cluster import Cluster, Object
-from statefulroute.cli.objects import condition
+from statefulroute.cli.objects import condition, is_deletion_blocked, namespaced_name
 from statefulroute.cli.options import (
     AllNamespaces,
     Context,
@@ -94,6 +94,10 @@ async def show_whereis(cluster: Cluster, terminal: Terminal, uid: str, options: 
     matches = [match for match in await asyncio.gather(*map(search.match, routes)) if match is not None]
     if search.is_pod_access_forbidden:
         print_message("note: you do not have the permission to read pods: their addresses are not known", err=True)
+    for match in matches:
+        if is_deletion_blocked(match.route, utc_now()):
+            name = namespaced_name(match.route)
+            print_message(f"note: {name} is deleted, and waits for an operator to remove its finalizer", err=True)
     has_namespace = cluster.namespace is None
     if not options.is_table:
         writer = DocumentWriter(terminal, options)
