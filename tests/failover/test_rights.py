@@ -158,9 +158,9 @@ def tenant(home: Kubectl, game: Service, audit: AuditLog, tmp_path: Path) -> Ite
         eventually(
             lambda: {user.request("GET", path).code for path in (links, lease)} == {200, 404}, "it has its rights"
         )
-        served = f"--watch-namespace={game.namespace}"
+        options = (f"--watch-namespace={game.namespace}", f"--lease-namespace={home.namespace}")
         kubeconfig = user.write_kubeconfig(tmp_path / "tenant.kubeconfig")
-        replica = Replica(TENANT, kubeconfig, tmp_path / "tenant.log", audit, served)
+        replica = Replica(TENANT, kubeconfig, tmp_path / "tenant.log", audit, *options)
         yield replica
         if replica.operator.is_running:
             replica.operator.kill()

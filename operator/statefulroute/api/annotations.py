@@ -34,6 +34,11 @@ WORKLOAD_LOAD = f"{GROUP}/workload-load"
 WORKLOAD_TIME = f"{GROUP}/workload-time"
 """When the workload state and load were last written."""
 
+# On the Lease of the operators, written by their leader.
+
+SERVED_NAMESPACES = f"{GROUP}/served-namespaces"
+"""The namespaces that the leader works in, separated by commas; `*` is the whole cluster."""
+
 # All that the operator writes on pods and workloads. The admission policy `operator_writes` allows nothing else.
 
 POD_ANNOTATIONS = (WEIGHTED_LOAD, POD_DELETION_COST)

@@ -263,6 +263,8 @@ class RouteEventReason(StrEnum):
     """So many nodes or pods look lost at once that the operator does not act on it."""
     LOSS_RESUMED = "LossResumed"
     """The operator acts on lost pods again."""
+    ANOTHER_OPERATOR_WRITES = "AnotherOperatorWrites"
+    """Another operator writes the status of the route while this one leads: two operators work on the same routes."""
 
 
 class LoadSource(OpenEnum):

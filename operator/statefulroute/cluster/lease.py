@@ -3,13 +3,16 @@
 import asyncio
 import secrets
 import socket
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
+from statefulroute.api.annotations import SERVED_NAMESPACES
+from statefulroute.api.rbac import LEASE_LABELS
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.clock import Clock, elapsed_seconds, own_time
 from statefulroute.cluster.errors import APIError, ClusterError, ConflictError, NotFoundError
@@ -20,6 +23,9 @@ _API_VERSION = "coordination.k8s.io/v1"
 
 #: As in client-go: candidates wait up to this factor of the retry period longer before they retry.
 JITTER_FACTOR = 1.2
+
+#: How many earlier holders are remembered.
+_MAX_PREDECESSORS = 16
 
 _FORBIDDEN = 403
 
@@ -142,6 +148,7 @@ class LeaseLock:
         name: the name of the Lease.
         times: the durations of leader election.
         identity: the name of this process.
+        namespaces: the namespaces that this process works in, for information; none is the whole cluster.
         clock: returns seconds, including the time in which this process does not run.
         time_of_day: returns the time of day for the Lease's fields, which are for information only.
 
@@ -158,6 +165,7 @@ class LeaseLock:
         *,
         times: LeaseTimes,
         identity: str,
+        namespaces: Sequence[str] = (),
         clock: Callable[[], float] = elapsed_seconds,
         time_of_day: Clock = own_time,
     ) -> None:
@@ -169,6 +177,8 @@ class LeaseLock:
         self._times = times
         self._clock = clock
         self._time_of_day = time_of_day
+        self._metadata = {"labels": LEASE_LABELS, "annotations": {SERVED_NAMESPACES: ",".join(namespaces) or "*"}}
+        self._predecessors: deque[str] = deque(maxlen=_MAX_PREDECESSORS)
         self._collection = LEASES.in_namespace(namespace).path
         lease = LEASES.in_namespace(namespace, f"metadata.name={name}")
         self._reflector = Reflector(client, lease, times.duration_seconds)
@@ -194,6 +204,11 @@ class LeaseLock:
     def is_holder(self) -> bool:
         """Whether this process is the last known holder."""
         return self._stored is not None and self.holder == self.identity
+
+    @property
+    def predecessors(self) -> Collection[str]:
+        """The other processes that are known to have held the Lease, the last ones."""
+        return self._predecessors
 
     @property
     def seconds_until_free(self) -> float:
@@ -305,7 +320,7 @@ class LeaseLock:
         return _micro_time(time)
 
     async def _create(self, spec: dict[str, Any]) -> None:
-        metadata = {"name": self._name, "namespace": self._namespace}
+        metadata = {"name": self._name, "namespace": self._namespace, **self._metadata}
         lease = {"apiVersion": _API_VERSION, "kind": "Lease", "metadata": metadata, "spec": spec}
         try:
             self._observe(await self._client.post(self._collection, msgspec.json.encode(lease)))
@@ -318,7 +333,7 @@ class LeaseLock:
     async def _write(self, spec: dict[str, Any]) -> None:
         if (stored := self._stored) is None:
             return
-        change = {"metadata": {"resourceVersion": str(stored.resource_version)}, "spec": spec}
+        change = {"metadata": {"resourceVersion": str(stored.resource_version), **self._metadata}, "spec": spec}
         path = f"{self._collection}/{self._name}"
         self._observe(await self._client.merge_patch(path, msgspec.json.encode(change)))
 
@@ -337,3 +352,5 @@ class LeaseLock:
             self.holder_changed.set()
         if new is not None:
             self._observed_record = new.record
+            if self.holder not in {"", self.identity, *self._predecessors}:
+                self._predecessors.append(self.holder)

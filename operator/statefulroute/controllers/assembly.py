@@ -24,6 +24,7 @@ from statefulroute.controllers.monitoring.routes import RouteMetrics
 from statefulroute.controllers.monitoring.timers import Timer, TimerMetrics
 from statefulroute.controllers.monitoring.trace_hooks import TraceHooks
 from statefulroute.controllers.routes.assessments import Assessments
+from statefulroute.controllers.routes.foreign_writes import ForeignWrites
 from statefulroute.controllers.routes.handlers import RouteHandlers
 from statefulroute.controllers.routes.lost_pods import LostPodTracker
 from statefulroute.controllers.routes.refresh import RouteRefresher
@@ -93,6 +94,8 @@ def assemble(
     lost_pods = LostPodTracker(recorder, utc_now)
     route_store.listen(lost_pods.observe)
     statuses = RouteStatuses(assessments, lost_pods, recorder, utc_now)
+    foreign_writes = ForeignWrites(leadership, recorder)
+    informers.routes.cache.listen(foreign_writes.route_changed)
     move_limiter = TurnLimiter(settings.moves_per_second, _MAX_MOVES_IN_FLIGHT)
     rewrite_limiter = TurnLimiter(settings.moves_per_second / _MOVES_PER_REWRITE, max_in_flight=1)
     reconciler = LinkReconciler(
@@ -119,7 +122,7 @@ def assemble(
         utc_now,
         annotates=settings.annotates,
     )
-    route_writer = RouteWriter(client, informers.routes)
+    route_writer = RouteWriter(client, informers.routes, leadership.identity)
     state = StateTimer(
         informers,
         route_store,
@@ -153,7 +156,9 @@ def assemble(
     )
     collectors: tuple[Collector, ...] = (
         BuildMetrics("operator"),
-        ProcessMetrics(lambda: leadership.is_leader, lambda: leadership.losses, links.backlog),
+        ProcessMetrics(
+            lambda: leadership.is_leader, lambda: leadership.losses, lambda: foreign_writes.count, links.backlog
+        ),
         metrics,
         RouteMetrics(informers.routes.cache, route_store, assessments, lambda: leadership.is_leader, utc_now),
         *timers.collectors,

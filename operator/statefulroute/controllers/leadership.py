@@ -2,19 +2,20 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import structlog
 
-from statefulroute.api.rbac import DEFAULT_LEASE_NAME
+from statefulroute.api.rbac import DEFAULT_LEASE_NAME, DEFAULT_LEASE_NAMESPACE
 from statefulroute.cluster.api_server import Connection
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.errors import ClusterError
 from statefulroute.cluster.fence import Fence
 from statefulroute.cluster.lease import JITTER_FACTOR, LeaseLock, LeaseNamespaceNotFoundError, LeaseTimes, new_identity
 from statefulroute.cluster.request_metrics import RequestObserver
+from statefulroute.cluster.service_account import is_in_cluster
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +42,8 @@ class LeaderElectionSettings:
 
     Attributes:
         lease: the name of the Lease.
-        namespace: the namespace of the Lease; None is the namespace of the connection.
+        namespace: the namespace of the Lease; None is the namespace of the pod that this process runs in, or outside of
+            a cluster `statefulroute-system`, whatever the context of the kubeconfig is.
         times: the lease duration, the renew deadline and the retry period.
         identity: the name of this process as a holder.
     """
@@ -50,6 +52,10 @@ class LeaderElectionSettings:
     namespace: str | None = None
     times: LeaseTimes = field(default_factory=LeaseTimes)
     identity: str = field(default_factory=new_identity)
+
+    def lease_namespace(self, connection: Connection) -> str:
+        """Returns the namespace of the Lease."""
+        return self.namespace or (connection.namespace if is_in_cluster() else DEFAULT_LEASE_NAMESPACE)
 
 
 class LeaderElector:
@@ -65,6 +71,16 @@ class LeaderElector:
         self._lock = lock
         self._fence = fence
         self._times = times
+
+    @property
+    def identity(self) -> str:
+        """The name of this process as a holder."""
+        return self._lock.identity
+
+    @property
+    def predecessors(self) -> Collection[str]:
+        """The other processes that are known to have held the Lease."""
+        return self._lock.predecessors
 
     async def acquire(self) -> None:
         """Waits until this process holds the Lease.
@@ -164,6 +180,7 @@ class Leadership:
 
     Attributes:
         connection: the connection to the API server, whose writes pass only while this operator leads.
+        identity: the name of this operator.
         losses: how often this operator has lost the Lease, or has given it up because its work had failed.
     """
 
@@ -171,6 +188,7 @@ class Leadership:
         self, connection: Connection, fence: Fence | None = None, elector: LeaderElector | None = None
     ) -> None:
         self.connection = connection.with_fence(fence)
+        self.identity = new_identity() if elector is None else elector.identity
         self.losses = 0
         self._fence = fence
         self._elector = elector
@@ -180,6 +198,11 @@ class Leadership:
     def is_leader(self) -> bool:
         """Whether this operator may write now."""
         return self._is_acquired and (self._fence is None or self._fence.seconds_left > 0)
+
+    @property
+    def predecessors(self) -> Collection[str]:
+        """The other operators that are known to have held the Lease."""
+        return () if self._elector is None else self._elector.predecessors
 
     async def acquire(self) -> None:
         """Waits until this operator leads.
@@ -230,7 +253,10 @@ class Leadership:
 
 @asynccontextmanager
 async def leader_election(
-    connection: Connection, settings: LeaderElectionSettings | None, observer: RequestObserver | None = None
+    connection: Connection,
+    settings: LeaderElectionSettings | None,
+    observer: RequestObserver | None = None,
+    namespaces: Sequence[str] = (),
 ) -> AsyncIterator[Leadership]:
     """Watches the Lease while the context lasts. All writes must have ended when it is exited.
 
@@ -238,13 +264,16 @@ async def leader_election(
         connection: the connection to the API server.
         settings: the settings of leader election; None if this operator runs alone.
         observer: called with every request for the Lease.
+        namespaces: the namespaces that this operator works in; none is the whole cluster.
     """
     if settings is None:
         yield Leadership(connection)
         return
     async with Client(connection, _CONNECTIONS, observer) as client:
-        namespace, times, fence = settings.namespace or connection.namespace, settings.times, Fence()
-        lock = LeaseLock(client, namespace, settings.lease, times=times, identity=settings.identity)
+        namespace, times, fence = settings.lease_namespace(connection), settings.times, Fence()
+        lock = LeaseLock(
+            client, namespace, settings.lease, times=times, identity=settings.identity, namespaces=namespaces
+        )
         watching = asyncio.create_task(lock.watch())
         leadership = Leadership(connection, fence, LeaderElector(lock, fence, times))
         try:

@@ -44,7 +44,7 @@ async def run(settings: Settings, kill: Callable[[], NoReturn]) -> None:
         tracing(settings.uid_redactor) as trace_hooks,  # exited last, so that all work is traced
         connect(settings.kubeconfig, settings.context) as connection,
         # Exited when all writes have ended.
-        leader_election(connection, settings.leader_election, requests) as leadership,
+        leader_election(connection, settings.leader_election, requests, settings.namespaces) as leadership,
         Client(leadership.connection, connections, trace_hooks.combined_with(requests)) as client,
         LoadClient() as load_client,
     ):

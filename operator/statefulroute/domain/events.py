@@ -46,7 +46,7 @@ class EventAction(StrEnum):
     ASSESS = "Assess"
     """The workload state of a service changed."""
     OBSERVE = "Observe"
-    """The routing state or the readiness of a route changed, or the loss of pods began or ended."""
+    """The routing state or the readiness of a route changed, the loss of pods began or ended, or two operators lead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +189,14 @@ def _named(pods: Sequence[LostPodStatus]) -> str:
 
 def _route_event(route: Route, kind: EventType, reason: str, note: str) -> Event:
     return Event(STATEFUL_ROUTE, route.namespace, route.name, kind, EventAction.OBSERVE, reason, note)
+
+
+def foreign_writer_event(route: Route, writer: str) -> Event:
+    """Returns the event of a route whose status another operator has written while this one leads."""
+    note = (
+        f"operator {writer!r} writes the status of this route, too: two operators lead, and undo each other's choices"
+    )
+    return _route_event(route, EventType.WARNING, RouteEventReason.ANOTHER_OPERATOR_WRITES, note)
 
 
 def _link_event(link: Link, kind: EventType, action: EventAction, reason: str, note: str) -> Event:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 from statefulroute.cli.checks.installation import check_definitions, check_policies, check_rights
+from statefulroute.cli.checks.leaders import check_leaders
 from statefulroute.cli.checks.results import CheckResult, Level, Report
 from statefulroute.cli.checks.state import OperatorLag, ServingPods, check_links, check_operator, check_routes
 from statefulroute.cli.cluster import Cluster
@@ -38,6 +39,7 @@ async def run_checks(cluster: Cluster, *, as_json: bool) -> int:
         ("routes", check_routes(cluster, lag, serving)),
         ("links", check_links(cluster, lag, serving)),
         ("operator", check_operator(cluster, lag)),
+        ("leaders", check_leaders(cluster)),
     ):
         await _add_results(report, name, results)
     report.close()

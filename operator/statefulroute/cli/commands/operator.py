@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from statefulroute.api.rbac import DEFAULT_LEASE_NAME
+from statefulroute.api.rbac import DEFAULT_LEASE_NAME, DEFAULT_LEASE_NAMESPACE
 from statefulroute.cli.logs import LogFormat, LogLevel, set_up_logging
 from statefulroute.cli.options import BindAddressOption, Context, Kubeconfig, LogFormatOption, LogLevelOption
 
@@ -46,7 +46,8 @@ def operator(  # noqa: PLR0913 - an option each
     lease_namespace: Annotated[
         str | None,
         typer.Option(
-            help="The namespace of the Lease; by default that of the service account or of the kubeconfig's context."
+            help=f"The namespace of the Lease; by default that of the pod, or outside of a cluster "
+            f"{DEFAULT_LEASE_NAMESPACE}."
         ),
     ] = None,
     lease_duration_seconds: Annotated[

@@ -112,7 +112,7 @@ class RouteHandlers:
         """
         definition = self._writer.definition
         if definition.is_checked:
-            patch.status.update(status_patch(route.status, definition.accepted_part(status)))
+            patch.status.update(status_patch(route.status, definition.accepted_part(status), self._writer.operator))
         else:
             try:
                 await self._writer.update_status(route, status)
