@@ -1,10 +1,128 @@
-"""Creates conditions with correct transition times."""
+"""The conditions of a StatefulRoute: each one with its status, reason and message."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from datetime import datetime
+from heapq import nsmallest
 
 from statefulroute.api.model import Condition
-from statefulroute.api.vocabulary import ConditionType
+from statefulroute.api.vocabulary import ConditionType, RouteReason, RoutingState
+from statefulroute.domain.keys import PodKey, pod_sort_key
+from statefulroute.domain.placement import silent_pods
+from statefulroute.domain.route import PodView, RouteView
+from statefulroute.domain.serving import not_serving_reason, unserved_links
+
+#: The number of pods that the message of a condition names.
+_MAX_NAMED_PODS = 3
+
+
+def route_conditions(view: RouteView, now: datetime) -> Iterable[Condition]:
+    """Yields the conditions of a route."""
+    for kind, (holds, reason, message) in (
+        (ConditionType.READY, _readiness(view)),
+        (ConditionType.WORKLOAD_FOUND, _workload_found(view)),
+        (ConditionType.LOAD_FRESH, _load_freshness(view, now)),
+        (ConditionType.LINKS_SERVED, _links_served(view)),
+        (ConditionType.LOSS_SUSPENDED, _loss_suspended(view)),
+    ):
+        yield condition(
+            kind,
+            is_true=holds,
+            reason=reason,
+            message=message,
+            generation=view.route.generation,
+            previous=view.route.status.conditions,
+            now=now,
+        )
+
+
+#: Whether a condition is true, its reason and its message.
+ConditionState = tuple[bool, RouteReason, str]
+
+
+def _readiness(view: RouteView) -> ConditionState:
+    """Ready: the route serves users."""
+    found, reason, message = _workload_found(view)
+    if not found:
+        return False, reason, message
+    if view.route.spec.routing_state is RoutingState.SHUTDOWN:
+        return False, RouteReason.SHUTDOWN, "the route's routingState is Shutdown: it accepts no users"
+    routable = sum(pod.is_routable for pod in view.pods.values())
+    if not routable:
+        return False, RouteReason.NO_ROUTABLE_POD, "no pod of the workload is ready and takes users"
+    return True, RouteReason.ROUTABLE, f"{routable} of {len(view.pods)} pods serve users"
+
+
+def _workload_found(view: RouteView) -> ConditionState:
+    """WorkloadFound: the workload exists and is supported."""
+    if view.missing_workload is not None:
+        return False, view.missing_workload.reason, view.missing_workload.message
+    route = view.route
+    return True, RouteReason.WORKLOAD_FOUND, f"{route.spec.workload_ref.kind} {route.workload_name!r} exists"
+
+
+def _load_freshness(view: RouteView, now: datetime) -> ConditionState:
+    """LoadFresh: all pods that serve users have fresh load."""
+    serving = [pod for pod in view.pods.values() if pod.is_routable]
+    stale = [pod for pod in serving if view.fresh_load(pod.key, now) is None]
+    if not serving:
+        return False, RouteReason.NO_ROUTABLE_POD, "no pod of the workload is ready and takes users"
+    if not stale:
+        return True, RouteReason.LOAD_FRESH, f"all of {len(serving)} pods that serve users have reported their load"
+    more = f" and {len(stale) - _MAX_NAMED_PODS} more" if len(stale) > _MAX_NAMED_PODS else ""
+    if len(stale) == len(serving):
+        names = ", ".join(f"{pod.pod.name} {_stale_cause(view, pod)}" for pod in stale[:_MAX_NAMED_PODS])
+        message = "no pod has reported its load lately, so new users are placed by the links that pods carry"
+        return False, RouteReason.NO_LOAD_REPORTED, f"{message}: {names}{more}"
+    silent = silent_pods(view, now)
+    names = ", ".join(_stale_pod_message(view, pod, silent) for pod in stale[:_MAX_NAMED_PODS])
+    message = f"no fresh load from {len(stale)} of {len(serving)} pods that serve users"
+    return False, RouteReason.LOAD_STALE, f"{message}: {names}{more}"
+
+
+def _links_served(view: RouteView) -> ConditionState:
+    """LinksServed: the pods of all links serve their users."""
+    unserved, total = unserved_links(view), sum(view.link_counts.values())
+    if not unserved:
+        message = f"the pods of all {total} links serve their users" if total else "the route has no links"
+        return True, RouteReason.LINKS_SERVED, message
+    pods = nsmallest(_MAX_NAMED_PODS, unserved, key=pod_sort_key)
+    names = ", ".join(f"{unserved[key]} on {view.pod_name(key)} ({not_serving_reason(view, key)})" for key in pods)
+    more = f" and {len(unserved) - len(pods)} more pods" if len(unserved) > len(pods) else ""
+    message = f"{sum(unserved.values())} of {total} links are not served now: {names}{more}"
+    return False, RouteReason.PODS_NOT_SERVING, message
+
+
+def _loss_suspended(view: RouteView) -> ConditionState:
+    """LossSuspended: so many nodes or pods look lost at once that the operator does not act on it."""
+    suspension = view.loss_suspension
+    if suspension is None:
+        return False, RouteReason.NO_LOSS_SUSPENDED, "the operator acts on lost pods"
+    what = "nodes with its pods are" if suspension.reason is RouteReason.NODES_LOST else "pods look"
+    message = (
+        f"{suspension.lost} of {suspension.total} {what} lost, more than {suspension.percent} %: no link is moved, "
+        "deleted or marked until fewer are, or until somebody confirms the loss (kubectl statefulroute confirm-loss "
+        f"{view.route.name})"
+    )
+    return True, suspension.reason, message
+
+
+def _stale_pod_message(view: RouteView, pod: PodView, silent: Container[PodKey]) -> str:
+    """Returns a pod without fresh load, what this means for new users, and the cause."""
+    effect = ""
+    if pod.is_available:
+        effect = " (takes no new users)" if pod.key in silent else " (compared by its links)"
+    return f"{pod.pod.name}{effect} {_stale_cause(view, pod)}"
+
+
+def _stale_cause(view: RouteView, pod: PodView) -> str:
+    """Returns why a pod has no fresh load. The text is stable, so an unchanged state causes no write."""
+    seconds = view.route.spec.load.stale_after_seconds
+    default = (
+        "has not reported its load"
+        if pod.key not in view.loads
+        else f"last reported its load more than {seconds} s ago"
+    )
+    return view.load_errors.get(pod.key, default)
 
 
 def condition(  # noqa: PLR0913 - the fields of a condition
