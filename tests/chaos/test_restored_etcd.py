@@ -13,6 +13,7 @@ import pytest
 import requests
 
 from chaos.system import store_url
+from failover.pair import NAMESPACE
 from localcluster import LocalCluster
 from statefulroute.sync import ClientDriver
 from support.independent_client import IndependentClient, PodLink, StatefulRoute
@@ -53,6 +54,7 @@ def admin(restorable_cluster: LocalCluster, tmp_path_factory: pytest.TempPathFac
     kubectl.run("apply", "--filename", str(CRDS)).expect_success()
     kubectl.run("wait", "--for=condition=Established", "--filename", str(CRDS)).expect_success()
     eventually(lambda: not kubectl.run("get", "podlinks,statefulroutes").code, "both kinds can be listed")
+    kubectl.run("create", "namespace", NAMESPACE).expect_success()  # of the Lease
     return kubectl
 
 
