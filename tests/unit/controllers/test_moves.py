@@ -8,6 +8,7 @@ import pytest
 
 from statefulroute.api.vocabulary import LinkPhase, LinkReason, LossCause, RoutingState, ServiceState
 from statefulroute.cluster.errors import ClusterError, ConflictError, UnreachableError
+from statefulroute.domain.keys import LinkKey, RouteKey
 from statefulroute.domain.link import Link, LinkStatus
 from statefulroute.domain.pod import Node
 from unit.controllers.environment import (
@@ -352,6 +353,54 @@ async def test_room_goes_to_the_oldest_waiting_link() -> None:
         environment.links.delete(GAME, "game.alice", 300)
         await idle()
         assert (environment.reason_of("early"), environment.reason_of("late")) == ("Bound", "AtCapacity")
+
+
+async def test_place_that_gets_free_while_turns_are_taken_is_offered_to_one_link() -> None:
+    """Otherwise each waiting link would ask for a turn, and hold up the links of other lost pods."""
+    environment = Environment(max_moves_in_flight=2)
+    environment.routes.put(route(10, spec={"placement": {"maxLinksPerPod": 2}}))
+    environment.workloads.put(workload(11))
+    for index in (0, 1):
+        environment.pods.put(pod(12 + index, index))
+    users = {f"user-{number}": 1 for number in range(20)}
+    with_users(environment, alice=0, bob=0, **users)
+    move_limiter = environment.reconciler._move_limiter  # noqa: SLF001
+    others = [LinkKey(RouteKey("games", "chess"), f"chess.{number}") for number in range(2)]
+    async with running_route(environment):
+        environment.pods.put(pod(50, 1, reported_routing_state=RoutingState.SHUTDOWN))
+        await eventually(lambda: all(environment.reason_of(user) == "PodLost" for user in users))
+        assert all(move_limiter.take_turn(other) for other in others)
+        environment.reconciled.clear()
+        for user, version in (("alice", 300), ("bob", 301)):
+            environment.links.delete(GAME, f"game.{user}", version)
+            await idle()
+        assert [user for user in environment.reconciled if user in users] == ["user-0", "user-1"]
+        for other in others:
+            move_limiter.release(other)
+        await eventually(lambda: environment.reason_of("user-0") == environment.reason_of("user-1") == "Bound")
+        await idle()
+        assert len(environment.reconciled) < len(users)
+
+
+async def test_place_that_is_not_taken_at_its_turn_is_offered_to_the_next_link() -> None:
+    environment = Environment(max_moves_in_flight=1)
+    environment.routes.put(route(10, spec={"placement": {"maxLinksPerPod": 1}}))
+    environment.workloads.put(workload(11))
+    for index in (0, 1):
+        environment.pods.put(pod(12 + index, index))
+    with_users(environment, alice=0, bob=1, carol=1)
+    move_limiter = environment.reconciler._move_limiter  # noqa: SLF001
+    other = LinkKey(RouteKey("games", "chess"), "chess.dave")
+    async with running_route(environment):
+        environment.pods.put(pod(50, 1, reported_routing_state=RoutingState.SHUTDOWN))
+        await eventually(lambda: environment.reason_of("bob") == environment.reason_of("carol") == "PodLost")
+        assert move_limiter.take_turn(other)
+        environment.links.delete(GAME, "game.alice", 300)
+        await idle()
+        environment.links.delete(GAME, "game.bob", 301)
+        await idle()
+        move_limiter.release(other)
+        await eventually(lambda: environment.reason_of("carol") == "Bound")
 
 
 async def test_edit_of_the_route_reconciles_every_one_of_many_links() -> None:

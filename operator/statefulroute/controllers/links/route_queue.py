@@ -125,7 +125,7 @@ class RouteLinkQueue:
         link = self._links.get(*key)
         if link is None:
             self._offer_room()  # the link was deleted, and its pod was assumed until now
-        else:
+        elif result.status is not None or not result.waits_for_turn:  # otherwise, it takes the room at its turn
             wants_room = result.status is not None and is_waiting_for_room(
                 self._route_store.get(self._route), result.status
             )
