@@ -1,17 +1,21 @@
 """Faults in cluster objects: replaced CRDs, a flood of links, malformed annotations."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from random import Random
 
+from pykube.exceptions import HTTPError
 from pykube.objects import Pod
 
-from chaos.fault import DRIVER, OPERATORS, PODS, RESOLVER, FaultKind
+from chaos.fault import CONTROL_PLANE, DRIVER, OPERATORS, PODS, RESOLVER, FaultKind
 from chaos.system import SERVICES, System
 from support.independent_client import PodLink, StatefulRoute
 from support.kubectl import Object
+from support.newer_definitions import NEWER
+from support.objects import condition
 from support.waiting import eventually
 
 _CRDS = Path(__file__).parents[2] / "crds"
@@ -29,6 +33,9 @@ MALFORMED_VALUES: Sequence[dict[str, str]] = (
     {"load-state": "", "waiting-tasks": " ", "routing-state": "Asleep", "report-time": "9999-99-99T99:99:99Z"},
     {"load-state": '{"a": 1}', "report-time": "+292277026596-12-04T15:30:07Z"},
 )
+
+#: The number of links that get a status of a newer version.
+_NEWER_LINKS = 100
 
 _flood = count()
 
@@ -90,7 +97,7 @@ class MalformedAnnotations:
 
     @classmethod
     def from_random(cls, random: Random) -> "MalformedAnnotations":
-        pods = random.sample(range(SERVICES["game"][0]), len(MALFORMED_VALUES))
+        pods = random.sample(range(SERVICES["game"].pods), len(MALFORMED_VALUES))
         return cls(dict(zip(pods, MALFORMED_VALUES, strict=True)))
 
     def start(self, system: System) -> None:
@@ -106,6 +113,40 @@ class MalformedAnnotations:
             system.client.patch(Pod, f"game-{pod}", system.namespace, {"metadata": {"annotations": annotations}})
 
 
+@dataclass(slots=True)
+class NewerStatuses:
+    """Writes statuses with values that this version does not know, as a newer operator does before a rollback."""
+
+    seed: int
+
+    @classmethod
+    def from_random(cls, random: Random) -> "NewerStatuses":
+        return cls(random.getrandbits(32))
+
+    def start(self, system: System) -> None:
+        for route in system.client.all(StatefulRoute, system.namespace):
+            pods = [pod | {"serviceState": NEWER, "routingState": NEWER} for pod in route["status"].get("pods", ())]
+            status = {
+                "routingState": NEWER,
+                "workloadState": NEWER,
+                "pods": pods,
+                "conditions": [condition(type=NEWER)],
+            }
+            system.client.patch_status(StatefulRoute, route["metadata"]["name"], system.namespace, status)
+        names = sorted(link["metadata"]["name"] for link in system.client.all(PodLink, system.namespace))
+        chosen = Random(self.seed).sample(names, min(len(names), _NEWER_LINKS))
+        system.client.in_parallel(lambda name: self._change_link(system, name), chosen)
+
+    def end(self, system: System) -> None:
+        """Does nothing: the operator must replace the statuses without help."""
+
+    @staticmethod
+    def _change_link(system: System, name: str) -> None:
+        status = {"phase": NEWER, "conditions": [condition(reason=NEWER), condition(type=NEWER)]}
+        with suppress(HTTPError):  # its user has removed it
+            system.client.patch_status(PodLink, name, system.namespace, status)
+
+
 KINDS: Sequence[FaultKind] = [
     FaultKind(
         "definitions: deleted and recreated",
@@ -113,6 +154,7 @@ KINDS: Sequence[FaultKind] = [
         PODS | OPERATORS | RESOLVER | DRIVER,  # an unavailable operator could not finalize a route
         seconds=(2.0, 6.0),
     ),
+    FaultKind("statuses: of a newer version", NewerStatuses.from_random, CONTROL_PLANE, seconds=(0.0, 1.0)),
     FaultKind("links: a flood", FloodLinks.from_random, PODS, seconds=(0.0, 1.0)),
     FaultKind("pods: malformed annotations", MalformedAnnotations.from_random, PODS),
 ]

@@ -1,10 +1,14 @@
 """Faults of pods, nodes and workloads: deletion, scaling, rolling updates."""
 
+import json
+import signal
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
+
+from pykube.objects import StatefulSet
 
 from chaos.fault import PODS, FaultKind
 from chaos.system import PODS_SECONDS, SERVICES, System
@@ -13,6 +17,9 @@ from support.service import Service
 from support.waiting import eventually
 
 _BIG, _SMALL = "game", "room"
+
+#: Keeps a pod from starting.
+_HOLD = "localcluster/hold"
 
 #: kubectl's message when no pod of the previous version is left.
 _ROLLOUT_COMPLETE = "complete"
@@ -28,11 +35,11 @@ class DeletePods:
     @classmethod
     def from_random(cls, random: Random) -> "DeletePods":
         """Chooses at least ten pods, but not all."""
-        number = SERVICES[_BIG][0]
+        number = SERVICES[_BIG].pods
         return cls(random.sample(range(number), random.randint(10, number - 2)))
 
     def start(self, system: System) -> None:
-        all_pods = sum(pods for pods, _, _ in SERVICES.values())
+        all_pods = sum(each.pods for each in SERVICES.values())
         self.quota.enter_context(_service(system, _BIG).pod_quota(all_pods - len(self.pods)))
         names = [f"{_BIG}-{pod}" for pod in self.pods]
         system.kubectl.run("delete", "pod", *names, "--force", "--grace-period=0", "--wait=false").expect_success()
@@ -68,6 +75,66 @@ class DeleteNode:
         system.await_pods()
 
 
+class AllNodesNotReady:
+    """Makes every node not ready while kwok is suspended, which would restore them at once."""
+
+    @classmethod
+    def from_random(cls, random: Random) -> "AllNodesNotReady":
+        del random
+        return cls()
+
+    def start(self, system: System) -> None:
+        system.cluster.part("kwok").kill(signal.SIGSTOP)
+        change = {"status": {"conditions": [{"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown"}]}}
+        options = ("--type=strategic", f"--patch={json.dumps(change)}", "--subresource=status")
+        for node in self._nodes(system):
+            system.kubectl.run("patch", node, *options).expect_success()
+
+    def end(self, system: System) -> None:
+        system.cluster.part("kwok").kill(signal.SIGCONT)
+        ready = ("wait", "--for=condition=Ready", "--timeout=100s", *self._nodes(system))
+        system.kubectl.run(*ready).expect_success()
+        system.await_pods()
+
+    @staticmethod
+    def _nodes(system: System) -> Sequence[str]:
+        return system.kubectl.run("get", "nodes", "--output=name").expect_success().stdout.split()
+
+
+@dataclass(frozen=True, slots=True)
+class StuckPods:
+    """Replaces some pods by pods that do not start until the end, like those of an image that cannot be pulled."""
+
+    pods: Sequence[int]
+
+    @classmethod
+    def from_random(cls, random: Random) -> "StuckPods":
+        """Chooses a few pods."""
+        return cls(random.sample(range(SERVICES[_BIG].pods), random.randint(2, 6)))
+
+    def start(self, system: System) -> None:
+        self._update_template(system, "true")
+        names = [f"{_BIG}-{pod}" for pod in self.pods]
+        system.kubectl.run("delete", "pod", *names, "--force", "--grace-period=0", "--wait=false").expect_success()
+
+    def end(self, system: System) -> None:
+        self._update_template(system, None)
+        names = [f"{_BIG}-{pod}" for pod in self.pods]
+        eventually(
+            lambda: not system.kubectl.run("annotate", "pod", *names, f"{_HOLD}-").code,
+            "the controller has created all pods",
+            seconds=PODS_SECONDS,
+        )
+        system.await_pods()
+
+    @staticmethod
+    def _update_template(system: System, value: str | None) -> None:
+        # The pods that are not deleted stay as they are.
+        template = {"metadata": {"annotations": {_HOLD: value}}}
+        change = {"spec": {"updateStrategy": {"type": "OnDelete", "rollingUpdate": None}, "template": template}}
+        system.client.patch(StatefulSet, _BIG, system.namespace, change)
+
+
 class ScaleToZero:
     """Scales a service to zero, and back at the end."""
 
@@ -80,7 +147,7 @@ class ScaleToZero:
         _service(system, _BIG).scale(0)
 
     def end(self, system: System) -> None:
-        _service(system, _BIG).scale(SERVICES[_BIG][0])
+        _service(system, _BIG).scale(SERVICES[_BIG].pods)
         system.await_pods()
 
 
@@ -111,6 +178,8 @@ def _service(system: System, name: str) -> Service:
 
 KINDS: Sequence[FaultKind] = [
     FaultKind("pods: lost by tens", DeletePods.from_random, PODS, seconds=(2.0, 8.0)),
+    FaultKind("pods: stuck", StuckPods.from_random, PODS, seconds=(10.0, 20.0)),
+    FaultKind("nodes: all not ready", AllNodesNotReady.from_random, PODS, seconds=(60.0, 60.0)),
     FaultKind("node: lost", DeleteNode.from_random, PODS, seconds=(3.0, 12.0)),
     FaultKind("pods: scaled to 0 and back", ScaleToZero.from_random, PODS, seconds=(1.0, 6.0)),
     FaultKind("pods: rolled one by one", RollingUpdate.from_random, PODS, seconds=(1.0, 2.0)),

@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -25,6 +25,16 @@ class Interval:
     ended: float
 
 
+def _has_lasted(intervals: Sequence[Interval], seconds: float, at: float) -> bool:
+    """Returns whether an interval had lasted for this time at a time, or shortly before."""
+    return any(
+        each.started <= at
+        and each.ended >= at - STALE_SECONDS
+        and min(each.ended, at) - each.started >= seconds - LAG_SECONDS
+        for each in intervals
+    )
+
+
 class PodLosses:
     """Decides whether a pod was lost.
 
@@ -44,18 +54,19 @@ class PodLosses:
             self._workloads[workload.name].append(workload)
         self._routes = {route.name: route for route in record.all(Route)}
         self._absences: dict[str, list[Interval]] = {}
+        self._unready: dict[str, list[Interval]] = {}
 
     def may_lose_links(self, service: str, pod: int, at: float) -> bool:
-        """Returns whether links could leave a pod at a time: it was absent for the grace period, or cannot return."""
+        """Returns whether links could leave a pod at a time.
+
+        It was absent for the grace period, it was not ready for too long, or it cannot return.
+        """
         if self._is_beyond(service, pod, at):
             return True
-        grace = self._routes[service].grace_seconds if service in self._routes else 0.0
-        return any(
-            absence.started <= at
-            and absence.ended >= at - STALE_SECONDS
-            and min(absence.ended, at) - absence.started >= grace - LAG_SECONDS
-            for absence in self.absences(f"{service}-{pod}")
-        )
+        route, name = self._routes.get(service), f"{service}-{pod}"
+        if _has_lasted(self.absences(name), 0.0 if route is None else route.grace_seconds, at):
+            return True
+        return route is not None and _has_lasted(self._unready_intervals(name), route.not_ready_seconds, at)
 
     def absences(self, pod: str) -> Sequence[Interval]:
         """Returns the intervals when a pod was absent, terminating, or on a node that is absent or not ready.
@@ -63,8 +74,14 @@ class PodLosses:
         A pod cannot be lost before it exists.
         """
         if pod not in self._absences:
-            self._absences[pod] = self._find_absences(pod)
+            self._absences[pod] = self._find(pod, self._is_absent)
         return self._absences[pod]
+
+    def _unready_intervals(self, pod: str) -> Sequence[Interval]:
+        """Returns the intervals when a pod was absent, or existed and was not ready."""
+        if pod not in self._unready:
+            self._unready[pod] = self._find(pod, self._is_unready)
+        return self._unready[pod]
 
     def _is_beyond(self, service: str, pod: int, at: float) -> bool:
         """Returns whether the pod was beyond the workload's replicas, now or shortly before."""
@@ -75,19 +92,24 @@ class PodLosses:
             for each, end in zip(workloads, ends, strict=True)
         )
 
-    def _find_absences(self, pod: str) -> list[Interval]:
+    def _find(self, pod: str, holds: Callable[[Sequence[Pod], float], bool]) -> list[Interval]:
+        """Returns the intervals when a condition on the states of a pod held."""
         states = self._pods.get(pod, [])
         moments = {each.at for each in states}
         moments |= {node.at for each in states for node in self._nodes.get(each.node, ())}
         intervals: list[Interval] = []
         for started, ended in pairwise([*sorted(moments), _FOREVER]):
-            if started < states[0].at or not self._is_absent(states, started):
+            if started < states[0].at or not holds(states, started):
                 continue
             if intervals and intervals[-1].ended == started:
                 intervals[-1] = Interval(intervals[-1].started, ended)
             else:
                 intervals.append(Interval(started, ended))
         return intervals
+
+    def _is_unready(self, states: Sequence[Pod], at: float) -> bool:
+        number = bisect_right(states, at, key=lambda each: each.at)
+        return states[number - 1].state != "ready" or self._is_absent(states, at)
 
     def _is_absent(self, states: Sequence[Pod], at: float) -> bool:
         number = bisect_right(states, at, key=lambda each: each.at)

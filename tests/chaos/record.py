@@ -86,6 +86,7 @@ class Route(Row):
     name: str
     action: str = "Rebind"
     grace_seconds: float = 30.0
+    not_ready_seconds: float = 300.0
 
 
 class Pod(Row):

@@ -1,5 +1,6 @@
 """Converts objects of the cluster's store to rows of the record."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -81,7 +82,9 @@ def _expires(metadata: Mapping[str, Any], spec: Mapping[str, Any]) -> float | No
 
 def _route(name: str, item: Item, revision: int, at: float) -> Route:
     lost = (item or {}).get("spec", {}).get("onPodLost", {})
-    return Route(at, revision, name, lost.get("action", "Rebind"), float(lost.get("graceSeconds", 30)))
+    not_ready_seconds = float(lost.get("notReadySeconds", 300)) or math.inf
+    grace_seconds = float(lost.get("graceSeconds", 30))
+    return Route(at, revision, name, lost.get("action", "Rebind"), grace_seconds, not_ready_seconds)
 
 
 def _pod(name: str, item: Item, revision: int, at: float) -> Pod:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from chaos.clock import ProcessClock
 from chaos.load_generator import LoadGenerator, LoadSettings, LoadTarget
@@ -32,8 +33,24 @@ _NAMESPACE = "chaos"
 _LEADER_SECONDS = 2.0
 _OPERATOR, _RESOLVER = "statefulroute-operator", "statefulroute-resolver"
 
-#: The services, with their pods, users, and grace seconds for lost pods.
-SERVICES = {"game": (20, 1500, 2), "room": (5, 500, 30)}
+
+class ServiceSettings(NamedTuple):
+    """The settings of a service.
+
+    Attributes:
+        pods: the number of pods.
+        users: the number of users.
+        grace_seconds: how long a pod may be gone before its links move.
+        not_ready_seconds: how long a pod may exist without being Ready before its links move.
+    """
+
+    pods: int
+    users: int
+    grace_seconds: int
+    not_ready_seconds: int
+
+
+SERVICES = {"game": ServiceSettings(20, 1500, 2, 8), "room": ServiceSettings(5, 500, 30, 300)}
 
 #: The maximum time for Kubernetes to make pods ready. After the API server was killed, its controllers and kwok
 #: sometimes take more than a minute to reconnect.
@@ -110,7 +127,7 @@ class System:
     def await_pods(self) -> None:
         """Waits until all pods of each service are ready."""
         for service in self.services:
-            wanted = str(SERVICES[service.name][0])
+            wanted = str(SERVICES[service.name].pods)
             shown = "--output=jsonpath={.status.readyReplicas}/{.spec.replicas}/{.status.currentReplicas}"
             eventually(
                 lambda name=service.name, wanted=wanted, shown=shown: (  # type: ignore[misc]
@@ -155,7 +172,7 @@ def running(
         operators = programs.operators()
         resolver = programs.resolver(port)
         driver = stack.enter_context(FaultProxy(cluster.kubeconfig, folder / "driver", users.seed))
-        targets = [LoadTarget(name, pods, users) for name, (pods, users, _) in SERVICES.items()]
+        targets = [LoadTarget(name, each.pods, each.users) for name, each in SERVICES.items()]
         place = LoadSettings(str(kubectl.namespace), targets, driver.kubeconfig, f"127.0.0.1:{port}")
         load = LoadGenerator(place, record, users.rate, users.seed)
         system = System(
@@ -166,7 +183,7 @@ def running(
         for each in system.processes:
             each.process.await_serving()
         for service in services:
-            service.await_pods(SERVICES[service.name][0])
+            service.await_pods(SERVICES[service.name].pods)
         yield system
 
 
@@ -202,10 +219,11 @@ def _install(cluster: LocalCluster, folder: Path) -> Kubectl:
 
 
 def _service(kubectl: Kubectl, independent_client: IndependentClient, name: str) -> Service:
-    pods, _, grace_seconds = SERVICES[name]
+    settings = SERVICES[name]
     service = Service(kubectl, independent_client, name)
-    service.create_pods(pods)
-    service.create_route(onPodLost={"action": "Rebind", "graceSeconds": grace_seconds})
+    service.create_pods(settings.pods)
+    times = {"graceSeconds": settings.grace_seconds, "notReadySeconds": settings.not_ready_seconds}
+    service.create_route(onPodLost={"action": "Rebind", **times})
     return service
 
 

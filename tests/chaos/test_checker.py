@@ -117,6 +117,10 @@ VIOLATIONS: dict[str, tuple[str, list[Row]]] = {
         MOVED,
         [Pod(102, 12, "game-0", "absent"), Pod(110, 13, "game-0", "ready", "node-0"), link(190, 14, 1)],
     ),
+    "a link leaves a pod that was not ready for a moment": (
+        MOVED,
+        [Pod(115, 12, "game-0", "unready", "node-0"), link(121, 13, 1)],
+    ),
     "a link leaves a pod that was absent only before it existed": (
         MOVED,
         [
@@ -168,6 +172,11 @@ NO_VIOLATIONS: dict[str, list[Row]] = {
     ],
     "a link moves because its pod cannot return": [Workload(119, 12, "game", 0), link(120, 13, 1)],
     "a link moves because its pod's node was lost": [Node(115, 12, "node-0", is_ready=False), link(120, 13, 1)],
+    "a link moves because its pod does not become ready": [
+        Route(110, 12, "game", "Rebind", 2.0, not_ready_seconds=5.0),
+        Pod(115, 13, "game-0", "unready", "node-0"),
+        link(121, 14, 1),
+    ],
     "an expired link is replaced by another client": [
         link(120, 12, 0, expires=125),
         operation("compute", 130, 131, answer=1, has_pod=True),
