@@ -3,10 +3,13 @@
 import signal
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
+from chaos.proxy import FaultProxy
 from failover.pair import LEASE, LONG, SHORT_TIMES, STOPPED_LEADING, ElectionTimes, OperatorPair, received_after
 from failover.test_rights import exercise
 from localcluster import LocalCluster
@@ -77,6 +80,27 @@ def test_leader_stops_writing_before_another_may_lead_during_an_outage_of_the_ap
         assert not received_after(leader.writes(), taken)
     assert leader.operator.is_running
     assert not leader.errors() + standby.errors()
+
+
+def test_leader_keeps_the_lease_while_the_clock_of_the_api_server_is_behind(
+    pair: OperatorPair, game: Service, tmp_path: Path
+) -> None:
+    with ExitStack() as stack:
+        proxies = [
+            stack.enter_context(FaultProxy(kubeconfig, tmp_path / pod)) for pod, kubeconfig in pair.kubeconfigs.items()
+        ]
+        pair.kubeconfigs = {pod: proxy.kubeconfig for pod, proxy in zip(pair.kubeconfigs, proxies, strict=True)}
+        leader, standby = pair.start(SHORT_TIMES)
+        game.start()
+        game.await_bound(game.link("before"))
+        for proxy in proxies:
+            proxy.skew_date(-3600)
+        stays(
+            lambda: STOPPED_LEADING not in leader.operator.log_text and not standby.is_leader,
+            "the leader leads",
+            seconds=3 * SHORT_TIMES.duration,
+        )
+        game.await_bound(game.link("after"))
 
 
 def test_operators_stay_and_lead_again_after_a_brown_out(
