@@ -6,7 +6,7 @@ from datetime import datetime
 from statefulroute.api.vocabulary import RoutingState, ServiceState
 from statefulroute.domain.explanation import Explanation
 from statefulroute.domain.keys import PodKey
-from statefulroute.domain.placement import silent_pods
+from statefulroute.domain.placement import available_pods, silent_pods
 from statefulroute.domain.route import PodView, RouteView
 
 #: The number of pods that are named for each reason. The others are not counted: otherwise each step of a rollout would
@@ -39,10 +39,10 @@ def explain_no_pod(view: RouteView, now: datetime) -> Explanation:
         return Explanation(f"{start}: its routingState is {state}", ("route", state))
     if not view.pods:
         return Explanation(f"{start}: its workload has no pods", ("noPods",))
-    silent = silent_pods(view, now)
+    available, silent = {pod.key for pod in available_pods(view)}, silent_pods(view, now)
     pods: dict[_Reason, list[str]] = {}
     for pod in view.pods.values():
-        pods.setdefault(_reason(view, pod, silent), []).append(pod.pod.name)
+        pods.setdefault(_reason(view, pod, available, silent), []).append(pod.pod.name)
     if len(pods) == 1:
         (reason,) = pods
         return Explanation(f"{start}: every pod is {_wording(reason)}", ("every", reason))
@@ -59,9 +59,9 @@ def _wording(reason: _Reason) -> str:
     return _WORDING[str(code)].format(*values)
 
 
-def _reason(view: RouteView, pod: PodView, silent: Container[PodKey]) -> _Reason:
+def _reason(view: RouteView, pod: PodView, available: Container[PodKey], silent: Container[PodKey]) -> _Reason:
     """Returns why a pod takes no new users, without details that change while it starts or ends."""
-    if not pod.is_available or pod.key in view.lost:
+    if pod.key not in available:
         return _unavailable_reason(view, pod)
     if pod.key in silent:
         return "silent", view.route.spec.load.stale_after_seconds
@@ -69,7 +69,7 @@ def _reason(view: RouteView, pod: PodView, silent: Container[PodKey]) -> _Reason
 
 
 def _unavailable_reason(view: RouteView, pod: PodView) -> _Reason:
-    if (loss := view.lost.get(pod.key)) is not None:
+    if (loss := view.lost.get(pod.key) or view.withheld_losses.get(pod.key)) is not None:
         return "lost", loss.cause
     if not pod.pod.is_ready:
         return ("notReady",)

@@ -42,6 +42,15 @@ def limited(*pods: Any, **fields: Any) -> RouteView:
             "every pod is lost (NodeGone)",
         ),
         (
+            limited(
+                pod(0),
+                pod(1),
+                link_counts={1: 2},
+                withheld_losses={0: PodLoss(LossCause.NODE_NOT_READY, "has been gone", is_grace_over=True)},
+            ),
+            f"game-0: lost (NodeNotReady); game-1: {FULL}",
+        ),
+        (
             limited(pod(0), pod(1), link_counts={0: 2}, workload=workload(replicas=1)),
             f"game-0: {FULL}; game-1: beyond the workload's replicas",
         ),
@@ -62,6 +71,7 @@ def limited(*pods: Any, **fields: Any) -> RouteView:
         "full and silent",
         "none available",
         "lost",
+        "full and with a withheld loss",
         "beyond the replicas",
         "many pods",
         "the route denies new users",
