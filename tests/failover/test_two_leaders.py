@@ -21,7 +21,7 @@ from support.operator_process import OperatorProcess
 from support.service import Service
 from support.waiting import eventually, stays
 
-TWO_LEAD = "another operator writes the status of routes: two lead"
+TWO_LEAD = "another operator writes the status of routes: two operators lead"
 
 
 class Operators:
@@ -136,7 +136,7 @@ def test_two_leaders_report_each_other(
     assert "--lease-namespace" in found["remedy"]
 
 
-def test_operators_of_different_namespaces_are_no_two_leaders(
+def test_operators_of_different_namespaces_are_not_reported_as_two_leaders(
     audited_cluster: LocalCluster, operators: Operators, games: list[Service]
 ) -> None:
     first, second = (

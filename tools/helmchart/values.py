@@ -162,7 +162,7 @@ class Values(ValueGroup):
     moves_per_second: Annotated[int, Field(ge=1, le=100_000)] = Field(
         200,
         description="The maximum number of links of lost pods that are moved, deleted or marked per second. A tenth of "
-        "it is the maximum number of statuses that are rewritten in other words per second.",
+        "it is the maximum number of statuses per second of which only the message changes.",
     )
     write_annotations: bool = Field(
         default=True,

@@ -1,6 +1,7 @@
-"""The closed vocabularies of the API: states, phases, condition types and reasons.
+"""The vocabularies of the API: states, phases, condition types and reasons.
 
-A status contains only values of these enums. The string after each member describes it.
+This version writes only values of these enums; a later version may write others. The string after each member
+describes it.
 """
 
 from enum import StrEnum
@@ -94,7 +95,7 @@ class LinkPhase(OpenEnum):
     PENDING = "Pending"
     """The link is not bound yet; the Ready condition gives the reason."""
     BOUND = "Bound"
-    """The link is bound to its pod. The condition LinksServed of the route tells whether the pod serves users now."""
+    """The link is bound to its pod. The condition LinksServed of the route states whether the pod serves users now."""
     LOST = "Lost"
     """The pod of the link is lost, and the link stays with it or no other pod is available."""
     REJECTED = "Rejected"

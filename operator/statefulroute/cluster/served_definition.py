@@ -61,7 +61,7 @@ class ServedDefinition:
             return False
         unknown = status.conditions[int(match[1])].type
         log.warning(
-            "the CustomResourceDefinition is older than this operator: statuses are written without a condition",
+            "the CustomResourceDefinition is older than this operator, so statuses lack a condition: upgrade it",
             condition=unknown,
         )
         self._unknown |= {unknown}

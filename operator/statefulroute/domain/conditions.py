@@ -100,8 +100,8 @@ def _loss_suspended(view: RouteView) -> ConditionState:
     what = "nodes with its pods are" if suspension.reason is RouteReason.NODES_LOST else "pods look"
     message = (
         f"{suspension.lost} of {suspension.total} {what} lost, more than {suspension.percent} %: no link is moved, "
-        "deleted or marked until fewer are, or until somebody confirms the loss (kubectl statefulroute confirm-loss "
-        f"{view.route.name})"
+        "deleted or marked until fewer are lost, or the loss is confirmed (kubectl statefulroute confirm-loss "
+        f"{view.route.name} -n {view.route.namespace})"
     )
     return True, suspension.reason, message
 

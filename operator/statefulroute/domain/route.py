@@ -28,7 +28,7 @@ class Route:
     status: StatefulRouteStatus
     is_deleting: bool = False
     loss_confirmed_at: datetime | None = None
-    """When somebody confirmed the losses of pods that had begun by then."""
+    """When a person confirmed the losses of pods that had begun by then."""
 
     @property
     def partition(self) -> str:

@@ -31,7 +31,7 @@ def operator(  # noqa: PLR0913 - an option each
         typer.Option(
             min=1,
             help="The maximum number of links of lost pods that are moved, deleted or marked per second. A tenth of it "
-            "is the maximum number of statuses that are rewritten in other words per second.",
+            "is the maximum number of statuses per second of which only the message changes.",
         ),
     ] = 200,
     annotate: Annotated[

@@ -53,7 +53,7 @@ class ForeignWrites:
         if writer not in self._logged:
             self._logged[writer] = now
             log.warning(
-                "another operator writes the status of routes: two lead",
+                "another operator writes the status of routes: two operators lead",
                 operator=writer,
                 identity=self._leadership.identity,
                 route=new.name,

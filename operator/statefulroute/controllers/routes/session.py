@@ -72,7 +72,7 @@ async def relist_after_error(
         return response
     if response.status == HTTPStatus.UNAUTHORIZED:
         return response  # kopf logs in again
-    log.info("following routes failed: listing anew", status=response.status)
+    log.info("following routes failed: listing again", status=response.status)
     await response.read()
     await asyncio.sleep(_PAUSE_SECONDS)
     if not is_watch:
@@ -149,7 +149,7 @@ class _RouteEvents:
                     yield line + b"\n"
                     continue
                 if not isinstance(failure, GoneError):  # which is normal after a long time without a change
-                    log.warning("following routes failed: listing anew", error=str(failure))
+                    log.warning("following routes failed: listing again", error=str(failure))
                     await asyncio.sleep(_PAUSE_SECONDS)
                 yield _TOO_OLD
                 return
