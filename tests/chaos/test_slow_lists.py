@@ -33,11 +33,11 @@ pytestmark = pytest.mark.timeout(1800)
 
 
 @pytest.fixture(scope="module")
-def forgetful_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
+def compacting_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
     """A cluster with six links, whose API server the tests restart."""
     if os.environ.get("STATEFULROUTE_KUBECONFIG"):
         pytest.skip("kills the API server: not possible in STATEFULROUTE_KUBECONFIG's cluster")
-    with LocalCluster.start(name=f"forgetful-{os.getpid()}", nodes=0) as started:
+    with LocalCluster.start(name=f"compacting-{os.getpid()}", nodes=0) as started:
         kubectl = Kubectl(started.kubectl, started.kubeconfig, tmp_path_factory.mktemp("kubectl-cache"), "default")
         kubectl.run("apply", "--filename", str(CRDS)).expect_success()
         eventually(lambda: not kubectl.run("get", "podlinks,statefulroutes").code, "both kinds can be listed")
@@ -78,8 +78,11 @@ class SlowClient(Client):
 
 
 @pytest.fixture
-async def client(forgetful_cluster: LocalCluster) -> AsyncIterator[SlowClient]:
-    async with connect(forgetful_cluster.kubeconfig) as connection, SlowClient(connection, forgetful_cluster) as client:
+async def client(compacting_cluster: LocalCluster) -> AsyncIterator[SlowClient]:
+    async with (
+        connect(compacting_cluster.kubeconfig) as connection,
+        SlowClient(connection, compacting_cluster) as client,
+    ):
         yield client
 
 

@@ -95,7 +95,7 @@ def test_release_serves_only_the_given_namespaces_with_permissions_only_there(
 
 
 @pytest.mark.usefixtures("shared")
-def test_namespaces_that_are_served_no_longer_keep_no_finalizers_and_annotations(  # noqa: PLR0913, PLR0917 - the fixtures it needs
+def test_namespaces_that_leave_the_release_keep_no_finalizers_and_annotations(  # noqa: PLR0913, PLR0917 - the fixtures it needs
     helm4: Helm,
     dedicated_cluster: LocalCluster,
     tenant: Path,

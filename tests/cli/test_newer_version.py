@@ -22,7 +22,7 @@ def newer_service(installed: Kubectl, namespace: str, independent_client: Indepe
         service.delete()
 
 
-def test_commands_show_what_they_do_not_know(newer_service: StubService, statefulroute: Command) -> None:
+def test_commands_show_values_of_a_newer_version(newer_service: StubService, statefulroute: Command) -> None:
     service, client = newer_service, newer_service.independent_client
     service.patch_route(routingState=NEWER, onPodLost={"action": NEWER}, **{NEWER_FIELD: "x"})
     service.pods[0] |= {"serviceState": NEWER, "routingState": NEWER, "notServingReason": NEWER}

@@ -1,4 +1,4 @@
-"""Losses are suspended while a large part of a service looks lost, until the part falls or somebody confirms."""
+"""Losses are suspended while a large part of a service looks lost, until the part falls or a person confirms it."""
 
 import json
 import signal

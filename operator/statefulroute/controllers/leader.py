@@ -59,7 +59,7 @@ class Leader:
     async def work(self, stop: StopSignal) -> None:
         """Works until the operator is stopped, the Lease is lost or the work fails. Then, all work has ended.
 
-        The work starts again when etcd was restored from a backup: kopf would not see the routes of another past.
+        The work starts again when etcd was restored from a backup: kopf would not see the restored routes.
         """
         renewing = asyncio.create_task(self._renew())
         is_replaced, failure = await self._work(stop, renewing)

@@ -98,8 +98,8 @@ class RouteStore:
 
         return unwatch
 
-    def start_anew(self) -> None:
-        """Forgets what was observed of routes, as a new process: nothing has followed it since this operator last led.
+    def start_term(self) -> None:
+        """Forgets what an earlier term of leadership observed of routes, so that this one starts as a new process.
 
         A pod may have come back and gone again since then, and what was polled may have changed.
         """

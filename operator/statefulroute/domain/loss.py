@@ -35,7 +35,7 @@ class AbsentPod:
         cause: what has made the pod absent, as far as it was visible when the absence began.
         since: since when the pod is absent for this reason, in seconds of a monotonic clock.
         not_ready_since: when the pod was first not ready after it was last ready, by the same clock; None if it was not
-            seen so. A pod that is deleted and created again and again does not start anew.
+            seen so. The period of a pod that is deleted and created again and again does not restart.
     """
 
     absence: Absence

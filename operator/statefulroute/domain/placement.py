@@ -26,7 +26,7 @@ def has_room(view: RouteView, pod: PodView) -> bool:
 
 
 def silent_pods(view: RouteView, now: datetime) -> frozenset[PodKey]:
-    """Returns the available pods that have stopped to report their load. They take no new users: they may be hanging.
+    """Returns the available pods that no longer report their load. They take no new users: they may be hanging.
 
     This is only assumed while enough pods report: at least `load.minFreshPercent` of the available pods that ever
     have. If fewer do, the reports fail and not the pods. A pod that has never reported is not silent.

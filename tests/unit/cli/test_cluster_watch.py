@@ -39,7 +39,7 @@ class FakeClient:
 
 
 @pytest.mark.parametrize(("present_version", "has_failed"), [(11, False), (50, False), (10, True)])
-async def test_a_watch_is_not_continued_in_another_past(
+async def test_a_watch_is_not_continued_after_etcd_was_restored(
     monkeypatch: pytest.MonkeyPatch, present_version: int, *, has_failed: bool
 ) -> None:
     monkeypatch.setattr(cluster_module, "_RETRY_SECONDS", 0.0)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from statefulroute.cli.checks.leaders import find_rivals
+from statefulroute.cli.checks.leaders import find_overlapping_leaders
 from statefulroute.cli.checks.results import Level
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -55,7 +55,7 @@ def lease(namespace: str, served: str | None = "*", holder: str = "someone", age
 def test_two_held_leases_of_the_same_namespaces_are_a_problem(
     first: dict[str, Any], second: dict[str, Any], level: Level
 ) -> None:
-    (result,) = find_rivals([second, first], NOON)
+    (result,) = find_overlapping_leaders([second, first], NOON)
     assert (result.check, result.level) == ("leaders", level)
     if level is not Level.OK:
         assert "someone by the Lease a/operator and someone by the Lease b/operator" in result.message
@@ -71,12 +71,12 @@ def test_two_held_leases_of_the_same_namespaces_are_a_problem(
     ],
 )
 def test_message_without_a_problem_names_the_leader(leases: list[dict[str, Any]], message: str) -> None:
-    (result,) = find_rivals(leases, NOON)
+    (result,) = find_overlapping_leaders(leases, NOON)
     assert (result.level, result.message) == (Level.OK, message)
 
 
 def test_each_pair_of_three_leaders_is_reported() -> None:
-    results = list(find_rivals([lease("a"), lease("b"), lease("c")], NOON))
+    results = list(find_overlapping_leaders([lease("a"), lease("b"), lease("c")], NOON))
     assert [(result.level, result.example) for result in results] == [
         (Level.PROBLEM, "b/operator"),
         (Level.PROBLEM, "c/operator"),

@@ -49,7 +49,7 @@ async def test_prefetch_requests_the_next_page_before_it_yields_one(*, prefetch:
     assert [len(server.requests) async for _ in pages] == requested
 
 
-class ForgetfulServer(PagedServer):
+class CompactingServer(PagedServer):
     """A paged server that compacts the version of a list before its second page is requested.
 
     Args:
@@ -80,7 +80,7 @@ def names(pages: list[bytes]) -> list[list[str]]:
 
 @pytest.mark.parametrize("prefetch", [False, True])
 async def test_an_expired_list_ends_with_one_page_that_is_not_older(*, prefetch: bool) -> None:
-    server, pages = ForgetfulServer("2"), list[bytes]()
+    server, pages = CompactingServer("2"), list[bytes]()
     params = {"fieldSelector": "spec.nodeName=a"}
     async for each in list_pages(
         cast("Client", server), "/pods", params, page_size=1, prefetch=prefetch, restart=pages.clear
@@ -92,7 +92,7 @@ async def test_an_expired_list_ends_with_one_page_that_is_not_older(*, prefetch:
 
 @pytest.mark.parametrize("prefetch", [False, True])
 async def test_an_expired_list_may_continue_with_the_rest_of_a_later_version(*, prefetch: bool) -> None:
-    server = ForgetfulServer("2")
+    server = CompactingServer("2")
     pages = [each async for each in list_pages(cast("Client", server), "/pods", page_size=1, prefetch=prefetch)]
     assert names(pages) == [["pod-0"], ["pod-2"]]
     assert server.requests[2:] == [{"limit": "1", "continue": "2"}]
@@ -100,10 +100,10 @@ async def test_an_expired_list_may_continue_with_the_rest_of_a_later_version(*, 
 
 @pytest.mark.parametrize(
     ("server", "can_restart"),
-    [(ForgetfulServer(), False), (ForgetfulServer("2", is_compacted_again=True), True)],
+    [(CompactingServer(), False), (CompactingServer("2", is_compacted_again=True), True)],
     ids=["no token", "compacted again"],
 )
-async def test_a_list_that_cannot_continue_is_an_error(server: ForgetfulServer, *, can_restart: bool) -> None:
+async def test_a_list_that_cannot_continue_is_an_error(server: CompactingServer, *, can_restart: bool) -> None:
     pages = list[bytes]()
     restart = pages.clear if can_restart else None
     remaining = list_pages(cast("Client", server), "/pods", page_size=1, restart=restart)

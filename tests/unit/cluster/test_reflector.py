@@ -276,7 +276,9 @@ async def test_objects_of_a_restored_etcd_replace_newer_ones(running: RunningRef
     assert [await running.change(), await running.change()] == [("changed", 30, 41), ("same", 20, 42)]
 
 
-async def test_an_object_with_the_same_version_in_another_past_is_replaced(running: RunningReflector) -> None:
+async def test_an_object_with_the_same_version_is_replaced_by_that_of_a_restored_etcd(
+    running: RunningReflector,
+) -> None:
     watch = await running.listed(pod("a", 30), version=100)
     watch.end()
     await running.checking(99)

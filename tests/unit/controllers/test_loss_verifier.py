@@ -192,7 +192,7 @@ async def test_links_stay_until_the_api_server_can_be_read() -> None:
     assert warnings == {"a lost pod was not read: trying again"}
 
 
-async def test_pod_that_cannot_be_read_holds_up_no_other() -> None:
+async def test_pod_that_cannot_be_read_delays_no_other() -> None:
     environment = VerifiedEnvironment(alice=1, bob=2)
     async with running(environment):
         read = environment.informers.pods.read

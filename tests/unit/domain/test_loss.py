@@ -80,7 +80,7 @@ def test_pod_that_was_ready_in_between_starts_anew() -> None:
     assert again.next_deadline == NOW + 501
 
 
-def test_pod_that_is_created_again_and_again_and_never_ready_does_not_start_anew() -> None:
+def test_pod_that_is_created_again_and_again_and_never_ready_does_not_restart_its_period() -> None:
     absent = dict(find_losses(view(pod(1, ServiceState.PENDING)), [1], {}, NOW).absent)
     for route_view in (view(pod(1, ServiceState.FAILED)), view(), view(pod(1, ServiceState.PENDING))):
         absent = dict(find_losses(route_view, [1], absent, NOW + 299).absent)

@@ -116,7 +116,7 @@ def test_pods_that_are_not_back_when_the_suspension_ends_have_their_whole_period
     assert set(route_view.lost) == {0, 1}
 
 
-def test_suspension_in_the_status_goes_on_after_a_restart_that_starts_the_grace_periods_anew() -> None:
+def test_suspension_in_the_status_goes_on_after_a_restart_that_restarts_the_grace_periods() -> None:
     condition = Condition(
         type=ConditionType.LOSS_SUSPENDED,
         status="True",

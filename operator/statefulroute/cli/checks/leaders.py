@@ -34,21 +34,21 @@ async def check_leaders(cluster: Cluster, clock: Clock = utc_now) -> AsyncIterat
         for selection in _SELECTIONS
         async for lease in cluster.objects(_LEASES, selection)
     }
-    for result in find_rivals(leases.values(), clock()):
+    for result in find_overlapping_leaders(leases.values(), clock()):
         yield result
 
 
-def find_rivals(leases: Iterable[Object], now: datetime) -> Iterator[CheckResult]:
+def find_overlapping_leaders(leases: Iterable[Object], now: datetime) -> Iterator[CheckResult]:
     """Yield each pair of held Leases whose holders serve the same namespaces.
 
     It is only a notice if a holder, of an earlier version, has not written which namespaces it serves.
     """
     held = sorted((lease for lease in leases if _is_held(lease, now)), key=namespaced_name)
-    has_rivals = False
+    has_overlap = False
     for first, second in combinations(held, 2):
         if not _overlap(_served_namespaces(first), _served_namespaces(second)):
             continue
-        has_rivals = True
+        has_overlap = True
         is_certain = all(_served_namespaces(lease) is not None for lease in (first, second))
         effect = "work on the same routes and undo each other's choices"
         message = (
@@ -57,12 +57,12 @@ def find_rivals(leases: Iterable[Object], now: datetime) -> Iterator[CheckResult
         )
         level = Level.PROBLEM if is_certain else Level.NOTICE
         yield CheckResult(_LEADERS, level, message, _FIX, 2, namespaced_name(second))
-    if not has_rivals:
-        message = f"one operator leads: {_label(held[0])}" if len(held) == 1 else _no_rivals(len(held))
+    if not has_overlap:
+        message = f"one operator leads: {_label(held[0])}" if len(held) == 1 else _no_overlap_message(len(held))
         yield CheckResult(_LEADERS, Level.OK, message, count=len(held))
 
 
-def _no_rivals(count: int) -> str:
+def _no_overlap_message(count: int) -> str:
     return f"{count} operators lead, each in its own namespaces" if count else "no operator holds a Lease"
 
 

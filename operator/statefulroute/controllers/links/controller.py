@@ -41,7 +41,7 @@ class LinkController:
         """Starts reconciling the links whose route does not exist; all caches must be synced."""
         # Earlier changes are not queued: an operator that stands by for days would queue every link that ever existed.
         self._is_started = True
-        self._route_store.start_anew()
+        self._route_store.start_term()
         links = self._informers.links.cache
         for route, name in links:
             if (link := links.get(route, name)) is not None and link.route not in self._queues:
