@@ -176,21 +176,22 @@ class SuspendLosses(Model):
 
     nodes_percent: int = Field(
         default=55,
-        description="Losses are suspended while more than this part of the nodes with pods of the route is lost; 0 is "
-        "never.",
+        description="Losses are suspended while more than this percentage of the nodes with pods of the route is "
+        "lost; 0 is never.",
         ge=0,
         le=100,
     )
     pods_percent: int = Field(
         default=50,
-        description="Losses are suspended while more than this part of the pods looks lost and was not scaled down; 0 "
-        "is never.",
+        description="Losses are suspended while more than this percentage of the pods looks lost, for another reason "
+        "than a scale-down; 0 is never.",
         ge=0,
         le=100,
     )
     minimum: int = Field(
         default=3,
-        description="The number of lost nodes, or of lost pods, from which losses are suspended.",
+        description="The number of lost nodes, or of pods that look lost, from which losses are suspended; fewer "
+        "suspend none.",
         ge=1,
         le=INT32_MAX,
     )
@@ -218,7 +219,8 @@ class OnPodLost(Model):
     )
     suspend: SuspendLosses = Field(
         default=SuspendLosses(),
-        description="When so many pods look lost at once that their links are not moved, deleted or marked.",
+        description="When so many nodes or pods look lost at once that losses are suspended: no link is moved, deleted "
+        "or marked until fewer look lost or a user confirms the loss (kubectl statefulroute confirm-loss).",
     )
 
 
