@@ -173,7 +173,7 @@ def test_links_filters_by_route_uid_pod_and_phase(statefulroute: Command, option
 
 
 def test_phase_option_has_every_phase() -> None:
-    assert [*PhaseChoice] == [*LinkPhase]
+    assert [*PhaseChoice] == [*LinkPhase.known()]
 
 
 def test_whereis_reads_one_link_per_route_and_lists_none(

@@ -44,7 +44,11 @@ def test_kubectl_shows_when_a_drain_begins_and_ends(game: Service) -> None:
 
 @pytest.mark.usefixtures("own_operator")
 def test_route_has_an_event_when_it_stops_and_starts_to_serve_users(service: Service) -> None:
-    service.start(1)
+    service.create_pods(1)
+    ready = ("wait", "--for=jsonpath={.status.readyReplicas}=1", f"statefulset/{service.name}", "--timeout=60s")
+    service.kubectl.run(*ready).expect_success()
+    service.create_route()  # its first status, which has no event, is Ready
+    service.await_condition("Ready", "True")
     service.annotate(0, NOT_READY)
     unready = ("Warning", "NoRoutablePod", "no pod of the workload is ready and takes users")
     await_events(service, unready)
