@@ -1,4 +1,4 @@
-"""`confirm-loss`, and what `check` says about suspended losses."""
+"""`confirm-loss`, and what `check` reports about suspended losses."""
 
 import json
 from collections.abc import Iterator

@@ -89,7 +89,7 @@ def holder(admin: Kubectl, namespace: str) -> str:
 
 
 def leaders(cluster: LocalCluster, namespace: str) -> dict[str, Any]:
-    """Returns what `check` says about leaders."""
+    """Returns what `check` reports about leaders."""
     report = json.loads(Command(cluster.kubeconfig, namespace).run_quickly("check", "--output=json").stdout)
     (result,) = (each for each in report["findings"] if each["check"] == "leaders")
     return dict(result)
