@@ -140,8 +140,10 @@ def is_waiting_for_room(route: RouteView | None, status: LinkStatus) -> bool:
     """Returns whether a link with this status waits for a pod with room for another link."""
     if status.reason is LinkReason.AT_CAPACITY:
         return True
-    is_rebound = route is not None and route.route.spec.on_pod_lost.action is PodLostAction.REBIND
-    return status.reason in {LinkReason.POD_LOST, LinkReason.POD_NOT_READY} and is_rebound
+    pod = status.pod if status.phase is LinkPhase.LOST else None
+    if route is None or pod is None or pod not in route.lost:
+        return False  # a lost link that cannot move now would keep the room from the others
+    return route.route.spec.on_pod_lost.action is PodLostAction.REBIND
 
 
 def check_expiry(view: LinkView) -> Plan | None:
@@ -208,6 +210,14 @@ def check_already_bound(view: LinkView) -> Plan | None:
     return UpdateStatus(status if pod is None else _bound_status(pod))
 
 
+def check_still_lost(view: LinkView) -> Plan | None:
+    """Keeps a lost link lost until its pod is back, also while the period of the pod runs again, as after a restart."""
+    status, pod = view.link.status, _pod_view(view)
+    if status is None or status.phase is not LinkPhase.LOST or status.pod is None or status.pod != view.link.pod:
+        return None
+    return None if pod is not None and pod.is_present and pod.is_routable else UpdateStatus(status)
+
+
 def check_workload_exists(view: LinkView) -> Plan | None:
     """Keeps a link pending while the workload of its route does not exist."""
     missing = _route(view).missing_workload
@@ -262,6 +272,7 @@ CHECKS: tuple[Check, ...] = (
     check_loss_withheld,  # -> as before, while losses are suspended or not verified
     check_pod_lost,  # -> Move | Remove | Lost(PodLost | PodNotReady), by the route's onPodLost
     check_already_bound,  # -> Bound, as before
+    check_still_lost,  # -> Lost, as before
     check_workload_exists,  # -> Pending(WorkloadNotFound)
     check_pod_chosen,  # -> Bind(best pod) | Pending(NoAvailablePod | AtCapacity)
     check_pod_exists,  # -> Pending(PodNotFound)

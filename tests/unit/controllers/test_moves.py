@@ -75,6 +75,19 @@ async def test_cause_in_the_status_of_the_route_survives_a_restart() -> None:
         assert environment.writer.causes == [LossCause.POD_EVICTED]
 
 
+async def test_link_that_was_lost_before_a_restart_moves_from_its_pod_after_the_grace_period() -> None:
+    environment = Environment().with_pods(0)
+    status = LinkStatus(LinkPhase.LOST, LinkReason.POD_LOST, "lost before the restart", 1, "game-1")
+    environment.links.put(link(15, "alice", pod=1, status=status, observed_generation=1))
+    async with running_route(environment):
+        assert environment.writer.written == []
+        environment.now += timedelta(seconds=31)
+        environment.pods.put(pod(50, 0, labels={"changed": "yes"}))
+        await eventually(lambda: environment.writer.causes)
+        assert environment.writer.written == [("alice", 0), ("alice", "PodLost")]
+        assert environment.writer.causes == [LossCause.POD_DELETED]
+
+
 async def test_cause_in_the_status_of_the_route_is_not_that_of_a_pod_that_is_back() -> None:
     lost = {"index": 1, "name": "game-1", "cause": "PodEvicted", "links": 1, "lostTime": "2026-01-01T00:00:00Z"}
     environment = with_users(Environment().with_pods(0, 1), alice=1)
@@ -401,6 +414,22 @@ async def test_place_that_is_not_taken_at_its_turn_is_offered_to_the_next_link()
         await idle()
         move_limiter.release(other)
         await eventually(lambda: environment.reason_of("carol") == "Bound")
+
+
+async def test_lost_link_that_cannot_move_now_leaves_the_room_to_others() -> None:
+    environment = Environment()
+    environment.routes.put(route(10, spec={"placement": {"maxLinksPerPod": 1}}))
+    environment.workloads.put(workload(11))
+    environment.pods.put(pod(12, 0))
+    with_users(environment, alice=0)
+    status = LinkStatus(LinkPhase.LOST, LinkReason.POD_LOST, "lost before the restart", 1, "game-1")
+    environment.links.put(link(15, "lost", pod=1, status=status, observed_generation=1, creation_timestamp=1))
+    async with running_route(environment):
+        environment.links.put(link(200, "new", creation_timestamp=20))
+        await idle()
+        environment.links.delete(GAME, "game.alice", 300)
+        await idle()
+        assert (environment.reason_of("lost"), environment.reason_of("new")) == ("PodLost", "Bound")
 
 
 async def test_edit_of_the_route_reconciles_every_one_of_many_links() -> None:

@@ -104,6 +104,29 @@ async def test_another_operator_repeats_no_event_and_records_the_end_of_a_loss()
     assert second.recorder.notes == [BACK]
 
 
+async def test_another_operator_writes_no_status_of_a_lost_link() -> None:
+    first = environment_with_links(**KEEP)
+    async with operating(first):
+        await lose(first)
+        await eventually(lambda: first.last_status.lost_pods)
+    second = TimerEnvironment()
+    second.now = first.now
+    second.routes.put(first.route)
+    second.workloads.put(workload(11, replicas=2))
+    second.pods.put(pod(51, 0))
+    for each in links_of(first):
+        second.links.put(each)
+    async with operating(second):
+        assert second.writer.written == [], "the grace period runs again"
+        second.now += timedelta(seconds=31)
+        second.pods.put(pod(60, 0, labels={"changed": "again"}))
+        await idle()
+        assert second.writer.written == []
+        second.pods.put(pod(61, 1))
+        await eventually(lambda: second.writer.written)
+    assert second.writer.written == [("alice", "Bound"), ("bob", "Bound")]
+
+
 async def test_operator_that_leads_again_repeats_no_event_of_another_one() -> None:
     environment = environment_with_links(**KEEP)
     async with operating(environment):

@@ -308,12 +308,25 @@ def test_links_of_a_pod_that_is_not_ready_have_their_own_reason_and_message() ->
     message = "pod 'game-2' of StatefulRoute 'game' has not been Ready for more than 300 s (NotReady)"
     expected = LinkStatus(LinkPhase.LOST, LinkReason.POD_NOT_READY, message, 2, "game-2")
     assert status_of(link(2, status=BOUND_TO_2), route_view) == expected
-    assert is_waiting_for_room(view(pod(2)), expected), "it takes the next room, unless its pod returns before"
+    assert is_waiting_for_room(view(pod(2), lost=losses), expected), "it takes the next room, unless its pod is back"
+    assert not is_waiting_for_room(view(pod(2)), expected), "it cannot move now, so others take the next room"
 
 
 def test_lost_link_is_bound_again_when_its_pod_returns() -> None:
     lost = LinkStatus(LinkPhase.LOST, LinkReason.POD_LOST, "gone", pod_index=2)
     assert status_of(link(2, status=lost), view(pod(2))) == BOUND_TO_2
+
+
+@pytest.mark.parametrize("pods", [[], [pod(2, ServiceState.PENDING)]], ids=["gone", "starting"])
+@pytest.mark.parametrize("generation", [1, 2])
+def test_lost_link_stays_lost_while_the_period_of_its_pod_runs_again(pods: list[Pod], generation: int) -> None:
+    lost = LinkStatus(LinkPhase.LOST, LinkReason.POD_LOST, "gone", pod_index=2, pod_name="game-2")
+    assert status_of(link(2, status=lost, generation=generation), view(pod(0), *pods)) == lost
+
+
+def test_lost_link_that_names_another_pod_now_is_decided_anew() -> None:
+    lost = LinkStatus(LinkPhase.LOST, LinkReason.POD_LOST, "gone", pod_index=2, pod_name="game-2")
+    assert status_of(link(1, status=lost), view(pod(0))).reason is LinkReason.POD_NOT_FOUND
 
 
 def test_links_of_other_pods_do_not_move() -> None:
