@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
+
 from statefulroute.api.vocabulary import (
     FOREIGN_NAMESPACE_MESSAGE,
     LinkPhase,
@@ -177,7 +179,7 @@ def check_loss_withheld(view: LinkView) -> Plan | None:
     """Keeps the status of a link whose pod looks lost while the loss does not count, also that of a lost link."""
     status, pod = view.link.status, view.link.pod
     is_withheld = pod is not None and pod in _route(view).withheld_losses
-    return UpdateStatus(status) if is_withheld and status is not None and status.pod == pod else None
+    return UpdateStatus(_in_this_version(status)) if is_withheld and status is not None and status.pod == pod else None
 
 
 def check_pod_lost(view: LinkView) -> Plan | None:
@@ -207,7 +209,7 @@ def check_already_bound(view: LinkView) -> Plan | None:
         return None
     if status.pod is None or status.pod != view.link.pod:
         return None
-    return UpdateStatus(status if pod is None else _bound_status(pod))
+    return UpdateStatus(_in_this_version(status) if pod is None else _bound_status(pod))
 
 
 def check_still_lost(view: LinkView) -> Plan | None:
@@ -324,6 +326,16 @@ def _lost_status(route: RouteView, pod: PodKey, *, is_stuck: bool) -> UpdateStat
     index = pod if isinstance(pod, int) else None
     reason = LinkReason.POD_NOT_READY if loss.cause is LossCause.NOT_READY else LinkReason.POD_LOST
     return UpdateStatus(LinkStatus(LinkPhase.LOST, reason, message, index, name, facts_hash=hash_facts(facts)))
+
+
+def _in_this_version(status: LinkStatus) -> LinkStatus:
+    """Returns the status of a link that keeps its pod; Bound if its phase is of another version.
+
+    Otherwise, a write for another reason, such as a renewal, would store the phase Unknown and that it is not Ready.
+    """
+    if status.phase is not LinkPhase.UNKNOWN:
+        return status
+    return msgspec.structs.replace(status, phase=LinkPhase.BOUND, reason=LinkReason.BOUND)
 
 
 def _bound_status(pod: PodView) -> LinkStatus:

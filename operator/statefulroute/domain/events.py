@@ -98,7 +98,7 @@ def link_status_event(link: Link, status: LinkStatus, cause: LossCause | None) -
 
 def workload_state_event(route: Route, previous: WorkloadState | None, assessment: Assessment) -> Event | None:
     """Returns the event of a changed workload state; None if it is unchanged, or was or is unknown."""
-    if assessment.state is None or previous is None or assessment.state is previous:
+    if assessment.state is None or previous in {None, WorkloadState.UNKNOWN, assessment.state}:
         return None
     kind = EventType.WARNING if assessment.state is WorkloadState.OVERLOADED else EventType.NORMAL
     load = (

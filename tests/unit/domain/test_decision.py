@@ -168,8 +168,10 @@ def test_bound_link_keeps_its_status_while_its_pod_restarts(pods: tuple[object, 
 
 @pytest.mark.parametrize("pods", [(), (pod(2, ServiceState.PENDING),)], ids=["gone", "starting again"])
 def test_link_that_a_newer_version_has_bound_stays_with_its_pod_while_it_restarts(pods: tuple[Pod, ...]) -> None:
-    bound = link(2, status=BOUND_BY_NEWER_VERSION, observed_generation=1)
-    assert status_of(bound, view(*pods)) == (BOUND_TO_2 if pods else BOUND_BY_NEWER_VERSION)
+    for generation in (1, 2):
+        bound = link(2, status=BOUND_BY_NEWER_VERSION, observed_generation=1, generation=generation)
+        assert status_of(bound, view(*pods)) == BOUND_TO_2
+        assert status_of(bound, view(*pods, withheld_losses=LOST)) == BOUND_TO_2
 
 
 def test_link_that_waits_with_a_phase_of_a_newer_version_is_decided_again() -> None:

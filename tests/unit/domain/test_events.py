@@ -112,6 +112,7 @@ HIGH, NORMAL, OVERLOADED = WorkloadState.HIGH, WorkloadState.NORMAL, WorkloadSta
         (HIGH, Assessment(WorkloadState.SHUTDOWN), "Normal Shutdown: the service was High and is Shutdown"),
         (HIGH, Assessment(HIGH, 4_000), None),
         (None, Assessment(OVERLOADED, 9_000), None),
+        (WorkloadState.UNKNOWN, Assessment(OVERLOADED, 9_000), None),
         (OVERLOADED, Assessment(), None),
     ],
 )
