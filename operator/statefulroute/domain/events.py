@@ -90,7 +90,7 @@ def link_status_event(link: Link, status: LinkStatus, cause: LossCause | None) -
             return None  # the link is on the pod that another version has bound it to
         case LinkPhase.BOUND if link.status is None or not link.status.is_ready:
             return _link_event(link, EventType.NORMAL, EventAction.BIND, status.reason, status.message)
-        case LinkPhase.LOST | LinkPhase.REJECTED if not status.states_the_same(link.status):
+        case LinkPhase.LOST | LinkPhase.REJECTED if _verdict(status) != _verdict(link.status):
             return _link_event(link, EventType.WARNING, EventAction.ACKNOWLEDGE, status.reason, status.message)
         case _:
             return None
@@ -201,6 +201,11 @@ def foreign_writer_event(route: Route, writer: str) -> Event:
 
 def _link_event(link: Link, kind: EventType, action: EventAction, reason: str, note: str) -> Event:
     return Event(POD_LINK, link.route.namespace, link.name, kind, action, reason, note)
+
+
+def _verdict(status: LinkStatus | None) -> tuple[object, ...]:
+    """Returns what an event of a lost or rejected link depends on: not the message, which changes with the version."""
+    return () if status is None else (status.phase, status.reason, status.pod)
 
 
 def _pod_label(status: LinkStatus | None) -> str:

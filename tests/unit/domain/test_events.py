@@ -62,6 +62,7 @@ REJECTED = LinkStatus(LinkPhase.REJECTED, LinkReason.NOT_LOCAL_NAMESPACE, "only 
         (LOST, BOUND, None, "Normal Moved: moved from pod 'game-1' to pod 'game-2'"),
         (BOUND, LOST, None, "Warning PodLost: pod 1 is gone (PodFailed)"),
         (LOST, LOST, None, None),
+        (LOST_BEFORE_NAMES, LOST, None, None),
         (None, REJECTED, None, "Warning NotLocalNamespace: only local namespace is supported"),
         (None, WAITS, None, None),
     ],
