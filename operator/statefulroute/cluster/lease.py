@@ -155,6 +155,7 @@ class LeaseLock:
     Attributes:
         identity: the name of this process.
         holder_changed: set when the holder has changed or the Lease was deleted.
+        acquired_version: the resource version of the first record of the present or last term of this process.
     """
 
     def __init__(  # noqa: PLR0913 - a Lease, a candidate, and two clocks
@@ -171,6 +172,7 @@ class LeaseLock:
     ) -> None:
         self.identity = identity
         self.holder_changed = asyncio.Event()
+        self.acquired_version = 0
         self._client = client
         self._namespace = namespace
         self._name = name
@@ -351,6 +353,8 @@ class LeaseLock:
         if new is None or old is None or new.record.holder_identity != self.holder:
             self.holder_changed.set()
         if new is not None:
+            if new.record.holder_identity == self.identity != self.holder:
+                self.acquired_version = new.resource_version
             self._observed_record = new.record
             if self.holder not in {"", self.identity, *self._predecessors}:
                 self._predecessors.append(self.holder)

@@ -82,6 +82,11 @@ class LeaderElector:
         """The other processes that are known to have held the Lease."""
         return self._lock.predecessors
 
+    @property
+    def acquired_version(self) -> int:
+        """The resource version at which this process acquired the Lease last."""
+        return self._lock.acquired_version
+
     async def acquire(self) -> None:
         """Waits until this process holds the Lease.
 
@@ -203,6 +208,11 @@ class Leadership:
     def predecessors(self) -> Collection[str]:
         """The other operators that are known to have held the Lease."""
         return () if self._elector is None else self._elector.predecessors
+
+    @property
+    def acquired_version(self) -> int:
+        """The resource version at which this operator acquired the Lease last; 0 without a Lease."""
+        return 0 if self._elector is None else self._elector.acquired_version
 
     async def acquire(self) -> None:
         """Waits until this operator leads.

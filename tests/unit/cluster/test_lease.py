@@ -51,4 +51,5 @@ async def test_each_renewal_changes_the_record_also_while_the_time_of_day_stands
             assert await lock.try_acquire_or_renew() is not None
     serving.cancel()
     assert len(records) == 4
+    assert lock.acquired_version == 1
     assert {record["holderIdentity"] for record in records} == {"this"}

@@ -1,5 +1,6 @@
 """A leader reports other operators that write the statuses of routes; the Lease is where others look for it."""
 
+import math
 import ssl
 from types import SimpleNamespace
 from typing import cast
@@ -19,7 +20,7 @@ class LeaderEnvironment(Environment):
 
     def __init__(self) -> None:
         super().__init__()
-        self.leadership = SimpleNamespace(is_leader=True, identity="me", predecessors=["former"])
+        self.leadership = SimpleNamespace(is_leader=True, identity="me", predecessors=["former"], acquired_version=10)
         self.foreign_writes = ForeignWrites(
             cast("Leadership", self.leadership), cast("EventRecorder", self.recorder), lambda: self.seconds
         )
@@ -51,6 +52,22 @@ def test_each_write_of_another_operator_counts_and_is_logged_seldom(environment:
         environment.seconds += 600
         environment.write("other")
     assert [line["operator"] for line in logs] == ["third", "other"]
+
+
+def test_late_news_of_a_write_before_this_operator_led_is_no_other_leader(environment: LeaderEnvironment) -> None:
+    """A predecessor that this process has not seen in the Lease: it stood by without a connection."""
+    environment.leadership.acquired_version = 13
+    for writer in ("unseen", "unseen"):
+        environment.write(writer)
+    assert (environment.foreign_writes.count, environment.recorder.recorded) == (0, [])
+    environment.write("unseen")
+    assert environment.foreign_writes.count == 1
+
+
+def test_statuses_of_a_restored_etcd_are_no_writes_of_another_leader(environment: LeaderEnvironment) -> None:
+    restored = route(9, status={"operator": "of the backup", "links": 1})
+    environment.routes.put_listed(restored, math.inf)
+    assert environment.foreign_writes.count == 0
 
 
 def test_standby_reports_nothing(environment: LeaderEnvironment) -> None:

@@ -50,4 +50,4 @@ def version(uid: str = "1", **status: Any) -> Route:
 def test_writer_of_a_new_status_is_foreign_unless_known(
     old: Route | None, new: Route | None, writer: str | None
 ) -> None:
-    assert foreign_writer(old, new, "me", {"former"}) == writer
+    assert foreign_writer(old, new, "me", {"former"}, 0) == writer

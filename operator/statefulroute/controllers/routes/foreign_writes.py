@@ -21,7 +21,7 @@ class ForeignWrites:
     """Counts and reports writes of other operators. Such an operator holds another Lease, or none.
 
     Args:
-        leadership: whether this operator leads, its name, and those of its predecessors.
+        leadership: whether and since when this operator leads, its name, and those of its predecessors.
         recorder: writes events.
         monotonic: returns monotonic seconds.
 
@@ -43,7 +43,8 @@ class ForeignWrites:
         """Listens to the cache of routes."""
         if new is None or not self._leadership.is_leader:
             return
-        writer = foreign_writer(old, new, self._leadership.identity, self._leadership.predecessors)
+        leadership = self._leadership
+        writer = foreign_writer(old, new, leadership.identity, leadership.predecessors, leadership.acquired_version)
         if writer is None:
             return
         self.count += 1
