@@ -1,5 +1,6 @@
 """Which Leases show that two operators lead in the same namespaces."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,13 +12,16 @@ from statefulroute.cli.checks.results import Level
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
-def lease(namespace: str, served: str | None = "*", holder: str = "someone", age: float = 2.0) -> dict[str, Any]:
-    """A Lease that was renewed some seconds ago."""
+def lease(
+    namespace: str, served: str | None = "*", holder: str = "someone", age: float = 2.0, stored_age: float | None = None
+) -> dict[str, Any]:
+    """A Lease that was renewed some seconds ago by the clock of its holder, and by that of the API server."""
     return {
         "metadata": {
             "namespace": namespace,
             "name": "operator",
             **({} if served is None else {"annotations": {"statefulroute.io/served-namespaces": served}}),
+            **({} if stored_age is None else {"managedFields": [*managed_fields(stored_age)]}),
         },
         "spec": {
             "holderIdentity": holder,
@@ -25,6 +29,13 @@ def lease(namespace: str, served: str | None = "*", holder: str = "someone", age
             "renewTime": (NOON - timedelta(seconds=age)).isoformat(),
         },
     }
+
+
+def managed_fields(age: float) -> Iterator[dict[str, Any]]:
+    """The times of the API server: of a renewal some seconds ago, and of a label that somebody has just added."""
+    for fields, seconds in (({"f:spec": {"f:renewTime": {}}}, age), ({"f:metadata": {"f:labels": {}}}, 0.0)):
+        time = (NOON - timedelta(seconds=seconds)).replace(microsecond=0)
+        yield {"manager": "someone", "operation": "Update", "time": time.isoformat(), "fieldsV1": fields}
 
 
 @pytest.mark.parametrize(
@@ -37,6 +48,9 @@ def lease(namespace: str, served: str | None = "*", holder: str = "someone", age
         (lease("a", None), lease("b", "games"), Level.NOTICE),
         (lease("a", None), lease("b", None), Level.NOTICE),
         (lease("a"), lease("b", age=15.5), Level.OK),
+        (lease("a"), lease("b", age=3600, stored_age=3), Level.PROBLEM),
+        (lease("a"), lease("b", age=-3600, stored_age=3), Level.PROBLEM),
+        (lease("a"), lease("b", age=-3600, stored_age=600), Level.OK),
         (lease("a"), lease("b", holder=""), Level.OK),
         (lease("a"), {"metadata": {"namespace": "b", "name": "operator"}}, Level.OK),
     ],
@@ -48,6 +62,9 @@ def lease(namespace: str, served: str | None = "*", holder: str = "someone", age
         "one unknown",
         "both unknown",
         "expired",
+        "of a clock that is behind",
+        "of a clock that is ahead",
+        "expired, of a clock that is ahead",
         "released",
         "never held",
     ],

@@ -68,11 +68,18 @@ def _no_overlap_message(count: int) -> str:
 
 def _is_held(lease: Object, now: datetime) -> bool:
     """Returns whether a Lease has a holder who has renewed it in time."""
-    spec = lease.get("spec", {})
-    renewed = parse_zoned_time(spec.get("renewTime"))
+    spec, renewed = lease.get("spec", {}), _last_renewal(lease)
     if not spec.get("holderIdentity") or renewed is None:
         return False
     return now <= renewed + timedelta(seconds=spec.get("leaseDurationSeconds") or 0)
+
+
+def _last_renewal(lease: Object) -> datetime | None:
+    """Returns when a Lease was renewed, by the clock of the API server if it is stored, or else of the holder."""
+    fields = lease["metadata"].get("managedFields", ())
+    renewals = (each for each in fields if "f:renewTime" in each.get("fieldsV1", {}).get("f:spec", {}))
+    times = [time for each in renewals if (time := parse_zoned_time(each.get("time")))]
+    return max(times, default=parse_zoned_time(lease.get("spec", {}).get("renewTime")))
 
 
 def _served_namespaces(lease: Object) -> frozenset[str] | None:
