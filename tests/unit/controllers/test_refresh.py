@@ -19,9 +19,10 @@ from statefulroute.cluster.errors import APIError, ConflictError, NotFoundError,
 from statefulroute.cluster.load_client import LoadClient, LoadUnreadableError
 from statefulroute.cluster.writes import PodWriter
 from statefulroute.controllers.routes.refresh import RouteRefresher
+from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.load import Load, LoadReport, LoadResponse
 from statefulroute.domain.pod import Pod, PodAnnotations
-from statefulroute.domain.route import Route, RouteView
+from statefulroute.domain.route import Route, RouteView, Workload
 from unit.controllers.environment import (
     GAME,
     Environment,
@@ -326,6 +327,24 @@ async def test_workload_that_was_left_while_no_operator_ran_loses_its_annotation
     assert environment.pod_writer.written == [("chat-a", {WEIGHTED_LOAD: None, POD_DELETION_COST: None})]
     assert environment.scales.annotations["chat"] == {"other": "x"}
     assert environment.refresher.annotated_workload(environment.route) == environment.route.observed_workload
+
+
+@pytest.mark.parametrize("is_deleting", [False, True], ids=["another workload", "deleted"])
+async def test_annotations_stay_on_a_workload_that_another_route_uses(is_deleting: bool) -> None:
+    environment = moved_environment()
+    other = route(44, RouteKey("games", "zebra"), spec={"workloadRef": CHAT})
+    environment.routes.put(other)
+    await environment.informers.workloads.refresh(other)
+    if is_deleting:
+        environment.routes.put(route(45, generation=2, spec={"workloadRef": CHAT}, is_deleting=True))
+        await environment.refresher.remove_annotations(environment.route)
+    else:
+        await environment.refresher.refresh(environment.route)
+    assert environment.pod_writer.written == []
+    assert environment.scales.annotations["chat"] == {WORKLOAD_STATE: "High", "other": "x"}
+    assert isinstance(environment.informers.workloads.get(other), Workload)
+    if not is_deleting:
+        assert environment.refresher.annotated_workload(environment.route) == environment.route.observed_workload
 
 
 async def test_workload_is_left_again_until_it_could_be_read() -> None:

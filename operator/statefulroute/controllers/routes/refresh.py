@@ -139,9 +139,18 @@ class RouteRefresher:
         return True
 
     async def _remove_annotations(self, route: Route) -> None:
-        """Removes the annotations from pods and the workload. An annotation that cannot be removed is logged."""
+        """Removes the annotations from pods and the workload. An annotation that cannot be removed is logged.
+
+        Nothing is removed or forgotten if another route has the same workload: it continues with the annotations.
+        """
+        if not self._is_shared(route):
+            await self._clean_workload(route)
+            self._informers.workloads.forget(route)
+        self.forget(route.key)
+
+    async def _clean_workload(self, route: Route) -> None:
         workload = self._informers.workloads.get(route)
-        if isinstance(workload, Workload) and self._can_annotate(route):
+        if isinstance(workload, Workload) and self._annotates:
             pods = self._informers.pods.cache.in_partition(route.namespace).values()
             annotated = [pod for pod in pods if pod.annotations != PodAnnotations() and workload.owns(pod)]
             await self._write_annotations((pod, dict.fromkeys(POD_ANNOTATIONS)) for pod in annotated)
@@ -149,8 +158,6 @@ class RouteRefresher:
                 await self._informers.workloads.remove_annotations(route, workload, WORKLOAD_ANNOTATIONS)
             except ClusterError as error:
                 log.info("the annotations of a workload were not removed", route=route.key, error=str(error))
-        self._informers.workloads.forget(route)
-        self.forget(route.key)
 
     def forget(self, route: RouteKey) -> None:
         """Forgets the last run of a route. Another operator may continue."""
@@ -160,6 +167,11 @@ class RouteRefresher:
     def _can_annotate(self, route: Route) -> bool:
         routes = self._informers.routes.cache.in_partition(route.namespace).values()
         return self._annotates and is_annotator(route, routes)
+
+    def _is_shared(self, route: Route) -> bool:
+        routes = self._informers.routes.cache.in_partition(route.namespace).values()
+        others = (each for each in routes if each.name != route.name and not each.is_deleting)
+        return any(each.workload_key == route.workload_key for each in others)
 
     def _current_pods(self, view: RouteView) -> list[Pod]:
         """Returns the current versions of a route's pods; a view does not follow changes that decide nothing."""
