@@ -50,13 +50,14 @@ resources: {{- include "statefulroute.commandResources" $root | nindent 2 }}
 
 {{/*
 What the installed operator serves and the upgraded one does not, as JSON: a list of namespaces, or `["*"]` if the installed
-one serves the whole cluster. Without access to the cluster (`helm template`), nothing.
+one serves the whole cluster. Without access to the cluster (`helm template`), nothing. If `releaseOnUninstall.enabled` is
+false, nothing is read from the cluster: a user who may not read a former namespace could not upgrade otherwise.
 */}}
 {{- define "statefulroute.removedNamespaces" -}}
 {{- $name := include "statefulroute.componentName" (list . "operator") -}}
 {{- $served := include "statefulroute.operatorArguments" . | fromYamlArray | include "statefulroute.servedNamespaces" | fromJsonArray -}}
 {{- $removed := list -}}
-{{- if and .Release.IsUpgrade $served -}}
+{{- if and .Release.IsUpgrade .Values.releaseOnUninstall.enabled $served -}}
 {{- with lookup "apps/v1" "Deployment" .Release.Namespace $name -}}
 {{- $installed := (first .spec.template.spec.containers).args | include "statefulroute.servedNamespaces" | fromJsonArray -}}
 {{- if not $installed -}}
@@ -84,7 +85,7 @@ args:
   - release
   {{- if eq (last .) "*" }}
   - --all-namespaces
-  {{- range $root.Values.watchNamespaces }}
+  {{- range include "statefulroute.operatorArguments" $root | fromYamlArray | include "statefulroute.servedNamespaces" | fromJsonArray }}
   - --except-namespace={{ . }}
   {{- end }}
   {{- else }}
