@@ -107,6 +107,7 @@ class FakeScaleClient:
         self.annotations: dict[str, dict[str, str]] = {}
         self.requests: list[str] = []
         self.failures: list[Exception] = []
+        self.write_failures: list[Exception] = []
 
     def put(self, version: int, name: str = "game", **more: Any) -> None:
         """Creates or changes a Deployment."""
@@ -135,6 +136,8 @@ class FakeScaleClient:
     async def merge_patch(self, path: str, body: bytes) -> bytes:
         """Changes annotations of a workload."""
         self._take("PATCH", path)
+        if self.write_failures:
+            raise self.write_failures.pop(0)
         name, change = path.rpartition("/")[2], msgspec.json.decode(body)["metadata"]["annotations"]
         annotations = self.annotations.get(name, {}) | change
         self.annotations[name] = {key: value for key, value in annotations.items() if value is not None}

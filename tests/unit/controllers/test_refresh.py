@@ -359,6 +359,38 @@ async def test_workload_is_left_again_until_it_could_be_read() -> None:
     assert environment.refresher.annotated_workload(environment.route) == environment.route.observed_workload
 
 
+@pytest.mark.parametrize("of_pod", [True, False], ids=["pod", "workload"])
+@pytest.mark.parametrize("is_named", [True, False], ids=["named in the status", "known to the operator"])
+async def test_workload_is_left_again_after_an_outage(of_pod: bool, is_named: bool) -> None:
+    environment = moved_environment()
+    if not is_named:
+        environment.routes.put(route(44, spec={"workloadRef": CHAT}))
+        await environment.refresher.refresh(environment.route)
+        environment.routes.put(route(45, generation=2, spec={"workloadRef": CHESS}))
+    if of_pod:
+        environment.pod_writer.failures.append(UnreachableError("no answer"))
+    else:
+        environment.scales.write_failures.append(APIError(503, "ServiceUnavailable", "etcd"))
+    with capture_logs():
+        await environment.refresher.refresh(environment.route)
+    former = environment.refresher.annotated_workload(environment.route)
+    assert former is not None
+    assert former.name == "chat"
+    await environment.refresher.refresh(environment.route)
+    assert environment.pod_writer.written == [("chat-a", {WEIGHTED_LOAD: None, POD_DELETION_COST: None})]
+    assert environment.scales.annotations["chat"] == {"other": "x"}
+    assert environment.refresher.annotated_workload(environment.route) == environment.route.observed_workload
+
+
+async def test_workload_without_the_right_to_its_annotations_is_left_once() -> None:
+    environment = moved_environment()
+    environment.pod_writer.failures.append(APIError(403, "Forbidden", "no"))
+    with capture_logs() as logs:
+        await environment.refresher.refresh(environment.route)
+    assert len(logs) == 1
+    assert environment.refresher.annotated_workload(environment.route) == environment.route.observed_workload
+
+
 async def test_route_that_was_changed_and_deleted_removes_its_annotations_from_both_workloads() -> None:
     environment = moved_environment()
     environment.scales.annotations["chess"] = {WORKLOAD_STATE: "Idle"}

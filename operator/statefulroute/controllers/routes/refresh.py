@@ -10,7 +10,7 @@ from statefulroute.api.annotations import POD_ANNOTATIONS, WORKLOAD_ANNOTATIONS
 from statefulroute.api.statefulroute import HTTPLoad, ObservedWorkload
 from statefulroute.api.vocabulary import LoadSource
 from statefulroute.cluster.clock import Clock
-from statefulroute.cluster.errors import ClusterError, ConflictError, NotFoundError
+from statefulroute.cluster.errors import ClusterError, ConflictError, NotFoundError, is_outage
 from statefulroute.cluster.informers import Informers
 from statefulroute.cluster.load_client import LoadClient, LoadUnreadableError
 from statefulroute.cluster.writes import PodWriter
@@ -129,35 +129,35 @@ class RouteRefresher:
         if (previous := route.with_observed_workload()) is not None:
             await self._leave_workload(previous)
         await self._remove_annotations(route)
+        self.forget(route.key)
 
     async def _leave_workload(self, route: Route) -> bool:
-        """Removes the annotations from a former workload and its pods; returns whether that workload is known."""
+        """Removes the annotations from a former workload and its pods; returns False if that has to be repeated."""
         await self._informers.workloads.refresh(route)
-        if self._informers.workloads.get(route) is None:
-            return False
-        await self._remove_annotations(route)
-        return True
+        return self._informers.workloads.get(route) is not None and await self._remove_annotations(route)
 
-    async def _remove_annotations(self, route: Route) -> None:
+    async def _remove_annotations(self, route: Route) -> bool:
         """Removes the annotations from pods and the workload. An annotation that cannot be removed is logged.
 
         Nothing is removed or forgotten if another route has the same workload: it continues with the annotations.
-        """
-        if not self._is_shared(route):
-            await self._clean_workload(route)
-            self._informers.workloads.forget(route)
-        self.forget(route.key)
 
-    async def _clean_workload(self, route: Route) -> None:
-        workload = self._informers.workloads.get(route)
+        Returns:
+            False if the API server failed, so that another attempt may succeed.
+        """
+        if self._is_shared(route):
+            return True
+        workload, is_complete = self._informers.workloads.get(route), True
         if isinstance(workload, Workload) and self._annotates:
             pods = self._informers.pods.cache.in_partition(route.namespace).values()
             annotated = [pod for pod in pods if pod.annotations != PodAnnotations() and workload.owns(pod)]
-            await self._write_annotations((pod, dict.fromkeys(POD_ANNOTATIONS)) for pod in annotated)
+            is_complete = await self._write_annotations((pod, dict.fromkeys(POD_ANNOTATIONS)) for pod in annotated)
             try:
                 await self._informers.workloads.remove_annotations(route, workload, WORKLOAD_ANNOTATIONS)
             except ClusterError as error:
+                is_complete = is_complete and not is_outage(error)
                 log.info("the annotations of a workload were not removed", route=route.key, error=str(error))
+        self._informers.workloads.forget(route)
+        return is_complete
 
     def forget(self, route: RouteKey) -> None:
         """Forgets the last run of a route. Another operator may continue."""
@@ -206,10 +206,13 @@ class RouteRefresher:
         changes = ((pod, pod_annotations(view, by_name[pod.name], pod.annotations, now)) for pod in pods)
         await self._write_annotations((pod, annotations) for pod, annotations in changes if annotations)
 
-    async def _write_annotations(self, changes: Iterable[tuple[Pod, Mapping[str, str | None]]]) -> None:
-        await asyncio.gather(*(self._write_pod_annotations(pod, annotations) for pod, annotations in changes))
+    async def _write_annotations(self, changes: Iterable[tuple[Pod, Mapping[str, str | None]]]) -> bool:
+        """Annotates pods; returns False if the API server failed for any of them."""
+        return all(
+            await asyncio.gather(*(self._write_pod_annotations(pod, annotations) for pod, annotations in changes))
+        )
 
-    async def _write_pod_annotations(self, pod: Pod, annotations: Mapping[str, str | None]) -> None:
+    async def _write_pod_annotations(self, pod: Pod, annotations: Mapping[str, str | None]) -> bool:
         async with self._annotation_slots:
             try:
                 await self._writer.annotate(pod, annotations)
@@ -219,3 +222,5 @@ class RouteRefresher:
                 log.info(
                     "the annotations of a pod were not written", pod=pod.name, namespace=pod.namespace, error=str(error)
                 )
+                return not is_outage(error)
+        return True
