@@ -12,7 +12,7 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -157,8 +157,7 @@ class Kubelet:
             context["context"]["namespace"] = self.namespace
         file = self.folder / f"{pod['metadata']['uid']}.kubeconfig"
         file.write_text(json.dumps(config))
-        in_pod = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "443"}
-        return {"KUBECONFIG": str(file), "PATH": "/usr/bin:/bin", "NO_COLOR": "1", **in_pod}
+        return {"KUBECONFIG": str(file), "PATH": "/usr/bin:/bin", "NO_COLOR": "1"}
 
     def _run_server(self, pod: Pod, person: APIUser) -> None:
         """Runs the process as long as the pod exists, then removes the pod's finalizer."""
@@ -178,7 +177,11 @@ class Kubelet:
         file = self.folder / f"{name}.log"
         with file.open("ab") as log:
             process = subprocess.Popen(
-                [PROGRAM, *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**environment}
+                [PROGRAM, *arguments, *self._defaults(arguments)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**environment},
             )
         self._servers[uid] = _Server(container["name"], process, file)
         is_ready = False
@@ -192,6 +195,11 @@ class Kubelet:
             process.kill()
             code = process.wait()
         self.completed.append(CompletedContainer(container["name"], tuple(arguments), code, ""))
+
+    def _defaults(self, arguments: Sequence[str]) -> Sequence[str]:
+        """Returns what a process has from the ServiceAccount of its pod, and not from a kubeconfig."""
+        is_named = any(argument.startswith("--lease-namespace=") for argument in arguments)
+        return () if "--leader-elect" not in arguments or is_named else (f"--lease-namespace={self.namespace}",)
 
     def _run_commands(self, pod: Pod, person: APIUser) -> None:
         """Runs the init containers, then the others, until one fails; then writes the result into the pod's status."""

@@ -23,7 +23,7 @@ _MANAGE_LINKS = [*_READ, "create", "patch", "delete"]
 #: The name of the operator's Lease, unless another is set.
 DEFAULT_LEASE_NAME = "statefulroute-operator"
 
-#: The namespace of the operator's Lease, unless the operator runs in a pod or another is set.
+#: The namespace of the operator's Lease, unless it uses the ServiceAccount of its pod or another is set.
 DEFAULT_LEASE_NAMESPACE = "statefulroute-system"
 
 #: The labels of every Lease of operators, by which `statefulroute check` finds them.

@@ -52,6 +52,7 @@ class Connection:
         server_name: the expected name in the server's certificate; None is the name in the URL.
         proxy: the URL of a proxy.
         namespace: the default namespace.
+        is_of_pod: whether it is that of the ServiceAccount of the pod that this process runs in, without a kubeconfig.
         fence: checks every write before it is sent; None allows all writes.
     """
 
@@ -62,6 +63,7 @@ class Connection:
     server_name: str | None = None
     proxy: str | None = None
     namespace: str = "default"
+    is_of_pod: bool = False
     fence: Fence | None = None
 
     def with_fence(self, fence: Fence | None) -> Self:

@@ -84,4 +84,5 @@ def in_cluster_connection(directory: Path | None = None) -> Connection:
         ca_file=directory / "ca.crt",
         credentials=TokenFile(directory / "token"),
         namespace=(namespace.read_text(encoding="utf-8").strip() if namespace.exists() else "") or "default",
+        is_of_pod=True,
     )

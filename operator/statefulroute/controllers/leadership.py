@@ -15,7 +15,6 @@ from statefulroute.cluster.errors import ClusterError
 from statefulroute.cluster.fence import Fence
 from statefulroute.cluster.lease import JITTER_FACTOR, LeaseLock, LeaseNamespaceNotFoundError, LeaseTimes, new_identity
 from statefulroute.cluster.request_metrics import RequestObserver
-from statefulroute.cluster.service_account import is_in_cluster
 
 log = structlog.get_logger(__name__)
 
@@ -42,8 +41,8 @@ class LeaderElectionSettings:
 
     Attributes:
         lease: the name of the Lease.
-        namespace: the namespace of the Lease; None is the namespace of the pod that this process runs in, or outside of
-            a cluster `statefulroute-system`, whatever the context of the kubeconfig is.
+        namespace: the namespace of the Lease; None is the namespace of the pod that this process runs in, or with a
+            kubeconfig `statefulroute-system`, whatever its context is.
         times: the lease duration, the renew deadline and the retry period.
         identity: the name of this process as a holder.
     """
@@ -55,7 +54,7 @@ class LeaderElectionSettings:
 
     def lease_namespace(self, connection: Connection) -> str:
         """Returns the namespace of the Lease."""
-        return self.namespace or (connection.namespace if is_in_cluster() else DEFAULT_LEASE_NAMESPACE)
+        return self.namespace or (connection.namespace if connection.is_of_pod else DEFAULT_LEASE_NAMESPACE)
 
 
 class LeaderElector:

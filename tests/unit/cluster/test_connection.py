@@ -78,7 +78,7 @@ async def test_the_kubeconfig_of_the_environment_takes_precedence_over_the_servi
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", str(write_kubeconfig(home / "environment", "http://environment")))
     async with connect() as connection:
-        assert connection.server == "http://environment"
+        assert (connection.server, connection.is_of_pod) == ("http://environment", False)
 
 
 @pytest.mark.usefixtures("account")
@@ -90,7 +90,7 @@ async def test_the_service_account_takes_precedence_over_the_home_directory(
         monkeypatch.setenv("KUBECONFIG", "")
     write_kubeconfig(home / ".kube/config", "http://home")
     async with connect() as connection:
-        assert connection.server == "https://127.0.0.1:6443"
+        assert (connection.server, connection.is_of_pod) == ("https://127.0.0.1:6443", True)
 
 
 async def test_the_kubeconfig_in_the_home_directory_is_the_last_choice(home: Path) -> None:

@@ -77,21 +77,22 @@ def test_standby_reports_nothing(environment: LeaderEnvironment) -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "is_in_cluster", "namespace"),
+    ("option", "is_of_pod", "namespace"),
     [
         (None, False, "statefulroute-system"),
-        (None, True, "of-the-context"),
+        (None, True, "default-namespace"),
         ("other", False, "other"),
         ("other", True, "other"),
     ],
 )
 def test_lease_is_in_the_same_namespace_for_every_context(
-    monkeypatch: pytest.MonkeyPatch, option: str | None, is_in_cluster: bool, namespace: str
+    monkeypatch: pytest.MonkeyPatch, option: str | None, is_of_pod: bool, namespace: str
 ) -> None:
-    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    if is_in_cluster:
-        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")  # a pod may have a kubeconfig, too
     connection = Connection(
-        server="https://nowhere.invalid", tls=ssl.create_default_context(), namespace="of-the-context"
+        server="https://nowhere.invalid",
+        tls=ssl.create_default_context(),
+        namespace="default-namespace",
+        is_of_pod=is_of_pod,
     )
     assert LeaderElectionSettings(namespace=option).lease_namespace(connection) == namespace

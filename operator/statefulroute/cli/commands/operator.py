@@ -46,7 +46,7 @@ def operator(  # noqa: PLR0913 - an option each
     lease_namespace: Annotated[
         str | None,
         typer.Option(
-            help=f"The namespace of the Lease; by default that of the pod, or outside of a cluster "
+            help=f"The namespace of the Lease; by default that of the pod, or with a kubeconfig "
             f"{DEFAULT_LEASE_NAMESPACE}."
         ),
     ] = None,
