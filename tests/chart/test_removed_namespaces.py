@@ -85,12 +85,18 @@ def _api(objects: Mapping[str, dict[str, Any] | None]) -> Iterator[str]:
             serving.join()
 
 
-def released(
-    helm: Helm, folder: Path, installed: tuple[str, ...], values: dict[str, Any], *, forbidden: tuple[str, ...] = ()
+def released(  # noqa: PLR0913 - an installation and its upgrade
+    helm: Helm,
+    folder: Path,
+    installed: tuple[str, ...],
+    values: dict[str, Any],
+    *,
+    forbidden: tuple[str, ...] = (),
+    sidecars: tuple[dict[str, Any], ...] = (),
 ) -> list[list[str]]:
     """Returns the arguments of the Job's containers in an upgrade of an operator that serves some namespaces."""
     arguments = ["operator", *(f"--watch-namespace={namespace}" for namespace in installed)]
-    spec = {"template": {"spec": {"containers": [{"name": "operator", "args": arguments}]}}}
+    spec = {"template": {"spec": {"containers": [*sidecars, {"name": "operator", "args": arguments}]}}}
     deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": _NAME}, "spec": spec}
     role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": _NAME}}
     roles = f"/apis/{role['apiVersion']}/namespaces/{{}}/roles/{_NAME}"
@@ -128,8 +134,16 @@ def released(
             {"watchNamespaces": ["a"], "extraArgs": ["--watch-namespace=b"]},
             [["release", "--all-namespaces", "--except-namespace=a", "--except-namespace=b"]],
         ),
+        (("a", "b"), {"watchNamespaces": ["a"], "extraArgs": ["--watch-namespace", "b"]}, []),
     ],
-    ids=["same", "fewer", "whole cluster", "from the whole cluster", "and one by an option"],
+    ids=[
+        "same",
+        "fewer",
+        "whole cluster",
+        "from the whole cluster",
+        "from the whole cluster, and one by an option",
+        "one by an option",
+    ],
 )
 def test_namespaces_that_are_served_no_longer_are_released(
     helm: Helm, tmp_path: Path, installed: tuple[str, ...], values: dict[str, Any], arguments: list[list[str]]
@@ -140,3 +154,9 @@ def test_namespaces_that_are_served_no_longer_are_released(
 def test_upgrade_without_rights_in_a_former_namespace_is_possible_without_the_job(helm: Helm, tmp_path: Path) -> None:
     values = {"watchNamespaces": ["a"], "releaseOnUninstall": {"enabled": False}}
     assert released(helm, tmp_path, ("a", "b"), values, forbidden=("b",)) == []
+
+
+@pytest.mark.parametrize("sidecar", [{"name": "proxy"}, {"name": "proxy", "args": ["run"]}], ids=["without", "with"])
+def test_arguments_of_an_injected_container_do_not_count(helm4: Helm, tmp_path: Path, sidecar: dict[str, Any]) -> None:
+    values = {"watchNamespaces": ["a"]}
+    assert released(helm4, tmp_path, ("a", "b"), values, sidecars=(sidecar,)) == [["release", "--namespace=b"]]

@@ -31,10 +31,14 @@ list of arguments.
 */}}
 {{- define "statefulroute.servedNamespaces" -}}
 {{- $namespaces := list -}}
+{{- $previous := "" -}}
 {{- range . -}}
-{{- if hasPrefix "--watch-namespace=" (toString .) -}}
+{{- if eq $previous "--watch-namespace" -}}
+{{- $namespaces = append $namespaces . -}}
+{{- else if hasPrefix "--watch-namespace=" (toString .) -}}
 {{- $namespaces = append $namespaces (trimPrefix "--watch-namespace=" .) -}}
 {{- end -}}
+{{- $previous = toString . -}}
 {{- end -}}
 {{- toJson $namespaces -}}
 {{- end -}}

@@ -59,7 +59,9 @@ false, nothing is read from the cluster: a user who may not read a former namesp
 {{- $removed := list -}}
 {{- if and .Release.IsUpgrade .Values.releaseOnUninstall.enabled $served -}}
 {{- with lookup "apps/v1" "Deployment" .Release.Namespace $name -}}
-{{- $installed := (first .spec.template.spec.containers).args | include "statefulroute.servedNamespaces" | fromJsonArray -}}
+{{- range .spec.template.spec.containers -}}
+{{- if has "operator" (.args | default list) -}}
+{{- $installed := .args | include "statefulroute.servedNamespaces" | fromJsonArray -}}
 {{- if not $installed -}}
 {{- $removed = list "*" -}}
 {{- end -}}
@@ -67,6 +69,8 @@ false, nothing is read from the cluster: a user who may not read a former namesp
 {{- /* A namespace without the operator's Role was deleted, and takes no other Role either. */ -}}
 {{- if and (not (has . $served)) (or (not $.Values.rbac.create) (lookup "rbac.authorization.k8s.io/v1" "Role" . $name)) -}}
 {{- $removed = append $removed . -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
