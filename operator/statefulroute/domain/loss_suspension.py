@@ -125,8 +125,9 @@ def _is_explained(view: RouteView, key: PodKey) -> bool:
     match find_absence(view, key):
         case Absence.BEYOND_REPLICAS | Absence.NO_WORKLOAD:
             return True
-        case Absence.SHUT_DOWN:
-            return key in view.pods and view.pods[key].is_shut_down_by_route
+        case Absence.SHUT_DOWN:  # a pod that is scaled down may report it while it is ready
+            is_wanted = view.workload is None or view.workload.wants(key)
+            return not is_wanted or (key in view.pods and view.pods[key].is_shut_down_by_route)
         case Absence.PERMANENTLY_GONE:  # a key that this workload cannot have, or a named pod
             return view.workload is None or view.workload.is_indexed or isinstance(key, int)
         case _:

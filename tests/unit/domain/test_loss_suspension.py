@@ -138,10 +138,18 @@ def test_suspension_in_the_status_goes_on_after_a_restart_that_restarts_the_grac
         ([pod(index, ServiceState.TERMINATING) for index in range(1, 5)], workload(0)),
         ([], workload(0)),
         ([pod(index, ServiceState.TERMINATING) for index in range(1, 5)], workload(1)),
+        ([pod(each, ServiceState.TERMINATING, RoutingState.SHUTDOWN, is_ready=True) for each in range(1, 5)], workload(1)),
         ([], deployment(0)),
         ([named_pod("game-new")], deployment(1)),
     ],
-    ids=["scaled to 0", "gone after it", "scaled down", "a Deployment scaled to 0", "a Deployment scaled down"],
+    ids=[
+        "scaled to 0",
+        "gone after it",
+        "scaled down",
+        "shut down by itself before it ends",
+        "a Deployment scaled to 0",
+        "a Deployment scaled down",
+    ],
 )
 def test_scaling_of_the_workload_suspends_nothing(pods: list[Pod], of: Workload) -> None:
     linked: list[PodKey] = list(range(1, 5)) if of.is_indexed else [f"game-{index}" for index in range(5)]
