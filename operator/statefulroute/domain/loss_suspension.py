@@ -135,11 +135,17 @@ def _is_explained(view: RouteView, key: PodKey) -> bool:
 
 
 def _suspension_by_nodes(view: RouteView, confirmed: AbstractSet[PodKey]) -> LossSuspension | None:
-    """Counts the nodes that carry pods of the route."""
+    """Counts the nodes that carry pods of the route.
+
+    Pods that have failed do not count, and without an index also those that Kubernetes evicts from lost nodes: they
+    stay in Terminating, and are counted as pods while they are not replaced.
+    """
+    is_indexed = view.workload is None or view.workload.is_indexed
     is_lost: dict[str, bool] = {}
     for key, pod in view.pods.items():
-        node = pod.pod.node_name
-        if node and key not in confirmed and pod.pod.service_state is not ServiceState.FAILED:
+        node, state = pod.pod.node_name, pod.pod.service_state
+        has_left = state is ServiceState.FAILED or (state is ServiceState.TERMINATING and not is_indexed)
+        if node and key not in confirmed and not has_left:
             is_lost[node] = is_lost.get(node, False) or pod.is_on_lost_node
     percent = view.route.spec.on_pod_lost.suspend.nodes_percent
     return _suspension(view, RouteReason.NODES_LOST, sum(is_lost.values()), len(is_lost), percent)

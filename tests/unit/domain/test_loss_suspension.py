@@ -172,6 +172,18 @@ def test_pods_of_a_deployment_that_were_replaced_do_not_look_lost(ready: int, is
     assert (seen(view(*successors, workload=deployment(5)), linked).loss_suspension is not None) is is_suspended
 
 
+@pytest.mark.parametrize(("replacements", "is_suspended"), [(0, True), (1, False), (3, False)])
+def test_pods_of_a_deployment_that_were_evicted_from_lost_nodes_count_until_they_are_replaced(
+    replacements: int, is_suspended: bool
+) -> None:
+    nodes = {f"n{each}": Node(name=f"n{each}", resource_version=1, is_ready=each >= 3) for each in range(5)}
+    evicted = [named_pod(f"game-old{each}", ServiceState.TERMINATING, node_name=f"n{each}") for each in range(3)]
+    others = [named_pod(f"game-new{each}", node_name=f"n{3 + each % 2}") for each in range(2 + replacements)]
+    route_view = view(*evicted, *others, workload=deployment(5), nodes=nodes)
+    linked = [f"game-old{each}" for each in range(3)]
+    assert (seen(route_view, linked).loss_suspension is not None) is is_suspended
+
+
 @pytest.mark.parametrize(
     ("states", "spec", "is_suspended"),
     [
