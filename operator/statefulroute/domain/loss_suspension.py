@@ -4,7 +4,7 @@ A fault of the observation is then more likely than the loss of so many pods, an
 users does more harm than waiting. The node controller of Kubernetes stops evicting pods in the same case.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -14,6 +14,9 @@ from statefulroute.domain.keys import PodKey
 from statefulroute.domain.loss import Absence, AbsentPod, PodLosses, find_absence, find_losses
 from statefulroute.domain.route import LossSuspension, RouteView
 
+#: Of so many pods at most, an operator that was restarted counts those that are missing.
+_MAX_PODS_AFTER_RESTART = 10_000
+
 
 @dataclass(frozen=True, slots=True)
 class LossState:
@@ -21,15 +24,17 @@ class LossState:
 
     Attributes:
         absent: the absent pods.
-        former: the absent pods that have lost their last link since they are absent, and since when they are absent.
+        former: the absent pods that had links or were seen to serve, and since when they are absent.
         suspension: why losses are suspended; None if they are not.
         next_deadline: when the next period of an absent pod ends, in seconds of a monotonic clock; None if none runs.
+        serving: the pods that were not absent.
     """
 
     absent: Mapping[PodKey, AbsentPod] = field(default_factory=dict)
     former: Mapping[PodKey, float] = field(default_factory=dict)
     suspension: LossSuspension | None = None
     next_deadline: float | None = None
+    serving: AbstractSet[PodKey] = frozenset()
 
 
 def evaluate_losses(
@@ -43,16 +48,17 @@ def evaluate_losses(
 
     A pod with links looks lost as soon as it is absent, so the losses of pods that leave one after the other are
     suspended, too. It counts until it is back, also when its links are gone: otherwise the losses of the next pods
-    would never be suspended. Losses that the scale or the deletion of the workload or the spec of the route explains,
-    and confirmed ones, are neither counted nor suspended. When a suspension ends, the periods of the absent pods start
-    again: nodes return one after the other, and those that are not back yet must not be lost at once. While the
-    workload cannot be read, nothing changes.
+    would never be suspended. So does a pod without links that was seen to serve: the loss of all pods must not look
+    like that of a few because there are few users. Losses that the scale or the deletion of the workload or the spec of
+    the route explains, and confirmed ones, are neither counted nor suspended. When a suspension ends, the periods of
+    the absent pods start again: nodes return one after the other, and those that are not back yet must not be lost at
+    once. While the workload cannot be read, nothing changes.
 
     Args:
         view: the route.
         linked_pods: the pods that have links.
         previous: the result of the previous call; None if this is the first one, then the status of the route
-            shows whether losses were suspended before the operator started.
+            shows whether losses were suspended before the operator started, and all pods that are absent count.
         now: the seconds of a monotonic clock.
         confirmed_before: until when the confirmed absences began, by the same clock; None if none is confirmed.
     """
@@ -62,7 +68,7 @@ def evaluate_losses(
     absent = losses.absent
     confirmed = {key for key, pod in absent.items() if confirmed_before is not None and pod.since <= confirmed_before}
     apparent = {key for key in linked_pods & absent.keys() - confirmed if not _is_explained(view, key)}
-    former = _former_pods(view, linked_pods, previous, confirmed_before)
+    former = _former_pods(view, linked_pods, _known_pods(view, previous, absent, now), confirmed_before)
     was_suspended = previous.suspension is not None if previous else _is_suspended_by_status(view)
     suspension = None
     if apparent and (was_suspended or apparent & losses.lost.keys()):
@@ -82,7 +88,8 @@ def _with_losses(
     apparent: AbstractSet[PodKey],
     former: Mapping[PodKey, float],
 ) -> tuple[RouteView, LossState]:
-    state = LossState(losses.absent, former, suspension, losses.next_deadline)
+    serving = view.pods.keys() - losses.absent.keys()
+    state = LossState(losses.absent, former, suspension, losses.next_deadline, serving)
     if suspension is None:
         return replace(view, lost=losses.lost), state
     withheld = {key: loss for key, loss in losses.lost.items() if key in apparent}
@@ -96,15 +103,25 @@ def _is_suspended_by_status(view: RouteView) -> bool:
     return any(each.type is ConditionType.LOSS_SUSPENDED and each.status == "True" for each in conditions)
 
 
-def _former_pods(
-    view: RouteView, linked_pods: AbstractSet[PodKey], previous: LossState | None, confirmed_before: float | None
-) -> dict[PodKey, float]:
-    """Returns the pods that looked lost, are not back and have no links any more, and since when they are absent."""
+def _known_pods(
+    view: RouteView, previous: LossState | None, absent: Mapping[PodKey, AbsentPod], now: float
+) -> Mapping[PodKey, float]:
+    """Returns the pods that may have left since they had links or were seen to serve, and since when."""
     if previous is None:
-        return {}
+        return dict.fromkeys(_wanted_pods(view), now) if _is_suspended_by_status(view) else {}
+    left = previous.serving - (view.pods.keys() - absent.keys())
+    # A pod that shuts itself down when it has no users is not lost.
+    gone = {key for key in left if key not in absent or absent[key].absence is not Absence.SHUT_DOWN}
+    return {**previous.former, **dict.fromkeys(gone, now)}
+
+
+def _former_pods(
+    view: RouteView, linked_pods: AbstractSet[PodKey], known: Mapping[PodKey, float], confirmed_before: float | None
+) -> dict[PodKey, float]:
+    """Returns the known pods that have no links, are not back and look lost, and since when they are absent."""
     former = {
         key: since
-        for key, since in previous.former.items()
+        for key, since in known.items()
         if key not in linked_pods
         and (confirmed_before is None or since > confirmed_before)
         and find_absence(view, key) is not None
@@ -115,6 +132,14 @@ def _former_pods(
     # Pods without an index do not come back, but are replaced.
     missing = max(0, view.workload.replicas - sum(pod.pod.is_ready for pod in view.pods.values()))
     return dict(islice(former.items(), max(0, len(former) - missing), None))
+
+
+def _wanted_pods(view: RouteView) -> Iterable[PodKey]:
+    """Returns the pods of the workload; without an index, with names that no pod has."""
+    if view.workload is None:
+        return ()
+    number, first = min(view.workload.replicas, _MAX_PODS_AFTER_RESTART), view.workload.first_index
+    return (f"?{each}" for each in range(number)) if first is None else range(first, first + number)
 
 
 def _is_explained(view: RouteView, key: PodKey) -> bool:
@@ -154,7 +179,7 @@ def _suspension_by_nodes(view: RouteView, confirmed: AbstractSet[PodKey]) -> Los
 def _suspension_by_pods(
     view: RouteView, apparent: AbstractSet[PodKey], absent: Mapping[PodKey, AbsentPod]
 ) -> LossSuspension | None:
-    """Counts the pods that look lost among those that have or had links, or serve users."""
+    """Counts the pods that look lost among those that have or had links, serve, or were seen to serve."""
     workload, percent = view.workload, view.route.spec.on_pod_lost.suspend.pods_percent
     serving = sum(key not in absent and (workload is None or workload.wants(key)) for key in view.pods)
     lost = len(apparent)

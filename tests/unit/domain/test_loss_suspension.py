@@ -1,6 +1,7 @@
 """The suspension of losses while a large part of a service looks lost at once."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from statefulroute.domain.keys import PodKey
 from statefulroute.domain.loss import find_losses
 from statefulroute.domain.loss_suspension import LossState, evaluate_losses
 from statefulroute.domain.pod import Node, Pod
-from statefulroute.domain.route import LossSuspension, MissingWorkload, RouteView, Workload
+from statefulroute.domain.route import LossSuspension, MissingWorkload, Route, RouteView, Workload
 from unit.domain.builders import NOON, deployment, named_pod, pod, route, view, workload
 
 #: The present time in seconds of a monotonic clock, and the end of the grace period of a pod that is gone since then.
@@ -44,6 +45,11 @@ def on_nodes(not_ready: int, total: int, *, pods_a_node: int = 1, **fields: Any)
     nodes = {f"n{each}": Node(name=f"n{each}", resource_version=1, is_ready=each >= not_ready) for each in range(total)}
     pods = [pod(index, node_name=f"n{index // pods_a_node}") for index in range(total * pods_a_node)]
     return view(*pods, workload=workload(len(pods)), nodes=nodes, **fields)
+
+
+def shut_down_by_itself(index: int) -> Pod:
+    """Returns a pod that has reported Shutdown since its deletion began, and is still ready."""
+    return pod(index, ServiceState.TERMINATING, RoutingState.SHUTDOWN, is_ready=True)
 
 
 def without_pods(missing: int, replicas: int, **fields: Any) -> RouteView:
@@ -116,7 +122,8 @@ def test_pods_that_are_not_back_when_the_suspension_ends_have_their_whole_period
     assert set(route_view.lost) == {0, 1}
 
 
-def test_suspension_in_the_status_goes_on_after_a_restart_that_restarts_the_grace_periods() -> None:
+def suspended_route() -> Route:
+    """Returns a route whose status says that losses are suspended."""
     condition = Condition(
         type=ConditionType.LOSS_SUSPENDED,
         status="True",
@@ -125,11 +132,37 @@ def test_suspension_in_the_status_goes_on_after_a_restart_that_restarts_the_grac
         observed_generation=1,
         last_transition_time=NOON,
     )
-    suspended_route = route(StatefulRouteStatus(conditions=(condition,)))
+    return route(StatefulRouteStatus(conditions=(condition,)))
+
+
+def test_suspension_in_the_status_goes_on_after_a_restart_that_restarts_the_grace_periods() -> None:
     for missing, is_suspended in ((3, True), (2, False)):
-        route_view = without_pods(missing, 5, route=suspended_route)
+        route_view = without_pods(missing, 5, route=suspended_route())
         _, state = evaluate(route_view, range(5), None, NOW)
         assert (state.suspension is not None) is is_suspended
+
+
+@pytest.mark.parametrize("missing", [3, 2])
+def test_pods_whose_users_have_left_count_after_a_restart_while_losses_are_suspended(missing: int) -> None:
+    expected = LossSuspension(RouteReason.PODS_LOST, missing, 5, 50) if missing == 3 else None
+    route_view, state = evaluate(without_pods(missing, 5, route=suspended_route()), [1, 4], None, NOW)
+    assert route_view.loss_suspension == expected
+    route_view, state = evaluate(without_pods(missing, 5), [1, 4], state, LATER)
+    assert route_view.loss_suspension == expected
+    confirmed, state = evaluate(without_pods(missing, 5), [1, 4], state, LATER + 1, confirmed_before=LATER)
+    assert (confirmed.loss_suspension, set(confirmed.lost), state.former) == (None, {1}, {})
+
+
+def test_missing_pods_of_a_deployment_count_after_a_restart_while_losses_are_suspended() -> None:
+    pods = [named_pod(f"game-{each}") for each in range(2)]
+    of_suspended = {"workload": deployment(5), "route": suspended_route()}
+    route_view, state = evaluate(view(*pods, **of_suspended), ["game-lost"], None, NOW)
+    assert route_view.loss_suspension == LossSuspension(RouteReason.PODS_LOST, 3, 5, 50)
+    replaced = view(*pods, named_pod("game-2"), workload=deployment(5))
+    route_view, state = evaluate(replaced, ["game-lost"], state, LATER)
+    assert (route_view.loss_suspension, set(route_view.lost)) == (None, {"game-lost"})
+    _, state = evaluate(view(*pods, workload=deployment(2)), [], state, LATER)
+    assert not state.former
 
 
 @pytest.mark.parametrize(
@@ -138,7 +171,10 @@ def test_suspension_in_the_status_goes_on_after_a_restart_that_restarts_the_grac
         ([pod(index, ServiceState.TERMINATING) for index in range(1, 5)], workload(0)),
         ([], workload(0)),
         ([pod(index, ServiceState.TERMINATING) for index in range(1, 5)], workload(1)),
-        ([pod(each, ServiceState.TERMINATING, RoutingState.SHUTDOWN, is_ready=True) for each in range(1, 5)], workload(1)),
+        (
+            [pod(each, ServiceState.TERMINATING, RoutingState.SHUTDOWN, is_ready=True) for each in (1, 2, 3, 4)],
+            workload(1),
+        ),
         ([], deployment(0)),
         ([named_pod("game-new")], deployment(1)),
     ],
@@ -213,6 +249,37 @@ def test_pods_that_never_served_a_user_are_not_counted() -> None:
     assert seen(view(*pending, workload=workload(20)), range(5)).loss_suspension == LossSuspension(
         RouteReason.PODS_LOST, 5, 5, 50
     )
+
+
+@pytest.mark.parametrize("after", [without_pods(5, 5), on_nodes(3, 5)], ids=["gone", "on lost nodes"])
+def test_pods_without_users_count_if_they_were_seen_to_serve(after: RouteView) -> None:
+    after = replace(after, route=route(onPodLost={"suspend": {"nodesPercent": 0}}))
+    _, state = evaluate(view(*map(pod, range(5)), workload=workload(5)), [0], None, NOW - 1)
+    _, state = evaluate(after, [0], state, NOW)
+    route_view, state = evaluate(after, [0], state, LATER)
+    assert set(route_view.withheld_losses) == {0}
+    assert route_view.loss_suspension == LossSuspension(RouteReason.PODS_LOST, 3 if after.pods else 5, 5, 50)
+    _, state = evaluate(view(*map(pod, range(1, 5)), workload=workload(5)), [0], state, LATER + 1)
+    assert set(state.former) == {0}, "the others are back"
+
+
+def test_pods_without_users_that_shut_themselves_down_do_not_count() -> None:
+    _, state = evaluate(view(*map(pod, range(5)), workload=workload(5)), [0], None, NOW)
+    closed = [pod(index, reported_routing_state=RoutingState.SHUTDOWN) for index in range(1, 5)]
+    _, state = evaluate(view(pod(0), *closed, workload=workload(5)), [0], state, NOW)
+    _, state = evaluate(view(*closed, workload=workload(5)), [0], state, NOW)
+    route_view, _ = evaluate(view(*closed, workload=workload(5)), [0], state, LATER)
+    assert (route_view.loss_suspension, set(route_view.lost)) == (None, {0, 1, 2, 3, 4})
+
+
+def test_pods_without_users_that_are_scaled_down_or_replaced_do_not_count() -> None:
+    _, state = evaluate(view(*map(pod, range(5)), workload=workload(5)), [0], None, NOW)
+    _, state = evaluate(view(pod(0), workload=workload(1)), [0], state, NOW)
+    assert not state.former
+    old, new = ([named_pod(f"game-{version}{each}") for each in range(5)] for version in ("old", "new"))
+    _, state = evaluate(view(*old, workload=deployment(5)), ["game-old0"], None, NOW)
+    route_view, state = evaluate(view(*new, workload=deployment(5)), ["game-old0"], state, NOW)
+    assert (route_view.loss_suspension, set(route_view.lost)) == (None, {"game-old0"})
 
 
 def test_links_to_pods_that_cannot_exist_are_not_counted() -> None:
