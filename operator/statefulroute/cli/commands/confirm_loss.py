@@ -10,7 +10,7 @@ from statefulroute.cli.objects import condition
 from statefulroute.cli.options import Context, DryRun, DryRunOption, Kubeconfig, Namespace, Route
 from statefulroute.cli.output.messages import print_change
 from statefulroute.cli.runner import ClusterOptions, run
-from statefulroute.cluster.clock import Clock, utc_now
+from statefulroute.cluster.clock import IntervalClock, utc_interval
 from statefulroute.domain.times import format_rfc3339
 
 
@@ -32,13 +32,19 @@ def confirm_loss(
     )
 
 
-async def confirm_suspended_loss(cluster: Cluster, route: str, *, dry_run: bool, clock: Clock = utc_now) -> int:
-    """Confirm the suspended losses of a service; returns the exit code."""
+async def confirm_suspended_loss(
+    cluster: Cluster, route: str, *, dry_run: bool, clock: IntervalClock = utc_interval
+) -> int:
+    """Confirm the suspended losses of a service; returns the exit code.
+
+    The time of the confirmation is that of the clock that is ahead: it must not be before the losses began. The
+    operator confirms no loss that begins after it has observed the confirmation, whatever its time.
+    """
     suspended = condition(await cluster.route(route), ConditionType.LOSS_SUSPENDED)
     if suspended.get("status") != "True":
         print_change(f"{route}: no loss is suspended", dry_run=dry_run)
         return 0
-    body = {"metadata": {"annotations": {LOSS_CONFIRMED_AT: format_rfc3339(clock())}}}
+    body = {"metadata": {"annotations": {LOSS_CONFIRMED_AT: format_rfc3339(clock().latest)}}}
     client = cluster.with_dry_run(dry_run).client
     await client.merge_patch(cluster.path(STATEFUL_ROUTE, route), msgspec.json.encode(body))
     figures = suspended["message"].partition(":")[0]
