@@ -80,11 +80,15 @@ class LossTracker:
         return verified.keys()
 
     def observe_confirmation(self, old: Route, new: Route) -> None:
-        """Confirms the losses that began before the time in a changed annotation, and none that begins from now on."""
+        """Confirms the losses that began before the time in a changed annotation, and none that begins from now on.
+
+        What was confirmed remains so if the annotation is set back, for example to that in a repository of manifests.
+        """
         if new.loss_confirmed_at is None or new.loss_confirmed_at == old.loss_confirmed_at:
             return
         age = (self._clock() - new.loss_confirmed_at).total_seconds()
-        self._confirmed_before[new.key] = self._monotonic() - max(0.0, age)
+        confirmed_before = self._monotonic() - max(0.0, age)
+        self._confirmed_before[new.key] = max(confirmed_before, self._confirmed_before.get(new.key, confirmed_before))
 
     def cancel(self, key: RouteKey) -> None:
         """Removes the deadline of a route."""

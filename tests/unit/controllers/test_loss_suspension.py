@@ -81,6 +81,17 @@ async def test_losses_that_began_before_a_confirmation_are_acted_on(age: float, 
         assert len(environment.removed) == (PODS if is_confirmed else 0)
 
 
+async def test_confirmed_losses_remain_so_when_the_annotation_is_set_back() -> None:
+    environment = LossEnvironment()
+    async with running_route(environment):
+        await environment.lose_pods()
+        await environment.elapse(29)
+        environment.edit(loss_confirmed_at=environment.now)
+        environment.edit(loss_confirmed_at=environment.now - timedelta(days=1))
+        await environment.elapse(1)
+        assert (environment.suspension, len(environment.removed)) == (None, PODS)
+
+
 async def test_confirmation_is_not_one_of_later_losses() -> None:
     environment = LossEnvironment()
     async with running_route(environment):
