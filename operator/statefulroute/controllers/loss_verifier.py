@@ -20,7 +20,7 @@ class LossVerifier:
     """Reads what the losses of a route depend on from the API server into the caches, each object once.
 
     A loss counts if the pod is still absent for the same reason afterwards. If a read fails, it is repeated, and the
-    links of the pod stay until then.
+    links of the pod stay until then. Of a workload that is not watched, the last scale that could be read counts.
 
     Args:
         informers: the caches.
