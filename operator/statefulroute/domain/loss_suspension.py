@@ -28,6 +28,7 @@ class LossState:
         suspension: why losses are suspended; None if they are not.
         next_deadline: when the next period of an absent pod ends, in seconds of a monotonic clock; None if none runs.
         serving: the pods that were not absent.
+        confirmed: the absent pods whose loss a person has confirmed.
     """
 
     absent: Mapping[PodKey, AbsentPod] = field(default_factory=dict)
@@ -35,6 +36,7 @@ class LossState:
     suspension: LossSuspension | None = None
     next_deadline: float | None = None
     serving: AbstractSet[PodKey] = frozenset()
+    confirmed: AbstractSet[PodKey] = frozenset()
 
 
 def evaluate_losses(
@@ -67,6 +69,8 @@ def evaluate_losses(
     losses = find_losses(view, linked_pods, previous.absent if previous else {}, now)
     absent = losses.absent
     confirmed = {key for key, pod in absent.items() if confirmed_before is not None and pod.since <= confirmed_before}
+    if previous is not None:  # also one that is absent for another reason by now, because it was not back in between
+        confirmed |= previous.confirmed & absent.keys()
     apparent = {key for key in linked_pods & absent.keys() - confirmed if not _is_explained(view, key)}
     former = _former_pods(view, linked_pods, _known_pods(view, previous, absent, now), confirmed_before)
     was_suspended = previous.suspension is not None if previous else _is_suspended_by_status(view)
@@ -78,23 +82,19 @@ def evaluate_losses(
         again = {key: replace(absent[key], since=now, not_ready_since=None) for key in apparent}
         losses = find_losses(view, linked_pods, {**absent, **again}, now)
     former |= {key: losses.absent[key].since for key in apparent}
-    return _with_losses(view, losses, suspension, apparent, former)
+    serving = view.pods.keys() - losses.absent.keys()
+    state = LossState(losses.absent, former, suspension, losses.next_deadline, serving, confirmed)
+    return _with_losses(view, losses, suspension, apparent), state
 
 
 def _with_losses(
-    view: RouteView,
-    losses: PodLosses,
-    suspension: LossSuspension | None,
-    apparent: AbstractSet[PodKey],
-    former: Mapping[PodKey, float],
-) -> tuple[RouteView, LossState]:
-    serving = view.pods.keys() - losses.absent.keys()
-    state = LossState(losses.absent, former, suspension, losses.next_deadline, serving)
+    view: RouteView, losses: PodLosses, suspension: LossSuspension | None, apparent: AbstractSet[PodKey]
+) -> RouteView:
     if suspension is None:
-        return replace(view, lost=losses.lost), state
+        return replace(view, lost=losses.lost)
     withheld = {key: loss for key, loss in losses.lost.items() if key in apparent}
     lost = {key: loss for key, loss in losses.lost.items() if key not in apparent}
-    return replace(view, lost=lost, withheld_losses=withheld, loss_suspension=suspension), state
+    return replace(view, lost=lost, withheld_losses=withheld, loss_suspension=suspension)
 
 
 def _is_suspended_by_status(view: RouteView) -> bool:

@@ -323,6 +323,19 @@ def test_losses_that_began_before_a_confirmation_are_confirmed(
     assert (len(confirmed.lost) == 5, confirmed.loss_suspension is None) == (is_lost, is_lost)
 
 
+def test_loss_stays_confirmed_until_the_pod_is_back_also_if_it_is_created_again_and_not_ready() -> None:
+    pending = view(*(pod(index, ServiceState.PENDING) for index in range(5)), workload=workload(5))
+    _, state = evaluate(without_pods(5, 5), range(5), None, NOW)
+    _, state = evaluate(without_pods(5, 5), range(5), state, LATER, confirmed_before=LATER)
+    _, state = evaluate(pending, range(5), state, LATER + 1, confirmed_before=LATER)
+    route_view, state = evaluate(pending, range(5), state, LATER + 301, confirmed_before=LATER)
+    assert (route_view.loss_suspension, set(route_view.lost)) == (None, set(range(5)))
+    _, state = evaluate(view(*map(pod, range(5)), workload=workload(5)), range(5), state, LATER + 302, LATER)
+    _, state = evaluate(without_pods(5, 5), range(5), state, LATER + 303, LATER)
+    _, state = evaluate(without_pods(5, 5), range(5), state, LATER + 333, LATER)
+    assert state.suspension is not None, "these are other losses"
+
+
 @pytest.mark.parametrize("after", [without_pods(8, 10), on_nodes(8, 10)], ids=["pods", "nodes"])
 @pytest.mark.parametrize("before", [without_pods(5, 10)], ids=["five pods"])
 def test_later_losses_are_suspended_again_and_counted_without_the_confirmed_ones(
