@@ -1,6 +1,8 @@
 """Verifies losses of pods: reads the pods from the API server before their first link moves, goes or is marked."""
 
 import asyncio
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 
 import structlog
 
@@ -8,12 +10,16 @@ from statefulroute.cluster.informers import Informers
 from statefulroute.controllers.state_store import RouteStore
 from statefulroute.controllers.work_queue.worker_pool import WorkerPool
 from statefulroute.domain.keys import PodKey, RouteKey
+from statefulroute.domain.loss import AbsentPod
 from statefulroute.domain.route import RouteView
 
 log = structlog.get_logger(__name__)
 
 #: How many routes are verified at the same time, and how many pods of each: links of other routes go first.
 _CONCURRENCY = 4
+
+#: How often the losses of the pods that were read until then count: one slow read does not hold up the other pods.
+_BATCH_SECONDS = 1.0
 
 
 class LossVerifier:
@@ -67,13 +73,26 @@ class LossVerifier:
             return
         await self._read_route(view)
         slots = asyncio.Semaphore(_CONCURRENCY)
-        results = await asyncio.gather(*(self._read_pod(view, pod, slots) for pod in absences), return_exceptions=True)
-        failures = {pod: each for pod, each in zip(absences, results, strict=True) if each is not None}
-        read = {pod: absence for pod, absence in absences.items() if pod not in failures}
-        for pod in self._route_store.verify_losses(key, read):
-            log.warning("a pod that looked lost is not: the cache may be stale", route=key, pod=view.pod_name(pod))
+        reads = {asyncio.create_task(self._read_pod(view, pod, slots)): pod for pod in absences}
+        pending: AbstractSet[asyncio.Task[None]] = reads.keys()
+        failures: list[BaseException] = []
+        try:
+            while pending:
+                done, pending = await asyncio.wait(pending, timeout=_BATCH_SECONDS)
+                failures += [error for each in done if (error := each.exception()) is not None]
+                self._count_losses(view, {reads[each]: absences[reads[each]] for each in done if not each.exception()})
+        finally:
+            for each in pending:
+                each.cancel()
         if failures:
-            raise next(iter(failures.values()))
+            raise failures[0]
+
+    def _count_losses(self, view: RouteView, absences: Mapping[PodKey, AbsentPod]) -> None:
+        """Lets the losses of pods that were read count, if they are still absent for the same reason."""
+        for pod in self._route_store.verify_losses(view.route.key, absences):
+            log.warning(
+                "a pod that looked lost is not: the cache may be stale", route=view.route.key, pod=view.pod_name(pod)
+            )
 
     async def _read_route(self, view: RouteView) -> None:
         route, workloads = view.route, self._informers.workloads

@@ -209,6 +209,26 @@ async def test_pod_that_cannot_be_read_delays_no_other() -> None:
         assert {user for user, _ in environment.writer.written} == {"alice"}
 
 
+async def test_read_that_hangs_holds_up_no_other_pod(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("statefulroute.controllers.loss_verifier._BATCH_SECONDS", 0.02)
+    environment = VerifiedEnvironment(alice=1, bob=2)
+    async with running(environment):
+        read, blocked = environment.informers.pods.read, asyncio.Event()
+
+        async def read_or_hang(partition: Hashable, name: str) -> Any:
+            if name == "game-2":
+                await blocked.wait()
+            return await read(partition, name)
+
+        environment.informers.pods.read = read_or_hang  # type: ignore[method-assign]
+        environment.pods.put(SHUT_DOWN)
+        environment.pods.put(msgspec.structs.replace(SHUT_DOWN, name="game-2", index=2))
+        await eventually(lambda: ("alice", "PodLost") in environment.writer.written)
+        assert {user for user, _ in environment.writer.written} == {"alice"}
+        blocked.set()
+        await eventually(lambda: ("bob", "PodLost") in environment.writer.written)
+
+
 async def test_verification_that_was_stopped_is_repeated_after_the_next_start() -> None:
     environment = VerifiedEnvironment(alice=1)
     verifier, pods = environment.verifier, environment.informers.pods
