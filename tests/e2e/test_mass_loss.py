@@ -96,7 +96,7 @@ def test_links_stay_while_all_nodes_are_not_ready(game: Service, cluster: LocalC
         game.await_condition("LossSuspended", "True", "NodesLost")
         message = condition_of(game.route(), "LossSuspended")["message"]
         assert message.startswith("3 of 3 nodes with its pods are lost, more than 55 %: no link is moved,")
-        assert message.endswith("(kubectl statefulroute confirm-loss game)")
+        assert message.endswith(f"(kubectl statefulroute confirm-loss game -n {game.namespace})")
         game.await_link(game.link("nowhere", podIndex=PODS + 4), "Pending", "PodNotFound")
     game.await_condition("LossSuspended", "False", "NoLossSuspended")
     assert_untouched(history, names)
