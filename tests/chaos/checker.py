@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from chaos.leadership import writes_without_lease
 from chaos.link_history import HOSTILE_PREFIX, LinkHistory
-from chaos.pod_losses import PodLosses
+from chaos.pod_losses import LAG_SECONDS, PodLosses
 from chaos.record import Gap, Link, Operation, QuietPeriod, Record, Run
 from chaos.recovery import Recovery, bind_recoveries, removal_recoveries
 
@@ -105,6 +105,21 @@ def _was_asked_to_move(history: LinkHistory, before: Link, after: Link) -> bool:
     return False
 
 
+def no_pod_loses_links_while_no_node_is_ready(record: Record) -> Iterator[str]:
+    """No link moves or is marked while all nodes are not ready, unless a client requests it: the pods may serve."""
+    history, outages = LinkHistory(record), PodLosses(record).times_without_a_ready_node()
+    for versions in history.versions.values():
+        for before, after in pairwise(versions):
+            if before.pod is None or after.is_gone:
+                continue
+            if not any(each.started + LAG_SECONDS <= after.at <= each.ended for each in outages):
+                continue
+            is_moved = before.pod != after.pod and not _was_asked_to_move(history, before, after)
+            if is_moved or (before.phase, after.phase, after.pod) == ("Bound", "Lost", before.pod):
+                verb = "moved from" if is_moved else "was marked as lost on"
+                yield f"{after.name} {verb} pod {before.pod} at revision {after.revision} ({after.at:.3f})"
+
+
 def no_link_ends_without_a_reason(record: Record) -> Iterator[str]:
     """A link is deleted because a client requested it, because it expired, or because its CRD was deleted."""
     history = LinkHistory(record)
@@ -165,6 +180,7 @@ RULES: Sequence[Callable[[Record], Iterator[str]]] = (
     no_user_is_on_two_pods_at_one_revision,
     no_acknowledged_operation_is_lost,
     no_link_moves_without_a_reason,
+    no_pod_loses_links_while_no_node_is_ready,
     no_link_ends_without_a_reason,
     only_the_lease_holder_writes,
     every_link_is_bound_soon_after_the_faults_end,

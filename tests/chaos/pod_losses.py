@@ -83,6 +83,19 @@ class PodLosses:
             self._unready[pod] = self._find(pod, self._is_unready)
         return self._unready[pod]
 
+    def times_without_a_ready_node(self) -> Sequence[Interval]:
+        """Returns the intervals when every node was not ready."""
+        nodes = sorted((node for states in self._nodes.values() for node in states), key=lambda each: each.at)
+        intervals, ready, started = list[Interval](), dict[str, bool](), None
+        for node in nodes:
+            ready[node.name] = node.is_ready
+            if not any(ready.values()):
+                started = node.at if started is None else started
+            elif started is not None:
+                intervals.append(Interval(started, node.at))
+                started = None
+        return intervals if started is None else [*intervals, Interval(started, _FOREVER)]
+
     def _is_beyond(self, service: str, pod: int, at: float) -> bool:
         """Returns whether the pod was beyond the workload's replicas, now or shortly before."""
         workloads = self._workloads.get(service, [])

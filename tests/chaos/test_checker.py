@@ -25,7 +25,7 @@ from chaos.record import (
     Write,
 )
 
-LOST, LEASE, BOUND, OVER, TWO, ENDED, MOVED, COMPLETE = (
+LOST, LEASE, BOUND, OVER, TWO, ENDED, MOVED, NO_NODE, COMPLETE = (
     "no acknowledged operation is lost",
     "only the lease holder writes",
     "every link is bound soon after the faults end",
@@ -33,6 +33,7 @@ LOST, LEASE, BOUND, OVER, TWO, ENDED, MOVED, COMPLETE = (
     "no user is on two pods at one revision",
     "no link ends without a reason",
     "no link moves without a reason",
+    "no pod loses links while no node is ready",
     "the record is complete",
 )
 
@@ -65,6 +66,7 @@ FRAME = [
     Route(1, 3, "game", "Rebind", 2.0),
     Workload(1, 4, "game", 8),
     Node(1, 5, "node-0", is_ready=True),
+    Node(1, 6, "node-1", is_ready=True),
     *PODS,
     Process(1, "operator-0", "a", 1),
     Process(1, "operator-1", "b", 1),
@@ -89,6 +91,10 @@ def violated_rules(rows: Sequence[Row]) -> set[str]:
 def test_run_without_violations_passes() -> None:
     assert check(Record(COMPLETE_RUN)) == []
 
+
+#: No node is ready for a while.
+OUTAGE = [Node(115, 12, "node-0", is_ready=False), Node(115, 13, "node-1", is_ready=False)]
+OUTAGE_END = Node(125, 15, "node-0", is_ready=True)
 
 VIOLATIONS: dict[str, tuple[str, list[Row]]] = {
     "a client received another pod at the same revision": (TWO, [operation("read", 100, 101, writes=((10, 1),))]),
@@ -129,6 +135,11 @@ VIOLATIONS: dict[str, tuple[str, list[Row]]] = {
             operation("set", 115, 116, requested_pod=7),
             link(122, 14, 1),
         ],
+    ),
+    "a link moves while no node is ready": (NO_NODE, [*OUTAGE, link(120, 14, 1), OUTAGE_END]),
+    "a link is marked while no node is ready": (
+        NO_NODE,
+        [*OUTAGE, link(120, 14, 0, phase="Lost"), OUTAGE_END, link(126, 16, 0)],
     ),
     "a link is deleted without a request": (ENDED, [end(120, 12)]),
     "a link is deleted before it expires": (ENDED, [link(120, 12, 0, expires=190), end(125, 13)]),
@@ -172,6 +183,17 @@ NO_VIOLATIONS: dict[str, list[Row]] = {
     ],
     "a link moves because its pod cannot return": [Workload(119, 12, "game", 0), link(120, 13, 1)],
     "a link moves because its pod's node was lost": [Node(115, 12, "node-0", is_ready=False), link(120, 13, 1)],
+    "a link moves on request while no node is ready": [
+        *OUTAGE,
+        operation("set", 119, 121, requested_pod=1, answer=1, has_pod=True),
+        link(120, 14, 1),
+        OUTAGE_END,
+    ],
+    "a link moves after some nodes are ready again": [
+        *OUTAGE,
+        Node(118, 14, "node-1", is_ready=True),
+        link(120, 15, 1),
+    ],
     "a link moves because its pod does not become ready": [
         Route(110, 12, "game", "Rebind", 2.0, not_ready_seconds=5.0),
         Pod(115, 13, "game-0", "unready", "node-0"),
