@@ -6,10 +6,10 @@ from html import escape
 from pathlib import Path
 
 from chaos.checker import Violation
+from chaos.figures import faults_by_kind, moves, operations_by_name
 from chaos.leadership import terms
 from chaos.record import FaultPeriod, Link, LogMessage, Operation, Process, Record, Run
 from chaos.recovery import bind_recoveries
-from chaos.statistics import faults_by_kind, moves, operations_by_name
 from chaos.timeline import Timeline
 
 _STYLE = """

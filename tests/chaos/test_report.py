@@ -5,9 +5,9 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from chaos.checker import Violation, check
+from chaos.figures import faults_by_kind, moves, operations_by_name
 from chaos.record import FaultPeriod, Record
 from chaos.report import write_report
-from chaos.statistics import faults_by_kind, moves, operations_by_name
 from chaos.test_checker import COMPLETE_RUN, FRAME, link
 
 RECORD = Record(COMPLETE_RUN)

@@ -1,7 +1,10 @@
 """Tests the schedule of faults."""
 
+import subprocess
+import sys
 from collections import Counter
 from itertools import islice
+from pathlib import Path
 from random import Random
 
 from chaos.registry import KINDS
@@ -31,3 +34,10 @@ def test_duration_of_each_fault_is_within_the_bounds_of_its_kind() -> None:
         for each in scheduled:
             least, most = each.kind.seconds
             assert least <= each.end - each.start <= most
+
+
+def test_the_suite_can_be_started_as_a_script() -> None:
+    command = [sys.executable, "tests/chaos/run.py", "--help"]
+    started = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    assert started.returncode == 0, started.stderr
+    assert "--seed" in started.stdout
