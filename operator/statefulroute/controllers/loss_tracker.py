@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
+from typing import Any
 
 from statefulroute.cluster.clock import Clock
 from statefulroute.controllers.deadlines import Deadlines
@@ -37,6 +38,13 @@ class LossTracker:
         self._verified: dict[RouteKey, Mapping[PodKey, AbsentPod]] = {}
         """The absences of each route's pods that the API server has verified."""
         self._unverified: dict[RouteKey, Mapping[PodKey, AbsentPod]] = {}
+        self._kept: tuple[dict[RouteKey, Any], ...] = (
+            self._states,
+            self._confirmed_before,
+            self._verified,
+            self._unverified,
+        )
+        """All that is kept of a route until it is deleted, or the term ends."""
         self._deadlines: Deadlines[RouteKey] = Deadlines(expire)
         self._listener: UnverifiedListener | None = None
 
@@ -96,12 +104,12 @@ class LossTracker:
 
     def clear(self) -> None:
         """Forgets all routes."""
-        for known in (self._states, self._confirmed_before, self._verified, self._unverified):
+        for known in self._kept:
             known.clear()
 
     def forget(self, key: RouteKey) -> None:
         """Forgets a route that was deleted."""
-        for known in (self._states, self._confirmed_before, self._verified, self._unverified):
+        for known in self._kept:
             known.pop(key, None)
 
     def _set_deadline(self, key: RouteKey, state: LossState, now: float) -> None:

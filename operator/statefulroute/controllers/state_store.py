@@ -173,15 +173,14 @@ class RouteStore:
         if isinstance(workload, Workload):
             pods = self._informers.pods.cache.in_partition(route.namespace).values()
             entry.pods = {pod.name: pod for pod in pods if workload.owns(pod)}
-            self._loads.retain(route.key, {workload.pod_key(pod): pod.uid for pod in entry.pods.values()})
-            for pod in entry.pods.values():
-                pod_key = workload.pod_key(pod)
-                self._loads.observe_annotations(route, pod_key, pod)
+            members = {workload.pod_key(pod): pod for pod in entry.pods.values()}
+            self._loads.retain(route.key, {key: pod.uid for key, pod in members.items()})
+            for key, pod in members.items():
+                self._loads.observe_annotations(route, key, pod)
                 if route.spec.load.source is LoadSource.HTTP:
-                    self._loads.restore_stale(route.key, pod_key, pod)
-            present = {workload.pod_key(pod) for pod in entry.pods.values()}
+                    self._loads.restore_stale(route.key, key, pod)
             causes = lost_pod_causes(route.status)
-            entry.end_causes = {pod_key: cause for pod_key, cause in causes.items() if pod_key not in present}
+            entry.end_causes = {key: cause for key, cause in causes.items() if key not in members}
         return entry
 
     def _build_view(self, entry: RouteEntry) -> RouteView:

@@ -141,12 +141,19 @@ async def test_an_error_within_a_watch_is_logged_unless_its_version_is_too_old(
     assert [(line["log_level"], line["error"]) for line in logs] == [("warning", "500 Reason: message")]
 
 
-async def test_write_that_fails_after_the_lease_was_lost_is_held_until_kopf_stops(api: FakeAPI) -> None:
+@asynccontextmanager
+async def leading_session(api: FakeAPI) -> AsyncIterator[tuple[aiohttp.ClientSession, Fence]]:
+    """Opens the session of an operator that leads, with its fence."""
     fence = Fence(lambda: 0.0)
     assert fence.open_until(1.0)
     connection = Connection(server=api.server, tls=ssl.create_default_context()).with_fence(fence)
     made = await kopf_session.login_with(connection, 4, lambda _: None)()
     async with made.aiohttp_session as session:
+        yield session, fence
+
+
+async def test_write_that_fails_after_the_lease_was_lost_is_held_until_kopf_stops(api: FakeAPI) -> None:
+    async with leading_session(api) as (session, fence):
 
         async def write() -> None:
             await session.patch(f"{api.server}{ROUTES}/game", json={})
@@ -163,11 +170,7 @@ async def test_write_that_fails_after_the_lease_was_lost_is_held_until_kopf_stop
 
 
 async def test_write_that_fails_while_this_operator_leads_is_left_to_kopf(api: FakeAPI) -> None:
-    fence = Fence(lambda: 0.0)
-    assert fence.open_until(1.0)
-    connection = Connection(server=api.server, tls=ssl.create_default_context()).with_fence(fence)
-    made = await kopf_session.login_with(connection, 4, lambda _: None)()
-    async with made.aiohttp_session as session:
+    async with leading_session(api) as (session, _):
         writing = asyncio.create_task(session.patch(f"{api.server}{ROUTES}/game", json={}))
         (await api.call()).disconnect()
         with pytest.raises(aiohttp.ClientConnectionError):

@@ -56,6 +56,18 @@ async def lose(environment: TimerEnvironment) -> None:
     await idle()
 
 
+def successor_of(first: TimerEnvironment) -> TimerEnvironment:
+    """Returns the environment of the next operator, which finds the objects as they are after `lose`."""
+    second = TimerEnvironment()
+    second.now = first.now
+    second.routes.put(first.route)
+    second.workloads.put(workload(11, replicas=2))
+    second.pods.put(pod(51, 0))
+    for each in links_of(first):
+        second.links.put(each)
+    return second
+
+
 async def test_loss_has_an_event_before_its_links_move_and_one_when_all_have_moved() -> None:
     environment = environment_with_links(**REBIND)
     async with operating(environment):
@@ -87,13 +99,7 @@ async def test_another_operator_repeats_no_event_and_records_the_end_of_a_loss()
     async with operating(first):
         await lose(first)
         await eventually(lambda: first.last_status.lost_pods)
-    second = TimerEnvironment()
-    second.now = first.now
-    second.routes.put(first.route)
-    second.workloads.put(workload(11, replicas=2))
-    second.pods.put(pod(51, 0))
-    for each in links_of(first):
-        second.links.put(each)
+    second = successor_of(first)
     async with operating(second):
         second.now += timedelta(seconds=31)
         second.pods.put(pod(60, 0, labels={"changed": "again"}))
@@ -109,13 +115,7 @@ async def test_another_operator_writes_no_status_of_a_lost_link() -> None:
     async with operating(first):
         await lose(first)
         await eventually(lambda: first.last_status.lost_pods)
-    second = TimerEnvironment()
-    second.now = first.now
-    second.routes.put(first.route)
-    second.workloads.put(workload(11, replicas=2))
-    second.pods.put(pod(51, 0))
-    for each in links_of(first):
-        second.links.put(each)
+    second = successor_of(first)
     async with operating(second):
         assert second.writer.written == [], "the grace period runs again"
         second.now += timedelta(seconds=31)
