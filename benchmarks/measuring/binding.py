@@ -1,4 +1,4 @@
-"""Binds links by the client (the ceiling), by the operator or by plain kopf, at full speed or at a fixed rate."""
+"""Binds links by the client (the ceiling), the operator or a plain one of kopf or Go, at full speed or a fixed rate."""
 
 import asyncio
 import sys
@@ -10,6 +10,9 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from localcluster.programs import Recipe, ensure_built
+from localcluster.progress import PlainProgress
+from localcluster.toolchain import find_go
 from measuring.bench_service import NAMESPACE, BenchService, run_concurrently
 from measuring.processes import MeasuredProcess, running_operator, running_process
 from measuring.rounds import Figures, quantile
@@ -17,6 +20,7 @@ from measuring.rounds import Figures, quantile
 RATE, P50, P99, CPU, FULLEST = "links/s", "p50 ms", "p99 ms", "CPU ms a link", "fullest pod, of the mean"
 
 _KOPF = Path(__file__).with_name("plain_kopf.py")
+_GO = Recipe("plain_operator", Path(__file__).parents[1] / "plain_operator", ".", "-s -w")
 _STARTUP_SECONDS = 3.0
 _WARM_UP_LINKS = 300
 
@@ -38,6 +42,21 @@ def plain_kopf(service: BenchService) -> AbstractAsyncContextManager[MeasuredPro
     """Starts kopf with plain handlers and default settings."""
     command: list[str | Path] = [sys.executable, "-m", "kopf", "run", "--quiet", "--namespace", NAMESPACE, _KOPF]
     return _wait_idle(running_process(command, {"KUBECONFIG": str(service.kubeconfig)}))
+
+
+def plain_go(service: BenchService) -> AbstractAsyncContextManager[MeasuredProcess]:
+    """Starts the plain Go operator."""
+    return _wait_idle(running_process([build_plain_go(), "--kubeconfig", service.kubeconfig]))
+
+
+def build_plain_go() -> Path:
+    """Returns the plain Go operator; the first call builds it from source, into the cache of the local clusters.
+
+    Raises:
+        LocalClusterError: it cannot be built.
+    """
+    progress = PlainProgress()
+    return ensure_built(_GO, find_go(progress), progress)
 
 
 def no_process(_: BenchService) -> AbstractAsyncContextManager[None]:
@@ -83,8 +102,8 @@ NAMED = {
     "operator": BindVariant(idle_operator, _create_named),
 }
 
-#: The same, bound by plain kopf.
-KOPF = BindVariant(plain_kopf, _create_named)
+#: The same, bound by plain kopf and by a plain Go operator.
+KOPF, GO = BindVariant(plain_kopf, _create_named), BindVariant(plain_go, _create_named)
 
 #: Links without a pod: three writes each.
 CHOSEN = {

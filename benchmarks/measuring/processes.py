@@ -70,6 +70,8 @@ class MeasuredProcess:
         """Waits until the process is idle."""
         end = time.monotonic() + _IDLE_TIMEOUT_SECONDS
         while time.monotonic() < end:
+            if self.process.poll() is not None:
+                raise SystemExit(f"{self.process.args!r} has ended:\n{self.log.read_text()[-2000:]}")
             before = self.cpu_seconds
             await asyncio.sleep(seconds)
             if self.cpu_seconds - before < _IDLE_CORE_SHARE * seconds:
