@@ -24,12 +24,21 @@ ROOT = Path(__file__).parents[1]
 #: The first test that needs the cluster may have to build its programs, which takes minutes.
 BUILD_SECONDS = 1800
 
+#: Settings of the Go programs that tests start. With Go's defaults, a quarter of the time of an API server is garbage
+#: collection.
+GO_SETTINGS = {"GOGC": "400", "GOMEMLIMIT": "1GiB"}
+
 _uids = map("user-{}".format, count())
 _OPERATOR_SLOT = pytest.StashKey[OperatorSlot]()
 
 
 def pytest_configure() -> None:
-    """Lets commands that tests start receive Ctrl-C: background jobs of a shell, and their children, ignore it."""
+    """Sets up the environment of the programs that tests start.
+
+    They must receive Ctrl-C: background jobs of a shell, and their children, ignore it.
+    """
+    for name, value in GO_SETTINGS.items():
+        os.environ.setdefault(name, value)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
