@@ -11,6 +11,7 @@ from statefulroute.cluster.load_client import LoadClient
 from statefulroute.controllers.assembly import assemble
 from statefulroute.controllers.leader import Leader
 from statefulroute.controllers.leadership import leader_election
+from statefulroute.controllers.links.controller import link_slots
 from statefulroute.controllers.monitoring.tracing import tracing
 from statefulroute.controllers.settings import Settings
 from statefulroute.controllers.stop_signal import StopSignal
@@ -20,8 +21,10 @@ from statefulroute.monitoring.server import serve_probes_and_metrics
 
 log = structlog.get_logger(__name__)
 
-#: The connections besides those for writes of links: for the status of routes, and annotations of pods and workloads.
-_OTHER_CONNECTIONS = 11
+#: The connections besides those for writes of links: for lists, the status of routes, reads of workloads and of lost
+#: pods, annotations and events. They are enough for all requests that may be in progress, so that none waits for a
+#: connection behind those of another route.
+_OTHER_CONNECTIONS = 80
 
 
 async def run(settings: Settings, kill: Callable[[], NoReturn]) -> None:
@@ -39,7 +42,7 @@ async def run(settings: Settings, kill: Callable[[], NoReturn]) -> None:
     """
     stop = StopSignal()
     requests = APIRequestMetrics()
-    connections = settings.parallel_writes + _OTHER_CONNECTIONS
+    connections = link_slots(settings.parallel_writes) + _OTHER_CONNECTIONS
     async with (
         tracing(settings.uid_redactor) as trace_hooks,  # exited last, so that all work is traced
         connect(settings.kubeconfig, settings.context) as connection,

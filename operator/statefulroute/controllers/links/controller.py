@@ -1,5 +1,6 @@
 """The controller of PodLinks: one queue for each route, and one for the links whose route does not exist."""
 
+import math
 from collections.abc import Awaitable, Callable
 
 from statefulroute.cluster.informers import Informers
@@ -8,12 +9,21 @@ from statefulroute.controllers.state_store import RouteStore
 from statefulroute.controllers.work_queue.backlog import Backlog
 from statefulroute.controllers.work_queue.priority_queue import Priority
 from statefulroute.controllers.work_queue.worker_pool import WorkerPool
+from statefulroute.domain.fair_slots import FairSlots
 from statefulroute.domain.keys import LinkKey, RouteKey
 from statefulroute.domain.link import Link
 from statefulroute.domain.route import Route
 
 #: Links without a route are few and not urgent.
 _ORPHAN_CONCURRENCY = 4
+
+#: How many slots a namespace may use for each free one. A single namespace uses two thirds of all slots.
+_NAMESPACE_SHARE = 2.0
+
+
+def link_slots(concurrency: int) -> int:
+    """Returns how many links of all routes are reconciled at the same time, so that one route has its concurrency."""
+    return math.ceil(concurrency * (1 + _NAMESPACE_SHARE) / _NAMESPACE_SHARE)
 
 
 class LinkController:
@@ -31,6 +41,7 @@ class LinkController:
         self._route_store = route_store
         self._reconcile = reconcile
         self._concurrency = concurrency
+        self._slots = FairSlots(link_slots(concurrency), namespace_share=_NAMESPACE_SHARE)
         self._queues: dict[RouteKey, RouteLinkQueue] = {}
         self._orphans: WorkerPool[LinkKey] = WorkerPool(self._reconcile_orphan, _ORPHAN_CONCURRENCY, link_log_fields)
         self._is_started = False
@@ -61,6 +72,7 @@ class LinkController:
             self._route_store,
             self._reconcile,
             self._concurrency,
+            self._slots,
             lambda: self._offer_room(route),
         )
         self._queues[route] = queue

@@ -13,6 +13,7 @@ from statefulroute.controllers.work_queue.backlog import Backlog
 from statefulroute.controllers.work_queue.priority_queue import Priority
 from statefulroute.controllers.work_queue.worker_pool import WorkerPool
 from statefulroute.domain.decision import is_waiting_for_room
+from statefulroute.domain.fair_slots import FairSlots
 from statefulroute.domain.keys import LinkKey, PodKey, RouteKey
 from statefulroute.domain.link import Link
 from statefulroute.domain.route import PodLoss, RouteView
@@ -62,6 +63,7 @@ class RouteLinkQueue:
         route_store: the views of routes.
         reconcile: reconciles one link.
         concurrency: how many links are written at the same time.
+        slots: the slots for links in progress, which all routes share.
         offer_room: called when a pod may have room that a link of the route has not taken.
     """
 
@@ -72,6 +74,7 @@ class RouteLinkQueue:
         route_store: RouteStore,
         reconcile: Reconcile,
         concurrency: int,
+        slots: FairSlots,
         offer_room: Callable[[], None],
     ) -> None:
         self._route = route
@@ -79,7 +82,9 @@ class RouteLinkQueue:
         self._route_store = route_store
         self._reconcile = reconcile
         self._offer_room = offer_room
-        self._workers: WorkerPool[LinkKey] = WorkerPool(self._reconcile_link, concurrency, link_log_fields)
+        self._workers: WorkerPool[LinkKey] = WorkerPool(
+            self._reconcile_link, concurrency, link_log_fields, slots=slots, route=route
+        )
         self._waiting = WaitingLinks()
         self._inputs = _RouteInputs()
         self._unwatch: Callable[[], None] | None = None

@@ -1,6 +1,7 @@
 """The workers: tasks that take keys from a work queue, reconcile them, and retry the ones that fail."""
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from typing import Generic, TypeVar
@@ -13,6 +14,8 @@ from statefulroute.controllers.work_queue.backlog import Backlog, measure_backlo
 from statefulroute.controllers.work_queue.priority_queue import Priority
 from statefulroute.controllers.work_queue.queue import WorkQueue
 from statefulroute.controllers.work_queue.rate_limiting import OutagePause, RetryBackoff
+from statefulroute.domain.fair_slots import FairSlots
+from statefulroute.domain.keys import RouteKey
 
 K = TypeVar("K", bound=Hashable)
 
@@ -21,6 +24,9 @@ log = structlog.get_logger(__name__)
 #: How many keys all workers together process before other tasks run. Most keys need no request and take tens of
 #: microseconds; a new link needs several turns of the event loop, and none of them may come late.
 _BATCH_SIZE = 64
+
+#: The route of a pool that shares its workers with no other.
+_NO_ROUTE = RouteKey("", "")
 
 
 def _default_log_fields(key: Hashable) -> Mapping[str, object]:
@@ -39,6 +45,8 @@ class WorkerPool(Generic[K]):
         failure: the log message for a key whose request failed.
         backoff: when failed keys are retried.
         outage_pause: how long workers pause while the API server fails.
+        slots: the workers that several pools share; each worker needs a slot. None shares them with no other pool.
+        route: the route that the slots are counted for.
         clock: returns monotonic seconds.
     """
 
@@ -51,6 +59,8 @@ class WorkerPool(Generic[K]):
         failure: str = "a write failed: trying again",
         backoff: RetryBackoff[K] | None = None,
         outage_pause: OutagePause | None = None,
+        slots: FairSlots | None = None,
+        route: RouteKey = _NO_ROUTE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._reconcile = reconcile
@@ -67,6 +77,9 @@ class WorkerPool(Generic[K]):
         self._failing_since: dict[K, float] = {}
         """The keys that have failed, each with the time since which it had waited at its first failure."""
         self._workers: set[asyncio.Task[None]] = set()
+        self._slots = FairSlots(concurrency, namespace_share=math.inf) if slots is None else slots
+        self._route = route
+        self._waits_for_slot = False
         self._is_started = False
 
     def __len__(self) -> int:
@@ -97,6 +110,8 @@ class WorkerPool(Generic[K]):
         If it is cancelled, it cancels the work in progress, too.
         """
         self._is_started = False
+        if self._waits_for_slot:
+            self._waits_for_slot = not self._slots.cancel(self._route, self._take_slot)
         for key in tuple(self._retries):
             self._retries.cancel(key)
             self.add(key)
@@ -110,12 +125,34 @@ class WorkerPool(Generic[K]):
 
     def _start_workers(self) -> None:
         """Starts workers for the waiting keys; a worker stops when no key waits, so that an idle pool has no task."""
-        while len(self._workers) < min(self._concurrency, len(self._workers) + self._queue.waiting):
-            worker = asyncio.get_running_loop().create_task(self._work())
-            self._workers.add(worker)
-            worker.add_done_callback(self._workers.discard)  # for a worker that is cancelled before it starts
+        while self._queue.waiting and len(self._workers) < self._concurrency:
+            if not self._slots.take(self._route):
+                self._wait_for_slot()
+                break
+            self._start_worker()
             if len(self._workers) >= self._queue.waiting:
                 break
+
+    def _start_worker(self) -> None:
+        worker = asyncio.get_running_loop().create_task(self._work())
+        self._workers.add(worker)
+        worker.add_done_callback(self._worker_done)
+
+    def _wait_for_slot(self) -> None:
+        """Waits for one slot at a time, however many keys wait, so that the memory for it does not grow with them."""
+        if not self._waits_for_slot:
+            self._waits_for_slot = True
+            self._slots.wait(self._route, self._take_slot)
+
+    def _take_slot(self) -> bool:
+        """Starts a worker with the slot that the pool has waited for; returns False if no key needs it any more."""
+        self._waits_for_slot = False
+        if not (self._is_started and self._queue.waiting and len(self._workers) < self._concurrency):
+            return False
+        self._start_worker()
+        if len(self._workers) < min(self._concurrency, self._queue.waiting):
+            self._wait_for_slot()
+        return True
 
     async def _work(self) -> None:
         processed = 0
@@ -124,13 +161,26 @@ class WorkerPool(Generic[K]):
                 await self._process(self._queue.get())
                 if pause := self._outage_pause.seconds():
                     await asyncio.sleep(pause)
+                if self._slots.waiting:
+                    break
                 processed += 1
                 if processed % self._batch_size == 0:
                     await asyncio.sleep(0)
         finally:
             # Now, and not in a callback of the event loop: a key that arrives in between would start no worker.
             if (worker := asyncio.current_task()) is not None:
-                self._workers.discard(worker)
+                self._end_worker(worker)
+
+    def _worker_done(self, worker: asyncio.Task[None]) -> None:
+        if worker in self._workers:  # it was cancelled before it started
+            self._end_worker(worker)
+
+    def _end_worker(self, worker: asyncio.Task[None]) -> None:
+        """Gives the slot of a worker back; other pools that wait have it before the keys of this pool."""
+        self._workers.discard(worker)
+        self._slots.release(self._route)
+        if self._is_started:
+            self._start_workers()
 
     async def _process(self, key: K) -> None:
         self._retries.cancel(key)

@@ -1,0 +1,188 @@
+"""Links of many routes are written in turn: counted with a simulated API server, whose time passes write by write."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+
+from statefulroute.controllers.links.controller import LinkController, link_slots
+from statefulroute.controllers.links.reconciler import ReconcileResult
+from statefulroute.controllers.work_queue.worker_pool import WorkerPool
+from statefulroute.domain.fair_slots import FairSlots
+from statefulroute.domain.keys import LinkKey, RouteKey
+from unit.controllers.environment import Environment, idle, link, route, running_route
+
+CONCURRENCY = 32
+QUIET = RouteKey("quiet", "game")
+
+
+class SimulatedServer:
+    """An API server that processes writes in the order of their arrival, one at each step."""
+
+    def __init__(self) -> None:
+        self.in_progress: dict[LinkKey, asyncio.Future[None]] = {}
+        self.written: list[LinkKey] = []
+        self.hanging: set[str] = set()
+        """The namespaces whose writes are not answered."""
+
+    async def write(self, key: LinkKey) -> ReconcileResult:
+        self.in_progress[key] = asyncio.get_running_loop().create_future()
+        try:
+            await self.in_progress[key]
+        finally:
+            del self.in_progress[key]
+        return ReconcileResult()
+
+    async def step(self) -> None:
+        """Processes the write that arrived first, and lets the operator react."""
+        for key, response in self.in_progress.items():
+            if key.route.namespace not in self.hanging:
+                self.written.append(key)
+                response.set_result(None)
+                break
+        await idle()
+
+    async def steps_until_written(self, key: LinkKey) -> int:
+        """Returns how many writes are processed until that of a link is."""
+        before = len(self.written)
+        while key not in self.written[before:]:
+            await self.step()
+        return len(self.written) - before
+
+
+def links_of(key: RouteKey, count: int) -> list[LinkKey]:
+    return [LinkKey(key, f"{key.name}.{number}") for number in range(count)]
+
+
+@asynccontextmanager
+async def busy_operator(server: SimulatedServer, *busy: RouteKey, links: int = 100) -> AsyncIterator[Environment]:
+    """Runs the link controller with busy routes and a quiet one."""
+    environment = Environment()
+    environment.controller = LinkController(environment.informers, environment.route_store, server.write, CONCURRENCY)
+    for key in (*busy, QUIET):
+        environment.routes.put(route(10, key))
+    async with AsyncExitStack() as stack:
+        stops = [await stack.enter_async_context(running_route(environment, key)) for key in (*busy, QUIET)]
+        for number in range(links):
+            for key in busy:
+                environment.links.put(link(100 + number, str(number), key))
+        await idle()
+        try:
+            yield environment
+        finally:
+            for stop in stops:
+                stop.set()
+            server.hanging.clear()
+            while server.in_progress:
+                await server.step()
+
+
+async def user_arrives(environment: Environment, number: int) -> LinkKey:
+    """Creates a link of the quiet route."""
+    environment.links.put(link(1000 + number, f"user-{number}", QUIET))
+    await idle()
+    return LinkKey(QUIET, f"game.user-{number}")
+
+
+@pytest.mark.parametrize("routes", [1, 10, 40, 200])
+@pytest.mark.parametrize("same_namespace", [True, False])
+async def test_link_is_behind_the_writes_in_progress_and_not_behind_the_queues(
+    routes: int, same_namespace: bool
+) -> None:
+    server = SimulatedServer()
+    busy = [RouteKey("busy" if same_namespace else f"busy-{number}", f"game-{number}") for number in range(routes)]
+    async with busy_operator(server, *busy, links=max(6, 400 // routes)) as environment:
+        for number in range(3):
+            for _ in range(2 + (0 if same_namespace else routes)):  # more than one round of the other namespaces
+                await server.step()
+            key = await user_arrives(environment, number)
+            assert await server.steps_until_written(key) <= link_slots(CONCURRENCY) + 1
+
+
+async def test_writes_in_progress_are_limited_over_all_routes_and_busy_routes_progress_alike() -> None:
+    server = SimulatedServer()
+    busy = [RouteKey(f"busy-{number}", "game") for number in range(10)]
+    async with busy_operator(server, *busy):
+        for _ in range(500):
+            assert len(server.in_progress) <= link_slots(CONCURRENCY)
+            await server.step()
+        counts = Counter(key.route for key in server.written)
+        assert max(counts.values()) - min(counts[key] for key in busy) <= 4
+
+
+async def test_single_busy_route_has_its_parallel_writes() -> None:
+    server = SimulatedServer()
+    async with busy_operator(server, RouteKey("busy", "game")):
+        assert len(server.in_progress) == CONCURRENCY
+
+
+async def test_tenants_whose_writes_hang_do_not_delay_another_one() -> None:
+    server = SimulatedServer()
+    hanging = [RouteKey(f"hanging-{number}", "game") for number in range(4)]
+    server.hanging = {key.namespace for key in hanging}
+    async with busy_operator(server, *hanging) as environment:
+        for number in range(20):
+            key = await user_arrives(environment, number)
+            assert await server.steps_until_written(key) == 1
+
+
+async def test_pool_has_no_task_for_keys_that_wait_for_a_slot() -> None:
+    slots, may_end = FairSlots(4), asyncio.Event()
+
+    async def work(_: int) -> None:
+        await may_end.wait()
+
+    pools = [WorkerPool(work, 32, slots=slots, route=RouteKey(f"{number}", "x")) for number in range(40)]
+    before = len(asyncio.all_tasks())
+    for pool in pools:
+        for key in range(100):
+            pool.add(key)
+        pool.start()
+    await idle()
+    assert len(asyncio.all_tasks()) - before == slots.used == 4
+    may_end.set()
+    for _ in range(4000):
+        await idle()
+        if not any(map(len, pools)):
+            break
+    assert not any(map(len, pools))
+    assert (slots.used, slots.waiting) == (0, 0)
+
+
+async def test_pool_that_stops_while_it_waits_takes_no_slot() -> None:
+    slots, may_end, done = FairSlots(1), asyncio.Event(), list[str]()
+
+    async def work(key: str) -> None:
+        await may_end.wait()
+        done.append(key)
+
+    first, second = (WorkerPool(work, 1, slots=slots, route=RouteKey(name, "x")) for name in ("a", "b"))
+    for pool, key in ((first, "a"), (second, "b")):
+        pool.add(key)
+        pool.start()
+    await idle()
+    await second.stop()
+    may_end.set()
+    await idle()
+    assert (done, slots.used) == (["a"], 0)
+    second.start()
+    await idle()
+    assert (done, slots.used) == (["a", "b"], 0)
+
+
+async def test_worker_that_is_cancelled_before_it_starts_gives_its_slot_back() -> None:
+    slots = FairSlots(1)
+
+    async def work(_: str) -> None:
+        pass
+
+    pool = WorkerPool(work, 1, slots=slots, route=RouteKey("a", "x"))
+    pool.add("a")
+    pool.start()
+    for worker in pool._workers:  # noqa: SLF001 - what `stop` does when it is cancelled
+        worker.cancel()
+    await idle()
+    await pool.stop()
+    assert slots.used == 0
