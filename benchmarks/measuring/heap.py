@@ -40,7 +40,7 @@ async def operator_state(client: Client) -> AsyncIterator[LinkCount]:
     informers.links.cache.listen(metrics.link_changed)
     informers.routes.cache.listen(metrics.route_changed)
     routes = RouteStore(informers, counts.of, utc_now)
-    counts.listen_for_first_link(routes.observe_first_link)
+    counts.listen(routes.observe_links)
     expiry = ExpiryController(informers.links.cache, lambda _: None, utc_now)
     async with informers.run():
         await informers.wait_synced()

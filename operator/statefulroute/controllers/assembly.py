@@ -88,7 +88,7 @@ def assemble(
     informers.links.cache.listen(metrics.link_changed)
     informers.routes.cache.listen(metrics.route_changed)
     route_store = RouteStore(informers, counts.of, utc_now)
-    counts.listen_for_first_link(route_store.observe_first_link)
+    counts.listen(route_store.observe_links)
     informers.routes.cache.listen(counts.route_changed)
     recorder = EventRecorder(client, socket.gethostname())
     lost_pods = LostPodTracker(recorder, utc_now)

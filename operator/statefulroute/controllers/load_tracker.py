@@ -1,7 +1,6 @@
 """Load tracking: the last load of each pod of each route, and why it could not be read."""
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timedelta
 
 from statefulroute.api.statefulroute import PodStatus
 from statefulroute.api.vocabulary import LoadSource, RoutingState
@@ -9,11 +8,8 @@ from statefulroute.cluster.clock import Clock
 from statefulroute.domain.keys import PodKey, RouteKey
 from statefulroute.domain.load import Load, LoadReport, UnreadableReport
 from statefulroute.domain.pod import Pod
-from statefulroute.domain.route import Route, RouteView
+from statefulroute.domain.route import Route
 from statefulroute.domain.route_status import count_links_at_report
-
-#: A load is checked this long after it became stale, because the clocks of timers and of the day differ a little.
-_STALE_MARGIN = timedelta(milliseconds=20)
 
 
 class LoadTracker:
@@ -148,16 +144,3 @@ class LoadTracker:
     def _drop(self, route: RouteKey, key: PodKey) -> None:
         for stored in (self._loads, self._reports, self._uids, self._errors):
             stored.get(route, {}).pop(key, None)
-
-
-def pods_with_fresh_load(view: RouteView, now: datetime) -> frozenset[PodKey]:
-    """Returns the pods of a route whose load is fresh."""
-    return frozenset(pod for pod in view.loads if view.fresh_load(pod, now) is not None)
-
-
-def next_staleness_check(view: RouteView, fresh: Iterable[PodKey], now: datetime) -> float | None:
-    """Returns the seconds until the first of the fresh loads is stale; None if none is fresh."""
-    first = min((view.loads[pod].report.time for pod in fresh), default=None)
-    if first is None:
-        return None
-    return (first + timedelta(seconds=view.route.spec.load.stale_after_seconds) + _STALE_MARGIN - now).total_seconds()

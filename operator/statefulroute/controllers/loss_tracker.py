@@ -52,12 +52,17 @@ class LossTracker:
         """Sets the listener. From now on, no loss of a pod with links counts before it is verified."""
         self._listener = listener
 
-    def evaluate(self, view: RouteView) -> RouteView:
-        """Returns a route with its losses, and sets the deadline of the next one."""
+    def evaluate(self, view: RouteView, changed: AbstractSet[PodKey] | None = None) -> RouteView:
+        """Returns a route with its losses, and sets the deadline of the next one.
+
+        Args:
+            view: the route.
+            changed: the pods that may differ since the last evaluation; None if every pod may.
+        """
         key, now = view.route.key, self._monotonic()
-        linked_pods = {pod for pod, links in view.link_counts.items() if links}
+        linked_pods = view.link_counts.keys()  # a pod without links has no entry
         previous, confirmed_before = self._states.get(key), self._confirmed_before.get(key)
-        view, state = evaluate_losses(view, linked_pods, previous, now, confirmed_before)
+        view, state = evaluate_losses(view, linked_pods, previous, now, confirmed_before, changed)
         if state is None:
             return view
         self._states[key] = state

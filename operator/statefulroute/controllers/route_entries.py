@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from statefulroute.api.vocabulary import LossCause
+from statefulroute.controllers.route_pods import RoutePods
 from statefulroute.domain.keys import PodKey, RouteKey, WorkloadKey
 from statefulroute.domain.pod import Pod
 from statefulroute.domain.route import MissingWorkload, Route, RouteView, Workload
@@ -17,16 +18,18 @@ class RouteEntry:
         route: the route.
         workload: its workload, or why there is none; None before it was read.
         pods: the workload's pods by name.
+        members: the same pods, as decisions use them.
         view: the view that decisions use; None where it has to be built.
-        fresh: the pods whose load was fresh when the view was built.
+        last_view: the last view that was built; its pods follow the changes.
         end_causes: why pods end or have ended; those that were deleted and not replaced remain while they have links.
     """
 
     route: Route
     workload: Workload | MissingWorkload | None
     pods: dict[str, Pod]
+    members: RoutePods
     view: RouteView | None = None
-    fresh: frozenset[PodKey] = frozenset()
+    last_view: RouteView | None = None
     end_causes: dict[PodKey, LossCause] = field(default_factory=dict)
 
     def key_of(self, pod: Pod) -> PodKey | None:
@@ -74,8 +77,8 @@ class RouteEntries:
         return (entry for entry in self.in_namespace(key.namespace) if entry.route.workload_key == key)
 
     def on_node(self, name: str) -> Iterator[RouteEntry]:
-        """Returns the entries of the routes that have a pod on a node."""
+        """Returns the entries of the routes that have a pod on a node, and lets their pods there change."""
         for namespace in tuple(self._by_namespace):
             for entry in self.in_namespace(namespace):
-                if any(pod.node_name == name for pod in entry.pods.values()):
+                if entry.members.node_changed(name):
                     yield entry

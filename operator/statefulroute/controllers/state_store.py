@@ -3,30 +3,36 @@
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
-from datetime import datetime
-
-import msgspec
+from datetime import datetime, timedelta
+from typing import TypeVar
 
 from statefulroute.api.vocabulary import LoadSource, RoutingState
 from statefulroute.cluster.clock import Clock
 from statefulroute.cluster.informers import Informers
 from statefulroute.controllers.deadlines import Deadlines
-from statefulroute.controllers.load_tracker import LoadTracker, next_staleness_check, pods_with_fresh_load
+from statefulroute.controllers.known_nodes import KnownNodes
+from statefulroute.controllers.load_tracker import LoadTracker
 from statefulroute.controllers.loss_tracker import LossTracker, UnverifiedListener
 from statefulroute.controllers.route_entries import RouteEntries, RouteEntry
+from statefulroute.controllers.route_pods import PodChanges, RoutePods, compare_pods
 from statefulroute.controllers.workload_routes import WorkloadRoutes
 from statefulroute.domain.keys import PodKey, RouteKey, WorkloadKey
 from statefulroute.domain.load import LoadReport
 from statefulroute.domain.loss import AbsentPod, end_cause
 from statefulroute.domain.lost_pods import lost_pod_causes
 from statefulroute.domain.pod import Node, Pod
-from statefulroute.domain.route import Route, RouteView, Workload, build_route_view
+from statefulroute.domain.route import MissingWorkload, PodView, Route, RouteView, Workload
 
-#: How many deleted nodes are remembered. Kubernetes deletes the pods of a deleted node within minutes.
-_MAX_DELETED_NODES = 1_000
+#: A load is checked this long after it became stale, because the clocks of timers and of the day differ a little.
+_STALE_MARGIN = timedelta(milliseconds=20)
 
 #: Called when a route, its workload or one of its pods has changed in a way that may change a decision.
 Watcher = Callable[[], None]
+
+L = TypeVar("L")
+
+#: Called with what distinguishes the pods of each new view of a route from the view before.
+PodListener = Callable[[PodChanges], None]
 
 
 class RouteStore:
@@ -56,11 +62,13 @@ class RouteStore:
         self._loads = LoadTracker(self._count_links, clock)
         self._entries = RouteEntries()
         self._losses = LossTracker(self._invalidate, clock, monotonic)
-        self._deleted_nodes: dict[str, Node] = {}
-        """The nodes that were deleted while the operator ran, the latest last."""
+        self._nodes = KnownNodes(informers)
         self._staleness_deadlines: Deadlines[RouteKey] = Deadlines(self._check_staleness)
         """When the next load of a route may be stale."""
         self._watchers: dict[RouteKey, list[Watcher]] = {}
+        self._pod_listeners: dict[RouteKey, list[PodListener]] = {}
+        self._former_views: dict[RouteKey, RouteView] = {}
+        """The last view of each route that has pod listeners, and whose view is built again from scratch."""
         self._listeners: list[Callable[[RouteView], object]] = []
         informers.routes.cache.listen(self._route_changed)
         informers.workloads.listen(self._workload_changed)
@@ -88,15 +96,11 @@ class RouteStore:
         Returns:
             A function that removes the watcher.
         """
-        watchers = self._watchers.setdefault(key, [])
-        watchers.append(watcher)
+        return _add_listener(self._watchers, key, watcher)
 
-        def unwatch() -> None:
-            watchers.remove(watcher)
-            if not watchers and self._watchers.get(key) is watchers:
-                del self._watchers[key]
-
-        return unwatch
+    def listen_for_pods(self, key: RouteKey, listener: PodListener) -> Callable[[], None]:
+        """Calls a function with the changes of pods at each new view of a route; returns one that removes it."""
+        return _add_listener(self._pod_listeners, key, listener)
 
     def start_term(self) -> None:
         """Forgets what an earlier term of leadership observed of routes, so that this one starts as a new process.
@@ -109,6 +113,7 @@ class RouteStore:
         for key in self._entries.routes():
             self._remove_entry(key)
             self._notify(key)
+        self._former_views.clear()
 
     def listen(self, listener: Callable[[RouteView], object]) -> None:
         """Calls a function with each new view of every route, before anything is decided by it."""
@@ -118,10 +123,16 @@ class RouteStore:
         """Returns the other routes to the workload of a route."""
         return self._workload_routes.others(key)
 
-    def observe_first_link(self, key: RouteKey, pod: PodKey) -> None:
-        """Handles the first link of a pod: if the pod is absent, its loss has to be noticed from now on."""
+    def observe_links(self, key: RouteKey, pod: PodKey) -> None:
+        """Handles a pod with more links or fewer.
+
+        If a pod that has links now is absent, its loss has to be noticed from now on.
+        """
         entry = self._entries.get(key)
-        if entry is None or entry.view is None:
+        if entry is None:
+            return
+        entry.members.links_changed(pod)
+        if entry.view is None or self._links_of(key).get(pod) != 1:
             return
         if pod not in entry.view.pods or self._losses.is_absent(key, pod):
             self._invalidate(key)
@@ -154,7 +165,9 @@ class RouteStore:
         if entry is None or (pod_key := entry.key_of(pod)) is None:
             return
         if self._loads.observe(entry.route, pod_key, pod, report, routing_state):
+            entry.members.pod_changed(pod_key, pod.name)
             self._invalidate(key)
+        entry.members.fresh.update(pod_key)
 
     def observe_load_error(self, key: RouteKey, pod: Pod, message: str) -> None:
         """Stores why the load of a pod could not be read. The last load of the pod counts until it is stale."""
@@ -167,86 +180,99 @@ class RouteStore:
     def _create_entry(self, route: Route) -> RouteEntry:
         """Finds what belongs to a route, and follows it from now on."""
         workload = self._informers.workloads.get(route)
-        entry = RouteEntry(route, workload, {})
+        members = RoutePods(route, workload, self._loads.loads_of(route.key), self._clock())
+        entry = RouteEntry(route, workload, {}, members)
         self._entries.add(entry)
         self._loads.restore(route.key, route.status.pods)
         if isinstance(workload, Workload):
             pods = self._informers.pods.cache.in_partition(route.namespace).values()
             entry.pods = {pod.name: pod for pod in pods if workload.owns(pod)}
-            members = {workload.pod_key(pod): pod for pod in entry.pods.values()}
-            self._loads.retain(route.key, {key: pod.uid for key, pod in members.items()})
-            for key, pod in members.items():
+            by_key = {workload.pod_key(pod): pod for pod in entry.pods.values()}
+            self._loads.retain(route.key, {key: pod.uid for key, pod in by_key.items()})
+            for key, pod in by_key.items():
                 self._loads.observe_annotations(route, key, pod)
                 if route.spec.load.source is LoadSource.HTTP:
                     self._loads.restore_stale(route.key, key, pod)
             causes = lost_pod_causes(route.status)
-            entry.end_causes = {key: cause for key, cause in causes.items() if key not in members}
+            entry.end_causes = {key: cause for key, cause in causes.items() if key not in by_key}
+            for key in by_key:
+                entry.members.fresh.update(key)
         return entry
 
     def _build_view(self, entry: RouteEntry) -> RouteView:
+        """Builds the next view of a route from the last one, and from the pods that have changed since."""
         key, now = entry.route.key, self._clock()
-        view = build_route_view(
+        changed, former = entry.members.update(entry.pods, self._nodes.get)
+        workload = entry.workload
+        view = RouteView(
             entry.route,
-            entry.workload,
-            entry.pods.values(),
-            self._nodes_of(entry),
+            workload if isinstance(workload, Workload) else None,
+            workload if isinstance(workload, MissingWorkload) else None,
+            entry.members.views,
             self._links_of(key),
             self._loads.loads_of(key),
             self._loads.errors_of(key),
-            [self._links_of(other) for other in self.others(key)],
+            other_link_counts=[self._links_of(other) for other in self.others(key)],
         )
-        entry.fresh = pods_with_fresh_load(view, now)
-        self._schedule_staleness_check(view, entry.fresh, now)
+        entry.members.fresh.advance(now)
+        self._schedule_staleness_check(entry, now)
         entry.end_causes = {
             pod: cause for pod, cause in entry.end_causes.items() if pod in view.pods or view.link_count(pod)
         }
-        view = self._losses.evaluate(replace(view, end_causes=entry.end_causes))
+        view = self._losses.evaluate(replace(view, end_causes=entry.end_causes), changed)
         for listener in self._listeners:
             listener(view)
+        self._notify_of_pods(entry, view, former, is_complete=changed is None)
+        entry.last_view = view
         return view
 
-    def _nodes_of(self, entry: RouteEntry) -> Mapping[str, Node] | None:
-        """Returns the known nodes of a route's pods, with those that were deleted; None if nodes are not watched."""
-        nodes = self._informers.nodes_by_name
-        if nodes is None:
-            return None
-        names = {pod.node_name for pod in entry.pods.values()}
-        return {name: node for name in names if (node := nodes.get(name) or self._deleted_nodes.get(name))}
+    def _notify_of_pods(
+        self, entry: RouteEntry, view: RouteView, former: Mapping[PodKey, PodView | None], *, is_complete: bool
+    ) -> None:
+        """Calls the listeners for the pods of a route with what has changed since the last view."""
+        key, last_view = entry.route.key, entry.last_view
+        if (listeners := self._pod_listeners.get(key)) is None:
+            return
+        if last_view is None and (last_view := self._former_views.pop(key, None)) is not None:
+            former = last_view.pods
+        changes = compare_pods(former, last_view, view, is_complete=is_complete)
+        for listener in tuple(listeners):
+            listener(changes)
 
     def _count_links(self, route: RouteKey, pod: PodKey) -> int:
         """Returns the number of links of a pod in all routes to its workload."""
         return sum(self._links_of(key).get(pod, 0) for key in (route, *self.others(route)))
 
-    def _schedule_staleness_check(self, view: RouteView, fresh: frozenset[PodKey], now: datetime) -> None:
+    def _schedule_staleness_check(self, entry: RouteEntry, now: datetime) -> None:
         """Checks the loads when the first of them may be stale; most pods will have reported again by then."""
-        seconds = next_staleness_check(view, fresh, now)
-        if seconds is None:
-            self._staleness_deadlines.cancel(view.route.key)
+        next_check = entry.members.fresh.next_check()
+        if next_check is None:
+            self._staleness_deadlines.cancel(entry.route.key)
         else:
-            self._staleness_deadlines.set(view.route.key, seconds)
+            self._staleness_deadlines.set(entry.route.key, (next_check + _STALE_MARGIN - now).total_seconds())
 
     def _check_staleness(self, key: RouteKey) -> None:
         entry = self._entries.get(key)
         if entry is None or entry.view is None:
             return
         now = self._clock()
-        fresh = pods_with_fresh_load(entry.view, now)
-        if fresh != entry.fresh:
+        if entry.members.fresh.advance(now):
             self._invalidate(key)
         else:
-            self._schedule_staleness_check(entry.view, fresh, now)
+            self._schedule_staleness_check(entry, now)
 
     def _route_changed(self, old: Route | None, new: Route | None) -> None:
         route = new or old
         if route is None:
             return
         for other in self._workload_routes.update(old, new):
-            self._invalidate(other)
+            self._rebuild(other)
         entry = self._entries.get(route.key)
         if old and new and _decision_inputs(old) == _decision_inputs(new):
             if entry is not None:  # a status changes no decision
                 entry.route = new
-                entry.view = entry.view and replace(entry.view, route=new)
+                if entry.view is not None:
+                    entry.view = entry.last_view = replace(entry.view, route=new)
             return
         if old and new:
             self._losses.observe_confirmation(old, new)
@@ -255,6 +281,8 @@ class RouteStore:
         if new is None or (old and old.spec.load.source is not new.spec.load.source):
             self._loads.forget_route(route.key)
         self._remove_entry(route.key)
+        if new is None:
+            self._former_views.pop(route.key, None)
         self._notify(route.key)
 
     def _workload_changed(self, key: WorkloadKey) -> None:
@@ -262,7 +290,8 @@ class RouteStore:
             old, new = entry.workload, self._informers.workloads.get(entry.route)
             if isinstance(old, Workload) and isinstance(new, Workload) and old.decision_inputs == new.decision_inputs:
                 entry.workload = new  # its status, or annotations that the operator wrote, have changed
-                entry.view = entry.view and replace(entry.view, workload=new)
+                if entry.view is not None:
+                    entry.view = entry.last_view = replace(entry.view, workload=new)
             elif old != new:
                 self._remove_entry(entry.route.key)
                 if entry.view is not None:
@@ -284,13 +313,23 @@ class RouteStore:
         was_member, is_member = pod.name in entry.pods, new is not None and workload.owns(new)
         if not was_member and not is_member:
             return False
-        key, pod_key = entry.route.key, workload.pod_key(pod)
+        pod_key = workload.pod_key(pod)
         if not is_member or (old and new and old.uid != new.uid):
-            self._loads.forget(key, pod_key, pod.name)
+            self._loads.forget(entry.route.key, pod_key, pod.name)
+        may_differ = True
         if new is None or not is_member:
             del entry.pods[pod.name]
-            return True
-        entry.pods[pod.name] = new
+        else:
+            may_differ = self._update_member(entry, pod_key, old, new)
+        entry.members.fresh.update(pod_key)
+        if may_differ:
+            entry.members.pod_changed(pod_key, pod.name)
+        return may_differ
+
+    def _update_member(self, entry: RouteEntry, pod_key: PodKey, old: Pod | None, new: Pod) -> bool:
+        """Stores a version of an entry's pod; returns whether it may change a decision."""
+        was_member = new.name in entry.pods
+        entry.pods[new.name] = new
         if not was_member or old is None or old.uid != new.uid:
             entry.end_causes.pop(pod_key, None)
         if (cause := end_cause(new)) is not None:
@@ -301,21 +340,23 @@ class RouteStore:
         return old.load_report != new.load_report and self._loads.observe_annotations(entry.route, pod_key, new)
 
     def _node_changed(self, old: Node | None, new: Node | None) -> None:
-        node = new or old
-        if node is None or (old and new and old.is_ready == new.is_ready):
-            return
-        self._deleted_nodes.pop(node.name, None)
-        if new is None:
-            self._deleted_nodes[node.name] = msgspec.structs.replace(node, is_deleted=True)
-            if len(self._deleted_nodes) > _MAX_DELETED_NODES:
-                del self._deleted_nodes[next(iter(self._deleted_nodes))]
-        for entry in self._entries.on_node(node.name):
-            self._invalidate(entry.route.key)
+        if (name := self._nodes.observe(old, new)) is not None:
+            for entry in self._entries.on_node(name):
+                self._invalidate(entry.route.key)
 
     def _remove_entry(self, key: RouteKey) -> None:
+        entry = self._entries.get(key)
+        if entry is not None and entry.last_view is not None and key in self._pod_listeners:
+            self._former_views[key] = entry.last_view
         self._entries.remove(key)
         self._losses.cancel(key)
         self._staleness_deadlines.cancel(key)
+
+    def _rebuild(self, key: RouteKey) -> None:
+        """Lets the view of a route be built from scratch."""
+        if (entry := self._entries.get(key)) is not None:
+            entry.members.rebuild()
+        self._invalidate(key)
 
     def _invalidate(self, key: RouteKey) -> None:
         """Drops the view of a route; watchers that have requested it since the last change are called."""
@@ -327,6 +368,19 @@ class RouteStore:
     def _notify(self, key: RouteKey) -> None:
         for watcher in tuple(self._watchers.get(key, ())):
             watcher()
+
+
+def _add_listener(listeners: dict[RouteKey, list[L]], key: RouteKey, listener: L) -> Callable[[], None]:
+    """Adds a listener of a route; returns a function that removes it."""
+    of_route = listeners.setdefault(key, [])
+    of_route.append(listener)
+
+    def remove() -> None:
+        of_route.remove(listener)
+        if not of_route and listeners.get(key) is of_route:
+            del listeners[key]
+
+    return remove
 
 
 def _decision_inputs(route: Route) -> tuple[object, ...]:

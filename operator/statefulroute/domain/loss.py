@@ -1,6 +1,7 @@
 """Decides which pods are lost: gone or not ready for too long, permanently gone, or shut down."""
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -55,7 +56,11 @@ class PodLosses:
 
 
 def find_losses(
-    view: RouteView, linked_pods: Iterable[PodKey], previous: Mapping[PodKey, AbsentPod], now: float
+    view: RouteView,
+    linked_pods: Iterable[PodKey],
+    previous: Mapping[PodKey, AbsentPod],
+    now: float,
+    changed: AbstractSet[PodKey] | None = None,
 ) -> PodLosses:
     """Finds the lost pods of a route.
 
@@ -68,13 +73,16 @@ def find_losses(
         linked_pods: the pods that have links.
         previous: the absent pods of the previous call.
         now: the seconds of a monotonic clock: a grace period must not depend on a time of day, which may jump.
+        changed: the pods that may differ since the previous call: in the view, or in whether they have links. A pod
+            that was not absent and has not changed is not absent. None if every pod may differ.
     """
-    settings, linked_pods = view.route.spec.on_pod_lost, set(linked_pods)
+    settings = view.route.spec.on_pod_lost
+    linked_pods = linked_pods if isinstance(linked_pods, AbstractSet) else set(linked_pods)
     absent: dict[PodKey, AbsentPod] = {}
     lost: dict[PodKey, PodLoss] = {}
     if view.workload is None and not view.is_workload_gone:
         return PodLosses(previous, lost, None)
-    for key in sorted(linked_pods | set(view.pods), key=pod_sort_key):
+    for key in sorted(_keys_to_check(view, linked_pods, previous, changed), key=pod_sort_key):
         absence = find_absence(view, key)
         if absence is None:
             continue
@@ -84,6 +92,18 @@ def find_losses(
     running = (key for key in linked_pods & absent.keys() if key not in lost or not lost[key].is_grace_over)
     deadlines = (_deadline(absent[key], settings) for key in running)
     return PodLosses(absent, lost, min((each for each in deadlines if each is not None), default=None))
+
+
+def _keys_to_check(
+    view: RouteView,
+    linked_pods: AbstractSet[PodKey],
+    previous: Mapping[PodKey, AbsentPod],
+    changed: AbstractSet[PodKey] | None,
+) -> Iterable[PodKey]:
+    """Returns the pods that may be absent, among those that exist or have links."""
+    if changed is None:
+        return {*linked_pods, *view.pods}
+    return {key for keys in (changed, previous) for key in keys if key in view.pods or key in linked_pods}
 
 
 def _absent_pod(view: RouteView, key: PodKey, absence: Absence, before: AbsentPod | None, now: float) -> AbsentPod:

@@ -9,9 +9,10 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
-from statefulroute.api.vocabulary import ConditionType, RouteReason, ServiceState
-from statefulroute.domain.keys import PodKey
+from statefulroute.api.vocabulary import ConditionType, RouteReason
+from statefulroute.domain.keys import PodKey, pod_sort_key
 from statefulroute.domain.loss import Absence, AbsentPod, PodLosses, find_absence, find_losses
+from statefulroute.domain.pod_views import totals_of
 from statefulroute.domain.route import LossSuspension, RouteView
 
 #: Of so many pods at most, an operator that was restarted counts those that are missing.
@@ -27,7 +28,7 @@ class LossState:
         former: the absent pods that had links or were seen to serve, and since when they are absent.
         suspension: why losses are suspended; None if they are not.
         next_deadline: when the next period of an absent pod ends, in seconds of a monotonic clock; None if none runs.
-        serving: the pods that were not absent.
+        serving: the pods that were not absent. The next evaluation may update this set.
         confirmed: the absent pods whose loss a person has confirmed.
     """
 
@@ -35,16 +36,17 @@ class LossState:
     former: Mapping[PodKey, float] = field(default_factory=dict)
     suspension: LossSuspension | None = None
     next_deadline: float | None = None
-    serving: AbstractSet[PodKey] = frozenset()
+    serving: set[PodKey] = field(default_factory=set)
     confirmed: AbstractSet[PodKey] = frozenset()
 
 
-def evaluate_losses(
+def evaluate_losses(  # noqa: PLR0913, PLR0917 - all that losses depend on
     view: RouteView,
     linked_pods: AbstractSet[PodKey],
     previous: LossState | None,
     now: float,
     confirmed_before: float | None = None,
+    changed: AbstractSet[PodKey] | None = None,
 ) -> tuple[RouteView, LossState | None]:
     """Finds the lost pods of a route, or suspends their losses if too many nodes or pods look lost.
 
@@ -63,16 +65,20 @@ def evaluate_losses(
             shows whether losses were suspended before the operator started, and all pods that are absent count.
         now: the seconds of a monotonic clock.
         confirmed_before: until when the confirmed absences began, by the same clock; None if none is confirmed.
+        changed: the pods that may differ since the previous call: in the view, or in whether they have links. None if
+            every pod may differ, because the route or its workload has changed.
     """
     if view.workload is None and not view.is_workload_gone:
         return replace(view, loss_suspension=previous.suspension if previous else None), previous
-    losses = find_losses(view, linked_pods, previous.absent if previous else {}, now)
+    changed = None if previous is None else changed
+    losses = find_losses(view, linked_pods, previous.absent if previous else {}, now, changed)
     absent = losses.absent
     confirmed = {key for key, pod in absent.items() if confirmed_before is not None and pod.since <= confirmed_before}
     if previous is not None:  # also one that is absent for another reason by now, because it was not back in between
         confirmed |= previous.confirmed & absent.keys()
     apparent = {key for key in linked_pods & absent.keys() - confirmed if not _is_explained(view, key)}
-    former = _former_pods(view, linked_pods, _known_pods(view, previous, absent, now), confirmed_before)
+    known = _known_pods(view, previous, absent, now, changed)
+    former = _former_pods(view, linked_pods, known, confirmed_before)
     was_suspended = previous.suspension is not None if previous else _is_suspended_by_status(view)
     suspension = None
     if apparent and (was_suspended or apparent & losses.lost.keys()):
@@ -80,9 +86,9 @@ def evaluate_losses(
         suspension = _suspension_by_nodes(view, confirmed) or _suspension_by_pods(view, looks_lost, absent)
     if suspension is None and was_suspended:
         again = {key: replace(absent[key], since=now, not_ready_since=None) for key in apparent}
-        losses = find_losses(view, linked_pods, {**absent, **again}, now)
-    former |= {key: losses.absent[key].since for key in apparent}
-    serving = view.pods.keys() - losses.absent.keys()
+        losses = find_losses(view, linked_pods, {**absent, **again}, now, absent.keys())
+    former |= {key: pod.since for key, pod in losses.absent.items() if key in apparent}
+    serving = _serving_pods(view, previous, losses.absent, changed)
     state = LossState(losses.absent, former, suspension, losses.next_deadline, serving, confirmed)
     return _with_losses(view, losses, suspension, apparent), state
 
@@ -103,16 +109,39 @@ def _is_suspended_by_status(view: RouteView) -> bool:
     return any(each.type is ConditionType.LOSS_SUSPENDED and each.status == "True" for each in conditions)
 
 
+def _serving_pods(
+    view: RouteView,
+    previous: LossState | None,
+    absent: Mapping[PodKey, AbsentPod],
+    changed: AbstractSet[PodKey] | None,
+) -> set[PodKey]:
+    """Returns the pods that are not absent."""
+    if previous is None or changed is None:
+        return {key for key in view.pods if key not in absent}
+    serving = previous.serving
+    for key in changed:
+        if key in view.pods and key not in absent:
+            serving.add(key)
+        else:
+            serving.discard(key)
+    return serving
+
+
 def _known_pods(
-    view: RouteView, previous: LossState | None, absent: Mapping[PodKey, AbsentPod], now: float
+    view: RouteView,
+    previous: LossState | None,
+    absent: Mapping[PodKey, AbsentPod],
+    now: float,
+    changed: AbstractSet[PodKey] | None,
 ) -> Mapping[PodKey, float]:
     """Returns the pods that may have left since they had links or were seen to serve, and since when."""
     if previous is None:
         return dict.fromkeys(_wanted_pods(view), now) if _is_suspended_by_status(view) else {}
-    left = previous.serving - (view.pods.keys() - absent.keys())
+    may_have_left = previous.serving if changed is None else previous.serving & changed
+    left = {key for key in may_have_left if key not in view.pods or key in absent}
     # A pod that shuts itself down when it has no users is not lost.
     gone = {key for key in left if key not in absent or absent[key].absence is not Absence.SHUT_DOWN}
-    return {**previous.former, **dict.fromkeys(gone, now)}
+    return {**previous.former, **dict.fromkeys(sorted(gone, key=pod_sort_key), now)}
 
 
 def _former_pods(
@@ -130,7 +159,7 @@ def _former_pods(
     if view.workload is None or view.workload.is_indexed:
         return former
     # Pods without an index do not come back, but are replaced.
-    missing = max(0, view.workload.replicas - sum(pod.pod.is_ready for pod in view.pods.values()))
+    missing = max(0, view.workload.replicas - totals_of(view.pods, view.workload).ready)
     return dict(islice(former.items(), max(0, len(former) - missing), None))
 
 
@@ -165,15 +194,9 @@ def _suspension_by_nodes(view: RouteView, confirmed: AbstractSet[PodKey]) -> Los
     Pods that have failed do not count, and without an index also those that Kubernetes evicts from lost nodes: they
     stay in Terminating, and are counted as pods while they are not replaced.
     """
-    is_indexed = view.workload is None or view.workload.is_indexed
-    is_lost: dict[str, bool] = {}
-    for key, pod in view.pods.items():
-        node, state = pod.pod.node_name, pod.pod.service_state
-        has_left = state is ServiceState.FAILED or (state is ServiceState.TERMINATING and not is_indexed)
-        if node and key not in confirmed and not has_left:
-            is_lost[node] = is_lost.get(node, False) or pod.is_on_lost_node
+    nodes = totals_of(view.pods, view.workload).count_nodes(without=confirmed)
     percent = view.route.spec.on_pod_lost.suspend.nodes_percent
-    return _suspension(view, RouteReason.NODES_LOST, sum(is_lost.values()), len(is_lost), percent)
+    return _suspension(view, RouteReason.NODES_LOST, nodes.lost, nodes.total, percent)
 
 
 def _suspension_by_pods(
@@ -181,7 +204,8 @@ def _suspension_by_pods(
 ) -> LossSuspension | None:
     """Counts the pods that look lost among those that have or had links, serve, or were seen to serve."""
     workload, percent = view.workload, view.route.spec.on_pod_lost.suspend.pods_percent
-    serving = sum(key not in absent and (workload is None or workload.wants(key)) for key in view.pods)
+    absent_and_wanted = sum(key in view.pods and (workload is None or workload.wants(key)) for key in absent)
+    serving = totals_of(view.pods, workload).wanted - absent_and_wanted
     lost = len(apparent)
     if workload is not None and not workload.is_indexed:
         ended = sum(key not in view.pods or view.pods[key].is_ending for key in apparent)

@@ -1,14 +1,14 @@
-"""A StatefulRoute, its workload and its pods, and the routing state of each pod."""
+"""A StatefulRoute, its workload and its pods."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from statefulroute.api.statefulroute import ObservedWorkload, StatefulRouteSpec, StatefulRouteStatus, WorkloadRef
 from statefulroute.api.vocabulary import LossCause, RouteReason, RoutingState, ServiceState
-from statefulroute.domain.keys import PodKey, RouteKey, WorkloadKey, pod_sort_key
+from statefulroute.domain.keys import PodKey, RouteKey, WorkloadKey
 from statefulroute.domain.load import Load
-from statefulroute.domain.pod import Node, Pod
+from statefulroute.domain.pod import Pod
 from statefulroute.domain.selector import Selector
 
 #: The workloads whose controller uses the pod-deletion-cost annotation.
@@ -253,7 +253,10 @@ class LossSuspension:
 
 @dataclass(frozen=True, slots=True)
 class RouteView:
-    """A route, its workload and its pods at one moment. Only the link counts and the loads are live."""
+    """A route, its workload and its pods. The pods, the link counts and the loads are live; the rest is of one moment.
+
+    The pods change when the next view is requested, so decisions are made by the latest view.
+    """
 
     route: Route
     workload: Workload | None
@@ -308,76 +311,3 @@ class RouteView:
         load = self.loads.get(pod)
         stale_after = self.route.spec.load.stale_after_seconds
         return load if load is not None and load.is_fresh(stale_after, now) else None
-
-
-#: From the least to the most restrictive.
-_BY_RESTRICTION = list[RoutingState](
-    [RoutingState.UNKNOWN, RoutingState.READY, RoutingState.DENY_NEW_CALL, RoutingState.SHUTDOWN]
-)
-
-
-def most_restrictive(*states: RoutingState) -> RoutingState:
-    """Returns the most restrictive of routing states: Shutdown before DenyNewCall before Ready.
-
-    Unknown counts as Ready.
-    """
-    return max((RoutingState.READY, *states), key=_BY_RESTRICTION.index)
-
-
-def build_route_view(  # noqa: PLR0913, PLR0917 - what belongs to a route
-    route: Route,
-    workload: Workload | MissingWorkload | None,
-    pods: Iterable[Pod],
-    nodes: Mapping[str, Node] | None,
-    link_counts: Mapping[PodKey, int],
-    loads: Mapping[PodKey, Load],
-    load_errors: Mapping[PodKey, str],
-    other_link_counts: Sequence[Mapping[PodKey, int]] = (),
-) -> RouteView:
-    """Builds the view of a route from its workload and the workload's pods.
-
-    The routing state of a pod is the most restrictive of those from the route, from the route's override for the pod,
-    from the pod's annotation, from the response to the operator's poll of the load, and from the deletion of the pod,
-    or its index beyond the replicas (DenyNewCall). If the nodes are not known (None), no node counts as lost.
-    """
-    if workload is None or isinstance(workload, MissingWorkload):
-        return RouteView(
-            route, None, workload, {}, link_counts, loads, load_errors, other_link_counts=other_link_counts
-        )
-    by_index = {override.index: override.routing_state for override in route.spec.pods}
-    by_name = {override.name: override.routing_state for override in route.spec.named_pods}
-    views: dict[PodKey, PodView] = {}
-    for pod in pods:
-        key = workload.pod_key(pod)
-        states = [route.spec.routing_state, by_name.get(pod.name, RoutingState.UNKNOWN)]
-        if isinstance(key, int):
-            states.append(by_index.get(key, RoutingState.UNKNOWN))
-        is_shut_down_by_route = RoutingState.SHUTDOWN in states
-        states.append(pod.reported_routing_state)
-        if (load := loads.get(key)) is not None:
-            states.append(load.routing_state)
-        if pod.service_state is ServiceState.TERMINATING or not workload.wants(key):
-            states.append(RoutingState.DENY_NEW_CALL)
-        views[key] = PodView(
-            pod,
-            key,
-            most_restrictive(*states),
-            workload.host(pod),
-            node_loss=_node_loss(pod, nodes),
-            is_shut_down_by_route=is_shut_down_by_route,
-        )
-    sorted_views = {key: views[key] for key in sorted(views, key=pod_sort_key)}
-    return RouteView(
-        route, workload, None, sorted_views, link_counts, loads, load_errors, other_link_counts=other_link_counts
-    )
-
-
-def _node_loss(pod: Pod, nodes: Mapping[str, Node] | None) -> LossCause | None:
-    """Returns why the node of a pod is lost; None if it is not.
-
-    An unknown node is not lost: pods and nodes are watched separately, so a pod may be seen before its new node.
-    """
-    node = nodes.get(pod.node_name) if nodes is not None else None
-    if node is None or (node.is_ready and not node.is_deleted):
-        return None
-    return LossCause.NODE_GONE if node.is_deleted else LossCause.NODE_NOT_READY

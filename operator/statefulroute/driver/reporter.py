@@ -6,7 +6,7 @@ import random
 from statefulroute.api.vocabulary import RoutingState
 from statefulroute.cluster.clock import Clock
 from statefulroute.domain.backoff import Backoff
-from statefulroute.domain.route import most_restrictive
+from statefulroute.domain.pod_views import most_restrictive
 from statefulroute.domain.service import pod_key
 from statefulroute.driver.parts import Configuration, Logger, PodReport, ServerParts
 from statefulroute.driver.report_publisher import ReportPublisher

@@ -324,7 +324,7 @@ class Environment:
         """How far the time of day is wrong."""
         self.seconds = 0.0
         self.route_store = RouteStore(self.informers, self.counts.of, lambda: self.now + self.skew, self._elapsed)
-        self.counts.listen_for_first_link(self.route_store.observe_first_link)
+        self.counts.listen(self.route_store.observe_links)
         self.routes.listen(self.counts.route_changed)
         self.recorder = FakeEventRecorder()
         self.metrics = LinkMetrics(lambda: True)

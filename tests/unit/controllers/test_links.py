@@ -7,12 +7,10 @@ from structlog.testing import capture_logs
 
 from statefulroute.api.vocabulary import LinkPhase, LinkReason, RoutingState, ServiceState
 from statefulroute.cluster.errors import ConflictError, UnreachableError
-from statefulroute.controllers import state_store
 from statefulroute.controllers.links.reconciler import ReconcileResult
 from statefulroute.domain.decision import Bind, UpdateStatus
 from statefulroute.domain.keys import LinkKey
 from statefulroute.domain.link import LinkStatus
-from statefulroute.domain.route import build_route_view
 from unit.controllers.environment import (
     GAME,
     Environment,
@@ -141,9 +139,8 @@ async def test_change_of_a_pod_reconciles_the_links_that_wait() -> None:
 
 async def test_changes_of_many_pods_that_arrive_together_are_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     environment, builds = Environment().with_pods(*range(100)), []
-    monkeypatch.setattr(
-        state_store, "build_route_view", lambda *parts: builds.append(parts) or build_route_view(*parts)
-    )
+    build = environment.route_store._build_view  # noqa: SLF001 - no event tells how often views are built
+    monkeypatch.setattr(environment.route_store, "_build_view", lambda entry: builds.append(entry) or build(entry))
     async with running_route(environment):
         await idle()
         builds.clear()

@@ -6,7 +6,7 @@ import pytest
 from statefulroute.api.vocabulary import RoutingState, ServiceState
 from statefulroute.domain.link import expire_time
 from statefulroute.domain.pod import Node, ordinal, service_state
-from statefulroute.domain.route import most_restrictive
+from statefulroute.domain.pod_views import most_restrictive
 from unit.domain.builders import NOON, STALE, deployment, load, named_pod, pod, route, view, workload
 
 UNKNOWN, READY, DENY, SHUTDOWN = RoutingState

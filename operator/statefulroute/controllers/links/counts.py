@@ -13,7 +13,7 @@ class LinkCounts:
     """The number of links by route and pod, updated with every change of a link, so that a read is a lookup."""
 
     def __init__(self) -> None:
-        self._first_link_listeners: list[Callable[[RouteKey, PodKey], None]] = []
+        self._listeners: list[Callable[[RouteKey, PodKey], None]] = []
         self._counts: defaultdict[RouteKey, Counter[PodKey]] = defaultdict(Counter)
         self._viewed_routes: set[RouteKey] = set()
         """The routes whose live view was returned. The counts of other routes, which only links name, are dropped
@@ -35,9 +35,9 @@ class LinkCounts:
             self._viewed_routes.discard(old.key)
             self._drop_empty(old.key)
 
-    def listen_for_first_link(self, listener: Callable[[RouteKey, PodKey], None]) -> None:
-        """Calls a function when a pod of a route gets its first link."""
-        self._first_link_listeners.append(listener)
+    def listen(self, listener: Callable[[RouteKey, PodKey], None]) -> None:
+        """Calls a function when a pod of a route has one link more or one less."""
+        self._listeners.append(listener)
 
     def link_changed(self, old: Link | None, new: Link | None) -> None:
         """Counts the change of a link. It is a listener of the cache of links."""
@@ -47,16 +47,12 @@ class LinkCounts:
         link = new or old
         if link is None:
             return
-        counts = self._counts[link.route]
         if new_pod is not None:
-            counts[new_pod] += 1
+            self._add(link.route, new_pod)
         if old_pod is not None:
             self._subtract(link.route, old_pod)
         if self._assumed and self._assumed.get(link.key) == new_pod:
             self._forget_assumed(link.key)
-        if new_pod is not None and counts[new_pod] == 1:
-            for listener in self._first_link_listeners:
-                listener(link.route, new_pod)
 
     @contextmanager
     def assume(self, key: LinkKey, pod: PodKey) -> Iterator[None]:
@@ -65,7 +61,7 @@ class LinkCounts:
         The watch may deliver the binding before the answer arrives. The link itself counts from then on, and the
         assumption does not.
         """
-        self._counts[key.route][pod] += 1
+        self._add(key.route, pod)
         self._assumed[key] = pod
         try:
             yield
@@ -77,12 +73,21 @@ class LinkCounts:
         if pod is not None:
             self._subtract(key.route, pod)
 
+    def _add(self, route: RouteKey, pod: PodKey) -> None:
+        self._counts[route][pod] += 1
+        self._notify(route, pod)
+
     def _subtract(self, route: RouteKey, pod: PodKey) -> None:
         counts = self._counts[route]
         counts[pod] -= 1
         if not counts[pod]:
             del counts[pod]
             self._drop_empty(route)
+        self._notify(route, pod)
+
+    def _notify(self, route: RouteKey, pod: PodKey) -> None:
+        for listener in self._listeners:
+            listener(route, pod)
 
     def _drop_empty(self, route: RouteKey) -> None:
         if route not in self._viewed_routes and route in self._counts and not self._counts[route]:
