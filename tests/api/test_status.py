@@ -59,6 +59,15 @@ ROUTE_STATUS = {
     "bestPodIndex": 0,
     "bestPodName": "game-0",
     "pods": [POD_STATUS],
+    "omittedPods": {
+        "count": 4500,
+        "ready": 4499,
+        "routable": 4498,
+        "available": 4497,
+        "freshLoad": 4000,
+        "staleLoad": 497,
+        "links": 90_000,
+    },
     "lostPods": [LOST_POD],
     "conditions": [
         condition(reason="Routable"),

@@ -189,6 +189,7 @@
     - pods
   verbs:
     - get
+    - list
 - apiGroups:
     - apps
   resources:

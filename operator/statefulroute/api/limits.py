@@ -13,12 +13,28 @@ DNS_LABEL_MAX_LENGTH = 63
 DNS_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 DNS_SUBDOMAIN_MAX_LENGTH = 253
 
+#: The length of a kind (a DNS label), and of an API version: a group, '/' and a version.
+KIND_MAX_LENGTH = DNS_LABEL_MAX_LENGTH
+API_VERSION_MAX_LENGTH = DNS_SUBDOMAIN_MAX_LENGTH + len("/") + DNS_LABEL_MAX_LENGTH
+
 #: A regular expression for a value of an enum in a status, as Kubernetes' API conventions require.
 CAMEL_CASE = "^[A-Z][A-Za-z0-9]*$"
 CAMEL_CASE_MAX_LENGTH = 128
 
+#: The encoded status of a route has at most this many bytes, however many pods, links and lost pods the route has. etcd
+#: accepts objects of 1.5 MiB, and a large status is expensive for the API server and for every watch of it.
+ROUTE_STATUS_MAX_BYTES = 256 * 1024
+#: A status lists at most this many pods; fewer if names are so long that their entries would not fit.
+LISTED_PODS_MAX = 500
+LISTED_PODS_MAX_BYTES = 202 * 1024
+#: The largest encoded entry of a pod without its name.
+LISTED_POD_MAX_BYTES = 364
 #: A route can have any number of lost pods: links may name pods that do not exist.
 LOST_PODS_MAX = 100
+#: The encoded message of a condition of a route: it may contain errors of servers and names of workloads.
+ROUTE_MESSAGE_MAX_BYTES = 2048
+#: The encoded reason why a pod does not serve. Kubernetes limits none of its reasons.
+NOT_SERVING_REASON_MAX_BYTES = 48
 
 PORT_MAX = 65_535
 #: The length of a container port's name (IANA service name, RFC 6335).

@@ -141,8 +141,8 @@ def _release_rules() -> list[dict[str, Any]]:
     """Returns the rules of `statefulroute release` in namespaces with routes."""
     return [
         _policy_rule(GROUP, [STATEFUL_ROUTE.plural], ["get", "list", "patch"]),
-        # Reads the annotations that are left.
-        _policy_rule("", ["pods"], ["get"]),
+        # Reads the annotations that are left. Lists pods where the status of a route does not list all.
+        _policy_rule("", ["pods"], ["get", "list"]),
         _policy_rule("apps", [*WORKLOAD_RESOURCES], ["get"]),
     ]
 

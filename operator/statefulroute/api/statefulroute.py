@@ -6,11 +6,14 @@ from pydantic import Field, JsonValue
 
 from statefulroute.api.group import API_VERSION, STATEFUL_ROUTE
 from statefulroute.api.limits import (
+    API_VERSION_MAX_LENGTH,
     DNS_LABEL,
     DNS_LABEL_MAX_LENGTH,
     DNS_SUBDOMAIN,
     DNS_SUBDOMAIN_MAX_LENGTH,
     INT32_MAX,
+    KIND_MAX_LENGTH,
+    LISTED_PODS_MAX,
     LOST_PODS_MAX,
     PORT_MAX,
     PORT_NAME_MAX_LENGTH,
@@ -56,8 +59,18 @@ class WorkloadRef(Model):
     PodLinks refer to the pods of a StatefulSet by index, and to the pods of any other workload by name.
     """
 
-    api_version: str = Field(default="apps/v1", description="The API version of the workload.", min_length=1)
-    kind: str = Field(default="StatefulSet", description="The kind of the workload.", min_length=1)
+    api_version: str = Field(
+        default="apps/v1",
+        description="The API version of the workload.",
+        min_length=1,
+        json_schema_extra={"maxLength": API_VERSION_MAX_LENGTH},
+    )
+    kind: str = Field(
+        default="StatefulSet",
+        description="The kind of the workload.",
+        min_length=1,
+        json_schema_extra={"maxLength": KIND_MAX_LENGTH},
+    )
     name: str | None = Field(
         default=None,
         description="The name of the workload. If unset, it is the name of the route.",
@@ -348,6 +361,18 @@ class PodStatus(Model):
     )
 
 
+class OmittedPods(Model):
+    """The pods that a status does not list, because the route has too many."""
+
+    count: int = Field(default=0, description="The number of pods that are not listed.", ge=0)
+    ready: int = Field(default=0, description="How many of them are ready.", ge=0)
+    routable: int = Field(default=0, description="How many of them serve their users.", ge=0)
+    available: int = Field(default=0, description="How many of them accept new users.", ge=0)
+    fresh_load: int = Field(default=0, description="How many of the available ones have fresh load.", ge=0)
+    stale_load: int = Field(default=0, description="How many of the available ones have stale load.", ge=0)
+    links: int = Field(default=0, description="The number of their links in this route.", ge=0)
+
+
 class LostPodStatus(Model):
     """A lost pod that has links."""
 
@@ -400,7 +425,12 @@ class StatefulRouteStatus(Model):
         default=None, description="The name of the pod that the next user is bound to; absent if no pod is available."
     )
     pods: Annotated[tuple[PodStatus, ...], Field(json_schema_extra=LIST_TYPE_ATOMIC)] = Field(
-        default=(), description="The pods of the route."
+        default=(),
+        description=f"The pods of the route; if it has more than {LISTED_PODS_MAX} (fewer with very long names), those "
+        "that are drained or do not serve their users, and the best ones for new users. omittedPods counts the others.",
+    )
+    omitted_pods: OmittedPods | None = Field(
+        default=None, description="The pods that are not listed; absent if all are listed."
     )
     lost_pods: Annotated[tuple[LostPodStatus, ...], Field(json_schema_extra=LIST_TYPE_ATOMIC)] = Field(
         default=(),

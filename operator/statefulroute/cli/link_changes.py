@@ -12,6 +12,7 @@ from statefulroute.cluster.resource_type import ResourceType
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.link import expire_time
 from statefulroute.domain.route import Route
+from statefulroute.domain.routing_states import routing_state_changes
 from statefulroute.domain.times import parse_time
 
 #: How long the change of a new binding waits for the status from the operator, which has the reason.
@@ -199,23 +200,12 @@ def routing_changes(old: Route | None, new: Route | None) -> Iterator[LinkChange
     known = new or old
     if known is None:
         return
-    before, after = _routing_states(old), _routing_states(new)
-    for subject in before | after:
-        old_state, new_state = before.get(subject, _NOTHING), after.get(subject, _NOTHING)
-        if old_state != new_state:
-            yield LinkChange(
-                namespace=known.namespace,
-                route=known.name,
-                subject=subject,
-                before=old_state,
-                after=new_state,
-                reason="RoutingState",
-            )
-
-
-def _routing_states(route: Route | None) -> dict[str, str]:
-    """Returns the routing states in the status of a route: its own and those of its pods."""
-    if route is None or route.status.routing_state is None:
-        return {}
-    pods: dict[str, str] = {f"pod/{pod.name}": pod.routing_state for pod in route.status.pods}
-    return {f"route/{route.name}": route.status.routing_state, **pods}
+    for pod, before, after in routing_state_changes(old, new):
+        yield LinkChange(
+            namespace=known.namespace,
+            route=known.name,
+            subject=f"route/{known.name}" if pod is None else f"pod/{pod.name}",
+            before=before or _NOTHING,
+            after=after or _NOTHING,
+            reason="RoutingState",
+        )

@@ -5,11 +5,15 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from statefulroute.api.group import FINALIZER
+from statefulroute.api.vocabulary import RoutingState, ServiceState
 from statefulroute.cli.cluster import Object
 from statefulroute.domain.link import expire_time
 
 #: How long the operator may take to remove its finalizer from a route that is deleted.
 _FINALIZER_SECONDS = timedelta(seconds=30)
+
+#: The states in which a pod may serve its users.
+_SERVING = (ServiceState.READY, ServiceState.TERMINATING)
 
 
 def is_deletion_blocked(route: Object, now: datetime) -> bool:
@@ -25,6 +29,21 @@ def condition(item: Object, condition_type: str) -> dict[str, str]:
     """Returns a condition of an object; empty if the object does not have it."""
     conditions = item.get("status", {}).get("conditions", ())
     return next((each for each in conditions if each["type"] == condition_type), {})
+
+
+def omitted_pods(route: Object) -> int:
+    """Returns how many pods of a route its status does not list, as far as the status shows it."""
+    status = route.get("status", {})
+    if "omittedPods" in status:
+        count: int = status["omittedPods"].get("count", 0)
+        return count
+    # A definition of an earlier version drops `omittedPods`, but not the number of pods that serve users.
+    serving = sum(
+        bool(pod.get("serviceState") in _SERVING and pod.get("routingState") != RoutingState.SHUTDOWN)
+        for pod in status.get("pods", ())
+    )
+    routable: int = status.get("routablePods", 0)
+    return max(0, routable - serving)
 
 
 def is_observed(item: Object) -> bool:

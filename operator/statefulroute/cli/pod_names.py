@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from statefulroute.cli.cluster import CommandError, Object
+from statefulroute.cli.objects import omitted_pods
 from statefulroute.cli.output.messages import print_message
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.validation import validate_pod
@@ -19,11 +20,13 @@ class PodNames:
         route: the name of the route.
         stem: the part of a pod's name before its index; None if pods have no index, or the workload is not known.
         known: the names of the pods in the status of the route.
+        omits_pods: whether the status does not list all pods.
     """
 
     route: str
     stem: str | None = None
     known: tuple[str, ...] = ()
+    omits_pods: bool = False
 
     @classmethod
     def from_route(cls, route: Object) -> Self:
@@ -31,7 +34,8 @@ class PodNames:
         name, workload = route["metadata"]["name"], route["spec"].get("workloadRef", {})
         kind = (workload.get("apiVersion", _INDEXED[0]), workload.get("kind", _INDEXED[1]))
         known = tuple(pod["name"] for pod in route.get("status", {}).get("pods", ()))
-        return cls(name, workload.get("name", name) if kind == _INDEXED else None, known)
+        stem = workload.get("name", name) if kind == _INDEXED else None
+        return cls(name, stem, known, omitted_pods(route) > 0)
 
     def pod_key(self, pod: str) -> PodKey:
         """Returns the key of the pod that a user names by its name or its index.
@@ -57,8 +61,8 @@ class PodNames:
         return f"pod {pod}" if self.stem is None else f"{self.stem}-{pod}"
 
     def is_missing(self, pod: PodKey) -> bool:
-        """Returns whether the status of the route has pods, but not this one."""
-        return bool(self.known) and self.pod_name(pod) not in self.known
+        """Returns whether the status of the route lists all pods, but not this one."""
+        return bool(self.known) and not self.omits_pods and self.pod_name(pod) not in self.known
 
 
 def previous_binding_label(names: PodNames, pod: PodKey, previous: PodKey | None) -> str:

@@ -29,6 +29,7 @@ from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.link import Link, LinkStatus, expire_time
 from statefulroute.domain.load import parse_load_report
 from statefulroute.domain.pod import Endpoint, Node, Owner, Pod, PodAnnotations, ordinal, service_state
+from statefulroute.domain.pod_views import most_restrictive
 from statefulroute.domain.route import Route, Workload, WorkloadAnnotations
 from statefulroute.domain.times import parse_time
 from statefulroute.domain.validation import find_violation
@@ -296,6 +297,12 @@ class _Endpoint(_CamelStruct, kw_only=True):
     status: _PodStatus = msgspec.field(default_factory=_PodStatus)
 
 
+def _own_routing_state(metadata: _Metadata) -> RoutingState:
+    """Returns the routing state that a pod sets by its annotation and by its end."""
+    state = _routing_state(metadata.annotations or _EMPTY)
+    return state if metadata.deletion_timestamp is None else most_restrictive(state, RoutingState.DENY_NEW_CALL)
+
+
 def _make_endpoint(pod: _Endpoint) -> Endpoint:
     condition = find_condition("Ready", pod.status.conditions)
     ports = (port for container in pod.spec.containers or () for port in container.ports or ())
@@ -305,6 +312,7 @@ def _make_endpoint(pod: _Endpoint) -> Endpoint:
         resource_version=int(pod.metadata.resource_version),
         ip=pod.status.pod_ip,
         is_ready=pod.status.phase == "Running" and condition is not None and condition.status == "True",
+        routing_state=_own_routing_state(pod.metadata),
         ports={port.name: port.container_port for port in ports if port.name},
     )
 

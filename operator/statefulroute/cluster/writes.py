@@ -234,8 +234,8 @@ class PodWriter:
 def status_patch(before: StatefulRouteStatus, after: StatefulRouteStatus, operator: str = "") -> dict[str, Any]:
     """Returns the merge patch from one status to the other; empty if they are equal.
 
-    A new writer alone is no reason for a write. Nor is a workload that the status did not name before: a definition of
-    an earlier version drops both fields, and would cause a write each time.
+    A new writer alone is no reason for a write. Nor are a workload and omitted pods that the status did not contain
+    before: a definition of an earlier version drops these fields, and would cause a write each time.
 
     Args:
         before: the stored status.
@@ -246,5 +246,5 @@ def status_patch(before: StatefulRouteStatus, after: StatefulRouteStatus, operat
     if operator:
         new["operator"] = operator
     change = {field: new.get(field) for field in old.keys() | new.keys() if old.get(field) != new.get(field)}
-    additions = {"operator"} if before.workload is not None else {"operator", "workload"}
+    additions = {"operator"} | ({"workload", "omittedPods"} - old.keys())
     return change if change.keys() - additions else {}

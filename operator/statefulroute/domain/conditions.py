@@ -4,12 +4,14 @@ from collections.abc import Container, Iterable
 from datetime import datetime
 from heapq import nsmallest
 
+from statefulroute.api.limits import ROUTE_MESSAGE_MAX_BYTES
 from statefulroute.api.model import Condition
 from statefulroute.api.vocabulary import ConditionType, RouteReason, RoutingState
 from statefulroute.domain.keys import PodKey, pod_sort_key
 from statefulroute.domain.placement import silent_pods
 from statefulroute.domain.route import PodView, RouteView
 from statefulroute.domain.serving import not_serving_reason, unserved_links
+from statefulroute.domain.truncation import truncate
 
 #: The number of pods that the message of a condition names.
 _MAX_NAMED_PODS = 3
@@ -142,7 +144,7 @@ def condition(  # noqa: PLR0913 - the fields of a condition
         type=condition_type,
         status=status,
         reason=reason,
-        message=message,
+        message=truncate(message, ROUTE_MESSAGE_MAX_BYTES),
         observed_generation=generation,
         last_transition_time=unchanged.last_transition_time if unchanged else now.replace(microsecond=0),
     )

@@ -35,6 +35,17 @@ def silent_pods(view: RouteView, now: datetime) -> frozenset[PodKey]:
     return _silent_pods(view, pods, _fresh_loads(view, pods, now))
 
 
+def is_silence_assumed(fresh: int, stale: int, min_fresh_percent: int) -> bool:
+    """Returns whether pods that have stopped to report are assumed to hang: enough other pods report.
+
+    Args:
+        fresh: how many available pods have fresh load.
+        stale: how many available pods have reported, but not lately.
+        min_fresh_percent: how many of them all have to report, in percent.
+    """
+    return bool(fresh) and fresh * _PERCENT >= min_fresh_percent * (fresh + stale)
+
+
 def expected_loads(view: RouteView, now: datetime) -> dict[PodKey, int]:
     """Estimates the current weighted load, in thousandths, of each pod that may take new users.
 
@@ -88,8 +99,8 @@ def _fresh_loads(view: RouteView, pods: Iterable[PodView], now: datetime) -> dic
 
 def _silent_pods(view: RouteView, pods: Iterable[PodView], fresh: Mapping[PodKey, Load]) -> frozenset[PodKey]:
     stale = frozenset(pod.key for pod in pods if pod.key in view.loads and pod.key not in fresh)
-    is_enough = len(fresh) * _PERCENT >= view.route.spec.load.min_fresh_percent * (len(fresh) + len(stale))
-    return stale if fresh and is_enough else frozenset()
+    min_fresh_percent = view.route.spec.load.min_fresh_percent
+    return stale if is_silence_assumed(len(fresh), len(stale), min_fresh_percent) else frozenset()
 
 
 def _expected_loads(view: RouteView, candidates: Sequence[PodView], fresh: Mapping[PodKey, Load]) -> dict[PodKey, int]:

@@ -69,7 +69,7 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """One version of a pod: its address."""
+    """One version of a pod: its address, and which users it accepts."""
 
     namespace: str
     name: str
@@ -77,6 +77,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     ip: str = ""
     """The IP of the pod; empty before it starts."""
     is_ready: bool = False
+    routing_state: RoutingState = RoutingState.UNKNOWN
+    """The routing state that the pod itself sets: that of its annotation, and at least DenyNewCall while it ends."""
     ports: Mapping[str, int] = MappingProxyType({})
     """The named container ports."""
 

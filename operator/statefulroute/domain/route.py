@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from statefulroute.api.limits import API_VERSION_MAX_LENGTH, KIND_MAX_LENGTH
 from statefulroute.api.statefulroute import ObservedWorkload, StatefulRouteSpec, StatefulRouteStatus, WorkloadRef
 from statefulroute.api.vocabulary import LossCause, RouteReason, RoutingState, ServiceState
 from statefulroute.domain.keys import PodKey, RouteKey, WorkloadKey
@@ -55,7 +56,9 @@ class Route:
     def observed_workload(self) -> ObservedWorkload:
         """The workload of the spec, as the status names it."""
         key = self.workload_key
-        return ObservedWorkload(api_version=key.api_version, kind=key.kind, name=key.name)
+        # A definition of an earlier version limits neither, and a status must stay small.
+        api_version, kind = key.api_version[:API_VERSION_MAX_LENGTH], key.kind[:KIND_MAX_LENGTH]
+        return ObservedWorkload(api_version=api_version, kind=kind, name=key.name)
 
     def with_observed_workload(self) -> "Route | None":
         """Returns the route with the workload of its status; None if that is the workload of its spec, or unknown.

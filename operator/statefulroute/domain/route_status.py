@@ -3,17 +3,19 @@
 from datetime import datetime
 from itertools import islice
 
-from statefulroute.api.limits import LOST_PODS_MAX
+from statefulroute.api.limits import LOST_PODS_MAX, NOT_SERVING_REASON_MAX_BYTES
 from statefulroute.api.statefulroute import PodStatus, StatefulRouteStatus
 from statefulroute.api.vocabulary import ServiceState
 from statefulroute.domain.assessment import Assessment
 from statefulroute.domain.conditions import route_conditions
+from statefulroute.domain.listed_pods import listed_pods, omitted_pods
 from statefulroute.domain.load import MILLI, LoadReport
 from statefulroute.domain.lost_pods import LostPods
 from statefulroute.domain.placement import best_pod
 from statefulroute.domain.route import PodView, RouteView
 from statefulroute.domain.service import total_links
 from statefulroute.domain.serving import not_serving_reason, unserved_links
+from statefulroute.domain.truncation import truncate
 
 
 def route_status(
@@ -30,6 +32,7 @@ def route_status(
     previous = {pod.name: pod for pod in view.route.status.pods}
     route, pods = view.route, tuple(view.pods.values())
     best = best_pod(view, now)
+    listed = listed_pods(view, best, now)
     return route.status.model_copy(
         update={
             "observed_generation": route.generation,
@@ -45,7 +48,8 @@ def route_status(
             "workload_load": None if assessment.load_milli is None else assessment.load_milli // MILLI,
             # An operator that has removed its annotations from a former workload names the present one.
             "workload": route.status.workload or route.observed_workload,
-            "pods": tuple(_pod_status(view, pod, previous.get(pod.pod.name), now) for pod in pods),
+            "pods": tuple(_pod_status(view, pod, previous.get(pod.pod.name), now) for pod in listed),
+            "omitted_pods": omitted_pods(view, listed, now),
             "lost_pods": tuple(islice((lost_pods or {}).values(), LOST_PODS_MAX)),
             "conditions": tuple(route_conditions(view, now)),
         }
@@ -71,12 +75,13 @@ def count_links_at_report(pod_status: PodStatus | None, report: LoadReport, link
 def _pod_status(view: RouteView, pod: PodView, previous: PodStatus | None, now: datetime) -> PodStatus:
     load = view.loads.get(pod.key)
     links, all_links = view.link_count(pod.key), view.total_link_count(pod.key)
+    reason = not_serving_reason(view, pod.key)
     status = PodStatus(
         index=pod.index,
         name=pod.pod.name,
         service_state=pod.pod.service_state,
         routing_state=pod.routing_state,
-        not_serving_reason=not_serving_reason(view, pod.key),
+        not_serving_reason=reason and truncate(reason, NOT_SERVING_REASON_MAX_BYTES),
         links=links,
         total_links=all_links if all_links != links else None,
     )

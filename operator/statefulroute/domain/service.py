@@ -1,20 +1,25 @@
 """The state of a service as its clients see it: from the status of the route."""
 
 from collections.abc import Callable, Container, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from statefulroute.api.statefulroute import PodStatus
+from statefulroute.api.statefulroute import OmittedPods, PodStatus
 from statefulroute.api.vocabulary import RoutingState, ServiceState, WorkloadState
 from statefulroute.domain.errors import PodNotFoundError
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.load import Load, LoadReport
-from statefulroute.domain.placement import best_pod
+from statefulroute.domain.placement import best_pod, is_silence_assumed
 from statefulroute.domain.pod import Pod
 from statefulroute.domain.route import PodView, Route, RouteView
+from statefulroute.domain.unlisted_pods import EndpointLookup, omits_pods, unlisted_pod
 
 #: The workload states of services that are too busy for more users.
 _BUSY_STATES = (WorkloadState.OVERLOADED, WorkloadState.SHUTDOWN)
 
+
+#: The value of `load.minFreshPercent` with which no pod is silent.
+_NEVER = 100
 
 #: A condition on the status of a pod.
 PodPredicate = Callable[[PodStatus], bool]
@@ -43,7 +48,10 @@ def is_available(pod: PodStatus) -> bool:
 def is_workload_ready(route: Route) -> bool:
     """Returns whether a pod of the service is available, and the service is neither overloaded nor shut down."""
     status = route.status
-    return status.workload_state not in _BUSY_STATES and any(is_available(pod) for pod in status.pods)
+    if status.workload_state in _BUSY_STATES:
+        return False
+    has_omitted = status.omitted_pods is not None and status.omitted_pods.available > 0
+    return has_omitted or any(map(is_available, status.pods))
 
 
 def total_links(pod: PodStatus) -> int:
@@ -51,16 +59,27 @@ def total_links(pod: PodStatus) -> int:
     return pod.links if pod.total_links is None else pod.total_links
 
 
-def find_pod(route: Route, pod: PodKey) -> PodStatus:
-    """Returns the status of a pod of a service.
+def find_pod(route: Route, pod: PodKey, name: str | None, endpoint_of: EndpointLookup) -> PodStatus:
+    """Returns the status of a pod of a service, which the status of the route may not list.
+
+    Args:
+        route: the service.
+        pod: the key of the pod.
+        name: the name of the pod; None if it is not known unless the status lists the pod.
+        endpoint_of: returns a pod of the namespace by its name.
 
     Raises:
         PodNotFoundError: the service has no such pod.
     """
     status = next((status for status in route.status.pods if pod_key(status) == pod), None)
-    if status is None:
-        raise PodNotFoundError(f"the service {route.name!r} has no pod {pod!r} now")
-    return status
+    return status or find_unlisted_pod(route, pod, name, endpoint_of)
+
+
+def find_unlisted_pod(route: Route, pod: PodKey, name: str | None, endpoint_of: EndpointLookup) -> PodStatus:
+    """Returns the status of a pod that is not listed. The arguments and errors are those of `find_pod`."""
+    if name is not None and omits_pods(route.status) and (endpoint := endpoint_of(name)) is not None:
+        return unlisted_pod(route, pod, endpoint)
+    raise PodNotFoundError(f"the service {route.name!r} has no pod {pod!r} now")
 
 
 def choose_pod(
@@ -74,8 +93,24 @@ def choose_pod(
         now: the current time.
         candidates: the pods to choose from; None allows all.
     """
-    best = best_pod(_route_view(route, assumed, now, candidates), now)
+    view = _route_view(route, assumed, now, candidates)
+    if (omitted := route.status.omitted_pods) is not None:
+        view = _with_omitted_loads(view, omitted, now)
+    best = best_pod(view, now)
     return best.key if best else None
+
+
+def _with_omitted_loads(view: RouteView, omitted: OmittedPods, now: datetime) -> RouteView:
+    """Returns a view in which the loads of omitted pods count for whether pods with stale load are silent."""
+    loads = {key: load for key, load in view.loads.items() if view.pods[key].is_available}
+    fresh = {key for key in loads if view.fresh_load(key, now) is not None}
+    number, stale = len(fresh) + omitted.fresh_load, len(loads) - len(fresh) + omitted.stale_load
+    settings = view.route.spec.load
+    if is_silence_assumed(number, stale, settings.min_fresh_percent):
+        pods = {key: pod for key, pod in view.pods.items() if key in fresh or key not in loads}
+        return replace(view, pods=pods)
+    spec = view.route.spec.model_copy(update={"load": settings.model_copy(update={"min_fresh_percent": _NEVER})})
+    return replace(view, route=replace(view.route, spec=spec))
 
 
 def _route_view(

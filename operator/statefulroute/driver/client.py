@@ -9,6 +9,7 @@ from typing import Self
 import structlog
 
 from statefulroute.api.limits import ENCODED_UID_PREFIX
+from statefulroute.api.statefulroute import PodStatus
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.clock import IntervalClock, utc_interval
 from statefulroute.cluster.codec import ENDPOINTS
@@ -26,7 +27,9 @@ from statefulroute.domain.errors import (
 from statefulroute.domain.keys import PodKey, RouteKey
 from statefulroute.domain.link import Link
 from statefulroute.domain.operations import active_link
+from statefulroute.domain.pod import Endpoint
 from statefulroute.domain.route import Route
+from statefulroute.domain.unlisted_pods import linked_pod_name, pod_name, unlisted_pods
 from statefulroute.driver import events
 from statefulroute.driver.link_cache import MAX_LINKS, LinkCache
 from statefulroute.driver.operation_log import log_operation
@@ -212,8 +215,8 @@ class ClientDriver:
         if link is None or link.pod is None:
             return None
         route = self._route(service)
-        pod_status = services.find_pod(route, link.pod)
-        return link_address(link, route, pod_status, self._pods.cache.get(self._namespace, pod_status.name))
+        pod_status = services.find_pod(route, link.pod, linked_pod_name(route, link), self._endpoint)
+        return link_address(link, route, pod_status, self._endpoint(pod_status.name))
 
     # Binding.
 
@@ -292,11 +295,18 @@ class ClientDriver:
         return self._placements.best_pod(self._route(service), self._clock().earliest)
 
     def alive_pods(self, service: str) -> list[PodKey]:
-        """Returns the pods that are ready. Raises `ServiceNotFoundError`."""
+        """Returns the pods that are ready. Raises `ServiceNotFoundError`.
+
+        Of more than 500 pods, only those of a StatefulSet are all returned: those that the status of the route lists
+        are the first.
+        """
         return self._pods_matching(service, services.is_ready)
 
     def routable_pods(self, service: str) -> list[PodKey]:
-        """Returns the pods that serve their users: ready and not shut down. Raises `ServiceNotFoundError`."""
+        """Returns the pods that serve their users: ready and not shut down.
+
+        The limit and the errors are those of `alive_pods`.
+        """
         return self._pods_matching(service, services.is_routable)
 
     def is_routable(self, service: str, pod: PodKey) -> bool:
@@ -306,11 +316,11 @@ class ClientDriver:
             ServiceNotFoundError: the service does not exist.
             PodNotFoundError: the pod does not exist at present.
         """
-        return services.is_routable(services.find_pod(self._route(service), pod))
+        return services.is_routable(self._find_pod(service, pod))
 
     def is_available(self, service: str, pod: PodKey) -> bool:
         """Returns whether a pod accepts new users. Raises the errors of `is_routable`."""
-        return services.is_available(services.find_pod(self._route(service), pod))
+        return services.is_available(self._find_pod(service, pod))
 
     def is_workload_ready(self, service: str) -> bool:
         """Returns whether a service is ready for users: a pod accepts them, and it is not Overloaded or Shutdown.
@@ -369,8 +379,17 @@ class ClientDriver:
             raise ServiceNotFoundError(f"there is no service {service!r} in namespace {self._namespace!r}")
         return route
 
+    def _find_pod(self, service: str, pod: PodKey) -> PodStatus:
+        route = self._route(service)
+        return services.find_pod(route, pod, pod_name(route, pod), self._endpoint)
+
     def _pods_matching(self, service: str, predicate: services.PodPredicate) -> list[PodKey]:
-        return [services.pod_key(pod) for pod in self._route(service).status.pods if predicate(pod)]
+        route = self._route(service)
+        unlisted = unlisted_pods(route, self._pods.cache.in_partition(self._namespace).values())
+        return [services.pod_key(pod) for pod in (*route.status.pods, *unlisted) if predicate(pod)]
+
+    def _endpoint(self, name: str) -> Endpoint | None:
+        return self._pods.cache.get(self._namespace, name)
 
     def _route_changed(self, old: Route | None, new: Route | None) -> None:
         self._placements.observe_route(old, new)

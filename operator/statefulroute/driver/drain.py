@@ -6,6 +6,7 @@ from contextlib import suppress
 from statefulroute.api.statefulroute import PodStatus
 from statefulroute.api.vocabulary import RoutingState
 from statefulroute.domain.service import pod_key, total_links
+from statefulroute.domain.unlisted_pods import omits_pods
 from statefulroute.driver.parts import Routes, ServerInformation
 
 _DRAINING_STATES = (RoutingState.DENY_NEW_CALL, RoutingState.SHUTDOWN)
@@ -28,7 +29,7 @@ class Drain:
 
     @property
     def remaining(self) -> int:
-        """The number of users, in all routes to the pod; 0 if the route's status does not list the pod."""
+        """The last known number of users, in all routes to the pod; 0 if it is not known."""
         pod_status = self._pod_status()
         return total_links(pod_status) if pod_status else 0
 
@@ -60,8 +61,14 @@ class Drain:
     def _is_finished(self, *, is_published: bool) -> bool:
         pod_status = self._pod_status()
         if pod_status is None:
-            return True
+            # A draining pod is one of the first to be listed: another status lists it.
+            return not self._is_omitted()
         return not total_links(pod_status) and (not is_published or pod_status.routing_state in _DRAINING_STATES)
+
+    def _is_omitted(self) -> bool:
+        """Returns whether the pod may exist although the route's status does not list it."""
+        route = self._routes.get(self._server.service)
+        return route is not None and omits_pods(route.status)
 
     def _pod_status(self) -> PodStatus | None:
         """Returns the pod's entry in the route's status."""

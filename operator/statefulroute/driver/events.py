@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from weakref import WeakSet
 
 from statefulroute.api.vocabulary import RoutingState
+from statefulroute.domain import routing_states
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.link import Link
 from statefulroute.domain.route import Route
@@ -74,11 +75,9 @@ def routing_state_changes(old: Route | None, new: Route | None) -> list[RoutingS
     route = new or old
     if route is None:
         return []
-    before, after = _routing_states(old), _routing_states(new)
     return [
-        RoutingStateChanged(route.name, pod, before.get(pod), after.get(pod))
-        for pod in dict.fromkeys((*before, *after))
-        if before.get(pod) is not after.get(pod)
+        RoutingStateChanged(route.name, None if pod is None else pod_key(pod), before, after)
+        for pod, before, after in routing_states.routing_state_changes(old, new)
     ]
 
 
@@ -89,14 +88,6 @@ def link_changes(old: Link | None, new: Link | None) -> list[LinkChanged]:
     if link is None or before == after:
         return []
     return [LinkChanged(link.route.name, link.uid, before, after)]
-
-
-def _routing_states(route: Route | None) -> dict[PodKey | None, RoutingState]:
-    if route is None or route.status.routing_state is None:
-        return {}
-    states: dict[PodKey | None, RoutingState] = {None: route.status.routing_state}
-    states.update((pod_key(pod), pod.routing_state) for pod in route.status.pods)
-    return states
 
 
 class Subscription(AsyncIterator[Event]):

@@ -86,6 +86,9 @@ class RouteAnswer(_Answer, frozen=True):
     best_pod: str | None
     """The name of the pod for the next user."""
     pods: list[PodAnswer]
+    """At most 500 pods: those that the status of the route lists."""
+    omitted_pods: int
+    """The number of pods that are not listed."""
 
 
 class MoveAnswer(_Answer, frozen=True):
@@ -145,6 +148,7 @@ def route_answer(route: Route, addresses: Mapping[PodKey, Address], best: PodKey
         status.links or 0,
         best_name,
         pods,
+        status.omitted_pods.count if status.omitted_pods else 0,
     )
 
 

@@ -1,8 +1,9 @@
 """Caches links, routes and endpoints for look-ups."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -26,6 +27,7 @@ from statefulroute.domain.link import Link
 from statefulroute.domain.operations import active_link
 from statefulroute.domain.pod import Endpoint
 from statefulroute.domain.route import Route
+from statefulroute.domain.unlisted_pods import linked_pod_name, unlisted_pods
 from statefulroute.domain.validation import validate_uid
 from statefulroute.resolver.problems import ProblemError, ProblemKind
 
@@ -125,16 +127,23 @@ class ResolverCache:
             raise ProblemError(ProblemKind.WAITS_FOR_POD, "the uid is linked, but its link waits for a pod")
         pod_status = self._pod_statuses.get(link.route, _NO_PODS).get(link.pod)
         if pod_status is None:
-            raise PodNotFoundError(f"the service {route.name!r} has no pod {link.pod!r} now")
+            namespace, name = link.route.namespace, linked_pod_name(route, link)
+            pod_status = service.find_unlisted_pod(route, link.pod, name, partial(self.endpoints.cache.get, namespace))
         return link_address(link, route, pod_status, self._endpoint(link.route, pod_status))
 
     def available_addresses(self, route: Route) -> Mapping[PodKey, Address]:
-        """Returns the addresses of the pods that accept new users."""
+        """Returns the addresses of the listed pods that accept new users."""
         pods = self._pod_statuses.get(route.key, _NO_PODS)
         return {key: address for key, pod in pods.items() if (address := self._available_address(route, pod))}
 
+    def unlisted_available_addresses(self, route: Route) -> Iterator[Address]:
+        """Yields the addresses of the pods that accept new users and that the status of the route does not list."""
+        for pod in unlisted_pods(route, self.endpoints.cache.in_partition(route.namespace).values()):
+            if (address := self._available_address(route, pod)) is not None:
+                yield address
+
     def any_available_address(self, route: Route, turn: int) -> Address:
-        """Returns the address of one of these pods. Consecutive values of `turn` go through all pods.
+        """Returns the address of a pod that accepts new users. Consecutive values of `turn` go through all listed pods.
 
         Raises:
             PodNotAvailableError: no pod accepts new users.
@@ -143,10 +152,12 @@ class ResolverCache:
         for offset in range(len(pods)):
             if (address := self._available_address(route, pods[(turn + offset) % len(pods)])) is not None:
                 return address
+        if (unlisted := next(self.unlisted_available_addresses(route), None)) is not None:
+            return unlisted
         raise PodNotAvailableError(f"no pod of the service {route.name!r} takes new users now")
 
     def reachable_addresses(self, route: Route) -> Mapping[PodKey, Address]:
-        """Returns the addresses of all reachable pods, including those that accept no new users."""
+        """Returns the addresses of all listed pods that are reachable, including those that accept no new users."""
         pods = self._pod_statuses.get(route.key, _NO_PODS)
         return {key: address for key, pod in pods.items() if (address := self._reachable_address(route, pod))}
 

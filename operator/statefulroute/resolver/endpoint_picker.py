@@ -87,7 +87,11 @@ class EndpointPicker:
         if subset is None:
             return _endpoint(self._cache.any_available_address(route, turn))
         addresses = self._cache.available_addresses(route).values()
-        offered = [address.endpoint for address in addresses if address.endpoint in subset]
+        offered = [address.endpoint for address in addresses if address.endpoint in subset] or [
+            address.endpoint
+            for address in self._cache.unlisted_available_addresses(route)
+            if address.endpoint in subset
+        ]
         if not offered:
             raise PodNotAvailableError(f"the gateway offers no pod of the service {route.name!r} that takes users now")
         return offered[turn % len(offered)]

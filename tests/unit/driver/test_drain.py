@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from statefulroute.api.statefulroute import StatefulRouteStatus
 from statefulroute.domain.route import Route
@@ -23,7 +24,10 @@ class FakeRoutes:
 
     def put(self, **pod: object) -> None:
         state = {"name": "game-0", "index": 0, "serviceState": "Terminating", "routingState": "DenyNewCall"} | pod
-        self.route = replace(self.route, status=StatefulRouteStatus.model_validate({"pods": [state]}))
+        self.write({"pods": [state]})
+
+    def write(self, status: dict[str, Any]) -> None:
+        self.route = replace(self.route, status=StatefulRouteStatus.model_validate(status))
         for listener in self.listeners:
             listener()
 
@@ -45,3 +49,16 @@ async def test_drain_waits_for_the_users_of_all_routes_to_the_pod() -> None:
     routes.put(links=0)
     await waiting
     assert drain.remaining == 0
+
+
+async def test_drain_waits_while_the_status_may_omit_the_pod() -> None:
+    routes = FakeRoutes(links=2)
+    drain = Drain(routes, SERVER, asyncio.get_running_loop().time() + 60)
+    waiting = asyncio.create_task(drain.wait(is_published=True))
+    await asyncio.sleep(0)
+    routes.write({"pods": [], "omittedPods": {"count": 600}})
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    routes.write({"pods": []})  # it is gone
+    await waiting

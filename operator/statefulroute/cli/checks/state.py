@@ -22,6 +22,7 @@ from statefulroute.cli.objects import (
     is_observed,
     link_expire_time,
     namespaced_name,
+    omitted_pods,
 )
 from statefulroute.cli.output.ages import age
 from statefulroute.cli.output.messages import pluralize
@@ -124,22 +125,29 @@ class ServingPods:
 
     _reasons: dict[tuple[str, str], dict[PodKey, str]] = field(default_factory=dict)
     """By namespace and name of each route, why its pods do not serve; empty for pods that do."""
+    _incomplete: set[tuple[str, str]] = field(default_factory=set)
+    """The routes whose status does not list all pods."""
 
     def record(self, route: Object) -> None:
         """Record the pods of a route."""
         status, metadata = route.get("status", {}), route["metadata"]
+        key = metadata["namespace"], metadata["name"]
+        if omitted_pods(route):
+            self._incomplete.add(key)
         if "observedGeneration" in status:
-            self._reasons[metadata["namespace"], metadata["name"]] = {
+            self._reasons[key] = {
                 pod.get("index", pod["name"]): pod.get("notServingReason", "") for pod in status.get("pods", ())
             }
 
     def not_serving_reason(self, link: Object) -> str:
         """Returns why the pod of a link does not serve; empty if it serves, or if nothing is known of it."""
         spec = link["spec"]
-        pods = self._reasons.get((link["metadata"]["namespace"], spec["routeName"]))
+        route = link["metadata"]["namespace"], spec["routeName"]
+        pods = self._reasons.get(route)
         if pods is None:
             return ""
-        return pods.get(spec.get("podIndex", spec.get("podName")), NotServingReason.POD_NOT_FOUND)
+        default = "" if route in self._incomplete else NotServingReason.POD_NOT_FOUND
+        return pods.get(spec.get("podIndex", spec.get("podName")), default)
 
 
 async def check_routes(
@@ -180,9 +188,14 @@ def _check_deletion(route: Object, now: datetime) -> Iterator[CheckResult]:
 def _check_conditions(route: Object) -> Iterator[CheckResult]:
     """Yield the first condition that is False; the following ones are its consequences.
 
-    `check_links` reports the links that are not served.
+    `check_links` reports the links that are not served, if the status of the route lists all pods.
     """
-    for condition_type in (ConditionType.WORKLOAD_FOUND, ConditionType.READY, ConditionType.LOAD_FRESH):
+    for condition_type in (
+        ConditionType.WORKLOAD_FOUND,
+        ConditionType.READY,
+        *((ConditionType.LINKS_SERVED,) if omitted_pods(route) else ()),
+        ConditionType.LOAD_FRESH,
+    ):
         false = condition(route, condition_type)
         if false.get("status") == "False":
             reason, name = false["reason"], namespaced_name(route)
@@ -205,7 +218,10 @@ def _may_be_intended(route: Object, reason: str) -> bool:
     if reason != RouteReason.NO_LOAD_REPORTED:
         return reason == RouteReason.SHUTDOWN
     is_polled = route["spec"].get("load", {}).get("source") == LoadSource.HTTP
-    return not is_polled and not any("reportTime" in pod for pod in route["status"].get("pods", ()))
+    status = route["status"]
+    omitted = status.get("omittedPods", {})
+    has_reported = omitted.get("freshLoad", 0) + omitted.get("staleLoad", 0) > 0
+    return not is_polled and not has_reported and not any("reportTime" in pod for pod in status.get("pods", ()))
 
 
 def _check_capacity(route: Object) -> Iterator[CheckResult]:
@@ -213,10 +229,10 @@ def _check_capacity(route: Object) -> Iterator[CheckResult]:
     pods = route.get("status", {}).get("pods", ()) if limit else ()
     overfull = [pod for pod in pods if _total_links(pod) > limit]
     if overfull:
-        fullest = max(overfull, key=_total_links)
+        fullest, at_least = max(overfull, key=_total_links), "at least " if omitted_pods(route) else ""
         message = (
-            f"{namespaced_name(route)}: {len(overfull)} of its pods carry more links than maxLinksPerPod ({limit:,}), "
-            f"for example {fullest['name']} with {_total_links(fullest):,}"
+            f"{namespaced_name(route)}: {at_least}{len(overfull)} of its pods carry more links than maxLinksPerPod "
+            f"({limit:,}), for example {fullest['name']} with {_total_links(fullest):,}"
         )
         fix = "move users to other pods (statefulroute move), or raise placement.maxLinksPerPod"
         example = f"{route['metadata']['namespace']}/{fullest['name']}"

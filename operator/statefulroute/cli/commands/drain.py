@@ -9,7 +9,7 @@ import typer
 from statefulroute.api.group import STATEFUL_ROUTE
 from statefulroute.api.vocabulary import RoutingState
 from statefulroute.cli.cluster import Cluster, CommandError, Object
-from statefulroute.cli.objects import is_observed
+from statefulroute.cli.objects import is_observed, omitted_pods
 from statefulroute.cli.options import Context, DryRun, DryRunOption, Kubeconfig, Namespace, Pod, Route
 from statefulroute.cli.output.messages import print_change, print_message
 from statefulroute.cli.output.terminal import ProgressBar, Terminal
@@ -52,7 +52,7 @@ async def drain_pod(  # noqa: PLR0913 - an option each
     name = names.pod_name(key)
     previous = find_pod_state(update.before, names, key)
     change = " already" if previous == state else f" (was {previous})" if previous else ""
-    users = _count_users(find_pod_status(update.before, name))
+    users = _count_users(update.before, name)
     remaining = f", {_remaining(users)}" if users and wait_seconds is None else ""
     print_change(f"{name}: {state}{change}{remaining}", dry_run=dry_run)
     if names.is_missing(key):
@@ -62,8 +62,12 @@ async def drain_pod(  # noqa: PLR0913 - an option each
     return await _wait_until_empty(cluster, route, name, update.after["metadata"]["generation"], wait_seconds)
 
 
-def _count_users(pod: Object | None) -> int:
-    return int(pod.get("links", 0)) if pod else 0
+def _count_users(route: Object, name: str) -> int | None:
+    """Returns the number of users of a pod; None if the status of the route does not list the pod and may omit it."""
+    pod = find_pod_status(route, name)
+    if pod is None:
+        return None if omitted_pods(route) else 0
+    return int(pod.get("links", 0))
 
 
 def _remaining(users: int) -> str:
@@ -83,7 +87,9 @@ async def _wait_until_empty(cluster: Cluster, route: str, pod: str, generation: 
                 if version is None:
                     raise CommandError(f"the route {route!r} was deleted meanwhile")
                 if is_observed(version) and version["metadata"]["generation"] >= generation:
-                    progress.show(_count_users(find_pod_status(version, pod)))
+                    # A drained pod is one of the first to be listed, so another version lists it.
+                    if (users := _count_users(version, pod)) is not None:
+                        progress.show(users)
                     if progress.users == 0:
                         print_message(f"{pod}: no user remains")
                         return 0

@@ -8,7 +8,7 @@ import msgspec
 from statefulroute.api.group import STATEFUL_ROUTE
 from statefulroute.api.vocabulary import ServiceState
 from statefulroute.cli.cluster import Cluster, Object
-from statefulroute.cli.objects import condition
+from statefulroute.cli.objects import condition, omitted_pods
 from statefulroute.cli.options import Context, Kubeconfig, Namespace, NoHeaders, Output, OutputOption, Route, Watch
 from statefulroute.cli.output.listing import GONE, ListOptions, print_empty
 from statefulroute.cli.output.loads import (
@@ -18,6 +18,7 @@ from statefulroute.cli.output.loads import (
     number_label,
     overload_threshold,
 )
+from statefulroute.cli.output.messages import pluralize, print_message
 from statefulroute.cli.output.table import EMPTY, Cell, Row, Table
 from statefulroute.cli.output.terminal import Terminal
 from statefulroute.cli.runner import ClusterOptions, run
@@ -69,11 +70,12 @@ async def show_pods(cluster: Cluster, terminal: Terminal, name: str, options: Li
         if not _status_pods(route):
             message = condition(route, "Ready").get("message") or "the operator has not written a status yet"
             print_empty(cluster, f"pods of {name}", options, message=message)
+        _print_omitted(route)
         return
     known: dict[str, PodObject] = {}
     async for version in cluster.watch_object(STATEFUL_ROUTE, name):
         route = version or {**route, "status": {}}
-        if changed := list(_changed_pods(known, _status_pods(route))):
+        if changed := list(_changed_pods(known, _status_pods(route), is_complete=not omitted_pods(route))):
             write(changed, route)
 
 
@@ -82,15 +84,31 @@ def _status_pods(route: Object) -> list[PodObject]:
     return pods
 
 
-def _changed_pods(known: dict[str, PodObject], pods: Sequence[PodObject]) -> Iterator[PodObject]:
-    """Yields the pods that differ from the known ones, and updates those."""
+def _print_omitted(route: Object) -> None:
+    """Print how many pods the status of a route does not list."""
+    omitted = omitted_pods(route)
+    if not omitted:
+        return
+    message = f"note: the status lists {len(_status_pods(route)):,} pods, and {omitted:,} more exist"
+    if counts := route["status"].get("omittedPods"):
+        message += f": {counts['ready']:,} of these are ready, {counts['available']:,} accept new users, and they have "
+        message += pluralize(counts["links"], "link")
+    print_message(message, err=True)
+
+
+def _changed_pods(known: dict[str, PodObject], pods: Sequence[PodObject], *, is_complete: bool) -> Iterator[PodObject]:
+    """Yields the pods that differ from the known ones, and updates those.
+
+    A pod that is not in the list any more is only gone if the list is complete.
+    """
     for pod in pods:
         if known.get(pod["name"]) != pod:
             known[pod["name"]] = pod
             yield pod
     for name in known.keys() - {pod["name"] for pod in pods}:
         del known[name]
-        yield {"name": name, "serviceState": GONE}
+        if is_complete:
+            yield {"name": name, "serviceState": GONE}
 
 
 class _TableWriter:

@@ -1,7 +1,8 @@
 """`release`: removes the finalizer and the annotations of the operator, so that deletions do not wait for it."""
 
 import asyncio
-from collections.abc import Container
+from collections.abc import AsyncIterator, Container
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -19,6 +20,7 @@ from statefulroute.cluster.codec import ROUTES
 from statefulroute.cluster.errors import APIError, ConflictError, NotFoundError
 from statefulroute.cluster.scales import ScaleReader
 from statefulroute.domain.route import Route
+from statefulroute.domain.unlisted_pods import omits_pods
 
 _MAX_ATTEMPTS = 12
 _POLL_SECONDS = 0.5
@@ -200,22 +202,43 @@ async def _release_workload(cluster: Cluster, scales: ScaleReader, route: Route)
 
 
 async def _release_pods(cluster: Cluster, route: Route) -> int:
-    """Remove the annotations from the pods in the status of a route; returns how many pods had some."""
+    """Remove the annotations from the pods of a route; returns how many pods had some."""
     annotations = POD_ANNOTATIONS if route.has_deletion_cost else (WEIGHTED_LOAD,)
     count = 0
-    for pod in route.status.pods:
-        path = f"/api/v1/namespaces/{route.namespace}/pods/{pod.name}"
+    try:
+        async for pod in _pods(cluster, route):
+            path = f"/api/v1/namespaces/{route.namespace}/pods/{pod['metadata']['name']}"
+            with suppress(NotFoundError):
+                count += await _remove_annotations(cluster, path, pod, annotations)
+    except APIError as error:
+        if error.status != HTTPStatus.FORBIDDEN:
+            raise
+        pods = f"pods of the StatefulRoute {route.namespace}/{route.name}"
+        print_message(f"note: {pods} keep their annotations: {error}", err=True)
+    return count
+
+
+async def _pods(cluster: Cluster, route: Route) -> AsyncIterator[Object]:
+    """Yields the pods of a route: those in its status, or those with its workload as their owner if it omits some."""
+    pods = f"/api/v1/namespaces/{route.namespace}/pods"
+    if omits_pods(route.status):
+        async for pod in cluster.objects(pods):
+            if _is_owned(pod, route.workload_name):
+                yield pod
+        return
+    for status in route.status.pods:
         try:
-            count += await _remove_annotations(cluster, path, await cluster.get(path), annotations)
+            pod = await cluster.get(f"{pods}/{status.name}")
         except NotFoundError:
             continue
-        except APIError as error:
-            if error.status != HTTPStatus.FORBIDDEN:
-                raise
-            pods = f"pods of the StatefulRoute {route.namespace}/{route.name}"
-            print_message(f"note: {pods} keep their annotations: {error}", err=True)
-            break
-    return count
+        yield pod
+
+
+def _is_owned(pod: Object, workload: str) -> bool:
+    """Returns whether a workload controls a pod, by itself or by a ReplicaSet, whose name ends with '-' and a hash."""
+    owners = pod["metadata"].get("ownerReferences", ())
+    names = (owner["name"] for owner in owners if owner.get("controller"))
+    return any(workload in {name, name.rpartition("-")[0]} for name in names)
 
 
 async def _remove_annotations(cluster: Cluster, path: str, item: Object, names: tuple[str, ...]) -> int:

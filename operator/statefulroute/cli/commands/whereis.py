@@ -8,7 +8,7 @@ from typing import Any
 from statefulroute.api.group import POD_LINK, STATEFUL_ROUTE
 from statefulroute.api.vocabulary import ConditionType, LinkPhase, NotServingReason, RoutingState
 from statefulroute.cli.cluster import Cluster, Object
-from statefulroute.cli.objects import condition, is_deletion_blocked, namespaced_name
+from statefulroute.cli.objects import condition, is_deletion_blocked, namespaced_name, omitted_pods
 from statefulroute.cli.options import (
     AllNamespaces,
     Context,
@@ -27,11 +27,12 @@ from statefulroute.cli.output.terminal import Terminal
 from statefulroute.cli.pod_names import PodNames
 from statefulroute.cli.runner import ClusterOptions, run
 from statefulroute.cluster.clock import utc_now
-from statefulroute.cluster.codec import LINKS, PODS
+from statefulroute.cluster.codec import ENDPOINTS, LINKS, PODS, ROUTES
 from statefulroute.cluster.errors import APIError, NotFoundError
 from statefulroute.domain.keys import PodKey, link_name
 from statefulroute.domain.operations import active_link
 from statefulroute.domain.serving import pod_not_serving_reason
+from statefulroute.domain.unlisted_pods import unlisted_pod
 from statefulroute.domain.validation import validate_uid
 
 _CONCURRENCY = 16
@@ -174,6 +175,8 @@ def _not_serving_reason(route: Object, key: PodKey, pod: Object | None) -> str:
     """
     statuses = route.get("status", {}).get("pods", ())
     status = next((each for each in statuses if each.get("index", each["name"]) == key), None)
+    if status is None and omitted_pods(route):
+        return _unlisted_not_serving_reason(route, key, pod)
     if status is None or pod == {}:
         workload = condition(route, ConditionType.WORKLOAD_FOUND)
         return workload["reason"] if workload.get("status") == "False" else NotServingReason.POD_NOT_FOUND
@@ -182,6 +185,16 @@ def _not_serving_reason(route: Object, key: PodKey, pod: Object | None) -> str:
     is_shut_down = status["routingState"] == RoutingState.SHUTDOWN
     routing_state = RoutingState.SHUTDOWN if is_shut_down else RoutingState.READY
     return pod_not_serving_reason(PODS.convert(pod), routing_state) or ""
+
+
+def _unlisted_not_serving_reason(route: Object, key: PodKey, pod: Object | None) -> str:
+    """Returns why a pod that the status of the route does not list does not serve its users. Arguments as above."""
+    if pod is None:
+        return NotServingReason.UNKNOWN
+    if not pod:
+        return NotServingReason.POD_NOT_FOUND
+    status = unlisted_pod(ROUTES.convert(route), key, ENDPOINTS.convert(pod))
+    return pod_not_serving_reason(PODS.convert(pod), status.routing_state) or ""
 
 
 def _document(match: _Match) -> Object:

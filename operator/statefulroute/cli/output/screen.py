@@ -61,13 +61,15 @@ class ScreenState:
     def summary(self) -> str:
         """Returns the title, the totals and the warning in one line."""
         links = sum(route.status.links or 0 for route in self.routes.values())
-        pods = sum(len(route.status.pods) for route in self.routes.values())
+        omitted = sum(route.status.omitted_pods.count for route in self.routes.values() if route.status.omitted_pods)
+        pods = sum(len(route.status.pods) for route in self.routes.values()) + omitted
         counts = ((len(self.routes), "route"), (pods, "pod"), (links, "link"))
         totals = ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts)
+        totals += f" ({omitted} pods are not listed)" if omitted else ""
         return f"{self.title}: {totals}" + (f"   {self.warning}" if self.warning else "")
 
     def pods(self) -> Iterator[tuple[Route, PodStatus]]:
-        """Yields every pod with its route, ordered by route and pod."""
+        """Yields every listed pod with its route, ordered by route and pod."""
         for _, route in sorted(self.routes.items()):
             for pod in route.status.pods:
                 yield route, pod

@@ -1,0 +1,94 @@
+"""The pods of a route that its status does not list: their state from the pods themselves and the spec of the route.
+
+The operator lists the pods first whose state it alone knows. So the others are as ready as Kubernetes says, and have
+the routing state that the spec of the route and their own annotation set.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+
+from statefulroute.api.statefulroute import PodStatus, StatefulRouteStatus
+from statefulroute.api.vocabulary import RoutingState, ServiceState
+from statefulroute.domain.keys import PodKey
+from statefulroute.domain.link import Link
+from statefulroute.domain.pod import Endpoint, ordinal
+from statefulroute.domain.pod_views import most_restrictive
+from statefulroute.domain.route import Route
+
+#: Returns a pod of the namespace by its name, or None.
+EndpointLookup = Callable[[str], Endpoint | None]
+
+#: The states in which a pod may serve its users.
+_SERVING_STATES = (ServiceState.READY, ServiceState.TERMINATING)
+
+
+def omits_pods(status: StatefulRouteStatus) -> bool:
+    """Returns whether a status does not list all pods of its route."""
+    if status.omitted_pods is not None:
+        return status.omitted_pods.count > 0
+    # A definition of an earlier version drops `omittedPods`, but not the number of pods that serve users.
+    serving = sum(
+        pod.service_state in _SERVING_STATES and pod.routing_state is not RoutingState.SHUTDOWN for pod in status.pods
+    )
+    return (status.routable_pods or 0) > serving
+
+
+def pod_name(route: Route, key: PodKey) -> str | None:
+    """Returns the name of a pod by its key; None if the workload alone knows it."""
+    if isinstance(key, str):
+        return key
+    return f"{route.workload_name}-{key}" if _has_indexed_pods(route) else None
+
+
+def linked_pod_name(route: Route, link: Link) -> str | None:
+    """Returns the name of the pod of a link; None if nobody has found that the pod belongs to the route.
+
+    The operator writes the name to the status of a link when it has found that. Until then, a link may name any pod of
+    the namespace, but only the StatefulSet of the route creates pods of its name.
+    """
+    if link.pod is None:
+        return None
+    if link.status is not None and link.status.is_ready and link.status.pod == link.pod:
+        return link.status.pod_name or pod_name(route, link.pod)
+    return pod_name(route, link.pod) if isinstance(link.pod, int) else None
+
+
+def unlisted_pod(route: Route, key: PodKey, endpoint: Endpoint) -> PodStatus:
+    """Returns the status of a pod that is not listed, without its load and its links.
+
+    Args:
+        route: the route.
+        key: the key of the pod.
+        endpoint: the pod.
+    """
+    spec = route.spec
+    by_index = (each.routing_state for each in spec.pods if each.index == key)
+    by_name = (each.routing_state for each in spec.named_pods if each.name == endpoint.name)
+    return PodStatus(
+        index=key if isinstance(key, int) else None,
+        name=endpoint.name,
+        service_state=ServiceState.READY if endpoint.is_ready else ServiceState.NOT_READY,
+        routing_state=most_restrictive(spec.routing_state, *by_index, *by_name, endpoint.routing_state),
+    )
+
+
+def unlisted_pods(route: Route, endpoints: Iterable[Endpoint]) -> Iterator[PodStatus]:
+    """Yields the pods of a route that its status does not list, if their names show that they belong to the workload.
+
+    The names of a StatefulSet's pods do. Of other workloads, only the listed pods are known.
+
+    Args:
+        route: the route.
+        endpoints: the pods of the namespace.
+    """
+    if not omits_pods(route.status) or not _has_indexed_pods(route):
+        return
+    listed = {pod.name for pod in route.status.pods}
+    for endpoint in endpoints:
+        index = ordinal(endpoint.name)
+        if index is not None and endpoint.name not in listed and endpoint.name == pod_name(route, index):
+            yield unlisted_pod(route, index, endpoint)
+
+
+def _has_indexed_pods(route: Route) -> bool:
+    reference = route.spec.workload_ref
+    return (reference.api_version, reference.kind) == ("apps/v1", "StatefulSet")

@@ -1,0 +1,73 @@
+"""Commands for a route whose status does not list all pods."""
+
+from typing import Any
+
+import pytest
+
+from support.command import Command
+from support.example_objects import pod_status
+from support.independent_client import IndependentClient, Pod, PodLink, StatefulRoute
+from support.objects import condition, pod_link, stateful_route
+
+LISTED = [pod_status("big-0", 3, 600, index=0), pod_status("big-1", 9, 600, index=1, routingState="DenyNewCall")]
+OMITTED = {"count": 4998, "ready": 4997, "routable": 4997, "available": 4990, "links": 12_000}
+BOUND: dict[str, Any] = {"phase": "Bound", "podIndex": 7, "podName": "big-7", "observedGeneration": 1}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _big_route(independent_client: IndependentClient, namespace: str) -> None:
+    """A route with two listed pods, and a user on a pod that is not listed."""
+    client = independent_client
+    client.create(stateful_route("big"), namespace)
+    conditions = [
+        condition(reason="Routable"),
+        condition(type="LinksServed", status="False", reason="PodsNotServing", message="9 of 12,012 links: big-4321"),
+    ]
+    status = {
+        "observedGeneration": 1,
+        "routingState": "Ready",
+        "links": 12_012,
+        "pods": LISTED,
+        "omittedPods": OMITTED,
+        "conditions": conditions,
+    }
+    client.patch_status(StatefulRoute, "big", namespace, status)
+    client.create(pod_link("big.zoe", routeName="big", uid="zoe", podIndex=7), namespace)
+    client.patch_status(PodLink, "big.zoe", namespace, {**BOUND, "conditions": [condition(reason="Bound")]})
+    container = {"name": "room", "image": "room.invalid/room"}
+    spec = {"schedulerName": "none", "terminationGracePeriodSeconds": 0, "containers": [container]}
+    client.create({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "big-7"}, "spec": spec}, namespace)
+    ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+    client.patch_status(Pod, "big-7", namespace, {**ready, "podIP": "10.9.1.7", "podIPs": [{"ip": "10.9.1.7"}]})
+
+
+def test_pods_prints_how_many_are_not_listed(statefulroute: Command) -> None:
+    result = statefulroute.run_quickly("pods", "big", "--no-headers").expect_success()
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["big-0", "big-1"]
+    assert result.stderr == (
+        "note: the status lists 2 pods, and 4,998 more exist: 4,997 of these are ready, 4,990 accept new users, "
+        "and they have 12,000 links\n"
+    )
+
+
+def test_whereis_finds_a_user_of_an_unlisted_pod(statefulroute: Command) -> None:
+    (row,) = statefulroute.run_quickly("whereis", "zoe", "--no-headers").expect_success().stdout.splitlines()
+    assert row.split()[:5] == ["big", "big-7", "Bound", "Yes", "10.9.1.7"]
+
+
+def test_a_binding_to_an_unlisted_pod_is_not_reported_as_missing(statefulroute: Command) -> None:
+    result = statefulroute.run_quickly("link", "big", "yan", "4000", "--dry-run=server").expect_success()
+    assert "has no" not in result.stderr
+
+
+def test_drain_of_an_unlisted_pod_waits_until_it_is_listed(statefulroute: Command) -> None:
+    result = statefulroute.run_quickly("drain", "big", "big-4000", "--wait", "--timeout", "1")
+    assert result.code != 0
+    assert "no user remains" not in result.stdout
+    statefulroute.run_quickly("undrain", "big", "big-4000").expect_success()
+
+
+def test_check_reports_unserved_links_of_unlisted_pods_by_the_condition(statefulroute: Command) -> None:
+    output = statefulroute.run_quickly("check").stdout
+    assert "big is not LinksServed (PodsNotServing): 9 of 12,012 links: big-4321" in output
+    assert "PodNotFound" not in output
