@@ -13,6 +13,7 @@ from statefulroute.cluster.api_server import Connection
 from statefulroute.cluster.clock import elapsed_seconds, observe_server_time
 from statefulroute.cluster.errors import APIError, GoneError, UnreachableError, api_error
 from statefulroute.cluster.request_metrics import RequestObserver, record_request
+from statefulroute.cluster.write_transport import Response, WriteTransport
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -42,6 +43,7 @@ class Client:
         self._server = connection.server
         self._observer = observer
         self._requests = connection.session(max_connections)
+        self._writes = WriteTransport(connection, self._requests)
         # A watch must not wait for a free connection: its cache would become stale.
         self._watches = connection.session(_UNLIMITED)
         for session in (self._requests, self._watches):
@@ -150,15 +152,32 @@ class Client:
         """Sends a request that is not a watch and returns the response body."""
         started = time.monotonic()
         try:
-            async with self._request(
-                self._requests, method, path, _REQUEST_TIMEOUT, params=params, body=body, content_type=content_type
-            ) as response:
-                response_body = await response.read()
+            response = None
+            if body is not None and content_type is not None and params is None:
+                response = await self._write(method, path, body, content_type)
+            if response is None:
+                async with self._request(
+                    self._requests, method, path, _REQUEST_TIMEOUT, params=params, body=body, content_type=content_type
+                ) as from_session:
+                    response = Response(from_session.status, from_session.headers, await from_session.read())
         except (APIError, UnreachableError) as error:
             self._record(method, path, _code(error), started)
             raise
         self._record(method, path, response.status, started)
-        return response_body
+        return response.body
+
+    async def _write(self, method: str, path: str, body: bytes, content_type: str) -> Response | None:
+        """Sends a write; returns None if the session has to send it."""
+        sent_at = elapsed_seconds()
+        try:
+            response = await self._writes.send(method, path, body, content_type, _REQUEST_TIMEOUT)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _unreachable(method, path, error) from error
+        if response is not None:
+            observe_server_time(response.headers.get("Date"), sent_at)
+            if response.status >= 400:  # noqa: PLR2004 - the first error status of HTTP
+                raise _error(response.status, response.body)
+        return response
 
     def _record(self, method: str, path: str, code: int | None, started: float, *, is_watch: bool = False) -> None:
         if self._observer is not None:
@@ -193,7 +212,11 @@ class Client:
                     raise _error(response.status, await response.read())
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise UnreachableError(f"{method} {path}: {str(error) or type(error).__name__}") from error
+            raise _unreachable(method, path, error) from error
+
+
+def _unreachable(method: str, path: str, error: Exception) -> UnreachableError:
+    return UnreachableError(f"{method} {path}: {str(error) or type(error).__name__}")
 
 
 def _code(error: APIError | UnreachableError) -> int | None:

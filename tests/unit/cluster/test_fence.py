@@ -215,8 +215,8 @@ async def test_a_write_is_checked_again_between_its_headers_and_its_body(fenced:
     times = iter([100.0, 100.0, 111.0, 111.0])
     fence = Fence(lambda: next(times))
     assert fence.open_until(110.0)
-    async with Client(fenced.connection.with_fence(fence)) as client:
-        assert await fenced.is_blocked(client.merge_patch("/api/v1/things/a", b"{}"))
+    async with fenced.connection.with_fence(fence).session(2) as session:
+        assert await fenced.is_blocked(_text(session.patch(f"{fenced.api.server}/a", json={"b": 1})))
     assert list(times) == [111.0]
 
 
