@@ -137,8 +137,7 @@ lock: setup ## Update the locked requirements (versions and hashes)
 .PHONY: test
 test: setup lint ## Run the checks and every test: unit, API, end to end, chart, gateways (retries failed files once, alone)
 	@$(BIN)/localcluster build
-	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder || { test $$? = 1 && $(MAKE) --no-print-directory test-again; }
-	@$(MAKE) --no-print-directory test-pythons
+	@$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder || { test $$? = 1 && $(MAKE) --no-print-directory test-again; }
 
 .PHONY: test-again
 test-again: setup ## Run the test files with failures again, one at a time

@@ -7,9 +7,11 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
 
 from localcluster import LocalCluster
 from statefulroute.api.vocabulary import FOREIGN_NAMESPACE_MESSAGE
+from support.distribution import Distribution, sort_longest_first
 from support.independent_client import IndependentClient
 from support.kubectl import Kubectl
 from support.namespaces import fresh_namespace
@@ -43,9 +45,17 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Distribution | None:
+    """Returns the distribution of `--dist loadfile`."""
+    return Distribution(config, log) if config.getoption("dist") == "loadfile" else None
+
+
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Gives the test that starts the cluster enough time to build it."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Gives the test that starts the cluster enough time to build it; sorts the tests of parallel processes."""
+    if hasattr(config, "workerinput"):
+        sort_longest_first(items)
     first = next((item for item in items if "cluster" in getattr(item, "fixturenames", ())), None)
     if first is not None:
         first.add_marker(pytest.mark.timeout(BUILD_SECONDS))

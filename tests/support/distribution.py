@@ -1,0 +1,48 @@
+"""Distributes tests to the processes of `pytest --numprocesses --dist loadfile`, so that these end at the same time."""
+
+import pytest
+from xdist.scheduler import LoadFileScheduling
+
+#: The folders whose files share a cluster of their own: one process runs all of them, and starts the cluster once.
+FOLDERS_WITH_A_CLUSTER = ("tests/chart/", "tests/failover/", "tests/gateways/")
+
+#: Files and folders by duration: the longest comes first.
+LONG = (
+    "tests/chaos/test_chaos.py",
+    "tests/node/test_release.py",
+    *FOLDERS_WITH_A_CLUSTER,
+    "tests/node/",
+    "tests/e2e/test_waves.py",
+    "tests/local/test_lives.py",
+    "tests/demo/test_demo.py",
+    "tests/e2e/",
+    "tests/chaos/",
+    "tests/property/",
+)
+
+#: Short tests without a cluster come last: they occupy the processes that have nothing else to do.
+SHORT = ("tests/unit/",)
+
+
+class Distribution(LoadFileScheduling):
+    """Gives a process the tests of one file after another, or all tests of a folder with a cluster."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return unit_of(nodeid)
+
+
+def unit_of(nodeid: str) -> str:
+    """Returns the folder or the file whose tests run in the same process."""
+    file = nodeid.partition("::")[0]
+    return next((folder for folder in FOLDERS_WITH_A_CLUSTER if file.startswith(folder)), file)
+
+
+def sort_longest_first(items: list[pytest.Item]) -> None:
+    """Sorts tests in place by the duration of their files and folders; the tests of a file keep their order."""
+    items.sort(key=lambda item: _rank(item.nodeid))
+
+
+def _rank(nodeid: str) -> int:
+    if nodeid.startswith(SHORT):
+        return len(LONG) + 1
+    return next((rank for rank, path in enumerate(LONG) if nodeid.startswith(path)), len(LONG))

@@ -1,0 +1,45 @@
+"""Tests how the tests are distributed to parallel processes."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from support.distribution import FOLDERS_WITH_A_CLUSTER, LONG, SHORT, sort_longest_first, unit_of
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.mark.parametrize("path", sorted({*FOLDERS_WITH_A_CLUSTER, *LONG, *SHORT}))
+def test_paths_exist(path: str) -> None:
+    assert (ROOT / path).exists()
+
+
+@pytest.mark.parametrize(
+    ("nodeid", "unit"),
+    [
+        ("tests/chart/test_lives.py::test_release[helm3]", "tests/chart/"),
+        ("tests/e2e/test_waves.py::TestWaves::test_wave", "tests/e2e/test_waves.py"),
+        ("tests/e2e/test_waves.py::test_wave[a::b]", "tests/e2e/test_waves.py"),
+    ],
+)
+def test_tests_of_a_file_or_of_a_folder_with_a_cluster_are_one_unit(nodeid: str, unit: str) -> None:
+    assert unit_of(nodeid) == unit
+
+
+def test_longest_come_first_and_tests_of_a_file_keep_their_order() -> None:
+    order = [
+        "tests/chaos/test_chaos.py::test_faults",
+        "tests/chart/test_lives.py::test_second",
+        "tests/chart/test_lives.py::test_first",
+        "tests/e2e/test_waves.py::test_wave",
+        "tests/e2e/test_binding.py::test_bound",
+        "tests/cli/test_reading.py::test_table",
+        "tests/unit/domain/test_placement.py::test_best_pod",
+    ]
+    items = [
+        cast("pytest.Item", SimpleNamespace(nodeid=nodeid)) for nodeid in (*order[3:], order[1], order[2], order[0])
+    ]
+    sort_longest_first(items)
+    assert [item.nodeid for item in items] == order
