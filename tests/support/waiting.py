@@ -20,10 +20,17 @@ def eventually(condition: Callable[[], object], what: str, *, seconds: float = 6
         TimeoutError: The condition was not true in time; the message contains `what`.
     """
     deadline = time.monotonic() + seconds
+    asked_at = time.monotonic()
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError(f"after {seconds:.0f} s still not: {what}")
-        time.sleep(POLL_SECONDS)
+        _pause_after(asked_at)
+        asked_at = time.monotonic()
+
+
+def _pause_after(asked_at: float) -> None:
+    """Pauses for as long as the condition took, so that it occupies the API server at most half of the time."""
+    time.sleep(max(POLL_SECONDS, time.monotonic() - asked_at))
 
 
 async def wait_until(condition: Callable[[], object], what: str, *, seconds: float = 20.0) -> None:
