@@ -4,10 +4,13 @@ from typing import Any
 
 import yaml
 
+#: The loader in C, where PyYAML has it, is ten times as fast.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 
 def documents(text: str) -> list[dict[str, Any]]:
     """Parses the objects."""
-    return [item for item in yaml.safe_load_all(text) if item]
+    return [item for item in yaml.load_all(text, Loader=_LOADER) if item]
 
 
 def pod_specs(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
