@@ -46,28 +46,28 @@ def archives(node_prerequisites: None, tmp_path_factory: pytest.TempPathFactory)
     shutil.rmtree(folder)  # they are large
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def real_cluster(archives: list[Path]) -> Iterator[LocalCluster]:
-    """A cluster whose node runs containers, with the images loaded."""
+    """A cluster whose node runs containers, with the images loaded; it occupies the machine even if it is idle."""
     with LocalCluster.start(name=f"real-{os.getpid()}", provider="node") as started:
         for archive in archives:
             started.load_image(archive)
         yield started
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def admin(real_cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
     """A kubectl of that cluster's administrator."""
     return Kubectl(real_cluster.kubectl, real_cluster.kubeconfig, tmp_path_factory.mktemp("kubectl-cache"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def independent_client(real_cluster: LocalCluster) -> IndependentClient:
     """A client of that cluster that does not use the product's code."""
     return IndependentClient(real_cluster.kubeconfig)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def helm(real_cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Helm:
     """Helm 4 for that cluster."""
     return Helm(programs.helm4(PlainProgress()), tmp_path_factory.mktemp("helm"), real_cluster.kubeconfig)
