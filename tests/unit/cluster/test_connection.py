@@ -6,7 +6,7 @@ import ssl
 import subprocess
 import sys
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -55,9 +55,20 @@ def tls(authority: Authority, folder: Path, *addresses: str) -> ssl.SSLContext:
     return context
 
 
-async def one_call(api: FakeAPI, client: Client) -> Call:
+Send = Callable[[Client], Coroutine[Any, Any, bytes]]
+
+#: Reads and writes are sent in different ways.
+SENDS: dict[str, Send] = {
+    "read": lambda client: client.get("/version"),
+    "write": lambda client: client.merge_patch("/version", b"{}"),
+}
+
+reads_and_writes = pytest.mark.parametrize("send", SENDS.values(), ids=SENDS)
+
+
+async def one_call(api: FakeAPI, client: Client, send: Send = SENDS["read"]) -> Call:
     """Sends a request and returns it as the server received it."""
-    request = asyncio.create_task(client.get("/version"))
+    request = asyncio.create_task(send(client))
     call = await api.call()
     call.respond({})
     await request
@@ -282,12 +293,13 @@ def no_token_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service_account, "_CACHE_SECONDS", 0.0)
 
 
+@reads_and_writes
 @pytest.mark.usefixtures("no_token_cache")
-async def test_the_next_request_uses_a_rotated_token(in_cluster: FakeAPI, account: Path) -> None:
+async def test_the_next_request_uses_a_rotated_token(in_cluster: FakeAPI, account: Path, send: Send) -> None:
     async with connect() as connection, Client(connection) as client:
-        assert (await one_call(in_cluster, client)).headers["Authorization"] == "Bearer of-the-pod"
+        assert (await one_call(in_cluster, client, send)).headers["Authorization"] == "Bearer of-the-pod"
         (account / "token").write_text("of-the-next-hour\n")
-        assert (await one_call(in_cluster, client)).headers["Authorization"] == "Bearer of-the-next-hour"
+        assert (await one_call(in_cluster, client, send)).headers["Authorization"] == "Bearer of-the-next-hour"
 
 
 @pytest.mark.usefixtures("no_token_cache")
@@ -319,19 +331,21 @@ async def test_a_refused_token_is_replaced_by_the_new_token_in_the_file(in_clust
         assert (await one_call(in_cluster, client)).headers["Authorization"] == "Bearer of-the-next-hour"
 
 
-async def test_a_refused_token_without_a_replacement_raises_the_error(in_cluster: FakeAPI) -> None:
+@reads_and_writes
+async def test_a_refused_token_without_a_replacement_raises_the_error(in_cluster: FakeAPI, send: Send) -> None:
     async with connect() as connection, Client(connection) as client:
-        request = asyncio.create_task(client.get("/version"))
+        request = asyncio.create_task(send(client))
         (await in_cluster.call()).respond_error(401, "Unauthorized")
         with pytest.raises(APIError, match="401 Unauthorized"):
             await request
         assert in_cluster.has_no_calls
 
 
+@reads_and_writes
 @pytest.mark.usefixtures("in_cluster")
 @pytest.mark.parametrize("is_kubeconfig", [True, False])
 async def test_a_ca_certificate_added_to_the_file_later_is_trusted(
-    account: Path, monkeypatch: pytest.MonkeyPatch, *, is_kubeconfig: bool
+    account: Path, monkeypatch: pytest.MonkeyPatch, send: Send, *, is_kubeconfig: bool
 ) -> None:
     other = Authority()
     async with run_fake_api(tls(other, account, "127.0.0.1")) as api:
@@ -339,12 +353,12 @@ async def test_a_ca_certificate_added_to_the_file_later_is_trusted(
         path = write_kubeconfig(account / "config", api.server, {}, **{"certificate-authority": "ca.crt"})
         async with connect(path if is_kubeconfig else None) as connection, Client(connection) as client:
             with pytest.raises(UnreachableError, match="certificate"):
-                await client.get("/version")
+                await send(client)
             (account / "ca.crt").write_text("half a file")
             with pytest.raises(UnreachableError):
-                await client.get("/version")
+                await send(client)
             (account / "ca.crt").write_bytes(other.certificate)
-            assert (await one_call(api, client)).path == "/version"
+            assert (await one_call(api, client, send)).path == "/version"
 
 
 def write_credential(path: Path, token: str) -> None:
@@ -379,6 +393,7 @@ async def test_an_exec_plugin_is_called_again_before_its_token_expires(
                 pass
 
 
+@reads_and_writes
 @pytest.mark.parametrize(
     ("user", "header"),
     [
@@ -388,14 +403,15 @@ async def test_an_exec_plugin_is_called_again_before_its_token_expires(
     ],
 )
 async def test_a_request_has_the_users_credentials(
-    api: FakeAPI, home: Path, user: dict[str, Any] | None, header: str | None
+    api: FakeAPI, home: Path, user: dict[str, Any] | None, header: str | None, send: Send
 ) -> None:
     path = write_kubeconfig(home / "kubeconfig", api.server, user)
     async with connect(path) as connection, Client(connection) as client:
-        assert (await one_call(api, client)).headers.get("Authorization") == header
+        assert (await one_call(api, client, send)).headers.get("Authorization") == header
 
 
-async def test_the_certificate_must_have_the_server_name_of_the_kubeconfig(home: Path) -> None:
+@reads_and_writes
+async def test_the_certificate_must_have_the_server_name_of_the_kubeconfig(home: Path, send: Send) -> None:
     authority = Authority()
     (home / "ca.crt").write_bytes(authority.certificate)
     async with run_fake_api(tls(authority, home)) as api:
@@ -403,24 +419,26 @@ async def test_the_certificate_must_have_the_server_name_of_the_kubeconfig(home:
         path = write_kubeconfig(home / "plain", api.server, {}, **trust)
         async with connect(path) as connection, Client(connection) as client:
             with pytest.raises(UnreachableError, match="certificate"):
-                await client.get("/version")
+                await send(client)
         path = write_kubeconfig(home / "named", api.server, {}, **trust, **{"tls-server-name": "kubernetes"})
         async with connect(path) as connection, Client(connection) as client:
-            assert (await one_call(api, client)).path == "/version"
+            assert (await one_call(api, client, send)).path == "/version"
 
 
+@reads_and_writes
 async def test_proxies_of_the_environment_are_not_used(
-    api: FakeAPI, client: Client, monkeypatch: pytest.MonkeyPatch
+    api: FakeAPI, client: Client, monkeypatch: pytest.MonkeyPatch, send: Send
 ) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
-    assert (await one_call(api, client)).path == "/version"
+    assert (await one_call(api, client, send)).path == "/version"
 
 
-async def test_the_proxy_of_the_kubeconfig_is_used(api: FakeAPI, home: Path) -> None:
+@reads_and_writes
+async def test_the_proxy_of_the_kubeconfig_is_used(api: FakeAPI, home: Path, send: Send) -> None:
     path = write_kubeconfig(home / "kubeconfig", "http://cluster.invalid", **{"proxy-url": api.server})
     async with connect(path) as connection, Client(connection) as client:
-        assert (await one_call(api, client)).headers["Host"] == "cluster.invalid"
+        assert (await one_call(api, client, send)).headers["Host"] == "cluster.invalid"
 
 
 async def test_no_task_runs_after_the_connection_is_closed(api: FakeAPI, home: Path) -> None:
