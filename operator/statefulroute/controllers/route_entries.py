@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from statefulroute.api.vocabulary import LossCause
 from statefulroute.controllers.route_pods import RoutePods
 from statefulroute.domain.keys import PodKey, RouteKey, WorkloadKey
+from statefulroute.domain.placement_index import PlacementIndex
 from statefulroute.domain.pod import Pod
 from statefulroute.domain.route import MissingWorkload, Route, RouteView, Workload
 
@@ -21,6 +22,7 @@ class RouteEntry:
         members: the same pods, as decisions use them.
         view: the view that decisions use; None where it has to be built.
         last_view: the last view that was built; its pods follow the changes.
+        index: finds the pod for a new user in the last view; None before the first one.
         end_causes: why pods end or have ended; those that were deleted and not replaced remain while they have links.
     """
 
@@ -30,7 +32,19 @@ class RouteEntry:
     members: RoutePods
     view: RouteView | None = None
     last_view: RouteView | None = None
+    index: PlacementIndex | None = None
     end_causes: dict[PodKey, LossCause] = field(default_factory=dict)
+
+    def replace_view(self, view: RouteView) -> None:
+        """Stores a view with the same pods and losses as the last one."""
+        self.view = self.last_view = view
+        if self.index is not None:
+            self.index.update(view)
+
+    def choice_changed(self, pod: PodKey) -> None:
+        """Handles a pod whose links or load have changed, so that another one may be the next user's."""
+        if self.index is not None:
+            self.index.pod_changed(pod)
 
     def key_of(self, pod: Pod) -> PodKey | None:
         """Returns the key of a pod; None unless exactly this pod, by its uid, is one of the route's."""

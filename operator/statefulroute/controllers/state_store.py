@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -20,6 +21,7 @@ from statefulroute.domain.keys import PodKey, RouteKey, WorkloadKey
 from statefulroute.domain.load import LoadReport
 from statefulroute.domain.loss import AbsentPod, end_cause
 from statefulroute.domain.lost_pods import lost_pod_causes
+from statefulroute.domain.placement_index import PlacementIndex
 from statefulroute.domain.pod import Node, Pod
 from statefulroute.domain.route import MissingWorkload, PodView, Route, RouteView, Workload
 
@@ -128,9 +130,13 @@ class RouteStore:
 
         If a pod that has links now is absent, its loss has to be noticed from now on.
         """
+        for other in self.others(key):
+            if (entry := self._entries.get(other)) is not None:
+                entry.choice_changed(pod)
         entry = self._entries.get(key)
         if entry is None:
             return
+        entry.choice_changed(pod)
         entry.members.links_changed(pod)
         if entry.view is None or self._links_of(key).get(pod) != 1:
             return
@@ -168,6 +174,7 @@ class RouteStore:
             entry.members.pod_changed(pod_key, pod.name)
             self._invalidate(key)
         entry.members.fresh.update(pod_key)
+        entry.choice_changed(pod_key)
 
     def observe_load_error(self, key: RouteKey, pod: Pod, message: str) -> None:
         """Stores why the load of a pod could not be read. The last load of the pod counts until it is stale."""
@@ -219,24 +226,29 @@ class RouteStore:
         entry.end_causes = {
             pod: cause for pod, cause in entry.end_causes.items() if pod in view.pods or view.link_count(pod)
         }
-        view = self._losses.evaluate(replace(view, end_causes=entry.end_causes), changed)
+        index = PlacementIndex(view, now) if entry.index is None or changed is None else entry.index
+        view = self._losses.evaluate(replace(view, end_causes=entry.end_causes, index=index), changed)
         for listener in self._listeners:
             listener(view)
-        self._notify_of_pods(entry, view, former, is_complete=changed is None)
-        entry.last_view = view
+        self._pods_changed(entry, view, former, changed)
+        entry.last_view, entry.index = view, index
         return view
 
-    def _notify_of_pods(
-        self, entry: RouteEntry, view: RouteView, former: Mapping[PodKey, PodView | None], *, is_complete: bool
+    def _pods_changed(
+        self,
+        entry: RouteEntry,
+        view: RouteView,
+        former: Mapping[PodKey, PodView | None],
+        changed: AbstractSet[PodKey] | None,
     ) -> None:
-        """Calls the listeners for the pods of a route with what has changed since the last view."""
+        """Updates the index, and calls the listeners for the pods of a route, with what differs from the last view."""
         key, last_view = entry.route.key, entry.last_view
-        if (listeners := self._pod_listeners.get(key)) is None:
-            return
         if last_view is None and (last_view := self._former_views.pop(key, None)) is not None:
             former = last_view.pods
-        changes = compare_pods(former, last_view, view, is_complete=is_complete)
-        for listener in tuple(listeners):
+        changes = compare_pods(former, last_view, view, is_complete=changed is None)
+        if view.index is not None:
+            view.index.update(view, changes.changed if changed is None else changes.changed | changed)
+        for listener in tuple(self._pod_listeners.get(key, ())):
             listener(changes)
 
     def _count_links(self, route: RouteKey, pod: PodKey) -> int:
@@ -268,11 +280,11 @@ class RouteStore:
         for other in self._workload_routes.update(old, new):
             self._rebuild(other)
         entry = self._entries.get(route.key)
-        if old and new and _decision_inputs(old) == _decision_inputs(new):
+        if old and new and old.decision_inputs == new.decision_inputs:
             if entry is not None:  # a status changes no decision
                 entry.route = new
                 if entry.view is not None:
-                    entry.view = entry.last_view = replace(entry.view, route=new)
+                    entry.replace_view(replace(entry.view, route=new))
             return
         if old and new:
             self._losses.observe_confirmation(old, new)
@@ -291,7 +303,7 @@ class RouteStore:
             if isinstance(old, Workload) and isinstance(new, Workload) and old.decision_inputs == new.decision_inputs:
                 entry.workload = new  # its status, or annotations that the operator wrote, have changed
                 if entry.view is not None:
-                    entry.view = entry.last_view = replace(entry.view, workload=new)
+                    entry.replace_view(replace(entry.view, workload=new))
             elif old != new:
                 self._remove_entry(entry.route.key)
                 if entry.view is not None:
@@ -322,6 +334,7 @@ class RouteStore:
         else:
             may_differ = self._update_member(entry, pod_key, old, new)
         entry.members.fresh.update(pod_key)
+        entry.choice_changed(pod_key)
         if may_differ:
             entry.members.pod_changed(pod_key, pod.name)
         return may_differ
@@ -381,11 +394,3 @@ def _add_listener(listeners: dict[RouteKey, list[L]], key: RouteKey, listener: L
             del listeners[key]
 
     return remove
-
-
-def _decision_inputs(route: Route) -> tuple[object, ...]:
-    """Returns what decisions and statuses depend on.
-
-    The generation alone is not enough: a route that was deleted and created again may have the same.
-    """
-    return route.generation, route.spec, route.is_deleting, route.loss_confirmed_at

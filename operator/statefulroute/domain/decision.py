@@ -20,7 +20,7 @@ from statefulroute.domain.keys import PodKey
 from statefulroute.domain.link import Link, LinkStatus
 from statefulroute.domain.loss import current_cause, is_permanently_gone
 from statefulroute.domain.no_pod import explain_no_pod
-from statefulroute.domain.placement import available_pods, best_pod
+from statefulroute.domain.placement import best_pod, has_available_pod
 from statefulroute.domain.route import PodView, RouteView
 
 
@@ -238,7 +238,7 @@ def check_pod_chosen(view: LinkView) -> Plan | None:
     if (pod := best_pod(route, view.now)) is not None:
         return Bind(pod.key)
     # If a pod is available and none is chosen, at least one is full; the others may be silent.
-    reason = LinkReason.AT_CAPACITY if available_pods(route) else LinkReason.NO_AVAILABLE_POD
+    reason = LinkReason.AT_CAPACITY if has_available_pod(route, view.now) else LinkReason.NO_AVAILABLE_POD
     return _pending(reason, *explain_no_pod(route, view.now))
 
 

@@ -2,10 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from statefulroute.domain.keys import PodKey, pod_sort_key
 from statefulroute.domain.load import MILLI, Load
 from statefulroute.domain.route import PodView, RouteView
+
+if TYPE_CHECKING:
+    from statefulroute.domain.placement_index import PlacementIndex
 
 _PERCENT = 100
 
@@ -17,6 +21,17 @@ def available_pods(view: RouteView) -> list[PodView]:
     """
     pods = [pod for pod in view.pods.values() if pod.is_available and pod.key not in view.lost]
     return [pod for pod in pods if pod.key not in view.withheld_losses] or pods
+
+
+def current_index(view: RouteView) -> "PlacementIndex | None":
+    """Returns the index of a view, by which a pod is found without a look at all of them; None if it has none."""
+    return view.index if view.index is not None and view.index.is_of(view) else None
+
+
+def has_available_pod(view: RouteView, now: datetime) -> bool:
+    """Returns whether a pod accepts new users; it may be full."""
+    index = current_index(view)
+    return bool(available_pods(view)) if index is None else index.has_available_pod(now)
 
 
 def has_room(view: RouteView, pod: PodView) -> bool:
@@ -74,6 +89,8 @@ def best_pod(view: RouteView, now: datetime) -> PodView | None:
 
     If one of these pods has no fresh load, this is the pod with the fewest links. Of equal pods, it is the first.
     """
+    if (index := current_index(view)) is not None:
+        return index.best_pod(now)
     candidates, fresh = _candidates(view, now)
     pods = _good_set(view, candidates, fresh)
     by_links = any(pod.key not in fresh for pod in pods)

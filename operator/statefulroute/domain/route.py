@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from statefulroute.api.limits import API_VERSION_MAX_LENGTH, KIND_MAX_LENGTH
 from statefulroute.api.statefulroute import ObservedWorkload, StatefulRouteSpec, StatefulRouteStatus, WorkloadRef
@@ -11,6 +12,9 @@ from statefulroute.domain.keys import PodKey, RouteKey, WorkloadKey
 from statefulroute.domain.load import Load
 from statefulroute.domain.pod import Pod
 from statefulroute.domain.selector import Selector
+
+if TYPE_CHECKING:
+    from statefulroute.domain.placement_index import PlacementIndex
 
 #: The workloads whose controller uses the pod-deletion-cost annotation.
 _DELETION_COST_KINDS = {("apps/v1", "Deployment"), ("apps/v1", "ReplicaSet")}
@@ -40,6 +44,14 @@ class Route:
     def key(self) -> RouteKey:
         """The key of the route."""
         return RouteKey(self.namespace, self.name)
+
+    @property
+    def decision_inputs(self) -> tuple[object, ...]:
+        """What decisions and statuses depend on.
+
+        The generation alone is not enough: a route that was deleted and created again may have the same.
+        """
+        return self.generation, self.spec, self.is_deleting, self.loss_confirmed_at
 
     @property
     def workload_name(self) -> str:
@@ -283,6 +295,8 @@ class RouteView:
     """The pods that look lost, and whose loss does not count: losses are suspended, or it is not verified yet."""
     loss_suspension: LossSuspension | None = None
     """Why losses are suspended; None if they are not."""
+    index: "PlacementIndex | None" = field(default=None, compare=False, repr=False)
+    """Finds the pod for a new user. It is that of the latest view of the route."""
 
     @property
     def is_workload_known(self) -> bool:

@@ -4,7 +4,7 @@
 import asyncio
 from contextlib import ExitStack
 from dataclasses import asdict, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from hypothesis import example, given, settings
@@ -14,6 +14,8 @@ from statefulroute.api.vocabulary import RoutingState, ServiceState
 from statefulroute.controllers.route_pods import PodChanges
 from statefulroute.domain.keys import LinkKey, PodKey, RouteKey, pod_sort_key
 from statefulroute.domain.load import LoadReport
+from statefulroute.domain.no_pod import explain_no_pod
+from statefulroute.domain.placement import best_pod, has_available_pod
 from statefulroute.domain.pod import Node, Pod
 from statefulroute.domain.pod_views import NodeCounts, PodViews
 from statefulroute.domain.route import RouteView
@@ -205,6 +207,17 @@ def _check_totals(view: RouteView) -> None:
     assert list(view.pods) == sorted(view.pods, key=pod_sort_key)
 
 
+def _check_choice(view: RouteView, now: datetime) -> None:
+    """Checks that the index knows the pod that the rule chooses, and otherwise why there is none."""
+    plain = replace(view, index=None)
+    best = best_pod(view, now)
+    assert view.index is not None
+    assert best == best_pod(plain, now)
+    assert has_available_pod(view, now) == has_available_pod(plain, now)
+    if best is None:
+        assert explain_no_pod(view, now) == explain_no_pod(plain, now)
+
+
 INDEXES, USERS = st.integers(0, PODS - 1), st.integers(0, 9)
 
 
@@ -270,11 +283,14 @@ START = [("put_pod", (index, ServiceState.READY, index % 3)) for index in range(
 ]
 
 
+#: The best pod is ready on a node that is lost, and is itself lost later.
+LOSS_OF_THE_BEST_POD = [("delete_link", (0,)), ("delete_link", (5,)), ("put_node", (0, False))]
 LOSS_OF_MOST_PODS = [("delete_pod", (index,)) for index in range(4)]
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(CHANGES, max_size=40), st.tuples(st.booleans(), st.booleans()))
+@example([*LOSS_OF_THE_BEST_POD, ("look", ()), ("elapse", (31,))], (True, False))
 @example([("look", ()), *LOSS_OF_MOST_PODS, ("look", ()), ("elapse", (31,))], (True, False))
 @example([("look", ()), *LOSS_OF_MOST_PODS, ("look", ()), ("elapse", (31,))], (False, True))
 def test_updated_views_equal_those_from_scratch(changes: list[Change], options: tuple[bool, bool]) -> None:
@@ -293,6 +309,7 @@ def test_updated_views_equal_those_from_scratch(changes: list[Change], options: 
                 continue
             views = updated.view(), scratch.view()
             assert _facts(updated, views[0]) == _facts(scratch, views[1])
+            _check_choice(views[0], updated.environment.now + updated.environment.skew)
             _check_totals(views[0])
             former = _check_changes(updated, views[0], former)
 
