@@ -104,6 +104,10 @@ class RouteStore:
         """Calls a function with the changes of pods at each new view of a route; returns one that removes it."""
         return _add_listener(self._pod_listeners, key, listener)
 
+    def now(self) -> datetime:
+        """Returns the time of day by which decisions are made."""
+        return self._clock()
+
     def start_term(self) -> None:
         """Forgets what an earlier term of leadership observed of routes, so that this one starts as a new process.
 

@@ -140,12 +140,19 @@ def move_cause(view: LinkView) -> LossCause | None:
 
 def is_waiting_for_room(route: RouteView | None, status: LinkStatus) -> bool:
     """Returns whether a link with this status waits for a pod with room for another link."""
-    if status.reason is LinkReason.AT_CAPACITY:
+    if status.reason in {LinkReason.AT_CAPACITY, LinkReason.NO_AVAILABLE_POD}:
         return True
     pod = status.pod if status.phase is LinkPhase.LOST else None
     if route is None or pod is None or pod not in route.lost:
         return False  # a lost link that cannot move now would keep the room from the others
     return route.route.spec.on_pod_lost.action is PodLostAction.REBIND
+
+
+def no_pod_status(route: RouteView, now: datetime) -> LinkStatus:
+    """Returns the status of links that name no pod while no pod takes new users."""
+    # If a pod is available and none is chosen, at least one is full; the others may be silent.
+    reason = LinkReason.AT_CAPACITY if has_available_pod(route, now) else LinkReason.NO_AVAILABLE_POD
+    return _pending(reason, *explain_no_pod(route, now)).status
 
 
 def check_expiry(view: LinkView) -> Plan | None:
@@ -237,9 +244,7 @@ def check_pod_chosen(view: LinkView) -> Plan | None:
     route = _route(view)
     if (pod := best_pod(route, view.now)) is not None:
         return Bind(pod.key)
-    # If a pod is available and none is chosen, at least one is full; the others may be silent.
-    reason = LinkReason.AT_CAPACITY if has_available_pod(route, view.now) else LinkReason.NO_AVAILABLE_POD
-    return _pending(reason, *explain_no_pod(route, view.now))
+    return UpdateStatus(no_pod_status(route, view.now))
 
 
 def check_pod_exists(view: LinkView) -> Plan | None:

@@ -49,7 +49,7 @@ def test_pending_or_lost_link_waits_but_not_for_room() -> None:
     update(waiting, user("a", 1), NO_POD)
     update(waiting, user("b", 1), LOST)
     assert {each.name for each in waiting.all()} == {"game.a", "game.b"}
-    assert waiting.next_for_room() == ()
+    assert not waiting.next_for_room()
 
 
 def test_link_has_one_turn_however_often_it_is_updated() -> None:
@@ -86,3 +86,40 @@ def test_link_that_is_created_again_is_sorted_by_its_new_creation_time() -> None
     update(waiting, user("a", 3), FULL)
     turns = [each.name for _ in range(4) for each in waiting.next_for_room()]
     assert turns == ["game.b", "game.a"]
+
+
+def test_links_are_found_by_the_pod_that_they_wait_for() -> None:
+    waiting = WaitingLinks()
+    update(waiting, link(1, name="game.a"), LOST)
+    update(waiting, link(2, name="game.b"), LOST)
+    update(waiting, user("c", 1), FULL)
+    assert [each.name for each in waiting.of_pods([1, 3])] == ["game.a"]
+    update(waiting, link(2, name="game.a"), LOST)
+    waiting.discard(link(2, name="game.b"))
+    assert [each.name for each in waiting.of_pods([1, 2, 3])] == ["game.a"]
+
+
+def test_links_are_found_whose_status_states_something_else() -> None:
+    waiting = WaitingLinks()
+    other_facts = LinkStatus(LinkPhase.PENDING, LinkReason.AT_CAPACITY, "full", facts_hash="another")
+    for name, status in (("a", FULL), ("b", other_facts), ("c", NO_POD)):
+        update(waiting, user(name, 1), status)
+    assert [each.name for each in waiting.with_other_reason(FULL)] == ["game.c"]
+    assert [each.name for each in waiting.with_other_facts(FULL, 5)] == ["game.b", "game.c"]
+    assert [each.name for each in waiting.with_other_facts(FULL, 1)] == ["game.b"]
+    update(waiting, user("b", 1), FULL)
+    waiting.discard(user("c", 1))
+    assert not waiting.with_other_facts(FULL, 5)
+
+
+def test_links_that_choose_and_links_that_move_have_turns_of_their_own() -> None:
+    waiting = WaitingLinks()
+    for number in range(3):
+        waiting.update(link(7, name=f"game.lost-{number}", creation_timestamp=number), LOST, wants_room=True)
+        update(waiting, user(f"new-{number}", 10 + number), FULL)
+    assert [each.name for each in waiting.next_of_each_kind(1)] == ["game.new-0", "game.lost-0"]
+    assert [each.name for each in waiting.next_like(user("new-0", 10))] == ["game.new-1"]
+    assert [each.name for each in waiting.next_for_room()] == ["game.lost-1"]
+    assert waiting.want_room()
+    assert [each.name for each in waiting.next_of_each_kind(5)] == ["game.new-2", "game.lost-2"]
+    assert not waiting.want_room()

@@ -2,24 +2,32 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from itertools import islice
+from itertools import chain, islice
 from typing import NamedTuple
 
 from statefulroute.cluster.informers import Informers
+from statefulroute.controllers.links.links_by_pod import LinksByPod
 from statefulroute.controllers.links.reconciler import ReconcileResult
 from statefulroute.controllers.links.waiting import WaitingLinks, oldest_first
+from statefulroute.controllers.route_pods import PodChanges
 from statefulroute.controllers.state_store import RouteStore
 from statefulroute.controllers.work_queue.backlog import Backlog
 from statefulroute.controllers.work_queue.priority_queue import Priority
 from statefulroute.controllers.work_queue.worker_pool import WorkerPool
-from statefulroute.domain.decision import is_waiting_for_room
+from statefulroute.domain.decision import is_waiting_for_room, no_pod_status
 from statefulroute.domain.fair_slots import FairSlots
 from statefulroute.domain.keys import LinkKey, PodKey, RouteKey
 from statefulroute.domain.link import Link
-from statefulroute.domain.route import PodLoss, RouteView
+from statefulroute.domain.placement import best_pod
+from statefulroute.domain.route import MissingWorkload, RouteView
 
 #: Reconciles one link.
 Reconcile = Callable[[LinkKey], Awaitable[ReconcileResult]]
+
+#: How many links that wait are reconciled at once, and how often, only because other pods are the reason by now. Their
+#: statuses are written at a lower rate.
+_STATUS_CHECKS = 64
+_STATUS_CHECK_SECONDS = 1.0
 
 #: How many links are added to the queue before other tasks run.
 _CHUNK_SIZE = 2_000
@@ -31,14 +39,12 @@ def link_log_fields(key: LinkKey) -> Mapping[str, object]:
 
 
 class _RouteInputs(NamedTuple):
-    """What the decisions about a route's links depend on."""
+    """What the decisions about all links of a route depend on."""
 
     shared: tuple[object, ...] = ()
-    """What all links of the route depend on: when it changes, each of them is reconciled."""
-    lost_pods: frozenset[tuple[PodKey, PodLoss]] = frozenset()
-    """The lost pods, whose links are moved, deleted or marked, each with its loss."""
-    pod_hosts: frozenset[tuple[PodKey, str | None]] = frozenset()
-    """The existing pods, each with the host that the status of its links names."""
+    """When it changes, each link of the route is reconciled."""
+    missing_workload: MissingWorkload | None = None
+    """When it changes, each link that waits is reconciled."""
 
     @classmethod
     def of(cls, view: RouteView | None) -> "_RouteInputs":
@@ -46,12 +52,8 @@ class _RouteInputs(NamedTuple):
         if view is None:
             return cls()
         route, workload = view.route, view.workload
-        identity = workload and (workload.uid, workload.service_name)
-        return cls(
-            (route.generation, route.spec, view.is_workload_known, identity),
-            frozenset(view.lost.items()),
-            frozenset((pod.key, pod.host) for pod in view.pods.values()),
-        )
+        identity = workload and (workload.uid, workload.service_name, workload.is_indexed)
+        return cls((route.generation, route.spec, view.is_workload_known, identity), view.missing_workload)
 
 
 class RouteLinkQueue:
@@ -81,29 +83,43 @@ class RouteLinkQueue:
         self._links = informers.links.cache
         self._route_store = route_store
         self._reconcile = reconcile
+        self._concurrency = concurrency
         self._offer_room = offer_room
         self._workers: WorkerPool[LinkKey] = WorkerPool(
             self._reconcile_link, concurrency, link_log_fields, slots=slots, route=route
         )
         self._waiting = WaitingLinks()
+        self._by_pod = LinksByPod({})
         self._inputs = _RouteInputs()
-        self._unwatch: Callable[[], None] | None = None
+        self._changed_pods: set[PodKey] = set()
+        self._appeared_pods: set[PodKey] = set()
+        """The pods that have changed since the last check of the route, and those whose links have to be reconciled."""
+        self._unwatch: tuple[Callable[[], None], ...] = ()
         self._pending_check: asyncio.Handle | None = None
         """The next check of the route, which has changed since the last one."""
+        self._status_check: asyncio.TimerHandle | None = None
+        """The next check of the links that wait and whose status does not state the present reasons."""
 
     def start(self) -> None:
         """Reconciles every link of the route, and from now on each link that changes."""
-        self._unwatch = self._route_store.watch(self._route, self._route_changed)
+        self._unwatch = (
+            self._route_store.watch(self._route, self._route_changed),
+            self._route_store.listen_for_pods(self._route, self._pods_changed),
+        )
         self._inputs = _RouteInputs.of(self._route_store.get(self._route))
-        self._add_all(self._links.in_partition(self._route).values())
+        self._changed_pods, self._appeared_pods = set(), set()
+        links = self._links.in_partition(self._route)
+        self._by_pod = LinksByPod(links)
+        self._add_all(links.values())
         self._workers.start()
 
     async def stop(self) -> None:
         """Finishes the links in progress, and takes no others."""
-        if self._unwatch is not None:
-            self._unwatch()
-        if self._pending_check is not None:
-            self._pending_check.cancel()
+        for unwatch in self._unwatch:
+            unwatch()
+        for check in (self._pending_check, self._status_check):
+            if check is not None:
+                check.cancel()
         await self._workers.stop()
 
     def backlog(self) -> Backlog:
@@ -112,14 +128,16 @@ class RouteLinkQueue:
 
     def link_changed(self, old: Link | None, new: Link | None) -> None:
         """Reconciles a link of the route that has changed."""
+        self._by_pod.link_changed(old, new, self._links.in_partition(self._route))
         if new is not None:
             self._workers.add(new.key)
         elif old is not None and self._waiting.discard(old):
             self._offer_room()  # it may have had its turn, and left the room to others
 
     def take_room(self) -> None:
-        """Reconciles the oldest link that waits for room, because a pod may have room for it."""
-        self._add_all(self._waiting.next_for_room())
+        """Reconciles the oldest link that waits for room if a pod has room for it."""
+        if self._waiting.want_room() and self._has_room():
+            self._add_all(self._waiting.next_for_room())
 
     def add(self, key: LinkKey) -> None:
         """Reconciles a link that has not changed."""
@@ -135,6 +153,8 @@ class RouteLinkQueue:
                 self._route_store.get(self._route), result.status
             )
             if self._waiting.update(link, result.status, wants_room=wants_room):
+                if self._waiting.want_room() and self._has_room():
+                    self._add_all(self._waiting.next_like(link))
                 self._offer_room()
 
     def _route_changed(self) -> None:
@@ -142,23 +162,59 @@ class RouteLinkQueue:
         if self._pending_check is None:
             self._pending_check = asyncio.get_running_loop().call_soon(self._check_route)
 
+    def _pods_changed(self, changes: PodChanges) -> None:
+        self._changed_pods |= changes.changed
+        self._appeared_pods |= changes.appeared
+
     def _check_route(self) -> None:
         """Reconciles the links that a change of the route may concern.
 
-        These are all links after an edit; otherwise the links of pods that were lost or have appeared, and the links
-        that wait.
+        These are all links after an edit; otherwise the links of pods that were lost or have appeared, the links that
+        wait for a pod that has changed, and of those that want room as many as pods have room for.
         """
         self._pending_check = None
-        inputs, previous = _RouteInputs.of(self._route_store.get(self._route)), self._inputs
-        links = self._links.in_partition(self._route).values()
+        view = self._route_store.get(self._route)
+        inputs, previous = _RouteInputs.of(view), self._inputs
+        changed, appeared = self._changed_pods, self._appeared_pods
+        self._inputs, self._changed_pods, self._appeared_pods = inputs, set(), set()
+        links = self._links.in_partition(self._route)
         if inputs.shared != previous.shared:
-            self._add_all(links)
+            self._add_all(links.values())
+            return
+        is_known_otherwise = inputs.missing_workload != previous.missing_workload
+        waiting = self._waiting.all() if is_known_otherwise else self._waiting.of_pods(changed)
+        self._add_all(chain(self._by_pod.of_pods(appeared, links), waiting))
+        if view is not None and view.workload is not None:
+            self._check_waiting(view)
+
+    def _check_waiting(self, view: RouteView) -> None:
+        """Reconciles links that wait for any pod: while pods have room the next ones; each one calls the one after it.
+
+        Otherwise, those whose status has another reason; those whose message has to change follow a few at a time.
+        """
+        if self._has_room():
+            if self._waiting.want_room():
+                self._add_all(self._waiting.next_of_each_kind(self._concurrency))
         else:
-            changed = (inputs.lost_pods - previous.lost_pods) | (inputs.pod_hosts - previous.pod_hosts)
-            if pods := {pod for pod, _ in changed}:
-                self._add_all(link for link in links if link.pod in pods)
-            self._add_all(self._waiting.all())
-        self._inputs = inputs
+            self._add_all(self._waiting.with_other_reason(no_pod_status(view, self._route_store.now())))
+            if self._status_check is None:
+                self._check_statuses()
+
+    def _check_statuses(self) -> None:
+        """Reconciles some of the links whose status does not state why no pod takes them now."""
+        self._status_check, view = None, self._route_store.get(self._route)
+        if view is None or view.workload is None or self._has_room():
+            return
+        status = no_pod_status(view, self._route_store.now())
+        if links := self._waiting.with_other_facts(status, _STATUS_CHECKS):
+            self._add_all(links)
+            loop = asyncio.get_running_loop()
+            self._status_check = loop.call_later(_STATUS_CHECK_SECONDS, self._check_statuses)
+
+    def _has_room(self) -> bool:
+        """Returns whether a pod takes a new user now."""
+        view = self._route_store.get(self._route)
+        return view is not None and best_pod(view, self._route_store.now()) is not None
 
     def _add_all(self, links: Iterable[Link]) -> None:
         """Reconciles links that have not changed, the oldest first."""

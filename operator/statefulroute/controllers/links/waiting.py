@@ -1,27 +1,72 @@
 """The links of a route that wait: for a pod, for room on a pod, or to leave a lost pod."""
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+from typing import TypeVar
 
-from statefulroute.api.vocabulary import LinkPhase
+from statefulroute.api.vocabulary import LinkPhase, LinkReason
+from statefulroute.domain.keys import PodKey
 from statefulroute.domain.link import Link, LinkStatus
 
+K = TypeVar("K", PodKey, tuple[LinkReason, str | None])
 
-def oldest_first(link: Link) -> tuple[int, str]:
+#: When a link was created, to the second, and its name.
+Position = tuple[int, str]
+
+#: What the status of a link states: its reason, and the hash of the other facts.
+_Statement = tuple[LinkReason, str | None]
+
+
+def oldest_first(link: Link) -> Position:
     """Returns the sort key of waiting links: the creation time, to the second, then the name."""
     return link.creation_timestamp, link.name
 
 
+class _Turns:
+    """The links that want room, the oldest first. A link that had its turn waits for none until it is added again."""
+
+    def __init__(self) -> None:
+        self._wanting: dict[str, Position] = {}
+        self._heap: list[Position] = []
+        self._in_heap: set[Position] = set()
+
+    def add(self, link: Link) -> None:
+        """Adds a link unless it waits for its turn."""
+        position = self._wanting[link.name] = oldest_first(link)
+        if position not in self._in_heap:
+            self._in_heap.add(position)
+            heapq.heappush(self._heap, position)
+
+    def discard(self, name: str) -> bool:
+        """Removes a link; returns whether it wanted room."""
+        return self._wanting.pop(name, None) is not None
+
+    def first(self) -> Position | None:
+        """Returns the position of the next link; None if there is none."""
+        while self._heap and self._wanting.get(self._heap[0][1]) != self._heap[0]:
+            self._in_heap.discard(heapq.heappop(self._heap))
+        return self._heap[0] if self._heap else None
+
+    def take(self) -> Iterator[str]:
+        """Yields the names of the links in order; the turn of each one is over when it is yielded."""
+        while (position := self.first()) is not None:
+            self._in_heap.discard(heapq.heappop(self._heap))
+            yield position[1]
+
+
 class WaitingLinks:
-    """The waiting links of a route, and which of them is next when a pod has room for one more link."""
+    """The waiting links of a route by what they wait for, and which of them is next when a pod has room for a link."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, Link] = {}
-        self._want_room: dict[str, tuple[int, str]] = {}
-        """The sort keys of the links that would take free room, by name. A link that had its turn stays among them
-        until it is reconciled."""
-        self._heap: list[tuple[int, str]] = []
-        self._in_heap: set[tuple[int, str]] = set()
+        self._choosing, self._moving = _Turns(), _Turns()
+        """The links that want room because they name no pod, and because their pod is lost."""
+        self._by_pod: dict[PodKey, dict[str, None]] = {}
+        """The names of the links that name a pod."""
+        self._statements: dict[str, _Statement] = {}
+        self._by_statement: dict[_Statement, dict[str, None]] = {}
+        """The names of the links that name no pod, by what their status states."""
 
     def update(self, link: Link, status: LinkStatus | None, *, wants_room: bool) -> bool:
         """Stores whether a link waits after it was reconciled.
@@ -36,33 +81,87 @@ class WaitingLinks:
         """
         if status is None or status.phase not in {LinkPhase.PENDING, LinkPhase.LOST}:
             return self.discard(link)
+        self._forget(link.name)
         self._waiting[link.name] = link
-        if not wants_room:
-            return self._no_longer_wants_room(link)
-        position = self._want_room[link.name] = oldest_first(link)
-        if position not in self._in_heap:
-            self._in_heap.add(position)
-            heapq.heappush(self._heap, position)
-        return False
+        if link.pod is not None:
+            self._by_pod.setdefault(link.pod, {})[link.name] = None
+        else:
+            statement = self._statements[link.name] = status.reason, status.facts_hash
+            self._by_statement.setdefault(statement, {})[link.name] = None
+        turns, others = self._turns_of(link)
+        wanted_otherwise = others.discard(link.name)
+        if wants_room:
+            turns.add(link)
+            return False
+        return turns.discard(link.name) or wanted_otherwise
 
     def discard(self, link: Link) -> bool:
         """Removes a link that does not wait any more; returns whether it wanted room."""
-        self._waiting.pop(link.name, None)
-        return self._no_longer_wants_room(link)
+        self._forget(link.name)
+        wanted = [turns.discard(link.name) for turns in (self._choosing, self._moving)]
+        return any(wanted)
 
     def all(self) -> Iterable[Link]:
         """Returns every link that waits."""
         return tuple(self._waiting.values())
 
+    def of_pods(self, pods: Iterable[PodKey]) -> Iterable[Link]:
+        """Returns the waiting links that name one of these pods."""
+        return [self._waiting[name] for pod in pods for name in self._by_pod.get(pod, ())]
+
+    def want_room(self) -> bool:
+        """Returns whether a link waits for its turn to take room."""
+        return self._choosing.first() is not None or self._moving.first() is not None
+
     def next_for_room(self) -> Iterable[Link]:
         """Returns the oldest link that wants room, if there is one; it has no other turn until it is updated."""
-        while self._heap:
-            position = heapq.heappop(self._heap)
-            self._in_heap.discard(position)
-            _, name = position
-            if self._want_room.get(name) == position:
-                return (self._waiting[name],)
-        return ()
+        choosing, moving = self._choosing.first(), self._moving.first()
+        is_choosing = choosing is not None and (moving is None or choosing < moving)
+        return self._take(self._choosing if is_choosing else self._moving, 1)
 
-    def _no_longer_wants_room(self, link: Link) -> bool:
-        return self._want_room.pop(link.name, None) is not None
+    def next_like(self, link: Link) -> Iterable[Link]:
+        """Returns the oldest link that wants room for the same reason as a given one."""
+        return self._take(self._turns_of(link)[0], 1)
+
+    def next_of_each_kind(self, number: int) -> Iterable[Link]:
+        """Returns the oldest links that want room: so many that name no pod, and so many whose pod is lost."""
+        return [*self._take(self._choosing, number), *self._take(self._moving, number)]
+
+    def with_other_reason(self, status: LinkStatus) -> Iterable[Link]:
+        """Returns the links that name no pod and whose status has another reason than the present one."""
+        names = chain.from_iterable(
+            names for (reason, _), names in self._by_statement.items() if reason is not status.reason
+        )
+        return [self._waiting[name] for name in names]
+
+    def with_other_facts(self, status: LinkStatus, number: int) -> Iterable[Link]:
+        """Returns so many links at most that name no pod and whose status does not state the present facts."""
+        present = status.reason, status.facts_hash
+        names = chain.from_iterable(names for each, names in self._by_statement.items() if each != present)
+        return [self._waiting[name] for name in islice(names, number)]
+
+    def _turns_of(self, link: Link) -> tuple[_Turns, _Turns]:
+        """Returns the turns that a link waits for, and the others."""
+        return (self._choosing, self._moving) if link.pod is None else (self._moving, self._choosing)
+
+    def _take(self, turns: _Turns, number: int) -> list[Link]:
+        return [self._waiting[name] for name in islice(turns.take(), number)]
+
+    def _forget(self, name: str) -> None:
+        """Removes a link from everything but the turns."""
+        link = self._waiting.pop(name, None)
+        if link is None:
+            return
+        statement = self._statements.pop(name, None)
+        if statement is not None:
+            _discard(self._by_statement, statement, name)
+        elif link.pod is not None:
+            _discard(self._by_pod, link.pod, name)
+
+
+def _discard(index: dict[K, dict[str, None]], key: K, name: str) -> None:
+    """Removes a name from an index."""
+    names = index[key]
+    del names[name]
+    if not names:
+        del index[key]
