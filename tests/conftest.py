@@ -28,7 +28,7 @@ BUILD_SECONDS = 1800
 
 #: Settings of the Go programs that tests start. With Go's defaults, a quarter of the time of an API server is garbage
 #: collection.
-GO_SETTINGS = {"GOGC": "400", "GOMEMLIMIT": "1GiB"}
+GO_SETTINGS = {"GOGC": "400", "GOMEMLIMIT": "2GiB"}
 
 _uids = map("user-{}".format, count())
 _OPERATOR_SLOT = pytest.StashKey[OperatorSlot]()

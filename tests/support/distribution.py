@@ -6,11 +6,14 @@ from xdist.scheduler import LoadFileScheduling
 #: The folders whose files share a cluster of their own: one process runs all of them, and starts the cluster once.
 FOLDERS_WITH_A_CLUSTER = ("tests/chart/", "tests/failover/", "tests/gateways/")
 
-#: Files and folders by duration: the longest comes first.
+#: Files and folders by duration: the longest comes first. The images of the real node are built before the chaos suite
+#: starts, which needs CPU at the right time.
 LONG = (
-    "tests/chaos/test_chaos.py",
     "tests/node/test_release.py",
-    *FOLDERS_WITH_A_CLUSTER,
+    "tests/chart/",
+    "tests/failover/",
+    "tests/chaos/test_chaos.py",
+    "tests/gateways/",
     "tests/node/",
     "tests/e2e/test_waves.py",
     "tests/local/test_lives.py",

@@ -30,7 +30,7 @@ def test_tests_of_a_file_or_of_a_folder_with_a_cluster_are_one_unit(nodeid: str,
 
 def test_longest_come_first_and_tests_of_a_file_keep_their_order() -> None:
     order = [
-        "tests/chaos/test_chaos.py::test_faults",
+        "tests/node/test_release.py::test_links",
         "tests/chart/test_lives.py::test_second",
         "tests/chart/test_lives.py::test_first",
         "tests/e2e/test_waves.py::test_wave",
