@@ -45,6 +45,11 @@ class RestrictedAccount:
         """The name of its role and its bindings."""
         return f"operator-{self._kubectl.namespace}"
 
+    @property
+    def reference(self) -> dict[str, str]:
+        """The account, as subjects of roles and FlowSchemas name it."""
+        return {"namespace": str(self._kubectl.namespace), "name": _NAME}
+
     def grant_all(self) -> None:
         """Grants all rights of the operator."""
         self._kubectl.apply({**self._role, "rules": _rules(())})

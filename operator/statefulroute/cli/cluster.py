@@ -11,6 +11,7 @@ from statefulroute.api.group import API_VERSION, POD_LINK, STATEFUL_ROUTE, Kind
 from statefulroute.cli.output.messages import log_to_stderr, print_message
 from statefulroute.cluster.errors import ClusterError, GoneError, NotFoundError, is_outage
 from statefulroute.cluster.pager import ListMetadata, collection_version, list_pages
+from statefulroute.cluster.retry_after import retry_pause
 from statefulroute.domain.validation import validate_route
 
 if TYPE_CHECKING:
@@ -167,6 +168,7 @@ class Cluster:
         """
         is_outage_reported = is_reconnecting = False
         while True:
+            pause = _RETRY_SECONDS
             query = {**(params or {}), "resourceVersion": resource_version, "allowWatchBookmarks": "true"}
             try:
                 if is_reconnecting and await collection_version(self.client, path, params) < int(resource_version):
@@ -186,10 +188,11 @@ class Cluster:
             except ClusterError as error:
                 if not is_outage(error):
                     raise
+                pause = retry_pause(_RETRY_SECONDS, error.retry_after_seconds)
                 if not is_outage_reported:
                     print_message("note: the API server does not answer: trying again", err=True)
                 is_outage_reported = True
-            await asyncio.sleep(_RETRY_SECONDS)
+            await asyncio.sleep(pause)
 
     async def watch_object(self, kind: Kind, name: str) -> AsyncIterator[Object | None]:
         """Yields each version of an object from the present one on; None if it does not exist (any more)."""

@@ -20,6 +20,9 @@ from statefulroute.domain.errors import StatefulRouteError
 _UNAUTHORIZED, _FORBIDDEN = 401, 403
 _INTERRUPTED = 130
 
+#: How often a request is sent while the API server is too busy for it, as by kubectl.
+_ATTEMPTS = 10
+
 #: In the API server's message if a kind is not installed, which is a 404, too.
 _NO_RESOURCE = "could not find the requested resource"
 
@@ -51,7 +54,10 @@ class ClusterOptions:
         from statefulroute.cluster.client import Client  # noqa: PLC0415
         from statefulroute.cluster.connection import connect  # noqa: PLC0415
 
-        async with connect(self.kubeconfig, self.context) as connection, Client(connection) as client:
+        async with (
+            connect(self.kubeconfig, self.context) as connection,
+            Client(connection, attempts=_ATTEMPTS) as client,
+        ):
             yield Cluster(client, None if self.all_namespaces else self.namespace or connection.namespace)
 
 

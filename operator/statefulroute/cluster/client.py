@@ -1,9 +1,11 @@
 """A small HTTP client for the API server: bounded connections, bytes in and out, typed errors."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from copy import copy
+from http import HTTPStatus
 from typing import Any, Self
 
 import aiohttp
@@ -13,6 +15,7 @@ from statefulroute.cluster.api_server import Connection
 from statefulroute.cluster.clock import elapsed_seconds, observe_server_time
 from statefulroute.cluster.errors import APIError, GoneError, UnreachableError, api_error
 from statefulroute.cluster.request_metrics import RequestObserver, record_request
+from statefulroute.cluster.retry_after import allows_retry_after, parse_retry_after, retry_pause
 from statefulroute.cluster.write_transport import Response, WriteTransport
 
 JSON = "application/json"
@@ -35,10 +38,17 @@ class Client:
         connection: the address and the credentials.
         max_connections: how many requests may be in progress at the same time, not counting watches.
         observer: called with the record of every request.
+        attempts: how often a request is sent, as long as the API server is too busy for it and asks for a pause
+            (429 with Retry-After): it has not handled such a request.
     """
 
     def __init__(
-        self, connection: Connection, max_connections: int = 32, observer: RequestObserver | None = None
+        self,
+        connection: Connection,
+        max_connections: int = 32,
+        observer: RequestObserver | None = None,
+        *,
+        attempts: int = 1,
     ) -> None:
         self._server = connection.server
         self._observer = observer
@@ -51,6 +61,7 @@ class Client:
             # and the caller would not know that the first request deleted the object.
             session._retry_connection = False  # noqa: SLF001 - there is no public setting
         self._is_dry_run = False
+        self._attempts = attempts
 
     def dry_run(self) -> Self:
         """Returns a client that shares the connections and whose writes are dry runs: nothing is persisted."""
@@ -70,19 +81,25 @@ class Client:
         await self._requests.close()
         await self._watches.close()
 
-    async def get(self, path: str, params: Mapping[str, str] | None = None) -> bytes:
+    async def get(self, path: str, params: Mapping[str, str] | None = None, *, attempts: int | None = None) -> bytes:
         """Returns the response body of a GET.
+
+        Args:
+            path: the path.
+            params: the query parameters.
+            attempts: how often the request is sent if the API server is too busy; None is the client's number.
 
         Raises:
             APIError: the API server answered with an error.
             UnreachableError: it did not answer.
         """
         try:
-            return await self._send("GET", path, params=params)
+            return await self._send("GET", path, params=params, attempts=attempts)
         except UnreachableError as error:
             if not isinstance(error.__cause__, aiohttp.ServerDisconnectedError | ConnectionResetError):
                 raise
-        return await self._send("GET", path, params=params)  # the server had closed the idle connection
+        # The server had closed the idle connection.
+        return await self._send("GET", path, params=params, attempts=attempts)
 
     async def merge_patch(self, path: str, body: bytes) -> bytes:
         """Applies a JSON merge patch (RFC 7386) and returns the resulting object.
@@ -140,7 +157,7 @@ class Client:
                 self._record("GET", path, _code(error), started, is_watch=True)
             raise
 
-    async def _send(
+    async def _send(  # noqa: PLR0913 - the parts of a request
         self,
         method: str,
         path: str,
@@ -148,8 +165,28 @@ class Client:
         params: Mapping[str, str] | None = None,
         body: bytes | None = None,
         content_type: str | None = None,
+        attempts: int | None = None,
     ) -> bytes:
-        """Sends a request that is not a watch and returns the response body."""
+        """Sends a request that is not a watch, again while the API server is too busy; returns the response body."""
+        for _ in range((attempts or self._attempts) - 1):
+            try:
+                return await self._send_once(method, path, params=params, body=body, content_type=content_type)
+            except APIError as error:
+                if error.status != HTTPStatus.TOO_MANY_REQUESTS or not error.retry_after_seconds:
+                    raise
+                pause = retry_pause(0.0, error.retry_after_seconds)
+            await asyncio.sleep(pause)
+        return await self._send_once(method, path, params=params, body=body, content_type=content_type)
+
+    async def _send_once(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None,
+        body: bytes | None,
+        content_type: str | None,
+    ) -> bytes:
         started = time.monotonic()
         try:
             response = None
@@ -176,7 +213,7 @@ class Client:
         if response is not None:
             observe_server_time(response.headers.get("Date"), sent_at)
             if response.status >= 400:  # noqa: PLR2004 - the first error status of HTTP
-                raise _error(response.status, response.body)
+                raise _error(response.status, response.body, response.headers)
         return response
 
     def _record(self, method: str, path: str, code: int | None, started: float, *, is_watch: bool = False) -> None:
@@ -209,7 +246,7 @@ class Client:
             ) as response:
                 observe_server_time(response.headers.get("Date"), sent_at)
                 if response.status >= 400:  # noqa: PLR2004 - the first error status of HTTP
-                    raise _error(response.status, await response.read())
+                    raise _error(response.status, await response.read(), response.headers)
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _unreachable(method, path, error) from error
@@ -237,8 +274,9 @@ class _Cause(msgspec.Struct):
     field: str = ""
 
 
-class _Details(msgspec.Struct):
+class _Details(msgspec.Struct, rename="camel"):
     causes: list[_Cause] | None = None
+    retry_after_seconds: int = 0
 
 
 class _Metadata(msgspec.Struct, rename={"continue_token": "continue"}):
@@ -260,14 +298,19 @@ class Status(msgspec.Struct):
         error = api_error(self.code or status, self.reason, self.message, causes[0].field)
         if isinstance(error, GoneError) and self.metadata is not None:
             error.continue_token = self.metadata.continue_token
+        if self.details is not None and allows_retry_after(error.status):
+            error.retry_after_seconds = max(0.0, self.details.retry_after_seconds)
         return error
 
 
 _status = msgspec.json.Decoder(Status)
 
 
-def _error(status: int, body: bytes) -> APIError:
+def _error(status: int, body: bytes, headers: Mapping[str, str]) -> APIError:
     try:
-        return _status.decode(body).as_error(status)
+        error = _status.decode(body).as_error(status)
     except ValueError:  # an error page of a proxy
-        return api_error(status, "", body[:200].decode(errors="replace"))
+        error = api_error(status, "", body[:200].decode(errors="replace"))
+    if allows_retry_after(status) and (seconds := parse_retry_after(headers.get("Retry-After"), headers.get("Date"))):
+        error.retry_after_seconds = seconds
+    return error

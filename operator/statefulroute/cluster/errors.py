@@ -4,7 +4,14 @@ from http import HTTPStatus
 
 
 class ClusterError(Exception):
-    """A request to the API server failed."""
+    """A request to the API server failed.
+
+    Attributes:
+        retry_after_seconds: the pause before a retry that the API server asks for; 0 if it asks for none. It may be
+            any number: `statefulroute.domain.backoff` decides how long the pause is.
+    """
+
+    retry_after_seconds: float = 0.0
 
 
 class NotConnectedError(ClusterError):

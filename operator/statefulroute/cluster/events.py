@@ -14,6 +14,7 @@ from statefulroute.api.group import API_VERSION, GROUP, POD_LINK, Kind
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.clock import Clock, utc_now
 from statefulroute.cluster.errors import ClusterError
+from statefulroute.cluster.retry_after import retry_pause
 from statefulroute.domain.events import Event
 from statefulroute.domain.rate_limiter import RateLimiter
 
@@ -85,12 +86,15 @@ class EventRecorder:
             kind, event = await self._queue.get()
             self._queued[kind] -= 1
             path = f"/apis/events.k8s.io/v1/namespaces/{event['metadata']['namespace']}/events"
+            pause = 0.0
             try:
                 await self._client.post(path, msgspec.json.encode(event))
             except ClusterError as error:
                 log.info("an event was not written", **_log_fields(event["regarding"]), error=str(error))
+                pause = retry_pause(0.0, error.retry_after_seconds)
             finally:
                 self._queue.task_done()
+            await asyncio.sleep(pause)
 
     async def shut_down(self) -> None:
         """Drops the queued events, and waits for the request in progress."""

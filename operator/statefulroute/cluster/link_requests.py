@@ -79,17 +79,18 @@ class LinkRequests:
         return LinkSnapshot(self._links.get(RouteKey(self._namespace, route), name), is_fresh=False)
 
     async def read(self, name: str) -> Link | None:
-        """Reads a link from the API server, and retries while the API server is unreachable."""
+        """Reads a link from the API server, and retries while the API server is unreachable or asks for a pause."""
         attempt = 0
         while True:
             try:
                 return await self._read_once(name)
             except UnreachableError:
-                pass
+                pause = RETRY_BACKOFF.delay(attempt)
             except APIError as error:
-                if error.status not in _UNAVAILABLE_STATUSES:
+                if error.status not in _UNAVAILABLE_STATUSES and not error.retry_after_seconds:
                     raise
-            await asyncio.sleep(RETRY_BACKOFF.delay(attempt))
+                pause = RETRY_BACKOFF.delay(attempt, error.retry_after_seconds)
+            await asyncio.sleep(pause)
             attempt += 1
 
     async def _read_once(self, name: str) -> Link | None:
@@ -123,7 +124,9 @@ class LinkRequests:
             return error
         except APIError as error:
             if error.status in _UNAVAILABLE_STATUSES:
-                return UnreachableError(str(error))
+                unavailable = UnreachableError(str(error))
+                unavailable.retry_after_seconds = error.retry_after_seconds
+                return unavailable
             if error.status != TOO_MANY_REQUESTS:
                 raise _as_parameter_error(error) from error
             return error

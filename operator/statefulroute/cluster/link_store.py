@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.clock import IntervalClock, utc_interval
@@ -242,7 +242,7 @@ class LinkStore:
         refusal: ClusterError | None = None
         uncertain_step: Step[ResultT] | None = None
         attempt = unreachable_count = 0
-        async with self._deadline():
+        async with self._deadline() as timeout:
             snapshot = snapshot or await self._requests.get(route, name)
             while attempt < _MAX_ATTEMPTS:
                 if uncertain_step is not None and _is_written(uncertain_step.write, snapshot.link):
@@ -259,17 +259,21 @@ class LinkStore:
                             return step.result
                         if isinstance(refusal, UnreachableError):  # the next read shows whether it was written
                             uncertain_step, attempt, unreachable_count = step, attempt - 1, unreachable_count + 1
-                    await asyncio.sleep(RETRY_BACKOFF.delay(attempt + unreachable_count - 1))
+                    asked_seconds = 0.0 if refusal is None else refusal.retry_after_seconds
+                    pause = RETRY_BACKOFF.delay(attempt + unreachable_count - 1, asked_seconds)
+                    if asked_seconds and _is_too_busy(refusal) and _ends_before(timeout, pause):
+                        raise refusal  # the caller learns now how long to wait, and not at the deadline
+                    await asyncio.sleep(pause)
                 snapshot = LinkSnapshot(await self._requests.read(name), is_fresh=True)
-        if isinstance(refusal, APIError) and refusal.status == TOO_MANY_REQUESTS:
+        if _is_too_busy(refusal):
             raise refusal
         raise ContendedError(f"other clients changed the link {name!r} {_MAX_ATTEMPTS} times in a row: try again")
 
     @asynccontextmanager
-    async def _deadline(self) -> AsyncIterator[None]:
+    async def _deadline(self) -> AsyncIterator[asyncio.Timeout]:
         try:
-            async with asyncio.timeout(self._deadline_seconds):
-                yield
+            async with asyncio.timeout(self._deadline_seconds) as timeout:
+                yield timeout
         except TimeoutError as error:
             raise DeadlineExceededError(f"the API server did not answer within {self._deadline_seconds:g} s") from error
 
@@ -277,6 +281,17 @@ class LinkStore:
 def _checked_link_name(route: str, uid: str) -> str:
     """Validates a route and a uid, and returns the name of their link."""
     return link_name(validate_route(route), validate_uid(uid))
+
+
+def _is_too_busy(refusal: ClusterError | None) -> TypeGuard[APIError]:
+    """Returns whether the API server was too busy for a request, which it has not handled."""
+    return isinstance(refusal, APIError) and refusal.status == TOO_MANY_REQUESTS
+
+
+def _ends_before(timeout: asyncio.Timeout, pause: float) -> bool:
+    """Returns whether a timeout ends before a pause of these seconds."""
+    end = timeout.when()
+    return end is not None and end < asyncio.get_running_loop().time() + pause
 
 
 def _is_written(write: Put | Delete | None, link: Link | None) -> bool:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+#: How often a further page is requested while the API server is too busy for it: the earlier pages need not be read
+#: again. The first page is requested once.
+_PAGE_ATTEMPTS = 5
+
 
 class ListMetadata(msgspec.Struct, rename={"resource_version": "resourceVersion", "continue_token": "continue"}):
     """The metadata of a list.
@@ -111,17 +115,22 @@ async def list_pages(  # noqa: PLR0913 - all but two have a default, or a name
                     rest = {**selected, "resourceVersion": version, "resourceVersionMatch": "NotOlderThan"}
                 else:
                     rest = {**paged, "continue": error.continue_token}
-                request, version = asyncio.create_task(client.get(path, rest)), ""  # a second 410 in a row is an error
+                request = asyncio.create_task(_further_page(client, path, rest))
+                version = ""  # a second 410 in a row is an error
                 continue
             metadata = list_metadata(page)
             version, token = version or metadata.resource_version, metadata.continue_token
             if token and prefetch:
-                request = asyncio.create_task(client.get(path, {**paged, "continue": token}))
+                request = asyncio.create_task(_further_page(client, path, {**paged, "continue": token}))
                 await asyncio.sleep(0)  # lets the task send the request
             yield page
             if not token:
                 return
             if not prefetch:
-                request = asyncio.create_task(client.get(path, {**paged, "continue": token}))
+                request = asyncio.create_task(_further_page(client, path, {**paged, "continue": token}))
     finally:
         request.cancel()
+
+
+async def _further_page(client: "Client", path: str, params: Mapping[str, str]) -> bytes:
+    return await client.get(path, params, attempts=_PAGE_ATTEMPTS)

@@ -161,6 +161,7 @@ class Reflector(Generic[T]):
     async def run(self) -> None:
         """Lists and watches until cancelled; logs all errors and retries."""
         while True:
+            retry_after_seconds = 0.0
             try:
                 if self._was_disconnected and not self._needs_list:
                     await self._check_version()
@@ -175,6 +176,7 @@ class Reflector(Generic[T]):
                 self._needs_list = True
             except (ClusterError, ValueError) as error:  # invalid UTF-8 is a ValueError
                 log.warning("watching failed: trying again", resource=self._resource.path, error=str(error))
+                retry_after_seconds = getattr(error, "retry_after_seconds", 0.0)
                 if self._unusable_events >= _MAX_UNUSABLE_EVENTS:
                     self._unusable_events, self._needs_list = 0, True
             except Exception:
@@ -182,7 +184,7 @@ class Reflector(Generic[T]):
                 log.exception("an unexpected error: trying again", resource=self._resource.path)
             self.restarts += 1
             self.last_activity_at = time.monotonic()
-            await asyncio.sleep(self._backoff.delay(self._failures))
+            await asyncio.sleep(self._backoff.delay(self._failures, retry_after_seconds))
             self._failures += 1
 
     @property

@@ -15,6 +15,7 @@ from statefulroute.cluster.errors import ClusterError
 from statefulroute.cluster.fence import Fence
 from statefulroute.cluster.lease import JITTER_FACTOR, LeaseLock, LeaseNamespaceNotFoundError, LeaseTimes, new_identity
 from statefulroute.cluster.request_metrics import RequestObserver
+from statefulroute.cluster.retry_after import retry_pause
 
 log = structlog.get_logger(__name__)
 
@@ -107,6 +108,7 @@ class LeaderElector:
                 state = "the Lease was not acquired: trying again", _message_of(error)
                 if state != logged:
                     log.warning(state[0], error=state[1])
+                await asyncio.sleep(retry_pause(0.0, _retry_after(error)))
             logged = state
             # Jittered as in client-go, but a Lease that expires is checked at that moment.
             pause = self._times.retry_period_seconds * (1 + random.random() * JITTER_FACTOR)  # noqa: S311 - no secret
@@ -122,20 +124,32 @@ class LeaderElector:
             LeadershipLostError: the Lease is lost.
         """
         self._lock.holder_changed.clear()  # set by the acquisition
-        failure = ""
+        failure, retry_after_seconds = "", 0.0
         while True:
-            await self._wait_for_lease_change(min(self._times.retry_period_seconds, self._fence.seconds_left))
+            await self._wait_for_lease_change(self.renewal_pause(retry_after_seconds))
             self._lock.holder_changed.clear()
             self._raise_if_lost(failure)
             try:
                 async with asyncio.timeout(self._fence.seconds_left):
                     await self._try_acquire_or_renew()
                 self._raise_if_lost(failure)
-                failure = ""
+                failure, retry_after_seconds = "", 0.0
             except (ClusterError, TimeoutError) as error:
                 if not failure:
                     log.warning("the Lease was not renewed: trying again", error=_message_of(error))
-                failure = _message_of(error)
+                failure, retry_after_seconds = _message_of(error), _retry_after(error)
+
+    def renewal_pause(self, retry_after_seconds: float) -> float:
+        """Returns the seconds until the next renewal.
+
+        A pause that the API server asks for takes at most half of the time that is left: the Lease is not lost by
+        waiting.
+
+        Args:
+            retry_after_seconds: the pause that the API server asks for; 0 if it asks for none.
+        """
+        period, left = self._times.retry_period_seconds, self._fence.seconds_left
+        return min(max(period, min(retry_pause(0.0, retry_after_seconds), left / 2)), left)
 
     async def release(self) -> None:
         """Releases the Lease if this process holds it. If that fails, the Lease has to expire."""
@@ -168,6 +182,10 @@ class LeaderElector:
         with suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, seconds)):
                 await self._lock.holder_changed.wait()
+
+
+def _retry_after(error: Exception) -> float:
+    return error.retry_after_seconds if isinstance(error, ClusterError) else 0.0
 
 
 def _message_of(error: Exception) -> str:

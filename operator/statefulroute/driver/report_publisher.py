@@ -54,8 +54,8 @@ class ReportPublisher:
         failures = 0
         try:
             async with asyncio.timeout(seconds), self._lock:
-                while not await self._try_publish(pod, get_route(), get_report()):
-                    await asyncio.sleep(_BACKOFF.delay(failures))
+                while (failure := await self._try_publish(pod, get_route(), get_report())) is not None:
+                    await asyncio.sleep(_BACKOFF.delay(failures, failure.retry_after_seconds))
                     failures += 1
         except TimeoutError as error:
             raise DeadlineExceededError(f"the API server did not answer within {seconds:g} s") from error
@@ -66,17 +66,18 @@ class ReportPublisher:
         if endpoint is not None:
             await endpoint.close()
 
-    async def _try_publish(self, pod: PodPublisher, route: Route | None, report: PodReport) -> bool:
+    async def _try_publish(self, pod: PodPublisher, route: Route | None, report: PodReport) -> ClusterError | None:
+        """Publishes a report; returns an error after which a retry may succeed, or None."""
         try:
             await self._publish_once(pod, route, report)
         except ClusterError as error:
             if isinstance(error, UnreachableError) or (
                 isinstance(error, APIError) and error.status in _TRANSIENT_STATUSES
             ):
-                return False
+                return error
             raise
         self._published_routing_state = report.routing_state
-        return True
+        return None
 
     async def _publish_once(self, pod: PodPublisher, route: Route | None, report: PodReport) -> None:
         http = route.spec.load.http if route and route.spec.load.source is LoadSource.HTTP else None

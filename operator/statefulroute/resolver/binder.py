@@ -12,6 +12,7 @@ from statefulroute.cluster.client import Client
 from statefulroute.cluster.clock import IntervalClock, utc_interval
 from statefulroute.cluster.errors import ClusterError
 from statefulroute.cluster.link_store import LinkStore
+from statefulroute.cluster.retry_after import retry_pause
 from statefulroute.domain.assumed_placements import AssumedPlacements
 from statefulroute.domain.errors import StatefulRouteError
 from statefulroute.domain.keys import PodKey, RouteKey
@@ -62,6 +63,8 @@ class Binder:
         self._stores: dict[str, LinkStore] = {}
         self._placements = AssumedPlacements()
         self._renewals: dict[tuple[RouteKey, str], asyncio.Task[None]] = {}
+        self._no_renewal_before = 0.0
+        """Until when the API server asks not to renew links, in monotonic seconds."""
         cache.routes.cache.listen(self._placements.observe_route)
 
     async def read(self, key: RouteKey, uid: str) -> Link | None:
@@ -119,6 +122,8 @@ class Binder:
         key = (link.route, link.uid)
         if key in self._renewals or len(self._renewals) >= _MAX_CONCURRENT_RENEWALS:
             return
+        if time.monotonic() < self._no_renewal_before:
+            return
         task = self._renewals[key] = asyncio.create_task(self._renew(link))
         task.add_done_callback(lambda _: self._renewals.pop(key, None))
 
@@ -146,7 +151,9 @@ class Binder:
             if await self._store(link.route).renew(link.route.name, link.uid):
                 self._on_result("renewed")
         except (StatefulRouteError, ClusterError) as error:
-            # The next use tries again.
+            # The next use tries again, after the pause that the API server asks for.
+            if isinstance(error, ClusterError):
+                self._no_renewal_before = time.monotonic() + retry_pause(0.0, error.retry_after_seconds)
             log.info("a link in use was not renewed", link=link.name, namespace=link.route.namespace, error=str(error))
 
     def _store(self, key: RouteKey) -> LinkStore:

@@ -1,10 +1,12 @@
 """The errors of the resolver as problem details (RFC 9457)."""
 
 from enum import Enum
+from math import ceil
 
 import msgspec
 
 from statefulroute.cluster.errors import APIError, ClusterError, UnreachableError
+from statefulroute.cluster.retry_after import retry_pause
 from statefulroute.domain.errors import (
     ContendedError,
     DeadlineExceededError,
@@ -140,6 +142,9 @@ def problem_of(error: Exception) -> ProblemError:
     kind = _KINDS.get(type(error))
     if kind is not None:
         return ProblemError(kind, str(error))
+    if isinstance(error, APIError) and error.retry_after_seconds:
+        seconds = retry_pause(0.0, error.retry_after_seconds)
+        return ProblemError(ProblemKind.API_SERVER_AWAY, error.message or str(error), ceil(seconds))
     if isinstance(error, APIError):
         return ProblemError(ProblemKind.REFUSED, error.message or str(error))
     return ProblemError(ProblemKind.INTERNAL, "see the resolver's log")

@@ -11,7 +11,8 @@ import msgspec
 import structlog
 
 from statefulroute.cluster.client import Client
-from statefulroute.cluster.errors import APIError, ClusterError, UnreachableError
+from statefulroute.cluster.errors import APIError, ClusterError, UnreachableError, is_outage
+from statefulroute.cluster.retry_after import retry_pause
 from statefulroute.domain.rate_limiter import RateLimiter
 from statefulroute.resolver.problems import ProblemError, ProblemKind
 
@@ -92,6 +93,8 @@ class TokenReviewer:
         self._refused: dict[bytes, _CachedReview] = {}
         self._unknown_tokens_limiter = RateLimiter(_UNKNOWN_TOKENS_PER_SECOND, clock)
         self._pending_reviews: dict[bytes, asyncio.Task[str | None]] = {}
+        self._no_review_before = 0.0
+        """Until when the API server asks not to review tokens, by the clock."""
         self._slots = asyncio.Semaphore(_MAX_CONCURRENT_REVIEWS)
 
     async def authenticate(self, authorization: str | None, peer: str) -> str:
@@ -171,10 +174,13 @@ class TokenReviewer:
             "spec": {"token": token, "audiences": [self._audience]},
         }
         async with self._slots:
+            if self._clock() < self._no_review_before:
+                raise UnreachableError("the API server is too busy to review tokens")
             try:
                 status = _review.decode(await self._client.post(_REVIEWS, msgspec.json.encode(review))).status
             except APIError as error:
-                if error.status >= 500:  # noqa: PLR2004 - the first status of server errors
+                self._no_review_before = self._clock() + retry_pause(0.0, error.retry_after_seconds)
+                if is_outage(error):
                     raise UnreachableError(str(error)) from error
                 raise
         # An API server without support for audiences returns none, and has not compared them.

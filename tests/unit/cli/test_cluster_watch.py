@@ -23,7 +23,7 @@ class FakeClient:
         self._present_version = present_version
         self.requests: list[Mapping[str, str]] = []
 
-    async def get(self, _: str, params: Mapping[str, str]) -> bytes:
+    async def get(self, _: str, params: Mapping[str, str], **_more: object) -> bytes:
         self.requests.append(params)
         return json.dumps({"metadata": {"resourceVersion": str(self._present_version)}}).encode()
 

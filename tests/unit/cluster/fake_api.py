@@ -3,7 +3,7 @@
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -72,17 +72,26 @@ class Call:
         """The body, decoded from JSON."""
         return json.loads(self.body)
 
-    def respond(self, body: object = b"", status: int = 200, content_type: str = "application/json") -> None:
+    def respond(
+        self,
+        body: object = b"",
+        status: int = 200,
+        content_type: str = "application/json",
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         """Sends a complete response."""
-        self.response.set_result(web.Response(body=as_bytes(body), status=status, content_type=content_type))
+        self.response.set_result(
+            web.Response(body=as_bytes(body), status=status, content_type=content_type, headers=headers)
+        )
 
     def redirect(self, path: str) -> None:
         """Responds with a redirect that keeps the method."""
         self.response.set_result(web.Response(status=307, headers={"Location": path}))
 
-    def respond_error(self, status: int, reason: str = "", message: str = "") -> None:
-        """Responds with an error, as the API server does."""
-        self.respond(status_object(status, reason, message), status)
+    def respond_error(self, status: int, reason: str = "", message: str = "", **headers: str) -> None:
+        """Responds with an error, as the API server does; `retry_after` is the header `Retry-After`."""
+        named = {name.replace("_", "-").title(): value for name, value in headers.items()}
+        self.respond(status_object(status, reason, message), status, headers=named)
 
     async def stream(self, *events: object) -> Stream:
         """Starts a streaming response with some events."""

@@ -72,7 +72,7 @@ class Server:
         """Returns the events that the watch has not sent yet."""
         return [entry for entry in self.history if entry[0] > self.sent_version]
 
-    async def get(self, _path: str, params: Mapping[str, str]) -> bytes:
+    async def get(self, _path: str, params: Mapping[str, str], **_more: object) -> bytes:
         """Waits for the response to a request for a page; the reflector calls this method of its client."""
         self.continue_token, self.is_small = params.get("continue", ""), params.get("limit") == "1"
         self.listing = asyncio.get_running_loop().create_future()

@@ -22,7 +22,7 @@ class PagedServer:
     def __init__(self) -> None:
         self.requests: list[Mapping[str, str]] = []
 
-    async def get(self, _: str, params: Mapping[str, str]) -> bytes:
+    async def get(self, _: str, params: Mapping[str, str], **_more: object) -> bytes:
         self.requests.append(params)
         number = int(params.get("continue", "0"))
         token = str(number + 1) if number < 2 else ""
@@ -62,7 +62,7 @@ class CompactingServer(PagedServer):
         self._token = token
         self._is_compacted_again = is_compacted_again
 
-    async def get(self, path: str, params: Mapping[str, str]) -> bytes:
+    async def get(self, path: str, params: Mapping[str, str], **_more: object) -> bytes:
         if params.get("continue") == "1" or (self._is_compacted_again and self.requests[1:]):
             self.requests.append(params)
             error = GoneError(410, "Expired", "The provided continue parameter is too old")

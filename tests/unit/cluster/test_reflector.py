@@ -106,7 +106,7 @@ async def test_the_next_page_is_requested_while_one_is_stored() -> None:
     sizes: list[int] = []
 
     class Pages:
-        async def get(self, _: str, params: Mapping[str, str]) -> bytes:
+        async def get(self, _: str, params: Mapping[str, str], **_more: object) -> bytes:
             sizes.append(len(reflector.cache))
             number = int(params.get("continue", "0"))
             token = str(number + 1) if number < 2 else ""
@@ -525,7 +525,7 @@ async def test_watches_that_end_immediately_are_restarted_with_backoff(
     pauses: list[float] = []
     longest_delay = Backoff.delay
 
-    def record_longest(backoff: Backoff, attempt: int) -> float:
+    def record_longest(backoff: Backoff, attempt: int, _asked: float) -> float:
         pauses.append(longest_delay(replace(backoff, random=lambda: 1.0), attempt))
         return 0.0
 

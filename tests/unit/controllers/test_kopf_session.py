@@ -175,3 +175,37 @@ async def test_write_that_fails_while_this_operator_leads_is_left_to_kopf(api: F
         (await api.call()).disconnect()
         with pytest.raises(aiohttp.ClientConnectionError):
             await writing
+
+
+@pytest.mark.parametrize(
+    ("status", "header", "paused"),
+    [
+        (429, "4", 4.0),
+        (503, "4", 4.0),
+        (429, "31536000", 32.0),
+        (429, "Sat, 28 Nov 2026 02:00:00 GMT", 0.0),
+        (429, "soon", 0.0),
+        (404, "4", 0.0),
+    ],
+)
+async def test_kopf_waits_for_as_long_as_a_response_asks_within_a_bound(
+    api: FakeAPI, session: aiohttp.ClientSession, status: int, header: str, paused: float
+) -> None:
+    pauses: list[float] = []
+
+    async def skip(seconds: float) -> None:
+        pauses.append(seconds)
+
+    async def patch() -> tuple[str, bytes]:
+        async with session.patch(f"{api.server}{ROUTES}/a/status", data=b"{}") as response:
+            assert response.status == status
+            return response.headers.get("Retry-After", ""), await response.read()
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(kopf_session.asyncio, "sleep", skip)
+        request = asyncio.create_task(patch())
+        (await api.call()).respond_error(status, "Reason", "later", retry_after=header)
+        left, body = await request
+    assert b"later" in body
+    assert left == ("0" if status == 429 else header), "kopf itself does not wait, and reads a number"
+    assert sum(pauses) == pytest.approx(paused * 1.125, abs=paused * 0.126)

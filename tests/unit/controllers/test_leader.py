@@ -277,3 +277,36 @@ async def test_operator_whose_work_does_not_end_after_a_loss_is_killed(
     environment.lock.take("another")
     await environment.await_events(*ENDED)
     assert environment.is_killed
+
+
+async def test_renewal_waits_as_the_api_server_asks_but_keeps_half_of_the_time_that_is_left() -> None:
+    lock, times = FakeLock(), LeaseTimes(15, 10.0, 2.0)
+    fence = Fence(lock.clock)
+    elector = LeaderElector(cast("LeaseLock", lock), fence, times)
+    fence.open_until(lock.clock() + 10.0)
+    assert elector.renewal_pause(0.0) == 2.0
+    assert elector.renewal_pause(1.0) == 2.0
+    assert 3.0 <= elector.renewal_pause(3.0) <= 3.75
+    assert elector.renewal_pause(31_536_000.0) == pytest.approx(5.0, abs=0.1)
+    fence.open_until(lock.clock() + 3.0)
+    assert elector.renewal_pause(31_536_000.0) == 2.0
+    fence.open_until(lock.clock() + 1.0)
+    assert elector.renewal_pause(31_536_000.0) == pytest.approx(1.0, abs=0.1)
+
+
+async def test_candidate_waits_as_the_api_server_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = FakeLock()
+    elector = LeaderElector(cast("LeaseLock", lock), Fence(lock.clock), TIMES)
+    busy = ClusterError("too busy")
+    busy.retry_after_seconds = 31_536_000.0
+    lock.error = busy
+    pauses: list[float] = []
+
+    async def skip(seconds: float) -> None:
+        pauses.append(seconds)
+        lock.error = None
+
+    with monkeypatch.context() as patch:
+        patch.setattr(asyncio, "sleep", skip)
+        await elector.acquire()
+    assert 32.0 <= pauses[0] <= 40.0

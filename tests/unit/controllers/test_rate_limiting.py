@@ -42,3 +42,13 @@ def test_no_pause_without_a_failure_and_after_a_success() -> None:
     assert pause.seconds() > 0.0
     pause.reset()
     assert pause.seconds() == 0.0
+
+
+def test_key_and_worker_wait_for_as_long_as_the_api_server_asks() -> None:
+    backoff: RetryBackoff[str] = RetryBackoff(RetryDelays(initial=1.0, longest_in_outage=5.0), random=lambda: 0.0)
+    assert [backoff.next_delay("a", in_outage=True, retry_after_seconds=4.0) for _ in range(4)] == [4.0, 4.0, 4.0, 5.0]
+    pause = OutagePause(1, random=lambda: 0.0)
+    pause.reset()
+    assert pause.seconds(4.0) == 4.0, "also while other workers succeed"
+    pause.record_failure()
+    assert pause.seconds(0.001) == 0.05

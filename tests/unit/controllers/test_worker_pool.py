@@ -495,3 +495,47 @@ async def test_failing_api_server_does_not_get_a_request_for_every_key() -> None
         while len(done) < 1000:  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.01)
     await pool.stop()
+
+
+async def test_worker_whose_request_was_refused_pauses_while_the_others_work() -> None:
+    busy = APIError(429, "TooManyRequests", "later")
+    busy.retry_after_seconds = 3600.0
+    started_keys: list[str] = []
+
+    async def reconcile(key: str) -> None:
+        started_keys.append(key)
+        if key.startswith("refused"):
+            raise busy
+
+    async with started(reconcile, 2) as pool:
+        pool.add("refused")
+        for number in range(5):
+            pool.add(f"accepted-{number}")
+        await eventually(lambda: len(started_keys) == 6)
+        pool.add("refused-2")
+        pool.add("not started")  # both workers pause
+        await eventually(lambda: "refused-2" in started_keys)
+        await idle()
+        assert "not started" not in started_keys
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await pool.stop()  # which ends the pauses
+
+
+async def test_refused_key_is_retried_after_the_pause_that_the_api_server_asks_for() -> None:
+    busy = APIError(429, "TooManyRequests", "later")
+    busy.retry_after_seconds = 8.0
+    tries = 0
+
+    async def refuse_twice(_key: str) -> None:
+        nonlocal tries
+        tries += 1
+        if tries <= 2:
+            raise busy
+
+    with scheduled() as delays, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(OutagePause, "seconds", lambda *_: 0.0)
+        async with started(refuse_twice) as pool:
+            pool.add("a")
+            await eventually(lambda: tries == 3)
+    assert all(8.0 <= delay <= 10.0 for delay in delays)
+    assert len(delays) == 2

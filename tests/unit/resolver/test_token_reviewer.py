@@ -159,3 +159,19 @@ async def test_invented_tokens_do_not_evict_good_ones() -> None:
     reviewer.result = UnreachableError("no answer")
     reviewer.now += 100
     assert await authenticate(token_reviewer) == "gateway"
+
+
+async def test_no_review_is_sent_while_the_api_server_asks_for_a_pause() -> None:
+    busy = APIError(429, "TooManyRequests", "later")
+    busy.retry_after_seconds = 4.0
+    reviewer = Reviewer(GOOD)
+    token_reviewer = reviewer.token_reviewer()
+    assert await authenticate(token_reviewer, "known") == "gateway"
+    reviewer.now += 61
+    reviewer.result = busy
+    assert await authenticate(token_reviewer, "known") == "gateway", "as in an outage"
+    assert await problem(token_reviewer, "new") is ProblemKind.API_SERVER_AWAY
+    assert reviewer.reviews == 2
+    reviewer.result = GOOD
+    reviewer.now += 6
+    assert await authenticate(token_reviewer, "new") == "gateway"

@@ -1,6 +1,7 @@
 """One run of a route's state timer: polls what is not watched, and annotates the pods with what has changed."""
 
 import asyncio
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from statefulroute.cluster.clock import Clock
 from statefulroute.cluster.errors import ClusterError, ConflictError, NotFoundError, is_outage
 from statefulroute.cluster.informers import Informers
 from statefulroute.cluster.load_client import LoadClient, LoadUnreadableError
+from statefulroute.cluster.retry_after import retry_pause
 from statefulroute.cluster.writes import PodWriter
 from statefulroute.controllers.state_store import RouteStore
 from statefulroute.domain.annotations import is_annotator, pod_annotations
@@ -82,6 +84,8 @@ class RouteRefresher:
         self._refreshed: dict[RouteKey, Route] = {}
         """The version of each route at its last run."""
         self._annotation_slots = asyncio.Semaphore(_ANNOTATION_CONCURRENCY)
+        self._no_annotations_before = 0.0
+        """Until when the API server asks not to annotate pods, in monotonic seconds. A later run writes the rest."""
 
     async def refresh(self, route: Route) -> None:
         """Polls everything, and annotates the pods with what has changed."""
@@ -214,6 +218,8 @@ class RouteRefresher:
 
     async def _write_pod_annotations(self, pod: Pod, annotations: Mapping[str, str | None]) -> bool:
         async with self._annotation_slots:
+            if time.monotonic() < self._no_annotations_before:
+                return False
             try:
                 await self._writer.annotate(pod, annotations)
             except (ConflictError, NotFoundError):
@@ -222,5 +228,6 @@ class RouteRefresher:
                 log.info(
                     "the annotations of a pod were not written", pod=pod.name, namespace=pod.namespace, error=str(error)
                 )
+                self._no_annotations_before = time.monotonic() + retry_pause(0.0, error.retry_after_seconds)
                 return not is_outage(error)
         return True

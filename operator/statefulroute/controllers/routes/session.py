@@ -15,6 +15,7 @@ import kopf
 import msgspec
 import structlog
 from aiohttp.base_protocol import BaseProtocol
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from statefulroute.api.group import STATEFUL_ROUTE
 from statefulroute.cluster.api_server import Connection
@@ -22,6 +23,7 @@ from statefulroute.cluster.client import Status
 from statefulroute.cluster.errors import APIError, GoneError, NotLeadingError
 from statefulroute.cluster.fence import Fence
 from statefulroute.cluster.request_metrics import RequestObserver
+from statefulroute.cluster.retry_after import allows_retry_after, parse_retry_after, retry_pause
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +47,7 @@ def login_with(
     async def login(**_: Any) -> kopf.AiohttpSession:  # noqa: ANN401 - kopf's own
         return kopf.AiohttpSession(
             aiohttp_session=connection.session(
-                connections, observer, relist_after_error, hold_after_leading(connection.fence)
+                connections, observer, honour_retry_after, relist_after_error, hold_after_leading(connection.fence)
             ),
             server=connection.server,
             default_namespace=None,
@@ -74,10 +76,29 @@ async def relist_after_error(
         return response  # kopf logs in again
     log.info("following routes failed: listing again", status=response.status)
     await response.read()
-    await asyncio.sleep(_PAUSE_SECONDS)
+    await asyncio.sleep(retry_pause(_PAUSE_SECONDS, _retry_after(response)))
     if not is_watch:
         raise aiohttp.ClientPayloadError(f"the list of routes was answered with {response.status}")
     response.status, response.content = HTTPStatus.OK, _stream(_TOO_OLD)
+    return response
+
+
+async def honour_retry_after(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Waits for as long as a response asks, before kopf sees it and retries.
+
+    kopf itself would wait only after the status 429, without a limit, and fail if the header is a date.
+    """
+    response = await handler(request)
+    if seconds := _retry_after(response):
+        await response.read()  # the connection serves other requests meanwhile
+        await asyncio.sleep(retry_pause(0.0, seconds))
+    if response.status == HTTPStatus.TOO_MANY_REQUESTS:
+        headers = CIMultiDict(response.headers)
+        headers["Retry-After"] = "0"
+        response._headers = CIMultiDictProxy(headers)  # noqa: SLF001 - there is no public setter
+        response._cache.pop("headers", None)  # noqa: SLF001 - the property's value
     return response
 
 
@@ -99,6 +120,12 @@ def hold_after_leading(fence: Fence | None) -> aiohttp.ClientMiddlewareType:
             raise
 
     return hold
+
+
+def _retry_after(response: aiohttp.ClientResponse) -> float:
+    if not allows_retry_after(response.status):
+        return 0.0
+    return parse_retry_after(response.headers.get("Retry-After"), response.headers.get("Date"))
 
 
 def _stream(content: bytes) -> aiohttp.StreamReader:
@@ -150,7 +177,7 @@ class _RouteEvents:
                     continue
                 if not isinstance(failure, GoneError):  # which is normal after a long time without a change
                     log.warning("following routes failed: listing again", error=str(failure))
-                    await asyncio.sleep(_PAUSE_SECONDS)
+                    await asyncio.sleep(retry_pause(_PAUSE_SECONDS, getattr(failure, "retry_after_seconds", 0.0)))
                 yield _TOO_OLD
                 return
 

@@ -12,6 +12,7 @@ import structlog
 
 from statefulroute.cluster.errors import ClusterError, ConflictError
 from statefulroute.cluster.informers import Informers
+from statefulroute.cluster.retry_after import retry_pause
 from statefulroute.cluster.writes import RouteWriter
 from statefulroute.controllers.monitoring.timers import TimerMeter
 from statefulroute.controllers.routes.assessments import Assessments
@@ -119,6 +120,8 @@ class StateTimer:
         except ClusterError as error:
             self._meter.count_failure()
             log.warning("a route's status was not written: trying again", route=route.key, error=str(error))
+            if (timer := self._timers.get(route.key)) is not None:
+                timer.hold_writes(retry_pause(0.0, error.retry_after_seconds))
             return False
         self._statuses.record_changes(route, status)
         return True
@@ -181,6 +184,10 @@ class _RouteStateTimer:
         self._is_status_current = False
         self._wake.set()
 
+    def hold_writes(self, seconds: float) -> None:
+        """Delays the next write, because the API server asks for a pause."""
+        self._next_write = time.monotonic() + seconds
+
     async def run(self, stopped: kopf.DaemonStopped) -> None:
         """Polls and writes until stopped."""
         unwatch = self._route_store.watch(self._key, self._view_changed)
@@ -212,7 +219,8 @@ class _RouteStateTimer:
             self._is_status_current = True  # unless it is invalidated meanwhile
             if not await self._write_status(view):
                 self._is_status_current = False
-            self._next_write = time.monotonic() + max(_SETTLE_SECONDS, len(view.pods) / _PODS_A_SECOND)
+            settled = time.monotonic() + max(_SETTLE_SECONDS, len(view.pods) / _PODS_A_SECOND)
+            self._next_write = max(self._next_write, settled)
         return self._pause(view)
 
     def _can_write(self, view: RouteView) -> bool:

@@ -11,6 +11,7 @@ from statefulroute.cluster.clock import Clock
 from statefulroute.cluster.errors import ClusterError
 from statefulroute.cluster.events import EventRecorder
 from statefulroute.cluster.informers import Informers
+from statefulroute.cluster.retry_after import retry_pause
 from statefulroute.controllers.monitoring.timers import TimerMeter
 from statefulroute.controllers.routes.assessments import Assessments
 from statefulroute.controllers.routes.period import Period
@@ -65,6 +66,8 @@ class WorkloadTimer:
         self._meter = meter
         self._clock = clock
         self._annotates = annotates
+        self._no_annotations_before = 0.0
+        """Until when the API server asks not to annotate workloads, in monotonic seconds."""
 
     async def run(self, key: RouteKey, stopped: kopf.DaemonStopped) -> None:
         """Assesses one service until stopped."""
@@ -105,6 +108,8 @@ class WorkloadTimer:
         routes = self._informers.routes.cache.in_partition(route.namespace).values()
         if view.workload is None or not self._annotates or not is_annotator(route, routes):
             return True
+        if time.monotonic() < self._no_annotations_before:
+            return False
         try:
             current = await workloads.annotations(route, view.workload)
             if changes := workload_annotations(assessment, current, now):
@@ -114,5 +119,6 @@ class WorkloadTimer:
             log.warning(
                 "the annotations of a workload were not written: trying again", route=route.key, error=str(error)
             )
+            self._no_annotations_before = time.monotonic() + retry_pause(0.0, error.retry_after_seconds)
             return False
         return True

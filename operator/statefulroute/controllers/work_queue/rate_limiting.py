@@ -5,7 +5,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from statefulroute.domain.backoff import Backoff
+from statefulroute.domain.backoff import Backoff, retry_delay
 
 K = TypeVar("K", bound=Hashable)
 
@@ -31,18 +31,21 @@ class RetryBackoff(Generic[K]):
 
     Args:
         delays: the bounds of the delays.
+        random: returns a random number from 0 to 1.
     """
 
-    def __init__(self, delays: RetryDelays = RetryDelays()) -> None:
+    def __init__(self, delays: RetryDelays = RetryDelays(), random: Callable[[], float] = random.random) -> None:
         self._delays = delays
+        self._random = random
         self._failures: dict[K, int] = {}
 
-    def next_delay(self, key: K, *, in_outage: bool = False) -> float:
+    def next_delay(self, key: K, *, in_outage: bool = False, retry_after_seconds: float = 0.0) -> float:
         """Counts a failure of a key.
 
         Args:
             key: the key.
             in_outage: whether it was the API server that failed.
+            retry_after_seconds: the pause that the API server asks for; 0 if it asks for none.
 
         Returns:
             The seconds until the retry. They double with every failure in a row.
@@ -52,7 +55,7 @@ class RetryBackoff(Generic[K]):
         delay = min(self._delays.initial * 2.0**failures, longest)
         if delay < longest:  # so the power stays small enough for a float, however often the key fails
             self._failures[key] = failures + 1
-        return delay
+        return retry_delay(delay, retry_after_seconds, self._random)
 
     def forget(self, key: K) -> None:
         """Resets the delay of a key, which has succeeded."""
@@ -65,6 +68,9 @@ class OutagePause:
     Without it, the workers would send a request for every waiting key to an API server that refuses them all. The
     pause doubles with each round of failures of all workers, up to 0.8 s, and the first success ends it.
 
+    A worker whose request was answered with `Retry-After` pauses at least that long, also while others succeed: so the
+    more requests an API server refuses, the fewer workers send further ones.
+
     Args:
         workers: how many workers there are.
         initial_seconds: the longest pause of the first round.
@@ -76,6 +82,7 @@ class OutagePause:
     ) -> None:
         self._workers = workers
         self._backoff = Backoff(initial_seconds, 16 * initial_seconds, random)
+        self._random = random
         self._failures = 0
 
     def record_failure(self) -> None:
@@ -86,6 +93,11 @@ class OutagePause:
         """Ends the pauses: a key has succeeded."""
         self._failures = 0
 
-    def seconds(self) -> float:
-        """Returns the length of the next pause; 0 unless the API server fails."""
-        return self._backoff.delay(self._failures // self._workers) if self._failures else 0.0
+    def seconds(self, retry_after_seconds: float = 0.0) -> float:
+        """Returns the length of the next pause of a worker; 0 unless the API server fails.
+
+        Args:
+            retry_after_seconds: the pause that the API server has asked this worker for; 0 if it asked for none.
+        """
+        pause = self._backoff.delay(self._failures // self._workers) if self._failures else 0.0
+        return retry_delay(pause, retry_after_seconds, self._random)

@@ -80,6 +80,8 @@ class WorkerPool(Generic[K]):
         self._slots = FairSlots(concurrency, namespace_share=math.inf) if slots is None else slots
         self._route = route
         self._waits_for_slot = False
+        self._pauses: set[asyncio.Future[None]] = set()
+        """The pauses of workers while the API server fails."""
         self._is_started = False
 
     def __len__(self) -> int:
@@ -116,6 +118,8 @@ class WorkerPool(Generic[K]):
             self._retries.cancel(key)
             self.add(key)
         workers = tuple(self._workers)
+        for pause in self._pauses:
+            pause.cancel()
         try:
             if workers:
                 await asyncio.wait(workers)
@@ -158,9 +162,9 @@ class WorkerPool(Generic[K]):
         processed = 0
         try:
             while self._queue.waiting and self._is_started:
-                await self._process(self._queue.get())
-                if pause := self._outage_pause.seconds():
-                    await asyncio.sleep(pause)
+                retry_after_seconds = await self._process(self._queue.get())
+                if pause := self._outage_pause.seconds(retry_after_seconds):
+                    await self._pause(pause)
                 if self._slots.waiting:
                     break
                 processed += 1
@@ -182,7 +186,19 @@ class WorkerPool(Generic[K]):
         if self._is_started:
             self._start_workers()
 
-    async def _process(self, key: K) -> None:
+    async def _pause(self, seconds: float) -> None:
+        """Lets a worker pause, which `stop` ends."""
+        pause = asyncio.ensure_future(asyncio.sleep(seconds))
+        self._pauses.add(pause)
+        try:
+            await asyncio.wait([pause])
+        finally:
+            self._pauses.discard(pause)
+            pause.cancel()
+
+    async def _process(self, key: K) -> float:
+        """Reconciles a key; returns the pause that the API server asks for, in seconds."""
+        retry_after_seconds = 0.0
         self._retries.cancel(key)
         try:
             await self._reconcile(key)
@@ -192,7 +208,8 @@ class WorkerPool(Generic[K]):
             self._retry(key)
         except ClusterError as error:
             log.warning(self._failure, **self._log_fields(key), error=str(error))
-            self._retry(key, in_outage=is_outage(error))
+            retry_after_seconds = error.retry_after_seconds
+            self._retry(key, in_outage=is_outage(error), retry_after_seconds=retry_after_seconds)
         except Exception:
             # An error of one key must not stop the work on all others.
             log.exception("an unexpected error: trying again", **self._log_fields(key))
@@ -204,12 +221,14 @@ class WorkerPool(Generic[K]):
         finally:
             if self._queue.done(key) and self._is_started and len(self._workers) < self._concurrency:
                 self._start_workers()
+        return retry_after_seconds
 
-    def _retry(self, key: K, *, in_outage: bool = False) -> None:
+    def _retry(self, key: K, *, in_outage: bool = False, retry_after_seconds: float = 0.0) -> None:
         self._failing_since.setdefault(key, self._queue.processing_since(key))
         if not self._is_started:
             self._queue.add(key)  # it waits again when it is done
             return
         if in_outage:
             self._outage_pause.record_failure()
-        self._retries.set(key, self._backoff.next_delay(key, in_outage=in_outage))
+        delay = self._backoff.next_delay(key, in_outage=in_outage, retry_after_seconds=retry_after_seconds)
+        self._retries.set(key, delay)

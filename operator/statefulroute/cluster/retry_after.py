@@ -1,0 +1,52 @@
+"""How long the API server asks its clients to wait before a retry."""
+
+import math
+import random
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+
+from statefulroute.domain.backoff import retry_delay
+
+
+def parse_retry_after(value: str | None, date: str | None = None) -> float:
+    """Returns the seconds of a `Retry-After` header (RFC 9110): a number, or a date.
+
+    A date counts from the `Date` of the same response, so that no clock of this machine matters.
+
+    Args:
+        value: the header; None if the response has none.
+        date: the response's `Date` header; None if it has none.
+
+    Returns:
+        The seconds, which may be any finite number from 0; 0 if the header is missing or malformed, or if its date has
+        passed.
+    """
+    if value is None:
+        return 0.0
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = _seconds_between(date, value)
+    return seconds if math.isfinite(seconds) and seconds > 0 else 0.0
+
+
+def retry_pause(delay: float, retry_after_seconds: float) -> float:
+    """Returns the seconds to wait before a retry, by the rule `retry_delay`.
+
+    Args:
+        delay: the client's own delay, in seconds.
+        retry_after_seconds: the pause that the API server asks for; 0 if it asks for none.
+    """
+    return retry_delay(delay, retry_after_seconds, random.random)
+
+
+def allows_retry_after(status: int) -> bool:
+    """Returns whether a response of this status may ask for a pause: as in client-go, 429 and the server errors."""
+    return status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def _seconds_between(date: str | None, later: str) -> float:
+    try:
+        return 0.0 if date is None else (parsedate_to_datetime(later) - parsedate_to_datetime(date)).total_seconds()
+    except (ValueError, TypeError):  # TypeError: one of them has a time zone, the other has none
+        return 0.0
