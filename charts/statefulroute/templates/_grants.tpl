@@ -41,7 +41,7 @@ subjects:
 {{- end -}}
 
 {{/*
-The rules for the kinds of `workloadKinds`: the operator reads their scales, and annotates them; `release` removes the
+The rules for the kinds of `workloadKinds`: the operator watches them, reads their scales, and annotates them; `release` removes the
 annotations. Arguments: the root and the component.
 */}}
 {{- define "statefulroute.workloadKindRules" -}}
@@ -56,6 +56,13 @@ annotations. Arguments: the root and the component.
     - {{ .resource }}/scale
   verbs:
     - get
+- apiGroups:
+    - {{ .apiGroup | quote }}
+  resources:
+    - {{ .resource }}
+  verbs:
+    - list
+    - watch
 {{- end }}
 {{- if or $annotates (not $isOperator) }}
 - apiGroups:

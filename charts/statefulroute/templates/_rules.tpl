@@ -47,6 +47,14 @@
 - apiGroups:
     - apps
   resources:
+    - deployments
+    - replicasets
+  verbs:
+    - list
+    - watch
+- apiGroups:
+    - apps
+  resources:
     - deployments/scale
     - replicasets/scale
   verbs:
@@ -107,6 +115,14 @@
     - apps
   resources:
     - statefulsets
+  verbs:
+    - list
+    - watch
+- apiGroups:
+    - apps
+  resources:
+    - deployments
+    - replicasets
   verbs:
     - list
     - watch

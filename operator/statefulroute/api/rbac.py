@@ -97,7 +97,7 @@ def annotation_rules() -> list[dict[str, Any]]:
         _policy_rule(group, [resource], [verb]),
         _policy_rule("", ["pods"], ["patch"]),
         _policy_rule("apps", ["statefulsets"], ["patch"]),
-        # Other workloads are not watched: their annotations are read before they are written.
+        # Only the metadata of other workloads is watched: their annotations are read before they are written.
         _policy_rule("apps", ["deployments", "replicasets"], ["get", "patch"]),
     ]
 
@@ -130,7 +130,9 @@ def _operator_rules() -> list[dict[str, Any]]:
         _policy_rule(GROUP, [f"{STATEFUL_ROUTE.plural}/status"], ["patch"]),
         _policy_rule("", ["pods"], _LIST_WATCH),
         _policy_rule("apps", ["statefulsets"], _LIST_WATCH),
-        # Reads the scale of other workloads. Kinds other than these need additional rules.
+        # Watches the metadata of other workloads that routes refer to, and reads their scale when they have changed.
+        # Kinds other than these need additional rules; without `list` and `watch`, they are polled.
+        _policy_rule("apps", ["deployments", "replicasets"], _LIST_WATCH),
         _policy_rule("apps", ["deployments/scale", "replicasets/scale"], ["get"]),
         # Creates the events that `kubectl describe` shows.
         _policy_rule("events.k8s.io", ["events"], ["create"]),

@@ -21,6 +21,11 @@ from statefulroute.cluster.write_transport import Response, WriteTransport
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 
+#: The values of Accept for the metadata of the objects of a list or a watch. A server that cannot send that sends whole
+#: objects.
+_LISTED_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
+_WATCHED_METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+
 #: For requests other than watches. The API server's own timeout is 60 s.
 _REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=65, sock_connect=10)
 
@@ -61,12 +66,19 @@ class Client:
             # and the caller would not know that the first request deleted the object.
             session._retry_connection = False  # noqa: SLF001 - there is no public setting
         self._is_dry_run = False
+        self._is_metadata_only = False
         self._attempts = attempts
 
     def dry_run(self) -> Self:
         """Returns a client that shares the connections and whose writes are dry runs: nothing is persisted."""
         client = copy(self)
         client._is_dry_run = True  # noqa: SLF001 - an object of the same class
+        return client
+
+    def metadata_only(self) -> Self:
+        """Returns a client that shares the connections, and lists and watches only the metadata of objects."""
+        client = copy(self)
+        client._is_metadata_only = True  # noqa: SLF001 - an object of the same class
         return client
 
     @property
@@ -234,6 +246,8 @@ class Client:
         content_type: str | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         headers = {"Content-Type": content_type} if content_type else None
+        if self._is_metadata_only:
+            headers = {"Accept": _WATCHED_METADATA if session is self._watches else _LISTED_METADATA}
         sent_at = elapsed_seconds()
         try:
             async with session.request(
@@ -276,7 +290,7 @@ class _Cause(msgspec.Struct):
 
 class _Details(msgspec.Struct, rename="camel"):
     causes: list[_Cause] | None = None
-    retry_after_seconds: int = 0
+    retry_after_seconds: Any = None
 
 
 class _Metadata(msgspec.Struct, rename={"continue_token": "continue"}):
@@ -298,8 +312,9 @@ class Status(msgspec.Struct):
         error = api_error(self.code or status, self.reason, self.message, causes[0].field)
         if isinstance(error, GoneError) and self.metadata is not None:
             error.continue_token = self.metadata.continue_token
-        if self.details is not None and allows_retry_after(error.status):
-            error.retry_after_seconds = max(0.0, self.details.retry_after_seconds)
+        seconds = None if self.details is None else self.details.retry_after_seconds
+        if isinstance(seconds, int | float) and seconds > 0 and allows_retry_after(error.status):
+            error.retry_after_seconds = seconds
         return error
 
 

@@ -1,7 +1,7 @@
 """The informers of the operator: local copies of all objects that it reads."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from statefulroute.cluster.client import Client
@@ -27,6 +27,7 @@ class Informers:
         self.pods = Informer(client, PODS, namespaces)
         self.stateful_sets = Informer(client, STATEFUL_SETS, namespaces)
         self.workloads = Workloads(client, self.stateful_sets.cache)
+        self.routes.cache.listen(self.workloads.watches.route_changed)
         self.nodes = None if namespaces else Informer(client, NODES)
 
     @property
@@ -40,9 +41,11 @@ class Informers:
         """The nodes by name; None if nodes are not watched and only the state of pods is known."""
         return None if self.nodes is None else self.nodes.cache.in_partition("")
 
-    def run(self) -> AbstractAsyncContextManager[None]:
+    @asynccontextmanager
+    async def run(self) -> AsyncIterator[None]:
         """Runs the informers while the context is open."""
-        return run_reflectors(self.reflectors)
+        async with run_reflectors(self.reflectors), self.workloads.run():
+            yield
 
     async def wait_synced(self) -> None:
         """Waits until the first list of every kind is complete."""

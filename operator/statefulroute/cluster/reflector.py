@@ -121,6 +121,11 @@ class Reflector(Generic[T]):
         """Returns whether this reflector watches a partition: a shared cache has objects of other reflectors, too."""
         return self._resource.covers(partition)
 
+    @property
+    def is_current(self) -> bool:
+        """Whether the first list is complete, and the last attempt to list or watch has not failed."""
+        return self.synced.is_set() and self._failures == 0
+
     def has_synced(self, _: object) -> bool:
         """Returns whether the first list is complete, so that an object that is not in the cache does not exist."""
         return self.synced.is_set()

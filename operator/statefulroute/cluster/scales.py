@@ -57,11 +57,13 @@ class _Kind(msgspec.Struct, frozen=True):
         group: the API group; empty for the core group.
         root: the path of the API version.
         plural: the name of the resource.
+        is_watchable: whether it can be listed and watched.
     """
 
     group: str
     root: str
     plural: str
+    is_watchable: bool = False
 
     def path(self, namespace: str, name: str) -> str:
         """Returns the path of an object of this kind."""
@@ -109,6 +111,11 @@ class ScaleReader:
         """
         return _path(await self._find(api_version, kind), namespace, name)
 
+    async def watch_path(self, api_version: str, kind: str) -> str | None:
+        """Returns the path of the list of a kind; None if the kind cannot be watched. Raises the errors of `path`."""
+        scalable_kind = await self._find(api_version, kind)
+        return f"{scalable_kind.root}/{scalable_kind.plural}" if scalable_kind.is_watchable else None
+
     async def _find(self, api_version: str, kind: str) -> _Kind:
         known = self._kinds.get((api_version, kind))
         if known is None:
@@ -136,7 +143,7 @@ class ScaleReader:
             raise UnsupportedKindError(f"Kind {kind} of {api_version} is not namespaced")
         if resource.name not in scalable:
             raise UnsupportedKindError(f"Kind {kind} of {api_version} has no scale subresource")
-        return _Kind(group, root, resource.name)
+        return _Kind(group, root, resource.name, {"list", "watch"} <= set(resource.verbs or ()))
 
     async def _get(self, path: str, resource: str, group: str | None) -> bytes:
         """Sends a GET.
@@ -177,6 +184,7 @@ class _Resource(msgspec.Struct):
     name: str
     kind: str
     namespaced: bool = False
+    verbs: list[str] | None = None
 
 
 class _Resources(msgspec.Struct):

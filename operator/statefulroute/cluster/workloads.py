@@ -1,6 +1,9 @@
 """Reads and annotates workloads: StatefulSets from a cache, other kinds by their scale subresource."""
 
-from collections.abc import Callable, Iterable, Mapping
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 
 import msgspec
 import structlog
@@ -10,16 +13,25 @@ from statefulroute.cluster.cache import Cache
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.codec import parse_workload_annotations
 from statefulroute.cluster.errors import APIError, ClusterError, NotFoundError
+from statefulroute.cluster.retry_after import retry_pause
 from statefulroute.cluster.scales import ForbiddenError, NotScalableError, ScaleReader
+from statefulroute.cluster.workload_watches import STATEFUL_SET, WorkloadVersion, WorkloadWatches
 from statefulroute.domain.keys import WorkloadKey
-from statefulroute.domain.route import MissingWorkload, Route, Workload, WorkloadAnnotations
+from statefulroute.domain.route import MissingWorkload, Route, Workload, WorkloadAnnotations, workload_not_found
 
 log = structlog.get_logger(__name__)
 
-#: The API version and the kind of workloads whose pods have an index.
-STATEFUL_SET = ("apps/v1", "StatefulSet")
-
 _INTERNAL_ERROR = 500
+
+#: How often the scale of a watched workload is read without a change: the metadata that is watched need not change
+#: with the selector of a custom resource.
+_RESYNC_SECONDS = 600.0
+
+#: The pause between two reads of one workload that changes again and again.
+_SETTLE_SECONDS = 1.0
+
+#: How many changed workloads are read at the same time.
+_PARALLEL_READS = 4
 
 #: Called with the key of a workload that may have changed.
 WorkloadListener = Callable[[WorkloadKey], None]
@@ -39,8 +51,9 @@ _annotated_decoder = msgspec.json.Decoder(_AnnotatedObject)
 class Workloads:
     """The workloads of the routes.
 
-    StatefulSets are watched. The only known property of other kinds is their scale subresource, so they are read on
-    request, as a HorizontalPodAutoscaler does.
+    StatefulSets are watched. The only known property of other kinds is their scale subresource, as for a
+    HorizontalPodAutoscaler: it is read on request, and again when the watch of the workload's metadata shows that the
+    workload has changed. Where a kind cannot be watched, each request reads it.
 
     Args:
         client: the client for the API server.
@@ -52,17 +65,36 @@ class Workloads:
         self._stateful_sets = stateful_sets
         self._scales = ScaleReader(client)
         self._read: dict[WorkloadKey, Workload | MissingWorkload] = {}
+        self._read_at: dict[WorkloadKey, float] = {}
+        """When each workload was last read, in monotonic seconds."""
+        self._changed: set[WorkloadKey] = set()
+        """The workloads that may have changed since they were read."""
+        self._rereads: dict[WorkloadKey, asyncio.Task[None]] = {}
+        self._reread_slots = asyncio.Semaphore(_PARALLEL_READS)
+        self._no_read_before = 0.0
+        """Until when the API server asks not to read scales, in monotonic seconds."""
         self._annotations: dict[WorkloadKey, WorkloadAnnotations] = {}
         """The known annotations of workloads that are not watched."""
         self._listeners: list[WorkloadListener] = []
+        self.watches = WorkloadWatches(client, self._scales, self._version_changed)
+        """The watches of workloads that are not StatefulSets."""
         stateful_sets.listen(self._stateful_set_changed)
+
+    @asynccontextmanager
+    async def run(self) -> AsyncIterator[None]:
+        """Watches workloads while the context is open."""
+        async with self.watches.run():
+            try:
+                yield
+            finally:
+                self._cancel_rereads()
 
     def listen(self, listener: WorkloadListener) -> None:
         """Adds a listener, which is called when a workload may have changed. It must not raise."""
         self._listeners.append(listener)
 
     def is_watched(self, route: Route) -> bool:
-        """Returns whether listeners are called for every change of a route's workload."""
+        """Returns whether listeners are called for every change of a route's workload, without any request."""
         return _is_watched(route.workload_key)
 
     def get(self, route: Route) -> Workload | MissingWorkload | None:
@@ -73,38 +105,107 @@ class Workloads:
         return self._read.get(key)
 
     async def refresh(self, route: Route) -> None:
-        """Reads a route's workload again, unless it is watched.
+        """Reads a route's workload again, unless it is watched and has not changed."""
+        key = route.workload_key
+        if not _is_watched(key) and self._is_due(key):
+            await self._reread(key)
+
+    async def read(self, route: Route) -> None:
+        """Reads a route's workload again, unless it is a StatefulSet.
 
         An earlier result stays valid until the API server reports that the workload does not exist. So a permission
         that is missing for a moment, or a malformed response, takes no user's pod away. The pods are watched anyway.
         """
         key = route.workload_key
-        if _is_watched(key):
-            return
-        previous = self._read.get(key)
-        try:
-            current: Workload | MissingWorkload = await self._read_scale(key)
-        except NotFoundError:
-            current = route.workload_not_found()
-        except ClusterError as error:
-            problem = None if isinstance(previous, Workload) else _lasting_problem(key, error)
-            if problem is None:
-                log.warning("a workload was not read: trying again", workload=key, error=str(error))
-                return
-            current = problem
-        self._read[key] = current
-        if current != previous:
-            self._notify(key)
+        if not _is_watched(key):
+            await self._reread(key)
 
     def forget(self, route: Route) -> None:
         """Drops a route's workload after the route was deleted or changed; another route may read it again."""
-        self._read.pop(route.workload_key, None)
-        self._annotations.pop(route.workload_key, None)
+        key = route.workload_key
+        self._read.pop(key, None)
+        self._read_at.pop(key, None)
+        self._changed.discard(key)
+        self._annotations.pop(key, None)
 
     def clear(self) -> None:
-        """Drops all workloads that are not watched; no listener is called."""
+        """Drops all workloads that were read; no listener is called."""
+        self._cancel_rereads()
         self._read.clear()
+        self._read_at.clear()
+        self._changed.clear()
         self._annotations.clear()
+
+    def _is_due(self, key: WorkloadKey) -> bool:
+        """Returns whether a workload has to be read: it has changed, is not watched or was read long ago."""
+        if time.monotonic() < self._no_read_before and key in self._read:
+            return False
+        if not isinstance(self._read.get(key), Workload) or key in self._changed or not self.watches.is_current(key):
+            return True
+        return time.monotonic() - self._read_at[key] >= _RESYNC_SECONDS
+
+    async def _reread(self, key: WorkloadKey) -> bool:
+        """Reads a workload; returns False if it has to be read again."""
+        previous = self._read.get(key)
+        self._changed.discard(key)
+        try:
+            current: Workload | MissingWorkload = await self._read_scale(key)
+        except NotFoundError:
+            current = workload_not_found(key)
+        except ClusterError as error:
+            self._no_read_before = time.monotonic() + retry_pause(0.0, error.retry_after_seconds)
+            problem = None if isinstance(previous, Workload) else _lasting_problem(key, error)
+            if problem is None:
+                self._changed.add(key)
+                log.warning("a workload was not read: trying again", workload=key, error=str(error))
+                return False
+            current = problem
+        self._read[key], self._read_at[key] = current, time.monotonic()
+        if isinstance(current, Workload) and self._is_older_than_watched(key, current, previous):
+            self._read_again(key)
+        if current != previous:
+            self._notify(key)
+        return True
+
+    def _is_older_than_watched(
+        self, key: WorkloadKey, current: Workload, previous: Workload | MissingWorkload | None
+    ) -> bool:
+        """Returns whether a workload has changed while it was read for the first time; later, the events show it."""
+        return not isinstance(previous, Workload) and self.watches.version_of(key) > current.resource_version
+
+    def _version_changed(self, key: WorkloadKey, old: WorkloadVersion | None, new: WorkloadVersion | None) -> None:
+        """Reads a workload whose metadata has changed, if that may concern its scale."""
+        current = self._read.get(key)
+        if current is None:  # it was not requested
+            return
+        if isinstance(current, Workload) and new is not None:
+            if new.resource_version <= current.resource_version:
+                return
+            if old is not None and old.generation == new.generation != 0:  # only its status or metadata has changed
+                return
+        self._read_again(key)
+
+    def _read_again(self, key: WorkloadKey) -> None:
+        self._changed.add(key)
+        if key not in self._rereads:
+            self._rereads[key] = asyncio.get_running_loop().create_task(self._reread_changed(key))
+
+    async def _reread_changed(self, key: WorkloadKey) -> None:
+        """Reads a workload until it has not changed meanwhile. After a failure, the next `refresh` reads it."""
+        is_read = True
+        try:
+            while is_read and key in self._changed and key in self._read:
+                async with self._reread_slots:
+                    is_read = await self._reread(key)
+                await asyncio.sleep(_SETTLE_SECONDS)
+        finally:
+            if self._rereads.get(key) is asyncio.current_task():
+                del self._rereads[key]
+
+    def _cancel_rereads(self) -> None:
+        for task in self._rereads.values():
+            task.cancel()
+        self._rereads.clear()
 
     async def annotations(self, route: Route, workload: Workload) -> WorkloadAnnotations:
         """Returns the operator's annotations of a route's workload.

@@ -26,7 +26,7 @@ class LossVerifier:
     """Reads what the losses of a route depend on from the API server into the caches, each object once.
 
     A loss counts if the pod is still absent for the same reason afterwards. If a read fails, it is repeated, and the
-    links of the pod stay until then. Of a workload that is not watched, the last scale that could be read counts.
+    links of the pod stay until then. Of a workload that is not a StatefulSet, the last scale that could be read counts.
 
     Args:
         informers: the caches.
@@ -100,7 +100,7 @@ class LossVerifier:
         if workloads.is_watched(route):
             await self._informers.stateful_sets.read(route.namespace, route.workload_name)
         else:
-            await workloads.refresh(route)
+            await workloads.read(route)
 
     async def _read_pod(self, view: RouteView, key: PodKey, slots: asyncio.Semaphore) -> None:
         async with slots:

@@ -91,10 +91,7 @@ class Route:
 
     def workload_not_found(self) -> "MissingWorkload":
         """Returns the reason and message for a workload that does not exist."""
-        workload = f"{self.spec.workload_ref.kind} {self.workload_name!r}"
-        return MissingWorkload(
-            RouteReason.WORKLOAD_NOT_FOUND, f"{workload} does not exist in namespace {self.namespace!r}"
-        )
+        return workload_not_found(self.workload_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +175,12 @@ class MissingWorkload:
 
     reason: RouteReason
     message: str
+
+
+def workload_not_found(key: WorkloadKey) -> MissingWorkload:
+    """Returns the reason and message for a workload that does not exist."""
+    message = f"{key.kind} {key.name!r} does not exist in namespace {key.namespace!r}"
+    return MissingWorkload(RouteReason.WORKLOAD_NOT_FOUND, message)
 
 
 @dataclass(frozen=True, slots=True)

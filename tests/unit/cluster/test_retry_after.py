@@ -88,6 +88,10 @@ async def test_error_has_the_pause_that_the_response_asks_for(api: FakeAPI, clie
 async def test_details_ask_for_a_pause_too(api: FakeAPI, client: Client) -> None:
     body = {**status_object(504, "Timeout", "later"), "details": {"retryAfterSeconds": 3}}
     assert (await refused(api, client, 504, body)).retry_after_seconds == 3
+    for malformed in (None, -1, "soon", {}):
+        body["details"] = {"retryAfterSeconds": malformed}
+        error = await refused(api, client, 504, body)
+        assert (error.retry_after_seconds, error.reason) == (0, "Timeout")
 
 
 @pytest.mark.parametrize("status", [403, 404, 409, 422])
