@@ -21,7 +21,7 @@ TIMEOUT_SECONDS = 180.0
 _KINDS = (
     "pods,replicasets,deployments,jobs,services,serviceaccounts,secrets,configmaps,roles,rolebindings,networkpolicies,"
     "poddisruptionbudgets,horizontalpodautoscalers,clusterroles,clusterrolebindings,customresourcedefinitions,validatingadmissionpolicies,"
-    "validatingadmissionpolicybindings"
+    "validatingadmissionpolicybindings,flowschemas"
 )
 
 

@@ -90,6 +90,7 @@ SAMPLES: Mapping[str, Any] = {
     "leaderElection.leaseDurationSeconds": 60,
     "leaderElection.renewDeadlineSeconds": 12,
     "leaderElection.retryPeriodSeconds": 3,
+    "flowSchemas.priorityLevel": "global-default",
     "parallelWrites": 4,
     "movesPerSecond": 1,
     "workloadKinds": [{"apiGroup": "argoproj.io", "resource": "rollouts"}, {"apiGroup": "", "resource": "others"}],

@@ -118,6 +118,7 @@ def test_every_namespaced_object_has_its_namespace(helm4: Helm) -> None:
         "ClusterRole",
         "ClusterRoleBinding",
         "CustomResourceDefinition",
+        "FlowSchema",
         "ValidatingAdmissionPolicy",
         "ValidatingAdmissionPolicyBinding",
     }
@@ -144,6 +145,29 @@ def test_without_leader_election_the_operator_stops_before_its_replacement_start
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     assert "--no-leader-elect" in container["args"]
     assert not [argument for argument in container["args"] if "lease" in argument]
+
+
+def flow_schemas(items: list[dict[str, Any]]) -> dict[str, str]:
+    """Returns the priority level of each FlowSchema, by name."""
+    return {
+        item["metadata"]["name"]: item["spec"]["priorityLevelConfiguration"]["name"]
+        for item in items
+        if item["kind"] == "FlowSchema"
+    }
+
+
+def test_lease_has_a_higher_priority_than_all_other_requests(helm4: Helm) -> None:
+    both = {"statefulroute-operator-lease": "leader-election", "statefulroute-operator": "workload-low"}
+    assert flow_schemas(rendered(helm4)) == both
+    own = {"statefulroute-operator-lease": "leader-election", "statefulroute-operator": "routing"}
+    assert flow_schemas(rendered(helm4, {"flowSchemas": {"priorityLevel": "routing"}})) == own
+    without_lease = {"leaderElection": {"enabled": False}, "replicas": 1}
+    assert flow_schemas(rendered(helm4, without_lease)) == {"statefulroute-operator": "workload-low"}
+
+
+def test_flow_schemas_can_be_left_out(helm4: Helm) -> None:
+    assert flow_schemas(rendered(helm4, {"flowSchemas": {"install": False}})) == {}
+    assert flow_schemas(rendered(helm4, {"watchNamespaces": ["play"]})) == {}, "its installer may have no right to"
 
 
 def patched_resources(items: list[dict[str, Any]], name: str) -> set[str]:

@@ -78,6 +78,19 @@ class AdmissionPolicies(ValueGroup):
     )
 
 
+class FlowSchemas(ValueGroup):
+    """The FlowSchemas of the operator's requests, for the API server's priority and fairness."""
+
+    install: bool = Field(
+        default=True,
+        description="Whether a release that serves the whole cluster installs them: the Lease has the priority level "
+        "`leader-election`, all other requests a lower one. One that serves only `watchNamespaces` has none.",
+    )
+    priority_level: Name = Field(
+        "workload-low", description="The PriorityLevelConfiguration of all other requests. It must exist."
+    )
+
+
 class LeaderElection(ValueGroup):
     """The election of the replica that writes: by a Lease, with the rules of client-go."""
 
@@ -156,6 +169,7 @@ class Values(ValueGroup):
     rbac: Rbac = Field(Rbac(), description="Roles and their bindings.")
     service_account: ServiceAccount = Field(ServiceAccount(), description="The ServiceAccount of the operator.")
     leader_election: LeaderElection = Field(LeaderElection(), description="The election of the replica that writes.")
+    flow_schemas: FlowSchemas = Field(FlowSchemas(), description="The priority of the operator's requests.")
     parallel_writes: Annotated[int, Field(ge=1, le=256)] = Field(
         32, description="How many links of one route are written concurrently."
     )

@@ -78,6 +78,16 @@ annotations. Arguments: the root and the component.
 {{- end }}
 {{- end -}}
 
+{{/*
+The operator's account, as FlowSchemas name it.
+*/}}
+{{- define "statefulroute.flowSubjects" -}}
+- kind: ServiceAccount
+  serviceAccount:
+    namespace: {{ .Release.Namespace }}
+    name: {{ include "statefulroute.serviceAccountName" . }}
+{{- end -}}
+
 {{- define "statefulroute.grantMetadata" -}}
 {{- $weight := last . -}}
 {{- with first . -}}
