@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from statefulroute.api.annotations import WEIGHTED_LOAD
 from support.command import Command
 from support.example_objects import pod_status
 from support.independent_client import IndependentClient, Pod, PodLink, StatefulRoute
@@ -36,7 +37,17 @@ def _big_route(independent_client: IndependentClient, namespace: str) -> None:
     client.patch_status(PodLink, "big.zoe", namespace, {**BOUND, "conditions": [condition(reason="Bound")]})
     container = {"name": "room", "image": "room.invalid/room"}
     spec = {"schedulerName": "none", "terminationGracePeriodSeconds": 0, "containers": [container]}
-    client.create({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "big-7"}, "spec": spec}, namespace)
+    # A controller would delete the pod; the name of the owner is that of the workload.
+    owner = client.create(
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "big"}, "spec": {"clusterIP": "None"}}, namespace
+    )
+    reference = {"apiVersion": "v1", "kind": "Service", "name": "big", "controller": True}
+    metadata = {
+        "name": "big-7",
+        "annotations": {WEIGHTED_LOAD: "3"},
+        "ownerReferences": [{**reference, "uid": owner["metadata"]["uid"]}],
+    }
+    client.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}, namespace)
     ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
     client.patch_status(Pod, "big-7", namespace, {**ready, "podIP": "10.9.1.7", "podIPs": [{"ip": "10.9.1.7"}]})
 
@@ -71,3 +82,11 @@ def test_check_reports_unserved_links_of_unlisted_pods_by_the_condition(stateful
     output = statefulroute.run_quickly("check").stdout
     assert "big is not LinksServed (PodsNotServing): 9 of 12,012 links: big-4321" in output
     assert "PodNotFound" not in output
+
+
+def test_release_removes_the_annotations_of_unlisted_pods(
+    statefulroute: Command, independent_client: IndependentClient, namespace: str
+) -> None:
+    result = statefulroute.run_quickly("release").expect_success()
+    assert "1 pod" in result.stdout
+    assert WEIGHTED_LOAD not in independent_client.get(Pod, "big-7", namespace)["metadata"].get("annotations", {})

@@ -1,10 +1,12 @@
 """The screen of `top`, with a state that only the test changes."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from textual.widgets import DataTable, Static
 
+from statefulroute.api.statefulroute import OmittedPods
 from statefulroute.cli.link_changes import LinkChange
 from statefulroute.cli.output.screen import ScreenState, TopApp
 from statefulroute.cluster.codec import ROUTES
@@ -87,3 +89,10 @@ async def test_q_quits(state: ScreenState) -> None:
     async with app.run_test() as pilot:
         await pilot.press("q")
     assert app.return_code == 0
+
+
+async def test_summary_counts_pods_that_are_not_listed(state: ScreenState) -> None:
+    game = route(*GAME)
+    omitted = OmittedPods(count=598)
+    routes = {("play", "game"): replace(game, status=game.status.model_copy(update={"omitted_pods": omitted}))}
+    assert replace(state, routes=routes).summary() == "play: 1 route, 600 pods, 12 links (598 pods are not listed)"

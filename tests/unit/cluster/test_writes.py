@@ -268,6 +268,12 @@ GAME = {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "game"}
 CHAT = GAME | {"name": "chat"}
 
 
+def omitted(count: int) -> dict[str, int]:
+    """Returns the counts of pods that are not listed."""
+    others = ("ready", "routable", "available", "freshLoad", "staleLoad", "links")
+    return {"count": count, **dict.fromkeys(others, 0)}
+
+
 @pytest.mark.parametrize(
     ("before", "after", "patch"),
     [
@@ -278,6 +284,10 @@ CHAT = GAME | {"name": "chat"}
         ({}, {"workload": GAME}, {}),
         ({}, {"workload": GAME, "links": 1}, {"workload": GAME, "links": 1, "operator": "me"}),
         ({"workload": GAME}, {"workload": CHAT}, {"workload": CHAT, "operator": "me"}),
+        ({}, {"omittedPods": omitted(9)}, {}),
+        ({}, {"omittedPods": omitted(9), "links": 1}, {"omittedPods": omitted(9), "links": 1, "operator": "me"}),
+        ({"omittedPods": omitted(9)}, {"omittedPods": omitted(8)}, {"omittedPods": omitted(8), "operator": "me"}),
+        ({"omittedPods": omitted(9)}, {}, {"omittedPods": None, "operator": "me"}),
     ],
     ids=[
         "first write",
@@ -287,6 +297,10 @@ CHAT = GAME | {"name": "chat"}
         "definition without the fields",
         "first workload",
         "other workload",
+        "definition without omitted pods",
+        "first omitted pods",
+        "other omitted pods",
+        "all pods are listed again",
     ],
 )
 def test_writer_of_a_routes_status_is_written_with_other_changes_only(

@@ -12,24 +12,22 @@ from hypothesis import strategies as st
 from statefulroute.api.limits import (
     LISTED_POD_MAX_BYTES,
     LISTED_PODS_MAX,
-    LOST_PODS_MAX,
     NOT_SERVING_REASON_MAX_BYTES,
     ROUTE_MESSAGE_MAX_BYTES,
     ROUTE_STATUS_MAX_BYTES,
 )
-from statefulroute.api.statefulroute import LostPodStatus, PodStatus, StatefulRouteStatus
-from statefulroute.api.vocabulary import LossCause, RouteReason, RoutingState, ServiceState, WorkloadState
+from statefulroute.api.statefulroute import PodStatus, StatefulRouteStatus
+from statefulroute.api.vocabulary import RouteReason, RoutingState, ServiceState
 from statefulroute.domain.assessment import Assessment
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.load import Load
 from statefulroute.domain.route import MissingWorkload, RouteView
 from statefulroute.domain.route_status import route_status
-from unit.domain.builders import NOON, STALE, deployment, load, named_pod, pod, route, view, workload
+from unit.domain.builders import NOON, STALE, load, pod, route, view, workload
+from unit.domain.large_views import MANY, big_view, stored_size, worst_status
 
-MANY = 2_000
 DENY, SHUTDOWN = RoutingState.DENY_NEW_CALL, RoutingState.SHUTDOWN
 INT32_MAX = 2**31 - 1
-LONG_NAME = "n" * 253
 
 
 def status_of(route_view: RouteView) -> StatefulRouteStatus:
@@ -40,27 +38,9 @@ def listed(status: StatefulRouteStatus) -> set[int]:
     return {each.index for each in status.pods if each.index is not None}
 
 
-def big_view(number: int = MANY, *changed: int, state: RoutingState = DENY, **fields: object) -> RouteView:
-    """Returns the view of a route with many pods, of which some report a routing state."""
-    pods = (
-        pod(index, reported_routing_state=state if index in changed else RoutingState.READY) for index in range(number)
-    )
-    return view(*pods, workload=workload(number), **fields)  # type: ignore[arg-type]
-
-
 def after(route_view: RouteView, status: StatefulRouteStatus) -> RouteView:
     """Returns the view after its status was written."""
     return replace(route_view, route=replace(route_view.route, status=status))
-
-
-def stored_size(status: StatefulRouteStatus) -> int:
-    """Returns the size of a status in etcd: Go's JSON encoder has no spaces, and escapes some characters."""
-    text = json.dumps(
-        status.model_dump(mode="json", by_alias=True, exclude_none=True), separators=(",", ":"), ensure_ascii=False
-    )
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return len(text.encode())
 
 
 @pytest.mark.parametrize("number", [0, 1, LISTED_PODS_MAX])
@@ -182,42 +162,10 @@ def test_the_entry_of_a_pod_without_its_name_has_a_limit() -> None:
     assert twice - alone <= LISTED_POD_MAX_BYTES
 
 
-def worst_pods(number: int, name_length: int) -> RouteView:
-    """Returns the view of a route whose pods have long names, reasons and messages, and all fields."""
-    pods = [
-        named_pod(
-            f"{index:06}".rjust(name_length, "n"),
-            ServiceState.NOT_READY if index % 3 else ServiceState.TERMINATING,
-            reported_routing_state=DENY,
-            not_ready_reason="<" * 128,
-            is_ready=index % 2 == 0,
-        )
-        for index in range(number)
-    ]
-    keys = [each.name for each in pods]
-    huge = Load(load(INT32_MAX, INT32_MAX, age=STALE).report, INT32_MAX)
-    return view(
-        *pods,
-        route=route(workloadRef={"apiVersion": "<" * 10_000, "kind": "<" * 10_000, "name": LONG_NAME}),
-        workload=deployment(number),
-        link_counts=dict.fromkeys(keys, INT32_MAX),
-        other_link_counts=[dict.fromkeys(keys, INT32_MAX)],
-        loads=dict.fromkeys(keys, huge),
-        load_errors=dict.fromkeys(keys, "<" * 10_000),
-    )
-
-
 @settings(max_examples=12, deadline=None)
 @given(st.sampled_from([0, 1, 320, 499, 500, 501, 2_000, 10_000]), st.sampled_from([6, 20, 49, 50, 63, 253]))
 def test_status_of_any_number_of_pods_is_small(number: int, name_length: int) -> None:
-    lost = LostPodStatus(
-        index=INT32_MAX, name=LONG_NAME + "-2147483647", cause=max(LossCause, key=len), links=INT32_MAX, lost_time=NOON
-    )
-    lost_pods: dict[PodKey, LostPodStatus] = dict.fromkeys(range(LOST_PODS_MAX * 2), lost)
-    status = route_status(
-        worst_pods(number, name_length), Assessment(WorkloadState.OVERLOADED, INT32_MAX), NOON, lost_pods
-    )
-    status = status.model_copy(update={"operator": "o" * 300})
+    status = worst_status(number, name_length)
     assert stored_size(status) <= ROUTE_STATUS_MAX_BYTES
     assert len(status.pods) >= min(number, 320)
 
