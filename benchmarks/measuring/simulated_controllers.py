@@ -170,12 +170,10 @@ class SimulatedControllers:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Reconciles the links while the context is open."""
-        stop = asyncio.Event()
-        task = asyncio.create_task(self._links.run_route(ROUTE, stop.wait))
+        self._links.add_route(ROUTE)
         await asyncio.sleep(0)
         yield
-        stop.set()
-        await task
+        await self._links.stop()
 
     async def idle(self) -> None:
         """Waits until no link is left to reconcile."""

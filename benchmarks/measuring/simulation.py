@@ -89,13 +89,13 @@ class SimulatedOperator:
     @asynccontextmanager
     async def started(self) -> AsyncIterator[dict[str, float]]:
         """Runs the components until every link is decided; yields the figures of the start."""
-        before, end = self.meter.cpu_seconds(), asyncio.Event()
+        before = self.meter.cpu_seconds()
         stall_meter = asyncio.create_task(self.meter.watch())
         async with self.components.informers.run():
             await self.components.informers.wait_synced()
             read = self.meter.cpu_seconds()
             self.components.links.start()
-            serving = asyncio.create_task(self.components.links.run_route(KEY, end.wait))
+            self.components.links.add_route(KEY)
             expiring = asyncio.create_task(self.components.expiry.run())
             await self.wait_idle()
             judged = self.meter.cpu_seconds()
@@ -106,8 +106,7 @@ class SimulatedOperator:
                 WROTE: self.server.writes,
                 PEAK: self.meter.peak_mebibytes(),
             }
-            end.set()
-            await serving
+            await self.components.links.stop()
             expiring.cancel()
         stall_meter.cancel()
 

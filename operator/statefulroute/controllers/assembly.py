@@ -28,11 +28,13 @@ from statefulroute.controllers.routes.foreign_writes import ForeignWrites
 from statefulroute.controllers.routes.handlers import RouteHandlers
 from statefulroute.controllers.routes.lost_pods import LostPodTracker
 from statefulroute.controllers.routes.refresh import RouteRefresher
-from statefulroute.controllers.routes.state import StateTimer
+from statefulroute.controllers.routes.scheduler import RouteScheduler
+from statefulroute.controllers.routes.status_updates import StatusUpdater
 from statefulroute.controllers.routes.statuses import RouteStatuses
-from statefulroute.controllers.routes.workload import WorkloadTimer
+from statefulroute.controllers.routes.workload import WorkloadAssessor
 from statefulroute.controllers.settings import Settings
 from statefulroute.controllers.state_store import RouteStore
+from statefulroute.domain.keys import RouteKey
 from statefulroute.monitoring.build import BuildMetrics
 from statefulroute.monitoring.caches import CacheMetrics
 from statefulroute.monitoring.clock import ClockMetrics
@@ -56,7 +58,8 @@ class Components:
         losses: verifies losses of pods.
         expiry: reconciles temporary links when they expire.
         recorder: writes events.
-        routes: the handlers that kopf calls.
+        scheduler: works on routes.
+        routes: the handlers that kopf and the scheduler call.
         collectors: the metrics of all components.
     """
 
@@ -65,6 +68,7 @@ class Components:
     losses: LossVerifier
     expiry: ExpiryController
     recorder: EventRecorder
+    scheduler: RouteScheduler
     routes: RouteHandlers
     collectors: tuple[Collector, ...]
 
@@ -123,34 +127,28 @@ def assemble(
         annotates=settings.annotates,
     )
     route_writer = RouteWriter(client, informers.routes, leadership.identity)
-    state = StateTimer(
-        informers,
-        route_store,
-        refresher,
-        route_writer,
-        assessments,
-        timers.of(Timer.STATE),
-        statuses,
-        lost_pods,
-    )
-    workload = WorkloadTimer(
-        informers,
-        route_store,
-        state,
-        assessments,
-        recorder,
-        timers.of(Timer.WORKLOAD),
-        utc_now,
-        annotates=settings.annotates,
-    )
+
+    def forget(key: RouteKey) -> None:
+        refresher.forget(key)
+        lost_pods.forget(key)
+        assessments.forget(key)  # if this operator leads again, the status has the assessment of another one
+
+    scheduler = RouteScheduler(informers, route_store, links, assessments, timers, forget)
     routes = RouteHandlers(
         informers=informers,
         route_store=route_store,
-        links=links,
-        state=state,
-        workload=workload,
-        assessments=assessments,
+        scheduler=scheduler,
         refresher=refresher,
+        updater=StatusUpdater(refresher, route_writer, statuses),
+        assessor=WorkloadAssessor(
+            informers,
+            route_store,
+            assessments,
+            recorder,
+            timers.of(Timer.WORKLOAD),
+            utc_now,
+            annotates=settings.annotates,
+        ),
         writer=route_writer,
         statuses=statuses,
     )
@@ -171,6 +169,7 @@ def assemble(
         LossVerifier(informers, route_store),
         ExpiryController(informers.links.cache, links.add, utc_now),
         recorder,
+        scheduler,
         routes,
         collectors,
     )

@@ -1,4 +1,4 @@
-"""The work of the leader: one asyncio program, in which kopf runs the few routes and work queues the many links.
+"""The work of the leader: one asyncio program, in which kopf handles edits, and a scheduler and work queues the rest.
 
 It starts when this operator has acquired the Lease, and ends with it. The caches, the metrics and the process remain,
 so that this operator stands by as before, and may lead again.
@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 #: How many requests kopf sends at the same time; the session that kopf makes by default has no limit.
 _KOPF_CONNECTIONS = 16
 
-#: How long the work may take to end after the Lease was lost. kopf gives its daemons six seconds.
+#: How long the work may take to end after the Lease was lost. Writes of statuses have five seconds.
 _END_SECONDS = 30.0
 
 #: How long this operator leaves the Lease to others after its work has failed.
@@ -94,9 +94,11 @@ class Leader:
         """
         routes = self._components.informers.routes
         routes.clear_replaced()
-        links, recorder, expiry = self._components.links, self._components.recorder, self._components.expiry
+        links, scheduler = self._components.links, self._components.scheduler
+        recorder, expiry = self._components.recorder, self._components.expiry
         links.start()
         self._components.losses.start()
+        scheduler.start()
         kopf_run = KopfRun(self._registry(), self._settings.namespaces, on_start=stop.listen)
         parts = (kopf_run.run(), expiry.run(), recorder.run())
         kopf_task, *background = working = [asyncio.create_task(part) for part in parts]
@@ -106,7 +108,7 @@ class Leader:
         for waiting in (stopping, replacing):
             waiting.cancel()
         deadline = asyncio.get_running_loop().call_later(_END_SECONDS, self._kill) if renewing.done() else None
-        await links.stop()
+        await asyncio.gather(links.stop(), scheduler.stop())
         await self._components.losses.stop()
         kopf_run.stop()
         await asyncio.wait([kopf_task])

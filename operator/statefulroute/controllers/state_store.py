@@ -71,6 +71,7 @@ class RouteStore:
         self._pod_listeners: dict[RouteKey, list[PodListener]] = {}
         self._former_views: dict[RouteKey, RouteView] = {}
         """The last view of each route that has pod listeners, and whose view is built again from scratch."""
+        self._watchers_of_all: list[Callable[[RouteKey], object]] = []
         self._listeners: list[Callable[[RouteView], object]] = []
         informers.routes.cache.listen(self._route_changed)
         informers.workloads.listen(self._workload_changed)
@@ -108,6 +109,10 @@ class RouteStore:
         """Returns the time of day by which decisions are made."""
         return self._clock()
 
+    def watch_all(self, watcher: Callable[[RouteKey], object]) -> None:
+        """Calls a function with the key of a route at every change of its view."""
+        self._watchers_of_all.append(watcher)
+
     def start_term(self) -> None:
         """Forgets what an earlier term of leadership observed of routes, so that this one starts as a new process.
 
@@ -128,6 +133,12 @@ class RouteStore:
     def others(self, key: RouteKey) -> tuple[RouteKey, ...]:
         """Returns the other routes to the workload of a route."""
         return self._workload_routes.others(key)
+
+    def routes_to(self, workload: WorkloadKey) -> Collection[Route]:
+        """Returns the routes to a workload, by name."""
+        cache = self._informers.routes.cache
+        routes = (cache.get(*key) for key in self._workload_routes.of(workload))
+        return [route for route in routes if route is not None]
 
     def observe_links(self, key: RouteKey, pod: PodKey) -> None:
         """Handles a pod with more links or fewer.
@@ -385,6 +396,8 @@ class RouteStore:
     def _notify(self, key: RouteKey) -> None:
         for watcher in tuple(self._watchers.get(key, ())):
             watcher()
+        for watcher_of_all in self._watchers_of_all:
+            watcher_of_all(key)
 
 
 def _add_listener(listeners: dict[RouteKey, list[L]], key: RouteKey, listener: L) -> Callable[[], None]:

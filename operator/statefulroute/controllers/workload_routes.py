@@ -32,6 +32,10 @@ class WorkloadRoutes:
             others += self.others(new.key)
         return others
 
+    def of(self, workload: WorkloadKey) -> tuple[RouteKey, ...]:
+        """Returns the routes to a workload, by name."""
+        return self._routes.get(workload, ())
+
     def others(self, route: RouteKey) -> tuple[RouteKey, ...]:
         """Returns the other routes to the workload of a route, by name."""
         workload = self._workloads.get(route)

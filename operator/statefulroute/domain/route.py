@@ -54,6 +54,11 @@ class Route:
         return self.generation, self.spec, self.is_deleting, self.loss_confirmed_at
 
     @property
+    def is_handled(self) -> bool:
+        """Whether the status is for the current generation of the spec."""
+        return self.status.observed_generation == self.generation
+
+    @property
     def workload_name(self) -> str:
         """The name of the workload; the name of the route by default."""
         return self.spec.workload_ref.name or self.name

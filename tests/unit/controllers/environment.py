@@ -108,6 +108,8 @@ class FakeScaleClient:
         self.requests: list[str] = []
         self.failures: list[Exception] = []
         self.write_failures: list[Exception] = []
+        self.unblocked = asyncio.Event()
+        self.unblocked.set()
 
     def put(self, version: int, name: str = "game", **more: Any) -> None:
         """Creates or changes a Deployment."""
@@ -121,6 +123,7 @@ class FakeScaleClient:
     async def get(self, path: str) -> bytes:
         """Returns the discovery document, a scale, or the workload itself."""
         self._take("GET", path)
+        await self.unblocked.wait()
         if path == "/apis/apps/v1":
             kinds = [("deployments", "Deployment"), ("deployments/scale", "Scale")]
             kinds += [("statefulsets", "StatefulSet"), ("statefulsets/scale", "Scale")]
@@ -267,22 +270,6 @@ class FakeLoadClient:
         return response
 
 
-class FakeDaemonStopped:
-    """A fake of kopf's flag that stops a daemon."""
-
-    def __init__(self) -> None:
-        self._event = asyncio.Event()
-
-    def __bool__(self) -> bool:
-        return self._event.is_set()
-
-    def set(self) -> None:
-        self._event.set()
-
-    async def wait(self) -> bool:
-        return await self._event.wait()
-
-
 class FakeEventRecorder:
     """A fake recorder of events that records their reasons."""
 
@@ -388,11 +375,15 @@ class Environment:
 
 
 @asynccontextmanager
-async def running_route(environment: Environment, key: RouteKey = GAME) -> AsyncIterator[asyncio.Event]:
-    """Runs the queue of a route; the event stops it."""
-    stop = asyncio.Event()
-    task = asyncio.create_task(environment.controller.run_route(key, stop.wait))
+async def running_route(environment: Environment, key: RouteKey = GAME) -> AsyncIterator[None]:
+    """Reconciles the links of a route, and finishes those in progress at the end."""
+    environment.controller.add_route(key)
     await idle()
-    yield stop
-    stop.set()
-    await task
+    yield
+    await removed_route(environment, key)
+
+
+async def removed_route(environment: Environment, key: RouteKey = GAME) -> None:
+    """Ends the queue of a route."""
+    environment.controller.remove_route(key)
+    await eventually(lambda: not environment.controller._ending)  # noqa: SLF001 - no event tells

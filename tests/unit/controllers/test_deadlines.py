@@ -1,6 +1,8 @@
-"""Deadlines: one timer for each key."""
+"""Deadlines: one for each key, and one timer for all."""
 
 import asyncio
+
+import pytest
 
 from statefulroute.controllers.deadlines import Deadlines
 from unit.controllers.environment import eventually
@@ -54,3 +56,23 @@ async def test_callback_may_set_the_deadline_again() -> None:
     deadlines.set("key", 0.0)
     await eventually(lambda: len(expired) == 3)
     assert not len(deadlines)
+
+
+async def test_many_deadlines_share_one_timer_and_let_other_tasks_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop, timers = asyncio.get_running_loop(), list[float]()
+    later = loop.call_later
+    monkeypatch.setattr(loop, "call_later", lambda delay, call: timers.append(delay) or later(delay, call))
+    expired: list[int] = []
+    deadlines = Deadlines(expired.append)
+    for number in range(1_000):
+        deadlines.set(number, 0.02 + number / 1e6)
+        deadlines.set(-number - 1, 3600.0)
+        deadlines.cancel(-number - 1)
+    assert len(timers) == 1
+    turns = 0
+    async with asyncio.timeout(10):
+        while len(expired) < 1_000:
+            turns += len(expired) > 0
+            await asyncio.sleep(0)
+    assert expired == list(range(1_000))
+    assert turns > 1

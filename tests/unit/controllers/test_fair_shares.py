@@ -64,7 +64,8 @@ async def busy_operator(server: SimulatedServer, *busy: RouteKey, links: int = 1
     for key in (*busy, QUIET):
         environment.routes.put(route(10, key))
     async with AsyncExitStack() as stack:
-        stops = [await stack.enter_async_context(running_route(environment, key)) for key in (*busy, QUIET)]
+        for key in (*busy, QUIET):
+            await stack.enter_async_context(running_route(environment, key))
         for number in range(links):
             for key in busy:
                 environment.links.put(link(100 + number, str(number), key))
@@ -72,8 +73,8 @@ async def busy_operator(server: SimulatedServer, *busy: RouteKey, links: int = 1
         try:
             yield environment
         finally:
-            for stop in stops:
-                stop.set()
+            for key in (*busy, QUIET):
+                environment.controller.remove_route(key)
             server.hanging.clear()
             while server.in_progress:
                 await server.step()

@@ -5,11 +5,13 @@ import json
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
+from statefulroute.api.group import FINALIZER
 from statefulroute.cluster.api_server import Connection
 from statefulroute.cluster.fence import Fence
 from statefulroute.controllers.routes import session as kopf_session
@@ -68,6 +70,39 @@ async def test_all_other_responses_are_passed_to_kopf(
     api: FakeAPI, session: aiohttp.ClientSession, path: str, status: int
 ) -> None:
     assert (await get_after_error(api, session, path, status))[0] == status
+
+
+def route(name: str, *, handled: bool) -> dict[str, Any]:
+    """A route, with an annotation that makes it large."""
+    metadata = {"namespace": "games", "name": name, "generation": 1, "finalizers": [FINALIZER]}
+    metadata["annotations"] = {"example.com/large": 10_000 * "x"}
+    return {"metadata": metadata, "spec": {}, "status": {"observedGeneration": 1} if handled else {}}
+
+
+async def test_kopf_receives_only_the_routes_of_a_list_that_it_has_to_handle(
+    api: FakeAPI, session: aiohttp.ClientSession
+) -> None:
+    request = asyncio.create_task(session.get(f"{api.server}{ROUTES}?limit=500"))
+    items = [route(f"game-{number}", handled=number >= 20) for number in range(100)]
+    (await api.call()).respond(
+        {"kind": "List", "metadata": {"resourceVersion": "7", "continue": "token"}, "items": items}
+    )
+    async with await request as response:
+        received = await response.json()
+    assert received == {
+        "kind": "List",
+        "metadata": {"resourceVersion": "7", "continue": "token"},
+        "items": items[:20],
+    }
+
+
+async def test_kopf_receives_no_change_of_a_route_that_is_handled(api: FakeAPI, session: aiohttp.ClientSession) -> None:
+    async with watching(api, session) as (stream, received):
+        changes = [route("chat", handled=True), route("game", handled=False), route("game", handled=True)]
+        events = [{"type": "MODIFIED", "object": each} for each in (*changes, changes[-1])]
+        deleted = {"type": "DELETED", "object": changes[0]}
+        await stream.send(*events, deleted)
+        assert [json.loads(await anext(received)) for _ in range(3)] == [*events[1:3], deleted]
 
 
 @asynccontextmanager

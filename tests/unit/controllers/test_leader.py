@@ -88,6 +88,7 @@ class Environment:
             losses=FakeLosses(),
             recorder=FakeRecorder(self),
             expiry=FakeExpiry(),
+            scheduler=FakeLosses(),
             routes=FakeRoutes(),
             informers=SimpleNamespace(routes=self.routes),
         )

@@ -7,6 +7,7 @@ from structlog.testing import capture_logs
 
 from statefulroute.api.vocabulary import LinkPhase, LinkReason, RoutingState, ServiceState
 from statefulroute.cluster.errors import ConflictError, UnreachableError
+from statefulroute.controllers.links import controller
 from statefulroute.controllers.links.reconciler import ReconcileResult
 from statefulroute.domain.decision import Bind, UpdateStatus
 from statefulroute.domain.keys import LinkKey
@@ -19,6 +20,7 @@ from unit.controllers.environment import (
     idle,
     link,
     pod,
+    removed_route,
     route,
     running_route,
     workload,
@@ -141,6 +143,7 @@ async def test_changes_of_many_pods_that_arrive_together_are_checked_once(monkey
     environment, builds = Environment().with_pods(*range(100)), []
     build = environment.route_store._build_view  # noqa: SLF001 - no event tells how often views are built
     monkeypatch.setattr(environment.route_store, "_build_view", lambda entry: builds.append(entry) or build(entry))
+    environment.links.put(link(200, pod=0))
     async with running_route(environment):
         await idle()
         builds.clear()
@@ -229,12 +232,10 @@ async def test_links_of_deleted_route_are_pending_after_its_queue_stopped() -> N
     environment = Environment().with_pods(0)
     environment.controller.start()
     environment.links.put(link(30, "alice", pod=0))
-    async with running_route(environment) as stop:
+    async with running_route(environment):
         environment.routes.delete("games", "game", 50)
         await idle()
-        stop.set()
-        await eventually(lambda: environment.reason_of("alice") == "RouteNotFound")
-    await idle()
+    await eventually(lambda: environment.reason_of("alice") == "RouteNotFound")
     assert environment.writer.written == [("alice", "Bound"), ("alice", "RouteNotFound")]
     await environment.controller.stop()
 
@@ -279,50 +280,67 @@ async def test_stopping_route_queue_finishes_links_in_progress_and_takes_no_othe
     environment.links.put(link(30, "alice", pod=0))
     environment.links.put(link(30, "bob", pod=0))
     environment.writer.unblocked.clear()
-    stop = asyncio.Event()
-    task = asyncio.create_task(environment.controller.run_route(GAME, stop.wait))
+    environment.controller.add_route(GAME)
     await idle()
-    stop.set()
+    removing = asyncio.create_task(removed_route(environment))
     await idle()
-    assert not task.done()
+    assert not removing.done()
     environment.links.put(link(30, "carol", pod=0))
     environment.writer.unblocked.set()
-    await task
+    await removing
     await idle()
     assert environment.writer.written == [("alice", "Bound")]
 
 
-async def test_stopped_route_queue_watches_nothing() -> None:
+async def test_route_has_a_queue_only_while_it_has_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(controller, "_RETENTION_SECONDS", 0.01)
     environment = Environment().with_pods(0)
+
+    def watched() -> list[object]:
+        return list(environment.route_store._watchers)  # noqa: SLF001 - a queue watches its route
+
     async with running_route(environment):
-        assert list(environment.route_store._watchers) == [GAME]  # noqa: SLF001 - a deleted route must leave nothing
-    assert list(environment.route_store._watchers) == []  # noqa: SLF001 - as above
+        assert watched() == []
+        environment.links.put(link(30, "alice", pod=0))
+        await eventually(lambda: environment.reason_of("alice") == "Bound")
+        assert watched() == [GAME]
+        environment.links.delete(GAME, "game.alice", 60)
+        await eventually(lambda: watched() == [])
+        environment.links.put(link(70, "bob", pod=0))
+        await eventually(lambda: environment.reason_of("bob") == "Bound")
+        assert watched() == [GAME]
+    assert watched() == []
 
 
 async def test_route_queue_that_stops_after_its_successor_started_takes_nothing_from_it() -> None:
     environment = Environment().with_pods(0)
     environment.controller.start()
-    async with running_route(environment) as stop, running_route(environment):
-        stop.set()
-        await idle()
+    environment.links.put(link(30, "alice", pod=0))
+    environment.writer.unblocked.clear()
+    environment.controller.add_route(GAME)
+    await idle()
+    environment.controller.remove_route(GAME)
+    async with running_route(environment):
+        environment.writer.unblocked.set()
         environment.links.put(link(60, "bob", pod=0))
+        await eventually(lambda: environment.reason_of("bob") == "Bound")
         await idle()
-        assert environment.writer.written == [("bob", "Bound")]
+    assert {what for _, what in environment.writer.written} == {"Bound"}
     await environment.controller.stop()
 
 
-async def test_cancelled_route_queue_finishes_links_in_progress() -> None:
+async def test_stopping_finishes_the_links_of_all_routes_in_progress() -> None:
     environment = Environment().with_pods(0)
+    environment.controller.start()
     environment.links.put(link(30, "alice", pod=0))
     environment.writer.unblocked.clear()
-    task = asyncio.create_task(environment.controller.run_route(GAME, asyncio.Event().wait))
+    environment.controller.add_route(GAME)
     await idle()
-    task.cancel()
+    stopping = asyncio.create_task(environment.controller.stop())
     await idle()
-    assert not task.done()
+    assert not stopping.done()
     environment.writer.unblocked.set()
-    with pytest.raises(asyncio.CancelledError):
-        await task
+    await stopping
     assert environment.writer.written == [("alice", "Bound")]
 
 

@@ -114,12 +114,12 @@ async def test_annotations_that_another_route_has_written_since_are_not_removed(
     environment.routes.put(route(10, spec={"workloadRef": {"kind": "Deployment"}}, **HANDLED))
     environment.scales.put(11)
     async with running(environment):
-        await eventually(lambda: environment.state_timer.has_polled(GAME))
+        await eventually(lambda: environment.scheduler.has_polled(GAME))
     environment.edit(30, 2, workloadRef={"kind": "Deployment", "name": "other"})
     environment.scales.put(31, "other")
     environment.pods.put(deployment_pod(32, annotations=PodAnnotations(deletion_cost="7")))
     async with running(environment):
-        await eventually(lambda: environment.state_timer.has_polled(GAME))
+        await eventually(lambda: environment.scheduler.has_polled(GAME))
     assert not [change for _, change in environment.pod_writer.written if POD_DELETION_COST in change]
 
 
@@ -131,7 +131,7 @@ async def test_assessment_of_an_earlier_term_does_not_replace_that_of_another_op
     environment.routes.put(route(10, **HANDLED))
     environment.workloads.put(workload(11))
     environment.pods.put(pod(12, load_report=LoadReport(4, 4, environment.now)))
-    async with running(environment, environment.state_timer, environment.workload_timer):
+    async with running(environment):
         await eventually(lambda: environment.last_status.workload_state is WorkloadState.HIGH)
     environment.routes.put(route(1000, status={"observedGeneration": 1, "workloadState": "Idle", "workloadLoad": 0}))
     assert environment.assessments.of(environment.route).state is WorkloadState.IDLE

@@ -1,18 +1,19 @@
 """The state timer: when a route is polled, and when its status is written."""
 
 import asyncio
-from typing import Any, cast
+from dataclasses import replace
 
 import pytest
 from structlog.testing import capture_logs
 
 from statefulroute.api.vocabulary import RoutingState, ServiceState
 from statefulroute.cluster.errors import APIError, ConflictError, UnreachableError
-from statefulroute.controllers.routes import state as state_timer
+from statefulroute.controllers.routes import timers
+from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.load import LoadReport, LoadResponse
+from statefulroute.domain.pod import Owner
 from unit.controllers.environment import (
     GAME,
-    FakeDaemonStopped,
     deployment_pod,
     eventually,
     idle,
@@ -47,20 +48,20 @@ async def test_first_status_waits_for_the_responses_of_the_pods_and_contains_the
         await eventually(lambda: len(environment.load_client.polled) == 2)
         await asyncio.sleep(3 * SETTLE_SECONDS)
         assert environment.route_writer.calls == 0
-        assert not environment.state_timer.has_polled(GAME)
+        assert not environment.scheduler.has_polled(GAME)
         environment.load_client.unblocked.set()
         await eventually(lambda: environment.route_writer.written)
-        assert environment.state_timer.has_polled(GAME)
+        assert environment.scheduler.has_polled(GAME)
     assert [(each.load_state, each.routing_state) for each in environment.last_status.pods] == [
         (3, "Ready"),
         (1, "DenyNewCall"),
     ]
     assert environment.last_status.best_pod_index == 0
-    assert not environment.state_timer.has_polled(GAME)
+    assert not environment.scheduler.has_polled(GAME)
 
 
 async def test_slow_pods_delay_the_first_status_for_a_limited_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(state_timer, "_FIRST_POLL_SECONDS", SETTLE_SECONDS)
+    monkeypatch.setattr(timers, "_FIRST_POLL_SECONDS", SETTLE_SECONDS)
     environment = TimerEnvironment().with_http(0)
     environment.load_client.unblocked.clear()
     async with running(environment):
@@ -171,7 +172,7 @@ async def test_status_of_a_new_generation_is_left_to_the_handler() -> None:
 async def test_status_of_a_new_generation_is_written_if_the_handler_never_does(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(state_timer, "_HANDLER_SECONDS", 5 * SETTLE_SECONDS)
+    monkeypatch.setattr(timers, "_HANDLER_SECONDS", 5 * SETTLE_SECONDS)
     environment = TimerEnvironment().with_http(0)
     async with running(environment):
         await eventually(lambda: environment.route_writer.written)
@@ -214,17 +215,60 @@ async def test_workload_that_is_not_watched_is_read_again_when_a_pod_appears() -
         await eventually(lambda: environment.last_status.replicas == 4)
 
 
-async def test_old_timer_of_a_route_does_not_remove_the_new_one() -> None:
+async def test_route_that_is_created_again_is_polled_again_at_once() -> None:
+    environment = TimerEnvironment().with_http(0, statePeriodSeconds=86_400)
+    environment.load_client.responses["10.0.0.0"] = LoadResponse(3)
+    async with running(environment):
+        await eventually(lambda: environment.scheduler.has_polled(GAME))
+        environment.routes.put(replace(environment.route, uid="another", resource_version=5_000))
+        assert not environment.scheduler.has_polled(GAME)
+        await eventually(lambda: len(environment.load_client.polled) == 2)
+        await eventually(lambda: environment.scheduler.has_polled(GAME))
+
+
+async def test_stopped_timers_leave_nothing_and_start_again() -> None:
     environment = TimerEnvironment().with_http(0)
-    first, second = FakeDaemonStopped(), FakeDaemonStopped()
-    runs = [asyncio.create_task(environment.state_timer.run(GAME, cast("Any", first)))]
-    await idle()
-    runs.append(asyncio.create_task(environment.state_timer.run(GAME, cast("Any", second))))
-    await idle()
-    await eventually(lambda: environment.state_timer.has_polled(GAME))
-    first.set()
-    await runs[0]
-    assert environment.state_timer.has_polled(GAME)
-    second.set()
-    await runs[1]
-    assert list(environment.route_store._watchers) == []  # noqa: SLF001 - a stopped timer must leave nothing
+    tasks = asyncio.all_tasks()
+    for polls in (1, 2):
+        async with running(environment):
+            await eventually(lambda: environment.scheduler.has_polled(GAME))
+            await eventually(lambda: asyncio.all_tasks() == tasks)
+        assert not environment.scheduler.has_polled(GAME)
+        assert len(environment.load_client.polled) == polls
+
+
+async def test_edited_period_takes_effect_at_once() -> None:
+    environment = TimerEnvironment().with_http(0, statePeriodSeconds=86_400)
+    async with running(environment):
+        await eventually(lambda: environment.route_writer.written)
+        environment.edit(500, 2, statePeriodSeconds=1)
+        await eventually(lambda: len(environment.load_client.polled) >= 2)
+
+
+async def test_pods_that_hang_delay_no_other_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timers, "_POLLS", 4)
+    environment = TimerEnvironment().with_http(0)
+    for number in range(5):
+        key = RouteKey("games", f"game-{number}")
+        environment.routes.put(route(20 + number, key, spec={"load": {"source": "HTTP", "http": {"port": 80}}}))
+        environment.workloads.put(workload(30 + number, key.name))
+        owner = Owner("StatefulSet", key.name, f"uid-of-{key.name}")
+        environment.pods.put(reachable_pod(40 + number, 0, name=f"{key.name}-0", owner=owner))
+    environment.routes.put(route(50, RouteKey("chats", "chat"), **HANDLED))
+    environment.load_client.unblocked.clear()
+    async with running(environment):
+        await eventually(lambda: environment.scheduler.has_polled(RouteKey("chats", "chat")))
+        assert len(environment.load_client.polled) == 2
+        environment.load_client.unblocked.set()
+        await eventually(lambda: len(environment.load_client.polled) == 6)
+
+
+async def test_route_that_is_deleted_cancels_its_poll() -> None:
+    environment = TimerEnvironment().with_http(0)
+    environment.load_client.unblocked.clear()
+    async with running(environment):
+        await eventually(lambda: environment.load_client.polled)
+        await environment.scheduler.end_route(GAME)
+        environment.load_client.unblocked.set()
+        await asyncio.sleep(3 * SETTLE_SECONDS)
+        assert (environment.pod_writer.written, environment.route_writer.calls) == ([], 0)

@@ -53,7 +53,7 @@ ANNOTATIONS: dict[str, str] = {
 
 
 async def test_service_is_assessed_at_once_in_status_and_annotations(environment: TimerEnvironment) -> None:
-    async with running(environment, environment.state_timer, environment.workload_timer):
+    async with running(environment):
         await eventually(lambda: environment.last_status.workload_state)
         assert (environment.last_status.workload_state, environment.last_status.workload_load) == ("High", 4)
         await eventually(lambda: "game" in environment.scales.annotations)
@@ -62,13 +62,15 @@ async def test_service_is_assessed_at_once_in_status_and_annotations(environment
 
 
 async def test_nothing_is_assessed_before_the_loads_were_read(environment: TimerEnvironment) -> None:
-    async with running(environment, environment.workload_timer):
+    environment.scales.unblocked.clear()
+    async with running(environment):
         await asyncio.sleep(3 * SETTLE_SECONDS)
+        environment.scales.unblocked.set()
         assert environment.assessments.of(environment.route) == Assessment()
 
 
 async def test_edit_of_the_thresholds_is_assessed_at_once_and_recorded(environment: TimerEnvironment) -> None:
-    async with running(environment, environment.state_timer, environment.workload_timer):
+    async with running(environment):
         await eventually(lambda: "game" in environment.scales.annotations)
         environment.edit(500, 2, workloadThresholds={"normal": 1, "high": 2, "overloaded": 4})
         await eventually(lambda: environment.last_status.workload_state is WorkloadState.OVERLOADED)
@@ -82,7 +84,7 @@ async def test_annotation_is_written_when_it_has_changed_and_removed_without_fre
     def patches() -> int:
         return sum(request.startswith("PATCH") for request in environment.scales.requests)
 
-    async with running(environment, environment.state_timer, environment.workload_timer):
+    async with running(environment):
         await eventually(lambda: patches() == 1)
         environment.edit(500, 2, tags=["other"])
         await settled(environment)
@@ -107,7 +109,7 @@ async def test_failed_annotation_is_retried_and_the_event_is_recorded_once(
 
     environment.scales.merge_patch = fail_twice  # type: ignore[method-assign]
     with capture_logs():
-        async with running(environment, environment.state_timer, environment.workload_timer):
+        async with running(environment):
             await eventually(lambda: "game" in environment.scales.annotations)
     assert environment.recorder.recorded == ["High"]
 
@@ -115,7 +117,7 @@ async def test_failed_annotation_is_retried_and_the_event_is_recorded_once(
 async def test_assessment_after_a_restart_is_compared_with_the_one_in_the_status(environment: TimerEnvironment) -> None:
     status = {"observedGeneration": 1, "workloadState": "Normal", "workloadLoad": 1}
     environment.routes.put(route(20, spec={"workloadRef": {"kind": "Deployment"}}, status=status))
-    async with running(environment, environment.state_timer, environment.workload_timer):
+    async with running(environment):
         await eventually(lambda: environment.recorder.recorded)
     assert environment.recorder.recorded == ["High"]
 
@@ -125,7 +127,7 @@ async def test_stateful_set_is_annotated_too() -> None:
     environment.routes.put(route(10, **HANDLED))
     environment.workloads.put(workload(11))
     environment.pods.put(pod(12, load_report=LoadReport(4, 4, environment.now)))
-    async with running(environment, environment.state_timer, environment.workload_timer):
+    async with running(environment):
         await eventually(lambda: environment.scales.annotations.get("game") == ANNOTATIONS)
     assert environment.scales.requests[-1] == "PATCH statefulsets/game"
 
@@ -135,7 +137,7 @@ async def test_service_is_assessed_without_annotations_if_they_are_switched_off(
     environment.routes.put(route(10, spec={"workloadRef": {"kind": "Deployment"}}, **HANDLED))
     environment.scales.put(11)
     environment.pods.put(deployment_pod(12, load_report=LoadReport(4, 4, environment.now)))
-    async with running(environment, environment.state_timer, environment.workload_timer):
+    async with running(environment):
         await eventually(lambda: environment.last_status.workload_state is WorkloadState.HIGH)
         await asyncio.sleep(3 * SETTLE_SECONDS)
     assert not [request for request in environment.scales.requests if request.endswith("deployments/game")]

@@ -1,6 +1,5 @@
 """A test environment whose route has its two timers."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -11,19 +10,20 @@ from statefulroute.cluster.events import EventRecorder
 from statefulroute.cluster.load_client import LoadClient
 from statefulroute.cluster.writes import PodWriter, RouteWriter
 from statefulroute.controllers.monitoring.timers import Timer, TimerMetrics
-from statefulroute.controllers.routes import state as state_timer
-from statefulroute.controllers.routes import workload as workload_timer
+from statefulroute.controllers.routes import timers
 from statefulroute.controllers.routes.assessments import Assessments
+from statefulroute.controllers.routes.handlers import RouteHandlers
 from statefulroute.controllers.routes.lost_pods import LostPodTracker
 from statefulroute.controllers.routes.refresh import RouteRefresher
-from statefulroute.controllers.routes.state import StateTimer
+from statefulroute.controllers.routes.scheduler import RouteScheduler
+from statefulroute.controllers.routes.status_updates import StatusUpdater
 from statefulroute.controllers.routes.statuses import RouteStatuses
-from statefulroute.controllers.routes.workload import WorkloadTimer
+from statefulroute.controllers.routes.workload import WorkloadAssessor
+from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.route import Route
 from unit.controllers.environment import (
     GAME,
     Environment,
-    FakeDaemonStopped,
     FakeLoadClient,
     FakePodWriter,
     FakeRouteWriter,
@@ -42,11 +42,10 @@ HANDLED: dict[str, Any] = {"status": {"observedGeneration": 1}}
 
 def shorten_delays(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shortens the seconds of the timers."""
-    monkeypatch.setattr(state_timer, "_SETTLE_SECONDS", SETTLE_SECONDS)
-    monkeypatch.setattr(state_timer, "_PODS_A_SECOND", 10_000)
-    monkeypatch.setattr(state_timer, "_RETRY_SECONDS", SETTLE_SECONDS)
-    monkeypatch.setattr(workload_timer, "_RETRY_SECONDS", SETTLE_SECONDS)
-    monkeypatch.setattr(workload_timer, "_FIRST_POLL_CHECK_SECONDS", SETTLE_SECONDS)
+    monkeypatch.setattr(timers, "_SETTLE_SECONDS", SETTLE_SECONDS)
+    monkeypatch.setattr(timers, "_PODS_A_SECOND", 10_000)
+    monkeypatch.setattr(timers, "_RETRY_SECONDS", SETTLE_SECONDS)
+    monkeypatch.setattr(timers, "_ASSESSMENT_RETRY_SECONDS", SETTLE_SECONDS)
 
 
 class TimerEnvironment(Environment):
@@ -61,7 +60,7 @@ class TimerEnvironment(Environment):
         recorder = cast("EventRecorder", self.recorder)
         lost_pods = LostPodTracker(recorder, lambda: self.now)
         self.route_store.listen(lost_pods.observe)
-        timers = TimerMetrics()
+        metrics = TimerMetrics()
         refresher = RouteRefresher(
             self.informers,
             self.route_store,
@@ -70,25 +69,33 @@ class TimerEnvironment(Environment):
             lambda: self.now,
             annotates=annotates,
         )
-        self.state_timer = StateTimer(
-            self.informers,
-            self.route_store,
-            refresher,
-            cast("RouteWriter", self.route_writer),
-            self.assessments,
-            timers.of(Timer.STATE),
-            RouteStatuses(self.assessments, lost_pods, recorder, lambda: self.now),
-            lost_pods,
+        statuses = RouteStatuses(self.assessments, lost_pods, recorder, lambda: self.now)
+        route_writer = cast("RouteWriter", self.route_writer)
+
+        def forget(key: RouteKey) -> None:
+            for part in (refresher, lost_pods, self.assessments):
+                part.forget(key)
+
+        self.scheduler = RouteScheduler(
+            self.informers, self.route_store, self.controller, self.assessments, metrics, forget
         )
-        self.workload_timer = WorkloadTimer(
-            self.informers,
-            self.route_store,
-            self.state_timer,
-            self.assessments,
-            recorder,
-            timers.of(Timer.WORKLOAD),
-            lambda: self.now,
-            annotates=annotates,
+        self.handlers = RouteHandlers(
+            informers=self.informers,
+            route_store=self.route_store,
+            scheduler=self.scheduler,
+            refresher=refresher,
+            updater=StatusUpdater(refresher, route_writer, statuses),
+            assessor=WorkloadAssessor(
+                self.informers,
+                self.route_store,
+                self.assessments,
+                recorder,
+                metrics.of(Timer.WORKLOAD),
+                lambda: self.now,
+                annotates=annotates,
+            ),
+            writer=route_writer,
+            statuses=statuses,
         )
 
     def with_http(self, *indices: int, **spec: Any) -> "TimerEnvironment":
@@ -123,18 +130,14 @@ def reachable_pod(version: int, index: int, **more: Any) -> Any:
 
 
 @asynccontextmanager
-async def running(environment: TimerEnvironment, *timers: StateTimer | WorkloadTimer) -> AsyncIterator[None]:
-    """Runs timers; the state timer unless others are given."""
-    stopped = FakeDaemonStopped()
-    runs = [
-        asyncio.create_task(timer.run(GAME, cast("Any", stopped))) for timer in timers or (environment.state_timer,)
-    ]
+async def running(environment: TimerEnvironment) -> AsyncIterator[None]:
+    """Runs the timers of all routes, and reconciles the links."""
+    environment.scheduler.start()
     try:
         yield
-        assert not any(run.done() for run in runs), "a timer stops only when it is asked to"
     finally:
-        stopped.set()
-        await asyncio.gather(*runs)
+        await environment.scheduler.stop()
+        await environment.controller.stop()
 
 
 async def settled(environment: TimerEnvironment) -> None:

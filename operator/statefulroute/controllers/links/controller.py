@@ -1,9 +1,10 @@
 """The controller of PodLinks: one queue for each route, and one for the links whose route does not exist."""
 
+import asyncio
 import math
-from collections.abc import Awaitable, Callable
 
 from statefulroute.cluster.informers import Informers
+from statefulroute.controllers.deadlines import Deadlines
 from statefulroute.controllers.links.route_queue import Reconcile, RouteLinkQueue, link_log_fields
 from statefulroute.controllers.state_store import RouteStore
 from statefulroute.controllers.work_queue.backlog import Backlog
@@ -20,6 +21,9 @@ _ORPHAN_CONCURRENCY = 4
 #: How many slots a namespace may use for each free one. A single namespace uses two thirds of all slots.
 _NAMESPACE_SHARE = 2.0
 
+#: How long the queue of a route whose last link is gone stays, because its next link often comes soon.
+_RETENTION_SECONDS = 5.0
+
 
 def link_slots(concurrency: int) -> int:
     """Returns how many links of all routes are reconciled at the same time, so that one route has its concurrency."""
@@ -28,6 +32,8 @@ def link_slots(concurrency: int) -> int:
 
 class LinkController:
     """Adds every changed link to its route's queue, or to the queue of orphans where its route does not exist.
+
+    A route has a queue while it has links.
 
     Args:
         informers: the caches; the controller listens to those of links and routes.
@@ -42,7 +48,13 @@ class LinkController:
         self._reconcile = reconcile
         self._concurrency = concurrency
         self._slots = FairSlots(link_slots(concurrency), namespace_share=_NAMESPACE_SHARE)
+        self._routes: set[RouteKey] = set()
+        """The routes whose links are reconciled."""
         self._queues: dict[RouteKey, RouteLinkQueue] = {}
+        self._unused: Deadlines[RouteKey] = Deadlines(self._drop_unused_queue)
+        """The queues of routes without links."""
+        self._ending: set[asyncio.Task[None]] = set()
+        """The ends of queues."""
         self._orphans: WorkerPool[LinkKey] = WorkerPool(self._reconcile_orphan, _ORPHAN_CONCURRENCY, link_log_fields)
         self._is_started = False
         informers.links.cache.listen(self._link_changed)
@@ -53,20 +65,42 @@ class LinkController:
         # Earlier changes are not queued: an operator that stands by for days would queue every link that ever existed.
         self._is_started = True
         self._route_store.start_term()
-        links = self._informers.links.cache
+        links, routes = self._informers.links.cache, self._informers.routes.cache
         for route, name in links:
-            if (link := links.get(route, name)) is not None and link.route not in self._queues:
+            if (link := links.get(route, name)) is not None and routes.get(*link.route) is None:
                 self._orphans.add(link.key)
         self._orphans.start()
 
     async def stop(self) -> None:
-        """Stops reconciling the links without a route."""
+        """Stops reconciling: finishes the links in progress, and takes no others."""
         self._is_started = False
-        await self._orphans.stop()
+        queues = tuple(self._queues.values())
+        self._routes.clear()
+        self._queues.clear()
+        await asyncio.gather(self._orphans.stop(), *self._ending, *(queue.stop() for queue in queues))
 
-    async def run_route(self, route: RouteKey, until: Callable[[], Awaitable[object]]) -> None:
-        """Reconciles the links of a route until the given wait is over, and finishes the links in progress."""
-        queue = RouteLinkQueue(
+    def add_route(self, route: RouteKey) -> None:
+        """Reconciles the links of a route from now on."""
+        self._routes.add(route)
+        if route not in self._queues and self._informers.links.cache.in_partition(route):
+            self._start_queue(route)
+
+    def remove_route(self, route: RouteKey) -> None:
+        """Finishes the links of a route that are in progress, and takes no others."""
+        self._routes.discard(route)
+        queue = self._queues.pop(route, None)
+        ending = asyncio.get_running_loop().create_task(self._end(route, queue))
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
+
+    async def _end(self, route: RouteKey, queue: RouteLinkQueue | None) -> None:
+        if queue is not None:
+            await queue.stop()
+        if route not in self._routes:
+            self._add_orphans(route)
+
+    def _start_queue(self, route: RouteKey) -> None:
+        queue = self._queues[route] = RouteLinkQueue(
             route,
             self._informers,
             self._route_store,
@@ -75,15 +109,17 @@ class LinkController:
             self._slots,
             lambda: self._offer_room(route),
         )
-        self._queues[route] = queue
         queue.start()
-        try:
-            await until()
-        finally:
-            if self._queues.get(route) is queue:
-                del self._queues[route]
-            await queue.stop()
-            self._add_orphans(route)
+
+    def _drop_unused_queue(self, route: RouteKey) -> None:
+        queue = self._queues.get(route)
+        if queue is None or self._informers.links.cache.in_partition(route):
+            return
+        if queue.backlog().depth:
+            self._unused.set(route, _RETENTION_SECONDS)
+        else:
+            del self._queues[route]
+            queue.close()
 
     def add(self, link: Link) -> None:
         """Reconciles a link that has not changed itself, for example one whose time is over."""
@@ -119,6 +155,10 @@ class LinkController:
         queue = self._queues.get(link.route)
         if queue is not None:
             queue.link_changed(old, new)
+            if new is None and not self._informers.links.cache.in_partition(link.route):
+                self._unused.set(link.route, _RETENTION_SECONDS)
+        elif new is not None and link.route in self._routes:
+            self._start_queue(link.route)  # with all links of the route
         elif new is not None:
             self._add_orphan(new)
         if old is not None and old.assigned_pod not in {None, new and new.assigned_pod}:
@@ -144,5 +184,5 @@ class LinkController:
 
     async def _reconcile_orphan(self, key: LinkKey) -> None:
         """Reconciles a link unless its route exists by now: then the route's queue has the link."""
-        if key.route not in self._queues and self._informers.routes.cache.get(*key.route) is None:
+        if key.route not in self._routes and self._informers.routes.cache.get(*key.route) is None:
             await self._reconcile(key)

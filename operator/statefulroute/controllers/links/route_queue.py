@@ -57,7 +57,7 @@ class _RouteInputs(NamedTuple):
 
 
 class RouteLinkQueue:
-    """Reconciles the links of one route while the route's daemon runs.
+    """Reconciles the links of one route.
 
     Args:
         route: the key of the route.
@@ -115,12 +115,16 @@ class RouteLinkQueue:
 
     async def stop(self) -> None:
         """Finishes the links in progress, and takes no others."""
+        self.close()
+        await self._workers.stop()
+
+    def close(self) -> None:
+        """Does not follow the route any more."""
         for unwatch in self._unwatch:
             unwatch()
         for check in (self._pending_check, self._status_check):
             if check is not None:
                 check.cancel()
-        await self._workers.stop()
 
     def backlog(self) -> Backlog:
         """Returns the links of the route that are left to reconcile."""

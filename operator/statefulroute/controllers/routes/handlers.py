@@ -1,7 +1,6 @@
-"""The kopf handlers of a StatefulRoute."""
+"""The handlers of a StatefulRoute: what kopf calls, and what the timers call."""
 
 import asyncio
-from collections.abc import Awaitable
 from typing import Any
 
 import kopf
@@ -13,83 +12,73 @@ from statefulroute.cluster.codec import ROUTES
 from statefulroute.cluster.errors import ClusterError
 from statefulroute.cluster.informers import Informers
 from statefulroute.cluster.writes import RouteWriter, status_patch
-from statefulroute.controllers.links.controller import LinkController
-from statefulroute.controllers.routes.assessments import Assessments
 from statefulroute.controllers.routes.refresh import RouteRefresher
-from statefulroute.controllers.routes.state import StateTimer
+from statefulroute.controllers.routes.scheduler import RouteScheduler
+from statefulroute.controllers.routes.status_updates import StatusUpdater
 from statefulroute.controllers.routes.statuses import RouteStatuses
-from statefulroute.controllers.routes.workload import WorkloadTimer
+from statefulroute.controllers.routes.workload import WorkloadAssessor
 from statefulroute.controllers.state_store import RouteStore
-from statefulroute.domain.route import Route
+from statefulroute.domain.route import Route, RouteView
 
 log = structlog.get_logger(__name__)
-
-#: How long a daemon that was asked to stop may take to finish its writes, and then to be cancelled.
-_DAEMON_END_SECONDS, _DAEMON_CANCEL_SECONDS = 5.0, 1.0
 
 #: How long the deletion of a route waits until its annotations are removed from pods and workload.
 _RELEASE_SECONDS = 10.0
 
 
 class RouteHandlers:
-    """The handlers and daemons that kopf calls for each StatefulRoute.
+    """What kopf calls when a StatefulRoute is created, edited or deleted, and what the timers of a route call.
+
+    The links of a route are reconciled from its appearance in the caches on, without a handler
+    (`controllers/links/controller.py`).
 
     Args:
         informers: the caches. Each version of a route that kopf delivers is stored in them, so that a handler never
             works with an older one.
         route_store: the views of routes.
-        links: reconciles the links of a route.
-        state: keeps the status of a route up to date.
-        workload: assesses the service of a route.
-        assessments: the assessments of all services.
-        refresher: removes the annotations of a deleted route.
-        writer: writes the status of a route.
+        scheduler: runs the timers.
+        refresher: polls what is not watched, and annotates pods.
+        updater: writes the statuses of routes.
+        assessor: assesses the services of routes.
+        writer: writes the first status of a new generation.
         statuses: builds the statuses of routes.
     """
 
-    def __init__(  # noqa: PLR0913 - all that handlers and daemons need
+    def __init__(  # noqa: PLR0913 - all that handlers need
         self,
         *,
         informers: Informers,
         route_store: RouteStore,
-        links: LinkController,
-        state: StateTimer,
-        workload: WorkloadTimer,
-        assessments: Assessments,
+        scheduler: RouteScheduler,
         refresher: RouteRefresher,
+        updater: StatusUpdater,
+        assessor: WorkloadAssessor,
         writer: RouteWriter,
         statuses: RouteStatuses,
     ) -> None:
         self._informers = informers
         self._route_store = route_store
-        self._links = links
-        self._state = state
-        self._workload = workload
-        self._assessments = assessments
+        self._scheduler = scheduler
         self._refresher = refresher
+        self._updater = updater
+        self._assessor = assessor
         self._writer = writer
         self._statuses = statuses
+        scheduler.poll_state(self.refresh_state, new_pods=self.poll_new_pods, needs_polling=refresher.needs_polling)
+        scheduler.write_status(self.update_status)
+        scheduler.assess_workload(self.assess_workload)
 
     def register(self, registry: kopf.OperatorRegistry) -> None:
-        """Adds the handlers and daemons to kopf's registry."""
+        """Adds the handlers of changes to kopf's registry."""
         kind = (GROUP, VERSION, STATEFUL_ROUTE.plural)
         for reason in (kopf.on.create, kopf.on.update, kopf.on.resume):
             reason(*kind, registry=registry, id="resolve", errors=kopf.ErrorsMode.PERMANENT)(self.resolve)
         kopf.on.delete(*kind, registry=registry, id="release", errors=kopf.ErrorsMode.IGNORED)(self.release)
-        daemons = (("links", self.reconcile_links), ("state", self.refresh_state), ("workload", self.assess_workload))
-        for name, daemon in daemons:
-            kopf.daemon(
-                *kind,
-                registry=registry,
-                id=name,
-                cancellation_backoff=_DAEMON_END_SECONDS,
-                cancellation_timeout=_DAEMON_CANCEL_SECONDS,
-            )(daemon)
 
     async def resolve(self, body: kopf.Body, patch: kopf.Patch, **_: Any) -> None:  # noqa: ANN401 - kopf's own
         """Writes the status of a route that was created or edited, at once."""
         route = self._cache_route(body)
-        if route.status.observed_generation == route.generation:
+        if route.is_handled:
             return  # the operator has just started: the state timer reads the loads before it writes a status
         await self._informers.workloads.refresh(route)
         view = self._route_store.get(route.key)
@@ -126,36 +115,28 @@ class RouteHandlers:
         route = self._cache_route(body)
         try:
             async with asyncio.timeout(_RELEASE_SECONDS):
+                await self._scheduler.end_route(route.key)
                 await self._refresher.remove_annotations(route)
         except TimeoutError:
             log.warning("a route is deleted before all its annotations were removed", route=route.key)
-        self._assessments.forget(route.key)
 
-    async def reconcile_links(self, body: kopf.Body, stopped: kopf.DaemonStopped, **_: Any) -> None:  # noqa: ANN401
-        """Reconciles the links of a route until it is deleted."""
-        route = self._cache_route(body)
-        await _unless_cancelled(stopped, self._links.run_route(route.key, until=stopped.wait))
+    async def refresh_state(self, route: Route) -> None:
+        """Polls loads and routing states, and annotates the pods: every `statePeriodSeconds`."""
+        await self._refresher.refresh(route)
 
-    async def refresh_state(self, body: kopf.Body, stopped: kopf.DaemonStopped, **_: Any) -> None:  # noqa: ANN401
-        """Keeps the status of a route up to date: at every change, and every `statePeriodSeconds`."""
-        route = self._cache_route(body)
-        await _unless_cancelled(stopped, self._state.run(route.key, stopped))
+    async def poll_new_pods(self, route: Route) -> None:
+        """Polls the pods that have not been polled: when the pods of a route have changed."""
+        await self._refresher.poll_new_pods(route)
 
-    async def assess_workload(self, body: kopf.Body, stopped: kopf.DaemonStopped, **_: Any) -> None:  # noqa: ANN401
+    async def update_status(self, view: RouteView) -> bool:
+        """Writes the status of a route if it has changed: after a poll, and after each change of what it shows."""
+        return await self._updater.update(view)
+
+    async def assess_workload(self, view: RouteView) -> bool:
         """Assesses how busy the service of a route is: at every edit, and every `workloadPeriodSeconds`."""
-        route = self._cache_route(body)
-        await _unless_cancelled(stopped, self._workload.run(route.key, stopped))
+        return await self._assessor.assess(view)
 
     def _cache_route(self, body: kopf.Body) -> Route:
         route = ROUTES.convert(dict(body))
         self._informers.routes.observe(route)
         return route
-
-
-async def _unless_cancelled(stopped: kopf.DaemonStopped, work: Awaitable[None]) -> None:
-    """Ignores the cancellation of a daemon that kopf has asked to stop, of which kopf would warn otherwise."""
-    try:
-        await work
-    except asyncio.CancelledError:
-        if not stopped:
-            raise

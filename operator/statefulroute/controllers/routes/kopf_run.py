@@ -11,8 +11,11 @@ from statefulroute.cluster.lease import new_identity
 from statefulroute.controllers.routes.persistence import GenerationStorage, NoProgressStorage
 
 #: How kopf names the tasks that its own tasks start: watches of routes and their pauses, handlers of one route, and
-#: daemons.
+#: daemons, which this operator has none of.
 _CHILDREN = ("watcher for ", "pause-waiter for ", "worker for ", "runner of ")
+
+#: How many routes kopf lists at a time.
+_PAGE_SIZE = 500
 
 #: How long such a task may take to end after it was cancelled, before it is cancelled again.
 _CHILD_SECONDS = 5.0
@@ -96,8 +99,8 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.persistence.finalizer = FINALIZER
     settings.persistence.diffbase_storage = GenerationStorage()
     settings.persistence.progress_storage = NoProgressStorage()
-    settings.background.instant_exit_timeout = 2.0  # the daemons of a deleted route stop before its handlers continue
-    settings.queueing.idle_timeout = 1.0
+    settings.watching.chunk_size = _PAGE_SIZE
+    settings.queueing.idle_timeout = 0.1  # the task for a route ends soon after its events
     settings.networking.error_backoffs = (
         0.1,
         0.3,

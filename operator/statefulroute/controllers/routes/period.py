@@ -14,6 +14,8 @@ class Period:
         jitter: returns a random number from 0 to 1.
     """
 
+    __slots__ = ("_awaited_length", "_clock", "_part", "_runs", "_started")
+
     def __init__(self, clock: Callable[[], float], jitter: Callable[[], float]) -> None:
         self._clock = clock
         self._part = 1.0 - jitter()

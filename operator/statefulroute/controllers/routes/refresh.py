@@ -169,13 +169,11 @@ class RouteRefresher:
         self._refreshed.pop(route, None)
 
     def _can_annotate(self, route: Route) -> bool:
-        routes = self._informers.routes.cache.in_partition(route.namespace).values()
-        return self._annotates and is_annotator(route, routes)
+        return self._annotates and is_annotator(route, self._route_store.routes_to(route.workload_key))
 
     def _is_shared(self, route: Route) -> bool:
-        routes = self._informers.routes.cache.in_partition(route.namespace).values()
-        others = (each for each in routes if each.name != route.name and not each.is_deleting)
-        return any(each.workload_key == route.workload_key for each in others)
+        routes = self._route_store.routes_to(route.workload_key)
+        return any(each.name != route.name and not each.is_deleting for each in routes)
 
     def _current_pods(self, view: RouteView) -> list[Pod]:
         """Returns the current versions of a route's pods; a view does not follow changes that decide nothing."""

@@ -1,5 +1,6 @@
-"""The HTTP session of kopf: no answer of the API server to kopf's watch of routes stops the operator.
+"""The HTTP session of kopf: what kopf receives when it follows the routes.
 
+It receives only the routes that it has to handle (`unhandled.py`), and no answer of the API server stops it.
 kopf lists again after an event with the code `410`, and after a broken connection. Any other error stops it: an event
 with another error, a malformed event, a `410` as the status of a response, a `404` while the CustomResourceDefinition
 is missing, a `500` that lasts.
@@ -24,6 +25,7 @@ from statefulroute.cluster.errors import APIError, GoneError, NotLeadingError
 from statefulroute.cluster.fence import Fence
 from statefulroute.cluster.request_metrics import RequestObserver
 from statefulroute.cluster.retry_after import allows_retry_after, parse_retry_after, retry_pause
+from statefulroute.controllers.routes.unhandled import RouteObject, UnhandledRoutes
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +49,11 @@ def login_with(
     async def login(**_: Any) -> kopf.AiohttpSession:  # noqa: ANN401 - kopf's own
         return kopf.AiohttpSession(
             aiohttp_session=connection.session(
-                connections, observer, honour_retry_after, relist_after_error, hold_after_leading(connection.fence)
+                connections,
+                observer,
+                honour_retry_after,
+                follow_routes(UnhandledRoutes()),
+                hold_after_leading(connection.fence),
             ),
             server=connection.server,
             default_namespace=None,
@@ -56,22 +62,45 @@ def login_with(
     return login
 
 
-async def relist_after_error(
-    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    """Turns every error of a list or a watch of routes into one after which kopf lists again.
+def follow_routes(routes: UnhandledRoutes) -> aiohttp.ClientMiddlewareType:
+    """Returns a middleware for kopf's lists, watches and patches of routes.
+
+    It turns every error of a list or a watch into one after which kopf lists again.
+
+    Args:
+        routes: selects what kopf receives.
+    """
+
+    async def follow(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        collection, _, names = request.url.path.partition(f"/{STATEFUL_ROUTE.plural}")
+        if request.method == "PATCH" and names:
+            try:
+                return await handler(request)
+            finally:
+                routes.patched(collection.rpartition("/")[2], names.split("/")[1])
+        if request.method != "GET" or not request.url.path.endswith(f"/{STATEFUL_ROUTE.plural}"):
+            return await handler(request)
+        is_watch = "watch" in request.url.query
+        if not is_watch:
+            await routes.wait_for_place()
+        response = await handler(request)
+        if response.status >= HTTPStatus.BAD_REQUEST:
+            return await _relist_after_error(response, is_watch=is_watch)
+        if is_watch:
+            response.content = cast("aiohttp.StreamReader", _RouteEvents(response.content, routes))
+        else:
+            response.content = _stream(_select(await response.content.read(), routes))
+        return response
+
+    return follow
+
+
+async def _relist_after_error(response: aiohttp.ClientResponse, *, is_watch: bool) -> aiohttp.ClientResponse:
+    """Turns an error of a list or a watch of routes into one after which kopf lists again.
 
     Raises:
         aiohttp.ClientPayloadError: the API server answered a list with an error.
     """
-    response = await handler(request)
-    if request.method != "GET" or not request.url.path.endswith(f"/{STATEFUL_ROUTE.plural}"):
-        return response
-    is_watch = "watch" in request.url.query
-    if response.status < HTTPStatus.BAD_REQUEST:
-        if is_watch:
-            response.content = cast("aiohttp.StreamReader", _RouteEvents(response.content))
-        return response
     if response.status == HTTPStatus.UNAUTHORIZED:
         return response  # kopf logs in again
     log.info("following routes failed: listing again", status=response.status)
@@ -102,6 +131,38 @@ async def honour_retry_after(
     return response
 
 
+class _RouteList(msgspec.Struct, rename={"api_version": "apiVersion"}, omit_defaults=True):
+    metadata: msgspec.Raw
+    items: list[msgspec.Raw] | None
+    api_version: str = ""
+    kind: str = ""
+
+
+_list_decoder = msgspec.json.Decoder(_RouteList)
+
+
+def _select(content: bytes, routes: UnhandledRoutes) -> bytes:
+    """Returns a page of a list with the routes that kopf receives.
+
+    Raises:
+        aiohttp.ClientPayloadError: the page is malformed.
+    """
+    try:
+        page = _list_decoder.decode(content)
+    except ValueError as error:
+        raise aiohttp.ClientPayloadError(f"the list of routes is malformed: {error}") from error
+    page.items = [item for item in page.items or () if _selects(item, routes)]
+    return msgspec.json.encode(page)
+
+
+def _selects(item: msgspec.Raw, routes: UnhandledRoutes) -> bool:
+    """Returns whether kopf receives an item of a list; it could do nothing with a malformed one."""
+    try:
+        return routes.selects(_object_decoder.decode(item))
+    except ValueError:
+        return False
+
+
 def hold_after_leading(fence: Fence | None) -> aiohttp.ClientMiddlewareType:
     """Returns a middleware that holds a request that fails after the Lease was lost, until kopf is stopped.
 
@@ -130,14 +191,11 @@ def _retry_after(response: aiohttp.ClientResponse) -> float:
 
 def _stream(content: bytes) -> aiohttp.StreamReader:
     loop = asyncio.get_running_loop()
-    stream = aiohttp.StreamReader(BaseProtocol(loop), limit=2**16, loop=loop)
+    # Without a connection to pause, the limit must be above all of the content.
+    stream = aiohttp.StreamReader(BaseProtocol(loop), limit=len(content) + 1, loop=loop)
     stream.feed_data(content)
     stream.feed_eof()
     return stream
-
-
-class _Object(msgspec.Struct):
-    metadata: dict[str, Any]
 
 
 class _Event(msgspec.Struct):
@@ -146,7 +204,7 @@ class _Event(msgspec.Struct):
 
 
 _event_decoder = msgspec.json.Decoder(_Event)
-_object_decoder = msgspec.json.Decoder(_Object)
+_object_decoder = msgspec.json.Decoder(RouteObject)
 _status_decoder = msgspec.json.Decoder(Status)
 
 
@@ -157,10 +215,12 @@ class _RouteEvents:
 
     Args:
         content: the content of the API server's response.
+        routes: selects what kopf receives.
     """
 
-    def __init__(self, content: aiohttp.StreamReader) -> None:
+    def __init__(self, content: aiohttp.StreamReader, routes: UnhandledRoutes) -> None:
         self._content = content
+        self._routes = routes
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any attribute
         """Returns an attribute of the content: aiohttp sets an error when it closes the response."""
@@ -172,23 +232,27 @@ class _RouteEvents:
         async for data in self._content.iter_chunked(size):
             *lines, incomplete = (incomplete + data).split(b"\n")
             for line in filter(None, lines):
-                if (failure := _failure(line)) is None:
+                try:
+                    is_selected = self._selects(line)
+                except (APIError, ValueError) as error:  # includes invalid UTF-8
+                    if not isinstance(error, GoneError):  # which is normal after a long time without a change
+                        log.warning("following routes failed: listing again", error=str(error))
+                        await asyncio.sleep(retry_pause(_PAUSE_SECONDS, getattr(error, "retry_after_seconds", 0.0)))
+                    yield _TOO_OLD
+                    return
+                if is_selected:
                     yield line + b"\n"
-                    continue
-                if not isinstance(failure, GoneError):  # which is normal after a long time without a change
-                    log.warning("following routes failed: listing again", error=str(failure))
-                    await asyncio.sleep(retry_pause(_PAUSE_SECONDS, getattr(failure, "retry_after_seconds", 0.0)))
-                yield _TOO_OLD
-                return
+                    await self._routes.wait_for_place()
 
+    def _selects(self, line: bytes) -> bool:
+        """Returns whether kopf receives an event.
 
-def _failure(line: bytes) -> APIError | ValueError | None:
-    """Returns why an event ends the watch; None if kopf can handle it."""
-    try:
+        Raises:
+            APIError: the event is an error.
+            ValueError: the event is malformed.
+        """
         event = _event_decoder.decode(line)
         if event.type == "ERROR":
-            return _status_decoder.decode(event.object).as_error()
-        _object_decoder.decode(event.object)
-    except ValueError as error:  # includes invalid UTF-8
-        return error
-    return None
+            raise _status_decoder.decode(event.object).as_error()
+        route = _object_decoder.decode(event.object)
+        return event.type == "BOOKMARK" or self._routes.selects(route, is_deleted=event.type == "DELETED")

@@ -1,0 +1,400 @@
+"""When the work on a route is due: polls of its state, writes of its status, and assessments of its service."""
+
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import structlog
+
+from statefulroute.cluster.errors import ClusterError
+from statefulroute.cluster.informers import Informers
+from statefulroute.cluster.retry_after import retry_pause
+from statefulroute.controllers.monitoring.timers import TimerMeter
+from statefulroute.controllers.routes.period import Period
+from statefulroute.controllers.routes.turns import RouteTurns
+from statefulroute.controllers.state_store import RouteStore
+from statefulroute.domain.keys import RouteKey
+from statefulroute.domain.route import Route, RouteView
+
+log = structlog.get_logger(__name__)
+
+#: Work on a route; returns whether it succeeded.
+RouteWork = Callable[[RouteView], Awaitable[bool]]
+
+#: A status is written at once, and the next one at the earliest after this time: a rollout changes many pods at once,
+#: and a wave of users many links. The time grows with the number of pods, because their statuses are written together.
+_SETTLE_SECONDS = 1.0
+_PODS_A_SECOND = 100
+
+#: How soon a workload that is not watched and was not found is read again; the time doubles with each attempt.
+_RETRY_SECONDS = 1.0
+
+#: How long the first status waits for pods that are slow to answer with their load.
+_FIRST_POLL_SECONDS = 5.0
+
+#: How long the handler of a new generation may take to write the status. kopf gives up a write that fails for about a
+#: minute, and does not retry it before the next edit.
+_HANDLER_SECONDS = 10.0
+
+#: How soon a failed assessment is repeated.
+_ASSESSMENT_RETRY_SECONDS = 5.0
+
+#: How many routes are polled, written and assessed at the same time. A poll waits for pods, for up to a minute; a write
+#: and an assessment only for the API server.
+_POLLS, _WRITES, _ASSESSMENTS = 256, 16, 16
+
+
+class RouteTimer(Protocol):
+    """One kind of work on every route."""
+
+    def add(self, route: RouteKey) -> None:
+        """Starts the work on a route."""
+
+    def edited(self, route: RouteKey) -> None:
+        """Handles an edit of a route."""
+
+    def drop(self, route: RouteKey) -> None:
+        """Ends the work on a route, and cancels what runs."""
+
+    async def wait_ended(self, route: RouteKey) -> None:
+        """Waits until the work on a route that was dropped has ended."""
+
+    def start(self) -> None:
+        """Starts to work."""
+
+    async def stop(self) -> None:
+        """Ends the work on all routes."""
+
+
+class _PolledRoute:
+    """When a route is polled."""
+
+    __slots__ = ("has_new_pods", "is_polled", "next_new_pod_poll", "period", "retry_seconds")
+
+    def __init__(self) -> None:
+        self.period = Period(time.monotonic, random.random)
+        self.retry_seconds = _RETRY_SECONDS
+        self.has_new_pods, self.next_new_pod_poll = False, 0.0
+        self.is_polled = False
+
+
+class StateTimer:
+    """Polls what is not watched: every `statePeriodSeconds`, and new pods as soon as they appear.
+
+    Args:
+        informers: the caches.
+        route_store: the views of routes.
+        refresh: polls everything of a route.
+        poll_new_pods: polls what has not been polled yet of a route.
+        polled: called with each route after a poll.
+        meter: measures the runs.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - all that a poll needs
+        self,
+        informers: Informers,
+        route_store: RouteStore,
+        refresh: Callable[[Route], Awaitable[None]],
+        poll_new_pods: Callable[[Route], Awaitable[None]],
+        needs_polling: Callable[[Route], bool],
+        polled: Callable[[RouteKey], None],
+        meter: TimerMeter,
+    ) -> None:
+        self._informers = informers
+        self._route_store = route_store
+        self._refresh = refresh
+        self._poll_new_pods = poll_new_pods
+        self._needs_polling = needs_polling
+        self._polled = polled
+        self._meter = meter
+        self._routes: dict[RouteKey, _PolledRoute] = {}
+        self._turns = RouteTurns(self._turn, _POLLS)
+
+    def has_polled(self, route: RouteKey) -> bool:
+        """Returns whether what is not watched of a route has been polled at least once."""
+        polled = self._routes.get(route)
+        return polled is not None and polled.is_polled
+
+    def start(self) -> None:
+        """Starts to poll."""
+        self._turns.start()
+
+    async def stop(self) -> None:
+        """Cancels all polls."""
+        self._routes.clear()
+        await self._turns.stop(cancels=True)
+
+    def add(self, route: RouteKey) -> None:
+        """Polls a route from now on."""
+        self._routes[route] = _PolledRoute()
+        self._turns.add(route)
+
+    def edited(self, route: RouteKey) -> None:
+        """Polls a route when its new period requires it."""
+        self._turns.add(route)
+
+    def view_changed(self, route: RouteKey) -> None:
+        """Polls the new pods of a route, unless it is watched."""
+        polled = self._routes.get(route)
+        if polled is None or polled.has_new_pods:
+            return
+        current = self._informers.routes.cache.get(*route)
+        if current is not None and self._needs_polling(current):
+            polled.has_new_pods = True
+            self._turns.add(route)
+
+    def drop(self, route: RouteKey) -> None:
+        """Polls a route no longer."""
+        self._routes.pop(route, None)
+        self._turns.drop(route)
+
+    async def wait_ended(self, route: RouteKey) -> None:
+        """Waits until no poll of a route runs."""
+        await self._turns.wait_ended(route)
+
+    async def _turn(self, key: RouteKey) -> None:
+        polled, view = self._routes.get(key), self._route_store.get(key)
+        if polled is None or view is None or view.route.is_deleting:
+            return
+        seconds, now = self._seconds(polled, view), time.monotonic()
+        if not polled.period.due_in(seconds):
+            self._meter.observe_lag(polled.period.start(seconds))
+            polled.retry_seconds = _RETRY_SECONDS if view.workload is not None else polled.retry_seconds * 2
+            polled.has_new_pods = False
+            await self._poll(key, self._refresh_route(view.route))
+        elif polled.has_new_pods and now >= polled.next_new_pod_poll:
+            polled.has_new_pods, polled.next_new_pod_poll = False, now + _SETTLE_SECONDS
+            await self._poll(key, self._poll_new_pods(view.route))
+        self._add_next(key)
+
+    async def _refresh_route(self, route: Route) -> None:
+        with self._meter.span(route.key):
+            await self._refresh(route)
+
+    async def _poll(self, key: RouteKey, poll: Awaitable[None]) -> None:
+        try:
+            await poll
+        except Exception:
+            self._meter.count_failure()
+            log.exception("an unexpected error: trying again", route=key)
+        if (polled := self._routes.get(key)) is not None:
+            polled.is_polled = True
+            self._polled(key)
+
+    def _add_next(self, key: RouteKey) -> None:
+        polled, view = self._routes.get(key), self._route_store.get(key)
+        if polled is None or view is None:
+            return
+        pause = polled.period.due_in(self._seconds(polled, view))
+        if polled.has_new_pods:
+            pause = min(pause, polled.next_new_pod_poll - time.monotonic())
+        # A time that has just come is left to another turn: other routes have theirs first.
+        self._turns.add_after(key, pause)
+
+    def _seconds(self, polled: _PolledRoute, view: RouteView) -> float:
+        """Returns the length of the period; a workload that is not watched and was not found is read again sooner."""
+        seconds = float(view.route.spec.state_period_seconds)
+        if view.workload is not None or self._informers.workloads.is_watched(view.route):
+            return seconds
+        return min(seconds, polled.retry_seconds)
+
+
+class _WrittenRoute:
+    """When the status of a route is written."""
+
+    __slots__ = ("first_write_deadline", "is_current", "next_write", "unhandled_generation", "unhandled_since")
+
+    def __init__(self) -> None:
+        self.first_write_deadline = time.monotonic() + _FIRST_POLL_SECONDS
+        self.is_current, self.next_write = False, 0.0
+        self.unhandled_generation, self.unhandled_since = 0, 0.0
+
+    def seconds_for_handler(self, route: Route, now: float) -> float:
+        """Returns how long the handler of a new generation has time to write the status, before the timer does.
+
+        The handler writes the first status of a new generation, together with `observedGeneration`, by which kopf
+        knows that the generation was handled; kopf would take the timer's status for it.
+        """
+        if route.is_handled:
+            return 0.0
+        if self.unhandled_generation != route.generation:
+            self.unhandled_generation, self.unhandled_since = route.generation, now
+        return self.unhandled_since + _HANDLER_SECONDS - now
+
+
+class StatusTimer:
+    """Writes the statuses of routes: at once after a change, and then at most once a second.
+
+    Args:
+        route_store: the views of routes.
+        write: writes the status of a route if it has changed; returns whether it is up to date.
+        has_polled: returns whether a route has been polled: the first status after a start waits for that.
+        meter: counts failures.
+    """
+
+    def __init__(
+        self, route_store: RouteStore, write: RouteWork, has_polled: Callable[[RouteKey], bool], meter: TimerMeter
+    ) -> None:
+        self._route_store = route_store
+        self._write = write
+        self._has_polled = has_polled
+        self._meter = meter
+        self._routes: dict[RouteKey, _WrittenRoute] = {}
+        self._turns = RouteTurns(self._turn, _WRITES)
+
+    def start(self) -> None:
+        """Starts to write."""
+        self._turns.start()
+
+    async def stop(self) -> None:
+        """Finishes the writes in flight, and starts no others."""
+        self._routes.clear()
+        await self._turns.stop()
+
+    def add(self, route: RouteKey) -> None:
+        """Keeps the status of a route up to date from now on."""
+        self._routes[route] = _WrittenRoute()
+        self._turns.add_after(route, _FIRST_POLL_SECONDS)
+
+    def edited(self, route: RouteKey) -> None:
+        """Compares the status of a route soon."""
+        self.invalidate(route)
+
+    def unblock(self, route: RouteKey) -> None:
+        """Compares the status of a route soon that was polled or handled: it may have waited for that."""
+        if (written := self._routes.get(route)) is not None:
+            written.is_current = False
+            self._turns.add_after(route, written.next_write - time.monotonic())
+
+    def invalidate(self, route: RouteKey) -> None:
+        """Compares the status of a route soon."""
+        if (written := self._routes.get(route)) is None:
+            return
+        written.is_current = False
+        self._turns.ensure(route, written.next_write - time.monotonic())
+
+    def drop(self, route: RouteKey) -> None:
+        """Writes no status of a route any more."""
+        self._routes.pop(route, None)
+        self._turns.drop(route)
+
+    async def wait_ended(self, route: RouteKey) -> None:
+        """Waits until no status of a route is written."""
+        await self._turns.wait_ended(route)
+
+    async def _turn(self, key: RouteKey) -> None:
+        written, view = self._routes.get(key), self._route_store.get(key)
+        if written is None or view is None or view.route.is_deleting or not view.is_workload_known:
+            return  # a change of the view invalidates the status
+        if written.is_current:
+            return
+        now = time.monotonic()
+        first = 0.0 if self._has_polled(key) else written.first_write_deadline
+        pause = max(first - now, written.next_write - now, written.seconds_for_handler(view.route, now))
+        if pause > 0:
+            self._turns.add_after(key, pause)
+            return
+        written.is_current = True  # unless it is invalidated meanwhile
+        is_written, pause = False, max(_SETTLE_SECONDS, len(view.pods) / _PODS_A_SECOND)
+        try:
+            is_written = await self._write(view)
+        except ClusterError as error:
+            self._meter.count_failure()
+            log.warning("a route's status was not written: trying again", route=key, error=str(error))
+            pause = max(pause, retry_pause(0.0, error.retry_after_seconds))
+        except Exception:
+            self._meter.count_failure()
+            log.exception("an unexpected error: trying again", route=key)
+        written.next_write = time.monotonic() + pause
+        written.is_current = written.is_current and is_written
+        if not written.is_current:
+            self._turns.add_after(key, written.next_write - time.monotonic())
+
+
+class _AssessedRoute:
+    """When the service of a route is assessed."""
+
+    __slots__ = ("generation", "period")
+
+    def __init__(self) -> None:
+        self.period = Period(time.monotonic, random.random)
+        self.generation: int | None = None
+        """The generation of the route at its last assessment that has succeeded; None before, and when it is due."""
+
+
+class WorkloadTimer:
+    """Assesses how busy services are: every `workloadPeriodSeconds`, and after every edit of their routes.
+
+    Args:
+        route_store: the views of routes.
+        assess: assesses the service of a route; returns whether no retry is necessary.
+        has_polled: returns whether a route has been polled: its service is assessed only afterwards.
+        meter: measures the runs.
+    """
+
+    def __init__(
+        self, route_store: RouteStore, assess: RouteWork, has_polled: Callable[[RouteKey], bool], meter: TimerMeter
+    ) -> None:
+        self._route_store = route_store
+        self._assess = assess
+        self._has_polled = has_polled
+        self._meter = meter
+        self._routes: dict[RouteKey, _AssessedRoute] = {}
+        self._turns = RouteTurns(self._turn, _ASSESSMENTS)
+
+    def start(self) -> None:
+        """Starts to assess."""
+        self._turns.start()
+
+    async def stop(self) -> None:
+        """Finishes the assessments in progress, and starts no others."""
+        self._routes.clear()
+        await self._turns.stop()
+
+    def add(self, route: RouteKey) -> None:
+        """Assesses the service of a route from its first poll on."""
+        self._routes[route] = _AssessedRoute()
+
+    def edited(self, route: RouteKey) -> None:
+        """Assesses the service of a route again."""
+        if route in self._routes:
+            self._turns.add(route)
+
+    def polled(self, route: RouteKey) -> None:
+        """Assesses the service of a route that was polled for the first time."""
+        assessed = self._routes.get(route)
+        if assessed is not None and assessed.generation is None:
+            self._turns.ensure(route, 0.0)
+
+    def drop(self, route: RouteKey) -> None:
+        """Assesses a service no longer."""
+        self._routes.pop(route, None)
+        self._turns.drop(route)
+
+    async def wait_ended(self, route: RouteKey) -> None:
+        """Waits until the service of a route is not being assessed."""
+        await self._turns.wait_ended(route)
+
+    async def _turn(self, key: RouteKey) -> None:
+        assessed, view = self._routes.get(key), self._route_store.get(key)
+        if assessed is None or view is None or view.route.is_deleting or not self._has_polled(key):
+            return
+        seconds = view.route.spec.workload_period_seconds
+        if not assessed.period.due_in(seconds):
+            self._meter.observe_lag(assessed.period.start(seconds))
+            assessed.generation = None
+        if assessed.generation != view.route.generation:
+            with self._meter.span(key):
+                assessed.generation = await self._assess_view(view)
+        pause = _ASSESSMENT_RETRY_SECONDS if assessed.generation is None else assessed.period.due_in(seconds)
+        self._turns.add_after(key, pause)
+
+    async def _assess_view(self, view: RouteView) -> int | None:
+        """Assesses a service; returns the generation of the route, or None if that has to be repeated."""
+        try:
+            return view.route.generation if await self._assess(view) else None
+        except Exception:
+            self._meter.count_failure()
+            log.exception("an unexpected error: trying again", route=view.route.key)
+            return None
