@@ -1,14 +1,18 @@
 """The index of the state store: the routes in use, each with what belongs to it."""
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from statefulroute.api.vocabulary import LossCause
 from statefulroute.controllers.route_pods import RoutePods
+from statefulroute.controllers.workload_pods import PodGroup, group_of, groups_of
 from statefulroute.domain.keys import PodKey, RouteKey, WorkloadKey
 from statefulroute.domain.placement_index import PlacementIndex
 from statefulroute.domain.pod import Pod
 from statefulroute.domain.route import MissingWorkload, Route, RouteView, Workload
+
+K = TypeVar("K", bound=Hashable)
 
 
 @dataclass(slots=True)
@@ -55,44 +59,67 @@ class RouteEntry:
 
 
 class RouteEntries:
-    """Routes in use, by namespace and name.
+    """Routes in use, by namespace and name, and by the workload and the pods that they follow.
 
     The iterators go over a copy, so that their callers may add and remove entries.
     """
 
     def __init__(self) -> None:
-        self._by_namespace: dict[str, dict[str, RouteEntry]] = {}
+        self._entries: dict[RouteKey, RouteEntry] = {}
+        self._by_workload: dict[WorkloadKey, dict[RouteKey, RouteEntry]] = {}
+        self._by_group: dict[PodGroup, dict[RouteKey, RouteEntry]] = {}
+        """The entries of each group of pods that contains theirs."""
+        self._selectors = 0
+        """How many entries have pods that a selector selects."""
 
     def get(self, key: RouteKey) -> RouteEntry | None:
         """Returns the entry of a route."""
-        return self._by_namespace.get(key.namespace, {}).get(key.name)
+        return self._entries.get(key)
 
     def add(self, entry: RouteEntry) -> None:
         """Adds an entry, in place of the one that the route has."""
-        self._by_namespace.setdefault(entry.route.namespace, {})[entry.route.name] = entry
+        key = entry.route.key
+        self.remove(key)
+        self._entries[key] = entry
+        self._by_workload.setdefault(entry.route.workload_key, {})[key] = entry
+        if isinstance(entry.workload, Workload):
+            self._selectors += entry.workload.selector is not None
+            self._by_group.setdefault(group_of(entry.workload), {})[key] = entry
 
     def remove(self, key: RouteKey) -> None:
         """Removes the entry of a route, if it has one."""
-        in_namespace = self._by_namespace.get(key.namespace, {})
-        in_namespace.pop(key.name, None)
-        if not in_namespace:
-            self._by_namespace.pop(key.namespace, None)
+        entry = self._entries.pop(key, None)
+        if entry is None:
+            return
+        _remove(self._by_workload, entry.route.workload_key, key)
+        if isinstance(entry.workload, Workload):
+            self._selectors -= entry.workload.selector is not None
+            _remove(self._by_group, group_of(entry.workload), key)
 
     def routes(self) -> Iterator[RouteKey]:
         """Returns the keys of all routes in use."""
-        return iter([entry.route.key for entries in self._by_namespace.values() for entry in entries.values()])
+        return iter(tuple(self._entries))
 
-    def in_namespace(self, namespace: str) -> Iterator[RouteEntry]:
-        """Returns the entries of a namespace."""
-        return iter(tuple(self._by_namespace.get(namespace, {}).values()))
+    def concerned_by(self, *pods: Pod) -> Iterator[RouteEntry]:
+        """Returns the entries whose pods may be among these."""
+        groups = {group: None for pod in pods for group in groups_of(pod, has_selectors=self._selectors > 0)}
+        entries = {key: entry for group in groups for key, entry in self._by_group.get(group, {}).items()}
+        return iter(tuple(entries.values()))
 
     def of_workload(self, key: WorkloadKey) -> Iterator[RouteEntry]:
         """Returns the entries of the routes to a workload."""
-        return (entry for entry in self.in_namespace(key.namespace) if entry.route.workload_key == key)
+        return iter(tuple(self._by_workload.get(key, {}).values()))
 
     def on_node(self, name: str) -> Iterator[RouteEntry]:
         """Returns the entries of the routes that have a pod on a node, and lets their pods there change."""
-        for namespace in tuple(self._by_namespace):
-            for entry in self.in_namespace(namespace):
-                if entry.members.node_changed(name):
-                    yield entry
+        for entry in tuple(self._entries.values()):
+            if entry.members.node_changed(name):
+                yield entry
+
+
+def _remove(index: dict[K, dict[RouteKey, RouteEntry]], value: K, key: RouteKey) -> None:
+    """Removes an entry from an index, which keeps no empty value."""
+    entries = index[value]
+    del entries[key]
+    if not entries:
+        del index[value]

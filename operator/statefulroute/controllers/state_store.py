@@ -16,6 +16,7 @@ from statefulroute.controllers.load_tracker import LoadTracker
 from statefulroute.controllers.loss_tracker import LossTracker, UnverifiedListener
 from statefulroute.controllers.route_entries import RouteEntries, RouteEntry
 from statefulroute.controllers.route_pods import PodChanges, RoutePods, compare_pods
+from statefulroute.controllers.workload_pods import WorkloadPods
 from statefulroute.controllers.workload_routes import WorkloadRoutes
 from statefulroute.domain.keys import PodKey, RouteKey, WorkloadKey
 from statefulroute.domain.load import LoadReport
@@ -63,6 +64,7 @@ class RouteStore:
         self._workload_routes = WorkloadRoutes()
         self._loads = LoadTracker(self._count_links, clock)
         self._entries = RouteEntries()
+        self._workload_pods = WorkloadPods(informers.pods.cache)
         self._losses = LossTracker(self._invalidate, clock, monotonic)
         self._nodes = KnownNodes(informers)
         self._staleness_deadlines: Deadlines[RouteKey] = Deadlines(self._check_staleness)
@@ -207,8 +209,7 @@ class RouteStore:
         self._entries.add(entry)
         self._loads.restore(route.key, route.status.pods)
         if isinstance(workload, Workload):
-            pods = self._informers.pods.cache.in_partition(route.namespace).values()
-            entry.pods = {pod.name: pod for pod in pods if workload.owns(pod)}
+            entry.pods = {pod.name: pod for pod in self._workload_pods.of(workload)}
             by_key = {workload.pod_key(pod): pod for pod in entry.pods.values()}
             self._loads.retain(route.key, {key: pod.uid for key, pod in by_key.items()})
             for key, pod in by_key.items():
@@ -325,10 +326,8 @@ class RouteStore:
                     self._notify(entry.route.key)
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
-        pod = new or old
-        if pod is None:
-            return
-        for entry in self._entries.in_namespace(pod.namespace):
+        pods = (pod for pod in (old, new) if pod is not None)
+        for entry in self._entries.concerned_by(*pods):
             if isinstance(entry.workload, Workload) and self._update_pod(entry, entry.workload, old, new):
                 self._invalidate(entry.route.key)
 

@@ -67,6 +67,13 @@ class Selector(msgspec.Struct, frozen=True):
         """Returns whether the selector has no requirements, so that it selects all objects."""
         return not (self._memberships or self._comparisons)
 
+    @property
+    def required_label(self) -> tuple[str, str] | None:
+        """Returns a label, with its value, that every selected object has; None if the selector names no such label."""
+        single = (each for each in self._memberships if each.is_in and len(each.values) == 1)
+        pairs = ((each.key, value) for each in single for value in each.values if value is not None)
+        return min(pairs, default=None)
+
     def matches(self, labels: Mapping[str, str]) -> bool:
         """Returns whether labels meet all requirements. An absent label meets `!=` and `notin`."""
         for key, values, wanted in self._memberships:

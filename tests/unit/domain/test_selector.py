@@ -210,3 +210,21 @@ def test_any_text_is_a_selector_or_an_error(text: str) -> None:
         Selector.parse(text).matches({"a": "b"})
     except ValueError as error:
         assert "is not a label selector" in str(error)  # noqa: PT017 - some texts are selectors
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("app=game", ("app", "game")),
+        ("tier=b,app=game", ("app", "game")),
+        ("app in (game)", ("app", "game")),
+        ("app in (game,chat)", None),
+        ("app!=game", None),
+        ("app", None),
+        ("!app", None),
+        ("size>3", None),
+        ("", None),
+    ],
+)
+def test_required_label_is_one_that_every_selected_object_has(text: str, label: tuple[str, str] | None) -> None:
+    assert Selector.parse(text).required_label == label
