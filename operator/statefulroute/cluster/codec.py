@@ -377,9 +377,9 @@ class _Route(_CamelStruct, kw_only=True):
 def _make_route(route: _Route) -> Route:
     metadata = route.metadata
     status, _ = read_model(StatefulRouteStatus, route.status)  # the next status update replaces what is left out
-    spec, left_out = read_model(StatefulRouteSpec, route.spec, required=frozenset({"workloadRef"}))
-    if unknown := (*left_out, *_unknown_settings(spec)):
-        _log_unknown(metadata.namespace, metadata.name, metadata.generation, unknown)
+    spec, unknown = read_route_spec(route.spec)
+    if unknown:
+        log_unknown_values(metadata.namespace, metadata.name, metadata.generation, unknown)
     return Route(
         namespace=metadata.namespace,
         name=metadata.name,
@@ -389,8 +389,23 @@ def _make_route(route: _Route) -> Route:
         spec=spec,
         status=status,
         is_deleting=metadata.deletion_timestamp is not None,
-        loss_confirmed_at=parse_time((metadata.annotations or _EMPTY).get(LOSS_CONFIRMED_AT)),
+        loss_confirmed_at=loss_confirmed_at(metadata.annotations),
     )
+
+
+def loss_confirmed_at(annotations: Mapping[str, str] | None) -> datetime | None:
+    """Returns when a person confirmed the losses of a route's pods; None if nobody has."""
+    return parse_time((annotations or _EMPTY).get(LOSS_CONFIRMED_AT))
+
+
+def read_route_spec(spec: Mapping[str, Any]) -> tuple[StatefulRouteSpec, tuple[str, ...]]:
+    """Reads the spec of a route; returns it and the fields whose values this version does not know.
+
+    Raises:
+        ValueError: the reference to the workload is invalid, or too much is.
+    """
+    read, left_out = read_model(StatefulRouteSpec, spec, required=frozenset({"workloadRef"}))
+    return read, (*left_out, *_unknown_settings(read))
 
 
 def _unknown_settings(spec: StatefulRouteSpec) -> Iterator[str]:
@@ -404,7 +419,7 @@ def _unknown_settings(spec: StatefulRouteSpec) -> Iterator[str]:
 
 
 @lru_cache(maxsize=1024)
-def _log_unknown(namespace: str, name: str, generation: int, fields: tuple[str, ...]) -> None:
+def log_unknown_values(namespace: str, name: str, generation: int, fields: tuple[str, ...]) -> None:
     """Logs the fields of a route that this version does not understand, once for each generation."""
     log.warning(
         "a route has values that this version does not know",

@@ -5,8 +5,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from statefulroute.cluster.client import Client
-from statefulroute.cluster.codec import LINKS, NODES, PODS, ROUTES, STATEFUL_SETS
+from statefulroute.cluster.codec import LINKS, NODES, PODS, STATEFUL_SETS
 from statefulroute.cluster.informer import Informer, run_reflectors, wait_synced
+from statefulroute.cluster.lean_routes import LEAN_ROUTES
 from statefulroute.cluster.reflector import Reflector
 from statefulroute.cluster.workloads import Workloads
 from statefulroute.domain.pod import Node
@@ -23,7 +24,7 @@ class Informers:
 
     def __init__(self, client: Client, namespaces: Sequence[str] = ()) -> None:
         self.links = Informer(client, LINKS, namespaces)
-        self.routes = Informer(client, ROUTES, namespaces)
+        self.routes = Informer(client, LEAN_ROUTES, namespaces)
         self.pods = Informer(client, PODS, namespaces)
         self.stateful_sets = Informer(client, STATEFUL_SETS, namespaces)
         self.workloads = Workloads(client, self.stateful_sets.cache)

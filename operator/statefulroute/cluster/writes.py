@@ -12,9 +12,10 @@ from statefulroute.api.vocabulary import ConditionType, LinkPhase, LossCause, Mo
 from statefulroute.cluster.cache import Cached
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.clock import Clock, utc_now
-from statefulroute.cluster.codec import LINKS, PODS, ROUTES
+from statefulroute.cluster.codec import LINKS, PODS
 from statefulroute.cluster.errors import APIError, UnreachableError
 from statefulroute.cluster.informer import Informer
+from statefulroute.cluster.lean_routes import LEAN_ROUTES
 from statefulroute.cluster.resource_type import ResourceType
 from statefulroute.cluster.served_definition import ServedDefinition
 from statefulroute.domain.keys import PodKey
@@ -210,7 +211,9 @@ class RouteWriter:
     async def _patch_status(self, route: Route, change: dict[str, Any]) -> None:
         path = f"/apis/{API_VERSION}/namespaces/{route.namespace}/{STATEFUL_ROUTE.plural}/{route.name}/status"
         body = {"metadata": {"resourceVersion": str(route.resource_version)}, "status": change}
-        self._routes.observe(_decode_response(ROUTES, await self._client.merge_patch(path, msgspec.json.encode(body))))
+        self._routes.observe(
+            _decode_response(LEAN_ROUTES, await self._client.merge_patch(path, msgspec.json.encode(body)))
+        )
 
 
 class PodWriter:

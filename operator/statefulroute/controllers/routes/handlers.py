@@ -4,13 +4,14 @@ import asyncio
 from typing import Any
 
 import kopf
+import msgspec
 import structlog
 
 from statefulroute.api.group import GROUP, STATEFUL_ROUTE, VERSION
 from statefulroute.api.statefulroute import StatefulRouteStatus
-from statefulroute.cluster.codec import ROUTES
 from statefulroute.cluster.errors import ClusterError
 from statefulroute.cluster.informers import Informers
+from statefulroute.cluster.lean_routes import LEAN_ROUTES
 from statefulroute.cluster.writes import RouteWriter, status_patch
 from statefulroute.controllers.routes.refresh import RouteRefresher
 from statefulroute.controllers.routes.scheduler import RouteScheduler
@@ -137,6 +138,9 @@ class RouteHandlers:
         return await self._assessor.assess(view)
 
     def _cache_route(self, body: kopf.Body) -> Route:
-        route = ROUTES.convert(dict(body))
+        cached = self._informers.routes.cache.get(body.metadata.namespace, body.metadata.name)
+        if cached is not None and cached.resource_version >= int(body.metadata["resourceVersion"]):
+            return cached
+        route = LEAN_ROUTES.decode(msgspec.json.encode(dict(body)))
         self._informers.routes.observe(route)
         return route

@@ -1,0 +1,104 @@
+"""Routes that need little memory, compared with plain ones."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from statefulroute.api.statefulroute import StatefulRouteStatus
+from statefulroute.cluster.codec import ROUTES
+from statefulroute.cluster.lean_routes import LEAN_ROUTES
+from statefulroute.domain.route import Route
+
+CONDITION = {
+    "type": "Ready",
+    "status": "True",
+    "reason": "Ready",
+    "message": "every pod is ready",
+    "lastTransitionTime": "2026-01-01T00:00:00Z",
+    "observedGeneration": 2,
+}
+POD = {
+    "index": 0,
+    "name": "game-0",
+    "serviceState": "Ready",
+    "routingState": "Ready",
+    "reportTime": "2026-01-01T00:00:01Z",
+}
+
+
+def encoded(**more: Any) -> bytes:
+    """A route as the API server sends it."""
+    metadata = {
+        "name": "game",
+        "namespace": "games",
+        "uid": "uid",
+        "resourceVersion": "7",
+        "generation": 2,
+        "creationTimestamp": "2026-01-01T00:00:00Z",
+        **more.pop("metadata", {}),
+    }
+    return json.dumps({"metadata": metadata, **more}).encode()
+
+
+def fields(route: Route) -> dict[str, Any]:
+    return {name: getattr(route, name) for name in (*Route.__dataclass_fields__, "key", "is_handled", "workload_key")}
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        encoded(),
+        encoded(
+            spec={"port": 7777, "tags": ["a"]},
+            status={"observedGeneration": 2, "conditions": [CONDITION], "pods": [POD]},
+        ),
+        encoded(
+            status={"observedGeneration": 1, "workload": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x"}}
+        ),
+        encoded(status={"observedGeneration": "of another version", "links": 4}),
+        encoded(status={"routingState": "NewerState", "pods": [{"name": "without the other fields"}], "newer": 1}),
+        encoded(
+            metadata={
+                "deletionTimestamp": "2026-01-01T00:00:00Z",
+                "annotations": {"statefulroute.io/loss-confirmed-at": "2026-01-01T00:00:00Z"},
+            }
+        ),
+    ],
+)
+def test_lean_route_has_the_values_of_a_plain_one(route: bytes) -> None:
+    plain, lean = ROUTES.decode(route), LEAN_ROUTES.decode(route)
+    assert fields(lean) == fields(plain)
+    assert lean == LEAN_ROUTES.decode(route)
+    assert fields(replace(lean, generation=3)) == fields(replace(plain, generation=3))
+
+
+def test_status_that_is_replaced_is_read_again() -> None:
+    route = LEAN_ROUTES.decode(encoded(status={"links": 4}))
+    status = StatefulRouteStatus.model_validate({"observedGeneration": 2, "links": 5, "conditions": [CONDITION]})
+    changed = replace(route, status=status, resource_version=8)
+    assert changed.status == status
+    assert changed.is_handled
+    assert changed != route
+
+
+def test_equal_specs_are_one_object() -> None:
+    spec = {"port": 7777, "onPodLost": {"action": "Keep"}}
+    first, second = (LEAN_ROUTES.decode(encoded(metadata={"name": name}, spec=spec)) for name in ("one", "two"))
+    assert first.spec is second.spec
+
+
+def test_value_that_this_version_does_not_know_is_logged_for_each_route() -> None:
+    with capture_logs() as logs:
+        for name in ("newer-one", "newer-two"):
+            LEAN_ROUTES.decode(encoded(metadata={"name": name}, spec={"onPodLost": {"action": "NewerAction"}}))
+    assert [line["name"] for line in logs] == ["newer-one", "newer-two"]
+
+
+@pytest.mark.parametrize("malformed", [{"status": None}, {"status": 5}, {"spec": {"workloadRef": 5}}, {"spec": "x"}])
+def test_malformed_route_is_refused(malformed: dict[str, Any]) -> None:
+    for kind in (ROUTES, LEAN_ROUTES):
+        with pytest.raises(ValueError, match=r"."):
+            kind.decode(encoded(**malformed))
