@@ -13,6 +13,7 @@ from statefulroute.api.statefulroute import StatefulRouteSpec, StatefulRouteStat
 from statefulroute.cluster.codec import log_unknown_values, loss_confirmed_at, read_route_spec
 from statefulroute.cluster.model_reader import read_model
 from statefulroute.cluster.resource_type import ResourceType
+from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.route import Route
 
 #: How many decoded specs and statuses are kept: most routes have one of few specs, and the work on one route reads its
@@ -48,7 +49,8 @@ _generation_decoder = msgspec.json.Decoder(_ObservedGeneration)
 class LeanRoute(Route):
     """One version of a StatefulRoute. It stores the status in JSON."""
 
-    __slots__ = ("_status",)
+    __slots__ = ("_key", "_status")
+    _key: RouteKey
     _status: bytes
 
     @property
@@ -60,6 +62,15 @@ class LeanRoute(Route):
     def status(self, status: StatefulRouteStatus) -> None:
         encoded = status.model_dump_json(by_alias=True, exclude_none=True).encode()
         object.__setattr__(self, "_status", encoded)
+
+    @property
+    def key(self) -> RouteKey:
+        """The key of the route, which all indexes share."""
+        try:
+            return self._key
+        except AttributeError:
+            object.__setattr__(self, "_key", RouteKey(self.namespace, self.name))
+            return self._key
 
     @property
     def is_handled(self) -> bool:

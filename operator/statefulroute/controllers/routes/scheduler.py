@@ -16,6 +16,9 @@ from statefulroute.domain.route import Route
 #: How many routes are added at the start before other tasks run.
 _CHUNK_SIZE = 50
 
+#: How many statuses are compared in a second after the start: most of them are true, and links and loads go first.
+_STATUSES_A_SECOND = 1_000
+
 
 class RouteScheduler:
     """Works on every route while this operator leads, from the caches, which a standby has already.
@@ -120,15 +123,15 @@ class RouteScheduler:
         for number, (namespace, name) in enumerate(tuple(cache), start=1):
             route = cache.get(namespace, name)
             if route is not None and not route.is_deleting and route.key not in self._routes:
-                self._add(route)
+                self._add(route, delay=number / _STATUSES_A_SECOND)
             if number % _CHUNK_SIZE == 0:
                 await asyncio.sleep(0)
 
-    def _add(self, route: Route) -> None:
+    def _add(self, route: Route, delay: float = 0.0) -> None:
         self._routes[route.key] = route.uid
         self._links.add_route(route.key)
         for timer in self._timers:
-            timer.add(route.key)
+            timer.add(route.key, delay)
 
     def _drop(self, route: RouteKey) -> None:
         if self._routes.pop(route, None) is None:

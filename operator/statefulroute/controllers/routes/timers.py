@@ -48,8 +48,13 @@ _POLLS, _WRITES, _ASSESSMENTS = 256, 16, 16
 class RouteTimer(Protocol):
     """One kind of work on every route."""
 
-    def add(self, route: RouteKey) -> None:
-        """Starts the work on a route."""
+    def add(self, route: RouteKey, delay: float = 0.0) -> None:
+        """Starts the work on a route.
+
+        Args:
+            route: the route.
+            delay: for how many seconds work that is not urgent waits.
+        """
 
     def edited(self, route: RouteKey) -> None:
         """Handles an edit of a route."""
@@ -125,7 +130,7 @@ class StateTimer:
         self._routes.clear()
         await self._turns.stop(cancels=True)
 
-    def add(self, route: RouteKey) -> None:
+    def add(self, route: RouteKey, delay: float = 0.0) -> None:  # noqa: ARG002 - nothing of it waits
         """Polls a route from now on."""
         self._routes[route] = _PolledRoute()
         self._turns.add(route)
@@ -252,9 +257,10 @@ class StatusTimer:
         self._routes.clear()
         await self._turns.stop()
 
-    def add(self, route: RouteKey) -> None:
+    def add(self, route: RouteKey, delay: float = 0.0) -> None:
         """Keeps the status of a route up to date from now on."""
-        self._routes[route] = _WrittenRoute()
+        written = self._routes[route] = _WrittenRoute()
+        written.next_write = time.monotonic() + delay
         self._turns.add_after(route, _FIRST_POLL_SECONDS)
 
     def edited(self, route: RouteKey) -> None:
@@ -352,7 +358,7 @@ class WorkloadTimer:
         self._routes.clear()
         await self._turns.stop()
 
-    def add(self, route: RouteKey) -> None:
+    def add(self, route: RouteKey, delay: float = 0.0) -> None:  # noqa: ARG002 - nothing of it waits
         """Assesses the service of a route from its first poll on."""
         self._routes[route] = _AssessedRoute()
 
