@@ -16,6 +16,7 @@ from statefulroute.cluster.clock import elapsed_seconds, observe_server_time
 from statefulroute.cluster.errors import APIError, GoneError, UnreachableError, api_error
 from statefulroute.cluster.request_metrics import RequestObserver, record_request
 from statefulroute.cluster.retry_after import allows_retry_after, parse_retry_after, retry_pause
+from statefulroute.cluster.watch_lines import read_lines
 from statefulroute.cluster.write_transport import Response, WriteTransport
 
 JSON = "application/json"
@@ -163,7 +164,7 @@ class Client:
             async with self._request(self._watches, "GET", path, _WATCH_TIMEOUT, params=watch_params) as response:
                 is_open = True
                 self._record("GET", path, response.status, started, is_watch=True)
-                yield _lines(response)
+                yield read_lines(response)
         except (APIError, UnreachableError) as error:
             if not is_open:
                 self._record("GET", path, _code(error), started, is_watch=True)
@@ -272,16 +273,6 @@ def _unreachable(method: str, path: str, error: Exception) -> UnreachableError:
 
 def _code(error: APIError | UnreachableError) -> int | None:
     return error.status if isinstance(error, APIError) else None
-
-
-async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    """Yields the lines of the body. aiohttp's reader of lines limits their length; this one does not."""
-    incomplete = b""
-    async for data in response.content.iter_any():
-        *lines, incomplete = (incomplete + data).split(b"\n")
-        for line in lines:
-            if line:
-                yield line
 
 
 class _Cause(msgspec.Struct):
