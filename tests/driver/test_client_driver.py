@@ -176,11 +176,16 @@ async def test_expired_link_is_absent_at_once(driver: ClientDriver, game: Servic
     await link(game, uid, podIndex=0, ttlSeconds=600, renewTime=renewed.isoformat())
     await knows(driver, uid, 0)
     expiry = renewed + timedelta(seconds=600)
-    answers = []
-    while datetime.now(UTC) < expiry + timedelta(seconds=0.1):
-        before = datetime.now(UTC)
-        answers.append((await driver.get_linked_pod(uid, "game"), before < expiry))
+
+    async def ask() -> tuple[object, bool]:
+        is_before = datetime.now(UTC) < expiry
+        return await driver.get_linked_pod(uid, "game"), is_before
+
+    answers = [await ask()]
+    # A busy machine may pause this process past the expiry: it is asked at least once afterwards.
+    while datetime.now(UTC) < expiry + timedelta(seconds=0.1) or answers[-1][1]:
         await asyncio.sleep(0.001)
+        answers.append(await ask())
     assert {is_before for _, is_before in answers} == {True, False}
     assert [pod for pod, is_before in answers if not is_before and pod is not None] == []
     assert answers[0] == (0, True)

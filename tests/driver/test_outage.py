@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -196,33 +196,42 @@ async def recovers(outage: Outage, uid: str) -> None:
     assert {uid: pod for uid, pod in outage.acknowledged.items() if stored.get(uid) != pod} == {}
 
 
-async def test_reads_work_while_the_api_server_is_dead_and_no_acknowledged_link_is_lost(outage: Outage) -> None:
+@asynccontextmanager
+async def writing(outage: Outage) -> AsyncIterator[None]:
+    """Binds users while the context lasts."""
     writers = [asyncio.create_task(outage.write(number)) for number in range(WRITERS)]
-    await wait_until(lambda: len(outage.acknowledged) > 50, "users are bound")
-    await outage.kill()
-    outage_started_at = asyncio.get_running_loop().time()
-    await reads_work(outage)
-    await writes_fail(outage)
-    pending = [
-        asyncio.create_task(outage.caller.link_if_absent("dave", "game", 1)),
-        asyncio.create_task(outage.caller.compute_link_if_absent("erin", "game")),
-        asyncio.create_task(outage.server.set_linked_pod(NAMESPACE, "frank", "game", 2)),
-        asyncio.create_task(outage.server.set_routing_state(RoutingState.DENY_NEW_CALL)),
-    ]
-    await asyncio.sleep(max(0.0, OUTAGE_SECONDS - (asyncio.get_running_loop().time() - outage_started_at)))
-    await reads_work(outage)
-    before = len(outage.acknowledged)
-    await outage.restart()
-    answers = await asyncio.gather(*pending, return_exceptions=True)
-    if OUTAGE_SECONDS < 5:  # the deadline of the server's operations is ten seconds
-        assert answers == [1, 0, None, None]
-    else:
-        assert answers[:2] == [1, 0]
-        assert [type(answer) for answer in answers[2:]] == [DeadlineExceededError] * 2
-    await wait_until(lambda: len(outage.acknowledged) > before + 50, "users are bound again")
-    for writer in writers:
-        writer.cancel()
-    await asyncio.gather(*writers, return_exceptions=True)
+    try:
+        yield
+    finally:
+        for writer in writers:
+            writer.cancel()
+        await asyncio.gather(*writers, return_exceptions=True)
+
+
+async def test_reads_work_while_the_api_server_is_dead_and_no_acknowledged_link_is_lost(outage: Outage) -> None:
+    async with writing(outage):
+        await wait_until(lambda: len(outage.acknowledged) > 50, "users are bound")
+        await outage.kill()
+        outage_started_at = asyncio.get_running_loop().time()
+        await reads_work(outage)
+        await writes_fail(outage)
+        pending = [
+            asyncio.create_task(outage.caller.link_if_absent("dave", "game", 1)),
+            asyncio.create_task(outage.caller.compute_link_if_absent("erin", "game")),
+            asyncio.create_task(outage.server.set_linked_pod(NAMESPACE, "frank", "game", 2)),
+            asyncio.create_task(outage.server.set_routing_state(RoutingState.DENY_NEW_CALL)),
+        ]
+        await asyncio.sleep(max(0.0, OUTAGE_SECONDS - (asyncio.get_running_loop().time() - outage_started_at)))
+        await reads_work(outage)
+        before = len(outage.acknowledged)
+        await outage.restart()
+        answers = await asyncio.gather(*pending, return_exceptions=True)
+        if OUTAGE_SECONDS < 5:  # the deadline of the server's operations is ten seconds
+            assert answers == [1, 0, None, None]
+        else:
+            assert answers[:2] == [1, 0]
+            assert [type(answer) for answer in answers[2:]] == [DeadlineExceededError] * 2
+        await wait_until(lambda: len(outage.acknowledged) > before + 50, "users are bound again")
     await recovers(outage, "grace")
     assert (await asyncio.to_thread(outage.published))["statefulroute.io/routing-state"] == "DenyNewCall"
 
