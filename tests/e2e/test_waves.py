@@ -43,7 +43,7 @@ def await_bound(recorder: LinkRecorder, number: int) -> None:
 
 @pytest.mark.usefixtures("own_operator")
 def test_links_of_half_the_pods_move_once_each_and_evenly(service: Service, recorder: LinkRecorder) -> None:
-    number = scaled(600, 3_000)
+    number = scaled(300, 3_000)
     service.start(replicas=6, onPodLost={"action": "Rebind", "graceSeconds": 3600})
     fill(service, number)
     await_bound(recorder, number)
@@ -67,7 +67,7 @@ def test_links_of_half_the_pods_move_once_each_and_evenly(service: Service, reco
 
 @pytest.mark.usefixtures("own_operator")
 def test_rolling_restart_moves_and_rewrites_no_link(service: Service, recorder: LinkRecorder) -> None:
-    number = scaled(600, 3_000)
+    number = scaled(300, 3_000)
     service.start(replicas=6)
     fill(service, number)
     await_bound(recorder, number)
@@ -83,7 +83,7 @@ def test_rolling_restart_moves_and_rewrites_no_link(service: Service, recorder: 
 
 @pytest.mark.usefixtures("own_operator")
 def test_only_the_expired_of_many_links_are_deleted(game: Service, recorder: LinkRecorder) -> None:
-    number = scaled(500, 2_000)
+    number = scaled(250, 2_000)
     fill(game, 100)
     await_bound(recorder, 100)
     first = datetime.now(UTC) + timedelta(seconds=scaled(6, 20))
