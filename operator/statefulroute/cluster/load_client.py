@@ -11,6 +11,9 @@ import aiohttp
 from yarl import URL
 
 from statefulroute.api.statefulroute import HTTPLoad
+from statefulroute.cluster.fair_limiter import FairLimiter
+from statefulroute.domain.fair_slots import FairSlots
+from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.load import LoadResponse, parse_load_response
 
 #: The maximum size of a response body in bytes; a load takes less than a hundred.
@@ -40,12 +43,15 @@ class LoadClient:
     It opens a connection for each request. A pod is polled about every 30 seconds and may close an idle connection in
     between, and thousands of idle connections would cost more than they save.
 
+    A pod that hangs holds a request until its timeout. So a single route has at most a quarter of the requests in
+    progress, a single namespace half of them, and together they leave some for others (`FairSlots`).
+
     Args:
         max_parallel: the maximum number of requests in progress; further requests wait.
     """
 
     def __init__(self, max_parallel: int = 64) -> None:
-        self._slots = asyncio.Semaphore(max_parallel)
+        self._limiter = FairLimiter(FairSlots(max_parallel, namespace_share=1.0, route_share=1.0))
         self._session = aiohttp.ClientSession(
             # The limit equals the number of slots, so no request waits for a connection: that would count as its time.
             connector=aiohttp.TCPConnector(limit=max_parallel, force_close=True),
@@ -63,18 +69,19 @@ class LoadClient:
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
 
-    async def get_load(self, ip: str, http: HTTPLoad) -> LoadResponse:
+    async def get_load(self, ip: str, http: HTTPLoad, route: RouteKey) -> LoadResponse:
         """Reads the load of a pod.
 
         Args:
             ip: the pod's IPv4 or IPv6 address.
             http: the port, the path and the timeout.
+            route: the route of the pod, which shares the requests in progress with other routes.
 
         Raises:
             LoadUnreadableError: the pod did not return its load.
         """
         url = _url(ip, http)
-        async with self._slots:
+        async with self._limiter.slot(route):
             try:
                 async with asyncio.timeout(http.timeout_seconds):
                     body = await self._body(url)

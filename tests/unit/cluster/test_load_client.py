@@ -12,10 +12,12 @@ import pytest
 from statefulroute.api.statefulroute import HTTPLoad
 from statefulroute.api.vocabulary import RoutingState
 from statefulroute.cluster.load_client import MAX_BODY_BYTES, LoadClient, LoadUnreadableError
+from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.load import LoadResponse
 from unit.cluster.fake_api import FakeAPI, eventually
 
 LOCALHOST = "127.0.0.1"
+GAME = RouteKey("play", "game")
 
 Script = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
@@ -112,12 +114,12 @@ def port_of(api: FakeAPI) -> int:
 async def error_message(client: LoadClient, http: HTTPLoad, ip: str = LOCALHOST) -> str:
     """Returns the error message for a pod that does not return its load."""
     with pytest.raises(LoadUnreadableError) as raised:
-        await client.get_load(ip, http)
+        await client.get_load(ip, http, GAME)
     return str(raised.value)
 
 
 async def test_the_load_of_a_pod_is_read(api: FakeAPI, client: LoadClient) -> None:
-    request = asyncio.create_task(client.get_load(LOCALHOST, at(port_of(api), "/state/load")))
+    request = asyncio.create_task(client.get_load(LOCALHOST, at(port_of(api), "/state/load"), GAME))
     call = await api.call()
     assert (call.method, call.path, call.query, call.body) == ("GET", "/state/load", {}, b"")
     call.respond({"loadState": 3, "waitingTasks": 5, "routingState": "DenyNewCall"})
@@ -131,7 +133,7 @@ async def test_a_request_has_the_user_agent_and_no_credentials(
     cookie = GOOD.replace(b"\r\n", b"\r\nSet-Cookie: a=b\r\n", 1)
     async with a_pod(cookie) as pod:
         for _ in range(2):
-            assert await client.get_load(LOCALHOST, at(pod.port)) == LOAD
+            assert await client.get_load(LOCALHOST, at(pod.port), GAME) == LOAD
             assert pod.headers == {
                 "Host": f"127.0.0.1:{pod.port}",
                 "User-Agent": f"statefulroute/{version('statefulroute')}",
@@ -153,7 +155,7 @@ async def test_each_request_has_its_own_connection(client: LoadClient) -> None:
 
     async with a_pod(keep_open) as pod:
         for _ in range(3):
-            await client.get_load(LOCALHOST, at(pod.port))
+            await client.get_load(LOCALHOST, at(pod.port), GAME)
         assert connections == 3
 
 
@@ -168,7 +170,7 @@ def has_ipv6() -> bool:
 @pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
 async def test_a_pod_may_have_an_ipv6_address(client: LoadClient) -> None:
     async with a_pod(GOOD, "::1") as pod:
-        assert await client.get_load("::1", at(pod.port)) == LOAD
+        assert await client.get_load("::1", at(pod.port), GAME) == LOAD
         assert pod.headers["Host"] == f"[::1]:{pod.port}"
 
 
@@ -200,7 +202,7 @@ PATHS = {
 @pytest.mark.parametrize(("path", "sent"), PATHS.items(), ids=map(repr, PATHS))
 async def test_a_path_is_quoted_and_cannot_change_the_host(client: LoadClient, path: str, sent: str) -> None:
     async with a_pod(GOOD) as pod:
-        assert await client.get_load(LOCALHOST, at(pod.port, path)) == LOAD
+        assert await client.get_load(LOCALHOST, at(pod.port, path), GAME) == LOAD
         assert pod.first_line == f"GET {sent} HTTP/1.1"
         assert pod.headers["Host"] == f"127.0.0.1:{pod.port}"
 
@@ -269,7 +271,7 @@ async def test_an_invalid_response_is_reported_without_its_content(
 
 async def test_a_response_of_the_maximum_size_is_read(client: LoadClient) -> None:
     async with a_pod(http_response(JUST_TOO_LONG[:-1])) as pod:
-        assert await client.get_load(LOCALHOST, at(pod.port)) == LOAD
+        assert await client.get_load(LOCALHOST, at(pod.port), GAME) == LOAD
 
 
 async def test_a_response_may_arrive_in_pieces_and_without_a_length(client: LoadClient) -> None:
@@ -280,7 +282,7 @@ async def test_a_response_may_arrive_in_pieces_and_without_a_length(client: Load
             await asyncio.sleep(0)
 
     async with a_pod(in_pieces) as pod:
-        assert await client.get_load(LOCALHOST, at(pod.port)) == LOAD
+        assert await client.get_load(LOCALHOST, at(pod.port), GAME) == LOAD
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -367,12 +369,13 @@ async def informational(writer: asyncio.StreamWriter) -> None:
 async def test_the_timeout_applies_to_the_whole_response(script: Script) -> None:
     async with LoadClient(max_parallel=1) as client, a_pod(script) as slow, a_pod(GOOD) as pod:
         assert await error_message(client, at(slow.port, timeout_seconds=1)) == "did not answer within 1 s"
-        assert await client.get_load(LOCALHOST, at(pod.port)) == LOAD
+        assert await client.get_load(LOCALHOST, at(pod.port), GAME) == LOAD
 
 
 async def test_the_number_of_parallel_requests_is_limited(api: FakeAPI) -> None:
     async with LoadClient(max_parallel=2) as client:
-        requests = [asyncio.create_task(client.get_load(LOCALHOST, at(port_of(api)))) for _ in range(5)]
+        routes = [RouteKey(f"play-{number}", "game") for number in range(5)]
+        requests = [asyncio.create_task(client.get_load(LOCALHOST, at(port_of(api)), route)) for route in routes]
         in_progress = [await api.call(), await api.call()]
         for _ in range(3):
             await asyncio.sleep(0.05)
@@ -387,7 +390,7 @@ async def test_the_number_of_parallel_requests_is_limited(api: FakeAPI) -> None:
 async def test_the_wait_for_a_free_slot_does_not_count_towards_the_timeout(api: FakeAPI) -> None:
     async with LoadClient(max_parallel=1) as client:
         requests = [
-            asyncio.create_task(client.get_load(LOCALHOST, at(port_of(api), timeout_seconds=1))) for _ in range(4)
+            asyncio.create_task(client.get_load(LOCALHOST, at(port_of(api), timeout_seconds=1), GAME)) for _ in range(4)
         ]
         for _ in requests:
             call = await api.call()
@@ -398,11 +401,31 @@ async def test_the_wait_for_a_free_slot_does_not_count_towards_the_timeout(api: 
 
 async def test_a_cancelled_request_frees_its_slot(api: FakeAPI) -> None:
     async with LoadClient(max_parallel=1) as client:
-        request = asyncio.create_task(client.get_load(LOCALHOST, at(port_of(api))))
+        request = asyncio.create_task(client.get_load(LOCALHOST, at(port_of(api)), GAME))
         await api.call()
         request.cancel()
         with pytest.raises(asyncio.CancelledError):
             await request
-        next_request = asyncio.create_task(client.get_load(LOCALHOST, at(port_of(api))))
+        next_request = asyncio.create_task(client.get_load(LOCALHOST, at(port_of(api)), GAME))
         (await api.call()).respond({"loadState": 1})
         assert await next_request == LoadResponse(load_state=1)
+
+
+@pytest.mark.parametrize("same_namespace", [True, False])
+async def test_routes_whose_pods_hang_leave_requests_for_another_route(same_namespace: bool) -> None:
+    async with LoadClient(max_parallel=64) as client, a_pod(silence) as hanging, a_pod(GOOD) as pod:
+        requests = [
+            asyncio.create_task(client.get_load(LOCALHOST, at(hanging.port, timeout_seconds=60), route))
+            for number in range(4)
+            for route in [RouteKey("play" if same_namespace else f"play-{number}", f"game-{number}")]
+            for _ in range(100)
+        ]
+        await eventually(lambda: len(hanging.requests) >= 24)
+        for route in (RouteKey("play", "another"), RouteKey("other", "game")):
+            async with asyncio.timeout(5):
+                assert await client.get_load(LOCALHOST, at(pod.port), route) == LOAD
+        assert len(hanging.requests) < 64
+        for request in requests:
+            request.cancel()
+        await asyncio.wait(requests)
+        assert await client.get_load(LOCALHOST, at(pod.port), GAME) == LOAD

@@ -260,8 +260,9 @@ class FakeLoadClient:
         self.unblocked = asyncio.Event()
         self.unblocked.set()
 
-    async def get_load(self, ip: str, http: HTTPLoad) -> LoadResponse:
+    async def get_load(self, ip: str, http: HTTPLoad, route: RouteKey) -> LoadResponse:
         """Returns or raises the prepared response, or raises that the connection was refused."""
+        assert route.name
         self.polled.append(f"{ip}:{http.port}")
         await self.unblocked.wait()
         response = self.responses.get(ip, LoadUnreadableError("refused the connection"))

@@ -408,3 +408,17 @@ async def test_turn_of_a_deleted_route_polls_and_writes_nothing() -> None:
     await environment.refresher.poll_new_pods(deleted)
     await environment.refresher.remove_annotations(deleted)
     assert (environment.load_client.polled, environment.pod_writer.written) == ([], [])
+
+
+async def test_hanging_pods_need_few_tasks_however_many_they_are() -> None:
+    environment = RefresherEnvironment()
+    for index in range(200):
+        environment.pods.put(reachable_pod(index))
+    environment.load_client.unblocked.clear()
+    before = len(asyncio.all_tasks())
+    polling = asyncio.create_task(environment.turn())
+    await idle()
+    assert len(environment.load_client.polled) == 16
+    assert len(asyncio.all_tasks()) - before == 1 + 16
+    environment.load_client.unblocked.set()
+    assert len(await polling) == 200

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import structlog
 
@@ -12,24 +13,30 @@ from statefulroute.api.statefulroute import HTTPLoad, ObservedWorkload
 from statefulroute.api.vocabulary import LoadSource
 from statefulroute.cluster.clock import Clock
 from statefulroute.cluster.errors import ClusterError, ConflictError, NotFoundError, is_outage
+from statefulroute.cluster.fair_limiter import FairLimiter
 from statefulroute.cluster.informers import Informers
 from statefulroute.cluster.load_client import LoadClient, LoadUnreadableError
 from statefulroute.cluster.retry_after import retry_pause
 from statefulroute.cluster.writes import PodWriter
 from statefulroute.controllers.state_store import RouteStore
 from statefulroute.domain.annotations import is_annotator, pod_annotations
+from statefulroute.domain.fair_slots import FairSlots
 from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.load import LoadReport
 from statefulroute.domain.pod import Pod, PodAnnotations
 from statefulroute.domain.route import Route, RouteView, Workload
 
+T = TypeVar("T")
+R = TypeVar("R")
+
 log = structlog.get_logger(__name__)
 
-#: How many pods of one route are polled at the same time. If all of them hang, other routes are still polled.
-_POLL_CONCURRENCY = 16
+#: How many pods of one route are polled or annotated by the same run at the same time.
+_CONCURRENCY = 16
 
-#: How many pods of all routes are annotated at the same time. Annotations are not urgent, and links go first.
-_ANNOTATION_CONCURRENCY = 4
+#: How many pods of all routes are annotated at the same time, half of them of a single namespace. Annotations are not
+#: urgent, and links go first.
+_ANNOTATION_SLOTS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,18 @@ def _endpoint(view: RouteView) -> HTTPLoad | None:
     """Returns where the load of each pod is polled; None if pods report it in annotations."""
     load = view.route.spec.load
     return load.http if load.source is LoadSource.HTTP else None
+
+
+async def _run_concurrently(work: Callable[[T], Awaitable[R]], items: Sequence[T]) -> list[R]:
+    """Processes items with few tasks, however many items there are, and returns the results in any order."""
+    remaining, results = iter(items), list[R]()
+
+    async def run() -> None:
+        for item in remaining:
+            results.append(await work(item))
+
+    await asyncio.gather(*(run() for _ in range(min(_CONCURRENCY, len(items)))))
+    return results
 
 
 class RouteRefresher:
@@ -83,7 +102,7 @@ class RouteRefresher:
         """The pods of each route that were polled."""
         self._refreshed: dict[RouteKey, Route] = {}
         """The version of each route at its last run."""
-        self._annotation_slots = asyncio.Semaphore(_ANNOTATION_CONCURRENCY)
+        self._annotation_limiter = FairLimiter(FairSlots(_ANNOTATION_SLOTS))
         self._no_annotations_before = 0.0
         """Until when the API server asks not to annotate pods, in monotonic seconds. A later run writes the rest."""
 
@@ -154,7 +173,8 @@ class RouteRefresher:
         if isinstance(workload, Workload) and self._annotates:
             pods = self._informers.pods.cache.in_partition(route.namespace).values()
             annotated = [pod for pod in pods if pod.annotations != PodAnnotations() and workload.owns(pod)]
-            is_complete = await self._write_annotations((pod, dict.fromkeys(POD_ANNOTATIONS)) for pod in annotated)
+            changes = [(pod, dict.fromkeys(POD_ANNOTATIONS)) for pod in annotated]
+            is_complete = await self._write_annotations(route.key, changes)
             try:
                 await self._informers.workloads.remove_annotations(route, workload, WORKLOAD_ANNOTATIONS)
             except ClusterError as error:
@@ -185,15 +205,13 @@ class RouteRefresher:
         """Returns the pods that can be polled."""
         return [pod for pod in self._current_pods(view) if pod.is_ready and pod.ip]
 
-    async def _poll(self, view: RouteView, pods: Iterable[Pod]) -> None:
+    async def _poll(self, view: RouteView, pods: Sequence[Pod]) -> None:
         if (http := _endpoint(view)) is not None:
-            slots = asyncio.Semaphore(_POLL_CONCURRENCY)
-            await asyncio.gather(*(self._poll_pod(view.route.key, pod, http, slots) for pod in pods))
+            await _run_concurrently(lambda pod: self._poll_pod(view.route.key, pod, http), pods)
 
-    async def _poll_pod(self, route: RouteKey, pod: Pod, http: HTTPLoad, slots: asyncio.Semaphore) -> None:
+    async def _poll_pod(self, route: RouteKey, pod: Pod, http: HTTPLoad) -> None:
         try:
-            async with slots:
-                response = await self._load_client.get_load(pod.ip, http)
+            response = await self._load_client.get_load(pod.ip, http, route)
         except LoadUnreadableError as error:
             self._route_store.observe_load_error(route, pod, str(error))
         else:
@@ -206,16 +224,16 @@ class RouteRefresher:
         now, pods = self._clock(), self._current_pods(view)
         by_name = {pod.pod.name: pod for pod in view.pods.values()}
         changes = ((pod, pod_annotations(view, by_name[pod.name], pod.annotations, now)) for pod in pods)
-        await self._write_annotations((pod, annotations) for pod, annotations in changes if annotations)
+        await self._write_annotations(view.route.key, [change for change in changes if change[1]])
 
-    async def _write_annotations(self, changes: Iterable[tuple[Pod, Mapping[str, str | None]]]) -> bool:
+    async def _write_annotations(
+        self, route: RouteKey, changes: Sequence[tuple[Pod, Mapping[str, str | None]]]
+    ) -> bool:
         """Annotates pods; returns False if the API server failed for any of them."""
-        return all(
-            await asyncio.gather(*(self._write_pod_annotations(pod, annotations) for pod, annotations in changes))
-        )
+        return all(await _run_concurrently(lambda change: self._write_pod_annotations(route, *change), changes))
 
-    async def _write_pod_annotations(self, pod: Pod, annotations: Mapping[str, str | None]) -> bool:
-        async with self._annotation_slots:
+    async def _write_pod_annotations(self, route: RouteKey, pod: Pod, annotations: Mapping[str, str | None]) -> bool:
+        async with self._annotation_limiter.slot(route):
             if time.monotonic() < self._no_annotations_before:
                 return False
             try:
