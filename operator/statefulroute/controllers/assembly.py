@@ -39,13 +39,13 @@ from statefulroute.monitoring.build import BuildMetrics
 from statefulroute.monitoring.caches import CacheMetrics
 from statefulroute.monitoring.clock import ClockMetrics
 
-#: How many links of lost pods are written at the same time, over all routes. An API server that is slower than the rate
-#: of moves keeps most of its capacity for new links.
-_MAX_MOVES_IN_FLIGHT = 4
+#: How many links of lost pods are written at the same time, over all routes, and four of them in a single namespace. An
+#: API server that is slower than the rate of moves keeps most of its capacity for new links.
+_MAX_MOVES_IN_FLIGHT = 6
 
-#: How many moves there may be for each status that is rewritten although nothing has changed that clients depend on.
-#: Such statuses are written one at a time.
-_MOVES_PER_REWRITE = 10
+#: How many moves there may be for each status that is rewritten although nothing has changed that clients depend on,
+#: and how many such statuses are written at the same time, two of them in a single namespace.
+_MOVES_PER_REWRITE, _MAX_REWRITES_IN_FLIGHT = 10, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ def assemble(
     foreign_writes = ForeignWrites(leadership, recorder)
     informers.routes.cache.listen(foreign_writes.route_changed)
     move_limiter = TurnLimiter(settings.moves_per_second, _MAX_MOVES_IN_FLIGHT)
-    rewrite_limiter = TurnLimiter(settings.moves_per_second / _MOVES_PER_REWRITE, max_in_flight=1)
+    rewrite_limiter = TurnLimiter(settings.moves_per_second / _MOVES_PER_REWRITE, _MAX_REWRITES_IN_FLIGHT)
     reconciler = LinkReconciler(
         links=informers.links.cache,
         route_store=route_store,

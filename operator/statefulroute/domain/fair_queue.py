@@ -78,18 +78,6 @@ class FairQueue(Generic[T]):
     def __len__(self) -> int:
         return self._length
 
-    def length_of(self, route: RouteKey) -> int:
-        """Returns the number of items that wait for a route."""
-        return len(self._items.get(route, ()))
-
-    def contains(self, route: RouteKey, item: T) -> bool:
-        """Returns whether an item waits for a route."""
-        return item in self._items.get(route, ())
-
-    def longest(self) -> RouteKey:
-        """Returns the route with the most items; the queue must not be empty."""
-        return max(self._items, key=lambda route: len(self._items[route]))
-
     def add(self, route: RouteKey, item: T, *, first: bool = False) -> None:
         """Adds an item unless it waits already: as the last one of its route, or as the first."""
         items = self._items.get(route)

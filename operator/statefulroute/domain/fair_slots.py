@@ -45,9 +45,18 @@ class FairSlots:
         """The number of requests that wait."""
         return len(self._queue)
 
+    def may_take(self, route: RouteKey) -> bool:
+        """Returns whether a route may have a slot now."""
+        return self.namespace_may_take(route.namespace) and self._route_may_take(route)
+
+    def namespace_may_take(self, namespace: str) -> bool:
+        """Returns whether a namespace may have a slot now."""
+        free, used = self._total - self._used, self._namespaces.get(namespace, 0)
+        return free > 0 and (not used or used < self._namespace_share * free)
+
     def take(self, route: RouteKey) -> bool:
         """Takes a slot if the route may have one now. Those that wait may have none now, so it overtakes none."""
-        if not (self._namespace_may_take(route.namespace) and self._route_may_take(route)):
+        if not self.may_take(route):
             return False
         self._used += 1
         self._namespaces[route.namespace] += 1
@@ -65,7 +74,7 @@ class FairSlots:
     def release(self, route: RouteKey) -> None:
         """Gives a slot back, and passes free slots on to those that wait."""
         self._give_back(route)
-        while (served := self._queue.pop(self._namespace_may_take, self._route_may_take)) is not None:
+        while (served := self._queue.pop(self.namespace_may_take, self._route_may_take)) is not None:
             next_route, take_slot = served
             self.take(next_route)
             if not take_slot():
@@ -79,10 +88,6 @@ class FairSlots:
         self._namespaces[route.namespace] -= 1
         if not self._namespaces[route.namespace]:
             del self._namespaces[route.namespace]
-
-    def _namespace_may_take(self, namespace: str) -> bool:
-        free, used = self._total - self._used, self._namespaces.get(namespace, 0)
-        return free > 0 and (not used or used < self._namespace_share * free)
 
     def _route_may_take(self, route: RouteKey) -> bool:
         used = self._routes.get(route, 0)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 import msgspec
+import pytest
 
 from statefulroute.api.group import POD_LINK, STATEFUL_ROUTE
 from statefulroute.cluster.client import Client
@@ -18,6 +19,7 @@ class EventClient:
 
     def __init__(self) -> None:
         self.posted: list[dict[str, Any]] = []
+        self.paths: list[str] = []
         self.seconds = 0.0
         self.fails = False
         self.may_respond = asyncio.Event()
@@ -30,8 +32,11 @@ class EventClient:
         """Stores an event, as the client's method writes it."""
         if self.fails:
             raise UnreachableError("no answer")
-        assert path == "/apis/events.k8s.io/v1/namespaces/play/events"
+        assert path.startswith("/apis/events.k8s.io/v1/namespaces/")
+        self.paths.append(path)
         await self.may_respond.wait()
+        if b"hanging" in body:
+            await asyncio.Event().wait()
         self.posted.append(msgspec.json.decode(body))
         return b"{}"
 
@@ -44,8 +49,8 @@ class EventClient:
         return [event["note"] for event in self.posted]
 
 
-def event(note: str = "bound", name: str = "game.alice") -> Event:
-    return Event(POD_LINK, "play", name, EventType.NORMAL, "Bind", "Bound", note)
+def event(note: str = "bound", name: str = "game.alice", namespace: str = "play") -> Event:
+    return Event(POD_LINK, namespace, name, EventType.NORMAL, "Bind", "Bound", note)
 
 
 async def test_an_event_refers_to_its_link_so_that_kubectl_describe_finds_it() -> None:
@@ -53,6 +58,7 @@ async def test_an_event_refers_to_its_link_so_that_kubectl_describe_finds_it() -
     events.recorder.record(event(), "its-uid")
     await events.settle()
     (posted,) = events.posted
+    assert events.paths == ["/apis/events.k8s.io/v1/namespaces/play/events"]
     assert posted["regarding"] == {
         "apiVersion": "statefulroute.io/v1alpha1",
         "kind": "PodLink",
@@ -105,7 +111,58 @@ async def test_events_of_routes_are_not_dropped_because_of_a_wave_of_events_of_l
         events.recorder.record(event(f"bound {number}"), "its-uid")
     for note in ("lost", "back"):
         events.recorder.record(Event(STATEFUL_ROUTE, "play", "game", EventType.NORMAL, "Observe", "-", note), "uid")
-    assert (await events.settle())[50:] == ["lost", "back"]
+    assert (await events.settle())[:2] == ["lost", "back"]
+    assert len(events.posted) == 52
+
+
+async def test_a_tenant_with_many_events_does_not_silence_another_one() -> None:
+    events = EventClient()
+    for second in range(10):
+        events.seconds = float(second)
+        for number in range(100):
+            events.recorder.record(event(f"busy {second}.{number}", name=f"busy-{number % 20}.alice"), "its-uid")
+        events.recorder.record(event(f"quiet {second}", "game.bob", "quiet"), "its-uid")
+        await events.settle()
+        assert f"quiet {second}" in [posted["note"] for posted in events.posted]
+    assert len(events.posted) <= 50 + 5 * 10
+
+
+async def test_a_route_with_many_events_does_not_silence_another_one_of_its_namespace() -> None:
+    events = EventClient()
+    for number in range(500):
+        events.recorder.record(event(f"busy {number}", "busy.alice"), "its-uid")
+    events.recorder.record(event("quiet", "game.bob"), "its-uid")
+    assert "quiet" in (await events.settle())[:2]
+
+
+async def test_waiting_events_are_limited_however_many_tenants_there_are() -> None:
+    events = EventClient()
+    for number in range(10_000):
+        events.recorder.record(event(f"bound {number}", "game.alice", f"play-{number}"), "its-uid")
+    assert events.recorder.dropped == 10_000 - 200
+
+
+async def test_an_event_has_the_time_at_which_it_was_recorded() -> None:
+    events = EventClient()
+    events.recorder._clock = lambda: datetime(2026, 6, 1, 13, tzinfo=UTC)  # noqa: SLF001 - a later time
+    events.recorder.record(event(), "its-uid")
+    events.recorder._clock = lambda: datetime(2026, 6, 1, 14, tzinfo=UTC)  # noqa: SLF001
+    await events.settle()
+    assert events.posted[0]["eventTime"] == "2026-06-01T13:00:00.000000Z"
+
+
+async def test_a_write_that_hangs_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("statefulroute.cluster.events._WRITE_SECONDS", 0.01)
+    events = EventClient()
+    writing = asyncio.create_task(events.recorder.run())
+    for name in ("hanging", "written"):
+        events.recorder.record(event(name), "its-uid")
+    async with asyncio.timeout(5):
+        while not events.posted:  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0.01)
+    await events.recorder.shut_down()
+    assert [posted["note"] for posted in events.posted] == ["written"]
+    writing.cancel()
 
 
 async def test_queued_events_are_limited() -> None:

@@ -390,11 +390,11 @@ async def test_the_number_of_parallel_requests_is_limited(api: FakeAPI) -> None:
 async def test_the_wait_for_a_free_slot_does_not_count_towards_the_timeout(api: FakeAPI) -> None:
     async with LoadClient(max_parallel=1) as client:
         requests = [
-            asyncio.create_task(client.get_load(LOCALHOST, at(port_of(api), timeout_seconds=1), GAME)) for _ in range(4)
+            asyncio.create_task(client.get_load(LOCALHOST, at(port_of(api), timeout_seconds=2), GAME)) for _ in range(4)
         ]
         for _ in requests:
             call = await api.call()
-            await asyncio.sleep(0.4)
+            await asyncio.sleep(0.7)
             call.respond({"loadState": 1})
         assert await asyncio.gather(*requests) == [LoadResponse(load_state=1)] * 4
 

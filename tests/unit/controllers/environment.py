@@ -295,7 +295,7 @@ class Environment:
         self,
         concurrency: int = 4,
         moves_per_second: float = 1e9,
-        max_moves_in_flight: int = 4,
+        max_moves_in_flight: int = 6,
         rewrites_per_second: float = 1e9,
         monotonic: Callable[[], float] | None = None,
     ) -> None:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.turn_queue import TurnQueue
 
 
@@ -17,6 +18,12 @@ class Clock:
         return self.now
 
 
+def route_of(key: object) -> RouteKey:
+    """Returns the route of a key: what its name has in front of a colon, as `namespace/route`."""
+    route, colon, _ = str(key).partition(":")
+    return RouteKey(*route.split("/")) if colon else RouteKey("games", "game")
+
+
 def call_all(queue: TurnQueue[str]) -> list[str]:
     """Calls every key whose turn has come."""
     called: list[str] = []
@@ -27,7 +34,7 @@ def call_all(queue: TurnQueue[str]) -> list[str]:
 
 def test_first_key_has_its_turn_at_once_and_the_others_are_called_in_order() -> None:
     clock = Clock()
-    queue = TurnQueue[str](10, 9, clock)
+    queue = TurnQueue[str](10, 9, clock, route_of)
     assert [queue.take_turn(key) for key in "abc"] == [True, False, False]
     assert call_all(queue) == []
     clock.now += 0.1
@@ -39,7 +46,7 @@ def test_first_key_has_its_turn_at_once_and_the_others_are_called_in_order() -> 
 
 def test_key_that_waits_keeps_its_place() -> None:
     clock = Clock()
-    queue = TurnQueue[str](10, 9, clock)
+    queue = TurnQueue[str](10, 9, clock, route_of)
     for key in "abcb":
         queue.take_turn(key)
     clock.now += 0.1
@@ -48,7 +55,7 @@ def test_key_that_waits_keeps_its_place() -> None:
 
 def test_new_key_does_not_overtake_waiting_ones() -> None:
     clock = Clock()
-    queue = TurnQueue[str](10, 9, clock)
+    queue = TurnQueue[str](10, 9, clock, route_of)
     for key in "ab":
         queue.take_turn(key)
     clock.now += 60
@@ -58,7 +65,7 @@ def test_new_key_does_not_overtake_waiting_ones() -> None:
 
 def test_idle_time_does_not_accumulate_turns() -> None:
     clock = Clock()
-    queue = TurnQueue[str](10, 9, clock)
+    queue = TurnQueue[str](10, 9, clock, route_of)
     clock.now += 3600
     assert [queue.take_turn(key) for key in "abc"] == [True, False, False]
     assert queue.seconds_until_next() == pytest.approx(0.05)
@@ -66,7 +73,7 @@ def test_idle_time_does_not_accumulate_turns() -> None:
 
 def test_late_call_does_not_lower_the_rate() -> None:
     clock = Clock()
-    queue = TurnQueue[str](10, 99, clock)
+    queue = TurnQueue[str](10, 99, clock, route_of)
     for number in range(101):
         queue.take_turn(str(number))
     called = 0
@@ -80,7 +87,7 @@ def test_late_call_does_not_lower_the_rate() -> None:
 
 def test_turn_of_a_waiting_key_that_is_released_goes_to_the_next_one() -> None:
     clock = Clock()
-    queue = TurnQueue[str](10, 9, clock)
+    queue = TurnQueue[str](10, 9, clock, route_of)
     for key in "abcd":
         queue.take_turn(key)
     queue.release("b")
@@ -92,7 +99,7 @@ def test_turn_of_a_waiting_key_that_is_released_goes_to_the_next_one() -> None:
 
 def test_called_key_that_is_released_gives_its_turn_back() -> None:
     clock = Clock()
-    queue = TurnQueue[str](1, 9, clock)
+    queue = TurnQueue[str](1, 9, clock, route_of)
     for key in "abc":
         queue.take_turn(key)
     clock.now += 1
@@ -104,7 +111,7 @@ def test_called_key_that_is_released_gives_its_turn_back() -> None:
 
 def test_waiting_key_is_not_called_while_too_many_keys_are_in_flight() -> None:
     clock = Clock()
-    queue = TurnQueue[str](10, 1, clock)
+    queue = TurnQueue[str](10, 1, clock, route_of)
     queue.take_turn("a")
     clock.now += 60
     assert not queue.take_turn("b")
@@ -117,7 +124,7 @@ def test_waiting_key_is_not_called_while_too_many_keys_are_in_flight() -> None:
 
 def test_called_keys_that_find_no_free_slot_wait_in_front_and_give_their_turns_back() -> None:
     clock = Clock()
-    queue = TurnQueue[str](10, 1, clock)
+    queue = TurnQueue[str](10, 1, clock, route_of)
     queue.take_turn("a")
     queue.release("a")
     for key in "bcd":
@@ -133,7 +140,7 @@ def test_called_keys_that_find_no_free_slot_wait_in_front_and_give_their_turns_b
 
 def test_key_that_asks_during_its_turn_needs_another() -> None:
     clock = Clock()
-    queue = TurnQueue[str](10, 1, clock)
+    queue = TurnQueue[str](10, 1, clock, route_of)
     assert [queue.take_turn("a"), queue.take_turn("a")] == [True, False]
     clock.now += 60
     assert call_all(queue) == ["a"]
@@ -141,7 +148,7 @@ def test_key_that_asks_during_its_turn_needs_another() -> None:
 
 def test_key_that_is_called_and_never_asks_again_holds_up_no_other() -> None:
     clock = Clock()
-    queue = TurnQueue[str](10, 1, clock)
+    queue = TurnQueue[str](10, 1, clock, route_of)
     for key in "abc":
         queue.take_turn(key)
     queue.release("a")
@@ -153,12 +160,69 @@ def test_key_that_is_called_and_never_asks_again_holds_up_no_other() -> None:
     assert queue.take_turn("c")
 
 
+def test_namespaces_take_turns_however_many_keys_they_have() -> None:
+    clock = Clock()
+    queue = TurnQueue[str](10, 9, clock, route_of)
+    for number in range(100):
+        queue.take_turn(f"busy/{number % 5}:{number}")
+    queue.take_turn("quiet/game:late")
+    called = []
+    for _ in range(3):
+        clock.now += 0.1
+        called += call_all(queue)
+    assert "quiet/game:late" in called[:2]
+
+
+def test_namespace_whose_turns_do_not_end_leaves_turns_to_others() -> None:
+    clock = Clock()
+    queue = TurnQueue[str](1000, 6, clock, route_of)
+    taken = []
+    for number in range(20):
+        clock.now += 0.1
+        taken.append(queue.take_turn(f"hanging/game:{number}"))
+    assert taken.count(True) == 4
+    clock.now += 0.1
+    assert queue.take_turn("quiet/game:user")
+    assert call_all(queue) == []
+
+
+def test_few_keys_of_a_route_that_does_not_answer_are_called_and_others_have_their_turns() -> None:
+    clock = Clock()
+    queue = TurnQueue[str](10, 6, clock, route_of)
+    for number in range(1000):
+        queue.take_turn(f"slow/game:{number}")
+    called = []
+    for _ in range(100):
+        clock.now += 0.1
+        called += call_all(queue)
+    assert len(called) == 64
+    assert not queue.take_turn("quiet/game:user")
+    clock.now += 0.1
+    assert call_all(queue) == ["quiet/game:user"]
+    assert queue.take_turn("quiet/game:user")
+    assert queue.take_turn(called[0])
+
+
+def test_calls_of_keys_that_are_gone_are_forgotten_after_a_while() -> None:
+    clock = Clock()
+    queue = TurnQueue[str](10, 6, clock, route_of)
+    for number in range(200):
+        queue.take_turn(f"slow/game:{number}")
+    for _ in range(100):
+        clock.now += 0.1
+        call_all(queue)
+    assert queue.seconds_until_next() == 30
+    clock.now += 30
+    assert len(call_all(queue)) == 1
+    assert sum(map(len, queue._called.values())) == 64  # noqa: SLF001 - the memory for keys that do not ask again
+
+
 @given(st.integers(1, 4), st.lists(st.tuples(st.integers(0, 20), st.floats(0, 0.3), st.booleans()), max_size=200))
 def test_turns_exceed_neither_the_rate_nor_the_keys_in_flight(
     max_in_flight: int, calls: list[tuple[int, float, bool]]
 ) -> None:
     clock = Clock()
-    queue = TurnQueue[int](10, max_in_flight, clock)
+    queue = TurnQueue[int](10, max_in_flight, clock, route_of)
     turns: list[float] = []
     in_flight: set[int] = set()
 

@@ -1,8 +1,9 @@
-"""The rate at which many links are written: even, so that neither pods nor new links are overrun."""
+"""The rate at which many links are written: even, so that neither pods nor new links are overrun, and fair."""
 
 import asyncio
 import time
 from collections.abc import Callable
+from operator import attrgetter
 
 from statefulroute.domain.keys import LinkKey
 from statefulroute.domain.turn_queue import TurnQueue
@@ -12,7 +13,7 @@ TurnListener = Callable[[LinkKey], bool]
 
 
 class TurnLimiter:
-    """Gives turns to links, over all routes, with one timer for all of them.
+    """Gives turns to links, by namespace and by route, with one timer for all of them.
 
     Args:
         per_second: the number of turns in a second.
@@ -21,7 +22,7 @@ class TurnLimiter:
     """
 
     def __init__(self, per_second: float, max_in_flight: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._turns: TurnQueue[LinkKey] = TurnQueue(per_second, max_in_flight, clock)
+        self._turns: TurnQueue[LinkKey] = TurnQueue(per_second, max_in_flight, clock, attrgetter("route"))
         self._listener: TurnListener = lambda _: False
         self._timer: asyncio.TimerHandle | None = None
         self._calls_at = 0.0
