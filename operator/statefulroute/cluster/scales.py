@@ -8,6 +8,9 @@ import msgspec
 
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.errors import APIError, ClusterError, NotFoundError, UnreachableError
+from statefulroute.cluster.fair_limiter import FairLimiter
+from statefulroute.domain.fair_slots import FairSlots
+from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.selector import Selector
 
 T = TypeVar("T")
@@ -16,6 +19,10 @@ _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _API_VERSION = re.compile(rf"({_LABEL}(\.{_LABEL})*/)?{_LABEL}")
 
 _FORBIDDEN = 403
+
+#: How many scales are read at the same time, half of them in a single namespace. Reads of a kind whose API hangs leave
+#: connections to all others.
+_SLOTS = 32
 
 
 class NotScalableError(ClusterError):
@@ -76,6 +83,7 @@ class ScaleReader:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._kinds: dict[tuple[str, str], _Kind] = {}
+        self._limiter = FairLimiter(FairSlots(_SLOTS))
 
     async def read(self, namespace: str, api_version: str, kind: str, name: str) -> Scale:
         """Reads the scale of a workload.
@@ -91,7 +99,8 @@ class ScaleReader:
         scalable_kind = await self._find(api_version, kind)
         path = _path(scalable_kind, namespace, name)
         try:
-            response = await self._get(f"{path}/scale", f"{scalable_kind.plural}/scale", scalable_kind.group)
+            async with self._limiter.slot(RouteKey(namespace, name)):
+                response = await self._get(f"{path}/scale", f"{scalable_kind.plural}/scale", scalable_kind.group)
         except NotFoundError:
             # The API server gives the same error for a missing object and for a kind without a scale subresource.
             self._kinds.pop((api_version, kind), None)

@@ -6,17 +6,25 @@ from collections.abc import Set as AbstractSet
 
 import structlog
 
+from statefulroute.cluster.fair_limiter import FairLimiter
 from statefulroute.cluster.informers import Informers
 from statefulroute.controllers.state_store import RouteStore
+from statefulroute.controllers.work_queue.rate_limiting import OutagePause
 from statefulroute.controllers.work_queue.worker_pool import WorkerPool
+from statefulroute.domain.fair_slots import FairSlots
 from statefulroute.domain.keys import PodKey, RouteKey
 from statefulroute.domain.loss import AbsentPod
 from statefulroute.domain.route import RouteView
 
 log = structlog.get_logger(__name__)
 
-#: How many routes are verified at the same time, and how many pods of each: links of other routes go first.
-_CONCURRENCY = 4
+#: How many routes are verified at the same time, half of them in a single namespace: a read that hangs, for example
+#: that of a scale, delays no other namespace.
+_ROUTES = 16
+
+#: How many routes with lost pods have a task, and how many pods of a route are read at the same time: links of other
+#: routes go first.
+_TASKS, _CONCURRENCY = 1000, 4
 
 #: How often the losses of the pods that were read until then count: one slow read does not hold up the other pods.
 _BATCH_SECONDS = 1.0
@@ -36,8 +44,13 @@ class LossVerifier:
     def __init__(self, informers: Informers, route_store: RouteStore) -> None:
         self._informers = informers
         self._route_store = route_store
+        self._limiter = FairLimiter(FairSlots(_ROUTES))
         self._workers: WorkerPool[RouteKey] = WorkerPool(
-            self._verify, _CONCURRENCY, lambda key: {"route": key}, failure="a lost pod was not read: trying again"
+            self._verify_in_turn,
+            _TASKS,
+            lambda key: {"route": key},
+            failure="a lost pod was not read: trying again",
+            outage_pause=OutagePause(_ROUTES),
         )
         self._unverified: set[RouteKey] = set()
         """The routes with losses to verify."""
@@ -59,6 +72,10 @@ class LossVerifier:
     def _add(self, key: RouteKey) -> None:
         self._unverified.add(key)
         self._workers.add(key)
+
+    async def _verify_in_turn(self, key: RouteKey) -> None:
+        async with self._limiter.slot(key):
+            await self._verify(key)
 
     async def _verify(self, key: RouteKey) -> None:
         """Verifies the losses of a route.

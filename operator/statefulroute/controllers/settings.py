@@ -15,7 +15,8 @@ class Settings:
     Attributes:
         kubeconfig: the path of a kubeconfig; None is where kubectl finds one.
         context: the context of the kubeconfig; None is its current one.
-        parallel_writes: how many links of one route are written at the same time.
+        parallel_writes: how many links of one route are written at the same time; half as many more are for
+            those of all other routes.
         moves_per_second: how many links of lost pods are moved, deleted or marked in a second, over all routes.
         annotates: whether the operator annotates pods and workloads, with their load and state.
         namespaces: the namespaces that the operator works in; none is the whole cluster.

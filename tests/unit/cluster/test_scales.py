@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -336,3 +336,27 @@ def test_lasting_errors_have_a_common_base_class() -> None:
     assert {UnsupportedKindError, NoSelectorError, ForbiddenError} == set(NotScalableError.__subclasses__())
     assert issubclass(NotScalableError, ClusterError)
     assert not issubclass(NotScalableError, APIError)
+
+
+async def test_scales_whose_reads_hang_leave_requests_for_other_namespaces() -> None:
+    read = list[str]()
+
+    class HangingClient:
+        async def get(self, path: str) -> bytes:
+            if not path.endswith("/scale"):
+                return json.dumps(resource_list(*ROLLOUTS)).encode()
+            read.append(path)
+            if "/hanging/" in path:
+                await asyncio.Event().wait()
+            return json.dumps(scale()).encode()
+
+    reader = ScaleReader(cast("Client", HangingClient()))
+    await reader.read(*ROLLOUT)
+    reads = [asyncio.create_task(reader.read("hanging", *ROLLOUT[1:3], f"game-{number}")) for number in range(100)]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        assert (await reader.read(*ROLLOUT)).replicas == 3
+    assert len(read) == 1 + 16 + 1
+    for each in reads:
+        each.cancel()
+    await asyncio.wait(reads)

@@ -14,8 +14,9 @@ from statefulroute.api.vocabulary import RoutingState, ServiceState
 from statefulroute.cluster.errors import UnreachableError
 from statefulroute.cluster.informer import Informer
 from statefulroute.controllers.loss_verifier import LossVerifier
+from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.pod import Node
-from unit.controllers.environment import Environment, eventually, idle, link, pod, route, running_route, workload
+from unit.controllers.environment import GAME, Environment, eventually, idle, link, pod, route, running_route, workload
 
 #: Lost at once, because the pod is shut down by its annotation.
 SHUT_DOWN = pod(50, 1, reported_routing_state=RoutingState.SHUTDOWN)
@@ -265,3 +266,22 @@ async def test_loss_that_begins_again_is_verified_again() -> None:
             await idle()
             assert environment.reason_of("alice") == "Bound"
             environment.now += timedelta(seconds=1)
+
+
+async def test_routes_whose_reads_hang_delay_no_other_namespace() -> None:
+    environment = VerifiedEnvironment()
+    verifier, verified = environment.verifier, list[RouteKey]()
+
+    async def verify(key: RouteKey) -> None:
+        if key.namespace == "hanging":
+            await asyncio.Event().wait()
+        verified.append(key)
+
+    verifier._verify = verify  # type: ignore[method-assign] # noqa: SLF001 - reads of some routes hang
+    verifier.start()
+    for number in range(100):
+        verifier._add(RouteKey("hanging", f"game-{number}"))  # noqa: SLF001
+    verifier._add(GAME)  # noqa: SLF001
+    await idle()
+    assert verified == [GAME]
+    await verifier.stop()

@@ -24,7 +24,13 @@ def operator(  # noqa: PLR0913 - an option each
         typer.Option(metavar="NAMESPACE", help="Serve this namespace; may be repeated. By default all namespaces."),
     ] = None,
     parallel_writes: Annotated[
-        int, typer.Option(min=1, max=256, help="The maximum number of concurrent writes to the links of one route.")
+        int,
+        typer.Option(
+            min=1,
+            max=256,
+            help="The maximum number of concurrent writes to the links of one route; half as many more are for those "
+            "of all other routes.",
+        ),
     ] = 32,
     moves_per_second: Annotated[
         int,
