@@ -187,3 +187,19 @@ async def test_worker_that_is_cancelled_before_it_starts_gives_its_slot_back() -
     await idle()
     await pool.stop()
     assert slots.used == 0
+
+
+async def test_cancelled_workers_are_not_replaced() -> None:
+    async def work(_: int) -> None:
+        await asyncio.Event().wait()
+
+    pool = WorkerPool(work, 2)
+    for key in range(10):
+        pool.add(key)
+    pool.start()
+    await idle()
+    for worker in tuple(pool._workers):  # noqa: SLF001 - what the end of the event loop does
+        worker.cancel()
+    await idle()
+    assert not pool._workers  # noqa: SLF001
+    await pool.stop()

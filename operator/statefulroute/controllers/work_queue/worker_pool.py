@@ -174,17 +174,16 @@ class WorkerPool(Generic[K]):
             # Now, and not in a callback of the event loop: a key that arrives in between would start no worker.
             if (worker := asyncio.current_task()) is not None:
                 self._end_worker(worker)
+        if self._is_started:  # other pools that wait have had the slot before the keys of this pool
+            self._start_workers()
 
     def _worker_done(self, worker: asyncio.Task[None]) -> None:
         if worker in self._workers:  # it was cancelled before it started
             self._end_worker(worker)
 
     def _end_worker(self, worker: asyncio.Task[None]) -> None:
-        """Gives the slot of a worker back; other pools that wait have it before the keys of this pool."""
         self._workers.discard(worker)
         self._slots.release(self._route)
-        if self._is_started:
-            self._start_workers()
 
     async def _pause(self, seconds: float) -> None:
         """Lets a worker pause, which `stop` ends."""
