@@ -2,13 +2,15 @@
 
     python benchmarks/neighbours.py [--busy 1 10 40 200] [--links 3000] [--rate 10] [--seconds 10] [--rounds 1]
 
-Each variant has `--links` links that wait to be bound, spread over that many busy routes in up to 20 namespaces. An
-operator starts and binds them as fast as it can. Meanwhile users of another route, in a namespace of its own, arrive at
-`--rate` per second. In the variant `hanging`, no link waits, and four routes of one namespace read the load of 100 pods
-each that accept connections and never answer, for the longest timeout; the other route reads its load over HTTP, too.
+Each variant has `--links` links that wait to be bound, spread over that many busy routes in up to 20 namespaces: they
+are created while the operator is stopped by a signal. Then it binds them as fast as it can, and meanwhile users of
+another route, in a namespace of its own, arrive at `--rate` per second. In the variant `hanging`, no link waits, and
+four routes of one namespace read the load of 100 pods each that accept connections and never answer, for the longest
+timeout; the other route reads its load over HTTP, too.
 """
 
 import asyncio
+import signal
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -77,7 +79,7 @@ async def _create_route(service: BenchService, namespace: str, name: str, pods: 
 
 
 async def _create_waiting_links(service: BenchService, routes: int, links: int) -> None:
-    """Creates links of busy routes while no operator runs."""
+    """Creates links of busy routes while the operator is stopped."""
 
     async def create(number: int) -> None:
         name = f"busy-{number % routes}"
@@ -111,12 +113,13 @@ async def _arrive(service: BenchService, rate: float, seconds: float) -> Figures
 
 async def beside_busy(service: BenchService, routes: int, links: int, rate: float, seconds: float) -> Figures:
     """Measures the quiet route while the links of busy routes are bound."""
-    if routes:
-        await _create_waiting_links(service, routes, links)
     async with running_operator(service.kubeconfig) as process:
         await process.wait_synced()
-        if not routes:
-            await process.wait_idle()
+        await process.wait_idle()
+        if routes:
+            process.process.send_signal(signal.SIGSTOP)
+            await _create_waiting_links(service, routes, links)
+            process.process.send_signal(signal.SIGCONT)
         figures = await _arrive(service, rate, seconds)
     await _delete_links(service)
     return {P99: figures[P99]}
