@@ -108,7 +108,7 @@ class RouteServer:
             after = _merged(json.loads(stored), change)
         if after == before:
             return _respond(stored)
-        if after.get("spec") != before.get("spec"):
+        if after.get("spec") != before.get("spec") and "generation" in after["metadata"]:
             after["metadata"]["generation"] += 1
         return _respond(self._put(kind, after, "MODIFIED"))
 
