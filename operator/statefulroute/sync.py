@@ -96,13 +96,21 @@ class ServerDriver(_Driver[asynchronous_server.ServerDriver]):
 
     @classmethod
     def from_environment(
-        cls, *, configuration: Configuration | None = None, logger: Logger | None = None, follow_links: bool = False
+        cls,
+        *,
+        configuration: Configuration | None = None,
+        logger: Logger | None = None,
+        follow_links: bool = False,
+        keep_managed_fields: bool = False,
     ) -> Self:
         """Returns a driver for the pod of this process, as `statefulroute.ServerDriver.from_environment` does."""
 
         async def make() -> asynchronous_server.ServerDriver:
             return asynchronous_server.ServerDriver.from_environment(
-                configuration=configuration, logger=logger, follow_links=follow_links
+                configuration=configuration,
+                logger=logger,
+                follow_links=follow_links,
+                keep_managed_fields=keep_managed_fields,
             )
 
         return cls(_loop.run(make()))
@@ -150,6 +158,7 @@ class ClientDriver(_Driver[asynchronous_client.ClientDriver]):
         services: list[str] | None = None,
         max_links: int = MAX_LINKS,
         logger: Logger | None = None,
+        keep_managed_fields: bool = False,
     ) -> Self:
         """Returns a driver with its own connection, as `statefulroute.ClientDriver.connect` does."""
         return cls(
@@ -161,6 +170,7 @@ class ClientDriver(_Driver[asynchronous_client.ClientDriver]):
                     services=services,
                     max_links=max_links,
                     logger=logger,
+                    keep_managed_fields=keep_managed_fields,
                 )
             )
         )

@@ -53,6 +53,21 @@ def test_link_move_and_unlink_print_what_has_changed(statefulroute: Command, gam
     assert output_of(statefulroute, "unlink", "game", "alice") == "alice: had no link in game"
 
 
+@pytest.mark.parametrize(
+    "change",
+    [("link", "game", "lean", "2"), ("move", "game", "lean", "1"), ("unlink", "game", "lean", "--grace", "60")],
+    ids=lambda change: change[0],
+)
+def test_commands_that_write_a_link_remove_its_managed_fields_unless_they_must_keep_them(
+    statefulroute: Command, game: Service, change: tuple[str, ...]
+) -> None:
+    for options, are_kept in ((("--keep-managed-fields",), True), ((), False)):
+        output_of(statefulroute, "link", "game", "lean", "0")
+        output_of(statefulroute, *change, *options)
+        assert ("managedFields" in game.get("game.lean")["metadata"]) is are_kept
+        game.kubectl.run("delete", "podlink", "game.lean").expect_success()
+
+
 def test_link_encodes_a_uid_that_is_not_valid_in_a_name(statefulroute: Command, game: Service) -> None:
     assert output_of(statefulroute, "link", "game", "Guest 7", "2") == "Guest 7: game-2"
     assert game.get("game.x-47756573742037")["spec"]["uid"] == "Guest 7"

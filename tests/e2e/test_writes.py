@@ -64,6 +64,14 @@ def test_operator_adds_nothing_to_the_metadata_of_a_link(game: Service) -> None:
         assert not metadata.keys() & {"finalizers", "annotations", "labels", "ownerReferences"}
 
 
+def test_operator_removes_the_managed_fields_of_a_link_whose_pod_it_chooses(game: Service) -> None:
+    named, chosen = game.link("alice", podIndex=1), game.link("bob")
+    for name in (named, chosen):
+        game.await_bound(name)
+    assert "managedFields" not in game.get(chosen)["metadata"]
+    assert "managedFields" in game.get(named)["metadata"], "no write of the spec was due"
+
+
 def test_deleted_link_is_gone_at_once_and_costs_no_write(game: Service, recorder: LinkRecorder) -> None:
     names = game.link_all((f"user-{number}" for number in range(20)), podIndex=1)
     game.await_all_bound(20)

@@ -147,6 +147,7 @@ async def test_renews_a_temporary_link_in_use(resolver: RunningResolver, stub_se
     reply = await resolver.wait_for_reply(path, lambda reply: reply.json["expireTime"] != before, "the link is renewed")
     assert datetime.fromisoformat(reply.json["expireTime"]) > datetime.now(UTC) + timedelta(seconds=500)
     stored = await in_thread(stub_service.get, "alice")
+    assert "managedFields" not in stored["metadata"]
     assert (await resolver.http.post(path)).status == 200  # more than half of the TTL is left
     await resolver.components.binder.aclose()
     assert await in_thread(stub_service.get, "alice") == stored

@@ -178,6 +178,11 @@ class Values(ValueGroup):
         description="The maximum number of links of lost pods that are moved, deleted or marked per second. A tenth of "
         "it is the maximum number of statuses per second of which only the message changes.",
     )
+    keep_managed_fields: bool = Field(
+        default=False,
+        description="Whether operator and resolver keep `metadata.managedFields` of links. By default each write of a "
+        "link's spec removes them, unless the link was applied by kubectl: they are more than half of a link.",
+    )
     write_annotations: bool = Field(
         default=True,
         description="Whether the operator annotates pods and workloads with their load and state, and pods of "

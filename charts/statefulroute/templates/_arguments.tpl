@@ -102,6 +102,9 @@ The arguments that both have.
 {{- if .Values.hashUids }}
 - --hash-uids
 {{- end }}
+{{- if .Values.keepManagedFields }}
+- --keep-managed-fields
+{{- end }}
 {{- range .Values.watchNamespaces }}
 - --watch-namespace={{ . }}
 {{- end }}

@@ -25,6 +25,11 @@ POD_DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 LOSS_CONFIRMED_AT = f"{GROUP}/loss-confirmed-at"
 """When a user confirmed the losses of pods, as RFC 3339. Losses that began by then are not suspended."""
 
+# On any object, written by `kubectl apply`.
+
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+"""The object of the last client-side apply."""
+
 # On a workload, written by the operator.
 
 WORKLOAD_STATE = f"{GROUP}/workload-state"

@@ -74,17 +74,22 @@ class Cluster:
     Attributes:
         client: the client of the API server.
         namespace: the namespace; None is all namespaces.
+        keep_managed_fields: whether the managedFields of links stay when the command writes them.
     """
 
     client: "Client"
     namespace: str | None
+    keep_managed_fields: bool = False
 
     def with_dry_run(self, dry_run: bool) -> "Cluster":  # noqa: FBT001 - the name of the method says it
         """Returns this cluster, or for a dry run one in which the API server does not persist writes."""
         return replace(self, client=self.client.dry_run()) if dry_run else self
 
-    def link_store(self) -> "LinkStore":
+    def link_store(self, deadline_seconds: float = 10.0) -> "LinkStore":
         """Returns the operations on the links of the namespace.
+
+        Args:
+            deadline_seconds: the maximum duration of an operation.
 
         Raises:
             CommandError: the command works in all namespaces.
@@ -92,7 +97,12 @@ class Cluster:
         from statefulroute.cluster.link_store import LinkStore  # noqa: PLC0415 - most commands only read
 
         log_to_stderr()
-        return LinkStore(self.client, self.one_namespace())
+        return LinkStore(
+            self.client,
+            self.one_namespace(),
+            deadline_seconds=deadline_seconds,
+            keep_managed_fields=self.keep_managed_fields,
+        )
 
     def one_namespace(self) -> str:
         """Returns the namespace, for commands that work in exactly one.

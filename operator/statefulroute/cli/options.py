@@ -35,7 +35,7 @@ class DryRun(StrEnum):
     SERVER = "server"
 
 
-# Of the processes.
+# Of the processes, and of commands that write links.
 BindAddressOption = Annotated[
     str | None,
     typer.Option(metavar="HOST:PORT", help="Where to serve /healthz, /readyz and /metrics; not served by default."),
@@ -43,6 +43,15 @@ BindAddressOption = Annotated[
 LogLevelOption = Annotated[LogLevel, typer.Option(help="The lowest level that is logged.")]
 LogFormatOption = Annotated[
     LogFormat | None, typer.Option(help="The format of log lines; by default text on a terminal, else json.")
+]
+
+KeepManagedFields = Annotated[
+    bool,
+    typer.Option(
+        "--keep-managed-fields",
+        help="Keep metadata.managedFields of links; by default each write of a spec removes them, unless the link was "
+        "applied by kubectl.",
+    ),
 ]
 
 # Of the connection.

@@ -36,12 +36,14 @@ class ClusterOptions:
         context: the context of the kubeconfig; None is the current one.
         namespace: the namespace; None is that of the context.
         all_namespaces: whether the command works in all namespaces.
+        keep_managed_fields: whether the managedFields of links stay when the command writes them.
     """
 
     kubeconfig: Path | None = None
     context: str | None = None
     namespace: str | None = None
     all_namespaces: bool = False
+    keep_managed_fields: bool = False
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Cluster]:
@@ -58,7 +60,8 @@ class ClusterOptions:
             connect(self.kubeconfig, self.context) as connection,
             Client(connection, attempts=_ATTEMPTS) as client,
         ):
-            yield Cluster(client, None if self.all_namespaces else self.namespace or connection.namespace)
+            namespace = None if self.all_namespaces else self.namespace or connection.namespace
+            yield Cluster(client, namespace, keep_managed_fields=self.keep_managed_fields)
 
 
 def run(options: ClusterOptions, work: Callable[[Cluster], Awaitable[int | None]]) -> None:

@@ -13,6 +13,7 @@ import msgspec
 import structlog
 
 from statefulroute.api.annotations import (
+    LAST_APPLIED,
     LOSS_CONFIRMED_AT,
     POD_DELETION_COST,
     ROUTING_STATE,
@@ -72,6 +73,14 @@ class ConditionObject(_CamelStruct):
     """Null in conditions of pods that another component than the kubelet wrote."""
 
 
+class _ManagedFieldsEntry(_CamelStruct):
+    operation: str = ""
+
+
+class _LinkAnnotations(_CamelStruct):
+    last_applied: str = msgspec.field(name=LAST_APPLIED, default="")
+
+
 class _LinkMetadata(_CamelStruct, kw_only=True):
     name: str
     namespace: str
@@ -79,6 +88,8 @@ class _LinkMetadata(_CamelStruct, kw_only=True):
     generation: int = 0
     creation_timestamp: datetime
     deletion_timestamp: str | None = None
+    annotations: _LinkAnnotations | None = None
+    managed_fields: list[_ManagedFieldsEntry] | None = None
 
 
 class _LinkSpec(_CamelStruct, kw_only=True):
@@ -166,6 +177,7 @@ def make_link(link: PodLinkObject) -> Link:
             spec.ttl_seconds,
             spec.renew_time,
         ),
+        has_removable_managed_fields=_has_removable_managed_fields(metadata),
         status=_link_status(
             status.phase,
             ready.reason,
@@ -179,6 +191,20 @@ def make_link(link: PodLinkObject) -> Link:
         status_expire_time=parse_time(status.expire_time),
         transition_time=parse_time(ready.last_transition_time),
     )
+
+
+def _has_removable_managed_fields(metadata: _LinkMetadata) -> bool:
+    """Returns whether a link has managedFields that nobody needs, because the link was never applied.
+
+    Server-side apply needs its own entries to remove fields. When a manifest changes from client-side to server-side
+    apply, kubectl needs all: without them, it takes over every field, and removes a pod that the operator has chosen.
+    """
+    if not metadata.managed_fields or (metadata.annotations is not None and metadata.annotations.last_applied):
+        return False
+    for entry in metadata.managed_fields:  # noqa: SIM110 - three times as fast as `all`, for each link of a list
+        if entry.operation != "Update":
+            return False
+    return True
 
 
 class _PodStatus(_CamelStruct):

@@ -11,7 +11,7 @@ from statefulroute.api.group import API_VERSION, POD_LINK
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.codec import LINKS
 from statefulroute.cluster.errors import APIError, ClusterError, ConflictError, NotFoundError, UnreachableError
-from statefulroute.cluster.writes import pod_patch
+from statefulroute.cluster.writes import pod_patch, spec_patch
 from statefulroute.domain.backoff import Backoff
 from statefulroute.domain.errors import InvalidParameterError
 from statefulroute.domain.keys import RouteKey, link_name
@@ -65,12 +65,16 @@ class LinkRequests:
         client: the client for the API server.
         namespace: the namespace of the links.
         links: the cache; None if there is none.
+        keep_managed_fields: whether a write leaves the managedFields of a link as they are.
     """
 
-    def __init__(self, client: Client, namespace: str, links: CachedLinks | None = None) -> None:
+    def __init__(
+        self, client: Client, namespace: str, links: CachedLinks | None = None, *, keep_managed_fields: bool = False
+    ) -> None:
         self._client = client
         self._namespace = namespace
         self._links = links
+        self._keep_managed_fields = keep_managed_fields
 
     async def get(self, route: str, name: str) -> LinkSnapshot:
         """Returns a link from the cache, or from the API server if the cache has not synced."""
@@ -143,15 +147,14 @@ class LinkRequests:
                 if self._links is not None:
                     self._links.forget(link)
                 return
-            case Put(binding) if link is None:
-                body = _manifest(self._namespace, route, uid, name, binding)
-                response = await self._client.post(self._path(), msgspec.json.encode(body))
-            case Put(binding):
-                version = str(link.resource_version) if link else ""
-                change = {"metadata": {"resourceVersion": version}, "spec": _spec(binding)}
-                if link and link.foreign_namespace is not None:  # a link that names another namespace binds nothing
+            case Put(binding) if link is not None:
+                change = spec_patch(link, _spec(binding), keep_managed_fields=self._keep_managed_fields)
+                if link.foreign_namespace is not None:  # a link that names another namespace binds nothing
                     change["spec"]["namespace"] = None
                 response = await self._client.merge_patch(self._path(name), msgspec.json.encode(change))
+            case Put(binding):
+                body = _manifest(self._namespace, route, uid, name, binding)
+                response = await self._client.post(self._path(), msgspec.json.encode(body))
             case _:
                 return
         if self._links is not None:

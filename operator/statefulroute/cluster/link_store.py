@@ -64,9 +64,11 @@ class LinkStore:
         links: a cache of the links; with it, writes need no read before, and `get` needs no request.
         clock: returns the time of day by both clocks.
         deadline_seconds: the maximum duration of an operation.
+        keep_managed_fields: whether the managedFields of links stay. By default, each write of a spec removes them
+            unless the link was applied: they are more than half of a link.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but two have a default
         self,
         client: Client,
         namespace: str,
@@ -74,8 +76,9 @@ class LinkStore:
         links: CachedLinks | None = None,
         clock: IntervalClock = utc_interval,
         deadline_seconds: float = 10.0,
+        keep_managed_fields: bool = False,
     ) -> None:
-        self._requests = LinkRequests(client, namespace, links)
+        self._requests = LinkRequests(client, namespace, links, keep_managed_fields=keep_managed_fields)
         self._clock = clock
         self._deadline_seconds = deadline_seconds
         self._flights: dict[tuple[str, str], asyncio.Task[PodKey]] = {}

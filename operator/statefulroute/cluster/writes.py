@@ -48,12 +48,21 @@ class LinkWriter:
     """Writes PodLinks. The API server refuses a write (ConflictError) if the link has changed since the decision.
 
     The writer stores the response in the cache, so that the next decision sees it without waiting for the watch.
+
+    Args:
+        client: the client for the API server.
+        links: the informer of links, which receives the responses.
+        clock: the time of day.
+        keep_managed_fields: whether a binding leaves the managedFields of the link as they are.
     """
 
-    def __init__(self, client: Client, links: Informer[Link], clock: Clock = utc_now) -> None:
+    def __init__(
+        self, client: Client, links: Informer[Link], clock: Clock = utc_now, *, keep_managed_fields: bool = False
+    ) -> None:
         self._client = client
         self._links = links
         self._clock = clock
+        self._keep_managed_fields = keep_managed_fields
 
     async def bind(self, link: Link, pod: PodKey) -> None:
         """Writes a chosen pod to the link's spec.
@@ -61,7 +70,7 @@ class LinkWriter:
         Raises:
             ClusterError: the request failed, or its result is unknown.
         """
-        await self._patch(link, "", {"spec": pod_patch(pod)})
+        await self._patch(link, "", spec_patch(link, pod_patch(pod), keep_managed_fields=self._keep_managed_fields))
 
     async def update_status(self, link: Link, status: LinkStatus, cause: LossCause | None = None) -> str:
         """Writes the link's status.
@@ -78,7 +87,8 @@ class LinkWriter:
             ClusterError: the request failed, or its result is unknown.
         """
         patch = link_status_patch(link, status, self._clock(), cause)
-        return _written_decoder.decode(await self._patch(link, "/status", {"status": patch})).metadata.uid
+        body = {"metadata": {"resourceVersion": str(link.resource_version)}, "status": patch}
+        return _written_decoder.decode(await self._patch(link, "/status", body)).metadata.uid
 
     async def delete(self, link: Link) -> str:
         """Deletes the link if it has not changed since the decision: an earlier renewal wins.
@@ -93,8 +103,7 @@ class LinkWriter:
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
         return _deleted_decoder.decode(await self._client.delete(_path(link), msgspec.json.encode(options))).details.uid
 
-    async def _patch(self, link: Link, subresource: str, change: dict[str, Any]) -> bytes:
-        body = {"metadata": {"resourceVersion": str(link.resource_version)}} | change
+    async def _patch(self, link: Link, subresource: str, body: dict[str, Any]) -> bytes:
         response = await self._client.merge_patch(_path(link) + subresource, msgspec.json.encode(body))
         self._links.observe(_decode_response(LINKS, response))
         return response
@@ -119,6 +128,24 @@ _deleted_decoder = msgspec.json.Decoder(_Deleted)
 def pod_patch(pod: PodKey | None) -> dict[str, Any]:
     """Returns a merge patch of the two fields that name a link's pod; null removes the other one."""
     return {"podIndex": pod, "podName": None} if not isinstance(pod, str) else {"podIndex": None, "podName": pod}
+
+
+def spec_patch(link: Link, spec: dict[str, Any], *, keep_managed_fields: bool) -> dict[str, Any]:
+    """Returns a merge patch of a link's spec, which the API server refuses if the link has changed since.
+
+    The patch also removes the link's managedFields, which are more than half of its bytes, unless the link was applied.
+    The API server records them again only when the link is applied server-side. An apply since the decision makes the
+    patch a conflict.
+
+    Args:
+        link: the version of the link that the decision used.
+        spec: a merge patch of the spec.
+        keep_managed_fields: whether the managedFields stay.
+    """
+    metadata: dict[str, Any] = {"resourceVersion": str(link.resource_version)}
+    if link.has_removable_managed_fields and not keep_managed_fields:
+        metadata["managedFields"] = [{}]  # removes them; an empty list or null changes nothing
+    return {"metadata": metadata, "spec": spec}
 
 
 def _path(link: Link) -> str:

@@ -106,7 +106,7 @@ def assemble(
         links=informers.links.cache,
         route_store=route_store,
         counts=counts,
-        writer=LinkWriter(client, informers.links),
+        writer=LinkWriter(client, informers.links, keep_managed_fields=settings.keep_managed_fields),
         move_limiter=move_limiter,
         rewrite_limiter=rewrite_limiter,
         recorder=recorder,

@@ -77,6 +77,8 @@ class Link(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     is_deleting: bool = False
     violation: str | None = None
     """The message of the validation rule that the link violates: it was stored before the rule existed."""
+    has_removable_managed_fields: bool = False
+    """Whether the object has `metadata.managedFields`, and was never applied: `kubectl apply` needs them."""
 
     status: LinkStatus | None = None
     """The status; None before the operator has written one."""

@@ -56,6 +56,7 @@ class ClientDriver:
         deadline_seconds: the time limit of an operation.
         clock: the time of day by both clocks.
         logger: the driver's logger; None is structlog's.
+        keep_managed_fields: whether the managedFields of links stay; otherwise each write of a spec removes them.
     """
 
     def __init__(  # noqa: PLR0913 - all but two have a default
@@ -68,6 +69,7 @@ class ClientDriver:
         deadline_seconds: float = _DEADLINE_SECONDS,
         clock: IntervalClock = utc_interval,
         logger: Logger | None = None,
+        keep_managed_fields: bool = False,
     ) -> None:
         self._namespace = namespace
         self._deadline_seconds = deadline_seconds
@@ -76,7 +78,14 @@ class ClientDriver:
         self._routes = RouteCache(client, namespace)
         self._cache = LinkCache(client, namespace, services, max_links)
         self._pods = Reflector(client, ENDPOINTS.in_namespace(namespace), BACKOFF_SECONDS)
-        self._store = LinkStore(client, namespace, links=self._cache, clock=clock, deadline_seconds=deadline_seconds)
+        self._store = LinkStore(
+            client,
+            namespace,
+            links=self._cache,
+            clock=clock,
+            deadline_seconds=deadline_seconds,
+            keep_managed_fields=keep_managed_fields,
+        )
         self._keys: dict[str, RouteKey] = {}
         self._placements = AssumedPlacements()
         self._events = events.EventBroadcaster()
@@ -95,6 +104,7 @@ class ClientDriver:
         services: Iterable[str] | None = None,
         max_links: int = MAX_LINKS,
         logger: Logger | None = None,
+        keep_managed_fields: bool = False,
     ) -> Self:
         """Returns a driver with its own connection, by the ServiceAccount of this pod, or by a kubeconfig outside one.
 
@@ -107,6 +117,7 @@ class ClientDriver:
             services: as for the class.
             max_links: as for the class.
             logger: as for the class.
+            keep_managed_fields: as for the class.
 
         Raises:
             InvalidParameterError: the namespace is None, and the process does not run in a pod.
@@ -122,7 +133,14 @@ class ClientDriver:
         except ClusterError as error:
             raise InternalError(str(error)) from error
         client = await stack.enter_async_context(Client(connection, _CONNECTIONS))
-        driver = cls(client, namespace, services=services, max_links=max_links, logger=logger)
+        driver = cls(
+            client,
+            namespace,
+            services=services,
+            max_links=max_links,
+            logger=logger,
+            keep_managed_fields=keep_managed_fields,
+        )
         driver._stack = stack
         return driver
 

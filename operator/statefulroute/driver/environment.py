@@ -43,7 +43,12 @@ def namespace_of_pod(environment: Mapping[str, str] = os.environ, file: Path = _
 
 
 async def server_parts(
-    namespace: str, stack: AsyncExitStack, *, follow_links: bool, environment: Mapping[str, str] = os.environ
+    namespace: str,
+    stack: AsyncExitStack,
+    *,
+    follow_links: bool,
+    keep_managed_fields: bool = False,
+    environment: Mapping[str, str] = os.environ,
 ) -> ServerParts:
     """Opens the parts of the driver of this pod; the stack closes them.
 
@@ -60,7 +65,8 @@ async def server_parts(
     links = LinkCache(client, namespace, [server.service]) if follow_links else None
     if links is not None:
         await stack.enter_async_context(links)
-    return ServerParts(LinkStore(client, namespace, links=links), routes, AnnotationPublisher(client, server), server)
+    store = LinkStore(client, namespace, links=links, keep_managed_fields=keep_managed_fields)
+    return ServerParts(store, routes, AnnotationPublisher(client, server), server)
 
 
 class _Owner(msgspec.Struct):

@@ -78,6 +78,7 @@ class ServerDriver:
         configuration: Configuration | None = None,
         logger: Logger | None = None,
         follow_links: bool = False,
+        keep_managed_fields: bool = False,
     ) -> Self:
         """Returns a driver for the pod that this process runs in. It sends no request before `init`.
 
@@ -90,6 +91,7 @@ class ServerDriver:
             logger: as for the class.
             follow_links: whether to watch the links of the service: a binding then costs one request instead of two,
                 and every pod receives every change of a link.
+            keep_managed_fields: whether the managedFields of links stay, as for `ClientDriver`.
 
         Raises:
             InvalidParameterError: the environment does not name the pod's namespace.
@@ -99,7 +101,7 @@ class ServerDriver:
         namespace = namespace_of_pod()
         return cls(
             namespace,
-            partial(server_parts, namespace, follow_links=follow_links),
+            partial(server_parts, namespace, follow_links=follow_links, keep_managed_fields=keep_managed_fields),
             configuration=configuration,
             logger=logger,
         )

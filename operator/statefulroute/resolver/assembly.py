@@ -60,6 +60,7 @@ def assemble(settings: Settings, client: Client) -> ResolverComponents:
         cache,
         settings.bindings_per_second,
         temporary=settings.temporary_links,
+        keep_managed_fields=settings.keep_managed_fields,
         on_result=metrics.count_link,
     )
     picker = EndpointPicker(cache, binder, settings.unlinked_uid)

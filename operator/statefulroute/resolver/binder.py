@@ -37,6 +37,7 @@ class Binder:
         cache: the resolver's cache.
         bindings_per_second: the maximal rate of new links of one route.
         temporary: whether a new link without an explicit TTL is temporary, with the TTL of its route.
+        keep_managed_fields: whether the managedFields of links stay; otherwise each write of a spec removes them.
         deadline_seconds: the time limit of a read or write.
         clock: the time of day by both clocks.
         on_result: called for each link that is `bound`, `refused` (above the rate) or `renewed`.
@@ -49,6 +50,7 @@ class Binder:
         bindings_per_second: float,
         *,
         temporary: bool = False,
+        keep_managed_fields: bool = False,
         deadline_seconds: float = 2.0,
         clock: IntervalClock = utc_interval,
         on_result: Callable[[str], None] = lambda _: None,
@@ -56,6 +58,7 @@ class Binder:
         self._client = client
         self._cache = cache
         self._temporary = temporary
+        self._keep_managed_fields = keep_managed_fields
         self._deadline_seconds = deadline_seconds
         self._clock = clock
         self._on_result = on_result
@@ -166,5 +169,6 @@ class Binder:
                 links=links,
                 clock=self._clock,
                 deadline_seconds=self._deadline_seconds,
+                keep_managed_fields=self._keep_managed_fields,
             )
         return store

@@ -43,6 +43,7 @@ class Settings:
         endpoint_header: the response header for the endpoint.
         temporary_links: whether new links are temporary, with the TTL of their route.
         bindings_per_second: the maximal rate of new links of one route.
+        keep_managed_fields: whether the managedFields of links stay; otherwise each write of a spec removes them.
         requests_per_second: the maximal rate of one caller's requests; None is unlimited.
         token_audience: the required audience of callers' bearer tokens; None requires no token.
         allowed_users: the users whose tokens are accepted; none is every authenticated user.
@@ -62,6 +63,7 @@ class Settings:
     endpoint_header: str = ENDPOINT_HEADER
     temporary_links: bool = False
     bindings_per_second: float = 100.0
+    keep_managed_fields: bool = False
     requests_per_second: float | None = None
     token_audience: str | None = None
     allowed_users: tuple[str, ...] = ()

@@ -106,6 +106,7 @@ def test_every_field_of_a_link_is_decoded() -> None:
         creation_timestamp=int(CREATION.timestamp()),
         expire_time=CREATION + timedelta(hours=1),
         is_deleting=True,
+        has_removable_managed_fields=True,
         status=LinkStatus(
             LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-2'", 2, "game-2", "game-2.game.games.svc"
         ),
@@ -113,6 +114,30 @@ def test_every_field_of_a_link_is_decoded() -> None:
         status_expire_time=CREATION + timedelta(hours=1),
         transition_time=CREATION + timedelta(seconds=5),
     )
+
+
+UPDATE, APPLY = ({"manager": "any", "operation": operation} for operation in ("Update", "Apply"))
+
+
+@pytest.mark.parametrize(
+    ("entries", "annotations", "are_removable"),
+    [
+        (None, None, False),
+        ([], None, False),
+        ([UPDATE], None, True),
+        ([UPDATE, UPDATE | {"subresource": "status"}], {"other": "value"}, True),
+        ([UPDATE], {"kubectl.kubernetes.io/last-applied-configuration": "{}"}, False),
+        ([APPLY], None, False),
+        ([UPDATE, APPLY], None, False),
+        ([UPDATE, APPLY | {"subresource": "status"}], None, False),
+        ([UPDATE, {"manager": "newer", "operation": "Unknown"}], None, False),
+    ],
+)
+def test_only_a_link_that_was_never_applied_has_removable_managed_fields(
+    entries: list[dict[str, str]] | None, annotations: dict[str, str] | None, are_removable: bool
+) -> None:
+    decoded = as_link(managedFields=entries, annotations=annotations)
+    assert decoded.has_removable_managed_fields is are_removable
 
 
 def test_a_link_may_name_its_pod_by_name() -> None:
@@ -137,6 +162,7 @@ def test_a_link_without_a_status_has_none(status: Any) -> None:
         resource_version=1,
         generation=1,
         creation_timestamp=int(CREATION.timestamp()),
+        has_removable_managed_fields=True,
     )
 
 

@@ -15,7 +15,15 @@ from statefulroute.cluster.clock import utc_now
 from statefulroute.cluster.codec import LINKS, PODS, ROUTES
 from statefulroute.cluster.errors import APIError, ConflictError, NotFoundError, UnreachableError
 from statefulroute.cluster.informers import Informers
-from statefulroute.cluster.writes import LinkWriter, PodWriter, RouteWriter, link_status_patch, pod_patch, status_patch
+from statefulroute.cluster.writes import (
+    LinkWriter,
+    PodWriter,
+    RouteWriter,
+    link_status_patch,
+    pod_patch,
+    spec_patch,
+    status_patch,
+)
 from statefulroute.domain.keys import PodKey, RouteKey
 from statefulroute.domain.link import Link, LinkStatus
 from statefulroute.domain.pod import Pod, PodAnnotations
@@ -333,11 +341,23 @@ async def test_a_binding_is_conditional_on_the_version_and_updates_the_cache(
         "PATCH",
         "/apis/statefulroute.io/v1alpha1/namespaces/games/podlinks/game.alice",
     )
-    assert call.json == {"metadata": {"resourceVersion": "41"}, "spec": {"podIndex": 2, "podName": None}}
+    identity = {"resourceVersion": "41", "managedFields": [{}]}
+    assert call.json == {"metadata": identity, "spec": {"podIndex": 2, "podName": None}}
     assert changes == []
     call.respond(link(version=42, podIndex=2))
     await task
     assert changes == [(42, 2)]
+
+
+@pytest.mark.parametrize(
+    ("has_removable", "keep", "removed"),
+    [(True, False, {"managedFields": [{}]}), (False, False, {}), (True, True, {}), (False, True, {})],
+)
+def test_a_spec_patch_removes_only_managed_fields_that_may_go(
+    has_removable: bool, keep: bool, removed: dict[str, Any]
+) -> None:
+    patch = spec_patch(a_link(has_removable_managed_fields=has_removable), {"podIndex": 2}, keep_managed_fields=keep)
+    assert patch == {"metadata": {"resourceVersion": "41", **removed}, "spec": {"podIndex": 2}}
 
 
 async def test_a_status_update_patches_only_the_status(

@@ -16,7 +16,14 @@ import typer
 from statefulroute.cli.cluster import Cluster, CommandError
 from statefulroute.cli.line_reader import MAX_LINE_BYTES, Line, read_lines
 from statefulroute.cli.link_records import InvalidRecordError, LinkRecord, decode_record
-from statefulroute.cli.options import Context, DryRun, DryRunOption, Kubeconfig, Namespace
+from statefulroute.cli.options import (
+    Context,
+    DryRun,
+    DryRunOption,
+    KeepManagedFields,
+    Kubeconfig,
+    Namespace,
+)
 from statefulroute.cli.output.messages import print_change, print_message
 from statefulroute.cli.output.terminal import ProgressBar
 from statefulroute.cli.runner import ClusterOptions, run
@@ -53,6 +60,7 @@ def import_(  # noqa: PLR0913 - an option each
     ] = None,
     *,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Change existing links to what the file has.")] = False,
+    keep_managed_fields: KeepManagedFields = False,
     dry_run: DryRunOption = DryRun.NONE,
     namespace: Namespace = None,
     context: Context = None,
@@ -60,7 +68,7 @@ def import_(  # noqa: PLR0913 - an option each
 ) -> None:
     """Create the links that `export` has written. An interrupted import continues when you run it again."""
     run(
-        ClusterOptions(kubeconfig, context, namespace),
+        ClusterOptions(kubeconfig, context, namespace, keep_managed_fields=keep_managed_fields),
         lambda cluster: import_links(cluster, file, overwrite=overwrite, dry_run=dry_run is DryRun.SERVER),
     )
 
@@ -72,7 +80,7 @@ async def import_links(cluster: Cluster, file: Path | None, *, overwrite: bool, 
         CommandError: the file cannot be read.
         APIError: no link can be written.
     """
-    links = LinkStore(cluster.with_dry_run(dry_run).client, cluster.one_namespace(), deadline_seconds=_DEADLINE_SECONDS)
+    links = cluster.with_dry_run(dry_run).link_store(_DEADLINE_SECONDS)
     with _open(file) as descriptor:
         job = _Import(links, os.fstat(descriptor).st_size, overwrite=overwrite)
         try:

@@ -11,7 +11,17 @@ from statefulroute.api.vocabulary import ConditionType, LinkPhase
 from statefulroute.cli import completion
 from statefulroute.cli.cluster import Cluster, CommandError, Object
 from statefulroute.cli.objects import condition, is_observed
-from statefulroute.cli.options import Context, DryRun, DryRunOption, Kubeconfig, Namespace, Route, Ttl, Uid
+from statefulroute.cli.options import (
+    Context,
+    DryRun,
+    DryRunOption,
+    KeepManagedFields,
+    Kubeconfig,
+    Namespace,
+    Route,
+    Ttl,
+    Uid,
+)
 from statefulroute.cli.output.messages import print_change, print_message
 from statefulroute.cli.pod_names import PodNames, previous_binding_label, warn_if_missing
 from statefulroute.cli.runner import ClusterOptions, run
@@ -40,6 +50,7 @@ def link(  # noqa: PLR0913 - an option each
     timeout: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="How long to wait for the pod that the operator chooses.")
     ] = 30,
+    keep_managed_fields: KeepManagedFields = False,
     dry_run: DryRunOption = DryRun.NONE,
     namespace: Namespace = None,
     context: Context = None,
@@ -50,7 +61,7 @@ def link(  # noqa: PLR0913 - an option each
         raise typer.BadParameter("--try needs a POD: without one, an existing link always stays")
     is_dry_run = dry_run is DryRun.SERVER
     run(
-        ClusterOptions(kubeconfig, context, namespace),
+        ClusterOptions(kubeconfig, context, namespace, keep_managed_fields=keep_managed_fields),
         lambda cluster: (
             link_to_any_pod(cluster, route, uid, ttl_seconds=ttl, timeout_seconds=timeout, dry_run=is_dry_run)
             if pod is None

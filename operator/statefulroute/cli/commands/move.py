@@ -8,6 +8,7 @@ from statefulroute.cli.options import (
     DryRun,
     DryRunOption,
     IfLinkedTo,
+    KeepManagedFields,
     Kubeconfig,
     Namespace,
     Pod,
@@ -29,6 +30,7 @@ def move(  # noqa: PLR0913 - an option each
     *,
     if_linked_to: IfLinkedTo = None,
     ttl: Ttl = None,
+    keep_managed_fields: KeepManagedFields = False,
     dry_run: DryRunOption = DryRun.NONE,
     namespace: Namespace = None,
     context: Context = None,
@@ -36,7 +38,7 @@ def move(  # noqa: PLR0913 - an option each
 ) -> None:
     """Move a user who has a link to another pod; a temporary link keeps its TTL and is renewed."""
     run(
-        ClusterOptions(kubeconfig, context, namespace),
+        ClusterOptions(kubeconfig, context, namespace, keep_managed_fields=keep_managed_fields),
         lambda cluster: move_user(
             cluster, route, uid, pod, only_from=if_linked_to, ttl_seconds=ttl, dry_run=dry_run is DryRun.SERVER
         ),

@@ -7,7 +7,14 @@ import typer
 
 from statefulroute.api.rbac import DEFAULT_LEASE_NAME, DEFAULT_LEASE_NAMESPACE
 from statefulroute.cli.logs import LogFormat, LogLevel, set_up_logging
-from statefulroute.cli.options import BindAddressOption, Context, Kubeconfig, LogFormatOption, LogLevelOption
+from statefulroute.cli.options import (
+    BindAddressOption,
+    Context,
+    KeepManagedFields,
+    Kubeconfig,
+    LogFormatOption,
+    LogLevelOption,
+)
 
 if TYPE_CHECKING:
     from statefulroute.controllers.settings import Settings
@@ -44,6 +51,7 @@ def operator(  # noqa: PLR0913 - an option each
         bool,
         typer.Option("--annotate/--no-annotate", help="Annotate pods and workloads with their load and state."),
     ] = True,
+    keep_managed_fields: KeepManagedFields = False,
     bind_address: BindAddressOption = None,
     leader_elect: Annotated[
         bool, typer.Option("--leader-elect/--no-leader-elect", help="Work only while holding the Lease.")
@@ -89,6 +97,7 @@ def operator(  # noqa: PLR0913 - an option each
         parallel_writes=parallel_writes,
         moves_per_second=moves_per_second,
         annotates=annotate,
+        keep_managed_fields=keep_managed_fields,
         namespaces=tuple(dict.fromkeys(watch_namespace or ())),
         leader_election=LeaderElectionSettings(lease_name, lease_namespace, times) if leader_elect else None,
         bind_address=address,

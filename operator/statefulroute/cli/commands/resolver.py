@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from statefulroute.cli.logs import LogFormat, LogLevel, set_up_logging
-from statefulroute.cli.options import BindAddressOption, Context, Kubeconfig, LogFormatOption, LogLevelOption
+from statefulroute.cli.options import (
+    BindAddressOption,
+    Context,
+    KeepManagedFields,
+    Kubeconfig,
+    LogFormatOption,
+    LogLevelOption,
+)
 from statefulroute.resolver.unlinked_uid import UnlinkedUidPolicy
 
 if TYPE_CHECKING:
@@ -70,6 +77,7 @@ def resolver(  # noqa: PLR0913 - an option each
     bindings_per_second: Annotated[
         int, typer.Option(min=1, help="The maximum number of new links of one route per second.")
     ] = 100,
+    keep_managed_fields: KeepManagedFields = False,
     requests_per_second: Annotated[
         int | None,
         typer.Option(min=1, help="The maximum number of requests of one caller per second; by default no limit."),
@@ -127,6 +135,7 @@ def resolver(  # noqa: PLR0913 - an option each
             endpoint_header=endpoint_header or ENDPOINT_HEADER,
             temporary_links=new_links is LinkLifetime.TEMPORARY,
             bindings_per_second=bindings_per_second,
+            keep_managed_fields=keep_managed_fields,
             requests_per_second=requests_per_second,
             token_audience=token_audience,
             allowed_users=tuple(allow_user or ()),

@@ -12,6 +12,7 @@ from statefulroute.cli.options import (
     DryRun,
     DryRunOption,
     IfLinkedTo,
+    KeepManagedFields,
     Kubeconfig,
     Namespace,
     Route,
@@ -33,6 +34,7 @@ def unlink(  # noqa: PLR0913 - an option each
         int | None,
         typer.Option(min=0, max=INT32_MAX, metavar="SECONDS", help="Keep the link for so long; 0 is at once."),
     ] = None,
+    keep_managed_fields: KeepManagedFields = False,
     dry_run: DryRunOption = DryRun.NONE,
     namespace: Namespace = None,
     context: Context = None,
@@ -40,7 +42,7 @@ def unlink(  # noqa: PLR0913 - an option each
 ) -> None:
     """Remove the link of a user, at once or after a grace period."""
     run(
-        ClusterOptions(kubeconfig, context, namespace),
+        ClusterOptions(kubeconfig, context, namespace, keep_managed_fields=keep_managed_fields),
         lambda cluster: unlink_user(
             cluster, route, uid, only_from=if_linked_to, grace_seconds=grace, dry_run=dry_run is DryRun.SERVER
         ),
