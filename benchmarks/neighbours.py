@@ -3,10 +3,10 @@
     python benchmarks/neighbours.py [--busy 1 10 40 200] [--links 3000] [--rate 10] [--seconds 10] [--rounds 1]
 
 Each variant has `--links` links that wait to be bound, spread over that many busy routes in up to 20 namespaces: they
-are created while the operator is stopped by a signal. Then it binds them as fast as it can, and meanwhile users of
-another route, in a namespace of its own, arrive at `--rate` per second. In the variant `hanging`, no link waits, and
-four routes of one namespace read the load of 100 pods each that accept connections and never answer, for the longest
-timeout; the other route reads its load over HTTP, too.
+are created while the operator is stopped by a signal. Then it binds them as fast as it can, and from the first one on,
+users of another route, in a namespace of its own, arrive at `--rate` per second. In the variant `hanging`, no link
+waits, and four routes of one namespace read the load of 100 pods each that accept connections and never answer, for the
+longest timeout; the other route reads its load over HTTP, too.
 """
 
 import asyncio
@@ -28,6 +28,7 @@ from measuring.processes import running_operator
 from measuring.report import Goal, Report, argument_parser, finish
 from measuring.rounds import Figures, ratio
 from statefulroute.api.group import API_VERSION
+from statefulroute.api.vocabulary import LinkPhase
 from statefulroute.cluster.errors import APIError, NotFoundError
 
 ALONE, HANGING, ANSWERS = "alone", "hanging", "loads read, of those due"
@@ -111,15 +112,29 @@ async def _arrive(service: BenchService, rate: float, seconds: float) -> Figures
     )
 
 
+async def _wait_served(service: BenchService) -> None:
+    """Waits until the operator binds links of the quiet route: its start is not measured."""
+    await service.create_link("first")
+    await service.recorder.wait_until(lambda: not service.recorder.unbound)
+
+
+def _is_any_busy_link_bound(service: BenchService) -> bool:
+    return any(
+        link.route.namespace != NAMESPACE and link.status is not None and link.status.phase is LinkPhase.BOUND
+        for link in service.recorder.links.values()
+    )
+
+
 async def beside_busy(service: BenchService, routes: int, links: int, rate: float, seconds: float) -> Figures:
     """Measures the quiet route while the links of busy routes are bound."""
     async with running_operator(service.kubeconfig) as process:
-        await process.wait_synced()
+        await _wait_served(service)
         await process.wait_idle()
         if routes:
             process.process.send_signal(signal.SIGSTOP)
             await _create_waiting_links(service, routes, links)
             process.process.send_signal(signal.SIGCONT)
+            await service.recorder.wait_until(lambda: _is_any_busy_link_bound(service))
         figures = await _arrive(service, rate, seconds)
     await _delete_links(service)
     return {P99: figures[P99]}
@@ -177,8 +192,8 @@ async def beside_hanging(service: BenchService, rate: float, seconds: float) -> 
             path = f"{_collection(NAMESPACE, 'pods')}/game-{pod}/status"
             await service.client.merge_patch(path, json_body({"status": status}))
         await service.edit_route(load=_load(answering), statePeriodSeconds=_PERIOD_SECONDS)
-        async with running_operator(service.kubeconfig) as process:
-            await process.wait_synced()
+        async with running_operator(service.kubeconfig):
+            await _wait_served(service)
             await asyncio.sleep(2 * _PERIOD_SECONDS)  # the requests hang
             server.answers, started = 0, time.monotonic()
             figures = await _arrive(service, rate, seconds)
