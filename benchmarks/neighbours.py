@@ -29,7 +29,7 @@ from measuring.report import Goal, Report, argument_parser, finish
 from measuring.rounds import Figures, ratio
 from statefulroute.api.group import API_VERSION
 from statefulroute.api.vocabulary import LinkPhase
-from statefulroute.cluster.errors import APIError, NotFoundError
+from statefulroute.cluster.errors import ClusterError
 
 ALONE, HANGING, ANSWERS = "alone", "hanging", "loads read, of those due"
 _NAMESPACES = 20
@@ -94,11 +94,15 @@ async def _create_waiting_links(service: BenchService, routes: int, links: int) 
 
 
 async def _delete_links(service: BenchService) -> None:
-    """Deletes the links of all busy routes. The API server stops after a minute."""
-    for number in range(_NAMESPACES):
-        with suppress(NotFoundError, APIError):
-            await service.client.delete(_collection(_namespace_of(number), "podlinks"), b"{}")
-    await service.clear()
+    """Deletes the links of all routes. The API server stops after a minute."""
+    recorder = service.recorder
+    while namespaces := {link.route.namespace for link in recorder.links.values()}:
+        for namespace in namespaces:
+            with suppress(ClusterError):
+                await service.client.delete(_collection(namespace, "podlinks"), b"{}")
+        with suppress(TimeoutError):
+            await asyncio.wait_for(recorder.wait_until(lambda: not recorder.links), 5)
+    recorder.reset()
 
 
 async def _create_unnamed(service: BenchService, number: int) -> None:
@@ -199,7 +203,7 @@ async def beside_hanging(service: BenchService, rate: float, seconds: float) -> 
             figures = await _arrive(service, rate, seconds)
             due = (time.monotonic() - started) / _PERIOD_SECONDS * service.pods
             answers = server.answers / due
-    await service.clear()
+    await _delete_links(service)
     return {P99: figures[P99], ANSWERS: answers}
 
 
