@@ -69,12 +69,12 @@ class SlowClient(Client):
         self._cluster = cluster
         self._is_slow = True
 
-    async def get(self, path: str, params: Mapping[str, str] | None = None) -> bytes:
+    async def get(self, path: str, params: Mapping[str, str] | None = None, *, attempts: int | None = None) -> bytes:
         self.requests.append(params or {})
         if self._is_slow and "continue" in self.requests[-1]:
             self._is_slow = False
             await asyncio.to_thread(forget_versions, self._cluster)
-        return await super().get(path, params)
+        return await super().get(path, params, attempts=attempts)
 
 
 @pytest.fixture

@@ -115,7 +115,11 @@ def released(  # noqa: PLR0913 - an installation and its upgrade
         }
         kubeconfig.write_text(json.dumps(config))
         options = ("--namespace=play", "--is-upgrade", "--dry-run=server", "--disable-openapi-validation")
-        apart = {"crds": {"install": False}, "admissionPolicies": {"install": False}}
+        apart = {
+            "crds": {"install": False},
+            "admissionPolicies": {"install": False},
+            "flowSchemas": {"install": False},
+        }
         text = helm.within(kubeconfig).render(values | apart, *options).expect_success().stdout
     jobs = [item for item in yaml.safe_load_all(text) if item and item["kind"] == "Job"]
     pods = [job["spec"]["template"]["spec"] for job in jobs if job["metadata"]["name"].endswith("release-removed")]
