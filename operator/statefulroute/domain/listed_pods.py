@@ -6,7 +6,7 @@ from heapq import nsmallest
 
 from statefulroute.api.limits import LISTED_POD_MAX_BYTES, LISTED_PODS_MAX, LISTED_PODS_MAX_BYTES
 from statefulroute.api.statefulroute import OmittedPods
-from statefulroute.api.vocabulary import LoadSource, RoutingState
+from statefulroute.api.vocabulary import LoadSource, RoutingState, ServiceState
 from statefulroute.domain.keys import PodKey, pod_sort_key
 from statefulroute.domain.load import MILLI
 from statefulroute.domain.placement import expected_loads, has_room
@@ -78,24 +78,41 @@ def _fill(chosen: dict[PodKey, PodView], pods: Iterable[PodView], places: int) -
 
 def _notable_pods(view: RouteView, listed_before: Container[str], now: datetime, places: int) -> Sequence[PodView]:
     """Returns the pods whose state clients would not know if they were not listed, and those that need attention."""
-    ranks = ((_rank(view, pod, now), pod) for pod in view.pods.values())
+    spec = view.route.spec
+    drained = {each.index for each in spec.pods if each.routing_state in _RESTRICTIVE_STATES}
+    drained_by_name = {each.name for each in spec.named_pods if each.routing_state in _RESTRICTIVE_STATES}
+    ranks = (
+        (_rank(view, pod, now, is_drained=pod.index in drained or pod.pod.name in drained_by_name), pod)
+        for pod in view.pods.values()
+    )
     notable = [(rank, pod.pod.name not in listed_before, pod_sort_key(pod.key), pod) for rank, pod in ranks if rank]
     return [pod for *_, pod in nsmallest(places, notable, key=lambda each: each[:3])]
 
 
-def _rank(view: RouteView, pod: PodView, now: datetime) -> int:
-    """Returns how important it is to list a pod, 1 first; 0 if it is as other pods are."""
-    spec = view.route.spec
+def _rank(view: RouteView, pod: PodView, now: datetime, *, is_drained: bool) -> int:
+    """Returns how important it is to list a pod, 1 first; 0 if it is as other pods are.
+
+    Args:
+        view: the route.
+        pod: the pod.
+        now: the current time.
+        is_drained: whether the spec of the route drains this pod.
+    """
+    spec, has_users = view.route.spec, view.total_link_count(pod.key) > 0
+    is_terminating = pod.pod.service_state is ServiceState.TERMINATING
+    if is_terminating and not has_users and not pod.is_on_lost_node:
+        return 1  # its server waits until it is listed without users; then it ends and leaves its place
     load = view.loads.get(pod.key) if spec.load.source is LoadSource.HTTP else None
     # The operator alone knows what a pod answered, and that it does not answer any more.
     if load and (load.routing_state in _RESTRICTIVE_STATES or view.fresh_load(pod.key, now) is None):
-        return 1
-    if pod.routing_state is not most_restrictive(spec.routing_state):
         return 2
+    is_drained = is_drained or is_terminating or pod.pod.reported_routing_state in _RESTRICTIVE_STATES
+    if is_drained or pod.routing_state is not most_restrictive(spec.routing_state):
+        return 4 if has_users else 3
     if not pod.is_routable:
-        return 3
+        return 5
     limit = spec.placement.max_links_per_pod
-    return 4 if limit and view.total_link_count(pod.key) > limit else 0
+    return 6 if limit and view.total_link_count(pod.key) > limit else 0
 
 
 def _candidates(view: RouteView, listed_before: Container[str], now: datetime, places: int) -> Sequence[PodView]:

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from datetime import timedelta
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -82,6 +83,44 @@ def test_without_loads_the_pods_with_the_fewest_links_are_listed() -> None:
 def test_pods_with_another_routing_state_than_the_route_are_listed(state: RoutingState) -> None:
     changed = range(700, 900)
     assert listed(status_of(big_view(MANY, *changed, state=state))) > set(changed)
+
+
+@pytest.mark.parametrize("drains", ["spec", "name", "annotation", "deletion"])
+@pytest.mark.parametrize("state", ["Ready", "DenyNewCall"])
+def test_drained_pods_are_listed_even_if_their_route_is_drained(drains: str, state: str) -> None:
+    pods = [pod(index) for index in range(MANY - 1)]
+    spec: dict[str, Any] = {"routingState": state}
+    match drains:
+        case "spec":
+            pods.append(pod(MANY - 1))
+            spec["pods"] = [{"index": MANY - 1, "routingState": "DenyNewCall"}]
+        case "name":
+            pods.append(pod(MANY - 1))
+            spec["namedPods"] = [{"name": f"game-{MANY - 1}", "routingState": "DenyNewCall"}]
+        case "annotation":
+            pods.append(pod(MANY - 1, reported_routing_state=DENY))
+        case _:
+            pods.append(pod(MANY - 1, ServiceState.TERMINATING, is_ready=True))
+    crowd = view(*pods, route=route(**spec), workload=workload(MANY), link_counts={MANY - 1: 9})
+    assert MANY - 1 in listed(status_of(crowd))
+
+
+def test_drained_pods_without_users_come_before_those_with_users() -> None:
+    crowd = big_view(MANY, *range(1_000, MANY), link_counts=dict.fromkeys(range(MANY), 5))
+    first = status_of(crowd)
+    empty = max(set(range(1_000, MANY)) - listed(first))
+    left = {index: 0 if index == empty else 5 for index in range(MANY)}
+    status = status_of(after(big_view(MANY, *range(1_000, MANY), link_counts=left), first))
+    assert empty in listed(status)
+
+
+def test_terminating_pods_without_users_are_listed_first() -> None:
+    """Their servers wait for that, and then end."""
+    loads: dict[PodKey, Load] = {index: load(1, age=STALE) for index in range(MANY)}
+    last = pod(MANY - 1, ServiceState.TERMINATING)
+    http = route(load={"source": "HTTP", "http": {"port": 80}})
+    crowd = view(*map(pod, range(MANY - 1)), last, route=http, workload=workload(MANY), loads=loads)
+    assert MANY - 1 in listed(status_of(crowd))
 
 
 def test_pods_that_do_not_serve_are_listed() -> None:
