@@ -4,7 +4,7 @@ The operator lists the pods first whose state it alone knows. So the others are 
 the routing state that the spec of the route and their own annotation set.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from statefulroute.api.statefulroute import PodStatus, StatefulRouteStatus
 from statefulroute.api.vocabulary import RoutingState, ServiceState
@@ -33,14 +33,14 @@ def omits_pods(status: StatefulRouteStatus) -> bool:
 
 
 def pod_name(route: Route, key: PodKey) -> str | None:
-    """Returns the name of a pod by its key; None if the workload alone knows it."""
+    """Returns the name of a pod by its key; None if the workload alone knows it, or has no pod with such a key."""
     if isinstance(key, str):
-        return key
+        return None if _has_indexed_pods(route) else key
     return f"{route.workload_name}-{key}" if _has_indexed_pods(route) else None
 
 
 def linked_pod_name(route: Route, link: Link) -> str | None:
-    """Returns the name of the pod of a link; None if nobody has found that the pod belongs to the route.
+    """Returns the name of the pod of a link; None if it is not known that the pod belongs to the route.
 
     The operator writes the name to the status of a link when it has found that. Until then, a link may name any pod of
     the namespace, but only the StatefulSet of the route creates pods of its name.
@@ -60,15 +60,15 @@ def unlisted_pod(route: Route, key: PodKey, endpoint: Endpoint) -> PodStatus:
         key: the key of the pod.
         endpoint: the pod.
     """
-    spec = route.spec
-    by_index = (each.routing_state for each in spec.pods if each.index == key)
-    by_name = (each.routing_state for each in spec.named_pods if each.name == endpoint.name)
-    return PodStatus(
-        index=key if isinstance(key, int) else None,
-        name=endpoint.name,
-        service_state=ServiceState.READY if endpoint.is_ready else ServiceState.NOT_READY,
-        routing_state=most_restrictive(spec.routing_state, *by_index, *by_name, endpoint.routing_state),
-    )
+    return _pod_status(route, key, endpoint, _overrides(route))
+
+
+def may_omit_available_pods(route: Route) -> bool:
+    """Returns whether a pod that accepts new users may be missing in the status of a route."""
+    status = route.status
+    if most_restrictive(route.spec.routing_state) is not RoutingState.READY or not omits_pods(status):
+        return False
+    return status.omitted_pods is None or status.omitted_pods.available > 0
 
 
 def unlisted_pods(route: Route, endpoints: Iterable[Endpoint]) -> Iterator[PodStatus]:
@@ -83,10 +83,29 @@ def unlisted_pods(route: Route, endpoints: Iterable[Endpoint]) -> Iterator[PodSt
     if not omits_pods(route.status) or not _has_indexed_pods(route):
         return
     listed = {pod.name for pod in route.status.pods}
+    overrides = _overrides(route)
     for endpoint in endpoints:
         index = ordinal(endpoint.name)
         if index is not None and endpoint.name not in listed and endpoint.name == pod_name(route, index):
-            yield unlisted_pod(route, index, endpoint)
+            yield _pod_status(route, index, endpoint, overrides)
+
+
+def _overrides(route: Route) -> Mapping[PodKey, RoutingState]:
+    """Returns the routing states that the spec of a route sets for single pods, by their index and by their name."""
+    overrides: dict[PodKey, RoutingState] = {each.index: each.routing_state for each in route.spec.pods}
+    for each in route.spec.named_pods:
+        overrides[each.name] = each.routing_state
+    return overrides
+
+
+def _pod_status(route: Route, key: PodKey, endpoint: Endpoint, overrides: Mapping[PodKey, RoutingState]) -> PodStatus:
+    by_spec = (overrides[each] for each in {key, endpoint.name} if each in overrides)
+    return PodStatus(
+        index=key if isinstance(key, int) else None,
+        name=endpoint.name,
+        service_state=ServiceState.READY if endpoint.is_ready else ServiceState.NOT_READY,
+        routing_state=most_restrictive(route.spec.routing_state, *by_spec, endpoint.routing_state),
+    )
 
 
 def _has_indexed_pods(route: Route) -> bool:

@@ -27,7 +27,7 @@ from statefulroute.domain.link import Link
 from statefulroute.domain.operations import active_link
 from statefulroute.domain.pod import Endpoint
 from statefulroute.domain.route import Route
-from statefulroute.domain.unlisted_pods import linked_pod_name, unlisted_pods
+from statefulroute.domain.unlisted_pods import linked_pod_name, may_omit_available_pods, unlisted_pods
 from statefulroute.domain.validation import validate_uid
 from statefulroute.resolver.problems import ProblemError, ProblemKind
 
@@ -138,7 +138,10 @@ class ResolverCache:
 
     def unlisted_available_addresses(self, route: Route) -> Iterator[Address]:
         """Yields the addresses of the pods that accept new users and that the status of the route does not list."""
-        for pod in unlisted_pods(route, self.endpoints.cache.in_partition(route.namespace).values()):
+        if not may_omit_available_pods(route):  # otherwise each request would look at thousands of pods in vain
+            return
+        endpoints = self.endpoints.cache.in_partition(route.namespace).values()
+        for pod in unlisted_pods(route, (endpoint for endpoint in endpoints if endpoint.is_ready)):
             if (address := self._available_address(route, pod)) is not None:
                 yield address
 

@@ -14,7 +14,13 @@ from statefulroute.domain.pod import Endpoint
 from statefulroute.domain.route import Route
 from statefulroute.domain.routing_states import routing_state_changes
 from statefulroute.domain.service import choose_pod, find_pod, is_available, is_routable, is_workload_ready
-from statefulroute.domain.unlisted_pods import linked_pod_name, omits_pods, unlisted_pods
+from statefulroute.domain.unlisted_pods import (
+    linked_pod_name,
+    may_omit_available_pods,
+    omits_pods,
+    pod_name,
+    unlisted_pods,
+)
 from unit.domain.builders import NOON, link, route
 
 READY, DENY, SHUTDOWN = RoutingState.READY, RoutingState.DENY_NEW_CALL, RoutingState.SHUTDOWN
@@ -106,6 +112,32 @@ def test_unlisted_pods_of_a_stateful_set_are_known_by_their_names() -> None:
     assert [pod.index for pod in unlisted_pods(big_route(pod_status(0)), endpoints)] == [1, 12]
     assert list(unlisted_pods(big_route(pod_status(0), **DEPLOYMENT), endpoints)) == []
     assert list(unlisted_pods(big_route(pod_status(0), omitted=0), endpoints)) == []
+
+
+def test_unlisted_pods_have_the_states_that_the_spec_sets() -> None:
+    game = big_route(
+        pod_status(0),
+        pods=[{"index": 1, "routingState": "DenyNewCall"}],
+        namedPods=[{"name": "game-1", "routingState": "Shutdown"}, {"name": "game-2", "routingState": "DenyNewCall"}],
+    )
+    states = [pod.routing_state for pod in unlisted_pods(game, map(endpoint, ("game-1", "game-2", "game-3")))]
+    assert states == [SHUTDOWN, DENY, READY]
+
+
+def test_stateful_set_has_no_pods_with_other_names_than_its_own() -> None:
+    assert pod_name(big_route(), 7) == "game-7"
+    assert pod_name(big_route(), "db-0") is None
+    assert pod_name(big_route(**DEPLOYMENT), "web-x") == "web-x"
+    assert pod_name(big_route(**DEPLOYMENT), 7) is None
+
+
+def test_available_pods_may_be_omitted() -> None:
+    assert may_omit_available_pods(big_route(pod_status(0)))
+    assert not may_omit_available_pods(big_route(pod_status(0), omitted=0))
+    assert not may_omit_available_pods(big_route(pod_status(0), routingState="DenyNewCall"))
+    drained = StatefulRouteStatus(omitted_pods=OmittedPods(count=9, ready=9, routable=9))
+    assert not may_omit_available_pods(route(drained))
+    assert may_omit_available_pods(route(StatefulRouteStatus(routable_pods=9)))  # by an earlier definition
 
 
 def test_service_is_ready_while_an_unlisted_pod_takes_users() -> None:
