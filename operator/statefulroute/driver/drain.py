@@ -26,12 +26,16 @@ class Drain:
         self._server = server
         self._deadline = deadline
         self._timeout: asyncio.Timeout | None = None
+        self._listed_number = 0
+        """The number of users when the status listed the pod."""
 
     @property
     def remaining(self) -> int:
-        """The last known number of users, in all routes to the pod; 0 if it is not known."""
+        """The last known number of users, in all routes to the pod; 0 if it was never known, or the pod is gone."""
         pod_status = self._pod_status()
-        return total_links(pod_status) if pod_status else 0
+        if pod_status is not None:
+            return total_links(pod_status)
+        return self._listed_number if self._is_omitted() else 0
 
     async def wait(self, *, is_published: bool) -> None:
         """Waits until the pod has no users, or until the deadline.
@@ -59,11 +63,11 @@ class Drain:
             self._timeout.reschedule(self._deadline)
 
     def _is_finished(self, *, is_published: bool) -> bool:
-        pod_status = self._pod_status()
+        pod_status, self._listed_number = self._pod_status(), self.remaining
         if pod_status is None:
-            # A draining pod is one of the first to be listed: another status lists it.
+            # A draining pod without users is one of the first to be listed: another status lists it.
             return not self._is_omitted()
-        return not total_links(pod_status) and (not is_published or pod_status.routing_state in _DRAINING_STATES)
+        return not self._listed_number and (not is_published or pod_status.routing_state in _DRAINING_STATES)
 
     def _is_omitted(self) -> bool:
         """Returns whether the pod may exist although the route's status does not list it."""

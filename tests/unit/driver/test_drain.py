@@ -60,5 +60,7 @@ async def test_drain_waits_while_the_status_may_omit_the_pod() -> None:
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert not waiting.done()
+    assert drain.remaining == 2  # as far as it is known
     routes.write({"pods": []})  # it is gone
     await waiting
+    assert drain.remaining == 0

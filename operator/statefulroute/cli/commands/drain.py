@@ -15,6 +15,10 @@ from statefulroute.cli.output.messages import print_change, print_message
 from statefulroute.cli.output.terminal import ProgressBar, Terminal
 from statefulroute.cli.routing_states import find_pod_state, find_pod_status, set_pod_state
 from statefulroute.cli.runner import ClusterOptions, run
+from statefulroute.domain.keys import PodKey
+
+#: How often the links of a pod that the status of the route does not list are counted.
+_COUNT_SECONDS = 5.0
 
 
 def drain(  # noqa: PLR0913 - an option each
@@ -59,7 +63,8 @@ async def drain_pod(  # noqa: PLR0913 - an option each
         print_message(f"note: {route} has no {name} now", err=True)
     if wait_seconds is None or dry_run:
         return 0
-    return await _wait_until_empty(cluster, route, name, update.after["metadata"]["generation"], wait_seconds)
+    wait = _DrainWait(cluster, route, name, key, update.after["metadata"]["generation"])
+    return await wait.run(wait_seconds)
 
 
 def _count_users(route: Object, name: str) -> int | None:
@@ -74,33 +79,69 @@ def _remaining(users: int) -> str:
     return f"{users:,} user{'s remain' if users != 1 else ' remains'}"
 
 
-async def _wait_until_empty(cluster: Cluster, route: str, pod: str, generation: int, seconds: float) -> int:
-    """Wait until the operator counts no users on a pod; returns the exit code.
+class _DrainWait:
+    """The wait until a pod has no users.
 
-    Raises:
-        CommandError: users remain after the timeout, or the route was deleted.
+    Args:
+        cluster: the cluster and the namespace.
+        route: the name of the route.
+        pod: the name of the pod.
+        key: the key of the pod.
+        generation: the generation of the route whose spec drains the pod.
     """
-    progress = _DrainProgress(pod)
-    try:
-        async with asyncio.timeout(seconds or None):
-            async for version in cluster.watch_object(STATEFUL_ROUTE, route):
-                if version is None:
-                    raise CommandError(f"the route {route!r} was deleted meanwhile")
-                if is_observed(version) and version["metadata"]["generation"] >= generation:
-                    # A drained pod is one of the first to be listed, so another version lists it.
-                    if (users := _count_users(version, pod)) is not None:
-                        progress.show(users)
-                    if progress.users == 0:
-                        print_message(f"{pod}: no user remains")
-                        return 0
-    except TimeoutError:
-        progress.clear()
-        raise CommandError(f"{progress} after {seconds:g} s; the drain continues") from None
-    except asyncio.CancelledError:
-        progress.clear()
-        print_message(f"{progress}; the drain continues (revert it: statefulroute undrain {route} {pod})", err=True)
-        raise
-    raise CommandError(f"the watch of {route} has ended; the drain continues")
+
+    def __init__(self, cluster: Cluster, route: str, pod: str, key: PodKey, generation: int) -> None:
+        self._cluster = cluster
+        self._route = route
+        self._pod = pod
+        self._key = key
+        self._generation = generation
+        self._progress = _DrainProgress(pod)
+
+    async def run(self, seconds: float) -> int:
+        """Wait until no user remains, for some seconds or without end (0); returns the exit code.
+
+        Raises:
+            CommandError: users remain after the timeout, or the route was deleted.
+        """
+        try:
+            async with asyncio.timeout(seconds or None):
+                await self._wait()
+        except TimeoutError:
+            self._progress.clear()
+            raise CommandError(f"{self._progress} after {seconds:g} s; the drain continues") from None
+        except asyncio.CancelledError:
+            self._progress.clear()
+            revert = f"statefulroute undrain {self._route} {self._pod}"
+            print_message(f"{self._progress}; the drain continues (revert it: {revert})", err=True)
+            raise
+        print_message(f"{self._pod}: no user remains")
+        return 0
+
+    async def _wait(self) -> None:
+        """Wait until the operator counts no users, or if its status does not list the pod, until there are no links."""
+        async for version in self._cluster.watch_object(STATEFUL_ROUTE, self._route):
+            if version is None:
+                raise CommandError(f"the route {self._route!r} was deleted meanwhile")
+            if not is_observed(version) or version["metadata"]["generation"] < self._generation:
+                continue
+            while (users := _count_users(version, self._pod)) is None:
+                if not await self._count_links():
+                    return
+                await asyncio.sleep(_COUNT_SECONDS)
+                version = await self._cluster.route(self._route)  # noqa: PLW2901 - the watch may have no other version
+            self._progress.show(users)
+            if not users:
+                return
+        raise CommandError(f"the watch of {self._route} has ended; the drain continues")
+
+    async def _count_links(self) -> int:
+        """Returns the number of links of the pod in the route, and show it."""
+        field = "podIndex" if isinstance(self._key, int) else "podName"
+        selector = f"spec.routeName={self._route},spec.{field}={self._key}"
+        number = sum([len(page) async for page in self._cluster.link_pages(selector)])
+        self._progress.show(number)
+        return number
 
 
 class _DrainProgress:
