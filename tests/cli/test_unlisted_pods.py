@@ -12,6 +12,11 @@ from support.objects import condition, pod_link, stateful_route
 
 LISTED = [pod_status("big-0", 3, 600, index=0), pod_status("big-1", 9, 600, index=1, routingState="DenyNewCall")]
 OMITTED = {"count": 4998, "ready": 4997, "routable": 4997, "available": 4990, "links": 12_000}
+POD_SPEC = {
+    "schedulerName": "none",
+    "terminationGracePeriodSeconds": 0,
+    "containers": [{"name": "room", "image": "room.invalid/room"}],
+}
 BOUND: dict[str, Any] = {"phase": "Bound", "podIndex": 7, "podName": "big-7", "observedGeneration": 1}
 
 
@@ -35,8 +40,6 @@ def _big_route(independent_client: IndependentClient, namespace: str) -> None:
     client.patch_status(StatefulRoute, "big", namespace, status)
     client.create(pod_link("big.zoe", routeName="big", uid="zoe", podIndex=7), namespace)
     client.patch_status(PodLink, "big.zoe", namespace, {**BOUND, "conditions": [condition(reason="Bound")]})
-    container = {"name": "room", "image": "room.invalid/room"}
-    spec = {"schedulerName": "none", "terminationGracePeriodSeconds": 0, "containers": [container]}
     # A controller would delete the pod; the name of the owner is that of the workload.
     owner = client.create(
         {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "big"}, "spec": {"clusterIP": "None"}}, namespace
@@ -47,7 +50,7 @@ def _big_route(independent_client: IndependentClient, namespace: str) -> None:
         "annotations": {WEIGHTED_LOAD: "3"},
         "ownerReferences": [{**reference, "uid": owner["metadata"]["uid"]}],
     }
-    client.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}, namespace)
+    client.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": POD_SPEC}, namespace)
     ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
     client.patch_status(Pod, "big-7", namespace, {**ready, "podIP": "10.9.1.7", "podIPs": [{"ip": "10.9.1.7"}]})
 
@@ -78,6 +81,37 @@ def test_drain_of_an_unlisted_pod_waits_until_it_is_listed(statefulroute: Comman
     statefulroute.run_quickly("undrain", "big", "big-4000").expect_success()
 
 
+def test_drain_of_a_pod_that_is_never_listed_ends_when_it_has_no_link(
+    statefulroute: Command, independent_client: IndependentClient, namespace: str
+) -> None:
+    status = independent_client.get(StatefulRoute, "big", namespace)["status"]
+    independent_client.patch_status(StatefulRoute, "big", namespace, {**status, "observedGeneration": 99})
+    try:
+        result = statefulroute.run_quickly("drain", "big", "big-7", "--wait", "--timeout", "1")
+        assert result.code != 0
+        assert "big-7: 1 user remains\n" in result.stdout
+        result = statefulroute.run_quickly("drain", "big", "big-4000", "--wait", "--timeout", "5").expect_success()
+        assert result.stdout.splitlines()[-1] == "big-4000: no user remains"
+    finally:
+        for pod in ("big-7", "big-4000"):
+            statefulroute.run_quickly("undrain", "big", pod).expect_success()
+        independent_client.patch_status(StatefulRoute, "big", namespace, status)
+
+
+def test_whereis_does_not_take_a_pod_of_another_workload_for_an_unlisted_one(
+    statefulroute: Command, independent_client: IndependentClient, namespace: str
+) -> None:
+    client = independent_client
+    web = stateful_route("web", workloadRef={"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"})
+    client.create(web, namespace)
+    client.patch_status(StatefulRoute, "web", namespace, {"observedGeneration": 1, "omittedPods": OMITTED})
+    client.create(pod_link("web.yan", routeName="web", uid="yan", podName="big-7"), namespace)
+    (row,) = statefulroute.run_quickly("whereis", "yan", "--no-headers").expect_success().stdout.splitlines()
+    assert (row.split()[:2], "PodNotFound" in row, "10.9.1.7" in row) == (["web", "big-7"], True, False)
+    client.delete(PodLink, "web.yan", namespace)
+    client.delete(StatefulRoute, "web", namespace)
+
+
 def test_check_reports_unserved_links_of_unlisted_pods_by_the_condition(statefulroute: Command) -> None:
     output = statefulroute.run_quickly("check").stdout
     assert "big is not LinksServed (PodsNotServing): 9 of 12,012 links: big-4321" in output
@@ -87,6 +121,11 @@ def test_check_reports_unserved_links_of_unlisted_pods_by_the_condition(stateful
 def test_release_removes_the_annotations_of_unlisted_pods(
     statefulroute: Command, independent_client: IndependentClient, namespace: str
 ) -> None:
+    other_owner = {"name": "abcde-fghij", "annotations": {WEIGHTED_LOAD: "3", "example.com/own": "1"}}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": other_owner, "spec": POD_SPEC}
+    independent_client.create(pod, namespace)
     result = statefulroute.run_quickly("release").expect_success()
-    assert "1 pod" in result.stdout
+    assert "2 pods" in result.stdout
     assert WEIGHTED_LOAD not in independent_client.get(Pod, "big-7", namespace)["metadata"].get("annotations", {})
+    annotations = independent_client.get(Pod, "abcde-fghij", namespace)["metadata"]["annotations"]
+    assert annotations == {"example.com/own": "1"}

@@ -219,11 +219,15 @@ async def _release_pods(cluster: Cluster, route: Route) -> int:
 
 
 async def _pods(cluster: Cluster, route: Route) -> AsyncIterator[Object]:
-    """Yields the pods of a route: those in its status, or those with its workload as their owner if it omits some."""
+    """Yields the pods of a route: those in its status.
+
+    If the status omits some, these are the pods that its workload controls, and all with the operator's own annotation:
+    a controller of another kind may name what it creates for its pods in any way, and all routes are released.
+    """
     pods = f"/api/v1/namespaces/{route.namespace}/pods"
     if omits_pods(route.status):
         async for pod in cluster.objects(pods):
-            if _is_owned(pod, route.workload_name):
+            if _is_owned(pod, route.workload_name) or WEIGHTED_LOAD in pod["metadata"].get("annotations", {}):
                 yield pod
         return
     for status in route.status.pods:

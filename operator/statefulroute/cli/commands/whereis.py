@@ -29,10 +29,12 @@ from statefulroute.cli.runner import ClusterOptions, run
 from statefulroute.cluster.clock import utc_now
 from statefulroute.cluster.codec import ENDPOINTS, LINKS, PODS, ROUTES
 from statefulroute.cluster.errors import APIError, NotFoundError
-from statefulroute.domain.keys import PodKey, link_name
+from statefulroute.domain.keys import link_name
+from statefulroute.domain.link import Link
 from statefulroute.domain.operations import active_link
+from statefulroute.domain.route import Route
 from statefulroute.domain.serving import pod_not_serving_reason
-from statefulroute.domain.unlisted_pods import unlisted_pod
+from statefulroute.domain.unlisted_pods import linked_pod_name, unlisted_pod
 from statefulroute.domain.validation import validate_uid
 
 _CONCURRENCY = 16
@@ -138,7 +140,7 @@ class _Search:
                 return _Match(route, item, "", {}, condition(item, "Ready").get("reason") or LinkPhase.PENDING)
             pod_name = _pod_name(route, item, link.pod)
             pod = await self._pod(namespace, pod_name)
-            return _Match(route, item, pod_name, pod or {}, _not_serving_reason(route, link.pod, pod))
+            return _Match(route, item, pod_name, pod or {}, _not_serving_reason(route, link, pod))
 
     async def _pod(self, namespace: str, name: str) -> Object | None:
         """Returns a pod; empty if it does not exist, and None if it cannot be read."""
@@ -165,18 +167,18 @@ def _pod_name(route: Object, link: Object, pod: int | str) -> str:
     return PodNames.from_route(route).pod_name(pod)
 
 
-def _not_serving_reason(route: Object, key: PodKey, pod: Object | None) -> str:
+def _not_serving_reason(route: Object, link: Link, pod: Object | None) -> str:
     """Returns why a pod does not serve its users now, by the rule of the resolver; empty if it does.
 
     Args:
         route: the StatefulRoute. Its status has the routing state of the pod.
-        key: the key of the pod.
+        link: the link to the pod.
         pod: the Pod; empty if it does not exist, and None if only the status of the route is known.
     """
     statuses = route.get("status", {}).get("pods", ())
-    status = next((each for each in statuses if each.get("index", each["name"]) == key), None)
+    status = next((each for each in statuses if each.get("index", each["name"]) == link.pod), None)
     if status is None and omitted_pods(route):
-        return _unlisted_not_serving_reason(route, key, pod)
+        return _unlisted_not_serving_reason(ROUTES.convert(route), link, pod)
     if status is None or pod == {}:
         workload = condition(route, ConditionType.WORKLOAD_FOUND)
         return workload["reason"] if workload.get("status") == "False" else NotServingReason.POD_NOT_FOUND
@@ -187,13 +189,13 @@ def _not_serving_reason(route: Object, key: PodKey, pod: Object | None) -> str:
     return pod_not_serving_reason(PODS.convert(pod), routing_state) or ""
 
 
-def _unlisted_not_serving_reason(route: Object, key: PodKey, pod: Object | None) -> str:
+def _unlisted_not_serving_reason(route: Route, link: Link, pod: Object | None) -> str:
     """Returns why a pod that the status of the route does not list does not serve its users. Arguments as above."""
     if pod is None:
         return NotServingReason.UNKNOWN
-    if not pod:
+    if not pod or link.pod is None or linked_pod_name(route, link) is None:  # a link may name any pod
         return NotServingReason.POD_NOT_FOUND
-    status = unlisted_pod(ROUTES.convert(route), key, ENDPOINTS.convert(pod))
+    status = unlisted_pod(route, link.pod, ENDPOINTS.convert(pod))
     return pod_not_serving_reason(PODS.convert(pod), status.routing_state) or ""
 
 
