@@ -15,8 +15,8 @@ from statefulroute.domain.link import Link
 from statefulroute.domain.load import Load, LoadReport
 from statefulroute.domain.pod import Node, Owner, Pod, ordinal
 from statefulroute.domain.route import MissingWorkload, PodLoss, Route, RouteView, Workload
-from statefulroute.domain.route_view import build_route_view
 from statefulroute.domain.selector import Selector
+from unit.domain.route_view import build_route_view
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

@@ -7,8 +7,8 @@ from statefulroute.domain.keys import PodKey
 from statefulroute.domain.loss import Absence, AbsentPod, PodLosses, find_losses
 from statefulroute.domain.pod import Node
 from statefulroute.domain.route import MissingWorkload, PodLoss, RouteView
-from statefulroute.domain.route_view import build_route_view
 from unit.domain.builders import deployment, named_pod, pod, route, view, workload
+from unit.domain.route_view import build_route_view
 
 #: The present time, and the grace period, in seconds of a monotonic clock.
 NOW, GRACE = 1000.0, 30.0

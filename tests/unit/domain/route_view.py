@@ -1,4 +1,4 @@
-"""Builds the view of a route from what the caches hold."""
+"""Builds views of routes without caches."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
