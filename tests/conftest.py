@@ -7,6 +7,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from xdist.remote import Producer
 
 from localcluster import LocalCluster
@@ -29,6 +30,10 @@ BUILD_SECONDS = 1800
 #: Settings of the Go programs that tests start. With Go's defaults, a quarter of the time of an API server is garbage
 #: collection.
 GO_SETTINGS = {"GOGC": "400", "GOMEMLIMIT": "2GiB"}
+
+#: Other processes delay an example for longer than hypothesis' limit of 200 ms.
+settings.register_profile("busy machine", deadline=None)
+settings.load_profile("busy machine")
 
 _uids = map("user-{}".format, count())
 _OPERATOR_SLOT = pytest.StashKey[OperatorSlot]()
