@@ -48,5 +48,5 @@ def allows_retry_after(status: int) -> bool:
 def _seconds_between(date: str | None, later: str) -> float:
     try:
         return 0.0 if date is None else (parsedate_to_datetime(later) - parsedate_to_datetime(date)).total_seconds()
-    except (ValueError, TypeError):  # TypeError: one of them has a time zone, the other has none
+    except (ValueError, OverflowError, TypeError):  # TypeError: one of them has a time zone, the other has none
         return 0.0

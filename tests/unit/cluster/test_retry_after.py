@@ -58,6 +58,9 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         ("inf", DATE, 0),
         ("1e999", DATE, 0),
         ("soon", DATE, 0),
+        ("Sat, 28 Nov 99999999999 02:00:07 GMT", DATE, 0),
+        ("Sat, 28 Nov 2026 02:00:07 +99999999999999999", DATE, 0),
+        ("Sat, 28 Nov 2026 02:00:07 GMT", "Sat, 28 Nov 99999999999 02:00:07 GMT", 0),
         ("", DATE, 0),
     ],
 )
