@@ -41,6 +41,11 @@ class FairSlots:
         return self._used
 
     @property
+    def free(self) -> int:
+        """The number of slots that are not in use."""
+        return self._total - self._used
+
+    @property
     def waiting(self) -> int:
         """The number of requests that wait."""
         return len(self._queue)
@@ -51,7 +56,7 @@ class FairSlots:
 
     def namespace_may_take(self, namespace: str) -> bool:
         """Returns whether a namespace may have a slot now."""
-        free, used = self._total - self._used, self._namespaces.get(namespace, 0)
+        free, used = self.free, self._namespaces.get(namespace, 0)
         return free > 0 and (not used or used < self._namespace_share * free)
 
     def take(self, route: RouteKey) -> bool:
@@ -74,7 +79,8 @@ class FairSlots:
     def release(self, route: RouteKey) -> None:
         """Gives a slot back, and passes free slots on to those that wait."""
         self._give_back(route)
-        while (served := self._queue.pop(self.namespace_may_take, self._route_may_take)) is not None:
+        # With no free slot, every namespace that waits would be asked whether it may take one.
+        while self.free and (served := self._queue.pop(self.namespace_may_take, self._route_may_take)) is not None:
             next_route, take_slot = served
             self.take(next_route)
             if not take_slot():

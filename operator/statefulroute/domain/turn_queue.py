@@ -100,6 +100,8 @@ class TurnQueue(Generic[K]):
 
     def _next_route(self) -> RouteKey | None:
         """Returns the route whose key is called next."""
+        if not self._slots.free:  # every namespace that waits would be asked whether it may have a place
+            return None
         return self._waiting.next_route(self._slots.namespace_may_take, self._may_call)
 
     def _may_call(self, route: RouteKey) -> bool:

@@ -118,3 +118,23 @@ def test_nothing_remains_of_routes_without_slots() -> None:
         slots.release(route)
     assert not slots._routes  # noqa: SLF001 - the memory of idle slots
     assert not slots._namespaces  # noqa: SLF001
+
+
+def test_release_costs_the_same_however_many_namespaces_wait() -> None:
+    class CountedSlots(FairSlots):
+        checks = 0
+
+        def namespace_may_take(self, namespace: str) -> bool:
+            self.checks += 1
+            return super().namespace_may_take(namespace)
+
+    slots = CountedSlots(4)
+    for number in range(4):
+        slots.take(key(f"{number}/x"))
+    waiting = Waiting(slots)
+    for number in range(1_000):
+        waiting.add(f"waiting-{number}/x")
+    slots.checks = 0
+    slots.release(key("0/x"))
+    assert waiting.served == ["waiting-0/x"]
+    assert slots.checks < 10

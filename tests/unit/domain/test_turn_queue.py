@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from statefulroute.domain.fair_slots import FairSlots
 from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.turn_queue import TurnQueue
 
@@ -244,3 +245,27 @@ def test_turns_exceed_neither_the_rate_nor_the_keys_in_flight(
         assert len(in_flight) <= max_in_flight
     elapsed = clock.now - 100.0
     assert len(turns) <= elapsed * 10 + 1.5 + 1e-6
+
+
+def test_turn_costs_the_same_however_many_namespaces_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    checks, may_take = list[str](), FairSlots.namespace_may_take
+
+    def counted(slots: FairSlots, namespace: str) -> bool:
+        checks.append(namespace)
+        return may_take(slots, namespace)
+
+    monkeypatch.setattr(FairSlots, "namespace_may_take", counted)
+    clock = Clock()
+    queue = TurnQueue[str](10, 2, clock, route_of)
+    for namespace in "ab":
+        clock.now += 1
+        assert queue.take_turn(f"{namespace}/x:1")
+    for number in range(1_000):
+        queue.take_turn(f"waiting-{number}/x:1")
+    checks.clear()
+    assert not queue.take_turn("another/x:1")
+    assert queue.seconds_until_next() is None
+    clock.now += 1
+    queue.release("a/x:1")
+    assert queue.call_next() == "waiting-0/x:1"
+    assert len(checks) < 20
