@@ -20,8 +20,8 @@ _API_VERSION = re.compile(rf"({_LABEL}(\.{_LABEL})*/)?{_LABEL}")
 
 _FORBIDDEN = 403
 
-#: How many scales are read at the same time, half of them in a single namespace. Reads of a kind whose API hangs leave
-#: connections to all others.
+#: How many kinds are discovered and scales are read at the same time, half of them for a single namespace. Those of a
+#: kind whose API hangs leave connections to all others.
 _SLOTS = 32
 
 
@@ -96,15 +96,16 @@ class ScaleReader:
             APIError: the API server answered with another error.
             UnreachableError: the API server did not answer, or not with a scale.
         """
-        scalable_kind = await self._find(api_version, kind)
+        workload = RouteKey(namespace, name)
+        scalable_kind = await self._find(workload, api_version, kind)
         path = _path(scalable_kind, namespace, name)
         try:
-            async with self._limiter.slot(RouteKey(namespace, name)):
+            async with self._limiter.slot(workload):
                 response = await self._get(f"{path}/scale", f"{scalable_kind.plural}/scale", scalable_kind.group)
         except NotFoundError:
             # The API server gives the same error for a missing object and for a kind without a scale subresource.
             self._kinds.pop((api_version, kind), None)
-            await self._find(api_version, kind)
+            await self._find(workload, api_version, kind)
             raise
         return _scale(response, path, f"{kind} {name!r}")
 
@@ -118,17 +119,25 @@ class ScaleReader:
             APIError: the API server answered with another error.
             UnreachableError: the API server did not answer, or not with a list of kinds.
         """
-        return _path(await self._find(api_version, kind), namespace, name)
+        return _path(await self._find(RouteKey(namespace, name), api_version, kind), namespace, name)
 
-    async def watch_path(self, api_version: str, kind: str) -> str | None:
-        """Returns the path of the list of a kind; None if the kind cannot be watched. Raises the errors of `path`."""
-        scalable_kind = await self._find(api_version, kind)
+    async def watch_path(self, namespace: str, api_version: str, kind: str) -> str | None:
+        """Returns the path of the list of a kind; None if the kind cannot be watched. Raises the errors of `path`.
+
+        Args:
+            namespace: the namespace that the watch is for.
+            api_version: the API version of the kind.
+            kind: the kind.
+        """
+        scalable_kind = await self._find(RouteKey(namespace, kind), api_version, kind)
         return f"{scalable_kind.root}/{scalable_kind.plural}" if scalable_kind.is_watchable else None
 
-    async def _find(self, api_version: str, kind: str) -> _Kind:
+    async def _find(self, requester: RouteKey, api_version: str, kind: str) -> _Kind:
         known = self._kinds.get((api_version, kind))
         if known is None:
-            known = self._kinds[api_version, kind] = await self._discover(api_version, kind)
+            async with self._limiter.slot(requester):
+                known = self._kinds.get((api_version, kind)) or await self._discover(api_version, kind)
+            self._kinds[api_version, kind] = known
         return known
 
     async def _discover(self, api_version: str, kind: str) -> _Kind:

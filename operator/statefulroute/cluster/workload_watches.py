@@ -208,7 +208,7 @@ class WorkloadWatches:
     async def _path(self, scope: _Scope) -> str | None:
         """Returns the path of the list of a kind; None if it cannot be watched now."""
         try:
-            return await self._scales.watch_path(scope.api_version, scope.kind)
+            return await self._scales.watch_path(*scope)
         except ClusterError:  # the poll of the workload reports it
             return None
 

@@ -360,3 +360,27 @@ async def test_scales_whose_reads_hang_leave_requests_for_other_namespaces() -> 
     for each in reads:
         each.cancel()
     await asyncio.wait(reads)
+
+
+async def test_discoveries_that_hang_leave_requests_for_other_namespaces() -> None:
+    discoveries = list[str]()
+
+    class HangingClient:
+        async def get(self, path: str) -> bytes:
+            if path == "/apis/hanging/v1":
+                discoveries.append(path)
+                await asyncio.Event().wait()
+            return json.dumps(scale() if path.endswith("/scale") else resource_list(*ROLLOUTS)).encode()
+
+    reader = ScaleReader(cast("Client", HangingClient()))
+    kinds = [("tenant", "hanging/v1", f"Kind{number}") for number in range(100)]
+    requests = [asyncio.create_task(reader.watch_path(*kind)) for kind in kinds]
+    requests += [asyncio.create_task(reader.path(*kind, "game")) for kind in kinds]
+    reads = [asyncio.create_task(reader.read(*kind, "game")) for kind in kinds]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        assert (await reader.read(*ROLLOUT)).replicas == 3
+    assert len(discoveries) == 16
+    for each in (*requests, *reads):
+        each.cancel()
+    await asyncio.wait([*requests, *reads])
