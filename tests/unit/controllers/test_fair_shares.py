@@ -7,8 +7,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
+from statefulroute.cluster.errors import APIError
 from statefulroute.controllers.links.controller import LinkController, link_slots
 from statefulroute.controllers.links.reconciler import ReconcileResult
+from statefulroute.controllers.work_queue import worker_pool
 from statefulroute.controllers.work_queue.worker_pool import WorkerPool
 from statefulroute.domain.fair_slots import FairSlots
 from statefulroute.domain.keys import LinkKey, RouteKey
@@ -171,6 +173,51 @@ async def test_pool_that_stops_while_it_waits_takes_no_slot() -> None:
     second.start()
     await idle()
     assert (done, slots.used) == (["a", "b"], 0)
+
+
+async def test_route_whose_writes_are_refused_leaves_its_slots_to_others_while_it_pauses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(worker_pool, "_SLOT_PAUSE_SECONDS", 0.01)
+    slots, refused, served = FairSlots(4), list[int](), asyncio.Event()
+
+    async def refuse(key: int) -> None:
+        refused.append(key)
+        error = APIError(429, "TooManyRequests", "denied by a webhook")
+        error.retry_after_seconds = 32.0
+        raise error
+
+    async def serve(_: int) -> None:
+        served.set()
+
+    pool = WorkerPool(refuse, 4, slots=slots, route=RouteKey("tenant", "refused"))
+    neighbour = WorkerPool(serve, 4, slots=slots, route=RouteKey("tenant", "neighbour"))
+    for key in range(100):
+        pool.add(key)
+    pool.start()
+    neighbour.start()
+    await idle()
+    assert slots.used == 2  # the share of the namespace
+    neighbour.add(0)
+    async with asyncio.timeout(5):
+        await served.wait()
+    while slots.used:  # noqa: ASYNC110 - there is no event to wait for
+        await asyncio.sleep(0.01)
+    assert len(refused) == 4  # all of its workers pause
+    await pool.stop()
+    assert (slots.used, slots.waiting, len(pool._workers)) == (0, 0, 0)  # noqa: SLF001
+    pool.start()  # and the workers start again
+    await idle()
+    assert (slots.used, len(refused)) == (2, 6)
+    workers = tuple(pool._workers)  # noqa: SLF001
+    while slots.used:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    for worker in (*workers, *pool._workers):  # noqa: SLF001 - what the end of the event loop does
+        worker.cancel()
+    await idle()
+    await pool.stop()
+    await neighbour.stop()
+    assert (slots.used, slots.waiting, len(pool._workers)) == (0, 0, 0)  # noqa: SLF001
 
 
 async def test_worker_that_is_cancelled_before_it_starts_gives_its_slot_back() -> None:

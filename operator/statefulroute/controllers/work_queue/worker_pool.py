@@ -25,6 +25,11 @@ log = structlog.get_logger(__name__)
 #: microseconds; a new link needs several turns of the event loop, and none of them may come late.
 _BATCH_SIZE = 64
 
+#: How long a worker that pauses keeps its slot. A webhook may refuse the writes of one tenant, with a pause of half a
+#: minute: the slots go to other routes meanwhile. An API server that refuses all writes still receives at most one
+#: request in this time for each slot.
+_SLOT_PAUSE_SECONDS = 1.0
+
 #: The route of a pool that shares its workers with no other.
 _NO_ROUTE = RouteKey("", "")
 
@@ -80,6 +85,8 @@ class WorkerPool(Generic[K]):
         self._slots = FairSlots(concurrency, namespace_share=math.inf) if slots is None else slots
         self._route = route
         self._waits_for_slot = False
+        self._without_slot: set[asyncio.Task[None] | None] = set()
+        """The workers that have given their slot back, because they pause for long."""
         self._pauses: set[asyncio.Future[None]] = set()
         """The pauses of workers while the API server fails."""
         self._is_started = False
@@ -164,7 +171,10 @@ class WorkerPool(Generic[K]):
             while self._queue.waiting and self._is_started:
                 retry_after_seconds = await self._process(self._queue.get())
                 if pause := self._outage_pause.seconds(retry_after_seconds):
-                    await self._pause(pause)
+                    await self._pause(min(pause, _SLOT_PAUSE_SECONDS))
+                    if pause > _SLOT_PAUSE_SECONDS and self._is_started:
+                        await self._pause_without_slot(pause - _SLOT_PAUSE_SECONDS)
+                        break
                 if self._slots.waiting:
                     break
                 processed += 1
@@ -183,7 +193,16 @@ class WorkerPool(Generic[K]):
 
     def _end_worker(self, worker: asyncio.Task[None]) -> None:
         self._workers.discard(worker)
+        if worker in self._without_slot:
+            self._without_slot.discard(worker)
+        else:
+            self._slots.release(self._route)
+
+    async def _pause_without_slot(self, seconds: float) -> None:
+        """Lets a worker pause without its slot. It is still one of the workers that the pool may have."""
+        self._without_slot.add(asyncio.current_task())
         self._slots.release(self._route)
+        await self._pause(seconds)
 
     async def _pause(self, seconds: float) -> None:
         """Lets a worker pause, which `stop` ends."""
