@@ -13,11 +13,11 @@ from typing import Any
 import msgspec
 import structlog
 
-from statefulroute.api.group import API_VERSION, GROUP, POD_LINK, STATEFUL_ROUTE
+from statefulroute.api.group import API_VERSION, GROUP, POD_LINK, STATEFUL_ROUTE, Kind
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.clock import Clock, utc_now
 from statefulroute.cluster.errors import ClusterError
-from statefulroute.cluster.retry_after import retry_pause
+from statefulroute.cluster.retry_after import NamespacePauses, retry_pause
 from statefulroute.domain.events import Event
 from statefulroute.domain.fair_queue import FairQueue
 from statefulroute.domain.fair_slots import FairSlots
@@ -34,8 +34,9 @@ _BURST, _PER_SECOND = 50, 5.0
 #: How many events of each kind may wait to be written: a quarter of them of a single route, half of a single namespace.
 _MAX_WAITING = 4 * _BURST
 
-#: How long a write may take. A namespace whose events are not accepted in time does not hold up the others for longer.
-_WRITE_SECONDS = 10.0
+#: How long a write may take, and how long a namespace pauses whose event was not accepted in this time: it holds up the
+#: others for a quarter of the time at most.
+_WRITE_SECONDS, _PAUSE_SECONDS = 10.0, 30.0
 
 #: The recorder drops an event that it recorded less than this time ago.
 _REPEAT_SECONDS = 600.0
@@ -76,9 +77,13 @@ class _Waiting:
         self._places.take(route)
         self._queue.add(route, recorded)
 
-    def pop(self) -> _Recorded | None:
-        """Removes the next event; returns None if none waits."""
-        if (served := self._queue.pop()) is None:
+    def has_next(self, namespace_may: Callable[[str], bool]) -> bool:
+        """Returns whether `pop` would return an event."""
+        return self._queue.next_route(namespace_may) is not None
+
+    def pop(self, namespace_may: Callable[[str], bool] = lambda _: True) -> _Recorded | None:
+        """Removes the next event of the namespaces that may be served now; returns None if there is none."""
+        if (served := self._queue.pop(namespace_may)) is None:
             return None
         route, recorded = served
         self._places.release(route)
@@ -119,6 +124,7 @@ class EventRecorder:
         self._has_arrived, self._is_idle = asyncio.Event(), asyncio.Event()
         self._is_idle.set()
         self._recorded: OrderedDict[tuple[Event, str], float] = OrderedDict()
+        self._pauses = NamespacePauses(monotonic)
         self._rate_limiter = RateLimiter(_PER_SECOND, monotonic, burst=_BURST)
         self.dropped = 0
         """The number of events that were not written, because too many waited or the recorder was shut down."""
@@ -144,7 +150,7 @@ class EventRecorder:
         """Writes events until cancelled. Drops an event that cannot be written: nothing depends on events."""
         while True:
             self._has_arrived.clear()
-            delays = {kind: self._rate_limiter.delay(kind) for kind, waiting in self._waiting.items() if len(waiting)}
+            delays = {kind: self._delay(kind) for kind, waiting in self._waiting.items() if len(waiting)}
             kind = min(delays, key=delays.__getitem__, default=None)
             if kind is None or delays[kind]:
                 with suppress(TimeoutError):
@@ -152,8 +158,8 @@ class EventRecorder:
                         await self._has_arrived.wait()
                 continue
             self._rate_limiter.take(kind)
-            if (recorded := self._waiting[kind].pop()) is not None:
-                await asyncio.sleep(await self._write(self._manifest(recorded.event, recorded.uid, recorded.time)))
+            if (recorded := self._waiting[kind].pop(self._pauses.allows)) is not None:
+                await self._write(self._manifest(recorded.event, recorded.uid, recorded.time))
 
     async def shut_down(self) -> None:
         """Drops the queued events, and waits for the request in progress."""
@@ -162,19 +168,26 @@ class EventRecorder:
                 self.dropped += 1
         await self._is_idle.wait()
 
-    async def _write(self, event: dict[str, Any]) -> float:
-        """Writes an event; returns the seconds that the API server asks to wait before the next one."""
-        path = f"/apis/events.k8s.io/v1/namespaces/{event['metadata']['namespace']}/events"
+    def _delay(self, kind: Kind) -> float:
+        """Returns the seconds until the next event of a kind, of which some wait, may be written."""
+        delay = self._rate_limiter.delay(kind)
+        is_next_paused = not self._waiting[kind].has_next(self._pauses.allows)
+        return max(delay, self._pauses.seconds_left()) if is_next_paused else delay
+
+    async def _write(self, event: dict[str, Any]) -> None:
+        """Writes an event. A namespace whose event was refused or not accepted in time may have to pause."""
+        namespace = event["metadata"]["namespace"]
+        path = f"/apis/events.k8s.io/v1/namespaces/{namespace}/events"
         self._is_idle.clear()
         try:
             async with asyncio.timeout(_WRITE_SECONDS):
                 await self._client.post(path, msgspec.json.encode(event))
         except (ClusterError, TimeoutError) as error:
             log.info("an event was not written", **_log_fields(event["regarding"]), error=str(error) or "no answer")
-            return retry_pause(0.0, error.retry_after_seconds) if isinstance(error, ClusterError) else 0.0
+            pause = retry_pause(0.0, error.retry_after_seconds) if isinstance(error, ClusterError) else _PAUSE_SECONDS
+            self._pauses.pause(namespace, pause)
         finally:
             self._is_idle.set()
-        return 0.0
 
     def _was_recorded_recently(self, key: tuple[Event, str]) -> bool:
         """Returns whether the event was recorded for this object recently. A recreated object has another uid."""

@@ -13,7 +13,7 @@ from statefulroute.cluster.cache import Cache
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.codec import parse_workload_annotations
 from statefulroute.cluster.errors import APIError, ClusterError, NotFoundError
-from statefulroute.cluster.retry_after import retry_pause
+from statefulroute.cluster.retry_after import NamespacePauses, retry_pause
 from statefulroute.cluster.scales import ForbiddenError, NotScalableError, ScaleReader
 from statefulroute.cluster.workload_watches import STATEFUL_SET, WorkloadVersion, WorkloadWatches
 from statefulroute.domain.keys import WorkloadKey
@@ -71,8 +71,8 @@ class Workloads:
         """The workloads that may have changed since they were read."""
         self._rereads: dict[WorkloadKey, asyncio.Task[None]] = {}
         self._reread_slots = asyncio.Semaphore(_PARALLEL_READS)
-        self._no_read_before = 0.0
-        """Until when the API server asks not to read scales, in monotonic seconds."""
+        self._pauses = NamespacePauses()
+        """Where the API server asks not to read scales for a while."""
         self._annotations: dict[WorkloadKey, WorkloadAnnotations] = {}
         """The known annotations of workloads that are not watched."""
         self._listeners: list[WorkloadListener] = []
@@ -138,7 +138,7 @@ class Workloads:
 
     def _is_due(self, key: WorkloadKey) -> bool:
         """Returns whether a workload has to be read: it has changed, is not watched or was read long ago."""
-        if time.monotonic() < self._no_read_before and key in self._read:
+        if key in self._read and not self._pauses.allows(key.namespace):
             return False
         if not isinstance(self._read.get(key), Workload) or key in self._changed or not self.watches.is_current(key):
             return True
@@ -153,7 +153,7 @@ class Workloads:
         except NotFoundError:
             current = workload_not_found(key)
         except ClusterError as error:
-            self._no_read_before = time.monotonic() + retry_pause(0.0, error.retry_after_seconds)
+            self._pauses.pause(key.namespace, retry_pause(0.0, error.retry_after_seconds))
             problem = None if isinstance(previous, Workload) else _lasting_problem(key, error)
             if problem is None:
                 self._changed.add(key)

@@ -9,7 +9,7 @@ import pytest
 
 from statefulroute.api.group import POD_LINK, STATEFUL_ROUTE
 from statefulroute.cluster.client import Client
-from statefulroute.cluster.errors import UnreachableError
+from statefulroute.cluster.errors import APIError, UnreachableError
 from statefulroute.cluster.events import EventRecorder
 from statefulroute.domain.events import Event, EventType
 
@@ -22,6 +22,7 @@ class EventClient:
         self.paths: list[str] = []
         self.seconds = 0.0
         self.fails = False
+        self.refused_namespace, self.refusal = "busy", APIError(429, "TooManyRequests", "later")
         self.may_respond = asyncio.Event()
         self.may_respond.set()
         self.recorder = EventRecorder(
@@ -34,6 +35,8 @@ class EventClient:
             raise UnreachableError("no answer")
         assert path.startswith("/apis/events.k8s.io/v1/namespaces/")
         self.paths.append(path)
+        if f"/namespaces/{self.refused_namespace}/" in path:
+            raise self.refusal
         await self.may_respond.wait()
         if b"hanging" in body:
             await asyncio.Event().wait()
@@ -155,14 +158,35 @@ async def test_a_write_that_hangs_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("statefulroute.cluster.events._WRITE_SECONDS", 0.01)
     events = EventClient()
     writing = asyncio.create_task(events.recorder.run())
-    for name in ("hanging", "written"):
-        events.recorder.record(event(name), "its-uid")
+    for number in range(10):
+        events.recorder.record(event(f"hanging {number}"), "its-uid")
+        events.recorder.record(event(f"written {number}", namespace="other"), "its-uid")
     async with asyncio.timeout(5):
-        while not events.posted:  # noqa: ASYNC110 - there is no event to wait for
+        while len(events.posted) < 10:  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0.01)
+    assert [posted["note"] for posted in events.posted] == [f"written {number}" for number in range(10)]
+    assert len(events.paths) == 11  # the namespace whose event hung pauses
+    events.seconds = 30.0
+    events.recorder.record(event("written 10", namespace="other"), "its-uid")
+    async with asyncio.timeout(5):
+        while len(events.paths) < 13:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     await events.recorder.shut_down()
-    assert [posted["note"] for posted in events.posted] == ["written"]
     writing.cancel()
+
+
+async def test_a_namespace_whose_events_are_refused_pauses_alone() -> None:
+    events = EventClient()
+    events.refusal.retry_after_seconds = 8.0
+    for number in range(3):
+        for namespace in ("busy", "other"):
+            events.recorder.record(event(f"{namespace} {number}", namespace=namespace), "its-uid")
+    assert await events.settle() == ["other 0", "other 1", "other 2"]
+    assert len([path for path in events.paths if "/busy/" in path]) == 1
+    events.seconds = 7.9
+    assert len(await events.settle()) == 3
+    events.seconds, events.refused_namespace = 10.1, ""
+    assert (await events.settle())[3:] == ["busy 1", "busy 2"]
 
 
 async def test_queued_events_are_limited() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from statefulroute.cluster.errors import APIError
 from statefulroute.cluster.events import EventRecorder
 from statefulroute.cluster.link_store import LinkStore
 from statefulroute.cluster.reflector import Reflector
-from statefulroute.cluster.retry_after import parse_retry_after
+from statefulroute.cluster.retry_after import NamespacePauses, parse_retry_after
 from statefulroute.domain.backoff import retry_delay
 from statefulroute.domain.errors import DeadlineExceededError
 from statefulroute.domain.events import Event, EventAction, EventType
@@ -200,15 +201,32 @@ async def test_read_that_is_refused_ends_at_the_deadline(
         await task
 
 
-async def test_events_wait(api: FakeAPI, client: Client, pauses: list[float]) -> None:
+async def test_events_of_a_namespace_wait(api: FakeAPI, client: Client) -> None:
     recorder = EventRecorder(client, "test")
-    for name in ("one", "two"):
-        recorder.record(Event(POD_LINK, "play", name, EventType.NORMAL, EventAction.BIND, "Bound", "bound"), name)
+    for namespace, name in (("play", "one"), ("other", "three"), ("play", "two")):
+        recorder.record(Event(POD_LINK, namespace, name, EventType.NORMAL, EventAction.BIND, "Bound", "bound"), name)
+    started = time.monotonic()
     task = asyncio.create_task(recorder.run())
-    (await api.call()).respond_error(429, "TooManyRequests", retry_after="4")
-    await api.call()
+    (await api.call()).respond_error(429, "TooManyRequests", retry_after="0.3")
+    other = await api.call()
+    assert "/namespaces/other/" in other.path
+    other.respond("{}")
+    assert "/namespaces/play/" in (await api.call()).path
     task.cancel()
-    assert len(pauses) == 1
+    assert time.monotonic() - started >= 0.3
+
+
+def test_namespace_whose_pause_is_over_is_not_kept() -> None:
+    now = 100.0
+    pauses = NamespacePauses(lambda: now)
+    pauses.pause("accepted", 0.0)
+    for number in range(1_000):
+        pauses.pause(f"play-{number}", 4.0)
+        now += 1.0
+    assert (pauses.allows("play-0"), pauses.allows("play-999"), pauses.seconds_left()) == (True, False, 1.0)
+    assert len(pauses._until) == 4  # noqa: SLF001 - what is kept
+    now += 4.0
+    assert (pauses.allows("play-999"), pauses.seconds_left()) == (True, 0.0)
 
 
 def test_pauses_of_many_clients_differ() -> None:

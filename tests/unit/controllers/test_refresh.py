@@ -230,6 +230,24 @@ async def test_failed_annotation_delays_no_other(failure: APIError, is_logged: b
     assert bool(logs) is is_logged
 
 
+async def test_namespace_whose_annotations_are_refused_pauses_alone() -> None:
+    environment, other = RefresherEnvironment({}), RouteKey("other", "game")
+    for number, namespace in enumerate((GAME.namespace, other.namespace)):
+        environment.pods.put(reachable_pod(number, namespace=namespace, load_report=LoadReport(10, 0, environment.now)))
+    environment.routes.put(route(10, other, spec={}))
+    environment.workloads.put(workload(12, namespace=other.namespace))
+    refused = APIError(429, "TooManyRequests", "denied by a webhook")
+    refused.retry_after_seconds = 32.0
+    environment.pod_writer.failures.append(refused)
+    for _ in range(2):
+        await environment.turn()
+    assert environment.pod_writer.written == []
+    other_route = environment.routes.get(*other)
+    assert other_route is not None
+    await environment.refresher.refresh(other_route)
+    assert [name for name, _ in environment.pod_writer.written] == ["game-1"]
+
+
 async def test_few_annotations_are_written_at_the_same_time() -> None:
     environment = RefresherEnvironment({})
     for index in range(9):

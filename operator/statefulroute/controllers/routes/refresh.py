@@ -1,7 +1,6 @@
 """One run of a route's state timer: polls what is not watched, and annotates the pods with what has changed."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -16,7 +15,7 @@ from statefulroute.cluster.errors import ClusterError, ConflictError, NotFoundEr
 from statefulroute.cluster.fair_limiter import FairLimiter
 from statefulroute.cluster.informers import Informers
 from statefulroute.cluster.load_client import LoadClient, LoadUnreadableError
-from statefulroute.cluster.retry_after import retry_pause
+from statefulroute.cluster.retry_after import NamespacePauses, retry_pause
 from statefulroute.cluster.writes import PodWriter
 from statefulroute.controllers.state_store import RouteStore
 from statefulroute.domain.annotations import is_annotator, pod_annotations
@@ -103,8 +102,8 @@ class RouteRefresher:
         self._refreshed: dict[RouteKey, Route] = {}
         """The version of each route at its last run."""
         self._annotation_limiter = FairLimiter(FairSlots(_ANNOTATION_SLOTS))
-        self._no_annotations_before = 0.0
-        """Until when the API server asks not to annotate pods, in monotonic seconds. A later run writes the rest."""
+        self._annotation_pauses = NamespacePauses()
+        """Where the API server asks not to annotate pods for a while. A later run writes the rest."""
 
     async def refresh(self, route: Route) -> None:
         """Polls everything, and annotates the pods with what has changed."""
@@ -234,7 +233,7 @@ class RouteRefresher:
 
     async def _write_pod_annotations(self, route: RouteKey, pod: Pod, annotations: Mapping[str, str | None]) -> bool:
         async with self._annotation_limiter.slot(route):
-            if time.monotonic() < self._no_annotations_before:
+            if not self._annotation_pauses.allows(route.namespace):
                 return False
             try:
                 await self._writer.annotate(pod, annotations)
@@ -244,6 +243,6 @@ class RouteRefresher:
                 log.info(
                     "the annotations of a pod were not written", pod=pod.name, namespace=pod.namespace, error=str(error)
                 )
-                self._no_annotations_before = time.monotonic() + retry_pause(0.0, error.retry_after_seconds)
+                self._annotation_pauses.pause(route.namespace, retry_pause(0.0, error.retry_after_seconds))
                 return not is_outage(error)
         return True
