@@ -138,6 +138,8 @@ async def _exchange(connection: aiohttp.connector.Connection, request: bytes) ->
     protocol = connection.protocol
     if protocol is None or protocol.transport is None or protocol.transport.is_closing():
         raise aiohttp.ClientConnectionResetError("the connection was closed before the request was sent")
+    if protocol.should_close:  # the data would count as the response to this request
+        raise aiohttp.ClientConnectionResetError("the server has sent data before the request was sent")
     protocol.set_response_params(timer=TimerNoop(), read_until_eof=True, read_bufsize=_BUFFER_BYTES)
     protocol.transport.write(request)
     try:

@@ -183,3 +183,27 @@ async def test_a_response_in_chunks_is_read_to_its_end(tmp_path: Path) -> None:
 async def test_a_response_that_is_not_whole_is_unreachable(tmp_path: Path, response: bytes) -> None:
     with pytest.raises(UnreachableError, match=f"PATCH {PATH}: ."):
         await written_to(tmp_path, response)
+
+
+async def test_what_a_server_sends_unasked_is_not_the_response_to_the_next_write(tmp_path: Path) -> None:
+    connections, unasked = list[asyncio.StreamWriter](), b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nstale"
+
+    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+        with suppress(asyncio.IncompleteReadError):
+            while True:
+                await reader.readuntil(b"{}")
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nwritten")
+        writer.close()
+
+    async with await asyncio.start_server(respond, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", server=f"http://127.0.0.1:{port}")
+        async with connect(kubeconfig) as connection, Client(connection) as client:
+            assert await client.merge_patch(PATH, b"{}") == b"written"
+            connections[0].write(unasked)
+            await asyncio.sleep(0.05)
+            with pytest.raises(UnreachableError, match="before the request was sent"):
+                await client.merge_patch(PATH, b"{}")
+            assert await client.merge_patch(PATH, b"{}") == b"written"
+    assert len(connections) == 2
