@@ -5,6 +5,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -15,10 +16,12 @@ from statefulroute.cluster.reflector import Reflector
 from statefulroute.cluster.resource_type import ResourceType
 from statefulroute.cluster.scales import ScaleReader
 from statefulroute.domain.backoff import Backoff
-from statefulroute.domain.keys import WorkloadKey
+from statefulroute.domain.fair_slots import FairSlots, TakeSlot
+from statefulroute.domain.keys import RouteKey, WorkloadKey
 from statefulroute.domain.route import Route
 
-#: How many watches there may be. Each has a connection; the workloads beyond them are polled.
+#: How many watches there may be, half of them in a single namespace. Each has a connection; the workloads beyond them
+#: are polled. A kind that cannot be watched counts, too: it is discovered again and again.
 _MAX_WATCHES = 256
 
 #: How soon the discovery of a kind that cannot be watched is repeated, and the longest delay before a watch that fails
@@ -84,6 +87,9 @@ class _Watch:
         self.names: Counter[str] = Counter()
         self.task: asyncio.Task[None] | None = None
         self.reflector: Reflector[WorkloadVersion] | None = None
+        self.has_slot = False
+        self.take_slot: TakeSlot | None = None
+        """Starts the watch, which waits for a slot."""
 
 
 #: Called with the key of a workload, and with its versions before and after a change.
@@ -108,6 +114,7 @@ class WorkloadWatches:
         self._scales = scales
         self._listener = listener
         self._watches: dict[_Scope, _Watch] = {}
+        self._slots = FairSlots(_MAX_WATCHES)
         self._is_running = False
 
     @asynccontextmanager
@@ -173,20 +180,32 @@ class WorkloadWatches:
         if not watch.names:
             del self._watches[scope]
             _stop(watch)
-            self._start_waiting()
+            self._leave_slot(scope, watch)
         elif len(watch.names) == 1:
             self._restart(scope, watch)
 
     def _restart(self, scope: _Scope, watch: _Watch) -> None:
+        """Starts a watch with the present names, or as soon as there is a slot for it."""
         _stop(watch)
-        if self._is_running and len(self) < _MAX_WATCHES:
+        if not self._is_running or watch.take_slot is not None:
+            return
+        watch.has_slot = watch.has_slot or self._slots.take(_sharer(scope))
+        if watch.has_slot:
             watch.task = asyncio.get_running_loop().create_task(self._watch(scope, watch, tuple(watch.names)))
+        else:
+            watch.take_slot = partial(self._take_slot, scope, watch)
+            self._slots.wait(_sharer(scope), watch.take_slot)
 
-    def _start_waiting(self) -> None:
-        """Starts a watch that had to wait because there were too many."""
-        waiting = (item for item in self._watches.items() if item[1].task is None)
-        if (item := next(waiting, None)) is not None:
-            self._restart(*item)
+    def _take_slot(self, scope: _Scope, watch: _Watch) -> bool:
+        watch.take_slot, watch.has_slot = None, True
+        self._restart(scope, watch)
+        return True
+
+    def _leave_slot(self, scope: _Scope, watch: _Watch) -> None:
+        if watch.take_slot is not None:
+            self._slots.cancel(_sharer(scope), watch.take_slot)
+        if watch.has_slot:
+            self._slots.release(_sharer(scope))
 
     async def _watch(self, scope: _Scope, watch: _Watch, names: tuple[str, ...]) -> None:
         """Watches a scope until cancelled."""
@@ -211,6 +230,11 @@ class WorkloadWatches:
             return await self._scales.watch_path(*scope)
         except ClusterError:  # the poll of the workload reports it
             return None
+
+
+def _sharer(scope: _Scope) -> RouteKey:
+    """Returns what shares the watches."""
+    return RouteKey(scope.namespace, scope.kind)
 
 
 def _scope_of(key: WorkloadKey) -> _Scope:

@@ -2,15 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from statefulroute.cluster import workload_watches as watches_module
 from statefulroute.cluster import workloads as workloads_module
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.informers import Informers
 from statefulroute.cluster.workloads import Workloads
+from statefulroute.domain.fair_slots import FairSlots
 from statefulroute.domain.keys import WorkloadKey
 from statefulroute.domain.route import MissingWorkload, Route, Workload
 from unit.cluster.fake_api import Call, FakeAPI, Stream, eventually
@@ -241,8 +242,8 @@ async def test_watched_workload_is_read_again_after_a_while_and_on_request(
 
 
 async def test_number_of_watches_is_limited(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watches_module, "_MAX_WATCHES", 1)
     watches = environment.workloads.watches
+    monkeypatch.setattr(watches, "_slots", FairSlots(1))
     watches.route_changed(None, route("ReplicaSet"))
     watches.route_changed(None, DEPLOYMENT_ROUTE)
     assert (await environment.call()).path == f"{LIST}/namespaces/games/replicasets"
@@ -267,3 +268,25 @@ async def test_watches_end_with_the_context(api: FakeAPI, client: Client) -> Non
     async with workloads.run():
         events = await Environment(api, workloads).listed(selector="metadata.name=game")
     await eventually(lambda: events.is_disconnected)
+
+
+async def test_namespace_with_many_kinds_leaves_watches_to_others(api: FakeAPI, client: Client) -> None:
+    workloads = Informers(client).workloads
+    watches = workloads.watches
+    async with workloads.run():
+        kinds_of_tenant = [replace(route(f"Kind{number}"), namespace="tenant") for number in range(300)]
+        for of_kind in kinds_of_tenant:
+            watches.route_changed(None, of_kind)
+        assert len(watches) == 128
+        watches.route_changed(None, DEPLOYMENT_ROUTE)
+        assert len(watches) == 129
+        for of_kind in kinds_of_tenant[100:]:
+            watches.route_changed(of_kind, None)
+        assert len(watches) == 101
+        for of_kind in kinds_of_tenant[:100]:
+            watches.route_changed(of_kind, None)
+        environment = Environment(api, workloads)
+        await environment.listed(metadata("game", 41), selector="metadata.name=game")
+    assert (len(watches._watches), watches._slots.used, watches._slots.waiting) == (1, 1, 0)  # noqa: SLF001
+    watches.route_changed(DEPLOYMENT_ROUTE, None)
+    assert watches._slots.used == 0  # noqa: SLF001
