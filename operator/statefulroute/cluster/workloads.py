@@ -13,10 +13,12 @@ from statefulroute.cluster.cache import Cache
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.codec import parse_workload_annotations
 from statefulroute.cluster.errors import APIError, ClusterError, NotFoundError
+from statefulroute.cluster.fair_limiter import FairLimiter
 from statefulroute.cluster.retry_after import NamespacePauses, retry_pause
 from statefulroute.cluster.scales import ForbiddenError, NotScalableError, ScaleReader
 from statefulroute.cluster.workload_watches import STATEFUL_SET, WorkloadVersion, WorkloadWatches
-from statefulroute.domain.keys import WorkloadKey
+from statefulroute.domain.fair_slots import FairSlots
+from statefulroute.domain.keys import RouteKey, WorkloadKey
 from statefulroute.domain.route import MissingWorkload, Route, Workload, WorkloadAnnotations, workload_not_found
 
 log = structlog.get_logger(__name__)
@@ -30,8 +32,8 @@ _RESYNC_SECONDS = 600.0
 #: The pause between two reads of one workload that changes again and again.
 _SETTLE_SECONDS = 1.0
 
-#: How many changed workloads are read at the same time.
-_PARALLEL_READS = 4
+#: How many changed workloads are read at the same time, half of them in a single namespace: a read may hang.
+_PARALLEL_READS = 8
 
 #: Called with the key of a workload that may have changed.
 WorkloadListener = Callable[[WorkloadKey], None]
@@ -70,7 +72,7 @@ class Workloads:
         self._changed: set[WorkloadKey] = set()
         """The workloads that may have changed since they were read."""
         self._rereads: dict[WorkloadKey, asyncio.Task[None]] = {}
-        self._reread_slots = asyncio.Semaphore(_PARALLEL_READS)
+        self._reread_limiter = FairLimiter(FairSlots(_PARALLEL_READS))
         self._pauses = NamespacePauses()
         """Where the API server asks not to read scales for a while."""
         self._annotations: dict[WorkloadKey, WorkloadAnnotations] = {}
@@ -195,7 +197,7 @@ class Workloads:
         is_read = True
         try:
             while is_read and key in self._changed and key in self._read:
-                async with self._reread_slots:
+                async with self._reread_limiter.slot(RouteKey(key.namespace, key.name)):
                     is_read = await self._reread(key)
                 await asyncio.sleep(_SETTLE_SECONDS)
         finally:

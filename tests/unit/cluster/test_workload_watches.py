@@ -1,6 +1,7 @@
 """Workloads that routes refer to are watched where their kind can be watched, and polled otherwise."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -10,10 +11,13 @@ import pytest
 from statefulroute.cluster import workloads as workloads_module
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.informers import Informers
+from statefulroute.cluster.scales import Scale
+from statefulroute.cluster.workload_watches import WorkloadVersion
 from statefulroute.cluster.workloads import Workloads
 from statefulroute.domain.fair_slots import FairSlots
 from statefulroute.domain.keys import WorkloadKey
 from statefulroute.domain.route import MissingWorkload, Route, Workload
+from statefulroute.domain.selector import Selector
 from unit.cluster.fake_api import Call, FakeAPI, Stream, eventually
 from unit.cluster.objects import bookmark, event, page
 from unit.cluster.test_workloads import DEPLOYMENT, DEPLOYMENT_ROUTE, KEY, LIST, SET_ROUTE, route, scale
@@ -290,3 +294,37 @@ async def test_namespace_with_many_kinds_leaves_watches_to_others(api: FakeAPI, 
     assert (len(watches._watches), watches._slots.used, watches._slots.waiting) == (1, 1, 0)  # noqa: SLF001
     watches.route_changed(DEPLOYMENT_ROUTE, None)
     assert watches._slots.used == 0  # noqa: SLF001
+
+
+class HangingScales:
+    """Scales, of which those of one tenant hang from its second read on."""
+
+    def __init__(self) -> None:
+        self.replicas = 3
+        self.read_of_tenant = Counter[str]()
+
+    async def read(self, namespace: str, api_version: str, kind: str, name: str) -> Scale:
+        del api_version, kind
+        if namespace == "tenant":
+            self.read_of_tenant[name] += 1
+            if self.read_of_tenant[name] > 1:
+                await asyncio.Event().wait()
+        return Scale("u-1", 41, self.replicas, Selector.parse("app=game"))
+
+
+async def test_changed_workloads_whose_reads_hang_delay_no_other_namespace(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workloads, scales = Informers(client).workloads, HangingScales()
+    monkeypatch.setattr(workloads, "_scales", scales)
+    of_tenant = [replace(route("Deployment", f"game-{number}"), namespace="tenant") for number in range(20)]
+    for each in (*of_tenant, DEPLOYMENT_ROUTE):
+        await workloads.refresh(each)
+    scales.replicas = 5
+    async with workloads.run():
+        for each in (*of_tenant, DEPLOYMENT_ROUTE):
+            key = each.workload_key
+            before, after = (WorkloadVersion(key.namespace, key.name, 40 + number, number) for number in (1, 2))
+            workloads._version_changed(key, before, after)  # noqa: SLF001 - called by the watches
+        await eventually(lambda: isinstance(read := workloads.get(DEPLOYMENT_ROUTE), Workload) and read.replicas == 5)
+        assert sum(count > 1 for count in scales.read_of_tenant.values()) == 4
