@@ -96,6 +96,7 @@ class LeaderElector:
         logged: tuple[str, str] | None = None
         while True:
             self._lock.holder_changed.clear()
+            asked_seconds = 0.0
             try:
                 if await self._try_acquire_or_renew():
                     return
@@ -108,10 +109,12 @@ class LeaderElector:
                 state = "the Lease was not acquired: trying again", _message_of(error)
                 if state != logged:
                     log.warning(state[0], error=state[1])
-                await asyncio.sleep(retry_pause(0.0, _retry_after(error)))
+                asked_seconds = _retry_after(error)
             logged = state
-            # Jittered as in client-go, but a Lease that expires is checked at that moment.
-            pause = self._times.retry_period_seconds * (1 + random.random() * JITTER_FACTOR)  # noqa: S311 - no secret
+            # Jittered as in client-go, but a Lease that expires or is released is checked at that moment, even if the
+            # API server has asked for a longer pause: without a leader, no user is bound.
+            period = self._times.retry_period_seconds * (1 + random.random() * JITTER_FACTOR)  # noqa: S311 - no secret
+            pause = retry_pause(period, asked_seconds)
             expires_in = self._lock.seconds_until_free
             await self._wait_for_lease_change(
                 min(pause, expires_in + _EXPIRY_MARGIN_SECONDS) if expires_in > 0 else pause

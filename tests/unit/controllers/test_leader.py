@@ -306,8 +306,30 @@ async def test_candidate_waits_as_the_api_server_asks(monkeypatch: pytest.Monkey
     async def skip(seconds: float) -> None:
         pauses.append(seconds)
         lock.error = None
+        await asyncio.sleep(0)
 
     with monkeypatch.context() as patch:
-        patch.setattr(asyncio, "sleep", skip)
+        patch.setattr(elector, "_wait_for_lease_change", skip)
         await elector.acquire()
-    assert 32.0 <= pauses[0] <= 40.0
+        assert 32.0 <= pauses[0] <= 40.0
+        lock.holder, lock.error = "other", busy
+        acquiring = asyncio.create_task(elector.acquire())
+        await eventually(lambda: lock.error is None)
+        acquiring.cancel()
+    assert pauses[1] == pytest.approx(10.0, abs=0.1)  # then, the Lease of the other one expires
+
+
+async def test_candidate_that_was_asked_to_wait_acquires_a_released_lease_at_once() -> None:
+    lock = FakeLock()
+    elector = LeaderElector(cast("LeaseLock", lock), Fence(lock.clock), TIMES)
+    busy = ClusterError("too busy")
+    busy.retry_after_seconds = 32.0
+    lock.holder, lock.error = "other", busy
+    with capture_logs() as logs:
+        acquiring = asyncio.create_task(elector.acquire())
+        await eventually(lambda: bool(logs))
+    lock.holder, lock.error = "", None
+    lock.holder_changed.set()  # by the watch
+    async with asyncio.timeout(5):
+        await acquiring
+    assert lock.is_holder
