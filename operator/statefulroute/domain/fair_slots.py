@@ -1,5 +1,6 @@
 """How a limited number of slots is shared by namespaces and routes."""
 
+import math
 from collections import Counter
 from collections.abc import Callable
 
@@ -16,7 +17,8 @@ class FairSlots:
     A namespace takes a slot only while it uses less than `namespace_share` times the number of free slots, as the
     dynamic thresholds of switches with shared memory (Choudhury and Hahne, 1998). So a single namespace uses
     `namespace_share / (1 + namespace_share)` of all slots, and n namespaces leave `1 / (1 + n * namespace_share)` of
-    them free: one whose work hangs never has all of them. The first slot of a namespace needs only a free slot.
+    them free: one whose work hangs never has all of them. The first slot of a namespace needs only a free slot, and the
+    last quarter of the slots is for first ones: namespaces that hang one after the other had more than n would have.
 
     With a `route_share`, the routes of a namespace share in the same way what their namespace may take.
 
@@ -30,6 +32,8 @@ class FairSlots:
         self._total = total
         self._namespace_share = namespace_share
         self._route_share = route_share
+        self._for_first = total // 4 if math.isfinite(namespace_share) else 0
+        """How many slots only namespaces without one may take."""
         self._used = 0
         self._namespaces: Counter[str] = Counter()
         self._routes: Counter[RouteKey] = Counter()
@@ -57,7 +61,7 @@ class FairSlots:
     def namespace_may_take(self, namespace: str) -> bool:
         """Returns whether a namespace may have a slot now."""
         free, used = self.free, self._namespaces.get(namespace, 0)
-        return free > 0 and (not used or used < self._namespace_share * free)
+        return free > 0 and (not used or (free > self._for_first and used < self._namespace_share * free))
 
     def take(self, route: RouteKey) -> bool:
         """Takes a slot if the route may have one now. Those that wait may have none now, so it overtakes none."""

@@ -138,3 +138,13 @@ def test_release_costs_the_same_however_many_namespaces_wait() -> None:
     slots.release(key("0/x"))
     assert waiting.served == ["waiting-0/x"]
     assert slots.checks < 10
+
+
+@pytest.mark.parametrize(("total", "share", "hanging"), [(48, 2, 8), (64, 1, 12), (32, 1, 6), (16, 1, 5)])
+def test_namespaces_that_hang_one_after_the_other_leave_slots_for_others(
+    total: int, share: float, hanging: int
+) -> None:
+    slots = FairSlots(total, namespace_share=share)
+    for number in range(hanging):
+        take_all(slots, f"{number}/x")
+    assert slots.take(key("another/x"))
