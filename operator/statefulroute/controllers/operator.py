@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 #: The connections besides those for writes of links: for lists, the status of routes, reads of workloads and of lost
 #: pods, annotations and events. They are enough for all requests that may be in progress, so that none waits for a
 #: connection behind those of another route.
-_OTHER_CONNECTIONS = 160
+_OTHER_CONNECTIONS = 180
 
 
 async def run(settings: Settings, kill: Callable[[], NoReturn]) -> None:

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 from statefulroute.cluster.errors import APIError
+from statefulroute.controllers.links import orphans
 from statefulroute.controllers.links.controller import LinkController, link_slots
 from statefulroute.controllers.links.reconciler import ReconcileResult
 from statefulroute.controllers.work_queue import worker_pool
@@ -129,6 +130,64 @@ async def test_tenants_whose_writes_hang_do_not_delay_another_one() -> None:
         for number in range(20):
             key = await user_arrives(environment, number)
             assert await server.steps_until_written(key) == 1
+
+
+async def test_links_without_a_route_whose_writes_hang_delay_no_other_namespace() -> None:
+    server = SimulatedServer()
+    tenants = [RouteKey(f"hanging-{number}", "none") for number in range(4)]
+    server.hanging = {key.namespace for key in tenants}
+    environment = Environment()
+    controller = LinkController(environment.informers, environment.route_store, server.write, CONCURRENCY)
+    controller.start()
+    for tenant in tenants:
+        for number in range(100):
+            environment.links.put(link(100 + number, str(number), tenant))
+    await idle()
+    for number in range(3):
+        key = await user_arrives(environment, number)
+        assert await server.steps_until_written(key) == 1
+    assert len(server.in_progress) < 16
+    server.hanging.clear()
+    ended = asyncio.create_task(controller.stop())
+    while not ended.done():
+        await server.step()
+    assert (controller._orphans._slots.used, controller.backlog().depth) == (0, 0)  # noqa: SLF001
+
+
+async def test_namespace_without_waiting_links_keeps_no_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(orphans, "_RETENTION_SECONDS", 0.01)
+    server, environment = SimulatedServer(), Environment()
+    controller = LinkController(environment.informers, environment.route_store, server.write, CONCURRENCY)
+    controller.start()
+    for number in range(10):
+        environment.links.put(link(100 + number, "alice", RouteKey(f"play-{number}", "none")))
+    await asyncio.sleep(0.05)
+    queue = controller._orphans  # noqa: SLF001
+    assert (len(queue._pools), queue.backlog().depth) == (10, 10)  # noqa: SLF001
+    while server.in_progress:
+        await server.step()
+    async with asyncio.timeout(5):
+        while queue._pools:  # noqa: ASYNC110, SLF001 - there is no event to wait for
+            await asyncio.sleep(0.01)
+    environment.links.put(link(200, "alice", RouteKey("play-0", "none")))
+    await idle()
+    assert len(server.in_progress) == 1
+    await server.step()
+    await controller.stop()
+
+
+async def test_tenants_whose_writes_hang_one_after_the_other_do_not_delay_another_one() -> None:
+    server = SimulatedServer()
+    hanging = [RouteKey(f"hanging-{number}", "game") for number in range(6)]
+    server.hanging = {key.namespace for key in hanging}
+    async with busy_operator(server, *hanging, links=0) as environment:
+        for key in hanging:
+            for number in range(100):
+                environment.links.put(link(100 + number, str(number), key))
+            await idle()
+        for number in range(3):
+            arrived = await user_arrives(environment, number)
+            assert await server.steps_until_written(arrived) == 1
 
 
 async def test_pool_has_no_task_for_keys_that_wait_for_a_slot() -> None:

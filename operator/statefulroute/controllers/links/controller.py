@@ -5,18 +5,16 @@ import math
 
 from statefulroute.cluster.informers import Informers
 from statefulroute.controllers.deadlines import Deadlines
-from statefulroute.controllers.links.route_queue import Reconcile, RouteLinkQueue, link_log_fields
+from statefulroute.controllers.links.orphans import OrphanQueue
+from statefulroute.controllers.links.reconciler import ReconcileResult
+from statefulroute.controllers.links.route_queue import Reconcile, RouteLinkQueue
 from statefulroute.controllers.state_store import RouteStore
 from statefulroute.controllers.work_queue.backlog import Backlog
 from statefulroute.controllers.work_queue.priority_queue import Priority
-from statefulroute.controllers.work_queue.worker_pool import WorkerPool
 from statefulroute.domain.fair_slots import FairSlots
 from statefulroute.domain.keys import LinkKey, RouteKey
 from statefulroute.domain.link import Link
 from statefulroute.domain.route import Route
-
-#: Links without a route are few and not urgent.
-_ORPHAN_CONCURRENCY = 4
 
 #: How many slots a namespace may use for each free one. A single namespace uses two thirds of all slots.
 _NAMESPACE_SHARE = 2.0
@@ -55,7 +53,7 @@ class LinkController:
         """The queues of routes without links."""
         self._ending: set[asyncio.Task[None]] = set()
         """The ends of queues."""
-        self._orphans: WorkerPool[LinkKey] = WorkerPool(self._reconcile_orphan, _ORPHAN_CONCURRENCY, link_log_fields)
+        self._orphans = OrphanQueue(self._reconcile_orphan)
         self._is_started = False
         informers.links.cache.listen(self._link_changed)
         informers.routes.cache.listen(self._route_changed)
@@ -69,7 +67,6 @@ class LinkController:
         for route, name in links:
             if (link := links.get(route, name)) is not None and routes.get(*link.route) is None:
                 self._orphans.add(link.key)
-        self._orphans.start()
 
     async def stop(self) -> None:
         """Stops reconciling: finishes the links in progress, and takes no others."""
@@ -182,7 +179,8 @@ class LinkController:
         if self._is_started:
             self._orphans.add(link.key)
 
-    async def _reconcile_orphan(self, key: LinkKey) -> None:
+    async def _reconcile_orphan(self, key: LinkKey) -> ReconcileResult:
         """Reconciles a link unless its route exists by now: then the route's queue has the link."""
         if key.route not in self._routes and self._informers.routes.cache.get(*key.route) is None:
-            await self._reconcile(key)
+            return await self._reconcile(key)
+        return ReconcileResult()
