@@ -1,14 +1,12 @@
 """Assesses how busy a service is."""
 
-import time
-
 import structlog
 
 from statefulroute.cluster.clock import Clock
 from statefulroute.cluster.errors import ClusterError
 from statefulroute.cluster.events import EventRecorder
 from statefulroute.cluster.informers import Informers
-from statefulroute.cluster.retry_after import retry_pause
+from statefulroute.cluster.retry_after import NamespacePauses, retry_pause
 from statefulroute.controllers.monitoring.timers import TimerMeter
 from statefulroute.controllers.routes.assessments import Assessments
 from statefulroute.controllers.state_store import RouteStore
@@ -51,8 +49,8 @@ class WorkloadAssessor:
         self._meter = meter
         self._clock = clock
         self._annotates = annotates
-        self._no_annotations_before = 0.0
-        """Until when the API server asks not to annotate workloads, in monotonic seconds."""
+        self._pauses = NamespacePauses()
+        """Where the API server asks not to annotate workloads for a while."""
 
     async def assess(self, view: RouteView) -> bool:
         """Assesses a service and annotates its workload; returns whether no retry is necessary."""
@@ -63,7 +61,7 @@ class WorkloadAssessor:
         routes = self._route_store.routes_to(route.workload_key)
         if view.workload is None or not self._annotates or not is_annotator(route, routes):
             return True
-        if time.monotonic() < self._no_annotations_before:
+        if not self._pauses.allows(route.namespace):
             return False
         try:
             current = await workloads.annotations(route, view.workload)
@@ -74,6 +72,6 @@ class WorkloadAssessor:
             log.warning(
                 "the annotations of a workload were not written: trying again", route=route.key, error=str(error)
             )
-            self._no_annotations_before = time.monotonic() + retry_pause(0.0, error.retry_after_seconds)
+            self._pauses.pause(route.namespace, retry_pause(0.0, error.retry_after_seconds))
             return False
         return True
