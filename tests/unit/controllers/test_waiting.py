@@ -123,3 +123,13 @@ def test_links_that_choose_and_links_that_move_have_turns_of_their_own() -> None
     assert waiting.want_room()
     assert [each.name for each in waiting.next_of_each_kind(5)] == ["game.new-2", "game.lost-2"]
     assert not waiting.want_room()
+
+
+def test_links_that_give_up_leave_nothing_behind() -> None:
+    waiting = WaitingLinks()
+    update(waiting, user("oldest", 0), FULL)
+    for number in range(1, 2000):
+        update(waiting, user(f"user-{number}", number), FULL)
+        waiting.discard(user(f"user-{number}", number))
+    assert len(waiting._choosing._heap) < 200  # noqa: SLF001 - its size is visible nowhere else
+    assert [each.name for _ in range(2) for each in waiting.next_for_room()] == ["game.oldest"]

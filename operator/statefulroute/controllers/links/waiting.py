@@ -14,6 +14,9 @@ K = TypeVar("K", PodKey, tuple[LinkReason, str | None])
 #: When a link was created, to the second, and its name.
 Position = tuple[int, str]
 
+#: So many positions of links that want no room any more may be kept, beside as many as there are links.
+_MAX_OUTDATED = 64
+
 #: What the status of a link states: its reason, and the hash of the other facts.
 _Statement = tuple[LinkReason, str | None]
 
@@ -40,7 +43,13 @@ class _Turns:
 
     def discard(self, name: str) -> bool:
         """Removes a link; returns whether it wanted room."""
-        return self._wanting.pop(name, None) is not None
+        if self._wanting.pop(name, None) is None:
+            return False
+        if len(self._heap) > 2 * len(self._wanting) + _MAX_OUTDATED:
+            self._heap = [position for position in self._heap if self._wanting.get(position[1]) == position]
+            heapq.heapify(self._heap)
+            self._in_heap = set(self._heap)
+        return True
 
     def first(self) -> Position | None:
         """Returns the position of the next link; None if there is none."""
