@@ -31,10 +31,13 @@ class ChangingService:
         is_indexed: whether its pods have indexes.
         verifies: whether losses have to be verified.
         from_scratch: whether each view is built from scratch.
+        environment: the operator; None creates one.
     """
 
-    def __init__(self, *, is_indexed: bool, verifies: bool, from_scratch: bool) -> None:
-        self.environment = Environment()
+    def __init__(
+        self, *, is_indexed: bool, verifies: bool, from_scratch: bool = False, environment: Environment | None = None
+    ) -> None:
+        self.environment = environment or Environment()
         self.store = self.environment.route_store
         self._is_indexed = is_indexed
         self._from_scratch = from_scratch

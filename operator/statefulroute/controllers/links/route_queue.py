@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from itertools import chain, islice
 from typing import NamedTuple
 
+from statefulroute.api.vocabulary import LinkReason
+from statefulroute.cluster.errors import ClusterError, ConflictError, NotFoundError, NotLeadingError, is_outage
 from statefulroute.cluster.informers import Informers
 from statefulroute.controllers.links.links_by_pod import LinksByPod
 from statefulroute.controllers.links.reconciler import ReconcileResult
@@ -56,6 +58,13 @@ class _RouteInputs(NamedTuple):
         return cls((route.generation, route.spec, view.is_workload_known, identity), view.missing_workload)
 
 
+def _is_refused(error: Exception) -> bool:
+    """Returns whether the write of a link was refused, and a retry alone may not help."""
+    if isinstance(error, (ConflictError, NotFoundError, NotLeadingError)):
+        return False  # the link has changed, or is written by another process
+    return not (isinstance(error, ClusterError) and is_outage(error))
+
+
 class RouteLinkQueue:
     """Reconciles the links of one route.
 
@@ -89,6 +98,8 @@ class RouteLinkQueue:
             self._reconcile_link, concurrency, link_log_fields, slots=slots, route=route
         )
         self._waiting = WaitingLinks()
+        self._failed: set[str] = set()
+        """The names of the links whose last attempt failed. One that was to be bound may not take the room any more."""
         self._by_pod = LinksByPod({})
         self._inputs = _RouteInputs()
         self._changed_pods: set[PodKey] = set()
@@ -97,6 +108,9 @@ class RouteLinkQueue:
         self._unwatch: tuple[Callable[[], None], ...] = ()
         self._pending_check: asyncio.Handle | None = None
         """The next check of the route, which has changed since the last one."""
+        self._reason: LinkReason | None = None
+        """Why no pod had room at the last check, so that all links were added that stated another reason; None if a pod
+        had room."""
         self._status_check: asyncio.TimerHandle | None = None
         """The next check of the links that wait and whose status does not state the present reasons."""
 
@@ -122,6 +136,7 @@ class RouteLinkQueue:
         """Does not follow the route any more."""
         for unwatch in self._unwatch:
             unwatch()
+        self._unwatch = ()
         for check in (self._pending_check, self._status_check):
             if check is not None:
                 check.cancel()
@@ -142,28 +157,46 @@ class RouteLinkQueue:
         """Reconciles the oldest link that waits for room if a pod has room for it."""
         if self._waiting.want_room() and self._has_room():
             self._add_all(self._waiting.next_for_room())
+        else:
+            self._check_room()
 
     def add(self, key: LinkKey) -> None:
         """Reconciles a link that has not changed."""
         self._workers.add(key, Priority.LOW)
 
     async def _reconcile_link(self, key: LinkKey) -> None:
-        result = await self._reconcile(key)
+        try:
+            result = await self._reconcile(key)
+        except Exception as error:
+            self._failed.add(key.name)
+            if _is_refused(error) and self._has_room():
+                self._offer_room()  # it may be refused forever, and must not keep the room from the others
+            self._check_room()
+            raise
         link = self._links.get(*key)
         if link is None:
+            self._failed.discard(key.name)
             self._offer_room()  # the link was deleted, and its pod was assumed until now
         elif result.status is not None or not result.waits_for_turn:  # otherwise, it takes the room at its turn
             wants_room = result.status is not None and is_waiting_for_room(
                 self._route_store.get(self._route), result.status
             )
-            if self._waiting.update(link, result.status, wants_room=wants_room):
+            had_failed = key.name in self._failed
+            self._failed.discard(key.name)
+            if self._waiting.update(link, result.status, wants_room=wants_room) or (had_failed and not wants_room):
                 if self._waiting.want_room() and self._has_room():
                     self._add_all(self._waiting.next_like(link))
                 self._offer_room()
+            self._check_room()
+
+    def _check_room(self) -> None:
+        """Checks the route if the room that the last check found was taken: the statuses have to say so."""
+        if self._reason is None and self._waiting.want_room() and not self._has_room():
+            self._route_changed()
 
     def _route_changed(self) -> None:
         """Checks the route once after the changes of many pods, which a watch delivers together."""
-        if self._pending_check is None:
+        if self._pending_check is None and self._unwatch:
             self._pending_check = asyncio.get_running_loop().call_soon(self._check_route)
 
     def _pods_changed(self, changes: PodChanges) -> None:
@@ -183,6 +216,7 @@ class RouteLinkQueue:
         self._inputs, self._changed_pods, self._appeared_pods = inputs, set(), set()
         links = self._links.in_partition(self._route)
         if inputs.shared != previous.shared:
+            self._reason = None
             self._add_all(links.values())
             return
         is_known_otherwise = inputs.missing_workload != previous.missing_workload
@@ -197,10 +231,14 @@ class RouteLinkQueue:
         Otherwise, those whose status has another reason; those whose message has to change follow a few at a time.
         """
         if self._has_room():
+            self._reason = None
             if self._waiting.want_room():
                 self._add_all(self._waiting.next_of_each_kind(self._concurrency))
         else:
-            self._add_all(self._waiting.with_other_reason(no_pod_status(view, self._route_store.now())))
+            status = no_pod_status(view, self._route_store.now())
+            if status.reason is not self._reason:
+                self._reason = status.reason
+                self._add_all(self._waiting.with_other_reason(status))
             if self._status_check is None:
                 self._check_statuses()
 
@@ -210,7 +248,8 @@ class RouteLinkQueue:
         if view is None or view.workload is None or self._has_room():
             return
         status = no_pod_status(view, self._route_store.now())
-        if links := self._waiting.with_other_facts(status, _STATUS_CHECKS):
+        # The others are tried again with growing delays.
+        if links := self._waiting.with_other_facts(status, _STATUS_CHECKS, without=self._failed):
             self._add_all(links)
             loop = asyncio.get_running_loop()
             self._status_check = loop.call_later(_STATUS_CHECK_SECONDS, self._check_statuses)

@@ -1,7 +1,7 @@
 """The links of a route that wait: for a pod, for room on a pod, or to leave a lost pod."""
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from itertools import chain, islice
 from typing import TypeVar
 
@@ -143,11 +143,19 @@ class WaitingLinks:
         )
         return [self._waiting[name] for name in names]
 
-    def with_other_facts(self, status: LinkStatus, number: int) -> Iterable[Link]:
-        """Returns so many links at most that name no pod and whose status does not state the present facts."""
+    def with_other_facts(
+        self, status: LinkStatus, number: int, without: Container[str] = frozenset()
+    ) -> Iterable[Link]:
+        """Returns links that name no pod and whose status does not state the present facts.
+
+        Args:
+            status: the status that states the present facts.
+            number: how many links are returned at most.
+            without: the names of the links that are not returned.
+        """
         present = status.reason, status.facts_hash
         names = chain.from_iterable(names for each, names in self._by_statement.items() if each != present)
-        return [self._waiting[name] for name in islice(names, number)]
+        return [self._waiting[name] for name in islice((name for name in names if name not in without), number)]
 
     def _turns_of(self, link: Link) -> tuple[_Turns, _Turns]:
         """Returns the turns that a link waits for, and the others."""
