@@ -7,7 +7,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 
 from localcluster import LocalCluster
@@ -31,8 +31,8 @@ BUILD_SECONDS = 1800
 #: collection.
 GO_SETTINGS = {"GOGC": "400", "GOMEMLIMIT": "2GiB"}
 
-#: Other processes delay an example for longer than hypothesis' limit of 200 ms.
-settings.register_profile("busy machine", deadline=None)
+#: Other processes delay an example, and what makes it, beyond the limits of hypothesis.
+settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy machine")
 
 _uids = map("user-{}".format, count())
