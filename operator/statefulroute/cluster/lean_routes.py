@@ -3,6 +3,7 @@
 As models of pydantic, spec and status take 13 KB a route and 24 objects that the garbage collector visits.
 """
 
+from collections import OrderedDict
 from functools import lru_cache
 from typing import Any
 
@@ -16,9 +17,12 @@ from statefulroute.cluster.resource_type import ResourceType
 from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.route import Route
 
-#: How many decoded specs and statuses are kept: most routes have one of few specs, and the work on one route reads its
-#: status several times.
-_SPECS, _STATUSES = 4096, 256
+#: How many decoded specs are kept: most routes have one of few.
+_SPECS = 4096
+
+#: How many decoded statuses are kept, and of how much JSON: the work on one route reads its status several times. A
+#: status takes eight times as much memory as its JSON, of which one of 500 pods has up to 200 KB.
+_STATUSES, _STATUS_BYTES = 256, 8 * 2**20
 
 _EMPTY = b"{}"
 
@@ -56,7 +60,7 @@ class LeanRoute(Route):
     @property
     def status(self) -> StatefulRouteStatus:
         """The status."""
-        return _read_status(self._status)
+        return _statuses.read(self.key, self._status)
 
     @status.setter
     def status(self, status: StatefulRouteStatus) -> None:
@@ -106,9 +110,27 @@ def _read_spec(spec: bytes) -> tuple[StatefulRouteSpec, tuple[str, ...]]:
     return read_route_spec(_object(spec))
 
 
-@lru_cache(_STATUSES)
-def _read_status(status: bytes) -> StatefulRouteStatus:
-    return read_model(StatefulRouteStatus, _object(status))[0]  # the next update replaces what is left out
+class _Statuses:
+    """The statuses that were read last, one version of each route."""
+
+    def __init__(self) -> None:
+        self._decoded: OrderedDict[RouteKey, tuple[bytes, StatefulRouteStatus]] = OrderedDict()
+        self._bytes = 0
+
+    def read(self, key: RouteKey, encoded: bytes) -> StatefulRouteStatus:
+        """Returns the status of a route with this JSON."""
+        if (known := self._decoded.pop(key, None)) is not None:
+            if known[0] == encoded:
+                self._decoded[key] = known
+                return known[1]
+            self._bytes -= len(known[0])
+        status = read_model(StatefulRouteStatus, _object(encoded))[0]  # the next update replaces what is left out
+        self._decoded[key] = encoded, status
+        self._bytes += len(encoded)
+        while len(self._decoded) > _STATUSES or self._bytes > _STATUS_BYTES:
+            _, (oldest, _) = self._decoded.popitem(last=False)
+            self._bytes -= len(oldest)
+        return status
 
 
 def _object(encoded: bytes) -> dict[str, Any]:
@@ -121,6 +143,7 @@ def _object(encoded: bytes) -> dict[str, Any]:
 
 
 _object_decoder = msgspec.json.Decoder(dict[str, Any])
+_statuses = _Statuses()
 _NO_STATUS = StatefulRouteStatus()
 
 

@@ -1,6 +1,7 @@
 """Routes that need little memory, compared with plain ones."""
 
 import json
+import weakref
 from dataclasses import replace
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from statefulroute.api.statefulroute import StatefulRouteStatus
+from statefulroute.cluster import lean_routes
 from statefulroute.cluster.codec import ROUTES
 from statefulroute.cluster.lean_routes import LEAN_ROUTES
 from statefulroute.domain.route import Route
@@ -82,6 +84,21 @@ def test_status_that_is_replaced_is_read_again() -> None:
     assert changed.status == status
     assert changed.is_handled
     assert changed != route
+
+
+@pytest.mark.parametrize("routes", [1, 10])
+def test_decoded_statuses_are_kept_within_a_bound_and_no_old_versions(
+    routes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statuses: list[weakref.ref[StatefulRouteStatus]] = []
+    for links in range(20):
+        pods = [POD | {"index": index, "links": links} for index in range(100)]
+        route = LEAN_ROUTES.decode(encoded(metadata={"name": f"game-{links % routes}"}, status={"pods": pods}))
+        monkeypatch.setattr(lean_routes, "_STATUS_BYTES", 4 * len(json.dumps({"pods": pods})), raising=False)
+        assert route.status is route.status
+        statuses.append(weakref.ref(route.status))
+    kept = [number for number, status in enumerate(statuses) if status() is not None]
+    assert kept == list(range(20 - min(routes, 4), 20))
 
 
 def test_equal_specs_are_one_object() -> None:
