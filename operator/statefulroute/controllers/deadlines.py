@@ -6,7 +6,11 @@ from collections.abc import Callable, Hashable, Iterator
 from itertools import count
 from typing import Generic, TypeVar
 
+import structlog
+
 K = TypeVar("K", bound=Hashable)
+
+log = structlog.get_logger(__name__)
 
 #: A timer of an event loop may fire this much too early, because it counts whole milliseconds.
 _RESOLUTION_SECONDS = 0.001
@@ -92,4 +96,8 @@ class Deadlines(Generic[K]):
         for deadline, key in due:
             if self._deadlines.get(key) == deadline:
                 del self._deadlines[key]
-                self._callback(key)
+                try:
+                    self._callback(key)
+                except Exception:
+                    # Otherwise, the deadlines after this one would never be reached.
+                    log.exception("an unexpected error")

@@ -58,7 +58,9 @@ class LoadTracker:
             return
         if status.load_state is None or status.report_time is None:
             return
-        report = LoadReport(status.load_state, status.waiting_tasks or 0, status.report_time)
+        # A status may be restored, or written by somebody else: its time is never later than now.
+        time = min(status.report_time, self._clock())
+        report = LoadReport(status.load_state, status.waiting_tasks or 0, time)
         self._loads[route][key] = Load(report, count_links_at_report(status, report, 0))
         self._reports.setdefault(route, {})[key] = report
         self._uids.setdefault(route, {})[key] = pod.uid

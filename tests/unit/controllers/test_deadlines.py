@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from statefulroute.controllers.deadlines import Deadlines
 from unit.controllers.environment import eventually
@@ -42,6 +43,23 @@ async def test_cancelled_deadline_calls_nothing() -> None:
     assert deadlines.when("key") is None
     await asyncio.sleep(0.01)
     assert expired == []
+
+
+async def test_error_of_a_callback_loses_no_other_deadline() -> None:
+    expired: list[str] = []
+
+    def expire(key: str) -> None:
+        if key == "defective":
+            raise RuntimeError("a defect")
+        expired.append(key)
+
+    deadlines = Deadlines(expire)
+    deadlines.set("defective", 0.0)
+    deadlines.set("other", 0.0)
+    with capture_logs() as logs:
+        await eventually(lambda: expired == ["other"])
+    assert [line["log_level"] for line in logs] == ["error"]
+    assert not len(deadlines)
 
 
 async def test_callback_may_set_the_deadline_again() -> None:

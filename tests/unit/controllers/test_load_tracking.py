@@ -121,6 +121,17 @@ async def test_pod_whose_load_was_stale_before_a_restart_is_known_to_be_silent()
     assert environment.view.fresh_load(0, environment.now) is not None
 
 
+@pytest.mark.parametrize("year", ["2027", "9999"])
+async def test_stale_load_of_a_status_is_never_from_the_future(year: str) -> None:
+    environment = WatchedEnvironment()
+    reported = {"name": "game-0", "index": 0, "serviceState": "Ready", "routingState": "Ready", "loadState": 5}
+    pods = [reported | {"loadStale": True, "reportTime": f"{year}-12-31T23:59:59Z"}]
+    environment.put_pod(0)
+    environment.workloads.put(workload(11))
+    environment.routes.put(route(12, spec=HTTP, status={"pods": pods}))
+    assert environment.view.loads[0].report == LoadReport(5, 0, environment.now)
+
+
 async def test_report_of_the_same_second_with_another_value_counts(environment: WatchedEnvironment) -> None:
     environment.links.put(link(30, "alice", pod=0))
     environment.report(9)

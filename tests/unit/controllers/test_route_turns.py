@@ -23,8 +23,12 @@ class Turns:
         self.cancelled: list[RouteKey] = []
         self.unblocked = asyncio.Event()
         self.failure: Exception | None = None
-        self.turns = RouteTurns(self._turn, concurrency)
+        self.failures = 0
+        self.turns = RouteTurns(self._turn, concurrency, self._count_failure)
         self.turns.start()
+
+    def _count_failure(self) -> None:
+        self.failures += 1
 
     async def _turn(self, route: RouteKey) -> None:
         assert route not in self.running
@@ -122,6 +126,19 @@ async def test_error_of_a_turn_is_logged_and_ends_no_other() -> None:
     await idle()
     assert [line["route"] for line in logs] == [ONE]
     assert made.ended == {ONE: 1}
+
+
+async def test_turn_that_fails_is_repeated_although_nothing_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns_module, "_RETRY_SECONDS", 0.01, raising=False)
+    made = Turns()
+    made.failure = RuntimeError("a defect")
+    made.unblocked.set()
+    with capture_logs() as logs:
+        made.turns.add(ONE)
+        await eventually(lambda: len(logs) == 2)
+        made.failure = None
+        await eventually(lambda: made.ended == {ONE: 1})
+    assert made.failures == len(logs)
 
 
 @pytest.mark.parametrize("cancels", [False, True])

@@ -3,15 +3,17 @@
 import asyncio
 from dataclasses import replace
 
+import kopf
 import pytest
 from structlog.testing import capture_logs
 
 from statefulroute.api.vocabulary import RoutingState, ServiceState
 from statefulroute.cluster.errors import APIError, ConflictError, UnreachableError
-from statefulroute.controllers.routes import timers
+from statefulroute.controllers.routes import timers, turns
 from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.load import LoadReport, LoadResponse
 from statefulroute.domain.pod import Owner
+from statefulroute.domain.route import RouteView
 from unit.controllers.environment import (
     GAME,
     deployment_pod,
@@ -261,6 +263,40 @@ async def test_pods_that_hang_delay_no_other_namespace(monkeypatch: pytest.Monke
         assert len(environment.load_client.polled) == 2
         environment.load_client.unblocked.set()
         await eventually(lambda: len(environment.load_client.polled) == 6)
+
+
+async def test_error_of_one_route_at_the_start_stops_no_other_and_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(turns, "_RETRY_SECONDS", SETTLE_SECONDS, raising=False)
+    environment, other = TimerEnvironment().with_http(0), RouteKey("games", "other")
+    environment.links.put(link(30, "alice", pod=0))
+    environment.routes.put(route(50, other, **HANDLED))
+    get, is_broken = environment.route_store.get, True
+
+    def fail(key: RouteKey) -> RouteView | None:
+        if is_broken and key == GAME:
+            raise RuntimeError("a defect")
+        return get(key)
+
+    monkeypatch.setattr(environment.route_store, "get", fail)
+    with capture_logs() as logs:
+        async with running(environment):
+            await eventually(lambda: environment.scheduler.has_polled(other))
+            is_broken = False
+            await eventually(lambda: environment.scheduler.has_polled(GAME))
+            await eventually(lambda: environment.reason_of("alice") == "Bound")
+    assert {line["event"] for line in logs if line["log_level"] == "error"} >= {"an unexpected error: trying again"}
+
+
+async def test_end_of_a_former_route_of_the_same_name_does_not_end_the_work_on_the_present_one() -> None:
+    environment = TimerEnvironment().with_http(0)
+    environment.routes.put(replace(environment.route, uid="present", resource_version=60))
+    metadata = {"namespace": "games", "name": "game", "uid": "former", "resourceVersion": "40", "generation": 1}
+    async with running(environment):
+        await eventually(lambda: environment.scheduler.has_polled(GAME))
+        await environment.handlers.release(kopf.Body({"metadata": metadata}))
+        assert environment.scheduler.has_polled(GAME)
 
 
 async def test_route_that_is_deleted_cancels_its_poll() -> None:

@@ -3,6 +3,8 @@
 import asyncio
 import math
 
+import structlog
+
 from statefulroute.cluster.informers import Informers
 from statefulroute.controllers.deadlines import Deadlines
 from statefulroute.controllers.links.orphans import OrphanQueue
@@ -15,6 +17,8 @@ from statefulroute.domain.fair_slots import FairSlots
 from statefulroute.domain.keys import LinkKey, RouteKey
 from statefulroute.domain.link import Link
 from statefulroute.domain.route import Route
+
+log = structlog.get_logger(__name__)
 
 #: How many slots a namespace may use for each free one. A single namespace uses two thirds of all slots.
 _NAMESPACE_SHARE = 2.0
@@ -106,7 +110,11 @@ class LinkController:
             self._slots,
             lambda: self._offer_room(route),
         )
-        queue.start()
+        try:
+            queue.start()
+        except Exception:
+            # An error of one route must not stop the work on all others, nor the watch that has delivered the link.
+            log.exception("an unexpected error", route=route)
 
     def _drop_unused_queue(self, route: RouteKey) -> None:
         queue = self._queues.get(route)

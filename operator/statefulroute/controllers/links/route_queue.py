@@ -120,12 +120,13 @@ class RouteLinkQueue:
             self._route_store.watch(self._route, self._route_changed),
             self._route_store.listen_for_pods(self._route, self._pods_changed),
         )
-        self._inputs = _RouteInputs.of(self._route_store.get(self._route))
-        self._changed_pods, self._appeared_pods = set(), set()
         links = self._links.in_partition(self._route)
         self._by_pod = LinksByPod(links)
         self._add_all(links.values())
         self._workers.start()
+        # If this fails, the links are reconciled nevertheless, and again when the route changes.
+        self._inputs = _RouteInputs.of(self._route_store.get(self._route))
+        self._changed_pods, self._appeared_pods = set(), set()
 
     async def stop(self) -> None:
         """Finishes the links in progress, and takes no others."""

@@ -79,7 +79,7 @@ class RouteHandlers:
     async def resolve(self, body: kopf.Body, patch: kopf.Patch, **_: Any) -> None:  # noqa: ANN401 - kopf's own
         """Writes the status of a route that was created or edited, at once."""
         route = self._cache_route(body)
-        if route.is_handled:
+        if route is None or route.is_handled:
             return  # the operator has just started: the state timer reads the loads before it writes a status
         await self._informers.workloads.refresh(route)
         view = self._route_store.get(route.key)
@@ -114,6 +114,8 @@ class RouteHandlers:
     async def release(self, body: kopf.Body, **_: Any) -> None:  # noqa: ANN401
         """Removes the annotations from the pods and the workload of a route that is deleted."""
         route = self._cache_route(body)
+        if route is None:
+            return
         try:
             async with asyncio.timeout(_RELEASE_SECONDS):
                 await self._scheduler.end_route(route.key)
@@ -137,10 +139,11 @@ class RouteHandlers:
         """Assesses how busy the service of a route is: at every edit, and every `workloadPeriodSeconds`."""
         return await self._assessor.assess(view)
 
-    def _cache_route(self, body: kopf.Body) -> Route:
+    def _cache_route(self, body: kopf.Body) -> Route | None:
+        """Returns the newest version of a route; None if another route has its name by now: kopf is behind."""
         cached = self._informers.routes.cache.get(body.metadata.namespace, body.metadata.name)
         if cached is not None and cached.resource_version >= int(body.metadata["resourceVersion"]):
-            return cached
+            return cached if cached.uid == body.metadata.uid else None
         route = LEAN_ROUTES.decode(msgspec.json.encode(dict(body)))
         self._informers.routes.observe(route)
         return route

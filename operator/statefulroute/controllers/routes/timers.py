@@ -114,7 +114,7 @@ class StateTimer:
         self._polled = polled
         self._meter = meter
         self._routes: dict[RouteKey, _PolledRoute] = {}
-        self._turns = RouteTurns(self._turn, _POLLS)
+        self._turns = RouteTurns(self._turn, _POLLS, meter.count_failure)
 
     def has_polled(self, route: RouteKey) -> bool:
         """Returns whether what is not watched of a route has been polled at least once."""
@@ -246,7 +246,7 @@ class StatusTimer:
         self._has_polled = has_polled
         self._meter = meter
         self._routes: dict[RouteKey, _WrittenRoute] = {}
-        self._turns = RouteTurns(self._turn, _WRITES)
+        self._turns = RouteTurns(self._turn, _WRITES, meter.count_failure)
 
     def start(self) -> None:
         """Starts to write."""
@@ -347,7 +347,7 @@ class WorkloadTimer:
         self._has_polled = has_polled
         self._meter = meter
         self._routes: dict[RouteKey, _AssessedRoute] = {}
-        self._turns = RouteTurns(self._turn, _ASSESSMENTS)
+        self._turns = RouteTurns(self._turn, _ASSESSMENTS, meter.count_failure)
 
     def start(self) -> None:
         """Starts to assess."""

@@ -15,6 +15,9 @@ log = structlog.get_logger(__name__)
 #: How long a turn that ends with its route, or with the term of leadership, may take to finish its writes.
 _END_SECONDS = 5.0
 
+#: How soon a turn that has failed with an unexpected error is repeated.
+_RETRY_SECONDS = 5.0
+
 
 class RouteTurns:
     """Runs the turns of routes: one at a time for each route, and a limited number at the same time.
@@ -25,10 +28,14 @@ class RouteTurns:
     Args:
         turn: what is done for a route.
         concurrency: the largest number of turns at the same time.
+        count_failure: called when a turn has failed with an unexpected error; it is repeated.
     """
 
-    def __init__(self, turn: Callable[[RouteKey], Awaitable[None]], concurrency: int) -> None:
+    def __init__(
+        self, turn: Callable[[RouteKey], Awaitable[None]], concurrency: int, count_failure: Callable[[], object]
+    ) -> None:
         self._turn = turn
+        self._count_failure = count_failure
         self._slots = FairSlots(concurrency)
         self._is_started = False
         self._waiting: dict[RouteKey, TakeSlot] = {}
@@ -113,8 +120,10 @@ class RouteTurns:
         try:
             await self._turn(route)
         except Exception:
-            # An error of one route must not stop the work on all others.
-            log.exception("an unexpected error", route=route)
+            # An error of one route must not stop the work on all others, nor end the work on this one.
+            self._count_failure()
+            log.exception("an unexpected error: trying again", route=route)
+            self.add_after(route, _RETRY_SECONDS)
 
     def _ended(self, route: RouteKey, _: asyncio.Task[None]) -> None:
         del self._running[route]
