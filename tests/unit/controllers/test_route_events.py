@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -10,7 +11,7 @@ from statefulroute.api.vocabulary import RoutingState, ServiceState
 from statefulroute.cluster.errors import ConflictError
 from statefulroute.domain.link import Link
 from unit.controllers.environment import GAME, eventually, idle, link, pod, route, running_route, workload
-from unit.controllers.timer_environment import HANDLED, TimerEnvironment, running, shorten_delays
+from unit.controllers.timer_environment import HANDLED, TimerEnvironment, running, settled, shorten_delays
 
 KEEP = {"onPodLost": {"action": "Keep", "graceSeconds": 30}}
 REBIND = {"onPodLost": {"action": "Rebind", "graceSeconds": 30}}
@@ -140,6 +141,38 @@ async def test_operator_that_leads_again_repeats_no_event_of_another_one() -> No
     environment.recorder.notes.clear()
     async with operating(environment):
         await idle()
+    assert environment.recorder.notes == []
+
+
+async def test_view_that_is_built_after_a_term_leaves_no_loss_to_the_next_one() -> None:
+    environment = environment_with_links(**KEEP)
+    async with operating(environment):
+        await lose(environment)
+        await eventually(lambda: environment.last_status.lost_pods)
+    environment.pods.put(pod(59, 0, labels={"changed": "late"}))
+    environment.route_store.get(GAME)  # as a handler of kopf does, which is stopped last
+    environment.pods.put(pod(60, 1))
+    environment.routes.put(
+        route(environment.route.resource_version + 10, spec=KEEP, status={"observedGeneration": 1, "lostPods": []})
+    )
+    environment.recorder.notes.clear()
+    async with running(environment):
+        await settled(environment)
+    assert environment.recorder.notes == []
+
+
+async def test_route_that_is_created_again_ends_no_loss_of_its_predecessor() -> None:
+    environment = environment_with_links(**KEEP)
+    async with operating(environment):
+        await lose(environment)
+        await eventually(lambda: environment.last_status.lost_pods)
+        environment.recorder.notes.clear()
+        environment.routes.put(replace(environment.route, resource_version=1000, is_deleting=True))
+        environment.route_store.get(GAME)  # as a scrape of the metrics does while the finalizer remains
+        environment.routes.delete("games", "game", 1001)
+        environment.pods.put(pod(1002, 1))
+        environment.routes.put(route(1003, uid="another", spec=KEEP, **HANDLED))
+        await settled(environment)
     assert environment.recorder.notes == []
 
 

@@ -98,7 +98,8 @@ async def test_annotation_is_written_when_it_has_changed_and_removed_without_fre
 async def test_failed_annotation_is_retried_and_the_event_is_recorded_once(
     environment: TimerEnvironment,
 ) -> None:
-    environment.assessments.put(environment.route, Assessment(WorkloadState.NORMAL, 1_000))
+    spec, status = {"workloadRef": {"kind": "Deployment"}}, {"workloadState": "Normal", "workloadLoad": 1}
+    environment.routes.put(route(13, spec=spec, status=HANDLED["status"] | status))
     failures = iter([APIError(500, "", "no"), APIError(500, "", "no")])
     original = environment.scales.merge_patch
 

@@ -92,6 +92,8 @@ class RouteScheduler:
     def start(self) -> None:
         """Starts to work on all routes; all caches must be synced."""
         self._is_started = True
+        for namespace, name in self._informers.routes.cache:
+            self._forget(RouteKey(str(namespace), name))  # what a view has left that was built since the last term
         for timer in self._timers:
             timer.start()
         self._starting = asyncio.create_task(self._add_all())
@@ -142,11 +144,11 @@ class RouteScheduler:
         self._forget(route)
 
     def _route_changed(self, old: Route | None, new: Route | None) -> None:
-        if not self._is_started:
-            return
         if old is not None and (new is None or new.is_deleting or new.uid != old.uid):
             self._drop(old.key)
-        if new is None or new.is_deleting:
+        if old is not None and new is None:
+            self._forget(old.key)  # also if it was dropped when its deletion began: it had views since
+        if not self._is_started or new is None or new.is_deleting:
             return
         if old is None or new.key not in self._routes:
             self._add(new)
