@@ -15,6 +15,7 @@ from statefulroute.api.group import FINALIZER
 from statefulroute.cluster.api_server import Connection
 from statefulroute.cluster.fence import Fence
 from statefulroute.controllers.routes import session as kopf_session
+from statefulroute.controllers.routes import unhandled
 from unit.cluster.fake_api import FakeAPI, Stream, run_fake_api, status_object
 
 ROUTES = "/apis/statefulroute.io/v1alpha1/statefulroutes"
@@ -94,6 +95,22 @@ async def test_kopf_receives_only_the_routes_of_a_list_that_it_has_to_handle(
         "metadata": {"resourceVersion": "7", "continue": "token"},
         "items": items[:20],
     }
+
+
+@pytest.mark.parametrize("namespace", ["games", "statefulroutes", "statefulroutes-of-games"])
+@pytest.mark.parametrize("patched", ["game/status", "statefulroutes", "statefulroutes/status", "status/status"])
+async def test_route_that_kopf_has_patched_leaves_its_place_to_another(
+    api: FakeAPI, session: aiohttp.ClientSession, namespace: str, patched: str
+) -> None:
+    item = {"metadata": {"namespace": namespace, "name": patched.partition("/")[0], "generation": 1}}
+    path = f"{ROUTES.rpartition('/')[0]}/namespaces/{namespace}/statefulroutes"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(unhandled, "_MAX_IN_PROGRESS", 1)
+        async with asyncio.timeout(5):
+            for method, target in (("GET", path), ("PATCH", f"{path}/{patched}"), ("GET", path)):
+                request = asyncio.create_task(session.request(method, api.server + target))
+                (await api.call()).respond({"metadata": {}, "items": [item]})
+                (await request).release()
 
 
 async def test_kopf_receives_no_change_of_a_route_that_is_handled(api: FakeAPI, session: aiohttp.ClientSession) -> None:

@@ -7,6 +7,7 @@ is missing, a `500` that lasts.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from http import HTTPStatus
 from typing import Any, cast
@@ -31,6 +32,9 @@ log = structlog.get_logger(__name__)
 
 #: How long kopf waits before it lists or watches again.
 _PAUSE_SECONDS = 1.0
+
+#: The path of a route or its status. A namespace may have the name of the resource, and so may a route.
+_route_path = re.compile(rf"/namespaces/([^/]+)/{STATEFUL_ROUTE.plural}/([^/]+)(?:/status)?$")
 
 _TOO_OLD = b'{"type":"ERROR","object":{"kind":"Status","code":410}}\n'
 
@@ -72,12 +76,11 @@ def follow_routes(routes: UnhandledRoutes) -> aiohttp.ClientMiddlewareType:
     """
 
     async def follow(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-        collection, _, names = request.url.path.partition(f"/{STATEFUL_ROUTE.plural}")
-        if request.method == "PATCH" and names:
+        if request.method == "PATCH" and (route := _route_path.search(request.url.path)) is not None:
             try:
                 return await handler(request)
             finally:
-                routes.patched(collection.rpartition("/")[2], names.split("/")[1])
+                routes.patched(*route.groups())
         if request.method != "GET" or not request.url.path.endswith(f"/{STATEFUL_ROUTE.plural}"):
             return await handler(request)
         is_watch = "watch" in request.url.query
