@@ -107,11 +107,29 @@ async def test_dropped_route_has_no_turn_any_more() -> None:
     await idle()
     made.turns.add(ONE)
     for route in (ONE, TWO):
-        made.turns.drop(route)
+        made.turns.drop(route, cancels=True)
     await made.turns.wait_ended(ONE)
     made.unblocked.set()
     await idle()
     assert (made.cancelled, made.ended) == ([ONE], {OTHER: 1})
+
+
+async def test_turn_of_a_dropped_route_has_some_time_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns_module, "_END_SECONDS", 0.02)
+    made = Turns()
+    made.turns.add(ONE)
+    await idle()
+    made.turns.add(ONE)
+    made.turns.drop(ONE)
+    made.unblocked.set()
+    await made.turns.wait_ended(ONE)
+    assert (made.cancelled, made.ended) == ([], {ONE: 1})
+    made.unblocked.clear()
+    made.turns.add(ONE)
+    await idle()
+    made.turns.drop(ONE)
+    await made.turns.wait_ended(ONE)
+    assert made.cancelled == [ONE], "it took too long"
 
 
 async def test_error_of_a_turn_is_logged_and_ends_no_other() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import kopf
 import pytest
@@ -12,7 +13,7 @@ from statefulroute.cluster.errors import APIError, ConflictError, UnreachableErr
 from statefulroute.controllers.routes import timers, turns
 from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.load import LoadReport, LoadResponse
-from statefulroute.domain.pod import Owner
+from statefulroute.domain.pod import Owner, PodAnnotations
 from statefulroute.domain.route import RouteView
 from unit.controllers.environment import (
     GAME,
@@ -297,6 +298,60 @@ async def test_end_of_a_former_route_of_the_same_name_does_not_end_the_work_on_t
         await eventually(lambda: environment.scheduler.has_polled(GAME))
         await environment.handlers.release(kopf.Body({"metadata": metadata}))
         assert environment.scheduler.has_polled(GAME)
+
+
+def deletion_of(environment: TimerEnvironment) -> kopf.Body:
+    """Returns the route as kopf delivers it when it is deleted."""
+    current = environment.route
+    metadata = {"namespace": current.namespace, "name": current.name, "uid": current.uid, "generation": 1}
+    return kopf.Body({"metadata": metadata | {"resourceVersion": str(current.resource_version)}})
+
+
+async def test_annotation_of_a_pod_that_is_being_written_is_removed_when_its_route_is_deleted() -> None:
+    environment = TimerEnvironment().with_http(0)
+    environment.load_client.responses["10.0.0.0"] = LoadResponse(3)
+    writer, annotate = environment.pod_writer, environment.pod_writer.annotate
+
+    async def arrive(*change: Any) -> None:
+        await asyncio.shield(annotate(*change))  # the API server applies it although the sender was cancelled
+
+    writer.annotate = arrive  # type: ignore[method-assign]
+    writer.unblocked.clear()
+    async with running(environment):
+        await eventually(lambda: writer.in_flight)
+        releasing = asyncio.create_task(environment.handlers.release(deletion_of(environment)))
+        await idle()
+        writer.unblocked.set()
+        await releasing
+        await idle()
+    (deleted,) = environment.pods.in_partition("games").values()
+    assert deleted.annotations == PodAnnotations()
+
+
+async def test_annotation_of_a_workload_that_is_being_written_is_removed_when_its_route_is_deleted() -> None:
+    environment = TimerEnvironment()
+    environment.routes.put(route(10, spec={"workloadRef": {"kind": "Deployment"}}, **HANDLED))
+    environment.scales.put(11)
+    environment.pods.put(deployment_pod(12, load_report=LoadReport(4, 4, environment.now)))
+    patch, arrives, is_sent = environment.scales.merge_patch, asyncio.Event(), asyncio.Event()
+
+    async def apply(*request: Any) -> bytes:
+        is_sent.set()
+        await arrives.wait()
+        return await patch(*request)
+
+    async def arrive(*request: Any) -> bytes:
+        return await asyncio.shield(apply(*request))
+
+    environment.scales.merge_patch = arrive  # type: ignore[method-assign]
+    async with running(environment):
+        await is_sent.wait()
+        releasing = asyncio.create_task(environment.handlers.release(deletion_of(environment)))
+        await idle()
+        arrives.set()
+        await releasing
+        await idle()
+    assert environment.scales.annotations == {"game": {}}
 
 
 async def test_route_that_is_deleted_cancels_its_poll() -> None:

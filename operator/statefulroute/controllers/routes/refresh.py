@@ -1,9 +1,9 @@
 """One run of a route's state timer: polls what is not watched, and annotates the pods with what has changed."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
@@ -32,6 +32,9 @@ log = structlog.get_logger(__name__)
 
 #: How many pods of one route are polled or annotated by the same run at the same time.
 _CONCURRENCY = 16
+
+#: How long a write in flight may take when the work on its route ends.
+_FINISH_SECONDS = 5.0
 
 #: How many pods of all routes are annotated at the same time, half of them of a single namespace. Annotations are not
 #: urgent, and links go first.
@@ -67,6 +70,22 @@ async def _run_concurrently(work: Callable[[T], Awaitable[R]], items: Sequence[T
 
     await asyncio.gather(*(run() for _ in range(min(_CONCURRENCY, len(items)))))
     return results
+
+
+async def _finish(write: Coroutine[Any, Any, None]) -> None:
+    """Writes something, and finishes that before the task is cancelled.
+
+    Otherwise the API server could apply it later than what is written when the work on the route has ended.
+    """
+    writing = asyncio.create_task(write)
+    try:
+        await asyncio.shield(writing)
+    except asyncio.CancelledError:
+        try:
+            await asyncio.wait([writing], timeout=_FINISH_SECONDS)
+        finally:
+            writing.cancel()  # no-op for a write that has ended
+        raise
 
 
 class RouteRefresher:
@@ -236,7 +255,7 @@ class RouteRefresher:
             if not self._annotation_pauses.allows(route.namespace):
                 return False
             try:
-                await self._writer.annotate(pod, annotations)
+                await _finish(self._writer.annotate(pod, annotations))
             except (ConflictError, NotFoundError):
                 pass  # the pod is gone, and its annotations with it
             except ClusterError as error:

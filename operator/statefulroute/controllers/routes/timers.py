@@ -60,7 +60,7 @@ class RouteTimer(Protocol):
         """Handles an edit of a route."""
 
     def drop(self, route: RouteKey) -> None:
-        """Ends the work on a route, and cancels what runs."""
+        """Ends the work on a route: finishes writes in flight, and cancels polls."""
 
     async def wait_ended(self, route: RouteKey) -> None:
         """Waits until the work on a route that was dropped has ended."""
@@ -152,7 +152,7 @@ class StateTimer:
     def drop(self, route: RouteKey) -> None:
         """Polls a route no longer."""
         self._routes.pop(route, None)
-        self._turns.drop(route)
+        self._turns.drop(route, cancels=True)
 
     async def wait_ended(self, route: RouteKey) -> None:
         """Waits until no poll of a route runs."""
@@ -314,7 +314,7 @@ class StatusTimer:
             log.exception("an unexpected error: trying again", route=key)
         written.next_write = time.monotonic() + pause
         written.is_current = written.is_current and is_written
-        if not written.is_current:
+        if not written.is_current and self._routes.get(key) is written:
             self._turns.add_after(key, written.next_write - time.monotonic())
 
 
@@ -394,7 +394,8 @@ class WorkloadTimer:
             with self._meter.span(key):
                 assessed.generation = await self._assess_view(view)
         pause = _ASSESSMENT_RETRY_SECONDS if assessed.generation is None else assessed.period.due_in(seconds)
-        self._turns.add_after(key, pause)
+        if self._routes.get(key) is assessed:
+            self._turns.add_after(key, pause)
 
     async def _assess_view(self, view: RouteView) -> int | None:
         """Assesses a service; returns the generation of the route, or None if that has to be repeated."""

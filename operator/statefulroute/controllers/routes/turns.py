@@ -90,12 +90,20 @@ class RouteTurns:
         elif route not in self._later and route not in self._waiting:
             self.add_after(route, seconds)
 
-    def drop(self, route: RouteKey) -> None:
-        """Drops the turns of a route, and cancels the one that runs."""
+    def drop(self, route: RouteKey, *, cancels: bool = False) -> None:
+        """Drops the turns of a route that wait, and ends the one that runs.
+
+        Args:
+            route: the route.
+            cancels: whether the turn that runs is cancelled at once.
+        """
         self._drop_waiting(route)
         self._again.discard(route)
         if (task := self._running.get(route)) is not None:
-            task.cancel()
+            if cancels:
+                task.cancel()
+            else:
+                asyncio.get_running_loop().call_later(_END_SECONDS, task.cancel)
 
     async def wait_ended(self, route: RouteKey) -> None:
         """Waits until no turn of a route runs."""
