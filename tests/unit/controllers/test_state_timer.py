@@ -1,8 +1,8 @@
 """The state timer: when a route is polled, and when its status is written."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import kopf
 import pytest
@@ -10,10 +10,10 @@ from structlog.testing import capture_logs
 
 from statefulroute.api.vocabulary import RoutingState, ServiceState
 from statefulroute.cluster.errors import APIError, ConflictError, UnreachableError
-from statefulroute.controllers.routes import timers, turns
+from statefulroute.controllers.routes import handlers, timers, turns
 from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.load import LoadReport, LoadResponse
-from statefulroute.domain.pod import Owner, PodAnnotations
+from statefulroute.domain.pod import Owner, Pod, PodAnnotations
 from statefulroute.domain.route import RouteView
 from unit.controllers.environment import (
     GAME,
@@ -312,8 +312,8 @@ async def test_annotation_of_a_pod_that_is_being_written_is_removed_when_its_rou
     environment.load_client.responses["10.0.0.0"] = LoadResponse(3)
     writer, annotate = environment.pod_writer, environment.pod_writer.annotate
 
-    async def arrive(*change: Any) -> None:
-        await asyncio.shield(annotate(*change))  # the API server applies it although the sender was cancelled
+    async def arrive(pod: Pod, annotations: Mapping[str, str | None]) -> None:
+        await asyncio.shield(annotate(pod, annotations))  # the API server applies it although the sender was cancelled
 
     writer.annotate = arrive  # type: ignore[method-assign]
     writer.unblocked.clear()
@@ -335,13 +335,13 @@ async def test_annotation_of_a_workload_that_is_being_written_is_removed_when_it
     environment.pods.put(deployment_pod(12, load_report=LoadReport(4, 4, environment.now)))
     patch, arrives, is_sent = environment.scales.merge_patch, asyncio.Event(), asyncio.Event()
 
-    async def apply(*request: Any) -> bytes:
+    async def apply(path: str, body: bytes) -> bytes:
         is_sent.set()
         await arrives.wait()
-        return await patch(*request)
+        return await patch(path, body)
 
-    async def arrive(*request: Any) -> bytes:
-        return await asyncio.shield(apply(*request))
+    async def arrive(path: str, body: bytes) -> bytes:
+        return await asyncio.shield(apply(path, body))
 
     environment.scales.merge_patch = arrive  # type: ignore[method-assign]
     async with running(environment):
@@ -352,6 +352,27 @@ async def test_annotation_of_a_workload_that_is_being_written_is_removed_when_it
         await releasing
         await idle()
     assert environment.scales.annotations == {"game": {}}
+
+
+async def test_deletion_of_a_route_with_many_pods_waits_until_all_annotations_are_removed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(handlers, "_RELEASE_SECONDS", 0.02)
+    monkeypatch.setattr(handlers, "_RELEASED_PODS_A_SECOND", 3, raising=False)
+    environment = TimerEnvironment().with_http(*range(30))
+    environment.load_client.responses = {f"10.0.0.{index}": LoadResponse(3) for index in range(30)}
+    annotate = environment.pod_writer.annotate
+
+    async def annotate_slowly(pod: Pod, annotations: Mapping[str, str | None]) -> None:
+        await asyncio.sleep(0.005)
+        await annotate(pod, annotations)
+
+    async with running(environment):
+        await eventually(lambda: len(environment.pod_writer.written) == 30)
+        environment.pod_writer.annotate = annotate_slowly  # type: ignore[method-assign]
+        await environment.handlers.release(deletion_of(environment))
+    annotated = [each for each in environment.pods.in_partition("games").values() if each.annotations.weighted_load]
+    assert annotated == []
 
 
 async def test_route_that_is_deleted_cancels_its_poll() -> None:

@@ -23,8 +23,10 @@ from statefulroute.domain.route import Route, RouteView
 
 log = structlog.get_logger(__name__)
 
-#: How long the deletion of a route waits until its annotations are removed from pods and workload.
+#: How long the deletion of a route waits until its annotations are removed from pods and workload: the time grows with
+#: the number of pods, of which few are annotated at the same time.
 _RELEASE_SECONDS = 10.0
+_RELEASED_PODS_A_SECOND = 100
 
 
 class RouteHandlers:
@@ -116,8 +118,10 @@ class RouteHandlers:
         route = self._cache_route(body)
         if route is None:
             return
+        view = self._route_store.get(route.key)
+        pods = 0 if view is None else len(view.pods)
         try:
-            async with asyncio.timeout(_RELEASE_SECONDS):
+            async with asyncio.timeout(_RELEASE_SECONDS + pods / _RELEASED_PODS_A_SECOND):
                 await self._scheduler.end_route(route.key)
                 await self._refresher.remove_annotations(route)
         except TimeoutError:
