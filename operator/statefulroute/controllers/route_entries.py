@@ -69,6 +69,8 @@ class RouteEntries:
         self._by_workload: dict[WorkloadKey, dict[RouteKey, RouteEntry]] = {}
         self._by_group: dict[PodGroup, dict[RouteKey, RouteEntry]] = {}
         """The entries of each group of pods that contains theirs."""
+        self._by_node: dict[str, dict[RouteKey, RouteEntry]] = {}
+        """The entries that have a pod on each node in their latest view."""
         self._selectors = 0
         """How many entries have pods that a selector selects."""
 
@@ -95,6 +97,18 @@ class RouteEntries:
         if isinstance(entry.workload, Workload):
             self._selectors -= entry.workload.selector is not None
             _remove(self._by_group, group_of(entry.workload), key)
+        for name in entry.members.views.nodes:
+            _remove(self._by_node, name, key)
+
+    def view_built(self, entry: RouteEntry) -> None:
+        """Handles the nodes of an entry's latest view."""
+        key, views = entry.route.key, entry.members.views
+        for name in views.changed_nodes:
+            if name in views.nodes:
+                self._by_node.setdefault(name, {})[key] = entry
+            elif key in self._by_node.get(name, ()):
+                _remove(self._by_node, name, key)
+        views.changed_nodes.clear()
 
     def routes(self) -> Iterator[RouteKey]:
         """Returns the keys of all routes in use."""
@@ -112,7 +126,7 @@ class RouteEntries:
 
     def on_node(self, name: str) -> Iterator[RouteEntry]:
         """Returns the entries of the routes that have a pod on a node, and lets their pods there change."""
-        for entry in tuple(self._entries.values()):
+        for entry in tuple(self._by_node.get(name, {}).values()):
             if entry.members.node_changed(name):
                 yield entry
 

@@ -95,8 +95,9 @@ class RoutePods:
             if len(self.views) == len(pods):
                 return recounted | changed.keys(), former
         # The first view; or two pods have the same key, and only one of them is in the view.
-        all_former = dict[PodKey, PodView | None](self.views)
+        all_former, former_nodes = dict[PodKey, PodView | None](self.views), self.views.nodes
         self.views = PodViews(self._workload, self._view_all(pods.values(), node_of))
+        self.views.changed_nodes.extend(former_nodes)
         return None, all_former
 
     def _replace(self, key: PodKey, pod: Pod | None, node_of: Callable[[str], Node | None]) -> None:

@@ -226,6 +226,7 @@ class RouteStore:
         """Builds the next view of a route from the last one, and from the pods that have changed since."""
         key, now = entry.route.key, self._clock()
         changed, former = entry.members.update(entry.pods, self._nodes.get)
+        self._entries.view_built(entry)
         workload = entry.workload
         view = RouteView(
             entry.route,

@@ -116,6 +116,8 @@ class PodViews(dict[PodKey, PodView]):
         self._workload = workload
         self._is_sorted = True
         self._nodes: dict[str, _NodePods] = {}
+        self.changed_nodes: list[str] = []
+        """The nodes that may have their first pod, or no pod any more, since this list was last cleared."""
         self._counted_nodes = self._lost_nodes = 0
         self.ready = 0
         """How many pods are ready."""
@@ -137,6 +139,11 @@ class PodViews(dict[PodKey, PodView]):
         """Removes a pod if it is there."""
         if (old := self.pop(key, None)) is not None:
             self._count(old, -1)
+
+    @property
+    def nodes(self) -> AbstractSet[str]:
+        """The nodes that carry pods."""
+        return self._nodes.keys()
 
     def on_node(self, name: str) -> AbstractSet[PodKey]:
         """Returns the pods on a node."""
@@ -204,7 +211,9 @@ class PodViews(dict[PodKey, PodView]):
         self.wanted += number * (self._workload is None or self._workload.wants(pod.key))
         if not (name := pod.pod.node_name):
             return
-        node = self._nodes.setdefault(name, _NodePods())
+        if (node := self._nodes.get(name)) is None:
+            node = self._nodes[name] = _NodePods()
+            self.changed_nodes.append(name)
         if number > 0:
             node.keys.add(pod.key)
         else:
@@ -217,6 +226,7 @@ class PodViews(dict[PodKey, PodView]):
             self._lost_nodes += bool(node.lost) - was_lost
         if not node.keys:
             del self._nodes[name]
+            self.changed_nodes.append(name)
 
 
 def totals_of(pods: Mapping[PodKey, PodView], workload: Workload | None) -> PodViews:

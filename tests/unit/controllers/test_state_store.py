@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from statefulroute.api.vocabulary import RoutingState, ServiceState
+from statefulroute.controllers.route_pods import RoutePods
 from statefulroute.domain.keys import RouteKey
-from statefulroute.domain.pod import Owner, Pod, PodAnnotations
+from statefulroute.domain.pod import Node, Owner, Pod, PodAnnotations
 from statefulroute.domain.route import RouteView, Workload, WorkloadAnnotations
 from unit.controllers.environment import GAME, OWNER, Environment, link, pod, route, workload
 
@@ -252,3 +253,25 @@ def test_route_that_was_deleted_and_created_again_during_a_gap_is_another_route(
     assert calls == ["notified"]
     assert view_of(environment).workload == workload(40, "chess")
     assert view_of(environment).route == replace(again)
+
+
+def test_node_concerns_only_the_routes_that_have_a_pod_on_it(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert environment.informers.nodes is not None
+    nodes, keys = environment.informers.nodes.cache, [RouteKey("games", f"route-{number}") for number in range(3)]
+    for number, key in enumerate(keys):
+        environment.routes.put(route(40, key))
+        environment.workloads.put(workload(41, key.name))
+        owner = Owner("StatefulSet", key.name, f"uid-of-{key.name}")
+        environment.pods.put(pod(42, name=f"{key.name}-0", owner=owner, node_name=f"node-{number}"))
+        view_of(environment, key)
+    asked: list[RoutePods] = []
+    node_changed = RoutePods.node_changed
+    monkeypatch.setattr(RoutePods, "node_changed", lambda pods, name: asked.append(pods) or node_changed(pods, name))
+    nodes.put(Node(name="node-1", resource_version=50, is_ready=False))
+    assert len(asked) == 1
+    assert [view_of(environment, key).pods[0].is_on_lost_node for key in keys] == [False, True, False]
+    environment.routes.delete("games", "route-1", 60)
+    nodes.put(Node(name="node-1", resource_version=61, is_ready=True))
+    assert len(asked) == 1

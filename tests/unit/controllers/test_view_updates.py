@@ -55,6 +55,13 @@ def _check_totals(view: RouteView) -> None:
     assert list(view.pods) == sorted(view.pods, key=pod_sort_key)
 
 
+def _check_nodes(service: ChangingService, view: RouteView) -> None:
+    by_node = service.store._entries._by_node  # noqa: SLF001 - who looks at a node's event
+    assert {name: list(entries) for name, entries in by_node.items()} == {
+        each.pod.node_name: [GAME] for each in view.pods.values() if each.pod.node_name
+    }
+
+
 def _check_choice(view: RouteView, now: datetime) -> None:
     """Checks that the index knows the pod that the rule chooses, and otherwise why there is none."""
     plain = replace(view, index=None)
@@ -94,6 +101,7 @@ def test_updated_views_equal_those_from_scratch(changes: list[Change], options: 
             assert _facts(updated, views[0]) == _facts(scratch, views[1])
             _check_choice(views[0], updated.environment.now + updated.environment.skew)
             _check_totals(views[0])
+            _check_nodes(updated, views[0])
             former = _check_changes(updated, views[0], former)
 
     asyncio.run(run())
