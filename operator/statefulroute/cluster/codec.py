@@ -194,7 +194,7 @@ def make_link(link: PodLinkObject) -> Link:
 
 
 def _has_removable_managed_fields(metadata: _LinkMetadata) -> bool:
-    """Returns whether a link has managedFields that nobody needs, because the link was never applied.
+    """Returns whether a link has managedFields that are not needed, because the link was never applied.
 
     Server-side apply needs its own entries to remove fields. When a manifest changes from client-side to server-side
     apply, kubectl needs all: without them, it takes over every field, and removes a pod that the operator has chosen.
@@ -420,7 +420,7 @@ def _make_route(route: _Route) -> Route:
 
 
 def loss_confirmed_at(annotations: Mapping[str, str] | None) -> datetime | None:
-    """Returns when a person confirmed the losses of a route's pods; None if nobody has."""
+    """Returns when a person confirmed the losses of a route's pods; None if it was not confirmed."""
     return parse_time((annotations or _EMPTY).get(LOSS_CONFIRMED_AT))
 
 

@@ -1,1 +1,1 @@
-"""The controller of StatefulRoutes: kopf runs its handlers and, for each route, the daemons for links and status."""
+"""The controller of StatefulRoutes: kopf calls handlers for their life cycle, a scheduler runs the timers."""
