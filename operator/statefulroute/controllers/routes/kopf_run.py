@@ -10,8 +10,9 @@ from statefulroute.api.group import FINALIZER
 from statefulroute.cluster.lease import new_identity
 from statefulroute.controllers.routes.persistence import GenerationStorage, NoProgressStorage
 
-#: How kopf names the tasks that its own tasks start: watches of routes and their pauses, and handlers of one route.
-_CHILDREN = ("watcher for ", "pause-waiter for ", "worker for ")
+#: How kopf names the tasks that its own tasks start: watches of routes and their pauses, handlers of one route, and
+#: daemons, if a handler is registered as one.
+_CHILDREN = ("watcher for ", "pause-waiter for ", "worker for ", "runner of ")
 
 #: How many routes kopf lists at a time.
 _PAGE_SIZE = 500
@@ -80,7 +81,8 @@ class KopfRun:
 async def _end_children() -> None:
     """Ends the tasks that kopf's own tasks have left behind.
 
-    A route may still be handled while kopf ends, and after an error in one namespace, the watches of the others go on.
+    A route that is handled while kopf ends gets daemons that kopf does not stop, and after an error in one namespace,
+    the watches of the others go on.
     """
     while children := [task for task in asyncio.all_tasks() if task.get_name().startswith(_CHILDREN)]:
         for child in children:
