@@ -166,7 +166,7 @@ test-pythons: setup ## Run the unit tests on every supported Python version of t
 
 .PHONY: test-lowest
 test-lowest: $(VENV)/lowest/.synced ## Run the unit tests with the lowest versions of all packages that pyproject.toml allows
-	@$(VENV)/lowest/bin/python -m pytest --quiet --numprocesses 2 -W ignore:unclosed:ResourceWarning tests/unit  # pytest-asyncio leaves a loop open beside asyncio.run
+	@$(VENV)/lowest/bin/python -m pytest --quiet --numprocesses 2 tests/unit
 
 $(VENV)/lowest/.synced: requirements/lowest.txt $(VENV)/.synced
 	@$(UV) venv --quiet --clear --python $(BIN)/python $(VENV)/lowest

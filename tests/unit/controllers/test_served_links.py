@@ -27,7 +27,7 @@ from statefulroute.domain.decision import LinkView, UpdateStatus, decide, is_sta
 from statefulroute.domain.keys import LinkKey, PodKey, RouteKey
 from statefulroute.domain.link import Link, LinkStatus
 from unit.controllers.changing_service import CHANGES, OTHER, PODS, START, Change, ChangingService
-from unit.controllers.environment import GAME, Environment, link, route
+from unit.controllers.environment import GAME, Environment, link, route, run_in_own_loop
 
 #: The time of day of the test is that of all components, and only the operator assumes placements.
 EXCLUDED = {"skew", "assume", "share_workload", "stop_sharing", "put_link", "delete_link"}
@@ -263,7 +263,7 @@ def test_links_have_what_the_plain_rules_give_them(
         patch.object(RetryBackoff.__init__, "__defaults__", (SHORT_DELAYS, random.random)),
         patch.object(OutagePause, "seconds", lambda *_: 0.0),
     ):
-        asyncio.run(run())
+        run_in_own_loop(run())
 
 
 async def _run(service: ServedLinks, changes: Iterable[Change]) -> None:

@@ -1,6 +1,5 @@
 """A view that is updated pod by pod equals one that is built from scratch, after any changes."""
 
-import asyncio
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
@@ -16,7 +15,7 @@ from statefulroute.domain.pod import Pod
 from statefulroute.domain.pod_views import NodeCounts, PodViews
 from statefulroute.domain.route import RouteView
 from unit.controllers.changing_service import CHANGES, NODES, START, Change, ChangingService
-from unit.controllers.environment import GAME
+from unit.controllers.environment import GAME, run_in_own_loop
 
 
 def _facts(service: ChangingService, view: RouteView) -> dict[str, Any]:
@@ -104,7 +103,7 @@ def test_updated_views_equal_those_from_scratch(changes: list[Change], options: 
             _check_nodes(updated, views[0])
             former = _check_changes(updated, views[0], former)
 
-    asyncio.run(run())
+    run_in_own_loop(run())
 
 
 def _check_changes(service: ChangingService, view: RouteView, former: dict[PodKey, Any]) -> dict[PodKey, Any]:

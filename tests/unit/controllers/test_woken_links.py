@@ -1,6 +1,5 @@
 """No link waits for something that has happened: after any changes, each link has the status that the rules require."""
 
-import asyncio
 from unittest.mock import patch
 
 from hypothesis import given, settings
@@ -10,7 +9,7 @@ from statefulroute.api.vocabulary import ServiceState
 from statefulroute.controllers.links import route_queue
 from statefulroute.domain.decision import LinkView, UpdateStatus, decide, is_status_current
 from unit.controllers.changing_service import CHANGES, START, Change, ChangingService
-from unit.controllers.environment import GAME, eventually, running_route
+from unit.controllers.environment import GAME, eventually, run_in_own_loop, running_route
 
 #: The clock of the test is that of all components, and assumed placements are always followed by an offer of the room.
 EXCLUDED = {"skew", "assume"}
@@ -46,7 +45,7 @@ def test_no_link_waits_for_something_that_has_happened(changes: list[Change], op
             await eventually(lambda: not unfinished(service))
 
     with patch.object(route_queue, "_STATUS_CHECK_SECONDS", 0.001):
-        asyncio.run(run())
+        run_in_own_loop(run())
 
 
 def unfinished(service: ChangingService) -> list[str]:
