@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from statefulroute.cluster.informers import Informers
 from statefulroute.controllers.links.controller import LinkController
@@ -116,7 +117,7 @@ class RouteScheduler:
         self._forget(route)
 
     @property
-    def _timers(self) -> tuple[RouteTimer, ...]:
+    def _timers(self) -> tuple[RouteTimer[Any], ...]:
         return tuple(timer for timer in (self._state, self._status, self._workload) if timer is not None)
 
     async def _add_all(self) -> None:

@@ -2,8 +2,9 @@
 
 import random
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Generic, TypeVar
 
 import structlog
 
@@ -18,6 +19,8 @@ from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.route import Route, RouteView
 
 log = structlog.get_logger(__name__)
+
+R = TypeVar("R")
 
 #: Work on a route; returns whether it succeeded.
 RouteWork = Callable[[RouteView], Awaitable[bool]]
@@ -45,9 +48,23 @@ _ASSESSMENT_RETRY_SECONDS = 5.0
 _POLLS, _WRITES, _ASSESSMENTS = 256, 16, 16
 
 
-class RouteTimer(Protocol):
-    """One kind of work on every route."""
+class RouteTimer(ABC, Generic[R]):
+    """One kind of work on every route, done in turns.
 
+    Args:
+        concurrency: on how many routes it works at the same time.
+        meter: measures the runs, and counts failures.
+        cancels: whether work in progress is cancelled at once when it is to end; otherwise, it is finished.
+    """
+
+    def __init__(self, concurrency: int, meter: TimerMeter, *, cancels: bool = False) -> None:
+        self._meter = meter
+        self._cancels = cancels
+        self._routes: dict[RouteKey, R] = {}
+        """The routes that are worked on, each with when that is due."""
+        self._turns = RouteTurns(self._turn, concurrency, meter.count_failure)
+
+    @abstractmethod
     def add(self, route: RouteKey, delay: float = 0.0) -> None:
         """Starts the work on a route.
 
@@ -56,20 +73,31 @@ class RouteTimer(Protocol):
             delay: for how many seconds work that is not urgent waits.
         """
 
+    @abstractmethod
     def edited(self, route: RouteKey) -> None:
         """Handles an edit of a route."""
 
+    @abstractmethod
+    async def _turn(self, key: RouteKey) -> None:
+        """Does what is due for a route, and adds its next turn."""
+
     def drop(self, route: RouteKey) -> None:
-        """Ends the work on a route: finishes writes in flight, and cancels polls."""
+        """Ends the work on a route."""
+        self._routes.pop(route, None)
+        self._turns.drop(route, cancels=self._cancels)
 
     async def wait_ended(self, route: RouteKey) -> None:
         """Waits until the work on a route that was dropped has ended."""
+        await self._turns.wait_ended(route)
 
     def start(self) -> None:
         """Starts to work."""
+        self._turns.start()
 
     async def stop(self) -> None:
         """Ends the work on all routes."""
+        self._routes.clear()
+        await self._turns.stop(cancels=self._cancels)
 
 
 class _PolledRoute:
@@ -84,7 +112,7 @@ class _PolledRoute:
         self.is_polled = False
 
 
-class StateTimer:
+class StateTimer(RouteTimer[_PolledRoute]):
     """Polls what is not watched: every `statePeriodSeconds`, and new pods as soon as they appear.
 
     Args:
@@ -92,6 +120,7 @@ class StateTimer:
         route_store: the views of routes.
         refresh: polls everything of a route.
         poll_new_pods: polls what has not been polled yet of a route.
+        needs_polling: returns whether something of a route has to be polled, because it is not watched.
         polled: called with each route after a poll.
         meter: measures the runs.
     """
@@ -106,29 +135,18 @@ class StateTimer:
         polled: Callable[[RouteKey], None],
         meter: TimerMeter,
     ) -> None:
+        super().__init__(_POLLS, meter, cancels=True)  # a poll may wait for pods, for up to a minute
         self._informers = informers
         self._route_store = route_store
         self._refresh = refresh
         self._poll_new_pods = poll_new_pods
         self._needs_polling = needs_polling
         self._polled = polled
-        self._meter = meter
-        self._routes: dict[RouteKey, _PolledRoute] = {}
-        self._turns = RouteTurns(self._turn, _POLLS, meter.count_failure)
 
     def has_polled(self, route: RouteKey) -> bool:
         """Returns whether what is not watched of a route has been polled at least once."""
         polled = self._routes.get(route)
         return polled is not None and polled.is_polled
-
-    def start(self) -> None:
-        """Starts to poll."""
-        self._turns.start()
-
-    async def stop(self) -> None:
-        """Cancels all polls."""
-        self._routes.clear()
-        await self._turns.stop(cancels=True)
 
     def add(self, route: RouteKey, delay: float = 0.0) -> None:  # noqa: ARG002 - nothing of it waits
         """Polls a route from now on."""
@@ -148,15 +166,6 @@ class StateTimer:
         if current is not None and self._needs_polling(current):
             polled.has_new_pods = True
             self._turns.add(route)
-
-    def drop(self, route: RouteKey) -> None:
-        """Polls a route no longer."""
-        self._routes.pop(route, None)
-        self._turns.drop(route, cancels=True)
-
-    async def wait_ended(self, route: RouteKey) -> None:
-        """Waits until no poll of a route runs."""
-        await self._turns.wait_ended(route)
 
     async def _turn(self, key: RouteKey) -> None:
         polled, view = self._routes.get(key), self._route_store.get(key)
@@ -228,7 +237,7 @@ class _WrittenRoute:
         return self.unhandled_since + _HANDLER_SECONDS - now
 
 
-class StatusTimer:
+class StatusTimer(RouteTimer[_WrittenRoute]):
     """Writes the statuses of routes: at once after a change, and then at most once a second.
 
     Args:
@@ -241,21 +250,10 @@ class StatusTimer:
     def __init__(
         self, route_store: RouteStore, write: RouteWork, has_polled: Callable[[RouteKey], bool], meter: TimerMeter
     ) -> None:
+        super().__init__(_WRITES, meter)
         self._route_store = route_store
         self._write = write
         self._has_polled = has_polled
-        self._meter = meter
-        self._routes: dict[RouteKey, _WrittenRoute] = {}
-        self._turns = RouteTurns(self._turn, _WRITES, meter.count_failure)
-
-    def start(self) -> None:
-        """Starts to write."""
-        self._turns.start()
-
-    async def stop(self) -> None:
-        """Finishes the writes in flight, and starts no others."""
-        self._routes.clear()
-        await self._turns.stop()
 
     def add(self, route: RouteKey, delay: float = 0.0) -> None:
         """Keeps the status of a route up to date from now on."""
@@ -279,15 +277,6 @@ class StatusTimer:
             return
         written.is_current = False
         self._turns.ensure(route, written.next_write - time.monotonic())
-
-    def drop(self, route: RouteKey) -> None:
-        """Writes no status of a route any more."""
-        self._routes.pop(route, None)
-        self._turns.drop(route)
-
-    async def wait_ended(self, route: RouteKey) -> None:
-        """Waits until no status of a route is written."""
-        await self._turns.wait_ended(route)
 
     async def _turn(self, key: RouteKey) -> None:
         written, view = self._routes.get(key), self._route_store.get(key)
@@ -329,7 +318,7 @@ class _AssessedRoute:
         """The generation of the route at its last assessment that has succeeded; None before, and when it is due."""
 
 
-class WorkloadTimer:
+class WorkloadTimer(RouteTimer[_AssessedRoute]):
     """Assesses how busy services are: every `workloadPeriodSeconds`, and after every edit of their routes.
 
     Args:
@@ -342,21 +331,10 @@ class WorkloadTimer:
     def __init__(
         self, route_store: RouteStore, assess: RouteWork, has_polled: Callable[[RouteKey], bool], meter: TimerMeter
     ) -> None:
+        super().__init__(_ASSESSMENTS, meter)
         self._route_store = route_store
         self._assess = assess
         self._has_polled = has_polled
-        self._meter = meter
-        self._routes: dict[RouteKey, _AssessedRoute] = {}
-        self._turns = RouteTurns(self._turn, _ASSESSMENTS, meter.count_failure)
-
-    def start(self) -> None:
-        """Starts to assess."""
-        self._turns.start()
-
-    async def stop(self) -> None:
-        """Finishes the assessments in progress, and starts no others."""
-        self._routes.clear()
-        await self._turns.stop()
 
     def add(self, route: RouteKey, delay: float = 0.0) -> None:  # noqa: ARG002 - nothing of it waits
         """Assesses the service of a route from its first poll on."""
@@ -372,15 +350,6 @@ class WorkloadTimer:
         assessed = self._routes.get(route)
         if assessed is not None and assessed.generation is None:
             self._turns.ensure(route, 0.0)
-
-    def drop(self, route: RouteKey) -> None:
-        """Assesses a service no longer."""
-        self._routes.pop(route, None)
-        self._turns.drop(route)
-
-    async def wait_ended(self, route: RouteKey) -> None:
-        """Waits until the service of a route is not being assessed."""
-        await self._turns.wait_ended(route)
 
     async def _turn(self, key: RouteKey) -> None:
         assessed, view = self._routes.get(key), self._route_store.get(key)
