@@ -1,7 +1,7 @@
 """The state store: the view of every route that is in use, built once and kept until something changes."""
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -141,6 +141,10 @@ class RouteStore:
         cache = self._informers.routes.cache
         routes = (cache.get(*key) for key in self._workload_routes.of(workload))
         return [route for route in routes if route is not None]
+
+    def pods_of(self, workload: Workload) -> Iterable[Pod]:
+        """Returns the pods of a workload, also of one that no route refers to any more."""
+        return self._workload_pods.of(workload)
 
     def observe_links(self, key: RouteKey, pod: PodKey) -> None:
         """Handles a pod with more links or fewer.

@@ -189,8 +189,8 @@ class RouteRefresher:
             return True
         workload, is_complete = self._informers.workloads.get(route), True
         if isinstance(workload, Workload) and self._annotates:
-            pods = self._informers.pods.cache.in_partition(route.namespace).values()
-            annotated = [pod for pod in pods if pod.annotations != PodAnnotations() and workload.owns(pod)]
+            pods = self._route_store.pods_of(workload)
+            annotated = [pod for pod in pods if pod.annotations != PodAnnotations()]
             changes = [(pod, dict.fromkeys(POD_ANNOTATIONS)) for pod in annotated]
             is_complete = await self._write_annotations(route.key, changes)
             try:
