@@ -46,16 +46,21 @@ class FailingBindings:
         raise self._error
 
 
+async def take_last_place(environment: Environment) -> None:
+    """Lets bob be bound to the last place, which has not succeeded yet, and carol wait behind him."""
+    environment.links.put(link(31, "bob"))
+    await idle()
+    environment.links.put(link(32, "carol"))
+    await idle()
+    assert environment.reason_of("carol") == "AtCapacity"
+
+
 async def test_room_of_a_link_that_a_client_binds_meanwhile_is_offered_to_others() -> None:
     environment = limited(0, 1)
     environment.links.put(link(30, "alice", pod=1))
     bindings = FailingBindings(environment, "bob", error=ConflictError(409, "Conflict", "it has changed"))
     async with running_route(environment):
-        environment.links.put(link(31, "bob"))
-        await idle()
-        environment.links.put(link(32, "carol"))
-        await idle()
-        assert environment.reason_of("carol") == "AtCapacity"
+        await take_last_place(environment)
         environment.links.put(link(40, "bob", pod=1))
         await idle()
         bindings.unblocked.set()
@@ -67,11 +72,7 @@ async def test_room_of_a_link_that_is_rejected_after_an_outage_is_offered_to_oth
     environment = limited(0)
     bindings = FailingBindings(environment, "bob", error=UnreachableError("no response"))
     async with running_route(environment):
-        environment.links.put(link(31, "bob"))
-        await idle()
-        environment.links.put(link(32, "carol"))
-        await idle()
-        assert environment.reason_of("carol") == "AtCapacity"
+        await take_last_place(environment)
         bindings.unblocked.set()
         await idle()
         assert environment.reason_of("carol") == "AtCapacity", "the link may be bound, although nothing has arrived"
@@ -83,11 +84,7 @@ async def test_link_whose_write_is_refused_leaves_the_room_to_others() -> None:
     environment = limited(0)
     bindings = FailingBindings(environment, "bob", error=APIError(403, "Forbidden", "a policy refuses it"))
     async with running_route(environment):
-        environment.links.put(link(31, "bob"))
-        await idle()
-        environment.links.put(link(32, "carol"))
-        await idle()
-        assert environment.reason_of("carol") == "AtCapacity"
+        await take_last_place(environment)
         bindings.unblocked.set()
         await eventually(lambda: environment.reason_of("carol") == "Bound")
 
