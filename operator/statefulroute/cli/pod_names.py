@@ -6,10 +6,8 @@ from typing import Self
 from statefulroute.cli.cluster import CommandError, Object
 from statefulroute.cli.objects import omitted_pods
 from statefulroute.cli.output.messages import print_message
-from statefulroute.domain.keys import PodKey
+from statefulroute.domain.keys import STATEFUL_SET, PodKey
 from statefulroute.domain.validation import validate_pod
-
-_INDEXED = ("apps/v1", "StatefulSet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +30,9 @@ class PodNames:
     def from_route(cls, route: Object) -> Self:
         """Returns the names of the pods of a StatefulRoute."""
         name, workload = route["metadata"]["name"], route["spec"].get("workloadRef", {})
-        kind = (workload.get("apiVersion", _INDEXED[0]), workload.get("kind", _INDEXED[1]))
+        kind = (workload.get("apiVersion", STATEFUL_SET[0]), workload.get("kind", STATEFUL_SET[1]))
         known = tuple(pod["name"] for pod in route.get("status", {}).get("pods", ()))
-        stem = workload.get("name", name) if kind == _INDEXED else None
+        stem = workload.get("name", name) if kind == STATEFUL_SET else None
         return cls(name, stem, known, omitted_pods(route) > 0)
 
     def pod_key(self, pod: str) -> PodKey:

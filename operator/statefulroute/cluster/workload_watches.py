@@ -31,10 +31,6 @@ _RETRY_SECONDS = 300.0
 _DISCOVERY_BACKOFF = Backoff(1.0, _RETRY_SECONDS, random.random)
 
 
-#: The API version and the kind of workloads whose pods have an index; all of them are watched anyway.
-STATEFUL_SET = ("apps/v1", "StatefulSet")
-
-
 class WorkloadVersion(msgspec.Struct, frozen=True, gc=False):
     """One version of a workload: all that is kept of it.
 
@@ -154,7 +150,8 @@ class WorkloadWatches:
     def route_changed(self, old: Route | None, new: Route | None) -> None:
         """Counts the routes to each workload, and starts and stops watches."""
         old_key, new_key = (None if route is None else route.workload_key for route in (old, new))
-        old_key, new_key = (key if key and key[1:3] != STATEFUL_SET else None for key in (old_key, new_key))
+        # All StatefulSets are watched anyway.
+        old_key, new_key = (None if key is None or key.is_stateful_set else key for key in (old_key, new_key))
         if old_key == new_key:
             return
         if new_key is not None:

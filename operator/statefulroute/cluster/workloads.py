@@ -16,9 +16,9 @@ from statefulroute.cluster.errors import APIError, ClusterError, NotFoundError
 from statefulroute.cluster.fair_limiter import FairLimiter
 from statefulroute.cluster.retry_after import NamespacePauses, retry_pause
 from statefulroute.cluster.scales import ForbiddenError, NotScalableError, ScaleReader
-from statefulroute.cluster.workload_watches import STATEFUL_SET, WorkloadVersion, WorkloadWatches
+from statefulroute.cluster.workload_watches import WorkloadVersion, WorkloadWatches
 from statefulroute.domain.fair_slots import FairSlots
-from statefulroute.domain.keys import RouteKey, WorkloadKey
+from statefulroute.domain.keys import STATEFUL_SET, RouteKey, WorkloadKey
 from statefulroute.domain.route import MissingWorkload, Route, Workload, WorkloadAnnotations, workload_not_found
 
 log = structlog.get_logger(__name__)
@@ -97,19 +97,19 @@ class Workloads:
 
     def is_watched(self, route: Route) -> bool:
         """Returns whether listeners are called for every change of a route's workload, without any request."""
-        return _is_watched(route.workload_key)
+        return route.workload_key.is_stateful_set
 
     def get(self, route: Route) -> Workload | MissingWorkload | None:
         """Returns a route's workload, or the reason why it is not usable; None before it was read."""
         key = route.workload_key
-        if _is_watched(key):
+        if key.is_stateful_set:
             return self._stateful_sets.get(key.namespace, key.name) or route.workload_not_found()
         return self._read.get(key)
 
     async def refresh(self, route: Route) -> None:
         """Reads a route's workload again, unless it is watched and has not changed."""
         key = route.workload_key
-        if not _is_watched(key) and self._is_due(key):
+        if not key.is_stateful_set and self._is_due(key):
             await self._reread(key)
 
     async def read(self, route: Route) -> None:
@@ -119,7 +119,7 @@ class Workloads:
         that is missing for a moment, or a malformed response, takes no user's pod away. The pods are watched anyway.
         """
         key = route.workload_key
-        if not _is_watched(key):
+        if not key.is_stateful_set:
             await self._reread(key)
 
     def forget(self, route: Route) -> None:
@@ -216,7 +216,7 @@ class Workloads:
             ClusterError: the workload cannot be read.
         """
         key = route.workload_key
-        if _is_watched(key):
+        if key.is_stateful_set:
             return workload.annotations
         if key not in self._annotations:
             workload_object = _annotated_decoder.decode(await self._client.get(await self._path(key)))
@@ -233,7 +233,7 @@ class Workloads:
         self._annotations.pop(key, None)
         body = msgspec.json.encode({"metadata": {"annotations": annotations}})
         workload_object = _annotated_decoder.decode(await self._client.merge_patch(await self._path(key), body))
-        if not _is_watched(key):
+        if not key.is_stateful_set:
             self._annotations[key] = parse_workload_annotations(workload_object.metadata.annotations or {})
 
     async def remove_annotations(self, route: Route, workload: Workload, names: Iterable[str]) -> None:
@@ -279,7 +279,3 @@ def _lasting_problem(key: WorkloadKey, error: ClusterError) -> MissingWorkload |
         # The response for a custom resource without the field for its replicas.
         return MissingWorkload(RouteReason.WORKLOAD_UNREADABLE, f"the scale of {key.kind} {key.name!r}: {error}")
     return None
-
-
-def _is_watched(key: WorkloadKey) -> bool:
-    return (key.api_version, key.kind) == STATEFUL_SET

@@ -24,6 +24,10 @@ def pod_sort_key(pod: PodKey) -> tuple[int, str]:
     return (pod, "") if isinstance(pod, int) else (-1, pod)
 
 
+#: The API version and the kind of workloads whose pods have an index.
+STATEFUL_SET = ("apps/v1", "StatefulSet")
+
+
 class WorkloadKey(NamedTuple):
     """The key of a workload."""
 
@@ -31,6 +35,11 @@ class WorkloadKey(NamedTuple):
     api_version: str
     kind: str
     name: str
+
+    @property
+    def is_stateful_set(self) -> bool:
+        """Whether the workload is a StatefulSet: its pods have an index."""
+        return (self.api_version, self.kind) == STATEFUL_SET
 
 
 class LinkKey(NamedTuple):

@@ -35,8 +35,8 @@ def omits_pods(status: StatefulRouteStatus) -> bool:
 def pod_name(route: Route, key: PodKey) -> str | None:
     """Returns the name of a pod by its key; None if the workload alone knows it, or has no pod with such a key."""
     if isinstance(key, str):
-        return None if _has_indexed_pods(route) else key
-    return f"{route.workload_name}-{key}" if _has_indexed_pods(route) else None
+        return None if route.workload_key.is_stateful_set else key
+    return f"{route.workload_name}-{key}" if route.workload_key.is_stateful_set else None
 
 
 def linked_pod_name(route: Route, link: Link) -> str | None:
@@ -80,7 +80,7 @@ def unlisted_pods(route: Route, endpoints: Iterable[Endpoint]) -> Iterator[PodSt
         route: the route.
         endpoints: the pods of the namespace.
     """
-    if not omits_pods(route.status) or not _has_indexed_pods(route):
+    if not omits_pods(route.status) or not route.workload_key.is_stateful_set:
         return
     listed = {pod.name for pod in route.status.pods}
     overrides = _overrides(route)
@@ -106,8 +106,3 @@ def _pod_status(route: Route, key: PodKey, endpoint: Endpoint, overrides: Mappin
         service_state=ServiceState.READY if endpoint.is_ready else ServiceState.NOT_READY,
         routing_state=most_restrictive(route.spec.routing_state, *by_spec, endpoint.routing_state),
     )
-
-
-def _has_indexed_pods(route: Route) -> bool:
-    reference = route.spec.workload_ref
-    return (reference.api_version, reference.kind) == ("apps/v1", "StatefulSet")
