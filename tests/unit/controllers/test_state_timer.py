@@ -375,12 +375,14 @@ async def test_deletion_of_a_route_with_many_pods_waits_until_all_annotations_ar
     assert annotated == []
 
 
-async def test_route_that_is_deleted_cancels_its_poll() -> None:
+async def test_route_that_is_deleted_cancels_its_poll(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "_END_SECONDS", 3600.0)  # a poll is not given the time that a write has
     environment = TimerEnvironment().with_http(0)
     environment.load_client.unblocked.clear()
     async with running(environment):
         await eventually(lambda: environment.load_client.polled)
-        await environment.scheduler.end_route(GAME)
+        async with asyncio.timeout(5):
+            await environment.scheduler.end_route(GAME)
         environment.load_client.unblocked.set()
         await asyncio.sleep(3 * SETTLE_SECONDS)
         assert (environment.pod_writer.written, environment.route_writer.calls) == ([], 0)
