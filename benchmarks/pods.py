@@ -5,7 +5,9 @@
 Each variant runs the operator's controllers in this process, with caches that this program fills and writers that only
 store. In one service, all pods are full and the links wait for room; in the other one, pods have room and the links
 wait for a pod that does not exist. A figure is the CPU time of an event until nothing is left to do.
-The status of a route has no goal: it shows all pods, and is written the less often the more pods there are.
+A status is built after one change of a pod, its load or its links. Its write has no goal: it is bounded by the size of
+a status, and is the less frequent the more pods there are. It consists of the patch, of the decoding of the response,
+and of what the next status finds different in it.
 """
 
 import asyncio
@@ -26,7 +28,7 @@ from statefulroute.api.vocabulary import ServiceState
 from statefulroute.cli.logs import LogFormat, LogLevel, set_up_logging
 
 POD_EVENT, LOAD_REPORT, FREED, CHOICE = "µs a pod event", "µs a load report", "µs a freed place", "µs a choice"
-STATUS = "µs a status"
+STATUS, STATUS_WRITE = "µs a status", "µs a write of a status"
 LIMIT = 1.5
 
 _LINKS_PER_POD = 4
@@ -53,6 +55,7 @@ class PodsBenchmark:
         self._next_user = 0
         self._bound: list[str] = []
         self._waiting_users: deque[str] = deque()
+        self._status_changes = 0
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -80,7 +83,8 @@ class PodsBenchmark:
                 LOAD_REPORT: await self._time(self._open, self._report_load),
                 CHOICE: await self._time(self._open, self._create_link),
                 FREED: await self._time(self._full, self._free_place, self._add_waiting_link),
-                STATUS: await self._time(self._open, self._build_status, share=20),
+                STATUS: await self._time(self._open, self._build_status, self._change_anything),
+                STATUS_WRITE: await self._time(self._open, self._write_status, self._change_and_build, share=20),
             }
         finally:
             gc.enable()
@@ -129,7 +133,26 @@ class PodsBenchmark:
         self._full.delete_link(self._bound.pop(self._random.randrange(len(self._bound))))
         self._bound.append(self._waiting_users.popleft())
 
+    def _change_anything(self) -> None:
+        """Changes a pod, its load or its links."""
+        number = self._status_changes = self._status_changes + 1
+        if number % 2 == 0:
+            self._report_load(number)
+        elif number % 4 == 1:
+            state = ServiceState.NOT_READY if number % 8 == 1 else ServiceState.READY
+            self._open.put_pod(number // 8 % self._pods, state)
+        else:
+            self._open.put_link(f"status-{number}", self._random.randrange(self._pods))
+
     def _build_status(self, _: int) -> None:
+        self._status = self._open.build_status()
+
+    def _change_and_build(self) -> None:
+        self._change_anything()
+        self._build_status(0)
+
+    def _write_status(self, _: int) -> None:
+        self._open.write_status(self._status)
         self._open.build_status()
 
 
@@ -148,7 +171,7 @@ async def measure(report: Report) -> None:
     few, most = (report.rounds[f"{size} pods, {waiting} waiting"] for size in (sizes[0], sizes[-1]))
     report.goals = [
         Goal(f"{figure}, times that of {sizes[0]} pods", ratio(most, few, figure).median, LIMIT)
-        for figure in (POD_EVENT, LOAD_REPORT, CHOICE, FREED)
+        for figure in (POD_EVENT, LOAD_REPORT, CHOICE, FREED, STATUS)
     ]
     none = report.rounds[f"{sizes[-1]} pods, none waiting"]  # but the link that takes a freed place
     report.goals += [

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -13,7 +14,7 @@ from statefulroute.api.vocabulary import LossCause, ServiceState
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.events import EventRecorder
 from statefulroute.cluster.informers import Informers
-from statefulroute.cluster.writes import LinkWriter
+from statefulroute.cluster.writes import LinkWriter, status_patch
 from statefulroute.controllers.links.controller import LinkController
 from statefulroute.controllers.links.counts import LinkCounts
 from statefulroute.controllers.links.reconciler import LinkReconciler
@@ -166,6 +167,15 @@ class SimulatedControllers:
         view = self.route_store.get(ROUTE)
         assert view is not None  # noqa: S101 - it exists
         return self._statuses.build(view)
+
+    def write_status(self, status: StatefulRouteStatus) -> None:
+        """Encodes the change of the status, and stores what the API server would respond."""
+        cache = self.informers.routes.cache
+        route = cache.get(*ROUTE)
+        assert route is not None  # noqa: S101 - it exists
+        msgspec.json.encode(status_patch(route.status, status))
+        stored = StatefulRouteStatus.model_validate_json(status.model_dump_json(exclude_none=True))
+        cache.put(replace(route, resource_version=self.next_version(), status=stored))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -131,6 +131,7 @@ def assemble(
     def forget(key: RouteKey) -> None:
         refresher.forget(key)
         lost_pods.forget(key)
+        statuses.forget(key)
         assessments.forget(key)  # if this operator leads again, the status has the assessment of another one
 
     scheduler = RouteScheduler(informers, route_store, links, assessments, timers, forget)

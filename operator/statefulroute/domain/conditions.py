@@ -2,28 +2,30 @@
 
 from collections.abc import Container, Iterable
 from datetime import datetime
-from heapq import nsmallest
 
 from statefulroute.api.limits import ROUTE_MESSAGE_MAX_BYTES
 from statefulroute.api.model import Condition
 from statefulroute.api.vocabulary import ConditionType, RouteReason, RoutingState
-from statefulroute.domain.keys import PodKey, pod_sort_key
-from statefulroute.domain.placement import silent_pods
+from statefulroute.domain.keys import PodKey
+from statefulroute.domain.pod_summary import MAX_NAMED_PODS, PodSummary
 from statefulroute.domain.route import PodView, RouteView
-from statefulroute.domain.serving import not_serving_reason, unserved_links
+from statefulroute.domain.serving import not_serving_reason
 from statefulroute.domain.truncation import truncate
 
-#: The number of pods that the message of a condition names.
-_MAX_NAMED_PODS = 3
 
+def route_conditions(view: RouteView, pods: PodSummary, now: datetime) -> Iterable[Condition]:
+    """Yields the conditions of a route.
 
-def route_conditions(view: RouteView, now: datetime) -> Iterable[Condition]:
-    """Yields the conditions of a route."""
+    Args:
+        view: the route.
+        pods: the summary of its pods.
+        now: the current time.
+    """
     for kind, (holds, reason, message) in (
-        (ConditionType.READY, _readiness(view)),
+        (ConditionType.READY, _readiness(view, pods)),
         (ConditionType.WORKLOAD_FOUND, _workload_found(view)),
-        (ConditionType.LOAD_FRESH, _load_freshness(view, now)),
-        (ConditionType.LINKS_SERVED, _links_served(view)),
+        (ConditionType.LOAD_FRESH, _load_freshness(view, pods)),
+        (ConditionType.LINKS_SERVED, _links_served(view, pods)),
         (ConditionType.LOSS_SUSPENDED, _loss_suspended(view)),
     ):
         yield condition(
@@ -41,17 +43,16 @@ def route_conditions(view: RouteView, now: datetime) -> Iterable[Condition]:
 ConditionState = tuple[bool, RouteReason, str]
 
 
-def _readiness(view: RouteView) -> ConditionState:
+def _readiness(view: RouteView, pods: PodSummary) -> ConditionState:
     """Ready: the route serves users."""
     found, reason, message = _workload_found(view)
     if not found:
         return False, reason, message
     if view.route.spec.routing_state is RoutingState.SHUTDOWN:
         return False, RouteReason.SHUTDOWN, "the route's routingState is Shutdown: it accepts no users"
-    routable = sum(pod.is_routable for pod in view.pods.values())
-    if not routable:
+    if not pods.routable:
         return False, RouteReason.NO_ROUTABLE_POD, "no pod of the workload is ready and takes users"
-    return True, RouteReason.ROUTABLE, f"{routable} of {len(view.pods)} pods serve users"
+    return True, RouteReason.ROUTABLE, f"{pods.routable} of {len(view.pods)} pods serve users"
 
 
 def _workload_found(view: RouteView) -> ConditionState:
@@ -62,35 +63,34 @@ def _workload_found(view: RouteView) -> ConditionState:
     return True, RouteReason.WORKLOAD_FOUND, f"{route.spec.workload_ref.kind} {route.workload_name!r} exists"
 
 
-def _load_freshness(view: RouteView, now: datetime) -> ConditionState:
+def _load_freshness(view: RouteView, pods: PodSummary) -> ConditionState:
     """LoadFresh: all pods that serve users have fresh load."""
-    serving = [pod for pod in view.pods.values() if pod.is_routable]
-    stale = [pod for pod in serving if view.fresh_load(pod.key, now) is None]
+    serving, stale = pods.routable, pods.stale
     if not serving:
         return False, RouteReason.NO_ROUTABLE_POD, "no pod of the workload is ready and takes users"
-    if not stale:
-        return True, RouteReason.LOAD_FRESH, f"all of {len(serving)} pods that serve users have reported their load"
-    more = f" and {len(stale) - _MAX_NAMED_PODS} more" if len(stale) > _MAX_NAMED_PODS else ""
-    if len(stale) == len(serving):
-        names = ", ".join(f"{pod.pod.name} {_stale_cause(view, pod)}" for pod in stale[:_MAX_NAMED_PODS])
+    if not stale.number:
+        return True, RouteReason.LOAD_FRESH, f"all of {serving} pods that serve users have reported their load"
+    more = f" and {stale.number - MAX_NAMED_PODS} more" if stale.number > MAX_NAMED_PODS else ""
+    if stale.number == serving:
+        names = ", ".join(f"{pod.pod.name} {_stale_cause(view, pod)}" for pod in stale.first)
         message = "no pod has reported its load lately, so new users are placed by the links that pods carry"
         return False, RouteReason.NO_LOAD_REPORTED, f"{message}: {names}{more}"
-    silent = silent_pods(view, now)
-    names = ", ".join(_stale_pod_message(view, pod, silent) for pod in stale[:_MAX_NAMED_PODS])
-    message = f"no fresh load from {len(stale)} of {len(serving)} pods that serve users"
+    names = ", ".join(_stale_pod_message(view, pod, stale.silent) for pod in stale.first)
+    message = f"no fresh load from {stale.number} of {serving} pods that serve users"
     return False, RouteReason.LOAD_STALE, f"{message}: {names}{more}"
 
 
-def _links_served(view: RouteView) -> ConditionState:
+def _links_served(view: RouteView, pods: PodSummary) -> ConditionState:
     """LinksServed: the pods of all links serve their users."""
-    unserved, total = unserved_links(view), sum(view.link_counts.values())
-    if not unserved:
+    unserved, total = pods.unserved, pods.links
+    if not unserved.pods:
         message = f"the pods of all {total} links serve their users" if total else "the route has no links"
         return True, RouteReason.LINKS_SERVED, message
-    pods = nsmallest(_MAX_NAMED_PODS, unserved, key=pod_sort_key)
-    names = ", ".join(f"{unserved[key]} on {view.pod_name(key)} ({not_serving_reason(view, key)})" for key in pods)
-    more = f" and {len(unserved) - len(pods)} more pods" if len(unserved) > len(pods) else ""
-    message = f"{sum(unserved.values())} of {total} links are not served now: {names}{more}"
+    names = ", ".join(
+        f"{links} on {view.pod_name(key)} ({not_serving_reason(view, key)})" for key, links in unserved.first.items()
+    )
+    more = f" and {unserved.pods - len(unserved.first)} more pods" if unserved.pods > len(unserved.first) else ""
+    message = f"{unserved.number} of {total} links are not served now: {names}{more}"
     return False, RouteReason.PODS_NOT_SERVING, message
 
 

@@ -1,21 +1,21 @@
 """Selects the pods that the status of a route lists, because a status must stay small however many pods a route has."""
 
 from collections.abc import Collection, Container, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from heapq import nsmallest
 
 from statefulroute.api.limits import LISTED_POD_MAX_BYTES, LISTED_PODS_MAX, LISTED_PODS_MAX_BYTES
-from statefulroute.api.statefulroute import OmittedPods
+from statefulroute.api.statefulroute import OmittedPods, StatefulRouteSpec
 from statefulroute.api.vocabulary import LoadSource, RoutingState, ServiceState
 from statefulroute.domain.keys import PodKey, pod_sort_key
-from statefulroute.domain.load import MILLI
-from statefulroute.domain.placement import expected_loads, has_room
+from statefulroute.domain.placement import candidate_loads
 from statefulroute.domain.pod_views import most_restrictive
 from statefulroute.domain.route import PodView, RouteView
 
 #: The number of best pods for new users that are listed in any case. The other places of pods for new users keep the
 #: pods that have them, so that small differences of load do not change the list.
-_BEST_PODS = 100
+BEST_PODS = 100
 
 _RESTRICTIVE_STATES = (RoutingState.DENY_NEW_CALL, RoutingState.SHUTDOWN)
 
@@ -32,7 +32,7 @@ def listed_pods(view: RouteView, best: PodView | None, now: datetime) -> Sequenc
         now: the current time.
     """
     pods = view.pods
-    places = _places(pods.values())
+    places = listed_places(max((len(pod.pod.name) for pod in pods.values()), default=0))
     if len(pods) <= places:
         return tuple(pods.values())
     listed_before = {pod.name for pod in view.route.status.pods}
@@ -63,10 +63,46 @@ def omitted_pods(view: RouteView, listed: Collection[PodView], now: datetime) ->
     )
 
 
-def _places(pods: Collection[PodView]) -> int:
-    """Returns how many pods can be listed, whatever the values of their fields are."""
-    longest_name = max((len(pod.pod.name) for pod in pods), default=0)
+def listed_places(longest_name: int) -> int:
+    """Returns how many pods can be listed, whatever the values of their fields are.
+
+    Args:
+        longest_name: the length of the longest name of a pod.
+    """
     return min(LISTED_PODS_MAX, LISTED_PODS_MAX_BYTES // (LISTED_POD_MAX_BYTES + longest_name))
+
+
+def drained_pods(spec: StatefulRouteSpec) -> AbstractSet[PodKey]:
+    """Returns the indexes and the names of the pods that the spec of a route drains."""
+    drained: set[PodKey] = {each.index for each in spec.pods if each.routing_state in _RESTRICTIVE_STATES}
+    return drained | {each.name for each in spec.named_pods if each.routing_state in _RESTRICTIVE_STATES}
+
+
+def listing_rank(view: RouteView, pod: PodView, now: datetime, drained: Container[PodKey]) -> int:
+    """Returns how important it is to list a pod, 1 first; 0 if it is as other pods are.
+
+    Args:
+        view: the route.
+        pod: the pod.
+        now: the current time.
+        drained: the pods that the spec of the route drains.
+    """
+    spec, has_users = view.route.spec, view.total_link_count(pod.key) > 0
+    is_terminating = pod.pod.service_state is ServiceState.TERMINATING
+    if is_terminating and not has_users and not pod.is_on_lost_node:
+        return 1  # its server waits until it is listed without users; then it ends and leaves its place
+    load = view.loads.get(pod.key) if spec.load.source is LoadSource.HTTP else None
+    # The operator alone knows what a pod answered, and that it does not answer any more.
+    if load and (load.routing_state in _RESTRICTIVE_STATES or view.fresh_load(pod.key, now) is None):
+        return 2
+    is_drained = pod.index in drained or pod.pod.name in drained
+    is_drained = is_drained or is_terminating or pod.pod.reported_routing_state in _RESTRICTIVE_STATES
+    if is_drained or pod.routing_state is not most_restrictive(spec.routing_state):
+        return 4 if has_users else 3
+    if not pod.is_routable:
+        return 5
+    limit = spec.placement.max_links_per_pod
+    return 6 if limit and view.total_link_count(pod.key) > limit else 0
 
 
 def _fill(chosen: dict[PodKey, PodView], pods: Iterable[PodView], places: int) -> None:
@@ -78,56 +114,19 @@ def _fill(chosen: dict[PodKey, PodView], pods: Iterable[PodView], places: int) -
 
 def _notable_pods(view: RouteView, listed_before: Container[str], now: datetime, places: int) -> Sequence[PodView]:
     """Returns the pods whose state clients would not know if they were not listed, and those that need attention."""
-    spec = view.route.spec
-    drained = {each.index for each in spec.pods if each.routing_state in _RESTRICTIVE_STATES}
-    drained_by_name = {each.name for each in spec.named_pods if each.routing_state in _RESTRICTIVE_STATES}
-    ranks = (
-        (_rank(view, pod, now, is_drained=pod.index in drained or pod.pod.name in drained_by_name), pod)
-        for pod in view.pods.values()
-    )
+    drained = drained_pods(view.route.spec)
+    ranks = ((listing_rank(view, pod, now, drained), pod) for pod in view.pods.values())
     notable = [(rank, pod.pod.name not in listed_before, pod_sort_key(pod.key), pod) for rank, pod in ranks if rank]
     return [pod for *_, pod in nsmallest(places, notable, key=lambda each: each[:3])]
 
 
-def _rank(view: RouteView, pod: PodView, now: datetime, *, is_drained: bool) -> int:
-    """Returns how important it is to list a pod, 1 first; 0 if it is as other pods are.
-
-    Args:
-        view: the route.
-        pod: the pod.
-        now: the current time.
-        is_drained: whether the spec of the route drains this pod.
-    """
-    spec, has_users = view.route.spec, view.total_link_count(pod.key) > 0
-    is_terminating = pod.pod.service_state is ServiceState.TERMINATING
-    if is_terminating and not has_users and not pod.is_on_lost_node:
-        return 1  # its server waits until it is listed without users; then it ends and leaves its place
-    load = view.loads.get(pod.key) if spec.load.source is LoadSource.HTTP else None
-    # The operator alone knows what a pod answered, and that it does not answer any more.
-    if load and (load.routing_state in _RESTRICTIVE_STATES or view.fresh_load(pod.key, now) is None):
-        return 2
-    is_drained = is_drained or is_terminating or pod.pod.reported_routing_state in _RESTRICTIVE_STATES
-    if is_drained or pod.routing_state is not most_restrictive(spec.routing_state):
-        return 4 if has_users else 3
-    if not pod.is_routable:
-        return 5
-    limit = spec.placement.max_links_per_pod
-    return 6 if limit and view.total_link_count(pod.key) > limit else 0
-
-
 def _candidates(view: RouteView, listed_before: Container[str], now: datetime, places: int) -> Sequence[PodView]:
     """Returns the pods that may take new users: the best ones, then those that were listed before, then the others."""
-    expected = expected_loads(view, now)
     by_load = {
-        pod.key: (
-            expected[pod.key] if expected else view.total_link_count(pod.key) * MILLI,
-            pod.pod.name not in listed_before,
-            pod_sort_key(pod.key),
-        )
-        for pod in view.pods.values()
-        if (pod.key in expected if expected else pod.is_available and pod.key not in view.lost) and has_room(view, pod)
+        key: (load, view.pods[key].pod.name not in listed_before, pod_sort_key(key))
+        for key, load in candidate_loads(view, now).items()
     }
-    best = nsmallest(_BEST_PODS, by_load, key=by_load.__getitem__)
+    best = nsmallest(BEST_PODS, by_load, key=by_load.__getitem__)
     others = by_load.keys() - set(best)
     by_listing = nsmallest(places, others, key=lambda key: (by_load[key][1], by_load[key]))
     return [view.pods[key] for key in (*best, *by_listing)]

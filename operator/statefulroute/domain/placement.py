@@ -75,6 +75,20 @@ def expected_loads(view: RouteView, now: datetime) -> dict[PodKey, int]:
     return _expected_loads(view, candidates, fresh)
 
 
+def candidate_loads(view: RouteView, now: datetime) -> dict[PodKey, int]:
+    """Returns the expected load of each pod that may take new users and has room.
+
+    If the loads cannot be compared, it is the number of links, in thousandths.
+    """
+    candidates, fresh = _candidates(view, now)
+    expected = _expected_loads(view, candidates, fresh)
+    return {
+        pod.key: expected[pod.key] if expected else view.total_link_count(pod.key) * MILLI
+        for pod in candidates
+        if has_room(view, pod)
+    }
+
+
 def good_set(view: RouteView, now: datetime) -> list[PodView]:
     """Returns the pods that share the new users: those whose load exceeds the lowest by at most `placement.range`.
 

@@ -39,7 +39,7 @@ def _remove(items: list[T], item: T) -> None:
     del items[bisect_left(items, item)]
 
 
-class _Candidate(NamedTuple):
+class Candidate(NamedTuple):
     """What decides between an available pod and the others.
 
     Attributes:
@@ -57,6 +57,21 @@ class _Candidate(NamedTuple):
     load: int | None
     is_stale: bool
     has_room: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """How the pods that may take new users are compared.
+
+    Attributes:
+        are_withheld: whether they are those whose loss is withheld, because there are no others.
+        are_silent: whether those that have not reported lately take no new users.
+        is_by_load: whether their expected loads are compared; otherwise, their links are.
+    """
+
+    are_withheld: bool
+    are_silent: bool
+    is_by_load: bool
 
 
 @dataclass(slots=True)
@@ -103,7 +118,7 @@ class _Candidates:
     def __len__(self) -> int:
         return len(self.stale_keys) + len(self.other_keys)
 
-    def add(self, pod: _Candidate) -> None:
+    def add(self, pod: Candidate) -> None:
         """Adds a pod."""
         insort(self.stale_keys if pod.is_stale else self.other_keys, pod.sort_key)
         self._count(pod, 1)
@@ -121,7 +136,7 @@ class _Candidates:
         insort(same.by_key, pod.sort_key)
         insort(same.by_links, (pod.links, pod.sort_key))
 
-    def remove(self, pod: _Candidate) -> None:
+    def remove(self, pod: Candidate) -> None:
         """Removes a pod that was added."""
         _remove(self.stale_keys if pod.is_stale else self.other_keys, pod.sort_key)
         self._count(pod, -1)
@@ -145,20 +160,30 @@ class _Candidates:
         """Returns whether the pods that have not reported lately take no new users."""
         return is_silence_assumed(self._fresh_count, len(self.stale_keys), min_fresh_percent)
 
+    def can_compare(self, *, are_silent: bool) -> bool:
+        """Returns whether the loads of pods can be compared: by estimates, or because all are reported."""
+        if self._load_sum and self._link_sum:
+            return True
+        return self._fresh_count == len(self.other_keys) and (are_silent or not self.stale_keys)
+
+    def share(self, added: int) -> int:
+        """Returns the expected load of links that were added: as much as the average link had at the reports."""
+        return added * self._load_sum // self._link_sum if self._link_sum else 0
+
     def best(self, min_fresh_percent: int, load_range: int) -> _SortKey | None:
         """Returns the pod that the next user is placed on; None if no pod has room."""
         are_silent = self.is_silence_assumed(min_fresh_percent)
         unreported = min((pods[0] for pods in (self._new, [] if are_silent else self._stale) if pods), default=None)
         limit: float = float("inf")
-        if self._can_compare(are_silent=are_silent):
-            lowest = [self._groups[added].loads[0] + self._share(added) for added in self._added]
+        if self.can_compare(are_silent=are_silent):
+            lowest = [self._groups[added].loads[0] + self.share(added) for added in self._added]
             if unreported is not None:
-                lowest.append(self._share(unreported[0]))
+                lowest.append(self.share(unreported[0]))
             limit = min(lowest, default=0) + load_range
-        if unreported is not None and self._share(unreported[0]) <= limit:
+        if unreported is not None and self.share(unreported[0]) <= limit:
             return self._fewest_links(unreported, limit)
         for added in self._added:
-            same_loads = self._groups[added].up_to(limit - self._share(added))
+            same_loads = self._groups[added].up_to(limit - self.share(added))
             if (first := min((same.by_key[0] for same in same_loads), default=None)) is not None:
                 return first
         return None
@@ -166,21 +191,11 @@ class _Candidates:
     def _fewest_links(self, unreported: tuple[int, _SortKey], limit: float) -> _SortKey:
         """Returns the pod with the fewest links: reports of only some pods do not tell which links are new."""
         firsts = (
-            same.by_links[0] for added in self._added for same in self._groups[added].up_to(limit - self._share(added))
+            same.by_links[0] for added in self._added for same in self._groups[added].up_to(limit - self.share(added))
         )
         return min((unreported, *firsts))[1]
 
-    def _can_compare(self, *, are_silent: bool) -> bool:
-        """Returns whether the loads of pods can be compared: by estimates, or because all are reported."""
-        if self._load_sum and self._link_sum:
-            return True
-        return self._fresh_count == len(self.other_keys) and (are_silent or not self.stale_keys)
-
-    def _share(self, added: int) -> int:
-        """Returns the expected load of links that were added: as much as the average link had at the reports."""
-        return added * self._load_sum // self._link_sum if self._link_sum else 0
-
-    def _count(self, pod: _Candidate, number: int) -> None:
+    def _count(self, pod: Candidate, number: int) -> None:
         if pod.load is not None:
             self._fresh_count += number
             self._load_sum += number * pod.load
@@ -203,8 +218,17 @@ class PlacementIndex:
         self._available, self._withheld = _Candidates(), _Candidates()
         """The available pods; and those of them whose loss is withheld."""
         self._unavailable: dict[Reason, list[_SortKey]] = {}
-        self._placements: dict[PodKey, tuple[_Candidates, _Candidate] | tuple[list[_SortKey], _SortKey]] = {}
+        self._placements: dict[PodKey, tuple[_Candidates, Candidate] | tuple[list[_SortKey], _SortKey]] = {}
         """Where each pod is."""
+        self._followed: set[PodKey] | None = None
+
+    def follow(self) -> set[PodKey]:
+        """Returns a set to which all pods are added that change from now on, in place of one that was returned before.
+
+        A choice adds them; so do pods of links that do not exist.
+        """
+        self._followed = set()
+        return self._followed
 
     def update(self, view: RouteView, changed: Iterable[PodKey] = ()) -> None:
         """Handles the latest view, and the pods that differ in it."""
@@ -225,6 +249,23 @@ class PlacementIndex:
         spec = self._view.route.spec
         best = self._candidates.best(spec.load.min_fresh_percent, spec.placement.range * MILLI)
         return None if best is None else self._pod(best)
+
+    def ranking(self) -> Ranking:
+        """Returns how pods were compared by the last choice."""
+        candidates = self._candidates
+        are_silent = candidates.is_silence_assumed(self._view.route.spec.load.min_fresh_percent)
+        return Ranking(candidates is self._withheld, are_silent, candidates.can_compare(are_silent=are_silent))
+
+    def candidate(self, key: PodKey) -> Candidate | None:
+        """Returns a pod that was compared by the last choice, or is silent or full; None if it takes no new users."""
+        match self._placements.get(key):
+            case (_Candidates() as candidates, candidate) if candidates is self._candidates:
+                return candidate
+        return None
+
+    def share(self, added: int) -> int:
+        """Returns the expected load of links that were added, at the last choice."""
+        return self._candidates.share(added)
 
     def has_available_pod(self, now: datetime) -> bool:
         """Returns whether a pod accepts new users, or would if it had room."""
@@ -278,6 +319,8 @@ class PlacementIndex:
             self._fresh.update(key)
             if (pod := self._view.pods.get(key)) is not None:
                 self._add(pod)
+        if self._followed is not None:
+            self._followed |= self._changed
         self._changed.clear()
 
     def _remove(self, key: PodKey) -> None:
@@ -300,11 +343,11 @@ class PlacementIndex:
         candidates.add(candidate)
         self._placements[key] = candidates, candidate
 
-    def _candidate(self, pod: PodView) -> _Candidate:
+    def _candidate(self, pod: PodView) -> Candidate:
         view, key = self._view, pod.key
         links, load = view.total_link_count(key), view.loads.get(key)
         is_fresh = load is not None and key in self._fresh
-        return _Candidate(
+        return Candidate(
             pod_sort_key(key),
             links,
             links - load.links_at_report if load is not None and is_fresh else links,

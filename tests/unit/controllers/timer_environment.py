@@ -73,7 +73,7 @@ class TimerEnvironment(Environment):
         route_writer = cast("RouteWriter", self.route_writer)
 
         def forget(key: RouteKey) -> None:
-            for part in (refresher, lost_pods, self.assessments):
+            for part in (refresher, lost_pods, statuses, self.assessments):
                 part.forget(key)
 
         self.scheduler = RouteScheduler(

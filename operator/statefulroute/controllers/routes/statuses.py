@@ -1,13 +1,22 @@
 """The statuses of routes, and the events of their changes."""
 
+from datetime import datetime
+
 from statefulroute.api.statefulroute import StatefulRouteStatus
 from statefulroute.cluster.clock import Clock
 from statefulroute.cluster.events import EventRecorder
 from statefulroute.controllers.routes.assessments import Assessments
 from statefulroute.controllers.routes.lost_pods import LostPodTracker
 from statefulroute.domain.events import route_status_events
+from statefulroute.domain.keys import RouteKey
+from statefulroute.domain.placement import current_index
+from statefulroute.domain.pod_summary import PodSummary, summarize_pods
+from statefulroute.domain.pod_summary_index import PodSummaryIndex
 from statefulroute.domain.route import Route, RouteView
 from statefulroute.domain.route_status import route_status
+
+#: Up to this number of pods, a status is built from all of them: an index would take more memory than it saves time.
+_FEW_PODS = 20
 
 
 class RouteStatuses:
@@ -27,10 +36,28 @@ class RouteStatuses:
         self._lost_pods = lost_pods
         self._recorder = recorder
         self._clock = clock
+        self._summaries: dict[RouteKey, PodSummaryIndex] = {}
+        """The summaries of routes with many pods."""
 
     def build(self, view: RouteView) -> StatefulRouteStatus:
         """Returns the current status of a route."""
-        return route_status(view, self._assessments.of(view.route), self._clock(), self._lost_pods.observe(view))
+        now, assessment = self._clock(), self._assessments.of(view.route)
+        return route_status(view, assessment, now, self._lost_pods.observe(view), self._summarize(view, now))
+
+    def forget(self, route: RouteKey) -> None:
+        """Drops the summary of a route that is deleted, or that this operator does not lead any more."""
+        self._summaries.pop(route, None)
+
+    def _summarize(self, view: RouteView, now: datetime) -> PodSummary:
+        """Returns the summary of the pods of a route, by what has changed since the last one if there are many."""
+        key, index = view.route.key, current_index(view)
+        known = self._summaries.get(key)
+        if index is None or known is None or not known.is_of(index):
+            self._summaries.pop(key, None)
+            if index is None or len(view.pods) <= _FEW_PODS:
+                return summarize_pods(view, now)
+            known = self._summaries[key] = PodSummaryIndex(view, index)
+        return known.summarize(view, now)
 
     def record_changes(self, route: Route, status: StatefulRouteStatus) -> None:
         """Records the events of a new status of a route."""

@@ -1,0 +1,124 @@
+"""A summary of pods that is updated pod by pod equals one that is made from all of them, after any changes."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+from random import Random
+from typing import cast
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from statefulroute.api.statefulroute import StatefulRouteStatus
+from statefulroute.api.vocabulary import ServiceState
+from statefulroute.cluster.events import EventRecorder
+from statefulroute.controllers.routes import statuses
+from statefulroute.controllers.routes.assessments import Assessments
+from statefulroute.controllers.routes.lost_pods import LostPodTracker
+from statefulroute.domain import listed_pods
+from statefulroute.domain.assessment import Assessment
+from statefulroute.domain.pod_summary import summarize_pods
+from statefulroute.domain.pod_summary_index import PodSummaryIndex
+from statefulroute.domain.route_status import route_status
+from unit.controllers.changing_service import CHANGES, START, Change, ChangingService
+from unit.controllers.environment import GAME, Environment, pod, route, run_in_own_loop, workload
+
+
+class SummarizedService(ChangingService):
+    """A service whose status is built by both ways, and sometimes written."""
+
+    def __init__(self, *, is_indexed: bool, verifies: bool) -> None:
+        super().__init__(is_indexed=is_indexed, verifies=verifies)
+        self._summary: PodSummaryIndex | None = None
+
+    @property
+    def now(self) -> datetime:
+        return self.environment.now + self.environment.skew
+
+    def build_status(self) -> StatefulRouteStatus:
+        """Returns the status of the route, after both ways were compared."""
+        view = self.view()
+        assert view.index is not None
+        if self._summary is None or not self._summary.is_of(view.index):
+            self._summary = PodSummaryIndex(view, view.index)
+        summaries = self._summary.summarize(view, self.now), summarize_pods(replace(view, index=None), self.now)
+        updated, expected = (route_status(view, Assessment(), self.now, None, summary) for summary in summaries)
+        assert dict(updated) == dict(expected)
+        return updated
+
+    def write_status(self) -> None:
+        """Stores the status, as another object with the same values."""
+        status = StatefulRouteStatus.model_validate_json(self.build_status().model_dump_json())
+        self._store(status)
+
+    def restore_status(self, seed: int) -> None:
+        """Stores a status that another client has written: an old list, with other reports."""
+        random, status = Random(seed), self.build_status()
+        pods = [
+            pod.model_copy(update={"load_state": random.choice([pod.load_state, 3])} if pod.load_state else {})
+            for pod in status.pods
+            if random.random() < 0.7
+        ]
+        self._store(status.model_copy(update={"pods": tuple(pods)}))
+
+    def _store(self, status: StatefulRouteStatus) -> None:
+        current = self.environment.routes.get("games", "game")
+        assert current is not None
+        self.environment.routes.put(replace(current, resource_version=self._next(), status=status))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _short_lists() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(listed_pods, "LISTED_PODS_MAX", 4)
+        patch.setattr(listed_pods, "BEST_PODS", 1)
+        yield
+
+
+STATUS_CHANGES = st.one_of(CHANGES, st.tuples(st.just("restore_status"), st.tuples(st.integers(0, 9))))
+NOT_COMPARED_BY_LOAD = [("report", (index, 0, 0, "Ready")) for index in (0, 2)]
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(STATUS_CHANGES, max_size=40), st.tuples(st.booleans(), st.booleans()))
+@example([("look", ()), ("write_status", ()), *NOT_COMPARED_BY_LOAD, ("look", ())], (True, False))
+def test_updated_statuses_equal_those_from_all_pods(changes: list[Change], options: tuple[bool, bool]) -> None:
+    is_indexed, verifies = options
+
+    async def run() -> None:
+        service = SummarizedService(is_indexed=is_indexed, verifies=verifies)
+        for change in (*START, ("look", ()), *changes, ("look", ())):
+            service.apply(change)
+            if change[0] == "look":
+                service.build_status()
+
+    run_in_own_loop(run())
+
+
+@pytest.mark.parametrize(("pods", "is_updated"), [(5, False), (30, True)])
+async def test_status_of_many_pods_is_updated(pods: int, is_updated: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = Environment()
+    recorder = cast("EventRecorder", environment.recorder)
+    built = statuses.RouteStatuses(
+        Assessments(), LostPodTracker(recorder, lambda: environment.now), recorder, lambda: environment.now
+    )
+    environment.routes.put(route(1))
+    environment.workloads.put(workload(2, replicas=pods))
+    for index in range(pods):
+        environment.pods.put(pod(3 + index, index))
+
+    def ready() -> int | None:
+        view = environment.route_store.get(GAME)
+        assert view is not None
+        return built.build(view).ready_replicas
+
+    assert ready() == pods
+    if is_updated:
+        monkeypatch.setattr(statuses, "summarize_pods", lambda *_: pytest.fail("all pods were looked at"))
+    environment.pods.put(pod(100, 1, service_state=ServiceState.NOT_READY))
+    assert ready() == pods - 1
+    environment.routes.put(route(101, generation=2, spec={"placement": {"range": 3}}))  # an index of its own
+    assert ready() == pods - 1
+    built.forget(GAME)
+    assert ready() == pods - 1
