@@ -2,12 +2,14 @@
 
 from importlib import import_module
 from importlib.metadata import version as installed_version
-from typing import Any
+from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from statefulroute.cli.completion import enable_shell_completion, is_completion_request
+from statefulroute.cli.option_order import TakesValue, move_behind_subcommand
+from statefulroute.cli.options import AsGroup, AsUid, AsUser, Context, Kubeconfig, Namespace
 
 #: Every command with the first sentence of its help. The module of a command is `statefulroute.cli.commands.<name>`,
 #: and the function in it has the same name; `-` becomes `_`, and a Python keyword has a `_` at its end.
@@ -54,6 +56,25 @@ class LazyCommand(TyperCommand):
         return self.load().make_context(info_name, args, parent, **extra)
 
 
+class Program(TyperGroup):
+    """The program with its subcommands."""
+
+    def parse_args(self, context: Any, arguments: list[str]) -> list[str]:  # noqa: ANN401 - as above
+        """Parse the arguments; the options of a subcommand may precede its name."""
+        return super().parse_args(context, move_behind_subcommand(arguments, self._options_of))
+
+    def _options_of(self, name: str) -> TakesValue | None:
+        command = self.commands.get(name)
+        if command is None:
+            return None
+        params = (command.load() if isinstance(command, LazyCommand) else command).params
+        return {
+            option: not getattr(param, "is_flag", False)
+            for param in params
+            for option in (*param.opts, *param.secondary_opts)
+        } | {"--help": False}
+
+
 def _new_app(**settings: Any) -> typer.Typer:  # noqa: ANN401 - as typer takes them
     return typer.Typer(
         add_completion=False,
@@ -69,9 +90,36 @@ def _run_by_module() -> None:
 
 app = _new_app(
     name="statefulroute",
-    help="Sticky, stateful routing on Kubernetes: bindings of users to pods as API objects.",
     no_args_is_help=True,
+    cls=Program,
 )
+
+
+def _print_version(is_wanted: bool) -> None:  # noqa: FBT001 - typer passes the value of the option
+    if is_wanted:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def program(  # noqa: PLR0913 - an option each
+    *,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    as_user: AsUser = None,
+    as_group: AsGroup = None,
+    as_uid: AsUid = None,
+    print_version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Sticky, stateful routing on Kubernetes: bindings of users to pods as API objects.
+
+    The options of a command may also precede its name: statefulroute -n play routes.
+    """
+    # `Program` passes all but the last one on to the command.
+    del namespace, context, kubeconfig, as_user, as_group, as_uid, print_version
 
 
 @app.command()

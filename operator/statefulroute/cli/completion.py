@@ -101,7 +101,12 @@ def _query(
         params = context.params
         kubeconfig = params.get("kubeconfig")
         options = ClusterOptions(
-            Path(kubeconfig) if kubeconfig else None, params.get("context"), params.get("namespace")
+            Path(kubeconfig) if kubeconfig else None,
+            params.get("context"),
+            params.get("namespace"),
+            as_user=params.get("as_user"),
+            as_group=params.get("as_group"),
+            as_uid=params.get("as_uid"),
         )
 
         async def query() -> list[str]:

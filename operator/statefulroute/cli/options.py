@@ -72,6 +72,13 @@ Namespace = Annotated[
         autocompletion=completion.namespace_names,
     ),
 ]
+AsUser = Annotated[
+    str | None, typer.Option("--as", metavar="USER", help="Make requests as this user, who may be a service account.")
+]
+AsGroup = Annotated[
+    list[str] | None, typer.Option("--as-group", metavar="GROUP", help="A group of that user; may be repeated.")
+]
+AsUid = Annotated[str | None, typer.Option("--as-uid", metavar="UID", help="The uid of that user.")]
 AllNamespaces = Annotated[bool, typer.Option("--all-namespaces", "-A", help="In every namespace.")]
 
 # Of the output.

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,9 @@ class ClusterOptions:
         namespace: the namespace; None is that of the context.
         all_namespaces: whether the command works in all namespaces.
         keep_managed_fields: whether the managedFields of links stay when the command writes them.
+        as_user: the user that requests are made as; None is that of the kubeconfig.
+        as_group: the groups of this user; None are those of the kubeconfig.
+        as_uid: the uid of this user; None is that of the kubeconfig.
     """
 
     kubeconfig: Path | None = None
@@ -44,6 +47,9 @@ class ClusterOptions:
     namespace: str | None = None
     all_namespaces: bool = False
     keep_managed_fields: bool = False
+    as_user: str | None = None
+    as_group: Sequence[str] | None = None
+    as_uid: str | None = None
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Cluster]:
@@ -55,9 +61,11 @@ class ClusterOptions:
         # aiohttp takes half of the start of a command, and `--help` and completion of options do without it.
         from statefulroute.cluster.client import Client  # noqa: PLC0415
         from statefulroute.cluster.connection import connect  # noqa: PLC0415
+        from statefulroute.cluster.impersonation import Impersonation  # noqa: PLC0415
 
+        impersonation = Impersonation(user=self.as_user or "", uid=self.as_uid or "", groups=tuple(self.as_group or ()))
         async with (
-            connect(self.kubeconfig, self.context) as connection,
+            connect(self.kubeconfig, self.context, impersonation) as connection,
             Client(connection, attempts=_ATTEMPTS) as client,
         ):
             namespace = None if self.all_namespaces else self.namespace or connection.namespace

@@ -2,7 +2,7 @@
 
 import ssl
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from importlib.metadata import version
 from pathlib import Path
@@ -12,6 +12,7 @@ import aiohttp
 from yarl import URL
 
 from statefulroute.cluster.fence import Fence
+from statefulroute.cluster.impersonation import Impersonation
 from statefulroute.cluster.keepalive import keepalive_socket
 from statefulroute.cluster.request_metrics import RequestObserver, observe_requests
 
@@ -51,6 +52,7 @@ class Connection:
         credentials: the credentials for the Authorization header; None if a client certificate is sufficient.
         server_name: the expected name in the server's certificate; None is the name in the URL.
         proxy: the URL of a proxy.
+        impersonation: the user that requests are made as.
         namespace: the default namespace.
         is_of_pod: whether it is that of the ServiceAccount of the pod that this process runs in, without a kubeconfig.
         fence: checks every write before it is sent; None allows all writes.
@@ -62,6 +64,7 @@ class Connection:
     credentials: Credentials | None = None
     server_name: str | None = None
     proxy: str | None = None
+    impersonation: Impersonation = field(default_factory=Impersonation)
     namespace: str = "default"
     is_of_pod: bool = False
     fence: Fence | None = None
@@ -86,7 +89,7 @@ class Connection:
                 limit=max_connections, ssl=self.tls, keepalive_timeout=75, socket_factory=keepalive_socket
             ),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
-            headers={"User-Agent": _USER_AGENT},
+            headers=[("User-Agent", _USER_AGENT), *self.impersonation.headers()],
             middlewares=(*middlewares, *self._middlewares(), *observers),
             request_class=aiohttp.ClientRequest if self.fence is None else self.fence.request_class(),
             proxy=self.proxy,

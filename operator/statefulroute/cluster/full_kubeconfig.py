@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from kubernetes.aio.client import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
 
 from statefulroute.cluster.api_server import Connection
+from statefulroute.cluster.impersonation import Impersonation
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +51,8 @@ async def full_connection(paths: str, context: str | None = None) -> AsyncIterat
     """
     configuration = Configuration(host="")
     loader = await _load(paths, context, configuration)
-    connection = _connection(configuration, loader.current_context["context"].get("namespace") or "default")
+    namespace = loader.current_context["context"].get("namespace") or "default"
+    connection = _connection(configuration, namespace, _user(loader))
     refresh = asyncio.create_task(_refresh_credentials(loader, configuration)) if _expires(loader) else None
     try:
         yield connection
@@ -61,7 +63,12 @@ async def full_connection(paths: str, context: str | None = None) -> AsyncIterat
                 await refresh
 
 
-def _connection(configuration: Configuration, namespace: str) -> Connection:
+def _user(loader: Any) -> Mapping[str, Any] | None:  # noqa: ANN401 - as below
+    """Returns the user of the context; None if there is none."""
+    return None if loader._user is None else loader._user.value  # noqa: SLF001 - as in `_expires`
+
+
+def _connection(configuration: Configuration, namespace: str, user: Mapping[str, Any] | None) -> Connection:
     has_credentials = bool(configuration.api_key or configuration.username)
     return Connection(
         server=configuration.host.rstrip("/"),
@@ -69,6 +76,7 @@ def _connection(configuration: Configuration, namespace: str) -> Connection:
         credentials=_Credentials(configuration) if has_credentials else None,
         server_name=configuration.tls_server_name or None,
         proxy=configuration.proxy or None,
+        impersonation=Impersonation.from_kubeconfig(user),
         namespace=namespace,
     )
 

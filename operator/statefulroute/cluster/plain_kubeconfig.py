@@ -17,6 +17,7 @@ import yaml
 
 from statefulroute.cluster.api_server import Connection, Credentials
 from statefulroute.cluster.errors import NotConnectedError
+from statefulroute.cluster.impersonation import KUBECONFIG_FIELDS, Impersonation
 from statefulroute.cluster.service_account import TokenFile
 
 
@@ -98,6 +99,7 @@ class _SelectedContext:
     directory: Path
     cluster: _Cluster
     user: _User
+    impersonation: Impersonation
     namespace: str
 
     @classmethod
@@ -106,11 +108,12 @@ class _SelectedContext:
         content = yaml.load(path.read_text(encoding="utf-8"), loader)  # noqa: S506 - both loaders are safe
         kubeconfig = msgspec.convert(content, _Kubeconfig)
         selected = _find(kubeconfig.contexts, context or kubeconfig.current_context).context
-        user = _find(kubeconfig.users or (), selected.user).user if selected.user else None
+        user = (_find(kubeconfig.users or (), selected.user).user if selected.user else None) or {}
         return cls(
             directory=path.parent,
             cluster=_find(kubeconfig.clusters, selected.cluster).cluster,
-            user=msgspec.convert(user or {}, _User),
+            user=msgspec.convert({name: user[name] for name in user.keys() - KUBECONFIG_FIELDS}, _User),
+            impersonation=Impersonation.from_kubeconfig(user),
             namespace=selected.namespace or "default",
         )
 
@@ -124,6 +127,7 @@ class _SelectedContext:
             credentials=self._credentials(),
             server_name=self.cluster.tls_server_name or None,
             proxy=self.cluster.proxy_url or None,
+            impersonation=self.impersonation,
             namespace=self.namespace,
         )
 

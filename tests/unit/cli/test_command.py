@@ -85,8 +85,9 @@ def test_list_of_commands_shows_the_help_of_each_command(name: str) -> None:
         assert command.get_short_help_str(200) == command.load().get_short_help_str(200)
 
 
-def test_version_prints_the_installed_version() -> None:
-    result = invoke("version")
+@pytest.mark.parametrize("argument", ["version", "--version"])
+def test_version_prints_the_installed_version(argument: str) -> None:
+    result = invoke(argument)
     assert (result.exit_code, result.output) == (0, f"{version('statefulroute')}\n")
 
 
@@ -102,6 +103,9 @@ def test_prints_help_without_a_command() -> None:
         (["--unheard-of"], "--unheard-of"),
         (["dance"], "dance"),
         (["version", "1"], "1"),
+        (["-n", "play"], "Missing command"),
+        (["--namespace", "play", "dance"], "dance"),
+        (["-A", "pods", "game"], "-A"),
         (["operator", "--unheard-of"], "--unheard-of"),
         (["operator", "--parallel-writes", "0"], "--parallel-writes"),
         (["operator", "--parallel-writes", "257"], "--parallel-writes"),
@@ -128,6 +132,11 @@ def test_rejects_lease_times_with_which_two_operators_could_write(option: str, d
         f"the lease duration ({duration} s) must be longer than the renew deadline ({deadline} s), and that longer "
         "than 1.2 times the retry period (2 s)"
     ) in plain(result.output)
+
+
+def test_help_after_an_option_is_that_of_the_subcommand() -> None:
+    result = invoke("-n", "play", "routes", "--help")
+    assert (result.exit_code, "Show services and their state." in plain(result.output)) == (0, True)
 
 
 def test_operator_help_describes_its_options() -> None:

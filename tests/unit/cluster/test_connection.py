@@ -19,6 +19,7 @@ from statefulroute.cluster.api_server import Connection
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.connection import connect
 from statefulroute.cluster.errors import APIError, NotConnectedError, UnreachableError
+from statefulroute.cluster.impersonation import Impersonation
 from statefulroute.cluster.plain_kubeconfig import plain_connection
 from unit.cluster.fake_api import TIMEOUT_SECONDS, Call, FakeAPI, eventually, run_fake_api
 from unit.cluster.kubeconfigs import kubeconfig, write_kubeconfig
@@ -27,7 +28,7 @@ from unit.cluster.kubeconfigs import kubeconfig, write_kubeconfig
 @pytest.fixture
 def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A home directory without a kubeconfig, outside of a cluster."""
-    for name in ("KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"):
+    for name in ("KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT", "HTTPS_PROXY", "https_proxy"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     return tmp_path
@@ -156,7 +157,14 @@ async def describe(connection: Connection) -> tuple[Any, ...]:
     tls, credentials = connection.tls, connection.credentials
     header = credentials and await credentials.authorization()
     fields = (connection.server, connection.server_name, connection.proxy, connection.namespace, header)
-    return (*fields, tls.verify_mode, tls.check_hostname, tls.verify_flags, sorted(tls.get_ca_certs(), key=str))
+    return (
+        *fields,
+        connection.impersonation,
+        tls.verify_mode,
+        tls.check_hostname,
+        tls.verify_flags,
+        sorted(tls.get_ca_certs(), key=str),
+    )
 
 
 async def test_a_plain_kubeconfig_is_loaded_as_by_the_kubernetes_library(home: Path) -> None:
@@ -170,6 +178,7 @@ async def test_a_plain_kubeconfig_is_loaded_as_by_the_kubernetes_library(home: P
         certificates["user's files"],
         certificates["user's data"],
         {"token": "secret"} | certificates["user's data"],
+        {"token": "secret", "as": "alice", "as-groups": ["players"], "as-user-extra": {"game": ["chess", "go"]}},
     ]
     clusters = [
         {},
@@ -190,11 +199,106 @@ async def test_a_plain_kubeconfig_is_loaded_as_by_the_kubernetes_library(home: P
             assert await describe(plain) == await describe(full), (user, cluster)
 
 
-@pytest.mark.parametrize(
-    "user", [{"exec": {"command": "cat"}}, {"auth-provider": {"name": "oidc"}}, {"as": "somebody"}]
-)
+@pytest.mark.parametrize("user", [{"exec": {"command": "cat"}}, {"auth-provider": {"name": "oidc"}}])
 def test_a_kubeconfig_with_plugins_is_left_to_the_kubernetes_library(home: Path, user: dict[str, Any]) -> None:
     assert plain_connection(write_kubeconfig(home / "kubeconfig", "https://there:6443", user)) is None
+
+
+BOB = {"as": "bob", "as-uid": "7", "as-groups": ["players", "guests"], "as-user-extra": {"game/level %": ["1", "2"]}}
+BOB_HEADERS = [
+    ("Impersonate-Extra-game%2Flevel%20%25", "1"),
+    ("Impersonate-Extra-game%2Flevel%20%25", "2"),
+    ("Impersonate-Group", "players"),
+    ("Impersonate-Group", "guests"),
+    ("Impersonate-Uid", "7"),
+    ("Impersonate-User", "bob"),
+]
+
+
+@pytest.fixture
+def no_plain_kubeconfigs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes the Kubernetes library load every kubeconfig."""
+    monkeypatch.setattr("statefulroute.cluster.connection.plain_connection", lambda *_: None)
+
+
+async def impersonated(
+    api: FakeAPI, path: Path, impersonation: Impersonation | None = None, send: Send = SENDS["read"]
+) -> list[tuple[str, str]]:
+    """Sends a request and returns its headers for impersonation, by name."""
+    async with connect(path, impersonation=impersonation) as connection, Client(connection) as client:
+        headers = (await one_call(api, client, send)).headers
+    found = [(name, value) for name, value in headers.items() if name.startswith("Impersonate-")]
+    return sorted(found, key=lambda header: header[0])
+
+
+@reads_and_writes
+async def test_requests_are_made_as_the_user_of_the_kubeconfig(home: Path, api: FakeAPI, send: Send) -> None:
+    path = write_kubeconfig(home / "kubeconfig", api.server, {"token": "secret", **BOB})
+    assert await impersonated(api, path, send=send) == BOB_HEADERS
+
+
+@pytest.mark.usefixtures("no_plain_kubeconfigs")
+async def test_the_user_of_a_kubeconfig_that_the_kubernetes_library_loads_is_impersonated(
+    home: Path, api: FakeAPI
+) -> None:
+    path = write_kubeconfig(home / "kubeconfig", api.server, {"token": "secret", **BOB})
+    assert await impersonated(api, path) == BOB_HEADERS
+
+
+async def test_the_argument_takes_precedence_over_the_user_and_the_groups_of_the_kubeconfig(
+    home: Path, api: FakeAPI
+) -> None:
+    path = write_kubeconfig(home / "kubeconfig", api.server, {"token": "secret", **BOB})
+    assert await impersonated(api, path, Impersonation(user="carol", groups=("admins",))) == [
+        *BOB_HEADERS[:2],
+        ("Impersonate-Group", "admins"),
+        ("Impersonate-Uid", "7"),
+        ("Impersonate-User", "carol"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("user", "message"),
+    [
+        ({"as-groups": ["players"]}, "need a user: name it with --as"),
+        ({"as": "bob\nX-Injected: yes"}, "cannot be impersonated: it has several lines"),
+        ({"as": ["bob"]}, "cannot load the cluster's configuration"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("loader", ["plain", "library"])
+async def test_an_impossible_impersonation_is_reported(
+    home: Path, user: dict[str, Any], message: str, loader: str, request: pytest.FixtureRequest
+) -> None:
+    if loader == "library":
+        request.getfixturevalue("no_plain_kubeconfigs")
+    with pytest.raises(NotConnectedError, match=message):
+        await connect(write_kubeconfig(home / "kubeconfig", "http://there", {"token": "secret", **user})).__aenter__()
+
+
+async def test_a_kubeconfig_uses_the_proxy_of_the_environment_unless_it_names_one(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "proxy.invalid:3128")
+    async with connect(write_kubeconfig(home / "kubeconfig", "https://there", {})) as connection:
+        assert connection.proxy == "http://proxy.invalid:3128"
+    named = {"proxy-url": "http://other.invalid"}
+    async with connect(write_kubeconfig(home / "kubeconfig", "https://there", {}, **named)) as connection:
+        assert connection.proxy == "http://other.invalid"
+
+
+@pytest.mark.usefixtures("account")
+async def test_the_connection_of_a_pod_uses_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.invalid:3128")
+    async with connect() as connection:
+        assert connection.proxy is None
+
+
+async def test_a_proxy_of_another_protocol_is_reported(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://proxy.invalid")
+    with pytest.raises(NotConnectedError, match=r"the proxy socks5://proxy\.invalid is not supported"):
+        await connect(write_kubeconfig(home / "kubeconfig", "https://there", {})).__aenter__()
 
 
 def test_a_plain_kubeconfig_does_not_import_the_kubernetes_library() -> None:

@@ -7,25 +7,21 @@ from statefulroute.cli.checks.leaders import check_leaders
 from statefulroute.cli.checks.results import CheckResult, Level, Report
 from statefulroute.cli.checks.state import OperatorLag, ServingPods, check_links, check_operator, check_routes
 from statefulroute.cli.cluster import Cluster
-from statefulroute.cli.options import AllNamespaces, Context, Kubeconfig, Namespace, ReportOutput, ReportOutputOption
+from statefulroute.cli.cluster_command import cluster_command
+from statefulroute.cli.options import ReportOutput, ReportOutputOption
 from statefulroute.cli.output.terminal import Terminal
 from statefulroute.cli.runner import ClusterOptions, error_message, run
 from statefulroute.cluster.errors import APIError
 
 
+@cluster_command(all_namespaces=True)
 def check(
     *,
     output: ReportOutputOption = ReportOutput.TABLE,
-    all_namespaces: AllNamespaces = False,
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
+    cluster_options: ClusterOptions,
 ) -> None:
     """Find problems and how to fix them; the exit code is 1 if there are any."""
-    run(
-        ClusterOptions(kubeconfig, context, namespace, all_namespaces),
-        lambda cluster: run_checks(cluster, as_json=output is ReportOutput.JSON),
-    )
+    run(cluster_options, lambda cluster: run_checks(cluster, as_json=output is ReportOutput.JSON))
 
 
 async def run_checks(cluster: Cluster, *, as_json: bool) -> int:

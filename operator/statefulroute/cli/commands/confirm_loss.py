@@ -6,30 +6,27 @@ from statefulroute.api.annotations import LOSS_CONFIRMED_AT
 from statefulroute.api.group import STATEFUL_ROUTE
 from statefulroute.api.vocabulary import ConditionType
 from statefulroute.cli.cluster import Cluster
+from statefulroute.cli.cluster_command import cluster_command
 from statefulroute.cli.objects import condition
-from statefulroute.cli.options import Context, DryRun, DryRunOption, Kubeconfig, Namespace, Route
+from statefulroute.cli.options import DryRun, DryRunOption, Route
 from statefulroute.cli.output.messages import print_change
 from statefulroute.cli.runner import ClusterOptions, run
 from statefulroute.cluster.clock import IntervalClock, utc_interval
 from statefulroute.domain.times import format_rfc3339
 
 
+@cluster_command()
 def confirm_loss(
     route: Route,
     *,
     dry_run: DryRunOption = DryRun.NONE,
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
+    cluster_options: ClusterOptions,
 ) -> None:
     """Let the operator move, delete or mark the links of pods that look lost, although there are many.
 
     Confirms the losses that have begun by now; later ones are suspended again if there are as many.
     """
-    run(
-        ClusterOptions(kubeconfig, context, namespace),
-        lambda cluster: confirm_suspended_loss(cluster, route, dry_run=dry_run is DryRun.SERVER),
-    )
+    run(cluster_options, lambda cluster: confirm_suspended_loss(cluster, route, dry_run=dry_run is DryRun.SERVER))
 
 
 async def confirm_suspended_loss(

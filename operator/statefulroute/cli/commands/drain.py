@@ -9,8 +9,9 @@ import typer
 from statefulroute.api.group import STATEFUL_ROUTE
 from statefulroute.api.vocabulary import RoutingState
 from statefulroute.cli.cluster import Cluster, CommandError, Object
+from statefulroute.cli.cluster_command import cluster_command
 from statefulroute.cli.objects import is_observed, omitted_pods
-from statefulroute.cli.options import Context, DryRun, DryRunOption, Kubeconfig, Namespace, Pod, Route
+from statefulroute.cli.options import DryRun, DryRunOption, Pod, Route
 from statefulroute.cli.output.messages import print_change, print_message
 from statefulroute.cli.output.terminal import ProgressBar, Terminal
 from statefulroute.cli.routing_states import find_pod_state, find_pod_status, set_pod_state
@@ -21,6 +22,7 @@ from statefulroute.domain.keys import PodKey
 _COUNT_SECONDS = 5.0
 
 
+@cluster_command()
 def drain(  # noqa: PLR0913 - an option each
     route: Route,
     pod: Pod,
@@ -34,14 +36,12 @@ def drain(  # noqa: PLR0913 - an option each
         typer.Option("--shutdown", help="Take no users at all: they are moved or released at once, by onPodLost."),
     ] = False,
     dry_run: DryRunOption = DryRun.NONE,
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
+    cluster_options: ClusterOptions,
 ) -> None:
     """Stop a pod from taking new users; it keeps the users that it has."""
     state = RoutingState.SHUTDOWN if shutdown else RoutingState.DENY_NEW_CALL
     run(
-        ClusterOptions(kubeconfig, context, namespace),
+        cluster_options,
         lambda cluster: drain_pod(
             cluster, route, pod, state, wait_seconds=timeout if wait else None, dry_run=dry_run is DryRun.SERVER
         ),

@@ -6,17 +6,9 @@ import msgspec
 
 from statefulroute.cli.change_watcher import watch_changes
 from statefulroute.cli.cluster import Cluster
+from statefulroute.cli.cluster_command import cluster_command
 from statefulroute.cli.link_changes import LinkChange
-from statefulroute.cli.options import (
-    AllNamespaces,
-    Context,
-    Kubeconfig,
-    Namespace,
-    NoHeaders,
-    OptionalRoute,
-    ReportOutput,
-    ReportOutputOption,
-)
+from statefulroute.cli.options import NoHeaders, OptionalRoute, ReportOutput, ReportOutputOption
 from statefulroute.cli.output.messages import print_message
 from statefulroute.cli.output.table import Cell, Table
 from statefulroute.cli.output.terminal import Terminal
@@ -31,15 +23,13 @@ _WIDTHS = (20, 12, 8, 12, 20, 0)
 _STYLES = {"PodLost": "bad", "Removed": "dim", "Expired": "dim", "Bound": "good", "Moved": "warn"}
 
 
-def events(  # noqa: PLR0913 - an option each
+@cluster_command(all_namespaces=True)
+def events(
     route: OptionalRoute = None,
     *,
     output: ReportOutputOption = ReportOutput.TABLE,
     no_headers: NoHeaders = False,
-    all_namespaces: AllNamespaces = False,
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
+    cluster_options: ClusterOptions,
 ) -> None:
     """Print bindings and moves as they happen.
 
@@ -47,7 +37,7 @@ def events(  # noqa: PLR0913 - an option each
     """
     as_json = output is ReportOutput.JSON
     run(
-        ClusterOptions(kubeconfig, context, namespace, all_namespaces),
+        cluster_options,
         lambda cluster: show_events(cluster, Terminal(), route, as_json=as_json, no_headers=no_headers),
     )
 

@@ -7,25 +7,24 @@ import typer
 
 from statefulroute.cli import completion
 from statefulroute.cli.cluster import Cluster
+from statefulroute.cli.cluster_command import cluster_command
 from statefulroute.cli.link_records import encode_record
-from statefulroute.cli.options import Context, Kubeconfig, Namespace
 from statefulroute.cli.runner import ClusterOptions, run
 from statefulroute.cluster.clock import utc_now
 from statefulroute.domain.validation import validate_route
 
 
+@cluster_command()
 def export(
     route: Annotated[
         str | None,
         typer.Argument(metavar="[ROUTE]", help="Only the links of this route.", autocompletion=completion.route_names),
     ] = None,
     *,
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
+    cluster_options: ClusterOptions,
 ) -> None:
     """Write links as lines of JSON: a backup, or a move to another cluster."""
-    run(ClusterOptions(kubeconfig, context, namespace), lambda cluster: export_links(cluster, route))
+    run(cluster_options, lambda cluster: export_links(cluster, route))
 
 
 async def export_links(cluster: Cluster, route: str | None) -> None:

@@ -14,16 +14,10 @@ from typing import Annotated
 import typer
 
 from statefulroute.cli.cluster import Cluster, CommandError
+from statefulroute.cli.cluster_command import cluster_command
 from statefulroute.cli.line_reader import MAX_LINE_BYTES, Line, read_lines
 from statefulroute.cli.link_records import InvalidRecordError, LinkRecord, decode_record
-from statefulroute.cli.options import (
-    Context,
-    DryRun,
-    DryRunOption,
-    KeepManagedFields,
-    Kubeconfig,
-    Namespace,
-)
+from statefulroute.cli.options import DryRun, DryRunOption
 from statefulroute.cli.output.messages import print_change, print_message
 from statefulroute.cli.output.terminal import ProgressBar
 from statefulroute.cli.runner import ClusterOptions, run
@@ -53,22 +47,20 @@ _ALL_LINKS_MESSAGES = (
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-def import_(  # noqa: PLR0913 - an option each
+@cluster_command(writes_links=True)
+def import_(
     file: Annotated[
         Path | None,
         typer.Argument(metavar="[FILE]", help="The output of `export`; by default, or as -, the standard input."),
     ] = None,
     *,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Change existing links to what the file has.")] = False,
-    keep_managed_fields: KeepManagedFields = False,
     dry_run: DryRunOption = DryRun.NONE,
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
+    cluster_options: ClusterOptions,
 ) -> None:
     """Create the links that `export` has written. An interrupted import continues when you run it again."""
     run(
-        ClusterOptions(kubeconfig, context, namespace, keep_managed_fields=keep_managed_fields),
+        cluster_options,
         lambda cluster: import_links(cluster, file, overwrite=overwrite, dry_run=dry_run is DryRun.SERVER),
     )
 

@@ -10,18 +10,9 @@ from statefulroute.api.group import POD_LINK
 from statefulroute.api.vocabulary import ConditionType, LinkPhase
 from statefulroute.cli import completion
 from statefulroute.cli.cluster import Cluster, CommandError, Object
+from statefulroute.cli.cluster_command import cluster_command
 from statefulroute.cli.objects import condition, is_observed
-from statefulroute.cli.options import (
-    Context,
-    DryRun,
-    DryRunOption,
-    KeepManagedFields,
-    Kubeconfig,
-    Namespace,
-    Route,
-    Ttl,
-    Uid,
-)
+from statefulroute.cli.options import DryRun, DryRunOption, Route, Ttl, Uid
 from statefulroute.cli.output.messages import print_change, print_message
 from statefulroute.cli.pod_names import PodNames, previous_binding_label, warn_if_missing
 from statefulroute.cli.runner import ClusterOptions, run
@@ -30,6 +21,7 @@ from statefulroute.domain.operations import request_pod
 from statefulroute.domain.validation import validate_route, validate_ttl_seconds
 
 
+@cluster_command(writes_links=True)
 def link(  # noqa: PLR0913 - an option each
     route: Route,
     uid: Uid,
@@ -50,18 +42,15 @@ def link(  # noqa: PLR0913 - an option each
     timeout: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="How long to wait for the pod that the operator chooses.")
     ] = 30,
-    keep_managed_fields: KeepManagedFields = False,
     dry_run: DryRunOption = DryRun.NONE,
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
+    cluster_options: ClusterOptions,
 ) -> None:
     """Bind a user to a pod, or to a pod that the operator chooses."""
     if pod is None and only_try:
         raise typer.BadParameter("--try needs a POD: without one, an existing link always stays")
     is_dry_run = dry_run is DryRun.SERVER
     run(
-        ClusterOptions(kubeconfig, context, namespace, keep_managed_fields=keep_managed_fields),
+        cluster_options,
         lambda cluster: (
             link_to_any_pod(cluster, route, uid, ttl_seconds=ttl, timeout_seconds=timeout, dry_run=is_dry_run)
             if pod is None

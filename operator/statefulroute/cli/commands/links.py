@@ -11,18 +11,9 @@ import typer
 
 from statefulroute.api.group import POD_LINK, STATEFUL_ROUTE
 from statefulroute.cli.cluster import Cluster, CommandError, Object
+from statefulroute.cli.cluster_command import cluster_command
 from statefulroute.cli.objects import condition
-from statefulroute.cli.options import (
-    AllNamespaces,
-    Context,
-    Kubeconfig,
-    Namespace,
-    NoHeaders,
-    OptionalRoute,
-    Output,
-    OutputOption,
-    Watch,
-)
+from statefulroute.cli.options import NoHeaders, OptionalRoute, Output, OutputOption, Watch
 from statefulroute.cli.output.ages import age
 from statefulroute.cli.output.links import expire_time_label, phase_cell, pod_label, previous_pod_label
 from statefulroute.cli.output.listing import Columns, ListOptions, field_selector, list_writer, print_empty, show_all
@@ -60,6 +51,7 @@ class LinkFilter:
     phase: str | None = None
 
 
+@cluster_command(all_namespaces=True)
 def links(  # noqa: PLR0913 - an option each
     route: OptionalRoute = None,
     *,
@@ -71,17 +63,11 @@ def links(  # noqa: PLR0913 - an option each
     output: OutputOption = Output.TABLE,
     watch: Watch = False,
     no_headers: NoHeaders = False,
-    all_namespaces: AllNamespaces = False,
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
+    cluster_options: ClusterOptions,
 ) -> None:
     """Show which user is bound to which pod."""
     options, selected = ListOptions(output, watch, no_headers), LinkFilter(route, uid, pod, phase)
-    run(
-        ClusterOptions(kubeconfig, context, namespace, all_namespaces),
-        lambda cluster: show_links(cluster, Terminal(), selected, options),
-    )
+    run(cluster_options, lambda cluster: show_links(cluster, Terminal(), selected, options))
 
 
 async def show_links(cluster: Cluster, terminal: Terminal, selected: LinkFilter, options: ListOptions) -> None:

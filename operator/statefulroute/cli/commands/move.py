@@ -3,19 +3,8 @@
 from functools import partial
 
 from statefulroute.cli.cluster import Cluster, CommandError
-from statefulroute.cli.options import (
-    Context,
-    DryRun,
-    DryRunOption,
-    IfLinkedTo,
-    KeepManagedFields,
-    Kubeconfig,
-    Namespace,
-    Pod,
-    Route,
-    Ttl,
-    Uid,
-)
+from statefulroute.cli.cluster_command import cluster_command
+from statefulroute.cli.options import DryRun, DryRunOption, IfLinkedTo, Pod, Route, Ttl, Uid
 from statefulroute.cli.output.messages import print_change
 from statefulroute.cli.pod_names import PodNames, previous_binding_label, warn_if_missing
 from statefulroute.cli.runner import ClusterOptions, run
@@ -23,6 +12,7 @@ from statefulroute.domain.operations import move_link
 from statefulroute.domain.validation import validate_route, validate_ttl_seconds
 
 
+@cluster_command(writes_links=True)
 def move(  # noqa: PLR0913 - an option each
     route: Route,
     uid: Uid,
@@ -30,15 +20,12 @@ def move(  # noqa: PLR0913 - an option each
     *,
     if_linked_to: IfLinkedTo = None,
     ttl: Ttl = None,
-    keep_managed_fields: KeepManagedFields = False,
     dry_run: DryRunOption = DryRun.NONE,
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
+    cluster_options: ClusterOptions,
 ) -> None:
     """Move a user who has a link to another pod; a temporary link keeps its TTL and is renewed."""
     run(
-        ClusterOptions(kubeconfig, context, namespace, keep_managed_fields=keep_managed_fields),
+        cluster_options,
         lambda cluster: move_user(
             cluster, route, uid, pod, only_from=if_linked_to, ttl_seconds=ttl, dry_run=dry_run is DryRun.SERVER
         ),

@@ -8,8 +8,9 @@ import msgspec
 from statefulroute.api.group import STATEFUL_ROUTE
 from statefulroute.api.vocabulary import ServiceState
 from statefulroute.cli.cluster import Cluster, Object
+from statefulroute.cli.cluster_command import cluster_command
 from statefulroute.cli.objects import condition, omitted_pods
-from statefulroute.cli.options import Context, Kubeconfig, Namespace, NoHeaders, Output, OutputOption, Route, Watch
+from statefulroute.cli.options import NoHeaders, Output, OutputOption, Route, Watch
 from statefulroute.cli.output.listing import GONE, ListOptions, print_empty
 from statefulroute.cli.output.loads import (
     ROUTING_STATE_STYLES,
@@ -39,22 +40,21 @@ _SERVICE_STATE_STYLES = {
 PodObject = dict[str, Any]
 
 
-def pods(  # noqa: PLR0913 - an option each
+@cluster_command()
+def pods(
     route: Route,
     *,
     output: OutputOption = Output.TABLE,
     watch: Watch = False,
     no_headers: NoHeaders = False,
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
+    cluster_options: ClusterOptions,
 ) -> None:
     """Show the pods of a service.
 
     STATE is the state of the pod in Kubernetes, ROUTING which users it takes, and FRESHNESS whether its load is used.
     """
     options = ListOptions(output, watch, no_headers)
-    run(ClusterOptions(kubeconfig, context, namespace), lambda cluster: show_pods(cluster, Terminal(), route, options))
+    run(cluster_options, lambda cluster: show_pods(cluster, Terminal(), route, options))
 
 
 async def show_pods(cluster: Cluster, terminal: Terminal, name: str, options: ListOptions) -> None:

@@ -13,7 +13,8 @@ import typer
 from statefulroute.api.annotations import POD_ANNOTATIONS, WEIGHTED_LOAD, WORKLOAD_ANNOTATIONS
 from statefulroute.api.group import FINALIZER, STATEFUL_ROUTE
 from statefulroute.cli.cluster import Cluster, CommandError, Object
-from statefulroute.cli.options import AllNamespaces, Context, DryRun, DryRunOption, Kubeconfig, Namespace
+from statefulroute.cli.cluster_command import cluster_command
+from statefulroute.cli.options import DryRun, DryRunOption
 from statefulroute.cli.output.messages import pluralize, print_change, print_message
 from statefulroute.cli.runner import ClusterOptions, run
 from statefulroute.cluster.codec import ROUTES
@@ -29,7 +30,8 @@ _POLL_SECONDS = 0.5
 _SETTLE_SECONDS = 1.0
 
 
-def release(  # noqa: PLR0913 - an option each
+@cluster_command(all_namespaces=True)
+def release(
     *,
     operator: Annotated[
         str | None,
@@ -47,10 +49,7 @@ def release(  # noqa: PLR0913 - an option each
         ),
     ] = None,
     dry_run: DryRunOption = DryRun.NONE,
-    all_namespaces: AllNamespaces = False,
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
+    cluster_options: ClusterOptions,
 ) -> None:
     """Remove the finalizer and annotations of the operator before you uninstall it; links and routes stay.
 
@@ -62,7 +61,7 @@ def release(  # noqa: PLR0913 - an option each
         served = frozenset(except_namespace or ())
         return await release_all(cluster, deployment, timeout, served=served, dry_run=dry_run is DryRun.SERVER)
 
-    run(ClusterOptions(kubeconfig, context, namespace, all_namespaces), work)
+    run(cluster_options, work)
 
 
 @dataclass(frozen=True, slots=True)

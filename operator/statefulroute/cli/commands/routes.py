@@ -10,17 +10,9 @@ from statefulroute.api.group import STATEFUL_ROUTE
 from statefulroute.api.vocabulary import RoutingState, WorkloadState
 from statefulroute.cli import completion
 from statefulroute.cli.cluster import Cluster, Object
+from statefulroute.cli.cluster_command import cluster_command
 from statefulroute.cli.objects import condition, is_deletion_blocked
-from statefulroute.cli.options import (
-    AllNamespaces,
-    Context,
-    Kubeconfig,
-    Namespace,
-    NoHeaders,
-    Output,
-    OutputOption,
-    Watch,
-)
+from statefulroute.cli.options import NoHeaders, Output, OutputOption, Watch
 from statefulroute.cli.output.ages import age
 from statefulroute.cli.output.listing import (
     Columns,
@@ -45,7 +37,8 @@ _WORKLOAD_STYLES: Mapping[str, str] = {
 }
 
 
-def routes(  # noqa: PLR0913 - an option each
+@cluster_command(all_namespaces=True)
+def routes(
     names: Annotated[
         list[str] | None,
         typer.Argument(metavar="NAME", help="Only these StatefulRoutes.", autocompletion=completion.route_names),
@@ -54,10 +47,7 @@ def routes(  # noqa: PLR0913 - an option each
     output: OutputOption = Output.TABLE,
     watch: Watch = False,
     no_headers: NoHeaders = False,
-    all_namespaces: AllNamespaces = False,
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
+    cluster_options: ClusterOptions,
 ) -> None:
     """Show services and their state.
 
@@ -66,10 +56,7 @@ def routes(  # noqa: PLR0913 - an option each
     gets the next user.
     """
     options = ListOptions(output, watch, no_headers)
-    run(
-        ClusterOptions(kubeconfig, context, namespace, all_namespaces),
-        lambda cluster: show_routes(cluster, Terminal(), names or (), options),
-    )
+    run(cluster_options, lambda cluster: show_routes(cluster, Terminal(), names or (), options))
 
 
 async def show_routes(cluster: Cluster, terminal: Terminal, names: Sequence[str], options: ListOptions) -> None:

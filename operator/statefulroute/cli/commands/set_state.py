@@ -7,7 +7,8 @@ import typer
 
 from statefulroute.api.vocabulary import RoutingState
 from statefulroute.cli.cluster import Cluster
-from statefulroute.cli.options import Context, DryRun, DryRunOption, Kubeconfig, Namespace, Route
+from statefulroute.cli.cluster_command import cluster_command
+from statefulroute.cli.options import DryRun, DryRunOption, Route
 from statefulroute.cli.output.messages import print_change
 from statefulroute.cli.routing_states import update_spec
 from statefulroute.cli.runner import ClusterOptions, run
@@ -21,7 +22,8 @@ class RoutingStateChoice(StrEnum):
     SHUTDOWN = "Shutdown"
 
 
-def set_state(  # noqa: PLR0913 - an option each
+@cluster_command()
+def set_state(
     route: Route,
     state: Annotated[
         RoutingStateChoice,
@@ -29,13 +31,11 @@ def set_state(  # noqa: PLR0913 - an option each
     ],
     *,
     dry_run: DryRunOption = DryRun.NONE,
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
+    cluster_options: ClusterOptions,
 ) -> None:
     """Set which users a whole service takes."""
     run(
-        ClusterOptions(kubeconfig, context, namespace),
+        cluster_options,
         lambda cluster: set_route_state(cluster, route, RoutingState(state), dry_run=dry_run is DryRun.SERVER),
     )
 

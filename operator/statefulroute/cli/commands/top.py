@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING
 
 from statefulroute.cli.cluster import Cluster, CommandError
-from statefulroute.cli.options import AllNamespaces, Context, Kubeconfig, Namespace, OptionalRoute
+from statefulroute.cli.cluster_command import cluster_command
+from statefulroute.cli.options import OptionalRoute
 from statefulroute.cli.output.terminal import Terminal
 from statefulroute.cli.runner import ClusterOptions, run
 from statefulroute.cluster.clock import utc_now
@@ -13,19 +14,14 @@ if TYPE_CHECKING:
     from statefulroute.cli.output.screen import ScreenState
 
 
+@cluster_command(all_namespaces=True)
 def top(
     route: OptionalRoute = None,
     *,
-    all_namespaces: AllNamespaces = False,
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
+    cluster_options: ClusterOptions,
 ) -> None:
     """Watch pods and moves on the whole terminal."""
-    run(
-        ClusterOptions(kubeconfig, context, namespace, all_namespaces),
-        lambda cluster: show_top(cluster, Terminal(), route),
-    )
+    run(cluster_options, lambda cluster: show_top(cluster, Terminal(), route))
 
 
 async def show_top(cluster: Cluster, terminal: Terminal, route: str | None) -> None:

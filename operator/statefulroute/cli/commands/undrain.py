@@ -2,26 +2,23 @@
 
 from statefulroute.api.vocabulary import RoutingState
 from statefulroute.cli.cluster import Cluster
-from statefulroute.cli.options import Context, DryRun, DryRunOption, Kubeconfig, Namespace, Pod, Route
+from statefulroute.cli.cluster_command import cluster_command
+from statefulroute.cli.options import DryRun, DryRunOption, Pod, Route
 from statefulroute.cli.output.messages import print_change, print_message
 from statefulroute.cli.routing_states import find_pod_state, find_pod_status, set_pod_state
 from statefulroute.cli.runner import ClusterOptions, run
 
 
-def undrain(  # noqa: PLR0913 - an option each
+@cluster_command()
+def undrain(
     route: Route,
     pod: Pod,
     *,
     dry_run: DryRunOption = DryRun.NONE,
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
+    cluster_options: ClusterOptions,
 ) -> None:
     """Let a drained pod take new users again."""
-    run(
-        ClusterOptions(kubeconfig, context, namespace),
-        lambda cluster: undrain_pod(cluster, route, pod, dry_run=dry_run is DryRun.SERVER),
-    )
+    run(cluster_options, lambda cluster: undrain_pod(cluster, route, pod, dry_run=dry_run is DryRun.SERVER))
 
 
 async def undrain_pod(cluster: Cluster, route: str, pod: str, *, dry_run: bool) -> int:

@@ -7,17 +7,8 @@ import typer
 from statefulroute.api.group import STATEFUL_ROUTE
 from statefulroute.api.limits import INT32_MAX
 from statefulroute.cli.cluster import Cluster
-from statefulroute.cli.options import (
-    Context,
-    DryRun,
-    DryRunOption,
-    IfLinkedTo,
-    KeepManagedFields,
-    Kubeconfig,
-    Namespace,
-    Route,
-    Uid,
-)
+from statefulroute.cli.cluster_command import cluster_command
+from statefulroute.cli.options import DryRun, DryRunOption, IfLinkedTo, Route, Uid
 from statefulroute.cli.output.messages import print_change
 from statefulroute.cli.pod_names import PodNames
 from statefulroute.cli.runner import ClusterOptions, run
@@ -25,6 +16,7 @@ from statefulroute.cluster.errors import NotFoundError
 from statefulroute.domain.validation import validate_route, validate_uid
 
 
+@cluster_command(writes_links=True)
 def unlink(  # noqa: PLR0913 - an option each
     route: Route,
     uid: Uid,
@@ -34,15 +26,12 @@ def unlink(  # noqa: PLR0913 - an option each
         int | None,
         typer.Option(min=0, max=INT32_MAX, metavar="SECONDS", help="Keep the link for so long; 0 is at once."),
     ] = None,
-    keep_managed_fields: KeepManagedFields = False,
     dry_run: DryRunOption = DryRun.NONE,
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
+    cluster_options: ClusterOptions,
 ) -> None:
     """Remove the link of a user, at once or after a grace period."""
     run(
-        ClusterOptions(kubeconfig, context, namespace, keep_managed_fields=keep_managed_fields),
+        cluster_options,
         lambda cluster: unlink_user(
             cluster, route, uid, only_from=if_linked_to, grace_seconds=grace, dry_run=dry_run is DryRun.SERVER
         ),

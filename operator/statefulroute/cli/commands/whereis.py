@@ -8,17 +8,9 @@ from typing import Any
 from statefulroute.api.group import POD_LINK, STATEFUL_ROUTE
 from statefulroute.api.vocabulary import ConditionType, LinkPhase, NotServingReason, RoutingState
 from statefulroute.cli.cluster import Cluster, Object
+from statefulroute.cli.cluster_command import cluster_command
 from statefulroute.cli.objects import condition, is_deletion_blocked, namespaced_name, omitted_pods
-from statefulroute.cli.options import (
-    AllNamespaces,
-    Context,
-    Kubeconfig,
-    Namespace,
-    NoHeaders,
-    Output,
-    OutputOption,
-    Uid,
-)
+from statefulroute.cli.options import NoHeaders, Output, OutputOption, Uid
 from statefulroute.cli.output.links import expire_time_label, phase_cell, previous_pod_label
 from statefulroute.cli.output.listing import DocumentWriter, ListOptions, print_empty
 from statefulroute.cli.output.messages import print_message
@@ -44,15 +36,13 @@ _COLUMNS = ("ROUTE", "POD", "PHASE", "SERVED", "ADDRESS", "HOST")
 _WIDE_COLUMNS = ("REASON", "EXPIRES", "PREVIOUS", "NODE")
 
 
-def whereis(  # noqa: PLR0913 - an option each
+@cluster_command(all_namespaces=True)
+def whereis(
     uid: Uid,
     *,
     output: OutputOption = Output.TABLE,
     no_headers: NoHeaders = False,
-    all_namespaces: AllNamespaces = False,
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
+    cluster_options: ClusterOptions,
 ) -> None:
     """Find the pods that hold a user.
 
@@ -60,10 +50,7 @@ def whereis(  # noqa: PLR0913 - an option each
     now, and otherwise the reason why not; ADDRESS is its present address, if it serves them.
     """
     options = ListOptions(output, no_headers=no_headers)
-    run(
-        ClusterOptions(kubeconfig, context, namespace, all_namespaces),
-        lambda cluster: show_whereis(cluster, Terminal(), uid, options),
-    )
+    run(cluster_options, lambda cluster: show_whereis(cluster, Terminal(), uid, options))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,32 @@
+"""Servers, and values of NO_PROXY with which their requests use a proxy or not."""
+
+#: A server, a value of NO_PROXY, and whether the proxy is used.
+PROXY_CASES = [
+    ("https://10.1.2.3:6443", "", True),
+    ("https://10.1.2.3:6443", "10.1.2.3", False),
+    ("https://10.1.2.3:6443", "10.1.2.3:6443", False),
+    ("https://10.1.2.3:6443", "10.1.2.3:443", True),
+    ("https://10.1.2.3", "10.1.2.3:443", False),
+    ("https://10.1.2.3:6443", "192.168.0.0/16, 10.0.0.0/8", False),
+    ("https://10.1.2.3:6443", "10.1.2.3/8", False),
+    ("https://10.1.2.3:6443", "192.168.0.0/16", True),
+    ("https://10.1.2.3:6443", "10.1.2", True),
+    ("https://10.1.2.3:6443", "*", False),
+    ("https://[fd00::1]:6443", "fd00::/8", False),
+    ("https://[fd00::1]:6443", "fd00::1", False),
+    ("https://[fd00::1]:6443", "[fd00::1]:6443", False),
+    ("https://[fd00::1]:6443", "fd00::2", True),
+    ("https://api.example.invalid:6443", "example.invalid", False),
+    ("https://api.example.invalid:6443", ".example.invalid", False),
+    ("https://api.example.invalid:6443", "*.example.invalid", False),
+    ("https://api.example.invalid:6443", "example.invalid:6443", False),
+    ("https://api.example.invalid:6443", "example.invalid:443", True),
+    ("https://api.example.invalid:6443", "ample.invalid", True),
+    ("https://api.example.invalid:6443", "API.Example.Invalid", False),
+    ("https://example.invalid", ".example.invalid", True),
+    ("https://example.invalid", "example.invalid", False),
+    ("https://example.invalid", " , :443, ,", True),
+    ("https://localhost:1", "", False),
+    ("https://127.0.0.9:1", "", False),
+    ("https://[::1]:1", "", False),
+]
