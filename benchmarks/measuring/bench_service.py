@@ -30,6 +30,9 @@ ROOT = Path(__file__).parents[2]
 NAMESPACE, ROUTE = "bench", "game"
 NAMESPACE_PATH = f"/apis/{API_VERSION}/namespaces/{NAMESPACE}"
 
+#: A merge patch of the metadata that removes the managedFields.
+WITHOUT_MANAGED_FIELDS: Mapping[str, Any] = {"managedFields": [{}]}
+
 #: The number of clients that create links.
 CLIENTS = 16
 
@@ -107,9 +110,16 @@ class BenchService:
         await self.client.post(f"{NAMESPACE_PATH}/podlinks", json_body(item))
 
     async def set_pod(self, uid: str, pod: int) -> None:
-        """Writes a pod into the spec of a link."""
+        """Writes a pod into the spec of a link and removes its managedFields, as the operator does."""
         await self.client.merge_patch(
-            f"{NAMESPACE_PATH}/podlinks/{ROUTE}.{uid}", json_body({"spec": {"podIndex": pod}})
+            f"{NAMESPACE_PATH}/podlinks/{ROUTE}.{uid}",
+            json_body({"metadata": WITHOUT_MANAGED_FIELDS, "spec": {"podIndex": pod}}),
+        )
+
+    async def remove_managed_fields(self, uid: str) -> None:
+        """Removes the managedFields of a link."""
+        await self.client.merge_patch(
+            f"{NAMESPACE_PATH}/podlinks/{ROUTE}.{uid}", json_body({"metadata": WITHOUT_MANAGED_FIELDS})
         )
 
     async def write_bound_status(self, uid: str, pod: int, generation: int = 1) -> None:

@@ -33,9 +33,13 @@ async def _wait_idle(process: AbstractAsyncContextManager[MeasuredProcess]) -> A
         yield started
 
 
-def idle_operator(service: BenchService) -> AbstractAsyncContextManager[MeasuredProcess]:
+def idle_operator(service: BenchService, *options: str) -> AbstractAsyncContextManager[MeasuredProcess]:
     """Starts an operator and waits until it is idle."""
-    return _wait_idle(running_operator(service.kubeconfig))
+    return _wait_idle(running_operator(service.kubeconfig, *options))
+
+
+def _operator_that_keeps_managed_fields(service: BenchService) -> AbstractAsyncContextManager[MeasuredProcess]:
+    return idle_operator(service, "--keep-managed-fields")
 
 
 def plain_kopf(service: BenchService) -> AbstractAsyncContextManager[MeasuredProcess]:
@@ -110,6 +114,9 @@ CHOSEN = {
     "ceiling": BindVariant(no_process, _create_chosen_with_status),
     "operator": BindVariant(idle_operator, _create_unnamed),
 }
+
+#: The same, with links that stay twice as large.
+CHOSEN_WITH_MANAGED_FIELDS = BindVariant(_operator_that_keeps_managed_fields, _create_unnamed)
 
 
 async def warm_up(service: BenchService) -> None:

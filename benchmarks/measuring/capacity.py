@@ -45,6 +45,8 @@ class LinkCosts:
         stored: bytes in etcd of a bound link.
         stored_write: bytes in etcd that a later write adds until compaction.
         apiserver_bytes: live bytes on the API server's heap.
+        apiserver_lean_bytes: the same of a link without managedFields.
+        apiserver_history: live bytes of the watch cache's history, which has at most about 100,000 events.
         list_seconds: seconds to list 1,000 links.
         operator_bytes: bytes of the operator's memory, at the peak of its start.
         operator_read: CPU time to read a link and to decide it.
@@ -60,6 +62,8 @@ class LinkCosts:
     stored: float
     stored_write: float
     apiserver_bytes: float
+    apiserver_lean_bytes: float
+    apiserver_history: float
     list_seconds: float
     operator_bytes: float
     operator_read: float
@@ -86,14 +90,23 @@ class Limit:
 
 def limits_of_links(costs: LinkCosts, installation: Installation) -> list[Limit]:
     """Returns how many links are possible, the lowest limit first."""
-    heap = installation.apiserver_gibibytes * _GIB * installation.busy / 2
+    heap = installation.apiserver_gibibytes * _GIB * installation.busy / 2 - costs.apiserver_history
     limits = [
         Limit(
             "etcd's quota",
             "busy x quota / stored",
             installation.busy * installation.etcd_gibibytes * _GIB / costs.stored,
         ),
-        Limit("API server's memory", "busy x memory / 2 / live bytes", heap / costs.apiserver_bytes),
+        Limit(
+            "API server's memory, with managedFields",
+            "(busy x memory / 2 - history) / live bytes",
+            heap / costs.apiserver_bytes,
+        ),
+        Limit(
+            "API server's memory, without managedFields",
+            "(busy x memory / 2 - history) / live bytes",
+            heap / costs.apiserver_lean_bytes,
+        ),
         Limit(
             "operator's memory",
             "busy x memory / bytes at the peak",

@@ -3,12 +3,15 @@
 import asyncio
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 
 from localcluster import LocalCluster
 from measuring.processes import Usage
 from measuring.rounds import Figures
 from statefulroute.cluster.client import Client
+from statefulroute.cluster.codec import LINKS
+from statefulroute.cluster.errors import ClusterError
 
 APISERVER, ETCD = "apiserver", "etcd"
 _MIB = 2**20
@@ -37,12 +40,23 @@ class ControlPlane:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        cluster = LocalCluster.attach(f"bench-{os.getpid()}")
-        self._apiserver, self._etcd = (Usage(cluster.part(name).pid) for name in (APISERVER, ETCD))
+        self._cluster = LocalCluster.attach(f"bench-{os.getpid()}")
+        self._apiserver, self._etcd = (Usage(self._cluster.part(name).pid) for name in (APISERVER, ETCD))
 
     def cpu_time(self) -> CpuTime:
         """Returns the CPU time used so far."""
         return CpuTime(self._apiserver.cpu_seconds, self._etcd.cpu_seconds)
+
+    async def restart_apiserver(self) -> None:
+        """Restarts the API server and waits until it serves links: its watch cache then has no history."""
+        await asyncio.to_thread(self._cluster.part(APISERVER).restart)
+        await asyncio.to_thread(self._cluster.wait_ready)
+        self._apiserver = Usage(self._cluster.part(APISERVER).pid)
+        while True:
+            with suppress(ClusterError):
+                await self._client.get(LINKS.path, {"limit": "1"})
+                return
+            await asyncio.sleep(0.2)
 
     async def wait_idle(self, share: float = 0.3) -> None:
         """Waits until both use less than `share` of a core: they work on after a write returns."""

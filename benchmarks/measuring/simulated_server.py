@@ -79,6 +79,8 @@ class SimulatedServer:
             link, change = self.link(name), json.loads(body)
             if change["metadata"]["resourceVersion"] != link["metadata"]["resourceVersion"]:
                 raise ConflictError(409, "Conflict", "the object has been modified")
+            if "managedFields" in change["metadata"]:
+                link["metadata"].pop("managedFields", None)
             for part in ("spec", "status"):
                 merged = {**link[part], **change.get(part, {})}
                 link[part] = {field: value for field, value in merged.items() if value is not None}

@@ -20,6 +20,8 @@ COSTS = LinkCosts(
     stored=3000.0,
     stored_write=1500.0,
     apiserver_bytes=5000.0,
+    apiserver_lean_bytes=2500.0,
+    apiserver_history=2.0**30,
     list_seconds=0.05,
     operator_bytes=700.0,
     operator_read=0.03,
@@ -56,7 +58,8 @@ def test_lowest_limit_comes_first() -> None:
     ("cost", "name"),
     [
         ("stored", "etcd's quota"),
-        ("apiserver_bytes", "API server's memory"),
+        ("apiserver_bytes", "API server's memory, with managedFields"),
+        ("apiserver_lean_bytes", "API server's memory, without managedFields"),
         ("operator_bytes", "operator's memory"),
         ("operator_read", "time of a start"),
         ("stall", "links of one route: event loop and Lease"),
@@ -65,6 +68,13 @@ def test_lowest_limit_comes_first() -> None:
 def test_link_cost_that_is_a_thousand_times_higher_sets_the_limit(cost: str, name: str) -> None:
     expensive = replace(COSTS, **{cost: getattr(COSTS, cost) * 1000})
     assert limits_of_links(expensive, INSTALLATION)[0].name == name
+
+
+def test_history_takes_its_part_of_the_memory_of_the_api_server_whatever_the_number_of_links() -> None:
+    limits = {limit.name: limit.maximum for limit in limits_of_links(COSTS, INSTALLATION)}
+    heap = 0.5 * 16 * 2**30 / 2 - 2**30
+    assert limits["API server's memory, with managedFields"] == pytest.approx(heap / 5000)
+    assert limits["API server's memory, without managedFields"] == pytest.approx(heap / 2500)
 
 
 def test_binding_renewal_and_move_are_two_writes_each() -> None:
