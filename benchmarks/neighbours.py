@@ -4,9 +4,12 @@
 
 Each variant has `--links` links that wait to be bound, spread over that many busy routes in up to 20 namespaces: they
 are created while the operator is stopped by a signal. Then it binds them as fast as it can, and from the first one on,
-users of another route, in a namespace of its own, arrive at `--rate` per second. In the variant `hanging`, no link
-waits, and four routes of one namespace read the load of 100 pods each that accept connections and never answer, for the
-longest timeout; the other route reads its load over HTTP, too.
+users of another route, in a namespace of its own, arrive at `--rate` per second. An API server on the same processors
+is busy, too, and each write waits for it: so once more the operator binds the busy routes only, while clients make the
+same three writes for the users of the other route (the ceiling).
+
+In the variant `hanging`, no link waits, and four routes of one namespace read the load of 100 pods each that accept
+connections and never answer, for the longest timeout; the other route reads its load over HTTP, too.
 """
 
 import asyncio
@@ -14,6 +17,8 @@ import signal
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from itertools import chain
+from statistics import median
 
 from measuring.bench_service import (
     NAMESPACE,
@@ -23,8 +28,8 @@ from measuring.bench_service import (
     start_cluster,
     start_service,
 )
-from measuring.binding import P99, BindVariant, create_and_wait, no_process
-from measuring.processes import running_operator
+from measuring.binding import CHOSEN, P99, BindVariant, create_and_wait, idle_operator
+from measuring.processes import MeasuredProcess, running_operator
 from measuring.report import Goal, Report, argument_parser, finish
 from measuring.rounds import Figures, ratio
 from statefulroute.api.group import API_VERSION
@@ -32,6 +37,7 @@ from statefulroute.api.vocabulary import LinkPhase
 from statefulroute.cluster.errors import ClusterError
 
 ALONE, HANGING, ANSWERS = "alone", "hanging", "loads read, of those due"
+CEILING_P99 = "p99 ms of the ceiling"
 _NAMESPACES = 20
 _HANGING_ROUTES, _HANGING_PODS = 4, 100
 _POD_IP = "127.255.0.1"
@@ -105,15 +111,9 @@ async def _delete_links(service: BenchService) -> None:
     recorder.reset()
 
 
-async def _create_unnamed(service: BenchService, number: int) -> None:
-    await service.create_link(f"user-{number}")
-
-
-async def _arrive(service: BenchService, rate: float, seconds: float) -> Figures:
-    """Lets users of the quiet route arrive while an operator runs; returns how long they wait."""
-    return await create_and_wait(
-        service, BindVariant(no_process, _create_unnamed), range(max(1, round(rate * seconds))), rate
-    )
+async def _arrive(service: BenchService, variant: BindVariant, rate: float, seconds: float) -> Figures:
+    """Lets users of the quiet route arrive; returns how long they wait."""
+    return await create_and_wait(service, variant, range(max(1, round(rate * seconds))), rate)
 
 
 async def _wait_served(service: BenchService) -> None:
@@ -129,19 +129,30 @@ def _is_any_busy_link_bound(service: BenchService) -> bool:
     )
 
 
+async def _make_busy(service: BenchService, operator: MeasuredProcess, routes: int, links: int) -> None:
+    """Gives the operator links of busy routes to bind; returns when it has bound the first one."""
+    operator.process.send_signal(signal.SIGSTOP)
+    await _create_waiting_links(service, routes, links)
+    operator.process.send_signal(signal.SIGCONT)
+    await service.recorder.wait_until(lambda: _is_any_busy_link_bound(service))
+
+
 async def beside_busy(service: BenchService, routes: int, links: int, rate: float, seconds: float) -> Figures:
     """Measures the quiet route while the links of busy routes are bound."""
-    async with running_operator(service.kubeconfig) as process:
+    async with running_operator(service.kubeconfig) as operator:
         await _wait_served(service)
-        await process.wait_idle()
+        await operator.wait_idle()
         if routes:
-            process.process.send_signal(signal.SIGSTOP)
-            await _create_waiting_links(service, routes, links)
-            process.process.send_signal(signal.SIGCONT)
-            await service.recorder.wait_until(lambda: _is_any_busy_link_bound(service))
-        figures = await _arrive(service, rate, seconds)
+            await _make_busy(service, operator, routes, links)
+        figures = await _arrive(service, CHOSEN["operator"], rate, seconds)
     await _delete_links(service)
-    return {P99: figures[P99]}
+    busy_namespaces = chain.from_iterable(("--watch-namespace", _namespace_of(number)) for number in range(_NAMESPACES))
+    async with idle_operator(service, *busy_namespaces) as operator:
+        if routes:
+            await _make_busy(service, operator, routes, links)
+        ceiling = await _arrive(service, CHOSEN["ceiling"], rate, seconds)
+    await _delete_links(service)
+    return {P99: figures[P99], CEILING_P99: ceiling[P99]}
 
 
 class _PodServer:
@@ -200,7 +211,7 @@ async def beside_hanging(service: BenchService, rate: float, seconds: float) -> 
             await _wait_served(service)
             await asyncio.sleep(2 * _PERIOD_SECONDS)  # the requests hang
             server.answers, started = 0, time.monotonic()
-            figures = await _arrive(service, rate, seconds)
+            figures = await _arrive(service, CHOSEN["operator"], rate, seconds)
             due = (time.monotonic() - started) / _PERIOD_SECONDS * service.pods
             answers = server.answers / due
     await _delete_links(service)
@@ -224,11 +235,15 @@ async def measure(report: Report) -> None:
                 for level, name in names.items():
                     report.rounds[name].append(await beside_busy(service, level, *arguments))
             report.rounds[HANGING].append(await beside_hanging(service, *arguments[1:]))
-    alone = report.rounds[ALONE]
+    alone, busy = report.rounds[ALONE], [name for name in names.values() if name != ALONE]
     report.goals = [
-        Goal(f"p99 {name}, of that alone", ratio(report.rounds[name], alone, P99).median, 3.0)
-        for name in names.values()
-        if name != ALONE
+        Goal(f"p99 {name}, of that alone", ratio(report.rounds[name], alone, P99).median, 3.0) for name in busy
+    ]
+    report.goals += [
+        Goal(
+            f"p99 {name}, of the ceiling's", median(each[P99] / each[CEILING_P99] for each in report.rounds[name]), 3.0
+        )
+        for name in busy
     ]
     hanging = report.rounds[HANGING][0]
     report.goals += [
