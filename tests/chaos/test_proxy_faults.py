@@ -22,6 +22,9 @@ FAULT_SECONDS = 30.0 if os.environ.get("STATEFULROUTE_LONG") else 2.0
 #: The maximum time of the recovery, also on a machine that runs other tests.
 RECOVERY_SECONDS = 10.0
 
+#: A link may be bound to a pod whose end the operator has not observed because of the fault. After this time, it moves.
+GRACE_SECONDS = 1
+
 FAULTS: dict[str, Callable[[FaultProxy], None]] = {
     "slow": lambda proxy: proxy.slow(2.0),
     "too many requests": FaultProxy.too_many_requests,
@@ -68,7 +71,7 @@ def game(
     del proxied_operator
     with drained_namespace(installed, independent_client, operator_slot) as name:
         service = Service(installed.within(name), independent_client)
-        service.start()
+        service.start(onPodLost={"graceSeconds": GRACE_SECONDS})
         yield service
 
 

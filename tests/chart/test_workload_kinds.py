@@ -76,15 +76,18 @@ def operator(helm4: Helm, dedicated_cluster: LocalCluster, admin: Kubectl) -> It
         eventually(lambda: not here.run("get", "crews.example.com").code, "crews can be listed")
         here.create(CREW)
         user = APIUser.of(dedicated_cluster.kubeconfig, namespace).as_account(name)
-        eventually(lambda: "denied request" in str(change(user, REFUSED["a label"])), "the policy is in force")
+        # A dry run: the policy does not refuse a change that was accepted before it was in force.
+        label = REFUSED["a label"]
+        eventually(lambda: "denied request" in str(change(user, label, "?dryRun=All")), "the policy is in force")
         yield user
         for item in (DEFINITION, *objects):
             here.run("delete", item["kind"], item["metadata"]["name"]).expect_success()
 
 
-def change(user: APIUser, patch: dict[str, Any]) -> str | None:
+def change(user: APIUser, patch: dict[str, Any], parameters: str = "") -> str | None:
     """Returns the message that refuses a change of the workload; None if it is accepted."""
-    return user.patch(f"/apis/example.com/v1/namespaces/{user.namespace}/crews/game", patch).error_message
+    path = f"/apis/example.com/v1/namespaces/{user.namespace}/crews/game"
+    return user.patch(path + parameters, patch).error_message
 
 
 def test_operator_reads_the_scale_and_writes_its_annotations(operator: APIUser) -> None:

@@ -261,6 +261,8 @@ async def test_pods_that_hang_delay_no_other_namespace(monkeypatch: pytest.Monke
     environment.load_client.unblocked.clear()
     async with running(environment):
         await eventually(lambda: environment.scheduler.has_polled(RouteKey("chats", "chat")))
+        await eventually(lambda: environment.load_client.polled[1:])
+        await idle()
         assert len(environment.load_client.polled) == 2
         environment.load_client.unblocked.set()
         await eventually(lambda: len(environment.load_client.polled) == 6)
