@@ -3,7 +3,7 @@
 import pytest
 
 from support.admission_cases import Accepted, Refused, refused, refused_by_schema
-from support.kubectl import Kubectl
+from support.judge import Judge
 from support.objects import ABSENT, pod_link
 
 INT32_MAX = 2**31 - 1
@@ -40,17 +40,17 @@ ACCEPTED = [
 
 
 @pytest.mark.parametrize("case", ACCEPTED, ids=str)
-def test_valid_object_is_accepted(judge: Kubectl, case: Accepted) -> None:
+def test_valid_object_is_accepted(judge: Judge, case: Accepted) -> None:
     spec = judge.dry_run(case.item).expect_success().object["spec"]
     assert {field: spec.get(field) for field in case.stored} == case.stored
 
 
-def test_own_namespace_is_accepted(judge: Kubectl) -> None:
+def test_own_namespace_is_accepted(judge: Judge) -> None:
     spec = judge.dry_run(pod_link(namespace=judge.namespace)).expect_success().object["spec"]
     assert spec == {"routeName": "game", "uid": "alice", "namespace": judge.namespace}
 
 
-def test_no_defaults_are_added_to_a_link(judge: Kubectl) -> None:
+def test_no_defaults_are_added_to_a_link(judge: Judge) -> None:
     assert judge.dry_run(pod_link()).expect_success().object["spec"] == {"routeName": "game", "uid": "alice"}
 
 
@@ -263,5 +263,5 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("case", REFUSED, ids=str)
-def test_invalid_object_is_rejected_with_messages(judge: Kubectl, case: Refused) -> None:
+def test_invalid_object_is_rejected_with_messages(judge: Judge, case: Refused) -> None:
     assert sorted(judge.dry_run(case.item).errors) == sorted(case.messages)

@@ -3,19 +3,19 @@
 import pytest
 
 from support.admission_cases import RULES_NOT_CHECKED
-from support.kubectl import Kubectl
+from support.judge import Judge
 from support.link_rules import LINK_NAMES
 from support.objects import encoded_name, pod_link
 
 
 @pytest.mark.parametrize(("uid", "route", "name"), LINK_NAMES.values(), ids=LINK_NAMES)
-def test_required_name_is_accepted(judge: Kubectl, uid: str, route: str, name: str) -> None:
+def test_required_name_is_accepted(judge: Judge, uid: str, route: str, name: str) -> None:
     stored = judge.dry_run(pod_link(name, uid=uid, routeName=route)).expect_success().object
     assert (stored["metadata"]["name"], stored["spec"]["uid"]) == (name, uid)
 
 
 @pytest.mark.parametrize(("uid", "route", "name"), LINK_NAMES.values(), ids=LINK_NAMES)
-def test_error_for_another_name_contains_the_required_name(judge: Kubectl, uid: str, route: str, name: str) -> None:
+def test_error_for_another_name_contains_the_required_name(judge: Judge, uid: str, route: str, name: str) -> None:
     response = judge.dry_run(pod_link("game.another-uid", uid=uid, routeName=route))
     assert response.errors == (f"metadata: Invalid value: metadata.name must be {name}",)
 
@@ -32,19 +32,19 @@ def test_error_for_another_name_contains_the_required_name(judge: Kubectl, uid: 
         pytest.param("Alice", "game.416c696365", id="encoded without the prefix"),
     ],
 )
-def test_similar_name_is_rejected(judge: Kubectl, uid: str, name: str) -> None:
+def test_similar_name_is_rejected(judge: Judge, uid: str, name: str) -> None:
     (error,) = judge.dry_run(pod_link(name, uid=uid)).errors
     assert error.startswith("metadata: Invalid value: metadata.name must be game.")
 
 
-def test_generated_name_is_rejected(judge: Kubectl) -> None:
+def test_generated_name_is_rejected(judge: Judge) -> None:
     link = pod_link()
     link["metadata"] = {"generateName": "game.alice-"}
     response = judge.dry_run(link)
     assert response.errors == ("metadata: Invalid value: metadata.name must be game.alice",)
 
 
-def test_invalid_object_name_is_rejected_by_kubernetes_and_by_the_rule(judge: Kubectl) -> None:
+def test_invalid_object_name_is_rejected_by_kubernetes_and_by_the_rule(judge: Judge) -> None:
     dns, ours = judge.dry_run(pod_link("game..alice")).errors
     assert dns.startswith('metadata.name: Invalid value: "game..alice": a lowercase RFC 1123 subdomain must consist of')
     assert ours == "metadata: Invalid value: metadata.name must be game.alice"
@@ -64,11 +64,11 @@ TOO_MANY_BYTES = (
         pytest.param("x-" + "a" * 92, id="starting with x-"),
     ],
 )
-def test_encoded_uid_that_is_too_long_is_rejected(judge: Kubectl, uid: str) -> None:
+def test_encoded_uid_that_is_too_long_is_rejected(judge: Judge, uid: str) -> None:
     response = judge.dry_run(pod_link(encoded_name("game", uid), uid=uid))
     assert response.errors == (f'spec.uid: Invalid value: "{uid}": {TOO_MANY_BYTES}',)
 
 
-def test_unencoded_uid_that_is_too_long_is_rejected(judge: Kubectl) -> None:
+def test_unencoded_uid_that_is_too_long_is_rejected(judge: Judge) -> None:
     response = judge.dry_run(pod_link(uid="a" * 190))
     assert response.errors == ("spec.uid: Too long: may not be more than 189 bytes", RULES_NOT_CHECKED)

@@ -2,13 +2,13 @@
 
 import pytest
 
-from support.kubectl import Kubectl
+from support.judge import Judge
 from support.link_rules import LINK_RULES, LinkRuleCase
 from support.objects import pod_link
 
 
 @pytest.mark.parametrize("case", LINK_RULES, ids=str)
-def test_api_server_returns_the_message_of_the_violated_rule(judge: Kubectl, case: LinkRuleCase) -> None:
+def test_api_server_returns_the_message_of_the_violated_rule(judge: Judge, case: LinkRuleCase) -> None:
     errors = judge.dry_run(pod_link(case.name, **case.spec)).errors
     if case.message is None:
         assert errors == ()

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from support.admission_cases import Accepted, Refused, refused, refused_by_schema
-from support.kubectl import Kubectl
+from support.judge import Judge
 from support.objects import stateful_route
 
 INT32_MAX = 2**31 - 1
@@ -50,7 +50,7 @@ def without_spec() -> dict[str, Any]:
         ),
     ],
 )
-def test_missing_fields_have_defaults(judge: Kubectl, route: dict[str, Any]) -> None:
+def test_missing_fields_have_defaults(judge: Judge, route: dict[str, Any]) -> None:
     assert judge.dry_run(route).expect_success().object["spec"] == DEFAULTS
 
 
@@ -161,7 +161,7 @@ ACCEPTED = [
 
 
 @pytest.mark.parametrize("case", ACCEPTED, ids=str)
-def test_valid_object_is_accepted(judge: Kubectl, case: Accepted) -> None:
+def test_valid_object_is_accepted(judge: Judge, case: Accepted) -> None:
     spec = judge.dry_run(case.item).expect_success().object["spec"]
     assert {field: spec.get(field) for field in case.stored} == case.stored
 
@@ -453,11 +453,11 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("case", REFUSED, ids=str)
-def test_invalid_object_is_rejected_with_messages(judge: Kubectl, case: Refused) -> None:
+def test_invalid_object_is_rejected_with_messages(judge: Judge, case: Refused) -> None:
     assert sorted(judge.dry_run(case.item).errors) == sorted(case.messages)
 
 
-def test_upper_case_name_is_rejected_by_kubernetes_and_by_the_rule(judge: Kubectl) -> None:
+def test_upper_case_name_is_rejected_by_kubernetes_and_by_the_rule(judge: Judge) -> None:
     dns, ours = judge.dry_run(stateful_route("Game")).errors
     assert dns.startswith('metadata.name: Invalid value: "Game": a lowercase RFC 1123 subdomain must consist of')
     assert ours == NAME

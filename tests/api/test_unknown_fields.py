@@ -28,17 +28,17 @@ UNKNOWN = {
 
 
 @pytest.mark.parametrize(("item", "path"), UNKNOWN.values(), ids=UNKNOWN)
-def test_kubectl_rejects_and_names_an_unknown_field(judge: Kubectl, item: dict[str, Any], path: str) -> None:
+def test_kubectl_rejects_and_names_an_unknown_field(empty: Kubectl, item: dict[str, Any], path: str) -> None:
     kind = item["kind"]
-    assert judge.dry_run(item).stderr == (
+    assert empty.dry_run(item).stderr == (
         f'Error from server (BadRequest): error when creating "STDIN": {kind} in version "v1alpha1" '
         f'cannot be handled as a {kind}: strict decoding error: unknown field "{path}"\n'
     )
 
 
 @pytest.mark.parametrize(("item", "path"), UNKNOWN.values(), ids=UNKNOWN)
-def test_api_server_does_not_store_an_unknown_field(judge: Kubectl, item: dict[str, Any], path: str) -> None:
-    stored = judge.dry_run(item, "--validate=false").expect_success().object
+def test_api_server_does_not_store_an_unknown_field(empty: Kubectl, item: dict[str, Any], path: str) -> None:
+    stored = empty.dry_run(item, "--validate=false").expect_success().object
     assert has_field(item, path)
     assert not has_field(stored, path)
 
