@@ -7,7 +7,7 @@ import pytest_asyncio
 
 from localcluster import LocalCluster
 from resolver.in_process import RunningResolver, run_resolver
-from resolver.stub_service import StubService
+from resolver.stub_service import ReusedStubService, StubService
 from support.independent_client import IndependentClient
 from support.kubectl import Kubectl
 from support.namespaces import fresh_namespace
@@ -26,13 +26,17 @@ def module_namespace(installed: Kubectl) -> Iterator[str]:
         yield name
 
 
+@pytest.fixture(scope="module")
+def reused_stub_service(module_namespace: str, independent_client: IndependentClient) -> ReusedStubService:
+    """The service of the module."""
+    return ReusedStubService(independent_client, module_namespace)
+
+
 @pytest.fixture
-def stub_service(module_namespace: str, independent_client: IndependentClient) -> Iterator[StubService]:
-    """A service with three pods for this test only."""
-    made = StubService(independent_client, module_namespace)
-    made.create()
-    yield made
-    made.delete()
+def stub_service(reused_stub_service: ReusedStubService) -> Iterator[StubService]:
+    """A service with three pods and no links, which the test may change."""
+    with reused_stub_service.use() as made:
+        yield made
 
 
 @pytest_asyncio.fixture

@@ -22,7 +22,7 @@ from statefulroute.resolver.process import serve_lookups
 from statefulroute.resolver.settings import Settings
 from statefulroute.resolver.tls import reloading_tls_context
 from statefulroute.resolver.uid_sources import UidSource
-from support.clients import CLOSING_SECONDS
+from support.clients import closing_connections
 from support.waiting import wait_until
 
 TIMEOUT_SECONDS = 60.0
@@ -133,19 +133,22 @@ async def run_resolver(
     defaults = {"http_address": ANY_PORT, "uid_sources": (UidSource.parse("header:x-user-id"),)}
     resolver_settings = Settings(**{**defaults, **settings})
     scheme = "http" if resolver_settings.tls is None else "https"
-    async with reloading_tls_context(resolver_settings.tls, 0.05) as tls, connect(kubeconfig) as connection:
-        async with client_type(connection, 48) as client:
-            components = assemble(resolver_settings, client)
-            async with components.cache.run():
-                async with asyncio.timeout(TIMEOUT_SECONDS):
-                    await components.cache.wait_synced()
-                async with (
-                    serve_lookups(resolver_settings, components, tls) as addresses,
-                    aiohttp.ClientSession() as session,
-                ):
-                    yield RunningResolver(components, HTTPClient(f"{scheme}://{addresses[0]}", session), client)
-                await components.binder.aclose()
-        await asyncio.sleep(CLOSING_SECONDS)
+    async with (
+        closing_connections(),
+        reloading_tls_context(resolver_settings.tls, 0.05) as tls,
+        connect(kubeconfig) as connection,
+        client_type(connection, 48) as client,
+    ):
+        components = assemble(resolver_settings, client)
+        async with components.cache.run():
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                await components.cache.wait_synced()
+            async with (
+                serve_lookups(resolver_settings, components, tls) as addresses,
+                aiohttp.ClientSession() as session,
+            ):
+                yield RunningResolver(components, HTTPClient(f"{scheme}://{addresses[0]}", session), client)
+            await components.binder.aclose()
 
 
 def quote_uid(uid: str) -> str:

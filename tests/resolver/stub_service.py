@@ -2,7 +2,9 @@
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -127,7 +129,15 @@ class StubService:
         """Deletes a user's link."""
         self.independent_client.delete(PodLink, self.link_name(uid), self.namespace)
 
-    # Stored links.
+    # Stored objects.
+
+    def versions(self) -> Mapping[str, str]:
+        """Returns the resource version of each route and pod of the namespace."""
+        return {
+            f"{kind.endpoint}/{item['metadata']['name']}": str(item["metadata"]["resourceVersion"])
+            for kind in (StatefulRoute, Pod)
+            for item in self.independent_client.all(kind, self.namespace)
+        }
 
     def stored_pods(self) -> Mapping[str, int | None]:
         """Returns the pod of each link, by uid."""
@@ -145,6 +155,36 @@ class StubService:
     def _has_account(self) -> bool:
         accounts = pykube.ServiceAccount.objects(self.independent_client.http).filter(namespace=self.namespace)
         return any(account.name == "default" for account in accounts)
+
+
+class ReusedStubService:
+    """A service of a module with three pods, as every test expects it.
+
+    Args:
+        independent_client: a client that shares nothing with the product.
+        namespace: a namespace without other services.
+    """
+
+    def __init__(self, independent_client: IndependentClient, namespace: str) -> None:
+        self._independent_client = independent_client
+        self._namespace = namespace
+        self._pods: dict[int, dict[str, Any]] = {}
+        self._versions: Mapping[str, str] = {}
+        """The versions of the service's objects; empty if the service does not exist."""
+
+    @contextmanager
+    def use(self) -> Iterator[StubService]:
+        """Yields the service without links; creates it again if the test before has changed it."""
+        service = StubService(self._independent_client, self._namespace, pods=deepcopy(self._pods))
+        if not self._versions:
+            service.pods.clear()
+            service.create()
+            self._pods, self._versions = deepcopy(service.pods), service.versions()
+        yield service
+        self._independent_client.delete_all(PodLink, self._namespace)
+        if service.versions() != self._versions:
+            service.delete()
+            self._versions = {}
 
 
 async def in_thread(function: Any, *arguments: Any, **keywords: Any) -> Any:

@@ -17,7 +17,7 @@ from resolver.stub_service import StubService
 from statefulroute.resolver.http.openapi import document
 from support.independent_client import IndependentClient
 
-EXAMPLES = 500 if os.environ.get("STATEFULROUTE_LONG") else 50
+EXAMPLES = 500 if os.environ.get("STATEFULROUTE_LONG") else 25
 
 #: Without the stream of moves, which is endless: test_moves.py tests it.
 OPERATIONS = ("get_link", "bind_link", "batch_get", "get_route")
