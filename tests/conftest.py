@@ -1,5 +1,6 @@
 """Starts one cluster for the session, when the first test requests it, and provides the common fixtures."""
 
+import gc
 import os
 import signal
 from collections.abc import Generator, Iterator
@@ -12,12 +13,13 @@ from xdist.remote import Producer
 
 from localcluster import LocalCluster
 from statefulroute.api.vocabulary import FOREIGN_NAMESPACE_MESSAGE
-from support.distribution import Distribution, sort_longest_first
+from support.distribution import SHARED_OPERATOR, Distribution, sort_longest_first
 from support.independent_client import IndependentClient
 from support.kubectl import Kubectl
 from support.namespaces import fresh_namespace
 from support.objects import pod_link
 from support.operator_process import OperatorProcess, OperatorSlot
+from support.used_clusters import used_clusters
 from support.waiting import eventually
 
 pytest_plugins = ("support.fixtures",)
@@ -67,6 +69,31 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Spares the garbage collector the thousands of tests, which each process collects and keeps to its end."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Records which tests use which clusters."""
+    used_clusters.record_order(session.items)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Stops the operator that modules share before a module that does not, and clusters that no test uses any more."""
+    operator_slot = item.config.stash.get(_OPERATOR_SLOT, None)
+    if operator_slot is not None and SHARED_OPERATOR not in getattr(item, "fixturenames", ()):
+        operator_slot.stop_idle()
+    used_clusters.stop_unused(item)
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Adds the operator's last log lines to the report of a failed test."""
     report = yield
@@ -83,7 +110,8 @@ def cluster() -> Iterator[LocalCluster]:
     Its pods have addresses of this machine, so that a test can listen on them; each session has its own range.
     """
     pod_range = f"127.{16 + os.getpid() % 200}.0.0/16"
-    with LocalCluster.start(name=f"tests-{os.getpid()}", nodes=3, pod_range=pod_range) as started:
+    options = {"name": f"tests-{os.getpid()}", "nodes": 3, "pod_range": pod_range}
+    with used_clusters.start("cluster", **options) as started:
         yield started
 
 
@@ -149,17 +177,22 @@ def operator_slot(
     """Holds the only running operator."""
     pytestconfig.stash[_OPERATOR_SLOT] = slot = OperatorSlot(cluster.kubeconfig, tmp_path_factory.mktemp("operators"))
     yield slot
+    slot.stop_idle()
     assert not slot.is_occupied
 
 
+@pytest.fixture(scope="session")
+def sharing_slot(operator_slot: OperatorSlot) -> OperatorSlot:
+    """The same slot; the operator that modules share keeps running before a test that depends on this fixture."""
+    return operator_slot
+
+
 @pytest.fixture(scope="module")
-def operator(runs_pods: None, installed: Kubectl, operator_slot: OperatorSlot) -> Iterator[OperatorProcess]:
-    """An operator that serves the tests of a module."""
+def operator(runs_pods: None, installed: Kubectl, sharing_slot: OperatorSlot) -> Iterator[OperatorProcess]:
+    """An operator that serves the tests of this module, and of such modules before and after it."""
     del runs_pods, installed  # the kinds must exist before it starts
-    with operator_slot.acquire() as process:
-        yield process.start()
-        process.stop()
-        assert process.errors() == []
+    with sharing_slot.share() as process:
+        yield process
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from localcluster import LocalCluster
 from localcluster.progress import PlainProgress
 from support.independent_client import IndependentClient
 from support.kubectl import Kubectl
+from support.used_clusters import used_clusters
 
 #: The first test that needs a program, or the cluster, may have to build it, which takes minutes.
 BUILD_SECONDS = 1800
@@ -45,7 +46,7 @@ def dedicated_cluster() -> Iterator[LocalCluster]:
     """A cluster without StatefulRoute: the chart's tests install and remove cluster-wide objects."""
     if os.environ.get("STATEFULROUTE_KUBECONFIG"):
         pytest.skip("the chart's tests remove the CRDs with every link: not in the cluster of STATEFULROUTE_KUBECONFIG")
-    with LocalCluster.start(name=f"chart-{os.getpid()}", nodes=3) as started:
+    with used_clusters.start("dedicated_cluster", name=f"chart-{os.getpid()}", nodes=3) as started:
         if not started.has_controllers:
             pytest.skip("no controllers run Deployments and Jobs in this cluster")
         yield started

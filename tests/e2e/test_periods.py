@@ -8,7 +8,7 @@ from pykube.objects import Pod
 from support.independent_client import IndependentClient, RequestCount
 from support.load_servers import LoadCounter, free_port, pod_ip
 from support.service import Service
-from support.waiting import eventually, stays
+from support.waiting import eventually, settled, stays
 
 pytestmark = pytest.mark.usefixtures("operator", "quiet_cluster")
 
@@ -71,7 +71,8 @@ def test_idle_periods_write_and_read_nothing(service: Service) -> None:
             routed.await_condition("LoadFresh", "True")
             for name in names[routed.name]:
                 routed.await_annotations(Pod, name, weighted_load="2" if routed is reported else "1")
-        events, asked = events_in_namespace(service), {ip: answering.request_count(ip) for ip in ips}
+        events = settled(lambda: events_in_namespace(service), "the last events are recorded", seconds=1.0)
+        asked = {ip: answering.request_count(ip) for ip in ips}
         count = service.client.count_requests(*GROUPS)
         eventually(
             lambda: all(answering.request_count(ip) >= asked[ip] + PERIODS for ip in ips), "ten periods have passed"

@@ -16,6 +16,7 @@ from support.kubectl import Kubectl
 from support.link_recorder import LinkRecorder, recording
 from support.namespaces import fresh_namespace
 from support.service import Service
+from support.used_clusters import used_clusters
 from support.waiting import eventually
 
 #: The manifests that the chart renders by default.
@@ -46,7 +47,8 @@ def audited_cluster(audit: AuditLog) -> Iterator[LocalCluster]:
     """A cluster with an audit log."""
     if os.environ.get("STATEFULROUTE_KUBECONFIG"):
         pytest.skip("the API server's audit log is read, and it is ended: not in STATEFULROUTE_KUBECONFIG's cluster")
-    with LocalCluster.start(name=f"failover-{os.getpid()}", nodes=3, apiserver_flags=audit.flags) as started:
+    options = {"name": f"failover-{os.getpid()}", "nodes": 3, "apiserver_flags": audit.flags}
+    with used_clusters.start("audited_cluster", **options) as started:
         if not started.has_controllers:
             pytest.skip("this cluster has no controllers and nodes: a StatefulSet gets no pods here")
         yield started

@@ -23,6 +23,9 @@ LONG = (
     "tests/property/",
 )
 
+#: The fixture of tests that use the operator that modules share.
+SHARED_OPERATOR = "sharing_slot"
+
 #: Short tests without a cluster come last: they occupy the processes that have nothing else to do.
 SHORT = ("tests/unit/",)
 
@@ -36,13 +39,21 @@ class Distribution(LoadFileScheduling):
 
 def unit_of(nodeid: str) -> str:
     """Returns the folder or the file whose tests run in the same process."""
-    file = nodeid.partition("::")[0]
+    file = _file(nodeid)
     return next((folder for folder in FOLDERS_WITH_A_CLUSTER if file.startswith(folder)), file)
 
 
 def sort_longest_first(items: list[pytest.Item]) -> None:
-    """Sorts tests in place by the duration of their files and folders; the tests of a file keep their order."""
-    items.sort(key=lambda item: _rank(item.nodeid))
+    """Sorts tests in place by the duration of their files and folders; the tests of a file keep their order.
+
+    Files whose tests use the shared operator come one after the other, so that it need not be started again.
+    """
+    sharing = {_file(item.nodeid) for item in items if SHARED_OPERATOR in getattr(item, "fixturenames", ())}
+    items.sort(key=lambda item: (_rank(item.nodeid), _file(item.nodeid) not in sharing))
+
+
+def _file(nodeid: str) -> str:
+    return nodeid.partition("::")[0]
 
 
 def _rank(nodeid: str) -> int:

@@ -159,7 +159,10 @@ class OperatorSlot:
     def __init__(self, kubeconfig: Path, folder: Path) -> None:
         self._kubeconfig = kubeconfig
         self._folder = folder
-        self._is_occupied = 0
+        self._number = 0
+        self._shared: OperatorProcess | None = None
+        """The operator of the modules that share one; it keeps running between them."""
+        self._is_acquired = False
         self.operator: OperatorProcess | None = None
         """The present operator, or the last one."""
 
@@ -169,6 +172,20 @@ class OperatorSlot:
         return self.operator is not None and self.operator.is_running
 
     @contextmanager
+    def share(self) -> Iterator[OperatorProcess]:
+        """Yields a running operator with default options, and checks that it logs no errors.
+
+        It keeps running for the next module that shares it; `stop_idle` and `acquire` stop it.
+        """
+        with self._acquired():
+            if self._shared is None:
+                self._shared = self._create().start()
+            process = self.operator = self._shared
+            yield process
+            if not process.is_running or process.errors():
+                self._stop_shared()
+
+    @contextmanager
     def acquire(self, kubeconfig: Path | None = None, *options: str) -> Iterator[OperatorProcess]:
         """Yields an operator that is not started; kills it at the end if it runs.
 
@@ -176,17 +193,38 @@ class OperatorSlot:
             kubeconfig: The credentials; by default the cluster administrator's.
             options: Additional options of the command.
         """
-        assert not self.is_occupied, "an operator runs already: a test that starts its own belongs into another module"
-        self._is_occupied += 1
-        operator = OperatorProcess(
-            kubeconfig or self._kubeconfig, self._folder / f"operator-{self._is_occupied}.log", *options
-        )
-        self.operator = operator
+        with self._acquired():
+            self._stop_shared()
+            operator = self.operator = self._create(kubeconfig, *options)
+            try:
+                yield operator
+            finally:
+                if operator.is_running:
+                    operator.kill()
+
+    def stop_idle(self) -> None:
+        """Stops the operator that modules share, unless one of them is using it, and checks that it exits cleanly."""
+        if not self._is_acquired:
+            self._stop_shared()
+
+    def _stop_shared(self) -> None:
+        shared, self._shared = self._shared, None
+        if shared is not None:
+            shared.stop()
+            assert shared.errors() == []
+
+    @contextmanager
+    def _acquired(self) -> Iterator[None]:
+        assert not self._is_acquired, "an operator runs already: a test that starts its own belongs into another module"
+        self._is_acquired = True
         try:
-            yield operator
+            yield
         finally:
-            if operator.is_running:
-                operator.kill()
+            self._is_acquired = False
+
+    def _create(self, kubeconfig: Path | None = None, *options: str) -> OperatorProcess:
+        self._number += 1
+        return OperatorProcess(kubeconfig or self._kubeconfig, self._folder / f"operator-{self._number}.log", *options)
 
 
 def _is_runnable(pid: int) -> bool:

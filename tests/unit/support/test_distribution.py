@@ -43,3 +43,15 @@ def test_longest_come_first_and_tests_of_a_file_keep_their_order() -> None:
     ]
     sort_longest_first(items)
     assert [item.nodeid for item in items] == order
+
+
+def test_files_that_share_the_operator_come_one_after_the_other() -> None:
+    files = {"apart": [], "beside": ["sharing_slot"], "catching": [], "deleting": ["sharing_slot"]}
+    items = [
+        cast("pytest.Item", SimpleNamespace(nodeid=f"tests/e2e/test_{name}.py::test_first", fixturenames=fixtures))
+        for name, fixtures in files.items()
+    ]
+    sort_longest_first(items)
+    assert [item.nodeid.partition("::")[0] for item in items] == [
+        f"tests/e2e/test_{name}.py" for name in ("beside", "deleting", "apart", "catching")
+    ]
