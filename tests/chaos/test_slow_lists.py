@@ -1,9 +1,7 @@
 """Tests that a list ends although the API server compacts its version while it is read."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Iterator, Mapping
-from pathlib import Path
 
 import pytest
 import requests
@@ -20,10 +18,9 @@ from statefulroute.cluster.connection import connect
 from statefulroute.cluster.reflector import Reflector
 from support.independent_client import IndependentClient, PodLink
 from support.kubectl import Kubectl
+from support.namespaces import fresh_namespace
 from support.objects import pod_link
-from support.waiting import eventually, wait_until
-
-CRDS = Path(__file__).parents[2] / "crds"
+from support.waiting import wait_until
 
 NAMES = [f"game.user-{number}" for number in range(6)]
 PAGE_SIZE = 2
@@ -33,27 +30,22 @@ pytestmark = pytest.mark.timeout(1800)
 
 
 @pytest.fixture(scope="module")
-def compacting_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
-    """A cluster with six links, whose API server the tests restart."""
-    if os.environ.get("STATEFULROUTE_KUBECONFIG"):
-        pytest.skip("kills the API server: not possible in STATEFULROUTE_KUBECONFIG's cluster")
-    with LocalCluster.start(name=f"compacting-{os.getpid()}", nodes=0) as started:
-        kubectl = Kubectl(started.kubectl, started.kubeconfig, tmp_path_factory.mktemp("kubectl-cache"), "default")
-        kubectl.run("apply", "--filename", str(CRDS)).expect_success()
-        eventually(lambda: not kubectl.run("get", "podlinks,statefulroutes").code, "both kinds can be listed")
-        client = IndependentClient(started.kubeconfig)
-        for name in NAMES:
-            client.create(pod_link(uid=name.removeprefix("game."), podIndex=0), "default")
-        yield started
+def namespace(installed: Kubectl, killable_cluster: LocalCluster) -> Iterator[str]:
+    """The name of a namespace with six links, in a cluster whose API server the tests restart."""
+    with fresh_namespace(installed) as name:
+        client = IndependentClient(killable_cluster.kubeconfig)
+        for link in NAMES:
+            client.create(pod_link(uid=link.removeprefix("game."), podIndex=0), name)
+        yield name
 
 
-def forget_versions(cluster: LocalCluster) -> None:
+def forget_versions(cluster: LocalCluster, namespace: str) -> None:
     """Compacts all versions before a new one; the API server still has recent ones, so it is restarted."""
     client = IndependentClient(cluster.kubeconfig)
-    link = client.get(PodLink, NAMES[0], "default")
+    link = client.get(PodLink, NAMES[0], namespace)
     ttl_seconds = link["spec"].get("ttlSeconds", 60) + 1
-    client.patch(PodLink, NAMES[0], "default", {"spec": {"ttlSeconds": ttl_seconds}})
-    revision = client.get(PodLink, NAMES[0], "default")["metadata"]["resourceVersion"]
+    client.patch(PodLink, NAMES[0], namespace, {"spec": {"ttlSeconds": ttl_seconds}})
+    revision = client.get(PodLink, NAMES[0], namespace)["metadata"]["resourceVersion"]
     compaction = f"{store_url(cluster)}/v3/kv/compaction"
     requests.post(compaction, json={"revision": revision}, timeout=10).raise_for_status()
     cluster.part("apiserver").kill()
@@ -63,9 +55,10 @@ def forget_versions(cluster: LocalCluster) -> None:
 class SlowClient(Client):
     """A client that continues its first list when its version is forgotten, and records the parameters of requests."""
 
-    def __init__(self, connection: Connection, cluster: LocalCluster) -> None:
+    def __init__(self, connection: Connection, cluster: LocalCluster, namespace: str) -> None:
         super().__init__(connection)
         self.requests: list[Mapping[str, str]] = []
+        self.namespace = namespace
         self._cluster = cluster
         self._is_slow = True
 
@@ -73,22 +66,22 @@ class SlowClient(Client):
         self.requests.append(params or {})
         if self._is_slow and "continue" in self.requests[-1]:
             self._is_slow = False
-            await asyncio.to_thread(forget_versions, self._cluster)
+            await asyncio.to_thread(forget_versions, self._cluster, self.namespace)
         return await super().get(path, params, attempts=attempts)
 
 
 @pytest.fixture
-async def client(compacting_cluster: LocalCluster) -> AsyncIterator[SlowClient]:
+async def client(killable_cluster: LocalCluster, namespace: str) -> AsyncIterator[SlowClient]:
     async with (
-        connect(compacting_cluster.kubeconfig) as connection,
-        SlowClient(connection, compacting_cluster) as client,
+        connect(killable_cluster.kubeconfig) as connection,
+        SlowClient(connection, killable_cluster, namespace) as client,
     ):
         yield client
 
 
 async def test_a_cache_is_filled_although_its_list_expires(client: SlowClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reflector_module, "_PAGE_SIZE", PAGE_SIZE)
-    reflector = Reflector(client, LINKS.in_namespace("default"))
+    reflector = Reflector(client, LINKS.in_namespace(client.namespace))
     task = asyncio.create_task(reflector.run())
     await wait_until(reflector.synced.is_set, "the cache is filled", seconds=60)
     task.cancel()
@@ -102,6 +95,6 @@ async def test_a_command_lists_every_link_once_although_its_list_expires(
     client: SlowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cli_cluster, "_PAGE_SIZE", PAGE_SIZE)
-    names = [link["metadata"]["name"] async for page in Cluster(client, "default").link_pages() for link in page]
+    names = [link["metadata"]["name"] async for page in Cluster(client, client.namespace).link_pages() for link in page]
     assert names == NAMES
     assert len(client.requests) == len(NAMES) / PAGE_SIZE + 1

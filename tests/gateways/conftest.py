@@ -1,6 +1,5 @@
 """Fixtures for Envoy and nginx in front of real pods, with two resolvers and an operator."""
 
-import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -24,7 +23,6 @@ from support.namespaces import drained_namespace
 from support.operator_process import OperatorProcess, OperatorSlot
 from support.resolver_process import ResolverProcess
 from support.service import Service
-from support.waiting import eventually
 
 EXT_AUTHZ, EXT_PROC, DUPLEX, NGINX = GATEWAYS = (
     "Envoy by ext_authz",
@@ -58,9 +56,6 @@ class Environment:
     kubelet: FakeKubelet
     resolvers: list[ResolverProcess]
     gateways: dict[str, Gateway]
-
-
-ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,16 +125,6 @@ def run_gateways(
             DUPLEX: envoy("duplex", "envoy-ext-proc.yaml", pickers, FULL_DUPLEX),
             NGINX: stack.enter_context(by_auth_request),
         }
-
-
-@pytest.fixture(scope="session")
-def killable_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
-    """A cluster whose API server the tests kill, and in which they install other CRDs."""
-    with LocalCluster.start(name=f"gateways-{os.getpid()}", nodes=0) as started:
-        kubectl = Kubectl(started.kubectl, started.kubeconfig, tmp_path_factory.mktemp("kubectl-cache"))
-        kubectl.run("apply", "--filename", str(ROOT / "crds")).expect_success()
-        eventually(lambda: not kubectl.run("get", "podlinks,statefulroutes").code, "both kinds can be listed")
-        yield started
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from localcluster import LocalCluster
 from localcluster.errors import LocalClusterError
 from localcluster.progress import PlainProgress
 from localgateways import custom_resources
@@ -21,8 +20,8 @@ MANIFESTS = ["service.yaml", "envoy-gateway.yaml", "istio.yaml", "kgateway.yaml"
 
 
 @pytest.fixture(scope="module")
-def gateway_kubectl(killable_cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
-    """A kubectl of a cluster with the CRDs of all gateways."""
+def gateway_kubectl(installed: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
+    """A kubectl while the CRDs of all gateways are installed."""
     try:
         definitions = custom_resources.gateway_crds(PlainProgress())
     except LocalClusterError as error:
@@ -30,7 +29,7 @@ def gateway_kubectl(killable_cluster: LocalCluster, tmp_path_factory: pytest.Tem
     folder = tmp_path_factory.mktemp("definitions")
     for definition in definitions:
         (folder / f"{definition['metadata']['name']}.yaml").write_text(yaml.safe_dump(definition))
-    kubectl = Kubectl(killable_cluster.kubectl, killable_cluster.kubeconfig, tmp_path_factory.mktemp("kubectl-cache"))
+    kubectl = installed
     kubectl.run("apply", "--server-side", "--filename", str(folder)).expect_success()
     kubectl.run("wait", "--for=condition=Established", "--timeout=60s", "--filename", str(folder)).expect_success()
     names = ",".join(definition["metadata"]["name"] for definition in definitions)

@@ -17,13 +17,11 @@ from localcluster import LocalCluster
 from localgateways.processes import Gateway
 from resolver.stub_service import PORT, StubService
 from support.independent_client import IndependentClient
-from support.kubectl import Kubectl
 from support.resolver_process import ResolverProcess
 from support.scale import scaled
 from support.waiting import eventually
 
 BACKEND = Path(__file__).with_name("backend.py")
-NAMESPACE = "outage"
 OUTAGE_SECONDS = scaled(2, 60)
 
 #: How long the resolvers are frozen: longer than a pause of a busy machine, shorter than the timeouts of the gateways.
@@ -47,22 +45,22 @@ def addresses(tmp_path: Path) -> Iterator[list[str]]:
 
 
 @pytest.fixture
-def linked_users(killable_cluster: LocalCluster, addresses: list[str], tmp_path: Path) -> Iterator[None]:
-    """Twenty users that are linked to these pods."""
-    kubectl = Kubectl(killable_cluster.kubectl, killable_cluster.kubeconfig, tmp_path / "kubectl-cache")
-    kubectl.run("create", "namespace", NAMESPACE)  # it may exist
-    service = StubService(IndependentClient(killable_cluster.kubeconfig), NAMESPACE)
+def linked_users(killable_cluster: LocalCluster, namespace: str, addresses: list[str]) -> Iterator[StubService]:
+    """A service with twenty users that are linked to these pods."""
+    service = StubService(IndependentClient(killable_cluster.kubeconfig), namespace)
     service.create()
     for pod, ip in enumerate(addresses):
         service.patch_pod_status(pod, ip=ip)
     for uid, pod in USERS.items():
         service.link(uid, pod)
-    yield
+    yield service
     service.delete()
 
 
 @pytest.fixture
-def resolvers(linked_users: None, killable_cluster: LocalCluster, tmp_path: Path) -> Iterator[list[ResolverProcess]]:
+def resolvers(
+    linked_users: StubService, killable_cluster: LocalCluster, tmp_path: Path
+) -> Iterator[list[ResolverProcess]]:
     """Two resolvers with these users in their caches."""
     del linked_users
     with two_resolvers(killable_cluster.kubeconfig, tmp_path) as both:
@@ -71,10 +69,14 @@ def resolvers(linked_users: None, killable_cluster: LocalCluster, tmp_path: Path
 
 @pytest.fixture
 def gateways(
-    gateway_programs: Programs, resolvers: list[ResolverProcess], addresses: list[str], tmp_path: Path
+    gateway_programs: Programs,
+    resolvers: list[ResolverProcess],
+    namespace: str,
+    addresses: list[str],
+    tmp_path: Path,
 ) -> Iterator[dict[str, Gateway]]:
     """Gateways in front of the pods, which call both resolvers."""
-    with run_gateways(gateway_programs, tmp_path, NAMESPACE, lambda: addresses, resolvers) as running:
+    with run_gateways(gateway_programs, tmp_path, namespace, lambda: addresses, resolvers) as running:
         for gateway in running.values():
             eventually(lambda: reached(gateway.url) == EXPECTED, "all reach their pods")  # noqa: B023
         yield running

@@ -1,10 +1,9 @@
-"""Tests look-ups while the API server is killed or frozen, in a cluster of this module."""
+"""Tests look-ups while the API server is killed or frozen."""
 
 import asyncio
 import os
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -12,10 +11,6 @@ from localcluster import LocalCluster
 from resolver.in_process import RunningResolver, run_resolver
 from resolver.stub_service import StubService, in_thread, uids
 from support.independent_client import IndependentClient
-from support.kubectl import Kubectl
-from support.waiting import eventually
-
-ROOT = Path(__file__).parents[2]
 
 #: The minimal duration of the outage.
 AWAY_SECONDS = 60.0 if os.environ.get("STATEFULROUTE_LONG") else 3.0
@@ -23,25 +18,11 @@ AWAY_SECONDS = 60.0 if os.environ.get("STATEFULROUTE_LONG") else 3.0
 #: The time limit of a failing binding: its deadline of two seconds, and a tolerance for slow machines.
 REFUSAL_SECONDS = 10.0
 
-NAMESPACE = "outage"
-
-
-@pytest.fixture(scope="module")
-def killable_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
-    """A cluster whose API server the tests kill."""
-    with LocalCluster.start(name=f"resolver-outage-{os.getpid()}", nodes=0) as started:
-        kubectl = Kubectl(started.kubectl, started.kubeconfig, tmp_path_factory.mktemp("kubectl-cache"))
-        kubectl.run("apply", "--filename", str(ROOT / "crds")).expect_success()
-        kubectl.run("create", "namespace", NAMESPACE).expect_success()
-        here = kubectl.within(NAMESPACE)
-        eventually(lambda: not here.run("get", "podlinks,statefulroutes").code, "both kinds can be listed")
-        yield started
-
 
 @pytest.fixture
-def stub_service(killable_cluster: LocalCluster) -> Iterator[StubService]:
+def stub_service(killable_cluster: LocalCluster, namespace: str) -> Iterator[StubService]:
     """A service with twenty users."""
-    service = StubService(IndependentClient(killable_cluster.kubeconfig), NAMESPACE)
+    service = StubService(IndependentClient(killable_cluster.kubeconfig), namespace)
     service.create()
     for number, uid in enumerate(uids("user", 20)):
         service.link(uid, number % 3)

@@ -28,6 +28,18 @@ def shared_kubectl(
 
 
 @pytest.fixture(scope="module")
+def killable_cluster(cluster: LocalCluster, installed: Kubectl) -> Iterator[LocalCluster]:
+    """The session's cluster, for tests that kill and freeze its API server; they must not use an operator."""
+    del installed  # the kinds must exist
+    if cluster.provider not in {"builtin", "envtest"}:
+        pytest.skip("this cluster's API server cannot be killed by the test")
+    yield cluster
+    apiserver = cluster.part("apiserver")
+    if not apiserver.is_running:  # a test has failed
+        apiserver.restart()
+
+
+@pytest.fixture(scope="module")
 def shared_service(shared_kubectl: Kubectl, independent_client: IndependentClient) -> Service:
     """A service with three pods that the tests of a module share; each leaves its pods and route as it finds them."""
     service = Service(shared_kubectl, independent_client)
