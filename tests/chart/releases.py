@@ -5,6 +5,7 @@ import os
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -64,8 +65,14 @@ class Helm:
         return replace(self, kubeconfig=kubeconfig)
 
     def render(self, values: Mapping[str, Any] | None = None, *options: str, release: str = "statefulroute") -> Result:
-        """Renders the chart with the given values."""
-        return self.run("template", release, str(CHART), "--values=-", *options, stdin=json.dumps(values or {}))
+        """Renders the chart with the given values; without a cluster, equal values only once."""
+        run = self.run if self.kubeconfig else partial(_run_once, self)
+        return run("template", release, str(CHART), "--values=-", *options, stdin=json.dumps(values or {}))
+
+
+@cache
+def _run_once(helm: Helm, *arguments: str, stdin: str) -> Result:
+    return helm.run(*arguments, stdin=stdin)
 
 
 @dataclass(frozen=True, slots=True)

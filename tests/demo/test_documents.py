@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from support.kubectl import Kubectl
+from support.namespaces import fresh_namespace
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -61,6 +62,13 @@ BLOCKS = [
     for number, block in enumerate(BLOCK.findall(path.read_text(encoding="utf-8")), 1)
 ]
 MANIFESTS = EXAMPLES + BLOCKS
+
+
+@pytest.fixture(scope="module")
+def namespace(installed: Kubectl) -> Iterator[str]:
+    """The name of an empty namespace: all manifests are dry runs."""
+    with fresh_namespace(installed) as name:
+        yield name
 
 
 @pytest.mark.parametrize("manifest", [each for each in MANIFESTS if each.refusal is None], ids=str)

@@ -12,6 +12,7 @@ from localcluster import LocalCluster
 from support.independent_client import IndependentClient, StatefulRoute
 from support.link_recorder import LinkRecorder
 from support.operator_process import PROGRAM, OperatorProcess, OperatorSlot
+from support.scale import scaled
 from support.service import Service
 from support.waiting import eventually
 
@@ -28,16 +29,17 @@ class TestLinksAreBeingCreated:
     def test_kill_in_the_middle_costs_no_second_write(
         self, own_operator: OperatorProcess, game: Service, recorder: LinkRecorder
     ) -> None:
-        with creating(game, 1_000, held_back=400) as resume:
-            eventually(lambda: recorder.count_in_phase("Bound") >= 300, "300 links are bound")
+        number = scaled(400, 1_000)
+        with creating(game, number, held_back=number * 2 // 5) as resume:
+            eventually(lambda: recorder.count_in_phase("Bound") >= number * 3 // 10, "a third of the links is bound")
             resume()
             own_operator.kill()
             own_operator.start()
-        game.await_all_bound(1_000)
-        assert recorder.all_transitions() == expected_transitions(1_000)
+        game.await_all_bound(number)
+        assert recorder.all_transitions() == expected_transitions(number)
         spread = game.links_by_pod()
         assert max(spread.values()) - min(spread.values()) <= 1
-        game.await_status(links=1_000)
+        game.await_status(links=number)
 
     def test_every_link_is_bound_after_two_kills(
         self, own_operator: OperatorProcess, game: Service, recorder: LinkRecorder

@@ -12,7 +12,7 @@ from support.waiting import stays
 
 pytestmark = pytest.mark.usefixtures("operator", "quiet_cluster")
 
-WAVE = scaled(200, 5000)
+WAVE = scaled(120, 5000)
 OWN_GROUP, EVENTS = "statefulroute.io", "events.k8s.io"
 
 NAMED, CHOSEN = ["created", "Bound"], ["created", "chosen", "Bound"]

@@ -43,7 +43,7 @@ def await_bound(recorder: LinkRecorder, number: int) -> None:
 
 @pytest.mark.usefixtures("own_operator")
 def test_links_of_half_the_pods_move_once_each_and_evenly(service: Service, recorder: LinkRecorder) -> None:
-    number = scaled(300, 3_000)
+    number = scaled(180, 3_000)
     service.start(replicas=6, onPodLost={"action": "Rebind", "graceSeconds": 3600})
     fill(service, number)
     await_bound(recorder, number)
@@ -67,7 +67,7 @@ def test_links_of_half_the_pods_move_once_each_and_evenly(service: Service, reco
 
 @pytest.mark.usefixtures("own_operator")
 def test_rolling_restart_moves_and_rewrites_no_link(service: Service, recorder: LinkRecorder) -> None:
-    number = scaled(300, 3_000)
+    number = scaled(180, 3_000)
     service.start(replicas=6)
     fill(service, number)
     await_bound(recorder, number)
@@ -83,7 +83,7 @@ def test_rolling_restart_moves_and_rewrites_no_link(service: Service, recorder: 
 
 @pytest.mark.usefixtures("own_operator")
 def test_only_the_expired_of_many_links_are_deleted(game: Service, recorder: LinkRecorder) -> None:
-    number = scaled(250, 2_000)
+    number = scaled(150, 2_000)
     fill(game, 100)
     await_bound(recorder, 100)
     first = datetime.now(UTC) + timedelta(seconds=scaled(6, 20))
@@ -110,9 +110,10 @@ def test_only_the_expired_of_many_links_are_deleted(game: Service, recorder: Lin
 
 @pytest.mark.usefixtures("own_operator")
 def test_wave_of_links_has_few_events(game: Service, recorder: LinkRecorder) -> None:
-    game.link_all(f"user-{index}" for index in range(500))
-    await_bound(recorder, 500)
-    game.await_status(links=500)
+    number = scaled(300, 500)
+    game.link_all(f"user-{index}" for index in range(number))
+    await_bound(recorder, number)
+    game.await_status(links=number)
     eventually(lambda: len(game.events()) >= 40, "the first events are recorded")
     assert len(game.events()) <= 120
 

@@ -12,7 +12,7 @@ from typing import Any
 from support.independent_client import IndependentClient, PodLink
 from support.waiting import eventually
 
-#: Watches are short, so that the recorder stops soon after `stop`.
+#: Watches are short, so that the recorder ends soon after `stop`.
 _WATCH_SECONDS = 1
 
 
@@ -79,9 +79,8 @@ class LinkRecorder:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stops the recording."""
+        """Stops the recording. Does not wait for the end of its present watch."""
         self._stopped.set()
-        self._thread.join()
 
     def versions(self, name: str) -> list[Version]:
         """Returns every version of a link up to now, oldest first."""

@@ -1,5 +1,6 @@
 """Namespaces for single tests."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -12,16 +13,21 @@ from support.kubectl import Kubectl
 from support.operator_process import OperatorSlot
 from support.waiting import eventually
 
+#: Whether the cluster remains after the tests. If not, an empty namespace is not worth its deletion, for which the
+#: API server gets a hundred requests.
+_CLUSTER_REMAINS = bool(os.environ.get("STATEFULROUTE_KUBECONFIG"))
+
 
 @contextmanager
-def fresh_namespace(kubectl: Kubectl) -> Iterator[str]:
-    """Creates a namespace and yields its name; deletes it at the end without waiting."""
+def fresh_namespace(kubectl: Kubectl, *, deletes: bool = True) -> Iterator[str]:
+    """Creates a namespace and yields its name; deletes it at the end without waiting, unless `deletes` is false."""
     namespace = pykube.Namespace(_client(kubectl.kubeconfig).http, {"metadata": {"generateName": "test-"}})
     namespace.create()
     try:
         yield namespace.name
     finally:
-        namespace.delete()
+        if deletes:
+            namespace.delete()
 
 
 @contextmanager
@@ -29,7 +35,7 @@ def drained_namespace(
     kubectl: Kubectl, independent_client: IndependentClient, operator_slot: OperatorSlot
 ) -> Iterator[str]:
     """Creates a namespace and yields its name; at the end, removes everything in it that an operator works on."""
-    with fresh_namespace(kubectl) as name:
+    with fresh_namespace(kubectl, deletes=_CLUSTER_REMAINS) as name:
         yield name
         independent_client.delete_all(PodLink, name)
         for route in independent_client.all(StatefulRoute, name):

@@ -9,6 +9,9 @@ T = TypeVar("T")
 
 POLL_SECONDS = 0.1
 
+#: Much is done within milliseconds. The pause doubles up to `POLL_SECONDS`.
+_FIRST_PAUSE_SECONDS = 0.025
+
 _STAYS_POLL_SECONDS = 0.2
 _ASYNC_POLL_SECONDS = 0.02
 
@@ -20,17 +23,13 @@ def eventually(condition: Callable[[], object], what: str, *, seconds: float = 6
         TimeoutError: The condition was not true in time; the message contains `what`.
     """
     deadline = time.monotonic() + seconds
-    asked_at = time.monotonic()
+    asked_at, pause = time.monotonic(), _FIRST_PAUSE_SECONDS
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError(f"after {seconds:.0f} s still not: {what}")
-        _pause_after(asked_at)
-        asked_at = time.monotonic()
-
-
-def _pause_after(asked_at: float) -> None:
-    """Pauses for as long as the condition took, so that it occupies the API server at most half of the time."""
-    time.sleep(max(POLL_SECONDS, time.monotonic() - asked_at))
+        # At least as long as the condition took, so that it occupies the API server at most half of the time.
+        time.sleep(max(pause, time.monotonic() - asked_at))
+        asked_at, pause = time.monotonic(), min(2 * pause, POLL_SECONDS)
 
 
 async def wait_until(condition: Callable[[], object], what: str, *, seconds: float = 20.0) -> None:
