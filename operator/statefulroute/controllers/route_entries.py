@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from typing import TypeVar
 
 from statefulroute.api.vocabulary import LossCause
@@ -13,6 +14,8 @@ from statefulroute.domain.pod import Pod
 from statefulroute.domain.route import MissingWorkload, Route, RouteView, Workload
 
 K = TypeVar("K", bound=Hashable)
+
+_revisions = count(1)
 
 
 @dataclass(slots=True)
@@ -28,6 +31,8 @@ class RouteEntry:
         last_view: the last view that was built; its pods follow the changes.
         index: finds the pod for a new user in the last view; None before the first one.
         end_causes: why pods end or have ended; those that were deleted and not replaced remain while they have links.
+        revision: a number that no other entry has, and that is another one after each change of what the status of the
+            route shows, or the annotations of its pods and workload.
     """
 
     route: Route
@@ -38,15 +43,22 @@ class RouteEntry:
     last_view: RouteView | None = None
     index: PlacementIndex | None = None
     end_causes: dict[PodKey, LossCause] = field(default_factory=dict)
+    revision: int = field(default_factory=_revisions.__next__)
+
+    def touch(self) -> None:
+        """Handles a change."""
+        self.revision = next(_revisions)
 
     def replace_view(self, view: RouteView) -> None:
         """Stores a view with the same pods and losses as the last one."""
         self.view = self.last_view = view
+        self.touch()
         if self.index is not None:
             self.index.update(view)
 
     def choice_changed(self, pod: PodKey) -> None:
         """Handles a pod whose links or load have changed, so that another one may be the next user's."""
+        self.touch()
         if self.index is not None:
             self.index.pod_changed(pod)
 

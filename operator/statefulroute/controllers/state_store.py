@@ -19,7 +19,7 @@ from statefulroute.controllers.route_pods import PodChanges, RoutePods, compare_
 from statefulroute.controllers.workload_pods import WorkloadPods
 from statefulroute.controllers.workload_routes import WorkloadRoutes
 from statefulroute.domain.keys import PodKey, RouteKey, WorkloadKey
-from statefulroute.domain.load import LoadReport
+from statefulroute.domain.load import Load, LoadReport
 from statefulroute.domain.loss import AbsentPod, end_cause
 from statefulroute.domain.lost_pods import lost_pod_causes
 from statefulroute.domain.placement_index import PlacementIndex
@@ -107,6 +107,15 @@ class RouteStore:
         """Calls a function with the changes of pods at each new view of a route; returns one that removes it."""
         return _add_listener(self._pod_listeners, key, listener)
 
+    def revision(self, key: RouteKey) -> int | None:
+        """Returns a number that changes with all that the status and the annotations of a route depend on.
+
+        Returns:
+            None for a route that is not in use.
+        """
+        entry = self._entries.get(key)
+        return None if entry is None else entry.revision
+
     def now(self) -> datetime:
         """Returns the time of day by which decisions are made."""
         return self._clock()
@@ -191,9 +200,12 @@ class RouteStore:
         entry = self._entries.get(key)
         if entry is None or (pod_key := entry.key_of(pod)) is None:
             return
+        former = self._loads.loads_of(key).get(pod_key)
         if self._loads.observe(entry.route, pod_key, pod, report, routing_state):
             entry.members.pod_changed(pod_key, pod.name)
             self._invalidate(key)
+        elif _is_repeated(former, self._loads.loads_of(key).get(pod_key)):
+            return
         entry.members.fresh.update(pod_key)
         entry.choice_changed(pod_key)
 
@@ -347,11 +359,15 @@ class RouteStore:
         pod_key = workload.pod_key(pod)
         if not is_member or (old and new and old.uid != new.uid):
             self._loads.forget(entry.route.key, pod_key, pod.name)
-        may_differ = True
+        may_differ, former = True, self._loads.loads_of(entry.route.key).get(pod_key)
         if new is None or not is_member:
             del entry.pods[pod.name]
         else:
             may_differ = self._update_member(entry, pod_key, old, new)
+            has_annotations_of_old = old is not None and old.annotations == new.annotations
+            load = self._loads.loads_of(entry.route.key).get(pod_key)
+            if not may_differ and has_annotations_of_old and (load is former or _is_repeated(former, load)):
+                return False
         entry.members.fresh.update(pod_key)
         entry.choice_changed(pod_key)
         if may_differ:
@@ -395,6 +411,7 @@ class RouteStore:
         entry = self._entries.get(key)
         if entry is not None and entry.view is not None:
             entry.view = None
+            entry.touch()
             self._notify(key)
 
     def _notify(self, key: RouteKey) -> None:
@@ -402,6 +419,11 @@ class RouteStore:
             watcher()
         for watcher_of_all in self._watchers_of_all:
             watcher_of_all(key)
+
+
+def _is_repeated(former: Load | None, load: Load | None) -> bool:
+    """Returns whether a fresh load was reported once more, with the same figures, and at the same time or later."""
+    return former is not None and load is not None and former.figures == load.figures
 
 
 def _add_listener(listeners: dict[RouteKey, list[L]], key: RouteKey, listener: L) -> Callable[[], None]:

@@ -62,6 +62,11 @@ class Load(msgspec.Struct, frozen=True):
     links_at_report: int
     routing_state: RoutingState = RoutingState.UNKNOWN
 
+    @property
+    def figures(self) -> tuple[int, int, int, RoutingState]:
+        """The load without its time."""
+        return self.report.load_state, self.report.waiting_tasks, self.links_at_report, self.routing_state
+
     def weighted_milli(self, factor_percent: int) -> int:
         """Returns the weighted load in thousandths: f * waitingTasks + (1 - f) * loadState.
 

@@ -127,9 +127,13 @@ class RouteHandlers:
         except TimeoutError:
             log.warning("a route is deleted before all its annotations were removed", route=route.key)
 
-    async def refresh_state(self, route: Route) -> None:
-        """Polls loads and routing states, and annotates the pods: every `statePeriodSeconds`."""
-        await self._refresher.refresh(route)
+    async def refresh_state(self, route: Route) -> bool:
+        """Polls loads and routing states, and annotates the pods: every `statePeriodSeconds`.
+
+        Returns:
+            Whether there is nothing to do before something has changed.
+        """
+        return await self._refresher.refresh(route)
 
     async def poll_new_pods(self, route: Route) -> None:
         """Polls the pods that have not been polled: when the pods of a route have changed."""

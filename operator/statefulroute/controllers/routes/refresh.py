@@ -124,21 +124,27 @@ class RouteRefresher:
         self._annotation_pauses = NamespacePauses()
         """Where the API server asks not to annotate pods for a while. A later run writes the rest."""
 
-    async def refresh(self, route: Route) -> None:
-        """Polls everything, and annotates the pods with what has changed."""
-        previous = route.with_observed_workload() or self._refreshed.get(route.key)
-        if previous is None or previous.workload_key == route.workload_key or await self._leave_workload(previous):
-            self._refreshed[route.key] = route
+    async def refresh(self, route: Route) -> bool:
+        """Polls everything, and annotates the pods with what has changed.
+
+        Returns:
+            Whether there was nothing to annotate, so that another run without a change has nothing to do.
+        """
+        refreshed = self._refreshed.get(route.key)
+        if refreshed is not route:  # the status is only read if the route has changed
+            previous = route.with_observed_workload() or refreshed
+            if previous is None or previous.workload_key == route.workload_key or await self._leave_workload(previous):
+                self._refreshed[route.key] = route
         await self._informers.workloads.refresh(route)
         view = self._route_store.get(route.key)
         if view is None:
-            return
+            return False
         pods = self._reachable_pods(view)
         self._polled[route.key] = frozenset(_PolledPod(pod.uid, _endpoint(view)) for pod in pods)
         await self._poll(view, pods)
         view = self._route_store.get(route.key)
-        if view is not None:
-            await self._annotate_pods(view)
+        is_annotated = view is not None and not await self._annotate_pods(view)
+        return is_annotated and self._refreshed.get(route.key) is route
 
     def needs_polling(self, route: Route) -> bool:
         """Returns whether something of a route has to be polled, because it is not watched."""
@@ -236,13 +242,16 @@ class RouteRefresher:
             report = LoadReport(response.load_state, response.waiting_tasks, self._clock())
             self._route_store.observe_load(route, pod, report, response.routing_state)
 
-    async def _annotate_pods(self, view: RouteView) -> None:
+    async def _annotate_pods(self, view: RouteView) -> bool:
+        """Annotates the pods; returns whether there was anything to write."""
         if not self._can_annotate(view.route):
-            return
+            return False
         now, pods = self._clock(), self._current_pods(view)
         by_name = {pod.pod.name: pod for pod in view.pods.values()}
         changes = ((pod, pod_annotations(view, by_name[pod.name], pod.annotations, now)) for pod in pods)
-        await self._write_annotations(view.route.key, [change for change in changes if change[1]])
+        due = [change for change in changes if change[1]]
+        await self._write_annotations(view.route.key, due)
+        return bool(due)
 
     async def _write_annotations(
         self, route: RouteKey, changes: Sequence[tuple[Pod, Mapping[str, str | None]]]

@@ -8,7 +8,8 @@ from statefulroute.cluster.informers import Informers
 from statefulroute.controllers.links.controller import LinkController
 from statefulroute.controllers.monitoring.timers import Timer, TimerMetrics
 from statefulroute.controllers.routes.assessments import Assessments
-from statefulroute.controllers.routes.timers import RouteTimer, RouteWork, StateTimer, StatusTimer, WorkloadTimer
+from statefulroute.controllers.routes.route_timer import RouteTimer
+from statefulroute.controllers.routes.timers import RouteWork, StateTimer, StatusTimer, WorkloadTimer
 from statefulroute.controllers.state_store import RouteStore
 from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.link import Link
@@ -61,7 +62,7 @@ class RouteScheduler:
 
     def poll_state(
         self,
-        refresh: Callable[[Route], Awaitable[None]],
+        refresh: Callable[[Route], Awaitable[bool]],
         *,
         new_pods: Callable[[Route], Awaitable[None]],
         needs_polling: Callable[[Route], bool],
@@ -69,7 +70,8 @@ class RouteScheduler:
         """Sets what the state timer calls.
 
         Args:
-            refresh: polls everything of a route; called every `statePeriodSeconds`.
+            refresh: polls everything of a route; called every `statePeriodSeconds`. It returns whether there was
+                nothing to do; then it is not called before something has changed, unless something is polled.
             new_pods: polls what has not been polled yet; called after a change of the pods.
             needs_polling: returns whether something of a route has to be polled, because it is not watched.
         """
@@ -174,7 +176,7 @@ class RouteScheduler:
 
     def _polled(self, route: RouteKey) -> None:
         if self._status is not None:
-            self._status.unblock(route)
+            self._status.polled(route)
         if self._workload is not None:
             self._workload.polled(route)
 

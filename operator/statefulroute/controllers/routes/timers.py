@@ -2,9 +2,7 @@
 
 import random
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
 
 import structlog
 
@@ -13,14 +11,12 @@ from statefulroute.cluster.informers import Informers
 from statefulroute.cluster.retry_after import retry_pause
 from statefulroute.controllers.monitoring.timers import TimerMeter
 from statefulroute.controllers.routes.period import Period
-from statefulroute.controllers.routes.turns import RouteTurns
+from statefulroute.controllers.routes.route_timer import RepeatedWork, RouteTimer
 from statefulroute.controllers.state_store import RouteStore
 from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.route import Route, RouteView
 
 log = structlog.get_logger(__name__)
-
-R = TypeVar("R")
 
 #: Work on a route; returns whether it succeeded.
 RouteWork = Callable[[RouteView], Awaitable[bool]]
@@ -48,64 +44,13 @@ _ASSESSMENT_RETRY_SECONDS = 5.0
 _POLLS, _WRITES, _ASSESSMENTS = 256, 16, 16
 
 
-class RouteTimer(ABC, Generic[R]):
-    """One kind of work on every route, done in turns.
-
-    Args:
-        concurrency: on how many routes it works at the same time.
-        meter: measures the runs, and counts failures.
-        cancels: whether work in progress is cancelled at once when it is to end; otherwise, it is finished.
-    """
-
-    def __init__(self, concurrency: int, meter: TimerMeter, *, cancels: bool = False) -> None:
-        self._meter = meter
-        self._cancels = cancels
-        self._routes: dict[RouteKey, R] = {}
-        """The routes that are worked on, each with when that is due."""
-        self._turns = RouteTurns(self._turn, concurrency, meter.count_failure)
-
-    @abstractmethod
-    def add(self, route: RouteKey, delay: float = 0.0) -> None:
-        """Starts the work on a route.
-
-        Args:
-            route: the route.
-            delay: for how many seconds work that is not urgent waits.
-        """
-
-    @abstractmethod
-    def edited(self, route: RouteKey) -> None:
-        """Handles an edit of a route."""
-
-    @abstractmethod
-    async def _turn(self, key: RouteKey) -> None:
-        """Does what is due for a route, and adds its next turn."""
-
-    def drop(self, route: RouteKey) -> None:
-        """Ends the work on a route."""
-        self._routes.pop(route, None)
-        self._turns.drop(route, cancels=self._cancels)
-
-    async def wait_ended(self, route: RouteKey) -> None:
-        """Waits until the work on a route that was dropped has ended."""
-        await self._turns.wait_ended(route)
-
-    def start(self) -> None:
-        """Starts to work."""
-        self._turns.start()
-
-    async def stop(self) -> None:
-        """Ends the work on all routes."""
-        self._routes.clear()
-        await self._turns.stop(cancels=self._cancels)
-
-
-class _PolledRoute:
+class _PolledRoute(RepeatedWork):
     """When a route is polled."""
 
     __slots__ = ("has_new_pods", "is_polled", "next_new_pod_poll", "period", "retry_seconds")
 
     def __init__(self) -> None:
+        super().__init__()
         self.period = Period(time.monotonic, random.random)
         self.retry_seconds = _RETRY_SECONDS
         self.has_new_pods, self.next_new_pod_poll = False, 0.0
@@ -118,7 +63,7 @@ class StateTimer(RouteTimer[_PolledRoute]):
     Args:
         informers: the caches.
         route_store: the views of routes.
-        refresh: polls everything of a route.
+        refresh: polls everything of a route; returns whether there was nothing to do.
         poll_new_pods: polls what has not been polled yet of a route.
         needs_polling: returns whether something of a route has to be polled, because it is not watched.
         polled: called with each route after a poll.
@@ -129,7 +74,7 @@ class StateTimer(RouteTimer[_PolledRoute]):
         self,
         informers: Informers,
         route_store: RouteStore,
-        refresh: Callable[[Route], Awaitable[None]],
+        refresh: Callable[[Route], Awaitable[bool]],
         poll_new_pods: Callable[[Route], Awaitable[None]],
         needs_polling: Callable[[Route], bool],
         polled: Callable[[RouteKey], None],
@@ -176,15 +121,27 @@ class StateTimer(RouteTimer[_PolledRoute]):
             self._meter.observe_lag(polled.period.start(seconds))
             polled.retry_seconds = _RETRY_SECONDS if view.workload is not None else polled.retry_seconds * 2
             polled.has_new_pods = False
-            await self._poll(key, self._refresh_route(view.route))
+            await self._poll(key, self._refresh_route(polled, view.route))
         elif polled.has_new_pods and now >= polled.next_new_pod_poll:
             polled.has_new_pods, polled.next_new_pod_poll = False, now + _SETTLE_SECONDS
             await self._poll(key, self._poll_new_pods(view.route))
         self._add_next(key)
 
-    async def _refresh_route(self, route: Route) -> None:
+    async def _refresh_route(self, polled: _PolledRoute, route: Route) -> None:
+        revision = self._route_store.revision(route.key)
+        polled.invalidate()
         with self._meter.span(route.key):
-            await self._refresh(route)
+            if await self._refresh(route):
+                polled.complete(revision)
+
+    def _skip(self, key: RouteKey) -> float | None:
+        polled = self._routes.get(key)
+        if polled is None or polled.has_new_pods or not polled.is_complete(self._route_store.revision(key)):
+            return None
+        view = self._route_store.get(key)
+        if view is None or self._needs_polling(view.route):
+            return None
+        return self._skip_run(polled.period, view.route.spec.state_period_seconds)
 
     async def _poll(self, key: RouteKey, poll: Awaitable[None]) -> None:
         try:
@@ -214,12 +171,19 @@ class StateTimer(RouteTimer[_PolledRoute]):
         return min(seconds, polled.retry_seconds)
 
 
-class _WrittenRoute:
+class _WrittenRoute(RepeatedWork):
     """When the status of a route is written."""
 
-    __slots__ = ("first_write_deadline", "is_current", "next_write", "unhandled_generation", "unhandled_since")
+    __slots__ = (
+        "first_write_deadline",
+        "is_current",
+        "next_write",
+        "unhandled_generation",
+        "unhandled_since",
+    )
 
     def __init__(self) -> None:
+        super().__init__()
         self.first_write_deadline = time.monotonic() + _FIRST_POLL_SECONDS
         self.is_current, self.next_write = False, 0.0
         self.unhandled_generation, self.unhandled_since = 0, 0.0
@@ -265,8 +229,14 @@ class StatusTimer(RouteTimer[_WrittenRoute]):
         """Compares the status of a route soon."""
         self.invalidate(route)
 
+    def polled(self, route: RouteKey) -> None:
+        """Compares the status of a route that was polled, if it may have changed or has waited for that."""
+        written = self._routes.get(route)
+        if written is not None and not written.is_complete(self._route_store.revision(route)):
+            self.unblock(route)
+
     def unblock(self, route: RouteKey) -> None:
-        """Compares the status of a route soon that was polled or handled: it may have waited for that."""
+        """Compares the status of a route soon that may have waited for that: it was polled or handled."""
         if (written := self._routes.get(route)) is not None:
             written.is_current = False
             self._turns.add_after(route, written.next_write - time.monotonic())
@@ -276,6 +246,7 @@ class StatusTimer(RouteTimer[_WrittenRoute]):
         if (written := self._routes.get(route)) is None:
             return
         written.is_current = False
+        written.invalidate()
         self._turns.ensure(route, written.next_write - time.monotonic())
 
     async def _turn(self, key: RouteKey) -> None:
@@ -290,6 +261,7 @@ class StatusTimer(RouteTimer[_WrittenRoute]):
         if pause > 0:
             self._turns.add_after(key, pause)
             return
+        revision = self._route_store.revision(key)
         written.is_current = True  # unless it is invalidated meanwhile
         is_written, pause = False, max(_SETTLE_SECONDS, len(view.pods) / _PODS_A_SECOND)
         try:
@@ -303,16 +275,19 @@ class StatusTimer(RouteTimer[_WrittenRoute]):
             log.exception("an unexpected error: trying again", route=key)
         written.next_write = time.monotonic() + pause
         written.is_current = written.is_current and is_written
-        if not written.is_current and self._routes.get(key) is written:
+        if written.is_current:
+            written.complete(revision)
+        elif self._routes.get(key) is written:
             self._turns.add_after(key, written.next_write - time.monotonic())
 
 
-class _AssessedRoute:
+class _AssessedRoute(RepeatedWork):
     """When the service of a route is assessed."""
 
     __slots__ = ("generation", "period")
 
     def __init__(self) -> None:
+        super().__init__()
         self.period = Period(time.monotonic, random.random)
         self.generation: int | None = None
         """The generation of the route at its last assessment that has succeeded; None before, and when it is due."""
@@ -360,11 +335,23 @@ class WorkloadTimer(RouteTimer[_AssessedRoute]):
             self._meter.observe_lag(assessed.period.start(seconds))
             assessed.generation = None
         if assessed.generation != view.route.generation:
+            revision = self._route_store.revision(key)
             with self._meter.span(key):
                 assessed.generation = await self._assess_view(view)
+            if assessed.generation is not None:
+                assessed.complete(revision)
         pause = _ASSESSMENT_RETRY_SECONDS if assessed.generation is None else assessed.period.due_in(seconds)
         if self._routes.get(key) is assessed:
             self._turns.add_after(key, pause)
+
+    def _skip(self, key: RouteKey) -> float | None:
+        assessed = self._routes.get(key)
+        if assessed is None or not assessed.is_complete(self._route_store.revision(key)):
+            return None
+        view = self._route_store.get(key)
+        if view is None or assessed.generation != view.route.generation:
+            return None
+        return self._skip_run(assessed.period, view.route.spec.workload_period_seconds)
 
     async def _assess_view(self, view: RouteView) -> int | None:
         """Assesses a service; returns the generation of the route, or None if that has to be repeated."""

@@ -29,12 +29,19 @@ class RouteTurns:
         turn: what is done for a route.
         concurrency: the largest number of turns at the same time.
         count_failure: called when a turn has failed with an unexpected error; it is repeated.
+        skip: called when a turn is due later than it was added. If there is nothing to do, it returns the seconds until
+            the next turn, and the turn takes no slot and no task; otherwise None.
     """
 
     def __init__(
-        self, turn: Callable[[RouteKey], Awaitable[None]], concurrency: int, count_failure: Callable[[], object]
+        self,
+        turn: Callable[[RouteKey], Awaitable[None]],
+        concurrency: int,
+        count_failure: Callable[[], object],
+        skip: Callable[[RouteKey], float | None] = lambda _: None,
     ) -> None:
         self._turn = turn
+        self._skip = skip
         self._count_failure = count_failure
         self._slots = FairSlots(concurrency)
         self._is_started = False
@@ -43,7 +50,7 @@ class RouteTurns:
         self._running: dict[RouteKey, asyncio.Task[None]] = {}
         self._again: set[RouteKey] = set()
         """The routes whose turn is running and that have another one afterwards."""
-        self._later: Deadlines[RouteKey] = Deadlines(self.add)
+        self._later: Deadlines[RouteKey] = Deadlines(self._due)
 
     def start(self) -> None:
         """Starts to run turns."""
@@ -109,6 +116,12 @@ class RouteTurns:
         """Waits until no turn of a route runs."""
         if (task := self._running.get(route)) is not None:
             await asyncio.wait([task])
+
+    def _due(self, route: RouteKey) -> None:
+        if (seconds := self._skip(route)) is None:
+            self.add(route)
+        else:
+            self.add_after(route, seconds)
 
     def _drop_waiting(self, route: RouteKey) -> None:
         self._later.cancel(route)
