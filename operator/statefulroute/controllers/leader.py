@@ -8,12 +8,12 @@ import asyncio
 from collections.abc import Callable
 from typing import NoReturn
 
-import kopf
 import structlog
 
 from statefulroute.cluster.request_metrics import RequestObserver
 from statefulroute.controllers.assembly import Components
 from statefulroute.controllers.leadership import Leadership, LeadershipLostError
+from statefulroute.controllers.lean_kopf import kopf
 from statefulroute.controllers.routes.kopf_run import KopfRun
 from statefulroute.controllers.routes.session import login_with
 from statefulroute.controllers.settings import Settings

@@ -3,7 +3,6 @@
 import asyncio
 from typing import Any
 
-import kopf
 import msgspec
 import structlog
 
@@ -13,6 +12,7 @@ from statefulroute.cluster.errors import ClusterError
 from statefulroute.cluster.informers import Informers
 from statefulroute.cluster.lean_routes import LEAN_ROUTES
 from statefulroute.cluster.writes import RouteWriter, status_patch
+from statefulroute.controllers.lean_kopf import kopf
 from statefulroute.controllers.routes.refresh import RouteRefresher
 from statefulroute.controllers.routes.scheduler import RouteScheduler
 from statefulroute.controllers.routes.status_updates import StatusUpdater

@@ -4,10 +4,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import kopf
-
 from statefulroute.api.group import FINALIZER
 from statefulroute.cluster.lease import new_identity
+from statefulroute.controllers.lean_kopf import kopf
 from statefulroute.controllers.routes.persistence import GenerationStorage, NoProgressStorage
 
 #: How kopf names the tasks that its own tasks start: watches of routes and their pauses, handlers of one route, and

@@ -2,7 +2,7 @@
 
 from typing import Any, cast
 
-import kopf
+from statefulroute.controllers.lean_kopf import kopf
 
 
 class GenerationStorage(kopf.DiffBaseStorage):

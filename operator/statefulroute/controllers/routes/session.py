@@ -13,7 +13,6 @@ from http import HTTPStatus
 from typing import Any, cast
 
 import aiohttp
-import kopf
 import msgspec
 import structlog
 from aiohttp.base_protocol import BaseProtocol
@@ -26,6 +25,7 @@ from statefulroute.cluster.errors import APIError, GoneError, NotLeadingError
 from statefulroute.cluster.fence import Fence
 from statefulroute.cluster.request_metrics import RequestObserver
 from statefulroute.cluster.retry_after import allows_retry_after, parse_retry_after, retry_pause
+from statefulroute.controllers.lean_kopf import kopf
 from statefulroute.controllers.routes.unhandled import RouteObject, UnhandledRoutes
 
 log = structlog.get_logger(__name__)
