@@ -127,6 +127,10 @@ _route_key = lru_cache(maxsize=4096)(RouteKey)
 """Returns the key of a route; all links of the route share one object."""
 
 
+shared_string = lru_cache(maxsize=4096)(str)
+"""Returns a string that many objects have: the name of a namespace or a node."""
+
+
 @lru_cache(maxsize=65_536)
 def _link_status(  # noqa: PLR0913, PLR0917 - the fields of a status
     phase: str,
@@ -264,7 +268,7 @@ def _make_pod(pod: _Pod) -> Pod:
     is_ready = pod.status.phase == "Running" and condition is not None and condition.status == "True"
     disruption = find_condition("DisruptionTarget", pod.status.conditions)
     return Pod(
-        namespace=metadata.namespace,
+        namespace=shared_string(metadata.namespace),
         name=metadata.name,
         uid=metadata.uid,
         resource_version=int(metadata.resource_version),
@@ -275,9 +279,9 @@ def _make_pod(pod: _Pod) -> Pod:
         not_ready_reason="" if is_ready else _not_ready_reason(pod.status),
         reported_routing_state=_routing_state(annotations),
         index=ordinal(metadata.name),
-        owner=Owner(controller.kind, controller.name, controller.uid) if controller else None,
+        owner=Owner(shared_string(controller.kind), controller.name, controller.uid) if controller else None,
         labels=metadata.labels or _EMPTY,
-        node_name=pod.spec.node_name,
+        node_name=shared_string(pod.spec.node_name),
         ip=pod.status.pod_ip,
         load_report=parse_load_report(annotations),
         annotations=_parse_pod_annotations(annotations),
@@ -333,7 +337,7 @@ def _make_endpoint(pod: _Endpoint) -> Endpoint:
     condition = find_condition("Ready", pod.status.conditions)
     ports = (port for container in pod.spec.containers or () for port in container.ports or ())
     return Endpoint(
-        namespace=pod.metadata.namespace,
+        namespace=shared_string(pod.metadata.namespace),
         name=pod.metadata.name,
         resource_version=int(pod.metadata.resource_version),
         ip=pod.status.pod_ip,
@@ -378,7 +382,7 @@ class _StatefulSet(_CamelStruct, kw_only=True):
 
 def _make_workload(stateful_set: _StatefulSet) -> Workload:
     return Workload(
-        namespace=stateful_set.metadata.namespace,
+        namespace=shared_string(stateful_set.metadata.namespace),
         name=stateful_set.metadata.name,
         resource_version=int(stateful_set.metadata.resource_version),
         uid=stateful_set.metadata.uid,

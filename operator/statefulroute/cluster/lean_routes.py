@@ -11,7 +11,7 @@ import msgspec
 
 from statefulroute.api.group import API_VERSION, STATEFUL_ROUTE
 from statefulroute.api.statefulroute import StatefulRouteSpec, StatefulRouteStatus
-from statefulroute.cluster.codec import log_unknown_values, loss_confirmed_at, read_route_spec
+from statefulroute.cluster.codec import log_unknown_values, loss_confirmed_at, read_route_spec, shared_string
 from statefulroute.cluster.model_reader import read_model
 from statefulroute.cluster.resource_type import ResourceType
 from statefulroute.domain.keys import RouteKey
@@ -64,8 +64,9 @@ class LeanRoute(Route):
 
     @status.setter
     def status(self, status: StatefulRouteStatus) -> None:
-        encoded = status.model_dump_json(by_alias=True, exclude_none=True).encode()
-        object.__setattr__(self, "_status", encoded)
+        if status is not _NO_STATUS:
+            status_json = status.model_dump_json(by_alias=True, exclude_none=True)
+            object.__setattr__(self, "_status", status_json.encode())
 
     @property
     def key(self) -> RouteKey:
@@ -155,7 +156,7 @@ def _make_route(route: _Route) -> LeanRoute:
     status = bytes(route.status)  # a copy, because the original is a part of a whole page
     _object_decoder.decode(status)
     made = LeanRoute(
-        namespace=metadata.namespace,
+        namespace=shared_string(metadata.namespace),
         name=metadata.name,
         uid=metadata.uid,
         resource_version=int(metadata.resource_version),

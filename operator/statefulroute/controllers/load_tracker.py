@@ -11,6 +11,42 @@ from statefulroute.domain.pod import Pod
 from statefulroute.domain.route import Route
 from statefulroute.domain.route_status import count_links_at_report
 
+_NO_ERRORS: Mapping[PodKey, str] = {}
+
+
+class _RouteLoads:
+    """The loads of the pods of one route. Most routes have few pods, none of which fails or has yet to report.
+
+    Attributes:
+        loads: the last load of each pod.
+        reports: the uid of each pod with a load or an error, and its last report as the pod made it; None without one.
+        errors: why loads could not be read.
+        statuses: by pod name, the status of the pods that have not reported to this process.
+    """
+
+    __slots__ = ("errors", "loads", "reports", "statuses")
+
+    def __init__(self) -> None:
+        self.loads: dict[PodKey, Load] = {}
+        self.reports: dict[PodKey, tuple[str, LoadReport | None]] = {}
+        self.errors: dict[PodKey, str] | None = None
+        self.statuses: dict[str, PodStatus] | None = None
+
+    def store(self, key: PodKey, uid: str, report: LoadReport, load: Load) -> None:
+        """Stores the load of a pod."""
+        self.loads[key], self.reports[key] = load, (uid, report)
+
+    def take_status(self, name: str) -> PodStatus | None:
+        """Removes the status of a pod that has reported now, and returns it."""
+        return None if self.statuses is None else self.statuses.pop(name, None)
+
+    def drop(self, key: PodKey) -> None:
+        """Forgets a pod."""
+        self.loads.pop(key, None)
+        self.reports.pop(key, None)
+        if self.errors is not None:
+            self.errors.pop(key, None)
+
 
 class LoadTracker:
     """The loads of pods, by route and pod.
@@ -25,45 +61,38 @@ class LoadTracker:
     def __init__(self, count_links: Callable[[RouteKey, PodKey], int], clock: Clock) -> None:
         self._count_links = count_links
         self._clock = clock
-        self._loads: dict[RouteKey, dict[PodKey, Load]] = {}
-        self._errors: dict[RouteKey, dict[PodKey, str]] = {}
-        self._uids: dict[RouteKey, dict[PodKey, str]] = {}
-        self._reports: dict[RouteKey, dict[PodKey, LoadReport]] = {}
-        """The last report of each pod, as the pod made it."""
-        self._statuses: dict[RouteKey, dict[str, PodStatus]] = {}
-        """By pod name, the status of the pods that have not reported to this process."""
+        self._routes: dict[RouteKey, _RouteLoads] = {}
 
     def loads_of(self, route: RouteKey) -> Mapping[PodKey, Load]:
         """Returns the loads of a route's pods, as a live view. A pod that has never reported is absent."""
-        return self._loads.setdefault(route, {})
+        return self._of(route).loads
 
     def errors_of(self, route: RouteKey) -> Mapping[PodKey, str]:
-        """Returns why the loads of a route's pods could not be read, as a live view.
+        """Returns why the loads of a route's pods could not be read. Request it again after each change.
 
         A message is the end of a sentence that starts with the pod.
         """
-        return self._errors.setdefault(route, {})
+        return self._of(route).errors or _NO_ERRORS
 
     def restore(self, route: RouteKey, statuses: Iterable[PodStatus]) -> None:
         """Stores the status of a route's pods, from which the first report of each pod is completed."""
-        self._statuses[route] = {status.name: status for status in statuses}
+        self._of(route).statuses = {status.name: status for status in statuses} or None
 
     def restore_stale(self, route: RouteKey, key: PodKey, pod: Pod) -> None:
         """Stores the stale load that the status of a route has for a pod which has not reported to this process.
 
         A pod that does not answer polls is thus still known to have stopped to after the operator has restarted.
         """
-        status = self._statuses.get(route, {}).get(pod.name)
-        if key in self.loads_of(route) or status is None or not status.load_stale:
+        known = self._of(route)
+        status = None if known.statuses is None else known.statuses.get(pod.name)
+        if key in known.loads or status is None or not status.load_stale:
             return
         if status.load_state is None or status.report_time is None:
             return
         # A status may be restored, or written by somebody else: its time is never later than now.
         time = min(status.report_time, self._clock())
         report = LoadReport(status.load_state, status.waiting_tasks or 0, time)
-        self._loads[route][key] = Load(report, count_links_at_report(status, report, 0))
-        self._reports.setdefault(route, {})[key] = report
-        self._uids.setdefault(route, {})[key] = pod.uid
+        known.store(key, pod.uid, report, Load(report, count_links_at_report(status, report, 0)))
 
     def observe(self, route: Route, key: PodKey, pod: Pod, report: LoadReport, routing_state: RoutingState) -> bool:
         """Stores the load of a pod unless it is the known one.
@@ -75,17 +104,16 @@ class LoadTracker:
             Whether it may change a decision now. A new figure of a pod whose load is fresh does not: it counts in the
             next decision.
         """
-        now = self._clock()
-        previous, had_error = self.loads_of(route.key).get(key), self.clear_error(route.key, key)
-        if previous is not None and self._reports[route.key][key] == report:
+        now, known = self._clock(), self._of(route.key)
+        previous, had_error = known.loads.get(key), self.clear_error(route.key, key)
+        if previous is not None and known.reports[key][1] == report:
             return had_error
         # The clock of a pod may be ahead: its report is never later than now.
-        counted = LoadReport(report.load_state, report.waiting_tasks, min(report.time, now))
+        counted = report if report.time <= now else LoadReport(report.load_state, report.waiting_tasks, now)
         links = self._count_links(route.key, key)
-        status = self._statuses.get(route.key, {}).pop(pod.name, None) if previous is None else None
-        self._loads[route.key][key] = Load(counted, count_links_at_report(status, report, links), routing_state)
-        self._reports.setdefault(route.key, {})[key] = report
-        self._uids.setdefault(route.key, {})[key] = pod.uid
+        status = known.take_status(pod.name) if previous is None else None
+        load = Load(counted, count_links_at_report(status, report, links), routing_state)
+        known.store(key, pod.uid, report, load)
         if previous is None or had_error or previous.routing_state is not routing_state:
             return True
         was_fresh = previous.is_fresh(route.spec.load.stale_after_seconds, now)
@@ -96,10 +124,13 @@ class LoadTracker:
 
         The last load of the pod counts until it is stale.
         """
-        if self.errors_of(route).get(key) == message:
+        known = self._of(route)
+        if known.errors is None:
+            known.errors = {}
+        if known.errors.get(key) == message:
             return False
-        self._errors[route][key] = message
-        self._uids.setdefault(route, {})[key] = pod.uid
+        known.errors[key] = message
+        known.reports[key] = pod.uid, known.reports.get(key, (pod.uid, None))[1]
         return True
 
     def observe_annotations(self, route: Route, key: PodKey, pod: Pod) -> bool:
@@ -120,29 +151,33 @@ class LoadTracker:
 
     def clear_error(self, route: RouteKey, key: PodKey) -> bool:
         """Removes the error of a pod; returns whether it had one."""
-        return self._errors.get(route, {}).pop(key, None) is not None
+        known = self._routes.get(route)
+        return known is not None and known.errors is not None and known.errors.pop(key, None) is not None
 
     def retain(self, route: RouteKey, uids: Mapping[PodKey, str]) -> None:
         """Forgets the loads of all pods of a route but these, which are given with their uids."""
-        for key, uid in tuple(self._uids.get(route, {}).items()):
+        known = self._of(route)
+        for key, (uid, _) in tuple(known.reports.items()):
             if uids.get(key) != uid:
-                self._drop(route, key)
+                known.drop(key)
 
     def forget(self, route: RouteKey, key: PodKey, name: str) -> None:
         """Forgets a pod, which is gone."""
-        self._drop(route, key)
-        self._statuses.get(route, {}).pop(name, None)
+        known = self._of(route)
+        known.drop(key)
+        known.take_status(name)
 
     def forget_route(self, route: RouteKey) -> None:
         """Forgets all pods of a route."""
-        for stored in (self._loads, self._reports, self._uids, self._errors, self._statuses):
-            stored.pop(route, None)
+        self._routes.pop(route, None)
 
     def clear(self) -> None:
         """Forgets all pods of all routes."""
-        for stored in (self._loads, self._reports, self._uids, self._errors, self._statuses):
-            stored.clear()
+        self._routes.clear()
 
-    def _drop(self, route: RouteKey, key: PodKey) -> None:
-        for stored in (self._loads, self._reports, self._uids, self._errors):
-            stored.get(route, {}).pop(key, None)
+    def _of(self, route: RouteKey) -> _RouteLoads:
+        """Returns what is known of a route."""
+        known = self._routes.get(route)
+        if known is None:
+            known = self._routes[route] = _RouteLoads()
+        return known

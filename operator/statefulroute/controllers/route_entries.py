@@ -29,7 +29,7 @@ class RouteEntry:
         members: the same pods, as decisions use them.
         view: the view that decisions use; None where it has to be built.
         last_view: the last view that was built; its pods follow the changes.
-        index: finds the pod for a new user in the last view; None before the first one.
+        index: finds the pod for a new user in the last view; None before the first one, and while it has few pods.
         end_causes: why pods end or have ended; those that were deleted and not replaced remain while they have links.
         revision: a number that no other entry has, and that is another one after each change of what the status of the
             route shows, or the annotations of its pods and workload.
@@ -70,6 +70,10 @@ class RouteEntry:
         return self.workload.pod_key(pod)
 
 
+#: The entries of one value of an index: most values have one entry, which needs no dict.
+_Members = RouteEntry | dict[RouteKey, RouteEntry]
+
+
 class RouteEntries:
     """Routes in use, by namespace and name, and by the workload and the pods that they follow.
 
@@ -78,8 +82,8 @@ class RouteEntries:
 
     def __init__(self) -> None:
         self._entries: dict[RouteKey, RouteEntry] = {}
-        self._by_workload: dict[WorkloadKey, dict[RouteKey, RouteEntry]] = {}
-        self._by_group: dict[PodGroup, dict[RouteKey, RouteEntry]] = {}
+        self._by_workload: dict[WorkloadKey, _Members] = {}
+        self._by_group: dict[PodGroup, _Members] = {}
         """The entries of each group of pods that contains theirs."""
         self._by_node: dict[str, dict[RouteKey, RouteEntry]] = {}
         """The entries that have a pod on each node in their latest view."""
@@ -95,20 +99,20 @@ class RouteEntries:
         key = entry.route.key
         self.remove(key)
         self._entries[key] = entry
-        self._by_workload.setdefault(entry.route.workload_key, {})[key] = entry
+        _add(self._by_workload, entry.route.workload_key, entry)
         if isinstance(entry.workload, Workload):
             self._selectors += entry.workload.selector is not None
-            self._by_group.setdefault(group_of(entry.workload), {})[key] = entry
+            _add(self._by_group, group_of(entry.workload), entry)
 
     def remove(self, key: RouteKey) -> None:
         """Removes the entry of a route, if it has one."""
         entry = self._entries.pop(key, None)
         if entry is None:
             return
-        _remove(self._by_workload, entry.route.workload_key, key)
+        _leave(self._by_workload, entry.route.workload_key, key)
         if isinstance(entry.workload, Workload):
             self._selectors -= entry.workload.selector is not None
-            _remove(self._by_group, group_of(entry.workload), key)
+            _leave(self._by_group, group_of(entry.workload), key)
         for name in entry.members.views.nodes:
             _remove(self._by_node, name, key)
 
@@ -129,18 +133,45 @@ class RouteEntries:
     def concerned_by(self, *pods: Pod) -> Iterator[RouteEntry]:
         """Returns the entries whose pods may be among these."""
         groups = {group: None for pod in pods for group in groups_of(pod, has_selectors=self._selectors > 0)}
-        entries = {key: entry for group in groups for key, entry in self._by_group.get(group, {}).items()}
+        entries = {entry.route.key: entry for group in groups for entry in _members(self._by_group, group)}
         return iter(tuple(entries.values()))
 
     def of_workload(self, key: WorkloadKey) -> Iterator[RouteEntry]:
         """Returns the entries of the routes to a workload."""
-        return iter(tuple(self._by_workload.get(key, {}).values()))
+        return iter(_members(self._by_workload, key))
 
     def on_node(self, name: str) -> Iterator[RouteEntry]:
         """Returns the entries of the routes that have a pod on a node, and lets their pods there change."""
         for entry in tuple(self._by_node.get(name, {}).values()):
             if entry.members.node_changed(name):
                 yield entry
+
+
+def _add(index: dict[K, _Members], value: K, entry: RouteEntry) -> None:
+    known = index.get(value)
+    if known is None:
+        index[value] = entry
+    elif isinstance(known, RouteEntry):
+        index[value] = {known.route.key: known, entry.route.key: entry}
+    else:
+        known[entry.route.key] = entry
+
+
+def _members(index: dict[K, _Members], value: K) -> tuple[RouteEntry, ...]:
+    """Returns the entries of a value, as a copy."""
+    known = index.get(value)
+    if known is None:
+        return ()
+    return (known,) if isinstance(known, RouteEntry) else tuple(known.values())
+
+
+def _leave(index: dict[K, _Members], value: K, key: RouteKey) -> None:
+    """Removes an entry from an index, which keeps no empty value."""
+    known = index[value]
+    if isinstance(known, dict):
+        del known[key]
+    if isinstance(known, RouteEntry) or not known:
+        del index[value]
 
 
 def _remove(index: dict[K, dict[RouteKey, RouteEntry]], value: K, key: RouteKey) -> None:

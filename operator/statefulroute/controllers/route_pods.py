@@ -36,6 +36,8 @@ class RoutePods:
         now: the current time.
     """
 
+    __slots__ = ("_changed", "_is_built", "_loads", "_recounted", "_rules", "_workload", "fresh", "views")
+
     def __init__(
         self,
         route: Route,
@@ -48,7 +50,7 @@ class RoutePods:
         self._loads = loads
         self._changed: dict[PodKey, str] = {}
         """The pods that have changed since the last view, each with its name."""
-        self._recounted: set[PodKey] = set()
+        self._recounted: dict[PodKey, None] = {}
         """The pods whose links were counted again since the last view."""
         self._is_built = False
         self.views = PodViews(self._workload)
@@ -71,7 +73,7 @@ class RoutePods:
 
     def links_changed(self, key: PodKey) -> None:
         """Handles a pod that has more links or fewer."""
-        self._recounted.add(key)
+        self._recounted[key] = None
 
     def update(
         self, pods: Mapping[str, Pod], node_of: Callable[[str], Node | None]
@@ -87,13 +89,13 @@ class RoutePods:
             pod that was replaced. The former are None if all pods may differ.
         """
         changed, recounted, was_built = self._changed, self._recounted, self._is_built
-        self._changed, self._recounted, self._is_built = {}, set(), True
+        self._changed, self._recounted, self._is_built = {}, {}, True
         if was_built:
             former = {key: self.views.get(key) for key in changed}
             for key, name in changed.items():
                 self._replace(key, pods.get(name), node_of)
             if len(self.views) == len(pods):
-                return recounted | changed.keys(), former
+                return recounted.keys() | changed.keys(), former
         # The first view; or two pods have the same key, and only one of them is in the view.
         all_former, former_nodes = dict[PodKey, PodView | None](self.views), self.views.nodes
         self.views = PodViews(self._workload, self._view_all(pods.values(), node_of))

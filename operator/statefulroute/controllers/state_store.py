@@ -29,6 +29,9 @@ from statefulroute.domain.route import MissingWorkload, PodView, Route, RouteVie
 #: A load is checked this long after it became stale, because the clocks of timers and of the day differ a little.
 _STALE_MARGIN = timedelta(milliseconds=20)
 
+#: Up to so many pods, a choice looks at each of them. That takes no longer than an index, which needs 3 KB a route.
+_MAX_SCANNED_PODS = 4
+
 #: Called when a route, its workload or one of its pods has changed in a way that may change a decision.
 Watcher = Callable[[], None]
 
@@ -252,14 +255,16 @@ class RouteStore:
             self._links_of(key),
             self._loads.loads_of(key),
             self._loads.errors_of(key),
-            other_link_counts=[self._links_of(other) for other in self.others(key)],
+            other_link_counts=tuple(self._links_of(other) for other in self.others(key)),
         )
         entry.members.fresh.advance(now)
         self._schedule_staleness_check(entry, now)
-        entry.end_causes = {
-            pod: cause for pod, cause in entry.end_causes.items() if pod in view.pods or view.link_count(pod)
-        }
-        index = PlacementIndex(view, now) if entry.index is None or changed is None else entry.index
+        if entry.end_causes:
+            kept = {pod: cause for pod, cause in entry.end_causes.items() if pod in view.pods or view.link_count(pod)}
+            entry.end_causes = kept
+        index = entry.index
+        if index is None or changed is None:
+            index = PlacementIndex(view, now) if len(view.pods) > _MAX_SCANNED_PODS else None
         view = self._losses.evaluate(replace(view, end_causes=entry.end_causes, index=index), changed)
         for listener in self._listeners:
             listener(view)

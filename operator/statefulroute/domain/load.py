@@ -16,7 +16,7 @@ MILLI = 1000
 _PERCENT = 100
 
 
-class LoadReport(msgspec.Struct, frozen=True):
+class LoadReport(msgspec.Struct, frozen=True, gc=False):
     """The load that a pod reports.
 
     Attributes:
@@ -30,7 +30,7 @@ class LoadReport(msgspec.Struct, frozen=True):
     time: datetime
 
 
-class UnreadableReport(msgspec.Struct, frozen=True):
+class UnreadableReport(msgspec.Struct, frozen=True, gc=False):
     """An invalid load report.
 
     Attributes:
@@ -48,7 +48,7 @@ class LoadResponse(msgspec.Struct, frozen=True):
     routing_state: RoutingState = RoutingState.UNKNOWN
 
 
-class Load(msgspec.Struct, frozen=True):
+class Load(msgspec.Struct, frozen=True, gc=False):
     """The last reported load of a pod.
 
     Attributes:

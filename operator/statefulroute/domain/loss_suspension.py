@@ -8,15 +8,21 @@ from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from typing import Any
 
 from statefulroute.api.vocabulary import ConditionType, RouteReason
 from statefulroute.domain.keys import PodKey, pod_sort_key
 from statefulroute.domain.loss import Absence, AbsentPod, PodLosses, find_absence, find_losses
+from statefulroute.domain.pod_sets import NO_PODS, add_pod, pod_set, remove_pod
 from statefulroute.domain.pod_views import totals_of
 from statefulroute.domain.route import LossSuspension, RouteView
 
 #: Of so many pods at most, an operator that was restarted counts those that are missing.
 _MAX_PODS_AFTER_RESTART = 10_000
+
+
+#: What most routes have: no absent pod.
+_NONE: Mapping[PodKey, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +34,16 @@ class LossState:
         former: the absent pods that had links or were seen to serve, and since when they are absent.
         suspension: why losses are suspended; None if they are not.
         next_deadline: when the next period of an absent pod ends, in seconds of a monotonic clock; None if none runs.
-        serving: the pods that were not absent. The next evaluation may update this set.
+        serving: the pods that were not absent. The next evaluation may change this set.
         confirmed: the absent pods whose loss a person has confirmed.
     """
 
-    absent: Mapping[PodKey, AbsentPod] = field(default_factory=dict)
-    former: Mapping[PodKey, float] = field(default_factory=dict)
+    absent: Mapping[PodKey, AbsentPod] = field(default_factory=lambda: _NONE)
+    former: Mapping[PodKey, float] = field(default_factory=lambda: _NONE)
     suspension: LossSuspension | None = None
     next_deadline: float | None = None
-    serving: set[PodKey] = field(default_factory=set)
-    confirmed: AbstractSet[PodKey] = frozenset()
+    serving: AbstractSet[PodKey] = NO_PODS
+    confirmed: AbstractSet[PodKey] = NO_PODS
 
 
 def evaluate_losses(  # noqa: PLR0913, PLR0917 - all that losses depend on
@@ -89,7 +95,9 @@ def evaluate_losses(  # noqa: PLR0913, PLR0917 - all that losses depend on
         losses = find_losses(view, linked_pods, {**absent, **again}, now, absent.keys())
     former |= {key: pod.since for key, pod in losses.absent.items() if key in apparent}
     serving = _serving_pods(view, previous, losses.absent, changed)
-    state = LossState(losses.absent, former, suspension, losses.next_deadline, serving, confirmed)
+    state = LossState(
+        losses.absent or _NONE, former or _NONE, suspension, losses.next_deadline, serving, confirmed or NO_PODS
+    )
     return _with_losses(view, losses, suspension, apparent), state
 
 
@@ -97,7 +105,7 @@ def _with_losses(
     view: RouteView, losses: PodLosses, suspension: LossSuspension | None, apparent: AbstractSet[PodKey]
 ) -> RouteView:
     if suspension is None:
-        return replace(view, lost=losses.lost)
+        return view if view.lost == losses.lost else replace(view, lost=losses.lost)
     withheld = {key: loss for key, loss in losses.lost.items() if key in apparent}
     lost = {key: loss for key, loss in losses.lost.items() if key not in apparent}
     return replace(view, lost=lost, withheld_losses=withheld, loss_suspension=suspension)
@@ -114,16 +122,14 @@ def _serving_pods(
     previous: LossState | None,
     absent: Mapping[PodKey, AbsentPod],
     changed: AbstractSet[PodKey] | None,
-) -> set[PodKey]:
+) -> AbstractSet[PodKey]:
     """Returns the pods that are not absent."""
     if previous is None or changed is None:
-        return {key for key in view.pods if key not in absent}
+        return pod_set(key for key in view.pods if key not in absent)
     serving = previous.serving
     for key in changed:
-        if key in view.pods and key not in absent:
-            serving.add(key)
-        else:
-            serving.discard(key)
+        is_serving = key in view.pods and key not in absent
+        serving = add_pod(serving, key) if is_serving else remove_pod(serving, key)
     return serving
 
 

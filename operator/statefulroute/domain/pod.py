@@ -9,7 +9,7 @@ from statefulroute.api.vocabulary import RoutingState, ServiceState
 from statefulroute.domain.load import LoadReport, UnreadableReport
 
 
-class Owner(msgspec.Struct, frozen=True):
+class Owner(msgspec.Struct, frozen=True, gc=False):
     """The controller of a pod."""
 
     kind: str
@@ -17,7 +17,7 @@ class Owner(msgspec.Struct, frozen=True):
     uid: str
 
 
-class PodAnnotations(msgspec.Struct, frozen=True):
+class PodAnnotations(msgspec.Struct, frozen=True, gc=False):
     """The operator's annotations on a pod, as stored.
 
     Attributes:
@@ -29,7 +29,7 @@ class PodAnnotations(msgspec.Struct, frozen=True):
     deletion_cost: str | None = None
 
 
-class Pod(msgspec.Struct, frozen=True, kw_only=True):
+class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One version of a pod."""
 
     namespace: str
@@ -68,7 +68,7 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, resource_version=0, ip="", load_report=None, annotations=PodAnnotations())
 
 
-class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One version of a pod: its address, and which users it accepts."""
 
     namespace: str
@@ -88,7 +88,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         return self.namespace
 
 
-class Node(msgspec.Struct, frozen=True, kw_only=True):
+class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One version of a node."""
 
     name: str

@@ -2,12 +2,13 @@
 
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from statefulroute.api.vocabulary import LossCause, RoutingState, ServiceState
 from statefulroute.domain.keys import PodKey, pod_sort_key
 from statefulroute.domain.load import Load
 from statefulroute.domain.pod import Node, Pod
+from statefulroute.domain.pod_sets import NO_PODS, add_pod, remove_pod
 from statefulroute.domain.route import PodView, Route, Workload
 
 #: From the least to the most restrictive.
@@ -24,6 +25,9 @@ def most_restrictive(*states: RoutingState) -> RoutingState:
     return max((RoutingState.READY, *states), key=_BY_RESTRICTION.index)
 
 
+_NO_OVERRIDES: Mapping[PodKey, RoutingState] = {}
+
+
 class PodRules:
     """What the spec of a route and its workload state about each pod.
 
@@ -32,11 +36,16 @@ class PodRules:
         workload: its workload.
     """
 
+    __slots__ = ("_by_index", "_by_name", "_routing_state", "_workload")
+
     def __init__(self, route: Route, workload: Workload) -> None:
         self._routing_state = route.spec.routing_state
         self._workload = workload
-        self._by_index = {override.index: override.routing_state for override in route.spec.pods}
-        self._by_name = {override.name: override.routing_state for override in route.spec.named_pods}
+        self._by_index, self._by_name = _NO_OVERRIDES, _NO_OVERRIDES
+        if route.spec.pods:
+            self._by_index = {override.index: override.routing_state for override in route.spec.pods}
+        if route.spec.named_pods:
+            self._by_name = {override.name: override.routing_state for override in route.spec.named_pods}
 
     def view(self, pod: Pod, node: Node | None, load: Load | None) -> PodView:
         """Returns a pod with its routing state.
@@ -90,7 +99,7 @@ class _NodePods:
         lost: how many of those show that the node is lost.
     """
 
-    keys: set[PodKey] = field(default_factory=set)
+    keys: AbstractSet[PodKey] = NO_PODS
     counted: int = 0
     lost: int = 0
 
@@ -214,10 +223,7 @@ class PodViews(dict[PodKey, PodView]):
         if (node := self._nodes.get(name)) is None:
             node = self._nodes[name] = _NodePods()
             self.changed_nodes.append(name)
-        if number > 0:
-            node.keys.add(pod.key)
-        else:
-            node.keys.discard(pod.key)
+        node.keys = add_pod(node.keys, pod.key) if number > 0 else remove_pod(node.keys, pod.key)
         if self._counts_for_node(pod):
             was_counted, was_lost = bool(node.counted), bool(node.lost)
             node.counted += number

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from statefulroute.api.limits import API_VERSION_MAX_LENGTH, KIND_MAX_LENGTH
 from statefulroute.api.statefulroute import ObservedWorkload, StatefulRouteSpec, StatefulRouteStatus, WorkloadRef
@@ -86,7 +86,12 @@ class Route:
         observed = self.status.workload
         if observed is None or observed == self.observed_workload:
             return None
-        reference = WorkloadRef(api_version=observed.api_version, kind=observed.kind, name=observed.name)
+        return self.with_workload(WorkloadRef(api_version=observed.api_version, kind=observed.kind, name=observed.name))
+
+    def with_workload(self, reference: WorkloadRef | None) -> "Route":
+        """Returns the route with another workload; None is the workload of its spec."""
+        if reference is None or reference == self.spec.workload_ref:
+            return self
         return replace(self, spec=self.spec.model_copy(update={"workload_ref": reference}))
 
     @property
@@ -274,6 +279,14 @@ class LossSuspension:
     percent: int
 
 
+_NOTHING: Mapping[PodKey, Any] = {}
+
+
+def _nothing() -> Mapping[PodKey, Any]:
+    """Returns an empty mapping, which all views share."""
+    return _NOTHING
+
+
 @dataclass(frozen=True, slots=True)
 class RouteView:
     """A route, its workload and its pods. The pods, the link counts and the loads are live; the rest is of one moment.
@@ -289,17 +302,17 @@ class RouteView:
     """The pods of the workload, sorted."""
     link_counts: Mapping[PodKey, int]
     """The number of links of each pod; a pod without an entry has none."""
-    loads: Mapping[PodKey, Load] = field(default_factory=dict)
+    loads: Mapping[PodKey, Load] = field(default_factory=_nothing)
     """The load of each pod that reported one, fresh or stale."""
-    load_errors: Mapping[PodKey, str] = field(default_factory=dict)
+    load_errors: Mapping[PodKey, str] = field(default_factory=_nothing)
     """Why the last read of a pod's load failed: the rest of a sentence that starts with the pod."""
-    end_causes: Mapping[PodKey, LossCause] = field(default_factory=dict)
+    end_causes: Mapping[PodKey, LossCause] = field(default_factory=_nothing)
     """Why pods end or have ended, as far as an earlier version of them showed it. They may be deleted by now."""
-    lost: Mapping[PodKey, PodLoss] = field(default_factory=dict)
+    lost: Mapping[PodKey, PodLoss] = field(default_factory=_nothing)
     """The lost pods."""
     other_link_counts: Sequence[Mapping[PodKey, int]] = ()
     """The number of links of each pod in each of the other routes to the workload."""
-    withheld_losses: Mapping[PodKey, PodLoss] = field(default_factory=dict)
+    withheld_losses: Mapping[PodKey, PodLoss] = field(default_factory=_nothing)
     """The pods that look lost, and whose loss does not count: losses are suspended, or it is not verified yet."""
     loss_suspension: LossSuspension | None = None
     """Why losses are suspended; None if they are not."""

@@ -34,8 +34,8 @@ class _Tally:
 
     __slots__ = ("bindings", "has_had_route", "moves", "phases", "removals")
 
-    def __init__(self) -> None:
-        self.has_had_route = False
+    def __init__(self, *, has_had_route: bool = False) -> None:
+        self.has_had_route = has_had_route
         self.phases: Counter[LinkPhase] = Counter()
         self.bindings: Counter[str] = Counter()
         self.moves: Counter[str] = Counter()
@@ -44,6 +44,10 @@ class _Tally:
     @property
     def has_links(self) -> bool:
         return any(self.phases.values())
+
+
+#: The counts of a route that has had no link.
+_NO_LINKS = _Tally(has_had_route=True)
 
 
 class LinkMetrics:
@@ -65,6 +69,7 @@ class LinkMetrics:
         self._wall_clock = wall_clock
         self._monotonic = monotonic
         self._tallies: dict[RouteKey, _Tally] = {}
+        """The counts of each route that has had links, or that was deleted."""
         self._unknown_routes: dict[str, _Tally] = {}
         """By namespace, the counts of links whose route has never existed: they may name any number of routes."""
         self._routes: set[RouteKey] = set()
@@ -92,7 +97,7 @@ class LinkMetrics:
         link = new or old
         if old_phase is new_phase or link is None:
             return
-        tally = self._tallies.get(link.route) or self._tallies.setdefault(link.route, _Tally())
+        tally = self._tally_of(link.route)
         if old_phase is not None:
             tally.phases[old_phase] -= 1
         if new_phase is not None:
@@ -110,10 +115,12 @@ class LinkMetrics:
         """Counts the change of a route, which may have no links. It is a listener of the cache of routes."""
         if old is None and new is not None:
             self._routes.add(new.key)
-            self._tallies.setdefault(new.key, _Tally()).has_had_route = True
+            if (tally := self._tallies.get(new.key)) is not None:
+                tally.has_had_route = True
         elif new is None and old is not None:
+            tally = self._tally_of(old.key)
             self._routes.discard(old.key)
-            self._forget_later(old.key, self._tallies[old.key])
+            self._forget_later(old.key, tally)
 
     def record(self, route: RouteKey, event: Event | None, *, is_chosen: bool = False) -> None:
         """Counts an event of a link.
@@ -125,7 +132,7 @@ class LinkMetrics:
         """
         if event is None:
             return
-        tally = self._tallies.get(route)
+        tally = self._tally_of(route) if route in self._routes else self._tallies.get(route)
         if tally is None or not tally.has_had_route:
             tally = self._unknown_routes.setdefault(route.namespace, _Tally())
         match event.action:
@@ -168,8 +175,17 @@ class LinkMetrics:
                 yield key, tally
             else:
                 self._unknown_routes.setdefault(key.namespace, _Tally()).phases.update(tally.phases)
+        for key in self._routes - self._tallies.keys():
+            yield key, _NO_LINKS
         for namespace, tally in self._unknown_routes.items():
             yield (namespace, ""), tally
+
+    def _tally_of(self, route: RouteKey) -> _Tally:
+        """Returns the counts of a route, to change them."""
+        tally = self._tallies.get(route)
+        if tally is None:
+            tally = self._tallies[route] = _Tally(has_had_route=route in self._routes)
+        return tally
 
     def _waiting_since(self, link: Link) -> float:
         """Returns the time since which a new link waits, in monotonic seconds."""

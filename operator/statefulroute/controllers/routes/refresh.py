@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import structlog
 
 from statefulroute.api.annotations import POD_ANNOTATIONS, WORKLOAD_ANNOTATIONS
-from statefulroute.api.statefulroute import HTTPLoad, ObservedWorkload
+from statefulroute.api.statefulroute import HTTPLoad, ObservedWorkload, WorkloadRef
 from statefulroute.api.vocabulary import LoadSource
 from statefulroute.cluster.clock import Clock
 from statefulroute.cluster.errors import ClusterError, ConflictError, NotFoundError, is_outage
@@ -47,11 +47,11 @@ class _PolledPod:
 
     Attributes:
         uid: the pod's `metadata.uid`.
-        endpoint: where it was polled; None if pods report their load in annotations.
+        endpoint: where it was polled.
     """
 
     uid: str
-    endpoint: HTTPLoad | None
+    endpoint: HTTPLoad
 
 
 def _endpoint(view: RouteView) -> HTTPLoad | None:
@@ -117,9 +117,9 @@ class RouteRefresher:
         self._clock = clock
         self._annotates = annotates
         self._polled: dict[RouteKey, frozenset[_PolledPod]] = {}
-        """The pods of each route that were polled."""
-        self._refreshed: dict[RouteKey, Route] = {}
-        """The version of each route at its last run."""
+        """The pods of each route that were polled; of a route whose pods are polled."""
+        self._refreshed: dict[RouteKey, WorkloadRef] = {}
+        """The workload of each route at its last run."""
         self._annotation_limiter = FairLimiter(FairSlots(_ANNOTATION_SLOTS))
         self._annotation_pauses = NamespacePauses()
         """Where the API server asks not to annotate pods for a while. A later run writes the rest."""
@@ -130,21 +130,23 @@ class RouteRefresher:
         Returns:
             Whether there was nothing to annotate, so that another run without a change has nothing to do.
         """
-        refreshed = self._refreshed.get(route.key)
-        if refreshed is not route:  # the status is only read if the route has changed
-            previous = route.with_observed_workload() or refreshed
-            if previous is None or previous.workload_key == route.workload_key or await self._leave_workload(previous):
-                self._refreshed[route.key] = route
+        previous = route.with_observed_workload() or route.with_workload(self._refreshed.get(route.key))
+        has_left = previous.workload_key == route.workload_key or await self._leave_workload(previous)
+        if has_left:
+            self._refreshed[route.key] = route.spec.workload_ref
         await self._informers.workloads.refresh(route)
         view = self._route_store.get(route.key)
         if view is None:
             return False
-        pods = self._reachable_pods(view)
-        self._polled[route.key] = frozenset(_PolledPod(pod.uid, _endpoint(view)) for pod in pods)
-        await self._poll(view, pods)
+        if (http := _endpoint(view)) is None:
+            self._polled.pop(route.key, None)
+        else:
+            pods = self._reachable_pods(view)
+            self._polled[route.key] = frozenset(_PolledPod(pod.uid, http) for pod in pods)
+            await self._poll(view.route.key, pods, http)
         view = self._route_store.get(route.key)
         is_annotated = view is not None and not await self._annotate_pods(view)
-        return is_annotated and self._refreshed.get(route.key) is route
+        return is_annotated and has_left
 
     def needs_polling(self, route: Route) -> bool:
         """Returns whether something of a route has to be polled, because it is not watched."""
@@ -156,12 +158,15 @@ class RouteRefresher:
         view = self._route_store.get(route.key)
         if view is None:
             return
+        if (http := _endpoint(view)) is None:
+            self._polled.pop(route.key, None)
+            return
         pods, polled = self._reachable_pods(view), self._polled.get(route.key, frozenset())
-        self._polled[route.key] = frozenset(_PolledPod(pod.uid, _endpoint(view)) for pod in pods)
+        self._polled[route.key] = frozenset(_PolledPod(pod.uid, http) for pod in pods)
         # A polled pod without a load or an error was forgotten since: the route read annotations for a while.
         known = {pod.pod.name for pod in view.pods.values() if pod.key in view.loads or pod.key in view.load_errors}
-        new = [pod for pod in pods if _PolledPod(pod.uid, _endpoint(view)) not in polled or pod.name not in known]
-        await self._poll(view, new)
+        new = [pod for pod in pods if _PolledPod(pod.uid, http) not in polled or pod.name not in known]
+        await self._poll(view.route.key, new, http)
 
     def annotated_workload(self, route: Route) -> ObservedWorkload | None:
         """Returns the workload that carries the annotations of a route, for its status.
@@ -169,7 +174,7 @@ class RouteRefresher:
         It is the previous one until the annotations there are removed.
         """
         refreshed = self._refreshed.get(route.key)
-        return route.status.workload if refreshed is None else refreshed.observed_workload
+        return route.status.workload if refreshed is None else route.with_workload(refreshed).observed_workload
 
     async def remove_annotations(self, route: Route) -> None:
         """Removes the annotations from the pods and the workload of a route that is deleted."""
@@ -229,9 +234,8 @@ class RouteRefresher:
         """Returns the pods that can be polled."""
         return [pod for pod in self._current_pods(view) if pod.is_ready and pod.ip]
 
-    async def _poll(self, view: RouteView, pods: Sequence[Pod]) -> None:
-        if (http := _endpoint(view)) is not None:
-            await _run_concurrently(lambda pod: self._poll_pod(view.route.key, pod, http), pods)
+    async def _poll(self, route: RouteKey, pods: Sequence[Pod], http: HTTPLoad) -> None:
+        await _run_concurrently(lambda pod: self._poll_pod(route, pod, http), pods)
 
     async def _poll_pod(self, route: RouteKey, pod: Pod, http: HTTPLoad) -> None:
         try:
