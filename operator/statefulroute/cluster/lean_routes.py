@@ -4,27 +4,34 @@ As models of pydantic, spec and status take 13 KB a route and 24 objects that th
 """
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from statefulroute.api.group import API_VERSION, STATEFUL_ROUTE
-from statefulroute.api.statefulroute import StatefulRouteSpec, StatefulRouteStatus
+from statefulroute.api.statefulroute import LostPodStatus, ObservedWorkload, StatefulRouteSpec, StatefulRouteStatus
+from statefulroute.api.vocabulary import ConditionType, WorkloadState
 from statefulroute.cluster.codec import log_unknown_values, loss_confirmed_at, read_route_spec, shared_string
 from statefulroute.cluster.model_reader import read_model
 from statefulroute.cluster.resource_type import ResourceType
-from statefulroute.domain.keys import RouteKey
+from statefulroute.domain.keys import RouteKey, WorkloadKey
 from statefulroute.domain.route import Route
 
 #: How many decoded specs are kept: most routes have one of few.
 _SPECS = 4096
+
+#: Of how many statuses the facts are kept that are read one after the other.
+_FACTS = 512
 
 #: How many decoded statuses are kept, and of how much JSON: the work on one route reads its status several times. A
 #: status takes eight times as much memory as its JSON, of which one of 500 pods has up to 200 KB.
 _STATUSES, _STATUS_BYTES = 256, 8 * 2**20
 
 _EMPTY = b"{}"
+
+_LOSS_SUSPENDED = str(ConditionType.LOSS_SUSPENDED)
 
 
 class _Metadata(msgspec.Struct, kw_only=True, gc=False, rename="camel"):
@@ -43,19 +50,47 @@ class _Route(msgspec.Struct, kw_only=True, gc=False):
     status: msgspec.Raw = msgspec.Raw(_EMPTY)
 
 
-class _ObservedGeneration(msgspec.Struct, gc=False, rename="camel"):
+class _Condition(msgspec.Struct, gc=False):
+    type: str = ""
+    status: str = ""
+
+
+class _Workload(msgspec.Struct, gc=False, rename="camel"):
+    api_version: str
+    kind: str
+    name: str
+
+
+class _StatusFacts(msgspec.Struct, gc=False, rename="camel"):
+    """What the start of the work on a route needs of its status."""
+
     observed_generation: int | None = None
+    workload: _Workload | None = None
+    workload_state: str | None = None
+    workload_load: int | None = None
+    lost_pods: list[msgspec.Raw] | None = None
+    conditions: list[_Condition] | None = None
 
 
-_generation_decoder = msgspec.json.Decoder(_ObservedGeneration)
+_facts_decoder = msgspec.json.Decoder(_StatusFacts)
+
+
+@lru_cache(_FACTS)
+def _read_facts(status: bytes) -> _StatusFacts | None:
+    """Returns the facts of a status in JSON; None if a value is invalid, for example one of another version."""
+    try:
+        return _facts_decoder.decode(status)
+    except ValueError:
+        return None
 
 
 class LeanRoute(Route):
     """One version of a StatefulRoute. It stores the status in JSON."""
 
-    __slots__ = ("_key", "_status")
+    __slots__ = ("_key", "_status", "_workload_key")
     _key: RouteKey
     _status: bytes
+    _workload_key: WorkloadKey
 
     @property
     def status(self) -> StatefulRouteStatus:
@@ -78,12 +113,52 @@ class LeanRoute(Route):
             return self._key
 
     @property
+    def workload_key(self) -> WorkloadKey:
+        """The key of the workload, which all indexes share."""
+        try:
+            return self._workload_key
+        except AttributeError:
+            object.__setattr__(self, "_workload_key", super().workload_key)
+            return self._workload_key
+
+    @property
     def is_handled(self) -> bool:
         """Whether the status is for the current generation of the spec."""
-        try:
-            return _generation_decoder.decode(self._status).observed_generation == self.generation
-        except ValueError:  # a status of another version
-            return super().is_handled
+        facts = _read_facts(self._status)
+        return super().is_handled if facts is None else facts.observed_generation == self.generation
+
+    @property
+    def status_workload(self) -> ObservedWorkload | None:
+        """The workload that the status is for; None if it names none."""
+        facts = _read_facts(self._status)
+        if facts is None:
+            return super().status_workload
+        workload = facts.workload
+        if workload is None:
+            return None
+        return ObservedWorkload(api_version=workload.api_version, kind=workload.kind, name=workload.name)
+
+    @property
+    def status_assessment(self) -> tuple[WorkloadState | None, int | None]:
+        """How busy the service is by the status: the workload state, and the mean weighted load."""
+        facts = _read_facts(self._status)
+        if facts is None:
+            return super().status_assessment
+        return None if facts.workload_state is None else WorkloadState(facts.workload_state), facts.workload_load
+
+    @property
+    def are_losses_suspended(self) -> bool:
+        """Whether losses are suspended by the status."""
+        facts = _read_facts(self._status)
+        if facts is None:
+            return super().are_losses_suspended
+        return any(each.type == _LOSS_SUSPENDED and each.status == "True" for each in facts.conditions or ())
+
+    @property
+    def status_lost_pods(self) -> Sequence[LostPodStatus]:
+        """The lost pods by the status."""
+        facts = _read_facts(self._status)
+        return () if facts is not None and not facts.lost_pods else super().status_lost_pods
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, LeanRoute) and self._fields == other._fields

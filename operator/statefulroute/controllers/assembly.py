@@ -27,6 +27,7 @@ from statefulroute.controllers.routes.assessments import Assessments
 from statefulroute.controllers.routes.foreign_writes import ForeignWrites
 from statefulroute.controllers.routes.handlers import RouteHandlers
 from statefulroute.controllers.routes.lost_pods import LostPodTracker
+from statefulroute.controllers.routes.preparation import RoutePreparation
 from statefulroute.controllers.routes.refresh import RouteRefresher
 from statefulroute.controllers.routes.scheduler import RouteScheduler
 from statefulroute.controllers.routes.status_updates import StatusUpdater
@@ -59,6 +60,7 @@ class Components:
         expiry: reconciles temporary links when they expire.
         recorder: writes events.
         scheduler: works on routes.
+        preparation: prepares the work on routes before this operator leads.
         routes: the handlers that kopf and the scheduler call.
         collectors: the metrics of all components.
     """
@@ -69,6 +71,7 @@ class Components:
     expiry: ExpiryController
     recorder: EventRecorder
     scheduler: RouteScheduler
+    preparation: RoutePreparation
     routes: RouteHandlers
     collectors: tuple[Collector, ...]
 
@@ -171,6 +174,7 @@ def assemble(
         ExpiryController(informers.links.cache, links.add, utc_now),
         recorder,
         scheduler,
+        RoutePreparation(informers.routes.cache, route_store),
         routes,
         collectors,
     )

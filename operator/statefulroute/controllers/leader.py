@@ -100,7 +100,7 @@ class Leader:
         self._components.losses.start()
         scheduler.start()
         kopf_run = KopfRun(self._registry(), self._settings.namespaces, on_start=stop.listen)
-        parts = (kopf_run.run(), expiry.run(), recorder.run())
+        parts = (self._run_kopf(kopf_run), expiry.run(), recorder.run())
         kopf_task, *background = working = [asyncio.create_task(part) for part in parts]
         stopping, replacing = asyncio.create_task(stop.wait()), asyncio.create_task(routes.wait_replaced())
         await asyncio.wait({*working, renewing, stopping, replacing}, return_when=asyncio.FIRST_COMPLETED)
@@ -120,6 +120,11 @@ class Leader:
             deadline.cancel()
         failure = next((error for task in working if not task.cancelled() and (error := task.exception())), None)
         return is_replaced and failure is None, failure
+
+    async def _run_kopf(self, kopf_run: KopfRun) -> None:
+        """Runs kopf after the work on all routes has started: the links of all come before the edits of few."""
+        await self._components.scheduler.wait_started()
+        await kopf_run.run()
 
     def _registry(self) -> kopf.OperatorRegistry:
         """Returns the handlers that kopf calls."""

@@ -1,6 +1,6 @@
 """Load tracking: the last load of each pod of each route, and why it could not be read."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 
 from statefulroute.api.statefulroute import PodStatus
 from statefulroute.api.vocabulary import LoadSource, RoutingState
@@ -76,7 +76,13 @@ class LoadTracker:
 
     def restore(self, route: RouteKey, statuses: Iterable[PodStatus]) -> None:
         """Stores the status of a route's pods, from which the first report of each pod is completed."""
-        self._of(route).statuses = {status.name: status for status in statuses} or None
+        # A status without a load completes no report.
+        reported = {status.name: status for status in statuses if status.load_state is not None}
+        self._of(route).statuses = reported or None
+
+    def needs_statuses(self, route: RouteKey) -> bool:
+        """Returns whether a status is stored of a pod that has not reported to this process."""
+        return bool(self._of(route).statuses)
 
     def restore_stale(self, route: RouteKey, key: PodKey, pod: Pod) -> None:
         """Stores the stale load that the status of a route has for a pod which has not reported to this process.
@@ -171,9 +177,9 @@ class LoadTracker:
         """Forgets all pods of a route."""
         self._routes.pop(route, None)
 
-    def clear(self) -> None:
-        """Forgets all pods of all routes."""
-        self._routes.clear()
+    def retain_routes(self, routes: Container[RouteKey]) -> None:
+        """Forgets all pods of all routes but these."""
+        self._routes = {key: known for key, known in self._routes.items() if key in routes}
 
     def _of(self, route: RouteKey) -> _RouteLoads:
         """Returns what is known of a route."""

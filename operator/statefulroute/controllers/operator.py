@@ -10,9 +10,10 @@ from statefulroute.cluster.connection import connect
 from statefulroute.cluster.load_client import LoadClient
 from statefulroute.controllers.assembly import assemble
 from statefulroute.controllers.leader import Leader
-from statefulroute.controllers.leadership import leader_election
+from statefulroute.controllers.leadership import Leadership, leader_election
 from statefulroute.controllers.links.controller import link_slots
 from statefulroute.controllers.monitoring.tracing import tracing
+from statefulroute.controllers.routes.preparation import RoutePreparation
 from statefulroute.controllers.settings import Settings
 from statefulroute.controllers.stop_signal import StopSignal
 from statefulroute.monitoring.api_requests import APIRequestMetrics
@@ -58,6 +59,12 @@ async def run(settings: Settings, kill: Callable[[], NoReturn]) -> None:
                 links = len(components.informers.links.cache)
                 log.info("the caches are synced", server=connection.server, links=links)
                 leader = Leader(settings, leadership, components, requests, kill)
-                while not await stop.comes_before(leadership.acquire()):
+                while not await stop.comes_before(_stand_by(leadership, components.preparation)):
                     await leader.work(stop)
     log.info("stopped")
+
+
+async def _stand_by(leadership: Leadership, preparation: RoutePreparation) -> None:
+    """Waits until this operator leads, and prepares the work on routes meanwhile."""
+    async with preparation.run():
+        await leadership.acquire()

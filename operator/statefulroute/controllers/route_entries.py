@@ -30,6 +30,7 @@ class RouteEntry:
         view: the view that decisions use; None where it has to be built.
         last_view: the last view that was built; its pods follow the changes.
         index: finds the pod for a new user in the last view; None before the first one, and while it has few pods.
+        is_prepared: whether it was created before this operator led.
         end_causes: why pods end or have ended; those that were deleted and not replaced remain while they have links.
         revision: a number that no other entry has, and that is another one after each change of what the status of the
             route shows, or the annotations of its pods and workload.
@@ -42,6 +43,7 @@ class RouteEntry:
     view: RouteView | None = None
     last_view: RouteView | None = None
     index: PlacementIndex | None = None
+    is_prepared: bool = False
     end_causes: dict[PodKey, LossCause] = field(default_factory=dict)
     revision: int = field(default_factory=_revisions.__next__)
 

@@ -67,6 +67,11 @@ class RoutePods:
             self._changed[key] = self.views[key].pod.name
         return bool(pods)
 
+    @property
+    def have_changed(self) -> bool:
+        """Whether the next view may differ from the last one."""
+        return bool(self._changed or self._recounted)
+
     def rebuild(self) -> None:
         """Lets the next view be built from scratch."""
         self._is_built = False

@@ -127,17 +127,45 @@ class RouteStore:
         """Calls a function with the key of a route at every change of its view."""
         self._watchers_of_all.append(watcher)
 
+    def prepare(self, key: RouteKey) -> bool:
+        """Finds what belongs to a route before this operator leads, so that its first view takes less time.
+
+        Nothing is decided or observed before there is a view.
+
+        Returns:
+            Whether anything was done; False if nothing has changed, and for a route whose loads or workload are polled.
+        """
+        route, entry = self._informers.routes.cache.get(*key), self._entries.get(key)
+        if route is None:
+            return False
+        if entry is None:
+            if route.spec.load.source is not LoadSource.REPORTED or not route.workload_key.is_stateful_set:
+                return False
+            entry = self._create_entry(route)
+            entry.is_prepared = True
+        elif entry.last_view is not None or not entry.members.have_changed:
+            return False
+        entry.members.update(entry.pods, self._nodes.get)
+        self._entries.view_built(entry)
+        return True
+
     def start_term(self) -> None:
         """Forgets what an earlier term of leadership observed of routes, so that this one starts as a new process.
 
-        A pod may have come back and gone again since then, and what was polled may have changed.
+        A pod may have come back and gone again since then, and what was polled may have changed. What was prepared and
+        not used yet is up to date.
         """
         self._losses.clear()
-        self._loads.clear()
         self._informers.workloads.clear()
+        prepared: set[RouteKey] = set()
         for key in self._entries.routes():
-            self._remove_entry(key)
-            self._notify(key)
+            entry = self._entries.get(key)
+            if entry is not None and entry.is_prepared and entry.last_view is None:
+                prepared.add(key)
+            else:
+                self._remove_entry(key)
+                self._notify(key)
+        self._loads.retain_routes(prepared)
         self._former_views.clear()
 
     def listen(self, listener: Callable[[RouteView], object]) -> None:
@@ -235,16 +263,28 @@ class RouteStore:
                 self._loads.observe_annotations(route, key, pod)
                 if route.spec.load.source is LoadSource.HTTP:
                     self._loads.restore_stale(route.key, key, pod)
-            causes = lost_pod_causes(route.status)
-            entry.end_causes = {key: cause for key, cause in causes.items() if key not in by_key}
             for key in by_key:
                 entry.members.fresh.update(key)
         return entry
+
+    def _read_status(self, entry: RouteEntry) -> None:
+        """Adds what the status of a route shows to an entry, before its first view."""
+        key, causes = entry.route.key, lost_pod_causes(entry.route)
+        if causes and isinstance(entry.workload, Workload):
+            by_key = {entry.workload.pod_key(pod) for pod in entry.pods.values()}
+            for pod, cause in causes.items():
+                if pod not in by_key:
+                    entry.end_causes.setdefault(pod, cause)
+        if entry.is_prepared and self._loads.needs_statuses(key):  # it has changed since
+            self._loads.restore(key, entry.route.status.pods)
 
     def _build_view(self, entry: RouteEntry) -> RouteView:
         """Builds the next view of a route from the last one, and from the pods that have changed since."""
         key, now = entry.route.key, self._clock()
         changed, former = entry.members.update(entry.pods, self._nodes.get)
+        if entry.last_view is None:  # all pods are new, also if they were prepared
+            changed, former = None, {}
+            self._read_status(entry)
         self._entries.view_built(entry)
         workload = entry.workload
         view = RouteView(

@@ -84,7 +84,11 @@ class FairSlots:
         """Gives a slot back, and passes free slots on to those that wait."""
         self._give_back(route)
         # With no free slot, every namespace that waits would be asked whether it may take one.
-        while self.free and (served := self._queue.pop(self.namespace_may_take, self._route_may_take)) is not None:
+        while (
+            self._queue
+            and self.free
+            and (served := self._queue.pop(self.namespace_may_take, self._route_may_take)) is not None
+        ):
             next_route, take_slot = served
             self.take(next_route)
             if not take_slot():

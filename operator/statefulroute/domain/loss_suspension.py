@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
-from statefulroute.api.vocabulary import ConditionType, RouteReason
+from statefulroute.api.vocabulary import RouteReason
 from statefulroute.domain.keys import PodKey, pod_sort_key
 from statefulroute.domain.loss import Absence, AbsentPod, PodLosses, find_absence, find_losses
 from statefulroute.domain.pod_sets import NO_PODS, add_pod, pod_set, remove_pod
@@ -85,7 +85,8 @@ def evaluate_losses(  # noqa: PLR0913, PLR0917 - all that losses depend on
     apparent = {key for key in linked_pods & absent.keys() - confirmed if not _is_explained(view, key)}
     known = _known_pods(view, previous, absent, now, changed)
     former = _former_pods(view, linked_pods, known, confirmed_before)
-    was_suspended = previous.suspension is not None if previous else _is_suspended_by_status(view)
+    # By the status, so that a restart of the operator does not end a suspension.
+    was_suspended = previous.suspension is not None if previous else view.route.are_losses_suspended
     suspension = None
     if apparent and (was_suspended or apparent & losses.lost.keys()):
         looks_lost = apparent | former.keys()
@@ -109,12 +110,6 @@ def _with_losses(
     withheld = {key: loss for key, loss in losses.lost.items() if key in apparent}
     lost = {key: loss for key, loss in losses.lost.items() if key not in apparent}
     return replace(view, lost=lost, withheld_losses=withheld, loss_suspension=suspension)
-
-
-def _is_suspended_by_status(view: RouteView) -> bool:
-    """Returns whether losses are suspended by the status, so that a restart of the operator does not end it."""
-    conditions = view.route.status.conditions
-    return any(each.type is ConditionType.LOSS_SUSPENDED and each.status == "True" for each in conditions)
 
 
 def _serving_pods(
@@ -142,7 +137,7 @@ def _known_pods(
 ) -> Mapping[PodKey, float]:
     """Returns the pods that may have left since they had links or were seen to serve, and since when."""
     if previous is None:
-        return dict.fromkeys(_wanted_pods(view), now) if _is_suspended_by_status(view) else {}
+        return dict.fromkeys(_wanted_pods(view), now) if view.route.are_losses_suspended else {}
     may_have_left = previous.serving if changed is None else previous.serving & changed
     left = {key for key in may_have_left if key not in view.pods or key in absent}
     # A pod that shuts itself down when it has no users is not lost.

@@ -3,22 +3,22 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from statefulroute.api.statefulroute import LostPodStatus, StatefulRouteStatus
+from statefulroute.api.statefulroute import LostPodStatus
 from statefulroute.api.vocabulary import LossCause
 from statefulroute.domain.keys import PodKey
-from statefulroute.domain.route import RouteView
+from statefulroute.domain.route import Route, RouteView
 
 LostPods = Mapping[PodKey, LostPodStatus]
 
 
-def lost_pods_in(status: StatefulRouteStatus) -> LostPods:
+def lost_pods_of(route: Route) -> LostPods:
     """Returns the lost pods in the status of a route, by which a new leader knows them."""
-    return {pod.name if pod.index is None else pod.index: pod for pod in status.lost_pods}
+    return {pod.name if pod.index is None else pod.index: pod for pod in route.status_lost_pods}
 
 
-def lost_pod_causes(status: StatefulRouteStatus) -> Mapping[PodKey, LossCause]:
+def lost_pod_causes(route: Route) -> Mapping[PodKey, LossCause]:
     """Returns why pods were lost, by the status of their route; without causes of another version."""
-    return {key: pod.cause for key, pod in lost_pods_in(status).items() if pod.cause is not LossCause.UNKNOWN}
+    return {key: pod.cause for key, pod in lost_pods_of(route).items() if pod.cause is not LossCause.UNKNOWN}
 
 
 def follow_lost_pods(view: RouteView, previous: LostPods, now: datetime) -> LostPods:

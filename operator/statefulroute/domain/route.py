@@ -6,8 +6,21 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from statefulroute.api.limits import API_VERSION_MAX_LENGTH, KIND_MAX_LENGTH
-from statefulroute.api.statefulroute import ObservedWorkload, StatefulRouteSpec, StatefulRouteStatus, WorkloadRef
-from statefulroute.api.vocabulary import LossCause, RouteReason, RoutingState, ServiceState
+from statefulroute.api.statefulroute import (
+    LostPodStatus,
+    ObservedWorkload,
+    StatefulRouteSpec,
+    StatefulRouteStatus,
+    WorkloadRef,
+)
+from statefulroute.api.vocabulary import (
+    ConditionType,
+    LossCause,
+    RouteReason,
+    RoutingState,
+    ServiceState,
+    WorkloadState,
+)
 from statefulroute.domain.keys import PodKey, RouteKey, WorkloadKey
 from statefulroute.domain.load import Load
 from statefulroute.domain.pod import Pod
@@ -59,6 +72,27 @@ class Route:
         return self.status.observed_generation == self.generation
 
     @property
+    def status_workload(self) -> ObservedWorkload | None:
+        """The workload that the status is for; None if it names none."""
+        return self.status.workload
+
+    @property
+    def status_assessment(self) -> tuple[WorkloadState | None, int | None]:
+        """How busy the service is by the status: the workload state, and the mean weighted load."""
+        return self.status.workload_state, self.status.workload_load
+
+    @property
+    def are_losses_suspended(self) -> bool:
+        """Whether losses are suspended by the status."""
+        conditions = self.status.conditions
+        return any(each.type is ConditionType.LOSS_SUSPENDED and each.status == "True" for each in conditions)
+
+    @property
+    def status_lost_pods(self) -> Sequence[LostPodStatus]:
+        """The lost pods by the status."""
+        return self.status.lost_pods
+
+    @property
     def workload_name(self) -> str:
         """The name of the workload; the name of the route by default."""
         return self.spec.workload_ref.name or self.name
@@ -83,7 +117,7 @@ class Route:
         The workload of the spec may have been edited while no operator ran. Then the annotations of the operator are
         still on the workload of the status.
         """
-        observed = self.status.workload
+        observed = self.status_workload
         if observed is None or observed == self.observed_workload:
             return None
         return self.with_workload(WorkloadRef(api_version=observed.api_version, kind=observed.kind, name=observed.name))

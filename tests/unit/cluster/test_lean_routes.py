@@ -31,6 +31,20 @@ POD = {
 }
 
 
+SUSPENDED = {**CONDITION, "type": "LossSuspended", "reason": "NodesLost"}
+LOST_POD = {"name": "game-1", "cause": "NodeGone", "links": 3, "lostTime": "2026-01-01T00:00:00Z"}
+
+PROPERTIES = (
+    "key",
+    "is_handled",
+    "workload_key",
+    "status_workload",
+    "status_assessment",
+    "are_losses_suspended",
+    "status_lost_pods",
+)
+
+
 def encoded(**more: Any) -> bytes:
     """A route as the API server sends it."""
     metadata = {
@@ -46,7 +60,7 @@ def encoded(**more: Any) -> bytes:
 
 
 def fields(route: Route) -> dict[str, Any]:
-    return {name: getattr(route, name) for name in (*Route.__dataclass_fields__, "key", "is_handled", "workload_key")}
+    return {name: getattr(route, name) for name in (*Route.__dataclass_fields__, *PROPERTIES)}
 
 
 @pytest.mark.parametrize(
@@ -60,6 +74,10 @@ def fields(route: Route) -> dict[str, Any]:
         encoded(
             status={"observedGeneration": 1, "workload": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x"}}
         ),
+        encoded(status={"workloadState": "High", "workloadLoad": 7, "conditions": [CONDITION, SUSPENDED]}),
+        encoded(status={"workloadState": "NewerState", "conditions": [{**SUSPENDED, "status": "False"}]}),
+        encoded(status={"lostPods": [LOST_POD, {**LOST_POD, "name": "game-2", "cause": "NewerCause"}]}),
+        encoded(status={"workload": "of another version", "lostPods": [LOST_POD], "conditions": [SUSPENDED]}),
         encoded(status={"observedGeneration": "of another version", "links": 4}),
         encoded(status={"routingState": "NewerState", "pods": [{"name": "without the other fields"}], "newer": 1}),
         encoded(

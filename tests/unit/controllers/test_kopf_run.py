@@ -119,6 +119,13 @@ async def test_daemon_that_starts_while_kopf_ends_ends_with_it(cluster: Cluster)
     assert (daemons, tasks_of_kopf()) == ([], [])
 
 
+async def test_run_that_is_stopped_before_it_starts_starts_no_task(cluster: Cluster) -> None:
+    kopf_run = cluster.run(lambda **_: asyncio.sleep(0))
+    kopf_run.stop()
+    await kopf_run.run()
+    assert tasks_of_kopf() == []
+
+
 async def test_error_in_one_namespace_ends_the_watches_of_the_others(cluster: Cluster) -> None:
     started = asyncio.Event()
 

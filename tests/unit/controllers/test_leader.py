@@ -69,6 +69,7 @@ class Environment:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.lock = FakeLock()
         self.routes = FakeInformer()
+        self.scheduler = FakeScheduler()
         self.fence = Fence(self.lock.clock)
         elector = LeaderElector(cast("LeaseLock", self.lock), self.fence, TIMES)
         connection = Connection(server="https://nowhere.invalid", tls=ssl.create_default_context())
@@ -88,7 +89,7 @@ class Environment:
             losses=FakeLosses(),
             recorder=FakeRecorder(self),
             expiry=FakeExpiry(),
-            scheduler=FakeLosses(),
+            scheduler=self.scheduler,
             routes=FakeRoutes(),
             informers=SimpleNamespace(routes=self.routes),
         )
@@ -123,6 +124,24 @@ class FakeLosses:
 
     async def stop(self) -> None:
         pass
+
+
+class FakeScheduler(FakeLosses):
+    def __init__(self) -> None:
+        self.is_slow = False
+        self.has_started = asyncio.Event()
+
+    def start(self) -> None:
+        if self.is_slow:
+            self.has_started.clear()
+        else:
+            self.has_started.set()
+
+    async def stop(self) -> None:
+        self.has_started.set()
+
+    async def wait_started(self) -> None:
+        await self.has_started.wait()
 
 
 class FakeLinks:
@@ -250,6 +269,16 @@ async def test_work_starts_again_with_the_same_lease_after_etcd_was_restored(env
     environment.stop._is_set.set()  # noqa: SLF001 - as a signal does
     await environment.await_events(*ENDED)
     await environment.task
+
+
+async def test_kopf_starts_after_the_work_on_all_routes(environment: Environment) -> None:
+    environment.scheduler.is_slow = True
+    environment.routes.replaced.set()
+    await environment.await_events(*ENDED[:-1], "links started")
+    await asyncio.sleep(0.05)
+    assert environment.events == []
+    environment.scheduler.has_started.set()
+    await environment.await_events("kopf started")
 
 
 async def test_operator_that_is_stopped_ends_its_work_and_releases_the_lease(environment: Environment) -> None:

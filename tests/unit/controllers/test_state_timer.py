@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from statefulroute.api.vocabulary import RoutingState, ServiceState
 from statefulroute.cluster.errors import APIError, ConflictError, UnreachableError
-from statefulroute.controllers.routes import handlers, timers, turns
+from statefulroute.controllers.routes import handlers, scheduler, timers, turns
 from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.load import LoadReport, LoadResponse
 from statefulroute.domain.pod import Owner, Pod, PodAnnotations
@@ -266,6 +266,19 @@ async def test_pods_that_hang_delay_no_other_namespace(monkeypatch: pytest.Monke
         assert len(environment.load_client.polled) == 2
         environment.load_client.unblocked.set()
         await eventually(lambda: len(environment.load_client.polled) == 6)
+
+
+async def test_all_routes_are_served_before_their_statuses_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduler, "_SERVED_A_SECOND", 1_000)
+    environment = TimerEnvironment()
+    keys = [RouteKey("games", f"game-{number}") for number in range(120)]
+    for key in keys:
+        environment.routes.put(route(10, key, **HANDLED))
+    async with running(environment):
+        await environment.scheduler.wait_started()
+        await eventually(lambda: all(map(environment.scheduler.has_polled, keys)))
+        assert environment.route_writer.calls == 0
+        await eventually(lambda: environment.route_writer.calls >= len(keys))
 
 
 async def test_error_of_one_route_at_the_start_stops_no_other_and_is_tried_again(

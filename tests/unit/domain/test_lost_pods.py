@@ -10,7 +10,7 @@ from statefulroute.api.statefulroute import LostPodStatus, StatefulRouteStatus
 from statefulroute.api.vocabulary import LossCause, RouteReason, RoutingState, ServiceState
 from statefulroute.domain.assessment import Assessment
 from statefulroute.domain.keys import PodKey
-from statefulroute.domain.lost_pods import follow_lost_pods, lost_pod_causes, lost_pods_in
+from statefulroute.domain.lost_pods import follow_lost_pods, lost_pod_causes, lost_pods_of
 from statefulroute.domain.pod import Node
 from statefulroute.domain.route import MissingWorkload, PodLoss, RouteView
 from statefulroute.domain.route_status import route_status
@@ -91,13 +91,13 @@ def test_new_loss_has_its_own_time_in_whole_seconds() -> None:
 
 def test_lost_pods_are_known_from_the_status_of_the_route() -> None:
     status = route_status(view(), Assessment(), NOON, {1: LOST_1, "game-a": LOST_A})
-    assert lost_pods_in(status) == {1: LOST_1, "game-a": LOST_A}
-    assert lost_pods_in(StatefulRouteStatus()) == {}
+    assert lost_pods_of(replace(view().route, status=status)) == {1: LOST_1, "game-a": LOST_A}
+    assert lost_pods_of(replace(view().route, status=StatefulRouteStatus())) == {}
 
 
 def test_causes_of_another_version_are_left_out() -> None:
     status = StatefulRouteStatus(lost_pods=(LOST_1, LOST_A.model_copy(update={"cause": LossCause.UNKNOWN})))
-    assert lost_pod_causes(status) == {1: LossCause.NODE_NOT_READY}
+    assert lost_pod_causes(replace(view().route, status=status)) == {1: LossCause.NODE_NOT_READY}
 
 
 def test_status_contains_a_limited_number_of_lost_pods() -> None:

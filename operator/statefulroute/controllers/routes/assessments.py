@@ -23,8 +23,8 @@ class Assessments:
         """Returns the last assessment of a service."""
         if (found := self._assessments.get(route.key)) is not None:
             return found
-        load = route.status.workload_load
-        return Assessment(route.status.workload_state, None if load is None else load * MILLI)
+        state, load = route.status_assessment
+        return Assessment(state, None if load is None else load * MILLI)
 
     def put(self, route: Route, assessment: Assessment) -> None:
         """Stores an assessment."""

@@ -45,11 +45,13 @@ class KopfRun:
         self._stop.set()
 
     async def run(self) -> None:
-        """Runs kopf until it is asked to stop.
+        """Runs kopf until it is asked to stop, which may be before it starts.
 
         Raises:
             Exception: the error that has stopped kopf.
         """
+        if self._stop.is_set():
+            return
         is_ready = asyncio.Event()
         # The type is kopf's own and not public. Without an identity, kopf reads the user's name, which a user id that
         # a platform assigns does not have; the Lease decides which operator works.

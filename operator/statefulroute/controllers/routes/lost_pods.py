@@ -4,7 +4,7 @@ from statefulroute.cluster.clock import Clock
 from statefulroute.cluster.events import EventRecorder
 from statefulroute.domain.events import lost_pods_events
 from statefulroute.domain.keys import RouteKey
-from statefulroute.domain.lost_pods import LostPods, follow_lost_pods, lost_pods_in
+from statefulroute.domain.lost_pods import LostPods, follow_lost_pods, lost_pods_of
 from statefulroute.domain.route import RouteView
 
 
@@ -30,7 +30,7 @@ class LostPodTracker:
         route = view.route
         before = self._lost.get(route.key)
         if before is None:
-            before = lost_pods_in(route.status)
+            before = lost_pods_of(route)
         if not before and not view.lost:
             return before
         after = self._lost[route.key] = follow_lost_pods(view, before, self._clock())

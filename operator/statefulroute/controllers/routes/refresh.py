@@ -174,7 +174,7 @@ class RouteRefresher:
         It is the previous one until the annotations there are removed.
         """
         refreshed = self._refreshed.get(route.key)
-        return route.status.workload if refreshed is None else route.with_workload(refreshed).observed_workload
+        return route.status_workload if refreshed is None else route.with_workload(refreshed).observed_workload
 
     async def remove_annotations(self, route: Route) -> None:
         """Removes the annotations from the pods and the workload of a route that is deleted."""
@@ -254,7 +254,8 @@ class RouteRefresher:
         by_name = {pod.pod.name: pod for pod in view.pods.values()}
         changes = ((pod, pod_annotations(view, by_name[pod.name], pod.annotations, now)) for pod in pods)
         due = [change for change in changes if change[1]]
-        await self._write_annotations(view.route.key, due)
+        if due:
+            await self._write_annotations(view.route.key, due)
         return bool(due)
 
     async def _write_annotations(

@@ -18,8 +18,9 @@ from statefulroute.domain.route import Route
 #: How many routes are added at the start before other tasks run.
 _CHUNK_SIZE = 50
 
-#: How many statuses are compared in a second after the start: most of them are true, and links and loads go first.
-_STATUSES_A_SECOND = 1_000
+#: How many statuses are compared in a second after the start: most of them are true, and links and loads go first. The
+#: first is compared when so many routes a second would have been served.
+_STATUSES_A_SECOND, _SERVED_A_SECOND = 1_000, 5_000
 
 
 class RouteScheduler:
@@ -101,6 +102,11 @@ class RouteScheduler:
             timer.start()
         self._starting = asyncio.create_task(self._add_all())
 
+    async def wait_started(self) -> None:
+        """Waits until all routes are worked on."""
+        if self._starting is not None:
+            await asyncio.wait([self._starting])
+
     async def stop(self) -> None:
         """Ends the work: finishes writes in flight, and cancels polls."""
         self._is_started = False
@@ -125,10 +131,12 @@ class RouteScheduler:
     async def _add_all(self) -> None:
         """Adds the cached routes in chunks; the listener adds those that appear meanwhile."""
         cache = self._informers.routes.cache
-        for number, (namespace, name) in enumerate(tuple(cache), start=1):
+        keys = tuple(cache)
+        serving_seconds = len(keys) / _SERVED_A_SECOND
+        for number, (namespace, name) in enumerate(keys, start=1):
             route = cache.get(namespace, name)
             if route is not None and not route.is_deleting and route.key not in self._routes:
-                self._add(route, delay=number / _STATUSES_A_SECOND)
+                self._add(route, delay=serving_seconds + number / _STATUSES_A_SECOND)
             if number % _CHUNK_SIZE == 0:
                 await asyncio.sleep(0)
 
