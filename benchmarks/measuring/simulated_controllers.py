@@ -94,7 +94,9 @@ class SimulatedControllers:
             metrics=metrics,
             clock=lambda: self.now,
         )
-        self._links = LinkController(informers, self.route_store, reconciler.reconcile, settings.parallel_writes)
+        self._links = LinkController(
+            informers, self.route_store, reconciler.reconcile, settings.parallel_writes, reconciler.is_expected
+        )
         limiters[0].listen(self._links.resume)
         limiters[1].listen(self._links.resume_rewrite)
         informers.routes.cache.put(

@@ -157,6 +157,7 @@ def link_status_patch(link: Link, status: LinkStatus, now: datetime, cause: Loss
     previous = link.status
     was_ready = previous is not None and previous.is_ready
     transition_time = link.transition_time if previous is not None and was_ready == status.is_ready else None
+    this_second = _format_seconds(now)
     patch: dict[str, Any] = {
         "phase": status.phase,
         "podIndex": status.pod_index,
@@ -171,7 +172,7 @@ def link_status_patch(link: Link, status: LinkStatus, now: datetime, cause: Loss
                 "reason": status.reason,
                 "message": status.message,
                 "observedGeneration": link.generation,
-                "lastTransitionTime": _rfc3339(transition_time) or _format_seconds(now),
+                "lastTransitionTime": _rfc3339(transition_time) or this_second,
             }
         ],
     }
@@ -180,7 +181,7 @@ def link_status_patch(link: Link, status: LinkStatus, now: datetime, cause: Loss
     previous_pod = link.status_pod
     if status.phase is LinkPhase.BOUND:
         if not was_ready or previous_pod != status.pod:
-            patch["boundTime"] = _format_seconds(now)
+            patch["boundTime"] = this_second
         if previous_pod is not None and previous_pod != status.pod:
             patch["previous"] = _previous_binding(previous, now, cause)
     elif status.phase is not LinkPhase.LOST:

@@ -117,7 +117,11 @@ def assemble(
         clock=utc_now,
     )
     links = LinkController(
-        informers, route_store, trace_hooks.wrap_reconcile(reconciler.reconcile), settings.parallel_writes
+        informers,
+        route_store,
+        trace_hooks.wrap_reconcile(reconciler.reconcile),
+        settings.parallel_writes,
+        reconciler.is_expected,
     )
     move_limiter.listen(links.resume)
     rewrite_limiter.listen(links.resume_rewrite)

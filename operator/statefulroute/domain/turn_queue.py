@@ -70,12 +70,18 @@ class TurnQueue(Generic[K]):
             self._rate_limiter.give_back()
         return False
 
-    def release(self, key: K) -> None:
-        """Ends the turn of a key, or gives its turn back if the key does not need it any more."""
-        self._waiting.discard(self._route_of(key), key)
+    def release(self, key: K) -> bool:
+        """Ends the turn of a key, or gives its turn back if the key does not need it any more.
+
+        Returns:
+            Whether the key had its turn or waited for it.
+        """
+        is_known = self._waiting.discard(self._route_of(key), key) or key in self._in_flight
         self._end_turn(key)
         if self._forget_call(key):
             self._rate_limiter.give_back()
+            is_known = True
+        return is_known
 
     def call_next(self) -> K | None:
         """Returns the next key if its turn has come; the key does not wait any more and has to ask again."""

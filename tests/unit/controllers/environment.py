@@ -346,7 +346,9 @@ class Environment:
             return await reconcile(key)
 
         reconciler.reconcile = recording  # type: ignore[method-assign]
-        self.controller = LinkController(self.informers, self.route_store, reconciler.reconcile, concurrency)
+        self.controller = LinkController(
+            self.informers, self.route_store, reconciler.reconcile, concurrency, reconciler.is_expected
+        )
         move_limiter.listen(self.controller.resume)
         rewrite_limiter.listen(self.controller.resume_rewrite)
 

@@ -58,6 +58,43 @@ async def test_link_whose_status_is_current_is_not_written_again() -> None:
     await environment.controller.stop()
 
 
+@pytest.mark.parametrize("pod_index", [0, None])
+async def test_link_is_reconciled_once_until_it_is_bound(pod_index: int | None) -> None:
+    environment = Environment().with_pods(0)
+    async with running_route(environment):
+        environment.links.put(link(30, pod=pod_index))
+        await idle()
+        assert environment.reason_of("alice") == "Bound"
+        assert environment.reconciled == ["alice"]
+
+
+async def test_link_that_changes_while_it_is_bound_is_reconciled_again() -> None:
+    environment = Environment().with_pods(0, 1)
+    async with running_route(environment):
+        environment.writer.unblocked.clear()
+        environment.links.put(link(30, pod=0))
+        await idle()
+        environment.links.put(link(40, pod=1, generation=2))
+        environment.writer.unblocked.set()
+        await idle()
+        (current,) = environment.links.in_partition(GAME).values()
+        assert current.status_pod == 1
+        assert environment.reconciled == ["alice", "alice"]
+
+
+async def test_pod_that_gets_ready_while_a_link_is_marked_as_pending_takes_the_link() -> None:
+    environment = Environment().with_pods()
+    async with running_route(environment):
+        environment.writer.unblocked.clear()
+        environment.links.put(link(30))
+        await idle()
+        environment.pods.put(pod(31))
+        await idle()
+        environment.writer.unblocked.set()
+        await idle()
+        assert environment.reason_of("alice") == "Bound"
+
+
 @pytest.mark.parametrize("when", ["before the start", "just before its turn"])
 async def test_link_whose_route_appears_before_its_turn_is_not_pending(when: str) -> None:
     environment = Environment()

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections.abc import Callable
 
 import structlog
 
@@ -42,13 +43,22 @@ class LinkController:
         route_store: the views of routes.
         reconcile: reconciles one link.
         concurrency: how many links of one route are written at the same time.
+        is_expected: returns whether a new version of a link is one that `reconcile` expects, and takes care of.
     """
 
-    def __init__(self, informers: Informers, route_store: RouteStore, reconcile: Reconcile, concurrency: int) -> None:
+    def __init__(
+        self,
+        informers: Informers,
+        route_store: RouteStore,
+        reconcile: Reconcile,
+        concurrency: int,
+        is_expected: Callable[[Link], bool] = lambda _: False,
+    ) -> None:
         self._informers = informers
         self._route_store = route_store
         self._reconcile = reconcile
         self._concurrency = concurrency
+        self._is_expected = is_expected
         self._slots = FairSlots(link_slots(concurrency), namespace_share=_NAMESPACE_SHARE)
         self._routes: set[RouteKey] = set()
         """The routes whose links are reconciled."""
@@ -159,7 +169,7 @@ class LinkController:
             return
         queue = self._queues.get(link.route)
         if queue is not None:
-            queue.link_changed(old, new)
+            queue.link_changed(old, new, is_expected=new is not None and self._is_expected(new))
             if new is None and not self._informers.links.cache.in_partition(link.route):
                 self._unused.set(link.route, _RETENTION_SECONDS)
         elif new is not None and link.route in self._routes:

@@ -78,6 +78,22 @@ class LinkReconciler:
         self._clock = clock
         self._causes: dict[LinkKey, LossCause] = {}
         """The links that were moved, or may have been, and whose status does not say so yet; each with the cause."""
+        self._writing: dict[LinkKey, PodKey | LinkStatus] = {}
+        """The links that are being written, each with the pod or the status that is written."""
+
+    def is_expected(self, link: Link) -> bool:
+        """Returns whether a new version of a link is what the write in progress makes of it.
+
+        Then `reconcile` decides itself what follows: after a choice, the status; after a binding, nothing. A link that
+        was not bound is not expected, because a pod may have got room for it in the meantime.
+        """
+        match self._writing.get(link.key):
+            case None:
+                return False
+            case LinkStatus() as status:
+                return status.is_ready and is_status_current(link, status)
+            case pod:
+                return link.pod == pod
 
     async def reconcile(self, key: LinkKey) -> ReconcileResult:
         """Gathers what the decision about a link needs, decides, and applies the plan.
@@ -133,8 +149,12 @@ class LinkReconciler:
         return True
 
     async def _bind(self, link: Link, pod: PodKey) -> None:
-        with self._counts.assume(link.key, pod):
-            await self._writer.bind(link, pod)
+        self._writing[link.key] = pod
+        try:
+            with self._counts.assume(link.key, pod):
+                await self._writer.bind(link, pod)
+        finally:
+            del self._writing[link.key]
 
     async def _move(self, link: Link, pod: PodKey, cause: LossCause) -> None:
         self._causes[link.key] = cause
@@ -145,7 +165,11 @@ class LinkReconciler:
             raise
 
     async def _update_status(self, link: Link, status: LinkStatus, cause: LossCause | None, *, is_chosen: bool) -> None:
-        uid = await self._writer.update_status(link, status, cause)
+        self._writing[link.key] = status
+        try:
+            uid = await self._writer.update_status(link, status, cause)
+        finally:
+            del self._writing[link.key]
         self._record(link, events.link_status_event(link, status, cause), uid, is_chosen=is_chosen)
         log.debug("acknowledged", link=link.name, namespace=link.route.namespace, phase=status.phase)
 

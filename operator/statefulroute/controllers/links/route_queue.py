@@ -146,11 +146,12 @@ class RouteLinkQueue:
         """Returns the links of the route that are left to reconcile."""
         return self._workers.backlog()
 
-    def link_changed(self, old: Link | None, new: Link | None) -> None:
-        """Reconciles a link of the route that has changed."""
+    def link_changed(self, old: Link | None, new: Link | None, *, is_expected: bool = False) -> None:
+        """Reconciles a link of the route that has changed, unless its reconciliation in progress expects the change."""
         self._by_pod.link_changed(old, new, self._links.in_partition(self._route))
         if new is not None:
-            self._workers.add(new.key)
+            if not is_expected:
+                self._workers.add(new.key)
         elif old is not None and self._waiting.discard(old):
             self._offer_room()  # it may have had its turn, and left the room to others
 

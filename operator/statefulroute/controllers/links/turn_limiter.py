@@ -44,8 +44,8 @@ class TurnLimiter:
 
     def release(self, key: LinkKey) -> None:
         """Ends the turn of a link, or gives back the turn that it does not need any more."""
-        self._turns.release(key)
-        self._set_timer()
+        if self._turns.release(key):
+            self._set_timer()
 
     def _set_timer(self) -> None:
         seconds = self._turns.seconds_until_next()
