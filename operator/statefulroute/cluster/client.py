@@ -17,7 +17,8 @@ from statefulroute.cluster.errors import APIError, GoneError, UnreachableError, 
 from statefulroute.cluster.request_metrics import RequestObserver, record_request
 from statefulroute.cluster.retry_after import allows_retry_after, parse_retry_after, retry_pause
 from statefulroute.cluster.watch_lines import read_lines
-from statefulroute.cluster.write_transport import Response, WriteTransport
+from statefulroute.cluster.whole_response import Response
+from statefulroute.cluster.write_transport import WriteTransport
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"

@@ -1,42 +1,23 @@
 """Sends writes on the connections of an aiohttp session, without what the session does for each request.
 
 A session prepares each request for cookies, redirects, middlewares, traces and bodies of any kind, and starts a task
-that sends it: two thirds of the CPU time of a small write. The connections, TLS and the parser of responses are
-aiohttp's here, too.
+that sends it: two thirds of the CPU time of a small write. The connections and TLS are aiohttp's here, too, and the
+parser of all but plain responses.
 """
 
 import asyncio
 import re
-from collections.abc import Mapping
 from http import HTTPStatus
-from typing import NamedTuple
 
 import aiohttp
-from aiohttp.helpers import TimerNoop
 from aiohttp.http import HttpProcessingError
 from yarl import URL
 
 from statefulroute.cluster.api_server import Connection
+from statefulroute.cluster.whole_response import Response, WholeResponseReader
 
 #: What the URL of a request may contain without being quoted.
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/._~-]+")
-
-#: The largest part of a response that is buffered before the connection is read further.
-_BUFFER_BYTES = 2**18
-
-
-class Response(NamedTuple):
-    """A response.
-
-    Attributes:
-        status: the HTTP status.
-        headers: the headers, by names in any case.
-        body: the whole body.
-    """
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
 
 
 class WriteTransport:
@@ -140,8 +121,10 @@ async def _exchange(connection: aiohttp.connector.Connection, request: bytes) ->
         raise aiohttp.ClientConnectionResetError("the connection was closed before the request was sent")
     if protocol.should_close:  # the data would count as the response to this request
         raise aiohttp.ClientConnectionResetError("the server has sent data before the request was sent")
-    protocol.set_response_params(timer=TimerNoop(), read_until_eof=True, read_bufsize=_BUFFER_BYTES)
+    reader = WholeResponseReader(protocol)
     protocol.transport.write(request)
+    if (response := await reader.response) is not None:
+        return response
     try:
         message, content = await protocol.read()
         while message.code < HTTPStatus.OK:  # 100 Continue, for example
