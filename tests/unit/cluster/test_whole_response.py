@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.http import HttpResponseParser
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.connection import connect
@@ -70,3 +73,40 @@ async def test_aiohttp_parses_no_whole_response(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize("end", [10, len(PLAIN) - 7, len(PLAIN) - 1])
 async def test_response_in_two_pieces_is_read_to_its_end(tmp_path: Path, end: int) -> None:
     assert await patched(tmp_path, PLAIN[:end], PLAIN[end:]) == [b"written", b"written"]
+
+
+HEADERS = st.lists(
+    st.tuples(
+        st.sampled_from(["Date", "X-A", "Content-Length", "content-length", "Transfer-Encoding", "Connection", "X A"]),
+        st.sampled_from([": ", ":", " : ", ":  "]),
+        st.sampled_from(["", "a", "2", "02", "+2", "2,2", "close", "chunked", "keep-alive", "a\tb", "a\x00", "é"]),
+        st.sampled_from(["\r\n", "\n", "\r\n "]),
+    ),
+    max_size=4,
+)
+
+
+@given(
+    line=st.sampled_from(["HTTP/1.1 200 OK", "HTTP/1.1 201 ", "HTTP/1.1 200", "HTTP/1.0 200 OK", "HTTP/1.1 204 No"]),
+    headers=HEADERS,
+    body=st.sampled_from([b"", b"ok", b"ok\r\n", b"okHTTP"]),
+)
+@example("HTTP/1.1 200 OK", [("Date", ": ", "a", "\r\n"), ("Content-Length", ": ", "2", "\r\n")], b"ok")
+def test_whole_response_is_what_aiohttp_would_parse(
+    line: str, headers: list[tuple[str, str, str, str]], body: bytes
+) -> None:
+    data = (line + "\r\n" + "".join(map("".join, headers)) + "\r\n").encode("latin-1") + body
+    response = parse_whole(data)
+    if response is not None:
+        with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+            assert runner.run(parsed_by_aiohttp(data)) == (response.status, response.body, response.headers.get("Date"))
+
+
+async def parsed_by_aiohttp(data: bytes) -> tuple[int, bytes, str | None]:
+    """Returns the status, the body and the date of the only response in the data."""
+    loop = asyncio.get_running_loop()
+    parser = HttpResponseParser(ResponseHandler(loop), loop, 2**16, response_with_body=True, read_until_eof=True)
+    ((message, content),), _, rest = parser.feed_data(data)
+    assert not rest
+    assert not message.should_close
+    return message.code, await content.read(), message.headers.get("Date")
