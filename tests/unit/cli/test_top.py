@@ -1,10 +1,12 @@
 """The screen of `top`, with a state that only the test changes."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from textual.widgets import DataTable, Static
+from syrupy.assertion import SnapshotAssertion
+from textual.pilot import Pilot
 
 from statefulroute.api.statefulroute import OmittedPods
 from statefulroute.cli.link_changes import LinkChange
@@ -12,76 +14,135 @@ from statefulroute.cli.output.screen import ScreenState, TopApp
 from statefulroute.cluster.codec import ROUTES
 from statefulroute.domain.route import Route
 from support.example_objects import pod_status
-from support.objects import stateful_route
+from support.objects import condition, stateful_route
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
-def route(*pods: dict[str, object]) -> Route:
-    item = stateful_route()
+class Clock:
+    """A monotonic clock that a test advances."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def route(*pods: dict[str, object], name: str = "game", **status: object) -> Route:
+    item = stateful_route(name)
     item["metadata"] |= {"namespace": "play", "resourceVersion": "1", "creationTimestamp": "2026-01-01T00:00:00Z"}
-    item["status"] = {"bestPodName": "game-0", "links": 12, "pods": pods}
+    known = {"bestPodName": "game-0", "links": 12, "routablePods": 2, "replicas": 3, "conditions": [condition()]}
+    item["status"] = {**known, "workloadLoad": 2, "workloadState": "Normal", "pods": pods, **status}
     return ROUTES.convert(item)
 
 
-GAME = (pod_status("game-0", 2, 600, index=0), pod_status("game-1", 10, 4800, index=1, routingState="DenyNewCall"))
+GAME = (
+    pod_status("game-0", 2, 600, index=0),
+    pod_status("game-1", 10, 4800, index=1, routingState="DenyNewCall"),
+    pod_status("game-2", 0, index=2, serviceState="NotReady"),
+)
+
+
+def change(subject: str, before: str, after: str, reason: str, **more: str) -> LinkChange:
+    return LinkChange(
+        namespace="play", route="game", subject=subject, before=before, after=after, reason=reason, **more
+    )
+
+
+CHANGES = (
+    change("alice", "-", "game-0", "Bound"),
+    change("a-user-with-a-long-name@example.com", "game-2", "game-1", "PodLost", cause="NodeNotReady"),
+    change("pod/game-1", "Ready", "DenyNewCall", "RoutingState"),
+    change("evil\u202etxt", "game-0", "-", "Expired"),
+)
 
 
 @pytest.fixture
-def state() -> ScreenState:
-    return ScreenState("play", {("play", "game"): route(*GAME)})
+def clock() -> Clock:
+    return Clock()
 
 
-def cells(app: TopApp) -> list[list[str]]:
-    """Returns the texts of the table, without spaces at their ends."""
-    table = app.query_one("#pods", DataTable)
-    return [[cell.plain.strip() for cell in table.get_row_at(index)] for index in range(table.row_count)]
+@pytest.fixture
+def state(clock: Clock) -> ScreenState:
+    return ScreenState("play", {("play", "game"): route(*GAME)}, clock=lambda: NOON, monotonic=clock)
 
 
-@pytest.mark.parametrize(
-    ("columns", "loads", "links"),
-    [
-        (80, ["0.6 █▍", "4.8 ██████████▌"], ["2 ██▎", "10 ███████████"]),
-        (60, ["0.6", "4.8"], ["2", "10"]),
-    ],
-)
-async def test_pods_are_rows_with_bars_if_they_fit(
-    state: ScreenState, columns: int, loads: list[str], links: list[str]
+def screen_of(app: TopApp) -> list[str]:
+    """Returns the lines of the screen."""
+    strips = app.screen._compositor.render_strips()  # noqa: SLF001 - textual has no other way to the text
+    return ["".join(segment.text for segment in strip).rstrip() for strip in strips]
+
+
+async def drawn(app: TopApp, pilot: Pilot[None]) -> list[str]:
+    """Draws the present state and returns the lines of the screen."""
+    app.draw()
+    await pilot.pause()
+    return screen_of(app)
+
+
+@pytest.mark.parametrize("columns", [40, 80, 160])
+async def test_screen_fits_its_width(
+    state: ScreenState, clock: Clock, columns: int, snapshot: SnapshotAssertion
 ) -> None:
+    for load in (1000, 2500, 4900):
+        state.routes = {("play", "game"): route(pod_status("game-0", 2, load, index=0), *GAME[1:], unservedLinks=3)}
+        state.sample()
+    clock.now = 10.0
+    for each in CHANGES:
+        state.record(each)
     app = TopApp(state)
-    async with app.run_test(size=(columns, 24)):
-        assert cells(app) == [
-            ["game", "game-0", "Ready", "Ready", loads[0], links[0]],
-            ["game", "game-1", "Ready", "DenyNewCall", loads[1], links[1]],
-        ]
-        assert str(app.query_one("#summary", Static).render()) == "play: 1 route, 2 pods, 12 links"
+    async with app.run_test(size=(columns, 24)) as pilot:
+        lines = await drawn(app, pilot)
+    assert "\n".join(lines) == snapshot
+    assert max(map(len, lines)) <= columns
 
 
-async def test_screen_shows_changed_numbers_pods_and_changes(state: ScreenState) -> None:
+async def test_screen_of_several_routes_names_them_and_shows_those_with_problems_first(
+    state: ScreenState, snapshot: SnapshotAssertion
+) -> None:
+    broken = condition(status="False", reason="NoRoutablePod")
+    names = [f"lobby-{number:02}" for number in range(20)]
+    state.routes = {
+        ("play", "game"): route(*GAME),
+        **{("play", name): route(GAME[0], name=name, links=1) for name in names},
+        ("play", "zoo"): route(name="zoo", conditions=[broken], links=0, routablePods=0),
+    }
     app = TopApp(state)
-    async with app.run_test(size=(60, 24)) as pilot:
-        state.routes = {("play", "game"): route(pod_status("game-0", 3, 5000, index=0), GAME[1])}
-        moved = LinkChange(
-            namespace="play", route="game", subject="alice", before="game-1", after="game-0", reason="PodLost"
-        )
-        state.changes.append((NOON, moved))
+    async with app.run_test(size=(80, 24)) as pilot:
+        assert "\n".join(await drawn(app, pilot)) == snapshot
+
+
+async def test_screen_shows_changed_numbers_pods_and_warnings(state: ScreenState) -> None:
+    app = TopApp(state)
+    async with app.run_test(size=(80, 24)) as pilot:
+        assert any(line.startswith("game-0") and " 0.6 " in line for line in await drawn(app, pilot))
+        state.routes = {("play", "game"): route(pod_status("game-0", 3, 5000, index=0))}
         state.warning = "watching failed: trying again"
-        app.draw()
-        await pilot.pause()
-        assert cells(app)[0][4:] == ["5", "3"]
-        changes = str(app.query_one("#changes", Static).render())
-        assert changes == "12:00:00  game  alice  game-1 -> game-0  PodLost"
-        assert "trying again" in str(app.query_one("#summary", Static).render())
+        lines = await drawn(app, pilot)
+        assert [line.split()[3] for line in lines if line.startswith("game-")] == ["5"]
+        assert any("watching failed: trying again" in line for line in lines)
+        state.record(CHANGES[0])
+        assert not any("watching failed" in line for line in await drawn(app, pilot))
         state.routes = {}
-        app.draw()
-        assert cells(app) == []
+        assert not [line for line in await drawn(app, pilot) if line.startswith("game-")]
+
+
+async def test_screen_follows_a_resize(state: ScreenState) -> None:
+    app = TopApp(state)
+    async with app.run_test(size=(80, 24)) as pilot:
+        assert any("ROUTING" in line for line in await drawn(app, pilot))
+        await pilot.resize_terminal(40, 24)
+        lines = await drawn(app, pilot)
+        assert not any("ROUTING" in line for line in lines)
+        assert max(map(len, lines)) <= 40
 
 
 async def test_links_of_other_routes_to_a_pod_are_shown(state: ScreenState) -> None:
     state.routes = {("play", "game"): route(pod_status("game-0", 2, 600, index=0, totalLinks=7))}
     app = TopApp(state)
-    async with app.run_test(size=(60, 24)):
-        assert cells(app)[0][5] == "2 (7 in all)"
+    async with app.run_test(size=(80, 24)) as pilot:
+        assert any("2 (7 in all)" in line for line in await drawn(app, pilot))
 
 
 async def test_q_quits(state: ScreenState) -> None:
@@ -91,8 +152,25 @@ async def test_q_quits(state: ScreenState) -> None:
     assert app.return_code == 0
 
 
-async def test_summary_counts_pods_that_are_not_listed(state: ScreenState) -> None:
-    game = route(*GAME)
-    omitted = OmittedPods(count=598)
+def header_of(state: ScreenState) -> Sequence[str]:
+    return [segment.plain for segment in state.header()]
+
+
+def test_header_has_the_totals_and_the_rates_of_the_last_minute(state: ScreenState, clock: Clock) -> None:
+    assert header_of(state)[:5] == ["play", "12:00:00", "1 route", "3 pods", "12 links"]
+    clock.now = 10.0
+    for each in (*CHANGES, *CHANGES[:1] * 9):
+        state.record(each)
+    assert header_of(state)[5:] == ["1.0 bound/s", "0.1 moved/s", "0.1 ended/s"]
+    clock.now = 69.0
+    assert header_of(state)[5:] == ["0.2 bound/s", "0.0 moved/s", "0.0 ended/s"]
+    clock.now = 71.0
+    assert header_of(state)[5:] == ["0.0 bound/s", "0.0 moved/s", "0.0 ended/s"]
+
+
+def test_header_counts_pods_that_are_not_listed_and_links_that_are_not_served(state: ScreenState) -> None:
+    game = route(*GAME, unservedLinks=1)
+    omitted = OmittedPods(count=597)
     routes = {("play", "game"): replace(game, status=game.status.model_copy(update={"omitted_pods": omitted}))}
-    assert replace(state, routes=routes).summary() == "play: 1 route, 600 pods, 12 links (598 pods are not listed)"
+    state.routes = routes
+    assert header_of(state)[2:7] == ["1 route", "600 pods", "597 pods not listed", "12 links", "1 not served"]

@@ -48,6 +48,4 @@ async def show_top(cluster: Cluster, terminal: Terminal, route: str | None) -> N
 
 async def _collect_changes(watcher: "ChangeWatcher", state: "ScreenState") -> None:
     while True:
-        change = await watcher.changes.get()
-        state.changes.append((utc_now(), change))
-        state.warning = ""  # the connection works again
+        state.record(await watcher.changes.get())
