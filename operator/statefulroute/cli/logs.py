@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from statefulroute.cli.output.messages import printable
+from statefulroute.cli.output.terminal import stderr_terminal
 
 
 class LogLevel(StrEnum):
@@ -51,7 +52,12 @@ def set_up_logging(level: LogLevel, log_format: LogFormat | None, *, hash_uids: 
         *(
             (structlog.processors.JSONRenderer(default=str),)
             if as_json
-            else (_escape_unprintable, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback))
+            else (
+                _escape_unprintable,
+                structlog.dev.ConsoleRenderer(
+                    colors=stderr_terminal().has_colors, exception_formatter=structlog.dev.plain_traceback
+                ),
+            )
         ),
     ]
     handler = logging.StreamHandler(sys.stderr)

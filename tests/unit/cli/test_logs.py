@@ -1,12 +1,15 @@
 """The log on the standard error: text or JSON, also for lines of libraries."""
 
 import json
+import os
 import re
 import subprocess
 import sys
 from typing import Any
 
 import pytest
+
+from support.terminal import TerminalSession
 
 #: Sets up the log in a new interpreter, because it is global to a process; then logs some events.
 SCRIPT = """
@@ -111,6 +114,20 @@ def test_text_format_is_readable() -> None:
     assert "links" in written[0]
     assert not written[0].startswith("{")
     assert any("RuntimeError" in line for line in written)
+
+
+def test_text_has_no_colors_outside_of_a_terminal() -> None:
+    assert not [line for line in lines("info", "text") if "\x1b" in line]
+
+
+@pytest.mark.parametrize(
+    ("variables", "has_colors"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)]
+)
+def test_text_has_colors_on_a_terminal_unless_they_are_disabled(variables: dict[str, str], has_colors: bool) -> None:
+    command = [sys.executable, "-c", SCRIPT, "info", "text"]
+    with TerminalSession(command, 120, os.environ, variables) as session:
+        code, screen = session.close()
+    assert (code, "an event" in screen, COLOR.search(screen) is not None) == (0, True, has_colors)
 
 
 def test_log_escapes_unprintable_characters(monkeypatch: pytest.MonkeyPatch) -> None:
