@@ -2,16 +2,16 @@
 
 import sys
 
-#: The extra that installs each package which an application does not need.
-_EXTRA_BY_PACKAGE = {
-    "grpc": "resolver",
-    "kopf": "operator",
-    "prometheus_client": "resolver",
-    "uvloop": "operator",
-    "textual": "cli",
-    "typer": "cli",
-    "yaml": "cli",
-}
+#: The packages of extras, which an application does not need.
+_PACKAGES_OF_EXTRAS = frozenset({"grpc", "kopf", "prometheus_client", "rich", "textual", "typer", "uvloop", "yaml"})
+
+#: The subcommands with an extra of their own; `cli` is that of the others.
+_EXTRAS = ("operator", "resolver")
+
+#: Precedes a line that kubectl's completion shows to the user as it is.
+_ACTIVE_HELP = "_activeHelp_ "
+
+_NO_FILES = ":4"
 
 
 def main() -> None:
@@ -23,15 +23,25 @@ def main() -> None:
     except KeyboardInterrupt:  # before a command runs that handles it
         sys.exit(130)
     except ModuleNotFoundError as missing:
-        extra = _EXTRA_BY_PACKAGE.get(missing.name or "")
-        if extra is None:
-            raise
-        sys.exit(f"The command is not installed: pip install 'statefulroute[{extra}]'")
+        subcommand = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+        sys.exit(_installation_hint(missing, subcommand if subcommand in _EXTRAS else "cli"))
 
 
 def complete() -> None:
     """Run the `kubectl_complete-statefulroute` command, which kubectl calls for shell completion."""
-    from statefulroute.cli.app import app  # noqa: PLC0415 - as above
-    from statefulroute.cli.completion import complete_for_kubectl  # noqa: PLC0415
+    try:
+        from statefulroute.cli.app import app  # noqa: PLC0415 - as above
+        from statefulroute.cli.completion import complete_for_kubectl  # noqa: PLC0415
 
-    complete_for_kubectl(app)
+        complete_for_kubectl(app)
+    except ModuleNotFoundError as missing:
+        hint = _installation_hint(missing, "cli")
+        sys.stdout.write(f"{_ACTIVE_HELP}{hint}\n{_NO_FILES}\n")
+        sys.exit(hint)
+
+
+def _installation_hint(missing: ModuleNotFoundError, extra: str) -> str:
+    """Returns how to install a package of an extra; raises the error if it is another package."""
+    if (missing.name or "").partition(".")[0] not in _PACKAGES_OF_EXTRAS:
+        raise missing
+    return f"The command is not installed: pip install 'statefulroute[{extra}]'"

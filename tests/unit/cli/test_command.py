@@ -23,18 +23,21 @@ class Absent:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Absent())
-from statefulroute.cli import main
+from statefulroute.cli import {entry}
 try:
-    main()
+    {entry}()
 finally:
     print("LOADED", *sorted(sys.modules))
 """
 
 
-def run(*arguments: str, absent: str = "", env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the command in a new process."""
+def run(
+    *arguments: str, absent: str = "", env: dict[str, str] | None = None, entry: str = "main"
+) -> subprocess.CompletedProcess[str]:
+    """Run the command, or its completion for kubectl, in a new process."""
+    program = RUN.replace("{entry}", entry)
     return subprocess.run(
-        [sys.executable, "-c", RUN, absent, *arguments], capture_output=True, text=True, check=False, env=env
+        [sys.executable, "-c", program, absent, *arguments], capture_output=True, text=True, check=False, env=env
     )
 
 
@@ -146,11 +149,32 @@ def test_operator_help_describes_its_options() -> None:
         assert option in plain(result.output)
 
 
-@pytest.mark.parametrize(("package", "extra"), [("typer", "cli"), ("kopf", "operator"), ("uvloop", "operator")])
-def test_names_the_extra_of_a_missing_package(package: str, extra: str) -> None:
-    result = run("operator", absent=package)
+@pytest.mark.parametrize(
+    ("arguments", "package", "extra"),
+    [
+        ("operator", "typer", "operator"),
+        ("operator", "kopf", "operator"),
+        ("operator", "uvloop", "operator"),
+        ("operator", "prometheus_client", "operator"),
+        ("resolver", "typer", "resolver"),
+        ("resolver", "uvloop", "resolver"),
+        ("routes", "typer", "cli"),
+        ("-A routes operator", "typer", "cli"),
+        ("--help", "typer", "cli"),
+        ("", "typer", "cli"),
+    ],
+)
+def test_names_the_extra_of_a_missing_package(arguments: str, package: str, extra: str) -> None:
+    result = run(*arguments.split(), absent=package)
     message = f"The command is not installed: pip install 'statefulroute[{extra}]'\n"
     assert (result.returncode, result.stderr) == (1, message)
+
+
+def test_completion_without_its_packages_shows_how_to_install_them() -> None:
+    result = run("routes", "", absent="typer", entry="complete")
+    hint = "The command is not installed: pip install 'statefulroute[cli]'"
+    assert (result.returncode, result.stderr) == (1, f"{hint}\n")
+    assert result.stdout.splitlines()[:2] == [f"_activeHelp_ {hint}", ":4"]
 
 
 def test_shows_the_import_error_of_a_broken_installation() -> None:
