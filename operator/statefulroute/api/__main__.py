@@ -14,6 +14,7 @@ import yaml
 from statefulroute.api import rbac
 from statefulroute.api.admission import POLICIES
 from statefulroute.api.crd import custom_resource_definition
+from statefulroute.api.fields_page import fields_page
 from statefulroute.api.podlink import PodLink
 from statefulroute.api.statefulroute import StatefulRoute
 
@@ -26,6 +27,7 @@ def generated_files() -> Iterator[tuple[Path, str]]:
         yield Path("crds") / f"{model.names.plural}.yaml", _text(custom_resource_definition(model))
     for name, policy in POLICIES.items():
         yield Path("deploy/admission") / f"{name}.yaml", _text(*policy())
+    yield Path("docs/fields.md"), fields_page()
     yield Path("deploy/rbac/operator.yaml"), _text(rbac.operator_cluster_role(), rbac.lease_role())
     yield Path("deploy/rbac/operator-in-namespace.yaml"), _text(rbac.operator_role())
     yield Path("deploy/rbac/release.yaml"), _text(rbac.release_cluster_role())

@@ -11,6 +11,7 @@ from statefulroute.api.__main__ import generated_files, main
 
 ROOT = Path(__file__).parents[3]
 FILES = dict(generated_files())
+MANIFESTS = [path for path in FILES if path.suffix == ".yaml"]
 
 
 @pytest.fixture
@@ -34,10 +35,25 @@ def test_directory_contains_only_generated_files(directory: str) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=str)
 def test_file_starts_with_the_generated_header(path: Path) -> None:
-    assert FILES[path].startswith("# Generated from the types in operator/statefulroute/api by `make generate`.")
+    head = "\n".join(FILES[path].splitlines()[:3])
+    assert "Generated from the types in operator/statefulroute/api by `make generate`. Do not edit." in head
 
 
-@pytest.mark.parametrize("path", FILES, ids=str)
+def test_page_of_fields_has_short_names_and_default_values() -> None:
+    page = FILES[Path("docs/fields.md")]
+    assert "`statefulroutes`, `statefulroute` and `sr`" in page
+    assert "`podlinks`, `podlink` and `pl`" in page
+    for row in (
+        "| `onPodLost.suspend.nodesPercent` | integer | `55` |",
+        "| `pods[].index` | integer | required |",
+        "| `workloadRef.kind` | string | `StatefulSet` |",
+        "| `port` | integer or string |  |",
+        "| `routingState` | `Ready`, `DenyNewCall`, `Shutdown` | `Ready` |",
+    ):
+        assert f"\n{row} " in page
+
+
+@pytest.mark.parametrize("path", MANIFESTS, ids=str)
 def test_file_is_plain_yaml(path: Path) -> None:
     documents = list(yaml.safe_load_all(FILES[path]))
     assert documents

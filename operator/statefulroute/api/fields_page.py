@@ -1,0 +1,69 @@
+"""The page of the documentation with the fields of both kinds, their types and default values."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from statefulroute.api.crd import custom_resource_definition
+from statefulroute.api.podlink import PodLink
+from statefulroute.api.statefulroute import StatefulRoute
+
+_HEAD = """# Fields
+
+<!-- Generated from the types in operator/statefulroute/api by `make generate`. Do not edit. -->
+
+The fields of the spec of both kinds, with their default values; a field without a default is optional unless it is
+required. `kubectl explain` shows the fields of the status, too, and the limits of each field.
+"""
+
+_Schema = Mapping[str, Any]
+
+
+def fields_page() -> str:
+    """Returns the page, in Markdown."""
+    return "\n".join([_HEAD, *(line for model in (StatefulRoute, PodLink) for line in _section(model))])
+
+
+def _section(model: type[PodLink | StatefulRoute]) -> Iterator[str]:
+    definition = custom_resource_definition(model)["spec"]
+    names, (version,) = definition["names"], definition["versions"]
+    (short,) = names["shortNames"]
+    yield f"## {names['kind']}\n"
+    yield f"Its names in kubectl are `{names['plural']}`, `{names['singular']}` and `{short}`.\n"
+    yield "| field of `spec` | type | default | description |"
+    yield "| --- | --- | --- | --- |"
+    for path, schema, is_required in _fields(version["schema"]["openAPIV3Schema"]["properties"]["spec"], ""):
+        default = "required" if is_required else _default(schema)
+        yield f"| `{path}` | {_type(schema)} | {default} | {_cell(schema.get('description', ''))} |"
+    yield ""
+
+
+def _fields(schema: _Schema, parent: str) -> Iterator[tuple[str, _Schema, bool]]:
+    """Yields the path and the schema of each field, and whether it is required."""
+    for name, field in schema.get("properties", {}).items():
+        path = f"{parent}{name}"
+        yield path, field, name in schema.get("required", ())
+        yield from _fields(field, f"{path}.")
+        yield from _fields(field.get("items", {}), f"{path}[].")
+
+
+def _type(schema: _Schema) -> str:
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    if schema.get("x-kubernetes-int-or-string"):
+        return "integer or string"
+    if schema["type"] == "array":
+        return f"list of {schema['items']['type']}s"
+    return str(schema["type"])
+
+
+def _default(schema: _Schema) -> str:
+    """Returns the default of a value; the fields of an object have their own."""
+    if "default" not in schema or isinstance(schema["default"], dict):
+        return ""
+    value = schema["default"]
+    return f"`{value if isinstance(value, str) else json.dumps(value)}`"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
