@@ -100,6 +100,7 @@ class ServerDriver(_Driver[asynchronous_server.ServerDriver]):
         *,
         configuration: Configuration | None = None,
         logger: Logger | None = None,
+        hash_uids: bool = False,
         follow_links: bool = False,
         keep_managed_fields: bool = False,
     ) -> Self:
@@ -109,6 +110,7 @@ class ServerDriver(_Driver[asynchronous_server.ServerDriver]):
             return asynchronous_server.ServerDriver.from_environment(
                 configuration=configuration,
                 logger=logger,
+                hash_uids=hash_uids,
                 follow_links=follow_links,
                 keep_managed_fields=keep_managed_fields,
             )
@@ -158,6 +160,7 @@ class ClientDriver(_Driver[asynchronous_client.ClientDriver]):
         services: list[str] | None = None,
         max_links: int = MAX_LINKS,
         logger: Logger | None = None,
+        hash_uids: bool = False,
         keep_managed_fields: bool = False,
     ) -> Self:
         """Returns a driver with its own connection, as `statefulroute.ClientDriver.connect` does."""
@@ -170,6 +173,7 @@ class ClientDriver(_Driver[asynchronous_client.ClientDriver]):
                     services=services,
                     max_links=max_links,
                     logger=logger,
+                    hash_uids=hash_uids,
                     keep_managed_fields=keep_managed_fields,
                 )
             )

@@ -413,7 +413,7 @@ async def test_each_operation_logs_one_line_with_arguments_and_result(
     assert [line["event"] for line in logged[10:] if line["event"] != "workload state"] == ["stop"]
 
 
-async def test_logs_by_structlog_by_default(servers: DriverFactory, here: str, uid: str) -> None:
+async def test_logs_by_a_logger_of_structlog(servers: DriverFactory, here: str, uid: str) -> None:
     import structlog  # noqa: PLC0415
     from structlog.testing import capture_logs  # noqa: PLC0415
 

@@ -18,9 +18,11 @@ HOUR, TTL = 3600, 600
 
 #: Runs in its own process, because the clock belongs to the process.
 PROGRAM = """
-import asyncio, json, sys
+import asyncio, json, logging, sys
 from pathlib import Path
 from statefulroute import ClientDriver
+
+logging.basicConfig(stream=sys.stdout)
 
 async def main(kubeconfig, namespace, known, new):
     async with await ClientDriver.connect(namespace, kubeconfig=Path(kubeconfig)) as client:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import pytest
 
-from statefulroute.cli.redaction import HASH_KEY
+from statefulroute.cluster.field_logger import HASH_KEY
 from statefulroute.domain.redaction import UidRedactor
 from support.independent_client import IndependentClient, PodLink, StatefulRoute
 from support.kubectl import Kubectl

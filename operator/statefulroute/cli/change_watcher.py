@@ -1,20 +1,21 @@
 """Watches the links and routes of a namespace, or of all, and reports their changes."""
 
 import asyncio
+import logging
 import time
-from collections.abc import AsyncIterator, Callable, MutableMapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from copy import copy
-from typing import Any, TypeVar
-
-import structlog
+from typing import TypeVar
 
 from statefulroute.api.group import POD_LINK, STATEFUL_ROUTE
 from statefulroute.cli.cluster import Cluster
 from statefulroute.cli.link_changes import LINK_STATES, LinkChange, LinkState, LinkTracker, routing_changes
+from statefulroute.cli.output.messages import handle_warnings
 from statefulroute.cluster.cache import Cached
 from statefulroute.cluster.clock import utc_now
 from statefulroute.cluster.codec import ROUTES
+from statefulroute.cluster.field_logger import Message
 from statefulroute.cluster.reflector import Reflector
 from statefulroute.cluster.resource_type import ResourceType
 from statefulroute.domain.route import Route
@@ -113,14 +114,15 @@ async def watch_changes(
 
 
 def _redirect_log(on_warning: Callable[[str], None]) -> None:
-    """Pass the warnings of the reflectors to a function: log lines would mix with the output of the command."""
+    """Passes the warnings of the reflectors to a function: log lines would mix with the output of the command."""
 
-    def redirect(_: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        if method in {"warning", "error", "exception"}:
-            on_warning(f"{event.get('event')} ({event.get('error', 'no details')})")
-        raise structlog.DropEvent
+    def redirect(record: logging.LogRecord) -> None:
+        if isinstance(record.msg, Message):
+            on_warning(f"{record.msg.event} ({record.msg.fields.get('error', 'no details')})")
+        else:
+            on_warning(record.getMessage())
 
-    structlog.configure(processors=[redirect])
+    handle_warnings(redirect)
 
 
 def _scoped(resource: ResourceType[T], namespace: str | None, fields: str) -> ResourceType[T]:

@@ -13,7 +13,7 @@ import typer
 
 from statefulroute.api.group import POD_LINK, STATEFUL_ROUTE
 from statefulroute.cli.cluster import Cluster, CommandError
-from statefulroute.cli.output.messages import log_to_stderr, print_message
+from statefulroute.cli.output.messages import log_to_stderr, print_message, reset_warnings
 from statefulroute.cluster.errors import APIError, ClusterError, NotConnectedError, NotFoundError, UnreachableError
 from statefulroute.domain.errors import StatefulRouteError
 
@@ -102,8 +102,7 @@ def run(options: ClusterOptions, work: Callable[[Cluster], Awaitable[int | None]
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     finally:
-        if (structlog := sys.modules.get("structlog")) is not None:
-            structlog.reset_defaults()
+        reset_warnings()
     if code:
         raise typer.Exit(code)
 

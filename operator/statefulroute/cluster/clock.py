@@ -48,9 +48,9 @@ def elapsed_seconds() -> float:
 
 
 def _log_difference(seconds: float) -> None:
-    import structlog  # noqa: PLC0415 - most commands start faster without it
+    from statefulroute.cluster.field_logger import get_logger  # noqa: PLC0415 - most commands start faster without it
 
-    structlog.get_logger(__name__).warning(
+    get_logger(__name__).warning(
         "the clocks of this process and of the API server differ: temporary links end when they have ended by both",
         seconds=round(seconds),
     )

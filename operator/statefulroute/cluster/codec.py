@@ -10,7 +10,6 @@ from types import MappingProxyType
 from typing import Any
 
 import msgspec
-import structlog
 
 from statefulroute.api.annotations import (
     LAST_APPLIED,
@@ -24,6 +23,7 @@ from statefulroute.api.annotations import (
 from statefulroute.api.group import API_VERSION, POD_LINK, STATEFUL_ROUTE
 from statefulroute.api.statefulroute import StatefulRouteSpec, StatefulRouteStatus
 from statefulroute.api.vocabulary import LinkPhase, LinkReason, LoadSource, PodLostAction, RoutingState
+from statefulroute.cluster.field_logger import get_logger
 from statefulroute.cluster.model_reader import read_model
 from statefulroute.cluster.resource_type import ResourceType
 from statefulroute.domain.keys import RouteKey
@@ -35,7 +35,7 @@ from statefulroute.domain.route import Route, Workload, WorkloadAnnotations
 from statefulroute.domain.times import parse_time
 from statefulroute.domain.validation import find_violation
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 class _CamelStruct(msgspec.Struct, rename="camel", gc=False):

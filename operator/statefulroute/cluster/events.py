@@ -11,12 +11,12 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-import structlog
 
 from statefulroute.api.group import API_VERSION, GROUP, POD_LINK, STATEFUL_ROUTE, Kind
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.clock import Clock, utc_now
 from statefulroute.cluster.errors import ClusterError
+from statefulroute.cluster.field_logger import get_logger
 from statefulroute.cluster.retry_after import NamespacePauses, retry_pause
 from statefulroute.domain.events import Event
 from statefulroute.domain.fair_queue import FairQueue
@@ -24,7 +24,7 @@ from statefulroute.domain.fair_slots import FairSlots
 from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.rate_limiter import RateLimiter
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 #: The burst and the rate of the events of all links, and of those of all routes. For larger changes, the route's status

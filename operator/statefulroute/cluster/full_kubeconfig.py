@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import structlog
 from kubernetes.aio import config
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
 
 from statefulroute.cluster.api_server import Connection
+from statefulroute.cluster.field_logger import get_logger
 from statefulroute.cluster.impersonation import Impersonation
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 _TOKEN_CHECK_SECONDS = 60.0
 

@@ -5,14 +5,14 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
-import structlog
 
 from statefulroute.cluster.errors import GoneError
+from statefulroute.cluster.field_logger import get_logger
 
 if TYPE_CHECKING:
     from statefulroute.cluster.client import Client
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 #: How often a further page is requested while the API server is too busy for it: the earlier pages need not be read
 #: again. The first page is requested once.

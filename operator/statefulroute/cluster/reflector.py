@@ -10,18 +10,18 @@ from http import HTTPStatus
 from typing import Generic, TypeVar
 
 import msgspec
-import structlog
 
 from statefulroute.cluster.cache import Cache, Cached
 from statefulroute.cluster.client import Client, Status
 from statefulroute.cluster.errors import APIError, ClusterError, GoneError, UnreachableError
+from statefulroute.cluster.field_logger import get_logger
 from statefulroute.cluster.pager import collection_version, list_pages
 from statefulroute.cluster.resource_type import ResourceType
 from statefulroute.domain.backoff import Backoff
 
 T = TypeVar("T", bound=Cached)
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 #: The number of objects per page: larger pages cost memory, smaller ones time.
 _PAGE_SIZE = 2_000

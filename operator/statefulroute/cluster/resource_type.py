@@ -5,16 +5,16 @@ from copy import copy
 from typing import Any, Generic, Self, TypeVar
 
 import msgspec
-import structlog
 
 from statefulroute.cluster.cache import Cached
+from statefulroute.cluster.field_logger import get_logger
 from statefulroute.cluster.pager import ListMetadata
 from statefulroute.domain.keys import RouteKey
 
 T = TypeVar("T", bound=Cached)
 W = TypeVar("W")
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 class _List(msgspec.Struct, Generic[W]):

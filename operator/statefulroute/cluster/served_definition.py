@@ -4,13 +4,12 @@ import re
 import time
 from collections.abc import Callable
 
-import structlog
-
 from statefulroute.api.statefulroute import StatefulRouteStatus
 from statefulroute.api.vocabulary import ConditionType
 from statefulroute.cluster.errors import APIError
+from statefulroute.cluster.field_logger import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 #: How long the answers of the API server count, in seconds. After it, an upgraded definition is noticed.
 _VALID_SECONDS = 600.0

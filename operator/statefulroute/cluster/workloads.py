@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 
 import msgspec
-import structlog
 
 from statefulroute.api.vocabulary import RouteReason
 from statefulroute.cluster.cache import Cache
@@ -14,6 +13,7 @@ from statefulroute.cluster.client import Client
 from statefulroute.cluster.codec import parse_workload_annotations
 from statefulroute.cluster.errors import APIError, ClusterError, NotFoundError
 from statefulroute.cluster.fair_limiter import FairLimiter
+from statefulroute.cluster.field_logger import get_logger
 from statefulroute.cluster.retry_after import NamespacePauses, retry_pause
 from statefulroute.cluster.scales import ForbiddenError, NotScalableError, ScaleReader
 from statefulroute.cluster.workload_watches import WorkloadVersion, WorkloadWatches
@@ -21,7 +21,7 @@ from statefulroute.domain.fair_slots import FairSlots
 from statefulroute.domain.keys import STATEFUL_SET, RouteKey, WorkloadKey
 from statefulroute.domain.route import MissingWorkload, Route, Workload, WorkloadAnnotations, workload_not_found
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 _INTERNAL_ERROR = 500
 

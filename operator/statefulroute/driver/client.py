@@ -6,8 +6,6 @@ from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Self
 
-import structlog
-
 from statefulroute.api.limits import ENCODED_UID_PREFIX
 from statefulroute.api.statefulroute import PodStatus
 from statefulroute.cluster.client import Client
@@ -32,7 +30,7 @@ from statefulroute.domain.route import Route
 from statefulroute.domain.unlisted_pods import linked_pod_name, pod_name, unlisted_pods
 from statefulroute.driver import events
 from statefulroute.driver.link_cache import MAX_LINKS, LinkCache
-from statefulroute.driver.operation_log import log_operation
+from statefulroute.driver.operation_log import log_operation, make_logger
 from statefulroute.driver.parts import Logger
 from statefulroute.driver.routes import BACKOFF_SECONDS, RouteCache
 
@@ -55,7 +53,8 @@ class ClientDriver:
         max_links: the maximal number of cached links; if there are more, each link is read from the API server.
         deadline_seconds: the time limit of an operation.
         clock: the time of day by both clocks.
-        logger: the driver's logger; None is structlog's.
+        logger: the driver's logger, of the logging module or of structlog; None is one of the logging module.
+        hash_uids: whether logs have hashes instead of uids, in all lines of the library in this process.
         keep_managed_fields: whether the managedFields of links stay; otherwise each write of a spec removes them.
     """
 
@@ -69,12 +68,13 @@ class ClientDriver:
         deadline_seconds: float = _DEADLINE_SECONDS,
         clock: IntervalClock = utc_interval,
         logger: Logger | None = None,
+        hash_uids: bool = False,
         keep_managed_fields: bool = False,
     ) -> None:
         self._namespace = namespace
         self._deadline_seconds = deadline_seconds
         self._clock = clock
-        self._log: Logger = logger or structlog.get_logger(__name__)
+        self._log = make_logger(logger, __name__, hash_uids=hash_uids)
         self._routes = RouteCache(client, namespace)
         self._cache = LinkCache(client, namespace, services, max_links)
         self._pods = Reflector(client, ENDPOINTS.in_namespace(namespace), BACKOFF_SECONDS)
@@ -104,6 +104,7 @@ class ClientDriver:
         services: Iterable[str] | None = None,
         max_links: int = MAX_LINKS,
         logger: Logger | None = None,
+        hash_uids: bool = False,
         keep_managed_fields: bool = False,
     ) -> Self:
         """Returns a driver with its own connection, by the ServiceAccount of this pod, or by a kubeconfig outside one.
@@ -117,6 +118,7 @@ class ClientDriver:
             services: as for the class.
             max_links: as for the class.
             logger: as for the class.
+            hash_uids: as for the class.
             keep_managed_fields: as for the class.
 
         Raises:
@@ -139,6 +141,7 @@ class ClientDriver:
             services=services,
             max_links=max_links,
             logger=logger,
+            hash_uids=hash_uids,
             keep_managed_fields=keep_managed_fields,
         )
         driver._stack = stack

@@ -4,16 +4,15 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Self
 
-import structlog
-
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.codec import LINKS
+from statefulroute.cluster.field_logger import get_logger
 from statefulroute.cluster.reflector import Reflector
 from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.link import Link
 from statefulroute.driver.routes import BACKOFF_SECONDS
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 #: About 100 MB of memory.
 MAX_LINKS = 250_000

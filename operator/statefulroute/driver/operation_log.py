@@ -1,5 +1,6 @@
 """Logs one line for each operation of a driver, and raises its errors as `StatefulRouteError`."""
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,8 +9,46 @@ from typing import Any
 import msgspec
 
 from statefulroute.cluster.errors import ClusterError
-from statefulroute.domain.errors import InternalError, StatefulRouteError
-from statefulroute.driver.parts import Logger
+from statefulroute.cluster.field_logger import FieldLogger, get_logger, hash_uids_in_logs, uid_redactor
+from statefulroute.domain.errors import InternalError, InvalidParameterError, StatefulRouteError
+from statefulroute.domain.log_redaction import LogRedactor
+from statefulroute.driver.parts import EventLogger, Logger
+
+
+def make_logger(logger: Logger | None, name: str, *, hash_uids: bool) -> EventLogger:
+    """Returns the logger of a driver.
+
+    Args:
+        logger: the logger that the application passes; None is the logger of the logging module with the name.
+        name: the name of the driver's module.
+        hash_uids: whether to replace uids by hashes, for this logger and for all lines of the library.
+
+    Raises:
+        InvalidParameterError: the object is not a logger.
+    """
+    if hash_uids:
+        hash_uids_in_logs()
+    if logger is None:
+        return get_logger(name)
+    if isinstance(logger, logging.Logger | logging.LoggerAdapter):
+        return FieldLogger(logger)
+    if not (callable(getattr(logger, "info", None)) and callable(getattr(logger, "warning", None))):
+        raise InvalidParameterError("logger", "must be a logger of the logging module, or of structlog")
+    return _RedactingLogger(logger) if hash_uids else logger
+
+
+class _RedactingLogger:
+    """Redacts the lines for another logger."""
+
+    def __init__(self, logger: EventLogger) -> None:
+        self._logger = logger
+        self._redactor = LogRedactor(uid_redactor())
+
+    def info(self, event: str, **fields: Any) -> None:  # noqa: ANN401 - log fields have any type
+        self._logger.info(event, **self._redactor.redact(fields))
+
+    def warning(self, event: str, **fields: Any) -> None:  # noqa: ANN401 - as above
+        self._logger.warning(event, **self._redactor.redact(fields))
 
 
 class OperationFields:
@@ -24,7 +63,7 @@ class OperationFields:
 
 
 @contextmanager
-def log_operation(log: Logger, name: str, **arguments: Any) -> Iterator[OperationFields]:  # noqa: ANN401 - as above
+def log_operation(log: EventLogger, name: str, **arguments: Any) -> Iterator[OperationFields]:  # noqa: ANN401 - as above
     """Logs the operation in the context when it ends, with the duration of a success or the error of a failure.
 
     Args:

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from statefulroute.api.vocabulary import RoutingState
+from statefulroute.cluster.field_logger import StandardLogger
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.link import Link
 from statefulroute.domain.operations import Attempt
@@ -29,14 +30,18 @@ class PodReport:
     time: datetime
 
 
-class Logger(Protocol):
-    """The logger of a driver: structlog's, or one with the same two methods."""
+class EventLogger(Protocol):
+    """A logger of events with fields: structlog's, or one with the same two methods."""
 
     def info(self, event: str, **fields: Any) -> Any:  # noqa: ANN401 - structlog's own type
         """Logs a successful operation."""
 
     def warning(self, event: str, **fields: Any) -> Any:  # noqa: ANN401
         """Logs a failure."""
+
+
+#: The logger of a driver: one of the logging module, or one of events with fields.
+Logger: TypeAlias = StandardLogger | EventLogger
 
 
 class Links(Protocol):

@@ -8,7 +8,7 @@ from statefulroute.cluster.clock import Clock
 from statefulroute.domain.backoff import Backoff
 from statefulroute.domain.pod_views import most_restrictive
 from statefulroute.domain.service import pod_key
-from statefulroute.driver.parts import Configuration, Logger, PodReport, ServerParts
+from statefulroute.driver.parts import Configuration, EventLogger, PodReport, ServerParts
 from statefulroute.driver.report_publisher import ReportPublisher
 
 #: The pause after the first failed publication by the state timer; it doubles with each failure, up to the period.
@@ -33,7 +33,7 @@ class Reporter:
         is_draining: whether the driver is stopping: the pod then accepts no new users, whatever the routing state.
     """
 
-    def __init__(self, configuration: Configuration, clock: Clock, log: Logger) -> None:
+    def __init__(self, configuration: Configuration, clock: Clock, log: EventLogger) -> None:
         self.load_state = 0
         self.waiting_tasks = 0
         self.routing_state = RoutingState.READY

@@ -6,8 +6,6 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import Self
 
-import structlog
-
 from statefulroute.api.vocabulary import RoutingState
 from statefulroute.cluster.clock import IntervalClock, utc_interval
 from statefulroute.domain.errors import (
@@ -21,7 +19,7 @@ from statefulroute.domain.operations import Attempt
 from statefulroute.domain.validation import validate_load, validate_route, validate_uid
 from statefulroute.driver.drain import Drain
 from statefulroute.driver.lazy_parts import LazyParts
-from statefulroute.driver.operation_log import log_operation
+from statefulroute.driver.operation_log import log_operation, make_logger
 from statefulroute.driver.parts import Configuration, Links, Logger, ServerInformation, ServerParts
 from statefulroute.driver.reporter import Reporter
 from statefulroute.driver.routes import wait_for_route
@@ -47,10 +45,11 @@ class ServerDriver:
         parts: the parts that the driver uses, or a function that opens them at their first use.
         configuration: the periods and time limits.
         clock: the time of day by both clocks.
-        logger: the driver's logger; None is structlog's.
+        logger: the driver's logger, of the logging module or of structlog; None is one of the logging module.
+        hash_uids: whether logs have hashes instead of uids, in all lines of the library in this process.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but two have a default
         self,
         namespace: str,
         parts: ServerParts | Callable[[AsyncExitStack], Awaitable[ServerParts]],
@@ -58,11 +57,12 @@ class ServerDriver:
         configuration: Configuration | None = None,
         clock: IntervalClock = utc_interval,
         logger: Logger | None = None,
+        hash_uids: bool = False,
     ) -> None:
         self._namespace = namespace
         self._parts = LazyParts(parts)
         self._configuration = configuration or Configuration()
-        self._log: Logger = logger or structlog.get_logger(__name__)
+        self._log = make_logger(logger, __name__, hash_uids=hash_uids)
         # By a clock that is behind, the load would be stale when it arrives.
         self._reporter = Reporter(self._configuration, lambda: clock().latest, self._log)
         self._is_running = False
@@ -77,6 +77,7 @@ class ServerDriver:
         *,
         configuration: Configuration | None = None,
         logger: Logger | None = None,
+        hash_uids: bool = False,
         follow_links: bool = False,
         keep_managed_fields: bool = False,
     ) -> Self:
@@ -89,6 +90,7 @@ class ServerDriver:
         Args:
             configuration: as for the class.
             logger: as for the class.
+            hash_uids: as for the class.
             follow_links: whether to watch the links of the service: a binding then costs one request instead of two,
                 and every pod receives every change of a link.
             keep_managed_fields: whether the managedFields of links stay, as for `ClientDriver`.
@@ -104,6 +106,7 @@ class ServerDriver:
             partial(server_parts, namespace, follow_links=follow_links, keep_managed_fields=keep_managed_fields),
             configuration=configuration,
             logger=logger,
+            hash_uids=hash_uids,
         )
 
     # Lifecycle.

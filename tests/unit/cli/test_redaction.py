@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from statefulroute.cli.redaction import HASH_KEY, LogRedactor
+from statefulroute.cluster.field_logger import HASH_KEY
 from statefulroute.domain.keys import link_name
+from statefulroute.domain.log_redaction import LogRedactor
 from statefulroute.domain.redaction import UidRedactor
 
 ALICE = "~" + hashlib.sha256(b"alice").hexdigest()[:16]
@@ -20,7 +21,7 @@ PATH = "/apis/statefulroute.io/v1alpha1/namespaces/games/podlinks"
 
 def redacted(**line: Any) -> dict[str, Any]:
     """Returns a log line after the processor."""
-    return dict(LogRedactor(UidRedactor())(None, "info", {"logger": "statefulroute.x", "event": "a test", **line}))
+    return dict(LogRedactor(UidRedactor()).redact({"logger": "statefulroute.x", "event": "a test", **line}))
 
 
 def test_link_name_becomes_its_route_and_the_hash_of_its_uid() -> None:

@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from structlog.testing import capture_logs
 
 from statefulroute.cluster.clock import TimeOfDay
 from statefulroute.domain.times import TimeInterval
+from support.captured_logs import captured_logs
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -171,6 +171,6 @@ def test_a_warning_is_given_once_in_ten_minutes() -> None:
 
 def test_the_default_warning_is_a_line_of_the_log() -> None:
     time_of_day = TimeOfDay(lambda: 0.0, NOON.timestamp)
-    with capture_logs() as lines:
+    with captured_logs() as lines:
         time_of_day.observe(format_datetime(NOON - HOUR, usegmt=True), 0.0)
     assert [(line["log_level"], line["seconds"]) for line in lines] == [("warning", -3600)]

@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from statefulroute.api.annotations import (
     LOAD_STATE,
@@ -36,6 +35,7 @@ from statefulroute.domain.link import Link, LinkStatus
 from statefulroute.domain.load import LoadReport, UnreadableReport
 from statefulroute.domain.pod import Owner, Pod, PodAnnotations
 from statefulroute.domain.route import Route, Workload, WorkloadAnnotations
+from support.captured_logs import captured_logs
 from unit.cluster.objects import CREATED, link, metadata, page, pod, route
 
 CREATION = datetime(2026, 1, 1, tzinfo=UTC)
@@ -575,7 +575,7 @@ def test_values_of_another_version_hide_nothing_else_of_a_route_status() -> None
 
 
 def test_values_of_another_version_hide_nothing_else_of_a_route_spec() -> None:
-    with capture_logs() as lines:
+    with captured_logs() as lines:
         spec = as_route(
             {
                 "workloadRef": {"name": "games"},
@@ -596,7 +596,7 @@ def test_values_of_another_version_hide_nothing_else_of_a_route_spec() -> None:
 def test_a_route_of_another_version_is_logged_once_for_each_generation() -> None:
     body = route(routingState="Dancing")
     body["metadata"] |= {"name": "logged"}
-    with capture_logs() as lines:
+    with captured_logs() as lines:
         for _ in range(3):
             ROUTES.decode(json.dumps(body).encode())
     assert len(lines) == 1

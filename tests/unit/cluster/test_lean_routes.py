@@ -6,13 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from statefulroute.api.statefulroute import StatefulRouteStatus
 from statefulroute.cluster import lean_routes
 from statefulroute.cluster.codec import ROUTES
 from statefulroute.cluster.lean_routes import LEAN_ROUTES
 from statefulroute.domain.route import Route
+from support.captured_logs import captured_logs
 
 CONDITION = {
     "type": "Ready",
@@ -126,7 +126,7 @@ def test_equal_specs_are_one_object() -> None:
 
 
 def test_value_that_this_version_does_not_know_is_logged_for_each_route() -> None:
-    with capture_logs() as logs:
+    with captured_logs() as logs:
         for name in ("newer-one", "newer-two"):
             LEAN_ROUTES.decode(encoded(metadata={"name": name}, spec={"onPodLost": {"action": "NewerAction"}}))
     assert [line["name"] for line in logs] == ["newer-one", "newer-two"]

@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import aiohttp
 import pytest
-from structlog.testing import capture_logs
 
 from statefulroute.cluster import client as client_module
 from statefulroute.cluster import reflector as reflector_module
@@ -18,6 +17,7 @@ from statefulroute.cluster.errors import APIError, ClusterError
 from statefulroute.cluster.reflector import Reflector
 from statefulroute.domain.backoff import Backoff
 from statefulroute.domain.pod import Pod
+from support.captured_logs import captured_logs
 from unit.cluster.fake_api import TIMEOUT_SECONDS, Call, FakeAPI, Stream, eventually, status_object
 from unit.cluster.objects import bookmark, event, page, pod
 
@@ -260,7 +260,7 @@ async def test_objects_of_a_restored_etcd_replace_newer_ones(running: RunningRef
     await watch.send(event("ADDED", pod("late", 101)))
     assert await running.change() == ("late", None, 101)
     watch.disconnect()
-    with capture_logs() as logs:
+    with captured_logs() as logs:
         await running.checking(40)
         (await running.listing()).respond(page([pod("changed", 30), pod("same", 20)], 40, next_page="more"))
         (await running.listing("more")).respond(page([pod("deleted since", 10)], 40))
@@ -439,7 +439,7 @@ async def test_a_throttled_watch_is_not_replaced_by_a_list(running: RunningRefle
     ids=["page", "empty", "not a list", "no version", "not a number", "not UTF-8", "too deep"],
 )
 async def test_a_malformed_list_is_requested_again(running: RunningReflector, data: str | bytes) -> None:
-    with capture_logs() as logs:
+    with captured_logs() as logs:
         (await running.listing()).respond(data)
         await running.listed(pod("a", 1))
     assert running.versions == {"a": 1}
@@ -459,7 +459,7 @@ async def test_a_malformed_list_is_requested_again(running: RunningReflector, da
 )
 async def test_the_watch_restarts_after_a_malformed_event(running: RunningReflector, data: bytes) -> None:
     watch = await running.listed(pod("a", 1))
-    with capture_logs() as logs:
+    with captured_logs() as logs:
         await watch.send(data)
         watch = await running.watching(10)
     assert [line["event"] for line in logs] == ["watching failed: trying again"]
@@ -479,7 +479,7 @@ MALFORMED: list[Any] = [
 
 @pytest.mark.parametrize("malformed", MALFORMED, ids=str)
 async def test_a_malformed_object_in_a_page_is_skipped(running: RunningReflector, malformed: object) -> None:
-    with capture_logs() as logs:
+    with captured_logs() as logs:
         (await running.listing()).respond(page([pod("a", 1), malformed, pod("b", 2)], 10))
         await running.watching(10)
     assert running.versions == {"a": 1, "b": 2}
@@ -489,7 +489,7 @@ async def test_a_malformed_object_in_a_page_is_skipped(running: RunningReflector
 @pytest.mark.parametrize("malformed", MALFORMED, ids=str)
 async def test_a_malformed_object_in_a_watch_is_skipped(running: RunningReflector, malformed: object) -> None:
     watch = await running.listed(pod("a", 1))
-    with capture_logs() as logs:
+    with captured_logs() as logs:
         await watch.send(event("MODIFIED", malformed), event("ADDED", pod("b", 11)))
         assert await running.change() == ("b", None, 11)
     assert [(line["log_level"], line["event"]) for line in logs] == [("warning", "a malformed object is ignored")]
@@ -570,7 +570,7 @@ async def test_a_listener_that_raises_does_not_stop_the_reflector(running: Runni
         raise RuntimeError("a bug")
 
     running.cache.listen(fail)
-    with capture_logs() as logs:
+    with captured_logs() as logs:
         await watch.send(event("ADDED", pod("b", 11)))
         await running.watching(11)
     assert [line["log_level"] for line in logs] == ["error"]

@@ -5,7 +5,6 @@ import json
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from statefulroute.api.annotations import WORKLOAD_LOAD, WORKLOAD_STATE, WORKLOAD_TIME
 from statefulroute.api.statefulroute import StatefulRouteSpec, StatefulRouteStatus
@@ -18,6 +17,7 @@ from statefulroute.cluster.workloads import Workloads
 from statefulroute.domain.keys import WorkloadKey
 from statefulroute.domain.route import MissingWorkload, Route, Workload, WorkloadAnnotations
 from statefulroute.domain.selector import Selector
+from support.captured_logs import captured_logs
 from unit.cluster.fake_api import Call, FakeAPI
 from unit.cluster.objects import metadata
 
@@ -194,7 +194,7 @@ async def test_an_earlier_result_is_kept_on_errors_of_the_api_server(
     await read(api, workloads, scale())
     notified: list[WorkloadKey] = []
     workloads.listen(notified.append)
-    with capture_logs() as logs:
+    with captured_logs() as logs:
         reading = asyncio.create_task(workloads.refresh(DEPLOYMENT_ROUTE))
         (await next_call(api, f"{DEPLOYMENT}/scale")).respond_error(status, "Error", "no")
         await reading

@@ -80,7 +80,7 @@ def operator(  # noqa: PLR0913 - an option each
     ] = False,
 ) -> None:
     """Run the operator: bind PodLinks and keep the status of StatefulRoutes, until SIGTERM."""
-    from statefulroute.cli.redaction import uid_redactor  # noqa: PLC0415
+    from statefulroute.cluster.field_logger import uid_redactor  # noqa: PLC0415
     from statefulroute.cluster.lease import LeaseTimes  # noqa: PLC0415
     from statefulroute.controllers.leadership import LeaderElectionSettings  # noqa: PLC0415
     from statefulroute.controllers.settings import Settings  # noqa: PLC0415

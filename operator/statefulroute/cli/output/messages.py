@@ -1,9 +1,12 @@
 """Messages to users: one line each, without characters that control a terminal."""
 
 import logging
-import sys
+from collections.abc import Callable
 
 import typer
+
+#: The logger of the libraries.
+_LIBRARY = "statefulroute"
 
 DRY_RUN_SUFFIX = " (server dry run)"
 
@@ -47,13 +50,30 @@ def pluralize(count: int, noun: str) -> str:
 
 
 def log_to_stderr() -> None:
-    """Send warnings of the libraries to the standard error: on the standard output they would break a JSON list.
+    """Prints warnings of the libraries to the standard error: on the standard output they would break a JSON list."""
+    handle_warnings(lambda record: print_message(f"{record.levelname.lower()}: {record.getMessage()}", err=True))
 
-    A no-op unless structlog is loaded: importing it takes longer than reading a list.
-    """
-    if (structlog := sys.modules.get("structlog")) is None:
-        return
-    structlog.configure(
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
-    )
+
+def handle_warnings(handle: Callable[[logging.LogRecord], None]) -> None:
+    """Calls a function for each warning and error of the libraries, instead of the function before."""
+    reset_warnings()
+    handler = _WarningHandler(logging.WARNING)
+    handler.handle_record = handle
+    logging.getLogger(_LIBRARY).addHandler(handler)
+
+
+def reset_warnings() -> None:
+    """Ignores warnings of the libraries."""
+    logger = logging.getLogger(_LIBRARY)
+    for handler in logger.handlers:
+        if isinstance(handler, _WarningHandler):
+            logger.removeHandler(handler)
+
+
+class _WarningHandler(logging.Handler):
+    """Calls a function for each record."""
+
+    handle_record: Callable[[logging.LogRecord], None]
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.handle_record(record)

@@ -1,7 +1,6 @@
-"""Redacts log lines: replaces the uids of links, also in names of links, by hashes."""
+"""Redacts log lines: replaces uids, also in names of links, by hashes."""
 
 import json
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import Any
@@ -10,14 +9,14 @@ from urllib.parse import quote, unquote
 from statefulroute.domain.keys import uid_from_link_name
 from statefulroute.domain.redaction import UidRedactor
 
-#: The environment variable with the key of the hashes, which protects them from being guessed.
-HASH_KEY = "STATEFULROUTE_HASH_KEY"
-
 #: Fields that hold words of this program, or names of objects other than links.
 _UNREDACTED = frozenset({"timestamp", "level", "logger", "namespace", "route", "resource", "phase", "reason"})
 
 #: The field with the name of the link that a line is about.
 _LINK = "link"
+
+#: The field with the uid that a line is about.
+_UID = "uid"
 
 #: The loggers of this project, whose messages are constants: uids are only in fields.
 _OURS = "statefulroute."
@@ -37,13 +36,8 @@ _QUOTED = re.compile(r"""["']([a-z0-9][-a-z0-9]*\.[-a-z0-9.]+)["']""")
 _WORD_START, _WORD_END = r"(?:(?<![^\W_])|(?<=%[0-9A-Fa-f]{2})|(?<=\\[nrt]))", r"(?![^\W_])"
 
 
-def uid_redactor() -> UidRedactor:
-    """Returns a redactor with the key in the environment."""
-    return UidRedactor(os.fsencode(os.environ.get(HASH_KEY, "")))
-
-
 class LogRedactor:
-    """A structlog processor that redacts uids; it runs just before the renderer, after tracebacks are formatted.
+    """Redacts the fields of log lines, after tracebacks are formatted.
 
     Args:
         redactor: returns the hashes.
@@ -52,8 +46,8 @@ class LogRedactor:
     def __init__(self, redactor: UidRedactor) -> None:
         self._redactor = redactor
 
-    def __call__(self, _logger: object, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        """Replace the uids of the links that the line names, in all fields."""
+    def redact(self, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        """Replaces the uid of the line, and those of the links that it names, in all fields; returns the line."""
         unredacted = _UNREDACTED | {"event"} if str(line.get("logger", "")).startswith(_OURS) else _UNREDACTED
         texts = [text for field, value in line.items() if field not in unredacted for text in _texts(value)]
         names = dict.fromkeys(name for text in texts for name in _link_names(text))
@@ -61,8 +55,9 @@ class LogRedactor:
             names[str(link)] = None
         if "exception" in line and link is None:
             names.update(dict.fromkeys(name for text in _texts(line["exception"]) for name in _QUOTED.findall(text)))
-        if names:
-            replacement = _Replacement(names, self._redactor)
+        uid = line.get(_UID)
+        if names or uid is not None:
+            replacement = _Replacement(names, () if uid is None else (str(uid),), self._redactor)
             for field, value in line.items():
                 if field not in unredacted:
                     line[field] = replacement.apply(value)
@@ -70,10 +65,13 @@ class LogRedactor:
 
 
 class _Replacement:
-    """Replaces the names and uids of some links in the values of a line."""
+    """Replaces the names and uids of some links, and some uids, in the values of a line."""
 
-    def __init__(self, names: Iterable[str], redactor: UidRedactor) -> None:
+    def __init__(self, names: Iterable[str], uids: Iterable[str], redactor: UidRedactor) -> None:
         self._replacements: dict[str, str] = {}
+        for uid in uids:
+            for spelling in _spellings(uid):
+                self._replacements.setdefault(spelling, redactor.redact_uid(uid))
         for name in names:
             for spelling in _spellings(name):
                 self._replacements.setdefault(spelling, redactor.redact_link_name(name))
