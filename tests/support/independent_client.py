@@ -38,6 +38,14 @@ class StatefulRoute(NamespacedAPIObject):
     endpoint = "statefulroutes"
 
 
+class Event(NamespacedAPIObject):
+    """An event of the present API group."""
+
+    version = "events.k8s.io/v1"
+    kind = "Event"
+    endpoint = "events"
+
+
 KINDS: dict[str, type[NamespacedAPIObject]] = {
     kind.kind: kind for kind in (PodLink, StatefulRoute, StatefulSet, Deployment, ReplicaSet, Pod, pykube.Service)
 }

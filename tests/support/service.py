@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pykube.exceptions import ObjectDoesNotExist
-from pykube.objects import NamespacedAPIObject, Pod
+from pykube.objects import NamespacedAPIObject, Pod, StatefulSet
 
-from support.independent_client import IndependentClient, PodLink, StatefulRoute
+from support.independent_client import Event, IndependentClient, PodLink, StatefulRoute
 from support.kubectl import Kubectl
 from support.objects import encoded_name, pod_link, stateful_route
 from support.waiting import eventually
@@ -102,7 +102,7 @@ class Service:
 
     def scale(self, replicas: int) -> None:
         """Scales the StatefulSet."""
-        self.kubectl.run("scale", "statefulset", self.name, f"--replicas={replicas}").expect_success()
+        self.client.patch(StatefulSet, self.name, self.namespace, {"spec": {"replicas": replicas}})
 
     @contextmanager
     def pod_quota(self, number: int) -> Iterator[None]:
@@ -196,7 +196,7 @@ class Service:
 
     def events(self, kind: str = "PodLink") -> list[dict[str, Any]]:
         """Returns all events of links, or of another kind, in the order of their times."""
-        listed = self.kubectl.get_json("events.events.k8s.io")["items"]
+        listed = self.client.all(Event, self.namespace)
         ours = [each for each in listed if each["regarding"]["kind"] == kind]
         return sorted(ours, key=lambda event: str(event["eventTime"]))
 
