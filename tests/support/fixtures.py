@@ -30,13 +30,14 @@ def shared_kubectl(
 @pytest.fixture(scope="module")
 def killable_cluster(cluster: LocalCluster, installed: Kubectl) -> Iterator[LocalCluster]:
     """The session's cluster, for tests that kill and freeze its API server; they must not use an operator."""
-    del installed  # the kinds must exist
     if cluster.provider not in {"builtin", "envtest"}:
         pytest.skip("this cluster's API server cannot be killed by the test")
     yield cluster
     apiserver = cluster.part("apiserver")
     if not apiserver.is_running:  # a test has failed
         apiserver.restart()
+    # A long outage looks like a loss of the nodes, which could not renew their Leases.
+    installed.run("wait", "--for=condition=Ready", "--timeout=60s", "nodes", "--all").expect_success()
 
 
 @pytest.fixture(scope="module")
