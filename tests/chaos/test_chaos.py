@@ -66,7 +66,7 @@ def test_faults_of_every_family_cause_no_violation(tmp_path: Path) -> None:
     plan = ChaosPlan(
         seed=1,
         kinds=supported,
-        rate=30,
+        rate=15,
         faults=len(supported),
         recovery_seconds=RECOVERY_SECONDS * BUSY_FACTOR,
         times=LONG_TIMES,
