@@ -137,7 +137,7 @@ def subprocess_of(command: Command) -> Iterator["subprocess.Popen[str]"]:
 
 def test_top_shows_pods_and_moves_until_q(statefulroute: Command, game: Service) -> None:
     with on_a_terminal(statefulroute, "top", "game", columns=80) as top:
-        top.await_text("game-0", "game-1", "game-2", "1 route, 3 pods, 0 links")
+        top.await_text("game-0", "game-1", "game-2", "1 route", "3 pods", "0 links")
         game.link("dora", podIndex=1)
         top.await_text("dora", "1 link")
         top.press("q")
