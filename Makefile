@@ -9,12 +9,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
-PROTO := operator/statefulroute/resolver/ext_proc/extproc.proto
+PROTO := $(addprefix operator/statefulroute/resolver/grpc/,extproc.proto extauthz.proto)
 HELMCHART := $(BIN)/python -m helmchart
 FIGURES := PYTHONPATH=benchmarks $(BIN)/python -m measuring.results_page benchmarks/results docs/benchmarks
 
-# `make demo ONCE=1` stops by itself; without ONCE it runs until Ctrl-C.
+# `make demo ONCE=1` stops by itself; without ONCE it runs until Ctrl-C. GATEWAY=envoy or GATEWAY=nginx starts a gateway, too.
 ONCE ?=
+GATEWAY ?=
 
 # `make bench NAME=timers OPTIONS="--routes 50"`: the benchmark and its options.
 NAME ?= bind

@@ -17,8 +17,10 @@ from statefulroute.domain.errors import InvalidParameterError
 from statefulroute.domain.keys import link_name, uid_from_link_name
 from statefulroute.domain.load import LoadResponse, parse_load_report, parse_load_response
 from statefulroute.domain.validation import validate_uid
-from statefulroute.resolver.ext_proc.extproc_pb2 import ProcessingRequest
-from statefulroute.resolver.ext_proc.messages import EnvoyRequest, continue_response, endpoint_subset
+from statefulroute.resolver.grpc.ext_authz_messages import CheckedHttpRequest
+from statefulroute.resolver.grpc.ext_proc_messages import EnvoyRequest, continue_response, endpoint_subset
+from statefulroute.resolver.grpc.extauthz_pb2 import CheckRequest
+from statefulroute.resolver.grpc.extproc_pb2 import ProcessingRequest
 from statefulroute.resolver.http.lookups import decode_batch_request, decode_bind_request
 from statefulroute.resolver.http.paths import PathKind, parse_path
 from statefulroute.resolver.problems import ProblemError
@@ -115,6 +117,8 @@ def envoy_messages(data: bytes) -> None:
         continue_response(request, modes)
         with suppress(InvalidParameterError):
             find_uid(_SOURCES, EnvoyRequest(request.request_headers.headers))
+    with suppress(DecodeError, InvalidParameterError):
+        find_uid(_SOURCES, CheckedHttpRequest(CheckRequest.FromString(data).attributes.request.http))
 
 
 def links(data: bytes) -> None:

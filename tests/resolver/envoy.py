@@ -1,4 +1,4 @@
-"""An ext_proc client that acts as Envoy: one call for each request of a client."""
+"""A gRPC client that acts as Envoy: one call of ext_proc or ext_authz for each request of a client."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -13,8 +13,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from resolver.in_process import ANY_PORT, RunningResolver, run_resolver
 from statefulroute.domain.keys import RouteKey
 from statefulroute.resolver.authenticator import Authenticator
-from statefulroute.resolver.ext_proc.extproc_pb2 import ProcessingRequest, ProcessingResponse
-from statefulroute.resolver.ext_proc.server import SERVICE, ExternalProcessor, GrpcServer, serve_ext_proc
+from statefulroute.resolver.grpc import ext_authz
+from statefulroute.resolver.grpc.ext_proc import SERVICE, ExternalProcessor
+from statefulroute.resolver.grpc.extauthz_pb2 import CheckRequest, CheckResponse
+from statefulroute.resolver.grpc.extproc_pb2 import ProcessingRequest, ProcessingResponse
+from statefulroute.resolver.grpc.server import GrpcServer, serve_grpc
 from statefulroute.resolver.settings import TlsFiles
 from statefulroute.resolver.token_reviewer import TokenReviewer
 from statefulroute.resolver.uid_sources import UidSource
@@ -57,6 +60,15 @@ class Envoy:
         """Returns the response to the headers of one request."""
         (answer,) = await self.call(request_headers(headers, subset), metadata=metadata)
         return answer
+
+    async def check(self, request: CheckRequest, metadata: Mapping[str, str] | None = None) -> CheckResponse:
+        """Returns the response of ext_authz to a request."""
+        method = self.channel.unary_unary(
+            f"/{ext_authz.SERVICE}/Check",
+            request_serializer=CheckRequest.SerializeToString,
+            response_deserializer=CheckResponse.FromString,
+        )
+        return await method(request, metadata=tuple((metadata or {}).items()), timeout=20)
 
     async def health(self, service: str) -> str:
         """Returns the status of a health service."""
@@ -108,11 +120,10 @@ async def run_envoy(
     sources = settings.pop("uid_sources", (UidSource.parse("header:x-user-id"),))
     async with run_resolver(kubeconfig, **settings) as resolver:
         authenticator = Authenticator(None if audience is None else TokenReviewer(resolver.client, audience))
-        picker = ExternalProcessor(
-            resolver.components.picker, sources, default_route, authenticator, resolver.components.metrics
-        )
+        common = (resolver.components.picker, sources, default_route, authenticator, resolver.components.metrics)
+        services = (ExternalProcessor(*common), ext_authz.Authorization(*common))
         async with (
-            serve_ext_proc(ANY_PORT, picker, picker_tls) as serving,
+            serve_grpc(ANY_PORT, services, picker_tls) as serving,
             grpc.aio.insecure_channel(serving.address) as channel,
         ):
             yield Envoy(channel, resolver, serving)

@@ -68,6 +68,7 @@ async def test_linked_user_is_sent_to_its_pod(resolver: RunningResolver, stub_se
                 path,
             )
             assert int(reply.headers["Age"]) < 60
+            assert reply.headers["x-statefulroute-pod"] == "game-2"
 
 
 @pytest.mark.parametrize("policy", UnlinkedUidPolicy)

@@ -22,8 +22,9 @@ from resolver.envoy import (
 from resolver.stub_service import StubService, in_thread
 from resolver.test_ext_authz import FORGED
 from statefulroute.domain.keys import RouteKey
-from statefulroute.resolver.ext_proc.extproc_pb2 import ProcessingRequest
-from statefulroute.resolver.ext_proc.server import ROUTE_METADATA, SERVICE
+from statefulroute.resolver.grpc.calls import ROUTE_METADATA
+from statefulroute.resolver.grpc.ext_proc import SERVICE
+from statefulroute.resolver.grpc.extproc_pb2 import ProcessingRequest
 from statefulroute.resolver.uid_sources import UidSource
 from statefulroute.resolver.unlinked_uid import UnlinkedUidPolicy
 from support.api_user import APIUser

@@ -17,8 +17,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from localcluster import LocalCluster
 from resolver.envoy import picked_endpoint, request_headers
 from resolver.stub_service import StubService
-from statefulroute.resolver.ext_proc.extproc_pb2 import ProcessingRequest, ProcessingResponse
-from statefulroute.resolver.ext_proc.server import SERVICE
+from statefulroute.resolver.grpc.ext_proc import SERVICE
+from statefulroute.resolver.grpc.extproc_pb2 import ProcessingRequest, ProcessingResponse
 from support.metrics import http_get
 from support.operator_process import PROGRAM
 from support.resolver_process import ANY_PORT, ResolverProcess

@@ -9,7 +9,7 @@ from support.waiting import eventually
 #: Options: the system chooses the ports, and the log contains them.
 ANY_PORT = ("--http-address", "127.0.0.1:0", "--bind-address", "127.0.0.1:0")
 
-_LOOKUPS, _PICKER, _PROBES = "serving look-ups", "serving ext_proc", "serving probes and metrics"
+_LOOKUPS, _PICKER, _PROBES = "serving look-ups", "serving gRPC", "serving probes and metrics"
 
 
 class ResolverProcess(OperatorProcess):

@@ -9,7 +9,7 @@ from helmchart.pods import PodDisruptionBudget, Probe, ServiceAccount, resources
 from statefulroute.resolver.settings import ENDPOINT_HEADER
 from statefulroute.resolver.unlinked_uid import UnlinkedUidPolicy
 
-#: The ports of its Service: for look-ups and gateways over HTTP, for ext_proc, and for probes and Prometheus.
+#: The ports of its Service: for HTTP (look-ups, gateways), for gRPC (ext_authz, ext_proc), for probes and Prometheus.
 HTTP_PORT, GRPC_PORT, METRICS_PORT = 8080, 9002, 8081
 
 _NAME = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
@@ -61,14 +61,14 @@ class ResolverService(ValueGroup):
         "address, and so uses one pod.",
     )
     http_port: Port = Field(HTTP_PORT, description="For look-ups, ext_authz and auth_request.")
-    grpc_port: Port = Field(GRPC_PORT, description="For ext_proc.")
+    grpc_port: Port = Field(GRPC_PORT, description="For ext_authz and ext_proc over gRPC.")
     metrics_port: Port = Field(METRICS_PORT, description="For Prometheus.")
     labels: StringMap = Field({}, description="Additional labels.")
     annotations: StringMap = Field({}, description="Its annotations.")
 
 
 class Picker(ValueGroup):
-    """The endpoint picker: Envoy's ext_proc over gRPC."""
+    """The endpoint picker: Envoy's ext_authz and ext_proc over gRPC."""
 
     enabled: bool = Field(default=True, description="Whether it is served.")
     default_route: str = Field(
@@ -167,7 +167,7 @@ class Resolver(ValueGroup):
         description="How long a terminating pod keeps answering, for gateways that have not noticed yet. Less than "
         "`resolver.terminationGracePeriodSeconds`.",
     )
-    picker: Picker = Field(Picker(), description="The endpoint picker, for Envoy's ext_proc over gRPC.")
+    picker: Picker = Field(Picker(), description="The endpoint picker, for Envoy's ext_authz and ext_proc over gRPC.")
     authentication: Authentication = Field(Authentication(), description="The authentication of clients by tokens.")
     tls: ResolverTls = Field(ResolverTls(), description="TLS, and the authentication of clients by certificates.")
     service: ResolverService = Field(ResolverService(), description="The Service that gateways call.")

@@ -19,10 +19,12 @@ class Pick(NamedTuple):
     """The pod for a request.
 
     Attributes:
+        pod: the name of the pod.
         endpoint: IP and port of the pod.
         is_linked: whether the pod holds the user.
     """
 
+    pod: str
     endpoint: str
     is_linked: bool
 
@@ -63,18 +65,17 @@ class EndpointPicker:
         elif link is not None:
             self._binder.renew_if_due(link)
         if link is not None:
-            return Pick(self._endpoint_of(link, subset), is_linked=True)
+            return _pick(self._address_of(link, subset), is_linked=True)
         route = self._cache.route(key)
         if self._unlinked_uid is UnlinkedUidPolicy.REFUSE:
             raise _refusal(route, uid)
-        return Pick(self._any(route, subset), is_linked=False)
+        return _pick(self._any(route, subset), is_linked=False)
 
-    def _endpoint_of(self, link: Link, subset: Container[str] | None) -> str:
+    def _address_of(self, link: Link, subset: Container[str] | None) -> Address:
         address = self._cache.address(link)
-        endpoint = _endpoint(address)
-        if subset is not None and endpoint not in subset:
+        if subset is not None and address.endpoint not in subset:
             raise PodNotRoutableError(f"the gateway does not offer the pod {address.pod!r} for this request")
-        return endpoint
+        return address
 
     def _candidates(self, key: RouteKey, subset: Container[str] | None) -> Container[PodKey] | None:
         if subset is None:
@@ -82,29 +83,27 @@ class EndpointPicker:
         available = self._cache.available_addresses(self._cache.route(key))
         return {pod for pod, address in available.items() if address.endpoint in subset}
 
-    def _any(self, route: Route, subset: Container[str] | None) -> str:
+    def _any(self, route: Route, subset: Container[str] | None) -> Address:
         turn = next(self._counter)
         if subset is None:
-            return _endpoint(self._cache.any_available_address(route, turn))
+            return self._cache.any_available_address(route, turn)
         addresses = self._cache.available_addresses(route).values()
-        offered = [address.endpoint for address in addresses if address.endpoint in subset] or [
-            address.endpoint
-            for address in self._cache.unlisted_available_addresses(route)
-            if address.endpoint in subset
+        offered = [address for address in addresses if address.endpoint in subset] or [
+            address for address in self._cache.unlisted_available_addresses(route) if address.endpoint in subset
         ]
         if not offered:
             raise PodNotAvailableError(f"the gateway offers no pod of the service {route.name!r} that takes users now")
         return offered[turn % len(offered)]
 
 
-def _endpoint(address: Address) -> str:
+def _pick(address: Address, *, is_linked: bool) -> Pick:
     if address.port is None:
         raise ProblemError(
             ProblemKind.NO_PORT,
             "spec.port of the StatefulRoute must be a number, or the name of a port of its pods' containers: a gateway "
             f"cannot connect to {address.pod!r} without one",
         )
-    return address.endpoint
+    return Pick(address.pod, address.endpoint, is_linked)
 
 
 def _refusal(route: Route, uid: str | None) -> ProblemError:

@@ -83,18 +83,28 @@ async def serve_lookups(
 async def _serve_grpc(
     settings: Settings, components: ResolverComponents
 ) -> AsyncIterator[Callable[[], Awaitable[None]]]:
-    """Serves ext_proc while the context lasts, if it is enabled; yields a function that reports NOT_SERVING."""
+    """Serves ext_authz and ext_proc while the context lasts, if gRPC is enabled.
+
+    Yields a function that reports NOT_SERVING.
+    """
     if settings.grpc_address is None:
         yield _do_nothing
         return
     # gRPC is an optional dependency.
-    from statefulroute.resolver.ext_proc.server import ExternalProcessor, serve_ext_proc  # noqa: PLC0415
+    from statefulroute.resolver.grpc.ext_authz import Authorization  # noqa: PLC0415
+    from statefulroute.resolver.grpc.ext_proc import ExternalProcessor  # noqa: PLC0415
+    from statefulroute.resolver.grpc.server import serve_grpc  # noqa: PLC0415
 
-    picker = ExternalProcessor(
-        components.picker, settings.uid_sources, settings.default_route, components.authenticator, components.metrics
+    common = (
+        components.picker,
+        settings.uid_sources,
+        settings.default_route,
+        components.authenticator,
+        components.metrics,
     )
-    async with serve_ext_proc(settings.grpc_address, picker, settings.tls) as serving_grpc:
-        log.info("serving ext_proc", addresses=[serving_grpc.address], tls=settings.tls is not None)
+    services = (Authorization(*common, settings.endpoint_header), ExternalProcessor(*common))
+    async with serve_grpc(settings.grpc_address, services, settings.tls) as serving_grpc:
+        log.info("serving gRPC", addresses=[serving_grpc.address], tls=settings.tls is not None)
         yield serving_grpc.set_not_serving
 
 

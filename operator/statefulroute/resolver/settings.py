@@ -11,6 +11,9 @@ from statefulroute.resolver.unlinked_uid import UnlinkedUidPolicy
 #: The header for the picked endpoint in the endpoint-picker protocol of the Gateway API.
 ENDPOINT_HEADER = "x-gateway-destination-endpoint"
 
+#: The header for the name of the picked pod, for gateways that pick a pod by matching a header.
+POD_HEADER = "x-statefulroute-pod"
+
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
@@ -36,7 +39,7 @@ class Settings:
         context: the kubeconfig's context; None is its current one.
         namespaces: the namespaces to serve; none is the whole cluster.
         http_address: the address of the HTTP server for look-ups and ext_authz.
-        grpc_address: the address of the gRPC server for ext_proc; None disables it.
+        grpc_address: the address of the gRPC server for ext_authz and ext_proc; None disables it.
         bind_address: the address of the server for probes and metrics; None disables it.
         unlinked_uid: the policy for a gateway's request whose uid is not linked.
         uid_sources: the sources of the uid in a gateway's request, in the order of their use.
@@ -48,7 +51,7 @@ class Settings:
         token_audience: the required audience of callers' bearer tokens; None requires no token.
         allowed_users: the users whose tokens are accepted; none is every authenticated user.
         tls: the TLS files; None serves without TLS.
-        default_route: the route of ext_proc calls that name none.
+        default_route: the route of gRPC calls that name none.
         drain_seconds: how long the resolver serves after it is asked to stop, while its probes report it.
     """
 

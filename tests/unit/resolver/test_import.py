@@ -25,4 +25,4 @@ def test_resolver_imports_no_package_of_other_extras() -> None:
 
 
 def test_blocked_package_cannot_be_imported() -> None:
-    assert "grpc" in load("statefulroute.resolver.ext_proc.server", "grpc").stderr
+    assert "grpc" in load("statefulroute.resolver.grpc.server", "grpc").stderr

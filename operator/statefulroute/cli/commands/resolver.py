@@ -49,13 +49,13 @@ def resolver(  # noqa: PLR0913 - an option each
     ] = ":8080",
     grpc_address: Annotated[
         str | None,
-        typer.Option(metavar="HOST:PORT", help="Where to serve Envoy's ext_proc over gRPC; not served by default."),
+        typer.Option(
+            metavar="HOST:PORT", help="Where to serve Envoy's ext_authz and ext_proc over gRPC; not served by default."
+        ),
     ] = None,
     default_route: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAMESPACE/NAME", help="The StatefulRoute of ext_proc calls without a route in their metadata."
-        ),
+        typer.Option(metavar="NAMESPACE/NAME", help="The StatefulRoute of gRPC calls that name none."),
     ] = None,
     bind_address: BindAddressOption = None,
     unknown_uid: Annotated[

@@ -7,6 +7,7 @@ from aiohttp import web
 from statefulroute.resolver.cache import ResolverCache
 from statefulroute.resolver.endpoint_picker import EndpointPicker
 from statefulroute.resolver.http.paths import RequestPath
+from statefulroute.resolver.settings import POD_HEADER
 from statefulroute.resolver.uid_sources import UidSource, find_uid
 
 #: The header that nginx is configured to send the original path in; Envoy appends the path to that of the check.
@@ -31,8 +32,8 @@ class _CheckRequest:
 class ExtAuthz:
     """Handles the checks of gateways.
 
-    Every successful response has the endpoint header, so that it always replaces a client's own. Of the forwarded
-    headers, only those are read that are sources of the uid.
+    Every successful response has the headers with the endpoint and the pod, so that they always replace a client's own.
+    Of the forwarded headers, only those are read that are sources of the uid.
 
     Args:
         cache: the resolver's cache.
@@ -50,7 +51,7 @@ class ExtAuthz:
         self._endpoint_header = endpoint_header
 
     async def authorize(self, request: web.BaseRequest, path: RequestPath) -> web.Response:
-        """Picks the pod for a request; the response has the endpoint in a header, and no body."""
+        """Picks the pod for a request; the response has the endpoint and the pod in headers, and no body."""
         pick = await self._picker.pick(path.route, find_uid(self._sources, _CheckRequest(request)))
         age = int(self._cache.age(path.route.namespace))
-        return web.Response(headers={self._endpoint_header: pick.endpoint, "Age": str(age)})
+        return web.Response(headers={self._endpoint_header: pick.endpoint, POD_HEADER: pick.pod, "Age": str(age)})

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from google.protobuf.struct_pb2 import Struct
 
-from statefulroute.resolver.ext_proc.extproc_pb2 import (
+from statefulroute.resolver.grpc.extproc_pb2 import (
     HeaderMap,
     HeaderMutation,
     HeaderValue,
@@ -42,7 +42,7 @@ class EnvoyRequest:
 
     def header(self, name: str) -> Sequence[str]:
         """Returns the values of a header; Envoy sends all names in lower case."""
-        return [_text(header) for header in self._headers.headers if header.key == name]
+        return [header_text(header) for header in self._headers.headers if header.key == name]
 
     @property
     def query(self) -> str:
@@ -51,7 +51,8 @@ class EnvoyRequest:
         return path.partition("?")[2]
 
 
-def _text(header: HeaderValue) -> str:
+def header_text(header: HeaderValue) -> str:
+    """Returns the value of a header, with other bytes than UTF-8 as surrogates."""
     return header.raw_value.decode(errors="surrogateescape") if header.raw_value else header.value
 
 
