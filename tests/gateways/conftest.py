@@ -1,41 +1,27 @@
-"""Fixtures for Envoy and nginx in front of real pods, with two resolvers and an operator."""
+"""Fixtures for gateways in front of real pods, with two resolvers and an operator."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from gateways import dns
 from gateways import fake_kubelet as kubelets
 from gateways.fake_kubelet import FakeKubelet
+from gateways.fleet import GATEWAYS, GatewayFleet, Programs
 from localcluster import LocalCluster
 from localcluster.errors import LocalClusterError
 from localcluster.progress import PlainProgress
-from localgateways import configurations, processes, programs
-from localgateways.configurations import GatewayAddresses
+from localgateways import programs
+from localgateways.configurations import Authentication
 from localgateways.processes import Gateway
 from support.independent_client import IndependentClient
 from support.kubectl import Kubectl
-from support.load_servers import free_port
 from support.namespaces import drained_namespace
 from support.operator_process import OperatorProcess, OperatorSlot
 from support.resolver_process import ResolverProcess
 from support.service import Service
-
-EXT_AUTHZ, EXT_PROC, DUPLEX, NGINX = GATEWAYS = (
-    "Envoy by ext_authz",
-    "Envoy by ext_proc",
-    "Envoy by ext_proc in full duplex",
-    "nginx",
-)
-
-#: The processing mode of gateways with endpoint pickers, which always send bodies in full duplex.
-FULL_DUPLEX = {
-    "request_body_mode: NONE": "request_body_mode: FULL_DUPLEX_STREAMED",
-    "request_trailer_mode: SKIP": "request_trailer_mode: SEND",
-}
 
 #: Options of a resolver that enable the endpoint picker.
 PICKER_OPTIONS = ("--grpc-address", "127.0.0.1:0")
@@ -58,19 +44,12 @@ class Environment:
     gateways: dict[str, Gateway]
 
 
-@dataclass(frozen=True, slots=True)
-class Programs:
-    """The programs of the gateways."""
-
-    envoy: Path
-    nginx: Path
-
-
 @pytest.fixture(scope="session")
 def gateway_programs() -> Programs:
     """The programs of real gateways; skips the tests if one is not available."""
     try:
-        return Programs(programs.envoy(PlainProgress()), programs.nginx(PlainProgress()))
+        sources = (programs.envoy, programs.nginx, programs.haproxy, programs.traefik)
+        return Programs(*(find(PlainProgress()) for find in sources))
     except LocalClusterError as error:
         pytest.skip(f"a gateway is not available: {error}")
 
@@ -89,42 +68,12 @@ def run_gateways(
         gateway_programs: the programs.
         folder: the folder for their files.
         namespace: the namespace of the service.
-        addresses: returns the addresses of its pods.
+        addresses: returns the addresses of its pods, in the order of their indices.
         resolvers: the resolvers that they call.
     """
-    with ExitStack() as stack:
-        dns_port = stack.enter_context(dns.serve_dns(addresses))
-
-        def place(name: str, asked: Sequence[str]) -> GatewayAddresses:
-            own = folder / name
-            own.mkdir()
-            pods = f"game-pods.{namespace}.svc.cluster.local"
-            return GatewayAddresses(
-                port=free_port(),
-                admin_port=free_port(),
-                folder=own,
-                namespace=namespace,
-                pods=pods,
-                resolvers=asked,
-                dns_port=dns_port,
-            )
-
-        lookups, pickers = [each.lookups for each in resolvers], [each.picker for each in resolvers]
-
-        def envoy(name: str, file: str, asked: Sequence[str], changes: Mapping[str, str]) -> Gateway:
-            here = place(name, asked)
-            return stack.enter_context(
-                processes.envoy(gateway_programs.envoy, configurations.envoy(file, here, changes), here)
-            )
-
-        here = place("nginx", lookups)
-        by_auth_request = processes.nginx(gateway_programs.nginx, configurations.nginx("nginx.conf", here), here)
-        yield {
-            EXT_AUTHZ: envoy("ext-authz", "envoy-ext-authz.yaml", lookups, {}),
-            EXT_PROC: envoy("ext-proc", "envoy-ext-proc.yaml", pickers, {}),
-            DUPLEX: envoy("duplex", "envoy-ext-proc.yaml", pickers, FULL_DUPLEX),
-            NGINX: stack.enter_context(by_auth_request),
-        }
+    plain = {Authentication.NONE: resolvers}
+    with GatewayFleet(gateway_programs, folder, namespace, addresses, plain) as fleet:
+        yield {kind: fleet.gateway(kind) for kind in GATEWAYS}
 
 
 @pytest.fixture(scope="module")

@@ -73,8 +73,9 @@ class FakeKubelet:
         self._failure: BaseException | None = None
 
     def addresses(self) -> list[str]:
-        """Returns the addresses of all pods, ready or not, as a headless Service publishes them."""
-        return sorted(each.ip for each in list(self._containers.values()) if each.index not in self.unpublished)
+        """Returns the addresses of all pods in order, ready or not, as a headless Service publishes them."""
+        containers = sorted(self._containers.values(), key=lambda each: each.index)
+        return [each.ip for each in containers if each.index not in self.unpublished]
 
     def endpoint(self, pod: int) -> str:
         """Returns the IP and port of a pod."""

@@ -16,7 +16,7 @@ from localgateways.configurations import CONFIGURATIONS
 from support.kubectl import Kubectl
 from support.waiting import eventually
 
-MANIFESTS = ["service.yaml", "envoy-gateway.yaml", "istio.yaml", "kgateway.yaml"]
+MANIFESTS = ["service.yaml", "contour.yaml", "envoy-gateway.yaml", "istio.yaml", "kgateway.yaml"]
 
 
 @pytest.fixture(scope="module")
@@ -63,5 +63,7 @@ def test_misspelt_field_is_rejected(gateway_kubectl: Kubectl, name: str, tmp_pat
 
 
 def test_every_configuration_is_tested() -> None:
-    tested = {*MANIFESTS, "envoy-ext-authz.yaml", "envoy-ext-proc.yaml", "nginx.conf", "README.md"}
+    envoy = {f"envoy-{name}.yaml" for name in ("ext-authz", "ext-authz-grpc", "ext-proc", "token", "certificate")}
+    traefik = {"traefik.yaml", "traefik-game.yaml", "traefik-token.yaml"}
+    tested = {*MANIFESTS, *envoy, "nginx.conf", "haproxy.cfg", "haproxy.lua", *traefik, "README.md"}
     assert {each.name for each in CONFIGURATIONS.iterdir()} == tested

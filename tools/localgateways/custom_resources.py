@@ -18,6 +18,7 @@ _MODULE_CRDS = {
         "config/crd/bases",
         ("inferencepools.inference.networking.k8s.io",),
     ),
+    "github.com/projectcontour/contour": ("examples/contour", ("extensionservices", "httpproxies")),
     "istio.io/api": ("kubernetes", ("destinationrules",)),
     "github.com/envoyproxy/gateway": (
         "charts/gateway-crds-helm/templates/generated",

