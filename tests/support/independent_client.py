@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import pykube
 from pykube.objects import Deployment, NamespacedAPIObject, Pod, ReplicaSet, StatefulSet
+from pykube.query import Query
 
 from statefulroute.api.group import API_VERSION, GROUP
 from support.kubectl import Object
@@ -97,11 +98,15 @@ class IndependentClient:
 
     def get(self, kind: type[NamespacedAPIObject], name: str, namespace: str) -> dict[str, Any]:
         """Returns the object of this name."""
-        return dict(kind.objects(self.http).filter(namespace=namespace).get_by_name(name).obj)
+        return dict(self._query(kind, namespace).get_by_name(name).obj)
 
     def all(self, kind: type[NamespacedAPIObject], namespace: str) -> list[dict[str, Any]]:
         """Returns all objects of a kind in a namespace."""
-        return [dict(each.obj) for each in kind.objects(self.http).filter(namespace=namespace)]
+        return [dict(each.obj) for each in self._query(kind, namespace)]
+
+    def _query(self, kind: type[NamespacedAPIObject], namespace: str) -> Query:
+        # `kind.objects` is not thread-safe: all kinds share one manager, which stores the kind.
+        return Query(self.http, kind, namespace)
 
     def patch(self, kind: type[NamespacedAPIObject], name: str, namespace: str, change: Object) -> None:
         """Sends a merge patch."""
