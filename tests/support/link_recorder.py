@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from pykube.query import Query
+
 from support.independent_client import IndependentClient, PodLink
 from support.waiting import eventually
 
@@ -71,7 +73,7 @@ class LinkRecorder:
         self._versions: dict[str, list[Version]] = defaultdict(list)
         self._failure: BaseException | None = None
         self._stopped = threading.Event()
-        listed = PodLink.objects(client.http).filter(namespace=namespace).response
+        listed = Query(client.http, PodLink, namespace).response
         for item in listed["items"]:
             self._record("LISTED", item)
         self._resource_version = int(listed["metadata"]["resourceVersion"])
@@ -137,7 +139,8 @@ class LinkRecorder:
         params = {"timeoutSeconds": str(_WATCH_SECONDS), "allowWatchBookmarks": "true"}
         try:
             while not self._stopped.is_set():
-                links = PodLink.objects(client).filter(namespace=self._namespace)
+                # Not `PodLink.objects`, which is not thread-safe.
+                links = Query(client, PodLink, self._namespace)
                 for event in links.watch(since=str(self._resource_version), params=params):
                     assert event.type != "ERROR", event.object.obj
                     self._resource_version = int(event.object.obj["metadata"]["resourceVersion"])
