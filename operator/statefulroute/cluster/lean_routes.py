@@ -138,6 +138,19 @@ class LeanRoute(Route):
             return None
         return ObservedWorkload(api_version=workload.api_version, kind=workload.kind, name=workload.name)
 
+    def with_observed_workload(self) -> Route | None:
+        """Returns the route with the workload of its status; None if that is the workload of its spec, or unknown."""
+        facts, key = _read_facts(self._status), self.workload_key
+        if facts is not None:
+            workload = facts.workload
+            if workload is None or (workload.name, workload.kind, workload.api_version) == (
+                key.name,
+                key.kind,
+                key.api_version,
+            ):
+                return None
+        return super().with_observed_workload()
+
     @property
     def status_assessment(self) -> tuple[WorkloadState | None, int | None]:
         """How busy the service is by the status: the workload state, and the mean weighted load."""

@@ -1,11 +1,13 @@
 """How a limited number of slots is shared by namespaces and routes."""
 
 import math
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from typing import TypeVar
 
 from statefulroute.domain.fair_queue import FairQueue
 from statefulroute.domain.keys import RouteKey
+
+K = TypeVar("K", bound=Hashable)
 
 #: Takes the slot that a route has waited for; returns False if it is not needed any more.
 TakeSlot = Callable[[], bool]
@@ -35,8 +37,9 @@ class FairSlots:
         self._for_first = total // 4 if math.isfinite(namespace_share) else 0
         """How many slots only namespaces without one may take."""
         self._used = 0
-        self._namespaces: Counter[str] = Counter()
-        self._routes: Counter[RouteKey] = Counter()
+        # A Counter costs a call of a method of its own for each new key, and for each that is deleted.
+        self._namespaces: dict[str, int] = {}
+        self._routes: dict[RouteKey, int] = {}
         self._queue: FairQueue[TakeSlot] = FairQueue()
 
     @property
@@ -68,8 +71,8 @@ class FairSlots:
         if not self.may_take(route):
             return False
         self._used += 1
-        self._namespaces[route.namespace] += 1
-        self._routes[route] += 1
+        self._namespaces[route.namespace] = self._namespaces.get(route.namespace, 0) + 1
+        self._routes[route] = self._routes.get(route, 0) + 1
         return True
 
     def wait(self, route: RouteKey, take_slot: TakeSlot) -> None:
@@ -96,12 +99,8 @@ class FairSlots:
 
     def _give_back(self, route: RouteKey) -> None:
         self._used -= 1
-        self._routes[route] -= 1
-        if not self._routes[route]:
-            del self._routes[route]
-        self._namespaces[route.namespace] -= 1
-        if not self._namespaces[route.namespace]:
-            del self._namespaces[route.namespace]
+        _subtract_one(self._routes, route)
+        _subtract_one(self._namespaces, route.namespace)
 
     def _route_may_take(self, route: RouteKey) -> bool:
         used = self._routes.get(route, 0)
@@ -111,3 +110,12 @@ class FairSlots:
         # The namespace stops at `most`, where this is `share` times the slots that are free then.
         most = share * (self._total - self._used + of_namespace) / (1 + share)
         return used < self._route_share * (most - of_namespace)
+
+
+def _subtract_one(counts: dict[K, int], key: K) -> None:
+    """Subtracts one, and removes a count of zero."""
+    count = counts[key] - 1
+    if count:
+        counts[key] = count
+    else:
+        del counts[key]

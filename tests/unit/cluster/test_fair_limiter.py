@@ -63,9 +63,10 @@ async def test_cancelled_request_leaves_its_slot_to_the_next_one(is_granted: boo
         waiting.cancel()
     if is_granted:
         requests.slots.release(HOLDER)  # before the task that waits runs again
-        requests.slots._used += 1  # noqa: SLF001 - the slot of the holder, which it gives back again
-        requests.slots._namespaces["a"] += 1  # noqa: SLF001
-        requests.slots._routes[HOLDER] += 1  # noqa: SLF001
+        slots = requests.slots
+        slots._used += 1  # noqa: SLF001 - the slot of the holder, which it gives back again
+        slots._namespaces["a"] = slots._namespaces.get("a", 0) + 1  # noqa: SLF001
+        slots._routes[HOLDER] = slots._routes.get(HOLDER, 0) + 1  # noqa: SLF001
     waiting.cancel()
     await settle()
     requests.may_end.set()

@@ -74,6 +74,11 @@ def fields(route: Route) -> dict[str, Any]:
         encoded(
             status={"observedGeneration": 1, "workload": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x"}}
         ),
+        encoded(status={"workload": {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "game"}}),
+        encoded(
+            spec={"workloadRef": {"apiVersion": "a/v1", "kind": "K" * 300, "name": "x"}},
+            status={"workload": {"apiVersion": "a/v1", "kind": "K" * 63, "name": "x"}},
+        ),
         encoded(status={"workloadState": "High", "workloadLoad": 7, "conditions": [CONDITION, SUSPENDED]}),
         encoded(status={"workloadState": "NewerState", "conditions": [{**SUSPENDED, "status": "False"}]}),
         encoded(status={"lostPods": [LOST_POD, {**LOST_POD, "name": "game-2", "cause": "NewerCause"}]}),
@@ -91,6 +96,8 @@ def fields(route: Route) -> dict[str, Any]:
 def test_lean_route_has_the_values_of_a_plain_one(route: bytes) -> None:
     plain, lean = ROUTES.decode(route), LEAN_ROUTES.decode(route)
     assert fields(lean) == fields(plain)
+    former = lean.with_observed_workload(), plain.with_observed_workload()
+    assert [route and fields(route) for route in former] == 2 * [former[1] and fields(former[1])]
     assert lean == LEAN_ROUTES.decode(route)
     assert fields(replace(lean, generation=3)) == fields(replace(plain, generation=3))
 

@@ -26,12 +26,13 @@ class Assessments:
         state, load = route.status_assessment
         return Assessment(state, None if load is None else load * MILLI)
 
-    def put(self, route: Route, assessment: Assessment) -> None:
-        """Stores an assessment."""
+    def put(self, route: Route, assessment: Assessment) -> Assessment:
+        """Stores an assessment, and returns the previous one."""
         before, self._assessments[route.key] = self.of(route), assessment
         if before != assessment:
             for listener in self._listeners:
                 listener(route.key)
+        return before
 
     def forget(self, route: RouteKey) -> None:
         """Drops the assessment of a route that is deleted, or that this operator assesses no longer."""

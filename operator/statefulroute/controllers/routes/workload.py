@@ -55,8 +55,8 @@ class WorkloadAssessor:
     async def assess(self, view: RouteView) -> bool:
         """Assesses a service and annotates its workload; returns whether no retry is necessary."""
         route, workloads, now = view.route, self._informers.workloads, self._clock()
-        assessment, previous = assess(view, now), self._assessments.of(view.route)
-        self._assessments.put(route, assessment)
+        assessment = assess(view, now)
+        previous = self._assessments.put(route, assessment)
         self._recorder.record(events.workload_state_event(route, previous.state, assessment), route.uid)
         routes = self._route_store.routes_to(route.workload_key)
         if view.workload is None or not self._annotates or not is_annotator(route, routes):
