@@ -44,31 +44,33 @@ class TestLinksAreBeingCreated:
     def test_every_link_is_bound_after_two_kills(
         self, own_operator: OperatorProcess, game: Service, recorder: LinkRecorder
     ) -> None:
-        with creating(game, 400):
-            for number in (50, 200):
+        total = scaled(240, 400)
+        with creating(game, total):
+            for number in (total // 8, total // 2):
                 eventually(
                     lambda number=number: recorder.count_in_phase("Bound") >= number, f"{number} links are bound"
                 )
                 own_operator.kill()
                 own_operator.start()
-        game.await_all_bound(400)
-        assert recorder.all_transitions() == expected_transitions(400)
+        game.await_all_bound(total)
+        assert recorder.all_transitions() == expected_transitions(total)
 
     def test_stopping_operator_finishes_writes_in_progress_and_leaves_the_rest(
         self, own_operator: OperatorProcess, game: Service, recorder: LinkRecorder
     ) -> None:
-        with creating(game, 400, held_back=200) as resume:
-            eventually(lambda: recorder.count_in_phase("Bound") >= 100, "100 links are bound")
+        number = scaled(240, 400)
+        with creating(game, number, held_back=number // 2) as resume:
+            eventually(lambda: recorder.count_in_phase("Bound") >= number // 4, "a quarter of the links is bound")
             resume()
             own_operator.stop()
             links = game.links()
             half_bound = [link for link in links if "podIndex" in link["spec"] and link["spec"]["uid"].startswith("c")]
             assert [link["metadata"]["name"] for link in half_bound if "status" not in link] == []
-        assert recorder.count_in_phase("Bound") < 400
+        assert recorder.count_in_phase("Bound") < number
         assert own_operator.errors() == []
         own_operator.start()
-        game.await_all_bound(400)
-        assert recorder.all_transitions() == expected_transitions(400)
+        game.await_all_bound(number)
+        assert recorder.all_transitions() == expected_transitions(number)
 
 
 def test_links_can_be_created_and_moved_while_no_operator_runs(own_operator: OperatorProcess, game: Service) -> None:
