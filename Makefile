@@ -13,8 +13,9 @@ PROTO := $(addprefix operator/statefulroute/resolver/grpc/,extproc.proto extauth
 HELMCHART := $(BIN)/python -m helmchart
 FIGURES := PYTHONPATH=benchmarks $(BIN)/python -m measuring.results_page benchmarks/results docs/benchmarks
 
-# `make demo ONCE=1` stops by itself; without ONCE it runs until Ctrl-C.
+# `make demo ONCE=1` stops by itself; without ONCE it runs until Ctrl-C. GATEWAY=envoy or GATEWAY=nginx starts a gateway, too.
 ONCE ?=
+GATEWAY ?=
 
 # `make bench NAME=timers OPTIONS="--routes 50"`: the benchmark and its options.
 NAME ?= bind
@@ -41,8 +42,8 @@ DEBIAN_BASE ?=
 ##@ Use
 
 .PHONY: demo
-demo: setup ## Start a cluster and the operator on this machine and watch links bind (ONCE=1: stop by itself)
-	@$(BIN)/python -m demo $(if $(ONCE),--once)
+demo: setup ## Start a cluster and the operator on this machine and watch links bind (ONCE=1: stop by itself; GATEWAY=envoy|nginx: with a gateway)
+	@$(BIN)/python -m demo $(if $(GATEWAY),--gateway $(GATEWAY)) $(if $(ONCE),--once)
 
 .PHONY: cluster-up
 cluster-up: setup ## Start a local cluster and leave it running (a real control plane on loopback)

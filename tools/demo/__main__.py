@@ -1,12 +1,17 @@
-"""Runs the demo: `python -m demo [--once]`. It stays up until Ctrl-C; with --once it checks the result and stops."""
+"""Runs the demo: `python -m demo [--gateway envoy|nginx] [--once]`.
+
+It stays up until Ctrl-C; with --once it checks the result and stops.
+"""
 
 import argparse
 import sys
 import time
+from contextlib import nullcontext
 
 from rich.console import Console
 
 from demo.environment import NODES, Environment, UnexpectedError, start_environment
+from demo.gateway import GATEWAYS, Gateway
 from demo.interruption import Interruption
 from demo.observer import Observer
 from demo.screen import Screen
@@ -27,12 +32,13 @@ def main() -> int:
         action="store_true",
         help="stop at the end; the exit code is 0 if everything happened as expected",
     )
-    once = parser.parse_args().once
+    parser.add_argument("--gateway", choices=GATEWAYS, help="start a gateway and a server for each pod, too")
+    options = parser.parse_args()
     interruption = Interruption()
     interruption.install()
     with Screen(Console(), interruption) as screen:
         try:
-            return _run(screen, once=once)
+            return _run(screen, options.gateway, once=options.once)
         except (UnexpectedError, LocalClusterError) as error:
             screen.failure(str(error))
             return 1
@@ -40,19 +46,21 @@ def main() -> int:
             return INTERRUPTED
 
 
-def _run(screen: Screen, *, once: bool) -> int:
+def _run(screen: Screen, gateway_kind: str | None, *, once: bool) -> int:
     started = time.monotonic()
     screen.step("A Kubernetes control plane, on this machine and only for this demo")
-    with start_environment(screen) as environment:
+    with start_environment(screen, reachable_pods=gateway_kind is not None) as environment:
         observer = Observer(environment.kubectl, screen)
         try:
             seconds = time.monotonic() - started
             screen.success(f"Kubernetes {environment.cluster.version} with {NODES} Ready nodes, after {seconds:.1f} s")
             Walkthrough(environment, screen, observer).run()
-            screen.info(f"everything as expected, {time.monotonic() - started:.0f} s after the start")
-            if not once:
-                print_suggestions(screen, environment.kubectl)
-                _watch_until_interrupted(environment, observer)
+            gateway = None if gateway_kind is None else Gateway(gateway_kind, environment, screen)
+            with nullcontext() if gateway is None else gateway.running():
+                screen.info(f"everything as expected, {time.monotonic() - started:.0f} s after the start")
+                if not once:
+                    print_suggestions(screen, environment.kubectl, () if gateway is None else gateway.suggestions())
+                    _watch_until_interrupted(environment, observer, gateway)
         except UnexpectedError:
             _show_log(environment, screen)
             raise
@@ -64,12 +72,14 @@ def _run(screen: Screen, *, once: bool) -> int:
     return 0
 
 
-def _watch_until_interrupted(environment: Environment, observer: Observer) -> None:
+def _watch_until_interrupted(environment: Environment, observer: Observer, gateway: Gateway | None) -> None:
     """Shows what happens until Ctrl-C."""
     try:
         while True:
             observer.process_updates(POLL_SECONDS)
             environment.check_operator()
+            if gateway is not None:
+                gateway.sync()
     except KeyboardInterrupt:
         return
 

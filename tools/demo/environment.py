@@ -10,6 +10,7 @@ from pathlib import Path
 from demo.kubectl import Kubectl
 from demo.screen import Screen
 from localcluster import AlreadyRunningError, LocalCluster, LocalClusterError
+from localcluster.components import POD_RANGE
 from localcluster.progress import Progress
 
 NAME = "demo"
@@ -67,14 +68,18 @@ class Environment:
 
 
 @contextmanager
-def start_environment(screen: Screen) -> Iterator[Environment]:
+def start_environment(screen: Screen, *, reachable_pods: bool = False) -> Iterator[Environment]:
     """Starts the control plane, and stops it and everything in it on exit.
+
+    Args:
+        screen: Where to show the progress.
+        reachable_pods: Whether pods get addresses of this machine, on which servers can listen.
 
     Raises:
         LocalClusterError: It did not start.
     """
     with screen.progress() as progress:
-        started = _start(progress)
+        started = _start(progress, reachable_pods=reachable_pods)
     with started as cluster:
         environment = Environment(
             cluster, Kubectl(cluster.kubectl, cluster.kubeconfig, cluster.folder / "kubectl-cache")
@@ -86,8 +91,14 @@ def start_environment(screen: Screen) -> Iterator[Environment]:
                 environment.end_operator()
 
 
-def _start(progress: Progress) -> LocalCluster:
+def _start(progress: Progress, *, reachable_pods: bool) -> LocalCluster:
+    # Another demo may use another part of the loopback addresses.
+    pod_range = f"127.{16 + os.getpid() % 200}.0.0/16" if reachable_pods else POD_RANGE
+
+    def start(name: str) -> LocalCluster:
+        return LocalCluster.start(name, nodes=NODES, provider="builtin", progress=progress, pod_range=pod_range)
+
     try:
-        return LocalCluster.start(NAME, nodes=NODES, provider="builtin", progress=progress)
+        return start(NAME)
     except AlreadyRunningError:  # another demo runs; the two do not affect each other
-        return LocalCluster.start(f"{NAME}-{os.getpid()}", nodes=NODES, provider="builtin", progress=progress)
+        return start(f"{NAME}-{os.getpid()}")

@@ -1,6 +1,7 @@
 """Commands to try in a second terminal while the demo is up, each with its effect."""
 
 import shutil
+from collections.abc import Iterable
 
 from demo.kubectl import ROOT, Kubectl
 from demo.screen import Screen
@@ -36,12 +37,12 @@ def shell_setup(kubectl: Kubectl) -> list[str]:
     return lines
 
 
-def print_suggestions(screen: Screen, kubectl: Kubectl) -> None:
-    """Prints the commands."""
+def print_suggestions(screen: Screen, kubectl: Kubectl, first: Iterable[tuple[str, str]] = ()) -> None:
+    """Prints the commands, after those of the gateway."""
     screen.step("It stays up until Ctrl-C; try this in a second terminal and watch it here")
     for line in shell_setup(kubectl):
         screen.command(line)
     screen.info("")
-    for line, description in COMMANDS:
+    for line, description in (*first, *COMMANDS):
         screen.info(f"{description}:")
         screen.command(line)

@@ -1,0 +1,206 @@
+"""A gateway in front of the pods of the demo: a server at the address of each, a resolver, and Envoy or nginx."""
+
+import json
+import socket
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import ip_address
+from pathlib import Path
+
+from demo.environment import Environment, UnexpectedError
+from demo.room import UID_HEADER
+from demo.screen import Screen
+from demo.snapshot import NAMESPACE
+from localgateways import configurations, dns, processes, programs
+from localgateways.configurations import GatewayAddresses
+
+ENVOY, NGINX = GATEWAYS = ("envoy", "nginx")
+
+POD_PORT = 7777
+_PREFERRED_PORT = 8000
+_HOST = "127.0.0.1"
+_TIMEOUT_SECONDS = 30.0
+_POLL_SECONDS = 0.2
+_SYNC_SECONDS = 1.0
+
+#: The users whose requests the demo sends; their links exist.
+_UIDS = ("alice", "bob")
+
+
+class Gateway:
+    """A gateway in front of the pods, with what it needs.
+
+    Args:
+        kind: `envoy` or `nginx`.
+        environment: The control plane and the operator.
+        screen: Where to show the steps.
+    """
+
+    def __init__(self, kind: str, environment: Environment, screen: Screen) -> None:
+        self._kind = kind
+        self._environment = environment
+        self._screen = screen
+        self._folder = environment.cluster.folder
+        self._servers: dict[str, str] = {}
+        self._synced_at = 0.0
+        self.url = ""
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Starts everything, and shows that users reach their pods; serves DNS while the context lasts.
+
+        Raises:
+            UnexpectedError: Something did not happen as expected.
+            LocalClusterError: The gateway is not available on this machine.
+        """
+        with dns.serve_dns(lambda: [*self._servers.values()]) as dns_port:
+            self._start_servers()
+            resolver = self._start_resolver()
+            self._start_gateway(resolver, dns_port)
+            for uid in _UIDS:
+                self._show_request(uid)
+            yield
+
+    def sync(self) -> None:
+        """Starts servers for new pods, and for pods with a new address, at most once a second."""
+        if time.monotonic() - self._synced_at < _SYNC_SECONDS:
+            return
+        self._synced_at = time.monotonic()
+        for name, ip in self._pod_addresses().items():
+            if self._servers.get(name) != ip:
+                self._start_server(name, ip)
+
+    def suggestions(self) -> tuple[tuple[str, str], ...]:
+        """Returns commands to try, each with its effect."""
+        request = f"curl -H '{UID_HEADER}: alice' {self.url}"
+        move = f'kubectl -n {NAMESPACE} patch podlink game.alice --type=merge -p \'{{"spec":{{"podIndex":1}}}}\''
+        return (
+            (request, "Alice reaches her pod; it counts her requests"),
+            (f"{move} && sleep 0.2 && {request}", "Move Alice: her next request reaches the new pod"),
+            (f"curl -H '{UID_HEADER}: somebody-new' {self.url}", "The first request of a new user binds it to a pod"),
+        )
+
+    def _start_servers(self) -> None:
+        self._screen.step("A server at the address of each pod, because no container runs in this cluster")
+        self._kubectl("patch", "statefulroute", "game", "--type=merge", f'-p={{"spec":{{"port":{POD_PORT}}}}}')
+        self._screen.command(f"kubectl -n {NAMESPACE} patch statefulroute game -p 'spec: {{port: {POD_PORT}}}' ...")
+        for name, ip in self._pod_addresses().items():
+            self._start_server(name, ip)
+            self._screen.info(f"{name} listens at {ip}:{POD_PORT}")
+
+    def _start_server(self, name: str, ip: str) -> None:
+        if not _can_listen(ip):
+            raise UnexpectedError(f"This machine cannot listen at {ip}, the address of {name}.")
+        guardian = self._environment.cluster.guardian
+        if name in self._servers:
+            guardian.end(name)
+        guardian.start(name, [sys.executable, "-m", "demo.room", ip, str(POD_PORT), name])
+        self._await_listening(ip, POD_PORT, name)
+        self._servers[name] = ip
+
+    def _start_resolver(self) -> str:
+        self._screen.step("The resolver, which answers which pod holds a user")
+        address = f"{_HOST}:{_free_port()}"
+        program = str(Path(sys.executable).with_name("statefulroute"))
+        kubeconfig = f"--kubeconfig={self._environment.cluster.kubeconfig}"
+        options = [f"--http-address={address}", "--log-format=json"]
+        self._environment.cluster.guardian.start("resolver", [program, "resolver", kubeconfig, *options])
+        self._screen.command(f"statefulroute resolver --http-address {address} &")
+        self._await_listening(*_host_and_port(address), "resolver")
+        return address
+
+    def _start_gateway(self, resolver: str, dns_port: int) -> None:
+        file = "envoy-ext-authz.yaml" if self._kind == ENVOY else "nginx.conf"
+        self._screen.step(f"The gateway: {self._kind} with deploy/gateways/{file} and local addresses")
+        folder = self._folder / "gateway"
+        folder.mkdir()
+        port = _PREFERRED_PORT if _is_free(_PREFERRED_PORT) else _free_port()
+        place = GatewayAddresses(
+            port=port,
+            grpc_port=_free_port(),
+            admin_port=_free_port(),
+            folder=folder,
+            namespace=NAMESPACE,
+            pods=f"game-pods.{NAMESPACE}.svc.cluster.local",
+            resolvers=[resolver],
+            dns_port=dns_port,
+        )
+        with self._screen.progress() as progress:
+            if self._kind == ENVOY:
+                program = programs.envoy(progress)
+                command = processes.envoy_command(program, configurations.envoy(file, place), place)
+            else:
+                program = programs.nginx(progress)
+                command = processes.nginx_command(program, configurations.nginx(file, place), place)
+        self._environment.cluster.guardian.start(self._kind, command)
+        self._await_listening(_HOST, port, self._kind)
+        self.url = f"http://{_HOST}:{port}/"
+        self._screen.info(f"it listens at {self.url}")
+
+    def _show_request(self, uid: str) -> None:
+        self._screen.command(f"curl -H '{UID_HEADER}: {uid}' {self.url}")
+        index = self._kubectl("get", "podlink", f"game.{uid}", "--output=jsonpath={.spec.podIndex}")
+        expected, deadline = f"game-{index}: ", time.monotonic() + _TIMEOUT_SECONDS
+        while not (answer := self._request(uid)).startswith(expected):
+            if time.monotonic() > deadline:
+                raise UnexpectedError(f"A request of {uid} was answered by {answer!r}, and not by game-{index}.")
+            time.sleep(_POLL_SECONDS)
+        self._screen.output(answer)
+        self._screen.success(f"{uid} reaches game-{index}, the pod of the link")
+
+    def _request(self, uid: str) -> str:
+        request = urllib.request.Request(self.url, headers={UID_HEADER: uid})  # noqa: S310 - of http
+        try:
+            with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:  # noqa: S310 - of http
+                return str(response.read().decode().strip())
+        except urllib.error.HTTPError as error:
+            return f"{error.code} {error.read().decode(errors='replace').strip()}"
+
+    def _pod_addresses(self) -> dict[str, str]:
+        pods = json.loads(self._kubectl("get", "pods", "--selector=app=game", "--output=json"))["items"]
+        addresses = {pod["metadata"]["name"]: pod["status"].get("podIP", "") for pod in pods}
+        return {name: ip for name, ip in addresses.items() if ip}
+
+    def _kubectl(self, *arguments: str) -> str:
+        result = self._environment.kubectl.run("-n", NAMESPACE, *arguments)
+        if result.code:
+            raise UnexpectedError(f"kubectl {' '.join(arguments)} failed: {result.stderr.strip()}")
+        return result.stdout
+
+    def _await_listening(self, host: str, port: int, part: str) -> None:
+        deadline = time.monotonic() + _TIMEOUT_SECONDS
+        while _is_free(port, host):
+            if time.monotonic() > deadline or self._environment.cluster.guardian.parts()[part].ended is not None:
+                log = self._environment.cluster.guardian.log_tail(part, lines=5)
+                raise UnexpectedError(f"{part} does not listen at {host}:{port}: {log or 'it has logged nothing'}")
+            time.sleep(_POLL_SECONDS)
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host, int(port)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((_HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _can_listen(ip: str) -> bool:
+    """Returns whether an address is one of this machine: not every system has all of 127.0.0.0/8."""
+    with socket.socket() as probe:
+        try:
+            probe.bind((ip, 0))
+        except OSError:
+            return False
+    return ip_address(ip).is_loopback
+
+
+def _is_free(port: int, host: str = _HOST) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((host, port)) != 0
