@@ -22,10 +22,14 @@ from statefulroute.controllers.links.counts import LinkCounts
 from statefulroute.controllers.links.expiry import ExpiryController
 from statefulroute.controllers.monitoring.links import LinkMetrics
 from statefulroute.controllers.state_store import RouteStore
+from statefulroute.driver.first_sync import wait_first_sync
 from statefulroute.driver.link_cache import LinkCache
 from statefulroute.monitoring.bind_address import BindAddress
 from statefulroute.resolver.assembly import assemble
 from statefulroute.resolver.settings import Settings
+
+#: How long the first list may take.
+_SYNC_SECONDS = 300.0
 
 #: Returns the number of links in memory.
 LinkCount = Callable[[], int]
@@ -69,7 +73,7 @@ async def driver_state(client: Client) -> AsyncIterator[LinkCount]:
     cache = LinkCache(client, NAMESPACE)
     cache.listen(count)
     async with cache:
-        await cache.wait_synced()
+        await wait_first_sync(cache.reflectors, _SYNC_SECONDS)
         yield lambda: number_of_links
 
 

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
         ContendedError,
         DeadlineExceededError,
         DriverAlreadyRunningError,
+        DriverNotOpenError,
         ErrorCode,
+        ForbiddenError,
         InternalError,
         InvalidParameterError,
         NotLocalNamespaceError,
@@ -23,9 +25,16 @@ if TYPE_CHECKING:
         ServiceNotFoundError,
         StatefulRouteError,
     )
+    from statefulroute.domain.keys import PodKey
     from statefulroute.domain.operations import Attempt
     from statefulroute.driver.client import ClientDriver
-    from statefulroute.driver.events import EventsLost, LinkChanged, LinksNotFollowed, RoutingStateChanged
+    from statefulroute.driver.events import (
+        EventsLost,
+        LinkChanged,
+        LinksFollowed,
+        LinksNotFollowed,
+        RoutingStateChanged,
+    )
     from statefulroute.driver.parts import Configuration, ServerInformation, ServerParts
     from statefulroute.driver.server import ServerDriver
 
@@ -37,13 +46,18 @@ __all__ = [
     "ContendedError",
     "DeadlineExceededError",
     "DriverAlreadyRunningError",
+    "DriverNotOpenError",
     "ErrorCode",
+    "Event",
     "EventsLost",
+    "ForbiddenError",
     "InternalError",
     "InvalidParameterError",
     "LinkChanged",
+    "LinksFollowed",
     "LinksNotFollowed",
     "NotLocalNamespaceError",
+    "PodKey",
     "PodNotAvailableError",
     "PodNotFoundError",
     "PodNotRoutableError",
@@ -61,9 +75,17 @@ __all__ = [
 _NAMES_BY_MODULE = {
     "statefulroute.api.vocabulary": ("RoutingState", "ServiceState", "WorkloadState"),
     "statefulroute.domain.address": ("Address",),
+    "statefulroute.domain.keys": ("PodKey",),
     "statefulroute.domain.operations": ("Attempt",),
     "statefulroute.driver.client": ("ClientDriver",),
-    "statefulroute.driver.events": ("EventsLost", "LinkChanged", "LinksNotFollowed", "RoutingStateChanged"),
+    "statefulroute.driver.events": (
+        "Event",
+        "EventsLost",
+        "LinkChanged",
+        "LinksFollowed",
+        "LinksNotFollowed",
+        "RoutingStateChanged",
+    ),
     "statefulroute.driver.parts": ("Configuration", "ServerInformation", "ServerParts"),
     "statefulroute.driver.server": ("ServerDriver",),
 }

@@ -5,7 +5,7 @@ import random
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,6 +59,11 @@ class WriteObserver:
         """Returns None: nothing is cached."""
         del route, name
         return None
+
+    def reading(self, route: str, name: str) -> AbstractContextManager[Callable[[Link], None]]:
+        """Returns a context that ignores the response: `observe` records it."""
+        del route, name
+        return nullcontext(lambda _: None)
 
     def observe(self, item: Link) -> None:
         """Records a version that was read or written."""

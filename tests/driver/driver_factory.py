@@ -14,6 +14,7 @@ from statefulroute.cluster.link_store import LinkStore
 from statefulroute.driver.environment import read_server
 from statefulroute.driver.publishers import AnnotationPublisher
 from statefulroute.driver.routes import RouteCache
+from statefulroute.driver.service_reader import RequestedServices
 from support.service import Service
 
 #: The fields of a report in the annotations of a pod.
@@ -57,6 +58,7 @@ class DriverFactory:
             self.routes,
             AnnotationPublisher(self.client, server),
             replace(server, termination_grace_seconds=grace),
+            RequestedServices(self.client, self.service.namespace),
         )
         settings = {"state_period_seconds": NEVER, "workload_period_seconds": NEVER, **configuration}
         return ServerDriver(

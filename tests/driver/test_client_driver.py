@@ -18,7 +18,6 @@ from statefulroute import (
     InternalError,
     InvalidParameterError,
     LinkChanged,
-    LinksNotFollowed,
     PodNotAvailableError,
     PodNotFoundError,
     PodNotRoutableError,
@@ -49,6 +48,7 @@ METHODS = {
     "address_of",
     "link_if_absent",
     "compute_link_if_absent",
+    "bind",
     "renew",
     "best_pod",
     "alive_pods",
@@ -58,6 +58,10 @@ METHODS = {
     "is_workload_ready",
     "services_of_tag",
     "events",
+    "start",
+    "close",
+    "is_healthy",
+    "staleness_seconds",
 }
 
 
@@ -129,7 +133,7 @@ def _held(driver: ClientDriver, uid: str, service: str) -> Any:
 
 
 async def test_every_public_method_is_listed() -> None:
-    public = {name for name in vars(ClientDriver) if not name.startswith("_")}
+    public = {name for name in dir(ClientDriver) if not name.startswith("_")}
     assert public == METHODS | {"connect"}
 
 
@@ -199,7 +203,7 @@ async def test_finds_uids_that_are_encoded_in_names(
 ) -> None:
     await asyncio.to_thread(game.link_encoded, uid, podIndex=1)
     name = encoded_name("game", uid)
-    links = driver._cache._all  # type: ignore[union-attr]  # noqa: SLF001 - no public method reads the cache by the encoded name
+    (links,) = driver._cache.reflectors  # noqa: SLF001 - no public method reads the cache by the encoded name
     await wait_until(
         lambda: any(link.uid == uid for link in links.cache.in_partition((game.namespace, "game")).values()),
         f"the cache has {name}",
@@ -404,6 +408,38 @@ async def test_reads_the_address_of_a_users_pod(driver: ClientDriver, game: Serv
         await asyncio.to_thread(game.edit_route, port=PORT)
 
 
+async def test_one_call_binds_and_returns_the_address(
+    driver: ClientDriver, client: RecordingClient, game: Service, uid: str
+) -> None:
+    address = await driver.bind(uid, "game")
+    holder = await driver.get_linked_pod(uid, "game")
+    assert (address.pod, address.port, address.host) == (
+        f"game-{holder}",
+        PORT,
+        f"game-{holder}.game.{game.namespace}.svc",
+    )
+    assert await driver.bind(uid, "game", ttl_seconds=600) == address
+    await driver.link_if_absent(f"{uid}-gone", "game", 7)
+    with pytest.raises(PodNotFoundError):
+        await driver.bind(f"{uid}-gone", "game")
+    async with ClientDriver(client, game.namespace, services=[], logger=RecordingLogger()) as other:
+        client.requests.clear()
+        assert await other.bind(uid, "game") == address
+        assert len(client.requests) == 1  # without a cache: only the read of the link
+
+
+async def test_starts_and_closes_without_a_context(client: RecordingClient, game: Service) -> None:
+    driver = ClientDriver(client, game.namespace, logger=RecordingLogger())
+    assert not driver.is_healthy
+    await driver.start()
+    assert driver.is_healthy
+    assert 0 <= driver.staleness_seconds < 60
+    assert driver.alive_pods("game") == [0, 1, 2]
+    await driver.close()
+    await driver.close()
+    assert not driver.is_healthy
+
+
 def _host(driver: ClientDriver, uid: str) -> str | None:
     cached = driver._cached_link(uid, "game")  # noqa: SLF001
     return cached.status.host if cached and cached.status else None
@@ -514,32 +550,6 @@ async def test_requests_links_of_uncached_services(client: RecordingClient, game
         assert await narrow.compute_link_if_absent(uid, "game") == 1
 
 
-@pytest.mark.parametrize("before", [True, False], ids=["from the start", "later"])
-async def test_requests_each_link_above_the_limit_of_the_cache(
-    client: RecordingClient, game: Service, uid: str, before: bool
-) -> None:
-    uids = [f"{uid}-{number}" for number in range(6)]
-    specs: dict[str, Any] = {name: {"podIndex": n % 3} for n, name in enumerate(uids)}
-    if before:
-        await asyncio.to_thread(game.link_each, specs)
-    async with ClientDriver(client, game.namespace, max_links=4, logger=RecordingLogger()) as small:
-        if not before:
-            assert await small.get_linked_pod(uids[0], "game") is None
-            events = small.events()
-            await asyncio.to_thread(game.link_each, specs)
-            async with asyncio.timeout(30):
-                while await anext(events) != LinksNotFollowed():
-                    pass
-        await wait_until(lambda: small._cache.is_disabled, "the cache is disabled")  # noqa: SLF001
-        assert await anext(small.events()) == LinksNotFollowed()
-        client.requests.clear()
-        assert [await small.get_linked_pod(name, "game") for name in uids] == [0, 1, 2, 0, 1, 2]
-        assert len(client.recorded("GET")) == 6
-        assert await small.link_if_absent(uids[0], "game", 2) == 0
-        assert await small.compute_link_if_absent(uids[1], "game") == 1
-        assert small.alive_pods("game") == [0, 1, 2]
-
-
 # Connections and errors.
 
 
@@ -607,7 +617,7 @@ async def test_errors_of_the_api_server_are_stateful_route_errors(
     driver: ClientDriver, client: RecordingClient, logger: RecordingLogger, uid: str
 ) -> None:
     async def refuse(_: object) -> None:
-        raise APIError(403, "Forbidden", "you may not")
+        raise APIError(500, "InternalError", "you may not")
 
     async with client.before_each(refuse):
         for call in (

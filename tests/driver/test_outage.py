@@ -19,6 +19,7 @@ from statefulroute import (
     Configuration,
     DeadlineExceededError,
     ErrorCode,
+    PodNotAvailableError,
     RoutingState,
     ServerDriver,
     ServerInformation,
@@ -28,7 +29,6 @@ from statefulroute.cluster.client import Client
 from statefulroute.cluster.connection import connect
 from statefulroute.cluster.link_store import LinkStore
 from statefulroute.driver.publishers import AnnotationPublisher
-from statefulroute.driver.reporter import Reporter
 from statefulroute.driver.routes import RouteCache
 from support.independent_client import IndependentClient, PodLink, StatefulRoute
 from support.kubectl import Kubectl
@@ -118,9 +118,18 @@ def namespace(killable_cluster: LocalCluster, installed: Kubectl) -> Iterator[st
         eventually(lambda: not here.run("get", "serviceaccount/default").code, "pods can be made")
         here.create({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "game-0"}, "spec": _POD})
         here.create(stateful_route())
-        IndependentClient(killable_cluster.kubeconfig).patch_status(StatefulRoute, "game", name, STATUS)
+        client = IndependentClient(killable_cluster.kubeconfig)
+        client.patch_status(StatefulRoute, "game", name, STATUS)
+        client.patch_status(Pod, "game-0", name, _POD_STATUS)
         yield name
 
+
+_POD_STATUS = {
+    "phase": "Running",
+    "podIP": "10.9.0.1",
+    "podIPs": [{"ip": "10.9.0.1"}],
+    "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}],
+}
 
 _POD = {"schedulerName": "none", "containers": [{"name": "room", "image": "room.invalid/room"}]}
 
@@ -141,10 +150,9 @@ async def outage(killable_cluster: LocalCluster, namespace: str) -> AsyncIterato
         server = ServerDriver(
             namespace,
             ServerParts(store, routes, pod, information),
-            configuration=Configuration(state_period_seconds=0.5),
+            configuration=Configuration(state_period_seconds=0.5, deadline_seconds=SERVER_DEADLINE_SECONDS),
             logger=logger,
         )
-        extend_deadline(server._reporter)  # noqa: SLF001
         await server.start()
         await caller.link_if_absent("alice", "game", 0)
         await wait_until(lambda: hasty._cached_link("alice", "game"), "both drivers have the link")  # noqa: SLF001
@@ -152,12 +160,6 @@ async def outage(killable_cluster: LocalCluster, namespace: str) -> AsyncIterato
         yield Outage(killable_cluster, namespace, client_of_tests, server, caller, hasty, logger)
         await server.close()
     await asyncio.sleep(0.25)
-
-
-def extend_deadline(reporter: Reporter) -> None:
-    """Extends the deadline of publications that have the default one."""
-    publish = reporter.publish
-    reporter.publish = lambda parts, seconds=SERVER_DEADLINE_SECONDS: publish(parts, seconds)  # type: ignore[method-assign]
 
 
 async def fails_in_time(work: Any) -> None:
@@ -170,6 +172,13 @@ async def fails_in_time(work: Any) -> None:
         await work
     assert late.value.code is ErrorCode.TIMEOUT
     assert DEADLINE_SECONDS * 0.9 <= loop.time() - started_at < DEADLINE_SECONDS + SLACK_SECONDS
+
+
+def is_chosen(outage: Outage) -> bool:
+    """Returns whether the driver knows that the pod accepts new users."""
+    with suppress(PodNotAvailableError):
+        return outage.hasty.best_pod("game") == 0
+    return False
 
 
 async def reads_work(outage: Outage) -> None:
@@ -198,6 +207,7 @@ async def recovers(outage: Outage, uid: str) -> None:
     await asyncio.to_thread(outage.cluster.wait_ready)
     assert await outage.caller.link_if_absent(uid, "game", 2) == 2
     await wait_until(lambda: outage.hasty._cached_link(uid, "game"), "the watches work again", seconds=RECOVERY_SECONDS)  # noqa: SLF001
+    await wait_until(lambda: outage.hasty.is_healthy, "every watch works again", seconds=RECOVERY_SECONDS)
     outage.server.set_load_state(load := outage.server.get_load_state() + 1)
     await wait_until_in_thread(
         lambda: outage.published().get("statefulroute.io/load-state") == str(load), "the load is published again"
@@ -233,6 +243,8 @@ async def test_reads_work_while_the_api_server_is_dead_and_no_acknowledged_link_
         ]
         await asyncio.sleep(max(0.0, OUTAGE_SECONDS - (asyncio.get_running_loop().time() - outage_started_at)))
         await reads_work(outage)
+        assert not outage.hasty.is_healthy
+        assert outage.hasty.staleness_seconds > OUTAGE_SECONDS / 2
         before = len(outage.acknowledged)
         await outage.restart()
         answers = await asyncio.gather(*pending, return_exceptions=True)
@@ -248,6 +260,8 @@ async def test_reads_work_while_the_api_server_is_dead_and_no_acknowledged_link_
 
 async def test_reads_work_and_stop_returns_while_the_api_server_hangs(outage: Outage) -> None:
     loop = asyncio.get_running_loop()
+    await outage.server.set_routing_state(RoutingState.READY)
+    await wait_until(lambda: is_chosen(outage), "the pod accepts users again")
     outage.send(signal.SIGSTOP)
     try:
         await reads_work(outage)
@@ -260,3 +274,71 @@ async def test_reads_work_and_stop_returns_while_the_api_server_hangs(outage: Ou
         outage.send(signal.SIGCONT)
     await outage.server.start()
     await recovers(outage, "heidi")
+
+
+@pytest.mark.parametrize("trouble", ["dead", "hanging"])
+async def test_server_starts_without_the_api_server_and_reports_when_it_is_back(
+    outage: Outage, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    await outage.server.stop(0)
+    environment = {
+        "KUBECONFIG": str(outage.cluster.kubeconfig),
+        "POD_NAME": "game-0",
+        "POD_NAMESPACE": outage.namespace,
+    }
+    for name, value in {**environment, "STATEFULROUTE_NAME": "game"}.items():
+        monkeypatch.setenv(name, value)
+    logger, loop = RecordingLogger(), asyncio.get_running_loop()
+    configuration = Configuration(deadline_seconds=1, state_period_seconds=0.5)
+    load = outage.server.get_load_state() + 100
+    if trouble == "dead":
+        await outage.kill()
+    else:
+        outage.send(signal.SIGSTOP)
+    try:
+        driver = ServerDriver.from_environment(configuration=configuration, logger=logger)
+        started_at = loop.time()
+        await driver.start()
+        assert loop.time() - started_at < 1 + SLACK_SECONDS
+        assert driver.is_running
+        assert any("without the API server" in line["event"] for line in logger.entries)
+        driver.set_load_state(load)
+        await driver.set_routing_state(RoutingState.DENY_NEW_CALL)
+        started_at = loop.time()
+        with pytest.raises(DeadlineExceededError):
+            await driver.set_linked_pod(outage.namespace, "ivan", "game", 0)
+        assert loop.time() - started_at < 1 + SLACK_SECONDS
+        if trouble == "dead":
+            await wait_until(lambda: logger.of("the API server is unavailable: trying again"), "it says so")
+    finally:
+        if trouble == "dead":
+            await outage.restart()
+        else:
+            outage.send(signal.SIGCONT)
+    await asyncio.to_thread(outage.cluster.wait_ready)
+    await wait_until_in_thread(
+        lambda: outage.published().get("statefulroute.io/load-state") == str(load), "the load is published"
+    )
+    assert (await asyncio.to_thread(outage.published))["statefulroute.io/routing-state"] == "DenyNewCall"
+    assert await driver.set_linked_pod(outage.namespace, f"ivan-{trouble}", "game", 0) is None
+    await driver.close()
+    assert not driver.is_running
+
+
+async def test_server_that_never_reached_the_api_server_stops_at_once(
+    outage: Outage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(outage.cluster.kubeconfig))
+    monkeypatch.setenv("POD_NAME", "game-0")
+    monkeypatch.setenv("POD_NAMESPACE", outage.namespace)
+    outage.send(signal.SIGSTOP)
+    try:
+        configuration = Configuration(deadline_seconds=0.2)
+        async with ServerDriver.from_environment(configuration=configuration, logger=RecordingLogger()) as driver:
+            assert driver.is_running
+            stopping_at = asyncio.get_running_loop().time()
+        assert asyncio.get_running_loop().time() - stopping_at < SLACK_SECONDS
+        assert not driver.is_running
+    finally:
+        outage.send(signal.SIGCONT)
+    await asyncio.sleep(0.25)

@@ -14,6 +14,7 @@ from statefulroute import (
     Attempt,
     DriverAlreadyRunningError,
     ErrorCode,
+    ForbiddenError,
     InternalError,
     InvalidParameterError,
     NotLocalNamespaceError,
@@ -44,7 +45,16 @@ ORIGINAL = (
 )
 
 #: Additional methods: the second measure of load, and those for Python and Kubernetes.
-ADDED = {"set_waiting_tasks", "get_waiting_tasks", "from_environment", "close", "is_running"}
+ADDED = {
+    "set_waiting_tasks",
+    "get_waiting_tasks",
+    "get_linked_pod",
+    "links_of",
+    "address_of",
+    "from_environment",
+    "close",
+    "is_running",
+}
 
 LOCAL_ONLY = "only local namespace is supported"
 
@@ -58,6 +68,9 @@ CALLS: dict[str, Call] = {
     "remove_linked_pod_with_id": lambda driver, namespace, uid: driver.remove_linked_pod_with_id(
         namespace, uid, "game", 0
     ),
+    "get_linked_pod": lambda driver, namespace, uid: driver.get_linked_pod(namespace, uid, "game"),
+    "links_of": lambda driver, namespace, uid: driver.links_of(namespace, uid, ["game"]),
+    "address_of": lambda driver, namespace, uid: driver.address_of(namespace, uid, "game"),
 }
 
 
@@ -67,7 +80,7 @@ def in_python(method: str) -> str:
 
 
 def public_names(kind: type) -> set[str]:
-    return {name for name in vars(kind) if not name.startswith("_")}
+    return {name for name in dir(kind) if not name.startswith("_")}
 
 
 @pytest.fixture
@@ -345,16 +358,19 @@ async def test_rejects_negative_drain_time(driver: ServerDriver, seconds: float)
 async def test_errors_of_the_api_server_are_stateful_route_errors(
     driver: ServerDriver, client: RecordingClient, logger: RecordingLogger, here: str, uid: str
 ) -> None:
-    async def refuse(_: object) -> None:
-        raise APIError(403, "Forbidden", "you may not")
+    for status, kind, code in ((500, InternalError, "Internal"), (403, ForbiddenError, "Forbidden")):
 
-    async with client.before_each(refuse):
-        for name, call in CALLS.items():
-            with pytest.raises(StatefulRouteError, match="you may not") as refused:
-                await call(driver, here, uid)
-            assert type(refused.value) is InternalError
-            assert refused.value.code is ErrorCode.INTERNAL
-            assert [line["code"] for line in logger.of(name)] == ["Internal"]
+        async def refuse(_: object, status: int = status) -> None:
+            raise APIError(status, "Reason", "you may not")
+
+        logger.entries.clear()
+        async with client.before_each(refuse):
+            for name, call in CALLS.items():
+                with pytest.raises(StatefulRouteError, match="you may not") as refused:
+                    await call(driver, here, uid)
+                assert type(refused.value) is kind
+                assert refused.value.code == code
+                assert [line["code"] for line in logger.of(name)] == [code]
 
 
 # The log.

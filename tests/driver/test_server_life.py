@@ -1,6 +1,9 @@
 """Tests what server drivers publish and when, how they stop, and how they read their identity."""
 
 import asyncio
+import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -20,9 +23,11 @@ from statefulroute import (
     InvalidParameterError,
     RoutingState,
     ServerDriver,
+    ServiceNotFoundError,
     StatefulRouteError,
 )
 from statefulroute.cluster.errors import UnreachableError
+from support.independent_client import StatefulRoute
 from support.load_servers import free_port, pod_ip
 from support.service import Service
 from support.waiting import wait_until, wait_until_in_thread
@@ -183,14 +188,54 @@ async def test_start_with_a_port_in_use_fails_and_can_be_retried(
 ) -> None:
     ip = await asyncio.to_thread(pod_ip, web, "game-1")
     await wait_until(lambda: (route := servers.routes.get("game")) and route.spec.load.http, "the routes are known")
-    async with servers.started(1, listen_host=ip):
-        second = await servers.make(1, listen_host=ip, logger=logger)
+    route = servers.routes.get("game")
+    assert route is not None
+    assert route.spec.load.http is not None
+    driver = await servers.make(1, listen_host=ip, logger=logger)
+    with socket.create_server((ip, route.spec.load.http.port)):
         with pytest.raises(InternalError):
-            await second.start()
-        assert not second.is_running
+            await driver.start()
+        assert not driver.is_running
     assert [line["code"] for line in logger.of("start")] == ["Internal"]
-    await second.start()
-    await second.close()
+    await driver.start()
+    await driver.close()
+
+
+#: Another process of the pod, as a second worker of a web server.
+_WORKER = """
+import asyncio, os
+from statefulroute import DriverAlreadyRunningError, ServerDriver
+
+async def main():
+    driver = ServerDriver.from_environment()
+    try:
+        await driver.start()
+    except DriverAlreadyRunningError as error:
+        print(error)
+    else:
+        print("started")
+    await driver.set_linked_pod(os.environ["POD_NAMESPACE"], "of-the-worker", "game", 0)
+    await driver.stop()
+    await driver.close()
+
+asyncio.run(main())
+"""
+
+
+async def test_second_process_of_a_pod_does_not_report_and_its_stop_drains_nothing(
+    in_a_pod: pytest.MonkeyPatch, servers: DriverFactory, game: Service
+) -> None:
+    del in_a_pod
+    async with servers.started() as driver:
+        command = [sys.executable, "-c", _WORKER]
+        worker = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60)
+        assert worker.returncode == 0, worker.stderr
+        assert worker.stdout.startswith("driver is already running in another process of this pod: start it in one")
+        assert (await asyncio.to_thread(servers.published))["routing-state"] == "Ready"
+        assert await driver.remove_linked_pod(game.namespace, "of-the-worker", "game")
+        await driver.stop(0)
+        after = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60)
+        assert after.stdout == "started\n", after.stderr  # the lock was released
 
 
 # The workload state.
@@ -433,7 +478,7 @@ async def test_rejects_environment_without_namespace(
 @pytest.mark.parametrize(
     ("variable", "value", "message"),
     [
-        ("POD_NAME", "game-7", "not found"),
+        ("POD_NAME", "game-7", r"^POD_NAME must be the name of this pod: there is no pod 'game-7' in namespace"),
         ("KUBECONFIG", "/nowhere/kubeconfig", "cannot load the cluster's configuration"),
         ("STATEFULROUTE_NAME", "No Name", "must be a DNS label"),
     ],
@@ -451,6 +496,48 @@ async def test_wrong_environment_raises_a_stateful_route_error(
     assert not driver.is_running
     await driver.close()
     await asyncio.sleep(0.25)
+
+
+async def test_start_refuses_a_service_that_is_not_the_pods_own(
+    in_a_pod: pytest.MonkeyPatch, game: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("statefulroute.driver.server._ROUTE_WAIT_SECONDS", 0.5)
+    in_a_pod.setenv("STATEFULROUTE_NAME", "gaem")
+    driver = ServerDriver.from_environment(logger=RecordingLogger())
+    with pytest.raises(
+        ServiceNotFoundError, match=r"there is no StatefulRoute 'gaem' in namespace .*STATEFULROUTE_NAME"
+    ):
+        await driver.start()
+    assert not driver.is_running
+    await driver.close()
+    chat = Service(game.kubectl, game.client, "chat")
+    await asyncio.to_thread(chat.create_route)
+    in_a_pod.setenv("STATEFULROUTE_NAME", "chat")
+    driver = ServerDriver.from_environment(logger=RecordingLogger())
+    message = "routes to the pods of StatefulSet 'chat', but the pod 'game-0' belongs to StatefulSet 'game'"
+    with pytest.raises(InvalidParameterError, match=message):
+        await driver.start()
+    await driver.close()
+    await asyncio.to_thread(game.client.delete, StatefulRoute, "chat", game.namespace)
+    await asyncio.sleep(0.25)
+
+
+async def test_start_waits_for_a_route_that_is_created_after_the_pod(
+    in_a_pod: pytest.MonkeyPatch, game: Service
+) -> None:
+    in_a_pod.setenv("STATEFULROUTE_NAME", "late")
+    driver = ServerDriver.from_environment(logger=RecordingLogger())
+    starting = asyncio.create_task(driver.start())
+    await asyncio.sleep(0.5)
+    assert not starting.done()
+    late = Service(game.kubectl, game.client, "late")
+    await asyncio.to_thread(late.create_route, workloadRef={"name": "game"})
+    await starting
+    assert driver.is_running
+    await driver.close()
+    await asyncio.to_thread(game.client.delete, StatefulRoute, "late", game.namespace)
+    await asyncio.sleep(0.25)
+    await asyncio.to_thread(game.annotate, 0, NO_REPORT)
 
 
 def remaining(servers: DriverFactory) -> int:

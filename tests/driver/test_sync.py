@@ -2,9 +2,8 @@
 
 import asyncio
 import inspect
-import subprocess
-import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,7 +15,15 @@ import statefulroute
 from driver.driver_factory import NO_REPORT
 from driver.recording import RecordingLogger
 from localcluster import LocalCluster
-from statefulroute import Attempt, Configuration, DriverAlreadyRunningError, NotLocalNamespaceError, RoutingState, sync
+from statefulroute import (
+    Attempt,
+    Configuration,
+    DeadlineExceededError,
+    DriverAlreadyRunningError,
+    NotLocalNamespaceError,
+    RoutingState,
+    sync,
+)
 from statefulroute.driver.events import LinkChanged
 from support.independent_client import PodLink
 from support.service import Service
@@ -27,8 +34,12 @@ LIVES = 6
 CLASSES = ("ServerDriver", "ClientDriver")
 
 
+#: The methods that have their own time limit, or none.
+UNLIMITED = {"start", "stop", "close"}
+
+
 def public(kind: type) -> dict[str, Any]:
-    return {name: member for name, member in vars(kind).items() if not name.startswith("_")}
+    return {name: getattr(kind, name) for name in dir(kind) if not name.startswith("_")}
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -36,11 +47,17 @@ def test_sync_drivers_have_every_public_name(name: str) -> None:
     asynchronous, waiting = getattr(statefulroute, name), getattr(sync, name)
     assert public(asynchronous).keys() == public(waiting).keys()
     for method, member in public(waiting).items():
-        assert not inspect.iscoroutinefunction(getattr(waiting, method))
+        original = getattr(asynchronous, method)
+        assert not inspect.iscoroutinefunction(member)
         assert inspect.getdoc(member), method
-        if not isinstance(member, property):
-            theirs, ours = (inspect.signature(getattr(kind, method)) for kind in (asynchronous, waiting))
-            assert list(ours.parameters) == list(theirs.parameters), method
+        if isinstance(member, property):
+            continue
+        theirs, ours = inspect.signature(original), inspect.signature(member)
+        has_limit = inspect.iscoroutinefunction(original) and method not in {*UNLIMITED, "connect"}
+        assert list(ours.parameters) == [*theirs.parameters, *(["timeout"] if has_limit else [])], method
+        assert {each.name: each.default for each in theirs.parameters.values()} == {
+            each.name: each.default for each in ours.parameters.values() if each.name != "timeout" or not has_limit
+        }, method
 
 
 @pytest.fixture
@@ -84,6 +101,11 @@ def test_server_driver_is_used_from_eight_threads(server: sync.ServerDriver, sha
             assert server.get_load_state() in range(THREADS)
             server.set_waiting_tasks(number)
             assert server.set_linked_pod(here, uid, "game", 0) is None
+            assert server.get_linked_pod(here, uid, "game") == 0
+            assert server.links_of(here, uid) == {"game": 0}
+            address = server.address_of(here, uid, "game")
+            assert address is not None
+            assert address.pod == "game-0"
             assert server.try_set_linked_pod(here, uid, "game", 1) == Attempt(won=False, holder=0)
             assert not server.remove_linked_pod_with_id(here, uid, "game", 1)
             assert server.remove_linked_pod_with_id(here, uid, "game", 0, grace_seconds=0)
@@ -147,21 +169,13 @@ def test_works_beside_an_event_loop_of_the_application(caller: sync.ClientDriver
     assert asyncio.run(ask()) is None
 
 
-FORKING = """
-import os
-from statefulroute import sync
+def test_call_may_have_its_own_time_limit(caller: sync.ClientDriver, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hang(*_: Any, **__: Any) -> Any:
+        await asyncio.sleep(60)
 
-async def ask():
-    return os.getpid()
-
-assert sync._loop.run(ask()) == os.getpid()
-child = os.fork()
-if child == 0:
-    os._exit(0 if sync._loop.run(ask()) == os.getpid() else 1)
-raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-"""
-
-
-def test_forked_process_has_its_own_loop() -> None:
-    """Web servers fork their workers, and threads do not survive a fork."""
-    subprocess.run([sys.executable, "-W", "ignore", "-c", FORKING], check=True, timeout=20)
+    monkeypatch.setattr(statefulroute.ClientDriver, "renew", hang)
+    started_at = time.monotonic()
+    with pytest.raises(DeadlineExceededError, match=r"^the call did not end within 0\.2 s$"):
+        caller.renew("alice", "game", timeout=0.2)
+    assert time.monotonic() - started_at < 5
+    assert caller.get_linked_pod("nobody", "game", timeout=5) is None

@@ -79,9 +79,9 @@ class StubService:
                 lambda kind=kind: not self.independent_client.all(kind, self.namespace), f"no {kind.kind} is left"
             )
 
-    def create_pod(self, pod: int) -> None:
+    def create_pod(self, pod: int, **spec: Any) -> None:
         """Creates a pod that is Ready."""
-        item = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"{self.name}-{pod}"}, "spec": _POD}
+        item = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"{self.name}-{pod}"}, "spec": _POD | spec}
         self.independent_client.create(item, self.namespace)
         self.patch_pod_status(pod)
         state = {"serviceState": "Ready", "routingState": "Ready", "links": 0}

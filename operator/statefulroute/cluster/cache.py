@@ -66,8 +66,10 @@ class Cache(Generic[T]):
         if old is None or old.resource_version < item.resource_version:
             self._store(old, item)
 
-    def put_listed(self, item: T, list_version: float) -> None:
+    def put_listed(self, item: T, list_version: float) -> bool:
         """Stores a version of an object from a list, unless the cache holds this version, or one newer than the list.
+
+        Returns whether the cache holds the object.
 
         Args:
             item: the version of the object.
@@ -76,6 +78,7 @@ class Cache(Generic[T]):
         old = self.get(item.partition, item.name)
         if old is None or (old.resource_version <= list_version and old != item):
             self._store(old, item)
+        return True
 
     def _store(self, old: T | None, item: T) -> None:
         self._partitions.setdefault(item.partition, {})[item.name] = item

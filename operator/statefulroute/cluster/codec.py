@@ -319,6 +319,8 @@ class _Container(_CamelStruct):
 
 class _EndpointSpec(_CamelStruct):
     containers: list[_Container] | None = None
+    hostname: str = ""
+    subdomain: str = ""
 
 
 class _Endpoint(_CamelStruct, kw_only=True):
@@ -344,7 +346,15 @@ def _make_endpoint(pod: _Endpoint) -> Endpoint:
         is_ready=pod.status.phase == "Running" and condition is not None and condition.status == "True",
         routing_state=_own_routing_state(pod.metadata),
         ports={port.name: port.container_port for port in ports if port.name},
+        host=_host(pod.metadata, pod.spec),
     )
+
+
+def _host(metadata: _Metadata, spec: _EndpointSpec) -> str | None:
+    """Returns the DNS name of a pod of a StatefulSet. Pods of other workloads may share one host name."""
+    if spec.hostname != metadata.name or not spec.subdomain:
+        return None
+    return f"{metadata.name}.{spec.subdomain}.{metadata.namespace}.svc"
 
 
 class _NodeStatus(_CamelStruct):

@@ -2,6 +2,8 @@
 
 import asyncio
 import random
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -37,6 +39,9 @@ class CachedLinks(Protocol):
 
     def get(self, route: RouteKey, name: str) -> Link | None:
         """Returns the copy of a link, or None."""
+
+    def reading(self, route: str, name: str) -> AbstractContextManager[Callable[[Link], None]]:
+        """Returns a context for a read of a link without a copy; its value takes the response."""
 
     def observe(self, item: Link) -> None:
         """Stores the result of a write of this process."""
@@ -78,8 +83,13 @@ class LinkRequests:
 
     async def get(self, route: str, name: str) -> LinkSnapshot:
         """Returns a link from the cache, or from the API server if the cache has not synced."""
-        if self._links is None or not self._links.has_synced(route):
+        if self._links is None:
             return LinkSnapshot(await self.read(name), is_fresh=True)
+        if not self._links.has_synced(route):
+            with self._links.reading(route, name) as keep:
+                if (link := await self.read(name)) is not None:
+                    keep(link)
+            return LinkSnapshot(link, is_fresh=True)
         return LinkSnapshot(self._links.get(RouteKey(self._namespace, route), name), is_fresh=False)
 
     async def read(self, name: str) -> Link | None:

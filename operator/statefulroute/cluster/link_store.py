@@ -147,15 +147,15 @@ class LinkStore:
     async def _compute(
         self, route: str, uid: str, choose: Callable[[], Awaitable[PodKey]], ttl_seconds: int | None
     ) -> PodKey:
-        async with self._deadline():
+        async with self._deadline() as timeout:
             snapshot = await self._requests.get(route, _checked_link_name(route, uid))
-        if find_holder(snapshot.link, self._clock()).result is not None:
-            # The cached link may be gone: only a chosen pod is bound, never the pod of a stale link.
-            holder = await self._execute(route, uid, find_holder, snapshot)
-            if holder is not None:
-                return holder
-        rule = partial(set_link_if_absent, pod=validate_pod(await choose()), ttl_seconds=ttl_seconds)
-        return await self._execute(route, uid, rule, snapshot)
+            if find_holder(snapshot.link, self._clock()).result is not None:
+                # The cached link may be gone: only a chosen pod is bound, never the pod of a stale link.
+                holder = await self._attempt(route, uid, find_holder, snapshot, timeout)
+                if holder is not None:
+                    return holder
+            rule = partial(set_link_if_absent, pod=validate_pod(await choose()), ttl_seconds=ttl_seconds)
+            return await self._attempt(route, uid, rule, snapshot, timeout)
 
     async def remove(self, route: str, uid: str, *, grace_seconds: int | None = None) -> bool:
         """Removes a link, at once or after a grace period; returns whether it existed. Raises as `get` does."""
@@ -224,7 +224,8 @@ class LinkStore:
                 return await read()
 
         try:
-            async with asyncio.TaskGroup() as group:
+            # The deadline is that of all reads together.
+            async with self._deadline(), asyncio.TaskGroup() as group:
                 tasks = {key: group.create_task(limited(read)) for key, read in reads.items()}
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
@@ -237,37 +238,48 @@ class LinkStore:
         rule: Callable[[Link | None, TimeInterval], Step[ResultT]],
         snapshot: LinkSnapshot | None = None,
     ) -> ResultT:
+        """Executes a rule within the deadline, as `_attempt` does."""
+        name = _checked_link_name(route, uid)
+        async with self._deadline() as timeout:
+            return await self._attempt(route, uid, rule, snapshot or await self._requests.get(route, name), timeout)
+
+    async def _attempt(
+        self,
+        route: str,
+        uid: str,
+        rule: Callable[[Link | None, TimeInterval], Step[ResultT]],
+        snapshot: LinkSnapshot,
+        timeout: asyncio.Timeout,  # noqa: ASYNC109 - that of the whole operation, which may have several parts
+    ) -> ResultT:
         """Executes a rule, writes its result if the link has not changed, and otherwise starts again.
 
         It retries until the deadline while the API server is unreachable.
         """
-        name = _checked_link_name(route, uid)
+        name = link_name(route, uid)
         refusal: ClusterError | None = None
         uncertain_step: Step[ResultT] | None = None
         attempt = unreachable_count = 0
-        async with self._deadline() as timeout:
-            snapshot = snapshot or await self._requests.get(route, name)
-            while attempt < _MAX_ATTEMPTS:
-                if uncertain_step is not None and _is_written(uncertain_step.write, snapshot.link):
-                    return uncertain_step.result
-                step = rule(snapshot.link, self._clock())
-                if step.write is None and snapshot.is_fresh:
-                    return step.result
-                if step.write is not None:
-                    attempt += 1
-                    # A write to a link that is being deleted would be lost with it.
-                    if not (snapshot.link and snapshot.link.is_deleting):
-                        refusal = await self._requests.try_write(route, uid, snapshot.link, step.write)
-                        if refusal is None:
-                            return step.result
-                        if isinstance(refusal, UnreachableError):  # the next read shows whether it was written
-                            uncertain_step, attempt, unreachable_count = step, attempt - 1, unreachable_count + 1
-                    asked_seconds = 0.0 if refusal is None else refusal.retry_after_seconds
-                    pause = RETRY_BACKOFF.delay(attempt + unreachable_count - 1, asked_seconds)
-                    if asked_seconds and _is_too_busy(refusal) and _ends_before(timeout, pause):
-                        raise refusal  # the caller learns now how long to wait, and not at the deadline
-                    await asyncio.sleep(pause)
-                snapshot = LinkSnapshot(await self._requests.read(name), is_fresh=True)
+        while attempt < _MAX_ATTEMPTS:
+            if uncertain_step is not None and _is_written(uncertain_step.write, snapshot.link):
+                return uncertain_step.result
+            step = rule(snapshot.link, self._clock())
+            if step.write is None and snapshot.is_fresh:
+                return step.result
+            if step.write is not None:
+                attempt += 1
+                # A write to a link that is being deleted would be lost with it.
+                if not (snapshot.link and snapshot.link.is_deleting):
+                    refusal = await self._requests.try_write(route, uid, snapshot.link, step.write)
+                    if refusal is None:
+                        return step.result
+                    if isinstance(refusal, UnreachableError):  # the next read shows whether it was written
+                        uncertain_step, attempt, unreachable_count = step, attempt - 1, unreachable_count + 1
+                asked_seconds = 0.0 if refusal is None else refusal.retry_after_seconds
+                pause = RETRY_BACKOFF.delay(attempt + unreachable_count - 1, asked_seconds)
+                if asked_seconds and _is_too_busy(refusal) and _ends_before(timeout, pause):
+                    raise refusal  # the caller learns now how long to wait, and not at the deadline
+                await asyncio.sleep(pause)
+            snapshot = LinkSnapshot(await self._requests.read(name), is_fresh=True)
         if _is_too_busy(refusal):
             raise refusal
         raise ContendedError(f"other clients changed the link {name!r} {_MAX_ATTEMPTS} times in a row: try again")

@@ -4,8 +4,8 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import AsyncGenerator, Callable, Hashable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Hashable, Iterator
+from contextlib import aclosing, contextmanager
 from http import HTTPStatus
 from typing import Generic, TypeVar
 
@@ -77,7 +77,10 @@ class Reflector(Generic[T]):
         last_update_at: when the last list, event or bookmark came, in monotonic seconds; before the first, when the
             reflector was created.
         last_activity_at: the time of the last update or failed attempt.
+        count: the number of objects by the last list and the events since, also if the cache holds fewer.
         restarts: how often a watch or a list failed and was restarted.
+        refused: set when the API server has refused to list or watch for want of a permission.
+        refusal: its response.
     """
 
     def __init__(
@@ -92,7 +95,10 @@ class Reflector(Generic[T]):
         self.replaced = asyncio.Event()
         self.path = resource.path
         self.last_update_at = self.last_activity_at = time.monotonic()
+        self.count = 0
         self.restarts = 0
+        self.refused = asyncio.Event()
+        self.refusal: APIError | None = None
         self._client = client
         self._resource = resource
         self._backoff = Backoff(_INITIAL_BACKOFF_SECONDS, max_backoff_seconds or _MAX_BACKOFF_SECONDS, random.random)
@@ -105,6 +111,7 @@ class Reflector(Generic[T]):
         self._observed_version = 0
         """The newest resource version of `observe`, and of a list that may be incomplete."""
         self._needs_list = True
+        self._is_watching = False
         self._was_disconnected = False
         """Whether the connection of a watch was lost: etcd may have been restored since."""
 
@@ -125,6 +132,11 @@ class Reflector(Generic[T]):
     def is_current(self) -> bool:
         """Whether the first list is complete, and the last attempt to list or watch has not failed."""
         return self.synced.is_set() and self._failures == 0
+
+    @contextmanager
+    def reading(self, _route: str, _name: str) -> Iterator[Callable[[object], None]]:
+        """Returns a context for a read of an object that is not cached: the watch will bring it."""
+        yield lambda _: None
 
     def has_synced(self, _: object) -> bool:
         """Returns whether the first list is complete, so that an object that is not in the cache does not exist."""
@@ -163,6 +175,16 @@ class Reflector(Generic[T]):
             self.observe(item)
         return item
 
+    @property
+    def is_healthy(self) -> bool:
+        """Whether the first list is complete, and a watch is open or the last attempt to open one has not failed."""
+        return self.synced.is_set() and (self._is_watching or self._failures == 0)
+
+    def require_list(self) -> None:
+        """Requires a list before the next watch, as at the start; the caller restarts `run`."""
+        self._needs_list = True
+        self.synced.clear()
+
     async def run(self) -> None:
         """Lists and watches until cancelled; logs all errors and retries."""
         while True:
@@ -181,6 +203,9 @@ class Reflector(Generic[T]):
                 self._needs_list = True
             except (ClusterError, ValueError) as error:  # invalid UTF-8 is a ValueError
                 log.warning("watching failed: trying again", resource=self._resource.path, error=str(error))
+                if isinstance(error, APIError) and error.status == HTTPStatus.FORBIDDEN:
+                    self.refusal = error
+                    self.refused.set()
                 retry_after_seconds = getattr(error, "retry_after_seconds", 0.0)
                 if self._unusable_events >= _MAX_UNUSABLE_EVENTS:
                     self._unusable_events, self._needs_list = 0, True
@@ -210,29 +235,31 @@ class Reflector(Generic[T]):
         the list replaces all versions, and the watch repeats what this process has written in the meantime.
         """
         listed: set[tuple[Hashable, str]] = set()
+        count = 0
         newest_version, list_version, replaced_version = self._newest_version, 0, 0.0
 
         def restart() -> None:
-            nonlocal list_version
+            nonlocal list_version, count
             listed.clear()
-            list_version = 0
+            list_version = count = 0
 
         async with aclosing(self._list_pages(restart)) as pages:
             async for data in pages:
                 self._record_update()
                 page = self._resource.decode_page(data)
+                count += len(page.items)
                 list_version = list_version or page.resource_version
                 self._observed_version = max(self._observed_version, list_version)
                 replaced_version = list_version if list_version >= newest_version else math.inf
                 for number, item in enumerate(page.items, 1):
-                    listed.add((item.partition, item.name))
-                    self.cache.put_listed(item, replaced_version)
+                    if self.cache.put_listed(item, replaced_version):
+                        listed.add((item.partition, item.name))
                     if number % _YIELD_EVERY == 0:
                         await asyncio.sleep(0)  # lets other tasks run
         for partition, name in [key for key in self.cache if key not in listed and self.covers(key[0])]:
             # The version keeps an object that this process created after the list.
             self.cache.delete(partition, name, replaced_version)
-        self._resource_version = list_version
+        self._resource_version, self.count = list_version, count
         self._needs_list = self._was_disconnected = False
         if list_version < newest_version:
             self._observed_version = 0
@@ -262,6 +289,7 @@ class Reflector(Generic[T]):
         started = time.monotonic()
         try:
             async with self._client.watch(self._resource.path, params) as lines:
+                self._is_watching = True
                 async for line in lines:
                     self._handle_line(line)
                     self._record_update()
@@ -269,6 +297,8 @@ class Reflector(Generic[T]):
         except UnreachableError:
             self._was_disconnected = True
             raise
+        finally:
+            self._is_watching = False
         self._was_disconnected = time.monotonic() - started < timeout_seconds - _TIMEOUT_MARGIN_SECONDS
         return has_events
 
@@ -294,6 +324,7 @@ class Reflector(Generic[T]):
                 if item is None:
                     return
                 self._resource_version = item.resource_version
+                self.count += (kind == "ADDED") - (kind == "DELETED")
                 if kind == "DELETED":
                     self.cache.delete(item.partition, item.name, item.resource_version)
                 else:

@@ -17,7 +17,7 @@ class Address:
     Attributes:
         pod: the name of the pod.
         ip: the current IP; it changes when the pod restarts.
-        host: the stable DNS name; None if the pod has none, or if the operator has not written the link's status yet.
+        host: the stable DNS name; None if the pod has none.
         port: the port of the route; None if the route has none, or if the pod has no port of that name.
     """
 
@@ -47,6 +47,8 @@ def link_address(link: Link, route: Route, pod_status: PodStatus, endpoint: Endp
         PodNotRoutableError: the pod does not serve its users.
     """
     host = link.status.host if link.status and link.status.pod == link.pod else None
+    if host is None and endpoint is not None:  # the operator has not written the status of the link yet
+        host = endpoint.host
     return pod_address(route, pod_status, endpoint, host)
 
 

@@ -17,6 +17,8 @@ class ErrorCode(StrEnum):
     """The operation names a namespace other than that of the driver."""
     DRIVER_ALREADY_RUNNING = "DriverAlreadyRunning"
     """The driver is already running."""
+    DRIVER_NOT_OPEN = "DriverNotOpen"
+    """The driver is not open, or it was opened in another process or event loop."""
     SERVICE_NOT_FOUND = "ServiceNotFound"
     """The StatefulRoute does not exist."""
     POD_NOT_FOUND = "PodNotFound"
@@ -25,6 +27,8 @@ class ErrorCode(StrEnum):
     """No pod accepts new users."""
     POD_NOT_ROUTABLE = "PodNotRoutable"
     """The pod does not serve its users."""
+    FORBIDDEN = "Forbidden"
+    """The API server does not permit the operation."""
     TIMEOUT = "Timeout"
     """The operation exceeded its deadline."""
 
@@ -57,8 +61,14 @@ class DriverAlreadyRunningError(StatefulRouteError):
 
     code = ErrorCode.DRIVER_ALREADY_RUNNING
 
-    def __init__(self) -> None:
-        super().__init__("driver is already running")
+    def __init__(self, where: str = "") -> None:
+        super().__init__(f"driver is already running{where}")
+
+
+class DriverNotOpenError(StatefulRouteError):
+    """The driver is not open, or it was opened in another process or event loop: it would not see any changes."""
+
+    code = ErrorCode.DRIVER_NOT_OPEN
 
 
 class ServiceNotFoundError(StatefulRouteError):
@@ -97,6 +107,12 @@ class PodNotAvailableError(StatefulRouteError):
     """No pod accepts new users."""
 
     code = ErrorCode.POD_NOT_AVAILABLE
+
+
+class ForbiddenError(StatefulRouteError):
+    """The API server does not permit the operation: the account lacks a Role."""
+
+    code = ErrorCode.FORBIDDEN
 
 
 class DeadlineExceededError(StatefulRouteError):

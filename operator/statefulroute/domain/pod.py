@@ -81,11 +81,18 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The routing state that the pod itself sets: that of its annotation, and at least DenyNewCall while it ends."""
     ports: Mapping[str, int] = MappingProxyType({})
     """The named container ports."""
+    host: str | None = None
+    """The DNS name of the pod, by which its headless Service provides its IP; None if it has none."""
 
     @property
     def partition(self) -> str:
         """The key by which caches partition objects."""
         return self.namespace
+
+    @property
+    def is_available(self) -> bool:
+        """Whether the pod itself accepts new users; the spec and the workload of its route may deny them."""
+        return self.is_ready and bool(self.ip) and self.routing_state in {RoutingState.READY, RoutingState.UNKNOWN}
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):

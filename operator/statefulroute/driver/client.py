@@ -1,45 +1,39 @@
 """The driver of a caller: finds the pod of a user, and binds new users."""
 
-import asyncio
+import time
 from collections.abc import Iterable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from statefulroute.api.limits import ENCODED_UID_PREFIX
-from statefulroute.api.statefulroute import PodStatus
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.clock import IntervalClock, utc_interval
-from statefulroute.cluster.codec import ENDPOINTS
 from statefulroute.cluster.errors import ClusterError
 from statefulroute.cluster.link_store import LinkStore
 from statefulroute.cluster.reflector import Reflector
-from statefulroute.domain import service as services
-from statefulroute.domain.address import Address, link_address
-from statefulroute.domain.assumed_placements import AssumedPlacements
-from statefulroute.domain.errors import (
-    DeadlineExceededError,
-    InternalError,
-    ServiceNotFoundError,
-)
+from statefulroute.domain.address import Address
+from statefulroute.domain.errors import DriverAlreadyRunningError, InternalError
 from statefulroute.domain.keys import PodKey, RouteKey
 from statefulroute.domain.link import Link
 from statefulroute.domain.operations import active_link
-from statefulroute.domain.pod import Endpoint
 from statefulroute.domain.route import Route
-from statefulroute.domain.unlisted_pods import linked_pod_name, pod_name, unlisted_pods
 from statefulroute.driver import events
+from statefulroute.driver.client_services import ClientServices
+from statefulroute.driver.first_sync import wait_first_sync
+from statefulroute.driver.lifetime import Lifetime
 from statefulroute.driver.link_cache import MAX_LINKS, LinkCache
 from statefulroute.driver.operation_log import log_operation, make_logger
 from statefulroute.driver.parts import Logger
-from statefulroute.driver.routes import BACKOFF_SECONDS, RouteCache
+from statefulroute.driver.services import Services
 
 #: The time limit of an operation, and of the first synchronization of the caches.
-_DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 10.0
 _CONNECTIONS = 32
 
 
-class ClientDriver:
+class ClientDriver(ClientServices):
     """Runs in a caller of a stateful service: a gateway, another service, or a script. An async context manager.
 
     The driver caches routes, links and pods by watches, so most reads cost no request, and work while the API server
@@ -50,7 +44,7 @@ class ClientDriver:
         client: the client of the API server; it may be shared, and stays open.
         namespace: the namespace of the services.
         services: the services whose links are cached; None caches all, an empty list none.
-        max_links: the maximal number of cached links; if there are more, each link is read from the API server.
+        max_links: the maximal number of cached links; if there are more, those that were used last are cached.
         deadline_seconds: the time limit of an operation.
         clock: the time of day by both clocks.
         logger: the driver's logger, of the logging module or of structlog; None is one of the logging module.
@@ -65,7 +59,7 @@ class ClientDriver:
         *,
         services: Iterable[str] | None = None,
         max_links: int = MAX_LINKS,
-        deadline_seconds: float = _DEADLINE_SECONDS,
+        deadline_seconds: float = DEADLINE_SECONDS,
         clock: IntervalClock = utc_interval,
         logger: Logger | None = None,
         hash_uids: bool = False,
@@ -75,9 +69,9 @@ class ClientDriver:
         self._deadline_seconds = deadline_seconds
         self._clock = clock
         self._log = make_logger(logger, __name__, hash_uids=hash_uids)
-        self._routes = RouteCache(client, namespace)
+        super().__init__(Services(client, namespace, clock), Lifetime())
+        self._routes = self._services.routes
         self._cache = LinkCache(client, namespace, services, max_links)
-        self._pods = Reflector(client, ENDPOINTS.in_namespace(namespace), BACKOFF_SECONDS)
         self._store = LinkStore(
             client,
             namespace,
@@ -87,11 +81,10 @@ class ClientDriver:
             keep_managed_fields=keep_managed_fields,
         )
         self._keys: dict[str, RouteKey] = {}
-        self._placements = AssumedPlacements()
         self._events = events.EventBroadcaster()
         self._stack = AsyncExitStack()
         self._cache.listen(lambda old, new: self._events.publish(events.link_changes(old, new)))
-        self._cache.on_disabled(lambda: self._events.publish([events.LinksNotFollowed()]))
+        self._cache.on_completeness(lambda complete: self._events.publish([events.completeness_change(complete)]))
         self._routes.listen_all(self._route_changed)
 
     @classmethod
@@ -103,13 +96,14 @@ class ClientDriver:
         context: str | None = None,
         services: Iterable[str] | None = None,
         max_links: int = MAX_LINKS,
+        deadline_seconds: float = DEADLINE_SECONDS,
         logger: Logger | None = None,
         hash_uids: bool = False,
         keep_managed_fields: bool = False,
     ) -> Self:
         """Returns a driver with its own connection, by the ServiceAccount of this pod, or by a kubeconfig outside one.
 
-        Use it as a context manager: `async with await ClientDriver.connect() as client`.
+        Use it as a context manager, `async with await ClientDriver.connect() as client`, or call `start` and `close`.
 
         Args:
             namespace: the namespace of the services; None is the namespace of this pod.
@@ -117,6 +111,7 @@ class ClientDriver:
             context: the kubeconfig's context; None is its current one.
             services: as for the class.
             max_links: as for the class.
+            deadline_seconds: as for the class.
             logger: as for the class.
             hash_uids: as for the class.
             keep_managed_fields: as for the class.
@@ -140,41 +135,69 @@ class ClientDriver:
             namespace,
             services=services,
             max_links=max_links,
+            deadline_seconds=deadline_seconds,
             logger=logger,
             hash_uids=hash_uids,
             keep_managed_fields=keep_managed_fields,
         )
         driver._stack = stack
+        driver._lifetime.bind()
         return driver
 
-    async def __aenter__(self) -> Self:
+    async def start(self) -> None:
+        """Starts the watches, and waits until the caches are read for the first time.
+
+        Raises:
+            DriverAlreadyRunningError: the driver is open.
+            DriverNotOpenError: it was closed.
+            ForbiddenError: this account may not watch routes, links or pods.
+            DeadlineExceededError: the API server did not respond in time.
+        """
+        if self._lifetime.is_open:
+            raise DriverAlreadyRunningError
+        self._lifetime.begin()
         try:
             self._stack.callback(self._events.end)
-            await self._stack.enter_async_context(self._routes)
+            await self._stack.enter_async_context(self._services)
             await self._stack.enter_async_context(self._cache)
-            pod_watch = asyncio.create_task(self._pods.run())
-            self._stack.push_async_callback(_cancel, pod_watch)
             with log_operation(self._log, "connect", namespace=self._namespace):
-                await self._wait_synced()
+                await wait_first_sync(self._reflectors, self._deadline_seconds)
         except BaseException:
-            await self._stack.aclose()
+            await self.close()
             raise
+
+    async def close(self) -> None:
+        """Ends the watches and the iterators of events, and closes the driver's own connection.
+
+        Has no effect on a closed driver, and in a forked process: the connections belong to its parent.
+        """
+        if not self._lifetime.is_forked:
+            self._lifetime.end()
+            await self._stack.aclose()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._stack.aclose()
+        await self.close()
 
-    async def _wait_synced(self) -> None:
-        try:
-            async with asyncio.timeout(self._deadline_seconds):
-                await self._routes.wait_synced()
-                await self._cache.wait_synced()
-                await self._pods.synced.wait()
-        except TimeoutError as error:
-            raise DeadlineExceededError(
-                f"routes, links and pods of namespace {self._namespace!r} were not read within "
-                f"{self._deadline_seconds:g} s: is the API server there, and may this account list them?"
-            ) from error
+    @property
+    def is_healthy(self) -> bool:
+        """Whether the driver is open and all of its watches work. Reads from the caches work also without them."""
+        return self._lifetime.is_open and all(reflector.is_healthy for reflector in self._reflectors)
+
+    @property
+    def staleness_seconds(self) -> float:
+        """How old an answer from the caches may be: the time since a watch has received the last event or bookmark.
+
+        Without changes, the API server sends a bookmark about once a minute.
+        """
+        return time.monotonic() - min(reflector.last_update_at for reflector in self._reflectors)
+
+    @property
+    def _reflectors(self) -> tuple[Reflector[Any], ...]:
+        return (*self._services.reflectors, *self._cache.reflectors)
 
     # Reads of links.
 
@@ -191,6 +214,7 @@ class ClientDriver:
             DeadlineExceededError: the API server did not respond in time.
             StatefulRouteError: the API server responded with an error.
         """
+        self._lifetime.check()
         if not fresh and (link := self._cached_link(uid, service)) is not None:
             return link.pod
         link = await self._get(uid, service, fresh=fresh)
@@ -201,6 +225,7 @@ class ClientDriver:
 
         Takes the parameters of `get_linked_pod` and raises the same errors.
         """
+        self._lifetime.check()
         link = None if fresh else self._cached_link(uid, service)
         link = link or await self._get(uid, service, fresh=fresh)
         return link.pod if link and link.ttl_seconds is None else None
@@ -212,6 +237,7 @@ class ClientDriver:
             uid: the user.
             among: the services to search; None searches all of the namespace.
         """
+        self._lifetime.check()
         searched = [route.name for route in self._routes.all()] if among is None else list(among)
         with log_operation(self._log, "links_of", uid=uid) as outcome:
             pods = await self._store.links_of(uid, searched)
@@ -220,6 +246,7 @@ class ClientDriver:
 
     async def batch_get(self, uids: Iterable[str], service: str) -> dict[PodKey, list[str]]:
         """Returns the given uids by the pod that holds them; omits unlinked uids. Raises as `get_linked_pod` does."""
+        self._lifetime.check()
         uids = list(uids)
         with log_operation(self._log, "batch_get", uids=len(uids), service=service):
             return await self._store.batch_get(service, uids)
@@ -232,12 +259,11 @@ class ClientDriver:
             PodNotFoundError: the pod does not exist at present.
             PodNotRoutableError: the pod does not serve its users at present.
         """
+        self._lifetime.check()
         link = self._cached_link(uid, service) or await self._get(uid, service, fresh=False)
         if link is None or link.pod is None:
             return None
-        route = self._route(service)
-        pod_status = services.find_pod(route, link.pod, linked_pod_name(route, link), self._endpoint)
-        return link_address(link, route, pod_status, self._endpoint(pod_status.name))
+        return self._services.address(link, service, link.pod)
 
     # Binding.
 
@@ -258,6 +284,7 @@ class ClientDriver:
             DeadlineExceededError: the API server did not respond in time.
             StatefulRouteError: the API server responded with an error.
         """
+        self._lifetime.check()
         with log_operation(
             self._log, "link_if_absent", uid=uid, service=service, pod=pod, ttl_seconds=ttl_seconds
         ) as outcome:
@@ -283,86 +310,51 @@ class ClientDriver:
             DeadlineExceededError: the API server did not respond in time.
             StatefulRouteError: the API server responded with an error.
         """
+        self._lifetime.check()
         with log_operation(
             self._log, "compute_link_if_absent", uid=uid, service=service, ttl_seconds=ttl_seconds
         ) as outcome:
-
-            async def choose() -> PodKey:
-                return self._placements.assume_best_pod(self._route(service), self._clock().earliest)
-
+            choose = partial(self._services.assume_best_pod, service)
             holder = await self._store.compute_if_absent(service, uid, choose, ttl_seconds=ttl_seconds)
             outcome.add(holder=holder)
             return holder
+
+    async def bind(self, uid: str, service: str, *, ttl_seconds: int | None = None) -> Address:
+        """Binds a uid to the best pod, unless it is bound, and returns the address of the pod that holds it.
+
+        Takes the parameters of `compute_link_if_absent`.
+
+        Raises:
+            StatefulRouteError: as `compute_link_if_absent`.
+            PodNotFoundError: the pod does not exist at present. The uid is bound.
+            PodNotRoutableError: the pod does not serve its users at present. The uid is bound.
+        """
+        holder = await self.compute_link_if_absent(uid, service, ttl_seconds=ttl_seconds)
+        return self._services.address(self._cached_link(uid, service), service, holder)
 
     async def renew(self, uid: str, service: str) -> bool:
         """Renews a temporary link; returns whether there is a link. Raises the errors of `get_linked_pod`.
 
         Writes only when less than half of the TTL is left, so it may be called at every use of the link.
         """
+        self._lifetime.check()
         with log_operation(self._log, "renew", uid=uid, service=service) as outcome:
             is_there = await self._store.renew(service, uid)
             outcome.add(is_there=is_there)
             return is_there
 
-    # Services and pods.
-
-    def best_pod(self, service: str) -> PodKey:
-        """Returns the pod for the next user, by the operator's placement rule.
-
-        Raises:
-            ServiceNotFoundError: the service does not exist.
-            PodNotAvailableError: no pod of the service accepts new users at present.
-        """
-        return self._placements.best_pod(self._route(service), self._clock().earliest)
-
-    def alive_pods(self, service: str) -> list[PodKey]:
-        """Returns the pods that are ready. Raises `ServiceNotFoundError`.
-
-        Of more than 500 pods, only those of a StatefulSet are all returned: those that the status of the route lists
-        are the first.
-        """
-        return self._pods_matching(service, services.is_ready)
-
-    def routable_pods(self, service: str) -> list[PodKey]:
-        """Returns the pods that serve their users: ready and not shut down.
-
-        The limit and the errors are those of `alive_pods`.
-        """
-        return self._pods_matching(service, services.is_routable)
-
-    def is_routable(self, service: str, pod: PodKey) -> bool:
-        """Returns whether a pod serves its users.
-
-        Raises:
-            ServiceNotFoundError: the service does not exist.
-            PodNotFoundError: the pod does not exist at present.
-        """
-        return services.is_routable(self._find_pod(service, pod))
-
-    def is_available(self, service: str, pod: PodKey) -> bool:
-        """Returns whether a pod accepts new users. Raises the errors of `is_routable`."""
-        return services.is_available(self._find_pod(service, pod))
-
-    def is_workload_ready(self, service: str) -> bool:
-        """Returns whether a service is ready for users: a pod accepts them, and it is not Overloaded or Shutdown.
-
-        Raises:
-            ServiceNotFoundError: the service does not exist.
-        """
-        return services.is_workload_ready(self._route(service))
-
-    def services_of_tag(self, tag: str) -> list[str]:
-        """Returns the sorted names of the services that have a tag."""
-        return sorted(route.name for route in self._routes.all() if tag in route.spec.tags)
+    # Changes.
 
     def events(self) -> events.Subscription:
         """Returns an async iterator of all changes of routing states and cached links from now on.
 
         It ends when the driver closes. If there are more links than `max_links`, it yields one `LinksNotFollowed`, and
-        after that only changes of routing states. If its consumer is too slow, it yields an `EventsLost`.
+        after that only changes of routing states and of links that the driver has used, until it yields
+        `LinksFollowed`. If its consumer is too slow, it yields an `EventsLost`.
         """
+        self._lifetime.check_place()
         subscription = self._events.subscribe()
-        if self._cache.is_disabled:
+        if not self._cache.is_complete:
             subscription.put(events.LinksNotFollowed())
         return subscription
 
@@ -394,30 +386,5 @@ class ClientDriver:
             outcome.add(pod=link.pod if link else None)
             return link
 
-    def _route(self, service: str) -> Route:
-        route = self._routes.get(service)
-        if route is None:
-            raise ServiceNotFoundError(f"there is no service {service!r} in namespace {self._namespace!r}")
-        return route
-
-    def _find_pod(self, service: str, pod: PodKey) -> PodStatus:
-        route = self._route(service)
-        return services.find_pod(route, pod, pod_name(route, pod), self._endpoint)
-
-    def _pods_matching(self, service: str, predicate: services.PodPredicate) -> list[PodKey]:
-        route = self._route(service)
-        unlisted = unlisted_pods(route, self._pods.cache.in_partition(self._namespace).values())
-        return [services.pod_key(pod) for pod in (*route.status.pods, *unlisted) if predicate(pod)]
-
-    def _endpoint(self, name: str) -> Endpoint | None:
-        return self._pods.cache.get(self._namespace, name)
-
     def _route_changed(self, old: Route | None, new: Route | None) -> None:
-        self._placements.observe_route(old, new)
         self._events.publish(events.routing_state_changes(old, new))
-
-
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task

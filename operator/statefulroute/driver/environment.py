@@ -8,19 +8,19 @@ from pathlib import Path
 
 import msgspec
 
-from statefulroute.api.group import GROUP
 from statefulroute.cluster.client import Client
+from statefulroute.cluster.errors import NotFoundError
 from statefulroute.cluster.link_store import LinkStore
 from statefulroute.domain.errors import InvalidParameterError
 from statefulroute.domain.pod import ordinal
 from statefulroute.domain.validation import validate_route
+from statefulroute.driver.first_sync import wait_first_sync
 from statefulroute.driver.link_cache import LinkCache
+from statefulroute.driver.own_service import ROUTE_LABEL
 from statefulroute.driver.parts import ServerInformation, ServerParts
 from statefulroute.driver.publishers import AnnotationPublisher
 from statefulroute.driver.routes import RouteCache
-
-#: The label of a pod that names its StatefulRoute.
-ROUTE_LABEL = f"{GROUP}/route"
+from statefulroute.driver.service_reader import RequestedServices
 
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _CONNECTIONS = 16
@@ -42,19 +42,22 @@ def namespace_of_pod(environment: Mapping[str, str] = os.environ, file: Path = _
         ) from None
 
 
-async def server_parts(
+async def server_parts(  # noqa: PLR0913 - the parameters of `from_environment`
     namespace: str,
     stack: AsyncExitStack,
     *,
     follow_links: bool,
+    deadline_seconds: float,
     keep_managed_fields: bool = False,
     environment: Mapping[str, str] = os.environ,
 ) -> ServerParts:
     """Opens the parts of the driver of this pod; the stack closes them.
 
     Raises:
-        InvalidParameterError: nothing names the pod's service.
-        ClusterError: the pod does not exist, or the API server did not respond, or with an error.
+        InvalidParameterError: nothing names the pod's service, or the pod does not exist.
+        DeadlineExceededError: the API server did not respond in time.
+        ForbiddenError: this account may not list routes.
+        ClusterError: the API server did not respond, or with an error.
     """
     from statefulroute.cluster.connection import connect  # noqa: PLC0415 - slow to import
 
@@ -62,11 +65,15 @@ async def server_parts(
     name = environment.get("POD_NAME") or socket.gethostname()
     server = await read_server(client, namespace, name, environment.get("STATEFULROUTE_NAME"))
     routes = await stack.enter_async_context(RouteCache(client, namespace, server.service))
+    await wait_first_sync([routes.reflector], deadline_seconds)
     links = LinkCache(client, namespace, [server.service]) if follow_links else None
     if links is not None:
         await stack.enter_async_context(links)
-    store = LinkStore(client, namespace, links=links, keep_managed_fields=keep_managed_fields)
-    return ServerParts(store, routes, AnnotationPublisher(client, server), server)
+    store = LinkStore(
+        client, namespace, links=links, deadline_seconds=deadline_seconds, keep_managed_fields=keep_managed_fields
+    )
+    services = RequestedServices(client, namespace)
+    return ServerParts(store, routes, AnnotationPublisher(client, server), server, services)
 
 
 class _Owner(msgspec.Struct):
@@ -76,6 +83,7 @@ class _Owner(msgspec.Struct):
 
 
 class _Metadata(msgspec.Struct, rename="camel"):
+    uid: str = ""
     labels: dict[str, str] | None = None
     owner_references: list[_Owner] | None = None
 
@@ -102,12 +110,19 @@ async def read_server(client: Client, namespace: str, pod_name: str, service: st
         service: the name of the pod's StatefulRoute; None uses the pod's label, then the name of its StatefulSet.
 
     Raises:
-        InvalidParameterError: nothing names the pod's service.
-        ClusterError: the pod does not exist, or the API server did not respond.
+        InvalidParameterError: nothing names the pod's service, or the pod does not exist.
+        ClusterError: the API server did not respond, or with an error.
     """
-    pod = _pod.decode(await client.get(f"/api/v1/namespaces/{namespace}/pods/{pod_name}"))
-    owners = pod.metadata.owner_references or ()
-    stateful_set = next((owner.name for owner in owners if owner.controller and owner.kind == "StatefulSet"), None)
+    try:
+        pod = _pod.decode(await client.get(f"/api/v1/namespaces/{namespace}/pods/{pod_name}"))
+    except NotFoundError as error:
+        raise InvalidParameterError(
+            "POD_NAME",
+            f"must be the name of this pod: there is no pod {pod_name!r} in namespace {namespace!r} (set it, and "
+            "POD_NAMESPACE, by a fieldRef to metadata.name and metadata.namespace)",
+        ) from error
+    owner = next((owner for owner in pod.metadata.owner_references or () if owner.controller), None)
+    stateful_set = owner.name if owner is not None and owner.kind == "StatefulSet" else None
     service = service or (pod.metadata.labels or {}).get(ROUTE_LABEL) or stateful_set
     if service is None:
         raise InvalidParameterError(
@@ -122,4 +137,6 @@ async def read_server(client: Client, namespace: str, pod_name: str, service: st
         pod_name=pod_name,
         pod=pod_name if index is None else index,
         termination_grace_seconds=30.0 if grace is None else float(grace),
+        pod_uid=pod.metadata.uid,
+        owner=None if owner is None else (owner.kind, owner.name),
     )

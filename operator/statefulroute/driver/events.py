@@ -63,10 +63,15 @@ class EventsLost:
 
 @dataclass(frozen=True, slots=True)
 class LinksNotFollowed:
-    """The namespace has more links than the driver may cache: only changes of routing states follow."""
+    """There are more links than the driver may cache: changes of links that it does not use are missing from now on."""
 
 
-Change = RoutingStateChanged | LinkChanged | LinksNotFollowed
+@dataclass(frozen=True, slots=True)
+class LinksFollowed:
+    """The driver caches all links again. Changes before this event may be missing."""
+
+
+Change = RoutingStateChanged | LinkChanged | LinksNotFollowed | LinksFollowed
 Event = Change | EventsLost
 
 
@@ -88,6 +93,11 @@ def link_changes(old: Link | None, new: Link | None) -> list[LinkChanged]:
     if link is None or before == after:
         return []
     return [LinkChanged(link.route.name, link.uid, before, after)]
+
+
+def completeness_change(complete: bool) -> LinksFollowed | LinksNotFollowed:  # noqa: FBT001 - the only argument
+    """Returns the change when a driver starts or stops to cache all links."""
+    return LinksFollowed() if complete else LinksNotFollowed()
 
 
 class Subscription(AsyncIterator[Event]):

@@ -1,7 +1,8 @@
 """Caches links of a namespace, or of some of its services, for a client driver."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Self
 
 from statefulroute.cluster.client import Client
@@ -10,6 +11,7 @@ from statefulroute.cluster.field_logger import get_logger
 from statefulroute.cluster.reflector import Reflector
 from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.link import Link
+from statefulroute.driver.bounded_cache import BoundedCache, Extent, LinkLimit
 from statefulroute.driver.routes import BACKOFF_SECONDS
 
 log = get_logger(__name__)
@@ -17,104 +19,169 @@ log = get_logger(__name__)
 #: About 100 MB of memory.
 MAX_LINKS = 250_000
 
+#: All links are cached again when their number has fallen to this part of the limit.
+_FILL_BELOW = 0.9
+
 
 class LinkCache:
     """Caches links by watches; an async context manager.
 
-    If there are more links than `max_links`, the cache disables itself and drops all links: each link must then be
-    read from the API server.
+    If there are more links than `max_links`, the cache holds those that were asked for last: any other link must be
+    read from the API server, and replaces the one whose use is the longest ago. When there are fewer links again, the
+    cache reads all of them.
 
     Args:
         client: the client of the API server.
         namespace: the namespace of the links.
         services: the services whose links are cached; None caches all links of the namespace.
-        max_links: the maximal number of links.
+        max_links: the maximal number of cached links.
     """
 
     def __init__(
         self, client: Client, namespace: str, services: Iterable[str] | None = None, max_links: int = MAX_LINKS
     ) -> None:
         self._max_links = max_links
-        self._all = None if services is not None else Reflector(client, LINKS.in_namespace(namespace), BACKOFF_SECONDS)
-        self._by_service = {
-            service: Reflector(client, LINKS.in_namespace(namespace, f"spec.routeName={service}"), BACKOFF_SECONDS)
-            for service in services or ()
-        }
-        self._tasks: list[asyncio.Task[None]] = []
-        self._size = 0
-        self._disabled = asyncio.Event()
-        self._disabled_listeners: list[Callable[[], None]] = []
-        for reflector in self._reflectors:
-            reflector.cache.listen(self._count)
+        self._limit = LinkLimit(max_links, self._overflow)
+        self._watches: dict[str | None, _Watch] = {}
+        """The watch of each service; that of None watches all services."""
+        for service in [None] if services is None else services:
+            selector = "" if service is None else f"spec.routeName={service}"
+            cache = BoundedCache(self._limit)
+            self._watches[service] = _Watch(
+                Reflector(client, LINKS.in_namespace(namespace, selector), BACKOFF_SECONDS, cache), cache
+            )
+        self._of_all = self._watches.get(None)
+        self._is_complete = True
+        self._listeners: list[Callable[[bool], None]] = []
+        self._filling: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._tasks = [asyncio.create_task(reflector.run()) for reflector in self._reflectors]
+        for watch in self._watches.values():
+            watch.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
+        tasks = [watch.task for watch in self._watches.values() if watch.task is not None]
+        tasks += [self._filling] if self._filling is not None else []
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     @property
-    def is_disabled(self) -> bool:
-        """Whether there were more links than `max_links`."""
-        return self._disabled.is_set()
+    def is_complete(self) -> bool:
+        """Whether the cache holds all links."""
+        return self._is_complete
 
     @property
-    def _reflectors(self) -> list[Reflector[Link]]:
-        return [self._all] if self._all is not None else list(self._by_service.values())
-
-    async def wait_synced(self) -> None:
-        """Waits until all links are read for the first time, or the cache is disabled."""
-        disabled = asyncio.create_task(self._disabled.wait())
-        synced = [asyncio.create_task(reflector.synced.wait()) for reflector in self._reflectors]
-        try:
-            for task in synced:
-                await asyncio.wait({task, disabled}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (disabled, *synced):
-                task.cancel()
+    def reflectors(self) -> list[Reflector[Link]]:
+        """The reflectors of the cache."""
+        return [watch.reflector for watch in self._watches.values()]
 
     def has_synced(self, route: str) -> bool:
         """Whether the cache has all links of a service: then a link that it does not have does not exist."""
-        reflector = self._reflector_of(route)
-        return reflector is not None and reflector.synced.is_set()
+        watch = self._watch_of(route)
+        return watch is not None and self._limit.extent is Extent.ALL and watch.reflector.synced.is_set()
 
     def get(self, route: RouteKey, name: str) -> Link | None:
         """Returns a cached link, or None."""
-        reflector = self._reflector_of(route.name)
-        return reflector.get(route, name) if reflector is not None else None
+        watch = self._watch_of(route.name)
+        return watch.cache.get(route, name) if watch is not None else None
+
+    @contextmanager
+    def reading(self, route: str, name: str) -> Iterator[Callable[[Link], None]]:
+        """Observes a link while it is read from the API server, and yields a function that takes the response."""
+        watch = self._watch_of(route)
+        if watch is None or self._limit.extent is not Extent.ASKED:
+            yield lambda _: None
+            return
+        self._fill_if_possible()
+        restarts = watch.reflector.restarts
+        with watch.cache.reading(name) as read:
+
+            def keep(link: Link) -> None:
+                # After a restart, a list may have passed a deletion without an event.
+                is_current = watch.reflector.restarts == restarts and self._limit.extent is Extent.ASKED
+                if is_current and read.newest_version <= link.resource_version:
+                    watch.cache.admit(link)
+
+            yield keep
 
     def observe(self, item: Link) -> None:
         """Stores the result of the driver's own write."""
-        if (reflector := self._reflector_of(item.route.name)) is not None:
-            reflector.observe(item)
+        if (watch := self._watch_of(item.route.name)) is not None:
+            with watch.cache.admitting():
+                watch.reflector.observe(item)
 
     def forget(self, item: Link) -> None:
         """Removes a link that the driver itself has deleted."""
-        if (reflector := self._reflector_of(item.route.name)) is not None:
-            reflector.forget(item)
+        if (watch := self._watch_of(item.route.name)) is not None:
+            watch.reflector.forget(item)
 
     def listen(self, listener: Callable[[Link | None, Link | None], None]) -> None:
-        """Calls a function at every change of a link, with the versions before and after."""
-        for reflector in self._reflectors:
-            reflector.cache.listen(listener)
+        """Calls a function at every change of a cached link, with the versions before and after."""
+        for watch in self._watches.values():
+            watch.cache.listen(listener)
 
-    def on_disabled(self, listener: Callable[[], None]) -> None:
-        """Calls a function when the cache disables itself; it then reports no more changes."""
-        self._disabled_listeners.append(listener)
+    def on_completeness(self, listener: Callable[[bool], None]) -> None:
+        """Calls a function when the cache stops or starts to hold all links, with whether it does."""
+        self._listeners.append(listener)
 
-    def _reflector_of(self, service: str) -> Reflector[Link] | None:
-        return self._all if self._all is not None else self._by_service.get(service)
+    def _watch_of(self, service: str) -> "_Watch | None":
+        return self._of_all if self._of_all is not None else self._watches.get(service)
 
-    def _count(self, old: Link | None, new: Link | None) -> None:
-        self._size += (new is not None) - (old is not None)
-        if self._size > self._max_links and not self.is_disabled:
-            self._disabled.set()
-            log.warning("there are too many links: the cache is disabled", max_links=self._max_links)
-            for task in self._tasks:
-                task.cancel()
-            self._all, self._by_service = None, {}
-            for listener in self._disabled_listeners:
-                listener()
+    def _overflow(self) -> None:
+        if self._is_complete:
+            log.warning("there are too many links: those that were used last are cached", max_links=self._max_links)
+            self._set_complete(complete=False)
+
+    def _set_complete(self, *, complete: bool) -> None:
+        self._is_complete = complete
+        for listener in self._listeners:
+            listener(complete)
+
+    def _fill_if_possible(self) -> None:
+        """Starts to read all links again if there are few enough."""
+        watches = self._watches.values()
+        if self._filling is not None or not all(watch.reflector.synced.is_set() for watch in watches):
+            return
+        if sum(watch.reflector.count for watch in watches) <= _FILL_BELOW * self._max_links:
+            self._filling = asyncio.create_task(self._fill())
+
+    async def _fill(self) -> None:
+        watches = self._watches.values()
+        for watch in watches:
+            await watch.stop()
+        self._limit.start_filling()
+        for watch in watches:
+            watch.reflector.require_list()
+            watch.start()
+        for watch in watches:
+            await watch.reflector.synced.wait()
+        self._limit.end_filling()
+        self._filling = None
+        if self._limit.extent is Extent.ALL:
+            log.info("all links are cached again", max_links=self._max_links)
+            self._set_complete(complete=True)
+
+
+class _Watch:
+    """The watch of the links of one service, or of all.
+
+    Attributes:
+        reflector: updates the cache.
+        cache: the links.
+        task: runs the reflector.
+    """
+
+    def __init__(self, reflector: Reflector[Link], cache: BoundedCache) -> None:
+        self.reflector = reflector
+        self.cache = cache
+        self.task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self.task = asyncio.create_task(self.reflector.run())
+
+    async def stop(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
+            await asyncio.gather(self.task, return_exceptions=True)

@@ -4,13 +4,14 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
 
-from statefulroute.cluster.errors import ClusterError
+from statefulroute.cluster.errors import APIError, ClusterError
 from statefulroute.cluster.field_logger import FieldLogger, get_logger, hash_uids_in_logs, uid_redactor
-from statefulroute.domain.errors import InternalError, InvalidParameterError, StatefulRouteError
+from statefulroute.domain.errors import ForbiddenError, InternalError, InvalidParameterError, StatefulRouteError
 from statefulroute.domain.log_redaction import LogRedactor
 from statefulroute.driver.parts import EventLogger, Logger
 
@@ -80,9 +81,18 @@ def log_operation(log: EventLogger, name: str, **arguments: Any) -> Iterator[Ope
     except StatefulRouteError as error:
         log.warning(name, **arguments, code=error.code, error=str(error))
         raise
+    except APIError as error:
+        failure = forbidden(error) if error.status == HTTPStatus.FORBIDDEN else InternalError(str(error))
+        log.warning(name, **arguments, code=failure.code, error=str(error))
+        raise failure from error
     except (ClusterError, OSError, msgspec.MsgspecError) as error:  # no response, a port in use, or an invalid response
         log.warning(name, **arguments, code=InternalError.code, error=str(error))
         raise InternalError(str(error)) from error
     else:
         milliseconds = round((time.perf_counter() - started_at) * 1000, 1)
         log.info(name, **arguments, **outcome.fields, milliseconds=milliseconds)
+
+
+def forbidden(error: APIError) -> ForbiddenError:
+    """Returns the error for the caller: what its account may not do, and what to do."""
+    return ForbiddenError(f"{error.message}; give the account of this process a Role, as in deploy/rbac")

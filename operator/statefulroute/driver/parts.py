@@ -1,6 +1,6 @@
 """The replaceable parts of a server driver, and its configuration."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, TypeAlias
@@ -10,6 +10,7 @@ from statefulroute.cluster.field_logger import StandardLogger
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.link import Link
 from statefulroute.domain.operations import Attempt
+from statefulroute.domain.pod import Endpoint
 from statefulroute.domain.route import Route
 
 
@@ -50,6 +51,9 @@ class Links(Protocol):
     async def get(self, route: str, uid: str, *, fresh: bool = False) -> Link | None:
         """Returns the link of a uid in a route, or None."""
 
+    async def links_of(self, uid: str, routes: Iterable[str]) -> dict[str, PodKey]:
+        """Returns the pod of a uid in each of the given routes in which it is bound."""
+
     async def set(self, route: str, uid: str, pod: PodKey, *, ttl_seconds: int | None = None) -> PodKey | None:
         """Binds a uid to a pod, whatever its binding is; returns the pod before."""
 
@@ -71,6 +75,19 @@ class Routes(Protocol):
 
     def listen(self, name: str, listener: Callable[[], None]) -> Callable[[], None]:
         """Calls a function at every change of a service; returns a function that removes the listener."""
+
+
+class ServiceReader(Protocol):
+    """Reads services and pods of one namespace; `RequestedServices` implements it."""
+
+    async def names(self) -> list[str]:
+        """Returns the names of all services."""
+
+    async def route(self, name: str) -> Route | None:
+        """Returns the route of a service, or None."""
+
+    async def endpoint(self, name: str) -> Endpoint | None:
+        """Returns a pod, or None."""
 
 
 class PodPublisher(Protocol):
@@ -97,12 +114,14 @@ class Configuration:
         drain_seconds: how long `stop` waits by default for the users to leave.
         listen_host: the address that the load endpoint listens on, if the route's load source is HTTP; empty listens
             on all addresses.
+        deadline_seconds: the time limit of an operation, and how long `start` waits for the API server.
     """
 
     state_period_seconds: float = 30.0
     workload_period_seconds: float = 60.0
     drain_seconds: float = 20.0
     listen_host: str = ""
+    deadline_seconds: float = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +134,8 @@ class ServerInformation:
         pod_name: the pod's name.
         pod: the pod in links: its index in a StatefulSet, otherwise its name.
         termination_grace_seconds: the pod's termination grace period.
+        owner: kind and name of the pod's controller; None if it is unknown.
+        pod_uid: the UID of the Pod object; empty if it is unknown.
     """
 
     namespace: str
@@ -122,6 +143,8 @@ class ServerInformation:
     pod_name: str
     pod: PodKey
     termination_grace_seconds: float = 30.0
+    owner: tuple[str, str] | None = None
+    pod_uid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +156,11 @@ class ServerParts:
         routes: the services of the pod's namespace.
         pod: writes to the server's own pod.
         server: the identity of the pod.
+        services: reads services and pods for `address_of`, and for `links_of` in all services; None disables these.
     """
 
     links: Links
     routes: Routes
     pod: PodPublisher
     server: ServerInformation
+    services: ServiceReader | None = None

@@ -63,6 +63,7 @@ class ReportPublisher:
     async def close(self) -> None:
         """Closes the load endpoint, and forgets what was published."""
         endpoint, self._endpoint, self._published_routing_state = self._endpoint, None, None
+        self._lock = asyncio.Lock()  # the next start may be in another event loop
         if endpoint is not None:
             await endpoint.close()
 

@@ -14,9 +14,6 @@ from statefulroute.driver.report_publisher import ReportPublisher
 #: The pause after the first failed publication by the state timer; it doubles with each failure, up to the period.
 _FIRST_RETRY_SECONDS = 1.0
 
-#: The time limit of a publication.
-_PUBLISH_SECONDS = 10.0
-
 
 class Reporter:
     """The reported state of one pod, and the timers that publish it and watch the service's workload state.
@@ -44,14 +41,15 @@ class Reporter:
         self._publisher = ReportPublisher(configuration.listen_host)
         self._timers: tuple[asyncio.Task[None], ...] = ()
 
-    async def publish(self, parts: ServerParts, seconds: float = _PUBLISH_SECONDS) -> None:
+    async def publish(self, parts: ServerParts, seconds: float | None = None) -> None:
         """Publishes the present state. Raises as `ReportPublisher.publish` does.
 
         Args:
             parts: the driver's parts.
-            seconds: the time limit.
+            seconds: the time limit; None is the configuration's.
         """
-        await self._publisher.publish(parts.pod, lambda: parts.routes.get(parts.server.service), self._report, seconds)
+        limit = self._configuration.deadline_seconds if seconds is None else seconds
+        await self._publisher.publish(parts.pod, lambda: parts.routes.get(parts.server.service), self._report, limit)
 
     def start_timers(self, parts: ServerParts) -> None:
         """Starts the state timer and the workload timer."""

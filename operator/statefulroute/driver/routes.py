@@ -9,7 +9,6 @@ from statefulroute.cluster.client import Client
 from statefulroute.cluster.codec import ROUTES
 from statefulroute.cluster.reflector import Reflector
 from statefulroute.domain.route import Route
-from statefulroute.driver.parts import Routes
 
 #: The maximal pause between tries of a watch. Short, because applications read from these caches after an outage.
 BACKOFF_SECONDS = 5.0
@@ -24,20 +23,23 @@ class RouteCache:
         client: the client of the API server.
         namespace: the namespace of the routes.
         name: the only route to cache; None caches all.
+
+    Attributes:
+        reflector: updates the cache.
     """
 
     def __init__(self, client: Client, namespace: str, name: str | None = None) -> None:
         self._namespace = namespace
-        self._reflector = Reflector(
+        self.reflector = Reflector(
             client, ROUTES.in_namespace(namespace, f"metadata.name={name}" if name else ""), BACKOFF_SECONDS
         )
         self._listeners: dict[str, list[Callable[[], None]]] = {}
         self._task: asyncio.Task[None] | None = None
-        self._reflector.cache.listen(self._changed)
+        self.reflector.cache.listen(self._changed)
 
     async def __aenter__(self) -> Self:
         if self._task is None:
-            self._task = asyncio.create_task(self._reflector.run())
+            self._task = asyncio.create_task(self.reflector.run())
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -49,15 +51,15 @@ class RouteCache:
 
     async def wait_synced(self) -> None:
         """Waits until the routes are read for the first time."""
-        await self._reflector.synced.wait()
+        await self.reflector.synced.wait()
 
     def get(self, name: str) -> Route | None:
         """Returns the cached route of a service, or None."""
-        return self._reflector.cache.get(self._namespace, name)
+        return self.reflector.cache.get(self._namespace, name)
 
     def all(self) -> list[Route]:
         """Returns all cached routes."""
-        return list(self._reflector.cache.in_partition(self._namespace).values())
+        return list(self.reflector.cache.in_partition(self._namespace).values())
 
     def listen(self, name: str, listener: Callable[[], None]) -> Callable[[], None]:
         """Calls a function at every change of a service; returns a function that removes the listener."""
@@ -73,23 +75,10 @@ class RouteCache:
 
     def listen_all(self, listener: Callable[[Route | None, Route | None], None]) -> None:
         """Calls a function at every change of any service, with the versions before and after."""
-        self._reflector.cache.listen(listener)
+        self.reflector.cache.listen(listener)
 
     def _changed(self, old: Route | None, new: Route | None) -> None:
         route = new or old
         if route is not None:
             for listener in tuple(self._listeners.get(route.name, ())):
                 listener()
-
-
-async def wait_for_route(routes: Routes, name: str, seconds: float) -> None:
-    """Waits until a service is known, or the time is over."""
-    known = asyncio.Event()
-    unlisten = routes.listen(name, known.set)
-    try:
-        if routes.get(name) is None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await known.wait()
-    finally:
-        unlisten()

@@ -1,28 +1,31 @@
 """The driver of a server pod: reports the pod's load and routing state, and binds users to the pod."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
 from functools import partial
-from typing import Self
+from typing import Any, Self
+
+import msgspec
 
 from statefulroute.api.vocabulary import RoutingState
 from statefulroute.cluster.clock import IntervalClock, utc_interval
+from statefulroute.cluster.errors import ClusterError
 from statefulroute.domain.errors import (
+    DeadlineExceededError,
     DriverAlreadyRunningError,
     InternalError,
     InvalidParameterError,
-    NotLocalNamespaceError,
+    StatefulRouteError,
 )
-from statefulroute.domain.keys import PodKey
-from statefulroute.domain.operations import Attempt
-from statefulroute.domain.validation import validate_load, validate_route, validate_uid
+from statefulroute.domain.validation import validate_load
+from statefulroute.driver.deadline import deadline
 from statefulroute.driver.drain import Drain
-from statefulroute.driver.lazy_parts import LazyParts
+from statefulroute.driver.lazy_parts import LazyParts, PartsSource
 from statefulroute.driver.operation_log import log_operation, make_logger
-from statefulroute.driver.parts import Configuration, Links, Logger, ServerInformation, ServerParts
+from statefulroute.driver.own_service import check_service
+from statefulroute.driver.parts import Configuration, Logger, ServerInformation, ServerParts
+from statefulroute.driver.pod_lock import PodLock
 from statefulroute.driver.reporter import Reporter
-from statefulroute.driver.routes import wait_for_route
+from statefulroute.driver.server_links import ServerLinks
 
 #: The part of the pod's termination grace period that `stop` leaves to the application.
 _GRACE_RESERVE_SECONDS = 5.0
@@ -34,7 +37,7 @@ _FINAL_PUBLISH_SECONDS = 2.0
 _ROUTE_WAIT_SECONDS = 5.0
 
 
-class ServerDriver:
+class ServerDriver(ServerLinks):
     """Runs inside each pod of a stateful service.
 
     All methods may be called concurrently from many tasks. Every operation logs one line. An operation that takes too
@@ -52,22 +55,24 @@ class ServerDriver:
     def __init__(  # noqa: PLR0913 - all but two have a default
         self,
         namespace: str,
-        parts: ServerParts | Callable[[AsyncExitStack], Awaitable[ServerParts]],
+        parts: PartsSource,
         *,
         configuration: Configuration | None = None,
         clock: IntervalClock = utc_interval,
         logger: Logger | None = None,
         hash_uids: bool = False,
     ) -> None:
-        self._namespace = namespace
-        self._parts = LazyParts(parts)
         self._configuration = configuration or Configuration()
-        self._log = make_logger(logger, __name__, hash_uids=hash_uids)
+        log = make_logger(logger, __name__, hash_uids=hash_uids)
+        super().__init__(namespace, LazyParts(parts, log), self._configuration.deadline_seconds, log)
         # By a clock that is behind, the load would be stale when it arrives.
         self._reporter = Reporter(self._configuration, lambda: clock().latest, self._log)
         self._is_running = False
         self._starting: asyncio.Task[None] | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        """Waits for the API server after a start without it."""
         self._stopping: asyncio.Task[None] | None = None
+        self._pod_lock = PodLock()
         self._drain: Drain | None = None
         """The wait of a `stop` in progress for the pod's users."""
 
@@ -100,10 +105,16 @@ class ServerDriver:
         """
         from statefulroute.driver.environment import namespace_of_pod, server_parts  # noqa: PLC0415 - slow to import
 
-        namespace = namespace_of_pod()
+        namespace, configuration = namespace_of_pod(), configuration or Configuration()
         return cls(
             namespace,
-            partial(server_parts, namespace, follow_links=follow_links, keep_managed_fields=keep_managed_fields),
+            partial(
+                server_parts,
+                namespace,
+                follow_links=follow_links,
+                deadline_seconds=configuration.deadline_seconds,
+                keep_managed_fields=keep_managed_fields,
+            ),
             configuration=configuration,
             logger=logger,
             hash_uids=hash_uids,
@@ -118,17 +129,23 @@ class ServerDriver:
             StatefulRouteError: the identity cannot be read.
         """
         with log_operation(self._log, "init") as outcome:
-            server = (await self._parts.get()).server
+            async with deadline(self._deadline_seconds):
+                server = (await self._parts.get()).server
             outcome.add(service=server.service, pod=server.pod_name)
             return server
 
     async def start(self) -> None:
         """Publishes load and routing state, and starts the state timer and the workload timer.
 
+        If the API server does not answer within the deadline, the driver has started all the same: it tries again until
+        it has published, and the pod can serve its users meanwhile.
+
         Raises:
-            DriverAlreadyRunningError: the driver is running.
-            StatefulRouteError: the pod's identity cannot be read, or the first publication failed.
+            DriverAlreadyRunningError: the driver is running, or one in another process of the pod.
+            ServiceNotFoundError: the pod's StatefulRoute does not exist.
+            StatefulRouteError: the pod's identity cannot be read, or the API server refused the first publication.
         """
+        self._parts.lifetime.begin()
         if self._is_running:
             raise DriverAlreadyRunningError
         self._is_running, self._reporter.is_draining = True, False
@@ -155,10 +172,14 @@ class ServerDriver:
         """
         if drain_seconds is not None and not drain_seconds >= 0:
             raise InvalidParameterError("drain_seconds", "must not be negative")
-        if self._starting is not None:
-            self._starting.cancel()
-            await asyncio.wait({self._starting})
-        if not self._is_running or self._parts.opened is None:
+        self._parts.lifetime.check_place()
+        for task in (self._starting, self._connecting):
+            if task is not None:
+                await _cancel(task)
+        if not self._is_running:
+            return
+        if self._parts.opened is None:  # the API server has not answered yet
+            self._is_running = False
             return
         if self._stopping is None:
             self._stopping = asyncio.create_task(self._stop(self._parts.opened, drain_seconds))
@@ -167,7 +188,12 @@ class ServerDriver:
         await asyncio.shield(self._stopping)  # the cancellation of one caller does not affect the others
 
     async def close(self) -> None:
-        """Stops without waiting for users, and closes the connections that the driver has opened."""
+        """Stops without waiting for users, and closes the connections that the driver has opened.
+
+        Has no effect in a forked process: the connections belong to its parent.
+        """
+        if self._parts.lifetime.is_forked:
+            return
         await self.stop(0)
         await self._parts.close()
 
@@ -184,7 +210,7 @@ class ServerDriver:
     @property
     def is_running(self) -> bool:
         """Whether the driver was started and not stopped since."""
-        return self._is_running
+        return self._is_running and not self._parts.lifetime.is_forked
 
     # The reported state of the pod.
 
@@ -197,6 +223,7 @@ class ServerDriver:
         Raises:
             InvalidParameterError: the number is out of range.
         """
+        self._parts.lifetime.check_process()
         with log_operation(self._log, "set_load_state", load_state=load_state):
             self._reporter.load_state = validate_load("load_state", load_state)
 
@@ -206,6 +233,7 @@ class ServerDriver:
 
     def set_waiting_tasks(self, waiting_tasks: int) -> None:
         """Sets the number of tasks that wait in the pod. Published, limited and validated as by `set_load_state`."""
+        self._parts.lifetime.check_process()
         with log_operation(self._log, "set_waiting_tasks", waiting_tasks=waiting_tasks):
             self._reporter.waiting_tasks = validate_load("waiting_tasks", waiting_tasks)
 
@@ -220,6 +248,7 @@ class ServerDriver:
             InvalidParameterError: the value is not a routing state.
             StatefulRouteError: the publication failed; the state timer retries it.
         """
+        self._parts.lifetime.check_place()
         with log_operation(self._log, "set_routing_state", routing_state=routing_state):
             if routing_state not in tuple(RoutingState):
                 raise InvalidParameterError("routing_state", f"must be one of {', '.join(RoutingState)}")
@@ -231,144 +260,64 @@ class ServerDriver:
         """Returns the routing state that was set last; initially Ready."""
         return self._reporter.routing_state
 
-    # The links of users.
-
-    async def set_linked_pod(
-        self, namespace: str, uid: str, service: str, pod: PodKey, *, ttl_seconds: int | None = None
-    ) -> PodKey | None:
-        """Binds a uid to a pod, and replaces any other binding.
-
-        Args:
-            namespace: the driver's namespace.
-            uid: the user.
-            service: the name of the StatefulRoute.
-            pod: the pod's index in a StatefulSet, otherwise its name.
-            ttl_seconds: the TTL of the link; None makes a persistent link.
-
-        Returns:
-            The pod that held the uid before, or None. Pod 0 is a pod.
-
-        Raises:
-            NotLocalNamespaceError: the namespace is not the driver's; no request was sent.
-            InvalidParameterError: a parameter is invalid; no request was sent.
-            DeadlineExceededError: the API server did not respond in time.
-            StatefulRouteError: the API server responded with an error.
-        """
-        with log_operation(
-            self._log, "set_linked_pod", namespace=namespace, uid=uid, service=service, pod=pod, ttl_seconds=ttl_seconds
-        ) as outcome:
-            links = await self._links(namespace, uid, service)
-            previous = await links.set(service, uid, pod, ttl_seconds=ttl_seconds)
-            outcome.add(previous=previous)
-            return previous
-
-    async def try_set_linked_pod(
-        self, namespace: str, uid: str, service: str, pod: PodKey, *, ttl_seconds: int | None = None
-    ) -> Attempt:
-        """Binds a uid to a pod, unless it has a persistent link to another pod.
-
-        Takes the parameters of `set_linked_pod` and raises the same errors.
-
-        Returns:
-            Whether the uid is bound to the pod, and the pod that holds it now.
-        """
-        with log_operation(
-            self._log,
-            "try_set_linked_pod",
-            namespace=namespace,
-            uid=uid,
-            service=service,
-            pod=pod,
-            ttl_seconds=ttl_seconds,
-        ) as outcome:
-            links = await self._links(namespace, uid, service)
-            attempt = await links.try_set(service, uid, pod, ttl_seconds=ttl_seconds)
-            outcome.add(won=attempt.won, holder=attempt.holder)
-            return attempt
-
-    async def remove_linked_pod(
-        self, namespace: str, uid: str, service: str, *, grace_seconds: int | None = None
-    ) -> bool:
-        """Removes a link to any pod. Raises the errors of `set_linked_pod`.
-
-        Args:
-            namespace: the driver's namespace.
-            uid: the user.
-            service: the name of the StatefulRoute.
-            grace_seconds: how long the link remains, as a temporary link; None and 0 remove it at once.
-
-        Returns:
-            Whether there was a link.
-        """
-        with log_operation(
-            self._log,
-            "remove_linked_pod",
-            namespace=namespace,
-            uid=uid,
-            service=service,
-            grace_seconds=grace_seconds,
-        ) as outcome:
-            links = await self._links(namespace, uid, service)
-            removed = await links.remove(service, uid, grace_seconds=grace_seconds)
-            outcome.add(removed=removed)
-            return removed
-
-    async def remove_linked_pod_with_id(
-        self, namespace: str, uid: str, service: str, pod: PodKey, *, grace_seconds: int | None = None
-    ) -> bool:
-        """Removes a link only if it is to the given pod. Raises the errors of `set_linked_pod`.
-
-        Args:
-            namespace: the driver's namespace.
-            uid: the user.
-            service: the name of the StatefulRoute.
-            pod: the pod's index in a StatefulSet, otherwise its name.
-            grace_seconds: how long the link remains, as a temporary link; None and 0 remove it at once.
-
-        Returns:
-            Whether the link was to the pod.
-        """
-        with log_operation(
-            self._log,
-            "remove_linked_pod_with_id",
-            namespace=namespace,
-            uid=uid,
-            service=service,
-            pod=pod,
-            grace_seconds=grace_seconds,
-        ) as outcome:
-            links = await self._links(namespace, uid, service)
-            removed = await links.remove_if_linked_to(service, uid, pod, grace_seconds=grace_seconds)
-            outcome.add(removed=removed)
-            return removed
-
     # Implementation.
 
     async def _start(self) -> None:
-        try:
-            with log_operation(self._log, "start") as outcome:
-                parts = await self._parts.get()
+        with log_operation(self._log, "start") as outcome:
+            connecting = asyncio.create_task(self._connect())
+            try:
+                await asyncio.wait({connecting}, timeout=self._deadline_seconds)
+                parts = await connecting if connecting.done() else None
+            except asyncio.CancelledError:
+                await _cancel(connecting)
+                raise
+            if parts is not None:
                 outcome.add(service=parts.server.service, pod=parts.server.pod_name)
-                await wait_for_route(parts.routes, parts.server.service, _ROUTE_WAIT_SECONDS)
+        if parts is not None:
+            self._reporter.start_timers(parts)
+            return
+        # The pod serves its users also while the API server is unavailable.
+        self._log.warning("the driver has started without the API server, and reports as soon as it answers")
+        self._connecting = asyncio.create_task(self._keep_connecting(connecting))
+
+    async def _keep_connecting(self, connecting: asyncio.Task[ServerParts]) -> None:
+        """Waits for the connection, and tries again if it fails."""
+        try:
+            while True:
+                try:
+                    parts = await connecting
+                except (StatefulRouteError, ClusterError, OSError, msgspec.MsgspecError) as error:
+                    self._log.warning("the driver does not report: trying again", error=str(error))
+                else:
+                    self._log.info("the driver reports", service=parts.server.service, pod=parts.server.pod_name)
+                    self._reporter.start_timers(parts)
+                    return
+                await asyncio.sleep(self._configuration.state_period_seconds)
+                connecting = asyncio.create_task(self._connect())
+        finally:
+            connecting.cancel()
+
+    async def _connect(self) -> ServerParts:
+        """Reads the identity of the pod, and publishes its state."""
+        try:
+            parts = await self._parts.get()
+            await check_service(parts, _ROUTE_WAIT_SECONDS)
+            self._pod_lock.acquire(parts.server.pod_uid)
+            try:
                 await self._reporter.publish(parts)
+            except DeadlineExceededError as error:
+                self._log.warning("the load was not published: trying again", error=str(error))
         except BaseException:
+            self._pod_lock.release()
             await self._reporter.close()
             raise
-        self._reporter.start_timers(parts)
+        return parts
 
     def _start_finished(self, starting: asyncio.Task[None]) -> None:
         """Runs before the callers that await the start continue."""
         self._starting = None
         if starting.cancelled() or starting.exception() is not None:
             self._is_running = False
-
-    async def _links(self, namespace: str, uid: str, service: str) -> Links:
-        """Validates the parameters, and returns the links. No request is sent before the validation."""
-        if namespace != self._namespace:
-            raise NotLocalNamespaceError
-        validate_route(service)
-        validate_uid(uid)
-        return (await self._parts.get()).links
 
     async def _stop(self, parts: ServerParts, drain_seconds: float | None) -> None:
         grace = parts.server.termination_grace_seconds
@@ -377,8 +326,8 @@ class ServerDriver:
         publish_seconds = min(_FINAL_PUBLISH_SECONDS, limit)
         try:
             with log_operation(self._log, "stop", drain_seconds=seconds) as outcome:
-                deadline = asyncio.get_running_loop().time() + seconds
-                self._reporter.is_draining, self._drain = True, Drain(parts.routes, parts.server, deadline)
+                ends_at = asyncio.get_running_loop().time() + seconds
+                self._reporter.is_draining, self._drain = True, Drain(parts.routes, parts.server, ends_at)
                 publishing = asyncio.create_task(self._reporter.publish(parts, max(seconds, publish_seconds)))
                 try:
                     await asyncio.wait({publishing}, timeout=publish_seconds)
@@ -388,6 +337,7 @@ class ServerDriver:
                 finally:
                     publishing.cancel()
                     await self._reporter.close()
+                    self._pod_lock.release()
         finally:
             self._is_running, self._reporter.is_draining, self._stopping, self._drain = False, False, None, None
 
@@ -398,3 +348,8 @@ def _publish_failure(publishing: asyncio.Task[None]) -> dict[str, str]:
         return {"not_published": "the API server did not answer in time"}
     error = publishing.exception()
     return {"not_published": str(error) or repr(error)} if error is not None else {}
+
+
+async def _cancel(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    await asyncio.wait({task})

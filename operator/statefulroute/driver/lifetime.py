@@ -1,0 +1,104 @@
+"""The process and the event loop that a driver belongs to."""
+
+import asyncio
+import os
+from asyncio import _get_running_loop  # documented, and returns None where `get_running_loop` raises an error
+
+from statefulroute.domain.errors import DriverNotOpenError
+
+_ANOTHER_LOOP = (
+    "the driver belongs to another event loop: open a driver in each asyncio.run(), and close it before that ends; "
+    "threads use the drivers of statefulroute.sync"
+)
+_CLOSED = "the driver is closed: open a new one"
+_NOT_OPEN = "the driver is not open: use it as `async with`"
+_FORKED = (
+    "the driver was opened before this process was forked, and its connections belong to the parent: open a driver in "
+    "each process after the fork (in gunicorn: post_fork; in Celery: worker_process_init)"
+)
+
+
+class _ForkCounter:
+    """Counts the forks between the first process and this one."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        os.register_at_fork(after_in_child=self._increment)
+
+    def _increment(self) -> None:
+        self.count += 1
+
+
+_forks = _ForkCounter()
+
+
+def fork_count() -> int:
+    """Returns the number of forks between the first process and this one; a changed number is another process."""
+    return _forks.count
+
+
+class Lifetime:
+    """Where a driver may be used: in the process and the event loop that it was opened in, until it is closed.
+
+    Anywhere else its watches do not run: it would return stale answers without a sign.
+    """
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._forks = 0
+        self._is_open = self._is_closed = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the driver is open in this process."""
+        return self._is_open and self._forks == _forks.count
+
+    @property
+    def is_forked(self) -> bool:
+        """Whether this process was forked since the driver was opened."""
+        return self._loop is not None and self._forks != _forks.count
+
+    def bind(self) -> None:
+        """Binds the driver to the running event loop, in which its connections are made."""
+        self._loop, self._forks = asyncio.get_running_loop(), _forks.count
+
+    def begin(self) -> None:
+        """Opens the driver in the running event loop.
+
+        Raises:
+            DriverNotOpenError: it was closed, or it is bound to another event loop or process.
+        """
+        if self._is_closed:
+            raise DriverNotOpenError(_CLOSED)
+        if self._loop is None:
+            self.bind()
+        self.check_place()
+        self._is_open = True
+
+    def end(self, *, final: bool = True) -> None:
+        """Closes the driver; unless it is final, the driver may be opened again, also in another event loop."""
+        self._is_open, self._is_closed, self._loop = False, final, None
+
+    def check(self) -> None:
+        """Checks that the driver is open, in this process and in the running event loop.
+
+        Raises:
+            DriverNotOpenError: it is not.
+        """
+        # Every read from a cache is checked.
+        if self._is_open and self._forks == _forks.count and _get_running_loop() is self._loop:
+            return
+        if not self._is_open:
+            raise DriverNotOpenError(_CLOSED if self._is_closed else _NOT_OPEN)
+        self.check_place()
+
+    def check_process(self) -> None:
+        """Checks that this process has not been forked since the driver was opened. Raises as `check` does."""
+        if self.is_forked:
+            raise DriverNotOpenError(_FORKED)
+
+    def check_place(self) -> None:
+        """Checks that a driver that was opened is used in its process and event loop. Raises as `check` does."""
+        self.check_process()
+        if self._loop is not None and self._loop is not _get_running_loop():
+            raise DriverNotOpenError(_ANOTHER_LOOP)

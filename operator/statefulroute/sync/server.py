@@ -1,0 +1,175 @@
+"""The driver of a server pod with blocking methods."""
+
+from collections.abc import Iterable
+from typing import Self
+
+from statefulroute.api.vocabulary import RoutingState
+from statefulroute.domain.address import Address
+from statefulroute.domain.keys import PodKey
+from statefulroute.domain.operations import Attempt
+from statefulroute.driver import server as asynchronous
+from statefulroute.driver.parts import Configuration, Logger, ServerInformation
+from statefulroute.sync.loop_thread import DriverInLoop
+
+
+class ServerDriver:
+    """`statefulroute.ServerDriver` for programs without asyncio: `with ServerDriver.from_environment() as driver`.
+
+    A forked process may use the driver of its parent: it opens its own connections. Only the process that has started
+    the driver reports the state of the pod.
+
+    Args:
+        driver: runs the asynchronous driver.
+    """
+
+    def __init__(self, driver: DriverInLoop[asynchronous.ServerDriver]) -> None:
+        self._driver = driver
+
+    @classmethod
+    def from_environment(
+        cls,
+        *,
+        configuration: Configuration | None = None,
+        logger: Logger | None = None,
+        hash_uids: bool = False,
+        follow_links: bool = False,
+        keep_managed_fields: bool = False,
+    ) -> Self:
+        """Returns a driver for the pod of this process, as `statefulroute.ServerDriver.from_environment` does."""
+
+        async def make() -> asynchronous.ServerDriver:
+            return asynchronous.ServerDriver.from_environment(
+                configuration=configuration,
+                logger=logger,
+                hash_uids=hash_uids,
+                follow_links=follow_links,
+                keep_managed_fields=keep_managed_fields,
+            )
+
+        return cls(DriverInLoop(make))
+
+    # Lifecycle.
+
+    def init(self, *, timeout: float | None = None) -> ServerInformation:
+        """Reads the identity of the pod."""
+        return self._driver.call(lambda driver: driver.init(), timeout)
+
+    def start(self) -> None:
+        """Publishes load and routing state, and starts the state timer and the workload timer."""
+        self._driver.call(lambda driver: driver.start())
+
+    def stop(self, drain_seconds: float | None = None) -> None:
+        """Denies new users, waits until the present ones have left, and stops publishing."""
+        self._driver.call(lambda driver: driver.stop(drain_seconds))
+
+    def close(self) -> None:
+        """Stops without waiting for users, and closes the connections that the driver has opened."""
+        self._driver.call(lambda driver: driver.close())
+
+    def set_load_state(self, load_state: int) -> None:
+        """Sets how busy the pod is, in a unit of the application."""
+        self._driver.read(lambda driver: driver.set_load_state(load_state))
+
+    def get_load_state(self) -> int:
+        """Returns the load state that was set last; initially 0."""
+        return self._driver.read(lambda driver: driver.get_load_state())
+
+    def set_waiting_tasks(self, waiting_tasks: int) -> None:
+        """Sets the number of tasks that wait in the pod."""
+        self._driver.read(lambda driver: driver.set_waiting_tasks(waiting_tasks))
+
+    def get_waiting_tasks(self) -> int:
+        """Returns the number of waiting tasks that was set last; initially 0."""
+        return self._driver.read(lambda driver: driver.get_waiting_tasks())
+
+    def set_routing_state(self, routing_state: RoutingState, *, timeout: float | None = None) -> None:
+        """Sets which users the pod accepts."""
+        self._driver.call(lambda driver: driver.set_routing_state(routing_state), timeout)
+
+    def get_routing_state(self) -> RoutingState:
+        """Returns the routing state that was set last; initially Ready."""
+        return self._driver.read(lambda driver: driver.get_routing_state())
+
+    @property
+    def is_running(self) -> bool:
+        """Whether this process has started the driver, and not stopped it since."""
+        return self._driver.read(lambda driver: driver.is_running)
+
+    def __enter__(self) -> Self:
+        self._driver.call(lambda driver: driver.__aenter__())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._driver.call(lambda driver: driver.__aexit__())
+
+    # The links of users. `timeout` is the time limit of the call in seconds, if it is shorter than the driver's.
+
+    def set_linked_pod(  # noqa: PLR0913 - those of the asynchronous method
+        self,
+        namespace: str,
+        uid: str,
+        service: str,
+        pod: PodKey,
+        *,
+        ttl_seconds: int | None = None,
+        timeout: float | None = None,
+    ) -> PodKey | None:
+        """Binds a uid to a pod, and replaces any other binding."""
+        return self._driver.call(
+            lambda driver: driver.set_linked_pod(namespace, uid, service, pod, ttl_seconds=ttl_seconds), timeout
+        )
+
+    def try_set_linked_pod(  # noqa: PLR0913 - those of the asynchronous method
+        self,
+        namespace: str,
+        uid: str,
+        service: str,
+        pod: PodKey,
+        *,
+        ttl_seconds: int | None = None,
+        timeout: float | None = None,
+    ) -> Attempt:
+        """Binds a uid to a pod, unless it has a persistent link to another pod."""
+        return self._driver.call(
+            lambda driver: driver.try_set_linked_pod(namespace, uid, service, pod, ttl_seconds=ttl_seconds), timeout
+        )
+
+    def remove_linked_pod(
+        self, namespace: str, uid: str, service: str, *, grace_seconds: int | None = None, timeout: float | None = None
+    ) -> bool:
+        """Removes a link to any pod."""
+        return self._driver.call(
+            lambda driver: driver.remove_linked_pod(namespace, uid, service, grace_seconds=grace_seconds), timeout
+        )
+
+    def remove_linked_pod_with_id(  # noqa: PLR0913 - those of the asynchronous method
+        self,
+        namespace: str,
+        uid: str,
+        service: str,
+        pod: PodKey,
+        *,
+        grace_seconds: int | None = None,
+        timeout: float | None = None,
+    ) -> bool:
+        """Removes a link only if it is to the given pod."""
+        return self._driver.call(
+            lambda driver: driver.remove_linked_pod_with_id(namespace, uid, service, pod, grace_seconds=grace_seconds),
+            timeout,
+        )
+
+    def get_linked_pod(
+        self, namespace: str, uid: str, service: str, *, fresh: bool = False, timeout: float | None = None
+    ) -> PodKey | None:
+        """Returns the pod that holds a uid, or None."""
+        return self._driver.call(lambda driver: driver.get_linked_pod(namespace, uid, service, fresh=fresh), timeout)
+
+    def links_of(
+        self, namespace: str, uid: str, among: Iterable[str] | None = None, *, timeout: float | None = None
+    ) -> dict[str, PodKey]:
+        """Returns the pod that holds a uid, by service."""
+        return self._driver.call(lambda driver: driver.links_of(namespace, uid, among), timeout)
+
+    def address_of(self, namespace: str, uid: str, service: str, *, timeout: float | None = None) -> Address | None:
+        """Returns the address of the pod that holds a uid, or None if no pod does."""
+        return self._driver.call(lambda driver: driver.address_of(namespace, uid, service), timeout)
