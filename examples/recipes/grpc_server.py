@@ -1,0 +1,68 @@
+"""A server pod with grpc.aio: answers only users that are bound to this pod, and tells the others where they are.
+
+pip install statefulroute grpcio
+python grpc_server.py     # in a pod of the StatefulSet
+"""
+
+import asyncio
+import logging
+import signal
+
+import grpc
+
+from statefulroute import ServerDriver
+
+NAMESPACE, SERVICE, PORT = "play", "game", 7777
+
+
+class Rooms(grpc.GenericRpcHandler):
+    """The service `play.Rooms`, whose method `Enter` takes and returns bytes. A real one has a .proto file.
+
+    Args:
+        driver: the driver of this pod.
+        pod: the index of this pod.
+    """
+
+    def __init__(self, driver: ServerDriver, pod: int | str) -> None:
+        self._driver = driver
+        self._pod = pod
+        self._users = 0
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        """Returns the handler of a method."""
+        if handler_call_details.method == "/play.Rooms/Enter":
+            return grpc.unary_unary_rpc_method_handler(self._enter)
+        return None
+
+    async def _enter(self, _: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        uid = dict(context.invocation_metadata() or ()).get("x-uid", "")
+        attempt = await self._driver.try_set_linked_pod(NAMESPACE, uid, SERVICE, self._pod, ttl_seconds=None)
+        if not attempt.won:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"{uid} is on pod {attempt.holder}")
+        self._users += 1
+        self._driver.set_load_state(self._users)
+        return b"welcome"
+
+
+async def serve(driver: ServerDriver, address: str, stop: asyncio.Event) -> None:
+    """Serves until the event is set. The driver drains the pod while users still reach it."""
+    async with driver:
+        server = grpc.aio.server()
+        server.add_generic_rpc_handlers((Rooms(driver, (await driver.init()).pod),))
+        server.add_insecure_port(address)
+        await server.start()
+        await stop.wait()
+        await driver.stop()
+        await server.stop(grace=5)
+
+
+async def main() -> None:
+    """Runs the server until SIGTERM."""
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    await serve(ServerDriver.from_environment(), f"[::]:{PORT}", stop)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO)
+    asyncio.run(main())

@@ -1,0 +1,186 @@
+"""A client of an API server that exists only in memory."""
+
+import asyncio
+import copy
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any, Self
+from uuid import uuid4
+
+import msgspec
+
+from statefulroute.cluster.client import Client
+from statefulroute.cluster.errors import ConflictError, NotFoundError, UnreachableError
+
+#: An object, as in JSON.
+Object = dict[str, Any]
+
+
+class InMemoryClient(Client):
+    """Stores objects as an API server does: with versions, conflicts, preconditions and watches. It validates nothing.
+
+    Args:
+        on_write: called after each write with the path of the collection.
+
+    Attributes:
+        is_available: whether the API server responds; if not, requests fail as if it were unreachable.
+    """
+
+    def __init__(self, on_write: Callable[[str], None]) -> None:
+        # The connections of the base class are not made: every method that sends a request is replaced.
+        self.is_available = True
+        self._on_write = on_write
+        self._version = 1
+        self._objects: dict[str, dict[str, Object]] = {}
+        """The objects by the path of their collection and their name."""
+        self._queues: dict[str, list[asyncio.Queue[bytes]]] = {}
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    def metadata_only(self) -> Self:
+        """Returns this client: it always has whole objects."""
+        return self
+
+    def objects(self, collection: str) -> list[Object]:
+        """Returns copies of the objects of a collection."""
+        return copy.deepcopy(list(self._objects.get(collection, {}).values()))
+
+    def create(self, collection: str, item: Object) -> Object:
+        """Stores a new object.
+
+        Raises:
+            ConflictError: an object of this name exists.
+        """
+        name = item["metadata"]["name"]
+        members = self._objects.setdefault(collection, {})
+        if name in members:
+            raise ConflictError(HTTPStatus.CONFLICT, "AlreadyExists", f"{name!r} exists")
+        namespace = collection.split("/namespaces/")[1].split("/", maxsplit=1)[0]
+        created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        metadata = {"namespace": namespace, "uid": str(uuid4()), "generation": 1, "creationTimestamp": created}
+        return self._store("ADDED", collection, {**item, "metadata": metadata | item["metadata"]})
+
+    def update(self, collection: str, name: str, change: Mapping[str, Any]) -> Object:
+        """Applies a JSON merge patch.
+
+        Raises:
+            NotFoundError: the object does not exist.
+            ConflictError: the patch has another resourceVersion than the object.
+        """
+        item = self._find(collection, name)
+        version = change.get("metadata", {}).get("resourceVersion")
+        if version is not None and version != item["metadata"]["resourceVersion"]:
+            raise ConflictError(HTTPStatus.CONFLICT, "Conflict", f"{name!r} has changed")
+        return self._store("MODIFIED", collection, _merged(item, change))
+
+    def remove(self, collection: str, name: str, version: str | None = None) -> None:
+        """Deletes an object, if it has the version. Raises as `update` does."""
+        item = self._find(collection, name)
+        if version is not None and version != item["metadata"]["resourceVersion"]:
+            raise ConflictError(HTTPStatus.CONFLICT, "Conflict", f"{name!r} has changed")
+        del self._objects[collection][name]
+        self._store("DELETED", collection, item)
+
+    # The requests of a client.
+
+    async def get(self, path: str, params: Mapping[str, str] | None = None, *, attempts: int | None = None) -> bytes:
+        """Returns an object or a list."""
+        del attempts
+        await self._answer("GET", path)
+        if _is_collection(path):
+            items = [item for item in self._objects.get(path, {}).values() if _is_selected(item, params or {})]
+            return msgspec.json.encode({"metadata": {"resourceVersion": str(self._version)}, "items": items})
+        return msgspec.json.encode(self._find(*_split(path)))
+
+    async def post(self, path: str, body: bytes) -> bytes:
+        """Creates an object."""
+        await self._answer("POST", path)
+        return msgspec.json.encode(self.create(path, msgspec.json.decode(body)))
+
+    async def merge_patch(self, path: str, body: bytes) -> bytes:
+        """Changes an object."""
+        await self._answer("PATCH", path)
+        return msgspec.json.encode(self.update(*_split(path), msgspec.json.decode(body)))
+
+    async def delete(self, path: str, options: bytes) -> bytes:
+        """Deletes an object."""
+        await self._answer("DELETE", path)
+        preconditions = msgspec.json.decode(options).get("preconditions") or {}
+        self.remove(*_split(path), preconditions.get("resourceVersion"))
+        return b"{}"
+
+    @asynccontextmanager
+    async def watch(self, path: str, params: Mapping[str, str]) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Yields the events of a collection; the version is not needed, as no list takes time."""
+        await self._answer("GET", path)
+        queue: asyncio.Queue[bytes] = asyncio.Queue()
+        self._queues.setdefault(path, []).append(queue)
+
+        async def lines() -> AsyncIterator[bytes]:
+            while True:
+                line = await queue.get()
+                if _is_selected(msgspec.json.decode(line)["object"], params):
+                    yield line
+
+        try:
+            yield lines()
+        finally:
+            self._queues[path].remove(queue)
+
+    async def _answer(self, method: str, path: str) -> None:
+        await asyncio.sleep(0)
+        if not self.is_available:
+            raise UnreachableError(f"{method} {path}: the cluster in memory is not available")
+
+    def _find(self, collection: str, name: str) -> Object:
+        item = self._objects.get(collection, {}).get(name)
+        if item is None:
+            raise NotFoundError(HTTPStatus.NOT_FOUND, "NotFound", f"{name!r} not found")
+        return item
+
+    def _store(self, kind: str, collection: str, item: Object) -> Object:
+        self._version += 1
+        item = copy.deepcopy(item)
+        item["metadata"]["resourceVersion"] = str(self._version)
+        if kind != "DELETED":
+            self._objects[collection][item["metadata"]["name"]] = item
+        line = msgspec.json.encode({"type": kind, "object": item})
+        for queue in self._queues.get(collection, ()):
+            queue.put_nowait(line)
+        self._on_write(collection)
+        return item
+
+
+def _is_collection(path: str) -> bool:
+    return len(path.split("/namespaces/")[1].split("/")) == 2  # noqa: PLR2004 - the namespace and the plural
+
+
+def _split(path: str) -> tuple[str, str]:
+    collection, _, name = path.rpartition("/")
+    return collection, name
+
+
+def _is_selected(item: Object, params: Mapping[str, str]) -> bool:
+    field, _, value = params.get("fieldSelector", "").partition("=")
+    if not field:
+        return True
+    found: Any = item
+    for part in field.split("."):
+        found = found.get(part, {})
+    return bool(found == value)
+
+
+def _merged(value: Any, change: Any) -> Any:  # noqa: ANN401 - JSON values
+    """Applies a JSON merge patch (RFC 7386)."""
+    if not isinstance(change, Mapping):
+        return change
+    result = dict(value) if isinstance(value, Mapping) else {}
+    for name, part in change.items():
+        if part is None:
+            result.pop(name, None)
+        else:
+            result[name] = _merged(result.get(name), part)
+    return result

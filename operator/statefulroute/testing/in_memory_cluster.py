@@ -1,0 +1,128 @@
+"""Services and their pods in a namespace that exists only in memory."""
+
+from typing import Any
+
+from statefulroute.api.annotations import LOAD_STATE, ROUTING_STATE, WAITING_TASKS
+from statefulroute.api.group import API_VERSION, POD_LINK, STATEFUL_ROUTE
+from statefulroute.cluster.link_store import LinkStore
+from statefulroute.driver.client import ClientDriver
+from statefulroute.driver.parts import Configuration, ServerInformation, ServerParts
+from statefulroute.driver.publishers import AnnotationPublisher
+from statefulroute.driver.routes import RouteCache
+from statefulroute.driver.server import ServerDriver
+from statefulroute.driver.service_reader import RequestedServices
+from statefulroute.testing.in_memory_client import InMemoryClient, Object
+
+_TRANSITION = "2026-01-01T00:00:00Z"
+
+
+class InMemoryCluster:
+    """A namespace with services, for tests of applications: the drivers are the real ones, the API server is a dict.
+
+    It does what the operator does for the drivers: the status of a route has the routing states, the loads and the
+    numbers of links of its pods. Nothing expires, and no link moves.
+
+    Args:
+        namespace: the namespace.
+    """
+
+    def __init__(self, namespace: str = "default") -> None:
+        self.namespace = namespace
+        self._client = InMemoryClient(self._written)
+        self._links = f"/apis/{API_VERSION}/namespaces/{namespace}/{POD_LINK.plural}"
+        self._routes = f"/apis/{API_VERSION}/namespaces/{namespace}/{STATEFUL_ROUTE.plural}"
+        self._pods = f"/api/v1/namespaces/{namespace}/pods"
+        self._sizes: dict[str, int] = {}
+
+    # The cluster.
+
+    def add_service(self, name: str, pods: int, *, port: int | None = None, tags: tuple[str, ...] = ()) -> None:
+        """Adds a StatefulSet with pods that are ready, and its StatefulRoute."""
+        self._sizes[name] = pods
+        for index in range(pods):
+            pod = f"{name}-{index}"
+            item = {"metadata": {"name": pod}, "spec": {"hostname": pod, "subdomain": name, "containers": []}}
+            self._client.create(self._pods, item)
+            self.set_ready(name, index, is_ready=True)
+        spec = {"tags": list(tags)} | ({} if port is None else {"port": port})
+        self._client.create(self._routes, {"metadata": {"name": name}, "spec": spec, "status": self._status(name)})
+
+    def set_ready(self, service: str, pod: int, *, is_ready: bool) -> None:
+        """Changes whether a pod is ready."""
+        condition = {"type": "Ready", "status": str(is_ready), "lastTransitionTime": _TRANSITION}
+        status = {"phase": "Running", "podIP": f"10.0.0.{pod + 1}", "conditions": [condition]}
+        self._client.update(self._pods, f"{service}-{pod}", {"status": status})
+
+    def set_available(self, *, is_available: bool) -> None:
+        """Changes whether the API server responds to requests. Watches that are open go on."""
+        self._client.is_available = is_available
+
+    def links(self, service: str) -> dict[str, int | str]:
+        """Returns the pod of each uid that is bound."""
+        specs = (item["spec"] for item in self._client.objects(self._links))
+        bound = (
+            (spec["uid"], spec.get("podIndex", spec.get("podName"))) for spec in specs if spec["routeName"] == service
+        )
+        return {uid: pod for uid, pod in bound if pod is not None}
+
+    # The drivers.
+
+    def client_driver(self, **options: Any) -> ClientDriver:  # noqa: ANN401 - those of the driver
+        """Returns a driver of a caller, which is not started. The options are those of `ClientDriver`."""
+        return ClientDriver(self._client, self.namespace, **options)
+
+    def server_driver(
+        self,
+        service: str,
+        pod: int,
+        *,
+        configuration: Configuration | None = None,
+        **options: Any,  # noqa: ANN401
+    ) -> ServerDriver:
+        """Returns the driver of a server pod, which is not started. The options are those of `ServerDriver`."""
+
+        async def open_parts(stack: Any) -> ServerParts:  # noqa: ANN401 - an exit stack
+            server = ServerInformation(namespace=self.namespace, service=service, pod_name=f"{service}-{pod}", pod=pod)
+            routes = await stack.enter_async_context(RouteCache(self._client, self.namespace, service))
+            await routes.wait_synced()
+            links = LinkStore(self._client, self.namespace)
+            publisher = AnnotationPublisher(self._client, server)
+            return ServerParts(links, routes, publisher, server, RequestedServices(self._client, self.namespace))
+
+        return ServerDriver(self.namespace, open_parts, configuration=configuration, **options)
+
+    # The work of the operator.
+
+    def _written(self, collection: str) -> None:
+        if collection == self._routes:
+            return
+        for item in self._client.objects(self._routes):
+            name = item["metadata"]["name"]
+            if item.get("status") != (status := self._status(name)):
+                self._client.update(self._routes, name, {"status": status})
+
+    def _status(self, service: str) -> Object:
+        bound = list(self.links(service).values())
+        pods = {item["metadata"]["name"]: item for item in self._client.objects(self._pods)}
+        listed = [
+            _pod_status(item, index, bound.count(index))
+            for index in range(self._sizes[service])
+            if (item := pods.get(f"{service}-{index}")) is not None
+        ]
+        return {"routingState": "Ready", "workloadState": "Normal", "links": len(bound), "pods": listed}
+
+
+def _pod_status(pod: Object, index: int, links: int) -> Object:
+    annotations = pod["metadata"].get("annotations", {})
+    is_ready = pod["status"]["conditions"][0]["status"] == "True"
+    status = {
+        "index": index,
+        "name": pod["metadata"]["name"],
+        "serviceState": "Ready" if is_ready else "NotReady",
+        "routingState": annotations.get(ROUTING_STATE, "Ready"),
+        "links": links,
+        "totalLinks": links,
+    }
+    if LOAD_STATE in annotations:
+        status |= {"loadState": int(annotations[LOAD_STATE]), "waitingTasks": int(annotations[WAITING_TASKS])}
+    return status
