@@ -3,12 +3,15 @@
 import json
 import subprocess
 import sys
-from importlib.metadata import requires
+from importlib.metadata import files, requires
+from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 #: Modules that only the operator, the CLI and the resolver need.
-OPERATORS_OWN = {"kopf", "grpc", "typer", "uvloop"}
+OPERATORS_OWN = {"grpc", "kopf", "structlog", "typer", "uvloop"}
 
 
 def loaded_by(statement: str) -> set[str]:
@@ -21,12 +24,12 @@ def loaded_by(statement: str) -> set[str]:
 def test_package_alone_loads_almost_no_module() -> None:
     loaded = loaded_by("import statefulroute")
     assert "statefulroute" in loaded
-    assert loaded & {*OPERATORS_OWN, "aiohttp", "kubernetes", "msgspec", "pydantic", "structlog"} == set()
+    assert loaded & {*OPERATORS_OWN, "aiohttp", "kubernetes", "msgspec", "pydantic"} == set()
 
 
 def test_drivers_load_neither_operator_modules_nor_the_kubernetes_library() -> None:
     loaded = loaded_by("from statefulroute import *; from statefulroute.sync import ServerDriver, ClientDriver")
-    assert loaded & {*OPERATORS_OWN, "kubernetes"} == set()
+    assert loaded & {*OPERATORS_OWN, "kubernetes", "yaml"} == set()
     assert "aiohttp" in loaded
 
 
@@ -38,7 +41,78 @@ def test_connecting_loads_no_operator_modules() -> None:
 def test_package_has_no_dependencies_of_the_operator() -> None:
     requirements = [line for line in requires("statefulroute") or () if "extra ==" not in line]
     names = {line.split(">")[0].split("<")[0].split("=")[0].split("[")[0].strip().lower() for line in requirements}
-    assert names == {"aiohttp", "kubernetes", "msgspec", "pydantic", "structlog", "yarl"}
+    assert names == {"aiohttp", "msgspec", "pydantic", "pyyaml", "yarl"}
+
+
+#: The limit of the installed size of the library with all of its dependencies.
+MAX_BYTES = 30 * 2**20
+
+
+def test_library_with_its_dependencies_is_small() -> None:
+    sizes = {name: installed_bytes(name) for name in required_by("statefulroute")}
+    assert {"aiohttp", "multidict", "pydantic-core"} <= sizes.keys()
+    assert sum(sizes.values()) <= MAX_BYTES, sizes
+
+
+def required_by(name: str) -> set[str]:
+    """Returns the distributions that are installed with one, without its extras."""
+    found: set[str] = set()
+    pending = [name]
+    while pending:
+        for line in requires(pending.pop()) or ():
+            requirement = Requirement(line)
+            required = canonicalize_name(requirement.name)
+            is_needed = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+            if is_needed and required not in found:
+                found.add(required)
+                pending.append(required)
+    return found
+
+
+def installed_bytes(name: str) -> int:
+    """Returns the size of the files of an installed distribution."""
+    return sum(file.locate().stat().st_size for file in files(name) or () if Path(file.locate()).is_file())
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "users: [{name: me, user: {exec: {command: get-token, apiVersion: client.authentication.k8s.io/v1}}}]",
+        "not a kubeconfig",
+    ],
+)
+def test_kubeconfig_that_needs_the_kubernetes_library_says_what_to_install(tmp_path: Path, content: str) -> None:
+    kubeconfig = tmp_path / "config"
+    kubeconfig.write_text(f"{_KUBECONFIG}\n{content}" if content.startswith("users") else content)
+    shown = subprocess.run(
+        [sys.executable, "-c", _WITHOUT_KUBERNETES, str(kubeconfig)], capture_output=True, text=True, check=True
+    ).stdout
+    assert "requires the Kubernetes library: pip install 'statefulroute[kubeconfig]'" in shown
+    missing = subprocess.run(
+        [sys.executable, "-c", _WITHOUT_KUBERNETES, "/nowhere"], capture_output=True, text=True, check=True
+    ).stdout
+    assert "there is no file /nowhere" in missing
+    assert "pip install" not in missing
+
+
+_KUBECONFIG = """
+current-context: here
+clusters: [{name: here, cluster: {server: "https://127.0.0.1:1"}}]
+contexts: [{name: here, context: {cluster: here, user: me}}]
+"""
+
+#: Connects by a kubeconfig where the Kubernetes library is not installed, and prints the error.
+_WITHOUT_KUBERNETES = """
+import asyncio, sys
+from pathlib import Path
+sys.modules["kubernetes"] = None
+from statefulroute import ClientDriver, StatefulRouteError
+
+try:
+    asyncio.run(ClientDriver.connect("play", kubeconfig=Path(sys.argv[1])))
+except StatefulRouteError as error:
+    print(error)
+"""
 
 
 def test_every_public_name_exists_and_is_listed() -> None:

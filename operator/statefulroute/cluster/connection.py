@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,11 +56,25 @@ async def _load(stack: AsyncExitStack, kubeconfig: Path | None, context: str | N
     paths = str(configured or Path.home() / ".kube/config")
     connection = plain_connection(Path(paths), context)
     if connection is None:
+        connection = await stack.enter_async_context(_full_connection(paths, context))
+    return _with_proxy(connection)
+
+
+def _full_connection(paths: str, context: str | None) -> AbstractAsyncContextManager[Connection]:
+    """Returns the connection of a kubeconfig that needs the Kubernetes library."""
+    if not any(Path(path).expanduser().is_file() for path in paths.split(os.pathsep) if path):
+        raise NotConnectedError(f"there is no file {paths}")
+    try:
         # This import takes longer than most commands run.
         from statefulroute.cluster.full_kubeconfig import full_connection  # noqa: PLC0415
-
-        connection = await stack.enter_async_context(full_connection(paths, context))
-    return _with_proxy(connection)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "kubernetes":
+            raise
+        raise NotConnectedError(
+            f"{paths} is several files, has an exec plugin or an auth provider, or is malformed: reading it requires "
+            "the Kubernetes library: pip install 'statefulroute[kubeconfig]'"
+        ) from error
+    return full_connection(paths, context)
 
 
 def _with_proxy(connection: Connection) -> Connection:

@@ -1,11 +1,9 @@
 """Loads kubeconfigs with the Kubernetes library: several files, exec plugins, auth providers."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from kubernetes.aio import config
@@ -83,8 +81,6 @@ def _connection(configuration: Configuration, namespace: str, user: Mapping[str,
 
 async def _load(paths: str, context: str | None, configuration: Configuration) -> Any:  # noqa: ANN401 - the library has no type for it
     """Loads the kubeconfigs and returns the library's loader."""
-    if not _exists(paths):
-        raise config.ConfigException(f"there is no file {paths}")
     loader = await config.load_kube_config(paths, context, configuration, persist_config=False)
     if not configuration.host:
         raise config.ConfigException("the context's cluster has no server")
@@ -97,10 +93,6 @@ def _expires(loader: Any) -> bool:  # noqa: ANN401 - as above
     """Returns whether the credentials expire and need a refresh."""
     user = loader._user  # noqa: SLF001 - the library's refresh_token() does the same, but fails without a user
     return user is not None and ("exec" in user or loader.provider == "gcp")
-
-
-def _exists(paths: str) -> bool:
-    return any(Path(path).expanduser().is_file() for path in paths.split(os.pathsep) if path)
 
 
 async def _refresh_credentials(loader: Any, configuration: Configuration) -> None:  # noqa: ANN401 - as above
