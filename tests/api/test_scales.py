@@ -146,6 +146,11 @@ UNSUPPORTED = {
     "a kind without a scale": (VERSION, "Shed", f"Kind Shed of {VERSION} has no scale subresource"),
     "a kind of the whole cluster": (VERSION, "Town", f"Kind Town of {VERSION} is not namespaced"),
     "an unknown kind": (VERSION, "House", f"Kind House of {VERSION} is not known to the API server"),
+    "a kind in another case": (
+        VERSION,
+        "hALL",
+        f"Kind hALL of {VERSION} is not known to the API server: did you mean Hall?",
+    ),
     "the plural of a kind": (VERSION, "halls", f"Kind halls of {VERSION} is not known to the API server"),
     "an unknown version": (f"{GROUP}/v2", "Hall", f"Kind Hall of {GROUP}/v2 is not known to the API server"),
     "an unknown group": ("unknown.io/v1", "Hall", "Kind Hall of unknown.io/v1 is not known to the API server"),

@@ -147,7 +147,7 @@ def test_link_that_names_its_pod_in_the_wrong_way_waits_and_explains_the_right_o
     other.start(1, onPodLost={"graceSeconds": A_DAY})
     by_name = other.link("by-name", podName="other-0")
     other.await_link(by_name, "Pending", "PodNotFound")
-    message = "StatefulRoute 'other' has no pod of name 'other-0' now: its pods are named by podIndex"
+    message = "StatefulRoute 'other' has no pod of name 'other-0' now: write podIndex: 0"
     assert condition_of(other.get(by_name))["message"] == message
 
 

@@ -1,6 +1,7 @@
 """Reads workloads of any kind by their scale subresource, like the HorizontalPodAutoscaler."""
 
 import re
+from collections.abc import Iterable
 from typing import TypeVar
 from urllib.parse import quote
 
@@ -154,7 +155,7 @@ class ScaleReader:
         scalable = {resource.name.removesuffix("/scale") for resource in resources if resource.name.endswith("/scale")}
         candidates = [resource for resource in resources if resource.kind == kind and "/" not in resource.name]
         if not candidates:
-            raise unknown
+            raise _with_suggestion(unknown, kind, resources)
         # Several resources may have the same kind: use the first scalable one.
         resource = next((candidate for candidate in candidates if candidate.name in scalable), candidates[0])
         if not resource.namespaced:
@@ -185,6 +186,12 @@ class ScaleReader:
             raise ForbiddenError(
                 f"the operator may not get {resource}{suffix}: allow it in a ClusterRole that is bound to the operator"
             ) from error
+
+
+def _with_suggestion(error: UnsupportedKindError, kind: str, resources: Iterable["_Resource"]) -> UnsupportedKindError:
+    """Returns the error with the kind that the user may have meant: it differs by upper and lower case only."""
+    similar = {each.kind for each in resources if "/" not in each.name and each.kind.casefold() == kind.casefold()}
+    return UnsupportedKindError(f"{error}: did you mean {min(similar)}?") if similar else error
 
 
 def _path(kind: _Kind, namespace: str, name: str) -> str:

@@ -21,6 +21,7 @@ from statefulroute.domain.link import Link, LinkStatus
 from statefulroute.domain.loss import current_cause, is_permanently_gone
 from statefulroute.domain.no_pod import explain_no_pod
 from statefulroute.domain.placement import best_pod, has_available_pod
+from statefulroute.domain.pod import ordinal
 from statefulroute.domain.route import PodView, RouteView
 
 
@@ -310,8 +311,10 @@ def _explain_pod_not_found(route: RouteView, pod: PodKey | None) -> Explanation:
     name = route.route.name
     is_indexed = route.workload is not None and route.workload.is_indexed
     if isinstance(pod, str):
-        hint = ": its pods are named by podIndex" if is_indexed else ""
-        return Explanation(f"StatefulRoute {name!r} has no pod of name {pod!r} now{hint}", (is_indexed,))
+        index = ordinal(pod) if is_indexed and pod == f"{route.route.workload_name}-{ordinal(pod)}" else None
+        hint = f": write podIndex: {index}" if index is not None else ": its pods are named by podIndex"
+        message = f"StatefulRoute {name!r} has no pod of name {pod!r} now{hint if is_indexed else ''}"
+        return Explanation(message, (is_indexed,) if index is None else (is_indexed, index))
     hint = "" if is_indexed else ": its pods are named by podName"
     return Explanation(f"StatefulRoute {name!r} has no pod of index {pod} now{hint}", (is_indexed,))
 

@@ -57,10 +57,19 @@ def test_link_without_a_pod_is_bound_by_name() -> None:
     [
         (0, deployment_view("game-0"), "has no pod of index 0 now: its pods are named by podName"),
         ("game-b", deployment_view("game-a"), "has no pod of name 'game-b' now"),
-        ("game-0", view(pod(0)), "has no pod of name 'game-0' now: its pods are named by podIndex"),
+        ("game-7", view(pod(0)), "has no pod of name 'game-7' now: write podIndex: 7"),
+        ("game-07", view(pod(0)), "has no pod of name 'game-07' now: its pods are named by podIndex"),
+        ("chat-0", view(pod(0)), "has no pod of name 'chat-0' now: its pods are named by podIndex"),
         (1, view(pod(0)), "has no pod of index 1 now"),
     ],
-    ids=["index of a named pod", "missing name", "name of an indexed pod", "missing index"],
+    ids=[
+        "index of a named pod",
+        "missing name",
+        "name of an indexed pod",
+        "name with a zero",
+        "name of another workload",
+        "missing index",
+    ],
 )
 def test_message_for_a_missing_pod_explains_the_kind_of_key(key: PodKey, route_view: RouteView, message: str) -> None:
     assert status_of(link(key), route_view) == LinkStatus(
