@@ -95,6 +95,10 @@ def test_check_reports_lost_links_as_a_problem(statefulroute: Command, game: Ser
         assert (found["check"], found["count"], found["example"]) == ("links", 1, f"{game.namespace}/game.kept")
         assert found["message"].startswith(f"1 link is Lost (PodLost), for example {game.namespace}/game.kept: ")
         assert "statefulroute move" in found["remedy"]
+        by_kubectl = game.kubectl.run("get", "podlink", "game.kept", "--no-headers").expect_success().stdout.split()
+        assert by_kubectl[:5] == ["game.kept", "game", "kept", "game-2", "Lost"]
+        for arguments in (("links", "--uid", "kept"), ("whereis", "kept")):
+            assert "game-2" in statefulroute.run_quickly(*arguments, "--no-headers").stdout.split()
     finally:
         game.annotate(2, {"statefulroute.io/routing-state": None})
         game.set_on_pod_lost("Rebind")
@@ -128,6 +132,21 @@ def test_check_reports_a_shut_down_service_as_a_notice(statefulroute: Command, g
     assert any("is not Ready (Shutdown)" in reason for reason in reasons)
     game.edit_route(routingState="Ready")
     game.await_condition("Ready", "True")
+
+
+def test_check_reports_a_route_without_a_port_as_a_notice(statefulroute: Command, game: Service) -> None:
+    def notices() -> list[str]:
+        found = [each for each in results_of(statefulroute, code=0) if "spec.port" in each["message"]]
+        return [f"{each['level']}: {each['message']}" for each in found]
+
+    (notice,) = notices()
+    assert notice == (
+        f"notice: 1 route has no spec.port, for example {game.namespace}/game: the resolver answers no-port to "
+        "gateways, so they cannot reach its users' pods"
+    )
+    game.edit_route(port=7777)
+    assert notices() == []
+    game.edit_route(port=None)
 
 
 def test_check_reports_a_stopped_operator(statefulroute: Command, game: Service, operator: OperatorProcess) -> None:

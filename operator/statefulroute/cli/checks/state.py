@@ -155,6 +155,7 @@ async def check_routes(
 ) -> AsyncIterator[CheckResult]:
     """Check the conditions and deletions of routes, and which pods carry more links than allowed."""
     with_results = ready = count = 0
+    without_port = Occurrences()
     async for route in cluster.objects(cluster.path(STATEFUL_ROUTE)):
         lag.record(STATEFUL_ROUTE, route)
         serving.record(route)
@@ -169,8 +170,23 @@ async def check_routes(
         with_results += bool(results)
         for result in results:
             yield result
+        if route["spec"].get("port") is None:
+            without_port.add(route)
     if not with_results:
-        yield CheckResult(_ROUTES, Level.OK, _tally(ready, count, "Ready"), count=count)
+        level, fix = (Level.OK, "") if ready == count else (Level.NOTICE, _START_OPERATOR)
+        yield CheckResult(_ROUTES, level, _tally(ready, count, "Ready"), fix, count)
+    if without_port.count:
+        yield _port_notice(without_port)
+
+
+def _port_notice(routes: Occurrences) -> CheckResult:
+    verb = "has" if routes.count == 1 else "have"
+    message = (
+        f"{pluralize(routes.count, 'route')} {verb} no spec.port, for example {routes.example}: the resolver answers "
+        "no-port to gateways, so they cannot reach its users' pods"
+    )
+    fix = "if a gateway uses them: set spec.port to the number or the name of the container port"
+    return CheckResult(_ROUTES, Level.NOTICE, message, fix, routes.count, routes.example)
 
 
 def _check_deletion(route: Object, now: datetime) -> Iterator[CheckResult]:
