@@ -163,6 +163,33 @@ def test_completion_without_a_cluster_is_empty_and_silent(complete_for_kubectl: 
     assert complete_for_kubectl(Path("/nowhere"), "link", "") == ([], ":0")
 
 
+#: Completes for kubectl in an environment without the packages of the command.
+WITHOUT_PACKAGES = f"""#!{sys.executable}
+import sys
+
+sys.modules["typer"] = None
+from statefulroute.cli import complete
+
+complete()
+"""
+
+
+def test_kubectl_shows_how_to_install_the_packages_of_the_command(statefulroute: Command, tmp_path: Path) -> None:
+    program = tmp_path / "kubectl_complete-statefulroute"
+    program.write_text(WITHOUT_PACKAGES)
+    program.chmod(0o755)
+    done = subprocess.run(
+        [PROGRAMS / "kubectl", "__complete", "statefulroute", ""],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=statefulroute.environment | {"PATH": f"{tmp_path}:{statefulroute.environment['PATH']}"},
+    )
+    hint = "The command is not installed: pip install 'statefulroute[cli]'"
+    assert (done.stdout.splitlines(), hint in done.stderr) == ([f"_activeHelp_ {hint}", ":4"], True)
+    assert "Traceback" not in done.stderr
+
+
 def test_kubectl_shows_the_completions_of_the_plugin(statefulroute: Command) -> None:
     words = ("link", "--namespace", statefulroute.namespace, "game", "alice", "")
     assert complete_in_kubectl(statefulroute, *words) == (["game-0", "game-1", "game-2"], ":4")

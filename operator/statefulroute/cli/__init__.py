@@ -36,8 +36,8 @@ def complete() -> None:
         complete_for_kubectl(app)
     except ModuleNotFoundError as missing:
         hint = _installation_hint(missing, "cli")
-        sys.stdout.write(f"{_ACTIVE_HELP}{hint}\n{_NO_FILES}\n")
-        sys.exit(hint)
+        sys.stderr.write(f"{hint}\n")
+        sys.stdout.write(f"{_ACTIVE_HELP}{hint}\n{_NO_FILES}\n")  # kubectl ignores it if the exit code is not 0
 
 
 def _installation_hint(missing: ModuleNotFoundError, extra: str) -> str:
