@@ -39,8 +39,9 @@ def names(game: Service) -> Iterator[list[str]]:
 def test_confirm_loss_lets_the_operator_act_on_a_suspended_loss(
     statefulroute: Command, game: Service, names: list[str]
 ) -> None:
-    dry = statefulroute.run_quickly("confirm-loss", "game", "--dry-run=server").expect_success()
-    assert dry.stdout == f"game: confirmed that {FIGURES} (server dry run)\n"
+    for mode, suffix in (("server", "(server dry run)"), ("client", "(dry run)")):
+        dry = statefulroute.run_quickly("confirm-loss", "game", f"--dry-run={mode}").expect_success()
+        assert dry.stdout == f"game: confirmed that {FIGURES} {suffix}\n"
     assert CONFIRMED_AT not in game.annotations(StatefulRoute, "game")
     assert {link["metadata"]["name"] for link in game.links()} == set(names)
     before = datetime.now(UTC).replace(microsecond=0)

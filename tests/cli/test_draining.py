@@ -145,14 +145,14 @@ def test_set_state_changes_the_routing_state_of_a_service(statefulroute: Command
     assert statefulroute.run_quickly("set-state", "game", "Closed").code == 2
 
 
-def test_drain_with_dry_run_changes_nothing(statefulroute: Command, game: Service) -> None:
+@pytest.mark.parametrize(
+    ("dry", "suffix"), [("--dry-run=server", "(server dry run)"), ("--dry-run=client", "(dry run)")]
+)
+def test_drain_with_dry_run_changes_nothing(statefulroute: Command, game: Service, dry: str, suffix: str) -> None:
     before = game.route()["spec"]
-    dry = "--dry-run=server"
-    assert output_of(statefulroute, "drain", "game", "1", "--wait", dry) == "game-1: DenyNewCall (server dry run)"
-    assert output_of(statefulroute, "undrain", "game", "1", dry) == "game-1: was not drained by game (server dry run)"
-    assert (
-        output_of(statefulroute, "set-state", "game", "Shutdown", dry) == "game: Shutdown (was Ready) (server dry run)"
-    )
+    assert output_of(statefulroute, "drain", "game", "1", "--wait", dry) == f"game-1: DenyNewCall {suffix}"
+    assert output_of(statefulroute, "undrain", "game", "1", dry) == f"game-1: was not drained by game {suffix}"
+    assert output_of(statefulroute, "set-state", "game", "Shutdown", dry) == f"game: Shutdown (was Ready) {suffix}"
     assert game.route()["spec"] == before
 
 

@@ -7,7 +7,8 @@ from support.independent_client import PodLink
 from support.objects import pod_link
 from support.service import Service
 
-DRY_RUN = " (server dry run)"
+#: The options of dry runs, and what follows their messages.
+DRY_RUNS = {"--dry-run=server": " (server dry run)", "--dry-run=client": " (dry run)"}
 
 
 def spec_of(game: Service, uid: str) -> dict[str, object]:
@@ -66,6 +67,15 @@ def test_commands_that_write_a_link_remove_its_managed_fields_unless_they_must_k
         output_of(statefulroute, *change, *options)
         assert ("managedFields" in game.get("game.lean")["metadata"]) is are_kept
         game.kubectl.run("delete", "podlink", "game.lean").expect_success()
+
+
+def test_durations_are_accepted_as_by_kubectl(statefulroute: Command, game: Service) -> None:
+    assert output_of(statefulroute, "link", "game", "brief", "1", "--ttl", "5m") == "brief: game-1 for 300 s"
+    assert spec_of(game, "brief") == {"podIndex": 1, "ttlSeconds": 300}
+    assert output_of(statefulroute, "unlink", "game", "brief", "--grace", "1h30m") == (
+        "brief: no link any more in 5400 s (on game-1 until then)"
+    )
+    assert output_of(statefulroute, "link", "game", "brief", "--timeout", "1m") == "brief: stays on game-1"
 
 
 def test_link_encodes_a_uid_that_is_not_valid_in_a_name(statefulroute: Command, game: Service) -> None:
@@ -153,19 +163,30 @@ def test_unlink_with_grace_and_if_linked_to_leaves_a_user_on_another_pod(statefu
     assert spec_of(game, "leaving") == {"podIndex": 1, "ttlSeconds": 600}
 
 
-def test_link_move_and_unlink_with_dry_run_change_nothing(statefulroute: Command, game: Service) -> None:
-    dry = "--dry-run=server"
-    assert output_of(statefulroute, "link", "game", "ghost", "1", dry) == f"ghost: game-1{DRY_RUN}"
-    assert output_of(statefulroute, "link", "game", "ghost", dry) == f"ghost: a pod that the operator chooses{DRY_RUN}"
+@pytest.mark.parametrize(("dry", "suffix"), DRY_RUNS.items())
+def test_link_move_and_unlink_with_dry_run_change_nothing(
+    statefulroute: Command, game: Service, dry: str, suffix: str
+) -> None:
+    assert output_of(statefulroute, "link", "game", "ghost", "1", dry) == f"ghost: game-1{suffix}"
+    assert output_of(statefulroute, "link", "game", "ghost", dry) == f"ghost: a pod that the operator chooses{suffix}"
     assert not game.exists(PodLink, "game.ghost")
     output_of(statefulroute, "link", "game", "real", "0")
     before = game.await_bound("game.real"), game.get("game.real")["metadata"]["resourceVersion"]
-    assert output_of(statefulroute, "link", "game", "real", "1", dry) == f"real: game-1 (was game-0){DRY_RUN}"
-    assert output_of(statefulroute, "move", "game", "real", "1", dry) == f"real: game-1 (was game-0){DRY_RUN}"
+    assert output_of(statefulroute, "link", "game", "real", "1", dry) == f"real: game-1 (was game-0){suffix}"
+    assert output_of(statefulroute, "move", "game", "real", "1", dry) == f"real: game-1 (was game-0){suffix}"
     gone = "real: no link any more (was on game-0)"
-    assert output_of(statefulroute, "unlink", "game", "real", dry) == gone + DRY_RUN
-    assert output_of(statefulroute, "unlink", "game", "real", "--if-linked-to", "0", dry) == gone + DRY_RUN
+    assert output_of(statefulroute, "unlink", "game", "real", dry) == gone + suffix
+    assert output_of(statefulroute, "unlink", "game", "real", "--if-linked-to", "0", dry) == gone + suffix
     assert (game.get("game.real")["status"], game.get("game.real")["metadata"]["resourceVersion"]) == before
+
+
+def test_a_client_dry_run_sends_no_write(statefulroute: Command, game: Service) -> None:
+    output_of(statefulroute, "link", "game", "unsent", "0")
+    game.await_bound("game.unsent")
+    count = game.client.count_requests()
+    for arguments in ("link game unsent 1", "link game unheard-of 1", "move game unsent 1", "unlink game unsent"):
+        output_of(statefulroute, *arguments.split(), "--dry-run=client")
+    assert sum(count.total(verb, "podlinks") for verb in ("POST", "PATCH", "DELETE")) == 0
 
 
 def test_link_to_a_missing_pod_prints_a_note_and_is_pending(statefulroute: Command, game: Service) -> None:
@@ -180,9 +201,9 @@ def test_link_to_a_missing_pod_prints_a_note_and_is_pending(statefulroute: Comma
     [
         (
             ("link", "gmae", "alice", "0"),
-            "error: StatefulRoute 'gmae' does not exist in namespace '{}': there are game",
+            "error: StatefulRoute 'gmae' does not exist in namespace '{}': there is: game",
         ),
-        (("unlink", "gmae", "alice"), "error: StatefulRoute 'gmae' does not exist in namespace '{}': there are game"),
+        (("unlink", "gmae", "alice"), "error: StatefulRoute 'gmae' does not exist in namespace '{}': there is: game"),
         (("move", "game", "nobody", "0"), "error: nobody has no link in game: statefulroute link game nobody 0"),
         (
             ("link", "game", "alice", "chat-0"),

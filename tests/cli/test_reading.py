@@ -5,7 +5,7 @@ import json
 import re
 import shlex
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,8 +22,10 @@ from statefulroute.cli.output.terminal import width
 from statefulroute.domain.keys import link_name
 from support.command import Command
 from support.example_objects import create_example_objects
-from support.independent_client import IndependentClient
+from support.independent_client import IndependentClient, PodLink
 from support.kubectl import Kubectl
+from support.namespaces import fresh_namespace
+from support.objects import pod_link, stateful_route
 from support.rbac import create_account
 from support.terminal import TerminalSession
 
@@ -186,6 +188,43 @@ def test_whereis_reads_one_link_per_route_and_lists_none(
     assert count.total("LIST", "podlinks") == 0
 
 
+@pytest.fixture
+def orphan(independent_client: IndependentClient, namespace: str) -> Iterator[str]:
+    """The user of a link whose route does not exist."""
+    link = pod_link("gone.orphan", routeName="gone", uid="orphan", podIndex=1)
+    independent_client.create(link, namespace)
+    yield "orphan"
+    independent_client.delete(PodLink, "gone.orphan", namespace)
+
+
+def test_whereis_finds_a_link_whose_route_does_not_exist(statefulroute: Command, orphan: str, namespace: str) -> None:
+    (row,) = statefulroute.run_quickly("whereis", orphan, "--no-headers").expect_success().stdout.splitlines()
+    assert row.split() == ["gone", "#1", "-", "RouteNotFound", "-", "-"]
+    everywhere = statefulroute.run_quickly("whereis", orphan, "-A", "-o", "wide", "--no-headers").expect_success()
+    assert everywhere.stdout.split()[:5] == [namespace, "gone", "#1", "-", "RouteNotFound"]
+    (link,) = statefulroute.run_quickly("whereis", orphan, "-o", "json").object["items"]
+    assert (link["served"], link["notServingReason"], link["address"]) == (False, "RouteNotFound", None)
+
+
+@pytest.mark.usefixtures("orphan")
+def test_whereis_without_permission_to_list_links_says_what_it_does_not_know(
+    statefulroute: Command, namespaced_kubectl: Kubectl
+) -> None:
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "reads-links"}}
+    rules = [
+        {"apiGroups": ["statefulroute.io"], "resources": ["podlinks"], "verbs": ["get"]},
+        {"apiGroups": ["statefulroute.io"], "resources": ["statefulroutes"], "verbs": ["list"]},
+    ]
+    namespaced_kubectl.create({**role, "rules": rules})
+    with create_account(namespaced_kubectl, "reader", "Role/reads-links"):
+        reader = f"reader-{namespaced_kubectl.namespace}"
+        result = statefulroute.run_quickly("whereis", "orphan", "--as", reader)
+    assert (result.code, result.stdout) == (0, "")
+    note, empty = result.stderr.splitlines()
+    assert note.startswith("note: you do not have the permission to list links")
+    assert empty.startswith("No links of orphan found in ")
+
+
 def test_whereis_json_has_the_address_and_whether_the_pod_serves_beside_the_link(
     statefulroute: Command, namespaced_kubectl: Kubectl
 ) -> None:
@@ -224,12 +263,28 @@ def test_empty_list_prints_a_message_and_exits_with_0(
     assert (result.code, result.stdout, result.stderr) == (0, "", message.format(namespace=namespace))
 
 
+def test_a_missing_route_is_reported_with_the_only_other_one(
+    statefulroute: Command, namespaced_kubectl: Kubectl, independent_client: IndependentClient
+) -> None:
+    with fresh_namespace(namespaced_kubectl) as name:
+        command = Command(statefulroute.kubeconfig, name)
+        message = f"error: StatefulRoute 'hall' does not exist in namespace {name!r}: there"
+        assert command.run_quickly("pods", "hall").stderr == f"{message} is none\n"
+        independent_client.create(stateful_route("room"), name)
+        assert command.run_quickly("pods", "hall").stderr == f"{message} is: room\n"
+
+
+def test_a_missing_namespace_is_reported(cluster: LocalCluster) -> None:
+    result = Command(cluster.kubeconfig, "desert").run_quickly("pods", "game")
+    assert (result.code, result.stdout, result.stderr) == (1, "", "error: namespace 'desert' does not exist\n")
+
+
 def test_routes_of_an_empty_namespace_prints_a_message(cluster: LocalCluster) -> None:
     result = Command(cluster.kubeconfig, "desert").run_quickly("routes")
     assert (result.code, result.stdout, result.stderr) == (0, "", "No routes found in desert namespace.\n")
 
 
-NO_ROUTE = "error: StatefulRoute 'nope' does not exist in namespace '{namespace}': there are chat, game, lobby\n"
+NO_ROUTE = "error: StatefulRoute 'nope' does not exist in namespace '{namespace}': there are: chat, game, lobby\n"
 NO_POD = "error: 'game' has no pod 'other-1': name one of game-0, game-1, game-2, game-3, or its index\n"
 NO_NAME = (
     "error: route must be a DNS label (lower-case letters, digits and '-', at most 63 characters): "
@@ -328,9 +383,9 @@ def test_reports_a_cluster_without_the_kinds(
     command = Command(kubeconfig_with(server=f"{cluster.server}/apis/none.example.com"), "play")
     result = command.run_quickly(*arguments.split())
     assert (result.code, result.stdout) == (1, "")
+    kind = "PodLink" if arguments == "links" else "StatefulRoute"
     assert result.stderr == (
-        "error: PodLink and StatefulRoute are not installed in this cluster: install their definitions "
-        "(kubectl apply -f crds), or choose another --context\n"
+        f"error: kind {kind} is not installed: kubectl apply -f crds, or choose another --context\n"
     )
 
 

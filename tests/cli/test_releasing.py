@@ -95,13 +95,15 @@ def test_release_removes_finalizers_and_annotations_of_the_operator_only(
 ) -> None:
     operator.stop()
     links = game.links()
-    dry_run = statefulroute.run_quickly("release", "--dry-run=server").expect_success()
+    modes = {"server": "(server dry run)", "client": "(dry run)"}
+    dry_runs = {mode: statefulroute.run_quickly("release", f"--dry-run={mode}").expect_success() for mode in modes}
     assert len(finalizers(game)) == 2
     result = statefulroute.run_quickly("release").expect_success()
     *routes, summary = result.stdout.splitlines()
     assert routes == [f"statefulroute.statefulroutes/{name} released" for name in ("game", "web")]
     assert summary.endswith("pods and 2 workloads released")
-    assert dry_run.stdout == "".join(f"{line} (server dry run)\n" for line in result.stdout.splitlines())
+    for mode, suffix in modes.items():
+        assert dry_runs[mode].stdout == "".join(f"{line} {suffix}\n" for line in result.stdout.splitlines())
     assert (finalizers(game), finalizers(web)) == ([foreign_finalizer], [])
     assert not any(annotated_pods(service, ON_POD) for service in (game, web))
     assert not workload_annotations(game, StatefulSet)

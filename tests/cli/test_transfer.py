@@ -130,8 +130,9 @@ def test_import_keeps_existing_links_unless_overwrite_is_set(
     file = str(write_lines(tmp_path / "links", wanted))
     assert command.run_quickly("import", file).stdout == "1 created, 2 kept\n"
     assert specs(independent_client, command.namespace)["game.alice"]["podIndex"] == 2
-    dry_run = command.run_quickly("import", file, "--overwrite", "--dry-run=server")
-    assert dry_run.stdout == "0 created, 2 kept, 1 overwritten (server dry run)\n"
+    for mode, suffix in (("server", "(server dry run)"), ("client", "(dry run)")):
+        dry_run = command.run_quickly("import", file, "--overwrite", f"--dry-run={mode}")
+        assert dry_run.stdout == f"0 created, 2 kept, 1 overwritten {suffix}\n"
     assert specs(independent_client, command.namespace)["game.alice"]["podIndex"] == 2
     assert command.run_quickly("import", file, "--overwrite").stdout == "0 created, 2 kept, 1 overwritten\n"
     assert specs(independent_client, command.namespace)["game.alice"]["podIndex"] == 1

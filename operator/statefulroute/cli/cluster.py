@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import msgspec
 
 from statefulroute.api.group import API_VERSION, POD_LINK, STATEFUL_ROUTE, Kind
+from statefulroute.cli.dry_run import DryRun
 from statefulroute.cli.output.messages import log_to_stderr, print_message
-from statefulroute.cluster.errors import ClusterError, GoneError, NotFoundError, is_outage
+from statefulroute.cluster.errors import (
+    APIError,
+    ClusterError,
+    GoneError,
+    KindNotInstalledError,
+    NotFoundError,
+    is_outage,
+)
 from statefulroute.cluster.pager import ListMetadata, collection_version, list_pages
 from statefulroute.cluster.retry_after import retry_pause
 from statefulroute.domain.validation import validate_route
@@ -24,7 +32,10 @@ _PAGE_SIZE = 500
 #: Between the end of a watch and the next one.
 _RETRY_SECONDS = 1.0
 
-_GONE = 410
+_FORBIDDEN, _GONE = 403, 410
+
+#: How many routes the message on a missing one names.
+_MAX_SHOWN_ROUTES = 10
 
 #: An object as the API server returns it.
 Object = dict[str, Any]
@@ -81,9 +92,17 @@ class Cluster:
     namespace: str | None
     keep_managed_fields: bool = False
 
-    def with_dry_run(self, dry_run: bool) -> "Cluster":  # noqa: FBT001 - the name of the method says it
-        """Returns this cluster, or for a dry run one in which the API server does not persist writes."""
-        return replace(self, client=self.client.dry_run()) if dry_run else self
+    def with_dry_run(self, dry_run: DryRun) -> "Cluster":
+        """Returns this cluster, or for a dry run one in which writes are not persisted, or not even sent."""
+        match dry_run:
+            case DryRun.NONE:
+                return self
+            case DryRun.SERVER:
+                return replace(self, client=self.client.dry_run())
+            case DryRun.CLIENT:
+                from statefulroute.cluster.unsent_writes import ReadOnlyClient  # noqa: PLC0415 - few commands need it
+
+                return replace(self, client=ReadOnlyClient.sharing(self.client))
 
     def link_store(self, deadline_seconds: float = 10.0) -> "LinkStore":
         """Returns the operations on the links of the namespace.
@@ -135,12 +154,30 @@ class Cluster:
         validate_route(name)
         try:
             return await self.get(self.path(STATEFUL_ROUTE, name))
+        except KindNotInstalledError:
+            raise
         except NotFoundError:
-            names = [route["metadata"]["name"] async for route in self.objects(self.path(STATEFUL_ROUTE))]
-            existing = f"there are {', '.join(names)}" if names else "there is none"
-            raise CommandError(
-                f"StatefulRoute {name!r} does not exist in namespace {self.namespace!r}: {existing}"
-            ) from None
+            raise CommandError(await self._explain_missing_route(name)) from None
+
+    async def _explain_missing_route(self, name: str) -> str:
+        names = [route["metadata"]["name"] async for route in self.objects(self.path(STATEFUL_ROUTE))]
+        if not names and not await self._has_namespace():
+            return f"namespace {self.namespace!r} does not exist"
+        verb = "is" if len(names) == 1 else "are"
+        more = f" and {len(names) - _MAX_SHOWN_ROUTES:,} others" if len(names) > _MAX_SHOWN_ROUTES else ""
+        existing = f"there {verb}: {', '.join(names[:_MAX_SHOWN_ROUTES])}{more}" if names else "there is none"
+        return f"StatefulRoute {name!r} does not exist in namespace {self.namespace!r}: {existing}"
+
+    async def _has_namespace(self) -> bool:
+        """Returns whether the namespace exists, as far as the user may know it."""
+        try:
+            await self.client.get(f"/api/v1/namespaces/{self.namespace}")
+        except NotFoundError:
+            return False
+        except APIError as error:
+            if error.status != _FORBIDDEN:
+                raise
+        return True
 
     async def objects(self, path: str, params: Mapping[str, str] | None = None) -> AsyncIterator[Object]:
         """Yields every object at a path; memory holds one page."""

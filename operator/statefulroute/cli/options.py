@@ -1,24 +1,18 @@
 """The options and arguments that several commands share, spelled as kubectl spells them."""
 
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from statefulroute.api.limits import INT32_MAX
 from statefulroute.cli import completion
+from statefulroute.cli.dry_run import DryRun
+from statefulroute.cli.durations import parse_duration
 from statefulroute.cli.logs import LogFormat, LogLevel
-
-
-class Output(StrEnum):
-    """The output formats of lists."""
-
-    TABLE = "table"
-    WIDE = "wide"
-    JSON = "json"
-    YAML = "yaml"
-    NAME = "name"
+from statefulroute.cli.output.formats import FORMATS, OutputFormat
 
 
 class ReportOutput(StrEnum):
@@ -26,13 +20,6 @@ class ReportOutput(StrEnum):
 
     TABLE = "table"
     JSON = "json"
-
-
-class DryRun(StrEnum):
-    """The values of `--dry-run`."""
-
-    NONE = "none"
-    SERVER = "server"
 
 
 # Of the processes, and of commands that write links.
@@ -81,10 +68,44 @@ AsGroup = Annotated[
 AsUid = Annotated[str | None, typer.Option("--as-uid", metavar="UID", help="The uid of that user.")]
 AllNamespaces = Annotated[bool, typer.Option("--all-namespaces", "-A", help="In every namespace.")]
 
+
 # Of the output.
-OutputOption = Annotated[Output, typer.Option("--output", "-o", help="The output format.")]
+def _parse_output(value: str | OutputFormat) -> OutputFormat:
+    """Parses a value of `--output`; the default value is parsed already."""
+    if isinstance(value, OutputFormat):
+        return value
+    try:
+        return OutputFormat.parse(value)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _complete_output(incomplete: str) -> list[str]:
+    return [name for name in FORMATS if name.startswith(incomplete)]
+
+
+OutputOption = Annotated[
+    OutputFormat,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FORMAT",
+        parser=_parse_output,
+        autocompletion=_complete_output,
+        help="The output format: table, wide, json, yaml, name, jsonpath=TEMPLATE, jsonpath-as-json=TEMPLATE or "
+        "custom-columns=NAME:PATH,...; jsonpath-file=FILE and custom-columns-file=FILE read the template.",
+    ),
+]
 ReportOutputOption = Annotated[ReportOutput, typer.Option("--output", "-o", help="The output format.")]
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Continue with every change, until Ctrl-C.")]
+Selector = Annotated[
+    str | None,
+    typer.Option("--selector", "-l", metavar="SELECTOR", help="Only objects with these labels: key=value, !key, ..."),
+]
+SortBy = Annotated[
+    str | None,
+    typer.Option("--sort-by", metavar="PATH", help="Sort by the values at this path, for example .metadata.name."),
+]
 NoHeaders = Annotated[bool, typer.Option("--no-headers", help="Omit the header line.")]
 
 # Of objects.
@@ -100,10 +121,48 @@ Pod = Annotated[
     str, typer.Argument(metavar="POD", help="The pod: its index or its name.", autocompletion=completion.pod_names)
 ]
 
+
 # Of changes.
+def _parse_seconds(value: str | float) -> float:
+    """Parses a duration; a default value is a number already."""
+    try:
+        return parse_duration(str(value))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def whole_seconds(minimum: int) -> Callable[[str | int], int]:
+    """Returns a parser of durations of whole seconds, of at least a number of seconds."""
+
+    def parse(value: str | int) -> int:
+        seconds = _parse_seconds(value)
+        if not seconds.is_integer() or not minimum <= seconds <= INT32_MAX:
+            raise typer.BadParameter(f"{value!r} is not a number of whole seconds from {minimum} to {INT32_MAX}")
+        return int(seconds)
+
+    return parse
+
+
+def timeout_option(help_text: str, minimum: float = 0) -> Any:  # noqa: ANN401 - as typer returns it
+    """Returns the option --timeout of a command, a duration."""
+
+    def parse(value: str | float) -> float:
+        seconds = _parse_seconds(value)
+        if seconds < minimum:
+            raise typer.BadParameter(f"{value!r} is less than {minimum:g} s")
+        return seconds
+
+    return typer.Option("--timeout", parser=parse, metavar="DURATION", help=help_text)
+
+
 Ttl = Annotated[
     int | None,
-    typer.Option("--ttl", min=1, max=INT32_MAX, metavar="SECONDS", help="Make the link temporary, with this TTL."),
+    typer.Option(
+        "--ttl",
+        parser=whole_seconds(1),
+        metavar="DURATION",
+        help="Make the link temporary, with this TTL: seconds, or 5m, 1h30m.",
+    ),
 ]
 IfLinkedTo = Annotated[
     str | None,
@@ -115,5 +174,9 @@ IfLinkedTo = Annotated[
     ),
 ]
 DryRunOption = Annotated[
-    DryRun, typer.Option("--dry-run", help="server: the API server validates the change and does not persist it.")
+    DryRun,
+    typer.Option(
+        "--dry-run",
+        help="client: only print the change; server: the API server validates it and does not persist it.",
+    ),
 ]

@@ -11,10 +11,15 @@ from pathlib import Path
 import msgspec
 import typer
 
-from statefulroute.api.group import POD_LINK, STATEFUL_ROUTE
 from statefulroute.cli.cluster import Cluster, CommandError
 from statefulroute.cli.output.messages import log_to_stderr, print_message, reset_warnings
-from statefulroute.cluster.errors import APIError, ClusterError, NotConnectedError, NotFoundError, UnreachableError
+from statefulroute.cluster.errors import (
+    APIError,
+    ClusterError,
+    KindNotInstalledError,
+    NotConnectedError,
+    UnreachableError,
+)
 from statefulroute.domain.errors import StatefulRouteError
 
 _UNAUTHORIZED, _FORBIDDEN = 401, 403
@@ -22,9 +27,6 @@ _INTERRUPTED = 130
 
 #: How often a request is sent while the API server is too busy for it, as by kubectl.
 _ATTEMPTS = 10
-
-#: In the API server's message if a kind is not installed, which is a 404, too.
-_NO_RESOURCE = "could not find the requested resource"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +146,6 @@ def _api_error_message(error: APIError) -> str:
         return (
             f"you do not have the permission: request it, or choose another --namespace or --context: {error.message}"
         )
-    if isinstance(error, NotFoundError) and (not error.reason or _NO_RESOURCE in error.message):
-        return (
-            f"{POD_LINK.kind} and {STATEFUL_ROUTE.kind} are not installed in this cluster: install their definitions "
-            "(kubectl apply -f crds), or choose another --context"
-        )
+    if isinstance(error, KindNotInstalledError):
+        return f"{error.message}, or choose another --context"
     return error.message

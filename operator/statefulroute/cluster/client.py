@@ -14,6 +14,7 @@ import msgspec
 from statefulroute.cluster.api_server import Connection
 from statefulroute.cluster.clock import elapsed_seconds, observe_server_time
 from statefulroute.cluster.errors import APIError, GoneError, UnreachableError, api_error
+from statefulroute.cluster.missing_kind import explain_missing_kind
 from statefulroute.cluster.request_metrics import RequestObserver, record_request
 from statefulroute.cluster.retry_after import allows_retry_after, parse_retry_after, retry_pause
 from statefulroute.cluster.watch_lines import read_lines
@@ -227,7 +228,7 @@ class Client:
         if response is not None:
             observe_server_time(response.headers.get("Date"), sent_at)
             if response.status >= 400:  # noqa: PLR2004 - the first error status of HTTP
-                raise _error(response.status, response.body, response.headers)
+                raise _error(path, response.status, response.body, response.headers)
         return response
 
     def _record(self, method: str, path: str, code: int | None, started: float, *, is_watch: bool = False) -> None:
@@ -262,7 +263,7 @@ class Client:
             ) as response:
                 observe_server_time(response.headers.get("Date"), sent_at)
                 if response.status >= 400:  # noqa: PLR2004 - the first error status of HTTP
-                    raise _error(response.status, await response.read(), response.headers)
+                    raise _error(path, response.status, await response.read(), response.headers)
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _unreachable(method, path, error) from error
@@ -313,11 +314,11 @@ class Status(msgspec.Struct):
 _status = msgspec.json.Decoder(Status)
 
 
-def _error(status: int, body: bytes, headers: Mapping[str, str]) -> APIError:
+def _error(path: str, status: int, body: bytes, headers: Mapping[str, str]) -> APIError:
     try:
         error = _status.decode(body).as_error(status)
     except ValueError:  # an error page of a proxy
         error = api_error(status, "", body[:200].decode(errors="replace"))
     if allows_retry_after(status) and (seconds := parse_retry_after(headers.get("Retry-After"), headers.get("Date"))):
         error.retry_after_seconds = seconds
-    return error
+    return explain_missing_kind(error, path)

@@ -48,6 +48,10 @@ class NotFoundError(APIError):
     """404: the object does not exist."""
 
 
+class KindNotInstalledError(NotFoundError):
+    """404: the API server does not know a kind of this project; the message says how to install it."""
+
+
 class ConflictError(APIError):
     """409: another client has changed the object in between, or the object exists already."""
 

@@ -8,6 +8,7 @@ import pytest
 
 from statefulroute.cli.cluster import Cluster
 from statefulroute.cli.commands.confirm_loss import confirm_suspended_loss
+from statefulroute.cli.dry_run import DryRun
 from statefulroute.domain.times import TimeInterval
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -41,7 +42,7 @@ class FakeCluster:
 async def test_confirmation_has_the_time_of_the_clock_that_is_ahead(behind: timedelta) -> None:
     cluster = FakeCluster()
     code = await confirm_suspended_loss(
-        cast("Cluster", cluster), "game", dry_run=False, clock=lambda: TimeInterval(NOON - behind, NOON)
+        cast("Cluster", cluster), "game", dry_run=DryRun.NONE, clock=lambda: TimeInterval(NOON - behind, NOON)
     )
     confirmed = {"metadata": {"annotations": {"statefulroute.io/loss-confirmed-at": "2026-06-01T12:00:00Z"}}}
     assert (code, cluster.patches) == (0, [confirmed])

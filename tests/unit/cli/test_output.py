@@ -5,7 +5,7 @@ import io
 import pytest
 
 from statefulroute.cli.objects import full_name
-from statefulroute.cli.options import Output
+from statefulroute.cli.output.formats import Output
 from statefulroute.cli.output.objects import ObjectWriter
 from statefulroute.cli.output.table import Cell, Table
 from statefulroute.cli.output.terminal import Terminal, width

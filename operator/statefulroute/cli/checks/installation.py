@@ -50,7 +50,7 @@ async def _check_definition(cluster: Cluster, model: type[PodLink | StatefulRout
     try:
         served = await cluster.get(f"{_CRDS}/{model.names.crd_name}")
     except NotFoundError:
-        return CheckResult(_DEFINITIONS, Level.PROBLEM, f"the kind {kind} is not installed", _APPLY_CRDS)
+        return CheckResult(_DEFINITIONS, Level.PROBLEM, f"kind {kind} is not installed", _APPLY_CRDS)
     except APIError as error:
         if error.status != _FORBIDDEN:
             raise
@@ -88,7 +88,7 @@ async def _check_discovery(cluster: Cluster, model: type[PodLink | StatefulRoute
     except NotFoundError:
         is_served = False
     if not is_served:
-        return CheckResult(_DEFINITIONS, Level.PROBLEM, f"the kind {model.names.kind} is not installed", _APPLY_CRDS)
+        return CheckResult(_DEFINITIONS, Level.PROBLEM, f"kind {model.names.kind} is not installed", _APPLY_CRDS)
     message = f"{model.names.kind} is served; you do not have the permission to check its version"
     return CheckResult(_DEFINITIONS, Level.NOTICE, message)
 

@@ -7,8 +7,9 @@ from statefulroute.api.group import STATEFUL_ROUTE
 from statefulroute.api.vocabulary import ConditionType
 from statefulroute.cli.cluster import Cluster
 from statefulroute.cli.cluster_command import cluster_command
+from statefulroute.cli.dry_run import DryRun
 from statefulroute.cli.objects import condition
-from statefulroute.cli.options import DryRun, DryRunOption, Route
+from statefulroute.cli.options import DryRunOption, Route
 from statefulroute.cli.output.messages import print_change
 from statefulroute.cli.runner import ClusterOptions, run
 from statefulroute.cluster.clock import IntervalClock, utc_interval
@@ -26,11 +27,11 @@ def confirm_loss(
 
     Confirms the losses that have begun by now; later ones are suspended again if there are as many.
     """
-    run(cluster_options, lambda cluster: confirm_suspended_loss(cluster, route, dry_run=dry_run is DryRun.SERVER))
+    run(cluster_options, lambda cluster: confirm_suspended_loss(cluster, route, dry_run=dry_run))
 
 
 async def confirm_suspended_loss(
-    cluster: Cluster, route: str, *, dry_run: bool, clock: IntervalClock = utc_interval
+    cluster: Cluster, route: str, *, dry_run: DryRun, clock: IntervalClock = utc_interval
 ) -> int:
     """Confirm the suspended losses of a service; returns the exit code.
 

@@ -10,8 +10,9 @@ from statefulroute.api.group import STATEFUL_ROUTE
 from statefulroute.api.vocabulary import RoutingState
 from statefulroute.cli.cluster import Cluster, CommandError, Object
 from statefulroute.cli.cluster_command import cluster_command
+from statefulroute.cli.dry_run import DryRun
 from statefulroute.cli.objects import is_observed, omitted_pods
-from statefulroute.cli.options import DryRun, DryRunOption, Pod, Route
+from statefulroute.cli.options import DryRunOption, Pod, Route, timeout_option
 from statefulroute.cli.output.messages import print_change, print_message
 from statefulroute.cli.output.terminal import ProgressBar, Terminal
 from statefulroute.cli.routing_states import find_pod_state, find_pod_status, set_pod_state
@@ -30,7 +31,7 @@ def drain(  # noqa: PLR0913 - an option each
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait until no user remains; Ctrl-C does not stop the drain.")
     ] = False,
-    timeout: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long to wait; 0 is without end.")] = 0,
+    timeout: Annotated[float, timeout_option("How long to wait; 0 is without end.")] = 0,
     shutdown: Annotated[
         bool,
         typer.Option("--shutdown", help="Take no users at all: they are moved or released at once, by onPodLost."),
@@ -42,14 +43,12 @@ def drain(  # noqa: PLR0913 - an option each
     state = RoutingState.SHUTDOWN if shutdown else RoutingState.DENY_NEW_CALL
     run(
         cluster_options,
-        lambda cluster: drain_pod(
-            cluster, route, pod, state, wait_seconds=timeout if wait else None, dry_run=dry_run is DryRun.SERVER
-        ),
+        lambda cluster: drain_pod(cluster, route, pod, state, wait_seconds=timeout if wait else None, dry_run=dry_run),
     )
 
 
 async def drain_pod(  # noqa: PLR0913 - an option each
-    cluster: Cluster, route: str, pod: str, state: RoutingState, *, wait_seconds: float | None, dry_run: bool
+    cluster: Cluster, route: str, pod: str, state: RoutingState, *, wait_seconds: float | None, dry_run: DryRun
 ) -> int:
     """Set the routing state of a pod, and wait until it has no users; returns the exit code."""
     update, names, key = await set_pod_state(cluster.with_dry_run(dry_run), route, pod, state)
@@ -61,7 +60,7 @@ async def drain_pod(  # noqa: PLR0913 - an option each
     print_change(f"{name}: {state}{change}{remaining}", dry_run=dry_run)
     if names.is_missing(key):
         print_message(f"note: {route} has no {name} now", err=True)
-    if wait_seconds is None or dry_run:
+    if wait_seconds is None or not dry_run.is_persistent:
         return 0
     wait = _DrainWait(cluster, route, name, key, update.after["metadata"]["generation"])
     return await wait.run(wait_seconds)

@@ -15,9 +15,10 @@ import typer
 
 from statefulroute.cli.cluster import Cluster, CommandError
 from statefulroute.cli.cluster_command import cluster_command
+from statefulroute.cli.dry_run import DryRun
 from statefulroute.cli.line_reader import MAX_LINE_BYTES, Line, read_lines
 from statefulroute.cli.link_records import InvalidRecordError, LinkRecord, decode_record
-from statefulroute.cli.options import DryRun, DryRunOption
+from statefulroute.cli.options import DryRunOption
 from statefulroute.cli.output.messages import print_change, print_message
 from statefulroute.cli.output.terminal import ProgressBar
 from statefulroute.cli.runner import ClusterOptions, run
@@ -61,11 +62,11 @@ def import_(
     """Create the links that `export` has written. An interrupted import continues when you run it again."""
     run(
         cluster_options,
-        lambda cluster: import_links(cluster, file, overwrite=overwrite, dry_run=dry_run is DryRun.SERVER),
+        lambda cluster: import_links(cluster, file, overwrite=overwrite, dry_run=dry_run),
     )
 
 
-async def import_links(cluster: Cluster, file: Path | None, *, overwrite: bool, dry_run: bool) -> int:
+async def import_links(cluster: Cluster, file: Path | None, *, overwrite: bool, dry_run: DryRun) -> int:
     """Create the links of a file or the standard input; returns the exit code, which is 1 if a line was refused.
 
     Raises:

@@ -11,8 +11,9 @@ from statefulroute.api.vocabulary import ConditionType, LinkPhase
 from statefulroute.cli import completion
 from statefulroute.cli.cluster import Cluster, CommandError, Object
 from statefulroute.cli.cluster_command import cluster_command
+from statefulroute.cli.dry_run import DryRun
 from statefulroute.cli.objects import condition, is_observed
-from statefulroute.cli.options import DryRun, DryRunOption, Route, Ttl, Uid
+from statefulroute.cli.options import DryRunOption, Route, Ttl, Uid, timeout_option
 from statefulroute.cli.output.messages import print_change, print_message
 from statefulroute.cli.pod_names import PodNames, previous_binding_label, warn_if_missing
 from statefulroute.cli.runner import ClusterOptions, run
@@ -39,28 +40,25 @@ def link(  # noqa: PLR0913 - an option each
         typer.Option("--try", help="Do nothing if there is a persistent link to another pod; the exit code is then 1."),
     ] = False,
     ttl: Ttl = None,
-    timeout: Annotated[
-        float, typer.Option(min=0, metavar="SECONDS", help="How long to wait for the pod that the operator chooses.")
-    ] = 30,
+    timeout: Annotated[float, timeout_option("How long to wait for the pod that the operator chooses.")] = 30,
     dry_run: DryRunOption = DryRun.NONE,
     cluster_options: ClusterOptions,
 ) -> None:
     """Bind a user to a pod, or to a pod that the operator chooses."""
     if pod is None and only_try:
         raise typer.BadParameter("--try needs a POD: without one, an existing link always stays")
-    is_dry_run = dry_run is DryRun.SERVER
     run(
         cluster_options,
         lambda cluster: (
-            link_to_any_pod(cluster, route, uid, ttl_seconds=ttl, timeout_seconds=timeout, dry_run=is_dry_run)
+            link_to_any_pod(cluster, route, uid, ttl_seconds=ttl, timeout_seconds=timeout, dry_run=dry_run)
             if pod is None
-            else link_to_pod(cluster, route, uid, pod, only_try=only_try, ttl_seconds=ttl, dry_run=is_dry_run)
+            else link_to_pod(cluster, route, uid, pod, only_try=only_try, ttl_seconds=ttl, dry_run=dry_run)
         ),
     )
 
 
 async def link_to_pod(  # noqa: PLR0913 - an option each
-    cluster: Cluster, route: str, uid: str, pod: str, *, only_try: bool, ttl_seconds: int | None, dry_run: bool
+    cluster: Cluster, route: str, uid: str, pod: str, *, only_try: bool, ttl_seconds: int | None, dry_run: DryRun
 ) -> int:
     """Bind a user to a pod; returns the exit code, which is 1 if a try has failed."""
     names = PodNames.from_route(await cluster.route(validate_route(route)))
@@ -82,7 +80,7 @@ async def link_to_pod(  # noqa: PLR0913 - an option each
 
 
 async def link_to_any_pod(  # noqa: PLR0913 - an option each
-    cluster: Cluster, route: str, uid: str, *, ttl_seconds: int | None, timeout_seconds: float, dry_run: bool
+    cluster: Cluster, route: str, uid: str, *, ttl_seconds: int | None, timeout_seconds: float, dry_run: DryRun
 ) -> int:
     """Create a link without a pod, and wait until the operator has chosen one; returns the exit code.
 
@@ -95,8 +93,8 @@ async def link_to_any_pod(  # noqa: PLR0913 - an option each
     if holder is not None:
         print_change(f"{uid}: stays on {names.pod_name(holder)}", dry_run=dry_run)
         return 0
-    if dry_run:
-        print_change(f"{uid}: a pod that the operator chooses", dry_run=True)
+    if not dry_run.is_persistent:
+        print_change(f"{uid}: a pod that the operator chooses", dry_run=dry_run)
         return 0
     versions: list[Object] = []
     try:

@@ -13,10 +13,19 @@ from statefulroute.api.group import POD_LINK, STATEFUL_ROUTE
 from statefulroute.cli.cluster import Cluster, CommandError, Object
 from statefulroute.cli.cluster_command import cluster_command
 from statefulroute.cli.objects import condition
-from statefulroute.cli.options import NoHeaders, OptionalRoute, Output, OutputOption, Watch
+from statefulroute.cli.options import NoHeaders, OptionalRoute, OutputOption, Selector, SortBy, Watch
 from statefulroute.cli.output.ages import age
+from statefulroute.cli.output.formats import TABLE
 from statefulroute.cli.output.links import expire_time_label, phase_cell, pod_label, previous_pod_label
-from statefulroute.cli.output.listing import Columns, ListOptions, field_selector, list_writer, print_empty, show_all
+from statefulroute.cli.output.listing import (
+    Columns,
+    ListOptions,
+    field_selector,
+    label_selector,
+    list_writer,
+    print_empty,
+    show_all,
+)
 from statefulroute.cli.output.table import EMPTY, Row
 from statefulroute.cli.output.terminal import Terminal
 from statefulroute.cli.pod_names import PodNames
@@ -43,12 +52,14 @@ class LinkFilter:
         uid: only the links of this user.
         pod: only the links to this pod: its name or its index.
         phase: only the links in this phase.
+        labels: only the links with the labels that this selector names.
     """
 
     route: str | None = None
     uid: str | None = None
     pod: str | None = None
     phase: str | None = None
+    labels: str | None = None
 
 
 @cluster_command(all_namespaces=True)
@@ -60,13 +71,16 @@ def links(  # noqa: PLR0913 - an option each
     phase: Annotated[
         PhaseChoice | None, typer.Option(help="Only the links in this phase.", case_sensitive=False)
     ] = None,
-    output: OutputOption = Output.TABLE,
+    output: OutputOption = TABLE,
     watch: Watch = False,
     no_headers: NoHeaders = False,
+    selector: Selector = None,
+    sort_by: SortBy = None,
     cluster_options: ClusterOptions,
 ) -> None:
     """Show which user is bound to which pod."""
-    options, selected = ListOptions(output, watch, no_headers), LinkFilter(route, uid, pod, phase)
+    options = ListOptions(output, watch, no_headers, sort_by)
+    selected = LinkFilter(route, uid, pod, phase, selector)
     run(cluster_options, lambda cluster: show_links(cluster, Terminal(), selected, options))
 
 
@@ -78,7 +92,10 @@ async def show_links(cluster: Cluster, terminal: Terminal, selected: LinkFilter,
         InvalidParameterError: the uid or the pod is not valid.
     """
     writer = list_writer(cluster, terminal, _COLUMNS, options)
-    selections = [field_selector(**_fields(selected), **pod) for pod in await _pod_selections(cluster, selected)]
+    labels = label_selector(selected.labels)
+    selections = [
+        {**field_selector(**_fields(selected), **pod), **labels} for pod in await _pod_selections(cluster, selected)
+    ]
     if await show_all(cluster, POD_LINK, selections, options, writer):
         return
     if selected.route is not None and cluster.namespace is not None:

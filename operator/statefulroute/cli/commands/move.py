@@ -4,7 +4,8 @@ from functools import partial
 
 from statefulroute.cli.cluster import Cluster, CommandError
 from statefulroute.cli.cluster_command import cluster_command
-from statefulroute.cli.options import DryRun, DryRunOption, IfLinkedTo, Pod, Route, Ttl, Uid
+from statefulroute.cli.dry_run import DryRun
+from statefulroute.cli.options import DryRunOption, IfLinkedTo, Pod, Route, Ttl, Uid
 from statefulroute.cli.output.messages import print_change
 from statefulroute.cli.pod_names import PodNames, previous_binding_label, warn_if_missing
 from statefulroute.cli.runner import ClusterOptions, run
@@ -26,9 +27,7 @@ def move(  # noqa: PLR0913 - an option each
     """Move a user who has a link to another pod; a temporary link keeps its TTL and is renewed."""
     run(
         cluster_options,
-        lambda cluster: move_user(
-            cluster, route, uid, pod, only_from=if_linked_to, ttl_seconds=ttl, dry_run=dry_run is DryRun.SERVER
-        ),
+        lambda cluster: move_user(cluster, route, uid, pod, only_from=if_linked_to, ttl_seconds=ttl, dry_run=dry_run),
     )
 
 
@@ -40,7 +39,7 @@ async def move_user(  # noqa: PLR0913 - an option each
     *,
     only_from: str | None,
     ttl_seconds: int | None,
-    dry_run: bool,
+    dry_run: DryRun,
 ) -> int:
     """Move a user who has a link to another pod; returns the exit code, which is 1 if the user was not moved.
 

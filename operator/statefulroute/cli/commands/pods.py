@@ -1,6 +1,6 @@
 """`pods`: shows the pods of a service, from the status of its route."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -10,8 +10,16 @@ from statefulroute.api.vocabulary import ServiceState
 from statefulroute.cli.cluster import Cluster, Object
 from statefulroute.cli.cluster_command import cluster_command
 from statefulroute.cli.objects import condition, omitted_pods
-from statefulroute.cli.options import NoHeaders, Output, OutputOption, Route, Watch
-from statefulroute.cli.output.listing import GONE, ListOptions, print_empty
+from statefulroute.cli.options import NoHeaders, OutputOption, Route, SortBy, Watch
+from statefulroute.cli.output.formats import TABLE, Output
+from statefulroute.cli.output.listing import (
+    GONE,
+    ListOptions,
+    document_writer,
+    print_empty,
+    print_template,
+    sort,
+)
 from statefulroute.cli.output.loads import (
     ROUTING_STATE_STYLES,
     links_label,
@@ -41,19 +49,20 @@ PodObject = dict[str, Any]
 
 
 @cluster_command()
-def pods(
+def pods(  # noqa: PLR0913 - an option each
     route: Route,
     *,
-    output: OutputOption = Output.TABLE,
+    output: OutputOption = TABLE,
     watch: Watch = False,
     no_headers: NoHeaders = False,
+    sort_by: SortBy = None,
     cluster_options: ClusterOptions,
 ) -> None:
     """Show the pods of a service.
 
     STATE is the state of the pod in Kubernetes, ROUTING which users it takes, and FRESHNESS whether its load is used.
     """
-    options = ListOptions(output, watch, no_headers)
+    options = ListOptions(output, watch, no_headers, sort_by)
     run(cluster_options, lambda cluster: show_pods(cluster, Terminal(), route, options))
 
 
@@ -64,9 +73,9 @@ async def show_pods(cluster: Cluster, terminal: Terminal, name: str, options: Li
         CommandError: the route does not exist.
     """
     route = await cluster.route(name)
-    write = _TableWriter(terminal, options) if options.is_table else _DocumentWriter(terminal, options)
+    write = _writer(terminal, options)
     if not options.watch:
-        write(_status_pods(route), route)
+        write(sort(_status_pods(route), options), route)
         if not _status_pods(route):
             message = condition(route, "Ready").get("message") or "the operator has not written a status yet"
             print_empty(cluster, f"pods of {name}", options, message=message)
@@ -75,8 +84,9 @@ async def show_pods(cluster: Cluster, terminal: Terminal, name: str, options: Li
     known: dict[str, PodObject] = {}
     async for version in cluster.watch_object(STATEFUL_ROUTE, name):
         route = version or {**route, "status": {}}
+        is_first = not known
         if changed := list(_changed_pods(known, _status_pods(route), is_complete=not omitted_pods(route))):
-            write(changed, route)
+            write(sort(changed, options) if is_first else changed, route)
 
 
 def _status_pods(route: Object) -> list[PodObject]:
@@ -111,11 +121,21 @@ def _changed_pods(known: dict[str, PodObject], pods: Sequence[PodObject], *, is_
             yield {"name": name, "serviceState": GONE}
 
 
+def _writer(terminal: Terminal, options: ListOptions) -> Callable[[Sequence[PodObject], Object], None]:
+    """Returns what writes some pods of a route."""
+    if options.output.is_table:
+        return _TableWriter(terminal, options)
+    if options.output.output is not Output.CUSTOM_COLUMNS:
+        return _DocumentWriter(terminal, options)
+    rows = document_writer(terminal, options)
+    return lambda pods, _: rows.write(pods)
+
+
 class _TableWriter:
     """Writes pods as rows of a table."""
 
     def __init__(self, terminal: Terminal, options: ListOptions) -> None:
-        header = _COLUMNS + (_WIDE_COLUMNS if options.is_wide else ())
+        header = _COLUMNS + (_WIDE_COLUMNS if options.output.is_wide else ())
         self._shown = len(header)
         self._table = Table(terminal, header, no_header=options.no_headers)
 
@@ -134,13 +154,16 @@ class _DocumentWriter:
     def __call__(self, pods: Sequence[PodObject], route: Object) -> None:
         del route
         documents: Sequence[Any] = pods if self._options.watch else [list(pods)]
-        match self._options.output:
+        match self._options.output.output:
             case Output.NAME:
                 for pod in pods:
                     self._terminal.write_line(f"pod/{pod['name']}")
             case Output.JSON:
                 for document in documents:
                     self._terminal.write_line(msgspec.json.format(msgspec.json.encode(document), indent=4).decode())
+            case Output.JSONPATH | Output.JSONPATH_AS_JSON:
+                for document in documents:
+                    print_template(self._terminal, self._options.output, document)
             case _:
                 separator = "---\n" if self._options.watch else ""
                 for document in documents:

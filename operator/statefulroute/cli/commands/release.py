@@ -14,7 +14,8 @@ from statefulroute.api.annotations import POD_ANNOTATIONS, WEIGHTED_LOAD, WORKLO
 from statefulroute.api.group import FINALIZER, STATEFUL_ROUTE
 from statefulroute.cli.cluster import Cluster, CommandError, Object
 from statefulroute.cli.cluster_command import cluster_command
-from statefulroute.cli.options import DryRun, DryRunOption
+from statefulroute.cli.dry_run import DryRun
+from statefulroute.cli.options import DryRunOption, timeout_option
 from statefulroute.cli.output.messages import pluralize, print_change, print_message
 from statefulroute.cli.runner import ClusterOptions, run
 from statefulroute.cluster.codec import ROUTES
@@ -37,9 +38,7 @@ def release(
         str | None,
         typer.Option("--operator", metavar="NAMESPACE/NAME", help="First stop the operator of this Deployment."),
     ] = None,
-    timeout: Annotated[
-        float, typer.Option("--timeout", min=1, metavar="SECONDS", help="How long to wait until the operator stops.")
-    ] = 60.0,
+    timeout: Annotated[float, timeout_option("How long to wait until the operator stops.", minimum=1)] = 60.0,
     except_namespace: Annotated[
         list[str] | None,
         typer.Option(
@@ -59,7 +58,7 @@ def release(
     async def work(cluster: Cluster) -> int:
         deployment = None if operator is None else Deployment.parse(operator)
         served = frozenset(except_namespace or ())
-        return await release_all(cluster, deployment, timeout, served=served, dry_run=dry_run is DryRun.SERVER)
+        return await release_all(cluster, deployment, timeout, served=served, dry_run=dry_run)
 
     run(cluster_options, work)
 
@@ -100,7 +99,7 @@ async def release_all(
     timeout_seconds: float,
     *,
     served: Container[str] = (),
-    dry_run: bool,
+    dry_run: DryRun,
 ) -> int:
     """Remove the finalizer from StatefulRoutes, and annotations from pods and workloads; returns the exit code.
 
@@ -109,21 +108,21 @@ async def release_all(
         deployment: the Deployment to stop first.
         timeout_seconds: how long to wait until it stops.
         served: the namespaces that are left out, because an operator serves them.
-        dry_run: whether the API server only validates the writes.
+        dry_run: whether the changes are made.
 
     Raises:
         CommandError: the operator does not stop, or one that still runs has added its finalizer again.
     """
     writer = cluster.with_dry_run(dry_run)
     if deployment is not None:
-        await _stop(writer, deployment, 0.0 if dry_run else timeout_seconds)
+        await _stop(writer, deployment, timeout_seconds if dry_run.is_persistent else 0.0)
     items = await _routes(cluster, served)
     routes, pods, workloads = 0, 0, 0
     for item in items:
         if await _release_route(writer, item):
             routes += 1
             print_change(f"statefulroute.{STATEFUL_ROUTE.plural}/{item['metadata']['name']} released", dry_run=dry_run)
-    if routes and not dry_run:
+    if routes and dry_run.is_persistent:
         await _check_operator_stopped(cluster, served)
     # The annotations are last: an operator that still runs would write some of them again.
     scales = ScaleReader(writer.client)

@@ -12,17 +12,19 @@ from statefulroute.cli import completion
 from statefulroute.cli.cluster import Cluster, Object
 from statefulroute.cli.cluster_command import cluster_command
 from statefulroute.cli.objects import condition, is_deletion_blocked
-from statefulroute.cli.options import NoHeaders, Output, OutputOption, Watch
+from statefulroute.cli.options import NoHeaders, OutputOption, Selector, SortBy, Watch
 from statefulroute.cli.output.ages import age
+from statefulroute.cli.output.formats import TABLE
 from statefulroute.cli.output.listing import (
     Columns,
-    DocumentWriter,
     ListOptions,
-    TableWriter,
+    ListWriter,
+    label_selector,
     list_writer,
     merge,
     print_empty,
     show_all,
+    sort,
 )
 from statefulroute.cli.output.loads import ROUTING_STATE_STYLES, load_style, number_label, overload_threshold
 from statefulroute.cli.output.table import EMPTY, Cell, Row
@@ -38,15 +40,17 @@ _WORKLOAD_STYLES: Mapping[str, str] = {
 
 
 @cluster_command(all_namespaces=True)
-def routes(
+def routes(  # noqa: PLR0913 - an option each
     names: Annotated[
         list[str] | None,
         typer.Argument(metavar="NAME", help="Only these StatefulRoutes.", autocompletion=completion.route_names),
     ] = None,
     *,
-    output: OutputOption = Output.TABLE,
+    output: OutputOption = TABLE,
     watch: Watch = False,
     no_headers: NoHeaders = False,
+    selector: Selector = None,
+    sort_by: SortBy = None,
     cluster_options: ClusterOptions,
 ) -> None:
     """Show services and their state.
@@ -55,12 +59,16 @@ def routes(
     LOAD is the mean weighted load of the pods, LINKS how many links are served now of all links, and BEST the pod that
     gets the next user.
     """
-    options = ListOptions(output, watch, no_headers)
-    run(cluster_options, lambda cluster: show_routes(cluster, Terminal(), names or (), options))
+    if names and selector is not None:
+        raise typer.BadParameter("name cannot be provided when a selector is specified")
+    options = ListOptions(output, watch, no_headers, sort_by)
+    run(cluster_options, lambda cluster: show_routes(cluster, Terminal(), names or (), selector, options))
 
 
-async def show_routes(cluster: Cluster, terminal: Terminal, names: Sequence[str], options: ListOptions) -> None:
-    """Write the routes with these names, or all routes.
+async def show_routes(
+    cluster: Cluster, terminal: Terminal, names: Sequence[str], selector: str | None, options: ListOptions
+) -> None:
+    """Write the routes with these names, or those with the labels that a selector names; None selects all.
 
     Raises:
         CommandError: a named route does not exist.
@@ -68,14 +76,12 @@ async def show_routes(cluster: Cluster, terminal: Terminal, names: Sequence[str]
     writer = list_writer(cluster, terminal, _COLUMNS, options, single=len(names) == 1)
     if names:
         await _show_named(cluster, names, options, writer)
-    elif not await show_all(cluster, STATEFUL_ROUTE, [{}], options, writer):
+    elif not await show_all(cluster, STATEFUL_ROUTE, [label_selector(selector)], options, writer):
         print_empty(cluster, "routes", options)
 
 
-async def _show_named(
-    cluster: Cluster, names: Sequence[str], options: ListOptions, writer: TableWriter | DocumentWriter
-) -> None:
-    items = [await cluster.route(name) for name in dict.fromkeys(names)]
+async def _show_named(cluster: Cluster, names: Sequence[str], options: ListOptions, writer: ListWriter) -> None:
+    items = sort([await cluster.route(name) for name in dict.fromkeys(names)], options)
     writer.write(items)
     if options.watch:
         path = cluster.path(STATEFUL_ROUTE)

@@ -8,7 +8,8 @@ import typer
 from statefulroute.api.vocabulary import RoutingState
 from statefulroute.cli.cluster import Cluster
 from statefulroute.cli.cluster_command import cluster_command
-from statefulroute.cli.options import DryRun, DryRunOption, Route
+from statefulroute.cli.dry_run import DryRun
+from statefulroute.cli.options import DryRunOption, Route
 from statefulroute.cli.output.messages import print_change
 from statefulroute.cli.routing_states import update_spec
 from statefulroute.cli.runner import ClusterOptions, run
@@ -36,11 +37,11 @@ def set_state(
     """Set which users a whole service takes."""
     run(
         cluster_options,
-        lambda cluster: set_route_state(cluster, route, RoutingState(state), dry_run=dry_run is DryRun.SERVER),
+        lambda cluster: set_route_state(cluster, route, RoutingState(state), dry_run=dry_run),
     )
 
 
-async def set_route_state(cluster: Cluster, route: str, state: RoutingState, *, dry_run: bool) -> int:
+async def set_route_state(cluster: Cluster, route: str, state: RoutingState, *, dry_run: DryRun) -> int:
     """Set the routing state of a service; returns the exit code."""
     update = await update_spec(cluster.with_dry_run(dry_run), route, lambda _: {"routingState": state.value})
     previous = update.before["spec"].get("routingState", RoutingState.READY)

@@ -3,7 +3,8 @@
 from statefulroute.api.vocabulary import RoutingState
 from statefulroute.cli.cluster import Cluster
 from statefulroute.cli.cluster_command import cluster_command
-from statefulroute.cli.options import DryRun, DryRunOption, Pod, Route
+from statefulroute.cli.dry_run import DryRun
+from statefulroute.cli.options import DryRunOption, Pod, Route
 from statefulroute.cli.output.messages import print_change, print_message
 from statefulroute.cli.routing_states import find_pod_state, find_pod_status, set_pod_state
 from statefulroute.cli.runner import ClusterOptions, run
@@ -18,10 +19,10 @@ def undrain(
     cluster_options: ClusterOptions,
 ) -> None:
     """Let a drained pod take new users again."""
-    run(cluster_options, lambda cluster: undrain_pod(cluster, route, pod, dry_run=dry_run is DryRun.SERVER))
+    run(cluster_options, lambda cluster: undrain_pod(cluster, route, pod, dry_run=dry_run))
 
 
-async def undrain_pod(cluster: Cluster, route: str, pod: str, *, dry_run: bool) -> int:
+async def undrain_pod(cluster: Cluster, route: str, pod: str, *, dry_run: DryRun) -> int:
     """Remove the routing state of a pod from the spec of a route; returns the exit code."""
     update, names, key = await set_pod_state(cluster.with_dry_run(dry_run), route, pod, None)
     name = names.pod_name(key)

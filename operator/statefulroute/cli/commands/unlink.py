@@ -5,14 +5,14 @@ from typing import Annotated
 import typer
 
 from statefulroute.api.group import STATEFUL_ROUTE
-from statefulroute.api.limits import INT32_MAX
 from statefulroute.cli.cluster import Cluster
 from statefulroute.cli.cluster_command import cluster_command
-from statefulroute.cli.options import DryRun, DryRunOption, IfLinkedTo, Route, Uid
+from statefulroute.cli.dry_run import DryRun
+from statefulroute.cli.options import DryRunOption, IfLinkedTo, Route, Uid, whole_seconds
 from statefulroute.cli.output.messages import print_change
 from statefulroute.cli.pod_names import PodNames
 from statefulroute.cli.runner import ClusterOptions, run
-from statefulroute.cluster.errors import NotFoundError
+from statefulroute.cluster.errors import KindNotInstalledError, NotFoundError
 from statefulroute.domain.validation import validate_route, validate_uid
 
 
@@ -24,7 +24,7 @@ def unlink(  # noqa: PLR0913 - an option each
     if_linked_to: IfLinkedTo = None,
     grace: Annotated[
         int | None,
-        typer.Option(min=0, max=INT32_MAX, metavar="SECONDS", help="Keep the link for so long; 0 is at once."),
+        typer.Option(parser=whole_seconds(0), metavar="DURATION", help="Keep the link for so long; 0 is at once."),
     ] = None,
     dry_run: DryRunOption = DryRun.NONE,
     cluster_options: ClusterOptions,
@@ -32,14 +32,12 @@ def unlink(  # noqa: PLR0913 - an option each
     """Remove the link of a user, at once or after a grace period."""
     run(
         cluster_options,
-        lambda cluster: unlink_user(
-            cluster, route, uid, only_from=if_linked_to, grace_seconds=grace, dry_run=dry_run is DryRun.SERVER
-        ),
+        lambda cluster: unlink_user(cluster, route, uid, only_from=if_linked_to, grace_seconds=grace, dry_run=dry_run),
     )
 
 
 async def unlink_user(  # noqa: PLR0913 - an option each
-    cluster: Cluster, route: str, uid: str, *, only_from: str | None, grace_seconds: int | None, dry_run: bool
+    cluster: Cluster, route: str, uid: str, *, only_from: str | None, grace_seconds: int | None, dry_run: DryRun
 ) -> int:
     """Remove the link of a user; returns the exit code, which is 1 if the link is to another pod than `only_from`."""
     existing_names = await _find_pod_names(cluster, route)
@@ -67,7 +65,7 @@ async def _find_pod_names(cluster: Cluster, route: str) -> PodNames | None:
     """Returns the names of the pods of a route; None if it does not exist: its links can still be removed."""
     try:
         return PodNames.from_route(await cluster.get(cluster.path(STATEFUL_ROUTE, validate_route(route))))
-    except NotFoundError as error:
-        if not error.reason or "could not find" in error.message:  # the kinds are not installed
-            raise
+    except KindNotInstalledError:
+        raise
+    except NotFoundError:
         return None

@@ -1,4 +1,4 @@
-"""`whereis`: finds every service that holds a user, and the address of the pod, without listing links."""
+"""`whereis`: finds every service that holds a user, and the address of the pod."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from statefulroute.api.group import POD_LINK, STATEFUL_ROUTE
-from statefulroute.api.vocabulary import ConditionType, LinkPhase, NotServingReason, RoutingState
+from statefulroute.api.vocabulary import ConditionType, LinkPhase, LinkReason, NotServingReason, RoutingState
 from statefulroute.cli.cluster import Cluster, Object
 from statefulroute.cli.cluster_command import cluster_command
 from statefulroute.cli.objects import condition, is_deletion_blocked, namespaced_name, omitted_pods
-from statefulroute.cli.options import NoHeaders, Output, OutputOption, Uid
-from statefulroute.cli.output.links import expire_time_label, phase_cell, previous_pod_label
-from statefulroute.cli.output.listing import DocumentWriter, ListOptions, print_empty
+from statefulroute.cli.options import NoHeaders, OutputOption, Uid
+from statefulroute.cli.output.formats import TABLE
+from statefulroute.cli.output.links import expire_time_label, phase_cell, pod_label, previous_pod_label
+from statefulroute.cli.output.listing import ListOptions, document_writer, field_selector, print_empty
 from statefulroute.cli.output.messages import print_message
 from statefulroute.cli.output.table import EMPTY, Cell, Row, Table
 from statefulroute.cli.output.terminal import Terminal
@@ -40,13 +41,14 @@ _WIDE_COLUMNS = ("REASON", "EXPIRES", "PREVIOUS", "NODE")
 def whereis(
     uid: Uid,
     *,
-    output: OutputOption = Output.TABLE,
+    output: OutputOption = TABLE,
     no_headers: NoHeaders = False,
     cluster_options: ClusterOptions,
 ) -> None:
     """Find the pods that hold a user.
 
-    The link is read by its name for each service, and links are not listed. SERVED is Yes if the pod serves its users
+    The link is read by its name for each service. If no service holds the user, the links of this uid whose route does
+    not exist are listed. SERVED is Yes if the pod serves its users
     now, and otherwise the reason why not; ADDRESS is its present address, if it serves them.
     """
     options = ListOptions(output, no_headers=no_headers)
@@ -58,14 +60,14 @@ class _Match:
     """A service that holds the user.
 
     Attributes:
-        route: the StatefulRoute.
+        route: the StatefulRoute; None if it does not exist.
         link: the PodLink.
         pod_name: the name of the pod; empty if the link is not bound yet.
         pod: the Pod; empty if it does not exist, or cannot be read.
         not_serving_reason: why the pod does not serve its users now; empty if it does.
     """
 
-    route: Object
+    route: Object | None
     link: Object
     pod_name: str
     pod: Object
@@ -73,7 +75,7 @@ class _Match:
 
 
 async def show_whereis(cluster: Cluster, terminal: Terminal, uid: str, options: ListOptions) -> None:
-    """Write where a user is, with one read per route, independent of the number of links.
+    """Write where a user is, with one read per route; a list of links is read only if none is found that way.
 
     Raises:
         InvalidParameterError: the uid is not valid.
@@ -82,19 +84,24 @@ async def show_whereis(cluster: Cluster, terminal: Terminal, uid: str, options: 
     search = _Search(cluster, uid)
     routes = [route async for route in cluster.objects(cluster.path(STATEFUL_ROUTE))]
     matches = [match for match in await asyncio.gather(*map(search.match, routes)) if match is not None]
+    matches = matches or await search.matches_without_route(routes)
     if search.is_pod_access_forbidden:
         print_message("note: you do not have the permission to read pods: their addresses are not known", err=True)
     for match in matches:
-        if is_deletion_blocked(match.route, utc_now()):
+        if match.route is not None and is_deletion_blocked(match.route, utc_now()):
             name = namespaced_name(match.route)
             print_message(f"note: {name} is deleted, and waits for an operator to remove its finalizer", err=True)
     has_namespace = cluster.namespace is None
-    if not options.is_table:
-        writer = DocumentWriter(terminal, options)
+    if not options.output.is_table:
+        writer = document_writer(terminal, options)
         writer.write([_document(match) for match in matches])
         writer.close()
     elif matches:
-        header = [*(("NAMESPACE",) if has_namespace else ()), *_COLUMNS, *(_WIDE_COLUMNS if options.is_wide else ())]
+        header = [
+            *(("NAMESPACE",) if has_namespace else ()),
+            *_COLUMNS,
+            *(_WIDE_COLUMNS if options.output.is_wide else ()),
+        ]
         table = Table(terminal, header, no_header=options.no_headers)
         table.write([_row(match, has_namespace=has_namespace)[: len(header)] for match in matches])
     else:
@@ -128,6 +135,25 @@ class _Search:
             pod_name = _pod_name(route, item, link.pod)
             pod = await self._pod(namespace, pod_name)
             return _Match(route, item, pod_name, pod or {}, _not_serving_reason(route, link, pod))
+
+    async def matches_without_route(self, routes: Sequence[Object]) -> list[_Match]:
+        """Returns the matches of the active links of the user whose route does not exist."""
+        existing = {(route["metadata"]["namespace"], route["metadata"]["name"]) for route in routes}
+        matches = []
+        try:
+            async for link in self._cluster.objects(self._cluster.path(POD_LINK), field_selector(spec__uid=self._uid)):
+                is_orphan = (link["metadata"]["namespace"], link["spec"]["routeName"]) not in existing
+                if is_orphan and active_link(LINKS.convert(link), utc_now()) is not None:
+                    name = pod_label(link)
+                    matches.append(_Match(None, link, "" if name == EMPTY else name, {}, LinkReason.ROUTE_NOT_FOUND))
+        except APIError as error:
+            if error.status != _FORBIDDEN:
+                raise
+            print_message(
+                "note: you do not have the permission to list links: those whose route does not exist are not known",
+                err=True,
+            )
+        return matches
 
     async def _pod(self, namespace: str, name: str) -> Object | None:
         """Returns a pod; empty if it does not exist, and None if it cannot be read."""
@@ -198,10 +224,9 @@ def _document(match: _Match) -> Object:
 
 
 def _row(match: _Match, *, has_namespace: bool) -> Row:
-    metadata = match.route["metadata"]
     return [
-        *((metadata["namespace"],) if has_namespace else ()),
-        metadata["name"],
+        *((match.link["metadata"]["namespace"],) if has_namespace else ()),
+        match.link["spec"]["routeName"],
         match.pod_name or EMPTY,
         phase_cell(match.link),
         Cell(match.not_serving_reason, "bad") if match.not_serving_reason else Cell("Yes", "good"),
@@ -218,12 +243,17 @@ def _previous_pod(match: _Match) -> str:
     """Returns the pod before the present one, and why it was lost; the route gives the name of a pod with an index."""
     previous = match.link.get("status", {}).get("previous", {})
     index, cause = previous.get("podIndex"), previous.get("cause")
-    name = previous_pod_label(match.link) if index is None else PodNames.from_route(match.route).pod_name(index)
+    if index is None or match.route is None:
+        name = previous_pod_label(match.link)
+    else:
+        name = PodNames.from_route(match.route).pod_name(index)
     return f"{name} ({cause})" if cause else name
 
 
 def _present_address(match: _Match) -> str:
-    return EMPTY if match.not_serving_reason else _address(match.route["spec"].get("port"), match.pod)
+    if match.not_serving_reason or match.route is None:
+        return EMPTY
+    return _address(match.route["spec"].get("port"), match.pod)
 
 
 def _address(port: int | str | None, pod: Mapping[str, Any]) -> str:

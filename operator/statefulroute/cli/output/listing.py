@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from statefulroute.api.group import Kind
 from statefulroute.cli.cluster import Cluster, Object
-from statefulroute.cli.options import Output
+from statefulroute.cli.output.formats import TABLE, Output, OutputFormat
 from statefulroute.cli.output.messages import print_message
 from statefulroute.cli.output.objects import ObjectWriter
 from statefulroute.cli.output.table import Cell, Row, Table
@@ -17,8 +17,6 @@ from statefulroute.cli.output.terminal import Terminal
 from statefulroute.cluster.clock import utc_now
 
 T = TypeVar("T")
-
-_TABLES = (Output.TABLE, Output.WIDE)
 
 #: The state of an object that a watch reports as deleted, or as no longer selected.
 GONE = "Gone"
@@ -32,21 +30,13 @@ class ListOptions:
         output: the format.
         watch: whether to continue with every change.
         no_headers: whether to omit the header line.
+        sort_by: the path by which to sort the list; None keeps the order of the API server.
     """
 
-    output: Output = Output.TABLE
+    output: OutputFormat = TABLE
     watch: bool = False
     no_headers: bool = False
-
-    @property
-    def is_table(self) -> bool:
-        """Whether the format is a table."""
-        return self.output in _TABLES
-
-    @property
-    def is_wide(self) -> bool:
-        """Whether the table has all its columns."""
-        return self.output is Output.WIDE
+    sort_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +56,16 @@ class Columns:
     row: Callable[[Object, datetime], Row]
 
 
+class ListWriter(Protocol):
+    """Writes objects in an output format."""
+
+    def write(self, items: Sequence[Object], *, gone: bool = False) -> None:
+        """Write some objects, which may be gone."""
+
+    def close(self) -> None:
+        """Write what belongs at the end of the list."""
+
+
 class TableWriter:
     """Writes objects as rows of a table.
 
@@ -78,7 +78,7 @@ class TableWriter:
 
     def __init__(self, terminal: Terminal, columns: Columns, options: ListOptions, *, has_namespaces: bool) -> None:
         self._columns = columns
-        self._shown = len(columns.names) + (len(columns.wide) if options.is_wide else 0)
+        self._shown = len(columns.names) + (len(columns.wide) if options.output.is_wide else 0)
         self._has_namespaces = has_namespaces
         header = [*columns.names, *columns.wide][: self._shown]
         namespace = ["NAMESPACE"] if has_namespaces else []
@@ -110,7 +110,7 @@ class DocumentWriter:
     """
 
     def __init__(self, terminal: Terminal, options: ListOptions, *, single: bool = False) -> None:
-        self._objects = ObjectWriter(terminal, options.output, as_list=not (options.watch or single))
+        self._objects = ObjectWriter(terminal, options.output.output, as_list=not (options.watch or single))
 
     def write(self, items: Sequence[Object], *, gone: bool = False) -> None:
         """Write some objects; if they are gone, their last versions."""
@@ -124,11 +124,55 @@ class DocumentWriter:
 
 def list_writer(
     cluster: Cluster, terminal: Terminal, columns: Columns, options: ListOptions, *, single: bool = False
-) -> TableWriter | DocumentWriter:
+) -> ListWriter:
     """Returns the writer for the output format."""
-    if options.is_table:
+    if options.output.is_table:
         return TableWriter(terminal, columns, options, has_namespaces=cluster.namespace is None)
-    return DocumentWriter(terminal, options, single=single)
+    return document_writer(terminal, options, single=single)
+
+
+def document_writer(terminal: Terminal, options: ListOptions, *, single: bool = False) -> ListWriter:
+    """Returns the writer for an output format that is not a table of the command.
+
+    Args:
+        terminal: where to write the objects.
+        options: how to print the list.
+        single: whether the user named one object, which is then not printed as a list.
+    """
+    if options.output.output in {Output.JSON, Output.YAML, Output.NAME}:
+        return DocumentWriter(terminal, options, single=single)
+    # Parsing templates is not needed for other outputs.
+    from statefulroute.cli.output.templates import CustomColumnsWriter, TemplateWriter  # noqa: PLC0415
+
+    if options.output.output is Output.CUSTOM_COLUMNS:
+        return CustomColumnsWriter(terminal, options.output, no_headers=options.no_headers)
+    return TemplateWriter(terminal, options.output, as_list=not (options.watch or single))
+
+
+def print_template(terminal: Terminal, output_format: OutputFormat, value: object) -> None:
+    """Print a value by a template of JSONPath.
+
+    Raises:
+        CommandError: the template cannot be evaluated on this value.
+    """
+    from statefulroute.cli.output import templates  # noqa: PLC0415 - as above
+
+    templates.print_template(terminal, output_format, value)
+
+
+def sort(items: Sequence[Object], options: ListOptions) -> Sequence[Object]:
+    """Returns objects in the order that the user wants.
+
+    Raises:
+        CommandError: they cannot be sorted.
+    """
+    if options.sort_by is None:
+        return items
+    from statefulroute.cli.output.sorting import sort_items  # noqa: PLC0415 - as above
+
+    if options.watch:
+        print_message("warning: --watch requested, --sort-by will be ignored for watch events received", err=True)
+    return sort_items(items, options.sort_by)
 
 
 async def show_all(
@@ -136,7 +180,7 @@ async def show_all(
     kind: Kind,
     selections: Sequence[Mapping[str, str]],
     options: ListOptions,
-    writer: TableWriter | DocumentWriter,
+    writer: ListWriter,
 ) -> int:
     """Write all selected objects, and with a watch every change; returns the number of objects.
 
@@ -148,15 +192,19 @@ async def show_all(
         writer: writes them.
     """
     path, count = cluster.path(kind), 0
-    watches = []
+    watches, unsorted = [], list[Object]()
     for selection in selections:
         first_version = ""
         async for page, resource_version in cluster.pages(path, selection):
             first_version = first_version or resource_version
             count += len(page)
-            if page:
+            if options.sort_by is not None:
+                unsorted += page
+            elif page:
                 writer.write(page)
         watches.append(cluster.watch(path, first_version, selection))
+    if unsorted:
+        writer.write(sort(unsorted, options))
     if options.watch:
         async for change, item in merge(*watches):
             writer.write([item], gone=change == "DELETED")
@@ -166,7 +214,7 @@ async def show_all(
 
 def print_empty(cluster: Cluster, what: str, options: ListOptions, *, message: str = "") -> None:
     """Print on the standard error that a list is empty; a program gets an empty list."""
-    if options.is_table and not options.watch:
+    if options.output.is_table and not options.watch:
         namespace = "" if cluster.namespace is None else f" in {cluster.namespace} namespace"
         print_message(f"No {what} found{namespace}{': ' + message if message else ''}.", err=True)
 
@@ -179,6 +227,11 @@ def field_selector(**fields: str) -> Mapping[str, str]:
     escapes = str.maketrans({"\\": "\\\\", ",": "\\,", "=": "\\="})
     terms = [f"{name.replace('__', '.')}={value.translate(escapes)}" for name, value in fields.items()]
     return {"fieldSelector": ",".join(terms)} if terms else {}
+
+
+def label_selector(selector: str | None) -> Mapping[str, str]:
+    """Returns the query parameter that selects objects by labels; None selects all."""
+    return {} if selector is None else {"labelSelector": selector}
 
 
 async def merge(*sources: AsyncIterator[T]) -> AsyncIterator[T]:

@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import typer
 
+from statefulroute.cli.dry_run import DryRun
+
 #: The logger of the libraries.
 _LIBRARY = "statefulroute"
-
-DRY_RUN_SUFFIX = " (server dry run)"
 
 
 def print_message(message: str, *, err: bool = False) -> None:
@@ -21,9 +21,9 @@ def print_message(message: str, *, err: bool = False) -> None:
     typer.echo(printable(message), err=err)
 
 
-def print_change(message: str, *, dry_run: bool) -> None:
+def print_change(message: str, *, dry_run: DryRun) -> None:
     """Print what a command has changed, or what it would change without the dry run."""
-    print_message(message + (DRY_RUN_SUFFIX if dry_run else ""))
+    print_message(message + dry_run.suffix)
 
 
 def printable(text: str, *, keep: str = "") -> str:

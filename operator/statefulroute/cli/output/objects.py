@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from statefulroute.cli.objects import full_name
-from statefulroute.cli.options import Output
+from statefulroute.cli.output.formats import Output
 from statefulroute.cli.output.terminal import Terminal
 
 _LIST_START = '{\n    "apiVersion": "v1",\n    "kind": "List",\n    "items": ['
