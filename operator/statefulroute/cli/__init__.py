@@ -2,8 +2,21 @@
 
 import sys
 
-#: The packages of extras, which an application does not need.
-_PACKAGES_OF_EXTRAS = frozenset({"grpc", "kopf", "prometheus_client", "rich", "textual", "typer", "uvloop", "yaml"})
+#: The packages that the extras `operator`, `resolver` and `cli` install, and an application does not need.
+PACKAGES_OF_EXTRAS = frozenset(
+    {
+        "google",
+        "grpc",
+        "grpc_health",
+        "kopf",
+        "prometheus_client",
+        "rich",
+        "structlog",
+        "textual",
+        "typer",
+        "uvloop",
+    }
+)
 
 #: The subcommands with an extra of their own; `cli` is that of the others.
 _EXTRAS = ("operator", "resolver")
@@ -42,6 +55,6 @@ def complete() -> None:
 
 def _installation_hint(missing: ModuleNotFoundError, extra: str) -> str:
     """Returns how to install a package of an extra; raises the error if it is another package."""
-    if (missing.name or "").partition(".")[0] not in _PACKAGES_OF_EXTRAS:
+    if (missing.name or "").partition(".")[0] not in PACKAGES_OF_EXTRAS:
         raise missing
     return f"The command is not installed: pip install 'statefulroute[{extra}]'"

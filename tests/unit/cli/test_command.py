@@ -3,14 +3,18 @@
 import re
 import subprocess
 import sys
-from importlib.metadata import version
+from importlib.metadata import packages_distributions, requires, version
 from pathlib import Path
 
 import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from statefulroute.cli import PACKAGES_OF_EXTRAS
 from statefulroute.cli.app import LazyCommand, app
+
+#: The project and the extra of a requirement.
+REQUIREMENT = re.compile(r"([\w.-]+).*; extra == ['\"](\w+)['\"]")
 
 #: Runs the command in a new interpreter in which some packages are missing; then prints the imported modules.
 RUN = """
@@ -166,6 +170,8 @@ def test_operator_help_describes_its_options() -> None:
         ("operator", "prometheus_client", "operator"),
         ("resolver", "typer", "resolver"),
         ("resolver", "uvloop", "resolver"),
+        ("resolver", "structlog", "resolver"),
+        ("operator", "structlog", "operator"),
         ("routes", "typer", "cli"),
         ("-A routes operator", "typer", "cli"),
         ("--help", "typer", "cli"),
@@ -178,6 +184,14 @@ def test_names_the_extra_of_a_missing_package(arguments: str, package: str, extr
     assert (result.returncode, result.stderr) == (1, message)
 
 
+def test_every_package_of_an_extra_has_a_hint() -> None:
+    requirements = (REQUIREMENT.match(each) for each in requires("statefulroute") or ())
+    projects = {each[1] for each in requirements if each and each[2] in {"operator", "resolver", "cli"}}
+    owners = {name: {each.replace("_", "-") for each in found} for name, found in packages_distributions().items()}
+    installed = {name for name in owners if projects & owners[name]}
+    assert installed - {"kubernetes"} == PACKAGES_OF_EXTRAS  # a kubeconfig that needs it has its own message
+
+
 def test_completion_without_its_packages_shows_how_to_install_them() -> None:
     result = run("routes", "", absent="typer", entry="complete")
     hint = "The command is not installed: pip install 'statefulroute[cli]'"
@@ -186,9 +200,9 @@ def test_completion_without_its_packages_shows_how_to_install_them() -> None:
 
 
 def test_shows_the_import_error_of_a_broken_installation() -> None:
-    result = run("operator", absent="structlog")
+    result = run("operator", absent="msgspec")
     assert result.returncode == 1
-    assert "No module named 'structlog'" in result.stderr
+    assert "No module named 'msgspec'" in result.stderr
     assert "not installed" not in result.stderr
 
 
