@@ -92,16 +92,20 @@ def session() -> aiohttp.ClientSession:
 
 
 async def by_http(gateway: Gateway, headers: Headers) -> set[str]:
-    """Returns the pods that answered a user's requests; checks that they received the headers."""
+    """Returns the pods that answered a user's requests; checks that they received the headers of the user only."""
     async with session() as http:
         pods = set()
-        for method, body in (("GET", b""), ("POST", b"x" * 100_000)):
-            async with http.request(method, f"{gateway.url}/a%2Fb?c=1", headers=[*headers], data=body) as response:
+        # gRPC-Web is HTTP/1.1, unlike gRPC.
+        for method, body, kind in (("GET", b"", "text/plain"), ("POST", b"x" * 100_000, "application/grpc-web+proto")):
+            sent = [*headers, ("content-type", kind)]
+            async with http.request(method, f"{gateway.url}/a%2Fb?c=1", headers=sent, data=body) as response:
                 assert response.status == 200, await response.text()
                 echo = await response.json()
+            pod = response.headers["x-pod"]
             assert echo["bytes"] == len(body)
             assert ["authorization", dict(headers)["authorization"]] in echo["headers"]
-            pods.add(response.headers["x-pod"])
+            assert {value for name, value in echo["headers"] if name == "x-statefulroute-pod"} <= {pod}
+            pods.add(pod)
     return pods
 
 

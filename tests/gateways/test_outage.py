@@ -33,13 +33,14 @@ USERS = {f"user-{number}": number % 3 for number in range(20)}
 EXPECTED = {uid: (200, f"game-{pod}") for uid, pod in USERS.items()}
 
 
-@pytest.fixture
-def addresses(tmp_path: Path) -> Iterator[list[str]]:
+@pytest.fixture(scope="module")
+def addresses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
     """The addresses of three running pods."""
     ips = [f"127.{16 + os.getpid() % 200}.254.{pod + 1}" for pod in range(3)]
+    folder = tmp_path_factory.mktemp("pods")
     with ExitStack() as stack:
         for pod, ip in enumerate(ips):
-            command = [sys.executable, BACKEND, ip, str(PORT), f"game-{pod}", tmp_path / f"{pod}.log"]
+            command = [sys.executable, BACKEND, ip, str(PORT), f"game-{pod}", folder / f"{pod}.log"]
             process = stack.enter_context(subprocess.Popen(command, stdin=subprocess.DEVNULL))
             stack.callback(process.terminate)
         yield ips

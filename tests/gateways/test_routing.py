@@ -12,6 +12,7 @@ from gateways.fleet import DUPLEX, EXT_AUTHZ, EXT_AUTHZ_GRPC, EXT_PROC, GATEWAYS
 from gateways.http_client import send_request
 from support.independent_client import PodLink
 from support.load_servers import free_port
+from support.scale import scaled
 from support.waiting import eventually
 
 HEADER = "x-gateway-destination-endpoint"
@@ -180,6 +181,7 @@ def test_web_socket_stays_with_its_pod(environment: Environment, gateway: str, u
     assert asyncio.run(talk()) == [pod, "hello"]
 
 
+@pytest.mark.parametrize("gateway", [kind for kind in GATEWAYS if kind != DUPLEX or scaled(0, 1)], indirect=True)
 @pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED)
 def test_forged_endpoint_is_never_used(
     environment: Environment, gateway: str, trap: Trap, uid: str, forged: list[tuple[str, str]]
