@@ -74,6 +74,7 @@ class PodsBenchmark:
 
     async def measure(self) -> Figures:
         """Runs one round."""
+        self._open.write_status(self._open.build_status())
         gc.collect()
         gc.freeze()
         gc.disable()
