@@ -1,7 +1,6 @@
 """Runs of timers that would find nothing to do are skipped; any change of what they depend on ends that."""
 # ruff: noqa: SLF001 - the timers count what they do
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -12,7 +11,7 @@ import pytest
 from statefulroute.api.vocabulary import ServiceState
 from statefulroute.cluster.errors import UnreachableError
 from statefulroute.controllers.routes import route_timer
-from statefulroute.domain.load import LoadReport
+from statefulroute.domain.load import LoadReport, LoadResponse
 from statefulroute.domain.pod import PodAnnotations
 from statefulroute.domain.route import Route, WorkloadAnnotations
 from unit.controllers.environment import eventually, link, route, workload
@@ -139,9 +138,16 @@ async def test_work_is_repeated_after_some_time_without_a_change(monkeypatch: py
         await eventually(lambda: all(environment.runs[name] >= runs[name] + 3 for name in runs))
 
 
-async def test_polled_route_is_never_skipped() -> None:
+async def test_polls_of_the_same_load_are_not_skipped_and_lead_to_no_status() -> None:
     environment = TimerEnvironment().with_http(0)
+    environment.load_client.responses["10.0.0.0"] = LoadResponse(3, 7)
     environment.routes.put(_with_short_periods(replace(environment.route, resource_version=500)))
+    polled = environment.load_client.polled
     async with running(environment):
-        await eventually(lambda: len(environment.load_client.polled) > 5)
-        await asyncio.sleep(0)
+        await eventually(lambda: environment.last_status.workload_state and len(polled) > 10)
+        calls = environment.route_writer.calls
+        environment.now += timedelta(seconds=1)
+        await eventually(lambda: len(polled) > 30)
+        assert environment.route_writer.calls == calls
+        environment.load_client.responses["10.0.0.0"] = LoadResponse(4, 7)
+        await eventually(lambda: environment.last_status.pods[0].load_state == 4)
