@@ -59,14 +59,16 @@ class LinkCounts:
         """Counts a link that is about to be bound, so that the next choice sees it before the API server answers.
 
         The watch may deliver the binding before the answer arrives. The link itself counts from then on, and the
-        assumption does not.
+        assumption does not. Of two bindings of a link at once, only the later one counts.
         """
         self._add(key.route, pod)
+        self._forget_assumed(key)
         self._assumed[key] = pod
         try:
             yield
         finally:
-            self._forget_assumed(key)
+            if self._assumed.get(key) == pod:
+                self._forget_assumed(key)
 
     def _forget_assumed(self, key: LinkKey) -> None:
         pod = self._assumed.pop(key, None)

@@ -79,7 +79,10 @@ class LinkReconciler:
         self._causes: dict[LinkKey, LossCause] = {}
         """The links that were moved, or may have been, and whose status does not say so yet; each with the cause."""
         self._writing: dict[LinkKey, PodKey | LinkStatus] = {}
-        """The links that are being written, each with the pod or the status that is written."""
+        """The links that are being written, each with the pod or the status that is written.
+
+        While a route is created or replaced, two queues may write a link; one that misses here is reconciled again.
+        """
 
     def is_expected(self, link: Link) -> bool:
         """Returns whether a new version of a link is what the write in progress makes of it.
@@ -154,14 +157,14 @@ class LinkReconciler:
             with self._counts.assume(link.key, pod):
                 await self._writer.bind(link, pod)
         finally:
-            del self._writing[link.key]
+            self._writing.pop(link.key, None)
 
     async def _move(self, link: Link, pod: PodKey, cause: LossCause) -> None:
         self._causes[link.key] = cause
         try:
             await self._bind(link, pod)
         except (ConflictError, NotFoundError):  # the link was not moved
-            del self._causes[link.key]
+            self._causes.pop(link.key, None)
             raise
 
     async def _update_status(self, link: Link, status: LinkStatus, cause: LossCause | None, *, is_chosen: bool) -> None:
@@ -169,7 +172,7 @@ class LinkReconciler:
         try:
             uid = await self._writer.update_status(link, status, cause)
         finally:
-            del self._writing[link.key]
+            self._writing.pop(link.key, None)
         self._record(link, events.link_status_event(link, status, cause), uid, is_chosen=is_chosen)
         log.debug("acknowledged", link=link.name, namespace=link.route.namespace, phase=status.phase)
 

@@ -147,10 +147,13 @@ class RouteLinkQueue:
         return self._workers.backlog()
 
     def link_changed(self, old: Link | None, new: Link | None, *, is_expected: bool = False) -> None:
-        """Reconciles a link of the route that has changed, unless its reconciliation in progress expects the change."""
+        """Reconciles a link of the route that has changed, unless its reconciliation in progress expects the change.
+
+        The write of a former queue of the route does not count: that queue does not repeat it after a failure.
+        """
         self._by_pod.link_changed(old, new, self._links.in_partition(self._route))
         if new is not None:
-            if not is_expected:
+            if not (is_expected and self._workers.is_processing(new.key)):
                 self._workers.add(new.key)
         elif old is not None and self._waiting.discard(old):
             self._offer_room()  # it may have had its turn, and left the room to others

@@ -39,6 +39,10 @@ class WorkQueue(Generic[K]):
         """Returns whether a key waits."""
         return key in self._waiting
 
+    def is_processing(self, key: K) -> bool:
+        """Returns whether a key is processed."""
+        return key in self._processing
+
     def add(self, key: K, priority: Priority = Priority.HIGH) -> bool:
         """Adds a key; returns whether it waits now, which it does not while it is processed."""
         if key in self._processing:

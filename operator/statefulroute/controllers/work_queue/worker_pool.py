@@ -106,6 +106,10 @@ class WorkerPool(Generic[K]):
         if self._queue.add(key, priority) and self._is_started and len(self._workers) < self._concurrency:
             self._start_workers()
 
+    def is_processing(self, key: K) -> bool:
+        """Returns whether a key is reconciled now."""
+        return self._queue.is_processing(key)
+
     def start(self) -> None:
         """Starts reconciling, with the keys that were added before."""
         self._is_started = True
