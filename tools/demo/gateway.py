@@ -66,13 +66,11 @@ class Gateway:
             yield
 
     def sync(self) -> None:
-        """Starts servers for new pods, and for pods with a new address, at most once a second."""
+        """Starts servers for new pods, and ends those of pods that are gone, at most once a second."""
         if time.monotonic() - self._synced_at < _SYNC_SECONDS:
             return
         self._synced_at = time.monotonic()
-        for name, ip in self._pod_addresses().items():
-            if self._servers.get(name) != ip:
-                self._start_server(name, ip)
+        self._sync_servers()
 
     def suggestions(self) -> tuple[tuple[str, str], ...]:
         """Returns commands to try, each with its effect."""
@@ -86,19 +84,24 @@ class Gateway:
 
     def _start_servers(self) -> None:
         self._screen.step("A server at the address of each pod, because no container runs in this cluster")
-        self._kubectl("patch", "statefulroute", "game", "--type=merge", f'-p={{"spec":{{"port":{POD_PORT}}}}}')
-        self._screen.command(f"kubectl -n {NAMESPACE} patch statefulroute game -p 'spec: {{port: {POD_PORT}}}' ...")
-        for name, ip in self._pod_addresses().items():
-            self._start_server(name, ip)
+        self._sync_servers()
+        for name, ip in self._servers.items():
             self._screen.info(f"{name} listens at {ip}:{POD_PORT}")
+
+    def _sync_servers(self) -> None:
+        addresses = self._pod_addresses()
+        for name in [name for name, ip in self._servers.items() if addresses.get(name) != ip]:
+            self._environment.cluster.guardian.end(name)
+            del self._servers[name]
+        for name, ip in addresses.items():
+            if name not in self._servers:
+                self._start_server(name, ip)
 
     def _start_server(self, name: str, ip: str) -> None:
         if not _can_listen(ip):
             raise UnexpectedError(f"This machine cannot listen at {ip}, the address of {name}.")
-        guardian = self._environment.cluster.guardian
-        if name in self._servers:
-            guardian.end(name)
-        guardian.start(name, [sys.executable, "-m", "demo.room", ip, str(POD_PORT), name])
+        command = [sys.executable, "-m", "demo.room", ip, str(POD_PORT), name]
+        self._environment.cluster.guardian.start(name, command)
         self._await_listening(ip, POD_PORT, name)
         self._servers[name] = ip
 

@@ -42,7 +42,7 @@ def main() -> None:
     ip, port, name = sys.argv[1:]
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", Room(name).handle)
-    web.run_app(application, host=ip, port=int(port), print=None, access_log=None)
+    web.run_app(application, host=ip, port=int(port), print=None, access_log=None, shutdown_timeout=1.0)
 
 
 if __name__ == "__main__":
