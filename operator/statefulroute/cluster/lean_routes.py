@@ -4,9 +4,9 @@ As models of pydantic, spec and status take 13 KB a route and 24 objects that th
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -19,15 +19,19 @@ from statefulroute.cluster.resource_type import ResourceType
 from statefulroute.domain.keys import RouteKey, WorkloadKey
 from statefulroute.domain.route import Route
 
+K = TypeVar("K", bound=Hashable)
+D = TypeVar("D")
+
 #: How many decoded specs are kept: most routes have one of few.
 _SPECS = 4096
 
-#: Of how many statuses the facts are kept that are read one after the other.
-_FACTS = 512
+#: How many decoded statuses are kept: the work on one route reads its status several times. And of how many statuses
+#: the facts are kept that are read one after the other.
+_STATUSES, _FACTS = 256, 512
 
-#: How many decoded statuses are kept, and of how much JSON: the work on one route reads its status several times. A
-#: status takes eight times as much memory as its JSON, of which one of 500 pods has up to 200 KB.
-_STATUSES, _STATUS_BYTES = 256, 8 * 2**20
+#: Of how much JSON either is kept. A status takes eight times as much memory as its JSON, of which one of 500 pods has
+#: up to 200 KB. The facts take little, but what is kept of them contains the JSON.
+_STATUS_BYTES = 8 * 2**20
 
 _EMPTY = b"{}"
 
@@ -72,16 +76,53 @@ class _StatusFacts(msgspec.Struct, gc=False, rename="camel"):
     conditions: list[_Condition] | None = None
 
 
+class _Decoded(Generic[K, D]):
+    """What was decoded last of the JSON of statuses.
+
+    Args:
+        decode: decodes the JSON of a status.
+        limit: how much is kept.
+    """
+
+    def __init__(self, decode: Callable[[bytes], D], limit: int) -> None:
+        self._decode = decode
+        self._limit = limit
+        self._decoded: OrderedDict[K, tuple[bytes, D]] = OrderedDict()
+        self._bytes = 0
+
+    def read(self, key: K, encoded: bytes) -> D:
+        """Returns what is decoded of this JSON; it replaces what was decoded of other JSON with the same key."""
+        if (known := self._decoded.pop(key, None)) is not None:
+            if known[0] == encoded:
+                self._decoded[key] = known
+                return known[1]
+            self._bytes -= len(known[0])
+        decoded = self._decode(encoded)
+        self._decoded[key] = encoded, decoded
+        self._bytes += len(encoded)
+        while len(self._decoded) > self._limit or self._bytes > _STATUS_BYTES:
+            _, (oldest, _) = self._decoded.popitem(last=False)
+            self._bytes -= len(oldest)
+        return decoded
+
+
 _facts_decoder = msgspec.json.Decoder(_StatusFacts)
 
 
-@lru_cache(_FACTS)
-def _read_facts(status: bytes) -> _StatusFacts | None:
-    """Returns the facts of a status in JSON; None if a value is invalid, for example one of another version."""
+def _decode_facts(status: bytes) -> _StatusFacts | None:
     try:
         return _facts_decoder.decode(status)
     except ValueError:
         return None
+
+
+#: Of two versions of a route, one is often compared with the other, so the facts of both are kept.
+_facts: _Decoded[bytes, _StatusFacts | None] = _Decoded(_decode_facts, _FACTS)
+
+
+def _read_facts(status: bytes) -> _StatusFacts | None:
+    """Returns the facts of a status in JSON; None if a value is invalid, for example one of another version."""
+    return _facts.read(status, status)
 
 
 class LeanRoute(Route):
@@ -199,29 +240,6 @@ def _read_spec(spec: bytes) -> tuple[StatefulRouteSpec, tuple[str, ...]]:
     return read_route_spec(_object(spec))
 
 
-class _Statuses:
-    """The statuses that were read last, one version of each route."""
-
-    def __init__(self) -> None:
-        self._decoded: OrderedDict[RouteKey, tuple[bytes, StatefulRouteStatus]] = OrderedDict()
-        self._bytes = 0
-
-    def read(self, key: RouteKey, encoded: bytes) -> StatefulRouteStatus:
-        """Returns the status of a route with this JSON."""
-        if (known := self._decoded.pop(key, None)) is not None:
-            if known[0] == encoded:
-                self._decoded[key] = known
-                return known[1]
-            self._bytes -= len(known[0])
-        status = read_model(StatefulRouteStatus, _object(encoded))[0]  # the next update replaces what is left out
-        self._decoded[key] = encoded, status
-        self._bytes += len(encoded)
-        while len(self._decoded) > _STATUSES or self._bytes > _STATUS_BYTES:
-            _, (oldest, _) = self._decoded.popitem(last=False)
-            self._bytes -= len(oldest)
-        return status
-
-
 def _object(encoded: bytes) -> dict[str, Any]:
     """Decodes an object.
 
@@ -231,8 +249,12 @@ def _object(encoded: bytes) -> dict[str, Any]:
     return _object_decoder.decode(encoded)
 
 
+def _decode_status(encoded: bytes) -> StatefulRouteStatus:
+    return read_model(StatefulRouteStatus, _object(encoded))[0]  # the next update replaces what is left out
+
+
 _object_decoder = msgspec.json.Decoder(dict[str, Any])
-_statuses = _Statuses()
+_statuses: _Decoded[RouteKey, StatefulRouteStatus] = _Decoded(_decode_status, _STATUSES)
 _NO_STATUS = StatefulRouteStatus()
 
 

@@ -1,6 +1,7 @@
 """Routes that need little memory, compared with plain ones."""
 
 import json
+import tracemalloc
 import weakref
 from dataclasses import replace
 from typing import Any
@@ -124,6 +125,22 @@ def test_decoded_statuses_are_kept_within_a_bound_and_no_old_versions(
         statuses.append(weakref.ref(route.status))
     kept = [number for number, status in enumerate(statuses) if status() is not None]
     assert kept == list(range(20 - min(routes, 4), 20))
+
+
+def test_old_statuses_are_not_kept_for_their_facts(monkeypatch: pytest.MonkeyPatch) -> None:
+    pods = [POD | {"index": index} for index in range(1_000)]
+    size = len(json.dumps(pods))
+    monkeypatch.setattr(lean_routes, "_STATUS_BYTES", 4 * size)
+    tracemalloc.start()
+    try:
+        for version in range(20):
+            assert LEAN_ROUTES.decode(
+                encoded(status={"observedGeneration": 2, "links": version, "pods": pods})
+            ).is_handled
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 6 * size
 
 
 def test_equal_specs_are_one_object() -> None:
