@@ -119,6 +119,11 @@ class RouteStore:
         entry = self._entries.get(key)
         return None if entry is None else entry.revision
 
+    def status_changed(self, key: RouteKey) -> None:
+        """Handles a change of what the status of a route shows besides what this store follows."""
+        if (entry := self._entries.get(key)) is not None:
+            entry.touch()
+
     def now(self) -> datetime:
         """Returns the time of day by which decisions are made."""
         return self._clock()

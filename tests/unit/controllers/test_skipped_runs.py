@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from statefulroute.api.statefulroute import WorkloadRef
 from statefulroute.api.vocabulary import ServiceState
 from statefulroute.cluster.errors import UnreachableError
 from statefulroute.controllers.routes import route_timer
@@ -127,6 +128,22 @@ async def test_failed_annotation_is_not_skipped() -> None:
     environment.pod_writer.failures += [UnreachableError("no route to host")] * 3
     async with running(environment):
         await eventually(lambda: environment.pod_writer.written)
+
+
+async def test_workload_that_is_left_late_is_not_shown_for_longer() -> None:
+    environment = IdleEnvironment()
+    environment.workloads.put(workload(13, "other"))
+    async with running(environment):
+        await eventually(lambda: environment.last_status.workload_state)
+        await environment.wait_skipped()
+        environment.pod_writer.failures += [UnreachableError("no route to host")] * 4
+        current = environment.route
+        spec = current.spec.model_copy(update={"workload_ref": WorkloadRef(name="other")})
+        status = current.status.model_copy(update={"observed_generation": 2})
+        environment.routes.put(replace(current, resource_version=500, generation=2, spec=spec, status=status))
+        await eventually(lambda: environment.pod_writer.written)
+        await environment.wait_skipped()
+    assert environment.last_status.workload.name == "other"
 
 
 async def test_work_is_repeated_after_some_time_without_a_change(monkeypatch: pytest.MonkeyPatch) -> None:

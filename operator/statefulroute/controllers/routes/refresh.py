@@ -131,9 +131,12 @@ class RouteRefresher:
             Whether there was nothing to annotate, so that another run without a change has nothing to do.
         """
         previous = route.with_observed_workload() or route.with_workload(self._refreshed.get(route.key))
-        has_left = previous.workload_key == route.workload_key or await self._leave_workload(previous)
+        is_same = previous.workload_key == route.workload_key
+        has_left = is_same or await self._leave_workload(previous)
         if has_left:
             self._refreshed[route.key] = route.spec.workload_ref
+        if has_left and not is_same:
+            self._route_store.status_changed(route.key)  # it names another workload
         await self._informers.workloads.refresh(route)
         view = self._route_store.get(route.key)
         if view is None:
