@@ -123,8 +123,8 @@ class Leader:
 
     async def _run_kopf(self, kopf_run: KopfRun) -> None:
         """Runs kopf after the work on all routes has started: the links of all come before the edits of few."""
-        await self._components.scheduler.wait_started()
-        await kopf_run.run()
+        if await self._components.scheduler.wait_started():
+            await kopf_run.run()
 
     def _registry(self) -> kopf.OperatorRegistry:
         """Returns the handlers that kopf calls."""

@@ -129,19 +129,23 @@ class FakeLosses:
 class FakeScheduler(FakeLosses):
     def __init__(self) -> None:
         self.is_slow = False
+        self.is_started = False
         self.has_started = asyncio.Event()
 
     def start(self) -> None:
+        self.is_started = True
         if self.is_slow:
             self.has_started.clear()
         else:
             self.has_started.set()
 
     async def stop(self) -> None:
+        self.is_started = False
         self.has_started.set()
 
-    async def wait_started(self) -> None:
+    async def wait_started(self) -> bool:
         await self.has_started.wait()
+        return self.is_started
 
 
 class FakeLinks:
@@ -279,6 +283,14 @@ async def test_kopf_starts_after_the_work_on_all_routes(environment: Environment
     assert environment.events == []
     environment.scheduler.has_started.set()
     await environment.await_events("kopf started")
+
+
+async def test_kopf_does_not_start_if_the_work_ends_before(environment: Environment) -> None:
+    environment.scheduler.is_slow = True
+    environment.routes.replaced.set()
+    await environment.await_events(*ENDED[:-1], "links started")
+    environment.lock.take("another")
+    await environment.await_events("links stopped", "recorder stopped", "ended")
 
 
 async def test_operator_that_is_stopped_ends_its_work_and_releases_the_lease(environment: Environment) -> None:

@@ -275,10 +275,17 @@ async def test_all_routes_are_served_before_their_statuses_are_compared(monkeypa
     for key in keys:
         environment.routes.put(route(10, key, **HANDLED))
     async with running(environment):
-        await environment.scheduler.wait_started()
+        assert await environment.scheduler.wait_started()
         await eventually(lambda: all(map(environment.scheduler.has_polled, keys)))
         assert environment.route_writer.calls == 0
         await eventually(lambda: environment.route_writer.calls >= len(keys))
+
+
+async def test_work_that_is_stopped_at_its_start_has_not_started() -> None:
+    environment = TimerEnvironment().with_http(0)
+    async with running(environment):
+        starting = asyncio.create_task(environment.scheduler.wait_started())
+    assert not await starting
 
 
 async def test_error_of_one_route_at_the_start_stops_no_other_and_is_tried_again(

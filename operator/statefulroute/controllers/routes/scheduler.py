@@ -102,10 +102,11 @@ class RouteScheduler:
             timer.start()
         self._starting = asyncio.create_task(self._add_all())
 
-    async def wait_started(self) -> None:
-        """Waits until all routes are worked on."""
+    async def wait_started(self) -> bool:
+        """Waits until all routes are worked on; returns False if the work is stopped before."""
         if self._starting is not None:
             await asyncio.wait([self._starting])
+        return self._is_started
 
     async def stop(self) -> None:
         """Ends the work: finishes writes in flight, and cancels polls."""
