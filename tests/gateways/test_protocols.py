@@ -2,6 +2,7 @@
 
 import asyncio
 import resource
+import shutil
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack
@@ -19,6 +20,8 @@ from gateways.fleet import (
     AUDIENCE,
     DUPLEX,
     EXT_AUTHZ,
+    EXT_AUTHZ_GRPC,
+    EXT_PROC,
     GATEWAYS,
     HAPROXY,
     LIMITED,
@@ -32,6 +35,7 @@ from gateways.http_client import send_request
 from gateways.protocols import PROTOCOLS, GrpcClient, LoopThread, events, session, web_socket
 from gateways.recorder import RecordedResolver, record
 from localcluster import LocalCluster
+from localcluster.certificates import Authority
 from localgateways.configurations import Authentication
 from localgateways.processes import Gateway
 from support.independent_client import PodLink
@@ -212,6 +216,40 @@ def test_gateway_without_credentials_serves_nobody(unauthenticated_fleet: Gatewa
     gateway = unauthenticated_fleet.gateway(kind)
     answer = send_request(gateway.url, [("x-user-id", uid), ("authorization", f"Bearer {OF_THE_USER}")])
     assert (answer.status, answer.pod) == (503, "")
+
+
+def renewable() -> Iterator[Any]:
+    """Yields the gateways that read renewed credentials by themselves; `make test` tests only one of them."""
+    for authentication in (Authentication.TOKEN, Authentication.MTLS):
+        for kind in [EXT_AUTHZ, *([EXT_AUTHZ_GRPC, EXT_PROC] if scaled(0, 1) else [])]:
+            yield pytest.param(kind, authentication, id=f"{kind}, {authentication}")
+    if scaled(0, 1):
+        yield pytest.param(HAPROXY, Authentication.TOKEN, id=f"{HAPROXY}, {Authentication.TOKEN}")
+
+
+@pytest.mark.parametrize(("kind", "authentication"), [*renewable()])
+def test_renewed_credentials_are_read_again(  # noqa: PLR0913, PLR0917 - a gateway, and what is behind it
+    kubelet: FakeKubelet,
+    service: Service,
+    all_resolvers: Resolvers,
+    gateway_programs: Programs,
+    credentials: Path,
+    tmp_path: Path,
+    uid: str,
+    kind: str,
+    authentication: Authentication,
+) -> None:
+    own, strange = tmp_path / "own", Authority().client("gateway")
+    own.mkdir()
+    for name, content in (("token", b"expired"), ("tls.crt", strange.certificate), ("tls.key", strange.key)):
+        (own / name).write_bytes(content)
+    shutil.copy(credentials / "ca.crt", own)
+    with GatewayFleet(gateway_programs, tmp_path, service.namespace, kubelet.addresses, all_resolvers, own) as fleet:
+        gateway = fleet.gateway(kind, authentication)
+        assert send_request(gateway.url, [("x-user-id", uid)]).status == 503
+        for name in ("token", "tls.key", "tls.crt"):
+            shutil.copy(credentials / name, tmp_path / name).replace(own / name)
+        eventually(lambda: send_request(gateway.url, [("x-user-id", uid)]).status == 200, "they are read again")
 
 
 @pytest.mark.parametrize("kind", [EXT_AUTHZ, *([NGINX, HAPROXY, TRAEFIK] if scaled(0, 1) else [])])
