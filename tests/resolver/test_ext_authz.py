@@ -196,6 +196,16 @@ async def test_rejects_request_with_two_uids(resolver: RunningResolver, stub_ser
     assert await in_thread(stub_service.stored_pods) == {}
 
 
+async def test_rejects_uid_that_is_not_utf_8(cluster: LocalCluster, stub_service: StubService) -> None:
+    settings = {"namespaces": (stub_service.namespace,), "uid_sources": (UidSource.parse("query:uid"),)}
+    async with run_resolver(cluster.kubeconfig, **settings) as resolver:
+        for query in ("uid=%FF", "uid=50%"):
+            for path, headers in (("/x?" + query, {}), ("", {"X-Original-URI": "/x?" + query})):
+                reply = await resolver.http.get(stub_service.ext_authz_path + path, headers=headers)
+                assert reply.problem == (400, "invalid-parameter", "uid must be percent-encoded UTF-8")
+    assert await in_thread(stub_service.stored_pods) == {}
+
+
 async def test_service_without_port_gets_no_requests(resolver: RunningResolver, stub_service: StubService) -> None:
     await in_thread(
         stub_service.independent_client.patch, StatefulRoute, "game", stub_service.namespace, {"spec": {"port": None}}

@@ -89,12 +89,23 @@ def test_query_parameter_is_decoded(query: str, uid: str | None) -> None:
         ("header:x-user", "", {"x_user": ["alice", "bob"]}, "the header x-user"),
         ("cookie:uid", "", {"cookie": "uid=alice; uid=bob"}, "the cookie uid"),
         ("query:uid", "uid=alice&uid=bob", {}, "the parameter uid"),
+        ("query:uid", "uid=&u%69d=alice", {}, "the parameter uid"),
         ("jwt:sub", "", {"authorization": ["Bearer a.b.c", "Bearer d.e.f"]}, "the header authorization"),
     ],
 )
 def test_rejects_two_values_of_a_source(source: str, query: str, headers: Mapping[str, str], named: str) -> None:
     with pytest.raises(InvalidParameterError, match=f"^uid occurs 2 times in the request: {named} may occur once$"):
         find(source, query, **headers)
+
+
+@pytest.mark.parametrize("query", ["uid=%FF", "uid=alice%ff", "uid=100%", "uid=%zz", "uid=%1", "a=1&uid=%C3"])
+def test_rejects_parameter_that_is_not_encoded_utf_8(query: str) -> None:
+    with pytest.raises(InvalidParameterError, match="uid must be percent-encoded UTF-8"):
+        find("query:uid", query)
+
+
+def test_other_parameters_need_not_be_utf_8() -> None:
+    assert find("query:uid", "a=%FF&%FF=1&uid=alice&b=100%") == "alice"
 
 
 def test_rejects_uid_that_no_link_can_have() -> None:
