@@ -79,10 +79,12 @@ class StubService:
                 lambda kind=kind: not self.independent_client.all(kind, self.namespace), f"no {kind.kind} is left"
             )
 
-    def create_pod(self, pod: int, **spec: Any) -> None:
-        """Creates a pod that is Ready."""
+    def create_pod(self, pod: int, *, started: bool = True, **spec: Any) -> None:
+        """Creates a pod that is Ready, or one that is not started and has no address."""
         item = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"{self.name}-{pod}"}, "spec": _POD | spec}
         self.independent_client.create(item, self.namespace)
+        if not started:
+            return
         self.patch_pod_status(pod)
         state = {"serviceState": "Ready", "routingState": "Ready", "links": 0}
         self.pods[pod] = {"name": f"{self.name}-{pod}", "index": pod, **state}

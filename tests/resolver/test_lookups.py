@@ -159,6 +159,14 @@ async def test_unreachable_pod_is_reported_with_retry_after(
         f"{links}/alice", lambda reply: "is not there" in reply.problem[2], "it is gone"
     )
     assert reply.problem[1:] == ("pod-not-found", "the pod 'game-0' of the service 'game' is not there now")
+    await in_thread(stub_service.create_pod, 0, started=False)
+    reply = await resolver.wait_for_reply(
+        f"{links}/alice", lambda reply: "is not there" not in reply.problem[2], "it is created"
+    )
+    assert reply.problem[1:] == (
+        "pod-not-routable",
+        "the pod 'game-0' of the service 'game' has not started: it has no IP address yet",
+    )
 
     stub_service.pods[1]["routingState"] = "DenyNewCall"
     await in_thread(stub_service.patch_route_status)

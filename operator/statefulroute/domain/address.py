@@ -43,8 +43,8 @@ def link_address(link: Link, route: Route, pod_status: PodStatus, endpoint: Endp
         endpoint: the pod, if it exists.
 
     Raises:
-        PodNotFoundError: the pod does not exist, or has no IP yet.
-        PodNotRoutableError: the pod does not serve its users.
+        PodNotFoundError: the pod does not exist.
+        PodNotRoutableError: the pod does not serve its users, or has no IP address yet.
     """
     host = link.status.host if link.status and link.status.pod == link.pod else None
     if host is None and endpoint is not None:  # the operator has not written the status of the link yet
@@ -54,8 +54,12 @@ def link_address(link: Link, route: Route, pod_status: PodStatus, endpoint: Endp
 
 def pod_address(route: Route, pod_status: PodStatus, endpoint: Endpoint | None, host: str | None = None) -> Address:
     """Returns the address of a pod. The arguments and errors are those of `link_address`."""
-    if endpoint is None or not endpoint.ip:
+    if endpoint is None:
         raise PodNotFoundError(f"the pod {pod_status.name!r} of the service {route.name!r} is not there now")
+    if not endpoint.ip:
+        raise PodNotRoutableError(
+            f"the pod {pod_status.name!r} of the service {route.name!r} has not started: it has no IP address yet"
+        )
     if not endpoint.is_ready or pod_status.routing_state is RoutingState.SHUTDOWN:
         raise PodNotRoutableError(f"the pod {pod_status.name!r} of the service {route.name!r} does not serve users now")
     port = route.spec.port

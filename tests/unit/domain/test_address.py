@@ -45,10 +45,15 @@ def test_host_is_set_if_the_link_status_names_the_same_pod() -> None:
     assert link_address(link(2, status=BOUND), route(), pod_status(), endpoint()).host is None
 
 
-@pytest.mark.parametrize("missing_endpoint", [None, endpoint(ip="")])
-def test_pod_without_an_ip_is_not_found(missing_endpoint: Endpoint | None) -> None:
+def test_pod_that_does_not_exist_is_not_found() -> None:
     with pytest.raises(PodNotFoundError, match="the pod 'game-1' of the service 'game' is not there now"):
-        link_address(link(1), route(), pod_status(), missing_endpoint)
+        link_address(link(1), route(), pod_status(), None)
+
+
+def test_pod_without_an_ip_has_not_started() -> None:
+    message = "the pod 'game-1' of the service 'game' has not started: it has no IP address yet"
+    with pytest.raises(PodNotRoutableError, match=message):
+        link_address(link(1), route(), pod_status(), endpoint(ip="", is_ready=False))
 
 
 @pytest.mark.parametrize(
