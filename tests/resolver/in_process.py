@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 import aiohttp
+import uvloop
 from multidict import CIMultiDictProxy
 from yarl import URL
 
@@ -158,7 +159,7 @@ def quote_uid(uid: str) -> str:
 
 @contextmanager
 def run_resolver_in_thread(kubeconfig: Path, **settings: Any) -> Iterator[str]:
-    """Runs a resolver in a thread, for tests that block; yields its URL."""
+    """Runs a resolver in a thread with the event loop of the process, for tests that block; yields its URL."""
     urls: Future[str] = Future()
 
     async def serve() -> None:
@@ -170,7 +171,7 @@ def run_resolver_in_thread(kubeconfig: Path, **settings: Any) -> Iterator[str]:
 
     ends: list[Callable[[], object]] = []
     with ThreadPoolExecutor(1) as pool:
-        work = pool.submit(asyncio.run, serve())
+        work = pool.submit(uvloop.run, serve())
         work.add_done_callback(lambda done: urls.done() or urls.set_exception(done.exception() or RuntimeError()))
         try:
             yield urls.result(TIMEOUT_SECONDS)

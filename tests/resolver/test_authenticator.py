@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import socket
 import ssl
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -15,7 +16,7 @@ import pytest
 
 from localcluster import LocalCluster
 from resolver.envoy import picked_endpoint, run_envoy
-from resolver.in_process import HTTPClient, run_resolver
+from resolver.in_process import HTTPClient, run_resolver, run_resolver_in_thread
 from resolver.stub_service import StubService, in_thread, uids
 from statefulroute.cluster.client import Client
 from statefulroute.domain.keys import RouteKey
@@ -23,6 +24,7 @@ from statefulroute.resolver.settings import TlsFiles
 from statefulroute.resolver.tls import UnusableCertificateError, load_tls_context
 from support.api_user import APIUser
 from support.kubectl import Kubectl
+from support.waiting import eventually
 
 AUDIENCE = "statefulroute-resolver"
 
@@ -198,6 +200,43 @@ async def test_renewed_certificate_is_used_without_a_restart(
         async with asyncio.timeout(20):
             while await serial_of(address, certificates) == before:  # noqa: ASYNC110 - the reload has no event
                 await asyncio.sleep(0.05)
+
+
+def test_replaced_client_authority_is_no_longer_trusted(
+    cluster: LocalCluster, stub_service: StubService, certificates: Path, tmp_path: Path
+) -> None:
+    authority = tmp_path / "clients.crt"
+    authority.write_bytes((certificates / "ca.crt").read_bytes())
+    tls = TlsFiles(certificates / "server.crt", certificates / "server.key", authority)
+    with run_resolver_in_thread(cluster.kubeconfig, namespaces=(stub_service.namespace,), tls=tls) as url:
+        address = url.removeprefix("https://")
+        before = accepted_session(address, stub_service.path, _as(certificates, "gateway"))
+        assert before is not None
+        assert accepted_session(address, stub_service.path, _as(certificates, "stranger")) is None
+        authority.write_bytes((certificates / "strangers.crt").read_bytes())
+        eventually(
+            lambda: accepted_session(address, stub_service.path, _as(certificates, "stranger")),
+            "the new authority is trusted",
+        )
+        assert accepted_session(address, stub_service.path, _as(certificates, "gateway")) is None
+        context, session = before
+        assert accepted_session(address, stub_service.path, context, session) is None  # nor is its session resumed
+
+
+def accepted_session(
+    address: str, path: str, context: ssl.SSLContext, session: ssl.SSLSession | None = None
+) -> tuple[ssl.SSLContext, ssl.SSLSession | None] | None:
+    """Sends a request by TLS; returns the session for a later connection, or None if the client is not accepted."""
+    host, _, port = address.rpartition(":")
+    try:
+        with (
+            socket.create_connection((host, int(port)), timeout=10) as connection,
+            context.wrap_socket(connection, server_hostname=host, session=session) as secure,
+        ):
+            secure.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            return (context, secure.session) if secure.recv(100).startswith(b"HTTP/1.1 200") else None
+    except (ssl.SSLError, ConnectionError):
+        return None
 
 
 async def test_grpc_server_requires_client_certificates_and_reloads_its_own(

@@ -2,11 +2,10 @@
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from errno import EADDRINUSE
 from os import strerror
-from ssl import SSLContext
 from typing import Any
 
 import structlog
@@ -17,6 +16,7 @@ from prometheus_client.registry import Collector
 from statefulroute.monitoring.bind_address import BindAddress
 from statefulroute.monitoring.exposition import CONTENT_TYPE, Exposition
 from statefulroute.monitoring.health import Health, HealthCheck
+from statefulroute.monitoring.listener import RenewableTlsContext, TimedServer, listen
 
 log = structlog.get_logger(__name__)
 
@@ -73,7 +73,7 @@ async def serve_http(
     address: BindAddress,
     *,
     option: str = "--bind-address",
-    tls: SSLContext | None = None,
+    tls: RenewableTlsContext | None = None,
     shutdown_timeout_seconds: float = _SHUTDOWN_TIMEOUT_SECONDS,
 ) -> AsyncIterator[list[str]]:
     """Serves HTTP while the context is open; the context's value is the list of addresses that the server listens on.
@@ -91,13 +91,20 @@ async def serve_http(
     runner = _runner(application, shutdown_timeout_seconds)
     await runner.setup()
     try:
-        try:
-            await web.TCPSite(runner, address.host, address.port, ssl_context=tls).start()
-        except OSError as error:
-            raise BindError(f"cannot listen at {address}: {_bind_error_message(error)} with {option}") from error
-        yield [_format_address(name) for name in runner.addresses]
+        async with AsyncExitStack() as listening:
+            try:
+                addresses = await listening.enter_async_context(listen(_server_of(runner), address, tls))
+            except OSError as error:
+                raise BindError(f"cannot listen at {address}: {_bind_error_message(error)} with {option}") from error
+            yield [str(each) for each in addresses]
     finally:
         await runner.cleanup()
+
+
+def _server_of(runner: web.BaseRunner) -> web.Server:
+    if runner.server is None:
+        raise RuntimeError("the runner is not set up")
+    return runner.server
 
 
 def _runner(application: web.Application | RequestHandler, shutdown_timeout_seconds: float) -> web.BaseRunner:
@@ -109,7 +116,7 @@ def _runner(application: web.Application | RequestHandler, shutdown_timeout_seco
     def request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:  # noqa: ANN401
         return web.BaseRequest(message, payload, protocol, writer, task, task.get_loop(), client_max_size=limit)
 
-    server = web.Server(application.handle, request_factory=request, **quiet)
+    server = TimedServer(application.handle, request_factory=request, **quiet)
     return web.ServerRunner(server, shutdown_timeout=shutdown_timeout_seconds)
 
 
@@ -161,7 +168,3 @@ def _bind_error_message(error: OSError) -> str:
         return "another process listens there; choose another port"
     reason = strerror(error.errno) if error.errno and error.errno > 0 else str(error)
     return f"{reason}; choose another address"
-
-
-def _format_address(socket_name: tuple[str, int] | tuple[str, int, int, int]) -> str:
-    return str(BindAddress(socket_name[0], socket_name[1]))

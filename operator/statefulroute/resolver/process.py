@@ -4,7 +4,6 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from ssl import SSLContext
 
 import structlog
 
@@ -12,6 +11,7 @@ from statefulroute.cluster.client import Client
 from statefulroute.cluster.connection import connect
 from statefulroute.monitoring.api_requests import APIRequestMetrics
 from statefulroute.monitoring.health import Health
+from statefulroute.monitoring.listener import RenewableTlsContext
 from statefulroute.monitoring.server import RequestHandler, serve_http, serve_probes_and_metrics
 from statefulroute.resolver.assembly import ResolverComponents, assemble
 from statefulroute.resolver.http.dispatcher import MAX_BODY_BYTES
@@ -67,7 +67,7 @@ async def run(settings: Settings) -> None:
 
 @asynccontextmanager
 async def serve_lookups(
-    settings: Settings, components: ResolverComponents, tls: SSLContext | None
+    settings: Settings, components: ResolverComponents, tls: RenewableTlsContext | None
 ) -> AsyncIterator[list[str]]:
     """Serves HTTP while the context lasts; yields the addresses that it listens on."""
     bare = RequestHandler(components.dispatcher.handle, MAX_BODY_BYTES)

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 
 import structlog
 
+from statefulroute.monitoring.listener import RenewableTlsContext
 from statefulroute.resolver.settings import TlsFiles
 
 log = structlog.get_logger(__name__)
@@ -56,8 +57,8 @@ def load_tls_context(files: TlsFiles) -> ssl.SSLContext:
 @asynccontextmanager
 async def reloading_tls_context(
     files: TlsFiles | None, poll_seconds: float = _POLL_SECONDS
-) -> AsyncIterator[ssl.SSLContext | None]:
-    """Yields a TLS context, and reloads its files into it when they change.
+) -> AsyncIterator[RenewableTlsContext | None]:
+    """Yields a TLS context, and replaces it when its files change.
 
     Args:
         files: the TLS files; None yields None.
@@ -69,7 +70,7 @@ async def reloading_tls_context(
     if files is None:
         yield None
         return
-    context = load_tls_context(files)
+    context = RenewableTlsContext(load_tls_context(files))
     reloading = asyncio.create_task(_reload(context, files, poll_seconds))
     try:
         yield context
@@ -79,15 +80,14 @@ async def reloading_tls_context(
             await reloading
 
 
-async def _reload(context: ssl.SSLContext, files: TlsFiles, poll_seconds: float) -> None:
+async def _reload(context: RenewableTlsContext, files: TlsFiles, poll_seconds: float) -> None:
     known = modification_times(files)
     while True:
         await asyncio.sleep(poll_seconds)
         try:
             if (stamp := modification_times(files)) == known:
                 continue
-            load_tls_context(files)  # checks all files first: some may still be being written
-            _load(context, files)
+            context.replace(load_tls_context(files))
         except (OSError, UnusableCertificateError) as error:
             log.warning("new certificates cannot be used: the old ones are kept", error=str(error))
         else:

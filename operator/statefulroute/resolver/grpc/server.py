@@ -15,6 +15,9 @@ from statefulroute.resolver.tls import UnusableCertificateError, load_tls_contex
 
 _SERVING, _NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
+#: How long a TLS handshake and the first bytes of HTTP/2 may take. gRPC's default is two minutes.
+_HANDSHAKE_TIMEOUT_MS = 10_000
+
 #: The time limit of calls in progress when the server stops.
 _STOP_GRACE_SECONDS = 1.0
 
@@ -69,7 +72,9 @@ async def serve_grpc(
     Raises:
         BindError: the server cannot listen on the address.
     """
-    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    server = grpc.aio.server(
+        options=[("grpc.so_reuseport", 0), ("grpc.server_handshake_timeout_ms", _HANDSHAKE_TIMEOUT_MS)]
+    )
     handlers = [grpc.method_handlers_generic_handler(each.name, each.methods()) for each in services]
     server.add_generic_rpc_handlers(tuple(handlers))
     state = health.HealthServicer()
