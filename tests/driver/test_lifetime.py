@@ -21,7 +21,7 @@ from support.service import Service
 Run = Callable[[str], None]
 
 _COMMON = """
-import asyncio, os, sys, threading, time
+import asyncio, gc, os, sys, threading, time
 from statefulroute import ClientDriver, DriverNotOpenError, ServerDriver, sync
 
 here = os.environ["POD_NAMESPACE"]
@@ -64,11 +64,14 @@ def work():
     refused(lambda: driver.best_pod("game"), "before this process was forked")
     refused(lambda: asyncio.run(driver.get_linked_pod("before", "game")), "in gunicorn: post_fork")
     asyncio.run(driver.__aexit__(None, None, None))  # does not touch the connections of the parent
+    for name in ("driver", "loop", "restarts"):
+        del globals()[name]
+    gc.collect()  # the destructors of the copies do not, either
 
+restarts = lambda: [reflector.restarts for reflector in driver._reflectors]
 succeeded(in_child(work))
 with sync.ClientDriver.connect() as other:
     other.link_if_absent("after", "game", 1)
-restarts = lambda: [reflector.restarts for reflector in driver._reflectors]
 
 async def sees():
     while driver._cached_link("after", "game") is None:

@@ -4,12 +4,13 @@ import logging
 import sys
 from collections.abc import Callable, MutableMapping
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from statefulroute.cli.output.messages import printable
 from statefulroute.cli.output.terminal import stderr_terminal
-from statefulroute.cluster.field_logger import Message, uid_redactor
-from statefulroute.domain.log_redaction import LogRedactor
+
+if TYPE_CHECKING:
+    from structlog.typing import Processor
 
 
 class LogLevel(StrEnum):
@@ -38,6 +39,8 @@ def set_up_logging(level: LogLevel, log_format: LogFormat | None, *, hash_uids: 
     """
     import structlog  # noqa: PLC0415 - slow to import, and `--help` does not log
 
+    from statefulroute.cluster.field_logger import log_redactor, take_fields  # noqa: PLC0415 - as above
+
     as_json = log_format is LogFormat.JSON or (log_format is None and not sys.stderr.isatty())
     shared: list[Any] = [
         structlog.stdlib.add_log_level,
@@ -48,7 +51,7 @@ def set_up_logging(level: LogLevel, log_format: LogFormat | None, *, hash_uids: 
     traceback = structlog.tracebacks.ExceptionDictTransformer(show_locals=False) if as_json else None
     renderer: list[Any] = [
         structlog.processors.ExceptionRenderer(traceback) if traceback else structlog.processors.format_exc_info,
-        *([_redact_by(LogRedactor(uid_redactor()))] if hash_uids else ()),
+        *([_line_processor(log_redactor().redact)] if hash_uids else ()),
         *(
             (structlog.processors.JSONRenderer(default=str),)
             if as_json
@@ -63,7 +66,7 @@ def set_up_logging(level: LogLevel, log_format: LogFormat | None, *, hash_uids: 
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[_take_fields, *shared],
+            foreign_pre_chain=[_line_processor(take_fields), *shared],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
         )
     )
@@ -91,14 +94,6 @@ def _escape_unprintable(_logger: object, _method: str, line: MutableMapping[str,
     return line
 
 
-def _take_fields(_logger: object, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """A structlog processor that takes event and fields from the messages of this project's libraries."""
-    message = line["_record"].msg
-    if isinstance(message, Message):
-        line.update(message.fields, event=message.event)
-    return line
-
-
-def _redact_by(redactor: LogRedactor) -> Callable[[object, str, MutableMapping[str, Any]], MutableMapping[str, Any]]:
-    """Returns a structlog processor that redacts uids; it runs after tracebacks are formatted."""
-    return lambda _logger, _method, line: redactor.redact(line)
+def _line_processor(process: Callable[[MutableMapping[str, Any]], MutableMapping[str, Any]]) -> "Processor":
+    """Returns a structlog processor that changes the fields of a line."""
+    return lambda _logger, _method, line: process(line)

@@ -1,8 +1,8 @@
 """Loads the connection to the cluster from a kubeconfig or from the pod's ServiceAccount."""
 
 import os
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +12,6 @@ from statefulroute.cluster.api_server import Connection
 from statefulroute.cluster.environment_proxy import environment_proxy
 from statefulroute.cluster.errors import NotConnectedError
 from statefulroute.cluster.impersonation import Impersonation
-from statefulroute.cluster.plain_kubeconfig import plain_connection
 from statefulroute.cluster.service_account import in_cluster_connection, is_in_cluster
 
 _PROXY_SCHEMES = ("http", "https")
@@ -54,27 +53,36 @@ async def _load(stack: AsyncExitStack, kubeconfig: Path | None, context: str | N
     if configured is None and context is None and is_in_cluster():
         return in_cluster_connection()
     paths = str(configured or Path.home() / ".kube/config")
-    connection = plain_connection(Path(paths), context)
-    if connection is None:
-        connection = await stack.enter_async_context(_full_connection(paths, context))
-    return _with_proxy(connection)
+    return _with_proxy(await _load_kubeconfigs(stack, paths, context))
 
 
-def _full_connection(paths: str, context: str | None) -> AbstractAsyncContextManager[Connection]:
-    """Returns the connection of a kubeconfig that needs the Kubernetes library."""
-    if not any(Path(path).expanduser().is_file() for path in paths.split(os.pathsep) if path):
+async def _load_kubeconfigs(stack: AsyncExitStack, paths: str, context: str | None) -> Connection:
+    """Loads the connection of kubeconfigs, whose libraries are an extra: a pod does without."""
+    if not _exists(paths):
         raise NotConnectedError(f"there is no file {paths}")
-    try:
+    with _requires("yaml", "a kubeconfig is YAML"):
+        from statefulroute.cluster.plain_kubeconfig import plain_connection  # noqa: PLC0415 - see above
+    if (connection := plain_connection(Path(paths), context)) is not None:
+        return connection
+    with _requires("kubernetes", f"{paths} is several files, has an exec plugin or an auth provider, or is malformed"):
         # This import takes longer than most commands run.
         from statefulroute.cluster.full_kubeconfig import full_connection  # noqa: PLC0415
+    return await stack.enter_async_context(full_connection(paths, context))
+
+
+def _exists(paths: str) -> bool:
+    return any(Path(path).expanduser().is_file() for path in paths.split(os.pathsep) if path)
+
+
+@contextmanager
+def _requires(package: str, reason: str) -> Iterator[None]:
+    """Explains how to install a package if an import in the context fails for want of it."""
+    try:
+        yield
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] != "kubernetes":
+        if error.name is None or error.name.partition(".")[0] != package:
             raise
-        raise NotConnectedError(
-            f"{paths} is several files, has an exec plugin or an auth provider, or is malformed: reading it requires "
-            "the Kubernetes library: pip install 'statefulroute[kubeconfig]'"
-        ) from error
-    return full_connection(paths, context)
+        raise NotConnectedError(f"{reason}: pip install 'statefulroute[kubeconfig]' to read it") from error
 
 
 def _with_proxy(connection: Connection) -> Connection:

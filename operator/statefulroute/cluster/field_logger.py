@@ -6,10 +6,11 @@ import re
 import traceback
 from collections.abc import MutableMapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from statefulroute.domain.log_redaction import LogRedactor
-from statefulroute.domain.redaction import UidRedactor
+if TYPE_CHECKING:
+    from statefulroute.domain.log_redaction import LogRedactor
+    from statefulroute.domain.redaction import UidRedactor
 
 #: The attribute of a log record with the fields of its line.
 FIELDS_ATTRIBUTE = "statefulroute"
@@ -26,19 +27,28 @@ StandardLogger: TypeAlias = logging.Logger | logging.LoggerAdapter[Any]
 # Without a handler of the application, the logging module would print warnings on the standard error.
 logging.getLogger("statefulroute").addHandler(logging.NullHandler())
 
-_redactor: LogRedactor | None = None
+_redactor: "LogRedactor | None" = None
 """Redacts the lines of this process; None leaves them."""
 
 
-def uid_redactor() -> UidRedactor:
+def uid_redactor() -> "UidRedactor":
     """Returns a redactor with the key in the environment."""
+    from statefulroute.domain.redaction import UidRedactor  # noqa: PLC0415 - few processes redact
+
     return UidRedactor(os.fsencode(os.environ.get(HASH_KEY, "")))
+
+
+def log_redactor() -> "LogRedactor":
+    """Returns a redactor of log lines with the key in the environment."""
+    from statefulroute.domain.log_redaction import LogRedactor  # noqa: PLC0415 - slow to import
+
+    return LogRedactor(uid_redactor())
 
 
 def hash_uids_in_logs() -> None:
     """Replaces uids by hashes in all lines that this process logs by a `FieldLogger` from now on."""
     global _redactor  # noqa: PLW0603 - as the levels and handlers of the logging module, it applies to the process
-    _redactor = LogRedactor(uid_redactor())
+    _redactor = log_redactor()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +104,14 @@ class FieldLogger:
 def get_logger(name: str) -> FieldLogger:
     """Returns the logger of a module."""
     return FieldLogger(logging.getLogger(name))
+
+
+def take_fields(line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Takes event and fields from the message of a log record into a line of structlog, which has them separately."""
+    message = line["_record"].msg
+    if isinstance(message, Message):
+        line.update(message.fields, event=message.event)
+    return line
 
 
 def _text(value: object) -> str:

@@ -10,9 +10,8 @@ from typing import Any
 import msgspec
 
 from statefulroute.cluster.errors import APIError, ClusterError
-from statefulroute.cluster.field_logger import FieldLogger, get_logger, hash_uids_in_logs, uid_redactor
+from statefulroute.cluster.field_logger import FieldLogger, get_logger, hash_uids_in_logs, log_redactor
 from statefulroute.domain.errors import ForbiddenError, InternalError, InvalidParameterError, StatefulRouteError
-from statefulroute.domain.log_redaction import LogRedactor
 from statefulroute.driver.parts import EventLogger, Logger
 
 
@@ -43,7 +42,7 @@ class _RedactingLogger:
 
     def __init__(self, logger: EventLogger) -> None:
         self._logger = logger
-        self._redactor = LogRedactor(uid_redactor())
+        self._redactor = log_redactor()
 
     def info(self, event: str, **fields: Any) -> None:  # noqa: ANN401 - log fields have any type
         self._logger.info(event, **self._redactor.redact(fields))

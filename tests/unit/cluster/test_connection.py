@@ -218,7 +218,7 @@ BOB_HEADERS = [
 @pytest.fixture
 def no_plain_kubeconfigs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes the Kubernetes library load every kubeconfig."""
-    monkeypatch.setattr("statefulroute.cluster.connection.plain_connection", lambda *_: None)
+    monkeypatch.setattr("statefulroute.cluster.plain_kubeconfig.plain_connection", lambda *_: None)
 
 
 async def impersonated(
