@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from localcluster import LocalCluster
 from resolver.in_process import Reply, RunningResolver, run_resolver
 from resolver.stub_service import StubService, in_thread, uids
+from statefulroute.cluster.client import Client
 
 
 async def test_new_user_is_bound_to_the_best_pod_and_cached_at_once(
@@ -23,6 +25,35 @@ async def test_new_user_is_bound_to_the_best_pod_and_cached_at_once(
     assert (reply.status, reply.json["podName"], reply.headers["Age"]) == (200, "game-1", "0")
     assert (await resolver.http.get(f"{stub_service.path}/links/alice")).json == reply.json
     assert await in_thread(stub_service.spec_of, "alice") == {"routeName": "game", "uid": "alice", "podIndex": 1}
+
+
+class SlowClient(Client):
+    """A client whose reads of links take long; it counts those in progress."""
+
+    reads = most_reads = 0
+
+    async def get(self, path: str, params: Mapping[str, str] | None = None, *, attempts: int | None = None) -> bytes:
+        if "/podlinks/" not in path:
+            return await super().get(path, params, attempts=attempts)
+        self.reads += 1
+        self.most_reads = max(self.most_reads, self.reads)
+        try:
+            await asyncio.sleep(0.05)
+            return await super().get(path, params, attempts=attempts)
+        finally:
+            self.reads -= 1
+
+
+async def test_strong_batches_leave_connections_for_bindings(cluster: LocalCluster, stub_service: StubService) -> None:
+    async with run_resolver(cluster.kubeconfig, SlowClient, namespaces=(stub_service.namespace,)) as resolver:
+        path, body = f"{stub_service.path}/links:batchGet?consistency=strong", {"uids": uids("user", 60)}
+        batches = asyncio.gather(*(resolver.http.post(path, body) for _ in range(4)))
+        await resolver.wait_until(lambda: resolver.client.reads, "links are being read")  # type: ignore[attr-defined]
+        assert (await resolver.http.post(f"{stub_service.path}/links/alice")).status == 200
+        assert not batches.done()
+        assert {(reply.status, len(reply.json["problems"])) for reply in await batches} == {(200, 60)}
+        assert isinstance(resolver.client, SlowClient)
+        assert resolver.client.most_reads <= 16  # of 32 connections
 
 
 async def test_binding_is_idempotent(resolver: RunningResolver, stub_service: StubService) -> None:

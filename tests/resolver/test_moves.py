@@ -106,6 +106,19 @@ async def test_number_of_streams_is_limited(resolver: RunningResolver, stub_serv
         assert len(moves) == 1
 
 
+async def test_number_of_streams_of_one_client_is_limited(resolver: RunningResolver, stub_service: StubService) -> None:
+    moves = MoveBroadcaster(resolver.components.cache.links.cache, max_of_one_client=1)
+    key = RouteKey(stub_service.namespace, "game")
+    for _ in range(2):
+        with (
+            moves.subscribe(key, "one"),
+            moves.subscribe(key, "other"),
+            pytest.raises(ProblemError, match="one has 1 streams already"),
+            moves.subscribe(RouteKey(stub_service.namespace, "chat"), "one"),
+        ):
+            pass
+
+
 async def test_missing_service_has_no_stream(resolver: RunningResolver, stub_service: StubService) -> None:
     path = f"/v1/namespaces/{stub_service.namespace}/routes/chess/moves"
     assert (await resolver.http.get(path)).problem[:2] == (404, "route-not-found")

@@ -35,20 +35,21 @@ class RateLimiter:
         """Returns the number of stored keys."""
         return len(self._full_at)
 
-    def take(self, key: Hashable = None) -> float:
-        """Takes a token if one is available now.
+    def take(self, key: Hashable = None, tokens: int = 1) -> float:
+        """Takes tokens if one is available now.
 
         Args:
             key: the key whose bucket is used; a limiter of one bucket needs none.
+            tokens: how many are taken; those that the bucket does not hold are taken from its future ones.
 
         Returns:
-            0 if the token was taken; otherwise the seconds until one is available, and nothing was taken.
+            0 if the tokens were taken; otherwise the seconds until one is available, and nothing was taken.
         """
         now = self._clock()
         full_at = max(self._full_at.get(key, now), now)
         if (wait := full_at - now - self._tolerance) > _ROUNDING_SECONDS:
             return wait
-        self._store(key, full_at + self._interval, now)
+        self._store(key, full_at + tokens * self._interval, now)
         return 0.0
 
     def delay(self, key: Hashable = None) -> float:

@@ -70,7 +70,7 @@ def assemble(settings: Settings, client: Client) -> ResolverComponents:
     token_reviewer = None if audience is None else TokenReviewer(client, audience, settings.allowed_users)
     authenticator = Authenticator(token_reviewer, settings.requests_per_second)
     dispatcher = Dispatcher(
-        Lookups(cache, binder),
+        Lookups(cache, binder, authenticator),
         MoveStreams(cache, moves),
         ExtAuthz(cache, picker, settings.uid_sources, settings.endpoint_header),
         authenticator,

@@ -22,8 +22,8 @@ class Authenticator:
         self.is_open = token_reviewer is None and self._rate_limiter is None
         """Whether every request is admitted, without a check."""
 
-    async def admit(self, authorization: str | None, peer: str) -> None:
-        """Admits a request, or raises.
+    async def admit(self, authorization: str | None, peer: str) -> str:
+        """Admits a request, or raises; returns the name of the caller.
 
         Args:
             authorization: the value of its Authorization header.
@@ -34,4 +34,27 @@ class Authenticator:
         """
         name = peer if self._token_reviewer is None else await self._token_reviewer.authenticate(authorization, peer)
         if self._rate_limiter is not None and (wait := self._rate_limiter.take(name)) > 0:
-            raise ProblemError(ProblemKind.TOO_MANY_REQUESTS, f"{name} sends too many requests: wait", ceil(wait))
+            raise _too_many_requests(name, wait)
+        return name
+
+    def charge(self, name: str, requests: int) -> None:
+        """Counts an admitted request of a caller as a number of requests.
+
+        The number may exceed the rate: the later requests of the caller then wait until it is worked off.
+
+        Args:
+            name: the caller.
+            requests: the number, at least 1.
+
+        Raises:
+            ProblemError: the caller has exceeded its rate.
+        """
+        if self._rate_limiter is None:
+            return
+        self._rate_limiter.give_back(name)
+        if (wait := self._rate_limiter.take(name, requests)) > 0:
+            raise _too_many_requests(name, wait)
+
+
+def _too_many_requests(name: str, wait_seconds: float) -> ProblemError:
+    return ProblemError(ProblemKind.TOO_MANY_REQUESTS, f"{name} sends too many requests: wait", ceil(wait_seconds))

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable
 from functools import partial
 from math import ceil
 
@@ -11,10 +11,12 @@ import structlog
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.clock import IntervalClock, utc_interval
 from statefulroute.cluster.errors import ClusterError
+from statefulroute.cluster.fair_limiter import FairLimiter
 from statefulroute.cluster.link_store import LinkStore
 from statefulroute.cluster.retry_after import retry_pause
 from statefulroute.domain.assumed_placements import AssumedPlacements
-from statefulroute.domain.errors import StatefulRouteError
+from statefulroute.domain.errors import DeadlineExceededError, StatefulRouteError
+from statefulroute.domain.fair_slots import FairSlots
 from statefulroute.domain.keys import PodKey, RouteKey
 from statefulroute.domain.link import Link
 from statefulroute.domain.operations import renew_link
@@ -27,6 +29,9 @@ log = structlog.get_logger(__name__)
 
 #: The maximal number of concurrent renewals. Beyond it, a link is renewed at a later use.
 _MAX_CONCURRENT_RENEWALS = 64
+
+#: The maximal number of concurrent reads of links: half of the connections, so that bindings always have the others.
+_MAX_CONCURRENT_READS = 16
 
 
 class Binder:
@@ -63,6 +68,7 @@ class Binder:
         self._clock = clock
         self._on_result = on_result
         self._rate_limiter = RateLimiter(bindings_per_second, time.monotonic)
+        self._reads = FairLimiter(FairSlots(_MAX_CONCURRENT_READS))
         self._stores: dict[str, LinkStore] = {}
         self._placements = AssumedPlacements()
         self._renewals: dict[tuple[RouteKey, str], asyncio.Task[None]] = {}
@@ -78,12 +84,30 @@ class Binder:
             ClusterError: the API server responded with an error.
         """
         self._cache.route(key)  # only names of known routes reach the API server
-        return await self._store(key).get(key.name, uid, fresh=True)
+        try:
+            async with asyncio.timeout(self._deadline_seconds), self._reads.slot(key):
+                return await self._store(key).get(key.name, uid, fresh=True)
+        except TimeoutError as error:
+            raise DeadlineExceededError(
+                f"the API server did not answer within {self._deadline_seconds:g} s, or too many links are being read"
+            ) from error
 
-    async def read_all(self, key: RouteKey, uids: list[str]) -> dict[str, Link | None]:
+    async def read_all(self, key: RouteKey, uids: Iterable[str]) -> dict[str, Link | None]:
         """Reads the links of many uids. Raises the errors of `read`."""
-        self._cache.route(key)
-        return await self._store(key).get_all(key.name, uids, fresh=True)
+        links: dict[str, Link | None] = {}
+        left = iter(uids)
+
+        async def read_next() -> None:
+            for uid in left:
+                links[uid] = await self.read(key, uid)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(_MAX_CONCURRENT_READS):
+                    group.create_task(read_next())
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return links
 
     async def bind(
         self, key: RouteKey, uid: str, *, ttl_seconds: int | None = None, among: Container[PodKey] | None = None

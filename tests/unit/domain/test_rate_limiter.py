@@ -25,6 +25,16 @@ def test_full_bucket_grants_the_tokens_of_one_second_at_once() -> None:
     assert limiter.take("a") > 0
 
 
+def test_tokens_beyond_the_bucket_are_taken_from_its_future() -> None:
+    clock = Clock()
+    limiter = RateLimiter(5, clock)
+    assert limiter.take("a", 20) == 0
+    assert limiter.take("a") == pytest.approx(3.2)
+    assert limiter.take("b") == 0
+    clock.now += 3.21
+    assert limiter.take("a") == 0
+
+
 def test_burst_sets_the_size_of_the_bucket() -> None:
     clock = Clock()
     limiter = RateLimiter(5, clock, burst=50)

@@ -10,6 +10,7 @@ from aiohttp import hdrs, web
 from aiohttp.http import HttpVersion11
 
 from statefulroute.resolver.authenticator import Authenticator
+from statefulroute.resolver.http.callers import peer_of
 from statefulroute.resolver.http.ext_authz import ExtAuthz
 from statefulroute.resolver.http.lookups import Lookups
 from statefulroute.resolver.http.openapi import document
@@ -106,7 +107,9 @@ class Dispatcher:
         response: web.StreamResponse
         try:
             if not self._authenticator.is_open and name != "openapi":
-                await self._authenticator.admit(request.headers.get(hdrs.AUTHORIZATION), _peer(request))
+                authorization = request.headers.get(hdrs.AUTHORIZATION)
+                caller = await self._authenticator.admit(authorization, peer_of(request))
+                path = None if path is None else path._replace(caller=caller)
             if path is None or operation is None:
                 response = _no_operation_response(request.method, methods)
             else:
@@ -158,18 +161,6 @@ async def _handle_expect(request: web.BaseRequest) -> None:
         raise ProblemError(ProblemKind.MALFORMED, "Expect must be 100-continue")
     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     request.writer.output_size = 0  # the final response has not started
-
-
-def _peer(request: web.BaseRequest) -> str:
-    """Returns the name in the client's certificate, or its address if it has none."""
-    transport = request.transport
-    certificate = transport.get_extra_info("peercert") if transport is not None else None
-    if certificate:
-        names = [value for part in certificate.get("subject", ()) for name, value in part if name == "commonName"]
-        names += [value for _, value in certificate.get("subjectAltName", ())]
-        if names:
-            return str(names[0])
-    return request.remote or ""
 
 
 def _problem_response(error: ProblemError) -> web.Response:

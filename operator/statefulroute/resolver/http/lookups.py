@@ -1,5 +1,6 @@
 """Handles look-ups and bindings: which pod holds a uid, and the pod's address."""
 
+import asyncio
 from enum import StrEnum
 from typing import TypeVar
 
@@ -19,12 +20,16 @@ from statefulroute.resolver.answers import (
     link_answer,
     route_answer,
 )
+from statefulroute.resolver.authenticator import Authenticator
 from statefulroute.resolver.binder import Binder
 from statefulroute.resolver.cache import ResolverCache
 from statefulroute.resolver.http.paths import RequestPath
 from statefulroute.resolver.problems import EXPECTED_ERRORS, Problem, ProblemError, ProblemKind, not_linked, problem_of
 
 B = TypeVar("B")
+
+#: How long the body of a request may take.
+_BODY_TIMEOUT_SECONDS = 10.0
 
 _encode = msgspec.json.Encoder().encode
 _bind_decoder = msgspec.json.Decoder(BindRequest)
@@ -47,11 +52,13 @@ class Lookups:
     Args:
         cache: the resolver's cache.
         binder: binds users, and reads links from the API server.
+        authenticator: limits the rates of callers.
     """
 
-    def __init__(self, cache: ResolverCache, binder: Binder) -> None:
+    def __init__(self, cache: ResolverCache, binder: Binder, authenticator: Authenticator) -> None:
         self._cache = cache
         self._binder = binder
+        self._authenticator = authenticator
 
     async def get_link(self, request: web.BaseRequest, path: RequestPath) -> web.Response:
         """Returns the pod that holds a uid."""
@@ -85,7 +92,10 @@ class Lookups:
         uids = list(dict.fromkeys(batch.uids))
         strong = is_strong(request)
         problems: dict[str, Problem] = {}
-        stored = await self._binder.read_all(key, _valid_uids(uids, problems)) if strong else None
+        stored = None
+        if strong and (valid := _valid_uids(uids, problems)):
+            self._authenticator.charge(path.caller, len(valid))
+            stored = await self._binder.read_all(key, valid)
         links: dict[str, LinkAnswer] = {}
         for uid in uids:
             if uid in problems:
@@ -158,7 +168,15 @@ def _valid_uids(uids: list[str], problems: dict[str, Problem]) -> list[str]:
 
 async def _read_body(request: web.BaseRequest) -> bytes:
     """Returns the body; empty if the request has none."""
-    data = await request.read() if request.can_read_body else b""
+    if not request.can_read_body:
+        return b""
+    try:
+        async with asyncio.timeout(_BODY_TIMEOUT_SECONDS):
+            data = await request.read()
+    except TimeoutError as error:
+        raise ProblemError(
+            ProblemKind.TOO_SLOW, f"the body did not arrive within {_BODY_TIMEOUT_SECONDS:g} s"
+        ) from error
     if data and request.content_type != "application/json":
         raise ProblemError(ProblemKind.NOT_JSON, "send the body as application/json")
     return data

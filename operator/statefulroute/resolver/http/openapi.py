@@ -117,7 +117,7 @@ def _link_path() -> dict[str, Any]:
             parameters=[_consistency()],
             body=BindRequest,
             needs_body=False,
-            fails=(400, 404, 413, 415, 502, 503),
+            fails=(400, 404, 408, 413, 415, 502, 503),
         ),
     }
 
@@ -131,7 +131,7 @@ def _batch_path() -> dict[str, Any]:
             BatchAnswer,
             parameters=[_consistency()],
             body=BatchRequest,
-            fails=(400, 404, 413, 415, 502, 503),
+            fails=(400, 404, 408, 413, 415, 502, 503),
         ),
     }
 
@@ -204,6 +204,7 @@ def _failures(codes: tuple[int, ...]) -> dict[str, Any]:
         403: "The caller is not allowed.",
         404: "The uid is not linked, or the route does not exist.",
         405: "The path does not support the method.",
+        408: "The body did not arrive in time.",
         413: "The body is too large.",
         415: "The body is not JSON.",
         429: "Too many requests of this caller, or too many new uids in this route.",

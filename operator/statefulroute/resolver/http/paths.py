@@ -32,11 +32,13 @@ class RequestPath(NamedTuple):
         kind: the kind of resource.
         route: the route; empty if the path has none.
         quoted_uid: the percent-encoded uid; empty if the path has none.
+        caller: the name of the caller if it was authenticated or counted; otherwise empty.
     """
 
     kind: PathKind
     route: RouteKey = RouteKey("", "")
     quoted_uid: str = ""
+    caller: str = ""
 
     @property
     def uid(self) -> str:

@@ -8,6 +8,7 @@ from aiohttp import web
 from statefulroute.driver.events import Event, EventsLost, LinkChanged, Subscription
 from statefulroute.resolver.answers import LossAnswer, MoveAnswer
 from statefulroute.resolver.cache import ResolverCache
+from statefulroute.resolver.http.callers import peer_of
 from statefulroute.resolver.http.paths import RequestPath
 from statefulroute.resolver.move_broadcaster import MoveBroadcaster
 
@@ -40,7 +41,7 @@ class MoveStreams:
     async def get_moves(self, request: web.BaseRequest, path: RequestPath) -> web.StreamResponse:
         """Streams every move of a route from now on, until the client or the resolver ends the stream."""
         self._cache.route(path.route)
-        with self._moves.subscribe(path.route) as moves:
+        with self._moves.subscribe(path.route, path.caller or peer_of(request)) as moves:
             response = web.StreamResponse(headers=_HEADERS)
             next_event = asyncio.create_task(_next(moves))
             try:
