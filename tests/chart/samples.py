@@ -56,6 +56,7 @@ _OF_THE_RESOLVER: dict[str, Any] = {
     "serviceAccount.name": "asked",
     "bindingsPerSecond": 1,
     "requestsPerSecond": 50,
+    "maxAgeSeconds": 300,
     "drainSeconds": 0,
     "picker.defaultRoute": "play/game",
     "authentication": {"tokenAudience": "resolver", "allowUsers": ["system:serviceaccount:play:gateway"]},

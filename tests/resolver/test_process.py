@@ -3,6 +3,7 @@
 import json
 import socket
 import subprocess
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -131,6 +132,44 @@ def test_process_picks_endpoints_and_reports_its_stop(process: ResolverProcess, 
         assert picked_endpoint(answer) == stub_service.endpoint(1)
     process.stop()
     assert process.errors() == []
+
+
+def test_lookups_fail_while_the_cache_is_older_than_allowed(
+    process: ResolverProcess, stub_service: StubService
+) -> None:
+    stub_service.link("alice", 1)
+    process.with_options("--max-age", "3").start()
+    authorize = f"/authorize/{stub_service.namespace}/{stub_service.name}"
+    requests = [
+        ("GET", f"{stub_service.path}/links/alice", 200),
+        ("GET", f"{stub_service.path}/links/alice?consistency=strong", 200),
+        ("GET", f"{stub_service.path}/links/nobody", 404),
+        ("POST", f"{stub_service.path}/links/alice", 200),
+        ("GET", stub_service.path, 200),
+    ]
+
+    def codes() -> list[int]:
+        return [fetch(process.lookups, path, method)[0] for method, path, _ in requests]
+
+    def updated_codes() -> list[int]:
+        stub_service.move("alice", 1 - stub_service.get("alice")["spec"]["podIndex"])
+        stub_service.patch_route_status(links=int(time.time()) % 1000)
+        stub_service.patch_pod_status(0, ip=f"10.9.1.{int(time.time()) % 250 + 1}")
+        return codes()
+
+    # Without events, the cache ages until the next bookmark of the API server, about a minute later.
+    eventually(lambda: codes() == [503] * len(requests), "the cache is too old")
+    code, problem = fetch(process.lookups, f"{stub_service.path}/links/bob", "POST")
+    assert (code, problem["type"].rpartition(":")[2]) == (503, "too-old")
+    assert problem["detail"].endswith("s ago, and --max-age is 3 s")
+    assert fetch(process.lookups, f"{stub_service.path}/moves")[0] == 503
+    assert fetch(process.lookups, authorize, headers={"x-user-id": "alice"})[0] == 503
+    assert set(stub_service.stored_pods()) == {"alice"}
+    metrics = http_get(process.probes, "/metrics", seconds=10).text
+    (line,) = (line for line in metrics.splitlines() if line.startswith("statefulroute_resolver_too_old_total "))
+    assert float(line.split()[1]) >= len(requests) + 3
+    eventually(lambda: updated_codes() == [code for _, _, code in requests], "the cache is up to date")
+    process.stop()
 
 
 @pytest.mark.parametrize(

@@ -162,6 +162,11 @@ class Resolver(ValueGroup):
     requests_per_second: Annotated[int, Field(ge=0, le=100_000)] = Field(
         0, description="The maximum number of requests per client, second and pod of the resolver; 0 is unlimited."
     )
+    max_age_seconds: Annotated[int, Field(ge=0, le=86_400)] = Field(
+        0,
+        description="The maximum age of the cache in seconds; look-ups fail while the last event of the API server is "
+        "older. 0 is unlimited. In a quiet cluster, an age of a minute is normal.",
+    )
     drain_seconds: Annotated[int, Field(ge=0, le=3600)] = Field(
         10,
         description="How long a terminating pod keeps answering, for gateways that have not noticed yet. Less than "

@@ -86,6 +86,9 @@ The arguments of the resolver; `statefulroute resolver --help` explains them.
 - --client-ca=/tls/ca.crt
 {{- end }}
 {{- end }}
+{{- with int .maxAgeSeconds }}
+- --max-age={{ . }}
+{{- end }}
 - --drain-seconds={{ int .drainSeconds }}
 {{- with .extraArgs }}
 {{ toYaml . }}

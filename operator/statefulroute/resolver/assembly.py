@@ -54,7 +54,12 @@ def assemble(settings: Settings, client: Client) -> ResolverComponents:
         client: the client of the API server.
     """
     metrics = ResolverMetrics()
-    cache = ResolverCache(client, settings.namespaces)
+    cache = ResolverCache(
+        client,
+        settings.namespaces,
+        max_age_seconds=settings.max_age_seconds,
+        on_too_old=metrics.count_too_old,
+    )
     binder = Binder(
         client,
         cache,

@@ -1,7 +1,7 @@
 """Caches links, routes and endpoints for look-ups."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from types import MappingProxyType
@@ -41,6 +41,8 @@ class ResolverCache:
         client: the client of the API server.
         namespaces: the namespaces to watch; none is the whole cluster.
         clock: the time of day.
+        max_age_seconds: the age above which routes cannot be read any more; None is unlimited.
+        on_too_old: called for each read that failed because of the age.
 
     Attributes:
         links: the informer of links.
@@ -48,11 +50,21 @@ class ResolverCache:
         endpoints: the informer of pods' endpoints.
     """
 
-    def __init__(self, client: Client, namespaces: Sequence[str] = (), clock: Clock = utc_now) -> None:
+    def __init__(
+        self,
+        client: Client,
+        namespaces: Sequence[str] = (),
+        clock: Clock = utc_now,
+        *,
+        max_age_seconds: float | None = None,
+        on_too_old: Callable[[], object] = lambda: None,
+    ) -> None:
         self.links = Informer(client, LINKS, namespaces)
         self.routes = Informer(client, ROUTES, namespaces)
         self.endpoints = Informer(client, ENDPOINTS, namespaces)
         self._clock = clock
+        self._max_age_seconds = max_age_seconds
+        self._on_too_old = on_too_old
         self._pod_statuses: dict[RouteKey, Mapping[PodKey, PodStatus]] = {}
         """The pods in each route's status by key, so that a look-up does not scan a thousand pods."""
         sources = zip(self.links.reflectors, self.routes.reflectors, self.endpoints.reflectors, strict=True)
@@ -84,12 +96,14 @@ class ResolverCache:
         return time.monotonic() - min(links.last_update_at, routes.last_update_at, endpoints.last_update_at)
 
     def route(self, key: RouteKey) -> Route:
-        """Returns a route.
+        """Returns a route. Each look-up reads one, so none succeeds while the cache is too old.
 
         Raises:
-            ProblemError: its namespace is not watched.
+            ProblemError: its namespace is not watched, or the cache is too old.
             ServiceNotFoundError: the route does not exist.
         """
+        if self._max_age_seconds is not None:
+            self._require_age(key.namespace, self._max_age_seconds)
         route = self.routes.cache.get(key.namespace, key.name)
         if route is not None:
             return route
@@ -100,8 +114,18 @@ class ResolverCache:
             )
         raise ServiceNotFoundError(f"there is no StatefulRoute {key.name!r} in namespace {key.namespace!r}")
 
+    def _require_age(self, namespace: str, max_age_seconds: float) -> None:
+        age = self.age(namespace)
+        if age > max_age_seconds:
+            self._on_too_old()
+            raise ProblemError(
+                ProblemKind.TOO_OLD,
+                f"the last event of the API server came {age:.0f} s ago, and --max-age is {max_age_seconds:g} s",
+                age_seconds=int(age),
+            )
+
     def link(self, key: RouteKey, uid: str) -> Link | None:
-        """Returns the link of a uid, or None; an expired link is None.
+        """Returns the link of a uid, or None; an expired link is None. The age of the cache is not limited.
 
         Raises:
             InvalidParameterError: the uid is invalid.

@@ -35,6 +35,11 @@ class ResolverMetrics:
             registry=None,
         )
         self._streams = Gauge("statefulroute_resolver_streams", "Open streams of moves.", registry=None)
+        self._too_old = Counter(
+            "statefulroute_resolver_too_old",
+            "Look-ups that failed because the cache was older than --max-age.",
+            registry=None,
+        )
         for outcome in ("bound", "refused", "renewed"):
             self._links.labels(outcome)
 
@@ -52,6 +57,10 @@ class ResolverMetrics:
         """Counts a link that was `bound`, `refused` or `renewed`."""
         self._links.labels(outcome).inc()
 
+    def count_too_old(self) -> None:
+        """Counts a look-up that failed because the cache was too old."""
+        self._too_old.inc()
+
     def track_streams(self, number: Callable[[], int]) -> None:
         """Sets the function that returns the number of open streams."""
         self._streams.set_function(number)
@@ -59,4 +68,4 @@ class ResolverMetrics:
     @property
     def collectors(self) -> Iterable[Collector]:
         """The collectors to register."""
-        return self._answers, self._links, self._streams
+        return self._answers, self._links, self._streams, self._too_old

@@ -54,6 +54,7 @@ class ProblemKind(Enum):
     NO_PORT = 503, "no-port", "The service has no port"
     TOO_MANY_STREAMS = 503, "too-many-streams", "There are too many streams of moves"
     API_SERVER_AWAY = 503, "api-server-away", "The API server does not respond"
+    TOO_OLD = 503, "too-old", "The resolver's cache is too old"
     CONTENDED = 503, "contended", "Other writers changed the link at each try"
 
     @property

@@ -52,6 +52,7 @@ class Settings:
         allowed_users: the users whose tokens are accepted; none is every authenticated user.
         tls: the TLS files; None serves without TLS.
         default_route: the route of gRPC calls that name none.
+        max_age_seconds: the maximal age of the cache that look-ups are answered from; None is unlimited.
         drain_seconds: how long the resolver serves after it is asked to stop, while its probes report it.
     """
 
@@ -72,4 +73,5 @@ class Settings:
     allowed_users: tuple[str, ...] = ()
     tls: TlsFiles | None = None
     default_route: RouteKey | None = None
+    max_age_seconds: float | None = None
     drain_seconds: float = 0.0

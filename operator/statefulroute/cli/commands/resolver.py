@@ -99,6 +99,15 @@ def resolver(  # noqa: PLR0913 - an option each
     client_ca: Annotated[
         Path | None, typer.Option(help="Require a client certificate of these authorities, in PEM.")
     ] = None,
+    max_age: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="SECONDS",
+            help="Fail look-ups with 503 while the last event of the API server is older; by default no limit. In a "
+            "quiet cluster, an age of a minute is normal.",
+        ),
+    ] = None,
     drain_seconds: Annotated[
         float,
         typer.Option(min=0, help="How long to serve requests after SIGTERM, while /readyz fails."),
@@ -140,6 +149,7 @@ def resolver(  # noqa: PLR0913 - an option each
             token_audience=token_audience,
             allowed_users=tuple(allow_user or ()),
             tls=TlsFiles(tls_certificate, tls_key, client_ca) if tls_certificate and tls_key else None,
+            max_age_seconds=max_age,
             drain_seconds=drain_seconds,
         )
     except ValueError as error:

@@ -209,7 +209,7 @@ def _failures(codes: tuple[int, ...]) -> dict[str, Any]:
         415: "The body is not JSON.",
         429: "Too many requests of this caller, or too many new uids in this route.",
         502: "The API server refused the request.",
-        503: "The pod is unreachable, no pod accepts new users, or the API server is unavailable.",
+        503: "The pod is unreachable, no pod accepts new users, the API server is unavailable, or the cache is old.",
     }
     headers = {404: {"headers": _AGE}, 429: {"headers": _RETRY}, 503: {"headers": _RETRY}}
     return {
