@@ -14,11 +14,16 @@ class WorkloadRoutes:
         self._routes: dict[WorkloadKey, tuple[RouteKey, ...]] = {}
 
     def update(self, old: Route | None, new: Route | None) -> Iterable[RouteKey]:
-        """Handles a change of a route; returns the routes that share its workload now, or that shared it before."""
+        """Handles a change of a route; returns the routes that share its workload now, or that shared it before.
+
+        A change that does not concern them returns none.
+        """
         old_workload = None if old is None else old.workload_key
         new_workload = None if new is None else new.workload_key
         if old_workload == new_workload:
-            return ()
+            if old is None or new is None or old.is_deleting is new.is_deleting:
+                return ()
+            return self.others(new.key)  # one of them annotates the workload from now on
         others: tuple[RouteKey, ...] = ()
         if old is not None and old_workload is not None:
             others = self.others(old.key)

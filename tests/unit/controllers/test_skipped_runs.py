@@ -12,6 +12,7 @@ from statefulroute.api.statefulroute import WorkloadRef
 from statefulroute.api.vocabulary import ServiceState
 from statefulroute.cluster.errors import UnreachableError
 from statefulroute.controllers.routes import route_timer
+from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.load import LoadReport, LoadResponse
 from statefulroute.domain.pod import PodAnnotations
 from statefulroute.domain.route import Route, WorkloadAnnotations
@@ -144,6 +145,18 @@ async def test_workload_that_is_left_late_is_not_shown_for_longer() -> None:
         await eventually(lambda: environment.pod_writer.written)
         await environment.wait_skipped()
     assert environment.last_status.workload.name == "other"
+
+
+async def test_deletion_of_the_route_that_annotates_ends_the_skipping_of_another_one() -> None:
+    environment, first = IdleEnvironment(), RouteKey("games", "first")
+    environment.routes.put(route(20, first, spec={"workloadRef": {"name": "game"}}, **HANDLED))
+    async with running(environment):
+        await eventually(lambda: environment.last_status.workload_state)
+        await environment.wait_skipped()
+        runs, annotating = dict(environment.runs), environment.routes.get(*first)
+        assert annotating is not None
+        environment.routes.put(replace(annotating, resource_version=600, is_deleting=True))
+        await eventually(lambda: all(environment.runs[name] > runs[name] for name in ("state", "workload")))
 
 
 async def test_work_is_repeated_after_some_time_without_a_change(monkeypatch: pytest.MonkeyPatch) -> None:
