@@ -63,6 +63,10 @@ def test_options_match_the_values(helm4: Helm) -> None:
     ]
 
 
+def test_new_links_may_be_persistent(helm4: Helm) -> None:
+    assert resolver_options(helm4, {"resolver.temporaryLinks": False})["new_links"] == "persistent"
+
+
 def test_default_options_are_the_commands_defaults(helm4: Helm) -> None:
     params = resolver_options(helm4, {})
     command = typer.main.get_command(app).get_command(None, "resolver").load()  # type: ignore[attr-defined]

@@ -24,7 +24,9 @@ async def test_new_user_is_bound_to_the_best_pod_and_cached_at_once(
     reply = await resolver.http.post(f"{stub_service.path}/links/alice")
     assert (reply.status, reply.json["podName"], reply.headers["Age"]) == (200, "game-1", "0")
     assert (await resolver.http.get(f"{stub_service.path}/links/alice")).json == reply.json
-    assert await in_thread(stub_service.spec_of, "alice") == {"routeName": "game", "uid": "alice", "podIndex": 1}
+    spec = await in_thread(stub_service.spec_of, "alice")
+    assert spec.pop("renewTime")
+    assert spec == {"routeName": "game", "uid": "alice", "podIndex": 1, "ttlSeconds": 300}
 
 
 class SlowClient(Client):
@@ -71,7 +73,7 @@ async def test_binds_with_the_requested_ttl(resolver: RunningResolver, stub_serv
     reply = await resolver.http.post(f"{stub_service.path}/links/alice", {"ttlSeconds": 600})
     expiry = datetime.fromisoformat(reply.json["expireTime"])
     assert timedelta(seconds=598) < expiry - before < timedelta(seconds=660)
-    assert (await resolver.http.post(f"{stub_service.path}/links/bob", {"ttlSeconds": None})).json["expireTime"] is None
+    assert (await resolver.http.post(f"{stub_service.path}/links/bob", {"ttlSeconds": None})).json["expireTime"]
 
 
 @pytest.mark.parametrize("ttl", [0, -1, 2**31, "5", 1.5])
@@ -81,10 +83,11 @@ async def test_rejects_invalid_ttl(resolver: RunningResolver, stub_service: Stub
     assert "ttlSeconds" in reply.problem[2]
 
 
-async def test_temporary_links_have_the_ttl_of_their_route(cluster: LocalCluster, stub_service: StubService) -> None:
-    async with run_resolver(cluster.kubeconfig, namespaces=(stub_service.namespace,), temporary_links=True) as resolver:
-        await resolver.http.post(f"{stub_service.path}/links/alice")
-        assert (await in_thread(stub_service.spec_of, "alice"))["ttlSeconds"] == 300
+async def test_links_are_persistent_if_asked_for(cluster: LocalCluster, stub_service: StubService) -> None:
+    namespaces = (stub_service.namespace,)
+    async with run_resolver(cluster.kubeconfig, namespaces=namespaces, temporary_links=False) as resolver:
+        assert (await resolver.http.post(f"{stub_service.path}/links/alice")).json["expireTime"] is None
+        assert "ttlSeconds" not in await in_thread(stub_service.spec_of, "alice")
 
 
 async def test_binds_a_user_whose_link_waits_for_a_pod(resolver: RunningResolver, stub_service: StubService) -> None:

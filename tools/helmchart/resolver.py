@@ -151,10 +151,9 @@ class Resolver(ValueGroup):
         **text_pattern("[A-Za-z0-9_-]+", "the name of a header, like x-gateway-destination-endpoint"),
     )
     temporary_links: bool = Field(
-        default=False,
-        description="Whether its new links expire after the route's `links.temporarySeconds`; "
-        "otherwise they stay until "
-        "they are removed.",
+        default=True,
+        description="Whether its new links expire if they are not used for the route's `links.temporarySeconds`; "
+        "otherwise they stay until they are removed.",
     )
     bindings_per_second: Rate = Field(
         100, description="The maximum number of new links per route, second and pod of the resolver."

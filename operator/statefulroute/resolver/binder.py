@@ -54,7 +54,7 @@ class Binder:
         cache: ResolverCache,
         bindings_per_second: float,
         *,
-        temporary: bool = False,
+        temporary: bool = True,
         keep_managed_fields: bool = False,
         deadline_seconds: float = 2.0,
         clock: IntervalClock = utc_interval,

@@ -44,7 +44,7 @@ class Settings:
         unlinked_uid: the policy for a gateway's request whose uid is not linked.
         uid_sources: the sources of the uid in a gateway's request, in the order of their use.
         endpoint_header: the response header for the endpoint.
-        temporary_links: whether new links are temporary, with the TTL of their route.
+        temporary_links: whether new links are temporary, with the TTL of their route; each use renews them.
         bindings_per_second: the maximal rate of new links of one route.
         keep_managed_fields: whether the managedFields of links stay; otherwise each write of a spec removes them.
         requests_per_second: the maximal rate of one caller's requests; None is unlimited.
@@ -65,7 +65,7 @@ class Settings:
     unlinked_uid: UnlinkedUidPolicy = UnlinkedUidPolicy.BIND
     uid_sources: tuple[UidSource, ...] = ()
     endpoint_header: str = ENDPOINT_HEADER
-    temporary_links: bool = False
+    temporary_links: bool = True
     bindings_per_second: float = 100.0
     keep_managed_fields: bool = False
     requests_per_second: float | None = None

@@ -73,7 +73,7 @@ def resolver(  # noqa: PLR0913 - an option each
     new_links: Annotated[
         LinkLifetime,
         typer.Option(help="The lifetime of new links: until they are removed, or the default TTL of the route."),
-    ] = LinkLifetime.PERSISTENT,
+    ] = LinkLifetime.TEMPORARY,
     bindings_per_second: Annotated[
         int, typer.Option(min=1, help="The maximum number of new links of one route per second.")
     ] = 100,
