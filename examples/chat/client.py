@@ -4,7 +4,6 @@ python client.py alice
 """
 
 import asyncio
-import logging
 import sys
 from collections.abc import Coroutine
 from contextlib import suppress
@@ -12,7 +11,6 @@ from typing import Any
 from urllib.parse import quote
 
 import aiohttp
-import structlog
 from yarl import URL
 
 from statefulroute import ClientDriver, StatefulRouteError
@@ -94,7 +92,5 @@ async def first_of(*coroutines: Coroutine[Any, Any, None]) -> None:
 
 
 if __name__ == "__main__":
-    # The driver logs every operation; show only errors on a terminal.
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     with suppress(KeyboardInterrupt):
         asyncio.run(main(sys.argv[1]))

@@ -6,6 +6,7 @@ server closes the WebSocket with one of two codes; with both, the client looks t
 
 import argparse
 import asyncio
+import logging
 import signal
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -146,4 +147,5 @@ if __name__ == "__main__":
     options.add_argument("--host", default=None)
     options.add_argument("--port", type=int, default=8080)
     arguments = options.parse_args()
+    logging.basicConfig(level=logging.INFO)  # the driver logs every operation
     asyncio.run(main(arguments.host, arguments.port))
