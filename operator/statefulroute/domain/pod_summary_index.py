@@ -2,7 +2,7 @@
 
 from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 from itertools import islice
@@ -106,8 +106,8 @@ class PodSummaryIndex:
         self._stale: list[SortKey] = []
         self._notable: list[tuple[int, bool, SortKey]] = []
         """The pods that have a rank: by rank, and by whether they were listed before."""
-        self._listed_candidates = LoadOrder(is_listed=True)
-        self._other_candidates = LoadOrder(is_listed=False)
+        self._listed_candidates = LoadOrder()
+        self._other_candidates = LoadOrder()
         """The pods that may have new users, and were listed before or were not."""
         self._listed_before: set[PodKey] = set()
         self._candidates_before: set[PodKey] = set()
@@ -257,20 +257,31 @@ class PodSummaryIndex:
         places = listed_pods.listed_places(max((+self._name_lengths), default=0))
         if len(pods) <= places:
             return pods.keys()
-        listed, others = self._listed_candidates, self._other_candidates
         chosen: set[PodKey] = set() if best is None else {best.key}
         chosen.update(name or index for _, _, (index, name) in self._notable[: places // 2])
-        best_first = listed.ascending_with(others, self._share)
-        chosen.update(name or index for _, _, (index, name) in islice(best_first, listed_pods.BEST_PODS))
+        chosen.update(self._best_others())
         rest = self._candidates_before - chosen
-        worst_first = (name or index for _, _, (index, name) in listed.descending(self._share))
+        worst_first = (name or index for _, (index, name) in self._listed_candidates.descending(self._share))
         _keep(chosen, rest, worst_first, places)
-        _fill(chosen, (name or index for _, _, (index, name) in others.ascending(self._share)), places)
+        _fill(chosen, (name or index for _, (index, name) in self._other_candidates.ascending(self._share)), places)
         if len(chosen) < places:
             rest = self._listed_before - chosen
             _keep(chosen, rest, sorted(rest, key=pod_sort_key, reverse=True), places)
             _fill(chosen, pods, places)
         return chosen
+
+    def _best_others(self) -> Iterator[PodKey]:
+        """Yields those of the best pods for new users that were not listed before.
+
+        Those that were listed stay, because they come first among equal pods, and the worst leave the list first.
+        """
+        load, better = None, 0
+        for number, (expected, (index, name)) in enumerate(self._other_candidates.ascending(self._share)):
+            if expected != load:
+                load, better = expected, self._listed_candidates.count_up_to(expected, self._share)
+            if number + better >= listed_pods.BEST_PODS:
+                return
+            yield name or index
 
     def _share(self, links: int) -> int:
         """Returns the expected load of a number of links."""
