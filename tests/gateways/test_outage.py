@@ -15,9 +15,12 @@ from gateways.conftest import run_gateways, two_resolvers
 from gateways.fleet import GATEWAYS, GRPC_CALLERS, Programs
 from gateways.http_client import send_request
 from localcluster import LocalCluster
+from localgateways import configurations, dns, processes
+from localgateways.configurations import GatewayAddresses
 from localgateways.processes import Gateway
 from resolver.stub_service import PORT, StubService
 from support.independent_client import IndependentClient
+from support.load_servers import free_port
 from support.resolver_process import ResolverProcess
 from support.scale import scaled
 from support.waiting import eventually
@@ -115,6 +118,46 @@ def test_users_reach_their_pods_after_one_resolver_is_killed(
         if name in GRPC_CALLERS:  # the gateway checks the health of the resolvers each second
             eventually(lambda: reached(gateway.url) == EXPECTED, "all reach their pods")  # noqa: B023
         assert [reached(gateway.url) for _ in range(3)] == [EXPECTED] * 3, name
+
+
+def test_nginx_follows_the_addresses_of_a_headless_resolver(  # noqa: PLR0913, PLR0917 - fixtures
+    gateway_programs: Programs,
+    linked_users: StubService,
+    killable_cluster: LocalCluster,
+    namespace: str,
+    addresses: list[str],
+    tmp_path: Path,
+) -> None:
+    del linked_users
+    port = free_port()
+    ips = [address.replace(".254.", ".253.") for address in addresses[:2]]
+    with ExitStack() as stack:
+
+        def start(ip: str) -> ResolverProcess:
+            resolver = ResolverProcess(killable_cluster.kubeconfig, tmp_path / ip, "--http-address", f"{ip}:{port}")
+            stack.callback(lambda: resolver.is_running and resolver.kill())
+            return resolver.start()
+
+        resolver, in_dns = start(ips[0]), ips[:1]
+        dns_port = stack.enter_context(dns.serve_dns(lambda: in_dns))
+        place = GatewayAddresses(
+            port=free_port(),
+            grpc_port=free_port(),
+            admin_port=free_port(),
+            folder=tmp_path,
+            namespace=namespace,
+            pods="",
+            resolvers=[resolver.lookups],
+            dns_port=dns_port,
+            pod_port=PORT,
+        )
+        text = configurations.nginx("nginx.conf", place, headless=f"resolver.test:{port}")
+        gateway = stack.enter_context(processes.nginx(gateway_programs.nginx, text, place))
+        eventually(lambda: reached(gateway.url) == EXPECTED, "all reach their pods")
+        resolver.kill()
+        start(ips[1])
+        in_dns[:] = ips[1:]
+        eventually(lambda: reached(gateway.url) == EXPECTED, "all reach their pods by the new resolver")
 
 
 def test_gateways_wait_for_briefly_frozen_resolvers(

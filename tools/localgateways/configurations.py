@@ -107,8 +107,19 @@ def envoy(name: str, addresses: GatewayAddresses, changes: Mapping[str, str] = M
     return yaml.safe_dump(configuration)
 
 
-def nginx(name: str, addresses: GatewayAddresses) -> str:
-    """Returns a configuration of nginx, by the name of its file. Raises the same errors as `envoy`."""
+def nginx(name: str, addresses: GatewayAddresses, headless: str | None = None) -> str:
+    """Returns a configuration of nginx, by the name of its file. Raises the same errors as `envoy`.
+
+    Args:
+        name: The name of the file.
+        addresses: The local addresses.
+        headless: NAME:PORT of the resolver in the DNS server on loopback, if nginx is to follow its addresses.
+    """
+    text = (CONFIGURATIONS / name).read_text()
+    if headless is not None:
+        server = {"kube-dns.kube-system.svc.cluster.local": f"127.0.0.1:{addresses.dns_port}"}
+        resolver = {f"$resolver {_RESOLVER}:8080": f"$resolver {headless}"}
+        text = replace_all(text, {"#headless ": ""} | server | resolver)
     servers = "; server ".join(addresses.resolvers)
     replacements = {
         f"{_RESOLVER}:8080": servers,
@@ -122,7 +133,7 @@ def nginx(name: str, addresses: GatewayAddresses) -> str:
     if addresses.credentials is not None and addresses.credentials.kind is Authentication.TOKEN:
         token = (addresses.credentials.folder / "token").read_text()
         (addresses.folder / "token.conf").write_text(f'proxy_set_header Authorization "Bearer {token}";\n')
-    text = replace_all((CONFIGURATIONS / name).read_text(), replacements)
+    text = replace_all(text, replacements)
     return _with_credentials(text, addresses).replace("/etc/nginx/", f"{addresses.folder}/")
 
 
