@@ -9,7 +9,7 @@ import pytest
 
 from gateways.conftest import Environment
 from gateways.fleet import DUPLEX, EXT_AUTHZ, EXT_AUTHZ_GRPC, EXT_PROC, GATEWAYS
-from gateways.http_client import send_request
+from gateways.http_client import Reply, send_request
 from support.independent_client import PodLink
 from support.load_servers import free_port
 from support.scale import scaled
@@ -95,7 +95,14 @@ class Trap:
 
 def bound(environment: Environment, url: str, uid: str) -> str:
     """Sends a request of a user; returns the pod that the user is linked to."""
-    answer = send_request(url, [("x-user-id", uid)])
+    answers: list[Reply] = []
+
+    def is_answered() -> bool:
+        answers.append(send_request(url, [("x-user-id", uid)]))
+        return answers[-1].status not in (503, 504)  # the API server of a busy machine may not bind a user in time
+
+    eventually(is_answered, "the user is bound")
+    answer = answers[-1]
     assert answer.status == 200, answer
     link = environment.service.get(f"game.{uid}")
     assert answer.pod == f"game-{link['spec']['podIndex']}"
