@@ -20,7 +20,7 @@ DEFAULTS = {
     "workloadPeriodSeconds": 60,
     "workloadThresholds": {"normal": 1, "high": 3, "overloaded": 5},
     "placement": {"range": 0, "maxLinksPerPod": 0},
-    "links": {"temporarySeconds": 300},
+    "links": {"temporarySeconds": 300, "max": 0},
     "onPodLost": {
         "action": "Rebind",
         "graceSeconds": 30,
@@ -142,6 +142,7 @@ ACCEPTED = [
         with_defaults("placement", range=INT32_MAX, maxLinksPerPod=INT32_MAX),
     ),
     Accepted("shortest TTL", stateful_route(links={"temporarySeconds": 1}), with_defaults("links", temporarySeconds=1)),
+    Accepted("a limit of links", stateful_route(links={"max": INT32_MAX}), with_defaults("links", max=INT32_MAX)),
     Accepted(
         "keep lost links", stateful_route(onPodLost={"action": "Keep"}), with_defaults("onPodLost", action="Keep")
     ),
@@ -416,6 +417,7 @@ REFUSED = [
     *out_of_bounds(0, INT32_MAX, "placement", "range"),
     *out_of_bounds(0, INT32_MAX, "placement", "maxLinksPerPod"),
     *out_of_bounds(1, INT32_MAX, "links", "temporarySeconds"),
+    *out_of_bounds(0, INT32_MAX, "links", "max"),
     *out_of_bounds(0, DAY, "onPodLost", "graceSeconds"),
     *out_of_bounds(0, DAY, "onPodLost", "notReadySeconds"),
     *out_of_bounds(0, 100, "onPodLost", "suspend", "nodesPercent"),

@@ -125,6 +125,18 @@ def test_check_reports_missing_workloads_and_overfull_pods_as_problems(statefulr
     game.kubectl.run("delete", "statefulroute", "lonely").expect_success()
 
 
+def test_check_reports_a_route_with_as_many_links_as_it_may_have(statefulroute: Command, game: Service) -> None:
+    game.link("last", podIndex=0)
+    game.await_all_bound(1)
+    game.edit_route(links={"max": 1})
+    eventually(lambda: game.route()["status"]["links"] == 1, "the route has the link in its status")
+    (found,) = [each for each in results_of(statefulroute, code=1) if each["check"] == "capacity"]
+    assert found["message"] == (
+        f"{game.namespace}/game takes no new users from resolvers and drivers: its links are 1 of 1 (links.max)"
+    )
+    game.edit_route(links=None)
+
+
 def test_check_reports_a_shut_down_service_as_a_notice(statefulroute: Command, game: Service) -> None:
     game.edit_route(routingState="Shutdown")
     game.await_condition("Ready", "False", "Shutdown")

@@ -5,6 +5,7 @@ import pytest
 from support.command import Command
 from support.independent_client import PodLink
 from support.objects import pod_link
+from support.quotas import link_quota
 from support.service import Service
 
 #: The options of dry runs, and what follows their messages.
@@ -244,3 +245,13 @@ def test_invalid_command_line_exits_with_2(arguments: tuple[str, ...], statefulr
 def test_unlink_removes_links_of_a_deleted_route(statefulroute: Command, game: Service) -> None:
     game.client.create(pod_link(routeName="gone", podIndex=3), game.namespace)
     assert output_of(statefulroute, "unlink", "gone", "alice") == "alice: no link any more (was on pod 3)"
+
+
+def test_link_says_that_the_quota_of_the_namespace_is_used_up(statefulroute: Command, game: Service) -> None:
+    with link_quota(game.client, game.namespace, links=0):
+        error = error_of(statefulroute, "link", "game", "surplus", "0")
+    assert error == (
+        f"error: namespace {game.namespace!r} takes no new links: it has as many as its ResourceQuota 'links' allows "
+        "(count/podlinks.statefulroute.io=0)"
+    )
+    assert not game.exists(PodLink, "game.surplus")

@@ -99,8 +99,10 @@ class ProcessMetrics:
 
 @pytest.fixture(scope="module")
 def operator_metrics(monitored_operator: MonitoredOperator, game: Service) -> ProcessMetrics:
-    """The metrics of an operator that has bound a link and knows the load of the pods."""
+    """The metrics of an operator that has bound a link and knows the load of the pods, of a route with a limit."""
     game.await_bound(game.link("alice"))
+    game.edit_route(links={"max": 100})
+    monitored_operator.await_value(100, f"{PREFIX}links_limit")
     for pod in range(3):
         game.report(pod, load_state=2)
     monitored_operator.await_value(3, f"{PREFIX}pods", state="available")
@@ -157,7 +159,8 @@ def test_a_route_has_the_documented_number_of_series_and_a_pod_has_three(
         if sample.labels.get("route") == "game"
     ]
     by_pod = Counter(sample.labels.get("pod") for sample in samples)
-    assert by_pod == {"game-0": 3, "game-1": 3, "game-2": 3, "": 1, None: SERIES_OF_A_ROUTE - 1}
+    limit = 1
+    assert by_pod == {"game-0": 3, "game-1": 3, "game-2": 3, "": 1, None: SERIES_OF_A_ROUTE - 1 + limit}
     assert f"A route has {SERIES_OF_A_ROUTE} series, and 3 a pod" in _page()
 
 

@@ -229,6 +229,13 @@ def test_a_deleted_route_has_no_gauges_and_keeps_its_counters_for_a_while(
     )
 
 
+def test_the_limit_of_links_is_exposed(monitored_operator: MonitoredOperator, game: Service) -> None:
+    game.edit_route(links={"max": 7})
+    monitored_operator.await_value(7, "statefulroute_links_limit", **labels_of(game))
+    game.edit_route(links=None)
+    monitored_operator.await_value(None, "statefulroute_links_limit", **labels_of(game))
+
+
 def test_a_deleted_pod_has_no_metrics(monitored_operator: MonitoredOperator, game: Service) -> None:
     game.scale(2)
     monitored_operator.await_value(None, "statefulroute_pod_links", **labels_of(game), pod="game-2")

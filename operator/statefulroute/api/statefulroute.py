@@ -182,6 +182,13 @@ class LinkSettings(Model):
     """Settings of all links of the route."""
 
     temporary_seconds: int = Field(default=300, description="The default TTL of a temporary link.", ge=1, le=INT32_MAX)
+    max: int = Field(
+        default=0,
+        description="The number of links of the route from which resolvers and drivers of callers link no new users; "
+        "0 is no limit. Existing links stay.",
+        ge=0,
+        le=INT32_MAX,
+    )
 
 
 class SuspendLosses(Model):

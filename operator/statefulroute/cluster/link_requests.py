@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from statefulroute.cluster.codec import LINKS
 from statefulroute.cluster.errors import APIError, ClusterError, ConflictError, NotFoundError, UnreachableError
 from statefulroute.cluster.writes import pod_patch, spec_patch
 from statefulroute.domain.backoff import Backoff
-from statefulroute.domain.errors import InvalidParameterError
+from statefulroute.domain.errors import InvalidParameterError, LinkLimitReachedError
 from statefulroute.domain.keys import RouteKey, link_name
 from statefulroute.domain.link import Link
 from statefulroute.domain.operations import Binding, Delete, Put
@@ -25,7 +26,11 @@ from statefulroute.domain.times import format_rfc3339
 RETRY_BACKOFF = Backoff(initial_seconds=0.005, max_seconds=0.5, random=random.random)
 
 TOO_MANY_REQUESTS = 429
+_FORBIDDEN = 403
 _UNPROCESSABLE = 422
+
+#: The refusal by Kubernetes' admission of quotas.
+_EXCEEDED_QUOTA = re.compile(r"exceeded quota: ([^,]+), requested: .*, used: .*, limited: (.+)")
 
 #: The statuses of a proxy without a backend, or of an API server without etcd: they count as unreachable.
 _UNAVAILABLE_STATUSES = (502, 503, 504)
@@ -125,6 +130,7 @@ class LinkRequests:
 
         Raises:
             InvalidParameterError: the API server refused a value.
+            LinkLimitReachedError: the namespace has as many links as its ResourceQuota allows.
             NotFoundError: the namespace does not exist.
             APIError: the API server answered with another error.
         """
@@ -142,7 +148,7 @@ class LinkRequests:
                 unavailable.retry_after_seconds = error.retry_after_seconds
                 return unavailable
             if error.status != TOO_MANY_REQUESTS:
-                raise _as_parameter_error(error) from error
+                raise self._caller_error(error) from error
             return error
         except UnreachableError as error:
             return error
@@ -170,6 +176,18 @@ class LinkRequests:
         if self._links is not None:
             self._links.observe(LINKS.decode(response))
 
+    def _caller_error(self, error: APIError) -> Exception:
+        """Converts the refusal of a link into the error for the caller."""
+        if error.status == _UNPROCESSABLE:
+            return InvalidParameterError(error.field or "the link", f"was refused: {error.message}")
+        if error.status == _FORBIDDEN and (exceeded := _EXCEEDED_QUOTA.search(error.message)):
+            quota, limit = exceeded.groups()
+            return LinkLimitReachedError(
+                f"namespace {self._namespace!r} takes no new links: it has as many as its ResourceQuota {quota!r} "
+                f"allows ({limit})"
+            )
+        return error
+
     def _path(self, name: str | None = None) -> str:
         collection = f"/apis/{API_VERSION}/namespaces/{self._namespace}/{POD_LINK.plural}"
         return collection if name is None else f"{collection}/{name}"
@@ -189,10 +207,3 @@ def _manifest(namespace: str, route: str, uid: str, name: str, binding: Binding)
         "metadata": {"name": name, "namespace": namespace},
         "spec": {"routeName": route, "uid": uid} | spec,
     }
-
-
-def _as_parameter_error(error: APIError) -> Exception:
-    """Converts the refusal of a value into the error for the caller."""
-    if error.status == _UNPROCESSABLE:
-        return InvalidParameterError(error.field or "the link", f"was refused: {error.message}")
-    return error

@@ -17,8 +17,9 @@ from statefulroute.cluster.link_requests import (
     LinkSnapshot,
 )
 from statefulroute.domain.errors import ContendedError, DeadlineExceededError
-from statefulroute.domain.keys import PodKey, link_name
+from statefulroute.domain.keys import PodKey, RouteKey, link_name
 from statefulroute.domain.link import Link, expire_time
+from statefulroute.domain.link_limiter import LinkLimiter
 from statefulroute.domain.operations import (
     Attempt,
     Delete,
@@ -66,6 +67,7 @@ class LinkStore:
         deadline_seconds: the maximum duration of an operation.
         keep_managed_fields: whether the managedFields of links stay. By default, each write of a spec removes them
             unless the link was applied: they are more than half of a link.
+        limiter: limits new links; None creates any number.
     """
 
     def __init__(  # noqa: PLR0913 - all but two have a default
@@ -77,7 +79,10 @@ class LinkStore:
         clock: IntervalClock = utc_interval,
         deadline_seconds: float = 10.0,
         keep_managed_fields: bool = False,
+        limiter: LinkLimiter | None = None,
     ) -> None:
+        self._namespace = namespace
+        self._limiter = limiter
         self._requests = LinkRequests(client, namespace, links, keep_managed_fields=keep_managed_fields)
         self._clock = clock
         self._deadline_seconds = deadline_seconds
@@ -112,14 +117,20 @@ class LinkStore:
         return await self._execute(route, uid, rule)
 
     async def set_if_absent(self, route: str, uid: str, pod: PodKey, *, ttl_seconds: int | None = None) -> PodKey:
-        """Binds a uid to a pod, unless it has a link; returns its pod afterwards. Raises as `get` does."""
+        """Binds a uid to a pod, unless it has a link; returns its pod afterwards.
+
+        Raises:
+            LinkLimitReachedError: the route or its namespace must not have another link.
+            StatefulRouteError: as `get`.
+            ClusterError: as `get`.
+        """
         rule = partial(set_link_if_absent, pod=validate_pod(pod), ttl_seconds=validate_ttl_seconds(ttl_seconds))
         return await self._execute(route, uid, rule)
 
     async def compute_if_absent(
         self, route: str, uid: str, choose: Callable[[], Awaitable[PodKey]], *, ttl_seconds: int | None = None
     ) -> PodKey:
-        """Binds a uid to a chosen pod, unless it has a link; returns its pod afterwards. Raises as `get` does.
+        """Binds a uid to a chosen pod, unless it has a link; returns its pod. Raises as `set_if_absent` does.
 
         Concurrent calls for the same uid and route in this process share one operation. Between processes, the API
         server decides, and every process returns the winner's pod.
@@ -154,6 +165,8 @@ class LinkStore:
                 holder = await self._attempt(route, uid, find_holder, snapshot, timeout)
                 if holder is not None:
                     return holder
+            if snapshot.link is None and self._limiter is not None:  # no pod is chosen in vain
+                self._limiter.check(RouteKey(self._namespace, route))
             rule = partial(set_link_if_absent, pod=validate_pod(await choose()), ttl_seconds=ttl_seconds)
             return await self._attempt(route, uid, rule, snapshot, timeout)
 
@@ -269,7 +282,7 @@ class LinkStore:
                 attempt += 1
                 # A write to a link that is being deleted would be lost with it.
                 if not (snapshot.link and snapshot.link.is_deleting):
-                    refusal = await self._requests.try_write(route, uid, snapshot.link, step.write)
+                    refusal = await self._try_write(route, uid, snapshot.link, step.write)
                     if refusal is None:
                         return step.result
                     if isinstance(refusal, UnreachableError):  # the next read shows whether it was written
@@ -283,6 +296,13 @@ class LinkStore:
         if _is_too_busy(refusal):
             raise refusal
         raise ContendedError(f"other clients changed the link {name!r} {_MAX_ATTEMPTS} times in a row: try again")
+
+    async def _try_write(self, route: str, uid: str, link: Link | None, write: Put | Delete) -> ClusterError | None:
+        """Writes a link as `LinkRequests.try_write` does, unless it is a new one above the limit."""
+        if link is not None or self._limiter is None:
+            return await self._requests.try_write(route, uid, link, write)
+        with self._limiter.creating(RouteKey(self._namespace, route)):
+            return await self._requests.try_write(route, uid, link, write)
 
     @asynccontextmanager
     async def _deadline(self) -> AsyncIterator[asyncio.Timeout]:

@@ -25,6 +25,8 @@ class ErrorCode(StrEnum):
     """The service has no such pod."""
     POD_NOT_AVAILABLE = "PodNotAvailable"
     """No pod accepts new users."""
+    LINK_LIMIT_REACHED = "LinkLimitReached"
+    """The route, or its namespace, has as many links as it may have."""
     POD_NOT_ROUTABLE = "PodNotRoutable"
     """The pod does not serve its users."""
     FORBIDDEN = "Forbidden"
@@ -107,6 +109,12 @@ class PodNotAvailableError(StatefulRouteError):
     """No pod accepts new users."""
 
     code = ErrorCode.POD_NOT_AVAILABLE
+
+
+class LinkLimitReachedError(StatefulRouteError):
+    """The route has as many links as its `spec.links.max` allows, or the namespace as many as a ResourceQuota does."""
+
+    code = ErrorCode.LINK_LIMIT_REACHED
 
 
 class ForbiddenError(StatefulRouteError):

@@ -17,6 +17,7 @@ from statefulroute.domain.address import Address
 from statefulroute.domain.errors import DriverAlreadyRunningError, InternalError
 from statefulroute.domain.keys import PodKey, RouteKey
 from statefulroute.domain.link import Link
+from statefulroute.domain.link_limiter import LinkLimiter
 from statefulroute.domain.operations import active_link
 from statefulroute.domain.route import Route
 from statefulroute.driver import events
@@ -79,6 +80,7 @@ class ClientDriver(ClientServices):
             clock=clock,
             deadline_seconds=deadline_seconds,
             keep_managed_fields=keep_managed_fields,
+            limiter=LinkLimiter(lambda key: self._routes.get(key.name), self._count_links),
         )
         self._keys: dict[str, RouteKey] = {}
         self._events = events.EventBroadcaster()
@@ -280,6 +282,7 @@ class ClientDriver(ClientServices):
             The pod that holds the uid now.
 
         Raises:
+            LinkLimitReachedError: the service or its namespace has as many links as it may have.
             InvalidParameterError: a parameter is invalid; no request was sent.
             DeadlineExceededError: the API server did not respond in time.
             StatefulRouteError: the API server responded with an error.
@@ -306,6 +309,7 @@ class ClientDriver(ClientServices):
         Raises:
             ServiceNotFoundError: the service does not exist.
             PodNotAvailableError: no pod of the service accepts new users at present.
+            LinkLimitReachedError: the service or its namespace has as many links as it may have.
             InvalidParameterError: a parameter is invalid; no request was sent.
             DeadlineExceededError: the API server did not respond in time.
             StatefulRouteError: the API server responded with an error.
@@ -359,6 +363,11 @@ class ClientDriver(ClientServices):
         return subscription
 
     # Implementation.
+
+    def _count_links(self, route: Route) -> int:
+        """Returns the number of links of a service: cached, or by its status if the driver does not follow all."""
+        cached = self._cache.count(route.key)
+        return (route.status.links or 0) if cached is None else cached
 
     def _cached_link(self, uid: str, service: str) -> Link | None:
         """Returns the cached link; None if there is no active one, or if a parameter is invalid."""

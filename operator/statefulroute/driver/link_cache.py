@@ -82,6 +82,11 @@ class LinkCache:
         watch = self._watch_of(route)
         return watch is not None and self._limit.extent is Extent.ALL and watch.reflector.synced.is_set()
 
+    def count(self, route: RouteKey) -> int | None:
+        """Returns the number of links of a service, or None if the cache does not have all of them."""
+        watch = self._watch_of(route.name)
+        return len(watch.cache.in_partition(route)) if watch is not None and self.has_synced(route.name) else None
+
     def get(self, route: RouteKey, name: str) -> Link | None:
         """Returns a cached link, or None."""
         watch = self._watch_of(route.name)

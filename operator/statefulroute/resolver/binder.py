@@ -15,10 +15,11 @@ from statefulroute.cluster.fair_limiter import FairLimiter
 from statefulroute.cluster.link_store import LinkStore
 from statefulroute.cluster.retry_after import retry_pause
 from statefulroute.domain.assumed_placements import AssumedPlacements
-from statefulroute.domain.errors import DeadlineExceededError, StatefulRouteError
+from statefulroute.domain.errors import DeadlineExceededError, LinkLimitReachedError, StatefulRouteError
 from statefulroute.domain.fair_slots import FairSlots
 from statefulroute.domain.keys import PodKey, RouteKey
 from statefulroute.domain.link import Link
+from statefulroute.domain.link_limiter import LinkLimiter
 from statefulroute.domain.operations import renew_link
 from statefulroute.domain.rate_limiter import RateLimiter
 from statefulroute.domain.route import Route
@@ -45,7 +46,8 @@ class Binder:
         keep_managed_fields: whether the managedFields of links stay; otherwise each write of a spec removes them.
         deadline_seconds: the time limit of a read or write.
         clock: the time of day by both clocks.
-        on_result: called for each link that is `bound`, `refused` (above the rate) or `renewed`.
+        on_result: called for each link that is `bound`, `refused` (above the rate), `limited` (the route or its
+            namespace has as many links as it may have) or `renewed`.
     """
 
     def __init__(  # noqa: PLR0913 - all but three have a default
@@ -70,6 +72,7 @@ class Binder:
         self._rate_limiter = RateLimiter(bindings_per_second, time.monotonic)
         self._reads = FairLimiter(FairSlots(_MAX_CONCURRENT_READS))
         self._stores: dict[str, LinkStore] = {}
+        self._limiter = LinkLimiter(self._route_of, lambda route: len(cache.links.cache.in_partition(route.key)))
         self._placements = AssumedPlacements()
         self._renewals: dict[tuple[RouteKey, str], asyncio.Task[None]] = {}
         self._no_renewal_before = 0.0
@@ -125,6 +128,7 @@ class Binder:
 
         Raises:
             ProblemError: the rate of new links of this route is exceeded.
+            LinkLimitReachedError: the route or its namespace has as many links as it may have.
             StatefulRouteError: the service does not exist, no pod is available, or the API server did not respond.
             ClusterError: the API server responded with an error.
         """
@@ -132,7 +136,11 @@ class Binder:
         if ttl_seconds is None and self._temporary:
             ttl_seconds = route.spec.links.temporary_seconds
         choose = partial(self._choose, route, among)
-        await self._store(key).compute_if_absent(key.name, uid, choose, ttl_seconds=ttl_seconds)
+        try:
+            await self._store(key).compute_if_absent(key.name, uid, choose, ttl_seconds=ttl_seconds)
+        except LinkLimitReachedError:
+            self._on_result("limited")
+            raise
         link = self._cache.link(key, uid)
         if link is None:  # deleted since
             raise ProblemError(ProblemKind.CONTENDED, "the link was deleted as soon as it was made: try again")
@@ -183,6 +191,9 @@ class Binder:
                 self._no_renewal_before = time.monotonic() + retry_pause(0.0, error.retry_after_seconds)
             log.info("a link in use was not renewed", link=link.name, namespace=link.route.namespace, error=str(error))
 
+    def _route_of(self, key: RouteKey) -> Route | None:
+        return self._cache.routes.cache.get(key.namespace, key.name)
+
     def _store(self, key: RouteKey) -> LinkStore:
         store = self._stores.get(key.namespace)
         if store is None:
@@ -194,5 +205,6 @@ class Binder:
                 clock=self._clock,
                 deadline_seconds=self._deadline_seconds,
                 keep_managed_fields=self._keep_managed_fields,
+                limiter=self._limiter,
             )
         return store

@@ -30,7 +30,8 @@ class ResolverMetrics:
         self._links = Counter(
             "statefulroute_resolver_links",
             "Links by outcome: bound (a new uid was bound to a pod), refused (the rate limit refused a new "
-            "uid), renewed (a temporary link in use was renewed).",
+            "uid), limited (the route or its namespace had as many links as it may "
+            "have), renewed (a temporary link in use was renewed).",
             ("outcome",),
             registry=None,
         )
@@ -40,7 +41,7 @@ class ResolverMetrics:
             "Look-ups that failed because the cache was older than --max-age.",
             registry=None,
         )
-        for outcome in ("bound", "refused", "renewed"):
+        for outcome in ("bound", "refused", "limited", "renewed"):
             self._links.labels(outcome)
 
     def observe_response(self, operation: str, code: int, seconds: float | None) -> None:
@@ -54,7 +55,7 @@ class ResolverMetrics:
         self._answers.observe((operation, code), seconds)
 
     def count_link(self, outcome: str) -> None:
-        """Counts a link that was `bound`, `refused` or `renewed`."""
+        """Counts a link that was `bound`, `refused`, `limited` or `renewed`."""
         self._links.labels(outcome).inc()
 
     def count_too_old(self) -> None:

@@ -11,6 +11,7 @@ from statefulroute.domain.errors import (
     ContendedError,
     DeadlineExceededError,
     InvalidParameterError,
+    LinkLimitReachedError,
     PodNotAvailableError,
     PodNotFoundError,
     PodNotRoutableError,
@@ -25,6 +26,9 @@ _TYPES = "tag:statefulroute.io,2026:"
 
 #: The default Retry-After: a restart of a pod or a move of a link takes about as long.
 _RETRY_SECONDS = 1
+
+#: The Retry-After while there are as many links as there may be: links have to expire first.
+_LIMIT_RETRY_SECONDS = 30
 
 
 class ProblemKind(Enum):
@@ -45,6 +49,7 @@ class ProblemKind(Enum):
     NOT_JSON = 415, "not-json", "The body is not JSON"
     TOO_MANY_REQUESTS = 429, "too-many-requests", "The caller sends too many requests"
     TOO_MANY_BINDINGS = 429, "too-many-bindings", "The service gets too many new uids"
+    LINK_LIMIT_REACHED = 429, "link-limit-reached", "There are as many links as there may be"
     INTERNAL = 500, "internal", "Internal error"
     REFUSED = 502, "refused", "The API server refused the request"
     POD_NOT_FOUND = 503, "pod-not-found", "The pod does not exist at present"
@@ -128,6 +133,7 @@ _KINDS: dict[type[Exception], ProblemKind] = {
     PodNotFoundError: ProblemKind.POD_NOT_FOUND,
     PodNotRoutableError: ProblemKind.POD_NOT_ROUTABLE,
     PodNotAvailableError: ProblemKind.NO_AVAILABLE_POD,
+    LinkLimitReachedError: ProblemKind.LINK_LIMIT_REACHED,
     DeadlineExceededError: ProblemKind.API_SERVER_AWAY,
     ContendedError: ProblemKind.CONTENDED,
     UnreachableError: ProblemKind.API_SERVER_AWAY,
@@ -143,7 +149,8 @@ def problem_of(error: Exception) -> ProblemError:
         return error
     kind = _KINDS.get(type(error))
     if kind is not None:
-        return ProblemError(kind, str(error))
+        is_limit = kind is ProblemKind.LINK_LIMIT_REACHED
+        return ProblemError(kind, str(error), _LIMIT_RETRY_SECONDS if is_limit else None)
     if isinstance(error, APIError) and error.retry_after_seconds:
         seconds = retry_pause(0.0, error.retry_after_seconds)
         return ProblemError(ProblemKind.API_SERVER_AWAY, error.message or str(error), ceil(seconds))

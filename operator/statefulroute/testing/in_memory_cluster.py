@@ -36,15 +36,25 @@ class InMemoryCluster:
 
     # The cluster.
 
-    def add_service(self, name: str, pods: int, *, port: int | None = None, tags: tuple[str, ...] = ()) -> None:
-        """Adds a StatefulSet with pods that are ready, and its StatefulRoute."""
+    def add_service(
+        self, name: str, pods: int, *, port: int | None = None, tags: tuple[str, ...] = (), max_links: int = 0
+    ) -> None:
+        """Adds a StatefulSet with pods that are ready, and its StatefulRoute.
+
+        Args:
+            name: the name of both.
+            pods: the number of pods.
+            port: the port in the addresses of pods.
+            tags: additional names of the service.
+            max_links: the number of links from which drivers of callers link no new users; 0 is no limit.
+        """
         self._sizes[name] = pods
         for index in range(pods):
             pod = f"{name}-{index}"
             item = {"metadata": {"name": pod}, "spec": {"hostname": pod, "subdomain": name, "containers": []}}
             self._client.create(self._pods, item)
             self.set_ready(name, index, is_ready=True)
-        spec = {"tags": list(tags)} | ({} if port is None else {"port": port})
+        spec = {"tags": list(tags), "links": {"max": max_links}} | ({} if port is None else {"port": port})
         self._client.create(self._routes, {"metadata": {"name": name}, "spec": spec, "status": self._status(name)})
 
     def set_ready(self, service: str, pod: int, *, is_ready: bool) -> None:

@@ -9,6 +9,7 @@ from statefulroute import (
     Configuration,
     DeadlineExceededError,
     LinkChanged,
+    LinkLimitReachedError,
     PodNotRoutableError,
     RoutingState,
     ServerDriver,
@@ -30,6 +31,24 @@ async def until(condition: object) -> None:
     async with asyncio.timeout(5):
         while not condition():  # type: ignore[operator]  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize("services", [None, ["game"], []], ids=["all links", "those of the service", "no links"])
+async def test_client_driver_links_no_more_users_than_the_service_may_have(services: list[str] | None) -> None:
+    cluster = InMemoryCluster("play")
+    cluster.add_service("game", pods=1, max_links=3)
+    async with cluster.client_driver(services=services) as client:
+        assert await client.compute_link_if_absent("alice", "game") == 0
+        users = [f"user-{number}" for number in range(8)]
+        results = await asyncio.gather(
+            *(client.compute_link_if_absent(user, "game") for user in users), return_exceptions=True
+        )
+        assert sum(isinstance(result, LinkLimitReachedError) for result in results) == 6
+        assert len(cluster.links("game")) == 3
+        with pytest.raises(LinkLimitReachedError):
+            await client.link_if_absent("bob", "game", 0)
+        assert await client.link_if_absent("alice", "game", 0) == 0
+        assert await client.compute_link_if_absent("alice", "game") == 0
 
 
 async def test_client_driver_binds_and_reads(cluster: InMemoryCluster) -> None:

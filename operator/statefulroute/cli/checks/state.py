@@ -166,6 +166,7 @@ async def check_routes(
             *_check_conditions(route),
             *_check_suspension(route),
             *_check_capacity(route),
+            *_check_link_limit(route),
         ]
         with_results += bool(results)
         for result in results:
@@ -253,6 +254,17 @@ def _check_capacity(route: Object) -> Iterator[CheckResult]:
         fix = "move users to other pods (statefulroute move), or raise placement.maxLinksPerPod"
         example = f"{route['metadata']['namespace']}/{fullest['name']}"
         yield CheckResult(_CAPACITY, Level.PROBLEM, message, fix, len(overfull), example)
+
+
+def _check_link_limit(route: Object) -> Iterator[CheckResult]:
+    limit, links = route["spec"].get("links", {}).get("max", 0), route.get("status", {}).get("links", 0)
+    if limit and links >= limit:
+        name = namespaced_name(route)
+        message = (
+            f"{name} takes no new users from resolvers and drivers: its links are {links:,} of {limit:,} (links.max)"
+        )
+        fix = "raise links.max, or remove links of invented uids (statefulroute unlink)"
+        yield CheckResult(_CAPACITY, Level.PROBLEM, message, fix, 1, name)
 
 
 def _total_links(pod: Object) -> int:

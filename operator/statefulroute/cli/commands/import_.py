@@ -25,7 +25,7 @@ from statefulroute.cli.runner import ClusterOptions, run
 from statefulroute.cluster.clock import utc_now
 from statefulroute.cluster.errors import APIError
 from statefulroute.cluster.link_store import LinkStore
-from statefulroute.domain.errors import DeadlineExceededError, StatefulRouteError
+from statefulroute.domain.errors import DeadlineExceededError, LinkLimitReachedError, StatefulRouteError
 from statefulroute.domain.operations import ImportResult, import_link
 
 #: The number of concurrent writers, and the length of the queue of each.
@@ -194,5 +194,5 @@ class _Import:
 def _concerns_single_link(error: APIError | StatefulRouteError) -> bool:
     """Returns whether an error concerns only this link, so that others can still be written."""
     if isinstance(error, StatefulRouteError):
-        return not isinstance(error, DeadlineExceededError)
+        return not isinstance(error, DeadlineExceededError | LinkLimitReachedError)
     return error.status in _SINGLE_LINK_CODES and not any(text in error.message for text in _ALL_LINKS_MESSAGES)

@@ -76,6 +76,9 @@ class _Families:
             labels=_POD,
         )
         self.links = GaugeMetricFamily("statefulroute_pod_links", "PodLinks on a pod.", labels=_POD)
+        self.links_limit = GaugeMetricFamily(
+            "statefulroute_links_limit", "The spec.links.max of a route; absent if it is 0.", labels=_ROUTE
+        )
         self.unserved_links = GaugeMetricFamily(
             "statefulroute_unserved_links",
             "PodLinks whose pod does not serve users now, whatever their phase; pod is empty for pods that do not "
@@ -106,6 +109,7 @@ class _Families:
             self.pods,
             self.weighted_load,
             self.links,
+            self.links_limit,
             self.unserved_links,
             self.loss_suspended,
             self.workload_load,
@@ -115,6 +119,8 @@ class _Families:
     def add(self, view: RouteView, assessment: Assessment, now: datetime) -> None:
         """Adds the samples of a route and its pods."""
         key, factor = view.route.key, view.route.spec.load.cpu_factor_percent
+        if limit := view.route.spec.links.max:
+            self.links_limit.add_metric(key, limit)
         states, unserved = dict.fromkeys(_STATES, 0), unserved_links(view)
         for pod in view.pods.values():
             labels, load = (*key, pod.pod.name), view.fresh_load(pod.key, now)
