@@ -49,6 +49,8 @@ class EchoServer:
         self.record(headers)
         if headers.get("upgrade", "").lower() == "websocket":
             return await self._echo_websocket(request)
+        if "upgrade" in headers:
+            return await self._switch_protocol(request)
         if request.path == EVENTS:
             return await self._send_events(request)
         if request.path == PUBLISH:
@@ -70,6 +72,18 @@ class EchoServer:
         async for message in socket:
             await socket.send_str(message.data)
         return socket
+
+    async def _switch_protocol(self, request: web.Request) -> web.StreamResponse:
+        """Accepts any protocol, as a server does that supports HTTP/2 without TLS; answers each piece with its name."""
+        assert request.transport is not None
+        protocol = request.headers["upgrade"]
+        head = f"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\n\r\n"
+        tunnel = Tunnel(self._name)
+        tunnel.connection_made(request.transport)
+        request.transport.set_protocol(tunnel)
+        request.transport.write(head.encode())
+        await tunnel.lost.wait()
+        return web.Response()
 
     async def _send_events(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "x-pod": self._name})
@@ -144,6 +158,29 @@ class Connection(asyncio.Protocol):
         transport.write(self._received)
         self._transport.set_protocol(Pipe(transport))
         self._transport.resume_reading()
+
+
+class Tunnel(asyncio.Protocol):
+    """Answers whatever it receives with the name of the pod.
+
+    Args:
+        name: the name of the pod.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.lost = asyncio.Event()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._transport.write(f"{self._name} received {data!r}".encode())
+
+    def connection_lost(self, error: Exception | None) -> None:
+        del error
+        self.lost.set()
 
 
 class Pipe(asyncio.Protocol):

@@ -1,8 +1,10 @@
 """Tests that users reach the pod that holds them, and no other pod, for any headers."""
 
 import asyncio
+import socket
 import threading
 from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -186,6 +188,40 @@ def test_web_socket_stays_with_its_pod(environment: Environment, gateway: str, u
             return [await socket.receive_str() for _ in range(2)]
 
     assert asyncio.run(talk()) == [pod, "hello"]
+
+
+#: Upgrades after which a gateway would pass everything on to the pod, also requests of other users.
+UPGRADES: Mapping[str, list[str]] = {
+    "HTTP/2": ["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA"],
+    "HTTP/2 in capitals": ["Connection: Upgrade", "Upgrade: H2C"],
+    "another protocol": ["Connection: Upgrade", "Upgrade: tunnel"],
+    "a list": ["Connection: Upgrade", "Upgrade: websocket, h2c"],
+    "a list, the other way": ["Connection: Upgrade", "Upgrade: h2c, websocket"],
+    "two headers": ["Connection: Upgrade", "Upgrade: websocket", "Upgrade: h2c"],
+    "two headers, the other way": ["Connection: Upgrade", "Upgrade: h2c", "Upgrade: websocket"],
+}
+
+
+@pytest.mark.parametrize("upgrade", UPGRADES.values(), ids=UPGRADES)
+def test_upgrade_to_another_protocol_opens_no_tunnel(
+    environment: Environment, gateway: str, uid: str, upgrade: list[str]
+) -> None:
+    bound(environment, gateway, uid)
+    address = urlsplit(gateway)
+    with socket.create_connection((address.hostname, address.port), timeout=10) as client:
+        head = ["GET / HTTP/1.1", f"Host: {address.netloc}", f"x-user-id: {uid}", *upgrade]
+        client.sendall("\r\n".join([*head, "", ""]).encode())
+        answer = client.recv(65536)
+        if b" 101 " in answer.partition(b"\r\n")[0]:
+            client.sendall(b"of another user")
+            answer += client.recv(65536)
+    assert b"of another user" not in answer
+    assert answer.startswith(b"HTTP/1.1 ")
+
+
+def test_request_with_two_uids_reaches_no_pod(gateway: str, uid: str) -> None:
+    answer = send_request(gateway, [("x-user-id", uid), ("x-user-id", f"{uid}-other")])
+    assert (answer.status, answer.pod) == (400, "")
 
 
 @pytest.mark.parametrize("gateway", [kind for kind in GATEWAYS if kind != DUPLEX or scaled(0, 1)], indirect=True)
