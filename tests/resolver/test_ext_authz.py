@@ -187,8 +187,14 @@ async def test_uid_is_read_from_each_source(
         assert (reply.status, reply.headers.get(HEADER)) == (200, stub_service.endpoint(2)), reply.body
 
 
-async def test_rejects_request_with_two_uids(resolver: RunningResolver, stub_service: StubService) -> None:
-    headers = [("x-user-id", "alice"), ("x-user-id", "bob")]
+@pytest.mark.parametrize(
+    "headers",
+    [[("x-user-id", "alice"), ("x-user-id", "bob")], [("x-user-id", "alice,bob")]],
+    ids=["as sent by nginx", "as joined by Envoy"],
+)
+async def test_rejects_request_with_two_uids(
+    resolver: RunningResolver, stub_service: StubService, headers: list[tuple[str, str]]
+) -> None:
     async with resolver.http.session.get(resolver.http.base + stub_service.ext_authz_path, headers=headers) as response:
         assert response.status == 400
         problem = await response.json()

@@ -3,7 +3,7 @@
 import binascii
 import re
 from base64 import urlsafe_b64decode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol, Self
@@ -24,6 +24,9 @@ _TOKEN = re.compile(r"[\w-]+\.(?P<claims>[\w-]+)\.[\w-]*", re.ASCII)
 
 #: A percent sign that begins no encoded byte. Python's decoder keeps it, and other decoders drop or reject it.
 _NO_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+
+#: A gateway may have joined several headers with cookies by commas, which no cookie contains (RFC 6265).
+_COOKIE_SEPARATORS = re.compile("[;,]")
 
 #: Only the claims of a token; some gateways pad them.
 _CLAIMS = re.compile(r"[\w-]+={0,2}", re.ASCII)
@@ -112,6 +115,15 @@ def find_uid(sources: Sequence[UidSource], request: SourceRequest) -> str | None
     return None
 
 
+def split_joined(name: str, value: str) -> Sequence[str]:
+    """Returns the values of a header that a gateway may have joined by commas.
+
+    A comma then counts as several values, except in cookies, because one of the values may come from the client instead
+    of the gateway.
+    """
+    return (value,) if name == "cookie" or "," not in value else value.split(",")
+
+
 def _single_value(values: Sequence[str], source: str) -> str | None:
     """Returns the only value. Rejects several, because one of them may be from the client instead of the gateway."""
     if len(values) > 1:
@@ -124,9 +136,18 @@ def _in_header(source: UidSource, request: SourceRequest) -> str | None:
 
 
 def _in_cookie(source: UidSource, request: SourceRequest) -> str | None:
-    pairs = (pair.partition("=") for line in request.header("cookie") for pair in line.split(";"))
-    values = [value.strip().strip('"') for name, _, value in pairs if name.strip() == source.name]
+    lines = request.header("cookie")
+    values = _cookie_values(source.name, (pair for line in lines for pair in line.split(";")))
+    if any("," in line for line in lines):
+        pairs = (pair for line in lines for pair in _COOKIE_SEPARATORS.split(line))
+        if _cookie_values(source.name, pairs) != values:
+            raise InvalidParameterError("uid", f"must be in a cookie {source.name} without a comma before or in it")
     return _single_value(values, f"the cookie {source.name}")
+
+
+def _cookie_values(name: str, pairs: Iterable[str]) -> list[str]:
+    parts = (pair.partition("=") for pair in pairs)
+    return [value.strip().strip('"') for known, _, value in parts if known.strip() == name]
 
 
 def _in_query(source: UidSource, request: SourceRequest) -> str | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from statefulroute.domain.errors import InvalidParameterError
-from statefulroute.resolver.uid_sources import UidSource, find_uid
+from statefulroute.resolver.uid_sources import UidSource, find_uid, split_joined
 
 
 @dataclass
@@ -96,6 +96,29 @@ def test_query_parameter_is_decoded(query: str, uid: str | None) -> None:
 def test_rejects_two_values_of_a_source(source: str, query: str, headers: Mapping[str, str], named: str) -> None:
     with pytest.raises(InvalidParameterError, match=f"^uid occurs 2 times in the request: {named} may occur once$"):
         find(source, query, **headers)
+
+
+@pytest.mark.parametrize("cookies", ["a=1,uid=bob", "uid=alice,uid=bob", "uid=alice,a=1", "uid=alice; a=1,uid=bob"])
+def test_rejects_cookies_that_may_be_joined(cookies: str) -> None:
+    with pytest.raises(InvalidParameterError, match=r"^uid must be in a cookie uid without a comma before or in it$"):
+        find("cookie:uid", cookie=cookies)
+
+
+def test_other_cookies_may_have_commas() -> None:
+    assert find("cookie:uid", cookie="a=1,2; uid=alice; b=3,c") == "alice"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "values"),
+    [
+        ("x-user-id", "alice", ["alice"]),
+        ("x-user-id", "alice,bob", ["alice", "bob"]),
+        ("x-user-id", ",alice", ["", "alice"]),
+        ("cookie", "a,b", ["a,b"]),
+    ],
+)
+def test_comma_in_a_header_counts_as_several_values(name: str, value: str, values: Sequence[str]) -> None:
+    assert [*split_joined(name, value)] == values
 
 
 @pytest.mark.parametrize("query", ["uid=%FF", "uid=alice%ff", "uid=100%", "uid=%zz", "uid=%1", "a=1&uid=%C3"])

@@ -10,6 +10,7 @@ from statefulroute.resolver.grpc.extauthz_pb2 import CheckedRequest, CheckRespon
 from statefulroute.resolver.grpc.extproc_pb2 import HeaderValue, HeaderValueOption
 from statefulroute.resolver.problems import ProblemError
 from statefulroute.resolver.settings import POD_HEADER
+from statefulroute.resolver.uid_sources import split_joined
 
 _OVERWRITE = HeaderValueOption.AppendAction.OVERWRITE_IF_EXISTS_OR_ADD
 
@@ -27,17 +28,12 @@ class CheckedHttpRequest:
         self._request = request
 
     def header(self, name: str) -> Sequence[str]:
-        """Returns the values of a header.
-
-        Without `encode_raw_headers`, Envoy joins the values by commas. A comma then counts as several values, except in
-        cookies, because one of the values may come from the client instead of the gateway.
-        """
+        """Returns the values of a header. Without `encode_raw_headers`, Envoy joins them by commas."""
         if self._request.HasField("header_map"):
             return [header_text(header) for header in self._request.header_map.headers if header.key == name]
         if name not in self._request.headers:
             return ()
-        value = self._request.headers[name]
-        return (value,) if name == "cookie" else value.split(",")
+        return split_joined(name, self._request.headers[name])
 
     @property
     def query(self) -> str:

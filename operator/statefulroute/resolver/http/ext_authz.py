@@ -8,7 +8,7 @@ from statefulroute.resolver.cache import ResolverCache
 from statefulroute.resolver.endpoint_picker import EndpointPicker
 from statefulroute.resolver.http.paths import RequestPath
 from statefulroute.resolver.settings import POD_HEADER
-from statefulroute.resolver.uid_sources import UidSource, find_uid
+from statefulroute.resolver.uid_sources import UidSource, find_uid, split_joined
 
 #: The header that nginx is configured to send the original path in; Envoy appends the path to that of the check.
 ORIGINAL_URI_HEADER = "X-Original-URI"
@@ -21,7 +21,8 @@ class _CheckRequest:
         self._request = request
 
     def header(self, name: str) -> Sequence[str]:
-        return self._request.headers.getall(name, ())
+        """Returns the values of a header. Envoy joins them by commas."""
+        return [part for value in self._request.headers.getall(name, ()) for part in split_joined(name, value)]
 
     @property
     def query(self) -> str:
