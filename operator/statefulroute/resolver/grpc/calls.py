@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote
 
 import grpc
 
@@ -46,7 +47,7 @@ async def admit_call(
     if authenticator.is_open:
         return
     try:
-        await authenticator.admit(metadata.get("authorization"), _peer(context))
+        await authenticator.admit(metadata.get("authorization"), peer_of(context))
     except ProblemError as error:
         metrics.observe_response(operation, error.kind.status, None)
         await context.abort(_CODES.get(error.kind.status, grpc.StatusCode.UNAVAILABLE), error.detail)
@@ -74,7 +75,11 @@ def parse_route(route: object, default_route: RouteKey | None) -> RouteKey:
     return default_route
 
 
-def _peer(context: Context) -> str:
-    """Returns the name in the client's certificate, or its address without the port."""
-    names = context.auth_context().get("x509_common_name") or ()
-    return next((name.decode(errors="replace") for name in names), context.peer().rpartition(":")[0])
+def peer_of(context: Context) -> str:
+    """Returns the name in the client's certificate, or its address, as for requests over HTTP."""
+    properties = context.auth_context()
+    for kind in ("x509_common_name", "x509_subject_alternative_name"):
+        for name in filter(None, properties.get(kind) or ()):  # without a common name, gRPC's is empty
+            return name.decode(errors="replace")
+    _, _, address = context.peer().partition(":")  # ipv4:10.0.0.1:4711 or ipv6:%5B::1%5D:4711
+    return unquote(address.rpartition(":")[0]).strip("[]")

@@ -70,6 +70,7 @@ class ExternalProcessor:
         metadata = metadata_of(context)
         await admit_call(self._authenticator, self._metrics, _OPERATION, context, metadata)
         modes: ProtocolConfiguration | None = None
+        is_admitted = True
         async for request in requests:
             if request.HasField("protocol_config"):
                 modes = request.protocol_config
@@ -78,6 +79,9 @@ class ExternalProcessor:
             if request.WhichOneof("request") != "request_headers":
                 yield continue_response(request, modes)
                 continue
+            if not is_admitted:  # a stream is for one request: each other one counts as well
+                await admit_call(self._authenticator, self._metrics, _OPERATION, context, metadata)
+            is_admitted = False
             started_at = time.perf_counter()
             response, status = await self._pick(request, metadata)
             self._metrics.observe_response(_OPERATION, status, time.perf_counter() - started_at)
