@@ -74,9 +74,9 @@ class Reflector(Generic[T]):
         replaced: set when an older list has replaced the cache, because etcd was restored from a backup. The consumer
             clears it.
         path: the path of the list.
-        last_update_at: when the last list, event or bookmark came, in monotonic seconds; before the first, when the
-            reflector was created.
-        last_activity_at: the time of the last update or failed attempt.
+        last_update_at: when the last event or bookmark came, or when the last complete list began, in monotonic
+            seconds; before the first, when the reflector was created. The cache is as old as that, or newer.
+        last_activity_at: the time of the last update, page of a list or failed attempt.
         count: the number of objects by the last list and the events since, also if the cache holds fewer.
         restarts: how often a watch or a list failed and was restarted.
         refused: set when the API server has refused to list or watch for want of a permission.
@@ -237,15 +237,17 @@ class Reflector(Generic[T]):
         listed: set[tuple[Hashable, str]] = set()
         count = 0
         newest_version, list_version, replaced_version = self._newest_version, 0, 0.0
+        started_at = time.monotonic()
 
         def restart() -> None:
-            nonlocal list_version, count
+            nonlocal list_version, count, started_at
             listed.clear()
             list_version = count = 0
+            started_at = time.monotonic()
 
         async with aclosing(self._list_pages(restart)) as pages:
             async for data in pages:
-                self._record_update()
+                self.last_activity_at = time.monotonic()
                 page = self._resource.decode_page(data)
                 count += len(page.items)
                 list_version = list_version or page.resource_version
@@ -259,7 +261,7 @@ class Reflector(Generic[T]):
         for partition, name in [key for key in self.cache if key not in listed and self.covers(key[0])]:
             # The version keeps an object that this process created after the list.
             self.cache.delete(partition, name, replaced_version)
-        self._resource_version, self.count = list_version, count
+        self._resource_version, self.count, self.last_update_at = list_version, count, started_at
         self._needs_list = self._was_disconnected = False
         if list_version < newest_version:
             self._observed_version = 0

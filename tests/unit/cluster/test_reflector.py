@@ -135,6 +135,20 @@ async def test_a_list_is_read_page_by_page_and_then_watched(running: RunningRefl
     assert watch.query == {"watch": "true", "allowWatchBookmarks": "true", "resourceVersion": "10"}
 
 
+async def test_the_cache_stays_old_until_a_list_is_complete(running: RunningReflector) -> None:
+    watch = await running.listed(pod("a", 1), pod("moved", 2))
+    await expire_within_the_watch(running, watch)
+    first, updated_at = await running.listing(), running.reflector.last_update_at
+    first.respond(page([pod("a", 20)], 30, next_page="more"))
+    second = await running.listing("more")
+    await eventually(lambda: running.versions == {"a": 20, "moved": 2})
+    assert running.reflector.last_update_at == updated_at < running.reflector.last_activity_at
+    second.respond(page([pod("moved", 25)], 30))
+    await running.watching(30)
+    assert running.versions == {"a": 20, "moved": 25}
+    assert updated_at < running.reflector.last_update_at < running.reflector.last_activity_at
+
+
 async def test_an_empty_list_completes_the_sync(running: RunningReflector) -> None:
     await running.listed(version=7)
     assert running.reflector.synced.is_set()
