@@ -7,15 +7,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from ssl import SSLContext
 
+import structlog
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler as Connection
 
 from statefulroute.monitoring.bind_address import BindAddress
 
+log = structlog.get_logger(__name__)
+
 #: How long a TLS handshake may take, and the headers of a request. Gateways need milliseconds.
 _HEADER_TIMEOUT_SECONDS = 10.0
 
 _BACKLOG = 128
+
+#: The pause after a failed replacement of the TLS context: the process may have too many open files for a moment.
+_RETRY_SECONDS = 1.0
 
 
 class RenewableTlsContext:
@@ -152,22 +158,39 @@ class _Listener:
         An SSLContext cannot forget authorities, and an asyncio server cannot change its context: another server takes
         over the same sockets, so no connection is refused meanwhile.
         """
+        is_current = True
         while True:
-            context = await tls.wait_replaced()
-            old = self._open
-            duplicates = [socket.socket(fileno=os.dup(each.fileno())) for server in old for each in server.sockets]
-            self._open = [
-                await self._loop.create_server(
-                    self._server,
-                    sock=each,
-                    ssl=context,
-                    ssl_handshake_timeout=_HEADER_TIMEOUT_SECONDS,
-                    backlog=_BACKLOG,
+            await (tls.wait_replaced() if is_current else asyncio.sleep(_RETRY_SECONDS))
+            is_current = await self._reopen(tls.current)
+
+    async def _reopen(self, context: SSLContext) -> bool:
+        """Accepts new connections with another TLS context; returns False, and keeps the old one, if that failed."""
+        old = self._open
+        opened: list[asyncio.Server] = []
+        duplicates: list[socket.socket] = []
+        try:
+            for each in [each for server in old for each in server.sockets]:
+                duplicates.append(socket.socket(fileno=os.dup(each.fileno())))
+                opened.append(
+                    await self._loop.create_server(
+                        self._server,
+                        sock=duplicates[-1],
+                        ssl=context,
+                        ssl_handshake_timeout=_HEADER_TIMEOUT_SECONDS,
+                        backlog=_BACKLOG,
+                    )
                 )
-                for each in duplicates
-            ]
-            for server in old:
+        except OSError as error:
+            log.warning("the old certificates are still in use: trying again", error=str(error))
+            for server in opened:
                 server.close()
+            for each in duplicates:
+                each.close()
+            return False
+        self._open = opened
+        for server in old:
+            server.close()
+        return True
 
     def close(self) -> None:
         """Stops to accept connections; those that are open stay."""
