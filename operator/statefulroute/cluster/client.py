@@ -14,7 +14,7 @@ import msgspec
 from statefulroute.cluster.api_server import Connection
 from statefulroute.cluster.clock import elapsed_seconds, observe_server_time
 from statefulroute.cluster.errors import APIError, GoneError, UnreachableError, api_error
-from statefulroute.cluster.missing_kind import explain_missing_kind
+from statefulroute.cluster.missing_kind import NO_GROUP, explain_missing_kind
 from statefulroute.cluster.request_metrics import RequestObserver, record_request
 from statefulroute.cluster.retry_after import allows_retry_after, parse_retry_after, retry_pause
 from statefulroute.cluster.watch_lines import read_lines
@@ -317,8 +317,15 @@ _status = msgspec.json.Decoder(Status)
 def _error(path: str, status: int, body: bytes, headers: Mapping[str, str]) -> APIError:
     try:
         error = _status.decode(body).as_error(status)
-    except ValueError:  # an error page of a proxy
-        error = api_error(status, "", body[:200].decode(errors="replace"))
+    except ValueError:
+        error = _page_error(status, body[:200].decode(errors="replace"))
     if allows_retry_after(status) and (seconds := parse_retry_after(headers.get("Retry-After"), headers.get("Date"))):
         error.retry_after_seconds = seconds
     return explain_missing_kind(error, path)
+
+
+def _page_error(status: int, text: str) -> APIError:
+    """Returns the error for a page; the 404 of a proxy does not mean that an object does not exist."""
+    if status == HTTPStatus.NOT_FOUND and text.strip() != NO_GROUP:
+        return APIError(status, "", f"this is not the response of an API server, but of a proxy: {text}")
+    return api_error(status, "", text)

@@ -10,9 +10,12 @@ _KINDS = {kind.plural: kind.kind for kind in (POD_LINK, STATEFUL_ROUTE)}
 
 _NOT_FOUND = 404
 
-#: In the message for a kind that the API server does not know in a group that it knows; the response for a group that
-#: it does not know has no reason. For an object that does not exist, the message has its name.
+#: In the message for a kind that the API server does not know in a group that it knows. For an object that does not
+#: exist, the message has its name.
 _NO_RESOURCE = "could not find the requested resource"
+
+#: The response for a group that the API server does not know. It has no reason, as the pages of proxies have none.
+NO_GROUP = "404 page not found"
 
 
 def explain_missing_kind(error: APIError, path: str) -> APIError:
@@ -24,6 +27,7 @@ def explain_missing_kind(error: APIError, path: str) -> APIError:
     """
     match = _PATH.match(path)
     kind = None if match is None else _KINDS.get(match[1])
-    if kind is None or error.status != _NOT_FOUND or (error.reason and _NO_RESOURCE not in error.message):
+    is_missing = _NO_RESOURCE in error.message if error.reason else error.message.strip() == NO_GROUP
+    if kind is None or error.status != _NOT_FOUND or not is_missing:
         return error
     return KindNotInstalledError(error.status, "NotFound", f"kind {kind} is not installed: kubectl apply -f crds")

@@ -70,6 +70,19 @@ async def test_an_error_response_raises_the_error_of_its_status_with_the_servers
 
 
 @pytest.mark.parametrize(
+    ("body", "error_type"), [("404 page not found\n", NotFoundError), ("<html>404 Not Found</html>", APIError)]
+)
+async def test_the_404_page_of_a_proxy_is_no_missing_object(
+    api: FakeAPI, client: Client, body: str, error_type: type[APIError]
+) -> None:
+    call, task = await started_get(api, client)
+    call.respond(body, 404, "text/html")
+    with pytest.raises(APIError) as raised:
+        await task
+    assert (type(raised.value), raised.value.status) == (error_type, 404)
+
+
+@pytest.mark.parametrize(
     ("body", "message"),
     [
         ("<html>Bad Gateway</html>", "502: <html>Bad Gateway</html>"),

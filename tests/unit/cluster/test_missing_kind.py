@@ -33,6 +33,8 @@ def test_a_kind_that_is_not_installed_is_named(error: APIError, path: str, kind:
             f"{ROOT}/namespaces/a/podlinks/b",
         ),
         (api_error(503, "", "no backend"), f"{ROOT}/podlinks"),
+        (api_error(404, "", "<html>404 Not Found</html>"), f"{ROOT}/podlinks"),
+        (api_error(404, "", "no Route matched with those values"), f"{ROOT}/podlinks"),
         (NO_KIND, "/apis/apps/v1/statefulsets"),
         (NO_KIND, f"{ROOT}/others"),
         (NO_GROUP, "/api/v1/pods"),
