@@ -64,6 +64,7 @@ TEMPLATES = {
     '{.items[?(@.metadata.name != "game")].metadata.name}': "chat lobby",
     "{.items[?(@.spec.port)].metadata.name}": "chat game",
     "{.items[?(@.spec.pods[0].index==0)].metadata.name}": "game",
+    "{.items[?(@.spec.pods[5])].metadata.name}": "game",
     "{.items[1].spec.pods[?(@.index>0)].routingState}": "DenyNewCall",
     "{.items[1].spec.pods[?(@.index<=0)].routingState}": "Shutdown",
     "{.items[?(@.metadata.name>'d')].metadata.name}": "game lobby",

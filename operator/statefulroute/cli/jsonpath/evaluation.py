@@ -135,10 +135,14 @@ def _filter(step: Filter, value: Value) -> Iterator[Value]:
 
 
 def _exists(path: Path, item: Value) -> bool:
-    try:
-        return bool(_follow(path, [item]))
-    except JSONPathError:
-        return False
+    """Returns whether a path has values; after a step that fails, its own values count, as in kubectl."""
+    values = [item]
+    for step in path:
+        try:
+            values = _take(step, values)
+        except JSONPathError:
+            break
+    return bool(values)
 
 
 def _compare(name: str, left: Value, right: Value) -> bool:
