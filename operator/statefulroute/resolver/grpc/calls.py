@@ -1,15 +1,24 @@
-"""Authenticates the gRPC calls of gateways, and finds the route that a call names."""
+"""What the gRPC calls of gateways have in common: authentication, the route, picking a pod, and metrics."""
 
-from collections.abc import Mapping
-from typing import Any
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Generic, TypeVar
 from urllib.parse import unquote
 
 import grpc
+import structlog
 
 from statefulroute.domain.keys import RouteKey
 from statefulroute.resolver.authenticator import Authenticator
+from statefulroute.resolver.endpoint_picker import EndpointPicker, Pick
 from statefulroute.resolver.metrics import ResolverMetrics
-from statefulroute.resolver.problems import ProblemError, ProblemKind
+from statefulroute.resolver.problems import EXPECTED_ERRORS, ProblemError, ProblemKind, problem_of
+from statefulroute.resolver.uid_sources import UidSource
+
+log = structlog.get_logger(__name__)
+
+R = TypeVar("R")
 
 #: The key in a call's metadata with the route, as NAMESPACE/NAME.
 ROUTE_METADATA = "x-statefulroute-route"
@@ -23,34 +32,75 @@ _CODES: Mapping[int, grpc.StatusCode] = {
 Context = grpc.aio.ServicerContext[Any, bytes]
 
 
-def metadata_of(context: Context) -> Mapping[str, Any]:
-    """Returns the metadata of a call."""
-    return {str(key): value for key, value in context.invocation_metadata() or ()}
-
-
-async def admit_call(
-    authenticator: Authenticator,
-    metrics: ResolverMetrics,
-    operation: str,
-    context: Context,
-    metadata: Mapping[str, Any],
-) -> None:
-    """Admits a call, or aborts it.
+class GatewayCalls(ABC, Generic[R]):
+    """The calls of one protocol of gateways, in which each request needs a pod.
 
     Args:
-        authenticator: authenticates callers and limits their rates.
-        metrics: counts refused calls.
+        picker: picks the pod.
+        sources: the sources of the uid.
+        default_route: the route of calls that name none; None refuses them.
+        authenticator: admits callers.
+        metrics: counts responses.
+
+    Attributes:
         operation: the name of the operation in metrics.
-        context: the call.
-        metadata: the metadata of the call.
     """
-    if authenticator.is_open:
-        return
-    try:
-        await authenticator.admit(metadata.get("authorization"), peer_of(context))
-    except ProblemError as error:
-        metrics.observe_response(operation, error.kind.status, None)
-        await context.abort(_CODES.get(error.kind.status, grpc.StatusCode.UNAVAILABLE), error.detail)
+
+    operation: ClassVar[str]
+
+    def __init__(
+        self,
+        picker: EndpointPicker,
+        sources: Sequence[UidSource],
+        default_route: RouteKey | None,
+        authenticator: Authenticator,
+        metrics: ResolverMetrics,
+    ) -> None:
+        self._picker = picker
+        self._sources = tuple(sources)
+        self._default_route = default_route
+        self._authenticator = authenticator
+        self._metrics = metrics
+
+    async def _admit(self, context: Context) -> Mapping[str, Any]:
+        """Admits a call and returns its metadata, or aborts the call."""
+        metadata: Mapping[str, Any] = {str(key): value for key, value in context.invocation_metadata() or ()}
+        if self._authenticator.is_open:
+            return metadata
+        try:
+            await self._authenticator.admit(metadata.get("authorization"), peer_of(context))
+        except ProblemError as error:
+            self._metrics.observe_response(self.operation, error.kind.status, None)
+            await context.abort(_CODES.get(error.kind.status, grpc.StatusCode.UNAVAILABLE), error.detail)
+        return metadata
+
+    async def _respond(self, request: R, metadata: Mapping[str, Any]) -> tuple[bytes, int]:
+        """Picks the pod for a request; returns the response, and the corresponding HTTP status."""
+        started_at = time.perf_counter()
+        try:
+            response, status = self._accept(await self._pick(request, metadata)), 200
+        except EXPECTED_ERRORS as error:
+            response, status = self._problem(problem_of(error))
+        except Exception:
+            log.exception("a request failed with an unexpected error", operation=self.operation)
+            response, status = self._problem(ProblemError(ProblemKind.INTERNAL, "see the resolver's log"))
+        self._metrics.observe_response(self.operation, status, time.perf_counter() - started_at)
+        return response, status
+
+    def _problem(self, problem: ProblemError) -> tuple[bytes, int]:
+        return self._refuse(problem), problem.kind.status
+
+    @abstractmethod
+    async def _pick(self, request: R, metadata: Mapping[str, Any]) -> Pick:
+        """Picks the pod for a request. Raises the errors of `EndpointPicker.pick`."""
+
+    @abstractmethod
+    def _accept(self, pick: Pick) -> bytes:
+        """Returns the response for a picked pod."""
+
+    @abstractmethod
+    def _refuse(self, problem: ProblemError) -> bytes:
+        """Returns the response for a problem."""
 
 
 def parse_route(route: object, default_route: RouteKey | None) -> RouteKey:
