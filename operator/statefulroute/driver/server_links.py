@@ -12,7 +12,7 @@ from statefulroute.domain.unlisted_pods import linked_pod_name
 from statefulroute.domain.validation import validate_route, validate_uid
 from statefulroute.driver.deadline import deadline
 from statefulroute.driver.lazy_parts import LazyParts
-from statefulroute.driver.operation_log import log_operation
+from statefulroute.driver.operation_log import OperationFields, log_operation
 from statefulroute.driver.parts import EventLogger, ServerParts, ServiceReader
 
 
@@ -53,11 +53,9 @@ class ServerLinks:
             DeadlineExceededError: the API server did not respond in time.
             StatefulRouteError: the API server responded with an error.
         """
-        with log_operation(
-            self._log, "set_linked_pod", namespace=namespace, uid=uid, service=service, pod=pod, ttl_seconds=ttl_seconds
-        ) as outcome:
-            async with self._checked_parts(namespace, uid, service) as parts:
-                previous = await parts.links.set(service, uid, pod, ttl_seconds=ttl_seconds)
+        fields = {"pod": pod, "ttl_seconds": ttl_seconds}
+        async with self._operation("set_linked_pod", namespace, uid, service, **fields) as (parts, outcome):
+            previous = await parts.links.set(service, uid, pod, ttl_seconds=ttl_seconds)
             outcome.add(previous=previous)
             return previous
 
@@ -71,17 +69,9 @@ class ServerLinks:
         Returns:
             Whether the uid is bound to the pod, and the pod that holds it now.
         """
-        with log_operation(
-            self._log,
-            "try_set_linked_pod",
-            namespace=namespace,
-            uid=uid,
-            service=service,
-            pod=pod,
-            ttl_seconds=ttl_seconds,
-        ) as outcome:
-            async with self._checked_parts(namespace, uid, service) as parts:
-                attempt = await parts.links.try_set(service, uid, pod, ttl_seconds=ttl_seconds)
+        fields = {"pod": pod, "ttl_seconds": ttl_seconds}
+        async with self._operation("try_set_linked_pod", namespace, uid, service, **fields) as (parts, outcome):
+            attempt = await parts.links.try_set(service, uid, pod, ttl_seconds=ttl_seconds)
             outcome.add(won=attempt.won, holder=attempt.holder)
             return attempt
 
@@ -99,16 +89,9 @@ class ServerLinks:
         Returns:
             Whether there was a link.
         """
-        with log_operation(
-            self._log,
-            "remove_linked_pod",
-            namespace=namespace,
-            uid=uid,
-            service=service,
-            grace_seconds=grace_seconds,
-        ) as outcome:
-            async with self._checked_parts(namespace, uid, service) as parts:
-                removed = await parts.links.remove(service, uid, grace_seconds=grace_seconds)
+        fields = {"grace_seconds": grace_seconds}
+        async with self._operation("remove_linked_pod", namespace, uid, service, **fields) as (parts, outcome):
+            removed = await parts.links.remove(service, uid, grace_seconds=grace_seconds)
             outcome.add(removed=removed)
             return removed
 
@@ -127,17 +110,9 @@ class ServerLinks:
         Returns:
             Whether the link was to the pod.
         """
-        with log_operation(
-            self._log,
-            "remove_linked_pod_with_id",
-            namespace=namespace,
-            uid=uid,
-            service=service,
-            pod=pod,
-            grace_seconds=grace_seconds,
-        ) as outcome:
-            async with self._checked_parts(namespace, uid, service) as parts:
-                removed = await parts.links.remove_if_linked_to(service, uid, pod, grace_seconds=grace_seconds)
+        fields = {"pod": pod, "grace_seconds": grace_seconds}
+        async with self._operation("remove_linked_pod_with_id", namespace, uid, service, **fields) as (parts, outcome):
+            removed = await parts.links.remove_if_linked_to(service, uid, pod, grace_seconds=grace_seconds)
             outcome.add(removed=removed)
             return removed
 
@@ -150,9 +125,8 @@ class ServerLinks:
             service: the name of the StatefulRoute.
             fresh: whether to read from the API server, even if the driver follows the links of its service.
         """
-        with log_operation(self._log, "get_linked_pod", namespace=namespace, uid=uid, service=service) as outcome:
-            async with self._checked_parts(namespace, uid, service) as parts:
-                link = await parts.links.get(service, uid, fresh=fresh)
+        async with self._operation("get_linked_pod", namespace, uid, service) as (parts, outcome):
+            link = await parts.links.get(service, uid, fresh=fresh)
             pod = link.pod if link else None
             outcome.add(pod=pod)
             return pod
@@ -165,10 +139,9 @@ class ServerLinks:
             uid: the user.
             among: the services to search; None searches all of the namespace.
         """
-        with log_operation(self._log, "links_of", namespace=namespace, uid=uid) as outcome:
-            searched = None if among is None else list(among)
-            async with self._checked_parts(namespace, uid) as parts:
-                pods = await parts.links.links_of(uid, await _reader(parts).names() if searched is None else searched)
+        async with self._operation("links_of", namespace, uid) as (parts, outcome):
+            searched = list(among) if among is not None else await _reader(parts).names()
+            pods = await parts.links.links_of(uid, searched)
             outcome.add(links=pods)
             return pods
 
@@ -183,17 +156,16 @@ class ServerLinks:
             PodNotFoundError: the pod does not exist at present.
             PodNotRoutableError: the pod does not serve its users at present.
         """
-        with log_operation(self._log, "address_of", namespace=namespace, uid=uid, service=service) as outcome:
-            async with self._checked_parts(namespace, uid, service) as parts:
-                link = await parts.links.get(service, uid)
-                if link is None or link.pod is None:
-                    return None
-                route = parts.routes.get(service) or await _reader(parts).route(service)
-                if route is None:
-                    raise ServiceNotFoundError(f"there is no service {service!r} in namespace {namespace!r}")
-                listed = next((pod.name for pod in route.status.pods if rules.pod_key(pod) == link.pod), None)
-                name = listed or linked_pod_name(route, link)
-                endpoint = await _reader(parts).endpoint(name) if name else None
+        async with self._operation("address_of", namespace, uid, service) as (parts, outcome):
+            link = await parts.links.get(service, uid)
+            if link is None or link.pod is None:
+                return None
+            route = parts.routes.get(service) or await _reader(parts).route(service)
+            if route is None:
+                raise ServiceNotFoundError(f"there is no service {service!r} in namespace {namespace!r}")
+            listed = next((pod.name for pod in route.status.pods if rules.pod_key(pod) == link.pod), None)
+            name = listed or linked_pod_name(route, link)
+            endpoint = await _reader(parts).endpoint(name) if name else None
             pod_status = rules.find_pod(route, link.pod, name, lambda _: endpoint)
             address = link_address(link, route, pod_status, endpoint)
             outcome.add(pod=address.pod)
@@ -202,15 +174,22 @@ class ServerLinks:
     # Implementation.
 
     @asynccontextmanager
-    async def _checked_parts(self, namespace: str, uid: str, service: str | None = None) -> AsyncIterator[ServerParts]:
-        """Validates the parameters and yields the parts, within the deadline. No request precedes the validation."""
-        if namespace != self._namespace:
-            raise NotLocalNamespaceError
-        if service is not None:
-            validate_route(service)
-        validate_uid(uid)
-        async with deadline(self._deadline_seconds):
-            yield await self._parts.get()
+    async def _operation(
+        self, name: str, namespace: str, uid: str, service: str | None = None, **fields: object
+    ) -> AsyncIterator[tuple[ServerParts, OperationFields]]:
+        """Logs an operation, validates its parameters, and yields the parts, within the deadline.
+
+        No request precedes the validation.
+        """
+        named = {} if service is None else {"service": service}
+        with log_operation(self._log, name, namespace=namespace, uid=uid, **named, **fields) as outcome:
+            if namespace != self._namespace:
+                raise NotLocalNamespaceError
+            if service is not None:
+                validate_route(service)
+            validate_uid(uid)
+            async with deadline(self._deadline_seconds):
+                yield await self._parts.get(), outcome
 
 
 def _reader(parts: ServerParts) -> ServiceReader:
