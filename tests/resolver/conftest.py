@@ -6,8 +6,9 @@ import pytest
 import pytest_asyncio
 
 from localcluster import LocalCluster
+from resolver.envoy import Envoy, run_envoy
 from resolver.in_process import RunningResolver, run_resolver
-from resolver.stub_service import ReusedStubService, StubService
+from resolver.stub_service import ReusedStubService, StubService, in_thread, route_of
 from support.independent_client import IndependentClient
 from support.kubectl import Kubectl
 from support.namespaces import fresh_namespace
@@ -44,3 +45,11 @@ async def resolver(cluster: LocalCluster, stub_service: StubService) -> AsyncIte
     """A resolver of the namespace with default settings."""
     async with run_resolver(cluster.kubeconfig, namespaces=(stub_service.namespace,)) as made:
         yield made
+
+
+@pytest_asyncio.fixture
+async def envoy(cluster: LocalCluster, stub_service: StubService) -> AsyncIterator[Envoy]:
+    """A client of the resolver's gRPC services; alice is linked to pod 2."""
+    await in_thread(stub_service.link, "alice", 2)
+    async with run_envoy(cluster.kubeconfig, route_of(stub_service), namespaces=(stub_service.namespace,)) as envoy:
+        yield envoy

@@ -11,6 +11,7 @@ from typing import Any
 import pykube
 from pykube.objects import Pod
 
+from statefulroute.domain.keys import RouteKey
 from support.independent_client import IndependentClient, PodLink, StatefulRoute
 from support.objects import encoded_name, pod_link, stateful_route
 from support.waiting import eventually
@@ -197,3 +198,8 @@ async def in_thread(function: Any, *arguments: Any, **keywords: Any) -> Any:
 def uids(name: str, number: int) -> Sequence[str]:
     """Returns a number of uids."""
     return [f"{name}-{index}" for index in range(number)]
+
+
+def route_of(stub_service: StubService) -> RouteKey:
+    """Returns the key of the service's route."""
+    return RouteKey(stub_service.namespace, stub_service.name)

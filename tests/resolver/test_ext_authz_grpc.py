@@ -1,18 +1,16 @@
 """Tests ext_authz over gRPC by the messages of Envoy's filter."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import grpc
 import pytest
-import pytest_asyncio
 from google.protobuf.json_format import MessageToDict
 
 from localcluster import LocalCluster
 from resolver.envoy import HEADER, Envoy, run_envoy
-from resolver.stub_service import StubService, in_thread
+from resolver.stub_service import StubService, in_thread, route_of
 from resolver.test_authenticator import token_of
 from resolver.test_ext_authz import FORGED, token
-from statefulroute.domain.keys import RouteKey
 from statefulroute.resolver.grpc.calls import ROUTE_METADATA
 from statefulroute.resolver.grpc.ext_authz import SERVICE
 from statefulroute.resolver.grpc.extauthz_pb2 import CheckRequest, CheckResponse
@@ -21,10 +19,6 @@ from statefulroute.resolver.uid_sources import UidSource
 POD_HEADER = "x-statefulroute-pod"
 
 ALICE = [("x-user-id", "alice")]
-
-
-def route_of(stub_service: StubService) -> RouteKey:
-    return RouteKey(stub_service.namespace, stub_service.name)
 
 
 def raw(headers: Sequence[tuple[str, str]] = (), path: str = "/") -> CheckRequest:
@@ -65,14 +59,6 @@ def refusal(response: CheckResponse) -> tuple[int, dict[str, str]]:
     assert headers["content-type"] == "application/problem+json"
     assert f'"status":{denied.status.code}' in denied.body
     return denied.status.code, headers
-
-
-@pytest_asyncio.fixture
-async def envoy(cluster: LocalCluster, stub_service: StubService) -> AsyncIterator[Envoy]:
-    """A client; alice is linked to pod 2."""
-    await in_thread(stub_service.link, "alice", 2)
-    async with run_envoy(cluster.kubeconfig, route_of(stub_service), namespaces=(stub_service.namespace,)) as envoy:
-        yield envoy
 
 
 async def test_linked_user_is_sent_to_its_pod(envoy: Envoy, stub_service: StubService) -> None:

@@ -1,11 +1,10 @@
 """Tests the endpoint picker by the messages of Envoy's ext_proc filter."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import grpc
 import pytest
-import pytest_asyncio
 
 from localcluster import LocalCluster
 from resolver.envoy import (
@@ -19,9 +18,8 @@ from resolver.envoy import (
     request_headers,
     run_envoy,
 )
-from resolver.stub_service import StubService, in_thread
+from resolver.stub_service import StubService, in_thread, route_of
 from resolver.test_ext_authz import FORGED
-from statefulroute.domain.keys import RouteKey
 from statefulroute.resolver.grpc.calls import ROUTE_METADATA
 from statefulroute.resolver.grpc.ext_proc import SERVICE
 from statefulroute.resolver.grpc.extproc_pb2 import ProcessingRequest
@@ -30,18 +28,6 @@ from statefulroute.resolver.unlinked_uid import UnlinkedUidPolicy
 from support.api_user import APIUser
 
 ALICE = [("x-user-id", "alice")]
-
-
-def route_of(stub_service: StubService) -> RouteKey:
-    return RouteKey(stub_service.namespace, stub_service.name)
-
-
-@pytest_asyncio.fixture
-async def envoy(cluster: LocalCluster, stub_service: StubService) -> AsyncIterator[Envoy]:
-    """An ext_proc client; alice is linked to pod 2."""
-    await in_thread(stub_service.link, "alice", 2)
-    async with run_envoy(cluster.kubeconfig, route_of(stub_service), namespaces=(stub_service.namespace,)) as envoy:
-        yield envoy
 
 
 async def test_linked_user_is_sent_to_its_pod(envoy: Envoy, stub_service: StubService) -> None:
