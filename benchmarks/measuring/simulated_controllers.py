@@ -9,7 +9,8 @@ from typing import Any, cast
 
 import msgspec
 
-from statefulroute.api.statefulroute import StatefulRouteSpec, StatefulRouteStatus
+from statefulroute.api.route_status import StatefulRouteStatus
+from statefulroute.api.statefulroute import StatefulRouteSpec
 from statefulroute.api.vocabulary import LossCause, ServiceState
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.events import EventRecorder

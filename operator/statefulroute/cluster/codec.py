@@ -21,7 +21,8 @@ from statefulroute.api.annotations import (
     WORKLOAD_STATE,
 )
 from statefulroute.api.group import API_VERSION, POD_LINK, STATEFUL_ROUTE
-from statefulroute.api.statefulroute import StatefulRouteSpec, StatefulRouteStatus
+from statefulroute.api.route_status import StatefulRouteStatus
+from statefulroute.api.statefulroute import StatefulRouteSpec
 from statefulroute.api.vocabulary import LinkPhase, LinkReason, LoadSource, PodLostAction, RoutingState
 from statefulroute.cluster.field_logger import get_logger
 from statefulroute.cluster.model_reader import read_model

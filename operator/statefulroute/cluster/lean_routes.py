@@ -11,7 +11,8 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from statefulroute.api.group import API_VERSION, STATEFUL_ROUTE
-from statefulroute.api.statefulroute import LostPodStatus, ObservedWorkload, StatefulRouteSpec, StatefulRouteStatus
+from statefulroute.api.route_status import LostPodStatus, ObservedWorkload, StatefulRouteStatus
+from statefulroute.api.statefulroute import StatefulRouteSpec
 from statefulroute.api.vocabulary import ConditionType, WorkloadState
 from statefulroute.cluster.codec import log_unknown_values, loss_confirmed_at, read_route_spec, shared_string
 from statefulroute.cluster.model_reader import read_model

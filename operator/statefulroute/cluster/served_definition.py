@@ -4,7 +4,7 @@ import re
 import time
 from collections.abc import Callable
 
-from statefulroute.api.statefulroute import StatefulRouteStatus
+from statefulroute.api.route_status import StatefulRouteStatus
 from statefulroute.api.vocabulary import ConditionType
 from statefulroute.cluster.errors import APIError
 from statefulroute.cluster.field_logger import get_logger

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from statefulroute.api.group import API_VERSION, POD_LINK, STATEFUL_ROUTE
-from statefulroute.api.statefulroute import StatefulRouteStatus
+from statefulroute.api.route_status import StatefulRouteStatus
 from statefulroute.api.vocabulary import ConditionType, LinkPhase, LossCause, MoveReason
 from statefulroute.cluster.cache import Cached
 from statefulroute.cluster.client import Client

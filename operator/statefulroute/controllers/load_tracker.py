@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Container, Iterable, Mapping
 
-from statefulroute.api.statefulroute import PodStatus
+from statefulroute.api.route_status import PodStatus
 from statefulroute.api.vocabulary import LoadSource, RoutingState
 from statefulroute.cluster.clock import Clock
 from statefulroute.domain.keys import PodKey, RouteKey

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from statefulroute.api.statefulroute import PodStatus
+from statefulroute.api.route_status import PodStatus
 from statefulroute.api.vocabulary import RoutingState
 from statefulroute.domain.errors import PodNotFoundError, PodNotRoutableError
 from statefulroute.domain.link import Link

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from statefulroute.api.group import POD_LINK, STATEFUL_ROUTE, Kind
 from statefulroute.api.model import Condition
-from statefulroute.api.statefulroute import LostPodStatus, StatefulRouteStatus
+from statefulroute.api.route_status import LostPodStatus, StatefulRouteStatus
 from statefulroute.api.vocabulary import (
     ConditionType,
     LinkPhase,

@@ -6,7 +6,8 @@ from datetime import datetime
 from heapq import nsmallest
 
 from statefulroute.api.limits import LISTED_POD_MAX_BYTES, LISTED_PODS_MAX, LISTED_PODS_MAX_BYTES
-from statefulroute.api.statefulroute import OmittedPods, StatefulRouteSpec
+from statefulroute.api.route_status import OmittedPods
+from statefulroute.api.statefulroute import StatefulRouteSpec
 from statefulroute.api.vocabulary import LoadSource, RoutingState, ServiceState
 from statefulroute.domain.keys import PodKey, pod_sort_key
 from statefulroute.domain.placement import candidate_loads

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from statefulroute.api.statefulroute import LostPodStatus
+from statefulroute.api.route_status import LostPodStatus
 from statefulroute.api.vocabulary import LossCause
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.route import Route, RouteView

@@ -7,7 +7,7 @@ from datetime import datetime
 from heapq import nsmallest
 
 from statefulroute.api.limits import NOT_SERVING_REASON_MAX_BYTES
-from statefulroute.api.statefulroute import OmittedPods, PodStatus, StatefulRouteStatus
+from statefulroute.api.route_status import OmittedPods, PodStatus, StatefulRouteStatus
 from statefulroute.api.vocabulary import ServiceState
 from statefulroute.domain.keys import PodKey, pod_sort_key
 from statefulroute.domain.listed_pods import listed_pods, omitted_pods

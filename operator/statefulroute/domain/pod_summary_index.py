@@ -9,7 +9,7 @@ from itertools import islice
 from operator import add, sub
 from typing import NamedTuple, TypeVar
 
-from statefulroute.api.statefulroute import OmittedPods, PodStatus, StatefulRouteStatus
+from statefulroute.api.route_status import OmittedPods, PodStatus, StatefulRouteStatus
 from statefulroute.api.vocabulary import ServiceState
 from statefulroute.domain import listed_pods
 from statefulroute.domain.keys import PodKey, pod_sort_key

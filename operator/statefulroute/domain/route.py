@@ -6,13 +6,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from statefulroute.api.limits import API_VERSION_MAX_LENGTH, KIND_MAX_LENGTH
-from statefulroute.api.statefulroute import (
-    LostPodStatus,
-    ObservedWorkload,
-    StatefulRouteSpec,
-    StatefulRouteStatus,
-    WorkloadRef,
-)
+from statefulroute.api.route_status import LostPodStatus, ObservedWorkload, StatefulRouteStatus
+from statefulroute.api.statefulroute import StatefulRouteSpec, WorkloadRef
 from statefulroute.api.vocabulary import (
     ConditionType,
     LossCause,

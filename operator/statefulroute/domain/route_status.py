@@ -4,7 +4,7 @@ from datetime import datetime
 from itertools import islice
 
 from statefulroute.api.limits import LOST_PODS_MAX
-from statefulroute.api.statefulroute import PodStatus, StatefulRouteStatus
+from statefulroute.api.route_status import PodStatus, StatefulRouteStatus
 from statefulroute.domain.assessment import Assessment
 from statefulroute.domain.conditions import route_conditions
 from statefulroute.domain.load import MILLI, LoadReport

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from statefulroute.api.statefulroute import PodStatus, StatefulRouteStatus
+from statefulroute.api.route_status import PodStatus, StatefulRouteStatus
 from statefulroute.api.vocabulary import RoutingState
 from statefulroute.domain.route import Route
 from statefulroute.domain.unlisted_pods import omits_pods

@@ -4,7 +4,7 @@ from collections.abc import Callable, Container, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from statefulroute.api.statefulroute import OmittedPods, PodStatus
+from statefulroute.api.route_status import OmittedPods, PodStatus
 from statefulroute.api.vocabulary import RoutingState, ServiceState, WorkloadState
 from statefulroute.domain.errors import PodNotFoundError
 from statefulroute.domain.keys import PodKey

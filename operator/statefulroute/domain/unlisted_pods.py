@@ -6,7 +6,7 @@ the routing state that the spec of the route and their own annotation set.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from statefulroute.api.statefulroute import PodStatus, StatefulRouteStatus
+from statefulroute.api.route_status import PodStatus, StatefulRouteStatus
 from statefulroute.api.vocabulary import RoutingState, ServiceState
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.link import Link

@@ -2,7 +2,7 @@
 
 from collections.abc import Container
 
-from statefulroute.api.statefulroute import StatefulRouteStatus
+from statefulroute.api.route_status import StatefulRouteStatus
 from statefulroute.domain.route import Route
 
 

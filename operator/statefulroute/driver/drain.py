@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import suppress
 
-from statefulroute.api.statefulroute import PodStatus
+from statefulroute.api.route_status import PodStatus
 from statefulroute.api.vocabulary import RoutingState
 from statefulroute.domain.service import pod_key, total_links
 from statefulroute.domain.unlisted_pods import omits_pods

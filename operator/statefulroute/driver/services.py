@@ -5,7 +5,7 @@ from collections.abc import Container
 from contextlib import suppress
 from typing import Any, Self
 
-from statefulroute.api.statefulroute import PodStatus
+from statefulroute.api.route_status import PodStatus
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.clock import IntervalClock
 from statefulroute.cluster.codec import ENDPOINTS

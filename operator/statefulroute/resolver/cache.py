@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from statefulroute.api.limits import ENCODED_UID_PREFIX
-from statefulroute.api.statefulroute import PodStatus
+from statefulroute.api.route_status import PodStatus
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.clock import Clock, utc_now
 from statefulroute.cluster.codec import ENDPOINTS, LINKS, ROUTES

@@ -8,7 +8,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from textual.pilot import Pilot
 
-from statefulroute.api.statefulroute import OmittedPods
+from statefulroute.api.route_status import OmittedPods
 from statefulroute.cli.link_changes import LinkChange
 from statefulroute.cli.output.screen import ScreenState, TopApp
 from statefulroute.cluster.codec import ROUTES

@@ -16,7 +16,7 @@ from statefulroute.api.annotations import (
     WORKLOAD_LOAD,
     WORKLOAD_STATE,
 )
-from statefulroute.api.statefulroute import StatefulRouteStatus
+from statefulroute.api.route_status import StatefulRouteStatus
 from statefulroute.api.vocabulary import (
     ConditionType,
     LinkPhase,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from statefulroute.api.statefulroute import StatefulRouteStatus
+from statefulroute.api.route_status import StatefulRouteStatus
 from statefulroute.cluster import lean_routes
 from statefulroute.cluster.codec import ROUTES
 from statefulroute.cluster.lean_routes import LEAN_ROUTES

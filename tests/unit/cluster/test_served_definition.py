@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from statefulroute.api.statefulroute import StatefulRouteStatus
+from statefulroute.api.route_status import StatefulRouteStatus
 from statefulroute.api.vocabulary import ConditionType
 from statefulroute.cluster.errors import APIError
 from statefulroute.cluster.served_definition import ServedDefinition

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from statefulroute.api.annotations import WORKLOAD_LOAD, WORKLOAD_STATE, WORKLOAD_TIME
-from statefulroute.api.statefulroute import StatefulRouteSpec, StatefulRouteStatus
+from statefulroute.api.route_status import StatefulRouteStatus
+from statefulroute.api.statefulroute import StatefulRouteSpec
 from statefulroute.api.vocabulary import RouteReason
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.codec import STATEFUL_SETS

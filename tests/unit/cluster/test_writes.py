@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from statefulroute.api.annotations import POD_DELETION_COST, WEIGHTED_LOAD
-from statefulroute.api.statefulroute import PodStatus, StatefulRouteStatus
+from statefulroute.api.route_status import PodStatus, StatefulRouteStatus
 from statefulroute.api.vocabulary import LinkPhase, LinkReason, LossCause, RoutingState, ServiceState
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.clock import utc_now

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from statefulroute.api.statefulroute import StatefulRouteStatus
+from statefulroute.api.route_status import StatefulRouteStatus
 from statefulroute.api.vocabulary import ServiceState
 from statefulroute.cluster.events import EventRecorder
 from statefulroute.controllers import state_store

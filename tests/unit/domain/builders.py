@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from statefulroute.api.statefulroute import StatefulRouteSpec, StatefulRouteStatus
+from statefulroute.api.route_status import StatefulRouteStatus
+from statefulroute.api.statefulroute import StatefulRouteSpec
 from statefulroute.api.vocabulary import LossCause, RoutingState, ServiceState
 from statefulroute.domain.decision import LinkView, Plan, UpdateStatus, decide
 from statefulroute.domain.keys import PodKey, RouteKey

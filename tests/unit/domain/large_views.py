@@ -3,7 +3,7 @@
 import json
 
 from statefulroute.api.limits import INT32_MAX, LOST_PODS_MAX
-from statefulroute.api.statefulroute import LostPodStatus, StatefulRouteStatus
+from statefulroute.api.route_status import LostPodStatus, StatefulRouteStatus
 from statefulroute.api.vocabulary import LossCause, RoutingState, ServiceState, WorkloadState
 from statefulroute.domain.assessment import Assessment
 from statefulroute.domain.keys import PodKey

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from statefulroute.api.statefulroute import PodStatus
+from statefulroute.api.route_status import PodStatus
 from statefulroute.api.vocabulary import LinkPhase, LinkReason, RoutingState, ServiceState
 from statefulroute.domain.address import Address, link_address
 from statefulroute.domain.errors import PodNotFoundError, PodNotRoutableError

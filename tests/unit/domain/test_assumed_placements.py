@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from statefulroute.api.statefulroute import StatefulRouteStatus
+from statefulroute.api.route_status import StatefulRouteStatus
 from statefulroute.domain.assumed_placements import AssumedPlacements
 from statefulroute.domain.errors import PodNotAvailableError
 from statefulroute.domain.route import Route

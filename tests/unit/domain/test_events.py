@@ -2,7 +2,7 @@
 
 import pytest
 
-from statefulroute.api.statefulroute import LostPodStatus, StatefulRouteStatus
+from statefulroute.api.route_status import LostPodStatus, StatefulRouteStatus
 from statefulroute.api.vocabulary import (
     ConditionType,
     LinkPhase,

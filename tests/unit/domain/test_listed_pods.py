@@ -17,7 +17,7 @@ from statefulroute.api.limits import (
     ROUTE_MESSAGE_MAX_BYTES,
     ROUTE_STATUS_MAX_BYTES,
 )
-from statefulroute.api.statefulroute import PodStatus, StatefulRouteStatus
+from statefulroute.api.route_status import PodStatus, StatefulRouteStatus
 from statefulroute.api.vocabulary import RouteReason, RoutingState, ServiceState
 from statefulroute.domain.assessment import Assessment
 from statefulroute.domain.keys import PodKey

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from statefulroute.api.model import Condition
-from statefulroute.api.statefulroute import StatefulRouteStatus
+from statefulroute.api.route_status import StatefulRouteStatus
 from statefulroute.api.vocabulary import ConditionType, LossCause, RouteReason, RoutingState, ServiceState
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.loss import find_losses

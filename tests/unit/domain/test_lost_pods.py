@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from statefulroute.api.limits import LOST_PODS_MAX
-from statefulroute.api.statefulroute import LostPodStatus, StatefulRouteStatus
+from statefulroute.api.route_status import LostPodStatus, StatefulRouteStatus
 from statefulroute.api.vocabulary import LossCause, RouteReason, RoutingState, ServiceState
 from statefulroute.domain.assessment import Assessment
 from statefulroute.domain.keys import PodKey

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from statefulroute.api.statefulroute import StatefulRouteStatus
+from statefulroute.api.route_status import StatefulRouteStatus
 from statefulroute.api.vocabulary import (
     LinkPhase,
     LinkReason,

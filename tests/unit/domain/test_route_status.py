@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from statefulroute.api.model import Condition
-from statefulroute.api.statefulroute import PodStatus, StatefulRouteStatus
+from statefulroute.api.route_status import PodStatus, StatefulRouteStatus
 from statefulroute.api.vocabulary import ConditionType, RouteReason, RoutingState, ServiceState, WorkloadState
 from statefulroute.domain.assessment import Assessment
 from statefulroute.domain.keys import PodKey

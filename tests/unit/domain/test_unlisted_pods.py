@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from statefulroute.api.statefulroute import OmittedPods, PodStatus, StatefulRouteStatus
+from statefulroute.api.route_status import OmittedPods, PodStatus, StatefulRouteStatus
 from statefulroute.api.vocabulary import LinkPhase, LinkReason, RoutingState, ServiceState
 from statefulroute.domain.assumed_placements import AssumedPlacements
 from statefulroute.domain.errors import PodNotAvailableError, PodNotFoundError

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from statefulroute.api.statefulroute import StatefulRouteStatus
+from statefulroute.api.route_status import StatefulRouteStatus
 from statefulroute.domain.route import Route
 from statefulroute.domain.writer import foreign_writer
 from unit.domain.builders import route

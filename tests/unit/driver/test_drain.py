@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from statefulroute.api.statefulroute import StatefulRouteStatus
+from statefulroute.api.route_status import StatefulRouteStatus
 from statefulroute.domain.route import Route
 from statefulroute.driver.drain import Drain
 from statefulroute.driver.parts import ServerInformation

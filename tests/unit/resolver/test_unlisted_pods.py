@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from statefulroute.api.statefulroute import OmittedPods, StatefulRouteStatus
+from statefulroute.api.route_status import OmittedPods, StatefulRouteStatus
 from statefulroute.api.vocabulary import RoutingState
 from statefulroute.cluster.client import Client
 from statefulroute.domain.errors import PodNotAvailableError

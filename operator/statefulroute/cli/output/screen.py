@@ -12,7 +12,7 @@ from textual.app import App, ComposeResult
 from textual.binding import BindingType
 from textual.widgets import DataTable, Static
 
-from statefulroute.api.statefulroute import PodStatus
+from statefulroute.api.route_status import PodStatus
 from statefulroute.cli.link_changes import LinkChange
 from statefulroute.cli.output.loads import links_label, load_style
 from statefulroute.cli.output.messages import pluralize

@@ -7,7 +7,7 @@ import msgspec
 import structlog
 
 from statefulroute.api.group import GROUP, STATEFUL_ROUTE, VERSION
-from statefulroute.api.statefulroute import StatefulRouteStatus
+from statefulroute.api.route_status import StatefulRouteStatus
 from statefulroute.cluster.errors import ClusterError
 from statefulroute.cluster.informers import Informers
 from statefulroute.cluster.lean_routes import LEAN_ROUTES

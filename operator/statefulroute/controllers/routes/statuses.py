@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from statefulroute.api.statefulroute import StatefulRouteStatus
+from statefulroute.api.route_status import StatefulRouteStatus
 from statefulroute.cluster.clock import Clock
 from statefulroute.cluster.events import EventRecorder
 from statefulroute.controllers.routes.assessments import Assessments
