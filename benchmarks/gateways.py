@@ -17,6 +17,7 @@ from pathlib import Path
 
 import yaml
 
+from localcluster.ports import free_port
 from localcluster.progress import PlainProgress
 from localgateways import configurations, processes, programs
 from measuring.bench_service import start_cluster, start_service
@@ -25,7 +26,6 @@ from measuring.load_generator import (
     P50,
     P99,
     LoadGenerator,
-    free_port,
     gateway_addresses,
     make_reachable,
     moving_links,

@@ -13,13 +13,13 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
+from localcluster.ports import free_port
 from measuring.bench_service import start_cluster, start_service
 from measuring.load_generator import (
     FAILED,
     P99,
     RATE,
     LoadGenerator,
-    free_port,
     make_reachable,
     moving_links,
     pod_server,

@@ -11,7 +11,6 @@ from a leader. A route is served when its state and its workload have been looke
 
 import asyncio
 import json
-import socket
 import sys
 import tempfile
 import time
@@ -23,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from localcluster.ports import free_port
 from measuring.processes import MeasuredProcess, running_process
 from measuring.report import Goal, Report, argument_parser, finish
 from measuring.rounds import Figures, spreads
@@ -134,9 +134,7 @@ class ObservedOperator:
 @asynccontextmanager
 async def serving(routes: int, namespaces: int, source: str) -> AsyncIterator[tuple[RouteServers, Path]]:
     """Runs a simulated API server; yields it with a kubeconfig."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     options = map(str, (port, routes, namespaces, source))
     command = [sys.executable, "-m", "measuring.simulated_routes", *options]
     environment = {"PYTHONPATH": str(Path(__file__).parent)}

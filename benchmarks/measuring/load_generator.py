@@ -3,7 +3,6 @@
 import asyncio
 import json
 import random
-import socket
 import subprocess
 import time
 from collections import Counter
@@ -11,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
+from localcluster.ports import free_port
 from localcluster.progress import PlainProgress
 from localgateways import configurations, processes, programs
 from localgateways.configurations import GatewayAddresses as GatewayPlace
@@ -114,13 +114,6 @@ async def _run(*command: str | Path) -> bytes:
     if process.returncode:
         raise SystemExit(f"{command[0]} failed with exit code {process.returncode}")
     return output
-
-
-def free_port() -> int:
-    """Returns a port on loopback that is not in use."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def gateway_addresses(folder: Path, resolver_port: int = 0) -> GatewayPlace:

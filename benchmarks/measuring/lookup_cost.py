@@ -6,8 +6,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from localcluster.ports import free_port
 from measuring.bench_service import NAMESPACE, ROUTE, BenchService
-from measuring.load_generator import FAILED, LoadGenerator, free_port, make_reachable, running_resolver
+from measuring.load_generator import FAILED, LoadGenerator, make_reachable, running_resolver
 from statefulroute import ClientDriver
 from statefulroute.cluster.client import Client
 

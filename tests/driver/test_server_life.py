@@ -16,6 +16,7 @@ from pykube.objects import Pod
 from driver.driver_factory import NO_REPORT, DriverFactory
 from driver.recording import RecordedRequest, RecordingClient, RecordingLogger, hang
 from localcluster import LocalCluster
+from localcluster.ports import free_port, is_listening
 from statefulroute import (
     Configuration,
     ErrorCode,
@@ -28,7 +29,7 @@ from statefulroute import (
 )
 from statefulroute.cluster.errors import UnreachableError
 from support.independent_client import StatefulRoute
-from support.load_servers import free_port, pod_ip
+from support.load_servers import pod_ip
 from support.service import Service
 from support.waiting import wait_until, wait_until_in_thread
 
@@ -167,10 +168,7 @@ async def test_running_driver_follows_changes_of_the_load_source(servers: Driver
     ip, port = await asyncio.to_thread(pod_ip, game, "game-2"), free_port()
 
     def listens() -> bool:
-        import socket  # noqa: PLC0415
-
-        with socket.socket() as probe:
-            return not probe.connect_ex((ip, port))
+        return is_listening(port, ip)
 
     async with servers.started(2, listen_host=ip, state_period_seconds=0.2):
         assert not listens()

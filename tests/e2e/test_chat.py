@@ -11,11 +11,11 @@ import pytest
 import yaml
 from pykube.objects import Pod
 
+from localcluster.ports import free_port
 from support.chat import EXAMPLE, Accounts, CloseFrame, Container, Guest, stay, visit
 from support.independent_client import IndependentClient, PodLink
 from support.kubectl import Kubectl
 from support.link_recorder import LinkRecorder, recording
-from support.load_servers import free_port
 from support.objects import encoded_name
 from support.rbac import apply_role
 from support.service import NOT_READY, READY, Service

@@ -7,9 +7,10 @@ import pytest
 import yaml
 from pykube.objects import Pod, StatefulSet
 
+from localcluster.ports import free_port
 from support.independent_client import IndependentClient, PodLink
 from support.kubectl import Kubectl
-from support.load_servers import SERVER, LoadCounter, LoadServer, free_port, load_servers, pod_ip
+from support.load_servers import SERVER, LoadCounter, LoadServer, load_servers, pod_ip
 from support.service import NOT_READY, READY, Service, condition_of, is_bound
 from support.waiting import eventually, stays
 

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from pykube.objects import Pod
 
+from localcluster.ports import free_port
 from support.independent_client import IndependentClient, RequestCount
-from support.load_servers import LoadCounter, free_port, pod_ip
+from support.load_servers import LoadCounter, pod_ip
 from support.service import Service
 from support.waiting import eventually, settled, stays
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from localcluster.certificates import Authority
+from localcluster.ports import free_port
 from localgateways import configurations, dns, processes
 from localgateways.configurations import Authentication, Credentials, GatewayAddresses
 from localgateways.processes import Gateway
-from support.load_servers import free_port
 
 EXT_AUTHZ, EXT_AUTHZ_GRPC, EXT_PROC, DUPLEX, NGINX, HAPROXY, TRAEFIK = GATEWAYS = (
     "Envoy by ext_authz",

@@ -15,12 +15,12 @@ from gateways.conftest import run_gateways, two_resolvers
 from gateways.fleet import GATEWAYS, GRPC_CALLERS, Programs
 from gateways.http_client import send_request
 from localcluster import LocalCluster
+from localcluster.ports import free_port
 from localgateways import configurations, dns, processes
 from localgateways.configurations import GatewayAddresses
 from localgateways.processes import Gateway
 from resolver.stub_service import PORT, StubService
 from support.independent_client import IndependentClient
-from support.load_servers import free_port
 from support.resolver_process import ResolverProcess
 from support.scale import scaled
 from support.waiting import eventually

@@ -12,8 +12,8 @@ import pytest
 from gateways.conftest import Environment
 from gateways.fleet import DUPLEX, EXT_AUTHZ, EXT_AUTHZ_GRPC, EXT_PROC, GATEWAYS
 from gateways.http_client import Reply, send_request
+from localcluster.ports import free_port
 from support.independent_client import PodLink
-from support.load_servers import free_port
 from support.scale import scaled
 from support.waiting import eventually
 

@@ -46,12 +46,14 @@ class Envoy:
         self, *messages: ProcessingRequest, metadata: Mapping[str, str] | None = None
     ) -> list[ProcessingResponse]:
         """Sends the messages of one request; returns the responses."""
-        method = self.channel.stream_stream(
-            f"/{SERVICE}/Process",
-            request_serializer=ProcessingRequest.SerializeToString,
-            response_deserializer=ProcessingResponse.FromString,
-        )
-        call = method(iter(messages), metadata=tuple((metadata or {}).items()), timeout=20)
+        codec = (ProcessingRequest.SerializeToString, ProcessingResponse.FromString)
+        options = {"metadata": tuple((metadata or {}).items()), "timeout": 20}
+        if len(messages) == 1:
+            # A message that is written apart from the call replaces the status of a server that has refused the call
+            # already by INTERNAL: https://github.com/grpc/grpc/issues/36066
+            call = self.channel.unary_stream(f"/{SERVICE}/Process", *codec)(messages[0], **options)
+        else:
+            call = self.channel.stream_stream(f"/{SERVICE}/Process", *codec)(iter(messages), **options)
         return [answer async for answer in call]
 
     async def pick(

@@ -4,20 +4,19 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pykube.objects import Pod
 
+from localcluster.ports import can_listen, is_listening
 from support.service import Service
 from support.waiting import eventually
 
@@ -25,13 +24,6 @@ from support.waiting import eventually
 SERVER = Path(__file__).parents[2] / "examples" / "load" / "server.py"
 
 _END_SECONDS = 10.0
-
-
-def free_port() -> int:
-    """Returns a port that is not in use."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def pod_ip(game: Service, pod: str) -> str:
@@ -43,19 +35,9 @@ def pod_ip(game: Service, pod: str) -> str:
 
     eventually(address, f"{pod} has an address")
     ip = address()
-    if not (ip_address(ip).is_loopback and _can_listen(ip)):
+    if not can_listen(ip):
         pytest.skip(f"this machine cannot listen at {ip}, the address of a pod of this cluster")
     return ip
-
-
-def _can_listen(ip: str) -> bool:
-    """Returns whether this machine has the address: not every system has all of 127.0.0.0/8."""
-    with socket.socket() as probe:
-        try:
-            probe.bind((ip, 0))
-        except OSError:
-            return False
-    return True
 
 
 class LoadServer:
@@ -100,8 +82,8 @@ class LoadServer:
 
     def _is_listening(self) -> bool:
         assert self._running().poll() is None, "the server has ended"
-        with socket.socket() as probe:
-            return not probe.connect_ex(self._place)
+        ip, port = self._place
+        return is_listening(port, ip)
 
     def _running(self) -> "subprocess.Popen[bytes]":
         assert self._process is not None, "it was never started"

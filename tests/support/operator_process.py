@@ -95,9 +95,14 @@ class OperatorProcess:
         return self
 
     def start(self) -> Self:
-        """Starts the process and waits until it serves."""
+        """Starts the process and waits until it serves; kills it if it does not."""
         self.launch()
-        self.await_serving()
+        try:
+            self.await_serving()
+        except BaseException:
+            if self.is_running:
+                self.kill()
+            raise
         return self
 
     def await_serving(self) -> None:

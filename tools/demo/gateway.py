@@ -1,20 +1,19 @@
 """A gateway in front of the pods of the demo: a server at the address of each, a resolver, and Envoy or nginx."""
 
 import json
-import socket
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ipaddress import ip_address
 from pathlib import Path
 
 from demo.environment import Environment, UnexpectedError
 from demo.room import UID_HEADER
 from demo.screen import Screen
 from demo.snapshot import NAMESPACE
+from localcluster.ports import LOOPBACK, can_listen, free_port, is_listening
 from localgateways import configurations, dns, processes, programs
 from localgateways.configurations import GatewayAddresses
 
@@ -22,7 +21,6 @@ ENVOY, NGINX = GATEWAYS = ("envoy", "nginx")
 
 POD_PORT = 7777
 _PREFERRED_PORT = 8000
-_HOST = "127.0.0.1"
 _TIMEOUT_SECONDS = 30.0
 _POLL_SECONDS = 0.2
 _SYNC_SECONDS = 1.0
@@ -98,7 +96,7 @@ class Gateway:
                 self._start_server(name, ip)
 
     def _start_server(self, name: str, ip: str) -> None:
-        if not _can_listen(ip):
+        if not can_listen(ip):
             raise UnexpectedError(f"This machine cannot listen at {ip}, the address of {name}.")
         command = [sys.executable, "-m", "demo.room", ip, str(POD_PORT), name]
         self._environment.cluster.guardian.start(name, command)
@@ -107,7 +105,7 @@ class Gateway:
 
     def _start_resolver(self) -> str:
         self._screen.step("The resolver, which answers which pod holds a user")
-        address = f"{_HOST}:{_free_port()}"
+        address = f"{LOOPBACK}:{free_port()}"
         program = str(Path(sys.executable).with_name("statefulroute"))
         kubeconfig = f"--kubeconfig={self._environment.cluster.kubeconfig}"
         options = [f"--http-address={address}", "--log-format=json"]
@@ -121,11 +119,11 @@ class Gateway:
         self._screen.step(f"The gateway: {self._kind} with deploy/gateways/{file} and local addresses")
         folder = self._folder / "gateway"
         folder.mkdir()
-        port = _PREFERRED_PORT if _is_free(_PREFERRED_PORT) else _free_port()
+        port = free_port() if is_listening(_PREFERRED_PORT) else _PREFERRED_PORT
         place = GatewayAddresses(
             port=port,
-            grpc_port=_free_port(),
-            admin_port=_free_port(),
+            grpc_port=free_port(),
+            admin_port=free_port(),
             folder=folder,
             namespace=NAMESPACE,
             pods=f"game-pods.{NAMESPACE}.svc.cluster.local",
@@ -140,8 +138,8 @@ class Gateway:
                 program = programs.nginx(progress)
                 command = processes.nginx_command(program, configurations.nginx(file, place), place)
         self._environment.cluster.guardian.start(self._kind, command)
-        self._await_listening(_HOST, port, self._kind)
-        self.url = f"http://{_HOST}:{port}/"
+        self._await_listening(LOOPBACK, port, self._kind)
+        self.url = f"http://{LOOPBACK}:{port}/"
         self._screen.info(f"it listens at {self.url}")
 
     def _show_request(self, uid: str) -> None:
@@ -176,7 +174,7 @@ class Gateway:
 
     def _await_listening(self, host: str, port: int, part: str) -> None:
         deadline = time.monotonic() + _TIMEOUT_SECONDS
-        while _is_free(port, host):
+        while not is_listening(port, host):
             if time.monotonic() > deadline or self._environment.cluster.guardian.parts()[part].ended is not None:
                 log = self._environment.cluster.guardian.log_tail(part, lines=5)
                 raise UnexpectedError(f"{part} does not listen at {host}:{port}: {log or 'it has logged nothing'}")
@@ -186,24 +184,3 @@ class Gateway:
 def _host_and_port(address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
     return host, int(port)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((_HOST, 0))
-        return int(probe.getsockname()[1])
-
-
-def _can_listen(ip: str) -> bool:
-    """Returns whether an address is one of this machine: not every system has all of 127.0.0.0/8."""
-    with socket.socket() as probe:
-        try:
-            probe.bind((ip, 0))
-        except OSError:
-            return False
-    return ip_address(ip).is_loopback
-
-
-def _is_free(port: int, host: str = _HOST) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((host, port)) != 0

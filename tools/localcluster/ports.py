@@ -1,12 +1,13 @@
-"""Reserves free ports on loopback, without races between clusters that start at the same time.
+"""Finds free ports and listeners, and reserves ports without races between clusters that start at the same time.
 
-To pick a free port and close it again for a program to bind is a race that another process can win. Here the port stays
-bound, with SO_REUSEPORT, as long as the cluster runs: the kernel gives it to no process that requests "any free port",
-while etcd and the API server may share it because they set the same option. The reservation never listens, so only the
-part receives connections, and they are refused while the part is down. A restarted part finds its port free.
+To pick a free port and close it again for a program to bind is a race that another process can win. A reserved port
+stays bound, with SO_REUSEPORT, as long as the cluster runs: the kernel gives it to no process that requests "any free
+port", while etcd and the API server may share it because they set the same option. The reservation never listens, so
+only the part receives connections, and they are refused while the part is down. A restarted part finds its port free.
 """
 
 import socket
+from ipaddress import ip_address
 
 LOOPBACK = "127.0.0.1"
 
@@ -23,3 +24,27 @@ def number(reservation: socket.socket) -> int:
     """Returns the port of a reservation."""
     port: int = reservation.getsockname()[1]
     return port
+
+
+def free_port() -> int:
+    """Returns a port on loopback that no socket uses now."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def is_listening(port: int, host: str = LOOPBACK) -> bool:
+    """Returns whether a process accepts connections at a port of this machine."""
+    with socket.socket() as probe:
+        return probe.connect_ex((host, port)) == 0
+
+
+def can_listen(ip: str) -> bool:
+    """Returns whether an address is a loopback address of this machine: not every system has all of 127.0.0.0/8."""
+    with socket.socket() as probe:
+        try:
+            probe.bind((ip, 0))
+        except OSError:
+            return False
+    return ip_address(ip).is_loopback

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import urllib.error
 import urllib.request
@@ -13,6 +12,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 from localcluster.errors import LocalClusterError
+from localcluster.ports import is_listening
 from localcluster.processes import wait_until
 from localgateways.configurations import GatewayAddresses
 
@@ -123,8 +123,8 @@ def _running_process(command: Sequence[str | Path], addresses: GatewayAddresses)
     with log.open("ab") as output:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
     try:
-        is_listening = wait_until(lambda: process.poll() is not None or _listens(addresses.port), _START_SECONDS)
-        if not is_listening or process.poll() is not None:
+        is_up = wait_until(lambda: process.poll() is not None or is_listening(addresses.port), _START_SECONDS)
+        if not is_up or process.poll() is not None:
             raise LocalClusterError(f"{name} does not start:\n{log.read_text()}")
         yield process.pid
     finally:
@@ -134,8 +134,3 @@ def _running_process(command: Sequence[str | Path], addresses: GatewayAddresses)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return not probe.connect_ex(("127.0.0.1", port))

@@ -9,9 +9,9 @@ import grpc
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
+from localcluster.ports import free_port
 from statefulroute import Configuration, RoutingState
 from statefulroute.testing import InMemoryCluster
-from support.load_servers import free_port
 
 RECIPES = Path(__file__).parents[3] / "examples" / "recipes"
 
