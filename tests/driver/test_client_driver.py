@@ -507,7 +507,7 @@ async def test_events_contain_changes_of_routing_states_and_links(
 async def test_slow_consumer_gets_the_number_of_lost_events(
     driver: ClientDriver, monkeypatch: pytest.MonkeyPatch, uid: str
 ) -> None:
-    monkeypatch.setattr(events_module.Subscription.__init__, "__defaults__", (4,))
+    monkeypatch.setattr(events_module, "_MAX_QUEUED_EVENTS", 4)
     slow = driver.events()
     for number in range(10):
         await driver.link_if_absent(f"{uid}-{number}", "game", 0)

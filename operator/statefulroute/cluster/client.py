@@ -13,7 +13,7 @@ import msgspec
 
 from statefulroute.cluster.api_server import Connection
 from statefulroute.cluster.clock import elapsed_seconds, observe_server_time
-from statefulroute.cluster.errors import APIError, GoneError, UnreachableError, api_error
+from statefulroute.cluster.errors import APIError, ClusterError, GoneError, UnreachableError, api_error
 from statefulroute.cluster.missing_kind import NO_GROUP, explain_missing_kind
 from statefulroute.cluster.request_metrics import RequestObserver, record_request
 from statefulroute.cluster.retry_after import allows_retry_after, parse_retry_after, retry_pause
@@ -202,6 +202,8 @@ class Client:
         body: bytes | None,
         content_type: str | None,
     ) -> bytes:
+        if self._requests.closed:  # aiohttp would raise a RuntimeError
+            raise ClusterError(f"{method} {path}: the client is closed")
         started = time.monotonic()
         try:
             response = None

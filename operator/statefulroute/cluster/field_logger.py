@@ -95,15 +95,26 @@ class FieldLogger:
 
     def _log(self, level: int, event: str, fields: MutableMapping[str, Any], *, exc_info: bool = False) -> None:
         if self._logger.isEnabledFor(level):
-            line = fields if _redactor is None else _redactor.redact(fields)
-            extra = {FIELDS_ATTRIBUTE: line}
+            line = redacted(fields)
+            message: object = Message(event, line)
+            extra: dict[str, object] = {FIELDS_ATTRIBUTE: line}
+            logger = self._logger
+            while isinstance(logger, logging.LoggerAdapter):  # by itself, it would drop the fields
+                message, keywords = logger.process(message, {})
+                extra = {**(keywords.get("extra") or {}), **extra}
+                logger = logger.logger
             # The record names the function that logs, and not this class.
-            self._logger.log(level, Message(event, line), extra=extra, exc_info=exc_info, stacklevel=3)
+            logger.log(level, message, extra=extra, exc_info=exc_info, stacklevel=3)
 
 
 def get_logger(name: str) -> FieldLogger:
     """Returns the logger of a module."""
     return FieldLogger(logging.getLogger(name))
+
+
+def redacted(fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Returns the fields of a line, with hashes instead of uids if `hash_uids_in_logs` was called."""
+    return fields if _redactor is None else _redactor.redact(fields)
 
 
 def take_fields(line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

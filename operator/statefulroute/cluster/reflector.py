@@ -78,7 +78,9 @@ class Reflector(Generic[T]):
             seconds; before the first, when the reflector was created. The cache is as old as that, or newer.
         last_activity_at: the time of the last update, page of a list or failed attempt.
         count: the number of objects by the last list and the events since, also if the cache holds fewer.
+        lists: how often a list has replaced the cache: the changes before it may have come without an event.
         restarts: how often a watch or a list failed and was restarted.
+        watch_tried: set when the first watch is open, or has failed.
         refused: set when the API server has refused to list or watch for want of a permission.
         refusal: its response.
     """
@@ -96,7 +98,9 @@ class Reflector(Generic[T]):
         self.path = resource.path
         self.last_update_at = self.last_activity_at = time.monotonic()
         self.count = 0
+        self.lists = 0
         self.restarts = 0
+        self.watch_tried = asyncio.Event()
         self.refused = asyncio.Event()
         self.refusal: APIError | None = None
         self._client = client
@@ -212,8 +216,7 @@ class Reflector(Generic[T]):
             except Exception:
                 # Without the retry, the cache would become stale without a sign.
                 log.exception("an unexpected error: trying again", resource=self._resource.path)
-            self.restarts += 1
-            self.last_activity_at = time.monotonic()
+            self._record_restart()
             await asyncio.sleep(self._backoff.delay(self._failures, retry_after_seconds))
             self._failures += 1
 
@@ -263,6 +266,7 @@ class Reflector(Generic[T]):
             self.cache.delete(partition, name, replaced_version)
         self._resource_version, self.count, self.last_update_at = list_version, count, started_at
         self._needs_list = self._was_disconnected = False
+        self.lists += 1
         if list_version < newest_version:
             self._observed_version = 0
             self.replaced.set()
@@ -292,6 +296,9 @@ class Reflector(Generic[T]):
         try:
             async with self._client.watch(self._resource.path, params) as lines:
                 self._is_watching = True
+                self.refusal = None
+                self.refused.clear()
+                self.watch_tried.set()
                 async for line in lines:
                     self._handle_line(line)
                     self._record_update()
@@ -311,6 +318,12 @@ class Reflector(Generic[T]):
             # As in client-go: a server that is too busy for a watch is not asked for a list.
             self._unusable_events += getattr(error, "status", None) != HTTPStatus.TOO_MANY_REQUESTS
             raise
+
+    def _record_restart(self) -> None:
+        self.restarts += 1
+        self.last_activity_at = time.monotonic()
+        if self.synced.is_set():
+            self.watch_tried.set()
 
     def _record_update(self) -> None:
         self.last_update_at = self.last_activity_at = time.monotonic()

@@ -61,6 +61,8 @@ class LogRedactor:
             for field, value in line.items():
                 if field not in unredacted:
                     line[field] = replacement.apply(value)
+        if uid is not None and not isinstance(uid, str):  # a mistake of the caller
+            line[_UID] = self._redactor.redact_uid(str(uid))
         return line
 
 
@@ -112,8 +114,8 @@ def _uids(name: str) -> Iterator[str]:
 def _spellings(text: str) -> Iterator[str]:
     """Yields the spellings of a text inside other texts: plain, in a URL, in quotes of JSON and Go, and of Python."""
     yield text
-    yield quote(text, safe="")
-    yield quote(text)
+    yield quote(text, safe="", errors="surrogatepass")
+    yield quote(text, errors="surrogatepass")
     yield json.dumps(text)[1:-1]
     yield json.dumps(text, ensure_ascii=False)[1:-1]
     yield repr(text)[1:-1]

@@ -25,6 +25,7 @@ class LinkLimit:
     Args:
         max_links: how many links they may hold.
         on_overflow: called when they stop to hold all links.
+        on_deletion: called at each deletion of a link, also of one that they do not hold.
 
     Attributes:
         extent: which links they hold.
@@ -33,11 +34,14 @@ class LinkLimit:
             is ASKED.
     """
 
-    def __init__(self, max_links: int, on_overflow: Callable[[], None]) -> None:
+    def __init__(
+        self, max_links: int, on_overflow: Callable[[], None], on_deletion: Callable[[], None] = lambda: None
+    ) -> None:
         self.extent = Extent.ALL
         self.free = max_links
         self.recent: OrderedDict[str, tuple[BoundedCache, Hashable]] | None = None
         self.caches: list[BoundedCache] = []
+        self.on_deletion = on_deletion
         self._on_overflow = on_overflow
 
     def has_room_for_all(self) -> bool:
@@ -131,6 +135,7 @@ class BoundedCache(Cache[Link]):
             if self._limit.recent is not None:
                 del self._limit.recent[name]
         super().delete(partition, name, resource_version)
+        self._limit.on_deletion()
 
     def admit(self, item: Link) -> None:
         """Stores a link that was asked for, instead of the one whose use is the longest ago."""

@@ -83,7 +83,7 @@ class ClientDriver(ClientServices):
             limiter=LinkLimiter(lambda key: self._routes.get(key.name), self._count_links),
         )
         self._keys: dict[str, RouteKey] = {}
-        self._events = events.EventBroadcaster()
+        self._events = events.EventBroadcaster(self._lifetime.check_place)
         self._stack = AsyncExitStack()
         self._cache.listen(lambda old, new: self._events.publish(events.link_changes(old, new)))
         self._cache.on_completeness(lambda complete: self._events.publish([events.completeness_change(complete)]))
@@ -172,8 +172,12 @@ class ClientDriver(ClientServices):
         """Ends the watches and the iterators of events, and closes the driver's own connection.
 
         Has no effect on a closed driver, and in a forked process: the connections belong to its parent.
+
+        Raises:
+            DriverNotOpenError: the driver belongs to another event loop.
         """
         if not self._lifetime.is_forked:
+            self._lifetime.check_place()
             self._lifetime.end()
             await self._stack.aclose()
 

@@ -1,7 +1,7 @@
 """The events of a client driver: changes of routing states and links."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from weakref import WeakSet
 
@@ -101,9 +101,15 @@ def completeness_change(complete: bool) -> LinksFollowed | LinksNotFollowed:  # 
 
 
 class Subscription(AsyncIterator[Event]):
-    """The events of one consumer, in order, queued from its creation until its end."""
+    """The events of one consumer, in order, queued from its creation until its end.
 
-    def __init__(self, limit: int = _MAX_QUEUED_EVENTS) -> None:
+    Args:
+        limit: the length of the queue.
+        check: called before each wait; raises an error where no event would come.
+    """
+
+    def __init__(self, limit: int = _MAX_QUEUED_EVENTS, check: Callable[[], None] = lambda: None) -> None:
+        self._check = check
         self._events: asyncio.Queue[Change | None] = asyncio.Queue(limit)
         """None marks the end."""
         self._lost = 0
@@ -123,6 +129,7 @@ class Subscription(AsyncIterator[Event]):
         self._events.put_nowait(None)
 
     async def __anext__(self) -> Event:
+        self._check()
         if self._lost:
             lost, self._lost = self._lost, 0
             return EventsLost(lost)
@@ -134,9 +141,14 @@ class Subscription(AsyncIterator[Event]):
 
 
 class EventBroadcaster:
-    """Publishes events to subscriptions. Holds them by weak references, so an abandoned one is removed."""
+    """Publishes events to subscriptions. Holds them by weak references, so an abandoned one is removed.
 
-    def __init__(self) -> None:
+    Args:
+        check: raises an error where no event would come: in a forked process, or in another event loop.
+    """
+
+    def __init__(self, check: Callable[[], None] = lambda: None) -> None:
+        self._check = check
         self._subscriptions: WeakSet[Subscription] = WeakSet()
         self._has_ended = False
 
@@ -156,7 +168,7 @@ class EventBroadcaster:
 
     def subscribe(self) -> Subscription:
         """Returns a subscription to all events from now on."""
-        subscription = Subscription()
+        subscription = Subscription(_MAX_QUEUED_EVENTS, self._check)
         if self._has_ended:
             subscription.end()
         self._subscriptions.add(subscription)

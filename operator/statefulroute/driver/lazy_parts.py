@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 
 from statefulroute.cluster.errors import ClusterError, is_outage
 from statefulroute.domain.backoff import Backoff
-from statefulroute.domain.errors import DeadlineExceededError
+from statefulroute.domain.errors import DeadlineExceededError, DriverNotOpenError
 from statefulroute.driver.lifetime import Lifetime
 from statefulroute.driver.parts import EventLogger, ServerParts
 
@@ -47,7 +47,7 @@ class LazyParts:
         """Returns the parts, and opens them if necessary.
 
         Raises:
-            DriverNotOpenError: they are open in another process or event loop.
+            DriverNotOpenError: they are open in another process or event loop, or are closed meanwhile.
             Exception: that of the opening; the next call tries again.
         """
         self.lifetime.begin()
@@ -56,7 +56,13 @@ class LazyParts:
         if self._opening is None or self._opening.done():
             self._opening = asyncio.create_task(self._open())
             self._opening.add_done_callback(_retrieve_error)
-        return await asyncio.shield(self._opening)
+        opening = self._opening
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            if opening.cancelled() and (caller := asyncio.current_task()) is not None and not caller.cancelling():
+                raise DriverNotOpenError("the driver was closed meanwhile") from None
+            raise
 
     async def close(self) -> None:
         """Closes parts that were opened here; the next use opens them again."""

@@ -41,7 +41,7 @@ class LinkCache:
         self, client: Client, namespace: str, services: Iterable[str] | None = None, max_links: int = MAX_LINKS
     ) -> None:
         self._max_links = max_links
-        self._limit = LinkLimit(max_links, self._overflow)
+        self._limit = LinkLimit(max_links, self._overflow, self._fill_if_possible)
         self._watches: dict[str | None, _Watch] = {}
         """The watch of each service; that of None watches all services."""
         for service in [None] if services is None else services:
@@ -52,15 +52,18 @@ class LinkCache:
             )
         self._of_all = self._watches.get(None)
         self._is_complete = True
+        self._is_open = False
         self._listeners: list[Callable[[bool], None]] = []
         self._filling: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
+        self._is_open = True
         for watch in self._watches.values():
             watch.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._is_open = False
         tasks = [watch.task for watch in self._watches.values() if watch.task is not None]
         tasks += [self._filling] if self._filling is not None else []
         for task in tasks:
@@ -100,12 +103,12 @@ class LinkCache:
             yield lambda _: None
             return
         self._fill_if_possible()
-        restarts = watch.reflector.restarts
+        lists = watch.reflector.lists
         with watch.cache.reading(name) as read:
 
             def keep(link: Link) -> None:
-                # After a restart, a list may have passed a deletion without an event.
-                is_current = watch.reflector.restarts == restarts and self._limit.extent is Extent.ASKED
+                # A list passes changes without events.
+                is_current = watch.reflector.lists == lists and self._limit.extent is Extent.ASKED
                 if is_current and read.newest_version <= link.resource_version:
                     watch.cache.admit(link)
 
@@ -147,7 +150,9 @@ class LinkCache:
     def _fill_if_possible(self) -> None:
         """Starts to read all links again if there are few enough."""
         watches = self._watches.values()
-        if self._filling is not None or not all(watch.reflector.synced.is_set() for watch in watches):
+        if not self._is_open or self._limit.extent is not Extent.ASKED or self._filling is not None:
+            return
+        if not all(watch.reflector.synced.is_set() for watch in watches):
             return
         if sum(watch.reflector.count for watch in watches) <= _FILL_BELOW * self._max_links:
             self._filling = asyncio.create_task(self._fill())

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from statefulroute.cluster.errors import APIError, ClusterError
-from statefulroute.cluster.field_logger import FieldLogger, get_logger, hash_uids_in_logs, log_redactor
+from statefulroute.cluster.field_logger import FieldLogger, get_logger, hash_uids_in_logs, redacted
 from statefulroute.domain.errors import ForbiddenError, InternalError, InvalidParameterError, StatefulRouteError
 from statefulroute.driver.parts import EventLogger, Logger
 
@@ -34,21 +34,20 @@ def make_logger(logger: Logger | None, name: str, *, hash_uids: bool) -> EventLo
         return FieldLogger(logger)
     if not (callable(getattr(logger, "info", None)) and callable(getattr(logger, "warning", None))):
         raise InvalidParameterError("logger", "must be a logger of the logging module, or of structlog")
-    return _RedactingLogger(logger) if hash_uids else logger
+    return _RedactingLogger(logger)
 
 
 class _RedactingLogger:
-    """Redacts the lines for another logger."""
+    """Redacts the lines for another logger, if a driver of this process hashes uids."""
 
     def __init__(self, logger: EventLogger) -> None:
         self._logger = logger
-        self._redactor = log_redactor()
 
     def info(self, event: str, **fields: Any) -> None:  # noqa: ANN401 - log fields have any type
-        self._logger.info(event, **self._redactor.redact(fields))
+        self._logger.info(event, **redacted(fields))
 
     def warning(self, event: str, **fields: Any) -> None:  # noqa: ANN401 - as above
-        self._logger.warning(event, **self._redactor.redact(fields))
+        self._logger.warning(event, **redacted(fields))
 
 
 class OperationFields:

@@ -58,5 +58,7 @@ def _owns(route: Route, kind: str, name: str) -> bool:
     """Returns whether the workload of a route may have a pod with this controller."""
     if kind == route.workload_key.kind:
         return name == route.workload_name
-    # A Deployment has its pods by ReplicaSets, whose names start with its own. Other workloads may have others.
-    return kind != "ReplicaSet" or name.startswith(f"{route.workload_name}-")
+    if kind != "ReplicaSet":  # of a workload that is not one of Kubernetes
+        return True
+    # A Deployment has its pods by ReplicaSets, whose names are its own and a hash.
+    return route.workload_key.kind != "StatefulSet" and name.rpartition("-")[0] == route.workload_name

@@ -33,7 +33,7 @@ _GRACE_RESERVE_SECONDS = 5.0
 #: The minimal time limit of the last publication.
 _FINAL_PUBLISH_SECONDS = 2.0
 
-#: How long `start` waits for the route, which names the source of loads; after that it uses the default.
+#: How long `start` waits for the route, if half of its time limit is not less.
 _ROUTE_WAIT_SECONDS = 5.0
 
 
@@ -176,9 +176,11 @@ class ServerDriver(ServerLinks):
         for task in (self._starting, self._connecting):
             if task is not None:
                 await _cancel(task)
+        self._connecting = None
         if not self._is_running:
             return
-        if self._parts.opened is None:  # the API server has not answered yet
+        # The API server has not answered yet, or another process reports the state of the pod.
+        if self._parts.opened is None or not self._may_report(self._parts.opened):
             self._is_running = False
             return
         if self._stopping is None:
@@ -246,6 +248,7 @@ class ServerDriver(ServerLinks):
 
         Raises:
             InvalidParameterError: the value is not a routing state.
+            DriverAlreadyRunningError: a driver in another process of the pod reports its state.
             StatefulRouteError: the publication failed; the state timer retries it.
         """
         self._parts.lifetime.check_place()
@@ -254,6 +257,7 @@ class ServerDriver(ServerLinks):
                 raise InvalidParameterError("routing_state", f"must be one of {', '.join(RoutingState)}")
             self._reporter.routing_state = RoutingState(routing_state)
             if self._is_running and self._parts.opened is not None:
+                self._pod_lock.acquire(self._parts.opened.server.pod_uid)
                 await self._reporter.publish(self._parts.opened)
 
     def get_routing_state(self) -> RoutingState:
@@ -301,7 +305,7 @@ class ServerDriver(ServerLinks):
         """Reads the identity of the pod, and publishes its state."""
         try:
             parts = await self._parts.get()
-            await check_service(parts, _ROUTE_WAIT_SECONDS)
+            await check_service(parts, min(_ROUTE_WAIT_SECONDS, self._deadline_seconds / 2))
             self._pod_lock.acquire(parts.server.pod_uid)
             try:
                 await self._reporter.publish(parts)
@@ -318,6 +322,14 @@ class ServerDriver(ServerLinks):
         self._starting = None
         if starting.cancelled() or starting.exception() is not None:
             self._is_running = False
+
+    def _may_report(self, parts: ServerParts) -> bool:
+        """Returns whether no other process reports the state of the pod."""
+        try:
+            self._pod_lock.acquire(parts.server.pod_uid)
+        except DriverAlreadyRunningError:
+            return False
+        return True
 
     async def _stop(self, parts: ServerParts, drain_seconds: float | None) -> None:
         grace = parts.server.termination_grace_seconds

@@ -36,6 +36,8 @@ class InMemoryClient(Client):
         self._objects: dict[str, dict[str, Object]] = {}
         """The objects by the path of their collection and their name."""
         self._queues: dict[str, list[asyncio.Queue[bytes]]] = {}
+        self._events: dict[str, list[tuple[int, bytes]]] = {}
+        """The versions and the lines of all events, by collection: a watch starts with those after its version."""
 
     async def __aexit__(self, *_: object) -> None:
         pass
@@ -114,9 +116,12 @@ class InMemoryClient(Client):
 
     @asynccontextmanager
     async def watch(self, path: str, params: Mapping[str, str]) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Yields the events of a collection; the version is not needed, as no list takes time."""
+        """Yields the events of a collection after a version."""
         await self._answer("GET", path)
         queue: asyncio.Queue[bytes] = asyncio.Queue()
+        for version, line in self._events.get(path, ()):
+            if version > int(params["resourceVersion"]):
+                queue.put_nowait(line)
         self._queues.setdefault(path, []).append(queue)
 
         async def lines() -> AsyncIterator[bytes]:
@@ -148,6 +153,7 @@ class InMemoryClient(Client):
         if kind != "DELETED":
             self._objects[collection][item["metadata"]["name"]] = item
         line = msgspec.json.encode({"type": kind, "object": item})
+        self._events.setdefault(collection, []).append((self._version, line))
         for queue in self._queues.get(collection, ()):
             queue.put_nowait(line)
         self._on_write(collection)

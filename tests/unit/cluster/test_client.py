@@ -10,7 +10,14 @@ import pytest
 from statefulroute.cluster import client as client_module
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.connection import connect
-from statefulroute.cluster.errors import APIError, ConflictError, GoneError, NotFoundError, UnreachableError
+from statefulroute.cluster.errors import (
+    APIError,
+    ClusterError,
+    ConflictError,
+    GoneError,
+    NotFoundError,
+    UnreachableError,
+)
 from unit.cluster.fake_api import Call, FakeAPI, status_object
 from unit.cluster.kubeconfigs import write_kubeconfig
 
@@ -259,11 +266,12 @@ async def first_line(client: Client) -> bytes:
         return await anext(events)
 
 
-async def test_a_closed_client_sends_no_requests(api: FakeAPI, tmp_path: Path) -> None:
-    path = write_kubeconfig(tmp_path / "kubeconfig", api.server)
-    async with connect(path) as connection:
-        async with Client(connection) as client:
-            pass
-        with pytest.raises((RuntimeError, UnreachableError)):
-            await client.get("/version")
-    assert api.has_no_calls
+async def test_closed_client_says_so_and_is_not_taken_for_an_outage(api: FakeAPI, client: Client) -> None:
+    _, task = await started_get(api, client)
+    await client.__aexit__()
+    with pytest.raises(ClusterError):
+        await task
+    for request in (client.get("/api/v1/pods"), client.merge_patch("/api/v1/pods/a", b"{}")):
+        with pytest.raises(ClusterError, match="the client is closed") as raised:
+            await request
+        assert not isinstance(raised.value, UnreachableError)  # it would be retried

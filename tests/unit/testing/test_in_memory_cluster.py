@@ -104,3 +104,16 @@ async def test_outage(cluster: InMemoryCluster) -> None:
             await client.link_if_absent("bob", "game", 0)
         cluster.set_available(is_available=True)
         assert await client.link_if_absent("bob", "game", 0) == 0
+
+
+@pytest.mark.parametrize("steps", range(8))
+async def test_client_misses_no_change_while_it_starts(cluster: InMemoryCluster, steps: int) -> None:
+    async def change() -> None:
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        cluster.set_ready("game", 0, is_ready=False)
+
+    client = cluster.client_driver()
+    await asyncio.gather(client.start(), change())
+    await until(lambda: client.alive_pods("game") == [1, 2])
+    await client.close()
