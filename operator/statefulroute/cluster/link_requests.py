@@ -45,8 +45,8 @@ class CachedLinks(Protocol):
     def get(self, route: RouteKey, name: str) -> Link | None:
         """Returns the copy of a link, or None."""
 
-    def reading(self, route: str, name: str) -> AbstractContextManager[Callable[[Link], None]]:
-        """Returns a context for a read of a link without a copy; its value takes the response."""
+    def requesting(self, route: str, name: str) -> AbstractContextManager[Callable[[Link], None]]:
+        """Returns a context for a request that reads or writes a link; its value takes the response."""
 
     def observe(self, item: Link) -> None:
         """Stores the result of a write of this process."""
@@ -91,7 +91,7 @@ class LinkRequests:
         if self._links is None:
             return LinkSnapshot(await self.read(name), is_fresh=True)
         if not self._links.has_synced(route):
-            with self._links.reading(route, name) as keep:
+            with self._links.requesting(route, name) as keep:
                 if (link := await self.read(name)) is not None:
                     keep(link)
             return LinkSnapshot(link, is_fresh=True)
@@ -135,7 +135,11 @@ class LinkRequests:
             APIError: the API server answered with another error.
         """
         try:
-            await self._write(route, uid, link, write)
+            if self._links is None:
+                await self._write(route, uid, link, write)
+            else:
+                with self._links.requesting(route, link_name(route, uid)):
+                    await self._write(route, uid, link, write)
         except ConflictError as error:
             return error  # another client was faster
         except NotFoundError as error:

@@ -138,8 +138,8 @@ class Reflector(Generic[T]):
         return self.synced.is_set() and self._failures == 0
 
     @contextmanager
-    def reading(self, _route: str, _name: str) -> Iterator[Callable[[object], None]]:
-        """Returns a context for a read of an object that is not cached: the watch will bring it."""
+    def requesting(self, _route: str, _name: str) -> Iterator[Callable[[object], None]]:
+        """Returns a context for a request about an object: the watch will bring it."""
         yield lambda _: None
 
     def has_synced(self, _: object) -> bool:

@@ -72,16 +72,16 @@ class LinkLimit:
             self.extent = Extent.ALL
 
 
-class _Read:
-    """A read in progress of a link that is not cached.
+class _Requests:
+    """The requests in progress about a link.
 
     Attributes:
-        readers: the number of concurrent reads.
-        newest_version: the version of the newest event about the link that has arrived meanwhile.
+        number: the number of requests.
+        newest_version: the newest version of the link that has arrived meanwhile.
     """
 
     def __init__(self) -> None:
-        self.readers = 0
+        self.number = 0
         self.newest_version = 0.0
 
 
@@ -96,7 +96,7 @@ class BoundedCache(Cache[Link]):
         super().__init__()
         self._limit = limit
         self._is_admitting = False
-        self._reads: dict[str, _Read] = {}
+        self._requests: dict[str, _Requests] = {}
         limit.caches.append(self)
 
     def get(self, partition: Hashable, name: str) -> Link | None:
@@ -109,11 +109,11 @@ class BoundedCache(Cache[Link]):
     def put(self, item: Link) -> None:
         """Stores a version of a link, unless the cache holds this version or a newer one, or does not hold the link."""
         old = super().get(item.partition, item.name)
+        self._observe_version(item.name, item.resource_version)
         if old is None:
-            self._observe_event(item.name, item.resource_version)
             if self._limit.has_room_for_all():
                 self._store(None, item)
-            elif self._is_admitting:
+            elif self._is_admitting or item.name in self._requests:
                 self.admit(item)
         elif old.resource_version < item.resource_version:
             self._store(old, item)
@@ -129,7 +129,7 @@ class BoundedCache(Cache[Link]):
 
     def delete(self, partition: Hashable, name: str, resource_version: float) -> None:
         """Removes a link that was deleted, as `Cache.delete` does."""
-        self._observe_event(name, resource_version)
+        self._observe_version(name, resource_version)
         if (old := super().get(partition, name)) is not None and old.resource_version <= resource_version:
             self._limit.free += 1
             if self._limit.recent is not None:
@@ -164,16 +164,19 @@ class BoundedCache(Cache[Link]):
             self._is_admitting = False
 
     @contextmanager
-    def reading(self, name: str) -> Iterator[_Read]:
-        """Observes the events about a link while it is read from the API server."""
-        read = self._reads.setdefault(name, _Read())
-        read.readers += 1
+    def requesting(self, name: str) -> Iterator[_Requests]:
+        """Observes the events about a link while it is read or written, and stores the versions that they bring.
+
+        An event may arrive before the response to the write that caused it.
+        """
+        requests = self._requests.setdefault(name, _Requests())
+        requests.number += 1
         try:
-            yield read
+            yield requests
         finally:
-            read.readers -= 1
-            if not read.readers:
-                del self._reads[name]
+            requests.number -= 1
+            if not requests.number:
+                del self._requests[name]
 
     def _store(self, old: Link | None, item: Link) -> None:
         if old is not None or self._limit.extent is Extent.ALL:
@@ -184,6 +187,6 @@ class BoundedCache(Cache[Link]):
         self._limit.free -= 1
         self._partitions.setdefault(item.partition, {})[item.name] = item
 
-    def _observe_event(self, name: str, version: float) -> None:
-        if (read := self._reads.get(name)) is not None:
-            read.newest_version = max(read.newest_version, version)
+    def _observe_version(self, name: str, version: float) -> None:
+        if (requests := self._requests.get(name)) is not None:
+            requests.newest_version = max(requests.newest_version, version)

@@ -96,20 +96,20 @@ class LinkCache:
         return watch.cache.get(route, name) if watch is not None else None
 
     @contextmanager
-    def reading(self, route: str, name: str) -> Iterator[Callable[[Link], None]]:
-        """Observes a link while it is read from the API server, and yields a function that takes the response."""
+    def requesting(self, route: str, name: str) -> Iterator[Callable[[Link], None]]:
+        """Observes a link while it is read or written, and yields a function that takes the response."""
         watch = self._watch_of(route)
-        if watch is None or self._limit.extent is not Extent.ASKED:
+        if watch is None:
             yield lambda _: None
             return
         self._fill_if_possible()
         lists = watch.reflector.lists
-        with watch.cache.reading(name) as read:
+        with watch.cache.requesting(name) as requests:
 
             def keep(link: Link) -> None:
                 # A list passes changes without events.
                 is_current = watch.reflector.lists == lists and self._limit.extent is Extent.ASKED
-                if is_current and read.newest_version <= link.resource_version:
+                if is_current and requests.newest_version <= link.resource_version:
                     watch.cache.admit(link)
 
             yield keep

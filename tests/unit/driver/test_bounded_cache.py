@@ -99,16 +99,17 @@ def test_deletion_makes_room(full: Observed, limit: LinkLimit) -> None:
 
 
 @pytest.mark.parametrize("event", ["put", "delete"])
-def test_read_knows_newer_events(full: Observed, event: str) -> None:
-    with full.cache.reading("game.d") as read:
+def test_request_knows_newer_events(full: Observed, event: str) -> None:
+    with full.cache.requesting("game.d") as first:
         if event == "put":
             full.cache.put(link("d", 8))
+            assert "d" in full.uids  # it is asked for
         else:
             full.cache.delete(ROUTE, "game.d", 8)
-        with full.cache.reading("game.d") as second:
+        with full.cache.requesting("game.d") as second:
             assert second.newest_version == 8
-        assert read.newest_version == 8
-    with full.cache.reading("game.d") as later:
+        assert first.newest_version == 8
+    with full.cache.requesting("game.d") as later:
         assert later.newest_version == 0
 
 

@@ -1,11 +1,12 @@
-"""A cache of links above its limit: reads that a list overtakes, and when it reads all links again."""
+"""A cache of links above its limit: requests that events and lists overtake, and when it reads all links again."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
 from statefulroute.cluster.codec import LINKS
+from statefulroute.cluster.link_store import LinkStore
 from statefulroute.domain.keys import RouteKey
 from statefulroute.driver.link_cache import LinkCache
 from statefulroute.testing.in_memory_client import InMemoryClient
@@ -15,9 +16,35 @@ UIDS = ("alice", "bob", "carol")
 ROUTE = RouteKey("play", "game")
 
 
+async def nothing() -> None:
+    """Delays no response."""
+
+
+class LateClient(InMemoryClient):
+    """A client whose responses to writes may be late."""
+
+    before_response: Callable[[], Awaitable[None]] = staticmethod(nothing)
+    after_write: Callable[[], None] = staticmethod(lambda: None)
+
+    @property
+    def version(self) -> int:
+        return self._version
+
+    async def post(self, path: str, body: bytes) -> bytes:
+        return await self._late(await super().post(path, body))
+
+    async def merge_patch(self, path: str, body: bytes) -> bytes:
+        return await self._late(await super().merge_patch(path, body))
+
+    async def _late(self, response: bytes) -> bytes:
+        self.after_write()
+        await self.before_response()
+        return response
+
+
 @pytest.fixture
-def client() -> InMemoryClient:
-    client = InMemoryClient(lambda _: None)
+def client() -> LateClient:
+    client = LateClient(lambda _: None)
     for uid in UIDS:
         spec = {"routeName": "game", "uid": uid, "podIndex": 0}
         client.create(PATH, {"metadata": {"name": f"game.{uid}"}, "spec": spec})
@@ -43,7 +70,7 @@ async def test_response_that_a_list_has_overtaken_is_not_cached(client: InMemory
     uid = next(uid for uid in UIDS if cache.get(ROUTE, f"game.{uid}") is None)
     watch = cache._watch_of("game")  # noqa: SLF001 - as after a watch that is too far behind
     assert watch is not None
-    with cache.reading("game", f"game.{uid}") as keep:
+    with cache.requesting("game", f"game.{uid}") as keep:
         late = LINKS.decode(await client.get(f"{PATH}/game.{uid}"))
         await watch.stop()
         client.remove(PATH, f"game.{uid}")
@@ -52,6 +79,31 @@ async def test_response_that_a_list_has_overtaken_is_not_cached(client: InMemory
         await watch.reflector.synced.wait()
         keep(late)
     assert cache.get(ROUTE, f"game.{uid}") is None
+
+
+async def test_holds_the_drivers_own_writes_also_if_their_events_come_first(
+    client: LateClient, cache: LinkCache
+) -> None:
+    store = LinkStore(client, "play", links=cache)
+
+    async def after_events() -> None:
+        watch = cache._watch_of("game")  # noqa: SLF001 - no other sign that an event of a link that is not held has come
+        assert watch is not None
+        await until(lambda: watch.reflector._resource_version == client.version)  # noqa: SLF001
+
+    client.before_response = after_events
+    assert await store.set_if_absent("game", "dave", 1) == 1
+    created = cache.get(ROUTE, "game.dave")
+    assert created is not None
+    assert created.pod == 1
+    for uid in UIDS:  # at least one of them was not held
+        assert await store.set("game", uid, 2) == 0
+        written = cache.get(ROUTE, f"game.{uid}")
+        assert written is not None
+        assert written.pod == 2
+    client.after_write = lambda: client.remove(PATH, "game.erin")
+    assert await store.set_if_absent("game", "erin", 1) == 1  # so it was when it was written
+    assert cache.get(ROUTE, "game.erin") is None
 
 
 async def test_reads_all_links_again_without_any_read_of_the_application(
