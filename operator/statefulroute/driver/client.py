@@ -151,7 +151,7 @@ class ClientDriver(ClientServices):
 
         Raises:
             DriverAlreadyRunningError: the driver is open.
-            DriverNotOpenError: it was closed.
+            DriverNotOpenError: it was closed, before or meanwhile.
             ForbiddenError: this account may not watch routes, links or pods.
             DeadlineExceededError: the API server did not respond in time.
         """
@@ -163,13 +163,13 @@ class ClientDriver(ClientServices):
             await self._stack.enter_async_context(self._services)
             await self._stack.enter_async_context(self._cache)
             with log_operation(self._log, "connect", namespace=self._namespace):
-                await wait_first_sync(self._reflectors, self._deadline_seconds)
+                await self._lifetime.during(wait_first_sync(self._reflectors, self._deadline_seconds))
         except BaseException:
             await self.close()
             raise
 
     async def close(self) -> None:
-        """Ends the watches and the iterators of events, and closes the driver's own connection.
+        """Ends the watches, the iterators of events and a `start` in progress, and closes the driver's own connection.
 
         Has no effect on a closed driver, and in a forked process: the connections belong to its parent.
 

@@ -7,8 +7,8 @@ from contextlib import AsyncExitStack
 
 from statefulroute.cluster.errors import ClusterError, is_outage
 from statefulroute.domain.backoff import Backoff
-from statefulroute.domain.errors import DeadlineExceededError, DriverNotOpenError
-from statefulroute.driver.lifetime import Lifetime
+from statefulroute.domain.errors import DeadlineExceededError
+from statefulroute.driver.lifetime import Lifetime, result_of
 from statefulroute.driver.parts import EventLogger, ServerParts
 
 _BACKOFF = Backoff(initial_seconds=0.25, max_seconds=5.0, random=random.random)
@@ -56,13 +56,7 @@ class LazyParts:
         if self._opening is None or self._opening.done():
             self._opening = asyncio.create_task(self._open())
             self._opening.add_done_callback(_retrieve_error)
-        opening = self._opening
-        try:
-            return await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            if opening.cancelled() and (caller := asyncio.current_task()) is not None and not caller.cancelling():
-                raise DriverNotOpenError("the driver was closed meanwhile") from None
-            raise
+        return await result_of(asyncio.shield(self._opening))
 
     async def close(self) -> None:
         """Closes parts that were opened here; the next use opens them again."""

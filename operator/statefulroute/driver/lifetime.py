@@ -3,8 +3,12 @@
 import asyncio
 import os
 from asyncio import _get_running_loop  # documented, and returns None where `get_running_loop` raises an error
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from statefulroute.domain.errors import DriverNotOpenError
+
+R = TypeVar("R")
 
 _ANOTHER_LOOP = (
     "the driver belongs to another event loop: open a driver in each asyncio.run(), and close it before that ends; "
@@ -37,6 +41,20 @@ def fork_count() -> int:
     return _forks.count
 
 
+async def result_of(work: asyncio.Future[R]) -> R:
+    """Waits for work that another task may cancel because it closes the driver, and returns the result of the work.
+
+    Raises:
+        DriverNotOpenError: the driver was closed meanwhile.
+    """
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if work.cancelled() and (caller := asyncio.current_task()) is not None and not caller.cancelling():
+            raise DriverNotOpenError("the driver was closed meanwhile") from None
+        raise
+
+
 class Lifetime:
     """Where a driver may be used: in the process and the event loop that it was opened in, until it is closed.
 
@@ -47,6 +65,8 @@ class Lifetime:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._forks = 0
         self._is_open = self._is_closed = False
+        self._work: set[asyncio.Task[Any]] = set()
+        """The work that the end cancels."""
 
     @property
     def is_open(self) -> bool:
@@ -78,6 +98,21 @@ class Lifetime:
     def end(self, *, final: bool = True) -> None:
         """Closes the driver; unless it is final, the driver may be opened again, also in another event loop."""
         self._is_open, self._is_closed, self._loop = False, final, None
+        for task in self._work:
+            task.cancel()
+
+    async def during(self, work: Coroutine[Any, Any, R]) -> R:
+        """Does work that ends at the latest with the driver.
+
+        Raises:
+            DriverNotOpenError: the driver was closed meanwhile.
+        """
+        task = asyncio.create_task(work)
+        self._work.add(task)
+        try:
+            return await result_of(task)
+        finally:
+            self._work.discard(task)
 
     def check(self) -> None:
         """Checks that the driver is open, in this process and in the running event loop.

@@ -119,6 +119,28 @@ async def test_operation_is_told_that_the_driver_was_closed(cluster: InMemoryClu
         await binding
 
 
+async def test_close_of_a_client_ends_its_start(cluster: InMemoryCluster) -> None:
+    cluster.set_available(is_available=False)
+    driver = cluster.client_driver(deadline_seconds=600)
+    starting = asyncio.create_task(driver.start())
+    await asyncio.sleep(0.01)
+    await driver.close()
+    async with asyncio.timeout(5):
+        with pytest.raises(DriverNotOpenError, match="was closed"):
+            await starting
+    assert not driver.is_healthy
+
+
+async def test_cancelled_start_of_a_client_is_cancelled(cluster: InMemoryCluster) -> None:
+    cluster.set_available(is_available=False)
+    driver = cluster.client_driver()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await driver.start()
+    with pytest.raises(DriverNotOpenError, match="is closed"):
+        driver.best_pod("game")
+
+
 def test_close_and_events_name_another_loop_and_a_fork(cluster: InMemoryCluster) -> None:
     driver = cluster.client_driver()
 
