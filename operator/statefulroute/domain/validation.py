@@ -5,7 +5,7 @@
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from statefulroute.api.limits import (
     DNS_LABEL,
@@ -83,6 +83,21 @@ def validate_pod(pod: object) -> PodKey:
             f"{DNS_SUBDOMAIN_MAX_LENGTH} characters) or its index",
         )
     return pod
+
+
+def validate_strings(field: str, values: object) -> list[str]:
+    """Returns the values as a list if they are several strings.
+
+    Args:
+        field: the name of the parameter, for the error.
+        values: the values; one string is an error, because its characters would be taken for the values.
+
+    Raises:
+        InvalidParameterError: they are one string, or not iterable.
+    """
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise InvalidParameterError(field, f"must be a list of strings, not {type(values).__name__}")
+    return list(values)
 
 
 def validate_load(field: str, load: object) -> int:

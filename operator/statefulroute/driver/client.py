@@ -20,6 +20,7 @@ from statefulroute.domain.link import Link
 from statefulroute.domain.link_limiter import LinkLimiter
 from statefulroute.domain.operations import active_link
 from statefulroute.domain.route import Route
+from statefulroute.domain.validation import validate_route, validate_strings
 from statefulroute.driver import events
 from statefulroute.driver.client_services import ClientServices
 from statefulroute.driver.first_sync import wait_first_sync
@@ -72,7 +73,8 @@ class ClientDriver(ClientServices):
         self._log = make_logger(logger, __name__, hash_uids=hash_uids)
         super().__init__(Services(client, namespace, clock), Lifetime())
         self._routes = self._services.routes
-        self._cache = LinkCache(client, namespace, services, max_links)
+        cached = None if services is None else [validate_route(each) for each in validate_strings("services", services)]
+        self._cache = LinkCache(client, namespace, cached, max_links)
         self._store = LinkStore(
             client,
             namespace,
@@ -119,30 +121,29 @@ class ClientDriver(ClientServices):
             keep_managed_fields: as for the class.
 
         Raises:
-            InvalidParameterError: the namespace is None, and the process does not run in a pod.
+            InvalidParameterError: a parameter is invalid, or the namespace is None outside of a pod.
             StatefulRouteError: no cluster is configured.
         """
         from statefulroute.cluster.connection import connect  # noqa: PLC0415 - slow to import
         from statefulroute.driver.environment import namespace_of_pod  # noqa: PLC0415
 
         namespace = namespace or namespace_of_pod()
-        stack = AsyncExitStack()
-        try:
-            connection = await stack.enter_async_context(connect(kubeconfig, context))
-        except ClusterError as error:
-            raise InternalError(str(error)) from error
-        client = await stack.enter_async_context(Client(connection, _CONNECTIONS))
-        driver = cls(
-            client,
-            namespace,
-            services=services,
-            max_links=max_links,
-            deadline_seconds=deadline_seconds,
-            logger=logger,
-            hash_uids=hash_uids,
-            keep_managed_fields=keep_managed_fields,
-        )
-        driver._stack = stack
+        async with AsyncExitStack() as stack:
+            try:
+                connection = await stack.enter_async_context(connect(kubeconfig, context))
+            except ClusterError as error:
+                raise InternalError(str(error)) from error
+            driver = cls(
+                await stack.enter_async_context(Client(connection, _CONNECTIONS)),
+                namespace,
+                services=services,
+                max_links=max_links,
+                deadline_seconds=deadline_seconds,
+                logger=logger,
+                hash_uids=hash_uids,
+                keep_managed_fields=keep_managed_fields,
+            )
+            driver._stack = stack.pop_all()
         driver._lifetime.bind()
         return driver
 
@@ -244,7 +245,8 @@ class ClientDriver(ClientServices):
             among: the services to search; None searches all of the namespace.
         """
         self._lifetime.check()
-        searched = [route.name for route in self._routes.all()] if among is None else list(among)
+        routes = (route.name for route in self._routes.all()) if among is None else among
+        searched = validate_strings("among", routes)
         with log_operation(self._log, "links_of", uid=uid) as outcome:
             pods = await self._store.links_of(uid, searched)
             outcome.add(links=pods)
@@ -253,7 +255,7 @@ class ClientDriver(ClientServices):
     async def batch_get(self, uids: Iterable[str], service: str) -> dict[PodKey, list[str]]:
         """Returns the given uids by the pod that holds them; omits unlinked uids. Raises as `get_linked_pod` does."""
         self._lifetime.check()
-        uids = list(uids)
+        uids = validate_strings("uids", uids)
         with log_operation(self._log, "batch_get", uids=len(uids), service=service):
             return await self._store.batch_get(service, uids)
 

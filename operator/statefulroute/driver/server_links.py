@@ -9,7 +9,7 @@ from statefulroute.domain.errors import InternalError, NotLocalNamespaceError, S
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.operations import Attempt
 from statefulroute.domain.unlisted_pods import linked_pod_name
-from statefulroute.domain.validation import validate_route, validate_uid
+from statefulroute.domain.validation import validate_route, validate_strings, validate_uid
 from statefulroute.driver.deadline import deadline
 from statefulroute.driver.lazy_parts import LazyParts
 from statefulroute.driver.operation_log import OperationFields, log_operation
@@ -139,8 +139,9 @@ class ServerLinks:
             uid: the user.
             among: the services to search; None searches all of the namespace.
         """
+        searched = None if among is None else validate_strings("among", among)
         async with self._operation("links_of", namespace, uid) as (parts, outcome):
-            searched = list(among) if among is not None else await _reader(parts).names()
+            searched = await _reader(parts).names() if searched is None else searched
             pods = await parts.links.links_of(uid, searched)
             outcome.add(links=pods)
             return pods

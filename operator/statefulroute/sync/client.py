@@ -7,6 +7,7 @@ from typing import Self
 from statefulroute.domain.address import Address
 from statefulroute.domain.errors import DriverNotOpenError
 from statefulroute.domain.keys import PodKey
+from statefulroute.domain.validation import validate_strings
 from statefulroute.driver import client as asynchronous
 from statefulroute.driver.events import Event
 from statefulroute.driver.lifetime import fork_count
@@ -43,7 +44,7 @@ class ClientDriver:
         keep_managed_fields: bool = False,
     ) -> Self:
         """Returns a driver with its own connection, as `statefulroute.ClientDriver.connect` does."""
-        followed = None if services is None else list(services)
+        followed = None if services is None else validate_strings("services", services)
 
         async def make() -> asynchronous.ClientDriver:
             return await asynchronous.ClientDriver.connect(
