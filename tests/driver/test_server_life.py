@@ -202,10 +202,10 @@ async def test_start_with_a_port_in_use_fails_and_can_be_retried(
 #: Another process of the pod, as a second worker of a web server.
 _WORKER = """
 import asyncio, os
-from statefulroute import DriverAlreadyRunningError, ServerDriver
+from statefulroute import Configuration, DriverAlreadyRunningError, ServerDriver
 
 async def main():
-    driver = ServerDriver.from_environment()
+    driver = ServerDriver.from_environment(configuration=Configuration(deadline_seconds=5.0))
     try:
         await driver.start()
     except DriverAlreadyRunningError as error:
@@ -499,7 +499,7 @@ async def test_wrong_environment_raises_a_stateful_route_error(
 async def test_start_refuses_a_service_that_is_not_the_pods_own(
     in_a_pod: pytest.MonkeyPatch, game: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("statefulroute.driver.server._ROUTE_WAIT_SECONDS", 0.5)
+    monkeypatch.setattr("statefulroute.driver.server._PATIENCE_SECONDS", 0.5)
     in_a_pod.setenv("STATEFULROUTE_NAME", "gaem")
     driver = ServerDriver.from_environment(logger=RecordingLogger())
     with pytest.raises(

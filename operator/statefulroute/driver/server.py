@@ -33,8 +33,9 @@ _GRACE_RESERVE_SECONDS = 5.0
 #: The minimal time limit of the last publication.
 _FINAL_PUBLISH_SECONDS = 2.0
 
-#: How long `start` waits for the route, if half of its time limit is not less.
-_ROUTE_WAIT_SECONDS = 5.0
+#: How long `start` waits for the route, and for another process of the pod to begin its stop, if half of its time limit
+#: is not less.
+_PATIENCE_SECONDS = 5.0
 
 
 class ServerDriver(ServerLinks):
@@ -138,10 +139,11 @@ class ServerDriver(ServerLinks):
         """Publishes load and routing state, and starts the state timer and the workload timer.
 
         If the API server does not answer within the deadline, the driver has started all the same: it tries again until
-        it has published, and the pod can serve its users meanwhile.
+        it has published, and the pod can serve its users meanwhile. So it does while the driver in another process of
+        the pod stops, as at a reload of a web server.
 
         Raises:
-            DriverAlreadyRunningError: the driver is running, or one in another process of the pod.
+            DriverAlreadyRunningError: the driver is running, or one in another process of the pod, which does not stop.
             ServiceNotFoundError: the pod's StatefulRoute does not exist.
             StatefulRouteError: the pod's identity cannot be read, or the API server refused the first publication.
         """
@@ -257,6 +259,8 @@ class ServerDriver(ServerLinks):
                 raise InvalidParameterError("routing_state", f"must be one of {', '.join(RoutingState)}")
             self._reporter.routing_state = RoutingState(routing_state)
             if self._is_running and self._parts.opened is not None:
+                if self._pod_lock.is_about_to_be_released(self._parts.opened.server.pod_uid):
+                    return  # this driver publishes it as soon as it holds the lock
                 self._pod_lock.acquire(self._parts.opened.server.pod_uid)
                 await self._reporter.publish(self._parts.opened)
 
@@ -280,8 +284,12 @@ class ServerDriver(ServerLinks):
         if parts is not None:
             self._reporter.start_timers(parts)
             return
-        # The pod serves its users also while the API server is unavailable.
-        self._log.warning("the driver has started without the API server, and reports as soon as it answers")
+        # The pod serves its users meanwhile.
+        opened = self._parts.opened
+        if opened is not None and self._pod_lock.is_about_to_be_released(opened.server.pod_uid):
+            self._log.info("the driver has started, and reports as soon as that in another process has stopped")
+        else:
+            self._log.warning("the driver has started without the API server, and reports as soon as it answers")
         self._connecting = asyncio.create_task(self._keep_connecting(connecting))
 
     async def _keep_connecting(self, connecting: asyncio.Task[ServerParts]) -> None:
@@ -305,8 +313,10 @@ class ServerDriver(ServerLinks):
         """Reads the identity of the pod, and publishes its state."""
         try:
             parts = await self._parts.get()
-            await check_service(parts, min(_ROUTE_WAIT_SECONDS, self._deadline_seconds / 2))
-            self._pod_lock.acquire(parts.server.pod_uid)
+            patience, time = min(_PATIENCE_SECONDS, self._deadline_seconds / 2), asyncio.get_running_loop().time
+            ends_at = time() + patience
+            await check_service(parts, patience)
+            await self._pod_lock.wait(parts.server.pod_uid, ends_at - time())
             try:
                 await self._reporter.publish(parts)
             except DeadlineExceededError as error:
@@ -340,6 +350,7 @@ class ServerDriver(ServerLinks):
             with log_operation(self._log, "stop", drain_seconds=seconds) as outcome:
                 ends_at = asyncio.get_running_loop().time() + seconds
                 self._reporter.is_draining, self._drain = True, Drain(parts.routes, parts.server, ends_at)
+                self._pod_lock.announce_release()
                 publishing = asyncio.create_task(self._reporter.publish(parts, max(seconds, publish_seconds)))
                 try:
                     await asyncio.wait({publishing}, timeout=publish_seconds)

@@ -1,6 +1,7 @@
 """Tests the ends and the places of drivers: other loops, forks, other processes of a pod, and refusals."""
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -86,6 +87,40 @@ async def test_worker_takes_over_from_one_that_has_ended(cluster: InMemoryCluste
         await first.close()
         await until(lambda: published(cluster) == "Ready")
     assert published(cluster) == "DenyNewCall"
+
+
+async def test_worker_waits_for_one_that_stops(cluster: InMemoryCluster, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    first, second, third = worker(cluster, STEADY), worker(cluster, SOON), worker(cluster, SOON)
+    await first.start()
+    await first.set_linked_pod(HERE, "alice", "game", 0)
+    stopping = asyncio.create_task(first.stop(20))
+    await until(lambda: published(cluster) == "DenyNewCall")
+    await second.start()  # returns after its time limit: it serves users, and does not report yet
+    assert "reports as soon as that in another process has stopped" in caplog.text
+    await second.set_routing_state(RoutingState.SHUTDOWN)
+    async with third:  # so does a third, which stops before
+        assert (published(cluster), stopping.done()) == ("DenyNewCall", False)
+    await first.stop(0)
+    await stopping
+    await until(lambda: published(cluster) == "Shutdown")
+    with pytest.raises(DriverAlreadyRunningError, match="in another process of this pod"):
+        await worker(cluster, Configuration(deadline_seconds=2.0)).start()
+    for driver in (first, second, third):
+        await driver.close()
+
+
+async def test_worker_starts_when_another_stops_soon(cluster: InMemoryCluster) -> None:
+    first, second = worker(cluster, STEADY), worker(cluster, STEADY)
+    await first.start()
+    starting = asyncio.create_task(second.start())
+    await until(lambda: second._parts.opened is not None)  # noqa: SLF001 - it tries to report
+    await asyncio.sleep(0.02)
+    assert not starting.done()
+    await first.stop()
+    await starting
+    assert published(cluster) == "Ready"
+    await second.close()
 
 
 async def test_missing_route_is_an_error_also_with_a_short_time_limit(cluster: InMemoryCluster) -> None:
