@@ -1,6 +1,7 @@
 """Prometheus accepts the alerts and the dashboard, each alert fires when it should, and each has a runbook."""
 
 import re
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -50,14 +51,20 @@ def test_the_alert_tests_detect_an_alert_that_always_fires(promtool: Promtool, t
 
 
 def run_alert_tests_with(promtool: Promtool, folder: Path, expression: str) -> str:
-    """Runs the tests of the alerts with another expression and no delay in every alert; returns promtool's output."""
-    tests = DIRECTORY / "alerts_test.yaml"
-    rules = [{**rule, "expr": expression, "for": "0s"} for rule in RULES]
+    """Runs the tests of the alerts with another expression and no delay in every alert; returns promtool's output.
+
+    Neither the alerts nor the tests have annotations: a difference between annotations detects nothing here, and to
+    expand those of every alert at each moment takes most of the time.
+    """
+    rules = [{**rule, "expr": expression, "for": "0s", "annotations": {}} for rule in RULES]
     groups = {"groups": [{"name": "broken", "rules": rules}]}
     (folder / "alerts.yaml").write_text(yaml.safe_dump(groups), encoding="utf-8")
-    broken = folder / tests.name
-    broken.write_text(tests.read_text(encoding="utf-8"), encoding="utf-8")
-    return promtool.run("test", "rules", broken)
+    tests = yaml.safe_load((DIRECTORY / "alerts_test.yaml").read_text(encoding="utf-8"))
+    for test in tests["tests"]:
+        for alert in chain.from_iterable(each.get("exp_alerts", ()) for each in test.get("alert_rule_test", ())):
+            alert.pop("exp_annotations", None)
+    (folder / "alerts_test.yaml").write_text(yaml.safe_dump(tests), encoding="utf-8")
+    return promtool.run("test", "rules", folder / "alerts_test.yaml")
 
 
 def test_prometheus_accepts_the_queries_of_the_dashboard(promtool: Promtool, tmp_path: Path) -> None:

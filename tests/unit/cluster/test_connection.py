@@ -167,7 +167,11 @@ async def describe(connection: Connection) -> tuple[Any, ...]:
     )
 
 
-async def test_a_plain_kubeconfig_is_loaded_as_by_the_kubernetes_library(home: Path) -> None:
+async def test_a_plain_kubeconfig_is_loaded_as_by_the_kubernetes_library(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "machine.crt").write_bytes(Authority().certificate)
+    monkeypatch.setenv("SSL_CERT_FILE", str(home / "machine.crt"))
     certificates = with_certificates(home)
     (home / "token").write_text("of-the-file\n")
     users: list[dict[str, Any]] = [
