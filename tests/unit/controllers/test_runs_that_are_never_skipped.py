@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import selectors
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from statefulroute.cluster.errors import ClusterError, UnreachableError
 from statefulroute.controllers.routes import route_timer, timers
 from statefulroute.domain.load import LoadReport
+from support.simulated_loop import SimulatedLoop
 from unit.controllers.changing_service import CHANGES, PODS, START, Change, ChangingService
 from unit.controllers.environment import workload
 from unit.controllers.timer_environment import TimerEnvironment
@@ -25,33 +25,10 @@ _OF_TIMERS = {"elapse", "check_staleness", "skew", "assume", "report", "fail_rep
 _SETTLE_SECONDS = 120
 
 
-class _Selector(selectors.DefaultSelector):
-    """Lets the time pass at once for which a loop would wait."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seconds = 1_000.0
-
-    def select(self, timeout: float | None = None) -> Any:
-        self.seconds += timeout or 0.0
-        return super().select(0)
-
-
-class _Loop(asyncio.SelectorEventLoop):
-    """An event loop with a simulated clock."""
-
-    def __init__(self) -> None:
-        self.selector = _Selector()
-        super().__init__(self.selector)
-
-    def time(self) -> float:
-        return self.selector.seconds
-
-
 class _Failures(list[ClusterError]):
     """Failures of all requests until a time."""
 
-    def __init__(self, loop: _Loop) -> None:
+    def __init__(self, loop: SimulatedLoop) -> None:
         super().__init__()
         self._loop = loop
         self.until = 0.0
@@ -66,7 +43,7 @@ class _Failures(list[ClusterError]):
 class _Environment(TimerEnvironment):
     """A test environment with the clock of the event loop."""
 
-    def __init__(self, loop: _Loop) -> None:
+    def __init__(self, loop: SimulatedLoop) -> None:
         self._loop = loop
         super().__init__()
         self.pod_writer.failures, self.route_writer.failures = _Failures(loop), _Failures(loop)
@@ -112,7 +89,7 @@ class _Service(ChangingService):
         return self._version
 
 
-async def _write(loop: _Loop, changes: list[Change]) -> list[dict[str, Any]]:
+async def _write(loop: SimulatedLoop, changes: list[Change]) -> list[dict[str, Any]]:
     """Returns what is shown each time when nothing has changed for a while."""
     shown: list[dict[str, Any]] = []
     service = _Service(is_indexed=True, verifies=False, environment=_Environment(loop))
@@ -133,7 +110,7 @@ async def _write(loop: _Loop, changes: list[Change]) -> list[dict[str, Any]]:
 
 
 def _run(changes: list[Change], *, skips: bool) -> list[dict[str, Any]]:
-    loop = _Loop()
+    loop = SimulatedLoop()
     clock = SimpleNamespace(monotonic=loop.time)
     with pytest.MonkeyPatch.context() as patch:
         for module in (timers, route_timer):
