@@ -7,6 +7,7 @@ import pytest_asyncio
 
 from driver.driver_factory import NO_REPORT, DriverFactory
 from driver.recording import RecordingClient, RecordingLogger
+from localcluster import LocalCluster
 from statefulroute.cluster.api_server import Connection
 from statefulroute.cluster.client import Client
 from statefulroute.driver.routes import RouteCache
@@ -19,6 +20,17 @@ from support.service import Service
 def game(shared_service: Service) -> Service:
     """The service that the module shares."""
     return shared_service
+
+
+@pytest.fixture
+def in_a_pod(monkeypatch: pytest.MonkeyPatch, cluster: LocalCluster, game: Service) -> pytest.MonkeyPatch:
+    """The environment of the pod game-0, in the process of the test and in those that it starts."""
+    for name in ("STATEFULROUTE_NAME", "KUBERNETES_SERVICE_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
+    monkeypatch.setenv("POD_NAME", "game-0")
+    monkeypatch.setenv("POD_NAMESPACE", game.namespace)
+    return monkeypatch
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -10,7 +9,6 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from driver.driver_factory import DriverFactory
-from localcluster import LocalCluster
 from statefulroute import ClientDriver, InvalidParameterError, ServerDriver
 from statefulroute.driver.parts import ServerParts
 from support.independent_client import PodLink
@@ -55,18 +53,13 @@ _FIELDS = "logging.basicConfig(level='INFO', handlers=[Fields()])"
 
 
 @pytest.fixture
-def run(cluster: LocalCluster, shared_service: Service) -> Iterator[Run]:
+def run(in_a_pod: pytest.MonkeyPatch, shared_service: Service) -> Iterator[Run]:
     """Runs the program in a pod's environment, with a set-up of logging."""
-    environment = {name: value for name, value in os.environ.items() if name != "STATEFULROUTE_NAME"} | {
-        "KUBECONFIG": str(cluster.kubeconfig),
-        "POD_NAME": "game-0",
-        "POD_NAMESPACE": shared_service.namespace,
-    }
+    del in_a_pod
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-c", PROGRAM, *arguments],
-            env=environment,
             capture_output=True,
             text=True,
             check=True,

@@ -1,7 +1,6 @@
 """Tests that a driver notices a use where its watches do not run: after a fork, in another loop, after its end."""
 
 import asyncio
-import os
 import subprocess
 import sys
 import threading
@@ -12,7 +11,6 @@ import pytest
 
 from driver.driver_factory import DriverFactory
 from driver.recording import RecordingClient, RecordingLogger
-from localcluster import LocalCluster
 from statefulroute import ClientDriver, DriverAlreadyRunningError, DriverNotOpenError, ErrorCode, ServerDriver
 from support.independent_client import PodLink
 from support.service import Service
@@ -172,16 +170,12 @@ for pod in (0, 1):
 
 
 @pytest.fixture
-def run(cluster: LocalCluster, shared_service: Service) -> Iterator[Run]:
-    environment = {name: value for name, value in os.environ.items() if name != "STATEFULROUTE_NAME"} | {
-        "KUBECONFIG": str(cluster.kubeconfig),
-        "POD_NAME": "game-0",
-        "POD_NAMESPACE": shared_service.namespace,
-    }
+def run(in_a_pod: pytest.MonkeyPatch, shared_service: Service) -> Iterator[Run]:
+    del in_a_pod
 
     def run(program: str) -> None:
         command = [sys.executable, "-W", "ignore", "-c", _COMMON + program]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
         assert done.returncode == 0, done.stderr
 
     yield run

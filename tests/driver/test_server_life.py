@@ -15,7 +15,6 @@ from pykube.objects import Pod
 
 from driver.driver_factory import NO_REPORT, DriverFactory
 from driver.recording import RecordedRequest, RecordingClient, RecordingLogger, hang
-from localcluster import LocalCluster
 from localcluster.ports import free_port, is_listening
 from statefulroute import (
     Configuration,
@@ -411,17 +410,6 @@ async def test_context_manager_starts_and_stops(servers: DriverFactory) -> None:
 
 
 # Identity.
-
-
-@pytest.fixture
-def in_a_pod(monkeypatch: pytest.MonkeyPatch, cluster: LocalCluster, game: Service) -> pytest.MonkeyPatch:
-    """The environment of the pod game-0, in the process of the test."""
-    for name in ("STATEFULROUTE_NAME", "KUBERNETES_SERVICE_HOST"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
-    monkeypatch.setenv("POD_NAME", "game-0")
-    monkeypatch.setenv("POD_NAMESPACE", game.namespace)
-    return monkeypatch
 
 
 async def test_reads_its_identity_from_the_environment(

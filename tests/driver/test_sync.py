@@ -61,14 +61,9 @@ def test_sync_drivers_have_every_public_name(name: str) -> None:
 
 
 @pytest.fixture
-def server(
-    monkeypatch: pytest.MonkeyPatch, cluster: LocalCluster, shared_service: Service
-) -> Iterator[sync.ServerDriver]:
+def server(in_a_pod: pytest.MonkeyPatch, shared_service: Service) -> Iterator[sync.ServerDriver]:
     """The running driver of game-0."""
-    monkeypatch.delenv("STATEFULROUTE_NAME", raising=False)
-    monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
-    monkeypatch.setenv("POD_NAME", "game-0")
-    monkeypatch.setenv("POD_NAMESPACE", shared_service.namespace)
+    del in_a_pod
     settings = Configuration(drain_seconds=0)
     with sync.ServerDriver.from_environment(configuration=settings, logger=RecordingLogger()) as driver:
         yield driver
