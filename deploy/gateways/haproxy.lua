@@ -36,7 +36,7 @@ core.register_action("resolve", { "http-req" }, function(txn, path)
     url = "http://resolver" .. path,
     dst = "abns@resolver",
     headers = headers,
-    timeout = 5000, -- the section `resolver` of haproxy.cfg has the time limit
+    timeout = 5000, -- the section `resolver` of haproxy.cfg has the time limit: this is longer
   })
   local endpoint = response.headers and response.headers["x-gateway-destination-endpoint"]
   if response.status == 200 and endpoint then

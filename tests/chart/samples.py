@@ -56,6 +56,8 @@ _OF_THE_RESOLVER: dict[str, Any] = {
     "serviceAccount.name": "asked",
     "bindingsPerSecond": 1,
     "requestsPerSecond": 50,
+    "holdSeconds": 60,
+    "maxHeld": 500,
     "maxAgeSeconds": 300,
     "drainSeconds": 0,
     "picker.defaultRoute": "play/game",

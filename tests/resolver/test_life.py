@@ -8,6 +8,7 @@ import pytest_asyncio
 
 from localcluster import LocalCluster
 from resolver.in_process import RunningResolver, run_resolver
+from statefulroute.domain.keys import RouteKey
 from support.independent_client import IndependentClient, PodLink, StatefulRoute
 from support.kubectl import Kubectl
 from support.namespaces import fresh_namespace
@@ -138,3 +139,34 @@ async def test_users_of_a_removed_pod_are_sent_to_their_new_pods(resolver: Runni
             assert (await resolver.http.get(path_of(game, uid))).json["podIndex"] == pod
     await asyncio.to_thread(game.scale, 3)
     await asyncio.to_thread(game.await_pods, 3)
+
+
+async def test_held_users_get_the_first_pod_of_a_service_without_pods(
+    cluster: LocalCluster, shared_service: Service
+) -> None:
+    wake = Service(shared_service.kubectl, shared_service.client, "wake")
+    await asyncio.to_thread(wake.create_pods, 0)
+    await asyncio.to_thread(wake.create_route, port=7777)
+    async with run_resolver(cluster.kubeconfig, namespaces=(wake.namespace,), hold_seconds=120.0) as resolver:
+        route = f"/v1/namespaces/{wake.namespace}/routes/wake"
+        await resolver.wait_for_reply(route, lambda reply: reply.status == 200, "the route is known")
+        uids = [f"user-{number}" for number in range(30)]
+        authorize = f"/authorize/{wake.namespace}/wake"
+        checks = [resolver.http.get(authorize, headers={"x-user-id": uid}) for uid in uids for _ in range(2)]
+        replies = asyncio.ensure_future(asyncio.gather(*checks))
+        links = resolver.components.cache.links.cache
+        await resolver.wait_until(
+            lambda: replies.done() or len(links.in_partition(RouteKey(wake.namespace, "wake"))) == 30,
+            "all users have links, which ask the operator for pods",
+        )
+        assert resolver.components.holder is not None
+        assert len(resolver.components.holder) == 60
+        await asyncio.to_thread(wake.scale, 1)
+        answers = await replies
+        assert {reply.status for reply in answers} == {200}
+        (endpoint,) = {reply.headers[HEADER] for reply in answers}
+        link = await resolver.http.get(f"{route}/links/user-7")
+        assert (link.json["podName"], link.json["address"]) == ("wake-0", endpoint)
+        assert len(resolver.components.holder) == 0
+    await asyncio.to_thread(wake.client.delete_all, PodLink, wake.namespace)
+    await asyncio.to_thread(wake.client.delete, StatefulRoute, "wake", wake.namespace)

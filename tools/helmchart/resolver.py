@@ -161,6 +161,14 @@ class Resolver(ValueGroup):
     requests_per_second: Annotated[int, Field(ge=0, le=100_000)] = Field(
         0, description="The maximum number of requests per client, second and pod of the resolver; 0 is unlimited."
     )
+    hold_seconds: Annotated[int, Field(ge=0, le=3600)] = Field(
+        0,
+        description="How long the resolver holds a request of a user until a pod takes them, instead of failing it; 0 "
+        "holds none. Gateways must wait longer.",
+    )
+    max_held: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        1000, description="The maximum number of requests that one pod of the resolver holds."
+    )
     max_age_seconds: Annotated[int, Field(ge=0, le=86_400)] = Field(
         0,
         description="The maximum age of the cache in seconds; look-ups fail while the last event of the API server is "

@@ -86,6 +86,10 @@ The arguments of the resolver; `statefulroute resolver --help` explains them.
 - --client-ca=/tls/ca.crt
 {{- end }}
 {{- end }}
+{{- with int .holdSeconds }}
+- --hold-seconds={{ . }}
+- --max-held={{ int $.Values.resolver.maxHeld }}
+{{- end }}
 {{- with int .maxAgeSeconds }}
 - --max-age={{ . }}
 {{- end }}

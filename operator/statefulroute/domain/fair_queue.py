@@ -11,7 +11,7 @@ K = TypeVar("K", bound=Hashable)
 T = TypeVar("T", bound=Hashable)
 
 
-class _Rounds(Generic[K]):
+class Rounds(Generic[K]):
     """The order of keys that are served in rounds, each key once in a round.
 
     A key that arrives and was not served in this round comes first, as a sparse flow in FQ-CoDel (RFC 8290): a tenant
@@ -70,8 +70,8 @@ class FairQueue(Generic[T]):
     """
 
     def __init__(self) -> None:
-        self._namespaces: _Rounds[str] = _Rounds()
-        self._routes: dict[str, _Rounds[RouteKey]] = {}
+        self._namespaces: Rounds[str] = Rounds()
+        self._routes: dict[str, Rounds[RouteKey]] = {}
         self._items: dict[RouteKey, OrderedDict[T, None]] = {}
         self._length = 0
 
@@ -151,6 +151,6 @@ class FairQueue(Generic[T]):
     def _add_route(self, route: RouteKey) -> None:
         routes = self._routes.get(route.namespace)
         if routes is None:
-            routes = self._routes[route.namespace] = _Rounds()
+            routes = self._routes[route.namespace] = Rounds()
             self._namespaces.add(route.namespace)
         routes.add(route)

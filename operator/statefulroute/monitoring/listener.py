@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from ssl import SSLContext
 
@@ -54,14 +54,25 @@ class RenewableTlsContext:
 
 
 class TimedConnection(Connection):
-    """A connection that records since when the headers of a request are incomplete."""
+    """A connection that records since when the headers of a request are incomplete.
 
-    __slots__ = ("_unfinished_since",)
+    Attributes:
+        on_close: called when the connection is closed; None calls nothing.
+    """
+
+    __slots__ = ("_unfinished_since", "on_close")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Starts the time limit of the first request."""
         self._unfinished_since: float | None = self._loop.time()
+        self.on_close: Callable[[], object] | None = None
         super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Calls `on_close`."""
+        super().connection_lost(exc)
+        if self.on_close is not None:
+            self.on_close()
 
     def data_received(self, data: bytes) -> None:
         """Ends the time limit if the data ends with the headers of a request.

@@ -17,6 +17,7 @@ from statefulroute.resolver.http.dispatcher import Dispatcher
 from statefulroute.resolver.http.ext_authz import ExtAuthz
 from statefulroute.resolver.http.lookups import Lookups
 from statefulroute.resolver.http.streams import MoveStreams
+from statefulroute.resolver.lookup_holder import LookupHolder
 from statefulroute.resolver.metrics import ResolverMetrics
 from statefulroute.resolver.move_broadcaster import MoveBroadcaster
 from statefulroute.resolver.settings import Settings
@@ -30,6 +31,7 @@ class ResolverComponents:
     Attributes:
         cache: caches links, routes and endpoints.
         binder: binds users.
+        holder: holds requests of users whose links have no pods; None holds none.
         picker: picks pods for gateways.
         authenticator: authenticates callers and limits their rates.
         dispatcher: handles HTTP requests.
@@ -39,6 +41,7 @@ class ResolverComponents:
 
     cache: ResolverCache
     binder: Binder
+    holder: LookupHolder | None
     picker: EndpointPicker
     authenticator: Authenticator
     dispatcher: Dispatcher
@@ -68,18 +71,20 @@ def assemble(settings: Settings, client: Client) -> ResolverComponents:
         keep_managed_fields=settings.keep_managed_fields,
         on_result=metrics.count_link,
     )
-    picker = EndpointPicker(cache, binder, settings.unlinked_uid)
+    holder = _holder(settings, cache, binder, metrics)
+    picker = EndpointPicker(cache, binder, settings.unlinked_uid, holder)
     moves = MoveBroadcaster(cache.links.cache)
     metrics.track_streams(lambda: len(moves))
     audience = settings.token_audience
     token_reviewer = None if audience is None else TokenReviewer(client, audience, settings.allowed_users)
     authenticator = Authenticator(token_reviewer, settings.requests_per_second)
     dispatcher = Dispatcher(
-        Lookups(cache, binder, authenticator),
+        Lookups(cache, binder, authenticator, holder),
         MoveStreams(cache, moves),
         ExtAuthz(cache, picker, settings.uid_sources, settings.endpoint_header),
         authenticator,
         metrics,
+        holds=holder is not None,
     )
     collectors = (
         BuildMetrics("resolver"),
@@ -87,4 +92,19 @@ def assemble(settings: Settings, client: Client) -> ResolverComponents:
         CacheMetrics(cache.reflectors),
         ClockMetrics(process_clock),
     )
-    return ResolverComponents(cache, binder, picker, authenticator, dispatcher, metrics, collectors)
+    return ResolverComponents(cache, binder, holder, picker, authenticator, dispatcher, metrics, collectors)
+
+
+def _holder(settings: Settings, cache: ResolverCache, binder: Binder, metrics: ResolverMetrics) -> LookupHolder | None:
+    if not settings.hold_seconds:
+        return None
+    holder = LookupHolder(
+        cache,
+        binder,
+        settings.hold_seconds,
+        settings.max_held,
+        on_end=metrics.observe_hold,
+        on_refused=metrics.count_hold_refusal,
+    )
+    metrics.track_held(lambda: len(holder))
+    return holder

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from math import ceil
 
@@ -15,12 +16,17 @@ from statefulroute.cluster.fair_limiter import FairLimiter
 from statefulroute.cluster.link_store import LinkStore
 from statefulroute.cluster.retry_after import retry_pause
 from statefulroute.domain.assumed_placements import AssumedPlacements
-from statefulroute.domain.errors import DeadlineExceededError, LinkLimitReachedError, StatefulRouteError
+from statefulroute.domain.errors import (
+    DeadlineExceededError,
+    LinkLimitReachedError,
+    PodNotAvailableError,
+    StatefulRouteError,
+)
 from statefulroute.domain.fair_slots import FairSlots
 from statefulroute.domain.keys import PodKey, RouteKey
 from statefulroute.domain.link import Link
 from statefulroute.domain.link_limiter import LinkLimiter
-from statefulroute.domain.operations import renew_link
+from statefulroute.domain.operations import renew_link, request_pod
 from statefulroute.domain.rate_limiter import RateLimiter
 from statefulroute.domain.route import Route
 from statefulroute.resolver.cache import ResolverCache
@@ -46,8 +52,9 @@ class Binder:
         keep_managed_fields: whether the managedFields of links stay; otherwise each write of a spec removes them.
         deadline_seconds: the time limit of a read or write.
         clock: the time of day by both clocks.
-        on_result: called for each link that is `bound`, `refused` (above the rate), `limited` (the route or its
-            namespace has as many links as it may have) or `renewed`.
+        on_result: called for each link that is `bound`, `requested` (created for the operator to choose its pod),
+            `refused` (above the rate), `limited` (the route or its namespace has as many links as it may have) or
+            `renewed`.
     """
 
     def __init__(  # noqa: PLR0913 - all but three have a default
@@ -113,7 +120,13 @@ class Binder:
         return links
 
     async def bind(
-        self, key: RouteKey, uid: str, *, ttl_seconds: int | None = None, among: Container[PodKey] | None = None
+        self,
+        key: RouteKey,
+        uid: str,
+        *,
+        ttl_seconds: int | None = None,
+        among: Container[PodKey] | None = None,
+        may_wait: bool = False,
     ) -> Link:
         """Binds a uid to the best pod, unless it is bound; returns its link.
 
@@ -125,6 +138,7 @@ class Binder:
             uid: the user.
             ttl_seconds: the TTL of the link; None is the binder's default.
             among: the pods to choose from; None is all.
+            may_wait: whether the request waits if the rate is exceeded; it does not count as refused then.
 
         Raises:
             ProblemError: the rate of new links of this route is exceeded.
@@ -133,18 +147,53 @@ class Binder:
             ClusterError: the API server responded with an error.
         """
         route = self._cache.route(key)
-        if ttl_seconds is None and self._temporary:
-            ttl_seconds = route.spec.links.temporary_seconds
-        choose = partial(self._choose, route, among)
-        try:
-            await self._store(key).compute_if_absent(key.name, uid, choose, ttl_seconds=ttl_seconds)
-        except LinkLimitReachedError:
-            self._on_result("limited")
-            raise
+        choose = partial(self._choose, route, among, may_wait=may_wait)
+        with self._counting_limits():
+            await self._store(key).compute_if_absent(
+                key.name, uid, choose, ttl_seconds=self._ttl_seconds(route, ttl_seconds)
+            )
         link = self._cache.link(key, uid)
         if link is None:  # deleted since
             raise ProblemError(ProblemKind.CONTENDED, "the link was deleted as soon as it was made: try again")
         return link
+
+    def take_token(self, key: RouteKey) -> float:
+        """Takes a token for a new link of a route; returns 0, or the seconds until there is one."""
+        return self._rate_limiter.take(key)
+
+    def give_back_token(self, key: RouteKey) -> None:
+        """Gives back a token that was taken and not used."""
+        self._rate_limiter.give_back(key)
+
+    def count_refused(self) -> None:
+        """Counts a uid that waited for a token in vain."""
+        self._on_result("refused")
+
+    async def create(self, key: RouteKey, uid: str, *, ttl_seconds: int | None = None) -> None:
+        """Creates the link of a uid for which a token was taken, unless it exists.
+
+        The link names the best pod. If no pod is available, it names none, and the operator chooses one later. The
+        arguments and errors are those of `bind`.
+        """
+        route = self._cache.route(key)
+        ttl_seconds = self._ttl_seconds(route, ttl_seconds)
+        store = self._store(key)
+        try:
+            pod = self._placements.best_pod(route, self._clock().earliest, self._cache.available_addresses(route))
+        except PodNotAvailableError:
+            request = partial(request_pod, ttl_seconds=ttl_seconds)
+            with self._counting_limits():
+                await store.execute(key.name, uid, request, expect_absent=True)
+            self._on_result("requested")
+            return
+
+        async def choose() -> PodKey:
+            self._on_result("bound")
+            self._placements.assume(route, pod)
+            return pod
+
+        with self._counting_limits():
+            await store.compute_if_absent(key.name, uid, choose, ttl_seconds=ttl_seconds)
 
     def best_pod(self, route: Route, among: Container[PodKey] | None = None) -> PodKey:
         """Returns the pod for the next user. Raises `PodNotAvailableError`."""
@@ -166,12 +215,25 @@ class Binder:
         """Waits for the renewals in progress."""
         await asyncio.gather(*self._renewals.values(), return_exceptions=True)
 
-    async def _choose(self, route: Route, among: Container[PodKey] | None) -> PodKey:
+    def _ttl_seconds(self, route: Route, ttl_seconds: int | None) -> int | None:
+        return route.spec.links.temporary_seconds if ttl_seconds is None and self._temporary else ttl_seconds
+
+    @contextmanager
+    def _counting_limits(self) -> Iterator[None]:
+        """Counts a link that a limit of the number of links refuses."""
+        try:
+            yield
+        except LinkLimitReachedError:
+            self._on_result("limited")
+            raise
+
+    async def _choose(self, route: Route, among: Container[PodKey] | None, *, may_wait: bool) -> PodKey:
         available = self._cache.available_addresses(route)
         allowed = available.keys() if among is None else {pod for pod in available if pod in among}
         pod = self._placements.best_pod(route, self._clock().earliest, allowed)
         if (wait := self._rate_limiter.take(route.key)) > 0:
-            self._on_result("refused")
+            if not may_wait:
+                self._on_result("refused")
             raise ProblemError(
                 ProblemKind.TOO_MANY_BINDINGS,
                 f"too many new uids in StatefulRoute {route.name!r}: try again later",

@@ -11,6 +11,8 @@ from statefulroute.domain.link import Link
 from statefulroute.domain.route import Route
 from statefulroute.resolver.binder import Binder
 from statefulroute.resolver.cache import ResolverCache
+from statefulroute.resolver.callers import Caller
+from statefulroute.resolver.lookup_holder import LookupHolder
 from statefulroute.resolver.problems import ProblemError, ProblemKind, not_linked
 from statefulroute.resolver.unlinked_uid import UnlinkedUidPolicy
 
@@ -36,15 +38,23 @@ class EndpointPicker:
         cache: the resolver's cache.
         binder: binds new users.
         unlinked_uid: the policy for uids that are not linked.
+        holder: holds requests of users whose links have no pods; None holds none.
     """
 
-    def __init__(self, cache: ResolverCache, binder: Binder, unlinked_uid: UnlinkedUidPolicy) -> None:
+    def __init__(
+        self,
+        cache: ResolverCache,
+        binder: Binder,
+        unlinked_uid: UnlinkedUidPolicy,
+        holder: LookupHolder | None = None,
+    ) -> None:
         self._cache = cache
         self._binder = binder
         self._unlinked_uid = unlinked_uid
+        self._holder = holder
         self._counter = count()
 
-    async def pick(self, key: RouteKey, uid: str | None, subset: Container[str] | None = None) -> Pick:
+    async def pick(self, key: RouteKey, uid: str | None, caller: Caller, subset: Container[str] | None = None) -> Pick:
         """Picks the pod for a request.
 
         Never picks another pod if the user's pod is unreachable: only the route's rules move a link.
@@ -52,16 +62,24 @@ class EndpointPicker:
         Args:
             key: the service.
             uid: the user; None if the request has no uid.
+            caller: the caller of the request, which may be held.
             subset: the endpoints that the gateway offers; None is all.
 
         Raises:
             ProblemError: there is no pod for the request.
             StatefulRouteError: there is no pod for the request.
             ClusterError: the uid was to be bound, and the API server responded with an error.
+            ConnectionResetError: the request was held, and its caller has closed the connection.
         """
         link = None if uid is None else self._cache.link(key, uid)
         if uid is not None and (link is None or link.pod is None) and self._unlinked_uid is UnlinkedUidPolicy.BIND:
-            link = await self._binder.bind(key, uid, among=self._candidates(key, subset))
+            among = self._candidates(key, subset)
+            if self._holder is None:
+                link = await self._binder.bind(key, uid, among=among)
+            else:
+                link = await self._holder.bind(key, uid, caller, among=among)
+        elif link is not None and link.pod is None and self._holder is not None:
+            link = await self._holder.wait(link, caller)
         elif link is not None:
             self._binder.renew_if_due(link)
         if link is not None:

@@ -56,6 +56,8 @@ class ProblemKind(Enum):
     POD_NOT_ROUTABLE = 503, "pod-not-routable", "The pod does not serve its users at present"
     NO_AVAILABLE_POD = 503, "no-available-pod", "No pod accepts new users at present"
     WAITS_FOR_POD = 503, "waits-for-pod", "The link waits for a pod"
+    HELD_TOO_LONG = 503, "held-too-long", "The request was held, and no pod has taken its user"
+    TOO_MANY_HELD = 503, "too-many-held", "Too many requests are held"
     NO_PORT = 503, "no-port", "The service has no port"
     TOO_MANY_STREAMS = 503, "too-many-streams", "There are too many streams of moves"
     API_SERVER_AWAY = 503, "api-server-away", "The API server does not respond"

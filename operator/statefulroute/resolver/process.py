@@ -61,6 +61,8 @@ async def run(settings: Settings) -> None:
                     components.dispatcher.drain()
                     await stop_picking()
                     await asyncio.sleep(settings.drain_seconds)
+                    if components.holder is not None:
+                        components.holder.end()
                 await components.binder.aclose()
     log.info("stopped")
 

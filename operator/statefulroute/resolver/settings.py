@@ -46,6 +46,8 @@ class Settings:
         endpoint_header: the response header for the endpoint.
         temporary_links: whether new links are temporary, with the TTL of their route; each use renews them.
         bindings_per_second: the maximal rate of new links of one route.
+        hold_seconds: how long a request for a uid whose link has no pod yet is held at most; 0 holds none.
+        max_held: the maximal number of requests that are held.
         keep_managed_fields: whether the managedFields of links stay; otherwise each write of a spec removes them.
         requests_per_second: the maximal rate of one caller's requests; None is unlimited.
         token_audience: the required audience of callers' bearer tokens; None requires no token.
@@ -67,6 +69,8 @@ class Settings:
     endpoint_header: str = ENDPOINT_HEADER
     temporary_links: bool = True
     bindings_per_second: float = 100.0
+    hold_seconds: float = 0.0
+    max_held: int = 1000
     keep_managed_fields: bool = False
     requests_per_second: float | None = None
     token_audience: str | None = None

@@ -77,6 +77,18 @@ def resolver(  # noqa: PLR0913 - an option each
     bindings_per_second: Annotated[
         int, typer.Option(min=1, help="The maximum number of new links of one route per second.")
     ] = 100,
+    hold_seconds: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=3600,
+            help="How long to hold a request of a user until a pod takes them, instead of failing it with 503; 0 holds "
+            "none. New users above the limit wait as well. Gateways must wait longer.",
+        ),
+    ] = 0,
+    max_held: Annotated[
+        int, typer.Option(min=1, help="The maximum number of held requests. Others fail with 503 at once.")
+    ] = 1000,
     keep_managed_fields: KeepManagedFields = False,
     requests_per_second: Annotated[
         int | None,
@@ -144,6 +156,8 @@ def resolver(  # noqa: PLR0913 - an option each
             endpoint_header=endpoint_header or ENDPOINT_HEADER,
             temporary_links=new_links is LinkLifetime.TEMPORARY,
             bindings_per_second=bindings_per_second,
+            hold_seconds=hold_seconds,
+            max_held=max_held,
             keep_managed_fields=keep_managed_fields,
             requests_per_second=requests_per_second,
             token_audience=token_audience,

@@ -2,7 +2,7 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 from urllib.parse import unquote
 
@@ -30,6 +30,37 @@ _CODES: Mapping[int, grpc.StatusCode] = {
 }
 
 Context = grpc.aio.ServicerContext[Any, bytes]
+
+
+class GrpcCaller:
+    """The caller of a gRPC call. If it ends the call, gRPC cancels the task that handles it.
+
+    Args:
+        context: the call.
+
+    Attributes:
+        metadata: the metadata of the call.
+        user: the name of the authenticated or counted caller; empty if there is none.
+        was_held: whether a request of the call was held.
+    """
+
+    __slots__ = ("_context", "metadata", "user", "was_held")
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self.metadata: Mapping[str, Any] = {str(key): value for key, value in context.invocation_metadata() or ()}
+        self.user = ""
+        self.was_held = False
+
+    @property
+    def name(self) -> str:
+        """The user of its token, the name in its certificate, or its address."""
+        return self.user or peer_of(self._context)
+
+    def hold(self, on_disconnect: Callable[[], object]) -> None:
+        """Records that a request is held."""
+        del on_disconnect  # the task is cancelled
+        self.was_held = True
 
 
 class GatewayCalls(ABC, Generic[R]):
@@ -62,36 +93,37 @@ class GatewayCalls(ABC, Generic[R]):
         self._authenticator = authenticator
         self._metrics = metrics
 
-    async def _admit(self, context: Context) -> Mapping[str, Any]:
-        """Admits a call and returns its metadata, or aborts the call."""
-        metadata: Mapping[str, Any] = {str(key): value for key, value in context.invocation_metadata() or ()}
+    async def _admit(self, context: Context) -> GrpcCaller:
+        """Admits a call and returns its caller, or aborts the call."""
+        caller = GrpcCaller(context)
         if self._authenticator.is_open:
-            return metadata
+            return caller
         try:
-            await self._authenticator.admit(metadata.get("authorization"), peer_of(context))
+            caller.user = await self._authenticator.admit(caller.metadata.get("authorization"), peer_of(context))
         except ProblemError as error:
             self._metrics.observe_response(self.operation, error.kind.status, None)
             await context.abort(_CODES.get(error.kind.status, grpc.StatusCode.UNAVAILABLE), error.detail)
-        return metadata
+        return caller
 
-    async def _respond(self, request: R, metadata: Mapping[str, Any]) -> tuple[bytes, int]:
+    async def _respond(self, request: R, caller: GrpcCaller) -> tuple[bytes, int]:
         """Picks the pod for a request; returns the response, and the corresponding HTTP status."""
         started_at = time.perf_counter()
         try:
-            response, status = self._accept(await self._pick(request, metadata)), 200
+            response, status = self._accept(await self._pick(request, caller)), 200
         except EXPECTED_ERRORS as error:
             response, status = self._problem(problem_of(error))
         except Exception:
             log.exception("a request failed with an unexpected error", operation=self.operation)
             response, status = self._problem(ProblemError(ProblemKind.INTERNAL, "see the resolver's log"))
-        self._metrics.observe_response(self.operation, status, time.perf_counter() - started_at)
+        seconds = None if caller.was_held else time.perf_counter() - started_at
+        self._metrics.observe_response(self.operation, status, seconds)
         return response, status
 
     def _problem(self, problem: ProblemError) -> tuple[bytes, int]:
         return self._refuse(problem), problem.kind.status
 
     @abstractmethod
-    async def _pick(self, request: R, metadata: Mapping[str, Any]) -> Pick:
+    async def _pick(self, request: R, caller: GrpcCaller) -> Pick:
         """Picks the pod for a request. Raises the errors of `EndpointPicker.pick`."""
 
     @abstractmethod

@@ -1,6 +1,6 @@
 """Handles the calls of Envoy's ext_authz filter over gRPC."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
@@ -8,7 +8,7 @@ import grpc
 from statefulroute.domain.keys import RouteKey
 from statefulroute.resolver.authenticator import Authenticator
 from statefulroute.resolver.endpoint_picker import EndpointPicker, Pick
-from statefulroute.resolver.grpc.calls import ROUTE_METADATA, Context, GatewayCalls, parse_route
+from statefulroute.resolver.grpc.calls import ROUTE_METADATA, Context, GatewayCalls, GrpcCaller, parse_route
 from statefulroute.resolver.grpc.ext_authz_messages import CheckedHttpRequest, denied_response, ok_response
 from statefulroute.resolver.grpc.extauthz_pb2 import CheckRequest
 from statefulroute.resolver.metrics import ResolverMetrics
@@ -58,12 +58,12 @@ class Authorization(GatewayCalls[CheckRequest]):
         response, _ = await self._respond(request, await self._admit(context))
         return response
 
-    async def _pick(self, request: CheckRequest, metadata: Mapping[str, Any]) -> Pick:
+    async def _pick(self, request: CheckRequest, caller: GrpcCaller) -> Pick:
         attributes = request.attributes
         uid = find_uid(self._sources, CheckedHttpRequest(attributes.request.http))
         # Contour, for example, sends no metadata, but the context of its policy.
-        named = attributes.context_extensions.get(ROUTE_METADATA, metadata.get(ROUTE_METADATA))
-        return await self._picker.pick(parse_route(named, self._default_route), uid)
+        named = attributes.context_extensions.get(ROUTE_METADATA, caller.metadata.get(ROUTE_METADATA))
+        return await self._picker.pick(parse_route(named, self._default_route), uid, caller)
 
     def _accept(self, pick: Pick) -> bytes:
         return ok_response(self._endpoint_header, pick.endpoint, pick.pod)

@@ -1,12 +1,12 @@
 """Handles the calls of Envoy's ext_proc filter."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
 
 from statefulroute.resolver.endpoint_picker import Pick
-from statefulroute.resolver.grpc.calls import ROUTE_METADATA, Context, GatewayCalls, parse_route
+from statefulroute.resolver.grpc.calls import ROUTE_METADATA, Context, GatewayCalls, GrpcCaller, parse_route
 from statefulroute.resolver.grpc.ext_proc_messages import (
     EnvoyRequest,
     continue_response,
@@ -36,7 +36,7 @@ class ExternalProcessor(GatewayCalls[ProcessingRequest]):
 
     async def process(self, requests: AsyncIterator[ProcessingRequest], context: Context) -> AsyncIterator[bytes]:
         """Handles the messages of one client request: its headers, and the other parts that the gateway sends."""
-        metadata = await self._admit(context)
+        caller = await self._admit(context)
         modes: ProtocolConfiguration | None = None
         is_admitted = True
         async for request in requests:
@@ -50,15 +50,15 @@ class ExternalProcessor(GatewayCalls[ProcessingRequest]):
             if not is_admitted:  # a stream is for one request: each other one counts as well
                 await self._admit(context)
             is_admitted = False
-            response, status = await self._respond(request, metadata)
+            response, status = await self._respond(request, caller)
             yield response
             if status != 200:  # noqa: PLR2004 - OK
                 return
 
-    async def _pick(self, request: ProcessingRequest, metadata: Mapping[str, Any]) -> Pick:
+    async def _pick(self, request: ProcessingRequest, caller: GrpcCaller) -> Pick:
         uid = find_uid(self._sources, EnvoyRequest(request.request_headers.headers))
-        route = parse_route(metadata.get(ROUTE_METADATA), self._default_route)
-        return await self._picker.pick(route, uid, endpoint_subset(request))
+        route = parse_route(caller.metadata.get(ROUTE_METADATA), self._default_route)
+        return await self._picker.pick(route, uid, caller, endpoint_subset(request))
 
     def _accept(self, pick: Pick) -> bytes:
         return endpoint_response(pick.endpoint)

@@ -10,7 +10,7 @@ from aiohttp import hdrs, web
 from aiohttp.http import HttpVersion11
 
 from statefulroute.resolver.authenticator import Authenticator
-from statefulroute.resolver.http.callers import peer_of
+from statefulroute.resolver.http.callers import end_hold, peer_of
 from statefulroute.resolver.http.ext_authz import ExtAuthz
 from statefulroute.resolver.http.lookups import Lookups
 from statefulroute.resolver.http.openapi import document
@@ -64,15 +64,18 @@ class Dispatcher:
         ext_authz: handles the checks of gateways.
         authenticator: admits callers.
         metrics: counts responses.
+        holds: whether requests may be held.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one for each collaborator, and one with a default
         self,
         lookups: Lookups,
         streams: MoveStreams,
         ext_authz: ExtAuthz,
         authenticator: Authenticator,
         metrics: ResolverMetrics,
+        *,
+        holds: bool = False,
     ) -> None:
         get_link, get_route = _Operation("get_link", lookups.get_link), _Operation("get_route", lookups.get_route)
         openapi = _Operation("openapi", _document)
@@ -87,6 +90,7 @@ class Dispatcher:
         self._streams = streams
         self._authenticator = authenticator
         self._metrics = metrics
+        self._holds = holds
         self._is_draining = False
 
     def drain(self) -> None:
@@ -121,7 +125,8 @@ class Dispatcher:
         if self._is_draining:
             response.force_close()
         is_stream = name == "get_moves" and response.status == HTTPStatus.OK
-        self._metrics.observe_response(name, response.status, None if is_stream else time.perf_counter() - started_at)
+        seconds = None if is_stream or (self._holds and end_hold(request)) else time.perf_counter() - started_at
+        self._metrics.observe_response(name, response.status, seconds)
         return response
 
 

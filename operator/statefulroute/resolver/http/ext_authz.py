@@ -6,6 +6,7 @@ from aiohttp import web
 
 from statefulroute.resolver.cache import ResolverCache
 from statefulroute.resolver.endpoint_picker import EndpointPicker
+from statefulroute.resolver.http.callers import HTTPCaller
 from statefulroute.resolver.http.paths import RequestPath
 from statefulroute.resolver.settings import POD_HEADER
 from statefulroute.resolver.uid_sources import UidSource, find_uid, split_joined
@@ -53,6 +54,7 @@ class ExtAuthz:
 
     async def authorize(self, request: web.BaseRequest, path: RequestPath) -> web.Response:
         """Picks the pod for a request; the response has the endpoint and the pod in headers, and no body."""
-        pick = await self._picker.pick(path.route, find_uid(self._sources, _CheckRequest(request)))
+        uid = find_uid(self._sources, _CheckRequest(request))
+        pick = await self._picker.pick(path.route, uid, HTTPCaller(request, path))
         age = int(self._cache.age(path.route.namespace))
         return web.Response(headers={self._endpoint_header: pick.endpoint, POD_HEADER: pick.pod, "Age": str(age)})

@@ -23,7 +23,9 @@ from statefulroute.resolver.answers import (
 from statefulroute.resolver.authenticator import Authenticator
 from statefulroute.resolver.binder import Binder
 from statefulroute.resolver.cache import ResolverCache
+from statefulroute.resolver.http.callers import HTTPCaller
 from statefulroute.resolver.http.paths import RequestPath
+from statefulroute.resolver.lookup_holder import LookupHolder
 from statefulroute.resolver.problems import EXPECTED_ERRORS, Problem, ProblemError, ProblemKind, not_linked, problem_of
 
 B = TypeVar("B")
@@ -53,18 +55,28 @@ class Lookups:
         cache: the resolver's cache.
         binder: binds users, and reads links from the API server.
         authenticator: limits the rates of callers.
+        holder: holds requests of users whose links have no pods; None holds none.
     """
 
-    def __init__(self, cache: ResolverCache, binder: Binder, authenticator: Authenticator) -> None:
+    def __init__(
+        self,
+        cache: ResolverCache,
+        binder: Binder,
+        authenticator: Authenticator,
+        holder: LookupHolder | None = None,
+    ) -> None:
         self._cache = cache
         self._binder = binder
         self._authenticator = authenticator
+        self._holder = holder
 
     async def get_link(self, request: web.BaseRequest, path: RequestPath) -> web.Response:
         """Returns the pod that holds a uid."""
         key, uid = path.route, path.uid
         strong = is_strong(request)
         link = await self._binder.read(key, uid) if strong else self._cache.link(key, uid)
+        if link is not None and link.pod is None and self._holder is not None:
+            link = await self._holder.wait(link, HTTPCaller(request, path))
         if link is None:
             raise self._not_linked(key, uid, is_fresh=strong)
         body = _encode(link_answer(uid, link, self._cache.address(link)))
@@ -78,14 +90,18 @@ class Lookups:
         link = None if strong else self._cache.link(key, uid)
         if link is None or link.pod is None:
             ttl_seconds = None if body_request.ttl_seconds is None else int(body_request.ttl_seconds)
-            link, strong = await self._binder.bind(key, uid, ttl_seconds=ttl_seconds), True
+            if self._holder is None:
+                link = await self._binder.bind(key, uid, ttl_seconds=ttl_seconds)
+            else:
+                link = await self._holder.bind(key, uid, HTTPCaller(request, path), ttl_seconds=ttl_seconds)
+            strong = True
         else:
             self._binder.renew_if_due(link)
         body = _encode(link_answer(uid, link, self._cache.address(link)))
         return self._json_response(request, key, body, is_fresh=strong)
 
     async def batch_get(self, request: web.BaseRequest, path: RequestPath) -> web.Response:
-        """Returns the pods that hold each of many uids."""
+        """Returns the pods that hold each of many uids. A batch is not held: the links without a pod are problems."""
         key = path.route
         batch = decode_batch_request(await _read_body(request))
         self._cache.route(key)

@@ -104,7 +104,7 @@ def _link_path() -> dict[str, Any]:
         "parameters": [*_named(), uid],
         "get": _operation(
             "get_link",
-            "Look up the pod that holds a uid",
+            "Look up the pod that holds a uid; with --hold-seconds, a link without a pod is waited for",
             LinkAnswer,
             parameters=[_consistency(), _if_none_match()],
             fails=(400, 404, 503),
@@ -112,7 +112,7 @@ def _link_path() -> dict[str, Any]:
         ),
         "post": _operation(
             "bind_link",
-            "Bind a uid to the best pod, unless it is bound",
+            "Bind a uid to the best pod, unless it is bound; with --hold-seconds, a pod is waited for",
             LinkAnswer,
             parameters=[_consistency()],
             body=BindRequest,
@@ -209,7 +209,8 @@ def _failures(codes: tuple[int, ...]) -> dict[str, Any]:
         415: "The body is not JSON.",
         429: "Too many requests of this caller, or too many new uids in this route.",
         502: "The API server refused the request.",
-        503: "The pod is unreachable, no pod accepts new users, the API server is unavailable, or the cache is old.",
+        503: "The pod is unreachable, no pod accepts new users, the request was held too long or too many are held, "
+        "the API server is unavailable, or the cache is old.",
     }
     headers = {404: {"headers": _AGE}, 429: {"headers": _RETRY}, 503: {"headers": _RETRY}}
     return {
