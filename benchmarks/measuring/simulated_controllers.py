@@ -16,6 +16,7 @@ from statefulroute.cluster.client import Client
 from statefulroute.cluster.events import EventRecorder
 from statefulroute.cluster.informers import Informers
 from statefulroute.cluster.writes import LinkWriter, status_patch
+from statefulroute.controllers.disruption.statuses import DisruptionStatuses
 from statefulroute.controllers.links.controller import LinkController
 from statefulroute.controllers.links.counts import LinkCounts
 from statefulroute.controllers.links.reconciler import LinkReconciler
@@ -82,7 +83,7 @@ class SimulatedControllers:
         recorder, settings = cast("EventRecorder", _NoEvents()), Settings()
         lost_pods = LostPodTracker(recorder, lambda: self.now)
         self.route_store.listen(lost_pods.observe)
-        self._statuses = RouteStatuses(Assessments(), lost_pods, recorder, lambda: self.now)
+        self._statuses = RouteStatuses(Assessments(), lost_pods, DisruptionStatuses(), recorder, lambda: self.now)
         limiters = [TurnLimiter(rate, 4) for rate in (settings.moves_per_second, settings.moves_per_second / 10)]
         reconciler = LinkReconciler(
             links=informers.links.cache,

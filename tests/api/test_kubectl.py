@@ -110,6 +110,23 @@ def test_values_of_printer_columns(play: Kubectl, command: str, cells: str) -> N
     assert shown == cells.split()
 
 
+def test_routes_are_scaled(play: Kubectl) -> None:
+    play.patch("statefulroute", "game", {"spec": {"replicas": 3}}).expect_success()
+    play.run("scale", "statefulroute", "game", "--current-replicas=3", "--replicas=5").expect_success()
+    scale = play.run("get", "statefulroute", "game", "--subresource=scale", "--output=json").expect_success().object
+    assert (scale["spec"], scale["status"]["replicas"]) == ({"replicas": 5}, 3)
+
+
+def test_routes_without_replicas_have_no_scale_until_they_are_scaled(play: Kubectl) -> None:
+    play.create(stateful_route("unscaled"))
+    shown = play.run("get", "statefulroute", "unscaled", "--subresource=scale")
+    play.run("scale", "statefulroute", "unscaled", "--replicas=5").expect_success()
+    scaled = play.get_json("statefulroute", "unscaled")
+    play.run("delete", "statefulroute", "unscaled").expect_success()
+    assert 'the spec replicas field ".spec.replicas" does not exist' in shown.stderr
+    assert scaled["spec"]["replicas"] == 5
+
+
 @pytest.fixture(scope="module")
 def published(installed: Kubectl) -> dict[str, dict[str, Any]]:
     """Returns the published schemas by kind. The API server publishes them shortly after it establishes the CRDs."""

@@ -156,6 +156,19 @@ ACCEPTED = [
         stateful_route(onPodLost={"suspend": {"nodesPercent": 0, "podsPercent": 0}}),
         with_defaults("onPodLost", suspend={"nodesPercent": 0, "podsPercent": 0, "minimum": 3}),
     ),
+    Accepted("no pods", stateful_route(replicas=0), {"replicas": 0, "disruption": None}),
+    Accepted("the largest number of pods", stateful_route(replicas=INT32_MAX), {"replicas": INT32_MAX}),
+    Accepted("closing pods by default", stateful_route(disruption={}), {"disruption": {"deadlineSeconds": 3600}}),
+    Accepted(
+        "closing pods that do not wait",
+        stateful_route(disruption={"deadlineSeconds": 0}),
+        {"disruption": {"deadlineSeconds": 0}},
+    ),
+    Accepted(
+        "closing pods that wait longest",
+        stateful_route(disruption={"deadlineSeconds": 30 * DAY}),
+        {"disruption": {"deadlineSeconds": 30 * DAY}},
+    ),
     Accepted("a name of one digit", stateful_route("0"), DEFAULTS),
     Accepted("the longest name", stateful_route("r" * 63), DEFAULTS),
 ]
@@ -197,6 +210,9 @@ def out_of_bounds(minimum: int, maximum: int, *path: str) -> list[Refused]:
     return rows
 
 
+NOT_INT32 = '<nil>: Invalid value: "": Checked value must be of type integer with format int32 in spec.replicas'
+
+
 def http_load(**http: Any) -> dict[str, Any]:
     return stateful_route(load={"source": "HTTP", "http": {"port": 8080, **http}})
 
@@ -228,6 +244,28 @@ REFUSED = [
         "port as a fraction",
         stateful_route(port=1.5),
         'spec.port: Invalid value: "number": spec.port in body must be of type integer,string: "number"',
+    ),
+    # Planned disruptions.
+    *(
+        refused(
+            f"{value} replicas",
+            stateful_route(replicas=value),
+            f".spec.replicas: Invalid value: {value}: {bound}",
+            *more,
+            f"spec.replicas: Invalid value: {value}: replicas must be from 0 to {INT32_MAX}",
+        )
+        for value, bound, more in [
+            (-1, "should be a non-negative integer", ()),
+            (INT32_MAX + 1, f"should be less than or equal to {INT32_MAX}", (NOT_INT32,)),
+        ]
+    ),
+    *(
+        refused(
+            f"a deadline of {value} seconds",
+            stateful_route(disruption={"deadlineSeconds": value}),
+            f"spec.disruption.deadlineSeconds: Invalid value: {value}: deadlineSeconds must be from 0 to {30 * DAY}",
+        )
+        for value in (-1, 30 * DAY + 1)
     ),
     # The routing states.
     *(

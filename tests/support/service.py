@@ -104,6 +104,10 @@ class Service:
         """Scales the StatefulSet."""
         self.client.patch(StatefulSet, self.name, self.namespace, {"spec": {"replicas": replicas}})
 
+    def scale_route(self, replicas: int) -> None:
+        """Scales the route, as users and scalers do."""
+        self.kubectl.run("scale", "statefulroute", self.name, f"--replicas={replicas}").expect_success()
+
     @contextmanager
     def pod_quota(self, number: int) -> Iterator[None]:
         """Limits the number of pods in the namespace; missing pods are created at the end of the context."""
@@ -272,6 +276,13 @@ class Service:
             f"the route's status has {fields} for pod {pod}",
             self.route_status,
         )
+
+    def await_closing(self, pod: int | str, reason: str = "ScaleDown") -> dict[str, Any]:
+        """Waits until a pod is shown as closing, and returns how."""
+        self._await(lambda: "closing" in self.pod_status(pod), f"{pod} is closing", self.route_status)
+        status = self.pod_status(pod)
+        assert (status["routingState"], status["closing"]["reason"]) == ("DenyNewCall", reason)
+        return dict(status["closing"])
 
     def await_condition(self, kind: str, *expected: str) -> None:
         """Waits until a condition of the route has this status, reason and message; trailing values may be omitted."""

@@ -15,7 +15,7 @@ def custom_resource_definition(model: type[PodLink | StatefulRoute]) -> dict[str
         "name": VERSION,
         "served": True,
         "storage": True,
-        "subresources": {"status": {}},
+        "subresources": {"status": {}, **({"scale": model.scale} if model.scale else {})},
         "additionalPrinterColumns": model.printer_columns,
         "schema": {"openAPIV3Schema": _root_schema(model)},
     }

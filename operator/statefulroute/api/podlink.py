@@ -209,3 +209,4 @@ class PodLink(Model):
         ".spec.podName",
         ".status.phase",
     ]
+    scale: ClassVar[dict[str, str] | None] = None

@@ -6,7 +6,15 @@ from pydantic import Field
 
 from statefulroute.api.limits import LISTED_PODS_MAX, LOST_PODS_MAX
 from statefulroute.api.model import LIST_TYPE_ATOMIC, Conditions, Generation, Model, Time
-from statefulroute.api.vocabulary import LossCause, RoutingState, ServiceState, WorkloadState
+from statefulroute.api.vocabulary import ClosingReason, LossCause, RoutingState, ServiceState, WorkloadState
+
+
+class PodClosing(Model):
+    """Why a pod is about to be removed on purpose, and how long it keeps its users."""
+
+    reason: ClosingReason = Field(description="Why the pod is closing.")
+    since: Time = Field(description="Since when the pod takes no new users.")
+    deadline: Time = Field(description="Until when the pod keeps its users.")
 
 
 class PodStatus(Model):
@@ -48,6 +56,9 @@ class PodStatus(Model):
     report_time: Time | None = Field(
         default=None,
         description="When the pod first reported this load. Later reports of the same load do not change it.",
+    )
+    closing: PodClosing | None = Field(
+        default=None, description="Why the pod is about to be removed on purpose; absent if it is not."
     )
 
 
@@ -97,6 +108,16 @@ class StatefulRouteStatus(Model):
         "workloadThresholds.",
     )
     replicas: int | None = Field(default=None, description="The desired number of pods of the workload.", ge=0)
+    desired_replicas: int | None = Field(
+        default=None,
+        description="The number of pods that the workload will have once closing pods are removed; absent if the route "
+        "does not scale its workload.",
+        ge=0,
+    )
+    selector: str | None = Field(
+        default=None,
+        description="The label selector of the pods, for scalers; absent if the route does not scale its workload.",
+    )
     ready_replicas: int | None = Field(default=None, description="The number of ready pods.", ge=0)
     routable_pods: int | None = Field(default=None, description="The number of pods that serve users.", ge=0)
     links: int | None = Field(default=None, description="The number of links of the route.", ge=0)

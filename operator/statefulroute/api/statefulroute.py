@@ -4,6 +4,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, JsonValue
 
+from statefulroute.api.disruption import Disruption, Replicas
 from statefulroute.api.group import API_VERSION, STATEFUL_ROUTE
 from statefulroute.api.limits import (
     API_VERSION_MAX_LENGTH,
@@ -312,6 +313,16 @@ class StatefulRouteSpec(Model):
     on_pod_lost: OnPodLost = Field(
         default=OnPodLost(), description="What the operator does with the links of a lost pod."
     )
+    replicas: Replicas | None = Field(
+        default=None,
+        description="The desired number of pods, which kubectl scale and a HorizontalPodAutoscaler set. Pods with "
+        "users are removed only when they are empty or their deadline is over. If unset, the route does not scale "
+        "its workload.",
+    )
+    disruption: Disruption | None = Field(
+        default=None,
+        description="How long pods that are removed on purpose keep their users.",
+    )
 
 
 class StatefulRoute(Model):
@@ -355,3 +366,9 @@ class StatefulRoute(Model):
         {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
     ]
     selectable_fields: ClassVar[list[str]] = []
+    #: `kubectl scale`, a HorizontalPodAutoscaler and other scalers use it.
+    scale: ClassVar[dict[str, str] | None] = {
+        "specReplicasPath": ".spec.replicas",
+        "statusReplicasPath": ".status.replicas",
+        "labelSelectorPath": ".status.selector",
+    }

@@ -117,6 +117,8 @@ class ConditionType(OpenEnum):
     """The pods of all links of the route serve their users."""
     LOSS_SUSPENDED = "LossSuspended"
     """So many nodes or pods look lost at once that the operator does not act on it."""
+    SCALED = "Scaled"
+    """The workload has as many pods as `spec.replicas`; present if the route scales its workload."""
 
 
 class NotServingReason(StrEnum):
@@ -210,6 +212,17 @@ class LossCause(OpenEnum):
     """The routing state of the pod is Shutdown."""
     WORKLOAD_GONE = "WorkloadGone"
     """The workload was deleted."""
+    DEADLINE_OVER = "DeadlineOver"
+    """The pod is removed on purpose, and the time for which it could keep its users is over."""
+
+
+class ClosingReason(OpenEnum):
+    """Why a pod is closing: it is about to be removed on purpose, takes no new users and keeps those it has."""
+
+    UNKNOWN = "Unknown"
+    """A value of another version."""
+    SCALE_DOWN = "ScaleDown"
+    """The workload is scaled down."""
 
 
 class RouteReason(StrEnum):
@@ -247,6 +260,16 @@ class RouteReason(StrEnum):
     """Too many pods of the route look lost."""
     NO_LOSS_SUSPENDED = "NoLossSuspended"
     """The operator acts on lost pods."""
+    SCALED = "Scaled"
+    """The workload has the desired number of pods."""
+    SCALING = "Scaling"
+    """The workload gets more pods, or empty pods are removed."""
+    WAITING_FOR_USERS = "WaitingForUsers"
+    """Closing pods still have links, and their deadline is not over."""
+    SCALE_REFUSED = "ScaleRefused"
+    """The operator is not allowed to scale the workload, or the API server refused it."""
+    ANOTHER_ROUTE_SCALES = "AnotherRouteScales"
+    """Another route scales the same workload."""
 
 
 class RouteEventReason(StrEnum):
@@ -264,6 +287,16 @@ class RouteEventReason(StrEnum):
     """So many nodes or pods look lost at once that the operator does not act on it."""
     LOSS_RESUMED = "LossResumed"
     """The operator acts on lost pods again."""
+    POD_CLOSING = "PodClosing"
+    """A pod is about to be removed on purpose: it takes no new users."""
+    POD_REOPENED = "PodReopened"
+    """A closing pod stays and takes new users again."""
+    POD_EMPTY = "PodEmpty"
+    """A closing pod has no links any more."""
+    CLOSING_DEADLINE_OVER = "ClosingDeadlineOver"
+    """A closing pod has links at its deadline, which are handled as those of a lost pod."""
+    WORKLOAD_SCALED = "WorkloadScaled"
+    """The operator has changed the number of pods of the workload."""
     ANOTHER_OPERATOR_WRITES = "AnotherOperatorWrites"
     """Another operator writes the status of the route while this one leads: two operators work on the same routes."""
 

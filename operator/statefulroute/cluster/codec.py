@@ -33,6 +33,7 @@ from statefulroute.domain.load import parse_load_report
 from statefulroute.domain.pod import Endpoint, Node, Owner, Pod, PodAnnotations, ordinal, service_state
 from statefulroute.domain.pod_views import most_restrictive
 from statefulroute.domain.route import Route, Workload, WorkloadAnnotations
+from statefulroute.domain.selector import format_selector
 from statefulroute.domain.times import parse_time
 from statefulroute.domain.validation import find_violation
 
@@ -380,8 +381,20 @@ class _Ordinals(_CamelStruct):
     start: int = 0
 
 
+class _Requirement(_CamelStruct):
+    key: str = ""
+    operator: str = ""
+    values: list[str] | None = None
+
+
+class _LabelSelector(_CamelStruct):
+    match_labels: dict[str, str] | None = None
+    match_expressions: list[_Requirement] | None = None
+
+
 class _StatefulSetSpec(_CamelStruct):
     replicas: int = 1
+    selector: _LabelSelector | None = None
     ordinals: _Ordinals | None = None
     service_name: str = ""
 
@@ -399,9 +412,19 @@ def _make_workload(stateful_set: _StatefulSet) -> Workload:
         uid=stateful_set.metadata.uid,
         replicas=stateful_set.spec.replicas,
         first_index=stateful_set.spec.ordinals.start if stateful_set.spec.ordinals else 0,
+        selector_text=shared_string(_selector_text(stateful_set.spec.selector or _LabelSelector())),
         service_name=stateful_set.spec.service_name,
         annotations=parse_workload_annotations(stateful_set.metadata.annotations or _EMPTY),
     )
+
+
+def _selector_text(selector: _LabelSelector) -> str:
+    """Returns a label selector as `kubectl get -l` takes it; empty if it is of a later version."""
+    requirements = ((each.key, each.operator, each.values or ()) for each in selector.match_expressions or ())
+    try:
+        return format_selector(selector.match_labels or {}, requirements)
+    except ValueError:
+        return ""
 
 
 def parse_workload_annotations(annotations: Mapping[str, str]) -> WorkloadAnnotations:

@@ -50,12 +50,14 @@ class Scale(msgspec.Struct, frozen=True):
         resource_version: the resource version of the workload.
         replicas: the desired number of pods.
         selector: selects the workload's pods in its namespace; never empty.
+        selector_text: the same as text.
     """
 
     uid: str
     resource_version: int
     replicas: int
     selector: Selector
+    selector_text: str = ""
 
 
 class _Kind(msgspec.Struct, frozen=True):
@@ -262,4 +264,4 @@ def _scale(response: bytes, path: str, workload: str) -> Scale:
         version = int(scale.metadata.resource_version)
     except ValueError as error:
         raise UnreachableError(f"GET {path}/scale: the resource version is not a number") from error
-    return Scale(scale.metadata.uid, version, scale.spec.replicas, selector)
+    return Scale(scale.metadata.uid, version, scale.spec.replicas, selector, scale.status.selector)

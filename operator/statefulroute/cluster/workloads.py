@@ -15,6 +15,7 @@ from statefulroute.cluster.errors import APIError, ClusterError, NotFoundError
 from statefulroute.cluster.fair_limiter import FairLimiter
 from statefulroute.cluster.field_logger import get_logger
 from statefulroute.cluster.retry_after import NamespacePauses, retry_pause
+from statefulroute.cluster.scale_writer import ScaleWriter
 from statefulroute.cluster.scales import ForbiddenError, NotScalableError, ScaleReader
 from statefulroute.cluster.workload_watches import WorkloadVersion, WorkloadWatches
 from statefulroute.domain.fair_slots import FairSlots
@@ -66,6 +67,7 @@ class Workloads:
         self._client = client
         self._stateful_sets = stateful_sets
         self._scales = ScaleReader(client)
+        self._scale_writer = ScaleWriter(client, self._scales)
         self._read: dict[WorkloadKey, Workload | MissingWorkload] = {}
         self._read_at: dict[WorkloadKey, float] = {}
         """When each workload was last read, in monotonic seconds."""
@@ -121,6 +123,27 @@ class Workloads:
         key = route.workload_key
         if not key.is_stateful_set:
             await self._reread(key)
+
+    async def set_replicas(self, route: Route, workload: Workload, replicas: int) -> int:
+        """Sets the number of pods of a route's workload, and reads it again unless it is a StatefulSet.
+
+        Args:
+            route: the route.
+            workload: the workload as the decision used it.
+            replicas: the new number of pods.
+
+        Returns:
+            The new resource version of the workload.
+
+        Raises:
+            ConflictError: the workload has changed since the decision.
+            ForbiddenError: the operator may not scale it; the message names the missing permission.
+            ClusterError: the request failed, or its result is unknown.
+        """
+        try:
+            return await self._scale_writer.set_replicas(route.workload_key, workload, replicas)
+        finally:
+            await self.read(route)
 
     def forget(self, route: Route) -> None:
         """Drops a route's workload after the route was deleted or changed; another route may read it again."""
@@ -257,6 +280,7 @@ class Workloads:
             uid=scale.uid,
             replicas=scale.replicas,
             selector=scale.selector,
+            selector_text=scale.selector_text,
         )
 
     def _stateful_set_changed(self, old: Workload | None, new: Workload | None) -> None:

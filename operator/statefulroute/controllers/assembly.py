@@ -11,6 +11,8 @@ from statefulroute.cluster.events import EventRecorder
 from statefulroute.cluster.informers import Informers
 from statefulroute.cluster.load_client import LoadClient
 from statefulroute.cluster.writes import LinkWriter, PodWriter, RouteWriter
+from statefulroute.controllers.disruption.controller import DisruptionController
+from statefulroute.controllers.disruption.statuses import DisruptionStatuses
 from statefulroute.controllers.leadership import Leadership
 from statefulroute.controllers.links.controller import LinkController
 from statefulroute.controllers.links.counts import LinkCounts
@@ -58,6 +60,7 @@ class Components:
         links: the controller of links.
         losses: verifies losses of pods.
         expiry: reconciles temporary links when they expire.
+        disruptions: closes pods that are removed on purpose.
         recorder: writes events.
         scheduler: works on routes.
         preparation: prepares the work on routes before this operator leads.
@@ -69,6 +72,7 @@ class Components:
     links: LinkController
     losses: LossVerifier
     expiry: ExpiryController
+    disruptions: DisruptionController
     recorder: EventRecorder
     scheduler: RouteScheduler
     preparation: RoutePreparation
@@ -100,7 +104,18 @@ def assemble(
     recorder = EventRecorder(client, socket.gethostname())
     lost_pods = LostPodTracker(recorder, utc_now)
     route_store.listen(lost_pods.observe)
-    statuses = RouteStatuses(assessments, lost_pods, recorder, utc_now)
+    disruption_statuses = DisruptionStatuses()
+    disruption_statuses.listen(route_store.status_changed)
+    disruptions = DisruptionController(
+        informers=informers,
+        route_store=route_store,
+        counts=counts,
+        statuses=disruption_statuses,
+        recorder=recorder,
+        clock=utc_now,
+        annotates=settings.annotates,
+    )
+    statuses = RouteStatuses(assessments, lost_pods, disruption_statuses, recorder, utc_now)
     foreign_writes = ForeignWrites(leadership, recorder)
     informers.routes.cache.listen(foreign_writes.route_changed)
     move_limiter = TurnLimiter(settings.moves_per_second, _MAX_MOVES_IN_FLIGHT)
@@ -142,6 +157,7 @@ def assemble(
         assessments.forget(key)  # if this operator leads again, the status has the assessment of another one
 
     scheduler = RouteScheduler(informers, route_store, links, assessments, timers, forget)
+    disruption_statuses.listen(scheduler.invalidate_status)
     routes = RouteHandlers(
         informers=informers,
         route_store=route_store,
@@ -176,6 +192,7 @@ def assemble(
         links,
         LossVerifier(informers, route_store),
         ExpiryController(informers.links.cache, links.add, utc_now),
+        disruptions,
         recorder,
         scheduler,
         RoutePreparation(informers.routes.cache, route_store),

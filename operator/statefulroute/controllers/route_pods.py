@@ -5,6 +5,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 
+from statefulroute.domain.disruption.closing import Closing
 from statefulroute.domain.fresh_loads import FreshLoads
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.load import Load
@@ -34,9 +35,10 @@ class RoutePods:
         workload: its workload, or why there is none.
         loads: the last load of each pod, as a live view.
         now: the current time.
+        closing: the pods that are about to be removed on purpose.
     """
 
-    __slots__ = ("_changed", "_is_built", "_loads", "_recounted", "_rules", "_workload", "fresh", "views")
+    __slots__ = ("_changed", "_closing", "_is_built", "_loads", "_recounted", "_rules", "_workload", "fresh", "views")
 
     def __init__(
         self,
@@ -44,10 +46,12 @@ class RoutePods:
         workload: Workload | MissingWorkload | None,
         loads: Mapping[PodKey, Load],
         now: datetime,
+        closing: Mapping[PodKey, Closing],
     ) -> None:
         self._workload = workload if isinstance(workload, Workload) else None
         self._rules = None if self._workload is None else PodRules(route, self._workload)
         self._loads = loads
+        self._closing = closing
         self._changed: dict[PodKey, str] = {}
         """The pods that have changed since the last view, each with its name."""
         self._recounted: dict[PodKey, None] = {}
@@ -75,6 +79,13 @@ class RoutePods:
     def rebuild(self) -> None:
         """Lets the next view be built from scratch."""
         self._is_built = False
+
+    def close(self, closing: Mapping[PodKey, Closing]) -> None:
+        """Handles other closing pods than before."""
+        for key, _ in closing.items() ^ self._closing.items():
+            if (pod := self.views.get(key)) is not None:
+                self._changed[key] = pod.pod.name
+        self._closing = closing
 
     def links_changed(self, key: PodKey) -> None:
         """Handles a pod that has more links or fewer."""
@@ -111,13 +122,14 @@ class RoutePods:
         if pod is None or self._rules is None:
             self.views.drop(key)
         else:
-            self.views.put(self._rules.view(pod, node_of(pod.node_name), self._loads.get(key)))
+            self.views.put(self._rules.view(pod, node_of(pod.node_name), self._loads.get(key), self._closing.get(key)))
 
     def _view_all(self, pods: Iterable[Pod], node_of: Callable[[str], Node | None]) -> Iterable[PodView]:
         if self._workload is None or self._rules is None:
             return
         for pod in pods:
-            yield self._rules.view(pod, node_of(pod.node_name), self._loads.get(self._workload.pod_key(pod)))
+            key = self._workload.pod_key(pod)
+            yield self._rules.view(pod, node_of(pod.node_name), self._loads.get(key), self._closing.get(key))
 
 
 def compare_pods(

@@ -10,6 +10,7 @@ from typing import TypeVar
 from statefulroute.api.vocabulary import LoadSource, RoutingState
 from statefulroute.cluster.clock import Clock
 from statefulroute.cluster.informers import Informers
+from statefulroute.controllers.closing_pods import ClosingPods
 from statefulroute.controllers.deadlines import Deadlines
 from statefulroute.controllers.known_nodes import KnownNodes
 from statefulroute.controllers.load_tracker import LoadTracker
@@ -18,6 +19,7 @@ from statefulroute.controllers.route_entries import RouteEntries, RouteEntry
 from statefulroute.controllers.route_pods import PodChanges, RoutePods, compare_pods
 from statefulroute.controllers.workload_pods import WorkloadPods
 from statefulroute.controllers.workload_routes import WorkloadRoutes
+from statefulroute.domain.disruption.closing import Closing
 from statefulroute.domain.keys import PodKey, RouteKey, WorkloadKey
 from statefulroute.domain.load import Load, LoadReport
 from statefulroute.domain.loss import AbsentPod, end_cause
@@ -67,6 +69,7 @@ class RouteStore:
         self._workload_routes = WorkloadRoutes()
         self._loads = LoadTracker(self._count_links, clock)
         self._entries = RouteEntries()
+        self._closing = ClosingPods()
         self._workload_pods = WorkloadPods(informers.pods.cache)
         self._losses = LossTracker(self._invalidate, clock, monotonic)
         self._nodes = KnownNodes(informers)
@@ -161,6 +164,7 @@ class RouteStore:
         not used yet is up to date.
         """
         self._losses.clear()
+        self._closing.clear()
         self._informers.workloads.clear()
         prepared: set[RouteKey] = set()
         for key in self._entries.routes():
@@ -172,6 +176,27 @@ class RouteStore:
                 self._notify(key)
         self._loads.retain_routes(prepared)
         self._former_views.clear()
+
+    def pod_count(self, key: RouteKey) -> int:
+        """Returns the number of pods of a route in use."""
+        entry = self._entries.get(key)
+        return 0 if entry is None else len(entry.pods)
+
+    def closing(self, workload: WorkloadKey) -> Mapping[PodKey, Closing]:
+        """Returns the pods of a workload that are about to be removed on purpose."""
+        return self._closing.of(workload)
+
+    def close_pods(self, workload: WorkloadKey, closing: Mapping[PodKey, Closing]) -> None:
+        """Closes pods of a workload for all routes to it, and opens those that closed before."""
+        if self._closing.put(workload, closing):
+            for entry in self._entries.of_workload(workload):
+                entry.members.close(closing)
+                self._invalidate(entry.route.key)
+
+    def open_pods(self, workload: WorkloadKey) -> None:
+        """Opens all pods of a workload for which no route plans any more."""
+        self.close_pods(workload, {})
+        self._closing.forget(workload)
 
     def listen(self, listener: Callable[[RouteView], object]) -> None:
         """Calls a function with each new view of every route, before anything is decided by it."""
@@ -256,7 +281,8 @@ class RouteStore:
     def _create_entry(self, route: Route) -> RouteEntry:
         """Finds what belongs to a route, and follows it from now on."""
         workload = self._informers.workloads.get(route)
-        members = RoutePods(route, workload, self._loads.loads_of(route.key), self._clock())
+        closing = self._closing.of(route.workload_key)
+        members = RoutePods(route, workload, self._loads.loads_of(route.key), self._clock(), closing)
         entry = RouteEntry(route, workload, {}, members)
         self._entries.add(entry)
         self._loads.restore(route.key, route.status.pods)
@@ -286,6 +312,8 @@ class RouteStore:
     def _build_view(self, entry: RouteEntry) -> RouteView:
         """Builds the next view of a route from the last one, and from the pods that have changed since."""
         key, now = entry.route.key, self._clock()
+        if entry.last_view is None:
+            entry.members.close(self._closing.restore(entry.route, now))
         changed, former = entry.members.update(entry.pods, self._nodes.get)
         if entry.last_view is None:  # all pods are new, also if they were prepared
             changed, former = None, {}
@@ -301,6 +329,7 @@ class RouteStore:
             self._loads.loads_of(key),
             self._loads.errors_of(key),
             other_link_counts=tuple(self._links_of(other) for other in self.others(key)),
+            closing=self._closing.of(entry.route.workload_key),
         )
         entry.members.fresh.advance(now)
         self._schedule_staleness_check(entry, now)

@@ -13,10 +13,14 @@ from statefulroute.api.annotations import (
 )
 from statefulroute.api.limits import INT32_MAX
 from statefulroute.domain.assessment import Assessment
+from statefulroute.domain.disruption.closing import Closing
 from statefulroute.domain.load import MILLI, has_changed_significantly
 from statefulroute.domain.pod import PodAnnotations
 from statefulroute.domain.route import PodView, Route, RouteView, WorkloadAnnotations
 from statefulroute.domain.times import format_rfc3339
+
+#: The deletion costs of closing pods: those that wait for users, and those that may be removed.
+_CLOSING_COST, _REMOVABLE_COST = "-1", "-2"
 
 _DECIMAL = re.compile(r"[0-9]{1,10}(\.[0-9]{1,3})?")
 
@@ -38,7 +42,7 @@ def pod_annotations(view: RouteView, pod: PodView, current: PodAnnotations, now:
     """Returns the annotations to write on a pod; empty if no value changed by a tenth or more.
 
     The weighted load is written only while it is fresh. The deletion cost is the number of links of the pod
-    in all routes to its workload.
+    in all routes to its workload; that of a closing pod is lower than that of all others.
 
     Args:
         view: the route.
@@ -51,11 +55,20 @@ def pod_annotations(view: RouteView, pod: PodView, current: PodAnnotations, now:
         weighted = load.weighted_milli(view.route.spec.load.cpu_factor_percent)
         if has_changed_significantly(_parse_milli(current.weighted_load), weighted):
             annotations[WEIGHTED_LOAD] = format_milli(weighted)
-    if view.route.has_deletion_cost:
+    if pod.key in view.closing:
+        cost = closing_cost(view.total_link_count(pod.key), view.closing[pod.key])
+        if view.route.has_deletion_cost and current.deletion_cost != cost:
+            annotations[POD_DELETION_COST] = cost
+    elif view.route.has_deletion_cost:
         links = min(view.total_link_count(pod.key), INT32_MAX)
         if has_changed_significantly(_parse_milli(current.deletion_cost or "0"), links * MILLI):
             annotations[POD_DELETION_COST] = str(links)
     return annotations
+
+
+def closing_cost(links: int, closing: Closing) -> str:
+    """Returns the deletion cost of a closing pod: lower than that of open pods, and lowest if it may be removed."""
+    return _CLOSING_COST if links and not closing.is_over else _REMOVABLE_COST
 
 
 def workload_annotations(assessment: Assessment, current: WorkloadAnnotations, now: datetime) -> dict[str, str | None]:

@@ -1,6 +1,6 @@
 """The conditions of a StatefulRoute: each one with its status, reason and message."""
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from datetime import datetime
 
 from statefulroute.api.limits import ROUTE_MESSAGE_MAX_BYTES
@@ -12,14 +12,25 @@ from statefulroute.domain.route import PodView, RouteView
 from statefulroute.domain.serving import not_serving_reason
 from statefulroute.domain.truncation import truncate
 
+#: Whether a condition is true, its reason and its message.
+ConditionState = tuple[bool, str, str]
 
-def route_conditions(view: RouteView, pods: PodSummary, now: datetime) -> Iterable[Condition]:
+
+def route_conditions(
+    view: RouteView,
+    pods: PodSummary,
+    now: datetime,
+    planned: Mapping[ConditionType, ConditionState] = {},
+    planned_generation: int = 0,
+) -> Iterable[Condition]:
     """Yields the conditions of a route.
 
     Args:
         view: the route.
         pods: the summary of its pods.
         now: the current time.
+        planned: the conditions of planned disruptions; empty if the route has none.
+        planned_generation: the generation of the route that they are for.
     """
     for kind, (holds, reason, message) in (
         (ConditionType.READY, _readiness(view, pods)),
@@ -27,20 +38,17 @@ def route_conditions(view: RouteView, pods: PodSummary, now: datetime) -> Iterab
         (ConditionType.LOAD_FRESH, _load_freshness(view, pods)),
         (ConditionType.LINKS_SERVED, _links_served(view, pods)),
         (ConditionType.LOSS_SUSPENDED, _loss_suspended(view)),
+        *planned.items(),
     ):
         yield condition(
             kind,
             is_true=holds,
             reason=reason,
             message=message,
-            generation=view.route.generation,
+            generation=planned_generation if kind in planned else view.route.generation,
             previous=view.route.status.conditions,
             now=now,
         )
-
-
-#: Whether a condition is true, its reason and its message.
-ConditionState = tuple[bool, RouteReason, str]
 
 
 def _readiness(view: RouteView, pods: PodSummary) -> ConditionState:

@@ -124,18 +124,18 @@ def route_status_events(route: Route, status: StatefulRouteStatus) -> Iterator[E
         reason = RouteEventReason.DRAIN_STARTED if after in _DRAINED else RouteEventReason.DRAIN_ENDED
         effect = _DRAINED.get(after, "the pods take new users")
         note = f"routingState changed from {before} to {after} (generation {route.generation}): {effect}"
-        yield _route_event(route, EventType.NORMAL, reason, note)
+        yield route_event(route, EventType.NORMAL, reason, note)
     was_suspended, suspension = (_condition(each, ConditionType.LOSS_SUSPENDED) for each in (route.status, status))
     if suspension is not None and _is_true(was_suspended) != _is_true(suspension):
         if _is_true(suspension):
-            yield _route_event(route, EventType.WARNING, RouteEventReason.LOSS_SUSPENDED, suspension.message)
+            yield route_event(route, EventType.WARNING, RouteEventReason.LOSS_SUSPENDED, suspension.message)
         else:
-            yield _route_event(route, EventType.NORMAL, RouteEventReason.LOSS_RESUMED, suspension.message)
+            yield route_event(route, EventType.NORMAL, RouteEventReason.LOSS_RESUMED, suspension.message)
     was_ready, ready = (_condition(each, ConditionType.READY) for each in (route.status, status))
     if was_ready is not None and ready is not None and was_ready.status != ready.status:
         is_expected = ready.status == "True" or ready.reason == RouteReason.SHUTDOWN
         kind = EventType.NORMAL if is_expected else EventType.WARNING
-        yield _route_event(route, kind, ready.reason, ready.message)
+        yield route_event(route, kind, ready.reason, ready.message)
 
 
 #: The routing states of a route that is drained, with their effect.
@@ -166,14 +166,14 @@ def lost_pods_events(view: RouteView, before: LostPods, after: LostPods) -> Iter
         pods = [pod for pod in started if pod.cause == cause]
         links = sum(pod.links for pod in pods)
         note = f"{_named(pods)} lost with {links} link{'' if links == 1 else 's'}: {cause}"
-        yield _route_event(view.route, EventType.WARNING, RouteEventReason.LOSS_STARTED, note)
+        yield route_event(view.route, EventType.WARNING, RouteEventReason.LOSS_STARTED, note)
     ended = {key: pod for key, pod in before.items() if key not in after}
     if back := [pod for key, pod in ended.items() if view.link_count(key)]:
         note = f"{_named(back)} back, and users are served again"
-        yield _route_event(view.route, EventType.NORMAL, RouteEventReason.LOSS_ENDED, note)
+        yield route_event(view.route, EventType.NORMAL, RouteEventReason.LOSS_ENDED, note)
     if left := [pod for key, pod in ended.items() if not view.link_count(key)]:
         note = f"{_named(left)} without links: all have moved or were deleted"
-        yield _route_event(view.route, EventType.NORMAL, RouteEventReason.LOSS_ENDED, note)
+        yield route_event(view.route, EventType.NORMAL, RouteEventReason.LOSS_ENDED, note)
 
 
 #: The number of pods that an event names.
@@ -187,7 +187,8 @@ def _named(pods: Sequence[LostPodStatus]) -> str:
     return f"pod {names} is" if len(pods) == 1 else f"pods {names}{more} are"
 
 
-def _route_event(route: Route, kind: EventType, reason: str, note: str) -> Event:
+def route_event(route: Route, kind: EventType, reason: str, note: str) -> Event:
+    """Returns an event of what was observed of a route."""
     return Event(STATEFUL_ROUTE, route.namespace, route.name, kind, EventAction.OBSERVE, reason, note)
 
 
@@ -196,7 +197,7 @@ def foreign_writer_event(route: Route, writer: str) -> Event:
     note = (
         f"operator {writer!r} writes the status of this route, too: two operators lead, and undo each other's choices"
     )
-    return _route_event(route, EventType.WARNING, RouteEventReason.ANOTHER_OPERATOR_WRITES, note)
+    return route_event(route, EventType.WARNING, RouteEventReason.ANOTHER_OPERATOR_WRITES, note)
 
 
 def _link_event(link: Link, kind: EventType, action: EventAction, reason: str, note: str) -> Event:

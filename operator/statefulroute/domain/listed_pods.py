@@ -90,6 +90,8 @@ def listing_rank(view: RouteView, pod: PodView, now: datetime, drained: Containe
     """
     spec, has_users = view.route.spec, view.total_link_count(pod.key) > 0
     is_terminating = pod.pod.service_state is ServiceState.TERMINATING
+    if pod.key in view.closing:
+        return 1  # it is removed only after it was listed
     if is_terminating and not has_users and not pod.is_on_lost_node:
         return 1  # its server waits until it is listed without users; then it ends and leaves its place
     load = view.loads.get(pod.key) if spec.load.source is LoadSource.HTTP else None

@@ -179,7 +179,8 @@ def _cause(view: RouteView, key: PodKey, absence: Absence, before: AbsentPod | N
         case Absence.BEYOND_REPLICAS:
             return LossCause.SCALED_DOWN
         case Absence.SHUT_DOWN:
-            return LossCause.SHUTDOWN
+            is_over = key in view.closing and view.closing[key].is_over
+            return LossCause.DEADLINE_OVER if is_over else LossCause.SHUTDOWN
         case Absence.NO_WORKLOAD:
             return LossCause.WORKLOAD_GONE
         case Absence.NOT_READY:

@@ -20,6 +20,7 @@ _WORDING = {
     "notReady": "not Ready",
     "terminating": "being deleted",
     "beyondReplicas": "beyond the workload's replicas",
+    "closing": "about to be removed ({})",
     "routingState": "in the routing state {}",
     "silent": "without a load report for more than {} s",
     "full": "at the limit of {} links (placement.maxLinksPerPod)",
@@ -101,4 +102,6 @@ def unavailable_reason(view: RouteView, pod: PodView) -> Reason:
         return ("terminating",)
     if view.workload is not None and view.workload.is_indexed and not view.workload.can_create(pod.key):
         return ("beyondReplicas",)
+    if pod.key in view.closing:
+        return "closing", view.closing[pod.key].reason
     return "routingState", pod.routing_state

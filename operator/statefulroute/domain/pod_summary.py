@@ -7,7 +7,7 @@ from datetime import datetime
 from heapq import nsmallest
 
 from statefulroute.api.limits import NOT_SERVING_REASON_MAX_BYTES
-from statefulroute.api.route_status import OmittedPods, PodStatus, StatefulRouteStatus
+from statefulroute.api.route_status import OmittedPods, PodClosing, PodStatus, StatefulRouteStatus
 from statefulroute.api.vocabulary import ServiceState
 from statefulroute.domain.keys import PodKey, pod_sort_key
 from statefulroute.domain.listed_pods import listed_pods, omitted_pods
@@ -125,6 +125,9 @@ def pod_status(view: RouteView, pod: PodView, previous: StatusReport | None, now
         links=links,
         total_links=all_links if all_links != links else None,
     )
+    if (closing := view.closing.get(pod.key)) is not None:
+        shown = PodClosing(reason=closing.reason, since=closing.since, deadline=closing.deadline)
+        status = status.model_copy(update={"closing": shown})
     if load is None:
         return status
     is_same = previous is not None and previous[:2] == (load.report.load_state, load.report.waiting_tasks)

@@ -5,6 +5,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from statefulroute.api.vocabulary import LossCause, RoutingState, ServiceState
+from statefulroute.domain.disruption.closing import Closing
 from statefulroute.domain.keys import PodKey, pod_sort_key
 from statefulroute.domain.load import Load
 from statefulroute.domain.pod import Node, Pod
@@ -47,22 +48,25 @@ class PodRules:
         if route.spec.named_pods:
             self._by_name = {override.name: override.routing_state for override in route.spec.named_pods}
 
-    def view(self, pod: Pod, node: Node | None, load: Load | None) -> PodView:
+    def view(self, pod: Pod, node: Node | None, load: Load | None, closing: Closing | None = None) -> PodView:
         """Returns a pod with its routing state.
 
         It is the most restrictive of those from the route, from the route's override for the pod, from the pod's
-        annotation, from the response to the operator's poll of the load, and from the deletion of the pod, or its
-        index beyond the replicas (DenyNewCall).
+        annotation, from the response to the operator's poll of the load, and from the deletion of the pod, its index
+        beyond the replicas, or that it is closing (DenyNewCall; after the deadline Shutdown).
 
         Args:
             pod: the pod.
             node: its node; None if it is not known, so that it does not count as lost.
             load: the last load that the pod reported, fresh or stale.
+            closing: why the pod is about to be removed on purpose; None if it is not.
         """
         workload, key = self._workload, self._workload.pod_key(pod)
         states = [self._routing_state, self._by_name.get(pod.name, RoutingState.UNKNOWN)]
         if isinstance(key, int):
             states.append(self._by_index.get(key, RoutingState.UNKNOWN))
+        if closing is not None:
+            states.append(RoutingState.SHUTDOWN if closing.is_over else RoutingState.DENY_NEW_CALL)
         is_shut_down_by_route = RoutingState.SHUTDOWN in states
         states.append(pod.reported_routing_state)
         if load is not None:

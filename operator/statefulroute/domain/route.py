@@ -16,6 +16,7 @@ from statefulroute.api.vocabulary import (
     ServiceState,
     WorkloadState,
 )
+from statefulroute.domain.disruption.closing import Closing
 from statefulroute.domain.keys import PodKey, RouteKey, WorkloadKey
 from statefulroute.domain.load import Load
 from statefulroute.domain.pod import Pod
@@ -159,6 +160,8 @@ class Workload:
     """The index of the first pod; None if pods have no index, so that no new pod gets the name of an old one."""
     selector: Selector | None = None
     """Selects the pods by label; None if the pods are those with this workload as their controller."""
+    selector_text: str = ""
+    """The label selector of the workload, for scalers; empty if it is not known."""
     annotations: WorkloadAnnotations = WorkloadAnnotations()
     service_name: str = ""
     """The headless Service that provides the DNS names of the pods; empty if the workload has none."""
@@ -233,7 +236,7 @@ class PodView:
     node_loss: LossCause | None = None
     """Why the node of the pod is lost: NodeNotReady or NodeGone; None if it is not."""
     is_shut_down_by_route: bool = False
-    """Whether the spec of the route sets the routing state to Shutdown."""
+    """Whether the spec of the route sets the routing state to Shutdown, or the deadline of the closing pod is over."""
 
     @property
     def index(self) -> int | None:
@@ -345,6 +348,8 @@ class RouteView:
     """The pods that look lost, and whose loss does not count: losses are suspended, or it is not verified yet."""
     loss_suspension: LossSuspension | None = None
     """Why losses are suspended; None if they are not."""
+    closing: Mapping[PodKey, Closing] = field(default_factory=_nothing)
+    """The pods that are about to be removed on purpose."""
     index: "PlacementIndex | None" = field(default=None, compare=False, repr=False)
     """Finds the pod for a new user. It is that of the latest view of the route."""
 

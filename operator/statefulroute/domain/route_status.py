@@ -7,6 +7,8 @@ from statefulroute.api.limits import LOST_PODS_MAX
 from statefulroute.api.route_status import PodStatus, StatefulRouteStatus
 from statefulroute.domain.assessment import Assessment
 from statefulroute.domain.conditions import route_conditions
+from statefulroute.domain.disruption.features import scales_workload
+from statefulroute.domain.disruption.status import DisruptionStatus
 from statefulroute.domain.load import MILLI, LoadReport
 from statefulroute.domain.lost_pods import LostPods
 from statefulroute.domain.pod_summary import PodSummary, summarize_pods
@@ -14,12 +16,13 @@ from statefulroute.domain.route import RouteView
 from statefulroute.domain.service import total_links
 
 
-def route_status(
+def route_status(  # noqa: PLR0913, PLR0917 - what a status depends on
     view: RouteView,
     assessment: Assessment,
     now: datetime,
     lost_pods: LostPods | None = None,
     summary: PodSummary | None = None,
+    disruption: DisruptionStatus | None = None,
 ) -> StatefulRouteStatus:
     """Returns the current status of a route.
 
@@ -29,9 +32,10 @@ def route_status(
         now: the current time.
         lost_pods: the lost pods that have links.
         summary: the summary of the pods; None makes it from all of them.
+        disruption: what the last plan of planned disruptions states; None if the route has none.
     """
     route, pods = view.route, summary or summarize_pods(view, now)
-    best = pods.best
+    best, planned = pods.best, disruption or DisruptionStatus()
     return route.status.model_copy(
         update={
             "observed_generation": route.generation,
@@ -50,9 +54,17 @@ def route_status(
             "pods": pods.listed,
             "omitted_pods": pods.omitted,
             "lost_pods": tuple(islice((lost_pods or {}).values(), LOST_PODS_MAX)),
-            "conditions": tuple(route_conditions(view, pods, now)),
+            "desired_replicas": planned.desired_replicas,
+            "selector": _selector(view),
+            "conditions": tuple(route_conditions(view, pods, now, planned.conditions, planned.generation)),
         }
     )
+
+
+def _selector(view: RouteView) -> str | None:
+    """Returns the label selector of the pods for scalers; None if the route does not scale its workload."""
+    is_shown = view.workload is not None and scales_workload(view.route.spec)
+    return view.workload.selector_text or None if is_shown and view.workload is not None else None
 
 
 def count_links_at_report(pod_status: PodStatus | None, report: LoadReport, links: int) -> int:

@@ -4,7 +4,7 @@ A Scale (autoscaling/v1) contains its selector in this form.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -84,6 +84,31 @@ class Selector(msgspec.Struct, frozen=True):
             if number is None or not (number > bound if above else number < bound):
                 return False
         return True
+
+
+def format_selector(labels: Mapping[str, str], expressions: Iterable[tuple[str, str, Iterable[str]]]) -> str:
+    """Returns the text of a selector, as `labels.Selector.String` of Kubernetes does.
+
+    Args:
+        labels: the values that labels must have.
+        expressions: the key, the operator (In, NotIn, Exists or DoesNotExist) and the values of other requirements.
+
+    Raises:
+        ValueError: an operator is of a later version.
+    """
+    requirements = [(key, f"{key}={value}") for key, value in labels.items()]
+    for key, operator, values in expressions:
+        listed = ",".join(sorted(values))
+        forms = {
+            "In": f"{key} in ({listed})",
+            "NotIn": f"{key} notin ({listed})",
+            "Exists": key,
+            "DoesNotExist": f"!{key}",
+        }
+        if operator not in forms:
+            raise ValueError(f"{operator!r} is not an operator of a label selector")
+        requirements.append((key, forms[operator]))
+    return ",".join(text for _, text in sorted(requirements))
 
 
 class _Parser:

@@ -119,7 +119,14 @@ def test_printer_columns_and_selectable_fields_exist_in_the_schema(plural: str) 
 @pytest.mark.parametrize("plural", KINDS)
 def test_status_is_a_subresource(plural: str) -> None:
     (version,) = CRDS[plural]["spec"]["versions"]
-    assert version["subresources"] == {"status": {}}
+    assert version["subresources"]["status"] == {}
+
+
+def test_only_routes_have_a_scale_whose_paths_exist_in_the_schema() -> None:
+    scales = {plural: CRDS[plural]["spec"]["versions"][0]["subresources"].get("scale") for plural in KINDS}
+    assert [plural for plural, scale in scales.items() if scale] == ["statefulroutes"]
+    for path in scales["statefulroutes"].values():
+        assert field("statefulroutes", path.lstrip("."))
 
 
 def test_namespace_policy_denies_with_the_message_of_the_operator() -> None:

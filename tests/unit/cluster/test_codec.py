@@ -506,7 +506,19 @@ def test_a_pods_index_is_the_suffix_of_its_name(name: str, index: int | None) ->
 
 def test_every_field_of_a_stateful_set_is_decoded() -> None:
     annotations = {WORKLOAD_STATE: "High", WORKLOAD_LOAD: "3.7", "other": "x"}
-    spec = {"replicas": 0, "serviceName": "heads", "template": {}, "ordinals": {"start": 5}}
+    expressions = [
+        {"key": "tier", "operator": "In", "values": ["b", "a"]},
+        {"key": "canary", "operator": "DoesNotExist"},
+        {"key": "zone", "operator": "NotIn", "values": ["x"]},
+        {"key": "room", "operator": "Exists"},
+    ]
+    spec = {
+        "replicas": 0,
+        "serviceName": "heads",
+        "template": {},
+        "ordinals": {"start": 5},
+        "selector": {"matchLabels": {"app": "game"}, "matchExpressions": expressions},
+    }
     body = {"metadata": metadata("game", 8, annotations=annotations), "spec": spec}
     assert STATEFUL_SETS.decode(json.dumps(body).encode()) == Workload(
         namespace="games",
@@ -515,6 +527,7 @@ def test_every_field_of_a_stateful_set_is_decoded() -> None:
         uid="uid-of-game",
         replicas=0,
         first_index=5,
+        selector_text="app=game,!canary,room,tier in (a,b),zone notin (x)",
         service_name="heads",
         annotations=WorkloadAnnotations("High", "3.7"),
     )

@@ -76,7 +76,7 @@ async def test_a_workload_is_read_by_its_scale(api: FakeAPI, scales: ScaleReader
     call = await api.call()
     assert (call.method, call.path) == ("GET", f"{PATH}/scale")
     call.respond(scale())
-    assert await reading == Scale("u-1", 41, 3, Selector.parse("app=game"))
+    assert await reading == Scale("u-1", 41, 3, Selector.parse("app=game"), "app=game")
 
 
 async def test_a_kind_of_the_core_group_has_another_path(api: FakeAPI, scales: ScaleReader) -> None:

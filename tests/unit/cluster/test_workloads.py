@@ -58,9 +58,14 @@ def scale(version: int = 41, replicas: int = 3, selector: str = "app=game") -> d
 
 
 def deployment(version: int = 41, replicas: int = 3) -> Workload:
-    selector = Selector.parse("app=game")
     return Workload(
-        namespace="games", name="game", resource_version=version, uid="u-1", replicas=replicas, selector=selector
+        namespace="games",
+        name="game",
+        resource_version=version,
+        uid="u-1",
+        replicas=replicas,
+        selector=Selector.parse("app=game"),
+        selector_text="app=game",
     )
 
 

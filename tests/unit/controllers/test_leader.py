@@ -87,6 +87,7 @@ class Environment:
         components: Any = SimpleNamespace(
             links=FakeLinks(self),
             losses=FakeLosses(),
+            disruptions=FakeLosses(),
             recorder=FakeRecorder(self),
             expiry=FakeExpiry(),
             scheduler=self.scheduler,

@@ -14,15 +14,17 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from statefulroute.api.route_status import StatefulRouteStatus
-from statefulroute.api.vocabulary import ServiceState
+from statefulroute.api.vocabulary import ClosingReason, ServiceState
 from statefulroute.cluster.events import EventRecorder
 from statefulroute.controllers import state_store
+from statefulroute.controllers.disruption.statuses import DisruptionStatuses
 from statefulroute.controllers.routes import statuses
 from statefulroute.controllers.routes.assessments import Assessments
 from statefulroute.controllers.routes.lost_pods import LostPodTracker
 from statefulroute.domain import listed_pods
 from statefulroute.domain.annotations import pod_annotations
 from statefulroute.domain.assessment import Assessment, assess
+from statefulroute.domain.disruption.closing import Closing
 from statefulroute.domain.pod_summary import summarize_pods
 from statefulroute.domain.pod_summary_index import PodSummaryIndex
 from statefulroute.domain.route_status import route_status
@@ -135,7 +137,11 @@ async def test_status_of_many_pods_is_updated(pods: int, is_updated: bool, monke
     environment = Environment()
     recorder = cast("EventRecorder", environment.recorder)
     built = statuses.RouteStatuses(
-        Assessments(), LostPodTracker(recorder, lambda: environment.now), recorder, lambda: environment.now
+        Assessments(),
+        LostPodTracker(recorder, lambda: environment.now),
+        DisruptionStatuses(),
+        recorder,
+        lambda: environment.now,
     )
     environment.routes.put(route(1))
     environment.workloads.put(workload(2, replicas=pods))
@@ -156,3 +162,35 @@ async def test_status_of_many_pods_is_updated(pods: int, is_updated: bool, monke
     assert ready() == pods - 1
     built.forget(GAME)
     assert ready() == pods - 1
+
+
+@pytest.mark.parametrize("pods", [5, 30])
+async def test_closing_pods_are_shown(pods: int) -> None:
+    environment = Environment()
+    recorder = cast("EventRecorder", environment.recorder)
+    built = statuses.RouteStatuses(
+        Assessments(),
+        LostPodTracker(recorder, lambda: environment.now),
+        DisruptionStatuses(),
+        recorder,
+        lambda: environment.now,
+    )
+    environment.routes.put(current := route(1, spec={"replicas": pods}))
+    environment.workloads.put(workload(2, replicas=pods))
+    for index in range(pods):
+        environment.pods.put(pod(3 + index, index))
+
+    def closing() -> dict[int | None, str]:
+        view = environment.route_store.get(GAME)
+        assert view is not None
+        shown = built.build(view).pods
+        return {each.index: each.routing_state.value for each in shown if each.closing is not None}
+
+    assert closing() == {}
+    closed = Closing(ClosingReason.SCALE_DOWN, environment.now, environment.now)
+    environment.route_store.close_pods(current.workload_key, {3: closed, 4: replace(closed, is_over=True)})
+    assert closing() == {3: "DenyNewCall", 4: "Shutdown"}
+    environment.route_store.close_pods(current.workload_key, {4: closed})
+    assert closing() == {4: "DenyNewCall"}
+    environment.route_store.open_pods(current.workload_key)
+    assert closing() == {}

@@ -9,6 +9,7 @@ import pytest
 from statefulroute.cluster.events import EventRecorder
 from statefulroute.cluster.load_client import LoadClient
 from statefulroute.cluster.writes import PodWriter, RouteWriter
+from statefulroute.controllers.disruption.statuses import DisruptionStatuses
 from statefulroute.controllers.monitoring.timers import Timer, TimerMetrics
 from statefulroute.controllers.routes import timers
 from statefulroute.controllers.routes.assessments import Assessments
@@ -69,7 +70,7 @@ class TimerEnvironment(Environment):
             lambda: self.now,
             annotates=annotates,
         )
-        statuses = RouteStatuses(self.assessments, lost_pods, recorder, lambda: self.now)
+        statuses = RouteStatuses(self.assessments, lost_pods, DisruptionStatuses(), recorder, lambda: self.now)
         route_writer = cast("RouteWriter", self.route_writer)
 
         def forget(key: RouteKey) -> None:

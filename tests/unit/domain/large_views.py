@@ -1,11 +1,21 @@
 """Views of routes with thousands of pods, and the size of their statuses."""
 
 import json
+from dataclasses import replace
 
-from statefulroute.api.limits import INT32_MAX, LOST_PODS_MAX
+from statefulroute.api.limits import CLOSING_PODS_MAX, INT32_MAX, LOST_PODS_MAX
 from statefulroute.api.route_status import LostPodStatus, StatefulRouteStatus
-from statefulroute.api.vocabulary import LossCause, RoutingState, ServiceState, WorkloadState
+from statefulroute.api.vocabulary import (
+    ClosingReason,
+    LossCause,
+    RouteReason,
+    RoutingState,
+    ServiceState,
+    WorkloadState,
+)
 from statefulroute.domain.assessment import Assessment
+from statefulroute.domain.disruption.closing import Closing
+from statefulroute.domain.disruption.status import CONDITION_TYPES, DisruptionStatus
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.load import Load
 from statefulroute.domain.route import RouteView
@@ -41,7 +51,14 @@ def worst_status(number: int, name_length: int) -> StatefulRouteStatus:
     )
     lost_pods: dict[PodKey, LostPodStatus] = dict.fromkeys(range(LOST_PODS_MAX * 2), lost)
     assessment = Assessment(WorkloadState.OVERLOADED, INT32_MAX)
-    status = route_status(_worst_view(number, name_length), assessment, NOON, lost_pods)
+    view = _worst_view(number, name_length)
+    closing = Closing(max(ClosingReason, key=len), NOON, NOON)
+    closing_pods = dict.fromkeys([*view.pods][-CLOSING_PODS_MAX:], closing)
+    view = replace(view, closing=closing_pods)
+    conditions = dict.fromkeys(CONDITION_TYPES, (False, max(RouteReason, key=len), "<" * 10_000))
+    planned = DisruptionStatus(INT32_MAX, conditions, INT32_MAX)
+    status = route_status(view, assessment, NOON, lost_pods, disruption=planned)
+    assert sum(pod.closing is not None for pod in status.pods) == len(closing_pods)
     return status.model_copy(update={"operator": "o" * 300})
 
 

@@ -11,14 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from statefulroute.api.limits import (
+    CLOSING_POD_MAX_BYTES,
     LISTED_POD_MAX_BYTES,
     LISTED_PODS_MAX,
     NOT_SERVING_REASON_MAX_BYTES,
     ROUTE_MESSAGE_MAX_BYTES,
     ROUTE_STATUS_MAX_BYTES,
 )
-from statefulroute.api.route_status import PodStatus, StatefulRouteStatus
-from statefulroute.api.vocabulary import RouteReason, RoutingState, ServiceState
+from statefulroute.api.route_status import PodClosing, PodStatus, StatefulRouteStatus
+from statefulroute.api.vocabulary import ClosingReason, RouteReason, RoutingState, ServiceState
 from statefulroute.domain.assessment import Assessment
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.load import Load
@@ -195,8 +196,12 @@ def test_the_entry_of_a_pod_without_its_name_has_a_limit() -> None:
         total_links=INT32_MAX,
         new_links=-INT32_MAX,
         report_time=NOON,
+        closing=PodClosing(reason=max(ClosingReason, key=len), since=NOON, deadline=NOON),
     )
     assert PodStatus.model_fields.keys() == pod_status.model_fields_set
+    alone, twice = (stored_size(StatefulRouteStatus(pods=(pod_status,) * number)) for number in (1, 2))
+    assert twice - alone <= LISTED_POD_MAX_BYTES + CLOSING_POD_MAX_BYTES
+    pod_status = pod_status.model_copy(update={"closing": None})
     alone, twice = (stored_size(StatefulRouteStatus(pods=(pod_status,) * number)) for number in (1, 2))
     assert twice - alone <= LISTED_POD_MAX_BYTES
 

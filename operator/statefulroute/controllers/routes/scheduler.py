@@ -93,6 +93,10 @@ class RouteScheduler:
         """Returns whether what is not watched of a route has been polled at least once."""
         return self._state is not None and self._state.has_polled(route)
 
+    def invalidate_status(self, route: RouteKey) -> None:
+        """Compares the status of a route soon."""
+        self._invalidate(route)
+
     def start(self) -> None:
         """Starts to work on all routes; all caches must be synced."""
         self._is_started = True

@@ -5,6 +5,7 @@ from datetime import datetime
 from statefulroute.api.route_status import StatefulRouteStatus
 from statefulroute.cluster.clock import Clock
 from statefulroute.cluster.events import EventRecorder
+from statefulroute.controllers.disruption.statuses import DisruptionStatuses
 from statefulroute.controllers.routes.assessments import Assessments
 from statefulroute.controllers.routes.lost_pods import LostPodTracker
 from statefulroute.domain.events import route_status_events
@@ -25,15 +26,22 @@ class RouteStatuses:
     Args:
         assessments: how busy the services are.
         lost_pods: the lost pods of the routes.
+        disruptions: what the plans of planned disruptions state.
         recorder: writes events.
         clock: the time of day.
     """
 
     def __init__(
-        self, assessments: Assessments, lost_pods: LostPodTracker, recorder: EventRecorder, clock: Clock
+        self,
+        assessments: Assessments,
+        lost_pods: LostPodTracker,
+        disruptions: DisruptionStatuses,
+        recorder: EventRecorder,
+        clock: Clock,
     ) -> None:
         self._assessments = assessments
         self._lost_pods = lost_pods
+        self._disruptions = disruptions
         self._recorder = recorder
         self._clock = clock
         self._summaries: dict[RouteKey, PodSummaryIndex] = {}
@@ -42,7 +50,8 @@ class RouteStatuses:
     def build(self, view: RouteView) -> StatefulRouteStatus:
         """Returns the current status of a route."""
         now, assessment = self._clock(), self._assessments.of(view.route)
-        return route_status(view, assessment, now, self._lost_pods.observe(view), self._summarize(view, now))
+        lost_pods, disruption = self._lost_pods.observe(view), self._disruptions.of(view.route)
+        return route_status(view, assessment, now, lost_pods, self._summarize(view, now), disruption)
 
     def forget(self, route: RouteKey) -> None:
         """Drops the summary of a route that is deleted, or that this operator does not lead any more."""

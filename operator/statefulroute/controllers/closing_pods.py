@@ -1,0 +1,50 @@
+"""The closing pods of all workloads, as the last plans state."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from types import MappingProxyType
+
+from statefulroute.domain.disruption.closing import Closing
+from statefulroute.domain.disruption.features import plans_disruptions
+from statefulroute.domain.keys import PodKey, WorkloadKey
+from statefulroute.domain.route import Route
+
+_NONE: Mapping[PodKey, Closing] = MappingProxyType({})
+
+
+class ClosingPods:
+    """The closing pods of each workload. A workload without any takes no memory, unless a route plans for it."""
+
+    def __init__(self) -> None:
+        self._closing: dict[WorkloadKey, Mapping[PodKey, Closing]] = {}
+
+    def of(self, workload: WorkloadKey) -> Mapping[PodKey, Closing]:
+        """Returns the closing pods of a workload."""
+        return self._closing.get(workload, _NONE)
+
+    def put(self, workload: WorkloadKey, closing: Mapping[PodKey, Closing]) -> bool:
+        """Stores the closing pods of a workload; returns whether they have changed."""
+        has_changed = self.of(workload) != closing
+        self._closing[workload] = closing or _NONE
+        return has_changed
+
+    def forget(self, workload: WorkloadKey) -> None:
+        """Drops a workload for which no route plans any more."""
+        self._closing.pop(workload, None)
+
+    def clear(self) -> None:
+        """Drops all workloads."""
+        self._closing.clear()
+
+    def restore(self, route: Route, now: datetime) -> Mapping[PodKey, Closing]:
+        """Returns the closing pods of a route's workload: those of the route's status if there was no plan yet."""
+        key = route.workload_key
+        if key not in self._closing and plans_disruptions(route.spec):
+            self._closing[key] = {
+                pod.name if pod.index is None else pod.index: Closing(
+                    pod.closing.reason, pod.closing.since, pod.closing.deadline, is_over=now >= pod.closing.deadline
+                )
+                for pod in route.status.pods
+                if pod.closing is not None
+            }
+        return self.of(key)

@@ -1,0 +1,228 @@
+"""Plans the disruptions of workloads, and carries out the plans."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import structlog
+
+from statefulroute.cluster.clock import Clock
+from statefulroute.cluster.errors import APIError, ClusterError, ConflictError, is_outage
+from statefulroute.cluster.events import EventRecorder
+from statefulroute.cluster.informers import Informers
+from statefulroute.cluster.retry_after import retry_pause
+from statefulroute.cluster.scales import NotScalableError
+from statefulroute.controllers.disruption.gathering import FallingLinks, gather_pods
+from statefulroute.controllers.disruption.planners import Planners
+from statefulroute.controllers.disruption.statuses import DisruptionStatuses
+from statefulroute.controllers.links.counts import LinkCounts
+from statefulroute.controllers.routes.turns import RouteTurns
+from statefulroute.controllers.state_store import RouteStore
+from statefulroute.domain.disruption.events import closing_events, empty_event, scaled_event
+from statefulroute.domain.disruption.facts import DisruptionFacts
+from statefulroute.domain.disruption.features import plans_disruptions
+from statefulroute.domain.disruption.plan import Plan, SetReplicas, plan_disruptions
+from statefulroute.domain.disruption.status import DisruptionStatus, other_planner_status, unplanned_status
+from statefulroute.domain.keys import PodKey, RouteKey
+from statefulroute.domain.route import Route, RouteView, Workload
+
+log = structlog.get_logger(__name__)
+
+#: For how many routes there are plans and their writes at the same time, half of them in a single namespace.
+_ROUTES = 16
+
+#: How soon a plan follows a change, at least, and for how many pods a second of routes that change all the time.
+_SETTLE_SECONDS, _PODS_A_SECOND = 0.05, 5_000
+
+#: How soon a write is repeated that failed, was refused, or whose effect is not seen.
+_RETRY_SECONDS, _REFUSED_SECONDS, _UNSEEN_SECONDS = 1.0, 15.0, 5.0
+
+
+@dataclass(slots=True)
+class _Planned:
+    """What is kept of a workload between two plans. A process that starts needs none of it.
+
+    Attributes:
+        falling: when links of closing pods became fewer.
+        occupied: the closing pods that had links by the last plan.
+        written_version: the version of the workload after the last write.
+        scale_refusal: why the API server refused the last change of the number of pods.
+        retry_at: before when no write is repeated, by the clock of the event loop.
+        generation: the generation of the route by the last plan.
+    """
+
+    falling: FallingLinks = field(default_factory=FallingLinks)
+    occupied: Mapping[PodKey, str] = field(default_factory=dict)
+    written_version: int = 0
+    scale_refusal: str | None = None
+    retry_at: float = 0.0
+    generation: int = 0
+
+
+class DisruptionController:
+    """Plans for the workloads of routes that configure planned disruptions, while this operator leads.
+
+    A plan follows each change of what it depends on, and each deadline. Routes without such a configuration cost one
+    lookup for each change.
+
+    Args:
+        informers: the caches.
+        route_store: the views of routes, which show the closing pods.
+        counts: the number of links of each pod.
+        statuses: what the plans state.
+        recorder: writes events.
+        clock: the time of day.
+        annotates: whether the operator writes the deletion costs of pods.
+    """
+
+    def __init__(  # noqa: PLR0913 - all that plans need
+        self,
+        *,
+        informers: Informers,
+        route_store: RouteStore,
+        counts: LinkCounts,
+        statuses: DisruptionStatuses,
+        recorder: EventRecorder,
+        clock: Clock,
+        annotates: bool = True,
+    ) -> None:
+        self._informers = informers
+        self._route_store = route_store
+        self._statuses = statuses
+        self._recorder = recorder
+        self._clock = clock
+        self._annotates = annotates
+        self._planners = Planners(route_store.routes_to)
+        self._planned: dict[RouteKey, _Planned] = {}
+        self._due_soon: set[RouteKey] = set()
+        """The routes whose plan follows a change in a moment, and not at its next deadline."""
+        self._turns = RouteTurns(self._turn, _ROUTES, lambda: None)
+        informers.routes.cache.listen(self._route_changed)
+        route_store.watch_all(self._add)
+        counts.listen(self._links_changed)
+
+    def start(self) -> None:
+        """Starts to plan for all routes; all caches must be synced."""
+        self._due_soon.clear()
+        self._turns.start()
+        for key in self._planners.routes():
+            self._turns.add(key)
+
+    async def stop(self) -> None:
+        """Ends the plans, and finishes the writes in progress."""
+        await self._turns.stop()
+        for key in self._planners.routes():
+            self._forget(key)
+
+    def _route_changed(self, old: Route | None, new: Route | None) -> None:
+        if old and new and old.decision_inputs == new.decision_inputs:
+            self._add(new.key)  # its status may show a closing pod now
+            return
+        for workload in self._planners.update(old, new):
+            if self._planners.of(workload) is None:
+                self._route_store.open_pods(workload)
+            for key in self._planners.routes_to(workload):
+                self._turns.add(key)
+        if old is not None and (new is None or new.is_deleting or not plans_disruptions(new.spec)):
+            self._turns.drop(old.key)
+            self._forget(old.key)
+
+    def _links_changed(self, route: RouteKey, pod: PodKey) -> None:
+        workload = self._planners.workload_of(route)
+        if workload is not None and pod in self._route_store.closing(workload):
+            self._add(route)
+
+    def _add(self, route: RouteKey) -> None:
+        """Plans in a moment for the workload of a route that has changed."""
+        planner = self._planners.planner_of(route)
+        if planner is None or planner in self._due_soon:
+            return
+        self._due_soon.add(planner)
+        pods = self._route_store.pod_count(planner)
+        self._turns.add_after(planner, max(_SETTLE_SECONDS, pods / _PODS_A_SECOND))
+
+    def _forget(self, route: RouteKey) -> None:
+        self._planned.pop(route, None)
+        self._due_soon.discard(route)
+        self._statuses.forget(route)
+
+    async def _turn(self, key: RouteKey) -> None:
+        """Plans for the workload of a route, and carries out the plan."""
+        self._due_soon.discard(key)
+        view, planner = self._route_store.get(key), self._planners.planner_of(key)
+        if view is None or planner is None or not plans_disruptions(view.route.spec):
+            return
+        if planner != key:
+            self._statuses.put(key, other_planner_status(view.route, planner.name))
+        elif view.workload is not None:
+            await self._plan(view, view.workload)
+        elif view.missing_workload is not None:
+            self._statuses.put(key, unplanned_status(view.route, view.missing_workload))
+
+    async def _plan(self, view: RouteView, workload: Workload) -> None:
+        key, now = view.route.key, self._clock()
+        planned = self._planned.setdefault(key, _Planned())
+        if planned.generation != view.route.generation:
+            planned.generation, planned.retry_at, planned.scale_refusal = view.route.generation, 0.0, None
+        facts = self._gather(view, workload, planned, now)
+        plan = plan_disruptions(facts)
+        self._record_changes(view, planned, plan, facts)
+        self._route_store.close_pods(view.route.workload_key, plan.closing)
+        self._statuses.put(key, DisruptionStatus(view.route.generation, plan.conditions, plan.desired_replicas))
+        pauses = [] if plan.next_check is None else [max((plan.next_check - now).total_seconds(), _SETTLE_SECONDS)]
+        if plan.actions and (pause := await self._carry_out(view.route, workload, planned, plan)) is not None:
+            pauses.append(pause)
+        if pauses and key not in self._due_soon:
+            self._turns.add_after(key, min(pauses))
+
+    def _gather(self, view: RouteView, workload: Workload, planned: _Planned, now: datetime) -> DisruptionFacts:
+        routes = [each for each in self._route_store.routes_to(view.route.workload_key) if not each.is_deleting]
+        return DisruptionFacts(
+            route_name=view.route.name,
+            spec=view.route.spec,
+            workload=workload,
+            pods=gather_pods(view, routes, self._informers.pods.cache, planned.falling, now),
+            now=now,
+            can_rank_pods=self._annotates and view.route.has_deletion_cost,
+            scale_refusal=planned.scale_refusal,
+        )
+
+    def _record_changes(self, view: RouteView, planned: _Planned, plan: Plan, facts: DisruptionFacts) -> None:
+        """Records the events of pods that close, open, or have no links any more."""
+        for event in closing_events(view.route, view.closing, plan.closing, facts.pods):
+            self._recorder.record(event, view.route.uid)
+        occupied = {key: facts.pods[key].name for key in plan.closing if key in facts.pods and facts.pods[key].links}
+        empty = [name for key, name in planned.occupied.items() if key in plan.closing and key not in occupied]
+        self._recorder.record(empty_event(view.route, empty), view.route.uid)
+        planned.occupied = occupied
+
+    async def _carry_out(self, route: Route, workload: Workload, planned: _Planned, plan: Plan) -> float | None:
+        """Carries out the actions of a plan; returns the seconds until the next one; None if changes announce it."""
+        now = asyncio.get_running_loop().time()
+        if workload.resource_version < planned.written_version:
+            return _UNSEEN_SECONDS
+        if now < planned.retry_at:
+            return planned.retry_at - now
+        for action in plan.actions:
+            match action:
+                case SetReplicas(replicas):
+                    return await self._scale(route, workload, planned, replicas)
+        return None
+
+    async def _scale(self, route: Route, workload: Workload, planned: _Planned, replicas: int) -> float:
+        """Sets the number of pods of a workload; returns the seconds until the next plan."""
+        refusal, pause = None, _UNSEEN_SECONDS
+        try:
+            planned.written_version = await self._informers.workloads.set_replicas(route, workload, replicas)
+            self._recorder.record(scaled_event(route, workload.replicas, replicas), route.uid)
+        except ConflictError:
+            pause = _RETRY_SECONDS
+        except ClusterError as error:
+            log.warning("a workload was not scaled: trying again", route=route.key, error=str(error))
+            pause = retry_pause(_RETRY_SECONDS, error.retry_after_seconds)
+            if isinstance(error, NotScalableError | APIError) and not is_outage(error):
+                refusal, pause = str(error), _REFUSED_SECONDS
+            planned.retry_at = asyncio.get_running_loop().time() + pause
+        has_changed, planned.scale_refusal = refusal != planned.scale_refusal, refusal
+        return _SETTLE_SECONDS if has_changed else pause

@@ -1,0 +1,84 @@
+"""Closing pods: since when and until when they close, and when they may be removed."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+
+from statefulroute.api.disruption import Disruption
+from statefulroute.api.vocabulary import ClosingReason, PodLostAction
+from statefulroute.domain.disruption.closing import Closing
+from statefulroute.domain.disruption.facts import DisruptionFacts, PodFacts
+from statefulroute.domain.keys import PodKey
+
+#: After the deadline, a pod with links is removed if the number of its links has not fallen for so long.
+STALLED_AFTER = timedelta(seconds=30)
+
+#: How often the stored deletion costs of pods are compared while pods wait for them.
+_COST_CHECK = timedelta(seconds=1)
+
+_DEFAULTS = Disruption()
+
+#: With these actions, the links of a pod stay with it.
+_KEEPS = {PodLostAction.KEEP, PodLostAction.UNKNOWN}
+
+
+def close_pods(facts: DisruptionFacts, reasons: Mapping[PodKey, ClosingReason]) -> dict[PodKey, Closing]:
+    """Returns the closing pods. A pod that was closing before keeps its time, also if the reason is another one.
+
+    Args:
+        facts: the facts.
+        reasons: why pods close.
+    """
+    seconds = (facts.spec.disruption or _DEFAULTS).deadline_seconds
+    closing = {}
+    for key, reason in reasons.items():
+        before = facts.pods[key].closing if key in facts.pods else None
+        since = facts.now.replace(microsecond=0) if before is None else before.since
+        deadline = since + timedelta(seconds=seconds)
+        closing[key] = Closing(reason, since, deadline, is_over=facts.now >= deadline)
+    return closing
+
+
+def may_remove(facts: DisruptionFacts, key: PodKey, closing: Mapping[PodKey, Closing]) -> bool:
+    """Returns whether a pod may be removed: it closes, clients know this, and it is empty or its deadline is over.
+
+    A pod that does not exist has nothing to remove, but users may wait for it until the deadline.
+    """
+    pod, closed = facts.pods.get(key), closing.get(key)
+    if pod is None:
+        return True
+    if closed is None or (pod.exists and not pod.is_announced):
+        return False
+    return not pod.links or _is_given_up(facts, pod, closed)
+
+
+def next_check(facts: DisruptionFacts, closing: Mapping[PodKey, Closing]) -> datetime | None:
+    """Returns when the next plan may differ by the time alone.
+
+    It is when the first deadline of a pod with links is over, and when it is removed with links. The stored deletion
+    costs of pods without links are compared again and again, because no decision of routes follows them.
+    """
+    if not facts.workload.is_indexed and any(may_remove(facts, key, closing) for key in closing):
+        return facts.now + _COST_CHECK
+    times = (
+        _removal_time(facts.pods[key], closed) if closed.is_over else closed.deadline
+        for key, closed in closing.items()
+        if key in facts.pods and facts.pods[key].links
+    )
+    return min((time for time in times if time > facts.now), default=None)
+
+
+def occupied(facts: DisruptionFacts, pods: Iterable[PodKey]) -> list[PodFacts]:
+    """Returns those of some pods that have links."""
+    return [facts.pods[key] for key in pods if key in facts.pods and facts.pods[key].links]
+
+
+def _is_given_up(facts: DisruptionFacts, pod: PodFacts, closed: Closing) -> bool:
+    """Returns whether a pod is removed although it has links: after the deadline, and no link can leave it."""
+    if not closed.is_over:
+        return False
+    return facts.spec.on_pod_lost.action in _KEEPS or facts.now >= _removal_time(pod, closed)
+
+
+def _removal_time(pod: PodFacts, closed: Closing) -> datetime:
+    """Returns when a pod is removed although it has links, unless their number falls until then."""
+    return max(closed.deadline, pod.links_fell_at or closed.deadline) + STALLED_AFTER

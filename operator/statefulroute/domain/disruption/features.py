@@ -1,0 +1,13 @@
+"""Which planned disruptions the spec of a route configures. What is not configured costs nothing."""
+
+from statefulroute.api.statefulroute import StatefulRouteSpec
+
+
+def scales_workload(spec: StatefulRouteSpec) -> bool:
+    """Returns whether the route sets the number of pods of its workload."""
+    return spec.replicas is not None
+
+
+def plans_disruptions(spec: StatefulRouteSpec) -> bool:
+    """Returns whether pods of the route may close."""
+    return scales_workload(spec)

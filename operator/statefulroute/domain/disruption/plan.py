@@ -1,0 +1,59 @@
+"""The plan of planned disruptions: which pods close, what is removed, and what the status shows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from statefulroute.api.vocabulary import ClosingReason, ConditionType
+from statefulroute.domain.conditions import ConditionState
+from statefulroute.domain.disruption.closing import Closing
+from statefulroute.domain.disruption.closing_pods import close_pods, next_check
+from statefulroute.domain.disruption.facts import DisruptionFacts
+from statefulroute.domain.disruption.scale_down import next_replicas, scaled_condition, surplus_pods
+from statefulroute.domain.keys import PodKey
+
+
+@dataclass(frozen=True, slots=True)
+class SetReplicas:
+    """Sets the number of pods of the workload."""
+
+    replicas: int
+
+
+Action = SetReplicas
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What follows from the facts.
+
+    Attributes:
+        closing: all closing pods; a pod that is not among them is open.
+        actions: what to do now, in any order. Each is safe by the facts alone.
+        conditions: the conditions of planned disruptions that the route has.
+        desired_replicas: the number of pods that the workload will have; None if the route does not scale it.
+        next_check: when the plan may change without any change of the facts but the time; None if it does not.
+    """
+
+    closing: Mapping[PodKey, Closing]
+    actions: Sequence[Action]
+    conditions: Mapping[ConditionType, ConditionState]
+    desired_replicas: int | None = None
+    next_check: datetime | None = None
+
+
+def plan_disruptions(facts: DisruptionFacts) -> Plan:
+    """Returns the plan for a workload.
+
+    Nothing is remembered but what the facts contain, so a plan is the same after a restart of the operator.
+    """
+    target, reasons = facts.spec.replicas, dict[PodKey, ClosingReason]()
+    if target is not None:
+        reasons |= dict.fromkeys(surplus_pods(facts, target), ClosingReason.SCALE_DOWN)
+    closing = close_pods(facts, reasons)
+    actions, conditions = list[Action](), dict[ConditionType, ConditionState]()
+    if target is not None:
+        conditions[ConditionType.SCALED] = scaled_condition(facts, target, closing)
+        if (replicas := next_replicas(facts, target, closing)) != facts.workload.replicas:
+            actions.append(SetReplicas(replicas))
+    return Plan(closing, actions, conditions, target, next_check(facts, closing))

@@ -1,0 +1,239 @@
+"""Plans of disruptions are carried out, and gone on with after faults, restarts and edits."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+from statefulroute.api.route_status import StatefulRouteStatus
+from statefulroute.api.vocabulary import ConditionType, RoutingState
+from statefulroute.cluster.errors import ClusterError, ConflictError, UnreachableError, api_error
+from statefulroute.cluster.events import EventRecorder
+from statefulroute.controllers.disruption import controller as controller_module
+from statefulroute.controllers.disruption.controller import DisruptionController
+from statefulroute.controllers.disruption.statuses import DisruptionStatuses
+from statefulroute.domain.keys import RouteKey
+from statefulroute.domain.pod_summary import summarize_pods
+from unit.controllers.environment import GAME, Environment, eventually, idle, link, pod, route, workload
+
+OTHER = RouteKey("games", "other")
+
+
+@pytest.fixture(autouse=True)
+def _short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_SETTLE_SECONDS", "_RETRY_SECONDS", "_REFUSED_SECONDS", "_UNSEEN_SECONDS"):
+        monkeypatch.setattr(controller_module, name, 0.005)
+
+
+class ScaledEnvironment(Environment):
+    """A StatefulSet of three pods whose route scales it, and a fake of the API server's scales."""
+
+    def __init__(self, **spec: Any) -> None:
+        super().__init__()
+        self.versions = iter(range(100, 10_000))
+        self.scaled: list[int] = []
+        """The numbers of pods that were written."""
+        self.failures: list[ClusterError] = []
+        self.scales.merge_patch = self.patch_scale  # type: ignore[method-assign]
+        self.statuses = DisruptionStatuses()
+        self.disruptions = self.new_process()
+        self.put_route(**{"replicas": 3} | spec)
+        self.workloads.put(workload(next(self.versions)))
+        for index in range(3):
+            self.pods.put(pod(next(self.versions), index, uid=f"uid-{index}"))
+
+    def new_process(self) -> DisruptionController:
+        """Returns a controller as that of another process."""
+        return DisruptionController(
+            informers=self.informers,
+            route_store=self.route_store,
+            counts=self.counts,
+            statuses=self.statuses,
+            recorder=cast("EventRecorder", self.recorder),
+            clock=lambda: self.now,
+        )
+
+    def put_route(self, key: RouteKey = GAME, **spec: Any) -> None:
+        """Creates or edits a route; its status stays."""
+        old, version = self.routes.get(*key), next(self.versions)
+        status = old.status if old is not None else StatefulRouteStatus()
+        self.routes.put(replace(route(version, key, spec=spec), generation=version, status=status))
+
+    async def patch_scale(self, path: str, body: bytes) -> bytes:
+        """Scales the StatefulSet, and deletes the pods beyond its replicas."""
+        assert path == "/apis/apps/v1/namespaces/games/statefulsets/game/scale"
+        if self.failures:
+            raise self.failures.pop(0)
+        change, current = msgspec.json.decode(body), self.workloads.get("games", "game")
+        assert current is not None
+        if change["metadata"]["resourceVersion"] != str(current.resource_version):
+            raise ConflictError(409, "Conflict", "the object has been modified")
+        replicas, version = change["spec"]["replicas"], next(self.versions)
+        self.scaled.append(replicas)
+        self.workloads.put(workload(version, replicas=replicas))
+        for index in range(replicas, current.replicas):
+            self.pods.delete("games", f"game-{index}", next(self.versions))
+        return msgspec.json.encode({"metadata": {"resourceVersion": str(version)}})
+
+    def store_status(self, key: RouteKey = GAME) -> None:
+        """Writes the status of a route."""
+        view = self.route_store.get(key)
+        assert view is not None
+        status = view.route.status.model_copy(update={"pods": summarize_pods(view, self.now).listed})
+        self.routes.put(replace(view.route, resource_version=next(self.versions), status=status))
+
+    @property
+    def closing(self) -> set[int | str]:
+        """The closing pods in the view of the route."""
+        view = self.route_store.get(GAME)
+        assert view is not None
+        return set(view.closing)
+
+    def scaled_reason(self, key: RouteKey = GAME) -> str | None:
+        """Returns the reason of the condition Scaled."""
+        current = self.routes.get(*key)
+        status = None if current is None else self.statuses.of(current)
+        return status.conditions[ConditionType.SCALED][1] if status and status.conditions else None
+
+    def bind(self, user: str, index: int, key: RouteKey = GAME) -> None:
+        self.links.put(link(next(self.versions), user, key, pod=index))
+
+    def leave(self, user: str, key: RouteKey = GAME) -> None:
+        self.links.delete(key, f"{key.name}.{user}", next(self.versions))
+
+
+@asynccontextmanager
+async def planning(environment: ScaledEnvironment) -> AsyncIterator[None]:
+    """Plans meanwhile."""
+    environment.disruptions.start()
+    await eventually(environment.scaled_reason)
+    yield
+    await environment.disruptions.stop()
+
+
+async def test_pods_close_and_are_removed_after_clients_know_it() -> None:
+    environment = ScaledEnvironment()
+    environment.bind("alice", 2)
+    async with planning(environment):
+        environment.put_route(replicas=1)
+        await eventually(lambda: environment.closing == {1, 2})
+        view = environment.route_store.get(GAME)
+        assert view is not None
+        assert view.pods[1].routing_state is view.pods[2].routing_state is RoutingState.DENY_NEW_CALL
+        environment.leave("alice")
+        await eventually(lambda: environment.scaled_reason() == "Scaling")
+        assert environment.scaled == []
+        environment.store_status()
+        await eventually(lambda: environment.scaled == [1])
+        await eventually(lambda: environment.scaled_reason() == "Scaled")
+        assert environment.closing == set()
+    assert environment.recorder.recorded == ["PodClosing", "PodEmpty", "WorkloadScaled"]
+
+
+async def test_users_are_moved_at_the_deadline_also_by_another_process() -> None:
+    environment = ScaledEnvironment(disruption={"deadlineSeconds": 60})
+    environment.bind("alice", 2)
+    async with planning(environment):
+        environment.put_route(replicas=2, disruption={"deadlineSeconds": 60})
+        await eventually(lambda: environment.closing == {2})
+        environment.store_status()
+    environment.now += timedelta(seconds=60)
+    environment.route_store.start_term()
+    view = environment.route_store.get(GAME)
+    assert view is not None
+    assert view.pods[2].routing_state is RoutingState.SHUTDOWN
+    assert view.lost[2].cause == "DeadlineOver"
+    async with planning(environment):
+        environment.leave("alice")
+        await eventually(lambda: environment.scaled == [2])
+
+
+async def test_the_status_of_a_restarted_operator_is_that_of_the_one_before() -> None:
+    environment = ScaledEnvironment()
+    stored = {"type": "Scaled", "status": "True", "reason": "Scaled", "message": "as desired"}
+    condition = {**stored, "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    status = StatefulRouteStatus.model_validate({"desiredReplicas": 3, "conditions": [condition]})
+    known = environment.statuses.of(route(1, spec={"replicas": 3}, status=status.model_dump(by_alias=True)))
+    assert known is not None
+    assert known.desired_replicas == 3
+    assert known.conditions == {ConditionType.SCALED: (True, "Scaled", "as desired")}
+    assert environment.statuses.of(route(1, status=status.model_dump(by_alias=True))) is None
+
+
+@pytest.mark.parametrize(
+    ("failure", "reason"),
+    [
+        pytest.param(ConflictError(409, "Conflict", "modified"), "Scaled", id="the workload has changed"),
+        pytest.param(UnreachableError("no answer"), "Scaled", id="the API server does not answer"),
+        pytest.param(api_error(429, "TooManyRequests", "later"), "Scaled", id="the API server is busy"),
+        pytest.param(api_error(403, "Forbidden", "no"), "ScaleRefused", id="a right is missing"),
+        pytest.param(api_error(422, "Invalid", "no"), "ScaleRefused", id="a policy refuses it"),
+    ],
+)
+async def test_a_write_that_fails_is_repeated(failure: ClusterError, reason: str) -> None:
+    environment, reasons = ScaledEnvironment(), set[str | None]()
+    environment.statuses.listen(lambda _: reasons.add(environment.scaled_reason()))
+    environment.failures.append(failure)
+    async with planning(environment):
+        environment.put_route(replicas=5)
+        await eventually(lambda: environment.scaled == [5])
+        await eventually(lambda: environment.scaled_reason() == "Scaled")
+    assert ("ScaleRefused" in reasons) is (reason == "ScaleRefused")
+
+
+async def test_one_route_plans_for_a_workload_and_counts_the_links_of_all() -> None:
+    environment = ScaledEnvironment()
+    environment.put_route(OTHER, replicas=9, workloadRef={"name": "game"})
+    environment.bind("alice", 2, OTHER)
+    async with planning(environment):
+        await eventually(lambda: environment.scaled_reason(OTHER) == "AnotherRouteScales")
+        environment.put_route(replicas=2)
+        await eventually(lambda: environment.closing == {2})
+        other = environment.route_store.get(OTHER)
+        assert other is not None
+        assert other.pods[2].routing_state is RoutingState.DENY_NEW_CALL
+        environment.leave("alice", OTHER)
+        environment.store_status()
+        await idle()
+        assert environment.scaled == []  # the clients of the other route do not know it
+        environment.store_status(OTHER)
+        await eventually(lambda: environment.scaled == [2])
+
+
+async def test_another_route_plans_when_the_first_is_deleted() -> None:
+    environment = ScaledEnvironment()
+    environment.put_route(OTHER, replicas=4, workloadRef={"name": "game"})
+    async with planning(environment):
+        environment.routes.delete("games", "game", next(environment.versions))
+        await eventually(lambda: environment.scaled == [4])
+
+
+@pytest.mark.parametrize("is_deleted", [True, False])
+async def test_pods_are_open_when_no_route_plans_any_more(is_deleted: bool) -> None:
+    environment = ScaledEnvironment()
+    environment.put_route(OTHER, workloadRef={"name": "game"})
+    async with planning(environment):
+        environment.put_route(replicas=1)
+        await eventually(lambda: environment.closing == {1, 2})
+        if is_deleted:
+            environment.routes.delete("games", "game", next(environment.versions))
+        else:
+            environment.put_route()
+        other = environment.route_store.get(OTHER)
+        assert other is not None
+        assert (other.closing, other.pods[2].routing_state) == ({}, RoutingState.READY)
+
+
+async def test_routes_without_planned_disruptions_are_not_planned() -> None:
+    environment = ScaledEnvironment()
+    environment.put_route()
+    environment.disruptions.start()
+    environment.bind("alice", 2)
+    await idle()
+    assert environment.scaled_reason() is None
+    assert environment.statuses.of(cast("Any", environment.routes.get(*GAME))) is None
+    await environment.disruptions.stop()
