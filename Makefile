@@ -125,7 +125,7 @@ lock: setup ## Update the locked requirements (versions and hashes)
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade -o requirements/uv.txt requirements/uv.in
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade --all-extras --group dev -o requirements/dev.txt pyproject.toml tools/pyproject.toml
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --constraint requirements/dev.txt --only-group bench -o requirements/bench.txt
-	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --constraint requirements/dev.txt --extra operator --extra resolver --extra tracing -o requirements/image.txt pyproject.toml
+	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --constraint requirements/dev.txt --extra operator --extra resolver --extra otlp -o requirements/image.txt pyproject.toml
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade -o requirements/image-build.txt requirements/image-build.in
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade -o requirements/audit.txt requirements/audit.in
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --constraint requirements/dev.txt --extra operator --extra resolver -o requirements/fuzz.txt requirements/fuzz.in pyproject.toml

@@ -30,14 +30,17 @@ if TYPE_CHECKING:
     from statefulroute.domain.operations import Attempt
     from statefulroute.driver.client import ClientDriver
     from statefulroute.driver.events import (
+        Event,
         EventsLost,
         LinkChanged,
         LinksFollowed,
         LinksNotFollowed,
         RoutingStateChanged,
     )
+    from statefulroute.driver.metrics import DriverMetrics
     from statefulroute.driver.parts import Configuration, ServerInformation, ServerParts
     from statefulroute.driver.server import ServerDriver
+    from statefulroute.driver.tracing import DriverTracing
 
 __all__ = [
     "Address",
@@ -47,7 +50,9 @@ __all__ = [
     "ContendedError",
     "DeadlineExceededError",
     "DriverAlreadyRunningError",
+    "DriverMetrics",
     "DriverNotOpenError",
+    "DriverTracing",
     "ErrorCode",
     "Event",
     "EventsLost",
@@ -88,8 +93,10 @@ _NAMES_BY_MODULE = {
         "LinksNotFollowed",
         "RoutingStateChanged",
     ),
+    "statefulroute.driver.metrics": ("DriverMetrics",),
     "statefulroute.driver.parts": ("Configuration", "ServerInformation", "ServerParts"),
     "statefulroute.driver.server": ("ServerDriver",),
+    "statefulroute.driver.tracing": ("DriverTracing",),
 }
 _MODULE_BY_NAME = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names}
 

@@ -62,6 +62,7 @@ METHODS = {
     "close",
     "is_healthy",
     "staleness_seconds",
+    "cached_links",
 }
 
 

@@ -10,8 +10,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-#: Modules that only the operator, the CLI and the resolver need.
-OPERATORS_OWN = {"grpc", "kopf", "structlog", "typer", "uvloop"}
+#: Modules that only the operator, the CLI and the resolver need, or drivers with metrics and traces.
+OPERATORS_OWN = {"grpc", "kopf", "opentelemetry", "prometheus_client", "structlog", "typer", "uvloop"}
 
 
 def loaded_by(statement: str) -> set[str]:
@@ -36,6 +36,10 @@ def test_drivers_load_neither_operator_modules_nor_the_kubernetes_library() -> N
 def test_connecting_in_a_pod_loads_no_modules_of_extras() -> None:
     loaded = loaded_by("import statefulroute.cluster.connection, statefulroute.driver.environment")
     assert loaded & {*OPERATORS_OWN, "kubernetes", "yaml"} == set()
+
+
+def test_driver_without_metrics_and_traces_loads_no_modules_of_extras() -> None:
+    assert loaded_by(_USED) & {*OPERATORS_OWN, "kubernetes", "yaml"} == set()
 
 
 def test_package_has_no_dependencies_of_the_operator() -> None:
@@ -107,6 +111,21 @@ _KUBECONFIG = """
 current-context: here
 clusters: [{name: here, cluster: {server: "https://127.0.0.1:1"}}]
 contexts: [{name: here, context: {cluster: here, user: me}}]
+"""
+
+_USED = """
+import asyncio
+from statefulroute.testing import InMemoryCluster
+
+async def main():
+    cluster = InMemoryCluster()
+    cluster.add_service("game", pods=1)
+    async with cluster.client_driver() as client, cluster.server_driver("game", 0) as server:
+        await client.bind("alice", "game")
+        await server.get_linked_pod("default", "alice", "game")
+        await server.stop(0)
+
+asyncio.run(main())
 """
 
 _WITHOUT_PACKAGE = """

@@ -15,7 +15,7 @@ from statefulroute.cluster.api_server import Connection
 from statefulroute.cluster.clock import elapsed_seconds, observe_server_time
 from statefulroute.cluster.errors import APIError, ClusterError, GoneError, UnreachableError, api_error
 from statefulroute.cluster.missing_kind import NO_GROUP, explain_missing_kind
-from statefulroute.cluster.request_metrics import RequestObserver, record_request
+from statefulroute.cluster.request_metrics import RequestObserver, RequestRecord, record_request
 from statefulroute.cluster.retry_after import allows_retry_after, parse_retry_after, retry_pause
 from statefulroute.cluster.watch_lines import read_lines
 from statefulroute.cluster.whole_response import Response
@@ -82,6 +82,18 @@ class Client:
         """Returns a client that shares the connections, and lists and watches only the metadata of objects."""
         client = copy(self)
         client._is_metadata_only = True  # noqa: SLF001 - an object of the same class
+        return client
+
+    def observed(self, observer: RequestObserver) -> Self:
+        """Returns a client that shares the connections, and calls an observer with the record of every request, too."""
+        client, other = copy(self), self._observer
+
+        def observe_both(record: RequestRecord) -> None:
+            if other is not None:
+                other(record)
+            observer(record)
+
+        client._observer = observe_both  # noqa: SLF001 - an object of the same class
         return client
 
     @property

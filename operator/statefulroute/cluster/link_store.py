@@ -23,9 +23,11 @@ from statefulroute.domain.link_limiter import LinkLimiter
 from statefulroute.domain.operations import (
     Attempt,
     Delete,
+    LinkWrite,
     Put,
     Step,
     active_link,
+    classify_write,
     find_holder,
     remove_link,
     remove_link_if_bound_to,
@@ -68,6 +70,7 @@ class LinkStore:
         keep_managed_fields: whether the managedFields of links stay. By default, each write of a spec removes them
             unless the link was applied: they are more than half of a link.
         limiter: limits new links; None creates any number.
+        on_write: called with each change that was written; None calls nothing.
     """
 
     def __init__(  # noqa: PLR0913 - all but two have a default
@@ -80,9 +83,11 @@ class LinkStore:
         deadline_seconds: float = 10.0,
         keep_managed_fields: bool = False,
         limiter: LinkLimiter | None = None,
+        on_write: Callable[[LinkWrite], None] | None = None,
     ) -> None:
         self._namespace = namespace
         self._limiter = limiter
+        self._on_write = on_write
         self._requests = LinkRequests(client, namespace, links, keep_managed_fields=keep_managed_fields)
         self._clock = clock
         self._deadline_seconds = deadline_seconds
@@ -271,9 +276,11 @@ class LinkStore:
         name = link_name(route, uid)
         refusal: ClusterError | None = None
         uncertain_step: Step[ResultT] | None = None
+        before_uncertain: Link | None = None
         attempt = unreachable_count = 0
         while attempt < _MAX_ATTEMPTS:
             if uncertain_step is not None and _is_written(uncertain_step.write, snapshot.link):
+                self._observe_write(before_uncertain, uncertain_step.write)
                 return uncertain_step.result
             step = rule(snapshot.link, self._clock())
             if step.write is None and snapshot.is_fresh:
@@ -284,9 +291,11 @@ class LinkStore:
                 if not (snapshot.link and snapshot.link.is_deleting):
                     refusal = await self._try_write(route, uid, snapshot.link, step.write)
                     if refusal is None:
+                        self._observe_write(snapshot.link, step.write)
                         return step.result
                     if isinstance(refusal, UnreachableError):  # the next read shows whether it was written
-                        uncertain_step, attempt, unreachable_count = step, attempt - 1, unreachable_count + 1
+                        uncertain_step, before_uncertain = step, snapshot.link
+                        attempt, unreachable_count = attempt - 1, unreachable_count + 1
                 asked_seconds = 0.0 if refusal is None else refusal.retry_after_seconds
                 pause = RETRY_BACKOFF.delay(attempt + unreachable_count - 1, asked_seconds)
                 if asked_seconds and _is_too_busy(refusal) and _ends_before(timeout, pause):
@@ -303,6 +312,10 @@ class LinkStore:
             return await self._requests.try_write(route, uid, link, write)
         with self._limiter.creating(RouteKey(self._namespace, route)):
             return await self._requests.try_write(route, uid, link, write)
+
+    def _observe_write(self, before: Link | None, write: Put | Delete | None) -> None:
+        if self._on_write is not None and write is not None:
+            self._on_write(classify_write(before, write, self._clock().earliest))
 
     @asynccontextmanager
     async def _deadline(self) -> AsyncIterator[asyncio.Timeout]:

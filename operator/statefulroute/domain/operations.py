@@ -96,6 +96,36 @@ class ImportResult(StrEnum):
     """A link existed and now has the requested binding."""
 
 
+class LinkWrite(StrEnum):
+    """What a write changes."""
+
+    BOUND = "bound"
+    """A user without a pod has one."""
+    MOVED = "moved"
+    """The user has another pod."""
+    UPDATED = "updated"
+    """The pod is the same; the link was renewed, for example."""
+    REMOVED = "removed"
+    """The link is deleted."""
+
+
+def classify_write(link: Link | None, write: Put | Delete, now: datetime) -> LinkWrite:
+    """Returns what a write changes.
+
+    Args:
+        link: the link before the write.
+        write: the write.
+        now: the earliest possible time, as for `active_link`.
+    """
+    if isinstance(write, Delete):
+        return LinkWrite.REMOVED
+    current = active_link(link, now)
+    before = current.pod if current is not None else None
+    if before == write.binding.pod:
+        return LinkWrite.UPDATED
+    return LinkWrite.BOUND if before is None else LinkWrite.MOVED
+
+
 def active_link(link: Link | None, now: datetime) -> Link | None:
     """Returns the link if it counts. An expired or invalid link counts as absent."""
     if link is None or link.foreign_namespace is not None or link.violation is not None or link.has_expired(now):

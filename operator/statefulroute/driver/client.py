@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from statefulroute.api.limits import ENCODED_UID_PREFIX
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.clock import IntervalClock, utc_interval
 from statefulroute.cluster.errors import ClusterError
@@ -15,10 +14,8 @@ from statefulroute.cluster.link_store import LinkStore
 from statefulroute.cluster.reflector import Reflector
 from statefulroute.domain.address import Address
 from statefulroute.domain.errors import DriverAlreadyRunningError, InternalError
-from statefulroute.domain.keys import PodKey, RouteKey
-from statefulroute.domain.link import Link
+from statefulroute.domain.keys import PodKey
 from statefulroute.domain.link_limiter import LinkLimiter
-from statefulroute.domain.operations import active_link
 from statefulroute.domain.route import Route
 from statefulroute.domain.validation import validate_route, validate_strings
 from statefulroute.driver import events
@@ -26,9 +23,13 @@ from statefulroute.driver.client_services import ClientServices
 from statefulroute.driver.first_sync import wait_first_sync
 from statefulroute.driver.lifetime import Lifetime
 from statefulroute.driver.link_cache import MAX_LINKS, LinkCache
-from statefulroute.driver.operation_log import log_operation, make_logger
+from statefulroute.driver.link_reader import CountingLinkReader, LinkReader
+from statefulroute.driver.metrics import DriverMetrics
+from statefulroute.driver.operation_log import make_logger
+from statefulroute.driver.operations import Operations, observe_request
 from statefulroute.driver.parts import Logger
 from statefulroute.driver.services import Services
+from statefulroute.driver.tracing import DriverTracing
 
 #: The time limit of an operation, and of the first synchronization of the caches.
 DEADLINE_SECONDS = 10.0
@@ -52,6 +53,8 @@ class ClientDriver(ClientServices):
         logger: the driver's logger, of the logging module or of structlog; None is one of the logging module.
         hash_uids: whether logs have hashes instead of uids, in all lines of the library in this process.
         keep_managed_fields: whether the managedFields of links stay; otherwise each write of a spec removes them.
+        metrics: counts what the driver does; None counts nothing.
+        tracing: records spans of the operations that send requests; None records nothing.
     """
 
     def __init__(  # noqa: PLR0913 - all but two have a default
@@ -66,11 +69,19 @@ class ClientDriver(ClientServices):
         logger: Logger | None = None,
         hash_uids: bool = False,
         keep_managed_fields: bool = False,
+        metrics: DriverMetrics | None = None,
+        tracing: DriverTracing | None = None,
     ) -> None:
         self._namespace = namespace
         self._deadline_seconds = deadline_seconds
-        self._clock = clock
-        self._log = make_logger(logger, __name__, hash_uids=hash_uids)
+        counts = self._counts = None if metrics is None else metrics.in_namespace(namespace)
+        self._operations = Operations(
+            make_logger(logger, __name__, hash_uids=hash_uids),
+            None if counts is None else counts.observe_operation,
+            None if tracing is None else tracing.in_namespace(namespace, hash_uids=hash_uids),
+        )
+        if self._operations.is_observed:
+            client = client.observed(observe_request)
         super().__init__(Services(client, namespace, clock), Lifetime())
         self._routes = self._services.routes
         cached = None if services is None else [validate_route(each) for each in validate_strings("services", services)]
@@ -83,8 +94,14 @@ class ClientDriver(ClientServices):
             deadline_seconds=deadline_seconds,
             keep_managed_fields=keep_managed_fields,
             limiter=LinkLimiter(lambda key: self._routes.get(key.name), self._count_links),
+            on_write=None if counts is None else counts.observe_write,
         )
-        self._keys: dict[str, RouteKey] = {}
+        reader = LinkReader(namespace, self._cache, self._store, clock, self._operations)
+        self._reader: LinkReader | CountingLinkReader = reader
+        self._cached_link = reader.find
+        if counts is not None:
+            self._reader = CountingLinkReader(reader, counts.count_cached)
+            self._cache.listen(counts.observe_change)
         self._events = events.EventBroadcaster(self._lifetime.check_place)
         self._stack = AsyncExitStack()
         self._cache.listen(lambda old, new: self._events.publish(events.link_changes(old, new)))
@@ -104,6 +121,8 @@ class ClientDriver(ClientServices):
         logger: Logger | None = None,
         hash_uids: bool = False,
         keep_managed_fields: bool = False,
+        metrics: DriverMetrics | None = None,
+        tracing: DriverTracing | None = None,
     ) -> Self:
         """Returns a driver with its own connection, by the ServiceAccount of this pod, or by a kubeconfig outside one.
 
@@ -119,6 +138,8 @@ class ClientDriver(ClientServices):
             logger: as for the class.
             hash_uids: as for the class.
             keep_managed_fields: as for the class.
+            metrics: as for the class.
+            tracing: as for the class.
 
         Raises:
             InvalidParameterError: a parameter is invalid, or the namespace is None outside of a pod.
@@ -142,6 +163,8 @@ class ClientDriver(ClientServices):
                 logger=logger,
                 hash_uids=hash_uids,
                 keep_managed_fields=keep_managed_fields,
+                metrics=metrics,
+                tracing=tracing,
             )
             driver._stack = stack.pop_all()
         driver._lifetime.bind()
@@ -161,9 +184,11 @@ class ClientDriver(ClientServices):
         self._lifetime.begin()
         try:
             self._stack.callback(self._events.end)
+            if self._counts is not None:
+                self._stack.enter_context(self._counts.following(self))
             await self._stack.enter_async_context(self._services)
             await self._stack.enter_async_context(self._cache)
-            with log_operation(self._log, "connect", namespace=self._namespace):
+            with self._operations.run("connect", namespace=self._namespace):
                 await self._lifetime.during(wait_first_sync(self._reflectors, self._deadline_seconds))
         except BaseException:
             await self.close()
@@ -203,6 +228,11 @@ class ClientDriver(ClientServices):
         return time.monotonic() - min(reflector.last_update_at for reflector in self._reflectors)
 
     @property
+    def cached_links(self) -> int:
+        """The number of cached links."""
+        return self._cache.size
+
+    @property
     def _reflectors(self) -> tuple[Reflector[Any], ...]:
         return (*self._services.reflectors, *self._cache.reflectors)
 
@@ -222,9 +252,9 @@ class ClientDriver(ClientServices):
             StatefulRouteError: the API server responded with an error.
         """
         self._lifetime.check()
-        if not fresh and (link := self._cached_link(uid, service)) is not None:
+        if not fresh and (link := self._reader.find(uid, service)) is not None:
             return link.pod
-        link = await self._get(uid, service, fresh=fresh)
+        link = await self._reader.read(uid, service, fresh=fresh)
         return link.pod if link else None
 
     async def get_linked_pod_if_persistent(self, uid: str, service: str, *, fresh: bool = False) -> PodKey | None:
@@ -233,8 +263,8 @@ class ClientDriver(ClientServices):
         Takes the parameters of `get_linked_pod` and raises the same errors.
         """
         self._lifetime.check()
-        link = None if fresh else self._cached_link(uid, service)
-        link = link or await self._get(uid, service, fresh=fresh)
+        link = None if fresh else self._reader.find(uid, service)
+        link = link or await self._reader.read(uid, service, fresh=fresh)
         return link.pod if link and link.ttl_seconds is None else None
 
     async def links_of(self, uid: str, among: Iterable[str] | None = None) -> dict[str, PodKey]:
@@ -247,7 +277,7 @@ class ClientDriver(ClientServices):
         self._lifetime.check()
         routes = (route.name for route in self._routes.all()) if among is None else among
         searched = validate_strings("among", routes)
-        with log_operation(self._log, "links_of", uid=uid) as outcome:
+        with self._operations.run("links_of", uid=uid) as outcome:
             pods = await self._store.links_of(uid, searched)
             outcome.add(links=pods)
             return pods
@@ -256,7 +286,7 @@ class ClientDriver(ClientServices):
         """Returns the given uids by the pod that holds them; omits unlinked uids. Raises as `get_linked_pod` does."""
         self._lifetime.check()
         uids = validate_strings("uids", uids)
-        with log_operation(self._log, "batch_get", uids=len(uids), service=service):
+        with self._operations.run("batch_get", uids=len(uids), service=service):
             return await self._store.batch_get(service, uids)
 
     async def address_of(self, uid: str, service: str) -> Address | None:
@@ -268,7 +298,7 @@ class ClientDriver(ClientServices):
             PodNotRoutableError: the pod does not serve its users at present.
         """
         self._lifetime.check()
-        link = self._cached_link(uid, service) or await self._get(uid, service, fresh=False)
+        link = self._reader.find(uid, service) or await self._reader.read(uid, service, fresh=False)
         if link is None or link.pod is None:
             return None
         return self._services.address(link, service, link.pod)
@@ -294,9 +324,8 @@ class ClientDriver(ClientServices):
             StatefulRouteError: the API server responded with an error.
         """
         self._lifetime.check()
-        with log_operation(
-            self._log, "link_if_absent", uid=uid, service=service, pod=pod, ttl_seconds=ttl_seconds
-        ) as outcome:
+        fields = {"service": service, "pod": pod, "ttl_seconds": ttl_seconds}
+        with self._operations.run("link_if_absent", uid=uid, **fields) as outcome:
             holder = await self._store.set_if_absent(service, uid, pod, ttl_seconds=ttl_seconds)
             outcome.add(holder=holder)
             return holder
@@ -321,9 +350,8 @@ class ClientDriver(ClientServices):
             StatefulRouteError: the API server responded with an error.
         """
         self._lifetime.check()
-        with log_operation(
-            self._log, "compute_link_if_absent", uid=uid, service=service, ttl_seconds=ttl_seconds
-        ) as outcome:
+        fields = {"service": service, "ttl_seconds": ttl_seconds}
+        with self._operations.run("compute_link_if_absent", uid=uid, **fields) as outcome:
             choose = partial(self._services.assume_best_pod, service)
             holder = await self._store.compute_if_absent(service, uid, choose, ttl_seconds=ttl_seconds)
             outcome.add(holder=holder)
@@ -348,7 +376,7 @@ class ClientDriver(ClientServices):
         Writes only when less than half of the TTL is left, so it may be called at every use of the link.
         """
         self._lifetime.check()
-        with log_operation(self._log, "renew", uid=uid, service=service) as outcome:
+        with self._operations.run("renew", uid=uid, service=service) as outcome:
             is_there = await self._store.renew(service, uid)
             outcome.add(is_there=is_there)
             return is_there
@@ -374,32 +402,6 @@ class ClientDriver(ClientServices):
         """Returns the number of links of a service: cached, or by its status if the driver does not follow all."""
         cached = self._cache.count(route.key)
         return (route.status.links or 0) if cached is None else cached
-
-    def _cached_link(self, uid: str, service: str) -> Link | None:
-        """Returns the cached link; None if there is no active one, or if a parameter is invalid."""
-        try:
-            if uid.startswith(ENCODED_UID_PREFIX):  # the name of another uid's link
-                return None
-            key = self._keys.get(service)
-        except (AttributeError, TypeError):  # not a string
-            return None
-        if key is None:
-            key = RouteKey(self._namespace, service)
-        link = self._cache.get(key, f"{service}.{uid}")
-        if link is None:
-            return None
-        self._keys[service] = key  # only services with links: a caller may pass any name
-        if link.expire_time is None:
-            return link if link.assigned_pod is not None else None
-        return active_link(link, self._clock().earliest)
-
-    async def _get(self, uid: str, service: str, *, fresh: bool) -> Link | None:
-        if self._cache.has_synced(service) and not fresh:
-            return await self._store.get(service, uid)
-        with log_operation(self._log, "get_linked_pod", uid=uid, service=service) as outcome:
-            link = await self._store.get(service, uid, fresh=fresh)
-            outcome.add(pod=link.pod if link else None)
-            return link
 
     def _route_changed(self, old: Route | None, new: Route | None) -> None:
         self._events.publish(events.routing_state_changes(old, new))

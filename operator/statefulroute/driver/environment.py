@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -11,7 +11,9 @@ import msgspec
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.errors import NotFoundError
 from statefulroute.cluster.link_store import LinkStore
+from statefulroute.cluster.request_metrics import RequestObserver
 from statefulroute.domain.errors import InvalidParameterError
+from statefulroute.domain.operations import LinkWrite
 from statefulroute.domain.pod import ordinal
 from statefulroute.domain.validation import validate_route
 from statefulroute.driver.first_sync import wait_first_sync
@@ -49,6 +51,8 @@ async def server_parts(  # noqa: PLR0913 - the parameters of `from_environment`
     follow_links: bool,
     deadline_seconds: float,
     keep_managed_fields: bool = False,
+    observer: RequestObserver | None = None,
+    on_write: Callable[[LinkWrite], None] | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> ServerParts:
     """Opens the parts of the driver of this pod; the stack closes them.
@@ -61,7 +65,8 @@ async def server_parts(  # noqa: PLR0913 - the parameters of `from_environment`
     """
     from statefulroute.cluster.connection import connect  # noqa: PLC0415 - slow to import
 
-    client = await stack.enter_async_context(Client(await stack.enter_async_context(connect()), _CONNECTIONS))
+    connection = await stack.enter_async_context(connect())
+    client = await stack.enter_async_context(Client(connection, _CONNECTIONS, observer))
     name = environment.get("POD_NAME") or socket.gethostname()
     server = await read_server(client, namespace, name, environment.get("STATEFULROUTE_NAME"))
     routes = await stack.enter_async_context(RouteCache(client, namespace, server.service))
@@ -70,7 +75,12 @@ async def server_parts(  # noqa: PLR0913 - the parameters of `from_environment`
     if links is not None:
         await stack.enter_async_context(links)
     store = LinkStore(
-        client, namespace, links=links, deadline_seconds=deadline_seconds, keep_managed_fields=keep_managed_fields
+        client,
+        namespace,
+        links=links,
+        deadline_seconds=deadline_seconds,
+        keep_managed_fields=keep_managed_fields,
+        on_write=on_write,
     )
     services = RequestedServices(client, namespace)
     return ServerParts(store, routes, AnnotationPublisher(client, server), server, services)

@@ -71,6 +71,11 @@ class LinkCache:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     @property
+    def size(self) -> int:
+        """The number of cached links."""
+        return sum(len(watch.cache) for watch in self._watches.values())
+
+    @property
     def is_complete(self) -> bool:
         """Whether the cache holds all links."""
         return self._is_complete

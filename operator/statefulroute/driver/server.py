@@ -20,12 +20,15 @@ from statefulroute.domain.validation import validate_load
 from statefulroute.driver.deadline import deadline
 from statefulroute.driver.drain import Drain
 from statefulroute.driver.lazy_parts import LazyParts, PartsSource
-from statefulroute.driver.operation_log import log_operation, make_logger
+from statefulroute.driver.metrics import DriverMetrics
+from statefulroute.driver.operation_log import make_logger
+from statefulroute.driver.operations import Operations, observe_request
 from statefulroute.driver.own_service import check_service
 from statefulroute.driver.parts import Configuration, Logger, ServerInformation, ServerParts
 from statefulroute.driver.pod_lock import PodLock
 from statefulroute.driver.reporter import Reporter
 from statefulroute.driver.server_links import ServerLinks
+from statefulroute.driver.tracing import DriverTracing
 
 #: The part of the pod's termination grace period that `stop` leaves to the application.
 _GRACE_RESERVE_SECONDS = 5.0
@@ -51,6 +54,8 @@ class ServerDriver(ServerLinks):
         clock: the time of day by both clocks.
         logger: the driver's logger, of the logging module or of structlog; None is one of the logging module.
         hash_uids: whether logs have hashes instead of uids, in all lines of the library in this process.
+        metrics: counts what the driver does; None counts nothing.
+        tracing: records spans of the operations that send requests; None records nothing.
     """
 
     def __init__(  # noqa: PLR0913 - all but two have a default
@@ -62,10 +67,17 @@ class ServerDriver(ServerLinks):
         clock: IntervalClock = utc_interval,
         logger: Logger | None = None,
         hash_uids: bool = False,
+        metrics: DriverMetrics | None = None,
+        tracing: DriverTracing | None = None,
     ) -> None:
         self._configuration = configuration or Configuration()
-        log = make_logger(logger, __name__, hash_uids=hash_uids)
-        super().__init__(namespace, LazyParts(parts, log), self._configuration.deadline_seconds, log)
+        self._log = make_logger(logger, __name__, hash_uids=hash_uids)
+        operations = Operations(
+            self._log,
+            None if metrics is None else metrics.in_namespace(namespace).observe_operation,
+            None if tracing is None else tracing.in_namespace(namespace, hash_uids=hash_uids),
+        )
+        super().__init__(namespace, LazyParts(parts, self._log), self._configuration.deadline_seconds, operations)
         # By a clock that is behind, the load would be stale when it arrives.
         self._reporter = Reporter(self._configuration, lambda: clock().latest, self._log)
         self._is_running = False
@@ -78,7 +90,7 @@ class ServerDriver(ServerLinks):
         """The wait of a `stop` in progress for the pod's users."""
 
     @classmethod
-    def from_environment(
+    def from_environment(  # noqa: PLR0913 - each has a default
         cls,
         *,
         configuration: Configuration | None = None,
@@ -86,6 +98,8 @@ class ServerDriver(ServerLinks):
         hash_uids: bool = False,
         follow_links: bool = False,
         keep_managed_fields: bool = False,
+        metrics: DriverMetrics | None = None,
+        tracing: DriverTracing | None = None,
     ) -> Self:
         """Returns a driver for the pod that this process runs in. It sends no request before `init`.
 
@@ -100,6 +114,8 @@ class ServerDriver(ServerLinks):
             follow_links: whether to watch the links of the service: a binding then costs one request instead of two,
                 and every pod receives every change of a link.
             keep_managed_fields: whether the managedFields of links stay, as for `ClientDriver`.
+            metrics: as for the class.
+            tracing: as for the class.
 
         Raises:
             InvalidParameterError: the environment does not name the pod's namespace.
@@ -115,10 +131,14 @@ class ServerDriver(ServerLinks):
                 follow_links=follow_links,
                 deadline_seconds=configuration.deadline_seconds,
                 keep_managed_fields=keep_managed_fields,
+                observer=None if metrics is None and tracing is None else observe_request,
+                on_write=None if metrics is None else metrics.in_namespace(namespace).observe_write,
             ),
             configuration=configuration,
             logger=logger,
             hash_uids=hash_uids,
+            metrics=metrics,
+            tracing=tracing,
         )
 
     # Lifecycle.
@@ -129,7 +149,7 @@ class ServerDriver(ServerLinks):
         Raises:
             StatefulRouteError: the identity cannot be read.
         """
-        with log_operation(self._log, "init") as outcome:
+        with self._operations.run("init") as outcome:
             async with deadline(self._deadline_seconds):
                 server = (await self._parts.get()).server
             outcome.add(service=server.service, pod=server.pod_name)
@@ -228,7 +248,7 @@ class ServerDriver(ServerLinks):
             InvalidParameterError: the number is out of range.
         """
         self._parts.lifetime.check_process()
-        with log_operation(self._log, "set_load_state", load_state=load_state):
+        with self._operations.run("set_load_state", load_state=load_state):
             self._reporter.load_state = validate_load("load_state", load_state)
 
     def get_load_state(self) -> int:
@@ -238,7 +258,7 @@ class ServerDriver(ServerLinks):
     def set_waiting_tasks(self, waiting_tasks: int) -> None:
         """Sets the number of tasks that wait in the pod. Published, limited and validated as by `set_load_state`."""
         self._parts.lifetime.check_process()
-        with log_operation(self._log, "set_waiting_tasks", waiting_tasks=waiting_tasks):
+        with self._operations.run("set_waiting_tasks", waiting_tasks=waiting_tasks):
             self._reporter.waiting_tasks = validate_load("waiting_tasks", waiting_tasks)
 
     def get_waiting_tasks(self) -> int:
@@ -254,7 +274,7 @@ class ServerDriver(ServerLinks):
             StatefulRouteError: the publication failed; the state timer retries it.
         """
         self._parts.lifetime.check_place()
-        with log_operation(self._log, "set_routing_state", routing_state=routing_state):
+        with self._operations.run("set_routing_state", routing_state=routing_state):
             if routing_state not in tuple(RoutingState):
                 raise InvalidParameterError("routing_state", f"must be one of {', '.join(RoutingState)}")
             self._reporter.routing_state = RoutingState(routing_state)
@@ -271,7 +291,7 @@ class ServerDriver(ServerLinks):
     # Implementation.
 
     async def _start(self) -> None:
-        with log_operation(self._log, "start") as outcome:
+        with self._operations.run("start") as outcome:
             connecting = asyncio.create_task(self._connect())
             try:
                 await asyncio.wait({connecting}, timeout=self._deadline_seconds)
@@ -347,7 +367,7 @@ class ServerDriver(ServerLinks):
         seconds = min(self._configuration.drain_seconds if drain_seconds is None else drain_seconds, limit)
         publish_seconds = min(_FINAL_PUBLISH_SECONDS, limit)
         try:
-            with log_operation(self._log, "stop", drain_seconds=seconds) as outcome:
+            with self._operations.run("stop", drain_seconds=seconds) as outcome:
                 ends_at = asyncio.get_running_loop().time() + seconds
                 self._reporter.is_draining, self._drain = True, Drain(parts.routes, parts.server, ends_at)
                 self._pod_lock.announce_release()

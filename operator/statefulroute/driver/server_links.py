@@ -12,8 +12,9 @@ from statefulroute.domain.unlisted_pods import linked_pod_name
 from statefulroute.domain.validation import validate_route, validate_strings, validate_uid
 from statefulroute.driver.deadline import deadline
 from statefulroute.driver.lazy_parts import LazyParts
-from statefulroute.driver.operation_log import OperationFields, log_operation
-from statefulroute.driver.parts import EventLogger, ServerParts, ServiceReader
+from statefulroute.driver.operation_log import OperationFields
+from statefulroute.driver.operations import Operations
+from statefulroute.driver.parts import ServerParts, ServiceReader
 
 
 class ServerLinks:
@@ -23,14 +24,14 @@ class ServerLinks:
         namespace: the pod's namespace; operations on any other raise `NotLocalNamespaceError`.
         parts: the parts of the driver.
         deadline_seconds: the time limit of an operation.
-        log: the driver's logger.
+        operations: runs the operations.
     """
 
-    def __init__(self, namespace: str, parts: LazyParts, deadline_seconds: float, log: EventLogger) -> None:
+    def __init__(self, namespace: str, parts: LazyParts, deadline_seconds: float, operations: Operations) -> None:
         self._namespace = namespace
         self._parts = parts
         self._deadline_seconds = deadline_seconds
-        self._log = log
+        self._operations = operations
 
     async def set_linked_pod(
         self, namespace: str, uid: str, service: str, pod: PodKey, *, ttl_seconds: int | None = None
@@ -183,7 +184,7 @@ class ServerLinks:
         No request precedes the validation.
         """
         named = {} if service is None else {"service": service}
-        with log_operation(self._log, name, namespace=namespace, uid=uid, **named, **fields) as outcome:
+        with self._operations.run(name, namespace=namespace, uid=uid, **named, **fields) as outcome:
             if namespace != self._namespace:
                 raise NotLocalNamespaceError
             if service is not None:

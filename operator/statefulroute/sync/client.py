@@ -12,7 +12,9 @@ from statefulroute.driver import client as asynchronous
 from statefulroute.driver.events import Event
 from statefulroute.driver.lifetime import fork_count
 from statefulroute.driver.link_cache import MAX_LINKS
+from statefulroute.driver.metrics import DriverMetrics
 from statefulroute.driver.parts import Logger
+from statefulroute.driver.tracing import DriverTracing
 from statefulroute.sync.loop_thread import DriverInLoop, loop_thread
 
 
@@ -42,6 +44,8 @@ class ClientDriver:
         logger: Logger | None = None,
         hash_uids: bool = False,
         keep_managed_fields: bool = False,
+        metrics: DriverMetrics | None = None,
+        tracing: DriverTracing | None = None,
     ) -> Self:
         """Returns a driver with its own connection, as `statefulroute.ClientDriver.connect` does."""
         followed = None if services is None else validate_strings("services", services)
@@ -57,6 +61,8 @@ class ClientDriver:
                 logger=logger,
                 hash_uids=hash_uids,
                 keep_managed_fields=keep_managed_fields,
+                metrics=metrics,
+                tracing=tracing,
             )
 
         return cls(DriverInLoop(make, lambda driver: driver.start()))
@@ -87,6 +93,11 @@ class ClientDriver:
     def staleness_seconds(self) -> float:
         """How old an answer from the caches may be."""
         return self._driver.read(lambda driver: driver.staleness_seconds)
+
+    @property
+    def cached_links(self) -> int:
+        """The number of cached links."""
+        return self._driver.read(lambda driver: driver.cached_links)
 
     # Links.
 

@@ -8,7 +8,9 @@ from statefulroute.domain.address import Address
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.operations import Attempt
 from statefulroute.driver import server as asynchronous
+from statefulroute.driver.metrics import DriverMetrics
 from statefulroute.driver.parts import Configuration, Logger, ServerInformation
+from statefulroute.driver.tracing import DriverTracing
 from statefulroute.sync.loop_thread import DriverInLoop
 
 
@@ -26,7 +28,7 @@ class ServerDriver:
         self._driver = driver
 
     @classmethod
-    def from_environment(
+    def from_environment(  # noqa: PLR0913 - each has a default
         cls,
         *,
         configuration: Configuration | None = None,
@@ -34,6 +36,8 @@ class ServerDriver:
         hash_uids: bool = False,
         follow_links: bool = False,
         keep_managed_fields: bool = False,
+        metrics: DriverMetrics | None = None,
+        tracing: DriverTracing | None = None,
     ) -> Self:
         """Returns a driver for the pod of this process, as `statefulroute.ServerDriver.from_environment` does."""
 
@@ -44,6 +48,8 @@ class ServerDriver:
                 hash_uids=hash_uids,
                 follow_links=follow_links,
                 keep_managed_fields=keep_managed_fields,
+                metrics=metrics,
+                tracing=tracing,
             )
 
         return cls(DriverInLoop(make))

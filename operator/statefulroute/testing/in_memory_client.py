@@ -13,6 +13,7 @@ import msgspec
 
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.errors import ConflictError, NotFoundError, UnreachableError
+from statefulroute.cluster.request_metrics import RequestObserver, record_request
 
 #: An object, as in JSON.
 Object = dict[str, Any]
@@ -38,12 +39,18 @@ class InMemoryClient(Client):
         self._queues: dict[str, list[asyncio.Queue[bytes]]] = {}
         self._events: dict[str, list[tuple[int, bytes]]] = {}
         """The versions and the lines of all events, by collection: a watch starts with those after its version."""
+        self._observers: set[RequestObserver] = set()
 
     async def __aexit__(self, *_: object) -> None:
         pass
 
     def metadata_only(self) -> Self:
         """Returns this client: it always has whole objects."""
+        return self
+
+    def observed(self, observer: RequestObserver) -> Self:
+        """Returns this client, which calls the observer, too."""
+        self._observers.add(observer)
         return self
 
     def objects(self, collection: str) -> list[Object]:
@@ -117,7 +124,7 @@ class InMemoryClient(Client):
     @asynccontextmanager
     async def watch(self, path: str, params: Mapping[str, str]) -> AsyncIterator[AsyncIterator[bytes]]:
         """Yields the events of a collection after a version."""
-        await self._answer("GET", path)
+        await self._answer("GET", path, is_watch=True)
         queue: asyncio.Queue[bytes] = asyncio.Queue()
         for version, line in self._events.get(path, ()):
             if version > int(params["resourceVersion"]):
@@ -135,8 +142,11 @@ class InMemoryClient(Client):
         finally:
             self._queues[path].remove(queue)
 
-    async def _answer(self, method: str, path: str) -> None:
+    async def _answer(self, method: str, path: str, *, is_watch: bool = False) -> None:
         await asyncio.sleep(0)
+        code = HTTPStatus.OK if self.is_available else None
+        for observe in self._observers:
+            observe(record_request(method, path, is_watch=is_watch, code=code, seconds=0.0))
         if not self.is_available:
             raise UnreachableError(f"{method} {path}: the cluster in memory is not available")
 

@@ -6,6 +6,8 @@ from statefulroute.api.annotations import LOAD_STATE, ROUTING_STATE, WAITING_TAS
 from statefulroute.api.group import API_VERSION, POD_LINK, STATEFUL_ROUTE
 from statefulroute.cluster.link_store import LinkStore
 from statefulroute.driver.client import ClientDriver
+from statefulroute.driver.metrics import DriverMetrics
+from statefulroute.driver.operations import observe_request
 from statefulroute.driver.parts import Configuration, ServerInformation, ServerParts
 from statefulroute.driver.publishers import AnnotationPublisher
 from statefulroute.driver.routes import RouteCache
@@ -28,7 +30,7 @@ class InMemoryCluster:
 
     def __init__(self, namespace: str = "default") -> None:
         self.namespace = namespace
-        self._client = InMemoryClient(self._written)
+        self._client = InMemoryClient(self._written).observed(observe_request)
         self._links = f"/apis/{API_VERSION}/namespaces/{namespace}/{POD_LINK.plural}"
         self._routes = f"/apis/{API_VERSION}/namespaces/{namespace}/{STATEFUL_ROUTE.plural}"
         self._pods = f"/api/v1/namespaces/{namespace}/pods"
@@ -87,6 +89,7 @@ class InMemoryCluster:
         pod: int,
         *,
         configuration: Configuration | None = None,
+        metrics: DriverMetrics | None = None,
         **options: Any,  # noqa: ANN401
     ) -> ServerDriver:
         """Returns the driver of a server pod, which is not started. The options are those of `ServerDriver`."""
@@ -95,11 +98,12 @@ class InMemoryCluster:
             server = ServerInformation(namespace=self.namespace, service=service, pod_name=f"{service}-{pod}", pod=pod)
             routes = await stack.enter_async_context(RouteCache(self._client, self.namespace, service))
             await routes.wait_synced()
-            links = LinkStore(self._client, self.namespace)
+            on_write = None if metrics is None else metrics.in_namespace(self.namespace).observe_write
+            links = LinkStore(self._client, self.namespace, on_write=on_write)
             publisher = AnnotationPublisher(self._client, server)
             return ServerParts(links, routes, publisher, server, RequestedServices(self._client, self.namespace))
 
-        return ServerDriver(self.namespace, open_parts, configuration=configuration, **options)
+        return ServerDriver(self.namespace, open_parts, configuration=configuration, metrics=metrics, **options)
 
     # The work of the operator.
 

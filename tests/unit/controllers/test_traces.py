@@ -199,7 +199,7 @@ async def test_tracing_without_its_packages_is_an_error(monkeypatch: pytest.Monk
     monkeypatch.delitem(sys.modules, "statefulroute.controllers.monitoring.opentelemetry_traces")
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)  # type: ignore[arg-type]  # no such module
     with pytest.raises(
-        TracingUnavailableError, match=r"install statefulroute\[operator,tracing\], or unset the variable$"
+        TracingUnavailableError, match=r"install statefulroute\[operator,otlp\], or unset the variable$"
     ):
         async with tracing(None):
             pass

@@ -15,6 +15,7 @@ from statefulroute.domain.operations import (
     MoveResult,
     Put,
     Step,
+    classify_write,
     find_holder,
     import_link,
     move_link,
@@ -150,3 +151,20 @@ class TestClocksDiffer:
 
     def test_repeated_set_writes_nothing(self) -> None:
         assert set_link(temporary(1), self.NOW, pod=1, ttl_seconds=600) == Step(None, 1)
+
+
+@pytest.mark.parametrize(
+    ("before", "write", "expected"),
+    [
+        (None, Put(Binding(0)), "bound"),
+        (None, Put(Binding(None)), "updated"),
+        (link(), Put(Binding(1)), "bound"),
+        (link(1), Put(Binding(1, 60)), "updated"),
+        (link(0), Put(Binding(1)), "moved"),
+        (temporary(expires=PAST), Put(Binding(1)), "bound"),
+        (link(0), Delete(), "removed"),
+    ],
+    ids=["first", "pod requested", "waiting", "renewed", "moved", "expired", "deleted"],
+)
+def test_write_is_classified_by_what_it_changes(before: Link | None, write: Put | Delete, expected: str) -> None:
+    assert classify_write(before, write, NOW.earliest) == expected

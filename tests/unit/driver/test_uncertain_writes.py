@@ -11,6 +11,7 @@ from statefulroute.cluster.client import Client
 from statefulroute.cluster.connection import connect
 from statefulroute.cluster.link_store import LinkStore
 from statefulroute.domain.errors import DeadlineExceededError
+from statefulroute.domain.operations import LinkWrite
 from unit.cluster.fake_api import FakeAPI, run_fake_api
 from unit.cluster.kubeconfigs import write_kubeconfig
 
@@ -22,10 +23,15 @@ async def api() -> AsyncIterator[FakeAPI]:
 
 
 @pytest.fixture
-async def store(api: FakeAPI, tmp_path: Path) -> AsyncIterator[LinkStore]:
+async def client(api: FakeAPI, tmp_path: Path) -> AsyncIterator[Client]:
     path = write_kubeconfig(tmp_path / "kubeconfig", server=api.server)
     async with connect(path) as connection, Client(connection) as client:
-        yield LinkStore(client, "play", deadline_seconds=5)
+        yield client
+
+
+@pytest.fixture
+def store(client: Client) -> LinkStore:
+    return LinkStore(client, "play", deadline_seconds=5)
 
 
 def link(version: int, **spec: Any) -> dict[str, Any]:
@@ -47,6 +53,16 @@ async def test_create_that_succeeded_without_response_is_not_repeated(api: FakeA
     (await api.call()).respond(link(7, podIndex=1))
     assert await work is None  # no pod held alice before
     assert api.has_no_calls
+
+
+async def test_write_without_response_is_counted_once(api: FakeAPI, client: Client) -> None:
+    changes: list[LinkWrite] = []
+    work = asyncio.create_task(LinkStore(client, "play", on_write=changes.append).set("game", "alice", 2))
+    (await api.call()).respond(link(7, podIndex=1))
+    (await api.call()).disconnect()
+    (await api.call()).respond(link(8, podIndex=2))
+    assert await work == 1
+    assert changes == [LinkWrite.MOVED]
 
 
 async def test_create_that_failed_without_response_is_repeated(api: FakeAPI, store: LinkStore) -> None:

@@ -40,7 +40,7 @@ async def tracing(uid_redactor: UidRedactor | None) -> AsyncIterator[TraceHooks]
         from statefulroute.controllers.monitoring.opentelemetry_traces import export_traces  # noqa: PLC0415 - an optional extra
     except ImportError as error:
         raise TracingUnavailableError(
-            f"{_ENDPOINT} is set, and what sends traces is not installed: install statefulroute[operator,tracing], or "
+            f"{_ENDPOINT} is set, and what sends traces is not installed: install statefulroute[operator,otlp], or "
             "unset the variable"
         ) from error
     async with export_traces(uid_redactor) as trace_hooks:
