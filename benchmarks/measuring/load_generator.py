@@ -153,10 +153,10 @@ async def make_reachable(service: BenchService) -> None:
 
 
 @asynccontextmanager
-async def running_resolver(kubeconfig: Path, http: int, grpc: int) -> AsyncIterator[MeasuredProcess]:
+async def running_resolver(kubeconfig: Path, http: int, grpc: int, *options: str) -> AsyncIterator[MeasuredProcess]:
     """Runs a resolver whose caches are synced."""
     addresses = ["--http-address", f"127.0.0.1:{http}", "--grpc-address", f"127.0.0.1:{grpc}"]
-    command: list[str | Path] = [PROGRAM, "resolver", "--kubeconfig", kubeconfig, *addresses]
+    command: list[str | Path] = [PROGRAM, "resolver", "--kubeconfig", kubeconfig, *addresses, *options]
     async with running_process([*command, "--bind-address", f"127.0.0.1:{free_port()}"]) as process:
         await process.wait_synced()
         for port in (http, grpc):

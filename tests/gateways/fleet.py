@@ -25,8 +25,16 @@ EXT_AUTHZ, EXT_AUTHZ_GRPC, EXT_PROC, DUPLEX, NGINX, HAPROXY, TRAEFIK = GATEWAYS 
 #: An Envoy that closes each WebSocket and stream after two seconds.
 LIMITED = "Envoy by ext_authz, with a maximal duration of streams"
 
+#: Gateways that wait for a resolver with `--hold-seconds 60`, by the changes that docs/gateways.md names.
+HOLDING = HOLDING_EXT_AUTHZ, HOLDING_EXT_AUTHZ_GRPC, HOLDING_EXT_PROC, HOLDING_NGINX = (
+    "Envoy by ext_authz, for held requests",
+    "Envoy by ext_authz over gRPC, for held requests",
+    "Envoy by ext_proc, for held requests",
+    "nginx, for held requests",
+)
+
 #: The gateways that call the resolver over gRPC.
-GRPC_CALLERS = frozenset((EXT_AUTHZ_GRPC, EXT_PROC, DUPLEX))
+GRPC_CALLERS = frozenset((EXT_AUTHZ_GRPC, EXT_PROC, DUPLEX, HOLDING_EXT_AUTHZ_GRPC, HOLDING_EXT_PROC))
 
 #: The configurations of Envoy, and the changes in them. Gateways with endpoint pickers send bodies in full duplex.
 _ENVOYS: Mapping[str, tuple[str, Mapping[str, str]]] = {
@@ -34,6 +42,12 @@ _ENVOYS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     LIMITED: ("envoy-ext-authz.yaml", {"#limit max_stream_duration: 600s": "max_stream_duration: 2s"}),
     EXT_AUTHZ_GRPC: ("envoy-ext-authz-grpc.yaml", {}),
     EXT_PROC: ("envoy-ext-proc.yaml", {}),
+    HOLDING_EXT_AUTHZ: (
+        "envoy-ext-authz.yaml",
+        {"timeout: 3s": "timeout: 65s", "max_interval: 3s": "max_interval: 65s"},
+    ),
+    HOLDING_EXT_AUTHZ_GRPC: ("envoy-ext-authz-grpc.yaml", {"timeout: 3s": "timeout: 65s"}),
+    HOLDING_EXT_PROC: ("envoy-ext-proc.yaml", {"message_timeout: 3s": "message_timeout: 65s"}),
     DUPLEX: (
         "envoy-ext-proc.yaml",
         {
@@ -110,6 +124,10 @@ class GatewayFleet:
         match kind:
             case "nginx":
                 return processes.nginx(self._programs.nginx, configurations.nginx("nginx.conf", place), place)
+            case "nginx, for held requests":
+                text = configurations.nginx("nginx.conf", place)
+                text = configurations.replace_all(text, {"proxy_read_timeout 3s": "proxy_read_timeout 65s"})
+                return processes.nginx(self._programs.nginx, text, place)
             case "HAProxy":
                 return processes.haproxy(self._programs.haproxy, configurations.haproxy("haproxy.cfg", place), place)
             case "Traefik":

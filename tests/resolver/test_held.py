@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import aiohttp
@@ -266,6 +267,18 @@ async def test_service_that_denies_new_users_on_purpose_is_not_waited_for(
             assert reply.problem[1] == "no-available-pod"
         assert (await resolver.http.get(f"{full.path}/links/alice")).problem[1] == "waits-for-pod"
         assert (await in_thread(full.stored_pods)) == {"alice": None}
+
+
+async def test_link_that_waits_is_renewed_by_its_use(cluster: LocalCluster, full: StubService) -> None:
+    old = (datetime.now(UTC) - timedelta(seconds=200)).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    await in_thread(full.link, "alice", None, ttlSeconds=300, renewTime=old)
+    async with holding(cluster, full) as resolver:
+        replies = await begin(resolver, resolver.http.get(f"{full.path}/links/alice"))
+        assert (await in_thread(full.spec_of, "alice"))["renewTime"] == old  # a look-up does not renew
+        checks = await begin(resolver, resolver.http.get(full.ext_authz_path, headers=ALICE))
+        await resolver.wait_until(lambda: metric(resolver, "links_total", outcome="renewed") == 1, "it is renewed")
+        await in_thread(full.move, "alice", 1)
+        assert [reply.status for reply in await replies + await checks] == [200, 200]
 
 
 @pytest.mark.parametrize("policy", [UnlinkedUidPolicy.ANY, UnlinkedUidPolicy.REFUSE])

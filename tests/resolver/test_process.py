@@ -7,6 +7,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -213,3 +214,24 @@ def test_grpc_address_in_use_exits_with_a_message(
     assert other.launch().wait() == 1
     assert f"statefulroute: cannot listen at {process.picker}: another process listens there" in other.log_text
     assert "Traceback" not in other.log_text
+
+
+def test_held_requests_are_answered_before_the_resolver_stops(
+    process: ResolverProcess, stub_service: StubService
+) -> None:
+    for pod in stub_service.pods.values():
+        pod["routingState"] = "DenyNewCall"
+    stub_service.patch_route_status()
+    process.with_options("--hold-seconds", "60", "--max-held", "1").start()
+    authorize = f"/authorize/{stub_service.namespace}/{stub_service.name}"
+    with ThreadPoolExecutor(1) as pool:
+        held = pool.submit(fetch, process.lookups, authorize, headers={"x-user-id": "alice"})
+        eventually(
+            lambda: "statefulroute_resolver_held_requests 1.0" in http_get(process.probes, "/metrics").text,
+            "the request is held",
+        )
+        code, problem = fetch(process.lookups, authorize, headers={"x-user-id": "bob"})
+        assert (code, problem["type"].rpartition(":")[2]) == (503, "too-many-held")
+        process.request_stop()
+        code, problem = held.result()
+    assert (code, problem["detail"]) == (503, "this resolver stops: try again, at another one")

@@ -79,6 +79,7 @@ class EndpointPicker:
             else:
                 link = await self._holder.bind(key, uid, caller, among=among)
         elif link is not None and link.pod is None and self._holder is not None:
+            self._binder.renew_if_due(link)
             link = await self._holder.wait(link, caller)
         elif link is not None:
             self._binder.renew_if_due(link)

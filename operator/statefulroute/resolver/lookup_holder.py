@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
+from typing import Any
 
 import structlog
 
@@ -121,6 +122,8 @@ class LookupHolder:
             StatefulRouteError: as `Binder.bind`.
             ClusterError: as `Binder.bind`.
         """
+        if (waiting := self._cache.link(key, uid)) is not None:
+            self._binder.renew_if_due(waiting)
         if not self._queues.get(key):  # new users do not overtake those who wait
             try:
                 return await self._binder.bind(key, uid, ttl_seconds=ttl_seconds, among=among, may_wait=True)
@@ -134,6 +137,7 @@ class LookupHolder:
         link = await self._hold(HeldUid(key, validate_uid(uid), ttl_seconds), caller, creates=True)
         if link is None:
             raise ProblemError(ProblemKind.CONTENDED, "the link was deleted as soon as it was made: try again")
+        self._binder.renew_if_due(link)
         return link
 
     async def wait(self, link: Link, caller: Caller) -> Link | None:
@@ -144,7 +148,6 @@ class LookupHolder:
         """
         if not _takes_users(self._cache.route(link.route)):
             return link
-        self._binder.renew_if_due(link)
         return await self._hold(HeldUid(link.route, link.uid, None), caller, creates=False)
 
     def end(self) -> None:
@@ -312,7 +315,7 @@ class LookupHolder:
         if name is not None:
             self._starting.setdefault((namespace, name), set()).add(held)
 
-    def _start(self, work: "asyncio._CoroutineLike[None]") -> None:
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
